@@ -1,0 +1,88 @@
+"""Samples and expected outputs as memory-mapped `.npy` files, one item at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+from tritonize import dtypes
+from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec
+
+Array = NDArray[Any]
+Arrays = dict[str, Array]
+
+BFLOAT16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+
+
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    """The NumPy dtype of a `dtypes` name. Raises KeyError."""
+    dtype = dtypes.by_name(name)
+    return BFLOAT16 if dtype.name == "bf16" else np.dtype(dtype.numpy)
+
+
+def dtype_name(array: Array) -> str:
+    """The `dtypes` name of an array's elements, or NumPy's own name where there is none."""
+    try:
+        return dtypes.by_numpy(str(array.dtype)).name
+    except KeyError:
+        return str(array.dtype)
+
+
+def save(files: TensorFiles, index: int, arrays: Mapping[str, Array]) -> None:
+    """Write one item. The arrays must be the set's tensors, all of them, in its types. Raises KeyError, TypeError, OSError."""
+    for position, tensor in enumerate(files.tensors):
+        array = np.ascontiguousarray(arrays[tensor.name]).reshape(np.shape(arrays[tensor.name]))
+        if array.dtype != numpy_dtype(tensor.dtype):
+            raise TypeError(f"{tensor.name}: expected {tensor.dtype}, found {array.dtype}")
+        path = files.path(index, position)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # NumPy writes bfloat16 as an anonymous type, which it cannot read back; its bits are kept instead.
+        np.save(path, array.view(np.uint16) if array.dtype == BFLOAT16 else array, allow_pickle=False)
+
+
+def load(files: TensorFiles, index: int) -> Arrays:
+    """One item, memory-mapped and read-only, by tensor name."""
+    arrays: Arrays = {}
+    for position, tensor in enumerate(files.tensors):
+        array: Array = np.load(files.path(index, position), mmap_mode="r", allow_pickle=False)
+        arrays[tensor.name] = array.view(BFLOAT16) if tensor.dtype == "bf16" else array
+    return arrays
+
+
+def stack(files: TensorFiles, indices: Sequence[int]) -> Arrays:
+    """Several items joined along the first axis: a batch. A single one is returned as it lies."""
+    if len(indices) == 1:
+        return load(files, indices[0])
+    items = [load(files, index) for index in indices]
+    return {tensor.name: np.concatenate([item[tensor.name] for item in items], axis=0) for tensor in files.tensors}
+
+
+def batches(samples: SampleSet, size: int) -> Iterator[tuple[int, ...]]:
+    """Every sample in batches of `size`, samples of one shape together; the last batch is filled up from the first.
+
+    For a model that is not batched each sample is alone.
+    """
+    if not samples.batched:
+        yield from ((index,) for index in range(samples.files.count))
+        return
+    groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
+    for index in range(samples.files.count):
+        item = load(samples.files, index)
+        groups.setdefault(tuple(array.shape for array in item.values()), []).append(index)
+    for members in groups.values():
+        for start in range(0, len(members), size):
+            yield tuple(members[(start + offset) % len(members)] for offset in range(size))
+
+
+def batch_sizes(max_batch_size: int) -> tuple[int, ...]:
+    """The batch sizes a model is proven at: 1, 2 and its maximum; only 0 (no batch) for a model without one."""
+    return tuple(sorted({1, min(2, max_batch_size), max_batch_size})) if max_batch_size else (0,)
+
+
+def spec_of(name: str, array: Array) -> TensorSpec:
+    """The fixed-shape spec of an array."""
+    return TensorSpec(name=name, dtype=dtype_name(array), shape=array.shape)

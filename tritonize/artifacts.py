@@ -1,0 +1,267 @@
+"""What the stages hand on: frozen values that hold paths and numbers, never modules or arrays.
+
+Read this file and you know the system:
+
+    samples -> Reference -> OnnxArtifact -> StagedVersion -> ServerHandle -> Check ... -> Report -> PublishedVersion
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+T = TypeVar("T")
+
+Verdict = Literal["passed", "failed", "not run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorSpec:
+    """Name, element type and shape of one input or output."""
+
+    name: str
+    dtype: str
+    """A name of `dtypes.TABLE`, such as `fp32`."""
+    shape: tuple[int | str, ...]
+    """One entry per axis: a size in elements, or the name of a dynamic axis."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorFiles:
+    """A numbered set of named arrays, one `.npy` file each: `<directory>/<index>/<position of the tensor>.npy`.
+
+    Names of tensors are free text, so files are named by position.
+    """
+
+    directory: Path
+    tensors: tuple[TensorSpec, ...]
+    count: int
+
+    def path(self, index: int, position: int) -> Path:
+        """The file of tensor number `position` of item `index`."""
+        return self.directory / str(index) / f"{position}.npy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleSet:
+    """The inputs a model is proven on. One sample is one item: where the model is batched its first axis is 1."""
+
+    files: TensorFiles
+    batched: bool
+    origin: str
+    """How to make them again, in words: `normal, seed 0`, or the files they came from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The PyTorch model a version comes from."""
+
+    kind: Literal["torchscript", "factory"]
+    location: str
+    """The file, or `package.module:factory`."""
+    sha256: Mapping[str, str]
+    """SHA-256 of every file the model was read from, by name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """What PyTorch answers: one expected output per sample, float32 as the model computes it."""
+
+    source: Source
+    outputs: TensorFiles
+    """One item per sample, in the samples' order. The specs carry the batch axis where the model is batched."""
+    parameters: int
+    """Number of elements in parameters and buffers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnnxArtifact:
+    """An ONNX file that was checked, reloaded and read back."""
+
+    path: Path
+    sha256: str
+    size: int
+    """Bytes."""
+    opset: int
+    ir_version: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    exporter: str
+    simplified: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Element:
+    """One element of an output where expected and found differ."""
+
+    index: tuple[int, ...]
+    expected: float
+    found: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorCheck:
+    """One output compared: what was expected, what was found, how far apart they are.
+
+    Differences are computed in float64 over the elements that are finite on both sides; `None` where there is none, or
+    where shapes or types forbid comparing.
+    """
+
+    name: str
+    passed: bool
+    reason: str | None
+    """Why it failed, in one line; `None` where it passed."""
+    expected_shape: tuple[int, ...] | None
+    found_shape: tuple[int, ...] | None
+    expected_dtype: str | None
+    found_dtype: str | None
+    rtol: float
+    atol: float
+    expected_nan: int = 0
+    found_nan: int = 0
+    expected_inf: int = 0
+    found_inf: int = 0
+    max_abs: float | None = None
+    mean_abs: float | None = None
+    max_rel: float | None = None
+    """max |found - expected| / |expected| where |expected| exceeds a thousandth of its largest magnitude."""
+    cosine: float | None = None
+    elements: int = 0
+    mismatched: int = 0
+    """Elements outside |found - expected| <= atol + rtol * |expected|."""
+    worst: tuple[Element, ...] = ()
+    """The elements furthest outside the tolerance, worst first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One answer compared with its reference: all outputs of one batch over one path."""
+
+    stage: str
+    """`pytorch`, `onnxruntime`, or the transport: `http`, `grpc`, `shm`, `concurrent`."""
+    batch_size: int
+    """0 where the model is not batched."""
+    samples: tuple[int, ...]
+    tensors: tuple[TensorCheck, ...]
+    seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether every output passed; an answer without outputs passes nothing."""
+        return bool(self.tensors) and all(tensor.passed for tensor in self.tensors)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Something that differs and is no tensor: a hash, a configuration field, a missing file."""
+
+    where: str
+    what: str
+    expected: str | None = None
+    found: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One stage of a run and what it cost."""
+
+    name: str
+    verdict: Verdict
+    seconds: float
+    library_seconds: float = 0.0
+    """The part spent inside the libraries that do the work (torch, ONNX, ONNX Runtime, the server), imports included."""
+    peak_memory: int = 0
+    """Largest resident memory of the stage's own processes, in bytes; 0 where it has none."""
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagedVersion:
+    """A complete model directory outside the repository, not visible to anyone yet."""
+
+    root: Path
+    """A model repository holding this model alone; what the proving server is started on."""
+    model: str
+    version: int
+
+    @property
+    def model_directory(self) -> Path:
+        """The directory of the model, holding config.pbtxt."""
+        return self.root / self.model
+
+    @property
+    def version_directory(self) -> Path:
+        """The directory of the version, holding the model file."""
+        return self.model_directory / str(self.version)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedVersion:
+    """A version in place in the model repository."""
+
+    repository: Path
+    model: str
+    version: int
+
+    @property
+    def version_directory(self) -> Path:
+        """The directory of the version, holding the model file."""
+        return self.repository / self.model / str(self.version)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerHandle:
+    """A running server: where it answers and what it is."""
+
+    http_url: str
+    """`host:port`, as tritonclient takes it."""
+    grpc_url: str
+    log: Path | None = None
+    """The server's log; `None` for a server that is not ours."""
+    shm_prefix: str = "tritonize-"
+    """Start of the names of every shared-memory file that belongs to this server."""
+    local: bool = True
+    """Whether it shares this machine's /dev/shm."""
+    identity: Mapping[str, str] = field(default_factory=dict)
+    """Name to version of what answers: server, backend, runtime."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Everything a run or a verification found out; text, JSON and the exit code are made from it alone."""
+
+    command: str
+    model: str
+    version: int | None
+    verdict: Verdict
+    checks: tuple[Check, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    stages: tuple[Stage, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What a person who signs should know, in sentences."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Name to version of every tool that took part."""
+    proved_by: Mapping[str, str] = field(default_factory=dict)
+    """Name to version of the server, backend and runtime that answered."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """Source, ONNX file and configuration as plain data."""
+    location: Path | None = None
+    """The published version, or the staged one that failed."""
+    published: bool = False
+
+
+def to_json(value: Any) -> Any:
+    """An artifact as plain JSON-able data."""
+    # Imported here, since reading artifacts must stay free of cost for `tritonize --help`.
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(type(value)).dump_python(value, mode="json")
+
+
+def from_json(kind: type[T], plain: Any) -> T:
+    """The artifact that `to_json` described. Raises pydantic.ValidationError."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind).validate_python(plain)

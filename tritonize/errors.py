@@ -1,0 +1,190 @@
+"""Every way tritonize can fail, with its exit code.
+
+An error says what happened, where, what was expected against what was found, the likely cause and the next
+command to type. Library code raises these and never prints or exits; the command line turns `exit_code` into
+the process's own. A *mismatch between outputs* is not an error: it is a result, carried by a `Report`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+EXIT_OK = 0
+EXIT_DIFFERS = 1
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+
+
+class TritonizeError(Exception):
+    """Base of every expected failure.
+
+    Args:
+        what: one sentence, what happened.
+        where: the file, spec path, tensor or process it happened in.
+        expected: what was required there.
+        found: what was there instead.
+        cause: the usual reason.
+        next_step: what to type or change.
+        details: further lines, such as the end of a log.
+    """
+
+    exit_code: ClassVar[int] = EXIT_BUG
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        expected: str | None = None,
+        found: str | None = None,
+        cause: str | None = None,
+        next_step: str | None = None,
+        details: Sequence[str] = (),
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.expected = expected
+        self.found = found
+        self.cause = cause
+        self.next_step = next_step
+        self.details = tuple(details)
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        labelled = (
+            ("where", self.where),
+            ("expected", self.expected),
+            ("found", self.found),
+            ("likely cause", self.cause),
+            ("next", self.next_step),
+        )
+        lines += [f"  {label}: {text}" for label, text in labelled if text]
+        lines += [f"  | {line}" for line in self.details]
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The error as JSON-able data; how a worker hands its error to the process that started it."""
+        return {
+            "error": type(self).__name__,
+            "exit_code": self.exit_code,
+            "what": self.what,
+            "where": self.where,
+            "expected": self.expected,
+            "found": self.found,
+            "cause": self.cause,
+            "next_step": self.next_step,
+            "details": list(self.details),
+        }
+
+
+class UsageError(TritonizeError):
+    """The command line, the spec or the model they name is not usable as asked."""
+
+    exit_code = 2
+
+
+class MissingError(TritonizeError):
+    """Something needed is not there: a package, the server runtime, a system library, a GPU."""
+
+    exit_code = 3
+
+
+class UnprovenError(TritonizeError):
+    """A required proof could not run on this machine, so nothing is published."""
+
+    exit_code = 3
+
+
+class ExportError(TritonizeError):
+    """The model could not be run, exported to ONNX, or the exported file is unusable."""
+
+    exit_code = 4
+
+
+class PlanError(TritonizeError):
+    """TensorRT did not build a usable plan."""
+
+    exit_code = 5
+
+
+class RepositoryError(TritonizeError):
+    """The model repository cannot take the version: conflict, corruption, no space."""
+
+    exit_code = 6
+
+
+class ServerError(TritonizeError):
+    """The server did not start, refused a model, exited or did not answer in time."""
+
+    exit_code = 7
+
+
+class InferenceError(TritonizeError):
+    """The server answered a request with an error."""
+
+    exit_code = 8
+
+
+class WorkerError(TritonizeError):
+    """A worker process died without an answer. Stages catch it and raise their own kind, so that the exit code is theirs."""
+
+    exit_code = EXIT_BUG
+
+
+class InterruptedRunError(TritonizeError):
+    """Ctrl-C or SIGTERM."""
+
+    exit_code = EXIT_INTERRUPTED
+
+
+_KINDS: dict[str, type[TritonizeError]] = {
+    kind.__name__: kind
+    for kind in (
+        UsageError,
+        MissingError,
+        UnprovenError,
+        ExportError,
+        PlanError,
+        RepositoryError,
+        ServerError,
+        InferenceError,
+        WorkerError,
+        InterruptedRunError,
+    )
+}
+
+
+def from_dict(fields: dict[str, Any]) -> TritonizeError:
+    """The error that `to_dict` described."""
+    kind = _KINDS.get(fields["error"], TritonizeError)
+    return kind(
+        fields["what"],
+        where=fields.get("where"),
+        expected=fields.get("expected"),
+        found=fields.get("found"),
+        cause=fields.get("cause"),
+        next_step=fields.get("next_step"),
+        details=fields.get("details", ()),
+    )
+
+
+def full_disk(where: str | None) -> RepositoryError:
+    """The error of a disk without room, for the file that found it so."""
+    return RepositoryError(
+        "There is no space left on the disk.",
+        where=where,
+        next_step="free some space, or name another place with --staging, TRITONIZE_CACHE or TMPDIR",
+    )
+
+
+def require(package: str, *, extra: str) -> None:
+    """Make sure that an optional package is installed, without importing it.
+
+    Raises:
+        MissingError: it is not; the text names the extra that brings it.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise MissingError(f"The Python package {package!r} is not installed.", next_step=f'pip install "tritonize[{extra}]"')
