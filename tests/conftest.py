@@ -1,0 +1,42 @@
+"""Fixtures every test may use. No test touches the user's home, and none starts where the checkout is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+MODELS = Path(__file__).parent / "models"
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run in a folder of the test's own, with a home of its own; the cache of server runtimes is shared."""
+    home = tmp_path / "home"
+    home.mkdir()
+    cache = os.environ.get("TRITONIZE_CACHE") or os.environ.get("XDG_CACHE_HOME", str(Path("~/.cache").expanduser())) + "/tritonize"
+    monkeypatch.setenv("TRITONIZE_CACHE", cache)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def model_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the TorchScript files, weights and pickles that tests/models/zoo.py writes."""
+    folder = tmp_path_factory.mktemp("models")
+    subprocess.run([sys.executable, str(MODELS / "zoo.py"), str(folder)], check=True, timeout=120)
+    return folder
+
+
+def tritonize(
+    *arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None, timeout: float = 240
+) -> subprocess.CompletedProcess[str]:
+    """Run the installed command as a user does."""
+    command = [str(Path(sys.executable).with_name("tritonize")), *arguments]
+    return subprocess.run(
+        command, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=timeout, check=False
+    )

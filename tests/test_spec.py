@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import CHECKOUT
+from tritonize import model_config, spec, spec_file
+from tritonize.errors import UsageError
+
+GOOD = """
+schema: 1
+repository: out
+target: {triton: "26.06", compute_capabilities: ["8.9"]}
+models:
+  heart:
+    source: heart.pt
+    inputs:
+      INPUT__0: {dtype: float32, shape: [batch, 1, 8, 8, 8]}
+    axes: {batch: {min: 1, opt: 2, max: 2}}
+    outputs: {OUTPUT__0: {tolerance: {rtol: 1.0e-4, atol: 9.0e-4}, labels: labels.txt}}
+    max_batch_size: 2
+    samples: {files: "samples/*.npz"}
+    triton:
+      dynamic_batching: {max_queue_delay_microseconds: 500}
+      instance_group: [{kind: KIND_CPU, count: 2}]
+"""
+
+
+def load(text: str, folder: Path = Path()) -> spec.Spec:
+    path = folder / "spec.yaml"
+    path.write_text(text)
+    return spec_file.load(path, check_triton=model_config.triton_problems)
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(UsageError) as caught:
+        load(text)
+    assert caught.value.exit_code == 2
+    return list(caught.value.details)
+
+
+def test_a_good_spec_is_read_and_its_paths_are_placed(tmp_path):
+    folder = tmp_path / "deep"
+    folder.mkdir()
+    heart = load(GOOD, folder).models["heart"]
+    assert heart.source == str(folder / "heart.pt")
+    assert heart.samples.patterns == [str(folder / "samples/*.npz")]
+    assert heart.outputs["OUTPUT__0"].labels == folder / "labels.txt"
+    assert heart.inputs["INPUT__0"].dtype == "fp32"
+    assert heart.batch_axis == "batch"
+    assert load(GOOD, folder).repository == folder / "out"
+
+
+def test_three_mistakes_are_reported_with_their_lines():
+    found = problems(GOOD.replace("float32", "float33").replace("tolerance:", "tolerence:").replace("KIND_CPU", "KIND_CPV"))
+    assert len(found) == 3, found
+    assert found[0].startswith("line 9: models.heart.inputs.INPUT__0.dtype: 'float33'")
+    assert found[1].startswith("line 11: models.heart.outputs.OUTPUT__0.tolerence: unknown key; did you mean 'tolerance'?")
+    assert found[2].startswith("line 16: models.heart.triton.instance_group")
+    assert "KIND_CPV" in found[2]
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (("max_batch_size: 2", "max_batch_size: 4"), "the batch axis runs from 1 to max_batch_size 4; found 1 to 2"),
+        (("[batch, 1, 8, 8, 8]", "[1, 1, 8, 8, 8]"), "with max_batch_size 2 the first axis is named"),
+        (("[batch, 1, 8, 8, 8]", "[batch, 1, depth, 8, 8]"), "the dynamic axis 'depth' has no range"),
+        (("[batch, 1, 8, 8, 8]", "[batch, 0, 8, 8, 8]"), "a size is a whole number from 1"),
+        (("heart:", "he/art:"), "is no model name"),
+        (("heart:", '"":'), "is no model name"),
+        (("heart:", "he.art:"), "is no model name"),
+        (('"26.06"', "26.06"), "put it in quotes"),
+        (("rtol: 1.0e-4", "rtol: -1"), "greater than or equal to 0"),
+        (("float32", "string"), "no string tensors"),
+        (("source: heart.pt", "sauce: heart.pt"), "did you mean 'source'?"),
+        (("dynamic_batching", "dynamic_batchin"), "is no valid ModelConfig field"),
+        (("instance_group: [{kind: KIND_CPU, count: 2}]", "max_batch_size: 3"), "is decided by the rest of the spec"),
+        (("schema: 1", "schema: 2"), "schema"),
+        (("source: heart.pt", "source: heart.pt\n    weights: w.pt"), "weights go with a factory"),
+    ],
+)
+def test_each_mistake_has_its_sentence(change, text):
+    assert any(text in line for line in problems(GOOD.replace(*change))), problems(GOOD.replace(*change))
+
+
+def test_mistakes_between_good_fields_are_found_beside_bad_fields():
+    found = problems(GOOD.replace("max: 2", "max: 3").replace("samples:", "sample:"))
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize("text", ["models: [", "a: 1\na: 2\n", "- 1\n", "", "\x00"])
+def test_no_yaml_no_mapping(text):
+    with pytest.raises(UsageError) as caught:
+        load(text)
+    assert "spec.yaml" in str(caught.value)
+
+
+def test_a_missing_file_is_a_usage_error():
+    with pytest.raises(UsageError, match="no such specification"):
+        spec_file.load(Path("nowhere.yaml"))
+
+
+def test_the_published_schema_is_the_classes():
+    published = json.loads((CHECKOUT / "docs" / "spec.schema.json").read_text())
+    assert published == spec.Spec.model_json_schema(by_alias=True), "run: make schema"
+
+
+@pytest.mark.parametrize(("source", "is_factory"), [("a.b:c", True), ("heart.pt", False), ("c:/heart.pt", False), ("a:b.c", True)])
+def test_factories_are_told_from_files(source, is_factory):
+    assert spec.is_factory(source) is is_factory

@@ -1,0 +1,215 @@
+"""What the user asks for: the models of one repository, validated before any work starts.
+
+The classes are the specification's schema; `tritonize.spec_file` reads them from YAML with line numbers, and the
+command line makes a one-model `Spec` from flags.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from tritonize import dtypes
+
+DEFAULT_RTOL = 1e-4
+DEFAULT_ATOL = 9e-4
+DEFAULT_OPSET = 18
+DEFAULT_DEADLINE = 900.0
+
+_MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+_TENSOR_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
+
+
+def _model_name(name: str) -> str:
+    if not _MODEL_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no model name: letters, digits, '_' and '-' only, since it becomes a directory and a URL")
+    return name
+
+
+def _tensor_name(name: str) -> str:
+    if not _TENSOR_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no tensor name: letters, digits, '_', '.' and '-' only")
+    return name
+
+
+def _dtype(name: str) -> str:
+    try:
+        dtype = dtypes.by_name(name)
+    except KeyError:
+        known = ", ".join(dtype.name for dtype in dtypes.TABLE if dtype.torch)
+        raise ValueError(f"{name!r} is no element type; known: {known}") from None
+    if not dtype.torch:
+        raise ValueError("PyTorch has no string tensors; describe the numbers that the model takes")
+    return dtype.name
+
+
+def _shape(shape: list[int | str]) -> list[int | str]:
+    for size in shape:
+        if isinstance(size, bool) or (isinstance(size, int) and size < 1):
+            raise ValueError(f"a size is a whole number from 1, or a name for a dynamic axis; found {size!r}")
+        if isinstance(size, str) and not size.isidentifier():
+            raise ValueError(f"{size!r} is no name for a dynamic axis: letters, digits and '_', not starting with a digit")
+    return shape
+
+
+ModelName = Annotated[str, AfterValidator(_model_name)]
+TensorName = Annotated[str, AfterValidator(_tensor_name)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Tolerance(_Section):
+    """|actual - expected| <= atol + rtol * |expected| must hold for every element."""
+
+    rtol: float = Field(DEFAULT_RTOL, ge=0, allow_inf_nan=False)
+    atol: float = Field(DEFAULT_ATOL, ge=0, allow_inf_nan=False, description="in the output's own unit")
+
+
+class Input(_Section):
+    """One input of a model."""
+
+    dtype: Annotated[str, AfterValidator(_dtype)] = "fp32"
+    shape: Annotated[list[int | str], AfterValidator(_shape)] = Field(description="a size, or the name of a dynamic axis, per axis")
+    range: tuple[float, float] | None = Field(
+        None, description="smallest and largest value of generated samples (uniform); default: normal(0, 1), integers 0 to 9"
+    )
+
+
+class Output(_Section):
+    """One output of a model."""
+
+    tolerance: Tolerance = Tolerance()
+    labels: Path | None = Field(None, description="file with one label per line, for the classification extension")
+
+
+class Axis(_Section):
+    """The sizes a dynamic axis takes."""
+
+    min: int = Field(1, ge=1)
+    opt: int | None = Field(None, ge=1, description="the usual size; default: max")
+    max: int = Field(ge=1)
+
+
+class Samples(_Section):
+    """The inputs a model is proven on."""
+
+    count: int = Field(4, ge=1, le=1_000_000)
+    seed: int = Field(0, ge=0)
+    files: list[str] | str | None = Field(None, description=".npz files or patterns, keyed by input name")
+
+    @property
+    def patterns(self) -> list[str]:
+        """The file patterns as a list; empty where samples are generated."""
+        return [self.files] if isinstance(self.files, str) else list(self.files or ())
+
+
+class Target(_Section):
+    """What the repository is for, where that is not this machine."""
+
+    triton: Annotated[str, StringConstraints(pattern=r"^\d\d\.\d\d$")] | None = Field(None, description='release, quoted: "26.06"')
+    compute_capabilities: list[str] = Field(default_factory=list)
+
+
+class Model(_Section):
+    """One model of the repository."""
+
+    source: str = Field(min_length=1, description="TorchScript file, or package.module:factory")
+    kwargs: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the factory")
+    weights: Path | None = Field(None, description="state dict that is loaded into the factory's module")
+    search_path: list[Path] = Field(default=[Path()], description="folders where the factory's module is looked for first")
+    inputs: dict[TensorName, Input] = Field(min_length=1)
+    axes: dict[str, Axis] = Field(default_factory=dict)
+    outputs: dict[TensorName, Output] = Field(default_factory=dict, description="in order; default names OUTPUT__0, ...")
+    backend: Literal["onnxruntime"] = "onnxruntime"
+    precision: Literal["fp32"] = "fp32"
+    opset: int = Field(DEFAULT_OPSET, ge=9, le=23)
+    simplify: bool = Field(True, description="run onnxslim on the exported file")
+    max_batch_size: int = Field(0, ge=0)
+    samples: Samples = Samples()
+    triton: dict[str, Any] = Field(default_factory=dict, description="further fields of Triton's ModelConfig")
+    template: Path | None = Field(None, description="replaces templates/config.pbtxt.j2")
+    deadline_s: float = Field(DEFAULT_DEADLINE, gt=0, description="seconds a worker may take for one stage")
+
+    @property
+    def batch_axis(self) -> str | None:
+        """The name of the batch axis; `None` where the model is not batched."""
+        first = next(iter(self.inputs.values())).shape[:1]
+        return str(first[0]) if self.max_batch_size and first else None
+
+    def axis(self, name: str) -> Axis:
+        """The range of a dynamic axis; the batch axis has one without being asked."""
+        if name in self.axes:
+            return self.axes[name]
+        return Axis(min=1, max=self.max_batch_size)
+
+    @property
+    def is_factory(self) -> bool:
+        """Whether the source is `package.module:factory` and not a file."""
+        return is_factory(self.source)
+
+
+class Spec(_Section):
+    """A whole specification file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, title="tritonize specification")
+
+    schema_version: Literal[1] = Field(alias="schema")
+    repository: Path = Path("model_repository")
+    target: Target = Target()
+    models: dict[ModelName, Model] = Field(min_length=1)
+
+
+def is_factory(source: str) -> bool:
+    """Whether a source names a Python callable: dotted identifiers, a colon, an identifier."""
+    module, colon, attribute = source.partition(":")
+    return bool(colon) and all(part.isidentifier() for part in [*module.split("."), *attribute.split(".")])
+
+
+def problems(model: Model) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What is wrong between the fields of one model: the path of the field and a sentence.
+
+    The rules are Triton's: with batching the first axis of every tensor is the one dynamic batch axis.
+    """
+    named: set[str] = set()
+    for name, tensor in model.inputs.items():
+        named.update(size for size in tensor.shape if isinstance(size, str))
+        if tensor.range and tensor.range[0] > tensor.range[1]:
+            yield ("inputs", name, "range"), f"the smallest value comes first; found {list(tensor.range)}"
+        if not model.max_batch_size:
+            continue
+        if not tensor.shape or not isinstance(tensor.shape[0], str):
+            found = tensor.shape[0] if tensor.shape else "no axis"
+            yield (
+                ("inputs", name, "shape"),
+                f"with max_batch_size {model.max_batch_size} the first axis is named 'batch'; found {found}",
+            )
+        elif tensor.shape[0] != model.batch_axis:
+            yield ("inputs", name, "shape"), f"the first axis is {model.batch_axis!r} in every input; found {tensor.shape[0]!r}"
+        elif tensor.shape[0] in tensor.shape[1:]:
+            yield ("inputs", name, "shape"), f"the batch axis {tensor.shape[0]!r} is the first axis alone"
+    yield from _axis_problems(model, named)
+    if model.weights is not None and not model.is_factory:
+        yield ("weights",), "weights go with a factory (package.module:factory); a TorchScript file carries its own"
+    if model.kwargs and not model.is_factory:
+        yield ("kwargs",), "kwargs go with a factory (package.module:factory)"
+
+
+def _axis_problems(model: Model, named: set[str]) -> Iterator[tuple[tuple[str, ...], str]]:
+    for name in sorted(named - set(model.axes) - {model.batch_axis or ""}):
+        yield ("axes",), f"the dynamic axis {name!r} has no range; add {name}: {{min: .., opt: .., max: ..}}"
+    for name, axis in model.axes.items():
+        if name not in named:
+            yield ("axes", name), f"no input has an axis {name!r}"
+        if not axis.min <= (axis.opt or axis.max) <= axis.max:
+            yield ("axes", name), f"min <= opt <= max must hold; found {axis.min}, {axis.opt}, {axis.max}"
+        if name == model.batch_axis and (axis.max != model.max_batch_size or axis.min != 1):
+            yield (
+                ("axes", name),
+                f"the batch axis runs from 1 to max_batch_size {model.max_batch_size}; found {axis.min} to {axis.max}",
+            )

@@ -1,0 +1,189 @@
+"""Read a specification from YAML: every problem at once, each with its path, line and a suggestion."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from tritonize import spec
+from tritonize.errors import UsageError
+
+Location = tuple[str | int, ...]
+TritonCheck = Callable[[Mapping[str, Any]], Iterator[tuple[tuple[str | int, ...], str]]]
+"""Given a model's `triton:` section, yields the path inside it and the sentence for each problem."""
+
+
+def load(path: Path, *, check_triton: TritonCheck | None = None) -> spec.Spec:
+    """The specification in `path`; relative paths in it are relative to the file.
+
+    Raises:
+        UsageError: the file is missing, no YAML, or has problems: all of them are listed with their lines.
+    """
+    root = _parse(path)
+    plain = _plain(root)
+    if not isinstance(plain, dict):
+        raise UsageError("The specification is no mapping.", where=str(path), expected="schema: 1 and models: …")
+    found, parsed = _validate(plain, check_triton)
+    if found or parsed is None:
+        lines = [f"line {_line(root, where)}: {_dotted(where)}: {text}" for where, text in found]
+        lines.sort(key=lambda line: int(line.split()[1].rstrip(":")))
+        count = "One problem" if len(lines) == 1 else f"{len(lines)} problems"
+        raise UsageError(f"{count} in the specification.", where=str(path), details=lines)
+    return _resolve(parsed, path.parent)
+
+
+def _parse(path: Path) -> Any:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UsageError("There is no such specification file.", where=str(path)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError("The specification file cannot be read.", where=str(path), found=str(error)) from error
+    try:
+        return YAML(typ="rt").load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise UsageError("The specification is no valid YAML.", where=str(path), found=f"{line}{error.problem}") from error
+    except YAMLError as error:
+        raise UsageError("The specification is no valid YAML.", where=str(path), found=str(error)) from error
+
+
+def _plain(node: Any) -> Any:
+    """The node without ruamel's line-keeping types."""
+    if isinstance(node, CommentedMap):
+        return {key: _plain(value) for key, value in node.items()}
+    if isinstance(node, CommentedSeq):
+        return [_plain(value) for value in node]
+    for kind in (bool, int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return node
+
+
+def _validate(plain: dict[str, Any], check_triton: TritonCheck | None) -> tuple[list[tuple[Location, str]], spec.Spec | None]:
+    found: list[tuple[Location, str]] = []
+    try:
+        parsed = spec.Spec.model_validate(plain)
+    except ValidationError as error:
+        found += list(_schema_problems(error))
+        parsed = None
+    models = plain.get("models")
+    for name, raw in models.items() if isinstance(models, dict) else ():
+        model = parsed.models[name] if parsed else _partial(raw, [where[2:] for where, _ in found if where[:2] == ("models", name)])
+        if model is not None:
+            found += [(("models", name, *where), text) for where, text in spec.problems(model)]
+        triton = raw.get("triton") if isinstance(raw, dict) else None
+        if check_triton and isinstance(triton, dict):
+            found += [(("models", name, "triton", *where), text) for where, text in check_triton(triton)]
+    return found, parsed
+
+
+def _partial(raw: Any, bad: list[Location]) -> spec.Model | None:
+    """The model without its bad fields, to check the rules between the good ones; `None` if too little is left."""
+    if not isinstance(raw, dict):
+        return None
+    fields = {where[0] for where in bad if where}
+    try:
+        return spec.Model.model_validate({key: value for key, value in raw.items() if key not in fields})
+    except ValidationError:
+        return None
+
+
+def _schema_problems(error: ValidationError) -> Iterator[tuple[Location, str]]:
+    seen: set[Location] = set()
+    for problem in error.errors(include_url=False):
+        where = tuple(part for part in problem["loc"] if part != "[key]")
+        while where and isinstance(where[-1], str) and where[-1] in {"int", "str", "float", "list[str]"}:
+            where = where[:-1]  # the branch of a union that was tried; the user wrote one value
+        if where in seen:
+            continue
+        seen.add(where)
+        yield where, _sentence(problem, where)
+
+
+def _sentence(problem: Any, where: Location) -> str:
+    kind, found = problem["type"], problem["input"]
+    if kind == "extra_forbidden":
+        known = list(_fields_at(where[:-1]))
+        close = difflib.get_close_matches(str(where[-1]), known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+        return f"unknown key; {hint}"
+    if kind == "missing":
+        return "is required and missing"
+    if kind == "value_error":
+        return str(problem["ctx"]["error"])
+    text = problem["msg"][:1].lower() + problem["msg"][1:]
+    if kind == "string_type" and isinstance(found, int | float):
+        return f'{text}; put it in quotes: "{found}"'
+    return f"{text}; found {found!r}"
+
+
+def _fields_at(where: Location) -> Iterator[str]:
+    """The keys that the schema knows at a place."""
+    annotation: Any = spec.Spec
+    for part in where:
+        annotation = _model_in(annotation)
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            fields = {field.alias or name: field.annotation for name, field in annotation.model_fields.items()}
+            annotation = fields.get(str(part))
+        elif get_origin(annotation) is dict:
+            annotation = get_args(annotation)[1]
+    annotation = _model_in(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield from (field.alias or name for name, field in annotation.model_fields.items())
+
+
+def _model_in(annotation: Any) -> Any:
+    if get_origin(annotation) is Union or type(annotation).__name__ == "UnionType":
+        return next((part for part in get_args(annotation) if part is not type(None)), annotation)
+    return annotation
+
+
+def _line(root: Any, where: Location) -> int:
+    """The line of a place, counted from 1; of its nearest parent where the place itself is missing."""
+    node, line = root, 1
+    for part in where:
+        try:
+            line = (node.lc.key(part) if isinstance(node, CommentedMap) else node.lc.item(part))[0] + 1
+            node = node[part]
+        except (KeyError, IndexError, AttributeError, TypeError):
+            break
+    return line
+
+
+def _dotted(where: Location) -> str:
+    return ".".join(str(part) for part in where) or "the file"
+
+
+def _resolve(parsed: spec.Spec, folder: Path) -> spec.Spec:
+    """The same specification with every relative path made relative to `folder`."""
+
+    def placed(path: Path | None) -> Path | None:
+        return None if path is None else folder / path
+
+    models = {
+        name: model.model_copy(
+            update={
+                "source": model.source if model.is_factory else str(folder / model.source),
+                "weights": placed(model.weights),
+                "template": placed(model.template),
+                "search_path": [folder / path for path in model.search_path],
+                "outputs": {
+                    key: output.model_copy(update={"labels": placed(output.labels)}) for key, output in model.outputs.items()
+                },
+                "samples": model.samples.model_copy(
+                    update={"files": [str(folder / pattern) for pattern in model.samples.patterns] or None}
+                ),
+            }
+        )
+        for name, model in parsed.models.items()
+    }
+    return parsed.model_copy(update={"repository": folder / parsed.repository, "models": models})
