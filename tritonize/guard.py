@@ -1,0 +1,276 @@
+"""The guard: a tiny program between tritonize and every process it starts, so that none is ever left behind.
+
+It is run by path, as `python -I -S guard.py`, never imported, and uses the standard library alone: it has to start in
+a few milliseconds (so no pathlib), and to survive whatever happens to the tool. Standard input is the order (one JSON line) and then the
+leash: its end of file means that the tool is gone, and a line `{"stop": <grace in seconds>}` asks for the end. Standard
+output is the report: one JSON line when the command runs, or could not be started, and one when nothing of it is left.
+
+As a child subreaper the guard inherits every orphan among its descendants, so it can find, count and end all of them,
+also those that started a session of their own. Should the guard itself be killed, the kernel kills the command.
+"""
+
+# ruff: noqa: PTH108, PTH110, PTH112, PTH123, PTH208
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import signal
+import sys
+import time
+from typing import Any, NoReturn
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_TICK_S = 0.1
+_TICK_BOUNDED_S = 0.03  # a bound on memory is only as good as the interval it is looked at
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where the kernel puts POSIX shared memory
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(option, value, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"prctl({option}): {os.strerror(number)}")
+
+
+def _children(pid: int) -> list[int]:
+    """The children of all threads of a process; none where it has just ended."""
+    found: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
+                found += map(int, file.read().split())
+    except (FileNotFoundError, ProcessLookupError):
+        if not os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
+            return _children_by_scan(pid)
+    return found
+
+
+def _children_by_scan(pid: int) -> list[int]:
+    """The same for a kernel built without the `children` files."""
+    found: list[int] = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as file:
+                    parent = int(file.read().rpartition(")")[2].split()[1])
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if parent == pid:
+                found.append(int(entry))
+    return found
+
+
+def _descendants() -> list[int]:
+    found: list[int] = []
+    open_ends = [os.getpid()]
+    while open_ends:
+        children = _children(open_ends.pop())
+        found += children
+        open_ends += children
+    return found
+
+
+def _resident(pids: list[int]) -> int:
+    """Resident bytes of several processes: private pages added up, shared ones counted once, for who maps most of them."""
+    private = shared = 0
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+                fields = file.read().split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        private += int(fields[1]) - int(fields[2])
+        shared = max(shared, int(fields[2]))
+    return (private + shared) * _PAGE
+
+
+def _report(**fields: Any) -> None:
+    with contextlib.suppress(OSError):  # nobody reads any more: the tool is gone
+        os.write(1, (json.dumps(fields) + "\n").encode())
+
+
+def _exec(order: dict[str, Any], guard: int, problem: int) -> NoReturn:
+    """In the child: become the command; say why not through the pipe `problem`."""
+    try:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != guard:  # it ended before the line above took hold
+            os._exit(1)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(2, 1)
+        if order["cwd"] is not None:
+            os.chdir(order["cwd"])
+        os.execvpe(order["argv"][0], order["argv"], order["env"])  # noqa: S606 - argv is a list
+    except OSError as error:
+        os.write(problem, json.dumps([error.errno, error.strerror, error.filename]).encode())
+    finally:
+        os._exit(127)
+
+
+class _Guard:
+    def __init__(self, order: dict[str, Any]) -> None:
+        self.order = order
+        self.parent = os.getppid()
+        self.began = time.monotonic()
+        self.reason = "exited"
+        self.kill_at: float | None = None
+        self.status: int | None = None
+        self.ended = self.began
+        self.peak = 0
+        self.leash: int | None = 0
+        self.unread = b""
+        self.wake = self._signals()
+        self.child = self._start()
+
+    @staticmethod
+    def _signals() -> int:
+        """Turn signals into bytes on a pipe; its read end."""
+        wake, waker = os.pipe()
+        os.set_blocking(wake, False)
+        os.set_blocking(waker, False)
+        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)
+        return wake
+
+    def _start(self) -> int:
+        guard = os.getpid()
+        problem, teller = os.pipe()  # closed by a successful exec, as every descriptor Python opens
+        child = os.fork()
+        if child == 0:
+            _exec(self.order, guard, teller)
+        os.close(teller)
+        text = os.read(problem, 65536)
+        os.close(problem)
+        if text:
+            os.waitpid(child, 0)
+            _report(problem=json.loads(text))
+            sys.exit(1)
+        _report(pid=child)
+        return child
+
+    def watch(self) -> None:
+        """Until the command has ended, by itself or because it had to."""
+        tick = _TICK_S if self.order["memory_bytes"] is None else _TICK_BOUNDED_S
+        look_at = self.began
+        while self.status is None:
+            timeout = max(0.0, min(tick, look_at - time.monotonic()))
+            ready, _, _ = select.select([self.wake] if self.leash is None else [self.wake, self.leash], [], [], timeout)
+            self._hear(ready)
+            self._reap()
+            now = time.monotonic()
+            if self.status is None and now >= look_at:
+                look_at = now + tick
+                self._look(now)
+            if self.kill_at is not None and now >= self.kill_at:
+                return
+
+    def _hear(self, ready: list[int]) -> None:
+        """Signals to the guard, and what comes over the leash."""
+        if self.wake in ready and any(number != signal.SIGCHLD for number in os.read(self.wake, 4096)):
+            self._end("stopped", self.order["grace_s"])
+        if self.leash is None or self.leash not in ready:
+            return
+        text = os.read(self.leash, 4096)
+        if not text:
+            self.leash = None
+            self._end("stopped", self.order["grace_s"])
+        self.unread += text
+        while b"\n" in self.unread:
+            line, _, self.unread = self.unread.partition(b"\n")
+            self._end("stopped", json.loads(line)["stop"])
+
+    def _look(self, now: float) -> None:
+        """Is its time up, does it use too much, has the tool gone."""
+        used = _resident(_descendants())
+        self.peak = max(self.peak, used)
+        bound, deadline = self.order["memory_bytes"], self.order["deadline_s"]
+        if bound is not None and used > bound:
+            self._end("memory", 0.0)  # no grace: it would use it to take more
+        elif deadline is not None and now - self.began >= deadline:
+            self._end("deadline", self.order["grace_s"])
+        elif os.getppid() != self.parent:  # a fork of the tool may hold the leash open
+            self._end("stopped", self.order["grace_s"])
+
+    def _end(self, reason: str, grace_s: float) -> None:
+        """Ask the command to end; the first reason counts, the shortest grace counts."""
+        if self.reason == "exited":
+            self.reason = reason
+            os.kill(self.child, signal.SIGTERM)
+        at = time.monotonic() + grace_s
+        self.kill_at = at if self.kill_at is None else min(self.kill_at, at)
+
+    def _reap(self) -> bool:
+        """Take the exit status of all that ended; whether nobody is left."""
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return True
+            if pid == 0:
+                return False
+            self.peak = max(self.peak, usage.ru_maxrss * 1024)
+            if pid == self.child:
+                self.status, self.ended = status, time.monotonic()
+
+    def sweep(self) -> None:
+        """Kill and reap every descendant, then remove the shared memory they leave."""
+        pause = 0.0005
+        while not self._reap():
+            for pid in _descendants():
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            time.sleep(pause)
+            pause = min(2 * pause, 0.02)
+        prefix = self.order["shm_prefix"]
+        if prefix and os.path.isdir(_SHARED_MEMORY):
+            for name in os.listdir(_SHARED_MEMORY):
+                if name.startswith(prefix):
+                    os.unlink(f"{_SHARED_MEMORY}/{name}")
+
+    def report(self) -> None:
+        status = self.status or 0
+        _report(
+            exit_code=os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
+            signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
+            reason=self.reason,
+            seconds=self.ended - self.began,
+            peak_memory=self.peak,
+        )
+
+
+def _read_order() -> dict[str, Any]:
+    text = b""
+    while not text.endswith(b"\n"):
+        part = os.read(0, 65536)
+        if not part:
+            sys.exit(1)  # the tool ended before it said what to start
+        text += part
+    order: dict[str, Any] = json.loads(text)
+    return order
+
+
+def main() -> None:
+    """Read the order, run it, watch it, leave nothing of it."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    guard = _Guard(_read_order())
+    try:
+        guard.watch()
+    finally:
+        guard.sweep()
+    guard.report()
+
+
+if __name__ == "__main__":
+    main()

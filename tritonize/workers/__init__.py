@@ -1,0 +1,1 @@
+"""What runs user code, torch and builders: each in a process of its own, started by `processes.run_worker`."""
