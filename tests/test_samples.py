@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tritonize import arrays, samples, spec
+from tritonize.arrays import BFLOAT16
+from tritonize.artifacts import TensorFiles, TensorSpec
+from tritonize.errors import UsageError
+
+
+def model(**fields) -> spec.Model:
+    fields = {"source": "m.pt", "inputs": {"x": {"shape": ["batch", 3]}}, "max_batch_size": 4, **fields}
+    return spec.Model.model_validate(fields)
+
+
+def test_samples_are_items_and_can_be_made_again(tmp_path):
+    one = samples.write(model(), tmp_path / "one")
+    two = samples.write(model(), tmp_path / "two")
+    assert one.files.count == 4
+    for index in range(4):
+        first, second = arrays.load(one.files, index)["x"], arrays.load(two.files, index)["x"]
+        assert first.shape == (1, 3)
+        np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(arrays.load(one.files, 0)["x"], arrays.load(one.files, 1)["x"])
+
+
+def test_the_bits_of_a_sample_are_fixed():
+    """A golden set made elsewhere must be made again bit by bit; a change of the generator is a change of the format."""
+    drawn = samples.generate(model(), 0)["x"]
+    np.testing.assert_array_equal(drawn, np.random.default_rng([0, 0, 0]).standard_normal((1, 3), dtype=np.float32))
+
+
+def test_another_seed_gives_other_samples():
+    assert not np.array_equal(samples.generate(model(), 0)["x"], samples.generate(model(samples={"seed": 1}), 0)["x"])
+
+
+def test_samples_have_values_of_both_signs_and_the_example_is_none_of_them(tmp_path):
+    drawn = samples.write(model(), tmp_path / "s")
+    values = np.concatenate([arrays.load(drawn.files, index)["x"] for index in range(4)])
+    assert values.min() < 0 < values.max()
+    example = arrays.load(samples.write_example(model(), drawn, tmp_path / "e"), 0)["x"]
+    assert example.shape == (2, 3)  # batch 1 would be baked in by exporters
+    assert not any(np.array_equal(row, value) for row in example for value in values)
+
+
+@pytest.mark.parametrize(("dtype", "low", "high"), [("int64", 0, 9), ("uint8", 0, 9), ("bool", 0, 1), ("int32", -3, -1)])
+def test_integers_stay_in_their_range(dtype, low, high):
+    tensor = {"dtype": dtype, "shape": ["batch", 200]} | ({"range": [low, high]} if low < 0 else {})
+    drawn = samples.generate(model(inputs={"x": tensor}), 0)["x"]
+    assert drawn.dtype == arrays.numpy_dtype(dtype)
+    assert (int(drawn.min()), int(drawn.max())) == (low, high)
+
+
+def test_floats_with_a_range_are_uniform_in_it():
+    drawn = samples.generate(model(inputs={"x": {"shape": ["batch", 1000], "range": [0, 255]}}), 0)["x"]
+    assert 0 <= drawn.min() < 5 < 250 < drawn.max() <= 255
+
+
+def test_other_dynamic_axes_take_their_usual_smallest_and_largest_size(tmp_path):
+    sequence = model(inputs={"x": {"shape": ["batch", "length"]}}, axes={"length": {"min": 2, "opt": 5, "max": 9}})
+    drawn = samples.write(sequence, tmp_path)
+    shapes = [arrays.load(drawn.files, index)["x"].shape for index in range(4)]
+    assert shapes == [(1, 5), (1, 2), (1, 9), (1, 5)]
+    assert [batch for batch in arrays.batches(drawn, 2)] == [(0, 3), (1, 1), (2, 2)]  # noqa: C416
+
+
+def test_batches_hold_every_sample_and_are_filled_up(tmp_path):
+    drawn = samples.write(model(samples={"count": 3}), tmp_path)
+    assert list(arrays.batches(drawn, 1)) == [(0,), (1,), (2,)]
+    assert list(arrays.batches(drawn, 2)) == [(0, 1), (2, 0)]
+    assert list(arrays.batches(drawn, 4)) == [(0, 1, 2, 0)]
+    assert arrays.batch_sizes(4) == (1, 2, 4)
+    assert arrays.batch_sizes(2) == (1, 2)
+    assert arrays.batch_sizes(1) == (1,)
+    assert arrays.batch_sizes(0) == (0,)
+
+
+def test_files_are_split_into_items(tmp_path):
+    np.savez("many.npz", x=np.arange(9, dtype=np.float32).reshape(3, 3))
+    drawn = samples.write(model(samples={"files": "*.npz"}), tmp_path / "s")
+    assert drawn.files.count == 3
+    np.testing.assert_array_equal(arrays.load(drawn.files, 2)["x"], [[6, 7, 8]])
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ({"y": np.zeros((1, 3), np.float32)}, "does not hold the model's inputs"),
+        ({"x": np.zeros((1, 4), np.float32)}, "is not what the spec describes"),
+        ({"x": np.zeros((1, 3), np.float64)}, "is not what the spec describes"),
+        ({"x": np.zeros((3,), np.float32)}, "is not what the spec describes"),
+        ({"x": np.zeros((0, 3), np.float32)}, "differ in batch size"),
+    ],
+)
+def test_files_that_do_not_fit_are_refused(content, text, tmp_path):
+    np.savez("bad.npz", **content)
+    with pytest.raises(UsageError, match=text):
+        samples.write(model(samples={"files": "bad.npz"}), tmp_path / "s")
+
+
+def test_missing_and_broken_files_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="No sample file matches"):
+        samples.write(model(samples={"files": "none*.npz"}), tmp_path / "s")
+    Path("broken.npz").write_bytes(b"PK\x03\x04 nothing")
+    with pytest.raises(UsageError, match="no readable"):
+        samples.write(model(samples={"files": "broken.npz"}), tmp_path / "s")
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "fp16", "bf16", "fp64", "int8", "uint8", "int64", "bool"])
+@pytest.mark.parametrize("shape", [(), (0, 2), (2, 3)])
+def test_arrays_survive_their_files(dtype, shape, tmp_path):
+    array = np.ones(shape).astype(arrays.numpy_dtype(dtype))
+    files = TensorFiles(directory=tmp_path, tensors=(TensorSpec(name="a/b ../c", dtype=dtype, shape=shape),), count=1)
+    arrays.save(files, 0, {"a/b ../c": array})
+    found = arrays.load(files, 0)["a/b ../c"]
+    assert (found.shape, found.dtype) == (shape, array.dtype)
+    assert found.tobytes() == array.tobytes()
+    assert not found.flags.writeable
+
+
+def test_an_array_of_another_type_is_not_saved(tmp_path):
+    files = TensorFiles(directory=tmp_path, tensors=(TensorSpec(name="x", dtype="bf16", shape=(2,)),), count=1)
+    with pytest.raises(TypeError, match="expected bf16"):
+        arrays.save(files, 0, {"x": np.zeros(2, np.float32)})
+    arrays.save(files, 0, {"x": np.zeros(2, BFLOAT16)})

@@ -1,0 +1,149 @@
+"""Samples: the inputs a model is proven on, generated from the spec or read from the user's files.
+
+Only NumPy generators are used, so that a sample can be made again where there is no torch.
+"""
+
+from __future__ import annotations
+
+import glob
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from tritonize import arrays, dtypes, spec
+from tritonize.arrays import Array, Arrays
+from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec
+from tritonize.errors import UsageError
+
+EXAMPLE_STREAM = 1_000_000
+"""Numbers the streams of the example inputs that an exporter traces; never those of a sample (`Samples.count` is below it)."""
+
+
+def tensor_specs(model: spec.Model) -> tuple[TensorSpec, ...]:
+    """The model's inputs as tensor specs, dynamic axes by name."""
+    return tuple(TensorSpec(name=name, dtype=tensor.dtype, shape=tuple(tensor.shape)) for name, tensor in model.inputs.items())
+
+
+def write(model: spec.Model, directory: Path) -> SampleSet:
+    """Write the samples of a model: generated, or taken from its files. One sample is one item (batch axis 1).
+
+    Raises:
+        UsageError: a file is missing or does not hold what the spec describes.
+    """
+    items = _from_files(model) if model.samples.patterns else (generate(model, index) for index in range(model.samples.count))
+    origin = ", ".join(model.samples.patterns) if model.samples.patterns else f"generated, seed {model.samples.seed}"
+    tensors = tensor_specs(model)
+    count = 0
+    for count, item in enumerate(items, start=1):
+        arrays.save(TensorFiles(directory=directory, tensors=tensors, count=count), count - 1, item)
+    return SampleSet(
+        files=TensorFiles(directory=directory, tensors=tensors, count=count), batched=bool(model.max_batch_size), origin=origin
+    )
+
+
+def write_example(model: spec.Model, samples: SampleSet, directory: Path) -> TensorFiles:
+    """Write the one example an exporter runs the model on: batch 2 where the model may be batched, since 1 is baked in.
+
+    Generated samples get an example of their own, so that the samples stay fresh; samples from files lend theirs.
+    """
+    size = min(2, model.max_batch_size) or 1
+    if model.samples.patterns:
+        item = arrays.stack(samples.files, [0] * size)
+    else:
+        items = [generate(model, EXAMPLE_STREAM + offset, axis_sizes(model, 0)) for offset in range(size)]
+        item = {name: np.concatenate([each[name] for each in items]) if size > 1 else items[0][name] for name in model.inputs}
+    files = TensorFiles(directory=directory, tensors=samples.files.tensors, count=1)
+    arrays.save(files, 0, item)
+    return files
+
+
+def axis_sizes(model: spec.Model, index: int) -> dict[str, int]:
+    """The size of every dynamic axis in sample `index`: its usual, smallest and largest size in turn; the batch axis is 1."""
+    names = {size for tensor in model.inputs.values() for size in tensor.shape if isinstance(size, str)}
+    ranges = {name: model.axis(name) for name in names}
+    sizes = {name: ((axis.opt or axis.max), axis.min, axis.max)[index % 3] for name, axis in ranges.items()}
+    if model.batch_axis:
+        sizes[model.batch_axis] = 1
+    return sizes
+
+
+def generate(model: spec.Model, index: int, sizes: Mapping[str, int] | None = None) -> Arrays:
+    """Sample number `index`: the same bits for the same spec and NumPy."""
+    sizes = axis_sizes(model, index) if sizes is None else sizes
+    item: Arrays = {}
+    for position, (name, tensor) in enumerate(model.inputs.items()):
+        shape = tuple(sizes[size] if isinstance(size, str) else size for size in tensor.shape)
+        generator = np.random.default_rng([model.samples.seed, index, position])
+        item[name] = _draw(generator, tensor, shape)
+    return item
+
+
+def _draw(generator: np.random.Generator, tensor: spec.Input, shape: tuple[int, ...]) -> Array:
+    dtype = arrays.numpy_dtype(tensor.dtype)
+    if tensor.dtype == "bool":
+        return generator.integers(0, 2, shape).astype(dtype)
+    if dtypes.by_name(tensor.dtype).floating:
+        if tensor.range is None:
+            return generator.standard_normal(shape, dtype=np.float32).astype(dtype)
+        return generator.uniform(*tensor.range, shape).astype(dtype)
+    low, high = tensor.range or (0, 9)
+    return generator.integers(int(low), int(high), shape, endpoint=True, dtype=np.int64).astype(dtype)
+
+
+def _from_files(model: spec.Model) -> Iterator[Arrays]:
+    paths = [path for pattern in model.samples.patterns for path in _matches(pattern)]
+    for path in paths:
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                stored: Arrays = dict(archive)
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise UsageError("A sample file is no readable .npz file.", where=str(path), found=str(error)) from error
+        if set(stored) != set(model.inputs):
+            raise UsageError(
+                "A sample file does not hold the model's inputs.",
+                where=str(path),
+                expected=", ".join(model.inputs),
+                found=", ".join(stored) or "nothing",
+            )
+        yield from _items(model, path, {name: _fitting(path, name, tensor, stored[name]) for name, tensor in model.inputs.items()})
+
+
+def _matches(pattern: str) -> list[str]:
+    paths = sorted(glob.glob(pattern))  # noqa: PTH207 - the pattern may be absolute
+    if not paths:
+        raise UsageError(
+            "No sample file matches.", where=pattern, next_step="correct samples.files in the spec, or write the files"
+        )
+    return paths
+
+
+def _fitting(path: str, name: str, tensor: spec.Input, array: Array) -> Array:
+    """The array, where it is what the spec describes."""
+    fits = len(array.shape) == len(tensor.shape) and all(
+        isinstance(want, str) or want == size for want, size in zip(tensor.shape, array.shape, strict=True)
+    )
+    dtype = arrays.numpy_dtype(tensor.dtype)
+    if tensor.dtype == "bf16" and array.dtype == np.float32:
+        array = array.astype(dtype)  # .npz cannot hold bfloat16
+    if not fits or array.dtype != dtype:
+        raise UsageError(
+            f"The sample of input {name!r} is not what the spec describes.",
+            where=path,
+            expected=f"{tensor.dtype} {list(tensor.shape)}",
+            found=f"{array.dtype} {list(array.shape)}",
+        )
+    return array
+
+
+def _items(model: spec.Model, path: str, stored: Arrays) -> Iterator[Arrays]:
+    """One item per element of the batch axis."""
+    if not model.max_batch_size:
+        yield stored
+        return
+    sizes = {name: array.shape[0] for name, array in stored.items()}
+    if len(set(sizes.values())) != 1 or 0 in sizes.values():
+        raise UsageError("The inputs of a sample file differ in batch size.", where=path, found=str(sizes))
+    for index in range(next(iter(sizes.values()))):
+        yield {name: array[index : index + 1] for name, array in stored.items()}
