@@ -1,0 +1,135 @@
+"""Export the PyTorch model to an ONNX file that was checked, simplified and read back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tritonize import processes, spec
+from tritonize.artifacts import OnnxArtifact, TensorFiles, TensorSpec, to_json
+from tritonize.errors import ExportError, WorkerError
+
+STRATEGY = {"torchscript": "legacy", "factory": "dynamo"}
+"""Which exporter a kind of source goes through: dynamo refuses ScriptModules, and is the better one for modules."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """The finished ONNX file and what it cost."""
+
+    artifact: OnnxArtifact
+    torch: str
+    """Version."""
+    library_seconds: float
+    peak_memory: int
+    """Bytes."""
+
+
+def export(
+    model: spec.Model,
+    load: Mapping[str, Any],
+    inputs: tuple[TensorSpec, ...],
+    outputs: tuple[TensorSpec, ...],
+    example: TensorFiles,
+    directory: Path,
+) -> Exported:
+    """Export in one worker, finish the file in another, which is free of torch and of the model.
+
+    Args:
+        load: how a worker loads the model (`workers.torch_model.LoadRequest` as plain data).
+        inputs: names, types and shapes, dynamic axes by name.
+        outputs: likewise, as the reference found them.
+        example: the one batch the exporter runs.
+        directory: where `model.onnx` and the workers' logs go.
+
+    Raises:
+        ExportError: the exporter fails, hangs or crashes, or writes a file that is invalid or has other names or types.
+    """
+    strategy = STRATEGY[str(load["kind"])]
+    exported, path = directory / "exported.onnx", directory / "model.onnx"
+    request = {
+        "model": load,
+        "inputs": [to_json(tensor) for tensor in inputs],
+        "outputs": [to_json(tensor) for tensor in outputs],
+        "example": to_json(example),
+        "strategy": strategy,
+        "opset": model.opset,
+        "path": str(exported),
+    }
+    search_path = [folder.resolve() for folder in model.search_path]
+    first = _work("export.run", request, model, directory / "export", search_path)
+    request = {"exported": str(exported), "path": str(path), "simplify": model.simplify, "opset": model.opset}
+    second = _work("onnx_file.finish", request, model, directory / "finish", [])
+    artifact = _artifact(path, second.value, strategy, simplified=model.simplify)
+    _require_same("input", inputs, artifact.inputs)
+    _require_same("output", outputs, artifact.outputs)
+    return Exported(
+        artifact=artifact,
+        torch=first.value["torch"],
+        library_seconds=sum(answer.value["library_seconds"] + answer.import_seconds for answer in (first, second)),
+        peak_memory=max(first.peak_memory, second.peak_memory),
+    )
+
+
+def _work(
+    task: str, request: Mapping[str, Any], model: spec.Model, directory: Path, search_path: list[Path]
+) -> processes.WorkerAnswer:
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        return processes.run_worker(task, request, directory=directory, deadline_s=model.deadline_s, search_path=search_path)
+    except WorkerError as error:
+        raise ExportError(
+            "The export ended without an ONNX file.",
+            where=model.source,
+            found=error.what,
+            cause="the exporter or the model's code hangs, crashes, or needs more memory than there is",
+            next_step="raise deadline_s in the spec if it is only slow",
+            details=error.details,
+        ) from error
+
+
+def _artifact(path: Path, answer: Mapping[str, Any], strategy: str, *, simplified: bool) -> OnnxArtifact:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return OnnxArtifact(
+        path=path,
+        sha256=sha256,
+        size=path.stat().st_size,
+        opset=answer["opset"],
+        ir_version=answer["ir_version"],
+        inputs=tuple(_tensor(plain) for plain in answer["inputs"]),
+        outputs=tuple(_tensor(plain) for plain in answer["outputs"]),
+        exporter=f"{answer['producer']} ({strategy})",
+        simplified=simplified,
+    )
+
+
+def _tensor(plain: Mapping[str, Any]) -> TensorSpec:
+    return TensorSpec(name=plain["name"], dtype=plain["dtype"], shape=tuple(plain["shape"]))
+
+
+def _require_same(kind: str, wanted: tuple[TensorSpec, ...], found: tuple[TensorSpec, ...]) -> None:
+    """The file's names, types and numbers of axes are the model's; where both have a fixed size it is the same."""
+    expected = [f"{tensor.name} {tensor.dtype} rank {len(tensor.shape)}" for tensor in wanted]
+    actual = [f"{tensor.name} {tensor.dtype} rank {len(tensor.shape)}" for tensor in found]
+    if sorted(expected) != sorted(actual):
+        raise ExportError(
+            f"The exported file has other {kind}s than the model.",
+            expected=", ".join(expected),
+            found=", ".join(actual) or "none",
+            cause="an input that the model does not use is dropped by the exporter" if len(actual) < len(expected) else None,
+            next_step=f"leave the {kind} out of the spec, or wrap the model so that it is used" if kind == "input" else None,
+        )
+    by_name = {tensor.name: tensor for tensor in found}
+    for tensor in wanted:
+        for axis, (want, got) in enumerate(zip(tensor.shape, by_name[tensor.name].shape, strict=True)):
+            if isinstance(want, str) and isinstance(got, int):
+                raise ExportError(
+                    f"The exporter fixed axis {axis} of {kind} {tensor.name!r}, which is dynamic.",
+                    expected=f"{list(tensor.shape)}",
+                    found=f"{list(by_name[tensor.name].shape)}",
+                    cause="the model's code turns that size into a Python number",
+                )

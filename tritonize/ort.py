@@ -1,0 +1,58 @@
+"""Run an ONNX file in ONNX Runtime, in a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tritonize import arrays, processes
+from tritonize.artifacts import OnnxArtifact, SampleSet, TensorFiles, from_json, to_json
+from tritonize.errors import ExportError, WorkerError
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrtRun:
+    """What ONNX Runtime answered, batch by batch."""
+
+    outputs: tuple[TensorFiles, ...]
+    seconds: tuple[float, ...]
+    """Of each batch's run."""
+    version: str
+    library_seconds: float
+    peak_memory: int
+    """Bytes."""
+
+    def answer(self, position: int) -> arrays.Arrays:
+        """The outputs of batch number `position`, by name."""
+        return arrays.load(self.outputs[position], 0)
+
+
+def run(
+    artifact: OnnxArtifact, samples: SampleSet, batches: Sequence[tuple[int, ...]], directory: Path, deadline_s: float
+) -> OrtRun:
+    """Run every batch on the CPU provider.
+
+    Raises:
+        ExportError: ONNX Runtime does not load or run the file, hangs or crashes.
+    """
+    request = {
+        "path": str(artifact.path),
+        "samples": to_json(samples),
+        "batches": [list(batch) for batch in batches],
+        "directory": str(directory),
+    }
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        answer = processes.run_worker("ort.run", request, directory=directory, deadline_s=deadline_s)
+    except WorkerError as error:
+        raise ExportError(
+            "ONNX Runtime ended without an answer.", where=artifact.path.name, found=error.what, details=error.details
+        ) from error
+    return OrtRun(
+        outputs=tuple(from_json(TensorFiles, files) for files in answer.value["outputs"]),
+        seconds=tuple(answer.value["seconds"]),
+        version=answer.value["version"],
+        library_seconds=answer.value["library_seconds"] + answer.import_seconds,
+        peak_memory=answer.peak_memory,
+    )

@@ -1,0 +1,147 @@
+"""The PyTorch model and what it answers: the reference that everything later is compared with."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tritonize import arrays, processes, spec
+from tritonize.artifacts import Reference, SampleSet, Source, TensorFiles, from_json, to_json
+from tritonize.errors import ExportError, UsageError, WorkerError
+
+_MARKS = ("constants.pkl", "data.pkl")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Computed:
+    """A reference, and PyTorch's own answers to some batches of the same samples."""
+
+    reference: Reference
+    batched: TensorFiles
+    library_seconds: float
+    peak_memory: int
+    """Bytes."""
+
+
+def identify(model: spec.Model) -> Source:
+    """What the spec's source is; files are hashed, nothing is loaded.
+
+    Raises:
+        UsageError: there is no such file, or it is none that tritonize loads; the text says what it is instead.
+    """
+    if model.is_factory:
+        files = {model.weights.name: _sha256(model.weights)} if model.weights else {}
+        return Source(kind="factory", location=model.source, sha256=files)
+    path = Path(model.source)
+    if not path.is_file():
+        looks_like = "package.module:factory" if ":" not in model.source and not path.suffix else None
+        raise UsageError(
+            "There is no such model file.",
+            where=model.source,
+            expected="a TorchScript file, or package.module:factory",
+            found="a directory" if path.is_dir() else None,
+            next_step=f"a callable is written {looks_like}" if looks_like else None,
+        )
+    _require_torchscript(path)
+    return Source(kind="torchscript", location=str(path), sha256={path.name: _sha256(path)})
+
+
+def _require_torchscript(path: Path) -> None:
+    """Tell a TorchScript archive from everything else that is called `.pt`, without unpickling a byte of it."""
+    advice = (
+        "save it with torch.jit.trace(model, example).save(path) or torch.jit.script(model).save(path); "
+        "or name a factory, package.module:factory, with the state dict as weights"
+    )
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            start = file.read(2)
+        if start[:1] == b"\x80":
+            found = "a pickle, which may run any code when it is loaded and is never loaded"
+        elif start == b"PK":
+            found = "a truncated archive"
+        else:
+            found = "neither an archive nor a pickle" if start else "an empty file"
+        raise UsageError("This is no TorchScript file.", where=str(path), expected="TorchScript", found=found, next_step=advice)
+    with zipfile.ZipFile(path) as archive:
+        names = {name.split("/", 1)[-1] for name in archive.namelist()}
+    if "constants.pkl" in names and any(name.startswith("code/") for name in names):
+        return
+    if any(name.startswith("models/") or name.endswith("archive_format") for name in names):
+        found = "a torch.export program"
+    elif "data.pkl" in names:
+        found = "a pickle written by torch.save (a state dict or a whole module); no pickle is ever loaded"
+    else:
+        found = "another kind of archive"
+    raise UsageError("This is no TorchScript file.", where=str(path), expected="TorchScript", found=found, next_step=advice)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageError("A file of the model cannot be read.", where=str(path), found=error.strerror) from error
+
+
+def load_request(model: spec.Model, source: Source) -> dict[str, object]:
+    """The part of a worker's request that says how to load the model (`workers.torch_model.LoadRequest`)."""
+    return {
+        "kind": source.kind,
+        "location": source.location,
+        "kwargs": model.kwargs,
+        "weights": str(model.weights) if model.weights else None,
+        "inputs": list(model.inputs),
+        "outputs": list(model.outputs),
+    }
+
+
+def compute(model: spec.Model, source: Source, samples: SampleSet, batches: Sequence[tuple[int, ...]], directory: Path) -> Computed:
+    """Run the model in a worker on every sample alone, and on `batches` of them.
+
+    Raises:
+        UsageError, ExportError: the model cannot be loaded or run as described; see the text.
+    """
+    request = {
+        "model": load_request(model, source),
+        "samples": to_json(samples),
+        "batches": [list(batch) for batch in batches],
+        "directory": str(directory),
+    }
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        answer = processes.run_worker(
+            "reference.compute",
+            request,
+            directory=directory,
+            deadline_s=model.deadline_s,
+            search_path=[path.resolve() for path in model.search_path],
+        )
+    except WorkerError as error:
+        raise died(error, "while PyTorch loaded and ran the model", source) from error
+    outputs = from_json(TensorFiles, answer.value["outputs"])
+    return Computed(
+        reference=Reference(source=source, outputs=outputs, parameters=answer.value["parameters"]),
+        batched=from_json(TensorFiles, answer.value["batched"]),
+        library_seconds=answer.value["library_seconds"] + answer.import_seconds,
+        peak_memory=answer.peak_memory,
+    )
+
+
+def died(error: WorkerError, when: str, source: Source) -> ExportError:
+    """The error of a worker that ran the user's model and gave no answer."""
+    return ExportError(
+        f"The model's process ended {when}.",
+        where=source.location,
+        found=error.what,
+        cause="the model's own code exits, hangs, crashes or needs more memory than there is",
+        next_step="raise deadline_s in the spec if it is only slow",
+        details=error.details,
+    )
+
+
+def expected(reference: Reference, indices: Sequence[int]) -> arrays.Arrays:
+    """The expected outputs of a batch of samples."""
+    return arrays.stack(reference.outputs, indices)

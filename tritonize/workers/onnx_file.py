@@ -1,0 +1,179 @@
+"""Finish an exported ONNX file: strip, simplify, check, infer shapes, and read back what it is; runs inside a worker."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx.checker
+import onnx.shape_inference
+import onnxslim
+
+from tritonize import dtypes
+from tritonize.artifacts import TensorSpec, from_json, to_json
+from tritonize.errors import ExportError
+from tritonize.workers import onnx_writer
+from tritonize.workers.stopwatch import Stopwatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishRequest:
+    """The exported file, and where the finished one goes."""
+
+    exported: Path
+    path: Path
+    simplify: bool
+    opset: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishAnswer:
+    """What the finished file says of itself, after it was written and loaded again."""
+
+    opset: int
+    ir_version: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    nodes: int
+    producer: str
+    library_seconds: float
+
+
+def finish(request: dict[str, Any]) -> dict[str, Any]:
+    """The task: `FinishRequest` in, `FinishAnswer` out, as plain data.
+
+    Raises:
+        ExportError: the file is invalid, or has another opset than the one asked for.
+    """
+    asked = from_json(FinishRequest, request)
+    watch = Stopwatch()
+    with watch.library():
+        model = onnx.load(asked.exported)
+        for exported in asked.exported.parent.glob(f"{asked.exported.name}*"):  # with its external data
+            exported.unlink()  # the finished file replaces it; a large model need not lie on the disk twice
+        _strip(model)
+        if asked.simplify:
+            model = _simplified(model)
+            gc.collect()  # onnxslim leaves its copies of the weights in reference cycles
+        _infer_output_shapes(model, asked.path)
+        onnx_writer.write(model, asked.path)
+        del model
+        _check(asked.path)
+        finished = onnx.load(asked.path)
+    opset = next((entry.version for entry in finished.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    if opset != asked.opset:
+        raise ExportError(
+            "The exporter wrote another opset than the one asked for.",
+            expected=f"opset {asked.opset}",
+            found=f"opset {opset}",
+            cause="the dynamo exporter does not go below 18, and converting downwards changes the file or fails",
+            next_step=f"ask for opset {opset}",
+        )
+    return to_json(  # type: ignore[no-any-return]
+        FinishAnswer(
+            opset=opset,
+            ir_version=finished.ir_version,
+            inputs=_specs(finished.graph.input, "input"),
+            outputs=_specs(finished.graph.output, "output"),
+            nodes=len(finished.graph.node),
+            producer=f"{finished.producer_name} {finished.producer_version}".strip(),
+            library_seconds=watch.seconds,
+        )
+    )
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Remove source paths, stack traces and notes that exporters leave; names stay."""
+    del model.metadata_props[:]
+    model.doc_string = ""
+    graphs: list[Any] = [model.graph, *model.functions]
+    while graphs:
+        graph = graphs.pop()
+        graph.doc_string = ""
+        del graph.metadata_props[:]
+        for value in (*graph.value_info, *getattr(graph, "initializer", ()), *_values(graph)):
+            value.doc_string = ""
+            del value.metadata_props[:]
+        for node in graph.node:
+            node.doc_string = ""
+            del node.metadata_props[:]
+            graphs += [attribute.g for attribute in node.attribute if attribute.type == onnx.AttributeProto.GRAPH]
+
+
+def _values(graph: Any) -> Iterable[Any]:
+    return (*graph.input, *graph.output) if isinstance(graph, onnx.GraphProto) else ()
+
+
+def _simplified(model: onnx.ModelProto) -> onnx.ModelProto:
+    try:
+        slim = onnxslim.slim(model)
+    except Exception as error:
+        raise ExportError(
+            "onnxslim could not simplify the file.",
+            found=f"{type(error).__name__}: {error}",
+            next_step="set simplify: false in the spec (--no-simplify on the command line)",
+        ) from error
+    if not isinstance(slim, onnx.ModelProto):
+        raise ExportError("onnxslim returned no model.", next_step="set simplify: false in the spec")
+    return slim
+
+
+def _infer_output_shapes(model: onnx.ModelProto, path: Path) -> None:
+    """Write inferred shapes on the outputs: configurations are made from them. The other inferred shapes are not kept."""
+    try:
+        inferred = onnx.shape_inference.infer_shapes(_without_weights(model), strict_mode=True, data_prop=True)
+    except (onnx.shape_inference.InferenceError, ValueError) as error:
+        raise _invalid(path, error) from error
+    for declared, value in zip(model.graph.output, inferred.graph.output, strict=True):
+        declared.CopyFrom(value)
+
+
+def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same graph with large initializers named but left out: shapes never depend on their values."""
+    graph = model.graph
+    light = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
+    light.graph.name = graph.name
+    for field in ("node", "input", "output", "value_info"):
+        getattr(light.graph, field).extend(getattr(graph, field))
+    for tensor in graph.initializer:
+        if not onnx_writer.is_weight(tensor):
+            light.graph.initializer.append(tensor)
+        else:
+            named = light.graph.initializer.add(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+            named.data_location = onnx.TensorProto.EXTERNAL
+            named.external_data.add(key="location", value="left-out")
+    return light
+
+
+def _check(path: Path) -> None:
+    """ONNX's own checker, on the file as it lies on the disk."""
+    try:
+        onnx.checker.check_model(str(path))
+    except (onnx.checker.ValidationError, ValueError) as error:
+        raise _invalid(path, error) from error
+
+
+def _invalid(path: Path, error: Exception) -> ExportError:
+    return ExportError("The exported ONNX file is invalid.", where=path.name, found=str(error).strip().splitlines()[0])
+
+
+def _specs(values: Iterable[onnx.ValueInfoProto], kind: str) -> tuple[TensorSpec, ...]:
+    return tuple(_spec(value, kind) for value in values)
+
+
+def _spec(value: onnx.ValueInfoProto, kind: str) -> TensorSpec:
+    if not value.type.HasField("tensor_type"):
+        raise ExportError(f"The ONNX {kind} {value.name!r} is no tensor.", found=str(value.type.WhichOneof("value")))
+    tensor = value.type.tensor_type
+    try:
+        dtype = dtypes.by_onnx(tensor.elem_type).name
+    except KeyError as error:
+        raise ExportError(f"The ONNX {kind} {value.name!r} has a type that Triton cannot serve.", found=str(error)) from error
+    if not tensor.HasField("shape"):
+        raise ExportError(f"The ONNX {kind} {value.name!r} has no shape, not even a number of axes.")
+    dims = [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in tensor.shape.dim]
+    return TensorSpec(name=value.name, dtype=dtype, shape=tuple(dims))

@@ -1,0 +1,108 @@
+"""Run an ONNX file in ONNX Runtime on batches of samples and keep the answers; runs inside a worker, without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+
+from tritonize import arrays
+from tritonize.arrays import Arrays
+from tritonize.artifacts import SampleSet, TensorFiles, from_json, to_json
+from tritonize.errors import ExportError
+from tritonize.workers.stopwatch import Stopwatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrtRequest:
+    """What to run."""
+
+    path: Path
+    samples: SampleSet
+    batches: tuple[tuple[int, ...], ...]
+    directory: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrtAnswer:
+    """What was run: one item per batch."""
+
+    outputs: tuple[TensorFiles, ...]
+    """One set of one item per batch: what an ONNX file answers may differ in shape and type from what is expected."""
+    seconds: tuple[float, ...]
+    """Of each run."""
+    version: str
+    library_seconds: float
+
+
+def run(request: dict[str, Any]) -> dict[str, Any]:
+    """The task: `OrtRequest` in, `OrtAnswer` out, as plain data.
+
+    Raises:
+        ExportError: ONNX Runtime does not load or run the file.
+    """
+    asked = from_json(OrtRequest, request)
+    watch = Stopwatch()
+    with watch.library():
+        session = _session(asked.path)
+    outputs, seconds = [], []
+    for position, indices in enumerate(asked.batches):
+        batch = arrays.stack(asked.samples.files, indices)
+        before = watch.seconds
+        with watch.library():
+            found = _answer(session, batch, len(indices))
+        seconds.append(watch.seconds - before)
+        tensors = tuple(arrays.spec_of(name, array) for name, array in found.items())
+        files = TensorFiles(directory=asked.directory / str(position), tensors=tensors, count=1)
+        arrays.save(files, 0, found)
+        outputs.append(files)
+    answer = OrtAnswer(
+        outputs=tuple(outputs), seconds=tuple(seconds), version=onnxruntime.__version__, library_seconds=watch.seconds
+    )
+    return to_json(answer)  # type: ignore[no-any-return]
+
+
+def _session(path: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise ExportError("ONNX Runtime does not load the exported file.", where=path.name, found=_first_line(error)) from error
+
+
+def _answer(session: onnxruntime.InferenceSession, batch: Arrays, size: int) -> Arrays:
+    names = [output.name for output in session.get_outputs()]
+    known = {each.name for each in session.get_inputs()}
+    if known != set(batch):
+        raise ExportError(
+            "The exported file has other inputs than the model.", expected=", ".join(batch), found=", ".join(sorted(known))
+        )
+    try:
+        if any(array.dtype == arrays.BFLOAT16 for array in batch.values()):
+            return _answer_bfloat16(session, batch, names)
+        return dict(zip(names, session.run(names, {name: batch[name] for name in batch}), strict=True))
+    except Exception as error:
+        raise ExportError(
+            f"ONNX Runtime fails on the exported file at batch {size}.",
+            found=_first_line(error),
+            cause="a size that the exporter fixed, or an operator that ONNX Runtime's CPU provider lacks",
+        ) from error
+
+
+def _answer_bfloat16(session: onnxruntime.InferenceSession, batch: Arrays, names: list[str]) -> Arrays:
+    """The same through OrtValues, the one way in for a type that NumPy lacks."""
+    values = {
+        name: onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(array.view("uint16"), 16)
+        if array.dtype == arrays.BFLOAT16
+        else onnxruntime.OrtValue.ortvalue_from_numpy(array)
+        for name, array in batch.items()
+    }
+    found = session.run_with_ort_values(names, values)
+    return {name: value.numpy() for name, value in zip(names, found, strict=True)}
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,244 @@
+"""Load a PyTorch model on the CPU, ready to be called with named arrays; runs inside a worker."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tritonize import arrays
+from tritonize.arrays import Array, Arrays
+from tritonize.errors import ExportError, UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadRequest:
+    """Where the model is and how it is called."""
+
+    kind: str
+    """`torchscript` or `factory`."""
+    location: str
+    kwargs: Mapping[str, Any]
+    weights: Path | None
+    inputs: tuple[str, ...]
+    """Names of the inputs in the spec's order."""
+    outputs: tuple[str, ...]
+    """Names wanted for the outputs, in the model's order; empty for the default names."""
+
+
+class LoadedModel:
+    """A model in evaluation mode and the way its inputs are passed."""
+
+    def __init__(self, module: torch.nn.Module, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+        self.module = module.eval()
+        self.inputs = tuple(inputs)
+        self.wanted_outputs = tuple(outputs)
+        self.keywords = _keywords(module, inputs)
+
+    def arguments(self, batch: Mapping[str, Array]) -> tuple[torch.Tensor, ...]:
+        """The arrays as tensors, in the spec's order. A sample's file is never written through them."""
+        return tuple(to_torch(batch[name]) for name in self.inputs)
+
+    def call(self, tensors: Sequence[torch.Tensor]) -> Any:
+        """The module's own answer."""
+        if self.keywords:
+            return self.module(**dict(zip(self.keywords, tensors, strict=True)))
+        return self.module(*tensors)
+
+    def answer(self, batch: Mapping[str, Array]) -> Arrays:
+        """Named outputs for one batch.
+
+        Raises:
+            ExportError: the model raises, or answers something that is no tensor.
+        """
+        try:
+            with torch.no_grad():
+                answer = self.call(self.arguments(batch))
+        except (Exception, RecursionError) as error:
+            described = ", ".join(f"{name}: {arrays.dtype_name(batch[name])} {list(batch[name].shape)}" for name in self.inputs)
+            raise ExportError(
+                "The model raised an error when PyTorch ran it on a sample.",
+                where=_place(error),
+                found=f"{type(error).__name__}: {_last_lines(str(error))}",
+                cause=f"a name, shape, type or range of values that the model does not take; it was given {described}",
+                next_step="correct --input or the spec's inputs (dtype, shape, range), or give real samples (samples.files)",
+            ) from error
+        return {name: to_numpy(tensor) for name, tensor in name_outputs(answer, self.wanted_outputs)}
+
+
+def load(request: LoadRequest) -> LoadedModel:
+    """The model of a request, on the CPU, in evaluation mode.
+
+    Raises:
+        UsageError: there is no such model, or its inputs are not the spec's.
+        ExportError: it is there and cannot be loaded.
+    """
+    module = _load_torchscript(request.location) if request.kind == "torchscript" else _load_factory(request)
+    return LoadedModel(module, request.inputs, request.outputs)
+
+
+def _load_torchscript(location: str) -> torch.nn.Module:
+    try:
+        module: torch.nn.Module = torch.jit.load(location, map_location="cpu")  # type: ignore[no-untyped-call]
+    except (RuntimeError, ValueError) as error:
+        raise ExportError(
+            "The TorchScript file cannot be loaded.",
+            where=location,
+            found=_last_lines(str(error)),
+            cause="a truncated file, or custom operators that are not registered here",
+        ) from error
+    return module
+
+
+def _load_factory(request: LoadRequest) -> torch.nn.Module:
+    module_name, _, attribute = request.location.partition(":")
+    try:
+        owner: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            owner = getattr(owner, part)
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"There is no Python module {error.name!r}.",
+            where=request.location,
+            next_step="run from the folder that holds it, or put it beside the spec file, or install it",
+        ) from error
+    except AttributeError as error:
+        raise UsageError("The module has no such factory.", where=request.location, found=str(error)) from error
+    try:
+        module = owner(**request.kwargs)
+    except Exception as error:
+        raise ExportError(
+            "The factory raised an error.",
+            where=_place(error) or request.location,
+            found=f"{type(error).__name__}: {_last_lines(str(error))}",
+        ) from error
+    if not isinstance(module, torch.nn.Module):
+        raise UsageError(
+            "The factory did not return a torch.nn.Module.", where=request.location, found=f"a {type(module).__name__}"
+        )
+    if request.weights:
+        _load_weights(module, request.weights)
+    return module.to("cpu")
+
+
+def _load_weights(module: torch.nn.Module, path: Path) -> None:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        module.load_state_dict(state)
+    except FileNotFoundError as error:
+        raise UsageError("There is no such weights file.", where=str(path)) from error
+    except Exception as error:
+        raise UsageError(
+            "The weights do not load into the factory's module.",
+            where=str(path),
+            found=_last_lines(str(error), 6),
+            cause="another architecture, or a pickle with more than tensors in it, which is never loaded",
+            next_step="torch.save(module.state_dict(), path) writes a state dict that loads",
+        ) from error
+
+
+def _keywords(module: torch.nn.Module, inputs: Sequence[str]) -> tuple[str, ...]:
+    """The parameter names to pass the inputs by; empty where they go by position.
+
+    Raises:
+        UsageError: the number of inputs does not fit the signature, or only some names are parameters.
+    """
+    parameters = _parameters(module)
+    if parameters is None:
+        return ()
+    names = [name for name, _ in parameters]
+    required = [name for name, is_required in parameters if is_required]
+    numbered = all(re.fullmatch(r"INPUT__\d+", name) for name in inputs)
+    known = [name for name in inputs if name in names]
+    if len(known) == len(inputs) and not set(required) - set(known):
+        return tuple(inputs)
+    if not len(required) <= len(inputs) <= len(names) or (known and not numbered):
+        raise UsageError(
+            "The inputs are not those of the model's forward().",
+            expected=", ".join(name if is_required else f"{name} (optional)" for name, is_required in parameters) or "none",
+            found=", ".join(inputs),
+            next_step="name every input after its parameter, or use INPUT__0, INPUT__1, … in order",
+        )
+    return ()
+
+
+def _parameters(module: torch.nn.Module) -> list[tuple[str, bool]] | None:
+    """forward()'s parameters and whether each is required; `None` where they are open (`*args`) or unknown."""
+    if isinstance(module, torch.jit.ScriptModule):
+        arguments = list(module._c._get_method("forward").schema.arguments)[1:]
+        return [(argument.name, not argument.has_default_value()) for argument in arguments]
+    try:
+        signature = inspect.signature(module.forward)
+    except (TypeError, ValueError):
+        return None
+    parameters = list(signature.parameters.values())
+    if any(each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD) for each in parameters):
+        return None
+    return [(each.name, each.default is each.empty) for each in parameters]
+
+
+def name_outputs(answer: Any, wanted: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors of an answer with their names: a tensor, a tuple or list of tensors, or a dict of tensors.
+
+    Raises:
+        ExportError: something else is among them, or there are more or fewer than names.
+    """
+    if isinstance(answer, torch.Tensor):
+        answer = (answer,)
+    defaults: Sequence[str] = ()
+    if isinstance(answer, Mapping):
+        defaults, answer = [str(key) for key in answer], tuple(answer.values())
+    if not isinstance(answer, tuple | list) or not answer:
+        raise ExportError("The model's output is no tensor.", found=f"a {type(answer).__name__}", expected="tensors")
+    if wanted and len(wanted) != len(answer):
+        raise UsageError(
+            "The spec names another number of outputs than the model has.",
+            expected=f"{len(answer)} outputs",
+            found=f"{len(wanted)}: {', '.join(wanted)}",
+        )
+    for position, tensor in enumerate(answer):
+        if not isinstance(tensor, torch.Tensor):
+            raise ExportError(
+                f"Output {position} of the model is no tensor.",
+                expected="a tensor",
+                found=f"a {type(tensor).__name__}",
+                next_step="wrap the model so that it returns tensors only",
+            )
+        yield (wanted or defaults or [f"OUTPUT__{each}" for each in range(len(answer))])[position], tensor
+
+
+def to_torch(array: Array) -> torch.Tensor:
+    """A tensor with the array's values, in memory of its own: a model may write into its input."""
+    if array.dtype == arrays.BFLOAT16:
+        return torch.from_numpy(np.array(array.view(np.uint16))).view(torch.bfloat16)
+    return torch.from_numpy(np.array(array))
+
+
+def to_numpy(tensor: torch.Tensor) -> Array:
+    """The tensor's values; bfloat16 as ml_dtypes.bfloat16."""
+    tensor = tensor.detach().cpu().contiguous()
+    if tensor.dtype == torch.bfloat16:
+        return tensor.view(torch.uint16).numpy().view(arrays.BFLOAT16)
+    return tensor.resolve_conj().numpy()
+
+
+def _place(error: BaseException) -> str | None:
+    """File and line of the user's code that raised, where it is not torch's."""
+    traceback, place = error.__traceback__, None
+    while traceback:
+        filename = traceback.tb_frame.f_code.co_filename
+        if "site-packages" not in filename and "/tritonize/" not in filename and not filename.startswith("<"):
+            place = f"{filename}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return place
+
+
+def _last_lines(text: str, count: int = 3) -> str:
+    return " / ".join(line.strip() for line in text.strip().splitlines()[-count:] if line.strip())
