@@ -1,0 +1,166 @@
+"""config.pbtxt: written from a spec and an ONNX file, parsed back with Triton's own protobuf, compared field by field.
+
+Rules: triton-inference-server/core `src/model_config_utils.cc`. With `max_batch_size` > 0 every tensor's first axis is the
+batch and `dims` leave it out; `dims` are never empty, so a tensor without further axes is `[ 1 ]` with a reshape.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from google.protobuf import json_format, text_encoding, text_format
+
+from tritonize import dtypes, resources, spec
+from tritonize.artifacts import Finding, OnnxArtifact, TensorSpec
+from tritonize.errors import UsageError
+
+PLATFORMS = {"onnxruntime": "onnxruntime_onnx"}
+"""Backend to platform, as `model_config_utils.cc` pairs them."""
+LABELS = "labels"
+_OWNED = ("name", "platform", "backend", "max_batch_size", "input", "output", "default_model_filename")
+"""Fields that the rest of the spec decides."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _TensorText:
+    name: str
+    data_type: str
+    dims: list[int]
+    reshape: list[int] | None
+    label_filename: str | None
+
+
+def render(name: str, model: spec.Model, artifact: OnnxArtifact) -> str:
+    """The text of config.pbtxt, parsed back before it is returned.
+
+    Raises:
+        UsageError: the spec's `triton:` section or template does not make a valid configuration.
+    """
+    labels = {output: label_filename(output) for output, wanted in model.outputs.items() if wanted.labels}
+    batched = bool(model.max_batch_size)
+    fields = {
+        "name": name,
+        "platform": PLATFORMS[model.backend],
+        "backend": model.backend,
+        "max_batch_size": model.max_batch_size,
+        "inputs": [_tensor(tensor, batched, None) for tensor in artifact.inputs],
+        "outputs": [_tensor(tensor, batched, labels.get(tensor.name)) for tensor in artifact.outputs],
+        "extra": _extra(model),
+    }
+    text = _rendered(model.template, fields).strip() + "\n"
+    config = parse(text, where=str(model.template or "templates/config.pbtxt.j2"))
+    if config["name"] != name or int(config.get("max_batch_size", 0)) != model.max_batch_size:
+        raise UsageError(
+            "The template's configuration is not the spec's.",
+            where=str(model.template),
+            expected=f"name {name!r}, max_batch_size {model.max_batch_size}",
+            found=f"name {config['name']!r}, max_batch_size {config.get('max_batch_size', 0)}",
+        )
+    return text
+
+
+def label_filename(output: str) -> str:
+    """The file beside config.pbtxt that holds an output's labels."""
+    return f"{LABELS}_{re.sub(r'[^A-Za-z0-9_-]', '_', output)}.txt"
+
+
+def _rendered(path: Path | None, fields: Mapping[str, Any]) -> str:
+    environment = jinja2.Environment(  # noqa: S701 - the text is no HTML; strings go through the filter
+        loader=jinja2.FileSystemLoader([str(path.parent)] if path else [str(resources.templates())]),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    environment.filters["pbtxt"] = quote
+    try:
+        return environment.get_template(path.name if path else "config.pbtxt.j2").render(fields)
+    except jinja2.TemplateError as error:
+        raise UsageError("The configuration template cannot be used.", where=str(path), found=str(error)) from error
+
+
+def quote(text: str) -> str:
+    """A string as protobuf text."""
+    escaped = text_encoding.CEscape(text, as_utf8=True)  # type: ignore[arg-type]  # takes str too
+    return f'"{escaped}"'
+
+
+def _tensor(tensor: TensorSpec, batched: bool, labels: str | None) -> _TensorText:
+    shape = tensor.shape[1:] if batched else tensor.shape
+    return _TensorText(
+        name=tensor.name,
+        data_type=dtypes.by_name(tensor.dtype).triton,
+        dims=[size if isinstance(size, int) else -1 for size in shape] or [1],
+        reshape=None if shape else [],
+        label_filename=labels,
+    )
+
+
+def _extra(model: spec.Model) -> str:
+    """The `triton:` section as protobuf text; batching across requests is on where a batch is possible and nothing else is said."""
+    section = dict(model.triton)
+    choices = {"dynamic_batching", "sequence_batching", "ensemble_scheduling"}
+    if model.max_batch_size > 1 and not choices & set(section):
+        section["dynamic_batching"] = {}
+    message = _message()
+    json_format.ParseDict(section, message)
+    return text_format.MessageToString(message, as_utf8=True).strip()
+
+
+def _message() -> Any:
+    """An empty ModelConfig."""
+    # Imported here: it pulls in gRPC, which `tritonize --help` has no need of.
+    from tritonclient.grpc import model_config_pb2
+
+    return model_config_pb2.ModelConfig()
+
+
+def triton_problems(section: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What is wrong in a spec's `triton:` section: the path inside it, and a sentence."""
+    for field, value in section.items():
+        if field in _OWNED:
+            yield (field,), "is decided by the rest of the spec; remove it here"
+            continue
+        try:
+            json_format.ParseDict({field: value}, _message())
+        except json_format.ParseError as error:
+            yield (field,), f"is no valid ModelConfig field: {_short(error)}"
+
+
+def _short(error: Exception) -> str:
+    return re.sub(r"\s+", " ", str(error)).removeprefix('Message type "inference.ModelConfig" ').strip(" .")
+
+
+def parse(text: str, *, where: str) -> dict[str, Any]:
+    """The configuration as plain data under protobuf's own field names; absent fields are absent.
+
+    Raises:
+        UsageError: it is no valid ModelConfig text; line and column are in the message.
+    """
+    try:
+        message = text_format.Parse(text, _message())
+    except text_format.ParseError as error:
+        raise UsageError("This is no valid model configuration.", where=where, found=str(error)) from error
+    return json_format.MessageToDict(message, preserving_proto_field_name=True)
+
+
+def differences(wanted: Mapping[str, Any], found: Mapping[str, Any], *, where: str) -> tuple[Finding, ...]:
+    """The fields of `wanted` that `found` lacks or has with another value.
+
+    A server answers with its defaults filled in, so fields that were never set may be there too.
+    """
+    return tuple(_differences(dict(wanted), dict(found), "", where))
+
+
+def _differences(wanted: Any, found: Any, path: str, where: str) -> Iterator[Finding]:
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        for key, value in wanted.items():
+            yield from _differences(value, found.get(key), f"{path}.{key}" if path else key, where)
+    elif isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
+        for index, (value, other) in enumerate(zip(wanted, found, strict=True)):
+            yield from _differences(value, other, f"{path}[{index}]", where)
+    elif str(wanted) != str(found) and not (not wanted and found is None):  # JSON has 64-bit integers as strings or as numbers
+        yield Finding(where=where, what=path, expected=str(wanted), found="nothing" if found is None else str(found))
