@@ -1,0 +1,26 @@
+"""Ask a Triton server, over HTTP, gRPC, or gRPC with the tensors in system shared memory.
+
+What the server says about itself is plain data in protobuf's JSON form, the same over every transport: its own field
+names, 64-bit integers as strings, absent fields absent.
+"""
+
+from __future__ import annotations
+
+from tritonize.client.plain import Client, Transport
+from tritonize.client.shared import SharedMemoryClient
+
+__all__ = ["Client", "Transport", "connect"]
+
+
+def connect(url: str, transport: Transport, *, timeout_s: float = 300.0, shm_prefix: str = "tritonize-") -> Client:
+    """A client for one server and one transport, for use in one thread and in a `with` block.
+
+    Args:
+        url: `host:port`, `http://host:port` or `grpc://host:port`.
+        transport: `shm` is gRPC with the tensors in system shared memory, for a server on this machine.
+        timeout_s: seconds one request may take.
+        shm_prefix: start of the names of the files it makes in /dev/shm.
+    """
+    if transport == "shm":
+        return SharedMemoryClient(url, timeout_s=timeout_s, shm_prefix=shm_prefix)
+    return Client(url, transport, timeout_s=timeout_s)

@@ -1,0 +1,258 @@
+"""The embedded server: a real Triton on this machine, owned by a context manager from its start to its end."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tritonize import processes
+from tritonize.artifacts import ServerHandle
+from tritonize.errors import ServerError
+from tritonize.servers import environment, log
+
+ADDRESS = "127.0.0.1"
+LOG_NAME = "tritonserver.log"
+_BACKEND = "tritonize onnxruntime (Python-based)"
+_POLL_INTERVAL_S = 0.02
+_ATTEMPTS = 3  # a port that was free may be taken before the server binds it
+_EXIT_TIMEOUT_S = 5
+_GRACE_S = 8.0  # longer than the exit timeout, in which requests that others sent are still answered
+_LOADING_GRACE_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running(ServerHandle):
+    """A server of ours, alive as long as its context."""
+
+    process: processes.Process
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Wait as long as the server runs.
+
+        Raises:
+            ServerError: it ended by itself.
+            TimeoutError: it still runs after `timeout_s` seconds.
+        """
+        ended = self.process.wait(timeout_s)
+        if ended.reason == "exited":
+            raise ServerError(f"The server {ended.describe()}.", where=str(self.log), details=log.problems(self.process.log))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """Where the server listens on 127.0.0.1; 0 lets the system choose."""
+
+    http: int = 0
+    grpc: int = 0
+    metrics: int | None = None
+    """No metrics where it is `None`."""
+
+
+@contextlib.contextmanager
+def start(
+    repository: Path,
+    *,
+    directory: Path,
+    models: Sequence[str] | None = None,
+    ports: Ports | None = None,
+    ready_timeout_s: float = 600.0,
+    on_progress: Callable[[str], None] | None = None,
+) -> Iterator[Running]:
+    """Serve a model repository until the context ends; whatever ends it, no process and no shared memory is left.
+
+    Args:
+        repository: what `--model-repository` names.
+        directory: where the log goes; made if it is not there.
+        models: what to load; every model of the repository by default.
+        ports: where to listen.
+        ready_timeout_s: seconds until all models must be loaded.
+        on_progress: told what is being waited for.
+
+    Raises:
+        MissingError: the server is not installed and cannot be.
+        ServerError: a port is in use, the server ended, a model was refused, or it took too long.
+    """
+    installed = environment.ready(on_progress)
+    directory.mkdir(parents=True, exist_ok=True)
+    wanted = ports or Ports()
+    plan = _Plan(installed=installed, repository=repository, models=models, directory=directory, ready_timeout_s=ready_timeout_s)
+    for attempt in range(_ATTEMPTS):
+        chosen = _choose(wanted)
+        try:
+            with _run(plan, chosen) as running:
+                yield running
+                return
+        except _PortTakenError:
+            if attempt + 1 == _ATTEMPTS or 0 not in (wanted.http, wanted.grpc, wanted.metrics):
+                raise _in_use(chosen) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    installed: environment.Environment
+    repository: Path
+    models: Sequence[str] | None
+    directory: Path
+    ready_timeout_s: float
+
+
+@contextlib.contextmanager
+def _run(plan: _Plan, ports: Ports) -> Iterator[Running]:
+    """The server on these very ports, with every model loaded."""
+    file = plan.directory / LOG_NAME
+    file.unlink(missing_ok=True)
+    prefix = f"tritonize-{uuid.uuid4().hex[:12]}-"
+    command = _command(plan, ports, prefix)
+    process = processes.start(command, log=file, env=plan.installed.variables(), cwd=plan.directory, shm_prefix=prefix)
+    grace_s = _LOADING_GRACE_S
+    try:
+        _await(process, ports, plan.ready_timeout_s)
+        _require_loaded(process, ports, plan.repository, plan.models)
+        grace_s = _GRACE_S
+        versions = {name: plan.installed.versions[name] for name in ("onnxruntime", "python")} | log.versions(file)
+        yield Running(
+            http_url=f"{ADDRESS}:{ports.http}",
+            grpc_url=f"{ADDRESS}:{ports.grpc}",
+            log=file,
+            shm_prefix=prefix,
+            identity={"tritonserver": "unknown", "backend": _BACKEND} | versions,
+            process=process,
+        )
+    finally:
+        # Unloading takes more than a second per model instance, and only frees what ends with the processes anyway.
+        process.stop(grace_s, enough=lambda: log.is_unloading(file))
+
+
+class _PortTakenError(Exception):
+    pass
+
+
+def _command(plan: _Plan, ports: Ports, prefix: str) -> list[str]:
+    chosen = []
+    if plan.models is not None:
+        chosen = ["--model-control-mode=explicit", *(f"--load-model={name}" for name in plan.models)]
+    metrics = ["--allow-metrics=false"]
+    if ports.metrics is not None:
+        metrics = ["--allow-metrics=true", f"--metrics-address={ADDRESS}", f"--metrics-port={ports.metrics}"]
+    return [
+        str(plan.installed.server),
+        f"--model-repository={plan.repository.absolute()}",
+        f"--backend-directory={plan.installed.backends}",
+        f"--backend-config=python,shm-region-prefix-name={prefix}",
+        "--disable-auto-complete-config",  # it would repair a wrong configuration in silence
+        "--exit-on-error=false",  # so that the reason for every bad model can be read, not for the first alone
+        "--strict-readiness=false",
+        f"--exit-timeout-secs={_EXIT_TIMEOUT_S}",
+        "--pinned-memory-pool-byte-size=0",  # there is no GPU to copy from it
+        f"--http-address={ADDRESS}",
+        f"--http-port={ports.http}",
+        f"--grpc-address={ADDRESS}",
+        f"--grpc-port={ports.grpc}",
+        *metrics,
+        *chosen,
+    ]
+
+
+def _choose(wanted: Ports) -> Ports:
+    """Free ports where none is given, and those that are given if they are free.
+
+    Raises:
+        ServerError: one is in use; the text names it.
+    """
+    with contextlib.ExitStack() as held:  # all at once, so that they differ
+        http_port = _bind(wanted.http, "HTTP", held)
+        grpc_port = _bind(wanted.grpc, "gRPC", held)
+        metrics_port = None if wanted.metrics is None else _bind(wanted.metrics, "metrics", held)
+    return Ports(http=http_port, grpc=grpc_port, metrics=metrics_port)
+
+
+def _bind(port: int, what: str, held: contextlib.ExitStack) -> int:
+    listener = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that are closing do not matter
+    try:
+        listener.bind((ADDRESS, port))
+    except (OSError, OverflowError) as error:
+        raise ServerError(
+            f"The {what} port {port} cannot be used.",
+            where=f"{ADDRESS}:{port}",
+            found=str(error).lower(),
+            cause="another server listens there" if "in use" in str(error) else None,
+            next_step="name another port, or none, and a free one is chosen",
+        ) from error
+    return int(listener.getsockname()[1])
+
+
+def _in_use(ports: Ports) -> ServerError:
+    found = f"HTTP {ports.http}, gRPC {ports.grpc}"
+    return ServerError("The server could not listen on its ports.", found=found, next_step="name other ports, or none")
+
+
+def _await(process: processes.Process, ports: Ports, timeout_s: float) -> None:
+    """Until the server has tried to load every model and answers."""
+    until = time.monotonic() + timeout_s
+    while True:
+        if (ended := process.poll()) is not None:
+            if log.port_was_taken(process.log):
+                raise _PortTakenError
+            raise ServerError(
+                f"The server {ended.describe()} before it was ready.",
+                where=str(process.log),
+                next_step="read its log; tritonize doctor looks at what it needs",
+                details=log.problems(process.log) or processes.log_tail(process.log),
+            )
+        if _ask(ports.http, "GET", "/v2/health/live") is not None:
+            return
+        if time.monotonic() > until:
+            raise ServerError(
+                f"The server was not ready within {timeout_s:.0f} s.",
+                where=str(process.log),
+                cause="a model that takes long to load",
+                details=processes.log_tail(process.log),
+            )
+        time.sleep(_POLL_INTERVAL_S)
+
+
+def _ask(port: int, method: str, path: str) -> bytes | None:
+    """One plain request; `None` where nobody answers with success."""
+    connection = http.client.HTTPConnection(ADDRESS, port, timeout=10.0)
+    try:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        body = answer.read()
+        return body if answer.status == http.client.OK else None
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def _require_loaded(process: processes.Process, ports: Ports, repository: Path, models: Sequence[str] | None) -> None:
+    """Raise with the reason of every model that was not loaded."""
+    index: list[dict[str, Any]] = json.loads(_ask(ports.http, "POST", "/v2/repository/index") or b"[]")
+    ready = {entry["name"] for entry in index if entry.get("state") == "READY"}
+    reasons = {entry["name"]: log.plain(entry.get("reason", "")) for entry in index if entry["name"] not in ready}
+    reasons |= log.refusals(process.log)
+    wanted = models if models is not None else sorted({*(entry["name"] for entry in index), *reasons})
+    refused = {name: reasons.get(name) or _absent(repository / name) for name in wanted if name not in ready or name in reasons}
+    if not refused:
+        return
+    first, *others = refused
+    raise ServerError(
+        f"The server refused the model {first!r}." if not others else f"The server refused {len(refused)} models.",
+        where=first,
+        found=refused[first],
+        next_step="correct the model or its config.pbtxt",
+        details=[f"{name}: {refused[name]}" for name in others],
+    )
+
+
+def _absent(directory: Path) -> str:
+    return "no reason is given" if directory.is_dir() else f"there is no directory {directory.name} in the model repository"

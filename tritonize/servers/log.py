@@ -1,0 +1,91 @@
+"""Reading Triton's log: why a model was not loaded is often said nowhere else."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+_LINE = re.compile(r'^(?P<level>[IWEF])\d{4} [\d:.]+ \d+ [\w.]+:\d+\] "(?P<text>.*)"$')
+_BAD_CONFIG = re.compile(r"Error parsing text-format inference\.ModelConfig: (?P<line>\d+):(?P<column>\d+): (?P<text>.*)$")
+_POLL_FAILED = re.compile(r"^Poll failed for model directory '(?P<model>.*?)': (?P<text>.*)", re.DOTALL)
+_LOAD_FAILED = re.compile(r"^failed to load '(?P<model>.*?)' version \d+: (?P<text>.*)", re.DOTALL)
+_STATUS = re.compile(r"^(Internal|Invalid argument|Invalid_arg|Not found|Unavailable|Unsupported|Unknown|Already exists): ")
+_EXCEPTION = re.compile(r"^(ValueError|TritonModelException|c_python_backend_utils\.TritonModelException): ")
+_TAKEN = re.compile(r"already in use|Address already in use|failed to start (HTTP|GRPC) service", re.IGNORECASE)
+_SERVER_VERSION = re.compile(r"^\| server_version +\| (\S+) ", re.MULTILINE)
+_RUNTIME = re.compile(r"ONNX Runtime (\S+), Python (\S+?)\"")
+
+
+def read(log: Path) -> str:
+    """The whole log."""
+    return log.read_text(encoding="utf-8", errors="replace")
+
+
+def messages(log: Path) -> list[tuple[str, str]]:
+    """Level (`I`, `W`, `E`, `F`; empty for a line that is not Triton's own) and text of every line."""
+    found = []
+    for line in read(log).splitlines():
+        match = _LINE.match(line)
+        found.append((match["level"], _unescape(match["text"])) if match else ("", line))
+    return found
+
+
+def refusals(log: Path) -> dict[str, str]:
+    """Why each model was refused, by its name: one or a few lines without Triton's own wrapping."""
+    reasons: dict[str, str] = {}
+    place = ""
+    for _, text in messages(log):
+        if match := _BAD_CONFIG.search(text):
+            place = f"config.pbtxt, line {match['line']}, column {match['column']}: {match['text']}"
+        elif match := _POLL_FAILED.match(text):
+            reasons[match["model"]] = place or plain(match["text"])
+            place = ""
+        elif match := _LOAD_FAILED.match(text):
+            reasons[match["model"]] = plain(match["text"])
+    return reasons
+
+
+def plain(reason: str) -> str:
+    """A reason without status words, exception names and the traceback of the backend."""
+    reason = reason.split("\n\nAt:", 1)[0].strip()
+    while match := _STATUS.match(reason) or _EXCEPTION.match(reason):
+        reason = reason[match.end() :]
+    return reason
+
+
+def port_was_taken(log: Path) -> bool:
+    """Whether the server could not listen because somebody else does."""
+    return any(level in ("E", "F", "") and _TAKEN.search(text) for level, text in messages(log))
+
+
+def problems(log: Path, lines: int = 12) -> list[str]:
+    """The last warnings and errors, for the details of an error."""
+    told = [line for level, text in messages(log) if level in ("W", "E", "F") for line in text.splitlines()]
+    return [line[:300] for line in told if line.strip()][-lines:]
+
+
+def is_unloading(log: Path) -> bool:
+    """Whether the server, being stopped, has answered what it was asked and is about to unload its models."""
+    with log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
+        return b"All models are stopped, unloading models" in file.read()
+
+
+def versions(log: Path) -> dict[str, str]:
+    """What the server says of itself."""
+    text = read(log)
+    found = {}
+    if server := _SERVER_VERSION.search(text):
+        found["tritonserver"] = server[1]
+    if runtime := _RUNTIME.search(text):
+        found["onnxruntime"], found["python"] = runtime[1], runtime[2]
+    return found
+
+
+def _unescape(text: str) -> str:
+    try:
+        return str(json.loads(f'"{text}"'))
+    except ValueError:
+        return text

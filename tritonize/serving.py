@@ -1,0 +1,146 @@
+"""A server that is known to answer: the embedded one, started and probed, or a running one by its address."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from tritonize import arrays, client, dtypes
+from tritonize.arrays import Array, Arrays
+from tritonize.artifacts import ServerHandle
+from tritonize.client.shared import SharedMemoryClient
+from tritonize.errors import InferenceError, ServerError, UsageError
+from tritonize.servers import embedded, log
+from tritonize.servers.embedded import Ports, Running
+
+_DEFAULT_PORTS = {"http": 8000, "grpc": 8001}
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@contextlib.contextmanager
+def serve(
+    repository: Path,
+    *,
+    directory: Path,
+    models: Sequence[str] | None = None,
+    probes: Mapping[str, Mapping[str, Array]] | None = None,
+    http_port: int = 0,
+    grpc_port: int = 0,
+    ready_timeout_s: float = 600.0,
+    on_progress: Callable[[str], None] | None = None,
+) -> Iterator[Running]:
+    """Serve a model repository until the context ends, each model having answered one inference.
+
+    Args:
+        repository: the model repository.
+        directory: where the server's log goes.
+        models: what to load; every model by default.
+        probes: inputs for a model's first inference, by its name; made up where there are none.
+        http_port: where to listen on 127.0.0.1; 0 takes a free one.
+        grpc_port: the same for gRPC.
+        ready_timeout_s: seconds until all models must be loaded.
+        on_progress: told what is being waited for.
+
+    Raises:
+        MissingError: the server is not installed and cannot be.
+        ServerError: the server or a model did not start, or a model does not answer.
+    """
+    with embedded.start(
+        repository,
+        directory=directory,
+        models=models,
+        ports=Ports(http=http_port, grpc=grpc_port),
+        ready_timeout_s=ready_timeout_s,
+        on_progress=on_progress,
+    ) as server:
+        probe(server, probes or {})
+        yield server
+
+
+def probe(server: ServerHandle, probes: Mapping[str, Mapping[str, Array]]) -> None:
+    """Ask every version of every loaded model once; that a server calls a model ready is no proof that it answers.
+
+    Raises:
+        ServerError: a model does not answer, or refuses inputs that were given for it; the text names it.
+    """
+    with client.connect(server.grpc_url, "grpc") as connection:
+        for entry in connection.model_index():
+            if entry.get("state") == "READY":
+                name, version = entry["name"], entry.get("version", "")
+                _probe_one(server, connection, name, version, probes.get(name))
+
+
+def _probe_one(
+    server: ServerHandle, connection: client.Client, name: str, version: str, inputs: Mapping[str, Array] | None
+) -> None:
+    try:
+        connection.infer(name, inputs or made_up(connection.model_metadata(name, version)), version=version)
+    except InferenceError as error:
+        # Inputs that were made up may be refused with good reason (too small, a sequence without its id): that is an answer.
+        if inputs is None and "not healthy" not in str(error.found):
+            return
+        raise ServerError(
+            f"The model {name!r} is loaded and does not answer.",
+            where=f"{name} version {version}",
+            found=error.found,
+            cause="its process in the server has died" if "not healthy" in str(error.found) else None,
+            details=log.problems(server.log) if server.log else (),
+        ) from error
+
+
+def made_up(metadata: Mapping[str, Any]) -> Arrays:
+    """Zeros, or empty text, of the smallest shape that a model's description allows."""
+    found: Arrays = {}
+    for entry in metadata.get("inputs", []):
+        shape = [max(1, int(size)) for size in entry.get("shape", [])]
+        dtype = dtypes.by_client(entry["datatype"])
+        found[entry["name"]] = (
+            np.full(shape, b"", object) if dtype.name == "string" else np.zeros(shape, arrays.numpy_dtype(dtype.name))
+        )
+    return found
+
+
+def remote(urls: Sequence[str]) -> ServerHandle:
+    """A server that is not ours, by `http://host:port`, `grpc://host:port` or both; `host:port` alone is HTTP.
+
+    Raises:
+        UsageError: an address is none.
+        ServerError: nobody answers there.
+    """
+    addresses = dict(_address(url) for url in urls)
+    identity: dict[str, str] = {}
+    for transport, address in addresses.items():
+        with client.connect(address, "http" if transport == "http" else "grpc", timeout_s=30.0) as connection:
+            identity["tritonserver"] = str(connection.server_metadata().get("version", "unknown"))
+    grpc_url = addresses.get("grpc", "")
+    return ServerHandle(
+        http_url=addresses.get("http", ""),
+        grpc_url=grpc_url,
+        local=bool(grpc_url) and _shares_memory(grpc_url),
+        identity=identity,
+    )
+
+
+def _address(url: str) -> tuple[str, str]:
+    scheme, _, _ = url.rpartition("://")
+    parts = urlsplit(url if scheme else f"http://{url}")
+    try:
+        port = parts.port or _DEFAULT_PORTS[parts.scheme]
+    except (KeyError, ValueError):
+        port = None
+    if port is None or not parts.hostname or parts.path.strip("/"):
+        raise UsageError("This is no address of a server.", found=url, expected="http://host:port or grpc://host:port")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return parts.scheme, f"{host}:{port}"
+
+
+def _shares_memory(grpc_url: str) -> bool:
+    if grpc_url.rpartition(":")[0].strip("[]") not in _LOOPBACK:
+        return False
+    with SharedMemoryClient(grpc_url, timeout_s=30.0, shm_prefix="tritonize-") as connection:
+        return connection.shares_memory()
