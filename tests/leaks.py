@@ -1,0 +1,35 @@
+"""What a run must not leave behind."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+WORDS = ("tritonserver", "triton_python_backend_stub", "tritonize/guard.py", "tritonize/workers")
+
+
+def processes() -> list[str]:
+    """Command lines of processes of ours, started in the current test's folder."""
+    here, found = str(Path.cwd()), []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            place = str((folder / "cwd").resolve())
+        except OSError:
+            continue
+        if any(word in command for word in WORDS) and (here in command or place.startswith(here)):
+            found.append(command)
+    return found
+
+
+def shared_memory() -> list[str]:
+    """Our files in /dev/shm whose process is gone."""
+    return sorted(path.name for path in Path("/dev/shm").glob("tritonize-*"))
+
+
+def nothing_left(within_s: float = 10.0) -> None:
+    """Fail where a process of this test still runs after some seconds."""
+    until = time.monotonic() + within_s
+    while time.monotonic() < until and processes():
+        time.sleep(0.1)
+    assert processes() == []

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from tritonize import report
+from tritonize.artifacts import Check, Finding, Report, Stage, from_json
+from tritonize.compare import compare
+
+GOOD = np.zeros((1, 3), np.float32)
+BAD = np.array([[0, 0.5, np.nan]], np.float32)
+
+
+def check(stage: str, found: np.ndarray, size: int = 1) -> Check:
+    return Check(stage=stage, batch_size=size, samples=(0,), tensors=compare({"OUTPUT__0": GOOD}, {"OUTPUT__0": found}, {}))
+
+
+PASSED = Report(
+    command="run",
+    model="heart",
+    version=7,
+    verdict="passed",
+    checks=(check("onnxruntime", GOOD), check("http", GOOD), check("http", GOOD)),
+    stages=(Stage(name="shm", verdict="not run", seconds=0.0, note="the server does not share this machine's memory"),),
+    proved_by={"tritonserver": "2.51.0"},
+    location=Path("model_repository/heart/7"),
+    published=True,
+)
+FAILED = replace(
+    PASSED,
+    verdict="failed",
+    checks=(*PASSED.checks, *(check("grpc", BAD) for _ in range(20))),
+    findings=(
+        Finding(where="heart/7/model.onnx", what="the file was changed after it was proven", expected="a" * 64, found="b" * 64),
+    ),
+)
+
+
+def test_the_verdict_comes_first():
+    assert report.as_text(PASSED).startswith("PASSED  heart version 7\n")
+    assert report.as_text(FAILED).startswith("FAILED  heart version 7\n")
+    assert report.as_text(replace(PASSED, verdict="not run")).startswith("NOT RUN")
+
+
+def test_a_person_sees_what_was_answered_what_was_not_run_and_what_differs():
+    text = report.as_text(FAILED)
+    assert "shared memory: not run: the server does not share" in text
+    assert "2 of 3 elements are outside rtol 0.0001, atol 0.0009; 1 NaN instead of 0" in " ".join(text.split())
+    assert "expected 0, found nan" in text
+    assert "the file was changed after it was proven" in text
+    assert "and 12 more in the JSON report" in text
+    assert "tritonserver 2.51.0" in text
+
+
+def test_lines_fit_a_terminal_of_80_columns():
+    assert max(len(line) for line in report.as_text(FAILED).splitlines() if "expected a" not in line) <= 80
+
+
+def test_json_holds_everything_and_is_read_back():
+    plain = json.loads(report.dumps(FAILED))
+    assert len(plain["checks"]) == 23
+    assert [each["passed"] for each in plain["checks"][:4]] == [True, True, True, False]
+    for each in plain["checks"]:
+        del each["passed"]
+    again = from_json(Report, plain)
+    assert again.verdict == "failed"
+    assert again.checks[3].tensors[0].mismatched == 2
+
+
+def test_a_check_without_outputs_passes_nothing():
+    assert not Check(stage="http", batch_size=1, samples=(0,), tensors=()).passed

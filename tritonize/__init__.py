@@ -1,0 +1,70 @@
+"""A PyTorch model to a Triton model repository that is proven to answer like the model.
+
+The public API, loaded when it is first used: importing the package costs nothing and needs neither torch nor a server.
+Functions return Reports; they never print and never exit.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tritonize.api import build as build
+    from tritonize.api import run as run
+    from tritonize.api import verify as verify
+    from tritonize.artifacts import Report as Report
+    from tritonize.errors import ExportError as ExportError
+    from tritonize.errors import InferenceError as InferenceError
+    from tritonize.errors import MissingError as MissingError
+    from tritonize.errors import PlanError as PlanError
+    from tritonize.errors import RepositoryError as RepositoryError
+    from tritonize.errors import ServerError as ServerError
+    from tritonize.errors import TritonizeError as TritonizeError
+    from tritonize.errors import UnprovenError as UnprovenError
+    from tritonize.errors import UsageError as UsageError
+    from tritonize.spec import Spec as Spec
+
+_HOMES = {
+    "build": "api",
+    "run": "api",
+    "verify": "api",
+    "Report": "artifacts",
+    "ExportError": "errors",
+    "InferenceError": "errors",
+    "MissingError": "errors",
+    "PlanError": "errors",
+    "RepositoryError": "errors",
+    "ServerError": "errors",
+    "TritonizeError": "errors",
+    "UnprovenError": "errors",
+    "UsageError": "errors",
+    "Spec": "spec",
+}
+
+__all__ = [  # noqa: RUF022 - functions first
+    "build",
+    "run",
+    "verify",
+    "Report",
+    "Spec",
+    "ExportError",
+    "InferenceError",
+    "MissingError",
+    "PlanError",
+    "RepositoryError",
+    "ServerError",
+    "TritonizeError",
+    "UnprovenError",
+    "UsageError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tritonize' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"tritonize.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

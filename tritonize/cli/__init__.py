@@ -1,0 +1,71 @@
+"""The command line: the only place that prints or exits."""
+
+from __future__ import annotations
+
+import json
+import platform
+import signal
+import sys
+import textwrap
+import traceback
+from types import FrameType
+from typing import NoReturn
+
+from tritonize.errors import EXIT_BUG, EXIT_INTERRUPTED, InterruptedRunError, TritonizeError
+
+
+def main() -> NoReturn:
+    """Run the command line and turn whatever happens into an exit code and a text.
+
+    A `TritonizeError` becomes its paragraph on stderr, Ctrl-C and SIGTERM become 130 after everything was cleaned up, and
+    anything else is a bug: traceback and versions, ready to paste, and 70.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        from tritonize.cli.app import app
+
+        app(prog_name="tritonize")
+    except SystemExit as end:
+        if end.code == EXIT_INTERRUPTED:
+            _fail(InterruptedRunError("Interrupted. Nothing was left behind."))
+        raise
+    except KeyboardInterrupt:
+        _fail(InterruptedRunError("Interrupted. Nothing was left behind."))
+    except TritonizeError as error:
+        _fail(error)
+    except Exception as error:  # noqa: BLE001 - the boundary: what comes here is a bug of ours
+        _fail(_bug(error))
+    sys.exit(0)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _bug(error: Exception) -> TritonizeError:
+    from importlib import metadata
+
+    versions = [f"{name} {metadata.version(name)}" for name in ("tritonize", "numpy", "onnx", "onnxruntime", "tritonclient")]
+    python = f"Python {platform.python_version()} on {platform.platform()}"
+    return TritonizeError(
+        f"This is a bug in tritonize: {type(error).__name__}: {error}",
+        next_step="please report it with the lines below",
+        details=[*traceback.format_exc().splitlines(), ", ".join(versions), python],
+    )
+
+
+def _wrapped(line: str) -> list[str]:
+    """A line in 80 columns; quoted ones (`  | `, a log or a diff) stay as they are, to be copied."""
+    if line.startswith("  | "):
+        return [line]
+    return textwrap.wrap(line, 80, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def _fail(error: TritonizeError) -> NoReturn:
+    if "--json" in sys.argv:
+        print(json.dumps({"error": error.to_dict()}, indent=2, ensure_ascii=False))  # noqa: T201
+    mark = "\x1b[31mError:\x1b[0m" if sys.stderr.isatty() else "Error:"
+    lines = [line for text in f"{mark} {error}".splitlines() for line in _wrapped(text)]
+    print("\n".join(lines), file=sys.stderr)  # noqa: T201
+    sys.stdout.flush()
+    sys.exit(error.exit_code if error.exit_code else EXIT_BUG)

@@ -1,0 +1,39 @@
+"""The Typer app: which commands there are. Each imports what it needs when it is called, so that `--help` is instant."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tritonize.cli import doctor, run, serve, verify
+
+app = typer.Typer(
+    name="tritonize",
+    help="A PyTorch model to a Triton model repository that is proven to answer like the model.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib import metadata
+
+        typer.echo(f"tritonize {metadata.version('tritonize')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+app.command("run")(run.run)
+app.command("build")(run.build)
+app.command("serve")(serve.serve)
+app.command("verify")(verify.verify)
+app.command("doctor")(doctor.doctor)

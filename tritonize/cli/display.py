@@ -1,0 +1,96 @@
+"""What a person sees while a command works: one line per stage on stderr, a spinner only on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from tritonize.errors import EXIT_DIFFERS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tritonize.artifacts import Report, Stage
+
+WIDTH = 80
+_MARKS = {"passed": ("✓", typer.colors.GREEN), "failed": ("✗", typer.colors.RED), "not run": ("–", typer.colors.YELLOW)}
+TITLES = {
+    "samples": "Draw samples",
+    "pytorch": "Run PyTorch",
+    "export": "Export to ONNX",
+    "onnxruntime": "Compare ONNX Runtime",
+    "stage": "Stage the version",
+    "server start": "Start Triton",
+    "http": "Verify over HTTP",
+    "grpc": "Verify over gRPC",
+    "shm": "Verify shared memory",
+    "concurrent": "Verify concurrently",
+    "server stop": "Stop Triton",
+    "server": "Start Triton",
+    "publish": "Publish",
+}
+
+
+class Display:
+    """Listens to a run."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+
+    def on_stage(self, name: str, stage: Stage | None) -> None:
+        """A stage began (`None`) or ended."""
+        title = TITLES.get(name, name)
+        if stage is None:
+            self._transient(f"… {title}")
+            return
+        mark, colour = _MARKS[stage.verdict]
+        line = f" {title:<22}{stage.seconds:>7.1f} s  {stage.note}"
+        self.clear()
+        typer.secho(mark, fg=colour, nl=False, err=True)
+        typer.echo(line if len(line) < WIDTH else f"{line[: WIDTH - 2]}…", err=True)
+
+    def on_progress(self, text: str) -> None:
+        """What a long step is doing now."""
+        if self._terminal:
+            self._transient(f"… {text}")
+        else:
+            typer.echo(text, err=True)
+
+    def _transient(self, text: str) -> None:
+        if self._terminal:
+            self.clear()
+            typer.echo(text[: WIDTH - 1], err=True, nl=False)
+
+    def clear(self) -> None:
+        """Remove the unfinished line."""
+        if self._terminal:
+            typer.echo("\r\x1b[K", err=True, nl=False)
+
+
+@contextmanager
+def display() -> Iterator[Display]:
+    """A display whose unfinished line is gone at the end, also after an error."""
+    shown = Display()
+    try:
+        yield shown
+    finally:
+        shown.clear()
+
+
+def finish(reports: Sequence[Report], *, as_json: bool) -> None:
+    """Print the reports on stdout; leave with exit code 1 where one did not pass."""
+    from tritonize import report
+
+    if as_json:
+        import json
+
+        typer.echo(json.dumps({"reports": [report.as_json(each) for each in reports]}, indent=2, ensure_ascii=False))
+    else:
+        for each in reports:
+            typer.echo(f"\n{report.as_text(each)}", nl=False)
+    if any(each.verdict != "passed" for each in reports):
+        raise typer.Exit(EXIT_DIFFERS)

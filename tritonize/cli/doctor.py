@@ -1,0 +1,36 @@
+"""`tritonize doctor`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tritonize.cli.display import display
+
+
+def doctor(
+    install_server: Annotated[bool, typer.Option("--install-server", help="Install the embedded server, or mend it.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Look at what this machine has of what tritonize needs; exit code 3 where something is missing."""
+    from tritonize import diagnosis
+    from tritonize.errors import MissingError
+
+    if install_server:
+        with display() as shown:
+            diagnosis.install_server(shown.on_progress)
+    probes = diagnosis.probe()
+    if json:
+        from dataclasses import asdict
+        from json import dumps
+
+        typer.echo(dumps({"probes": [asdict(probe) for probe in probes]}, indent=2))
+    else:
+        for probe in probes:
+            typer.secho("✓" if probe.ok else "✗", fg=typer.colors.GREEN if probe.ok else typer.colors.RED, nl=False)
+            typer.echo(f" {probe.name}: {probe.found}")
+            if probe.next_step:
+                typer.echo(f"    next: {probe.next_step}")
+    if not all(probe.ok for probe in probes):
+        raise typer.Exit(MissingError.exit_code)

@@ -1,0 +1,83 @@
+"""A one-model specification from command-line flags."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tritonize import spec
+from tritonize.errors import UsageError
+
+_FORM = "NAME:TYPE:SHAPE, such as INPUT__0:fp32:1x1x160x176x176"
+DEFAULT_MAX_BATCH_SIZE = 2
+
+
+def specification(flags: Mapping[str, Any]) -> spec.Spec:
+    """The specification that the flags describe.
+
+    Raises:
+        UsageError: all that is wrong with them.
+    """
+    if not flags["inputs"]:
+        raise UsageError(
+            "The model's inputs are not described.", expected=f"--input {_FORM}", next_step="add one --input for each input"
+        )
+    if flags["no_batch"] and flags["max_batch_size"]:
+        raise UsageError("--no-batch and --max-batch-size exclude each other.")
+    inputs, sizes = {}, set()
+    for text in flags["inputs"]:
+        name, dtype, shape = _parse(text)
+        if name in inputs:
+            raise UsageError("Two inputs have one name.", found=f"--input {text}")
+        sizes.add(shape[0] if shape else 0)
+        inputs[name] = {"dtype": dtype, "shape": shape if flags["no_batch"] else ["batch", *shape[1:]]}
+        if not shape and not flags["no_batch"]:
+            raise UsageError("An input without axes has no batch.", found=f"--input {text}", next_step="add --no-batch")
+    max_batch_size = 0 if flags["no_batch"] else flags["max_batch_size"] or max(DEFAULT_MAX_BATCH_SIZE, *sizes)
+    model = {
+        "source": flags["source"],
+        "inputs": inputs,
+        "outputs": {name: {} for name in flags["outputs"] or ()},
+        "max_batch_size": max_batch_size,
+        "opset": flags["opset"] or spec.DEFAULT_OPSET,
+        "simplify": not flags["no_simplify"],
+    }
+    name = default_name(flags["source"]) if flags["name"] is None else flags["name"]
+    return _validated(name, model, flags["repository"] or Path("model_repository"))
+
+
+def _parse(text: str) -> tuple[str, str, list[int]]:
+    parts = text.rsplit(":", 2)
+    if len(parts) != 3 or not re.fullmatch(r"(\d+(x\d+)*)?", parts[2]):
+        raise UsageError("An input is not described in full.", expected=_FORM, found=f"--input {text}")
+    return parts[0], parts[1], [int(size) for size in parts[2].split("x") if size]
+
+
+def default_name(source: str) -> str:
+    """A model name from a file's or a factory's: what a model name cannot hold becomes `_`."""
+    base = source.rpartition(":")[2] if spec.is_factory(source) else Path(source).stem
+    return re.sub(r"[^A-Za-z0-9_-]", "_", base)
+
+
+def _validated(name: str, model: dict[str, Any], repository: Path) -> spec.Spec:
+    try:
+        parsed = spec.Spec.model_validate({"schema": 1, "repository": repository, "models": {name: model}})
+    except ValidationError as error:
+        raise UsageError(
+            "The flags do not describe a model.",
+            details=[_sentence(problem) for problem in error.errors(include_url=False)],
+        ) from error
+    problems = [f"{'.'.join(where)}: {text}" for where, text in spec.problems(parsed.models[name])]
+    if problems:
+        raise UsageError("The flags do not describe a model.", details=problems)
+    return parsed
+
+
+def _sentence(problem: Any) -> str:
+    where = ".".join(str(part) for part in problem["loc"][2:] if part != "[key]")
+    text = str(problem["ctx"]["error"]) if problem["type"] == "value_error" else problem["msg"]
+    return f"{where}: {text}" if where else text

@@ -1,0 +1,103 @@
+"""`tritonize run` and `tritonize build`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tritonize.cli.display import display, finish
+
+if TYPE_CHECKING:
+    from tritonize.spec import Spec
+
+Source = Annotated[str, typer.Argument(help="A spec (.yaml), a TorchScript file (.pt), or package.module:factory.")]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option("--input", "-i", help="NAME:TYPE:SHAPE, such as INPUT__0:fp32:1x1x160x176x176; the first size is the batch."),
+]
+Outputs = Annotated[list[str] | None, typer.Option("--output", "-o", help="Names of the outputs, in order.")]
+Name = Annotated[str | None, typer.Option(help="Name of the model; default: the file's.")]
+Repository = Annotated[Path | None, typer.Option(help="The model repository.", show_default="model_repository, or the spec's")]
+MaxBatch = Annotated[int | None, typer.Option(min=1, help="Largest batch that Triton may form.", show_default="2")]
+NoBatch = Annotated[bool, typer.Option("--no-batch", help="The first size is no batch: max_batch_size 0.")]
+Opset = Annotated[int | None, typer.Option(help="ONNX opset.", show_default="18")]
+NoSimplify = Annotated[bool, typer.Option("--no-simplify", help="Do not run onnxslim.")]
+Models = Annotated[list[str] | None, typer.Option("--model", "-m", help="Only these models of the spec.")]
+ReplaceConfig = Annotated[bool, typer.Option("--replace-config", help="Replace a published config.pbtxt that differs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+_MODEL_FLAGS = ("inputs", "outputs", "name", "max_batch_size", "no_batch", "opset", "no_simplify")
+
+
+def run(
+    source: Source,
+    inputs: Inputs = None,
+    outputs: Outputs = None,
+    name: Name = None,
+    repository: Repository = None,
+    max_batch_size: MaxBatch = None,
+    no_batch: NoBatch = False,
+    opset: Opset = None,
+    no_simplify: NoSimplify = False,
+    models: Models = None,
+    replace_config: ReplaceConfig = False,
+    json: Json = False,
+) -> None:
+    """Build, serve, verify and publish: the main job.
+
+    Exports the model, starts a real Triton server on it, asks that server for every sample, compares each answer with
+    PyTorch, and publishes the version only if all of it passed.
+    """
+    _work("run", locals())
+
+
+def build(
+    source: Source,
+    inputs: Inputs = None,
+    outputs: Outputs = None,
+    name: Name = None,
+    repository: Repository = None,
+    max_batch_size: MaxBatch = None,
+    no_batch: NoBatch = False,
+    opset: Opset = None,
+    no_simplify: NoSimplify = False,
+    models: Models = None,
+    replace_config: ReplaceConfig = False,
+    json: Json = False,
+) -> None:
+    """Build a staged version and compare ONNX Runtime with PyTorch; no server, nothing published."""
+    _work("build", locals())
+
+
+def _work(command: str, flags: dict[str, Any]) -> None:
+    from tritonize import pipeline
+
+    specification = _specification(flags)
+    with display() as shown:
+        options = pipeline.Options(replace_config=flags["replace_config"], on_stage=shown.on_stage, on_progress=shown.on_progress)
+        work = pipeline.run if command == "run" else pipeline.build
+        reports = work(specification, models=flags["models"] or (), options=options)
+    finish(reports, as_json=flags["json"])
+
+
+def _specification(flags: dict[str, Any]) -> Spec:
+    """The spec file, or one made from the flags."""
+    from tritonize import model_config, spec_file
+    from tritonize.cli import flags as from_flags
+    from tritonize.errors import UsageError
+
+    source = flags["source"]
+    if not source.endswith((".yaml", ".yml")):
+        if flags["models"]:
+            raise UsageError("--model chooses among the models of a spec.", found=source)
+        return from_flags.specification({key: flags[key] for key in (*_MODEL_FLAGS, "source", "repository")})
+    given = [key for key in _MODEL_FLAGS if flags[key]]
+    if given:
+        options = ", ".join(f"--{key.rstrip('s').replace('_', '-')}" for key in given)
+        raise UsageError("A spec describes its models itself.", found=options, next_step=f"say it in {source}")
+    specification = spec_file.load(Path(source), check_triton=model_config.triton_problems)
+    if flags["repository"]:
+        specification = specification.model_copy(update={"repository": flags["repository"]})
+    return specification

@@ -1,0 +1,47 @@
+"""`tritonize serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tritonize.cli.display import display
+
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")]
+
+
+def serve(
+    repository: Annotated[Path, typer.Argument(help="The model repository.")] = Path("model_repository"),
+    models: Annotated[list[str] | None, typer.Option("--model", "-m", help="Only these models.")] = None,
+    http_port: Port = 8000,
+    grpc_port: Port = 8001,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout when it is ready.")] = False,
+) -> None:
+    """Serve a model repository on 127.0.0.1 with the embedded Triton, until Ctrl-C."""
+    import tempfile
+
+    from tritonize import repository as repositories
+    from tritonize import serving
+
+    served = models or repositories.models(repository)
+    with tempfile.TemporaryDirectory(prefix="tritonize-") as folder, display() as shown:
+        shown.on_stage("server start", None)
+        with serving.serve(
+            repository,
+            directory=Path(folder),
+            models=served,
+            http_port=http_port,
+            grpc_port=grpc_port,
+            on_progress=shown.on_progress,
+        ) as server:
+            shown.clear()
+            if json:
+                from json import dumps
+
+                ready = {"http": server.http_url, "grpc": server.grpc_url, "models": list(served), "server": dict(server.identity)}
+                typer.echo(dumps(ready))
+            else:
+                typer.echo(f"Serving {', '.join(served)} on http://{server.http_url} and grpc://{server.grpc_url}; Ctrl-C ends it.")
+            server.wait()

@@ -1,0 +1,40 @@
+"""`tritonize verify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tritonize.cli.display import display, finish
+
+
+def verify(
+    repository: Annotated[Path, typer.Argument(help="The model repository; it holds the evidence to verify against.")] = Path(
+        "model_repository"
+    ),
+    models: Annotated[list[str] | None, typer.Option("--model", "-m", help="Only these models.")] = None,
+    version: Annotated[int | None, typer.Option(help="The version.", show_default="newest")] = None,
+    urls: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--url", help="A running server: http://host:8000, grpc://host:8001, or both. Without it, one is started here."
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Check published versions: their files, and what a server answers from them."""
+    from tritonize import deployment
+
+    with display() as shown:
+        request = deployment.Request(
+            repository=repository,
+            models=models or (),
+            version=version,
+            urls=urls or (),
+            on_stage=shown.on_stage,
+            on_progress=shown.on_progress,
+        )
+        reports = deployment.verify(request)
+    finish(reports, as_json=json)

@@ -1,0 +1,144 @@
+"""Verify what is in place: the files of a published version, and what a server answers from them."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tritonize import arrays, evidence, golden, model_config, repository, serving, verification
+from tritonize.artifacts import Finding, PublishedVersion, Report, ServerHandle, Stage
+from tritonize.errors import ServerError, UsageError
+from tritonize.golden import GoldenSet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to verify."""
+
+    repository: Path
+    models: Sequence[str] = ()
+    """All models where it is empty."""
+    version: int | None = None
+    """The newest where it is `None`."""
+    urls: Sequence[str] = ()
+    """A running server's `http://host:port` and `grpc://host:port`; the embedded server is started where it is empty."""
+    on_stage: Callable[[str, Stage | None], None] = lambda _name, _stage: None
+    on_progress: Callable[[str], None] | None = None
+
+
+def verify(request: Request) -> tuple[Report, ...]:
+    """Check each version's files against its manifest, and a server's answers against its golden set; one Report each.
+
+    Raises:
+        UsageError, RepositoryError: there is no such model or version, or it carries no evidence.
+        ServerError: the server cannot be started or reached, or refuses a model whose files are as they were published.
+    """
+    known = repository.models(request.repository)
+    unknown = [name for name in request.models if name not in known]
+    if unknown:
+        raise UsageError("The repository has no such model.", found=", ".join(unknown), expected=", ".join(known))
+    return tuple(_verify_model(request, name) for name in request.models or known)
+
+
+def _verify_model(request: Request, name: str) -> Report:
+    published = _version(request, name)
+    manifest = repository.read_manifest(published.version_directory)
+    request.on_stage("files", None)
+    started = time.perf_counter()
+    findings = repository.integrity(request.repository, name, published.version)
+    request.on_stage(
+        "files",
+        Stage(
+            name="files",
+            verdict="failed" if findings else "passed",
+            seconds=time.perf_counter() - started,
+            note=f"{len(manifest['files'])} files against the manifest",
+        ),
+    )
+    blank = Report(
+        command="verify",
+        model=name,
+        version=published.version,
+        verdict="failed",
+        findings=findings,
+        versions=evidence.versions("numpy", "tritonclient"),
+        location=published.version_directory,
+        published=True,
+        notes=_notes(manifest),
+    )
+    try:
+        verified = _served(request, published)
+    except (ServerError, UsageError) as error:
+        if not findings:
+            raise
+        # The changed file is the likely cause of the refusal: a person needs to see both.
+        refusal = Finding(where=error.where or name, what=error.what, expected=error.expected, found=error.found)
+        return replace(blank, findings=(*findings, refusal))
+    return replace(
+        blank,
+        verdict="passed" if verified.passed and not findings else "failed",
+        checks=verified.checks,
+        findings=(*findings, *verified.findings),
+        stages=verified.stages,
+        proved_by=verified.identity,
+    )
+
+
+def _version(request: Request, name: str) -> PublishedVersion:
+    present = repository.versions(request.repository, name)
+    wanted = request.version if request.version is not None else max(present, default=None)
+    if wanted is None or wanted not in present:
+        raise UsageError(
+            f"The model {name!r} has no such version.",
+            where=str(request.repository / name),
+            expected=", ".join(str(version) for version in present) or "at least one version",
+            found=str(wanted),
+        )
+    return PublishedVersion(repository=request.repository, model=name, version=wanted)
+
+
+def _notes(manifest: dict[str, Any]) -> tuple[str, ...]:
+    created = manifest.get("created", "an unknown time")
+    return (f"The version was proven on {created}, verdict then: {manifest.get('verdict', 'unknown')}.",)
+
+
+def _served(request: Request, published: PublishedVersion) -> verification.Verification:
+    path = request.repository / published.model / repository.CONFIG
+    config = model_config.parse(path.read_text(encoding="utf-8"), where=str(path))
+    known = golden.read(published.version_directory / repository.EVIDENCE / "golden")
+    with contextlib.ExitStack() as stack:
+        server = (
+            serving.remote(request.urls) if request.urls else stack.enter_context(_own_server(request, published, known, config))
+        )
+        target = verification.Target(server=server, model=published.model, version=published.version, golden=known, config=config)
+        verified = verification.verify(target)
+        for stage in verified.stages:
+            request.on_stage(stage.name, stage)
+        return verified
+
+
+@contextlib.contextmanager
+def _own_server(request: Request, published: PublishedVersion, known: GoldenSet, config: dict[str, Any]) -> Any:
+    probe = verification.as_served(arrays.load(known.samples.files, 0), config, "input")
+    with tempfile.TemporaryDirectory(prefix="tritonize-") as folder:
+        request.on_stage("server start", None)
+        started = time.perf_counter()
+        with serving.serve(
+            request.repository,
+            models=[published.model],
+            probes={published.model: probe},
+            directory=Path(folder),
+            on_progress=request.on_progress,
+        ) as server:
+            request.on_stage("server start", _started(server, time.perf_counter() - started))
+            yield server
+
+
+def _started(server: ServerHandle, seconds: float) -> Stage:
+    note = ", ".join(f"{name} {version}" for name, version in server.identity.items())
+    return Stage(name="server start", verdict="passed", seconds=seconds, library_seconds=seconds, note=note)

@@ -1,0 +1,343 @@
+"""The stages in order: samples, PyTorch, export, ONNX Runtime, staging, the served proof, publishing."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tritonize import (
+    arrays,
+    errors,
+    evidence,
+    export,
+    golden,
+    model_config,
+    ort,
+    reference,
+    repository,
+    samples,
+    serving,
+    spec,
+    verification,
+)
+from tritonize.artifacts import (
+    Check,
+    OnnxArtifact,
+    Reference,
+    Report,
+    SampleSet,
+    Stage,
+    StagedVersion,
+    TensorSpec,
+    Verdict,
+)
+from tritonize.compare import compare
+from tritonize.errors import UsageError
+from tritonize.golden import GoldenSet
+from tritonize.repository import Run
+
+PACKAGES = ("onnx", "onnxslim", "numpy", "tritonclient")
+"""Whose versions a report names, beside those that a worker told."""
+
+Listener = Callable[[str, Stage | None], None]
+"""Told the name of a stage when it begins (with `None`) and when it ends."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a run behaves, apart from what the spec says."""
+
+    replace_config: bool = False
+    """Put a differing configuration in place of the published one."""
+    on_stage: Listener | None = None
+    on_progress: Callable[[str], None] | None = None
+    """Told in one line what a long step is doing, such as installing the server."""
+
+
+class _Recorder:
+    """The stages of one run, timed."""
+
+    def __init__(self, listener: Listener | None) -> None:
+        self.stages: list[Stage] = []
+        self._listener = listener or (lambda _name, _stage: None)
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[dict[str, Any]]:
+        """Time a block; what it puts into the dict becomes fields of its `Stage`."""
+        self._listener(name, None)
+        started = time.perf_counter()
+        fields: dict[str, Any] = {"verdict": "passed"}
+        yield fields
+        self.add(Stage(name=name, seconds=time.perf_counter() - started, **fields))
+
+    def add(self, stage: Stage) -> None:
+        """A stage that was timed elsewhere, or that did not run."""
+        self.stages.append(stage)
+        self._listener(stage.name, stage)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """A staged version whose ONNX file was compared with PyTorch, and all that is known of it."""
+
+    staged: StagedVersion
+    golden: GoldenSet
+    config: Mapping[str, Any]
+    checks: tuple[Check, ...]
+    versions: Mapping[str, str]
+    details: Mapping[str, Any]
+
+    @property
+    def passed(self) -> bool:
+        """Whether ONNX Runtime answered like PyTorch."""
+        return all(check.passed for check in self.checks)
+
+
+def run(specification: spec.Spec, *, models: Sequence[str] = (), options: Options | None = None) -> tuple[Report, ...]:
+    """Build, serve, verify and publish every model of a specification, or the named ones; one Report each.
+
+    Raises:
+        TritonizeError: a model cannot be proven or published; nothing of it is left behind.
+    """
+    return tuple(_run_model(specification, name, options or Options(), serve=True) for name in _selected(specification, models))
+
+
+def build(specification: spec.Spec, *, models: Sequence[str] = (), options: Options | None = None) -> tuple[Report, ...]:
+    """Build every model up to a staged version that ONNX Runtime answers like PyTorch; nothing is served or published."""
+    return tuple(_run_model(specification, name, options or Options(), serve=False) for name in _selected(specification, models))
+
+
+def _selected(specification: spec.Spec, names: Sequence[str]) -> tuple[str, ...]:
+    unknown = [name for name in names if name not in specification.models]
+    if unknown:
+        raise UsageError("The specification has no such model.", found=", ".join(unknown), expected=", ".join(specification.models))
+    return tuple(names) or tuple(specification.models)
+
+
+def _run_model(specification: spec.Spec, name: str, options: Options, *, serve: bool) -> Report:
+    model, place = specification.models[name], specification.repository
+    errors.require("torch", extra="torch")
+    source = reference.identify(model)
+    recorder = _Recorder(options.on_stage)
+    started = time.perf_counter()
+    with repository.storage_errors(place), repository.staging(place) as run_:
+        built = _build(specification, name, source, run_, recorder, options)
+        served = _serve(built, run_, recorder, options) if serve and built.passed else None
+        finished = _report(specification, built, recorder, served, started, command="run" if serve else "build")
+        evidence.write(built.staged, finished, model)
+        if not serve or finished.verdict != "passed":
+            run_.keep()
+            return _kept(finished, built.staged)
+        with recorder.stage("publish"):
+            published = repository.publish(built.staged, place, allow_change=options.replace_config)
+        return replace(finished, published=True, location=published.version_directory, stages=tuple(recorder.stages))
+
+
+def _kept(finished: Report, staged: StagedVersion) -> Report:
+    note = f"The staged version and its report (evidence/report.json) lie in {staged.version_directory}; nothing was published."
+    return replace(finished, location=staged.version_directory, notes=(*finished.notes, note))
+
+
+def _build(specification: spec.Spec, name: str, source: Any, run_: Run, recorder: _Recorder, options: Options) -> Built:
+    model, work = specification.models[name], run_.work
+    with recorder.stage("samples") as fields:
+        drawn = samples.write(model, work / "samples")
+        example = samples.write_example(model, drawn, work / "example")
+        fields["note"] = f"{drawn.files.count} samples, {drawn.origin}"
+    answered, checks = _reference(model, source, drawn, work, recorder)
+    inputs, outputs = drawn.files.tensors, _output_specs(model, answered.reference)
+    load = reference.load_request(model, source)
+    with recorder.stage("export") as fields:
+        exported = export.export(model, load, inputs, outputs, example, work)
+        artifact = exported.artifact
+        fields["library_seconds"], fields["peak_memory"] = exported.library_seconds, exported.peak_memory
+        fields["note"] = f"opset {artifact.opset}, IR {artifact.ir_version}, {artifact.size / 2**20:.1f} MiB, {artifact.exporter}"
+    checked, version = _onnxruntime(model, artifact, drawn, answered.reference, work, recorder)
+    with recorder.stage("stage"):
+        staged = _stage(specification, name, artifact, run_, options)
+        config = model_config.parse((staged.model_directory / repository.CONFIG).read_text(), where=repository.CONFIG)
+        tolerances = {tensor.name: _tolerance(model, tensor.name) for tensor in outputs}
+        whole = GoldenSet(
+            samples=drawn, expected=answered.reference.outputs, tolerances=tolerances, max_batch_size=model.max_batch_size
+        )
+        golden.write(whole, staged.version_directory / repository.EVIDENCE / "golden")
+    return Built(
+        staged=staged,
+        golden=whole,
+        config=config,
+        checks=(*checks, *checked),
+        versions={**evidence.versions(*PACKAGES), "torch": exported.torch, "onnxruntime": version},
+        details=evidence.details(model, specification.target, artifact, answered.reference),
+    )
+
+
+def _tolerance(model: spec.Model, output: str) -> spec.Tolerance:
+    return model.outputs[output].tolerance if output in model.outputs else spec.Tolerance()
+
+
+def _reference(
+    model: spec.Model, source: Any, drawn: SampleSet, work: Path, recorder: _Recorder
+) -> tuple[reference.Computed, tuple[Check, ...]]:
+    """PyTorch on every sample, and on one batch of every size: a model that answers a batch otherwise is not batchable."""
+    batches = [next(iter(arrays.batches(drawn, size))) for size in arrays.batch_sizes(model.max_batch_size) if size > 1]
+    with recorder.stage("pytorch") as fields:
+        answered = reference.compute(model, source, drawn, batches, work / "reference")
+        checks = tuple(_batch_check(model, answered, position, batch) for position, batch in enumerate(batches))
+        fields["library_seconds"], fields["peak_memory"] = answered.library_seconds, answered.peak_memory
+        fields["note"] = f"{answered.reference.parameters:,} parameters, {drawn.files.count} samples"
+    return answered, checks
+
+
+def _batch_check(model: spec.Model, answered: reference.Computed, position: int, batch: tuple[int, ...]) -> Check:
+    found = arrays.load(answered.batched, position)
+    singles = [arrays.load(answered.reference.outputs, index) for index in batch]
+    for name, array in found.items():
+        if not array.ndim or array.shape[0] != len(batch) or singles[0][name].shape[:1] != (1,):
+            raise _not_batchable(len(batch), f"output {name!r} has shape {list(array.shape)} for {len(batch)} samples")
+    expected = reference.expected(answered.reference, batch)
+    tensors = compare(expected, found, {name: _tolerance(model, name) for name in expected})
+    check = Check(stage="pytorch", batch_size=len(batch), samples=batch, tensors=tensors)
+    if not check.passed:
+        bad = next(tensor for tensor in tensors if not tensor.passed)
+        raise _not_batchable(len(batch), f"output {bad.name!r}: {bad.reason}; largest difference {bad.max_abs}")
+    return check
+
+
+def _not_batchable(size: int, found: str) -> UsageError:
+    return UsageError(
+        f"The model is not batchable: PyTorch's answer to a batch of {size} is not its answers to the samples one by one.",
+        found=found,
+        cause="the model mixes the samples of a batch, or has no batch axis",
+        next_step="set max_batch_size to 0 (--no-batch on the command line), or mend the model",
+    )
+
+
+def _output_specs(model: spec.Model, answered: Reference) -> tuple[TensorSpec, ...]:
+    """The outputs as the exporter is told: the batch axis by name where the model is batched."""
+    if not model.batch_axis:
+        return answered.outputs.tensors
+    return tuple(replace(tensor, shape=(model.batch_axis, *tensor.shape[1:])) for tensor in answered.outputs.tensors)
+
+
+def _onnxruntime(
+    model: spec.Model, artifact: OnnxArtifact, drawn: SampleSet, answered: Reference, work: Path, recorder: _Recorder
+) -> tuple[tuple[Check, ...], str]:
+    """ONNX Runtime against PyTorch, every sample at every batch size."""
+    batches = [batch for size in arrays.batch_sizes(model.max_batch_size) for batch in arrays.batches(drawn, size)]
+    with recorder.stage("onnxruntime") as fields:
+        ran = ort.run(artifact, drawn, batches, work / "onnxruntime", model.deadline_s)
+        checks = []
+        for position, batch in enumerate(batches):
+            expected = reference.expected(answered, batch)
+            tensors = compare(expected, ran.answer(position), {name: _tolerance(model, name) for name in expected})
+            size = len(batch) if drawn.batched else 0
+            seconds = ran.seconds[position]
+            checks.append(Check(stage="onnxruntime", batch_size=size, samples=batch, tensors=tensors, seconds=seconds))
+        fields["library_seconds"], fields["peak_memory"] = ran.library_seconds, ran.peak_memory
+        fields["note"] = f"{len(batches)} batches"
+        fields["verdict"] = "passed" if all(check.passed for check in checks) else "failed"
+    return tuple(checks), ran.version
+
+
+def _stage(specification: spec.Spec, name: str, artifact: OnnxArtifact, run_: Run, options: Options) -> StagedVersion:
+    model, place = specification.models[name], specification.repository
+    text = model_config.render(name, model, artifact)
+    repository.require_same_config(place, name, text, allow_change=options.replace_config)
+    version = max(repository.versions(place, name), default=0) + 1
+    texts = {repository.CONFIG: text}
+    for output, wanted in model.outputs.items():
+        if wanted.labels:
+            texts[model_config.label_filename(output)] = _labels(output, wanted.labels, artifact)
+    return repository.stage(run_, name, version, {f"{version}/model.onnx": artifact.path}, texts)
+
+
+def _labels(output: str, path: Path, artifact: OnnxArtifact) -> str:
+    """The text of a label file, one label per class."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"The labels of output {output!r} cannot be read.", where=str(path), found=error.strerror) from error
+    tensor = next((tensor for tensor in artifact.outputs if tensor.name == output), None)
+    classes, lines = tensor.shape[-1] if tensor and tensor.shape else None, len(text.splitlines())
+    if isinstance(classes, int) and classes != lines:
+        raise UsageError(
+            f"The labels of output {output!r} do not fit it.", where=str(path), expected=f"{classes} lines", found=f"{lines} lines"
+        )
+    return text
+
+
+def _serve(built: Built, run_: Run, recorder: _Recorder, options: Options) -> verification.Verification:
+    """Start the server on the staged version and verify what it answers."""
+    staged = built.staged
+    probe = arrays.load(built.golden.samples.files, 0)
+    with contextlib.ExitStack() as stack:
+        with recorder.stage("server start") as fields:
+            started = time.perf_counter()
+            handle = stack.enter_context(
+                serving.serve(
+                    staged.root,
+                    models=[staged.model],
+                    probes={staged.model: verification.as_served(probe, built.config, "input")},
+                    directory=run_.work / "server",
+                    on_progress=options.on_progress,
+                )
+            )
+            fields["library_seconds"] = time.perf_counter() - started
+            fields["note"] = ", ".join(f"{name} {version}" for name, version in handle.identity.items())
+        target = verification.Target(
+            server=handle, model=staged.model, version=staged.version, golden=built.golden, config=built.config
+        )
+        verified = verification.verify(target)
+        for stage in verified.stages:
+            recorder.add(stage)
+        recorder_stop = time.perf_counter()
+    seconds = time.perf_counter() - recorder_stop
+    recorder.add(Stage(name="server stop", verdict="passed", seconds=seconds, library_seconds=seconds))
+    return verified
+
+
+def _report(
+    specification: spec.Spec,
+    built: Built,
+    recorder: _Recorder,
+    served: verification.Verification | None,
+    started: float,
+    *,
+    command: str,
+) -> Report:
+    checks, findings = built.checks, served.findings if served else ()
+    verdict: Verdict = "passed" if built.passed else "failed"
+    if served is not None:
+        checks = (*checks, *served.checks)
+        verdict = "passed" if built.passed and served.passed else "failed"
+    elif command == "run":
+        recorder.add(Stage(name="server", verdict="not run", seconds=0.0, note="ONNX Runtime already differs from PyTorch"))
+    return Report(
+        command=command,
+        model=built.staged.model,
+        version=built.staged.version,
+        verdict=verdict,
+        checks=checks,
+        findings=findings,
+        stages=tuple(recorder.stages),
+        notes=_notes(specification, served),
+        versions=built.versions,
+        proved_by=served.identity if served else {},
+        details={**built.details, "seconds": time.perf_counter() - started},
+    )
+
+
+def _notes(specification: spec.Spec, served: verification.Verification | None) -> tuple[str, ...]:
+    target = specification.target.triton
+    if served is None:
+        return ("No server was started, so this is no proof of what a server answers.",)
+    if target:
+        return (
+            f"The declared target is Triton {target}; that server and its native backend were not run here. "
+            "Verify the deployment itself with `tritonize verify --url`.",
+        )
+    return ("No target was declared. A stock Triton loads the same files with its native backend, which was not run here.",)

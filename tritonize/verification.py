@@ -1,0 +1,219 @@
+"""Ask a running server for every sample, in every way a client can, and compare each answer with the reference."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tritonize import arrays, client, dtypes, model_config
+from tritonize.arrays import Arrays
+from tritonize.artifacts import Check, Finding, ServerHandle, Stage
+from tritonize.client import Transport
+from tritonize.compare import compare
+from tritonize.errors import InferenceError
+from tritonize.golden import GoldenSet
+
+TRANSPORTS: tuple[Transport, ...] = ("http", "grpc", "shm")
+CLIENTS = 8
+"""Concurrent clients."""
+CONCURRENT_SECONDS = 2.0
+"""A concurrent client asks again until this much time has passed, at least once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What a server answered, compared."""
+
+    checks: tuple[Check, ...]
+    findings: tuple[Finding, ...]
+    stages: tuple[Stage, ...]
+    identity: Mapping[str, str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything that was asked for was answered as expected; nothing asked is nothing proven."""
+        return bool(self.checks) and not self.findings and all(check.passed for check in self.checks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """One version of one model on a server, and what it has to answer."""
+
+    server: ServerHandle
+    model: str
+    version: int
+    golden: GoldenSet
+    config: Mapping[str, Any]
+    """The configuration it was staged with, parsed."""
+
+
+def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> Verification:
+    """All samples at every batch size over every transport, then concurrent clients with mixed batch sizes.
+
+    A mismatch, and a request that the server answers with an error, is a result.
+
+    Raises:
+        ServerError: the server cannot be reached or does not serve the model.
+    """
+    findings = list(_metadata_findings(target))
+    checks: list[Check] = []
+    stages: list[Stage] = []
+    for transport in transports:
+        if reason := _unreachable(target.server, transport):
+            stages.append(Stage(name=transport, verdict="not run", seconds=0.0, note=reason))
+            continue
+        started = time.perf_counter()
+        done, problems = _over(target, transport)
+        checks += done
+        findings += problems
+        stages.append(_stage(transport, done, problems, started))
+    started = time.perf_counter()
+    done, problems, note = _concurrently(target)
+    checks += done
+    findings += problems
+    stages.append(_stage("concurrent", done, problems, started, note))
+    return Verification(checks=tuple(checks), findings=tuple(findings), stages=tuple(stages), identity=dict(target.server.identity))
+
+
+def _stage(name: str, checks: Sequence[Check], findings: Sequence[Finding], started: float, note: str = "") -> Stage:
+    seconds = time.perf_counter() - started
+    good = bool(checks) and not findings and all(check.passed for check in checks)
+    return Stage(
+        name=name,
+        verdict="passed" if good else "failed",
+        seconds=seconds,
+        # Concurrent clients wait at the same time, so their waiting adds up to more than passed.
+        library_seconds=min(seconds, sum(check.seconds for check in checks)),
+        note=note or f"{len(checks)} answers",
+    )
+
+
+def _unreachable(server: ServerHandle, transport: Transport) -> str | None:
+    if transport == "http" and not server.http_url:
+        return "no HTTP address was given"
+    if transport in ("grpc", "shm") and not server.grpc_url:
+        return "no gRPC address was given"
+    if transport == "shm" and not server.local:
+        return "the server does not share this machine's memory"
+    return None
+
+
+def _connect(server: ServerHandle, transport: Transport) -> client.Client:
+    url = server.http_url if transport == "http" else server.grpc_url
+    return client.connect(url, transport, shm_prefix=server.shm_prefix)
+
+
+def _metadata_findings(target: Target) -> Iterator[Finding]:
+    """The server's own description of the model against the configuration that was staged."""
+    transport: Transport = "http" if target.server.http_url else "grpc"
+    with _connect(target.server, transport) as connection:
+        version = str(target.version)
+        metadata = connection.model_metadata(target.model, version)
+        served = connection.model_config(target.model, version)
+    where = f"{target.model} version {target.version} on the server"
+    yield from model_config.differences(target.config, served, where=where)
+    batch = [-1] if int(target.config.get("max_batch_size", 0)) else []
+    for kind, field in (("inputs", "input"), ("outputs", "output")):
+        wanted = {
+            tensor["name"]: (dtypes.by_triton(tensor["data_type"]).client, batch + [int(size) for size in tensor["dims"]])
+            for tensor in target.config.get(field, [])
+        }
+        found = {
+            tensor["name"]: (tensor["datatype"], [int(size) for size in tensor.get("shape", [])])
+            for tensor in metadata.get(kind, [])
+        }
+        for name in sorted(set(wanted) | set(found)):
+            if wanted.get(name) != found.get(name):
+                yield Finding(
+                    where=where,
+                    what=f"metadata of {field} {name}",
+                    expected=_words(wanted.get(name)),
+                    found=_words(found.get(name)),
+                )
+
+
+def _words(tensor: tuple[str, list[int]] | None) -> str:
+    return f"{tensor[0]} {tensor[1]}" if tensor else "nothing"
+
+
+def _over(target: Target, transport: Transport) -> tuple[list[Check], list[Finding]]:
+    """Every batch of every size over one transport."""
+    checks: list[Check] = []
+    findings: list[Finding] = []
+    with _connect(target.server, transport) as connection:
+        for size in arrays.batch_sizes(target.golden.max_batch_size):
+            for indices in arrays.batches(target.golden.samples, size):
+                _ask(target, connection, transport, indices, checks, findings)
+    return checks, findings
+
+
+def _ask(
+    target: Target,
+    connection: client.Client,
+    stage: str,
+    indices: tuple[int, ...],
+    checks: list[Check],
+    findings: list[Finding],
+) -> None:
+    """One request; its answer becomes a check, its refusal a finding."""
+    inputs = as_served(arrays.stack(target.golden.samples.files, indices), target.config, "input")
+    expected = as_served(arrays.stack(target.golden.expected, indices), target.config, "output")
+    size = len(indices) if target.golden.samples.batched else 0
+    started = time.perf_counter()
+    try:
+        found = connection.infer(target.model, inputs, version=str(target.version))
+    except InferenceError as error:
+        text = error.found or error.what
+        findings.append(Finding(where=f"{stage}, batch {size}, samples {_some(indices)}", what="the server refused", found=text))
+        return
+    seconds = time.perf_counter() - started
+    tensors = compare(expected, found, target.golden.tolerances)
+    checks.append(Check(stage=stage, batch_size=size, samples=indices, tensors=tensors, seconds=seconds))
+
+
+def _some(indices: Sequence[int]) -> str:
+    shown = ", ".join(str(index) for index in indices[:4])
+    return f"{shown}, …" if len(indices) > 4 else shown
+
+
+def as_served(batch: Arrays, config: Mapping[str, Any], field: Literal["input", "output"]) -> Arrays:
+    """The arrays in the shape a client sees: a tensor without axes of its own is served with one of size 1."""
+    reshaped = {tensor["name"] for tensor in config.get(field, []) if "reshape" in tensor}
+    return {name: array.reshape(*array.shape, 1) if name in reshaped else array for name, array in batch.items()}
+
+
+def _concurrently(target: Target) -> tuple[list[Check], list[Finding], str]:
+    """Clients that ask at the same time, each with another mixture of samples and batch sizes."""
+    transport: Transport = "grpc" if target.server.grpc_url else "http"
+    sizes = arrays.batch_sizes(target.golden.max_batch_size)
+    batches = [batch for size in sizes for batch in arrays.batches(target.golden.samples, size)]
+
+    def ask(number: int) -> tuple[list[Check], list[Finding]]:
+        checks: list[Check] = []
+        findings: list[Finding] = []
+        with _connect(target.server, transport) as connection:
+            until = time.perf_counter() + CONCURRENT_SECONDS
+            for turn in range(2 * len(batches)):  # strides of 7, so that neighbours ask for different batches
+                _ask(target, connection, "concurrent", batches[(number + turn * 7) % len(batches)], checks, findings)
+                if findings or time.perf_counter() > until:
+                    break
+        return checks, findings
+
+    before = _executions(target, transport)
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        answers = list(pool.map(ask, range(CLIENTS)))
+    requests, executions = (after - start for after, start in zip(_executions(target, transport), before, strict=True))
+    checks = [check for done, _ in answers for check in done]
+    findings = [finding for _, problems in answers for finding in problems]
+    return checks, findings, f"{CLIENTS} clients, {len(checks)} answers; {requests} inferences in {executions} executions"
+
+
+def _executions(target: Target, transport: Transport) -> tuple[int, int]:
+    """Inferences and executions so far: fewer executions than requests means that the server batched across clients."""
+    with _connect(target.server, transport) as connection:
+        statistics = connection.statistics(target.model, str(target.version))
+    stats = statistics[0] if statistics else {}
+    return int(stats.get("inference_count", 0)), int(stats.get("execution_count", 0))
