@@ -1,0 +1,64 @@
+# `make demo` and `make test` start from a clean clone; everything they install goes into .venv.
+# On a machine without a GPU set PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL so that pip finds PyTorch's CPU build (see README.md).
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+WORKERS ?= 2
+
+.PHONY: help install demo demo-imagenet test check bench schema format clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) scripts/preflight.py
+	@echo "Creating $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install -q --upgrade -c constraints.txt pip
+	@$(BIN)/python scripts/torch_build.py constraints.txt
+	@$(PIP) install -q -c constraints.txt torch
+	@$(PIP) install -q -c constraints.txt -e '.[torch]' --group dev
+	@touch $@
+
+install: $(INSTALLED)  ## Install tritonize and its tools into .venv
+
+examples/heart/heart.pt: examples/heart/make_model.py examples/heart/network.py examples/heart/synthetic.py | $(INSTALLED)
+	$(BIN)/python examples/heart/make_model.py --output $@
+
+examples/heart/samples/volume_0.npz: examples/heart/make_sample.py examples/heart/synthetic.py | $(INSTALLED)
+	$(BIN)/python examples/heart/make_sample.py
+
+demo: $(INSTALLED) examples/heart/heart.pt examples/heart/samples/volume_0.npz  ## Train, convert, serve, verify and publish the heart example
+	$(BIN)/tritonize run examples/heart/heart.yaml
+
+examples/imagenet/samples/coffee.npz: examples/imagenet/make_sample.py examples/imagenet/photograph.py examples/imagenet/requirements.txt | $(INSTALLED)
+	$(PIP) install -q --no-deps -r examples/imagenet/requirements.txt
+	$(BIN)/python examples/imagenet/make_sample.py
+
+demo-imagenet: $(INSTALLED) examples/imagenet/samples/coffee.npz  ## The same for a published ImageNet classifier
+	$(BIN)/tritonize run examples/imagenet/imagenet.yaml
+
+test: $(INSTALLED)  ## Run the tests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+check: $(INSTALLED)  ## Lint, format, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+schema: $(INSTALLED)  ## Write docs/spec.schema.json
+	$(BIN)/python -c "import json; from tritonize.spec import Spec; print(json.dumps(Spec.model_json_schema(by_alias=True), indent=2))" > docs/spec.schema.json
+
+format: $(INSTALLED)  ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED) examples/heart/heart.pt examples/heart/samples/volume_0.npz  ## Measure speed and memory; print ratios
+	$(BIN)/python -m benchmarks
+
+clean:  ## Remove what was made; not the cache of server runtimes
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
