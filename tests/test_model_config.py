@@ -31,6 +31,7 @@ def artifact(inputs: list[TensorSpec], outputs: list[TensorSpec]) -> OnnxArtifac
         inputs=tuple(inputs),
         outputs=tuple(outputs),
         exporter="",
+        strategy="legacy",
         simplified=True,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -41,7 +42,14 @@ def save(files: TensorFiles, index: int, arrays: Mapping[str, Array]) -> None:
         path = files.path(index, position)
         path.parent.mkdir(parents=True, exist_ok=True)
         # NumPy writes bfloat16 as an anonymous type, which it cannot read back; its bits are kept instead.
-        np.save(path, array.view(np.uint16) if array.dtype == BFLOAT16 else array, allow_pickle=False)
+        _write(array.view(np.uint16) if array.dtype == BFLOAT16 else array, path)
+
+
+def _write(array: Array, path: Path) -> None:
+    """`numpy.save`, but a full disk is an OSError with its number: NumPy's own says only how many elements were written."""
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(array.reshape(-1).view(np.uint8).data)
 
 
 def load(files: TensorFiles, index: int) -> Arrays:

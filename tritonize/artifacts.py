@@ -73,7 +73,7 @@ class Reference:
     outputs: TensorFiles
     """One item per sample, in the samples' order. The specs carry the batch axis where the model is batched."""
     parameters: int
-    """Number of elements in parameters and buffers."""
+    """Number of elements in the parameters; 0 for a frozen TorchScript, whose weights are constants."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +89,9 @@ class OnnxArtifact:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     exporter: str
+    """Who wrote the file and in which version, as the file says."""
+    strategy: str
+    """Which of `workers.export.STRATEGIES` it was."""
     simplified: bool
 
 

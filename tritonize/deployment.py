@@ -140,5 +140,4 @@ def _own_server(request: Request, published: PublishedVersion, known: GoldenSet,
 
 
 def _started(server: ServerHandle, seconds: float) -> Stage:
-    note = ", ".join(f"{name} {version}" for name, version in server.identity.items())
-    return Stage(name="server start", verdict="passed", seconds=seconds, library_seconds=seconds, note=note)
+    return Stage(name="server start", verdict="passed", seconds=seconds, library_seconds=seconds, note=serving.summary(server))

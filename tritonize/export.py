@@ -102,7 +102,8 @@ def _artifact(path: Path, answer: Mapping[str, Any], strategy: str, *, simplifie
         ir_version=answer["ir_version"],
         inputs=tuple(_tensor(plain) for plain in answer["inputs"]),
         outputs=tuple(_tensor(plain) for plain in answer["outputs"]),
-        exporter=f"{answer['producer']} ({strategy})",
+        exporter=answer["producer"],
+        strategy=strategy,
         simplified=simplified,
     )
 

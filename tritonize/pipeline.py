@@ -155,7 +155,7 @@ def _build(specification: spec.Spec, name: str, source: Any, run_: Run, recorder
         exported = export.export(model, load, inputs, outputs, example, work)
         artifact = exported.artifact
         fields["library_seconds"], fields["peak_memory"] = exported.library_seconds, exported.peak_memory
-        fields["note"] = f"opset {artifact.opset}, IR {artifact.ir_version}, {artifact.size / 2**20:.1f} MiB, {artifact.exporter}"
+        fields["note"] = f"{artifact.strategy}, opset {artifact.opset}, {artifact.size / 2**20:.1f} MiB"
     checked, version = _onnxruntime(model, artifact, drawn, answered.reference, work, recorder)
     with recorder.stage("stage"):
         staged = _stage(specification, name, artifact, run_, options)
@@ -287,7 +287,7 @@ def _serve(built: Built, run_: Run, recorder: _Recorder, options: Options) -> ve
                 )
             )
             fields["library_seconds"] = time.perf_counter() - started
-            fields["note"] = ", ".join(f"{name} {version}" for name, version in handle.identity.items())
+            fields["note"] = serving.summary(handle)
         target = verification.Target(
             server=handle, model=staged.model, version=staged.version, golden=built.golden, config=built.config
         )

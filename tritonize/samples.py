@@ -33,7 +33,8 @@ def write(model: spec.Model, directory: Path) -> SampleSet:
         UsageError: a file is missing or does not hold what the spec describes.
     """
     items = _from_files(model) if model.samples.patterns else (generate(model, index) for index in range(model.samples.count))
-    origin = ", ".join(model.samples.patterns) if model.samples.patterns else f"generated, seed {model.samples.seed}"
+    names = ", ".join(Path(pattern).name for pattern in model.samples.patterns)  # the evidence goes to other machines
+    origin = names or f"generated, seed {model.samples.seed}"
     tensors = tensor_specs(model)
     count = 0
     for count, item in enumerate(items, start=1):

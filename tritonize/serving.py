@@ -105,6 +105,11 @@ def made_up(metadata: Mapping[str, Any]) -> Arrays:
     return found
 
 
+def summary(server: ServerHandle) -> str:
+    """What answers, in a few words."""
+    return ", ".join(f"{name} {server.identity[name]}" for name in ("tritonserver", "onnxruntime") if name in server.identity)
+
+
 def remote(urls: Sequence[str]) -> ServerHandle:
     """A server that is not ours, by `http://host:port`, `grpc://host:port` or both; `host:port` alone is HTTP.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin
@@ -166,24 +167,27 @@ def _dotted(where: Location) -> str:
 def _resolve(parsed: spec.Spec, folder: Path) -> spec.Spec:
     """The same specification with every relative path made relative to `folder`."""
 
+    def at(path: Path | str) -> Path:
+        return Path(os.path.normpath(folder / path))
+
     def placed(path: Path | None) -> Path | None:
-        return None if path is None else folder / path
+        return None if path is None else at(path)
 
     models = {
         name: model.model_copy(
             update={
-                "source": model.source if model.is_factory else str(folder / model.source),
+                "source": model.source if model.is_factory else str(at(model.source)),
                 "weights": placed(model.weights),
                 "template": placed(model.template),
-                "search_path": [folder / path for path in model.search_path],
+                "search_path": [at(path) for path in model.search_path],
                 "outputs": {
                     key: output.model_copy(update={"labels": placed(output.labels)}) for key, output in model.outputs.items()
                 },
                 "samples": model.samples.model_copy(
-                    update={"files": [str(folder / pattern) for pattern in model.samples.patterns] or None}
+                    update={"files": [str(at(pattern)) for pattern in model.samples.patterns] or None}
                 ),
             }
         )
         for name, model in parsed.models.items()
     }
-    return parsed.model_copy(update={"repository": folder / parsed.repository, "models": models})
+    return parsed.model_copy(update={"repository": at(parsed.repository), "models": models})

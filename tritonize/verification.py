@@ -208,7 +208,7 @@ def _concurrently(target: Target) -> tuple[list[Check], list[Finding], str]:
     requests, executions = (after - start for after, start in zip(_executions(target, transport), before, strict=True))
     checks = [check for done, _ in answers for check in done]
     findings = [finding for _, problems in answers for finding in problems]
-    return checks, findings, f"{CLIENTS} clients, {len(checks)} answers; {requests} inferences in {executions} executions"
+    return checks, findings, f"{CLIENTS} clients; {requests} inferences in {executions} executions"
 
 
 def _executions(target: Target, transport: Transport) -> tuple[int, int]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 WIDTH = 80
 _MARKS = {"passed": ("✓", typer.colors.GREEN), "failed": ("✗", typer.colors.RED), "not run": ("–", typer.colors.YELLOW)}
 TITLES = {
+    "files": "Check the files",
     "samples": "Draw samples",
     "pytorch": "Run PyTorch",
     "export": "Export to ONNX",

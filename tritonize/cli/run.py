@@ -12,19 +12,28 @@ from tritonize.cli.display import display, finish
 if TYPE_CHECKING:
     from tritonize.spec import Spec
 
-Source = Annotated[str, typer.Argument(help="A spec (.yaml), a TorchScript file (.pt), or package.module:factory.")]
+Source = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="A spec (.yaml), a TorchScript file (.pt), or package.module:factory.")
+]
 Inputs = Annotated[
     list[str] | None,
-    typer.Option("--input", "-i", help="NAME:TYPE:SHAPE, such as INPUT__0:fp32:1x1x160x176x176; the first size is the batch."),
+    typer.Option(
+        "--input",
+        "-i",
+        metavar="NAME:TYPE:SHAPE",
+        help="An input, such as INPUT__0:fp32:1x1x160x176x176; the first size is the batch.",
+    ),
 ]
-Outputs = Annotated[list[str] | None, typer.Option("--output", "-o", help="Names of the outputs, in order.")]
-Name = Annotated[str | None, typer.Option(help="Name of the model; default: the file's.")]
-Repository = Annotated[Path | None, typer.Option(help="The model repository.", show_default="model_repository, or the spec's")]
-MaxBatch = Annotated[int | None, typer.Option(min=1, help="Largest batch that Triton may form.", show_default="2")]
+Outputs = Annotated[list[str] | None, typer.Option("--output", "-o", metavar="NAME", help="Names of the outputs, in order.")]
+Name = Annotated[str | None, typer.Option(metavar="NAME", help="Name of the model; default: the file's.")]
+Repository = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="The model repository; default: model_repository, or the spec's.")
+]
+MaxBatch = Annotated[int | None, typer.Option(min=1, metavar="N", help="Largest batch that Triton may form; default: 2.")]
 NoBatch = Annotated[bool, typer.Option("--no-batch", help="The first size is no batch: max_batch_size 0.")]
-Opset = Annotated[int | None, typer.Option(help="ONNX opset.", show_default="18")]
+Opset = Annotated[int | None, typer.Option(metavar="N", help="ONNX opset; default: 18.")]
 NoSimplify = Annotated[bool, typer.Option("--no-simplify", help="Do not run onnxslim.")]
-Models = Annotated[list[str] | None, typer.Option("--model", "-m", help="Only these models of the spec.")]
+Models = Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="Only these models of the spec.")]
 ReplaceConfig = Annotated[bool, typer.Option("--replace-config", help="Replace a published config.pbtxt that differs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 

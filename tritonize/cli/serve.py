@@ -9,12 +9,12 @@ import typer
 
 from tritonize.cli.display import display
 
-Port = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="Port on 127.0.0.1; 0 takes a free one.")]
 
 
 def serve(
-    repository: Annotated[Path, typer.Argument(help="The model repository.")] = Path("model_repository"),
-    models: Annotated[list[str] | None, typer.Option("--model", "-m", help="Only these models.")] = None,
+    repository: Annotated[Path, typer.Argument(metavar="REPOSITORY", help="The model repository.")] = Path("model_repository"),
+    models: Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="Only these models.")] = None,
     http_port: Port = 8000,
     grpc_port: Port = 8001,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout when it is ready.")] = False,

@@ -11,15 +11,15 @@ from tritonize.cli.display import display, finish
 
 
 def verify(
-    repository: Annotated[Path, typer.Argument(help="The model repository; it holds the evidence to verify against.")] = Path(
-        "model_repository"
-    ),
-    models: Annotated[list[str] | None, typer.Option("--model", "-m", help="Only these models.")] = None,
-    version: Annotated[int | None, typer.Option(help="The version.", show_default="newest")] = None,
+    repository: Annotated[
+        Path, typer.Argument(metavar="REPOSITORY", help="The model repository, with the evidence to verify against.")
+    ] = Path("model_repository"),
+    models: Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="Only these models.")] = None,
+    version: Annotated[int | None, typer.Option(metavar="N", help="The version; default: the newest.")] = None,
     urls: Annotated[
         list[str] | None,
         typer.Option(
-            "--url", help="A running server: http://host:8000, grpc://host:8001, or both. Without it, one is started here."
+            "--url", metavar="URL", help="A running server: http://host:8000, grpc://host:8001, or both; default: one is started."
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,

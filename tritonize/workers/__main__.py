@@ -6,6 +6,7 @@ tritonize, or `{"unexpected": …}` for any other exception. Only `processes.run
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import importlib.util
@@ -102,7 +103,8 @@ def main() -> None:
     try:
         text = json.dumps(_answer(task, directory))
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything, and all of it is the answer
-        traceback.print_exc()
+        with contextlib.suppress(OSError):  # the log may lie on the very disk that is full
+            traceback.print_exc()
         text = json.dumps(_describe(error))
     staged = directory / "result.json.new"
     try:
@@ -110,8 +112,9 @@ def main() -> None:
         staged.replace(directory / "result.json")
     except OSError as error:
         sys.exit(processes.NO_SPACE_EXIT_CODE if error.errno == errno.ENOSPC else f"{staged}: {error}")
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(0)  # threads and destructors of the user's code have nothing more to say, and may hang
 
 

@@ -1,0 +1,78 @@
+"""What a new user does: the README's commands in a clean clone, and the wheel outside the checkout."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import CHECKOUT
+from tests.leaks import nothing_left
+
+pytestmark = [pytest.mark.server, pytest.mark.xdist_group("install")]
+
+
+def fresh(home: Path) -> dict[str, str]:
+    """A new user's environment; how pip reaches its index is the machine's affair and stays."""
+    kept = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "TRITONIZE_"))}
+    return {"HOME": str(home), "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **kept}
+
+
+def run(*command: str, cwd: Path, env: dict[str, str], timeout: float = 900) -> str:
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout, check=False)
+    assert done.returncode == 0, f"{command}: exit code {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done.stdout + done.stderr
+
+
+def tested_commands() -> list[str]:
+    """The lines of the README's blocks that are marked as tested."""
+    blocks = re.findall(r"<!-- tested -->\n```sh\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.DOTALL)
+    assert blocks
+    return [line for block in blocks for line in block.splitlines() if line.strip()]
+
+
+def test_the_readme_in_a_clean_clone(tmp_path):
+    env = fresh(tmp_path / "home")
+    clone = tmp_path / "clone"
+    run("git", "-c", "safe.directory=*", "clone", "--quiet", str(CHECKOUT), str(clone), cwd=tmp_path, env=env)
+    told = {}
+    for line in tested_commands():
+        make = line.startswith("make ")
+        told[line] = run(*line.split(), *([f"PYTHON={sys.executable}"] if make else []), cwd=clone, env=env)
+    assert "PASSED  heart version 1" in told["make demo"]
+    assert (clone / "examples/heart/model_repository/heart/1/evidence/manifest.json").is_file()
+    assert (clone / "model_repository/heart/1/model.onnx").is_file()
+    assert "PASSED  first version 2" in told[".venv/bin/tritonize run examples/first/first.yaml"]
+    status = run("git", "status", "--porcelain", cwd=clone, env=env).splitlines()
+    assert {line.split()[1] for line in status} == {"model_repository/first/2/", "model_repository/heart/"}
+    nothing_left()
+
+
+def test_the_wheel_outside_the_checkout(tmp_path, model_files):
+    env = fresh(tmp_path / "home")
+    run(sys.executable, "-m", "build", "--quiet", "--outdir", str(tmp_path), str(CHECKOUT), "--wheel", cwd=tmp_path, env=env)
+    (wheel,) = tmp_path.glob("*.whl")
+    python = tmp_path / "venv" / "bin" / "python"
+    run(sys.executable, "-m", "venv", str(tmp_path / "venv"), cwd=tmp_path, env=env)
+    constraints = str(CHECKOUT / "constraints.txt")
+    run(str(python), "-m", "pip", "install", "--quiet", "-c", constraints, "torch", cwd=tmp_path, env=env)
+    run(str(python), "-m", "pip", "install", "--quiet", "-c", constraints, f"{wheel}[torch]", cwd=tmp_path, env=env)
+    tritonize = str(python.with_name("tritonize"))
+    told = run(tritonize, "run", str(model_files / "classifier.pt"), "--input", "INPUT__0:fp32:1x4", cwd=tmp_path, env=env)
+    assert "PASSED  classifier version 1" in told
+    place = run(str(python), "-c", "import tritonize; print(tritonize.__file__)", cwd=tmp_path, env=env)
+    assert str(tmp_path / "venv") in place
+    run(tritonize, "verify", cwd=tmp_path, env=env)
+
+
+def test_the_committed_version_is_true():
+    """The example in model_repository/ verifies, as it lies in the checkout."""
+    env = {**os.environ}
+    told = run(
+        str(Path(sys.executable).with_name("tritonize")), "verify", str(CHECKOUT / "model_repository"), cwd=Path.cwd(), env=env
+    )
+    assert "PASSED  first version 1" in told
