@@ -15,7 +15,9 @@ PARTS = {"overhead": overhead.measure, "memory": memory.measure, "throughput": t
 def main() -> None:
     chosen = sys.argv[1:] or list(PARTS)
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "onnx", "onnxruntime", "numpy", "tritonclient"))
-    machine = f"{platform.machine()}, {len(__import__('os').sched_getaffinity(0))} cores, Python {platform.python_version()}, {versions}"
+    machine = (
+        f"{platform.machine()}, {len(__import__('os').sched_getaffinity(0))} cores, Python {platform.python_version()}, {versions}"
+    )
     sections = [PARTS[name]() for name in chosen]
     text = "\n".join(["# Benchmarks", "", f"Written by `make bench` on {machine}.", "", *sections])
     print(text)

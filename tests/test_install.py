@@ -28,7 +28,7 @@ def run(*command: str, cwd: Path, env: dict[str, str], timeout: float = 900) -> 
     return done.stdout + done.stderr
 
 
-def tested_commands() -> list[str]:
+def commands_of_the_readme() -> list[str]:
     """The lines of the README's blocks that are marked as tested."""
     blocks = re.findall(r"<!-- tested -->\n```sh\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.DOTALL)
     assert blocks
@@ -40,7 +40,7 @@ def test_the_readme_in_a_clean_clone(tmp_path):
     clone = tmp_path / "clone"
     run("git", "-c", "safe.directory=*", "clone", "--quiet", str(CHECKOUT), str(clone), cwd=tmp_path, env=env)
     told = {}
-    for line in tested_commands():
+    for line in commands_of_the_readme():
         make = line.startswith("make ")
         told[line] = run(*line.split(), *([f"PYTHON={sys.executable}"] if make else []), cwd=clone, env=env)
     assert "PASSED  heart version 1" in told["make demo"]

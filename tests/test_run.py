@@ -252,3 +252,36 @@ def test_build_stops_at_a_staged_version(model_files):
     names = [output.name for output in onnx.load(Path(report["location"]) / "model.onnx").graph.output]
     assert names == ["features", "means"]
     assert np.isfinite(report["checks"][0]["tensors"][0]["max_abs"])
+
+
+@pytest.mark.server
+def test_verify_asks_a_running_server_by_its_url(published):
+    """`serve` in one process, `verify --url` in another: what a person does after a deployment."""
+    command = [str(Path(sys.executable).with_name("tritonize")), "serve", "--http-port", "0", "--grpc-port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        try:
+            both = tritonize("verify", "--url", f"http://{ready['http']}", "--url", f"grpc://{ready['grpc']}", "--json")
+            (report,) = json.loads(both.stdout)["reports"]
+            assert both.returncode == 0, both.stderr
+            assert {check["stage"] for check in report["checks"]} == {"http", "grpc", "shm", "concurrent"}
+            assert report["proved_by"]["tritonserver"] == "2.51.0"
+
+            http = tritonize("verify", "--url", f"http://{ready['http']}", "--json")
+            (report,) = json.loads(http.stdout)["reports"]
+            assert {stage["name"]: stage["verdict"] for stage in report["stages"]}["grpc"] == "not run"
+            assert http.returncode == 0, http.stderr
+
+            (PLACE / "classifier").rename(PLACE / "other")
+            absent = tritonize("verify", "--url", f"http://{ready['http']}")
+            assert absent.returncode == 8, absent.stderr
+            assert "other" in absent.stderr
+        finally:
+            process.send_signal(signal.SIGINT)
+            _, told = process.communicate(timeout=30)
+    assert (process.returncode, told) == (0, "")
+    gone = tritonize("verify", "--url", f"http://{ready['http']}")
+    assert gone.returncode == 7
+    assert "cannot be reached" in gone.stderr
+    nothing_left()

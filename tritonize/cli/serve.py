@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -44,4 +45,5 @@ def serve(
                 typer.echo(dumps(ready))
             else:
                 typer.echo(f"Serving {', '.join(served)} on http://{server.http_url} and grpc://{server.grpc_url}; Ctrl-C ends it.")
-            server.wait()
+            with contextlib.suppress(KeyboardInterrupt):  # it was to be served until then, so this is success
+                server.wait()

@@ -1,0 +1,167 @@
+"""Embedded serving against the same InferenceSession in process, and against pytriton's own Python API.
+
+One client, a 1x1x128x128x128 float32 volume, ONNX Runtime with one thread everywhere, five interleaved rounds, medians.
+Targets: shared memory at least 0.8 of direct, and at least 3 times what pytriton serves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+
+from tritonize import cache, client, model_config, processes, serving, spec
+from tritonize.artifacts import OnnxArtifact, TensorSpec
+
+TITLE = "## Throughput, 1x1x128x128x128 float32 volume, 1 client, intra_op=1\n"
+SHAPE = (1, 1, 128, 128, 128)
+ROUNDS, SECONDS = 5, 3.0
+PYTRITON = ("nvidia-pytriton==0.7.0", "numpy==1.26.4", "onnxruntime==1.32.0")
+SERVER = Path(__file__).with_name("pytriton_server.py")
+
+
+class Network(torch.nn.Module):
+    """Down by two and up again: some milliseconds, so that the way to the model counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = torch.nn.Conv3d(1, 4, 3, stride=2, padding=1)
+        self.up = torch.nn.ConvTranspose3d(4, 1, 2, stride=2)
+
+    def forward(self, volume: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(self.up(torch.relu(self.down(volume))))
+
+
+def measure() -> str:
+    """The section of the table."""
+    volume = np.random.default_rng(0).standard_normal(SHAPE, dtype=np.float32)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, contextlib.ExitStack() as stack:
+        place = Path(folder)
+        path = _repository(place / "models")
+        ways: dict[str, Callable[[], object]] = {"the InferenceSession in process": _direct(path, volume)}
+        server = stack.enter_context(serving.serve(place / "models", directory=place / "server"))
+        for transport in ("shm", "grpc", "http"):
+            url = server.http_url if transport == "http" else server.grpc_url
+            connection = stack.enter_context(client.connect(url, transport, shm_prefix=server.shm_prefix))
+            ways[f"embedded Triton, {transport}"] = lambda each=connection: each.infer("network", {"volume": volume})
+        http_url, grpc_url = stack.enter_context(_pytriton(path, place))
+        for transport in ("grpc", "http"):  # it offers clients no shared memory
+            connection = stack.enter_context(client.connect(http_url if transport == "http" else grpc_url, transport))
+            ways[f"pytriton's Python API, {transport}"] = lambda each=connection: each.infer("network", {"volume": volume})
+        _same_answers(ways)
+        rates: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(ROUNDS):
+            for name, ask in ways.items():
+                rates[name].append(_rate(ask))
+    return _table({name: statistics.median(each) for name, each in rates.items()})
+
+
+def _table(rates: dict[str, float]) -> str:
+    direct, shared = (rates[name] for name in list(rates)[:2])
+    other = max(rate for name, rate in rates.items() if name.startswith("pytriton"))
+    rows = [f"| {name} | {rate:.1f} | {rate / direct:.2f} |" for name, rate in rates.items()]
+    text = (
+        f"Shared memory over direct: **{shared / direct:.2f}** (target: at least 0.8). "
+        f"Shared memory over pytriton's API: **{shared / other:.1f}** (target: at least 3)."
+    )
+    return "\n".join([TITLE, "| way | requests/s | over direct |", "|---|---|---|", *rows, "", text, ""])
+
+
+def _same_answers(ways: dict[str, Callable[[], object]]) -> None:
+    """A fast wrong answer is no answer."""
+    expected: object = None
+    for name, ask in ways.items():
+        answer = ask()
+        (found,) = answer.values()  # type: ignore[attr-defined]
+        expected = found if expected is None else expected
+        np.testing.assert_allclose(found, expected, atol=1e-5, err_msg=name)
+
+
+def _rate(ask: Callable[[], object]) -> float:
+    ask()
+    count, started = 0, time.perf_counter()
+    while time.perf_counter() - started < SECONDS:
+        ask()
+        count += 1
+    return count / (time.perf_counter() - started)
+
+
+def _repository(root: Path) -> Path:
+    path = root / "network" / "1" / "model.onnx"
+    path.parent.mkdir(parents=True)
+    torch.manual_seed(0)
+    torch.onnx.export(
+        Network().eval(),
+        (torch.zeros(SHAPE),),
+        str(path),
+        dynamo=False,
+        input_names=["volume"],
+        output_names=["mask"],
+        opset_version=18,
+    )
+    assert onnx.load(path).graph.output[0].name == "mask"
+    one = {"intra_op_thread_count": {"string_value": "1"}}
+    wanted = spec.Model.model_validate({"source": "-", "inputs": {"volume": {"shape": list(SHAPE)}}, "triton": {"parameters": one}})
+    tensors = {name: (TensorSpec(name=name, dtype="fp32", shape=SHAPE),) for name in ("volume", "mask")}
+    artifact = OnnxArtifact(
+        path=path,
+        sha256="",
+        size=0,
+        opset=18,
+        ir_version=8,
+        inputs=tensors["volume"],
+        outputs=tensors["mask"],
+        exporter="",
+        strategy="legacy",
+        simplified=False,
+    )
+    (root / "network" / "config.pbtxt").write_text(model_config.render("network", wanted, artifact))
+    return path
+
+
+def _direct(path: Path, volume: np.ndarray) -> Callable[[], object]:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return lambda: {"mask": session.run(["mask"], {"volume": volume})[0]}
+
+
+@contextlib.contextmanager
+def _pytriton(path: Path, place: Path) -> Iterator[tuple[str, str]]:
+    """The same file served by pytriton's Python API, in an environment of its own."""
+    environment = cache.directory() / "bench" / "pytriton-0.7.0"
+    python = environment / "bin" / "python"
+    if not (environment / "complete").exists():
+        subprocess.run([sys._base_executable, "-m", "venv", str(environment)], check=True)  # type: ignore[attr-defined]
+        subprocess.run([str(python), "-m", "pip", "install", "-q", *PYTRITON], check=True)
+        (environment / "complete").touch()
+    ports = _free_ports(2)
+    command = [str(python), str(SERVER), str(path), *map(str, ports)]
+    variables = {"PATH": f"{environment / 'bin'}:/usr/bin:/bin", "HOME": str(place)}
+    with processes.start(command, log=place / "pytriton.log", env=variables, cwd=place) as process:
+        until = time.monotonic() + 120
+        with client.connect(f"127.0.0.1:{ports[1]}", "grpc") as connection:
+            while not connection.model_ready("network"):
+                if process.poll() is not None or time.monotonic() > until:
+                    raise RuntimeError("pytriton did not start:\n" + "\n".join(processes.log_tail(place / "pytriton.log")))
+                time.sleep(0.2)
+        yield f"127.0.0.1:{ports[0]}", f"127.0.0.1:{ports[1]}"
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
