@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.server_fixtures import served_repository, server  # noqa: F401 - fixtures
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 MODELS = Path(__file__).parent / "models"
 

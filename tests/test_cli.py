@@ -48,7 +48,8 @@ def test_importing_pulls_in_no_heavy_dependency(statement):
 
 
 def test_the_pipeline_itself_imports_neither_torch_nor_onnx():
-    code = "import sys, tritonize.api; print(*[n for n in ('torch', 'onnx', 'onnxruntime', 'onnxslim', 'tensorrt') if n in sys.modules])"
+    heavy = ("torch", "onnx", "onnxruntime", "onnxslim", "tensorrt")
+    code = f"import sys, tritonize.api; print(*[name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 
@@ -100,7 +101,7 @@ def test_shell_completion(shell):
         (["run", "classifier.pt", "--input", "INPUT__0:fp32:1x0"], 2, ["a whole number from 1"]),
         (["run", "classifier.pt", "--input", "a b:fp32:1x4"], 2, ["no tensor name"]),
         (["run", "classifier.pt", *INPUT, *INPUT], 2, ["Two inputs have one name"]),
-        (["run", "classifier.pt", *INPUT, "--input", "INPUT__1:fp32:1x4"], 2, ["not those of the model's forward()", "expected: x"]),
+        (["run", "classifier.pt", *INPUT, "--input", "INPUT__1:fp32:1x4"], 2, ["not those of the model's forward()"]),
         (["run", "classifier.pt", *INPUT, "--name", "a/b"], 2, ["no model name"]),
         (["run", "classifier.pt", *INPUT, "--name", ".."], 2, ["no model name"]),
         (["run", "classifier.pt", *INPUT, "--name", ""], 2, ["no model name"]),

@@ -1,9 +1,10 @@
 """The guard: a tiny program between tritonize and every process it starts, so that none is ever left behind.
 
 It is run by path, as `python -I -S guard.py`, never imported, and uses the standard library alone: it has to start in
-a few milliseconds (so no pathlib), and to survive whatever happens to the tool. Standard input is the order (one JSON line) and then the
-leash: its end of file means that the tool is gone, and a line `{"stop": <grace in seconds>}` asks for the end. Standard
-output is the report: one JSON line when the command runs, or could not be started, and one when nothing of it is left.
+a few milliseconds (so no pathlib), and to survive whatever happens to the tool. Standard input is the order (one JSON
+line) and then the leash: its end of file means that the tool is gone, and a line `{"stop": <grace in seconds>}` asks for
+the end. Standard output is the report: one JSON line when the command runs, or could not be started, and one when
+nothing of it is left.
 
 As a child subreaper the guard inherits every orphan among its descendants, so it can find, count and end all of them,
 also those that started a session of their own. Should the guard itself be killed, the kernel kills the command.

@@ -135,10 +135,10 @@ def _address(url: str) -> tuple[str, str]:
     scheme, _, _ = url.rpartition("://")
     parts = urlsplit(url if scheme else f"http://{url}")
     try:
-        port = parts.port or _DEFAULT_PORTS[parts.scheme]
-    except (KeyError, ValueError):
+        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:  # no number, or one that is too large
         port = None
-    if port is None or not parts.hostname or parts.path.strip("/"):
+    if port is None or parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.path.strip("/"):
         raise UsageError("This is no address of a server.", found=url, expected="http://host:port or grpc://host:port")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return parts.scheme, f"{host}:{port}"

@@ -15,7 +15,7 @@ from typing import Any
 
 from tritonize import processes
 from tritonize.artifacts import ServerHandle
-from tritonize.errors import ServerError
+from tritonize.errors import ServerError, UsageError
 from tritonize.servers import environment, log
 
 ADDRESS = "127.0.0.1"
@@ -23,6 +23,7 @@ LOG_NAME = "tritonserver.log"
 _BACKEND = "tritonize onnxruntime (Python-based)"
 _POLL_INTERVAL_S = 0.02
 _ATTEMPTS = 3  # a port that was free may be taken before the server binds it
+_ANSWER_S = 1.0
 _EXIT_TIMEOUT_S = 5
 _GRACE_S = 8.0  # longer than the exit timeout, in which requests that others sent are still answered
 _LOADING_GRACE_S = 1.0
@@ -78,8 +79,11 @@ def start(
 
     Raises:
         MissingError: the server is not installed and cannot be.
+        UsageError: there is no such repository.
         ServerError: a port is in use, the server ended, a model was refused, or it took too long.
     """
+    if not repository.is_dir():
+        raise UsageError("There is no such model repository.", where=str(repository))
     installed = environment.ready(on_progress)
     directory.mkdir(parents=True, exist_ok=True)
     wanted = ports or Ports()
@@ -114,7 +118,7 @@ def _run(plan: _Plan, ports: Ports) -> Iterator[Running]:
     process = processes.start(command, log=file, env=plan.installed.variables(), cwd=plan.directory, shm_prefix=prefix)
     grace_s = _LOADING_GRACE_S
     try:
-        _await(process, ports, plan.ready_timeout_s)
+        _await(process, ports, prefix, plan.ready_timeout_s)
         _require_loaded(process, ports, plan.repository, plan.models)
         grace_s = _GRACE_S
         versions = {name: plan.installed.versions[name] for name in ("onnxruntime", "python")} | log.versions(file)
@@ -144,6 +148,7 @@ def _command(plan: _Plan, ports: Ports, prefix: str) -> list[str]:
         metrics = ["--allow-metrics=true", f"--metrics-address={ADDRESS}", f"--metrics-port={ports.metrics}"]
     return [
         str(plan.installed.server),
+        f"--id={prefix}",
         f"--model-repository={plan.repository.absolute()}",
         f"--backend-directory={plan.installed.backends}",
         f"--backend-config=python,shm-region-prefix-name={prefix}",
@@ -195,20 +200,20 @@ def _in_use(ports: Ports) -> ServerError:
     return ServerError("The server could not listen on its ports.", found=found, next_step="name other ports, or none")
 
 
-def _await(process: processes.Process, ports: Ports, timeout_s: float) -> None:
-    """Until the server has tried to load every model and answers."""
+def _await(process: processes.Process, ports: Ports, name: str, timeout_s: float) -> None:
+    """Until the server has tried to load every model and answers under its name."""
     until = time.monotonic() + timeout_s
     while True:
+        if log.port_was_taken(process.log):
+            raise _PortTakenError
         if (ended := process.poll()) is not None:
-            if log.port_was_taken(process.log):
-                raise _PortTakenError
             raise ServerError(
                 f"The server {ended.describe()} before it was ready.",
                 where=str(process.log),
                 next_step="read its log; tritonize doctor looks at what it needs",
                 details=log.problems(process.log) or processes.log_tail(process.log),
             )
-        if _ask(ports.http, "GET", "/v2/health/live") is not None:
+        if log.is_listening(process.log, metrics=ports.metrics is not None) and _answers(process, ports, name):
             return
         if time.monotonic() > until:
             raise ServerError(
@@ -220,23 +225,40 @@ def _await(process: processes.Process, ports: Ports, timeout_s: float) -> None:
         time.sleep(_POLL_INTERVAL_S)
 
 
-def _ask(port: int, method: str, path: str) -> bytes | None:
-    """One plain request; `None` where nobody answers with success."""
-    connection = http.client.HTTPConnection(ADDRESS, port, timeout=10.0)
+def _answers(process: processes.Process, ports: Ports, name: str) -> bool:
+    """Whether it is this server that answers: another one may listen where it says it does, a moment before it gives up.
+
+    Raises:
+        ServerError: it answers that it is not alive.
+    """
+    _, body = _ask(ports.http, "GET", "/v2")
+    if name.encode() not in body:
+        return False
+    status, _ = _ask(ports.http, "GET", "/v2/health/live")
+    if status != http.client.OK:
+        problems = log.problems(process.log)
+        found = log.plain(problems[-1]) if problems else None
+        raise ServerError("The server could not begin to serve.", where=str(process.log), found=found, details=problems)
+    return True
+
+
+def _ask(port: int, method: str, path: str) -> tuple[int, bytes]:
+    """Status and body of one plain request; the status is 0 where nobody answers."""
+    connection = http.client.HTTPConnection(ADDRESS, port, timeout=_ANSWER_S)
     try:
         connection.request(method, path)
         answer = connection.getresponse()
-        body = answer.read()
-        return body if answer.status == http.client.OK else None
+        return answer.status, answer.read()
     except (OSError, http.client.HTTPException):
-        return None
+        return 0, b""
     finally:
         connection.close()
 
 
 def _require_loaded(process: processes.Process, ports: Ports, repository: Path, models: Sequence[str] | None) -> None:
     """Raise with the reason of every model that was not loaded."""
-    index: list[dict[str, Any]] = json.loads(_ask(ports.http, "POST", "/v2/repository/index") or b"[]")
+    _, body = _ask(ports.http, "POST", "/v2/repository/index")
+    index: list[dict[str, Any]] = json.loads(body or b"[]")
     ready = {entry["name"] for entry in index if entry.get("state") == "READY"}
     reasons = {entry["name"]: log.plain(entry.get("reason", "")) for entry in index if entry["name"] not in ready}
     reasons |= log.refusals(process.log)

@@ -13,7 +13,7 @@ _POLL_FAILED = re.compile(r"^Poll failed for model directory '(?P<model>.*?)': (
 _LOAD_FAILED = re.compile(r"^failed to load '(?P<model>.*?)' version \d+: (?P<text>.*)", re.DOTALL)
 _STATUS = re.compile(r"^(Internal|Invalid argument|Invalid_arg|Not found|Unavailable|Unsupported|Unknown|Already exists): ")
 _EXCEPTION = re.compile(r"^(ValueError|TritonModelException|c_python_backend_utils\.TritonModelException): ")
-_TAKEN = re.compile(r"already in use|Address already in use|failed to start (HTTP|GRPC) service", re.IGNORECASE)
+_TAKEN = re.compile(rb"Socket '\S+' already in use")
 _SERVER_VERSION = re.compile(r"^\| server_version +\| (\S+) ", re.MULTILINE)
 _RUNTIME = re.compile(r"ONNX Runtime (\S+), Python (\S+?)\"")
 
@@ -57,7 +57,7 @@ def plain(reason: str) -> str:
 
 def port_was_taken(log: Path) -> bool:
     """Whether the server could not listen because somebody else does."""
-    return any(level in ("E", "F", "") and _TAKEN.search(text) for level, text in messages(log))
+    return _TAKEN.search(_end(log)) is not None
 
 
 def problems(log: Path, lines: int = 12) -> list[str]:
@@ -68,9 +68,20 @@ def problems(log: Path, lines: int = 12) -> list[str]:
 
 def is_unloading(log: Path) -> bool:
     """Whether the server, being stopped, has answered what it was asked and is about to unload its models."""
+    return b"All models are stopped, unloading models" in _end(log)
+
+
+def is_listening(log: Path, *, metrics: bool) -> bool:
+    """Whether the server has tried to load its models and got its ports."""
+    last = b"Started Metrics Service at" if metrics else b"Started HTTPService at"
+    return last in _end(log)
+
+
+def _end(log: Path) -> bytes:
+    """The last few lines."""
     with log.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
-        return b"All models are stopped, unloading models" in file.read()
+        return file.read()
 
 
 def versions(log: Path) -> dict[str, str]:

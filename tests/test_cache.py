@@ -1,0 +1,110 @@
+"""The cache: built once, never half, clear about what is in the way."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tritonize import cache, errors
+
+
+class TestDirectory:
+    def test_own_variable_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
+        monkeypatch.setenv("TRITONIZE_CACHE", "/own")
+        assert cache.directory() == Path("/own")
+
+    def test_then_the_shared_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("TRITONIZE_CACHE", raising=False)
+        monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
+        assert cache.directory() == Path("/xdg/tritonize")
+
+    def test_then_home(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("TRITONIZE_CACHE", raising=False)
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        monkeypatch.setenv("HOME", "/home/someone")
+        assert cache.directory() == Path("/home/someone/.cache/tritonize")
+
+
+def fill(staging: Path) -> None:
+    (staging / "file").write_text("content")
+
+
+def never(_: Path) -> None:
+    raise AssertionError("it was built again")
+
+
+def slow_build(place: str, results: multiprocessing.Queue[str]) -> None:
+    def build(staging: Path) -> None:
+        time.sleep(0.5)
+        (staging / "file").write_text(str(os.getpid()))
+
+    results.put((cache.build_once(Path(place), build) / "file").read_text())
+
+
+class TestBuildOnce:
+    def test_built_and_kept(self, tmp_path: Path) -> None:
+        place = tmp_path / "not" / "yet" / "key"
+        assert not cache.is_complete(place)
+        assert cache.build_once(place, fill) == place
+        assert cache.is_complete(place)
+        cache.build_once(place, never)
+        assert (place / "file").read_text() == "content"
+
+    def test_nothing_is_left_of_a_failure(self, tmp_path: Path) -> None:
+        def build(staging: Path) -> None:
+            fill(staging)
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            cache.build_once(tmp_path / "cache" / "key", build)
+        assert [path.name for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"] == []
+
+    def test_what_fails_its_check_is_not_kept(self, tmp_path: Path) -> None:
+        def check(staging: Path) -> None:
+            assert (staging / "file").exists()
+            raise errors.MissingError("It does not work.")
+
+        with pytest.raises(errors.MissingError, match="does not work"):
+            cache.build_once(tmp_path / "key", fill, check=check)
+        assert not (tmp_path / "key").exists()
+
+    def test_leftovers_of_a_killed_build_are_replaced(self, tmp_path: Path) -> None:
+        for name in ("key", "key.staging"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "half").write_text("")
+        cache.build_once(tmp_path / "key", fill)
+        assert sorted(path.name for path in (tmp_path / "key").iterdir()) == [".complete", "file"]
+
+    def test_several_processes_build_it_once(self, tmp_path: Path) -> None:
+        context = multiprocessing.get_context("spawn")
+        results: multiprocessing.Queue[str] = context.Queue()
+        workers = [context.Process(target=slow_build, args=(str(tmp_path / "key"), results)) for _ in range(3)]
+        for worker in workers:
+            worker.start()
+        builders = {results.get(timeout=30) for _ in workers}
+        for worker in workers:
+            worker.join()
+        assert len(builders) == 1
+
+    def test_a_cache_that_is_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / "cache").write_text("")
+        with pytest.raises(errors.MissingError, match="cannot be written") as caught:
+            cache.build_once(tmp_path / "cache" / "key", fill)
+        assert "TRITONIZE_CACHE" in (caught.value.next_step or "")
+
+    @pytest.mark.parametrize(
+        ("number", "kind"), [(errno.EROFS, errors.MissingError), (errno.ENOSPC, errors.RepositoryError), (errno.EIO, OSError)]
+    )
+    def test_trouble_with_the_disk(self, number: int, kind: type[Exception], tmp_path: Path) -> None:
+        def build(staging: Path) -> None:
+            raise OSError(number, os.strerror(number), str(staging / "file"))
+
+        with pytest.raises(kind):
+            cache.build_once(tmp_path / "key", build)
+        assert not (tmp_path / "key.staging").exists()
