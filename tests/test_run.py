@@ -69,6 +69,10 @@ def test_the_next_run_takes_the_next_version_and_touches_nothing(published, mode
     assert "PASSED  classifier version 2" in done.stdout
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in before} == before
 
+    older = tritonize("verify", "--version", "1", "--json")
+    assert older.returncode == 0, older.stderr
+    assert json.loads(older.stdout)["reports"][0]["version"] == 1
+
     other = tritonize("run", str(model_files / "classifier.pt"), *CLASSIFIER, "--max-batch-size", "8")
     assert other.returncode == 6
     assert "differs from the one in place" in other.stderr

@@ -129,14 +129,27 @@ def _own_server(request: Request, published: PublishedVersion, known: GoldenSet,
         request.on_stage("server start", None)
         started = time.perf_counter()
         with serving.serve(
-            request.repository,
+            _served_root(published, Path(folder)),
             models=[published.model],
             probes={published.model: probe},
-            directory=Path(folder),
+            directory=Path(folder) / "server",
             on_progress=request.on_progress,
         ) as server:
             request.on_stage("server start", _started(server, time.perf_counter() - started))
             yield server
+
+
+def _served_root(published: PublishedVersion, folder: Path) -> Path:
+    """The repository itself for the newest version; a view of links for an older one, which Triton would not load there."""
+    present = repository.versions(published.repository, published.model)
+    if published.version == max(present):
+        return published.repository
+    view = folder / "repository"
+    model_directory = published.repository.absolute() / published.model
+    (view / published.model).mkdir(parents=True)
+    for path in (*(each for each in model_directory.iterdir() if each.is_file()), model_directory / str(published.version)):
+        (view / published.model / path.name).symlink_to(path)
+    return view
 
 
 def _started(server: ServerHandle, seconds: float) -> Stage:

@@ -51,7 +51,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield from _check_table(report.checks)
     for stage in report.stages:
         if stage.verdict == "not run":
-            yield f"{_MARK['not run']} {STAGE_NAMES.get(stage.name, stage.name)}: not run: {stage.note}"
+            yield from _wrap(f"{_MARK['not run']} {STAGE_NAMES.get(stage.name, stage.name)}: not run: {stage.note}")
     yield from _failures(report.checks)
     yield from _findings(report.findings)
     if report.proved_by:
