@@ -173,7 +173,7 @@ def test_a_wrong_export_is_a_result_publishes_nothing_and_says_where_its_report_
         "import torch\n"
         "class Wrong(torch.nn.Module):\n"
         "    def forward(self, x):\n"
-        "        if torch.onnx.is_in_onnx_export():\n"
+        "        if torch.compiler.is_exporting() or torch.jit.is_tracing():\n"
         "            return x * 2\n"
         "        return x * 3\n"
     )

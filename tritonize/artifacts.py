@@ -96,6 +96,20 @@ class OnnxArtifact:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One strategy of the export ladder, and what came of it."""
+
+    strategy: str
+    outcome: Literal["right", "wrong", "failed"]
+    """`wrong`: it made a file that does not answer like PyTorch. `failed`: it made none."""
+    seconds: float
+    reason: str = ""
+    """In one line; empty where it was right."""
+    where: str | None = None
+    """The line of the user's code, where it is known."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Element:
     """One element of an output where expected and found differ."""
 

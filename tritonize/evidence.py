@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tritonize import report, repository, spec
-from tritonize.artifacts import OnnxArtifact, Reference, Report, StagedVersion, to_json
+from tritonize.artifacts import Attempt, OnnxArtifact, Reference, Report, StagedVersion, to_json
 
 
 def write(staged: StagedVersion, finished: Report, model: spec.Model) -> None:
@@ -46,14 +46,17 @@ def _numbers(finished: Report) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def details(model: spec.Model, target: spec.Target, artifact: OnnxArtifact, answered: Reference) -> dict[str, Any]:
-    """Source, ONNX file and target as plain data, without a path of this machine."""
+def details(
+    model: spec.Model, target: spec.Target, artifact: OnnxArtifact, answered: Reference, attempts: Sequence[Attempt]
+) -> dict[str, Any]:
+    """Source, ONNX file, export attempts and target as plain data, without a path of this machine."""
     source, onnx = to_json(answered.source), to_json(artifact)
     source["location"] = model.source if model.is_factory else Path(model.source).name
     del onnx["path"]
     return {
         "source": source,
         "onnx": onnx,
+        "attempts": [to_json(attempt) for attempt in attempts],
         "parameters": answered.parameters,
         "target": target.model_dump(mode="json", exclude_none=True),
     }

@@ -12,8 +12,12 @@ from tritonize import processes, spec
 from tritonize.artifacts import OnnxArtifact, TensorFiles, TensorSpec, to_json
 from tritonize.errors import ExportError, WorkerError
 
-STRATEGY = {"torchscript": "legacy", "factory": "dynamo"}
-"""Which exporter a kind of source goes through: dynamo refuses ScriptModules, and is the better one for modules."""
+LADDERS: Mapping[str, tuple[str, ...]] = {
+    "torchscript": ("legacy", "converted", "converted_decomposed"),
+    "factory": ("dynamo", "dynamo_decomposed", "legacy"),
+}
+"""Kind of source to strategies, in order. For TorchScript the legacy exporter is first: it is the fast one, and right more
+often than conversion. For modules it is last: it is as fast, but where it is wrong it says nothing, while dynamo fails."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,33 +32,41 @@ class Exported:
     """Bytes."""
 
 
-def export(
-    model: spec.Model,
-    load: Mapping[str, Any],
-    inputs: tuple[TensorSpec, ...],
-    outputs: tuple[TensorSpec, ...],
-    example: TensorFiles,
-    directory: Path,
-) -> Exported:
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What is exported."""
+
+    load: Mapping[str, Any]
+    """How a worker loads the model (`workers.torch_model.LoadRequest` as plain data)."""
+    inputs: tuple[TensorSpec, ...]
+    """Names, types and shapes, dynamic axes by name."""
+    outputs: tuple[TensorSpec, ...]
+    """Likewise, as the reference found them."""
+    example: TensorFiles
+    """The one batch the exporter runs."""
+
+
+def ladder(model: spec.Model, kind: str) -> tuple[str, ...]:
+    """The strategies for a kind of source in order, or those that the spec pins."""
+    return tuple(model.strategies) if model.strategies else LADDERS[kind]
+
+
+def export(model: spec.Model, subject: Subject, strategy: str, directory: Path) -> Exported:
     """Export in one worker, finish the file in another, which is free of torch and of the model.
 
     Args:
-        load: how a worker loads the model (`workers.torch_model.LoadRequest` as plain data).
-        inputs: names, types and shapes, dynamic axes by name.
-        outputs: likewise, as the reference found them.
-        example: the one batch the exporter runs.
+        strategy: a name of `workers.export.STRATEGIES`.
         directory: where `model.onnx` and the workers' logs go.
 
     Raises:
         ExportError: the exporter fails, hangs or crashes, or writes a file that is invalid or has other names or types.
     """
-    strategy = STRATEGY[str(load["kind"])]
     exported, path = directory / "exported.onnx", directory / "model.onnx"
     request = {
-        "model": load,
-        "inputs": [to_json(tensor) for tensor in inputs],
-        "outputs": [to_json(tensor) for tensor in outputs],
-        "example": to_json(example),
+        "model": subject.load,
+        "inputs": [to_json(tensor) for tensor in subject.inputs],
+        "outputs": [to_json(tensor) for tensor in subject.outputs],
+        "example": to_json(subject.example),
         "strategy": strategy,
         "opset": model.opset,
         "path": str(exported),
@@ -64,8 +76,8 @@ def export(
     request = {"exported": str(exported), "path": str(path), "simplify": model.simplify, "opset": model.opset}
     second = _work("onnx_file.finish", request, model, directory / "finish", [])
     artifact = _artifact(path, second.value, strategy, simplified=model.simplify)
-    _require_same("input", inputs, artifact.inputs)
-    _require_same("output", outputs, artifact.outputs)
+    _require_same("input", subject.inputs, artifact.inputs)
+    _require_same("output", subject.outputs, artifact.outputs)
     return Exported(
         artifact=artifact,
         torch=first.value["torch"],

@@ -4,47 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tritonize import (
-    arrays,
-    errors,
-    evidence,
-    export,
-    golden,
-    model_config,
-    ort,
-    reference,
-    repository,
-    samples,
-    serving,
-    spec,
-    verification,
-)
-from tritonize.artifacts import (
-    Check,
-    OnnxArtifact,
-    Reference,
-    Report,
-    SampleSet,
-    Stage,
-    StagedVersion,
-    TensorSpec,
-    Verdict,
-)
-from tritonize.compare import compare
+from tritonize import arrays, errors, evidence, golden, model_config, proving, reference, repository, serving, spec, verification
+from tritonize.artifacts import Check, OnnxArtifact, Report, Source, Stage, StagedVersion, Verdict
 from tritonize.errors import UsageError
 from tritonize.golden import GoldenSet
 from tritonize.repository import Run
+from tritonize.stages import Listener, Recorder
 
 PACKAGES = ("onnx", "onnxslim", "numpy", "tritonclient")
 """Whose versions a report names, beside those that a worker told."""
-
-Listener = Callable[[str, Stage | None], None]
-"""Told the name of a stage when it begins (with `None`) and when it ends."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,28 +31,6 @@ class Options:
     """Told in one line what a long step is doing, such as installing the server."""
 
 
-class _Recorder:
-    """The stages of one run, timed."""
-
-    def __init__(self, listener: Listener | None) -> None:
-        self.stages: list[Stage] = []
-        self._listener = listener or (lambda _name, _stage: None)
-
-    @contextlib.contextmanager
-    def stage(self, name: str) -> Iterator[dict[str, Any]]:
-        """Time a block; what it puts into the dict becomes fields of its `Stage`."""
-        self._listener(name, None)
-        started = time.perf_counter()
-        fields: dict[str, Any] = {"verdict": "passed"}
-        yield fields
-        self.add(Stage(name=name, seconds=time.perf_counter() - started, **fields))
-
-    def add(self, stage: Stage) -> None:
-        """A stage that was timed elsewhere, or that did not run."""
-        self.stages.append(stage)
-        self._listener(stage.name, stage)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Built:
     """A staged version whose ONNX file was compared with PyTorch, and all that is known of it."""
@@ -88,13 +39,10 @@ class Built:
     golden: GoldenSet
     config: Mapping[str, Any]
     checks: tuple[Check, ...]
+    passed: bool
+    """Whether ONNX Runtime answered like PyTorch."""
     versions: Mapping[str, str]
     details: Mapping[str, Any]
-
-    @property
-    def passed(self) -> bool:
-        """Whether ONNX Runtime answered like PyTorch."""
-        return all(check.passed for check in self.checks)
 
 
 def run(specification: spec.Spec, *, models: Sequence[str] = (), options: Options | None = None) -> tuple[Report, ...]:
@@ -122,7 +70,7 @@ def _run_model(specification: spec.Spec, name: str, options: Options, *, serve: 
     model, place = specification.models[name], specification.repository
     errors.require("torch", extra="torch")
     source = reference.identify(model)
-    recorder = _Recorder(options.on_stage)
+    recorder = Recorder(options.on_stage)
     started = time.perf_counter()
     with repository.storage_errors(place), repository.staging(place) as run_:
         built = _build(specification, name, source, run_, recorder, options)
@@ -142,105 +90,28 @@ def _kept(finished: Report, staged: StagedVersion) -> Report:
     return replace(finished, location=staged.version_directory, notes=(*finished.notes, note))
 
 
-def _build(specification: spec.Spec, name: str, source: Any, run_: Run, recorder: _Recorder, options: Options) -> Built:
-    model, work = specification.models[name], run_.work
-    with recorder.stage("samples") as fields:
-        drawn = samples.write(model, work / "samples")
-        example = samples.write_example(model, drawn, work / "example")
-        fields["note"] = f"{drawn.files.count} samples, {drawn.origin}"
-    answered, checks = _reference(model, source, drawn, work, recorder)
-    inputs, outputs = drawn.files.tensors, _output_specs(model, answered.reference)
-    load = reference.load_request(model, source)
-    with recorder.stage("export") as fields:
-        exported = export.export(model, load, inputs, outputs, example, work)
-        artifact = exported.artifact
-        fields["library_seconds"], fields["peak_memory"] = exported.library_seconds, exported.peak_memory
-        fields["note"] = f"{artifact.strategy}, opset {artifact.opset}, {artifact.size / 2**20:.1f} MiB"
-    checked, version = _onnxruntime(model, artifact, drawn, answered.reference, work, recorder)
+def _build(specification: spec.Spec, name: str, source: Source, run_: Run, recorder: Recorder, options: Options) -> Built:
+    model = specification.models[name]
+    proven = proving.prove(model, source, run_.work, recorder)
     with recorder.stage("stage"):
-        staged = _stage(specification, name, artifact, run_, options)
+        staged = _stage(specification, name, proven.artifact, run_, options)
         config = model_config.parse((staged.model_directory / repository.CONFIG).read_text(), where=repository.CONFIG)
-        tolerances = {tensor.name: _tolerance(model, tensor.name) for tensor in outputs}
         whole = GoldenSet(
-            samples=drawn, expected=answered.reference.outputs, tolerances=tolerances, max_batch_size=model.max_batch_size
+            samples=proven.samples,
+            expected=proven.reference.outputs,
+            tolerances={tensor.name: proving.tolerance(model, tensor.name) for tensor in proven.outputs},
+            max_batch_size=model.max_batch_size,
         )
         golden.write(whole, staged.version_directory / repository.EVIDENCE / "golden")
     return Built(
         staged=staged,
         golden=whole,
         config=config,
-        checks=(*checks, *checked),
-        versions={**evidence.versions(*PACKAGES), "torch": exported.torch, "onnxruntime": version},
-        details=evidence.details(model, specification.target, artifact, answered.reference),
+        checks=proven.checks,
+        passed=proven.passed,
+        versions={**evidence.versions(*PACKAGES), "torch": proven.torch, "onnxruntime": proven.onnxruntime},
+        details=evidence.details(model, specification.target, proven.artifact, proven.reference, proven.attempts),
     )
-
-
-def _tolerance(model: spec.Model, output: str) -> spec.Tolerance:
-    return model.outputs[output].tolerance if output in model.outputs else spec.Tolerance()
-
-
-def _reference(
-    model: spec.Model, source: Any, drawn: SampleSet, work: Path, recorder: _Recorder
-) -> tuple[reference.Computed, tuple[Check, ...]]:
-    """PyTorch on every sample, and on one batch of every size: a model that answers a batch otherwise is not batchable."""
-    batches = [next(iter(arrays.batches(drawn, size))) for size in arrays.batch_sizes(model.max_batch_size) if size > 1]
-    with recorder.stage("pytorch") as fields:
-        answered = reference.compute(model, source, drawn, batches, work / "reference")
-        checks = tuple(_batch_check(model, answered, position, batch) for position, batch in enumerate(batches))
-        fields["library_seconds"], fields["peak_memory"] = answered.library_seconds, answered.peak_memory
-        fields["note"] = f"{answered.reference.parameters:,} parameters, {drawn.files.count} samples"
-    return answered, checks
-
-
-def _batch_check(model: spec.Model, answered: reference.Computed, position: int, batch: tuple[int, ...]) -> Check:
-    found = arrays.load(answered.batched, position)
-    singles = [arrays.load(answered.reference.outputs, index) for index in batch]
-    for name, array in found.items():
-        if not array.ndim or array.shape[0] != len(batch) or singles[0][name].shape[:1] != (1,):
-            raise _not_batchable(len(batch), f"output {name!r} has shape {list(array.shape)} for {len(batch)} samples")
-    expected = reference.expected(answered.reference, batch)
-    tensors = compare(expected, found, {name: _tolerance(model, name) for name in expected})
-    check = Check(stage="pytorch", batch_size=len(batch), samples=batch, tensors=tensors)
-    if not check.passed:
-        bad = next(tensor for tensor in tensors if not tensor.passed)
-        raise _not_batchable(len(batch), f"output {bad.name!r}: {bad.reason}; largest difference {bad.max_abs}")
-    return check
-
-
-def _not_batchable(size: int, found: str) -> UsageError:
-    return UsageError(
-        f"The model is not batchable: PyTorch's answer to a batch of {size} is not its answers to the samples one by one.",
-        found=found,
-        cause="the model mixes the samples of a batch, or has no batch axis",
-        next_step="set max_batch_size to 0 (--no-batch on the command line), or mend the model",
-    )
-
-
-def _output_specs(model: spec.Model, answered: Reference) -> tuple[TensorSpec, ...]:
-    """The outputs as the exporter is told: the batch axis by name where the model is batched."""
-    if not model.batch_axis:
-        return answered.outputs.tensors
-    return tuple(replace(tensor, shape=(model.batch_axis, *tensor.shape[1:])) for tensor in answered.outputs.tensors)
-
-
-def _onnxruntime(
-    model: spec.Model, artifact: OnnxArtifact, drawn: SampleSet, answered: Reference, work: Path, recorder: _Recorder
-) -> tuple[tuple[Check, ...], str]:
-    """ONNX Runtime against PyTorch, every sample at every batch size."""
-    batches = [batch for size in arrays.batch_sizes(model.max_batch_size) for batch in arrays.batches(drawn, size)]
-    with recorder.stage("onnxruntime") as fields:
-        ran = ort.run(artifact, drawn, batches, work / "onnxruntime", model.deadline_s)
-        checks = []
-        for position, batch in enumerate(batches):
-            expected = reference.expected(answered, batch)
-            tensors = compare(expected, ran.answer(position), {name: _tolerance(model, name) for name in expected})
-            size = len(batch) if drawn.batched else 0
-            seconds = ran.seconds[position]
-            checks.append(Check(stage="onnxruntime", batch_size=size, samples=batch, tensors=tensors, seconds=seconds))
-        fields["library_seconds"], fields["peak_memory"] = ran.library_seconds, ran.peak_memory
-        fields["note"] = f"{len(batches)} batches"
-        fields["verdict"] = "passed" if all(check.passed for check in checks) else "failed"
-    return tuple(checks), ran.version
 
 
 def _stage(specification: spec.Spec, name: str, artifact: OnnxArtifact, run_: Run, options: Options) -> StagedVersion:
@@ -270,7 +141,7 @@ def _labels(output: str, path: Path, artifact: OnnxArtifact) -> str:
     return text
 
 
-def _serve(built: Built, run_: Run, recorder: _Recorder, options: Options) -> verification.Verification:
+def _serve(built: Built, run_: Run, recorder: Recorder, options: Options) -> verification.Verification:
     """Start the server on the staged version and verify what it answers."""
     staged = built.staged
     probe = arrays.load(built.golden.samples.files, 0)
@@ -303,7 +174,7 @@ def _serve(built: Built, run_: Run, recorder: _Recorder, options: Options) -> ve
 def _report(
     specification: spec.Spec,
     built: Built,
-    recorder: _Recorder,
+    recorder: Recorder,
     served: verification.Verification | None,
     started: float,
     *,

@@ -130,6 +130,9 @@ class Model(_Section):
     precision: Literal["fp32"] = "fp32"
     opset: int = Field(DEFAULT_OPSET, ge=9, le=23)
     simplify: bool = Field(True, description="run onnxslim on the exported file")
+    strategies: list[Literal["legacy", "dynamo", "dynamo_decomposed", "converted", "converted_decomposed"]] | None = Field(
+        None, min_length=1, description="pins the export ladder; default: all that suit the source, the fastest first"
+    )
     max_batch_size: int = Field(0, ge=0)
     samples: Samples = Samples()
     triton: dict[str, Any] = Field(default_factory=dict, description="further fields of Triton's ModelConfig")

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tritonize import arrays
 from tritonize.artifacts import TensorFiles, TensorSpec, from_json
 from tritonize.errors import ExportError
 from tritonize.workers.stopwatch import Stopwatch
-from tritonize.workers.torch_model import LoadedModel, LoadRequest, load, name_outputs
+from tritonize.workers.torch_model import LoadedModel, LoadRequest, load, place
+
+Tensors = Sequence[torch.Tensor]
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -43,7 +46,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     watch = Stopwatch()
     with watch.library():
         model = load(asked.model)
-        tensors = model.arguments(arrays.load(asked.example, 0))
+        tensors = model.tensors(arrays.load(asked.example, 0))
         try:
             with torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a TracerWarning is no guide: the comparison decides
@@ -51,7 +54,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         except Exception as error:
             raise ExportError(
                 f"PyTorch's {asked.strategy} exporter could not export the model.",
-                where=asked.model.location,
+                where=place(error),
                 found=_reason(error),
                 cause="an operator or a construct that this exporter does not know",
             ) from error
@@ -66,27 +69,12 @@ def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0] if lines else ''}"
 
 
-class _Tuple(torch.nn.Module):
-    """A module whose outputs are a flat tuple, for answers that come as a dict or a list."""
-
-    def __init__(self, model: LoadedModel) -> None:
-        super().__init__()
-        self.module = model.module
-        self.keywords = model.keywords
-        self.outputs = model.wanted_outputs
-
-    def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        answer = self.module(**dict(zip(self.keywords, tensors, strict=True))) if self.keywords else self.module(*tensors)
-        return tuple(tensor for _, tensor in name_outputs(answer, self.outputs))
-
-
-def _legacy(model: LoadedModel, tensors: Sequence[torch.Tensor], asked: ExportRequest) -> None:
+def _legacy(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> None:
     """The TorchScript-based exporter: takes ScriptModules, and traces the others."""
-    module = model.module
-    if model.keywords or not isinstance(model.call(tensors), torch.Tensor | tuple):
-        module = _Tuple(model)
-        if isinstance(model.module, torch.jit.ScriptModule):
-            module = torch.jit.trace(module, tuple(tensors), check_trace=False)  # type: ignore[no-untyped-call]
+    module: torch.nn.Module = model
+    if isinstance(model.module, torch.jit.ScriptModule):
+        plain = not model.by_name and isinstance(model.call(tensors), torch.Tensor | tuple)
+        module = model.module if plain else torch.jit.trace(model, tuple(tensors), check_trace=False)  # type: ignore[no-untyped-call]
     torch.onnx.export(
         module,
         tuple(tensors),
@@ -99,30 +87,68 @@ def _legacy(model: LoadedModel, tensors: Sequence[torch.Tensor], asked: ExportRe
     )
 
 
-def _dynamo(model: LoadedModel, tensors: Sequence[torch.Tensor], asked: ExportRequest) -> None:
+def _dynamo(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> None:
     """The torch.export-based exporter: takes modules whose Python code can be captured."""
-    axes = {name: torch.export.Dim(name) for tensor in asked.inputs for name in _dynamic(tensor).values()}
-    shapes = [{axis: axes[name] for axis, name in _dynamic(tensor).items()} for tensor in asked.inputs]
-    program = torch.onnx.export(
-        model.module,
-        () if model.keywords else tuple(tensors),
-        kwargs=dict(zip(model.keywords, tensors, strict=True)) if model.keywords else None,
+    _write(_captured(model, tensors, asked), asked)
+
+
+def _dynamo_decomposed(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> None:
+    """The same after torch's own decompositions, with attention in its plain mathematical form."""
+    with sdpa_kernel(SDPBackend.MATH):
+        _write(_captured(model, tensors, asked).run_decompositions(), asked)
+
+
+def _converted(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> None:
+    """TorchScript turned into an exported program, then as `dynamo`."""
+    _write(_recaptured(model, tensors, asked), asked)
+
+
+def _converted_decomposed(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> None:
+    """The same after torch's own decompositions."""
+    with sdpa_kernel(SDPBackend.MATH):
+        _write(_recaptured(model, tensors, asked).run_decompositions(), asked)
+
+
+def _captured(module: torch.nn.Module, tensors: Tensors, asked: ExportRequest) -> torch.export.ExportedProgram:
+    shapes = tuple(dict.fromkeys(_dynamic(tensor), torch.export.Dim.DYNAMIC) for tensor in asked.inputs)
+    # One group of shapes for the one variadic parameter of `LoadedModel.forward`.
+    return torch.export.export(module, tuple(tensors), dynamic_shapes=(shapes,), strict=False)
+
+
+def _recaptured(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> torch.export.ExportedProgram:
+    """The converter makes every size symbolic or none; capturing its module again makes dynamic what was asked for."""
+    from torch._export.converter import TS2EPConverter  # private, and the only way from TorchScript to torch.export
+
+    flat = torch.jit.trace(model, tuple(tensors), check_trace=False)  # type: ignore[no-untyped-call]
+    program = TS2EPConverter(flat, tuple(tensors)).convert()
+    shapes = tuple(dict.fromkeys(_dynamic(tensor), torch.export.Dim.DYNAMIC) for tensor in asked.inputs)
+    return torch.export.export(program.module(), tuple(tensors), dynamic_shapes=shapes, strict=False)
+
+
+def _write(program: torch.export.ExportedProgram, asked: ExportRequest) -> None:
+    made = torch.onnx.export(
+        program,
         dynamo=True,
         input_names=[tensor.name for tensor in asked.inputs],
         output_names=[tensor.name for tensor in asked.outputs],
-        dynamic_shapes=dict(zip(model.keywords, shapes, strict=True)) if model.keywords else tuple(shapes),
         opset_version=asked.opset,
         verbose=False,
     )
-    if program is None:
+    if made is None:
         raise ExportError("The exporter returned nothing.")
     # The weights beside the graph: inside it, serializing would hold them in memory several times over.
-    program.save(str(asked.path), external_data=True)
+    made.save(str(asked.path), external_data=True)
 
 
 def _dynamic(tensor: TensorSpec) -> dict[int, str]:
     return {axis: size for axis, size in enumerate(tensor.shape) if isinstance(size, str)}
 
 
-Strategy = Callable[[LoadedModel, Sequence[torch.Tensor], ExportRequest], None]
-STRATEGIES: dict[str, Strategy] = {"legacy": _legacy, "dynamo": _dynamo}
+Strategy = Callable[[LoadedModel, Tensors, ExportRequest], None]
+STRATEGIES: dict[str, Strategy] = {
+    "legacy": _legacy,
+    "dynamo": _dynamo,
+    "dynamo_decomposed": _dynamo_decomposed,
+    "converted": _converted,
+    "converted_decomposed": _converted_decomposed,
+}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from tritonize.artifacts import TensorSpec, from_json, to_json
 from tritonize.errors import ExportError
 from tritonize.workers import onnx_writer
 from tritonize.workers.stopwatch import Stopwatch
+
+_RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,7 @@ def finish(request: dict[str, Any]) -> dict[str, Any]:
         for exported in asked.exported.parent.glob(f"{asked.exported.name}*"):  # with its external data
             exported.unlink()  # the finished file replaces it; a large model need not lie on the disk twice
         _strip(model)
+        _require_no_random_operators(model)
         if asked.simplify:
             model = _simplified(model)
             gc.collect()  # onnxslim leaves its copies of the weights in reference cycles
@@ -84,6 +87,26 @@ def finish(request: dict[str, Any]) -> dict[str, Any]:
             library_seconds=watch.seconds,
         )
     )
+
+
+def _require_no_random_operators(model: onnx.ModelProto) -> None:
+    """A random operator answers otherwise each time: nothing that it takes part in can be proven."""
+    found = sorted({node.op_type for node in _nodes(model) if node.op_type in _RANDOM})
+    if found:
+        raise ExportError(
+            "The exported file draws random numbers.",
+            found=", ".join(found),
+            cause="dropout or a random operator that is active in evaluation mode",
+        )
+
+
+def _nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    """Every node of the graph, its subgraphs and its functions."""
+    pending = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    while pending:
+        node = pending.pop()
+        yield node
+        pending += [inner for attribute in node.attribute for inner in attribute.g.node]
 
 
 def _strip(model: onnx.ModelProto) -> None:

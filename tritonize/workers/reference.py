@@ -13,6 +13,7 @@ from tritonize import arrays, dtypes
 from tritonize.arrays import Arrays
 from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
 from tritonize.errors import ExportError, UsageError
+from tritonize.workers import conduct
 from tritonize.workers.stopwatch import Stopwatch
 from tritonize.workers.torch_model import LoadedModel, LoadRequest, load
 
@@ -46,9 +47,15 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
     watch = Stopwatch()
     with watch.library():
         model = load(asked.model)
+    conduct.require_evaluation_mode(model)
+    before = conduct.fingerprint(model.module)
     singles = [(index,) for index in range(asked.samples.files.count)]
     outputs = _run(model, asked.samples, singles, asked.directory / "expected", watch)
     batched = _run(model, asked.samples, asked.batches, asked.directory / "batched", watch, like=outputs)
+    with watch.library():
+        conduct.require_repeatable(model, arrays.load(asked.samples.files, 0), arrays.load(outputs, 0))
+    conduct.require_unchanged(before, model.module)
+    conduct.require_evaluation_mode(model)
     return to_json(  # type: ignore[no-any-return]
         ReferenceAnswer(
             outputs=outputs,

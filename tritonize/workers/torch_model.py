@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.utils._pytree as pytree  # the one that knows the classes that libraries register
 
 from tritonize import arrays
 from tritonize.arrays import Array, Arrays
@@ -33,24 +34,33 @@ class LoadRequest:
     """Names wanted for the outputs, in the model's order; empty for the default names."""
 
 
-class LoadedModel:
-    """A model in evaluation mode and the way its inputs are passed."""
+class LoadedModel(torch.nn.Module):
+    """A model in evaluation mode behind flat tensors: positional tensors in the spec's order in, a tuple of tensors out.
+
+    It is a module itself, so that exporters see the flat form of a model whose own inputs or outputs are nested.
+    """
 
     def __init__(self, module: torch.nn.Module, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+        super().__init__()
         self.module = module.eval()
         self.inputs = tuple(inputs)
         self.wanted_outputs = tuple(outputs)
-        self.keywords = _keywords(module, inputs)
+        self.by_name = _by_name(module, inputs)
+        """Whether the inputs are passed as keyword arguments; by position otherwise."""
 
-    def arguments(self, batch: Mapping[str, Array]) -> tuple[torch.Tensor, ...]:
-        """The arrays as tensors, in the spec's order. A sample's file is never written through them."""
-        return tuple(to_torch(batch[name]) for name in self.inputs)
+    def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The tensors of the module's answer, in order, without what is None in it."""
+        return tuple(tensor for _, tensor in name_outputs(self.call(tensors), self.wanted_outputs))
 
     def call(self, tensors: Sequence[torch.Tensor]) -> Any:
         """The module's own answer."""
-        if self.keywords:
-            return self.module(**dict(zip(self.keywords, tensors, strict=True)))
+        if self.by_name:
+            return self.module(**nested(dict(zip(self.inputs, tensors, strict=True))))
         return self.module(*tensors)
+
+    def tensors(self, batch: Mapping[str, Array]) -> tuple[torch.Tensor, ...]:
+        """The arrays as tensors, in the spec's order. A sample's file is never written through them."""
+        return tuple(to_torch(batch[name]) for name in self.inputs)
 
     def answer(self, batch: Mapping[str, Array]) -> Arrays:
         """Named outputs for one batch.
@@ -60,17 +70,38 @@ class LoadedModel:
         """
         try:
             with torch.no_grad():
-                answer = self.call(self.arguments(batch))
+                answer = self.call(self.tensors(batch))
         except (Exception, RecursionError) as error:
             described = ", ".join(f"{name}: {arrays.dtype_name(batch[name])} {list(batch[name].shape)}" for name in self.inputs)
             raise ExportError(
                 "The model raised an error when PyTorch ran it on a sample.",
-                where=_place(error),
+                where=place(error),
                 found=f"{type(error).__name__}: {_last_lines(str(error))}",
                 cause=f"a name, shape, type or range of values that the model does not take; it was given {described}",
                 next_step="correct --input or the spec's inputs (dtype, shape, range), or give real samples (samples.files)",
             ) from error
         return {name: to_numpy(tensor) for name, tensor in name_outputs(answer, self.wanted_outputs)}
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"x.mask": a, "x.image": b, "ys.0": c}` as `{"x": {"mask": a, "image": b}, "ys": [c]}`: a name's dots lead inwards."""
+    root: dict[str, Any] = {}
+    for name, value in flat.items():
+        *path, last = name.split(".")
+        inner = root
+        for part in path:
+            inner = inner.setdefault(part, {})
+        inner[last] = value
+    return {name: _lists(value) for name, value in root.items()}
+
+
+def _lists(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    inner = {key: _lists(each) for key, each in value.items()}
+    if list(inner) == [str(index) for index in range(len(inner))]:
+        return list(inner.values())
+    return inner
 
 
 def load(request: LoadRequest) -> LoadedModel:
@@ -80,6 +111,8 @@ def load(request: LoadRequest) -> LoadedModel:
         UsageError: there is no such model, or its inputs are not the spec's.
         ExportError: it is there and cannot be loaded.
     """
+    # Eager PyTorch has a fast path for attention that no exporter knows; both sides take the documented one.
+    torch.backends.mha.set_fastpath_enabled(False)
     module = _load_torchscript(request.location) if request.kind == "torchscript" else _load_factory(request)
     return LoadedModel(module, request.inputs, request.outputs)
 
@@ -116,7 +149,7 @@ def _load_factory(request: LoadRequest) -> torch.nn.Module:
     except Exception as error:
         raise ExportError(
             "The factory raised an error.",
-            where=_place(error) or request.location,
+            where=place(error) or request.location,
             found=f"{type(error).__name__}: {_last_lines(str(error))}",
         ) from error
     if not isinstance(module, torch.nn.Module):
@@ -144,21 +177,22 @@ def _load_weights(module: torch.nn.Module, path: Path) -> None:
         ) from error
 
 
-def _keywords(module: torch.nn.Module, inputs: Sequence[str]) -> tuple[str, ...]:
-    """The parameter names to pass the inputs by; empty where they go by position.
+def _by_name(module: torch.nn.Module, inputs: Sequence[str]) -> bool:
+    """Whether the inputs are named after forward()'s parameters (up to the first dot).
 
     Raises:
         UsageError: the number of inputs does not fit the signature, or only some names are parameters.
     """
     parameters = _parameters(module)
     if parameters is None:
-        return ()
+        return False
     names = [name for name, _ in parameters]
     required = [name for name, is_required in parameters if is_required]
+    roots = list(dict.fromkeys(name.partition(".")[0] for name in inputs))
+    known = [root for root in roots if root in names]
+    if len(known) == len(roots) and not set(required) - set(known):
+        return True
     numbered = all(re.fullmatch(r"INPUT__\d+", name) for name in inputs)
-    known = [name for name in inputs if name in names]
-    if len(known) == len(inputs) and not set(required) - set(known):
-        return tuple(inputs)
     if not len(required) <= len(inputs) <= len(names) or (known and not numbered):
         raise UsageError(
             "The inputs are not those of the model's forward().",
@@ -166,7 +200,7 @@ def _keywords(module: torch.nn.Module, inputs: Sequence[str]) -> tuple[str, ...]
             found=", ".join(inputs),
             next_step="name every input after its parameter, or use INPUT__0, INPUT__1, … in order",
         )
-    return ()
+    return False
 
 
 def _parameters(module: torch.nn.Module) -> list[tuple[str, bool]] | None:
@@ -185,33 +219,41 @@ def _parameters(module: torch.nn.Module) -> list[tuple[str, bool]] | None:
 
 
 def name_outputs(answer: Any, wanted: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
-    """The tensors of an answer with their names: a tensor, a tuple or list of tensors, or a dict of tensors.
+    """The tensors of an answer with their names: a tensor, or tensors in tuples, lists, dicts and registered classes.
+
+    Wanted names go in order. By default a flat answer's are OUTPUT__0, OUTPUT__1, …, a nested one's the path to each, such as
+    `boxes` or `features.0`. What is None is left out.
 
     Raises:
-        ExportError: something else is among them, or there are more or fewer than names.
+        ExportError: something that is no tensor is among them.
+        UsageError: there are more or fewer than names.
     """
-    if isinstance(answer, torch.Tensor):
-        answer = (answer,)
-    defaults: Sequence[str] = ()
-    if isinstance(answer, Mapping):
-        defaults, answer = [str(key) for key in answer], tuple(answer.values())
-    if not isinstance(answer, tuple | list) or not answer:
+    leaves = [(path, leaf) for path, leaf in pytree.tree_flatten_with_path(answer)[0] if leaf is not None]
+    if not leaves:
         raise ExportError("The model's output is no tensor.", found=f"a {type(answer).__name__}", expected="tensors")
-    if wanted and len(wanted) != len(answer):
+    if wanted and len(wanted) != len(leaves):
         raise UsageError(
             "The spec names another number of outputs than the model has.",
-            expected=f"{len(answer)} outputs",
+            expected=f"{len(leaves)} outputs",
             found=f"{len(wanted)}: {', '.join(wanted)}",
         )
-    for position, tensor in enumerate(answer):
+    flat = all(len(path) == 0 or (len(path) == 1 and isinstance(path[0], pytree.SequenceKey)) for path, _ in leaves)
+    for position, (path, tensor) in enumerate(leaves):
+        default = f"OUTPUT__{position}" if flat else ".".join(_key(part) for part in path)
         if not isinstance(tensor, torch.Tensor):
             raise ExportError(
-                f"Output {position} of the model is no tensor.",
+                "The model's output is no tensor." if not path else f"Output {default!r} of the model is no tensor.",
                 expected="a tensor",
                 found=f"a {type(tensor).__name__}",
                 next_step="wrap the model so that it returns tensors only",
             )
-        yield (wanted or defaults or [f"OUTPUT__{each}" for each in range(len(answer))])[position], tensor
+        yield wanted[position] if wanted else default, tensor
+
+
+def _key(part: Any) -> str:
+    """One step of a path as text: an index, a key, an attribute."""
+    found = next((getattr(part, field) for field in ("idx", "key", "name") if hasattr(part, field)), part)
+    return re.sub(r"[^A-Za-z0-9_-]", "_", str(found))
 
 
 def to_torch(array: Array) -> torch.Tensor:
@@ -229,7 +271,7 @@ def to_numpy(tensor: torch.Tensor) -> Array:
     return tensor.resolve_conj().numpy()
 
 
-def _place(error: BaseException) -> str | None:
+def place(error: BaseException) -> str | None:
     """File and line of the user's code that raised, where it is not torch's."""
     traceback, place = error.__traceback__, None
     while traceback:

@@ -1,0 +1,206 @@
+"""The export ladder: strategies in order, each proven against PyTorch before it counts, until one is right.
+
+PyTorch is asked first, and about itself: a model that answers the same question differently, that changes itself by
+answering, or that cannot be batched is reported as that, and not as a failed export.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tritonize import arrays, export, ort, reference, samples, spec
+from tritonize.artifacts import Attempt, Check, OnnxArtifact, Reference, SampleSet, Source, TensorFiles, TensorSpec
+from tritonize.compare import compare
+from tritonize.errors import ExportError, TritonizeError, UsageError
+from tritonize.stages import Recorder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proven:
+    """An ONNX file and how it answers; `passed` says whether it answers like PyTorch."""
+
+    samples: SampleSet
+    reference: Reference
+    outputs: tuple[TensorSpec, ...]
+    artifact: OnnxArtifact
+    checks: tuple[Check, ...]
+    attempts: tuple[Attempt, ...]
+    torch: str
+    onnxruntime: str
+    """Versions."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether ONNX Runtime answered like PyTorch, every sample at every batch size."""
+        return all(check.passed for check in self.checks)
+
+
+def prove(model: spec.Model, source: Source, work: Path, recorder: Recorder) -> Proven:
+    """Climb the ladder. The result is the first right file; where only wrong ones were made, the first of those.
+
+    Raises:
+        UsageError: the model is not what the spec says of it.
+        ExportError: the model itself cannot be proven, or no strategy made a file; every attempt is in the text.
+    """
+    with recorder.stage("samples") as fields:
+        drawn = samples.write(model, work / "samples")
+        example = samples.write_example(model, drawn, work / "example")
+        fields["note"] = f"{drawn.files.count} samples, {drawn.origin}"
+    answered, asked = _ask_pytorch(model, source, drawn, work, recorder)
+    outputs = _output_specs(model, answered.reference)
+    ladder = _Ladder(model, source, drawn, example, answered.reference, outputs)
+    attempts: list[Attempt] = []
+    wrong: Proven | None = None
+    for strategy in export.ladder(model, source.kind):
+        climbed, attempt = _climb(ladder, strategy, work / strategy, recorder)
+        attempts.append(attempt)
+        if climbed is None:
+            continue
+        climbed = replace(climbed, checks=(*asked, *climbed.checks), attempts=tuple(attempts))
+        if climbed.passed:
+            return climbed
+        wrong = wrong or climbed
+    if wrong is None:
+        raise _nothing_made(source, attempts)
+    return replace(wrong, attempts=tuple(attempts))
+
+
+@dataclass(frozen=True)
+class _Ladder:
+    """What every rung starts from."""
+
+    model: spec.Model
+    source: Source
+    samples: SampleSet
+    example: TensorFiles
+    reference: Reference
+    outputs: tuple[TensorSpec, ...]
+
+
+def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tuple[Proven | None, Attempt]:
+    """One strategy: export, then ONNX Runtime against PyTorch."""
+    started = time.perf_counter()
+    work.mkdir(parents=True)
+    try:
+        with recorder.stage("export") as fields:
+            made = export.export(
+                ladder.model,
+                export.Subject(
+                    load=reference.load_request(ladder.model, ladder.source),
+                    inputs=ladder.samples.files.tensors,
+                    outputs=ladder.outputs,
+                    example=ladder.example,
+                ),
+                strategy,
+                work,
+            )
+            artifact = made.artifact
+            fields["library_seconds"], fields["peak_memory"] = made.library_seconds, made.peak_memory
+            fields["note"] = f"{strategy}, opset {artifact.opset}, {artifact.size / 2**20:.1f} MiB"
+        checks, version = _ask_onnxruntime(ladder, artifact, work, recorder)
+    except ExportError as error:
+        seconds = time.perf_counter() - started
+        return None, Attempt(strategy=strategy, outcome="failed", seconds=seconds, reason=_one_line(error), where=error.where)
+    proven = Proven(
+        samples=ladder.samples,
+        reference=ladder.reference,
+        outputs=ladder.outputs,
+        artifact=artifact,
+        checks=checks,
+        attempts=(),
+        torch=made.torch,
+        onnxruntime=version,
+    )
+    bad = next((tensor for check in checks for tensor in check.tensors if not tensor.passed), None)
+    seconds = time.perf_counter() - started
+    reason = f"{bad.name}: {bad.reason}" if bad else ""
+    return proven, Attempt(strategy=strategy, outcome="wrong" if bad else "right", seconds=seconds, reason=reason)
+
+
+def _one_line(error: TritonizeError) -> str:
+    return f"{error.what} {error.found}" if error.found else error.what
+
+
+def _nothing_made(source: Source, attempts: Sequence[Attempt]) -> ExportError:
+    """The error that names every strategy and why it failed."""
+    if len(attempts) == 1:
+        return ExportError(
+            f"The {attempts[0].strategy} export failed.", where=attempts[0].where or source.location, found=attempts[0].reason
+        )
+    return ExportError(
+        f"None of {len(attempts)} export strategies made a right ONNX file.",
+        where=next((attempt.where for attempt in attempts if attempt.where), source.location),
+        next_step="replace or register the operator that is named below, or simplify the line that is named",
+        details=[f"{attempt.strategy} ({attempt.seconds:.1f} s): {attempt.reason}" for attempt in attempts],
+    )
+
+
+def tolerance(model: spec.Model, output: str) -> spec.Tolerance:
+    """The tolerance of an output, as asked for or the default."""
+    return model.outputs[output].tolerance if output in model.outputs else spec.Tolerance()
+
+
+def _ask_pytorch(
+    model: spec.Model, source: Source, drawn: SampleSet, work: Path, recorder: Recorder
+) -> tuple[reference.Computed, tuple[Check, ...]]:
+    """PyTorch on every sample, and on one batch of every size: a model that answers a batch otherwise is not batchable."""
+    batches = [next(iter(arrays.batches(drawn, size))) for size in arrays.batch_sizes(model.max_batch_size) if size > 1]
+    with recorder.stage("pytorch") as fields:
+        answered = reference.compute(model, source, drawn, batches, work / "reference")
+        checks = tuple(_batch_check(model, answered, position, batch) for position, batch in enumerate(batches))
+        fields["library_seconds"], fields["peak_memory"] = answered.library_seconds, answered.peak_memory
+        fields["note"] = f"{answered.reference.parameters:,} parameters, {drawn.files.count} samples"
+    return answered, checks
+
+
+def _batch_check(model: spec.Model, answered: reference.Computed, position: int, batch: tuple[int, ...]) -> Check:
+    found = arrays.load(answered.batched, position)
+    singles = [arrays.load(answered.reference.outputs, index) for index in batch]
+    for name, array in found.items():
+        if not array.ndim or array.shape[0] != len(batch) or singles[0][name].shape[:1] != (1,):
+            raise _not_batchable(len(batch), f"output {name!r} has shape {list(array.shape)} for {len(batch)} samples")
+    expected = reference.expected(answered.reference, batch)
+    tensors = compare(expected, found, {name: tolerance(model, name) for name in expected})
+    check = Check(stage="pytorch", batch_size=len(batch), samples=batch, tensors=tensors)
+    if not check.passed:
+        bad = next(tensor for tensor in tensors if not tensor.passed)
+        raise _not_batchable(len(batch), f"output {bad.name!r}: {bad.reason}; largest difference {bad.max_abs}")
+    return check
+
+
+def _not_batchable(size: int, found: str) -> UsageError:
+    return UsageError(
+        f"The model is not batchable: PyTorch's answer to a batch of {size} is not its answers to the samples one by one.",
+        found=found,
+        cause="the model mixes the samples of a batch, or has no batch axis",
+        next_step="set max_batch_size to 0 (--no-batch on the command line), or mend the model",
+    )
+
+
+def _output_specs(model: spec.Model, answered: Reference) -> tuple[TensorSpec, ...]:
+    """The outputs as the exporter is told: the batch axis by name where the model is batched."""
+    if not model.batch_axis:
+        return answered.outputs.tensors
+    return tuple(replace(tensor, shape=(model.batch_axis, *tensor.shape[1:])) for tensor in answered.outputs.tensors)
+
+
+def _ask_onnxruntime(ladder: _Ladder, artifact: OnnxArtifact, work: Path, recorder: Recorder) -> tuple[tuple[Check, ...], str]:
+    """ONNX Runtime against PyTorch, every sample at every batch size."""
+    model, drawn = ladder.model, ladder.samples
+    batches = [batch for size in arrays.batch_sizes(model.max_batch_size) for batch in arrays.batches(drawn, size)]
+    with recorder.stage("onnxruntime") as fields:
+        ran = ort.run(artifact, drawn, batches, work / "onnxruntime", model.deadline_s)
+        checks = []
+        for position, batch in enumerate(batches):
+            expected = reference.expected(ladder.reference, batch)
+            tensors = compare(expected, ran.answer(position), {name: tolerance(model, name) for name in expected})
+            size = len(batch) if drawn.batched else 0
+            seconds = ran.seconds[position]
+            checks.append(Check(stage="onnxruntime", batch_size=size, samples=batch, tensors=tensors, seconds=seconds))
+        fields["library_seconds"], fields["peak_memory"] = ran.library_seconds, ran.peak_memory
+        fields["note"] = f"{len(batches)} batches"
+        fields["verdict"] = "passed" if all(check.passed for check in checks) else "failed"
+    return tuple(checks), ran.version
