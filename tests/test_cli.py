@@ -33,7 +33,7 @@ def test_help_answers_within_0_3_s_and_imports_nothing_heavy():
         done = tritonize("--help")
         seconds.append(time.perf_counter() - started)
         assert done.returncode == 0
-    for command in ("run", "build", "serve", "verify", "doctor"):
+    for command in ("run", "build", "serve", "verify", "check", "inspect", "doctor"):
         assert command in done.stdout
     assert min(seconds) < 0.3, seconds  # the least disturbed of five runs
 
@@ -58,7 +58,7 @@ def test_the_public_api_is_what_it_is():
     import tritonize as package
 
     assert package.__all__ == [
-        "build", "run", "verify", "Report", "Spec", "ExportError", "InferenceError", "MissingError", "PlanError",
+        "build", "compare_models", "run", "verify", "Report", "Spec", "ExportError", "InferenceError", "MissingError", "PlanError",
         "RepositoryError", "ServerError", "TritonizeError", "UnprovenError", "UsageError",
     ]  # fmt: skip
     for name in package.__all__:
@@ -68,7 +68,7 @@ def test_the_public_api_is_what_it_is():
 
 
 def test_every_command_explains_itself_in_80_columns():
-    for command in ([], ["run"], ["build"], ["serve"], ["verify"], ["doctor"]):
+    for command in ([], ["run"], ["build"], ["serve"], ["verify"], ["check"], ["inspect"], ["doctor"]):
         done = tritonize(*command, "--help", env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"})
         assert done.returncode == 0
         assert max(map(len, done.stdout.splitlines())) <= 80

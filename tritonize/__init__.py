@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tritonize.api import build as build
+    from tritonize.api import compare_models as compare_models
     from tritonize.api import run as run
     from tritonize.api import verify as verify
     from tritonize.artifacts import Report as Report
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "build": "api",
+    "compare_models": "api",
     "run": "api",
     "verify": "api",
     "Report": "artifacts",
@@ -44,6 +46,7 @@ _HOMES = {
 
 __all__ = [  # noqa: RUF022 - functions first
     "build",
+    "compare_models",
     "run",
     "verify",
     "Report",

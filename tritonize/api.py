@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tritonize import deployment, model_config, pipeline, spec_file
+from tritonize import deployment, model_config, pairing, pipeline, spec_file
 from tritonize.artifacts import Report
-from tritonize.spec import Spec
+from tritonize.spec import Model, Spec, Tolerance
 
 
 def run(specification: Spec | Path | str, *, models: Sequence[str] = (), replace_config: bool = False) -> tuple[Report, ...]:
@@ -33,6 +34,21 @@ def build(specification: Spec | Path | str, *, models: Sequence[str] = ()) -> tu
     Args, return value and errors are those of `run`.
     """
     return pipeline.build(_loaded(specification), models=models)
+
+
+def compare_models(expected: Model, found: Model, *, tolerance: Tolerance | None = None) -> Report:
+    """Two models on the same samples at every batch size, without a server; the first is the reference.
+
+    Args:
+        expected: the reference; its inputs, axes, samples and max_batch_size describe what both are asked.
+        found: the model that has to answer like it; only its source, kwargs and weights matter.
+        tolerance: for every output; by default those of `expected`.
+
+    Raises:
+        UsageError, MissingError, ExportError: one of them cannot be loaded or run.
+    """
+    with tempfile.TemporaryDirectory(prefix="tritonize-") as folder:
+        return pairing.compare_models(expected, found, Path(folder), tolerance=tolerance)
 
 
 def verify(

@@ -56,13 +56,29 @@ class SampleSet:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """The PyTorch model a version comes from."""
+    """The model a version comes from."""
 
-    kind: Literal["torchscript", "factory"]
+    kind: Literal["torchscript", "exported_program", "factory", "onnx"]
     location: str
     """The file, or `package.module:factory`."""
     sha256: Mapping[str, str]
     """SHA-256 of every file the model was read from, by name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What a model file says of itself."""
+
+    kind: str
+    inputs: tuple[TensorSpec, ...]
+    """A shape of `?` where the file does not keep it."""
+    outputs: tuple[TensorSpec, ...]
+    operators: Mapping[str, int]
+    """How often each occurs, the most frequent first; for a factory, its leaf modules by class."""
+    parameters: int
+    """Number of elements."""
+    opset: int | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

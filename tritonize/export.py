@@ -15,6 +15,7 @@ from tritonize.errors import ExportError, WorkerError
 LADDERS: Mapping[str, tuple[str, ...]] = {
     "torchscript": ("legacy", "converted", "converted_decomposed"),
     "factory": ("dynamo", "dynamo_decomposed", "legacy"),
+    "exported_program": ("dynamo", "dynamo_decomposed", "legacy"),
 }
 """Kind of source to strategies, in order. For TorchScript the legacy exporter is first: it is the fast one, and right more
 often than conversion. For modules it is last: it is as fast, but where it is wrong it says nothing, while dynamo fails."""
@@ -84,6 +85,25 @@ def export(model: spec.Model, subject: Subject, strategy: str, directory: Path) 
         library_seconds=sum(answer.value["library_seconds"] + answer.import_seconds for answer in (first, second)),
         peak_memory=max(first.peak_memory, second.peak_memory),
     )
+
+
+def take(model: spec.Model, source: Path, directory: Path) -> tuple[Exported, int]:
+    """An existing ONNX file, finished like an exported one, and the number of elements of its weights.
+
+    Raises:
+        UsageError: its external data is missing or lies outside its folder.
+        ExportError: it is invalid.
+    """
+    path = directory / "model.onnx"
+    request = {"exported": str(source), "path": str(path), "simplify": model.simplify, "opset": None, "consume": False}
+    answer = _work("onnx_file.finish", request, model, directory / "finish", [])
+    exported = Exported(
+        artifact=_artifact(path, answer.value, "as_is", simplified=model.simplify),
+        torch="",
+        library_seconds=answer.value["library_seconds"] + answer.import_seconds,
+        peak_memory=answer.peak_memory,
+    )
+    return exported, int(answer.value["parameters"])
 
 
 def _work(

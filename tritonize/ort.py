@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritonize import arrays, processes
-from tritonize.artifacts import OnnxArtifact, SampleSet, TensorFiles, from_json, to_json
+from tritonize.artifacts import SampleSet, TensorFiles, from_json, to_json
 from tritonize.errors import ExportError, WorkerError
 
 
@@ -28,16 +28,14 @@ class OrtRun:
         return arrays.load(self.outputs[position], 0)
 
 
-def run(
-    artifact: OnnxArtifact, samples: SampleSet, batches: Sequence[tuple[int, ...]], directory: Path, deadline_s: float
-) -> OrtRun:
+def run(path: Path, samples: SampleSet, batches: Sequence[tuple[int, ...]], directory: Path, deadline_s: float) -> OrtRun:
     """Run every batch on the CPU provider.
 
     Raises:
         ExportError: ONNX Runtime does not load or run the file, hangs or crashes.
     """
     request = {
-        "path": str(artifact.path),
+        "path": str(path),
         "samples": to_json(samples),
         "batches": [list(batch) for batch in batches],
         "directory": str(directory),
@@ -47,7 +45,7 @@ def run(
         answer = processes.run_worker("ort.run", request, directory=directory, deadline_s=deadline_s)
     except WorkerError as error:
         raise ExportError(
-            "ONNX Runtime ended without an answer.", where=artifact.path.name, found=error.what, details=error.details
+            "ONNX Runtime ended without an answer.", where=path.name, found=error.what, details=error.details
         ) from error
     return OrtRun(
         outputs=tuple(from_json(TensorFiles, files) for files in answer.value["outputs"]),

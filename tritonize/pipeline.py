@@ -68,8 +68,9 @@ def _selected(specification: spec.Spec, names: Sequence[str]) -> tuple[str, ...]
 
 def _run_model(specification: spec.Spec, name: str, options: Options, *, serve: bool) -> Report:
     model, place = specification.models[name], specification.repository
-    errors.require("torch", extra="torch")
     source = reference.identify(model)
+    if source.kind != "onnx":
+        errors.require("torch", extra="torch")
     recorder = Recorder(options.on_stage)
     started = time.perf_counter()
     with repository.storage_errors(place), repository.staging(place) as run_:
@@ -109,7 +110,7 @@ def _build(specification: spec.Spec, name: str, source: Source, run_: Run, recor
         config=config,
         checks=proven.checks,
         passed=proven.passed,
-        versions={**evidence.versions(*PACKAGES), "torch": proven.torch, "onnxruntime": proven.onnxruntime},
+        versions={**evidence.versions(*PACKAGES), **proven.versions},
         details=evidence.details(model, specification.target, proven.artifact, proven.reference, proven.attempts),
     )
 
@@ -195,20 +196,25 @@ def _report(
         checks=checks,
         findings=findings,
         stages=tuple(recorder.stages),
-        notes=_notes(specification, served),
+        notes=_notes(specification, served, from_onnx=built.details["source"]["kind"] == "onnx"),
         versions=built.versions,
         proved_by=served.identity if served else {},
         details={**built.details, "seconds": time.perf_counter() - started},
     )
 
 
-def _notes(specification: spec.Spec, served: verification.Verification | None) -> tuple[str, ...]:
+def _notes(specification: spec.Spec, served: verification.Verification | None, *, from_onnx: bool) -> tuple[str, ...]:
     target = specification.target.triton
     if served is None:
         return ("No server was started, so this is no proof of what a server answers.",)
+    own = ("The reference is the ONNX file itself in ONNX Runtime; PyTorch was not asked.",) if from_onnx else ()
     if target:
         return (
+            *own,
             f"The declared target is Triton {target}; that server and its native backend were not run here. "
             "Verify the deployment itself with `tritonize verify --url`.",
         )
-    return ("No target was declared. A stock Triton loads the same files with its native backend, which was not run here.",)
+    return (
+        *own,
+        "No target was declared. A stock Triton loads the same files with its native backend, which was not run here.",
+    )

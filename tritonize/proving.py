@@ -7,7 +7,7 @@ answering, or that cannot be batched is reported as that, and not as a failed ex
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,9 +28,8 @@ class Proven:
     artifact: OnnxArtifact
     checks: tuple[Check, ...]
     attempts: tuple[Attempt, ...]
-    torch: str
-    onnxruntime: str
-    """Versions."""
+    versions: Mapping[str, str]
+    """Of torch and ONNX Runtime."""
 
     @property
     def passed(self) -> bool:
@@ -49,6 +48,8 @@ def prove(model: spec.Model, source: Source, work: Path, recorder: Recorder) -> 
         drawn = samples.write(model, work / "samples")
         example = samples.write_example(model, drawn, work / "example")
         fields["note"] = f"{drawn.files.count} samples, {drawn.origin}"
+    if source.kind == "onnx":
+        return _prove_onnx(model, source, drawn, work, recorder)
     answered, asked = _ask_pytorch(model, source, drawn, work, recorder)
     outputs = _output_specs(model, answered.reference)
     ladder = _Ladder(model, source, drawn, example, answered.reference, outputs)
@@ -111,8 +112,7 @@ def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tu
         artifact=artifact,
         checks=checks,
         attempts=(),
-        torch=made.torch,
-        onnxruntime=version,
+        versions={"torch": made.torch, "onnxruntime": version},
     )
     bad = next((tensor for check in checks for tensor in check.tensors if not tensor.passed), None)
     seconds = time.perf_counter() - started
@@ -138,6 +138,51 @@ def _nothing_made(source: Source, attempts: Sequence[Attempt]) -> ExportError:
     )
 
 
+def _prove_onnx(model: spec.Model, source: Source, drawn: SampleSet, work: Path, recorder: Recorder) -> Proven:
+    """A file that is ONNX already: what it answers in ONNX Runtime, sample by sample, is the reference for what is made of it."""
+    path = Path(source.location)
+    singles = [(index,) for index in range(drawn.files.count)]
+    batches = [next(iter(arrays.batches(drawn, size))) for size in arrays.batch_sizes(model.max_batch_size) if size > 1]
+    with recorder.stage("source") as fields:
+        ran = ort.run(path, drawn, [*singles, *batches], work / "source", model.deadline_s)
+        expected = _gathered(ran, len(singles), work / "expected")
+        fields["library_seconds"], fields["peak_memory"] = ran.library_seconds, ran.peak_memory
+        fields["note"] = f"{drawn.files.count} samples"
+    with recorder.stage("export") as fields:
+        taken, parameters = export.take(model, path, _made(work / "as_is"))
+        fields["library_seconds"], fields["peak_memory"] = taken.library_seconds, taken.peak_memory
+        fields["note"] = f"as it is, opset {taken.artifact.opset}, {taken.artifact.size / 2**20:.1f} MiB"
+    answered = Reference(source=source, outputs=expected, parameters=parameters)
+    computed = reference.Computed(reference=answered, batched=_gathered(ran, len(batches), work / "batched", start=len(singles)))
+    asked = tuple(_batch_check(model, computed, position, batch, "source") for position, batch in enumerate(batches))
+    outputs = _output_specs(model, answered)
+    ladder = _Ladder(model, source, drawn, expected, answered, outputs)
+    checks, version = _ask_onnxruntime(ladder, taken.artifact, work, recorder)
+    return Proven(
+        samples=drawn,
+        reference=answered,
+        outputs=outputs,
+        artifact=taken.artifact,
+        checks=(*asked, *checks),
+        attempts=(),
+        versions={"onnxruntime": version},
+    )
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _gathered(ran: ort.OrtRun, count: int, directory: Path, start: int = 0) -> TensorFiles:
+    """Answers of one run as one set of items."""
+    tensors = ran.outputs[start].tensors if count else ()
+    files = TensorFiles(directory=directory, tensors=tensors, count=count)
+    for index in range(count):
+        arrays.save(files, index, ran.answer(start + index))
+    return files
+
+
 def tolerance(model: spec.Model, output: str) -> spec.Tolerance:
     """The tolerance of an output, as asked for or the default."""
     return model.outputs[output].tolerance if output in model.outputs else spec.Tolerance()
@@ -156,7 +201,9 @@ def _ask_pytorch(
     return answered, checks
 
 
-def _batch_check(model: spec.Model, answered: reference.Computed, position: int, batch: tuple[int, ...]) -> Check:
+def _batch_check(
+    model: spec.Model, answered: reference.Computed, position: int, batch: tuple[int, ...], stage: str = "pytorch"
+) -> Check:
     found = arrays.load(answered.batched, position)
     singles = [arrays.load(answered.reference.outputs, index) for index in batch]
     for name, array in found.items():
@@ -164,7 +211,7 @@ def _batch_check(model: spec.Model, answered: reference.Computed, position: int,
             raise _not_batchable(len(batch), f"output {name!r} has shape {list(array.shape)} for {len(batch)} samples")
     expected = reference.expected(answered.reference, batch)
     tensors = compare(expected, found, {name: tolerance(model, name) for name in expected})
-    check = Check(stage="pytorch", batch_size=len(batch), samples=batch, tensors=tensors)
+    check = Check(stage=stage, batch_size=len(batch), samples=batch, tensors=tensors)
     if not check.passed:
         bad = next(tensor for tensor in tensors if not tensor.passed)
         raise _not_batchable(len(batch), f"output {bad.name!r}: {bad.reason}; largest difference {bad.max_abs}")
@@ -173,7 +220,7 @@ def _batch_check(model: spec.Model, answered: reference.Computed, position: int,
 
 def _not_batchable(size: int, found: str) -> UsageError:
     return UsageError(
-        f"The model is not batchable: PyTorch's answer to a batch of {size} is not its answers to the samples one by one.",
+        f"The model is not batchable: its answer to a batch of {size} is not its answers to the samples one by one.",
         found=found,
         cause="the model mixes the samples of a batch, or has no batch axis",
         next_step="set max_batch_size to 0 (--no-batch on the command line), or mend the model",
@@ -192,7 +239,7 @@ def _ask_onnxruntime(ladder: _Ladder, artifact: OnnxArtifact, work: Path, record
     model, drawn = ladder.model, ladder.samples
     batches = [batch for size in arrays.batch_sizes(model.max_batch_size) for batch in arrays.batches(drawn, size)]
     with recorder.stage("onnxruntime") as fields:
-        ran = ort.run(artifact, drawn, batches, work / "onnxruntime", model.deadline_s)
+        ran = ort.run(artifact.path, drawn, batches, work / "onnxruntime", model.deadline_s)
         checks = []
         for position, batch in enumerate(batches):
             expected = reference.expected(ladder.reference, batch)

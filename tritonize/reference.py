@@ -7,12 +7,11 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tritonize import arrays, processes, spec
 from tritonize.artifacts import Reference, SampleSet, Source, TensorFiles, from_json, to_json
 from tritonize.errors import ExportError, UsageError, WorkerError
-
-_MARKS = ("constants.pkl", "data.pkl")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +20,8 @@ class Computed:
 
     reference: Reference
     batched: TensorFiles
-    library_seconds: float
-    peak_memory: int
+    library_seconds: float = 0.0
+    peak_memory: int = 0
     """Bytes."""
 
 
@@ -37,20 +36,19 @@ def identify(model: spec.Model) -> Source:
         return Source(kind="factory", location=model.source, sha256=files)
     path = Path(model.source)
     if not path.is_file():
-        looks_like = "package.module:factory" if ":" not in model.source and not path.suffix else None
         raise UsageError(
             "There is no such model file.",
             where=model.source,
-            expected="a TorchScript file, or package.module:factory",
+            expected="a TorchScript file, a .pt2 or .onnx file, or package.module:factory",
             found="a directory" if path.is_dir() else None,
-            next_step=f"a callable is written {looks_like}" if looks_like else None,
         )
-    _require_torchscript(path)
-    return Source(kind="torchscript", location=str(path), sha256={path.name: _sha256(path)})
+    return Source(kind=_kind(path), location=str(path), sha256={path.name: _sha256(path)})
 
 
-def _require_torchscript(path: Path) -> None:
-    """Tell a TorchScript archive from everything else that is called `.pt`, without unpickling a byte of it."""
+def _kind(path: Path) -> Literal["torchscript", "exported_program", "onnx"]:
+    """Tell the files that can be loaded from everything else that is called `.pt`, without unpickling a byte of it."""
+    if path.suffix == ".onnx":
+        return "onnx"
     advice = (
         "save it with torch.jit.trace(model, example).save(path) or torch.jit.script(model).save(path); "
         "or name a factory, package.module:factory, with the state dict as weights"
@@ -68,10 +66,10 @@ def _require_torchscript(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         names = {name.split("/", 1)[-1] for name in archive.namelist()}
     if "constants.pkl" in names and any(name.startswith("code/") for name in names):
-        return
-    if any(name.startswith("models/") or name.endswith("archive_format") for name in names):
-        found = "a torch.export program"
-    elif "data.pkl" in names:
+        return "torchscript"
+    if "archive_format" in names and any(name.startswith("models/") for name in names):
+        return "exported_program"
+    if "data.pkl" in names:
         found = "a pickle written by torch.save (a state dict or a whole module); no pickle is ever loaded"
     else:
         found = "another kind of archive"

@@ -14,7 +14,9 @@ SHOWN = 8
 """Findings and failing tensors listed in the text; all are in the JSON."""
 STAGE_NAMES = {
     "pytorch": "PyTorch batched",
+    "source": "Source batched",
     "onnxruntime": "ONNX Runtime",
+    "check": "B against A",
     "http": "Triton, HTTP",
     "grpc": "Triton, gRPC",
     "shm": "Triton, shared memory",

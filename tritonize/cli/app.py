@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tritonize.cli import doctor, run, serve, verify
+from tritonize.cli import check, doctor, inspect, run, serve, verify
 
 app = typer.Typer(
     name="tritonize",
@@ -36,4 +36,6 @@ app.command("run")(run.run)
 app.command("build")(run.build)
 app.command("serve")(serve.serve)
 app.command("verify")(verify.verify)
+app.command("check")(check.check)
+app.command("inspect")(inspect.inspect)
 app.command("doctor")(doctor.doctor)

@@ -22,6 +22,7 @@ TITLES = {
     "files": "Check the files",
     "samples": "Draw samples",
     "pytorch": "Run PyTorch",
+    "source": "Run the source",
     "export": "Export to ONNX",
     "onnxruntime": "Compare ONNX Runtime",
     "stage": "Stage the version",

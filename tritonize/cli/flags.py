@@ -57,6 +57,11 @@ def _parse(text: str) -> tuple[str, str, list[int]]:
     return parts[0], parts[1], [int(size) for size in parts[2].split("x") if size]
 
 
+def tolerance(rtol: float, atol: float) -> spec.Tolerance:
+    """The tolerance that two flags give."""
+    return spec.Tolerance(rtol=rtol, atol=atol)
+
+
 def default_name(source: str) -> str:
     """A model name from a file's or a factory's: what a model name cannot hold becomes `_`."""
     base = source.rpartition(":")[2] if spec.is_factory(source) else Path(source).stem

@@ -10,6 +10,7 @@ import uuid
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tritonize import arrays, dtypes, errors, leftovers
 from tritonize.arrays import Array
@@ -47,6 +48,10 @@ class Region:
                 next_step="enlarge it (in a container: docker run --shm-size=4g), or use the transport grpc",
             ) from error
 
+    def array(self) -> NDArray[np.uint8]:
+        """All of it, writable; it stays mapped as long as the array or a view of it lives."""
+        return np.frombuffer(self.buffer, np.uint8)
+
     @property
     def key(self) -> str:
         """What a server opens it by."""
@@ -79,16 +84,26 @@ def raw_bytes(array: Array) -> Array:
     return np.frombuffer(b"".join(parts), np.uint8)
 
 
-def copy_out(output: Any, region: Region, offset: int) -> Array:
-    """An output that the server left in shared memory, as an array of its own."""
+def spoil(part: NDArray[np.uint8]) -> None:
+    """Make what a part of a region held before useless, so that an output that is not written cannot pass for written.
+
+    Eight bytes at its start and on every page: all ones, which is NaN or -1. To fill it would take as long as to copy it.
+    """
+    part[:8] = 0xFF
+    part[: part.size // 8 * 8].view(np.uint64)[:: mmap.PAGESIZE // 8] = np.iinfo(np.uint64).max
+
+
+def take_out(output: Any, part: NDArray[np.uint8]) -> Array:
+    """An output that the server left in a part of a region: a view of it, or for text an array of `bytes`."""
     shape = tuple(output.shape)
+    count = int(np.prod(shape, dtype=np.int64))
     if output.datatype != "BYTES":
         dtype = arrays.numpy_dtype(dtypes.by_client(output.datatype).name)
-        return np.ndarray(shape, dtype, region.buffer, offset).copy()
-    items, position = [], offset
-    for _ in range(int(np.prod(shape, dtype=np.int64))):
-        length = int.from_bytes(region.buffer[position : position + 4], "little")
-        items.append(region.buffer[position + 4 : position + 4 + length])
+        return part[: count * dtype.itemsize].view(dtype).reshape(shape)
+    content, items, position = part.tobytes(), [], 0
+    for _ in range(count):
+        length = int.from_bytes(content[position : position + 4], "little")
+        items.append(content[position + 4 : position + 4 + length])
         position += 4 + length
     array = np.empty(len(items), dtype=object)
     array[:] = items

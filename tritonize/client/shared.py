@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,24 +12,25 @@ import numpy as np
 from tritonize import dtypes
 from tritonize.arrays import Array, Arrays
 from tritonize.client.plain import Client, sendable
-from tritonize.client.region import Region, copy_out, layout, raw_bytes
+from tritonize.client.region import Region, layout, raw_bytes, spoil, take_out
 from tritonize.errors import InferenceError, TritonizeError
 
 
 class SharedMemoryClient(Client):
-    """Keeps one region for inputs and one for outputs between requests, and removes them when it is closed."""
+    """Keeps its regions between requests, and removes them when it is closed. Arrays that it returned live on."""
 
     def __init__(self, url: str, *, timeout_s: float, shm_prefix: str) -> None:
         super().__init__(url, "shm", timeout_s=timeout_s)
         self._shm_prefix = shm_prefix
-        self._regions: dict[str, Region] = {}
+        self._registered: dict[str, Region] = {}
+        self._free: dict[str, list[Region]] = {"inputs": [], "outputs": []}
         self._output_sizes: dict[Any, dict[str, int]] = {}
         self._descriptions: dict[tuple[str, str], tuple[dict[str, Any], int]] = {}
 
     def close(self) -> None:
         """Remove the shared memory and hang up."""
         try:
-            self._drop_regions()
+            self._drop_all()
         finally:
             super().close()
 
@@ -59,9 +61,9 @@ class SharedMemoryClient(Client):
     def shares_memory(self) -> bool:
         """Whether the server can open what this client makes in /dev/shm: it runs on this machine, and not apart from it."""
         try:
-            self._region("outputs", 64)
+            self._free["inputs"].append(self._take("inputs", 64))
         except InferenceError:
-            self._drop_regions()
+            self._drop_all()
             return False
         return True
 
@@ -70,34 +72,39 @@ class SharedMemoryClient(Client):
         try:
             return self._exchange(model, inputs, version, sizes)
         except BaseException:
-            self._drop_regions()  # a late answer of the server must not get into the next one
+            self._drop_all()  # a late answer of the server must not get into the next one
             raise
 
     def _exchange(self, model: str, inputs: Arrays, version: str, sizes: dict[str, int]) -> Arrays:
         raw = {name: raw_bytes(array) for name, array in inputs.items()}
         offsets, end = layout({name: array.nbytes for name, array in raw.items()})
-        region = self._region("inputs", end)
+        source = self._take("inputs", end)
         tensors = []
         for name, array in inputs.items():
             tensor = self._input(name, array)
             if raw[name].nbytes:
-                np.ndarray(raw[name].shape, raw[name].dtype, region.buffer, offsets[name])[...] = raw[name]
-                tensor.set_shared_memory(region.name, raw[name].nbytes, offsets[name])
+                np.ndarray(raw[name].shape, raw[name].dtype, source.buffer, offsets[name])[...] = raw[name]
+                tensor.set_shared_memory(source.name, raw[name].nbytes, offsets[name])
             else:
                 tensor.set_data_from_numpy(array)
             tensors.append(tensor)
-        places, end = layout(sizes)
-        target = self._region("outputs", end)
-        np.frombuffer(target.buffer, np.uint8)[:end] = 0xFF  # an output that is not written must not look like the previous one
+        offsets, end = layout(sizes)
+        target = self._take("outputs", end)
+        whole = target.array()
+        parts = {name: whole[offsets[name] : offsets[name] + size] for name, size in sizes.items()}
         wanted = []
-        for name, size in sizes.items():
+        for name, part in parts.items():
             wanted.append(self._module.InferRequestedOutput(name))
-            if size:
-                wanted[-1].set_shared_memory(target.name, size, places[name])
+            if part.size:
+                spoil(part)
+                wanted[-1].set_shared_memory(target.name, part.size, offsets[name])
         result = self._call(self._client.infer, model, tensors, model_version=version, outputs=wanted, model=model)
+        self._free["inputs"].append(source)
+        # The answers are views of the region: it is used again once the last of them has gone.
+        weakref.finalize(whole, self._give_back, target).atexit = False
         return {
-            name: copy_out(result.get_output(name), target, places[name]) if size else self._taken(result, name)
-            for name, size in sizes.items()
+            name: take_out(result.get_output(name), part) if part.size else self._taken(result, name)
+            for name, part in parts.items()
         }
 
     def _sizes(self, model: str, version: str, names: Sequence[str], inputs: Arrays, known: Mapping[str, int]) -> dict[str, int]:
@@ -128,22 +135,30 @@ class SharedMemoryClient(Client):
             self._descriptions[model, version] = self.model_metadata(model, version), int(config.get("max_batch_size", 0))
         return self._descriptions[model, version]
 
-    def _region(self, use: str, size: int) -> Region:
-        """The region for inputs or outputs, made anew where it is too small."""
-        region = self._regions.get(use)
-        if region is None or region.size < size:
-            if region is not None:
-                self._drop_region(use)
-            region = self._regions[use] = Region(self._shm_prefix, size)
-            self._call(self._client.register_system_shared_memory, region.name, region.key, size)
+    def _take(self, use: str, size: int) -> Region:
+        """A region for inputs or outputs that nobody uses, made if there is none that is large enough."""
+        while self._free[use]:
+            region = self._free[use].pop()
+            if region.size >= size:
+                return region
+            self._drop(region)
+        region = Region(self._shm_prefix, size)
+        self._registered[region.name] = region
+        self._call(self._client.register_system_shared_memory, region.name, region.key, size)
         return region
 
-    def _drop_regions(self) -> None:
-        for use in list(self._regions):
-            self._drop_region(use)
+    def _give_back(self, region: Region) -> None:
+        if region.name in self._registered:
+            self._free["outputs"].append(region)
 
-    def _drop_region(self, use: str) -> None:
-        region = self._regions.pop(use)
+    def _drop_all(self) -> None:
+        for use in self._free:
+            self._free[use].clear()
+        for region in list(self._registered.values()):
+            self._drop(region)
+
+    def _drop(self, region: Region) -> None:
+        del self._registered[region.name]
         try:
             with contextlib.suppress(TritonizeError):  # a server that has gone knows no regions any more
                 self._call(self._client.unregister_system_shared_memory, region.name)

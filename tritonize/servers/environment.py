@@ -184,8 +184,7 @@ def _run(
     deadline_s: float = _INSTALL_DEADLINE_S,
 ) -> None:
     """One command of the installation, with a line of progress every other second."""
-    log = directory.with_name(f"{directory.name}.log")
-    log.unlink(missing_ok=True)
+    log = directory / "install.log"
     began = time.monotonic()
     with processes.start(command, log=log, deadline_s=deadline_s) as process:
         while (ended := process.poll()) is None:
@@ -195,10 +194,8 @@ def _run(
                 if on_progress is not None:
                     size = sum(path.lstat().st_size for path in directory.rglob("*") if not path.is_dir()) / 2**20
                     on_progress(f"the server runtime: {time.monotonic() - began:.0f} s, {size:.0f} MB installed")
-    tail = processes.log_tail(log)
-    log.unlink(missing_ok=True)
     if ended.exit_code != 0:
-        raise _failure(what, ended, tail)
+        raise _failure(what, ended, processes.log_tail(log))
 
 
 def _failure(what: str, ended: processes.Ended, tail: Sequence[str]) -> errors.TritonizeError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import onnxslim
 
 from tritonize import dtypes
 from tritonize.artifacts import TensorSpec, from_json, to_json
-from tritonize.errors import ExportError
+from tritonize.errors import ExportError, UsageError
 from tritonize.workers import onnx_writer
 from tritonize.workers.stopwatch import Stopwatch
 
@@ -29,7 +30,10 @@ class FinishRequest:
     exported: Path
     path: Path
     simplify: bool
-    opset: int
+    opset: int | None
+    """The one the file must have; any where it is `None`."""
+    consume: bool = True
+    """Whether the exported file may go once it is read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +45,8 @@ class FinishAnswer:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     nodes: int
+    parameters: int
+    """Number of elements of its initializers."""
     producer: str
     library_seconds: float
 
@@ -54,9 +60,10 @@ def finish(request: dict[str, Any]) -> dict[str, Any]:
     asked = from_json(FinishRequest, request)
     watch = Stopwatch()
     with watch.library():
-        model = onnx.load(asked.exported)
-        for exported in asked.exported.parent.glob(f"{asked.exported.name}*"):  # with its external data
-            exported.unlink()  # the finished file replaces it; a large model need not lie on the disk twice
+        model = _load(asked.exported)
+        if asked.consume:  # the finished file replaces it and its external data: a large model need not lie on the disk twice
+            for exported in asked.exported.parent.glob(f"{asked.exported.name}*"):
+                exported.unlink()
         _strip(model)
         _require_no_random_operators(model)
         if asked.simplify:
@@ -67,31 +74,77 @@ def finish(request: dict[str, Any]) -> dict[str, Any]:
         del model
         _check(asked.path)
         finished = onnx.load(asked.path)
-    opset = next((entry.version for entry in finished.opset_import if entry.domain in ("", "ai.onnx")), 0)
-    if opset != asked.opset:
+    found = opset(finished)
+    if asked.opset is not None and found != asked.opset:
         raise ExportError(
             "The exporter wrote another opset than the one asked for.",
             expected=f"opset {asked.opset}",
-            found=f"opset {opset}",
+            found=f"opset {found}",
             cause="the dynamo exporter does not go below 18, and converting downwards changes the file or fails",
-            next_step=f"ask for opset {opset}",
+            next_step=f"ask for opset {found}",
         )
     return to_json(  # type: ignore[no-any-return]
         FinishAnswer(
-            opset=opset,
+            opset=found,
             ir_version=finished.ir_version,
-            inputs=_specs(finished.graph.input, "input"),
-            outputs=_specs(finished.graph.output, "output"),
+            inputs=specs(finished.graph.input, "input"),
+            outputs=specs(finished.graph.output, "output"),
             nodes=len(finished.graph.node),
+            parameters=sum(elements(tensor) for tensor in finished.graph.initializer),
             producer=f"{finished.producer_name} {finished.producer_version}".strip(),
             library_seconds=watch.seconds,
         )
     )
 
 
+def _load(path: Path) -> onnx.ModelProto:
+    model = onnx.load(path, load_external_data=False)
+    require_safe_external_data(model, path)
+    onnx.load_external_data_for_model(model, str(path.parent))
+    return model
+
+
+def external_locations(model: onnx.ModelProto) -> set[str]:
+    """The files beside the model that hold weights."""
+    tensors = [*model.graph.initializer, *(attribute.t for node in nodes(model) for attribute in node.attribute)]
+    return {entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location"}
+
+
+def require_safe_external_data(model: onnx.ModelProto, path: Path) -> None:
+    """Refuse weights outside the model's own folder, and weights that are missing.
+
+    Raises:
+        UsageError: it names the location.
+    """
+    for location in sorted(external_locations(model)):
+        target = path.parent / location
+        inside = not Path(location).is_absolute() and target.resolve().is_relative_to(path.parent.resolve())
+        if not inside:
+            raise UsageError(
+                "The ONNX file's external data lies outside its folder, which is never followed.", where=str(path), found=location
+            )
+        if not target.is_file():
+            raise UsageError(
+                "The ONNX file's external data is missing.",
+                where=str(path),
+                expected=location,
+                next_step="put the data file beside the model",
+            )
+
+
+def opset(model: onnx.ModelProto) -> int:
+    """The version of ONNX's own operators; 0 where there is none."""
+    return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+
+
+def elements(tensor: onnx.TensorProto) -> int:
+    """Number of elements of an initializer."""
+    return math.prod(tensor.dims)
+
+
 def _require_no_random_operators(model: onnx.ModelProto) -> None:
     """A random operator answers otherwise each time: nothing that it takes part in can be proven."""
-    found = sorted({node.op_type for node in _nodes(model) if node.op_type in _RANDOM})
+    found = sorted({node.op_type for node in nodes(model) if node.op_type in _RANDOM})
     if found:
         raise ExportError(
             "The exported file draws random numbers.",
@@ -100,7 +153,7 @@ def _require_no_random_operators(model: onnx.ModelProto) -> None:
         )
 
 
-def _nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+def nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
     """Every node of the graph, its subgraphs and its functions."""
     pending = [*model.graph.node, *(node for function in model.functions for node in function.node)]
     while pending:
@@ -184,7 +237,8 @@ def _invalid(path: Path, error: Exception) -> ExportError:
     return ExportError("The exported ONNX file is invalid.", where=path.name, found=str(error).strip().splitlines()[0])
 
 
-def _specs(values: Iterable[onnx.ValueInfoProto], kind: str) -> tuple[TensorSpec, ...]:
+def specs(values: Iterable[onnx.ValueInfoProto], kind: str) -> tuple[TensorSpec, ...]:
+    """Inputs or outputs of a graph. Raises ExportError where one is no tensor that Triton can serve."""
     return tuple(_spec(value, kind) for value in values)
 
 

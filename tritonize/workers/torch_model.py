@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ class LoadRequest:
     """Where the model is and how it is called."""
 
     kind: str
-    """`torchscript` or `factory`."""
+    """`torchscript`, `exported_program` or `factory`."""
     location: str
     kwargs: Mapping[str, Any]
     weights: Path | None
@@ -42,7 +43,7 @@ class LoadedModel(torch.nn.Module):
 
     def __init__(self, module: torch.nn.Module, inputs: Sequence[str], outputs: Sequence[str]) -> None:
         super().__init__()
-        self.module = module.eval()
+        self.module = _evaluating(module)
         self.inputs = tuple(inputs)
         self.wanted_outputs = tuple(outputs)
         self.by_name = _by_name(module, inputs)
@@ -83,6 +84,15 @@ class LoadedModel(torch.nn.Module):
         return {name: to_numpy(tensor) for name, tensor in name_outputs(answer, self.wanted_outputs)}
 
 
+def _evaluating(module: torch.nn.Module) -> torch.nn.Module:
+    """The module in evaluation mode; an exported program is in the mode it was captured in, and has no eval()."""
+    if not isinstance(module, torch.fx.GraphModule):
+        return module.eval()
+    for part in module.modules():
+        part.training = False
+    return module
+
+
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     """`{"x.mask": a, "x.image": b, "ys.0": c}` as `{"x": {"mask": a, "image": b}, "ys": [c]}`: a name's dots lead inwards."""
     root: dict[str, Any] = {}
@@ -113,8 +123,36 @@ def load(request: LoadRequest) -> LoadedModel:
     """
     # Eager PyTorch has a fast path for attention that no exporter knows; both sides take the documented one.
     torch.backends.mha.set_fastpath_enabled(False)
-    module = _load_torchscript(request.location) if request.kind == "torchscript" else _load_factory(request)
-    return LoadedModel(module, request.inputs, request.outputs)
+    return LoadedModel(load_module(request), request.inputs, request.outputs)
+
+
+def load_module(request: LoadRequest) -> torch.nn.Module:
+    """The module alone. Raises like `load`."""
+    if request.kind == "torchscript":
+        return _load_torchscript(request.location)
+    if request.kind == "exported_program":
+        return load_program(request.location).module(check_guards=False)
+    return _load_factory(request)
+
+
+def load_program(location: str) -> torch.export.ExportedProgram:
+    """A program that torch.export saved.
+
+    Raises:
+        ExportError: it was written by another version of torch, or is damaged.
+    """
+    # torch.export.load falls back to pickles; with this torch itself refuses what is more than tensors.
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+    try:
+        return torch.export.load(location)
+    except Exception as error:
+        raise ExportError(
+            "The exported program cannot be loaded.",
+            where=location,
+            found=_last_lines(str(error)),
+            cause="a truncated file, or one that another version of torch wrote",
+            next_step=f"save it with torch.export.save under torch {torch.__version__}",
+        ) from error
 
 
 def _load_torchscript(location: str) -> torch.nn.Module:
@@ -163,8 +201,7 @@ def _load_factory(request: LoadRequest) -> torch.nn.Module:
 
 def _load_weights(module: torch.nn.Module, path: Path) -> None:
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        module.load_state_dict(state)
+        module.load_state_dict(_state_dict(path))
     except FileNotFoundError as error:
         raise UsageError("There is no such weights file.", where=str(path)) from error
     except Exception as error:
@@ -177,14 +214,24 @@ def _load_weights(module: torch.nn.Module, path: Path) -> None:
         ) from error
 
 
+def _state_dict(path: Path) -> dict[str, torch.Tensor]:
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        tensors: dict[str, torch.Tensor] = load_file(path)
+        return tensors
+    state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
 def _by_name(module: torch.nn.Module, inputs: Sequence[str]) -> bool:
     """Whether the inputs are named after forward()'s parameters (up to the first dot).
 
     Raises:
         UsageError: the number of inputs does not fit the signature, or only some names are parameters.
     """
-    parameters = _parameters(module)
-    if parameters is None:
+    parameters = parameters_of(module)
+    if parameters is None or isinstance(module, torch.fx.GraphModule):  # an exported program takes them as it was captured
         return False
     names = [name for name, _ in parameters]
     required = [name for name, is_required in parameters if is_required]
@@ -203,7 +250,7 @@ def _by_name(module: torch.nn.Module, inputs: Sequence[str]) -> bool:
     return False
 
 
-def _parameters(module: torch.nn.Module) -> list[tuple[str, bool]] | None:
+def parameters_of(module: torch.nn.Module) -> list[tuple[str, bool]] | None:
     """forward()'s parameters and whether each is required; `None` where they are open (`*args`) or unknown."""
     if isinstance(module, torch.jit.ScriptModule):
         arguments = list(module._c._get_method("forward").schema.arguments)[1:]

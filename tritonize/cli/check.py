@@ -1,0 +1,43 @@
+"""`tritonize check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tritonize.cli.display import display, finish
+from tritonize.cli.run import Inputs, MaxBatch, NoBatch
+
+
+def check(
+    expected: Annotated[str, typer.Argument(metavar="A", help="The reference: .pt, .pt2, .onnx or package.module:factory.")],
+    found: Annotated[str, typer.Argument(metavar="B", help="The model that has to answer like it.")],
+    inputs: Inputs = None,
+    max_batch_size: MaxBatch = None,
+    no_batch: NoBatch = False,
+    count: Annotated[int, typer.Option("--samples", min=1, metavar="N", help="How many samples.")] = 4,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the samples.")] = 0,
+    rtol: Annotated[float, typer.Option(min=0, help="Relative tolerance.")] = 1e-4,
+    atol: Annotated[float, typer.Option(min=0, help="Absolute tolerance, in the outputs' unit.")] = 9e-4,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Compare two model files on the same samples, without a server."""
+    import tempfile
+
+    from tritonize import pairing, stages
+    from tritonize.cli import flags
+
+    wanted = {"inputs": inputs, "outputs": None, "name": "a", "max_batch_size": max_batch_size, "no_batch": no_batch}
+    wanted |= {"opset": None, "no_simplify": False, "repository": None}
+    models = []
+    for source in (expected, found):
+        (model,) = flags.specification({**wanted, "source": source}).models.values()
+        drawn = model.samples.model_copy(update={"count": count, "seed": seed})
+        models.append(model.model_copy(update={"samples": drawn}))
+    with tempfile.TemporaryDirectory(prefix="tritonize-") as folder, display() as shown:
+        report = pairing.compare_models(
+            models[0], models[1], Path(folder), stages.Recorder(shown.on_stage), tolerance=flags.tolerance(rtol, atol)
+        )
+    finish([report], as_json=json)

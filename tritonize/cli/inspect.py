@@ -1,0 +1,64 @@
+"""`tritonize inspect`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from tritonize.artifacts import Inspection, TensorSpec
+
+SHOWN = 15
+"""Operators listed in the text; all are in the JSON."""
+
+
+def inspect(
+    source: Annotated[str, typer.Argument(metavar="MODEL", help="A .pt, .pt2 or .onnx file, or package.module:factory.")],
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Show a model's inputs, outputs, operators, parameters and opset."""
+    import tempfile
+
+    from tritonize import errors, inspecting, reference, spec
+
+    model = spec.Model.model_validate({"source": source, "inputs": {"x": {"shape": [1]}}})
+    identified = reference.identify(model)
+    if identified.kind != "onnx":
+        errors.require("torch", extra="torch")
+    with tempfile.TemporaryDirectory(prefix="tritonize-") as folder:
+        found = inspecting.inspect(identified, Path(folder), search_path=[Path.cwd()])
+    if json:
+        from json import dumps
+
+        from tritonize.artifacts import to_json
+
+        typer.echo(dumps(to_json(found), indent=2, ensure_ascii=False))
+        return
+    typer.echo("\n".join(_lines(source, found)))
+
+
+def _lines(source: str, found: Inspection) -> Iterator[str]:
+    opset = f", opset {found.opset}" if found.opset else ""
+    yield f"{source}: {found.kind.replace('_', ' ')}, {found.parameters:,} parameters{opset}"
+    yield from _tensors("inputs", found.inputs)
+    yield from _tensors("outputs", found.outputs)
+    yield "modules" if found.kind == "factory" else "operators"
+    operators = list(found.operators.items())
+    for name, count in operators[:SHOWN]:
+        yield f"  {count:>6}  {name}"
+    if len(operators) > SHOWN:
+        yield f"          and {len(operators) - SHOWN} other kinds; --json lists all"
+    for name, value in found.details.items():
+        if value not in ([], {}, "", None):
+            yield f"{name.replace('_', ' ')}: {value}"
+
+
+def _tensors(title: str, tensors: Sequence[TensorSpec]) -> Iterator[str]:
+    if tensors:
+        yield title
+    for tensor in tensors:
+        shape = f"[{', '.join(map(str, tensor.shape))}]" if tensor.shape else ""
+        yield f"  {tensor.name:<24}{tensor.dtype:<10}{shape}"
