@@ -204,17 +204,18 @@ def _report(
 
 
 def _notes(specification: spec.Spec, served: verification.Verification | None, *, from_onnx: bool) -> tuple[str, ...]:
+    """What a person who signs has to know, beyond the numbers."""
+    notes = []
+    if from_onnx:
+        notes.append("The reference is the ONNX file itself in ONNX Runtime; PyTorch was not asked.")
     target = specification.target.triton
     if served is None:
-        return ("No server was started, so this is no proof of what a server answers.",)
-    own = ("The reference is the ONNX file itself in ONNX Runtime; PyTorch was not asked.",) if from_onnx else ()
-    if target:
-        return (
-            *own,
+        notes.append("No server was started, so this is no proof of what a server answers.")
+    elif target:
+        notes.append(
             f"The declared target is Triton {target}; that server and its native backend were not run here. "
-            "Verify the deployment itself with `tritonize verify --url`.",
+            "Verify the deployment itself with `tritonize verify --url`."
         )
-    return (
-        *own,
-        "No target was declared. A stock Triton loads the same files with its native backend, which was not run here.",
-    )
+    else:
+        notes.append("No target was declared. A stock Triton loads the same files with its native backend, which was not run here.")
+    return tuple(notes)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritonize import arrays, export, ort, reference, samples, spec
+from tritonize import arrays, export, inspecting, ort, reference, samples, spec
 from tritonize.artifacts import Attempt, Check, OnnxArtifact, Reference, SampleSet, Source, TensorFiles, TensorSpec
 from tritonize.compare import compare
 from tritonize.errors import ExportError, TritonizeError, UsageError
@@ -141,6 +141,7 @@ def _nothing_made(source: Source, attempts: Sequence[Attempt]) -> ExportError:
 def _prove_onnx(model: spec.Model, source: Source, drawn: SampleSet, work: Path, recorder: Recorder) -> Proven:
     """A file that is ONNX already: what it answers in ONNX Runtime, sample by sample, is the reference for what is made of it."""
     path = Path(source.location)
+    inspecting.inspect(source, work / "inspect")  # before anything follows a path in it
     singles = [(index,) for index in range(drawn.files.count)]
     batches = [next(iter(arrays.batches(drawn, size))) for size in arrays.batch_sizes(model.max_batch_size) if size > 1]
     with recorder.stage("source") as fields:

@@ -65,6 +65,10 @@ def _kind(path: Path) -> Literal["torchscript", "exported_program", "onnx"]:
         raise UsageError("This is no TorchScript file.", where=str(path), expected="TorchScript", found=found, next_step=advice)
     with zipfile.ZipFile(path) as archive:
         names = {name.split("/", 1)[-1] for name in archive.namelist()}
+        whole = min((item.header_offset for item in archive.infolist()), default=0) == 0
+    if not whole:  # what was found is an archive inside one whose end is missing
+        found = "a truncated archive"
+        raise UsageError("This is no TorchScript file.", where=str(path), expected="TorchScript", found=found, next_step=advice)
     if "constants.pkl" in names and any(name.startswith("code/") for name in names):
         return "torchscript"
     if "archive_format" in names and any(name.startswith("models/") for name in names):
