@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 
 from tests import server_models
 from tritonize import arrays, client
-from tritonize.client import Client, Transport
+from tritonize.client import Client, Transport, region
 from tritonize.errors import InferenceError, ServerError, UsageError
 from tritonize.servers.embedded import Running
 
@@ -67,9 +69,15 @@ class TestDescriptions:
         assert config["input"][1] == {"name": "B", "data_type": "TYPE_FP32", "dims": ["3"]}
 
     def test_statistics(self, connection: Client) -> None:
-        before = int(connection.statistics("identity_int8", "1")[0].get("inference_count", 0))
+        def count() -> int:
+            return int(connection.statistics("identity_int8", "1")[0].get("inference_count", 0))
+
+        before = count()
         connection.infer("identity_int8", {"X": np.zeros((2, 3), np.int8)})
-        assert int(connection.statistics("identity_int8", "1")[0]["inference_count"]) >= before + 2
+        until = time.monotonic() + 10
+        while count() < before + 2 and time.monotonic() < until:  # it is written after the answer
+            time.sleep(0.02)
+        assert count() >= before + 2
         assert len(connection.statistics()) > 1
 
     def test_unknown_model(self, connection: Client) -> None:
@@ -190,6 +198,25 @@ class TestSharedMemory:
             assert sorted(regions(server)) != first
         assert regions(server) == []
 
+    def test_an_answer_that_is_kept_is_not_written_again(self, server: Running) -> None:
+        with connect(server, "shm") as opened:
+            kept = [opened.infer("identity_fp32", {"X": np.full((1, 5), i, np.float32)})["Y"] for i in range(4)]
+            assert len(regions(server)) == 5  # one for the inputs
+            del kept[1:]
+            opened.infer("identity_fp32", {"X": np.full((1, 5), 9, np.float32)})
+            assert len(regions(server)) == 5
+        assert regions(server) == []
+        np.testing.assert_array_equal(kept[0], np.zeros((1, 5)))
+        kept[0][0, 0] = 7  # it is the caller's
+
+    def test_an_output_that_is_not_written_shows(self) -> None:
+        for size in (1, 4, 12, 4096, 10000):
+            part = np.zeros(size, np.uint8)
+            region.spoil(part)
+            assert part[0] == 0xFF
+            if size >= 4:
+                assert np.isnan(part.view(np.float32)[:: mmap.PAGESIZE // 4]).all()
+
     def test_nothing_is_left_after_an_error_in_the_block(self, server: Running) -> None:
         with pytest.raises(KeyboardInterrupt), connect(server, "shm") as opened:
             opened.infer("identity_fp32", {"X": np.zeros((1, 10), np.float32)})
@@ -203,6 +230,7 @@ class TestSharedMemory:
             array = np.ones(3, np.float32)
             answer = opened.infer("scalar", {"X": array}, output_nbytes={"WHERE": 24})
             assert answer["WHERE"].tolist() == [[0, 1, 2]]
+            time.sleep(0.2)  # the count is written after the answer
             assert int(opened.statistics("scalar")[0]["inference_count"]) == before + 1  # no request to find out
 
     def test_no_room(self, server: Running) -> None:

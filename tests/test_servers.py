@@ -116,6 +116,19 @@ class TestEnvironment:
         left = [path.name for path in (tmp_path / "cache" / "server").iterdir()]
         assert [name for name in left if not name.endswith(".lock")] == []
 
+    def test_ctrl_c_while_installing(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("TRITONIZE_CACHE", str(tmp_path / "cache"))
+
+        def interrupt(_: str) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(environment, "_PROGRESS_INTERVAL_S", 0.3)
+        with pytest.raises(KeyboardInterrupt):
+            environment.ready(interrupt)
+        left = [path.name for path in (tmp_path / "cache" / "server").iterdir()]
+        assert [name for name in left if not name.endswith(".lock")] == []
+        assert not processes_of(str(tmp_path))
+
     def test_a_cache_that_cannot_be_written(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (tmp_path / "cache").write_text("")
         monkeypatch.setenv("TRITONIZE_CACHE", str(tmp_path / "cache"))
