@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tritonize.errors import TritonizeError as TritonizeError
     from tritonize.errors import UnprovenError as UnprovenError
     from tritonize.errors import UsageError as UsageError
+    from tritonize.operators import operator as operator
     from tritonize.spec import Spec as Spec
 
 _HOMES = {
@@ -31,6 +32,7 @@ _HOMES = {
     "compare_models": "api",
     "run": "api",
     "verify": "api",
+    "operator": "operators",
     "Report": "artifacts",
     "ExportError": "errors",
     "InferenceError": "errors",
@@ -47,6 +49,7 @@ _HOMES = {
 __all__ = [  # noqa: RUF022 - functions first
     "build",
     "compare_models",
+    "operator",
     "run",
     "verify",
     "Report",

@@ -70,6 +70,8 @@ def _portable(model: spec.Model) -> Mapping[str, Any]:
     for key in ("weights", "template"):
         if plain.get(key):
             plain[key] = Path(plain[key]).name
+    if model.operators:
+        plain["operators"] = [path.name for path in model.operators]
     for output in plain.get("outputs", {}).values():
         if output.get("labels"):
             output["labels"] = Path(output["labels"]).name

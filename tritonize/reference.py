@@ -95,6 +95,7 @@ def load_request(model: spec.Model, source: Source) -> dict[str, object]:
         "location": source.location,
         "kwargs": model.kwargs,
         "weights": str(model.weights) if model.weights else None,
+        "operators": [str(path) for path in model.operators],
         "inputs": list(model.inputs),
         "outputs": list(model.outputs),
     }

@@ -122,6 +122,7 @@ class Model(_Section):
     source: str = Field(min_length=1, description="TorchScript file, or package.module:factory")
     kwargs: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the factory")
     weights: Path | None = Field(None, description="state dict that is loaded into the factory's module")
+    operators: list[Path] = Field(default_factory=list, description="files that register operators; see tritonize.operator")
     search_path: list[Path] = Field(default=[Path()], description="folders where the factory's module is looked for first")
     inputs: dict[TensorName, Input] = Field(min_length=1)
     axes: dict[str, Axis] = Field(default_factory=dict)

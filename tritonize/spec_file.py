@@ -179,6 +179,7 @@ def _resolve(parsed: spec.Spec, folder: Path) -> spec.Spec:
                 "source": model.source if model.is_factory else str(at(model.source)),
                 "weights": placed(model.weights),
                 "template": placed(model.template),
+                "operators": [at(path) for path in model.operators],
                 "search_path": [at(path) for path in model.search_path],
                 "outputs": {
                     key: output.model_copy(update={"labels": placed(output.labels)}) for key, output in model.outputs.items()

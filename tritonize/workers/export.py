@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,9 +19,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from tritonize import arrays
 from tritonize.artifacts import TensorFiles, TensorSpec, from_json
 from tritonize.errors import ExportError
+from tritonize.operators import Operator
 from tritonize.workers.stopwatch import Stopwatch
 from tritonize.workers.torch_model import LoadedModel, LoadRequest, load, place
 
+DYNAMO_OPSET = 18
+"""The lowest opset that the dynamo exporter writes; below it, it keeps 18 and only logs that."""
 Tensors = Sequence[torch.Tensor]
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -51,6 +55,8 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
             with torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a TracerWarning is no guide: the comparison decides
                 STRATEGIES[asked.strategy](model, tensors, asked)
+        except ExportError:
+            raise
         except Exception as error:
             raise ExportError(
                 f"PyTorch's {asked.strategy} exporter could not export the model.",
@@ -75,6 +81,11 @@ def _legacy(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> None:
     if isinstance(model.module, torch.jit.ScriptModule):
         plain = not model.by_name and isinstance(model.call(tensors), torch.Tensor | tuple)
         module = model.module if plain else torch.jit.trace(model, tuple(tensors), check_trace=False)  # type: ignore[no-untyped-call]
+    for each in model.translations:
+        if each.opset <= asked.opset:
+            torch.onnx.register_custom_op_symbolic(  # type: ignore[attr-defined]
+                each.name, _symbolic(each, asked.opset), asked.opset
+            )
     torch.onnx.export(
         module,
         tuple(tensors),
@@ -87,26 +98,67 @@ def _legacy(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> None:
     )
 
 
+def _symbolic(each: Operator, opset: int) -> Callable[..., Any]:
+    """The user's function as the legacy exporter calls it: with its graph, and arguments that may be None or constants."""
+    function = _script(each, opset)
+    wanted = len(inspect.signature(each.function).parameters)
+
+    def symbolic(g: Any, *arguments: Any) -> Any:
+        return g.onnxscript_op(function, *arguments[:wanted]).setTypeAs(arguments[0])
+
+    return symbolic
+
+
+def _script(each: Operator, opset: int) -> Any:
+    """The user's function compiled by onnxscript."""
+    import onnxscript
+
+    local = onnxscript.values.Opset("tritonize.local", 1)
+    return onnxscript.script(local, default_opset=_bind(each, opset))(each.function)
+
+
+def _bind(each: Operator, opset: int) -> Any:
+    """Let the function's file use the opset that is asked for, whichever it imported: a model has one version of it."""
+    import onnxscript
+
+    wanted = getattr(onnxscript, f"opset{opset}")
+    names = each.function.__globals__
+    for name in [name for name, value in names.items() if isinstance(value, onnxscript.values.Opset) and not value.domain]:
+        names[name] = wanted
+    return wanted
+
+
+def _translations(model: LoadedModel, opset: int) -> dict[Any, Any]:
+    """The user's functions as the dynamo exporter takes them, by overload."""
+    table = {}
+    for each in model.translations:
+        if each.opset <= opset:
+            packet = getattr(getattr(torch.ops, each.namespace), each.operator)
+            _bind(each, max(opset, DYNAMO_OPSET))
+            table[getattr(packet, each.overload)] = each.function  # traced as it is, so nothing is left to inline
+    return table
+
+
 def _dynamo(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> None:
     """The torch.export-based exporter: takes modules whose Python code can be captured."""
-    _write(_captured(model, tensors, asked), asked)
+    _write(_captured(model, tensors, asked), model, asked)
 
 
 def _dynamo_decomposed(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> None:
     """The same after torch's own decompositions, with attention in its plain mathematical form."""
     with sdpa_kernel(SDPBackend.MATH):
-        _write(_captured(model, tensors, asked).run_decompositions(), asked)
+        _write(_captured(model, tensors, asked).run_decompositions(), model, asked)
 
 
 def _converted(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> None:
     """TorchScript turned into an exported program, then as `dynamo`."""
-    _write(_recaptured(model, tensors, asked), asked)
+    _write(_recaptured(model, tensors, asked), model, asked)
 
 
 def _converted_decomposed(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> None:
     """The same after torch's own decompositions."""
     with sdpa_kernel(SDPBackend.MATH):
-        _write(_recaptured(model, tensors, asked).run_decompositions(), asked)
+        _write(_recaptured(model, tensors, asked).run_decompositions(), model, asked)
 
 
 def _captured(module: torch.nn.Module, tensors: Tensors, asked: ExportRequest) -> torch.export.ExportedProgram:
@@ -125,13 +177,20 @@ def _recaptured(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> t
     return torch.export.export(program.module(), tuple(tensors), dynamic_shapes=shapes, strict=False)
 
 
-def _write(program: torch.export.ExportedProgram, asked: ExportRequest) -> None:
+def _write(program: torch.export.ExportedProgram, model: LoadedModel, asked: ExportRequest) -> None:
+    if asked.opset < DYNAMO_OPSET:
+        raise ExportError(
+            "The dynamo exporter does not write that opset.",
+            expected=f"opset {DYNAMO_OPSET} or newer",
+            found=f"opset {asked.opset}",
+        )
     made = torch.onnx.export(
         program,
         dynamo=True,
         input_names=[tensor.name for tensor in asked.inputs],
         output_names=[tensor.name for tensor in asked.outputs],
         opset_version=asked.opset,
+        custom_translation_table=_translations(model, asked.opset) or None,
         verbose=False,
     )
     if made is None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import onnx
 import onnx.checker
+import onnx.inliner
 import onnx.shape_inference
 import onnxslim
 
@@ -65,6 +66,8 @@ def finish(request: dict[str, Any]) -> dict[str, Any]:
             for exported in asked.exported.parent.glob(f"{asked.exported.name}*"):
                 exported.unlink()
         _strip(model)
+        if model.functions:
+            model = _inlined(model)
         _require_no_random_operators(model)
         if asked.simplify:
             model = _simplified(model)
@@ -102,6 +105,15 @@ def _load(path: Path) -> onnx.ModelProto:
     require_safe_external_data(model, path)
     onnx.load_external_data_for_model(model, str(path.parent))
     return model
+
+
+def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without functions of its own, such as the user's operators: not every runtime knows them."""
+    inlined = onnx.inliner.inline_local_functions(model)
+    used = {node.domain for node in nodes(inlined)}
+    for entry in [entry for entry in inlined.opset_import if entry.domain and entry.domain not in used]:
+        inlined.opset_import.remove(entry)
+    return inlined
 
 
 def external_locations(model: onnx.ModelProto) -> set[str]:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.utils._pytree as pytree  # the one that knows the classes that libraries register
 
-from tritonize import arrays
+from tritonize import arrays, operators
 from tritonize.arrays import Array, Arrays
 from tritonize.errors import ExportError, UsageError
 
@@ -29,6 +29,8 @@ class LoadRequest:
     location: str
     kwargs: Mapping[str, Any]
     weights: Path | None
+    operators: tuple[Path, ...] = ()
+    """Files that register operators, run before the model is loaded."""
     inputs: tuple[str, ...]
     """Names of the inputs in the spec's order."""
     outputs: tuple[str, ...]
@@ -41,8 +43,15 @@ class LoadedModel(torch.nn.Module):
     It is a module itself, so that exporters see the flat form of a model whose own inputs or outputs are nested.
     """
 
-    def __init__(self, module: torch.nn.Module, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        translations: Sequence[operators.Operator] = (),
+    ) -> None:
         super().__init__()
+        self.translations = tuple(translations)
         self.module = _evaluating(module)
         self.inputs = tuple(inputs)
         self.wanted_outputs = tuple(outputs)
@@ -123,7 +132,8 @@ def load(request: LoadRequest) -> LoadedModel:
     """
     # Eager PyTorch has a fast path for attention that no exporter knows; both sides take the documented one.
     torch.backends.mha.set_fastpath_enabled(False)
-    return LoadedModel(load_module(request), request.inputs, request.outputs)
+    translations = operators.load(request.operators)
+    return LoadedModel(load_module(request), request.inputs, request.outputs, translations)
 
 
 def load_module(request: LoadRequest) -> torch.nn.Module:
