@@ -54,6 +54,37 @@ def test_integers_stay_in_their_range(dtype, low, high):
     assert (int(drawn.min()), int(drawn.max())) == (low, high)
 
 
+def test_tokens_and_their_mask_share_a_length():
+    inputs = {
+        "ids": {"dtype": "int64", "shape": ["batch", 12], "distribution": "token_ids", "range": [5, 900]},
+        "mask": {"dtype": "bool", "shape": ["batch", 12], "distribution": "padding_mask"},
+    }
+    lengths = set()
+    for index in range(6):
+        item = samples.generate(model(inputs=inputs), index)
+        np.testing.assert_array_equal(item["ids"] > 0, item["mask"])
+        assert item["mask"][0, 0]
+        assert list(item["mask"][0]) == sorted(item["mask"][0], reverse=True)
+        assert item["ids"].max() <= 900
+        lengths.add(int(item["mask"].sum()))
+    assert 12 in lengths
+    assert len(lengths) > 2
+
+
+def test_one_hot_has_a_single_one():
+    drawn = samples.generate(model(inputs={"x": {"shape": ["batch", 3, 5], "distribution": "one_hot"}}), 1)["x"]
+    assert drawn.dtype == np.float32
+    np.testing.assert_array_equal(drawn.sum(-1), np.ones((1, 3)))
+    assert set(np.unique(drawn)) == {0, 1}
+
+
+def test_a_folder_of_npy_files_is_a_sample(tmp_path):
+    Path("one").mkdir()
+    np.save("one/x.npy", np.ones((1, 3), np.float32))
+    drawn = samples.write(model(samples={"files": ["one"]}), tmp_path / "s")
+    np.testing.assert_array_equal(arrays.load(drawn.files, 0)["x"], [[1, 1, 1]])
+
+
 def test_floats_with_a_range_are_uniform_in_it():
     drawn = samples.generate(model(inputs={"x": {"shape": ["batch", 1000], "range": [0, 255]}}), 0)["x"]
     assert 0 <= drawn.min() < 5 < 250 < drawn.max() <= 255

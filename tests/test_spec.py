@@ -78,6 +78,8 @@ def test_three_mistakes_are_reported_with_their_lines():
         (("source: heart.pt", "sauce: heart.pt"), "did you mean 'source'?"),
         (("dynamic_batching", "dynamic_batchin"), "is no valid ModelConfig field"),
         (("instance_group: [{kind: KIND_CPU, count: 2}]", "max_batch_size: 3"), "is decided by the rest of the spec"),
+        (("shape: [batch, 1, 8, 8, 8]", "shape: [batch], distribution: one_hot"), "lies along the last axis"),
+        (("shape: [batch,", "distribution: normal, range: [0, 1], shape: [batch,"), "has no range"),
         (("schema: 1", "schema: 2"), "schema"),
         (("source: heart.pt", "source: heart.pt\n    weights: w.pt"), "weights go with a factory"),
     ],

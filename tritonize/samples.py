@@ -77,12 +77,26 @@ def generate(model: spec.Model, index: int, sizes: Mapping[str, int] | None = No
     for position, (name, tensor) in enumerate(model.inputs.items()):
         shape = tuple(sizes[size] if isinstance(size, str) else size for size in tensor.shape)
         generator = np.random.default_rng([model.samples.seed, index, position])
-        item[name] = _draw(generator, tensor, shape)
+        item[name] = _draw(generator, tensor, shape, _length_share(model, index))
     return item
 
 
-def _draw(generator: np.random.Generator, tensor: spec.Input, shape: tuple[int, ...]) -> Array:
+def _length_share(model: spec.Model, index: int) -> float:
+    """Which part of its last axis a sample fills; the first sample fills it whole."""
+    return float(np.random.default_rng([model.samples.seed, index, 1 << 20]).uniform(0.2, 1.0)) if index else 1.0
+
+
+def _draw(generator: np.random.Generator, tensor: spec.Input, shape: tuple[int, ...], share: float) -> Array:
     dtype = arrays.numpy_dtype(tensor.dtype)
+    if tensor.distribution in ("token_ids", "padding_mask"):
+        inside = np.arange(shape[-1]) < max(1, round(share * shape[-1]))
+        low, high = tensor.range or (0, 9)
+        drawn = generator.integers(int(low), int(high), shape, endpoint=True) if tensor.distribution == "token_ids" else 1
+        return np.broadcast_to(drawn * inside, shape).astype(dtype)
+    if tensor.distribution == "one_hot":
+        places = np.asarray(generator.integers(0, shape[-1], shape[:-1]))
+        hot: Array = np.arange(shape[-1]) == places[..., None]
+        return hot.astype(dtype)
     if tensor.dtype == "bool":
         return generator.integers(0, 2, shape).astype(dtype)
     if dtypes.by_name(tensor.dtype).floating:
@@ -96,11 +110,7 @@ def _draw(generator: np.random.Generator, tensor: spec.Input, shape: tuple[int, 
 def _from_files(model: spec.Model) -> Iterator[Arrays]:
     paths = [path for pattern in model.samples.patterns for path in _matches(pattern)]
     for path in paths:
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                stored: Arrays = dict(archive)
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise UsageError("A sample file is no readable .npz file.", where=str(path), found=str(error)) from error
+        stored = _read(path)
         if set(stored) != set(model.inputs):
             raise UsageError(
                 "A sample file does not hold the model's inputs.",
@@ -109,6 +119,19 @@ def _from_files(model: spec.Model) -> Iterator[Arrays]:
                 found=", ".join(stored) or "nothing",
             )
         yield from _items(model, path, {name: _fitting(path, name, tensor, stored[name]) for name, tensor in model.inputs.items()})
+
+
+def _read(path: str) -> Arrays:
+    """The arrays of an `.npz` file, or of a folder with one `.npy` file per input."""
+    try:
+        if Path(path).is_dir():
+            return {each.stem: np.load(each, allow_pickle=False) for each in sorted(Path(path).glob("*.npy"))}
+        with np.load(path, allow_pickle=False) as archive:
+            return dict(archive)
+    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        raise UsageError(
+            "A sample file is no readable .npz file, or folder of .npy files.", where=path, found=str(error)
+        ) from error
 
 
 def _matches(pattern: str) -> list[str]:

@@ -20,6 +20,7 @@ DEFAULT_ATOL = 9e-4
 DEFAULT_OPSET = 18
 DEFAULT_DEADLINE = 900.0
 
+_LAST_AXIS = ("token_ids", "padding_mask", "one_hot")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 _TENSOR_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
 
@@ -56,6 +57,10 @@ def _shape(shape: list[int | str]) -> list[int | str]:
     return shape
 
 
+Distribution = Literal["normal", "uniform", "token_ids", "padding_mask", "one_hot"]
+"""`token_ids` are integers of `range`, zeros behind the sample's length; `padding_mask` is 1 up to that length and 0 behind
+it: both lie along the last axis, and all of one sample share its length. `one_hot` has a single 1 along the last axis."""
+
 ModelName = Annotated[str, AfterValidator(_model_name)]
 TensorName = Annotated[str, AfterValidator(_tensor_name)]
 
@@ -77,7 +82,10 @@ class Input(_Section):
     dtype: Annotated[str, AfterValidator(_dtype)] = "fp32"
     shape: Annotated[list[int | str], AfterValidator(_shape)] = Field(description="a size, or the name of a dynamic axis, per axis")
     range: tuple[float, float] | None = Field(
-        None, description="smallest and largest value of generated samples (uniform); default: normal(0, 1), integers 0 to 9"
+        None, description="smallest and largest value of generated samples; default: normal(0, 1), integers 0 to 9"
+    )
+    distribution: Distribution | None = Field(
+        None, description="how samples are drawn; default: normal, or uniform where there is a range"
     )
 
 
@@ -101,7 +109,9 @@ class Samples(_Section):
 
     count: int = Field(4, ge=1, le=1_000_000)
     seed: int = Field(0, ge=0)
-    files: list[str] | str | None = Field(None, description=".npz files or patterns, keyed by input name")
+    files: list[str] | str | None = Field(
+        None, description=".npz files, folders of one .npy per input, or patterns of both; keyed by input name"
+    )
 
     @property
     def patterns(self) -> list[str]:
@@ -185,6 +195,10 @@ def problems(model: Model) -> Iterator[tuple[tuple[str, ...], str]]:
         named.update(size for size in tensor.shape if isinstance(size, str))
         if tensor.range and tensor.range[0] > tensor.range[1]:
             yield ("inputs", name, "range"), f"the smallest value comes first; found {list(tensor.range)}"
+        if tensor.distribution == "normal" and tensor.range:
+            yield ("inputs", name, "range"), "a normal distribution has no range; use uniform"
+        if tensor.distribution in _LAST_AXIS and not tensor.shape[bool(model.max_batch_size) :]:
+            yield ("inputs", name, "distribution"), f"{tensor.distribution} lies along the last axis, and there is none"
         if not model.max_batch_size:
             continue
         if not tensor.shape or not isinstance(tensor.shape[0], str):
