@@ -57,12 +57,12 @@ def storage_errors(where: Path) -> Iterator[None]:
 
 
 class Run:
-    """One run's own folder in the staging area: `repository/` is what the proving server sees, `work/` is everything else."""
+    """One run's own folder in the staging area: `repository/` is what the proving server sees, `scratch/` is everything else."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.root = directory / "repository"
-        self.work = directory / "work"
+        self.work = directory / "scratch"
         self.kept = False
 
     def keep(self) -> None:
