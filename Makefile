@@ -15,8 +15,8 @@ help:  ## Show this list
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) scripts/preflight.py
-	@echo "Creating $(VENV) …"
-	@$(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) …"
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
 	@$(PIP) install -q --upgrade -c constraints.txt pip
 	@$(BIN)/python scripts/torch_build.py constraints.txt
 	@$(PIP) install -q -c constraints.txt torch
