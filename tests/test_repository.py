@@ -19,6 +19,8 @@ def stage(run: repository.Run, version: int, *, config: str = CONFIG, content: b
     exported = run.work / "model.onnx"
     exported.write_bytes(content)
     staged = repository.stage(run, "m", version, {f"{version}/model.onnx": exported}, {"config.pbtxt": config})
+    (staged.version_directory / "evidence").mkdir()
+    (staged.version_directory / "evidence" / "report.json").write_text("{}")
     repository.write_manifest(staged, {"verdict": "passed"})
     return staged
 
@@ -72,13 +74,18 @@ def test_what_a_killed_run_left_is_swept_and_a_living_one_is_not():
     with repository.staging(PLACE) as living:
         dead = living.directory.parent / "dead"
         dead.mkdir()
-        (dead / "owner.json").write_text(json.dumps({"pid": 2**22 + 1, "started": "1"}))
+        owner = json.loads((living.directory / "owner.json").read_text())
+        (dead / "owner.json").write_text(json.dumps({**owner, "pid": 2**22 + 1}))
         reused = living.directory.parent / "reused"
         reused.mkdir()
-        (reused / "owner.json").write_text(json.dumps({"pid": os.getpid(), "started": "1"}))
+        (reused / "owner.json").write_text(json.dumps({**owner, "started": "1"}))
+        foreign = living.directory.parent / "foreign"
+        foreign.mkdir()
+        (foreign / "owner.json").write_text(json.dumps({**owner, "pid": 2**22 + 1, "namespace": "another container's"}))
         with repository.staging(PLACE):
             assert not dead.exists()
             assert not reused.exists()
+            assert foreign.is_dir()
             assert living.directory.is_dir()
 
 
@@ -158,6 +165,7 @@ def test_the_manifest_hashes_every_file():
     folder = publish(1)
     manifest = repository.read_manifest(folder)
     assert manifest["files"] == {
+        "1/evidence/report.json": {"sha256": hashlib.sha256(b"{}").hexdigest(), "bytes": 2},
         "1/model.onnx": {"sha256": hashlib.sha256(b"onnx").hexdigest(), "bytes": 4},
         "config.pbtxt": {"sha256": hashlib.sha256(CONFIG.encode()).hexdigest(), "bytes": len(CONFIG)},
     }

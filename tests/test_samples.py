@@ -80,7 +80,7 @@ def test_one_hot_has_a_single_one():
 
 def test_a_folder_of_npy_files_is_a_sample(tmp_path):
     Path("one").mkdir()
-    np.save("one/x.npy", np.ones((1, 3), np.float32))
+    np.save("one/x.npy", np.ones((2, 3), np.float32))
     drawn = samples.write(model(samples={"files": ["one"]}), tmp_path / "s")
     np.testing.assert_array_equal(arrays.load(drawn.files, 0)["x"], [[1, 1, 1]])
 
@@ -95,7 +95,8 @@ def test_other_dynamic_axes_take_their_usual_smallest_and_largest_size(tmp_path)
     drawn = samples.write(sequence, tmp_path)
     shapes = [arrays.load(drawn.files, index)["x"].shape for index in range(4)]
     assert shapes == [(1, 5), (1, 2), (1, 9), (1, 5)]
-    assert [batch for batch in arrays.batches(drawn, 2)] == [(0, 3), (1, 1), (2, 2)]  # noqa: C416
+    assert list(arrays.batches(drawn, 2)) == [(0, 3), (1, 4), (2, 5)]  # two different samples of every shape
+    assert list(arrays.first_batches(drawn, 3)) == [(0, 3, 0), (1, 4, 1), (2, 5, 2)]
 
 
 def test_batches_hold_every_sample_and_are_filled_up(tmp_path):
@@ -107,6 +108,14 @@ def test_batches_hold_every_sample_and_are_filled_up(tmp_path):
     assert arrays.batch_sizes(2) == (1, 2)
     assert arrays.batch_sizes(1) == (1,)
     assert arrays.batch_sizes(0) == (0,)
+
+
+def test_one_sample_cannot_prove_batching(tmp_path):
+    np.savez("one.npz", x=np.ones((1, 3), np.float32))
+    with pytest.raises(UsageError, match="only one sample"):
+        samples.write(model(samples={"files": "one.npz"}), tmp_path / "s")
+    assert samples.write(model(samples={"count": 1}), tmp_path / "generated").files.count == 2
+    assert samples.write(model(samples={"files": "one.npz"}, max_batch_size=1), tmp_path / "alone").files.count == 1
 
 
 def test_files_are_split_into_items(tmp_path):

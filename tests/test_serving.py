@@ -80,7 +80,8 @@ class TestRemote:
     def test_both_addresses(self, server: Running) -> None:
         handle = serving.remote([f"http://{server.http_url}", f"grpc://{server.grpc_url}"])
         assert (handle.http_url, handle.grpc_url, handle.local) == (server.http_url, server.grpc_url, True)
-        assert handle.identity == {"tritonserver": "2.51.0"}
+        addresses = {"at http": server.http_url, "at grpc": server.grpc_url}
+        assert handle.identity == {"tritonserver": "2.51.0", **addresses}
         assert handle.log is None
 
     def test_one_alone(self, server: Running) -> None:

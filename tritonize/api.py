@@ -70,5 +70,6 @@ def verify(
 
 def _loaded(specification: Spec | Path | str) -> Spec:
     if isinstance(specification, Spec):
+        spec_file.require_sound(specification, check_triton=model_config.triton_problems)
         return specification
     return spec_file.load(Path(specification), check_triton=model_config.triton_problems)

@@ -77,13 +77,24 @@ def batches(samples: SampleSet, size: int) -> Iterator[tuple[int, ...]]:
     if not samples.batched:
         yield from ((index,) for index in range(samples.files.count))
         return
-    groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
-    for index in range(samples.files.count):
-        item = load(samples.files, index)
-        groups.setdefault(tuple(array.shape for array in item.values()), []).append(index)
-    for members in groups.values():
+    for members in groups(samples):
         for start in range(0, len(members), size):
             yield tuple(members[(start + offset) % len(members)] for offset in range(size))
+
+
+def groups(samples: SampleSet) -> list[list[int]]:
+    """The samples of each shape: only those can lie in one batch."""
+    found: dict[tuple[tuple[int, ...], ...], list[int]] = {}
+    for index in range(samples.files.count):
+        item = load(samples.files, index)
+        found.setdefault(tuple(array.shape for array in item.values()), []).append(index)
+    return list(found.values())
+
+
+def first_batches(samples: SampleSet, size: int) -> Iterator[tuple[int, ...]]:
+    """One batch of `size` for every shape."""
+    for members in groups(samples) if samples.batched else ():
+        yield tuple(members[offset % len(members)] for offset in range(size))
 
 
 def batch_sizes(max_batch_size: int) -> tuple[int, ...]:

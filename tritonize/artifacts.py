@@ -161,6 +161,8 @@ class TensorCheck:
     max_rel: float | None = None
     """max |found - expected| / |expected| where |expected| exceeds a thousandth of its largest magnitude."""
     cosine: float | None = None
+    largest: float | None = None
+    """Largest finite magnitude expected; a tolerance above it lets anything of that size pass."""
     elements: int = 0
     mismatched: int = 0
     """Elements outside |found - expected| <= atol + rtol * |expected|."""

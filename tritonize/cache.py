@@ -22,7 +22,12 @@ def directory() -> Path:
         return Path(own).expanduser().absolute()
     if shared := os.environ.get("XDG_CACHE_HOME"):
         return Path(shared).expanduser().absolute() / "tritonize"
-    return Path.home() / ".cache" / "tritonize"
+    try:
+        return Path.home() / ".cache" / "tritonize"
+    except RuntimeError as error:
+        raise errors.MissingError(
+            "There is no home directory for the cache.", found=str(error), next_step="set TRITONIZE_CACHE to a folder"
+        ) from error
 
 
 def is_complete(path: Path) -> bool:

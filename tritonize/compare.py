@@ -138,6 +138,7 @@ class _Totals:
 
     def __init__(self, largest: float, rtol: float, atol: float, *, exact: bool) -> None:
         self.rtol, self.atol, self.exact = rtol, atol, exact
+        self.largest = largest
         self.floor = RELATIVE_FLOOR * largest
         self.scale = largest or 1.0  # keeps the sums of squares inside float64 for huge values
         self.nan, self.inf = [0, 0], [0, 0]
@@ -225,6 +226,7 @@ class _Totals:
             mean_abs=self.sum_abs / self.finite if self.finite else None,
             max_rel=self.max_rel if self.relative else None,
             cosine=self.dot / norms if norms else None,
+            largest=self.largest if self.finite else None,
             elements=expected.size,
             mismatched=self.mismatched,
             worst=tuple(_element(row, expected.shape) for row in self.worst),

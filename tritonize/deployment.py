@@ -12,7 +12,7 @@ from typing import Any
 
 from tritonize import arrays, evidence, golden, model_config, repository, serving, verification
 from tritonize.artifacts import Finding, PublishedVersion, Report, ServerHandle, Stage
-from tritonize.errors import ServerError, UsageError
+from tritonize.errors import InferenceError, RepositoryError, ServerError, UsageError
 from tritonize.golden import GoldenSet
 
 
@@ -51,6 +51,10 @@ def _verify_model(request: Request, name: str) -> Report:
     request.on_stage("files", None)
     started = time.perf_counter()
     findings = repository.integrity(request.repository, name, published.version)
+    if request.version is None:  # older versions are not served here, but a policy of the repository may serve them
+        older = [each for each in repository.versions(request.repository, name) if each != published.version]
+        proven = [each for each in older if (request.repository / name / str(each) / repository.EVIDENCE).is_dir()]
+        findings += tuple(f for each in proven for f in repository.integrity(request.repository, name, each, shared=False))
     request.on_stage(
         "files",
         Stage(
@@ -73,7 +77,7 @@ def _verify_model(request: Request, name: str) -> Report:
     )
     try:
         verified = _served(request, published)
-    except (ServerError, UsageError) as error:
+    except (ServerError, UsageError, RepositoryError, InferenceError) as error:
         if not findings:
             raise
         # The changed file is the likely cause of the refusal: a person needs to see both.
@@ -109,7 +113,11 @@ def _notes(manifest: dict[str, Any]) -> tuple[str, ...]:
 
 def _served(request: Request, published: PublishedVersion) -> verification.Verification:
     path = request.repository / published.model / repository.CONFIG
-    config = model_config.parse(path.read_text(encoding="utf-8"), where=str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RepositoryError("The model's configuration cannot be read.", where=str(path), found=str(error)) from error
+    config = model_config.parse(text, where=str(path))
     known = golden.read(published.version_directory / repository.EVIDENCE / "golden")
     with contextlib.ExitStack() as stack:
         server = (

@@ -176,7 +176,7 @@ def full_disk(where: str | None) -> RepositoryError:
     return RepositoryError(
         "There is no space left on the disk.",
         where=where,
-        next_step="free some space, or name another place with --staging, TRITONIZE_CACHE or TMPDIR",
+        next_step="free some space, or name another place with --repository, TRITONIZE_CACHE or TMPDIR",
     )
 
 

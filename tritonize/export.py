@@ -159,6 +159,12 @@ def _require_same(kind: str, wanted: tuple[TensorSpec, ...], found: tuple[Tensor
     by_name = {tensor.name: tensor for tensor in found}
     for tensor in wanted:
         for axis, (want, got) in enumerate(zip(tensor.shape, by_name[tensor.name].shape, strict=True)):
+            if isinstance(want, int) and isinstance(got, int) and want != got:
+                raise ExportError(
+                    f"Axis {axis} of {kind} {tensor.name!r} has another size in the exported file.",
+                    expected=f"{list(tensor.shape)}",
+                    found=f"{list(by_name[tensor.name].shape)}",
+                )
             if isinstance(want, str) and isinstance(got, int):
                 raise ExportError(
                     f"The exporter fixed axis {axis} of {kind} {tensor.name!r}, which is dynamic.",

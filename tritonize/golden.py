@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from tritonize import arrays
 from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec, to_json
 from tritonize.errors import RepositoryError
@@ -77,8 +79,10 @@ def read(directory: Path) -> GoldenSet:
     files = TensorFiles(directory=directory / "inputs", tensors=inputs, count=count)
     answers = TensorFiles(directory=directory / "expected", tensors=expected, count=count)
     for item in (*_paths(files), *_paths(answers)):
-        if not item.is_file():
-            raise RepositoryError("The version's golden set is incomplete.", where=str(item))
+        try:
+            np.load(item, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise RepositoryError("The version's golden set is damaged.", where=str(item), found=str(error)) from error
     return GoldenSet(
         samples=SampleSet(files=files, batched=size > 0, origin=origin),
         expected=answers,

@@ -22,7 +22,7 @@ from tritonize.errors import UsageError
 PLATFORMS = {"onnxruntime": "onnxruntime_onnx"}
 """Backend to platform, as `model_config_utils.cc` pairs them."""
 LABELS = "labels"
-_OWNED = ("name", "platform", "backend", "max_batch_size", "input", "output", "default_model_filename")
+_OWNED = ("name", "platform", "backend", "max_batch_size", "input", "output", "default_model_filename", "cc_model_filenames")
 """Fields that the rest of the spec decides."""
 
 
@@ -66,7 +66,7 @@ def render(name: str, model: spec.Model, artifact: OnnxArtifact) -> str:
 
 def label_filename(output: str) -> str:
     """The file beside config.pbtxt that holds an output's labels."""
-    return f"{LABELS}_{re.sub(r'[^A-Za-z0-9_-]', '_', output)}.txt"
+    return f"{LABELS}_{output}.txt"  # names of tensors are fit for files (`spec.TensorName`)
 
 
 def _rendered(path: Path | None, fields: Mapping[str, Any]) -> str:
@@ -94,7 +94,8 @@ def _tensor(tensor: TensorSpec, batched: bool, labels: str | None) -> _TensorTex
         name=tensor.name,
         data_type=dtypes.by_name(tensor.dtype).triton,
         dims=[size if isinstance(size, int) else -1 for size in shape] or [1],
-        reshape=None if shape else [],
+        # Without a batch an empty shape is no shape to Triton: then a scalar is served as one element.
+        reshape=[] if batched and not shape else None,
         label_filename=labels,
     )
 
@@ -121,6 +122,9 @@ def _message() -> Any:
 def triton_problems(section: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """What is wrong in a spec's `triton:` section: the path inside it, and a sentence."""
     for field, value in section.items():
+        if field not in _message().DESCRIPTOR.fields_by_name:
+            yield (field,), "is no field of Triton's ModelConfig; its own names are written like max_batch_size"
+            continue
         if field in _OWNED:
             yield (field,), "is decided by the rest of the spec; remove it here"
             continue

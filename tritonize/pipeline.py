@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tritonize import arrays, errors, evidence, golden, model_config, proving, reference, repository, serving, spec, verification
-from tritonize.artifacts import Check, OnnxArtifact, Report, Source, Stage, StagedVersion, Verdict
-from tritonize.errors import UsageError
+from tritonize.artifacts import Check, Finding, OnnxArtifact, Report, Source, Stage, StagedVersion, Verdict
+from tritonize.errors import RepositoryError, TritonizeError, UsageError
 from tritonize.golden import GoldenSet
 from tritonize.repository import Run
 from tritonize.stages import Listener, Recorder
@@ -41,6 +41,7 @@ class Built:
     checks: tuple[Check, ...]
     passed: bool
     """Whether ONNX Runtime answered like PyTorch."""
+    notes: tuple[str, ...]
     versions: Mapping[str, str]
     details: Mapping[str, Any]
 
@@ -51,12 +52,37 @@ def run(specification: spec.Spec, *, models: Sequence[str] = (), options: Option
     Raises:
         TritonizeError: a model cannot be proven or published; nothing of it is left behind.
     """
-    return tuple(_run_model(specification, name, options or Options(), serve=True) for name in _selected(specification, models))
+    return _each(specification, models, options or Options(), serve=True)
 
 
 def build(specification: spec.Spec, *, models: Sequence[str] = (), options: Options | None = None) -> tuple[Report, ...]:
     """Build every model up to a staged version that ONNX Runtime answers like PyTorch; nothing is served or published."""
-    return tuple(_run_model(specification, name, options or Options(), serve=False) for name in _selected(specification, models))
+    return _each(specification, models, options or Options(), serve=False)
+
+
+def _each(specification: spec.Spec, models: Sequence[str], options: Options, *, serve: bool) -> tuple[Report, ...]:
+    """Model by model. Of several, one that fails does not hide what became of the others: its error is in its report."""
+    names = _selected(specification, models)
+    if len(names) == 1:
+        return (_run_model(specification, names[0], options, serve=serve),)
+    reports = []
+    for name in names:
+        try:
+            reports.append(_run_model(specification, name, options, serve=serve))
+        except TritonizeError as error:
+            finding = Finding(where=error.where or name, what=error.what, expected=error.expected, found=error.found)
+            reports.append(
+                Report(
+                    command="run" if serve else "build",
+                    model=name,
+                    version=None,
+                    verdict="failed",
+                    findings=(finding,),
+                    notes=(f"Next: {error.next_step}",) if error.next_step else (),
+                    details={"error": error.to_dict()},
+                )
+            )
+    return tuple(reports)
 
 
 def _selected(specification: spec.Spec, names: Sequence[str]) -> tuple[str, ...]:
@@ -76,6 +102,12 @@ def _run_model(specification: spec.Spec, name: str, options: Options, *, serve: 
     with repository.storage_errors(place), repository.staging(place) as run_:
         built = _build(specification, name, source, run_, recorder, options)
         served = _serve(built, run_, recorder, options) if serve and built.passed else None
+        if reference.identify(model).sha256 != source.sha256:
+            raise RepositoryError(
+                "The source changed while it was being proven, so it is not known what the version was made from.",
+                where=model.source,
+                next_step="run again once nothing writes to it any more",
+            )
         finished = _report(specification, built, recorder, served, started, command="run" if serve else "build")
         evidence.write(built.staged, finished, model)
         if not serve or finished.verdict != "passed":
@@ -111,6 +143,7 @@ def _build(specification: spec.Spec, name: str, source: Source, run_: Run, recor
         checks=proven.checks,
         passed=proven.passed,
         versions={**evidence.versions(*PACKAGES), **proven.versions},
+        notes=proven.notes,
         details=evidence.details(model, specification.target, proven.artifact, proven.reference, proven.attempts),
     )
 
@@ -118,12 +151,12 @@ def _build(specification: spec.Spec, name: str, source: Source, run_: Run, recor
 def _stage(specification: spec.Spec, name: str, artifact: OnnxArtifact, run_: Run, options: Options) -> StagedVersion:
     model, place = specification.models[name], specification.repository
     text = model_config.render(name, model, artifact)
-    repository.require_same_config(place, name, text, allow_change=options.replace_config)
     version = max(repository.versions(place, name), default=0) + 1
     texts = {repository.CONFIG: text}
     for output, wanted in model.outputs.items():
         if wanted.labels:
             texts[model_config.label_filename(output)] = _labels(output, wanted.labels, artifact)
+    repository.require_same_config(place, name, texts, allow_change=options.replace_config)
     return repository.stage(run_, name, version, {f"{version}/model.onnx": artifact.path}, texts)
 
 
@@ -131,8 +164,8 @@ def _labels(output: str, path: Path, artifact: OnnxArtifact) -> str:
     """The text of a label file, one label per class."""
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"The labels of output {output!r} cannot be read.", where=str(path), found=error.strerror) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The labels of output {output!r} cannot be read.", where=str(path), found=str(error)) from error
     tensor = next((tensor for tensor in artifact.outputs if tensor.name == output), None)
     classes, lines = tensor.shape[-1] if tensor and tensor.shape else None, len(text.splitlines())
     if isinstance(classes, int) and classes != lines:
@@ -181,11 +214,11 @@ def _report(
     *,
     command: str,
 ) -> Report:
-    checks, findings = built.checks, served.findings if served else ()
-    verdict: Verdict = "passed" if built.passed else "failed"
+    checks, findings = built.checks, (*verification.empty_proofs(built.checks), *(served.findings if served else ()))
+    verdict: Verdict = "passed" if built.passed and not findings else "failed"
     if served is not None:
         checks = (*checks, *served.checks)
-        verdict = "passed" if built.passed and served.passed else "failed"
+        verdict = "passed" if built.passed and served.passed and not findings else "failed"
     elif command == "run":
         recorder.add(Stage(name="server", verdict="not run", seconds=0.0, note="ONNX Runtime already differs from PyTorch"))
     return Report(
@@ -196,7 +229,11 @@ def _report(
         checks=checks,
         findings=findings,
         stages=tuple(recorder.stages),
-        notes=_notes(specification, served, from_onnx=built.details["source"]["kind"] == "onnx"),
+        notes=(
+            *built.notes,
+            *verification.weak_proofs(built.checks),
+            *_notes(specification, served, from_onnx=built.details["source"]["kind"] == "onnx"),
+        ),
         versions=built.versions,
         proved_by=served.identity if served else {},
         details={**built.details, "seconds": time.perf_counter() - started},

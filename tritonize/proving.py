@@ -30,6 +30,8 @@ class Proven:
     attempts: tuple[Attempt, ...]
     versions: Mapping[str, str]
     """Of torch and ONNX Runtime."""
+    notes: tuple[str, ...] = ()
+    """What the proof does not cover."""
 
     @property
     def passed(self) -> bool:
@@ -44,6 +46,20 @@ def prove(model: spec.Model, source: Source, work: Path, recorder: Recorder) -> 
         UsageError: the model is not what the spec says of it.
         ExportError: the model itself cannot be proven, or no strategy made a file; every attempt is in the text.
     """
+    wide = samples.signed(model, -9)
+    if wide is not model and not model.samples.patterns and source.kind != "onnx":
+        try:
+            return _prove(wide, source, _made(work / "signed"), recorder)
+        except ExportError as error:
+            if not error.what.startswith("The model raised"):
+                raise
+            # Indices and token ids are no negative numbers; what is proven then is in the report.
+            proven = _prove(samples.signed(model, 0), source, work, recorder)
+            return replace(proven, notes=("Integer inputs were proven for 0 to 9 only: the model refuses negative ones.",))
+    return _prove(model, source, work, recorder)
+
+
+def _prove(model: spec.Model, source: Source, work: Path, recorder: Recorder) -> Proven:
     with recorder.stage("samples") as fields:
         drawn = samples.write(model, work / "samples")
         example = samples.write_example(model, drawn, work / "example")
@@ -143,7 +159,7 @@ def _prove_onnx(model: spec.Model, source: Source, drawn: SampleSet, work: Path,
     path = Path(source.location)
     inspecting.inspect(source, work / "inspect")  # before anything follows a path in it
     singles = [(index,) for index in range(drawn.files.count)]
-    batches = [next(iter(arrays.batches(drawn, size))) for size in arrays.batch_sizes(model.max_batch_size) if size > 1]
+    batches = _first_batches(model, drawn)
     with recorder.stage("source") as fields:
         ran = ort.run(path, drawn, [*singles, *batches], work / "source", model.deadline_s)
         expected = _gathered(ran, len(singles), work / "expected")
@@ -193,13 +209,19 @@ def _ask_pytorch(
     model: spec.Model, source: Source, drawn: SampleSet, work: Path, recorder: Recorder
 ) -> tuple[reference.Computed, tuple[Check, ...]]:
     """PyTorch on every sample, and on one batch of every size: a model that answers a batch otherwise is not batchable."""
-    batches = [next(iter(arrays.batches(drawn, size))) for size in arrays.batch_sizes(model.max_batch_size) if size > 1]
+    batches = _first_batches(model, drawn)
     with recorder.stage("pytorch") as fields:
         answered = reference.compute(model, source, drawn, batches, work / "reference")
         checks = tuple(_batch_check(model, answered, position, batch) for position, batch in enumerate(batches))
         fields["library_seconds"], fields["peak_memory"] = answered.library_seconds, answered.peak_memory
         fields["note"] = f"{answered.reference.parameters:,} parameters, {drawn.files.count} samples"
     return answered, checks
+
+
+def _first_batches(model: spec.Model, drawn: SampleSet) -> list[tuple[int, ...]]:
+    """One batch of every size and shape."""
+    sizes = [size for size in arrays.batch_sizes(model.max_batch_size) if size > 1]
+    return [batch for size in sizes for batch in arrays.first_batches(drawn, size)]
 
 
 def _batch_check(

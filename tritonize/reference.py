@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -53,6 +54,8 @@ def _kind(path: Path) -> Literal["torchscript", "exported_program", "onnx"]:
         "save it with torch.jit.trace(model, example).save(path) or torch.jit.script(model).save(path); "
         "or name a factory, package.module:factory, with the state dict as weights"
     )
+    if not os.access(path, os.R_OK):
+        raise UsageError("A file of the model cannot be read.", where=str(path), found="permission denied")
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file:
             start = file.read(2)
@@ -126,7 +129,11 @@ def compute(model: spec.Model, source: Source, samples: SampleSet, batches: Sequ
         raise died(error, "while PyTorch loaded and ran the model", source) from error
     outputs = from_json(TensorFiles, answer.value["outputs"])
     return Computed(
-        reference=Reference(source=source, outputs=outputs, parameters=answer.value["parameters"]),
+        reference=Reference(
+            source=replace(source, sha256={**source.sha256, **answer.value["code"]}),
+            outputs=outputs,
+            parameters=answer.value["parameters"],
+        ),
         batched=from_json(TensorFiles, answer.value["batched"]),
         library_seconds=answer.value["library_seconds"] + answer.import_seconds,
         peak_memory=answer.peak_memory,

@@ -79,8 +79,10 @@ def staging(repository: Path) -> Iterator[Run]:
         RepositoryError: the repository cannot be written, or is no directory.
     """
     repository = repository.absolute()
-    if repository.exists() and not repository.is_dir():
+    if (repository.exists() or repository.is_symlink()) and not repository.is_dir():
         raise RepositoryError("The model repository is no directory.", where=str(repository))
+    if repository.parent == repository:
+        raise RepositoryError("The root of the filesystem cannot be a model repository.", where=str(repository))
     area = staging_area(repository)
     created = [folder for folder in (area, *area.parents) if not folder.exists()]
     with storage_errors(area):
@@ -115,11 +117,13 @@ def _require_same_filesystem(area: Path, repository: Path) -> None:
 
 def _owner(pid: int) -> dict[str, Any]:
     """A process, named so that a later one with its number is not taken for it."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    namespace = str(Path("/proc/self/ns/pid").readlink())
     try:
         started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
+    except OSError:  # it has ended
         started = ""
-    return {"pid": pid, "started": started}
+    return {"pid": pid, "started": started, "boot": boot, "namespace": namespace}
 
 
 def _sweep(area: Path) -> None:
@@ -129,7 +133,10 @@ def _sweep(area: Path) -> None:
             owner = json.loads((directory / _OWNER).read_text())
         except (OSError, ValueError):
             continue  # not a run's, or one that is being made at this moment
-        if not (directory / _KEPT).exists() and _owner(owner["pid"]) != owner:
+        ours = _owner(int(owner.get("pid", 0))) if isinstance(owner, dict) else {}
+        # A process number means nothing in another container or on another machine that shares the disk.
+        comparable = ours.get("namespace") == owner.get("namespace") and ours.get("boot") == owner.get("boot")
+        if comparable and ours != owner and not (directory / _KEPT).exists():
             shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -158,7 +165,9 @@ def models(repository: Path) -> tuple[str, ...]:
     """
     if not repository.is_dir():
         raise UsageError("There is no such model repository.", where=str(repository))
-    found = tuple(sorted(entry.parent.name for entry in repository.glob(f"*/{CONFIG}")))
+    configured = {entry.parent.name for entry in repository.glob(f"*/{CONFIG}")}
+    proven = {entry.parents[2].name for entry in repository.glob(f"*/*/{EVIDENCE}/{MANIFEST}")}  # its configuration may be gone
+    found = tuple(sorted(configured | proven))
     if not found:
         raise UsageError("There is no model in the repository.", where=str(repository), expected=f"<model>/{CONFIG}")
     return found
@@ -170,19 +179,28 @@ def config_in_place(repository: Path, model: str) -> str | None:
     return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
-def require_same_config(repository: Path, model: str, text: str, *, allow_change: bool) -> None:
-    """Refuse a configuration that differs from the one in place, unless the change was asked for.
+def require_same_config(repository: Path, model: str, texts: Mapping[str, str], *, allow_change: bool) -> None:
+    """Refuse a configuration or labels that differ from those in place, unless the change was asked for.
+
+    Args:
+        texts: name of each file beside the versions, to its new text.
 
     Raises:
-        RepositoryError: it differs; the differing lines are listed.
+        RepositoryError: one differs; the differing lines are listed.
     """
-    current = config_in_place(repository, model)
-    if current is None or current == text or allow_change:
+    for name, text in () if allow_change else texts.items():
+        path = repository / model / name
+        if path.is_file():
+            _require_same(path, path.read_text(encoding="utf-8", errors="replace"), text)
+
+
+def _require_same(path: Path, current: str, text: str) -> None:
+    if current == text:
         return
     lines = list(difflib.unified_diff(current.splitlines(), text.splitlines(), "in place", "new", lineterm="", n=0))
     raise RepositoryError(
-        "The new version's configuration differs from the one in place, which every version of the model shares.",
-        where=str(repository / model / CONFIG),
+        f"The new version's {path.name} differs from the one in place, which every version of the model shares.",
+        where=str(path),
         cause="the spec changed, or the file was edited by hand",
         next_step="add --replace-config to put the new one in place, or choose another model name",
         details=lines,
@@ -255,28 +273,50 @@ def read_manifest(version_directory: Path) -> dict[str, Any]:
         ) from error
     except (OSError, ValueError) as error:
         raise RepositoryError("The version's manifest is damaged.", where=str(path), found=str(error)) from error
-    if not isinstance(manifest, dict) or manifest.get("schema") != 1:
+    if not isinstance(manifest, dict) or manifest.get("schema") != 1 or not isinstance(manifest.get("files"), dict):
         raise RepositoryError("The version's manifest is of another kind.", where=str(path), expected="schema 1")
     return manifest
 
 
-def integrity(repository: Path, model: str, version: int) -> tuple[Finding, ...]:
-    """What differs between the files in place and the manifest's hashes."""
+def integrity(repository: Path, model: str, version: int, *, shared: bool = True) -> tuple[Finding, ...]:
+    """What differs between the files in place and the manifest's hashes.
+
+    Args:
+        shared: look at the configuration and labels too, which all versions share.
+    """
     model_directory = repository / model
-    listed = read_manifest(model_directory / str(version))["files"]
+    manifest = read_manifest(model_directory / str(version))
+    listed = manifest["files"] if shared else {name: facts for name, facts in manifest["files"].items() if "/" in name}
     present = {str(path.relative_to(model_directory)): path for path in _files(model_directory, version)}
-    findings = []
+    findings = list(_manifest_findings(manifest, model, version))
     for name, facts in listed.items():
         where = f"{model}/{name}"
         if name not in present:
             findings.append(Finding(where=where, what="the file is missing"))
-        elif (found := sha256(present[name])) != facts["sha256"]:
-            findings.append(
-                Finding(where=where, what="the file was changed after it was proven", expected=facts["sha256"], found=found)
-            )
+        elif (found := _readable_hash(present[name])) != facts["sha256"]:
+            what = "the file cannot be read" if found is None else "the file was changed after it was proven"
+            findings.append(Finding(where=where, what=what, expected=facts["sha256"], found=found))
     extra = sorted(set(present) - set(listed))
     own = [name for name in extra if name.startswith(f"{version}/")]  # other files at the top may belong to other versions
     return (*findings, *(Finding(where=f"{model}/{name}", what="the file is not in the manifest") for name in own))
+
+
+def _manifest_findings(manifest: Mapping[str, Any], model: str, version: int) -> Iterator[Finding]:
+    """Whether the manifest is this version's, of a proof that passed, and covers what matters."""
+    where = f"{model}/{version}/{EVIDENCE}/{MANIFEST}"
+    for field, wanted in (("model", model), ("version", version), ("verdict", "passed")):
+        if manifest.get(field) != wanted:
+            yield Finding(where=where, what=f"its {field} is another", expected=str(wanted), found=str(manifest.get(field)))
+    for name in (CONFIG, f"{version}/{EVIDENCE}/report.json"):
+        if name not in manifest["files"]:
+            yield Finding(where=where, what=f"it does not list {name}")
+
+
+def _readable_hash(path: Path) -> str | None:
+    try:
+        return sha256(path)
+    except OSError:
+        return None
 
 
 def publish(staged: StagedVersion, repository: Path, *, allow_change: bool) -> PublishedVersion:
@@ -287,7 +327,7 @@ def publish(staged: StagedVersion, repository: Path, *, allow_change: bool) -> P
     """
     repository = repository.absolute()
     target = repository / staged.model / str(staged.version)
-    text = (staged.model_directory / CONFIG).read_text(encoding="utf-8")
+    texts = {path.name: path.read_text(encoding="utf-8") for path in staged.model_directory.iterdir() if path.is_file()}
     with storage_errors(target), FileLock(staging_area(repository) / "lock"):
         if target.exists():
             raise RepositoryError(
@@ -296,7 +336,7 @@ def publish(staged: StagedVersion, repository: Path, *, allow_change: bool) -> P
                 cause="another run published it meanwhile",
                 next_step="run again; it takes the next number",
             )
-        require_same_config(repository, staged.model, text, allow_change=allow_change)
+        require_same_config(repository, staged.model, texts, allow_change=allow_change)
         _sync_tree(staged.model_directory)
         repository.mkdir(parents=True, exist_ok=True)
         if target.parent.exists():

@@ -32,16 +32,34 @@ def write(model: spec.Model, directory: Path) -> SampleSet:
     Raises:
         UsageError: a file is missing or does not hold what the spec describes.
     """
-    items = _from_files(model) if model.samples.patterns else (generate(model, index) for index in range(model.samples.count))
+    items = _from_files(model) if model.samples.patterns else (generate(model, index) for index in range(_count(model)))
     names = ", ".join(Path(pattern).name for pattern in model.samples.patterns)  # the evidence goes to other machines
     origin = names or f"generated, seed {model.samples.seed}"
     tensors = tensor_specs(model)
     count = 0
     for count, item in enumerate(items, start=1):
         arrays.save(TensorFiles(directory=directory, tensors=tensors, count=count), count - 1, item)
-    return SampleSet(
+    drawn = SampleSet(
         files=TensorFiles(directory=directory, tensors=tensors, count=count), batched=bool(model.max_batch_size), origin=origin
     )
+    if model.max_batch_size > 1 and any(len(members) < 2 for members in arrays.groups(drawn)):
+        raise UsageError(
+            "A shape has only one sample, and copies of one sample in a batch prove nothing about batching.",
+            where=", ".join(model.samples.patterns),
+            next_step="give at least two different samples of every shape, or set max_batch_size to 1",
+        )
+    return drawn
+
+
+def _count(model: spec.Model) -> int:
+    """As many samples as asked for, but two of every shape where they are batched."""
+    return max(model.samples.count, 2 * _shapes(model)) if model.max_batch_size > 1 else max(model.samples.count, _shapes(model))
+
+
+def _shapes(model: spec.Model) -> int:
+    """How many sizes the dynamic axes other than the batch take."""
+    names = {size for tensor in model.inputs.values() for size in tensor.shape if isinstance(size, str)}
+    return 3 if names - {model.batch_axis or ""} else 1
 
 
 def write_example(model: spec.Model, samples: SampleSet, directory: Path) -> TensorFiles:
@@ -58,6 +76,16 @@ def write_example(model: spec.Model, samples: SampleSet, directory: Path) -> Ten
     files = TensorFiles(directory=directory, tensors=samples.files.tensors, count=1)
     arrays.save(files, 0, item)
     return files
+
+
+def signed(model: spec.Model, low: int) -> spec.Model:
+    """The model with a range from `low` to 9 for every signed integer input that is left undescribed."""
+    undescribed = {
+        name: tensor.model_copy(update={"range": (low, 9)})
+        for name, tensor in model.inputs.items()
+        if tensor.range is None and tensor.distribution is None and tensor.dtype in ("int8", "int16", "int32", "int64")
+    }
+    return model.model_copy(update={"inputs": {**model.inputs, **undescribed}}) if undescribed else model
 
 
 def axis_sizes(model: spec.Model, index: int) -> dict[str, int]:
@@ -77,7 +105,10 @@ def generate(model: spec.Model, index: int, sizes: Mapping[str, int] | None = No
     for position, (name, tensor) in enumerate(model.inputs.items()):
         shape = tuple(sizes[size] if isinstance(size, str) else size for size in tensor.shape)
         generator = np.random.default_rng([model.samples.seed, index, position])
-        item[name] = _draw(generator, tensor, shape, _length_share(model, index))
+        drawn = _draw(generator, tensor, shape, _length_share(model, index))
+        both_signs = drawn.dtype.kind == "i" and tensor.range is not None and tensor.range[0] == -tensor.range[1]
+        # Every other sample of such integers is negative throughout: with few elements chance might give none.
+        item[name] = -np.abs(drawn) if both_signs and index % 2 else drawn
     return item
 
 

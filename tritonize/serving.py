@@ -117,11 +117,20 @@ def remote(urls: Sequence[str]) -> ServerHandle:
         UsageError: an address is none.
         ServerError: nobody answers there.
     """
-    addresses = dict(_address(url) for url in urls)
+    addresses: dict[str, str] = {}
+    for scheme, address in map(_address, urls):
+        if addresses.setdefault(scheme, address) != address:
+            raise UsageError(
+                f"Two {scheme} addresses are given; one server is verified at a time.", found=f"{addresses[scheme]}, {address}"
+            )
     identity: dict[str, str] = {}
     for transport, address in addresses.items():
         with client.connect(address, "http" if transport == "http" else "grpc", timeout_s=30.0) as connection:
-            identity["tritonserver"] = str(connection.server_metadata().get("version", "unknown"))
+            metadata = connection.server_metadata()
+            if "version" not in metadata or "extensions" not in metadata:
+                raise ServerError("What answers there is no Triton server.", where=address, found=str(metadata)[:200])
+            identity["tritonserver"] = str(metadata["version"])
+            identity[f"at {transport}"] = address
     grpc_url = addresses.get("grpc", "")
     return ServerHandle(
         http_url=addresses.get("http", ""),

@@ -6,6 +6,7 @@ command line makes a one-model `Spec` from flags.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +56,14 @@ def _shape(shape: list[int | str]) -> list[int | str]:
         if isinstance(size, str) and not size.isidentifier():
             raise ValueError(f"{size!r} is no name for a dynamic axis: letters, digits and '_', not starting with a digit")
     return shape
+
+
+def _plain(kwargs: dict[str, Any]) -> dict[str, Any]:
+    try:
+        json.dumps(kwargs)
+    except TypeError as error:
+        raise ValueError(f"only text, numbers, lists and mappings can be passed to a factory: {error}") from None
+    return kwargs
 
 
 Distribution = Literal["normal", "uniform", "token_ids", "padding_mask", "one_hot"]
@@ -130,7 +139,9 @@ class Model(_Section):
     """One model of the repository."""
 
     source: str = Field(min_length=1, description="TorchScript file, or package.module:factory")
-    kwargs: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the factory")
+    kwargs: Annotated[dict[str, Any], AfterValidator(_plain)] = Field(
+        default_factory=dict, description="keyword arguments of the factory: text, numbers, lists and mappings"
+    )
     weights: Path | None = Field(None, description="state dict that is loaded into the factory's module")
     operators: list[Path] = Field(default_factory=list, description="files that register operators; see tritonize.operator")
     search_path: list[Path] = Field(default=[Path()], description="folders where the factory's module is looked for first")
@@ -144,7 +155,7 @@ class Model(_Section):
     strategies: list[Literal["legacy", "dynamo", "dynamo_decomposed", "converted", "converted_decomposed"]] | None = Field(
         None, min_length=1, description="pins the export ladder; default: all that suit the source, the fastest first"
     )
-    max_batch_size: int = Field(0, ge=0)
+    max_batch_size: int = Field(0, ge=0, le=4096)
     samples: Samples = Samples()
     triton: dict[str, Any] = Field(default_factory=dict, description="further fields of Triton's ModelConfig")
     template: Path | None = Field(None, description="replaces templates/config.pbtxt.j2")
@@ -160,7 +171,7 @@ class Model(_Section):
         """The range of a dynamic axis; the batch axis has one without being asked."""
         if name in self.axes:
             return self.axes[name]
-        return Axis(min=1, max=self.max_batch_size)
+        return Axis(min=1, max=max(1, self.max_batch_size))
 
     @property
     def is_factory(self) -> bool:

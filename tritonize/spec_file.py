@@ -40,6 +40,21 @@ def load(path: Path, *, check_triton: TritonCheck | None = None) -> spec.Spec:
     return _resolve(parsed, path.parent)
 
 
+def require_sound(specification: spec.Spec, *, check_triton: TritonCheck | None = None) -> None:
+    """The rules between the fields, for a specification that was made in Python.
+
+    Raises:
+        UsageError: all that is wrong with it.
+    """
+    found: list[str] = []
+    for name, model in specification.models.items():
+        triton = check_triton(model.triton) if check_triton else ()
+        found += [f"models.{name}.{_dotted(where)}: {text}" for where, text in spec.problems(model)]
+        found += [f"models.{name}.triton.{_dotted(where)}: {text}" for where, text in triton]
+    if found:
+        raise UsageError("The specification is not sound.", details=found)
+
+
 def _parse(path: Path) -> Any:
     try:
         text = path.read_text(encoding="utf-8")

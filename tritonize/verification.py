@@ -78,6 +78,32 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
     return Verification(checks=tuple(checks), findings=tuple(findings), stages=tuple(stages), identity=dict(target.server.identity))
 
 
+def empty_proofs(checks: Sequence[Check]) -> tuple[Finding, ...]:
+    """Outputs without one finite element in any sample: whatever answers them, nothing is proven."""
+    elements: dict[str, int] = {}
+    for tensor in (tensor for check in checks for tensor in check.tensors):
+        finite = tensor.elements if tensor.max_abs is not None or tensor.rtol == tensor.atol == 0 else 0
+        elements[tensor.name] = max(elements.get(tensor.name, 0), finite)
+    what = "it is empty, NaN or infinite in every sample, so nothing is proven of it"
+    return tuple(Finding(where=f"output {name}", what=what) for name, count in elements.items() if not count)
+
+
+def weak_proofs(checks: Sequence[Check]) -> tuple[str, ...]:
+    """A sentence for each output whose absolute tolerance is larger than the output itself."""
+    largest: dict[str, float] = {}
+    atol: dict[str, float] = {}
+    for tensor in (tensor for check in checks for tensor in check.tensors):
+        if tensor.largest is not None and tensor.atol > 0:
+            largest[tensor.name] = max(largest.get(tensor.name, 0.0), tensor.largest)
+            atol[tensor.name] = tensor.atol
+    return tuple(
+        f"Weak proof: output {name} never exceeds {size:.2g} on these samples, which its atol of {atol[name]:g} lets pass "
+        f"whatever it is; give samples that mean something, or an atol such as {1e-3 * size:.0e}."
+        for name, size in largest.items()
+        if 0 < size <= atol[name]
+    )
+
+
 def _stage(name: str, checks: Sequence[Check], findings: Sequence[Finding], started: float, note: str = "") -> Stage:
     seconds = time.perf_counter() - started
     good = bool(checks) and not findings and all(check.passed for check in checks)
@@ -182,7 +208,7 @@ def _some(indices: Sequence[int]) -> str:
 def as_served(batch: Arrays, config: Mapping[str, Any], field: Literal["input", "output"]) -> Arrays:
     """The arrays in the shape a client sees: a tensor without axes of its own is served with one of size 1."""
     reshaped = {tensor["name"] for tensor in config.get(field, []) if "reshape" in tensor}
-    return {name: array.reshape(*array.shape, 1) if name in reshaped else array for name, array in batch.items()}
+    return {name: array.reshape(*array.shape, 1) if name in reshaped or array.ndim == 0 else array for name, array in batch.items()}
 
 
 def _concurrently(target: Target) -> tuple[list[Check], list[Finding], str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import signal
 import sys
@@ -13,6 +14,9 @@ from typing import NoReturn
 
 from tritonize.errors import EXIT_BUG, EXIT_INTERRUPTED, InterruptedRunError, TritonizeError
 
+EXIT_PIPE = 141
+"""As a shell shows a program that SIGPIPE ended."""
+
 
 def main() -> NoReturn:
     """Run the command line and turn whatever happens into an exit code and a text.
@@ -20,7 +24,8 @@ def main() -> NoReturn:
     A `TritonizeError` becomes its paragraph on stderr, Ctrl-C and SIGTERM become 130 after everything was cleaned up, and
     anything else is a bug: traceback and versions, ready to paste, and 70.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     try:
         from tritonize.cli.app import app
 
@@ -33,12 +38,17 @@ def main() -> NoReturn:
         _fail(InterruptedRunError("Interrupted. Nothing was left behind."))
     except TritonizeError as error:
         _fail(error)
+    except BrokenPipeError:  # whoever read the output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_PIPE)
     except Exception as error:  # noqa: BLE001 - the boundary: what comes here is a bug of ours
         _fail(_bug(error))
     sys.exit(0)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # cleaning up has begun; a second one would stop it half-way
     raise KeyboardInterrupt
 
 

@@ -94,5 +94,8 @@ def finish(reports: Sequence[Report], *, as_json: bool) -> None:
     else:
         for each in reports:
             typer.echo(f"\n{report.as_text(each)}", nl=False)
+    errors = [each.details["error"]["exit_code"] for each in reports if "error" in each.details]
+    if errors:
+        raise typer.Exit(errors[0])
     if any(each.verdict != "passed" for each in reports):
         raise typer.Exit(EXIT_DIFFERS)

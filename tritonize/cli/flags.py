@@ -28,6 +28,8 @@ def specification(flags: Mapping[str, Any]) -> spec.Spec:
         )
     if flags["no_batch"] and flags["max_batch_size"]:
         raise UsageError("--no-batch and --max-batch-size exclude each other.")
+    if len(set(flags["outputs"] or ())) < len(flags["outputs"] or ()):
+        raise UsageError("Two outputs have one name.", found=", ".join(flags["outputs"]))
     inputs, sizes = {}, set()
     for text in flags["inputs"]:
         name, dtype, shape = _parse(text)

@@ -98,7 +98,7 @@ def _specification(flags: dict[str, Any]) -> Spec:
     from tritonize.errors import UsageError
 
     source = flags["source"]
-    if not source.endswith((".yaml", ".yml")):
+    if not source.lower().endswith((".yaml", ".yml")):
         if flags["models"]:
             raise UsageError("--model chooses among the models of a spec.", found=source)
         return from_flags.specification({key: flags[key] for key in (*_MODEL_FLAGS, "source", "repository")})

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import re
 import socket
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -114,7 +116,8 @@ def _run(plan: _Plan, ports: Ports) -> Iterator[Running]:
     file = plan.directory / LOG_NAME
     file.unlink(missing_ok=True)
     prefix = f"tritonize-{uuid.uuid4().hex[:12]}-"
-    command = _command(plan, ports, prefix)
+    link = contextlib.ExitStack()
+    command = _command(plan, link.enter_context(_plain_path(plan.repository)), ports, prefix)
     process = processes.start(command, log=file, env=plan.installed.variables(), cwd=plan.directory, shm_prefix=prefix)
     grace_s = _LOADING_GRACE_S
     try:
@@ -133,13 +136,33 @@ def _run(plan: _Plan, ports: Ports) -> Iterator[Running]:
     finally:
         # Unloading takes more than a second per model instance, and only frees what ends with the processes anyway.
         process.stop(grace_s, enough=lambda: log.is_unloading(file))
+        link.close()
 
 
 class _PortTakenError(Exception):
     pass
 
 
-def _command(plan: _Plan, ports: Ports, prefix: str) -> list[str]:
+@contextlib.contextmanager
+def _plain_path(repository: Path) -> Iterator[Path]:
+    """The repository under a name that Triton's Python backend can take: it splits paths at blanks, and knows ASCII alone."""
+    path = repository.absolute()
+    if re.fullmatch(r"[A-Za-z0-9/._+-]+", str(path)):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="tritonize-") as folder:
+        link = Path(folder) / "repository"
+        if not re.fullmatch(r"[A-Za-z0-9/._+-]+", folder):
+            raise ServerError(
+                "The server cannot take a path with blanks or letters beyond ASCII.",
+                where=str(path),
+                next_step="set TMPDIR to a plain path, through which it is reached then",
+            )
+        link.symlink_to(path)
+        yield link
+
+
+def _command(plan: _Plan, repository: Path, ports: Ports, prefix: str) -> list[str]:
     chosen = []
     if plan.models is not None:
         chosen = ["--model-control-mode=explicit", *(f"--load-model={name}" for name in plan.models)]
@@ -149,7 +172,7 @@ def _command(plan: _Plan, ports: Ports, prefix: str) -> list[str]:
     return [
         str(plan.installed.server),
         f"--id={prefix}",
-        f"--model-repository={plan.repository.absolute()}",
+        f"--model-repository={repository}",
         f"--backend-directory={plan.installed.backends}",
         f"--backend-config=python,shm-region-prefix-name={prefix}",
         "--disable-auto-complete-config",  # it would repair a wrong configuration in silence

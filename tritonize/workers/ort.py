@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
 
 from tritonize import arrays
@@ -81,7 +84,8 @@ def _answer(session: onnxruntime.InferenceSession, batch: Arrays, size: int) -> 
             "The exported file has other inputs than the model.", expected=", ".join(batch), found=", ".join(sorted(known))
         )
     try:
-        if any(array.dtype == arrays.BFLOAT16 for array in batch.values()):
+        outputs = session.get_outputs()
+        if any(each.type == "tensor(bfloat16)" for each in (*session.get_inputs(), *outputs)):
             return _answer_bfloat16(session, batch, names)
         return dict(zip(names, session.run(names, {name: batch[name] for name in batch}), strict=True))
     except Exception as error:
@@ -101,7 +105,16 @@ def _answer_bfloat16(session: onnxruntime.InferenceSession, batch: Arrays, names
         for name, array in batch.items()
     }
     found = session.run_with_ort_values(names, values)
-    return {name: value.numpy() for name, value in zip(names, found, strict=True)}
+    return {name: _array(value) for name, value in zip(names, found, strict=True)}
+
+
+def _array(value: onnxruntime.OrtValue) -> arrays.Array:
+    """The value's elements; for bfloat16 from its memory, since ONNX Runtime has no NumPy type to give them in."""
+    if value.data_type() != "tensor(bfloat16)":
+        return value.numpy()  # type: ignore[no-any-return]
+    shape = tuple(value.shape())
+    memory = ctypes.string_at(value.data_ptr(), 2 * math.prod(shape))
+    return np.frombuffer(memory, np.uint16).view(arrays.BFLOAT16).reshape(shape)
 
 
 def _first_line(error: BaseException) -> str:

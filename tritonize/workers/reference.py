@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,8 @@ class ReferenceAnswer:
     batched: TensorFiles
     """One item per batch asked for."""
     parameters: int
+    code: Mapping[str, str]
+    """SHA-256 of the file that defines a factory, by its name."""
     library_seconds: float
 
 
@@ -61,9 +65,18 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
             outputs=outputs,
             batched=batched,
             parameters=sum(tensor.numel() for tensor in model.module.parameters()),
+            code=_code(asked.model),
             library_seconds=watch.seconds,
         )
     )
+
+
+def _code(request: LoadRequest) -> dict[str, str]:
+    module = sys.modules.get(request.location.partition(":")[0])
+    path = Path(getattr(module, "__file__", None) or "")
+    if request.kind != "factory" or not path.is_file():
+        return {}
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def _run(

@@ -66,7 +66,7 @@ class LoadedModel(torch.nn.Module):
         """The module's own answer."""
         if self.by_name:
             return self.module(**nested(dict(zip(self.inputs, tensors, strict=True))))
-        return self.module(*tensors)
+        return self.module(*(tensors[position] for position in _positions(self.inputs)))
 
     def tensors(self, batch: Mapping[str, Array]) -> tuple[torch.Tensor, ...]:
         """The arrays as tensors, in the spec's order. A sample's file is never written through them."""
@@ -234,6 +234,17 @@ def _state_dict(path: Path) -> dict[str, torch.Tensor]:
     return state
 
 
+def _positions(inputs: Sequence[str]) -> list[int]:
+    """In which order inputs go by position: INPUT__0 first, wherever the spec lists it; others as they are listed."""
+    if not _numbered(inputs):
+        return list(range(len(inputs)))
+    return sorted(range(len(inputs)), key=lambda position: int(inputs[position].rpartition("__")[2]))
+
+
+def _numbered(inputs: Sequence[str]) -> bool:
+    return set(inputs) == {f"INPUT__{number}" for number in range(len(inputs))}
+
+
 def _by_name(module: torch.nn.Module, inputs: Sequence[str]) -> bool:
     """Whether the inputs are named after forward()'s parameters (up to the first dot).
 
@@ -249,8 +260,8 @@ def _by_name(module: torch.nn.Module, inputs: Sequence[str]) -> bool:
     known = [root for root in roots if root in names]
     if len(known) == len(roots) and not set(required) - set(known):
         return True
-    numbered = all(re.fullmatch(r"INPUT__\d+", name) for name in inputs)
-    if not len(required) <= len(inputs) <= len(names) or (known and not numbered):
+    clear = _numbered(inputs) or (len(inputs) == 1 and not inputs[0].startswith("INPUT__"))  # one input has one place to go
+    if not len(required) <= len(inputs) <= len(names) or (not clear and len(names) > 0) or (known and not clear):
         raise UsageError(
             "The inputs are not those of the model's forward().",
             expected=", ".join(name if is_required else f"{name} (optional)" for name, is_required in parameters) or "none",
@@ -294,9 +305,21 @@ def name_outputs(answer: Any, wanted: Sequence[str]) -> Iterator[tuple[str, torc
             expected=f"{len(leaves)} outputs",
             found=f"{len(wanted)}: {', '.join(wanted)}",
         )
+    defaults = [".".join(_key(part) for part in path) for path, _ in leaves]
     flat = all(len(path) == 0 or (len(path) == 1 and isinstance(path[0], pytree.SequenceKey)) for path, _ in leaves)
+    if flat:
+        defaults = [f"OUTPUT__{position}" for position in range(len(leaves))]
+    if set(wanted) == set(defaults):
+        wanted = defaults  # the model names them itself: then a name means its own tensor, in whatever order it is listed
+    elif set(wanted) & set(defaults):
+        raise UsageError(
+            "Only some of the spec's outputs are named as the model names them.",
+            expected=", ".join(defaults),
+            found=", ".join(wanted),
+            next_step="use the model's names for all outputs, or other names for all of them",
+        )
     for position, (path, tensor) in enumerate(leaves):
-        default = f"OUTPUT__{position}" if flat else ".".join(_key(part) for part in path)
+        default = defaults[position]
         if not isinstance(tensor, torch.Tensor):
             raise ExportError(
                 "The model's output is no tensor." if not path else f"Output {default!r} of the model is no tensor.",
@@ -322,6 +345,10 @@ def to_torch(array: Array) -> torch.Tensor:
 
 def to_numpy(tensor: torch.Tensor) -> Array:
     """The tensor's values; bfloat16 as ml_dtypes.bfloat16."""
+    if tensor.layout != torch.strided or tensor.is_quantized:
+        raise ExportError(
+            "An output is a sparse or quantized tensor, which Triton cannot serve.", found=f"{tensor.layout}, {tensor.dtype}"
+        )
     tensor = tensor.detach().cpu().contiguous()
     if tensor.dtype == torch.bfloat16:
         return tensor.view(torch.uint16).numpy().view(arrays.BFLOAT16)

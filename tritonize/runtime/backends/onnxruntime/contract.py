@@ -135,8 +135,7 @@ def _check_supported(config: Config) -> None:
     if config.get("sequence_batching", {}).get("state"):
         refused.append("sequence_batching.state")
     accelerators = config.get("optimization", {}).get("execution_accelerators", {})
-    if accelerators.get("cpu_execution_accelerator"):
-        refused.append("cpu_execution_accelerator")
+    refused += [name for name in ("cpu_execution_accelerator", "gpu_execution_accelerator") if accelerators.get(name)]
     if refused:
         raise ValueError(f"the embedded server does not support {', '.join(refused)}; stock Triton's native backend may")
 
