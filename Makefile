@@ -7,8 +7,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
+CORPUS := build/corpus
 
-.PHONY: help install demo demo-imagenet test check bench schema format clean
+.PHONY: help install demo demo-imagenet test check bench corpus schema format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -59,6 +60,18 @@ format: $(INSTALLED)  ## Format the code
 
 bench: $(INSTALLED) examples/heart/heart.pt examples/heart/samples/volume_0.npz  ## Measure speed and memory; print ratios
 	$(BIN)/python -m benchmarks
+
+$(CORPUS)/.installed: tests/corpus/requirements.txt tests/corpus/requirements-nodeps.txt constraints.txt | $(INSTALLED)
+	$(PYTHON) -m venv $(CORPUS)
+	$(CORPUS)/bin/python -m pip install -q --upgrade -c constraints.txt pip
+	$(CORPUS)/bin/python -m pip install -q -c constraints.txt torch
+	$(CORPUS)/bin/python -m pip install -q -c constraints.txt -e '.[torch]'
+	$(CORPUS)/bin/python -m pip install -q -c constraints.txt -r tests/corpus/requirements.txt
+	$(CORPUS)/bin/python -m pip install -q --no-deps -r tests/corpus/requirements-nodeps.txt
+	@touch $@
+
+corpus: $(CORPUS)/.installed  ## Export the corpus of public architectures and judge every file (hours; goes on where it stopped)
+	$(CORPUS)/bin/python -m tests.corpus --resume --out build/corpus-results.json
 
 clean:  ## Remove what was made; not the cache of server runtimes
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -91,6 +91,13 @@ def not_wrong(name: str, report: dict) -> bool:
     return True
 
 
+@pytest.mark.parametrize("name", ["cumulative", "nearest_exact", "unseen_rows"])
+def test_what_the_exporters_cannot_do_is_rescued(name):
+    done, answer = build(name)
+    assert done.returncode == 0, done.stderr
+    assert not_wrong(name, answer["reports"][0])
+
+
 def test_every_attempt_is_recorded():
     done, answer = build("only_legacy")
     assert done.returncode == 0, done.stderr

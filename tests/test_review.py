@@ -28,6 +28,12 @@ class Minus(nn.Module):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         return x - y
 
+class Open(nn.Module):
+    # as transformers models are: names beside an open end
+    def forward(self, ids: Tensor, mask: Tensor | None = None, extra: Tensor | None = None, **options: Tensor) -> Tensor:
+        assert mask is None
+        return ids + 2 * extra + 4 * options["more"]
+
 class Halves(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x // 2
@@ -99,6 +105,15 @@ def test_numbered_and_named_inputs_go_where_their_names_say(names):
     first, second = sorted(names)
     one, zero = np.ones((1, 4), np.float32), np.zeros((1, 4), np.float32)
     assert session(answer).run(None, {first: one, second: zero})[0][0, 0] == 1
+
+
+def test_an_open_end_hides_no_name():
+    names = ("ids", "extra", "more")
+    inputs = ", ".join(f"{name}: {{shape: [batch, 4]}}" for name in names)
+    done, answer = work("build", f"source: 'odd:Open', inputs: {{{inputs}}}, max_batch_size: 2")
+    assert done.returncode == 0, done.stderr
+    ones = {name: np.ones((1, 4), np.float32) for name in names}
+    assert session(answer).run(None, ones)[0][0, 0] == 7
 
 
 @pytest.mark.parametrize("names", [("INPUT__3", "INPUT__7"), ("left", "right")])

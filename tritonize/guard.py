@@ -27,6 +27,8 @@ from typing import Any, NoReturn
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _TICK_S = 0.1
+_TICK_OLD_S = 1.0  # a server has a hundred threads to look through, and other things to do with the processor
+_YOUNG_S = 5.0
 _TICK_BOUNDED_S = 0.03  # a bound on memory is only as good as the interval it is looked at
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where the kernel puts POSIX shared memory
@@ -161,19 +163,29 @@ class _Guard:
 
     def watch(self) -> None:
         """Until the command has ended, by itself or because it had to."""
-        tick = _TICK_S if self.order["memory_bytes"] is None else _TICK_BOUNDED_S
         look_at = self.began
         while self.status is None:
-            timeout = max(0.0, min(tick, look_at - time.monotonic()))
+            due = look_at if self.kill_at is None else min(look_at, self.kill_at)
+            timeout = max(0.0, due - time.monotonic())
             ready, _, _ = select.select([self.wake] if self.leash is None else [self.wake, self.leash], [], [], timeout)
             self._hear(ready)
             self._reap()
             now = time.monotonic()
             if self.status is None and now >= look_at:
-                look_at = now + tick
+                look_at = now + self._tick(now)
                 self._look(now)
             if self.kill_at is not None and now >= self.kill_at:
                 return
+
+    def _tick(self, now: float) -> float:
+        """Seconds to the next look; what happens at once (an end, an order, the tool gone) wakes the guard by itself."""
+        if self.order["memory_bytes"] is not None:
+            return _TICK_BOUNDED_S
+        if now - self.began < _YOUNG_S:
+            return _TICK_S
+        deadline = self.order["deadline_s"]
+        left = _TICK_OLD_S if deadline is None else self.began + deadline - now
+        return min(_TICK_OLD_S, max(_TICK_S, left))
 
     def _hear(self, ready: list[int]) -> None:
         """Signals to the guard, and what comes over the leash."""

@@ -130,6 +130,27 @@ class Containers(nn.Module):
         return {"features": [masked * scales[0], masked * scales[1]], "score": masked.sum(dim=1), "nothing": None}
 
 
+class Cumulative(nn.Module):
+    """Operators that no exporter has a function for."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cumprod(x, 1) + x.median(1, keepdim=True).values
+
+
+class NearestExact(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.interpolate(x[:, None, None], size=(2, 7), mode="nearest-exact")
+
+
+class UnseenRows(nn.Module):
+    """Attention with a row that may see nothing: PyTorch answers 0, the exporter's own function the mean."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        mask = torch.tensor([[True, False], [False, False]])
+        pairs = x.reshape(-1, 1, 2, 2)
+        return nn.functional.scaled_dot_product_attention(pairs, pairs, pairs, attn_mask=mask)
+
+
 def _seeded(kind: type[nn.Module]) -> nn.Module:
     torch.manual_seed(0)
     return kind()
@@ -143,6 +164,8 @@ random, dropout_always, counter, hidden_state = Random, DropoutAlways, Counter, 
 batch_of_one, batch_mean, flat_unique = BatchOfOne, BatchMean, FlatUnique
 index_add, scatter_add, loop_over_batch, scalar_default, in_place = IndexAdd, ScatterAdd, LoopOverBatch, ScalarDefault, InPlace
 branch_on_length, only_legacy, data_dependent, containers = BranchOnLength, OnlyLegacy, DataDependent, Containers
+
+cumulative, nearest_exact, unseen_rows = Cumulative, NearestExact, UnseenRows
 
 
 def attention() -> nn.Module:

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tritonize import arrays
 from tritonize.artifacts import TensorFiles, TensorSpec, from_json
 from tritonize.errors import ExportError
 from tritonize.operators import Operator
+from tritonize.workers import rescues
 from tritonize.workers.stopwatch import Stopwatch
 from tritonize.workers.torch_model import LoadedModel, LoadRequest, load, place
 
@@ -145,9 +145,8 @@ def _dynamo(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> None:
 
 
 def _dynamo_decomposed(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> None:
-    """The same after torch's own decompositions, with attention in its plain mathematical form."""
-    with sdpa_kernel(SDPBackend.MATH):
-        _write(_captured(model, tensors, asked).run_decompositions(), model, asked)
+    """The same with operators that have no ONNX function, or one that answers otherwise, in terms of others."""
+    _write(rescues.decomposed(_captured(model, tensors, asked)), model, asked)
 
 
 def _converted(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> None:
@@ -156,9 +155,8 @@ def _converted(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> No
 
 
 def _converted_decomposed(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> None:
-    """The same after torch's own decompositions."""
-    with sdpa_kernel(SDPBackend.MATH):
-        _write(_recaptured(model, tensors, asked).run_decompositions(), model, asked)
+    """The same with operators that have no ONNX function in terms of others."""
+    _write(rescues.decomposed(_recaptured(model, tensors, asked)), model, asked)
 
 
 def _captured(module: torch.nn.Module, tensors: Tensors, asked: ExportRequest) -> torch.export.ExportedProgram:
@@ -190,7 +188,7 @@ def _write(program: torch.export.ExportedProgram, model: LoadedModel, asked: Exp
         input_names=[tensor.name for tensor in asked.inputs],
         output_names=[tensor.name for tensor in asked.outputs],
         opset_version=asked.opset,
-        custom_translation_table=_translations(model, asked.opset) or None,
+        custom_translation_table={**rescues.TRANSLATIONS, **_translations(model, asked.opset)},
         verbose=False,
     )
     if made is None:

@@ -258,10 +258,13 @@ def _by_name(module: torch.nn.Module, inputs: Sequence[str]) -> bool:
     required = [name for name, is_required in parameters if is_required]
     roots = list(dict.fromkeys(name.partition(".")[0] for name in inputs))
     known = [root for root in roots if root in names]
-    if len(known) == len(roots) and not set(required) - set(known):
+    kinds = _kinds(module)
+    by_keyword = len(known) == len(roots) or (inspect.Parameter.VAR_KEYWORD in kinds and not _numbered(inputs))
+    if by_keyword and not set(required) - set(known):
         return True
     clear = _numbered(inputs) or (len(inputs) == 1 and not inputs[0].startswith("INPUT__"))  # one input has one place to go
-    if not len(required) <= len(inputs) <= len(names) or (not clear and len(names) > 0) or (known and not clear):
+    too_many = len(inputs) > len(names) and inspect.Parameter.VAR_POSITIONAL not in kinds
+    if too_many or len(inputs) < len(required) or (not clear and len(names) > 0):
         raise UsageError(
             "The inputs are not those of the model's forward().",
             expected=", ".join(name if is_required else f"{name} (optional)" for name, is_required in parameters) or "none",
@@ -269,6 +272,13 @@ def _by_name(module: torch.nn.Module, inputs: Sequence[str]) -> bool:
             next_step="name every input after its parameter, or use INPUT__0, INPUT__1, … in order",
         )
     return False
+
+
+def _kinds(module: torch.nn.Module) -> set[Any]:
+    """The kinds of forward()'s parameters: whether it takes more than it names."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return set()
+    return {each.kind for each in inspect.signature(module.forward).parameters.values()}
 
 
 def parameters_of(module: torch.nn.Module) -> list[tuple[str, bool]] | None:
@@ -281,9 +291,11 @@ def parameters_of(module: torch.nn.Module) -> list[tuple[str, bool]] | None:
     except (TypeError, ValueError):
         return None
     parameters = list(signature.parameters.values())
-    if any(each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD) for each in parameters):
-        return None
-    return [(each.name, each.default is each.empty) for each in parameters]
+    named = [each for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
+    if len(named) == len(parameters):
+        return [(each.name, each.default is each.empty) for each in named]
+    # Open ends hide nothing of what is named: t5 with `decoder_input_ids` second must not get it as `attention_mask`.
+    return [(each.name, each.default is each.empty) for each in named] if named else None
 
 
 def name_outputs(answer: Any, wanted: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:

@@ -1,0 +1,50 @@
+"""The results as lines and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tests.corpus.trial import Result
+
+VERDICTS = ("right", "refused", "wrong", "bad trace", "does not trace", "not run")
+
+
+def line(result: Result) -> str:
+    """One result as it comes."""
+    missed = " (the file is right)" if result.missed else ""
+    seconds = sum(result.seconds.get(step, 0.0) for step in ("trace", "build", "judge"))
+    reason = f"  {result.reason}" if result.reason else ""
+    return (
+        f"{result.verdict + missed:<15} {result.name:<32} {result.kind:<7} {seconds:6.1f} s  {result.strategy:<8}{reason}".rstrip()
+    )
+
+
+def table(results: Sequence[Result], kinds: Sequence[str]) -> str:
+    """A row per family and kind, the totals, and every result that is not right."""
+    return "\n".join(_lines(results, kinds))
+
+
+def _lines(results: Sequence[Result], kinds: Sequence[str]) -> Iterator[str]:
+    head = f"{'family':<22}{'as':<8}" + "".join(f"{verdict:>16}" for verdict in VERDICTS)
+    yield head.rstrip()
+    for family in [*dict.fromkeys(result.family for result in results), "total"]:
+        for kind in kinds:
+            rows = [result for result in results if result.kind == kind and family in (result.family, "total")]
+            yield f"{family:<22}{kind:<8}" + "".join(f"{sum(row.verdict == verdict for row in rows):>16}" for verdict in VERDICTS)
+    yield ""
+    for kind in kinds:
+        rows = [result for result in results if result.kind == kind and result.verdict not in ("does not trace", "not run")]
+        fair = [row for row in rows if row.verdict != "bad trace"]
+        right = sum(row.verdict == "right" for row in rows)
+        missed = sum(row.missed for row in rows)
+        yield f"as {kind}: {right} of {len(rows)} right ({_share(right, len(rows))}); refused although right: {missed}"
+        if len(fair) < len(rows):
+            yield f"  of the {len(fair)} files that are the model they were traced from: {_share(right, len(fair))}"
+    others = [result for result in results if result.verdict != "right"]
+    if others:
+        yield ""
+        yield from (line(result) for result in others)
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "none"

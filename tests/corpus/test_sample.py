@@ -1,0 +1,28 @@
+"""The corpus in small: the table is what it says it is, and a sample of it goes through."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tests.corpus.catalogue import CATALOGUE, COMPOSITION, SAMPLE, entry
+from tests.corpus.trial import KINDS, try_entry
+
+DEADLINE = 120.0
+
+
+def test_the_composition_is_fixed():
+    assert Counter(each.family for each in CATALOGUE) == COMPOSITION
+    assert len({each.name for each in CATALOGUE}) == len(CATALOGUE)
+
+
+def test_the_sample_needs_torch_alone():
+    assert all(not entry(name).packages for name in SAMPLE)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", SAMPLE)
+def test_a_sample_is_right(name: str, kind: str):
+    result = try_entry(entry(name), kind, DEADLINE)
+    assert result.verdict == "right", result.reason
