@@ -259,7 +259,7 @@ def test_build_stops_at_a_staged_version(model_files):
 
 
 @pytest.mark.server
-def test_verify_asks_a_running_server_by_its_url(published):
+def test_verify_asks_a_running_server_by_its_url(published, model_files):
     """`serve` in one process, `verify --url` in another: what a person does after a deployment."""
     command = [str(Path(sys.executable).with_name("tritonize")), "serve", "--http-port", "0", "--grpc-port", "0", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -277,8 +277,9 @@ def test_verify_asks_a_running_server_by_its_url(published):
             assert {stage["name"]: stage["verdict"] for stage in report["stages"]}["grpc"] == "not run"
             assert http.returncode == 0, http.stderr
 
-            (PLACE / "classifier").rename(PLACE / "other")
-            absent = tritonize("verify", "--url", f"http://{ready['http']}")
+            later = tritonize("run", str(model_files / "scores.pt"), *CLASSIFIER, "--name", "other")
+            assert later.returncode == 0, later.stderr  # published after the server was started, which serves what it knew
+            absent = tritonize("verify", "-m", "other", "--url", f"http://{ready['http']}")
             assert absent.returncode == 8, absent.stderr
             assert "other" in absent.stderr
         finally:

@@ -378,7 +378,10 @@ with embedded.start(Path({repository!r}), directory=Path({run!r})) as running:
                 assert len(processes_of(prefix)) == 2
             finally:
                 parent.send_signal(number)
-            parent.wait(20)
+            try:
+                parent.wait(20)
+            finally:
+                parent.kill()
             assert eventually(lambda: nothing_left(prefix))
 
 
