@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import transformers
 from torch import Tensor, nn
 
 from tests.corpus.seeding import seeded
@@ -11,6 +10,8 @@ from tests.corpus.seeding import seeded
 
 def hf_net(network: str, configuration: str, **options: object) -> nn.Module:
     """The class `network` of transformers on a configuration of class `configuration`."""
+    import transformers  # here, since others of the family need torch alone
+
     return seeded(getattr(transformers, network), getattr(transformers, configuration)(**options))
 
 
