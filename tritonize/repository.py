@@ -173,12 +173,6 @@ def models(repository: Path) -> tuple[str, ...]:
     return found
 
 
-def config_in_place(repository: Path, model: str) -> str | None:
-    """The text of a model's configuration; `None` where the model is new."""
-    path = repository / model / CONFIG
-    return path.read_text(encoding="utf-8") if path.is_file() else None
-
-
 def require_same_config(repository: Path, model: str, texts: Mapping[str, str], *, allow_change: bool) -> None:
     """Refuse a configuration or labels that differ from those in place, unless the change was asked for.
 
