@@ -19,7 +19,7 @@ from tritonize import arrays
 from tritonize.artifacts import TensorFiles, TensorSpec, from_json
 from tritonize.errors import ExportError
 from tritonize.operators import Operator
-from tritonize.workers import rescues
+from tritonize.workers import rescues, symbolic_sizes
 from tritonize.workers.stopwatch import Stopwatch
 from tritonize.workers.torch_model import LoadedModel, LoadRequest, load, place
 
@@ -145,8 +145,10 @@ def _dynamo(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> None:
 
 
 def _dynamo_decomposed(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> None:
-    """The same with operators that have no ONNX function, or one that answers otherwise, in terms of others."""
-    _write(rescues.decomposed(_captured(model, tensors, asked)), model, asked)
+    """The same with sizes kept symbolic, and operators that have no ONNX function, or another one, in terms of others."""
+    with symbolic_sizes.kept(model):
+        captured = _captured(model, tensors, asked)
+    _write(rescues.decomposed(captured), model, asked)
 
 
 def _converted(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> None:

@@ -169,6 +169,34 @@ def _median(x: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]
     return (values, index) if keepdim else (values.squeeze(dim), index.squeeze(dim))
 
 
+def _einsum(equation: str, tensors: Sequence[Tensor], *, path: Sequence[int] | None = None) -> Any:  # noqa: ARG001
+    """A product of complex numbers by their real parts."""
+    if len(tensors) != 2 or not any(each.is_complex() for each in tensors):
+        return NotImplemented
+    one, other = (torch.view_as_real(each).unbind(-1) if each.is_complex() else (each, None) for each in tensors)
+
+    def product(x: Tensor | None, y: Tensor | None) -> Any:
+        return 0.0 if x is None or y is None else torch.einsum(equation, x, y)
+
+    real = product(one[0], other[0]) - product(one[1], other[1])
+    imaginary = product(one[0], other[1]) + product(one[1], other[0])
+    return torch.view_as_complex(torch.stack([real, imaginary], -1))
+
+
+def _irfft(x: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None) -> Tensor:
+    """With the padding or cutting done on pairs of reals."""
+    dim = dim % x.dim()
+    n = 2 * (x.shape[dim] - 1) if n is None else n
+    pairs, wanted = torch.view_as_real(x), n // 2 + 1
+    if pairs.shape[dim] > wanted:
+        pairs = pairs.narrow(dim, 0, wanted)
+    elif pairs.shape[dim] < wanted:
+        pairs = F.pad(pairs, [0, 0] * (pairs.dim() - 1 - dim) + [0, wanted - pairs.shape[dim]])
+    mode = {None: 2, "backward": 2, "ortho": 1, "forward": 0}[norm]
+    inverse: Tensor = _aten._fft_c2r.default(torch.view_as_complex(pairs.contiguous()), [dim], mode, n)
+    return inverse
+
+
 def _opset() -> Any:
     """ONNX's operators; their own annotations are narrower than what tracing passes them."""
     import onnxscript
@@ -192,8 +220,12 @@ def _nearest_exact(x: Any, output_size: Sequence[Any], *scales: Any) -> Any:  # 
     return op.Resize(x, None, None, op.Concat(op.Shape(x, start=0, end=2), *sizes, axis=0), **modes)
 
 
-_BETTER: dict[Any, Callable[..., Any]] = {_aten.scaled_dot_product_attention.default: _attention}
-"""They have ONNX functions, which answer otherwise."""
+_BETTER: dict[Any, Callable[..., Any]] = {
+    _aten.scaled_dot_product_attention.default: _attention,
+    _aten.einsum.default: _einsum,
+    _aten.fft_irfft.default: _irfft,
+}
+"""They have ONNX functions, which answer otherwise or know no complex numbers."""
 _MISSING: dict[Any, Callable[..., Any]] = {
     _aten._native_multi_head_attention.default: _native_attention,
     _aten._transformer_encoder_layer_fwd.default: _encoder_layer,
