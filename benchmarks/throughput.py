@@ -148,6 +148,7 @@ def _repository(root: Path, width: int) -> Path:
     tensors = {name: (TensorSpec(name=name, dtype="fp32", shape=SHAPE),) for name in ("volume", "mask")}
     artifact = OnnxArtifact(
         path=path,
+        node_map=None,
         sha256="",
         size=0,
         opset=18,

@@ -24,6 +24,7 @@ def tensor(name: str, dtype: str, *shape: int | str) -> TensorSpec:
 def artifact(inputs: list[TensorSpec], outputs: list[TensorSpec]) -> OnnxArtifact:
     return OnnxArtifact(
         path=Path("model.onnx"),
+        node_map=None,
         sha256="",
         size=0,
         opset=18,

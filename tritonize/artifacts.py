@@ -90,6 +90,8 @@ class Reference:
     """One item per sample, in the samples' order. The specs carry the batch axis where the model is batched."""
     parameters: int
     """Number of elements in the parameters; 0 for a frozen TorchScript, whose weights are constants."""
+    state: str | None = None
+    """Checksum of its parameters and buffers, where it is a PyTorch model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +99,8 @@ class OnnxArtifact:
     """An ONNX file that was checked, reloaded and read back."""
 
     path: Path
+    node_map: Path | None
+    """The file that says where its nodes come from in the PyTorch model; see `workers.origins`."""
     sha256: str
     size: int
     """Bytes."""
@@ -122,7 +126,9 @@ class Attempt:
     reason: str = ""
     """In one line; empty where it was right."""
     where: str | None = None
-    """The line of the user's code, where it is known."""
+    """The line of the user's code and the module it is in, where they are known."""
+    next_step: str | None = None
+    """What the user could do about it."""
 
 
 @dataclass(frozen=True, kw_only=True)

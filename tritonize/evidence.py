@@ -52,7 +52,7 @@ def details(
     """Source, ONNX file, export attempts and target as plain data, without a path of this machine."""
     source, onnx = to_json(answered.source), to_json(artifact)
     source["location"] = model.source if model.is_factory else Path(model.source).name
-    del onnx["path"]
+    del onnx["path"], onnx["node_map"]
     return {
         "source": source,
         "onnx": onnx,

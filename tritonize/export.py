@@ -45,6 +45,8 @@ class Subject:
     """Likewise, as the reference found them."""
     example: TensorFiles
     """The one batch the exporter runs."""
+    state: str | None
+    """Checksum of the model that the reference ran."""
 
 
 def ladder(model: spec.Model, kind: str) -> tuple[str, ...]:
@@ -68,13 +70,21 @@ def export(model: spec.Model, subject: Subject, strategy: str, directory: Path) 
         "inputs": [to_json(tensor) for tensor in subject.inputs],
         "outputs": [to_json(tensor) for tensor in subject.outputs],
         "example": to_json(subject.example),
+        "state": subject.state,
         "strategy": strategy,
         "opset": model.opset,
         "path": str(exported),
     }
     search_path = [folder.resolve() for folder in model.search_path]
     first = _work("export.run", request, model, directory / "export", search_path)
-    request = {"exported": str(exported), "path": str(path), "simplify": model.simplify, "opset": model.opset}
+    request = {
+        "exported": str(exported),
+        "path": str(path),
+        "simplify": model.simplify,
+        "opset": model.opset,
+        "roots": [str(folder) for folder in search_path],
+        "scope": first.value["scope"],
+    }
     second = _work("onnx_file.finish", request, model, directory / "finish", [])
     artifact = _artifact(path, second.value, strategy, simplified=model.simplify)
     _require_same("input", subject.inputs, artifact.inputs)
@@ -128,6 +138,7 @@ def _artifact(path: Path, answer: Mapping[str, Any], strategy: str, *, simplifie
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return OnnxArtifact(
         path=path,
+        node_map=path.with_name(answer["node_map"]),
         sha256=sha256,
         size=path.stat().st_size,
         opset=answer["opset"],

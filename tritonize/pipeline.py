@@ -157,7 +157,10 @@ def _stage(specification: spec.Spec, name: str, artifact: OnnxArtifact, run_: Ru
         if wanted.labels:
             texts[model_config.label_filename(output)] = _labels(output, wanted.labels, artifact)
     repository.require_same_config(place, name, texts, allow_change=options.replace_config)
-    return repository.stage(run_, name, version, {f"{version}/model.onnx": artifact.path}, texts)
+    files = {f"{version}/model.onnx": artifact.path}
+    if artifact.node_map:
+        files[f"{version}/{repository.EVIDENCE}/{artifact.node_map.name}"] = artifact.node_map
+    return repository.stage(run_, name, version, files, texts)
 
 
 def _labels(output: str, path: Path, artifact: OnnxArtifact) -> str:

@@ -110,6 +110,7 @@ def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tu
                     inputs=ladder.samples.files.tensors,
                     outputs=ladder.outputs,
                     example=ladder.example,
+                    state=ladder.reference.state,
                 ),
                 strategy,
                 work,
@@ -119,8 +120,15 @@ def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tu
             fields["note"] = f"{strategy}, opset {artifact.opset}, {artifact.size / 2**20:.1f} MiB"
         checks, version = _ask_onnxruntime(ladder, artifact, work, recorder)
     except ExportError as error:
-        seconds = time.perf_counter() - started
-        return None, Attempt(strategy=strategy, outcome="failed", seconds=seconds, reason=_one_line(error), where=error.where)
+        attempt = Attempt(
+            strategy=strategy,
+            outcome="failed",
+            seconds=time.perf_counter() - started,
+            reason=_one_line(error),
+            where=error.where,
+            next_step=error.next_step,
+        )
+        return None, attempt
     proven = Proven(
         samples=ladder.samples,
         reference=ladder.reference,
@@ -141,16 +149,23 @@ def _one_line(error: TritonizeError) -> str:
 
 
 def _nothing_made(source: Source, attempts: Sequence[Attempt]) -> ExportError:
-    """The error that names every strategy and why it failed."""
+    """The error that names every strategy, why it failed, and the two best next steps."""
+    where = next((attempt.where for attempt in attempts if attempt.where), None)
+    steps = [next((attempt.next_step for attempt in attempts if attempt.next_step), None)]
+    if source.kind == "torchscript":
+        steps.append("export the model's Python code (package.module:factory) instead of TorchScript: torch.export sees more of it")
+    elif where:
+        steps.append(f"write {where.partition(',')[0]} with operators that ONNX has")
     if len(attempts) == 1:
-        return ExportError(
-            f"The {attempts[0].strategy} export failed.", where=attempts[0].where or source.location, found=attempts[0].reason
-        )
+        what, found = f"The {attempts[0].strategy} export failed.", attempts[0].reason
+    else:
+        what, found = f"None of {len(attempts)} export strategies made a right ONNX file.", None
     return ExportError(
-        f"None of {len(attempts)} export strategies made a right ONNX file.",
-        where=next((attempt.where for attempt in attempts if attempt.where), source.location),
-        next_step="replace or register the operator that is named below, or simplify the line that is named",
-        details=[f"{attempt.strategy} ({attempt.seconds:.1f} s): {attempt.reason}" for attempt in attempts],
+        what,
+        where=where or source.location,
+        found=found,
+        next_step="; or ".join(step for step in steps if step) or "simplify the code that the reasons name",
+        details=[f"{attempt.strategy} ({attempt.seconds:.1f} s): {attempt.reason}" for attempt in attempts if not found],
     )
 
 

@@ -133,6 +133,7 @@ def compute(model: spec.Model, source: Source, samples: SampleSet, batches: Sequ
             source=replace(source, sha256={**source.sha256, **answer.value["code"]}),
             outputs=outputs,
             parameters=answer.value["parameters"],
+            state=answer.value["state"],
         ),
         batched=from_json(TensorFiles, answer.value["batched"]),
         library_seconds=answer.value["library_seconds"] + answer.import_seconds,

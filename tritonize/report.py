@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tritonize.artifacts import Check, Finding, Report, TensorCheck, to_json
@@ -56,6 +56,7 @@ def _lines(report: Report) -> Iterator[str]:
             yield from _wrap(f"{_MARK['not run']} {STAGE_NAMES.get(stage.name, stage.name)}: not run: {stage.note}")
     yield from _failures(report.checks)
     yield from _findings(report.findings)
+    yield from _attempts(report.details.get("attempts", ()))
     if report.proved_by:
         yield ""
         proof = ", ".join(f"{name} {version}" for name, version in report.proved_by.items())
@@ -111,6 +112,19 @@ def _failures(checks: Sequence[Check]) -> Iterator[str]:
             yield f"      worst at {list(worst.index)}: expected {worst.expected:.7g}, found {worst.found:.7g}"
     if len(failing) > SHOWN:
         yield f"  … and {len(failing) - SHOWN} more in the JSON report"
+
+
+def _attempts(attempts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The export strategies, where more than one was tried."""
+    if len(attempts) < 2:
+        return
+    yield ""
+    yield "Export strategies tried:"
+    for attempt in attempts:
+        mark = _MARK["passed" if attempt["outcome"] == "right" else "failed"]
+        place = f" at {attempt['where']}" if attempt["where"] else ""
+        why = f": {attempt['reason']}{place}" if attempt["reason"] else ""
+        yield from _wrap(f"  {mark} {attempt['strategy']} ({attempt['seconds']:.1f} s), {attempt['outcome']}{why}")
 
 
 def _findings(findings: Sequence[Finding]) -> Iterator[str]:

@@ -6,6 +6,7 @@ is none, and is reported as that with the evidence, not as a failed export. Runs
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Iterator
 
@@ -23,6 +24,11 @@ REPEAT_RTOL = 1e-6
 def fingerprint(module: torch.nn.Module) -> dict[str, int]:
     """A checksum of every parameter and buffer."""
     return {name: zlib.crc32(np.ascontiguousarray(to_numpy(tensor)).view(np.uint8).data) for name, tensor in _state(module)}
+
+
+def checksum(module: torch.nn.Module) -> str:
+    """One text for all parameters and buffers: the same in every process that loads the same model."""
+    return hashlib.sha256(repr(sorted(fingerprint(module).items())).encode()).hexdigest()
 
 
 def _state(module: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:

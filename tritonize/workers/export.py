@@ -1,12 +1,12 @@
 """Export a PyTorch model to ONNX; runs inside a worker.
 
-`STRATEGIES` is the table: each entry is a plain function that writes an ONNX file.
+`STRATEGIES` is the table: each entry is a plain function that writes an ONNX file, and returns the path of the user's module
+in what it exported.
 """
 
 from __future__ import annotations
 
 import inspect
-import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ import torch
 
 from tritonize import arrays
 from tritonize.artifacts import TensorFiles, TensorSpec, from_json
-from tritonize.errors import ExportError
+from tritonize.errors import ExportError, TritonizeError, UsageError
 from tritonize.operators import Operator
-from tritonize.workers import rescues, symbolic_sizes
+from tritonize.workers import conduct, failures, rescues, symbolic_sizes
 from tritonize.workers.stopwatch import Stopwatch
-from tritonize.workers.torch_model import LoadedModel, LoadRequest, load, place
+from tritonize.workers.torch_model import LoadedModel, LoadRequest, load
 
 DYNAMO_OPSET = 18
 """The lowest opset that the dynamo exporter writes; below it, it keeps 18 and only logs that."""
+SCOPE = "module"
+"""What `LoadedModel` calls the user's module: where it is in all that is exported through it."""
 Tensors = Sequence[torch.Tensor]
-
-_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,8 @@ class ExportRequest:
     outputs: tuple[TensorSpec, ...]
     """As the reference found them, with the batch axis by name where the model is batched."""
     example: TensorFiles
+    state: str | None
+    """Checksum of the model that answered as the reference."""
     strategy: str
     opset: int
     path: Path
@@ -50,32 +52,36 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     watch = Stopwatch()
     with watch.library():
         model = load(asked.model)
+        _require_same_model(asked, model)
         tensors = model.tensors(arrays.load(asked.example, 0))
         try:
             with torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a TracerWarning is no guide: the comparison decides
-                STRATEGIES[asked.strategy](model, tensors, asked)
-        except ExportError:
+                scope = STRATEGIES[asked.strategy](model, tensors, asked)
+        except TritonizeError:
             raise
         except Exception as error:
             raise ExportError(
                 f"PyTorch's {asked.strategy} exporter could not export the model.",
-                where=place(error),
-                found=_reason(error),
+                where=failures.place(error, model.module),
+                found=failures.reason(error),
                 cause="an operator or a construct that this exporter does not know",
+                next_step=failures.next_step(error),
             ) from error
-    return {"library_seconds": watch.seconds, "torch": torch.__version__}
+    return {"library_seconds": watch.seconds, "torch": torch.__version__, "scope": scope}
 
 
-def _reason(error: BaseException) -> str:
-    """The innermost cause in one line, without colours: the outer messages of the exporters are advice of pages."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = [line.strip() for line in _ANSI.sub("", str(error)).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"
+def _require_same_model(asked: ExportRequest, model: LoadedModel) -> None:
+    if asked.state is not None and conduct.checksum(model.module) != asked.state:
+        raise UsageError(
+            "The source makes another model each time it is loaded: its parameters differ from those of the reference.",
+            where=asked.model.location,
+            cause="weights that are initialized at random by a generator with another seed",
+            next_step="load fixed weights: give a state dict (weights in the spec), or seed the generator in the factory",
+        )
 
 
-def _legacy(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> None:
+def _legacy(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> str:
     """The TorchScript-based exporter: takes ScriptModules, and traces the others."""
     module: torch.nn.Module = model
     if isinstance(model.module, torch.jit.ScriptModule):
@@ -86,16 +92,24 @@ def _legacy(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> None:
             torch.onnx.register_custom_op_symbolic(  # type: ignore[attr-defined]
                 each.name, _symbolic(each, asked.opset), asked.opset
             )
-    torch.onnx.export(
-        module,
-        tuple(tensors),
-        str(asked.path),
-        dynamo=False,
-        input_names=[tensor.name for tensor in asked.inputs],
-        output_names=[tensor.name for tensor in asked.outputs],
-        dynamic_axes={tensor.name: _dynamic(tensor) for tensor in (*asked.inputs, *asked.outputs) if _dynamic(tensor)},
-        opset_version=asked.opset,
-    )
+    scope = "" if module is model.module else SCOPE
+    graph = asked.path.with_name("graph.txt")
+    try:
+        with failures.printing_to(graph):
+            torch.onnx.export(
+                module,
+                tuple(tensors),
+                str(asked.path),
+                dynamo=False,
+                input_names=[tensor.name for tensor in asked.inputs],
+                output_names=[tensor.name for tensor in asked.outputs],
+                dynamic_axes={tensor.name: _dynamic(tensor) for tensor in (*asked.inputs, *asked.outputs) if _dynamic(tensor)},
+                opset_version=asked.opset,
+                verbose=True,  # keeps the lines of the user's code in the file
+            )
+    except torch.onnx.errors.UnsupportedOperatorError as error:
+        raise failures.unsupported_in_graph(error, graph, scope) from error
+    return scope
 
 
 def _symbolic(each: Operator, opset: int) -> Callable[..., Any]:
@@ -139,26 +153,26 @@ def _translations(model: LoadedModel, opset: int) -> dict[Any, Any]:
     return table
 
 
-def _dynamo(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> None:
+def _dynamo(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> str:
     """The torch.export-based exporter: takes modules whose Python code can be captured."""
-    _write(_captured(model, tensors, asked), model, asked)
+    return _write(_captured(model, tensors, asked), model, asked)
 
 
-def _dynamo_decomposed(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> None:
+def _dynamo_decomposed(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> str:
     """The same with sizes kept symbolic, and operators that have no ONNX function, or another one, in terms of others."""
     with symbolic_sizes.kept(model):
         captured = _captured(model, tensors, asked)
-    _write(rescues.decomposed(captured), model, asked)
+    return _write(rescues.decomposed(captured), model, asked)
 
 
-def _converted(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> None:
+def _converted(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> str:
     """TorchScript turned into an exported program, then as `dynamo`."""
-    _write(_recaptured(model, tensors, asked), model, asked)
+    return _write(_recaptured(model, tensors, asked), model, asked)
 
 
-def _converted_decomposed(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> None:
+def _converted_decomposed(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> str:
     """The same with operators that have no ONNX function in terms of others."""
-    _write(rescues.decomposed(_recaptured(model, tensors, asked)), model, asked)
+    return _write(rescues.decomposed(_recaptured(model, tensors, asked)), model, asked)
 
 
 def _captured(module: torch.nn.Module, tensors: Tensors, asked: ExportRequest) -> torch.export.ExportedProgram:
@@ -177,33 +191,37 @@ def _recaptured(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> t
     return torch.export.export(program.module(), tuple(tensors), dynamic_shapes=shapes, strict=False)
 
 
-def _write(program: torch.export.ExportedProgram, model: LoadedModel, asked: ExportRequest) -> None:
+def _write(program: torch.export.ExportedProgram, model: LoadedModel, asked: ExportRequest) -> str:
     if asked.opset < DYNAMO_OPSET:
         raise ExportError(
             "The dynamo exporter does not write that opset.",
             expected=f"opset {DYNAMO_OPSET} or newer",
             found=f"opset {asked.opset}",
         )
-    made = torch.onnx.export(
-        program,
-        dynamo=True,
-        input_names=[tensor.name for tensor in asked.inputs],
-        output_names=[tensor.name for tensor in asked.outputs],
-        opset_version=asked.opset,
-        custom_translation_table={**rescues.TRANSLATIONS, **_translations(model, asked.opset)},
-        verbose=False,
-    )
+    try:
+        made = torch.onnx.export(
+            program,
+            dynamo=True,
+            input_names=[tensor.name for tensor in asked.inputs],
+            output_names=[tensor.name for tensor in asked.outputs],
+            opset_version=asked.opset,
+            custom_translation_table={**rescues.TRANSLATIONS, **_translations(model, asked.opset)},
+            verbose=False,
+        )
+    except Exception as error:
+        raise failures.untranslated(error, program, SCOPE) or error from error
     if made is None:
         raise ExportError("The exporter returned nothing.")
     # The weights beside the graph: inside it, serializing would hold them in memory several times over.
     made.save(str(asked.path), external_data=True)
+    return SCOPE
 
 
 def _dynamic(tensor: TensorSpec) -> dict[int, str]:
     return {axis: size for axis, size in enumerate(tensor.shape) if isinstance(size, str)}
 
 
-Strategy = Callable[[LoadedModel, Tensors, ExportRequest], None]
+Strategy = Callable[[LoadedModel, Tensors, ExportRequest], str]
 STRATEGIES: dict[str, Strategy] = {
     "legacy": _legacy,
     "dynamo": _dynamo,

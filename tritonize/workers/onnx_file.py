@@ -18,9 +18,10 @@ import onnxslim
 from tritonize import dtypes
 from tritonize.artifacts import TensorSpec, from_json, to_json
 from tritonize.errors import ExportError, UsageError
-from tritonize.workers import onnx_writer
+from tritonize.workers import onnx_writer, origins
 from tritonize.workers.stopwatch import Stopwatch
 
+NODE_MAP = "node_map.json"
 _RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 
 
@@ -35,6 +36,10 @@ class FinishRequest:
     """The one the file must have; any where it is `None`."""
     consume: bool = True
     """Whether the exported file may go once it is read."""
+    roots: tuple[Path, ...] = ()
+    """The user's folders; source files are named relative to them."""
+    scope: str = ""
+    """Path of the user's module in what was exported."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +54,8 @@ class FinishAnswer:
     parameters: int
     """Number of elements of its initializers."""
     producer: str
+    node_map: str
+    """Name of the file beside it that says where its nodes come from; see `origins`."""
     library_seconds: float
 
 
@@ -65,15 +72,18 @@ def finish(request: dict[str, Any]) -> dict[str, Any]:
         if asked.consume:  # the finished file replaces it and its external data: a large model need not lie on the disk twice
             for exported in asked.exported.parent.glob(f"{asked.exported.name}*"):
                 exported.unlink()
+        came_from = origins.of_graph(model, asked.roots, asked.scope)
         _strip(model)
         if model.functions:
             model = _inlined(model)
+            came_from = origins.of_inlined(model, came_from)
         _require_no_random_operators(model)
         if asked.simplify:
             model = _simplified(model)
             gc.collect()  # onnxslim leaves its copies of the weights in reference cycles
         _infer_output_shapes(model, asked.path)
         onnx_writer.write(model, asked.path)
+        origins.write(model, came_from, asked.path.with_name(NODE_MAP))
         del model
         _check(asked.path)
         finished = onnx.load(asked.path)
@@ -95,6 +105,7 @@ def finish(request: dict[str, Any]) -> dict[str, Any]:
             nodes=len(finished.graph.node),
             parameters=sum(elements(tensor) for tensor in finished.graph.initializer),
             producer=f"{finished.producer_name} {finished.producer_version}".strip(),
+            node_map=NODE_MAP,
             library_seconds=watch.seconds,
         )
     )

@@ -40,6 +40,8 @@ class ReferenceAnswer:
     batched: TensorFiles
     """One item per batch asked for."""
     parameters: int
+    state: str
+    """Checksum of its parameters and buffers."""
     code: Mapping[str, str]
     """SHA-256 of the file that defines a factory, by its name."""
     library_seconds: float
@@ -65,6 +67,7 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
             outputs=outputs,
             batched=batched,
             parameters=sum(tensor.numel() for tensor in model.module.parameters()),
+            state=conduct.checksum(model.module),
             code=_code(asked.model),
             library_seconds=watch.seconds,
         )

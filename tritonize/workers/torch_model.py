@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ class LoadedModel(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.translations = tuple(translations)
+        self.training = False
         self.module = _evaluating(module)
         self.inputs = tuple(inputs)
         self.wanted_outputs = tuple(outputs)
@@ -192,6 +194,9 @@ def _load_factory(request: LoadRequest) -> torch.nn.Module:
         ) from error
     except AttributeError as error:
         raise UsageError("The module has no such factory.", where=request.location, found=str(error)) from error
+    random.seed(0)  # every process that loads the model has to see the same weights
+    np.random.seed(0)
+    torch.manual_seed(0)
     try:
         module = owner(**request.kwargs)
     except Exception as error:
