@@ -7,9 +7,9 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks import memory, overhead, throughput
+from benchmarks import large, memory, overhead, throughput
 
-PARTS = {"overhead": overhead.measure, "memory": memory.measure, "throughput": throughput.measure}
+PARTS = {"overhead": overhead.measure, "memory": memory.measure, "large": large.measure, "throughput": throughput.measure}
 
 
 def main() -> None:

@@ -36,14 +36,16 @@ def descendants(pid: int) -> list[int]:
 
 def memory(pid: int) -> int:
     """Proportional resident bytes of a tree: a page that several processes share counts once."""
-    total = 0
-    for each in descendants(pid):
-        try:
-            lines = Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()
-        except OSError:
-            continue  # it ended in this moment
-        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
-    return total
+    return sum(proportional(each) for each in descendants(pid))
+
+
+def proportional(pid: int) -> int:
+    """Proportional resident bytes of one process; 0 where it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
 def watch(command: list[str], *, cwd: Path) -> Watched:

@@ -99,11 +99,14 @@ class OnnxArtifact:
     """An ONNX file that was checked, reloaded and read back."""
 
     path: Path
+    data: Path | None = None
+    """The file beside it that holds the weights, where they are too large for one file."""
     node_map: Path | None
     """The file that says where its nodes come from in the PyTorch model; see `workers.origins`."""
     sha256: str
+    """Of the file itself, without `data`."""
     size: int
-    """Bytes."""
+    """Bytes, with `data`."""
     opset: int
     ir_version: int
     inputs: tuple[TensorSpec, ...]

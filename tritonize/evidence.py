@@ -53,6 +53,7 @@ def details(
     source, onnx = to_json(answered.source), to_json(artifact)
     source["location"] = model.source if model.is_factory else Path(model.source).name
     del onnx["path"], onnx["node_map"]
+    onnx["data"] = artifact.data.name if artifact.data else None
     return {
         "source": source,
         "onnx": onnx,

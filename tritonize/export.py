@@ -64,7 +64,8 @@ def export(model: spec.Model, subject: Subject, strategy: str, directory: Path) 
     Raises:
         ExportError: the exporter fails, hangs or crashes, or writes a file that is invalid or has other names or types.
     """
-    exported, path = directory / "exported.onnx", directory / "model.onnx"
+    exported, path = directory / "exported" / "model.onnx", directory / "model.onnx"
+    exported.parent.mkdir(parents=True)
     request = {
         "model": subject.load,
         "inputs": [to_json(tensor) for tensor in subject.inputs],
@@ -86,7 +87,7 @@ def export(model: spec.Model, subject: Subject, strategy: str, directory: Path) 
         "scope": first.value["scope"],
     }
     second = _work("onnx_file.finish", request, model, directory / "finish", [])
-    artifact = _artifact(path, second.value, strategy, simplified=model.simplify)
+    artifact = _artifact(path, second.value, strategy)
     _require_same("input", subject.inputs, artifact.inputs)
     _require_same("output", subject.outputs, artifact.outputs)
     return Exported(
@@ -108,7 +109,7 @@ def take(model: spec.Model, source: Path, directory: Path) -> tuple[Exported, in
     request = {"exported": str(source), "path": str(path), "simplify": model.simplify, "opset": None, "consume": False}
     answer = _work("onnx_file.finish", request, model, directory / "finish", [])
     exported = Exported(
-        artifact=_artifact(path, answer.value, "as_is", simplified=model.simplify),
+        artifact=_artifact(path, answer.value, "as_is"),
         torch="",
         library_seconds=answer.value["library_seconds"] + answer.import_seconds,
         peak_memory=answer.peak_memory,
@@ -133,21 +134,23 @@ def _work(
         ) from error
 
 
-def _artifact(path: Path, answer: Mapping[str, Any], strategy: str, *, simplified: bool) -> OnnxArtifact:
+def _artifact(path: Path, answer: Mapping[str, Any], strategy: str) -> OnnxArtifact:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    data = path.with_name(answer["data"]) if answer["data"] else None
     return OnnxArtifact(
         path=path,
+        data=data,
         node_map=path.with_name(answer["node_map"]),
         sha256=sha256,
-        size=path.stat().st_size,
+        size=path.stat().st_size + (data.stat().st_size if data else 0),
         opset=answer["opset"],
         ir_version=answer["ir_version"],
         inputs=tuple(_tensor(plain) for plain in answer["inputs"]),
         outputs=tuple(_tensor(plain) for plain in answer["outputs"]),
         exporter=answer["producer"],
         strategy=strategy,
-        simplified=simplified,
+        simplified=answer["simplified"],
     )
 
 

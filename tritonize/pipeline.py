@@ -158,6 +158,8 @@ def _stage(specification: spec.Spec, name: str, artifact: OnnxArtifact, run_: Ru
             texts[model_config.label_filename(output)] = _labels(output, wanted.labels, artifact)
     repository.require_same_config(place, name, texts, allow_change=options.replace_config)
     files = {f"{version}/model.onnx": artifact.path}
+    if artifact.data:
+        files[f"{version}/{artifact.data.name}"] = artifact.data
     if artifact.node_map:
         files[f"{version}/{repository.EVIDENCE}/{artifact.node_map.name}"] = artifact.node_map
     return repository.stage(run_, name, version, files, texts)

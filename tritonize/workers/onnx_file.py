@@ -40,6 +40,8 @@ class FinishRequest:
     """The user's folders; source files are named relative to them."""
     scope: str = ""
     """Path of the user's module in what was exported."""
+    inline_limit: int = onnx_writer.INLINE_LIMIT
+    """Bytes of weights above which they go into a file of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,9 @@ class FinishAnswer:
     parameters: int
     """Number of elements of its initializers."""
     producer: str
+    simplified: bool
+    data: str | None
+    """Name of the file beside it that holds the weights."""
     node_map: str
     """Name of the file beside it that says where its nodes come from; see `origins`."""
     library_seconds: float
@@ -69,24 +74,33 @@ def finish(request: dict[str, Any]) -> dict[str, Any]:
     watch = Stopwatch()
     with watch.library():
         model = _load(asked.exported)
-        if asked.consume:  # the finished file replaces it and its external data: a large model need not lie on the disk twice
-            for exported in asked.exported.parent.glob(f"{asked.exported.name}*"):
-                exported.unlink()
+        files = [asked.exported, *(asked.exported.parent / location for location in external_locations(model))]
+        weights = onnx_writer.external_or_large(model)
+        large = sum(onnx_writer.size(tensor, asked.exported.parent) for tensor in weights) > asked.inline_limit
+        if not large:
+            onnx.load_external_data_for_model(model, str(asked.exported.parent))
+            _remove(files if asked.consume else [])
         came_from = origins.of_graph(model, asked.roots, asked.scope)
         _strip(model)
         if model.functions:
             model = _inlined(model)
             came_from = origins.of_inlined(model, came_from)
         _require_no_random_operators(model)
-        if asked.simplify:
+        simplify = asked.simplify and not large  # onnxslim would have to hold them several times over
+        if simplify:
             model = _simplified(model)
             gc.collect()  # onnxslim leaves its copies of the weights in reference cycles
         _infer_output_shapes(model, asked.path)
-        onnx_writer.write(model, asked.path)
+        data = None
+        if large:
+            data = onnx_writer.write_with_data(model, asked.path, asked.exported.parent).name
+            _remove(files if asked.consume else [])
+        else:
+            onnx_writer.write(model, asked.path)
         origins.write(model, came_from, asked.path.with_name(NODE_MAP))
         del model
         _check(asked.path)
-        finished = onnx.load(asked.path)
+        finished = onnx.load(asked.path, load_external_data=False)
     found = opset(finished)
     if asked.opset is not None and found != asked.opset:
         raise ExportError(
@@ -105,6 +119,8 @@ def finish(request: dict[str, Any]) -> dict[str, Any]:
             nodes=len(finished.graph.node),
             parameters=sum(elements(tensor) for tensor in finished.graph.initializer),
             producer=f"{finished.producer_name} {finished.producer_version}".strip(),
+            simplified=simplify,
+            data=data,
             node_map=NODE_MAP,
             library_seconds=watch.seconds,
         )
@@ -114,8 +130,13 @@ def finish(request: dict[str, Any]) -> dict[str, Any]:
 def _load(path: Path) -> onnx.ModelProto:
     model = onnx.load(path, load_external_data=False)
     require_safe_external_data(model, path)
-    onnx.load_external_data_for_model(model, str(path.parent))
     return model
+
+
+def _remove(files: Iterable[Path]) -> None:
+    """The finished file replaces them: a large model need not lie on the disk twice."""
+    for file in files:
+        file.unlink()
 
 
 def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -134,7 +155,7 @@ def external_locations(model: onnx.ModelProto) -> set[str]:
 
 
 def require_safe_external_data(model: onnx.ModelProto, path: Path) -> None:
-    """Refuse weights outside the model's own folder, and weights that are missing.
+    """Refuse weights outside the model's own folder, and weights that are missing or cut off.
 
     Raises:
         UsageError: it names the location.
@@ -153,6 +174,16 @@ def require_safe_external_data(model: onnx.ModelProto, path: Path) -> None:
                 expected=location,
                 next_step="put the data file beside the model",
             )
+    for tensor in onnx_writer.external_or_large(model):
+        if onnx_writer.is_external(tensor):
+            data, offset, length = onnx_writer.reference(tensor, path.parent)
+            if offset + length > data.stat().st_size:
+                raise UsageError(
+                    "The ONNX file's external data is cut off.",
+                    where=str(path),
+                    expected=f"{offset + length} bytes in {data.name}, for tensor {tensor.name!r}",
+                    found=f"{data.stat().st_size} bytes",
+                )
 
 
 def opset(model: onnx.ModelProto) -> int:
@@ -239,7 +270,7 @@ def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     for field in ("node", "input", "output", "value_info"):
         getattr(light.graph, field).extend(getattr(graph, field))
     for tensor in graph.initializer:
-        if not onnx_writer.is_weight(tensor):
+        if not onnx_writer.is_weight(tensor) and not onnx_writer.is_external(tensor):
             light.graph.initializer.append(tensor)
         else:
             named = light.graph.initializer.add(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)

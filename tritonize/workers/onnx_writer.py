@@ -1,4 +1,4 @@
-"""Write an ONNX model into one file without a second copy of its weights; runs inside a worker.
+"""Write an ONNX model without a second copy of its weights, into one file or into one with its data beside it; in a worker.
 
 `SerializeToString` needs up to three times the model's size beside the model itself. Here the weights go to the file one
 by one. The bytes are ordinary protobuf wire format (https://protobuf.dev/programming-guides/encoding): a message's fields
@@ -11,10 +11,16 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import onnx
+from onnx import TensorProto
 
 SMALL = 1 << 16
 """Bytes up to which an initializer may be a shape or an index; larger ones are weights."""
+INLINE_LIMIT = (1 << 31) - (1 << 26)
+"""Bytes of weights up to which a model is one file: protobuf holds less than 2 GiB, and the graph needs some of it."""
 _LENGTH_DELIMITED = 2
+_ALIGNMENT = 1 << 16
+"""Of weights in a data file, in bytes: what every system can map into memory, as the ONNX documentation advises."""
+_PIECE = 1 << 22
 
 
 def write(model: onnx.ModelProto, path: Path) -> None:
@@ -32,6 +38,70 @@ def write(model: onnx.ModelProto, path: Path) -> None:
         for tensor in weights:
             file.write(_prefix("initializer", tensor))
             _write_tensor(tensor, file)
+
+
+def write_with_data(model: onnx.ModelProto, path: Path, folder: Path) -> Path:
+    """Write the model, and its weights into the one file `<path>.data`, which is returned. Raises OSError.
+
+    Args:
+        model: weights may be in memory, or be references to external data; afterwards all are references into the new file.
+        folder: where the references lead.
+    """
+    data = path.with_name(f"{path.name}.data")
+    with data.open("wb") as file:
+        for tensor in external_or_large(model):
+            file.seek(-file.tell() % _ALIGNMENT, 1)
+            offset = file.tell()
+            length = _copy_weights(tensor, folder, file)
+            tensor.ClearField("raw_data")
+            del tensor.external_data[:]
+            tensor.data_location = TensorProto.EXTERNAL
+            for key, value in (("location", data.name), ("offset", offset), ("length", length)):
+                tensor.external_data.add(key=key, value=str(value))
+        file.truncate()
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    return data
+
+
+def external_or_large(model: onnx.ModelProto) -> list[onnx.TensorProto]:
+    """The tensors that belong into a data file: initializers, and constants of nodes and subgraphs that lie in one already."""
+    kept = list(model.graph.initializer)
+    pending = list(model.graph.node)
+    while pending:
+        for attribute in pending.pop().attribute:
+            kept += [attribute.t, *attribute.tensors, *attribute.g.initializer]
+            pending += attribute.g.node
+    return [tensor for tensor in kept if is_external(tensor) or is_weight(tensor)]
+
+
+def is_external(tensor: onnx.TensorProto) -> bool:
+    """Whether a tensor's values lie in another file."""
+    return tensor.data_location == TensorProto.EXTERNAL
+
+
+def _copy_weights(tensor: onnx.TensorProto, folder: Path, file: BinaryIO) -> int:
+    """Copy a tensor's bytes piece by piece; their number."""
+    if not is_external(tensor):
+        return file.write(tensor.raw_data)
+    path, offset, length = reference(tensor, folder)
+    left = length
+    with path.open("rb") as source:
+        source.seek(offset)
+        while left and (piece := source.read(min(left, _PIECE))):
+            left -= file.write(piece)
+    return length - left
+
+
+def size(tensor: onnx.TensorProto, folder: Path) -> int:
+    """What a tensor of `external_or_large` takes, in bytes."""
+    return reference(tensor, folder)[2] if is_external(tensor) else len(tensor.raw_data)
+
+
+def reference(tensor: onnx.TensorProto, folder: Path) -> tuple[Path, int, int]:
+    """Where an external tensor's bytes lie: file, offset and length. The latter two may be left out of the model."""
+    found = {entry.key: entry.value for entry in tensor.external_data}
+    path, offset = folder / found["location"], int(found.get("offset", 0))
+    return path, offset, int(found["length"]) if "length" in found else path.stat().st_size - offset
 
 
 def is_weight(tensor: onnx.TensorProto) -> bool:
