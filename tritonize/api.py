@@ -1,23 +1,35 @@
-"""The public functions. Each takes a spec, or the path of one, and returns one Report per model."""
+"""The public functions. Each takes a spec, the path of one, or a model itself, and returns one Report per model."""
 
 from __future__ import annotations
 
+import contextlib
+import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from tritonize import deployment, model_config, pairing, pipeline, spec_file
+from pydantic import ValidationError
+
+from tritonize import arrays, deployment, describing, handover, model_config, pairing, pipeline, spec_file
 from tritonize.artifacts import Report
-from tritonize.spec import Model, Spec, Tolerance
+from tritonize.errors import UsageError
+from tritonize.spec import DEFAULT_MAX_BATCH_SIZE, Input, Model, Spec, Tolerance
 
 
-def run(specification: Spec | Path | str, *, models: Sequence[str] = (), replace_config: bool = False) -> tuple[Report, ...]:
+def run(
+    specification: Spec | Path | str | Any, *, models: Sequence[str] = (), replace_config: bool = False, **description: Any
+) -> tuple[Report, ...]:
     """Build, serve, verify and publish the models of a specification: the main job.
 
     Args:
-        specification: a `Spec`, or the path of a YAML file.
+        specification: a `Spec`, the path of a YAML file, or a model: a `torch.nn.Module` (ScriptModules too) or a
+            `torch.export.ExportedProgram`.
         models: names of the models; all where it is empty.
         replace_config: put a configuration in place that differs from the published one.
+        description: of a model alone: `example`, its inputs as a tensor, a tuple or a dictionary of them, which gives names,
+            types and shapes (the first axis is the batch; 0 as `max_batch_size` says that it is none); `name` and
+            `repository`; and any field of `spec.Model`, such as `inputs`, `axes`, `outputs` or `samples`.
 
     Returns:
         One report per model; its `verdict` says whether the served outputs are PyTorch's.
@@ -25,15 +37,17 @@ def run(specification: Spec | Path | str, *, models: Sequence[str] = (), replace
     Raises:
         UsageError, MissingError, ExportError, RepositoryError, ServerError: nothing was published, nothing is left behind.
     """
-    return pipeline.run(_loaded(specification), models=models, options=pipeline.Options(replace_config=replace_config))
+    with _prepared(specification, description) as prepared:
+        return pipeline.run(prepared, models=models, options=pipeline.Options(replace_config=replace_config))
 
 
-def build(specification: Spec | Path | str, *, models: Sequence[str] = ()) -> tuple[Report, ...]:
+def build(specification: Spec | Path | str | Any, *, models: Sequence[str] = (), **description: Any) -> tuple[Report, ...]:
     """Stage versions whose ONNX files answer like PyTorch in ONNX Runtime; no server is started, nothing is published.
 
     Args, return value and errors are those of `run`.
     """
-    return pipeline.build(_loaded(specification), models=models)
+    with _prepared(specification, description) as prepared:
+        return pipeline.build(prepared, models=models)
 
 
 def compare_models(expected: Model, found: Model, *, tolerance: Tolerance | None = None) -> Report:
@@ -68,8 +82,43 @@ def verify(
     return deployment.verify(deployment.Request(repository=Path(repository), models=models, version=version, urls=urls))
 
 
-def _loaded(specification: Spec | Path | str) -> Spec:
-    if isinstance(specification, Spec):
-        spec_file.require_sound(specification, check_triton=model_config.triton_problems)
-        return specification
-    return spec_file.load(Path(specification), check_triton=model_config.triton_problems)
+@contextlib.contextmanager
+def _prepared(subject: Any, description: Mapping[str, Any]) -> Iterator[Spec]:
+    """The specification, sound; where it is made for a model, the model lies in a file meanwhile."""
+    if handover.is_model(subject):
+        with handover.handed(subject) as source:
+            yield _sound(_described(source, type(subject).__name__, description))
+        return
+    if description:
+        raise UsageError("A specification describes its models itself.", found=", ".join(description))
+    yield _sound(subject) if isinstance(subject, Spec) else spec_file.load(Path(subject), check_triton=model_config.triton_problems)
+
+
+def _sound(specification: Spec) -> Spec:
+    spec_file.require_sound(specification, check_triton=model_config.triton_problems)
+    return specification
+
+
+def _described(source: str, kind: str, description: Mapping[str, Any]) -> Spec:
+    """A specification of one model that is handed over."""
+    fields: dict[str, Any] = {"max_batch_size": DEFAULT_MAX_BATCH_SIZE, **description}
+    name, repository = fields.pop("name", re.sub(r"[^A-Za-z0-9_-]", "_", kind)), fields.pop("repository", "model_repository")
+    example = fields.pop("example", None)
+    if example is not None and "inputs" not in fields:
+        fields["inputs"] = _inputs_like(example, batched=bool(fields["max_batch_size"]))
+    model = {"search_path": handover.search_path(), **fields, "source": source}
+    try:
+        return Spec.model_validate({"schema": 1, "repository": repository, "models": {name: model}})
+    except ValidationError as error:
+        problems = [f"{'.'.join(str(part) for part in each['loc'][2:])}: {each['msg']}" for each in error.errors(include_url=False)]
+        raise UsageError("The model is not described as one can be.", details=problems) from error
+
+
+def _inputs_like(example: Any, *, batched: bool) -> dict[str, Input]:
+    """Inputs like an example; integers are drawn between its smallest and its largest, since they may be indices."""
+    found = dict(arrays.named(example, "example"))
+    inputs = describing.like([arrays.spec_of(name, array) for name, array in found.items()], batched=batched, where="example")
+    for name, array in found.items():
+        if array.dtype.kind in "iu" and array.size:
+            inputs[name] = inputs[name].model_copy(update={"range": (int(array.min()), int(array.max()))})
+    return inputs

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tritonize import dtypes
 from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec
+from tritonize.errors import UsageError
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
@@ -105,3 +106,41 @@ def batch_sizes(max_batch_size: int) -> tuple[int, ...]:
 def spec_of(name: str, array: Array) -> TensorSpec:
     """The fixed-shape spec of an array."""
     return TensorSpec(name=name, dtype=dtype_name(array), shape=array.shape)
+
+
+def named(sample: Any, where: str) -> Iterator[tuple[str, Array]]:
+    """The arrays of a sample with their names: a dictionary's keys, or INPUT__0, INPUT__1 and so on; nested ones with dots.
+
+    Args:
+        sample: arrays, numbers or torch tensors, in dictionaries, tuples and lists.
+        where: what it came from, for the error.
+
+    Raises:
+        UsageError: something that is no array or tensor is among them.
+    """
+    if isinstance(sample, Mapping):
+        for key, value in sample.items():
+            yield from _inside(str(key), value, where)
+        return
+    for position, value in enumerate(sample if isinstance(sample, tuple | list) else (sample,)):
+        yield from _inside(f"INPUT__{position}", value, where)
+
+
+def _inside(name: str, value: Any, where: str) -> Iterator[tuple[str, Array]]:
+    if isinstance(value, Mapping | tuple | list):
+        for key, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from _inside(f"{name}.{key}", inner, where)
+        return
+    yield name, _array(name, value, where)
+
+
+def _array(name: str, value: Any, where: str) -> Array:
+    if hasattr(value, "detach"):  # a tensor of torch, which is not imported here
+        value = value.detach().cpu()
+        value = value.float().numpy().astype(BFLOAT16) if str(value.dtype) == "torch.bfloat16" else value.numpy()
+    if not isinstance(value, np.ndarray | np.generic | int | float | bool):
+        raise UsageError(f"Input {name!r} of a sample is no array or tensor.", where=where, found=f"a {type(value).__name__}")
+    array: Array = np.asarray(value)
+    if array.dtype.kind not in "biuf" and array.dtype != BFLOAT16:
+        raise UsageError(f"Input {name!r} of a sample has a type that models do not take.", where=where, found=str(array.dtype))
+    return array

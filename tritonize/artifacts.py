@@ -58,9 +58,9 @@ class SampleSet:
 class Source:
     """The model a version comes from."""
 
-    kind: Literal["torchscript", "exported_program", "factory", "onnx"]
+    kind: Literal["torchscript", "exported_program", "factory", "module", "onnx"]
     location: str
-    """The file, or `package.module:factory`."""
+    """The file, or `package.module:factory`; a `module` is one of the caller's own process."""
     sha256: Mapping[str, str]
     """SHA-256 of every file the model was read from, by name."""
 

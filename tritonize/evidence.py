@@ -76,7 +76,9 @@ def _portable(model: spec.Model) -> Mapping[str, Any]:
     for output in plain.get("outputs", {}).values():
         if output.get("labels"):
             output["labels"] = Path(output["labels"]).name
-    if model.samples.patterns:
+    if model.samples.function:
+        plain["samples"].pop("files", None)
+    elif model.samples.patterns:
         plain["samples"]["files"] = [Path(pattern).name for pattern in model.samples.patterns]
     return plain
 

@@ -15,6 +15,7 @@ from tritonize.errors import ExportError, WorkerError
 LADDERS: Mapping[str, tuple[str, ...]] = {
     "torchscript": ("legacy", "converted", "converted_decomposed"),
     "factory": ("dynamo", "dynamo_decomposed", "legacy"),
+    "module": ("dynamo", "dynamo_decomposed", "legacy"),
     "exported_program": ("dynamo", "dynamo_decomposed", "legacy"),
 }
 """Kind of source to strategies, in order. For TorchScript the legacy exporter is first: it is the fast one, and right more
@@ -122,14 +123,21 @@ def _work(
 ) -> processes.WorkerAnswer:
     directory.mkdir(parents=True, exist_ok=True)
     try:
-        return processes.run_worker(task, request, directory=directory, deadline_s=model.deadline_s, search_path=search_path)
+        return processes.run_worker(
+            task,
+            request,
+            directory=directory,
+            deadline_s=model.deadline_s,
+            memory_bytes=model.memory_bytes,
+            search_path=search_path,
+        )
     except WorkerError as error:
         raise ExportError(
             "The export ended without an ONNX file.",
             where=model.source,
             found=error.what,
             cause="the exporter or the model's code hangs, crashes, or needs more memory than there is",
-            next_step="raise deadline_s in the spec if it is only slow",
+            next_step="raise deadline_s or memory_mib in the spec if that is all it lacks",
             details=error.details,
         ) from error
 

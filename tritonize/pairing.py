@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritonize import arrays, errors, evidence, ort, proving, reference, samples, spec
+from tritonize import arrays, describing, errors, evidence, ort, proving, reference, samples, spec
 from tritonize.artifacts import Check, Report, SampleSet, TensorFiles
 from tritonize.compare import compare
 from tritonize.errors import UsageError
@@ -42,6 +42,7 @@ def compare_models(
     """
     recorder = recorder or Recorder()
     started = time.perf_counter()
+    expected, found = _described(expected, found, work / "describe")
     with recorder.stage("samples") as fields:
         drawn = samples.write(expected, work / "samples")
         fields["note"] = f"{drawn.files.count} samples, {drawn.origin}"
@@ -66,6 +67,17 @@ def compare_models(
         versions={**evidence.versions("numpy"), **first.versions, **second.versions},
         details={"seconds": time.perf_counter() - started},
     )
+
+
+def _described(expected: spec.Model, found: spec.Model, work: Path) -> tuple[spec.Model, spec.Model]:
+    """Both with the same inputs: as the specs describe them, or the first of the files that does."""
+    sources = [(each, reference.identify(each)) for each in (expected, found)]
+    telling = [pair for pair in sources if pair[1].kind in ("exported_program", "onnx")]
+    model, source = telling[0] if telling and not expected.inputs and not expected.samples.function else sources[0]
+    described = describing.complete(model, source, work)
+    update = {"inputs": described.inputs, "axes": described.axes}
+    expected = expected.model_copy(update={**update, "samples": described.samples})
+    return expected, found if found.inputs else found.model_copy(update=update)
 
 
 def _ask(model: spec.Model, drawn: SampleSet, batches: list[tuple[int, ...]], work: Path, recorder: Recorder) -> _Answers:

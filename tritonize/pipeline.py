@@ -9,7 +9,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tritonize import arrays, errors, evidence, golden, model_config, proving, reference, repository, serving, spec, verification
+from tritonize import (
+    arrays,
+    describing,
+    errors,
+    evidence,
+    golden,
+    model_config,
+    proving,
+    reference,
+    repository,
+    serving,
+    spec,
+    verification,
+)
 from tritonize.artifacts import Check, Finding, OnnxArtifact, Report, Source, Stage, StagedVersion, Verdict
 from tritonize.errors import RepositoryError, TritonizeError, UsageError
 from tritonize.golden import GoldenSet
@@ -100,6 +113,8 @@ def _run_model(specification: spec.Spec, name: str, options: Options, *, serve: 
     recorder = Recorder(options.on_stage)
     started = time.perf_counter()
     with repository.storage_errors(place), repository.staging(place) as run_:
+        model = describing.complete(model, source, run_.work)
+        specification = specification.model_copy(update={"models": {**specification.models, name: model}})
         built = _build(specification, name, source, run_, recorder, options)
         served = _serve(built, run_, recorder, options) if serve and built.passed else None
         if reference.identify(model).sha256 != source.sha256:

@@ -253,7 +253,7 @@ def run_worker(
         request: what the function gets; JSON-able.
         directory: an existing directory for request, answer and log. It may be used again, one worker at a time.
         deadline_s: seconds after which the worker is ended.
-        memory_bytes: resident memory at which it is ended.
+        memory_bytes: resident memory at which it is ended; nine tenths of what there is by default, before the kernel ends others.
         search_path: directories with code of the user, importable in the worker before installed packages.
         on_progress: called with each text the worker passes to `tritonize.workers.progress.tell`.
 
@@ -269,7 +269,8 @@ def run_worker(
         for leftover in (log, result, progress):
             leftover.unlink(missing_ok=True)
         (directory / "request.json").write_text(json.dumps(order))
-        worker = start(worker_argv, log=log, deadline_s=deadline_s, memory_bytes=memory_bytes, grace_s=1.0)
+        bound = memory_bytes or machine_memory() * 9 // 10
+        worker = start(worker_argv, log=log, deadline_s=deadline_s, memory_bytes=bound, grace_s=1.0)
     except OSError as error:
         raise (errors.full_disk(error.filename) if error.errno == errno.ENOSPC else error) from error
     with worker:
@@ -289,6 +290,15 @@ def run_worker(
         peak_memory=ended.peak_memory,
         log=log,
     )
+
+
+def machine_memory() -> int:
+    """Bytes of memory that processes here can have: the machine's, or the control group's where that is less."""
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):
+            return min(physical, int(Path(file).read_text()))
+    return physical
 
 
 def _wait_reporting(worker: Process, progress: Path, on_progress: Callable[[str], None] | None) -> Ended:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from tritonize import arrays, processes, spec
+from tritonize import arrays, handover, processes, spec
 from tritonize.artifacts import Reference, SampleSet, Source, TensorFiles, from_json, to_json
 from tritonize.errors import ExportError, UsageError, WorkerError
 
@@ -35,6 +35,9 @@ def identify(model: spec.Model) -> Source:
     if model.is_factory:
         files = {model.weights.name: _sha256(model.weights)} if model.weights else {}
         return Source(kind="factory", location=model.source, sha256=files)
+    handed = handover.file(model.source)
+    if handed:
+        return Source(kind="module", location=str(handed), sha256={handed.name: _sha256(handed)})
     path = Path(model.source)
     if not path.is_file():
         raise UsageError(
@@ -123,6 +126,7 @@ def compute(model: spec.Model, source: Source, samples: SampleSet, batches: Sequ
             request,
             directory=directory,
             deadline_s=model.deadline_s,
+            memory_bytes=model.memory_bytes,
             search_path=[path.resolve() for path in model.search_path],
         )
     except WorkerError as error:
@@ -148,7 +152,7 @@ def died(error: WorkerError, when: str, source: Source) -> ExportError:
         where=source.location,
         found=error.what,
         cause="the model's own code exits, hangs, crashes or needs more memory than there is",
-        next_step="raise deadline_s in the spec if it is only slow",
+        next_step="raise deadline_s or memory_mib in the spec if that is all it lacks",
         details=error.details,
     )
 

@@ -35,6 +35,8 @@ def write(model: spec.Model, directory: Path) -> SampleSet:
     items = _from_files(model) if model.samples.patterns else (generate(model, index) for index in range(_count(model)))
     names = ", ".join(Path(pattern).name for pattern in model.samples.patterns)  # the evidence goes to other machines
     origin = names or f"generated, seed {model.samples.seed}"
+    if model.samples.function:
+        origin = f"drawn by {model.samples.function}, seed {model.samples.seed}"
     tensors = tensor_specs(model)
     count = 0
     for count, item in enumerate(items, start=1):

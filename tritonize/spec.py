@@ -20,6 +20,8 @@ DEFAULT_RTOL = 1e-4
 DEFAULT_ATOL = 9e-4
 DEFAULT_OPSET = 18
 DEFAULT_DEADLINE = 900.0
+DEFAULT_MAX_BATCH_SIZE = 2
+"""Where a model is described by flags or by an example, and not by a spec."""
 
 _LAST_AXIS = ("token_ids", "padding_mask", "one_hot")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
@@ -121,6 +123,9 @@ class Samples(_Section):
     files: list[str] | str | None = Field(
         None, description=".npz files, folders of one .npy per input, or patterns of both; keyed by input name"
     )
+    function: str | None = Field(
+        None, description="package.module:function; called with 0, 1, ... it returns one sample: a tensor, a tuple or a dictionary"
+    )
 
     @property
     def patterns(self) -> list[str]:
@@ -145,7 +150,9 @@ class Model(_Section):
     weights: Path | None = Field(None, description="state dict that is loaded into the factory's module")
     operators: list[Path] = Field(default_factory=list, description="files that register operators; see tritonize.operator")
     search_path: list[Path] = Field(default=[Path()], description="folders where the factory's module is looked for first")
-    inputs: dict[TensorName, Input] = Field(min_length=1)
+    inputs: dict[TensorName, Input] = Field(
+        default_factory=dict, description="default: what a .pt2 or .onnx file, or the samples' function, says of them"
+    )
     axes: dict[str, Axis] = Field(default_factory=dict)
     outputs: dict[TensorName, Output] = Field(default_factory=dict, description="in order; default names OUTPUT__0, ...")
     backend: Literal["onnxruntime"] = "onnxruntime"
@@ -160,11 +167,19 @@ class Model(_Section):
     triton: dict[str, Any] = Field(default_factory=dict, description="further fields of Triton's ModelConfig")
     template: Path | None = Field(None, description="replaces templates/config.pbtxt.j2")
     deadline_s: float = Field(DEFAULT_DEADLINE, gt=0, description="seconds a worker may take for one stage")
+    memory_mib: int | None = Field(
+        None, gt=0, description="MiB of resident memory a worker may take; default: nine tenths of what the machine has"
+    )
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """What a worker may take, in bytes; `None` for the default."""
+        return None if self.memory_mib is None else self.memory_mib << 20
 
     @property
     def batch_axis(self) -> str | None:
         """The name of the batch axis; `None` where the model is not batched."""
-        first = next(iter(self.inputs.values())).shape[:1]
+        first = next((tensor.shape[:1] for tensor in self.inputs.values()), [])
         return str(first[0]) if self.max_batch_size and first else None
 
     def axis(self, name: str) -> Axis:
@@ -223,6 +238,14 @@ def problems(model: Model) -> Iterator[tuple[tuple[str, ...], str]]:
         elif tensor.shape[0] in tensor.shape[1:]:
             yield ("inputs", name, "shape"), f"the batch axis {tensor.shape[0]!r} is the first axis alone"
     yield from _axis_problems(model, named)
+    yield from _source_problems(model)
+
+
+def _source_problems(model: Model) -> Iterator[tuple[tuple[str, ...], str]]:
+    if model.samples.files and model.samples.function:
+        yield ("samples",), "files and function exclude each other"
+    if model.samples.function and not is_factory(model.samples.function):
+        yield ("samples", "function"), f"is package.module:function; found {model.samples.function!r}"
     if model.weights is not None and not model.is_factory:
         yield ("weights",), "weights go with a factory (package.module:factory); a TorchScript file carries its own"
     if model.kwargs and not model.is_factory:
@@ -233,7 +256,7 @@ def _axis_problems(model: Model, named: set[str]) -> Iterator[tuple[tuple[str, .
     for name in sorted(named - set(model.axes) - {model.batch_axis or ""}):
         yield ("axes",), f"the dynamic axis {name!r} has no range; add {name}: {{min: .., opt: .., max: ..}}"
     for name, axis in model.axes.items():
-        if name not in named:
+        if name not in named and model.inputs:
             yield ("axes", name), f"no input has an axis {name!r}"
         if not axis.min <= (axis.opt or axis.max) <= axis.max:
             yield ("axes", name), f"min <= opt <= max must hold; found {axis.min}, {axis.opt}, {axis.max}"

@@ -30,7 +30,7 @@ def check(
     from tritonize.cli import flags
 
     wanted = {"inputs": inputs, "outputs": None, "name": "a", "max_batch_size": max_batch_size, "no_batch": no_batch}
-    wanted |= {"opset": None, "no_simplify": False, "repository": None}
+    wanted |= {"sample_function": None, "opset": None, "no_simplify": False, "repository": None}
     models = []
     for source in (expected, found):
         (model,) = flags.specification({**wanted, "source": source}).models.values()

@@ -13,33 +13,28 @@ from tritonize import spec
 from tritonize.errors import UsageError
 
 _FORM = "NAME:TYPE:SHAPE, such as INPUT__0:fp32:1x1x160x176x176"
-DEFAULT_MAX_BATCH_SIZE = 2
 
 
 def specification(flags: Mapping[str, Any]) -> spec.Spec:
-    """The specification that the flags describe.
+    """The specification that the flags describe; without inputs it is completed from the model's file or its samples.
 
     Raises:
         UsageError: all that is wrong with them.
     """
-    if not flags["inputs"]:
-        raise UsageError(
-            "The model's inputs are not described.", expected=f"--input {_FORM}", next_step="add one --input for each input"
-        )
     if flags["no_batch"] and flags["max_batch_size"]:
         raise UsageError("--no-batch and --max-batch-size exclude each other.")
     if len(set(flags["outputs"] or ())) < len(flags["outputs"] or ()):
         raise UsageError("Two outputs have one name.", found=", ".join(flags["outputs"]))
-    inputs, sizes = {}, set()
-    for text in flags["inputs"]:
+    inputs, sizes = {}, {1}
+    for text in flags["inputs"] or ():
         name, dtype, shape = _parse(text)
         if name in inputs:
             raise UsageError("Two inputs have one name.", found=f"--input {text}")
-        sizes.add(shape[0] if shape else 0)
+        sizes.add(shape[0] if shape else 1)
         inputs[name] = {"dtype": dtype, "shape": shape if flags["no_batch"] else ["batch", *shape[1:]]}
         if not shape and not flags["no_batch"]:
             raise UsageError("An input without axes has no batch.", found=f"--input {text}", next_step="add --no-batch")
-    max_batch_size = 0 if flags["no_batch"] else flags["max_batch_size"] or max(DEFAULT_MAX_BATCH_SIZE, *sizes)
+    max_batch_size = 0 if flags["no_batch"] else flags["max_batch_size"] or max(spec.DEFAULT_MAX_BATCH_SIZE, *sizes)
     model = {
         "source": flags["source"],
         "inputs": inputs,
@@ -47,6 +42,7 @@ def specification(flags: Mapping[str, Any]) -> spec.Spec:
         "max_batch_size": max_batch_size,
         "opset": flags["opset"] or spec.DEFAULT_OPSET,
         "simplify": not flags["no_simplify"],
+        "samples": {"function": flags["sample_function"]},
     }
     name = default_name(flags["source"]) if flags["name"] is None else flags["name"]
     return _validated(name, model, flags["repository"] or Path("model_repository"))

@@ -24,6 +24,12 @@ Inputs = Annotated[
         help="An input, such as INPUT__0:fp32:1x1x160x176x176; the first size is the batch.",
     ),
 ]
+SampleFunction = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODULE:FUNCTION", help="A function that draws samples: called with 0, 1, … it returns one, of the inputs' names."
+    ),
+]
 Outputs = Annotated[list[str] | None, typer.Option("--output", "-o", metavar="NAME", help="Names of the outputs, in order.")]
 Name = Annotated[str | None, typer.Option(metavar="NAME", help="Name of the model; default: the file's.")]
 Repository = Annotated[
@@ -37,12 +43,13 @@ Models = Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME
 ReplaceConfig = Annotated[bool, typer.Option("--replace-config", help="Replace a published config.pbtxt that differs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
-_MODEL_FLAGS = ("inputs", "outputs", "name", "max_batch_size", "no_batch", "opset", "no_simplify")
+_MODEL_FLAGS = ("inputs", "sample_function", "outputs", "name", "max_batch_size", "no_batch", "opset", "no_simplify")
 
 
 def run(
     source: Source,
     inputs: Inputs = None,
+    sample_function: SampleFunction = None,
     outputs: Outputs = None,
     name: Name = None,
     repository: Repository = None,
@@ -65,6 +72,7 @@ def run(
 def build(
     source: Source,
     inputs: Inputs = None,
+    sample_function: SampleFunction = None,
     outputs: Outputs = None,
     name: Name = None,
     repository: Repository = None,

@@ -27,7 +27,13 @@ class InspectRequest:
 def inspect(request: dict[str, Any]) -> dict[str, Any]:
     """The task: `InspectRequest` in, `Inspection` out, as plain data."""
     asked = from_json(InspectRequest, request)
-    look = {"torchscript": _torchscript, "exported_program": _exported_program, "factory": _factory, "onnx": _onnx}
+    look = {
+        "torchscript": _torchscript,
+        "exported_program": _exported_program,
+        "factory": _factory,
+        "module": _factory,
+        "onnx": _onnx,
+    }
     return to_json(look[asked.kind](asked))  # type: ignore[no-any-return]
 
 
@@ -80,7 +86,7 @@ def _factory(asked: InspectRequest) -> Inspection:
 
     known = parameters_of(module) or []
     return Inspection(
-        kind="factory",
+        kind=asked.kind,
         inputs=tuple(TensorSpec(name=name, dtype="required" if required else "optional", shape=("?",)) for name, required in known),
         outputs=(),
         operators=dict(kinds.most_common()),

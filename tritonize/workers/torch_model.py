@@ -26,7 +26,7 @@ class LoadRequest:
     """Where the model is and how it is called."""
 
     kind: str
-    """`torchscript`, `exported_program` or `factory`."""
+    """`torchscript`, `exported_program`, `factory` or `module`."""
     location: str
     kwargs: Mapping[str, Any]
     weights: Path | None
@@ -142,6 +142,8 @@ def load_module(request: LoadRequest) -> torch.nn.Module:
     """The module alone. Raises like `load`."""
     if request.kind == "torchscript":
         return _load_torchscript(request.location)
+    if request.kind == "module":
+        return _load_handed(request.location)
     if request.kind == "exported_program":
         return load_program(request.location).module(check_guards=False)
     return _load_factory(request)
@@ -165,6 +167,20 @@ def load_program(location: str) -> torch.export.ExportedProgram:
             cause="a truncated file, or one that another version of torch wrote",
             next_step=f"save it with torch.export.save under torch {torch.__version__}",
         ) from error
+
+
+def _load_handed(location: str) -> torch.nn.Module:
+    """A module that the caller's own process pickled for this job."""
+    try:
+        module: torch.nn.Module = torch.load(location, map_location="cpu", weights_only=False)
+    except Exception as error:
+        raise UsageError(
+            "The module cannot be loaded in another process.",
+            where=Path(location).stem,
+            found=f"{type(error).__name__}: {_last_lines(str(error))}",
+            next_step="give a factory instead: package.module:factory",
+        ) from error
+    return module.to("cpu")
 
 
 def _load_torchscript(location: str) -> torch.nn.Module:

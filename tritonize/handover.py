@@ -1,0 +1,82 @@
+"""A model of the caller's own process, handed to the workers as a file that lives as long as the job.
+
+Classes that an import finds are pickled by name, those of a script or notebook with their code (cloudpickle). Such a file
+is made here and read by the job's own workers; no file that a user names is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tritonize import errors
+from tritonize.errors import UsageError
+
+_handed: dict[str, Path] = {}
+
+
+def is_model(subject: object) -> bool:
+    """Whether it is a model of torch: a module, a ScriptModule or an exported program."""
+    torch: Any = sys.modules.get("torch")
+    return torch is not None and isinstance(subject, torch.nn.Module | torch.export.ExportedProgram)
+
+
+@contextlib.contextmanager
+def handed(subject: Any) -> Iterator[str]:
+    """The text for `source` in a spec, while the model lies in a file.
+
+    Raises:
+        MissingError: cloudpickle is not installed.
+        UsageError: the model holds something that cannot be pickled.
+    """
+    torch: Any = sys.modules["torch"]
+    with tempfile.TemporaryDirectory(prefix="tritonize-") as folder:
+        name = type(subject).__name__
+        if isinstance(subject, torch.jit.ScriptModule):
+            subject.save(f"{folder}/{name}.pt")
+            yield f"{folder}/{name}.pt"
+            return
+        if isinstance(subject, torch.export.ExportedProgram):
+            torch.export.save(subject, f"{folder}/{name}.pt2")
+            yield f"{folder}/{name}.pt2"
+            return
+        source, path = f"<{name} object {len(_handed)}>", Path(folder) / f"{name}.module"
+        _save(torch, subject, path)
+        _handed[source] = path
+        try:
+            yield source
+        finally:
+            del _handed[source]
+
+
+def _save(torch: Any, subject: Any, path: Path) -> None:
+    errors.require("cloudpickle", extra="torch")
+    import cloudpickle
+
+    try:
+        torch.save(subject, path, pickle_module=cloudpickle)
+    except Exception as error:
+        raise UsageError(
+            "The module cannot be handed to another process.",
+            where=type(subject).__qualname__,
+            found=f"{type(error).__name__}: {error}",
+            cause="it holds a lock, an open file or another thing that cannot be pickled",
+            next_step="give a factory instead: package.module:factory",
+        ) from error
+
+
+def file(source: str) -> Path | None:
+    """Where a model that was handed over lies; `None` for every other source."""
+    return _handed.get(source)
+
+
+def search_path() -> list[Path]:
+    """The folders of the caller's own code, where the workers find the classes that are pickled by name."""
+    installed = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    entries = [Path(entry or ".").resolve() for entry in sys.path if not entry.endswith(".zip")]
+    return [entry for entry in entries if entry.is_dir() and not any(entry.is_relative_to(each) for each in installed)]
