@@ -90,7 +90,7 @@ def test_shell_completion(shell):
     [
         (["no-such-command"], 2, ["No such command"]),
         (["run"], 2, ["Missing argument"]),
-        (["run", "classifier.pt"], 2, ["inputs are not described", "--input NAME:TYPE:SHAPE"]),
+        (["run", "classifier.pt"], 2, ["inputs are not described", "x (tensor)", "--input x:fp32:"]),
         (["run", "nowhere.pt", *INPUT], 2, ["no such model file", "nowhere.pt"]),
         (["run", "nowhere.yaml"], 2, ["no such specification"]),
         (["run", "text.pt", *INPUT], 2, ["no TorchScript", "neither an archive nor a pickle"]),

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import onnx
+import onnxruntime_extensions
 import pytest
 
 from tests.conftest import tritonize
@@ -86,6 +87,69 @@ def test_dynamo_below_18_is_refused_and_not_silently_18():
 def test_an_operator_of_torch_library(strategy):
     done, _ = build("network:custom", 18, strategy)
     assert done.returncode == 0, done.stderr
+
+
+LIBRARY_OPERATORS = """
+import onnxscript
+import torch
+import tritonize
+
+contrib = onnxscript.values.Opset("ai.onnx.contrib", 1)
+
+@torch.library.custom_op("shop::inverse", mutates_args=())
+def inverse(x: torch.Tensor) -> torch.Tensor:
+    return torch.linalg.inv(x)
+
+@inverse.register_fake
+def _(x):
+    return torch.empty_like(x)
+
+@tritonize.operator("shop::inverse", opset=18)
+def translated(x):
+    return contrib.Inverse(x)
+"""
+LIBRARY_SPEC = """
+schema: 1
+models:
+  inverse:
+    source: network:Inverse
+    operators: [operators.py]
+    strategies: [{strategy}]
+    custom_op_libraries: ['{library}']
+    inputs: {{x: {{shape: [4, 4]}}}}
+"""
+
+
+def library_spec(strategy: str, library: str) -> None:
+    Path("operators.py").write_text(LIBRARY_OPERATORS)
+    Path("network.py").write_text(
+        "import torch\nclass Inverse(torch.nn.Module):\n"
+        "    def forward(self, x):\n        return torch.ops.shop.inverse(x @ x.T + 3 * torch.eye(4))\n"
+    )
+    Path("s.yaml").write_text(LIBRARY_SPEC.format(strategy=strategy, library=library))
+
+
+@pytest.mark.parametrize("strategy", ["legacy", "dynamo"])
+def test_a_library_of_custom_operators_is_checked_and_served(strategy):
+    library = onnxruntime_extensions.get_library_path()
+    library_spec(strategy, library)
+    done = tritonize("run", "s.yaml", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (report,) = json.loads(done.stdout)["reports"]
+    assert {check["stage"] for check in report["checks"]} >= {"onnxruntime", "grpc", "shm"}
+    assert set(report["details"]["custom_op_libraries"]) == {library}
+    version = Path(report["location"])
+    assert f'op_library_filename: "{library}"' in (version.parent / "config.pbtxt").read_text()
+    model = onnx.load(version / "model.onnx")
+    assert ("ai.onnx.contrib", "Inverse") in {(node.domain, node.op_type) for node in model.graph.node}
+
+
+@pytest.mark.parametrize(("library", "words"), [("/nowhere/libops.so", "does not load the library"), ("libs/ops.so", "bare name")])
+def test_a_library_that_is_not_there(library, words):
+    library_spec("legacy", library)
+    done = tritonize("build", "s.yaml", "--json")
+    assert done.returncode == 2
+    assert words in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -58,9 +58,15 @@ def details(
         "source": source,
         "onnx": onnx,
         "attempts": [to_json(attempt) for attempt in attempts],
+        "custom_op_libraries": {name: _sha256(name) for name in model.custom_op_libraries},
         "parameters": answered.parameters,
         "target": target.model_dump(mode="json", exclude_none=True),
     }
+
+
+def _sha256(library: str) -> str | None:
+    """Of a library's file; `None` where only the loader knows where it lies."""
+    return repository.sha256(Path(library)) if Path(library).is_absolute() else None
 
 
 def _portable(model: spec.Model) -> Mapping[str, Any]:

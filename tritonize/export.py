@@ -84,6 +84,7 @@ def export(model: spec.Model, subject: Subject, strategy: str, directory: Path) 
         "path": str(path),
         "simplify": model.simplify,
         "opset": model.opset,
+        "outputs": request["outputs"],
         "roots": [str(folder) for folder in search_path],
         "scope": first.value["scope"],
     }

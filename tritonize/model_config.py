@@ -103,6 +103,8 @@ def _tensor(tensor: TensorSpec, batched: bool, labels: str | None) -> _TensorTex
 def _extra(model: spec.Model) -> str:
     """The `triton:` section as protobuf text; batching across requests is on where a batch is possible and nothing else is said."""
     section = dict(model.triton)
+    if model.custom_op_libraries:
+        section["model_operations"] = {"op_library_filename": model.custom_op_libraries}
     choices = {"dynamic_batching", "sequence_batching", "ensemble_scheduling"}
     if model.max_batch_size > 1 and not choices & set(section):
         section["dynamic_batching"] = {}

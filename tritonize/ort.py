@@ -28,10 +28,23 @@ class OrtRun:
         return arrays.load(self.outputs[position], 0)
 
 
-def run(path: Path, samples: SampleSet, batches: Sequence[tuple[int, ...]], directory: Path, deadline_s: float) -> OrtRun:
+def run(
+    path: Path,
+    samples: SampleSet,
+    batches: Sequence[tuple[int, ...]],
+    directory: Path,
+    *,
+    deadline_s: float,
+    memory_bytes: int | None = None,
+    libraries: Sequence[str] = (),
+) -> OrtRun:
     """Run every batch on the CPU provider.
 
+    Args:
+        libraries: shared libraries with operators that the file uses.
+
     Raises:
+        UsageError: one of the libraries cannot be loaded.
         ExportError: ONNX Runtime does not load or run the file, hangs or crashes.
     """
     request = {
@@ -39,10 +52,11 @@ def run(path: Path, samples: SampleSet, batches: Sequence[tuple[int, ...]], dire
         "samples": to_json(samples),
         "batches": [list(batch) for batch in batches],
         "directory": str(directory),
+        "libraries": list(libraries),
     }
     directory.mkdir(parents=True, exist_ok=True)
     try:
-        answer = processes.run_worker("ort.run", request, directory=directory, deadline_s=deadline_s)
+        answer = processes.run_worker("ort.run", request, directory=directory, deadline_s=deadline_s, memory_bytes=memory_bytes)
     except WorkerError as error:
         raise ExportError(
             "ONNX Runtime ended without an answer.", where=path.name, found=error.what, details=error.details

@@ -84,7 +84,8 @@ def _ask(model: spec.Model, drawn: SampleSet, batches: list[tuple[int, ...]], wo
     source = reference.identify(model)
     with recorder.stage(Path(model.source).name) as fields:
         if source.kind == "onnx":
-            ran = ort.run(Path(source.location), drawn, batches, work, model.deadline_s)
+            libraries = model.custom_op_libraries
+            ran = ort.run(Path(source.location), drawn, batches, work, deadline_s=model.deadline_s, libraries=libraries)
             fields["note"] = f"ONNX Runtime {ran.version}"
             return _Answers(outputs=ran.outputs, versions={"onnxruntime": ran.version})
         errors.require("torch", extra="torch")

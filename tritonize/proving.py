@@ -176,7 +176,7 @@ def _prove_onnx(model: spec.Model, source: Source, drawn: SampleSet, work: Path,
     singles = [(index,) for index in range(drawn.files.count)]
     batches = _first_batches(model, drawn)
     with recorder.stage("source") as fields:
-        ran = ort.run(path, drawn, [*singles, *batches], work / "source", model.deadline_s)
+        ran = _run_onnx(model, path, drawn, [*singles, *batches], work / "source")
         expected = _gathered(ran, len(singles), work / "expected")
         fields["library_seconds"], fields["peak_memory"] = ran.library_seconds, ran.peak_memory
         fields["note"] = f"{drawn.files.count} samples"
@@ -277,7 +277,7 @@ def _ask_onnxruntime(ladder: _Ladder, artifact: OnnxArtifact, work: Path, record
     model, drawn = ladder.model, ladder.samples
     batches = [batch for size in arrays.batch_sizes(model.max_batch_size) for batch in arrays.batches(drawn, size)]
     with recorder.stage("onnxruntime") as fields:
-        ran = ort.run(artifact.path, drawn, batches, work / "onnxruntime", model.deadline_s)
+        ran = _run_onnx(model, artifact.path, drawn, batches, work / "onnxruntime")
         checks = []
         for position, batch in enumerate(batches):
             expected = reference.expected(ladder.reference, batch)
@@ -289,3 +289,16 @@ def _ask_onnxruntime(ladder: _Ladder, artifact: OnnxArtifact, work: Path, record
         fields["note"] = f"{len(batches)} batches"
         fields["verdict"] = "passed" if all(check.passed for check in checks) else "failed"
     return tuple(checks), ran.version
+
+
+def _run_onnx(model: spec.Model, path: Path, drawn: SampleSet, batches: Sequence[tuple[int, ...]], work: Path) -> ort.OrtRun:
+    """ONNX Runtime within the bounds, and with the operators, that the spec gives."""
+    return ort.run(
+        path,
+        drawn,
+        batches,
+        work,
+        deadline_s=model.deadline_s,
+        memory_bytes=model.memory_bytes,
+        libraries=model.custom_op_libraries,
+    )

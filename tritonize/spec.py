@@ -149,6 +149,10 @@ class Model(_Section):
     )
     weights: Path | None = Field(None, description="state dict that is loaded into the factory's module")
     operators: list[Path] = Field(default_factory=list, description="files that register operators; see tritonize.operator")
+    custom_op_libraries: list[str] = Field(
+        default_factory=list,
+        description="shared libraries with operators for ONNX Runtime, where Triton finds them: absolute, or a bare name",
+    )
     search_path: list[Path] = Field(default=[Path()], description="folders where the factory's module is looked for first")
     inputs: dict[TensorName, Input] = Field(
         default_factory=dict, description="default: what a .pt2 or .onnx file, or the samples' function, says of them"
@@ -242,6 +246,11 @@ def problems(model: Model) -> Iterator[tuple[tuple[str, ...], str]]:
 
 
 def _source_problems(model: Model) -> Iterator[tuple[tuple[str, ...], str]]:
+    for library in model.custom_op_libraries:
+        if "/" in library and not library.startswith("/"):
+            yield ("custom_op_libraries",), f"is absolute or a bare name, since Triton hands it to the loader; found {library!r}"
+    if model.custom_op_libraries and "model_operations" in model.triton:
+        yield ("custom_op_libraries",), "says what triton.model_operations says too; give one of them"
     if model.samples.files and model.samples.function:
         yield ("samples",), "files and function exclude each other"
     if model.samples.function and not is_factory(model.samples.function):

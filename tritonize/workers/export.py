@@ -142,6 +142,39 @@ def _bind(each: Operator, opset: int) -> Any:
     return wanted
 
 
+def _register_schemas(function: Any) -> None:
+    """Make the operators of other domains that a function uses known to ONNX: the exporter traces none without a schema."""
+    from onnx import defs
+
+    types = sorted(defs.get_schema("Identity", DYNAMO_OPSET).type_constraints[0].allowed_type_strs)  # all there are
+    made = function.to_function_proto()
+    versions = {entry.domain: entry.version for entry in made.opset_import}
+    for node in made.node:
+        if node.domain in ("", "ai.onnx") or defs.has(node.op_type, node.domain):
+            continue
+        parameter = defs.OpSchema.FormalParameter
+        schema = defs.OpSchema(
+            node.op_type,
+            node.domain,
+            versions[node.domain],
+            inputs=[parameter(f"input_{index}", f"T{index}") for index in range(len(node.input))],
+            outputs=[parameter(f"output_{index}", f"R{index}") for index in range(len(node.output))],
+            type_constraints=[
+                *((f"T{index}", types, "") for index in range(len(node.input))),
+                *((f"R{index}", types, "") for index in range(len(node.output))),
+            ],
+            attributes=[_attribute(entry) for entry in node.attribute],
+        )
+        defs.register_schema(schema)
+
+
+def _attribute(entry: Any) -> Any:
+    from onnx import defs
+
+    kind = defs.OpSchema.AttrType(entry.type)  # type: ignore[call-arg]
+    return defs.OpSchema.Attribute(entry.name, kind, "", required=False)
+
+
 def _translations(model: LoadedModel, opset: int) -> dict[Any, Any]:
     """The user's functions as the dynamo exporter takes them, by overload."""
     table = {}
@@ -149,6 +182,7 @@ def _translations(model: LoadedModel, opset: int) -> dict[Any, Any]:
         if each.opset <= opset:
             packet = getattr(getattr(torch.ops, each.namespace), each.operator)
             _bind(each, max(opset, DYNAMO_OPSET))
+            _register_schemas(_script(each, max(opset, DYNAMO_OPSET)))
             table[getattr(packet, each.overload)] = each.function  # traced as it is, so nothing is left to inline
     return table
 
@@ -209,7 +243,10 @@ def _write(program: torch.export.ExportedProgram, model: LoadedModel, asked: Exp
             verbose=False,
         )
     except Exception as error:
-        raise failures.untranslated(error, program, SCOPE) or error from error
+        untranslated = failures.untranslated(error, program, SCOPE)
+        if untranslated is None:
+            raise
+        raise untranslated from error
     if made is None:
         raise ExportError("The exporter returned nothing.")
     # The weights beside the graph: inside it, serializing would hold them in memory several times over.

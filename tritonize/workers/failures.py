@@ -110,8 +110,10 @@ def _found(pattern: re.Pattern[str], text: str, group: str) -> str | None:
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """An exception and what it came from."""
+    seen: list[BaseException] = []
     at: BaseException | None = error
-    while at is not None:
+    while at is not None and at not in seen:
+        seen.append(at)
         yield at
         at = at.__cause__
 

@@ -36,6 +36,8 @@ class FinishRequest:
     """The one the file must have; any where it is `None`."""
     consume: bool = True
     """Whether the exported file may go once it is read."""
+    outputs: tuple[TensorSpec, ...] = ()
+    """What the model answers; declared where the exporter could not tell, as behind an operator of the user's."""
     roots: tuple[Path, ...] = ()
     """The user's folders; source files are named relative to them."""
     scope: str = ""
@@ -82,6 +84,7 @@ def finish(request: dict[str, Any]) -> dict[str, Any]:
             _remove(files if asked.consume else [])
         came_from = origins.of_graph(model, asked.roots, asked.scope)
         _strip(model)
+        _declare(model, asked.outputs)
         if model.functions:
             model = _inlined(model)
             came_from = origins.of_inlined(model, came_from)
@@ -137,6 +140,16 @@ def _remove(files: Iterable[Path]) -> None:
     """The finished file replaces them: a large model need not lie on the disk twice."""
     for file in files:
         file.unlink()
+
+
+def _declare(model: onnx.ModelProto, outputs: Iterable[TensorSpec]) -> None:
+    """Give outputs without a type or a shape those that the model's answers have."""
+    known = {tensor.name: tensor for tensor in outputs}
+    for value in model.graph.output:
+        tensor = value.type.tensor_type
+        if value.name in known and not (tensor.elem_type and tensor.HasField("shape")):
+            spec = known[value.name]
+            value.CopyFrom(onnx.helper.make_tensor_value_info(spec.name, dtypes.by_name(spec.dtype).onnx, spec.shape))
 
 
 def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:

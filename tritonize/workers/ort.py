@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import onnxruntime
 from tritonize import arrays
 from tritonize.arrays import Arrays
 from tritonize.artifacts import SampleSet, TensorFiles, from_json, to_json
-from tritonize.errors import ExportError
+from tritonize.errors import ExportError, UsageError
 from tritonize.workers.stopwatch import Stopwatch
 
 
@@ -26,6 +27,8 @@ class OrtRequest:
     samples: SampleSet
     batches: tuple[tuple[int, ...], ...]
     directory: Path
+    libraries: tuple[str, ...] = ()
+    """Shared libraries with operators that the file uses."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +52,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     asked = from_json(OrtRequest, request)
     watch = Stopwatch()
     with watch.library():
-        session = _session(asked.path)
+        session = _session(asked.path, asked.libraries)
     outputs, seconds = [], []
     for position, indices in enumerate(asked.batches):
         batch = arrays.stack(asked.samples.files, indices)
@@ -67,9 +70,16 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     return to_json(answer)  # type: ignore[no-any-return]
 
 
-def _session(path: Path) -> onnxruntime.InferenceSession:
+def _session(path: Path, libraries: Sequence[str]) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    for library in libraries:
+        try:
+            options.register_custom_ops_library(library)
+        except Exception as error:
+            raise UsageError(
+                "ONNX Runtime does not load the library of custom operators.", where=library, found=_first_line(error)
+            ) from error
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
