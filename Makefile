@@ -71,7 +71,7 @@ $(CORPUS)/.installed: tests/corpus/requirements.txt tests/corpus/requirements-no
 	@touch $@
 
 corpus: $(CORPUS)/.installed  ## Export the corpus of public architectures and judge every file (hours; goes on where it stopped)
-	$(CORPUS)/bin/python -m tests.corpus --resume --out build/corpus-results.json
+	$(CORPUS)/bin/python -m tests.corpus --resume --out build/corpus-results.json --report docs/corpus.md
 
 clean:  ## Remove what was made; not the cache of server runtimes
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

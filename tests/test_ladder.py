@@ -98,6 +98,14 @@ def test_what_the_exporters_cannot_do_is_rescued(name):
     assert not_wrong(name, answer["reports"][0])
 
 
+@pytest.mark.parametrize("strategy", ["legacy", "dynamo"])
+def test_two_axes_are_tried_at_unequal_sizes(strategy):
+    axes = ", ".join(f"{name}: {{min: 2, opt: 4, max: 6}}" for name in ("height", "width"))
+    rest = f"inputs: {{x: {{shape: [batch, height, width]}}}}, axes: {{{axes}}}, max_batch_size: 2, strategies: [{strategy}]"
+    done, _ = build("branch_on_square", rest)
+    assert done.returncode in (1, 4), done.stdout
+
+
 def test_every_attempt_is_recorded():
     done, answer = build("only_legacy")
     assert done.returncode == 0, done.stderr

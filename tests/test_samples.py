@@ -99,6 +99,13 @@ def test_other_dynamic_axes_take_their_usual_smallest_and_largest_size(tmp_path)
     assert list(arrays.first_batches(drawn, 3)) == [(0, 3, 0), (1, 4, 1), (2, 5, 2)]
 
 
+def test_two_dynamic_axes_are_at_opposite_ends_too():
+    axes = {name: {"min": 2, "opt": 4, "max": 6} for name in ("height", "width")}
+    wanted = model(inputs={"x": {"shape": ["batch", "height", "width"]}}, axes=axes, max_batch_size=2)
+    sizes = [(each["height"], each["width"]) for each in (samples.axis_sizes(wanted, index) for index in range(6))]
+    assert sizes == [(4, 4), (2, 2), (6, 6), (2, 6), (6, 2), (4, 4)]
+
+
 def test_batches_hold_every_sample_and_are_filled_up(tmp_path):
     drawn = samples.write(model(samples={"count": 3}), tmp_path)
     assert list(arrays.batches(drawn, 1)) == [(0,), (1,), (2,)]

@@ -59,9 +59,14 @@ def _count(model: spec.Model) -> int:
 
 
 def _shapes(model: spec.Model) -> int:
-    """How many sizes the dynamic axes other than the batch take."""
-    names = {size for tensor in model.inputs.values() for size in tensor.shape if isinstance(size, str)}
-    return 3 if names - {model.batch_axis or ""} else 1
+    """How many combinations of sizes the dynamic axes other than the batch take."""
+    free = len(_dynamic(model) - {model.batch_axis or ""})
+    return (1, 3)[free] if free < 2 else 5
+
+
+def _dynamic(model: spec.Model) -> set[str]:
+    """The names of the dynamic axes, the batch among them."""
+    return {size for tensor in model.inputs.values() for size in tensor.shape if isinstance(size, str)}
 
 
 def write_example(model: spec.Model, samples: SampleSet, directory: Path) -> TensorFiles:
@@ -91,13 +96,19 @@ def signed(model: spec.Model, low: int) -> spec.Model:
 
 
 def axis_sizes(model: spec.Model, index: int) -> dict[str, int]:
-    """The size of every dynamic axis in sample `index`: its usual, smallest and largest size in turn; the batch axis is 1."""
-    names = {size for tensor in model.inputs.values() for size in tensor.shape if isinstance(size, str)}
-    ranges = {name: model.axis(name) for name in names}
-    sizes = {name: ((axis.opt or axis.max), axis.min, axis.max)[index % 3] for name, axis in ranges.items()}
-    if model.batch_axis:
-        sizes[model.batch_axis] = 1
-    return sizes
+    """The size of every dynamic axis in sample `index`; the batch axis is 1.
+
+    In turn all axes have their usual, their smallest and their largest size; and of several axes every second one its
+    smallest where the others have their largest, and the other way round: whoever mixes up two axes is seen only there.
+    """
+    names = sorted(_dynamic(model) - {model.batch_axis or ""})
+    turn = index % _shapes(model)
+    sizes = {}
+    for position, name in enumerate(names):
+        axis = model.axis(name)
+        ends = (axis.min, axis.max)
+        sizes[name] = ((axis.opt or axis.max), axis.min, axis.max, ends[position % 2], ends[1 - position % 2])[turn]
+    return {**sizes, model.batch_axis: 1} if model.batch_axis else sizes
 
 
 def generate(model: spec.Model, index: int, sizes: Mapping[str, int] | None = None) -> Arrays:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import platform
 import signal
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
 from pathlib import Path
 
 from tests.corpus import report
@@ -47,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = [results[_key(entry, kind)] for entry in chosen for kind in kinds]
     print()
     print(report.table(wanted, kinds))
+    if asked.report:
+        asked.report.write_text(report.markdown(wanted, kinds, _versions()), encoding="utf-8")
     if any(result.verdict == "wrong" for result in wanted):
         return 1
     return 2 if any(result.verdict == "not run" for result in wanted) else 0
@@ -59,9 +63,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--as", dest="kind", choices=KINDS, help="only as modules, or only as traced files; default: both")
     parser.add_argument("--jobs", type=int, default=1, help="entries at a time")
     parser.add_argument("--out", type=Path, help="a JSON file that keeps the results; written after every entry")
+    parser.add_argument("--report", type=Path, help="a Markdown file for the table")
     parser.add_argument("--resume", action="store_true", help="keep what --out has and run the rest")
     parser.add_argument("--deadline", type=float, default=600.0, help="seconds for each step of an entry; default: %(default)s")
     return parser
+
+
+def _versions() -> str:
+    names = ("torch", "onnx", "onnxruntime", "onnxscript", "transformers", "timm", "monai")
+    found = [f"{name} {metadata.version(name)}" for name in names if importlib.util.find_spec(name)]
+    return f"Python {platform.python_version()}, {', '.join(found)}"
 
 
 def _key(entry: Entry, kind: str) -> str:

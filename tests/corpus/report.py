@@ -46,5 +46,43 @@ def _lines(results: Sequence[Result], kinds: Sequence[str]) -> Iterator[str]:
         yield from (line(result) for result in others)
 
 
+def markdown(results: Sequence[Result], kinds: Sequence[str], versions: str) -> str:
+    """The committed page: the shares, a row per family, every result that is not right, and every network."""
+    return "\n".join(_page(results, kinds, versions)) + "\n"
+
+
+def _page(results: Sequence[Result], kinds: Sequence[str], versions: str) -> Iterator[str]:
+    yield "# Corpus\n"
+    yield (
+        "Written by `make corpus`: public architectures with seeded weights, each exported as a module and as a traced `.pt`. "
+        "*Right* and *wrong* are the verdicts of a judge of its own, which loads the model afresh and asks for batches, sizes and "
+        "inputs that the proof has not seen; *refused* means that tritonize said no and why. "
+        f"A *bad trace* is a file that is not the model it was traced from.\n\n{versions}.\n"
+    )
+    yield "| | " + " | ".join(VERDICTS) + " | share right |"
+    yield "|---" * (len(VERDICTS) + 2) + "|"
+    for kind in kinds:
+        for family in [*dict.fromkeys(result.family for result in results), "all"]:
+            rows = [result for result in results if result.kind == kind and family in (result.family, "all")]
+            counts = [sum(row.verdict == verdict for row in rows) for verdict in VERDICTS]
+            asked = sum(row.verdict not in ("does not trace", "not run") for row in rows)
+            yield f"| {kind}, {family} | " + " | ".join(map(str, counts)) + f" | {_share(counts[0], asked)} |"
+    yield "\n## What is not right\n"
+    for result in results:
+        if result.verdict != "right":
+            yield f"- {result.name}, {result.kind}: {result.verdict}. {result.reason}"
+    yield "\n## Every network, and the strategy that made it right\n"
+    for family in dict.fromkeys(result.family for result in results):
+        names = dict.fromkeys(result.name for result in results if result.family == family)
+        yield f"**{family}** " + "; ".join(f"{name} ({_strategies(name, results, kinds)})" for name in names) + "\n"
+
+
+def _strategies(name: str, results: Sequence[Result], kinds: Sequence[str]) -> str:
+    found = {result.kind: result for result in results if result.name == name}
+    return ", ".join(
+        (found[kind].strategy if found[kind].verdict == "right" else found[kind].verdict) for kind in kinds if kind in found
+    )
+
+
 def _share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %" if whole else "none"

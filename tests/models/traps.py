@@ -151,6 +151,13 @@ class UnseenRows(nn.Module):
         return nn.functional.scaled_dot_product_attention(pairs, pairs, pairs, attn_mask=mask)
 
 
+class BranchOnSquare(nn.Module):
+    """Another answer for pictures whose sides are equal, which is all that equal ends of two ranges ever show."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 2 if x.shape[1] == x.shape[2] else x * 3
+
+
 def _seeded(kind: type[nn.Module]) -> nn.Module:
     torch.manual_seed(0)
     return kind()
@@ -165,6 +172,7 @@ batch_of_one, batch_mean, flat_unique = BatchOfOne, BatchMean, FlatUnique
 index_add, scatter_add, loop_over_batch, scalar_default, in_place = IndexAdd, ScatterAdd, LoopOverBatch, ScalarDefault, InPlace
 branch_on_length, only_legacy, data_dependent, containers = BranchOnLength, OnlyLegacy, DataDependent, Containers
 
+branch_on_square = BranchOnSquare
 cumulative, nearest_exact, unseen_rows = Cumulative, NearestExact, UnseenRows
 
 
