@@ -59,6 +59,7 @@ _BY_NAME = {dtype.name: dtype for dtype in TABLE}
 _BY_NUMPY = {dtype.numpy: dtype for dtype in TABLE}
 _BY_ONNX = {dtype.onnx: dtype for dtype in TABLE}
 _BY_TRITON = {dtype.triton: dtype for dtype in TABLE}
+_BY_TENSORRT = {dtype.tensorrt: dtype for dtype in TABLE if dtype.tensorrt}
 _BY_CLIENT = {dtype.client: dtype for dtype in TABLE}
 _ALIASES = {
     **_BY_NUMPY,
@@ -94,6 +95,11 @@ def by_onnx(number: int) -> DType:
 def by_triton(name: str) -> DType:
     """The type of a config.pbtxt enum name such as `TYPE_FP32`. Raises KeyError."""
     return _BY_TRITON[name]
+
+
+def by_tensorrt(name: str) -> DType:
+    """The type of a member of tensorrt.DataType, such as `HALF`. Raises KeyError."""
+    return _BY_TENSORRT[name]
 
 
 def by_client(name: str) -> DType:

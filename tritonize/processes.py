@@ -245,6 +245,7 @@ def run_worker(
     memory_bytes: int | None = None,
     search_path: Sequence[Path] = (),
     on_progress: Callable[[str], None] | None = None,
+    cancelled: threading.Event | None = None,
 ) -> WorkerAnswer:
     """Run `function(request) -> answer` of `tritonize.workers.<module>` in a process of its own.
 
@@ -256,10 +257,12 @@ def run_worker(
         memory_bytes: resident memory at which it is ended; nine tenths of what there is by default, before the kernel ends others.
         search_path: directories with code of the user, importable in the worker before installed packages.
         on_progress: called with each text the worker passes to `tritonize.workers.progress.tell`.
+        cancelled: ends the worker once it is set; for calls in threads, which Ctrl-C does not reach.
 
     Raises:
         TritonizeError: what the function raised, of the very kind.
         RepositoryError: the disk is full.
+        InterruptedRunError: it was cancelled.
         WorkerError: any other exception in the function, or the worker ended without an answer: the text says how.
     """
     log, result, progress = (directory / name for name in ("worker.log", "result.json", "progress.txt"))
@@ -274,7 +277,7 @@ def run_worker(
     except OSError as error:
         raise (errors.full_disk(error.filename) if error.errno == errno.ENOSPC else error) from error
     with worker:
-        ended = _wait_reporting(worker, progress, on_progress)
+        ended = _wait_reporting(worker, progress, on_progress, cancelled)
     if not result.exists():
         raise _no_answer(ended, log)
     answer = json.loads(result.read_text())
@@ -301,15 +304,20 @@ def machine_memory() -> int:
     return physical
 
 
-def _wait_reporting(worker: Process, progress: Path, on_progress: Callable[[str], None] | None) -> Ended:
+def _wait_reporting(
+    worker: Process, progress: Path, on_progress: Callable[[str], None] | None, cancelled: threading.Event | None
+) -> Ended:
     """Wait for the end, passing on every line of progress."""
     told = 0
-    while on_progress is not None:
+    while on_progress is not None or cancelled is not None:
         ended = worker.poll()
+        if cancelled is not None and cancelled.is_set():
+            raise errors.InterruptedRunError("Interrupted.")
         text = progress.read_text() if progress.exists() else ""
         lines = text[: text.rfind("\n") + 1].splitlines()
-        for line in lines[told:]:
-            on_progress(line)
+        if on_progress is not None:
+            for line in lines[told:]:
+                on_progress(line)
         told = len(lines)
         if ended is not None:
             return ended

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tritonize.cli import check, doctor, inspect, run, serve, verify
+from tritonize.cli import check, doctor, inspect, plan, run, serve, verify
 
 app = typer.Typer(
     name="tritonize",
@@ -38,4 +38,5 @@ app.command("serve")(serve.serve)
 app.command("verify")(verify.verify)
 app.command("check")(check.check)
 app.command("inspect")(inspect.inspect)
+app.add_typer(plan.app, name="plan")
 app.command("doctor")(doctor.doctor)

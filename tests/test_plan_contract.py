@@ -1,0 +1,70 @@
+"""The core that builds plans uses no name that a supported TensorRT lacks.
+
+`tests/tensorrt_symbols` holds the names in the bindings of TensorRT 10.16 and 11.4: the NUL-terminated identifiers of
+`tensorrt_bindings/tensorrt.so` in the wheels `tensorrt_cu13_bindings`. TensorRT itself is not on PyPI, so the core was not
+run against them. TensorRT-RTX is installed and asked itself.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tritonize.workers import plan
+
+HERE = Path(__file__).parent
+OBJECTS = {"trt", "builder", "config", "parser", "network", "profile", "said", "tensor", "kinds"}
+"""What the core calls the objects of the module."""
+OWN = {"name", "dtype", "shape"}  # of tensors; too short and common to be looked for in a binary
+GUARDED = {"EXPLICIT_BATCH", "STRONGLY_TYPED", "supports_model_v2", "build_serialized_network_to_stream", "IProgressMonitor"}
+"""Asked for with hasattr, since 8.6 or 11 lacks them."""
+RTX_ALONE = {"ComputeCapability", "num_compute_capabilities", "set_compute_capability"}
+"""Used where a target is named, which the table refuses for TensorRT."""
+
+
+def used() -> set[str]:
+    """Every name of the module that the core uses."""
+    tree = ast.parse(Path(plan.__file__).read_text())
+    names = set()
+    for node in ast.walk(tree):
+        root = node
+        while isinstance(root, ast.Attribute):
+            root = root.value
+        if isinstance(node, ast.Attribute) and isinstance(root, ast.Name) and root.id in OBJECTS:
+            names.add(node.attr)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "hasattr":
+            names.update(each.value for each in node.args if isinstance(each, ast.Constant))
+    names.update(plan._FLAGS.values())
+    names.update(pool for pool, _ in plan._POOLS.values())
+    return {name for name in names if not name.startswith("__")} - OWN
+
+
+def test_the_list_is_what_the_core_uses():
+    assert {"OnnxParser", "parse_from_file", "TF32", "set_memory_pool_limit", "WORKSPACE", "add_optimization_profile"} <= used()
+
+
+@pytest.mark.parametrize("version", ["10.16.1.11", "11.4.0.106"])
+def test_no_name_is_missing_in_tensorrt(version):
+    known = (HERE / "tensorrt_symbols" / f"{version}.txt").read_text()
+    # A linker keeps `Builder` as the end of `IBuilder`, so an end is enough.
+    missing = {name for name in used() if f"{name}\n" not in known} - RTX_ALONE
+    assert missing <= GUARDED, missing
+    for removed in ("FP16", "INT8", "BF16", "FP8", "supports_model", "int8_calibrator"):
+        assert removed not in used()
+
+
+def test_no_name_is_missing_in_tensorrt_rtx():
+    import tensorrt_rtx
+
+    def everything(owner: object, depth: int) -> set[str]:
+        names = {name for name in dir(owner) if not name.startswith("__")}
+        if depth:
+            for name in list(names):
+                member = getattr(owner, name, None)
+                if isinstance(member, type):
+                    names |= everything(member, depth - 1)
+        return names
+
+    assert used() - everything(tensorrt_rtx, 1) <= GUARDED

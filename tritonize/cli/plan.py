@@ -1,0 +1,92 @@
+"""`tritonize plan build` and `tritonize plan check`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from tritonize.plan import BuiltPlan, Compatibility
+
+app = typer.Typer(
+    help="TensorRT plans: build them here or anywhere, and see where they load.", no_args_is_help=True, rich_markup_mode=None
+)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+
+@app.command()
+def build(
+    request: Annotated[Path, typer.Option("--request", metavar="FILE", help="A request: ONNX file, module, profiles, settings.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where plan, metadata and log go.")] = Path(),
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Build although it was built before.")] = False,
+    json: Json = False,
+) -> None:
+    """Build the plans of a request. It needs the request and the ONNX file, and nothing else of tritonize's."""
+    from tritonize import plan
+    from tritonize.cli.display import display
+
+    with display() as shown:
+        built = plan.build(plan.read_request(request), out, use_cache=not no_cache, on_progress=shown.on_progress)
+    if json:
+        from json import dumps
+
+        typer.echo(dumps({"plans": [plan.describe(each) for each in built]}, indent=2))
+        return
+    for each in built:
+        typer.echo("\n".join(_lines(each)))
+
+
+def _lines(built: BuiltPlan) -> Iterator[str]:
+    known = built.metadata
+    how = "from the cache" if built.cached else f"built in {known.build_seconds:.1f} s"
+    yield f"{built.path}: {known.plan_bytes / 2**20:.1f} MiB, {how}"
+    yield f"  {known.module} {known.version}, compute capability {known.compute_capability}, TF32 {'on' if known.tf32 else 'off'}"
+    for title, tensors in (("in", known.inputs), ("out", known.outputs)):
+        for tensor in tensors:
+            yield f"  {title:<3} {tensor.name} {tensor.dtype} {list(tensor.shape)}"
+    for number, shapes in enumerate(known.profiles):
+        for name, each in shapes.items():
+            yield f"  profile {number}: {name} {' .. '.join(str(list(each[key])) for key in ('min', 'opt', 'max'))}"
+    if known.gpu is None:
+        yield "  not run: no GPU here, so nobody has seen what it answers"
+
+
+@app.command()
+def check(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A .plan file.")],
+    trt_version: Annotated[
+        str | None, typer.Option(metavar="VERSION", help="TensorRT of the target, all four parts: 10.16.1.11.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Say what a plan is, and whether it will load in a TensorRT. Exit code 1 where it will not."""
+    import re
+
+    from tritonize import plan as plans
+    from tritonize.errors import UsageError
+
+    if trt_version is not None and not re.fullmatch(r"\d+(\.\d+){3}", trt_version):
+        raise UsageError("A TensorRT version has four parts.", expected="10.16.1.11", found=trt_version)
+    found = plans.check(plan, trt_version)
+    if json:
+        from json import dumps
+
+        from tritonize.artifacts import to_json
+
+        typer.echo(dumps(to_json(found), indent=2))
+    else:
+        typer.echo("\n".join(_verdict(plan, found)))
+    if found.verdict == "does not load":
+        raise typer.Exit(1)
+
+
+def _verdict(path: Path, found: Compatibility) -> Iterator[str]:
+    header, known = found.header, found.metadata
+    capabilities = header.compute_capabilities or ((known.compute_capability,) if known else ())
+    yield f"{path}: {header.module} {header.version_text}, compute capability {', '.join(capabilities) or 'unknown'}"
+    yield f"  {found.verdict}: {'; '.join(found.reasons)}"
+    if known is None:
+        yield "  no metadata beside it"

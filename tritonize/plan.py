@@ -1,0 +1,367 @@
+"""ONNX to TensorRT plans: a build is a pure function of the ONNX file, the settings, the module and the GPU kind.
+
+So it is cached by those, and can be done anywhere: `build` takes a request that names everything, and leaves plan, metadata
+and log. `check` says whether a plan will load in a given TensorRT.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from tritonize import cache, gpu, plan_file, plan_settings, processes
+from tritonize.artifacts import TensorSpec, to_json
+from tritonize.errors import MissingError, PlanError, UsageError, WorkerError
+from tritonize.plan_file import Module, PlanMetadata
+from tritonize.plan_settings import BuildRequest
+
+PLAN, LOG = "model.plan", "build.log"
+_DISTRIBUTIONS: Mapping[Module, tuple[str, ...]] = {
+    "tensorrt": ("tensorrt", "tensorrt_cu13", "tensorrt_cu12"),
+    "tensorrt_rtx": ("tensorrt_rtx",),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuiltPlan:
+    """One plan in its folder, with its metadata and log beside it."""
+
+    path: Path
+    log: Path
+    metadata: PlanMetadata
+    cached: bool
+    """Whether it was there already."""
+    seconds: float
+    """What this call took."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compatibility:
+    """Whether a plan will load in some TensorRT."""
+
+    verdict: Literal["loads", "does not load", "unknown"]
+    reasons: tuple[str, ...]
+    header: plan_file.Header
+    metadata: PlanMetadata | None
+
+
+def read_request(path: Path) -> BuildRequest:
+    """A request from its JSON file; relative paths in it are relative to the file.
+
+    Raises:
+        UsageError: it lists all that is wrong with it.
+    """
+    try:
+        request = BuildRequest.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise UsageError("There is no such request.", where=str(path)) from error
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_url=False)]
+        raise UsageError("The request for a plan is not as one can be.", where=str(path), details=lines) from error
+    except (OSError, ValueError) as error:
+        raise UsageError("The request cannot be read.", where=str(path), found=str(error)) from error
+    folder = path.parent
+    plugins = tuple(folder / each for each in request.settings.plugins)
+    return request.model_copy(
+        update={
+            "onnx": folder / request.onnx,
+            "node_map": folder / request.node_map if request.node_map else None,
+            "settings": request.settings.model_copy(update={"plugins": plugins}),
+        }
+    )
+
+
+def build(
+    request: BuildRequest, directory: Path, *, use_cache: bool = True, on_progress: Callable[[str], None] | None = None
+) -> tuple[BuiltPlan, ...]:
+    """Build the plans of a request, one per compute capability, side by side: `model.plan`, or `model.sm89.plan` of several.
+
+    Args:
+        directory: where plan, `.json` and `.log` go.
+        use_cache: take what was built before from the same file with the same settings.
+
+    Raises:
+        MissingError: the module is not installed, or there is no GPU where it needs one.
+        UsageError: the settings or profiles cannot be had.
+        PlanError: the network cannot be parsed or built, or the builder hangs or crashes.
+    """
+    version = installed_version(request.module)
+    plan_settings.require_supported(request, version)
+    if request.module == "tensorrt" and gpu.find() is None:
+        raise _no_gpu(version)
+    if not request.onnx.is_file():
+        raise UsageError("There is no such ONNX file.", where=str(request.onnx))
+    digest = _onnx_sha256(request.onnx)
+    directory.mkdir(parents=True, exist_ok=True)
+    targets: tuple[str | None, ...] = request.compute_capabilities or (None,)
+    cancelled = threading.Event()
+    jobs = [
+        _Job(request, version, digest, target, directory / _name(target, len(targets)), on_progress, cancelled)
+        for target in targets
+    ]
+    with ThreadPoolExecutor(min(len(targets), os.cpu_count() or 1)) as pool:
+        try:
+            return tuple(each.result() for each in [pool.submit(_one, job, use_cache) for job in jobs])
+        except BaseException:  # Ctrl-C, or one that failed: the others are not waited for
+            cancelled.set()
+            raise
+
+
+def check(plan: Path, version: str | None) -> Compatibility:
+    """Whether a plan will load in the TensorRT of a version; `unknown` where the files do not say.
+
+    Args:
+        version: all four parts; `None` where it is not known.
+
+    Raises:
+        PlanError: it is no plan, or damaged.
+    """
+    header, known = plan_file.read_header(plan), plan_file.read_metadata(plan)
+    reasons = list(_contradictions(plan, header, known))
+    if reasons:
+        return Compatibility(verdict="does not load", reasons=tuple(reasons), header=header, metadata=known)
+    if version is None:
+        return Compatibility(verdict="unknown", reasons=("no version to compare with",), header=header, metadata=known)
+    if header.module == "tensorrt_rtx":
+        reasons.append("it is a plan of TensorRT-RTX, which TensorRT and Triton's tensorrt backend do not load")
+        return Compatibility(verdict="does not load", reasons=tuple(reasons), header=header, metadata=known)
+    wanted = tuple(int(part) for part in version.split("."))
+    if wanted == header.version:
+        return Compatibility(
+            verdict="loads", reasons=("all four parts of the version are the same",), header=header, metadata=known
+        )
+    if (
+        known is not None
+        and known.settings.get("version_compatible")
+        and wanted[0] >= header.version[0]
+        and wanted >= header.version
+    ):
+        text = "it is version-compatible: Triton needs --backend-config=tensorrt,version-compatible=true"
+        return Compatibility(verdict="loads", reasons=(text,), header=header, metadata=known)
+    reason = f"a plan loads only in the very version that built it: {header.version_text}, not {version}"
+    return Compatibility(verdict="does not load", reasons=(reason,), header=header, metadata=known)
+
+
+def installed_version(module: Module) -> str:
+    """The version of a module, without importing it.
+
+    Raises:
+        MissingError: it is not installed.
+    """
+    for name in _DISTRIBUTIONS[module]:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    raise MissingError(
+        f"The Python package {module!r} is not installed.", next_step=f'pip install "tritonize[{module.replace("_", "-")}]"'
+    )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One plan of a request."""
+
+    request: BuildRequest
+    version: str
+    onnx_sha256: str
+    target: str | None
+    plan: Path
+    on_progress: Callable[[str], None] | None
+    cancelled: threading.Event
+
+    def tell(self, text: str) -> None:
+        """Progress, with the target where there are several."""
+        if self.on_progress is not None:
+            self.on_progress(f"{self.target}: {text}" if self.target else text)
+
+    def key(self) -> str:
+        """All that the plan depends on, as a name."""
+        here = gpu.find()
+        parts = {
+            "onnx": self.onnx_sha256,
+            "module": self.request.module,
+            "version": self.version,
+            "target": self.target or (here.compute_capability if here else None),
+            "gpu": here.name if here and not self.target else None,
+            "profiles": [{name: shapes.model_dump() for name, shapes in each.items()} for each in self.request.profiles],
+            "settings": self.request.settings.asked(),
+            "plugins": [hashlib.sha256(path.read_bytes()).hexdigest() for path in self.request.settings.plugins],
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _one(job: _Job, use_cache: bool) -> BuiltPlan:
+    started = time.perf_counter()
+    entry = cache.directory() / "plans" / job.key()
+    cached = use_cache and cache.is_complete(entry)
+    if use_cache:
+        cache.build_once(entry, lambda folder: _build(job, folder), on_progress=job.on_progress)
+        _copy(entry, job.plan)
+    else:
+        scratch = job.plan.with_name(f"{job.plan.name}.building")
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        try:
+            _build(job, scratch)
+            _copy(scratch, job.plan)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    known = plan_file.read_metadata(job.plan)
+    assert known is not None
+    return BuiltPlan(path=job.plan, log=_log_path(job.plan), metadata=known, cached=cached, seconds=time.perf_counter() - started)
+
+
+def _copy(folder: Path, plan: Path) -> None:
+    """Plan, metadata and log of a folder to their places, the plan last: where it lies it is whole."""
+    shutil.copyfile(folder / LOG, _log_path(plan))
+    shutil.copyfile(plan_file.metadata_path(folder / PLAN), plan_file.metadata_path(plan))
+    staged = plan.with_name(f"{plan.name}.new")
+    shutil.copyfile(folder / PLAN, staged)
+    staged.replace(plan)
+
+
+def _log_path(plan: Path) -> Path:
+    return plan.with_suffix(".log")
+
+
+def _name(target: str | None, count: int) -> str:
+    return PLAN if target is None or count == 1 else f"model.sm{target.replace('.', '')}.plan"
+
+
+def _build(job: _Job, folder: Path) -> None:
+    """Build in a worker, read the header back, and write the metadata."""
+    plan, request = folder / PLAN, job.request
+    asked = {
+        "onnx": str(request.onnx.resolve()),
+        "module": request.module,
+        "compute_capability": job.target,
+        "profiles": [{name: shapes.model_dump() for name, shapes in each.items()} for each in request.profiles],
+        "settings": request.settings.model_dump(mode="json"),
+        "node_map": str(request.node_map) if request.node_map else None,
+        "plan": str(plan),
+        "log": str(folder / LOG),
+    }
+    work = folder / "work"
+    work.mkdir()
+    try:
+        answer = processes.run_worker(
+            "plan.build",
+            asked,
+            directory=work,
+            deadline_s=request.deadline_s,
+            memory_bytes=request.memory_mib << 20 if request.memory_mib else None,
+            on_progress=job.tell,
+            cancelled=job.cancelled,
+        ).value
+    except WorkerError as error:
+        raise PlanError(
+            "The builder ended without a plan.",
+            where=request.onnx.name,
+            found=error.what,
+            details=[*_tail(folder / LOG), *error.details],
+            next_step="raise deadline_s or memory_mib in the request if that is all it lacks",
+        ) from error
+    finally:
+        _keep_log(folder / LOG, job.plan)
+    shutil.rmtree(work)
+    header = plan_file.read_header(plan)
+    if header.module != request.module or header.version_text != job.version:
+        raise PlanError(
+            "The plan that was built is another than was asked for.",
+            expected=f"{request.module} {job.version}",
+            found=f"{header.module} {header.version_text}",
+        )
+    if job.target and header.compute_capabilities and header.compute_capabilities != (job.target,):
+        raise PlanError("The plan is for another GPU.", expected=job.target, found=", ".join(header.compute_capabilities))
+    plan_file.write_metadata(plan, _metadata(job, answer))
+
+
+def _keep_log(log: Path, plan: Path) -> None:
+    """What the builder said stays where the plan would be, also where there is none."""
+    if log.is_file():
+        shutil.copyfile(log, _log_path(plan))
+
+
+def _tail(log: Path) -> list[str]:
+    return processes.log_tail(log, 10)
+
+
+def _metadata(job: _Job, answer: Mapping[str, Any]) -> PlanMetadata:
+    here = gpu.find()
+    return PlanMetadata(
+        module=job.request.module,
+        version=answer["version"],
+        compute_capability=answer["compute_capability"],
+        gpu=here.name if here else None,
+        driver=here.driver if here else None,
+        profiles=tuple({name: shapes.model_dump() for name, shapes in each.items()} for each in job.request.profiles),
+        inputs=tuple(_tensor(each) for each in answer["inputs"]),
+        outputs=tuple(_tensor(each) for each in answer["outputs"]),
+        tf32=job.request.settings.tf32,
+        precision_built=None,
+        onnx_sha256=job.onnx_sha256,
+        settings=job.request.settings.asked(),
+        plan_sha256=answer["plan_sha256"],
+        plan_bytes=answer["plan_bytes"],
+        build_seconds=answer["build_seconds"],
+        timing_cache_sha256=None,
+        built_by=f"tritonize {metadata.version('tritonize')}",
+    )
+
+
+def _tensor(plain: Mapping[str, Any]) -> TensorSpec:
+    return TensorSpec(name=plain["name"], dtype=plain["dtype"], shape=tuple(plain["shape"]))
+
+
+def _onnx_sha256(path: Path) -> str:
+    """Of the file and of its one data file."""
+    digest = hashlib.sha256()
+    for each in (path, path.with_name(f"{path.name}.data")):
+        if each.is_file():
+            with each.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _contradictions(plan: Path, header: plan_file.Header, known: PlanMetadata | None) -> Iterator[str]:
+    """Where a plan and the metadata beside it disagree."""
+    if known is None:
+        return
+    if (known.module, known.version) != (header.module, header.version_text):
+        yield f"its metadata says {known.module} {known.version}, its header {header.module} {header.version_text}"
+    if header.compute_capabilities and known.compute_capability not in header.compute_capabilities:
+        targets = ", ".join(header.compute_capabilities)
+        yield f"its metadata says compute capability {known.compute_capability}, its header {targets}"
+    with plan.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != known.plan_sha256:
+            yield "its bytes are not those that were built: the SHA-256 differs from the metadata's"
+
+
+def _no_gpu(version: str) -> MissingError:
+    return MissingError(
+        f"TensorRT {version} builds a plan for the GPU of the machine it runs on, and there is none here.",
+        next_step=(
+            "build on a machine with the target's GPU; or run `tritonize plan build --request` there in NVIDIA's container "
+            "nvcr.io/nvidia/tensorrt:YY.MM-py3 of the target's month; or ask for TensorRT-RTX (module: tensorrt_rtx), "
+            "which builds for other GPUs, into plans of its own kind"
+        ),
+    )
+
+
+def describe(built: BuiltPlan) -> dict[str, Any]:
+    """A built plan as plain data."""
+    plain: dict[str, Any] = to_json(built.metadata)
+    return {"path": str(built.path), "log": str(built.log), "cached": built.cached, "seconds": built.seconds, **plain}

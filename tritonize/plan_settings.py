@@ -1,0 +1,151 @@
+"""What a build of a plan may be asked for, and which TensorRT module can do it.
+
+`SUPPORT` is the table. What a module ignores or fails at is refused before a build: a plan without what was asked for looks
+like any other. The rows of TensorRT-RTX 1.7 were measured (a setting that changes no byte of the plan is ignored); those of
+TensorRT are from NVIDIA's documentation of 8.6, 10 and 11, and not run here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tritonize.errors import UsageError
+from tritonize.plan_file import RTX_CAPABILITIES, Module
+
+Support = Literal["supported", "ignored", "failing"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Shapes(_Section):
+    """The shapes of one input in one profile."""
+
+    min: tuple[int, ...]
+    opt: tuple[int, ...]
+    max: tuple[int, ...]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Shapes:
+        if not len(self.min) == len(self.opt) == len(self.max):
+            raise ValueError("min, opt and max have one number of axes")
+        if any(not 0 < low <= usual <= high for low, usual, high in zip(self.min, self.opt, self.max, strict=True)):
+            raise ValueError(f"0 < min <= opt <= max must hold on every axis; found {self.min}, {self.opt}, {self.max}")
+        return self
+
+
+class Settings(_Section):
+    """Settings of the builder; a value that is left out is the module's own default."""
+
+    workspace_mib: int | None = Field(None, gt=0)
+    tactic_shared_memory_kib: int | None = Field(None, gt=0)
+    optimization_level: int | None = Field(None, ge=0, le=5)
+    max_aux_streams: int | None = Field(None, ge=0)
+    tf32: bool = Field(False, description="TensorFloat-32 for float32 convolutions and products; off, unlike the builder's default")
+    timing_cache: bool = False
+    hardware_compatibility: Literal["ampere_plus", "same_compute_capability"] | None = None
+    version_compatible: bool = False
+    strip_plan: bool = False
+    refit: bool = False
+    weight_streaming: bool = False
+    detailed_profiling: bool = Field(False, description="keep names and formats of layers for the engine inspector")
+    plugins: tuple[Path, ...] = Field((), description="libraries with plugins")
+
+    def asked(self) -> dict[str, object]:
+        """The settings that differ from their defaults."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+
+class BuildRequest(_Section):
+    """Everything a build depends on: it can be sent to another machine with the ONNX file."""
+
+    schema_version: Literal[1] = Field(1, alias="schema")
+    onnx: Path
+    module: Module = "tensorrt"
+    compute_capabilities: tuple[str, ...] = Field((), description="targets of TensorRT-RTX; TensorRT builds for the GPU it runs on")
+    profiles: tuple[Mapping[str, Shapes], ...] = ()
+    settings: Settings = Settings()
+    node_map: Path | None = Field(None, description="node_map.json of the ONNX file, for errors")
+    deadline_s: float = Field(3600.0, gt=0)
+    memory_mib: int | None = Field(None, gt=0)
+
+
+SUPPORT: Mapping[Module, Mapping[str, tuple[Support, str]]] = {
+    "tensorrt": {
+        "workspace_mib": ("supported", ""),
+        "tactic_shared_memory_kib": ("supported", "10.0"),
+        "optimization_level": ("supported", ""),
+        "max_aux_streams": ("supported", ""),
+        "tf32": ("supported", ""),
+        "timing_cache": ("supported", ""),
+        "hardware_compatibility": ("supported", ""),
+        "version_compatible": ("supported", ""),
+        "strip_plan": ("supported", "10.0"),
+        "refit": ("supported", ""),
+        "weight_streaming": ("supported", "10.0"),
+        "detailed_profiling": ("supported", ""),
+        "plugins": ("supported", ""),
+        "compute_capabilities": ("failing", ""),
+    },
+    "tensorrt_rtx": {
+        "workspace_mib": ("supported", ""),
+        "tactic_shared_memory_kib": ("supported", ""),
+        "optimization_level": ("ignored", ""),
+        "max_aux_streams": ("ignored", ""),
+        "tf32": ("supported", ""),
+        "timing_cache": ("ignored", ""),
+        "hardware_compatibility": ("ignored", ""),
+        "version_compatible": ("failing", ""),
+        "strip_plan": ("failing", ""),
+        "refit": ("failing", ""),
+        "weight_streaming": ("supported", ""),
+        "detailed_profiling": ("supported", ""),
+        "plugins": ("failing", ""),
+        "compute_capabilities": ("supported", ""),
+    },
+}
+"""Module to setting to what becomes of it, and the first version that has it; empty where all that are supported have it."""
+
+_NAMES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}
+
+
+def require_supported(request: BuildRequest, version: str) -> None:
+    """Refuse what the module would ignore or fail at.
+
+    Raises:
+        UsageError: it lists all of it, and which module has it.
+    """
+    found = list(_refusals(request, version))
+    if found:
+        raise UsageError(f"{_NAMES[request.module]} {version} cannot build what is asked for.", details=found)
+
+
+def _refusals(request: BuildRequest, version: str) -> Iterator[str]:
+    asked = request.settings.asked()
+    if request.compute_capabilities:
+        asked["compute_capabilities"] = request.compute_capabilities
+    for name in asked:
+        support, since = SUPPORT[request.module][name]
+        others = [_NAMES[module] for module, rows in SUPPORT.items() if module != request.module and rows[name][0] == "supported"]
+        elsewhere = f"; {' and '.join(others)} has it" if others else ""
+        if support != "supported":
+            yield f"settings.{name}: is {support} by {_NAMES[request.module]}{elsewhere}"
+        elif since and _parts(version) < _parts(since):
+            yield f"settings.{name}: needs {_NAMES[request.module]} {since} or newer"
+    if request.module == "tensorrt_rtx":
+        for each in request.compute_capabilities:
+            if each not in RTX_CAPABILITIES:
+                yield f"compute_capabilities: {each} is none of TensorRT-RTX; it has {', '.join(RTX_CAPABILITIES)}"
+        if not request.compute_capabilities:
+            yield "compute_capabilities: TensorRT-RTX is told its targets; name at least one"
+    if request.settings.hardware_compatibility == "same_compute_capability" and _parts(version) < (10, 13):
+        yield "settings.hardware_compatibility: same_compute_capability needs TensorRT 10.13 or newer"
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())

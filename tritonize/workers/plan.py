@@ -1,0 +1,384 @@
+"""Build a TensorRT plan: one core for `tensorrt` (8.6, 10, 11) and `tensorrt_rtx`; runs inside a worker, without torch.
+
+The steps bear their names: parse the network, build the optimal plan, serialize. What a module lacks is asked of the module
+(`hasattr`), never of its version: the two count apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from tritonize import dtypes, gpu
+from tritonize.artifacts import TensorSpec, from_json, to_json
+from tritonize.errors import MissingError, PlanError, UsageError
+from tritonize.plan_settings import Settings, Shapes
+from tritonize.workers import progress
+
+_NOISE = ("cudaError 35", "CUDA driver version is insufficient")
+"""What the builder of TensorRT-RTX says again and again on a machine without a GPU, where it works all the same."""
+_POOLS = {"workspace_mib": ("WORKSPACE", 20), "tactic_shared_memory_kib": ("TACTIC_SHARED_MEMORY", 10)}
+_FLAGS = {
+    "version_compatible": "VERSION_COMPATIBLE",
+    "strip_plan": "STRIP_PLAN",
+    "refit": "REFIT",
+    "weight_streaming": "WEIGHT_STREAMING",
+}
+_SHOWN = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanBuildRequest:
+    """One plan, for one GPU kind."""
+
+    onnx: Path
+    module: str
+    compute_capability: str | None
+    """The target of TensorRT-RTX; `None` for the GPU here."""
+    profiles: tuple[Mapping[str, Shapes], ...]
+    settings: Settings
+    node_map: Path | None
+    plan: Path
+    log: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanBuildAnswer:
+    """What was built."""
+
+    version: str
+    compute_capability: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    plan_sha256: str
+    plan_bytes: int
+    build_seconds: float
+
+
+def build(request: dict[str, Any]) -> dict[str, Any]:
+    """The task: `PlanBuildRequest` in, `PlanBuildAnswer` out, as plain data.
+
+    Raises:
+        MissingError: the module is not installed, or cannot be loaded.
+        UsageError: profiles or settings do not fit the network.
+        PlanError: the network cannot be parsed or built.
+    """
+    asked = from_json(PlanBuildRequest, request)
+    trt = _module(asked.module)
+    with asked.log.open("w", encoding="utf-8") as file:
+        logger = _logger(trt, file)
+        builder = trt.Builder(logger)
+        progress.tell("parse the network")
+        network = _parse(trt, builder, logger, asked)
+        config = _config(trt, builder, network, asked)
+        progress.tell("build the optimal plan")
+        monitor = _monitor(trt)
+        if monitor is not None:
+            config.progress_monitor = monitor
+        started = time.perf_counter()
+        digest, size = _serialize(trt, builder, network, config, asked.plan, logger)
+        seconds = time.perf_counter() - started
+    return to_json(  # type: ignore[no-any-return]
+        PlanBuildAnswer(
+            version=trt.__version__,
+            compute_capability=asked.compute_capability or _capability_here(),
+            inputs=tuple(_tensor(network.get_input(index)) for index in range(network.num_inputs)),
+            outputs=tuple(_tensor(network.get_output(index)) for index in range(network.num_outputs)),
+            plan_sha256=digest,
+            plan_bytes=size,
+            build_seconds=seconds,
+        )
+    )
+
+
+def _module(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        raise MissingError(
+            f"The Python package {name!r} cannot be loaded.",
+            found=f"{type(error).__name__}: {error}",
+            next_step=f'pip install "tritonize[{name.replace("_", "-")}]"',
+        ) from error
+
+
+def _logger(trt: Any, file: Any) -> Any:
+    """Keeps everything the module says in the log as it comes, and what matters for an error."""
+
+    class Logger(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            noise = any(each in message for each in _NOISE)
+            name = str(severity).rpartition(".")[2]
+            if not noise:
+                file.write(f"{name}: {message}\n")
+                file.flush()
+            if name in ("ERROR", "INTERNAL_ERROR") and not noise:
+                self.errors.append(message)
+
+    return Logger()
+
+
+def _parse(trt: Any, builder: Any, logger: Any, asked: PlanBuildRequest) -> Any:
+    """The network of the ONNX file. Unsupported nodes are looked for first, since parsing stops at one."""
+    _require_supported_nodes(trt, builder, logger, asked)
+    network = builder.create_network(_network_flags(trt))
+    parser = trt.OnnxParser(network, logger)
+    before = len(logger.errors)
+    if not parser.parse_from_file(str(asked.onnx)):
+        nodes = _node_map(asked.node_map)
+        told = [_described(parser.get_error(index), nodes) for index in range(parser.num_errors)]
+        raise PlanError(
+            "TensorRT cannot parse the ONNX file.",
+            where=asked.onnx.name,
+            found=told[0] if told else None,
+            details=[*told[1:_SHOWN], *logger.errors[before:]][:_SHOWN],
+            next_step="look at the whole log beside the plan",
+        )
+    return network
+
+
+def _network_flags(trt: Any) -> int:
+    """Explicit batch for 8.6, where it must be asked for; precision as the graph has it, where a module knows that."""
+    names = ("EXPLICIT_BATCH", "STRONGLY_TYPED")
+    kinds = trt.NetworkDefinitionCreationFlag
+    return sum(1 << int(getattr(kinds, name)) for name in names if hasattr(kinds, name))
+
+
+def _require_supported_nodes(trt: Any, builder: Any, logger: Any, asked: PlanBuildRequest) -> None:
+    """List every node that the module has no implementation of, all at once."""
+    import onnx
+
+    try:
+        model = onnx.load(asked.onnx, load_external_data=False)
+    except Exception as error:
+        raise PlanError("This is no ONNX file.", where=asked.onnx.name, found=f"{error}".splitlines()[0]) from error
+    network = builder.create_network(_network_flags(trt))  # named, since the parser does not keep it alive
+    parser = trt.OnnxParser(network, logger)
+    found: dict[str, str] = {}
+    unknown = {node.op_type for node in model.graph.node if not node.domain and not parser.supports_operator(node.op_type)}
+    if hasattr(parser, "supports_model_v2") and not parser.supports_model_v2(asked.onnx.read_bytes(), str(asked.onnx)):
+        for index in range(parser.num_errors):
+            said = parser.get_error(index)
+            if said.node_operator():
+                found[said.node_operator()] = _reason(said.desc())
+    found = {**dict.fromkeys(sorted(unknown), "no importer"), **found}
+    if not found:
+        return
+    nodes = _node_map(asked.node_map)
+    lines = [_line(node.name, node.op_type, nodes, found[node.op_type]) for node in model.graph.node if node.op_type in found]
+    raise PlanError(
+        f"{asked.module} has no implementation of {len(lines)} node{'s' if len(lines) > 1 else ''}: {', '.join(sorted(found))}.",
+        where=asked.onnx.name,
+        details=lines[:_SHOWN],
+        next_step="write these lines of the model with other operators, or name a library with a plugin",
+    )
+
+
+def _described(error: Any, nodes: Mapping[str, Mapping[str, str]]) -> str:
+    operator, name = (_said(error, each) for each in ("node_operator", "node_name"))
+    return _line(name, operator, nodes, _reason(error.desc()))
+
+
+def _said(error: Any, name: str) -> str:
+    """A field that older parsers lack."""
+    return str(getattr(error, name)()) if hasattr(error, name) else ""
+
+
+def _line(name: str, operator: str, nodes: Mapping[str, Mapping[str, str]], why: str) -> str:
+    """Operator, node, module and line of the user's code, and the reason."""
+    origin = nodes.get(name, {})
+    places = [
+        f"node {name}" if name else "",
+        f"module {origin['module']}" if origin.get("module") else "",
+        origin.get("source", ""),
+    ]
+    inside = ", ".join(place for place in places if place)
+    return f"{operator or 'the graph'} ({inside}): {why}" if inside else f"{operator or 'the graph'}: {why}"
+
+
+def _reason(text: str) -> str:
+    """A parser's text; some say nothing."""
+    text = " ".join(text.split())
+    return "the parser gives no reason" if text in ("", "false", "Assertion failed: false") else text
+
+
+def _node_map(path: Path | None) -> dict[str, dict[str, str]]:
+    if path is None or not path.is_file():
+        return {}
+    return {entry["node"]: entry for entry in json.loads(path.read_text(encoding="utf-8"))["nodes"]}
+
+
+def _config(trt: Any, builder: Any, network: Any, asked: PlanBuildRequest) -> Any:
+    config = builder.create_builder_config()
+    _set(trt, config, asked.settings)
+    if asked.compute_capability is not None:
+        target = getattr(trt.ComputeCapability, f"SM{asked.compute_capability.replace('.', '')}")
+        config.num_compute_capabilities = 1
+        if not config.set_compute_capability(target, 0):
+            raise PlanError("The builder does not take the compute capability.", found=asked.compute_capability)
+    _add_profiles(builder, network, config, asked)
+    return config
+
+
+def _set(trt: Any, config: Any, settings: Settings) -> None:
+    for name, (pool, shift) in _POOLS.items():
+        if (value := getattr(settings, name)) is not None:
+            config.set_memory_pool_limit(getattr(trt.MemoryPoolType, pool), value << shift)
+    for name, flag in _FLAGS.items():
+        if getattr(settings, name):
+            config.set_flag(getattr(trt.BuilderFlag, flag))
+    if settings.tf32:
+        config.set_flag(trt.BuilderFlag.TF32)
+    else:
+        config.clear_flag(trt.BuilderFlag.TF32)  # the builder's default is on
+    if settings.optimization_level is not None:
+        config.builder_optimization_level = settings.optimization_level
+    if settings.max_aux_streams is not None:
+        config.max_aux_streams = settings.max_aux_streams
+    if settings.detailed_profiling:
+        config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    if settings.hardware_compatibility:
+        level = getattr(trt.HardwareCompatibilityLevel, settings.hardware_compatibility.upper())
+        config.hardware_compatibility_level = level
+    if settings.plugins:
+        config.plugins_to_serialize = [str(path) for path in settings.plugins]
+
+
+def _add_profiles(builder: Any, network: Any, config: Any, asked: PlanBuildRequest) -> None:
+    inputs = {each.name: tuple(each.shape) for each in (network.get_input(index) for index in range(network.num_inputs))}
+    problems = list(_profile_problems(inputs, asked.profiles))
+    if problems:
+        raise UsageError("The profiles do not fit the network.", where=asked.onnx.name, details=problems)
+    for number, shapes in enumerate(asked.profiles):
+        profile = builder.create_optimization_profile()
+        for name, each in shapes.items():
+            profile.set_shape(name, each.min, each.opt, each.max)
+        if config.add_optimization_profile(profile) < 0:
+            raise PlanError("The builder does not take the profile.", found=f"profile {number}")
+
+
+def _profile_problems(inputs: Mapping[str, tuple[int, ...]], profiles: Sequence[Mapping[str, Shapes]]) -> Iterator[str]:
+    dynamic = [name for name, shape in inputs.items() if -1 in shape]
+    if dynamic and not profiles:
+        yield f"{', '.join(dynamic)}: has dynamic axes, and no profile gives their sizes"
+    for number, shapes in enumerate(profiles):
+        for name in dynamic:
+            if name not in shapes:
+                yield f"profile {number}: has no shapes for {name} {list(inputs[name])}"
+        for name, each in shapes.items():
+            if name not in inputs:
+                yield f"profile {number}: there is no input {name}; the network has {', '.join(inputs)}"
+                continue
+            yield from _shape_problems(f"profile {number}: {name}", inputs[name], each)
+
+
+def _shape_problems(where: str, shape: tuple[int, ...], wanted: Shapes) -> Iterator[str]:
+    if len(wanted.min) != len(shape):
+        yield f"{where} has {len(shape)} axes {list(shape)}; the profile gives {len(wanted.min)}"
+        return
+    for axis, size in enumerate(shape):
+        given = {wanted.min[axis], wanted.opt[axis], wanted.max[axis]}
+        if size != -1 and given != {size}:
+            yield f"{where} axis {axis} is {size} in the network; the profile gives {sorted(given)}"
+
+
+def _monitor(trt: Any) -> Any:
+    """Tells the outermost phases; `None` where the module has no such interface (8.6)."""
+    if not hasattr(trt, "IProgressMonitor"):
+        return None
+
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+            self._outermost: dict[str, int] = {}
+
+        def phase_start(self, name: str, parent: str | None, steps: int) -> None:
+            if parent is None:
+                self._outermost[name] = steps
+
+        def phase_finish(self, name: str) -> None:
+            self._outermost.pop(name, None)
+
+        def step_complete(self, name: str, step: int) -> bool:
+            if name in self._outermost:
+                progress.tell(f"build the optimal plan, step {step + 1} of {self._outermost[name]}")
+            return True
+
+    return Monitor()
+
+
+def _serialize(trt: Any, builder: Any, network: Any, config: Any, path: Path, logger: Any) -> tuple[str, int]:
+    """The plan into its file, piece by piece where the module can; its hash and size."""
+    before = len(logger.errors)
+    with path.open("wb") as file:
+        written = _Written(file)
+        if hasattr(builder, "build_serialized_network_to_stream"):
+            built = builder.build_serialized_network_to_stream(network, config, _stream(trt, written))
+        else:
+            plan = builder.build_serialized_network(network, config)
+            built = plan is not None
+            if built:
+                written.write(memoryview(plan))
+    if not built or not written.size:
+        path.unlink(missing_ok=True)
+        said = logger.errors[before:]
+        raise PlanError(
+            "TensorRT built no plan.",
+            found=said[0] if said else "the builder gives no reason",
+            details=said[1:_SHOWN],
+            next_step="look at the whole log beside the plan",
+        )
+    return written.digest.hexdigest(), written.size
+
+
+class _Written:
+    """A file that is hashed while it is written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+        self.size = 0
+
+    def write(self, piece: Any) -> int:
+        self.digest.update(piece)
+        self._file.write(piece)
+        self.size += len(piece)
+        return len(piece)
+
+
+def _stream(trt: Any, written: _Written) -> Any:
+    class Stream(trt.IStreamWriter):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.IStreamWriter.__init__(self)
+
+        def write(self, piece: bytes) -> int:
+            return written.write(piece)
+
+    return Stream()
+
+
+def _tensor(tensor: Any) -> TensorSpec:
+    shape: Iterable[int] = tensor.shape
+    return TensorSpec(
+        name=tensor.name,
+        dtype=dtypes.by_tensorrt(str(tensor.dtype).rpartition(".")[2]).name,
+        shape=tuple("?" if size == -1 else int(size) for size in shape),
+    )
+
+
+def _capability_here() -> str:
+    """Of the GPU that the plan was built on."""
+    here = gpu.find()
+    if here is None:
+        raise PlanError("A plan was built, and no GPU is found that it is for.")
+    return here.compute_capability
