@@ -386,3 +386,25 @@ def test_the_command_line():
     assert done.returncode == 2
     assert "modul" in done.stderr
     assert "min <= opt <= max" in " ".join(done.stderr.split())
+
+
+def test_a_builder_that_is_killed_is_an_error_with_the_log():
+    deep = nn.Sequential(*[nn.Sequential(nn.Conv2d(96, 96, 3, padding=1), nn.GELU()) for _ in range(40)])
+    torch.onnx.export(deep.eval(), (torch.randn(1, 96, 24, 24),), "m.onnx", dynamo=False, input_names=["x"], opset_version=18)
+    killed = threading.Event()
+
+    def kill(text: str) -> None:
+        """SIGSEGV to the worker, as a crash of the builder would give it."""
+        if "optimal" in text and not killed.is_set():
+            for entry in Path("/proc").glob("[0-9]*/cmdline"):
+                words = entry.read_bytes().split(b"\0")
+                if b"plan.build" in words and str(Path.cwd()).encode() in b"".join(words):
+                    os.kill(int(entry.parent.name), signal.SIGSEGV)
+                    killed.set()
+
+    with pytest.raises(PlanError) as error:
+        plan.build(request(profiles=[]), Path("out"), on_progress=kill)
+    assert "SIGSEGV" in error.value.found
+    assert "Segmentation fault" in "".join(error.value.details)
+    assert not list(Path("out").glob("*.plan"))
+    assert Path("out/model.log").is_file()

@@ -19,8 +19,8 @@ from tritonize import dtypes, resources, spec
 from tritonize.artifacts import Finding, OnnxArtifact, TensorSpec
 from tritonize.errors import UsageError
 
-PLATFORMS = {"onnxruntime": "onnxruntime_onnx"}
-"""Backend to platform, as `model_config_utils.cc` pairs them."""
+PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "tensorrt": "tensorrt_plan"}
+"""Backend to platform, as `model_config_utils.cc` pairs them; Triton has none for TensorRT-RTX."""
 LABELS = "labels"
 _OWNED = ("name", "platform", "backend", "max_batch_size", "input", "output", "default_model_filename", "cc_model_filenames")
 """Fields that the rest of the spec decides."""
@@ -35,8 +35,11 @@ class _TensorText:
     label_filename: str | None
 
 
-def render(name: str, model: spec.Model, artifact: OnnxArtifact) -> str:
+def render(name: str, model: spec.Model, artifact: OnnxArtifact, plans: Mapping[str, str] | None = None) -> str:
     """The text of config.pbtxt, parsed back before it is returned.
+
+    Args:
+        plans: compute capability to the file name of its plan, where a version has several.
 
     Raises:
         UsageError: the spec's `triton:` section or template does not make a valid configuration.
@@ -45,12 +48,12 @@ def render(name: str, model: spec.Model, artifact: OnnxArtifact) -> str:
     batched = bool(model.max_batch_size)
     fields = {
         "name": name,
-        "platform": PLATFORMS[model.backend],
+        "platform": PLATFORMS.get(model.backend),
         "backend": model.backend,
         "max_batch_size": model.max_batch_size,
         "inputs": [_tensor(tensor, batched, None) for tensor in artifact.inputs],
         "outputs": [_tensor(tensor, batched, labels.get(tensor.name)) for tensor in artifact.outputs],
-        "extra": _extra(model),
+        "extra": _extra(model, plans or {}),
     }
     text = _rendered(model.template, fields).strip() + "\n"
     config = parse(text, where=str(model.template or "templates/config.pbtxt.j2"))
@@ -100,11 +103,13 @@ def _tensor(tensor: TensorSpec, batched: bool, labels: str | None) -> _TensorTex
     )
 
 
-def _extra(model: spec.Model) -> str:
+def _extra(model: spec.Model, plans: Mapping[str, str]) -> str:
     """The `triton:` section as protobuf text; batching across requests is on where a batch is possible and nothing else is said."""
     section = dict(model.triton)
     if model.custom_op_libraries:
         section["model_operations"] = {"op_library_filename": model.custom_op_libraries}
+    if plans:
+        section["cc_model_filenames"] = dict(plans)
     choices = {"dynamic_batching", "sequence_batching", "ensemble_scheduling"}
     if model.max_batch_size > 1 and not choices & set(section):
         section["dynamic_batching"] = {}

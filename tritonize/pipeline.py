@@ -15,7 +15,9 @@ from tritonize import (
     errors,
     evidence,
     golden,
+    gpu,
     model_config,
+    planning,
     proving,
     reference,
     repository,
@@ -23,9 +25,10 @@ from tritonize import (
     spec,
     verification,
 )
-from tritonize.artifacts import Check, Finding, OnnxArtifact, Report, Source, Stage, StagedVersion, Verdict
+from tritonize.artifacts import Check, Finding, OnnxArtifact, Report, Source, Stage, StagedVersion, Verdict, to_json
 from tritonize.errors import RepositoryError, TritonizeError, UsageError
 from tritonize.golden import GoldenSet
+from tritonize.plan import BuiltPlan
 from tritonize.repository import Run
 from tritonize.stages import Listener, Recorder
 
@@ -39,6 +42,8 @@ class Options:
 
     replace_config: bool = False
     """Put a differing configuration in place of the published one."""
+    allow_unproven: bool = False
+    """Publish a version although a proof that it needs could not run here."""
     on_stage: Listener | None = None
     on_progress: Callable[[str], None] | None = None
     """Told in one line what a long step is doing, such as installing the server."""
@@ -57,6 +62,8 @@ class Built:
     notes: tuple[str, ...]
     versions: Mapping[str, str]
     details: Mapping[str, Any]
+    plans: tuple[BuiltPlan, ...] = ()
+    """What was built of the ONNX file for TensorRT; nobody has run it where there is no GPU."""
 
 
 def run(specification: spec.Spec, *, models: Sequence[str] = (), options: Options | None = None) -> tuple[Report, ...]:
@@ -110,13 +117,14 @@ def _run_model(specification: spec.Spec, name: str, options: Options, *, serve: 
     source = reference.identify(model)
     if source.kind != "onnx":
         errors.require("torch", extra="torch")
+    planning.require_possible(model, specification.target)
     recorder = Recorder(options.on_stage)
     started = time.perf_counter()
     with repository.storage_errors(place), repository.staging(place) as run_:
         model = describing.complete(model, source, run_.work)
         specification = specification.model_copy(update={"models": {**specification.models, name: model}})
         built = _build(specification, name, source, run_, recorder, options)
-        served = _serve(built, run_, recorder, options) if serve and built.passed else None
+        served = _serve(built, run_, recorder, options) if serve and built.passed and not built.plans else None
         if reference.identify(model).sha256 != source.sha256:
             raise RepositoryError(
                 "The source changed while it was being proven, so it is not known what the version was made from.",
@@ -125,7 +133,8 @@ def _run_model(specification: spec.Spec, name: str, options: Options, *, serve: 
             )
         finished = _report(specification, built, recorder, served, started, command="run" if serve else "build")
         evidence.write(built.staged, finished, model)
-        if not serve or finished.verdict != "passed":
+        allowed = finished.verdict == "passed" or (finished.verdict == "not run" and options.allow_unproven)
+        if not serve or not allowed:
             run_.keep()
             return _kept(finished, built.staged)
         with recorder.stage("publish"):
@@ -141,8 +150,9 @@ def _kept(finished: Report, staged: StagedVersion) -> Report:
 def _build(specification: spec.Spec, name: str, source: Source, run_: Run, recorder: Recorder, options: Options) -> Built:
     model = specification.models[name]
     proven = proving.prove(model, source, run_.work, recorder)
+    plans = _plans(specification, model, proven, run_, recorder, options)
     with recorder.stage("stage"):
-        staged = _stage(specification, name, proven.artifact, run_, options)
+        staged = _stage(specification, name, proven.artifact, plans, run_, options)
         config = model_config.parse((staged.model_directory / repository.CONFIG).read_text(), where=repository.CONFIG)
         whole = GoldenSet(
             samples=proven.samples,
@@ -159,22 +169,46 @@ def _build(specification: spec.Spec, name: str, source: Source, run_: Run, recor
         passed=proven.passed,
         versions={**evidence.versions(*PACKAGES), **proven.versions},
         notes=proven.notes,
-        details=evidence.details(model, specification.target, proven.artifact, proven.reference, proven.attempts),
+        details={
+            **evidence.details(model, specification.target, proven.artifact, proven.reference, proven.attempts),
+            **({"plans": [to_json(each.metadata) for each in plans]} if plans else {}),
+        },
+        plans=plans,
     )
 
 
-def _stage(specification: spec.Spec, name: str, artifact: OnnxArtifact, run_: Run, options: Options) -> StagedVersion:
+def _plans(
+    specification: spec.Spec, model: spec.Model, proven: proving.Proven, run_: Run, recorder: Recorder, options: Options
+) -> tuple[BuiltPlan, ...]:
+    """The plans of a right ONNX file, where the backend is one of TensorRT's; what they answer is not run without a GPU."""
+    if model.backend == "onnxruntime" or not proven.passed:
+        return ()
+    with recorder.stage("plan") as fields:
+        built = planning.build(model, specification.target, proven.artifact, run_.work / "plans", options.on_progress)
+        fields["library_seconds"] = sum(each.metadata.build_seconds for each in built if not each.cached)
+        targets = ", ".join(each.metadata.compute_capability for each in built)
+        fields["note"] = f"{built[0].metadata.module} {built[0].metadata.version} for {targets}"
+    why = "no GPU" if gpu.find() is None else "running engines is not part of this version"
+    recorder.add(Stage(name="plan run", verdict="not run", seconds=0.0, note=why))
+    return built
+
+
+def _stage(
+    specification: spec.Spec, name: str, artifact: OnnxArtifact, plans: Sequence[BuiltPlan], run_: Run, options: Options
+) -> StagedVersion:
     model, place = specification.models[name], specification.repository
-    text = model_config.render(name, model, artifact)
+    several = {each.metadata.compute_capability: each.path.name for each in plans} if len(plans) > 1 else None
+    text = model_config.render(name, model, artifact, several)
     version = max(repository.versions(place, name), default=0) + 1
     texts = {repository.CONFIG: text}
     for output, wanted in model.outputs.items():
         if wanted.labels:
             texts[model_config.label_filename(output)] = _labels(output, wanted.labels, artifact)
     repository.require_same_config(place, name, texts, allow_change=options.replace_config)
-    files = {f"{version}/model.onnx": artifact.path}
-    if artifact.data:
-        files[f"{version}/{artifact.data.name}"] = artifact.data
+    served = [artifact.path, artifact.data] if not plans else [path for each in plans for path in each.files]
+    files = {f"{version}/{path.name}": path for path in served if path}
+    for each in plans:
+        files[f"{version}/{repository.EVIDENCE}/{each.log.name}"] = each.log
     if artifact.node_map:
         files[f"{version}/{repository.EVIDENCE}/{artifact.node_map.name}"] = artifact.node_map
     return repository.stage(run_, name, version, files, texts)
@@ -236,10 +270,12 @@ def _report(
 ) -> Report:
     checks, findings = built.checks, (*verification.empty_proofs(built.checks), *(served.findings if served else ()))
     verdict: Verdict = "passed" if built.passed and not findings else "failed"
+    if verdict == "passed" and built.plans:
+        verdict = "not run"  # of the plan itself nobody has seen an answer
     if served is not None:
         checks = (*checks, *served.checks)
         verdict = "passed" if built.passed and served.passed and not findings else "failed"
-    elif command == "run":
+    elif command == "run" and not built.plans:
         recorder.add(Stage(name="server", verdict="not run", seconds=0.0, note="ONNX Runtime already differs from PyTorch"))
     return Report(
         command=command,
@@ -252,7 +288,7 @@ def _report(
         notes=(
             *built.notes,
             *verification.weak_proofs(built.checks),
-            *_notes(specification, served, from_onnx=built.details["source"]["kind"] == "onnx"),
+            *_notes(specification, served, from_onnx=built.details["source"]["kind"] == "onnx", planned=bool(built.plans)),
         ),
         versions=built.versions,
         proved_by=served.identity if served else {},
@@ -260,19 +296,23 @@ def _report(
     )
 
 
-def _notes(specification: spec.Spec, served: verification.Verification | None, *, from_onnx: bool) -> tuple[str, ...]:
+def _notes(
+    specification: spec.Spec, served: verification.Verification | None, *, from_onnx: bool, planned: bool
+) -> tuple[str, ...]:
     """What a person who signs has to know, beyond the numbers."""
     notes = []
+    if planned:
+        notes.append("No GPU ran the plan, so it is unproven: what was compared is the ONNX file that it was built of.")
     if from_onnx:
         notes.append("The reference is the ONNX file itself in ONNX Runtime; PyTorch was not asked.")
     target = specification.target.triton
-    if served is None:
+    if served is None and not planned:
         notes.append("No server was started, so this is no proof of what a server answers.")
-    elif target:
+    elif served is not None and target:
         notes.append(
             f"The declared target is Triton {target}; that server and its native backend were not run here. "
             "Verify the deployment itself with `tritonize verify --url`."
         )
-    else:
+    elif served is not None:
         notes.append("No target was declared. A stock Triton loads the same files with its native backend, which was not run here.")
     return tuple(notes)

@@ -46,6 +46,11 @@ class BuiltPlan:
     seconds: float
     """What this call took."""
 
+    @property
+    def files(self) -> tuple[Path, Path]:
+        """What belongs into a version: the plan and its metadata."""
+        return self.path, plan_file.metadata_path(self.path)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Compatibility:
@@ -97,10 +102,8 @@ def build(
         UsageError: the settings or profiles cannot be had.
         PlanError: the network cannot be parsed or built, or the builder hangs or crashes.
     """
-    version = installed_version(request.module)
+    version = require_possible(request.module)
     plan_settings.require_supported(request, version)
-    if request.module == "tensorrt" and gpu.find() is None:
-        raise _no_gpu(version)
     if not request.onnx.is_file():
         raise UsageError("There is no such ONNX file.", where=str(request.onnx))
     digest = _onnx_sha256(request.onnx)
@@ -152,6 +155,18 @@ def check(plan: Path, version: str | None) -> Compatibility:
         return Compatibility(verdict="loads", reasons=(text,), header=header, metadata=known)
     reason = f"a plan loads only in the very version that built it: {header.version_text}, not {version}"
     return Compatibility(verdict="does not load", reasons=(reason,), header=header, metadata=known)
+
+
+def require_possible(module: Module) -> str:
+    """The version of a module that can build here.
+
+    Raises:
+        MissingError: it is not installed, or there is no GPU and it needs one.
+    """
+    version = installed_version(module)
+    if module == "tensorrt" and gpu.find() is None:
+        raise _no_gpu(version)
+    return version
 
 
 def installed_version(module: Module) -> str:

@@ -21,6 +21,7 @@ STAGE_NAMES = {
     "grpc": "Triton, gRPC",
     "shm": "Triton, shared memory",
     "concurrent": "Triton, concurrent",
+    "plan run": "The plan on a GPU",
 }
 _MARK = {"passed": "✓", "failed": "✗", "not run": "–"}
 _VERDICT = {"passed": "PASSED", "failed": "FAILED", "not run": "NOT RUN"}

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from tritonize import dtypes
+from tritonize.plan_settings import Settings
 
 DEFAULT_RTOL = 1e-4
 DEFAULT_ATOL = 9e-4
@@ -159,8 +160,11 @@ class Model(_Section):
     )
     axes: dict[str, Axis] = Field(default_factory=dict)
     outputs: dict[TensorName, Output] = Field(default_factory=dict, description="in order; default names OUTPUT__0, ...")
-    backend: Literal["onnxruntime"] = "onnxruntime"
-    precision: Literal["fp32"] = "fp32"
+    backend: Literal["onnxruntime", "tensorrt", "tensorrt_rtx"] = Field(
+        "onnxruntime", description="what serves it: the ONNX file, or a plan built of it"
+    )
+    precision: Literal["fp32", "tf32"] = Field("fp32", description="of a plan: fp32 clears the builder's TF32 flag, tf32 sets it")
+    builder: Settings = Field(default_factory=Settings, description="settings of TensorRT's builder")
     opset: int = Field(DEFAULT_OPSET, ge=9, le=23)
     simplify: bool = Field(True, description="run onnxslim on the exported file")
     strategies: list[Literal["legacy", "dynamo", "dynamo_decomposed", "converted", "converted_decomposed"]] | None = Field(
@@ -243,6 +247,17 @@ def problems(model: Model) -> Iterator[tuple[tuple[str, ...], str]]:
             yield ("inputs", name, "shape"), f"the batch axis {tensor.shape[0]!r} is the first axis alone"
     yield from _axis_problems(model, named)
     yield from _source_problems(model)
+    yield from _plan_problems(model)
+
+
+def _plan_problems(model: Model) -> Iterator[tuple[tuple[str, ...], str]]:
+    if model.backend == "onnxruntime":
+        if model.precision != "fp32":
+            yield ("precision",), "tf32 is a switch of TensorRT's builder; with backend onnxruntime there is none"
+        if model.builder.asked():
+            yield ("builder",), "there is nothing to build with backend onnxruntime"
+    if model.builder.tf32:
+        yield ("builder", "tf32"), "is said by precision: tf32"
 
 
 def _source_problems(model: Model) -> Iterator[tuple[tuple[str, ...], str]]:

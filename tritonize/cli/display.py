@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from tritonize.errors import EXIT_DIFFERS
+from tritonize.errors import EXIT_DIFFERS, UnprovenError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +25,8 @@ TITLES = {
     "source": "Run the source",
     "export": "Export to ONNX",
     "onnxruntime": "Compare ONNX Runtime",
+    "plan": "Build the plan",
+    "plan run": "Run the plan",
     "stage": "Stage the version",
     "server start": "Start Triton",
     "http": "Verify over HTTP",
@@ -83,8 +85,8 @@ def display() -> Iterator[Display]:
         shown.clear()
 
 
-def finish(reports: Sequence[Report], *, as_json: bool) -> None:
-    """Print the reports on stdout; leave with exit code 1 where one did not pass."""
+def finish(reports: Sequence[Report], *, as_json: bool, allow_unproven: bool = False) -> None:
+    """Print the reports on stdout; leave with exit code 1 where one did not pass, 3 where a proof could not run."""
     from tritonize import report
 
     if as_json:
@@ -97,5 +99,7 @@ def finish(reports: Sequence[Report], *, as_json: bool) -> None:
     errors = [each.details["error"]["exit_code"] for each in reports if "error" in each.details]
     if errors:
         raise typer.Exit(errors[0])
-    if any(each.verdict != "passed" for each in reports):
+    if any(each.verdict == "failed" for each in reports):
         raise typer.Exit(EXIT_DIFFERS)
+    if any(each.verdict == "not run" for each in reports) and not allow_unproven:
+        raise typer.Exit(UnprovenError.exit_code)

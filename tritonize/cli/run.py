@@ -41,6 +41,9 @@ Opset = Annotated[int | None, typer.Option(metavar="N", help="ONNX opset; defaul
 NoSimplify = Annotated[bool, typer.Option("--no-simplify", help="Do not run onnxslim.")]
 Models = Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="Only these models of the spec.")]
 ReplaceConfig = Annotated[bool, typer.Option("--replace-config", help="Replace a published config.pbtxt that differs.")]
+AllowUnproven = Annotated[
+    bool, typer.Option("--allow-unproven", help="Publish although a proof could not run here; see exit code 3.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 _MODEL_FLAGS = ("inputs", "sample_function", "outputs", "name", "max_batch_size", "no_batch", "opset", "no_simplify")
@@ -59,6 +62,7 @@ def run(
     no_simplify: NoSimplify = False,
     models: Models = None,
     replace_config: ReplaceConfig = False,
+    allow_unproven: AllowUnproven = False,
     json: Json = False,
 ) -> None:
     """Build, serve, verify and publish: the main job.
@@ -93,10 +97,15 @@ def _work(command: str, flags: dict[str, Any]) -> None:
 
     specification = _specification(flags)
     with display() as shown:
-        options = pipeline.Options(replace_config=flags["replace_config"], on_stage=shown.on_stage, on_progress=shown.on_progress)
+        options = pipeline.Options(
+            replace_config=flags["replace_config"],
+            allow_unproven=flags.get("allow_unproven", False),
+            on_stage=shown.on_stage,
+            on_progress=shown.on_progress,
+        )
         work = pipeline.run if command == "run" else pipeline.build
         reports = work(specification, models=flags["models"] or (), options=options)
-    finish(reports, as_json=flags["json"])
+    finish(reports, as_json=flags["json"], allow_unproven=flags.get("allow_unproven", False))
 
 
 def _specification(flags: dict[str, Any]) -> Spec:

@@ -72,7 +72,7 @@ def build(request: dict[str, Any]) -> dict[str, Any]:
     asked = from_json(PlanBuildRequest, request)
     trt = _module(asked.module)
     with asked.log.open("w", encoding="utf-8") as file:
-        logger = _logger(trt, file)
+        logger = _logger(trt, file, asked.onnx.parent)
         builder = trt.Builder(logger)
         progress.tell("parse the network")
         network = _parse(trt, builder, logger, asked)
@@ -108,8 +108,8 @@ def _module(name: str) -> Any:
         ) from error
 
 
-def _logger(trt: Any, file: Any) -> Any:
-    """Keeps everything the module says in the log as it comes, and what matters for an error."""
+def _logger(trt: Any, file: Any, folder: Path) -> Any:
+    """Keeps everything the module says in the log as it comes, without the folder of this machine, and the errors apart."""
 
     class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -117,6 +117,7 @@ def _logger(trt: Any, file: Any) -> Any:
             self.errors: list[str] = []
 
         def log(self, severity: Any, message: str) -> None:
+            message = message.replace(f"{folder}/", "")
             noise = any(each in message for each in _NOISE)
             name = str(severity).rpartition(".")[2]
             if not noise:
