@@ -80,7 +80,7 @@ def test_one_hot_has_a_single_one():
 
 def test_a_folder_of_npy_files_is_a_sample(tmp_path):
     Path("one").mkdir()
-    np.save("one/x.npy", np.ones((2, 3), np.float32))
+    np.save("one/x.npy", np.array([[1, 1, 1], [2, 2, 2]], np.float32))
     drawn = samples.write(model(samples={"files": ["one"]}), tmp_path / "s")
     np.testing.assert_array_equal(arrays.load(drawn.files, 0)["x"], [[1, 1, 1]])
 
@@ -90,20 +90,20 @@ def test_floats_with_a_range_are_uniform_in_it():
     assert 0 <= drawn.min() < 5 < 250 < drawn.max() <= 255
 
 
-def test_other_dynamic_axes_take_their_usual_smallest_and_largest_size(tmp_path):
+def test_other_dynamic_axes_take_their_usual_smallest_largest_and_another_size(tmp_path):
     sequence = model(inputs={"x": {"shape": ["batch", "length"]}}, axes={"length": {"min": 2, "opt": 5, "max": 9}})
     drawn = samples.write(sequence, tmp_path)
-    shapes = [arrays.load(drawn.files, index)["x"].shape for index in range(4)]
-    assert shapes == [(1, 5), (1, 2), (1, 9), (1, 5)]
-    assert list(arrays.batches(drawn, 2)) == [(0, 3), (1, 4), (2, 5)]  # two different samples of every shape
-    assert list(arrays.first_batches(drawn, 3)) == [(0, 3, 0), (1, 4, 1), (2, 5, 2)]
+    shapes = [arrays.load(drawn.files, index)["x"].shape for index in range(5)]
+    assert shapes == [(1, 5), (1, 2), (1, 9), (1, 7), (1, 5)]
+    assert list(arrays.batches(drawn, 2)) == [(0, 4), (1, 5), (2, 6), (3, 7)]  # two different samples of every shape
+    assert list(arrays.first_batches(drawn, 3)) == [(0, 4, 0), (1, 5, 1), (2, 6, 2), (3, 7, 3)]
 
 
 def test_two_dynamic_axes_are_at_opposite_ends_too():
     axes = {name: {"min": 2, "opt": 4, "max": 6} for name in ("height", "width")}
     wanted = model(inputs={"x": {"shape": ["batch", "height", "width"]}}, axes=axes, max_batch_size=2)
     sizes = [(each["height"], each["width"]) for each in (samples.axis_sizes(wanted, index) for index in range(6))]
-    assert sizes == [(4, 4), (2, 2), (6, 6), (2, 6), (6, 2), (4, 4)]
+    assert sizes == [(4, 4), (2, 2), (6, 6), (5, 3), (2, 6), (6, 2)]
 
 
 def test_batches_hold_every_sample_and_are_filled_up(tmp_path):
@@ -173,3 +173,17 @@ def test_an_array_of_another_type_is_not_saved(tmp_path):
     with pytest.raises(TypeError, match="expected bf16"):
         arrays.save(files, 0, {"x": np.zeros(2, np.float32)})
     arrays.save(files, 0, {"x": np.zeros(2, BFLOAT16)})
+
+
+def test_the_same_sample_over_and_over_proves_no_batching(tmp_path):
+    np.savez(tmp_path / "s.npz", x=np.ones((3, 3), np.float32))
+    with pytest.raises(UsageError, match="over and over"):
+        samples.write(model(samples={"files": str(tmp_path / "s.npz")}), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "step", "found"), [(2, 9, 1, 7), (16, 64, 16, 48), (4, 4, 1, 4), (4, 5, 1, 4), (8, 24, 8, 16), (1, 3, 1, 2)]
+)
+def test_a_size_in_between_is_one_that_the_axis_takes(low, high, step, found):
+    axis = spec.Axis(min=low, max=high, step=step)
+    assert axis.between(0.6) == found

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import glob
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,13 +44,22 @@ def write(model: spec.Model, directory: Path) -> SampleSet:
     drawn = SampleSet(
         files=TensorFiles(directory=directory, tensors=tensors, count=count), batched=bool(model.max_batch_size), origin=origin
     )
-    if model.max_batch_size > 1 and any(len(members) < 2 for members in arrays.groups(drawn)):
+    if model.max_batch_size > 1 and not all(_differ(drawn, members) for members in arrays.groups(drawn)):
         raise UsageError(
-            "A shape has only one sample, and copies of one sample in a batch prove nothing about batching.",
+            "A shape has only one sample, or the same over and over: copies in a batch prove nothing about batching.",
             where=", ".join(model.samples.patterns),
             next_step="give at least two different samples of every shape, or set max_batch_size to 1",
         )
     return drawn
+
+
+def _differ(drawn: SampleSet, members: Sequence[int]) -> bool:
+    """Whether at least two of the samples are not the same. Only as many are read as it takes."""
+    first = arrays.load(drawn.files, members[0])
+    return any(
+        any(first[name].tobytes() != array.tobytes() for name, array in arrays.load(drawn.files, index).items())
+        for index in members[1:]
+    )
 
 
 def _count(model: spec.Model) -> int:
@@ -61,7 +70,7 @@ def _count(model: spec.Model) -> int:
 def _shapes(model: spec.Model) -> int:
     """How many combinations of sizes the dynamic axes other than the batch take."""
     free = len(_dynamic(model) - {model.batch_axis or ""})
-    return (1, 3)[free] if free < 2 else 5
+    return (1, 4)[free] if free < 2 else 6
 
 
 def _dynamic(model: spec.Model) -> set[str]:
@@ -98,8 +107,9 @@ def signed(model: spec.Model, low: int) -> spec.Model:
 def axis_sizes(model: spec.Model, index: int) -> dict[str, int]:
     """The size of every dynamic axis in sample `index`; the batch axis is 1.
 
-    In turn all axes have their usual, their smallest and their largest size; and of several axes every second one its
-    smallest where the others have their largest, and the other way round: whoever mixes up two axes is seen only there.
+    In turn all axes have their usual, their smallest, their largest size and one in between, where a network that rounds or
+    pads shows itself; and of several axes every second one its smallest where the others have their largest, and the other
+    way round: whoever mixes up two axes is seen only there.
     """
     names = sorted(_dynamic(model) - {model.batch_axis or ""})
     turn = index % _shapes(model)
@@ -107,7 +117,8 @@ def axis_sizes(model: spec.Model, index: int) -> dict[str, int]:
     for position, name in enumerate(names):
         axis = model.axis(name)
         ends = (axis.min, axis.max)
-        sizes[name] = ((axis.opt or axis.max), axis.min, axis.max, ends[position % 2], ends[1 - position % 2])[turn]
+        between = axis.between((0.6, 0.3)[position % 2])
+        sizes[name] = ((axis.opt or axis.max), axis.min, axis.max, between, ends[position % 2], ends[1 - position % 2])[turn]
     return {**sizes, model.batch_axis: 1} if model.batch_axis else sizes
 
 

@@ -109,11 +109,19 @@ class Output(_Section):
 
 
 class Axis(_Section):
-    """The sizes a dynamic axis takes."""
+    """The sizes a dynamic axis takes: every whole number from `min` to `max`, or every `step`-th."""
 
     min: int = Field(1, ge=1)
     opt: int | None = Field(None, ge=1, description="the usual size; default: max")
     max: int = Field(ge=1)
+    step: int = Field(1, ge=1, description="the model takes min, min + step, ...; as networks need that halve their input")
+
+    def between(self, share: float) -> int:
+        """A size of the axis about that share of the way from its smallest to its largest, odd where there is one."""
+        count = (self.max - self.min) // self.step
+        place = min(max(1, round(share * count)), max(1, count - 1)) if count > 1 else 0
+        size = self.min + place * self.step
+        return size + self.step if size % 2 == 0 and self.step % 2 and place + 1 < count else size
 
 
 class Samples(_Section):
@@ -282,6 +290,11 @@ def _axis_problems(model: Model, named: set[str]) -> Iterator[tuple[tuple[str, .
     for name, axis in model.axes.items():
         if name not in named and model.inputs:
             yield ("axes", name), f"no input has an axis {name!r}"
+        if any((size - axis.min) % axis.step for size in (axis.opt or axis.max, axis.max)):
+            yield (
+                ("axes", name),
+                f"opt and max are min and a multiple of step; found {axis.min}, {axis.opt}, {axis.max}, {axis.step}",
+            )
         if not axis.min <= (axis.opt or axis.max) <= axis.max:
             yield ("axes", name), f"min <= opt <= max must hold; found {axis.min}, {axis.opt}, {axis.max}"
         if name == model.batch_axis and (axis.max != model.max_batch_size or axis.min != 1):

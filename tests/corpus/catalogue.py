@@ -46,6 +46,8 @@ class Entry:
     inputs: Mapping[str, Tensor]
     axes: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
     """Dynamic axes beside the batch: smallest, usual and largest size."""
+    steps: Mapping[str, int] = field(default_factory=dict)
+    """Of axes that do not take every size."""
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     packages: tuple[str, ...] = ()
     """Names to import that are needed beside torch."""
@@ -257,7 +259,7 @@ _MEDICAL = (
     ),
     Entry(
         name="unet3d", family="medical", factory="medical:unet3d", packages=("unet",), inputs={"x": _fp32(1, "depth", 16, 16)},
-        axes={"depth": (8, 16, 32)},
+        axes={"depth": (8, 16, 32)}, steps={"depth": 8},
     ),
 )  # fmt: skip
 

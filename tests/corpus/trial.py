@@ -109,7 +109,10 @@ def _spec(entry: Entry, kind: str, folder: Path, deadline: float) -> dict[str, A
             name: {"dtype": tensor.dtype, "shape": list(tensor.shape), **({"range": list(tensor.range)} if tensor.range else {})}
             for name, tensor in entry.inputs.items()
         },
-        "axes": {name: {"min": low, "opt": usual, "max": high} for name, (low, usual, high) in entry.axes.items()},
+        "axes": {
+            name: {"min": low, "opt": usual, "max": high, "step": entry.steps.get(name, 1)}
+            for name, (low, usual, high) in entry.axes.items()
+        },
         "max_batch_size": MAX_BATCH_SIZE if entry.batchable else 0,
         "samples": {"seed": SEED},
         "deadline_s": deadline,

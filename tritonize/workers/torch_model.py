@@ -90,7 +90,10 @@ class LoadedModel(torch.nn.Module):
                 where=place(error),
                 found=f"{type(error).__name__}: {_last_lines(str(error))}",
                 cause=f"a name, shape, type or range of values that the model does not take; it was given {described}",
-                next_step="correct --input or the spec's inputs (dtype, shape, range), or give real samples (samples.files)",
+                next_step=(
+                    "correct --input or the spec's inputs (dtype, shape, range, or the step of an axis that takes not every size), "
+                    "or give real samples (samples.files)"
+                ),
             ) from error
         return {name: to_numpy(tensor) for name, tensor in name_outputs(answer, self.wanted_outputs)}
 
