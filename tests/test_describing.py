@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -10,12 +11,16 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 import torch
+from onnx import TensorProto, helper
 
 import tritonize as api
 from tests.conftest import MODELS, tritonize
 from tests.models.described import Net, draw
+from tritonize.workers import sampler
 
 NONE, DYNAMIC = torch.export.Dim.STATIC, torch.export.Dim.DYNAMIC
 
@@ -137,16 +142,26 @@ def test_a_function_that_draws_lengths_needs_their_range():
 
 
 @pytest.mark.parametrize(
-    ("function", "code", "words"),
+    ("function", "words"),
     [
-        ("raises", 2, "no such patient"),
-        ("other_names", 2, "differ in names"),
-        ("text", 2, "no array or tensor"),
-        ("missing", 2, "no such function"),
-        ("stops", 4, "exited the process"),
+        ("raises", "no such patient"),
+        ("other_names", "differ in names"),
+        ("text", "no array or tensor"),
+        ("missing", "no such function"),
+        ("nothing", "returned no inputs"),
+        ("slashes", "a name that no tensor may have"),
     ],
 )
-def test_a_bad_function_of_samples(function, code, words):
+def test_a_bad_function_of_samples(function, words, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    monkeypatch.delitem(sys.modules, "described", raising=False)
+    with pytest.raises(api.UsageError) as error:
+        sampler.draw({"function": f"described:{function}", "count": 2, "seed": 0, "directory": "drawn"})
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(("function", "code", "words"), [("stops", 4, "exited the process"), ("empty", 2, "a whole number from 1")])
+def test_a_function_of_samples_that_ends_the_command(function, code, words):
     done, answer = build("described:Net", "--sample-function", f"described:{function}")
     assert done.returncode == code
     assert words in json.dumps(answer["error"])
@@ -223,3 +238,118 @@ def test_what_cannot_be_handed_over():
     assert "example=" in str(error.value)
     with pytest.raises(api.UsageError, match="describes its models itself"):
         api.build("spec.yaml", name="x")
+
+
+SWAPPED = """
+import torch
+
+class Sub(torch.nn.Module):
+    def forward(self, a, b):
+        return a - 2 * b
+
+class Dicts(torch.nn.Module):
+    def forward(self, batch, scale):
+        return batch["x"] * scale - batch["m"]
+
+SCALE = 1.0
+
+class Scaled(torch.nn.Module):
+    def forward(self, x):
+        return x * SCALE
+"""
+
+
+@pytest.fixture
+def own_module(monkeypatch):
+    """SWAPPED as a module that workers can import too."""
+    Path("swapped.py").write_text(SWAPPED)
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    found = importlib.util.spec_from_file_location("swapped", Path("swapped.py").absolute())
+    module = importlib.util.module_from_spec(found)
+    monkeypatch.setitem(sys.modules, "swapped", module)
+    found.loader.exec_module(module)
+    return module
+
+
+def ask(report, **inputs):
+    location = report["location"] if isinstance(report, dict) else report.location
+    session = onnxruntime.InferenceSession(str(Path(location) / "model.onnx"), providers=["CPUExecutionProvider"])
+    return session.run(None, {name: np.asarray(value, np.float32) for name, value in inputs.items()})[0]
+
+
+def test_inputs_of_a_program_go_by_its_names(own_module):
+    torch.export.save(torch.export.export(own_module.Sub(), (torch.rand(2, 3), torch.rand(2, 3))), "sub.pt2")
+    Path("s.yaml").write_text("schema: 1\nmodels: {s: {source: sub.pt2, inputs: {b: {shape: [2, 3]}, a: {shape: [2, 3]}}}}\n")
+    done, answer = build("s.yaml")
+    assert done.returncode == 0, done.stdout
+    assert ask(answer["reports"][0], a=np.ones((2, 3)), b=np.zeros((2, 3))).tolist() == np.ones((2, 3)).tolist()
+    Path("s.yaml").write_text("schema: 1\nmodels: {s: {source: sub.pt2, inputs: {b: {shape: [2, 3]}, c: {shape: [2, 3]}}}}\n")
+    done, answer = build("s.yaml")
+    assert done.returncode == 2
+    assert answer["error"]["expected"] == "a, b"
+
+
+def test_a_traced_graph_takes_its_inputs_by_name(own_module):
+    traced = torch.fx.symbolic_trace(own_module.Sub())
+    (report,) = api.build(traced, example={"b": torch.rand(1, 3), "a": torch.rand(1, 3)})
+    assert ask(report, a=np.ones((1, 3)), b=np.zeros((1, 3))).tolist() == [[1, 1, 1]]
+
+
+def test_a_program_with_nested_inputs_is_described_and_run(own_module):
+    module = own_module.Dicts()
+    example = {"batch": {"x": torch.rand(2, 3), "m": torch.rand(2, 3)}, "scale": torch.rand(2, 3)}
+    dynamic = {"batch": {"x": {0: DYNAMIC}, "m": {0: DYNAMIC}}, "scale": {0: DYNAMIC}}
+    torch.export.save(torch.export.export(module, (), example, dynamic_shapes=dynamic), "dicts.pt2")
+    done, answer = build("dicts.pt2")
+    assert done.returncode == 0, done.stdout
+    assert set(described(answer)["inputs"]) == {"batch_x", "batch_m", "scale"}
+
+
+def test_the_module_that_is_proven_is_the_callers(own_module):
+    own_module.SCALE = 5.0  # in this process alone
+    with pytest.raises(api.UsageError, match="answers otherwise"):
+        api.build(own_module.Scaled(), example=torch.rand(1, 3))
+    own_module.SCALE = 1.0
+    assert api.build(own_module.Scaled(), example=torch.rand(1, 3))[0].verdict == "passed"
+
+
+def test_an_example_of_zeros_says_nothing_of_a_range():
+    (report,) = api.build(Net(), example=torch.zeros(1, 6, dtype=torch.long))
+    location = report.location
+    assert "range" not in json.loads((location / "evidence" / "manifest.json").read_text())["spec"]["inputs"]["INPUT__0"]
+
+
+def onnx_file(name: str, *shape) -> None:
+    ports = [helper.make_tensor_value_info(each, TensorProto.FLOAT, list(shape)) for each in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", ports[:1], ports[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), name)
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((None, 3, None, None), "axes: {axis_1: {min: .., max: ..}, axis_2: {min: .., max: ..}}"),
+        (("seq", "batch", 5), "axes: {axis_1"),
+        (("N", "N"), "the first axis alone"),
+        (("batch", 0), "a size is a whole number from 1"),
+    ],
+)
+def test_axes_of_a_file_are_kept_apart(shape, words):
+    onnx_file("x.onnx", *shape)
+    done, answer = build("x.onnx")
+    assert done.returncode == 2, done.stdout
+    assert words in json.dumps(answer["error"])
+
+
+def test_axes_that_the_file_has_not_are_an_error():
+    onnx_file("x.onnx", "batch", "width")
+    Path("s.yaml").write_text("schema: 1\nmodels: {s: {source: x.onnx, max_batch_size: 2, axes: {widht: {min: 2, max: 9}}}}\n")
+    done, answer = build("s.yaml")
+    assert done.returncode == 2
+    assert "width" in json.dumps(answer["error"])
+
+
+@pytest.mark.parametrize("what", [None, 3, Net])
+def test_what_is_no_model_is_said_to_be_none(what):
+    with pytest.raises(api.UsageError, match="no specification and no model"):
+        api.build(what)

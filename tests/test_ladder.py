@@ -108,7 +108,8 @@ def test_two_axes_are_tried_at_unequal_sizes(strategy):
 
 @pytest.mark.parametrize("strategy", ["legacy", "dynamo"])
 def test_sizes_between_the_ends_are_tried(strategy):
-    rest = f"inputs: {{x: {{shape: [batch, width]}}}}, axes: {{width: {{min: 16, max: 64}}}}, max_batch_size: 2, strategies: [{strategy}]"
+    rest = "inputs: {x: {shape: [batch, width]}}, axes: {width: {min: 16, max: 64}}, max_batch_size: 2"
+    rest += f", strategies: [{strategy}]"
     done, _ = build("padded", rest)
     assert done.returncode in (1, 4), done.stdout
     done, answer = build("padded", rest.replace("max: 64", "max: 64, step: 4"))  # then it is never asked to pad

@@ -86,9 +86,15 @@ def verify(
 def _prepared(subject: Any, description: Mapping[str, Any]) -> Iterator[Spec]:
     """The specification, sound; where it is made for a model, the model lies in a file meanwhile."""
     if handover.is_model(subject):
-        with handover.handed(subject) as source:
+        with handover.handed(subject, description.get("example")) as source:
             yield _sound(_described(source, type(subject).__name__, description))
         return
+    if not isinstance(subject, Spec | Path | str):
+        raise UsageError(
+            "This is no specification and no model.",
+            expected="a Spec, the path of one, a torch.nn.Module (an object, not its class) or a torch.export.ExportedProgram",
+            found=f"a {type(subject).__name__}",
+        )
     if description:
         raise UsageError("A specification describes its models itself.", found=", ".join(description))
     yield _sound(subject) if isinstance(subject, Spec) else spec_file.load(Path(subject), check_triton=model_config.triton_problems)
@@ -119,6 +125,6 @@ def _inputs_like(example: Any, *, batched: bool) -> dict[str, Input]:
     found = dict(arrays.named(example, "example"))
     inputs = describing.like([arrays.spec_of(name, array) for name, array in found.items()], batched=batched, where="example")
     for name, array in found.items():
-        if array.dtype.kind in "iu" and array.size:
+        if array.dtype.kind in "iu" and array.size and array.min() < array.max():  # one value alone says nothing of a range
             inputs[name] = inputs[name].model_copy(update={"range": (int(array.min()), int(array.max()))})
     return inputs

@@ -7,8 +7,11 @@ function that draws samples, or a description, is asked for.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from tritonize import dtypes, inspecting, processes, spec
 from tritonize.artifacts import Inspection, Source, TensorSpec
@@ -16,6 +19,8 @@ from tritonize.errors import ExportError, UsageError, WorkerError
 
 BATCH = "batch"
 """Name of the batch axis where the file has none that fits."""
+UNNAMED = "?"
+"""What an inspection calls a dynamic size that the file gives no name."""
 
 
 def complete(model: spec.Model, source: Source, work: Path) -> spec.Model:
@@ -35,6 +40,7 @@ def complete(model: spec.Model, source: Source, work: Path) -> spec.Model:
         weights=model.weights,
         search_path=[path.resolve() for path in model.search_path],
         deadline_s=model.deadline_s,
+        memory_bytes=model.memory_bytes,
     )
     if source.kind not in ("exported_program", "onnx"):
         raise _ask_for(source, found)
@@ -56,6 +62,7 @@ def _drawn(model: spec.Model, folder: Path) -> spec.Model:
             request,
             directory=folder,
             deadline_s=model.deadline_s,
+            memory_bytes=model.memory_bytes,
             search_path=[path.resolve() for path in model.search_path],
         ).value
     except WorkerError as error:
@@ -63,7 +70,7 @@ def _drawn(model: spec.Model, folder: Path) -> spec.Model:
             "The function of samples ended its process.", where=model.samples.function, found=error.what, details=error.details
         ) from error
     updates: dict[str, object] = {
-        "samples": model.samples.model_copy(update={"files": [str(folder / "samples" / "*.npz")]}),
+        "samples": model.samples.model_copy(update={"files": [str(folder / "samples" / "*")]}),
     }
     if not model.inputs:
         if answer["varying"]:
@@ -75,7 +82,40 @@ def _drawn(model: spec.Model, folder: Path) -> spec.Model:
             )
         tensors = [TensorSpec(name=each["name"], dtype=each["dtype"], shape=tuple(each["shape"])) for each in answer["tensors"]]
         updates["inputs"] = like(tensors, batched=bool(model.max_batch_size), where=str(model.samples.function))
-    return model.model_copy(update=updates)
+    return _sound(model.model_copy(update=updates), str(model.samples.function))
+
+
+def _sound(model: spec.Model, where: str) -> spec.Model:
+    """The model, whose completed inputs keep the rules of a spec.
+
+    Raises:
+        UsageError: it lists what they break.
+    """
+    found = [f"{'.'.join(place)}: {text}" for place, text in spec.problems(model) if place[:1] != ("samples",)]
+    if found:
+        raise UsageError(
+            "The inputs that were read off cannot be used.",
+            where=where,
+            details=found,
+            next_step="describe the inputs, and the axes that are dynamic, in a spec",
+        )
+    return model
+
+
+def _inputs(tensors: Iterable[TensorSpec], where: str) -> dict[str, spec.Input]:
+    """Tensors as a spec describes inputs.
+
+    Raises:
+        UsageError: a name, a type or a size is none that a spec may have.
+    """
+    plain = {tensor.name: {"dtype": tensor.dtype, "shape": list(tensor.shape)} for tensor in tensors}
+    try:
+        return dict(spec.Model.model_validate({"source": "-", "inputs": plain}).inputs)
+    except ValidationError as error:
+        details = [
+            f"{'.'.join(str(part) for part in each['loc'][1:] if part != '[key]')}: {each['msg']}" for each in error.errors()
+        ]
+        raise UsageError("The inputs that were read off cannot be used.", where=where, details=details) from error
 
 
 def like(tensors: Sequence[TensorSpec], *, batched: bool, where: str) -> dict[str, spec.Input]:
@@ -84,14 +124,12 @@ def like(tensors: Sequence[TensorSpec], *, batched: bool, where: str) -> dict[st
     Raises:
         UsageError: there is no axis for the batch.
     """
-    found = {}
     for tensor in tensors:
         if batched and not tensor.shape:
             raise UsageError(
                 f"Input {tensor.name!r} has no axis for the batch.", where=where, next_step="set max_batch_size to 0 (--no-batch)"
             )
-        found[tensor.name] = spec.Input(dtype=tensor.dtype, shape=[BATCH, *tensor.shape[1:]] if batched else list(tensor.shape))
-    return found
+    return _inputs((replace(tensor, shape=(BATCH, *tensor.shape[1:])) if batched else tensor for tensor in tensors), where)
 
 
 def _described(model: spec.Model, source: Source, found: Inspection) -> spec.Model:
@@ -108,11 +146,10 @@ def _described(model: spec.Model, source: Source, found: Inspection) -> spec.Mod
             found=", ".join(_text(tensor) for tensor in found.inputs),
             next_step="set max_batch_size to 0 (--no-batch on the command line), or save it with a dynamic first axis",
         )
-    names = _axis_names(found.inputs, batched=batched)
-    inputs = {
-        tensor.name: spec.Input(dtype=tensor.dtype, shape=[size if isinstance(size, int) else names[size] for size in tensor.shape])
-        for tensor in found.inputs
-    }
+    named = _named_axes(found.inputs, batched=batched)
+    names = _axis_names(named, batched=batched)
+    where = Path(source.location).name
+    inputs = _inputs((_renamed(tensor, names) for tensor in named), where)
     ranges = found.details.get("ranges", {})
     axes = dict(model.axes)
     for symbol, name in names.items():
@@ -129,7 +166,20 @@ def _described(model: spec.Model, source: Source, found: Inspection) -> spec.Mod
             + ", ".join(f"{name}: {{min: .., max: ..}}" for name in open_axes)
             + "}",
         )
-    return model.model_copy(update={"inputs": inputs, "axes": axes})
+    return _sound(model.model_copy(update={"inputs": inputs, "axes": axes}), where)
+
+
+def _named_axes(tensors: Sequence[TensorSpec], *, batched: bool) -> list[TensorSpec]:
+    """Sizes without a name get one each, since nothing says that two of them are the same; a batch is one for all inputs."""
+
+    def name(tensor: TensorSpec, position: int, size: int | str) -> int | str:
+        return f"{UNNAMED}{tensor.name}{position}" if size == UNNAMED and (position or not batched) else size
+
+    return [replace(each, shape=tuple(name(each, place, size) for place, size in enumerate(each.shape))) for each in tensors]
+
+
+def _renamed(tensor: TensorSpec, names: Mapping[str, str]) -> TensorSpec:
+    return replace(tensor, shape=tuple(names[size] if isinstance(size, str) else size for size in tensor.shape))
 
 
 def _axis_names(tensors: Sequence[TensorSpec], *, batched: bool) -> dict[str, str]:
@@ -139,7 +189,8 @@ def _axis_names(tensors: Sequence[TensorSpec], *, batched: bool) -> dict[str, st
         for position, size in enumerate(tensor.shape):
             if isinstance(size, str) and size not in names:
                 free = (f"axis_{number}" for number in itertools.count(1) if f"axis_{number}" not in names.values())
-                own = size if size.isidentifier() else next(free)
+                # The file's own `batch` may be another axis than the first.
+                own = size if size.isidentifier() and not (batched and size == BATCH) else next(free)
                 names[size] = BATCH if batched and position == 0 else own
     return names
 

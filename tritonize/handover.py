@@ -7,6 +7,8 @@ is made here and read by the job's own workers; no file that a user names is eve
 from __future__ import annotations
 
 import contextlib
+import copy
+import itertools
 import sys
 import sysconfig
 import tempfile
@@ -14,10 +16,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tritonize import errors
+import numpy as np
+
+from tritonize import arrays, errors
 from tritonize.errors import UsageError
 
 _handed: dict[str, Path] = {}
+_numbers = itertools.count(1)
 
 
 def is_model(subject: object) -> bool:
@@ -27,12 +32,17 @@ def is_model(subject: object) -> bool:
 
 
 @contextlib.contextmanager
-def handed(subject: Any) -> Iterator[str]:
+def handed(subject: Any, example: Any = None) -> Iterator[str]:
     """The text for `source` in a spec, while the model lies in a file.
+
+    Args:
+        subject: the model.
+        example: its inputs, as a tensor, a tuple or a dictionary. What the module answers here to them goes into the file
+            beside it: a worker that imports its class may get other code than this process runs.
 
     Raises:
         MissingError: cloudpickle is not installed.
-        UsageError: the model holds something that cannot be pickled.
+        UsageError: the model holds something that cannot be pickled, or raises on its example.
     """
     torch: Any = sys.modules["torch"]
     with tempfile.TemporaryDirectory(prefix="tritonize-") as folder:
@@ -45,8 +55,10 @@ def handed(subject: Any) -> Iterator[str]:
             torch.export.save(subject, f"{folder}/{name}.pt2")
             yield f"{folder}/{name}.pt2"
             return
-        source, path = f"<{name} object {len(_handed)}>", Path(folder) / f"{name}.module"
+        source, path = f"<{name} object {next(_numbers)}>", Path(folder) / f"{name}.module"
         _save(torch, subject, path)
+        if example is not None:
+            _save_witness(torch, subject, example, path)
         _handed[source] = path
         try:
             yield source
@@ -68,6 +80,42 @@ def _save(torch: Any, subject: Any, path: Path) -> None:
             cause="it holds a lock, an open file or another thing that cannot be pickled",
             next_step="give a factory instead: package.module:factory",
         ) from error
+
+
+def _save_witness(torch: Any, subject: Any, example: Any, path: Path) -> None:
+    """What a copy of the module in evaluation mode answers to the example; nothing where it cannot be copied."""
+    try:
+        module = copy.deepcopy(subject).eval()
+    except Exception:  # noqa: BLE001 - whatever a module's own __deepcopy__ raises
+        return
+    try:
+        with torch.no_grad():
+            answer = (
+                module(**example) if isinstance(example, dict) else module(*(example if isinstance(example, tuple) else (example,)))
+            )
+    except Exception as error:
+        raise UsageError(
+            "The module raised an error on its example.",
+            where=type(subject).__qualname__,
+            found=f"{type(error).__name__}: {error}",
+        ) from error
+    leaves = [leaf for leaf in torch.utils._pytree.tree_leaves(answer) if isinstance(leaf, torch.Tensor)]
+    inputs = {name: torch.as_tensor(value) for name, value in _tensors(torch, example)}
+    torch.save({"inputs": inputs, "outputs": [leaf.detach().cpu() for leaf in leaves]}, witness(path))
+
+
+def _tensors(torch: Any, example: Any) -> Iterator[tuple[str, Any]]:
+    """The tensors of an example under the names that `arrays.named` gives them."""
+    for name, array in arrays.named(example, "example"):
+        if array.dtype == arrays.BFLOAT16:
+            yield name, torch.from_numpy(array.astype("float32")).to(torch.bfloat16)
+        else:
+            yield name, torch.from_numpy(np.array(array))
+
+
+def witness(path: Path) -> Path:
+    """Where the answer of the caller's own module lies, beside the module."""
+    return path.with_suffix(".witness")
 
 
 def file(source: str) -> Path | None:

@@ -19,6 +19,7 @@ def inspect(
     weights: Path | None = None,
     search_path: Sequence[Path] = (),
     deadline_s: float = 300.0,
+    memory_bytes: int | None = None,
 ) -> Inspection:
     """What a model says of itself.
 
@@ -34,7 +35,12 @@ def inspect(
     directory.mkdir(parents=True, exist_ok=True)
     try:
         answer = processes.run_worker(
-            "inspect.inspect", request, directory=directory, deadline_s=deadline_s, search_path=search_path
+            "inspect.inspect",
+            request,
+            directory=directory,
+            deadline_s=deadline_s,
+            memory_bytes=memory_bytes,
+            search_path=search_path,
         )
     except WorkerError as error:
         raise ExportError(

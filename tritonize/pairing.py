@@ -85,7 +85,15 @@ def _ask(model: spec.Model, drawn: SampleSet, batches: list[tuple[int, ...]], wo
     with recorder.stage(Path(model.source).name) as fields:
         if source.kind == "onnx":
             libraries = model.custom_op_libraries
-            ran = ort.run(Path(source.location), drawn, batches, work, deadline_s=model.deadline_s, libraries=libraries)
+            ran = ort.run(
+                Path(source.location),
+                drawn,
+                batches,
+                work,
+                deadline_s=model.deadline_s,
+                memory_bytes=model.memory_bytes,
+                libraries=libraries,
+            )
             fields["note"] = f"ONNX Runtime {ran.version}"
             return _Answers(outputs=ran.outputs, versions={"onnxruntime": ran.version})
         errors.require("torch", extra="torch")

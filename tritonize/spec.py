@@ -227,6 +227,11 @@ def is_factory(source: str) -> bool:
     return bool(colon) and all(part.isidentifier() for part in [*module.split("."), *attribute.split(".")])
 
 
+def is_tensor_name(name: str) -> bool:
+    """Whether an input or an output may be called so."""
+    return bool(_TENSOR_NAME.fullmatch(name))
+
+
 def problems(model: Model) -> Iterator[tuple[tuple[str, ...], str]]:
     """What is wrong between the fields of one model: the path of the field and a sentence.
 

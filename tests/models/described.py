@@ -53,6 +53,18 @@ def stops(index: int) -> None:
     os._exit(3)
 
 
+def nothing(index: int) -> dict:
+    return {}
+
+
+def slashes(index: int) -> dict[str, np.ndarray]:
+    return {"../ids": np.zeros((1, 6), np.int64)}
+
+
+def empty(index: int) -> dict[str, np.ndarray]:
+    return {"ids": np.zeros((1, 0), np.int64)}
+
+
 class Hungry(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         kept = [torch.ones(1 << 26) for _ in range(64)]

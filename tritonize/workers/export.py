@@ -21,7 +21,7 @@ from tritonize.errors import ExportError, TritonizeError, UsageError
 from tritonize.operators import Operator
 from tritonize.workers import conduct, failures, rescues, symbolic_sizes
 from tritonize.workers.stopwatch import Stopwatch
-from tritonize.workers.torch_model import LoadedModel, LoadRequest, load
+from tritonize.workers.torch_model import LoadedModel, LoadRequest, ProgramModule, load
 
 DYNAMO_OPSET = 18
 """The lowest opset that the dynamo exporter writes; below it, it keeps 18 and only logs that."""
@@ -92,7 +92,7 @@ def _legacy(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> str:
             torch.onnx.register_custom_op_symbolic(  # type: ignore[attr-defined]
                 each.name, _symbolic(each, asked.opset), asked.opset
             )
-    scope = "" if module is model.module else SCOPE
+    scope = "" if module is model.module else _scope(model)
     graph = asked.path.with_name("graph.txt")
     try:
         with failures.printing_to(graph):
@@ -243,7 +243,7 @@ def _write(program: torch.export.ExportedProgram, model: LoadedModel, asked: Exp
             verbose=False,
         )
     except Exception as error:
-        untranslated = failures.untranslated(error, program, SCOPE)
+        untranslated = failures.untranslated(error, program, _scope(model))
         if untranslated is None:
             raise
         raise untranslated from error
@@ -251,7 +251,12 @@ def _write(program: torch.export.ExportedProgram, model: LoadedModel, asked: Exp
         raise ExportError("The exporter returned nothing.")
     # The weights beside the graph: inside it, serializing would hold them in memory several times over.
     made.save(str(asked.path), external_data=True)
-    return SCOPE
+    return _scope(model)
+
+
+def _scope(model: LoadedModel) -> str:
+    """Path of the user's module in what is exported through the wrapper."""
+    return f"{SCOPE}.program" if isinstance(model.module, ProgramModule) else SCOPE
 
 
 def _dynamic(tensor: TensorSpec) -> dict[int, str]:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import torch.utils._pytree as pytree  # the one that knows the classes that libraries register
 
-from tritonize import arrays, operators
+from tritonize import arrays, handover, operators
 from tritonize.arrays import Array, Arrays
 from tritonize.errors import ExportError, UsageError
 
@@ -59,6 +59,7 @@ class LoadedModel(torch.nn.Module):
         self.wanted_outputs = tuple(outputs)
         self.by_name = _by_name(module, inputs)
         """Whether the inputs are passed as keyword arguments; by position otherwise."""
+        self._program_order = _program_order(module, inputs) if isinstance(module, ProgramModule) and inputs else []
 
     def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The tensors of the module's answer, in order, without what is None in it."""
@@ -66,6 +67,8 @@ class LoadedModel(torch.nn.Module):
 
     def call(self, tensors: Sequence[torch.Tensor]) -> Any:
         """The module's own answer."""
+        if isinstance(self.module, ProgramModule):
+            return self.module(*(tensors[position] for position in self._program_order))
         if self.by_name:
             return self.module(**nested(dict(zip(self.inputs, tensors, strict=True))))
         return self.module(*(tensors[position] for position in _positions(self.inputs)))
@@ -98,9 +101,36 @@ class LoadedModel(torch.nn.Module):
         return {name: to_numpy(tensor) for name, tensor in name_outputs(answer, self.wanted_outputs)}
 
 
+class ProgramModule(torch.nn.Module):
+    """An exported program behind its flat tensors, by the names that it gives them itself.
+
+    Raises:
+        UsageError: it takes something beside tensors.
+    """
+
+    def __init__(self, program: torch.export.ExportedProgram) -> None:
+        super().__init__()
+        self.program = program.module(check_guards=False)
+        self.names = tuple(str(name) for name in program.graph_signature.user_inputs)
+        self._spec = program.call_spec.in_spec
+        values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
+        others = [name for name in self.names if not isinstance(values.get(name), torch.Tensor)]
+        if others:
+            raise UsageError(
+                "The exported program takes an input that is no tensor, which nothing can serve.",
+                found=", ".join(others),
+                next_step="export it with that value as a constant",
+            )
+
+    def forward(self, *tensors: torch.Tensor) -> Any:
+        """The program's answer to its tensors in its own order."""
+        arguments, named = pytree.tree_unflatten(list(tensors), self._spec)
+        return self.program(*arguments, **named)
+
+
 def _evaluating(module: torch.nn.Module) -> torch.nn.Module:
     """The module in evaluation mode; an exported program is in the mode it was captured in, and has no eval()."""
-    if not isinstance(module, torch.fx.GraphModule):
+    if not isinstance(module, torch.fx.GraphModule | ProgramModule):
         return module.eval()
     for part in module.modules():
         part.training = False
@@ -138,7 +168,35 @@ def load(request: LoadRequest) -> LoadedModel:
     # Eager PyTorch has a fast path for attention that no exporter knows; both sides take the documented one.
     torch.backends.mha.set_fastpath_enabled(False)
     translations = operators.load(request.operators)
-    return LoadedModel(load_module(request), request.inputs, request.outputs, translations)
+    model = LoadedModel(load_module(request), request.inputs, request.outputs, translations)
+    if request.kind == "module":
+        _require_callers_answer(model, handover.witness(Path(request.location)))
+    return model
+
+
+def _require_callers_answer(model: LoadedModel, witness: Path) -> None:
+    """Compare with what the caller's own process answered to the example, where that is known.
+
+    Raises:
+        UsageError: another answer: classes are imported by name, and there they may be other code.
+    """
+    if not witness.is_file():
+        return
+    told = torch.load(witness, map_location="cpu", weights_only=True)
+    if set(told["inputs"]) != set(model.inputs):
+        return  # the inputs were described apart from the example
+    with torch.no_grad():
+        found = model(*(told["inputs"][name] for name in model.inputs))
+    same = len(found) == len(told["outputs"]) and all(
+        one.shape == other.shape and torch.allclose(one.double(), other.double(), rtol=1e-3, atol=1e-5, equal_nan=True)
+        for one, other in zip(found, told["outputs"], strict=True)
+    )
+    if not same:
+        raise UsageError(
+            "The module answers otherwise in another process than in yours.",
+            cause="its class is imported there by name, without a global or a method that was changed, as the file is now",
+            next_step="make what it depends on a part of the module, or give a factory: package.module:factory",
+        )
 
 
 def load_module(request: LoadRequest) -> torch.nn.Module:
@@ -148,7 +206,7 @@ def load_module(request: LoadRequest) -> torch.nn.Module:
     if request.kind == "module":
         return _load_handed(request.location)
     if request.kind == "exported_program":
-        return load_program(request.location).module(check_guards=False)
+        return ProgramModule(load_program(request.location))
     return _load_factory(request)
 
 
@@ -276,7 +334,7 @@ def _by_name(module: torch.nn.Module, inputs: Sequence[str]) -> bool:
         UsageError: the number of inputs does not fit the signature, or only some names are parameters.
     """
     parameters = parameters_of(module)
-    if parameters is None or isinstance(module, torch.fx.GraphModule):  # an exported program takes them as it was captured
+    if parameters is None or isinstance(module, ProgramModule):
         return False
     names = [name for name, _ in parameters]
     required = [name for name, is_required in parameters if is_required]
@@ -296,6 +354,25 @@ def _by_name(module: torch.nn.Module, inputs: Sequence[str]) -> bool:
             next_step="name every input after its parameter, or use INPUT__0, INPUT__1, … in order",
         )
     return False
+
+
+def _program_order(program: ProgramModule, inputs: Sequence[str]) -> list[int]:
+    """Position in the spec of every input of the program, in its order.
+
+    Raises:
+        UsageError: the spec's names are neither the program's nor INPUT__0, INPUT__1, …
+    """
+    if set(inputs) == set(program.names) and len(inputs) == len(program.names):
+        return [list(inputs).index(name) for name in program.names]
+    one = len(inputs) == 1 and not inputs[0].startswith("INPUT__")
+    if len(inputs) == len(program.names) and (_numbered(inputs) or one):
+        return _positions(inputs)
+    raise UsageError(
+        "The inputs are not those of the exported program.",
+        expected=", ".join(program.names),
+        found=", ".join(inputs),
+        next_step="name every input as the program does, or use INPUT__0, INPUT__1, … in order",
+    )
 
 
 def _kinds(module: torch.nn.Module) -> set[Any]:
