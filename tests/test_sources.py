@@ -177,3 +177,36 @@ def test_check_compares_any_two(first, second, code, model_files, program):
         (report,) = json.loads(done.stdout)["reports"]
         assert report["verdict"] == "failed"
         assert any("shape" in tensor["reason"] for check in report["checks"] for tensor in check["tensors"] if not tensor["passed"])
+
+
+def test_what_onnxslim_cannot_take_is_left_as_it_is():
+    old = graph()
+    old.ir_version = 3
+    old.graph.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [4, 4]))  # as files of that time list weights
+    onnx.save(old, "old.onnx")
+    unused = graph()
+    unused.graph.input.append(helper.make_tensor_value_info("extra", TensorProto.FLOAT, ["batch", 2]))
+    onnx.save(unused, "unused.onnx")
+    for name in ("old.onnx", "unused.onnx"):
+        done, answer = build(name)
+        assert done.returncode == 0, done.stdout
+        assert not answer["reports"][0]["details"]["onnx"]["simplified"]
+
+
+def test_weights_of_a_subgraph_outside_the_folder_are_refused():
+    weight = onnx.TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[4], data_location=TensorProto.EXTERNAL)
+    weight.external_data.add(key="location", value="../secret.bin")
+    Path("secret.bin").write_bytes(bytes(16))
+    branches = []
+    for name in ("then", "else"):
+        node = helper.make_node("Identity", ["w"], [f"{name}_y"])
+        value = helper.make_tensor_value_info(f"{name}_y", TensorProto.FLOAT, [4])
+        branches.append(helper.make_graph([node], name, [], [value], [weight]))
+    condition = helper.make_tensor_value_info("c", TensorProto.BOOL, [])
+    choice = helper.make_node("If", ["c"], ["y"], then_branch=branches[0], else_branch=branches[1])
+    made = helper.make_graph([choice], "g", [condition], [helper.make_tensor_value_info("y", TensorProto.FLOAT, [4])])
+    Path("inner").mkdir()
+    Path("inner/m.onnx").write_bytes(helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)]).SerializeToString())
+    done, answer = build("inner/m.onnx", "--no-batch")
+    assert done.returncode == 2
+    assert "outside" in answer["error"]["what"]

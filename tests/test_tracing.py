@@ -123,3 +123,29 @@ def test_a_factory_that_makes_another_model_each_time():
 def test_a_factory_with_random_weights_is_the_same_in_every_process():
     done = tritonize("build", "tracing:Net", *INPUT, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+LEGACY_NAMES = """
+import torch
+
+class Shared(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.conv_1 = torch.nn.Conv1d(2, 2, 1), torch.nn.Conv1d(2, 2, 1)
+        self.parts = torch.nn.ModuleDict({"x_y": torch.nn.Conv1d(2, 2, 1)})
+        self.other = torch.nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.other(self.other(self.parts["x_y"](self.conv_1(self.conv(self.conv(x))))))
+"""
+
+
+def test_the_legacy_exporters_made_up_modules_are_left_out():
+    Path("shared.py").write_text(LEGACY_NAMES)
+    Path("spec.yaml").write_text(SPEC.format(source="shared:Shared", strategy="legacy").replace("3, 8, 8", "2, 4"))
+    done = tritonize("build", "spec.yaml", "--json", timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    version = Path(json.loads(done.stdout)["reports"][0]["location"])
+    found = [entry.get("module") for entry in json.loads((version / "evidence" / "node_map.json").read_text())["nodes"]]
+    assert found[:4] == ["conv", None, None, "parts.x_y"]  # the second call of conv may not be told from conv_1
+    assert set(found[4:]) == {"other"}  # called twice, and nothing else is called so

@@ -87,6 +87,7 @@ def export(model: spec.Model, subject: Subject, strategy: str, directory: Path) 
         "outputs": request["outputs"],
         "roots": [str(folder) for folder in search_path],
         "scope": first.value["scope"],
+        "modules": first.value["modules"],
     }
     second = _work("onnx_file.finish", request, model, directory / "finish", [])
     artifact = _artifact(path, second.value, strategy)
@@ -109,7 +110,15 @@ def take(model: spec.Model, source: Path, directory: Path) -> tuple[Exported, in
     """
     path = directory / "model.onnx"
     request = {"exported": str(source), "path": str(path), "simplify": model.simplify, "opset": None, "consume": False}
-    answer = _work("onnx_file.finish", request, model, directory / "finish", [])
+    try:
+        answer = _work("onnx_file.finish", request, model, directory / "finish", [])
+        if model.simplify and answer.value["inputs"] != answer.value["original_inputs"]:
+            raise ExportError("onnxslim changed the inputs.")
+    except ExportError:
+        if not model.simplify:
+            raise
+        # What onnxslim cannot take, such as an old file whose initializers are inputs too, is right all the same.
+        answer = _work("onnx_file.finish", {**request, "simplify": False}, model, directory / "finish", [])
     exported = Exported(
         artifact=_artifact(path, answer.value, "as_is"),
         torch="",
@@ -135,7 +144,7 @@ def _work(
     except WorkerError as error:
         raise ExportError(
             "The export ended without an ONNX file.",
-            where=model.source,
+            where=model.source if model.is_factory else Path(model.source).name,
             found=error.what,
             cause="the exporter or the model's code hangs, crashes, or needs more memory than there is",
             next_step="raise deadline_s or memory_mib in the spec if that is all it lacks",

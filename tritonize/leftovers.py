@@ -45,3 +45,18 @@ def _session_of(pid: int) -> int | None:
         return os.getsid(pid)
     except ProcessLookupError:
         return None
+
+
+def backend_folders() -> set[Path]:
+    """The folders that Triton's Python backend makes, at this very place, for environments that are packed; ours are not."""
+    return set(Path("/tmp").glob("python_env_*"))  # noqa: S108 - the backend's own place
+
+
+def remove_backend_folders(before: set[Path]) -> None:
+    """Remove those that were not there before and are empty: a server that is ended early leaves its own.
+
+    One of another server that started meanwhile may be among them; it has no more need of it while it is empty.
+    """
+    for folder in backend_folders() - before:
+        with contextlib.suppress(OSError):
+            folder.rmdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from tritonize.golden import GoldenSet
 
 TRANSPORTS: tuple[Transport, ...] = ("http", "grpc", "shm")
 CLIENTS = 8
+NAN_SHARE = 10
+"""More than one element in so many that is NaN makes a proof a weak one."""
 """Concurrent clients."""
 CONCURRENT_SECONDS = 2.0
 """A concurrent client asks again until this much time has passed, at least once."""
@@ -89,19 +92,37 @@ def empty_proofs(checks: Sequence[Check]) -> tuple[Finding, ...]:
 
 
 def weak_proofs(checks: Sequence[Check]) -> tuple[str, ...]:
-    """A sentence for each output whose absolute tolerance is larger than the output itself."""
+    """A sentence for each output whose absolute tolerance is larger than the output itself, or that is hardly ever a number."""
     largest: dict[str, float] = {}
     atol: dict[str, float] = {}
     for tensor in (tensor for check in checks for tensor in check.tensors):
         if tensor.largest is not None and tensor.atol > 0:
             largest[tensor.name] = max(largest.get(tensor.name, 0.0), tensor.largest)
             atol[tensor.name] = tensor.atol
-    return tuple(
-        f"Weak proof: output {name} never exceeds {size:.2g} on these samples, which its atol of {atol[name]:g} lets pass "
-        f"whatever it is; give samples that mean something, or an atol such as {1e-3 * size:.0e}."
-        for name, size in largest.items()
-        if 0 < size <= atol[name]
+    return (
+        *_hardly_numbers(checks),
+        *(
+            f"Weak proof: output {name} never exceeds {size:.2g} on these samples, which its atol of {atol[name]:g} lets pass "
+            f"whatever it is; give samples that mean something, or an atol such as {1e-3 * size:.0e}."
+            for name, size in largest.items()
+            if 0 < size <= atol[name]
+        ),
     )
+
+
+def _hardly_numbers(checks: Sequence[Check]) -> Iterator[str]:
+    """Of each output more than a tenth of which is expected to be NaN: there nothing is compared."""
+    nan: Counter[str] = Counter()
+    elements: Counter[str] = Counter()
+    for tensor in (tensor for check in checks for tensor in check.tensors):
+        nan[tensor.name] += tensor.expected_nan
+        elements[tensor.name] += tensor.elements
+    for name, count in nan.items():
+        if count * NAN_SHARE > elements[name]:
+            yield (
+                f"Weak proof: {count} of {elements[name]} elements of output {name} are NaN on these samples, "
+                "so there is nothing to compare; give samples that the model is made for."
+            )
 
 
 def _stage(name: str, checks: Sequence[Check], findings: Sequence[Finding], started: float, note: str = "") -> Stage:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tritonize import processes
+from tritonize import leftovers, processes
 from tritonize.artifacts import ServerHandle
 from tritonize.errors import ServerError, UsageError
 from tritonize.servers import environment, log
@@ -118,6 +118,7 @@ def _run(plan: _Plan, ports: Ports) -> Iterator[Running]:
     prefix = f"tritonize-{uuid.uuid4().hex[:12]}-"
     link = contextlib.ExitStack()
     command = _command(plan, link.enter_context(_plain_path(plan.repository)), ports, prefix)
+    before = leftovers.backend_folders()
     process = processes.start(command, log=file, env=plan.installed.variables(), cwd=plan.directory, shm_prefix=prefix)
     grace_s = _LOADING_GRACE_S
     try:
@@ -136,6 +137,7 @@ def _run(plan: _Plan, ports: Ports) -> Iterator[Running]:
     finally:
         # Unloading takes more than a second per model instance, and only frees what ends with the processes anyway.
         process.stop(grace_s, enough=lambda: log.is_unloading(file))
+        leftovers.remove_backend_folders(before)
         link.close()
 
 

@@ -68,7 +68,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
                 cause="an operator or a construct that this exporter does not know",
                 next_step=failures.next_step(error),
             ) from error
-    return {"library_seconds": watch.seconds, "torch": torch.__version__, "scope": scope}
+    return {"library_seconds": watch.seconds, "torch": torch.__version__, "scope": scope, "modules": _modules(model)}
 
 
 def _require_same_model(asked: ExportRequest, model: LoadedModel) -> None:
@@ -252,6 +252,12 @@ def _write(program: torch.export.ExportedProgram, model: LoadedModel, asked: Exp
     # The weights beside the graph: inside it, serializing would hold them in memory several times over.
     made.save(str(asked.path), external_data=True)
     return _scope(model)
+
+
+def _modules(model: LoadedModel) -> list[str]:
+    """The paths of the user's modules."""
+    root = model.module.program if isinstance(model.module, ProgramModule) else model.module
+    return [name for name, _ in root.named_modules()]
 
 
 def _scope(model: LoadedModel) -> str:

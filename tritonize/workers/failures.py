@@ -22,6 +22,7 @@ _NEXT_STEPS = {
     "TracingCheckError": "write what decides by a value of the input with torch.where",
 }
 """By the type of an exception."""
+_FOLDERS = re.compile(r"(?<![\w.:/])/(?:[^\s/'\":]+/)+")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _LEGACY_OPERATOR = re.compile(r"operator '(?P<operator>[\w:.]+)'")
 _DYNAMO_OPERATOR = re.compile(r"op='(?P<operator>[\w.]+)'")
@@ -31,7 +32,8 @@ _DYNAMO_NODE = re.compile(r"translating node %(?P<node>\w+)")
 def reason(error: BaseException) -> str:
     """The innermost cause in one line, without colours: the outer messages of the exporters are advice of pages."""
     innermost = list(_causes(error))[-1]
-    lines = [line.strip() for line in _ANSI.sub("", str(innermost)).splitlines() if line.strip()]
+    text = _FOLDERS.sub("", _ANSI.sub("", str(innermost)))  # it goes into the evidence, and that to other machines
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return f"{type(innermost).__name__}: {lines[0] if lines else ''}"
 
 

@@ -42,6 +42,8 @@ class FinishRequest:
     """The user's folders; source files are named relative to them."""
     scope: str = ""
     """Path of the user's module in what was exported."""
+    modules: tuple[str, ...] | None = None
+    """Paths of the modules that there are in it; `None` where that is not known."""
     inline_limit: int = onnx_writer.INLINE_LIMIT
     """Bytes of weights above which they go into a file of their own."""
 
@@ -58,6 +60,8 @@ class FinishAnswer:
     parameters: int
     """Number of elements of its initializers."""
     producer: str
+    original_inputs: tuple[TensorSpec, ...]
+    """Those of the file before it was finished."""
     simplified: bool
     data: str | None
     """Name of the file beside it that holds the weights."""
@@ -82,7 +86,9 @@ def finish(request: dict[str, Any]) -> dict[str, Any]:
         if not large:
             onnx.load_external_data_for_model(model, str(asked.exported.parent))
             _remove(files if asked.consume else [])
-        came_from = origins.of_graph(model, asked.roots, asked.scope)
+        initializers = {tensor.name for tensor in model.graph.initializer}
+        original_inputs = specs([value for value in model.graph.input if value.name not in initializers], "input")
+        came_from = origins.of_graph(model, asked.roots, asked.scope, asked.modules)
         _strip(model)
         _declare(model, asked.outputs)
         if model.functions:
@@ -122,6 +128,7 @@ def finish(request: dict[str, Any]) -> dict[str, Any]:
             nodes=len(finished.graph.node),
             parameters=sum(elements(tensor) for tensor in finished.graph.initializer),
             producer=f"{finished.producer_name} {finished.producer_version}".strip(),
+            original_inputs=original_inputs,
             simplified=simplify,
             data=data,
             node_map=NODE_MAP,
@@ -163,7 +170,7 @@ def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def external_locations(model: onnx.ModelProto) -> set[str]:
     """The files beside the model that hold weights."""
-    tensors = [*model.graph.initializer, *(attribute.t for node in nodes(model) for attribute in node.attribute)]
+    tensors = [tensor for tensor in onnx_writer.external_or_large(model) if onnx_writer.is_external(tensor)]
     return {entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location"}
 
 

@@ -11,8 +11,9 @@ import json
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ FORMAT = 1
 _FRAME = re.compile(r'File "(?P<new>[^"]+)", line (?P<new_line>\d+)|^(?P<old>\S[^\n]*?)\((?P<old_line>\d+)\): ', re.MULTILINE)
 _LIBRARY = re.compile(r"(?:^|/)(?:site|dist)-packages/(?P<inside>.+)$")
 _LINE = re.compile(r"scope: (?P<scopes>\S*)(?: # (?P<file>.+?):(?P<line>\d+):\d+)?\s*$")
+_GENERATED = "code/__torch__"
+"""TorchScript's own text of a model, which is not the user's file; its lines are others."""
 _PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
 
 
@@ -38,20 +41,41 @@ class Origin:
     """The PyTorch operator."""
 
 
-def of_graph(model: onnx.ModelProto, roots: Sequence[Path], scope: str) -> dict[str, Origin]:
-    """The origins of all nodes, by the name of their first output.
+def of_graph(model: onnx.ModelProto, roots: Sequence[Path], scope: str, modules: Sequence[str] | None = None) -> dict[str, Origin]:
+    """The origins of all nodes, by the names of their outputs; a name that several graphs use has none.
 
     Args:
         model: as the exporter wrote it.
         roots: the user's folders.
         scope: path of the user's module in what was exported.
+        modules: the paths that there are in it; the legacy exporter makes up others, and they are left out.
     """
-    found = {}
+    found: dict[str, Origin] = {}
+    named: Counter[str] = Counter()
     for node in _nodes(model.graph):
+        names = [name for name in node.output if name]
+        named.update(names)
         origin = _origin(node, roots, scope)
-        if origin and node.output:
-            found.update(dict.fromkeys((name for name in node.output if name), origin))
-    return found
+        if origin and modules is not None and origin.module is not None:
+            origin = replace(origin, module=_known(origin.module, modules))
+        if origin:
+            found.update(dict.fromkeys(names, origin))
+    return {name: origin for name, origin in found.items() if named[name] == 1}
+
+
+def _known(path: str, modules: Sequence[str]) -> str | None:
+    """The path of a module that there is; `None` where it is not clear which one is meant.
+
+    The legacy exporter leaves out what a ModuleList or ModuleDict is called, and numbers the calls of a module: the second one
+    of `conv` is `conv_1`, which may be the name of another module.
+    """
+    called = re.fullmatch(r"(?P<first>.+)_\d+", path)
+    if path in modules:
+        return None if called and called["first"] in modules else path
+    ends = [each for each in modules if each.endswith(f".{path}")]
+    if len(ends) == 1:
+        return ends[0]
+    return _known(called["first"], modules) if called and not ends else None
 
 
 def of_inlined(model: onnx.ModelProto, known: Mapping[str, Origin]) -> dict[str, Origin]:
@@ -99,13 +123,17 @@ def of_legacy_line(line: str, scope: str) -> Origin:
 
 
 def user_line(stack: str, roots: Sequence[Path] = ()) -> str | None:
-    """The innermost frame outside torch and tritonize, from either kind of stack text, as `file.py:line`."""
+    """The innermost frame outside torch and tritonize, from either kind of stack text, as `file.py:line`.
+
+    The dynamo exporter keeps the frames of forward() alone: of a function that it calls, the line of the call.
+    """
     frames = [
         (each["new"], each["new_line"], True) if each["new"] else (each["old"], each["old_line"], False)
         for each in _FRAME.finditer(stack)
     ]
     outermost_first = bool(frames) and frames[0][2]
     innermost_first = list(reversed(frames)) if outermost_first else frames
+    innermost_first = [frame for frame in innermost_first if not frame[0].startswith(_GENERATED)]
     own = next((frame for frame in innermost_first if not is_torch(frame[0])), None)
     chosen = own or next(iter(innermost_first), None)
     return f"{relative(chosen[0], roots)}:{chosen[1]}" if chosen else None
