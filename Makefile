@@ -34,6 +34,8 @@ examples/heart/samples/volume_0.npz: examples/heart/make_sample.py examples/hear
 
 demo: $(INSTALLED) examples/heart/heart.pt examples/heart/samples/volume_0.npz  ## Train, convert, serve, verify and publish the heart example
 	$(BIN)/tritonize run examples/heart/heart.yaml
+	@echo; echo "The same as a plan of TensorRT-RTX. Without a GPU nobody can run it: exit code 3 is what is expected."
+	$(BIN)/tritonize build examples/heart/heart_rtx.yaml || test $$? -eq 3
 
 examples/imagenet/samples/coffee.npz: examples/imagenet/make_sample.py examples/imagenet/photograph.py examples/imagenet/requirements.txt | $(INSTALLED)
 	$(PIP) install -q --no-deps -r examples/imagenet/requirements.txt
