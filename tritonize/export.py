@@ -39,7 +39,7 @@ class Subject:
     """What is exported."""
 
     load: Mapping[str, Any]
-    """How a worker loads the model (`workers.torch_model.LoadRequest` as plain data)."""
+    """How a worker loads the model (`workers.torch_source.LoadRequest` as plain data)."""
     inputs: tuple[TensorSpec, ...]
     """Names, types and shapes, dynamic axes by name."""
     outputs: tuple[TensorSpec, ...]

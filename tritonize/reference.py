@@ -95,7 +95,7 @@ def _sha256(path: Path) -> str:
 
 
 def load_request(model: spec.Model, source: Source) -> dict[str, object]:
-    """The part of a worker's request that says how to load the model (`workers.torch_model.LoadRequest`)."""
+    """The part of a worker's request that says how to load the model (`workers.torch_source.LoadRequest`)."""
     return {
         "kind": source.kind,
         "location": source.location,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tritonize.spec import Spec
 
 Source = Annotated[
-    str, typer.Argument(metavar="SOURCE", help="A spec (.yaml), a TorchScript file (.pt), or package.module:factory.")
+    str, typer.Argument(metavar="SOURCE", help="A spec (.yaml), a .pt, .pt2 or .onnx file, or package.module:factory.")
 ]
 Inputs = Annotated[
     list[str] | None,

@@ -21,7 +21,8 @@ from tritonize.errors import ExportError, TritonizeError, UsageError
 from tritonize.operators import Operator
 from tritonize.workers import conduct, failures, rescues, symbolic_sizes
 from tritonize.workers.stopwatch import Stopwatch
-from tritonize.workers.torch_model import LoadedModel, LoadRequest, ProgramModule, load
+from tritonize.workers.torch_model import LoadedModel, load
+from tritonize.workers.torch_source import LoadRequest, ProgramModule
 
 DYNAMO_OPSET = 18
 """The lowest opset that the dynamo exporter writes; below it, it keeps 18 and only logs that."""

@@ -71,18 +71,18 @@ def _described(name: str, kind: str) -> TensorSpec:
 def _module(asked: InspectRequest) -> tuple[Any, Any]:
     import torch
 
-    from tritonize.workers import torch_model
+    from tritonize.workers import torch_source
 
-    request = torch_model.LoadRequest(
+    request = torch_source.LoadRequest(
         kind=asked.kind, location=asked.location, kwargs=asked.kwargs, weights=asked.weights, inputs=(), outputs=()
     )
-    return torch_model.load_module(request), torch
+    return torch_source.load_module(request), torch
 
 
 def _factory(asked: InspectRequest) -> Inspection:
     module, torch = _module(asked)
     kinds = Counter(type(part).__name__ for part in module.modules() if not list(part.children()))
-    from tritonize.workers.torch_model import parameters_of
+    from tritonize.workers.signature import parameters_of
 
     known = parameters_of(module) or []
     return Inspection(
@@ -98,7 +98,7 @@ def _factory(asked: InspectRequest) -> Inspection:
 def _exported_program(asked: InspectRequest) -> Inspection:
     import torch
 
-    from tritonize.workers.torch_model import load_program
+    from tritonize.workers.torch_source import load_program
 
     program = load_program(asked.location)
     placeholders = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}

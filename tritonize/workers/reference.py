@@ -17,7 +17,8 @@ from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, t
 from tritonize.errors import ExportError, UsageError
 from tritonize.workers import conduct
 from tritonize.workers.stopwatch import Stopwatch
-from tritonize.workers.torch_model import LoadedModel, LoadRequest, load
+from tritonize.workers.torch_model import LoadedModel, load
+from tritonize.workers.torch_source import LoadRequest
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,194 @@
+"""The user's module, from wherever it is: TorchScript, an exported program, a factory, or the caller's own process; in a worker."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.utils._pytree as pytree  # the one that knows the classes that libraries register
+
+from tritonize.errors import ExportError, UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadRequest:
+    """Where the model is and how it is called."""
+
+    kind: str
+    """`torchscript`, `exported_program`, `factory` or `module`."""
+    location: str
+    kwargs: Mapping[str, Any]
+    weights: Path | None
+    operators: tuple[Path, ...] = ()
+    """Files that register operators, run before the model is loaded."""
+    inputs: tuple[str, ...]
+    """Names of the inputs in the spec's order."""
+    outputs: tuple[str, ...]
+    """Names wanted for the outputs, in the model's order; empty for the default names."""
+
+
+class ProgramModule(torch.nn.Module):
+    """An exported program behind its flat tensors, by the names that it gives them itself.
+
+    Raises:
+        UsageError: it takes something beside tensors.
+    """
+
+    def __init__(self, program: torch.export.ExportedProgram) -> None:
+        super().__init__()
+        self.program = program.module(check_guards=False)
+        self.names = tuple(str(name) for name in program.graph_signature.user_inputs)
+        self._spec = program.call_spec.in_spec
+        values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
+        others = [name for name in self.names if not isinstance(values.get(name), torch.Tensor)]
+        if others:
+            raise UsageError(
+                "The exported program takes an input that is no tensor, which nothing can serve.",
+                found=", ".join(others),
+                next_step="export it with that value as a constant",
+            )
+
+    def forward(self, *tensors: torch.Tensor) -> Any:
+        """The program's answer to its tensors in its own order."""
+        arguments, named = pytree.tree_unflatten(list(tensors), self._spec)
+        return self.program(*arguments, **named)
+
+
+def load_module(request: LoadRequest) -> torch.nn.Module:
+    """The module alone. Raises like `load`."""
+    if request.kind == "torchscript":
+        return _load_torchscript(request.location)
+    if request.kind == "module":
+        return _load_handed(request.location)
+    if request.kind == "exported_program":
+        return ProgramModule(load_program(request.location))
+    return _load_factory(request)
+
+
+def load_program(location: str) -> torch.export.ExportedProgram:
+    """A program that torch.export saved.
+
+    Raises:
+        ExportError: it was written by another version of torch, or is damaged.
+    """
+    # torch.export.load falls back to pickles; with this torch itself refuses what is more than tensors.
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+    try:
+        return torch.export.load(location)
+    except Exception as error:
+        raise ExportError(
+            "The exported program cannot be loaded.",
+            where=location,
+            found=last_lines(str(error)),
+            cause="a truncated file, or one that another version of torch wrote",
+            next_step=f"save it with torch.export.save under torch {torch.__version__}",
+        ) from error
+
+
+def _load_handed(location: str) -> torch.nn.Module:
+    """A module that the caller's own process pickled for this job."""
+    try:
+        module: torch.nn.Module = torch.load(location, map_location="cpu", weights_only=False)
+    except Exception as error:
+        raise UsageError(
+            "The module cannot be loaded in another process.",
+            where=Path(location).stem,
+            found=f"{type(error).__name__}: {last_lines(str(error))}",
+            next_step="give a factory instead: package.module:factory",
+        ) from error
+    return module.to("cpu")
+
+
+def _load_torchscript(location: str) -> torch.nn.Module:
+    try:
+        module: torch.nn.Module = torch.jit.load(location, map_location="cpu")  # type: ignore[no-untyped-call]
+    except (RuntimeError, ValueError) as error:
+        raise ExportError(
+            "The TorchScript file cannot be loaded.",
+            where=location,
+            found=last_lines(str(error)),
+            cause="a truncated file, or custom operators that are not registered here",
+        ) from error
+    return module
+
+
+def _load_factory(request: LoadRequest) -> torch.nn.Module:
+    module_name, _, attribute = request.location.partition(":")
+    try:
+        owner: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            owner = getattr(owner, part)
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"There is no Python module {error.name!r}.",
+            where=request.location,
+            next_step="run from the folder that holds it, or put it beside the spec file, or install it",
+        ) from error
+    except AttributeError as error:
+        raise UsageError("The module has no such factory.", where=request.location, found=str(error)) from error
+    random.seed(0)  # every process that loads the model has to see the same weights
+    np.random.seed(0)
+    torch.manual_seed(0)
+    try:
+        module = owner(**request.kwargs)
+    except Exception as error:
+        raise ExportError(
+            "The factory raised an error.",
+            where=place(error) or request.location,
+            found=f"{type(error).__name__}: {last_lines(str(error))}",
+        ) from error
+    if not isinstance(module, torch.nn.Module):
+        raise UsageError(
+            "The factory did not return a torch.nn.Module.", where=request.location, found=f"a {type(module).__name__}"
+        )
+    if request.weights:
+        _load_weights(module, request.weights)
+    return module.to("cpu")
+
+
+def _load_weights(module: torch.nn.Module, path: Path) -> None:
+    try:
+        module.load_state_dict(_state_dict(path))
+    except FileNotFoundError as error:
+        raise UsageError("There is no such weights file.", where=str(path)) from error
+    except Exception as error:
+        raise UsageError(
+            "The weights do not load into the factory's module.",
+            where=str(path),
+            found=last_lines(str(error), 6),
+            cause="another architecture, or a pickle with more than tensors in it, which is never loaded",
+            next_step="torch.save(module.state_dict(), path) writes a state dict that loads",
+        ) from error
+
+
+def _state_dict(path: Path) -> dict[str, torch.Tensor]:
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        tensors: dict[str, torch.Tensor] = load_file(path)
+        return tensors
+    state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def place(error: BaseException) -> str | None:
+    """File and line of the user's code that raised, where it is not torch's."""
+    traceback, place = error.__traceback__, None
+    while traceback:
+        filename = traceback.tb_frame.f_code.co_filename
+        if "site-packages" not in filename and "/tritonize/" not in filename and not filename.startswith("<"):
+            place = f"{filename}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return place
+
+
+def last_lines(text: str, count: int = 3) -> str:
+    """The end of a long message in one line: torch puts what matters last."""
+    return " / ".join(line.strip() for line in text.strip().splitlines()[-count:] if line.strip())
