@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from tests.corpus.trial import Result
 
+_FOLDERS = re.compile(r"(?<![\w.:/])/(?:[^\s/'\":]+/)+")
+"""Of the machine that it was measured on."""
 VERDICTS = ("right", "refused", "wrong", "bad trace", "does not trace", "not run")
 
 
@@ -70,7 +73,7 @@ def _page(results: Sequence[Result], kinds: Sequence[str], versions: str) -> Ite
     yield "\n## What is not right\n"
     for result in results:
         if result.verdict != "right":
-            yield f"- {result.name}, {result.kind}: {result.verdict}. {result.reason}"
+            yield f"- {result.name}, {result.kind}: {result.verdict}. {_FOLDERS.sub('', result.reason)}"
     yield "\n## Every network, and the strategy that made it right\n"
     for family in dict.fromkeys(result.family for result in results):
         names = dict.fromkeys(result.name for result in results if result.family == family)
