@@ -76,8 +76,8 @@ def _run(place: Path, name: str) -> _Run:
         def sample() -> None:
             while process.poll() is None:
                 for each in descendants(process.pid):
-                    what = _what(each)
-                    found.peaks[what] = max(found.peaks.get(what, 0), proportional(each))
+                    if (what := _what(each)) is not None:
+                        found.peaks[what] = max(found.peaks.get(what, 0), proportional(each))
                 time.sleep(INTERVAL_S)
 
         sampler = threading.Thread(target=sample, daemon=True)
@@ -88,12 +88,12 @@ def _run(place: Path, name: str) -> _Run:
     return found
 
 
-def _what(pid: int) -> str:
-    """What a process of the job does, from its command line."""
+def _what(pid: int) -> str | None:
+    """What a process of the job does, from its command line; `None` where it has ended."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
     except OSError:
-        return "ended"
+        return None
     for position, word in enumerate(words):
         if word.endswith("workers/__main__.py"):
             return f"worker {words[position + 1]}"
