@@ -28,6 +28,7 @@ NONE, DYNAMIC = torch.export.Dim.STATIC, torch.export.Dim.DYNAMIC
 @pytest.fixture(autouse=True)
 def _files() -> None:
     shutil.copy(MODELS / "described.py", "described.py")
+    torch.jit.script(Net().eval()).save("net.pt")  # quicker to export than the module
 
 
 def build(*arguments: str):
@@ -93,7 +94,6 @@ def test_an_onnx_file_says_its_inputs_but_no_ranges():
 
 @pytest.mark.parametrize("source", ["described:Net", "net.pt"])
 def test_torchscript_and_modules_are_asked_for(source):
-    torch.jit.script(Net().eval()).save("net.pt")
     done, answer = build(source)
     assert done.returncode == 2
     assert "ids" in answer["error"]["expected"]
@@ -102,27 +102,27 @@ def test_torchscript_and_modules_are_asked_for(source):
 
 
 def test_a_function_draws_samples_and_describes_the_inputs():
-    done, answer = build("described:Net", "--sample-function", "described:draw")
+    done, answer = build("net.pt", "--sample-function", "described:draw")
     assert done.returncode == 0, done.stdout + done.stderr
     spec = described(answer)
     assert spec["inputs"]["ids"] == {"dtype": "int64", "shape": ["batch", 6]}
     assert spec["samples"] == {"function": "described:draw"}
     drawn = sorted(Path(answer["reports"][0]["location"]).glob("evidence/golden/inputs/*/0.npy"))
     assert max(np.load(file).max() for file in drawn) > 9  # generated ones end there
-    again = build("described:Net", "--sample-function", "described:draw")[1]
+    again = build("net.pt", "--sample-function", "described:draw")[1]
     for file in drawn:  # a function that draws by chance draws the same again
         other = Path(again["reports"][0]["location"], *file.parts[-5:])
         np.testing.assert_array_equal(np.load(file), np.load(other))
 
 
 def test_a_function_that_draws_batches_gives_one_sample_for_each_row():
-    done, answer = build("described:Net", "--sample-function", "described:draw_three")
+    done, answer = build("net.pt", "--sample-function", "described:draw_three")
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(list(Path(answer["reports"][0]["location"]).glob("evidence/golden/inputs/*/0.npy"))) == 12
 
 
 def test_a_function_that_draws_lengths_needs_their_range():
-    done, answer = build("described:Net", "--sample-function", "described:draw_numpy")
+    done, answer = build("net.pt", "--sample-function", "described:draw_numpy")
     assert done.returncode == 2
     assert "differ in shape" in answer["error"]["what"]
     Path("spec.yaml").write_text(
@@ -130,7 +130,7 @@ def test_a_function_that_draws_lengths_needs_their_range():
         schema: 1
         models:
           net:
-            source: described:Net
+            source: net.pt
             max_batch_size: 2
             inputs: {ids: {dtype: int64, shape: [batch, length]}, mask: {shape: [batch, length]}}
             axes: {length: {min: 2, opt: 6, max: 9}}
@@ -162,14 +162,13 @@ def test_a_bad_function_of_samples(function, words, monkeypatch):
 
 @pytest.mark.parametrize(("function", "code", "words"), [("stops", 4, "exited the process"), ("empty", 2, "a whole number from 1")])
 def test_a_function_of_samples_that_ends_the_command(function, code, words):
-    done, answer = build("described:Net", "--sample-function", f"described:{function}")
+    done, answer = build("net.pt", "--sample-function", f"described:{function}")
     assert done.returncode == code
     assert words in json.dumps(answer["error"])
 
 
 def test_check_takes_the_inputs_from_the_file_that_has_them():
     program({0: DYNAMIC}, {0: DYNAMIC})
-    torch.jit.script(Net().eval()).save("net.pt")
     done = tritonize("check", "net.pt", "net.pt2", timeout=200)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -28,6 +28,7 @@ models:
   net:
     source: network:Net
     backend: {backend}
+    strategies: [legacy]
     inputs: {{x: {{shape: [batch, 3, 8, 8]}}}}
     max_batch_size: 4
     triton: {{dynamic_batching: {{preferred_batch_size: [1, 2]}}}}

@@ -499,13 +499,10 @@ CATALOGUE: tuple[Entry, ...] = (
 """Every entry, family by family."""
 
 SAMPLE = (
-    "conv_transpose3d",
     "scatter_add",
-    "grid_sample",
     "attention_dynamic",
     "lstm",
     "dlrm",
-    "dlinear",
     "point_net",
 )
 """Names of quick entries that need torch alone: what `make test` runs."""
