@@ -318,7 +318,7 @@ def test_a_truncated_or_changed_plan_does_not_load():
 
 
 def stock_plan(path: str, version: tuple[int, int, int, int]) -> Path:
-    """The header of a stock plan, after the one a real TensorRT wrote; nothing follows it."""
+    """A header as stock plans are said to have it, made here: no plan of a real TensorRT was at hand."""
     Path(path).write_bytes(b"ftrt" + bytes(20) + bytes(version) + bytes(32))
     return Path(path)
 

@@ -145,14 +145,9 @@ def check(plan: Path, version: str | None) -> Compatibility:
         return Compatibility(
             verdict="loads", reasons=("all four parts of the version are the same",), header=header, metadata=known
         )
-    if (
-        known is not None
-        and known.settings.get("version_compatible")
-        and wanted[0] >= header.version[0]
-        and wanted >= header.version
-    ):
-        text = "it is version-compatible: Triton needs --backend-config=tensorrt,version-compatible=true"
-        return Compatibility(verdict="loads", reasons=(text,), header=header, metadata=known)
+    if known is not None and known.settings.get("version_compatible"):
+        text = "it was built version-compatible, and which other versions take it was never tried"
+        return Compatibility(verdict="unknown", reasons=(text,), header=header, metadata=known)
     reason = f"a plan loads only in the very version that built it: {header.version_text}, not {version}"
     return Compatibility(verdict="does not load", reasons=(reason,), header=header, metadata=known)
 

@@ -2,7 +2,8 @@
 
 A stock plan starts with `ftrt`, one of TensorRT-RTX with `vtrt`; bytes 24 to 27 are major, minor, patch and build. RTX plans
 also hold their size (u64 at 16) and a mask of compute capabilities (u32 at 32); a stock plan's is nowhere in the header, so it
-is written beside the plan when that is built. Both formats were read off built plans; see `docs/design.md`.
+is written beside the plan when that is built. The RTX format was read off
+plans built here; that of a stock plan is as the project's notes have it, and no stock plan was seen.
 """
 
 from __future__ import annotations
