@@ -6,7 +6,8 @@ rounds, medians. Targets: shared memory at least 0.8 of direct, and at least 3 t
 The way to the model costs a fixed time per request, whatever the network: a slow network hides it from the first ratio, and
 hides pytriton's from the second. So both are measured with a light and a heavier network, and the table gives the fixed
 times, from which the ratios for any network follow. The two sizes were chosen after others had been
-measured, so that each target is met by one of them; no network that was tried met both. `TRIED` has them all. With shared memory the tensors lie in the regions and are neither
+measured, so that each target is met by one of them; no network that was tried met both. `TRIED` has them all.
+With shared memory the tensors lie in the regions and are neither
 filled in nor taken out for each request, as Triton's own perf_analyzer does it; the second row is tritonize's client, which
 copies the input in and gives out the answer. pytriton is asked with its own client, `ModelClient`, as its users do.
 """
