@@ -304,6 +304,11 @@ def test_a_program_with_nested_inputs_is_described_and_run(own_module):
     assert set(described(answer)["inputs"]) == {"batch_x", "batch_m", "scale"}
 
 
+def test_a_list_of_examples_is_as_good_as_a_tuple(own_module):
+    (report,) = api.build(own_module.Sub(), example=[torch.rand(1, 3), torch.rand(1, 3)])
+    assert report.verdict == "passed"
+
+
 def test_the_module_that_is_proven_is_the_callers(own_module):
     own_module.SCALE = 5.0  # in this process alone
     with pytest.raises(api.UsageError, match="answers otherwise"):

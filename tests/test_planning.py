@@ -33,7 +33,7 @@ models:
     max_batch_size: 4
     triton: {{dynamic_batching: {{preferred_batch_size: [1, 2]}}}}
 """
-pytestmark = pytest.mark.skipif(gpu.find() is not None, reason="not run: these say what happens without a GPU")
+without_gpu = pytest.mark.skipif(gpu.find() is not None, reason="not run: these say what happens without a GPU")
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +47,7 @@ def run(command: str, *arguments: str, targets: str = '["8.9", "12.0"]', backend
     return done, json.loads(done.stdout)
 
 
+@without_gpu
 def test_a_plan_that_nobody_ran_is_unproven_and_not_published():
     done, answer = run("run")
     assert done.returncode == 3, done.stderr
@@ -68,6 +69,7 @@ def test_a_plan_that_nobody_ran_is_unproven_and_not_published():
     assert config["cc_model_filenames"] == {"8.9": "model.sm89.plan", "12.0": "model.sm120.plan"}
 
 
+@without_gpu
 def test_it_is_published_where_that_is_allowed_and_says_so():
     done, answer = run("run", "--allow-unproven", targets='["8.9"]')
     assert done.returncode == 0, done.stderr
@@ -79,6 +81,7 @@ def test_it_is_published_where_that_is_allowed_and_says_so():
     assert "No GPU ran the plan" in (version / "evidence" / "report.txt").read_text()
 
 
+@without_gpu
 def test_what_cannot_be_built_here_is_said_before_anything_is_exported():
     done, answer = run("run", backend="tensorrt")
     assert done.returncode == 3

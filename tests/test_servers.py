@@ -340,7 +340,7 @@ class TestEnd:
             with pytest.raises(TimeoutError):
                 running.wait(0.1)
             os.kill(running.process.pid, signal.SIGTERM)
-            with pytest.raises(ServerError, match=r"exited with code 0|killed by SIGABRT"):  # its own end may abort
+            with pytest.raises(ServerError, match="exited with code 0"):
                 running.wait(20)
 
     def test_the_guard_is_killed(self, repository: Path, tmp_path: Path) -> None:

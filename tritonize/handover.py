@@ -91,7 +91,9 @@ def _save_witness(torch: Any, subject: Any, example: Any, path: Path) -> None:
     try:
         with torch.no_grad():
             answer = (
-                module(**example) if isinstance(example, dict) else module(*(example if isinstance(example, tuple) else (example,)))
+                module(**example)
+                if isinstance(example, dict)
+                else module(*(example if isinstance(example, tuple | list) else (example,)))
             )
     except Exception as error:
         raise UsageError(

@@ -26,9 +26,9 @@ def fingerprint(module: torch.nn.Module) -> dict[str, int]:
     return {name: zlib.crc32(np.ascontiguousarray(to_numpy(tensor)).view(np.uint8).data) for name, tensor in _state(module)}
 
 
-def checksum(module: torch.nn.Module) -> str:
-    """One text for all parameters and buffers: the same in every process that loads the same model."""
-    return hashlib.sha256(repr(sorted(fingerprint(module).items())).encode()).hexdigest()
+def checksum(fingerprint: dict[str, int]) -> str:
+    """One text for a fingerprint: the same in every process that loads the same model."""
+    return hashlib.sha256(repr(sorted(fingerprint.items())).encode()).hexdigest()
 
 
 def _state(module: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:

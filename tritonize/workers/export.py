@@ -73,7 +73,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _require_same_model(asked: ExportRequest, model: LoadedModel) -> None:
-    if asked.state is not None and conduct.checksum(model.module) != asked.state:
+    if asked.state is not None and conduct.checksum(conduct.fingerprint(model.module)) != asked.state:
         raise UsageError(
             "The source makes another model each time it is loaded: its parameters differ from those of the reference.",
             where=asked.model.location,

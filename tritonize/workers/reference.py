@@ -68,7 +68,7 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
             outputs=outputs,
             batched=batched,
             parameters=sum(tensor.numel() for tensor in model.module.parameters()),
-            state=conduct.checksum(model.module),
+            state=conduct.checksum(before),
             code=_code(asked.model),
             library_seconds=watch.seconds,
         )
