@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -342,6 +343,23 @@ class TestEnd:
             os.kill(running.process.pid, signal.SIGTERM)
             with pytest.raises(ServerError, match="exited with code 0"):
                 running.wait(20)
+
+    def test_one_server_ends_while_others_run(self, repository: Path, tmp_path: Path) -> None:
+        """Each makes a folder of its own in /tmp, and aborts in its end where somebody else removed it."""
+        with embedded.start(repository, directory=tmp_path / "long") as long:
+            up_and_down(repository, tmp_path / "short")
+            os.kill(long.process.pid, signal.SIGTERM)
+            with pytest.raises(ServerError, match="exited with code 0"):
+                long.wait(20)
+
+    def test_a_server_ends_that_started_meanwhile(self, repository: Path, tmp_path: Path) -> None:
+        with contextlib.ExitStack() as first, contextlib.ExitStack() as second:
+            first.enter_context(embedded.start(repository, directory=tmp_path / "first"))
+            later = second.enter_context(embedded.start(repository, directory=tmp_path / "second"))
+            first.close()
+            os.kill(later.process.pid, signal.SIGTERM)
+            with pytest.raises(ServerError, match="exited with code 0"):
+                later.wait(20)
 
     def test_the_guard_is_killed(self, repository: Path, tmp_path: Path) -> None:
         with embedded.start(repository, directory=tmp_path / "run") as running:

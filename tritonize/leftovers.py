@@ -47,16 +47,31 @@ def _session_of(pid: int) -> int | None:
         return None
 
 
-def backend_folders() -> set[Path]:
-    """The folders that Triton's Python backend makes, at this very place, for environments that are packed; ours are not."""
-    return set(Path("/tmp").glob("python_env_*"))  # noqa: S108 - the backend's own place
+def remove_backend_folders() -> None:
+    """Remove the empty folders that Triton's Python backend leaves where a server is ended early.
 
-
-def remove_backend_folders(before: set[Path]) -> None:
-    """Remove those that were not there before and are empty: a server that is ended early leaves its own.
-
-    One of another server that started meanwhile may be among them; it has no more need of it while it is empty.
+    Every server makes one, at this very place, for environments that are packed, which ours are not; and a server whose folder
+    is gone aborts at its end. Whose a folder is cannot be seen, so as long as any server runs they all stay. The folders are
+    listed first: one that is made after that, by a server that starts now, is not among them.
     """
-    for folder in backend_folders() - before:
-        with contextlib.suppress(OSError):
+    user = os.getuid()
+    folders = [folder for folder in Path("/tmp").glob("python_env_*") if _owner(folder) == user]  # noqa: S108 - the backend's own place
+    if any(_name_of(pid) == "tritonserver" for pid in _running()):
+        return
+    for folder in folders:
+        with contextlib.suppress(OSError):  # not empty, or somebody else removed it
             folder.rmdir()
+
+
+def _owner(path: Path) -> int | None:
+    try:
+        return path.lstat().st_uid
+    except OSError:
+        return None
+
+
+def _name_of(pid: int) -> str | None:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
+    except OSError:
+        return None

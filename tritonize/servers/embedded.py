@@ -118,7 +118,6 @@ def _run(plan: _Plan, ports: Ports) -> Iterator[Running]:
     prefix = f"tritonize-{uuid.uuid4().hex[:12]}-"
     link = contextlib.ExitStack()
     command = _command(plan, link.enter_context(_plain_path(plan.repository)), ports, prefix)
-    before = leftovers.backend_folders()
     process = processes.start(command, log=file, env=plan.installed.variables(), cwd=plan.directory, shm_prefix=prefix)
     grace_s = _LOADING_GRACE_S
     try:
@@ -137,7 +136,7 @@ def _run(plan: _Plan, ports: Ports) -> Iterator[Running]:
     finally:
         # Unloading takes more than a second per model instance, and only frees what ends with the processes anyway.
         process.stop(grace_s, enough=lambda: log.is_unloading(file))
-        leftovers.remove_backend_folders(before)
+        leftovers.remove_backend_folders()
         link.close()
 
 
