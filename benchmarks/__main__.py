@@ -7,9 +7,16 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks import large, memory, overhead, throughput
+from benchmarks import large, memory, overhead, plans, throughput, verification
 
-PARTS = {"overhead": overhead.measure, "memory": memory.measure, "large": large.measure, "throughput": throughput.measure}
+PARTS = {
+    "overhead": overhead.measure,
+    "memory": memory.measure,
+    "large": large.measure,
+    "plans": plans.measure,
+    "throughput": throughput.measure,
+    "verification": verification.measure,
+}
 
 
 def main() -> None:

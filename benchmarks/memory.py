@@ -24,13 +24,17 @@ def measure() -> str:
     if floor.returncode or large.returncode:
         return f"{TITLE}\nfailed: {floor.stdout}\n{large.stdout}"
     rows = []
-    for stage, peak in large.peaks.items():
+    for stage, peak in _stages(large):
         above = peak - floor.peaks.get(stage, 0)
         rows.append(f"| {stage} | {floor.peaks.get(stage, 0) / 2**20:,.0f} | {peak / 2**20:,.0f} | {above / size:.2f} |")
-    worst = max(peak - floor.peaks.get(stage, 0) for stage, peak in large.peaks.items()) / size
+    worst = max(peak - floor.peaks.get(stage, 0) for stage, peak in _stages(large)) / size
     head = ["| stage | floor MiB | peak MiB | above the floor, in sizes of the model |", "|---|---|---|---|"]
     text = f"Model file: {size / 2**20:.0f} MiB. Largest: **{worst:.2f}** times its size (target: at most 4)."
     return "\n".join([TITLE, *head, *rows, "", text, ""])
+
+
+def _stages(watched: Watched) -> list[tuple[str, int]]:
+    return [(stage, peak) for stage, peak in watched.peaks.items() if stage != "all"]
 
 
 def _save(path: Path, width: int, layers: int) -> int:

@@ -19,7 +19,7 @@ class Watched:
     seconds: float
     stdout: str
     peaks: dict[str, int] = field(default_factory=dict)
-    """Stage, as the command's progress names it when it ends, to the tree's largest memory in bytes."""
+    """Stage, as the command's progress names it when it ends, to the tree's largest memory in bytes; `all` for the whole run."""
 
 
 def descendants(pid: int) -> list[int]:
@@ -53,11 +53,12 @@ def watch(command: list[str], *, cwd: Path) -> Watched:
     started = time.perf_counter()
     output = (cwd / "stdout").open("w+")
     with output, subprocess.Popen(command, cwd=cwd, stdout=output, stderr=subprocess.PIPE, text=True) as process:
-        peak = [0]
+        peak, whole = [0], [0]
 
         def sample() -> None:
             while process.poll() is None:
                 peak[0] = max(peak[0], memory(process.pid))
+                whole[0] = max(whole[0], peak[0])
                 time.sleep(INTERVAL_S)
 
         sampler = threading.Thread(target=sample, daemon=True)
@@ -71,4 +72,4 @@ def watch(command: list[str], *, cwd: Path) -> Watched:
         process.wait()
         sampler.join()
         output.seek(0)
-        return Watched(process.returncode, time.perf_counter() - started, output.read(), peaks)
+        return Watched(process.returncode, time.perf_counter() - started, output.read(), {**peaks, "all": whole[0]})

@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from tests.conftest import tritonize
-from tritonize import gpu, plan, plan_file, plan_settings
+from tritonize import gpu, plan, plan_check, plan_file, plan_settings
 from tritonize.errors import MissingError, PlanError, UsageError
 from tritonize.plan_settings import BuildRequest
 
@@ -231,7 +231,7 @@ def test_the_table_of_the_module_is_true():
     }
     for name, value in values.items():
         support, _ = plan_settings.SUPPORT["tensorrt_rtx"][name]
-        job = plan._Job(request(settings={name: value}), base.metadata.version, "", "8.9", Path("m.plan"), None, threading.Event())
+        job = plan._Job(request(settings={name: value}), base.metadata.version, str, "8.9", Path("m.plan"), None, threading.Event())
         folder = Path(name)
         folder.mkdir()
         if support == "failing":
@@ -305,16 +305,16 @@ def test_external_data():
 def test_a_truncated_or_changed_plan_does_not_load():
     network("m.onnx")
     (built,) = plan.build(request(), Path("out"))
-    assert plan.check(built.path, None).verdict == "unknown"
+    assert plan_check.check(built.path, None).verdict == "unknown"
     whole = built.path.read_bytes()
     built.path.write_bytes(whole[:-1])
     with pytest.raises(PlanError, match="cut off"):
-        plan.check(built.path, None)
+        plan_check.check(built.path, None)
     built.path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    assert "SHA-256 differs" in plan.check(built.path, None).reasons[0]
+    assert "SHA-256 differs" in plan_check.check(built.path, None).reasons[0]
     built.path.write_bytes(b"hello")
     with pytest.raises(PlanError, match="no TensorRT plan"):
-        plan.check(built.path, None)
+        plan_check.check(built.path, None)
 
 
 def stock_plan(path: str, version: tuple[int, int, int, int]) -> Path:
@@ -328,7 +328,7 @@ def stock_plan(path: str, version: tuple[int, int, int, int]) -> Path:
     [("10.16.1.11", "loads"), ("10.16.1.12", "does not load"), ("11.4.0.106", "does not load"), (None, "unknown")],
 )
 def test_a_stock_plan_loads_in_its_own_version_alone(target, verdict):
-    assert plan.check(stock_plan("m.plan", (10, 16, 1, 11)), target).verdict == verdict
+    assert plan_check.check(stock_plan("m.plan", (10, 16, 1, 11)), target).verdict == verdict
 
 
 def test_a_deadline_and_a_killed_builder_are_errors_with_the_log():

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests.conftest import tritonize
-from tritonize import gpu, model_config, plan_file, planning, spec
+from tritonize import gpu, model_config, plan_file, planning, spec, spec_rules
+from tritonize.artifacts import TensorSpec
 
 NETWORK = """
 import torch
@@ -101,9 +104,89 @@ def test_precision_goes_with_a_plan():
     assert "switch of TensorRT's builder" in " ".join(done.stderr.split())
 
 
+def model(**fields) -> spec.Model:
+    """One with a batch of up to 8 and a length of 1 to 9."""
+    plain = {"source": "m.pt", "inputs": {"x": {"shape": ["batch", "length"]}}, "axes": {"length": {"min": 1, "opt": 5, "max": 9}}}
+    return spec.Model.model_validate({**plain, "max_batch_size": 8, "backend": "tensorrt", **fields})
+
+
 @pytest.mark.parametrize(("batching", "usual"), [({"preferred_batch_size": [2, 4]}, 4), ({}, 8), (None, 8)])
 def test_the_usual_batch_is_the_one_that_batching_prefers(batching, usual):
-    triton = {} if batching is None else {"dynamic_batching": batching}
-    fields = {"source": "m.pt", "inputs": {"x": {"shape": ["batch", "length"]}}, "axes": {"length": {"min": 1, "opt": 5, "max": 9}}}
-    shapes = planning.profile(spec.Model.model_validate({**fields, "max_batch_size": 8, "triton": triton}))["x"]
-    assert (shapes.min, shapes.opt, shapes.max) == ((1, 1), (usual, 5), (8, 9))
+    (shapes,) = planning.profiles(model(triton={} if batching is None else {"dynamic_batching": batching}))
+    assert (shapes["x"].min, shapes["x"].opt, shapes["x"].max) == ((1, 1), (usual, 5), (8, 9))
+
+
+def test_what_the_batch_axis_says_goes_before_what_batching_prefers():
+    axes = {"length": {"min": 1, "max": 9}, "batch": {"min": 1, "opt": 2, "max": 8}}
+    (shapes,) = planning.profiles(model(axes=axes, triton={"dynamic_batching": {"preferred_batch_size": [4]}}))
+    assert (shapes["x"].min, shapes["x"].opt, shapes["x"].max) == ((1, 1), (2, 9), (8, 9))
+
+
+def test_profiles_of_part_of_the_axes():
+    asked = [{"batch": {"max": 2}}, {"batch": {"min": 2, "opt": 4}, "length": {"opt": 3}}]
+    first, second = planning.profiles(model(profiles=asked))
+    assert (first["x"].min, first["x"].opt, first["x"].max) == ((1, 1), (2, 5), (2, 9))
+    assert (second["x"].min, second["x"].opt, second["x"].max) == ((2, 1), (4, 3), (8, 9))
+
+
+def groups(**fields) -> list[dict]:
+    made = model(**fields)
+    assert [text for _, text in spec_rules.problems(made)] == []
+    tensor = TensorSpec(name="x", dtype="fp32", shape=("batch", "length"))
+    artifact = SimpleNamespace(inputs=(tensor,), outputs=(replace(tensor, name="y"),))
+    return model_config.parse(model_config.render("m", made, artifact), where="m").get("instance_group", [])
+
+
+def test_profiles_that_take_everything_have_instances_of_their_own():
+    assert groups(profiles=[{"batch": {"opt": 1}}, {}]) == [
+        {"kind": "KIND_GPU", "count": 1, "profile": ["0"]},
+        {"kind": "KIND_GPU", "count": 1, "profile": ["1"]},
+    ]
+    assert groups() == []
+
+
+def test_profiles_that_share_the_sizes_share_their_instances():
+    """Triton hands a request to any instance: one of the small profile alone would refuse a large batch."""
+    shared = [{"batch": {"max": 4}}, {"batch": {"min": 5}}]
+    assert groups(profiles=shared) == [{"kind": "KIND_GPU", "count": 1, "profile": ["0", "1"]}]
+    asked = {"instance_group": [{"kind": "KIND_GPU", "count": 2, "gpus": [1]}]}
+    assert groups(profiles=shared, triton=asked) == [{"kind": "KIND_GPU", "count": 2, "gpus": [1], "profile": ["0", "1"]}]
+    own = {"instance_group": [{"kind": "KIND_GPU", "profile": ["1", "0"]}]}
+    assert groups(profiles=shared, triton=own) == [{"kind": "KIND_GPU", "profile": ["1", "0"]}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "where", "words"),
+    [
+        ({"profiles": [{"batch": {"max": 4}}]}, "profiles", "no profile takes batch 5, length 1 (max_batch_size is 8)"),
+        ({"profiles": [{"batch": {"max": 4}}, {"batch": {"min": 6}}]}, "profiles", "no profile takes batch 5"),
+        ({"profiles": [{"batch": {"max": 4}}, {"length": {"max": 8}}]}, "profiles", "no profile takes batch 5, length 9"),
+        (
+            {"profiles": [{"length": {"max": 10}}]},
+            "profiles.0.length",
+            "lies within the axis, which runs from 1 to 9; found 1 to 10",
+        ),
+        ({"profiles": [{"length": {"min": 4, "opt": 2}}]}, "profiles.0.length", "min <= opt <= max must hold; found 4, 2, 9"),
+        ({"profiles": [{"width": {"min": 4}}]}, "profiles.0.width", "no input has an axis 'width'; there are batch, length"),
+        ({"profiles": [{}], "backend": "onnxruntime"}, "profiles", "are of TensorRT's plans"),
+        (
+            {"profiles": [{"batch": {"max": 4}}, {}], "triton": {"instance_group": [{"profile": ["1"]}, {"profile": ["0"]}]}},
+            "triton.instance_group.1.profile",
+            "its profiles do not take batch 5",
+        ),
+        (
+            {"profiles": [{}, {}], "triton": {"instance_group": [{"profile": ["2"]}]}},
+            "triton.instance_group.0.profile",
+            "names profiles by number, from 0 to 1; found ['2']",
+        ),
+    ],
+)
+def test_every_mistake_in_the_profiles_is_named(fields, where, words):
+    found = {".".join(path): text for path, text in spec_rules.problems(model(**fields))}
+    assert words in found.get(where, ""), found
+
+
+def test_sizes_that_an_axis_does_not_have_need_no_profile():
+    axes = {"length": {"min": 4, "max": 12, "step": 4}}
+    parts = [{"length": {"max": 4, "opt": 4}}, {"length": {"min": 8}}]
+    assert list(spec_rules.problems(model(axes=axes, profiles=parts))) == []

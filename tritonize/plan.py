@@ -1,7 +1,7 @@
 """ONNX to TensorRT plans: a build is a pure function of the ONNX file, the settings, the module and the GPU kind.
 
 So it is cached by those, and can be done anywhere: `build` takes a request that names everything, and leaves plan, metadata
-and log. `check` says whether a plan will load in a given TensorRT.
+and log.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -39,7 +40,8 @@ class BuiltPlan:
     """One plan in its folder, with its metadata and log beside it."""
 
     path: Path
-    log: Path
+    log: Path | None
+    """What the builder said; `None` where somebody built it elsewhere and did not bring it along."""
     metadata: PlanMetadata
     cached: bool
     """Whether it was there already."""
@@ -50,16 +52,6 @@ class BuiltPlan:
     def files(self) -> tuple[Path, Path]:
         """What belongs into a version: the plan and its metadata."""
         return self.path, plan_file.metadata_path(self.path)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compatibility:
-    """Whether a plan will load in some TensorRT."""
-
-    verdict: Literal["loads", "does not load", "unknown"]
-    reasons: tuple[str, ...]
-    header: plan_file.Header
-    metadata: PlanMetadata | None
 
 
 def read_request(path: Path) -> BuildRequest:
@@ -106,50 +98,20 @@ def build(
     plan_settings.require_supported(request, version)
     if not request.onnx.is_file():
         raise UsageError("There is no such ONNX file.", where=str(request.onnx))
-    digest = _onnx_sha256(request.onnx)
     directory.mkdir(parents=True, exist_ok=True)
     targets: tuple[str | None, ...] = request.compute_capabilities or (None,)
     cancelled = threading.Event()
-    jobs = [
-        _Job(request, version, digest, target, directory / _name(target, len(targets)), on_progress, cancelled)
-        for target in targets
-    ]
-    with ThreadPoolExecutor(min(len(targets), os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(1) as hashing, ThreadPoolExecutor(min(len(targets), os.cpu_count() or 1)) as pool:
+        digest = hashing.submit(onnx_sha256, request.onnx).result  # asked for late, where there is no cache to look into first
+        jobs = [
+            _Job(request, version, digest, target, directory / _name(target, len(targets)), on_progress, cancelled)
+            for target in targets
+        ]
         try:
             return tuple(each.result() for each in [pool.submit(_one, job, use_cache) for job in jobs])
         except BaseException:  # Ctrl-C, or one that failed: the others are not waited for
             cancelled.set()
             raise
-
-
-def check(plan: Path, version: str | None) -> Compatibility:
-    """Whether a plan will load in the TensorRT of a version; `unknown` where the files do not say.
-
-    Args:
-        version: all four parts; `None` where it is not known.
-
-    Raises:
-        PlanError: it is no plan, or damaged.
-    """
-    header, known = plan_file.read_header(plan), plan_file.read_metadata(plan)
-    reasons = list(_contradictions(plan, header, known))
-    if reasons:
-        return Compatibility(verdict="does not load", reasons=tuple(reasons), header=header, metadata=known)
-    if version is None:
-        return Compatibility(verdict="unknown", reasons=("no version to compare with",), header=header, metadata=known)
-    if header.module == "tensorrt_rtx":
-        reasons.append("it is a plan of TensorRT-RTX, which TensorRT and Triton's tensorrt backend do not load")
-        return Compatibility(verdict="does not load", reasons=tuple(reasons), header=header, metadata=known)
-    wanted = tuple(int(part) for part in version.split("."))
-    if wanted == header.version:
-        return Compatibility(
-            verdict="loads", reasons=("all four parts of the version are the same",), header=header, metadata=known
-        )
-    if known is not None and known.settings.get("version_compatible"):
-        text = "it was built version-compatible, and which other versions take it was never tried"
-        return Compatibility(verdict="unknown", reasons=(text,), header=header, metadata=known)
-    reason = f"a plan loads only in the very version that built it: {header.version_text}, not {version}"
-    return Compatibility(verdict="does not load", reasons=(reason,), header=header, metadata=known)
 
 
 def require_possible(module: Module) -> str:
@@ -186,7 +148,7 @@ class _Job:
 
     request: BuildRequest
     version: str
-    onnx_sha256: str
+    onnx_sha256: Callable[[], str]
     target: str | None
     plan: Path
     on_progress: Callable[[str], None] | None
@@ -201,7 +163,7 @@ class _Job:
         """All that the plan depends on, as a name."""
         here = gpu.find()
         parts = {
-            "onnx": self.onnx_sha256,
+            "onnx": self.onnx_sha256(),
             "module": self.request.module,
             "version": self.version,
             "target": self.target or (here.compute_capability if here else None),
@@ -219,14 +181,14 @@ def _one(job: _Job, use_cache: bool) -> BuiltPlan:
     cached = use_cache and cache.is_complete(entry)
     if use_cache:
         cache.build_once(entry, lambda folder: _build(job, folder), on_progress=job.on_progress)
-        _copy(entry, job.plan)
+        _place(shutil.copyfile, entry, job.plan)
     else:
         scratch = job.plan.with_name(f"{job.plan.name}.building")
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
         try:
             _build(job, scratch)
-            _copy(scratch, job.plan)
+            _place(shutil.move, scratch, job.plan)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     known = plan_file.read_metadata(job.plan)
@@ -234,12 +196,12 @@ def _one(job: _Job, use_cache: bool) -> BuiltPlan:
     return BuiltPlan(path=job.plan, log=_log_path(job.plan), metadata=known, cached=cached, seconds=time.perf_counter() - started)
 
 
-def _copy(folder: Path, plan: Path) -> None:
+def _place(bring: Callable[[Path, Path], object], folder: Path, plan: Path) -> None:
     """Plan, metadata and log of a folder to their places, the plan last: where it lies it is whole."""
-    shutil.copyfile(folder / LOG, _log_path(plan))
-    shutil.copyfile(plan_file.metadata_path(folder / PLAN), plan_file.metadata_path(plan))
+    bring(folder / LOG, _log_path(plan))
+    bring(plan_file.metadata_path(folder / PLAN), plan_file.metadata_path(plan))
     staged = plan.with_name(f"{plan.name}.new")
-    shutil.copyfile(folder / PLAN, staged)
+    bring(folder / PLAN, staged)
     staged.replace(plan)
 
 
@@ -263,6 +225,7 @@ def _build(job: _Job, folder: Path) -> None:
         "node_map": str(request.node_map) if request.node_map else None,
         "plan": str(plan),
         "log": str(folder / LOG),
+        "timing_cache": str(_timing_cache(job)) if request.settings.timing_cache else None,
     }
     work = folder / "work"
     work.mkdir()
@@ -288,7 +251,8 @@ def _build(job: _Job, folder: Path) -> None:
         _keep_log(folder / LOG, job.plan)
     shutil.rmtree(work)
     header = plan_file.read_header(plan)
-    if header.module != request.module or header.version_text != job.version:
+    asked_version = job.version.partition(".post")[0].split(".")  # of some versions packages name three parts alone
+    if header.module != request.module or header.version_text.split(".")[: len(asked_version)] != asked_version:
         raise PlanError(
             "The plan that was built is another than was asked for.",
             expected=f"{request.module} {job.version}",
@@ -296,7 +260,14 @@ def _build(job: _Job, folder: Path) -> None:
         )
     if job.target and header.compute_capabilities and header.compute_capabilities != (job.target,):
         raise PlanError("The plan is for another GPU.", expected=job.target, found=", ".join(header.compute_capabilities))
-    plan_file.write_metadata(plan, _metadata(job, answer))
+    plan_file.write_metadata(plan, _metadata(job, answer, header.version_text))
+
+
+def _timing_cache(job: _Job) -> Path:
+    """Timings are of one module version, GPU and driver, so each such has a file of its own."""
+    here = gpu.find()
+    parts = (job.request.module, job.version, here.name if here else "no GPU", here.driver if here else "no driver")
+    return cache.directory() / "timings" / ("-".join(re.sub(r"[^A-Za-z0-9.]+", "_", part) for part in parts) + ".cache")
 
 
 def _keep_log(log: Path, plan: Path) -> None:
@@ -309,11 +280,11 @@ def _tail(log: Path) -> list[str]:
     return processes.log_tail(log, 10)
 
 
-def _metadata(job: _Job, answer: Mapping[str, Any]) -> PlanMetadata:
+def _metadata(job: _Job, answer: Mapping[str, Any], version: str) -> PlanMetadata:
     here = gpu.find()
     return PlanMetadata(
         module=job.request.module,
-        version=answer["version"],
+        version=version,
         compute_capability=answer["compute_capability"],
         gpu=here.name if here else None,
         driver=here.driver if here else None,
@@ -322,12 +293,12 @@ def _metadata(job: _Job, answer: Mapping[str, Any]) -> PlanMetadata:
         outputs=tuple(_tensor(each) for each in answer["outputs"]),
         tf32=job.request.settings.tf32,
         precision_built=None,
-        onnx_sha256=job.onnx_sha256,
-        settings=job.request.settings.asked(),
+        onnx_sha256=job.onnx_sha256(),
+        settings=job.request.settings.portable(),
         plan_sha256=answer["plan_sha256"],
         plan_bytes=answer["plan_bytes"],
         build_seconds=answer["build_seconds"],
-        timing_cache_sha256=None,
+        timing_cache_sha256=answer["timing_cache_sha256"],
         built_by=f"tritonize {metadata.version('tritonize')}",
     )
 
@@ -336,28 +307,14 @@ def _tensor(plain: Mapping[str, Any]) -> TensorSpec:
     return TensorSpec(name=plain["name"], dtype=plain["dtype"], shape=tuple(plain["shape"]))
 
 
-def _onnx_sha256(path: Path) -> str:
-    """Of the file and of its one data file."""
+def onnx_sha256(path: Path) -> str:
+    """Of an ONNX file and of its one data file, as plans name what they were built of."""
     digest = hashlib.sha256()
     for each in (path, path.with_name(f"{path.name}.data")):
         if each.is_file():
             with each.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
-
-
-def _contradictions(plan: Path, header: plan_file.Header, known: PlanMetadata | None) -> Iterator[str]:
-    """Where a plan and the metadata beside it disagree."""
-    if known is None:
-        return
-    if (known.module, known.version) != (header.module, header.version_text):
-        yield f"its metadata says {known.module} {known.version}, its header {header.module} {header.version_text}"
-    if header.compute_capabilities and known.compute_capability not in header.compute_capabilities:
-        targets = ", ".join(header.compute_capabilities)
-        yield f"its metadata says compute capability {known.compute_capability}, its header {targets}"
-    with plan.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != known.plan_sha256:
-            yield "its bytes are not those that were built: the SHA-256 differs from the metadata's"
 
 
 def _no_gpu(version: str) -> MissingError:

@@ -8,9 +8,10 @@ plans built here; that of a stock plan is as the project's notes have it, and no
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -129,3 +130,17 @@ def read_metadata(plan: Path) -> PlanMetadata | None:
         return from_json(PlanMetadata, json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise PlanError("The plan's metadata cannot be read.", where=str(path), found=str(error).splitlines()[0]) from error
+
+
+def contradictions(plan: Path, header: Header, known: PlanMetadata | None) -> Iterator[str]:
+    """Where a plan and the metadata beside it disagree, a sentence each."""
+    if known is None:
+        return
+    if (known.module, known.version) != (header.module, header.version_text):
+        yield f"its metadata says {known.module} {known.version}, its header {header.module} {header.version_text}"
+    if header.compute_capabilities and known.compute_capability not in header.compute_capabilities:
+        targets = ", ".join(header.compute_capabilities)
+        yield f"its metadata says compute capability {known.compute_capability}, its header {targets}"
+    with plan.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != known.plan_sha256:
+            yield "its bytes are not those that were built: the SHA-256 differs from the metadata's"

@@ -2,7 +2,8 @@
 
 `SUPPORT` is the table. What a module ignores or fails at is refused before a build: a plan without what was asked for looks
 like any other. The rows of TensorRT-RTX 1.7 were measured (a setting that changes no byte of the plan is ignored); those of
-TensorRT were neither run nor looked up setting by setting: they say what its builder is known to have names for.
+TensorRT were not run: they say in which of its bindings (8.6.1, 10.0.1, 10.3, 10.5, 10.8, 10.9, 10.11 to 10.13, 10.16, 11.4)
+the names first are.
 """
 
 from __future__ import annotations
@@ -59,6 +60,10 @@ class Settings(_Section):
     def asked(self) -> dict[str, object]:
         """The settings that differ from their defaults."""
         return self.model_dump(mode="json", exclude_defaults=True)
+
+    def portable(self) -> dict[str, object]:
+        """The same, plugins by name alone: the folders of one machine mean nothing on another."""
+        return self.asked() | ({"plugins": [path.name for path in self.plugins]} if self.plugins else {})
 
 
 class BuildRequest(_Section):
@@ -143,8 +148,8 @@ def _refusals(request: BuildRequest, version: str) -> Iterator[str]:
                 yield f"compute_capabilities: {each} is none of TensorRT-RTX; it has {', '.join(RTX_CAPABILITIES)}"
         if not request.compute_capabilities:
             yield "compute_capabilities: TensorRT-RTX is told its targets; name at least one"
-    if request.settings.hardware_compatibility == "same_compute_capability" and _parts(version) < (10, 13):
-        yield "settings.hardware_compatibility: same_compute_capability needs TensorRT 10.13 or newer"
+    if request.settings.hardware_compatibility == "same_compute_capability" and _parts(version) < (10, 9):
+        yield "settings.hardware_compatibility: same_compute_capability needs TensorRT 10.9 or newer"
 
 
 def _parts(version: str) -> tuple[int, ...]:

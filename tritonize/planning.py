@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tritonize import plan, spec
-from tritonize.artifacts import OnnxArtifact
+from tritonize import gpu, plan, plan_collection, spec
+from tritonize.artifacts import OnnxArtifact, to_json
 from tritonize.errors import UsageError
 from tritonize.plan import BuiltPlan
 from tritonize.plan_file import Module
@@ -16,13 +17,20 @@ MODULES: Mapping[str, Module] = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensor
 """Backend to the module that builds its plans."""
 
 
-def require_possible(model: spec.Model, target: spec.Target) -> None:
+def require_possible(model: spec.Model, target: spec.Target, plans: Sequence[Path] = ()) -> None:
     """Refuse what cannot be built here, before anything else is done for it.
 
+    Args:
+        plans: folders with plans that were built already, so that nothing is built here.
+
     Raises:
-        MissingError, UsageError: see `plan.require_possible`; the target names no GPU where it has to.
+        MissingError, UsageError: see `plan.require_possible`; the target names no GPU where it has to, or one that is not here.
     """
     if model.backend not in MODULES:
+        if plans:
+            raise UsageError("There is no plan in a version with backend onnxruntime.", where="--plans")
+        return
+    if plans:
         return
     plan.require_possible(MODULES[model.backend])
     if model.backend == "tensorrt_rtx" and not target.compute_capabilities:
@@ -31,6 +39,59 @@ def require_possible(model: spec.Model, target: spec.Target) -> None:
             where="target.compute_capabilities",
             expected='such as ["8.9"]',
         )
+    here = gpu.find()
+    elsewhere = [each for each in target.compute_capabilities if here is None or each != here.compute_capability]
+    if model.backend == "tensorrt" and elsewhere:
+        raise UsageError(
+            "TensorRT builds for the GPU of the machine it runs on, and the target names others.",
+            where="target.compute_capabilities",
+            found=f"{', '.join(elsewhere)}; here is {here.compute_capability if here else 'none'}",
+            next_step="`tritonize plan request` writes what to build on each machine; bring the results back with --plans",
+        )
+
+
+def request(model: spec.Model, target: spec.Target, artifact: OnnxArtifact) -> BuildRequest:
+    """What to build of a proven ONNX file, here or anywhere."""
+    return BuildRequest(
+        onnx=artifact.path,
+        module=MODULES[model.backend],
+        compute_capabilities=tuple(target.compute_capabilities) if model.backend == "tensorrt_rtx" else (),
+        profiles=profiles(model),
+        settings=model.builder.model_copy(
+            # Without details the engine's inspector cannot show that layers run in half precision, and the plan stays unproven.
+            update={"tf32": model.precision == "tf32"}
+            | ({"detailed_profiling": True} if model.precision in ("fp16", "bf16") else {})
+        ),
+        node_map=artifact.node_map,
+        deadline_s=model.deadline_s,
+        memory_mib=model.memory_mib,
+    )
+
+
+def write_request(asked: BuildRequest, directory: Path) -> Path:
+    """The request and all files it names, by relative names, in a folder that can be taken to another machine.
+
+    Raises:
+        UsageError: the folder is not empty.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    if any(directory.iterdir()):
+        raise UsageError("The folder for the request is not empty.", where=str(directory))
+    data = asked.onnx.with_name(f"{asked.onnx.name}.data")
+    for path in (asked.onnx, data, asked.node_map, *asked.settings.plugins):
+        if path is not None and path.is_file():
+            shutil.copyfile(path, directory / path.name)
+    plugins = tuple(Path(path.name) for path in asked.settings.plugins)
+    portable = asked.model_copy(
+        update={
+            "onnx": Path(asked.onnx.name),
+            "node_map": Path(asked.node_map.name) if asked.node_map else None,
+            "settings": asked.settings.model_copy(update={"plugins": plugins}),
+        }
+    )
+    path = directory / "request.json"
+    path.write_text(portable.model_dump_json(by_alias=True, exclude_defaults=True, indent=2) + "\n", encoding="utf-8")
+    return path
 
 
 def build(
@@ -45,46 +106,53 @@ def build(
     Raises:
         MissingError, UsageError, PlanError: see `plan.build`.
     """
-    request = BuildRequest(
-        onnx=artifact.path,
-        module=MODULES[model.backend],
-        compute_capabilities=tuple(target.compute_capabilities) if model.backend == "tensorrt_rtx" else (),
-        profiles=(profile(model),) if _dynamic(model) else (),
-        settings=model.builder.model_copy(update={"tf32": model.precision == "tf32"}),
-        node_map=artifact.node_map,
-        deadline_s=model.deadline_s,
-        memory_mib=model.memory_mib,
-    )
-    return plan.build(request, directory, on_progress=on_progress)
+    return plan.build(request(model, target, artifact), directory, on_progress=on_progress)
 
 
-def profile(model: spec.Model) -> dict[str, Shapes]:
-    """The optimization profile that the spec's axes describe: of every input its smallest, usual and largest shape."""
-    return {
-        name: Shapes(
-            min=tuple(_size(model, size, "min") for size in tensor.shape),
-            opt=tuple(_size(model, size, "opt") for size in tensor.shape),
-            max=tuple(_size(model, size, "max") for size in tensor.shape),
-        )
-        for name, tensor in model.inputs.items()
+def take(
+    model: spec.Model, target: spec.Target, artifact: OnnxArtifact, places: Sequence[Path], directory: Path
+) -> tuple[BuiltPlan, ...]:
+    """Plans that were built elsewhere, if they are of this very ONNX file and of what the spec asks for.
+
+    Raises:
+        UsageError, PlanError: see `plan_collection.read`; or they are of another file, module or setting, or one is missing.
+    """
+    plans = plan_collection.collect(places, directory)
+    asked, known = request(model, target, artifact), plans[0].metadata
+    wanted = {
+        "module": asked.module,
+        "onnx_sha256": plan.onnx_sha256(artifact.path),
+        "profiles": [{name: shapes.model_dump(mode="json") for name, shapes in each.items()} for each in asked.profiles],
+        "settings": asked.settings.portable(),
     }
+    found = {name: to_json(known)[name] for name in wanted}
+    kinds = [each.metadata.compute_capability for each in plans]
+    missing = [kind for kind in target.compute_capabilities if kind not in kinds]
+    problems = [f"{name}: {found[name]}, not {value}" for name, value in wanted.items() if found[name] != value]
+    problems += [f"there is none for compute capability {kind}" for kind in missing]
+    if problems:
+        raise UsageError(
+            "The plans are not what the spec asks for.",
+            where=", ".join(map(str, places)),
+            details=problems,
+            next_step="build them of the request that `tritonize plan request` writes now",
+        )
+    return tuple(BuiltPlan(path=each.path, log=each.log, metadata=each.metadata, cached=True, seconds=0.0) for each in plans)
 
 
-def _dynamic(model: spec.Model) -> bool:
-    return any(isinstance(size, str) for tensor in model.inputs.values() for size in tensor.shape)
+def profiles(model: spec.Model) -> tuple[dict[str, Shapes], ...]:
+    """The optimization profiles of a spec, one of all its axes by default: of every input its smallest, usual and largest shape.
+
+    None where nothing is dynamic.
+    """
+    if not any(isinstance(size, str) for tensor in model.inputs.values() for size in tensor.shape):
+        return ()
+    return tuple(
+        {name: _shapes(model, asked, tensor.shape) for name, tensor in model.inputs.items()} for asked in model.profiles or [{}]
+    )
 
 
-def _size(model: spec.Model, size: int | str, end: str) -> int:
-    if isinstance(size, int):
-        return size
-    axis = model.axis(size)
-    if size == model.batch_axis and end == "opt":
-        return usual_batch(model)
-    return {"min": axis.min, "opt": axis.opt or axis.max, "max": axis.max}[end]
-
-
-def usual_batch(model: spec.Model) -> int:
-    """The batch that a plan is best at: the largest that dynamic batching prefers, else the largest there is."""
-    batching = model.triton.get("dynamic_batching")
-    preferred: Sequence[int] = batching.get("preferred_batch_size", ()) if isinstance(batching, dict) else ()
-    return max([size for size in preferred if isinstance(size, int)], default=model.max_batch_size)
+def _shapes(model: spec.Model, asked: dict[str, spec.Span], shape: Sequence[int | str]) -> Shapes:
+    spans = [(size, size, size) if isinstance(size, int) else model.span(asked, size) for size in shape]
+    low, usual, high = ([span[end] for span in spans] for end in range(3))
+    return Shapes(min=tuple(low), opt=tuple(usual), max=tuple(high))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from tritonize.plan import BuiltPlan, Compatibility
+    from tritonize.plan import BuiltPlan
+    from tritonize.plan_check import Compatibility
 
 app = typer.Typer(
     help="TensorRT plans: build them here or anywhere, and see where they load.", no_args_is_help=True, rich_markup_mode=None
@@ -55,8 +56,50 @@ def _lines(built: BuiltPlan) -> Iterator[str]:
 
 
 @app.command()
+def request(
+    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="A spec (.yaml).")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="A new folder, for the request and the ONNX file.")],
+    model: Annotated[str | None, typer.Option("--model", "-m", metavar="NAME", help="Which model of the spec.")] = None,
+) -> None:
+    """Export and prove a model, and write what to build of it on other machines."""
+    from tritonize import model_config, pipeline, spec_file
+    from tritonize.cli.display import display
+
+    specification = spec_file.load(spec, check_triton=model_config.triton_problems)
+    with display() as shown:
+        options = pipeline.Options(on_stage=shown.on_stage, on_progress=shown.on_progress)
+        written = pipeline.request(specification, out, models=(model,) if model else (), options=options)
+    typer.echo(f"{written}: take this folder to each machine and run there")
+    typer.echo("  tritonize plan build --request request.json --out plans/")
+    typer.echo(f"then bring the plans back: tritonize run {spec} --plans plans/")
+
+
+@app.command()
+def collect(
+    places: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders that `plan build` left, or plans.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="A new folder for all of them.")],
+    json: Json = False,
+) -> None:
+    """Bring the plans of several machines together, one per GPU kind, and refuse what does not go together."""
+    from tritonize import plan_collection
+
+    found = plan_collection.collect(places, out)
+    if json:
+        from json import dumps
+
+        from tritonize.artifacts import to_json
+
+        typer.echo(dumps({"plans": [to_json(each) for each in found]}, indent=2))
+        return
+    for each in found:
+        known = each.metadata
+        typer.echo(f"{each.path}: {known.module} {known.version}, compute capability {known.compute_capability}")
+
+
+@app.command()
 def check(
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A .plan file.")],
+    triton: Annotated[str | None, typer.Option(metavar="YY.MM", help="Release of Triton, 26.06, or a tag of its image.")] = None,
     trt_version: Annotated[
         str | None, typer.Option(metavar="VERSION", help="TensorRT of the target, all four parts: 10.16.1.11.")
     ] = None,
@@ -65,20 +108,28 @@ def check(
     """Say what a plan is, and whether it will load in a TensorRT. Exit code 1 where it will not."""
     import re
 
-    from tritonize import plan as plans
+    from tritonize import plan_check
     from tritonize.errors import UsageError
 
+    if triton and trt_version:
+        raise UsageError("--triton and --trt-version exclude each other.")
     if trt_version is not None and not re.fullmatch(r"\d+(\.\d+){3}", trt_version):
         raise UsageError("A TensorRT version has four parts.", expected="10.16.1.11", found=trt_version)
-    found = plans.check(plan, trt_version)
+    if triton and not re.fullmatch(r"\d\d\.\d\d(-[a-z0-9.-]+)?", triton):
+        raise UsageError("A release of Triton is a year and a month.", expected="26.06, or a tag such as 26.06-py3", found=triton)
+    plan_check.check(plan, None)  # a file that is no plan is said so before anybody is asked about an image
+    image = plan_check.of_image(triton) if triton else None
+    found = plan_check.check(plan, image.version if image else trt_version)
     if json:
         from json import dumps
 
         from tritonize.artifacts import to_json
 
-        typer.echo(dumps(to_json(found), indent=2))
+        typer.echo(dumps(to_json(found) | {"image": to_json(image) if image else None}, indent=2))
     else:
         typer.echo("\n".join(_verdict(plan, found)))
+        if image:
+            typer.echo(f"  {image.image} has TensorRT {image.version or 'unknown'}: {image.source}")
     if found.verdict == "does not load":
         raise typer.Exit(1)
 

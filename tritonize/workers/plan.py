@@ -11,15 +11,16 @@ import importlib
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from tritonize import dtypes, gpu
 from tritonize.artifacts import TensorSpec, from_json, to_json
 from tritonize.errors import MissingError, PlanError, UsageError
 from tritonize.plan_settings import Settings, Shapes
-from tritonize.workers import progress
+from tritonize.workers import progress, timing_cache
 
 _NOISE = ("cudaError 35", "CUDA driver version is insufficient")
 """What the builder of TensorRT-RTX says again and again on a machine without a GPU, where it works all the same."""
@@ -46,6 +47,8 @@ class PlanBuildRequest:
     node_map: Path | None
     plan: Path
     log: Path
+    timing_cache: Path | None
+    """The file of this module version, GPU and driver; `None` where none is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +62,8 @@ class PlanBuildAnswer:
     plan_sha256: str
     plan_bytes: int
     build_seconds: float
+    timing_cache_sha256: str | None
+    """Of the timing cache after the build."""
 
 
 def build(request: dict[str, Any]) -> dict[str, Any]:
@@ -74,6 +79,8 @@ def build(request: dict[str, Any]) -> dict[str, Any]:
     with asked.log.open("w", encoding="utf-8") as file:
         logger = _logger(trt, file, asked.onnx.parent)
         builder = trt.Builder(logger)
+        for path in asked.settings.plugins:
+            builder.get_plugin_registry().load_library(str(path))
         progress.tell("parse the network")
         network = _parse(trt, builder, logger, asked)
         config = _config(trt, builder, network, asked)
@@ -81,9 +88,12 @@ def build(request: dict[str, Any]) -> dict[str, Any]:
         monitor = _monitor(trt)
         if monitor is not None:
             config.progress_monitor = monitor
+        if asked.timing_cache:
+            timing_cache.load(config, asked.timing_cache)
         started = time.perf_counter()
         digest, size = _serialize(trt, builder, network, config, asked.plan, logger)
         seconds = time.perf_counter() - started
+        timings = timing_cache.store(config, asked.timing_cache) if asked.timing_cache else None
     return to_json(  # type: ignore[no-any-return]
         PlanBuildAnswer(
             version=trt.__version__,
@@ -93,6 +103,7 @@ def build(request: dict[str, Any]) -> dict[str, Any]:
             plan_sha256=digest,
             plan_bytes=size,
             build_seconds=seconds,
+            timing_cache_sha256=timings,
         )
     )
 
@@ -133,6 +144,7 @@ def _parse(trt: Any, builder: Any, logger: Any, asked: PlanBuildRequest) -> Any:
     """The network of the ONNX file. Unsupported nodes are looked for first, since parsing stops at one."""
     _require_supported_nodes(trt, builder, logger, asked)
     network = builder.create_network(_network_flags(trt))
+    network.name = asked.onnx.stem  # it is kept in the plan, where its default counts the networks of the process
     parser = trt.OnnxParser(network, logger)
     before = len(logger.errors)
     if not parser.parse_from_file(str(asked.onnx)):
@@ -163,6 +175,7 @@ def _require_supported_nodes(trt: Any, builder: Any, logger: Any, asked: PlanBui
         model = onnx.load(asked.onnx, load_external_data=False)
     except Exception as error:
         raise PlanError("This is no ONNX file.", where=asked.onnx.name, found=f"{error}".splitlines()[0]) from error
+    _require_typed(trt, model, asked)
     network = builder.create_network(_network_flags(trt))  # named, since the parser does not keep it alive
     parser = trt.OnnxParser(network, logger)
     found: dict[str, str] = {}
@@ -183,6 +196,25 @@ def _require_supported_nodes(trt: Any, builder: Any, logger: Any, asked: PlanBui
         details=lines[:_SHOWN],
         next_step="write these lines of the model with other operators, or name a library with a plugin",
     )
+
+
+def _require_typed(trt: Any, model: Any, asked: PlanBuildRequest) -> None:
+    """Refuse half precision where the module does not take a graph's types as they are: it would build float32 in silence."""
+    import onnx
+
+    if hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
+        return
+    halves = {onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
+    tensors = {each.data_type for each in model.graph.initializer}
+    tensors |= {each.type.tensor_type.elem_type for each in (*model.graph.input, *model.graph.output)}
+    casts = {each.i for node in model.graph.node if node.op_type == "Cast" for each in node.attribute if each.name == "to"}
+    if halves & (tensors | casts):
+        raise UsageError(
+            f"TensorRT {trt.__version__} has no strongly typed networks, so it would build this one in float32.",
+            where=asked.onnx.name,
+            found="a graph in half precision",
+            next_step="build with TensorRT 10 or newer, or ask for precision: fp32",
+        )
 
 
 def _described(error: Any, nodes: Mapping[str, Mapping[str, str]]) -> str:
@@ -251,7 +283,7 @@ def _set(trt: Any, config: Any, settings: Settings) -> None:
     if settings.hardware_compatibility:
         level = getattr(trt.HardwareCompatibilityLevel, settings.hardware_compatibility.upper())
         config.hardware_compatibility_level = level
-    if settings.plugins:
+    if settings.plugins and settings.version_compatible:  # others are loaded where the plan is, before it
         config.plugins_to_serialize = [str(path) for path in settings.plugins]
 
 
@@ -321,8 +353,7 @@ def _monitor(trt: Any) -> Any:
 def _serialize(trt: Any, builder: Any, network: Any, config: Any, path: Path, logger: Any) -> tuple[str, int]:
     """The plan into its file, piece by piece where the module can; its hash and size."""
     before = len(logger.errors)
-    with path.open("wb") as file:
-        written = _Written(file)
+    with path.open("wb") as file, _Written(file) as written:
         if hasattr(builder, "build_serialized_network_to_stream"):
             built = builder.build_serialized_network_to_stream(network, config, _stream(trt, written))
         else:
@@ -343,18 +374,26 @@ def _serialize(trt: Any, builder: Any, network: Any, config: Any, path: Path, lo
 
 
 class _Written:
-    """A file that is hashed while it is written."""
+    """A file that is hashed while it is written: in a thread beside it, one piece at a time."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
+        self._hasher = ThreadPoolExecutor(1)
         self.digest = hashlib.sha256()
         self.size = 0
 
     def write(self, piece: Any) -> int:
-        self.digest.update(piece)
+        hashed = self._hasher.submit(self.digest.update, piece)
         self._file.write(piece)
+        hashed.result()
         self.size += len(piece)
         return len(piece)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hasher.shutdown()
 
 
 def _stream(trt: Any, written: _Written) -> Any:

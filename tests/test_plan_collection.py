@@ -1,0 +1,195 @@
+"""Plans that several machines built of one request, brought together into one version; and what does not go together."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import tritonize
+from tests.test_plan import network, request
+from tritonize import plan, plan_check, plan_collection, plan_file
+from tritonize.errors import PlanError, UsageError
+
+NETWORK = """
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = torch.nn.Linear(3, 4)
+
+    def forward(self, x):
+        return torch.relu(self.first(x))
+"""
+SPEC = """
+schema: 1
+target: {compute_capabilities: ["8.0", "8.6", "8.9", "12.0"]}
+models:
+  net:
+    source: network:Net
+    backend: tensorrt_rtx
+    strategies: [legacy]
+    inputs: {x: {shape: [batch, 3]}}
+    max_batch_size: 4
+    profiles: [{batch: {opt: 1}}, {}]
+"""
+
+
+def test_from_the_request_over_four_machines_to_one_version(monkeypatch, tmp_path):
+    """Each machine is a cache of its own and knows the request's folder alone."""
+    Path("network.py").write_text(NETWORK)
+    Path("spec.yaml").write_text(SPEC)
+    done = tritonize("plan", "request", "spec.yaml", "--out", "asked")
+    assert done.returncode == 0, done.stderr
+    asked = json.loads(Path("asked/request.json").read_text())
+    assert asked["onnx"] == "model.onnx"
+    assert len(asked["profiles"]) == 2
+    for capability in asked["compute_capabilities"]:
+        machine = tmp_path / f"machine{capability}"
+        shutil.copytree("asked", machine)
+        (machine / "request.json").write_text(json.dumps(asked | {"compute_capabilities": [capability]}))
+        monkeypatch.setenv("TRITONIZE_CACHE", str(machine / "cache"))
+        built = plan.build(plan.read_request(machine / "request.json"), machine / "plans")
+        assert not built[0].cached
+    folders = [str(tmp_path / f"machine{each}" / "plans") for each in reversed(asked["compute_capabilities"])]
+    done = tritonize("plan", "collect", *folders, "--out", "together")
+    assert done.returncode == 0, done.stderr
+    done = tritonize("build", "spec.yaml", "--plans", "together", "--json")
+    assert done.returncode == 3, done.stderr  # nobody ran them
+    (report,) = json.loads(done.stdout)["reports"]
+    version = Path(report["location"])
+    names = {"8.0": "model.sm80.plan", "8.6": "model.sm86.plan", "8.9": "model.sm89.plan", "12.0": "model.sm120.plan"}
+    config = (version.parent / "config.pbtxt").read_text()
+    for capability, name in names.items():
+        assert plan_file.read_header(version / name).compute_capabilities == (capability,)
+        assert f'key: "{capability}"\n  value: "{name}"' in config
+        assert (version / name).read_bytes() == (tmp_path / f"machine{capability}" / "plans" / "model.plan").read_bytes()
+        assert plan_file.read_metadata(version / name) is not None
+    assert config.count("profile:") == 2
+    assert {each["compute_capability"] for each in report["details"]["plans"]} == set(names)
+    Path("network.py").write_text(NETWORK.replace("torch.relu", "torch.sigmoid"))
+    done = tritonize("build", "spec.yaml", "--plans", "together", "--json")
+    assert done.returncode == 2
+    error = json.loads(done.stdout)["error"]
+    assert error["what"] == "The plans are not what the spec asks for."
+    assert "onnx_sha256" in error["details"][0]
+    shutil.rmtree("together")
+    done = tritonize("plan", "collect", *folders[1:], "--out", "together")
+    Path("network.py").write_text(NETWORK)
+    done = tritonize("build", "spec.yaml", "--plans", "together", "--json")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["details"] == ["there is none for compute capability 12.0"]
+
+
+def two() -> tuple[Path, Path]:
+    """Two plans of one network, in folders of their own."""
+    network("m.onnx")
+    folders = Path("a"), Path("b")
+    for folder, capability in zip(folders, ("8.6", "8.9"), strict=True):
+        plan.build(request(compute_capabilities=[capability]), folder)
+    return folders
+
+
+def changed(folder: Path, **fields) -> None:
+    path = folder / "model.plan.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"onnx_sha256": "0" * 64}, "different ONNX files"),
+        ({"settings": {"workspace_mib": 1}}, "different settings"),
+        ({"profiles": [{"x": {"min": [1, 3], "opt": [1, 3], "max": [2, 3]}}]}, "different profiles"),
+        ({"tf32": True}, "different TF32 settings"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(fields, words):
+    folders = two()
+    changed(folders[1], **fields)
+    with pytest.raises(UsageError, match="cannot be one version") as error:
+        plan_collection.collect(folders, Path("out"))
+    assert words in " ".join(error.value.details)
+
+
+def stock(folder: str, version: tuple[int, ...], capability: str) -> Path:
+    """A plan with the header of a stock one; no stock plan was ever seen here."""
+    path = Path(folder) / "model.plan"
+    path.parent.mkdir()
+    path.write_bytes(b"ftrt" + bytes(20) + bytes(version) + bytes(64) + folder.encode())
+    network("m.onnx")
+    known = plan.build(request(), Path(f"{folder}-rtx"))[0].metadata
+    text = ".".join(map(str, version))
+    plan_file.write_metadata(path, known)
+    changed(path.parent, module="tensorrt", version=text, compute_capability=capability, plan_sha256=plan_file_sha256(path))
+    return path.parent
+
+
+def plan_file_sha256(path: Path) -> str:
+    import hashlib
+
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_mixed_tensorrt_versions_are_refused():
+    folders = stock("a", (10, 16, 1, 11), "8.6"), stock("b", (10, 16, 0, 72), "8.9")
+    with pytest.raises(UsageError) as error:
+        plan_collection.read(folders)
+    assert "different TensorRT versions: 10.16.1.11" in error.value.details[0]
+
+
+def test_two_plans_of_one_gpu_kind_are_refused_unless_they_are_the_same():
+    folders = stock("a", (10, 16, 1, 11), "8.6"), stock("b", (10, 16, 1, 11), "8.6")
+    with pytest.raises(UsageError, match="cannot be one version") as error:
+        plan_collection.read(folders)
+    assert "two different plans are for compute capability 8.6" in error.value.details[0]
+    shutil.copytree("a", "c")
+    assert len(plan_collection.read([folders[0], Path("c")])) == 1
+
+
+def test_plans_without_or_with_wrong_metadata():
+    first, second = two()
+    (second / "model.plan.json").unlink()
+    with pytest.raises(PlanError, match="no metadata beside"):
+        plan_collection.read([first, second])
+    shutil.copyfile(first / "model.plan.json", second / "model.plan.json")
+    with pytest.raises(PlanError, match="not the one that its metadata describes"):
+        plan_collection.read([first, second])
+    with pytest.raises(UsageError, match="no plan in these folders"):
+        plan_collection.read([Path("home")])
+
+
+SKOPEO = """#!/bin/sh
+[ "$3" = docker://nvcr.io/nvidia/tritonserver:26.06-py3 ] && echo '{"config": {"Env": ["A=1", "TRT_VERSION=10.16.1.11", "B=2"]}}'
+"""
+
+
+def test_the_image_of_a_release_is_asked_what_it_has(monkeypatch):
+    folder = Path("bin").absolute()
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.defpath}")
+    nobody = plan_check.of_image("26.06")
+    assert nobody.version is None
+    assert "printenv TRT_VERSION" in nobody.source
+    assert plan_check.of_image("26.02-trtllm-python-py3").version == "10.13.3.9"
+    (folder / "skopeo").write_text(SKOPEO)
+    (folder / "skopeo").chmod(0o755)
+    asked = plan_check.of_image("26.06")
+    assert (asked.image, asked.version) == ("nvcr.io/nvidia/tritonserver:26.06-py3", "10.16.1.11")
+    assert "skopeo" in asked.source
+    assert plan_check.of_image("26.07").version is None
+    stock("same", (10, 16, 1, 11), "8.6")
+    stock("other", (10, 13, 3, 9), "8.6")
+    for name, code, words in (("same", 0, "loads: all four"), ("other", 1, "does not load"), ("same-rtx", 1, "does not load")):
+        done = tritonize("plan", "check", f"{name}/model.plan", "--triton", "26.06")
+        assert done.returncode == code, done.stdout
+        assert words in done.stdout
+        assert "26.06-py3 has TensorRT 10.16.1.11: TRT_VERSION of the image, by skopeo" in " ".join(done.stdout.split())
+    done = tritonize("plan", "check", "same/model.plan", "--triton", "26.07")
+    assert done.returncode == 0
+    assert "unknown" in done.stdout
+    assert tritonize("plan", "check", "same/model.plan", "--triton", "latest").returncode == 2
