@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tritonize.runtime.backends.plans import runner
 from tritonize.workers import plan
 
 HERE = Path(__file__).parent
@@ -39,6 +40,48 @@ def used() -> set[str]:
     names.update(plan._FLAGS.values())
     names.update(pool for pool, _ in plan._POOLS.values())
     return {name for name in names if not name.startswith("__")} - OWN
+
+
+RUNNER_OBJECTS = {"trt", "runtime", "engine", "context", "inspector", "formats", "registry", "logger"}
+"""What the core that runs engines calls the objects of the module."""
+RUNNER_OWN = {"stream", "last", "raw", "device", "inputs", "limits", "outputs", "output_shape", "profile", "refusal", "distance"}
+RUNNER_OVERRIDES = {"reallocate_output", "reallocate_output_async", "notify_shape"}
+"""What TensorRT calls on an output allocator; the first is 8.6's."""
+
+
+def used_to_run() -> set[str]:
+    """Every name of the module that the core uses which runs engines, for proofs and for serving."""
+    names = set(RUNNER_OVERRIDES)
+    for node in ast.walk(ast.parse(Path(runner.__file__).read_text())):
+        root = node
+        while isinstance(root, ast.Attribute):
+            root = root.value
+        if isinstance(node, ast.Attribute) and isinstance(root, ast.Name) and root.id in RUNNER_OBJECTS:
+            names.add(node.attr)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "hasattr":
+            names.update(each.value for each in node.args if isinstance(each, ast.Constant))
+    return {name for name in names if not name.startswith("__")} - RUNNER_OWN - set(runner.NUMPY)
+
+
+def test_the_list_is_what_the_runner_uses():
+    asked = {"deserialize_cuda_engine", "execute_async_v3", "set_input_shape", "get_tensor_profile_shape", "IOutputAllocator"}
+    assert asked | {"get_engine_information", "execution_context", "ONELINE", "infer_shapes"} <= used_to_run()
+
+
+@pytest.mark.parametrize("version", ["10.16.1.11", "11.4.0.106"])
+def test_no_name_of_the_runner_is_missing_in_tensorrt(version):
+    known = (HERE / "tensorrt_symbols" / f"{version}.txt").read_text()
+    assert {name for name in used_to_run() if f"{name}\n" not in known} <= GUARDED
+    for name in runner.NUMPY:
+        assert f"{name}\n" in known
+
+
+def test_no_name_of_the_runner_is_missing_in_tensorrt_rtx():
+    import tensorrt_rtx
+
+    classes = [each for each in vars(tensorrt_rtx).values() if isinstance(each, type)]
+    known = {name for each in (tensorrt_rtx, *classes) for name in dir(each)}
+    assert used_to_run() - known - RUNNER_OVERRIDES == set()
 
 
 def test_the_list_is_what_the_core_uses():

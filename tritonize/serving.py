@@ -107,7 +107,11 @@ def made_up(metadata: Mapping[str, Any]) -> Arrays:
 
 def summary(server: ServerHandle) -> str:
     """What answers, in a few words."""
-    return ", ".join(f"{name} {server.identity[name]}" for name in ("tritonserver", "onnxruntime") if name in server.identity)
+    return ", ".join(
+        f"{name} {server.identity[name]}"
+        for name in ("tritonserver", "onnxruntime", "tensorrt", "tensorrt_rtx")
+        if name in server.identity
+    )
 
 
 def remote(urls: Sequence[str]) -> ServerHandle:

@@ -17,12 +17,12 @@ from typing import Any
 
 from tritonize import leftovers, processes
 from tritonize.artifacts import ServerHandle
-from tritonize.errors import ServerError, UsageError
-from tritonize.servers import environment, log
+from tritonize.errors import MissingError, ServerError, UsageError
+from tritonize.servers import environment, log, plans
 
 ADDRESS = "127.0.0.1"
 LOG_NAME = "tritonserver.log"
-_BACKEND = "tritonize onnxruntime (Python-based)"
+_BACKEND = "tritonize {} (Python-based)"
 _POLL_INTERVAL_S = 0.02
 _ATTEMPTS = 3  # a port that was free may be taken before the server binds it
 _ANSWER_S = 1.0
@@ -80,7 +80,7 @@ def start(
         on_progress: told what is being waited for.
 
     Raises:
-        MissingError: the server is not installed and cannot be.
+        MissingError: the server is not installed and cannot be, or a plan is to be served and there is no GPU.
         UsageError: there is no such repository.
         ServerError: a port is in use, the server ended, a model was refused, or it took too long.
     """
@@ -89,7 +89,14 @@ def start(
     installed = environment.ready(on_progress)
     directory.mkdir(parents=True, exist_ok=True)
     wanted = ports or Ports()
-    plan = _Plan(installed=installed, repository=repository, models=models, directory=directory, ready_timeout_s=ready_timeout_s)
+    plan = _Plan(
+        installed=installed,
+        repository=repository,
+        models=models,
+        directory=directory,
+        ready_timeout_s=ready_timeout_s,
+        on_gpu=plans.wanted(repository, models),
+    )
     for attempt in range(_ATTEMPTS):
         chosen = _choose(wanted)
         try:
@@ -108,6 +115,8 @@ class _Plan:
     models: Sequence[str] | None
     directory: Path
     ready_timeout_s: float
+    on_gpu: bool
+    """Whether plans are served, so that the server has to see the GPU."""
 
 
 @contextlib.contextmanager
@@ -118,19 +127,24 @@ def _run(plan: _Plan, ports: Ports) -> Iterator[Running]:
     prefix = f"tritonize-{uuid.uuid4().hex[:12]}-"
     link = contextlib.ExitStack()
     command = _command(plan, link.enter_context(_plain_path(plan.repository)), ports, prefix)
-    process = processes.start(command, log=file, env=plan.installed.variables(), cwd=plan.directory, shm_prefix=prefix)
+    seen = plans.variables() if plan.on_gpu else plans.hidden()
+    own = plan.installed.variables()
+    paths = [each["LD_LIBRARY_PATH"] for each in (own, seen) if "LD_LIBRARY_PATH" in each]
+    environ = own | seen | ({"LD_LIBRARY_PATH": ":".join(paths)} if paths else {})
+    process = processes.start(command, log=file, env=environ, cwd=plan.directory, shm_prefix=prefix)
     grace_s = _LOADING_GRACE_S
     try:
         _await(process, ports, prefix, plan.ready_timeout_s)
         _require_loaded(process, ports, plan.repository, plan.models)
         grace_s = _GRACE_S
-        versions = {name: plan.installed.versions[name] for name in ("onnxruntime", "python")} | log.versions(file)
+        versions = {"python": plan.installed.versions["python"]} | log.versions(file)
+        backends = [name for name in ("onnxruntime", *plans.MODULES) if name in versions] or ["onnxruntime"]
         yield Running(
             http_url=f"{ADDRESS}:{ports.http}",
             grpc_url=f"{ADDRESS}:{ports.grpc}",
             log=file,
             shm_prefix=prefix,
-            identity={"tritonserver": "unknown", "backend": _BACKEND} | versions,
+            identity={"tritonserver": "unknown", "backend": _BACKEND.format(" and ".join(backends))} | versions,
             process=process,
         )
     finally:
@@ -180,7 +194,8 @@ def _command(plan: _Plan, repository: Path, ports: Ports, prefix: str) -> list[s
         "--exit-on-error=false",  # so that the reason for every bad model can be read, not for the first alone
         "--strict-readiness=false",
         f"--exit-timeout-secs={_EXIT_TIMEOUT_S}",
-        "--pinned-memory-pool-byte-size=0",  # there is no GPU to copy from it
+        # Plans have pinned memory of their own, in the backend's process; the server's pool would lie there unused.
+        "--pinned-memory-pool-byte-size=0",
         f"--http-address={ADDRESS}",
         f"--http-port={ports.http}",
         f"--grpc-address={ADDRESS}",
@@ -291,6 +306,12 @@ def _require_loaded(process: processes.Process, ports: Ports, repository: Path, 
     if not refused:
         return
     first, *others = refused
+    if all(plans.needs_gpu(reason) for reason in refused.values()):
+        raise MissingError(
+            f"There is no GPU here to serve the plan of {', '.join(map(repr, refused))} on.",
+            found=refused[first],
+            next_step="serve it on a machine with the plan's GPU; or ask its own server: tritonize verify --url http://host:8000",
+        )
     raise ServerError(
         f"The server refused the model {first!r}." if not others else f"The server refused {len(refused)} models.",
         where=first,

@@ -16,6 +16,7 @@ _EXCEPTION = re.compile(r"^(ValueError|TritonModelException|c_python_backend_uti
 _TAKEN = re.compile(rb"Socket '\S+' already in use")
 _SERVER_VERSION = re.compile(r"^\| server_version +\| (\S+) ", re.MULTILINE)
 _RUNTIME = re.compile(r"ONNX Runtime (\S+), Python (\S+?)\"")
+_PLANS = re.compile(r": (tensorrt|tensorrt_rtx) (\d\S*), \S+ on (.+?), profiles .*?, Python (\S+?)\"")
 
 
 def read(log: Path) -> str:
@@ -92,6 +93,8 @@ def versions(log: Path) -> dict[str, str]:
         found["tritonserver"] = server[1]
     if runtime := _RUNTIME.search(text):
         found["onnxruntime"], found["python"] = runtime[1], runtime[2]
+    for module, version, gpu, python in _PLANS.findall(text):
+        found[module], found["gpu"], found["python"] = version, gpu, python
     return found
 
 

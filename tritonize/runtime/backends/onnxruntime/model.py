@@ -8,6 +8,7 @@ nothing of tritonize imports it.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -48,7 +49,8 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Load the model and compare it with its configuration; raises with the reason, which Triton logs."""
         config = json.loads(args["model_config"])
-        if args["model_instance_kind"] == "GPU":
+        # Where plans are served beside it the server sees a GPU, and gives it to every group that names no kind.
+        if args["model_instance_kind"] == "GPU" and "TRITONIZE_TENSORRT" not in os.environ:
             raise ValueError("instance_group: KIND_GPU is asked for, the embedded server runs models on the CPU")
         directory = Path(args["model_repository"]) / args["model_version"]
         file = contract.model_file(config, directory)

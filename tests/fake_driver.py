@@ -1,0 +1,36 @@
+"""The stand-ins for NVIDIA's driver and for TensorRT that tests without a GPU use; see `fake_gpu/` for what they prove."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent / "fake_gpu"
+
+
+def compiled(directory: Path) -> Path:
+    """The driver's stand-in as `libcuda.so.1` in a folder; without a C compiler the test is skipped, which says so."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("not run: there is no C compiler for the driver's stand-in")
+    library = directory / "libcuda.so.1"
+    source = str(FOLDER / "libcuda.c")
+    command = [
+        compiler,
+        "-shared",
+        "-fPIC",
+        "-O1",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+    ]  # no soname: nobody else in this process is to get it
+    subprocess.run([*command, "-o", str(library), source, "-lpthread"], check=True, timeout=60)
+    return library
+
+
+def environment(library: Path) -> dict[str, str]:
+    """What a process needs to find both stand-ins in place of the real ones; the server itself does not see the driver's."""
+    return {"LD_LIBRARY_PATH": str(library.parent), "TRITONIZE_LIBCUDA": str(library), "PYTHONPATH": str(FOLDER)}

@@ -1,0 +1,185 @@
+"""Which plan a model configuration means, and what it and the plan must agree on, by the rules of Triton's native backend.
+
+The configuration is the plain data that Triton hands to a backend: the JSON form of `ModelConfig`. Everything here raises
+`ValueError` with a text that names the tensor or file, what the configuration says and what the plan has.
+
+Source: triton-inference-server/tensorrt_backend, `src/model_state.cc` and `src/instance_state.cc`.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+PACKAGES = "TRITONIZE_TENSORRT"
+"""Folders in which the TensorRT packages lie that tritonize itself sees, joined like PATH."""
+_MINE = ("tensorrt", "nvidia")  # and whatever starts so: bindings, libraries, CUDA's runtime
+_MAGIC = {b"ftrt": "tensorrt", b"vtrt": "tensorrt_rtx"}
+TYPES = {
+    "TYPE_FP32": "FLOAT",
+    "TYPE_FP16": "HALF",
+    "TYPE_BF16": "BF16",
+    "TYPE_INT8": "INT8",
+    "TYPE_UINT8": "UINT8",
+    "TYPE_INT32": "INT32",
+    "TYPE_INT64": "INT64",
+    "TYPE_BOOL": "BOOL",
+}
+
+Config = Mapping[str, Any]
+
+
+def plan_file(config: Config, version_directory: Path, compute_capability: str) -> Path:
+    """The plan for a GPU: `cc_model_filenames` of its compute capability, else `default_model_filename`, else model.plan."""
+    by_capability: Mapping[str, str] = config.get("cc_model_filenames") or {}
+    name = by_capability.get(compute_capability) or config.get("default_model_filename") or "model.plan"
+    path = version_directory / name
+    if not path.is_file():
+        there = ", ".join(sorted(by_capability))
+        why = f"; there are plans for compute capability {there}" if there else ""
+        raise ValueError(
+            f"there is no file {name} in version directory {version_directory.name} for a GPU of compute capability "
+            f"{compute_capability}{why}"
+        )
+    return path
+
+
+def metadata(plan: Path) -> dict[str, Any]:
+    """What tritonize wrote beside the plan when it was built; empty where there is nothing."""
+    path = plan.with_name(f"{plan.name}.json")
+    if not path.is_file():
+        return {}
+    known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return known
+
+
+def check_version(plan: Path, module: str, version: str, known: Mapping[str, Any]) -> None:
+    """Refuse a plan of another module or version before TensorRT does, which says less of it."""
+    with plan.open("rb") as file:
+        start = file.read(28)
+    owner = _MAGIC.get(start[:4])
+    if owner is None or len(start) < 28:
+        return  # no start that is known: TensorRT will tell
+    built = ".".join(map(str, start[24:28]))
+    if owner != module:
+        raise ValueError(f"{plan.name} is a plan of {owner} {built}, which {module} does not load")
+    parts = version.split(".")  # 8.6 tells three of the four
+    if built.split(".")[: len(parts)] != parts and not known.get("settings", {}).get("version_compatible"):
+        raise ValueError(f"{plan.name} was built by {module} {built}, and {version} is here; a plan loads only in the very version")
+
+
+def allow_packages(variable: str = PACKAGES) -> None:
+    """Let TensorRT's packages, and nothing else, be found where tritonize has them; NumPy stays the server's own."""
+    folders = [each for each in os.environ.get(variable, "").split(os.pathsep) if each]
+    if folders and not any(isinstance(each, _Finder) for each in sys.meta_path):
+        sys.meta_path.insert(0, _Finder(folders))
+
+
+class _Finder:
+    """Finds top-level packages of TensorRT in given folders, before anything of that name on the path."""
+
+    def __init__(self, folders: Sequence[str]) -> None:
+        self._folders = list(folders)
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        """The protocol of `sys.meta_path`."""
+        if path is not None or not name.startswith(_MINE):
+            return None
+        return importlib.machinery.PathFinder.find_spec(name, self._folders, target)
+
+
+def profiles(config: Config, instance: str, count: int) -> tuple[int, ...]:
+    """The profiles of an instance: those that its group names, else the first. Triton names an instance `<group>_<number>`."""
+    named = [group for group in config.get("instance_group", []) if instance.startswith(f"{group.get('name', '')}_")]
+    group: Mapping[str, Any] = max(named, key=lambda each: len(each.get("name", "")), default={})
+    found = []
+    for text in group.get("profile") or ["0"]:
+        if not str(text).isdigit() or int(text) >= count:
+            raise ValueError(f"instance_group: profile '{text}' is none of the plan, which has {count}, from 0")
+        found.append(int(text))
+    return tuple(dict.fromkeys(found))
+
+
+def check(config: Config, engine: Any, chosen: Sequence[int]) -> None:
+    """Compare names, types, dims and the batch of the configuration with the plan; raises for the first disagreement."""
+    limit = int(config.get("max_batch_size", 0))
+    _same_names([entry["name"] for entry in config.get("input", [])], list(engine.inputs))
+    for kind, tensors in (("input", engine.inputs), ("output", engine.outputs)):
+        for entry in config.get(kind, []):
+            if entry["name"] not in tensors:
+                raise ValueError(f"{kind} '{entry['name']}' is not in the plan, which has {_list(list(tensors))}")
+            _check_tensor(kind, entry, tensors[entry["name"]], batched=limit > 0)
+    limits = [engine.limits(profile) for profile in chosen]
+    largest = max((min(each[name][2][0] for name in each) for each in limits if each), default=limit) if limit else 0
+    if limit > largest:
+        raise ValueError(f"max_batch_size is {limit}; the profiles {', '.join(map(str, chosen))} of the plan take {largest}")
+    for entry in config.get("input", []):
+        _check_profiles(entry, [each[entry["name"]] for each in limits], batched=limit > 0)
+
+
+def check_supported(config: Config) -> None:
+    """Refuse what stock Triton offers and a Python-based backend cannot give, instead of answering differently."""
+    refused = []
+    if config.get("batch_input") or config.get("batch_output"):
+        refused.append("batch_input and batch_output")
+    if any(entry.get("allow_ragged_batch") for entry in config.get("input", [])):
+        refused.append("allow_ragged_batch")
+    if any(entry.get("is_non_linear_format_io") for kind in ("input", "output") for entry in config.get(kind, [])):
+        refused.append("is_non_linear_format_io")
+    if config.get("sequence_batching"):
+        refused.append("sequence_batching")
+    if refused:
+        raise ValueError(f"the embedded server does not support {', '.join(refused)}; stock Triton's native backend may")
+
+
+def nearest(contexts: Sequence[Any], shapes: Mapping[str, tuple[int, ...]]) -> Any:
+    """The context whose profile takes these shapes and is usual for shapes nearest to them."""
+    refusals = {context.profile: context.refusal(shapes) for context in contexts}
+    fitting = [context for context in contexts if refusals[context.profile] is None]
+    if not fitting:
+        raise ValueError("; ".join(str(each) for each in refusals.values()))
+    return min(fitting, key=lambda context: context.distance(shapes))
+
+
+def _same_names(configured: Sequence[str], planned: Sequence[str]) -> None:
+    if sorted(configured) != sorted(planned):
+        raise ValueError(f"the configuration has inputs {_list(configured)}, the plan has {_list(planned)}")
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names) or "none"
+
+
+def _dims(entry: Mapping[str, Any]) -> list[int]:
+    return [int(dim) for dim in entry.get("reshape", {}).get("shape", entry.get("dims", []))]
+
+
+def _check_tensor(kind: str, entry: Mapping[str, Any], tensor: Any, *, batched: bool) -> None:
+    name = entry["name"]
+    if TYPES.get(entry["data_type"]) != tensor.dtype:
+        raise ValueError(f"{kind} '{name}': the configuration says {entry['data_type']}, the plan has {tensor.dtype}")
+    if not tensor.shape:  # a scalar of the plan is served with dims of 1
+        if batched or any(dim != 1 for dim in _dims(entry)):
+            raise ValueError(f"{kind} '{name}' is a scalar in the plan: it needs dims of 1 and max_batch_size 0")
+        return
+    full = [-1, *_dims(entry)] if batched else _dims(entry)
+    if batched and tensor.shape[0] != -1:
+        raise ValueError(f"{kind} '{name}': for batching its first dimension must be dynamic, the plan has {list(tensor.shape)}")
+    if len(full) != len(tensor.shape) or any(theirs not in (-1, ours) for ours, theirs in zip(full, tensor.shape, strict=True)):
+        first = " (the batch first)" if batched else ""
+        raise ValueError(f"{kind} '{name}': the configuration says dims {full}{first}, the plan has {list(tensor.shape)}")
+
+
+def _check_profiles(entry: Mapping[str, Any], limits: Sequence[Any], *, batched: bool) -> None:
+    """A size that the configuration fixes lies in one of the profiles."""
+    skip = 1 if batched else 0
+    for axis, dim in enumerate(_dims(entry)):
+        spans = [(low[axis + skip], high[axis + skip]) for low, _, high in limits if axis + skip < len(low)]
+        if dim != -1 and spans and not any(low <= dim <= high for low, high in spans):
+            words = ", ".join(f"{low} to {high}" for low, high in spans)
+            raise ValueError(f"input '{entry['name']}': the configuration says {dim} on axis {axis}; the profiles take {words}")
