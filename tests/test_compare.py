@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from ml_dtypes import bfloat16
 
-from tritonize import compare as compare_module
+from tritonize import differences
 from tritonize.compare import compare, compare_tensor
 from tritonize.spec import Tolerance
 
@@ -51,7 +51,7 @@ def test_the_gate_agrees_with_numpy_on_random_arrays():
 
 
 def test_one_wrong_element_is_found_and_named(monkeypatch):
-    monkeypatch.setattr(compare_module, "CHUNK", 7)  # the element lies in a later chunk
+    monkeypatch.setattr(differences, "CHUNK", 7)  # the element lies in a later chunk
     expected = np.zeros((2, 3, 5), np.float32)
     found = expected.copy()
     found[1, 2, 3] = 0.5
@@ -68,7 +68,7 @@ def test_the_numbers_do_not_depend_on_the_chunk(monkeypatch, chunk):
     generator = np.random.default_rng(2)
     expected, found = generator.standard_normal((2, 500))
     whole = check(expected, found)
-    monkeypatch.setattr(compare_module, "CHUNK", chunk)
+    monkeypatch.setattr(differences, "CHUNK", chunk)
     parts = check(expected, found)
     assert parts.mismatched == whole.mismatched
     assert parts.max_rel == whole.max_rel
