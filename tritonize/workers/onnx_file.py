@@ -274,15 +274,19 @@ def _simplified(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _infer_output_shapes(model: onnx.ModelProto, path: Path) -> None:
     """Write inferred shapes on the outputs: configurations are made from them. The other inferred shapes are not kept."""
+    light = without_weights(model)
     try:
-        inferred = onnx.shape_inference.infer_shapes(_without_weights(model), strict_mode=True, data_prop=True)
-    except (onnx.shape_inference.InferenceError, ValueError) as error:
-        raise _invalid(path, error) from error
+        inferred = onnx.shape_inference.infer_shapes(light, strict_mode=True, data_prop=True)
+    except (onnx.shape_inference.InferenceError, ValueError):
+        try:  # following values through the graph also fails on graphs that are valid, such as an If with two branches
+            inferred = onnx.shape_inference.infer_shapes(light, strict_mode=True)
+        except (onnx.shape_inference.InferenceError, ValueError) as error:
+            raise _invalid(path, error) from error
     for declared, value in zip(model.graph.output, inferred.graph.output, strict=True):
         declared.CopyFrom(value)
 
 
-def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same graph with large initializers named but left out: shapes never depend on their values."""
     graph = model.graph
     light = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)

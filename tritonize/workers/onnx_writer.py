@@ -106,7 +106,7 @@ def reference(tensor: onnx.TensorProto, folder: Path) -> tuple[Path, int, int]:
 
 def is_weight(tensor: onnx.TensorProto) -> bool:
     """Whether an initializer is large, and kept as raw bytes."""
-    return tensor.HasField("raw_data") and tensor.ByteSize() > SMALL
+    return tensor.HasField("raw_data") and len(tensor.raw_data) > SMALL  # ByteSize() would serialize all of it
 
 
 def _write_tensor(tensor: onnx.TensorProto, file: BinaryIO) -> None:

@@ -9,16 +9,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from tritonize import arrays, dtypes
 from tritonize.arrays import Arrays
 from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
 from tritonize.errors import ExportError, UsageError
-from tritonize.workers import conduct
+from tritonize.workers import conduct, recompute
 from tritonize.workers.stopwatch import Stopwatch
 from tritonize.workers.torch_model import LoadedModel, load
 from tritonize.workers.torch_source import LoadRequest
+
+_SMALL_BYTES = 8 << 20
+"""Weights, and inputs and outputs of one sample, up to which float64 needs no process of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +34,8 @@ class ReferenceRequest:
     batches: tuple[tuple[int, ...], ...]
     """Batches of two samples and more that PyTorch runs too, to see whether the model may be batched at all."""
     directory: Path
+    float64: bool = False
+    """Whether float64 is wanted too, where the model is so small that it needs no bounds and no process of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +52,12 @@ class ReferenceAnswer:
     code: Mapping[str, str]
     """SHA-256 of the file that defines a factory, by its name."""
     library_seconds: float
+    unusable: Mapping[str, str]
+    """Edge case to why it is no sample of this model: PyTorch raises, or answers nothing finite."""
+    exact: TensorFiles | None
+    """The answers in float64, where they were asked for and the model is small."""
+    why_not: str
+    """Why there are none, where they were tried."""
 
 
 def compute(request: dict[str, Any]) -> dict[str, Any]:
@@ -56,23 +68,68 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
         model = load(asked.model)
     conduct.require_evaluation_mode(model)
     before = conduct.fingerprint(model.module)
-    singles = [(index,) for index in range(asked.samples.files.count)]
+    singles = [(index,) for index in range(asked.samples.drawn)]
     outputs = _run(model, asked.samples, singles, asked.directory / "expected", watch)
+    outputs, unusable = _edges(model, asked.samples, outputs, watch)
     batched = _run(model, asked.samples, asked.batches, asked.directory / "batched", watch, like=outputs)
     with watch.library():
         conduct.require_repeatable(model, arrays.load(asked.samples.files, 0), arrays.load(outputs, 0))
     conduct.require_unchanged(before, model.module)
     conduct.require_evaluation_mode(model)
+    parameters = sum(tensor.numel() for tensor in model.module.parameters())
+    exact, why_not = _float64(model, asked, outputs, unusable, watch)
     return to_json(  # type: ignore[no-any-return]
         ReferenceAnswer(
             outputs=outputs,
             batched=batched,
-            parameters=sum(tensor.numel() for tensor in model.module.parameters()),
+            parameters=parameters,
             state=conduct.checksum(before),
             code=_code(asked.model),
             library_seconds=watch.seconds,
+            unusable=unusable,
+            exact=exact,
+            why_not=why_not,
         )
     )
+
+
+def _float64(
+    model: LoadedModel, asked: ReferenceRequest, outputs: TensorFiles, unusable: Mapping[str, str], watch: Stopwatch
+) -> tuple[TensorFiles | None, str]:
+    """The same answers in float64; last of all, since the model stays so."""
+    state = sum(each.nbytes for each in (*model.module.parameters(), *model.module.buffers()))
+    arrays_ = (asked.samples.files, outputs)
+    size = state + sum(arrays.load(files, 0)[each.name].nbytes for files in arrays_ for each in files.tensors)
+    if not asked.float64 or size > _SMALL_BYTES:
+        return None, ""
+    usable = [(index,) for index in range(asked.samples.files.count) if asked.samples.edges.get(index) not in unusable]
+    try:
+        return recompute.answers(model, asked.samples, usable, outputs, "fp64", asked.directory, watch), ""
+    except (ExportError, UsageError) as error:
+        return None, f"{error.what} {error.found}" if error.found else error.what
+
+
+def _edges(model: LoadedModel, samples: SampleSet, outputs: TensorFiles, watch: Stopwatch) -> tuple[TensorFiles, dict[str, str]]:
+    """The outputs with those of the edge cases behind them, as far as the model has an answer to these."""
+    unusable = {}
+    for index, name in samples.edges.items():
+        try:
+            with watch.library():
+                found = model.answer(arrays.load(samples.files, index))
+        except ExportError as error:
+            unusable[name] = f"the model raises: {error.found}"
+            continue
+        if bad := next((each for each, array in found.items() if not _finite(array)), None):
+            unusable[name] = f"output {bad} is not finite"
+            continue
+        _save(outputs, outputs.count, found)
+        outputs = replace(outputs, count=outputs.count + 1)
+    return outputs, unusable
+
+
+def _finite(array: arrays.Array) -> bool:
+    floating = array.dtype.kind == "f" or array.dtype == arrays.BFLOAT16
+    return not floating or bool(np.isfinite(array.astype(np.float32) if array.dtype.itemsize < 4 else array).all())
 
 
 def _code(request: LoadRequest) -> dict[str, str]:

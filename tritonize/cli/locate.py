@@ -1,0 +1,134 @@
+"""`tritonize locate`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tritonize.cli.display import display
+from tritonize.cli.run import Inputs, Models, NoBatch
+from tritonize.errors import EXIT_DIFFERS, UnprovenError
+
+if TYPE_CHECKING:
+    from tritonize.errors import ExportError
+    from tritonize.location import Location
+    from tritonize.spec import Model
+    from tritonize.stages import Recorder
+
+
+def locate(
+    expected: Annotated[str, typer.Argument(metavar="SPEC_OR_A", help="A spec (.yaml); or the ONNX file that is right.")],
+    found: Annotated[
+        Path | None, typer.Argument(metavar="B", help="The ONNX file that differs from A, its nodes named alike.")
+    ] = None,
+    models: Models = None,
+    samples: Annotated[
+        list[str] | None, typer.Option("--samples", metavar="FILE", help="Samples for A and B: .npz files, or patterns of them.")
+    ] = None,
+    inputs: Inputs = None,
+    no_batch: NoBatch = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Write the nodes that have to stay fp32 into the spec (keep_fp32.nodes).")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Find the node an error comes from: of a model's export, or of one ONNX file against another.
+
+    Every node is run on right inputs, so that its own error shows. In fp16 and bf16 it also finds a small set of nodes that have
+    to stay fp32. Exit code 1 where an origin or such a set was found, 3 where the modules cannot be watched.
+    """
+    import tempfile
+
+    from tritonize import stages
+
+    with tempfile.TemporaryDirectory(prefix="tritonize-") as folder, display() as shown:
+        recorder = stages.Recorder(shown.on_stage)
+        if expected.lower().endswith((".yaml", ".yml")):
+            locations = _of_spec(Path(expected), found, models or [], Path(folder), recorder, write=write)
+        else:
+            locations = {str(found): _of_files(expected, found, samples, (inputs, no_batch), Path(folder), recorder)}
+    _finish(locations, as_json=json)
+
+
+def _of_spec(
+    path: Path, found: Path | None, models: list[str], work: Path, recorder: Recorder, *, write: bool
+) -> dict[str, Location]:
+    from tritonize import errors, model_config, reference, repairing, spec_edit, spec_file
+
+    if found is not None:
+        raise errors.UsageError("A spec is compared with its own export, not with another file.", found=str(found))
+    specification = spec_file.load(path, check_triton=model_config.triton_problems)
+    unknown = [name for name in models if name not in specification.models]
+    if unknown:
+        known = ", ".join(specification.models)
+        raise errors.UsageError("The specification has no such model.", found=", ".join(unknown), expected=known)
+    locations = {}
+    names = models or list(specification.models)
+    for name in names:
+        model: Model = specification.models[name]
+        if reference.identify(model).kind != "onnx":
+            errors.require("torch", extra="torch")
+        (work / name).mkdir()
+        try:
+            located = repairing.locate_model(model, work / name, recorder)
+        except errors.ExportError as error:
+            if len(names) == 1:
+                raise
+            located = _not_exported(model, error)  # of several, one that fails does not hide the others
+        locations[name] = located
+        if write and located.keep_passes:
+            spec_edit.keep_in_fp32(path, name, [*model.keep_fp32.nodes, *located.keep])
+            locations[name] = replace(located, written=str(path))
+    return locations
+
+
+def _not_exported(model: Model, error: ExportError) -> Location:
+    from tritonize.location import Location
+
+    return Location(expected=model.source, found="its export", kind="not available", notes=tuple(str(error).splitlines()))
+
+
+def _of_files(
+    expected: str,
+    found: Path | None,
+    samples: list[str] | None,
+    described: tuple[list[str] | None, bool],
+    work: Path,
+    recorder: Recorder,
+) -> Location:
+    from tritonize import errors, locating
+    from tritonize.cli import flags
+
+    if found is None or not expected.lower().endswith(".onnx") or found.suffix.lower() != ".onnx":
+        raise errors.UsageError(
+            "Two ONNX files are compared, or a spec with its export.", found=" ".join([expected, str(found or "")]).strip()
+        )
+    inputs, no_batch = described
+    wanted = {"source": expected, "inputs": inputs, "no_batch": no_batch, "name": "a", "outputs": None, "max_batch_size": None}
+    wanted |= {"sample_function": None, "opset": None, "no_simplify": False, "repository": None}
+    (model,) = flags.specification(wanted).models.values()
+    if samples:
+        model = model.model_copy(update={"samples": model.samples.model_copy(update={"files": samples})})
+    return locating.locate_files(model, found, work, recorder)
+
+
+def _finish(locations: dict[str, Location], *, as_json: bool) -> None:
+    from tritonize import location
+    from tritonize.artifacts import to_json
+
+    if as_json:
+        from json import dumps
+
+        typer.echo(dumps({"locations": {name: to_json(each) for name, each in locations.items()}}, indent=2, ensure_ascii=False))
+    else:
+        for name, each in locations.items():
+            if len(locations) > 1:
+                typer.echo(f"\n{name}", nl=False)
+            typer.echo(f"\n{location.as_text(each)}", nl=False)
+    if any(each.origin is not None or each.keep for each in locations.values()):
+        raise typer.Exit(EXIT_DIFFERS)
+    if any(each.kind == "not available" for each in locations.values()):
+        raise typer.Exit(UnprovenError.exit_code)

@@ -1,0 +1,103 @@
+"""Where a model's export goes wrong, and what to keep in fp32 so that a file of reduced precision passes its gate."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from tritonize import describing, keeping, locating, precision, proving, reducing, reference, spec
+from tritonize.artifacts import OnnxArtifact
+from tritonize.errors import ExportError
+from tritonize.location import Location
+from tritonize.stages import Recorder
+
+
+def locate_model(model: spec.Model, work: Path, recorder: Recorder | None = None) -> Location:
+    """Export a model as a run does, and say where the file parts from it; in reduced precision also what to keep in fp32.
+
+    Raises:
+        UsageError, ExportError: it cannot be loaded, run or exported.
+    """
+    recorder = recorder or Recorder()
+    source = reference.identify(model)
+    model = describing.complete(model, source, work)
+    proven = proving.prove(model, source, work, recorder)
+    if proven.passed and model.precision in precision.HALF:
+        tolerances = {tensor.name: proving.tolerance(model, tensor.name) for tensor in proven.outputs}
+        question = reducing.Question(samples=proven.samples, reference=proven.reference, tolerances=tolerances)
+        return repair(model, proven.artifact, question, work / "locate", recorder)
+    batch = (0,) if proven.passed else locating.failing(proven.checks)
+    located = locating.locate(model, source, proven.artifact, proven.samples, work / "locate", recorder, batch=batch)
+    passed = "" if proven.passed else " The gate fails."
+    return replace(located, notes=(f"Exported with {proven.artifact.strategy}.{passed}", *located.notes))
+
+
+def repair(
+    model: spec.Model,
+    artifact: OnnxArtifact,
+    question: reducing.Question,
+    work: Path,
+    recorder: Recorder | None = None,
+    *,
+    trials: int = keeping.TRIALS,
+) -> Location:
+    """Where a file of the spec's precision goes wrong against its fp32 file, and a small set of nodes with which it passes.
+
+    Args:
+        artifact: the proven fp32 file.
+        question: the gate, as `reducing.reduce` asks it.
+        work: an empty folder.
+        trials: how often the gate may be asked.
+
+    Returns:
+        The location of the emulated graph against the fp32 one. `keep` is empty where it passes as it is; `keep_passes` says
+        whether a set that passes was found.
+
+    Raises:
+        UsageError, ExportError: the file cannot be reduced or run.
+    """
+    recorder = recorder or Recorder()
+    limits = locating.limits(model)
+    emulation = precision.reduce(model, artifact, work / "reduced").emulation
+    gate = _Gate(model, artifact, question, work / "trials")
+    passed = gate(frozenset())
+    batches = [gate.failed or (0,)]
+    located = locating.between(
+        artifact.path, emulation, question.samples, batches, work, limits, recorder, node_map=artifact.node_map, emulated=True
+    )
+    located = replace(located, found=f"{artifact.path.name} in {model.precision}, emulated")
+    if passed:
+        return replace(located, keep=(), notes=(*located.notes, f"The gate passes in {model.precision} as it is."))
+    with recorder.stage("keep in fp32") as fields:
+        found = keeping.smallest(list(locating.ranking(located.series)), gate, trials=trials)
+        fields["note"] = f"{len(found.nodes or ())} nodes, {found.trials} trials"
+        fields["verdict"] = "passed" if found.nodes is not None else "failed"
+    if found.nodes is None:
+        why = f"The gate fails in {model.precision} whatever is kept in fp32; {found.trials} sets of nodes were tried."
+        return replace(located, notes=(*located.notes, why))
+    least = "none of them can be left out" if found.minimal else "a smaller set may do: the trials ran out"
+    note = f"The gate fails in {model.precision}. With {len(found.nodes)} nodes in fp32 it passes; {least} ({found.trials} trials)."
+    return replace(located, keep=found.nodes, keep_passes=True, notes=(*located.notes, note))
+
+
+class _Gate:
+    """Reduces the file with some nodes kept and compares its answers, as a run does; every trial leaves nothing behind."""
+
+    def __init__(self, model: spec.Model, artifact: OnnxArtifact, question: reducing.Question, work: Path) -> None:
+        self._model, self._artifact, self._question, self._work = model, artifact, question, work
+        self.failed: tuple[int, ...] | None = None
+        """The samples of the first check that failed in the first trial."""
+
+    def __call__(self, kept: frozenset[str]) -> bool:
+        nodes = sorted({*self._model.keep_fp32.nodes, *kept})
+        model = self._model.model_copy(update={"keep_fp32": self._model.keep_fp32.model_copy(update={"nodes": nodes})})
+        try:
+            checks = reducing.reduce(model, self._artifact, self._question, self._work, Recorder()).checks
+        except ExportError:  # such as nothing left to reduce: that is no file of this precision
+            return False
+        finally:
+            shutil.rmtree(self._work, ignore_errors=True)
+        failing = next((check.samples for check in checks if not check.passed), None)
+        self.failed = self.failed or failing
+        return bool(checks) and failing is None
