@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
 CORPUS := build/corpus
 
-.PHONY: help install demo demo-imagenet test check bench corpus schema format clean
+.PHONY: help install demo demo-imagenet test test-gpu check bench corpus schema format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,6 +46,9 @@ demo-imagenet: $(INSTALLED) examples/imagenet/samples/coffee.npz  ## The same fo
 
 test: $(INSTALLED)  ## Run the tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+test-gpu:  ## Build, run, serve and time plans on the GPU here; writes docs/gpu-results.md; nothing need be installed
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m tests.gpu
 
 check: $(INSTALLED)  ## Lint, format, types, layers
 	$(BIN)/ruff check .

@@ -33,7 +33,7 @@ def test_help_answers_within_0_3_s_and_imports_nothing_heavy():
         done = tritonize("--help")
         seconds.append(time.perf_counter() - started)
         assert done.returncode == 0
-    for command in ("run", "build", "serve", "verify", "check", "inspect", "doctor"):
+    for command in ("run", "build", "serve", "verify", "check", "locate", "inspect", "doctor"):
         assert command in done.stdout
     assert min(seconds) < 0.3, seconds  # the least disturbed of five runs
 
@@ -69,7 +69,7 @@ def test_the_public_api_is_what_it_is():
 
 
 def test_every_command_explains_itself_in_80_columns():
-    for command in ([], ["run"], ["build"], ["serve"], ["verify"], ["check"], ["inspect"], ["doctor"]):
+    for command in ([], ["run"], ["build"], ["serve"], ["verify"], ["check"], ["locate"], ["inspect"], ["doctor"]):
         done = tritonize(*command, "--help", env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"})
         assert done.returncode == 0
         assert max(map(len, done.stdout.splitlines())) <= 80

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import io
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,10 @@ Arrays = dict[str, Array]
 
 BFLOAT16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
 
+SMALL = 1 << 16
+"""Bytes of a file that is read instead of mapped."""
+_NPY_1 = b"\x93NUMPY\x01\x00"
+
 
 def numpy_dtype(name: str) -> np.dtype[Any]:
     """The NumPy dtype of a `dtypes` name. Raises KeyError."""
@@ -28,10 +35,15 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
 
 def dtype_name(array: Array) -> str:
     """The `dtypes` name of an array's elements, or NumPy's own name where there is none."""
+    return _named(array.dtype)
+
+
+@functools.lru_cache(maxsize=256)
+def _named(dtype: np.dtype[Any]) -> str:
     try:
-        return dtypes.by_numpy(str(array.dtype)).name
+        return dtypes.by_numpy(str(dtype)).name
     except KeyError:
-        return str(array.dtype)
+        return str(dtype)
 
 
 def save(files: TensorFiles, index: int, arrays: Mapping[str, Array]) -> None:
@@ -42,8 +54,7 @@ def save(files: TensorFiles, index: int, arrays: Mapping[str, Array]) -> None:
             raise TypeError(f"{tensor.name}: expected {tensor.dtype}, found {array.dtype}")
         path = files.path(index, position)
         path.parent.mkdir(parents=True, exist_ok=True)
-        # NumPy writes bfloat16 as an anonymous type, which it cannot read back; its bits are kept instead.
-        _write(array.view(np.uint16) if array.dtype == BFLOAT16 else array, path)
+        _write(bits(array), path)
 
 
 def _write(array: Array, path: Path) -> None:
@@ -54,12 +65,50 @@ def _write(array: Array, path: Path) -> None:
 
 
 def load(files: TensorFiles, index: int) -> Arrays:
-    """One item, memory-mapped and read-only, by tensor name."""
+    """One item, read-only, by tensor name; large arrays are memory-mapped."""
     arrays: Arrays = {}
+    pack, row = files.packed[index] if files.packed else (index, None)
     for position, tensor in enumerate(files.tensors):
-        array: Array = np.load(files.path(index, position), mmap_mode="r", allow_pickle=False)
+        path = f"{files.directory}/{pack}/{position}.npy"  # as `TensorFiles.path`, which takes longer than reading a small file
+        array = _item(path) if row is None else _pack(path)[row]
         arrays[tensor.name] = array.view(BFLOAT16) if tensor.dtype == "bf16" else array
     return arrays
+
+
+@functools.lru_cache(maxsize=64)
+def _pack(path: str) -> Array:
+    """A file of many items, kept open: packs are written once, into folders that are not used again."""
+    mapped: Array = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    return mapped
+
+
+def _item(path: str) -> Array:
+    """A file of one item; a small one is read, since mapping it costs several times as much."""
+    with open(path, "rb") as file:  # noqa: PTH123 - see `load`
+        content = file.read(SMALL)
+    if len(content) < SMALL and content[:8] == _NPY_1:
+        end = 10 + int.from_bytes(content[8:10], "little")
+        shape, in_columns, dtype = _header(content[:end])
+        if not in_columns and not dtype.hasobject:
+            return np.frombuffer(content, dtype, math.prod(shape), end).reshape(shape)
+    mapped: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+    return mapped
+
+
+@functools.lru_cache(maxsize=1024)
+def _header(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and type in the head of a `.npy` file. Raises ValueError."""
+    return np.lib.format.read_array_header_1_0(io.BytesIO(head[8:]))
+
+
+def bits(array: Array) -> Array:
+    """The array as it lies in files: NumPy writes bfloat16 as an anonymous type, which it cannot read back; its bits are kept."""
+    return array.view(np.uint16) if array.dtype == BFLOAT16 else array
+
+
+def release() -> None:
+    """Let go of the packs that are kept open, before their folder is removed."""
+    _pack.cache_clear()
 
 
 def stack(files: TensorFiles, indices: Sequence[int]) -> Arrays:
@@ -73,20 +122,22 @@ def stack(files: TensorFiles, indices: Sequence[int]) -> Arrays:
 def batches(samples: SampleSet, size: int) -> Iterator[tuple[int, ...]]:
     """Every sample in batches of `size`, samples of one shape together; the last batch is filled up from the first.
 
-    For a model that is not batched each sample is alone.
+    For a model that is not batched each sample is alone, and so is an edge case: it comes with the batches of one.
     """
     if not samples.batched:
         yield from ((index,) for index in range(samples.files.count))
         return
+    if size == 1:
+        yield from ((index,) for index in samples.edges)
     for members in groups(samples):
         for start in range(0, len(members), size):
             yield tuple(members[(start + offset) % len(members)] for offset in range(size))
 
 
 def groups(samples: SampleSet) -> list[list[int]]:
-    """The samples of each shape: only those can lie in one batch."""
+    """The samples of each shape, without edge cases: only those can lie in one batch."""
     found: dict[tuple[tuple[int, ...], ...], list[int]] = {}
-    for index in range(samples.files.count):
+    for index in range(samples.drawn):
         item = load(samples.files, index)
         found.setdefault(tuple(array.shape for array in item.values()), []).append(index)
     return list(found.values())

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tritonize import arrays, evidence, golden, model_config, repository, serving, verification
+from tritonize import arrays, evidence, golden, model_config, quality, repository, serving, verification
 from tritonize.artifacts import Finding, PublishedVersion, Report, ServerHandle, Stage
-from tritonize.errors import InferenceError, RepositoryError, ServerError, UsageError
+from tritonize.errors import InferenceError, MissingError, RepositoryError, ServerError, UsageError
 from tritonize.golden import GoldenSet
+from tritonize.quality import Judgement, Observer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +77,8 @@ def _verify_model(request: Request, name: str) -> Report:
         notes=_notes(manifest),
     )
     try:
-        verified = _served(request, published)
-    except (ServerError, UsageError, RepositoryError, InferenceError) as error:
+        verified, judged = _served(request, published)
+    except (MissingError, ServerError, UsageError, RepositoryError, InferenceError) as error:
         if not findings:
             raise
         # The changed file is the likely cause of the refusal: a person needs to see both.
@@ -85,8 +86,12 @@ def _verify_model(request: Request, name: str) -> Report:
         return replace(blank, findings=(*findings, refusal))
     return replace(
         blank,
-        verdict="passed" if verified.passed and not findings else "failed",
+        verdict="passed" if verified.passed and judged.passed and not findings else "failed",
         checks=verified.checks,
+        rows=judged.rows,
+        gates=judged.gates,
+        floors=judged.floors,
+        notes=(*blank.notes, *judged.notes),
         findings=(*findings, *verified.findings),
         stages=verified.stages,
         proved_by=verified.identity,
@@ -111,7 +116,7 @@ def _notes(manifest: dict[str, Any]) -> tuple[str, ...]:
     return (f"The version was proven on {created}, verdict then: {manifest.get('verdict', 'unknown')}.",)
 
 
-def _served(request: Request, published: PublishedVersion) -> verification.Verification:
+def _served(request: Request, published: PublishedVersion) -> tuple[verification.Verification, Judgement]:
     path = request.repository / published.model / repository.CONFIG
     try:
         text = path.read_text(encoding="utf-8")
@@ -119,15 +124,23 @@ def _served(request: Request, published: PublishedVersion) -> verification.Verif
         raise RepositoryError("The model's configuration cannot be read.", where=str(path), found=str(error)) from error
     config = model_config.parse(text, where=str(path))
     known = golden.read(published.version_directory / repository.EVIDENCE / "golden")
+    observer = Observer(known)
     with contextlib.ExitStack() as stack:
         server = (
             serving.remote(request.urls) if request.urls else stack.enter_context(_own_server(request, published, known, config))
         )
-        target = verification.Target(server=server, model=published.model, version=published.version, golden=known, config=config)
+        target = verification.Target(
+            server=server,
+            model=published.model,
+            version=published.version,
+            golden=known,
+            config=config,
+            observer=observer,
+        )
         verified = verification.verify(target)
         for stage in verified.stages:
             request.on_stage(stage.name, stage)
-        return verified
+        return verified, quality.judge(observer, verified.checks)
 
 
 @contextlib.contextmanager

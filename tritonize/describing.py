@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from tritonize import dtypes, inspecting, processes, spec
+from tritonize import dtypes, inspecting, processes, spec, spec_rules
 from tritonize.artifacts import Inspection, Source, TensorSpec
 from tritonize.errors import ExportError, UsageError, WorkerError
 
@@ -91,7 +91,7 @@ def _sound(model: spec.Model, where: str) -> spec.Model:
     Raises:
         UsageError: it lists what they break.
     """
-    found = [f"{'.'.join(place)}: {text}" for place, text in spec.problems(model) if place[:1] != ("samples",)]
+    found = [f"{'.'.join(place)}: {text}" for place, text in spec_rules.problems(model) if place[:1] != ("samples",)]
     if found:
         raise UsageError(
             "The inputs that were read off cannot be used.",

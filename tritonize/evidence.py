@@ -4,25 +4,50 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tritonize import report, repository, spec
-from tritonize.artifacts import Attempt, OnnxArtifact, Reference, Report, StagedVersion, to_json
+import numpy as np
+
+from tritonize import arrays, figures, html, model_config, report, repository, spec
+from tritonize.artifacts import Attempt, OnnxArtifact, Reference, Report, SampleSet, StagedVersion, to_json
+from tritonize.figures import Figures
+from tritonize.gallery import Gallery
+from tritonize.location import Location
+
+WORST = "worst.npz"
+"""The sample to look at first."""
 
 
-def write(staged: StagedVersion, finished: Report, model: spec.Model) -> None:
-    """Write report and manifest into a staged version, before anyone can see it; the manifest last, since it hashes the rest."""
+def write(
+    staged: StagedVersion,
+    finished: Report,
+    model: spec.Model,
+    gallery: Gallery | None = None,
+    located: Location | None = None,
+) -> None:
+    """Write report and manifest into a staged version, before anyone can see it; the manifest last, since it hashes the rest.
+
+    Args:
+        gallery: what was kept of the answers, for the figures; the samples must still be there.
+        located: where an error comes from, if someone looked.
+    """
     evidence = staged.version_directory / repository.EVIDENCE
     evidence.mkdir(parents=True, exist_ok=True)
+    # All versions share the one beside them, which a later version may replace.
+    shutil.copyfile(staged.model_directory / repository.CONFIG, evidence / repository.CONFIG)
     (evidence / "report.json").write_text(report.dumps(finished) + "\n", encoding="utf-8")
     (evidence / "report.txt").write_text(report.as_text(finished), encoding="utf-8")
+    shown = _shown(staged, model, gallery, located)
+    (evidence / "figures.json").write_text(figures.dumps(shown) + "\n", encoding="utf-8")
+    (evidence / "report.html").write_text(html.render(finished, shown), encoding="utf-8")
     facts = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "verdict": finished.verdict,
-        "verification": _numbers(finished),
+        "verification": report.summary(finished.checks),
         "proved_by": dict(finished.proved_by),
         "notes": list(finished.notes),
         "versions": dict(finished.versions),
@@ -32,18 +57,39 @@ def write(staged: StagedVersion, finished: Report, model: spec.Model) -> None:
     repository.write_manifest(staged, facts)
 
 
-def _numbers(finished: Report) -> list[dict[str, Any]]:
-    """The largest difference per stage, batch size and output."""
-    rows: dict[tuple[str, int, str], dict[str, Any]] = {}
-    for check in finished.checks:
-        for tensor in check.tensors:
-            key = (check.stage, check.batch_size, tensor.name)
-            fixed = {"stage": key[0], "batch_size": key[1], "output": key[2], "rtol": tensor.rtol, "atol": tensor.atol}
-            row = rows.setdefault(key, {**fixed, "answers": 0, "passed": True, "max_abs": 0.0})
-            row["answers"] += 1
-            row["passed"] = row["passed"] and tensor.passed
-            row["max_abs"] = max(row["max_abs"], tensor.max_abs or 0.0)
-    return list(rows.values())
+def _shown(staged: StagedVersion, model: spec.Model, gallery: Gallery | None, located: Location | None) -> Figures:
+    """What the pictures are drawn from."""
+    series = along(located) if located else ()
+    return gallery.figures(_label_lists(staged, model), series) if gallery else Figures(located=series)
+
+
+def _label_lists(staged: StagedVersion, model: spec.Model) -> dict[str, list[str]]:
+    """The name of every class, by output, as they lie beside the configuration."""
+    names = [name for name, output in model.outputs.items() if output.labels]
+    paths = {name: staged.model_directory / model_config.label_filename(name) for name in names}
+    return {name: path.read_text(encoding="utf-8").splitlines() for name, path in paths.items() if path.is_file()}
+
+
+def along(location: Location) -> tuple[tuple[str, float], ...]:
+    """The error along the graph as a report draws it: modules where they are known, else nodes; `FAR` where none can be told."""
+    return tuple(
+        (each.label if each.module is None else each.module or "(the model itself)", each.own if each.total is None else each.total)
+        for each in location.series
+    )
+
+
+def write_worst(staged: StagedVersion, samples: SampleSet, index: int) -> Path:
+    """Write a sample as a file that a spec takes (`samples.files`), with another one behind it where they come in batches."""
+    items = [index]
+    if samples.batched:
+        alike = next((members for members in arrays.groups(samples) if index in members), list(range(samples.drawn)))
+        items += [other for other in alike if other != index][:1]
+    path = staged.version_directory / repository.EVIDENCE / WORST
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stacked = arrays.stack(samples.files, items)
+    wide = {name: array.astype(np.float32) if array.dtype == arrays.BFLOAT16 else array for name, array in stacked.items()}
+    np.savez(path, allow_pickle=False, **wide)
+    return path
 
 
 def details(

@@ -4,61 +4,121 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tritonize import arrays
-from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec, to_json
+from tritonize import arrays, dtypes
+from tritonize.arrays import Arrays
+from tritonize.artifacts import Kind, NoiseFloor, SampleSet, TensorFiles, TensorSpec, from_json, to_json
 from tritonize.errors import RepositoryError
-from tritonize.spec import Tolerance
+from tritonize.spec import Bound, Tolerance
 
 BUDGET = 64 * 2**20
 """Bytes of arrays that a version carries by default; at least one whole sample is always kept."""
 _FILE = "golden.json"
+_SCHEMA = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What an output has to keep."""
+
+    kind: Kind = "values"
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    noise_floor: float | None = None
+    """Largest k; `None` for no such gate."""
+    noise_floor_gpu: float | None = None
+    metrics: Mapping[str, Bound] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class GoldenSet:
-    """Samples, their expected outputs and the tolerances that were asked for."""
+    """What answers are compared with, and the rules that they have to keep."""
 
     samples: SampleSet
     expected: TensorFiles
-    tolerances: Mapping[str, Tolerance]
+    """PyTorch in float32, one item per sample."""
     max_batch_size: int
+    rules: Mapping[str, Rules] = field(default_factory=dict)
+    """By output; the defaults where an output is not named."""
+    exact: TensorFiles | None = None
+    """PyTorch in float64; `None` where it could not run."""
+    rounded: bool = False
+    """Whether the float64 answers were rounded to float32, as they are in files."""
+    why_not: str = ""
+    """Why there is no float64."""
+    required: bool = False
+    """Whether a proof without float64 is none."""
+    floors: tuple[NoiseFloor, ...] = ()
+
+    @property
+    def tolerances(self) -> dict[str, Tolerance]:
+        """Of every output that has rules."""
+        return {name: rules.tolerance for name, rules in self.rules.items()}
+
+    def rule(self, output: str) -> Rules:
+        """The rules of an output."""
+        return self.rules.get(output, Rules())
 
 
-def write(
-    golden: GoldenSet,
-    directory: Path,
-    *,
-    budget: int = BUDGET,
-) -> GoldenSet:
+def write(golden: GoldenSet, directory: Path, *, budget: int = BUDGET) -> GoldenSet:
     """Write as many samples as fit into `budget` bytes, but at least one; return the set that was written."""
     inputs = TensorFiles(directory=directory / "inputs", tensors=golden.samples.files.tensors, count=0)
     outputs = TensorFiles(directory=directory / "expected", tensors=golden.expected.tensors, count=0)
+    exact = TensorFiles(directory=directory / "exact", tensors=_rounded_specs(golden.expected.tensors), count=0)
+    edges: dict[int, str] = {}
     kept = used = 0
     for index in range(golden.samples.files.count):
         sample, answer = arrays.load(golden.samples.files, index), arrays.load(golden.expected, index)
-        used += sum(array.nbytes for array in (*sample.values(), *answer.values()))
+        rounded = _rounded(exact, arrays.load(golden.exact, index)) if golden.exact else {}
+        used += sum(array.nbytes for array in (*sample.values(), *answer.values(), *rounded.values()))
         if kept and used > budget:
             break
-        arrays.save(inputs, index, sample)
-        arrays.save(outputs, index, answer)
+        arrays.save(inputs, kept, sample)
+        arrays.save(outputs, kept, answer)
+        if golden.exact:
+            arrays.save(exact, kept, rounded)
+        if index in golden.samples.edges:
+            edges[kept] = golden.samples.edges[index]
         kept += 1
-    facts = {
-        "schema": 1,
-        "count": kept,
-        "drawn": golden.samples.files.count,
-        "origin": golden.samples.origin,
-        "max_batch_size": golden.max_batch_size,
-        "inputs": [to_json(tensor) for tensor in inputs.tensors],
-        "expected": [to_json(tensor) for tensor in outputs.tensors],
-        "tolerances": {name: tolerance.model_dump() for name, tolerance in golden.tolerances.items()},
-    }
-    (directory / _FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    written = replace(
+        golden,
+        samples=replace(golden.samples, files=replace(inputs, count=kept), edges=edges),
+        expected=replace(outputs, count=kept),
+        exact=replace(exact, count=kept) if golden.exact else None,
+    )
+    (directory / _FILE).write_text(json.dumps(facts(written), indent=2) + "\n", encoding="utf-8")
     return read(directory)
+
+
+def facts(golden: GoldenSet) -> dict[str, Any]:
+    """All that there is in a set but its arrays, as plain data."""
+    return {
+        "schema": _SCHEMA,
+        "count": golden.samples.files.count,
+        "drawn": golden.samples.drawn,
+        "origin": golden.samples.origin,
+        "edges": {str(index): name for index, name in golden.samples.edges.items()},
+        "max_batch_size": golden.max_batch_size,
+        "inputs": [to_json(tensor) for tensor in golden.samples.files.tensors],
+        "expected": [to_json(tensor) for tensor in golden.expected.tensors],
+        "exact": [to_json(tensor) for tensor in golden.exact.tensors] if golden.exact else None,
+        "why_not": golden.why_not,
+        "required": golden.required,
+        "floors": [to_json(floor) for floor in golden.floors],
+        "rules": {name: to_json(rules) for name, rules in golden.rules.items()},
+    }
+
+
+def _rounded_specs(tensors: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+    return tuple(replace(each, dtype="fp32") if dtypes.by_name(each.dtype).floating else each for each in tensors)
+
+
+def _rounded(files: TensorFiles, exact: Arrays) -> Arrays:
+    return {tensor.name: exact[tensor.name].astype(arrays.numpy_dtype(tensor.dtype)) for tensor in files.tensors}
 
 
 def read(directory: Path) -> GoldenSet:
@@ -69,26 +129,45 @@ def read(directory: Path) -> GoldenSet:
     """
     path = directory / _FILE
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        inputs, expected = _tensors(facts["inputs"]), _tensors(facts["expected"])
-        tolerances = {name: Tolerance(**values) for name, values in facts["tolerances"].items()}
-        count, size = int(facts["count"]), int(facts["max_batch_size"])
-        origin = str(facts["origin"])
+        found = json.loads(path.read_text(encoding="utf-8"))
+        golden = from_facts(directory, found if found["schema"] == _SCHEMA else _from_schema_1(found))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RepositoryError("The version's golden set cannot be read.", where=str(path), found=repr(error)) from error
-    files = TensorFiles(directory=directory / "inputs", tensors=inputs, count=count)
-    answers = TensorFiles(directory=directory / "expected", tensors=expected, count=count)
-    for item in (*_paths(files), *_paths(answers)):
+    for item in (each for files in (golden.samples.files, golden.expected, golden.exact) if files for each in _paths(files)):
         try:
             np.load(item, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise RepositoryError("The version's golden set is damaged.", where=str(item), found=str(error)) from error
+    return golden
+
+
+def from_facts(directory: Path, facts: dict[str, Any]) -> GoldenSet:
+    """The set that `facts` described, its arrays in a folder. Raises ValueError, KeyError, TypeError."""
+    count, size = int(facts["count"]), int(facts["max_batch_size"])
+    exact = facts["exact"] and TensorFiles(directory=directory / "exact", tensors=_tensors(facts["exact"]), count=count)
     return GoldenSet(
-        samples=SampleSet(files=files, batched=size > 0, origin=origin),
-        expected=answers,
-        tolerances=tolerances,
+        samples=SampleSet(
+            files=TensorFiles(directory=directory / "inputs", tensors=_tensors(facts["inputs"]), count=count),
+            batched=size > 0,
+            origin=str(facts["origin"]),
+            edges={int(index): str(name) for index, name in facts["edges"].items()},
+        ),
+        expected=TensorFiles(directory=directory / "expected", tensors=_tensors(facts["expected"]), count=count),
         max_batch_size=size,
+        rules={name: from_json(Rules, rules) for name, rules in facts["rules"].items()},
+        exact=exact or None,
+        rounded=bool(exact),
+        why_not=str(facts["why_not"]),
+        required=bool(facts["required"]),
+        floors=tuple(from_json(NoiseFloor, floor) for floor in facts["floors"]),
     )
+
+
+def _from_schema_1(facts: dict[str, Any]) -> dict[str, Any]:
+    """The first form, which knew tolerances alone."""
+    rules = {name: {"tolerance": tolerance} for name, tolerance in facts["tolerances"].items()}
+    why = "the version was published before float64 was part of the proof"
+    return {**facts, "edges": {}, "exact": None, "why_not": why, "required": False, "floors": [], "rules": rules}
 
 
 def _paths(files: TensorFiles) -> list[Path]:
@@ -96,7 +175,4 @@ def _paths(files: TensorFiles) -> list[Path]:
 
 
 def _tensors(plain: list[dict[str, object]]) -> tuple[TensorSpec, ...]:
-    return tuple(
-        TensorSpec(name=str(each["name"]), dtype=str(each["dtype"]), shape=tuple(each["shape"]))  # type: ignore[arg-type]
-        for each in plain
-    )
+    return tuple(from_json(TensorSpec, each) for each in plain)

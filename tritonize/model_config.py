@@ -7,7 +7,7 @@ batch and `dims` leave it out; `dims` are never empty, so a tensor without furth
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import jinja2
 from google.protobuf import json_format, text_encoding, text_format
 
-from tritonize import dtypes, resources, spec
+from tritonize import dtypes, resources, spec, spec_rules
 from tritonize.artifacts import Finding, OnnxArtifact, TensorSpec
 from tritonize.errors import UsageError
 
@@ -110,12 +110,29 @@ def _extra(model: spec.Model, plans: Mapping[str, str]) -> str:
         section["model_operations"] = {"op_library_filename": model.custom_op_libraries}
     if plans:
         section["cc_model_filenames"] = dict(plans)
+    if len(model.profiles) > 1:
+        section["instance_group"] = _instance_groups(model)
     choices = {"dynamic_batching", "sequence_batching", "ensemble_scheduling"}
     if model.max_batch_size > 1 and not choices & set(section):
         section["dynamic_batching"] = {}
     message = _message()
     json_format.ParseDict(section, message)
     return text_format.MessageToString(message, as_utf8=True).strip()
+
+
+def _instance_groups(model: spec.Model) -> list[dict[str, Any]]:
+    """One group per profile; one of all profiles where no single one takes every size.
+
+    Triton hands a request to any instance that is free, and an instance refuses what its profiles do not take.
+    """
+    names = [str(number) for number in range(len(model.profiles))]
+    chosen = [[name] for name in names] if spec_rules.profiles_are_whole(model) else [names]
+    asked = model.triton.get("instance_group") or [{"kind": "KIND_GPU", "count": 1}]
+    return [
+        group | ({} if group.get("profile") else {"profile": each})
+        for group in asked
+        for each in ([[]] if group.get("profile") else chosen)
+    ]
 
 
 def _message() -> Any:
@@ -156,6 +173,20 @@ def parse(text: str, *, where: str) -> dict[str, Any]:
     except text_format.ParseError as error:
         raise UsageError("This is no valid model configuration.", where=where, found=str(error)) from error
     return json_format.MessageToDict(message, preserving_proto_field_name=True)
+
+
+def with_versions(text: str, versions: Sequence[int], *, where: str) -> str:
+    """The same configuration, but the server loads these versions.
+
+    Raises:
+        UsageError: the text is no valid ModelConfig.
+    """
+    message = _message()
+    json_format.ParseDict(parse(text, where=where), message)
+    message.version_policy.specific.versions[:] = versions
+    asked: str = text_format.MessageToString(message, as_utf8=True)
+    # Protobuf leaves out a zero, which Triton takes for a question.
+    return asked if message.max_batch_size else f"max_batch_size: 0\n{asked}"
 
 
 def differences(wanted: Mapping[str, Any], found: Mapping[str, Any], *, where: str) -> tuple[Finding, ...]:

@@ -11,10 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritonize import arrays, export, inspecting, ort, reference, samples, spec
+import numpy as np
+
+from tritonize import arrays, export, inspecting, ort, quality, reference, report, samples, spec
 from tritonize.artifacts import Attempt, Check, OnnxArtifact, Reference, SampleSet, Source, TensorFiles, TensorSpec
 from tritonize.compare import compare
 from tritonize.errors import ExportError, TritonizeError, UsageError
+from tritonize.gallery import Gallery
+from tritonize.golden import GoldenSet
+from tritonize.quality import Observer
 from tritonize.stages import Recorder
 
 
@@ -32,11 +37,13 @@ class Proven:
     """Of torch and ONNX Runtime."""
     notes: tuple[str, ...] = ()
     """What the proof does not cover."""
+    observer: Observer
+    """Has seen every answer so far."""
 
     @property
     def passed(self) -> bool:
-        """Whether ONNX Runtime answered like PyTorch, every sample at every batch size."""
-        return all(check.passed for check in self.checks)
+        """Whether ONNX Runtime answered like PyTorch, every sample at every batch size, within every gate."""
+        return all(check.passed for check in self.checks) and not any(gate.verdict == "failed" for gate in self.observer.gates())
 
 
 def prove(model: spec.Model, source: Source, work: Path, recorder: Recorder) -> Proven:
@@ -49,7 +56,7 @@ def prove(model: spec.Model, source: Source, work: Path, recorder: Recorder) -> 
     wide = samples.signed(model, -9)
     if wide is not model and not model.samples.patterns and source.kind != "onnx":
         try:
-            return _prove(wide, source, _made(work / "signed"), recorder)
+            return _prove(wide, source, made(work / "signed"), recorder)
         except ExportError as error:
             if not error.what.startswith("The model raised"):
                 raise
@@ -64,11 +71,14 @@ def _prove(model: spec.Model, source: Source, work: Path, recorder: Recorder) ->
         drawn = samples.write(model, work / "samples")
         example = samples.write_example(model, drawn, work / "example")
         fields["note"] = f"{drawn.files.count} samples, {drawn.origin}"
+        drawn = samples.add_edges(model, drawn) if model.quality.edge_cases else drawn
     if source.kind == "onnx":
         return _prove_onnx(model, source, drawn, work, recorder)
     answered, asked = _ask_pytorch(model, source, drawn, work, recorder)
+    drawn, notes = _usable(drawn, answered.unusable)
     outputs = _output_specs(model, answered.reference)
-    ladder = _Ladder(model, source, drawn, example, answered.reference, outputs)
+    golden = _golden(model, drawn, answered, work, recorder)
+    ladder = _Ladder(model, source, drawn, example, answered.reference, outputs, golden, notes)
     attempts: list[Attempt] = []
     wrong: Proven | None = None
     for strategy in export.ladder(model, source.kind):
@@ -81,7 +91,7 @@ def _prove(model: spec.Model, source: Source, work: Path, recorder: Recorder) ->
             return climbed
         wrong = wrong or climbed
     if wrong is None:
-        raise _nothing_made(source, attempts)
+        raise _nothingmade(source, attempts)
     return replace(wrong, attempts=tuple(attempts))
 
 
@@ -95,6 +105,43 @@ class _Ladder:
     example: TensorFiles
     reference: Reference
     outputs: tuple[TensorSpec, ...]
+    golden: GoldenSet
+    notes: tuple[str, ...] = ()
+
+    def observer(self) -> Observer:
+        """One that has seen PyTorch's own answers."""
+        made = Observer(self.golden, Gallery(self.golden))
+        for index in range(self.samples.files.count):
+            made.see("pytorch", (index,), arrays.load(self.reference.outputs, index))
+        return made
+
+
+def _usable(drawn: SampleSet, unusable: Mapping[str, str]) -> tuple[SampleSet, tuple[str, ...]]:
+    """The samples without edge cases that the model has no answer to, and a sentence for each of these."""
+    kept = samples.keep(drawn, [index for index, name in drawn.edges.items() if name not in unusable])
+    return kept, tuple(f"Edge case {name} is not among the samples: {why}." for name, why in unusable.items())
+
+
+def _golden(model: spec.Model, drawn: SampleSet, answered: reference.Computed, work: Path, recorder: Recorder) -> GoldenSet:
+    """What the error is judged by: PyTorch in float64, within its bounds, and the rules of the spec."""
+    own = answered.reference.outputs
+    asked = GoldenSet(
+        samples=drawn,
+        expected=own,
+        max_batch_size=model.max_batch_size,
+        required=model.quality.float64 == "required",
+        rules=quality.rules(model, drawn, own),
+    )
+    if model.quality.float64 == "off":
+        return replace(asked, why_not="the spec says off")
+    with recorder.stage("pytorch fp64") as fields:
+        exact = answered.exact or reference.recompute(model, answered.reference, drawn, "fp64", work / "float64")
+        fields["library_seconds"], fields["peak_memory"] = exact.library_seconds, exact.peak_memory
+        if exact.outputs is None:
+            fields["verdict"], fields["note"] = "not run", exact.reason
+            return replace(asked, why_not=exact.reason)
+        fields["note"] = f"{exact.outputs.count} samples"
+    return replace(asked, exact=exact.outputs, floors=quality.noise_floors(drawn, own, exact.outputs, "fp32"))
 
 
 def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tuple[Proven | None, Attempt]:
@@ -118,7 +165,8 @@ def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tu
             artifact = made.artifact
             fields["library_seconds"], fields["peak_memory"] = made.library_seconds, made.peak_memory
             fields["note"] = f"{strategy}, opset {artifact.opset}, {artifact.size / 2**20:.1f} MiB"
-        checks, version = _ask_onnxruntime(ladder, artifact, work, recorder)
+        observer = ladder.observer()
+        checks, version = _ask_onnxruntime(ladder, artifact, work, recorder, observer)
     except ExportError as error:
         attempt = Attempt(
             strategy=strategy,
@@ -137,18 +185,28 @@ def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tu
         checks=checks,
         attempts=(),
         versions={"torch": made.torch, "onnxruntime": version},
+        observer=observer,
+        notes=ladder.notes,
     )
-    bad = next((tensor for check in checks for tensor in check.tensors if not tensor.passed), None)
     seconds = time.perf_counter() - started
-    reason = f"{bad.name}: {bad.reason}" if bad else ""
-    return proven, Attempt(strategy=strategy, outcome="wrong" if bad else "right", seconds=seconds, reason=reason)
+    reason = _first_failure(checks, observer)
+    return proven, Attempt(strategy=strategy, outcome="wrong" if reason else "right", seconds=seconds, reason=reason)
+
+
+def _first_failure(checks: Sequence[Check], observer: Observer) -> str:
+    """In one line; empty where there is none."""
+    bad = next((tensor for check in checks for tensor in check.tensors if not tensor.passed), None)
+    if bad:
+        return f"{bad.name}: {bad.reason}"
+    gate = quality.first_over_budget(observer.gates())
+    return f"{gate.output}: {report.gate_in_words(gate)}" if gate else ""
 
 
 def _one_line(error: TritonizeError) -> str:
     return f"{error.what} {error.found}" if error.found else error.what
 
 
-def _nothing_made(source: Source, attempts: Sequence[Attempt]) -> ExportError:
+def _nothingmade(source: Source, attempts: Sequence[Attempt]) -> ExportError:
     """The error that names every strategy, why it failed, and the two best next steps."""
     where = next((attempt.where for attempt in attempts if attempt.where), None)
     steps = [next((attempt.next_step for attempt in attempts if attempt.next_step), None)]
@@ -173,6 +231,7 @@ def _prove_onnx(model: spec.Model, source: Source, drawn: SampleSet, work: Path,
     """A file that is ONNX already: what it answers in ONNX Runtime, sample by sample, is the reference for what is made of it."""
     path = Path(source.location)
     inspecting.inspect(source, work / "inspect")  # before anything follows a path in it
+    drawn, notes = _answerable(model, path, drawn, work)
     singles = [(index,) for index in range(drawn.files.count)]
     batches = _first_batches(model, drawn)
     with recorder.stage("source") as fields:
@@ -181,15 +240,24 @@ def _prove_onnx(model: spec.Model, source: Source, drawn: SampleSet, work: Path,
         fields["library_seconds"], fields["peak_memory"] = ran.library_seconds, ran.peak_memory
         fields["note"] = f"{drawn.files.count} samples"
     with recorder.stage("export") as fields:
-        taken, parameters = export.take(model, path, _made(work / "as_is"))
+        taken, parameters = export.take(model, path, made(work / "as_is"))
         fields["library_seconds"], fields["peak_memory"] = taken.library_seconds, taken.peak_memory
         fields["note"] = f"as it is, opset {taken.artifact.opset}, {taken.artifact.size / 2**20:.1f} MiB"
     answered = Reference(source=source, outputs=expected, parameters=parameters)
     computed = reference.Computed(reference=answered, batched=_gathered(ran, len(batches), work / "batched", start=len(singles)))
     asked = tuple(_batch_check(model, computed, position, batch, "source") for position, batch in enumerate(batches))
     outputs = _output_specs(model, answered)
-    ladder = _Ladder(model, source, drawn, expected, answered, outputs)
-    checks, version = _ask_onnxruntime(ladder, taken.artifact, work, recorder)
+    golden = GoldenSet(
+        samples=drawn,
+        expected=expected,
+        max_batch_size=model.max_batch_size,
+        why_not="the source is an ONNX file, and there is no PyTorch to ask in float64",
+        required=model.quality.float64 == "required",
+        rules=quality.rules(model, drawn, expected),
+    )
+    ladder = _Ladder(model, source, drawn, expected, answered, outputs, golden)
+    observer = ladder.observer()
+    checks, version = _ask_onnxruntime(ladder, taken.artifact, work, recorder, observer)
     return Proven(
         samples=drawn,
         reference=answered,
@@ -198,10 +266,28 @@ def _prove_onnx(model: spec.Model, source: Source, drawn: SampleSet, work: Path,
         checks=(*asked, *checks),
         attempts=(),
         versions={"onnxruntime": version},
+        observer=observer,
+        notes=notes,
     )
 
 
-def _made(folder: Path) -> Path:
+def _answerable(model: spec.Model, path: Path, drawn: SampleSet, work: Path) -> tuple[SampleSet, tuple[str, ...]]:
+    """The samples without edge cases that the file fails on, or answers with numbers that are none."""
+    unusable = {}
+    for index, name in drawn.edges.items():
+        try:
+            (answer,) = _run_onnx(model, path, drawn, [(index,)], work / "edges" / name).outputs
+        except ExportError as error:
+            unusable[name] = _one_line(error)
+            continue
+        found = arrays.load(answer, 0)
+        if bad := next((each for each, array in found.items() if array.dtype.kind == "f" and not np.isfinite(array).all()), None):
+            unusable[name] = f"output {bad} is not finite"
+    return _usable(drawn, unusable)
+
+
+def made(folder: Path) -> Path:
+    """A new folder."""
     folder.mkdir(parents=True)
     return folder
 
@@ -226,7 +312,8 @@ def _ask_pytorch(
     """PyTorch on every sample, and on one batch of every size: a model that answers a batch otherwise is not batchable."""
     batches = _first_batches(model, drawn)
     with recorder.stage("pytorch") as fields:
-        answered = reference.compute(model, source, drawn, batches, work / "reference")
+        wanted = model.quality.float64 != "off"
+        answered = reference.compute(model, source, drawn, batches, work / "reference", float64=wanted)
         checks = tuple(_batch_check(model, answered, position, batch) for position, batch in enumerate(batches))
         fields["library_seconds"], fields["peak_memory"] = answered.library_seconds, answered.peak_memory
         fields["note"] = f"{answered.reference.parameters:,} parameters, {drawn.files.count} samples"
@@ -272,7 +359,9 @@ def _output_specs(model: spec.Model, answered: Reference) -> tuple[TensorSpec, .
     return tuple(replace(tensor, shape=(model.batch_axis, *tensor.shape[1:])) for tensor in answered.outputs.tensors)
 
 
-def _ask_onnxruntime(ladder: _Ladder, artifact: OnnxArtifact, work: Path, recorder: Recorder) -> tuple[tuple[Check, ...], str]:
+def _ask_onnxruntime(
+    ladder: _Ladder, artifact: OnnxArtifact, work: Path, recorder: Recorder, observer: Observer
+) -> tuple[tuple[Check, ...], str]:
     """ONNX Runtime against PyTorch, every sample at every batch size."""
     model, drawn = ladder.model, ladder.samples
     batches = [batch for size in arrays.batch_sizes(model.max_batch_size) for batch in arrays.batches(drawn, size)]
@@ -280,14 +369,15 @@ def _ask_onnxruntime(ladder: _Ladder, artifact: OnnxArtifact, work: Path, record
         ran = _run_onnx(model, artifact.path, drawn, batches, work / "onnxruntime")
         checks = []
         for position, batch in enumerate(batches):
-            expected = reference.expected(ladder.reference, batch)
-            tensors = compare(expected, ran.answer(position), {name: tolerance(model, name) for name in expected})
+            expected, found = reference.expected(ladder.reference, batch), ran.answer(position)
+            tensors = compare(expected, found, {name: tolerance(model, name) for name in expected})
+            observer.see("onnxruntime", batch, found)
             size = len(batch) if drawn.batched else 0
             seconds = ran.seconds[position]
             checks.append(Check(stage="onnxruntime", batch_size=size, samples=batch, tensors=tensors, seconds=seconds))
         fields["library_seconds"], fields["peak_memory"] = ran.library_seconds, ran.peak_memory
         fields["note"] = f"{len(batches)} batches"
-        fields["verdict"] = "passed" if all(check.passed for check in checks) else "failed"
+        fields["verdict"] = "failed" if _first_failure(checks, observer) else "passed"
     return tuple(checks), ran.version
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tritonize import arrays, handover, processes, spec
 from tritonize.artifacts import Reference, SampleSet, Source, TensorFiles, from_json, to_json
@@ -21,6 +21,22 @@ class Computed:
 
     reference: Reference
     batched: TensorFiles
+    library_seconds: float = 0.0
+    peak_memory: int = 0
+    """Bytes."""
+    unusable: Mapping[str, str] = field(default_factory=dict)
+    """Edge case to why the model has no answer to it; its files are left out of the outputs."""
+    exact: Recomputed | None = None
+    """The answers in float64, or why there are none; `None` where they were not tried."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recomputed:
+    """PyTorch's answers in another precision, or why there are none."""
+
+    outputs: TensorFiles | None
+    reason: str = ""
+    """Why there are none."""
     library_seconds: float = 0.0
     peak_memory: int = 0
     """Bytes."""
@@ -107,8 +123,16 @@ def load_request(model: spec.Model, source: Source) -> dict[str, object]:
     }
 
 
-def compute(model: spec.Model, source: Source, samples: SampleSet, batches: Sequence[tuple[int, ...]], directory: Path) -> Computed:
-    """Run the model in a worker on every sample alone, and on `batches` of them.
+def compute(
+    model: spec.Model,
+    source: Source,
+    samples: SampleSet,
+    batches: Sequence[tuple[int, ...]],
+    directory: Path,
+    *,
+    float64: bool = False,
+) -> Computed:
+    """Run the model in a worker on every sample alone, and on `batches` of them; a small one in float64 too, where that is asked.
 
     Raises:
         UsageError, ExportError: the model cannot be loaded or run as described; see the text.
@@ -118,6 +142,7 @@ def compute(model: spec.Model, source: Source, samples: SampleSet, batches: Sequ
         "samples": to_json(samples),
         "batches": [list(batch) for batch in batches],
         "directory": str(directory),
+        "float64": float64,
     }
     directory.mkdir(parents=True, exist_ok=True)
     try:
@@ -140,6 +165,48 @@ def compute(model: spec.Model, source: Source, samples: SampleSet, batches: Sequ
             state=answer.value["state"],
         ),
         batched=from_json(TensorFiles, answer.value["batched"]),
+        library_seconds=answer.value["library_seconds"] + answer.import_seconds,
+        peak_memory=answer.peak_memory,
+        unusable=answer.value["unusable"],
+        exact=_exact(answer.value),
+    )
+
+
+def _exact(value: Mapping[str, Any]) -> Recomputed | None:
+    if value["exact"] is None and not value["why_not"]:
+        return None
+    return Recomputed(outputs=value["exact"] and from_json(TensorFiles, value["exact"]), reason=value["why_not"])
+
+
+def recompute(
+    model: spec.Model, answered: Reference, samples: SampleSet, dtype: Literal["fp64", "fp16", "bf16"], directory: Path
+) -> Recomputed:
+    """Run the model in a worker on every sample again, weights and inputs in another precision, within the bounds of `quality`.
+
+    That it cannot, for want of time or memory or since it keeps to float32 inside, is an answer and no error.
+    """
+    request = {
+        "model": load_request(model, answered.source),
+        "samples": to_json(samples),
+        "expected": to_json(answered.outputs),
+        "dtype": dtype,
+        "directory": str(directory),
+    }
+    directory.mkdir(parents=True, exist_ok=True)
+    memory = model.quality.float64_memory_mib
+    try:
+        answer = processes.run_worker(
+            "recompute.recompute",
+            request,
+            directory=directory,
+            deadline_s=model.quality.float64_deadline_s,
+            memory_bytes=memory << 20 if memory else model.memory_bytes,
+            search_path=[path.resolve() for path in model.search_path],
+        )
+    except (WorkerError, ExportError, UsageError) as error:
+        return Recomputed(outputs=None, reason=f"{error.what} {error.found}" if error.found else error.what)
+    return Recomputed(
+        outputs=from_json(TensorFiles, answer.value["outputs"]),
         library_seconds=answer.value["library_seconds"] + answer.import_seconds,
         peak_memory=answer.peak_memory,
     )

@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from tritonize.artifacts import Check, Finding, Report, TensorCheck, to_json
+from tritonize import location
+from tritonize.artifacts import DRAWN, Check, Finding, Gate, Metrics, Report, TensorCheck, from_json, to_json
+from tritonize.location import Location
 
 WIDTH = 80
 SHOWN = 8
-"""Findings and failing tensors listed in the text; all are in the JSON."""
+"""Findings and failing tensors listed in the text; more are in the JSON."""
+LISTED = 200
+"""Answers of one stage and batch size that the JSON lists one by one: so many that passed, and so many that did not."""
 STAGE_NAMES = {
     "pytorch": "PyTorch batched",
     "source": "Source batched",
     "onnxruntime": "ONNX Runtime",
+    "precision": "Reduced precision",
+    "onnxruntime fp16": "ONNX Runtime, fp16",
+    "onnxruntime fp16 (emulated)": "fp16, emulated",
+    "onnxruntime bf16 (emulated)": "bf16, emulated",
     "check": "B against A",
     "http": "Triton, HTTP",
     "grpc": "Triton, gRPC",
     "shm": "Triton, shared memory",
+    "again": "Triton, asked again",
+    "order": "Triton, other order",
+    "padded": "Triton, padded batch",
     "concurrent": "Triton, concurrent",
+    "plan": "TensorRT plan",
     "plan run": "The plan on a GPU",
 }
 _MARK = {"passed": "✓", "failed": "✗", "not run": "–"}
@@ -28,11 +42,37 @@ _VERDICT = {"passed": "PASSED", "failed": "FAILED", "not run": "NOT RUN"}
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """The whole report as plain data."""
-    plain: dict[str, Any] = to_json(report)
-    for check, original in zip(plain["checks"], report.checks, strict=True):
+    """The whole report as plain data: every kind of answer counted in `answers`, the first `LISTED` of each in `checks`."""
+    listed = replace(report, checks=tuple(_listed(report.checks)))
+    plain: dict[str, Any] = to_json(listed)
+    for check, original in zip(plain["checks"], listed.checks, strict=True):
         check["passed"] = original.passed
-    return plain
+    return plain | {"answers": summary(report.checks)}
+
+
+def _listed(checks: Sequence[Check]) -> Iterator[Check]:
+    """Of each stage and batch size the first answers that passed, and the first that did not: a report stays readable."""
+    seen: Counter[tuple[str, int, bool]] = Counter()
+    for check in checks:
+        key = check.stage, check.batch_size, check.passed
+        seen[key] += 1
+        if seen[key] <= LISTED:
+            yield check
+
+
+def summary(checks: Sequence[Check]) -> list[dict[str, Any]]:
+    """Number of answers and largest difference per stage, batch size and output, over all answers."""
+    rows: dict[tuple[str, int, str], dict[str, Any]] = {}
+    for check in checks:
+        for tensor in check.tensors:
+            key = (check.stage, check.batch_size, tensor.name)
+            fixed = {"stage": key[0], "batch_size": key[1], "output": key[2], "rtol": tensor.rtol, "atol": tensor.atol}
+            row = rows.setdefault(key, {**fixed, "answers": 0, "failed": 0, "passed": True, "max_abs": 0.0})
+            row["answers"] += 1
+            row["failed"] += not tensor.passed
+            row["passed"] = row["passed"] and tensor.passed
+            row["max_abs"] = max(row["max_abs"], tensor.max_abs or 0.0)
+    return list(rows.values())
 
 
 def dumps(report: Report) -> str:
@@ -51,12 +91,16 @@ def _lines(report: Report) -> Iterator[str]:
     if report.location is not None:
         yield f"  {'published' if report.published else 'lies in'}: {report.location}"
     yield ""
-    yield from _check_table(report.checks)
+    yield from _table(report)
     for stage in report.stages:
         if stage.verdict == "not run":
             yield from _wrap(f"{_MARK['not run']} {STAGE_NAMES.get(stage.name, stage.name)}: not run: {stage.note}")
     yield from _failures(report.checks)
+    yield from _gates(report.gates)
     yield from _findings(report.findings)
+    if "location" in report.details:
+        yield ""
+        yield from location.lines(from_json(Location, report.details["location"]))
     yield from _attempts(report.details.get("attempts", ()))
     if report.proved_by:
         yield ""
@@ -70,33 +114,91 @@ def _wrap(text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
-def _check_table(checks: Sequence[Check]) -> Iterator[str]:
-    """One row per stage, batch size and output, over all its samples."""
-    rows: dict[tuple[str, int, str], list[TensorCheck]] = {}
-    for check in checks:
-        # Concurrent clients mix batch sizes, so those answers are one row.
-        size = -1 if check.stage == "concurrent" else check.batch_size
+def _table(report: Report) -> Iterator[str]:
+    """One row per stage and output, over all its samples and batch sizes; what each answer was is in the JSON."""
+    rows: dict[tuple[str, str], list[tuple[int, TensorCheck]]] = {}
+    for check in report.checks:
         for tensor in check.tensors:
-            rows.setdefault((check.stage, size, tensor.name), []).append(tensor)
+            rows.setdefault((check.stage, tensor.name), []).append((check.batch_size, tensor))
     if not rows:
         return
-    yield f"  {'stage':<21}{'batch':>5}  {'output':<14}{'answers':>7}  {'max abs':>9}  {'mean abs':>9}  {'bad':>5}"
-    for (stage, size, name), tensors in rows.items():
-        passed = all(tensor.passed for tensor in tensors)
-        batch = {-1: "mixed", 0: "–"}.get(size, str(size))
-        bad = sum(not tensor.passed for tensor in tensors)
+    marks = {(row.stage, row.output): row.metrics for row in report.rows}
+    exact = any(row.against == "fp64" for row in report.rows)
+    yield f"  {'stage':<21}{'batch':>6}  {'output':<13}{'answers':>7}{'max abs':>10}{'SNR dB':>8}{'k':>8}{'bad':>5}"
+    for (stage, name), answers in rows.items():
+        passed = all(tensor.passed for _, tensor in answers)
+        sizes = sorted({size for size, _ in answers})
+        batch = "mixed" if stage == "concurrent" else "–" if sizes == [0] else ",".join(map(str, sizes))
+        shown = marks.get((stage, name)) if stage != "pytorch" else None
+        k = largest_k(report.gates, stage, name)
+        mark, title = _MARK["passed" if passed else "failed"], STAGE_NAMES.get(stage, stage)
         yield (
-            f"{_MARK['passed' if passed else 'failed']} {STAGE_NAMES.get(stage, stage):<21}{batch:>5}  {_short(name, 14):<14}"
-            f"{len(tensors):>7}  {_largest(tensors, 'max_abs'):>9}  {_largest(tensors, 'mean_abs'):>9}  {bad:>5}"
+            f"{mark} {title:<21}{_short(batch, 6):>6}  {_short(name, 12):<13}"
+            f"{len(answers):>7}{_largest([tensor for _, tensor in answers]):>10}{_snr(shown):>8}"
+            f"{'–' if k is None else f'{k:.3g}':>8}{sum(not tensor.passed for _, tensor in answers):>5}"
         )
+        if shown and (extra := _extra(shown)):
+            yield f"    {extra}"
+    if exact:
+        yield from _wrap("  max abs and bad: against PyTorch. SNR and k: against PyTorch in float64;")
+        yield from _wrap("  k is the error in units of PyTorch's own float32 error.")
+
+
+def _snr(marks: Metrics | None) -> str:
+    if marks is None:
+        return "–"
+    return "equal" if marks.equal else "–" if marks.snr_db is None else f"{marks.snr_db:.1f}"
+
+
+def largest_k(gates: Sequence[Gate], stage: str, output: str) -> float | None:
+    """The k of a stage and output, over all groups of samples."""
+    values = [gate.value for gate in gates if gate.gate == "noise floor" and (gate.stage, gate.output) == (stage, output)]
+    return max((value for value in values if value is not None), default=None)
+
+
+def _extra(marks: Metrics) -> str:
+    """What says something about the output's kind."""
+    shown = {
+        "top-1": marks.top1,
+        "top-5": marks.top5,
+        "KL max": marks.kl_max,
+        "Dice min": marks.dice_min,
+        "IoU min": marks.iou_min,
+        "unmatched": None if marks.unmatched_expected is None else marks.unmatched_expected + (marks.unmatched_found or 0),
+    }
+    return ", ".join(f"{name} {value:.6g}" for name, value in shown.items() if value is not None)
+
+
+def _gates(gates: Sequence[Gate]) -> Iterator[str]:
+    """The gates that failed, the first on the way first, and those that could not be judged."""
+    failed = [gate for gate in gates if gate.verdict == "failed" and gate.gate != "tolerance"]
+    if failed:
+        yield ""
+        yield "Gates that failed:"
+        for gate in failed[:SHOWN]:
+            yield from _wrap(f"  ✗ {gate.output}: {gate_in_words(gate)}")
+    for output, note in {(gate.output, gate.note) for gate in gates if gate.verdict == "not run"}:
+        yield from _wrap(f"– Noise floor of {output}: not run: {note}")
+
+
+def gate_in_words(gate: Gate) -> str:
+    """What a gate says, in one line."""
+    value = "nothing" if gate.value is None else f"{gate.value:.3g}"
+    group = "" if gate.group in ("all", DRAWN) else f", edge case {gate.group}"
+    why = f": {gate.note}" if gate.note and gate.gate != "tolerance" else ""
+    if gate.gate == "noise floor":
+        return f"k is {value} at {gate.stage}{group}, at most {gate.limit:g} is allowed{why}"
+    if gate.gate == "tolerance":
+        return f"{value} elements outside {gate.note} at {gate.stage}"
+    return f"{gate.gate} {gate.limit:g} does not hold at {gate.stage}: {value}{why}"
 
 
 def _short(name: str, width: int) -> str:
     return name if len(name) <= width else f"{name[: width - 2]}…"
 
 
-def _largest(tensors: Sequence[TensorCheck], field: str) -> str:
-    values = [value for tensor in tensors if (value := getattr(tensor, field)) is not None]
+def _largest(tensors: Sequence[TensorCheck]) -> str:
+    values = [tensor.max_abs for tensor in tensors if tensor.max_abs is not None]
     return f"{max(values):.2e}" if values else "–"
 
 

@@ -173,6 +173,54 @@ def models(repository: Path) -> tuple[str, ...]:
     return found
 
 
+def choose(repository: Path, model: str, version: int | None) -> int:
+    """A version of a model that is in place; the newest where none is named.
+
+    Raises:
+        UsageError: there is no such model or version.
+    """
+    known = models(repository)
+    if model not in known:
+        raise UsageError("The repository has no such model.", found=model, expected=", ".join(known))
+    present = versions(repository, model)
+    wanted = version if version is not None else max(present, default=None)
+    if wanted is None or wanted not in present:
+        raise UsageError(
+            f"The model {model!r} has no such version.",
+            where=str(repository / model),
+            expected=", ".join(str(each) for each in present) or "at least one version",
+            found=str(wanted),
+        )
+    return wanted
+
+
+def proven_config(repository: Path, model: str, version: int) -> str | None:
+    """The text of the configuration that a version was proven with; `None` where it was replaced and not kept.
+
+    Raises:
+        RepositoryError: the version carries no evidence.
+    """
+    directory = repository / model / str(version)
+    wanted = read_manifest(directory)["files"].get(CONFIG, {}).get("sha256")
+    for path in (directory / EVIDENCE / CONFIG, repository / model / CONFIG):
+        if path.is_file() and sha256(path) == wanted:
+            return path.read_text(encoding="utf-8")
+    return None
+
+
+def read_config(repository: Path, model: str) -> str:
+    """The text of a model's configuration.
+
+    Raises:
+        RepositoryError: it cannot be read.
+    """
+    path = repository / model / CONFIG
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RepositoryError("The model's configuration cannot be read.", where=str(path), found=str(error)) from error
+
+
 def require_same_config(repository: Path, model: str, texts: Mapping[str, str], *, allow_change: bool) -> None:
     """Refuse a configuration or labels that differ from those in place, unless the change was asked for.
 

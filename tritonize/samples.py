@@ -6,8 +6,10 @@ Only NumPy generators are used, so that a sample can be made again where there i
 from __future__ import annotations
 
 import glob
+import shutil
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +53,68 @@ def write(model: spec.Model, directory: Path) -> SampleSet:
             next_step="give at least two different samples of every shape, or set max_batch_size to 1",
         )
     return drawn
+
+
+def add_edges(model: spec.Model, drawn: SampleSet) -> SampleSet:
+    """The same set with edge cases behind it: zeros, ones, and the smallest and largest values of the ranges, all axes usual.
+
+    Masks are full and one-hot inputs name the first or the last class, since a network asked about nothing answers NaN. Where
+    samples come from the user, whole numbers keep to what occurs in them.
+    """
+    first = arrays.load(drawn.files, 0)
+    ends = {name: _ends(model, drawn, name) for name in model.inputs}
+    cases = {"zeros": (0, 0), "ones": (1, 0), "smallest": (None, 0), "largest": (None, 1)}
+    edges: dict[int, str] = {}
+    seen: list[Arrays] = []
+    for case, (value, end) in cases.items():
+        item = {name: _edge(model.inputs[name], first[name], ends[name], value, end) for name in model.inputs}
+        if any(all(np.array_equal(item[name], other[name]) for name in item) for other in seen):
+            continue
+        seen.append(item)
+        index = drawn.files.count + len(edges)
+        files = replace(drawn.files, count=index + 1)
+        arrays.save(files, index, item)
+        edges[index] = case
+    return replace(drawn, files=replace(drawn.files, count=drawn.files.count + len(edges)), edges=edges)
+
+
+def _ends(model: spec.Model, drawn: SampleSet, name: str) -> tuple[float, float] | None:
+    """Smallest and largest value of an input; `None` where nothing bounds it."""
+    tensor = model.inputs[name]
+    if tensor.dtype == "bool":
+        return 0, 1
+    if tensor.range:
+        return tensor.range
+    if dtypes.by_name(tensor.dtype).floating:
+        return None
+    found = [arrays.load(drawn.files, index)[name] for index in range(drawn.files.count)]
+    return min(float(each.min(initial=0)) for each in found), max(float(each.max(initial=0)) for each in found)
+
+
+def _edge(tensor: spec.Input, like: Array, ends: tuple[float, float] | None, value: int | None, end: int) -> Array:
+    """An input full of one value, or of its range's end."""
+    if tensor.distribution == "padding_mask":
+        return np.ones_like(like)
+    if tensor.distribution == "one_hot":
+        classes = like.shape[-1] if like.ndim else 1
+        hot: Array = np.zeros_like(like)
+        hot[..., classes - 1 if value == 1 or (value is None and end) else 0] = 1
+        return hot
+    if value is None:
+        return np.full_like(like, ends[end] if ends else 0)
+    return np.full_like(like, min(max(value, ends[0]), ends[1]) if ends else value)
+
+
+def keep(samples: SampleSet, usable: Sequence[int]) -> SampleSet:
+    """The set without the edge cases that are not among `usable`; their files are removed and those behind them move up."""
+    edges = [index for index in samples.edges if index in usable]
+    start = samples.drawn
+    for position, index in enumerate(edges, start):
+        if position != index:
+            shutil.rmtree(samples.files.directory / str(position), ignore_errors=True)
+            (samples.files.directory / str(index)).rename(samples.files.directory / str(position))
+    names = {position: samples.edges[index] for position, index in enumerate(edges, start)}
+    return replace(samples, files=replace(samples.files, count=start + len(edges)), edges=names)
 
 
 def _differ(drawn: SampleSet, members: Sequence[int]) -> bool:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from tritonize import dtypes
+from tritonize.artifacts import Kind
 from tritonize.plan_settings import Settings
 
 DEFAULT_RTOL = 1e-4
@@ -24,7 +24,6 @@ DEFAULT_DEADLINE = 900.0
 DEFAULT_MAX_BATCH_SIZE = 2
 """Where a model is described by flags or by an example, and not by a spec."""
 
-_LAST_AXIS = ("token_ids", "padding_mask", "one_hot")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 _TENSOR_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
 
@@ -101,10 +100,20 @@ class Input(_Section):
     )
 
 
+class Bound(_Section):
+    """What a metric may be, in the metric's own unit."""
+
+    min: float | None = Field(None, allow_inf_nan=False)
+    max: float | None = Field(None, allow_inf_nan=False)
+
+
 class Output(_Section):
     """One output of a model."""
 
     tolerance: Tolerance = Tolerance()
+    kind: Kind | None = Field(None, description="what it means, and so which metrics say something; default: what its values show")
+    noise_floor: float | None = Field(None, gt=0, description="largest k of this output; default: the model's (quality)")
+    metrics: dict[str, Bound] = Field(default_factory=dict, description="metric to its bounds, such as dice_min: {min: 0.99}")
     labels: Path | None = Field(None, description="file with one label per line, for the classification extension")
 
 
@@ -122,6 +131,14 @@ class Axis(_Section):
         place = min(max(1, round(share * count)), max(1, count - 1)) if count > 1 else 0
         size = self.min + place * self.step
         return size + self.step if size % 2 == 0 and self.step % 2 and place + 1 < count else size
+
+
+class Span(_Section):
+    """Part of a dynamic axis in one optimization profile; what is left out is the axis's own."""
+
+    min: int | None = Field(None, ge=1)
+    opt: int | None = Field(None, ge=1)
+    max: int | None = Field(None, ge=1)
 
 
 class Samples(_Section):
@@ -142,11 +159,33 @@ class Samples(_Section):
         return [self.files] if isinstance(self.files, str) else list(self.files or ())
 
 
+class Quality(_Section):
+    """How the error is judged against PyTorch in float64, beyond the tolerance."""
+
+    noise_floor: float | None = Field(
+        10.0, gt=0, description="largest k = max|found - float64| / max|PyTorch - float64| on a CPU; null: no such gate"
+    )
+    noise_floor_gpu: float | None = Field(100.0, gt=0, description="the same on a GPU, where sums run in other orders")
+    float64: Literal["if_possible", "required", "off"] = Field(
+        "if_possible", description="required: the proof fails where PyTorch cannot run in float64 within its bounds"
+    )
+    float64_deadline_s: float = Field(300.0, gt=0, description="seconds for PyTorch in float64")
+    float64_memory_mib: int | None = Field(None, gt=0, description="MiB of memory for it; default: memory_mib")
+    edge_cases: bool = Field(True, description="zeros, ones and the ends of the range are among the samples")
+
+
 class Target(_Section):
     """What the repository is for, where that is not this machine."""
 
     triton: Annotated[str, StringConstraints(pattern=r"^\d\d\.\d\d$")] | None = Field(None, description='release, quoted: "26.06"')
     compute_capabilities: list[str] = Field(default_factory=list)
+
+
+class KeepFp32(_Section):
+    """Nodes that compute in fp32 in a graph of reduced precision."""
+
+    nodes: list[str] = Field(default_factory=list, description="exact names, as in evidence/node_map.json")
+    operators: list[str] = Field(default_factory=list, description="ONNX operators, such as Softmax")
 
 
 class Model(_Section):
@@ -171,8 +210,18 @@ class Model(_Section):
     backend: Literal["onnxruntime", "tensorrt", "tensorrt_rtx"] = Field(
         "onnxruntime", description="what serves it: the ONNX file, or a plan built of it"
     )
-    precision: Literal["fp32", "tf32"] = Field("fp32", description="of a plan: fp32 clears the builder's TF32 flag, tf32 sets it")
+    precision: Literal["fp32", "tf32", "fp16", "bf16"] = Field(
+        "fp32",
+        description="fp16 and bf16 are written into the ONNX graph; fp32 clears the TF32 flag of a plan's builder, tf32 sets it",
+    )
+    keep_fp32: KeepFp32 = Field(KeepFp32(), description="what stays fp32 in a graph of fp16 or bf16")
+    half_io: bool = Field(False, description="with fp16 or bf16: fp32 inputs and outputs become of that type too")
     builder: Settings = Field(default_factory=Settings, description="settings of TensorRT's builder")
+    profiles: list[dict[str, Span]] = Field(
+        default_factory=list,
+        max_length=16,
+        description="optimization profiles of a plan: dynamic axis to its sizes; default: one, of all axes",
+    )
     opset: int = Field(DEFAULT_OPSET, ge=9, le=23)
     simplify: bool = Field(True, description="run onnxslim on the exported file")
     strategies: list[Literal["legacy", "dynamo", "dynamo_decomposed", "converted", "converted_decomposed"]] | None = Field(
@@ -180,6 +229,7 @@ class Model(_Section):
     )
     max_batch_size: int = Field(0, ge=0, le=4096)
     samples: Samples = Samples()
+    quality: Quality = Quality()
     triton: dict[str, Any] = Field(default_factory=dict, description="further fields of Triton's ModelConfig")
     template: Path | None = Field(None, description="replaces templates/config.pbtxt.j2")
     deadline_s: float = Field(DEFAULT_DEADLINE, gt=0, description="seconds a worker may take for one stage")
@@ -203,6 +253,24 @@ class Model(_Section):
         if name in self.axes:
             return self.axes[name]
         return Axis(min=1, max=max(1, self.max_batch_size))
+
+    def span(self, profile: dict[str, Span], name: str) -> tuple[int, int, int]:
+        """Smallest, usual and largest size of a dynamic axis in a profile.
+
+        What is not said of the batch follows dynamic batching, see `usual_batch`.
+        """
+        whole, part = self.axis(name), profile.get(name, Span())
+        low, high = part.min or whole.min, part.max or whole.max
+        usual = self.usual_batch if name == self.batch_axis else whole.opt or whole.max
+        return low, part.opt or min(max(usual, low), high), high
+
+    @property
+    def usual_batch(self) -> int:
+        """What the batch axis says, else the largest batch that dynamic batching prefers, else the largest there is."""
+        batching = self.triton.get("dynamic_batching")
+        preferred = batching.get("preferred_batch_size", ()) if isinstance(batching, dict) else ()
+        own = self.axes[self.batch_axis].opt if self.batch_axis in self.axes else None
+        return own or max((size for size in preferred if isinstance(size, int)), default=self.max_batch_size)
 
     @property
     def is_factory(self) -> bool:
@@ -230,80 +298,3 @@ def is_factory(source: str) -> bool:
 def is_tensor_name(name: str) -> bool:
     """Whether an input or an output may be called so."""
     return bool(_TENSOR_NAME.fullmatch(name))
-
-
-def problems(model: Model) -> Iterator[tuple[tuple[str, ...], str]]:
-    """What is wrong between the fields of one model: the path of the field and a sentence.
-
-    The rules are Triton's: with batching the first axis of every tensor is the one dynamic batch axis.
-    """
-    named: set[str] = set()
-    for name, tensor in model.inputs.items():
-        named.update(size for size in tensor.shape if isinstance(size, str))
-        if tensor.range and tensor.range[0] > tensor.range[1]:
-            yield ("inputs", name, "range"), f"the smallest value comes first; found {list(tensor.range)}"
-        if tensor.distribution == "normal" and tensor.range:
-            yield ("inputs", name, "range"), "a normal distribution has no range; use uniform"
-        if tensor.distribution in _LAST_AXIS and not tensor.shape[bool(model.max_batch_size) :]:
-            yield ("inputs", name, "distribution"), f"{tensor.distribution} lies along the last axis, and there is none"
-        if not model.max_batch_size:
-            continue
-        if not tensor.shape or not isinstance(tensor.shape[0], str):
-            found = tensor.shape[0] if tensor.shape else "no axis"
-            yield (
-                ("inputs", name, "shape"),
-                f"with max_batch_size {model.max_batch_size} the first axis is named 'batch'; found {found}",
-            )
-        elif tensor.shape[0] != model.batch_axis:
-            yield ("inputs", name, "shape"), f"the first axis is {model.batch_axis!r} in every input; found {tensor.shape[0]!r}"
-        elif tensor.shape[0] in tensor.shape[1:]:
-            yield ("inputs", name, "shape"), f"the batch axis {tensor.shape[0]!r} is the first axis alone"
-    yield from _axis_problems(model, named)
-    yield from _source_problems(model)
-    yield from _plan_problems(model)
-
-
-def _plan_problems(model: Model) -> Iterator[tuple[tuple[str, ...], str]]:
-    if model.backend == "onnxruntime":
-        if model.precision != "fp32":
-            yield ("precision",), "tf32 is a switch of TensorRT's builder; with backend onnxruntime there is none"
-        if model.builder.asked():
-            yield ("builder",), "there is nothing to build with backend onnxruntime"
-    if model.builder.tf32:
-        yield ("builder", "tf32"), "is said by precision: tf32"
-
-
-def _source_problems(model: Model) -> Iterator[tuple[tuple[str, ...], str]]:
-    for library in model.custom_op_libraries:
-        if "/" in library and not library.startswith("/"):
-            yield ("custom_op_libraries",), f"is absolute or a bare name, since Triton hands it to the loader; found {library!r}"
-    if model.custom_op_libraries and "model_operations" in model.triton:
-        yield ("custom_op_libraries",), "says what triton.model_operations says too; give one of them"
-    if model.samples.files and model.samples.function:
-        yield ("samples",), "files and function exclude each other"
-    if model.samples.function and not is_factory(model.samples.function):
-        yield ("samples", "function"), f"is package.module:function; found {model.samples.function!r}"
-    if model.weights is not None and not model.is_factory:
-        yield ("weights",), "weights go with a factory (package.module:factory); a TorchScript file carries its own"
-    if model.kwargs and not model.is_factory:
-        yield ("kwargs",), "kwargs go with a factory (package.module:factory)"
-
-
-def _axis_problems(model: Model, named: set[str]) -> Iterator[tuple[tuple[str, ...], str]]:
-    for name in sorted(named - set(model.axes) - {model.batch_axis or ""}):
-        yield ("axes",), f"the dynamic axis {name!r} has no range; add {name}: {{min: .., opt: .., max: ..}}"
-    for name, axis in model.axes.items():
-        if name not in named and model.inputs:
-            yield ("axes", name), f"no input has an axis {name!r}"
-        if any((size - axis.min) % axis.step for size in (axis.opt or axis.max, axis.max)):
-            yield (
-                ("axes", name),
-                f"opt and max are min and a multiple of step; found {axis.min}, {axis.opt}, {axis.max}, {axis.step}",
-            )
-        if not axis.min <= (axis.opt or axis.max) <= axis.max:
-            yield ("axes", name), f"min <= opt <= max must hold; found {axis.min}, {axis.opt}, {axis.max}"
-        if name == model.batch_axis and (axis.max != model.max_batch_size or axis.min != 1):
-            yield (
-                ("axes", name),
-                f"the batch axis runs from 1 to max_batch_size {model.max_batch_size}; found {axis.min} to {axis.max}",
-            )

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from tritonize import spec
+from tritonize import spec, spec_rules
 from tritonize.errors import UsageError
 
 Location = tuple[str | int, ...]
@@ -49,7 +49,7 @@ def require_sound(specification: spec.Spec, *, check_triton: TritonCheck | None 
     found: list[str] = []
     for name, model in specification.models.items():
         triton = check_triton(model.triton) if check_triton else ()
-        found += [f"models.{name}.{_dotted(where)}: {text}" for where, text in spec.problems(model)]
+        found += [f"models.{name}.{_dotted(where)}: {text}" for where, text in spec_rules.problems(model)]
         found += [f"models.{name}.triton.{_dotted(where)}: {text}" for where, text in triton]
     if found:
         raise UsageError("The specification is not sound.", details=found)
@@ -95,7 +95,7 @@ def _validate(plain: dict[str, Any], check_triton: TritonCheck | None) -> tuple[
     for name, raw in models.items() if isinstance(models, dict) else ():
         model = parsed.models[name] if parsed else _partial(raw, [where[2:] for where, _ in found if where[:2] == ("models", name)])
         if model is not None:
-            found += [(("models", name, *where), text) for where, text in spec.problems(model)]
+            found += [(("models", name, *where), text) for where, text in spec_rules.problems(model)]
         triton = raw.get("triton") if isinstance(raw, dict) else None
         if check_triton and isinstance(triton, dict):
             found += [(("models", name, "triton", *where), text) for where, text in check_triton(triton)]

@@ -6,22 +6,26 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tritonize import arrays, client, dtypes, model_config
+from tritonize import arrays, client, dtypes, invariances, model_config
 from tritonize.arrays import Arrays
 from tritonize.artifacts import Check, Finding, ServerHandle, Stage
 from tritonize.client import Transport
 from tritonize.compare import compare
 from tritonize.errors import InferenceError
 from tritonize.golden import GoldenSet
+from tritonize.invariances import Digests
+from tritonize.quality import Observer
 
 TRANSPORTS: tuple[Transport, ...] = ("http", "grpc", "shm")
 CLIENTS = 8
+"""Concurrent clients."""
 NAN_SHARE = 10
 """More than one element in so many that is NaN makes a proof a weak one."""
-"""Concurrent clients."""
+AGAIN = 4
+"""Batches of each size that are asked a second time, and in another order."""
 CONCURRENT_SECONDS = 2.0
 """A concurrent client asks again until this much time has passed, at least once."""
 
@@ -51,10 +55,14 @@ class Target:
     golden: GoldenSet
     config: Mapping[str, Any]
     """The configuration it was staged with, parsed."""
+    observer: Observer
+    """Is shown every answer."""
+    digests: Digests = field(default_factory=Digests)
+    """Is shown every answer too."""
 
 
 def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> Verification:
-    """All samples at every batch size over every transport, then concurrent clients with mixed batch sizes.
+    """All samples at every batch size over every transport, then what must change nothing, then concurrent clients.
 
     A mismatch, and a request that the server answers with an error, is a result.
 
@@ -73,6 +81,11 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
         checks += done
         findings += problems
         stages.append(_stage(transport, done, problems, started))
+    started = time.perf_counter()
+    done, problems, note = _invariances(target)
+    checks += done
+    findings += problems
+    stages.append(_stage("invariances", done, problems, started, note))
     started = time.perf_counter()
     done, problems, note = _concurrently(target)
     checks += done
@@ -163,10 +176,10 @@ def _metadata_findings(target: Target) -> Iterator[Finding]:
     where = f"{target.model} version {target.version} on the server"
     yield from model_config.differences(target.config, served, where=where)
     batch = [-1] if int(target.config.get("max_batch_size", 0)) else []
-    for kind, field in (("inputs", "input"), ("outputs", "output")):
+    for kind, section in (("inputs", "input"), ("outputs", "output")):
         wanted = {
             tensor["name"]: (dtypes.by_triton(tensor["data_type"]).client, batch + [int(size) for size in tensor["dims"]])
-            for tensor in target.config.get(field, [])
+            for tensor in target.config.get(section, [])
         }
         found = {
             tensor["name"]: (tensor["datatype"], [int(size) for size in tensor.get("shape", [])])
@@ -176,7 +189,7 @@ def _metadata_findings(target: Target) -> Iterator[Finding]:
             if wanted.get(name) != found.get(name):
                 yield Finding(
                     where=where,
-                    what=f"metadata of {field} {name}",
+                    what=f"metadata of {section} {name}",
                     expected=_words(wanted.get(name)),
                     found=_words(found.get(name)),
                 )
@@ -195,6 +208,50 @@ def _over(target: Target, transport: Transport) -> tuple[list[Check], list[Findi
             for indices in arrays.batches(target.golden.samples, size):
                 _ask(target, connection, transport, indices, checks, findings)
     return checks, findings
+
+
+def _invariances(target: Target) -> tuple[list[Check], list[Finding], str]:
+    """Asked again, in another order, and beside padding; and whether every transport gave the same bits."""
+    checks: list[Check] = []
+    findings: list[Finding] = []
+    golden = target.golden
+    with _connect(target.server, _plain(target.server)) as connection:
+        for size in arrays.batch_sizes(golden.max_batch_size):
+            for indices in list(arrays.batches(golden.samples, size))[:AGAIN]:
+                _ask(target, connection, "again", indices, checks, findings)
+                if len(set(indices)) > 1:
+                    _ask(target, connection, "order", indices[::-1], checks, findings)
+        for fill in (invariances.zeros, invariances.copies):
+            for index, batch in invariances.padded(golden, fill):
+                _ask_padded(target, connection, index, batch, checks, findings)
+    differing = list(target.digests.findings())
+    note = f"{len(checks)} answers, {target.digests.compared} questions with the same bits"
+    if differing and target.server.log is None:  # others may ask that server too, and be batched with these
+        return checks, findings, f"{len(checks)} answers; {differing[0].what} ({differing[0].where}), as other clients can cause"
+    return checks, [*findings, *differing], note
+
+
+def _plain(server: ServerHandle) -> Transport:
+    return "grpc" if server.grpc_url else "http"
+
+
+def _ask_padded(
+    target: Target, connection: client.Client, index: int, batch: Arrays, checks: list[Check], findings: list[Finding]
+) -> None:
+    """One sample at the head of a batch of padding: its own part of the answer is compared."""
+    size = target.golden.max_batch_size
+    started = time.perf_counter()
+    try:
+        found = connection.infer(target.model, as_served(batch, target.config, "input"), version=str(target.version))
+    except InferenceError as error:
+        findings.append(Finding(where=f"padded, sample {index}", what="the server refused", found=error.found or error.what))
+        return
+    seconds = time.perf_counter() - started
+    own = {name: array[:1] if array.ndim and array.shape[0] == size else array for name, array in found.items()}
+    expected = as_served(arrays.load(target.golden.expected, index), target.config, "output")
+    target.observer.see("padded", (index,), own)
+    tensors = compare(expected, own, target.golden.tolerances)
+    checks.append(Check(stage="padded", batch_size=size, samples=(index,), tensors=tensors, seconds=seconds))
 
 
 def _ask(
@@ -218,6 +275,8 @@ def _ask(
         return
     seconds = time.perf_counter() - started
     tensors = compare(expected, found, target.golden.tolerances)
+    target.observer.see(stage, indices, found)
+    target.digests.see(stage, indices, found)
     checks.append(Check(stage=stage, batch_size=size, samples=indices, tensors=tensors, seconds=seconds))
 
 
@@ -234,7 +293,7 @@ def as_served(batch: Arrays, config: Mapping[str, Any], field: Literal["input", 
 
 def _concurrently(target: Target) -> tuple[list[Check], list[Finding], str]:
     """Clients that ask at the same time, each with another mixture of samples and batch sizes."""
-    transport: Transport = "grpc" if target.server.grpc_url else "http"
+    transport = _plain(target.server)
     sizes = arrays.batch_sizes(target.golden.max_batch_size)
     batches = [batch for size in sizes for batch in arrays.batches(target.golden.samples, size)]
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tritonize.cli import check, doctor, inspect, plan, run, serve, verify
+from tritonize.cli import check, diff, doctor, golden, inspect, locate, plan, run, serve, verify
 
 app = typer.Typer(
     name="tritonize",
@@ -37,6 +37,9 @@ app.command("build")(run.build)
 app.command("serve")(serve.serve)
 app.command("verify")(verify.verify)
 app.command("check")(check.check)
+app.command("locate")(locate.locate)
+app.command("diff")(diff.diff)
 app.command("inspect")(inspect.inspect)
+app.add_typer(golden.app, name="golden")
 app.add_typer(plan.app, name="plan")
 app.command("doctor")(doctor.doctor)

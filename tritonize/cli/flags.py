@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from tritonize import spec
+from tritonize import spec, spec_rules
 from tritonize.errors import UsageError
 
 _FORM = "NAME:TYPE:SHAPE, such as INPUT__0:fp32:1x1x160x176x176"
@@ -74,7 +74,7 @@ def _validated(name: str, model: dict[str, Any], repository: Path) -> spec.Spec:
             "The flags do not describe a model.",
             details=[_sentence(problem) for problem in error.errors(include_url=False)],
         ) from error
-    problems = [f"{'.'.join(where)}: {text}" for where, text in spec.problems(parsed.models[name])]
+    problems = [f"{'.'.join(where)}: {text}" for where, text in spec_rules.problems(parsed.models[name])]
     if problems:
         raise UsageError("The flags do not describe a model.", details=problems)
     return parsed
@@ -84,3 +84,19 @@ def _sentence(problem: Any) -> str:
     where = ".".join(str(part) for part in problem["loc"][2:] if part != "[key]")
     text = str(problem["ctx"]["error"]) if problem["type"] == "value_error" else problem["msg"]
     return f"{where}: {text}" if where else text
+
+
+def repository_and(words: Sequence[str], count: int, form: str) -> tuple[Path, list[str]]:
+    """A repository, which may be left out, and the words behind it.
+
+    Args:
+        words: the arguments of the command line.
+        count: how many there are without the repository.
+        form: their names, for the error.
+
+    Raises:
+        UsageError: there are more or fewer.
+    """
+    if len(words) not in (count, count + 1):
+        raise UsageError("The arguments are not those of the command.", expected=f"[REPOSITORY] {form}", found=" ".join(words))
+    return Path(words[0]) if len(words) > count else Path("model_repository"), list(words[-count:])

@@ -44,8 +44,16 @@ ReplaceConfig = Annotated[bool, typer.Option("--replace-config", help="Replace a
 AllowUnproven = Annotated[
     bool, typer.Option("--allow-unproven", help="Publish although a proof could not run here; see exit code 3.")
 ]
+SampleFiles = Annotated[
+    list[str] | None,
+    typer.Option("--sample-file", metavar="FILE", help="Samples in .npz files, instead of the spec's or drawn ones."),
+]
+Plans = Annotated[
+    list[Path] | None, typer.Option(metavar="FOLDER", help="Plans that were built elsewhere, of `tritonize plan request`.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
+_ABOUT_THE_RESULT = ("--json", "--allow-unproven", "--replace-config")
 _MODEL_FLAGS = ("inputs", "sample_function", "outputs", "name", "max_batch_size", "no_batch", "opset", "no_simplify")
 
 
@@ -63,6 +71,8 @@ def run(
     models: Models = None,
     replace_config: ReplaceConfig = False,
     allow_unproven: AllowUnproven = False,
+    plans: Plans = None,
+    sample_files: SampleFiles = None,
     json: Json = False,
 ) -> None:
     """Build, serve, verify and publish: the main job.
@@ -86,6 +96,8 @@ def build(
     no_simplify: NoSimplify = False,
     models: Models = None,
     replace_config: ReplaceConfig = False,
+    plans: Plans = None,
+    sample_files: SampleFiles = None,
     json: Json = False,
 ) -> None:
     """Build a staged version and compare ONNX Runtime with PyTorch; no server, nothing published."""
@@ -96,16 +108,37 @@ def _work(command: str, flags: dict[str, Any]) -> None:
     from tritonize import pipeline
 
     specification = _specification(flags)
+    if flags["sample_files"]:
+        specification = _with_samples(specification, flags["sample_files"])
     with display() as shown:
         options = pipeline.Options(
             replace_config=flags["replace_config"],
             allow_unproven=flags.get("allow_unproven", False),
+            plans=tuple(flags["plans"] or ()),
+            command=_again(),
             on_stage=shown.on_stage,
             on_progress=shown.on_progress,
         )
         work = pipeline.run if command == "run" else pipeline.build
         reports = work(specification, models=flags["models"] or (), options=options)
     finish(reports, as_json=flags["json"], allow_unproven=flags.get("allow_unproven", False))
+
+
+def _again() -> str:
+    """The command line that builds the same again, without flags that only say what becomes of it."""
+    import shlex
+    import sys
+
+    return shlex.join(["tritonize", "build", *(word for word in sys.argv[2:] if word not in _ABOUT_THE_RESULT)])
+
+
+def _with_samples(specification: Spec, files: list[str]) -> Spec:
+    """Every model of the spec with samples from these files."""
+    models = {
+        name: model.model_copy(update={"samples": model.samples.model_copy(update={"files": files, "function": None})})
+        for name, model in specification.models.items()
+    }
+    return specification.model_copy(update={"models": models})
 
 
 def _specification(flags: dict[str, Any]) -> Spec:

@@ -12,8 +12,11 @@ from tritonize.cli.display import display, finish
 
 def verify(
     repository: Annotated[
-        Path, typer.Argument(metavar="REPOSITORY", help="The model repository, with the evidence to verify against.")
-    ] = Path("model_repository"),
+        Path | None,
+        typer.Argument(
+            metavar="REPOSITORY", help="The repository, with its evidence.  [default: model_repository]", show_default=False
+        ),
+    ] = None,
     models: Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="Only these models.")] = None,
     version: Annotated[int | None, typer.Option(metavar="N", help="The version; default: the newest.")] = None,
     urls: Annotated[
@@ -22,14 +25,21 @@ def verify(
             "--url", metavar="URL", help="A running server: http://host:8000, grpc://host:8001, or both; default: one is started."
         ),
     ] = None,
+    golden: Annotated[
+        Path | None,
+        typer.Option("--golden", metavar="FILE", help="Verify the running server with this file; no repository is needed."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Check published versions: their files, and what a server answers from them."""
     from tritonize import deployment
 
+    if golden is not None:
+        _with_file(golden, repository, models or [], version, urls or [], json)
+        return
     with display() as shown:
         request = deployment.Request(
-            repository=repository,
+            repository=repository or Path("model_repository"),
             models=models or (),
             version=version,
             urls=urls or (),
@@ -38,3 +48,21 @@ def verify(
         )
         reports = deployment.verify(request)
     finish(reports, as_json=json)
+
+
+def _with_file(
+    golden: Path, repository: Path | None, models: list[str], version: int | None, urls: list[str], as_json: bool
+) -> None:
+    from tritonize import golden_check
+    from tritonize.errors import UsageError
+
+    if repository is not None:
+        raise UsageError("With --golden no repository is named.", found=str(repository), next_step="leave it out")
+    if len(models) > 1:
+        raise UsageError("A golden file is of one model.", found=", ".join(models))
+    with display() as shown:
+        request = golden_check.Request(
+            path=golden, urls=urls, model=models[0] if models else None, version=version, on_stage=shown.on_stage
+        )
+        report = golden_check.verify(request)
+    finish([report], as_json=as_json)

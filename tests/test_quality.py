@@ -1,0 +1,389 @@
+"""The gates and the stage table: what an error is measured in, and what it may be."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import tritonize
+from tritonize import arrays, compare, golden, quality, reference, samples, spec
+from tritonize.artifacts import Check, Metrics, SampleSet, TensorFiles, TensorSpec
+from tritonize.golden import GoldenSet, Rules
+from tritonize.quality import Observer
+
+SHAPE = (1, 64)
+
+
+def files(folder: str, items: list[np.ndarray], dtype: str) -> TensorFiles:
+    made = TensorFiles(directory=Path(folder), tensors=(TensorSpec(name="y", dtype=dtype, shape=SHAPE),), count=len(items))
+    for index, item in enumerate(items):
+        arrays.save(made, index, {"y": item})
+    return made
+
+
+def question(count: int = 4, *, edges: dict[int, str] | None = None, noise: float = 1e-7, **rules) -> GoldenSet:
+    """Exact answers of magnitude 1, and float32 ones that are off by up to `noise`."""
+    generator = np.random.default_rng(0)
+    exact = [generator.uniform(-1, 1, SHAPE) for _ in range(count)]
+    own = [(each + generator.uniform(-noise, noise, SHAPE)).astype(np.float32) for each in exact]
+    drawn = SampleSet(files=files("in", own, "fp32"), batched=True, origin="drawn", edges=edges or {})
+    made = GoldenSet(
+        samples=drawn,
+        expected=files("own", own, "fp32"),
+        exact=files("exact", exact, "fp64"),
+        max_batch_size=4,
+        rules={"y": Rules(**{"noise_floor": 10.0, **rules})},
+    )
+    return replace(made, floors=quality.noise_floors(drawn, made.expected, made.exact, "fp32"))
+
+
+def answer(asked: GoldenSet, indices: tuple[int, ...]) -> np.ndarray:
+    return arrays.stack(asked.expected, indices)["y"].copy()
+
+
+def gates(asked: GoldenSet, found: np.ndarray, indices: tuple[int, ...] = (0,), stage: str = "http"):
+    observer = Observer(asked)
+    observer.see(stage, indices, {"y": found})
+    return observer.gates()
+
+
+def test_k_is_the_error_over_the_references_own():
+    asked = question(noise=1e-4)
+    exact = arrays.load(asked.exact, 1)["y"]
+    found = exact.copy()
+    found[0, 7] += 5e-4
+    (gate,) = gates(asked, found.astype(np.float32), (1,))
+    own = max(float(np.abs(arrays.load(asked.expected, i)["y"] - arrays.load(asked.exact, i)["y"]).max()) for i in range(4))
+    assert gate.value == pytest.approx(np.abs(found.astype(np.float32) - exact).max() / own)
+    assert (gate.verdict, gate.sample, gate.group, gate.limit) == ("passed", 1, "drawn", 10.0)
+    found[0, 7] += 10e-4
+    assert gates(asked, found.astype(np.float32), (1,))[0].verdict == "failed"
+
+
+def test_an_error_below_what_float32_can_say_is_none():
+    """A model that computes exactly has no noise: neighbours in float32 are still its answers."""
+    asked = question(noise=0.0)
+    exact = arrays.load(asked.exact, 0)["y"]
+    largest = max(float(np.abs(arrays.load(asked.exact, i)["y"]).max()) for i in range(4))
+    assert asked.floors[0].denominator == max(asked.floors[0].noise, 2**-23 * largest)
+    assert gates(asked, np.nextafter(exact.astype(np.float32), np.float32(9)))[0].value < 2
+
+
+def test_each_edge_case_is_a_group_of_its_own():
+    """An edge case has a noise of its own; that of the drawn samples would hide an error in it."""
+    asked = question(5, edges={4: "zeros"}, noise=1e-3)
+    quiet = arrays.load(asked.exact, 4)["y"]
+    arrays.save(asked.expected, 4, {"y": quiet.astype(np.float32)})
+    asked = replace(asked, floors=quality.noise_floors(asked.samples, asked.expected, asked.exact, "fp32"))
+    assert {floor.group for floor in asked.floors} == {"drawn", "zeros"}
+    observer = Observer(asked)
+    observer.see("http", (4,), {"y": (quiet + 1e-4).astype(np.float32)})
+    observer.see("http", (0,), {"y": (arrays.load(asked.exact, 0)["y"] + 1e-4).astype(np.float32)})
+    verdicts = {gate.group: gate.verdict for gate in observer.gates()}
+    assert verdicts == {"drawn": "passed", "zeros": "failed"}
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_none_fails_whatever_the_rest_is(bad):
+    asked = question()
+    found = answer(asked, (0,))
+    found[0, 3] = bad
+    (gate,) = gates(asked, found)
+    assert gate.verdict == "failed"
+    assert "NaN or infinity" in gate.note
+
+
+def test_the_worst_of_a_batch_is_named():
+    asked = question()
+    found = answer(asked, (0, 1, 2))
+    found[2, 0] += 1.0
+    observer = Observer(asked)
+    observer.see("grpc", (0, 1, 2), {"y": found})
+    gate = quality.worst(observer.gates())
+    assert (gate.sample, gate.verdict, gate.stage) == (2, "failed", "grpc")
+    assert quality.worst(()) is None
+
+
+def test_bounds_on_metrics_and_a_metric_that_the_kind_lacks():
+    asked = question(metrics={"max_abs": spec.Bound(max=1e-3), "cosine": spec.Bound(min=0.999), "dice_min": spec.Bound(min=0.5)})
+    found = {gate.gate: gate for gate in gates(asked, answer(asked, (0,))) if gate.gate != "noise floor"}
+    assert {name: gate.verdict for name, gate in found.items()} == {
+        "max_abs <=": "passed",
+        "cosine >=": "passed",
+        "dice_min >=": "failed",
+    }
+    assert "has no such metric" in found["dice_min >="].note
+
+
+def test_without_float64_the_gate_is_not_run_and_fails_where_it_is_required():
+    asked = replace(question(), exact=None, floors=(), why_not="no memory")
+    (gate,) = gates(asked, answer(asked, (0,)))
+    assert (gate.verdict, gate.note, gate.value) == ("not run", "no memory", None)
+    assert gates(replace(asked, required=True), answer(asked, (0,)))[0].verdict == "failed"
+
+
+def test_reduced_precision_is_judged_by_its_own_noise():
+    asked = question()
+    halved = [arrays.load(asked.exact, index)["y"].astype(np.float16).astype(np.float32) for index in range(4)]
+    observer = Observer(asked)
+    observer.judge_reduced_by(quality.noise_floors(asked.samples, files("half", halved, "fp32"), asked.exact, "fp16"))
+    observer.see("onnxruntime", (0,), {"y": answer(asked, (0,))})
+    observer.see("http", (0,), {"y": halved[0]})
+    assert {gate.stage: gate.verdict for gate in observer.gates()} == {"onnxruntime": "passed", "http": "passed"}
+    plain = Observer(asked)
+    plain.see("http", (0,), {"y": halved[0]})
+    assert plain.gates()[0].verdict == "failed"
+
+
+def test_the_first_stage_over_the_budget_is_the_first_on_the_way():
+    asked = question()
+    observer = Observer(asked)
+    for stage in ("shm", "http", "onnxruntime"):
+        observer.see(stage, (0,), {"y": answer(asked, (0,)) + (0.0 if stage == "onnxruntime" else 1.0)})
+    assert quality.first_over_budget(observer.gates()).stage == "http"
+    assert [row.stage for row in observer.rows()] == ["onnxruntime", "http", "shm"]
+    assert isinstance(observer.rows()[0].metrics, Metrics)
+
+
+def test_tolerance_gates_count_what_the_checks_say():
+    asked = question()
+    found = answer(asked, (1,))
+    found[0, :3] += 1.0
+    checks = []
+    for index, array in ((0, answer(asked, (0,))), (1, found)):
+        tensors = compare.compare({"y": answer(asked, (index,))}, {"y": array}, asked.tolerances)
+        checks.append(Check(stage="http", batch_size=1, samples=(index,), tensors=tensors))
+    (gate,) = quality.tolerance_gates(checks)
+    assert (gate.verdict, gate.value, gate.sample) == ("failed", 3.0, 1)
+
+
+def test_a_model_that_is_itself_far_from_exact_is_called_ill_conditioned():
+    asked = question(noise=0.1)
+    assert [floor.output for floor in quality.ill_conditioned(asked)] == ["y"]
+    assert quality.ill_conditioned(question(noise=1e-6)) == ()
+
+
+def test_a_golden_set_keeps_all_that_it_is_judged_by():
+    asked = question(5, edges={4: "zeros"}, kind="classes", metrics={"top1": spec.Bound(min=1.0)})
+    read = golden.write(asked, Path("golden"))
+    assert read.rules == asked.rules
+    assert read.floors == asked.floors
+    assert read.samples.edges == {4: "zeros"}
+    assert read.rounded
+    exact = arrays.load(asked.exact, 2)["y"]
+    assert np.array_equal(arrays.load(read.exact, 2)["y"], exact.astype(np.float32))
+    # What rounding the exact answers adds is not held against an answer.
+    (gate,) = [each for each in gates(read, answer(read, (0,))) if each.gate == "noise floor"]
+    assert gate.value <= gates(asked, answer(asked, (0,)))[0].value + 1e-9
+    assert golden.write(asked, Path("small"), budget=1).samples.files.count == 1
+
+
+def test_a_golden_set_of_the_first_form_is_still_read():
+    read = golden.read(Path(__file__).parents[1] / "model_repository/first/1/evidence/golden")
+    assert read.samples.files.count
+
+
+class Deep(torch.nn.Module):
+    """Convolutions in space of every kind that PyTorch's own float64 kernel does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = torch.nn.Conv3d(2, 6, 3, stride=(2, 1, 1), padding=1)
+        self.second = torch.nn.Conv3d(6, 4, (1, 3, 2), groups=2, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(torch.relu(self.first(x)))
+
+
+def recomputed(source: str, dtype: str = "fp64", **fields):
+    model = spec.Model.model_validate(
+        {
+            "source": source,
+            "inputs": {"INPUT__0": {"shape": ["batch", 2, 6, 7, 8]}},
+            "max_batch_size": 2,
+            "samples": {"count": 2},
+            **fields,
+        }
+    )
+    drawn = samples.write(model, Path("drawn"))
+    answered = reference.compute(model, reference.identify(model), drawn, [], Path("reference"), float64=True)
+    alone = reference.recompute(model, answered.reference, drawn, dtype, Path("alone"))  # type: ignore[arg-type]
+    return answered, alone
+
+
+def saved(module: torch.nn.Module, *, freeze: bool = False) -> str:
+    traced = torch.jit.trace(module.eval(), torch.randn(1, 2, 6, 7, 8))
+    (torch.jit.freeze(traced) if freeze else traced).save("m.pt")
+    return "m.pt"
+
+
+def test_float64_of_a_torchscript_file_is_that_of_the_module(monkeypatch):
+    torch.manual_seed(0)
+    module = Deep()
+    answered, alone = recomputed(saved(module))
+    exact = module.double()
+    for index in range(2):
+        x = torch.from_numpy(np.load(f"drawn/{index}/0.npy")).double()
+        with torch.no_grad():
+            wanted = exact(x).numpy()
+        for outputs in (alone.outputs, answered.exact.outputs):
+            found = arrays.load(outputs, index)["OUTPUT__0"]
+            assert found.dtype == np.float64
+            np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-14)
+        assert np.abs(arrays.load(answered.reference.outputs, index)["OUTPUT__0"] - wanted).max() > 1e-9
+
+
+def test_convolutions_in_slabs_are_those_in_one_piece():
+    from tritonize.workers import recompute
+
+    torch.manual_seed(0)
+    x = torch.randn(2, 4, 9, 8, 7, dtype=torch.float64)
+    conv = torch.nn.Conv3d(4, 6, (3, 2, 3), stride=(2, 1, 2), padding=(1, 0, 2), groups=2).double()
+    with torch.no_grad():
+        whole = conv(x)
+        old, recompute._COLUMNS_BYTES = recompute._COLUMNS_BYTES, 1
+        try:
+            with recompute._slabs():
+                pieces = conv(x)
+        finally:
+            recompute._COLUMNS_BYTES = old
+        assert torch.equal(conv(x), whole)  # the kernel is PyTorch's own again
+    torch.testing.assert_close(pieces, whole, rtol=0, atol=1e-14)
+
+
+def test_what_keeps_float32_inside_is_not_run():
+    """A frozen file's weights are constants that cannot be widened, and a cast inside is no float64."""
+    _, frozen = recomputed(saved(Deep(), freeze=True))
+    assert frozen.outputs is None
+    assert frozen.reason
+    Path("casting.py").write_text(
+        "import torch\nclass Net(torch.nn.Module):\n    def forward(self, x):\n        return x.float() * 2\n"
+    )
+    answered, cast = recomputed("casting:Net")
+    assert "does not compute in fp64 throughout" in cast.reason
+    assert answered.exact.outputs is None
+
+
+def test_float64_keeps_within_its_bounds():
+    _, late = recomputed(saved(Deep()), quality={"float64_deadline_s": 0.01})
+    assert late.outputs is None
+    assert "0 s" in late.reason or "deadline" in late.reason.lower() or "ended" in late.reason
+
+
+def test_half_precision_of_pytorch_itself():
+    answered, half = recomputed(saved(Deep()), "bf16")
+    found = arrays.load(half.outputs, 0)["OUTPUT__0"]
+    assert found.dtype == arrays.BFLOAT16
+    own = arrays.load(answered.reference.outputs, 0)["OUTPUT__0"]
+    assert 1e-4 < np.abs(found.astype(np.float64) - own).max() < 0.1
+
+
+def test_edge_cases_of_every_kind_of_input():
+    model = spec.Model.model_validate(
+        {
+            "source": "m.pt",
+            "inputs": {
+                "plain": {"shape": [3]},
+                "unit": {"shape": [3], "range": [-0.5, 0.5]},
+                "ids": {"dtype": "int64", "shape": [4], "distribution": "token_ids", "range": [2, 7]},
+                "mask": {"dtype": "int64", "shape": [4], "distribution": "padding_mask"},
+                "hot": {"shape": [3], "distribution": "one_hot"},
+                "flag": {"dtype": "bool", "shape": [1]},
+            },
+        }
+    )
+    drawn = samples.add_edges(model, samples.write(model, Path("drawn")))
+    found = {
+        name: {key: value.tolist() for key, value in arrays.load(drawn.files, index).items()} for index, name in drawn.edges.items()
+    }
+    assert list(found) == ["zeros", "ones", "smallest", "largest"]
+    assert {name: item["unit"][0] for name, item in found.items()} == {"zeros": 0, "ones": 0.5, "smallest": -0.5, "largest": 0.5}
+    assert {name: item["ids"][0] for name, item in found.items()} == {"zeros": 2, "ones": 2, "smallest": 2, "largest": 7}
+    assert all(item["mask"] == [1, 1, 1, 1] for item in found.values())
+    assert {name: item["hot"].index(1) for name, item in found.items()} == {"zeros": 0, "ones": 2, "smallest": 0, "largest": 2}
+    assert {name: item["flag"] for name, item in found.items()} == {
+        "zeros": [False],
+        "ones": [True],
+        "smallest": [False],
+        "largest": [True],
+    }
+    kept = samples.keep(drawn, [index for index, name in drawn.edges.items() if name != "ones"])
+    assert list(kept.edges.values()) == ["zeros", "smallest", "largest"]
+    assert arrays.load(kept.files, kept.files.count - 1)["unit"].tolist() == [0.5] * 3
+
+
+DIVIDING = """
+import torch
+
+class Net(torch.nn.Module):
+    def forward(self, x):
+        if bool((x == 1).all()):
+            raise ValueError("no ones")
+        return x / x.abs().sum(1, keepdim=True)
+"""
+
+
+def test_edge_cases_that_a_model_has_no_answer_to_are_left_out_and_named():
+    Path("dividing.py").write_text(DIVIDING)
+    done = tritonize("build", "dividing:Net", "--input", "x:fp32:1x5", "--json")
+    (report,) = json.loads(done.stdout)["reports"]
+    notes = " ".join(report["notes"])
+    assert "Edge case zeros is not among the samples: output OUTPUT__0 is not finite." in notes
+    assert "Edge case ones is not among the samples: the model raises" in notes
+
+
+SCALED = """
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = torch.nn.Linear(16, 16)
+
+    def forward(self, x):
+        return 1e-4 * self.first(x)
+"""
+OPERATORS = """
+import tritonize
+from onnxscript import opset18 as op
+
+@tritonize.operator("aten::mul.Tensor", opset=18)
+def mul(x, y):
+    return op.Mul(op.Mul(x, y), op.Constant(value_float=1.001))
+"""
+WEAK = """
+schema: 1
+models:
+  net:
+    source: scaled:Net
+    strategies: [dynamo]
+    operators: [wrong.py]
+    inputs: {x: {shape: [batch, 16]}}
+    max_batch_size: 2
+"""
+
+
+def test_an_error_that_the_tolerance_lets_pass_is_found_and_located():
+    """0.1 % of an output of 1e-4 is far below atol 9e-4; in units of float32's own error it is large."""
+    Path("scaled.py").write_text(SCALED)
+    Path("wrong.py").write_text(OPERATORS)
+    Path("spec.yaml").write_text(WEAK)
+    done = tritonize("build", "spec.yaml", "--json")
+    assert done.returncode == 1, done.stderr
+    (report,) = json.loads(done.stdout)["reports"]
+    assert all(gate["verdict"] == "passed" for gate in report["gates"] if gate["gate"] == "tolerance")
+    failed = [gate for gate in report["gates"] if gate["verdict"] == "failed"]
+    assert {gate["gate"] for gate in failed} == {"noise floor"}
+    assert min(gate["value"] for gate in failed) > 100
+    origin = report["details"]["location"]["origin"]
+    assert origin["operator"] == "Mul"
+    assert "scaled.py" in (origin["source"] or "")
+    again = report["details"]["worst"]["command"]
+    assert again.startswith("tritonize build spec.yaml --sample-file ")
+    assert Path(again.rpartition(" ")[2]).is_file()

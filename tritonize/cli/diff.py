@@ -1,0 +1,160 @@
+"""`tritonize diff`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tritonize.cli.display import display
+from tritonize.errors import EXIT_DIFFERS, UnprovenError
+
+if TYPE_CHECKING:
+    from tritonize.graph_diff import GraphDiff
+    from tritonize.version_diff import VersionDiff
+
+SHOWN = 8
+"""Operators, weights and findings listed in the text; all are in the JSON."""
+
+
+def diff(
+    names: Annotated[
+        list[str], typer.Argument(metavar="[REPOSITORY] MODEL BEFORE AFTER", help="The model and two of its versions, such as 7 8.")
+    ],
+    requests: Annotated[int, typer.Option(metavar="N", min=1, help="Requests of each version whose time is taken.")] = 100,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Compare two versions: answers, configuration, graph, files, latency."""
+    from tritonize import version_diff
+    from tritonize.cli.flags import repository_and
+    from tritonize.errors import UsageError
+
+    root, (model, *numbers) = repository_and(names, 3, "MODEL BEFORE AFTER")
+    if not all(number.isdecimal() for number in numbers):
+        raise UsageError("Versions are numbers.", found=" ".join(numbers), expected="such as 7 8")
+    with display() as shown:
+        found = version_diff.diff(
+            version_diff.Request(
+                repository=root,
+                model=model,
+                before=int(numbers[0]),
+                after=int(numbers[1]),
+                requests=requests,
+                on_stage=shown.on_stage,
+                on_progress=shown.on_progress,
+            )
+        )
+    if json:
+        from json import dumps
+
+        from tritonize.artifacts import to_json
+
+        typer.echo(dumps(to_json(found), indent=2, ensure_ascii=False))
+    else:
+        typer.echo("\n".join(lines(found)))
+    if found.verdict != "passed":
+        raise typer.Exit(EXIT_DIFFERS if found.verdict == "failed" else UnprovenError.exit_code)
+
+
+def lines(found: VersionDiff) -> Iterator[str]:
+    """The comparison for a person, in 80 columns."""
+    verdict = {"failed": "DIFFER", "passed": "AGREE", "not run": "NOT RUN"}[found.verdict]
+    yield f"{verdict}  {found.model} version {found.versions[1]} against version {found.versions[0]}"
+    yield from _drift(found)
+    yield from _findings(found)
+    if found.graph:
+        yield from _graph(found.graph)
+    yield from _files(found.files)
+    if found.latency:
+        yield ""
+        yield "Latency, one request at a time over gRPC, in turn:"
+        for each in found.latency:
+            yield (
+                f"  version {each.version:<6} median {each.median_ms:>8.2f} ms   p95 {each.p95_ms:>8.2f} ms   "
+                f"{each.requests} requests"
+            )
+    yield ""
+    if found.proved_by:
+        yield from _wrapped(f"Answered by {', '.join(f'{name} {version}' for name, version in found.proved_by.items())}.")
+    for note in found.notes:
+        yield from _wrapped(note)
+
+
+def _drift(found: VersionDiff) -> Iterator[str]:
+    if not found.drift:
+        return
+    before, after = found.versions
+    yield ""
+    yield f"  {'output':<16}{'samples':>8}{'max abs':>11}{'mean abs':>11}{'outside':>10}{f'k of {before}':>10}{f'k of {after}':>10}"
+    for each in found.drift:
+        marks = each.metrics
+        mark = "✗" if marks.mismatched or marks.misshaped or each.mismatched_samples else "✓"
+        ks = [f"{each.k[number]:.3g}" if each.k.get(number) is not None else "–" for number in found.versions]
+        yield (
+            f"{mark} {_short(each.output, 15):<16}{each.samples:>8}{_number(marks.max_abs):>11}{_number(marks.mean_abs):>11}"
+            f"{marks.mismatched:>10}{ks[0]:>10}{ks[1]:>10}"
+        )
+    yield from _wrapped(
+        f"  outside: elements of {sum(each.metrics.elements for each in found.drift):,} that differ by more than the tolerance of "
+        f"version {after}; k: each version against its own float64 answers."
+    )
+
+
+def _findings(found: VersionDiff) -> Iterator[str]:
+    yield ""
+    yield "Configuration, inputs and outputs: " + ("no difference" if not found.findings else f"{len(found.findings)} differences")
+    for finding in found.findings[:SHOWN]:
+        yield from _wrapped(f"  ✗ {finding.where}: {finding.what}")
+        for number, text in zip(found.versions, (finding.expected, finding.found), strict=True):
+            if text is not None:
+                yield from _wrapped(f"      version {number}: {text}", "        ")
+    yield from _more(len(found.findings))
+
+
+def _graph(graph: GraphDiff) -> Iterator[str]:
+    yield ""
+    opset = f"opset {graph.opset[0]}" if graph.opset[0] == graph.opset[1] else f"opset {graph.opset[0]} → {graph.opset[1]}"
+    yield f"Graph: {graph.nodes[0]} → {graph.nodes[1]} nodes, {opset}"
+    for kind, (before, after) in list(graph.operators.items())[:SHOWN]:
+        yield f"  {_short(kind, 40):<42}{before:>6} → {after}"
+    yield from _more(len(graph.operators))
+    changed = graph.weights_changed
+    yield (
+        f"Weights: {graph.weights[0]} → {graph.weights[1]}; {len(changed)} changed, {len(graph.weights_added)} added, "
+        f"{len(graph.weights_removed)} removed"
+    )
+    for each in changed[:SHOWN]:
+        size = "another shape, or no number" if each.relative is None else f"by {each.relative:.2g} of its size"
+        yield f"  {_short(each.name, 46):<48}{size}"
+    yield from _more(len(changed))
+    for sign, names in (("+", graph.weights_added), ("-", graph.weights_removed)):
+        yield from (f"  {sign} {_short(name, 74)}" for name in names[:SHOWN])
+        yield from _more(len(names))
+
+
+def _files(files: Mapping[str, tuple[int | None, int | None]]) -> Iterator[str]:
+    yield ""
+    yield "Files, in bytes:"
+    for name, (before, after) in files.items():
+        sizes = [f"{each:,}" if each is not None else "none" for each in (before, after)]
+        yield f"  {_short(name, 38):<40}{sizes[0]:>15} → {sizes[1]}"
+
+
+def _more(count: int) -> Iterator[str]:
+    if count > SHOWN:
+        yield f"  … and {count - SHOWN} more with --json"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2e}"
+
+
+def _short(name: str, width: int) -> str:
+    return name if len(name) <= width else f"{name[: width - 1]}…"
+
+
+def _wrapped(text: str, indent: str = "    ") -> Sequence[str]:
+    from textwrap import wrap
+
+    return wrap(text, 80, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)

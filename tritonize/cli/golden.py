@@ -1,0 +1,117 @@
+"""`tritonize golden`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from tritonize.artifacts import TensorSpec
+    from tritonize.golden import GoldenSet, Rules
+    from tritonize.golden_file import GoldenFile
+
+app = typer.Typer(help="A version's golden set as one portable file.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+
+@app.command("export")
+def export(
+    names: Annotated[
+        list[str], typer.Argument(metavar="[REPOSITORY] MODEL", help="The model; its repository is model_repository by default.")
+    ],
+    version: Annotated[int | None, typer.Option(metavar="N", help="The version; default: the newest.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: MODEL-VERSION.golden, here.")] = None,
+    max_mib: Annotated[int, typer.Option(metavar="N", min=1, max=4096, help="MiB of the file; one sample is always in it.")] = 64,
+    seeds: Annotated[bool, typer.Option("--seeds", help="Keep generated samples by their seed and a SHA-256.")] = False,
+    json: Json = False,
+) -> None:
+    """Write samples, expected outputs and rules of a version as one file."""
+    from tritonize import golden_check
+    from tritonize.cli.flags import repository_and
+
+    root, (model,) = repository_and(names, 1, "MODEL")
+    done = golden_check.export(root, model, version=version, out=out, budget=max_mib * 2**20, seeds=seeds)
+    if json:
+        _print({**_plain(done.file), "path": str(done.path), "notes": list(done.notes)})
+        return
+    typer.echo(f"Wrote {done.path}")
+    typer.echo("\n".join(_lines(done.file)))
+    for note in done.notes:
+        typer.echo("\n".join(_wrapped(note)))
+
+
+@app.command("show")
+def show(path: Annotated[Path, typer.Argument(metavar="FILE", help="A golden file.")], json: Json = False) -> None:
+    """Check a golden file, and say what it holds."""
+    from tritonize import golden_check
+
+    file = golden_check.look(path)
+    if json:
+        _print({**_plain(file), "path": str(path)})
+    else:
+        typer.echo("\n".join([f"{path}: every member is sound", *_lines(file)]))
+
+
+def _print(plain: dict[str, Any]) -> None:
+    from json import dumps
+
+    typer.echo(dumps(plain, indent=2, ensure_ascii=False))
+
+
+def _plain(file: GoldenFile) -> dict[str, Any]:
+    from tritonize import golden
+    from tritonize.artifacts import to_json
+
+    return {
+        "origin": to_json(file.origin),
+        "samples": file.golden.samples.files.count,
+        "of": file.of,
+        "seeded": list(file.seeded),
+        "bytes": file.bytes,
+        "set": golden.facts(file.golden),
+    }
+
+
+def _lines(file: GoldenFile) -> Iterator[str]:
+    origin, known = file.origin, file.golden
+    count = known.samples.files.count
+    yield from _wrapped(f"{origin.model} version {origin.version}, proven on {origin.created}, verdict: {origin.verdict}")
+    kept = f", {len(file.seeded)} of them by their seed" if file.seeded else ""
+    edges = f", {len(known.samples.edges)} edge cases among them" if known.samples.edges else ""
+    yield from _wrapped(f"{count} of the version's {file.of} samples{kept}{edges}; {file.bytes / 2**20:.2f} MiB")
+    batches = f"batches of at most {known.max_batch_size}" if known.max_batch_size else "not batched"
+    yield from _wrapped(f"samples: {known.samples.origin}; {batches}")
+    yield from _tensors("inputs", known.samples.files.tensors)
+    yield from _tensors("outputs", known.expected.tensors)
+    yield "answers: PyTorch in float32" + (", and float64 rounded to float32" if known.exact else "")
+    if known.why_not:
+        yield from _wrapped(f"no float64: {known.why_not}")
+    yield "rules"
+    for name in (tensor.name for tensor in known.expected.tensors):
+        yield from _wrapped(f"  {name}: {_rule(known.rule(name), known, name)}")
+
+
+def _rule(rule: Rules, known: GoldenSet, name: str) -> str:
+    parts = [f"{rule.kind}, rtol {rule.tolerance.rtol:g}, atol {rule.tolerance.atol:g}"]
+    floors = [floor for floor in known.floors if floor.output == name]
+    if floors and rule.noise_floor is not None:
+        parts.append(f"k at most {rule.noise_floor:g} of a noise floor of {max(floor.denominator for floor in floors):.3g}")
+    for metric, bound in rule.metrics.items():
+        parts += [f"{metric} {sign} {limit:g}" for sign, limit in (("≥", bound.min), ("≤", bound.max)) if limit is not None]
+    return "; ".join(parts)
+
+
+def _tensors(title: str, tensors: tuple[TensorSpec, ...]) -> Iterator[str]:
+    yield title
+    for tensor in tensors:
+        yield f"  {tensor.name:<24}{tensor.dtype:<10}[{', '.join(map(str, tensor.shape))}]"
+
+
+def _wrapped(text: str) -> list[str]:
+    from textwrap import wrap
+
+    return wrap(text, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)

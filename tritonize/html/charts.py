@@ -1,0 +1,196 @@
+"""Figures as SVG, drawn here: no library and no script has to run where a report is read.
+
+Every text goes through `escape`. Colours come from the page's style sheet, so that a figure is readable in the dark and printed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+WIDTH, HEIGHT = 360, 220
+"""Of the drawing; a unit is about a pixel on a phone."""
+LEFT, RIGHT, TOP, BOTTOM = 52, 350, 12, 182
+"""Where the plot lies in it."""
+LONG = 44
+"""Characters of a bar's label; the table beside the figure has all of it."""
+_ROW = 34
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """One row of a bar chart."""
+
+    label: str
+    value: float
+    text: str
+    upper: float | None = None
+    """Where a thin line ends, such as a 95th percentile."""
+    second: float | None = None
+    """The length of another bar below it, such as the actual value beside the expected one."""
+    bad: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """From values to places."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def at(self, value: float) -> float:
+        """0 at `low`, 1 at `high`."""
+        if self.log:
+            low, high = math.log10(self.low), math.log10(self.high)
+            return (math.log10(max(value, self.low)) - low) / (high - low)
+        # Halves, because the distance between two finite values may lie beyond the largest one.
+        return (value / 2 - self.low / 2) / (self.high / 2 - self.low / 2)
+
+    def ticks(self) -> list[float]:
+        """At most six round values."""
+        if self.log:
+            first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
+            every = max(1, -(-(last - first) // 5))
+            return [10.0**exponent for exponent in range(first, last + 1, every)]
+        span = self.high / 2 - self.low / 2
+        unit = 10.0 ** math.floor(math.log10(span / 2))
+        step = next(unit * times for times in (1, 2, 5, 10, 20) if span / (unit * times) <= 2.5)
+        first = math.ceil(self.low / step)
+        return [(first + number) * step for number in range(8) if (first + number) * step <= self.high]
+
+
+def log_axis(values: Iterable[float]) -> Axis:
+    """Whole decades around the positive values."""
+    positive = [value for value in values if value > 0 and math.isfinite(value)]
+    low = math.floor(math.log10(min(positive))) if positive else -8
+    high = math.ceil(math.log10(max(positive))) if positive else -7
+    low = max(low, -300)
+    return Axis(low=10.0**low, high=10.0 ** min(300, max(high, low + 1)), log=True)
+
+
+def linear_axis(values: Sequence[float]) -> Axis:
+    """From the least to the largest value, with a little room."""
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    room = (high / 2 - low / 2) * 0.08 or abs(high) * 0.1 or 1.0
+    largest = 1.7e308
+    return Axis(low=max(low - room, -largest), high=min(high + room, largest))
+
+
+def columns(values: Sequence[float | None], *, name: str, about: str, x: str, y: str, bad: frozenset[int] = frozenset()) -> Markup:
+    """One stem for each value, on a logarithmic axis; zeros lie on its ground, bad ones are crosses, `None` leaves a gap."""
+    axis = log_axis(value for value in values if value is not None)
+    parts = [_frame(x, y), *_left_ticks(axis), *_counted(len(values))]
+    for place, value in enumerate(values):
+        if value is None:
+            continue
+        across = LEFT + (RIGHT - LEFT) * (place + 0.5) / len(values)
+        up = _up(axis.at(value) if math.isfinite(value) else 1.0)
+        parts.append(f'<path class="stem" d="M{across:.1f} {BOTTOM}V{up:.1f}"/>')
+        parts.append(_cross(across, up) if place in bad else f'<circle class="dot" cx="{across:.1f}" cy="{up:.1f}" r="3"/>')
+    return _svg("".join(parts), name, about)
+
+
+def histogram(shares: Sequence[tuple[str, float]], *, name: str, about: str, x: str, y: str) -> Markup:
+    """One column for each label; a share is of 1."""
+    axis = Axis(low=0.0, high=max((share for _, share in shares), default=0.0) or 1.0)
+    parts = [_frame(x, y)]
+    for tick in axis.ticks():
+        parts += _left_tick(axis.at(tick), f"{100 * tick:.3g} %")
+    every = max(1, -(-len(shares) // 6))
+    for place, (label, share) in enumerate(shares):
+        width = (RIGHT - LEFT) / len(shares)
+        across, up = LEFT + width * place, _up(axis.at(share))
+        parts.append(f'<rect class="bar" x="{across + 0.5:.1f}" y="{up:.1f}" width="{width - 1:.1f}" height="{BOTTOM - up:.1f}"/>')
+        if place % every == 0:
+            parts.append(_text(across + width / 2, BOTTOM + 14, label, "middle"))
+    return _svg("".join(parts), name, about)
+
+
+def scatter(
+    points: Sequence[tuple[float, float]], worst: Sequence[tuple[float, float]], *, name: str, about: str, x: str, y: str
+) -> Markup:
+    """A dot for each pair on equal axes, with the line on which both are the same; the worst ones are crosses."""
+    axis = linear_axis([value for pair in (*points, *worst) for value in pair])
+    parts = [_frame(x, y), *_left_ticks(axis)]
+    parts += [_text(LEFT + (RIGHT - LEFT) * axis.at(tick), BOTTOM + 14, _short(tick), "middle") for tick in axis.ticks()]
+    parts.append(f'<path class="same" d="M{LEFT} {BOTTOM}L{RIGHT} {TOP}"/>')
+    places = [(LEFT + (RIGHT - LEFT) * axis.at(one), _up(axis.at(other))) for one, other in points]
+    parts.append(f'<path class="points" d="{"".join(f"M{across:.1f} {up:.1f}h0" for across, up in places)}"/>')
+    parts += [_cross(LEFT + (RIGHT - LEFT) * axis.at(one), _up(axis.at(other))) for one, other in worst]
+    return _svg("".join(parts), name, about)
+
+
+def bars(rows: Sequence[Bar], *, name: str, about: str, log: bool = False) -> Markup:
+    """Horizontal bars, each with its label and its value in words above it, the number at its end."""
+    values = [value for row in rows for value in (row.value, row.upper, row.second) if value is not None and math.isfinite(value)]
+    axis = log_axis(values) if log else Axis(low=0.0, high=max(values, default=0.0) or 1.0)
+    parts = []
+    for place, row in enumerate(rows):
+        top = 4 + _ROW * place
+        label = row.label if len(row.label) <= LONG else f"{row.label[: LONG - 1]}…"
+        parts += [_text(2, top + 11, f"{'✗ ' if row.bad else ''}{label}", "start"), _text(WIDTH - 2, top + 11, row.text, "end")]
+        kind = "bar wrong" if row.bad else "bar"
+        thick = 12 if row.second is None else 6
+        parts.append(f'<rect class="{kind}" x="2" y="{top + 16}" width="{_along(axis, row.value):.1f}" height="{thick}"/>')
+        if row.second is not None:
+            parts.append(f'<rect class="second" x="2" y="{top + 23}" width="{_along(axis, row.second):.1f}" height="6"/>')
+        if row.upper is not None:
+            parts.append(f'<path class="whisker" d="M2 {top + 22}H{2 + _along(axis, row.upper):.1f}m0 -5v10"/>')
+    return _svg("".join(parts), name, about, height=_ROW * len(rows) + 8)
+
+
+def _along(axis: Axis, value: float) -> float:
+    """A NaN has no length, an infinity the whole one."""
+    place = 0.0 if math.isnan(value) else axis.at(value) if math.isfinite(value) else float(value > 0)
+    return min(1.0, max(0.0, place)) * (WIDTH - 6) or 1.0
+
+
+def _svg(content: str, name: str, about: str, height: int = HEIGHT) -> Markup:
+    return Markup(  # noqa: S704 - made here of numbers and of texts that `escape` went over
+        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(name)}" aria-description="{escape(about)}">'
+        f"<title>{escape(name)}</title><desc>{escape(about)}</desc>{content}</svg>"
+    )
+
+
+def _frame(x: str, y: str) -> str:
+    return (
+        f'<path class="axis" d="M{LEFT} {TOP}V{BOTTOM}H{RIGHT}"/>{_text((LEFT + RIGHT) / 2, HEIGHT - 6, x, "middle")}'
+        f'<text class="y" transform="rotate(-90)" x="{-(TOP + BOTTOM) / 2:.0f}" y="10" text-anchor="middle">{escape(y)}</text>'
+    )
+
+
+def _left_ticks(axis: Axis) -> list[str]:
+    return [part for tick in axis.ticks() for part in _left_tick(axis.at(tick), _short(tick))]
+
+
+def _left_tick(place: float, label: str) -> list[str]:
+    up = _up(place)
+    return [f'<path class="grid" d="M{LEFT} {up:.1f}H{RIGHT}"/>', _text(LEFT - 4, up + 4, label, "end")]
+
+
+def _counted(count: int) -> list[str]:
+    """Numbers below the columns, from 0, at most eight of them."""
+    every = max(1, -(-count // 8))
+    return [
+        _text(LEFT + (RIGHT - LEFT) * (place + 0.5) / count, BOTTOM + 14, str(place), "middle") for place in range(0, count, every)
+    ]
+
+
+def _up(place: float) -> float:
+    return BOTTOM - (BOTTOM - TOP) * min(1.0, max(0.0, place))
+
+
+def _cross(across: float, up: float) -> str:
+    return f'<path class="cross" d="M{across - 4:.1f} {up - 4:.1f}l8 8m0 -8l-8 8"/>'
+
+
+def _text(across: float, down: float, text: str, anchor: str) -> str:
+    return f'<text x="{across:.1f}" y="{down:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")

@@ -1,0 +1,183 @@
+"""The page: the verdict in words first, then everything behind it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import jinja2
+from markupsafe import Markup, escape
+
+from tritonize import resources
+from tritonize.artifacts import Report
+from tritonize.figures import Figures
+from tritonize.html import drawn, panes, tables
+from tritonize.html.drawn import Figure
+from tritonize.html.tables import Table, stage_name
+from tritonize.report import gate_in_words
+
+LIMIT = 10_000_000
+"""Bytes of a page at most."""
+_SHRINKING = ((8_000_000, 400), (4_000_000, 200), (1_000_000, 50), (0, 10))
+"""Characters of images and rows of a table, tried in this order until the page is small enough."""
+_CODE = re.compile("`([^`\n]+)`")
+TEMPLATE = "report.html.j2"
+SENTENCES = {
+    "passed": "Everything that was asked for was answered, and every answer kept its rules.",
+    "failed": "Something that had to hold does not; what differs comes first below.",
+    "not run": "A proof that this version needs could not run here. Nothing is known to be wrong, and nothing is proven.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A heading with what stands below it."""
+
+    anchor: str
+    title: str
+    text: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    slices: tuple[panes.Shown, ...] = ()
+    commands: tuple[tuple[str, str], ...] = field(default_factory=tuple)
+    """What it does, and what to type."""
+
+
+def render(report: Report, figures: Figures | None = None) -> str:
+    """The whole page. The same report and figures make the same text.
+
+    Raises:
+        jinja2.TemplateError: the template asks for something that is not there.
+    """
+    for budget, rows in _SHRINKING:
+        page = _page(report, figures or Figures(), budget, rows)
+        if len(page.encode()) <= LIMIT:
+            break
+    return page
+
+
+def _page(report: Report, figures: Figures, budget: int, rows: int) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([str(resources.templates())]),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["prose"] = _prose
+    version = f" version {report.version}" if report.version is not None else ""
+    return environment.get_template(TEMPLATE).render(
+        title=f"{report.model}{version}",
+        verdict=report.verdict,
+        word={"passed": "Passed", "failed": "Failed", "not run": "Not run"}[report.verdict],
+        sentence=SENTENCES[report.verdict],
+        facts=tuple(_facts(report)),
+        sections=tuple(_sections(report, figures, budget, rows)),
+    )
+
+
+def _prose(text: str) -> Markup:
+    """What stands between backticks as code. The text is escaped first, and a backtick is no part of an entity."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
+
+
+def _facts(report: Report) -> Iterator[tuple[str, str]]:
+    """What proved it, what did not run, and what failed: what a person who signs reads first."""
+    if report.proved_by:
+        yield "Proved by", ", ".join(f"{name} {version}" for name, version in report.proved_by.items())
+    else:
+        yield "Proved by", "no server: this is no proof of what a server answers"
+    failed = [gate for gate in report.gates if gate.verdict == "failed"]
+    for gate in failed[:3]:
+        yield "Failed", f"{gate.output}: {gate_in_words(gate)}"
+    if len(failed) > 3:
+        yield "Failed", f"{len(failed) - 3} more rules, see the rules below"
+    bad = sum(not check.passed for check in report.checks)
+    yield "Answers", f"{len(report.checks)} compared, {bad} of them outside the tolerance"
+    if report.findings:
+        yield "Findings", f"{len(report.findings)}, beginning with {report.findings[0].where}: {report.findings[0].what}"
+    for name, note in _not_run(report):
+        yield "Not run", f"{name}: {note}" if note else name
+    if report.location is not None:
+        yield ("Published as" if report.published else "Lies in"), str(report.location)
+    yield "Command", f"tritonize {report.command}"
+
+
+def _not_run(report: Report) -> Iterator[tuple[str, str]]:
+    for stage in report.stages:
+        if stage.verdict == "not run":
+            yield stage_name(stage.name), stage.note
+    for output, note in dict.fromkeys((gate.output, gate.note) for gate in report.gates if gate.verdict == "not run"):
+        yield f"noise floor of {output}", note
+
+
+def _sections(report: Report, figures: Figures, budget: int, rows: int) -> Iterator[Section]:
+    yield from _differences(report, rows)
+    if report.notes:
+        yield Section(anchor="notes", title="Before you sign", text=report.notes)
+    yield Section(anchor="stages", title="Stage table", text=_no_rows(report), tables=_filled(tables.of_errors(report, rows)))
+    slices = panes.fitting(figures.slices, budget)
+    if slices:
+        yield Section(anchor="pictures", title="Pictures", text=(f"At {stage_name(figures.stage)}.",), slices=slices)
+    classes = tuple(drawn.top_classes(figures))
+    if classes:
+        yield Section(anchor="classes", title="Highest classes", figures=classes)
+    yield from _errors(report, figures)
+    yield _graph(figures)
+    timed = drawn.latency(report)
+    none = ("No server was asked, so there is no latency.",)
+    yield Section(anchor="latency", title="Latency", text=() if timed else none, figures=(timed,) if timed else ())
+    behind = (tables.of_gates(report.gates, rows), tables.of_answers(report.checks, rows), tables.of_floors(report, rows))
+    yield Section(anchor="rules", title="Rules and answers", tables=_filled(*behind))
+    yield Section(anchor="run", title="The run", tables=_filled(tables.of_stages(report, rows), tables.of_attempts(report, rows)))
+    yield Section(
+        anchor="reproduce",
+        title="Reproduce",
+        commands=tuple(_commands(report)),
+        tables=_filled(tables.of_versions(report, rows), tables.of_details(report, rows)),
+        text=("The SHA-256 of every file of the version, and the spec, are in evidence/manifest.json.",),
+    )
+
+
+def _differences(report: Report, rows: int) -> Iterator[Section]:
+    found = _filled(tables.of_findings(report, rows), tables.of_failures(report.checks, rows))
+    if found:
+        yield Section(anchor="differs", title="What differs", tables=found)
+
+
+def _no_rows(report: Report) -> tuple[str, ...]:
+    return () if report.rows else ("No error was measured stage by stage.",)
+
+
+def _errors(report: Report, figures: Figures) -> Iterator[Section]:
+    pictures = (
+        *drawn.histograms(figures),
+        *drawn.scatters(report, figures),
+        *drawn.by_sample(report, figures),
+        *drawn.by_batch(report),
+    )
+    against = {"fp64": "float64", "fp32": "float32"}[figures.against]
+    text = f"Histograms and points compare with PyTorch in {against}; samples and batch sizes with PyTorch in float32."
+    yield Section(anchor="errors", title="Errors", text=(text if pictures else "No answer was compared.",), figures=pictures)
+
+
+def _graph(figures: Figures) -> Section:
+    located = drawn.along_graph(figures)
+    text = () if located else ("Nothing was located in this run; `tritonize locate` finds the node an error comes from.",)
+    return Section(anchor="graph", title="Error along the graph", text=text, figures=(located,) if located else ())
+
+
+def _filled(*found: Table) -> tuple[Table, ...]:
+    return tuple(each for each in found if each.rows)
+
+
+def _commands(report: Report) -> Iterator[tuple[str, str]]:
+    model = shlex.quote(report.model)
+    which: Sequence[str] = (f"--model {model}",) if report.version is None else (f"--model {model}", f"--version {report.version}")
+    rest = " ".join(which)
+    yield "Build, serve and verify again; SPEC is the spec of evidence/manifest.json", f"tritonize run SPEC --model {model}"
+    yield "Ask a server for the golden set of this version", f"tritonize verify REPOSITORY {rest}"
+    yield "Ask the server that is deployed", f"tritonize verify REPOSITORY {rest} --url http://HOST:8000 --url grpc://HOST:8001"
+    yield "Open the network", f"tritonize view REPOSITORY {rest}"

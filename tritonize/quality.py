@@ -1,0 +1,346 @@
+"""How large the error is at every stage, and whether it is acceptable: the stage table and the gates.
+
+An observer is shown every answer of every stage. It compares each with PyTorch in float64, where that could run, and keeps sums
+and maxima alone, so that any number of answers costs the same memory.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from tritonize import arrays, dtypes, metrics, spec
+from tritonize.arrays import Array, Arrays
+from tritonize.artifacts import DRAWN, Check, Gate, NoiseFloor, SampleSet, StageRow, TensorFiles
+from tritonize.differences import measure, numeric
+from tritonize.gallery import Gallery
+from tritonize.golden import GoldenSet, Rules
+
+UNITS: Mapping[str, float] = {"fp32": 2.0**-23, "fp64": 2.0**-52, "tf32": 2.0**-11, "fp16": 2.0**-11, "bf16": 2.0**-8}
+"""Of each precision: what an error is at least measured in, as a part of the largest answer. For float32 the distance between
+neighbours, as the limits were measured with; for reduced ones the unit roundoff."""
+STAGE_ORDER = ("pytorch", "onnxruntime", "plan", "http", "grpc", "shm", "again", "order", "padded", "concurrent")
+"""The way of an answer from PyTorch to the client."""
+
+
+def rules(model: spec.Model, samples: SampleSet, expected: TensorFiles) -> dict[str, Rules]:
+    """The spec's rules for every output; kinds that it does not declare are read off the first answer."""
+    first = arrays.load(expected, 0)
+    found = {}
+    for name, array in first.items():
+        asked = model.outputs.get(name, spec.Output())
+        numbers = numeric(array)
+        found[name] = Rules(
+            kind=asked.kind or (metrics.detect(array, batched=samples.batched) if numbers else "values"),
+            tolerance=asked.tolerance,
+            noise_floor=asked.noise_floor or model.quality.noise_floor,
+            noise_floor_gpu=asked.noise_floor or model.quality.noise_floor_gpu,
+            metrics=asked.metrics,
+        )
+    return found
+
+
+def noise_floors(samples: SampleSet, own: TensorFiles, exact: TensorFiles, precision: str) -> tuple[NoiseFloor, ...]:
+    """How far PyTorch's answers in a precision are from its float64 ones, per floating output and group of samples.
+
+    Args:
+        own: PyTorch in the precision that is judged; in float32 for `tf32`, which runs on no CPU.
+    """
+    found: dict[tuple[str, str], NoiseFloor] = {}
+    for index in range(own.count):
+        one, other = arrays.load(own, index), arrays.load(exact, index)
+        for name in _floating(exact):
+            sums = measure(other[name], one[name], 0.0, 0.0)
+            key = name, samples.group(index)
+            known = found.get(key)
+            larger = known is None or sums.max_abs > known.noise
+            found[key] = NoiseFloor(
+                output=name,
+                group=key[1],
+                noise=max(sums.max_abs, known.noise if known else 0.0),
+                scale=max(sums.largest, known.scale if known else 0.0),
+                unit=UNITS[precision],
+                sample=index if larger or known is None else known.sample,
+            )
+    return tuple(found.values())
+
+
+def _floating(files: TensorFiles) -> list[str]:
+    return [tensor.name for tensor in files.tensors if dtypes.by_name(tensor.dtype).floating]
+
+
+@dataclass(kw_only=True)
+class _Seen:
+    """What is kept of one output at one stage and group."""
+
+    max_abs: float = 0.0
+    sample: int = 0
+    finite: bool = True
+    """Whether numbers that are no numbers lie where the exact answer has them too."""
+
+
+class Observer:
+    """Sees every answer; safe to be shown answers by several threads."""
+
+    def __init__(self, golden: GoldenSet, gallery: Gallery | None = None) -> None:
+        self._golden = golden
+        self.gallery = gallery
+        """Keeps what a report shows of the answers; `None` where no one will look."""
+        self._lock = threading.Lock()
+        self._sums: dict[tuple[str, str], metrics.Accumulator] = {}
+        self._seen: dict[tuple[str, str, str], _Seen] = {}
+        self._reduced: tuple[NoiseFloor, ...] = ()
+
+    def judge_reduced_by(self, floors: tuple[NoiseFloor, ...]) -> None:
+        """From now on, what comes after ONNX Runtime in float32 is judged by the noise floors of a reduced precision."""
+        self._reduced = floors
+
+    @property
+    def floors(self) -> tuple[NoiseFloor, ...]:
+        """What an answer of the finished version is judged by."""
+        return self._reduced or self._golden.floors
+
+    @property
+    def golden(self) -> GoldenSet:
+        """What the answers are compared with."""
+        return self._golden
+
+    def see(self, stage: str, indices: Sequence[int], found: Arrays) -> None:
+        """One answer to a batch of samples. Outputs that are missing or of another shape are the tolerance's to report."""
+        reference = self._golden.exact or self._golden.expected
+        expected = arrays.stack(reference, indices)
+        with self._lock:
+            for name, array in expected.items():
+                if name in found and found[name].size == array.size and numeric(found[name]) and numeric(array):
+                    self._add(stage, name, indices, array, found[name].reshape(array.shape))
+
+    def _add(self, stage: str, name: str, indices: Sequence[int], expected: Array, found: Array) -> None:
+        rule = self._golden.rule(name)
+        key = stage, name
+        if key not in self._sums:
+            tolerance = rule.tolerance
+            self._sums[key] = metrics.Accumulator(
+                rule.kind, rtol=tolerance.rtol, atol=tolerance.atol, batched=self._golden.samples.batched
+            )
+        sums = measure(expected, found, rule.tolerance.rtol, rule.tolerance.atol)
+        self._sums[key].add(expected, found, sums)
+        seen = self._seen.setdefault((stage, name, self._golden.samples.group(indices[0])), _Seen())
+        seen.finite &= (
+            sums.nan[0] == sums.nan[1] and sums.inf[0] == sums.inf[1] and sums.finite + sums.nan[0] + sums.inf[0] == sums.elements
+        )
+        if sums.max_abs >= seen.max_abs:
+            seen.max_abs, seen.sample = sums.max_abs, _worst_item(indices, expected, found)
+        if self.gallery:
+            self.gallery.see(stage, name, indices, expected, found, sums.max_abs)
+
+    def rows(self) -> tuple[StageRow, ...]:
+        """The stage table."""
+        against = "fp64" if self._golden.exact else "fp32"
+        order = sorted(self._sums, key=lambda key: (stage_place(key[0]), key[0]))
+        return tuple(StageRow(stage=key[0], output=key[1], against=against, metrics=self._sums[key].result()) for key in order)  # type: ignore[arg-type]
+
+    def gates(self, *, on_gpu: Sequence[str] = ()) -> tuple[Gate, ...]:
+        """The noise floor of every stage, output and group, and the bounds on metrics.
+
+        Args:
+            on_gpu: stages whose answers a GPU gave.
+        """
+        return (*self._noise_gates(on_gpu), *self._metric_gates())
+
+    def _noise_gates(self, on_gpu: Sequence[str]) -> Iterator[Gate]:
+        own, reduced = ({(each.output, each.group): each for each in floors} for floors in (self._golden.floors, self._reduced))
+        if not own:
+            yield from self._not_run()
+            return
+        for (stage, name, group), seen in sorted(self._seen.items(), key=lambda item: stage_place(item[0][0])):
+            rule = self._golden.rule(name)
+            floor = (reduced if reduced and stage != "onnxruntime" else own).get((name, group))
+            limit = rule.noise_floor_gpu if stage in on_gpu else rule.noise_floor
+            if floor is None or limit is None or stage == "pytorch":
+                continue
+            # Where the exact answers were rounded for a file, a half unit of float32 of the error is the file's.
+            error = max(0.0, seen.max_abs - (2.0**-24 * floor.scale if self._golden.rounded else 0.0))
+            k = ratio(error, floor.denominator)
+            good = seen.finite and k is not None and k <= limit
+            yield Gate(
+                gate="noise floor",
+                stage=stage,
+                output=name,
+                group=group,
+                verdict="passed" if good else "failed",
+                value=k,
+                limit=limit,
+                note="" if seen.finite else "NaN or infinity where PyTorch has a number, or the other way round",
+                sample=seen.sample,
+            )
+
+    def _not_run(self) -> Iterator[Gate]:
+        """One gate per output that has one, where there is nothing to judge by."""
+        for name in _floating(self._golden.expected):
+            limit = self._golden.rule(name).noise_floor
+            if limit is None or (not self._golden.why_not and self._golden.exact is None):
+                continue
+            verdict = "failed" if self._golden.required else "not run"
+            yield Gate(
+                gate="noise floor",
+                stage="pytorch fp64",
+                output=name,
+                group="all",
+                verdict=verdict,  # type: ignore[arg-type]
+                value=None,
+                limit=limit,
+                note=self._golden.why_not,
+            )
+
+    def _metric_gates(self) -> Iterator[Gate]:
+        for row in self.rows():
+            for metric, bound in self._golden.rule(row.output).metrics.items():
+                if row.stage != "pytorch":
+                    yield from _metric_gate(row, metric, ">=", bound.min)
+                    yield from _metric_gate(row, metric, "<=", bound.max)
+
+
+def _metric_gate(row: StageRow, metric: str, sign: str, limit: float | None) -> Iterator[Gate]:
+    if limit is None:
+        return
+    value = getattr(row.metrics, metric)
+    good = value is not None and (value >= limit if sign == ">=" else value <= limit)
+    yield Gate(
+        gate=f"{metric} {sign}",
+        stage=row.stage,
+        output=row.output,
+        group="all",
+        verdict="passed" if good else "failed",
+        value=value,
+        limit=limit,
+        note="" if value is not None else f"an output of kind {row.metrics.kind} has no such metric",
+    )
+
+
+def _worst_item(indices: Sequence[int], expected: Array, found: Array) -> int:
+    """The sample in a batch that has the largest difference."""
+    if len(indices) == 1:
+        return indices[0]
+    far = [measure(one, other, 0.0, 0.0).max_abs for one, other in zip(expected, found, strict=True)]
+    return indices[far.index(max(far))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What all answers together come to."""
+
+    rows: tuple[StageRow, ...]
+    gates: tuple[Gate, ...]
+    floors: tuple[NoiseFloor, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether no gate failed; one that could not be judged fails where the spec requires it."""
+        return not any(gate.verdict == "failed" for gate in self.gates)
+
+
+def judge(observer: Observer, checks: Sequence[Check], *, on_gpu: Sequence[str] = ()) -> Judgement:
+    """The stage table, every gate, and what a person who signs should know of them.
+
+    Args:
+        checks: every answer's, of which the tolerance is read.
+        on_gpu: stages whose answers a GPU gave.
+    """
+    golden = observer.golden
+    gates = (*tolerance_gates(checks), *observer.gates(on_gpu=on_gpu))
+    notes = [*_conditioning(golden), *_confidence(golden, checks)]
+    return Judgement(rows=observer.rows(), gates=gates, floors=golden.floors, notes=tuple(notes))
+
+
+def _conditioning(golden: GoldenSet) -> Iterator[str]:
+    for floor in ill_conditioned(golden):
+        group = "" if floor.group == DRAWN else f", edge case {floor.group}"
+        yield (
+            f"Ill-conditioned: PyTorch's own float32 answer is up to {floor.noise:.3g} from its float64 one "
+            f"(output {floor.output}, sample {floor.sample}{group}), "
+            "more than the tolerance lets an answer be. That is a finding about the model."
+        )
+
+
+def _confidence(golden: GoldenSet, checks: Sequence[Check]) -> Iterator[str]:
+    """How much so many samples say of others like them, for the stage nearest to the client."""
+    alone = [check for check in checks if len(check.samples) == 1 and check.samples[0] not in golden.samples.edges]
+    asked = [check for check in alone if check.stage not in ("concurrent", "again", "order", "padded")]
+    if not asked:
+        return
+    stage = max((check.stage for check in asked), key=stage_place)
+    answers = {check.samples[0]: check.passed for check in asked if check.stage == stage}
+    bad = sum(not passed for passed in answers.values())
+    bound = metrics.mismatch_bound(bad, len(answers))
+    yield (
+        f"{bad} of {len(answers)} drawn samples mismatched ({stage}); with 95 % confidence at most {100 * bound:.2g} % of samples "
+        "drawn likewise would. More samples (samples.count) narrow that."
+    )
+
+
+def stage_place(stage: str) -> int:
+    """Where a stage lies on the way; one with a precision in its name beside the plain one."""
+    first = stage.split()[0]
+    return STAGE_ORDER.index(first) if first in STAGE_ORDER else len(STAGE_ORDER)
+
+
+def ratio(error: float, denominator: float) -> float | None:
+    """k; 0 for no error, and `None` where an error has nothing to be measured in."""
+    if error == 0:
+        return 0.0
+    return error / denominator if denominator else None
+
+
+def tolerance_gates(checks: Sequence[Check]) -> tuple[Gate, ...]:
+    """Of every stage and output whether all its answers kept rtol and atol against float32; the value counts elements."""
+    found: dict[tuple[str, str], Gate] = {}
+    for check in checks:
+        for tensor in check.tensors:
+            known = found.get((check.stage, tensor.name))
+            bad = tensor.mismatched if not tensor.passed else 0
+            failed = not tensor.passed or (known is not None and known.verdict == "failed")
+            found[check.stage, tensor.name] = Gate(
+                gate="tolerance",
+                stage=check.stage,
+                output=tensor.name,
+                group="all",
+                verdict="failed" if failed else "passed",
+                value=float((known.value or 0 if known else 0) + bad),
+                limit=0.0,
+                note=f"rtol {tensor.rtol:g}, atol {tensor.atol:g}",
+                sample=check.samples[0] if not tensor.passed else (known.sample if known else None),
+            )
+    return tuple(sorted(found.values(), key=lambda gate: stage_place(gate.stage)))
+
+
+def first_over_budget(gates: Sequence[Gate]) -> Gate | None:
+    """The first stage on the way that broke a rule; `None` where none did."""
+    failed = [gate for gate in gates if gate.verdict == "failed"]
+    return min(failed, key=lambda gate: stage_place(gate.stage), default=None)
+
+
+def worst(gates: Sequence[Gate]) -> Gate | None:
+    """The gate to look at first: one that failed, else the one nearest to its limit, of those that name a sample."""
+    known = [gate for gate in gates if gate.sample is not None and gate.value is not None]
+
+    def badness(gate: Gate) -> tuple[bool, float]:
+        share = gate.value / gate.limit if gate.value is not None and gate.limit else 0.0
+        return gate.verdict == "failed", share
+
+    return max(known, key=badness, default=None)
+
+
+def ill_conditioned(golden: GoldenSet) -> tuple[NoiseFloor, ...]:
+    """Outputs of which PyTorch's own float32 answer is further from the exact one than the tolerance allows an answer to be."""
+    found = []
+    for floor in golden.floors:
+        tolerance = golden.rule(floor.output).tolerance
+        kept = floor.sample < golden.samples.files.count  # a file may hold fewer samples than were drawn
+        if golden.exact and kept and floor.unit == UNITS["fp32"] and floor.noise > tolerance.atol:
+            exact = arrays.load(golden.exact, floor.sample)[floor.output]
+            own = arrays.load(golden.expected, floor.sample)[floor.output]
+            if measure(exact, own, tolerance.rtol, tolerance.atol).mismatched:
+                found.append(floor)
+    return tuple(found)
