@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tritonize import arrays, deployment, describing, handover, model_config, pairing, pipeline, spec_file
+from tritonize import arrays, building, deployment, describing, handover, model_config, pairing, pipeline, spec_file
 from tritonize.artifacts import Report
 from tritonize.errors import UsageError
 from tritonize.spec import DEFAULT_MAX_BATCH_SIZE, Input, Model, Spec, Tolerance
@@ -38,7 +38,7 @@ def run(
         UsageError, MissingError, ExportError, RepositoryError, ServerError: nothing was published, nothing is left behind.
     """
     with _prepared(specification, description) as prepared:
-        return pipeline.run(prepared, models=models, options=pipeline.Options(replace_config=replace_config))
+        return pipeline.run(prepared, models=models, options=building.Options(replace_config=replace_config))
 
 
 def build(specification: Spec | Path | str | Any, *, models: Sequence[str] = (), **description: Any) -> tuple[Report, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritonize import arrays, describing, errors, evidence, ort, proving, reference, samples, spec
+from tritonize import arrays, asking, describing, errors, evidence, ort, reference, samples, spec
 from tritonize.artifacts import Check, Report, SampleSet, TensorFiles
 from tritonize.compare import compare
 from tritonize.errors import UsageError
@@ -53,7 +53,7 @@ def compare_models(
     for position, batch in enumerate(batches):
         wanted = first.at(position)
         answer = _paired(wanted, second.at(position))
-        tolerances = {name: tolerance or proving.tolerance(expected, name) for name in wanted}
+        tolerances = {name: tolerance or asking.tolerance(expected, name) for name in wanted}
         size = len(batch) if drawn.batched else 0
         checks.append(Check(stage="check", batch_size=size, samples=batch, tensors=compare(wanted, answer, tolerances)))
     passed = bool(checks) and all(check.passed for check in checks)

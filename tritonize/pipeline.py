@@ -4,84 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from tritonize import (
     arrays,
+    building,
     describing,
     errors,
     evidence,
-    golden,
-    locating,
-    model_config,
     plan_proof,
     planning,
-    precision,
-    proving,
     quality,
-    reducing,
     reference,
-    repairing,
     repository,
     serving,
     spec,
     verification,
 )
-from tritonize.artifacts import Check, Finding, OnnxArtifact, Report, Source, Stage, StagedVersion, Verdict, to_json
+from tritonize.artifacts import Finding, Report, Stage, StagedVersion, Verdict
+from tritonize.building import Built, Options
 from tritonize.errors import ExportError, RepositoryError, TritonizeError, UsageError
-from tritonize.golden import GoldenSet
-from tritonize.location import Location
-from tritonize.plan import BuiltPlan
 from tritonize.plan_proof import PlanProof
-from tritonize.quality import Observer
 from tritonize.repository import Run
-from tritonize.stages import Listener, Recorder
+from tritonize.stages import Recorder
 
-PACKAGES = ("onnx", "onnxslim", "numpy", "tritonclient")
-"""Whose versions a report names, beside those that a worker told."""
-TRIALS = 16
-"""How often half precision is tried again with other nodes kept in float32, where it failed."""
 _STAGES_OF_PLANS = ("plan", *verification.TRANSPORTS, "again", "order", "padded", "concurrent")
 """Where a GPU answers, if a plan is served."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How a run behaves, apart from what the spec says."""
-
-    replace_config: bool = False
-    """Put a differing configuration in place of the published one."""
-    allow_unproven: bool = False
-    """Publish a version although a proof that it needs could not run here."""
-    plans: tuple[Path, ...] = ()
-    """Folders with plans that were built elsewhere, of the request that `request` writes; nothing is built then."""
-    command: str | None = None
-    """What builds the same again on a command line, for the report."""
-    on_stage: Listener | None = None
-    on_progress: Callable[[str], None] | None = None
-    """Told in one line what a long step is doing, such as installing the server."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Built:
-    """A staged version whose ONNX file was compared with PyTorch, and all that is known of it."""
-
-    staged: StagedVersion
-    golden: GoldenSet
-    observer: Observer
-    """Has seen every answer so far."""
-    config: Mapping[str, Any]
-    checks: tuple[Check, ...]
-    passed: bool
-    """Whether ONNX Runtime answered like PyTorch."""
-    notes: tuple[str, ...]
-    versions: Mapping[str, str]
-    details: Mapping[str, Any]
-    plans: tuple[PlanProof, ...] = ()
-    """What was built of the ONNX file for TensorRT, and what became of each where there is a GPU of its kind."""
 
 
 def run(specification: spec.Spec, *, models: Sequence[str] = (), options: Options | None = None) -> tuple[Report, ...]:
@@ -119,7 +69,7 @@ def request(specification: spec.Spec, directory: Path, *, models: Sequence[str] 
         errors.require("torch", extra="torch")
     with repository.storage_errors(place), repository.staging(place) as run_:
         model = describing.complete(model, source, run_.work)
-        proven, _ = _prove(model, source, run_.work, Recorder(chosen.on_stage))
+        proven, _ = building.prove(model, source, run_.work, Recorder(chosen.on_stage))
         if not proven.passed:
             raise ExportError(
                 "The ONNX file does not answer like PyTorch, so there is nothing to build of it.",
@@ -172,7 +122,7 @@ def _run_model(specification: spec.Spec, name: str, options: Options, *, serve: 
     with repository.storage_errors(place), repository.staging(place) as run_:
         model = describing.complete(model, source, run_.work)
         specification = specification.model_copy(update={"models": {**specification.models, name: model}})
-        built = _build(specification, name, source, run_, recorder, options)
+        built = building.build(specification, name, source, run_, recorder, options)
         served = _serve(built, run_, recorder, options) if serve and built.passed and _can_be_served(built) else None
         if reference.identify(model).sha256 != source.sha256:
             raise RepositoryError(
@@ -219,144 +169,6 @@ def _can_be_served(built: Built) -> bool:
 def _kept(finished: Report, staged: StagedVersion) -> Report:
     note = f"The staged version and its report (evidence/report.json) lie in {staged.version_directory}; nothing was published."
     return replace(finished, location=staged.version_directory, notes=(*finished.notes, note))
-
-
-def _build(specification: spec.Spec, name: str, source: Source, run_: Run, recorder: Recorder, options: Options) -> Built:
-    model = specification.models[name]
-    proven, located = _prove(model, source, run_.work, recorder)
-    plans = _plans(specification, model, proven, run_, recorder, options)
-    with recorder.stage("stage"):
-        staged = _stage(specification, name, proven.artifact, [each.plan for each in plans], run_, options)
-        config = model_config.parse((staged.model_directory / repository.CONFIG).read_text(), where=repository.CONFIG)
-        whole = replace(
-            proven.observer.golden, samples=proven.samples, expected=proven.reference.outputs, floors=proven.observer.floors
-        )
-        golden.write(whole, staged.version_directory / repository.EVIDENCE / "golden")
-    return Built(
-        staged=staged,
-        golden=whole,
-        observer=proven.observer,
-        config=config,
-        checks=(*proven.checks, *plan_proof.answered(plans)),
-        passed=proven.passed,
-        versions={**evidence.versions(*PACKAGES), **proven.versions},
-        notes=proven.notes,
-        details={
-            **evidence.details(model, specification.target, proven.artifact, proven.reference, proven.attempts),
-            **({"plans": [each.as_json() for each in plans]} if plans else {}),
-            **({"location": to_json(located)} if located else {}),
-        },
-        plans=plans,
-    )
-
-
-def _prove(model: spec.Model, source: Source, work: Path, recorder: Recorder) -> tuple[proving.Proven, Location | None]:
-    """The ONNX file in the spec's precision, and where it goes wrong if it does.
-
-    One in half precision is made of a file that was right in float32.
-    """
-    proven = proving.prove(model, source, work, recorder)
-    if not proven.passed and model.precision in precision.HALF:
-        recorder.add(Stage(name="precision", verdict="not run", seconds=0.0, note="the fp32 file already differs from PyTorch"))
-    if not proven.passed:
-        return proven, _located(model, source, proven, work, recorder)
-    if model.precision not in precision.HALF:
-        return proven, None
-    question = reducing.Question(
-        samples=proven.samples,
-        reference=proven.reference,
-        tolerances={tensor.name: proving.tolerance(model, tensor.name) for tensor in proven.outputs},
-        observer=proven.observer,
-    )
-    done = reducing.reduce(model, proven.artifact, question, work, recorder)
-    reduced = replace(
-        proven,
-        artifact=done.artifact,
-        samples=done.samples,
-        reference=done.reference,
-        checks=(*proven.checks, *done.checks),
-        notes=(*proven.notes, *done.notes),
-    )
-    if reduced.passed:
-        return reduced, None
-    place = proving.made(work / "locate")
-    return reduced, repairing.repair(model, proven.artifact, replace(question, observer=None), place, recorder, trials=TRIALS)
-
-
-def _located(model: spec.Model, source: Source, proven: proving.Proven, work: Path, recorder: Recorder) -> Location | None:
-    """Where an ONNX file that is not right parts from the module; that this cannot be found out is no second failure."""
-    if source.kind == "onnx":
-        return None
-    place, batch = proving.made(work / "locate"), locating.failing(proven.checks)
-    try:
-        return locating.locate(model, source, proven.artifact, proven.samples, place, recorder, batch=batch)
-    except TritonizeError as error:
-        recorder.add(Stage(name="locate", verdict="not run", seconds=0.0, note=error.what))
-        return None
-
-
-def _plans(
-    specification: spec.Spec, model: spec.Model, proven: proving.Proven, run_: Run, recorder: Recorder, options: Options
-) -> tuple[PlanProof, ...]:
-    """The plans of a right ONNX file, where the backend is one of TensorRT's, each run where its GPU is here."""
-    if model.backend == "onnxruntime" or not proven.passed:
-        return ()
-    with recorder.stage("plan") as fields:
-        place, target = run_.work / "plans", specification.target
-        if options.plans:
-            built = planning.take(model, target, proven.artifact, options.plans, place)
-        else:
-            built = planning.build(model, target, proven.artifact, place, options.on_progress)
-        fields["library_seconds"] = sum(each.metadata.build_seconds for each in built if not each.cached)
-        targets = ", ".join(each.metadata.compute_capability for each in built)
-        fields["note"] = f"{built[0].metadata.module} {built[0].metadata.version} for {targets}"
-    question = plan_proof.Question(
-        samples=proven.samples,
-        reference=proven.reference,
-        tolerances={tensor.name: proving.tolerance(model, tensor.name) for tensor in proven.outputs},
-        precision=model.precision,
-        deadline_s=model.deadline_s,
-        memory_bytes=model.memory_bytes,
-        plugins=model.builder.plugins,
-    )
-    return plan_proof.prove(built, question, run_.work / "engines", recorder, options.on_progress)
-
-
-def _stage(
-    specification: spec.Spec, name: str, artifact: OnnxArtifact, plans: Sequence[BuiltPlan], run_: Run, options: Options
-) -> StagedVersion:
-    model, place = specification.models[name], specification.repository
-    several = {each.metadata.compute_capability: each.path.name for each in plans} if len(plans) > 1 else None
-    text = model_config.render(name, model, artifact, several)
-    version = max(repository.versions(place, name), default=0) + 1
-    texts = {repository.CONFIG: text}
-    for output, wanted in model.outputs.items():
-        if wanted.labels:
-            texts[model_config.label_filename(output)] = _labels(output, wanted.labels, artifact)
-    repository.require_same_config(place, name, texts, allow_change=options.replace_config)
-    served = [artifact.path, artifact.data] if not plans else [path for each in plans for path in each.files]
-    files = {f"{version}/{path.name}": path for path in served if path}
-    for each in plans:
-        if each.log:
-            files[f"{version}/{repository.EVIDENCE}/{each.log.name}"] = each.log
-    if artifact.node_map:
-        files[f"{version}/{repository.EVIDENCE}/{artifact.node_map.name}"] = artifact.node_map
-    return repository.stage(run_, name, version, files, texts)
-
-
-def _labels(output: str, path: Path, artifact: OnnxArtifact) -> str:
-    """The text of a label file, one label per class."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"The labels of output {output!r} cannot be read.", where=str(path), found=str(error)) from error
-    tensor = next((tensor for tensor in artifact.outputs if tensor.name == output), None)
-    classes, lines = tensor.shape[-1] if tensor and tensor.shape else None, len(text.splitlines())
-    if isinstance(classes, int) and classes != lines:
-        raise UsageError(
-            f"The labels of output {output!r} do not fit it.", where=str(path), expected=f"{classes} lines", found=f"{lines} lines"
-        )
-    return text
 
 
 def _serve(built: Built, run_: Run, recorder: Recorder, options: Options) -> verification.Verification:

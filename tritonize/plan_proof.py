@@ -17,6 +17,7 @@ from tritonize.compare import compare
 from tritonize.errors import MissingError, PlanError
 from tritonize.plan import BuiltPlan
 from tritonize.plan_layers import Layers
+from tritonize.quality import Observer
 from tritonize.spec import Tolerance
 from tritonize.stages import Recorder
 
@@ -38,6 +39,8 @@ class Question:
     memory_bytes: int | None = None
     plugins: tuple[Path, ...] = ()
     """Libraries with plugins that the plans need."""
+    observer: Observer | None = None
+    """Is shown every answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,8 +154,10 @@ def _judged(built: BuiltPlan, question: Question, planned: engine.Schedule, ran:
 
 def _checks(question: Question, planned: engine.Schedule, ran: engine.EngineRun) -> Iterator[Check]:
     for position, batch in enumerate(planned.batches):
-        expected = reference.expected(question.reference, batch.samples)
-        tensors = compare(expected, ran.answer(position), question.tolerances)
+        expected, found = reference.expected(question.reference, batch.samples), ran.answer(position)
+        tensors = compare(expected, found, question.tolerances)
+        if question.observer is not None:
+            question.observer.see(STAGE, batch.samples, found)
         size = len(batch.samples) if question.samples.batched else 0
         yield Check(stage=STAGE, batch_size=size, samples=batch.samples, tensors=tensors, seconds=ran.seconds[position])
 

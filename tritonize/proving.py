@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tritonize import arrays, export, inspecting, ort, quality, reference, report, samples, spec
+from tritonize import arrays, asking, export, inspecting, ort, quality, reference, report, samples, spec
 from tritonize.artifacts import Attempt, Check, OnnxArtifact, Reference, SampleSet, Source, TensorFiles, TensorSpec
 from tritonize.compare import compare
-from tritonize.errors import ExportError, TritonizeError, UsageError
+from tritonize.errors import ExportError, TritonizeError
 from tritonize.gallery import Gallery
 from tritonize.golden import GoldenSet
 from tritonize.quality import Observer
@@ -74,11 +74,9 @@ def _prove(model: spec.Model, source: Source, work: Path, recorder: Recorder) ->
         drawn = samples.add_edges(model, drawn) if model.quality.edge_cases else drawn
     if source.kind == "onnx":
         return _prove_onnx(model, source, drawn, work, recorder)
-    answered, asked = _ask_pytorch(model, source, drawn, work, recorder)
-    drawn, notes = _usable(drawn, answered.unusable)
-    outputs = _output_specs(model, answered.reference)
-    golden = _golden(model, drawn, answered, work, recorder)
-    ladder = _Ladder(model, source, drawn, example, answered.reference, outputs, golden, notes)
+    answered = asking.ask(model, source, drawn, work, recorder)
+    own = answered.computed.reference
+    ladder = _Ladder(model, source, answered.samples, example, own, _output_specs(model, own), answered.golden, answered.notes)
     attempts: list[Attempt] = []
     wrong: Proven | None = None
     for strategy in export.ladder(model, source.kind):
@@ -86,12 +84,12 @@ def _prove(model: spec.Model, source: Source, work: Path, recorder: Recorder) ->
         attempts.append(attempt)
         if climbed is None:
             continue
-        climbed = replace(climbed, checks=(*asked, *climbed.checks), attempts=tuple(attempts))
+        climbed = replace(climbed, checks=(*answered.checks, *climbed.checks), attempts=tuple(attempts))
         if climbed.passed:
             return climbed
         wrong = wrong or climbed
     if wrong is None:
-        raise _nothingmade(source, attempts)
+        raise _nothing_made(source, attempts)
     return replace(wrong, attempts=tuple(attempts))
 
 
@@ -114,34 +112,6 @@ class _Ladder:
         for index in range(self.samples.files.count):
             made.see("pytorch", (index,), arrays.load(self.reference.outputs, index))
         return made
-
-
-def _usable(drawn: SampleSet, unusable: Mapping[str, str]) -> tuple[SampleSet, tuple[str, ...]]:
-    """The samples without edge cases that the model has no answer to, and a sentence for each of these."""
-    kept = samples.keep(drawn, [index for index, name in drawn.edges.items() if name not in unusable])
-    return kept, tuple(f"Edge case {name} is not among the samples: {why}." for name, why in unusable.items())
-
-
-def _golden(model: spec.Model, drawn: SampleSet, answered: reference.Computed, work: Path, recorder: Recorder) -> GoldenSet:
-    """What the error is judged by: PyTorch in float64, within its bounds, and the rules of the spec."""
-    own = answered.reference.outputs
-    asked = GoldenSet(
-        samples=drawn,
-        expected=own,
-        max_batch_size=model.max_batch_size,
-        required=model.quality.float64 == "required",
-        rules=quality.rules(model, drawn, own),
-    )
-    if model.quality.float64 == "off":
-        return replace(asked, why_not="the spec says off")
-    with recorder.stage("pytorch fp64") as fields:
-        exact = answered.exact or reference.recompute(model, answered.reference, drawn, "fp64", work / "float64")
-        fields["library_seconds"], fields["peak_memory"] = exact.library_seconds, exact.peak_memory
-        if exact.outputs is None:
-            fields["verdict"], fields["note"] = "not run", exact.reason
-            return replace(asked, why_not=exact.reason)
-        fields["note"] = f"{exact.outputs.count} samples"
-    return replace(asked, exact=exact.outputs, floors=quality.noise_floors(drawn, own, exact.outputs, "fp32"))
 
 
 def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tuple[Proven | None, Attempt]:
@@ -206,7 +176,7 @@ def _one_line(error: TritonizeError) -> str:
     return f"{error.what} {error.found}" if error.found else error.what
 
 
-def _nothingmade(source: Source, attempts: Sequence[Attempt]) -> ExportError:
+def _nothing_made(source: Source, attempts: Sequence[Attempt]) -> ExportError:
     """The error that names every strategy, why it failed, and the two best next steps."""
     where = next((attempt.where for attempt in attempts if attempt.where), None)
     steps = [next((attempt.next_step for attempt in attempts if attempt.next_step), None)]
@@ -233,7 +203,7 @@ def _prove_onnx(model: spec.Model, source: Source, drawn: SampleSet, work: Path,
     inspecting.inspect(source, work / "inspect")  # before anything follows a path in it
     drawn, notes = _answerable(model, path, drawn, work)
     singles = [(index,) for index in range(drawn.files.count)]
-    batches = _first_batches(model, drawn)
+    batches = asking.first_batches(model, drawn)
     with recorder.stage("source") as fields:
         ran = _run_onnx(model, path, drawn, [*singles, *batches], work / "source")
         expected = _gathered(ran, len(singles), work / "expected")
@@ -245,7 +215,7 @@ def _prove_onnx(model: spec.Model, source: Source, drawn: SampleSet, work: Path,
         fields["note"] = f"as it is, opset {taken.artifact.opset}, {taken.artifact.size / 2**20:.1f} MiB"
     answered = Reference(source=source, outputs=expected, parameters=parameters)
     computed = reference.Computed(reference=answered, batched=_gathered(ran, len(batches), work / "batched", start=len(singles)))
-    asked = tuple(_batch_check(model, computed, position, batch, "source") for position, batch in enumerate(batches))
+    asked = tuple(asking.batch_check(model, computed, position, batch, "source") for position, batch in enumerate(batches))
     outputs = _output_specs(model, answered)
     golden = GoldenSet(
         samples=drawn,
@@ -283,7 +253,7 @@ def _answerable(model: spec.Model, path: Path, drawn: SampleSet, work: Path) -> 
         found = arrays.load(answer, 0)
         if bad := next((each for each, array in found.items() if array.dtype.kind == "f" and not np.isfinite(array).all()), None):
             unusable[name] = f"output {bad} is not finite"
-    return _usable(drawn, unusable)
+    return asking.usable(drawn, unusable)
 
 
 def made(folder: Path) -> Path:
@@ -299,57 +269,6 @@ def _gathered(ran: ort.OrtRun, count: int, directory: Path, start: int = 0) -> T
     for index in range(count):
         arrays.save(files, index, ran.answer(start + index))
     return files
-
-
-def tolerance(model: spec.Model, output: str) -> spec.Tolerance:
-    """The tolerance of an output, as asked for or the default."""
-    return model.outputs[output].tolerance if output in model.outputs else spec.Tolerance()
-
-
-def _ask_pytorch(
-    model: spec.Model, source: Source, drawn: SampleSet, work: Path, recorder: Recorder
-) -> tuple[reference.Computed, tuple[Check, ...]]:
-    """PyTorch on every sample, and on one batch of every size: a model that answers a batch otherwise is not batchable."""
-    batches = _first_batches(model, drawn)
-    with recorder.stage("pytorch") as fields:
-        wanted = model.quality.float64 != "off"
-        answered = reference.compute(model, source, drawn, batches, work / "reference", float64=wanted)
-        checks = tuple(_batch_check(model, answered, position, batch) for position, batch in enumerate(batches))
-        fields["library_seconds"], fields["peak_memory"] = answered.library_seconds, answered.peak_memory
-        fields["note"] = f"{answered.reference.parameters:,} parameters, {drawn.files.count} samples"
-    return answered, checks
-
-
-def _first_batches(model: spec.Model, drawn: SampleSet) -> list[tuple[int, ...]]:
-    """One batch of every size and shape."""
-    sizes = [size for size in arrays.batch_sizes(model.max_batch_size) if size > 1]
-    return [batch for size in sizes for batch in arrays.first_batches(drawn, size)]
-
-
-def _batch_check(
-    model: spec.Model, answered: reference.Computed, position: int, batch: tuple[int, ...], stage: str = "pytorch"
-) -> Check:
-    found = arrays.load(answered.batched, position)
-    singles = [arrays.load(answered.reference.outputs, index) for index in batch]
-    for name, array in found.items():
-        if not array.ndim or array.shape[0] != len(batch) or singles[0][name].shape[:1] != (1,):
-            raise _not_batchable(len(batch), f"output {name!r} has shape {list(array.shape)} for {len(batch)} samples")
-    expected = reference.expected(answered.reference, batch)
-    tensors = compare(expected, found, {name: tolerance(model, name) for name in expected})
-    check = Check(stage=stage, batch_size=len(batch), samples=batch, tensors=tensors)
-    if not check.passed:
-        bad = next(tensor for tensor in tensors if not tensor.passed)
-        raise _not_batchable(len(batch), f"output {bad.name!r}: {bad.reason}; largest difference {bad.max_abs}")
-    return check
-
-
-def _not_batchable(size: int, found: str) -> UsageError:
-    return UsageError(
-        f"The model is not batchable: its answer to a batch of {size} is not its answers to the samples one by one.",
-        found=found,
-        cause="the model mixes the samples of a batch, or has no batch axis",
-        next_step="set max_batch_size to 0 (--no-batch on the command line), or mend the model",
-    )
 
 
 def _output_specs(model: spec.Model, answered: Reference) -> tuple[TensorSpec, ...]:
@@ -370,7 +289,7 @@ def _ask_onnxruntime(
         checks = []
         for position, batch in enumerate(batches):
             expected, found = reference.expected(ladder.reference, batch), ran.answer(position)
-            tensors = compare(expected, found, {name: tolerance(model, name) for name in expected})
+            tensors = compare(expected, found, {name: asking.tolerance(model, name) for name in expected})
             observer.see("onnxruntime", batch, found)
             size = len(batch) if drawn.batched else 0
             seconds = ran.seconds[position]

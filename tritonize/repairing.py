@@ -6,7 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from tritonize import describing, keeping, locating, precision, proving, reducing, reference, spec
+from tritonize import asking, describing, keeping, locating, precision, proving, reducing, reference, spec
 from tritonize.artifacts import OnnxArtifact
 from tritonize.errors import ExportError
 from tritonize.location import Location
@@ -24,7 +24,7 @@ def locate_model(model: spec.Model, work: Path, recorder: Recorder | None = None
     model = describing.complete(model, source, work)
     proven = proving.prove(model, source, work, recorder)
     if proven.passed and model.precision in precision.HALF:
-        tolerances = {tensor.name: proving.tolerance(model, tensor.name) for tensor in proven.outputs}
+        tolerances = {tensor.name: asking.tolerance(model, tensor.name) for tensor in proven.outputs}
         question = reducing.Question(samples=proven.samples, reference=proven.reference, tolerances=tolerances)
         return repair(model, proven.artifact, question, work / "locate", recorder)
     batch = (0,) if proven.passed else locating.failing(proven.checks)

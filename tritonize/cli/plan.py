@@ -62,12 +62,12 @@ def request(
     model: Annotated[str | None, typer.Option("--model", "-m", metavar="NAME", help="Which model of the spec.")] = None,
 ) -> None:
     """Export and prove a model, and write what to build of it on other machines."""
-    from tritonize import model_config, pipeline, spec_file
+    from tritonize import building, model_config, pipeline, spec_file
     from tritonize.cli.display import display
 
     specification = spec_file.load(spec, check_triton=model_config.triton_problems)
     with display() as shown:
-        options = pipeline.Options(on_stage=shown.on_stage, on_progress=shown.on_progress)
+        options = building.Options(on_stage=shown.on_stage, on_progress=shown.on_progress)
         written = pipeline.request(specification, out, models=(model,) if model else (), options=options)
     typer.echo(f"{written}: take this folder to each machine and run there")
     typer.echo("  tritonize plan build --request request.json --out plans/")

@@ -105,13 +105,13 @@ def build(
 
 
 def _work(command: str, flags: dict[str, Any]) -> None:
-    from tritonize import pipeline
+    from tritonize import building, pipeline
 
     specification = _specification(flags)
     if flags["sample_files"]:
         specification = _with_samples(specification, flags["sample_files"])
     with display() as shown:
-        options = pipeline.Options(
+        options = building.Options(
             replace_config=flags["replace_config"],
             allow_unproven=flags.get("allow_unproven", False),
             plans=tuple(flags["plans"] or ()),

@@ -1,0 +1,128 @@
+"""PyTorch asked first, and about itself: the answers that everything later is compared with, and what they are judged by.
+
+A model that answers the same question differently, that changes itself by answering, or that cannot be batched is reported as
+that, and not as a failed export.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tritonize import arrays, quality, reference, samples, spec
+from tritonize.artifacts import Check, SampleSet, Source
+from tritonize.compare import compare
+from tritonize.errors import UsageError
+from tritonize.golden import GoldenSet
+from tritonize.reference import Computed
+from tritonize.stages import Recorder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """What PyTorch answered, and what it is judged by."""
+
+    samples: SampleSet
+    """Without the edge cases that the model has no answer to."""
+    computed: Computed
+    golden: GoldenSet
+    checks: tuple[Check, ...]
+    """Its own batches against its answers to single samples."""
+    notes: tuple[str, ...]
+
+
+def ask(model: spec.Model, source: Source, drawn: SampleSet, work: Path, recorder: Recorder) -> Answered:
+    """Run PyTorch on every sample, on one batch of every size, and in float64 within its bounds.
+
+    Raises:
+        UsageError: the model is not batchable, or not what the spec says.
+        ExportError: it cannot be loaded or run, or is no pure function.
+    """
+    computed, checks = _ask(model, source, drawn, work, recorder)
+    kept, notes = usable(drawn, computed.unusable)
+    golden = _golden(model, kept, computed, work, recorder)
+    return Answered(samples=kept, computed=computed, golden=golden, checks=checks, notes=notes)
+
+
+def tolerance(model: spec.Model, output: str) -> spec.Tolerance:
+    """The tolerance of an output, as asked for or the default."""
+    return model.outputs[output].tolerance if output in model.outputs else spec.Tolerance()
+
+
+def _ask(model: spec.Model, source: Source, drawn: SampleSet, work: Path, recorder: Recorder) -> tuple[Computed, tuple[Check, ...]]:
+    """PyTorch on every sample, and on one batch of every size: a model that answers a batch otherwise is not batchable."""
+    batches = first_batches(model, drawn)
+    with recorder.stage("pytorch") as fields:
+        wanted = model.quality.float64 != "off"
+        answered = reference.compute(model, source, drawn, batches, work / "reference", float64=wanted)
+        checks = tuple(batch_check(model, answered, position, batch) for position, batch in enumerate(batches))
+        fields["library_seconds"], fields["peak_memory"] = answered.library_seconds, answered.peak_memory
+        fields["note"] = f"{answered.reference.parameters:,} parameters, {drawn.files.count} samples"
+    return answered, checks
+
+
+def first_batches(model: spec.Model, drawn: SampleSet) -> list[tuple[int, ...]]:
+    """One batch of every size and shape."""
+    sizes = [size for size in arrays.batch_sizes(model.max_batch_size) if size > 1]
+    return [batch for size in sizes for batch in arrays.first_batches(drawn, size)]
+
+
+def batch_check(model: spec.Model, answered: Computed, position: int, batch: tuple[int, ...], stage: str = "pytorch") -> Check:
+    """An answer to a batch against the answers to its samples alone.
+
+    Args:
+        position: of the batch among `answered.batched`.
+
+    Raises:
+        UsageError: they differ, or the outputs have no batch axis.
+    """
+    found = arrays.load(answered.batched, position)
+    singles = [arrays.load(answered.reference.outputs, index) for index in batch]
+    for name, array in found.items():
+        if not array.ndim or array.shape[0] != len(batch) or singles[0][name].shape[:1] != (1,):
+            raise _not_batchable(len(batch), f"output {name!r} has shape {list(array.shape)} for {len(batch)} samples")
+    expected = reference.expected(answered.reference, batch)
+    tensors = compare(expected, found, {name: tolerance(model, name) for name in expected})
+    check = Check(stage=stage, batch_size=len(batch), samples=batch, tensors=tensors)
+    if not check.passed:
+        bad = next(tensor for tensor in tensors if not tensor.passed)
+        raise _not_batchable(len(batch), f"output {bad.name!r}: {bad.reason}; largest difference {bad.max_abs}")
+    return check
+
+
+def _not_batchable(size: int, found: str) -> UsageError:
+    return UsageError(
+        f"The model is not batchable: its answer to a batch of {size} is not its answers to the samples one by one.",
+        found=found,
+        cause="the model mixes the samples of a batch, or has no batch axis",
+        next_step="set max_batch_size to 0 (--no-batch on the command line), or mend the model",
+    )
+
+
+def usable(drawn: SampleSet, unusable: Mapping[str, str]) -> tuple[SampleSet, tuple[str, ...]]:
+    """The samples without edge cases that the model has no answer to, and a sentence for each of these."""
+    kept = samples.keep(drawn, [index for index, name in drawn.edges.items() if name not in unusable])
+    return kept, tuple(f"Edge case {name} is not among the samples: {why}." for name, why in unusable.items())
+
+
+def _golden(model: spec.Model, drawn: SampleSet, answered: Computed, work: Path, recorder: Recorder) -> GoldenSet:
+    """What the error is judged by: PyTorch in float64, within its bounds, and the rules of the spec."""
+    own = answered.reference.outputs
+    asked = GoldenSet(
+        samples=drawn,
+        expected=own,
+        max_batch_size=model.max_batch_size,
+        required=model.quality.float64 == "required",
+        rules=quality.rules(model, drawn, own),
+    )
+    if model.quality.float64 == "off":
+        return replace(asked, why_not="the spec says off")
+    with recorder.stage("pytorch fp64") as fields:
+        exact = answered.exact or reference.recompute(model, answered.reference, drawn, "fp64", work / "float64")
+        fields["library_seconds"], fields["peak_memory"] = exact.library_seconds, exact.peak_memory
+        if exact.outputs is None:
+            fields["verdict"], fields["note"] = "not run", exact.reason
+            return replace(asked, why_not=exact.reason)
+        fields["note"] = f"{exact.outputs.count} samples"
+    return replace(asked, exact=exact.outputs, floors=quality.noise_floors(drawn, own, exact.outputs, "fp32"))
