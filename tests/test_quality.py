@@ -387,3 +387,75 @@ def test_an_error_that_the_tolerance_lets_pass_is_found_and_located():
     again = report["details"]["worst"]["command"]
     assert again.startswith("tritonize build spec.yaml --sample-file ")
     assert Path(again.rpartition(" ")[2]).is_file()
+
+
+NORMALIZED = """
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = torch.nn.Conv2d(1, 4, 1)
+        self.norm = torch.nn.InstanceNorm2d(4)
+        self.last = torch.nn.Conv2d(4, 1, 1)
+
+    def forward(self, x):
+        return self.last(self.norm(self.first(x)))
+"""
+
+
+def test_a_constant_that_is_normalized_is_judged_by_what_rounding_does_to_it():
+    """There the answer is 0 / sqrt(eps): whether the sums come out exact is luck, on PyTorch's side as on the other."""
+    Path("normalized.py").write_text(NORMALIZED)
+    done = tritonize("build", "normalized:Net", "--input", "x:fp32:1x1x61x67", "--json")
+    (report,) = json.loads(done.stdout)["reports"]
+    assert done.returncode == 0, [gate for gate in report["gates"] if gate["verdict"] == "failed"]
+    moved = {floor["group"]: floor["sensitivity"] for floor in report["floors"]}
+    assert moved["drawn"] == 0
+    assert all(gate["value"] <= 10 for gate in report["gates"] if gate["gate"] == "noise floor")
+
+
+def test_how_far_rounding_moves_a_file():
+    """By about a unit in the last place per node, and much further where a difference of equals is divided by little."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    from tritonize import ort
+
+    nodes = [
+        helper.make_node("Mul", ["x", "three"], ["y"]),
+        helper.make_node("Sub", ["y", "y0"], ["z"]),
+        helper.make_node("Mul", ["z", "large"], ["w"]),
+        helper.make_node("Shape", ["x"], ["s"]),
+    ]
+    values = {"three": 3.0, "y0": 3.0, "large": 1000.0}
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 256])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 256]) for name in ("y", "w")]
+        + [helper.make_tensor_value_info("s", TensorProto.INT64, [2])],
+        [numpy_helper.from_array(np.float32(value), name) for name, value in values.items()],
+    )
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), "m.onnx")
+    tensors = (TensorSpec(name="x", dtype="fp32", shape=(1, 256)),)
+    drawn = SampleSet(files=TensorFiles(directory=Path("in"), tensors=tensors, count=1), batched=True, origin="drawn")
+    arrays.save(drawn.files, 0, {"x": np.ones((1, 256), np.float32)})
+    (moved,) = ort.sensitivity(Path("m.onnx"), drawn, [0], Path("work"), deadline_s=60)
+    assert set(moved) == {"y", "w"}
+    assert 2**-24 <= moved["y"] / 3 <= 2**-22
+    assert moved["w"] >= 1000 * moved["y"] * 0.9
+    assert not list(Path().glob("*.rounded*"))
+
+
+def test_only_edge_cases_in_doubt_are_asked_and_drawn_samples_never_softened():
+    asked = question(5, edges={4: "zeros"})
+    arrays.save(asked.expected, 4, {"y": arrays.load(asked.exact, 4)["y"].astype(np.float32)})
+    asked = replace(asked, floors=quality.noise_floors(asked.samples, asked.expected, asked.exact, "fp32"))
+    observer = Observer(asked)
+    for index in (0, 4):
+        observer.see("onnxruntime", (index,), {"y": (arrays.load(asked.exact, index)["y"] + 1e-3).astype(np.float32)})
+    assert observer.doubtful() == (4,)
+    observer.allow_for_rounding({("y", "zeros"): 1e-3})
+    assert {gate.group: gate.verdict for gate in observer.gates()} == {"drawn": "failed", "zeros": "passed"}
+    assert observer.doubtful() == ()

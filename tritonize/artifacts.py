@@ -325,11 +325,14 @@ class NoiseFloor:
     """2^-23 for float32; the unit roundoff of a reduced precision."""
     sample: int
     """The sample with the largest noise."""
+    sensitivity: float = 0.0
+    """How far rounding alone moves the file's answer, where that was measured: of an edge case that PyTorch answers more exactly
+    than float32 arithmetic can be expected to, such as a normalization of a constant."""
 
     @property
     def denominator(self) -> float:
         """What an error is measured in, in the output's unit."""
-        return max(self.noise, self.unit * self.scale)
+        return max(self.noise, self.unit * self.scale, self.sensitivity)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritonize import arrays, quality, reference, samples, spec
-from tritonize.artifacts import Check, SampleSet, Source
+from tritonize import arrays, ort, quality, reference, samples, spec
+from tritonize.artifacts import Check, OnnxArtifact, SampleSet, Source
 from tritonize.compare import compare
 from tritonize.errors import UsageError
 from tritonize.golden import GoldenSet
+from tritonize.quality import Observer
 from tritonize.reference import Computed
 from tritonize.stages import Recorder
 
@@ -126,3 +127,27 @@ def _golden(model: spec.Model, drawn: SampleSet, answered: Computed, work: Path,
             return replace(asked, why_not=exact.reason)
         fields["note"] = f"{exact.outputs.count} samples"
     return replace(asked, exact=exact.outputs, floors=quality.noise_floors(drawn, own, exact.outputs, "fp32"))
+
+
+def allow_for_rounding(model: spec.Model, artifact: OnnxArtifact, observer: Observer, work: Path) -> None:
+    """Measure how far rounding alone moves the answers to edge cases whose error PyTorch's own noise hardly explains.
+
+    Raises:
+        ExportError: it cannot be measured.
+    """
+    samples_, indices = observer.golden.samples, observer.doubtful()
+    if not indices:
+        return
+    found = ort.sensitivity(
+        artifact.path,
+        samples_,
+        indices,
+        work,
+        deadline_s=model.deadline_s,
+        memory_bytes=model.memory_bytes,
+        libraries=model.custom_op_libraries,
+    )
+    moved = {
+        (name, samples_.group(index)): far for index, outputs in zip(indices, found, strict=True) for name, far in outputs.items()
+    }
+    observer.allow_for_rounding(moved)

@@ -71,6 +71,8 @@ class Built:
     notes: tuple[str, ...]
     versions: Mapping[str, str]
     details: Mapping[str, Any]
+    located: Location | None = None
+    """Where the ONNX file goes wrong, if it does and that was found."""
     plans: tuple[PlanProof, ...] = ()
     """What was built of the ONNX file for TensorRT, and what became of each where there is a GPU of its kind."""
 
@@ -105,6 +107,7 @@ def build(specification: spec.Spec, name: str, source: Source, run_: Run, record
             **({"plans": [each.as_json() for each in plans]} if plans else {}),
             **({"location": to_json(located)} if located else {}),
         },
+        located=located,
         plans=plans,
     )
 

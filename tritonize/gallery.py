@@ -98,7 +98,7 @@ class Gallery:
             pictures = {f"{_FIRST}, which also has the {_WORST}": first}
         edges = self._golden.samples.edges
         names = {each.sample: f", edge case {edges[each.sample]}" for each in pictures.values() if each.sample in edges}
-        return [replace(each, why=f"{why}{names.get(each.sample, '')}") for why, each in pictures.items()]
+        return [replace(each, why=f"{why}{names.get(each.sample, '')}") for why, each in sorted(pictures.items())]
 
     def _comes_next(self, stage: str) -> bool:
         """Whether this is the stage that is shown; what was kept of one before it is dropped."""
@@ -131,7 +131,7 @@ class Gallery:
 
     def _look(self, kept: _Kept, output: str, sample: int, expected: Array, found: Array, max_abs: float) -> None:
         """Pictures of the first sample, and of the one with the largest difference."""
-        reasons = [_FIRST] if kept.worst < 0 else []
+        reasons = [_FIRST] if sample == 0 else []  # edge cases are asked before it
         if max_abs > kept.worst:
             kept.worst = max_abs
             reasons.append(_WORST)

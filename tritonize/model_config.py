@@ -7,7 +7,7 @@ batch and `dims` leave it out; `dims` are never empty, so a tensor without furth
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,15 +175,16 @@ def parse(text: str, *, where: str) -> dict[str, Any]:
     return json_format.MessageToDict(message, preserving_proto_field_name=True)
 
 
-def with_versions(text: str, versions: Sequence[int], *, where: str) -> str:
-    """The same configuration, but the server loads these versions.
+def served_as(text: str, name: str, version: int, *, where: str) -> str:
+    """The same configuration for a model of another name, of which the server loads one version.
 
     Raises:
         UsageError: the text is no valid ModelConfig.
     """
     message = _message()
     json_format.ParseDict(parse(text, where=where), message)
-    message.version_policy.specific.versions[:] = versions
+    message.name = name
+    message.version_policy.specific.versions[:] = [version]
     asked: str = text_format.MessageToString(message, as_utf8=True)
     # Protobuf leaves out a zero, which Triton takes for a question.
     return asked if message.max_batch_size else f"max_batch_size: 0\n{asked}"

@@ -68,3 +68,30 @@ def run(
         library_seconds=answer.value["library_seconds"] + answer.import_seconds,
         peak_memory=answer.peak_memory,
     )
+
+
+def sensitivity(
+    path: Path,
+    samples: SampleSet,
+    indices: Sequence[int],
+    directory: Path,
+    *,
+    deadline_s: float,
+    memory_bytes: int | None = None,
+    libraries: Sequence[str] = (),
+) -> list[dict[str, float]]:
+    """How far rounding alone moves the answers to some samples: per sample, output to max |difference|, in the output's unit.
+
+    Raises:
+        ExportError: it cannot be measured.
+    """
+    request = {"path": str(path), "samples": to_json(samples), "indices": list(indices), "libraries": list(libraries)}
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        answer = processes.run_worker(
+            "sensitivity.measure", request, directory=directory, deadline_s=deadline_s, memory_bytes=memory_bytes
+        )
+    except WorkerError as error:
+        raise ExportError("How far rounding moves the answers could not be measured.", where=path.name, found=error.what) from error
+    found: list[dict[str, float]] = answer.value["moved"]
+    return found

@@ -134,7 +134,7 @@ def _run_model(specification: spec.Spec, name: str, options: Options, *, serve: 
         allowed = serve and (finished.verdict == "passed" or (finished.verdict == "not run" and options.allow_unproven))
         home = place / name / str(built.staged.version) if allowed else built.staged.version_directory
         finished = _with_worst(finished, built, home, options)
-        evidence.write(built.staged, finished, model, built.observer.gallery)
+        evidence.write(built.staged, finished, model, built.observer.gallery, built.located)
         if not allowed:
             run_.keep()
             return _kept(finished, built.staged)

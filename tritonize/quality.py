@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tritonize import arrays, dtypes, metrics, spec
 from tritonize.arrays import Array, Arrays
@@ -20,6 +20,8 @@ from tritonize.golden import GoldenSet, Rules
 UNITS: Mapping[str, float] = {"fp32": 2.0**-23, "fp64": 2.0**-52, "tf32": 2.0**-11, "fp16": 2.0**-11, "bf16": 2.0**-8}
 """Of each precision: what an error is at least measured in, as a part of the largest answer. For float32 the distance between
 neighbours, as the limits were measured with; for reduced ones the unit roundoff."""
+DOUBT = 4
+"""From the limit over this on, an edge case's k is doubtful."""
 STAGE_ORDER = ("pytorch", "onnxruntime", "plan", "http", "grpc", "shm", "again", "order", "padded", "concurrent")
 """The way of an answer from PyTorch to the client."""
 
@@ -95,6 +97,29 @@ class Observer:
     def judge_reduced_by(self, floors: tuple[NoiseFloor, ...]) -> None:
         """From now on, what comes after ONNX Runtime in float32 is judged by the noise floors of a reduced precision."""
         self._reduced = floors
+
+    def doubtful(self) -> tuple[int, ...]:
+        """Edge cases with an error that PyTorch's own noise hardly explains: how far rounding moves them decides."""
+        samples = self._golden.samples
+        names = {
+            gate.group
+            for gate in self.gates()
+            if gate.gate == "noise floor" and gate.group != DRAWN and (gate.value is None or gate.value * DOUBT > (gate.limit or 0))
+        }
+        return tuple(index for index, name in samples.edges.items() if name in names)
+
+    def allow_for_rounding(self, sensitivity: Mapping[tuple[str, str], float]) -> None:
+        """Raise noise floors of edge cases, by output and group, to how far rounding alone was seen to move an answer.
+
+        Of a reduced precision rounding is coarser by the ratio of the units.
+        """
+
+        def raised(floor: NoiseFloor) -> NoiseFloor:
+            moved = sensitivity.get((floor.output, floor.group), 0.0) * max(1.0, floor.unit / UNITS["fp32"])
+            return replace(floor, sensitivity=max(floor.sensitivity, moved))
+
+        self._golden = replace(self._golden, floors=tuple(map(raised, self._golden.floors)))
+        self._reduced = tuple(map(raised, self._reduced))
 
     @property
     def floors(self) -> tuple[NoiseFloor, ...]:

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from tritonize import arrays, ort, precision, quality, reference, spec
+from tritonize import arrays, asking, ort, precision, quality, reference, spec
 from tritonize.artifacts import Check, OnnxArtifact, Reference, SampleSet, TensorFiles, TensorSpec
 from tritonize.compare import compare
 from tritonize.errors import ExportError
@@ -77,6 +77,8 @@ def reduce(model: spec.Model, artifact: OnnxArtifact, question: Question, work: 
     if model.precision == "fp16":
         checks += _ask(model, made.artifact.path, in_its_types, f"onnxruntime {model.precision}", work, recorder)
     checks += _ask(model, made.emulation, question, emulated, work, recorder)
+    if question.observer:
+        asking.allow_for_rounding(model, artifact, question.observer, work / "rounding")
     return Answered(
         artifact=made.artifact,
         samples=in_its_types.samples,

@@ -123,8 +123,9 @@ def _table(report: Report) -> Iterator[str]:
     if not rows:
         return
     marks = {(row.stage, row.output): row.metrics for row in report.rows}
+    told: dict[str, str] = {}  # what a kind's metrics said of an output last; it is not repeated
     exact = any(row.against == "fp64" for row in report.rows)
-    yield f"  {'stage':<21}{'batch':>6}  {'output':<13}{'answers':>7}{'max abs':>10}{'SNR dB':>8}{'k':>8}{'bad':>5}"
+    yield f"  {'stage':<21}{'batch':>6}  {'output':<12}{'answers':>7}{'max abs':>10}{'SNR dB':>7}{'k':>8}{'bad':>5}"
     for (stage, name), answers in rows.items():
         passed = all(tensor.passed for _, tensor in answers)
         sizes = sorted({size for size, _ in answers})
@@ -133,11 +134,12 @@ def _table(report: Report) -> Iterator[str]:
         k = largest_k(report.gates, stage, name)
         mark, title = _MARK["passed" if passed else "failed"], STAGE_NAMES.get(stage, stage)
         yield (
-            f"{mark} {title:<21}{_short(batch, 6):>6}  {_short(name, 12):<13}"
-            f"{len(answers):>7}{_largest([tensor for _, tensor in answers]):>10}{_snr(shown):>8}"
+            f"{mark} {title:<21}{_short(batch, 6):>6}  {_short(name, 11):<12}"
+            f"{len(answers):>7}{_largest([tensor for _, tensor in answers]):>10}{_snr(shown):>7}"
             f"{'–' if k is None else f'{k:.3g}':>8}{sum(not tensor.passed for _, tensor in answers):>5}"
         )
-        if shown and (extra := _extra(shown)):
+        if shown and (extra := _extra(shown)) and told.get(name) != extra:
+            told[name] = extra
             yield f"    {extra}"
     if exact:
         yield from _wrap("  max abs and bad: against PyTorch. SNR and k: against PyTorch in float64;")

@@ -135,7 +135,7 @@ def _worst(expected: Array, found: Array) -> tuple[int, int]:
     for channel in range(expected.shape[0]):
         for index in range(expected.shape[1]):
             with np.errstate(invalid="ignore", over="ignore"):
-                difference = np.abs(found[channel, index].astype(np.float64) - expected[channel, index])
+                difference = np.abs(found[channel, index].astype(np.float64) - expected[channel, index].astype(np.float64))
             largest = float(np.max(difference, initial=0.0, where=np.isfinite(difference)))
             if largest > far:
                 far, where = largest, (channel, index)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tritonize.cli import check, diff, doctor, golden, inspect, locate, plan, run, serve, verify
+from tritonize.cli import check, diff, doctor, golden, inspect, locate, plan, report, run, serve, verify, view
 
 app = typer.Typer(
     name="tritonize",
@@ -40,6 +40,8 @@ app.command("check")(check.check)
 app.command("locate")(locate.locate)
 app.command("diff")(diff.diff)
 app.command("inspect")(inspect.inspect)
+app.command("report")(report.report)
+app.command("view")(view.view)
 app.add_typer(golden.app, name="golden")
 app.add_typer(plan.app, name="plan")
 app.command("doctor")(doctor.doctor)

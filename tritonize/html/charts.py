@@ -15,6 +15,8 @@ WIDTH, HEIGHT = 360, 220
 """Of the drawing; a unit is about a pixel on a phone."""
 LEFT, RIGHT, TOP, BOTTOM = 52, 350, 12, 182
 """Where the plot lies in it."""
+FEW = 50
+"""Points up to so many are drawn larger."""
 LONG = 44
 """Characters of a bar's label; the table beside the figure has all of it."""
 _ROW = 34
@@ -119,7 +121,8 @@ def scatter(
     parts += [_text(LEFT + (RIGHT - LEFT) * axis.at(tick), BOTTOM + 14, _short(tick), "middle") for tick in axis.ticks()]
     parts.append(f'<path class="same" d="M{LEFT} {BOTTOM}L{RIGHT} {TOP}"/>')
     places = [(LEFT + (RIGHT - LEFT) * axis.at(one), _up(axis.at(other))) for one, other in points]
-    parts.append(f'<path class="points" d="{"".join(f"M{across:.1f} {up:.1f}h0" for across, up in places)}"/>')
+    kind = "points" if len(places) > FEW else "points few"
+    parts.append(f'<path class="{kind}" d="{"".join(f"M{across:.1f} {up:.1f}h0" for across, up in places)}"/>')
     parts += [_cross(LEFT + (RIGHT - LEFT) * axis.at(one), _up(axis.at(other))) for one, other in worst]
     return _svg("".join(parts), name, about)
 

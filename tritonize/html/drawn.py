@@ -14,6 +14,7 @@ from tritonize.figures import BINS, LOWEST, PER_DECADE, Figures, Histogram, Scat
 from tritonize.html import charts, png
 from tritonize.html.charts import Bar
 from tritonize.html.tables import Table, number, stage_name, table
+from tritonize.location import FAR
 
 TRANSPORTS = ("http", "grpc", "shm", "concurrent")
 SHOWN = 12
@@ -60,7 +61,7 @@ def _histogram(each: Histogram, stage: str) -> Figure:
     text = f"{stage}, over all samples: {counted}. {100 * each.equal / total:.3g} % do not differ at all"
     text += f"; most differences lie at {most[0]}." if most[1] else "."
     if each.incomparable:
-        text += f" {each.incomparable:,} are NaN or infinite on either side."
+        text += f" NaN or infinite on either side: {each.incomparable:,}."
     svg = charts.histogram(shares, name=title, about=text, x="|actual − expected|", y="share of elements")
     return Figure(
         title=title, text=text, svg=svg, table=table(f"{title}, as numbers", ("Error", "Elements", "Share"), rows, 2 * BINS)
@@ -94,14 +95,18 @@ def _scatter(each: Scatter, worst: Sequence[tuple[float, float]], stage: str) ->
     title = f"Expected against actual: {each.output}"
     text = f"{stage}: {len(points):,} elements, evenly spaced over all samples. On the line both are the same."
     if worst:
-        text += f" Crosses are the {len(worst)} elements furthest outside the tolerance."
+        text += f" Crosses are the elements furthest outside the tolerance ({len(worst)})."
     ordered = sorted(points)
     places = sorted({round(place * (len(ordered) - 1) / (SHOWN - 1)) for place in range(SHOWN)}) if ordered else []
-    rows = [("evenly spaced", *map(_exactly, ordered[place])) for place in places]
-    rows += [("outside the tolerance", *map(_exactly, pair)) for pair in worst]
+    rows = [("evenly spaced", *_pair(*ordered[place])) for place in places]
+    rows += [("outside the tolerance", *_pair(*pair)) for pair in worst]
     svg = charts.scatter(points, worst, name=title, about=text, x="expected", y="actual")
     numbers = table(f"{title}, some of the elements", ("Element", "Expected", "Actual", "Difference"), rows, 3 * SHOWN)
     return Figure(title=title, text=text, svg=svg, table=numbers)
+
+
+def _pair(expected: float, found: float) -> tuple[str, str, str]:
+    return _exactly(expected), _exactly(found), number(found - expected)
 
 
 def _exactly(value: float) -> str:
@@ -171,13 +176,22 @@ def along_graph(figures: Figures) -> Figure | None:
     chosen = list(range(len(series)))
     if len(chosen) > ROWS:
         chosen = sorted(sorted(chosen, key=lambda place: -series[place][1])[:ROWS])
-    values = [series[place][1] for place in chosen]
+    values = [math.inf if series[place][1] >= FAR else series[place][1] for place in chosen]
+    apart = frozenset(at for at, value in enumerate(values) if value == math.inf)
     place, worst = max(enumerate(series), key=lambda item: item[1][1])
     title = "Error by module along the graph"
-    text = f"In the graph's order, as a part of the largest value there. The largest is {number(worst[1])} at {place}, {worst[0]}."
-    svg = charts.columns(values, name=title, about=text, x="place along the graph", y="relative error")
-    rows = [(place, *series[place]) for place in chosen]
+    text = (
+        f"In the graph's order, as a part of the largest value there. The largest is {_relative(worst[1])} at {place}, {worst[0]}."
+    )
+    if apart:
+        text += f" Crosses cannot be compared ({len(apart)})."
+    svg = charts.columns(values, name=title, about=text, x="place along the graph", y="relative error", bad=apart)
+    rows = [(place, series[place][0], _relative(series[place][1])) for place in chosen]
     return Figure(title=title, text=text, svg=svg, table=table(f"{title}, as numbers", ("Place", "Module", "Error"), rows, ROWS))
+
+
+def _relative(error: float) -> str:
+    return "beyond comparison" if error >= FAR else number(error)
 
 
 def latency(report: Report) -> Figure | None:

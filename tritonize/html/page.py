@@ -23,6 +23,9 @@ LIMIT = 10_000_000
 _SHRINKING = ((8_000_000, 400), (4_000_000, 200), (1_000_000, 50), (0, 10))
 """Characters of images and rows of a table, tried in this order until the page is small enough."""
 _CODE = re.compile("`([^`\n]+)`")
+_NUMBER = re.compile(r"-?[0-9][0-9.,e+-]{0,15}( %)?")
+SHORT = 28
+"""Characters of a cell that is kept in one line on a screen."""
 TEMPLATE = "report.html.j2"
 SENTENCES = {
     "passed": "Everything that was asked for was answered, and every answer kept its rules.",
@@ -66,7 +69,7 @@ def _page(report: Report, figures: Figures, budget: int, rows: int) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["prose"] = _prose
+    environment.filters |= {"prose": _prose, "width": _width}
     version = f" version {report.version}" if report.version is not None else ""
     return environment.get_template(TEMPLATE).render(
         title=f"{report.model}{version}",
@@ -83,6 +86,12 @@ def _prose(text: str) -> Markup:
     return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
 
 
+def _width(cell: str) -> Markup:
+    """How a cell may be broken: a number never, a short text on paper alone."""
+    kind = "number" if _NUMBER.fullmatch(cell) else "short" if len(cell) <= SHORT else ""
+    return Markup(f' class="{kind}"') if kind else Markup("")  # noqa: S704 - one of two words
+
+
 def _facts(report: Report) -> Iterator[tuple[str, str]]:
     """What proved it, what did not run, and what failed: what a person who signs reads first."""
     if report.proved_by:
@@ -93,7 +102,7 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     for gate in failed[:3]:
         yield "Failed", f"{gate.output}: {gate_in_words(gate)}"
     if len(failed) > 3:
-        yield "Failed", f"{len(failed) - 3} more rules, see the rules below"
+        yield "Failed", f"and more rules ({len(failed) - 3}), see below"
     bad = sum(not check.passed for check in report.checks)
     yield "Answers", f"{len(report.checks)} compared, {bad} of them outside the tolerance"
     if report.findings:

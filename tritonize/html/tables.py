@@ -59,23 +59,10 @@ def stage_name(stage: str) -> str:
 def of_errors(report: Report, limit: int) -> Table:
     """The stage table: how far each output is from PyTorch at every stage."""
     against = {"fp64": "float64", "fp32": "float32"}[report.rows[0].against] if report.rows else "float32"
-    head = (
-        "Stage",
-        "Output",
-        "Verdict",
-        "Answers",
-        "Max abs",
-        "Mean abs",
-        "RMSE",
-        "Max rel",
-        "SNR dB",
-        "Max ULP",
-        "k",
-        "Mismatched",
-    )
+    head = ("Stage", "Output", "Verdict", "k", "Max abs", "Mean abs", "RMSE", "Max rel", "SNR dB", "Max ULP", "Bad", "For its kind")
     return table(
         f"Error against PyTorch in {against}, stage by stage",
-        (*head, "For its kind"),
+        (*head, "Answers", "Kind"),
         (_error_row(report, row) for row in report.rows),
         limit,
         verdict=2,
@@ -99,16 +86,17 @@ def _error_row(report: Report, row: StageRow) -> tuple[object, ...]:
         "PyTorch" if row.stage == "pytorch" else stage_name(row.stage),
         row.output,
         WORDS.get(verdict or "", NOTHING),
-        marks.answers,
+        largest_k(report.gates, row.stage, row.output),
         marks.max_abs,
         marks.mean_abs,
         marks.rmse,
         marks.max_rel,
         "equal" if marks.equal else marks.snr_db,
         marks.max_ulp,
-        largest_k(report.gates, row.stage, row.output),
         marks.mismatched,
-        f"{marks.kind}: {', '.join(f'{name} {value:.6g}' for name, value in named.items() if value is not None)}".rstrip(": "),
+        ", ".join(f"{name} {value:.4g}" for name, value in named.items() if value is not None),
+        marks.answers,
+        marks.kind,
     )
 
 

@@ -52,25 +52,28 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     asked = from_json(OrtRequest, request)
     watch = Stopwatch()
     with watch.library():
-        session = _session(asked.path, asked.libraries)
+        opened = session(asked.path, asked.libraries)
     outputs, seconds = [], []
     for position, indices in enumerate(asked.batches):
         batch = arrays.stack(asked.samples.files, indices)
         before = watch.seconds
         with watch.library():
-            found = _answer(session, batch, len(indices))
+            found = answer(opened, batch, len(indices))
         seconds.append(watch.seconds - before)
         tensors = tuple(arrays.spec_of(name, array) for name, array in found.items())
         files = TensorFiles(directory=asked.directory / str(position), tensors=tensors, count=1)
         arrays.save(files, 0, found)
         outputs.append(files)
-    answer = OrtAnswer(
-        outputs=tuple(outputs), seconds=tuple(seconds), version=onnxruntime.__version__, library_seconds=watch.seconds
-    )
-    return to_json(answer)  # type: ignore[no-any-return]
+    told = OrtAnswer(outputs=tuple(outputs), seconds=tuple(seconds), version=onnxruntime.__version__, library_seconds=watch.seconds)
+    return to_json(told)  # type: ignore[no-any-return]
 
 
-def _session(path: Path, libraries: Sequence[str]) -> onnxruntime.InferenceSession:
+def session(path: Path, libraries: Sequence[str]) -> onnxruntime.InferenceSession:
+    """A file opened on the CPU provider.
+
+    Raises:
+        UsageError, ExportError: a library, or the file, cannot be loaded.
+    """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     for library in libraries:
@@ -86,7 +89,12 @@ def _session(path: Path, libraries: Sequence[str]) -> onnxruntime.InferenceSessi
         raise ExportError("ONNX Runtime does not load the exported file.", where=path.name, found=_first_line(error)) from error
 
 
-def _answer(session: onnxruntime.InferenceSession, batch: Arrays, size: int) -> Arrays:
+def answer(session: onnxruntime.InferenceSession, batch: Arrays, size: int) -> Arrays:
+    """Named outputs for one batch.
+
+    Raises:
+        ExportError: it has other inputs, or fails.
+    """
     names = [output.name for output in session.get_outputs()]
     known = {each.name for each in session.get_inputs()}
     if known != set(batch):

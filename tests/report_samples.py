@@ -1,0 +1,117 @@
+"""Golden sets, answers and Reports for the tests of the HTML report, small enough to be made in an instant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tritonize import arrays, quality
+from tritonize.artifacts import Check, Report, SampleSet, Stage, TensorFiles
+from tritonize.compare import compare
+from tritonize.figures import Figures
+from tritonize.gallery import Gallery
+from tritonize.golden import GoldenSet, Rules
+from tritonize.quality import Observer
+
+Tensors = Mapping[str, np.ndarray]
+
+
+def golden(
+    folder: Path, inputs: Sequence[Tensors], expected: Sequence[Tensors], kinds: Mapping[str, str] | None = None
+) -> GoldenSet:
+    """Samples with a batch axis, and what was expected of each, as files."""
+    sets = []
+    for name, items in (("inputs", inputs), ("expected", expected)):
+        specs = tuple(arrays.spec_of(key, array) for key, array in items[0].items())
+        files = TensorFiles(directory=folder / name, tensors=specs, count=len(items))
+        for index, item in enumerate(items):
+            arrays.save(files, index, item)
+        sets.append(files)
+    samples = SampleSet(files=sets[0], batched=True, origin="made by the test")
+    rules = {name: Rules(kind=kind) for name, kind in (kinds or {}).items()}  # type: ignore[arg-type]
+    return GoldenSet(samples=samples, expected=sets[1], max_batch_size=1, rules=rules, why_not="it was not asked for")
+
+
+def seen(known: GoldenSet, found: Sequence[Tensors], stages: Sequence[str] = ("onnxruntime", "http", "grpc", "shm")) -> Observer:
+    """An observer that was shown the same answer to each sample at every stage."""
+    observer = Observer(known, Gallery(known))
+    for stage in stages:
+        for index, answer in enumerate(found):
+            observer.see(stage, (index,), dict(answer))
+    return observer
+
+
+def report(observer: Observer, found: Sequence[Tensors], **fields: object) -> Report:
+    """The report of these answers."""
+    checks = tuple(
+        Check(
+            stage=stage,
+            batch_size=1,
+            samples=(index,),
+            tensors=compare(arrays.load(observer.golden.expected, index), answer, observer.golden.tolerances),
+            seconds=0.002 * (index + 1) * (place + 1),
+        )
+        for place, stage in enumerate(("onnxruntime", "http", "grpc", "shm"))
+        for index, answer in enumerate(found)
+    )
+    judged = quality.judge(observer, checks)
+    good = judged.passed and all(check.passed for check in checks)
+    known: dict[str, object] = {
+        "command": "run",
+        "model": "network",
+        "version": 3,
+        "verdict": "passed" if good else "failed",
+        "checks": checks,
+        "rows": judged.rows,
+        "gates": judged.gates,
+        "notes": ("Verify the deployment itself with `tritonize verify --url`.",),
+        "stages": (
+            Stage(name="http", verdict="passed", seconds=1.5, library_seconds=1.0, peak_memory=3 * 2**20, note="2 answers"),
+            Stage(name="plan run", verdict="not run", seconds=0.0, note="there is no GPU here"),
+        ),
+        "versions": {"tritonize": "0.1.0", "numpy": "2.4.6"},
+        "proved_by": {"tritonserver": "2.51.0", "onnxruntime": "1.32.0"},
+        "details": {
+            "source": {"kind": "torchscript", "location": "network.pt", "sha256": {"network.pt": "c" * 64}},
+            "attempts": [
+                {"strategy": "legacy", "outcome": "right", "seconds": 1.0, "reason": "", "where": None, "next_step": None}
+            ],
+        },
+    }
+    return Report(**{**known, **fields})  # type: ignore[arg-type]
+
+
+def volume(folder: Path, side: int = 24, noise: float = 1e-7) -> tuple[Report, Figures]:
+    """A ball in a noisy volume, marked; the second sample has its largest difference in slice 5."""
+    random = np.random.default_rng(7)
+    place = np.stack(np.meshgrid(*[np.linspace(-1, 1, size) for size in (side, side + 4, side + 8)], indexing="ij"))
+    ball = (np.sqrt((place**2).sum(0)) < 0.6).astype(np.float32)[None, None]
+    inputs = [{"image": ball + random.normal(0, 0.5, ball.shape).astype(np.float32)} for _ in range(2)]
+    expected = [{"mask": 1 / (1 + np.exp(4 - 8 * ball - each["image"] * 0.1)).astype(np.float32)} for each in inputs]
+    found = [{"mask": each["mask"] + random.normal(0, noise, ball.shape).astype(np.float32)} for each in expected]
+    found[1]["mask"][0, 0, 5, 6, 7] += np.float32(5e-5)
+    known = golden(folder, inputs, expected, {"mask": "mask_probabilities"})
+    observer = seen(known, found)
+    return report(observer, found, model="heart"), observer.gallery.figures(
+        located=[(f"encoder.{n}", 10.0 ** (n - 9)) for n in range(6)]
+    )
+
+
+def classifier(folder: Path, wrong: bool = False) -> tuple[Report, Figures]:
+    """Scores of seven classes for two pictures; where it is wrong, one of them is another class."""
+    random = np.random.default_rng(8)
+    inputs = [{"photo": random.normal(0, 1, (1, 3, 40, 48)).astype(np.float32)} for _ in range(2)]
+    scores = [
+        np.array([[0.05, 0.3, 0.1, 0.02, 0.4, 0.03, 0.1]], np.float32),
+        np.array([[0.9, 0.01, 0.02, 0.03, 0, 0.02, 0.02]], np.float32),
+    ]
+    expected = [{"scores": each} for each in scores]
+    found = [{"scores": each + np.float32(1e-7)} for each in scores]
+    if wrong:
+        found[1] = {"scores": np.array([[0.01, 0.9, 0.02, 0.03, 0, np.nan, 0.02]], np.float32)}
+    known = golden(folder, inputs, expected, {"scores": "distribution"})
+    observer = seen(known, found)
+    labels = {"scores": ["tench", "goldfish", "white shark", "hammerhead", "hen", "ostrich", "brambling <& finch>"]}
+    return report(observer, found, model="classifier"), observer.gallery.figures(labels)

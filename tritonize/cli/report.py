@@ -1,0 +1,56 @@
+"""`tritonize report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+PAGE, PLAIN = "report.html", "report.json"
+
+
+def report(
+    repository: Annotated[
+        Path,
+        typer.Argument(metavar="REPOSITORY", help="The model repository; or the directory of one version, such as a staged one."),
+    ] = Path("model_repository"),
+    models: Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="Only these models.")] = None,
+    version: Annotated[int | None, typer.Option(metavar="N", help="The version; default: the newest.")] = None,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Only print where the reports lie.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the reports as one JSON document on stdout.")] = False,
+) -> None:
+    """Open the report of a version in the browser: one HTML file that needs no network."""
+    from tritonize import errors
+    from tritonize import repository as repositories
+    from tritonize.cli import published
+
+    if (repository / repositories.EVIDENCE).is_dir():
+        found = [repository]
+    else:
+        found = list(published.directories(repository, models or (), version).values())
+    pages = [each / repositories.EVIDENCE / (PLAIN if json else PAGE) for each in found]
+    for page in pages:
+        if not page.is_file():
+            raise errors.RepositoryError(
+                "The version carries no such report.",
+                where=str(page),
+                cause="it was published by an older tritonize, or not by it",
+                next_step="publish it again with `tritonize run`; what is there now is checked by `tritonize verify`",
+            )
+    if json:
+        _print(pages)
+        return
+    for page in pages:
+        typer.echo(str(page))
+        if not no_open and published.has_display():
+            import webbrowser
+
+            webbrowser.open(page.resolve().as_uri())
+
+
+def _print(files: list[Path]) -> None:
+    from json import dumps, loads
+
+    reports = [loads(file.read_text(encoding="utf-8")) for file in files]
+    typer.echo(dumps({"reports": reports}, indent=2, ensure_ascii=False))

@@ -1,0 +1,57 @@
+"""`tritonize view`."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tritonize.cli.serve import Port
+
+HOST = "127.0.0.1"
+NETWORK = "model.onnx"
+
+
+def view(
+    source: Annotated[
+        Path, typer.Argument(metavar="MODEL | REPOSITORY", help="A model file; or a model repository, whose ONNX file is shown.")
+    ] = Path("model_repository"),
+    model: Annotated[str | None, typer.Option("--model", "-m", metavar="NAME", help="The model of the repository.")] = None,
+    version: Annotated[int | None, typer.Option(metavar="N", help="The version; default: the newest.")] = None,
+    port: Port = 0,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Only print the address.")] = False,
+) -> None:
+    """Open a network in Netron, served on 127.0.0.1 until Ctrl-C."""
+    from tritonize import errors
+    from tritonize.cli import published
+
+    errors.require("netron", extra="view")
+    file = source if source.is_file() else _network(source, model, version)
+    netron = importlib.import_module("netron")
+    host, taken = netron.serve(str(file), address=(HOST, port), browse=not no_open and published.has_display())
+    typer.echo(f"{file} on http://{host}:{taken}; Ctrl-C ends it.")
+    netron.wait()  # it takes Ctrl-C for its end; it was to be served until then, so this is success
+
+
+def _network(repository: Path, model: str | None, version: int | None) -> Path:
+    """The ONNX file of a version.
+
+    Raises:
+        UsageError: there is no such version, or it has no ONNX file; several models, and none is named.
+    """
+    from tritonize import errors
+    from tritonize.cli import published
+
+    if not repository.exists():
+        raise errors.UsageError("There is no such file or repository.", where=str(repository))
+    found = published.directories(repository, [model] if model else (), version)
+    if len(found) > 1:
+        raise errors.UsageError("One network is shown at a time.", found=", ".join(found), next_step="name one with --model")
+    (directory,) = found.values()
+    file = directory / NETWORK
+    if not file.is_file():
+        names = ", ".join(sorted(path.name for path in directory.iterdir() if path.is_file()))
+        raise errors.UsageError("The version has no ONNX file.", where=str(directory), expected=NETWORK, found=names)
+    return file
