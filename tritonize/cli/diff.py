@@ -103,7 +103,7 @@ def _drift(found: VersionDiff) -> Iterator[str]:
 
 def _findings(found: VersionDiff) -> Iterator[str]:
     yield ""
-    yield "Configuration, inputs and outputs: " + ("no difference" if not found.findings else f"{len(found.findings)} differences")
+    yield "Configuration, inputs and outputs: " + ("no difference" if not found.findings else f"{len(found.findings)} found")
     for finding in found.findings[:SHOWN]:
         yield from _wrapped(f"  ✗ {finding.where}: {finding.what}")
         for number, text in zip(found.versions, (finding.expected, finding.found), strict=True):

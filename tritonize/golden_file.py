@@ -1,0 +1,263 @@
+"""The golden set of a version as one portable file: written from a repository, read on any machine.
+
+`golden.json` says what it is, `config.pbtxt` is the version's configuration, and the arrays lie in packs: `inputs/0/1.npy`
+holds input number 1 of all samples of pack 0, one after the other along a new first axis. The samples of a pack have the same
+shapes. Samples that tritonize generated may be kept as their spec and a SHA-256: then they are generated again when it is read.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import ValidationError
+
+from tritonize import arrays, dtypes, golden, golden_seeds, sealed, spec
+from tritonize.artifacts import TensorFiles
+from tritonize.errors import RepositoryError, UsageError
+from tritonize.golden import GoldenSet
+
+SUFFIX = ".golden"
+BUDGET = golden.BUDGET
+"""Bytes of the file by default; at least one whole sample is always in it."""
+FACTS = "golden.json"
+CONFIG = "config.pbtxt"
+_ALLOWED = re.compile(rf"{re.escape(FACTS)}|{re.escape(CONFIG)}|(inputs|expected|exact)/\d{{1,9}}/\d{{1,9}}\.npy")
+_SCHEMA = 1
+_HEAD = 512
+"""Bytes that a member takes at most beside its content: a `.npy` head, and what ZIP and the index write about it."""
+_SEEDED = 96
+"""Bytes that a seeded sample takes in `golden.json`."""
+
+_Kind = Literal["inputs", "expected", "exact"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Which version a golden set is of."""
+
+    model: str
+    version: int
+    config: str
+    """Text of config.pbtxt."""
+    created: str
+    """When the version was proven."""
+    verdict: str
+    """Of that proof."""
+    versions: Mapping[str, str]
+    """Name to version of tritonize and NumPy when the file was written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldenFile:
+    """What a portable file holds; the arrays lie in the folder it was read into."""
+
+    origin: Origin
+    golden: GoldenSet
+    of: int
+    """How many samples the version itself carries."""
+    seeded: tuple[int, ...]
+    """Samples that were generated again."""
+    bytes: int
+    """Of the file."""
+
+
+def write(
+    path: Path, origin: Origin, known: GoldenSet, *, recipe: spec.Model | None, budget: int = BUDGET, seeds: bool = False
+) -> int:
+    """Write as many samples as fit, but at least one; the number of them.
+
+    Args:
+        path: the file; it must not exist.
+        origin: which version it is of.
+        known: the version's golden set.
+        recipe: what its samples were generated from; `None` where they were not.
+        budget: bytes of the file.
+        seeds: keep generated samples by their seed even where the arrays would fit.
+
+    Raises:
+        UsageError: the file exists, or seeds were asked for and no sample can be generated again.
+    """
+    seeded = _chosen(origin, known, recipe, budget, seeds)
+    count = _fitting(known, seeded, budget - _fixed(origin, known))
+    kept = _first(known, count)
+    packs = _packs(kept, seeded)
+    sums = {index: each for index, each in seeded.items() if index < count}
+    facts = {
+        "schema": _SCHEMA,
+        "model": origin.model,
+        "version": origin.version,
+        "created": origin.created,
+        "verdict": origin.verdict,
+        "versions": dict(origin.versions),
+        "of": known.samples.files.count,
+        "set": golden.facts(kept),
+        "packs": packs,
+        "seeds": golden_seeds.recipe_of(recipe, sums) if recipe and sums else None,
+    }
+    with sealed.writing(path) as file:
+        file.add(FACTS, [json.dumps(facts, ensure_ascii=False).encode()])
+        file.add(CONFIG, [origin.config.encode()])
+        for number, members in enumerate(packs):
+            _add(file, kept, number, members, seeded)
+    return count
+
+
+def _chosen(origin: Origin, known: GoldenSet, recipe: spec.Model | None, budget: int, asked: bool) -> dict[int, str]:
+    """The samples that are kept by their seed: none where all arrays fit, unless it was asked for."""
+    found: dict[int, str] = {}
+    if recipe and (asked or _fitting(known, {}, budget - _fixed(origin, known)) < known.samples.files.count):
+        found = golden_seeds.seeded(recipe, known.samples)
+    if asked and not found:
+        raise UsageError(
+            "The samples cannot be kept by their seed.",
+            where=f"{origin.model} version {origin.version}",
+            found=known.samples.origin,
+            cause="they come from files or a function, or this NumPy generates other bits",
+            next_step="leave --seeds out: then the arrays are kept",
+        )
+    return found
+
+
+def _add(file: sealed.Writer, kept: GoldenSet, number: int, members: Sequence[int], seeded: Mapping[int, str]) -> None:
+    """The arrays of one pack."""
+    for kind, files in _kinds(kept).items():
+        if kind == "inputs" and members[0] in seeded:
+            continue
+        for position in range(len(files.tensors)):
+            # Edge cases are constants: only they get smaller.
+            compress = kind == "inputs" and members[0] in kept.samples.edges
+            file.add(f"{kind}/{number}/{position}.npy", _pieces(files, members, position), compress=compress)
+
+
+def _kinds(known: GoldenSet) -> dict[_Kind, TensorFiles]:
+    found: dict[_Kind, TensorFiles] = {"inputs": known.samples.files, "expected": known.expected}
+    return found | {"exact": known.exact} if known.exact else found
+
+
+def _fixed(origin: Origin, known: GoldenSet) -> int:
+    """Bytes of everything but samples, at most."""
+    return len(json.dumps(golden.facts(known), ensure_ascii=False).encode()) + len(origin.config.encode()) + 8 * _HEAD
+
+
+def _fitting(known: GoldenSet, seeded: Mapping[int, str], budget: int) -> int:
+    """How many samples fit, the first ones; at least one."""
+    used = 0
+    shapes: set[tuple[Any, ...]] = set()
+    for index in range(known.samples.files.count):
+        loaded = {kind: arrays.load(files, index) for kind, files in _kinds(known).items()}
+        items = {kind: item for kind, item in loaded.items() if kind != "inputs" or index not in seeded}
+        used += sum(array.nbytes for item in items.values() for array in item.values()) + (_SEEDED if index in seeded else 8)
+        form = _form(known, seeded, index)
+        if form not in shapes:
+            shapes.add(form)
+            used += _HEAD * sum(len(item) for item in items.values())
+        if index and used > budget:
+            return index
+    return known.samples.files.count
+
+
+def _first(known: GoldenSet, count: int) -> GoldenSet:
+    """The set with its first samples alone."""
+    edges = {index: name for index, name in known.samples.edges.items() if index < count}
+    exact = replace(known.exact, count=count) if known.exact else None
+    inputs = replace(known.samples, files=replace(known.samples.files, count=count), edges=edges)
+    return replace(known, samples=inputs, expected=replace(known.expected, count=count), exact=exact)
+
+
+def _form(known: GoldenSet, seeded: Mapping[int, str], index: int) -> tuple[Any, ...]:
+    """What samples of one pack have in common."""
+    shapes = [tuple(array.shape for array in arrays.load(files, index).values()) for files in _kinds(known).values()]
+    return index in known.samples.edges, index in seeded, *shapes
+
+
+def _packs(known: GoldenSet, seeded: Mapping[int, str]) -> list[list[int]]:
+    found: dict[tuple[Any, ...], list[int]] = {}
+    for index in range(known.samples.files.count):
+        found.setdefault(_form(known, seeded, index), []).append(index)
+    return list(found.values())
+
+
+def _pieces(files: TensorFiles, members: Sequence[int], position: int) -> Iterator[bytes | memoryview]:
+    """A `.npy` file of one tensor of several items."""
+    name = files.tensors[position].name
+    first = arrays.bits(arrays.load(files, members[0])[name])
+    head = io.BytesIO()
+    facts = {"descr": np.lib.format.dtype_to_descr(first.dtype), "fortran_order": False, "shape": (len(members), *first.shape)}
+    np.lib.format.write_array_header_1_0(head, facts)
+    yield head.getvalue()
+    for index in members:
+        yield np.ascontiguousarray(arrays.bits(arrays.load(files, index)[name])).reshape(-1).view(np.uint8).data
+
+
+def read(path: Path, directory: Path) -> GoldenFile:
+    """Read and check a file; its arrays go into a folder, and samples kept by their seed are generated there.
+
+    Raises:
+        UsageError: there is no such file.
+        RepositoryError: it is truncated, changed or damaged (the member is named), or NumPy generates other samples here.
+    """
+    directory = directory.absolute()
+    arrays.release()  # a pack of that name may have been read before
+    sealed.unpack(path, directory, allowed=_ALLOWED)
+    try:
+        facts = json.loads((directory / FACTS).read_text(encoding="utf-8"))
+        if facts["schema"] != _SCHEMA:
+            raise ValueError(f"schema {facts['schema']} instead of {_SCHEMA}")
+        origin = Origin(
+            model=str(facts["model"]),
+            version=int(facts["version"]),
+            config=(directory / CONFIG).read_text(encoding="utf-8"),
+            created=str(facts["created"]),
+            verdict=str(facts["verdict"]),
+            versions={str(name): str(version) for name, version in facts["versions"].items()},
+        )
+        known = _packed(golden.from_facts(directory, facts["set"]), facts["packs"])
+        seeded = tuple(sorted(int(index) for index in facts["seeds"]["sha256"])) if facts["seeds"] else ()
+        if seeded:
+            numpy = origin.versions.get("numpy", "?")
+            golden_seeds.generate(known.samples.files, facts["packs"], facts["seeds"], numpy=numpy, path=path)
+        of = int(facts["of"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, ValidationError) as error:
+        raise RepositoryError("The golden file cannot be understood.", where=f"{path}: {FACTS}", found=repr(error)) from error
+    for files in _kinds(known).values():
+        _require_sound(path, files, facts["packs"])
+    return GoldenFile(origin=origin, golden=known, of=of, seeded=seeded, bytes=path.stat().st_size)
+
+
+def _packed(known: GoldenSet, packs: list[list[int]]) -> GoldenSet:
+    """The set with every sample's place in the packs. Raises ValueError where they are not all the samples, each once."""
+    places = {index: (number, row) for number, members in enumerate(packs) for row, index in enumerate(members)}
+    count = known.samples.files.count
+    if sorted(index for members in packs for index in members) != list(range(count)) or count < 1:
+        raise ValueError(f"the packs are not {count} samples, each once")
+    rows = tuple(places[index] for index in range(count))
+    exact = replace(known.exact, packed=rows) if known.exact else None
+    inputs = replace(known.samples, files=replace(known.samples.files, packed=rows))
+    return replace(known, samples=inputs, expected=replace(known.expected, packed=rows), exact=exact)
+
+
+def _require_sound(path: Path, files: TensorFiles, packs: Sequence[Sequence[int]]) -> None:
+    """Every pack is there, of its type, as long as it says, and no pickle."""
+    for members in packs:
+        for position, tensor in enumerate(files.tensors):
+            place = files.path(members[0], position)
+            member = f"{place.parent.parent.name}/{place.parent.name}/{place.name}"
+            try:
+                pack = np.load(place, mmap_mode="r", allow_pickle=False)
+            except (OSError, ValueError, EOFError) as error:
+                raise RepositoryError("The golden file is damaged.", where=f"{path}: {member}", found=str(error)) from error
+            wanted = np.dtype(np.uint16) if tensor.dtype == "bf16" else np.dtype(dtypes.by_name(tensor.dtype).numpy)
+            if pack.dtype != wanted or pack.shape[:1] != (len(members),) or pack.ndim != 1 + len(tensor.shape):
+                raise RepositoryError(
+                    "The golden file is damaged.",
+                    where=f"{path}: {member}",
+                    expected=f"{wanted}, {len(members)} samples of {len(tensor.shape)} axes",
+                    found=f"{pack.dtype} {list(pack.shape)}",
+                )
