@@ -1,9 +1,16 @@
-"""`make bench`: prints ratios, each from one run, and writes docs/benchmarks.md."""
+"""`make bench`: prints ratios, each from one run, and writes docs/benchmarks.md; of single parts (`python -m benchmarks plans`) theirs.
+
+Each section says when it was measured and of which commit, since they need not be of one run.
+"""
 
 from __future__ import annotations
 
+import os
 import platform
+import re
+import subprocess
 import sys
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -17,19 +24,35 @@ PARTS = {
     "throughput": throughput.measure,
     "verification": verification.measure,
 }
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "benchmarks.md"
 
 
 def main() -> None:
-    chosen = sys.argv[1:] or list(PARTS)
+    kept = dict(_sections(PAGE.read_text())) if PAGE.is_file() else {}
+    for name in sys.argv[1:] or PARTS:
+        ((title, text),) = _sections(PARTS[name]())
+        kept[title] = f"{_when()}\n\n{text}"
+        print(f"{title}\n\n{kept[title]}")
+        PAGE.write_text(
+            "# Benchmarks\n\nWritten by `make bench`.\n\n" + "\n\n".join(f"{each}\n\n{kept[each]}" for each in kept) + "\n"
+        )
+
+
+def _sections(page: str) -> list[tuple[str, str]]:
+    """Title and text of each section."""
+    parts = re.split(r"^(## .*)$", page, flags=re.M)[1:]
+    return [(title.strip(), text.strip()) for title, text in zip(parts[::2], parts[1::2], strict=True)]
+
+
+def _when() -> str:
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "onnx", "onnxruntime", "numpy", "tritonclient"))
-    machine = (
-        f"{platform.machine()}, {len(__import__('os').sched_getaffinity(0))} cores, Python {platform.python_version()}, {versions}"
-    )
-    sections = [PARTS[name]() for name in chosen]
-    text = "\n".join(["# Benchmarks", "", f"Written by `make bench` on {machine}.", "", *sections])
-    print(text)
-    if len(chosen) == len(PARTS):
-        (Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md").write_text(text)
+    cores = len(os.sched_getaffinity(0))
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout
+    machine = f"{platform.machine()}, {cores} cores, Python {platform.python_version()}, {versions}"
+    return f"*Measured on {datetime.now(UTC):%Y-%m-%d}, commit {commit.strip() or 'unknown'}; {machine}.*"
 
 
 if __name__ == "__main__":

@@ -184,8 +184,17 @@ def test_a_golden_set_keeps_all_that_it_is_judged_by():
 
 
 def test_a_golden_set_of_the_first_form_is_still_read():
-    read = golden.read(Path(__file__).parents[1] / "model_repository/first/1/evidence/golden")
-    assert read.samples.files.count
+    folder = Path("old")
+    golden.write(question(2), folder)
+    facts = json.loads((folder / "golden.json").read_text())
+    kept = {name: facts[name] for name in ("count", "drawn", "origin", "max_batch_size", "inputs", "expected")}
+    old = {"schema": 1, **kept, "tolerances": {"y": {"rtol": 0.5, "atol": 0.25}}}
+    (folder / "golden.json").write_text(json.dumps(old))
+    read = golden.read(folder)
+    assert read.samples.files.count == 2
+    assert (read.tolerances["y"].rtol, read.tolerances["y"].atol) == (0.5, 0.25)
+    assert read.exact is None
+    assert "before float64" in read.why_not
 
 
 class Deep(torch.nn.Module):

@@ -48,6 +48,8 @@ def write(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "verdict": finished.verdict,
         "verification": report.summary(finished.checks),
+        "gates": [to_json(gate) for gate in finished.gates],
+        "noise_floors": [to_json(floor) for floor in finished.floors],
         "proved_by": dict(finished.proved_by),
         "notes": list(finished.notes),
         "versions": dict(finished.versions),

@@ -275,7 +275,7 @@ def judge(observer: Observer, checks: Sequence[Check], *, on_gpu: Sequence[str] 
     """
     golden = observer.golden
     gates = (*tolerance_gates(checks), *observer.gates(on_gpu=on_gpu))
-    notes = [*_conditioning(golden), *_confidence(golden, checks)]
+    notes = [*_conditioning(golden), *_budget(gates), *_confidence(golden, checks)]
     return Judgement(rows=observer.rows(), gates=gates, floors=golden.floors, notes=tuple(notes))
 
 
@@ -287,6 +287,21 @@ def _conditioning(golden: GoldenSet) -> Iterator[str]:
             f"(output {floor.output}, sample {floor.sample}{group}), "
             "more than the tolerance lets an answer be. That is a finding about the model."
         )
+
+
+def _budget(gates: Sequence[Gate]) -> Iterator[str]:
+    """The first stage that breaks a rule, else the one that comes nearest to a limit."""
+    over = first_over_budget(gates)
+    if over is not None:
+        yield f"The first stage over its budget is {over.stage}: output {over.output}, {over.gate}."
+        return
+    spent = [
+        (gate.value / gate.limit, gate) for gate in gates if gate.gate == "noise floor" and gate.value is not None and gate.limit
+    ]
+    if spent:
+        share, gate = max(spent, key=lambda pair: pair[0])
+        place = gate.stage if gate.group == DRAWN else f"{gate.stage}, edge case {gate.group}"
+        yield f"Most of the budget is spent at {place}: k {gate.value:.3g} of {gate.limit:g} (output {gate.output}), {share:.0%}."
 
 
 def _confidence(golden: GoldenSet, checks: Sequence[Check]) -> Iterator[str]:
