@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
 CORPUS := build/corpus
 
-.PHONY: help install demo demo-imagenet test test-gpu check bench corpus schema format clean
+.PHONY: help install demo demo-imagenet test test-gpu check bench faultbench corpus schema format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -65,6 +65,9 @@ format: $(INSTALLED)  ## Format the code
 
 bench: $(INSTALLED) examples/heart/heart.pt examples/heart/samples/volume_0.npz  ## Measure speed and memory; print ratios
 	$(BIN)/python -m benchmarks
+
+faultbench: $(INSTALLED)  ## Put faults into healthy models; print what each acceptance rule finds; writes docs/faultbench.md
+	$(BIN)/python -m benchmarks.faults
 
 $(CORPUS)/.installed: tests/corpus/requirements.txt tests/corpus/requirements-nodeps.txt constraints.txt | $(INSTALLED)
 	$(PYTHON) -m venv $(CORPUS)

@@ -321,7 +321,7 @@ def test_edge_cases_of_every_kind_of_input():
         "smallest": [False],
         "largest": [True],
     }
-    kept = samples.keep(drawn, [index for index, name in drawn.edges.items() if name != "ones"])
+    kept = samples.without(drawn, {"ones"})
     assert list(kept.edges.values()) == ["zeros", "smallest", "largest"]
     assert arrays.load(kept.files, kept.files.count - 1)["unit"].tolist() == [0.5] * 3
 
@@ -421,7 +421,7 @@ def test_a_constant_that_is_normalized_is_judged_by_what_rounding_does_to_it():
     (report,) = json.loads(done.stdout)["reports"]
     assert done.returncode == 0, [gate for gate in report["gates"] if gate["verdict"] == "failed"]
     moved = {floor["group"]: floor["sensitivity"] for floor in report["floors"]}
-    assert moved["drawn"] == 0
+    assert moved["zeros"] > 100 * moved["drawn"]
     assert all(gate["value"] <= 10 for gate in report["gates"] if gate["gate"] == "noise floor")
 
 
@@ -457,14 +457,74 @@ def test_how_far_rounding_moves_a_file():
     assert not list(Path().glob("*.rounded*"))
 
 
-def test_only_edge_cases_in_doubt_are_asked_and_drawn_samples_never_softened():
-    asked = question(5, edges={4: "zeros"})
-    arrays.save(asked.expected, 4, {"y": arrays.load(asked.exact, 4)["y"].astype(np.float32)})
+def test_only_what_is_in_doubt_is_asked():
+    asked = question(6, edges={5: "zeros"})
+    arrays.save(asked.expected, 5, {"y": arrays.load(asked.exact, 5)["y"].astype(np.float32)})
     asked = replace(asked, floors=quality.noise_floors(asked.samples, asked.expected, asked.exact, "fp32"))
+    calm = Observer(asked)
+    for index in range(6):
+        calm.see("onnxruntime", (index,), {"y": answer(asked, (index,))})
+    assert calm.doubtful() == ()
     observer = Observer(asked)
-    for index in (0, 4):
-        observer.see("onnxruntime", (index,), {"y": (arrays.load(asked.exact, index)["y"] + 1e-3).astype(np.float32)})
-    assert observer.doubtful() == (4,)
-    observer.allow_for_rounding({("y", "zeros"): 1e-3})
+    for index in (0, 3, 5):
+        off = 1e-3 if index == 3 else 1e-4
+        observer.see("onnxruntime", (index,), {"y": (arrays.load(asked.exact, index)["y"] + off).astype(np.float32)})
+    assert observer.doubtful() == (3, 0, 1, 2, 5)
+    observer.allow_for_rounding({("y", "zeros"): 1e-3, ("y", "drawn"): 1e-5})
     assert {gate.group: gate.verdict for gate in observer.gates()} == {"drawn": "failed", "zeros": "passed"}
-    assert observer.doubtful() == ()
+    assert observer.doubtful() == (3, 0, 1, 2)
+
+
+LUCKY = """
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed({seed})
+        self.first = torch.nn.Linear(32, 32)
+        self.last = torch.nn.Linear(32, 1)
+
+    def forward(self, x):
+        return torch.exp(3 * self.last(torch.tanh(4 * self.first(x))))
+"""
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_few_elements_in_which_pytorch_is_exact_by_luck_are_no_false_alarm(seed):
+    Path("lucky.py").write_text(LUCKY.format(seed=seed))
+    Path("spec.yaml").write_text(
+        "schema: 1\nmodels: {net: {source: 'lucky:Net', strategies: [legacy], inputs: {x: {shape: [batch, 32]}}, "
+        "max_batch_size: 1, samples: {count: 1}}}"
+    )
+    done = tritonize("build", "spec.yaml", "--json")
+    assert done.returncode == 0, done.stdout
+
+
+AMPLIFYING = """
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.parts = torch.nn.Sequential(
+            *[part for _ in range(3) for part in (torch.nn.Conv2d(3, 3, 1), torch.nn.InstanceNorm2d(3))]
+        )
+
+    def forward(self, x):
+        return 100 * self.parts(x)
+"""
+
+
+def test_edge_cases_that_float32_cannot_answer_are_left_out_and_named():
+    """Each normalization of a constant makes 300 times as much of what rounding left: three of them make anything of it."""
+    Path("amplifying.py").write_text(AMPLIFYING)
+    done = tritonize("build", "amplifying:Net", "--input", "x:fp32:1x3x61x67", "--json")
+    (report,) = json.loads(done.stdout)["reports"]
+    assert done.returncode == 0, [gate for gate in report["gates"] if gate["verdict"] == "failed"]
+    notes = [note for note in report["notes"] if note.startswith("Edge case")]
+    assert any("rounding alone moves output OUTPUT__0" in note for note in notes), report["notes"]
+    golden_facts = json.loads((Path(report["location"]) / "evidence/golden/golden.json").read_text())
+    assert golden_facts["count"] == golden_facts["drawn"] + len(golden_facts["edges"]) < golden_facts["drawn"] + 2
+    assert len(list((Path(report["location"]) / "evidence/golden/exact").iterdir())) == golden_facts["count"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,17 @@ def bits(array: Array) -> Array:
 def release() -> None:
     """Let go of the packs that are kept open, before their folder is removed."""
     _pack.cache_clear()
+
+
+def drop(files: TensorFiles, indices: Collection[int]) -> TensorFiles:
+    """The set without some items: their files are removed, and those behind them move up."""
+    kept = [index for index in range(files.count) if index not in indices]
+    for index in indices:
+        shutil.rmtree(files.directory / str(index))
+    for position, index in enumerate(kept):
+        if position != index:
+            (files.directory / str(index)).rename(files.directory / str(position))
+    return replace(files, count=len(kept))
 
 
 def stack(files: TensorFiles, indices: Sequence[int]) -> Arrays:

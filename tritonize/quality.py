@@ -21,7 +21,9 @@ UNITS: Mapping[str, float] = {"fp32": 2.0**-23, "fp64": 2.0**-52, "tf32": 2.0**-
 """Of each precision: what an error is at least measured in, as a part of the largest answer. For float32 the distance between
 neighbours, as the limits were measured with; for reduced ones the unit roundoff."""
 DOUBT = 4
-"""From the limit over this on, an edge case's k is doubtful."""
+"""From the limit over this on, a k is doubtful."""
+DRAWN_ASKED = 4
+"""Drawn samples of which it is measured how far rounding moves them."""
 STAGE_ORDER = ("pytorch", "onnxruntime", "plan", "http", "grpc", "shm", "again", "order", "padded", "concurrent")
 """The way of an answer from PyTorch to the client."""
 
@@ -99,17 +101,23 @@ class Observer:
         self._reduced = floors
 
     def doubtful(self) -> tuple[int, ...]:
-        """Edge cases with an error that PyTorch's own noise hardly explains: how far rounding moves them decides."""
+        """Samples of groups with an error that PyTorch's own noise hardly explains: how far rounding moves them decides.
+
+        Of the drawn samples the one furthest off and a few others, since in few elements PyTorch may be exact by luck.
+        """
         samples = self._golden.samples
-        names = {
-            gate.group
+        gates = [
+            gate
             for gate in self.gates()
-            if gate.gate == "noise floor" and gate.group != DRAWN and (gate.value is None or gate.value * DOUBT > (gate.limit or 0))
-        }
-        return tuple(index for index, name in samples.edges.items() if name in names)
+            if gate.gate == "noise floor" and (gate.value is None or gate.value * DOUBT > (gate.limit or 0))
+        ]
+        groups = {gate.group for gate in gates}
+        worst = [gate.sample for gate in gates if gate.group == DRAWN and gate.sample is not None]
+        drawn = list(dict.fromkeys([*worst, *range(samples.drawn)]))[:DRAWN_ASKED] if worst else []
+        return (*drawn, *(index for index, name in samples.edges.items() if name in groups))
 
     def allow_for_rounding(self, sensitivity: Mapping[tuple[str, str], float]) -> None:
-        """Raise noise floors of edge cases, by output and group, to how far rounding alone was seen to move an answer.
+        """Raise noise floors, by output and group, to how far rounding alone was seen to move an answer.
 
         Of a reduced precision rounding is coarser by the ratio of the units.
         """

@@ -6,9 +6,8 @@ Only NumPy generators are used, so that a sample can be made again where there i
 from __future__ import annotations
 
 import glob
-import shutil
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,16 +104,11 @@ def _edge(tensor: spec.Input, like: Array, ends: tuple[float, float] | None, val
     return np.full_like(like, min(max(value, ends[0]), ends[1]) if ends else value)
 
 
-def keep(samples: SampleSet, usable: Sequence[int]) -> SampleSet:
-    """The set without the edge cases that are not among `usable`; their files are removed and those behind them move up."""
-    edges = [index for index in samples.edges if index in usable]
-    start = samples.drawn
-    for position, index in enumerate(edges, start):
-        if position != index:
-            shutil.rmtree(samples.files.directory / str(position), ignore_errors=True)
-            (samples.files.directory / str(index)).rename(samples.files.directory / str(position))
-    names = {position: samples.edges[index] for position, index in enumerate(edges, start)}
-    return replace(samples, files=replace(samples.files, count=start + len(edges)), edges=names)
+def without(samples: SampleSet, dropped: Collection[str]) -> SampleSet:
+    """The set without some of its edge cases, by name; the files of those behind them move up."""
+    edges = {index: name for index, name in samples.edges.items() if name not in dropped}
+    files = arrays.drop(samples.files, [index for index in samples.edges if index not in edges])
+    return replace(samples, files=files, edges=dict(enumerate(edges.values(), samples.drawn)))
 
 
 def _differ(drawn: SampleSet, members: Sequence[int]) -> bool:

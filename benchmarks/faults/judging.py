@@ -1,0 +1,218 @@
+"""A server that answers from a function, proven by the same code that proves a real one, and judged by every rule."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+from unittest import mock
+
+from benchmarks.faults.proof import Proof
+from benchmarks.faults.rules import RULES
+from benchmarks.faults.situation import Answering, Question
+from tritonize import arrays, quality, verification
+from tritonize.arrays import Array, Arrays
+from tritonize.artifacts import DRAWN, Gate, ServerHandle, to_json
+from tritonize.client import Transport
+from tritonize.quality import Observer
+from tritonize.workers import sensitivity
+
+TOLERANCE, NOISE, BOTH = "tolerance alone (a)", "noise floor alone (b)", "tritonize: both"
+OURS = (TOLERANCE, NOISE, BOTH)
+_SERVER = ServerHandle(http_url="bench", grpc_url="bench")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What every rule says of one served model."""
+
+    accepted: Mapping[str, bool]
+    """Rule to whether it let the model pass."""
+    why: str
+    """The first thing that our gates, or the rest of `verify`, found; empty where they found nothing."""
+    k: float
+    """The largest k of any stage, output and group; infinite where it could not be computed, 0 where nothing could be compared."""
+    drawn: float = 0.0
+    """The same of the drawn samples alone."""
+
+
+class _Watching(Observer):
+    """Also asks the rules of other tools about every answer; they see the same answers as ours."""
+
+    def __init__(self, proof: Proof) -> None:
+        super().__init__(proof.judged_by)
+        self.accepted = dict.fromkeys(RULES, True)
+
+    def see(self, stage: str, indices: Sequence[int], found: Arrays) -> None:
+        """One answer."""
+        super().see(stage, indices, found)
+        expected = arrays.stack(self.golden.expected, indices)
+        for name, rule in RULES.items():
+            self.accepted[name] = self.accepted[name] and rule(expected, found)
+
+
+class _Connections:
+    """Makes connections to a function, and counts those that are open."""
+
+    def __init__(self, answer: Answering, config: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+        self.answer, self.config, self.metadata = answer, config, metadata
+        self.lock, self.numbers, self.open = threading.Lock(), itertools.count(), 0
+
+    def connect(self, _: str, __: Transport, **___: Any) -> _Connection:
+        """Takes the place of `client.connect`."""
+        return _Connection(self, next(self.numbers))
+
+
+class _Connection:
+    """What verification asks of a client."""
+
+    def __init__(self, server: _Connections, number: int) -> None:
+        self._server, self._number = server, number
+
+    def __enter__(self) -> Self:
+        with self._server.lock:
+            self._server.open += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._server.lock:
+            self._server.open -= 1
+
+    def model_config(self, _: str, __: str) -> dict[str, Any]:
+        return dict(self._server.config)
+
+    def model_metadata(self, _: str, __: str) -> dict[str, Any]:
+        return dict(self._server.metadata)
+
+    def statistics(self, _: str, __: str) -> list[dict[str, Any]]:
+        return []
+
+    def infer(self, _: str, inputs: Mapping[str, Array], **__: Any) -> Arrays:
+        return self._server.answer(Question(inputs=dict(inputs), connection=self._number, clients=self._server.open))
+
+
+@contextmanager
+def _in_place_of_a_server(connections: _Connections, concurrent_seconds: float) -> Iterator[None]:
+    with (
+        mock.patch.object(verification.client, "connect", connections.connect),
+        mock.patch.object(verification, "CONCURRENT_SECONDS", concurrent_seconds),
+    ):
+        yield
+
+
+def judge(proof: Proof, answer: Answering, file: bytes, *, concurrent_seconds: float = 0.0) -> Judged:
+    """Prove a function that answers as `verify` proves a server: every batch size, again, in order, padded, concurrently.
+
+    Args:
+        file: what is deployed, of which the pipeline measures how far rounding moves it.
+        concurrent_seconds: how long eight clients ask at the same time; each asks at least once.
+    """
+    config = config_of(proof)
+    with _in_place_of_a_server(_Connections(answer, config, _metadata(config)), concurrent_seconds):
+        return judge_server(proof, _SERVER, proof.healthy.name, config, file, transports=("http",))
+
+
+def judge_server(
+    proof: Proof,
+    server: ServerHandle,
+    model: str,
+    config: Mapping[str, Any],
+    file: bytes,
+    *,
+    transports: Sequence[Transport] = verification.TRANSPORTS,
+) -> Judged:
+    """Prove a model on a server, and ask every rule about its answers.
+
+    Args:
+        config: the configuration it is served with, parsed.
+        file: the ONNX file that is served.
+    """
+    observer = _Watching(proof)
+    target = verification.Target(server=server, model=model, version=1, golden=proof.judged_by, config=config, observer=observer)
+    verified = verification.verify(target, transports=transports)
+    _allow_for_rounding(observer, file)
+    judgement = quality.judge(observer, verified.checks)
+    noise = [gate for gate in judgement.gates if gate.gate == "noise floor"]
+    return Judged(
+        accepted={
+            **observer.accepted,
+            TOLERANCE: all(check.passed for check in verified.checks),
+            NOISE: not any(gate.verdict == "failed" for gate in noise),
+            BOTH: verified.passed and judgement.passed,
+        },
+        why=_why(verified, judgement),
+        k=_largest(noise),
+        drawn=_largest([gate for gate in noise if gate.group == DRAWN]),
+    )
+
+
+def _allow_for_rounding(observer: Observer, file: bytes) -> None:
+    """What `asking.allow_for_rounding` does in a worker: how far rounding moves the file's answers to doubtful edge cases."""
+    samples, indices = observer.golden.samples, observer.doubtful()
+    if not indices:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(file)
+        request = sensitivity.SensitivityRequest(path=path, samples=samples, indices=indices)
+        moved = sensitivity.measure(to_json(request))["moved"]
+    observer.allow_for_rounding(
+        {(name, samples.group(index)): far for index, outputs in zip(indices, moved, strict=True) for name, far in outputs.items()}
+    )
+
+
+def _largest(gates: Sequence[Gate]) -> float:
+    return max((math.inf if gate.value is None else gate.value for gate in gates), default=0.0)
+
+
+def _why(verified: verification.Verification, judgement: quality.Judgement) -> str:
+    gate = quality.first_over_budget(judgement.gates)
+    if gate:
+        return f"{gate.gate}, {gate.stage}, {gate.output}, {gate.group}: {gate.value} > {gate.limit} {gate.note}".strip()
+    bad = next((check for check in verified.checks if not check.passed), None)
+    if bad:
+        return f"{bad.stage}: {next((tensor.reason for tensor in bad.tensors if not tensor.passed), 'no outputs')}"
+    return verified.findings[0].what if verified.findings else ""
+
+
+_TYPES = {"fp32": "TYPE_FP32", "int64": "TYPE_INT64"}
+
+
+def config_of(proof: Proof) -> dict[str, Any]:
+    """A configuration as the server would have it, parsed."""
+    model = proof.healthy.spec(proof.seed)
+    inputs = [
+        {
+            "name": name,
+            "data_type": _TYPES[tensor.dtype],
+            "dims": [size if isinstance(size, int) else -1 for size in tensor.shape[1:]],
+        }
+        for name, tensor in model.inputs.items()
+    ]
+    answers = [arrays.load(proof.golden.expected, index) for index in range(proof.golden.expected.count)]
+    outputs = [
+        {"name": name, "data_type": "TYPE_FP32", "dims": _sizes([answer[name].shape[1:] for answer in answers])}
+        for name in model.outputs
+    ]
+    return {"name": proof.healthy.name, "max_batch_size": proof.golden.max_batch_size, "input": inputs, "output": outputs}
+
+
+def _sizes(shapes: Sequence[tuple[int, ...]]) -> list[int]:
+    """The size of every axis; -1 where it is not the same in all answers."""
+    return [sizes[0] if len(set(sizes)) == 1 else -1 for sizes in zip(*shapes, strict=True)]
+
+
+def _metadata(config: Mapping[str, Any]) -> dict[str, Any]:
+    def described(section: str) -> list[dict[str, Any]]:
+        return [
+            {"name": each["name"], "datatype": each["data_type"].removeprefix("TYPE_"), "shape": [-1, *each["dims"]]}
+            for each in config[section]
+        ]
+
+    return {"inputs": described("input"), "outputs": described("output")}
