@@ -1,4 +1,4 @@
-"""`make bench`: prints ratios, each from one run, and writes docs/benchmarks.md; of single parts (`python -m benchmarks plans`) theirs.
+"""`make bench`: prints ratios and writes docs/benchmarks.md; of single parts (`python -m benchmarks plans`) their sections.
 
 Each section says when it was measured and of which commit, since they need not be of one run.
 """

@@ -43,7 +43,8 @@ class Stream(trt.IStreamWriter):
 logger = Logger()
 builder = trt.Builder(logger)
 flags = trt.NetworkDefinitionCreationFlag
-network = builder.create_network(sum(1 << int(getattr(flags, name)) for name in ("EXPLICIT_BATCH", "STRONGLY_TYPED") if hasattr(flags, name)))
+names = [name for name in ("EXPLICIT_BATCH", "STRONGLY_TYPED") if hasattr(flags, name)]
+network = builder.create_network(sum(1 << int(getattr(flags, name)) for name in names))
 network.name = "model"
 parser = trt.OnnxParser(network, logger)
 assert parser.parse_from_file(sys.argv[1])
