@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from tests.conftest import tritonize
+from tests.test_cli import mounted
 from tritonize import gpu, plan, plan_check, plan_file, plan_settings
 from tritonize.errors import MissingError, PlanError, UsageError
 from tritonize.plan_settings import BuildRequest
@@ -408,3 +409,21 @@ def test_a_builder_that_is_killed_is_an_error_with_the_log():
     assert "Segmentation fault" in "".join(error.value.details)
     assert not list(Path("out").glob("*.plan"))
     assert Path("out/model.log").is_file()
+
+
+@pytest.mark.parametrize("place", ["out", "cache"])
+def test_a_full_disk_is_said_so_and_leaves_nothing(place, monkeypatch):
+    if not mounted(Path("small"), "16k"):
+        pytest.skip("not run: mounting a small disk takes rights that this user lacks")
+    network("m.onnx")
+    Path("request.json").write_text(request("m.onnx").model_dump_json(by_alias=True, exclude_defaults=True))
+    try:
+        if place == "cache":
+            monkeypatch.setenv("TRITONIZE_CACHE", str(Path("small/cache").absolute()))
+        done = tritonize("plan", "build", "--request", "request.json", "--out", "small/out" if place == "out" else "out")
+        assert done.returncode == 6, done.stderr
+        assert "space" in done.stderr
+        assert not [path for path in Path("small").rglob("*") if path.is_file() and path.suffix != ".lock"]
+        assert not list(Path().glob("out/*.plan"))
+    finally:
+        subprocess.run(["umount", "small"], check=True)

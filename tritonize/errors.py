@@ -7,8 +7,11 @@ the process's own. A *mismatch between outputs* is not an error: it is a result,
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 EXIT_OK = 0
@@ -169,6 +172,32 @@ def from_dict(fields: dict[str, Any]) -> TritonizeError:
         next_step=fields.get("next_step"),
         details=fields.get("details", ()),
     )
+
+
+_STORAGE_ERRORS = {
+    errno.ENOSPC: "No space is left on the disk.",
+    errno.EDQUOT: "The disk quota is used up.",
+    errno.EFBIG: "A file is larger than the filesystem or the limit on file sizes allows.",
+    errno.EROFS: "The filesystem is read-only.",
+    errno.EACCES: "Writing is not permitted.",
+    errno.EPERM: "Writing is not permitted.",
+}
+
+
+@contextlib.contextmanager
+def storage_errors(where: Path) -> Iterator[None]:
+    """Turn the operating system's refusal to write into a RepositoryError that says so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _STORAGE_ERRORS:
+            raise
+        raise RepositoryError(
+            _STORAGE_ERRORS[error.errno],
+            where=str(error.filename or where),
+            found=error.strerror,
+            next_step="free some space, or name another place with --repository" if error.errno == errno.ENOSPC else None,
+        ) from error
 
 
 def full_disk(where: str | None) -> RepositoryError:

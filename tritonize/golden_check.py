@@ -26,7 +26,7 @@ from tritonize import (
     verification,
 )
 from tritonize.artifacts import Report, ServerHandle, Stage
-from tritonize.errors import RepositoryError, UsageError
+from tritonize.errors import RepositoryError, UsageError, storage_errors
 from tritonize.golden_file import GoldenFile, Origin
 from tritonize.quality import Observer
 
@@ -84,7 +84,7 @@ def export(
         versions=evidence.versions("numpy"),
     )
     known = golden.read(directory / repository.EVIDENCE / "golden")
-    with repository.storage_errors(path):
+    with storage_errors(path):
         golden_file.write(path, origin, known, recipe=_recipe(manifest), budget=budget, seeds=seeds)
     return Export(path=path, file=look(path), notes=tuple(_export_notes(root, model, number)))
 

@@ -67,7 +67,7 @@ def request(specification: spec.Spec, directory: Path, *, models: Sequence[str] 
     source = reference.identify(model)
     if source.kind != "onnx":
         errors.require("torch", extra="torch")
-    with repository.storage_errors(place), repository.staging(place) as run_:
+    with errors.storage_errors(place), repository.staging(place) as run_:
         model = describing.complete(model, source, run_.work)
         proven, _ = building.prove(model, source, run_.work, Recorder(chosen.on_stage))
         if not proven.passed:
@@ -119,7 +119,7 @@ def _run_model(specification: spec.Spec, name: str, options: Options, *, serve: 
     planning.require_possible(model, specification.target, options.plans)
     recorder = Recorder(options.on_stage)
     started = time.perf_counter()
-    with repository.storage_errors(place), repository.staging(place) as run_:
+    with errors.storage_errors(place), repository.staging(place) as run_:
         model = describing.complete(model, source, run_.work)
         specification = specification.model_copy(update={"models": {**specification.models, name: model}})
         built = building.build(specification, name, source, run_, recorder, options)

@@ -6,6 +6,7 @@ and log.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
@@ -22,7 +23,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tritonize import cache, gpu, plan_file, plan_settings, processes
+from tritonize import cache, errors, gpu, plan_file, plan_settings, processes
 from tritonize.artifacts import TensorSpec, to_json
 from tritonize.errors import MissingError, PlanError, UsageError, WorkerError
 from tritonize.plan_file import Module, PlanMetadata
@@ -197,12 +198,27 @@ def _one(job: _Job, use_cache: bool) -> BuiltPlan:
 
 
 def _place(bring: Callable[[Path, Path], object], folder: Path, plan: Path) -> None:
-    """Plan, metadata and log of a folder to their places, the plan last: where it lies it is whole."""
-    bring(folder / LOG, _log_path(plan))
-    bring(plan_file.metadata_path(folder / PLAN), plan_file.metadata_path(plan))
+    """Plan, metadata and log of a folder to their places, the plan last: where it lies it is whole.
+
+    Raises:
+        RepositoryError: there is no room for them; none of them is left then.
+    """
     staged = plan.with_name(f"{plan.name}.new")
-    bring(folder / PLAN, staged)
-    staged.replace(plan)
+    with errors.storage_errors(plan), _all_or_none((staged, plan_file.metadata_path(plan), _log_path(plan))):
+        bring(folder / LOG, _log_path(plan))
+        bring(plan_file.metadata_path(folder / PLAN), plan_file.metadata_path(plan))
+        bring(folder / PLAN, staged)
+        staged.replace(plan)
+
+
+@contextlib.contextmanager
+def _all_or_none(paths: Sequence[Path]) -> Iterator[None]:
+    try:
+        yield
+    except OSError:
+        for path in paths:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _log_path(plan: Path) -> Path:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritonize import plan_file
+from tritonize import errors, plan_file
 from tritonize.errors import PlanError, UsageError
 from tritonize.plan_file import PlanMetadata
 
@@ -57,13 +57,18 @@ def collect(places: Sequence[Path], directory: Path) -> tuple[CollectedPlan, ...
     directory.mkdir(parents=True, exist_ok=True)
     if any(directory.iterdir()):
         raise UsageError("The folder for the plans is not empty.", where=str(directory))
+    with errors.storage_errors(directory):
+        _copy(plans, directory)
+    return read([directory])
+
+
+def _copy(plans: Sequence[CollectedPlan], directory: Path) -> None:
     for each in plans:
         target = directory / f"model.sm{each.metadata.compute_capability.replace('.', '')}.plan"
         if each.log:
             shutil.copyfile(each.log, target.with_suffix(".log"))
         shutil.copyfile(plan_file.metadata_path(each.path), plan_file.metadata_path(target))
         shutil.copyfile(each.path, target)
-    return read([directory])
 
 
 def _read(path: Path) -> CollectedPlan:

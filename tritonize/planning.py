@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tritonize import gpu, plan, plan_collection, spec
+from tritonize import errors, gpu, plan, plan_collection, spec
 from tritonize.artifacts import OnnxArtifact, to_json
 from tritonize.errors import UsageError
 from tritonize.plan import BuiltPlan
@@ -78,9 +78,10 @@ def write_request(asked: BuildRequest, directory: Path) -> Path:
     if any(directory.iterdir()):
         raise UsageError("The folder for the request is not empty.", where=str(directory))
     data = asked.onnx.with_name(f"{asked.onnx.name}.data")
-    for path in (asked.onnx, data, asked.node_map, *asked.settings.plugins):
-        if path is not None and path.is_file():
-            shutil.copyfile(path, directory / path.name)
+    with errors.storage_errors(directory):
+        for path in (asked.onnx, data, asked.node_map, *asked.settings.plugins):
+            if path is not None and path.is_file():
+                shutil.copyfile(path, directory / path.name)
     plugins = tuple(Path(path.name) for path in asked.settings.plugins)
     portable = asked.model_copy(
         update={

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import errno
 import hashlib
 import json
 import os
@@ -23,37 +22,13 @@ from typing import Any
 from filelock import FileLock
 
 from tritonize.artifacts import Finding, PublishedVersion, StagedVersion
-from tritonize.errors import RepositoryError, UsageError
+from tritonize.errors import RepositoryError, UsageError, storage_errors
 
 CONFIG = "config.pbtxt"
 EVIDENCE = "evidence"
 MANIFEST = "manifest.json"
 _OWNER = "owner.json"
 _KEPT = "kept"
-_STORAGE_ERRORS = {
-    errno.ENOSPC: "No space is left on the disk.",
-    errno.EDQUOT: "The disk quota is used up.",
-    errno.EFBIG: "A file is larger than the filesystem or the limit on file sizes allows.",
-    errno.EROFS: "The filesystem is read-only.",
-    errno.EACCES: "Writing is not permitted.",
-    errno.EPERM: "Writing is not permitted.",
-}
-
-
-@contextlib.contextmanager
-def storage_errors(where: Path) -> Iterator[None]:
-    """Turn the operating system's refusal to write into a RepositoryError that says so."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _STORAGE_ERRORS:
-            raise
-        raise RepositoryError(
-            _STORAGE_ERRORS[error.errno],
-            where=str(error.filename or where),
-            found=error.strerror,
-            next_step="free some space, or name another place with --repository" if error.errno == errno.ENOSPC else None,
-        ) from error
 
 
 class Run:
