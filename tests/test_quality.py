@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -528,3 +529,16 @@ def test_edge_cases_that_float32_cannot_answer_are_left_out_and_named():
     golden_facts = json.loads((Path(report["location"]) / "evidence/golden/golden.json").read_text())
     assert golden_facts["count"] == golden_facts["drawn"] + len(golden_facts["edges"]) < golden_facts["drawn"] + 2
     assert len(list((Path(report["location"]) / "evidence/golden/exact").iterdir())) == golden_facts["count"]
+
+
+def test_float64_of_very_large_weights_is_asked_for_by_name(monkeypatch):
+    from tritonize import asking
+
+    Path("lucky.py").write_text(LUCKY.format(seed=0))
+    monkeypatch.setattr(asking, "WEIGHTS_BYTES", 1 << 10)
+    answered = SimpleNamespace(reference=SimpleNamespace(parameters=129))
+    model = spec.Model.model_validate({"source": "lucky:Net"})
+    assert "in float64" in asking._too_large(model, answered)
+    for quality_ in ({"float64": "required"}, {"float64_memory_mib": 4096}):
+        assert asking._too_large(spec.Model.model_validate({"source": "lucky:Net", "quality": quality_}), answered) == ""
+    assert asking._too_large(model, SimpleNamespace(reference=SimpleNamespace(parameters=128))) == ""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tritonize import repository
+from tritonize import errors, repository
 from tritonize.errors import RepositoryError, UsageError
 
 CONFIG = 'name: "m"\nmax_batch_size: 2\n'
@@ -184,8 +184,8 @@ def test_a_repository_that_is_a_file_or_is_not_there():
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
 def test_the_system_refusing_to_write_is_a_repository_error(number):
-    with pytest.raises(RepositoryError) as caught, repository.storage_errors(Path("there")):
+    with pytest.raises(RepositoryError) as caught, errors.storage_errors(Path("there")):
         raise OSError(number, os.strerror(number), "there/file")
     assert caught.value.where == "there/file"
-    with pytest.raises(OSError, match="Broken pipe"), repository.storage_errors(Path("there")):
+    with pytest.raises(OSError, match="Broken pipe"), errors.storage_errors(Path("there")):
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritonize import arrays, ort, quality, reference, samples, spec
-from tritonize.artifacts import Check, OnnxArtifact, Reference, SampleSet, Source, TensorCheck
+from tritonize.artifacts import Check, OnnxArtifact, Reference, SampleSet, Source, Stage, TensorCheck
 from tritonize.compare import compare
 from tritonize.errors import UsageError
 from tritonize.golden import GoldenSet
@@ -19,6 +19,8 @@ from tritonize.quality import Observer
 from tritonize.reference import Computed
 from tritonize.stages import Recorder
 
+WEIGHTS_BYTES = 2 << 30
+"""Weights in float64 up to which PyTorch is asked in float64 without being told to: a run keeps to 2.5 times a large model's size."""
 EXPLAINED = 10.0
 """How many times as far as rounding was seen to move an answer it may be off, and rounding still be the reason."""
 
@@ -122,6 +124,9 @@ def _golden(model: spec.Model, drawn: SampleSet, answered: Computed, work: Path,
     )
     if model.quality.float64 == "off":
         return replace(asked, why_not="the spec says off")
+    if why := _too_large(model, answered):
+        recorder.add(Stage(name="pytorch fp64", verdict="not run", seconds=0.0, note=why))
+        return replace(asked, why_not=why)
     with recorder.stage("pytorch fp64") as fields:
         exact = answered.exact or reference.recompute(model, answered.reference, drawn, "fp64", work / "float64")
         fields["library_seconds"], fields["peak_memory"] = exact.library_seconds, exact.peak_memory
@@ -155,6 +160,14 @@ def allow_for_rounding(model: spec.Model, artifact: OnnxArtifact, observer: Obse
                 key = name, samples_.group(index)
                 moved[key] = max(moved.get(key, 0.0), far)
     observer.allow_for_rounding(moved)
+
+
+def _too_large(model: spec.Model, answered: Computed) -> str:
+    """Why float64 is not even tried, where nobody asked for it by name; empty where it is."""
+    size = 8 * answered.reference.parameters
+    if size <= WEIGHTS_BYTES or model.quality.float64 == "required" or model.quality.float64_memory_mib:
+        return ""
+    return f"the weights alone take {size / 2**30:.1f} GiB in float64; quality.float64_memory_mib allows it"
 
 
 def _sensitivity(

@@ -170,7 +170,9 @@ class Quality(_Section):
         "if_possible", description="required: the proof fails where PyTorch cannot run in float64 within its bounds"
     )
     float64_deadline_s: float = Field(300.0, gt=0, description="seconds for PyTorch in float64")
-    float64_memory_mib: int | None = Field(None, gt=0, description="MiB of memory for it; default: memory_mib")
+    float64_memory_mib: int | None = Field(
+        None, gt=0, description="MiB of memory for it; default: memory_mib, and weights up to 2 GiB"
+    )
     edge_cases: bool = Field(True, description="zeros, ones and the ends of the range are among the samples")
 
 
