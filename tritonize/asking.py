@@ -20,7 +20,7 @@ from tritonize.reference import Computed
 from tritonize.stages import Recorder
 
 WEIGHTS_BYTES = 2 << 30
-"""Weights in float64 up to which PyTorch is asked in float64 without being told to: a run keeps to 2.5 times a large model's size."""
+"""Weights in float64 up to which PyTorch is asked in float64 untold: a run keeps to 2.5 times the size of a large model."""
 EXPLAINED = 10.0
 """How many times as far as rounding was seen to move an answer it may be off, and rounding still be the reason."""
 
