@@ -422,7 +422,7 @@ def test_a_constant_that_is_normalized_is_judged_by_what_rounding_does_to_it():
     (report,) = json.loads(done.stdout)["reports"]
     assert done.returncode == 0, [gate for gate in report["gates"] if gate["verdict"] == "failed"]
     moved = {floor["group"]: floor["sensitivity"] for floor in report["floors"]}
-    assert moved["zeros"] > 100 * moved["drawn"]
+    assert moved["zeros"] > 10 * moved["drawn"]
     assert all(gate["value"] <= 10 for gate in report["gates"] if gate["gate"] == "noise floor")
 
 
@@ -458,22 +458,35 @@ def test_how_far_rounding_moves_a_file():
     assert not list(Path().glob("*.rounded*"))
 
 
-def test_only_what_is_in_doubt_is_asked():
-    asked = question(6, edges={5: "zeros"})
-    arrays.save(asked.expected, 5, {"y": arrays.load(asked.exact, 5)["y"].astype(np.float32)})
+def test_only_edge_cases_in_doubt_are_asked_and_drawn_samples_never_softened():
+    asked = question(5, edges={4: "zeros"})
+    arrays.save(asked.expected, 4, {"y": arrays.load(asked.exact, 4)["y"].astype(np.float32)})
     asked = replace(asked, floors=quality.noise_floors(asked.samples, asked.expected, asked.exact, "fp32"))
-    calm = Observer(asked)
-    for index in range(6):
-        calm.see("onnxruntime", (index,), {"y": answer(asked, (index,))})
-    assert calm.doubtful() == ()
     observer = Observer(asked)
-    for index in (0, 3, 5):
-        off = 1e-3 if index == 3 else 1e-4
-        observer.see("onnxruntime", (index,), {"y": (arrays.load(asked.exact, index)["y"] + off).astype(np.float32)})
-    assert observer.doubtful() == (3, 0, 1, 2, 5)
-    observer.allow_for_rounding({("y", "zeros"): 1e-3, ("y", "drawn"): 1e-5})
+    for index in (0, 4):
+        observer.see("onnxruntime", (index,), {"y": (arrays.load(asked.exact, index)["y"] + 1e-3).astype(np.float32)})
+    assert observer.doubtful() == (4,)
+    observer.allow_for_rounding({("y", "zeros"): 1e-3})
     assert {gate.group: gate.verdict for gate in observer.gates()} == {"drawn": "failed", "zeros": "passed"}
-    assert observer.doubtful() == (3, 0, 1, 2)
+    assert observer.doubtful() == ()
+
+
+def test_weights_rounded_otherwise_tell_what_to_expect_where_pytorch_is_exact_by_luck():
+    torch.manual_seed(0)
+    answered, _ = recomputed(saved(Deep()))
+    assert len(answered.moved) == 2
+    for moved, index in zip(answered.moved, range(2), strict=True):
+        largest = float(np.abs(arrays.load(answered.reference.outputs, index)["OUTPUT__0"]).max())
+        assert 2**-26 * largest < moved["OUTPUT__0"] < 2**-18 * largest
+    floors = quality.noise_floors(
+        SampleSet(files=TensorFiles(directory=Path("drawn"), tensors=(), count=2), batched=True, origin="drawn"),
+        answered.reference.outputs,
+        answered.exact.outputs,
+        "fp32",
+        answered.moved,
+    )
+    assert floors[0].sensitivity == max(moved["OUTPUT__0"] for moved in answered.moved)
+    assert floors[0].denominator >= floors[0].sensitivity
 
 
 LUCKY = """

@@ -326,8 +326,8 @@ class NoiseFloor:
     sample: int
     """The sample with the largest noise."""
     sensitivity: float = 0.0
-    """How far rounding alone moves the file's answer, where that was measured: where PyTorch answers more exactly than float32
-    arithmetic can be expected to, by luck in few elements, or in a normalization of a constant."""
+    """How far rounding alone moves the answer, where that was measured, since PyTorch may be exact by luck: in few elements, where
+    its weights are rounded otherwise; of edge cases such as a normalization of a constant, all through the file."""
 
     @property
     def denominator(self) -> float:

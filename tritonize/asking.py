@@ -134,32 +134,23 @@ def _golden(model: spec.Model, drawn: SampleSet, answered: Computed, work: Path,
             fields["verdict"], fields["note"] = "not run", exact.reason
             return replace(asked, why_not=exact.reason)
         fields["note"] = f"{exact.outputs.count} samples"
-    return replace(asked, exact=exact.outputs, floors=quality.noise_floors(drawn, own, exact.outputs, "fp32"))
+    return replace(asked, exact=exact.outputs, floors=quality.noise_floors(drawn, own, exact.outputs, "fp32", answered.moved))
 
 
 def allow_for_rounding(model: spec.Model, artifact: OnnxArtifact, observer: Observer, work: Path) -> None:
-    """Measure how far rounding alone moves the answers to samples whose error PyTorch's own noise hardly explains.
+    """Measure how far rounding alone moves the answers to edge cases whose error PyTorch's own noise hardly explains.
 
-    Of edge cases sums over whole axes count as plain ones, since on a constant their error is one of sign and not of chance;
-    of drawn samples they do not, or the gate would be blind where networks normalize large volumes.
+    Sums over whole axes count as plain ones, since on a constant their error is one of sign and not of chance.
 
     Raises:
         ExportError: it cannot be measured.
     """
-    samples_, indices = observer.golden.samples, observer.doubtful()
+    edges, indices = observer.golden.samples.edges, observer.doubtful()
     if not indices:
         return
-    moved: dict[tuple[str, str], float] = {}
-    edges = [index for index in indices if index in samples_.edges]
-    for sums, chosen in ((True, edges), (False, [index for index in indices if index not in samples_.edges])):
-        if not chosen:
-            continue
-        found = _sensitivity(model, artifact, samples_, chosen, work / ("edges" if sums else "drawn"), sums=sums)
-        for index, outputs in zip(chosen, found, strict=True):
-            for name, far in outputs.items():
-                key = name, samples_.group(index)
-                moved[key] = max(moved.get(key, 0.0), far)
-    observer.allow_for_rounding(moved)
+    found = _sensitivity(model, artifact, observer.golden.samples, indices, work)
+    pairs = zip(indices, found, strict=True)
+    observer.allow_for_rounding({(name, edges[index]): far for index, outputs in pairs for name, far in outputs.items()})
 
 
 def _too_large(model: spec.Model, answered: Computed) -> str:
@@ -171,7 +162,7 @@ def _too_large(model: spec.Model, answered: Computed) -> str:
 
 
 def _sensitivity(
-    model: spec.Model, artifact: OnnxArtifact, asked: SampleSet, indices: Sequence[int], work: Path, *, sums: bool
+    model: spec.Model, artifact: OnnxArtifact, asked: SampleSet, indices: Sequence[int], work: Path
 ) -> list[dict[str, float]]:
     return ort.sensitivity(
         artifact.path,
@@ -181,7 +172,6 @@ def _sensitivity(
         deadline_s=model.deadline_s,
         memory_bytes=model.memory_bytes,
         libraries=model.custom_op_libraries,
-        sums=sums,
     )
 
 
@@ -199,7 +189,7 @@ def unanswerable(
     failing = {check.samples[0]: check for check in checks if not check.passed and check.samples[0] in edges}
     if not failing:
         return {}
-    moved = _sensitivity(model, artifact, golden.samples, list(failing), work, sums=True)
+    moved = _sensitivity(model, artifact, golden.samples, list(failing), work)
     found = {}
     for (index, check), far in zip(failing.items(), moved, strict=True):
         bad = [tensor for tensor in check.tensors if not tensor.passed]
@@ -219,5 +209,5 @@ def drop(answered: Reference, golden: GoldenSet, dropped: Collection[str]) -> tu
     kept = samples.without(golden.samples, dropped)
     own = arrays.drop(answered.outputs, indices)
     exact = arrays.drop(golden.exact, indices) if golden.exact else None
-    floors = quality.noise_floors(kept, own, exact, "fp32") if exact else ()
+    floors = tuple(floor for floor in golden.floors if floor.group not in dropped)
     return replace(answered, outputs=own), replace(golden, samples=kept, expected=own, exact=exact, floors=floors)

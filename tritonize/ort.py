@@ -79,17 +79,13 @@ def sensitivity(
     deadline_s: float,
     memory_bytes: int | None = None,
     libraries: Sequence[str] = (),
-    sums: bool = False,
 ) -> list[dict[str, float]]:
     """How far rounding alone moves the answers to some samples: per sample, output to max |difference|, in the output's unit.
-
-    Args:
-        sums: whether a sum of n terms over a whole axis is off by sqrt(n) units and not by one.
 
     Raises:
         ExportError: it cannot be measured.
     """
-    request = {"path": str(path), "samples": to_json(samples), "indices": list(indices), "libraries": list(libraries), "sums": sums}
+    request = {"path": str(path), "samples": to_json(samples), "indices": list(indices), "libraries": list(libraries)}
     directory.mkdir(parents=True, exist_ok=True)
     try:
         answer = processes.run_worker(

@@ -21,9 +21,7 @@ UNITS: Mapping[str, float] = {"fp32": 2.0**-23, "fp64": 2.0**-52, "tf32": 2.0**-
 """Of each precision: what an error is at least measured in, as a part of the largest answer. For float32 the distance between
 neighbours, as the limits were measured with; for reduced ones the unit roundoff."""
 DOUBT = 4
-"""From the limit over this on, a k is doubtful."""
-DRAWN_ASKED = 4
-"""Drawn samples of which it is measured how far rounding moves them."""
+"""From the limit over this on, an edge case's k is doubtful."""
 STAGE_ORDER = ("pytorch", "onnxruntime", "plan", "http", "grpc", "shm", "again", "order", "padded", "concurrent")
 """The way of an answer from PyTorch to the client."""
 
@@ -45,11 +43,18 @@ def rules(model: spec.Model, samples: SampleSet, expected: TensorFiles) -> dict[
     return found
 
 
-def noise_floors(samples: SampleSet, own: TensorFiles, exact: TensorFiles, precision: str) -> tuple[NoiseFloor, ...]:
+def noise_floors(
+    samples: SampleSet,
+    own: TensorFiles,
+    exact: TensorFiles,
+    precision: str,
+    moved: Sequence[Mapping[str, float]] = (),
+) -> tuple[NoiseFloor, ...]:
     """How far PyTorch's answers in a precision are from its float64 ones, per floating output and group of samples.
 
     Args:
         own: PyTorch in the precision that is judged; in float32 for `tf32`, which runs on no CPU.
+        moved: by sample and output, how far PyTorch's answer moves where its weights are rounded otherwise; see `Computed.moved`.
     """
     found: dict[tuple[str, str], NoiseFloor] = {}
     for index in range(own.count):
@@ -66,6 +71,7 @@ def noise_floors(samples: SampleSet, own: TensorFiles, exact: TensorFiles, preci
                 scale=max(sums.largest, known.scale if known else 0.0),
                 unit=UNITS[precision],
                 sample=index if larger or known is None else known.sample,
+                sensitivity=max(moved[index].get(name, 0.0) if moved else 0.0, known.sensitivity if known else 0.0),
             )
     return tuple(found.values())
 
@@ -101,23 +107,21 @@ class Observer:
         self._reduced = floors
 
     def doubtful(self) -> tuple[int, ...]:
-        """Samples of groups with an error that PyTorch's own noise hardly explains: how far rounding moves them decides.
+        """Edge cases with an error that PyTorch's own noise hardly explains: how far rounding moves them decides.
 
-        Of the drawn samples the one furthest off and a few others, since in few elements PyTorch may be exact by luck.
+        Drawn samples are not among them: a file that rounds to half precision inside is itself moved by rounding, and would
+        excuse its own error.
         """
         samples = self._golden.samples
-        gates = [
-            gate
+        names = {
+            gate.group
             for gate in self.gates()
-            if gate.gate == "noise floor" and (gate.value is None or gate.value * DOUBT > (gate.limit or 0))
-        ]
-        groups = {gate.group for gate in gates}
-        worst = [gate.sample for gate in gates if gate.group == DRAWN and gate.sample is not None]
-        drawn = list(dict.fromkeys([*worst, *range(samples.drawn)]))[:DRAWN_ASKED] if worst else []
-        return (*drawn, *(index for index, name in samples.edges.items() if name in groups))
+            if gate.gate == "noise floor" and gate.group != DRAWN and (gate.value is None or gate.value * DOUBT > (gate.limit or 0))
+        }
+        return tuple(index for index, name in samples.edges.items() if name in names)
 
     def allow_for_rounding(self, sensitivity: Mapping[tuple[str, str], float]) -> None:
-        """Raise noise floors, by output and group, to how far rounding alone was seen to move an answer.
+        """Raise noise floors of edge cases, by output and group, to how far rounding alone was seen to move an answer.
 
         Of a reduced precision rounding is coarser by the ratio of the units.
         """

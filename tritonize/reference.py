@@ -28,6 +28,8 @@ class Computed:
     """Edge case to why the model has no answer to it; its files are left out of the outputs."""
     exact: Recomputed | None = None
     """The answers in float64, or why there are none; `None` where they were not tried."""
+    moved: tuple[Mapping[str, float], ...] = ()
+    """By sample, output to how far its answer moves where the weights are rounded otherwise; of small models alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +171,7 @@ def compute(
         peak_memory=answer.peak_memory,
         unusable=answer.value["unusable"],
         exact=_exact(answer.value),
+        moved=tuple(answer.value["moved"]),
     )
 
 

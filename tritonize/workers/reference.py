@@ -21,6 +21,8 @@ from tritonize.workers.stopwatch import Stopwatch
 from tritonize.workers.torch_model import LoadedModel, load
 from tritonize.workers.torch_source import LoadRequest
 
+_DRAWS = 4
+"""How often the weights are rounded otherwise."""
 _SMALL_BYTES = 8 << 20
 """Weights, and inputs and outputs of one sample, up to which float64 needs no process of its own."""
 
@@ -58,6 +60,8 @@ class ReferenceAnswer:
     """The answers in float64, where they were asked for and the model is small."""
     why_not: str
     """Why there are none, where they were tried."""
+    moved: tuple[Mapping[str, float], ...]
+    """By sample, output to max |difference| of answers with weights rounded otherwise; empty where that was not asked."""
 
 
 def compute(request: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +81,10 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
     conduct.require_unchanged(before, model.module)
     conduct.require_evaluation_mode(model)
     parameters = sum(tensor.numel() for tensor in model.module.parameters())
-    exact, why_not = _float64(model, asked, outputs, unusable, watch)
+    small = asked.float64 and _size(model, asked.samples, outputs) <= _SMALL_BYTES
+    usable = [(index,) for index in range(asked.samples.files.count) if asked.samples.edges.get(index) not in unusable]
+    moved = _moved(model, asked.samples, usable, outputs, watch) if small else ()
+    exact, why_not = _float64(model, asked, usable, outputs, watch) if small else (None, "")
     return to_json(  # type: ignore[no-any-return]
         ReferenceAnswer(
             outputs=outputs,
@@ -89,20 +96,52 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
             unusable=unusable,
             exact=exact,
             why_not=why_not,
+            moved=moved,
         )
     )
 
 
+def _size(model: LoadedModel, samples: SampleSet, outputs: TensorFiles) -> int:
+    """Bytes of the weights, and of the inputs and outputs of one sample."""
+    state = sum(each.nbytes for each in (*model.module.parameters(), *model.module.buffers()))
+    return state + sum(array.nbytes for files in (samples.files, outputs) for array in arrays.load(files, 0).values())
+
+
+def _moved(
+    model: LoadedModel, samples: SampleSet, batches: Sequence[tuple[int, ...]], outputs: TensorFiles, watch: Stopwatch
+) -> tuple[dict[str, float], ...]:
+    """How far the answers move where every weight is up to a unit in the last place off, as what another runtime computes may be.
+
+    An answer of few elements may be exact by luck; then PyTorch's own error says nothing of what is to be expected of another.
+    """
+    weights = [each for each in (*model.module.parameters(), *model.module.buffers()) if each.is_floating_point()]
+    kept = [each.detach().clone() for each in weights]
+    generator = torch.Generator().manual_seed(0)
+    found = [dict[str, float]() for _ in batches]
+    for _ in range(_DRAWS):
+        with torch.no_grad():
+            for each, own in zip(weights, kept, strict=True):
+                noise = torch.rand(own.shape, generator=generator, dtype=torch.float64) * 2 - 1
+                each.copy_(own.double() * (1 + 2.0**-23 * noise))
+        for position, indices in enumerate(batches):
+            own_answer = arrays.load(outputs, position)
+            with watch.library():
+                answer = model.answer(arrays.stack(samples.files, indices))
+            for name, array in own_answer.items():
+                if array.dtype.kind == "f" and answer[name].shape == array.shape:
+                    with np.errstate(invalid="ignore"):
+                        far = np.abs(answer[name].astype(np.float64) - array)
+                    found[position][name] = max(found[position].get(name, 0.0), float(far[np.isfinite(far)].max(initial=0.0)))
+    with torch.no_grad():
+        for each, own in zip(weights, kept, strict=True):
+            each.copy_(own)
+    return tuple(found)
+
+
 def _float64(
-    model: LoadedModel, asked: ReferenceRequest, outputs: TensorFiles, unusable: Mapping[str, str], watch: Stopwatch
+    model: LoadedModel, asked: ReferenceRequest, usable: Sequence[tuple[int, ...]], outputs: TensorFiles, watch: Stopwatch
 ) -> tuple[TensorFiles | None, str]:
     """The same answers in float64; last of all, since the model stays so."""
-    state = sum(each.nbytes for each in (*model.module.parameters(), *model.module.buffers()))
-    arrays_ = (asked.samples.files, outputs)
-    size = state + sum(arrays.load(files, 0)[each.name].nbytes for files in arrays_ for each in files.tensors)
-    if not asked.float64 or size > _SMALL_BYTES:
-        return None, ""
-    usable = [(index,) for index in range(asked.samples.files.count) if asked.samples.edges.get(index) not in unusable]
     try:
         return recompute.answers(model, asked.samples, usable, outputs, "fp64", asked.directory, watch), ""
     except (ExportError, UsageError) as error:

@@ -50,8 +50,6 @@ class SensitivityRequest:
     samples: SampleSet
     indices: tuple[int, ...]
     libraries: tuple[str, ...] = ()
-    sums: bool = False
-    """Whether a sum of n terms over a whole axis is off by sqrt(n) units and not by one."""
 
 
 def measure(request: dict[str, Any]) -> dict[str, Any]:
@@ -63,7 +61,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
     for draw in range(DRAWS):
         path = asked.path.with_name(f"{asked.path.stem}.rounded{draw}.onnx")  # beside the file, whose data it names
         try:
-            onnx.save(_rounded(onnx.load(asked.path, load_external_data=False), shapes, draw, asked.sums), path)
+            onnx.save(_rounded(onnx.load(asked.path, load_external_data=False), shapes, draw), path)
             noisy = ort.session(path, asked.libraries)
         finally:
             path.unlink(missing_ok=True)
@@ -81,7 +79,7 @@ def _widen(found: dict[str, float], one: Arrays, other: Arrays) -> None:
             found[name] = max(found.get(name, 0.0), float(far[np.isfinite(far)].max(initial=0.0)))
 
 
-def _rounded(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], draw: int, sums: bool) -> onnx.ModelProto:
+def _rounded(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], draw: int) -> onnx.ModelProto:
     """The model with another rounding of every float32 answer of an arithmetic node.
 
     Args:
@@ -91,7 +89,7 @@ def _rounded(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], draw
     nodes: list[onnx.NodeProto] = []
     for position, node in enumerate(model.graph.node):
         seed = float(1 + position + 100_003 * draw)
-        if sums and node.op_type in _NORMALIZING and node.input[0] in known:
+        if node.op_type in _NORMALIZING and node.input[0] in known:
             # What its sums are off acts like another input: what it answers may be far more than rounded.
             name = f"{node.input[0]}__rounded_{position}"
             nodes += _noise(node.input[0], name, _ULP * math.sqrt(_terms(node, known)), seed + 0.5)
@@ -99,7 +97,7 @@ def _rounded(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], draw
         nodes.append(node)
         if node.op_type in _MOVING and not node.domain:
             continue
-        step = _ULP * (math.sqrt(_terms(node, known)) if sums and node.op_type in _AVERAGING else 1.0)
+        step = _ULP * (math.sqrt(_terms(node, known)) if node.op_type in _AVERAGING else 1.0)
         for place, name in enumerate(node.output):
             if name in known:
                 node.output[place] = f"{name}__exact"
