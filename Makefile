@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
+# Steps of training the heart example.
+STEPS ?= 300
 CORPUS := build/corpus
 
 .PHONY: help install demo demo-imagenet test test-gpu check bench faultbench corpus schema format clean
@@ -27,7 +29,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 install: $(INSTALLED)  ## Install tritonize and its tools into .venv
 
 examples/heart/heart.pt: examples/heart/make_model.py examples/heart/network.py examples/heart/synthetic.py | $(INSTALLED)
-	$(BIN)/python examples/heart/make_model.py --output $@
+	$(BIN)/python examples/heart/make_model.py --output $@ --steps $(STEPS)
 
 examples/heart/samples/volume_0.npz: examples/heart/make_sample.py examples/heart/synthetic.py | $(INSTALLED)
 	$(BIN)/python examples/heart/make_sample.py

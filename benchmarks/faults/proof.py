@@ -15,6 +15,7 @@ from tritonize import arrays, quality, samples
 from tritonize.arrays import Arrays
 from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec
 from tritonize.golden import GoldenSet, write
+from tritonize.workers import conditioning
 
 EVIDENT = 30.0
 """A numerical fault counts from so many times the healthy model's own float32 error on."""
@@ -47,21 +48,23 @@ def prepare(healthy: Healthy, seed: int, directory: Path) -> Proof:
     """
     model = healthy.spec(seed)
     drawn = samples.add_edges(model, samples.write(model, directory / "samples"))
-    expected, exact = _answers(healthy, seed, drawn, directory)
+    expected, exact, moved = _answers(healthy, seed, drawn, directory)
     golden = GoldenSet(
         samples=drawn,
         expected=expected,
         exact=exact,
         max_batch_size=healthy.max_batch_size,
         rules=quality.rules(model, drawn, expected),
-        floors=quality.noise_floors(drawn, expected, exact, "fp32"),
+        floors=quality.noise_floors(drawn, expected, exact, "fp32", moved),
     )
     carried = directory / "golden"
     carried.mkdir()
     return Proof(healthy=healthy, seed=seed, golden=golden, judged_by=write(golden, carried) if seed % 2 else golden)
 
 
-def _answers(healthy: Healthy, seed: int, drawn: SampleSet, directory: Path) -> tuple[TensorFiles, TensorFiles]:
+def _answers(
+    healthy: Healthy, seed: int, drawn: SampleSet, directory: Path
+) -> tuple[TensorFiles, TensorFiles, tuple[dict[str, float], ...]]:
     module = healthy.module(seed)
     own, exact = (
         TensorFiles(
@@ -73,10 +76,11 @@ def _answers(healthy: Healthy, seed: int, drawn: SampleSet, directory: Path) -> 
     )
     for index in range(drawn.files.count):
         arrays.save(own, index, ask(healthy, module, arrays.load(drawn.files, index)))
+    moved = conditioning.moved(module, lambda index: ask(healthy, module, arrays.load(drawn.files, index)), own)
     module.double()
     for index in range(drawn.files.count):
         arrays.save(exact, index, ask(healthy, module, arrays.load(drawn.files, index)))
-    return own, exact
+    return own, exact, moved
 
 
 def ask(healthy: Healthy, module: nn.Module, inputs: Arrays) -> Arrays:

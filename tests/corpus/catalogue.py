@@ -502,7 +502,6 @@ SAMPLE = (
     "scatter_add",
     "attention_dynamic",
     "lstm",
-    "dlrm",
     "point_net",
 )
 """Names of quick entries that need torch alone: what `make test` runs."""

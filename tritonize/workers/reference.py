@@ -16,13 +16,11 @@ from tritonize import arrays, dtypes
 from tritonize.arrays import Arrays
 from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
 from tritonize.errors import ExportError, UsageError
-from tritonize.workers import conduct, recompute
+from tritonize.workers import conditioning, conduct, recompute
 from tritonize.workers.stopwatch import Stopwatch
 from tritonize.workers.torch_model import LoadedModel, load
 from tritonize.workers.torch_source import LoadRequest
 
-_DRAWS = 4
-"""How often the weights are rounded otherwise."""
 _SMALL_BYTES = 8 << 20
 """Weights, and inputs and outputs of one sample, up to which float64 needs no process of its own."""
 
@@ -83,7 +81,12 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
     parameters = sum(tensor.numel() for tensor in model.module.parameters())
     small = asked.float64 and _size(model, asked.samples, outputs) <= _SMALL_BYTES
     usable = [(index,) for index in range(asked.samples.files.count) if asked.samples.edges.get(index) not in unusable]
-    moved = _moved(model, asked.samples, usable, outputs, watch) if small else ()
+    moved: tuple[dict[str, float], ...] = ()
+    if small:
+        with watch.library():
+            moved = conditioning.moved(
+                model.module, lambda place: model.answer(arrays.stack(asked.samples.files, usable[place])), outputs
+            )
     exact, why_not = _float64(model, asked, usable, outputs, watch) if small else (None, "")
     return to_json(  # type: ignore[no-any-return]
         ReferenceAnswer(
@@ -105,37 +108,6 @@ def _size(model: LoadedModel, samples: SampleSet, outputs: TensorFiles) -> int:
     """Bytes of the weights, and of the inputs and outputs of one sample."""
     state = sum(each.nbytes for each in (*model.module.parameters(), *model.module.buffers()))
     return state + sum(array.nbytes for files in (samples.files, outputs) for array in arrays.load(files, 0).values())
-
-
-def _moved(
-    model: LoadedModel, samples: SampleSet, batches: Sequence[tuple[int, ...]], outputs: TensorFiles, watch: Stopwatch
-) -> tuple[dict[str, float], ...]:
-    """How far the answers move where every weight is up to a unit in the last place off, as what another runtime computes may be.
-
-    An answer of few elements may be exact by luck; then PyTorch's own error says nothing of what is to be expected of another.
-    """
-    weights = [each for each in (*model.module.parameters(), *model.module.buffers()) if each.is_floating_point()]
-    kept = [each.detach().clone() for each in weights]
-    generator = torch.Generator().manual_seed(0)
-    found = [dict[str, float]() for _ in batches]
-    for _ in range(_DRAWS):
-        with torch.no_grad():
-            for each, own in zip(weights, kept, strict=True):
-                noise = torch.rand(own.shape, generator=generator, dtype=torch.float64) * 2 - 1
-                each.copy_(own.double() * (1 + 2.0**-23 * noise))
-        for position, indices in enumerate(batches):
-            own_answer = arrays.load(outputs, position)
-            with watch.library():
-                answer = model.answer(arrays.stack(samples.files, indices))
-            for name, array in own_answer.items():
-                if array.dtype.kind == "f" and answer[name].shape == array.shape:
-                    with np.errstate(invalid="ignore"):
-                        far = np.abs(answer[name].astype(np.float64) - array)
-                    found[position][name] = max(found[position].get(name, 0.0), float(far[np.isfinite(far)].max(initial=0.0)))
-    with torch.no_grad():
-        for each, own in zip(weights, kept, strict=True):
-            each.copy_(own)
-    return tuple(found)
 
 
 def _float64(
