@@ -332,7 +332,12 @@ class NoiseFloor:
     @property
     def denominator(self) -> float:
         """What an error is measured in, in the output's unit."""
-        return max(self.noise, self.unit * self.scale, self.sensitivity)
+        return max(self.own, self.sensitivity)
+
+    @property
+    def own(self) -> float:
+        """PyTorch's own error, or what its type can say at that scale if that is more."""
+        return max(self.noise, self.unit * self.scale)
 
 
 @dataclass(frozen=True, kw_only=True)
