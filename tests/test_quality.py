@@ -485,7 +485,7 @@ def test_weights_rounded_otherwise_tell_what_to_expect_where_pytorch_is_exact_by
         "fp32",
         answered.moved,
     )
-    assert floors[0].sensitivity == min(max(moved["OUTPUT__0"] for moved in answered.moved), quality.LUCK * floors[0].own)
+    assert floors[0].sensitivity == min(max(moved["OUTPUT__0"] for moved in answered.moved), quality.LUCK * floors[0].noise)
     assert floors[0].denominator == max(floors[0].own, floors[0].sensitivity)
     lucky = quality.noise_floors(
         SampleSet(files=TensorFiles(directory=Path("drawn"), tensors=(), count=2), batched=True, origin="drawn"),
@@ -494,7 +494,7 @@ def test_weights_rounded_otherwise_tell_what_to_expect_where_pytorch_is_exact_by
         "fp32",
         [{"OUTPUT__0": 1.0}] * 2,
     )
-    assert lucky[0].denominator == quality.LUCK * lucky[0].own
+    assert lucky[0].denominator == max(lucky[0].own, quality.LUCK * lucky[0].noise)
 
 
 LUCKY = """

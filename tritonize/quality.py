@@ -22,7 +22,7 @@ UNITS: Mapping[str, float] = {"fp32": 2.0**-23, "fp64": 2.0**-52, "tf32": 2.0**-
 neighbours, as the limits were measured with; for reduced ones the unit roundoff."""
 DOUBT = 4
 """From the limit over this on, an edge case's k is doubtful."""
-LUCK = 2.5
+LUCK = 2.0
 """How many times its own error PyTorch may be thought to be exact by luck: with the default limit of 10 an error of 30 times that
 own error, from which on a fault counts, is found then too."""
 STAGE_ORDER = ("pytorch", "onnxruntime", "plan", "http", "grpc", "shm", "again", "order", "padded", "concurrent")
@@ -76,7 +76,7 @@ def noise_floors(
                 sample=index if larger or known is None else known.sample,
                 sensitivity=max(moved[index].get(name, 0.0) if moved else 0.0, known.sensitivity if known else 0.0),
             )
-    return tuple(replace(floor, sensitivity=min(floor.sensitivity, LUCK * floor.own)) for floor in found.values())
+    return tuple(replace(floor, sensitivity=min(floor.sensitivity, LUCK * floor.noise)) for floor in found.values())
 
 
 def _floating(files: TensorFiles) -> list[str]:
