@@ -17,7 +17,7 @@ import onnx
 import tritonclient.grpc
 from onnx import TensorProto, helper, numpy_helper
 
-from tritonize import arrays, golden_check, golden_file, quality, report, serving
+from tritonize import arrays, golden_check, golden_file, noise, report, serving
 from tritonize.artifacts import SampleSet, ServerHandle, TensorFiles, TensorSpec
 from tritonize.golden import GoldenSet, Rules
 
@@ -106,7 +106,7 @@ def golden_set(directory: Path, weights: np.ndarray, count: int) -> GoldenSet:
         arrays.save(sets["expected"], index, {"y": drawn[index] @ weights})
         arrays.save(sets["exact"], index, {"y": drawn[index].astype(np.float64) @ weights.astype(np.float64)})
     samples = SampleSet(files=sets["inputs"], batched=True, origin="standard normal")
-    floors = quality.noise_floors(samples, sets["expected"], sets["exact"], "fp32")
+    floors = noise.noise_floors(samples, sets["expected"], sets["exact"], "fp32")
     return GoldenSet(
         samples=samples,
         expected=sets["expected"],

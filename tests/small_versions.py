@@ -9,7 +9,7 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from tests import server_models
-from tritonize import arrays, evidence, golden, model_config, quality, repository, samples, spec
+from tritonize import arrays, evidence, golden, model_config, noise, quality, repository, samples, spec
 from tritonize.artifacts import OnnxArtifact, Report, TensorFiles, TensorSpec
 from tritonize.golden import GoldenSet
 
@@ -32,7 +32,7 @@ def publish(
             exact=answers["fp64"],
             max_batch_size=model.max_batch_size,
             rules=quality.rules(model, drawn, answers["fp32"]),
-            floors=quality.noise_floors(drawn, answers["fp32"], answers["fp64"], "fp32"),
+            floors=noise.noise_floors(drawn, answers["fp32"], answers["fp64"], "fp32"),
         )
         artifact = _graph(run.work / "model.onnx", model, weights, operators)
         files = {f"{version}/model.onnx": artifact.path}

@@ -12,10 +12,11 @@ import pytest
 from ml_dtypes import bfloat16
 
 from tritonize import differences
-from tritonize.artifacts import Metrics, to_json
+from tritonize.artifacts import to_json
 from tritonize.compare import compare_tensor
 from tritonize.differences import measure
 from tritonize.errors import UsageError
+from tritonize.measures import Metrics
 from tritonize.metrics import Accumulator, detect, detection_rows, mismatch_bound
 from tritonize.spec import Tolerance
 

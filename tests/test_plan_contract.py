@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from tritonize.runtime.backends.plans import runner
-from tritonize.workers import plan
+from tritonize.workers import plan, plan_network, timing_cache
 
 HERE = Path(__file__).parent
-OBJECTS = {"trt", "builder", "config", "parser", "network", "profile", "said", "tensor", "kinds"}
+OBJECTS = {"trt", "builder", "config", "parser", "network", "profile", "said", "tensor", "kinds", "cache", "known"}
 """What the core calls the objects of the module."""
 OWN = {"name", "dtype", "shape"}  # of tensors; too short and common to be looked for in a binary
 GUARDED = {"EXPLICIT_BATCH", "STRONGLY_TYPED", "supports_model_v2", "build_serialized_network_to_stream", "IProgressMonitor"}
@@ -27,9 +27,9 @@ RTX_ALONE = {"ComputeCapability", "num_compute_capabilities", "set_compute_capab
 
 def used() -> set[str]:
     """Every name of the module that the core uses."""
-    tree = ast.parse(Path(plan.__file__).read_text())
+    trees = [ast.parse(Path(module.__file__).read_text()) for module in (plan, plan_network, timing_cache)]
     names = set()
-    for node in ast.walk(tree):
+    for node in (node for tree in trees for node in ast.walk(tree)):
         root = node
         while isinstance(root, ast.Attribute):
             root = root.value

@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from tests.conftest import tritonize
-from tritonize import arrays, compare, golden, quality, reference, samples, spec
-from tritonize.artifacts import Check, Metrics, SampleSet, TensorFiles, TensorSpec
+from tritonize import arrays, compare, golden, noise, quality, reference, samples, spec, verification
+from tritonize.artifacts import Check, SampleSet, TensorFiles, TensorSpec
 from tritonize.golden import GoldenSet, Rules
+from tritonize.measures import Metrics
 from tritonize.quality import Observer
 
 SHAPE = (1, 64)
@@ -27,11 +28,11 @@ def files(folder: str, items: list[np.ndarray], dtype: str) -> TensorFiles:
     return made
 
 
-def question(count: int = 4, *, edges: dict[int, str] | None = None, noise: float = 1e-7, **rules) -> GoldenSet:
-    """Exact answers of magnitude 1, and float32 ones that are off by up to `noise`."""
+def question(count: int = 4, *, edges: dict[int, str] | None = None, own_error: float = 1e-7, **rules) -> GoldenSet:
+    """Exact answers of magnitude 1, and float32 ones that are off by up to `own_error`."""
     generator = np.random.default_rng(0)
     exact = [generator.uniform(-1, 1, SHAPE) for _ in range(count)]
-    own = [(each + generator.uniform(-noise, noise, SHAPE)).astype(np.float32) for each in exact]
+    own = [(each + generator.uniform(-own_error, own_error, SHAPE)).astype(np.float32) for each in exact]
     drawn = SampleSet(files=files("in", own, "fp32"), batched=True, origin="drawn", edges=edges or {})
     made = GoldenSet(
         samples=drawn,
@@ -40,7 +41,7 @@ def question(count: int = 4, *, edges: dict[int, str] | None = None, noise: floa
         max_batch_size=4,
         rules={"y": Rules(**{"noise_floor": 10.0, **rules})},
     )
-    return replace(made, floors=quality.noise_floors(drawn, made.expected, made.exact, "fp32"))
+    return replace(made, floors=noise.noise_floors(drawn, made.expected, made.exact, "fp32"))
 
 
 def answer(asked: GoldenSet, indices: tuple[int, ...]) -> np.ndarray:
@@ -54,7 +55,7 @@ def gates(asked: GoldenSet, found: np.ndarray, indices: tuple[int, ...] = (0,), 
 
 
 def test_k_is_the_error_over_the_references_own():
-    asked = question(noise=1e-4)
+    asked = question(own_error=1e-4)
     exact = arrays.load(asked.exact, 1)["y"]
     found = exact.copy()
     found[0, 7] += 5e-4
@@ -68,7 +69,7 @@ def test_k_is_the_error_over_the_references_own():
 
 def test_an_error_below_what_float32_can_say_is_none():
     """A model that computes exactly has no noise: neighbours in float32 are still its answers."""
-    asked = question(noise=0.0)
+    asked = question(own_error=0.0)
     exact = arrays.load(asked.exact, 0)["y"]
     largest = max(float(np.abs(arrays.load(asked.exact, i)["y"]).max()) for i in range(4))
     assert asked.floors[0].denominator == max(asked.floors[0].noise, 2**-23 * largest)
@@ -77,10 +78,10 @@ def test_an_error_below_what_float32_can_say_is_none():
 
 def test_each_edge_case_is_a_group_of_its_own():
     """An edge case has a noise of its own; that of the drawn samples would hide an error in it."""
-    asked = question(5, edges={4: "zeros"}, noise=1e-3)
+    asked = question(5, edges={4: "zeros"}, own_error=1e-3)
     quiet = arrays.load(asked.exact, 4)["y"]
     arrays.save(asked.expected, 4, {"y": quiet.astype(np.float32)})
-    asked = replace(asked, floors=quality.noise_floors(asked.samples, asked.expected, asked.exact, "fp32"))
+    asked = replace(asked, floors=noise.noise_floors(asked.samples, asked.expected, asked.exact, "fp32"))
     assert {floor.group for floor in asked.floors} == {"drawn", "zeros"}
     observer = Observer(asked)
     observer.see("http", (4,), {"y": (quiet + 1e-4).astype(np.float32)})
@@ -132,7 +133,7 @@ def test_reduced_precision_is_judged_by_its_own_noise():
     asked = question()
     halved = [arrays.load(asked.exact, index)["y"].astype(np.float16).astype(np.float32) for index in range(4)]
     observer = Observer(asked)
-    observer.judge_reduced_by(quality.noise_floors(asked.samples, files("half", halved, "fp32"), asked.exact, "fp16"))
+    observer.judge_reduced_by(noise.noise_floors(asked.samples, files("half", halved, "fp32"), asked.exact, "fp16"))
     observer.see("onnxruntime", (0,), {"y": answer(asked, (0,))})
     observer.see("http", (0,), {"y": halved[0]})
     assert {gate.stage: gate.verdict for gate in observer.gates()} == {"onnxruntime": "passed", "http": "passed"}
@@ -164,9 +165,9 @@ def test_tolerance_gates_count_what_the_checks_say():
 
 
 def test_a_model_that_is_itself_far_from_exact_is_called_ill_conditioned():
-    asked = question(noise=0.1)
-    assert [floor.output for floor in quality.ill_conditioned(asked)] == ["y"]
-    assert quality.ill_conditioned(question(noise=1e-6)) == ()
+    asked = question(own_error=0.1)
+    assert [floor.output for floor in noise.ill_conditioned(asked)] == ["y"]
+    assert noise.ill_conditioned(question(own_error=1e-6)) == ()
 
 
 def test_a_golden_set_keeps_all_that_it_is_judged_by():
@@ -461,7 +462,7 @@ def test_how_far_rounding_moves_a_file():
 def test_only_edge_cases_in_doubt_are_asked_and_drawn_samples_never_softened():
     asked = question(5, edges={4: "zeros"})
     arrays.save(asked.expected, 4, {"y": arrays.load(asked.exact, 4)["y"].astype(np.float32)})
-    asked = replace(asked, floors=quality.noise_floors(asked.samples, asked.expected, asked.exact, "fp32"))
+    asked = replace(asked, floors=noise.noise_floors(asked.samples, asked.expected, asked.exact, "fp32"))
     observer = Observer(asked)
     for index in (0, 4):
         observer.see("onnxruntime", (index,), {"y": (arrays.load(asked.exact, index)["y"] + 1e-3).astype(np.float32)})
@@ -478,23 +479,23 @@ def test_weights_rounded_otherwise_tell_what_to_expect_where_pytorch_is_exact_by
     for moved, index in zip(answered.moved, range(2), strict=True):
         largest = float(np.abs(arrays.load(answered.reference.outputs, index)["OUTPUT__0"]).max())
         assert 2**-26 * largest < moved["OUTPUT__0"] < 2**-18 * largest
-    floors = quality.noise_floors(
+    floors = noise.noise_floors(
         SampleSet(files=TensorFiles(directory=Path("drawn"), tensors=(), count=2), batched=True, origin="drawn"),
         answered.reference.outputs,
         answered.exact.outputs,
         "fp32",
         answered.moved,
     )
-    assert floors[0].sensitivity == min(max(moved["OUTPUT__0"] for moved in answered.moved), quality.LUCK * floors[0].noise)
+    assert floors[0].sensitivity == min(max(moved["OUTPUT__0"] for moved in answered.moved), noise.LUCK * floors[0].noise)
     assert floors[0].denominator == max(floors[0].own, floors[0].sensitivity)
-    lucky = quality.noise_floors(
+    lucky = noise.noise_floors(
         SampleSet(files=TensorFiles(directory=Path("drawn"), tensors=(), count=2), batched=True, origin="drawn"),
         answered.reference.outputs,
         answered.exact.outputs,
         "fp32",
         [{"OUTPUT__0": 1.0}] * 2,
     )
-    assert lucky[0].denominator == max(lucky[0].own, quality.LUCK * lucky[0].noise)
+    assert lucky[0].denominator == max(lucky[0].own, noise.LUCK * lucky[0].noise)
 
 
 LUCKY = """
@@ -563,3 +564,36 @@ def test_float64_of_very_large_weights_is_asked_for_by_name(monkeypatch):
     for quality_ in ({"float64": "required"}, {"float64_memory_mib": 4096}):
         assert asking._too_large(spec.Model.model_validate({"source": "lucky:Net", "quality": quality_}), answered) == ""
     assert asking._too_large(model, SimpleNamespace(reference=SimpleNamespace(parameters=128))) == ""
+
+
+def test_answers_of_a_gpu_are_judged_by_its_own_limit():
+    """The server says where its instances run; what a GPU adds up in another order is not held against it."""
+    assert verification.runs_on_gpu({"instance_group": [{"kind": "KIND_CPU"}, {"kind": "KIND_GPU"}]})
+    assert not verification.runs_on_gpu({"instance_group": [{"kind": "KIND_CPU"}]})
+    assert not verification.runs_on_gpu({})
+    asked = question(noise_floor_gpu=100.0)
+    observer = Observer(asked)
+    off = 30 * asked.floors[0].denominator
+    observer.see("http", (0,), {"y": (arrays.load(asked.exact, 0)["y"] + off).astype(np.float32)})
+    assert not quality.judge(observer, ()).passed
+    assert quality.judge(observer, (), on_gpu=verification.SERVED).passed
+
+
+def test_that_rounding_cannot_be_measured_is_told_and_decides_nothing(monkeypatch):
+    from tritonize import asking, ort
+    from tritonize.errors import ExportError
+    from tritonize.stages import Recorder
+
+    asked = question(5, edges={4: "zeros"})
+    observer = Observer(asked)
+    observer.see("onnxruntime", (4,), {"y": (arrays.load(asked.exact, 4)["y"] + 1.0).astype(np.float32)})
+
+    def fails(*_, **__):
+        raise ExportError("no", found="why")
+
+    monkeypatch.setattr(ort, "sensitivity", fails)
+    recorder = Recorder()
+    artifact = SimpleNamespace(path=Path("m.onnx"))
+    asking.allow_for_rounding(spec.Model.model_validate({"source": "m.pt"}), artifact, observer, Path("work"), recorder)
+    assert [(stage.name, stage.verdict, stage.note) for stage in recorder.stages] == [("rounding", "not run", "no why")]
+    assert observer.gates()[0].verdict == "failed"

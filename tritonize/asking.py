@@ -10,10 +10,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritonize import arrays, ort, quality, reference, samples, spec
+from tritonize import arrays, noise, ort, quality, reference, samples, spec
 from tritonize.artifacts import Check, OnnxArtifact, Reference, SampleSet, Source, Stage, TensorCheck
 from tritonize.compare import compare
-from tritonize.errors import UsageError
+from tritonize.errors import ExportError, UsageError
 from tritonize.golden import GoldenSet
 from tritonize.quality import Observer
 from tritonize.reference import Computed
@@ -134,22 +134,20 @@ def _golden(model: spec.Model, drawn: SampleSet, answered: Computed, work: Path,
             fields["verdict"], fields["note"] = "not run", exact.reason
             return replace(asked, why_not=exact.reason)
         fields["note"] = f"{exact.outputs.count} samples"
-    return replace(asked, exact=exact.outputs, floors=quality.noise_floors(drawn, own, exact.outputs, "fp32", answered.moved))
+    return replace(asked, exact=exact.outputs, floors=noise.noise_floors(drawn, own, exact.outputs, "fp32", answered.moved))
 
 
-def allow_for_rounding(model: spec.Model, artifact: OnnxArtifact, observer: Observer, work: Path) -> None:
+def allow_for_rounding(model: spec.Model, artifact: OnnxArtifact, observer: Observer, work: Path, recorder: Recorder) -> None:
     """Measure how far rounding alone moves the answers to edge cases whose error PyTorch's own noise hardly explains.
 
-    Sums over whole axes count as plain ones, since on a constant their error is one of sign and not of chance.
-
-    Raises:
-        ExportError: it cannot be measured.
+    Sums over whole axes count as plain ones, since on a constant their error is one of sign and not of chance. Where it cannot be
+    measured, PyTorch's own noise decides alone.
     """
     edges, indices = observer.golden.samples.edges, observer.doubtful()
     if not indices:
         return
-    found = _sensitivity(model, artifact, observer.golden.samples, indices, work)
-    pairs = zip(indices, found, strict=True)
+    found = _sensitivity(model, artifact, observer.golden.samples, indices, work, recorder)
+    pairs = zip(indices, found, strict=True) if found else ()
     observer.allow_for_rounding({(name, edges[index]): far for index, outputs in pairs for name, far in outputs.items()})
 
 
@@ -162,36 +160,39 @@ def _too_large(model: spec.Model, answered: Computed) -> str:
 
 
 def _sensitivity(
-    model: spec.Model, artifact: OnnxArtifact, asked: SampleSet, indices: Sequence[int], work: Path
+    model: spec.Model, artifact: OnnxArtifact, asked: SampleSet, indices: Sequence[int], work: Path, recorder: Recorder
 ) -> list[dict[str, float]]:
-    return ort.sensitivity(
-        artifact.path,
-        asked,
-        indices,
-        work,
-        deadline_s=model.deadline_s,
-        memory_bytes=model.memory_bytes,
-        libraries=model.custom_op_libraries,
-    )
+    """By sample, output to how far rounding moves its answer; nothing where that cannot be measured, which is told as a stage."""
+    try:
+        return ort.sensitivity(
+            artifact.path,
+            asked,
+            indices,
+            work,
+            deadline_s=model.deadline_s,
+            memory_bytes=model.memory_bytes,
+            libraries=model.custom_op_libraries,
+        )
+    except ExportError as error:
+        note = f"{error.what} {error.found}" if error.found else error.what
+        recorder.add(Stage(name="rounding", verdict="not run", seconds=0.0, note=note))
+        return []
 
 
 def unanswerable(
-    model: spec.Model, artifact: OnnxArtifact, golden: GoldenSet, checks: Sequence[Check], work: Path
+    model: spec.Model, artifact: OnnxArtifact, golden: GoldenSet, checks: Sequence[Check], work: Path, recorder: Recorder
 ) -> dict[str, str]:
     """Edge cases that float32 cannot answer to the tolerance: name to why.
 
     Of those whose answer is outside it, where rounding alone moves the answer as far, and explains the whole error.
-
-    Raises:
-        ExportError: how far rounding moves them cannot be measured.
     """
     edges = golden.samples.edges
     failing = {check.samples[0]: check for check in checks if not check.passed and check.samples[0] in edges}
     if not failing:
         return {}
-    moved = _sensitivity(model, artifact, golden.samples, list(failing), work)
+    moved = _sensitivity(model, artifact, golden.samples, list(failing), work, recorder)
     found = {}
-    for (index, check), far in zip(failing.items(), moved, strict=True):
+    for (index, check), far in zip(failing.items(), moved, strict=True) if moved else ():
         bad = [tensor for tensor in check.tensors if not tensor.passed]
         if all(_explained(tensor, far.get(tensor.name, 0.0)) for tensor in bad):
             name = bad[0].name

@@ -13,11 +13,11 @@ from tritonize import (
     golden,
     locating,
     model_config,
+    noise,
     plan_proof,
     planning,
     precision,
     proving,
-    quality,
     reducing,
     repairing,
     repository,
@@ -141,17 +141,22 @@ def prove(model: spec.Model, source: Source, work: Path, recorder: Recorder) -> 
     )
     if reduced.passed:
         return reduced, None
-    place = proving.made(work / "locate")
-    return reduced, repairing.repair(model, proven.artifact, replace(question, observer=None), place, recorder, trials=TRIALS)
+    place, asked = proving.made(work / "locate"), replace(question, observer=None)
+    return reduced, _looked(lambda: repairing.repair(model, proven.artifact, asked, place, recorder, trials=TRIALS), recorder)
 
 
 def _located(model: spec.Model, source: Source, proven: proving.Proven, work: Path, recorder: Recorder) -> Location | None:
-    """Where an ONNX file that is not right parts from the module; that this cannot be found out is no second failure."""
+    """Where an ONNX file that is not right parts from the module."""
     if source.kind == "onnx":
         return None
     place, batch = proving.made(work / "locate"), locating.failing(proven.checks)
+    return _looked(lambda: locating.locate(model, source, proven.artifact, proven.samples, place, recorder, batch=batch), recorder)
+
+
+def _looked(look: Callable[[], Location], recorder: Recorder) -> Location | None:
+    """What was found out about a file that failed; that it could not be found out is told, and is no second failure."""
     try:
-        return locating.locate(model, source, proven.artifact, proven.samples, place, recorder, batch=batch)
+        return look()
     except TritonizeError as error:
         recorder.add(Stage(name="locate", verdict="not run", seconds=0.0, note=error.what))
         return None
@@ -185,7 +190,7 @@ def _plans(
     exact = proven.observer.golden.exact
     if model.precision == "tf32" and exact:
         own = proven.observer.golden.expected
-        proven.observer.judge_reduced_by(quality.noise_floors(proven.samples, own, exact, "tf32"))
+        proven.observer.judge_reduced_by(noise.noise_floors(proven.samples, own, exact, "tf32"))
     return plan_proof.prove(built, question, run_.work / "engines", recorder, options.on_progress)
 
 

@@ -140,7 +140,7 @@ def _served(request: Request, published: PublishedVersion) -> tuple[verification
         verified = verification.verify(target)
         for stage in verified.stages:
             request.on_stage(stage.name, stage)
-        return verified, quality.judge(observer, verified.checks)
+        return verified, quality.judge(observer, verified.checks, on_gpu=verified.on_gpu)
 
 
 @contextlib.contextmanager

@@ -12,8 +12,9 @@ import numpy as np
 
 from tritonize import arrays, dtypes
 from tritonize.arrays import Arrays
-from tritonize.artifacts import Kind, NoiseFloor, SampleSet, TensorFiles, TensorSpec, from_json, to_json
+from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
 from tritonize.errors import RepositoryError
+from tritonize.measures import Kind, NoiseFloor
 from tritonize.spec import Bound, Tolerance
 
 BUDGET = 64 * 2**20

@@ -165,7 +165,7 @@ def _verify(request: Request, file: GoldenFile) -> Report:
     verified = verification.verify(target)
     for stage in verified.stages:
         request.on_stage(stage.name, stage)
-    judged = quality.judge(observer, verified.checks)
+    judged = quality.judge(observer, verified.checks, on_gpu=verified.on_gpu)
     blank = Report(
         command="verify", model=name, version=version, verdict="failed", versions=evidence.versions("numpy", "tritonclient")
     )

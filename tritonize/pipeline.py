@@ -23,15 +23,13 @@ from tritonize import (
     spec,
     verification,
 )
-from tritonize.artifacts import Finding, Report, Stage, StagedVersion, Verdict
+from tritonize.artifacts import Finding, Report, Stage, StagedVersion
 from tritonize.building import Built, Options
 from tritonize.errors import ExportError, RepositoryError, TritonizeError, UsageError
+from tritonize.measures import Verdict
 from tritonize.plan_proof import PlanProof
 from tritonize.repository import Run
 from tritonize.stages import Recorder
-
-_STAGES_OF_PLANS = ("plan", *verification.TRANSPORTS, "again", "order", "padded", "concurrent")
-"""Where a GPU answers, if a plan is served."""
 
 
 def run(specification: spec.Spec, *, models: Sequence[str] = (), options: Options | None = None) -> tuple[Report, ...]:
@@ -222,7 +220,7 @@ def _report(
     if served is not None:
         checks = (*checks, *served.checks)
         verdict = "passed" if built.passed and served.passed and not findings else "failed"
-    judged = quality.judge(built.observer, checks, on_gpu=_STAGES_OF_PLANS if built.plans else ())
+    judged = quality.judge(built.observer, checks, on_gpu=("plan", *(served.on_gpu if served else ())))
     if not judged.passed:
         verdict = "failed"
     if verdict == "passed" and built.plans:

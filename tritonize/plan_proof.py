@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from tritonize import engine, gpu, plan_file, reference
-from tritonize.artifacts import Check, Finding, Reference, SampleSet, Stage, Verdict, to_json
+from tritonize.artifacts import Check, Finding, Reference, SampleSet, Stage, to_json
 from tritonize.compare import compare
 from tritonize.errors import MissingError, PlanError
+from tritonize.measures import Verdict
 from tritonize.plan import BuiltPlan
 from tritonize.plan_layers import Layers
 from tritonize.quality import Observer

@@ -143,7 +143,7 @@ def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tu
             fields["note"] = f"{strategy}, opset {artifact.opset}, {artifact.size / 2**20:.1f} MiB"
         observer = ladder.observer()
         checks, version = _ask_onnxruntime(ladder, artifact, work, recorder, observer)
-        if dropped := asking.unanswerable(ladder.model, artifact, ladder.golden, checks, work / "unanswerable"):
+        if dropped := asking.unanswerable(ladder.model, artifact, ladder.golden, checks, work / "unanswerable", recorder):
             ladder = ladder.without(dropped)
             observer = ladder.observer()
             checks, version = _ask_onnxruntime(ladder, artifact, work / "again", recorder, observer)
@@ -307,7 +307,7 @@ def _ask_onnxruntime(
             checks.append(Check(stage="onnxruntime", batch_size=size, samples=batch, tensors=tensors, seconds=seconds))
         fields["library_seconds"], fields["peak_memory"] = ran.library_seconds, ran.peak_memory
         fields["note"] = f"{len(batches)} batches"
-        asking.allow_for_rounding(model, artifact, observer, work / "rounding")
+        asking.allow_for_rounding(model, artifact, observer, work / "rounding", recorder)
         fields["verdict"] = "failed" if _first_failure(checks, observer) else "passed"
     return tuple(checks), ran.version
 

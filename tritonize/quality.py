@@ -10,21 +10,16 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tritonize import arrays, dtypes, metrics, spec
+from tritonize import arrays, metrics, noise, spec
 from tritonize.arrays import Array, Arrays
-from tritonize.artifacts import DRAWN, Check, Gate, NoiseFloor, SampleSet, StageRow, TensorFiles
+from tritonize.artifacts import Check, SampleSet, TensorFiles
 from tritonize.differences import measure, numeric
 from tritonize.gallery import Gallery
 from tritonize.golden import GoldenSet, Rules
+from tritonize.measures import DRAWN, Gate, NoiseFloor, StageRow
 
-UNITS: Mapping[str, float] = {"fp32": 2.0**-23, "fp64": 2.0**-52, "tf32": 2.0**-11, "fp16": 2.0**-11, "bf16": 2.0**-8}
-"""Of each precision: what an error is at least measured in, as a part of the largest answer. For float32 the distance between
-neighbours, as the limits were measured with; for reduced ones the unit roundoff."""
 DOUBT = 4
 """From the limit over this on, an edge case's k is doubtful."""
-LUCK = 2.0
-"""How many times its own error PyTorch may be thought to be exact by luck: with the default limit of 10 an error of 30 times that
-own error, from which on a fault counts, is found then too."""
 STAGE_ORDER = ("pytorch", "onnxruntime", "plan", "http", "grpc", "shm", "again", "order", "padded", "concurrent")
 """The way of an answer from PyTorch to the client."""
 
@@ -44,43 +39,6 @@ def rules(model: spec.Model, samples: SampleSet, expected: TensorFiles) -> dict[
             metrics=asked.metrics,
         )
     return found
-
-
-def noise_floors(
-    samples: SampleSet,
-    own: TensorFiles,
-    exact: TensorFiles,
-    precision: str,
-    moved: Sequence[Mapping[str, float]] = (),
-) -> tuple[NoiseFloor, ...]:
-    """How far PyTorch's answers in a precision are from its float64 ones, per floating output and group of samples.
-
-    Args:
-        own: PyTorch in the precision that is judged; in float32 for `tf32`, which runs on no CPU.
-        moved: by sample and output, how far PyTorch's answer moves where its weights are rounded otherwise; see `Computed.moved`.
-    """
-    found: dict[tuple[str, str], NoiseFloor] = {}
-    for index in range(own.count):
-        one, other = arrays.load(own, index), arrays.load(exact, index)
-        for name in _floating(exact):
-            sums = measure(other[name], one[name], 0.0, 0.0)
-            key = name, samples.group(index)
-            known = found.get(key)
-            larger = known is None or sums.max_abs > known.noise
-            found[key] = NoiseFloor(
-                output=name,
-                group=key[1],
-                noise=max(sums.max_abs, known.noise if known else 0.0),
-                scale=max(sums.largest, known.scale if known else 0.0),
-                unit=UNITS[precision],
-                sample=index if larger or known is None else known.sample,
-                sensitivity=max(moved[index].get(name, 0.0) if moved else 0.0, known.sensitivity if known else 0.0),
-            )
-    return tuple(replace(floor, sensitivity=min(floor.sensitivity, LUCK * floor.noise)) for floor in found.values())
-
-
-def _floating(files: TensorFiles) -> list[str]:
-    return [tensor.name for tensor in files.tensors if dtypes.by_name(tensor.dtype).floating]
 
 
 @dataclass(kw_only=True)
@@ -130,7 +88,7 @@ class Observer:
         """
 
         def raised(floor: NoiseFloor) -> NoiseFloor:
-            moved = sensitivity.get((floor.output, floor.group), 0.0) * max(1.0, floor.unit / UNITS["fp32"])
+            moved = sensitivity.get((floor.output, floor.group), 0.0) * max(1.0, floor.unit / noise.UNITS["fp32"])
             return replace(floor, sensitivity=max(floor.sensitivity, moved))
 
         self._golden = replace(self._golden, floors=tuple(map(raised, self._golden.floors)))
@@ -201,7 +159,7 @@ class Observer:
                 continue
             # Where the exact answers were rounded for a file, a half unit of float32 of the error is the file's.
             error = max(0.0, seen.max_abs - (2.0**-24 * floor.scale if self._golden.rounded else 0.0))
-            k = ratio(error, floor.denominator)
+            k = noise.ratio(error, floor.denominator)
             good = seen.finite and k is not None and k <= limit
             yield Gate(
                 gate="noise floor",
@@ -217,7 +175,7 @@ class Observer:
 
     def _not_run(self) -> Iterator[Gate]:
         """One gate per output that has one, where there is nothing to judge by."""
-        for name in _floating(self._golden.expected):
+        for name in noise.floating(self._golden.expected):
             limit = self._golden.rule(name).noise_floor
             if limit is None or (not self._golden.why_not and self._golden.exact is None):
                 continue
@@ -295,7 +253,7 @@ def judge(observer: Observer, checks: Sequence[Check], *, on_gpu: Sequence[str] 
 
 
 def _conditioning(golden: GoldenSet) -> Iterator[str]:
-    for floor in ill_conditioned(golden):
+    for floor in noise.ill_conditioned(golden):
         group = "" if floor.group == DRAWN else f", edge case {floor.group}"
         yield (
             f"Ill-conditioned: PyTorch's own float32 answer is up to {floor.noise:.3g} from its float64 one "
@@ -341,13 +299,6 @@ def stage_place(stage: str) -> int:
     return STAGE_ORDER.index(first) if first in STAGE_ORDER else len(STAGE_ORDER)
 
 
-def ratio(error: float, denominator: float) -> float | None:
-    """k; 0 for no error, and `None` where an error has nothing to be measured in."""
-    if error == 0:
-        return 0.0
-    return error / denominator if denominator else None
-
-
 def tolerance_gates(checks: Sequence[Check]) -> tuple[Gate, ...]:
     """Of every stage and output whether all its answers kept rtol and atol against float32; the value counts elements."""
     found: dict[tuple[str, str], Gate] = {}
@@ -385,17 +336,3 @@ def worst(gates: Sequence[Gate]) -> Gate | None:
         return gate.verdict == "failed", share
 
     return max(known, key=badness, default=None)
-
-
-def ill_conditioned(golden: GoldenSet) -> tuple[NoiseFloor, ...]:
-    """Outputs of which PyTorch's own float32 answer is further from the exact one than the tolerance allows an answer to be."""
-    found = []
-    for floor in golden.floors:
-        tolerance = golden.rule(floor.output).tolerance
-        kept = floor.sample < golden.samples.files.count  # a file may hold fewer samples than were drawn
-        if golden.exact and kept and floor.unit == UNITS["fp32"] and floor.noise > tolerance.atol:
-            exact = arrays.load(golden.exact, floor.sample)[floor.output]
-            own = arrays.load(golden.expected, floor.sample)[floor.output]
-            if measure(exact, own, tolerance.rtol, tolerance.atol).mismatched:
-                found.append(floor)
-    return tuple(found)

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from tritonize import arrays, asking, ort, precision, quality, reference, spec
+from tritonize import arrays, asking, noise, ort, precision, reference, spec
 from tritonize.artifacts import Check, OnnxArtifact, Reference, SampleSet, TensorFiles, TensorSpec
 from tritonize.compare import compare
 from tritonize.errors import ExportError
@@ -78,7 +78,7 @@ def reduce(model: spec.Model, artifact: OnnxArtifact, question: Question, work: 
         checks += _ask(model, made.artifact.path, in_its_types, f"onnxruntime {model.precision}", work, recorder)
     checks += _ask(model, made.emulation, question, emulated, work, recorder)
     if question.observer:
-        asking.allow_for_rounding(model, artifact, question.observer, work / "rounding")
+        asking.allow_for_rounding(model, artifact, question.observer, work / "rounding", recorder)
     return Answered(
         artifact=made.artifact,
         samples=in_its_types.samples,
@@ -104,7 +104,7 @@ def _set_noise_floors(model: spec.Model, question: Question, observer: Observer,
         if own.outputs is None:
             fields["verdict"], fields["note"] = "not run", own.reason
     noisy = own.outputs or question.reference.outputs
-    observer.judge_reduced_by(quality.noise_floors(question.samples, noisy, exact, model.precision))
+    observer.judge_reduced_by(noise.noise_floors(question.samples, noisy, exact, model.precision))
 
 
 def _ask(model: spec.Model, path: Path, question: Question, stage: str, work: Path, recorder: Recorder) -> list[Check]:

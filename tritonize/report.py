@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from tritonize import location
-from tritonize.artifacts import DRAWN, Check, Finding, Gate, Metrics, Report, TensorCheck, from_json, to_json
+from tritonize.artifacts import Check, Finding, Report, TensorCheck, from_json, to_json
 from tritonize.location import Location
+from tritonize.measures import DRAWN, Gate, Metrics
 
 WIDTH = 80
 SHOWN = 8
@@ -22,6 +23,7 @@ STAGE_NAMES = {
     "pytorch": "PyTorch batched",
     "source": "Source batched",
     "onnxruntime": "ONNX Runtime",
+    "rounding": "How far rounding moves the edge cases",
     "precision": "Reduced precision",
     "onnxruntime fp16": "ONNX Runtime, fp16",
     "onnxruntime fp16 (emulated)": "fp16, emulated",

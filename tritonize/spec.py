@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from tritonize import dtypes
-from tritonize.artifacts import Kind
+from tritonize.measures import Kind
 from tritonize.plan_settings import Settings
 
 DEFAULT_RTOL = 1e-4

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterator
 
 from tritonize import spec
-from tritonize.artifacts import METRICS
+from tritonize.measures import METRICS
 
 _LAST_AXIS = ("token_ids", "padding_mask", "one_hot")
 

@@ -20,6 +20,8 @@ from tritonize.invariances import Digests
 from tritonize.quality import Observer
 
 TRANSPORTS: tuple[Transport, ...] = ("http", "grpc", "shm")
+SERVED = (*TRANSPORTS, "again", "order", "padded", "concurrent")
+"""The stages that a server answers."""
 CLIENTS = 8
 """Concurrent clients."""
 NAN_SHARE = 10
@@ -40,6 +42,8 @@ class Verification:
     findings: tuple[Finding, ...]
     stages: tuple[Stage, ...]
     identity: Mapping[str, str]
+    on_gpu: tuple[str, ...] = ()
+    """The stages whose answers came from a GPU, which adds up in other orders."""
 
     @property
     def passed(self) -> bool:
@@ -71,7 +75,8 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
     Raises:
         ServerError: the server cannot be reached or does not serve the model.
     """
-    findings = list(_metadata_findings(target))
+    metadata, served = _described(target)
+    findings = list(_metadata_findings(target, metadata, served))
     checks: list[Check] = []
     stages: list[Stage] = []
     for transport in transports:
@@ -93,7 +98,21 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
     checks += done
     findings += problems
     stages.append(_stage("concurrent", done, problems, started, note))
-    return Verification(checks=tuple(checks), findings=tuple(findings), stages=tuple(stages), identity=dict(target.server.identity))
+    return Verification(
+        checks=tuple(checks),
+        findings=tuple(findings),
+        stages=tuple(stages),
+        identity=dict(target.server.identity),
+        on_gpu=SERVED if runs_on_gpu(served) else (),
+    )
+
+
+def runs_on_gpu(served: Mapping[str, Any]) -> bool:
+    """Whether a GPU may answer, by the configuration as the server has it: it fills in where each group of instances runs.
+
+    Source: triton-inference-server/core, `NormalizeInstanceGroup` in `model_config_utils.cc`.
+    """
+    return any(group.get("kind") == "KIND_GPU" for group in served.get("instance_group", ()))
 
 
 def empty_proofs(checks: Sequence[Check]) -> tuple[Finding, ...]:
@@ -168,13 +187,16 @@ def _connect(server: ServerHandle, transport: Transport) -> client.Client:
     return client.connect(url, transport, shm_prefix=server.shm_prefix)
 
 
-def _metadata_findings(target: Target) -> Iterator[Finding]:
-    """The server's own description of the model against the configuration that was staged."""
+def _described(target: Target) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The server's own description of the model: its metadata and configuration."""
     transport: Transport = "http" if target.server.http_url else "grpc"
     with _connect(target.server, transport) as connection:
         version = str(target.version)
-        metadata = connection.model_metadata(target.model, version)
-        served = connection.model_config(target.model, version)
+        return connection.model_metadata(target.model, version), connection.model_config(target.model, version)
+
+
+def _metadata_findings(target: Target, metadata: Mapping[str, Any], served: Mapping[str, Any]) -> Iterator[Finding]:
+    """What the server says of the model against the configuration that was staged."""
     where = f"{target.model} version {target.version} on the server"
     yield from model_config.differences(target.config, served, where=where)
     batch = [-1] if int(target.config.get("max_batch_size", 0)) else []

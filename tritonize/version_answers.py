@@ -11,9 +11,10 @@ from typing import Any
 
 from tritonize import arrays, client, compare, golden_seeds, metrics, quality, verification
 from tritonize.arrays import Arrays
-from tritonize.artifacts import Finding, Metrics, Stage
+from tritonize.artifacts import Finding, Stage
 from tritonize.errors import InferenceError
 from tritonize.golden import GoldenSet
+from tritonize.measures import Metrics
 
 _WARMUP = 5
 

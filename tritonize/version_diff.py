@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tritonize import arrays, client, golden, graph_diff, model_config, repository, serving, verification
-from tritonize.artifacts import Finding, Stage, TensorSpec, Verdict
+from tritonize.artifacts import Finding, Stage, TensorSpec
 from tritonize.errors import MissingError, ServerError, UsageError
 from tritonize.graph_diff import GraphDiff
+from tritonize.measures import Verdict
 from tritonize.version_answers import Asked, Drift, Latency, Version
 
 REQUESTS = 100

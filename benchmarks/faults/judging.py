@@ -18,8 +18,9 @@ from benchmarks.faults.rules import RULES
 from benchmarks.faults.situation import Answering, Question
 from tritonize import arrays, quality, verification
 from tritonize.arrays import Array, Arrays
-from tritonize.artifacts import DRAWN, Gate, ServerHandle, to_json
+from tritonize.artifacts import ServerHandle, to_json
 from tritonize.client import Transport
+from tritonize.measures import DRAWN, Gate
 from tritonize.quality import Observer
 from tritonize.workers import sensitivity
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from benchmarks.faults.models import Healthy
-from tritonize import arrays, quality, samples
+from tritonize import arrays, noise, quality, samples
 from tritonize.arrays import Arrays
 from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec
 from tritonize.golden import GoldenSet, write
@@ -55,7 +55,7 @@ def prepare(healthy: Healthy, seed: int, directory: Path) -> Proof:
         exact=exact,
         max_batch_size=healthy.max_batch_size,
         rules=quality.rules(model, drawn, expected),
-        floors=quality.noise_floors(drawn, expected, exact, "fp32", moved),
+        floors=noise.noise_floors(drawn, expected, exact, "fp32", moved),
     )
     carried = directory / "golden"
     carried.mkdir()

@@ -30,6 +30,7 @@ TITLES = {
     "source": "Run the source",
     "export": "Export to ONNX",
     "onnxruntime": "Compare ONNX Runtime",
+    "rounding": "Measure rounding",
     "precision": "Reduce the precision",
     "pytorch fp16": "Run PyTorch in fp16",
     "pytorch bf16": "Run PyTorch in bf16",

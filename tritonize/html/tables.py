@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tritonize.artifacts import DRAWN, Check, Gate, Report, StageRow, TensorCheck
+from tritonize.artifacts import Check, Report, TensorCheck
+from tritonize.measures import DRAWN, Gate, StageRow
 from tritonize.report import STAGE_NAMES, largest_k
 
 NOTHING = "–"

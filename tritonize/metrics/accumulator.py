@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from tritonize.arrays import Array, dtype_name
-from tritonize.artifacts import Kind, Metrics
 from tritonize.differences import Differences, measure, numeric
 from tritonize.errors import UsageError
+from tritonize.measures import Kind, Metrics
 from tritonize.metrics import detections
 from tritonize.metrics.overlap import Overlap
 from tritonize.metrics.rows import Rows

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from tritonize.arrays import Array
-from tritonize.artifacts import Kind
 from tritonize.differences import floating, numeric
+from tritonize.measures import Kind
 
 ELEMENTS = 1 << 18
 """Elements looked at in one item, spread evenly over its places."""

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from tritonize.arrays import BFLOAT16, Array
-from tritonize.artifacts import Kind
 from tritonize.differences import CHUNK, floating, numeric
 from tritonize.errors import UsageError
+from tritonize.measures import Kind
 
 _FEW = 1 << 12
 """Labels below this are counted by place, without sorting."""
