@@ -12,16 +12,15 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "onnxruntime"))  # for bfloat16.py; behind everything else
+sys.path.append(str(Path(__file__).resolve().parents[1] / "onnxruntime"))  # for what both share; behind everything else
 
+import batching  # type: ignore[import-not-found]
 import bfloat16  # type: ignore[import-not-found]
 import cuda  # type: ignore[import-not-found] # it lies beside this file
-import numpy as np
 import plan_contract  # type: ignore[import-not-found]
 import runner  # type: ignore[import-not-found]
 import triton_python_backend_utils as pb_utils
@@ -32,22 +31,7 @@ LIBCUDA = "TRITONIZE_LIBCUDA"
 Array = Any
 
 
-@dataclass(kw_only=True)
-class _Job:
-    """One request on its way through."""
-
-    index: int
-    feeds: dict[str, Array]
-    wanted: tuple[str, ...]
-    rows: int
-    """Size of the batch; 0 in a model without batching."""
-
-    def kind(self) -> tuple[Any, ...]:
-        """Requests of one kind can be joined: the same inputs, alike in everything but the batch."""
-        return tuple(sorted((name, array.dtype.str, array.shape[1:]) for name, array in self.feeds.items()))
-
-
-class PlanModel:
+class PlanModel(batching.BatchingModel):  # type: ignore[misc]
     """One instance of one version of a model; the names of the methods are Triton's."""
 
     MODULE = ""
@@ -84,9 +68,9 @@ class PlanModel:
         plan_contract.check(config, self._engine, profiles)
         self._stream = device.stream()
         self._contexts = [self._engine.context(profile, self._stream) for profile in profiles]
-        self._batched = int(config.get("max_batch_size", 0)) > 0
-        self._outputs = {entry["name"]: [int(dim) for dim in entry["dims"]] for entry in config.get("output", [])}
-        self._kept: list[Array] = []
+        self.batched = int(config.get("max_batch_size", 0)) > 0
+        self.outputs = {entry["name"]: [int(dim) for dim in entry["dims"]] for entry in config.get("output", [])}
+        self.bf16_outputs = {name for name in self.outputs if self._engine.outputs[name].dtype == "BF16"}
         python = sys.version.split()[0]
         pb_utils.Logger.log_info(
             f"{args['model_instance_name']}: {self.MODULE} {trt.__version__}, {file.name} on {device.name}, "
@@ -94,26 +78,14 @@ class PlanModel:
         )
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """Answer every request, with its outputs or with an error of its own; requests that are alike run as one batch."""
-        self._kept.clear()  # the previous responses have been sent
+        """Answer every request; see `BatchingModel`."""
         self._device.use()
-        answers: list[Any] = [None] * len(requests)
-        groups: dict[Any, list[_Job]] = {}
-        for index, request in enumerate(requests):
-            try:
-                job = self._read(index, request)
-            except Exception as error:  # noqa: BLE001 - whatever is wrong with one request is its own answer
-                answers[index] = _refusal(error)
-            else:
-                groups.setdefault(job.kind() if self._batched else index, []).append(job)
-        for group in groups.values():
-            for job, answer in self._answer(group):
-                answers[job.index] = answer
+        answers: list[Any] = super().execute(requests)
         return answers
 
     def finalize(self) -> None:
         """Free contexts, engine and device."""
-        self._kept.clear()
+        self.release()
         for context in self._contexts:
             context.release()
         self._contexts.clear()
@@ -121,62 +93,17 @@ class PlanModel:
         del self._engine  # before its context goes
         self._device.close()
 
-    def _read(self, index: int, request: Any) -> _Job:
-        feeds = {}
-        for tensor in request.inputs():
-            name = tensor.name()
-            described = self._engine.inputs[name]
-            array = bfloat16.read(tensor) if described.dtype == "BF16" else tensor.as_numpy()
-            feeds[name] = array if described.shape else array.reshape(())  # Triton has no scalars: they come as one element
-        wanted = tuple(request.requested_output_names()) or tuple(self._outputs)
-        rows = next(iter(feeds.values())).shape[0] if self._batched and feeds else 0
-        return _Job(index=index, feeds=feeds, wanted=wanted, rows=rows)
+    def feed(self, tensor: Any) -> Array:
+        """An input as the engine takes it."""
+        described = self._engine.inputs[tensor.name()]
+        array = bfloat16.read(tensor) if described.dtype == "BF16" else tensor.as_numpy()
+        return array if described.shape else array.reshape(())  # Triton has no scalars: they come as one element
 
-    def _answer(self, group: list[_Job]) -> Iterator[tuple[_Job, Any]]:
-        """Run the jobs as one batch; where that fails, each alone, so that only the one at fault is refused."""
-        try:
-            answers = self._responses(group, self._run(group))
-        except Exception as error:  # noqa: BLE001 - an error must never end the stub
-            if len(group) == 1:
-                yield group[0], _refusal(error)
-                return
-            for job in group:
-                yield from self._answer([job])
-        else:
-            yield from zip(group, answers, strict=True)
-
-    def _run(self, group: list[_Job]) -> dict[str, Array]:
-        feeds = group[0].feeds
-        if len(group) > 1:
-            feeds = {name: np.concatenate([job.feeds[name] for job in group]) for name in feeds}
+    def compute(self, names: list[str], feeds: dict[str, Array]) -> dict[str, Array]:  # noqa: ARG002 - an engine answers all
+        """All outputs for one batch, by the profile that lies nearest."""
         context = plan_contract.nearest(self._contexts, {name: tuple(array.shape) for name, array in feeds.items()})
-        outputs: dict[str, Array] = context.run(feeds)
-        if self._batched:
-            rows = sum(job.rows for job in group)
-            for name in self._outputs:
-                shape = outputs[name].shape
-                if not shape or shape[0] != rows:
-                    raise ValueError(f"output '{name}' has shape {list(shape)} for a batch of {rows}; expected {rows} first")
-        return outputs
-
-    def _responses(self, group: list[_Job], outputs: dict[str, Array]) -> list[Any]:
-        answers, start = [], 0
-        for job in group:
-            part = slice(start, start + job.rows) if len(group) > 1 else slice(None)
-            start += job.rows
-            tensors = []
-            for name in job.wanted:
-                array = outputs[name]
-                tensors.append(self._tensor(name, array[part] if array.ndim else array.reshape(self._outputs[name])))
-            answers.append(pb_utils.InferenceResponse(output_tensors=tensors))
-        return answers
-
-    def _tensor(self, name: str, array: Array) -> Any:
-        if self._engine.outputs[name].dtype != "BF16":
-            return pb_utils.Tensor(name, array)
-        bits = np.ascontiguousarray(array)
-        self._kept.append(bits)
-        return pb_utils.Tensor.from_dlpack(name, bfloat16.capsule(bits))
+        found: dict[str, Array] = context.run(feeds)
+        return found
 
 
 def _log(severity: str, text: str) -> None:
@@ -184,7 +111,3 @@ def _log(severity: str, text: str) -> None:
         pb_utils.Logger.log_error(text)
     elif severity == "WARNING":
         pb_utils.Logger.log_warn(text)
-
-
-def _refusal(error: Exception) -> Any:
-    return pb_utils.InferenceResponse(output_tensors=[], error=pb_utils.TritonError(f"{error}" or type(error).__name__))
