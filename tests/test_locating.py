@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,10 @@ from tritonize.artifacts import (
 )
 from tritonize.cli import locate as cli_locate
 from tritonize.errors import UsageError
+from tritonize.golden import GoldenSet, Rules
 from tritonize.locating import failing, locate, to_keep
 from tritonize.location import FAR, Location, NodeError, as_text
+from tritonize.quality import Observer
 from tritonize.stages import Recorder
 from tritonize.workers import node_errors
 from tritonize.workers.graph_parts import Graph
@@ -568,6 +571,31 @@ def test_what_has_to_stay_fp32_is_found_with_the_real_gate():
     assert found.keep_passes
     assert set(found.keep) == {"n_wide", "n_narrow"}  # one answers, the other takes, more than fp16 holds
     assert not list(Path("w/trials").glob("*"))
+
+
+def test_a_bound_on_a_metric_is_a_gate_of_the_search_too():
+    """The tolerance lets everything pass; what is asked of the metric does not."""
+    net = Net(x=(1, 16))
+    net.add("MatMul", "first", "x", net.weight("w1", 16, 16))
+    net.add("Mul", "wide", "first", net.weight("large", value=np.float32(100)))
+    net.add("MatMul", "second", "x", net.weight("w2", 16, 16))
+    net.add("Tanh", "third", "second")
+    net.add("Mul", "narrow", "third", net.weight("small", value=np.float32(1e-3)))
+    net.add("Add", "y", "wide", "narrow")
+    whole, question = reduced_question(net.model("y"), 1e3)
+    asked = spec.Model.model_validate({"source": "fp32.onnx", "precision": "fp16", "inputs": {"x": {"shape": [1, 16]}}})
+    assert repairing.repair(asked, whole, question, Path("tolerance")).keep == ()
+    judged = GoldenSet(
+        samples=question.samples,
+        expected=question.reference.outputs,
+        max_batch_size=0,
+        rules={"y": Rules(metrics={"max_abs": spec.Bound(max=1e-3)})},
+        why_not="there is no PyTorch",
+    )
+    found = repairing.repair(asked, whole, replace(question, observer=Observer(judged)), Path("metric"))
+    assert found.keep_passes
+    assert {"n_first", "n_wide"} <= set(found.keep)
+    assert not {"n_second", "n_third"} & set(found.keep)
 
 
 def test_the_search_finds_a_small_set_that_is_no_prefix():

@@ -141,8 +141,8 @@ def prove(model: spec.Model, source: Source, work: Path, recorder: Recorder) -> 
     )
     if reduced.passed:
         return reduced, None
-    place, asked = proving.made(work / "locate"), replace(question, observer=None)
-    return reduced, _looked(lambda: repairing.repair(model, proven.artifact, asked, place, recorder, trials=TRIALS), recorder)
+    place = proving.made(work / "locate")
+    return reduced, _looked(lambda: repairing.repair(model, proven.artifact, question, place, recorder, trials=TRIALS), recorder)
 
 
 def _located(model: spec.Model, source: Source, proven: proving.Proven, work: Path, recorder: Recorder) -> Location | None:

@@ -107,6 +107,10 @@ class ExportError(TritonizeError):
     exit_code = 4
 
 
+class NothingReducedError(ExportError):
+    """A file that was asked for in half precision would hold none."""
+
+
 class PlanError(TritonizeError):
     """TensorRT did not build a usable plan."""
 
@@ -150,6 +154,7 @@ _KINDS: dict[str, type[TritonizeError]] = {
         MissingError,
         UnprovenError,
         ExportError,
+        NothingReducedError,
         PlanError,
         RepositoryError,
         ServerError,

@@ -67,6 +67,17 @@ class Observer:
         """From now on, what comes after ONNX Runtime in float32 is judged by the noise floors of a reduced precision."""
         self._reduced = floors
 
+    @property
+    def reduced(self) -> bool:
+        """Whether there are noise floors of a reduced precision."""
+        return bool(self._reduced)
+
+    def again(self) -> Observer:
+        """One that judges alike and has seen nothing yet."""
+        made = Observer(self._golden)
+        made.judge_reduced_by(self._reduced)
+        return made
+
     def doubtful(self) -> tuple[int, ...]:
         """Edge cases with an error that PyTorch's own noise hardly explains: how far rounding moves them decides.
 

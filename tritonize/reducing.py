@@ -70,8 +70,8 @@ def reduce(model: spec.Model, artifact: OnnxArtifact, question: Question, work: 
                 question.reference, outputs=declared(question.reference.outputs, made.artifact.outputs, work / "declared_outputs")
             ),
         )
-    if question.observer:
-        _set_noise_floors(model, question, question.observer, work, recorder)
+    if question.observer and not question.observer.reduced:
+        set_noise_floors(model, question, question.observer, work, recorder)
     emulated = f"onnxruntime {model.precision} (emulated)"
     checks = []
     if model.precision == "fp16":
@@ -88,7 +88,7 @@ def reduce(model: spec.Model, artifact: OnnxArtifact, question: Question, work: 
     )
 
 
-def _set_noise_floors(model: spec.Model, question: Question, observer: Observer, work: Path, recorder: Recorder) -> None:
+def set_noise_floors(model: spec.Model, question: Question, observer: Observer, work: Path, recorder: Recorder) -> None:
     """Let what follows be judged by how far PyTorch in half precision is from float64, where that could run.
 
     Where PyTorch does not run in half precision, the noise is what it is in float32, measured in the unit of the half type.

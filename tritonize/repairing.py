@@ -6,9 +6,9 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from tritonize import asking, describing, keeping, locating, precision, proving, reducing, reference, spec
+from tritonize import asking, describing, keeping, locating, precision, proving, quality, reducing, reference, spec
 from tritonize.artifacts import OnnxArtifact
-from tritonize.errors import ExportError
+from tritonize.errors import ExportError, NothingReducedError
 from tritonize.location import Location
 from tritonize.stages import Recorder
 
@@ -25,7 +25,9 @@ def locate_model(model: spec.Model, work: Path, recorder: Recorder | None = None
     proven = proving.prove(model, source, work, recorder)
     if proven.passed and model.precision in precision.HALF:
         tolerances = {tensor.name: asking.tolerance(model, tensor.name) for tensor in proven.outputs}
-        question = reducing.Question(samples=proven.samples, reference=proven.reference, tolerances=tolerances)
+        question = reducing.Question(
+            samples=proven.samples, reference=proven.reference, tolerances=tolerances, observer=proven.observer.again()
+        )
         return repair(model, proven.artifact, question, work / "locate", recorder)
     batch = (0,) if proven.passed else locating.failing(proven.checks)
     located = locating.locate(model, source, proven.artifact, proven.samples, work / "locate", recorder, batch=batch)
@@ -59,6 +61,8 @@ def repair(
     """
     recorder = recorder or Recorder()
     limits = locating.limits(model)
+    if question.observer and not question.observer.reduced:
+        reducing.set_noise_floors(model, question, question.observer, work / "floors", recorder)
     emulation = precision.reduce(model, artifact, work / "reduced").emulation
     gate = _Gate(model, artifact, question, work / "trials")
     passed = gate(frozenset())
@@ -71,6 +75,8 @@ def repair(
         return replace(located, keep=(), notes=(*located.notes, f"The gate passes in {model.precision} as it is."))
     with recorder.stage("keep in fp32") as fields:
         found = keeping.smallest(list(locating.ranking(located.series)), gate, trials=trials)
+        if found.nodes is not None and frozenset(found.nodes) in gate.whole:
+            found = replace(found, nodes=None)  # nothing smaller passes
         fields["note"] = f"{len(found.nodes or ())} nodes, {found.trials} trials"
         fields["verdict"] = "passed" if found.nodes is not None else "failed"
     if found.nodes is None:
@@ -87,17 +93,27 @@ class _Gate:
     def __init__(self, model: spec.Model, artifact: OnnxArtifact, question: reducing.Question, work: Path) -> None:
         self._model, self._artifact, self._question, self._work = model, artifact, question, work
         self.failed: tuple[int, ...] | None = None
-        """The samples of the first check that failed in the first trial."""
+        """The samples of the first answer that failed in the first trial."""
+        self.whole: set[frozenset[str]] = set()
+        """Sets with which nothing is left in half precision."""
 
     def __call__(self, kept: frozenset[str]) -> bool:
         nodes = sorted({*self._model.keep_fp32.nodes, *kept})
         model = self._model.model_copy(update={"keep_fp32": self._model.keep_fp32.model_copy(update={"nodes": nodes})})
+        observer = self._question.observer.again() if self._question.observer else None
+        asked = replace(self._question, observer=observer)
         try:
-            checks = reducing.reduce(model, self._artifact, self._question, self._work, Recorder()).checks
-        except ExportError:  # such as nothing left to reduce: that is no file of this precision
+            checks = reducing.reduce(model, self._artifact, asked, self._work, Recorder()).checks
+        except NothingReducedError:  # the fp32 file itself, which passes; the search goes on to smaller sets from here
+            self.whole.add(kept)
+            return True
+        except ExportError:
             return False
         finally:
             shutil.rmtree(self._work, ignore_errors=True)
         failing = next((check.samples for check in checks if not check.passed), None)
+        over = quality.first_over_budget(observer.gates()) if observer else None
+        if failing is None and over is not None:
+            failing = (over.sample or 0,)
         self.failed = self.failed or failing
         return bool(checks) and failing is None

@@ -23,7 +23,7 @@ import onnx.version_converter
 from onnx import TensorProto
 
 from tritonize.artifacts import TensorSpec, from_json, to_json
-from tritonize.errors import ExportError, UsageError
+from tritonize.errors import ExportError, NothingReducedError, UsageError
 from tritonize.workers import half_choice, half_emulation, half_graph, onnx_file, onnx_writer, origins
 from tritonize.workers.half_choice import HALVES, Half, Kept, Precision
 from tritonize.workers.half_graph import Rewritten
@@ -263,8 +263,8 @@ def _invalid(path: Path, error: Exception) -> ExportError:
     )
 
 
-def _nothing_reduced(asked: ReduceRequest, kept: Mapping[str, int]) -> ExportError:
-    return ExportError(
+def _nothing_reduced(asked: ReduceRequest, kept: Mapping[str, int]) -> NothingReducedError:
+    return NothingReducedError(
         f"The file was asked for in {asked.precision} and would be float32 throughout.",
         expected=f"at least one node in {asked.precision}",
         found="; ".join(f"{count} nodes kept: {reason}" for reason, count in kept.items()) or "no float32 node at all",
