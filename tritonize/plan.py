@@ -178,9 +178,10 @@ class _Job:
 
 def _one(job: _Job, use_cache: bool) -> BuiltPlan:
     started = time.perf_counter()
-    entry = cache.directory() / "plans" / job.key()
-    cached = use_cache and cache.is_complete(entry)
+    cached = False
     if use_cache:
+        entry = cache.directory() / "plans" / job.key()
+        cached = cache.is_complete(entry)
         cache.build_once(entry, lambda folder: _build(job, folder), on_progress=job.on_progress)
         _place(shutil.copyfile, entry, job.plan)
     else:

@@ -10,7 +10,7 @@ import hashlib
 import importlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -259,30 +259,34 @@ def _serialize(trt: Any, builder: Any, network: Any, config: Any, path: Path, lo
             details=said[1:_SHOWN],
             next_step="look at the whole log beside the plan",
         )
-    return written.digest.hexdigest(), written.size
+    return written.digest.hexdigest(), written.size  # the hash is whole: leaving the block waits for it
 
 
 class _Written:
-    """A file that is hashed while it is written: in a thread beside it, one piece at a time."""
+    """A file that is hashed while it is written: in a thread beside it, at most one piece behind, so that few are in memory."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._hasher = ThreadPoolExecutor(1)
+        self._hashed: Future[None] | None = None
         self.digest = hashlib.sha256()
         self.size = 0
 
     def write(self, piece: Any) -> int:
-        hashed = self._hasher.submit(self.digest.update, piece)
+        if self._hashed:
+            self._hashed.result()
+        self._hashed = self._hasher.submit(self.digest.update, piece)
         self._file.write(piece)
-        hashed.result()
         self.size += len(piece)
         return len(piece)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         self._hasher.shutdown()
+        if self._hashed and kind is None:
+            self._hashed.result()
 
 
 def _stream(trt: Any, written: _Written) -> Any:
