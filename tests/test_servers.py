@@ -88,6 +88,22 @@ class TestPrerequisites:
         found = prerequisites.libpython()
         assert found == prerequisites.LibPython(path=library, on_loader_path=False)
 
+    def test_a_library_of_another_patch_release_is_none(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        library = prerequisites.libpython()
+        assert library is not None
+        cache = tmp_path / "ld.so.cache"
+        cache.write_bytes(b"\0" + str(library.path).encode() + b"\0")
+        monkeypatch.setattr(prerequisites, "_LOADER_CACHE", cache)
+        monkeypatch.setattr(prerequisites.sysconfig, "get_config_var", lambda name: str(tmp_path))
+        monkeypatch.setattr(sys, "base_prefix", str(tmp_path))
+        assert prerequisites.libpython() == prerequisites.LibPython(path=library.path, on_loader_path=True)
+        monkeypatch.setattr(prerequisites.platform, "python_version", lambda: "3.11.99")
+        assert prerequisites.libpython() is None
+        with pytest.raises(MissingError, match=r"libpython3\.\d+\.so\.1\.0") as caught:
+            prerequisites.require()
+        real = f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
+        assert caught.value.found == f"{library.path} of Python {real}, while this is 3.11.99"
+
     def test_little_shared_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
         usage = shutil.disk_usage("/dev/shm")
         monkeypatch.setattr(shutil, "disk_usage", lambda _: type(usage)(64 * 2**20, 0, 64 * 2**20))

@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import shutil
+import subprocess
 import sys
 import sysconfig
 from dataclasses import dataclass
@@ -59,14 +60,32 @@ def require() -> None:
 
 
 def libpython() -> LibPython | None:
-    """The shared library that belongs to this interpreter, or `None`."""
+    """The shared library that belongs to this interpreter, or `None`.
+
+    One of another patch release, as a system may have beside a Python that was built without, is none: the modules of the
+    standard library do not fit it.
+    """
     name = f"libpython{_version()}.so.1.0"
     known = _loader_paths(name)
     own = [Path(sysconfig.get_config_var("LIBDIR") or "/usr/lib") / name, Path(sys.base_prefix) / "lib" / name]
     for path in own:
         if path.is_file():
-            return LibPython(path=path, on_loader_path=any(path.samefile(other) for other in known))
-    return LibPython(path=known[0], on_loader_path=True) if known else None
+            return LibPython(path=path, on_loader_path=bool(known) and all(map(path.samefile, known)))
+    fitting = [path for path in known if _release(path) == platform.python_version()]
+    return LibPython(path=fitting[0], on_loader_path=len(known) == 1) if fitting else None
+
+
+def _other_release(name: str) -> str | None:
+    """What is there instead: a library of another patch release."""
+    found = [f"{path} of Python {release}" for path in _loader_paths(name) if (release := _release(path))]
+    return f"{found[0]}, while this is {platform.python_version()}" if found else None
+
+
+def _release(library: Path) -> str | None:
+    """The version of a libpython, asked of itself in a process of its own; `None` where it cannot be loaded."""
+    code = "import ctypes, sys; f = ctypes.CDLL(sys.argv[1]).Py_GetVersion; f.restype = ctypes.c_char_p; print(f().decode())"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code, str(library)], capture_output=True, text=True, check=False)
+    return done.stdout.split()[0] if done.returncode == 0 else None
 
 
 def _version() -> str:
@@ -129,7 +148,7 @@ def _libpython() -> Probe:
     return Probe(
         name=f"the shared library of Python, {name}",
         ok=library is not None,
-        found=str(library.path) if library else "not there",
+        found=str(library.path) if library else _other_release(name) or "not there",
         next_step=None if library else missing or f"use a Python {_version()} that was built with --enable-shared",
     )
 
