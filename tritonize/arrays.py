@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import io
 import math
 import shutil
@@ -106,6 +107,16 @@ def _header(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 def bits(array: Array) -> Array:
     """The array as it lies in files: NumPy writes bfloat16 as an anonymous type, which it cannot read back; its bits are kept."""
     return array.view(np.uint16) if array.dtype == BFLOAT16 else array
+
+
+def digest(found: Arrays) -> str:
+    """SHA-256 of the bits of arrays, with their names, types and shapes; equal where nothing at all differs."""
+    whole = hashlib.sha256()
+    for name in sorted(found):
+        array = found[name]
+        whole.update(f"{name} {array.dtype} {array.shape}".encode())
+        whole.update(repr(array.tolist()).encode() if array.dtype == object else np.ascontiguousarray(array).view(np.uint8).data)
+    return whole.hexdigest()
 
 
 def release() -> None:

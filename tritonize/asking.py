@@ -137,18 +137,24 @@ def _golden(model: spec.Model, drawn: SampleSet, answered: Computed, work: Path,
     return replace(asked, exact=exact.outputs, floors=noise.noise_floors(drawn, own, exact.outputs, "fp32", answered.moved))
 
 
-def allow_for_rounding(model: spec.Model, artifact: OnnxArtifact, observer: Observer, work: Path, recorder: Recorder) -> None:
+def allow_for_rounding(model: spec.Model, artifact: OnnxArtifact, observer: Observer, work: Path, recorder: Recorder) -> float:
     """Measure how far rounding alone moves the answers to edge cases whose error PyTorch's own noise hardly explains.
 
     Sums over whole axes count as plain ones, since on a constant their error is one of sign and not of chance. Where it cannot be
     measured, PyTorch's own noise decides alone.
+
+    Returns:
+        Seconds that the libraries took for it.
     """
     edges, indices = observer.golden.samples.edges, observer.doubtful()
     if not indices:
-        return
+        return 0.0
     found = _sensitivity(model, artifact, observer.golden.samples, indices, work, recorder)
-    pairs = zip(indices, found, strict=True) if found else ()
+    if found is None:
+        return 0.0
+    pairs = zip(indices, found.moved, strict=True)
     observer.allow_for_rounding({(name, edges[index]): far for index, outputs in pairs for name, far in outputs.items()})
+    return found.library_seconds
 
 
 def _too_large(model: spec.Model, answered: Computed) -> str:
@@ -161,8 +167,8 @@ def _too_large(model: spec.Model, answered: Computed) -> str:
 
 def _sensitivity(
     model: spec.Model, artifact: OnnxArtifact, asked: SampleSet, indices: Sequence[int], work: Path, recorder: Recorder
-) -> list[dict[str, float]]:
-    """By sample, output to how far rounding moves its answer; nothing where that cannot be measured, which is told as a stage."""
+) -> ort.Sensitivity | None:
+    """How far rounding moves the answers; `None` where that cannot be measured, which is told as a stage."""
     try:
         return ort.sensitivity(
             artifact.path,
@@ -176,7 +182,7 @@ def _sensitivity(
     except ExportError as error:
         note = f"{error.what} {error.found}" if error.found else error.what
         recorder.add(Stage(name="rounding", verdict="not run", seconds=0.0, note=note))
-        return []
+        return None
 
 
 def unanswerable(
@@ -190,9 +196,9 @@ def unanswerable(
     failing = {check.samples[0]: check for check in checks if not check.passed and check.samples[0] in edges}
     if not failing:
         return {}
-    moved = _sensitivity(model, artifact, golden.samples, list(failing), work, recorder)
+    measured = _sensitivity(model, artifact, golden.samples, list(failing), work, recorder)
     found = {}
-    for (index, check), far in zip(failing.items(), moved, strict=True) if moved else ():
+    for (index, check), far in zip(failing.items(), measured.moved, strict=True) if measured else ():
         bad = [tensor for tensor in check.tensors if not tensor.passed]
         if all(_explained(tensor, far.get(tensor.name, 0.0)) for tensor in bad):
             name = bad[0].name

@@ -243,7 +243,10 @@ class _Pass:
 def _ulp_distance(expected: Array, found: Array, bits: tuple[type[np.signedinteger[Any]], type[np.unsignedinteger[Any]]]) -> int:
     """Largest number of steps between neighbouring numbers of found's type, from expected rounded to it; both zeros are one."""
     signed, unsigned = bits
-    left, right = (_ordered(side.view(signed)) for side in (expected.astype(found.dtype, copy=False), found))
+    left, right = (side.view(signed) for side in (expected.astype(found.dtype, copy=False), found))
+    if int(np.bitwise_or(left, right).min()) >= 0:  # no sign bit on either side, as of probabilities: already in order
+        return int(np.abs(left - right).max())
+    left, right = _ordered(left), _ordered(right)
     # The true distance fits the unsigned type, and integers wrap: so it survives the subtraction.
     return int((np.maximum(left, right) - np.minimum(left, right)).view(unsigned).max())
 

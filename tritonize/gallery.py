@@ -57,6 +57,12 @@ class Gallery:
         self._outputs: dict[str, _Kept] = {}
         self._seen: set[tuple[str, int]] = set()
 
+    def wants(self, stage: str, indices: Sequence[int]) -> bool:
+        """Whether an answer could be one to show: to a sample alone, at a stage that is not behind the one that is shown."""
+        first = stage.split()[0]
+        behind = self._stage and first in STAGES and STAGES.index(first) < STAGES.index(self._stage.split()[0])
+        return len(indices) == 1 and first in STAGES and not behind
+
     def see(self, stage: str, output: str, indices: Sequence[int], expected: Array, found: Array, max_abs: float) -> None:
         """One output of an answer, of numbers, and of the expected shape.
 

@@ -70,6 +70,15 @@ def run(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sensitivity:
+    """How far rounding alone moves answers."""
+
+    moved: tuple[dict[str, float], ...]
+    """Per sample, output to max |difference|, in the output's unit."""
+    library_seconds: float
+
+
 def sensitivity(
     path: Path,
     samples: SampleSet,
@@ -79,8 +88,8 @@ def sensitivity(
     deadline_s: float,
     memory_bytes: int | None = None,
     libraries: Sequence[str] = (),
-) -> list[dict[str, float]]:
-    """How far rounding alone moves the answers to some samples: per sample, output to max |difference|, in the output's unit.
+) -> Sensitivity:
+    """How far rounding alone moves the answers to some samples.
 
     Raises:
         ExportError: it cannot be measured.
@@ -93,5 +102,5 @@ def sensitivity(
         )
     except WorkerError as error:
         raise ExportError("How far rounding moves the answers could not be measured.", where=path.name, found=error.what) from error
-    found: list[dict[str, float]] = answer.value["moved"]
-    return found
+    seconds = answer.value["library_seconds"] + answer.import_seconds
+    return Sensitivity(moved=tuple(answer.value["moved"]), library_seconds=seconds)

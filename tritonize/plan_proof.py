@@ -156,9 +156,10 @@ def _judged(built: BuiltPlan, question: Question, planned: engine.Schedule, ran:
 def _checks(question: Question, planned: engine.Schedule, ran: engine.EngineRun) -> Iterator[Check]:
     for position, batch in enumerate(planned.batches):
         expected, found = reference.expected(question.reference, batch.samples), ran.answer(position)
-        tensors = compare(expected, found, question.tolerances)
-        if question.observer is not None:
-            question.observer.see(STAGE, batch.samples, found)
+        if question.observer is None:
+            tensors = compare(expected, found, question.tolerances)
+        else:
+            tensors = question.observer.check(STAGE, batch.samples, expected, found, question.tolerances)
         size = len(batch.samples) if question.samples.batched else 0
         yield Check(stage=STAGE, batch_size=size, samples=batch.samples, tensors=tensors, seconds=ran.seconds[position])
 

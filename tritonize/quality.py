@@ -7,12 +7,15 @@ and maxima alone, so that any number of answers costs the same memory.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from tritonize import arrays, metrics, noise, spec
 from tritonize.arrays import Array, Arrays
-from tritonize.artifacts import Check, SampleSet, TensorFiles
+from tritonize.artifacts import Check, SampleSet, TensorCheck, TensorFiles
+from tritonize.compare import compare
 from tritonize.differences import measure, numeric
 from tritonize.gallery import Gallery
 from tritonize.golden import GoldenSet, Rules
@@ -41,6 +44,29 @@ def rules(model: spec.Model, samples: SampleSet, expected: TensorFiles) -> dict[
     return found
 
 
+REMEMBERED = 4096
+"""Answers whose comparison is kept, for others with the same bits: a bound of memory. Samples past it are compared each time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """One output of one answer against PyTorch in float64."""
+
+    sums: metrics.Accumulator
+    finite: bool
+    max_abs: float
+    sample: int
+    """The one of the batch with the largest difference."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Compared:
+    """All that came of one answer."""
+
+    tensors: tuple[TensorCheck, ...]
+    parts: Mapping[str, _Part]
+
+
 @dataclass(kw_only=True)
 class _Seen:
     """What is kept of one output at one stage and group."""
@@ -62,6 +88,7 @@ class Observer:
         self._sums: dict[tuple[str, str], metrics.Accumulator] = {}
         self._seen: dict[tuple[str, str, str], _Seen] = {}
         self._reduced: tuple[NoiseFloor, ...] = ()
+        self._known: dict[Hashable, _Compared] = {}
 
     def judge_reduced_by(self, floors: tuple[NoiseFloor, ...]) -> None:
         """From now on, what comes after ONNX Runtime in float32 is judged by the noise floors of a reduced precision."""
@@ -115,33 +142,81 @@ class Observer:
         """What the answers are compared with."""
         return self._golden
 
+    def check(
+        self,
+        stage: str,
+        indices: Sequence[int],
+        expected: Arrays,
+        found: Arrays,
+        tolerances: Mapping[str, spec.Tolerance],
+        *,
+        digest: str | None = None,
+    ) -> tuple[TensorCheck, ...]:
+        """One answer to a batch of samples: compared with PyTorch's own by the tolerance, and seen.
+
+        The same bits in answer to the same question, as other transports give them, are not gone over again.
+
+        Args:
+            expected: PyTorch's own answer, as its outputs are served.
+            digest: `arrays.digest` of what was found, where it is known already.
+        """
+        asked = tuple((name, array.shape, array.dtype.str, tolerances.get(name)) for name, array in expected.items())
+        key = (tuple(indices), digest or arrays.digest(found), asked)
+        known = self._known.get(key)
+        if known is None:
+            known = _Compared(tensors=compare(expected, found, tolerances), parts=self._parts(indices, found))
+            if len(self._known) < REMEMBERED:
+                self._known[key] = known
+        self._take(stage, indices, known.parts, found)
+        return known.tensors
+
     def see(self, stage: str, indices: Sequence[int], found: Arrays) -> None:
         """One answer to a batch of samples. Outputs that are missing or of another shape are the tolerance's to report."""
-        reference = self._golden.exact or self._golden.expected
-        expected = arrays.stack(reference, indices)
-        with self._lock:
-            for name, array in expected.items():
-                if name in found and found[name].size == array.size and numeric(found[name]) and numeric(array):
-                    self._add(stage, name, indices, array, found[name].reshape(array.shape))
+        self._take(stage, indices, self._parts(indices, found), found)
 
-    def _add(self, stage: str, name: str, indices: Sequence[int], expected: Array, found: Array) -> None:
-        rule = self._golden.rule(name)
-        key = stage, name
-        if key not in self._sums:
-            tolerance = rule.tolerance
-            self._sums[key] = metrics.Accumulator(
-                rule.kind, rtol=tolerance.rtol, atol=tolerance.atol, batched=self._golden.samples.batched
-            )
-        sums = measure(expected, found, rule.tolerance.rtol, rule.tolerance.atol)
-        self._sums[key].add(expected, found, sums)
-        seen = self._seen.setdefault((stage, name, self._golden.samples.group(indices[0])), _Seen())
-        seen.finite &= (
-            sums.nan[0] == sums.nan[1] and sums.inf[0] == sums.inf[1] and sums.finite + sums.nan[0] + sums.inf[0] == sums.elements
+    def _exact(self, indices: Sequence[int]) -> Arrays:
+        return arrays.stack(self._golden.exact or self._golden.expected, indices)
+
+    def _parts(self, indices: Sequence[int], found: Arrays) -> dict[str, _Part]:
+        return {
+            name: self._part(name, indices, array, found[name].reshape(array.shape))
+            for name, array in self._exact(indices).items()
+            if name in found and found[name].size == array.size and numeric(found[name]) and numeric(array)
+        }
+
+    def _part(self, name: str, indices: Sequence[int], expected: Array, found: Array) -> _Part:
+        tolerance = self._golden.rule(name).tolerance
+        differences = measure(expected, found, tolerance.rtol, tolerance.atol)
+        sums = self._empty(name)
+        sums.add(expected, found, differences)
+        nan, inf = differences.nan, differences.inf
+        return _Part(
+            sums=sums,
+            finite=nan[0] == nan[1] and inf[0] == inf[1] and differences.finite + nan[0] + inf[0] == differences.elements,
+            max_abs=differences.max_abs,
+            sample=_worst_item(indices, expected, found),
         )
-        if sums.max_abs >= seen.max_abs:
-            seen.max_abs, seen.sample = sums.max_abs, _worst_item(indices, expected, found)
-        if self.gallery:
-            self.gallery.see(stage, name, indices, expected, found, sums.max_abs)
+
+    def _empty(self, name: str) -> metrics.Accumulator:
+        rule = self._golden.rule(name)
+        tolerance = rule.tolerance
+        return metrics.Accumulator(rule.kind, rtol=tolerance.rtol, atol=tolerance.atol, batched=self._golden.samples.batched)
+
+    def _take(self, stage: str, indices: Sequence[int], parts: Mapping[str, _Part], found: Arrays) -> None:
+        group = self._golden.samples.group(indices[0])
+        with self._lock:
+            for name, part in parts.items():
+                if (stage, name) not in self._sums:
+                    self._sums[stage, name] = self._empty(name)
+                self._sums[stage, name].merge(part.sums)
+                seen = self._seen.setdefault((stage, name, group), _Seen())
+                seen.finite &= part.finite
+                if part.max_abs >= seen.max_abs:
+                    seen.max_abs, seen.sample = part.max_abs, part.sample
+            if self.gallery and self.gallery.wants(stage, indices):
+                for name, array in self._exact(indices).items():
+                    if name in parts:
+                        self.gallery.see(stage, name, indices, array, found[name].reshape(array.shape), parts[name].max_abs)
 
     def rows(self) -> tuple[StageRow, ...]:
         """The stage table."""
@@ -231,8 +306,15 @@ def _worst_item(indices: Sequence[int], expected: Array, found: Array) -> int:
     """The sample in a batch that has the largest difference."""
     if len(indices) == 1:
         return indices[0]
-    far = [measure(one, other, 0.0, 0.0).max_abs for one, other in zip(expected, found, strict=True)]
+    far = [_farthest(one, other) for one, other in zip(expected, found, strict=True)]
     return indices[far.index(max(far))]
+
+
+def _farthest(expected: Array, found: Array) -> float:
+    """The largest difference of finite elements, in float64; 0.0 without any."""
+    with np.errstate(all="ignore"):
+        far = np.abs(found.astype(np.float64) - expected.astype(np.float64))
+    return float(np.max(far, where=np.isfinite(far), initial=0.0))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -124,9 +124,11 @@ def _ask(model: spec.Model, path: Path, question: Question, stage: str, work: Pa
         checks = []
         for position, batch in enumerate(batches):
             found = ran.answer(position)
-            tensors = compare(reference.expected(question.reference, batch), found, question.tolerances)
+            expected = reference.expected(question.reference, batch)
             if question.observer:
-                question.observer.see(stage, batch, found)
+                tensors = question.observer.check(stage, batch, expected, found, question.tolerances)
+            else:
+                tensors = compare(expected, found, question.tolerances)
             size, seconds = len(batch) if drawn.batched else 0, ran.seconds[position]
             checks.append(Check(stage=stage, batch_size=size, samples=batch, tensors=tensors, seconds=seconds))
         fields["library_seconds"], fields["peak_memory"] = ran.library_seconds, ran.peak_memory

@@ -13,7 +13,6 @@ from tritonize import arrays, client, dtypes, invariances, model_config
 from tritonize.arrays import Arrays
 from tritonize.artifacts import Check, Finding, ServerHandle, Stage
 from tritonize.client import Transport
-from tritonize.compare import compare
 from tritonize.errors import InferenceError
 from tritonize.golden import GoldenSet
 from tritonize.invariances import Digests
@@ -273,8 +272,7 @@ def _ask_padded(
     seconds = time.perf_counter() - started
     own = {name: array[:1] if array.ndim and array.shape[0] == size else array for name, array in found.items()}
     expected = as_served(arrays.load(target.golden.expected, index), target.config, "output")
-    target.observer.see("padded", (index,), own)
-    tensors = compare(expected, own, target.golden.tolerances)
+    tensors = target.observer.check("padded", (index,), expected, own, target.golden.tolerances)
     checks.append(Check(stage="padded", batch_size=size, samples=(index,), tensors=tensors, seconds=seconds))
 
 
@@ -298,9 +296,9 @@ def _ask(
         findings.append(Finding(where=f"{stage}, batch {size}, samples {_some(indices)}", what="the server refused", found=text))
         return
     seconds = time.perf_counter() - started
-    tensors = compare(expected, found, target.golden.tolerances)
-    target.observer.see(stage, indices, found)
-    target.digests.see(stage, indices, found)
+    digest = arrays.digest(found)
+    tensors = target.observer.check(stage, indices, expected, found, target.golden.tolerances, digest=digest)
+    target.digests.see(stage, indices, digest)
     checks.append(Check(stage=stage, batch_size=size, samples=indices, tensors=tensors, seconds=seconds))
 
 

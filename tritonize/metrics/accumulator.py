@@ -72,6 +72,22 @@ class Accumulator:
         self._types.add(dtype_name(found))
         self._sums.merge(sums)
 
+    def merge(self, other: Accumulator) -> None:
+        """Take in what another of the same kind, tolerance and axes was given."""
+        self._sums.merge(other._sums)
+        for name in ("_answers", "_items", "_mismatched_items", "_misshaped", "_same_texts"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in ("_matched", "_moved", "_alone_expected", "_alone_found"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self._types |= other._types
+        self._max_box = max(self._max_box, other._max_box)
+        if other._max_score is not None:
+            self._max_score = max(self._max_score or 0.0, other._max_score)
+        if self._rows and other._rows:
+            self._rows.merge(other._rows)
+        if self._overlap and other._overlap:
+            self._overlap.merge(other._overlap)
+
     def _add_marks(self, expected: Array, found: Array) -> None:
         expected, found = np.asarray(expected, order="C"), np.asarray(found, order="C")
         if self._rows:

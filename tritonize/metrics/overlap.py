@@ -46,6 +46,12 @@ class Overlap:
                 for one, other in zip(left.reshape(channels, -1), right.reshape(channels, -1), strict=True):
                     self._score(*_marked(one, other, THRESHOLDS[self.kind]))
 
+    def merge(self, other: Overlap) -> None:
+        """Take in the sums of another of the same kind."""
+        self.items, self.masks = self.items + other.items, self.masks + other.masks
+        self.sum_dice, self.sum_iou = self.sum_dice + other.sum_dice, self.sum_iou + other.sum_iou
+        self.min_dice, self.min_iou = min(self.min_dice, other.min_dice), min(self.min_iou, other.min_iou)
+
     def _check(self, expected: Array, found: Array) -> None:
         axes = expected.ndim - self.batched
         integers = self.kind == "labels"

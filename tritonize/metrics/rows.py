@@ -43,6 +43,16 @@ class Rows:
             for start in range(0, expected.shape[0], step):
                 self._add(expected[start : start + step], found[start : start + step])
 
+    def merge(self, other: Rows) -> None:
+        """Take in the counts of another of the same kind."""
+        self.rows += other.rows
+        for top in TOP:
+            self.ranked[top] += other.ranked[top]
+            self.agreeing[top] += other.agreeing[top]
+        self.divergent += other.divergent
+        self.sum_divergence += other.sum_divergence
+        self.max_divergence = max(self.max_divergence, other.max_divergence)
+
     def _add(self, expected: Array, found: Array) -> None:
         self.rows += expected.shape[0]
         scores, answers = _rounded(expected, found)

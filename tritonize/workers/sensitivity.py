@@ -23,6 +23,7 @@ from tritonize.arrays import Arrays
 from tritonize.artifacts import SampleSet, from_json
 from tritonize.workers import ort
 from tritonize.workers.onnx_file import without_weights
+from tritonize.workers.stopwatch import Stopwatch
 
 _MOVING = frozenset(
     (
@@ -55,20 +56,25 @@ class SensitivityRequest:
 def measure(request: dict[str, Any]) -> dict[str, Any]:
     """The task: `SensitivityRequest` in; `moved` has per sample and floating output how far its answer moved, in its own unit."""
     asked = from_json(SensitivityRequest, request)
-    plain = ort.session(asked.path, asked.libraries)
+    watch = Stopwatch()
+    with watch.library():
+        plain = ort.session(asked.path, asked.libraries)
     moved = [dict[str, float]() for _ in asked.indices]
     shapes = {name: array.shape for name, array in arrays.load(asked.samples.files, asked.indices[0]).items()}
     for draw in range(DRAWS):
         path = asked.path.with_name(f"{asked.path.stem}.rounded{draw}.onnx")  # beside the file, whose data it names
         try:
             onnx.save(_rounded(onnx.load(asked.path, load_external_data=False), shapes, draw), path)
-            noisy = ort.session(path, asked.libraries)
+            with watch.library():
+                noisy = ort.session(path, asked.libraries)
         finally:
             path.unlink(missing_ok=True)
         for found, index in zip(moved, asked.indices, strict=True):
             batch = arrays.load(asked.samples.files, index)
-            _widen(found, ort.answer(plain, batch, 1), ort.answer(noisy, batch, 1))
-    return {"moved": moved}
+            with watch.library():
+                answers = ort.answer(plain, batch, 1), ort.answer(noisy, batch, 1)
+            _widen(found, *answers)
+    return {"moved": moved, "library_seconds": watch.seconds}
 
 
 def _widen(found: dict[str, float], one: Arrays, other: Arrays) -> None:
