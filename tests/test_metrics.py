@@ -550,6 +550,40 @@ def test_known_bounds():
             mismatch_bound(*bad)
 
 
+@pytest.mark.parametrize(
+    "kind", ["values", "classes", "distribution", "mask_logits", "mask_probabilities", "segmentation", "labels"]
+)
+def test_merging_is_adding_one_after_the_other(kind):
+    generator = np.random.default_rng(3)
+    whole, merged = (Accumulator(kind, rtol=1e-3, atol=1e-3, batched=True) for _ in range(2))
+    for number in range(4):
+        expected = generator.random((2, 6, 4)) if kind != "labels" else generator.integers(0, 3, (2, 6, 4))
+        found = expected + (1e-4 * generator.standard_normal(expected.shape) if kind != "labels" else generator.integers(0, 2))
+        found = found.astype(np.float32) if kind != "labels" else found
+        if number == 2:
+            found = found[:1]
+        one = Accumulator(kind, rtol=1e-3, atol=1e-3, batched=True)
+        for each in (whole, one):
+            each.add(expected, found)
+        merged.merge(one)
+    left, right = to_json(merged.result()), to_json(whole.result())
+    assert left["answers"] == 4
+    assert left["misshaped"] == 1
+    assert left == {name: pytest.approx(value) if isinstance(value, float) else value for name, value in right.items()}
+
+
+def test_merging_detections():
+    rows = np.array([[0.0, 0, 2, 2, 0.9, 1], [4, 4, 6, 6, 0.5, 2]])
+    whole, merged = (Accumulator("detections", rtol=1e-3, atol=1e-3, batched=False) for _ in range(2))
+    for found in (rows[::-1], rows[:1], rows + np.array([1e-4] * 5 + [0])):
+        one = Accumulator("detections", rtol=1e-3, atol=1e-3, batched=False)
+        for each in (whole, one):
+            each.add(rows, found)
+        merged.merge(one)
+    assert merged.result() == whole.result()
+    assert merged.result().matched == 5
+
+
 # Speed and memory
 
 

@@ -69,7 +69,7 @@ def test_from_the_request_over_four_machines_to_one_version(monkeypatch, tmp_pat
         assert f'key: "{capability}"\n  value: "{name}"' in config
         assert (version / name).read_bytes() == (tmp_path / f"machine{capability}" / "plans" / "model.plan").read_bytes()
         assert plan_file.read_metadata(version / name) is not None
-    assert config.count("profile:") == 2
+    assert "profile:" not in config  # Triton refuses it beside any platform but tensorrt_plan
     assert {each["compute_capability"] for each in report["details"]["plans"]} == set(names)
     Path("network.py").write_text(NETWORK.replace("torch.relu", "torch.sigmoid"))
     done = tritonize("build", "spec.yaml", "--plans", "together", "--json")
@@ -83,6 +83,19 @@ def test_from_the_request_over_four_machines_to_one_version(monkeypatch, tmp_pat
     done = tritonize("build", "spec.yaml", "--plans", "together", "--json")
     assert done.returncode == 2
     assert json.loads(done.stdout)["error"]["details"] == ["there is none for compute capability 12.0"]
+
+
+def test_one_plan_that_was_collected_is_found_by_its_name():
+    """Triton looks for model.plan unless the configuration names another."""
+    Path("network.py").write_text(NETWORK)
+    Path("spec.yaml").write_text(SPEC.replace('["8.0", "8.6", "8.9", "12.0"]', '["8.9"]'))
+    assert tritonize("plan", "request", "spec.yaml", "--out", "asked").returncode == 0
+    assert tritonize("plan", "build", "--request", "asked/request.json", "--out", "plans").returncode == 0
+    done = tritonize("build", "spec.yaml", "--plans", "plans", "--json")
+    assert done.returncode == 3, done.stderr
+    version = Path(json.loads(done.stdout)["reports"][0]["location"])
+    assert [path.name for path in version.glob("*.plan")] == ["model.sm89.plan"]
+    assert 'key: "8.9"\n  value: "model.sm89.plan"' in (version.parent / "config.pbtxt").read_text()
 
 
 def two() -> tuple[Path, Path]:
@@ -182,6 +195,10 @@ def test_the_image_of_a_release_is_asked_what_it_has(monkeypatch):
     assert (asked.image, asked.version) == ("nvcr.io/nvidia/tritonserver:26.06-py3", "10.16.1.11")
     assert "skopeo" in asked.source
     assert plan_check.of_image("26.07").version is None
+    network("m.onnx")
+    plan.build(request(), Path("rtx"))
+    done = tritonize("plan", "check", "rtx/model.plan", "--triton", "26.07")
+    assert done.returncode == 1, done.stdout  # whatever that image has
     stock("same", (10, 16, 1, 11), "8.6")
     stock("other", (10, 13, 3, 9), "8.6")
     for name, code, words in (("same", 0, "loads: all four"), ("other", 1, "does not load"), ("same-rtx", 1, "does not load")):
@@ -190,6 +207,6 @@ def test_the_image_of_a_release_is_asked_what_it_has(monkeypatch):
         assert words in done.stdout
         assert "26.06-py3 has TensorRT 10.16.1.11: TRT_VERSION of the image, by skopeo" in " ".join(done.stdout.split())
     done = tritonize("plan", "check", "same/model.plan", "--triton", "26.07")
-    assert done.returncode == 0
+    assert done.returncode == 3
     assert "unknown" in done.stdout
     assert tritonize("plan", "check", "same/model.plan", "--triton", "latest").returncode == 2

@@ -10,8 +10,10 @@ from types import SimpleNamespace
 import pytest
 
 from tests.conftest import tritonize
-from tritonize import gpu, model_config, plan_file, planning, spec, spec_rules
+from tests.test_plan import stock_plan
+from tritonize import building, gpu, model_config, plan_check, plan_file, planning, spec, spec_rules
 from tritonize.artifacts import TensorSpec
+from tritonize.stages import Recorder
 
 NETWORK = """
 import torch
@@ -93,6 +95,52 @@ def test_what_cannot_be_built_here_is_said_before_anything_is_exported():
     done, answer = run("run", targets="[]")
     assert done.returncode == 2
     assert "names none" in answer["error"]["what"]
+    for targets, words in (('["banana"]', "banana"), ('["8.9", "8.9"]', "named once"), ('["8.7"]', "none of TensorRT-RTX")):
+        done, answer = run("run", targets=targets)
+        assert done.returncode == 2
+        assert words in done.stdout
+        assert "Export" not in done.stderr
+    Path("spec.yaml").write_text(SPEC.format(targets='["8.9"]', backend="tensorrt_rtx") + "    builder: {optimization_level: 3}\n")
+    done = tritonize("run", "spec.yaml", "--json")
+    assert done.returncode == 2
+    assert "optimization_level" in done.stdout
+    assert "Export" not in done.stderr
+
+
+def test_where_no_plan_can_be_built_the_log_of_the_builder_stays():
+    """The run's other files go; the error says where the log lies."""
+    Path("network.py").write_text(NETWORK.replace("torch.relu(", "torch.nonzero("))
+    text = SPEC.format(targets='["8.9"]', backend="tensorrt_rtx").replace("max_batch_size: 4", "max_batch_size: 0")
+    Path("spec.yaml").write_text(text.replace("[batch, 3", "[1, 3"))
+    done = tritonize("run", "spec.yaml", "--json")
+    error = json.loads(done.stdout)["error"]
+    assert error["error"] == "PlanError"
+    assert "NonZero" in json.dumps(error)
+    log = Path(error["next_step"].removeprefix("look at the whole log: "))
+    assert log.is_file()
+    assert [each for each in log.parent.iterdir() if each.is_dir()] == []
+
+
+@pytest.mark.parametrize(("version", "verdict"), [("10.16.1.11", "passed"), ("10.13.3.9", "failed"), (None, "not run")])
+def test_whether_a_plan_loads_at_the_declared_target_is_said(version, verdict, monkeypatch):
+    """Before any server starts, and as a finding where it does not."""
+    plan = stock_plan("model.plan", (10, 16, 1, 11))
+    image = plan_check.ImageVersion(image="image", version=version, source="asked")
+    monkeypatch.setattr(plan_check, "of_image", lambda release: image)
+    recorder = Recorder()
+    findings = building._at_target(SimpleNamespace(path=plan), "26.06", recorder)
+    assert [(stage.name, stage.verdict) for stage in recorder.stages] == [("target", verdict)]
+    assert [each.what for each in findings] == (["it does not load in Triton 26.06"] if verdict == "failed" else [])
+
+
+def test_a_request_needs_an_empty_folder_before_anything_is_exported():
+    Path("spec.yaml").write_text(SPEC.format(targets='["8.9"]', backend="tensorrt_rtx"))
+    Path("asked").mkdir()
+    (Path("asked") / "mine").touch()
+    done = tritonize("plan", "request", "spec.yaml", "--out", "asked")
+    assert done.returncode == 2
+    assert "not empty" in done.stderr
+    assert "Export" not in done.stderr
 
 
 def test_precision_goes_with_a_plan():
@@ -143,6 +191,7 @@ def test_profiles_that_take_everything_have_instances_of_their_own():
         {"kind": "KIND_GPU", "count": 1, "profile": ["1"]},
     ]
     assert groups() == []
+    assert groups(profiles=[{"batch": {"opt": 1}}, {}], backend="tensorrt_rtx") == []  # Triton refuses the field there
 
 
 def test_profiles_that_share_the_sizes_share_their_instances():
@@ -178,6 +227,21 @@ def test_profiles_that_share_the_sizes_share_their_instances():
             {"profiles": [{}, {}], "triton": {"instance_group": [{"profile": ["2"]}]}},
             "triton.instance_group.0.profile",
             "names profiles by number, from 0 to 1; found ['2']",
+        ),
+        (
+            {"triton": {"instance_group": [{"profile": ["3"]}]}},
+            "triton.instance_group.0.profile",
+            "names profiles by number, from 0 to 0; found ['3']",
+        ),
+        (
+            {"triton": {"instance_group": [{"kind": "KIND_CPU", "count": 2}]}},
+            "triton.instance_group.0.kind",
+            "plans run on GPUs alone",
+        ),
+        (
+            {"profiles": [{}, {}], "backend": "tensorrt_rtx", "triton": {"instance_group": [{"profile": ["0"]}]}},
+            "triton.instance_group.0.profile",
+            "Triton takes it for platform tensorrt_plan alone",
         ),
     ],
 )

@@ -579,6 +579,55 @@ def test_answers_of_a_gpu_are_judged_by_its_own_limit():
     assert quality.judge(observer, (), on_gpu=verification.SERVED).passed
 
 
+def test_the_same_bits_are_compared_once_and_count_each_time(monkeypatch):
+    """Other bits, another question, another tolerance and another expected shape are compared anew."""
+    from tritonize import compare as comparing
+
+    asked = question(3)
+    observer, plain = Observer(asked), Observer(asked)
+    calls = []
+    monkeypatch.setattr(quality, "compare", lambda *given: calls.append(1) or comparing.compare(*given))
+    answer = {"y": arrays.load(asked.expected, 0)["y"] + np.float32(1e-3)}
+    expected = arrays.load(asked.expected, 0)
+    for stage in ("onnxruntime", "http", "grpc"):
+        tensors = observer.check(stage, (0,), expected, {"y": answer["y"].copy()}, asked.tolerances)
+        plain.see(stage, (0,), answer)
+        assert tensors == comparing.compare(expected, answer, asked.tolerances)
+    assert len(calls) == 1
+    assert observer.rows() == plain.rows()
+    assert observer.gates() == plain.gates()
+    changed = {"y": answer["y"].copy()}
+    changed["y"].reshape(-1)[0] = np.nextafter(changed["y"].reshape(-1)[0], np.float32(9))
+    observer.check("http", (0,), expected, changed, asked.tolerances)
+    observer.check("http", (1,), arrays.load(asked.expected, 1), answer, asked.tolerances)
+    observer.check("http", (0,), expected, answer, {"y": spec.Tolerance(rtol=0.0, atol=0.0)})
+    assert len(calls) == 4
+    (reshaped,) = observer.check("http", (0,), {"y": expected["y"][None]}, answer, asked.tolerances)
+    assert len(calls) == 5
+    assert not reshaped.passed
+
+
+def test_what_is_remembered_of_answers_is_bounded(monkeypatch):
+    monkeypatch.setattr(quality, "REMEMBERED", 2)
+    asked = question(3)
+    observer = Observer(asked)
+    for index in (0, 1, 2, 0, 2):
+        one = arrays.load(asked.expected, index)
+        assert observer.check("http", (index,), one, one, asked.tolerances)[0].passed
+    assert len(observer._known) == 2
+    assert [row.metrics.answers for row in observer.rows()] == [5]
+
+
+def test_groups_of_instances_on_a_gpu_may_answer_with_other_bits():
+    """Each has kernels of its own, and Triton picks an instance; on a server that others use, they may be batched together."""
+    own = SimpleNamespace(server=SimpleNamespace(log=Path("log")))
+    groups = [{"kind": "KIND_GPU"}, {"kind": "KIND_GPU"}]
+    assert verification._may_differ(own, {"instance_group": groups})
+    assert not verification._may_differ(own, {"instance_group": groups[:1]})
+    assert not verification._may_differ(own, {"instance_group": [{"kind": "KIND_CPU"}, {"kind": "KIND_CPU"}]})
+    assert verification._may_differ(SimpleNamespace(server=SimpleNamespace(log=None)), {})
+
+
 def test_that_rounding_cannot_be_measured_is_told_and_decides_nothing(monkeypatch):
     from tritonize import asking, ort
     from tritonize.errors import ExportError

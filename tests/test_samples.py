@@ -99,6 +99,16 @@ def test_other_dynamic_axes_take_their_usual_smallest_largest_and_another_size(t
     assert list(arrays.first_batches(drawn, 3)) == [(0, 4, 0), (1, 5, 1), (2, 6, 2), (3, 7, 3)]
 
 
+def test_the_ends_of_every_profile_are_among_the_sizes(tmp_path):
+    profiles = [{"length": {"max": 4}}, {"length": {"min": 5, "opt": 8}}]
+    axes = {"length": {"min": 2, "opt": 5, "max": 9}}
+    sequence = model(inputs={"x": {"shape": ["batch", "length"]}}, profiles=profiles, backend="tensorrt", axes=axes)
+    drawn = samples.write(sequence, tmp_path)
+    sizes = [arrays.load(drawn.files, index)["x"].shape[1] for index in range(drawn.drawn)]
+    # the axis itself, then what of min, opt and max of 2..4 and 5..8..9 is not among them
+    assert sizes[:6] == [5, 2, 9, 7, 4, 8]
+
+
 def test_two_dynamic_axes_are_at_opposite_ends_too():
     axes = {name: {"min": 2, "opt": 4, "max": 6} for name in ("height", "width")}
     wanted = model(inputs={"x": {"shape": ["batch", "height", "width"]}}, axes=axes, max_batch_size=2)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from tritonize import (
     locating,
     model_config,
     noise,
+    plan,
+    plan_check,
     plan_proof,
     planning,
     precision,
@@ -23,8 +26,8 @@ from tritonize import (
     repository,
     spec,
 )
-from tritonize.artifacts import Check, OnnxArtifact, Source, Stage, StagedVersion, to_json
-from tritonize.errors import TritonizeError, UsageError
+from tritonize.artifacts import Check, Finding, OnnxArtifact, Source, Stage, StagedVersion, to_json
+from tritonize.errors import PlanError, TritonizeError, UsageError
 from tritonize.golden import GoldenSet
 from tritonize.location import Location
 from tritonize.plan import BuiltPlan
@@ -73,6 +76,8 @@ class Built:
     details: Mapping[str, Any]
     located: Location | None = None
     """Where the ONNX file goes wrong, if it does and that was found."""
+    findings: tuple[Finding, ...] = ()
+    """What is wrong beside the answers."""
     plans: tuple[PlanProof, ...] = ()
     """What was built of the ONNX file for TensorRT, and what became of each where there is a GPU of its kind."""
 
@@ -85,7 +90,7 @@ def build(specification: spec.Spec, name: str, source: Source, run_: Run, record
     """
     model = specification.models[name]
     proven, located = prove(model, source, run_.work, recorder)
-    plans = _plans(specification, model, proven, run_, recorder, options)
+    plans, findings = _plans(specification, model, proven, run_, recorder, options)
     with recorder.stage("stage"):
         staged = _stage(specification, name, proven.artifact, [each.plan for each in plans], run_, options)
         config = model_config.parse((staged.model_directory / repository.CONFIG).read_text(), where=repository.CONFIG)
@@ -108,6 +113,7 @@ def build(specification: spec.Spec, name: str, source: Source, run_: Run, record
             **({"location": to_json(located)} if located else {}),
         },
         located=located,
+        findings=findings,
         plans=plans,
     )
 
@@ -164,19 +170,21 @@ def _looked(look: Callable[[], Location], recorder: Recorder) -> Location | None
 
 def _plans(
     specification: spec.Spec, model: spec.Model, proven: proving.Proven, run_: Run, recorder: Recorder, options: Options
-) -> tuple[PlanProof, ...]:
+) -> tuple[tuple[PlanProof, ...], tuple[Finding, ...]]:
     """The plans of a right ONNX file, where the backend is one of TensorRT's, each run where its GPU is here."""
     if model.backend == "onnxruntime" or not proven.passed:
-        return ()
+        return (), ()
+    place, target = run_.work / "plans", specification.target
     with recorder.stage("plan") as fields:
-        place, target = run_.work / "plans", specification.target
         if options.plans:
             built = planning.take(model, target, proven.artifact, options.plans, place)
         else:
-            built = planning.build(model, target, proven.artifact, place, options.on_progress)
+            with _logs_kept(run_, place):
+                built = planning.build(model, target, proven.artifact, place, options.on_progress)
         fields["library_seconds"] = sum(each.metadata.build_seconds for each in built if not each.cached)
         targets = ", ".join(each.metadata.compute_capability for each in built)
         fields["note"] = f"{built[0].metadata.module} {built[0].metadata.version} for {targets}"
+    findings = _at_target(built[0], target.triton, recorder) if model.backend == "tensorrt" and target.triton else ()
     question = plan_proof.Question(
         samples=proven.samples,
         reference=proven.reference,
@@ -191,15 +199,43 @@ def _plans(
     if model.precision == "tf32" and exact:
         own = proven.observer.golden.expected
         proven.observer.judge_reduced_by(noise.noise_floors(proven.samples, own, exact, "tf32"))
-    return plan_proof.prove(built, question, run_.work / "engines", recorder, options.on_progress)
+    return plan_proof.prove(built, question, run_.work / "engines", recorder, options.on_progress), findings
+
+
+def _at_target(built: BuiltPlan, release: str, recorder: Recorder) -> tuple[Finding, ...]:
+    """Whether a plan will load in the Triton that the spec declares; all plans of a version are of one TensorRT."""
+    with recorder.stage("target") as fields:
+        image = plan_check.of_image(release)
+        found = plan_check.check(built.path, image.version, image=True)
+        has = f"{image.image} has TensorRT {image.version or 'unknown'} ({image.source})"
+        fields["note"] = f"{'; '.join(found.reasons)}; {has}"
+        fields["verdict"] = {"loads": "passed", "does not load": "failed", "unknown": "not run"}[found.verdict]
+    if found.verdict != "does not load":
+        return ()
+    return (
+        Finding(where=built.path.name, what=f"it does not load in Triton {release}", expected=has, found="; ".join(found.reasons)),
+    )
+
+
+@contextmanager
+def _logs_kept(run_: Run, place: Path) -> Iterator[None]:
+    """Where no plan is built, what the builder said stays, and the error says where."""
+    try:
+        yield
+    except PlanError as error:
+        if logs := sorted(place.glob("*.log")):
+            kept = run_.keep_only(logs)
+            error.next_step = f"look at the whole log: {', '.join(map(str, kept))}"
+        raise
 
 
 def _stage(
     specification: spec.Spec, name: str, artifact: OnnxArtifact, plans: Sequence[BuiltPlan], run_: Run, options: Options
 ) -> StagedVersion:
     model, place = specification.models[name], specification.repository
-    several = {each.metadata.compute_capability: each.path.name for each in plans} if len(plans) > 1 else None
-    text = model_config.render(name, model, artifact, several)
+    # Triton looks for model.plan unless it is told of others by the GPU kind; one plan that was collected has such a name too.
+    own_names = {each.metadata.compute_capability: each.path.name for each in plans if each.path.name != plan.PLAN}
+    text = model_config.render(name, model, artifact, own_names)
     version = max(repository.versions(place, name), default=0) + 1
     texts = {repository.CONFIG: text}
     for output, wanted in model.outputs.items():

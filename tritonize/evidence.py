@@ -125,6 +125,8 @@ def _portable(model: spec.Model) -> Mapping[str, Any]:
     for key in ("weights", "template"):
         if plain.get(key):
             plain[key] = Path(plain[key]).name
+    if model.builder.plugins:
+        plain["builder"]["plugins"] = [path.name for path in model.builder.plugins]
     if model.operators:
         plain["operators"] = [path.name for path in model.operators]
     for output in plain.get("outputs", {}).values():

@@ -110,7 +110,7 @@ def _extra(model: spec.Model, plans: Mapping[str, str]) -> str:
         section["model_operations"] = {"op_library_filename": model.custom_op_libraries}
     if plans:
         section["cc_model_filenames"] = dict(plans)
-    if len(model.profiles) > 1:
+    if len(model.profiles) > 1 and model.backend == "tensorrt":  # the field `profile` is refused beside any other platform
         section["instance_group"] = _instance_groups(model)
     choices = {"dynamic_batching", "sequence_batching", "ensemble_scheduling"}
     if model.max_batch_size > 1 and not choices & set(section):

@@ -62,6 +62,7 @@ def request(specification: spec.Spec, directory: Path, *, models: Sequence[str] 
     model, place = specification.models[name], specification.repository
     if model.backend not in planning.MODULES:
         raise UsageError("There is no plan in a version with backend onnxruntime.", where=f"models.{name}.backend")
+    planning.require_empty(directory)
     source = reference.identify(model)
     if source.kind != "onnx":
         errors.require("torch", extra="torch")
@@ -215,7 +216,7 @@ def _report(
 ) -> Report:
     wrong = tuple(finding for each in built.plans for finding in each.findings)
     checks = built.checks
-    findings = (*verification.empty_proofs(built.checks), *wrong, *(served.findings if served else ()))
+    findings = (*verification.empty_proofs(built.checks), *built.findings, *wrong, *(served.findings if served else ()))
     verdict: Verdict = "passed" if built.passed and not findings else "failed"
     if served is not None:
         checks = (*checks, *served.checks)

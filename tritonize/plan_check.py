@@ -62,11 +62,12 @@ class ImageVersion:
     """Who says so, or why it is not known."""
 
 
-def check(plan: Path, version: str | None) -> Compatibility:
+def check(plan: Path, version: str | None, *, image: bool = False) -> Compatibility:
     """Whether a plan will load in the TensorRT of a version; `unknown` where the files do not say.
 
     Args:
         version: all four parts; `None` where it is not known.
+        image: whether it is that of a Triton image, known or not.
 
     Raises:
         PlanError: it is no plan, or damaged.
@@ -75,21 +76,32 @@ def check(plan: Path, version: str | None) -> Compatibility:
     reasons = list(plan_file.contradictions(plan, header, known))
     if reasons:
         return Compatibility(verdict="does not load", reasons=tuple(reasons), header=header, metadata=known)
-    if version is None:
-        return Compatibility(verdict="unknown", reasons=("no version to compare with",), header=header, metadata=known)
-    if header.module == "tensorrt_rtx":
+    if header.module == "tensorrt_rtx" and (version is not None or image):
         reasons.append("it is a plan of TensorRT-RTX, which TensorRT and Triton's tensorrt backend do not load")
         return Compatibility(verdict="does not load", reasons=tuple(reasons), header=header, metadata=known)
+    if version is None:
+        return Compatibility(verdict="unknown", reasons=("no version to compare with",), header=header, metadata=known)
     wanted = tuple(int(part) for part in version.split("."))
     if wanted == header.version:
         return Compatibility(
-            verdict="loads", reasons=("all four parts of the version are the same",), header=header, metadata=known
+            verdict="loads",
+            reasons=(f"all four parts of the version are the same; {_where(header, known)}",),
+            header=header,
+            metadata=known,
         )
     if known is not None and known.settings.get("version_compatible"):
         text = "it was built version-compatible, and which other versions take it was never tried"
         return Compatibility(verdict="unknown", reasons=(text,), header=header, metadata=known)
     reason = f"a plan loads only in the very version that built it: {header.version_text}, not {version}"
     return Compatibility(verdict="does not load", reasons=(reason,), header=header, metadata=known)
+
+
+def _where(header: plan_file.Header, known: PlanMetadata | None) -> str:
+    """The GPUs that the verdict is about."""
+    kinds = header.compute_capabilities or ((known.compute_capability,) if known else ())
+    if not kinds:
+        return "on a GPU of the kind that it was built for, which the files do not say"
+    return f"on a GPU of compute capability {' or '.join(kinds)}"
 
 
 def of_image(release: str) -> ImageVersion:

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tritonize import errors, gpu, plan, plan_collection, spec
+from tritonize import errors, gpu, plan, plan_collection, plan_settings, spec
 from tritonize.artifacts import OnnxArtifact, to_json
 from tritonize.errors import UsageError
 from tritonize.plan import BuiltPlan
@@ -32,13 +32,14 @@ def require_possible(model: spec.Model, target: spec.Target, plans: Sequence[Pat
         return
     if plans:
         return
-    plan.require_possible(MODULES[model.backend])
+    version = plan.require_possible(MODULES[model.backend])
     if model.backend == "tensorrt_rtx" and not target.compute_capabilities:
         raise UsageError(
             "TensorRT-RTX builds for the GPUs that it is told, and the spec names none.",
             where="target.compute_capabilities",
             expected='such as ["8.9"]',
         )
+    plan_settings.require_supported(_request(model, target, Path()), version)
     here = gpu.find()
     elsewhere = [each for each in target.compute_capabilities if here is None or each != here.compute_capability]
     if model.backend == "tensorrt" and elsewhere:
@@ -52,8 +53,12 @@ def require_possible(model: spec.Model, target: spec.Target, plans: Sequence[Pat
 
 def request(model: spec.Model, target: spec.Target, artifact: OnnxArtifact) -> BuildRequest:
     """What to build of a proven ONNX file, here or anywhere."""
+    return _request(model, target, artifact.path).model_copy(update={"node_map": artifact.node_map})
+
+
+def _request(model: spec.Model, target: spec.Target, onnx: Path) -> BuildRequest:
     return BuildRequest(
-        onnx=artifact.path,
+        onnx=onnx,
         module=MODULES[model.backend],
         compute_capabilities=tuple(target.compute_capabilities) if model.backend == "tensorrt_rtx" else (),
         profiles=profiles(model),
@@ -62,7 +67,6 @@ def request(model: spec.Model, target: spec.Target, artifact: OnnxArtifact) -> B
             update={"tf32": model.precision == "tf32"}
             | ({"detailed_profiling": True} if model.precision in ("fp16", "bf16") else {})
         ),
-        node_map=artifact.node_map,
         deadline_s=model.deadline_s,
         memory_mib=model.memory_mib,
     )
@@ -74,9 +78,12 @@ def write_request(asked: BuildRequest, directory: Path) -> Path:
     Raises:
         UsageError: the folder is not empty.
     """
+    require_empty(directory)
+    if missing := [str(path) for path in asked.settings.plugins if not path.is_file()]:
+        raise UsageError("There is no such library of plugins.", where="builder.plugins", found=", ".join(missing))
+    if len({path.name for path in asked.settings.plugins}) < len(asked.settings.plugins):
+        raise UsageError("Two libraries of plugins have the same name, and would lie in one folder.", where="builder.plugins")
     directory.mkdir(parents=True, exist_ok=True)
-    if any(directory.iterdir()):
-        raise UsageError("The folder for the request is not empty.", where=str(directory))
     data = asked.onnx.with_name(f"{asked.onnx.name}.data")
     with errors.storage_errors(directory):
         for path in (asked.onnx, data, asked.node_map, *asked.settings.plugins):
@@ -93,6 +100,17 @@ def write_request(asked: BuildRequest, directory: Path) -> Path:
     path = directory / "request.json"
     path.write_text(portable.model_dump_json(by_alias=True, exclude_defaults=True, indent=2) + "\n", encoding="utf-8")
     return path
+
+
+def require_empty(directory: Path) -> None:
+    """Refuse a folder for a request that is none, or has something in it.
+
+    Raises:
+        UsageError: it does.
+    """
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        found = "something in it" if directory.is_dir() else "a file"
+        raise UsageError("The folder for the request is not empty.", where=str(directory), found=found)
 
 
 def build(

@@ -38,6 +38,7 @@ STAGE_NAMES = {
     "concurrent": "Triton, concurrent",
     "plan": "TensorRT plan",
     "plan run": "The plan on a GPU",
+    "target": "Loading at the target",
 }
 _MARK = {"passed": "✓", "failed": "✗", "not run": "–"}
 _VERDICT = {"passed": "PASSED", "failed": "FAILED", "not run": "NOT RUN"}
@@ -103,6 +104,10 @@ def _lines(report: Report) -> Iterator[str]:
     if "location" in report.details:
         yield ""
         yield from location.lines(from_json(Location, report.details["location"]))
+    if plans := report.details.get("plans"):
+        yield ""
+        for each in plans:
+            yield from plan_lines(each)
     yield from _attempts(report.details.get("attempts", ()))
     if report.proved_by:
         yield ""
@@ -110,6 +115,22 @@ def _lines(report: Report) -> Iterator[str]:
         yield from _wrap(f"Answered by {proof}.")
     for note in report.notes:
         yield from _wrap(note)
+
+
+def plan_lines(known: Mapping[str, Any]) -> Iterator[str]:
+    """What is known of a plan, for a person.
+
+    Args:
+        known: its metadata as plain data.
+    """
+    yield f"Plan for compute capability {known['compute_capability']}, of {known['module']} {known['version']}"
+    yield f"  {known['plan_bytes'] / 2**20:.1f} MiB, TF32 {'on' if known['tf32'] else 'off'}, SHA-256 {known['plan_sha256'][:16]}…"
+    for title, tensors in (("in", known["inputs"]), ("out", known["outputs"])):
+        for tensor in tensors:
+            yield f"  {title:<3} {tensor['name']} {tensor['dtype']} {list(tensor['shape'])}"
+    for number, shapes in enumerate(known["profiles"]):
+        for name, each in shapes.items():
+            yield f"  profile {number}: {name} {' .. '.join(str(list(each[key])) for key in ('min', 'opt', 'max'))}"
 
 
 def _wrap(text: str) -> list[str]:

@@ -15,7 +15,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,14 @@ class Run:
         """Leave the folder where it is when the run ends; for a version that failed its proof."""
         (self.directory / _KEPT).touch()
         self.kept = True
+
+    def keep_only(self, files: Sequence[Path]) -> tuple[Path, ...]:
+        """Leave these files of the run, in its folder, and nothing else; where they lie then."""
+        kept = tuple(file.replace(self.directory / file.name) for file in files)
+        for folder in (self.root, self.work):
+            shutil.rmtree(folder)
+        self.keep()
+        return kept
 
 
 @contextlib.contextmanager

@@ -127,8 +127,7 @@ def _count(model: spec.Model) -> int:
 
 def _shapes(model: spec.Model) -> int:
     """How many combinations of sizes the dynamic axes other than the batch take."""
-    free = len(_dynamic(model) - {model.batch_axis or ""})
-    return (1, 4)[free] if free < 2 else 6
+    return len(_turns(model))
 
 
 def _dynamic(model: spec.Model) -> set[str]:
@@ -167,17 +166,33 @@ def axis_sizes(model: spec.Model, index: int) -> dict[str, int]:
 
     In turn all axes have their usual, their smallest, their largest size and one in between, where a network that rounds or
     pads shows itself; and of several axes every second one its smallest where the others have their largest, and the other
-    way round: whoever mixes up two axes is seen only there.
+    way round: whoever mixes up two axes is seen only there. Last come the smallest, usual and largest sizes of every optimization
+    profile, since kernels are chosen for each.
     """
+    turns = _turns(model)
+    sizes = turns[index % len(turns)]
+    return {**sizes, model.batch_axis: 1} if model.batch_axis else sizes
+
+
+def _turns(model: spec.Model) -> list[dict[str, int]]:
+    """The sizes of the axes other than the batch, one combination after the other."""
     names = sorted(_dynamic(model) - {model.batch_axis or ""})
-    turn = index % _shapes(model)
-    sizes = {}
+    if not names:
+        return [{}]
+    columns = []
     for position, name in enumerate(names):
         axis = model.axis(name)
         ends = (axis.min, axis.max)
         between = axis.between((0.6, 0.3)[position % 2])
-        sizes[name] = ((axis.opt or axis.max), axis.min, axis.max, between, ends[position % 2], ends[1 - position % 2])[turn]
-    return {**sizes, model.batch_axis: 1} if model.batch_axis else sizes
+        columns.append(((axis.opt or axis.max), axis.min, axis.max, between, ends[position % 2], ends[1 - position % 2]))
+    turns = [dict(zip(names, sizes, strict=True)) for sizes in zip(*columns, strict=True)][: 4 if len(names) == 1 else 6]
+    for profile in model.profiles:
+        spans = {name: model.span(profile, name) for name in names}
+        for end in range(3):
+            sizes = {name: span[end] for name, span in spans.items()}
+            if sizes not in turns:
+                turns.append(sizes)
+    return turns
 
 
 def generate(model: spec.Model, index: int, sizes: Mapping[str, int] | None = None) -> Arrays:

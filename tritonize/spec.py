@@ -68,6 +68,14 @@ def _plain(kwargs: dict[str, Any]) -> dict[str, Any]:
     return kwargs
 
 
+def _distinct(values: list[str]) -> list[str]:
+    if double := [each for position, each in enumerate(values) if each in values[:position]]:
+        raise ValueError(f"each is named once; found {', '.join(double)} again")
+    return values
+
+
+ComputeCapability = Annotated[str, StringConstraints(pattern=r"^\d{1,2}\.\d$")]
+
 Distribution = Literal["normal", "uniform", "token_ids", "padding_mask", "one_hot"]
 """`token_ids` are integers of `range`, zeros behind the sample's length; `padding_mask` is 1 up to that length and 0 behind
 it: both lie along the last axis, and all of one sample share its length. `one_hot` has a single 1 along the last axis."""
@@ -180,7 +188,9 @@ class Target(_Section):
     """What the repository is for, where that is not this machine."""
 
     triton: Annotated[str, StringConstraints(pattern=r"^\d\d\.\d\d$")] | None = Field(None, description='release, quoted: "26.06"')
-    compute_capabilities: list[str] = Field(default_factory=list)
+    compute_capabilities: Annotated[list[ComputeCapability], AfterValidator(_distinct)] = Field(
+        default_factory=list, description='such as ["8.6", "9.0"]'
+    )
 
 
 class KeepFp32(_Section):

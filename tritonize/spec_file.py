@@ -195,6 +195,7 @@ def _resolve(parsed: spec.Spec, folder: Path) -> spec.Spec:
                 "weights": placed(model.weights),
                 "template": placed(model.template),
                 "operators": [at(path) for path in model.operators],
+                "builder": model.builder.model_copy(update={"plugins": tuple(at(path) for path in model.builder.plugins)}),
                 "search_path": [at(path) for path in model.search_path],
                 "outputs": {
                     key: output.model_copy(update={"labels": placed(output.labels)}) for key, output in model.outputs.items()

@@ -86,9 +86,9 @@ def _profile_problems(model: spec.Model) -> Iterator[tuple[tuple[str, ...], str]
             elif low < whole.min or high > whole.max:
                 wrong = True
                 yield where, f"lies within the axis, which runs from {whole.min} to {whole.max}; found {low} to {high}"
-    if not model.profiles or wrong:
+    if wrong:
         return
-    if missed := _missed(model, model.profiles):
+    if model.profiles and (missed := _missed(model, model.profiles)):
         yield ("profiles",), f"no profile takes {missed}; every size of every axis needs one"
         return
     yield from _group_problems(model)
@@ -97,13 +97,18 @@ def _profile_problems(model: spec.Model) -> Iterator[tuple[tuple[str, ...], str]
 def _group_problems(model: spec.Model) -> Iterator[tuple[tuple[str, ...], str]]:
     """Instance groups of the `triton:` section that cannot answer every request: Triton hands a request to any instance."""
     groups = model.triton.get("instance_group")
+    profiles = model.profiles or [{}]  # without any there is one of the whole axes
     for number, group in enumerate(groups if isinstance(groups, list) else ()):
-        where = ("triton", "instance_group", str(number), "profile")
-        asked = group.get("profile", ()) if isinstance(group, dict) else ()
-        numbers = [int(each) for each in asked if str(each).isdigit() and int(each) < len(model.profiles)]
-        if len(numbers) != len(asked):
-            yield where, f"names profiles by number, from 0 to {len(model.profiles) - 1}; found {list(asked)}"
-        elif numbers and (missed := _missed(model, [model.profiles[each] for each in numbers])):
+        place = ("triton", "instance_group", str(number))
+        where, asked = (*place, "profile"), group.get("profile", ()) if isinstance(group, dict) else ()
+        numbers = [int(each) for each in asked if str(each).isdigit() and int(each) < len(profiles)]
+        if isinstance(group, dict) and group.get("kind") == "KIND_CPU":
+            yield (*place, "kind"), "plans run on GPUs alone; write KIND_GPU, or leave it out"
+        if asked and model.backend == "tensorrt_rtx":
+            yield where, "Triton takes it for platform tensorrt_plan alone; an instance of backend tensorrt_rtx has all profiles"
+        elif len(numbers) != len(asked):
+            yield where, f"names profiles by number, from 0 to {len(profiles) - 1}; found {list(asked)}"
+        elif numbers and (missed := _missed(model, [profiles[each] for each in numbers])):
             yield where, f"its profiles do not take {missed}, and Triton hands a request to any instance"
 
 

@@ -88,7 +88,7 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
         findings += problems
         stages.append(_stage(transport, done, problems, started))
     started = time.perf_counter()
-    done, problems, note = _invariances(target)
+    done, problems, note = _invariances(target, served)
     checks += done
     findings += problems
     stages.append(_stage("invariances", done, problems, started, note))
@@ -233,7 +233,7 @@ def _over(target: Target, transport: Transport) -> tuple[list[Check], list[Findi
     return checks, findings
 
 
-def _invariances(target: Target) -> tuple[list[Check], list[Finding], str]:
+def _invariances(target: Target, served: Mapping[str, Any]) -> tuple[list[Check], list[Finding], str]:
     """Asked again, in another order, and beside padding; and whether every transport gave the same bits."""
     checks: list[Check] = []
     findings: list[Finding] = []
@@ -249,9 +249,19 @@ def _invariances(target: Target) -> tuple[list[Check], list[Finding], str]:
                 _ask_padded(target, connection, index, batch, checks, findings)
     differing = list(target.digests.findings())
     note = f"{len(checks)} answers, {target.digests.compared} questions with the same bits"
-    if differing and target.server.log is None:  # others may ask that server too, and be batched with these
-        return checks, findings, f"{len(checks)} answers; {differing[0].what} ({differing[0].where}), as other clients can cause"
+    if differing and (why := _may_differ(target, served)):
+        return checks, findings, f"{len(checks)} answers; {differing[0].what} ({differing[0].where}), as {why}"
     return checks, [*findings, *differing], note
+
+
+def _may_differ(target: Target, served: Mapping[str, Any]) -> str:
+    """What explains other bits in answer to the same question, so that they are no finding; empty where nothing does."""
+    if target.server.log is None:  # a server that others may ask too, and be batched with these
+        return "other clients can cause"
+    if runs_on_gpu(served) and len(served.get("instance_group", ())) > 1:
+        # Triton hands a request to any instance that is free, and each group has kernels tuned for a profile of its own.
+        return "groups of instances with kernels of their own do"
+    return ""
 
 
 def _plain(server: ServerHandle) -> Transport:

@@ -41,18 +41,13 @@ def build(
 
 
 def _lines(built: BuiltPlan) -> Iterator[str]:
-    known = built.metadata
-    how = "from the cache" if built.cached else f"built in {known.build_seconds:.1f} s"
-    yield f"{built.path}: {known.plan_bytes / 2**20:.1f} MiB, {how}"
-    yield f"  {known.module} {known.version}, compute capability {known.compute_capability}, TF32 {'on' if known.tf32 else 'off'}"
-    for title, tensors in (("in", known.inputs), ("out", known.outputs)):
-        for tensor in tensors:
-            yield f"  {title:<3} {tensor.name} {tensor.dtype} {list(tensor.shape)}"
-    for number, shapes in enumerate(known.profiles):
-        for name, each in shapes.items():
-            yield f"  profile {number}: {name} {' .. '.join(str(list(each[key])) for key in ('min', 'opt', 'max'))}"
-    if known.gpu is None:
-        yield "  not run: no GPU here, so nobody has seen what it answers"
+    from tritonize import report
+    from tritonize.artifacts import to_json
+
+    how = "from the cache" if built.cached else f"built in {built.metadata.build_seconds:.1f} s"
+    yield f"{built.path}: {how}"
+    yield from report.plan_lines(to_json(built.metadata))
+    yield f"  not run: {'no GPU here' if built.metadata.gpu is None else 'it was built alone'}, so nobody has seen what it answers"
 
 
 @app.command()
@@ -105,11 +100,11 @@ def check(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Say what a plan is, and whether it will load in a TensorRT. Exit code 1 where it will not."""
+    """Say what a plan is, and whether it will load in a TensorRT. Exit code 1 where it will not, 3 where nobody knows."""
     import re
 
     from tritonize import plan_check
-    from tritonize.errors import UsageError
+    from tritonize.errors import MissingError, UsageError
 
     if triton and trt_version:
         raise UsageError("--triton and --trt-version exclude each other.")
@@ -119,7 +114,7 @@ def check(
         raise UsageError("A release of Triton is a year and a month.", expected="26.06, or a tag such as 26.06-py3", found=triton)
     plan_check.check(plan, None)  # a file that is no plan is said so before anybody is asked about an image
     image = plan_check.of_image(triton) if triton else None
-    found = plan_check.check(plan, image.version if image else trt_version)
+    found = plan_check.check(plan, image.version if image else trt_version, image=image is not None)
     if json:
         from json import dumps
 
@@ -132,6 +127,8 @@ def check(
             typer.echo(f"  {image.image} has TensorRT {image.version or 'unknown'}: {image.source}")
     if found.verdict == "does not load":
         raise typer.Exit(1)
+    if found.verdict == "unknown" and (triton or trt_version):
+        raise typer.Exit(MissingError.exit_code)
 
 
 def _verdict(path: Path, found: Compatibility) -> Iterator[str]:
