@@ -13,7 +13,7 @@ from tritonize.compare import compare
 from tritonize.figures import Figures
 from tritonize.gallery import Gallery
 from tritonize.golden import GoldenSet, Rules
-from tritonize.quality import Observer
+from tritonize.observer import Observer
 
 Tensors = Mapping[str, np.ndarray]
 

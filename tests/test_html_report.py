@@ -28,7 +28,7 @@ from tritonize.figures import BINS, LOWEST, PER_DECADE, Figures, Pane
 from tritonize.gallery import Gallery
 from tritonize.html import png
 from tritonize.location import FAR, Location, NodeError
-from tritonize.quality import Observer
+from tritonize.observer import Observer
 
 INLINE = {"code", "strong"}
 VOID = {"meta", "link", "img", "br", "input", "hr"}

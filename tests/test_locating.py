@@ -35,7 +35,7 @@ from tritonize.errors import UsageError
 from tritonize.golden import GoldenSet, Rules
 from tritonize.locating import failing, locate, to_keep
 from tritonize.location import FAR, Location, NodeError, as_text
-from tritonize.quality import Observer
+from tritonize.observer import Observer
 from tritonize.stages import Recorder
 from tritonize.workers import node_errors
 from tritonize.workers.graph_parts import Graph

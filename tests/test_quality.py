@@ -13,10 +13,11 @@ import torch
 
 from tests.conftest import tritonize
 from tritonize import arrays, compare, golden, noise, quality, reference, samples, spec, verification
+from tritonize import observer as observing
 from tritonize.artifacts import Check, SampleSet, TensorFiles, TensorSpec
 from tritonize.golden import GoldenSet, Rules
 from tritonize.measures import Metrics
-from tritonize.quality import Observer
+from tritonize.observer import Observer
 
 SHAPE = (1, 64)
 
@@ -586,7 +587,7 @@ def test_the_same_bits_are_compared_once_and_count_each_time(monkeypatch):
     asked = question(3)
     observer, plain = Observer(asked), Observer(asked)
     calls = []
-    monkeypatch.setattr(quality, "compare", lambda *given: calls.append(1) or comparing.compare(*given))
+    monkeypatch.setattr(observing, "compare", lambda *given: calls.append(1) or comparing.compare(*given))
     answer = {"y": arrays.load(asked.expected, 0)["y"] + np.float32(1e-3)}
     expected = arrays.load(asked.expected, 0)
     for stage in ("onnxruntime", "http", "grpc"):
@@ -608,7 +609,7 @@ def test_the_same_bits_are_compared_once_and_count_each_time(monkeypatch):
 
 
 def test_what_is_remembered_of_answers_is_bounded(monkeypatch):
-    monkeypatch.setattr(quality, "REMEMBERED", 2)
+    monkeypatch.setattr(observing, "REMEMBERED", 2)
     asked = question(3)
     observer = Observer(asked)
     for index in (0, 1, 2, 0, 2):

@@ -15,7 +15,7 @@ from tritonize.artifacts import Check, OnnxArtifact, Reference, SampleSet, Sourc
 from tritonize.compare import compare
 from tritonize.errors import ExportError, UsageError
 from tritonize.golden import GoldenSet
-from tritonize.quality import Observer
+from tritonize.observer import Observer
 from tritonize.reference import Computed
 from tritonize.stages import Recorder
 

@@ -30,9 +30,9 @@ from tritonize.artifacts import Check, Finding, OnnxArtifact, Source, Stage, Sta
 from tritonize.errors import PlanError, TritonizeError, UsageError
 from tritonize.golden import GoldenSet
 from tritonize.location import Location
+from tritonize.observer import Observer
 from tritonize.plan import BuiltPlan
 from tritonize.plan_proof import PlanProof
-from tritonize.quality import Observer
 from tritonize.repository import Run
 from tritonize.stages import Listener, Recorder
 

@@ -14,7 +14,8 @@ from tritonize import arrays, evidence, golden, model_config, quality, repositor
 from tritonize.artifacts import Finding, PublishedVersion, Report, ServerHandle, Stage
 from tritonize.errors import InferenceError, MissingError, RepositoryError, ServerError, UsageError
 from tritonize.golden import GoldenSet
-from tritonize.quality import Judgement, Observer
+from tritonize.observer import Observer
+from tritonize.quality import Judgement
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ from tritonize import (
 from tritonize.artifacts import Report, ServerHandle, Stage
 from tritonize.errors import RepositoryError, UsageError, storage_errors
 from tritonize.golden_file import GoldenFile, Origin
-from tritonize.quality import Observer
+from tritonize.observer import Observer
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,9 @@ Verdict = Literal["passed", "failed", "not run"]
 DRAWN = "drawn"
 """The group of all samples that are no edge cases."""
 
+STAGE_ORDER = ("pytorch", "onnxruntime", "plan", "http", "grpc", "shm", "again", "order", "padded", "concurrent")
+"""The way of an answer from PyTorch to the client."""
+
 Kind = Literal["values", "classes", "distribution", "mask_logits", "mask_probabilities", "segmentation", "labels", "detections"]
 """What an output means, and so which metrics say something about it.
 
@@ -165,3 +168,9 @@ class Gate:
     note: str = ""
     sample: int | None = None
     """The sample with the largest value, where it is of one."""
+
+
+def stage_place(stage: str) -> int:
+    """Where a stage lies on the way; one with a precision in its name beside the plain one."""
+    first = stage.split()[0]
+    return STAGE_ORDER.index(first) if first in STAGE_ORDER else len(STAGE_ORDER)

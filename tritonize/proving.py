@@ -18,7 +18,7 @@ from tritonize.artifacts import Attempt, Check, OnnxArtifact, Reference, SampleS
 from tritonize.errors import ExportError, TritonizeError
 from tritonize.gallery import Gallery
 from tritonize.golden import GoldenSet
-from tritonize.quality import Observer
+from tritonize.observer import Observer
 from tritonize.stages import Recorder
 
 

@@ -18,8 +18,8 @@ from tritonize import arrays, asking, noise, ort, precision, reference, spec
 from tritonize.artifacts import Check, OnnxArtifact, Reference, SampleSet, TensorFiles, TensorSpec
 from tritonize.compare import compare
 from tritonize.errors import ExportError
+from tritonize.observer import Observer
 from tritonize.precision import Reduced
-from tritonize.quality import Observer
 from tritonize.stages import Recorder
 
 WORDS = {"fp16": "FP16", "bf16": "BF16"}

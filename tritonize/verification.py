@@ -16,7 +16,7 @@ from tritonize.client import Transport
 from tritonize.errors import InferenceError
 from tritonize.golden import GoldenSet
 from tritonize.invariances import Digests
-from tritonize.quality import Observer
+from tritonize.observer import Observer
 
 TRANSPORTS: tuple[Transport, ...] = ("http", "grpc", "shm")
 SERVED = (*TRANSPORTS, "again", "order", "padded", "concurrent")

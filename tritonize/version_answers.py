@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tritonize import arrays, client, compare, golden_seeds, metrics, quality, verification
+from tritonize import arrays, client, compare, golden_seeds, metrics, verification
 from tritonize.arrays import Arrays
 from tritonize.artifacts import Finding, Stage
 from tritonize.errors import InferenceError
 from tritonize.golden import GoldenSet
 from tritonize.measures import Metrics
+from tritonize.observer import Observer
 
 _WARMUP = 5
 
@@ -82,7 +83,7 @@ class Asked:
         self.on_stage("numerics", None)
         started = time.perf_counter()
         before, after = self.versions
-        observers = {each.number: quality.Observer(each.known) for each in self.versions}
+        observers = {each.number: Observer(each.known) for each in self.versions}
         sums: dict[str, metrics.Accumulator] = {}
         bad: dict[str, int] = {}
         seen: set[str] = set()
@@ -168,7 +169,7 @@ class Asked:
         )
 
 
-def _largest_k(observer: quality.Observer) -> dict[str, float | None]:
+def _largest_k(observer: Observer) -> dict[str, float | None]:
     """Of each output that has a noise floor, the largest k; `None` where an error has nothing to be measured in."""
     found: dict[str, float | None] = {}
     for gate in observer.gates():

@@ -21,7 +21,7 @@ from tritonize.arrays import Array, Arrays
 from tritonize.artifacts import ServerHandle, to_json
 from tritonize.client import Transport
 from tritonize.measures import DRAWN, Gate
-from tritonize.quality import Observer
+from tritonize.observer import Observer
 from tritonize.workers import sensitivity
 
 TOLERANCE, NOISE, BOTH = "tolerance alone (a)", "noise floor alone (b)", "tritonize: both"
