@@ -6,14 +6,17 @@ They prove arguments, sizes, lifetimes, order, batches and files, and nothing ab
 from __future__ import annotations
 
 import ctypes
+import enum
 import importlib.metadata
 import importlib.util
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -22,6 +25,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from onnx import TensorProto, helper
 
 from tests import fake_driver
@@ -68,7 +72,7 @@ class TestDevice:
     """cuda.py against the stand-in for the driver."""
 
     def test_what_it_says_of_the_gpu(self, device):
-        assert (device.compute_capability, device.driver) == ("8.9", "12.8")
+        assert (device.compute_capability, device.cuda) == ("8.9", "12.8")
         assert device.free_memory() == (5 << 32, 6 << 32)  # more than 32 bits
 
     def test_copies_go_there_and_back_in_the_order_of_the_stream(self, library, device):
@@ -119,6 +123,31 @@ class TestDevice:
             cuda.Device(library="libm.so.6")
 
 
+class TestGpu:
+    """gpu.py: what is said of the driver."""
+
+    @pytest.mark.parametrize(
+        ("told", "version"),
+        [
+            ("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\n", "550.54.15"),
+            ("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.15  Release Build  (a@b)\n", "570.86.15"),
+            ("NVRM version: NVIDIA UNIX aarch64 Kernel Module  535.54", "535.54"),
+            ("GCC version:  gcc version 12.3.0\n", "CUDA 12.4"),
+            (None, "CUDA 12.4"),
+        ],
+    )
+    def test_the_drivers_own_version_or_cudas(self, told, version):
+        if told is not None:
+            Path("version").write_text(f"{told}GCC version:  gcc version 11.4.0 (Ubuntu)\n" if told.endswith("\n") else told)
+        assert gpu.driver_version("12.4", Path("version")) == version
+
+    def test_both_versions_are_kept_apart(self, library):
+        code = "from tritonize import gpu; found = gpu.find(); print(found.driver, found.cuda, sep=chr(10))"
+        env = {**os.environ, **fake_driver.environment(library)}
+        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True, timeout=60)
+        assert done.stdout.splitlines() == [gpu.driver_version("12.8"), "12.8"]
+
+
 def onnx_file(path: str = "m.onnx", operator: str = "Relu") -> bytes:
     """y = operator(x) and, with NonZero, places that depend on values; [batch, n]."""
     nodes = [helper.make_node(operator, ["x"], ["y"])]
@@ -138,6 +167,7 @@ def plan_bytes(content: bytes, profiles: list[dict[str, Any]], *, detailed: bool
 
 
 SMALL = {"x": [[1, 2], [2, 3], [4, 5]]}
+IO = (("input", "x"), ("output", "y"))
 LARGE = {"x": [[5, 2], [8, 3], [16, 5]]}
 
 
@@ -193,6 +223,65 @@ class TestRunner:
         monkeypatch.delattr(trt, "IOutputAllocator")
         with pytest.raises(runner.EngineError, match="depends on values"):
             context.run({"x": np.eye(2, dtype=np.float32)})
+
+    def test_the_allocator_of_an_output_is_set_once(self, trt, device):
+        context = self.context(trt, device, operator="NonZero")
+        for _ in range(3):
+            context.run({"x": np.eye(2, dtype=np.float32)})
+        assert len(context.raw.kept_allocators) == 1
+
+    def test_kernels_are_specialized_before_the_first_answer(self, trt, device, monkeypatch):
+        strategies = enum.Enum("Strategies", ("LAZY", "EAGER", "NONE"))
+        monkeypatch.setattr(trt, "DynamicShapesKernelSpecializationStrategy", strategies, raising=False)
+        context, array = self.context(trt, device), np.full((2, 3), 0.1, np.float32)
+        for _ in range(2):  # a fallback kernel would give the first answer other bits
+            np.testing.assert_array_equal(context.run({"x": array})["y"], array)
+
+    def test_tensorrt_rtx_has_what_that_needs(self):
+        import tensorrt_rtx as rtx
+
+        assert hasattr(rtx.DynamicShapesKernelSpecializationStrategy, "EAGER")
+        assert hasattr(rtx.IRuntimeConfig, "dynamic_shapes_kernel_specialization_strategy")
+        assert hasattr(rtx.ICudaEngine, "create_runtime_config")
+        assert "runtime_config: " in rtx.ICudaEngine.create_execution_context.__doc__
+
+    def test_a_module_that_raises_says_the_same_as_one_that_returns_false(self, trt, device, monkeypatch):
+        def raising(*_):
+            raise RuntimeError("cuda failure")
+
+        context = self.context(trt, device, profile=1)
+        monkeypatch.setattr(trt._Context, "infer_shapes", raising)
+        with pytest.raises(runner.EngineError, match="profile 1: no shapes follow from those of the inputs: cuda failure"):
+            context.run({"x": np.zeros((5, 2), np.float32)})
+        monkeypatch.setattr(trt._Context, "set_optimization_profile_async", raising)
+        with pytest.raises(runner.EngineError, match="profile 1 cannot be set: cuda failure"):
+            self.context(trt, device, profile=1)
+
+    def test_a_module_that_does_not_start_is_no_fault_of_the_plan(self, trt, device, monkeypatch):
+        monkeypatch.setenv("FAKE_GPU_OLD_DRIVER", "1")
+        words = "tensorrt 10.16.1.11 does not start: CUDA driver version is insufficient .*; CUDA initialization failure"
+        with pytest.raises(runner.StartError, match=words):
+            self.context(trt, device)
+
+    def test_limits_are_those_of_the_profile_also_where_the_plan_shows_no_open_axis(self, trt, device, monkeypatch):
+        loaded = self.context(trt, device, profiles=[{"x": [[2, 3]] * 3}]).engine
+        assert loaded.inputs["x"].shape == (2, 3)
+        assert loaded.limits(0) == {"x": ((2, 3),) * 3}
+        monkeypatch.setattr(trt._Engine, "get_tensor_profile_shape", lambda *_: [(1, 3), (2, 3), (2, 3)])
+        assert loaded.limits(0) == {"x": ((1, 3), (2, 3), (2, 3))}
+        monkeypatch.setattr(trt._Engine, "get_tensor_profile_shape", lambda *_: [(), (), ()])  # there is no profile
+        assert loaded.limits(0) == {"x": ((2, 3),) * 3}
+
+    def test_plugins_are_loaded_from_their_files(self, trt, device, monkeypatch):
+        plan, library = plan_bytes(onnx_file(), [SMALL]), Path("plugins", "libmine.so")
+        library.parent.mkdir()
+        library.touch()
+        names = ("libmine.so", "libnvinfer_plugin.so.10")
+        with pytest.raises(runner.EngineError, match=r"the library of plugins libmine\.so is not loaded"):
+            runner.Engine(trt, device, plan, plugins=plan_contract.plugins(names))
+        monkeypatch.setenv(plan_contract.PLUGINS, plans.variables(plugins=[library])["TRITONIZE_PLUGINS"])
+        assert plan_contract.plugins(names) == (str(library.absolute()), names[1])
+        runner.Engine(trt, device, plan, plugins=plan_contract.plugins(names))
 
     def test_a_plan_that_is_not_taken_says_what_tensorrt_says(self, trt, device):
         with pytest.raises(runner.EngineError, match=r"tensorrt 10.16.1.11 does not load the plan: .*magic tag does not match"):
@@ -329,7 +418,7 @@ class TestSchedule:
         known = SimpleNamespace(compute_capability="8.9", settings={})
         monkeypatch.setattr(gpu, "find", lambda: None)
         assert engine.not_possible(known) == "no GPU"
-        monkeypatch.setattr(gpu, "find", lambda: gpu.Gpu(name="a GPU", compute_capability="9.0", driver="12.8"))
+        monkeypatch.setattr(gpu, "find", lambda: gpu.Gpu(name="a GPU", compute_capability="9.0", driver="570.86.15", cuda="12.8"))
         assert engine.not_possible(known) == "no GPU of compute capability 8.9 here; this one is 9.0"
         known.settings["hardware_compatibility"] = "ampere_plus"
         assert engine.not_possible(known) is None
@@ -344,7 +433,8 @@ class TestProof:
         """A GPU of compute capability 8.9, as the workers and this process see it."""
         for name, value in fake_driver.environment(library).items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(gpu, "find", lambda: gpu.Gpu(name="a stand-in", compute_capability="8.9", driver="12.8"))
+        here = gpu.Gpu(name="a stand-in", compute_capability="8.9", driver="570.86.15", cuda="12.8")
+        monkeypatch.setattr(gpu, "find", lambda: here)
 
     def built(self, name: str = "model.plan", capability: str = "8.9", *, detailed: bool = True) -> BuiltPlan:
         path = Path(name)
@@ -393,6 +483,7 @@ class TestProof:
         assert {check.batch_size for check in here.checks} == {1, 2, 4}
         assert {index for check in here.checks for index in check.samples} == {0, 1, 2}
         assert here.facts["precisions"] == {"fp32": 1}
+        assert (here.facts["driver"], here.facts["cuda"]) == (gpu.driver_version("12.8"), "12.8")
         assert plan_file.read_metadata(Path("model.sm89.plan")).precision_built == {"fp32": 1}
         assert elsewhere.text == "not run: no GPU of compute capability 9.0 here; this one is 8.9"
         assert elsewhere.plan.metadata.precision_built is None
@@ -428,6 +519,20 @@ class TestProof:
         (proof,), _ = self.prove(built)
         assert proof.verdict == "failed"
         assert "magic tag does not match" in proof.reason
+
+    def test_a_driver_that_is_too_old_is_no_fault_of_the_plan(self, monkeypatch):
+        monkeypatch.setenv("FAKE_GPU_OLD_DRIVER", "1")
+        (proof,), recorder = self.prove(self.built())
+        assert proof.verdict == recorder.stages[0].verdict == "not run"
+        assert "TensorRT does not start on this machine." in proof.reason
+        assert "CUDA driver version is insufficient" in proof.reason  # a warning
+        assert "CUDA initialization failure with error: 35" in proof.reason
+
+    def test_a_stripped_plan_is_not_run(self):
+        built = self.built()
+        stripped = replace(built, metadata=replace(built.metadata, settings={"strip_plan": True}))
+        (proof,), _ = self.prove(stripped)
+        assert proof.text == "not run: strip_plan left its weights out, and nothing here refits it"
 
     def test_without_a_gpu_nothing_passes(self, monkeypatch):
         monkeypatch.setattr(gpu, "find", lambda: None)
@@ -477,6 +582,7 @@ class TestContract:
         assert plan_contract.profiles({"instance_group": groups}, "net_0_0", 2) == (0,)
         assert plan_contract.profiles({"instance_group": groups}, "net_1_3", 2) == (1, 0)
         assert plan_contract.profiles({"instance_group": [{"name": "net"}]}, "net_0", 2) == (0,)
+        assert plan_contract.profiles({"backend": "tensorrt_rtx", "instance_group": [{"name": "net"}]}, "net_0", 2) == (0, 1)
         with pytest.raises(ValueError, match="profile '2' is none of the plan, which has 2"):
             plan_contract.profiles({"instance_group": [{"name": "net", "profile": ["2"]}]}, "net_0", 2)
 
@@ -504,6 +610,43 @@ class TestContract:
         with pytest.raises(ValueError) as error:
             plan_contract.check(config, loaded, (0,))
         assert text in str(error.value)
+
+    @pytest.mark.parametrize(
+        ("shapes", "limit", "text"),
+        [
+            ([[1, 2], [1, 3], [1, 5]], 1, None),
+            ([[1, 2], [1, 3], [1, 5]], 2, "max_batch_size is 2; the profiles 0 of the plan take 1"),
+            ([[1, 3], [2, 3], [4, 3]], 4, None),
+            ([[2, 3]] * 3, 2, None),
+        ],
+    )
+    def test_a_size_that_the_profiles_fix_is_no_disagreement(self, shapes, limit, text, trt, device):
+        loaded = runner.Engine(trt, device, plan_bytes(onnx_file(), [{"x": shapes}]))
+        tensor = {"name": "x", "data_type": "TYPE_FP32", "dims": ["-1"]}
+        config = {"max_batch_size": limit, "input": [tensor], "output": [{**tensor, "name": "y"}]}
+        if text is None:
+            plan_contract.check(config, loaded, (0,))
+            return
+        with pytest.raises(ValueError, match=text):
+            plan_contract.check(config, loaded, (0,))
+
+    @pytest.mark.parametrize(
+        ("text", "kind"),
+        [
+            ("instance_group [ { count: 1 kind: KIND_CPU } ]", "KIND_CPU"),
+            ("instance_group {\n  kind: 2\n}", "KIND_CPU"),
+            ("instance_group { kind: KIND_MODEL }", "KIND_MODEL"),
+            ("instance_group [ { kind: KIND_GPU } ]", None),
+            ("# kind: KIND_CPU\ninstance_group [ { count: 2 } ]", None),
+            ("", None),
+        ],
+    )
+    def test_instances_that_are_not_on_a_gpu_are_refused(self, text, kind):
+        if kind is None:
+            plan_contract.check_groups(text)
+            return
+        with pytest.raises(ValueError, match=f"instance_group: {kind} is asked for; plans run on GPUs alone"):
+            plan_contract.check_groups(text)
 
     def test_tensorrt_is_found_where_it_is_and_nothing_else(self, monkeypatch):
         for name in ("tensorrt_here", "numpy"):
@@ -540,6 +683,32 @@ class TestContract:
         assert plans.wanted(Path("repository"), ["b"])
         assert plans.wanted(Path("repository"), ["c"])
         assert any("tensorrt_rtx" in os.listdir(folder) for folder in plans.packages())
+
+    @pytest.mark.parametrize(("mine", "seen"), [(None, "0"), ("2,0", "2"), (" GPU-7, 1", "GPU-7"), ("", ""), ("-1", "-1")])
+    def test_the_server_sees_the_gpu_of_the_proof_alone(self, mine, seen, monkeypatch):
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        if mine is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", mine)
+        assert plans.variables()["CUDA_VISIBLE_DEVICES"] == seen
+        assert plans.variables(every_gpu=True).get("CUDA_VISIBLE_DEVICES") == mine
+
+    def test_configurations_that_choose_their_gpus_see_them(self):
+        Path("repository", "a").mkdir(parents=True)
+        config = Path("repository", "a", "config.pbtxt")
+        config.write_text('platform: "tensorrt_plan"\n# gpus: [1]\n')
+        assert not plans.choose_gpus(Path("repository"), ["a"])
+        config.write_text('platform: "tensorrt_plan"\ninstance_group [ { kind: KIND_GPU gpus: [ 1 ] } ]\n')
+        assert plans.choose_gpus(Path("repository"), None)
+
+    def test_the_users_library_path_is_the_servers_too(self, monkeypatch):
+        monkeypatch.setenv("LD_LIBRARY_PATH", f"/opt/tensorrt/lib::{Path('here')}:/drivers")
+        monkeypatch.setenv("TRITONIZE_LIBCUDA", "/drivers/libcuda.so.1")
+        assert plans.variables()["LD_LIBRARY_PATH"] == f"/opt/tensorrt/lib:{Path('here').absolute()}"
+        monkeypatch.delenv("TRITONIZE_LIBCUDA")
+        monkeypatch.setattr(plans, "_libcuda", lambda: "/drivers/libcuda.so.1")
+        monkeypatch.setenv("LD_LIBRARY_PATH", f"/opt/tensorrt/lib:{Path('here')}")
+        assert plans.variables()["LD_LIBRARY_PATH"] == f"/drivers:/opt/tensorrt/lib:{Path('here').absolute()}"
+        assert "LD_LIBRARY_PATH" not in plans.hidden()
 
 
 NETWORK = """
@@ -609,6 +778,36 @@ class TestWholeWay:
         assert ("plan run", "failed") in {(stage["name"], stage["verdict"]) for stage in report["stages"]}
         assert ("server", "not run") in {(stage["name"], stage["verdict"]) for stage in report["stages"]}
         assert report["details"]["plans"][0]["proof"].startswith("failed: ")
+
+
+def test_the_server_finds_plugins_and_refuses_instances_on_the_cpu(library, monkeypatch):
+    from tritonize.errors import ServerError
+    from tritonize.servers import embedded
+
+    for name, value in fake_driver.environment(library).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.syspath_prepend(str(fake_driver.FOLDER))
+    Path("plugins").mkdir()
+    Path("plugins", "libmine.so").touch()
+    for name, group in (("net", ""), ("cpu", "instance_group [ { kind: KIND_CPU } ]\n")):
+        version = Path("repository", name, "1")
+        version.mkdir(parents=True)
+        Path(version, "model.plan").write_bytes(plan_bytes(onnx_file(), [SMALL]))
+        Path(version, "model.plan.json").write_text(json.dumps({"settings": {"plugins": ["libmine.so"]}}))
+        tensors = "".join(f'{kind} [ {{ name: "{each}" data_type: TYPE_FP32 dims: [ -1 ] }} ]\n' for kind, each in IO)
+        Path("repository", name, "config.pbtxt").write_text(f'platform: "tensorrt_plan"\nmax_batch_size: 4\n{tensors}{group}')
+    repository, plugins = Path("repository"), [Path("plugins", "libmine.so")]
+    with embedded.start(repository, directory=Path("server"), models=["net"], plugins=plugins) as running:
+        assert "tensorrt" in running.identity["backend"]
+    with pytest.raises(ServerError) as error, embedded.start(repository, directory=Path("server"), plugins=plugins):
+        pass
+    assert error.value.where == "cpu"
+    assert "KIND_CPU is asked for; plans run on GPUs alone" in error.value.found
+    with (
+        pytest.raises(ServerError, match=r"libmine\.so is not loaded"),
+        embedded.start(repository, directory=Path("server"), models=["net"]),
+    ):
+        pass
 
 
 @without_gpu
@@ -684,6 +883,8 @@ class TestGpuSuite:
         assert "GPU: no GPU, a test's stand-in" in written
         for step in ("build", "deserialize", "infer", "time TensorRT"):
             assert f"| cnn: {step} | passed |" in written, done.stdout
+        assert re.search(r"\| cnn: build \| passed \| .* s, by tritonize \|", written)
+        assert f"- driver: {gpu.driver_version('12.8')}" in written
         assert "| cnn: inspect | passed | 1 fp32 |" in written
         assert "| cnn_fp16: inspect | failed | AssertionError: asked in fp16, and no layer computes in it: 1 fp32 |" in written
         assert done.returncode == 1
@@ -699,14 +900,52 @@ class TestGpuSuite:
         import tensorrt_rtx
 
         bench = object.__new__(steps.Bench)
-        bench.name, bench.trt, bench.said = "tensorrt_rtx", tensorrt_rtx, []
+        bench.name, bench.trt, bench.said, bench.folder = "tensorrt_rtx", tensorrt_rtx, [], Path.cwd()
         bench.device = SimpleNamespace(compute_capability="8.9")
         for case in CASES:
-            plan, _ = bench.build(case)
+            plan, builder = bench.build(case)
             assert plan[:4] == b"vtrt", case.name
+            assert builder == "by tritonize"
+            known = plan_file.read_metadata(Path(case.name, "model.plan"))
+            assert known.tf32 == (case.precision == "tf32")
+            assert len(known.profiles) == len(case.profiles)
+
+    def test_without_the_products_packages_they_are_built_all_the_same(self, monkeypatch):
+        import tensorrt_rtx
+
+        def missing(*_: Any) -> None:
+            raise ModuleNotFoundError(name="pydantic")
+
+        bench = object.__new__(steps.Bench)
+        bench.name, bench.trt, bench.said, bench.folder = "tensorrt_rtx", tensorrt_rtx, [], Path.cwd()
+        bench.device = SimpleNamespace(compute_capability="8.9")
+        monkeypatch.setattr(steps.Bench, "by_product", missing)
+        plan, builder = bench.build(CASES[0])
+        assert plan[:4] == b"vtrt"
+        assert builder == "by TensorRT's own calls, without pydantic"
+
+    @without_gpu
+    def test_results_of_a_gpu_are_kept_by_a_machine_without_one(self):
+        kept = "| test | outcome | |\n|---|---|---|\n| cnn: build | passed | 0.1 MiB |\n| cnn: infer | not run | no GPU |\n"
+        Path("results.md").write_text(kept)
+        done, written = self.run("--only", "driver")
+        assert written == kept
+        assert done.returncode == 3
+        assert "Not written: " in done.stdout
+        Path("results.md").write_text(kept.replace("| passed |", "| not run |"))
+        done, written = self.run("--only", "driver")
+        assert "| driver: memory, copies, events | not run | no GPU |" in written
 
     def test_its_models_answer_like_their_kept_answers(self):
+        from tests.gpu import networks
+
         for case in CASES:
+            if case.precision == "bf16":  # which ONNX Runtime has no kernels for on a CPU
+                with torch.inference_mode():
+                    for inputs, expected in items(case, 0, 4):
+                        found = networks.made(case.network)(torch.from_numpy(inputs)).numpy()
+                        np.testing.assert_allclose(found, expected, rtol=case.rtol, atol=case.atol)
+                continue
             session = onnxruntime.InferenceSession(str(case.onnx), providers=["CPUExecutionProvider"])
             for end, batch in enumerate(case.profiles[0]):
                 for inputs, expected in items(case, end, batch):

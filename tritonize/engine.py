@@ -49,6 +49,8 @@ class EngineRun:
     gpu: str
     compute_capability: str
     driver: str
+    cuda: str
+    """The newest CUDA version that the driver takes."""
     version: str
     layers: Layers
     load_seconds: float
@@ -158,7 +160,7 @@ def run(
         plugins: libraries with plugins, loaded before the plan.
 
     Raises:
-        MissingError: there is no GPU, or the module is not installed.
+        MissingError: there is no GPU, or the module is not installed or does not start here.
         PlanError: the plan is not loaded, or the engine fails, hangs or crashes.
     """
     directory.mkdir(parents=True, exist_ok=True)
@@ -188,6 +190,7 @@ def run(
         gpu=value["gpu"],
         compute_capability=value["compute_capability"],
         driver=value["driver"],
+        cuda=value["cuda"],
         version=value["version"],
         layers=_layers(Path(value["layers"])),
         load_seconds=value["load_seconds"],

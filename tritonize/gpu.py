@@ -1,17 +1,22 @@
 """The GPU of this machine, asked of NVIDIA's driver; nothing of CUDA need be installed.
 
-Source: the CUDA driver API (cuInit, cuDeviceGetName, cuDeviceGetAttribute, cuDriverGetVersion).
+Source: the CUDA driver API (cuInit, cuDeviceGetName, cuDeviceGetAttribute, cuDriverGetVersion), and what the kernel's module says
+of itself in /proc, since that API knows no version of the driver.
 """
 
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 _MAJOR, _MINOR = 75, 76
 """CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR."""
 _NAME_BYTES = 256
+_KERNEL_MODULE = Path("/proc/driver/nvidia/version")
+_VERSION = re.compile(r"^NVRM version:.*?\s(\d+\.\d+(?:\.\d+)*)\s", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +27,8 @@ class Gpu:
     compute_capability: str
     """Such as `9.0`."""
     driver: str
+    """The driver's version, such as `550.54.15`; `CUDA 12.4` where the machine does not tell it."""
+    cuda: str
     """The newest CUDA version that the driver takes, such as `12.8`."""
 
 
@@ -43,8 +50,24 @@ def find() -> Gpu | None:
     )
     if any(call() != 0 for call in calls):
         return None
+    cuda = f"{version.value // 1000}.{version.value % 1000 // 10}"
     return Gpu(
         name=name.value.decode(),
         compute_capability=f"{major.value}.{minor.value}",
-        driver=f"{version.value // 1000}.{version.value % 1000 // 10}",
+        driver=driver_version(cuda),
+        cuda=cuda,
     )
+
+
+def driver_version(cuda: str, module: Path = _KERNEL_MODULE) -> str:
+    """The version of the driver here.
+
+    Args:
+        cuda: the newest CUDA version that it takes, which is told instead where the kernel's module does not say its own.
+        module: what that says of itself.
+    """
+    try:
+        found = _VERSION.search(f"{module.read_text(encoding='utf-8', errors='replace')}\n")
+    except OSError:  # some virtual machines show no such file
+        found = None
+    return found[1] if found else f"CUDA {cuda}"

@@ -122,7 +122,8 @@ def _run_model(specification: spec.Spec, name: str, options: Options, *, serve: 
         model = describing.complete(model, source, run_.work)
         specification = specification.model_copy(update={"models": {**specification.models, name: model}})
         built = building.build(specification, name, source, run_, recorder, options)
-        served = _serve(built, run_, recorder, options) if serve and built.passed and _can_be_served(built) else None
+        possible = serve and built.passed and _can_be_served(built)
+        served = _serve(built, run_, recorder, options, model.builder.plugins) if possible else None
         if reference.identify(model).sha256 != source.sha256:
             raise RepositoryError(
                 "The source changed while it was being proven, so it is not known what the version was made from.",
@@ -170,7 +171,9 @@ def _kept(finished: Report, staged: StagedVersion) -> Report:
     return replace(finished, location=staged.version_directory, notes=(*finished.notes, note))
 
 
-def _serve(built: Built, run_: Run, recorder: Recorder, options: Options) -> verification.Verification:
+def _serve(
+    built: Built, run_: Run, recorder: Recorder, options: Options, plugins: Sequence[Path]
+) -> verification.Verification:
     """Start the server on the staged version and verify what it answers."""
     staged = built.staged
     probe = arrays.load(built.golden.samples.files, 0)
@@ -183,6 +186,7 @@ def _serve(built: Built, run_: Run, recorder: Recorder, options: Options) -> ver
                     models=[staged.model],
                     probes={staged.model: verification.as_served(probe, built.config, "input")},
                     directory=run_.work / "server",
+                    plugins=plugins,
                     on_progress=options.on_progress,
                 )
             )

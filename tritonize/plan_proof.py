@@ -16,9 +16,9 @@ from tritonize.artifacts import Check, Finding, Reference, SampleSet, Stage, to_
 from tritonize.compare import compare
 from tritonize.errors import MissingError, PlanError
 from tritonize.measures import Verdict
+from tritonize.observer import Observer
 from tritonize.plan import BuiltPlan
 from tritonize.plan_layers import Layers
-from tritonize.quality import Observer
 from tritonize.spec import Tolerance
 from tritonize.stages import Recorder
 
@@ -99,6 +99,8 @@ def prove(
 
 def _prove(built: BuiltPlan, question: Question, directory: Path) -> PlanProof:
     known = built.metadata
+    if known.settings.get("strip_plan"):
+        return PlanProof(plan=built, verdict="not run", reason="strip_plan left its weights out, and nothing here refits it")
     if why := engine.not_possible(known):
         return PlanProof(plan=built, verdict="not run", reason=why)
     planned = engine.schedule(known.profiles, question.samples)
@@ -183,6 +185,7 @@ def _facts(ran: engine.EngineRun, batches: int) -> dict[str, Any]:
         "gpu": ran.gpu,
         "compute_capability": ran.compute_capability,
         "driver": ran.driver,
+        "cuda": ran.cuda,
         "version": ran.version,
         "layers": ran.layers.total,
         "precisions": dict(ran.layers.precisions),

@@ -32,6 +32,7 @@ def serve(
     http_port: int = 0,
     grpc_port: int = 0,
     ready_timeout_s: float = 600.0,
+    plugins: Sequence[Path] = (),
     on_progress: Callable[[str], None] | None = None,
 ) -> Iterator[Running]:
     """Serve a model repository until the context ends, each model having answered one inference.
@@ -44,6 +45,7 @@ def serve(
         http_port: where to listen on 127.0.0.1; 0 takes a free one.
         grpc_port: the same for gRPC.
         ready_timeout_s: seconds until all models must be loaded.
+        plugins: libraries with plugins that plans need, by their files; they are known by name alone to a plan.
         on_progress: told what is being waited for.
 
     Raises:
@@ -56,6 +58,7 @@ def serve(
         models=models,
         ports=Ports(http=http_port, grpc=grpc_port),
         ready_timeout_s=ready_timeout_s,
+        plugins=plugins,
         on_progress=on_progress,
     ) as server:
         probe(server, probes or {})

@@ -9,6 +9,7 @@ import argparse
 import importlib.metadata
 import json
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.gpu import steps
+from tritonize import gpu
 from tritonize.runtime.backends.plans import cuda
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,9 +66,19 @@ def main() -> int:
             for row in done:
                 print(line(row), flush=True)
     facts |= {name: version for name, version in versions.items() if version}
+    if missing and holds_results(asked.out):
+        print(f"\n{summary(rows)}\nNot written: {asked.out} holds what ran on a GPU, and there is none here.")
+        return exit_code(rows)
     asked.out.write_text(document(rows, facts), encoding="utf-8")
     print(f"\n{summary(rows)}\nWritten to {asked.out}")
     return exit_code(rows)
+
+
+def holds_results(path: Path) -> bool:
+    """Whether a table has a row of something that ran."""
+    return (
+        path.is_file() and re.search(r"^\|[^|]*\| (passed|failed) \|", path.read_text(encoding="utf-8"), re.MULTILINE) is not None
+    )
 
 
 def exit_code(rows: Sequence[Row]) -> int:
@@ -111,16 +123,9 @@ def _machine() -> tuple[dict[str, str], str | None]:
         device = cuda.Device()
     except cuda.CudaError as error:
         return {**facts, "GPU": f"none ({error})"}, "no GPU"
-    gpu = f"{device.name}, compute capability {device.compute_capability}"
-    driver = device.driver
-    try:
-        command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader", "--id=0"]
-        found = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-        driver = f"{found.stdout.strip()}, CUDA {driver}"
-    except (OSError, subprocess.SubprocessError):
-        driver = f"of CUDA {driver}"
     device.close()
-    return {**facts, "GPU": gpu, "driver": driver}, None
+    told = {"driver": gpu.driver_version(device.cuda), "CUDA": f"up to {device.cuda}"}
+    return {**facts, "GPU": f"{device.name}, compute capability {device.compute_capability}", **told}, None
 
 
 def _version(name: str) -> str | None:

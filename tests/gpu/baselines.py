@@ -1,4 +1,4 @@
-"""The same models without TensorRT, for comparison: PyTorch eager, torch.compile, ONNX Runtime. All in float32 without TF32."""
+"""The same models without TensorRT, for comparison: PyTorch eager, torch.compile, ONNX Runtime. TF32 only where the plan has it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def compare_steps(case: Case, _module: str, _folder: Path) -> None:
 
 
 def time_torch(case: Case, inputs: np.ndarray, *, compiled: bool) -> tuple[str, dict[str, float]]:
-    """Milliseconds between two events, on the GPU; TF32 off, as in the plan."""
+    """Milliseconds between two events, on the GPU; TF32 as in the plan."""
     try:
         import torch
     except ImportError:
@@ -33,8 +33,8 @@ def time_torch(case: Case, inputs: np.ndarray, *, compiled: bool) -> tuple[str, 
         raise NotRun(f"PyTorch {torch.__version__} sees no GPU")
     from tests.gpu import networks
 
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    module = networks.made(case.name).cuda()
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = case.precision == "tf32"
+    module = networks.made(case.network).cuda()
     called = torch.compile(module) if compiled else module
     x = torch.from_numpy(inputs).cuda()
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
@@ -69,7 +69,7 @@ def time_onnxruntime(case: Case, inputs: np.ndarray) -> tuple[str, dict[str, flo
         raise NotRun("ONNX Runtime is not installed") from None
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         raise NotRun(f"ONNX Runtime {onnxruntime.__version__} has no CUDA provider")
-    options = {"use_tf32": "0"}
+    options = {"use_tf32": "1" if case.precision == "tf32" else "0"}
     session = onnxruntime.InferenceSession(str(case.onnx), providers=[("CUDAExecutionProvider", options)])
     if session.get_providers()[0] != "CUDAExecutionProvider":
         raise NotRun("ONNX Runtime's CUDA provider does not start here")

@@ -26,17 +26,30 @@ class Case:
     """Batch sizes min, opt, max of every profile."""
     rtol: float = 1e-4
     atol: float = 1e-4
-    half: bool = False
+    precision: str = "fp32"
+    """`fp16` and `bf16` are in the file; `tf32` is a setting of the build."""
+    of: str = ""
+    """The case whose model and answers these are, where it has none of its own."""
+
+    @property
+    def half(self) -> bool:
+        """Whether layers have to compute in half precision."""
+        return self.precision in ("fp16", "bf16")
+
+    @property
+    def network(self) -> str:
+        """The model's name."""
+        return self.of or self.name
 
     @property
     def onnx(self) -> Path:
         """The model."""
-        return MODELS / f"{self.name}.onnx"
+        return MODELS / f"{self.network}.onnx"
 
     @property
     def answers(self) -> Path:
         """Items and PyTorch's answers in float32 on a CPU: `x0`, `y0` for the first shape, and so on."""
-        return MODELS / f"{self.name}.npz"
+        return MODELS / f"{self.network}.npz"
 
     def shape(self, end: int) -> tuple[int, ...]:
         """The shape of an item at min (0), opt (1) or max (2)."""
@@ -49,7 +62,9 @@ CASES = (
     Case("encoder", [(4, 64), (16, 64), (32, 64)]),
     Case("unet3d", [(1, 16, 16, 16)]),
     Case("lstm", [(12, 16)]),
-    Case("cnn_fp16", [(3, 32, 32)], rtol=1e-2, atol=5e-3, half=True),
+    Case("cnn_fp16", [(3, 32, 32)], rtol=1e-2, atol=5e-3, precision="fp16"),
+    Case("cnn_bf16", [(3, 32, 32)], rtol=5e-2, atol=1e-2, precision="bf16"),
+    Case("cnn_tf32", [(3, 32, 32)], rtol=1e-2, atol=5e-3, precision="tf32", of="cnn"),
 )
 
 

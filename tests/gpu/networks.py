@@ -21,10 +21,10 @@ class Plain(nn.Module):
 
 
 class Half(Plain):
-    """The same in float16 between its ends."""
+    """The same in the type of its weights between its ends."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(x.half()).float()
+        return super().forward(x.to(self.last.weight.dtype)).float()
 
 
 class Residual(nn.Module):
@@ -89,17 +89,16 @@ class Recurrent(nn.Module):
 KINDS: dict[str, type[nn.Module]] = {
     "cnn": Plain,
     "cnn_fp16": Half,
+    "cnn_bf16": Half,
     "residual": Residual,
     "encoder": Encoder,
     "unet3d": Unet,
     "lstm": Recurrent,
 }
+TYPES = {"cnn_fp16": torch.float16, "cnn_bf16": torch.bfloat16}
 
 
 def made(name: str) -> nn.Module:
     """The network with the weights of its seed, ready to answer."""
     torch.manual_seed(0)
-    module = KINDS[name]().eval()
-    if name == "cnn_fp16":
-        module.half()
-    return module
+    return KINDS[name]().eval().to(TYPES.get(name, torch.float32))

@@ -7,6 +7,7 @@ module of TensorRT; what a step needs beyond is said as *not run* where it is mi
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import json
 import os
 import shutil
@@ -42,11 +43,45 @@ class Bench:
         if module == "tensorrt_rtx" and self.device.compute_capability not in RTX_CAPABILITIES:
             raise NotRun(f"TensorRT-RTX has no target for compute capability {self.device.compute_capability}")
 
-    def build(self, case: Case, cache: bytes | None = None) -> tuple[bytes, bytes | None]:
-        """The plan of a case, for the GPU here, and the timing cache afterwards where one was given.
+    def build(self, case: Case) -> tuple[bytes, str]:
+        """The plan of a case, for the GPU here, and who built it: the product, where all that it needs is installed."""
+        try:
+            return self.by_product(case), "by tritonize"
+        except ImportError as error:
+            return self.by_calls(case)[0], f"by TensorRT's own calls, without {error.name}"
 
-        Built with TensorRT's own calls, so that it needs no package of tritonize's; `served` builds with the product.
+    def by_product(self, case: Case) -> bytes:
+        """As `tritonize plan build` does it.
+
+        Raises:
+            ImportError: a package is missing; the error names it.
         """
+        importlib.import_module("onnx")  # for its worker
+        importlib.metadata.version("tritonize")
+        from tritonize import plan, plan_settings
+        from tritonize.errors import MissingError, TritonizeError
+
+        target = self.device.compute_capability if self.name == "tensorrt_rtx" else None
+        ends = [dict(zip(ENDS, shapes, strict=True)) for shapes in shapes_of(case)]
+        request = plan_settings.BuildRequest(
+            onnx=case.onnx,
+            module=self.name,
+            compute_capabilities=(target,) if target else (),
+            profiles=tuple({"x": plan_settings.Shapes(**each)} for each in ends),
+            settings=plan_settings.Settings(tf32=case.precision == "tf32", detailed_profiling=True),
+        )
+        try:
+            plan.require_possible(self.name)
+        except MissingError as error:  # NVIDIA's containers have modules without metadata
+            raise ImportError(error.what, name=f"metadata of {self.name}") from error
+        try:
+            (built,) = plan.build(request, self.folder / case.name, use_cache=False)
+        except TritonizeError as error:
+            raise AssertionError(" ".join(str(error).split())) from error
+        return built.path.read_bytes()
+
+    def by_calls(self, case: Case, cache: bytes | None = None) -> tuple[bytes, bytes | None]:
+        """The same without any package of tritonize's; and the timing cache afterwards where one was given."""
         trt, logger = self.trt, runner._logger(self.trt, lambda severity, text: self.said.append(f"{severity}: {text}"))
         if case.half and not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED") and self.version() < (11,):
             raise NotRun(f"{self.name} {trt.__version__} takes no precision from the graph")
@@ -58,11 +93,11 @@ class Bench:
         if not parser.parse(case.onnx.read_bytes()):
             raise AssertionError("; ".join(str(parser.get_error(index).desc()) for index in range(parser.num_errors)))
         config = builder.create_builder_config()
-        config.clear_flag(trt.BuilderFlag.TF32)
+        (config.set_flag if case.precision == "tf32" else config.clear_flag)(trt.BuilderFlag.TF32)
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-        for low, usual, high in case.profiles:
+        for shapes in shapes_of(case):
             profile = builder.create_optimization_profile()
-            profile.set_shape("x", *((batch, *case.shape(end)) for end, batch in enumerate((low, usual, high))))
+            profile.set_shape("x", *shapes)
             config.add_optimization_profile(profile)
         if self.name == "tensorrt_rtx":
             target = getattr(trt.ComputeCapability, f"SM{self.device.compute_capability.replace('.', '')}")
@@ -87,6 +122,11 @@ class Bench:
     def load(self, plan: bytes) -> runner.Engine:
         """The engine of a plan."""
         return runner.Engine(self.trt, self.device, plan, log=lambda severity, text: self.said.append(f"{severity}: {text}"))
+
+
+def shapes_of(case: Case) -> list[list[tuple[int, ...]]]:
+    """Of every profile, at min, opt and max."""
+    return [[(batch, *case.shape(end)) for end, batch in enumerate(batches)] for batches in case.profiles]
 
 
 def driver_steps(_module: str, _folder: Path) -> None:
@@ -136,8 +176,8 @@ class Steps:
 
     def build(self) -> tuple[str, dict[str, float]]:
         started = time.perf_counter()
-        self.plan = self.bench.build(self.case)[0]
-        return f"{len(self.plan) / 2**20:.1f} MiB in {time.perf_counter() - started:.1f} s", {}
+        self.plan, builder = self.bench.build(self.case)
+        return f"{len(self.plan) / 2**20:.1f} MiB in {time.perf_counter() - started:.1f} s, {builder}", {}
 
     def deserialize(self) -> tuple[str, dict[str, float]]:
         started = time.perf_counter()
@@ -164,8 +204,9 @@ class Steps:
         words = ", ".join(f"{count} {name}" for name, count in sorted(layers.precisions.items()))
         assert layers.total, "no layers"
         if self.case.half:
-            found = layers.has("fp16")
-            assert found is not False, f"asked in fp16, and no layer computes in it: {words}"
+            asked = self.case.precision
+            found = layers.has(asked)
+            assert found is not False, f"asked in {asked}, and no layer computes in it: {words}"
             if found is None:
                 raise NotRun(f"the inspector leaves the precision open: {words}")
         return words, {"layers": layers.total}
@@ -208,7 +249,7 @@ def cache_steps(module: str, folder: Path) -> None:
         seconds, cache = [], b""
         for _ in range(2):
             started = time.perf_counter()
-            plan, told = bench.build(case, cache)
+            plan, told = bench.by_calls(case, cache)
             seconds.append(time.perf_counter() - started)
             assert told, "the cache is empty after a build"
             assert plan

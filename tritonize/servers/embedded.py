@@ -67,6 +67,7 @@ def start(
     models: Sequence[str] | None = None,
     ports: Ports | None = None,
     ready_timeout_s: float = 600.0,
+    plugins: Sequence[Path] = (),
     on_progress: Callable[[str], None] | None = None,
 ) -> Iterator[Running]:
     """Serve a model repository until the context ends; whatever ends it, no process and no shared memory is left.
@@ -77,6 +78,7 @@ def start(
         models: what to load; every model of the repository by default.
         ports: where to listen.
         ready_timeout_s: seconds until all models must be loaded.
+        plugins: libraries with plugins that plans need, by their files.
         on_progress: told what is being waited for.
 
     Raises:
@@ -96,6 +98,7 @@ def start(
         directory=directory,
         ready_timeout_s=ready_timeout_s,
         on_gpu=plans.wanted(repository, models),
+        plugins=tuple(plugins),
     )
     for attempt in range(_ATTEMPTS):
         chosen = _choose(wanted)
@@ -117,6 +120,13 @@ class _Plan:
     ready_timeout_s: float
     on_gpu: bool
     """Whether plans are served, so that the server has to see the GPU."""
+    plugins: tuple[Path, ...]
+
+    def seen(self) -> dict[str, str]:
+        """What the server sees beside its own environment."""
+        if not self.on_gpu:
+            return plans.hidden()
+        return plans.variables(plugins=self.plugins, every_gpu=plans.choose_gpus(self.repository, self.models))
 
 
 @contextlib.contextmanager
@@ -127,7 +137,7 @@ def _run(plan: _Plan, ports: Ports) -> Iterator[Running]:
     prefix = f"tritonize-{uuid.uuid4().hex[:12]}-"
     link = contextlib.ExitStack()
     command = _command(plan, link.enter_context(_plain_path(plan.repository)), ports, prefix)
-    seen = plans.variables() if plan.on_gpu else plans.hidden()
+    seen = plan.seen()
     own = plan.installed.variables()
     paths = [each["LD_LIBRARY_PATH"] for each in (own, seen) if "LD_LIBRARY_PATH" in each]
     environ = own | seen | ({"LD_LIBRARY_PATH": ":".join(paths)} if paths else {})

@@ -14,7 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from tritonize import arrays
+from tritonize import arrays, gpu
 from tritonize.arrays import Arrays
 from tritonize.artifacts import SampleSet, TensorFiles, from_json, to_json
 from tritonize.errors import MissingError, PlanError
@@ -60,6 +60,7 @@ class EngineAnswer:
     gpu: str
     compute_capability: str
     driver: str
+    cuda: str
     version: str
     layers: Path
     """What the engine's inspector says, as JSON; in one line per layer in the file beside it."""
@@ -71,7 +72,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     """The task: `EngineRequest` in, `EngineAnswer` out, as plain data.
 
     Raises:
-        MissingError: there is no GPU, or the module is not installed.
+        MissingError: there is no GPU, or the module is not installed or does not start here.
         PlanError: the plan is not loaded or does not run; with the module's own words.
     """
     asked = from_json(EngineRequest, request)
@@ -83,6 +84,13 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     try:
         with asked.log.open("w", encoding="utf-8") as log:
             return _run(asked, trt, device, log)
+    except runner.StartError as error:
+        raise MissingError(
+            "TensorRT does not start on this machine.",
+            found=str(error),
+            cause="the GPU's driver is older than this version of it needs",
+            next_step="install a newer driver, or the TensorRT that the driver takes",
+        ) from error
     except (runner.EngineError, cuda.CudaError) as error:
         raise PlanError(
             "The plan does not run on the GPU here.",
@@ -129,7 +137,8 @@ def _run(asked: EngineRequest, trt: Any, device: cuda.Device, log: Any) -> dict[
             seconds=tuple(seconds),
             gpu=device.name,
             compute_capability=device.compute_capability,
-            driver=device.driver,
+            driver=gpu.driver_version(device.cuda),
+            cuda=device.cuda,
             version=trt.__version__,
             layers=asked.directory / JSON,
             load_seconds=loaded,

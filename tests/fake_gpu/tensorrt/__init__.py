@@ -88,9 +88,32 @@ class _Tensor:
         self.shape = tuple(size if isinstance(size, int) else -1 for size in described.shape)
 
 
+class _Registry:
+    """Takes libraries that are there, and the one of TensorRT's own that its loader finds by its name."""
+
+    def load_library(self, plugin_path):
+        assert isinstance(plugin_path, str)
+        return object() if plugin_path == "libnvinfer_plugin.so.10" or Path(plugin_path).is_file() else None
+
+
+def get_plugin_registry():
+    return _Registry()
+
+
+class _RuntimeConfig:
+    """Of modules that specialize kernels, which TensorRT is not: a test gives it their enumeration."""
+
+    def __init__(self):
+        self.dynamic_shapes_kernel_specialization_strategy = DynamicShapesKernelSpecializationStrategy.LAZY  # noqa: F821
+
+
 class Runtime:
     def __init__(self, logger):
         assert isinstance(logger, ILogger)
+        if os.environ.get("FAKE_GPU_OLD_DRIVER"):  # as pybind11 tells that the factory made none
+            logger.log(ILogger.Severity.WARNING, "CUDA driver version is insufficient for CUDA runtime version")
+            logger.log(ILogger.Severity.ERROR, "CUDA initialization failure with error: 35")
+            raise TypeError("pybind11::init(): factory function returned nullptr")
         self._logger, self.engine_host_code_allowed = logger, False
 
     def deserialize_cuda_engine(self, plan):
@@ -108,6 +131,10 @@ class _Engine:
         self.inputs = {each.name: each for each in map(_Tensor, self.session.get_inputs())}
         self.outputs = {each.name: each for each in map(_Tensor, self.session.get_outputs())}
         self.tensors = {**self.inputs, **self.outputs}
+        ends = [(name, end) for profile in self.profiles for name, shapes in profile.items() for end in shapes]
+        pairs = {pair for name, end in ends for pair in zip(self.inputs[name].names, end, strict=True)}
+        sizes = {axis: [size for each, size in pairs if each == axis] for axis, _ in pairs}
+        self.fixed = {axis: found[0] for axis, found in sizes.items() if isinstance(axis, str) and len(found) == 1}
         self.num_io_tensors, self.num_optimization_profiles = len(self.tensors), max(1, len(self.profiles))
 
     def get_tensor_name(self, index):
@@ -120,7 +147,8 @@ class _Engine:
         return self.tensors[name].dtype
 
     def get_tensor_shape(self, name):
-        return self.tensors[name].shape
+        """An axis that all profiles give one size has that size."""
+        return tuple(size if isinstance(size, int) else self.fixed.get(size, -1) for size in self.tensors[name].names)
 
     def get_tensor_format(self, name):
         return TensorFormat.LINEAR
@@ -129,10 +157,15 @@ class _Engine:
         return TensorLocation.DEVICE
 
     def get_tensor_profile_shape(self, name, profile_index):
+        if not self.profiles:
+            return [self.tensors[name].shape] * 3
         return [tuple(shape) for shape in self.profiles[profile_index][name]]
 
-    def create_execution_context(self):
-        return _Context(self)
+    def create_runtime_config(self):
+        return _RuntimeConfig()
+
+    def create_execution_context(self, runtime_config=None):
+        return _Context(self, runtime_config)
 
     def create_engine_inspector(self):
         return _Inspector(self)
@@ -162,9 +195,12 @@ class _Inspector:
 
 
 class _Context:
-    def __init__(self, engine):
+    def __init__(self, engine, config):
         self.engine, self.profile, self.shapes, self.addresses, self.allocators = engine, None, {}, {}, {}
-        self.kept = []
+        self.kept, self.kept_allocators = [], []
+        strategies = globals().get("DynamicShapesKernelSpecializationStrategy")
+        chosen = config.dynamic_shapes_kernel_specialization_strategy if config else None
+        self.fallback = strategies is not None and chosen is not strategies.EAGER
 
     def set_optimization_profile_async(self, profile_index, stream_handle):
         assert isinstance(stream_handle, int) and 0 <= profile_index < self.engine.num_optimization_profiles
@@ -200,6 +236,7 @@ class _Context:
     def set_output_allocator(self, name, output_allocator):
         assert isinstance(output_allocator, IOutputAllocator)
         self.allocators[name] = output_allocator
+        self.kept_allocators.append(output_allocator)  # the bindings' keep_alive, of which every call adds one
         return True
 
     def execute_async_v3(self, stream_handle):
@@ -234,8 +271,11 @@ class _Context:
                 allocator.notify_shape(name, array.shape)
             assert _cuda().fakeIsDevice(ctypes.c_uint64(self.addresses[name]), ctypes.c_size_t(array.nbytes))
             factor = float(os.environ.get("FAKE_GPU_ERROR", "1"))
+            if self.fallback:  # another kernel's bits, until the right one is compiled
+                factor *= 1.0001
             array = np.ascontiguousarray((array * array.dtype.type(factor)) if factor != 1 else array)
             ctypes.memmove(self.addresses[name], array.ctypes.data, array.nbytes)
+        self.fallback = False
 
 
 class _Loose:

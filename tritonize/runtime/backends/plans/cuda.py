@@ -78,7 +78,7 @@ class Device:
         self._call("cuDeviceGetName", name, _NAME_BYTES, self._device)
         self.name = name.value.decode()
         self.compute_capability = f"{self._attribute(_MAJOR)}.{self._attribute(_MINOR)}"
-        self.driver = f"{version.value // 1000}.{version.value % 1000 // 10}"
+        self.cuda = f"{version.value // 1000}.{version.value % 1000 // 10}"
         context = _POINTER()
         self._call("cuDevicePrimaryCtxRetain", ctypes.byref(context), self._device)
         self._context = context.value

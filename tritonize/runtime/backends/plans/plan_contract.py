@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib.machinery
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from typing import Any
 
 PACKAGES = "TRITONIZE_TENSORRT"
 """Folders in which the TensorRT packages lie that tritonize itself sees, joined like PATH."""
+PLUGINS = "TRITONIZE_PLUGINS"
+"""Files of libraries with plugins, joined like PATH; metadata names them without their folders."""
 _MINE = ("tensorrt", "nvidia")  # and whatever starts so: bindings, libraries, CUDA's runtime
 _MAGIC = {b"ftrt": "tensorrt", b"vtrt": "tensorrt_rtx"}
 TYPES = {
@@ -30,6 +33,8 @@ TYPES = {
     "TYPE_INT64": "INT64",
     "TYPE_BOOL": "BOOL",
 }
+
+_NO_GPU = re.compile(r"^[^#\n]*\bkind\s*:\s*(KIND_CPU|KIND_MODEL|2|3)\b", re.MULTILINE)
 
 Config = Mapping[str, Any]
 
@@ -80,6 +85,13 @@ def allow_packages(variable: str = PACKAGES) -> None:
         sys.meta_path.insert(0, _Finder(folders))
 
 
+def plugins(names: Sequence[str], variable: str = PLUGINS) -> tuple[str, ...]:
+    """The files of libraries that metadata names; a name of none that is given goes to the loader, which knows TensorRT's own."""
+    files = [each for each in os.environ.get(variable, "").split(os.pathsep) if each]
+    known = {Path(each).name: each for each in reversed(files)}
+    return tuple(known.get(name, name) for name in names)
+
+
 class _Finder:
     """Finds top-level packages of TensorRT in given folders, before anything of that name on the path."""
 
@@ -94,7 +106,12 @@ class _Finder:
 
 
 def profiles(config: Config, instance: str, count: int) -> tuple[int, ...]:
-    """The profiles of an instance: those that its group names, else the first. Triton names an instance `<group>_<number>`."""
+    """The profiles of an instance: those that its group names, else the first. Triton names an instance `<group>_<number>`.
+
+    For TensorRT-RTX all of them: Triton takes the field beside `platform: "tensorrt_plan"` alone (core's `model_config_utils.cc`).
+    """
+    if config.get("backend") == "tensorrt_rtx":
+        return tuple(range(count))
     named = [group for group in config.get("instance_group", []) if instance.startswith(f"{group.get('name', '')}_")]
     group: Mapping[str, Any] = max(named, key=lambda each: len(each.get("name", "")), default={})
     found = []
@@ -120,6 +137,17 @@ def check(config: Config, engine: Any, chosen: Sequence[int]) -> None:
         raise ValueError(f"max_batch_size is {limit}; the profiles {', '.join(map(str, chosen))} of the plan take {largest}")
     for entry in config.get("input", []):
         _check_profiles(entry, [each[entry["name"]] for each in limits], batched=limit > 0)
+
+
+def check_groups(text: str) -> None:
+    """Refuse instances that stock Triton refuses for plans.
+
+    Args:
+        text: of config.pbtxt. In what Triton hands over, a group that names no kind has one: KIND_CPU where it sees no GPU.
+    """
+    if found := _NO_GPU.search(text):
+        kind = {"2": "KIND_CPU", "3": "KIND_MODEL"}.get(found[1], found[1])
+        raise ValueError(f"instance_group: {kind} is asked for; plans run on GPUs alone: write KIND_GPU, or leave it out")
 
 
 def check_supported(config: Config) -> None:
@@ -168,9 +196,8 @@ def _check_tensor(kind: str, entry: Mapping[str, Any], tensor: Any, *, batched: 
             raise ValueError(f"{kind} '{name}' is a scalar in the plan: it needs dims of 1 and max_batch_size 0")
         return
     full = [-1, *_dims(entry)] if batched else _dims(entry)
-    if batched and tensor.shape[0] != -1:
-        raise ValueError(f"{kind} '{name}': for batching its first dimension must be dynamic, the plan has {list(tensor.shape)}")
-    if len(full) != len(tensor.shape) or any(theirs not in (-1, ours) for ours, theirs in zip(full, tensor.shape, strict=True)):
+    # A size that every profile fixes is one of the plan: the batch of profiles of batch 1, and axes that the configuration opens.
+    if len(full) != len(tensor.shape) or any(a != b for a, b in zip(full, tensor.shape, strict=True) if -1 not in (a, b)):
         first = " (the batch first)" if batched else ""
         raise ValueError(f"{kind} '{name}': the configuration says dims {full}{first}, the plan has {list(tensor.shape)}")
 

@@ -41,6 +41,7 @@ class PlanModel(batching.BatchingModel):  # type: ignore[misc]
         """Load the plan for this GPU and compare it with its configuration; raises with the reason, which Triton logs."""
         config = json.loads(args["model_config"])
         plan_contract.check_supported(config)
+        plan_contract.check_groups(_text(Path(args["model_repository"]) / "config.pbtxt"))
         number = int(args.get("model_instance_device_id") or 0) if args["model_instance_kind"] == "GPU" else 0
         try:
             self._device = device = cuda.Device(number, os.environ.get(LIBCUDA) or cuda.LIBRARY)
@@ -60,7 +61,7 @@ class PlanModel(batching.BatchingModel):  # type: ignore[misc]
             trt,
             device,
             file.read_bytes(),
-            plugins=settings.get("plugins", ()),
+            plugins=plan_contract.plugins(settings.get("plugins", ())),
             host_code=bool(settings.get("version_compatible")),  # a repository is trusted like the libraries that it may name
             log=_log,
         )
@@ -104,6 +105,10 @@ class PlanModel(batching.BatchingModel):  # type: ignore[misc]
         context = plan_contract.nearest(self._contexts, {name: tuple(array.shape) for name, array in feeds.items()})
         found: dict[str, Array] = context.run(feeds)
         return found
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _log(severity: str, text: str) -> None:

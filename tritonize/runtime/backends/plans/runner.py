@@ -8,6 +8,7 @@ What a module lacks is asked of the module, never of its version.
 from __future__ import annotations
 
 import ctypes
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,12 +27,20 @@ NUMPY = {
 }
 """Member of the module's DataType to NumPy's type; for BF16, which NumPy lacks, the bits."""
 
+_KEPT = 3  # of the module's lines
+_ERRORS = ("ERROR", "INTERNAL_ERROR")
+_PROBLEMS = ("WARNING", *_ERRORS)
+
 Array = Any
 Shape = tuple[int, ...]
 
 
 class EngineError(RuntimeError):
     """A plan that cannot be loaded or run, or inputs that it does not take; the text says which and why."""
+
+
+class StartError(EngineError):
+    """The module does not start on this machine, whatever the plan; mostly the GPU's driver is too old for it."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,7 @@ class Engine:
         log: told every line of the module, with its severity.
 
     Raises:
+        StartError: the module does not start here.
         EngineError: the plan is not taken; with the module's own words.
     """
 
@@ -75,14 +85,17 @@ class Engine:
     ) -> None:
         self.trt, self.device = trt, device
         self._logger = logger = _logger(trt, log)
+        try:
+            runtime = trt.Runtime(logger)
+        except TypeError as error:  # how the bindings tell that there is none; why, only the logger heard
+            raise StartError(f"{trt.__name__} {trt.__version__} does not start: {logger.why() or error}") from error
         _load_plugins(trt, logger, () if host_code else plugins)
-        runtime = trt.Runtime(logger)
         if host_code:
             runtime.engine_host_code_allowed = True
         engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
             raise EngineError(f"{trt.__name__} {trt.__version__} does not load the plan: {logger.last()}")
-        self._runtime, self._engine = runtime, engine
+        self._runtime, self._engine, self._config = runtime, engine, _runtime_config(trt, engine)
         self.tensors = tuple(_tensors(trt, engine))
         self.inputs = {each.name: each for each in self.tensors if each.is_input}
         self.outputs = {each.name: each for each in self.tensors if not each.is_input}
@@ -96,9 +109,9 @@ class Engine:
         """The smallest, usual and largest shape of every input in a profile."""
         engine, found = self._engine, {}
         for each in self.inputs.values():
-            shapes = [each.shape] * 3
-            if -1 in each.shape:
-                shapes = [tuple(int(size) for size in shape) for shape in engine.get_tensor_profile_shape(each.name, profile)]
+            told = [tuple(int(size) for size in shape) for shape in engine.get_tensor_profile_shape(each.name, profile)]
+            # An engine without profiles may tell none; its shapes are fixed then.
+            shapes = told if [len(shape) for shape in told] == [len(each.shape)] * 3 else [each.shape] * 3
             found[each.name] = (shapes[0], shapes[1], shapes[2])
         return found
 
@@ -125,10 +138,14 @@ class Engine:
         if not 0 <= profile < self.profiles:
             raise EngineError(f"the plan has {self.profiles} profiles, from 0; asked for {profile}")
         engine = self._engine
-        context = engine.create_execution_context()
+        context = engine.create_execution_context() if self._config is None else engine.create_execution_context(self._config)
         if context is None:
             raise EngineError(f"no execution context can be made, of which lack of device memory is the usual cause: {self.said()}")
-        if not context.set_optimization_profile_async(profile, stream):
+        try:
+            taken = context.set_optimization_profile_async(profile, stream)
+        except RuntimeError as error:  # as some versions tell it
+            raise EngineError(f"profile {profile} cannot be set: {error}") from error
+        if not taken:
             raise EngineError(f"profile {profile} cannot be set: {self.said()}")
         self.device.synchronize(stream)
         return Context(self, context, profile, stream)
@@ -187,7 +204,10 @@ class Context:
     def bind_outputs(self) -> None:
         """Memory for every output of the shapes that the inputs have now; where they depend on values, when TensorRT asks."""
         context = self.raw
-        unknown = list(context.infer_shapes())
+        try:
+            unknown = list(context.infer_shapes())
+        except RuntimeError as error:  # as some versions tell it
+            raise EngineError(f"profile {self.profile}: no shapes follow from those of the inputs: {error}") from error
         if unknown:
             raise EngineError(f"shapes or values are missing of {', '.join(unknown)}")
         for name, tensor in self.engine.outputs.items():
@@ -262,11 +282,12 @@ class Context:
         trt, context = self.engine.trt, self.raw
         if tensor.on_host or not hasattr(trt, "IOutputAllocator"):
             raise EngineError(f"output '{name}' has a shape that depends on values, which {trt.__name__} gives no memory for")
-        if name not in self._allocators:
-            self._allocators[name] = _allocator(trt, self._buffers.setdefault(name, _Buffer(self.engine.device)))
+        if name not in self._allocators:  # set once: the bindings keep one more reference for every time
+            allocator = _allocator(trt, self._buffers.setdefault(name, _Buffer(self.engine.device)))
+            if not context.set_output_allocator(name, allocator):
+                raise EngineError(f"output '{name}' does not take an allocator: {self.engine.said()}")
+            self._allocators[name] = allocator
         self._allocators[name].shape = None
-        if not context.set_output_allocator(name, self._allocators[name]):
-            raise EngineError(f"output '{name}' does not take an allocator: {self.engine.said()}")
 
 
 class _Buffer:
@@ -336,6 +357,20 @@ def _tensors(trt: Any, engine: Any) -> Iterator[Tensor]:
         )
 
 
+def _runtime_config(trt: Any, engine: Any) -> Any:
+    """How contexts are made; `None` where the module's own way will do.
+
+    TensorRT-RTX answers by a fallback kernel while it compiles one for the shapes, which then takes over: what was proven would
+    not be what is served, and bits would change between two answers. Here it compiles first.
+    """
+    strategies = getattr(trt, "DynamicShapesKernelSpecializationStrategy", None)
+    if strategies is None:
+        return None
+    config = engine.create_runtime_config()
+    config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
+    return config
+
+
 def _member(value: Any) -> str:
     return str(value).rpartition(".")[2]
 
@@ -358,17 +393,23 @@ def _logger(trt: Any, log: Callable[[str, str], None]) -> Any:
     class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
-            self.errors: list[str] = []
+            self.errors: deque[str] = deque(maxlen=_KEPT)
+            self.problems: deque[str] = deque(maxlen=_KEPT)  # warnings too, in order
 
         def log(self, severity: Any, message: str) -> None:
             name = _member(severity)
-            if name in ("ERROR", "INTERNAL_ERROR"):
+            if name in _PROBLEMS:
+                self.problems.append(" ".join(message.split()))
+            if name in _ERRORS:
                 self.errors.append(" ".join(message.split()))
             if name != "VERBOSE":
                 log(name, message)
 
         def last(self) -> str:
             return self.errors[-1] if self.errors else "it gives no reason"
+
+        def why(self) -> str:
+            return "; ".join(dict.fromkeys(self.problems))
 
     return Logger()
 
