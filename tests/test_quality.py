@@ -647,3 +647,40 @@ def test_that_rounding_cannot_be_measured_is_told_and_decides_nothing(monkeypatc
     asking.allow_for_rounding(spec.Model.model_validate({"source": "m.pt"}), artifact, observer, Path("work"), recorder)
     assert [(stage.name, stage.verdict, stage.note) for stage in recorder.stages] == [("rounding", "not run", "no why")]
     assert observer.gates()[0].verdict == "failed"
+
+
+ORDER = """
+import torch
+
+class Order(torch.nn.Module):
+    def forward(self, x):
+        order = x.argsort(dim=-1, descending=True)
+        return order, order.argsort(dim=-1), (x > 0).to(torch.int64)
+"""
+
+
+def test_the_order_of_equal_values_is_nobodys_rule():
+    """A constant ties throughout; what it says of another question is still judged."""
+    from tests.conftest import tritonize
+
+    Path("order.py").write_text(ORDER)
+    model = "source: 'order:Order', strategies: [legacy], inputs: {x: {shape: [batch, 33]}}, max_batch_size: 4"
+    text = f"schema: 1\nmodels: {{net: {{{model}}}}}"
+    Path("spec.yaml").write_text(text)
+    done = tritonize("build", "spec.yaml", "--json")
+    assert done.returncode == 0, done.stdout
+    (report,) = json.loads(done.stdout)["reports"]
+    assert "Edge case zeros is not among the samples: output OUTPUT__" in " ".join(report["notes"])
+    assert "and there they tie" in " ".join(report["notes"])
+
+
+def test_whole_numbers_that_choose_nothing_are_not_excused():
+    from tritonize import asking
+
+    (tensor,) = compare.compare({"y": np.array([1, 2])}, {"y": np.array([1, 3])}, {})
+    assert "they tie" in asking._why_unanswerable(tensor, 0.0, {"y"})
+    assert asking._why_unanswerable(tensor, 0.0, {"z"}) == ""
+    (other,) = compare.compare({"y": np.array([1.0, 2.0])}, {"y": np.array([1.0, 3.0])}, {})
+    assert asking._why_unanswerable(other, 0.0, {"y"}) == ""
+    (shape,) = compare.compare({"y": np.array([1, 2])}, {"y": np.array([1])}, {})
+    assert asking._why_unanswerable(shape, 0.0, {"y"}) == ""

@@ -7,9 +7,11 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
+from tests import test_plan
 from tests.conftest import tritonize
 
 MODELS = """
@@ -225,3 +227,13 @@ def test_two_addresses_of_one_kind_are_refused(model_files):
     Path("model_repository/m/config.pbtxt").write_text('name: "m"')
     done = tritonize("verify", "--url", "http://127.0.0.1:1", "--url", "http://127.0.0.1:2")
     assert done.returncode in (2, 6)
+
+
+def test_rules_for_an_output_that_an_onnx_file_does_not_have_are_refused():
+    """They would hold for none, and the output they were meant for would be judged by the defaults."""
+    onnx.save(onnx.shape_inference.infer_shapes(onnx.load(test_plan.network("m.onnx"))), "m.onnx")
+    Path("spec.yaml").write_text("schema: 1\nmodels: {net: {source: m.onnx, max_batch_size: 4, outputs: {y: {}}}}\n")
+    done = tritonize("build", "spec.yaml", "--json")
+    assert done.returncode == 2
+    error = json.loads(done.stdout)["error"]
+    assert (error["what"], error["found"], error["expected"]) == ("The model has no such output.", "y", "one of y0")

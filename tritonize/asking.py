@@ -190,20 +190,33 @@ def unanswerable(
 ) -> dict[str, str]:
     """Edge cases that float32 cannot answer to the tolerance: name to why.
 
-    Of those whose answer is outside it, where rounding alone moves the answer as far, and explains the whole error.
+    Of those whose answer is outside it, where rounding alone moves the answer as far, and explains the whole error; or where the
+    answer is whole numbers that say which of several values comes first, which is nobody's rule where inputs of one value tie.
     """
     edges = golden.samples.edges
     failing = {check.samples[0]: check for check in checks if not check.passed and check.samples[0] in edges}
     if not failing:
         return {}
     measured = _sensitivity(model, artifact, golden.samples, list(failing), work, recorder)
-    found = {}
-    for (index, check), far in zip(failing.items(), measured.moved, strict=True) if measured else ():
+    found: dict[str, str] = {}
+    if measured is None:
+        return found
+    for (index, check), far in zip(failing.items(), measured.moved, strict=True):
         bad = [tensor for tensor in check.tensors if not tensor.passed]
-        if all(_explained(tensor, far.get(tensor.name, 0.0)) for tensor in bad):
-            name = bad[0].name
-            found[edges[index]] = f"rounding alone moves output {name} by {far[name]:.2g} there, more than its tolerance"
+        reasons = [_why_unanswerable(tensor, far.get(tensor.name, 0.0), measured.chosen) for tensor in bad]
+        if all(reasons):
+            found[edges[index]] = reasons[0]
     return found
+
+
+def _why_unanswerable(tensor: TensorCheck, moved: float, chosen: Collection[str]) -> str:
+    """Empty where the answer is simply wrong."""
+    alike = (tensor.expected_dtype, tensor.expected_shape) == (tensor.found_dtype, tensor.found_shape)
+    if alike and (tensor.expected_dtype or "").startswith(("int", "uint")) and tensor.name in chosen:
+        return f"output {tensor.name} says which of several values comes first, and there they tie"
+    if _explained(tensor, moved):
+        return f"rounding alone moves output {tensor.name} by {moved:.2g} there, more than its tolerance"
+    return ""
 
 
 def _explained(tensor: TensorCheck, moved: float) -> bool:

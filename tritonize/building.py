@@ -18,8 +18,10 @@ from tritonize import (
     plan,
     plan_check,
     plan_proof,
+    plan_question,
     planning,
     precision,
+    proof_record,
     proving,
     reducing,
     repairing,
@@ -90,13 +92,11 @@ def build(specification: spec.Spec, name: str, source: Source, run_: Run, record
     """
     model = specification.models[name]
     proven, located = prove(model, source, run_.work, recorder)
-    plans, findings = _plans(specification, model, proven, run_, recorder, options)
+    whole = asked_of_plans(model, proven)
+    plans, findings = _plans(specification, model, proven, whole, run_, recorder, options)
     with recorder.stage("stage"):
         staged = _stage(specification, name, proven.artifact, [each.plan for each in plans], run_, options)
         config = model_config.parse((staged.model_directory / repository.CONFIG).read_text(), where=repository.CONFIG)
-        whole = replace(
-            proven.observer.golden, samples=proven.samples, expected=proven.reference.outputs, floors=proven.observer.floors
-        )
         golden.write(whole, staged.version_directory / repository.EVIDENCE / "golden")
     return Built(
         staged=staged,
@@ -116,6 +116,15 @@ def build(specification: spec.Spec, name: str, source: Source, run_: Run, record
         findings=findings,
         plans=plans,
     )
+
+
+def asked_of_plans(model: spec.Model, proven: proving.Proven) -> GoldenSet:
+    """The golden set of what was proven: what a version carries, and what its plans and its server have to answer."""
+    exact = proven.observer.golden.exact
+    if model.precision == "tf32" and exact:
+        own = proven.observer.golden.expected
+        proven.observer.judge_reduced_by(noise.noise_floors(proven.samples, own, exact, "tf32"))
+    return replace(proven.observer.golden, samples=proven.samples, expected=proven.reference.outputs, floors=proven.observer.floors)
 
 
 def prove(model: spec.Model, source: Source, work: Path, recorder: Recorder) -> tuple[proving.Proven, Location | None]:
@@ -169,7 +178,13 @@ def _looked(look: Callable[[], Location], recorder: Recorder) -> Location | None
 
 
 def _plans(
-    specification: spec.Spec, model: spec.Model, proven: proving.Proven, run_: Run, recorder: Recorder, options: Options
+    specification: spec.Spec,
+    model: spec.Model,
+    proven: proving.Proven,
+    whole: GoldenSet,
+    run_: Run,
+    recorder: Recorder,
+    options: Options,
 ) -> tuple[tuple[PlanProof, ...], tuple[Finding, ...]]:
     """The plans of a right ONNX file, where the backend is one of TensorRT's, each run where its GPU is here."""
     if model.backend == "onnxruntime" or not proven.passed:
@@ -194,11 +209,8 @@ def _plans(
         memory_bytes=model.memory_bytes,
         plugins=model.builder.plugins,
         observer=proven.observer,
+        sha256=plan_question.digest(whole, model.precision),
     )
-    exact = proven.observer.golden.exact
-    if model.precision == "tf32" and exact:
-        own = proven.observer.golden.expected
-        proven.observer.judge_reduced_by(noise.noise_floors(proven.samples, own, exact, "tf32"))
     return plan_proof.prove(built, question, run_.work / "engines", recorder, options.on_progress), findings
 
 
@@ -247,6 +259,8 @@ def _stage(
     for each in plans:
         if each.log:
             files[f"{version}/{repository.EVIDENCE}/{each.log.name}"] = each.log
+        if (proof := proof_record.path(each.path)).is_file():
+            files[f"{version}/{repository.EVIDENCE}/{proof.name}"] = proof
     if artifact.node_map:
         files[f"{version}/{repository.EVIDENCE}/{artifact.node_map.name}"] = artifact.node_map
     return repository.stage(run_, name, version, files, texts)

@@ -76,6 +76,8 @@ class Sensitivity:
 
     moved: tuple[dict[str, float], ...]
     """Per sample, output to max |difference|, in the output's unit."""
+    chosen: frozenset[str]
+    """Outputs that depend on which of several values comes first, as indices of a sort do."""
     library_seconds: float
 
 
@@ -103,4 +105,5 @@ def sensitivity(
     except WorkerError as error:
         raise ExportError("How far rounding moves the answers could not be measured.", where=path.name, found=error.what) from error
     seconds = answer.value["library_seconds"] + answer.import_seconds
-    return Sensitivity(moved=tuple(answer.value["moved"]), library_seconds=seconds)
+    moved, chosen = tuple(answer.value["moved"]), frozenset(answer.value["chosen"])
+    return Sensitivity(moved=moved, chosen=chosen, library_seconds=seconds)

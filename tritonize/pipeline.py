@@ -15,6 +15,7 @@ from tritonize import (
     errors,
     evidence,
     plan_proof,
+    plan_question,
     planning,
     quality,
     reference,
@@ -75,7 +76,11 @@ def request(specification: spec.Spec, directory: Path, *, models: Sequence[str] 
                 where=name,
                 next_step="see the report of `tritonize build`",
             )
-        return planning.write_request(planning.request(model, specification.target, proven.artifact), directory)
+        written = planning.write_request(planning.request(model, specification.target, proven.artifact), directory)
+        whole = building.asked_of_plans(model, proven)
+        asked = plan_question.PlanQuestion(golden=whole, precision=model.precision, deadline_s=model.deadline_s)
+        plan_question.write(asked, directory / planning.QUESTION)
+        return written
 
 
 def _each(specification: spec.Spec, models: Sequence[str], options: Options, *, serve: bool) -> tuple[Report, ...]:
@@ -171,9 +176,7 @@ def _kept(finished: Report, staged: StagedVersion) -> Report:
     return replace(finished, location=staged.version_directory, notes=(*finished.notes, note))
 
 
-def _serve(
-    built: Built, run_: Run, recorder: Recorder, options: Options, plugins: Sequence[Path]
-) -> verification.Verification:
+def _serve(built: Built, run_: Run, recorder: Recorder, options: Options, plugins: Sequence[Path]) -> verification.Verification:
     """Start the server on the staged version and verify what it answers."""
     staged = built.staged
     probe = arrays.load(built.golden.samples.files, 0)
@@ -230,6 +233,8 @@ def _report(
         verdict = "failed"
     if verdict == "passed" and built.plans:
         verdict = plan_proof.overall(built.plans)  # a plan that nobody ran leaves the version unproven
+        if command == "run" and served is None:
+            verdict = "not run"  # proofs of single plans, from other machines, are none of what is served
     if served is None and command == "run" and built.plans:
         recorder.add(Stage(name="server", verdict="not run", seconds=0.0, note="no plan answered rightly here"))
     elif served is None and command == "run" and not built.plans:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritonize import errors, plan_file
+from tritonize import errors, plan_file, proof_record
 from tritonize.errors import PlanError, UsageError
 from tritonize.plan_file import PlanMetadata
 
@@ -48,7 +48,7 @@ def read(places: Sequence[Path]) -> tuple[CollectedPlan, ...]:
 
 
 def collect(places: Sequence[Path], directory: Path) -> tuple[CollectedPlan, ...]:
-    """Copy the plans of several machines into one folder, `model.sm89.plan` and so on, each with its metadata and log.
+    """Copy the plans of several machines into one folder, `model.sm89.plan` and so on, each with metadata, log and proof.
 
     Raises:
         UsageError, PlanError: see `read`; or the folder is not empty.
@@ -68,6 +68,8 @@ def _copy(plans: Sequence[CollectedPlan], directory: Path) -> None:
         if each.log:
             shutil.copyfile(each.log, target.with_suffix(".log"))
         shutil.copyfile(plan_file.metadata_path(each.path), plan_file.metadata_path(target))
+        if proof_record.path(each.path).is_file():
+            shutil.copyfile(proof_record.path(each.path), proof_record.path(target))
         shutil.copyfile(each.path, target)
 
 

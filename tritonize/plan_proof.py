@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tritonize import engine, gpu, plan_file, reference
+from tritonize import engine, gpu, plan_file, proof_record, reference
 from tritonize.artifacts import Check, Finding, Reference, SampleSet, Stage, to_json
 from tritonize.compare import compare
 from tritonize.errors import MissingError, PlanError
@@ -42,6 +42,8 @@ class Question:
     """Libraries with plugins that the plans need."""
     observer: Observer | None = None
     """Is shown every answer."""
+    sha256: str = ""
+    """Of what is asked; see `plan_question.digest`. Proofs of other machines count where they are of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,8 @@ class PlanProof:
     notes: tuple[str, ...] = ()
     facts: Mapping[str, Any] | None = None
     """GPU, driver, versions and layers of the run."""
+    elsewhere: bool = False
+    """Whether that was on another machine, whose record lies beside the plan."""
 
     @property
     def text(self) -> str:
@@ -80,7 +84,7 @@ def prove(
 
     An engine that answers wrongly, fails, hangs or crashes is a failed proof, and no exception.
     """
-    if gpu.find() is None and plans:
+    if gpu.find() is None and plans and not any(proof_record.path(each.path).is_file() for each in plans):
         recorder.add(Stage(name="plan run", verdict="not run", seconds=0.0, note="no GPU"))
         return tuple(PlanProof(plan=each, verdict="not run", reason="no GPU") for each in plans)
     proofs = []
@@ -89,6 +93,8 @@ def prove(
             on_progress(f"run {each.path.name}")
         started = time.perf_counter()
         proof = _prove(each, question, directory / each.path.stem)
+        if proof.verdict == "not run" and not proof.checks:
+            proof = _recorded(each, question) or proof
         note = proof.reason or str((proof.facts or {}).get("note", ""))
         seconds = time.perf_counter() - started
         library = float((proof.facts or {}).get("library_seconds", 0.0))
@@ -123,6 +129,27 @@ def _prove(built: BuiltPlan, question: Question, directory: Path) -> PlanProof:
         finding = Finding(where=built.path.name, what=error.what, found=error.found)
         return PlanProof(plan=built, verdict="failed", reason=error.found or error.what, findings=(finding,))
     return _judged(built, question, planned, ran)
+
+
+def _recorded(built: BuiltPlan, question: Question) -> PlanProof | None:
+    """What another machine said of this very plan, asked this very question; `None` where there is no such record."""
+    record, known = proof_record.read(built.path), built.metadata
+    if record is None or (record.plan_sha256, record.question_sha256) != (known.plan_sha256, question.sha256):
+        return None
+    if record.facts.get("compute_capability") != known.compute_capability and not known.settings.get("hardware_compatibility"):
+        return None
+    reason = f"{record.reason}; " if record.reason else ""
+    where = built.path.name
+    failed = (Finding(where=where, what=f"it failed on {record.place}", found=record.reason),) if record.verdict == "failed" else ()
+    return PlanProof(
+        plan=built,
+        verdict=record.verdict,
+        reason=f"{reason}on {record.place}, as the record beside the plan says",
+        findings=failed,
+        notes=record.notes,
+        facts=record.facts,
+        elsewhere=True,
+    )
 
 
 def _judged(built: BuiltPlan, question: Question, planned: engine.Schedule, ran: engine.EngineRun) -> PlanProof:
@@ -207,7 +234,7 @@ def overall(proofs: Sequence[PlanProof]) -> Verdict:
 
 def served_here(proofs: Sequence[PlanProof]) -> bool:
     """Whether one of the plans ran rightly on this machine's GPU, so that a server here can be asked for it."""
-    return any(each.verdict == "passed" for each in proofs)
+    return any(each.verdict == "passed" and not each.elsewhere for each in proofs)
 
 
 def answered(proofs: Sequence[PlanProof]) -> tuple[Check, ...]:

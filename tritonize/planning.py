@@ -15,6 +15,8 @@ from tritonize.plan_settings import BuildRequest, Shapes
 
 MODULES: Mapping[str, Module] = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt_rtx"}
 """Backend to the module that builds its plans."""
+QUESTION = "question"
+"""The folder of a request that holds what the plans have to answer."""
 
 
 def require_possible(model: spec.Model, target: spec.Target, plans: Sequence[Path] = ()) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from tritonize import arrays, asking, export, inspecting, ort, quality, reference, report, samples, spec
 from tritonize.artifacts import Attempt, Check, OnnxArtifact, Reference, SampleSet, Source, TensorFiles, TensorSpec
-from tritonize.errors import ExportError, TritonizeError
+from tritonize.errors import ExportError, TritonizeError, UsageError
 from tritonize.gallery import Gallery
 from tritonize.golden import GoldenSet
 from tritonize.observer import Observer
@@ -282,7 +282,16 @@ def _gathered(ran: ort.OrtRun, count: int, directory: Path, start: int = 0) -> T
 
 
 def _output_specs(model: spec.Model, answered: Reference) -> tuple[TensorSpec, ...]:
-    """The outputs as the exporter is told: the batch axis by name where the model is batched."""
+    """The outputs as the exporter is told: the batch axis by name where the model is batched.
+
+    Raises:
+        UsageError: the spec has rules for an output that the model does not have, which would then hold for none.
+    """
+    names = [tensor.name for tensor in answered.outputs.tensors]
+    if unknown := [name for name in model.outputs if name not in names]:
+        raise UsageError(
+            "The model has no such output.", where="outputs", found=", ".join(unknown), expected=f"one of {', '.join(names)}"
+        )
     if not model.batch_axis:
         return answered.outputs.tensors
     return tuple(replace(tensor, shape=(model.batch_axis, *tensor.shape[1:])) for tensor in answered.outputs.tensors)

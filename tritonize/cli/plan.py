@@ -66,7 +66,44 @@ def request(
         written = pipeline.request(specification, out, models=(model,) if model else (), options=options)
     typer.echo(f"{written}: take this folder to each machine and run there")
     typer.echo("  tritonize plan build --request request.json --out plans/")
+    typer.echo("  tritonize plan prove plans/ --question question/       (with its GPU)")
     typer.echo(f"then bring the plans back: tritonize run {spec} --plans plans/")
+
+
+@app.command()
+def prove(
+    places: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders that `plan build` left, or plans.")],
+    question: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder `question` that `plan request` wrote.")],
+    plugin: Annotated[list[Path] | None, typer.Option("--plugin", metavar="FILE", help="A library of plugins they need.")] = None,
+    json: Json = False,
+) -> None:
+    """Run plans on the GPU here and compare them with PyTorch's answers; a record is left beside each, which `collect` takes along.
+
+    Exit code 1 where one answers wrongly, 3 where one could not run.
+    """
+    from tempfile import TemporaryDirectory
+
+    from tritonize import plan_proof, plan_proving, plan_question
+    from tritonize.cli.display import display
+    from tritonize.errors import EXIT_DIFFERS, MissingError
+    from tritonize.stages import Recorder
+
+    asked = plan_question.read(question)
+    with display() as shown, TemporaryDirectory(prefix="tritonize-") as folder:
+        plugins = tuple(each.absolute() for each in plugin or ())
+        proofs = plan_proving.prove(places, asked, Path(folder), Recorder(shown.on_stage), plugins=plugins)
+    if json:
+        from json import dumps
+
+        typer.echo(dumps({"plans": [{"path": str(each.plan.path), **each.as_json()} for each in proofs]}, indent=2))
+    else:
+        for each in proofs:
+            typer.echo(f"{each.plan.path}: {each.text}")
+            for note in each.notes:
+                typer.echo(f"  {note}")
+    verdict = plan_proof.overall(proofs)
+    if verdict != "passed":
+        raise typer.Exit(EXIT_DIFFERS if verdict == "failed" else MissingError.exit_code)
 
 
 @app.command()

@@ -32,6 +32,8 @@ _MOVING = frozenset(
     )
 )
 """Operators that only move or choose values, and round nothing."""
+_CHOOSING = frozenset(("ArgMax", "ArgMin", "Hardmax", "NonMaxSuppression", "TopK", "Unique"))
+"""Operators that say which of several values comes first: among equal ones that is nobody's rule."""
 _AVERAGING = frozenset(("GlobalAveragePool", "ReduceMean", "ReduceSum", "ReduceSumSquare", "ReduceL1", "ReduceL2"))
 _NORMALIZING = frozenset(
     ("GroupNormalization", "InstanceNormalization", "LayerNormalization", "MeanVarianceNormalization", "RMSNormalization")
@@ -54,7 +56,10 @@ class SensitivityRequest:
 
 
 def measure(request: dict[str, Any]) -> dict[str, Any]:
-    """The task: `SensitivityRequest` in; `moved` has per sample and floating output how far its answer moved, in its own unit."""
+    """The task: `SensitivityRequest` in; `moved` has per sample and floating output how far its answer moved, in its own unit.
+
+    `chosen` names the outputs that depend on which of several values comes first.
+    """
     asked = from_json(SensitivityRequest, request)
     watch = Stopwatch()
     with watch.library():
@@ -74,7 +79,22 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
             with watch.library():
                 answers = ort.answer(plain, batch, 1), ort.answer(noisy, batch, 1)
             _widen(found, *answers)
-    return {"moved": moved, "library_seconds": watch.seconds}
+    chosen = _chosen(onnx.load(asked.path, load_external_data=False).graph)
+    return {"moved": moved, "chosen": sorted(chosen), "library_seconds": watch.seconds}
+
+
+def _chosen(graph: onnx.GraphProto) -> set[str]:
+    """The outputs that lie behind an operator that chooses, also one in a subgraph; nodes come in the order of their values."""
+    behind: set[str] = set()
+    for node in graph.node:
+        if _chooses(node) or behind.intersection(node.input):
+            behind.update(node.output)
+    return behind & {output.name for output in graph.output}
+
+
+def _chooses(node: onnx.NodeProto) -> bool:
+    inner = [graph for attribute in node.attribute for graph in (attribute.g, *attribute.graphs)]
+    return node.op_type in _CHOOSING or any(_chooses(each) for graph in inner for each in graph.node)
 
 
 def _widen(found: dict[str, float], one: Arrays, other: Arrays) -> None:
