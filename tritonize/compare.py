@@ -7,7 +7,7 @@ mismatch. A missing, extra, differently shaped or differently typed output fails
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,22 +21,16 @@ from tritonize.spec import Tolerance
 WORST = 5
 """Elements kept in the list of the worst."""
 
-Seen = Callable[[str, Array, Array, "Differences | None"], None]
-"""Is told of every output that was found: its name, both arrays, and their differences where they were measured."""
-
 _Tolerances = Mapping[str, Tolerance]
 
 
-def compare(
-    expected: Mapping[str, Array], found: Mapping[str, Array], tolerances: _Tolerances, seen: Seen | None = None
-) -> tuple[TensorCheck, ...]:
+def compare(expected: Mapping[str, Array], found: Mapping[str, Array], tolerances: _Tolerances) -> tuple[TensorCheck, ...]:
     """Every expected output, and every one that was not expected.
 
     Args:
         expected: output name to array.
         found: output name to array, of any shape and type.
         tolerances: output name to tolerance, in the output's own unit; the default where a name is absent.
-        seen: what else wants the arrays and their differences, so that they are gone over once.
     """
     checks = []
     for name, array in expected.items():
@@ -44,20 +38,13 @@ def compare(
         if name not in found:
             checks.append(_missing(name, array, tolerance))
             continue
-        check, differences = _compared(name, array, found[name], tolerance)
-        checks.append(check)
-        if seen:
-            seen(name, array, found[name], differences)
+        checks.append(compare_tensor(name, array, found[name], tolerance))
     checks += [_extra(name, array) for name, array in found.items() if name not in expected]
     return tuple(checks)
 
 
 def compare_tensor(name: str, expected: Array, found: Array, tolerance: Tolerance) -> TensorCheck:
     """One output. Shapes and types are compared first; they must be equal."""
-    return _compared(name, expected, found, tolerance)[0]
-
-
-def _compared(name: str, expected: Array, found: Array, tolerance: Tolerance) -> tuple[TensorCheck, Differences | None]:
     expected_type, found_type = dtype_name(expected), dtype_name(found)
     exact = not _is_floating(expected_type)
     rtol, atol = (0.0, 0.0) if exact else (tolerance.rtol, tolerance.atol)
@@ -68,7 +55,7 @@ def _compared(name: str, expected: Array, found: Array, tolerance: Tolerance) ->
         reason = f"type {found_type} instead of {expected_type}"
     if reason or expected.dtype == object:
         reason = reason or _bytes_reason(expected, found)
-        check = TensorCheck(
+        return TensorCheck(
             name=name,
             passed=reason is None,
             reason=reason,
@@ -80,9 +67,8 @@ def _compared(name: str, expected: Array, found: Array, tolerance: Tolerance) ->
             atol=atol,
             elements=expected.size,
         )
-        return check, None
-    differences = measure(expected, found, rtol, atol, worst=WORST)
-    return _check(name, expected, found, rtol, atol, differences), differences
+    differences = measure(expected, found, rtol, atol, worst=WORST, ulp=False)
+    return _check(name, expected, found, rtol, atol, differences)
 
 
 def _is_floating(name: str) -> bool:
