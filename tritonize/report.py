@@ -127,7 +127,7 @@ def plan_lines(known: Mapping[str, Any]) -> Iterator[str]:
     yield f"  {known['plan_bytes'] / 2**20:.1f} MiB, TF32 {'on' if known['tf32'] else 'off'}, SHA-256 {known['plan_sha256'][:16]}…"
     for title, tensors in (("in", known["inputs"]), ("out", known["outputs"])):
         for tensor in tensors:
-            yield f"  {title:<3} {tensor['name']} {tensor['dtype']} {list(tensor['shape'])}"
+            yield f"  {title:<3} {tensor['name']} {tensor['dtype']} [{', '.join(map(str, tensor['shape']))}]"
     for number, shapes in enumerate(known["profiles"]):
         for name, each in shapes.items():
             yield f"  profile {number}: {name} {' .. '.join(str(list(each[key])) for key in ('min', 'opt', 'max'))}"
