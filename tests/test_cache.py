@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import threading
 import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tritonize import cache, errors
 
@@ -91,6 +93,37 @@ class TestBuildOnce:
         for worker in workers:
             worker.join()
         assert len(builders) == 1
+
+    def test_the_wait_for_another_process_ends_when_it_is_cancelled_or_too_long(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cache, "_TOLD_INTERVAL_S", 0.1)
+        cancelled, late, told = threading.Event(), threading.Event(), []
+        threading.Thread(target=lambda: (time.sleep(20), late.set()), daemon=True).start()  # rather than wait for ever
+        with FileLock(tmp_path / "key.lock"):
+            with pytest.raises(TimeoutError, match="still building key"):
+                cache.build_once(tmp_path / "key", never, deadline_s=0.1, cancelled=late)
+            threading.Timer(0.5, cancelled.set).start()
+            started = time.monotonic()
+            with pytest.raises(errors.InterruptedRunError):
+                cache.build_once(tmp_path / "key", never, on_progress=told.append, cancelled=cancelled, deadline_s=60)
+            assert time.monotonic() - started < 10
+        assert "waiting for another process that builds key" in told
+        cache.build_once(tmp_path / "key", fill, cancelled=threading.Event(), deadline_s=0.1)
+
+    def test_what_is_damaged_is_built_anew(self, tmp_path: Path) -> None:
+        cache.build_once(tmp_path / "key", fill)
+        (tmp_path / "key" / "file").write_text("damage")
+        cache.drop(tmp_path / "key")
+        assert not cache.is_complete(tmp_path / "key")
+        cache.build_once(tmp_path / "key", fill)
+        assert (tmp_path / "key" / "file").read_text() == "content"
+
+    def test_what_another_process_builds_anew_is_not_dropped(self, tmp_path: Path) -> None:
+        cache.build_once(tmp_path / "key", fill)
+        with FileLock(tmp_path / "key.lock"):
+            cache.drop(tmp_path / "key")
+        assert cache.is_complete(tmp_path / "key")
 
     def test_a_cache_that_is_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "cache").write_text("")

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from tritonize.plan_settings import Settings
 from tritonize.runtime.backends.plans import runner
 from tritonize.workers import plan, plan_network, timing_cache
 
 HERE = Path(__file__).parent
-OBJECTS = {"trt", "builder", "config", "parser", "network", "profile", "said", "tensor", "kinds", "cache", "known"}
-"""What the core calls the objects of the module."""
+OBJECTS = {"trt", "builder", "config", "parser", "network", "profile", "registry", "said", "tensor", "kinds", "cache", "known"}
+"""What the core calls the objects of the module; what a call of theirs answers is one too."""
+NOT_THEIRS = {"note", "__init__"}
+"""What the core adds to the classes that it derives from the module's."""
 OWN = {"name", "dtype", "shape"}  # of tensors; too short and common to be looked for in a binary
 GUARDED = {"EXPLICIT_BATCH", "STRONGLY_TYPED", "supports_model_v2", "build_serialized_network_to_stream", "IProgressMonitor"}
 """Asked for with hasattr, since 8.6 or 11 lacks them."""
@@ -30,21 +34,42 @@ def used() -> set[str]:
     trees = [ast.parse(Path(module.__file__).read_text()) for module in (plan, plan_network, timing_cache)]
     names = set()
     for node in (node for tree in trees for node in ast.walk(tree)):
-        root = node
-        while isinstance(root, ast.Attribute):
-            root = root.value
-        if isinstance(node, ast.Attribute) and isinstance(root, ast.Name) and root.id in OBJECTS:
+        if isinstance(node, ast.Attribute) and root(node) in OBJECTS:
             names.add(node.attr)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "hasattr":
-            names.update(each.value for each in node.args if isinstance(each, ast.Constant))
+        if isinstance(node, ast.ClassDef) and any(root(base) == "trt" for base in node.bases):
+            names.update(each.name for each in node.body if isinstance(each, ast.FunctionDef) and each.name not in NOT_THEIRS)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("hasattr", "_member"):
+            names.update(each.value for each in node.args if isinstance(each, ast.Constant) and each.value.isidentifier())
     names.update(plan._FLAGS.values())
     names.update(pool for pool, _ in plan._POOLS.values())
+    levels = get_args(Settings.model_fields["hardware_compatibility"].annotation)
+    names.update(level.upper() for each in levels for level in get_args(each))
     return {name for name in names if not name.startswith("__")} - OWN
+
+
+def root(node: ast.expr) -> str | None:
+    """The name that a chain of attributes and calls begins with."""
+    while isinstance(node, ast.Attribute | ast.Call):
+        node = node.value if isinstance(node, ast.Attribute) else node.func
+    return node.id if isinstance(node, ast.Name) else None
 
 
 RUNNER_OBJECTS = {"trt", "runtime", "engine", "context", "inspector", "formats", "registry", "logger"}
 """What the core that runs engines calls the objects of the module."""
-RUNNER_OWN = {"stream", "last", "raw", "device", "inputs", "limits", "outputs", "output_shape", "profile", "refusal", "distance"}
+RUNNER_OWN = {
+    "stream",
+    "last",
+    "raw",
+    "device",
+    "inputs",
+    "limits",
+    "outputs",
+    "output_shape",
+    "profile",
+    "refusal",
+    "distance",
+    "why",
+}
 RUNNER_OVERRIDES = {"reallocate_output", "reallocate_output_async", "notify_shape"}
 """What TensorRT calls on an output allocator; the first is 8.6's."""
 
@@ -86,6 +111,10 @@ def test_no_name_of_the_runner_is_missing_in_tensorrt_rtx():
 
 def test_the_list_is_what_the_core_uses():
     assert {"OnnxParser", "parse_from_file", "TF32", "set_memory_pool_limit", "WORKSPACE", "add_optimization_profile"} <= used()
+    on_answers = {"get_plugin_registry", "load_library", "desc", "node_name", "node_operator"}
+    overrides = {"log", "write", "phase_start", "phase_finish", "step_complete"}
+    kinds = {"MemoryPoolType", "BuilderFlag", "ComputeCapability", "HardwareCompatibilityLevel"}
+    assert on_answers | overrides | kinds | {"AMPERE_PLUS", "SAME_COMPUTE_CAPABILITY", "init_libnvinfer_plugins"} <= used()
 
 
 @pytest.mark.parametrize("version", ["10.16.1.11", "11.4.0.106"])

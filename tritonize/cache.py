@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +15,8 @@ from filelock import FileLock, Timeout
 from tritonize import errors
 
 _MARKER = ".complete"
-_LOCK_INTERVAL_S = 5.0
+_LOCK_INTERVAL_S = 0.2
+_TOLD_INTERVAL_S = 5.0
 
 
 def directory() -> Path:
@@ -41,6 +44,8 @@ def build_once(
     *,
     check: Callable[[Path], None] | None = None,
     on_progress: Callable[[str], None] | None = None,
+    cancelled: threading.Event | None = None,
+    deadline_s: float | None = None,
 ) -> Path:
     """A directory of the cache, built by the first who needs it while others wait.
 
@@ -49,8 +54,12 @@ def build_once(
         build: fills the empty directory it is given, which lies beside `path` and is renamed when it is complete.
         check: proves that what was built works; raises where it does not.
         on_progress: told when another process is building it.
+        cancelled: ends the wait for another process once it is set; for calls in threads, which Ctrl-C does not reach.
+        deadline_s: how long that wait may be; the building has a deadline of its own.
 
     Raises:
+        InterruptedRunError: it was cancelled.
+        TimeoutError: another process is still building it.
         MissingError: the cache cannot be written.
         RepositoryError: the disk is full.
         Whatever `build` and `check` raise; nothing is left of it then.
@@ -59,24 +68,60 @@ def build_once(
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_name(f"{path.name}.lock"))
-        _acquire(lock, path, on_progress)
+        lock = FileLock(_lock_path(path))
+        _acquire(lock, path, on_progress, cancelled, deadline_s)
         try:
             if not is_complete(path):  # it may have been built while this process waited
                 _build(path, build, check)
         finally:
             lock.release()
+    except TimeoutError:
+        raise
     except OSError as error:
         raise _unwritable(error, path) from error
     return path
 
 
-def _acquire(lock: FileLock, path: Path, on_progress: Callable[[str], None] | None) -> None:
+def drop(path: Path) -> None:
+    """Take out what was built, since it is damaged; who asks next builds it anew.
+
+    Raises:
+        MissingError: the cache cannot be written.
+    """
+    try:
+        with FileLock(_lock_path(path), timeout=0):
+            (path / _MARKER).unlink(missing_ok=True)  # first: from here on it is not complete
+            shutil.rmtree(path, ignore_errors=True)
+    except Timeout:
+        return  # another process found the same, and builds it anew
+    except OSError as error:
+        raise _unwritable(error, path) from error
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
+
+
+def _acquire(
+    lock: FileLock,
+    path: Path,
+    on_progress: Callable[[str], None] | None,
+    cancelled: threading.Event | None,
+    deadline_s: float | None,
+) -> None:
+    started = time.monotonic()
+    told = started
     while True:
         try:
             lock.acquire(timeout=_LOCK_INTERVAL_S)
         except Timeout:
-            if on_progress is not None:
+            now = time.monotonic()
+            if cancelled is not None and cancelled.is_set():
+                raise errors.InterruptedRunError("Interrupted.") from None
+            if deadline_s is not None and now - started > deadline_s:
+                raise TimeoutError(f"another process is still building {path.name} after {now - started:.1f} s") from None
+            if on_progress is not None and now - told > _TOLD_INTERVAL_S:
+                told = now
                 on_progress(f"waiting for another process that builds {path.name}")
         else:
             return

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import json
 import os
 import re
 import shutil
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -23,13 +25,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tritonize import cache, errors, gpu, plan_file, plan_settings, processes
+from tritonize import cache, errors, gpu, onnx_data, plan_file, plan_settings, processes
 from tritonize.artifacts import TensorSpec, to_json
 from tritonize.errors import MissingError, PlanError, UsageError, WorkerError
 from tritonize.plan_file import Module, PlanMetadata
 from tritonize.plan_settings import BuildRequest
 
 PLAN, LOG = "model.plan", "build.log"
+_PIECE = 1 << 20
+_IMPORT_DEADLINE_S = 120.0
 _DISTRIBUTIONS: Mapping[Module, tuple[str, ...]] = {
     "tensorrt": ("tensorrt", "tensorrt_cu13", "tensorrt_cu12"),
     "tensorrt_rtx": ("tensorrt_rtx",),
@@ -92,14 +96,13 @@ def build(
 
     Raises:
         MissingError: the module is not installed, or there is no GPU where it needs one.
-        UsageError: the settings or profiles cannot be had.
+        UsageError: the settings or profiles cannot be had, or a file or the folder is not there.
         PlanError: the network cannot be parsed or built, or the builder hangs or crashes.
     """
     version = require_possible(request.module)
     plan_settings.require_supported(request, version)
-    if not request.onnx.is_file():
-        raise UsageError("There is no such ONNX file.", where=str(request.onnx))
-    directory.mkdir(parents=True, exist_ok=True)
+    _require_files(request)
+    _make(directory)
     targets: tuple[str | None, ...] = request.compute_capabilities or (None,)
     cancelled = threading.Event()
     with ThreadPoolExecutor(1) as hashing, ThreadPoolExecutor(min(len(targets), os.cpu_count() or 1)) as pool:
@@ -108,11 +111,38 @@ def build(
             _Job(request, version, digest, target, directory / _name(target, len(targets)), on_progress, cancelled)
             for target in targets
         ]
+        building = [pool.submit(_one, job, use_cache) for job in jobs]
         try:
-            return tuple(each.result() for each in [pool.submit(_one, job, use_cache) for job in jobs])
+            for each in as_completed(building):  # the first that fails is told at once, whichever it is
+                each.result()
         except BaseException:  # Ctrl-C, or one that failed: the others are not waited for
             cancelled.set()
+            pool.shutdown(wait=False, cancel_futures=True)
             raise
+        return tuple(each.result() for each in building)
+
+
+def _require_files(request: BuildRequest) -> None:
+    if not request.onnx.is_file():
+        raise UsageError("There is no such ONNX file.", where=str(request.onnx))
+    if missing := [path.relative_to(request.onnx.parent) for path in data_files(request.onnx) if not path.is_file()]:
+        raise PlanError(
+            "The ONNX file's external data is missing.",
+            where=str(request.onnx),
+            expected=", ".join(map(str, missing)),
+            next_step="put the data files where the ONNX file names them, relative to its own folder",
+        )
+    if missing := [path for path in request.settings.plugins if not path.is_file()]:
+        raise UsageError("There is no such library of plugins.", where="settings.plugins", found=", ".join(map(str, missing)))
+
+
+def _make(directory: Path) -> None:
+    """The folder for the plans."""
+    try:
+        with errors.storage_errors(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # a file is in the way, or the name is none
+        raise UsageError("The folder for the plans cannot be made.", where=str(directory), found=error.strerror) from error
 
 
 def require_possible(module: Module) -> str:
@@ -121,26 +151,35 @@ def require_possible(module: Module) -> str:
     Raises:
         MissingError: it is not installed, or there is no GPU and it needs one.
     """
-    version = installed_version(module)
-    if module == "tensorrt" and gpu.find() is None:
-        raise _no_gpu(version)
-    return version
+    if module == "tensorrt" and gpu.find() is None:  # before the package is asked for: it alone would not help
+        raise _no_gpu()
+    return installed_version(module)
 
 
 def installed_version(module: Module) -> str:
-    """The version of a module, without importing it.
+    """The version of a module, by its package's metadata, else by importing it in a worker: containers bring it without any.
 
     Raises:
-        MissingError: it is not installed.
+        MissingError: it is not installed, or cannot be loaded.
     """
     for name in _DISTRIBUTIONS[module]:
         try:
             return metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    raise MissingError(
-        f"The Python package {module!r} is not installed.", next_step=f'pip install "tritonize[{module.replace("_", "-")}]"'
-    )
+    found = importlib.util.find_spec(module)
+    if found is None or found.origin is None:  # a folder of that name is no package
+        raise MissingError(
+            f"The Python package {module!r} is not installed.", next_step=f'pip install "tritonize[{module.replace("_", "-")}]"'
+        )
+    with tempfile.TemporaryDirectory(prefix="tritonize-") as folder:
+        try:
+            answer = processes.run_worker("plan.version", {"module": module}, directory=Path(folder), deadline_s=_IMPORT_DEADLINE_S)
+        except WorkerError as error:
+            raise MissingError(
+                f"The Python package {module!r} cannot be loaded.", found=error.what, details=error.details
+            ) from error
+    return str(answer.value["version"])
 
 
 @dataclass(frozen=True)
@@ -180,17 +219,14 @@ def _one(job: _Job, use_cache: bool) -> BuiltPlan:
     started = time.perf_counter()
     cached = False
     if use_cache:
-        entry = cache.directory() / "plans" / job.key()
-        cached = cache.is_complete(entry)
-        cache.build_once(entry, lambda folder: _build(job, folder), on_progress=job.on_progress)
-        _place(shutil.copyfile, entry, job.plan)
+        cached = _of_cache(job)
     else:
         scratch = job.plan.with_name(f"{job.plan.name}.building")
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
         try:
             _build(job, scratch)
-            _place(shutil.move, scratch, job.plan)
+            _move(scratch, job.plan)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     known = plan_file.read_metadata(job.plan)
@@ -198,28 +234,98 @@ def _one(job: _Job, use_cache: bool) -> BuiltPlan:
     return BuiltPlan(path=job.plan, log=_log_path(job.plan), metadata=known, cached=cached, seconds=time.perf_counter() - started)
 
 
-def _place(bring: Callable[[Path, Path], object], folder: Path, plan: Path) -> None:
+def _of_cache(job: _Job) -> bool:
+    """Bring the plan from the cache, built now where it is not in there or is damaged; whether it was in there.
+
+    Raises:
+        PlanError: another process did not finish it in time, or what was just written is read otherwise.
+    """
+    entry = cache.directory() / "plans" / job.key()
+    for _ in range(2):
+        cached = cache.is_complete(entry)
+        try:
+            cache.build_once(
+                entry,
+                lambda folder: _build(job, folder),
+                on_progress=job.on_progress,
+                cancelled=job.cancelled,
+                deadline_s=job.request.deadline_s,
+            )
+        except TimeoutError as error:
+            raise PlanError(
+                "Another process is building this plan, and did not finish in time.",
+                where=str(entry),
+                found=str(error),
+                next_step="wait for it, or end it; or raise deadline_s in the request",
+            ) from error
+        if _copied(entry, job.plan):
+            return cached
+        job.tell("the plan in the cache is damaged and is built anew")
+        cache.drop(entry)
+    raise PlanError(
+        "The plan in the cache is damaged, and so is the one that was built anew.",
+        where=str(entry),
+        cause="the disk of the cache does not keep what is written",
+        next_step="set TRITONIZE_CACHE to a folder on another disk",
+    )
+
+
+def _move(folder: Path, plan: Path) -> None:
     """Plan, metadata and log of a folder to their places, the plan last: where it lies it is whole.
 
     Raises:
         RepositoryError: there is no room for them; none of them is left then.
     """
-    staged = plan.with_name(f"{plan.name}.new")
-    with errors.storage_errors(plan), _all_or_none((staged, plan_file.metadata_path(plan), _log_path(plan))):
-        bring(folder / LOG, _log_path(plan))
-        bring(plan_file.metadata_path(folder / PLAN), plan_file.metadata_path(plan))
-        bring(folder / PLAN, staged)
+    with _staging(plan) as staged:
+        shutil.move(folder / LOG, _log_path(plan))
+        shutil.move(plan_file.metadata_path(folder / PLAN), plan_file.metadata_path(plan))
+        shutil.move(folder / PLAN, staged)
         staged.replace(plan)
 
 
-@contextlib.contextmanager
-def _all_or_none(paths: Sequence[Path]) -> Iterator[None]:
+def _copied(entry: Path, plan: Path) -> bool:
+    """Copy the same from an entry of the cache; whether its plan is the one that was built. If not, nothing is placed.
+
+    Raises:
+        RepositoryError: there is no room for them; none of them is left then.
+    """
     try:
-        yield
-    except OSError:
-        for path in paths:
-            path.unlink(missing_ok=True)
-        raise
+        known = plan_file.read_metadata(entry / PLAN)
+    except PlanError:
+        return False
+    if known is None or not (entry / PLAN).is_file() or not (entry / LOG).is_file():
+        return False
+    with _staging(plan) as staged:
+        if _copy(entry / PLAN, staged) != known.plan_sha256:
+            staged.unlink()
+            return False
+        shutil.copyfile(entry / LOG, _log_path(plan))
+        shutil.copyfile(plan_file.metadata_path(entry / PLAN), plan_file.metadata_path(plan))
+        staged.replace(plan)
+    return True
+
+
+def _copy(source: Path, target: Path) -> str:
+    """Copy a file; the SHA-256 of what was copied."""
+    digest, piece = hashlib.sha256(), memoryview(bytearray(_PIECE))
+    with source.open("rb", buffering=0) as reading, target.open("wb") as writing:
+        while size := reading.readinto(piece):
+            digest.update(piece[:size])
+            writing.write(piece[:size])
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _staging(plan: Path) -> Iterator[Path]:
+    """Where a plan is put first. Where the disk refuses, neither that nor metadata nor log is left."""
+    staged = plan.with_name(f"{plan.name}.new")
+    with errors.storage_errors(plan):
+        try:
+            yield staged
+        except OSError:
+            for path in (staged, plan_file.metadata_path(plan), _log_path(plan)):
+                path.unlink(missing_ok=True)
+            raise
 
 
 def _log_path(plan: Path) -> Path:
@@ -234,7 +340,7 @@ def _build(job: _Job, folder: Path) -> None:
     """Build in a worker, read the header back, and write the metadata."""
     plan, request = folder / PLAN, job.request
     asked = {
-        "onnx": str(request.onnx.resolve()),
+        "onnx": str(request.onnx.absolute()),  # not resolved: data files lie beside a link, where they were hashed
         "module": request.module,
         "compute_capability": job.target,
         "profiles": [{name: shapes.model_dump() for name, shapes in each.items()} for each in request.profiles],
@@ -324,21 +430,31 @@ def _tensor(plain: Mapping[str, Any]) -> TensorSpec:
     return TensorSpec(name=plain["name"], dtype=plain["dtype"], shape=tuple(plain["shape"]))
 
 
+def data_files(path: Path) -> list[Path]:
+    """The data files that an ONNX file names, in the order of their names; whether they are there is not looked at.
+
+    Raises:
+        UsageError: one lies outside the ONNX file's own folder.
+    """
+    return onnx_data.files(path)
+
+
 def onnx_sha256(path: Path) -> str:
-    """Of an ONNX file and of its one data file, as plans name what they were built of."""
+    """Of an ONNX file and of the data files it names, in the order of their names, as plans name what they were built of."""
     digest = hashlib.sha256()
-    for each in (path, path.with_name(f"{path.name}.data")):
+    for each in (path, *data_files(path)):
         if each.is_file():
             with each.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
 
-def _no_gpu(version: str) -> MissingError:
+def _no_gpu() -> MissingError:
     return MissingError(
-        f"TensorRT {version} builds a plan for the GPU of the machine it runs on, and there is none here.",
+        "TensorRT builds a plan for the GPU of the machine it runs on, and there is none here.",
         next_step=(
-            "build on a machine with the target's GPU; or run `tritonize plan build --request` there in NVIDIA's container "
+            "build on a machine with the target's GPU: `tritonize plan request` writes a folder for it, and there "
+            "`tritonize plan build --request request.json` builds, such as in NVIDIA's container "
             "nvcr.io/nvidia/tensorrt:YY.MM-py3 of the target's month; or ask for TensorRT-RTX (module: tensorrt_rtx), "
             "which builds for other GPUs, into plans of its own kind"
         ),

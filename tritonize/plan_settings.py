@@ -10,9 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from tritonize.errors import UsageError
 from tritonize.plan_file import RTX_CAPABILITIES, Module
@@ -72,12 +81,28 @@ class BuildRequest(_Section):
     schema_version: Literal[1] = Field(1, alias="schema")
     onnx: Path
     module: Module = "tensorrt"
-    compute_capabilities: tuple[str, ...] = Field((), description="targets of TensorRT-RTX; TensorRT builds for the GPU it runs on")
+    compute_capabilities: tuple[Annotated[str, StringConstraints(pattern=r"^\d+\.\d+$")], ...] = Field(
+        (), description='targets of TensorRT-RTX, such as ["8.9"]; TensorRT builds for the GPU it runs on'
+    )
     profiles: tuple[Mapping[str, Shapes], ...] = ()
     settings: Settings = Settings()
     node_map: Path | None = Field(None, description="node_map.json of the ONNX file, for errors")
     deadline_s: float = Field(3600.0, gt=0)
     memory_mib: int | None = Field(None, gt=0)
+
+    @field_validator("compute_capabilities")
+    @classmethod
+    def _distinct(cls, capabilities: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(capabilities)) < len(capabilities):
+            raise ValueError(f"one of them is there twice: {', '.join(capabilities)}")
+        return capabilities
+
+    @model_serializer(mode="wrap")
+    def _with_schema(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The schema is written although it has its default: who reads the file later is to know which one it is of."""
+        fields: dict[str, Any] = plain(self)
+        fields.pop("schema_version", None)
+        return {"schema": self.schema_version} | fields
 
 
 SUPPORT: Mapping[Module, Mapping[str, tuple[Support, str]]] = {
@@ -117,6 +142,8 @@ SUPPORT: Mapping[Module, Mapping[str, tuple[Support, str]]] = {
 """Module to setting to what becomes of it, and the first version that has it; empty where all that are supported have it."""
 
 _NAMES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}
+_WORDS = {"ignored": "is ignored by", "failing": "fails in"}
+_SAME_CAPABILITY_SINCE = "10.9"
 
 
 def require_supported(request: BuildRequest, version: str) -> None:
@@ -134,22 +161,36 @@ def _refusals(request: BuildRequest, version: str) -> Iterator[str]:
     asked = request.settings.asked()
     if request.compute_capabilities:
         asked["compute_capabilities"] = request.compute_capabilities
+    module = request.module
     for name in asked:
-        support, since = SUPPORT[request.module][name]
-        others = [_NAMES[module] for module, rows in SUPPORT.items() if module != request.module and rows[name][0] == "supported"]
-        elsewhere = f"; {' and '.join(others)} has it" if others else ""
+        support, since = SUPPORT[module][name]
+        field = name if name == "compute_capabilities" else f"settings.{name}"
         if support != "supported":
-            yield f"settings.{name}: is {support} by {_NAMES[request.module]}{elsewhere}"
+            yield f"{field}: {_WORDS[support]} {_NAMES[module]}{_elsewhere(name, module)}"
         elif since and _parts(version) < _parts(since):
-            yield f"settings.{name}: needs {_NAMES[request.module]} {since} or newer"
-    if request.module == "tensorrt_rtx":
+            yield f"{field}: needs {_NAMES[module]} {since} or newer"
+    if module == "tensorrt_rtx":
         for each in request.compute_capabilities:
             if each not in RTX_CAPABILITIES:
                 yield f"compute_capabilities: {each} is none of TensorRT-RTX; it has {', '.join(RTX_CAPABILITIES)}"
         if not request.compute_capabilities:
             yield "compute_capabilities: TensorRT-RTX is told its targets; name at least one"
-    if request.settings.hardware_compatibility == "same_compute_capability" and _parts(version) < (10, 9):
-        yield "settings.hardware_compatibility: same_compute_capability needs TensorRT 10.9 or newer"
+    if (
+        module == "tensorrt"
+        and request.settings.hardware_compatibility == "same_compute_capability"
+        and _parts(version) < _parts(_SAME_CAPABILITY_SINCE)
+    ):
+        yield f"settings.hardware_compatibility: same_compute_capability needs TensorRT {_SAME_CAPABILITY_SINCE} or newer"
+
+
+def _elsewhere(name: str, module: Module) -> str:
+    """Which other module has a setting, and from which version on where not all have it."""
+    rows = {other: SUPPORT[other][name] for other in SUPPORT if other != module}
+    return "".join(
+        f"; {_NAMES[other]} has it{f' from {since} on' if since else ''}"
+        for other, (support, since) in rows.items()
+        if support == "supported"
+    )
 
 
 def _parts(version: str) -> tuple[int, ...]:

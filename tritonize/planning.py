@@ -86,11 +86,13 @@ def write_request(asked: BuildRequest, directory: Path) -> Path:
     if len({path.name for path in asked.settings.plugins}) < len(asked.settings.plugins):
         raise UsageError("Two libraries of plugins have the same name, and would lie in one folder.", where="builder.plugins")
     directory.mkdir(parents=True, exist_ok=True)
-    data = asked.onnx.with_name(f"{asked.onnx.name}.data")
+    files = {asked.onnx: asked.onnx.name, **{path: path.name for path in (asked.node_map, *asked.settings.plugins) if path}}
+    files |= {path: str(path.relative_to(asked.onnx.parent)) for path in plan.data_files(asked.onnx)}  # the file names them so
     with errors.storage_errors(directory):
-        for path in (asked.onnx, data, asked.node_map, *asked.settings.plugins):
-            if path is not None and path.is_file():
-                shutil.copyfile(path, directory / path.name)
+        for path, name in files.items():
+            target = directory / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
     plugins = tuple(Path(path.name) for path in asked.settings.plugins)
     portable = asked.model_copy(
         update={

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,7 +23,9 @@ from tritonize.plan_settings import Settings, Shapes
 from tritonize.workers import plan_network, progress, timing_cache
 
 _NOISE = ("cudaError 35", "CUDA driver version is insufficient")
-"""What the builder of TensorRT-RTX says again and again on a machine without a GPU, where it works all the same."""
+"""What the builder of TensorRT-RTX says again and again on a machine without a GPU, where it works all the same. Elsewhere it is
+the very reason of a failure.
+"""
 _POOLS = {"workspace_mib": ("WORKSPACE", 20), "tactic_shared_memory_kib": ("TACTIC_SHARED_MEMORY", 10)}
 _FLAGS = {
     "version_compatible": "VERSION_COMPATIBLE",
@@ -30,7 +33,8 @@ _FLAGS = {
     "refit": "REFIT",
     "weight_streaming": "WEIGHT_STREAMING",
 }
-_SHOWN = 20
+_KEPT = 3  # of the module's lines, where it does not start
+_PROBLEMS = ("WARNING", "ERROR", "INTERNAL_ERROR")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,20 +73,22 @@ def build(request: dict[str, Any]) -> dict[str, Any]:
     """The task: `PlanBuildRequest` in, `PlanBuildAnswer` out, as plain data.
 
     Raises:
-        MissingError: the module is not installed, or cannot be loaded.
-        UsageError: profiles or settings do not fit the network.
+        MissingError: the module is not installed, cannot be loaded, or does not start with the driver here.
+        UsageError: profiles or settings do not fit the network, or a library of plugins is none.
         PlanError: the network cannot be parsed or built.
     """
     asked = from_json(PlanBuildRequest, request)
     trt = _module(asked.module)
     with asked.log.open("w", encoding="utf-8") as file:
-        logger = _logger(trt, file, asked.onnx.parent)
-        builder = trt.Builder(logger)
-        for path in asked.settings.plugins:
-            builder.get_plugin_registry().load_library(str(path))
+        noise = _NOISE if asked.module == "tensorrt_rtx" and gpu.find() is None else ()
+        logger = _logger(trt, file, asked.onnx.parent, noise)
+        builder = _builder(trt, logger)
+        _load_plugins(trt, builder, logger, asked.settings.plugins)
         progress.tell("parse the network")
         source = plan_network.Network(onnx=asked.onnx, module=asked.module, node_map=asked.node_map)
         network = plan_network.parse(trt, builder, logger, source)
+        inputs = _tensors(network.get_input(index) for index in range(network.num_inputs))
+        outputs = _tensors(network.get_output(index) for index in range(network.num_outputs))
         config = _config(trt, builder, network, asked)
         progress.tell("build the optimal plan")
         monitor = _monitor(trt)
@@ -91,21 +97,30 @@ def build(request: dict[str, Any]) -> dict[str, Any]:
         if asked.timing_cache:
             timing_cache.load(config, asked.timing_cache)
         started = time.perf_counter()
-        digest, size = _serialize(trt, builder, network, config, asked.plan, logger)
+        digest, size = _serialize(trt, builder, network, config, asked.plan, logger, source)
         seconds = time.perf_counter() - started
         timings = timing_cache.store(config, asked.timing_cache) if asked.timing_cache else None
     return to_json(  # type: ignore[no-any-return]
         PlanBuildAnswer(
             version=trt.__version__,
             compute_capability=asked.compute_capability or _capability_here(),
-            inputs=tuple(_tensor(network.get_input(index)) for index in range(network.num_inputs)),
-            outputs=tuple(_tensor(network.get_output(index)) for index in range(network.num_outputs)),
+            inputs=inputs,
+            outputs=outputs,
             plan_sha256=digest,
             plan_bytes=size,
             build_seconds=seconds,
             timing_cache_sha256=timings,
         )
     )
+
+
+def version(request: dict[str, Any]) -> dict[str, Any]:
+    """The task: `module` in, its `version` out, for modules that were installed without a package's metadata.
+
+    Raises:
+        MissingError: it cannot be loaded.
+    """
+    return {"version": str(_module(request["module"]).__version__)}
 
 
 def _module(name: str) -> Any:
@@ -119,32 +134,66 @@ def _module(name: str) -> Any:
         ) from error
 
 
-def _logger(trt: Any, file: Any, folder: Path) -> Any:
+def _logger(trt: Any, file: Any, folder: Path, noise: Sequence[str]) -> Any:
     """Keeps everything the module says in the log as it comes, without the folder of this machine, and the errors apart."""
 
     class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.errors: list[str] = []
+            self.problems: deque[str] = deque(maxlen=_KEPT)  # warnings and noise too: why a module does not start is one of them
 
         def log(self, severity: Any, message: str) -> None:
             message = message.replace(f"{folder}/", "")
-            noise = any(each in message for each in _NOISE)
             name = str(severity).rpartition(".")[2]
-            if not noise:
-                file.write(f"{name}: {message}\n")
-                file.flush()
-            if name in ("ERROR", "INTERNAL_ERROR") and not noise:
+            if name in _PROBLEMS:
+                self.problems.append(message)
+            if any(each in message for each in noise):
+                return
+            self.note(f"{name}: {message}")
+            if name in ("ERROR", "INTERNAL_ERROR"):
                 self.errors.append(message)
 
+        def note(self, line: str) -> None:
+            """A line of our own into the log."""
+            file.write(f"{line}\n")
+            file.flush()
+
     return Logger()
+
+
+def _builder(trt: Any, logger: Any) -> Any:
+    try:
+        return trt.Builder(logger)
+    except TypeError as error:  # how the bindings tell that there is none; why, only the logger heard
+        raise MissingError(
+            f"{trt.__name__} {trt.__version__} does not start on this machine.",
+            found="; ".join(dict.fromkeys(logger.problems)) or str(error),
+            cause="the GPU's driver is too old for it",
+            next_step="install a newer driver, or an older version of the package",
+        ) from error
+
+
+def _load_plugins(trt: Any, builder: Any, logger: Any, libraries: Sequence[Path]) -> None:
+    """The plugins that come with TensorRT, which from 10 on its parser does not register itself, and the user's."""
+    if trt.__name__ == "tensorrt" and hasattr(trt, "init_libnvinfer_plugins"):
+        trt.init_libnvinfer_plugins(logger, "")
+    for library in libraries:
+        before, registry = len(logger.errors), builder.get_plugin_registry()
+        if registry.load_library(str(library)) is None:
+            raise UsageError(
+                "The library of plugins cannot be loaded.",
+                where=str(library),
+                found="; ".join(logger.errors[before:]) or f"{trt.__name__} gives no reason",
+            )
 
 
 def _config(trt: Any, builder: Any, network: Any, asked: PlanBuildRequest) -> Any:
     config = builder.create_builder_config()
     _set(trt, config, asked.settings)
     if asked.compute_capability is not None:
-        target = getattr(trt.ComputeCapability, f"SM{asked.compute_capability.replace('.', '')}")
+        name = f"SM{asked.compute_capability.replace('.', '')}"
+        target = _member(trt, "ComputeCapability", name, f"compute capability {asked.compute_capability}")
         config.num_compute_capabilities = 1
         if not config.set_compute_capability(target, 0):
             raise PlanError("The builder does not take the compute capability.", found=asked.compute_capability)
@@ -155,10 +204,10 @@ def _config(trt: Any, builder: Any, network: Any, asked: PlanBuildRequest) -> An
 def _set(trt: Any, config: Any, settings: Settings) -> None:
     for name, (pool, shift) in _POOLS.items():
         if (value := getattr(settings, name)) is not None:
-            config.set_memory_pool_limit(getattr(trt.MemoryPoolType, pool), value << shift)
+            config.set_memory_pool_limit(_member(trt, "MemoryPoolType", pool, f"settings.{name}"), value << shift)
     for name, flag in _FLAGS.items():
         if getattr(settings, name):
-            config.set_flag(getattr(trt.BuilderFlag, flag))
+            config.set_flag(_member(trt, "BuilderFlag", flag, f"settings.{name}"))
     if settings.tf32:
         config.set_flag(trt.BuilderFlag.TF32)
     else:
@@ -170,10 +219,29 @@ def _set(trt: Any, config: Any, settings: Settings) -> None:
     if settings.detailed_profiling:
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     if settings.hardware_compatibility:
-        level = getattr(trt.HardwareCompatibilityLevel, settings.hardware_compatibility.upper())
-        config.hardware_compatibility_level = level
+        level = settings.hardware_compatibility
+        config.hardware_compatibility_level = _member(
+            trt, "HardwareCompatibilityLevel", level.upper(), f"settings.hardware_compatibility: {level}"
+        )
     if settings.plugins and settings.version_compatible:  # others are loaded where the plan is, before it
         config.plugins_to_serialize = [str(path) for path in settings.plugins]
+
+
+def _member(trt: Any, kind: str, name: str, asked: str) -> Any:
+    """A member of one of the module's enumerations, which older versions may lack.
+
+    Raises:
+        UsageError: this one does.
+    """
+    member = getattr(getattr(trt, kind, None), name, None)
+    if member is None:
+        raise UsageError(
+            f"{trt.__name__} {trt.__version__} does not know what is asked for.",
+            where=asked,
+            expected=f"a version with {kind}.{name}",
+            next_step="leave it out, or install a newer version of the package",
+        )
+    return member
 
 
 def _add_profiles(builder: Any, network: Any, config: Any, asked: PlanBuildRequest) -> None:
@@ -239,7 +307,9 @@ def _monitor(trt: Any) -> Any:
     return Monitor()
 
 
-def _serialize(trt: Any, builder: Any, network: Any, config: Any, path: Path, logger: Any) -> tuple[str, int]:
+def _serialize(
+    trt: Any, builder: Any, network: Any, config: Any, path: Path, logger: Any, source: plan_network.Network
+) -> tuple[str, int]:
     """The plan into its file, piece by piece where the module can; its hash and size."""
     before = len(logger.errors)
     with path.open("wb") as file, _Written(file) as written:
@@ -252,11 +322,12 @@ def _serialize(trt: Any, builder: Any, network: Any, config: Any, path: Path, lo
                 written.write(memoryview(plan))
     if not built or not written.size:
         path.unlink(missing_ok=True)
-        said = logger.errors[before:]
+        said = plan_network.named(logger.errors[before:], source) or ["the builder gives no reason"]
         raise PlanError(
-            "TensorRT built no plan.",
-            found=said[0] if said else "the builder gives no reason",
-            details=said[1:_SHOWN],
+            f"{source.module} built no plan.",
+            where=source.onnx.name,
+            found=said[0],
+            details=plan_network.shown(said[1:]),
             next_step="look at the whole log beside the plan",
         )
     return written.digest.hexdigest(), written.size  # the hash is whole: leaving the block waits for it
@@ -300,13 +371,31 @@ def _stream(trt: Any, written: _Written) -> Any:
     return Stream()
 
 
-def _tensor(tensor: Any) -> TensorSpec:
-    shape: Iterable[int] = tensor.shape
-    return TensorSpec(
-        name=tensor.name,
-        dtype=dtypes.by_tensorrt(str(tensor.dtype).rpartition(".")[2]).name,
-        shape=tuple("?" if size == -1 else int(size) for size in shape),
-    )
+def _tensors(tensors: Iterable[Any]) -> tuple[TensorSpec, ...]:
+    """Inputs or outputs of the network.
+
+    Raises:
+        PlanError: one is of a type that no array of a client has, such as FP8.
+    """
+    found, refused = [], []
+    for tensor in tensors:
+        kind = str(tensor.dtype).rpartition(".")[2]
+        shape: Iterable[int] = tensor.shape
+        try:
+            dtype = dtypes.by_tensorrt(kind)
+        except KeyError:
+            refused.append(f"{tensor.name}: {kind}")
+            continue
+        sizes = tuple("?" if size == -1 else int(size) for size in shape)
+        found.append(TensorSpec(name=tensor.name, dtype=dtype.name, shape=sizes))
+    if refused:
+        raise PlanError(
+            "The network has an input or output of a type that no request can carry.",
+            expected=f"one of {', '.join(each.tensorrt for each in dtypes.TABLE if each.tensorrt)}",
+            found="; ".join(refused),
+            next_step="cast it to another type in the model",
+        )
+    return tuple(found)
 
 
 def _capability_here() -> str:

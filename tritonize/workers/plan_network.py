@@ -6,7 +6,8 @@ Runs inside a worker, without torch; one core for `tensorrt` and `tensorrt_rtx`,
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from tritonize.errors import PlanError, UsageError
 
 _SHOWN = 20
+_NO_REASON = "the parser gives no reason"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +38,10 @@ def parse(trt: Any, builder: Any, logger: Any, asked: Network) -> Any:
         nodes = _node_map(asked.node_map)
         told = [_described(parser.get_error(index), nodes) for index in range(parser.num_errors)]
         raise PlanError(
-            "TensorRT cannot parse the ONNX file.",
+            f"{asked.module} cannot parse the ONNX file.",
             where=asked.onnx.name,
             found=told[0] if told else None,
-            details=[*told[1:_SHOWN], *logger.errors[before:]][:_SHOWN],
+            details=shown([*told[1:], *logger.errors[before:]]),
             next_step="look at the whole log beside the plan",
         )
     return network
@@ -53,7 +55,7 @@ def _network_flags(trt: Any) -> int:
 
 
 def _require_supported_nodes(trt: Any, builder: Any, logger: Any, asked: Network) -> None:
-    """List every node that the module has no implementation of, all at once."""
+    """List every node that the module has no implementation of, all at once, those of subgraphs and functions too."""
     import onnx
 
     try:
@@ -63,37 +65,109 @@ def _require_supported_nodes(trt: Any, builder: Any, logger: Any, asked: Network
     _require_typed(trt, model, asked)
     network = builder.create_network(_network_flags(trt))  # named, since the parser does not keep it alive
     parser = trt.OnnxParser(network, logger)
-    found: dict[str, str] = {}
-    unknown = {node.op_type for node in model.graph.node if not node.domain and not parser.supports_operator(node.op_type)}
+    every = list(_every_node(model))
+    missing = {node.op_type for node in every if not node.domain and not parser.supports_operator(node.op_type)}
+    of_node: dict[tuple[str, str], str] = {}
+    of_operator = dict.fromkeys(missing, "no importer")
     if hasattr(parser, "supports_model_v2") and not parser.supports_model_v2(asked.onnx.read_bytes(), str(asked.onnx)):
         for index in range(parser.num_errors):
             said = parser.get_error(index)
-            if said.node_operator():
-                found[said.node_operator()] = _reason(said.desc())
-    found = {**dict.fromkeys(sorted(unknown), "no importer"), **found}
+            operator, name, why = said.node_operator(), said.node_name(), _reason(said.desc())
+            if not operator or (why == _NO_REASON and operator in of_operator):
+                continue
+            if name and not _of_operator(why):
+                of_node[name, operator] = why
+            else:
+                of_operator[operator] = why
+    found = [
+        (node.name, node.op_type, reason)
+        for node in every
+        if (reason := of_node.pop((node.name, node.op_type), "") or of_operator.get(node.op_type))
+    ]
+    found += [(name, operator, reason) for (name, operator), reason in of_node.items()]  # of no node that the file has by this name
     if not found:
         return
     nodes = _node_map(asked.node_map)
-    lines = [_line(node.name, node.op_type, nodes, found[node.op_type]) for node in model.graph.node if node.op_type in found]
+    lines = [_line(name, operator, nodes, reason) for name, operator, reason in found]
+    for line in lines:
+        logger.note(line)
+    operators = sorted({operator for _, operator, _ in found})
     raise PlanError(
-        f"{asked.module} has no implementation of {len(lines)} node{'s' if len(lines) > 1 else ''}: {', '.join(sorted(found))}.",
+        f"{asked.module} has no implementation of {len(lines)} node{'s' if len(lines) > 1 else ''}: {', '.join(operators)}.",
         where=asked.onnx.name,
-        details=lines[:_SHOWN],
+        details=shown(lines),
         next_step="write these lines of the model with other operators, or name a library with a plugin",
     )
 
 
-def _require_typed(trt: Any, model: Any, asked: Network) -> None:
-    """Refuse half precision where the module does not take a graph's types as they are: it would build float32 in silence."""
+def _of_operator(why: str) -> bool:
+    """Whether a reason is the operator's, and not that of a node's attributes: the parser stops at the first node then."""
+    why = why.lower()
+    return "plugin" in why and "not found" in why
+
+
+def _every_node(model: Any) -> Iterator[Any]:
+    """The nodes of a model, those of its subgraphs and functions too."""
+    yield from _nodes(model.graph.node)
+    for function in model.functions:
+        yield from _nodes(function.node)
+
+
+def _nodes(nodes: Any) -> Iterator[Any]:
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                yield from _nodes(graph.node)
+
+
+def shown(lines: Sequence[str]) -> list[str]:
+    """As many of the lines as an error shows, and how many there are beside them; all of them are in the log."""
+    return [*lines[:_SHOWN], *([f"and {len(lines) - _SHOWN} more in the log"] if len(lines) > _SHOWN else [])]
+
+
+def named(said: Sequence[str], asked: Network) -> list[str]:
+    """What a builder said: first where it names nodes of the ONNX file, each with its module and line of the user's code.
+
+    TensorRT joins nodes to layers, so one text may name many.
+    """
     import onnx
 
+    nodes = _node_map(asked.node_map)
+    operators = {node.name: node.op_type for node in _every_node(onnx.load(asked.onnx, load_external_data=False)) if node.name}
+    names = "|".join(re.escape(name) for name in sorted(operators, key=len, reverse=True))  # the longest that fits
+    pattern = re.compile(rf"(?<![\w/.])(?:{names})(?![\w/]|\.\w)") if names else None
+    told: list[str] = []
+    others: list[str] = []
+    for text in dict.fromkeys(said):
+        found = list(dict.fromkeys(pattern.findall(text))) if pattern else []
+        told += [_line(name, operators[name], nodes, "named beside it" if number else text) for number, name in enumerate(found)]
+        others += [] if found else [text]
+    return [*told, *others]
+
+
+def _require_typed(trt: Any, model: Any, asked: Network) -> None:
+    """Refuse types that the module would turn into others in silence: of inputs and outputs, and half precision."""
+    import onnx
+
+    double, long = onnx.TensorProto.DOUBLE, onnx.TensorProto.INT64
+    turned = {double: ("fp64", "fp32")} | ({} if hasattr(trt.DataType, "INT64") else {long: ("int64", "int32")})
+    weights = {each.name for each in model.graph.initializer}  # inputs too, in old files
+    tensors = [each for each in (*model.graph.input, *model.graph.output) if each.name not in weights]
+    kinds = [(each.name, *turned[each.type.tensor_type.elem_type]) for each in tensors if each.type.tensor_type.elem_type in turned]
+    if kinds:
+        raise UsageError(
+            f"{asked.module} {trt.__version__} has no such type for inputs and outputs, and would take another in silence.",
+            where=asked.onnx.name,
+            found="; ".join(f"{name} is {kind}, and would be {other}" for name, kind, other in kinds),
+            next_step="cast in the model, so that it takes and answers the other type",
+        )
     if hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
         return
     halves = {onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
-    tensors = {each.data_type for each in model.graph.initializer}
-    tensors |= {each.type.tensor_type.elem_type for each in (*model.graph.input, *model.graph.output)}
+    types = {each.data_type for each in model.graph.initializer} | {each.type.tensor_type.elem_type for each in tensors}
     casts = {each.i for node in model.graph.node if node.op_type == "Cast" for each in node.attribute if each.name == "to"}
-    if halves & (tensors | casts):
+    if halves & (types | casts):
         raise UsageError(
             f"TensorRT {trt.__version__} has no strongly typed networks, so it would build this one in float32.",
             where=asked.onnx.name,
@@ -102,14 +176,11 @@ def _require_typed(trt: Any, model: Any, asked: Network) -> None:
         )
 
 
-def _described(error: Any, nodes: Mapping[str, Mapping[str, str]]) -> str:
-    operator, name = (_said(error, each) for each in ("node_operator", "node_name"))
-    return _line(name, operator, nodes, _reason(error.desc()))
-
-
-def _said(error: Any, name: str) -> str:
-    """A field that older parsers lack."""
-    return str(getattr(error, name)()) if hasattr(error, name) else ""
+def _described(said: Any, nodes: Mapping[str, Mapping[str, str]]) -> str:
+    """An error of the parser; older ones lack the node's operator and name."""
+    operator = said.node_operator() if hasattr(said, "node_operator") else ""
+    name = said.node_name() if hasattr(said, "node_name") else ""
+    return _line(name, operator, nodes, _reason(said.desc()))
 
 
 def _line(name: str, operator: str, nodes: Mapping[str, Mapping[str, str]], why: str) -> str:
@@ -127,7 +198,7 @@ def _line(name: str, operator: str, nodes: Mapping[str, Mapping[str, str]], why:
 def _reason(text: str) -> str:
     """A parser's text; some say nothing."""
     text = " ".join(text.split())
-    return "the parser gives no reason" if text in ("", "false", "Assertion failed: false") else text
+    return _NO_REASON if text in ("", "false", "Assertion failed: false") else text
 
 
 def _node_map(path: Path | None) -> dict[str, dict[str, str]]:

@@ -68,8 +68,13 @@ class IOutputAllocator:
         pass
 
 
+registered = []
+"""The namespaces of which the plugins that come with it were registered."""
+
+
 def init_libnvinfer_plugins(logger, namespace):
     assert isinstance(logger, ILogger) and isinstance(namespace, str)
+    registered.append(namespace)
     return True
 
 
@@ -107,13 +112,17 @@ class _RuntimeConfig:
         self.dynamic_shapes_kernel_specialization_strategy = DynamicShapesKernelSpecializationStrategy.LAZY  # noqa: F821
 
 
+def _require_driver(logger):
+    assert isinstance(logger, ILogger)
+    if os.environ.get("FAKE_GPU_OLD_DRIVER"):  # as pybind11 tells that the factory made none
+        logger.log(ILogger.Severity.WARNING, "CUDA driver version is insufficient for CUDA runtime version")
+        logger.log(ILogger.Severity.ERROR, "CUDA initialization failure with error: 35")
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+
 class Runtime:
     def __init__(self, logger):
-        assert isinstance(logger, ILogger)
-        if os.environ.get("FAKE_GPU_OLD_DRIVER"):  # as pybind11 tells that the factory made none
-            logger.log(ILogger.Severity.WARNING, "CUDA driver version is insufficient for CUDA runtime version")
-            logger.log(ILogger.Severity.ERROR, "CUDA initialization failure with error: 35")
-            raise TypeError("pybind11::init(): factory function returned nullptr")
+        _require_driver(logger)
         self._logger, self.engine_host_code_allowed = logger, False
 
     def deserialize_cuda_engine(self, plan):
@@ -279,16 +288,19 @@ class _Context:
 
 
 class _Loose:
-    """Takes every call and every attribute of a builder's configuration that is not looked at."""
+    """Takes every call of a builder's configuration that is not looked at, and notes it."""
 
     def __getattr__(self, name):
         if name.startswith("__"):
             raise AttributeError(name)
-        return lambda *_: True
+        return lambda *given: self.calls.append(
+            [name, *(each.name if isinstance(each, enum.Enum) else str(each) for each in given)]
+        )
 
 
 class _Config(_Loose):
     def __init__(self):
+        self.calls = []
         self.profiles, self.profiling_verbosity = [], ProfilingVerbosity.LAYER_NAMES_ONLY
 
     def add_optimization_profile(self, profile):
@@ -297,6 +309,10 @@ class _Config(_Loose):
 
     def create_timing_cache(self, content):
         return _Cache()
+
+    def set_timing_cache(self, cache, ignore_mismatch):
+        assert isinstance(cache, _Cache) and not ignore_mismatch
+        return True
 
     def get_timing_cache(self):
         return _Cache()
@@ -355,7 +371,11 @@ class OnnxParser:
 
 class Builder:
     def __init__(self, logger):
-        assert isinstance(logger, ILogger)
+        _require_driver(logger)
+        self.logger = logger
+
+    def get_plugin_registry(self):
+        return _Registry()
 
     def create_network(self, flags):
         return _Network()
@@ -369,6 +389,10 @@ class Builder:
     def build_serialized_network(self, network, config):
         header = bytearray(36)
         header[:4], header[24:28] = b"ftrt", bytes(_VERSION)
-        known = {"profiles": config.profiles, "detailed": config.profiling_verbosity is ProfilingVerbosity.DETAILED}
+        known = {
+            "profiles": config.profiles,
+            "detailed": config.profiling_verbosity is ProfilingVerbosity.DETAILED,
+            "calls": config.calls,
+        }
         told = json.dumps(known).encode()
         return bytes(header) + struct.pack("<Q", len(told)) + told + network.content

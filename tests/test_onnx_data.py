@@ -1,0 +1,103 @@
+"""The data files that an ONNX file names, wherever in it they are named."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from tritonize import plan
+from tritonize.errors import UsageError
+
+
+def outside(name: str, location: str, offset: int = 0) -> TensorProto:
+    """A tensor of four numbers that lie in another file."""
+    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=[4], data_location=TensorProto.EXTERNAL)
+    for key, value in (("location", location), ("offset", str(offset)), ("length", "16")):
+        tensor.external_data.add(key=key, value=value)
+    return tensor
+
+
+def constant(output: str, location: str) -> onnx.NodeProto:
+    return helper.make_node("Constant", [], [output], value=outside("", location))
+
+
+def saved(*nodes: onnx.NodeProto, weights: tuple[TensorProto, ...] = (), **fields) -> Path:
+    """m.onnx; an intermediate value is called `location`, which has the same bytes as the name of the key."""
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [4]) for name in ("x", "y", "location")]
+    graph = helper.make_graph(list(nodes), "g", value[:1], value[1:2], list(weights), value_info=value[2:])
+    model = helper.make_model(graph, **{"opset_imports": [helper.make_opsetid("", 18)], **fields})
+    helper.set_model_props(model, {"location": "elsewhere"})
+    Path("m.onnx").write_bytes(model.SerializeToString())
+    return Path("m.onnx")
+
+
+def named(path: Path) -> list[str]:
+    return [str(each) for each in plan.data_files(path)]
+
+
+def test_a_file_without_any():
+    inside = numpy_helper.from_array(np.frombuffer(b"\x0a\x08location\x12\x01a" * 4, np.uint8), "w")
+    assert named(saved(helper.make_node("Identity", ["x"], ["y"]), weights=(inside,))) == []
+
+
+def test_each_once_and_in_the_order_of_their_names():
+    tensors = (outside("b", "weights.bin"), outside("a", "parts/deep/one.bin"), outside("c", "weights.bin", 16), outside("d", "a"))
+    assert named(saved(weights=tensors)) == ["a", "parts/deep/one.bin", "weights.bin"]
+
+
+def test_of_a_folder_that_is_named(tmp_path):
+    Path("sub").mkdir()
+    saved(weights=(outside("a", "w.bin"),)).rename("sub/m.onnx")
+    assert plan.data_files(tmp_path / "sub" / "m.onnx") == [tmp_path / "sub" / "w.bin"]
+
+
+def test_those_of_subgraphs_attributes_functions_and_sparse_tensors():
+    branches = {
+        f"{name}_branch": helper.make_graph([constant("c", f"{name}.bin")], name, [], [helper.make_tensor_value_info("c", 1, [4])])
+        for name in ("then", "else")
+    }
+    function = helper.make_function("own", "F", ["a"], ["b"], [constant("b", "function.bin")], [helper.make_opsetid("", 18)])
+    sparse = onnx.SparseTensorProto(values=outside("s", "values.bin"), indices=outside("i", "indices.bin"), dims=[8])
+    path = saved(helper.make_node("If", ["x"], ["y"], **branches), functions=[function])
+    model = onnx.load(path, load_external_data=False)
+    model.graph.sparse_initializer.append(sparse)
+    path.write_bytes(model.SerializeToString())
+    assert named(path) == ["else.bin", "function.bin", "indices.bin", "then.bin", "values.bin"]
+
+
+def test_what_is_no_onnx_file_names_none():
+    for content in (b"", b"hello, location", b"\x0a\x08location", b"\xff" * 40 + b"\x0a\x08location"):
+        Path("m.onnx").write_bytes(content)
+        assert named(Path("m.onnx")) == []
+    whole = saved(weights=(outside("a", "w.bin"),)).read_bytes()
+    for size in range(len(whole)):
+        Path("m.onnx").write_bytes(whole[:size])
+        assert set(named(Path("m.onnx"))) <= {"w.bin"}
+
+
+@pytest.mark.parametrize("location", ["/etc/hostname", "../w.bin", "a/../../w.bin"])
+def test_what_lies_outside_is_refused_by_name(location):
+    with pytest.raises(UsageError) as error:
+        plan.data_files(saved(weights=(outside("a", location),)))
+    assert error.value.found == location
+
+
+def test_the_hash_is_of_all_of_them_and_of_one_as_ever():
+    path = saved(weights=(outside("a", "m.onnx.data"),))
+    Path("m.onnx.data").write_bytes(bytes(16))
+    parts = b"".join(hashlib.sha256(Path(name).read_bytes()).digest() for name in ("m.onnx", "m.onnx.data"))
+    assert plan.onnx_sha256(path) == hashlib.sha256(parts).hexdigest()
+    Path("folder").mkdir()
+    path = saved(weights=(outside("a", "weights.bin"), outside("b", "folder/more.bin")))
+    for name in ("weights.bin", "folder/more.bin"):
+        Path(name).write_bytes(bytes(16))
+    seen = {plan.onnx_sha256(path)}
+    for name in ("weights.bin", "folder/more.bin"):
+        Path(name).write_bytes(b"\x01" * 16)
+        seen.add(plan.onnx_sha256(path))
+    assert len(seen) == 3
