@@ -23,7 +23,7 @@ from torch import nn
 
 from tests.conftest import tritonize
 from tests.test_cli import mounted
-from tritonize import gpu, plan, plan_check, plan_file, plan_settings
+from tritonize import gpu, plan, plan_check, plan_file, plan_module, plan_placing, plan_settings
 from tritonize.errors import InterruptedRunError, MissingError, PlanError, UsageError
 from tritonize.plan_settings import BuildRequest
 
@@ -326,24 +326,24 @@ def test_a_stock_build_without_a_gpu_says_the_ways_out():
 @pytest.mark.parametrize("module", ["tensorrt", "tensorrt_rtx"])
 def test_a_module_without_a_packages_metadata_is_asked_itself(module, monkeypatch):
     """As in NVIDIA's containers."""
-    monkeypatch.setattr(plan, "_DISTRIBUTIONS", {module: ("no-such-package",)})
+    monkeypatch.setattr(plan_module, "_DISTRIBUTIONS", {module: ("no-such-package",)})
     monkeypatch.setattr(sys, "path", [*sys.path])
     Path("site", module).mkdir(parents=True)
     monkeypatch.setenv("PYTHONPATH", str(Path("site").absolute()))
     if module == "tensorrt":
         with pytest.raises(MissingError, match="not installed") as error:
-            plan.installed_version(module)
+            plan_module.installed_version(module)
         assert "tritonize[tensorrt]" in error.value.next_step
     sys.path.insert(0, str(Path("site").absolute()))
     if module == "tensorrt":
         with pytest.raises(MissingError, match="not installed"):
-            plan.installed_version(module)  # a folder is no package
+            plan_module.installed_version(module)  # a folder is no package
     Path("site", module, "__init__.py").write_text("__version__ = '10.3.0'")
     importlib.invalidate_caches()
-    assert plan.installed_version(module) == "10.3.0"
+    assert plan_module.installed_version(module) == "10.3.0"
     Path("site", module, "__init__.py").write_text("raise ImportError('libnvinfer.so.10 is not there')")
     with pytest.raises(MissingError, match="cannot be loaded") as error:
-        plan.installed_version(module)
+        plan_module.installed_version(module)
     assert "libnvinfer.so.10" in error.value.found
 
 
@@ -500,7 +500,7 @@ def test_a_damaged_plan_in_the_cache_is_built_anew(damage):
 
 def test_a_cache_that_keeps_nothing_right_is_an_error(monkeypatch):
     network("m.onnx")
-    monkeypatch.setattr(plan, "_copy", lambda source, target: str(target.write_bytes(b"other")))
+    monkeypatch.setattr(plan_placing, "_copy", lambda source, target: str(target.write_bytes(b"other")))
     with pytest.raises(PlanError, match="damaged") as error:
         plan.build(request(), Path("out"))
     assert "TRITONIZE_CACHE" in error.value.next_step
@@ -509,7 +509,7 @@ def test_a_cache_that_keeps_nothing_right_is_an_error(monkeypatch):
 
 def waiting() -> tuple[subprocess.Popen[str], Path]:
     """A process that holds the lock of the plan that a request asks for, and the place of the plan in the cache."""
-    version = plan.installed_version("tensorrt_rtx")
+    version = plan_module.installed_version("tensorrt_rtx")
     job = plan._Job(request(), version, lambda: plan.onnx_sha256(Path("m.onnx")), "8.9", Path("p"), None, threading.Event())
     entry = Path(os.environ["TRITONIZE_CACHE"], "plans", job.key())
     entry.parent.mkdir(parents=True)

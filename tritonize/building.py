@@ -15,8 +15,8 @@ from tritonize import (
     locating,
     model_config,
     noise,
-    plan,
     plan_check,
+    plan_placing,
     plan_proof,
     plan_question,
     planning,
@@ -246,7 +246,7 @@ def _stage(
 ) -> StagedVersion:
     model, place = specification.models[name], specification.repository
     # Triton looks for model.plan unless it is told of others by the GPU kind; one plan that was collected has such a name too.
-    own_names = {each.metadata.compute_capability: each.path.name for each in plans if each.path.name != plan.PLAN}
+    own_names = {each.metadata.compute_capability: each.path.name for each in plans if each.path.name != plan_placing.PLAN}
     text = model_config.render(name, model, artifact, own_names)
     version = max(repository.versions(place, name), default=0) + 1
     texts = {repository.CONFIG: text}

@@ -6,17 +6,14 @@ and log.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import importlib.util
 import json
 import os
 import re
 import shutil
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from importlib import metadata
@@ -25,19 +22,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tritonize import cache, errors, gpu, onnx_data, plan_file, plan_settings, processes
+from tritonize import cache, errors, gpu, onnx_data, plan_file, plan_module, plan_placing, plan_settings, processes
 from tritonize.artifacts import TensorSpec, to_json
-from tritonize.errors import MissingError, PlanError, UsageError, WorkerError
-from tritonize.plan_file import Module, PlanMetadata
+from tritonize.errors import PlanError, UsageError, WorkerError
+from tritonize.plan_file import PlanMetadata
+from tritonize.plan_placing import LOG, PLAN
 from tritonize.plan_settings import BuildRequest
-
-PLAN, LOG = "model.plan", "build.log"
-_PIECE = 1 << 20
-_IMPORT_DEADLINE_S = 120.0
-_DISTRIBUTIONS: Mapping[Module, tuple[str, ...]] = {
-    "tensorrt": ("tensorrt", "tensorrt_cu13", "tensorrt_cu12"),
-    "tensorrt_rtx": ("tensorrt_rtx",),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +89,7 @@ def build(
         UsageError: the settings or profiles cannot be had, or a file or the folder is not there.
         PlanError: the network cannot be parsed or built, or the builder hangs or crashes.
     """
-    version = require_possible(request.module)
+    version = plan_module.require_possible(request.module)
     plan_settings.require_supported(request, version)
     _require_files(request)
     _make(directory)
@@ -143,43 +133,6 @@ def _make(directory: Path) -> None:
             directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:  # a file is in the way, or the name is none
         raise UsageError("The folder for the plans cannot be made.", where=str(directory), found=error.strerror) from error
-
-
-def require_possible(module: Module) -> str:
-    """The version of a module that can build here.
-
-    Raises:
-        MissingError: it is not installed, or there is no GPU and it needs one.
-    """
-    if module == "tensorrt" and gpu.find() is None:  # before the package is asked for: it alone would not help
-        raise _no_gpu()
-    return installed_version(module)
-
-
-def installed_version(module: Module) -> str:
-    """The version of a module, by its package's metadata, else by importing it in a worker: containers bring it without any.
-
-    Raises:
-        MissingError: it is not installed, or cannot be loaded.
-    """
-    for name in _DISTRIBUTIONS[module]:
-        try:
-            return metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    found = importlib.util.find_spec(module)
-    if found is None or found.origin is None:  # a folder of that name is no package
-        raise MissingError(
-            f"The Python package {module!r} is not installed.", next_step=f'pip install "tritonize[{module.replace("_", "-")}]"'
-        )
-    with tempfile.TemporaryDirectory(prefix="tritonize-") as folder:
-        try:
-            answer = processes.run_worker("plan.version", {"module": module}, directory=Path(folder), deadline_s=_IMPORT_DEADLINE_S)
-        except WorkerError as error:
-            raise MissingError(
-                f"The Python package {module!r} cannot be loaded.", found=error.what, details=error.details
-            ) from error
-    return str(answer.value["version"])
 
 
 @dataclass(frozen=True)
@@ -226,12 +179,14 @@ def _one(job: _Job, use_cache: bool) -> BuiltPlan:
         scratch.mkdir()
         try:
             _build(job, scratch)
-            _move(scratch, job.plan)
+            plan_placing.move(scratch, job.plan)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     known = plan_file.read_metadata(job.plan)
     assert known is not None
-    return BuiltPlan(path=job.plan, log=_log_path(job.plan), metadata=known, cached=cached, seconds=time.perf_counter() - started)
+    return BuiltPlan(
+        path=job.plan, log=plan_placing.log_path(job.plan), metadata=known, cached=cached, seconds=time.perf_counter() - started
+    )
 
 
 def _of_cache(job: _Job) -> bool:
@@ -258,7 +213,7 @@ def _of_cache(job: _Job) -> bool:
                 found=str(error),
                 next_step="wait for it, or end it; or raise deadline_s in the request",
             ) from error
-        if _copied(entry, job.plan):
+        if plan_placing.copied(entry, job.plan):
             return cached
         job.tell("the plan in the cache is damaged and is built anew")
         cache.drop(entry)
@@ -268,68 +223,6 @@ def _of_cache(job: _Job) -> bool:
         cause="the disk of the cache does not keep what is written",
         next_step="set TRITONIZE_CACHE to a folder on another disk",
     )
-
-
-def _move(folder: Path, plan: Path) -> None:
-    """Plan, metadata and log of a folder to their places, the plan last: where it lies it is whole.
-
-    Raises:
-        RepositoryError: there is no room for them; none of them is left then.
-    """
-    with _staging(plan) as staged:
-        shutil.move(folder / LOG, _log_path(plan))
-        shutil.move(plan_file.metadata_path(folder / PLAN), plan_file.metadata_path(plan))
-        shutil.move(folder / PLAN, staged)
-        staged.replace(plan)
-
-
-def _copied(entry: Path, plan: Path) -> bool:
-    """Copy the same from an entry of the cache; whether its plan is the one that was built. If not, nothing is placed.
-
-    Raises:
-        RepositoryError: there is no room for them; none of them is left then.
-    """
-    try:
-        known = plan_file.read_metadata(entry / PLAN)
-    except PlanError:
-        return False
-    if known is None or not (entry / PLAN).is_file() or not (entry / LOG).is_file():
-        return False
-    with _staging(plan) as staged:
-        if _copy(entry / PLAN, staged) != known.plan_sha256:
-            staged.unlink()
-            return False
-        shutil.copyfile(entry / LOG, _log_path(plan))
-        shutil.copyfile(plan_file.metadata_path(entry / PLAN), plan_file.metadata_path(plan))
-        staged.replace(plan)
-    return True
-
-
-def _copy(source: Path, target: Path) -> str:
-    """Copy a file; the SHA-256 of what was copied."""
-    digest, piece = hashlib.sha256(), memoryview(bytearray(_PIECE))
-    with source.open("rb", buffering=0) as reading, target.open("wb") as writing:
-        while size := reading.readinto(piece):
-            digest.update(piece[:size])
-            writing.write(piece[:size])
-    return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def _staging(plan: Path) -> Iterator[Path]:
-    """Where a plan is put first. Where the disk refuses, neither that nor metadata nor log is left."""
-    staged = plan.with_name(f"{plan.name}.new")
-    with errors.storage_errors(plan):
-        try:
-            yield staged
-        except OSError:
-            for path in (staged, plan_file.metadata_path(plan), _log_path(plan)):
-                path.unlink(missing_ok=True)
-            raise
-
-
-def _log_path(plan: Path) -> Path:
-    return plan.with_suffix(".log")
 
 
 def _name(target: str | None, count: int) -> str:
@@ -396,7 +289,7 @@ def _timing_cache(job: _Job) -> Path:
 def _keep_log(log: Path, plan: Path) -> None:
     """What the builder said stays where the plan would be, also where there is none."""
     if log.is_file():
-        shutil.copyfile(log, _log_path(plan))
+        shutil.copyfile(log, plan_placing.log_path(plan))
 
 
 def _tail(log: Path) -> list[str]:
@@ -447,18 +340,6 @@ def onnx_sha256(path: Path) -> str:
             with each.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
-
-
-def _no_gpu() -> MissingError:
-    return MissingError(
-        "TensorRT builds a plan for the GPU of the machine it runs on, and there is none here.",
-        next_step=(
-            "build on a machine with the target's GPU: `tritonize plan request` writes a folder for it, and there "
-            "`tritonize plan build --request request.json` builds, such as in NVIDIA's container "
-            "nvcr.io/nvidia/tensorrt:YY.MM-py3 of the target's month; or ask for TensorRT-RTX (module: tensorrt_rtx), "
-            "which builds for other GPUs, into plans of its own kind"
-        ),
-    )
 
 
 def describe(built: BuiltPlan) -> dict[str, Any]:

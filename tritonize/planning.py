@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tritonize import errors, gpu, plan, plan_collection, plan_settings, spec
+from tritonize import errors, gpu, plan, plan_collection, plan_module, plan_settings, spec
 from tritonize.artifacts import OnnxArtifact, to_json
 from tritonize.errors import UsageError
 from tritonize.plan import BuiltPlan
@@ -26,7 +26,7 @@ def require_possible(model: spec.Model, target: spec.Target, plans: Sequence[Pat
         plans: folders with plans that were built already, so that nothing is built here.
 
     Raises:
-        MissingError, UsageError: see `plan.require_possible`; the target names no GPU where it has to, or one that is not here.
+        MissingError, UsageError: see `plan_module.require_possible`; the target names no GPU, or one that is not here.
     """
     if model.backend not in MODULES:
         if plans:
@@ -34,7 +34,7 @@ def require_possible(model: spec.Model, target: spec.Target, plans: Sequence[Pat
         return
     if plans:
         return
-    version = plan.require_possible(MODULES[model.backend])
+    version = plan_module.require_possible(MODULES[model.backend])
     if model.backend == "tensorrt_rtx" and not target.compute_capabilities:
         raise UsageError(
             "TensorRT-RTX builds for the GPUs that it is told, and the spec names none.",

@@ -58,7 +58,7 @@ class Bench:
         """
         importlib.import_module("onnx")  # for its worker
         importlib.metadata.version("tritonize")
-        from tritonize import plan, plan_settings
+        from tritonize import plan, plan_module, plan_settings
         from tritonize.errors import MissingError, TritonizeError
 
         target = self.device.compute_capability if self.name == "tensorrt_rtx" else None
@@ -71,7 +71,7 @@ class Bench:
             settings=plan_settings.Settings(tf32=case.precision == "tf32", detailed_profiling=True),
         )
         try:
-            plan.require_possible(self.name)
+            plan_module.require_possible(self.name)
         except MissingError as error:  # NVIDIA's containers have modules without metadata
             raise ImportError(error.what, name=f"metadata of {self.name}") from error
         try:
