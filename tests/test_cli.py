@@ -187,6 +187,8 @@ def test_a_missing_server_without_network_is_exit_code_3(model_files, tmp_path):
     looked = tritonize("doctor", env=offline)
     assert looked.returncode == 3
     assert "✗ the embedded server: not installed" in looked.stdout
+    assert "✓ a GPU, for plans alone: " in looked.stdout
+    assert "the package tensorrt_rtx, for plans alone: " in looked.stdout
 
 
 def test_a_missing_torch_is_exit_code_3(model_files, tmp_path):

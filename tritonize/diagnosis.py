@@ -1,11 +1,15 @@
-"""What `tritonize doctor` looks at: the packages, the machine, the embedded server. Nothing is changed by looking."""
+"""What `tritonize doctor` looks at: the packages, GPU and TensorRT, the embedded server. Nothing is changed by looking."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
 from collections.abc import Callable
+from typing import get_args
 
+from tritonize import gpu, plan_module
+from tritonize.errors import MissingError
+from tritonize.plan_file import Module
 from tritonize.servers import environment
 from tritonize.servers.prerequisites import Probe
 
@@ -16,7 +20,25 @@ EXPORTING = ("torch", "onnxscript")
 def probe() -> tuple[Probe, ...]:
     """Everything, in the order in which it is needed."""
     packages = [_package(name, None) for name in REQUIRED] + [_package(name, "torch") for name in EXPORTING]
-    return (*packages, *environment.probe())
+    return (*packages, _gpu(), *map(_builder, get_args(Module)), *environment.probe())
+
+
+def _gpu() -> Probe:
+    """Plans need one to be proven; all else does without."""
+    here = gpu.find()
+    found = (
+        f"{here.name}, compute capability {here.compute_capability}, driver {here.driver}" if here else "none: they stay not run"
+    )
+    return Probe(name="a GPU, for plans alone", ok=True, found=found)
+
+
+def _builder(module: Module) -> Probe:
+    """One of the two is enough, and none where no plans are built."""
+    try:
+        found = plan_module.installed_version(module)
+    except MissingError as error:
+        found = f"not installed: {error.next_step}" if error.next_step else f"{error.what} {error.found or ''}".strip()
+    return Probe(name=f"the package {module}, for plans alone", ok=True, found=found)
 
 
 def _package(name: str, extra: str | None) -> Probe:
