@@ -268,7 +268,15 @@ class TestStart:
         with embedded.start(repository, directory=tmp_path / "run", ports=chosen) as running:
             assert running.http_url == f"127.0.0.1:{chosen.http}"
             assert running.grpc_url == f"127.0.0.1:{chosen.grpc}"
-            with socket.create_connection(("127.0.0.1", chosen.metrics or 0), timeout=5) as connection:
+            until = time.monotonic() + 20  # Triton opens that port last, after it said that it is ready
+            while True:
+                try:
+                    connection = socket.create_connection(("127.0.0.1", chosen.metrics or 0), timeout=5)
+                    break
+                except ConnectionRefusedError:
+                    assert time.monotonic() < until
+                    time.sleep(0.05)
+            with connection:
                 connection.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
                 assert b"nv_inference_count" in connection.recv(65536)
 
