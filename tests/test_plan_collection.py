@@ -7,6 +7,8 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 
 from tests.conftest import tritonize
@@ -14,34 +16,31 @@ from tests.test_plan import network, request
 from tritonize import plan, plan_check, plan_collection, plan_file
 from tritonize.errors import PlanError, UsageError
 
-NETWORK = """
-import torch
-
-class Net(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.first = torch.nn.Linear(3, 4)
-
-    def forward(self, x):
-        return torch.relu(self.first(x))
-"""
 SPEC = """
 schema: 1
 target: {compute_capabilities: ["8.0", "8.6", "8.9", "12.0"]}
 models:
   net:
-    source: network:Net
+    source: m.onnx
     backend: tensorrt_rtx
-    strategies: [legacy]
-    inputs: {x: {shape: [batch, 3]}}
     max_batch_size: 4
     profiles: [{batch: {opt: 1}}, {}]
 """
 
 
+def source(factor: float = 1.0) -> None:
+    """The model: an ONNX file, so that nothing waits for PyTorch."""
+    model = onnx.shape_inference.infer_shapes(onnx.load(network("m.onnx")))
+    for each in model.graph.initializer:
+        array = onnx.numpy_helper.to_array(each)
+        if array.dtype.kind == "f":
+            each.CopyFrom(onnx.numpy_helper.from_array(array * np.float32(factor), each.name))
+    onnx.save(model, "m.onnx")
+
+
 def test_from_the_request_over_four_machines_to_one_version(monkeypatch, tmp_path):
     """Each machine is a cache of its own and knows the request's folder alone."""
-    Path("network.py").write_text(NETWORK)
+    source()
     Path("spec.yaml").write_text(SPEC)
     done = tritonize("plan", "request", "spec.yaml", "--out", "asked")
     assert done.returncode == 0, done.stderr
@@ -71,7 +70,7 @@ def test_from_the_request_over_four_machines_to_one_version(monkeypatch, tmp_pat
         assert plan_file.read_metadata(version / name) is not None
     assert "profile:" not in config  # Triton refuses it beside any platform but tensorrt_plan
     assert {each["compute_capability"] for each in report["details"]["plans"]} == set(names)
-    Path("network.py").write_text(NETWORK.replace("torch.relu", "torch.sigmoid"))
+    source(2.0)
     done = tritonize("build", "spec.yaml", "--plans", "together", "--json")
     assert done.returncode == 2
     error = json.loads(done.stdout)["error"]
@@ -79,7 +78,7 @@ def test_from_the_request_over_four_machines_to_one_version(monkeypatch, tmp_pat
     assert "onnx_sha256" in error["details"][0]
     shutil.rmtree("together")
     done = tritonize("plan", "collect", *folders[1:], "--out", "together")
-    Path("network.py").write_text(NETWORK)
+    source()
     done = tritonize("build", "spec.yaml", "--plans", "together", "--json")
     assert done.returncode == 2
     assert json.loads(done.stdout)["error"]["details"] == ["there is none for compute capability 12.0"]
@@ -87,7 +86,7 @@ def test_from_the_request_over_four_machines_to_one_version(monkeypatch, tmp_pat
 
 def test_one_plan_that_was_collected_is_found_by_its_name():
     """Triton looks for model.plan unless the configuration names another."""
-    Path("network.py").write_text(NETWORK)
+    source()
     Path("spec.yaml").write_text(SPEC.replace('["8.0", "8.6", "8.9", "12.0"]', '["8.9"]'))
     assert tritonize("plan", "request", "spec.yaml", "--out", "asked").returncode == 0
     assert tritonize("plan", "build", "--request", "asked/request.json", "--out", "plans").returncode == 0

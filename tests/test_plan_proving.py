@@ -94,7 +94,6 @@ def test_every_plan_is_proven_where_its_gpu_is_and_the_version_where_it_is_serve
     assert "as the record beside the plan says" in proofs["9.0"]
     assert (Path(report["location"]) / "evidence" / "model.sm90.plan.proof.json").is_file()
     shutil.rmtree("model_repository")
-    shutil.copyfile("plans9.0/model.plan.proof.json", "kept.json")
     env = machine(library, "9.0", FAKE_GPU_ERROR="1.1")
     done = tritonize("plan", "prove", "plans9.0", "--question", "asked/question", env=env)
     assert done.returncode == 1
@@ -104,10 +103,6 @@ def test_every_plan_is_proven_where_its_gpu_is_and_the_version_where_it_is_serve
     assert not report["published"]
     assert [each["what"].startswith("it failed on ") for each in report["findings"]] == [True]
     shutil.copyfile("plans8.9/model.plan.proof.json", "plans9.0/model.plan.proof.json")  # of another GPU kind: it says nothing
-    code, report = run(**machine(library, "8.9"))
-    assert code == 3
-    shutil.copyfile("kept.json", "plans9.0/model.plan.proof.json")
-    Path("spec.yaml").write_text(SPEC.format(rtol="1.0e-5"))  # proofs of an easier question do not count
     code, report = run(**machine(library, "8.9"))
     assert code == 3
     assert not report["published"]

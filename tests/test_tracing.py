@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 import shutil
@@ -65,8 +64,11 @@ def build(source: str, strategy: str) -> Path:
     ("source", "strategy"), [("tracing:Net", "dynamo"), ("tracing:Net", "legacy"), ("net.pt", "legacy"), ("net.pt", "converted")]
 )
 def test_every_node_is_mapped_or_says_that_it_is_not(source, strategy):
+    """And the same model makes the same bytes, by each of the exporters."""
     version = build(source, strategy)
     content = (version / "model.onnx").read_bytes()
+    if (source, strategy) in (("tracing:Net", "dynamo"), ("net.pt", "legacy")):
+        assert (build(source, strategy) / "model.onnx").read_bytes() == content
     for word in (b"tracing.py", b"site-packages", str(Path.cwd()).encode(), b"forward"):
         assert word not in content
     table = json.loads((version / "evidence" / "node_map.json").read_text())
@@ -85,12 +87,6 @@ def test_every_node_is_mapped_or_says_that_it_is_not(source, strategy):
     assert places["Log", ""] == places["Sqrt", ""] == line("# the line of Net")  # out of an inlined function of the user
     manifest = json.loads((version / "evidence" / "manifest.json").read_text())
     assert any(name.endswith("node_map.json") for name in manifest["files"])
-
-
-@pytest.mark.parametrize(("source", "strategy"), [("tracing:Net", "dynamo"), ("net.pt", "legacy")])
-def test_the_same_model_makes_the_same_bytes(source, strategy):
-    digests = {hashlib.sha256((build(source, strategy) / "model.onnx").read_bytes()).hexdigest() for _ in range(2)}
-    assert len(digests) == 1
 
 
 def test_an_unsupported_operator_is_named_with_module_line_strategies_and_two_steps():
