@@ -11,7 +11,7 @@ WORKERS ?= 2
 STEPS ?= 300
 CORPUS := build/corpus
 
-.PHONY: help install demo demo-imagenet test test-gpu check bench faultbench corpus schema format clean
+.PHONY: help install demo demo-imagenet test test-slow test-gpu check bench faultbench corpus schema format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,7 +47,10 @@ demo-imagenet: $(INSTALLED) examples/imagenet/samples/coffee.npz  ## The same fo
 	$(BIN)/tritonize run examples/imagenet/imagenet.yaml
 
 test: $(INSTALLED)  ## Run the tests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow"
+
+test-slow: $(INSTALLED)  ## Run the tests that are left out of `make test` for their time: second ways to the same end
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m slow
 
 test-gpu:  ## Build, run, serve and time plans on the GPU here; writes docs/gpu-results.md; nothing need be installed
 	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m tests.gpu

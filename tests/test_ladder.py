@@ -91,14 +91,17 @@ def not_wrong(name: str, report: dict) -> bool:
     return True
 
 
-@pytest.mark.parametrize("name", ["cumulative", "nearest_exact", "unseen_rows"])
+@pytest.mark.parametrize(
+    "name",
+    ["cumulative", pytest.param("nearest_exact", marks=pytest.mark.slow), pytest.param("unseen_rows", marks=pytest.mark.slow)],
+)
 def test_what_the_exporters_cannot_do_is_rescued(name):
     done, answer = build(name)
     assert done.returncode == 0, done.stderr
     assert not_wrong(name, answer["reports"][0])
 
 
-@pytest.mark.parametrize("strategy", ["legacy", "dynamo"])
+@pytest.mark.parametrize("strategy", [pytest.param("legacy", marks=pytest.mark.slow), "dynamo"])
 def test_two_axes_are_tried_at_unequal_sizes(strategy):
     axes = ", ".join(f"{name}: {{min: 2, opt: 4, max: 6}}" for name in ("height", "width"))
     rest = f"inputs: {{x: {{shape: [batch, height, width]}}}}, axes: {{{axes}}}, max_batch_size: 2, strategies: [{strategy}]"
@@ -106,7 +109,7 @@ def test_two_axes_are_tried_at_unequal_sizes(strategy):
     assert done.returncode in (1, 4), done.stdout
 
 
-@pytest.mark.parametrize("strategy", ["legacy", "dynamo"])
+@pytest.mark.parametrize("strategy", [pytest.param("legacy", marks=pytest.mark.slow), "dynamo"])
 def test_sizes_between_the_ends_are_tried(strategy):
     rest = "inputs: {x: {shape: [batch, width]}}, axes: {width: {min: 16, max: 64}}, max_batch_size: 2"
     rest += f", strategies: [{strategy}]"

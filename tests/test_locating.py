@@ -573,6 +573,7 @@ def test_what_has_to_stay_fp32_is_found_with_the_real_gate():
     assert not list(Path("w/trials").glob("*"))
 
 
+@pytest.mark.slow
 def test_a_bound_on_a_metric_is_a_gate_of_the_search_too():
     """The tolerance lets everything pass; what is asked of the metric does not."""
     net = Net(x=(1, 16))

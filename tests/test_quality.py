@@ -514,7 +514,7 @@ class Net(torch.nn.Module):
 """
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
 def test_few_elements_in_which_pytorch_is_exact_by_luck_are_no_false_alarm(seed):
     Path("lucky.py").write_text(LUCKY.format(seed=seed))
     Path("spec.yaml").write_text(

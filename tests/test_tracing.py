@@ -61,7 +61,13 @@ def build(source: str, strategy: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("source", "strategy"), [("tracing:Net", "dynamo"), ("tracing:Net", "legacy"), ("net.pt", "legacy"), ("net.pt", "converted")]
+    ("source", "strategy"),
+    [
+        ("tracing:Net", "dynamo"),
+        pytest.param("tracing:Net", "legacy", marks=pytest.mark.slow),
+        ("net.pt", "legacy"),
+        pytest.param("net.pt", "converted", marks=pytest.mark.slow),
+    ],
 )
 def test_every_node_is_mapped_or_says_that_it_is_not(source, strategy):
     """And the same model makes the same bytes, by each of the exporters."""
@@ -101,6 +107,7 @@ def test_an_unsupported_operator_is_named_with_module_line_strategies_and_two_st
     assert "operator aten::i0" in told
 
 
+@pytest.mark.slow
 def test_an_unsupported_operator_in_a_traced_file(tracing):
     torch.jit.trace(tracing.Unsupported().eval(), torch.randn(2, 3, 8, 8)).save("unsupported.pt")
     done = tritonize("build", "unsupported.pt", "--input", "INPUT__0:fp32:1x3x8x8", timeout=300)
