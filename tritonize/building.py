@@ -119,7 +119,10 @@ def build(specification: spec.Spec, name: str, source: Source, run_: Run, record
 
 
 def asked_of_plans(model: spec.Model, proven: proving.Proven) -> GoldenSet:
-    """The golden set of what was proven: what a version carries, and what its plans and its server have to answer."""
+    """The golden set of what was proven: what a version carries, and what its plans and its server have to answer.
+
+    Of TF32 its noise floors are set here: from now on the observer judges what is not ONNX Runtime in float32 by them.
+    """
     exact = proven.observer.golden.exact
     if model.precision == "tf32" and exact:
         own = proven.observer.golden.expected

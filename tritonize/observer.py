@@ -24,7 +24,8 @@ from tritonize.measures import DRAWN, Gate, NoiseFloor, StageRow, stage_place
 DOUBT = 4
 """From the limit over this on, an edge case's k is doubtful."""
 REMEMBERED = 4096
-"""Answers whose comparison is kept, for others with the same bits: a bound of memory. Samples past it are compared each time."""
+"""Answers whose comparison is kept, for others with the same bits: a bound of memory, some 3 KB each. Past it answers are compared
+each time, so a verification of 10,000 small samples gains a quarter of what it could."""
 
 
 @dataclass(frozen=True, kw_only=True)
