@@ -23,7 +23,7 @@ from torch import nn
 
 from tests.conftest import tritonize
 from tests.test_cli import mounted
-from tritonize import gpu, plan, plan_check, plan_file, plan_module, plan_placing, plan_settings
+from tritonize import gpu, onnx_wire, plan, plan_check, plan_file, plan_module, plan_placing, plan_settings
 from tritonize.errors import InterruptedRunError, MissingError, PlanError, UsageError
 from tritonize.plan_settings import BuildRequest
 
@@ -510,7 +510,7 @@ def test_a_cache_that_keeps_nothing_right_is_an_error(monkeypatch):
 def waiting() -> tuple[subprocess.Popen[str], Path]:
     """A process that holds the lock of the plan that a request asks for, and the place of the plan in the cache."""
     version = plan_module.installed_version("tensorrt_rtx")
-    job = plan._Job(request(), version, lambda: plan.onnx_sha256(Path("m.onnx")), "8.9", Path("p"), None, threading.Event())
+    job = plan._Job(request(), version, lambda: onnx_wire.sha256(Path("m.onnx")), "8.9", Path("p"), None, threading.Event())
     entry = Path(os.environ["TRITONIZE_CACHE"], "plans", job.key())
     entry.parent.mkdir(parents=True)
     held = f"lock = filelock.FileLock({f'{entry}.lock'!r}); lock.acquire()"  # it is given back with the last name for it

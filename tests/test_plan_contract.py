@@ -15,7 +15,7 @@ import pytest
 
 from tritonize.plan_settings import Settings
 from tritonize.runtime.backends.plans import runner
-from tritonize.workers import plan, plan_network, timing_cache
+from tritonize.workers import plan, plan_config, plan_network, plan_output, timing_cache
 
 HERE = Path(__file__).parent
 OBJECTS = {"trt", "builder", "config", "parser", "network", "profile", "registry", "said", "tensor", "kinds", "cache", "known"}
@@ -31,7 +31,9 @@ RTX_ALONE = {"ComputeCapability", "num_compute_capabilities", "set_compute_capab
 
 def used() -> set[str]:
     """Every name of the module that the core uses."""
-    trees = [ast.parse(Path(module.__file__).read_text()) for module in (plan, plan_network, timing_cache)]
+    trees = [
+        ast.parse(Path(module.__file__).read_text()) for module in (plan, plan_config, plan_network, plan_output, timing_cache)
+    ]
     names = set()
     for node in (node for tree in trees for node in ast.walk(tree)):
         if isinstance(node, ast.Attribute) and root(node) in OBJECTS:
@@ -40,8 +42,8 @@ def used() -> set[str]:
             names.update(each.name for each in node.body if isinstance(each, ast.FunctionDef) and each.name not in NOT_THEIRS)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("hasattr", "_member"):
             names.update(each.value for each in node.args if isinstance(each, ast.Constant) and each.value.isidentifier())
-    names.update(plan._FLAGS.values())
-    names.update(pool for pool, _ in plan._POOLS.values())
+    names.update(plan_config._FLAGS.values())
+    names.update(pool for pool, _ in plan_config._POOLS.values())
     levels = get_args(Settings.model_fields["hardware_compatibility"].annotation)
     names.update(level.upper() for each in levels for level in get_args(each))
     return {name for name in names if not name.startswith("__")} - OWN

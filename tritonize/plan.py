@@ -22,7 +22,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tritonize import cache, errors, gpu, onnx_data, plan_file, plan_module, plan_placing, plan_settings, processes
+from tritonize import cache, errors, gpu, onnx_wire, plan_file, plan_module, plan_placing, plan_settings, processes
 from tritonize.artifacts import TensorSpec, to_json
 from tritonize.errors import PlanError, UsageError, WorkerError
 from tritonize.plan_file import PlanMetadata
@@ -96,7 +96,7 @@ def build(
     targets: tuple[str | None, ...] = request.compute_capabilities or (None,)
     cancelled = threading.Event()
     with ThreadPoolExecutor(1) as hashing, ThreadPoolExecutor(min(len(targets), os.cpu_count() or 1)) as pool:
-        digest = hashing.submit(onnx_sha256, request.onnx).result  # asked for late, where there is no cache to look into first
+        digest = hashing.submit(onnx_wire.sha256, request.onnx).result  # asked for late, where there is no cache to look into first
         jobs = [
             _Job(request, version, digest, target, directory / _name(target, len(targets)), on_progress, cancelled)
             for target in targets
@@ -115,7 +115,7 @@ def build(
 def _require_files(request: BuildRequest) -> None:
     if not request.onnx.is_file():
         raise UsageError("There is no such ONNX file.", where=str(request.onnx))
-    if missing := [path.relative_to(request.onnx.parent) for path in data_files(request.onnx) if not path.is_file()]:
+    if missing := [path.relative_to(request.onnx.parent) for path in onnx_wire.data_files(request.onnx) if not path.is_file()]:
         raise PlanError(
             "The ONNX file's external data is missing.",
             where=str(request.onnx),
@@ -123,7 +123,7 @@ def _require_files(request: BuildRequest) -> None:
             next_step="put the data files where the ONNX file names them, relative to its own folder",
         )
     if missing := [path for path in request.settings.plugins if not path.is_file()]:
-        raise UsageError("There is no such library of plugins.", where="settings.plugins", found=", ".join(map(str, missing)))
+        raise UsageError("There is no such library of plugins.", where="plugins", found=", ".join(map(str, missing)))
 
 
 def _make(directory: Path) -> None:
@@ -237,7 +237,7 @@ def _build(job: _Job, folder: Path) -> None:
         "module": request.module,
         "compute_capability": job.target,
         "profiles": [{name: shapes.model_dump() for name, shapes in each.items()} for each in request.profiles],
-        "settings": request.settings.model_dump(mode="json"),
+        "settings": request.settings.asked(),
         "node_map": str(request.node_map) if request.node_map else None,
         "plan": str(plan),
         "log": str(folder / LOG),
@@ -321,25 +321,6 @@ def _metadata(job: _Job, answer: Mapping[str, Any], version: str) -> PlanMetadat
 
 def _tensor(plain: Mapping[str, Any]) -> TensorSpec:
     return TensorSpec(name=plain["name"], dtype=plain["dtype"], shape=tuple(plain["shape"]))
-
-
-def data_files(path: Path) -> list[Path]:
-    """The data files that an ONNX file names, in the order of their names; whether they are there is not looked at.
-
-    Raises:
-        UsageError: one lies outside the ONNX file's own folder.
-    """
-    return onnx_data.files(path)
-
-
-def onnx_sha256(path: Path) -> str:
-    """Of an ONNX file and of the data files it names, in the order of their names, as plans name what they were built of."""
-    digest = hashlib.sha256()
-    for each in (path, *data_files(path)):
-        if each.is_file():
-            with each.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
 
 
 def describe(built: BuiltPlan) -> dict[str, Any]:

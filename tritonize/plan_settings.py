@@ -146,25 +146,29 @@ _WORDS = {"ignored": "is ignored by", "failing": "fails in"}
 _SAME_CAPABILITY_SINCE = "10.9"
 
 
-def require_supported(request: BuildRequest, version: str) -> None:
+def require_supported(request: BuildRequest, version: str, *, section: str = "settings") -> None:
     """Refuse what the module would ignore or fail at.
+
+    Args:
+        version: of the module.
+        section: where the settings were read, for errors: `settings` of a request, `builder` of a spec.
 
     Raises:
         UsageError: it lists all of it, and which module has it.
     """
-    found = list(_refusals(request, version))
+    found = list(_refusals(request, version, section))
     if found:
         raise UsageError(f"{_NAMES[request.module]} {version} cannot build what is asked for.", details=found)
 
 
-def _refusals(request: BuildRequest, version: str) -> Iterator[str]:
+def _refusals(request: BuildRequest, version: str, section: str) -> Iterator[str]:
     asked = request.settings.asked()
     if request.compute_capabilities:
         asked["compute_capabilities"] = request.compute_capabilities
     module = request.module
     for name in asked:
         support, since = SUPPORT[module][name]
-        field = name if name == "compute_capabilities" else f"settings.{name}"
+        field = name if name == "compute_capabilities" else f"{section}.{name}"
         if support != "supported":
             yield f"{field}: {_WORDS[support]} {_NAMES[module]}{_elsewhere(name, module)}"
         elif since and _parts(version) < _parts(since):
@@ -180,7 +184,7 @@ def _refusals(request: BuildRequest, version: str) -> Iterator[str]:
         and request.settings.hardware_compatibility == "same_compute_capability"
         and _parts(version) < _parts(_SAME_CAPABILITY_SINCE)
     ):
-        yield f"settings.hardware_compatibility: same_compute_capability needs TensorRT {_SAME_CAPABILITY_SINCE} or newer"
+        yield f"{section}.hardware_compatibility: same_compute_capability needs TensorRT {_SAME_CAPABILITY_SINCE} or newer"
 
 
 def _elsewhere(name: str, module: Module) -> str:

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tritonize import errors, gpu, plan, plan_collection, plan_module, plan_settings, spec
+from tritonize import errors, gpu, onnx_wire, plan, plan_collection, plan_module, plan_settings, spec
 from tritonize.artifacts import OnnxArtifact, to_json
 from tritonize.errors import UsageError
 from tritonize.plan import BuiltPlan
@@ -41,7 +41,7 @@ def require_possible(model: spec.Model, target: spec.Target, plans: Sequence[Pat
             where="target.compute_capabilities",
             expected='such as ["8.9"]',
         )
-    plan_settings.require_supported(_request(model, target, Path()), version)
+    plan_settings.require_supported(_request(model, target, Path()), version, section="builder")
     here = gpu.find()
     elsewhere = [each for each in target.compute_capabilities if here is None or each != here.compute_capability]
     if model.backend == "tensorrt" and elsewhere:
@@ -87,7 +87,7 @@ def write_request(asked: BuildRequest, directory: Path) -> Path:
         raise UsageError("Two libraries of plugins have the same name, and would lie in one folder.", where="builder.plugins")
     directory.mkdir(parents=True, exist_ok=True)
     files = {asked.onnx: asked.onnx.name, **{path: path.name for path in (asked.node_map, *asked.settings.plugins) if path}}
-    files |= {path: str(path.relative_to(asked.onnx.parent)) for path in plan.data_files(asked.onnx)}  # the file names them so
+    files |= {path: str(path.relative_to(asked.onnx.parent)) for path in onnx_wire.data_files(asked.onnx)}  # the file names them so
     with errors.storage_errors(directory):
         for path, name in files.items():
             target = directory / name
@@ -144,7 +144,7 @@ def take(
     asked, known = request(model, target, artifact), plans[0].metadata
     wanted = {
         "module": asked.module,
-        "onnx_sha256": plan.onnx_sha256(artifact.path),
+        "onnx_sha256": onnx_wire.sha256(artifact.path),
         "profiles": [{name: shapes.model_dump(mode="json") for name, shapes in each.items()} for each in asked.profiles],
         "settings": asked.settings.portable(),
     }

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tritonize import dtypes, onnx_wire
 from tritonize.errors import PlanError, UsageError
 
 _SHOWN = 20
@@ -28,7 +29,13 @@ class Network:
 
 
 def parse(trt: Any, builder: Any, logger: Any, asked: Network) -> Any:
-    """The network of the ONNX file. Unsupported nodes are looked for first, since parsing stops at one."""
+    """The network of the ONNX file. Unsupported nodes are looked for first, since parsing stops at one.
+
+    Raises:
+        UsageError: it has types that the module would turn into others in silence.
+        PlanError: it is no ONNX file, or the module has no implementation of a node, or cannot parse it.
+    """
+    _require_types(trt, asked)
     _require_supported_nodes(trt, builder, logger, asked)
     network = builder.create_network(_network_flags(trt))
     network.name = asked.onnx.stem  # it is kept in the plan, where its default counts the networks of the process
@@ -56,29 +63,25 @@ def _network_flags(trt: Any) -> int:
 
 def _require_supported_nodes(trt: Any, builder: Any, logger: Any, asked: Network) -> None:
     """List every node that the module has no implementation of, all at once, those of subgraphs and functions too."""
-    import onnx
-
-    try:
-        model = onnx.load(asked.onnx, load_external_data=False)
-    except Exception as error:
-        raise PlanError("This is no ONNX file.", where=asked.onnx.name, found=f"{error}".splitlines()[0]) from error
-    _require_typed(trt, model, asked)
     network = builder.create_network(_network_flags(trt))  # named, since the parser does not keep it alive
     parser = trt.OnnxParser(network, logger)
+    knows = hasattr(parser, "supports_model_v2")
+    if knows and parser.supports_model_v2(asked.onnx.read_bytes(), str(asked.onnx)):
+        return
+    model = _model(asked.onnx)
     every = list(_every_node(model))
     missing = {node.op_type for node in every if not node.domain and not parser.supports_operator(node.op_type)}
     of_node: dict[tuple[str, str], str] = {}
     of_operator = dict.fromkeys(missing, "no importer")
-    if hasattr(parser, "supports_model_v2") and not parser.supports_model_v2(asked.onnx.read_bytes(), str(asked.onnx)):
-        for index in range(parser.num_errors):
-            said = parser.get_error(index)
-            operator, name, why = said.node_operator(), said.node_name(), _reason(said.desc())
-            if not operator or (why == _NO_REASON and operator in of_operator):
-                continue
-            if name and not _of_operator(why):
-                of_node[name, operator] = why
-            else:
-                of_operator[operator] = why
+    for index in range(parser.num_errors if knows else 0):
+        said = parser.get_error(index)
+        operator, name, why = said.node_operator(), said.node_name(), _reason(said.desc())
+        if not operator or (why == _NO_REASON and operator in of_operator):
+            continue
+        if name and not _of_operator(why):
+            of_node[name, operator] = why
+        else:
+            of_operator[operator] = why
     found = [
         (node.name, node.op_type, reason)
         for node in every
@@ -131,10 +134,8 @@ def named(said: Sequence[str], asked: Network) -> list[str]:
 
     TensorRT joins nodes to layers, so one text may name many.
     """
-    import onnx
-
     nodes = _node_map(asked.node_map)
-    operators = {node.name: node.op_type for node in _every_node(onnx.load(asked.onnx, load_external_data=False)) if node.name}
+    operators = {node.name: node.op_type for node in _every_node(_model(asked.onnx)) if node.name}
     names = "|".join(re.escape(name) for name in sorted(operators, key=len, reverse=True))  # the longest that fits
     pattern = re.compile(rf"(?<![\w/.])(?:{names})(?![\w/]|\.\w)") if names else None
     told: list[str] = []
@@ -146,15 +147,15 @@ def named(said: Sequence[str], asked: Network) -> list[str]:
     return [*told, *others]
 
 
-def _require_typed(trt: Any, model: Any, asked: Network) -> None:
+def _require_types(trt: Any, asked: Network) -> None:
     """Refuse types that the module would turn into others in silence: of inputs and outputs, and half precision."""
-    import onnx
-
-    double, long = onnx.TensorProto.DOUBLE, onnx.TensorProto.INT64
+    double, long = dtypes.by_name("fp64").onnx, dtypes.by_name("int64").onnx
     turned = {double: ("fp64", "fp32")} | ({} if hasattr(trt.DataType, "INT64") else {long: ("int64", "int32")})
-    weights = {each.name for each in model.graph.initializer}  # inputs too, in old files
-    tensors = [each for each in (*model.graph.input, *model.graph.output) if each.name not in weights]
-    kinds = [(each.name, *turned[each.type.tensor_type.elem_type]) for each in tensors if each.type.tensor_type.elem_type in turned]
+    try:
+        declared = onnx_wire.types(asked.onnx)
+    except ValueError as error:
+        raise PlanError("This is no ONNX file.", where=asked.onnx.name, found=str(error)) from error
+    kinds = [(name, *turned[kind]) for name, kind in declared.items() if kind in turned]
     if kinds:
         raise UsageError(
             f"{asked.module} {trt.__version__} has no such type for inputs and outputs, and would take another in silence.",
@@ -164,8 +165,9 @@ def _require_typed(trt: Any, model: Any, asked: Network) -> None:
         )
     if hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
         return
-    halves = {onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
-    types = {each.data_type for each in model.graph.initializer} | {each.type.tensor_type.elem_type for each in tensors}
+    halves = {dtypes.by_name(name).onnx for name in ("fp16", "bf16")}
+    model = _model(asked.onnx)
+    types = {each.data_type for each in model.graph.initializer} | set(declared.values())
     casts = {each.i for node in model.graph.node if node.op_type == "Cast" for each in node.attribute if each.name == "to"}
     if halves & (types | casts):
         raise UsageError(
@@ -174,6 +176,16 @@ def _require_typed(trt: Any, model: Any, asked: Network) -> None:
             found="a graph in half precision",
             next_step="build with TensorRT 10 or newer, or ask for precision: fp32",
         )
+
+
+def _model(path: Path) -> Any:
+    """The file's graph without its weights. Read where it is needed: onnx takes as long to import as a small plan to build."""
+    import onnx
+
+    try:
+        return onnx.load(path, load_external_data=False)
+    except Exception as error:
+        raise PlanError("This is no ONNX file.", where=path.name, found=f"{error}".splitlines()[0]) from error
 
 
 def _described(said: Any, nodes: Mapping[str, Mapping[str, str]]) -> str:

@@ -10,8 +10,6 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 
 def load(config: Any, path: Path) -> None:
     """Hand a builder's configuration what is known, or an empty cache where nothing is, or where it refuses what is there."""
@@ -24,6 +22,8 @@ def load(config: Any, path: Path) -> None:
 
 def store(config: Any, path: Path) -> str:
     """Merge what a build measured into the file, which others may have written to meanwhile; the SHA-256 of the result."""
+    from filelock import FileLock  # here, since most builds have no timing cache
+
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f"{path.name}.lock")):
         cache = config.get_timing_cache()

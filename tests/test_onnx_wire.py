@@ -1,4 +1,4 @@
-"""The data files that an ONNX file names, wherever in it they are named."""
+"""What is read off an ONNX file without onnx: the data files it names, wherever in it, and the types it declares."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from tritonize import plan
+from tritonize import onnx_wire
 from tritonize.errors import UsageError
 
 
@@ -37,7 +37,7 @@ def saved(*nodes: onnx.NodeProto, weights: tuple[TensorProto, ...] = (), **field
 
 
 def named(path: Path) -> list[str]:
-    return [str(each) for each in plan.data_files(path)]
+    return [str(each) for each in onnx_wire.data_files(path)]
 
 
 def test_a_file_without_any():
@@ -53,7 +53,7 @@ def test_each_once_and_in_the_order_of_their_names():
 def test_of_a_folder_that_is_named(tmp_path):
     Path("sub").mkdir()
     saved(weights=(outside("a", "w.bin"),)).rename("sub/m.onnx")
-    assert plan.data_files(tmp_path / "sub" / "m.onnx") == [tmp_path / "sub" / "w.bin"]
+    assert onnx_wire.data_files(tmp_path / "sub" / "m.onnx") == [tmp_path / "sub" / "w.bin"]
 
 
 def test_those_of_subgraphs_attributes_functions_and_sparse_tensors():
@@ -83,7 +83,7 @@ def test_what_is_no_onnx_file_names_none():
 @pytest.mark.parametrize("location", ["/etc/hostname", "../w.bin", "a/../../w.bin"])
 def test_what_lies_outside_is_refused_by_name(location):
     with pytest.raises(UsageError) as error:
-        plan.data_files(saved(weights=(outside("a", location),)))
+        onnx_wire.data_files(saved(weights=(outside("a", location),)))
     assert error.value.found == location
 
 
@@ -91,13 +91,37 @@ def test_the_hash_is_of_all_of_them_and_of_one_as_ever():
     path = saved(weights=(outside("a", "m.onnx.data"),))
     Path("m.onnx.data").write_bytes(bytes(16))
     parts = b"".join(hashlib.sha256(Path(name).read_bytes()).digest() for name in ("m.onnx", "m.onnx.data"))
-    assert plan.onnx_sha256(path) == hashlib.sha256(parts).hexdigest()
+    assert onnx_wire.sha256(path) == hashlib.sha256(parts).hexdigest()
     Path("folder").mkdir()
     path = saved(weights=(outside("a", "weights.bin"), outside("b", "folder/more.bin")))
     for name in ("weights.bin", "folder/more.bin"):
         Path(name).write_bytes(bytes(16))
-    seen = {plan.onnx_sha256(path)}
+    seen = {onnx_wire.sha256(path)}
     for name in ("weights.bin", "folder/more.bin"):
         Path(name).write_bytes(b"\x01" * 16)
-        seen.add(plan.onnx_sha256(path))
+        seen.add(onnx_wire.sha256(path))
     assert len(seen) == 3
+
+
+def test_types_are_those_of_inputs_and_outputs_and_not_of_weights():
+    kinds = {"x": TensorProto.DOUBLE, "n": TensorProto.INT64, "w": TensorProto.FLOAT, "y": TensorProto.BFLOAT16}
+    values = [helper.make_tensor_value_info(name, kind, ["batch", 4]) for name, kind in kinds.items()]
+    many = helper.make_tensor_sequence_value_info("many", TensorProto.FLOAT, [4])  # of no one type
+    weight = numpy_helper.from_array(np.ones((2, 4), np.float32), "w")
+    graph = helper.make_graph([], "g", values[:3], [values[3], many], [weight])  # an input too, as in files of old
+    onnx.save(helper.make_model(graph), "m.onnx")
+    assert onnx_wire.types(Path("m.onnx")) == {"x": TensorProto.DOUBLE, "n": TensorProto.INT64, "y": TensorProto.BFLOAT16}
+
+
+@pytest.mark.parametrize("kept", [0.2, 0.5, 0.9])
+def test_types_of_a_file_that_is_cut_off_are_refused(kept):
+    path = saved(weights=(outside("a", "w.bin"),))
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * kept)])
+    with pytest.raises(ValueError, match=r"longer than its message|ends inside"):
+        onnx_wire.types(path)
+
+
+def test_an_empty_file_declares_nothing():
+    Path("m.onnx").touch()
+    assert onnx_wire.types(Path("m.onnx")) == {}
