@@ -141,3 +141,30 @@ class TestBuildOnce:
         with pytest.raises(kind):
             cache.build_once(tmp_path / "key", build)
         assert not (tmp_path / "key.staging").exists()
+
+
+class TestKeepWithin:
+    """The least recently used goes first."""
+
+    @pytest.fixture
+    def entries(self, tmp_path: Path) -> list[Path]:
+        """Four of a kilobyte, used a minute apart, the first one longest ago; and one that is not complete."""
+        made = [cache.build_once(tmp_path / name, lambda folder: (folder / "file").write_bytes(bytes(1024))) for name in "dbca"]
+        for minutes, path in enumerate(reversed(made)):
+            os.utime(path / cache._MARKER, (0, 1e9 - 60 * minutes))
+        (tmp_path / "being-built.staging").mkdir()
+        return made
+
+    @pytest.mark.parametrize(("bound", "left"), [(4096, 4), (4095, 3), (2048, 2), (1500, 1), (0, 1)])
+    def test_the_newest_stay_as_far_as_there_is_room_and_the_last_always(self, entries, bound, left):
+        cache.keep_within(entries[0].parent, bound)
+        assert [path.exists() for path in entries] == [False] * (4 - left) + [True] * left
+        assert (entries[0].parent / "being-built.staging").is_dir()
+
+    def test_use_makes_new(self, entries):
+        cache.touch(entries[0])
+        cache.keep_within(entries[0].parent, 2048)
+        assert [path.exists() for path in entries] == [True, False, False, True]
+
+    def test_what_cannot_be_noted_is_no_error(self, tmp_path):
+        cache.touch(tmp_path / "none")

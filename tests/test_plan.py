@@ -498,6 +498,28 @@ def test_a_damaged_plan_in_the_cache_is_built_anew(damage):
     assert not list(Path("again").glob("*.new"))
 
 
+def test_the_plan_used_longest_ago_makes_room_in_the_cache(monkeypatch):
+    network("m.onnx")
+    targets = ("8.0", "8.6", "8.9")
+    for each in targets[:2]:
+        plan.build(request(compute_capabilities=[each]), Path("out"))
+    assert plan.build(request(compute_capabilities=["8.0"]), Path("out"))[0].cached  # used again, so 8.6 is the older one
+    size = sum(each.stat().st_size for each in Path(os.environ["TRITONIZE_CACHE"], "plans").glob("*/*"))
+    monkeypatch.setenv("TRITONIZE_PLAN_CACHE_GIB", str((size + 1000) / 2**30))
+    plan.build(request(compute_capabilities=["8.9"]), Path("out"))
+    assert [plan.build(request(compute_capabilities=[each]), Path("out"))[0].cached for each in ("8.0", "8.9", "8.6")] == [1, 1, 0]
+
+
+@pytest.mark.parametrize("said", ["much", "-1", "nan", "inf"])
+def test_a_bound_on_the_cache_that_is_no_size_is_refused_before_the_build(said, monkeypatch):
+    network("m.onnx")
+    monkeypatch.setenv("TRITONIZE_PLAN_CACHE_GIB", said)
+    with pytest.raises(UsageError, match="no size") as error:
+        plan.build(request(), Path("out"))
+    assert error.value.found == said
+    assert not Path(os.environ["TRITONIZE_CACHE"], "plans").exists()
+
+
 def test_a_cache_that_keeps_nothing_right_is_an_error(monkeypatch):
     network("m.onnx")
     monkeypatch.setattr(plan_placing, "_copy", lambda source, target: str(target.write_bytes(b"other")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -96,6 +97,31 @@ def drop(path: Path) -> None:
         return  # another process found the same, and builds it anew
     except OSError as error:
         raise _unwritable(error, path) from error
+
+
+def touch(path: Path) -> None:
+    """Note that this was used now."""
+    with contextlib.suppress(OSError):  # a cache that others fill need not be ours to write
+        os.utime(path / _MARKER)
+
+
+def keep_within(folder: Path, bound: int) -> None:
+    """Drop what was used longest ago of a folder's entries, until their files take no more room than that; never the last one used.
+
+    Args:
+        folder: of the cache; its entries were built by `build_once` and noted by `touch`.
+        bound: bytes.
+    """
+    entries = []
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # others may be dropping it at the same time
+            used = (path / _MARKER).stat().st_mtime_ns
+            entries.append((used, path, sum(each.stat().st_size for each in path.iterdir())))
+    room = bound
+    for number, (_, path, size) in enumerate(sorted(entries, reverse=True)):
+        room -= size
+        if room < 0 and number:
+            drop(path)
 
 
 def _lock_path(path: Path) -> Path:

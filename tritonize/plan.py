@@ -22,7 +22,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tritonize import cache, errors, gpu, onnx_wire, plan_file, plan_module, plan_placing, plan_settings, processes
+from tritonize import cache, errors, gpu, onnx_wire, plan_cache, plan_file, plan_module, plan_placing, plan_settings, processes
 from tritonize.artifacts import TensorSpec, to_json
 from tritonize.errors import PlanError, UsageError, WorkerError
 from tritonize.plan_file import PlanMetadata
@@ -172,7 +172,14 @@ def _one(job: _Job, use_cache: bool) -> BuiltPlan:
     started = time.perf_counter()
     cached = False
     if use_cache:
-        cached = _of_cache(job)
+        cached = plan_cache.bring(
+            job.key(),
+            job.plan,
+            lambda folder: _build(job, folder),
+            tell=job.tell,
+            cancelled=job.cancelled,
+            deadline_s=job.request.deadline_s,
+        )
     else:
         scratch = job.plan.with_name(f"{job.plan.name}.building")
         shutil.rmtree(scratch, ignore_errors=True)
@@ -186,42 +193,6 @@ def _one(job: _Job, use_cache: bool) -> BuiltPlan:
     assert known is not None
     return BuiltPlan(
         path=job.plan, log=plan_placing.log_path(job.plan), metadata=known, cached=cached, seconds=time.perf_counter() - started
-    )
-
-
-def _of_cache(job: _Job) -> bool:
-    """Bring the plan from the cache, built now where it is not in there or is damaged; whether it was in there.
-
-    Raises:
-        PlanError: another process did not finish it in time, or what was just written is read otherwise.
-    """
-    entry = cache.directory() / "plans" / job.key()
-    for _ in range(2):
-        cached = cache.is_complete(entry)
-        try:
-            cache.build_once(
-                entry,
-                lambda folder: _build(job, folder),
-                on_progress=job.on_progress,
-                cancelled=job.cancelled,
-                deadline_s=job.request.deadline_s,
-            )
-        except TimeoutError as error:
-            raise PlanError(
-                "Another process is building this plan, and did not finish in time.",
-                where=str(entry),
-                found=str(error),
-                next_step="wait for it, or end it; or raise deadline_s in the request",
-            ) from error
-        if plan_placing.copied(entry, job.plan):
-            return cached
-        job.tell("the plan in the cache is damaged and is built anew")
-        cache.drop(entry)
-    raise PlanError(
-        "The plan in the cache is damaged, and so is the one that was built anew.",
-        where=str(entry),
-        cause="the disk of the cache does not keep what is written",
-        next_step="set TRITONIZE_CACHE to a folder on another disk",
     )
 
 
