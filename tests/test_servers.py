@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from tests import server_models
-from tritonize import cache, errors
-from tritonize.errors import MissingError, ServerError, UsageError
+from tritonize import cache, errors, pipeline, spec
+from tritonize.errors import ExportError, MissingError, ServerError, UsageError
 from tritonize.servers import embedded, environment, log, prerequisites
 from tritonize.servers.embedded import Ports, Running
 
@@ -71,6 +71,18 @@ class TestPrerequisites:
         with pytest.raises(MissingError, match="venv") as caught:
             prerequisites.require()
         assert caught.value.next_step == f"apt-get install python3.{sys.version_info.minor}-venv"
+
+    def test_a_run_says_so_before_it_does_anything(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("TRITONIZE_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+        (tmp_path / "m.onnx").touch()
+        model = {"source": str(tmp_path / "m.onnx")}
+        specification = spec.Spec.model_validate({"schema": 1, "repository": tmp_path / "repository", "models": {"m": model}})
+        with pytest.raises(MissingError, match="Linux x86_64"):
+            pipeline.run(specification)
+        assert not (tmp_path / "repository").exists()
+        with pytest.raises(ExportError):  # what is not served needs no server
+            pipeline.build(specification)
 
     def test_no_shared_library(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(prerequisites, "_LOADER_CACHE", tmp_path / "none")

@@ -14,6 +14,7 @@ from tritonize import (
     describing,
     errors,
     evidence,
+    gpu,
     plan_proof,
     plan_question,
     planning,
@@ -121,6 +122,8 @@ def _run_model(specification: spec.Spec, name: str, options: Options, *, serve: 
     if source.kind != "onnx":
         errors.require("torch", extra="torch")
     planning.require_possible(model, specification.target, options.plans)
+    if serve and (model.backend not in planning.MODULES or gpu.find()):  # plans are served where there is a GPU
+        serving.require_possible()
     recorder = Recorder(options.on_stage)
     started = time.perf_counter()
     with errors.storage_errors(place), repository.staging(place) as run_:

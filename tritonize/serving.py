@@ -15,11 +15,20 @@ from tritonize.arrays import Array, Arrays
 from tritonize.artifacts import ServerHandle
 from tritonize.client.shared import SharedMemoryClient
 from tritonize.errors import InferenceError, ServerError, UsageError
-from tritonize.servers import embedded, log
+from tritonize.servers import embedded, environment, log
 from tritonize.servers.embedded import Ports, Running
 
 _DEFAULT_PORTS = {"http": 8000, "grpc": 8001}
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def require_possible() -> None:
+    """Refuse a machine that the embedded server cannot run on.
+
+    Raises:
+        MissingError: the text holds the command that brings what is missing.
+    """
+    environment.require_possible()
 
 
 @contextlib.contextmanager

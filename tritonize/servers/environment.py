@@ -67,6 +67,16 @@ class Environment:
         return kept if self.library_path is None else {**kept, "LD_LIBRARY_PATH": str(self.library_path)}
 
 
+def require_possible() -> None:
+    """Refuse a machine on which the server neither is installed nor can be, before anything else is done for it.
+
+    Raises:
+        MissingError: see `prerequisites.require`; whether packages can be downloaded is not tried.
+    """
+    if not cache.is_complete(_place()):
+        prerequisites.require()
+
+
 def ready(on_progress: Progress | None = None) -> Environment:
     """The server's environment; installed first where it is not there yet.
 
@@ -74,9 +84,8 @@ def ready(on_progress: Progress | None = None) -> Environment:
         MissingError: the machine lacks something, or the packages could not be downloaded; nothing is left then.
         RepositoryError: the disk is full.
     """
+    require_possible()
     prefix = _place()
-    if not cache.is_complete(prefix):
-        prerequisites.require()
     cache.build_once(prefix, lambda staging: _install(staging, on_progress), check=_check, on_progress=on_progress)
     return _environment(prefix)
 
