@@ -20,6 +20,7 @@ from onnx import TensorProto, helper
 import tritonize as api
 from tests.conftest import MODELS, tritonize
 from tests.models.described import Net, draw
+from tritonize import building, pipeline
 from tritonize.workers import sampler
 
 NONE, DYNAMIC = torch.export.Dim.STATIC, torch.export.Dim.DYNAMIC
@@ -358,3 +359,14 @@ def test_axes_that_the_file_has_not_are_an_error():
 def test_what_is_no_model_is_said_to_be_none(what):
     with pytest.raises(api.UsageError, match="no specification and no model"):
         api.build(what)
+
+
+def test_what_a_run_is_told_beside_the_specification_reaches_it(monkeypatch, tmp_path):
+    told = []
+    monkeypatch.setattr(pipeline, "run", lambda prepared, models, options: told.append(options) or ())
+    path = tmp_path / "spec.yaml"
+    (tmp_path / "m.onnx").touch()
+    path.write_text("schema: 1\nmodels:\n  m:\n    source: m.onnx\n")
+    api.run(path, allow_unproven=True, plans=["here", tmp_path])
+    api.run(path)
+    assert told == [building.Options(allow_unproven=True, plans=(Path("here"), tmp_path)), building.Options()]

@@ -18,7 +18,13 @@ from tritonize.spec import DEFAULT_MAX_BATCH_SIZE, Input, Model, Spec, Tolerance
 
 
 def run(
-    specification: Spec | Path | str | Any, *, models: Sequence[str] = (), replace_config: bool = False, **description: Any
+    specification: Spec | Path | str | Any,
+    *,
+    models: Sequence[str] = (),
+    replace_config: bool = False,
+    allow_unproven: bool = False,
+    plans: Sequence[Path | str] = (),
+    **description: Any,
 ) -> tuple[Report, ...]:
     """Build, serve, verify and publish the models of a specification: the main job.
 
@@ -27,6 +33,8 @@ def run(
             `torch.export.ExportedProgram`.
         models: names of the models; all where it is empty.
         replace_config: put a configuration in place that differs from the published one.
+        allow_unproven: publish a version although a proof that it needs could not run here.
+        plans: folders with TensorRT plans that were built elsewhere, of what `tritonize plan request` wrote; none is built then.
         description: of a model alone: `example`, its inputs as a tensor, a tuple or a dictionary of them, which gives names,
             types and shapes (the first axis is the batch; 0 as `max_batch_size` says that it is none); `name` and
             `repository`; and any field of `spec.Model`, such as `inputs`, `axes`, `outputs` or `samples`.
@@ -38,16 +46,21 @@ def run(
         UsageError, MissingError, ExportError, RepositoryError, ServerError: nothing was published, nothing is left behind.
     """
     with _prepared(specification, description) as prepared:
-        return pipeline.run(prepared, models=models, options=building.Options(replace_config=replace_config))
+        options = building.Options(
+            replace_config=replace_config, allow_unproven=allow_unproven, plans=tuple(Path(each) for each in plans)
+        )
+        return pipeline.run(prepared, models=models, options=options)
 
 
-def build(specification: Spec | Path | str | Any, *, models: Sequence[str] = (), **description: Any) -> tuple[Report, ...]:
+def build(
+    specification: Spec | Path | str | Any, *, models: Sequence[str] = (), plans: Sequence[Path | str] = (), **description: Any
+) -> tuple[Report, ...]:
     """Stage versions whose ONNX files answer like PyTorch in ONNX Runtime; no server is started, nothing is published.
 
     Args, return value and errors are those of `run`.
     """
     with _prepared(specification, description) as prepared:
-        return pipeline.build(prepared, models=models)
+        return pipeline.build(prepared, models=models, options=building.Options(plans=tuple(Path(each) for each in plans)))
 
 
 def compare_models(expected: Model, found: Model, *, tolerance: Tolerance | None = None) -> Report:
