@@ -1,15 +1,20 @@
-"""The core that builds plans uses no name that a supported TensorRT lacks.
+"""The cores that build and run plans use nothing that a supported TensorRT lacks, and call it with what it takes.
 
-`tests/tensorrt_symbols` holds the names in the bindings of TensorRT 10.16 and 11.4: the NUL-terminated identifiers of
-`tensorrt_bindings/tensorrt.so` in the wheels `tensorrt_cu13_bindings`. TensorRT itself is not on PyPI, so the core was not
-run against them. TensorRT-RTX is installed and asked itself.
+`tests/tensorrt_api` holds what the bindings of TensorRT 8.6.1, 10.0.1, 10.16.1.11 and 11.4.0.106 have: classes, members and
+signatures, as `scripts/tensorrt_api.py` reads them off the imported bindings, without the libraries, which are not on PyPI.
+TensorRT-RTX is installed and looked into itself. What the calls do is not seen here.
 """
 
 from __future__ import annotations
 
 import ast
+import importlib.util
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import pytest
 
@@ -18,127 +23,210 @@ from tritonize.runtime.backends.plans import runner
 from tritonize.workers import plan, plan_config, plan_network, plan_output, timing_cache
 
 HERE = Path(__file__).parent
-OBJECTS = {"trt", "builder", "config", "parser", "network", "profile", "registry", "said", "tensor", "kinds", "cache", "known"}
-"""What the core calls the objects of the module; what a call of theirs answers is one too."""
-NOT_THEIRS = {"note", "__init__"}
-"""What the core adds to the classes that it derives from the module's."""
-OWN = {"name", "dtype", "shape"}  # of tensors; too short and common to be looked for in a binary
-GUARDED = {"EXPLICIT_BATCH", "STRONGLY_TYPED", "supports_model_v2", "build_serialized_network_to_stream", "IProgressMonitor"}
-"""Asked for with hasattr, since 8.6 or 11 lacks them."""
-RTX_ALONE = {"ComputeCapability", "num_compute_capabilities", "set_compute_capability"}
-"""Used where a target is named, which the table refuses for TensorRT."""
+VERSIONS = ("8.6.1", "10.0.1", "10.16.1.11", "11.4.0.106", "rtx")
 
-
-def used() -> set[str]:
-    """Every name of the module that the core uses."""
-    trees = [
-        ast.parse(Path(module.__file__).read_text()) for module in (plan, plan_config, plan_network, plan_output, timing_cache)
-    ]
-    names = set()
-    for node in (node for tree in trees for node in ast.walk(tree)):
-        if isinstance(node, ast.Attribute) and root(node) in OBJECTS:
-            names.add(node.attr)
-        if isinstance(node, ast.ClassDef) and any(root(base) == "trt" for base in node.bases):
-            names.update(each.name for each in node.body if isinstance(each, ast.FunctionDef) and each.name not in NOT_THEIRS)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("hasattr", "_member"):
-            names.update(each.value for each in node.args if isinstance(each, ast.Constant) and each.value.isidentifier())
-    names.update(plan_config._FLAGS.values())
-    names.update(pool for pool, _ in plan_config._POOLS.values())
-    levels = get_args(Settings.model_fields["hardware_compatibility"].annotation)
-    names.update(level.upper() for each in levels for level in get_args(each))
-    return {name for name in names if not name.startswith("__")} - OWN
-
-
-def root(node: ast.expr) -> str | None:
-    """The name that a chain of attributes and calls begins with."""
-    while isinstance(node, ast.Attribute | ast.Call):
-        node = node.value if isinstance(node, ast.Attribute) else node.func
-    return node.id if isinstance(node, ast.Name) else None
-
-
-RUNNER_OBJECTS = {"trt", "runtime", "engine", "context", "inspector", "formats", "registry", "logger"}
-"""What the core that runs engines calls the objects of the module."""
-RUNNER_OWN = {
-    "stream",
-    "last",
-    "raw",
-    "device",
-    "inputs",
-    "limits",
-    "outputs",
-    "output_shape",
-    "profile",
-    "refusal",
-    "distance",
-    "why",
+COMMON = {
+    "trt": "",
+    "builder": "Builder",
+    "config": "IBuilderConfig",
+    "context": "IExecutionContext",
+    "engine": "ICudaEngine",
+    "formats": "LayerInformationFormat",
+    "inspector": "EngineInspector",
+    "kinds": "NetworkDefinitionCreationFlag",
+    "network": "INetworkDefinition",
+    "parser": "OnnxParser",
+    "profile": "IOptimizationProfile",
+    "registry": "IPluginRegistry",
+    "runtime": "Runtime",
+    "said": "ParserError",
+    "strategies": "DynamicShapesKernelSpecializationStrategy",
 }
-RUNNER_OVERRIDES = {"reallocate_output", "reallocate_output_async", "notify_shape"}
-"""What TensorRT calls on an output allocator; the first is 8.6's."""
+"""What the cores call the objects of the module, to their classes."""
+SOURCES = {
+    plan: {},
+    plan_config: {},
+    plan_network: {},
+    plan_output: {},
+    timing_cache: {"cache": "ITimingCache", "known": "ITimingCache"},
+    runner: {"config": "IRuntimeConfig"},
+}
+"""The cores, and what they call otherwise."""
+OTHER = {"nvinfer1::IEngineInspector": "EngineInspector", "nvonnxparser::IParserError": "ParserError"}
+"""Classes under the names that signatures have for them."""
+
+GUARDED: dict[str, set[str]] = {
+    "NetworkDefinitionCreationFlag": {"EXPLICIT_BATCH", "STRONGLY_TYPED"},
+    "OnnxParser": {"supports_model_v2"},
+    "Builder": {"build_serialized_network_to_stream"},
+    "": {"IProgressMonitor", "IStreamWriter", "ComputeCapability"},
+    "IBuilderConfig": {"progress_monitor", "num_compute_capabilities", "set_compute_capability"},
+    "ParserError": {"node_operator", "node_name"},
+    "MemoryPoolType": {"TACTIC_SHARED_MEMORY"},
+    "BuilderFlag": {"STRIP_PLAN", "WEIGHT_STREAMING"},
+    "HardwareCompatibilityLevel": {"SAME_COMPUTE_CAPABILITY"},
+    "ICudaEngine": {"create_runtime_config"},
+    "IRuntimeConfig": {"dynamic_shapes_kernel_specialization_strategy"},
+    "DynamicShapesKernelSpecializationStrategy": {"EAGER"},
+}
+"""What some lack: asked for with `hasattr` first, refused by the table of settings, or of the targets that RTX alone takes."""
+GUARDED_CALL = ("ICudaEngine", "create_execution_context", 1)
+"""With a configuration, where the module has those."""
 
 
-def used_to_run() -> set[str]:
-    """Every name of the module that the core uses which runs engines, for proofs and for serving."""
-    names = set(RUNNER_OVERRIDES)
-    for node in ast.walk(ast.parse(Path(runner.__file__).read_text())):
-        root = node
-        while isinstance(root, ast.Attribute):
-            root = root.value
-        if isinstance(node, ast.Attribute) and isinstance(root, ast.Name) and root.id in RUNNER_OBJECTS:
-            names.add(node.attr)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "hasattr":
-            names.update(each.value for each in node.args if isinstance(each, ast.Constant))
-    return {name for name in names if not name.startswith("__")} - RUNNER_OWN - set(runner.NUMPY)
+class Use(NamedTuple):
+    """A member that a core takes of a class; with how many arguments it is called."""
+
+    kind: str
+    member: str
+    arguments: int | None
+    where: str
 
 
-def test_the_list_is_what_the_runner_uses():
-    asked = {"deserialize_cuda_engine", "execute_async_v3", "set_input_shape", "get_tensor_profile_shape", "IOutputAllocator"}
-    assert asked | {"get_engine_information", "execution_context", "ONELINE", "infer_shapes"} <= used_to_run()
-
-
-@pytest.mark.parametrize("version", ["10.16.1.11", "11.4.0.106"])
-def test_no_name_of_the_runner_is_missing_in_tensorrt(version):
-    known = (HERE / "tensorrt_symbols" / f"{version}.txt").read_text()
-    assert {name for name in used_to_run() if f"{name}\n" not in known} <= GUARDED
-    for name in runner.NUMPY:
-        assert f"{name}\n" in known
-
-
-def test_no_name_of_the_runner_is_missing_in_tensorrt_rtx():
+@cache
+def api(version: str) -> dict[str, dict[str, list[str]]]:
+    """Class to member to signatures."""
+    if version != "rtx":
+        return json.loads((HERE / "tensorrt_api" / f"{version}.json").read_text())
     import tensorrt_rtx
 
-    classes = [each for each in vars(tensorrt_rtx).values() if isinstance(each, type)]
-    known = {name for each in (tensorrt_rtx, *classes) for name in dir(each)}
-    assert used_to_run() - known - RUNNER_OVERRIDES == set()
+    spec = importlib.util.spec_from_file_location("tensorrt_api", HERE.parent / "scripts" / "tensorrt_api.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script.described(tensorrt_rtx)
 
 
-def test_the_list_is_what_the_core_uses():
-    assert {"OnnxParser", "parse_from_file", "TF32", "set_memory_pool_limit", "WORKSPACE", "add_optimization_profile"} <= used()
-    on_answers = {"get_plugin_registry", "load_library", "desc", "node_name", "node_operator"}
-    overrides = {"log", "write", "phase_start", "phase_finish", "step_complete"}
-    kinds = {"MemoryPoolType", "BuilderFlag", "ComputeCapability", "HardwareCompatibilityLevel"}
-    assert on_answers | overrides | kinds | {"AMPERE_PLUS", "SAME_COMPUTE_CAPABILITY", "init_libnvinfer_plugins"} <= used()
+def answered(version: str, kind: str, member: str) -> str | None:
+    """The class of what a member answers; `None` where that is no class of the module's, or nobody says."""
+    if not kind and member in api(version):
+        return member
+    for signature in api(version).get(kind, {}).get(member, []):
+        name = signature.rpartition("-> ")[2]
+        name = OTHER.get(name, name.rpartition(".")[2])
+        if name in api(version):
+            return name
+    return None
 
 
-@pytest.mark.parametrize("version", ["10.16.1.11", "11.4.0.106"])
-def test_no_name_is_missing_in_tensorrt(version):
-    known = (HERE / "tensorrt_symbols" / f"{version}.txt").read_text()
-    # A linker keeps `Builder` as the end of `IBuilder`, so an end is enough.
-    missing = {name for name in used() if f"{name}\n" not in known} - RTX_ALONE
-    assert missing <= GUARDED, missing
-    for removed in ("FP16", "INT8", "BF16", "FP8", "supports_model", "int8_calibrator"):
-        assert removed not in used()
+def kind_of(version: str, node: ast.expr, names: dict[str, str]) -> str | None:
+    """The class of an expression."""
+    if isinstance(node, ast.Name):
+        return names.get(node.id)
+    if isinstance(node, ast.Call):
+        return kind_of(version, node.func, names)
+    if isinstance(node, ast.Attribute):
+        kind = kind_of(version, node.value, names)
+        return None if kind is None else answered(version, kind, node.attr)
+    return None
 
 
-def test_no_name_is_missing_in_tensorrt_rtx():
-    import tensorrt_rtx
+def uses(version: str) -> Iterator[Use]:
+    """Every member of a class of the module's that a core takes."""
+    for module, own in SOURCES.items():
+        tree, names = ast.parse(Path(module.__file__).read_text()), COMMON | own
+        called = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and not node.attr.startswith("__"):
+                kind = kind_of(version, node.value, names)
+                if kind is not None:
+                    call = called.get(id(node))
+                    given = None if call is None else len(call.args) + len(call.keywords)
+                    yield Use(kind, node.attr, given, f"{Path(module.__file__).name}:{node.lineno}")
+    yield from tabled()
 
-    def everything(owner: object, depth: int) -> set[str]:
-        names = {name for name in dir(owner) if not name.startswith("__")}
-        if depth:
-            for name in list(names):
-                member = getattr(owner, name, None)
-                if isinstance(member, type):
-                    names |= everything(member, depth - 1)
-        return names
 
-    assert used() - everything(tensorrt_rtx, 1) <= GUARDED
+def tabled() -> Iterator[Use]:
+    """What the cores take by a name that is in a table of theirs."""
+    for name in plan_config._FLAGS.values():
+        yield Use("BuilderFlag", name, None, "_FLAGS")
+    for pool, _ in plan_config._POOLS.values():
+        yield Use("MemoryPoolType", pool, None, "_POOLS")
+    for each in get_args(Settings.model_fields["hardware_compatibility"].annotation):
+        for level in get_args(each):
+            yield Use("HardwareCompatibilityLevel", level.upper(), None, "settings")
+
+
+def takes(signature: str, given: int) -> bool:
+    """Whether a function takes so many arguments beside itself."""
+    inside = signature[signature.index("(") + 1 : signature.rindex(")")]
+    while (plain := re.sub(r"\[[^\[\]]*\]|<[^<>]*>|\([^()]*\)", "", inside)) != inside:
+        inside = plain  # commas inside types and values are none between parameters
+    parameters = [each for each in inside.split(",") if each.strip() and not each.strip().startswith("self:")]
+    return len([each for each in parameters if "=" not in each]) <= given <= len(parameters)
+
+
+def test_what_the_cores_use_is_found():
+    found = {(each.kind, each.member, each.arguments) for each in uses("11.4.0.106")}
+    built = {("OnnxParser", "parse_from_file", 1), ("IBuilderConfig", "add_optimization_profile", 1), ("BuilderFlag", "TF32", None)}
+    of_answers = {("IPluginRegistry", "load_library", 1), ("ParserError", "desc", 0), ("ITimingCache", "combine", 2)}
+    run = {("IExecutionContext", "execute_async_v3", 1), ("Runtime", "deserialize_cuda_engine", 1), ("", "IOutputAllocator", None)}
+    assert built | of_answers | run <= found
+    assert len(found) > 70
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_nothing_is_used_that_a_version_lacks(version):
+    known = api(version)
+    there = {"": {*known, *known[""]}} | {kind: set(members) for kind, members in known.items() if kind}
+    excused = {(kind, name) for kind, names in GUARDED.items() for name in names}
+    assert {(each.kind, each.member) for each in uses(version) if each.member not in there.get(each.kind, ())} <= excused
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_everything_is_called_with_what_it_takes(version):
+    wrong = []
+    for each in uses(version):
+        signatures = api(version).get(each.kind, {}).get(each.member, [])
+        if each[:3] == GUARDED_CALL and "IRuntimeConfig" not in api(version):
+            continue
+        if each.arguments is not None and signatures and not any(takes(signature, each.arguments) for signature in signatures):
+            wrong.append((each, signatures))
+    assert not wrong
+
+
+def test_what_is_excused_is_missing_somewhere():
+    everywhere = [(kind, name) for kind, names in GUARDED.items() for name in names]
+    assert not [
+        (kind, name)
+        for kind, name in everywhere
+        if all(name in api(version).get(kind, {}) or (not kind and name in api(version)) for version in VERSIONS)
+    ]
+
+
+def test_arguments_are_counted():
+    assert takes("f(self: tensorrt.X, a: int, b: Tuple[int, int] = (1, 2)) -> bool", 1)
+    assert takes("f(self: tensorrt.X, a: int, b: Tuple[int, int] = (1, 2)) -> bool", 2)
+    assert not takes("f(self: tensorrt.X, a: int, b: Tuple[int, int] = (1, 2)) -> bool", 3)
+    assert not takes("f(self: tensorrt.X, a: int, b: E = <E.STATIC: 0>) -> bool", 0)
+    assert takes("f() -> tensorrt.X", 0)
+
+
+def derived() -> Iterator[tuple[str, ast.FunctionDef]]:
+    """The methods that the cores write for classes of the module's to be called by it."""
+    for module in SOURCES:
+        for node in ast.walk(ast.parse(Path(module.__file__).read_text())):
+            bases = [base.attr for base in getattr(node, "bases", []) if isinstance(base, ast.Attribute)]
+            if isinstance(node, ast.ClassDef) and bases:
+                yield from ((bases[0], each) for each in node.body if isinstance(each, ast.FunctionDef))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_the_module_calls_has_the_modules_names(version):
+    """Where the bindings show them; those of an output allocator only 8.6 does, and bytes come to `write` as one argument."""
+    seen = set()
+    for kind, method in derived():
+        shown = api(version).get(kind, {})
+        if method.name in shown and method.name not in ("__init__", "write"):
+            seen.add((kind, method.name))
+            assert any(takes(each, len(method.args.args) - 1) for each in shown[method.name]), (kind, method.name)
+    assert ("ILogger", "log") in seen
+    if "IProgressMonitor" in api(version):
+        assert {("IProgressMonitor", name) for name in ("phase_start", "phase_finish", "step_complete")} <= seen
+    if version == "8.6.1":
+        assert {("IOutputAllocator", name) for name in ("reallocate_output", "notify_shape")} <= seen
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_type_that_is_served_is_one_of_the_modules(version):
+    lacking = {"8.6.1": {"BF16", "INT64"}}.get(version, set())
+    assert set(runner.NUMPY) - set(api(version)["DataType"]) == lacking

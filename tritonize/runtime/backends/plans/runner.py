@@ -115,16 +115,16 @@ class Engine:
             found[each.name] = (shapes[0], shapes[1], shapes[2])
         return found
 
-    def information(self, context: Context | None = None) -> tuple[str, str]:
+    def information(self, ran: Context | None = None) -> tuple[str, str]:
         """What the engine's inspector says of its layers: as JSON, and in one line per layer.
 
         Args:
-            context: one that has run: with its shapes the formats of dynamic tensors are known too.
+            ran: a context that has run: with its shapes the formats of dynamic tensors are known too.
         """
         trt, engine = self.trt, self._engine
         inspector = engine.create_engine_inspector()
-        if context is not None:
-            inspector.execution_context = context.raw
+        if ran is not None:
+            inspector.execution_context = ran.raw
         formats = trt.LayerInformationFormat
         as_json = inspector.get_engine_information(formats.JSON)
         return str(as_json), str(inspector.get_engine_information(formats.ONELINE))
@@ -154,9 +154,9 @@ class Engine:
 class Context:
     """An engine ready to run in one profile, with buffers that are used again. One thread at a time."""
 
-    def __init__(self, engine: Engine, context: Any, profile: int, stream: int) -> None:
-        self.engine, self.raw, self.profile, self.stream = engine, context, profile, stream
-        self.limits = engine.limits(profile)
+    def __init__(self, owner: Engine, context: Any, profile: int, stream: int) -> None:
+        self.engine, self.raw, self.profile, self.stream = owner, context, profile, stream
+        self.limits = owner.limits(profile)
         self._buffers: dict[str, _Buffer] = {}
         self._allocators: dict[str, Any] = {}
 
