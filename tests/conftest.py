@@ -19,6 +19,13 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 MODELS = Path(__file__).parent / "models"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that ask the same server something go to one process, so that it is started once."""
+    for item in items:
+        if "server" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("server"))
+
+
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run in a folder of the test's own, with a home of its own; the cache of server runtimes is shared."""

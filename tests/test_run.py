@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,17 +24,27 @@ STAGES = {"http", "grpc", "shm", "again", "order", "padded", "concurrent"}
 CLASSIFIER = ("--input", "INPUT__0:fp32:1x4")
 
 
-@pytest.fixture
-def published(model_files: Path) -> dict:
-    """One published version of the classifier, and the report of its run."""
-    done = tritonize("run", str(model_files / "classifier.pt"), *CLASSIFIER, "--max-batch-size", "4", "--json")
+@pytest.fixture(scope="session")
+def proven(model_files: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """Where the classifier was run, and the report."""
+    folder = tmp_path_factory.mktemp("proven")
+    arguments = ("run", str(model_files / "classifier.pt"), *CLASSIFIER, "--max-batch-size", "4", "--json")
+    done = tritonize(*arguments, cwd=folder)
     assert done.returncode == 0, done.stderr
     (report,) = json.loads(done.stdout)["reports"]
-    return report
+    return folder, report
+
+
+@pytest.fixture
+def published(proven) -> None:
+    """The same version in a repository of the test's own."""
+    shutil.copytree(proven[0] / PLACE, PLACE)
 
 
 @pytest.mark.server
-def test_a_torchscript_file_becomes_a_proven_version(published, model_files):
+def test_a_torchscript_file_becomes_a_proven_version(proven, model_files, monkeypatch):
+    home, published = proven
+    monkeypatch.chdir(home)
     assert published["verdict"] == "passed"
     assert published["published"]
     folder = PLACE / "classifier" / "1"
@@ -113,8 +124,6 @@ def edit(old: str, new: str):
     ],
 )
 def test_verify_names_what_was_changed(published, damage, named):
-    good = tritonize("verify")
-    assert good.returncode == 0, good.stderr + good.stdout
     damage(PLACE / "classifier")
     bad = tritonize("verify")
     assert bad.returncode in (1, 7), bad.stderr + bad.stdout
@@ -135,6 +144,7 @@ target: {{triton: "26.06"}}
 models:
   animals:
     source: zoo:classifier
+    strategies: [legacy]
     kwargs: {{hidden: 16}}
     weights: {model_files / "weights.pt"}
     inputs: {{x: {{shape: [batch, 4]}}}}
@@ -142,6 +152,7 @@ models:
     max_batch_size: 3
   scores:
     source: zoo:scores
+    strategies: [legacy]
     inputs: {{x: {{shape: [batch, 4]}}}}
     max_batch_size: 2
   sequence:
@@ -151,6 +162,7 @@ models:
     max_batch_size: 2
   named:
     source: zoo:named
+    strategies: [legacy]
     inputs: {{right: {{shape: [3, 2]}}, left: {{shape: [3, 2]}}}}
 """
     )
@@ -178,7 +190,9 @@ def test_a_wrong_export_is_a_result_publishes_nothing_and_says_where_its_report_
         "            return x * 2\n"
         "        return x * 3\n"
     )
-    done = tritonize("run", "wrong:Wrong", "--input", "x:fp32:1x4", "--json")
+    model = "{source: 'wrong:Wrong', strategies: [legacy], inputs: {x: {shape: [1, 4]}}}"
+    Path("spec.yaml").write_text(f"schema: 1\nmodels: {{wrong: {model}}}\n")
+    done = tritonize("run", "spec.yaml", "--json")
     assert done.returncode == 1, done.stderr
     (report,) = json.loads(done.stdout)["reports"]
     assert report["verdict"] == "failed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 
@@ -21,8 +22,15 @@ def test_the_sample_needs_torch_alone():
     assert all(not entry(name).packages for name in SAMPLE)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", SAMPLE)
+def sample() -> Iterator[object]:
+    """Every entry in both kinds: by turns one with the others, and one in `make test-slow`."""
+    for number, name in enumerate(SAMPLE):
+        for kind in KINDS:
+            slow = KINDS.index(kind) != number % len(KINDS)
+            yield pytest.param(name, kind, id=f"{name}-{kind}", marks=[pytest.mark.slow] if slow else [])
+
+
+@pytest.mark.parametrize(("name", "kind"), list(sample()))
 def test_a_sample_is_right(name: str, kind: str):
     result = try_entry(entry(name), kind, DEADLINE)
     assert result.verdict == "right", result.reason
