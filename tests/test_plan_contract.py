@@ -1,4 +1,4 @@
-"""The cores that build and run plans use nothing that a supported TensorRT lacks, and call it with what it takes.
+"""What builds and runs plans, the GPU suite too, uses nothing that a supported TensorRT lacks, and calls it with what it takes.
 
 `tests/tensorrt_api` holds what the bindings of TensorRT 8.6.1, 10.0.1, 10.16.1.11 and 11.4.0.106 have: classes, members and
 signatures, as `scripts/tensorrt_api.py` reads them off the imported bindings, without the libraries, which are not on PyPI.
@@ -18,6 +18,7 @@ from typing import NamedTuple, get_args
 
 import pytest
 
+from tests.gpu import steps
 from tritonize.plan_settings import Settings
 from tritonize.runtime.backends.plans import runner
 from tritonize.workers import plan, plan_config, plan_network, plan_output, timing_cache
@@ -50,8 +51,9 @@ SOURCES = {
     plan_output: {},
     timing_cache: {"cache": "ITimingCache", "known": "ITimingCache"},
     runner: {"config": "IRuntimeConfig"},
+    steps: {"engine": None, "context": None},  # the runner's
 }
-"""The cores, and what they call otherwise."""
+"""The cores and the GPU suite, and what they call otherwise."""
 OTHER = {"nvinfer1::IEngineInspector": "EngineInspector", "nvonnxparser::IParserError": "ParserError"}
 """Classes under the names that signatures have for them."""
 
@@ -108,7 +110,7 @@ def answered(version: str, kind: str, member: str) -> str | None:
     return None
 
 
-def kind_of(version: str, node: ast.expr, names: dict[str, str]) -> str | None:
+def kind_of(version: str, node: ast.expr, names: dict[str, str | None]) -> str | None:
     """The class of an expression."""
     if isinstance(node, ast.Name):
         return names.get(node.id)
@@ -130,7 +132,8 @@ def uses(version: str) -> Iterator[Use]:
                 kind = kind_of(version, node.value, names)
                 if kind is not None:
                     call = called.get(id(node))
-                    given = None if call is None else len(call.args) + len(call.keywords)
+                    unknown = call is None or any(isinstance(each, ast.Starred) for each in call.args)
+                    given = None if unknown else len(call.args) + len(call.keywords)
                     yield Use(kind, node.attr, given, f"{Path(module.__file__).name}:{node.lineno}")
     yield from tabled()
 
