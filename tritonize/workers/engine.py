@@ -6,7 +6,6 @@ too; the GPU's memory is `cuda.py` beside it.
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from tritonize.arrays import Arrays
 from tritonize.artifacts import SampleSet, TensorFiles, from_json, to_json
 from tritonize.errors import MissingError, PlanError
 from tritonize.runtime.backends.plans import cuda, runner
-from tritonize.workers import progress
+from tritonize.workers import progress, trt_module
 
 JSON, ONELINE = "layers.json", "layers.txt"
 
@@ -80,7 +79,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         device = cuda.Device()
     except cuda.CudaError as error:
         raise MissingError("There is no GPU that the plan could run on.", found=str(error)) from error
-    trt = _module(asked.module)
+    trt = trt_module.load(asked.module)
     try:
         with asked.log.open("w", encoding="utf-8") as log:
             return _run(asked, trt, device, log)
@@ -97,17 +96,6 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
             where=asked.plan.name,
             found=str(error),
             next_step="look at the engine's log beside the plan",
-        ) from error
-
-
-def _module(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except Exception as error:
-        raise MissingError(
-            f"The Python package {name!r} cannot be loaded.",
-            found=f"{type(error).__name__}: {error}",
-            next_step=f'pip install "tritonize[{name.replace("_", "-")}]"',
         ) from error
 
 

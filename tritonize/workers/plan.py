@@ -6,7 +6,6 @@ The steps bear their names: parse the network, build the optimal plan, serialize
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import Any, Self
 
 from tritonize import dtypes, gpu
 from tritonize.errors import MissingError, PlanError, UsageError
-from tritonize.workers import plan_config, plan_network, plan_output, progress, timing_cache
+from tritonize.workers import plan_config, plan_network, plan_output, progress, timing_cache, trt_module
 
 _NOISE = ("cudaError 35", "CUDA driver version is insufficient")
 """What the builder of TensorRT-RTX says again and again on a machine without a GPU, where it works all the same. Elsewhere it is
@@ -71,7 +70,7 @@ def build(request: dict[str, Any]) -> dict[str, Any]:
     """
     asked = PlanBuildRequest.of(request)
     source = asked.source
-    trt = _module(source.module)
+    trt = trt_module.load(source.module)
     with asked.log.open("w", encoding="utf-8") as file:
         noise = _NOISE if source.module == "tensorrt_rtx" and gpu.find() is None else ()
         logger = _logger(trt, file, source.onnx.parent, noise)
@@ -110,18 +109,7 @@ def version(request: dict[str, Any]) -> dict[str, Any]:
     Raises:
         MissingError: it cannot be loaded.
     """
-    return {"version": str(_module(request["module"]).__version__)}
-
-
-def _module(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except Exception as error:
-        raise MissingError(
-            f"The Python package {name!r} cannot be loaded.",
-            found=f"{type(error).__name__}: {error}",
-            next_step=f'pip install "tritonize[{name.replace("_", "-")}]"',
-        ) from error
+    return {"version": str(trt_module.load(request["module"]).__version__)}
 
 
 def _logger(trt: Any, file: Any, folder: Path, noise: Sequence[str]) -> Any:
