@@ -58,6 +58,16 @@ def test_each_gate_finds_what_the_other_cannot(cases: list[Case]) -> None:
     assert all(case.judged.accepted[NOISE] and not case.judged.accepted[TOLERANCE] for case in missing)
 
 
+def test_the_rules_of_other_tools_see_the_answers(cases: list[Case]) -> None:
+    for fault, rule in (
+        ("NaN in one element", "finite and shape"),
+        ("all zeros", "torch, 1.3e-6/1e-5"),
+        ("wrong shape", "rtol 1e-4, atol 9e-4"),
+    ):
+        assert not any(case.judged.accepted[rule] for case in cases if case.fault == fault), (fault, rule)
+    assert all(case.judged.accepted["max-abs recorded only"] for case in cases if case.fault == "all zeros")
+
+
 def test_only_evident_numerical_faults_count(cases: list[Case]) -> None:
     weak = [case for case in cases if case.fault == "weights of one layer 1e-06"]
     strong = [case for case in cases if case.fault == "TF32"]

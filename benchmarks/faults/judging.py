@@ -50,9 +50,17 @@ class _Watching(Observer):
         super().__init__(proof.judged_by)
         self.accepted = dict.fromkeys(RULES, True)
 
+    def check(self, stage: str, indices: Sequence[int], expected: Arrays, found: Arrays, *rest: Any, **more: Any) -> Any:
+        """One answer, to be compared."""
+        self._ask(indices, found)
+        return super().check(stage, indices, expected, found, *rest, **more)
+
     def see(self, stage: str, indices: Sequence[int], found: Arrays) -> None:
         """One answer."""
+        self._ask(indices, found)
         super().see(stage, indices, found)
+
+    def _ask(self, indices: Sequence[int], found: Arrays) -> None:
         expected = arrays.stack(self.golden.expected, indices)
         for name, rule in RULES.items():
             self.accepted[name] = self.accepted[name] and rule(expected, found)
