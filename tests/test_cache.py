@@ -148,23 +148,63 @@ class TestKeepWithin:
 
     @pytest.fixture
     def entries(self, tmp_path: Path) -> list[Path]:
-        """Four of a kilobyte, used a minute apart, the first one longest ago; and one that is not complete."""
+        """Four of a kilobyte, used a minute apart, the first one longest ago."""
         made = [cache.build_once(tmp_path / name, lambda folder: (folder / "file").write_bytes(bytes(1024))) for name in "dbca"]
         for minutes, path in enumerate(reversed(made)):
             os.utime(path / cache._MARKER, (0, 1e9 - 60 * minutes))
-        (tmp_path / "being-built.staging").mkdir()
         return made
 
     @pytest.mark.parametrize(("bound", "left"), [(4096, 4), (4095, 3), (2048, 2), (1500, 1), (0, 1)])
     def test_the_newest_stay_as_far_as_there_is_room_and_the_last_always(self, entries, bound, left):
         cache.keep_within(entries[0].parent, bound)
         assert [path.exists() for path in entries] == [False] * (4 - left) + [True] * left
-        assert (entries[0].parent / "being-built.staging").is_dir()
 
     def test_use_makes_new(self, entries):
         cache.touch(entries[0])
         cache.keep_within(entries[0].parent, 2048)
         assert [path.exists() for path in entries] == [True, False, False, True]
+
+    def test_what_is_in_use_stays(self, entries):
+        seen = []
+
+        def use(path: Path) -> None:
+            cache.keep_within(path.parent, 0)
+            cache.drop(path)
+            seen.append((path / "file").read_bytes())
+
+        cache.build_once(entries[0], never, use=use)
+        assert seen == [bytes(1024)]
+        assert [path.exists() for path in entries] == [True, False, False, True]
+
+    def test_what_was_used_meanwhile_stays(self, entries):
+        before = cache._used(entries[0])
+        cache.touch(entries[0])
+        cache.drop(entries[0], used=before)
+        assert cache.is_complete(entries[0])
+
+    def test_what_is_being_built_stays_and_what_a_killed_process_left_goes(self, entries):
+        place = entries[0].parent / "new"
+
+        def build(staging: Path) -> None:
+            fill(staging)
+            (staging / cache._MARKER).touch()  # as in the moment before it is renamed
+            cache.keep_within(place.parent, 0)
+
+        assert (cache.build_once(place, build) / "file").is_file()
+        leftover = entries[0].parent / "left.staging"
+        leftover.mkdir()
+        cache.keep_within(place.parent, 10_000)
+        assert not leftover.exists()
+        assert cache.is_complete(place)
+
+    def test_a_cache_that_cannot_be_written_is_read(self, entries, monkeypatch):
+        def refused(*_: object) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        monkeypatch.setattr(cache, "_acquire", refused)
+        seen = []
+        cache.build_once(entries[0], never, use=seen.append)
+        assert seen == [entries[0]]
 
     def test_what_cannot_be_noted_is_no_error(self, tmp_path):
         cache.touch(tmp_path / "none")

@@ -510,6 +510,26 @@ def test_the_plan_used_longest_ago_makes_room_in_the_cache(monkeypatch):
     assert [plan.build(request(compute_capabilities=[each]), Path("out"))[0].cached for each in ("8.0", "8.9", "8.6")] == [1, 1, 0]
 
 
+def test_targets_side_by_side_do_not_take_each_others_place_in_a_full_cache(monkeypatch):
+    network("m.onnx")
+    monkeypatch.setenv("TRITONIZE_PLAN_CACHE_GIB", "0")
+    told: list[str] = []
+    for number in range(3):
+        built = plan.build(
+            request(compute_capabilities=["8.0", "8.6", "8.9", "12.0"]), Path(f"out{number}"), on_progress=told.append
+        )
+        assert all(hashlib.sha256(each.path.read_bytes()).hexdigest() == each.metadata.plan_sha256 for each in built)
+    assert not any("damaged" in text for text in told)
+
+
+def test_a_plan_is_another_where_the_code_that_asks_for_it_is(monkeypatch):
+    network("m.onnx")
+    plan.build(request(), Path("out"))
+    assert plan.build(request(), Path("out"))[0].cached
+    monkeypatch.setattr(plan, "_builder", lambda: "other code")
+    assert not plan.build(request(), Path("out"))[0].cached
+
+
 @pytest.mark.parametrize("said", ["much", "-1", "nan", "inf"])
 def test_a_bound_on_the_cache_that_is_no_size_is_refused_before_the_build(said, monkeypatch):
     network("m.onnx")

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from tritonize import errors
 
 _MARKER = ".complete"
+_STAGING = ".staging"
 _LOCK_INTERVAL_S = 0.2
 _TOLD_INTERVAL_S = 5.0
 
@@ -44,6 +45,7 @@ def build_once(
     build: Callable[[Path], None],
     *,
     check: Callable[[Path], None] | None = None,
+    use: Callable[[Path], None] | None = None,
     on_progress: Callable[[str], None] | None = None,
     cancelled: threading.Event | None = None,
     deadline_s: float | None = None,
@@ -54,6 +56,7 @@ def build_once(
         path: where it shall be; its name is its key and says all that its content depends on.
         build: fills the empty directory it is given, which lies beside `path` and is renamed when it is complete.
         check: proves that what was built works; raises where it does not.
+        use: given the complete directory before anybody else may drop it; for entries that `keep_within` bounds.
         on_progress: told when another process is building it.
         cancelled: ends the wait for another process once it is set; for calls in threads, which Ctrl-C does not reach.
         deadline_s: how long that wait may be; the building has a deadline of its own.
@@ -63,40 +66,60 @@ def build_once(
         TimeoutError: another process is still building it.
         MissingError: the cache cannot be written.
         RepositoryError: the disk is full.
-        Whatever `build` and `check` raise; nothing is left of it then.
+        Whatever `build`, `check` and `use` raise; of what failed to be built nothing is left then.
     """
-    if is_complete(path):
+    if use is None and is_complete(path):
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(_lock_path(path))
         _acquire(lock, path, on_progress, cancelled, deadline_s)
-        try:
-            if not is_complete(path):  # it may have been built while this process waited
-                _build(path, build, check)
-        finally:
-            lock.release()
     except TimeoutError:
         raise
     except OSError as error:
+        if use is not None and is_complete(path):  # a cache that others fill need not be ours to write: nobody here drops it
+            use(path)
+            return path
         raise _unwritable(error, path) from error
+    try:
+        try:
+            if not is_complete(path):  # it may have been built while this process waited
+                _build(path, build, check)
+        except OSError as error:
+            raise _unwritable(error, path) from error
+        if use is not None:
+            use(path)
+    finally:
+        lock.release()
     return path
 
 
-def drop(path: Path) -> None:
-    """Take out what was built, since it is damaged; who asks next builds it anew.
+def drop(path: Path, *, used: int | None = None) -> None:
+    """Take out what was built; who asks next builds it anew. What another process holds stays.
+
+    Args:
+        used: when it was last used, as `keep_within` saw it; if that was later, it stays too.
 
     Raises:
         MissingError: the cache cannot be written.
     """
     try:
         with FileLock(_lock_path(path), timeout=0):
-            (path / _MARKER).unlink(missing_ok=True)  # first: from here on it is not complete
-            shutil.rmtree(path, ignore_errors=True)
+            if used is None or _used(path) == used:
+                (path / _MARKER).unlink(missing_ok=True)  # first: from here on it is not complete
+                shutil.rmtree(path, ignore_errors=True)
     except Timeout:
-        return  # another process found the same, and builds it anew
+        return
     except OSError as error:
         raise _unwritable(error, path) from error
+
+
+def _used(path: Path) -> int | None:
+    """When an entry was last used, in nanoseconds; `None` where it is none, or not complete."""
+    try:
+        return (path / _MARKER).stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def touch(path: Path) -> None:
@@ -109,19 +132,30 @@ def keep_within(folder: Path, bound: int) -> None:
     """Drop what was used longest ago of a folder's entries, until their files take no more room than that; never the last one used.
 
     Args:
-        folder: of the cache; its entries were built by `build_once` and noted by `touch`.
+        folder: of the cache; its entries are built and used by `build_once`, and noted by `touch`.
         bound: bytes.
     """
     entries = []
     for path in folder.iterdir():
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # others may be dropping it at the same time
-            used = (path / _MARKER).stat().st_mtime_ns
-            entries.append((used, path, sum(each.stat().st_size for each in path.iterdir())))
+        if path.name.endswith(_STAGING):
+            _drop_leftover(path)
+        elif used := _used(path):
+            with contextlib.suppress(FileNotFoundError):  # another process may be dropping it at the same time
+                entries.append((used, path, sum(each.stat().st_size for each in path.iterdir())))
     room = bound
-    for number, (_, path, size) in enumerate(sorted(entries, reverse=True)):
+    for number, (used, path, size) in enumerate(sorted(entries, reverse=True)):
         room -= size
         if room < 0 and number:
-            drop(path)
+            drop(path, used=used)
+
+
+def _drop_leftover(staging: Path) -> None:
+    """What a process that was killed has built of an entry; not what one is building now."""
+    with (
+        contextlib.suppress(Timeout, OSError),
+        FileLock(_lock_path(staging.with_name(staging.name.removesuffix(_STAGING))), timeout=0),
+    ):
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _lock_path(path: Path) -> Path:
@@ -154,7 +188,7 @@ def _acquire(
 
 
 def _build(path: Path, build: Callable[[Path], None], check: Callable[[Path], None] | None) -> None:
-    staging = path.with_name(f"{path.name}.staging")
+    staging = path.with_name(f"{path.name}{_STAGING}")
     for leftover in (staging, path):
         if leftover.exists():
             shutil.rmtree(leftover)

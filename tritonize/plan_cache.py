@@ -64,9 +64,16 @@ def bring(
     """
     limit, entry = bound(), folder() / key
     for _ in range(2):
-        cached = cache.is_complete(entry)
+        cached, placed = cache.is_complete(entry), []
         try:
-            cache.build_once(entry, build, on_progress=tell, cancelled=cancelled, deadline_s=deadline_s)
+            cache.build_once(
+                entry,
+                build,
+                use=lambda path: placed.append(plan_placing.copied(path, place)),  # noqa: B023 - it is called before the next round
+                on_progress=tell,
+                cancelled=cancelled,
+                deadline_s=deadline_s,
+            )
         except TimeoutError as error:
             raise PlanError(
                 "Another process is building this plan, and did not finish in time.",
@@ -74,7 +81,7 @@ def bring(
                 found=str(error),
                 next_step="wait for it, or end it; or raise deadline_s in the request",
             ) from error
-        if plan_placing.copied(entry, place):
+        if placed == [True]:
             cache.touch(entry)
             if not cached:
                 cache.keep_within(folder(), limit)

@@ -40,18 +40,13 @@ def copied(entry: Path, plan: Path) -> bool:
         return False
     if known is None or not (entry / PLAN).is_file() or not (entry / LOG).is_file():
         return False
-    try:
-        with _staging(plan) as staged:
-            if _copy(entry / PLAN, staged) != known.plan_sha256:
-                staged.unlink()
-                return False
-            shutil.copyfile(entry / LOG, log_path(plan))
-            shutil.copyfile(plan_file.metadata_path(entry / PLAN), plan_file.metadata_path(plan))
-            staged.replace(plan)
-    except FileNotFoundError:
-        if entry.is_dir():
-            raise
-        return False  # another process made room in the cache
+    with _staging(plan) as staged:
+        if _copy(entry / PLAN, staged) != known.plan_sha256:
+            staged.unlink()
+            return False
+        shutil.copyfile(entry / LOG, log_path(plan))
+        shutil.copyfile(plan_file.metadata_path(entry / PLAN), plan_file.metadata_path(plan))
+        staged.replace(plan)
     return True
 
 
