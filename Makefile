@@ -52,8 +52,9 @@ test: $(INSTALLED)  ## Run the tests
 test-slow: $(INSTALLED)  ## Run the tests that are left out of `make test` for their time: second ways to the same end
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m slow
 
+# With PYTHON given that one is taken, such as a container's own with its TensorRT; else .venv's where it is there.
 test-gpu:  ## Build, run, serve and time plans on the GPU here; writes docs/gpu-results.md; nothing need be installed
-	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m tests.gpu
+	$(if $(filter file,$(origin PYTHON)),$(or $(wildcard $(BIN)/python),$(PYTHON)),$(PYTHON)) -m tests.gpu
 
 check: $(INSTALLED)  ## Lint, format, types, layers
 	$(BIN)/ruff check .

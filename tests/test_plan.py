@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import importlib
 import json
@@ -538,6 +539,26 @@ def test_a_bound_on_the_cache_that_is_no_size_is_refused_before_the_build(said, 
         plan.build(request(), Path("out"))
     assert error.value.found == said
     assert not Path(os.environ["TRITONIZE_CACHE"], "plans").exists()
+
+
+@pytest.mark.parametrize("name", ["m.onnx", "weights.bin", "p.so"])
+def test_a_file_that_cannot_be_read_is_named(name, monkeypatch):
+    onnx.save_model(onnx.load(network("m.onnx")), "m.onnx", save_as_external_data=True, size_threshold=0, location="weights.bin")
+    Path("p.so").touch()
+    asked = request().model_copy(
+        update={"module": "tensorrt", "compute_capabilities": (), "settings": plan_settings.Settings(plugins=(Path("p.so"),))}
+    )
+    opened = Path.open
+
+    def refused(self: Path, *mode: str, **more: object) -> object:
+        if self.name == name:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return opened(self, *mode, **more)
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(UsageError, match="cannot be read") as error:
+        plan._require_files(asked)
+    assert error.value.where == name
 
 
 def test_a_cache_that_keeps_nothing_right_is_an_error(monkeypatch):

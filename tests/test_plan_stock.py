@@ -6,6 +6,7 @@ It proves the wiring and nothing about TensorRT, see `tests/fake_gpu`.
 from __future__ import annotations
 
 import enum
+import errno
 import importlib
 import json
 import struct
@@ -21,7 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests import fake_driver
 from tritonize import gpu
 from tritonize.errors import MissingError, PlanError, UsageError
-from tritonize.workers import plan
+from tritonize.workers import plan, timing_cache
 
 HERE = gpu.Gpu(name="a GPU", compute_capability="8.9", driver="550.54.15", cuda="12.4")
 DRIVER = "CUDA driver version is insufficient for CUDA runtime version"
@@ -52,7 +53,7 @@ def model(kind: int = TensorProto.FLOAT, operator: str = "Add") -> Path:
     return Path("m.onnx")
 
 
-def build(node_map: str | None = None, module: str = "tensorrt", **settings) -> dict:
+def build(node_map: str | None = None, module: str = "tensorrt", timings: str | None = None, **settings) -> dict:
     """The worker's own function, in this process."""
     asked = {
         "onnx": "m.onnx",
@@ -63,7 +64,7 @@ def build(node_map: str | None = None, module: str = "tensorrt", **settings) -> 
         "node_map": node_map,
         "plan": "m.plan",
         "log": "m.log",
-        "timing_cache": None,
+        "timing_cache": timings,
     }
     return plan.build(asked)
 
@@ -189,3 +190,70 @@ def test_a_failure_of_the_builder_names_node_module_and_line(trt, monkeypatch):
         build("node_map.json")
     assert error.value.found == f"Add (node /layer/add): {text}"
     assert error.value.details[0] == "Add (node /layer/add_1, module head, net.py:7): named beside it"
+
+
+@pytest.mark.parametrize("kept", ["all_creators", "plugin_creator_list"])
+def test_an_operator_that_a_plugin_implements_needs_no_importer(kept, trt, monkeypatch):
+    model()
+    monkeypatch.setattr(trt.OnnxParser, "supports_operator", lambda self, name: False)
+    with pytest.raises(PlanError, match="no implementation of 2 nodes: Add"):
+        build()
+    monkeypatch.delattr(trt._Registry, "all_creators")
+    monkeypatch.setattr(trt._Registry, kept, [trt.Creator("Add")], raising=False)
+    build()
+
+
+def test_instance_normalization_is_the_parsers_own_where_it_can_be_asked_for(trt, monkeypatch):
+    asked = []
+    monkeypatch.setattr(trt, "OnnxParserFlag", enum.Enum("OnnxParserFlag", "NATIVE_INSTANCENORM"), raising=False)
+    monkeypatch.setattr(trt.OnnxParser, "set_flag", lambda self, flag: asked.append(flag.name), raising=False)
+    model()
+    build()
+    assert set(asked) == {"NATIVE_INSTANCENORM"}
+
+
+def test_a_timing_cache_that_cannot_be_kept_costs_no_plan(monkeypatch):
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "timings")
+
+    model()
+    monkeypatch.setattr(timing_cache, "load", lambda *_: None)
+    monkeypatch.setattr(timing_cache, "store", refused)
+    assert build(timings="timings/a.cache")["timing_cache_sha256"] is None
+    assert Path("m.plan").is_file()
+    assert "the timing cache is not kept" in Path("m.log").read_text()
+
+
+def test_a_disk_that_fills_up_while_the_plan_comes_is_said_so(trt, monkeypatch):
+    """The builder hears of no exception: it is told that nothing was written."""
+
+    class Full:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def write(self, piece: bytes) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def to_stream(builder, network, config, stream) -> bool:
+        return stream.write(b"piece") == 5
+
+    monkeypatch.setattr(trt, "IStreamWriter", type("IStreamWriter", (), {}), raising=False)
+    monkeypatch.setattr(trt.Builder, "build_serialized_network_to_stream", to_stream, raising=False)
+    model()
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", lambda self, *mode, **more: Full() if self.name == "m.plan" else opened(self, *mode, **more))
+    with pytest.raises(OSError, match="No space left"):
+        build()
+
+
+def test_progress_that_cannot_be_told_cancels_no_build(monkeypatch):
+    def refused(_: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(plan.progress, "tell", refused)
+    monitor = plan._monitor(importlib.import_module("tensorrt_rtx"))
+    monitor.phase_start("whole", None, 3)
+    assert monitor.step_complete("whole", 0)

@@ -14,7 +14,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from importlib import metadata
@@ -116,6 +116,7 @@ def build(
 def _require_files(request: BuildRequest) -> None:
     if not request.onnx.is_file():
         raise UsageError("There is no such ONNX file.", where=str(request.onnx))
+    _require_readable([request.onnx, *[path for path in request.settings.plugins if path.is_file()]])
     if missing := [path.relative_to(request.onnx.parent) for path in onnx_wire.data_files(request.onnx) if not path.is_file()]:
         raise PlanError(
             "The ONNX file's external data is missing.",
@@ -123,8 +124,18 @@ def _require_files(request: BuildRequest) -> None:
             expected=", ".join(map(str, missing)),
             next_step="put the data files where the ONNX file names them, relative to its own folder",
         )
+    _require_readable(onnx_wire.data_files(request.onnx))
     if missing := [path for path in request.settings.plugins if not path.is_file()]:
         raise UsageError("There is no such library of plugins.", where="plugins", found=", ".join(map(str, missing)))
+
+
+def _require_readable(paths: Iterable[Path]) -> None:
+    for path in paths:
+        try:
+            with path.open("rb"):
+                pass
+        except OSError as error:
+            raise UsageError("The file cannot be read.", where=str(path), found=error.strerror) from error
 
 
 def _make(directory: Path) -> None:

@@ -5,3 +5,9 @@ nothing but Python 3.11 or 3.12 and NumPy beside that; what needs more (PyTorch,
 run* where that is missing. Models and PyTorch's answers lie in `models/`; `python -m tests.gpu.make` writes them.
 Without a GPU everything is *not run*, and nothing counts as passed.
 """
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 - a container's Python may be any
+    here = f"{sys.executable} is {sys.version.split()[0]}"
+    sys.exit(f"The GPU tests need Python 3.11 or newer; {here}. Another is taken by: make test-gpu PYTHON=…")

@@ -55,6 +55,7 @@ def main() -> int:
     versions = {name: _version(name) for name in _DISTRIBUTIONS}
     module = asked.module or next((name for name in ("tensorrt", "tensorrt_rtx") if versions[name]), None)
     facts, missing = _machine()
+    print(f"{sys.executable}, {f'{module} {versions[module]}' if module and versions[module] else 'no module of TensorRT'}\n")
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="tritonize-gpu-") as folder:
         for group in (each for each in steps.groups() if asked.only in each):

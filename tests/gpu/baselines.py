@@ -70,7 +70,10 @@ def time_onnxruntime(case: Case, inputs: np.ndarray) -> tuple[str, dict[str, flo
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         raise NotRun(f"ONNX Runtime {onnxruntime.__version__} has no CUDA provider")
     options = {"use_tf32": "1" if case.precision == "tf32" else "0"}
-    session = onnxruntime.InferenceSession(str(case.onnx), providers=[("CUDAExecutionProvider", options)])
+    try:
+        session = onnxruntime.InferenceSession(str(case.onnx), providers=[("CUDAExecutionProvider", options)])
+    except Exception as error:
+        raise NotRun(f"ONNX Runtime {onnxruntime.__version__} does not take the file: {error}".split("\n")[0]) from error
     if session.get_providers()[0] != "CUDAExecutionProvider":
         raise NotRun("ONNX Runtime's CUDA provider does not start here")
     binding = session.io_binding()

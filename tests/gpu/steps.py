@@ -44,7 +44,16 @@ class Bench:
             raise NotRun(f"TensorRT-RTX has no target for compute capability {self.device.compute_capability}")
 
     def build(self, case: Case) -> tuple[bytes, str]:
-        """The plan of a case, for the GPU here, and who built it: the product, where all that it needs is installed."""
+        """The plan of a case, for the GPU here, and who built it: the product, where all that it needs is installed.
+
+        Raises:
+            NotRun: the module, or the GPU here, computes nothing in the precision of the case.
+        """
+        kinds = self.trt.NetworkDefinitionCreationFlag
+        if case.half and not hasattr(kinds, "STRONGLY_TYPED") and self.version() < (11,):
+            raise NotRun(f"{self.name} {self.trt.__version__} takes no precision from the graph")
+        if case.precision == "bf16" and tuple(map(int, self.device.compute_capability.split("."))) < (8, 0):
+            raise NotRun(f"compute capability {self.device.compute_capability} has no bfloat16")
         try:
             return self.by_product(case), "by tritonize"
         except ImportError as error:
@@ -83,8 +92,6 @@ class Bench:
     def by_calls(self, case: Case, cache: bytes | None = None) -> tuple[bytes, bytes | None]:
         """The same without any package of tritonize's; and the timing cache afterwards where one was given."""
         trt, logger = self.trt, runner._logger(self.trt, lambda severity, text: self.said.append(f"{severity}: {text}"))
-        if case.half and not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED") and self.version() < (11,):
-            raise NotRun(f"{self.name} {trt.__version__} takes no precision from the graph")
         builder = trt.Builder(logger)
         kinds = trt.NetworkDefinitionCreationFlag
         flags = sum(1 << int(getattr(kinds, each)) for each in ("EXPLICIT_BATCH", "STRONGLY_TYPED") if hasattr(kinds, each))

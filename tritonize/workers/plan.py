@@ -6,6 +6,7 @@ The steps bear their names: parse the network, build the optimal plan, serialize
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -90,7 +91,7 @@ def build(request: dict[str, Any]) -> dict[str, Any]:
         started = time.perf_counter()
         digest, size = plan_output.write(trt, builder, network, config, asked.plan, logger, source)
         seconds = time.perf_counter() - started
-        timings = timing_cache.store(config, asked.timing_cache) if asked.timing_cache else None
+        timings = _keep_timings(config, asked.timing_cache, logger) if asked.timing_cache else None
     return {
         "version": trt.__version__,
         "compute_capability": asked.order.compute_capability or _capability_here(),
@@ -101,6 +102,15 @@ def build(request: dict[str, Any]) -> dict[str, Any]:
         "build_seconds": seconds,
         "timing_cache_sha256": timings,
     }
+
+
+def _keep_timings(config: Any, path: Path, logger: Any) -> str | None:
+    """The SHA-256 of the timing cache; `None` where it cannot be written, which is no reason to lose the plan."""
+    try:
+        return timing_cache.store(config, path)
+    except OSError as error:
+        logger.note(f"the timing cache is not kept: {error}")
+        return None
 
 
 def version(request: dict[str, Any]) -> dict[str, Any]:
@@ -185,7 +195,8 @@ def _monitor(trt: Any) -> Any:
 
         def step_complete(self, name: str, step: int) -> bool:
             if name in self._outermost:
-                progress.tell(f"build the optimal plan, step {step + 1} of {self._outermost[name]}")
+                with contextlib.suppress(OSError):  # what is raised here would cancel the build
+                    progress.tell(f"build the optimal plan, step {step + 1} of {self._outermost[name]}")
             return True
 
     return Monitor()

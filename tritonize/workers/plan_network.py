@@ -39,7 +39,7 @@ def parse(trt: Any, builder: Any, logger: Any, asked: Network) -> Any:
     _require_supported_nodes(trt, builder, logger, asked)
     network = builder.create_network(_network_flags(trt))
     network.name = asked.onnx.stem  # it is kept in the plan, where its default counts the networks of the process
-    parser = trt.OnnxParser(network, logger)
+    parser = _parser(trt, network, logger)
     before = len(logger.errors)
     if not parser.parse_from_file(str(asked.onnx)):
         nodes = _node_map(asked.node_map)
@@ -54,6 +54,18 @@ def parse(trt: Any, builder: Any, logger: Any, asked: Network) -> Any:
     return network
 
 
+def _parser(trt: Any, network: Any, logger: Any) -> Any:
+    """A parser that keeps instance normalization as one of TensorRT's own layers.
+
+    From 10.0 on that is its default. 8.6 asks for it where a plan is to be version or hardware compatible.
+    """
+    parser = trt.OnnxParser(network, logger)
+    flags = getattr(trt, "OnnxParserFlag", None)
+    if flags is not None:
+        parser.set_flag(flags.NATIVE_INSTANCENORM)
+    return parser
+
+
 def _network_flags(trt: Any) -> int:
     """Explicit batch for 8.6, where it must be asked for; precision as the graph has it, where a module knows that."""
     names = ("EXPLICIT_BATCH", "STRONGLY_TYPED")
@@ -64,13 +76,14 @@ def _network_flags(trt: Any) -> int:
 def _require_supported_nodes(trt: Any, builder: Any, logger: Any, asked: Network) -> None:
     """List every node that the module has no implementation of, all at once, those of subgraphs and functions too."""
     network = builder.create_network(_network_flags(trt))  # named, since the parser does not keep it alive
-    parser = trt.OnnxParser(network, logger)
+    parser = _parser(trt, network, logger)
     knows = hasattr(parser, "supports_model_v2")
     if knows and parser.supports_model_v2(asked.onnx.read_bytes(), str(asked.onnx)):
         return
     model = _model(asked.onnx)
-    every = list(_every_node(model))
-    missing = {node.op_type for node in every if not node.domain and not parser.supports_operator(node.op_type)}
+    every, plugins = list(_every_node(model)), _plugins(builder)
+    plain = {node.op_type for node in every if not node.domain} - plugins  # of which the parser's list of importers knows nothing
+    missing = {operator for operator in plain if not parser.supports_operator(operator)}
     of_node: dict[tuple[str, str], str] = {}
     of_operator = dict.fromkeys(missing, "no importer")
     for index in range(parser.num_errors if knows else 0):
@@ -101,6 +114,13 @@ def _require_supported_nodes(trt: Any, builder: Any, logger: Any, asked: Network
         details=shown(lines),
         next_step="write these lines of the model with other operators, or name a library with a plugin",
     )
+
+
+def _plugins(builder: Any) -> set[str]:
+    """The operators that registered plugins implement, whatever their namespace."""
+    registry = builder.get_plugin_registry()
+    creators = registry.all_creators if hasattr(registry, "all_creators") else registry.plugin_creator_list
+    return {creator.name for creator in creators}
 
 
 def _of_operator(why: str) -> bool:

@@ -21,6 +21,7 @@ def write(
 
     Raises:
         PlanError: the builder built none; it says what the builder said, by nodes of the source.
+        OSError: the plan cannot be written.
     """
     before = len(logger.errors)
     with path.open("wb") as file, _Written(file) as written:
@@ -31,6 +32,9 @@ def write(
             built = plan is not None
             if built:
                 written.write(memoryview(plan))
+    if written.problem is not None:
+        path.unlink(missing_ok=True)
+        raise written.problem
     if not built or not written.size:
         path.unlink(missing_ok=True)
         said = plan_network.named(logger.errors[before:], source) or ["the builder gives no reason"]
@@ -53,12 +57,18 @@ class _Written:
         self._hashed: Future[None] | None = None
         self.digest = hashlib.sha256()
         self.size = 0
+        self.problem: OSError | None = None
+        """Why a piece was not written: the builder, which calls, hears of no exception."""
 
     def write(self, piece: Any) -> int:
         if self._hashed:
             self._hashed.result()
         self._hashed = self._hasher.submit(self.digest.update, piece)
-        self._file.write(piece)
+        try:
+            self._file.write(piece)
+        except OSError as error:
+            self.problem = error
+            return 0
         self.size += len(piece)
         return len(piece)
 

@@ -93,8 +93,17 @@ class _Tensor:
         self.shape = tuple(size if isinstance(size, int) else -1 for size in described.shape)
 
 
+class Creator:
+    """Of a plugin."""
+
+    def __init__(self, name):
+        self.name = name
+
+
 class _Registry:
     """Takes libraries that are there, and the one of TensorRT's own that its loader finds by its name."""
+
+    all_creators: tuple[Creator, ...] = ()
 
     def load_library(self, plugin_path):
         assert isinstance(plugin_path, str)

@@ -87,9 +87,8 @@ class PlanModel(batching.BatchingModel):  # type: ignore[misc]
     def finalize(self) -> None:
         """Free contexts, engine and device."""
         self.release()
-        for context in self._contexts:
-            context.release()
-        self._contexts.clear()
+        while self._contexts:  # no name may hold one, and by it the engine, longer
+            self._contexts.pop().release()
         self._device.free_stream(self._stream)
         del self._engine  # before its context goes
         self._device.close()
