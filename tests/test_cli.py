@@ -279,3 +279,14 @@ def test_every_exit_code_is_documented():
     )
     for code in {kind.exit_code for kind in kinds} | {0, errors.EXIT_DIFFERS, errors.EXIT_BUG, errors.EXIT_INTERRUPTED}:
         assert f"| {code} |" in design
+
+
+@pytest.mark.parametrize("arguments", [("run",), ("verify", "--bogus"), ("plan", "build"), ("check", "a.onnx"), ("nosuch",)])
+def test_a_command_line_that_is_none_is_a_document_too(arguments):
+    plain = tritonize(*arguments)
+    assert (plain.returncode, plain.stdout) == (2, "")
+    done = tritonize(*arguments, "--json")
+    assert done.returncode == 2
+    error = json.loads(done.stdout)["error"]
+    assert error["exit_code"] == 2
+    assert error["what"].rstrip(".") in " ".join(done.stderr.split())

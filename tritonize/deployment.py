@@ -114,6 +114,8 @@ def _version(request: Request, name: str) -> PublishedVersion:
 
 def _notes(manifest: dict[str, Any]) -> tuple[str, ...]:
     created = manifest.get("created", "an unknown time")
+    if manifest.get("verdict") == "not run":
+        return (f"The version was published unproven (--allow-unproven) on {created}: a proof that it needs could not run there.",)
     return (f"The version was proven on {created}, verdict then: {manifest.get('verdict', 'unknown')}.",)
 
 

@@ -106,6 +106,8 @@ def locate_files(expected: spec.Model, found: Path, work: Path, recorder: Record
         if not path.is_file():
             raise UsageError("There is no such model file.", where=str(path))
     source = reference.identify(expected)
+    (work / "found").mkdir()
+    inspecting.inspect(Source(kind="onnx", location=str(found), sha256={}), work / "found")  # which refuses what is no ONNX file
     model = describing.complete(_batched_as_it_is(expected, source, work), source, work)
     with recorder.stage("samples") as fields:
         drawn = sample_files.write(model, work / "samples")

@@ -85,6 +85,8 @@ class Location:
     """Nodes to keep in fp32, the worst first; empty where the graph is not of reduced precision, or passes as it is."""
     keep_passes: bool = False
     """Whether the gate was seen to pass with `keep`; otherwise it is a proposal."""
+    hopeless: bool = False
+    """Whether the gate failed with every set of nodes that was tried."""
     written: str | None = None
     """The spec that `keep` was written into."""
     nodes: int = 0
@@ -179,6 +181,8 @@ def _next_step(location: Location) -> str:
         return "export from the model's Python code (package.module:factory), where modules can be watched"
     if location.written:
         return f"tritonize run {location.written}, whose keep_fp32.nodes names them now"
+    if location.hopeless:
+        return "widen the tolerance on purpose, or ask for precision: fp32; nothing was written"
     if location.keep_passes:
         return "write them into the spec under keep_fp32.nodes: tritonize locate SPEC --write"
     if location.keep:

@@ -62,7 +62,8 @@ def _no_gpu() -> MissingError:
         next_step=(
             "build on a machine with the target's GPU: `tritonize plan request` writes a folder for it, and there "
             "`tritonize plan build --request request.json` builds, such as in NVIDIA's container "
-            "nvcr.io/nvidia/tensorrt:YY.MM-py3 of the target's month; or ask for TensorRT-RTX (module: tensorrt_rtx), "
+            "nvcr.io/nvidia/tensorrt:YY.MM-py3 of the target's month; or ask for TensorRT-RTX (backend: tensorrt_rtx in a spec, "
+            "module: tensorrt_rtx in a request), "
             "which builds for other GPUs, into plans of its own kind"
         ),
     )

@@ -33,6 +33,9 @@ _PROGRESS_INTERVAL_S = 0.1
 _STOP_INTERVAL_S = 0.01
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
+NO_TELEMETRY = {"ORT_DISABLE_TELEMETRY": "1"}
+"""For processes that may load ONNX Runtime, whose library (1.32) else keeps an id of the machine and events in the user's home."""
+
 NO_SPACE_EXIT_CODE = 228
 """How a worker says that the disk is too full for its answer; 200 + errno.ENOSPC, which no other program uses."""
 
@@ -273,7 +276,8 @@ def run_worker(
             leftover.unlink(missing_ok=True)
         (directory / "request.json").write_text(json.dumps(order))
         bound = memory_bytes or machine_memory() * 9 // 10
-        worker = start(worker_argv, log=log, deadline_s=deadline_s, memory_bytes=bound, grace_s=1.0)
+        environment = {**os.environ, **NO_TELEMETRY}
+        worker = start(worker_argv, log=log, env=environment, deadline_s=deadline_s, memory_bytes=bound, grace_s=1.0)
     except OSError as error:
         raise (errors.full_disk(error.filename) if error.errno == errno.ENOSPC else error) from error
     with worker:

@@ -80,8 +80,11 @@ def repair(
         fields["note"] = f"{len(found.nodes or ())} nodes, {found.trials} trials"
         fields["verdict"] = "passed" if found.nodes is not None else "failed"
     if found.nodes is None:
-        why = f"The gate fails in {model.precision} whatever is kept in fp32; {found.trials} sets of nodes were tried."
-        return replace(located, notes=(*located.notes, why))
+        why = (
+            f"The gate fails in {model.precision} whatever is kept in fp32; {found.trials} sets of nodes were tried. What is "
+            "left is to widen the tolerance on purpose, or precision: fp32."
+        )
+        return replace(located, keep=(), hopeless=True, notes=(*located.notes, why))
     least = "none of them can be left out" if found.minimal else "a smaller set may do: the trials ran out"
     note = f"The gate fails in {model.precision}. With {len(found.nodes)} nodes in fp32 it passes; {least} ({found.trials} trials)."
     return replace(located, keep=found.nodes, keep_passes=True, notes=(*located.notes, note))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -159,14 +160,19 @@ def _table(report: Report) -> Iterator[str]:
         yield (
             f"{mark} {title:<21}{_short(batch, 6):>6}  {_short(name, 11):<12}"
             f"{len(answers):>7}{_largest([tensor for _, tensor in answers]):>10}{_snr(shown):>7}"
-            f"{'–' if k is None else f'{k:.3g}':>8}{sum(not tensor.passed for _, tensor in answers):>5}"
+            f"{_number(k):>8}{sum(not tensor.passed for _, tensor in answers):>5}"
         )
         if shown and (extra := _extra(shown)) and told.get(name) != extra:
             told[name] = extra
             yield f"    {extra}"
     if exact:
         yield from _wrap("  max abs and bad: against PyTorch. SNR and k: against PyTorch in float64;")
-        yield from _wrap("  k is the error in units of PyTorch's own float32 error.")
+        yield from _wrap("  k is the error in units of PyTorch's own error in the type of the row: float32, fp16 or bf16.")
+
+
+def _number(k: float | None) -> str:
+    """In at most seven characters, so that columns stay apart."""
+    return "–" if k is None else f"{k:.3g}" if k < 1e4 or not math.isfinite(k) else f"{k:.1e}"
 
 
 def _snr(marks: Metrics | None) -> str:

@@ -164,8 +164,10 @@ def _source_problems(model: spec.Model) -> Iterator[tuple[tuple[str, ...], str]]
 
 
 def _axis_problems(model: spec.Model, named: set[str]) -> Iterator[tuple[tuple[str, ...], str]]:
+    first = {tensor.shape[0] for tensor in model.inputs.values() if tensor.shape} if not model.max_batch_size else set()
     for name in sorted(named - set(model.axes) - {model.batch_axis or ""}):
-        yield ("axes",), f"the dynamic axis {name!r} has no range; add {name}: {{min: .., opt: .., max: ..}}"
+        batch = "if it is the batch, add max_batch_size: 8; else " if first == {name} else ""
+        yield ("axes",), f"the dynamic axis {name!r} has no range; {batch}add {name}: {{min: .., opt: .., max: ..}}"
     for name, axis in model.axes.items():
         if name not in named and model.inputs:
             yield ("axes", name), f"no input has an axis {name!r}"

@@ -10,9 +10,9 @@ import sys
 import textwrap
 import traceback
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from tritonize.errors import EXIT_BUG, EXIT_INTERRUPTED, InterruptedRunError, TritonizeError
+from tritonize.errors import EXIT_BUG, EXIT_INTERRUPTED, InterruptedRunError, TritonizeError, UsageError
 
 EXIT_PIPE = 141
 """As a shell shows a program that SIGPIPE ended."""
@@ -29,21 +29,30 @@ def main() -> NoReturn:
     try:
         from tritonize.cli.app import app
 
-        app(prog_name="tritonize")
-    except SystemExit as end:
-        if end.code == EXIT_INTERRUPTED:
-            _fail(InterruptedRunError("Interrupted. Nothing was left behind."))
-        raise
+        # Not by itself: it would exit with the message of a wrong command line alone, and --json promises a document.
+        code = app(prog_name="tritonize", standalone_mode=False)
     except KeyboardInterrupt:
-        _fail(InterruptedRunError("Interrupted. Nothing was left behind."))
+        code = EXIT_INTERRUPTED
     except TritonizeError as error:
         _fail(error)
     except BrokenPipeError:  # whoever read the output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_PIPE)
-    except Exception as error:  # noqa: BLE001 - the boundary: what comes here is a bug of ours
+    except Exception as error:  # noqa: BLE001 - the boundary: what comes here is a command line that is none, or a bug of ours
+        if hasattr(error, "format_message") and hasattr(error, "show"):  # Typer's; it may bring Click or have its own
+            _refuse(error)
         _fail(_bug(error))
-    sys.exit(0)
+    if code == EXIT_INTERRUPTED:
+        _fail(InterruptedRunError("Interrupted. Nothing runs any more, and nothing was published."))
+    sys.exit(code or 0)
+
+
+def _refuse(error: Any) -> NoReturn:
+    """A command line that is none: Typer's own text, and the document that --json asks for."""
+    error.show()
+    if "--json" in sys.argv:
+        print(json.dumps({"error": UsageError(error.format_message()).to_dict()}, indent=2, ensure_ascii=False))  # noqa: T201
+    sys.exit(error.exit_code)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:

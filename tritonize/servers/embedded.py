@@ -239,7 +239,7 @@ def _bind(port: int, what: str, held: contextlib.ExitStack) -> int:
             where=f"{ADDRESS}:{port}",
             found=str(error).lower(),
             cause="another server listens there" if "in use" in str(error) else None,
-            next_step="name another port, or none, and a free one is chosen",
+            next_step="name another port; 0 takes a free one (--http-port 0 --grpc-port 0)",
         ) from error
     return int(listener.getsockname()[1])
 
