@@ -865,6 +865,12 @@ def test_two_files_on_the_command_line():
     assert all(len(line) <= 80 for line in text.splitlines())
     code, found, text = located("a.onnx", "a.onnx")
     assert (code, found.origin) == (0, None)
+    Path("cut.onnx").write_bytes(Path("a.onnx").read_bytes()[:100])
+    done = tritonize("locate", "a.onnx", "cut.onnx")
+    assert (done.returncode, "This is no ONNX file" in done.stderr, "Traceback" in done.stderr) == (2, True, False)
+    hopeless = Location(expected="a", found="b", kind="graphs", hopeless=True, notes=("It fails whatever is kept.",))
+    assert "nothing was written" in " ".join(as_text(hopeless).split())
+    assert "not tried" not in as_text(hopeless)
     for found in (None, Path("nowhere.onnx"), Path("spec.yaml")):
         with pytest.raises(UsageError) as refused:
             cli_locate._of_files("a.onnx", found, None, (None, False), Path("w"), Recorder())

@@ -312,6 +312,41 @@ def test_a_request_says_its_schema():
         BuildRequest.model_validate({"schema": 2, "onnx": "m.onnx"})
 
 
+def test_what_is_wrong_with_a_request_is_said_as_of_a_spec():
+    wrong = {"schema": 1, "onnx": 3, "compute_capabilites": ["8.9"], "profiles": 3, "settings": {"workspace_mb": 3}}
+    Path("r.json").write_text(json.dumps(wrong))
+    with pytest.raises(UsageError) as error:
+        plan.read_request(Path("r.json"))
+    assert sorted(error.value.details) == [
+        "compute_capabilites: unknown key; did you mean 'compute_capabilities'?",
+        "onnx: input should be the path of a file; found 3",
+        "profiles: input should be a valid list; found 3",
+        "settings.workspace_mb: unknown key; did you mean 'workspace_mib'?",
+    ]
+    Path("r.json").write_text("[1]")
+    with pytest.raises(UsageError) as error:
+        plan.read_request(Path("r.json"))
+    assert error.value.details == ("the file: input should be a valid dictionary; found [1]",)
+
+
+def test_a_node_map_that_is_not_there_is_named():
+    network("m.onnx")
+    with pytest.raises(UsageError, match="no such node map"):
+        plan.build(request(node_map="nope.json"), Path("out"))
+
+
+def test_files_that_are_no_graphs_are_not_called_unsupported():
+    Path("m.onnx").touch()
+    with pytest.raises(PlanError, match="no ONNX file"):
+        plan.build(request(), Path("out"))
+    broken = onnx.load(network("m.onnx"))
+    broken.graph.node[0].output[0] = "elsewhere"
+    onnx.save(broken, "m.onnx")
+    with pytest.raises(PlanError, match="not well-formed") as error:
+        plan.build(request(), Path("out"))
+    assert error.value.found.startswith(broken.graph.node[1].op_type)
+
+
 def test_a_stock_build_without_a_gpu_says_the_ways_out():
     network("m.onnx")
     if gpu.find() is not None:

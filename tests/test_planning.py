@@ -84,6 +84,23 @@ def test_it_is_published_where_that_is_allowed_and_says_so():
     assert (version / "model.plan").is_file()
     assert json.loads((version / "evidence" / "manifest.json").read_text())["verdict"] == "not run"
     assert "No GPU ran the plan" in (version / "evidence" / "report.txt").read_text()
+    checked = tritonize("verify", "--json")
+    assert checked.returncode == 3, checked.stderr  # nothing was changed; it is only that nobody can ask the plan here
+    assert "no GPU" in json.loads(checked.stdout)["error"]["what"] + checked.stderr
+    exported = tritonize("golden", "export", "model_repository", "net")
+    assert exported.returncode == 0, exported.stderr
+
+
+@without_gpu
+def test_plans_and_bounds_are_looked_at_before_anything_is_exported():
+    Path("empty").mkdir()
+    for place, code, words in (("nowhere", 2, "no such folder"), ("empty", 2, "no plan"), ("network.py", 5, "no TensorRT plan")):
+        done, answer = run("run", "--plans", place)
+        assert (done.returncode, "Export" in done.stderr) == (code, False), done.stderr
+        assert words in answer["error"]["what"]
+    Path("spec.yaml").write_text(SPEC.format(targets='["8.9"]', backend="tensorrt_rtx"))
+    done = tritonize("run", "spec.yaml", env={"TRITONIZE_PLAN_CACHE_GIB": "much"})
+    assert (done.returncode, "Export" in done.stderr) == (2, False)
 
 
 @without_gpu
@@ -128,9 +145,13 @@ def test_whether_a_plan_loads_at_the_declared_target_is_said(version, verdict, m
     image = plan_check.ImageVersion(image="image", version=version, source="asked")
     monkeypatch.setattr(plan_check, "of_image", lambda release: image)
     recorder = Recorder()
-    findings = building._at_target(SimpleNamespace(path=plan), "26.06", recorder)
+    findings = building._at_target(SimpleNamespace(path=plan, metadata=SimpleNamespace(module="tensorrt")), "26.06", recorder)
     assert [(stage.name, stage.verdict) for stage in recorder.stages] == [("target", verdict)]
     assert [each.what for each in findings] == (["it does not load in Triton 26.06"] if verdict == "failed" else [])
+    of_rtx = SimpleNamespace(path=plan, metadata=SimpleNamespace(module="tensorrt_rtx"))
+    assert building._at_target(of_rtx, "26.06", recorder) == ()
+    assert recorder.stages[-1].verdict == "not run"
+    assert "no backend for plans of TensorRT-RTX" in recorder.stages[-1].note
 
 
 def test_a_request_needs_an_empty_folder_before_anything_is_exported():

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tritonize import report
 from tritonize.artifacts import Check, Finding, Report, Stage, from_json
@@ -72,3 +74,12 @@ def test_json_holds_everything_and_is_read_back():
 
 def test_a_check_without_outputs_passes_nothing():
     assert not Check(stage="http", batch_size=1, samples=(0,), tensors=()).passed
+
+
+@pytest.mark.parametrize("k", [None, 0.0, 1.234e-7, 0.779, 9999.4, 1.72e5, 5.87e123, math.inf, math.nan])
+def test_a_column_of_k_leaves_room(k):
+    assert len(report._number(k)) <= 7
+
+
+def test_a_large_k_says_its_size():
+    assert (report._number(171900.0), report._number(9.996), report._number(None)) == ("1.7e+05", "10", "–")

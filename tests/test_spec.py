@@ -113,3 +113,12 @@ def test_the_published_schema_is_the_classes():
 @pytest.mark.parametrize(("source", "is_factory"), [("a.b:c", True), ("heart.pt", False), ("c:/heart.pt", False), ("a:b.c", True)])
 def test_factories_are_told_from_files(source, is_factory):
     assert spec.is_factory(source) is is_factory
+
+
+def test_a_first_axis_without_a_range_may_be_the_batch(tmp_path):
+    path = tmp_path / "spec.yaml"
+    (tmp_path / "m.pt").touch()
+    path.write_text("schema: 1\nmodels:\n  m:\n    source: m.pt\n    inputs: {x: {shape: [batch, 8]}}\n")
+    with pytest.raises(UsageError) as error:
+        spec_file.load(path)
+    assert "if it is the batch, add max_batch_size: 8; else add batch: {min: .., opt: .., max: ..}" in error.value.details[0]

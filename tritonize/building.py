@@ -202,7 +202,7 @@ def _plans(
         fields["library_seconds"] = sum(each.metadata.build_seconds for each in built if not each.cached)
         targets = ", ".join(each.metadata.compute_capability for each in built)
         fields["note"] = f"{built[0].metadata.module} {built[0].metadata.version} for {targets}"
-    findings = _at_target(built[0], target.triton, recorder) if model.backend == "tensorrt" and target.triton else ()
+    findings = _at_target(built[0], target.triton, recorder) if target.triton else ()
     question = plan_proof.Question(
         samples=proven.samples,
         reference=proven.reference,
@@ -220,6 +220,12 @@ def _plans(
 def _at_target(built: BuiltPlan, release: str, recorder: Recorder) -> tuple[Finding, ...]:
     """Whether a plan will load in the Triton that the spec declares; all plans of a version are of one TensorRT."""
     with recorder.stage("target") as fields:
+        if built.metadata.module == "tensorrt_rtx":
+            fields["note"] = (
+                f"the stock Triton {release} has no backend for plans of TensorRT-RTX; whether one of yours is there, nobody asked"
+            )
+            fields["verdict"] = "not run"
+            return ()
         image = plan_check.of_image(release)
         found = plan_check.check(built.path, image.version, image=True)
         has = f"{image.image} has TensorRT {image.version or 'unknown'} ({image.source})"

@@ -141,7 +141,9 @@ def _run_model(specification: spec.Spec, name: str, options: Options, *, serve: 
         finished = _report(specification, built, recorder, served, started, command="run" if serve else "build")
         allowed = serve and (finished.verdict == "passed" or (finished.verdict == "not run" and options.allow_unproven))
         home = place / name / str(built.staged.version) if allowed else built.staged.version_directory
-        finished = _with_worst(finished, built, home, options)
+        again = options.command or "tritonize build SPEC"
+        again += f" -m {name}" if len(specification.models) > 1 and " -m " not in again and " --model" not in again else ""
+        finished = _with_worst(finished, built, home, again)
         evidence.write(built.staged, finished, model, built.observer.gallery, built.located)
         if not allowed:
             run_.keep()
@@ -151,18 +153,19 @@ def _run_model(specification: spec.Spec, name: str, options: Options, *, serve: 
         return replace(finished, published=True, location=published.version_directory, stages=tuple(recorder.stages))
 
 
-def _with_worst(finished: Report, built: Built, home: Path, options: Options) -> Report:
+def _with_worst(finished: Report, built: Built, home: Path, again: str) -> Report:
     """The sample with the largest error is kept in the evidence, and the report says how to ask for it again.
 
     Args:
         home: where the version will lie.
+        again: what builds the model again on a command line.
     """
     gate = quality.worst(finished.gates)
     samples = built.observer.golden.samples
     if gate is None or gate.sample is None:
         return finished
     evidence.write_worst(built.staged, samples, gate.sample)
-    again = f"{options.command or 'tritonize build SPEC'} --sample-file {home / repository.EVIDENCE / evidence.WORST}"
+    again = f"{again} --sample-file {home / repository.EVIDENCE / evidence.WORST}"
     facts = {"sample": gate.sample, "group": samples.group(gate.sample), "output": gate.output, "stage": gate.stage}
     facts |= {"gate": gate.gate, "value": gate.value, "limit": gate.limit, "file": evidence.WORST, "command": again}
     note = f"Largest error: sample {gate.sample} ({samples.group(gate.sample)}), output {gate.output}, {gate.stage}. Again: {again}"

@@ -23,7 +23,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tritonize import cache, errors, gpu, onnx_wire, plan_cache, plan_file, plan_module, plan_placing, plan_settings, processes
+from tritonize import (
+    cache,
+    errors,
+    gpu,
+    onnx_wire,
+    plan_cache,
+    plan_file,
+    plan_module,
+    plan_placing,
+    plan_settings,
+    processes,
+    spec_file,
+)
 from tritonize.artifacts import TensorSpec, to_json
 from tritonize.errors import PlanError, UsageError, WorkerError
 from tritonize.plan_file import PlanMetadata
@@ -61,7 +73,7 @@ def read_request(path: Path) -> BuildRequest:
     except FileNotFoundError as error:
         raise UsageError("There is no such request.", where=str(path)) from error
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_url=False)]
+        lines = [f"{spec_file.dotted(where)}: {text}" for where, text in spec_file.schema_problems(error, BuildRequest)]
         raise UsageError("The request for a plan is not as one can be.", where=str(path), details=lines) from error
     except (OSError, ValueError) as error:
         raise UsageError("The request cannot be read.", where=str(path), found=str(error)) from error
@@ -116,6 +128,8 @@ def build(
 def _require_files(request: BuildRequest) -> None:
     if not request.onnx.is_file():
         raise UsageError("There is no such ONNX file.", where=str(request.onnx))
+    if request.node_map is not None and not request.node_map.is_file():
+        raise UsageError("There is no such node map.", where="node_map", found=str(request.node_map))
     _require_readable([request.onnx, *[path for path in request.settings.plugins if path.is_file()]])
     if missing := [path.relative_to(request.onnx.parent) for path in onnx_wire.data_files(request.onnx) if not path.is_file()]:
         raise PlanError(

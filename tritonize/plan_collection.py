@@ -34,9 +34,11 @@ def read(places: Sequence[Path]) -> tuple[CollectedPlan, ...]:
     """The plans in folders, and plans named themselves; sorted by compute capability.
 
     Raises:
-        UsageError: there is none, or they do not go together; every reason is listed.
+        UsageError: there is no such place or no plan, or they do not go together; every reason is listed.
         PlanError: one is damaged, or has no metadata.
     """
+    if absent := [str(place) for place in places if not place.exists()]:
+        raise UsageError("There is no such folder or plan.", where=", ".join(absent))
     paths = [path for place in places for path in (sorted(place.glob("*.plan")) if place.is_dir() else [place])]
     if not paths:
         raise UsageError("There is no plan in these folders.", where=", ".join(map(str, places)))

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tritonize import errors, gpu, onnx_wire, plan, plan_collection, plan_module, plan_settings, spec
+from tritonize import errors, gpu, onnx_wire, plan, plan_cache, plan_collection, plan_module, plan_settings, spec
 from tritonize.artifacts import OnnxArtifact, to_json
 from tritonize.errors import UsageError
 from tritonize.plan import BuiltPlan
@@ -26,14 +26,18 @@ def require_possible(model: spec.Model, target: spec.Target, plans: Sequence[Pat
         plans: folders with plans that were built already, so that nothing is built here.
 
     Raises:
-        MissingError, UsageError: see `plan_module.require_possible`; the target names no GPU, or one that is not here.
+        MissingError, UsageError: see `plan_module.require_possible` and `plan_cache.bound`; the target names no GPU, or one that is
+            not here.
+        UsageError, PlanError: see `plan_collection.read`.
     """
     if model.backend not in MODULES:
         if plans:
             raise UsageError("There is no plan in a version with backend onnxruntime.", where="--plans")
         return
     if plans:
+        plan_collection.read(plans)
         return
+    plan_cache.bound()
     version = plan_module.require_possible(MODULES[model.backend])
     if model.backend == "tensorrt_rtx" and not target.compute_capabilities:
         raise UsageError(

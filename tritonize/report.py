@@ -172,7 +172,11 @@ def _table(report: Report) -> Iterator[str]:
 
 def _number(k: float | None) -> str:
     """In at most seven characters, so that columns stay apart."""
-    return "–" if k is None else f"{k:.3g}" if k < 1e4 or not math.isfinite(k) else f"{k:.1e}"
+    if k is None:
+        return "–"
+    if not k or not math.isfinite(k) or 1e-3 <= k < 9999.5:
+        return f"{k:.3g}"
+    return f"{k:.1e}" if 1e-99 < k < 9.95e99 else f"{k:.0e}"
 
 
 def _snr(marks: Metrics | None) -> str:

@@ -33,7 +33,7 @@ def load(path: Path, *, check_triton: TritonCheck | None = None) -> spec.Spec:
         raise UsageError("The specification is no mapping.", where=str(path), expected="schema: 1 and models: …")
     found, parsed = _validate(plain, check_triton)
     if found or parsed is None:
-        lines = [f"line {_line(root, where)}: {_dotted(where)}: {text}" for where, text in found]
+        lines = [f"line {_line(root, where)}: {dotted(where)}: {text}" for where, text in found]
         lines.sort(key=lambda line: int(line.split()[1].rstrip(":")))
         count = "One problem" if len(lines) == 1 else f"{len(lines)} problems"
         raise UsageError(f"{count} in the specification.", where=str(path), details=lines)
@@ -49,8 +49,8 @@ def require_sound(specification: spec.Spec, *, check_triton: TritonCheck | None 
     found: list[str] = []
     for name, model in specification.models.items():
         triton = check_triton(model.triton) if check_triton else ()
-        found += [f"models.{name}.{_dotted(where)}: {text}" for where, text in spec_rules.problems(model)]
-        found += [f"models.{name}.triton.{_dotted(where)}: {text}" for where, text in triton]
+        found += [f"models.{name}.{dotted(where)}: {text}" for where, text in spec_rules.problems(model)]
+        found += [f"models.{name}.triton.{dotted(where)}: {text}" for where, text in triton]
     if found:
         raise UsageError("The specification is not sound.", details=found)
 
@@ -89,7 +89,7 @@ def _validate(plain: dict[str, Any], check_triton: TritonCheck | None) -> tuple[
     try:
         parsed = spec.Spec.model_validate(plain)
     except ValidationError as error:
-        found += list(_schema_problems(error))
+        found += list(schema_problems(error, spec.Spec))
         parsed = None
     models = plain.get("models")
     for name, raw in models.items() if isinstance(models, dict) else ():
@@ -113,7 +113,12 @@ def _partial(raw: Any, bad: list[Location]) -> spec.Model | None:
         return None
 
 
-def _schema_problems(error: ValidationError) -> Iterator[tuple[Location, str]]:
+def schema_problems(error: ValidationError, root: type[BaseModel]) -> Iterator[tuple[Location, str]]:
+    """What a file of a schema has wrong, as its author can mend it: where, and a sentence.
+
+    Args:
+        root: the schema of the whole file.
+    """
     seen: set[Location] = set()
     for problem in error.errors(include_url=False):
         where = tuple(part for part in problem["loc"] if part != "[key]")
@@ -122,13 +127,13 @@ def _schema_problems(error: ValidationError) -> Iterator[tuple[Location, str]]:
         if where in seen:
             continue
         seen.add(where)
-        yield where, _sentence(problem, where)
+        yield where, _sentence(problem, where, root)
 
 
-def _sentence(problem: Any, where: Location) -> str:
+def _sentence(problem: Any, where: Location, root: type[BaseModel]) -> str:
     kind, found = problem["type"], problem["input"]
     if kind == "extra_forbidden":
-        known = list(_fields_at(where[:-1]))
+        known = list(_fields_at(where[:-1], root))
         close = difflib.get_close_matches(str(where[-1]), known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
         return f"unknown key; {hint}"
@@ -136,15 +141,17 @@ def _sentence(problem: Any, where: Location) -> str:
         return "is required and missing"
     if kind == "value_error":
         return str(problem["ctx"]["error"])
-    text = problem["msg"][:1].lower() + problem["msg"][1:]
+    text = problem["msg"][:1].lower() + problem["msg"][1:].replace("tuple", "list").replace(" or instance of BuildRequest", "")
+    if kind == "path_type":
+        text = "input should be the path of a file"
     if kind == "string_type" and isinstance(found, int | float):
         return f'{text}; put it in quotes: "{found}"'
     return f"{text}; found {found!r}"
 
 
-def _fields_at(where: Location) -> Iterator[str]:
+def _fields_at(where: Location, root: type[BaseModel]) -> Iterator[str]:
     """The keys that the schema knows at a place."""
-    annotation: Any = spec.Spec
+    annotation: Any = root
     for part in where:
         annotation = _model_in(annotation)
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -175,7 +182,8 @@ def _line(root: Any, where: Location) -> int:
     return line
 
 
-def _dotted(where: Location) -> str:
+def dotted(where: Location) -> str:
+    """A place in a file, such as `models.heart.axes`."""
     return ".".join(str(part) for part in where) or "the file"
 
 

@@ -103,6 +103,7 @@ def _require_supported_nodes(trt: Any, builder: Any, logger: Any, asked: Network
     found += [(name, operator, reason) for (name, operator), reason in of_node.items()]  # of no node that the file has by this name
     if not found:
         return
+    _require_wired(model, asked)
     nodes = _node_map(asked.node_map)
     lines = [_line(name, operator, nodes, reason) for name, operator, reason in found]
     for line in lines:
@@ -114,6 +115,20 @@ def _require_supported_nodes(trt: Any, builder: Any, logger: Any, asked: Network
         details=shown(lines),
         next_step="write these lines of the model with other operators, or name a library with a plugin",
     )
+
+
+def _require_wired(model: Any, asked: Network) -> None:
+    """Refuse a graph in which a node takes what nothing gives: a parser calls such a node unsupported."""
+    given = {each.name for each in (*model.graph.input, *model.graph.initializer)}
+    given |= {each.values.name for each in model.graph.sparse_initializer}
+    for node in model.graph.node:
+        if absent := [name for name in node.input if name and name not in given]:
+            raise PlanError(
+                "The ONNX file is not well-formed: a node takes a value that nothing before it gives.",
+                where=asked.onnx.name,
+                found=f"{node.op_type}{f' (node {node.name})' if node.name else ''} takes {', '.join(absent)}",
+            )
+        given.update(node.output)
 
 
 def _plugins(builder: Any) -> set[str]:
@@ -175,6 +190,8 @@ def _require_types(trt: Any, asked: Network) -> None:
         declared = onnx_wire.types(asked.onnx)
     except ValueError as error:
         raise PlanError("This is no ONNX file.", where=asked.onnx.name, found=str(error)) from error
+    if not declared:
+        raise PlanError("This is no ONNX file.", where=asked.onnx.name, found="it declares no inputs and no outputs")
     kinds = [(name, *turned[kind]) for name, kind in declared.items() if kind in turned]
     if kinds:
         raise UsageError(
