@@ -83,3 +83,7 @@ def test_a_column_of_k_leaves_room(k):
 
 def test_a_large_k_says_its_size():
     assert (report._number(171900.0), report._number(9.996), report._number(None)) == ("1.7e+05", "10", "–")
+
+
+def test_a_report_shows_itself_in_a_line():
+    assert repr(PASSED) == "<Report of run, heart version 7: passed>"

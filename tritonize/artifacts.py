@@ -320,6 +320,11 @@ class Report:
     """The published version, or the staged one that failed."""
     published: bool = False
 
+    def __repr__(self) -> str:
+        """Short: the whole of it is thousands of numbers, which `report.json` has."""
+        version = f" version {self.version}" if self.version is not None else ""
+        return f"<Report of {self.command}, {self.model}{version}: {self.verdict}>"
+
 
 def to_json(value: Any) -> Any:
     """An artifact as plain JSON-able data."""

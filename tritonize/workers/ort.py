@@ -18,6 +18,8 @@ from tritonize.artifacts import SampleSet, TensorFiles, from_json, to_json
 from tritonize.errors import ExportError, UsageError
 from tritonize.workers.stopwatch import Stopwatch
 
+_SHOWN = 300  # characters of what ONNX Runtime says
+
 
 @dataclass(frozen=True, kw_only=True)
 class OrtRequest:
@@ -109,7 +111,7 @@ def answer(session: onnxruntime.InferenceSession, batch: Arrays, size: int) -> A
     except Exception as error:
         raise ExportError(
             f"ONNX Runtime fails on the exported file at batch {size}.",
-            found=_first_line(error),
+            found=" ".join(str(error).split())[:_SHOWN] or type(error).__name__,  # of sizes, the second line says which
             cause="a size that the exporter fixed, or an operator that ONNX Runtime's CPU provider lacks",
         ) from error
 
