@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Callable
@@ -28,11 +29,11 @@ def bound() -> int:
     said = os.environ.get(BOUND)
     try:
         gib = float(said) if said else _DEFAULT_GIB
-        return round(gib * 2**30) if gib >= 0 else int("negative")
-    except (ValueError, OverflowError) as error:  # no number, NaN, or infinite
-        raise UsageError(
-            "The bound on the cache of plans is no size.", where=BOUND, expected="GiB, such as 20", found=said
-        ) from error
+    except ValueError:
+        gib = math.nan
+    if not 0 <= gib < math.inf:
+        raise UsageError("The bound on the cache of plans is no size.", where=BOUND, expected="GiB, such as 20", found=said)
+    return round(gib * 2**30)
 
 
 def bring(
