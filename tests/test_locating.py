@@ -871,6 +871,9 @@ def test_two_files_on_the_command_line():
     hopeless = Location(expected="a", found="b", kind="graphs", hopeless=True, notes=("It fails whatever is kept.",))
     assert "nothing was written" in " ".join(as_text(hopeless).split())
     assert "not tried" not in as_text(hopeless)
+    with pytest.raises(typer.Exit) as ended:
+        cli_locate._finish({"a": hopeless}, as_json=False)
+    assert ended.value.exit_code == 1
     for found in (None, Path("nowhere.onnx"), Path("spec.yaml")):
         with pytest.raises(UsageError) as refused:
             cli_locate._of_files("a.onnx", found, None, (None, False), Path("w"), Recorder())
