@@ -131,14 +131,15 @@ def _require_files(request: BuildRequest) -> None:
     if request.node_map is not None and not request.node_map.is_file():
         raise UsageError("There is no such node map.", where="node_map", found=str(request.node_map))
     _require_readable([request.onnx, *[path for path in request.settings.plugins if path.is_file()]])
-    if missing := [path.relative_to(request.onnx.parent) for path in onnx_wire.data_files(request.onnx) if not path.is_file()]:
+    data = onnx_wire.data_files(request.onnx)  # once: it is a search over the whole file
+    if missing := [path.relative_to(request.onnx.parent) for path in data if not path.is_file()]:
         raise PlanError(
             "The ONNX file's external data is missing.",
             where=str(request.onnx),
             expected=", ".join(map(str, missing)),
             next_step="put the data files where the ONNX file names them, relative to its own folder",
         )
-    _require_readable(onnx_wire.data_files(request.onnx))
+    _require_readable(data)
     if missing := [path for path in request.settings.plugins if not path.is_file()]:
         raise UsageError("There is no such library of plugins.", where="plugins", found=", ".join(map(str, missing)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin
@@ -19,6 +20,8 @@ from tritonize.errors import UsageError
 Location = tuple[str | int, ...]
 TritonCheck = Callable[[Mapping[str, Any]], Iterator[tuple[tuple[str | int, ...], str]]]
 """Given a model's `triton:` section, yields the path inside it and the sentence for each problem."""
+_OF_PYTHON = re.compile(r" or (?:an )?instance of \w+")
+"""What pydantic says to those who write Python, and not a file."""
 
 
 def load(path: Path, *, check_triton: TritonCheck | None = None) -> spec.Spec:
@@ -141,7 +144,7 @@ def _sentence(problem: Any, where: Location, root: type[BaseModel]) -> str:
         return "is required and missing"
     if kind == "value_error":
         return str(problem["ctx"]["error"])
-    text = problem["msg"][:1].lower() + problem["msg"][1:].replace("tuple", "list").replace(" or instance of BuildRequest", "")
+    text = problem["msg"][:1].lower() + _OF_PYTHON.sub("", problem["msg"][1:].replace("tuple", "list"))
     if kind == "path_type":
         text = "input should be the path of a file"
     if kind == "string_type" and isinstance(found, int | float):
