@@ -465,3 +465,11 @@ def test_log_tail_is_readable(tmp_path: Path) -> None:
     assert tail[:2] == ["first", "red"]
     assert len(tail[2]) == 400
     assert processes.log_tail(tmp_path / "none") == []
+
+
+@pytest.mark.parametrize("env", [None, {"PATH": os.defpath}])
+def test_telemetry_is_off_in_everything_that_is_started(env, tmp_path):
+    command = [sys.executable, "-c", "import os; print(os.environ['ORT_DISABLE_TELEMETRY'])"]
+    with processes.start(command, log=tmp_path / "log", env=env) as process:
+        assert process.wait(20).exit_code == 0
+    assert (tmp_path / "log").read_text() == "1\n"

@@ -33,8 +33,8 @@ _PROGRESS_INTERVAL_S = 0.1
 _STOP_INTERVAL_S = 0.01
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
-NO_TELEMETRY = {"ORT_DISABLE_TELEMETRY": "1"}
-"""For processes that may load ONNX Runtime, whose library (1.32) else keeps an id of the machine and events in the user's home."""
+_NO_TELEMETRY = {"ORT_DISABLE_TELEMETRY": "1"}
+"""For whatever loads ONNX Runtime: its library (1.32) else keeps an id of the machine and events in the user's home."""
 
 NO_SPACE_EXIT_CODE = 228
 """How a worker says that the disk is too full for its answer; 200 + errno.ENOSPC, which no other program uses."""
@@ -166,7 +166,7 @@ def start(
     Args:
         argv: the command and its arguments.
         log: the file for its output; its directory must exist.
-        env: the whole environment; the tool's own by default.
+        env: the whole environment but for `_NO_TELEMETRY`; the tool's own by default.
         cwd: its working directory; the tool's own by default.
         deadline_s: seconds after which it is ended.
         memory_bytes: it is killed when it and its descendants hold more resident memory than this.
@@ -178,7 +178,7 @@ def start(
         OSError: the log cannot be written.
     """
     command = [os.fspath(part) for part in argv]
-    environment = dict(os.environ if env is None else env)
+    environment = {**(os.environ if env is None else env), **_NO_TELEMETRY}
     program = shutil.which(command[0], path=environment.get("PATH", os.defpath))
     if program is None:
         raise errors.MissingError(f"The command {command[0]!r} is not there, or may not be run.")
@@ -276,8 +276,7 @@ def run_worker(
             leftover.unlink(missing_ok=True)
         (directory / "request.json").write_text(json.dumps(order))
         bound = memory_bytes or machine_memory() * 9 // 10
-        environment = {**os.environ, **NO_TELEMETRY}
-        worker = start(worker_argv, log=log, env=environment, deadline_s=deadline_s, memory_bytes=bound, grace_s=1.0)
+        worker = start(worker_argv, log=log, deadline_s=deadline_s, memory_bytes=bound, grace_s=1.0)
     except OSError as error:
         raise (errors.full_disk(error.filename) if error.errno == errno.ENOSPC else error) from error
     with worker:

@@ -63,7 +63,7 @@ class Environment:
         """The whole environment of the server's process: nothing of the user's Python gets in."""
         kept = {name: os.environ[name] for name in ("HOME", "TMPDIR", "TZ") if name in os.environ}
         # The Python backend starts the interpreter that is the first python3 on PATH.
-        kept |= {"PATH": f"{self.prefix / 'bin'}:/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **processes.NO_TELEMETRY}
+        kept |= {"PATH": f"{self.prefix / 'bin'}:/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
         return kept if self.library_path is None else {**kept, "LD_LIBRARY_PATH": str(self.library_path)}
 
 
