@@ -12,7 +12,9 @@ import errno
 import importlib.util
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
+
+from tritonize.wording import Message
 
 EXIT_OK = 0
 EXIT_DIFFERS = 1
@@ -31,6 +33,7 @@ class TritonizeError(Exception):
         cause: the usual reason.
         next_step: what to type or change.
         details: further lines, such as the end of a log.
+        code: of the message, for tests and scripts; `None` for one that has none yet.
     """
 
     exit_code: ClassVar[int] = EXIT_BUG
@@ -45,6 +48,7 @@ class TritonizeError(Exception):
         cause: str | None = None,
         next_step: str | None = None,
         details: Sequence[str] = (),
+        code: str | None = None,
     ) -> None:
         super().__init__(what)
         self.what = what
@@ -54,6 +58,30 @@ class TritonizeError(Exception):
         self.cause = cause
         self.next_step = next_step
         self.details = tuple(details)
+        self.code = code
+
+    @classmethod
+    def of(
+        cls,
+        message: Message,
+        *,
+        where: str | None = None,
+        expected: str | None = None,
+        found: str | None = None,
+        details: Sequence[str] = (),
+        **values: object,
+    ) -> Self:
+        """An error with the wording and the code of a message; `values` fill its texts."""
+        return cls(
+            message.text(**values),
+            where=where,
+            expected=expected,
+            found=found,
+            cause=message.cause and message.cause.format(**values),
+            next_step=message.next_step and message.next_step.format(**values),
+            details=details,
+            code=message.code,
+        )
 
     def __str__(self) -> str:
         lines = [self.what]
@@ -80,6 +108,7 @@ class TritonizeError(Exception):
             "cause": self.cause,
             "next_step": self.next_step,
             "details": list(self.details),
+            "code": self.code,
         }
 
 
@@ -176,6 +205,7 @@ def from_dict(fields: dict[str, Any]) -> TritonizeError:
         cause=fields.get("cause"),
         next_step=fields.get("next_step"),
         details=fields.get("details", ()),
+        code=fields.get("code"),
     )
 
 
