@@ -878,3 +878,17 @@ def test_two_files_on_the_command_line():
         with pytest.raises(UsageError) as refused:
             cli_locate._of_files("a.onnx", found, None, (None, False), Path("w"), Recorder())
         assert refused.value.exit_code == 2
+
+
+def test_a_search_that_ran_out_of_trials_says_so_and_not_that_nothing_helps():
+    names = [f"n{place}" for place in range(20)]
+    needed = frozenset(names[:13])
+    found = keeping.smallest(names, lambda kept: needed <= kept or len(kept) == 20, trials=8)
+    assert found.exhausted and not found.minimal
+    assert not keeping.smallest(names, lambda kept: needed <= kept, trials=200).exhausted
+    assert keeping.smallest(names, lambda kept: len(kept) == 20, trials=200).nodes == tuple(names)
+    unfinished = Location(expected="a", found="b", kind="graphs", exhausted=True)
+    assert "--trials" in as_text(unfinished) and "nothing was written" not in as_text(unfinished)
+    with pytest.raises(typer.Exit) as left:
+        cli_locate._finish({"a": unfinished}, as_json=False)
+    assert left.value.exit_code == 1

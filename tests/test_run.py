@@ -78,7 +78,7 @@ def test_the_next_run_takes_the_next_version_and_touches_nothing(published, mode
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in PLACE.rglob("*") if path.is_file()}
     done = tritonize("run", str(model_files / "classifier.pt"), *CLASSIFIER, "--max-batch-size", "4")
     assert done.returncode == 0, done.stderr
-    assert "PASSED  classifier version 2" in done.stdout
+    assert "PASSED classifier version 2" in done.stdout
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in before} == before
 
     older = tritonize("verify", "--version", "1", "--json")

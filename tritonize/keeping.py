@@ -18,8 +18,10 @@ class Kept:
     nodes: tuple[str, ...] | None
     """The smallest set seen to pass, in the candidates' order; `None` where not even all candidates together pass."""
     minimal: bool
-    """Whether it is known that none of them can be left out alone; otherwise the trials ran out first."""
+    """Whether it is known that none of them can be left out alone."""
     trials: int
+    exhausted: bool = False
+    """Whether the trials ran out before the search was at its end."""
 
 
 class _OutOfTrials(Exception):  # noqa: N818 - it ends a search, and is no error
@@ -64,17 +66,17 @@ def smallest(candidates: Sequence[str], passes: Passes, *, trials: int = TRIALS)
     """
     names = list(dict.fromkeys(candidates))
     gate = _Gate(passes, trials)
-    minimal = False
+    minimal = exhausted = False
     try:
         start = _first_passing(names, gate)
         if start is not None:
             _require_each(_bisect(start, gate), gate)
             minimal = True
     except _OutOfTrials:
-        pass
+        exhausted = True
     order = {name: position for position, name in enumerate(names)}
     found = None if gate.best is None else tuple(sorted(gate.best, key=order.__getitem__))
-    return Kept(nodes=found, minimal=minimal and found is not None, trials=gate.trials)
+    return Kept(nodes=found, minimal=minimal and found is not None, trials=gate.trials, exhausted=exhausted)
 
 
 def _first_passing(names: list[str], gate: _Gate) -> list[str] | None:

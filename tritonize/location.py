@@ -86,7 +86,9 @@ class Location:
     keep_passes: bool = False
     """Whether the gate was seen to pass with `keep`; otherwise it is a proposal."""
     hopeless: bool = False
-    """Whether the gate failed with every set of nodes that was tried."""
+    """Whether no set of nodes can pass: even the smallest one that passes leaves nothing in reduced precision."""
+    exhausted: bool = False
+    """Whether the trials ran out before a set of nodes was found with which the gate passes."""
     written: str | None = None
     """The spec that `keep` was written into."""
     nodes: int = 0
@@ -181,6 +183,8 @@ def _next_step(location: Location) -> str:
         return "export from the model's Python code (package.module:factory), where modules can be watched"
     if location.written:
         return f"tritonize run {location.written}, whose keep_fp32.nodes names them now"
+    if location.exhausted:
+        return "tritonize locate SPEC --write --trials 256, which goes on with the search, or widen the tolerance on purpose"
     if location.hopeless:
         return "widen the tolerance on purpose, or ask for precision: fp32; nothing was written"
     if location.keep_passes:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tritonize import plan_collection, plan_proof, plan_question, proof_record, quality, report
+from tritonize import conclusion, plan_collection, plan_proof, plan_question, proof_record, quality, report
 from tritonize.artifacts import Reference, Source, to_json
 from tritonize.observer import Observer
 from tritonize.plan import BuiltPlan
@@ -53,7 +53,7 @@ def prove(
         judged = quality.judge(observer, proof.checks, on_gpu=(plan_proof.STAGE,))
         over = quality.first_over_budget(judged.gates)
         if proof.verdict == "passed" and over is not None:
-            proof = replace(proof, verdict="failed", reason=f"{over.output}: {report.gate_in_words(over)}")
+            proof = replace(proof, verdict="failed", reason=f"{over.output}: {conclusion.gate_in_words(over)}")
         elif proof.verdict == "passed" and not judged.passed:
             proof = replace(proof, verdict="failed", reason="PyTorch in float64 is required and could not run")
         if proof.checks or proof.verdict == "failed":

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tritonize import arrays, asking, export, inspecting, ort, quality, reference, report, samples, spec
+from tritonize import arrays, asking, conclusion, export, inspecting, ort, quality, reference, samples, spec
 from tritonize.artifacts import Attempt, Check, OnnxArtifact, Reference, SampleSet, Source, TensorFiles, TensorSpec
 from tritonize.errors import ExportError, TritonizeError, UsageError
 from tritonize.gallery import Gallery
@@ -179,7 +179,7 @@ def _first_failure(checks: Sequence[Check], observer: Observer) -> str:
     if bad:
         return f"{bad.name}: {bad.reason}"
     gate = quality.first_over_budget(observer.gates())
-    return f"{gate.output}: {report.gate_in_words(gate)}" if gate else ""
+    return f"{gate.output}: {conclusion.gate_in_words(gate)}" if gate else ""
 
 
 def _one_line(error: TritonizeError) -> str:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from tritonize import arrays, metrics, noise, spec
 from tritonize.artifacts import Check, SampleSet, TensorFiles
+from tritonize.conclusion import stage_name
 from tritonize.differences import numeric
 from tritonize.golden import GoldenSet, Rules
 from tritonize.measures import DRAWN, Gate, NoiseFloor, StageRow, stage_place
 from tritonize.observer import Observer
+from tritonize.wording import verdict
 
 
 def rules(model: spec.Model, samples: SampleSet, expected: TensorFiles) -> dict[str, Rules]:
@@ -54,7 +56,9 @@ def judge(observer: Observer, checks: Sequence[Check], *, on_gpu: Sequence[str] 
     """
     golden = observer.golden
     gates = (*tolerance_gates(checks), *observer.gates(on_gpu=on_gpu))
-    notes = [*_conditioning(golden), *_budget(gates), *_confidence(golden, checks)]
+    # How many samples would be outside their tolerance says nothing where another rule was broken.
+    broken = any(gate.verdict == "failed" and gate.gate != "tolerance" for gate in gates)
+    notes = [*_conditioning(golden), *_budget(gates), *(() if broken else _confidence(golden, checks))]
     return Judgement(rows=observer.rows(), gates=gates, floors=golden.floors, notes=tuple(notes))
 
 
@@ -89,14 +93,25 @@ def _confidence(golden: GoldenSet, checks: Sequence[Check]) -> Iterator[str]:
     asked = [check for check in alone if check.stage not in ("concurrent", "again", "order", "padded")]
     if not asked:
         return
-    stage = max((check.stage for check in asked), key=stage_place)
+    stage = _counted_stage(asked)
     answers = {check.samples[0]: check.passed for check in asked if check.stage == stage}
     bad = sum(not passed for passed in answers.values())
     bound = metrics.mismatch_bound(bad, len(answers))
-    yield (
-        f"{bad} of {len(answers)} drawn samples mismatched ({stage}); with 95 % confidence at most {100 * bound:.2g} % of samples "
-        "drawn likewise would. More samples (samples.count) narrow that."
-    )
+    yield verdict.CONFIDENCE.text(bad=bad, count=len(answers), stage=stage_name(stage), bound=percent(bound))
+
+
+def _counted_stage(checks: Sequence[Check]) -> str:
+    """The first stage with an answer outside its tolerance; where there is none, the last one on the way to the client."""
+    failed = min((check for check in checks if not check.passed), key=lambda check: stage_place(check.stage), default=None)
+    if failed is not None:
+        return failed.stage
+    last = max(stage_place(check.stage) for check in checks)
+    return [check.stage for check in checks if stage_place(check.stage) == last][-1]
+
+
+def percent(share: float) -> str:
+    """A share in per cent, in two digits, and never in powers of ten."""
+    return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
 
 
 def tolerance_gates(checks: Sequence[Check]) -> tuple[Gate, ...]:

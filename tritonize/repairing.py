@@ -11,10 +11,15 @@ from tritonize.artifacts import OnnxArtifact
 from tritonize.errors import ExportError, NothingReducedError
 from tritonize.location import Location
 from tritonize.stages import Recorder
+from tritonize.wording import locating as wording
 
 
-def locate_model(model: spec.Model, work: Path, recorder: Recorder | None = None) -> Location:
+def locate_model(model: spec.Model, work: Path, recorder: Recorder | None = None, *, trials: int = keeping.TRIALS) -> Location:
     """Export a model as a run does, and say where the file parts from it; in reduced precision also what to keep in fp32.
+
+    Args:
+        work: an empty folder.
+        trials: how often the gate may be asked for what to keep.
 
     Raises:
         UsageError, ExportError: it cannot be loaded, run or exported.
@@ -28,7 +33,7 @@ def locate_model(model: spec.Model, work: Path, recorder: Recorder | None = None
         question = reducing.Question(
             samples=proven.samples, reference=proven.reference, tolerances=tolerances, observer=proven.observer.again()
         )
-        return repair(model, proven.artifact, question, work / "locate", recorder)
+        return repair(model, proven.artifact, question, work / "locate", recorder, trials=trials)
     batch = (0,) if proven.passed else locating.failing(proven.checks)
     located = locating.locate(model, source, proven.artifact, proven.samples, work / "locate", recorder, batch=batch)
     passed = "" if proven.passed else " The gate fails."
@@ -80,11 +85,10 @@ def repair(
         fields["note"] = f"{len(found.nodes or ())} nodes, {found.trials} trials"
         fields["verdict"] = "passed" if found.nodes is not None else "failed"
     if found.nodes is None:
-        why = (
-            f"The gate fails in {model.precision} whatever is kept in fp32; {found.trials} sets of nodes were tried. What is "
-            "left is to widen the tolerance on purpose, or precision: fp32."
-        )
-        return replace(located, keep=(), hopeless=True, notes=(*located.notes, why))
+        message = wording.NONE_FOUND if found.exhausted else wording.NOTHING_HELPS
+        why = message.text(precision=model.precision, trials=found.trials)
+        ended = replace(located, keep=(), hopeless=not found.exhausted, exhausted=found.exhausted)
+        return replace(ended, notes=(*located.notes, why))
     least = "none of them can be left out" if found.minimal else "a smaller set may do: the trials ran out"
     note = f"The gate fails in {model.precision}. With {len(found.nodes)} nodes in fp32 it passes; {least} ({found.trials} trials)."
     return replace(located, keep=found.nodes, keep_passes=True, notes=(*located.notes, note))

@@ -12,35 +12,15 @@ from typing import Any
 
 from tritonize import location
 from tritonize.artifacts import Check, Finding, Report, TensorCheck, from_json, to_json
+from tritonize.conclusion import conclude, counted, gate_in_words, stage_name
 from tritonize.location import Location
-from tritonize.measures import DRAWN, Gate, Metrics
+from tritonize.measures import Gate, Metrics
 
 WIDTH = 80
 SHOWN = 8
 """Findings and failing tensors listed in the text; more are in the JSON."""
 LISTED = 200
 """Answers of one stage and batch size that the JSON lists one by one: so many that passed, and so many that did not."""
-STAGE_NAMES = {
-    "pytorch": "PyTorch batched",
-    "source": "Source batched",
-    "onnxruntime": "ONNX Runtime",
-    "rounding": "How far rounding moves the edge cases",
-    "precision": "Reduced precision",
-    "onnxruntime fp16": "ONNX Runtime, fp16",
-    "onnxruntime fp16 (emulated)": "fp16, emulated",
-    "onnxruntime bf16 (emulated)": "bf16, emulated",
-    "check": "B against A",
-    "http": "Triton, HTTP",
-    "grpc": "Triton, gRPC",
-    "shm": "Triton, shared memory",
-    "again": "Triton, asked again",
-    "order": "Triton, other order",
-    "padded": "Triton, padded batch",
-    "concurrent": "Triton, concurrent",
-    "plan": "TensorRT plan",
-    "plan run": "The plan on a GPU",
-    "target": "Loading at the target",
-}
 _MARK = {"passed": "✓", "failed": "✗", "not run": "–"}
 _VERDICT = {"passed": "PASSED", "failed": "FAILED", "not run": "NOT RUN"}
 
@@ -91,14 +71,14 @@ def as_text(report: Report) -> str:
 
 def _lines(report: Report) -> Iterator[str]:
     version = f" version {report.version}" if report.version is not None else ""
-    yield f"{_VERDICT[report.verdict]}  {report.model}{version}"
+    concluded = conclude(report)
+    yield from _wrap(f"{_VERDICT[report.verdict]} {report.model}{version}: {concluded.sentence}")
     if report.location is not None:
         yield f"  {'published' if report.published else 'lies in'}: {report.location}"
     yield ""
     yield from _table(report)
-    for stage in report.stages:
-        if stage.verdict == "not run":
-            yield from _wrap(f"{_MARK['not run']} {STAGE_NAMES.get(stage.name, stage.name)}: not run: {stage.note}")
+    for name, note in concluded.not_run:
+        yield from _wrap(f"{_MARK['not run']} {name}: not run{f': {note}' if note else ''}")
     yield from _failures(report.checks)
     yield from _gates(report.gates)
     yield from _findings(report.findings)
@@ -156,7 +136,7 @@ def _table(report: Report) -> Iterator[str]:
         batch = "mixed" if stage == "concurrent" else "–" if sizes == [0] else ",".join(map(str, sizes))
         shown = marks.get((stage, name)) if stage != "pytorch" else None
         k = largest_k(report.gates, stage, name)
-        mark, title = _MARK["passed" if passed else "failed"], STAGE_NAMES.get(stage, stage)
+        mark, title = _MARK["passed" if passed else "failed"], stage_name(stage)
         yield (
             f"{mark} {title:<21}{_short(batch, 6):>6}  {_short(name, 11):<12}"
             f"{len(answers):>7}{_largest([tensor for _, tensor in answers]):>10}{_snr(shown):>7}"
@@ -205,27 +185,13 @@ def _extra(marks: Metrics) -> str:
 
 
 def _gates(gates: Sequence[Gate]) -> Iterator[str]:
-    """The gates that failed, the first on the way first, and those that could not be judged."""
+    """The gates that failed, the first on the way first."""
     failed = [gate for gate in gates if gate.verdict == "failed" and gate.gate != "tolerance"]
     if failed:
         yield ""
         yield "Gates that failed:"
         for gate in failed[:SHOWN]:
             yield from _wrap(f"  ✗ {gate.output}: {gate_in_words(gate)}")
-    for output, note in {(gate.output, gate.note) for gate in gates if gate.verdict == "not run"}:
-        yield from _wrap(f"– Noise floor of {output}: not run: {note}")
-
-
-def gate_in_words(gate: Gate) -> str:
-    """What a gate says, in one line."""
-    value = "nothing" if gate.value is None else f"{gate.value:.3g}"
-    group = "" if gate.group in ("all", DRAWN) else f", edge case {gate.group}"
-    why = f": {gate.note}" if gate.note and gate.gate != "tolerance" else ""
-    if gate.gate == "noise floor":
-        return f"k is {value} at {gate.stage}{group}, at most {gate.limit:g} is allowed{why}"
-    if gate.gate == "tolerance":
-        return f"{value} elements outside {gate.note} at {gate.stage}"
-    return f"{gate.gate} {gate.limit:g} does not hold at {gate.stage}: {value}{why}"
 
 
 def _short(name: str, width: int) -> str:
@@ -238,18 +204,34 @@ def _largest(tensors: Sequence[TensorCheck]) -> str:
 
 
 def _failures(checks: Sequence[Check]) -> Iterator[str]:
-    failing = [(check, tensor) for check in checks for tensor in check.tensors if not tensor.passed]
-    if not failing:
+    """The answers that differ; what is the same at several places is listed once, with the first place and how many more."""
+    alike: dict[tuple[str, str, str], list[Check]] = {}
+    for check in checks:
+        for tensor in check.tensors:
+            if not tensor.passed:
+                alike.setdefault((tensor.name, tensor.reason or "", _worst(tensor)), []).append(check)
+    if not alike:
         return
     yield ""
     yield "What differs:"
-    for check, tensor in failing[:SHOWN]:
-        place = f"{STAGE_NAMES.get(check.stage, check.stage)}, batch {check.batch_size}, sample {check.samples[0]}"
-        yield from _wrap(f"  ✗ {tensor.name} ({place}): {tensor.reason}")
-        for worst in tensor.worst[:1]:
-            yield f"      worst at {list(worst.index)}: expected {worst.expected:.7g}, found {worst.found:.7g}"
-    if len(failing) > SHOWN:
-        yield f"  … and {len(failing) - SHOWN} more in the JSON report"
+    for (name, reason, worst), places in list(alike.items())[:SHOWN]:
+        first = places[0]
+        place = f"{stage_name(first.stage)}, batch {first.batch_size}, sample {first.samples[0]}"
+        if len(places) > 1:
+            place += f", and {counted(len(places) - 1, 'more answer')}"
+        yield from _wrap(f"  ✗ {name} ({place}): {reason}")
+        if worst:
+            yield from _wrap(f"      {worst}")
+    if len(alike) > SHOWN:
+        rest = sum(len(places) for places in list(alike.values())[SHOWN:])
+        yield f"  … and {counted(rest, 'more answer')} in the JSON report"
+
+
+def _worst(tensor: TensorCheck) -> str:
+    if not tensor.worst:
+        return ""
+    worst = tensor.worst[0]
+    return f"worst at {list(worst.index)}: expected {worst.expected:.7g}, found {worst.found:.7g}"
 
 
 def _attempts(attempts: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tritonize.cli import tensors
+
 if TYPE_CHECKING:
-    from tritonize.artifacts import TensorSpec
     from tritonize.golden import GoldenSet, Rules
     from tritonize.golden_file import GoldenFile
 
@@ -85,8 +86,8 @@ def _lines(file: GoldenFile) -> Iterator[str]:
     yield from _wrapped(f"{count} of the version's {file.of} samples{kept}{edges}; {file.bytes / 2**20:.2f} MiB")
     batches = f"batches of at most {known.max_batch_size}" if known.max_batch_size else "not batched"
     yield from _wrapped(f"samples: {known.samples.origin}; {batches}")
-    yield from _tensors("inputs", known.samples.files.tensors)
-    yield from _tensors("outputs", known.expected.tensors)
+    yield from tensors.lines("inputs", known.samples.files.tensors)
+    yield from tensors.lines("outputs", known.expected.tensors)
     yield "answers: PyTorch in float32" + (", and float64 rounded to float32" if known.exact else "")
     if known.why_not:
         yield from _wrapped(f"no float64: {known.why_not}")
@@ -103,12 +104,6 @@ def _rule(rule: Rules, known: GoldenSet, name: str) -> str:
     for metric, bound in rule.metrics.items():
         parts += [f"{metric} {sign} {limit:g}" for sign, limit in (("≥", bound.min), ("≤", bound.max)) if limit is not None]
     return "; ".join(parts)
-
-
-def _tensors(title: str, tensors: tuple[TensorSpec, ...]) -> Iterator[str]:
-    yield title
-    for tensor in tensors:
-        yield f"  {tensor.name:<24}{tensor.dtype:<10}[{', '.join(map(str, tensor.shape))}]"
 
 
 def _wrapped(text: str) -> list[str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tritonize.cli import tensors
+
 if TYPE_CHECKING:
-    from tritonize.artifacts import Inspection, TensorSpec
+    from tritonize.artifacts import Inspection
 
 SHOWN = 15
 """Operators listed in the text; all are in the JSON."""
@@ -43,8 +45,8 @@ def inspect(
 def _lines(source: str, found: Inspection) -> Iterator[str]:
     opset = f", opset {found.opset}" if found.opset else ""
     yield f"{source}: {found.kind.replace('_', ' ')}, {found.parameters:,} parameters{opset}"
-    yield from _tensors("inputs", found.inputs)
-    yield from _tensors("outputs", found.outputs)
+    yield from tensors.lines("inputs", found.inputs)
+    yield from tensors.lines("outputs", found.outputs)
     yield "modules" if found.kind == "factory" else "operators"
     operators = list(found.operators.items())
     for name, count in operators[:SHOWN]:
@@ -54,11 +56,3 @@ def _lines(source: str, found: Inspection) -> Iterator[str]:
     for name, value in found.details.items():
         if value not in ([], {}, "", None):
             yield f"{name.replace('_', ' ')}: {value}"
-
-
-def _tensors(title: str, tensors: Sequence[TensorSpec]) -> Iterator[str]:
-    if tensors:
-        yield title
-    for tensor in tensors:
-        shape = f"[{', '.join(map(str, tensor.shape))}]" if tensor.shape else ""
-        yield f"  {tensor.name:<24}{tensor.dtype:<10}{shape}"

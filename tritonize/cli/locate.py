@@ -33,6 +33,9 @@ def locate(
     write: Annotated[
         bool, typer.Option("--write", help="Write the nodes that have to stay fp32 into the spec (keep_fp32.nodes).")
     ] = False,
+    trials: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Sets of nodes that are tried in fp16 and bf16, each with a whole comparison.")
+    ] = 64,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Find the node an error comes from: of a model's export, or of one ONNX file against another.
@@ -47,14 +50,14 @@ def locate(
     with tempfile.TemporaryDirectory(prefix="tritonize-") as folder, display() as shown:
         recorder = stages.Recorder(shown.on_stage)
         if expected.lower().endswith((".yaml", ".yml")):
-            locations = _of_spec(Path(expected), found, models or [], Path(folder), recorder, write=write)
+            locations = _of_spec(Path(expected), found, models or [], Path(folder), recorder, write=write, trials=trials)
         else:
             locations = {str(found): _of_files(expected, found, samples, (inputs, no_batch), Path(folder), recorder)}
     _finish(locations, as_json=json)
 
 
 def _of_spec(
-    path: Path, found: Path | None, models: list[str], work: Path, recorder: Recorder, *, write: bool
+    path: Path, found: Path | None, models: list[str], work: Path, recorder: Recorder, *, write: bool, trials: int
 ) -> dict[str, Location]:
     from tritonize import errors, model_config, reference, repairing, spec_edit, spec_file
 
@@ -73,7 +76,7 @@ def _of_spec(
             errors.require("torch", extra="torch")
         (work / name).mkdir()
         try:
-            located = repairing.locate_model(model, work / name, recorder)
+            located = repairing.locate_model(model, work / name, recorder, trials=trials)
         except errors.ExportError as error:
             if len(names) == 1:
                 raise
@@ -128,7 +131,7 @@ def _finish(locations: dict[str, Location], *, as_json: bool) -> None:
             if len(locations) > 1:
                 typer.echo(f"\n{name}", nl=False)
             typer.echo(f"\n{location.as_text(each)}", nl=False)
-    if any(each.origin is not None or each.keep or each.hopeless for each in locations.values()):
+    if any(each.origin is not None or each.keep or each.hopeless or each.exhausted for each in locations.values()):
         raise typer.Exit(EXIT_DIFFERS)
     if any(each.kind == "not available" for each in locations.values()):
         raise typer.Exit(UnprovenError.exit_code)

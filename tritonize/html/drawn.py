@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from tritonize.artifacts import Check, Report
+from tritonize.conclusion import stage_name
 from tritonize.figures import BINS, LOWEST, PER_DECADE, Figures, Histogram, Scatter, TopClasses
 from tritonize.html import charts, png
 from tritonize.html.charts import Bar
-from tritonize.html.tables import Table, number, stage_name, table
+from tritonize.html.tables import Table, number, table
 from tritonize.location import FAR
 
 TRANSPORTS = ("http", "grpc", "shm", "concurrent")
@@ -131,7 +132,7 @@ def _by_sample(name: str, samples: Mapping[int, tuple[float | None, bool]], stag
     values = [samples[index][0] for index in chosen]
     bad = frozenset(place for place, index in enumerate(chosen) if not samples[index][1])
     title = f"Error per sample: {name}"
-    text = f"{stage}, against PyTorch in float32: the largest difference of each sample asked alone."
+    text = f"{stage}, against PyTorch in float32: the largest difference of each sample asked alone, edge cases among them."
     text += f" {len(bad)} of {len(samples)} lie outside the tolerance" + (", shown as crosses." if bad else ".")
     if len(chosen) < len(samples):
         text += f" The {len(chosen)} worst of {len(samples)} samples are shown, counted from 0 in their order."

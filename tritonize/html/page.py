@@ -12,11 +12,11 @@ from markupsafe import Markup, escape
 
 from tritonize import resources
 from tritonize.artifacts import Report
+from tritonize.conclusion import Conclusion, conclude, stage_name
 from tritonize.figures import Figures
 from tritonize.html import drawn, panes, tables
 from tritonize.html.drawn import Figure
-from tritonize.html.tables import Table, stage_name
-from tritonize.report import gate_in_words
+from tritonize.html.tables import Table
 
 LIMIT = 10_000_000
 """Bytes of a page at most."""
@@ -27,11 +27,8 @@ _NUMBER = re.compile(r"-?[0-9][0-9.,e+-]{0,15}( %)?")
 SHORT = 28
 """Characters of a cell that is kept in one line on a screen."""
 TEMPLATE = "report.html.j2"
-SENTENCES = {
-    "passed": "Everything that was asked for was answered, and every answer kept its rules.",
-    "failed": "Something that had to hold does not; what differs comes first below.",
-    "not run": "A proof that this version needs could not run here. Nothing is known to be wrong, and nothing is proven.",
-}
+REASONS = 3
+"""Reasons of a failure that stand at the top."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +68,13 @@ def _page(report: Report, figures: Figures, budget: int, rows: int) -> str:
     )
     environment.filters |= {"prose": _prose, "width": _width}
     version = f" version {report.version}" if report.version is not None else ""
+    concluded = conclude(report)
     return environment.get_template(TEMPLATE).render(
         title=f"{report.model}{version}",
         verdict=report.verdict,
         word={"passed": "Passed", "failed": "Failed", "not run": "Not run"}[report.verdict],
-        sentence=SENTENCES[report.verdict],
-        facts=tuple(_facts(report)),
+        sentence=_capitalized(concluded.sentence),
+        facts=tuple(_facts(report, concluded)),
         sections=tuple(_sections(report, figures, budget, rows)),
     )
 
@@ -92,34 +90,27 @@ def _width(cell: str) -> Markup:
     return Markup(f' class="{kind}"') if kind else Markup("")  # noqa: S704 - one of two words
 
 
-def _facts(report: Report) -> Iterator[tuple[str, str]]:
+def _capitalized(text: str) -> str:
+    """As a sentence of its own."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}"
+
+
+def _facts(report: Report, concluded: Conclusion) -> Iterator[tuple[str, str]]:
     """What proved it, what did not run, and what failed: what a person who signs reads first."""
     if report.proved_by:
         yield "Proved by", ", ".join(f"{name} {version}" for name, version in report.proved_by.items())
     else:
         yield "Proved by", "no server: this is no proof of what a server answers"
-    failed = [gate for gate in report.gates if gate.verdict == "failed"]
-    for gate in failed[:3]:
-        yield "Failed", f"{gate.output}: {gate_in_words(gate)}"
-    if len(failed) > 3:
-        yield "Failed", f"and more rules ({len(failed) - 3}), see below"
-    bad = sum(not check.passed for check in report.checks)
-    yield "Answers", f"{len(report.checks)} compared, {bad} of them outside the tolerance"
-    if report.findings:
-        yield "Findings", f"{len(report.findings)}, beginning with {report.findings[0].where}: {report.findings[0].what}"
-    for name, note in _not_run(report):
+    for reason in concluded.reasons[:REASONS]:
+        yield "Failed", reason
+    if len(concluded.reasons) > REASONS:
+        yield "Failed", f"and {len(concluded.reasons) - REASONS} more, see below"
+    yield "Answers", f"{concluded.comparisons} compared, {concluded.outside} of them outside the tolerance"
+    for name, note in concluded.not_run:
         yield "Not run", f"{name}: {note}" if note else name
     if report.location is not None:
         yield ("Published as" if report.published else "Lies in"), str(report.location)
     yield "Command", f"tritonize {report.command}"
-
-
-def _not_run(report: Report) -> Iterator[tuple[str, str]]:
-    for stage in report.stages:
-        if stage.verdict == "not run":
-            yield stage_name(stage.name), stage.note
-    for output, note in dict.fromkeys((gate.output, gate.note) for gate in report.gates if gate.verdict == "not run"):
-        yield f"noise floor of {output}", note
 
 
 def _sections(report: Report, figures: Figures, budget: int, rows: int) -> Iterator[Section]:

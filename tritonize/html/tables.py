@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tritonize.artifacts import Check, Report, TensorCheck
+from tritonize.conclusion import stage_name
 from tritonize.measures import DRAWN, Gate, StageRow
-from tritonize.report import STAGE_NAMES, largest_k
+from tritonize.report import largest_k
 
 NOTHING = "–"
 WORDS = {"passed": "✓ passed", "failed": "✗ failed", "not run": "– not run"}
@@ -50,11 +51,6 @@ def number(value: float | None) -> str:
     if value is None:
         return NOTHING
     return f"{value:.3g}" if math.isfinite(value) else str(value)
-
-
-def stage_name(stage: str) -> str:
-    """A stage as a person calls it."""
-    return STAGE_NAMES.get(stage, stage)
 
 
 def of_errors(report: Report, limit: int) -> Table:

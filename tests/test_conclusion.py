@@ -1,0 +1,172 @@
+"""Every outcome is planted once, and terminal, text and HTML report say the same of it."""
+
+from __future__ import annotations
+
+import html as markup
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+
+from tritonize import html, quality, report
+from tritonize.artifacts import Check, Finding, Report, SampleSet, Stage, TensorFiles, TensorSpec
+from tritonize.cli import display, tensors
+from tritonize.compare import compare
+from tritonize.conclusion import conclude
+from tritonize.measures import Gate
+from tritonize.quality import percent
+
+RIGHT = np.zeros((1, 3), np.float32)
+WRONG = np.array([[0, 0.5, 0]], np.float32)
+
+
+def check(stage: str, found: np.ndarray = RIGHT, sample: int = 0) -> Check:
+    return Check(stage=stage, batch_size=1, samples=(sample,), tensors=compare({"scores": RIGHT}, {"scores": found}, {}))
+
+
+STAGES = ("onnxruntime", "http", "grpc", "shm")
+CHECKS = tuple(check(stage, sample=sample) for stage in STAGES for sample in range(4))
+PASSED = Report(
+    command="run", model="heart", version=7, verdict="passed", checks=CHECKS, proved_by={"tritonserver": "2.51.0"}, published=True
+)
+FAILED = replace(PASSED, verdict="failed", published=False)
+K = Gate(gate="noise floor", stage="onnxruntime", output="scores", group="drawn", verdict="failed", value=14.8, limit=10.0)
+DICE = Gate(gate="dice_min ≥", stage="http", output="scores", group="all", verdict="failed", value=0.5, limit=0.99)
+NO_FLOAT64 = Gate(
+    gate="noise floor",
+    stage="onnxruntime",
+    output="scores",
+    group="drawn",
+    verdict="not run",
+    value=None,
+    limit=10.0,
+    note="no room",
+)
+ERROR = {"error": {"what": "The factory raised an error.", "exit_code": 4}}
+
+OUTCOMES = {
+    "passed": (PASSED, "16 comparisons, all within tolerance"),
+    "passed, one gate not run": (replace(PASSED, gates=(NO_FLOAT64,)), "16 comparisons, all within tolerance"),
+    "nothing compared": (replace(PASSED, checks=()), "no answer was compared"),
+    "tolerance": (
+        replace(FAILED, checks=(*CHECKS, check("grpc", WRONG, 5), check("http", WRONG, 5))),
+        "2 of 18 comparisons outside the tolerance, first output scores (Triton, HTTP)",
+    ),
+    "noise floor": (replace(FAILED, gates=(K,)), "scores: k is 14.8 at onnxruntime, at most 10 is allowed"),
+    "edge case": (
+        replace(FAILED, gates=(replace(K, group="ones"),)),
+        "scores: k is 14.8 at onnxruntime, edge case ones, at most 10 is allowed",
+    ),
+    "metric": (replace(FAILED, gates=(DICE,)), "scores: dice_min ≥ 0.99 does not hold at http: 0.5"),
+    "first stage first": (replace(FAILED, gates=(DICE, K)), "scores: k is 14.8 at onnxruntime, at most 10 is allowed"),
+    "finding": (
+        replace(FAILED, findings=(Finding(where="heart/7/model.onnx", what="the file was changed after it was proven"),)),
+        "heart/7/model.onnx: the file was changed after it was proven",
+    ),
+    "error": (
+        replace(FAILED, checks=(), details=ERROR, findings=(Finding(where="net.py:3", what="The factory raised an error."),)),
+        "The factory raised an error.",
+    ),
+    "stage": (
+        replace(FAILED, stages=(Stage(name="target", verdict="failed", seconds=0.1, note="other TensorRT"),)),
+        "Loading at the target: other TensorRT",
+    ),
+    "not run": (
+        replace(PASSED, verdict="not run", stages=(Stage(name="plan run", verdict="not run", seconds=0, note="no GPU here"),)),
+        "The plan on a GPU: no GPU here",
+    ),
+    "not run, by a gate": (replace(PASSED, verdict="not run", gates=(NO_FLOAT64,)), "noise floor of scores: no room"),
+}
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def words_of(page: str) -> str:
+    return flat(markup.unescape(re.sub(r"<[^>]+>", " ", page)))
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_terminal_text_and_html_say_the_same(name, capsys):
+    found, sentence = OUTCOMES[name]
+    concluded = conclude(found)
+    assert concluded.sentence == sentence
+    assert concluded.comparisons == len(found.checks)
+    assert bool(concluded.reasons) == (found.verdict == "failed")
+
+    text = report.as_text(found)
+    word = {"passed": "PASSED", "failed": "FAILED", "not run": "NOT RUN"}[found.verdict]
+    assert flat(text).startswith(f"{word} heart version 7: {sentence}")
+    page = words_of(html.render(found))
+    assert f"{sentence[:1].upper()}{sentence[1:]}" in page
+    assert f"{concluded.comparisons} compared, {concluded.outside} of them outside the tolerance" in page
+    for thing, why in concluded.not_run:
+        assert f"{thing}: not run: {why}" in flat(text)
+        assert f"{thing}: {why}" in page
+    for reason in concluded.reasons:
+        assert reason in page
+
+    code = {"passed": 0, "failed": ERROR["error"]["exit_code"] if found.details else 1, "not run": 3}[found.verdict]
+    try:
+        display.finish([found], as_json=False)
+        ended = 0
+    except typer.Exit as left:
+        ended = left.exit_code
+    assert ended == code
+    assert flat(text) == flat(capsys.readouterr().out)
+
+
+def test_the_same_difference_at_several_places_is_listed_once():
+    wrong = [check(stage, WRONG) for stage in STAGES for _ in range(2)]
+    text = flat(report.as_text(replace(FAILED, checks=tuple(wrong))))
+    assert text.count("1 of 3 elements are outside") == 1
+    assert "and 7 more answers" in text
+
+
+def confidence(checks: tuple[Check, ...], gates: tuple[Gate, ...] = ()) -> str:
+    class Golden:
+        samples = SampleSet(files=TensorFiles(directory=Path(), tensors=(), count=4), batched=True, origin="the test")
+        floors = ()
+        exact = None
+
+    class Seen:
+        golden = Golden()
+
+        def gates(self, **_: object) -> tuple[Gate, ...]:
+            return gates
+
+        def rows(self) -> tuple[()]:
+            return ()
+
+    return " ".join(quality.judge(Seen(), checks).notes)  # type: ignore[arg-type]
+
+
+def test_the_samples_of_the_stage_that_failed_are_counted():
+    checks = (*(check("onnxruntime", WRONG, sample) for sample in range(4)), *(check("http", RIGHT, sample) for sample in range(4)))
+    assert "4 of 4 drawn samples are outside the tolerance (ONNX Runtime)" in confidence(checks)
+
+
+def test_of_two_stages_at_one_place_the_later_one_is_counted():
+    checks = tuple(check(stage, sample=n) for stage in ("onnxruntime", "onnxruntime fp16 (emulated)") for n in range(4))
+    assert "0 of 4 drawn samples are outside the tolerance (fp16, emulated)" in confidence(checks)
+
+
+def test_where_another_rule_was_broken_the_tolerance_gives_no_confidence():
+    assert "drawn samples" in confidence(CHECKS)
+    assert "drawn samples" not in confidence(CHECKS, (K,))
+
+
+@pytest.mark.parametrize(("share", "text"), [(1.0, "100 %"), (0.527, "53 %"), (0.0951, "9.5 %"), (0.0003, "0.03 %")])
+def test_a_share_is_never_written_in_powers_of_ten(share, text):
+    assert percent(share) == text
+
+
+def test_a_long_name_never_touches_its_type():
+    long = "encoder.layers.0.attention.output"
+    shown = list(tensors.lines("inputs", [TensorSpec(name=name, dtype="fp32", shape=(1, "n")) for name in ("x", long)]))
+    assert [line.split() for line in shown[1:]] == [["x", "fp32", "[1,", "n]"], [long, "fp32", "[1,", "n]"]]
+    assert shown[1].index("fp32") == shown[2].index("fp32")
