@@ -7,34 +7,31 @@ is none, and is reported as that with the evidence, not as a failed export. Runs
 from __future__ import annotations
 
 import hashlib
-import zlib
-from collections.abc import Iterator
 
 import numpy as np
 import torch
 
 from tritonize.arrays import Array, Arrays
 from tritonize.errors import ExportError
-from tritonize.workers.torch_model import LoadedModel, to_numpy
+from tritonize.workers import module_state
+from tritonize.workers.torch_model import LoadedModel
 
 REPEAT_RTOL = 1e-6
 """Of an output's largest magnitude: how far two runs may be apart, since threads may add in another order."""
 
 
 def fingerprint(module: torch.nn.Module) -> dict[str, int]:
-    """A checksum of every parameter and buffer."""
-    return {name: zlib.crc32(np.ascontiguousarray(to_numpy(tensor)).view(np.uint8).data) for name, tensor in _state(module)}
+    """A checksum of every parameter and buffer.
+
+    Raises:
+        ExportError: the bytes of one cannot be read; it names it.
+    """
+    return {name: module_state.checksum(name, tensor) for name, tensor in module_state.named(module)}
 
 
 def checksum(fingerprint: dict[str, int]) -> str:
     """One text for a fingerprint: the same in every process that loads the same model."""
     return hashlib.sha256(repr(sorted(fingerprint.items())).encode()).hexdigest()
-
-
-def _state(module: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
-        if tensor.layout == torch.strided and tensor.numel():
-            yield name, tensor.reshape(-1)
 
 
 def require_evaluation_mode(model: LoadedModel) -> None:

@@ -119,9 +119,10 @@ class _Watcher:
     def _keep(self, path: str, place: Literal["input", "output"], value: Any, weighted: bool) -> None:
         tensors = [each for each in pytree.tree_leaves(value) if isinstance(each, torch.Tensor)]
         for position, tensor in enumerate(tensors):
-            if tensor.layout != torch.strided or tensor.is_quantized:
+            try:
+                array = to_numpy(tensor)
+            except ExportError:  # sparse, quantized, float8: no graph has those
                 continue
-            array = to_numpy(tensor)
             dtype = arrays.dtype_name(array)
             if dtype not in _KNOWN:
                 continue

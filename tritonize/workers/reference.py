@@ -16,7 +16,7 @@ from tritonize import arrays, dtypes
 from tritonize.arrays import Arrays
 from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
 from tritonize.errors import ExportError, UsageError
-from tritonize.workers import conditioning, conduct, recompute
+from tritonize.workers import conditioning, conduct, module_state, recompute
 from tritonize.workers.stopwatch import Stopwatch
 from tritonize.workers.torch_model import LoadedModel, load
 from tritonize.workers.torch_source import LoadRequest
@@ -106,8 +106,9 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
 
 def _size(model: LoadedModel, samples: SampleSet, outputs: TensorFiles) -> int:
     """Bytes of the weights, and of the inputs and outputs of one sample."""
-    state = sum(each.nbytes for each in (*model.module.parameters(), *model.module.buffers()))
-    return state + sum(array.nbytes for files in (samples.files, outputs) for array in arrays.load(files, 0).values())
+    return module_state.nbytes(model.module) + sum(
+        array.nbytes for files in (samples.files, outputs) for array in arrays.load(files, 0).values()
+    )
 
 
 def _float64(

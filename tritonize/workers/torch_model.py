@@ -12,6 +12,7 @@ import torch
 from tritonize import arrays, handover, operators
 from tritonize.arrays import Array, Arrays
 from tritonize.errors import ExportError, UsageError
+from tritonize.wording import state as wording
 from tritonize.workers.signature import by_name, name_outputs, nested, positions, program_order
 from tritonize.workers.torch_source import LoadRequest, ProgramModule, last_lines, load_module, place
 
@@ -138,11 +139,12 @@ def to_torch(array: Array) -> torch.Tensor:
 
 def to_numpy(tensor: torch.Tensor) -> Array:
     """The tensor's values; bfloat16 as ml_dtypes.bfloat16."""
-    if tensor.layout != torch.strided or tensor.is_quantized:
-        raise ExportError(
-            "An output is a sparse or quantized tensor, which Triton cannot serve.", found=f"{tensor.layout}, {tensor.dtype}"
-        )
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested or tensor.is_meta:
+        raise ExportError.of(wording.OUTPUT_TYPE, found=f"{tensor.layout}, {tensor.dtype}, on {tensor.device}")
     tensor = tensor.detach().cpu().contiguous()
     if tensor.dtype == torch.bfloat16:
         return tensor.view(torch.uint16).numpy().view(arrays.BFLOAT16)
-    return tensor.resolve_conj().numpy()
+    try:
+        return tensor.resolve_conj().resolve_neg().numpy()
+    except TypeError as error:  # float8 and others that NumPy has no type for
+        raise ExportError.of(wording.OUTPUT_TYPE, found=str(tensor.dtype)) from error

@@ -15,6 +15,7 @@ import torch
 import torch.utils._pytree as pytree  # the one that knows the classes that libraries register
 
 from tritonize.errors import ExportError, UsageError
+from tritonize.workers import module_state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +63,14 @@ class ProgramModule(torch.nn.Module):
 
 
 def load_module(request: LoadRequest) -> torch.nn.Module:
-    """The module alone. Raises like `load`."""
+    """The module alone, on the CPU. Raises like `load`."""
     if request.kind == "torchscript":
         return _load_torchscript(request.location)
-    if request.kind == "module":
-        return _load_handed(request.location)
     if request.kind == "exported_program":
         return ProgramModule(load_program(request.location))
-    return _load_factory(request)
+    module = _load_handed(request.location) if request.kind == "module" else _load_factory(request)
+    module_state.require_values(module)
+    return module.to("cpu")
 
 
 def load_program(location: str) -> torch.export.ExportedProgram:
@@ -103,7 +104,7 @@ def _load_handed(location: str) -> torch.nn.Module:
             found=f"{type(error).__name__}: {last_lines(str(error))}",
             next_step="give a factory instead: package.module:factory",
         ) from error
-    return module.to("cpu")
+    return module
 
 
 def _load_torchscript(location: str) -> torch.nn.Module:
@@ -150,12 +151,13 @@ def _load_factory(request: LoadRequest) -> torch.nn.Module:
         )
     if request.weights:
         _load_weights(module, request.weights)
-    return module.to("cpu")
+    return module
 
 
 def _load_weights(module: torch.nn.Module, path: Path) -> None:
     try:
-        module.load_state_dict(_state_dict(path))
+        on_meta = any(each.is_meta for each in module.parameters())  # those take no values, only other tensors in their place
+        module.load_state_dict(_state_dict(path), assign=on_meta)
     except FileNotFoundError as error:
         raise UsageError("There is no such weights file.", where=str(path)) from error
     except Exception as error:
