@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
+from tritonize.workers import adaptive_pools
+
 _aten, _prims = torch.ops.aten, torch.ops.prims
 _ROUNDS = 4
 """A decomposition may end in operators that need another one; none was seen to need more than three rounds."""
@@ -224,8 +226,9 @@ _BETTER: dict[Any, Callable[..., Any]] = {
     _aten.scaled_dot_product_attention.default: _attention,
     _aten.einsum.default: _einsum,
     _aten.fft_irfft.default: _irfft,
+    **adaptive_pools.TABLE,
 }
-"""They have ONNX functions, which answer otherwise or know no complex numbers."""
+"""They have ONNX functions or decompositions, which answer otherwise, know no complex numbers or fix the sizes."""
 _MISSING: dict[Any, Callable[..., Any]] = {
     _aten._native_multi_head_attention.default: _native_attention,
     _aten._transformer_encoder_layer_fwd.default: _encoder_layer,

@@ -1,0 +1,87 @@
+"""Adaptive pooling to sizes that do not divide the input, in operators that every exporter knows.
+
+The window of output place i along an axis of n places, pooled to m, runs from floor(i n / m) to ceil((i + 1) n / m). Windows
+differ in length, which no ONNX operator has, and PyTorch's own decomposition fixes the sizes that it is traced with. Here sizes
+may be symbolic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx.experimental.symbolic_shapes import statically_known_true
+
+_aten = torch.ops.aten
+
+
+def _bounds(size: Any, wanted: Any, device: torch.device) -> tuple[Tensor, Tensor]:
+    """First place of every window, and the place behind its last one."""
+    places = torch.arange(wanted, device=device)
+    start = torch.div(places * size, wanted, rounding_mode="floor")
+    end = torch.div((places + 1) * size + wanted - 1, wanted, rounding_mode="floor")
+    return start, end
+
+
+def _divides(x: Tensor, output_size: Sequence[Any]) -> bool:
+    """Whether all windows of an axis have one length, on every axis, which PyTorch's own decomposition does well."""
+    sizes = x.shape[x.dim() - len(output_size) :]
+    return all(
+        isinstance(size, int) and isinstance(out, int) and size % out == 0 for size, out in zip(sizes, output_size, strict=True)
+    )
+
+
+def _average(x: Tensor, output_size: Sequence[Any]) -> Any:
+    """Means over windows: along each axis in turn a product with a matrix that holds 1 / length inside every window."""
+    if _divides(x, output_size):
+        return NotImplemented
+    for axis, wanted in enumerate(output_size, start=x.dim() - len(output_size)):
+        size = x.shape[axis]
+        if statically_known_true(wanted == size):
+            continue
+        if statically_known_true(wanted == 1):
+            x = x.mean(axis, keepdim=True)
+            continue
+        start, end = _bounds(size, wanted, x.device)
+        places = torch.arange(size, device=x.device)[:, None]
+        inside = ((places >= start) & (places < end)).to(x.dtype)
+        x = torch.matmul(x.transpose(axis, -1), inside / (end - start).to(x.dtype)).transpose(axis, -1)
+    return x
+
+
+def _largest(x: Tensor, output_size: Sequence[Any]) -> Any:
+    """The largest value of every window, and its place in the input, counted through the pooled axes."""
+    first = x.dim() - len(output_size)
+    sizes = x.shape[first:]
+    total = 1
+    for size in sizes:
+        total = total * size
+    where = torch.arange(total, device=x.device).reshape(sizes).expand(x.shape)
+    for axis, wanted in reversed(list(enumerate(output_size, start=first))):
+        size = x.shape[axis]
+        if statically_known_true(wanted == size):
+            continue
+        start, end = _bounds(size, wanted, x.device)
+        longest = (size + wanted - 1) // wanted + 1
+        # A window that is shorter has its last place more than once, which does not change its largest value.
+        places = torch.minimum(start[:, None] + torch.arange(longest, device=x.device), end[:, None] - 1).reshape(-1)
+        shape = (*x.shape[:axis], wanted, longest, *x.shape[axis + 1 :])
+        x, found = x.index_select(axis, places).reshape(shape).max(axis + 1, keepdim=True)
+        where = where.index_select(axis, places).reshape(shape).gather(axis + 1, found).squeeze(axis + 1)
+        x = x.squeeze(axis + 1)
+    return x, where
+
+
+TABLE: dict[Any, Callable[..., Any]] = {
+    _aten.adaptive_avg_pool1d.default: _average,
+    _aten.adaptive_avg_pool2d.default: _average,
+    _aten.adaptive_avg_pool3d.default: _average,
+    _aten._adaptive_avg_pool2d.default: _average,
+    _aten._adaptive_avg_pool3d.default: _average,
+    _aten.adaptive_max_pool1d.default: _largest,
+    _aten.adaptive_max_pool2d.default: _largest,
+    _aten.adaptive_max_pool3d.default: _largest,
+}
+"""Decompositions by overload."""
