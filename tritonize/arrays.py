@@ -135,6 +135,18 @@ def drop(files: TensorFiles, indices: Collection[int]) -> TensorFiles:
     return replace(files, count=len(kept))
 
 
+def select(files: TensorFiles, names: Collection[str]) -> TensorFiles:
+    """The set without the other tensors: their files are removed, and those behind them move up."""
+    kept = [position for position, tensor in enumerate(files.tensors) if tensor.name in names]
+    for index in range(files.count):
+        for position in range(len(files.tensors)):
+            if position in kept:
+                files.path(index, position).rename(files.path(index, kept.index(position)))
+            else:
+                files.path(index, position).unlink()
+    return replace(files, tensors=tuple(files.tensors[position] for position in kept))
+
+
 def stack(files: TensorFiles, indices: Sequence[int]) -> Arrays:
     """Several items joined along the first axis: a batch. A single one is returned as it lies."""
     if len(indices) == 1:

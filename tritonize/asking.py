@@ -133,8 +133,14 @@ def _golden(model: spec.Model, drawn: SampleSet, answered: Computed, work: Path,
         if exact.outputs is None:
             fields["verdict"], fields["note"] = "not run", exact.reason
             return replace(asked, why_not=exact.reason)
+        kinds = {name: rule.kind for name, rule in asked.rules.items()}
+        found = noise.measured(drawn, own, exact.outputs, kinds=kinds, moved=answered.moved, without=exact.without)
         fields["note"] = f"{exact.outputs.count} samples"
-    return replace(asked, exact=exact.outputs, floors=noise.noise_floors(drawn, own, exact.outputs, "fp32", answered.moved))
+        why = quality.without_float64(found)
+        if why:
+            fields["verdict"], fields["note"] = "passed" if found.floors else "not run", why
+    why_not = "" if found.exact else why
+    return replace(asked, exact=found.exact, floors=found.floors, unmeasured=found.unmeasured, why_not=why_not)
 
 
 def allow_for_rounding(model: spec.Model, artifact: OnnxArtifact, observer: Observer, work: Path, recorder: Recorder) -> float:
@@ -230,4 +236,6 @@ def drop(answered: Reference, golden: GoldenSet, dropped: Collection[str]) -> tu
     own = arrays.drop(answered.outputs, indices)
     exact = arrays.drop(golden.exact, indices) if golden.exact else None
     floors = tuple(floor for floor in golden.floors if floor.group not in dropped)
-    return replace(answered, outputs=own), replace(golden, samples=kept, expected=own, exact=exact, floors=floors)
+    unmeasured = tuple(each for each in golden.unmeasured if each.group not in dropped)
+    left = replace(golden, samples=kept, expected=own, exact=exact, floors=floors, unmeasured=unmeasured)
+    return replace(answered, outputs=own), left

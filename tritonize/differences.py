@@ -135,13 +135,13 @@ def measure(expected: Array, found: Array, rtol: float, atol: float, *, worst: i
         ulp: whether `max_ulp` is wanted, which takes a third of the time.
     """
     flat_expected, flat_found = np.ascontiguousarray(expected).reshape(-1), np.ascontiguousarray(found).reshape(-1)
-    largest = _largest(flat_expected)
+    top = largest(flat_expected)
     pass_ = _Pass(
-        sums=Differences(elements=flat_expected.size, largest=largest, exponent=_exponent(largest, flat_expected, flat_found)),
+        sums=Differences(elements=flat_expected.size, largest=top, exponent=_exponent(top, flat_expected, flat_found)),
         rtol=rtol,
         atol=atol,
         exact=not floating(expected) and not floating(found),
-        floor=RELATIVE_FLOOR * largest,
+        floor=RELATIVE_FLOOR * top,
         bits=_BITS.get(found.dtype) if ulp and floating(expected) else None,
         keep=worst,
     )
@@ -259,9 +259,9 @@ def _ordered(bits: Array) -> Array:
     return ordered
 
 
-def _largest(flat: Array) -> float:
+def largest(flat: Array) -> float:
     """The largest finite magnitude, in the array's own type and chunk by chunk; 0.0 for an empty array."""
-    largest = 0.0
+    found = 0.0
     for start in range(0, flat.size, CHUNK):
         chunk = flat[start : start + CHUNK]
         if chunk.dtype.kind != "f" or chunk.dtype.itemsize < 4:
@@ -270,17 +270,17 @@ def _largest(flat: Array) -> float:
         if not math.isfinite(low) or not math.isfinite(high):
             finite = chunk[np.isfinite(chunk)]
             low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-        largest = max(largest, -low, high)
-    return largest
+        found = max(found, -low, high)
+    return found
 
 
-def _exponent(largest: float, expected: Array, found: Array) -> int:
+def _exponent(top: float, expected: Array, found: Array) -> int:
     """A power of two near the largest magnitude of either side, where squares would leave float64; else 0."""
     if expected.dtype.itemsize < 8 and found.dtype.itemsize < 8:
         return 0
-    largest = max(largest, _largest(found))
-    exponent = math.frexp(largest)[1]
-    return max(exponent, -1000) if largest and abs(exponent) > _SAFE else 0  # 2^1000 is itself a float64
+    top = max(top, largest(found))
+    exponent = math.frexp(top)[1]
+    return max(exponent, -1000) if top and abs(exponent) > _SAFE else 0  # 2^1000 is itself a float64
 
 
 def _scaled(value: float, exponent: int) -> float:

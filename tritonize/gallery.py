@@ -86,7 +86,7 @@ class Gallery:
         classes = [each for kept in self._outputs.values() for each in self._worded(kept.classes)]
         return Figures(
             stage=self._stage,
-            against="fp64" if self._golden.exact else "fp32",
+            against="fp64" if all(map(self._golden.is_exact, self._outputs)) else "fp32",
             histograms=tuple(_histogram(name, kept) for name, kept in self._outputs.items()),
             scatters=tuple(
                 Scatter(output=name, expected=tuple(kept.expected), found=tuple(kept.found)) for name, kept in self._outputs.items()

@@ -14,7 +14,7 @@ from tritonize import arrays, dtypes
 from tritonize.arrays import Arrays
 from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
 from tritonize.errors import RepositoryError
-from tritonize.measures import Kind, NoiseFloor
+from tritonize.measures import Kind, NoiseFloor, Unmeasured
 from tritonize.spec import Bound, Tolerance
 
 BUDGET = 64 * 2**20
@@ -46,11 +46,13 @@ class GoldenSet:
     rules: Mapping[str, Rules] = field(default_factory=dict)
     """By output; the defaults where an output is not named."""
     exact: TensorFiles | None = None
-    """PyTorch in float64; `None` where it could not run."""
+    """PyTorch in float64, of the outputs that have such answers; `None` where none has."""
     rounded: bool = False
     """Whether the float64 answers were rounded to float32, as they are in files."""
     why_not: str = ""
     """Why there is no float64."""
+    unmeasured: tuple[Unmeasured, ...] = ()
+    """Single outputs, and edge cases of outputs, without float64, where others have it."""
     required: bool = False
     """Whether a proof without float64 is none."""
     floors: tuple[NoiseFloor, ...] = ()
@@ -59,6 +61,10 @@ class GoldenSet:
     def tolerances(self) -> dict[str, Tolerance]:
         """Of every output that has rules."""
         return {name: rules.tolerance for name, rules in self.rules.items()}
+
+    def is_exact(self, output: str) -> bool:
+        """Whether there are float64 answers of an output."""
+        return self.exact is not None and any(tensor.name == output for tensor in self.exact.tensors)
 
     def rule(self, output: str) -> Rules:
         """The rules of an output."""
@@ -69,7 +75,8 @@ def write(golden: GoldenSet, directory: Path, *, budget: int = BUDGET) -> Golden
     """Write as many samples as fit into `budget` bytes, but at least one; return the set that was written."""
     inputs = TensorFiles(directory=directory / "inputs", tensors=golden.samples.files.tensors, count=0)
     outputs = TensorFiles(directory=directory / "expected", tensors=golden.expected.tensors, count=0)
-    exact = TensorFiles(directory=directory / "exact", tensors=_rounded_specs(golden.expected.tensors), count=0)
+    rounded_to = _rounded_specs(golden.exact.tensors) if golden.exact else ()
+    exact = TensorFiles(directory=directory / "exact", tensors=rounded_to, count=0)
     edges: dict[int, str] = {}
     kept = used = 0
     for index in range(golden.samples.files.count):
@@ -108,6 +115,7 @@ def facts(golden: GoldenSet) -> dict[str, Any]:
         "expected": [to_json(tensor) for tensor in golden.expected.tensors],
         "exact": [to_json(tensor) for tensor in golden.exact.tensors] if golden.exact else None,
         "why_not": golden.why_not,
+        "unmeasured": [to_json(each) for each in golden.unmeasured],
         "required": golden.required,
         "floors": [to_json(floor) for floor in golden.floors],
         "rules": {name: to_json(rules) for name, rules in golden.rules.items()},
@@ -159,6 +167,7 @@ def from_facts(directory: Path, facts: dict[str, Any]) -> GoldenSet:
         exact=exact or None,
         rounded=bool(exact),
         why_not=str(facts["why_not"]),
+        unmeasured=tuple(from_json(Unmeasured, each) for each in facts.get("unmeasured", ())),
         required=bool(facts["required"]),
         floors=tuple(from_json(NoiseFloor, floor) for floor in facts["floors"]),
     )

@@ -9,6 +9,8 @@ Verdict = Literal["passed", "failed", "not run"]
 
 DRAWN = "drawn"
 """The group of all samples that are no edge cases."""
+ALL = "all"
+"""All samples together."""
 
 STAGE_ORDER = ("pytorch", "onnxruntime", "plan", "http", "grpc", "shm", "again", "order", "padded", "concurrent")
 """The way of an answer from PyTorch to the client."""
@@ -139,16 +141,28 @@ class NoiseFloor:
     sensitivity: float = 0.0
     """How far rounding alone moves the answer, where that was measured, since PyTorch may be exact by luck: in few elements, where
     its weights are rounded otherwise; of edge cases such as a normalization of a constant, all through the file."""
+    least: float = 0.0
+    """Of an edge case: the unit times the largest drawn magnitude of the output. Less is nothing beside drawn answers."""
 
     @property
     def denominator(self) -> float:
         """What an error is measured in, in the output's unit."""
-        return max(self.own, self.sensitivity)
+        return max(self.own, self.sensitivity, self.least)
 
     @property
     def own(self) -> float:
         """PyTorch's own error, or what its type can say at that scale if that is more."""
         return max(self.noise, self.unit * self.scale)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unmeasured:
+    """An output, or an edge case of it, that no float64 answer is there for."""
+
+    output: str
+    group: str
+    """An edge case, or `all`."""
+    why: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from tritonize import arrays, dtypes
+from tritonize import arrays, dtypes, sameness
 from tritonize.artifacts import SampleSet, TensorFiles
 from tritonize.differences import measure
 from tritonize.golden import GoldenSet
-from tritonize.measures import NoiseFloor
+from tritonize.measures import ALL, DRAWN, Kind, NoiseFloor, Unmeasured
 
 UNITS: Mapping[str, float] = {"fp32": 2.0**-23, "fp64": 2.0**-52, "tf32": 2.0**-11, "fp16": 2.0**-11, "bf16": 2.0**-8}
 """Of each precision: what an error is at least measured in, as a part of the largest answer. For float32 the distance between
@@ -17,6 +17,49 @@ neighbours, as the limits were measured with; for reduced ones the unit roundoff
 LUCK = 2.0
 """How many times its own error PyTorch may be thought to be exact by luck: with the default limit of 10 an error of 30 times that
 own error, from which on a fault counts, is found then too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What there is to judge by."""
+
+    exact: TensorFiles | None
+    """PyTorch in float64, for the outputs that have such answers; `None` where none does."""
+    floors: tuple[NoiseFloor, ...]
+    unmeasured: tuple[Unmeasured, ...]
+
+
+def measured(
+    samples: SampleSet,
+    own: TensorFiles,
+    exact: TensorFiles,
+    *,
+    kinds: Mapping[str, Kind],
+    moved: Sequence[Mapping[str, float]] = (),
+    without: Mapping[str, str] | None = None,
+) -> Measured:
+    """Noise floors in float32, of the outputs whose float64 answers are those of the same model.
+
+    Args:
+        own: PyTorch in float32.
+        exact: PyTorch in float64. Files of outputs that are of no use are removed; rows of detections are put into `own`'s order.
+        kinds: what each output means; `values` where one is not named.
+        moved: see `noise_floors`.
+        without: outputs that are not in `exact`, with the reason.
+    """
+    found = [Unmeasured(output=name, group=ALL, why=why) for name, why in (without or {}).items()]
+    rows = sameness.match_detections(own, exact, [name for name, kind in kinds.items() if kind == "detections"], samples)
+    found += [*rows, *sameness.unlike(samples, own, exact, moved)]
+    lost = {each.output for each in found if each.group == ALL}
+    exact = arrays.select(exact, [tensor.name for tensor in exact.tensors if tensor.name not in lost])
+    found = [each for each in found if each.group == ALL or each.output not in lost]
+    left_out = {(each.output, each.group) for each in found}
+    floors = noise_floors(samples, own, exact, "fp32", moved)
+    return Measured(
+        exact=exact if exact.tensors else None,
+        floors=tuple(floor for floor in floors if (floor.output, floor.group) not in left_out),
+        unmeasured=tuple(found),
+    )
 
 
 def noise_floors(
@@ -28,16 +71,22 @@ def noise_floors(
 ) -> tuple[NoiseFloor, ...]:
     """How far PyTorch's answers in a precision are from its float64 ones, per floating output and group of samples.
 
+    A group with answers of two shapes, or without answers in that precision, has none.
+
     Args:
         own: PyTorch in the precision that is judged; in float32 for `tf32`, which runs on no CPU.
         moved: by sample and output, how far PyTorch's answer moves where its weights are rounded otherwise; see `Computed.moved`.
     """
     found: dict[tuple[str, str], NoiseFloor] = {}
+    misshaped: set[tuple[str, str]] = set()
     for index in range(own.count):
         one, other = arrays.load(own, index), arrays.load(exact, index)
         for name in floating(exact):
-            sums = measure(other[name], one[name], 0.0, 0.0)
             key = name, samples.group(index)
+            if name not in one or one[name].shape != other[name].shape:
+                misshaped.add(key)
+                continue
+            sums = measure(other[name], one[name], 0.0, 0.0)
             known = found.get(key)
             larger = known is None or sums.max_abs > known.noise
             found[key] = NoiseFloor(
@@ -49,7 +98,16 @@ def noise_floors(
                 sample=index if larger or known is None else known.sample,
                 sensitivity=max(moved[index].get(name, 0.0) if moved else 0.0, known.sensitivity if known else 0.0),
             )
-    return tuple(replace(floor, sensitivity=min(floor.sensitivity, LUCK * floor.noise)) for floor in found.values())
+    scales = {name: floor.scale for (name, group), floor in found.items() if group == DRAWN}
+    return tuple(
+        replace(
+            floor,
+            sensitivity=min(floor.sensitivity, LUCK * floor.noise),
+            least=0.0 if group == DRAWN else floor.unit * scales.get(name, 0.0),
+        )
+        for (name, group), floor in found.items()
+        if (name, group) not in misshaped
+    )
 
 
 def floating(files: TensorFiles) -> list[str]:

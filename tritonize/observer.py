@@ -19,7 +19,7 @@ from tritonize.compare import compare
 from tritonize.differences import measure, numeric
 from tritonize.gallery import Gallery
 from tritonize.golden import GoldenSet
-from tritonize.measures import DRAWN, Gate, NoiseFloor, StageRow, stage_place
+from tritonize.measures import ALL, DRAWN, Gate, NoiseFloor, StageRow, Unmeasured, stage_place
 
 DOUBT = 4
 """From the limit over this on, an edge case's k is doubtful."""
@@ -95,7 +95,10 @@ class Observer:
         names = {
             gate.group
             for gate in self.gates()
-            if gate.gate == "noise floor" and gate.group != DRAWN and (gate.value is None or gate.value * DOUBT > (gate.limit or 0))
+            if gate.gate == "noise floor"
+            and gate.verdict != "not run"
+            and gate.group not in (ALL, DRAWN)
+            and (gate.value is None or gate.value * DOUBT > (gate.limit or 0))
         }
         return tuple(index for index, name in samples.edges.items() if name in names)
 
@@ -155,7 +158,14 @@ class Observer:
         self._take(stage, indices, self._parts(indices, found), found)
 
     def _exact(self, indices: Sequence[int]) -> Arrays:
-        return arrays.stack(self._golden.exact or self._golden.expected, indices)
+        """PyTorch in float64; in float32 where an output has no such answers."""
+        golden = self._golden
+        if golden.exact is None:
+            return arrays.stack(golden.expected, indices)
+        exact = arrays.stack(golden.exact, indices)
+        if len(exact) == len(golden.expected.tensors):
+            return exact
+        return {name: exact.get(name, array) for name, array in arrays.stack(golden.expected, indices).items()}
 
     def _parts(self, indices: Sequence[int], found: Arrays) -> dict[str, _Part]:
         return {
@@ -200,9 +210,16 @@ class Observer:
 
     def rows(self) -> tuple[StageRow, ...]:
         """The stage table."""
-        against = "fp64" if self._golden.exact else "fp32"
         order = sorted(self._sums, key=lambda key: (stage_place(key[0]), key[0]))
-        return tuple(StageRow(stage=key[0], output=key[1], against=against, metrics=self._sums[key].result()) for key in order)  # type: ignore[arg-type]
+        return tuple(
+            StageRow(
+                stage=stage,
+                output=name,
+                against="fp64" if self._golden.is_exact(name) else "fp32",
+                metrics=self._sums[stage, name].result(),
+            )
+            for stage, name in order
+        )
 
     def gates(self, *, on_gpu: Sequence[str] = ()) -> tuple[Gate, ...]:
         """The noise floor of every stage, output and group, and the bounds on metrics.
@@ -214,14 +231,12 @@ class Observer:
 
     def _noise_gates(self, on_gpu: Sequence[str]) -> Iterator[Gate]:
         own, reduced = ({(each.output, each.group): each for each in floors} for floors in (self._golden.floors, self._reduced))
-        if not own:
-            yield from self._not_run()
-            return
+        yield from self._not_run()
         for (stage, name, group), seen in sorted(self._seen.items(), key=lambda item: stage_place(item[0][0])):
             rule = self._golden.rule(name)
             floor = (reduced if reduced and stage != "onnxruntime" else own).get((name, group))
             limit = rule.noise_floor_gpu if stage in on_gpu else rule.noise_floor
-            if floor is None or limit is None or stage == "pytorch":
+            if floor is None or limit is None or stage == "pytorch" or (name, group) not in own:
                 continue
             # Where the exact answers were rounded for a file, a half unit of float32 of the error is the file's.
             error = max(0.0, seen.max_abs - (2.0**-24 * floor.scale if self._golden.rounded else 0.0))
@@ -240,21 +255,26 @@ class Observer:
             )
 
     def _not_run(self) -> Iterator[Gate]:
-        """One gate per output that has one, where there is nothing to judge by."""
-        for name in noise.floating(self._golden.expected):
-            limit = self._golden.rule(name).noise_floor
-            if limit is None or (not self._golden.why_not and self._golden.exact is None):
+        """A gate for each output, and edge case of one, that has a limit and nothing to be judged by."""
+        golden = self._golden
+        floats = noise.floating(golden.expected)
+        lacking = golden.unmeasured
+        if golden.exact is None and not lacking and golden.why_not:
+            lacking = tuple(Unmeasured(output=name, group=ALL, why=golden.why_not) for name in floats)
+        for each in lacking:
+            limit = golden.rule(each.output).noise_floor
+            if limit is None or each.output not in floats:
                 continue
-            verdict = "failed" if self._golden.required else "not run"
+            # That an edge case has no measure does not fail the rest of an output.
             yield Gate(
                 gate="noise floor",
                 stage="pytorch fp64",
-                output=name,
-                group="all",
-                verdict=verdict,  # type: ignore[arg-type]
+                output=each.output,
+                group=each.group,
+                verdict="failed" if golden.required and each.group == ALL else "not run",
                 value=None,
                 limit=limit,
-                note=self._golden.why_not,
+                note=each.why,
             )
 
     def _metric_gates(self) -> Iterator[Gate]:

@@ -10,7 +10,7 @@ from tritonize.artifacts import Check, SampleSet, TensorFiles
 from tritonize.conclusion import stage_name
 from tritonize.differences import numeric
 from tritonize.golden import GoldenSet, Rules
-from tritonize.measures import DRAWN, Gate, NoiseFloor, StageRow, stage_place
+from tritonize.measures import ALL, DRAWN, Gate, NoiseFloor, StageRow, stage_place
 from tritonize.observer import Observer
 from tritonize.wording import verdict
 
@@ -30,6 +30,12 @@ def rules(model: spec.Model, samples: SampleSet, expected: TensorFiles) -> dict[
             metrics=asked.metrics,
         )
     return found
+
+
+def without_float64(found: noise.Measured) -> str:
+    """Which outputs and edge cases nothing is measured of, and why, in a line; empty where there are none."""
+    named = {f"{each.output}{'' if each.group == ALL else f' at edge case {each.group}'}": each.why for each in found.unmeasured}
+    return "; ".join(f"{name}: {why}" for name, why in named.items())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,7 +91,8 @@ def reduce(model: spec.Model, artifact: OnnxArtifact, question: Question, work: 
 def set_noise_floors(model: spec.Model, question: Question, observer: Observer, work: Path, recorder: Recorder) -> None:
     """Let what follows be judged by how far PyTorch in half precision is from float64, where that could run.
 
-    Where PyTorch does not run in half precision, the noise is what it is in float32, measured in the unit of the half type.
+    Where PyTorch does not run in half precision, or not for an output, the noise is what it is in float32, measured in the unit of
+    the half type.
     """
     exact = observer.golden.exact
     if exact is None:
@@ -103,8 +104,13 @@ def set_noise_floors(model: spec.Model, question: Question, observer: Observer, 
         fields["library_seconds"], fields["peak_memory"] = own.library_seconds, own.peak_memory
         if own.outputs is None:
             fields["verdict"], fields["note"] = "not run", own.reason
-    noisy = own.outputs or question.reference.outputs
-    observer.judge_reduced_by(noise.noise_floors(question.samples, noisy, exact, model.precision))
+    floors = {
+        (floor.output, floor.group): floor
+        for outputs in (question.reference.outputs, own.outputs)
+        if outputs is not None
+        for floor in noise.noise_floors(question.samples, outputs, exact, model.precision)
+    }
+    observer.judge_reduced_by(tuple(floors.values()))
 
 
 def _ask(model: spec.Model, path: Path, question: Question, stage: str, work: Path, recorder: Recorder) -> list[Check]:

@@ -37,8 +37,11 @@ class Recomputed:
     """PyTorch's answers in another precision, or why there are none."""
 
     outputs: TensorFiles | None
+    """Without those that the model does not answer in that precision."""
     reason: str = ""
     """Why there are none."""
+    without: Mapping[str, str] = field(default_factory=dict)
+    """The outputs that are missing, with the reason."""
     library_seconds: float = 0.0
     peak_memory: int = 0
     """Bytes."""
@@ -178,7 +181,8 @@ def compute(
 def _exact(value: Mapping[str, Any]) -> Recomputed | None:
     if value["exact"] is None and not value["why_not"]:
         return None
-    return Recomputed(outputs=value["exact"] and from_json(TensorFiles, value["exact"]), reason=value["why_not"])
+    outputs = value["exact"] and from_json(TensorFiles, value["exact"])
+    return Recomputed(outputs=outputs, reason=value["why_not"], without=value["without"])
 
 
 def recompute(
@@ -210,6 +214,7 @@ def recompute(
         return Recomputed(outputs=None, reason=f"{error.what} {error.found}" if error.found else error.what)
     return Recomputed(
         outputs=from_json(TensorFiles, answer.value["outputs"]),
+        without=answer.value["without"],
         library_seconds=answer.value["library_seconds"] + answer.import_seconds,
         peak_memory=answer.peak_memory,
     )

@@ -49,13 +49,17 @@ def prepare(healthy: Healthy, seed: int, directory: Path) -> Proof:
     model = healthy.spec(seed)
     drawn = samples.add_edges(model, samples.write(model, directory / "samples"))
     expected, exact, moved = _answers(healthy, seed, drawn, directory)
+    rules = quality.rules(model, drawn, expected)
+    kinds = {name: rule.kind for name, rule in rules.items()}
+    found = noise.measured(drawn, expected, exact, kinds=kinds, moved=moved)
     golden = GoldenSet(
         samples=drawn,
         expected=expected,
-        exact=exact,
+        exact=found.exact,
         max_batch_size=healthy.max_batch_size,
-        rules=quality.rules(model, drawn, expected),
-        floors=noise.noise_floors(drawn, expected, exact, "fp32", moved),
+        rules=rules,
+        floors=found.floors,
+        unmeasured=found.unmeasured,
     )
     carried = directory / "golden"
     carried.mkdir()

@@ -89,7 +89,9 @@ def _lines(file: GoldenFile) -> Iterator[str]:
     yield from tensors.lines("inputs", known.samples.files.tensors)
     yield from tensors.lines("outputs", known.expected.tensors)
     yield "answers: PyTorch in float32" + (", and float64 rounded to float32" if known.exact else "")
-    if known.why_not:
+    for each in known.unmeasured:
+        yield from _wrapped(f"no float64 of {each.output} ({each.group}): {each.why}")
+    if known.why_not and not known.unmeasured:
         yield from _wrapped(f"no float64: {known.why_not}")
     yield "rules"
     for name in (tensor.name for tensor in known.expected.tensors):

@@ -14,6 +14,7 @@ import torch
 from tritonize import arrays
 from tritonize.arrays import Arrays
 from tritonize.artifacts import TensorFiles
+from tritonize.workers import widening
 
 _DRAWS = 4
 
@@ -26,8 +27,8 @@ def moved(module: torch.nn.Module, answer: Callable[[int], Arrays], own: TensorF
         answer: asks it again for item number so and so.
         own: what it answered with its own weights.
     """
-    weights = [each for each in (*module.parameters(), *module.buffers()) if each.is_floating_point()]
-    kept = [each.detach().clone() for each in weights]
+    weights = list(widening.weights(module))
+    kept = [each.clone() for each in weights]
     generator = torch.Generator().manual_seed(0)
     found = [dict[str, float]() for _ in range(own.count)]
     for _ in range(_DRAWS):

@@ -6,7 +6,7 @@ Runs inside a worker. Weights are the float32 ones, widened or rounded; floating
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +18,8 @@ from tritonize import arrays, dtypes
 from tritonize.arrays import Arrays
 from tritonize.artifacts import SampleSet, TensorFiles, from_json, to_json
 from tritonize.errors import ExportError
-from tritonize.workers import progress
+from tritonize.wording import quality as wording
+from tritonize.workers import progress, widening
 from tritonize.workers.stopwatch import Stopwatch
 from tritonize.workers.torch_model import LoadedModel, load
 from tritonize.workers.torch_source import LoadRequest
@@ -45,6 +46,9 @@ class RecomputeAnswer:
     """What was run: one item per sample, floating outputs in the precision asked for."""
 
     outputs: TensorFiles
+    """Without those that the model does not answer in that precision."""
+    without: Mapping[str, str]
+    """These, with the reason."""
     library_seconds: float
 
 
@@ -59,8 +63,8 @@ def recompute(request: dict[str, Any]) -> dict[str, Any]:
     with watch.library():
         model = load(asked.model)
     batches = [(index,) for index in range(asked.samples.files.count)]
-    files = answers(model, asked.samples, batches, asked.expected, asked.dtype, asked.directory, watch)
-    return to_json(RecomputeAnswer(outputs=files, library_seconds=watch.seconds))  # type: ignore[no-any-return]
+    files, without = answers(model, asked.samples, batches, asked.expected, asked.dtype, asked.directory, watch)
+    return to_json(RecomputeAnswer(outputs=files, without=without, library_seconds=watch.seconds))  # type: ignore[no-any-return]
 
 
 def answers(
@@ -71,25 +75,30 @@ def answers(
     dtype: str,
     directory: Path,
     watch: Stopwatch,
-) -> TensorFiles:
-    """One item per batch, computed in a precision, which the model keeps from then on.
+) -> tuple[TensorFiles, dict[str, str]]:
+    """One item per batch, computed in a precision, which the model keeps from then on; and the outputs without it, with the reason.
 
     Raises:
-        ExportError: the model cannot run in that precision, or keeps to another one inside.
+        ExportError: the model cannot run in that precision, or keeps to another one inside for every floating output.
     """
     with watch.library():
-        model.module.to(_TORCH[dtype])
+        widening.to_precision(model.module, _TORCH[dtype])
     tensors = tuple(replace(each, dtype=dtype) if _floating(each.dtype) else each for each in expected.tensors)
-    files = TensorFiles(directory=directory / dtype, tensors=tensors, count=len(batches))
+    files = TensorFiles(directory=directory / dtype, tensors=tensors, count=0)
+    without: dict[str, str] = {}
     with _slabs():
         for position, indices in enumerate(batches):
-            progress.tell(f"PyTorch in {dtype}, sample {position + 1} of {files.count}")
+            progress.tell(f"PyTorch in {dtype}, sample {position + 1} of {len(batches)}")
             batch = _cast(arrays.stack(samples.files, indices), dtype)
             with watch.library():
                 found = model.answer(batch)
-            _require(files, found, dtype)
+            if lacking := _lacking(files, found, dtype):
+                without |= lacking
+                files = arrays.select(files, [each.name for each in files.tensors if each.name not in lacking])
+                _require_some(files, without, dtype)
             arrays.save(files, position, found)
-    return files
+            files = replace(files, count=position + 1)
+    return files, without
 
 
 def _floating(dtype: str) -> bool:
@@ -101,17 +110,22 @@ def _cast(batch: Arrays, dtype: str) -> Arrays:
     return {name: array.astype(wanted) if _floating(arrays.dtype_name(array)) else array for name, array in batch.items()}
 
 
-def _require(files: TensorFiles, found: Arrays, dtype: str) -> None:
+def _lacking(files: TensorFiles, found: Arrays, dtype: str) -> dict[str, str]:
+    """The outputs that are not answered in the type they should have, with the reason."""
+    lacking = {}
     for tensor in files.tensors:
         array = found.get(tensor.name)
-        if array is None or arrays.dtype_name(array) != tensor.dtype:
-            raise ExportError(
-                f"The model does not compute in {dtype} throughout.",
-                where=f"output {tensor.name}",
-                expected=tensor.dtype,
-                found="no such output" if array is None else arrays.dtype_name(array),
-                cause="it casts to a type of its own inside",
-            )
+        if array is None:
+            lacking[tensor.name] = wording.NO_SUCH_OUTPUT.text(dtype=dtype)
+        elif arrays.dtype_name(array) != tensor.dtype:
+            lacking[tensor.name] = wording.OTHER_TYPE.text(dtype=dtype, found=arrays.dtype_name(array))
+    return lacking
+
+
+def _require_some(files: TensorFiles, without: Mapping[str, str], dtype: str) -> None:
+    if not any(_floating(tensor.dtype) for tensor in files.tensors):
+        name, why = next(iter(without.items()))
+        raise ExportError.of(wording.NOT_THROUGHOUT, where=f"output {name}", expected=dtype, found=why, dtype=dtype)
 
 
 @contextmanager

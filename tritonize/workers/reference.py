@@ -58,6 +58,8 @@ class ReferenceAnswer:
     """The answers in float64, where they were asked for and the model is small."""
     why_not: str
     """Why there are none, where they were tried."""
+    without: Mapping[str, str]
+    """The outputs that the model does not answer in float64, with the reason."""
     moved: tuple[Mapping[str, float], ...]
     """By sample, output to max |difference| of answers with weights rounded otherwise; empty where that was not asked."""
 
@@ -87,7 +89,7 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
             moved = conditioning.moved(
                 model.module, lambda place: model.answer(arrays.stack(asked.samples.files, usable[place])), outputs
             )
-    exact, why_not = _float64(model, asked, usable, outputs, watch) if small else (None, "")
+    exact, without, why_not = _float64(model, asked, usable, outputs, watch) if small else (None, {}, "")
     return to_json(  # type: ignore[no-any-return]
         ReferenceAnswer(
             outputs=outputs,
@@ -99,6 +101,7 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
             unusable=unusable,
             exact=exact,
             why_not=why_not,
+            without=without,
             moved=moved,
         )
     )
@@ -113,12 +116,12 @@ def _size(model: LoadedModel, samples: SampleSet, outputs: TensorFiles) -> int:
 
 def _float64(
     model: LoadedModel, asked: ReferenceRequest, usable: Sequence[tuple[int, ...]], outputs: TensorFiles, watch: Stopwatch
-) -> tuple[TensorFiles | None, str]:
-    """The same answers in float64; last of all, since the model stays so."""
+) -> tuple[TensorFiles | None, dict[str, str], str]:
+    """The same answers in float64, outputs without it, and why there is none at all; last of all, since the model stays so."""
     try:
-        return recompute.answers(model, asked.samples, usable, outputs, "fp64", asked.directory, watch), ""
+        return *recompute.answers(model, asked.samples, usable, outputs, "fp64", asked.directory, watch), ""
     except (ExportError, UsageError) as error:
-        return None, f"{error.what} {error.found}" if error.found else error.what
+        return None, {}, f"{error.what} {error.found}" if error.found else error.what
 
 
 def _edges(model: LoadedModel, samples: SampleSet, outputs: TensorFiles, watch: Stopwatch) -> tuple[TensorFiles, dict[str, str]]:

@@ -1,0 +1,290 @@
+"""PyTorch in float64: it has to be the same model, output by output, or the noise floor is not run and says why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tritonize import arrays, golden, noise, quality, reference, samples, spec
+from tritonize.artifacts import SampleSet, from_json, to_json
+from tritonize.golden import GoldenSet
+from tritonize.observer import Observer
+from tritonize.reference import Computed, Recomputed
+from tritonize.workers import conditioning, recompute, widening
+from tritonize.workers import reference as worker
+
+NETS = """
+import torch
+from torch import nn
+
+class Complex(nn.Module):
+    # y = real((Wx) * g): half of g's effect is in its imaginary part
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.lin = nn.Linear(8, 8)
+        self.filter = nn.Parameter(torch.randn(8, dtype=torch.complex64))
+        self.register_buffer("shift", torch.randn(8, dtype=torch.complex64))
+
+    def forward(self, x):
+        return (self.lin(x) * self.filter * self.shift).imag
+
+class Mixed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.lin = nn.Linear(8, 4)
+
+    def forward(self, x):
+        return self.lin(x) * 1e-4, torch.ones(x.shape[0], 1), x.argmax(1)
+
+class Peeking(nn.Module):
+    # the smallest number of its own type
+    def forward(self, x):
+        return torch.log(torch.clamp(x - x.abs(), min=torch.finfo(x.dtype).eps)), x * 3
+
+class Bits(nn.Module):
+    # a float32 buffer that holds packed whole numbers
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("packed", torch.tensor([3, 5, 7, 9] * 2, dtype=torch.int32).view(torch.float32))
+
+    def forward(self, x):
+        return x * self.packed.view(torch.int32)[:8].to(x.dtype)
+
+class Encoded(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.register_buffer("weight", torch.randn(8, 8).to(torch.float8_e4m3fn))
+        self.register_buffer("scale", torch.tensor(0.37))
+
+    def forward(self, x):
+        codes = self.weight.view(torch.uint8)
+        return x @ (self.weight.to(x.dtype) * self.scale) + codes.to(x.dtype).mean()
+
+class Passing(nn.Module):
+    # how many pass depends on the last bit
+    def forward(self, x):
+        return x[(x * 3) / 3 == x], x * 2
+
+class Sorted(nn.Module):
+    # scores that float32 cannot tell apart come in another order in float64
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("step", torch.arange(8.0).flip(0) * 1e-9)
+
+    def forward(self, x):
+        order = torch.argsort(1 + self.step.double().to(x.dtype) + 0 * x[0], stable=True)
+        return x[:, order], order[None]
+
+class Rows(nn.Module):
+    # detections x1 y1 x2 y2 score, by their score
+    def __init__(self, lost=False):
+        super().__init__()
+        self.lost = lost
+        self.register_buffer("step", torch.arange(8.0).flip(0) * 1e-9)
+
+    def forward(self, x):
+        corner = torch.arange(8.0, dtype=x.dtype)[:, None] * 20 + x[0, :, None] * 0.1
+        score = 1 + self.step.to(x.dtype) + 0 * x[0]
+        rows = torch.cat([corner, corner, corner + 9, corner + 9, score[:, None]], 1)[torch.argsort(score, stable=True)]
+        return rows[score > 1 + 1e-12 if self.lost and x.dtype == torch.float64 else slice(None)][None]
+"""
+
+
+def asked(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **fields):
+    """The golden set of a model of this file as `asking` makes it, without a process of its own."""
+    (tmp_path / "float64_nets.py").write_text(NETS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    model = spec.Model.model_validate(
+        {
+            "source": f"float64_nets:{source}",
+            "inputs": {"x": {"shape": ["batch", 8]}},
+            "max_batch_size": 1,
+            "samples": {"count": 3},
+            **fields,
+        }
+    )
+    drawn = samples.add_edges(model, samples.write(model, tmp_path / "drawn"))
+    request = {
+        "model": reference.load_request(model, reference.identify(model)),
+        "samples": to_json(drawn),
+        "batches": [],
+        "directory": str(tmp_path / "work"),
+        "float64": True,
+    }
+    answer = from_json(worker.ReferenceAnswer, worker.compute(request))
+    exact = Recomputed(outputs=answer.exact, reason=answer.why_not, without=answer.without)
+    own = reference.Reference(source=reference.identify(model), outputs=answer.outputs, parameters=answer.parameters)
+    drawn = samples.without(drawn, answer.unusable)
+    computed = Computed(reference=own, batched=answer.batched, exact=exact, moved=answer.moved)
+    from tritonize import asking
+    from tritonize.stages import Recorder
+
+    return asking._golden(model, drawn, computed, tmp_path, Recorder())
+
+
+@pytest.fixture
+def ask(tmp_path, monkeypatch):
+    return lambda source, **fields: asked(source, tmp_path, monkeypatch, **fields)
+
+
+def gates_of(known: GoldenSet, name: str, change=lambda array: array) -> dict[str, str]:
+    """Verdicts by group, where the answer to every sample is PyTorch's own with one output changed."""
+    observer = Observer(known)
+    for index in range(known.samples.files.count):
+        answer = dict(arrays.load(known.expected, index))
+        answer[name] = change(answer[name])
+        observer.see("onnxruntime", (index,), answer)
+    return {gate.group: gate.verdict for gate in observer.gates() if gate.output == name}
+
+
+def test_complex_weights_stay_complex_and_a_small_error_in_them_is_found(ask):
+    known = ask("Complex")
+    (floor,) = [floor for floor in known.floors if floor.group == "drawn"]
+    assert floor.noise < 1e-5 * floor.scale
+    assert noise.ill_conditioned(known) == ()
+    assert set(gates_of(known, "OUTPUT__0").values()) == {"passed"}
+    assert gates_of(known, "OUTPUT__0", lambda array: array * np.float32(1.05))["drawn"] == "failed"
+
+
+def test_other_roundings_of_complex_weights_move_an_answer_too():
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.filter = torch.nn.Parameter(torch.full((64,), 1 + 2j, dtype=torch.complex64))
+
+        def forward(self):
+            return self.filter.imag
+
+    net = Net()
+    before = net.filter.detach().clone()
+    files = arrays.TensorFiles(directory=Path("own"), tensors=(arrays.spec_of("y", np.zeros(64, np.float32)),), count=1)
+    arrays.save(files, 0, {"y": net().detach().numpy()})
+    (moved,) = conditioning.moved(net, lambda _: {"y": net().detach().numpy().copy()}, files)
+    assert 2**-24 < moved["y"] < 2**-20
+    assert torch.equal(net.filter, before)
+
+
+def test_an_output_without_float64_leaves_the_gates_of_the_others_on(ask):
+    known = ask("Mixed")
+    assert [(each.output, each.group) for each in known.unmeasured] == [("OUTPUT__1", "all")]
+    assert gates_of(known, "OUTPUT__1") == {"all": "not run"}
+    assert set(gates_of(known, "OUTPUT__0").values()) == {"passed"}
+    assert gates_of(known, "OUTPUT__0", lambda array: array * np.float32(1.05))["drawn"] == "failed"
+    rows = {row.output: row.against for row in _seen(known).rows()}
+    assert rows == {"OUTPUT__0": "fp64", "OUTPUT__1": "fp32", "OUTPUT__2": "fp64"}
+    required = replace(known, required=True)
+    assert gates_of(required, "OUTPUT__1") == {"all": "failed"}
+    assert set(gates_of(required, "OUTPUT__0").values()) == {"passed"}
+    read = golden.write(known, Path("golden"))
+    assert read.unmeasured == known.unmeasured
+    assert gates_of(read, "OUTPUT__0", lambda array: array * np.float32(1.05))["drawn"] == "failed"
+    assert set(gates_of(read, "OUTPUT__0").values()) == {"passed"}
+
+
+def _seen(known: GoldenSet) -> Observer:
+    observer = Observer(known)
+    observer.see("onnxruntime", (0,), arrays.load(known.expected, 0))
+    return observer
+
+
+@pytest.mark.parametrize(
+    ("source", "output", "code"),
+    [
+        ("Peeking", "OUTPUT__0", "float64-far"),
+        ("Passing", "OUTPUT__0", "float64-other-shape"),
+        ("Sorted", "OUTPUT__0", "float64-far"),
+    ],
+)
+def test_what_float64_computes_otherwise_is_not_run_with_the_reason(ask, source, output, code):
+    """It would be a noise floor as large as the output, under which anything passes."""
+    known = ask(source)
+    from tritonize.wording import quality as wording
+
+    start = next(each.what for each in vars(wording).values() if getattr(each, "code", "") == code).split("{")[0]
+    assert [each.why.startswith(start) for each in known.unmeasured if each.output == output] == [True], known.unmeasured
+    assert gates_of(known, output) == {"all": "not run"}
+    if source != "Sorted":
+        assert gates_of(known, "OUTPUT__1", lambda array: array * np.float32(1.001))["drawn"] == "failed"
+
+
+def test_whole_numbers_that_float64_answers_otherwise_are_compared_with_float32(ask):
+    known = ask("Sorted")
+    assert not known.is_exact("OUTPUT__1")
+    (row,) = [row for row in _seen(known).rows() if row.output == "OUTPUT__1"]
+    assert (row.against, row.metrics.mismatched) == ("fp32", 0)
+
+
+def test_packed_numbers_and_encoded_weights(ask):
+    """Bits that are looked at stop the run in float64; 8-bit weights stay as they are and are decoded alike."""
+    packed = ask("Bits")
+    assert packed.exact is None
+    assert gates_of(packed, "OUTPUT__0") == {"all": "not run"}
+    import float64_nets
+
+    encoded = float64_nets.Encoded()
+    x = torch.randn(3, 8)
+    single = encoded(x)
+    widening.to_precision(encoded, torch.float64)
+    assert {each.dtype for each in encoded.buffers()} == {torch.float8_e4m3fn, torch.float64}
+    torch.testing.assert_close(encoded(x.double()).float(), single)
+
+
+def test_detections_in_another_order_are_matched_and_lost_ones_are_not_run(ask):
+    outputs = {"OUTPUT__0": {"kind": "detections"}}
+    known = ask("Rows", outputs=outputs)
+    assert known.unmeasured == ()
+    assert next(floor.noise for floor in known.floors if floor.group == "drawn") < 1e-4
+    assert gates_of(known, "OUTPUT__0", lambda array: array * np.float32(1.001))["drawn"] == "failed"
+
+
+def test_detections_that_only_float32_has(ask):
+    known = ask("Rows", outputs={"OUTPUT__0": {"kind": "detections"}}, kwargs={"lost": True})
+    assert next((each.output, each.group) for each in known.unmeasured) == ("OUTPUT__0", "all")
+    assert gates_of(known, "OUTPUT__0") == {"all": "not run"}
+
+
+def test_torchscript_keeps_complex_weights(tmp_path, monkeypatch):
+    (tmp_path / "float64_nets.py").write_text(NETS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import float64_nets
+
+    scripted = torch.jit.script(float64_nets.Complex().eval())
+    widening.to_precision(scripted, torch.float64)
+    assert {each.dtype for each in scripted.parameters()} == {torch.float64, torch.complex128}
+    x = torch.randn(2, 8, dtype=torch.float64)
+    plain = float64_nets.Complex().eval()
+    widening.to_precision(plain, torch.float64)
+    torch.testing.assert_close(scripted(x), plain(x), rtol=0, atol=0)
+
+
+def test_an_output_is_taken_out_of_files():
+    files = arrays.TensorFiles(
+        directory=Path("files"), tensors=tuple(arrays.spec_of(name, np.zeros(1, np.float32)) for name in "abc"), count=2
+    )
+    for index in range(2):
+        arrays.save(files, index, {name: np.full(1, 10 * index + place, np.float32) for place, name in enumerate("abc")})
+    kept = arrays.select(files, ["a", "c"])
+    assert [{name: float(array[0]) for name, array in arrays.load(kept, index).items()} for index in range(2)] == [
+        {"a": 0, "c": 2},
+        {"a": 10, "c": 12},
+    ]
+    assert len(list(Path("files/0").iterdir())) == 2
+
+
+def test_samples_of_a_single_shape_are_no_matter_of_the_model():
+    """A set without float64 at all says so once for each output."""
+    drawn = SampleSet(files=arrays.TensorFiles(directory=Path("in"), tensors=(), count=1), batched=True, origin="drawn")
+    own = arrays.TensorFiles(directory=Path("own"), tensors=(arrays.spec_of("y", np.zeros(1, np.float32)),), count=1)
+    known = GoldenSet(samples=drawn, expected=own, max_batch_size=1, why_not="no memory")
+    assert [(gate.verdict, gate.note) for gate in Observer(known).gates()] == []
+    rules = {"y": golden.Rules(noise_floor=10.0)}
+    assert [(gate.verdict, gate.note) for gate in Observer(replace(known, rules=rules)).gates()] == [("not run", "no memory")]
+    assert quality.without_float64(noise.Measured(exact=None, floors=(), unmeasured=())) == ""
+    assert recompute._TORCH["fp64"] is torch.float64
