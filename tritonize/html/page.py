@@ -28,7 +28,7 @@ SHORT = 28
 """Characters of a cell that is kept in one line on a screen."""
 TEMPLATE = "report.html.j2"
 REASONS = 3
-"""Reasons of a failure that stand at the top."""
+"""Further reasons of a failure that stand at the top."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,10 +101,11 @@ def _facts(report: Report, concluded: Conclusion) -> Iterator[tuple[str, str]]:
         yield "Proved by", ", ".join(f"{name} {version}" for name, version in report.proved_by.items())
     else:
         yield "Proved by", "no server: this is no proof of what a server answers"
-    for reason in concluded.reasons[:REASONS]:
-        yield "Failed", reason
-    if len(concluded.reasons) > REASONS:
-        yield "Failed", f"and {len(concluded.reasons) - REASONS} more, see below"
+    further = concluded.reasons[1:]  # the first is the banner's sentence
+    for reason in further[:REASONS]:
+        yield "Failed too", reason
+    if len(further) > REASONS:
+        yield "Failed too", f"{len(further) - REASONS} more, see below"
     yield "Answers", f"{concluded.comparisons} compared, {concluded.outside} of them outside the tolerance"
     for name, note in concluded.not_run:
         yield "Not run", f"{name}: {note}" if note else name
