@@ -104,8 +104,7 @@ def _measured(network: torch.nn.Module) -> dict[str, float]:
         server = stack.enter_context(serving.serve(place / "models", directory=place / "server"))
         ways["embedded Triton, shared memory"] = stack.enter_context(_in_place(server, volume))
         for transport in ("shm", "grpc", "http"):
-            url = server.http_url if transport == "http" else server.grpc_url
-            connection = stack.enter_context(client.connect(url, transport, shm_prefix=server.shm_prefix))
+            connection = stack.enter_context(client.connect_to(server, transport))
             ways[f"embedded Triton, tritonize's client, {transport}"] = lambda each=connection: each.infer(
                 "network", {"volume": volume}
             )
@@ -201,7 +200,7 @@ def _in_place(server: ServerHandle, volume: np.ndarray) -> Iterator[Callable[[],
     connection = tritonclient.grpc.InferenceServerClient(server.grpc_url)
     regions = {name: Region(server.shm_prefix, volume.nbytes) for name in ("volume", "mask")}
     for name, region in regions.items():
-        connection.register_system_shared_memory(name, region.key, region.size)
+        connection.register_system_shared_memory(name, region.key, region.size, headers=server.headers["grpc"])
     given, answer = (np.frombuffer(region.buffer, np.float32).reshape(SHAPE) for region in regions.values())
     given[...] = volume
     question = tritonclient.grpc.InferInput("volume", list(SHAPE), "FP32")
@@ -216,7 +215,7 @@ def _in_place(server: ServerHandle, volume: np.ndarray) -> Iterator[Callable[[],
     try:
         yield ask
     finally:
-        connection.unregister_system_shared_memory()
+        connection.unregister_system_shared_memory(headers=server.headers["grpc"])
         connection.close()
         for region in regions.values():
             region.close()

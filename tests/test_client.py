@@ -24,7 +24,7 @@ TRANSPORTS: tuple[Transport, ...] = ("http", "grpc", "shm")
 
 
 def connect(server: Running, transport: Transport) -> Client:
-    return client.connect(server.http_url if transport == "http" else server.grpc_url, transport, shm_prefix=server.shm_prefix)
+    return client.connect_to(server, transport)
 
 
 def regions(server: Running) -> list[str]:

@@ -319,9 +319,10 @@ def test_a_deployment_is_verified_where_there_is_no_torch_no_onnx_and_no_reposit
     done = subprocess.run(command, capture_output=True, text=True, cwd=place, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     (found,) = json.loads(done.stdout)["reports"]
-    assert {stage["name"]: stage["verdict"] for stage in found["stages"]} == dict.fromkeys(
-        ("http", "grpc", "shm", "invariances", "concurrent"), "passed"
-    )
+    assert {stage["name"]: stage["verdict"] for stage in found["stages"]} == {
+        **dict.fromkeys(("http", "grpc", "invariances", "concurrent"), "passed"),
+        "shm": "not run",  # it takes the server's key
+    }
     assert any(gate["gate"] == "noise floor" and gate["stage"] == "grpc" for gate in found["gates"])
     assert found["details"]["golden"]["samples"] == COUNT
 

@@ -339,10 +339,10 @@ class TestStart:
             up_and_down(tmp_path / "nowhere", tmp_path / "run")
         assert "nowhere" in str(caught.value.where)
 
-    def test_a_repository_that_vanishes(self, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_folder_that_vanishes(self, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The server runs then, and says that it is not alive."""
         command = embedded._command
-        monkeypatch.setattr(embedded, "_command", lambda *given: [shutil.rmtree(repository), *command(*given)][1:])
+        monkeypatch.setattr(embedded, "_command", lambda *given: [shutil.rmtree(given[1]), *command(*given)][1:])
         with pytest.raises(ServerError, match="could not begin to serve") as caught:
             up_and_down(repository, tmp_path / "run", ready_timeout_s=60)
         assert "failed to stat file" in str(caught.value.found)

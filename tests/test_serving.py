@@ -40,7 +40,7 @@ class TestServe:
             server_models.add_sub(server_models.write(root, name, server_models.ADD_SUB))
         with (
             serving.serve(root, directory=tmp_path / "run") as running,
-            client.connect(running.http_url, "http") as connection,
+            client.connect_to(running, "http") as connection,
         ):
 
             def counts() -> dict[str, int]:
@@ -78,11 +78,14 @@ class TestServe:
 @pytest.mark.server
 class TestRemote:
     def test_both_addresses(self, server: Running) -> None:
-        handle = serving.remote([f"http://{server.http_url}", f"grpc://{server.grpc_url}"])
+        handle = serving.remote([f"http://{server.http_url}", f"grpc://{server.grpc_url}"], headers=server.headers)
         assert (handle.http_url, handle.grpc_url, handle.local) == (server.http_url, server.grpc_url, True)
         addresses = {"at http": server.http_url, "at grpc": server.grpc_url}
         assert handle.identity == {"tritonserver": "2.51.0", **addresses}
         assert handle.log is None
+
+    def test_without_the_key_there_is_no_shared_memory(self, server: Running) -> None:
+        assert not serving.remote([f"grpc://{server.grpc_url}"]).local
 
     def test_one_alone(self, server: Running) -> None:
         handle = serving.remote([server.http_url])

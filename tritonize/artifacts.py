@@ -291,6 +291,8 @@ class ServerHandle:
     """Whether it shares this machine's /dev/shm."""
     identity: Mapping[str, str] = field(default_factory=dict)
     """Name to version of what answers: server, backend, runtime."""
+    headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    """What a client sends along with every request, by protocol (`http`, `grpc`): keys, so they are never printed."""
 
 
 @dataclass(frozen=True, kw_only=True)

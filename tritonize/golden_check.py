@@ -198,8 +198,7 @@ def _require_same_model(
     server: ServerHandle, name: str, version: int, config: Mapping[str, Any], file: GoldenFile, path: Path
 ) -> None:
     """Refuse a golden set whose inputs and outputs are not the served model's: none of its requests would mean anything."""
-    url, transport = (server.grpc_url, "grpc") if server.grpc_url else (server.http_url, "http")
-    with client.connect(url, transport) as connection:  # type: ignore[arg-type]
+    with client.connect_to(server, "grpc" if server.grpc_url else "http") as connection:
         served = connection.model_config(name, str(version))
     problems = [
         problem for field in ("input", "output") for problem in _unlike(field, _tensors(config, field), _tensors(served, field))

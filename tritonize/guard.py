@@ -10,7 +10,7 @@ As a child subreaper the guard inherits every orphan among its descendants, so i
 also those that started a session of their own. Should the guard itself be killed, the kernel kills the command.
 """
 
-# ruff: noqa: PTH108, PTH110, PTH112, PTH123, PTH208
+# ruff: noqa: PTH108, PTH110, PTH112, PTH120, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -112,11 +112,23 @@ def _exec(order: dict[str, Any], guard: int, problem: int) -> NoReturn:
         os.dup2(2, 1)
         if order["cwd"] is not None:
             os.chdir(order["cwd"])
-        os.execvpe(order["argv"][0], order["argv"], order["env"])  # noqa: S606 - argv is a list
+        environment = order["env"]
+        if hidden := order["hidden"]:
+            environment = {**environment, **_guard_argv().variables(hidden)}
+            _guard_argv().be_traced()
+        os.execvpe(order["argv"][0], order["argv"], environment)  # noqa: S606 - argv is a list
     except OSError as error:
         os.write(problem, json.dumps([error.errno, error.strerror, error.filename]).encode())
     finally:
         os._exit(127)
+
+
+def _guard_argv() -> Any:
+    """The module that lies beside this file, which is run by path and so has no package."""
+    sys.path.append(os.path.dirname(__file__))
+    import guard_argv  # type: ignore[import-not-found]
+
+    return guard_argv
 
 
 class _Guard:
@@ -152,14 +164,28 @@ class _Guard:
         if child == 0:
             _exec(self.order, guard, teller)
         os.close(teller)
+        hidden = self.order["hidden"]
+        started = self._hide(child, hidden) if hidden else None
         text = os.read(problem, 65536)
         os.close(problem)
-        if text:
-            os.waitpid(child, 0)
-            _report(problem=json.loads(text))
+        if text or started is False:
+            if started is None:
+                os.waitpid(child, 0)
+            _report(problem=json.loads(text or '[0, "it ended before it began", null]'))
             sys.exit(1)
         _report(pid=child)
         return child
+
+    @staticmethod
+    def _hide(child: int, hidden: dict[str, str]) -> bool:
+        """Give the command the arguments that nobody else may read; whether it runs."""
+        try:
+            return bool(_guard_argv().put_in_place(child, hidden))
+        except OSError as error:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            _report(problem=[error.errno, error.strerror, None])
+            sys.exit(1)
 
     def watch(self) -> None:
         """Until the command has ended, by itself or because it had to."""

@@ -29,6 +29,17 @@ def remove_shared_memory(prefix: str) -> None:
         path.unlink(missing_ok=True)
 
 
+def close_shared_memory(prefix: str) -> None:
+    """Let only their owner read the files in /dev/shm whose names start with the prefix.
+
+    Triton's Python backend makes them for all to read, whatever the umask, and the tensors of every request go through them. Who
+    opened one before this, while models were being loaded, still reads it.
+    """
+    for path in SHARED_MEMORY.glob(f"{glob.escape(prefix)}*"):
+        with contextlib.suppress(FileNotFoundError):
+            path.chmod(0o600)
+
+
 def _running() -> list[int]:
     """Every process that is not merely waiting to be reaped."""
     found = []

@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from tritonize import errors, leftovers
+from tritonize.wording import server as wording
 
 _GUARD = Path(__file__).with_name("guard.py")
 _WORKER = Path(__file__).parent / "workers" / "__main__.py"
@@ -160,6 +161,7 @@ def start(
     memory_bytes: int | None = None,
     grace_s: float = 5.0,
     shm_prefix: str | None = None,
+    hidden: Mapping[int, str] | None = None,
 ) -> Process:
     """Start a command under a guard; its standard input is empty, both its outputs are appended to the log.
 
@@ -172,9 +174,10 @@ def start(
         memory_bytes: it is killed when it and its descendants hold more resident memory than this.
         grace_s: seconds between the polite and the firm end.
         shm_prefix: files in /dev/shm whose names start so are removed after its end.
+        hidden: arguments that no other user may read, by their index in `argv`, where something else stands that may be read.
 
     Raises:
-        MissingError: there is no such command, or it cannot be run.
+        MissingError: there is no such command, or it cannot be run; or this system allows no hidden arguments.
         OSError: the log cannot be written.
     """
     command = [os.fspath(part) for part in argv]
@@ -190,6 +193,7 @@ def start(
         "memory_bytes": memory_bytes,
         "grace_s": grace_s,
         "shm_prefix": shm_prefix,
+        "hidden": {str(index): text for index, text in (hidden or {}).items()},
     }
     guard, pid = _start_guard(order, log)
     return Process(guard, pid=pid, log=log, grace_s=grace_s, shm_prefix=shm_prefix)
@@ -215,6 +219,8 @@ def _start_guard(order: Mapping[str, Any], log: Path) -> tuple[subprocess.Popen[
         answer: dict[str, Any] = json.loads(line) if line else {"problem": [0, "its guard did not start", None]}
         if "problem" in answer:
             _, reason, file = answer["problem"]
+            if reason.startswith("ptrace"):
+                raise errors.MissingError.of(wording.NOTHING_CAN_BE_HIDDEN, where=command, found=reason)
             raise errors.MissingError(f"The command {command!r} could not be started.", where=file, found=reason)
     except BaseException:
         guard.kill()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -80,7 +82,7 @@ def probe(server: ServerHandle, probes: Mapping[str, Mapping[str, Array]]) -> No
     Raises:
         ServerError: a model does not answer, or refuses inputs that were given for it; the text names it.
     """
-    with client.connect(server.grpc_url, "grpc") as connection:
+    with client.connect_to(server, "grpc") as connection:
         for entry in connection.model_index():
             if entry.get("state") == "READY":
                 name, version = entry["name"], entry.get("version", "")
@@ -117,6 +119,17 @@ def made_up(metadata: Mapping[str, Any]) -> Arrays:
     return found
 
 
+def write_key(server: ServerHandle, file: Path) -> None:
+    """Write the HTTP header that lets its owner control the server, for `curl -H @FILE`; no other user can read it.
+
+    Raises:
+        OSError: the file is there already, or cannot be written.
+    """
+    text = "".join(f"{name}: {value}\n" for name, value in server.headers["http"].items())
+    with os.fdopen(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as out:
+        out.write(text)
+
+
 def summary(server: ServerHandle) -> str:
     """What answers, in a few words."""
     return ", ".join(
@@ -126,8 +139,12 @@ def summary(server: ServerHandle) -> str:
     )
 
 
-def remote(urls: Sequence[str]) -> ServerHandle:
+def remote(urls: Sequence[str], *, headers: Mapping[str, Mapping[str, str]] | None = None) -> ServerHandle:
     """A server that is not ours, by `http://host:port`, `grpc://host:port` or both; `host:port` alone is HTTP.
+
+    Args:
+        urls: its addresses.
+        headers: sent along with every request, by protocol.
 
     Raises:
         UsageError: an address is none.
@@ -140,20 +157,15 @@ def remote(urls: Sequence[str]) -> ServerHandle:
                 f"Two {scheme} addresses are given; one server is verified at a time.", found=f"{addresses[scheme]}, {address}"
             )
     identity: dict[str, str] = {}
+    known = ServerHandle(http_url=addresses.get("http", ""), grpc_url=addresses.get("grpc", ""), headers=headers or {})
     for transport, address in addresses.items():
-        with client.connect(address, "http" if transport == "http" else "grpc", timeout_s=30.0) as connection:
+        with client.connect_to(known, "http" if transport == "http" else "grpc", timeout_s=30.0) as connection:
             metadata = connection.server_metadata()
             if "version" not in metadata or "extensions" not in metadata:
                 raise ServerError("What answers there is no Triton server.", where=address, found=str(metadata)[:200])
             identity["tritonserver"] = str(metadata["version"])
             identity[f"at {transport}"] = address
-    grpc_url = addresses.get("grpc", "")
-    return ServerHandle(
-        http_url=addresses.get("http", ""),
-        grpc_url=grpc_url,
-        local=bool(grpc_url) and _shares_memory(grpc_url),
-        identity=identity,
-    )
+    return replace(known, local=bool(known.grpc_url) and _shares_memory(known), identity=identity)
 
 
 def _address(url: str) -> tuple[str, str]:
@@ -169,8 +181,9 @@ def _address(url: str) -> tuple[str, str]:
     return parts.scheme, f"{host}:{port}"
 
 
-def _shares_memory(grpc_url: str) -> bool:
-    if grpc_url.rpartition(":")[0].strip("[]") not in _LOOPBACK:
+def _shares_memory(server: ServerHandle) -> bool:
+    if server.grpc_url.rpartition(":")[0].strip("[]") not in _LOOPBACK:
         return False
-    with SharedMemoryClient(grpc_url, timeout_s=30.0, shm_prefix="tritonize-") as connection:
+    with client.connect_to(server, "shm", timeout_s=30.0) as connection:
+        assert isinstance(connection, SharedMemoryClient)
         return connection.shares_memory()

@@ -177,13 +177,12 @@ def _unreachable(server: ServerHandle, transport: Transport) -> str | None:
     if transport in ("grpc", "shm") and not server.grpc_url:
         return "no gRPC address was given"
     if transport == "shm" and not server.local:
-        return "the server does not share this machine's memory"
+        return "the server does not share this machine's memory, or does not let us use it"
     return None
 
 
 def _connect(server: ServerHandle, transport: Transport) -> client.Client:
-    url = server.http_url if transport == "http" else server.grpc_url
-    return client.connect(url, transport, shm_prefix=server.shm_prefix)
+    return client.connect_to(server, transport)
 
 
 def _described(target: Target) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
@@ -343,15 +342,23 @@ def _concurrently(target: Target) -> tuple[list[Check], list[Finding], str]:
     before = _executions(target, transport)
     with ThreadPoolExecutor(CLIENTS) as pool:
         answers = list(pool.map(ask, range(CLIENTS)))
-    requests, executions = (after - start for after, start in zip(_executions(target, transport), before, strict=True))
+    after = _executions(target, transport)
     checks = [check for done, _ in answers for check in done]
     findings = [finding for _, problems in answers for finding in problems]
-    return checks, findings, f"{CLIENTS} clients; {requests} inferences in {executions} executions"
+    if before is None or after is None:
+        return checks, findings, f"{CLIENTS} clients; the server keeps its statistics to itself"
+    return checks, findings, f"{CLIENTS} clients; {after[0] - before[0]} inferences in {after[1] - before[1]} executions"
 
 
-def _executions(target: Target, transport: Transport) -> tuple[int, int]:
-    """Inferences and executions so far: fewer executions than requests means that the server batched across clients."""
+def _executions(target: Target, transport: Transport) -> tuple[int, int] | None:
+    """Inferences and executions so far: fewer executions than requests means that the server batched across clients.
+
+    `None` where the server does not let us read them.
+    """
     with _connect(target.server, transport) as connection:
-        statistics = connection.statistics(target.model, str(target.version))
+        try:
+            statistics = connection.statistics(target.model, str(target.version))
+        except InferenceError:
+            return None
     stats = statistics[0] if statistics else {}
     return int(stats.get("inference_count", 0)), int(stats.get("execution_count", 0))

@@ -218,7 +218,7 @@ def _ask(request: Request, versions: tuple[Version, Version], folder: Path) -> _
         request.on_stage(
             "server start", Stage(name="server start", verdict="passed", seconds=seconds, note=serving.summary(server))
         )
-        with client.connect(server.grpc_url, "grpc") as connection:
+        with client.connect_to(server, "grpc") as connection:
             asked = Asked(connection=connection, versions=versions, on_stage=request.on_stage)
             drift = asked.drift()
             latency = asked.latency(request.requests) if drift else ()

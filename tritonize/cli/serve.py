@@ -25,6 +25,7 @@ def serve(
 
     from tritonize import repository as repositories
     from tritonize import serving
+    from tritonize.wording import server as wording
 
     served = models or repositories.models(repository)
     with tempfile.TemporaryDirectory(prefix="tritonize-") as folder, display() as shown:
@@ -38,12 +39,16 @@ def serve(
             on_progress=shown.on_progress,
         ) as server:
             shown.clear()
+            key = Path(folder) / "key"
+            serving.write_key(server, key)
+            addresses = {"http": server.http_url, "grpc": server.grpc_url}
             if json:
                 from json import dumps
 
-                ready = {"http": server.http_url, "grpc": server.grpc_url, "models": list(served), "server": dict(server.identity)}
+                ready = {**addresses, "models": list(served), "server": dict(server.identity), "key_file": str(key)}
                 typer.echo(dumps(ready))
             else:
-                typer.echo(f"Serving {', '.join(served)} on http://{server.http_url} and grpc://{server.grpc_url}; Ctrl-C ends it.")
+                typer.echo(wording.SERVING.text(models=", ".join(served), **addresses))
+                typer.echo(wording.SERVING_KEY.text(key=key, http=server.http_url))
             with contextlib.suppress(KeyboardInterrupt):  # it was to be served until then, so this is success
                 server.wait()

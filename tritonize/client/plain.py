@@ -32,7 +32,7 @@ _UNREACHABLE = (
 class Client:
     """A connection to a server. Every method raises ServerError where it cannot be reached or takes too long."""
 
-    def __init__(self, url: str, transport: Transport, *, timeout_s: float) -> None:
+    def __init__(self, url: str, transport: Transport, *, timeout_s: float, headers: Mapping[str, str] | None = None) -> None:
         scheme, separator, rest = url.partition("://")
         self.address = (rest if separator else url).rstrip("/")
         self.transport = transport
@@ -45,6 +45,8 @@ class Client:
             options |= {"connection_timeout": timeout_s, "network_timeout": timeout_s}
         self._client = self._module.InferenceServerClient(self.address, **options)
         self._per_call: dict[str, Any] = {} if self._http else {"client_timeout": timeout_s}
+        if headers:
+            self._per_call["headers"] = dict(headers)
 
     def __enter__(self) -> Self:
         return self

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import mmap
 import os
+import secrets
 import uuid
 from typing import Any
 
@@ -27,6 +28,8 @@ class Region:
 
     def __init__(self, prefix: str, size: int) -> None:
         self.name = f"{prefix}{os.getpid()}-{uuid.uuid4().hex[:12]}"
+        self.registered = secrets.token_hex(16)
+        """What a server calls it: unlike the file's, a name that no other user sees, who could name it in a request too."""
         self.size = size
         """Bytes."""
         path = leftovers.SHARED_MEMORY / self.name

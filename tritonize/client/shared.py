@@ -19,8 +19,8 @@ from tritonize.errors import InferenceError, TritonizeError
 class SharedMemoryClient(Client):
     """Keeps its regions between requests, and removes them when it is closed. Arrays that it returned live on."""
 
-    def __init__(self, url: str, *, timeout_s: float, shm_prefix: str) -> None:
-        super().__init__(url, "shm", timeout_s=timeout_s)
+    def __init__(self, url: str, *, timeout_s: float, shm_prefix: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(url, "shm", timeout_s=timeout_s, headers=headers)
         self._shm_prefix = shm_prefix
         self._registered: dict[str, Region] = {}
         self._free: dict[str, list[Region]] = {"inputs": [], "outputs": []}
@@ -84,7 +84,7 @@ class SharedMemoryClient(Client):
             tensor = self._input(name, array)
             if raw[name].nbytes:
                 np.ndarray(raw[name].shape, raw[name].dtype, source.buffer, offsets[name])[...] = raw[name]
-                tensor.set_shared_memory(source.name, raw[name].nbytes, offsets[name])
+                tensor.set_shared_memory(source.registered, raw[name].nbytes, offsets[name])
             else:
                 tensor.set_data_from_numpy(array)
             tensors.append(tensor)
@@ -97,7 +97,7 @@ class SharedMemoryClient(Client):
             wanted.append(self._module.InferRequestedOutput(name))
             if part.size:
                 spoil(part)
-                wanted[-1].set_shared_memory(target.name, part.size, offsets[name])
+                wanted[-1].set_shared_memory(target.registered, part.size, offsets[name])
         result = self._call(self._client.infer, model, tensors, model_version=version, outputs=wanted, model=model)
         self._free["inputs"].append(source)
         # The answers are views of the region: it is used again once the last of them has gone.
@@ -144,7 +144,7 @@ class SharedMemoryClient(Client):
             self._drop(region)
         region = Region(self._shm_prefix, size)
         self._registered[region.name] = region
-        self._call(self._client.register_system_shared_memory, region.name, region.key, size)
+        self._call(self._client.register_system_shared_memory, region.registered, region.key, size)
         return region
 
     def _give_back(self, region: Region) -> None:
@@ -161,6 +161,6 @@ class SharedMemoryClient(Client):
         del self._registered[region.name]
         try:
             with contextlib.suppress(TritonizeError):  # a server that has gone knows no regions any more
-                self._call(self._client.unregister_system_shared_memory, region.name)
+                self._call(self._client.unregister_system_shared_memory, region.registered)
         finally:
             region.close()

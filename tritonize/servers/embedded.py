@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
-import json
-import re
 import socket
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tritonize import leftovers, processes
 from tritonize.artifacts import ServerHandle
-from tritonize.errors import MissingError, ServerError, UsageError
-from tritonize.servers import environment, log, plans
+from tritonize.errors import ServerError, UsageError
+from tritonize.servers import access, environment, log, plans, readiness, view
 
 ADDRESS = "127.0.0.1"
 LOG_NAME = "tritonserver.log"
 _BACKEND = "tritonize {} (Python-based)"
-_POLL_INTERVAL_S = 0.02
 _ATTEMPTS = 3  # a port that was free may be taken before the server binds it
-_ANSWER_S = 1.0
 _EXIT_TIMEOUT_S = 5
 _GRACE_S = 8.0  # longer than the exit timeout, in which requests that others sent are still answered
 _LOADING_GRACE_S = 1.0
@@ -106,7 +99,7 @@ def start(
             with _run(plan, chosen) as running:
                 yield running
                 return
-        except _PortTakenError:
+        except readiness.PortTakenError:
             if attempt + 1 == _ATTEMPTS or 0 not in (wanted.http, wanted.grpc, wanted.metrics):
                 raise _in_use(chosen) from None
 
@@ -135,17 +128,37 @@ def _run(plan: _Plan, ports: Ports) -> Iterator[Running]:
     file = plan.directory / LOG_NAME
     file.unlink(missing_ok=True)
     prefix = f"tritonize-{uuid.uuid4().hex[:12]}-"
-    link = contextlib.ExitStack()
-    command = _command(plan, link.enter_context(_plain_path(plan.repository)), ports, prefix)
+    private = contextlib.ExitStack()
+    served = view.lay_out(private.enter_context(view.private_folder()), view.of_models(plan.repository, plan.models))
+    key = access.new_key()
+    command, options = _command(plan, served, ports, prefix), access.arguments(key)
     seen = plan.seen()
     own = plan.installed.variables()
     paths = [each["LD_LIBRARY_PATH"] for each in (own, seen) if "LD_LIBRARY_PATH" in each]
     environ = own | seen | ({"LD_LIBRARY_PATH": ":".join(paths)} if paths else {})
-    process = processes.start(command, log=file, env=environ, cwd=plan.directory, shm_prefix=prefix)
+    process = processes.start(
+        [*command, *options],
+        log=file,
+        env=environ,
+        cwd=plan.directory,
+        shm_prefix=prefix,
+        hidden=dict(enumerate(options.values(), start=len(command))),
+    )
     grace_s = _LOADING_GRACE_S
     try:
-        _await(process, ports, prefix, plan.ready_timeout_s)
-        _require_loaded(process, ports, plan.repository, plan.models)
+        starting = readiness.Starting(
+            process=process,
+            address=ADDRESS,
+            http_port=ports.http,
+            metrics_port=ports.metrics,
+            name=prefix,
+            headers=access.headers(key)["http"],
+            until=time.monotonic() + plan.ready_timeout_s,
+            timeout_s=plan.ready_timeout_s,
+        )
+        starting.wait()
+        readiness.require_loaded(starting, plan.repository, plan.models)
+        leftovers.close_shared_memory(prefix)
         grace_s = _GRACE_S
         versions = {"python": plan.installed.versions["python"]} | log.versions(file)
         backends = [name for name in ("onnxruntime", *plans.MODULES) if name in versions] or ["onnxruntime"]
@@ -155,49 +168,25 @@ def _run(plan: _Plan, ports: Ports) -> Iterator[Running]:
             log=file,
             shm_prefix=prefix,
             identity={"tritonserver": "unknown", "backend": _BACKEND.format(" and ".join(backends))} | versions,
+            headers=access.headers(key),
             process=process,
         )
     finally:
         # Unloading takes more than a second per model instance, and only frees what ends with the processes anyway.
         process.stop(grace_s, enough=lambda: log.is_unloading(file))
         leftovers.remove_backend_folders()
-        link.close()
+        private.close()
 
 
-class _PortTakenError(Exception):
-    pass
-
-
-@contextlib.contextmanager
-def _plain_path(repository: Path) -> Iterator[Path]:
-    """The repository under a name that Triton's Python backend can take: it splits paths at blanks, and knows ASCII alone."""
-    path = repository.absolute()
-    if re.fullmatch(r"[A-Za-z0-9/._+-]+", str(path)):
-        yield path
-        return
-    with tempfile.TemporaryDirectory(prefix="tritonize-") as folder:
-        link = Path(folder) / "repository"
-        if not re.fullmatch(r"[A-Za-z0-9/._+-]+", folder):
-            raise ServerError(
-                "The server cannot take a path with blanks or letters beyond ASCII.",
-                where=str(path),
-                next_step="set TMPDIR to a plain path, through which it is reached then",
-            )
-        link.symlink_to(path)
-        yield link
-
-
-def _command(plan: _Plan, repository: Path, ports: Ports, prefix: str) -> list[str]:
-    chosen = []
-    if plan.models is not None:
-        chosen = ["--model-control-mode=explicit", *(f"--load-model={name}" for name in plan.models)]
+def _command(plan: _Plan, served: Path, ports: Ports, prefix: str) -> list[str]:
     metrics = ["--allow-metrics=false"]
     if ports.metrics is not None:
         metrics = ["--allow-metrics=true", f"--metrics-address={ADDRESS}", f"--metrics-port={ports.metrics}"]
     return [
         str(plan.installed.server),
         f"--id={prefix}",
-        f"--model-repository={repository}",
+        f"--model-repository={served}",
+        "--model-control-mode=none",
         f"--backend-directory={plan.installed.backends}",
         f"--backend-config=python,shm-region-prefix-name={prefix}",
         "--disable-auto-complete-config",  # it would repair a wrong configuration in silence
@@ -211,7 +200,6 @@ def _command(plan: _Plan, repository: Path, ports: Ports, prefix: str) -> list[s
         f"--grpc-address={ADDRESS}",
         f"--grpc-port={ports.grpc}",
         *metrics,
-        *chosen,
     ]
 
 
@@ -247,89 +235,3 @@ def _bind(port: int, what: str, held: contextlib.ExitStack) -> int:
 def _in_use(ports: Ports) -> ServerError:
     found = f"HTTP {ports.http}, gRPC {ports.grpc}"
     return ServerError("The server could not listen on its ports.", found=found, next_step="name other ports, or none")
-
-
-def _await(process: processes.Process, ports: Ports, name: str, timeout_s: float) -> None:
-    """Until the server has tried to load every model and answers under its name."""
-    until = time.monotonic() + timeout_s
-    while True:
-        if log.port_was_taken(process.log):
-            raise _PortTakenError
-        if (ended := process.poll()) is not None:
-            raise ServerError(
-                f"The server {ended.describe()} before it was ready.",
-                where=str(process.log),
-                next_step="read its log; tritonize doctor looks at what it needs",
-                details=log.problems(process.log) or processes.log_tail(process.log),
-            )
-        if log.is_listening(process.log, metrics=ports.metrics is not None) and _answers(process, ports, name):
-            return
-        if time.monotonic() > until:
-            raise ServerError(
-                f"The server was not ready within {timeout_s:.0f} s.",
-                where=str(process.log),
-                cause="a model that takes long to load",
-                details=processes.log_tail(process.log),
-            )
-        time.sleep(_POLL_INTERVAL_S)
-
-
-def _answers(process: processes.Process, ports: Ports, name: str) -> bool:
-    """Whether it is this server that answers: another one may listen where it says it does, a moment before it gives up.
-
-    Raises:
-        ServerError: it answers that it is not alive.
-    """
-    _, body = _ask(ports.http, "GET", "/v2")
-    if name.encode() not in body:
-        return False
-    status, _ = _ask(ports.http, "GET", "/v2/health/live")
-    if status != http.client.OK:
-        problems = log.problems(process.log)
-        found = log.plain(problems[-1]) if problems else None
-        raise ServerError("The server could not begin to serve.", where=str(process.log), found=found, details=problems)
-    return True
-
-
-def _ask(port: int, method: str, path: str) -> tuple[int, bytes]:
-    """Status and body of one plain request; the status is 0 where nobody answers."""
-    connection = http.client.HTTPConnection(ADDRESS, port, timeout=_ANSWER_S)
-    try:
-        connection.request(method, path)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    except (OSError, http.client.HTTPException):
-        return 0, b""
-    finally:
-        connection.close()
-
-
-def _require_loaded(process: processes.Process, ports: Ports, repository: Path, models: Sequence[str] | None) -> None:
-    """Raise with the reason of every model that was not loaded."""
-    _, body = _ask(ports.http, "POST", "/v2/repository/index")
-    index: list[dict[str, Any]] = json.loads(body or b"[]")
-    ready = {entry["name"] for entry in index if entry.get("state") == "READY"}
-    reasons = {entry["name"]: log.plain(entry.get("reason", "")) for entry in index if entry["name"] not in ready}
-    reasons |= log.refusals(process.log)
-    wanted = models if models is not None else sorted({*(entry["name"] for entry in index), *reasons})
-    refused = {name: reasons.get(name) or _absent(repository / name) for name in wanted if name not in ready or name in reasons}
-    if not refused:
-        return
-    first, *others = refused
-    if all(plans.needs_gpu(reason) for reason in refused.values()):
-        raise MissingError(
-            f"There is no GPU here to serve the plan of {', '.join(map(repr, refused))} on.",
-            found=refused[first],
-            next_step="serve it on a machine with the plan's GPU; or ask its own server: tritonize verify --url http://host:8000",
-        )
-    raise ServerError(
-        f"The server refused the model {first!r}." if not others else f"The server refused {len(refused)} models.",
-        where=first,
-        found=refused[first],
-        next_step="correct the model or its config.pbtxt",
-        details=[f"{name}: {refused[name]}" for name in others],
-    )
-
-
-def _absent(directory: Path) -> str:
-    return "no reason is given" if directory.is_dir() else f"there is no directory {directory.name} in the model repository"

@@ -72,12 +72,6 @@ def is_unloading(log: Path) -> bool:
     return b"All models are stopped, unloading models" in _end(log)
 
 
-def is_listening(log: Path, *, metrics: bool) -> bool:
-    """Whether the server has tried to load its models and got its ports."""
-    last = b"Started Metrics Service at" if metrics else b"Started HTTPService at"
-    return last in _end(log)
-
-
 def _end(log: Path) -> bytes:
     """The last few lines."""
     with log.open("rb") as file:

@@ -1,0 +1,76 @@
+"""What a server serves: a private folder that holds just that, as links, so that nothing else of a repository can be loaded."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from tritonize.errors import UsageError, storage_errors
+from tritonize.wording import server as wording
+
+_PLAIN = re.compile(r"[A-Za-z0-9/._+-]+")
+_STEP = re.compile(r"""\bmodel_name\s*:\s*["']([^"'\n]+)["']""")
+
+
+def lay_out(folder: Path, entries: Mapping[str, Path]) -> Path:
+    """Fill an empty folder with links.
+
+    Args:
+        folder: where the entries go.
+        entries: what each leads to, a file or a folder, by its path relative to the folder, such as `heart/1`.
+    """
+    for relative, source in entries.items():
+        place = folder / relative
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(source.absolute())
+    return folder
+
+
+def of_models(repository: Path, models: Sequence[str] | None) -> dict[str, Path]:
+    """The folders of the named models, and of those that an ensemble among them consists of; of all models by default.
+
+    Raises:
+        UsageError: a model is not there by its name.
+    """
+    if models is None:
+        return {each.name: each for each in sorted(repository.iterdir()) if each.is_dir()}
+    found: dict[str, Path] = {}
+    open_ends = list(models)
+    while open_ends:
+        name = open_ends.pop()
+        if name in ("", ".", "..") or "/" in name:
+            raise UsageError.of(wording.NO_MODEL_NAME, where=str(repository), found=name)
+        directory = repository / name
+        if name not in found and directory.is_dir():  # the server is asked for the others too, and says that it has none
+            found[name] = directory
+            open_ends += _steps(directory)
+    return found
+
+
+def _steps(directory: Path) -> list[str]:
+    """The models that an ensemble's configuration names."""
+    try:
+        text = (directory / "config.pbtxt").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):  # the server will say what is wrong with it
+        return []
+    return _STEP.findall(text)
+
+
+@contextlib.contextmanager
+def private_folder() -> Iterator[Path]:
+    """A folder that no other user can look into, under a name that Triton's Python backend can take.
+
+    The backend splits paths at blanks, and knows ASCII alone.
+
+    Raises:
+        RepositoryError: it cannot be made: the disk is full, say.
+    """
+    usual = tempfile.gettempdir()
+    place = usual if _PLAIN.fullmatch(usual) else "/tmp"  # noqa: S108 - the folder in it is made anew, for its owner alone
+    with storage_errors(Path(place)):
+        folder = tempfile.TemporaryDirectory(prefix="tritonize-", dir=place)
+    with folder:
+        yield Path(folder.name)
