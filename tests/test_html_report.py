@@ -466,7 +466,7 @@ def test_what_is_kept_is_bounded(tmp_path):
 def published(tmp_path: Path, report: Report, kept_by, located: Location | None = None) -> Path:
     staged = StagedVersion(root=tmp_path / "repository", model=report.model, version=3)
     staged.version_directory.mkdir(parents=True)
-    (staged.model_directory / "config.pbtxt").write_text("name: 'x'")
+    (staged.model_directory / "config.pbtxt").write_text("output [ { name: 'scores' label_filename: 'labels_scores.txt' } ]")
     (staged.model_directory / "labels_scores.txt").write_text("\n".join(f"label {number}" for number in range(7)))
     (staged.version_directory / "model.onnx").write_bytes(b"")
     outputs = {"scores": {"labels": "labels.txt"}}

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
+import shutil
+import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -70,38 +73,63 @@ def test_an_error_leaves_nothing_a_kept_run_stays():
     assert run.root.is_dir()
 
 
+def make(folder: Path, *entries: str) -> Path:
+    for entry in ("scratch/deep/file", *entries):
+        (folder / entry).parent.mkdir(parents=True, exist_ok=True)
+        (folder / entry).touch()
+    return folder
+
+
 def test_what_a_killed_run_left_is_swept_and_a_living_one_is_not():
     with repository.staging(PLACE) as living:
-        dead = living.directory.parent / "dead"
-        dead.mkdir()
-        owner = json.loads((living.directory / "owner.json").read_text())
-        (dead / "owner.json").write_text(json.dumps({**owner, "pid": 2**22 + 1}))
-        reused = living.directory.parent / "reused"
-        reused.mkdir()
-        (reused / "owner.json").write_text(json.dumps({**owner, "started": "1"}))
-        foreign = living.directory.parent / "foreign"
-        foreign.mkdir()
-        (foreign / "owner.json").write_text(json.dumps({**owner, "pid": 2**22 + 1, "namespace": "another container's"}))
+        area = living.directory.parent
+        dead = make(area / "20260101-000000-aaaaaa", "alive")
+        half_made = make(area / "20260101-000000-aaaaab")  # killed before its lock was there, or half-way through being removed
+        kept = make(area / "20260101-000000-aaaaac", "alive", "kept")
+        older = make(area / "20260101-000000-aaaaad", "owner.json")  # of a tritonize that wrote its process number
+        (older / "owner.json").write_text("[1, 2")
+        foreign = make(area / "somebody's own")
         with repository.staging(PLACE):
             assert not dead.exists()
-            assert not reused.exists()
-            assert foreign.is_dir()
-            assert living.directory.is_dir()
+            assert not half_made.exists()
+            assert all(folder.is_dir() for folder in (kept, foreign, older, living.directory))
+        os.utime(older, (0, 0))
+        with repository.staging(PLACE):
+            assert not older.exists()
+
+
+def test_a_run_in_another_process_namespace_is_known_to_live():
+    """A process number means nothing there, and none is asked for."""
+    code = "from pathlib import Path; from tritonize import repository as r\nwith r.staging(Path('models')): print(1); input()"
+    unshared = ["unshare", "--pid", "--fork"] if os.getuid() == 0 and shutil.which("unshare") else []
+    with subprocess.Popen([*unshared, sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"1\n"
+        (run,) = (entry for entry in Path(".models.staging").iterdir() if (entry / "alive").exists())
+        with repository.staging(PLACE):
+            assert run.is_dir()
+        children = subprocess.run(["pgrep", "-P", str(other.pid)], capture_output=True, text=True).stdout.split()
+        for pid in children or [other.pid]:
+            os.kill(int(pid), signal.SIGKILL)
+        other.wait()
+    with repository.staging(PLACE):
+        assert not run.exists()
+    assert os.listdir() == ["home"]
 
 
 def test_an_existing_version_is_never_overwritten():
     publish(1)
     before = tree(PLACE)
-    with pytest.raises(RepositoryError, match="never overwritten") as caught:
+    with pytest.raises(RepositoryError) as caught:
         publish(1, content=b"other")
-    assert caught.value.exit_code == 6
+    assert (caught.value.code, caught.value.exit_code) == ("repository-version-exists", 6)
     assert tree(PLACE) == before
 
 
 def test_another_configuration_is_refused_unless_asked_for():
     publish(1)
-    with pytest.raises(RepositoryError, match="differs from the one in place") as caught:
+    with pytest.raises(RepositoryError) as caught:
         publish(2, config=CONFIG + "# changed\n")
+    assert caught.value.code == "repository-config-differs"
     assert "+# changed" in caught.value.details
     assert repository.versions(PLACE, "m") == (1,)
     publish(2, config=CONFIG + "# changed\n", allow_change=True)
@@ -109,23 +137,29 @@ def test_another_configuration_is_refused_unless_asked_for():
     assert repository.versions(PLACE, "m") == (1, 2)
 
 
-def test_of_many_runs_at_once_one_publishes_the_version():
-    outcomes: list[str] = []
+def test_of_many_runs_at_once_each_gets_a_number_that_its_evidence_names():
+    """None of them is thrown away for a number that was taken before the proof."""
+    started = threading.Barrier(8)
+    numbers: list[int] = []
 
     def work() -> None:
-        try:
-            publish(1, content=os.urandom(8))
-            outcomes.append("published")
-        except RepositoryError:
-            outcomes.append("refused")
+        with repository.staging(PLACE) as run:
+            staged = stage(run, repository.next_version(PLACE, "m"), content=os.urandom(8))
+            started.wait()  # all have a number now, and all the same
 
-    threads = [threading.Thread(target=work) for _ in range(6)]
+            def finish(final: repository.StagedVersion) -> None:
+                repository.write_manifest(final, {"verdict": "passed"})
+
+            numbers.append(repository.publish(staged, PLACE, allow_change=False, finish=finish).version)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(outcomes) == ["published"] + ["refused"] * 5
-    assert repository.integrity(PLACE, "m", 1) == ()
+    assert sorted(numbers) == list(range(1, 9))
+    assert [repository.integrity(PLACE, "m", number) for number in numbers] == [()] * 8
+    assert sorted(os.listdir()) == ["home", "models"]
 
 
 @pytest.mark.parametrize(
@@ -173,8 +207,11 @@ def test_the_manifest_hashes_every_file():
 
 def test_a_repository_that_is_a_file_or_is_not_there():
     Path("models").write_text("")
-    with pytest.raises(RepositoryError, match="no directory"), repository.staging(Path("models")):
-        pass
+    for place, code in ((Path("models"), "repository-no-directory"), (Path("models/below/it"), "repository-below-file")):
+        with pytest.raises(RepositoryError) as caught, repository.staging(place):
+            pass
+        assert caught.value.code == code
+        assert caught.value.found == str(Path("models").absolute())
     with pytest.raises(UsageError, match="no such model repository"):
         repository.models(Path("nowhere"))
     Path("empty").mkdir()
@@ -182,7 +219,25 @@ def test_a_repository_that_is_a_file_or_is_not_there():
         repository.models(Path("empty"))
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
+def test_a_model_that_is_a_file_or_a_link_and_names_that_are_too_long():
+    publish(1)
+    (PLACE / "m").rename("elsewhere")
+    (PLACE / "m").symlink_to(Path("elsewhere").absolute())
+    with pytest.raises(RepositoryError) as caught:
+        publish(2)
+    assert caught.value.code == "repository-model-is-link"
+    (PLACE / "m").unlink()
+    (PLACE / "m").touch()
+    with pytest.raises(RepositoryError) as caught:
+        publish(2)
+    assert caught.value.code == "repository-model-is-file"
+    for place in (Path("r" * 256), Path("r" * 250)):
+        with pytest.raises(RepositoryError, match="longer than the filesystem takes"), repository.staging(place):
+            pass
+    assert sorted(os.listdir()) == ["elsewhere", "home", "models"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENAMETOOLONG])
 def test_the_system_refusing_to_write_is_a_repository_error(number):
     with pytest.raises(RepositoryError) as caught, errors.storage_errors(Path("there")):
         raise OSError(number, os.strerror(number), "there/file")

@@ -188,7 +188,11 @@ def test_labels_of_published_versions_are_not_exchanged_and_damage_is_named():
     Path("labels.txt").write_text("b\na\nc\nd\n")
     done, answer = work("run", model)
     assert done.returncode == 6
-    assert "labels_y.txt" in answer["error"]["what"]
+    assert answer["error"]["code"] == "repository-config-differs"
+    assert [line[:23] for line in answer["error"]["details"] if "label" in line] == [
+        '-    label_filename: "la',
+        '+    label_filename: "la',
+    ]
     Path("labels.txt").write_text("a\nb\nc\nd\n")
     done, _ = work("run", model)
     assert done.returncode == 0, done.stderr

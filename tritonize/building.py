@@ -28,7 +28,7 @@ from tritonize import (
     repository,
     spec,
 )
-from tritonize.artifacts import Check, Finding, OnnxArtifact, Source, Stage, StagedVersion, to_json
+from tritonize.artifacts import Check, Finding, OnnxArtifact, PublishedVersion, Source, Stage, StagedVersion, to_json
 from tritonize.errors import PlanError, TritonizeError, UsageError
 from tritonize.golden import GoldenSet
 from tritonize.location import Location
@@ -56,6 +56,8 @@ class Options:
     """Folders with plans that were built elsewhere, of the request that `request` writes; nothing is built then."""
     command: str | None = None
     """What builds the same again on a command line, for the report."""
+    on_published: Callable[[PublishedVersion], None] = lambda _published: None
+    """Told of every version right when it is in place; an interrupt comes before or after, never in between."""
     on_stage: Listener | None = None
     on_progress: Callable[[str], None] | None = None
     """Told in one line what a long step is doing, such as installing the server."""
@@ -95,7 +97,7 @@ def build(specification: spec.Spec, name: str, source: Source, run_: Run, record
     whole = asked_of_plans(model, proven)
     plans, findings = _plans(specification, model, proven, whole, run_, recorder, options)
     with recorder.stage("stage"):
-        staged = _stage(specification, name, proven.artifact, [each.plan for each in plans], run_, options)
+        staged = _stage(specification, name, proven.artifact, [each.plan for each in plans], run_)
         config = model_config.parse((staged.model_directory / repository.CONFIG).read_text(), where=repository.CONFIG)
         golden.write(whole, staged.version_directory / repository.EVIDENCE / "golden")
     return Built(
@@ -250,19 +252,15 @@ def _logs_kept(run_: Run, place: Path) -> Iterator[None]:
         raise
 
 
-def _stage(
-    specification: spec.Spec, name: str, artifact: OnnxArtifact, plans: Sequence[BuiltPlan], run_: Run, options: Options
-) -> StagedVersion:
+def _stage(specification: spec.Spec, name: str, artifact: OnnxArtifact, plans: Sequence[BuiltPlan], run_: Run) -> StagedVersion:
     model, place = specification.models[name], specification.repository
     # Triton looks for model.plan unless it is told of others by the GPU kind; one plan that was collected has such a name too.
     own_names = {each.metadata.compute_capability: each.path.name for each in plans if each.path.name != plan_placing.PLAN}
-    text = model_config.render(name, model, artifact, own_names)
-    version = max(repository.versions(place, name), default=0) + 1
-    texts = {repository.CONFIG: text}
-    for output, wanted in model.outputs.items():
-        if wanted.labels:
-            texts[model_config.label_filename(output)] = _labels(output, wanted.labels, artifact)
-    repository.require_same_config(place, name, texts, allow_change=options.replace_config)
+    labels = {output: _labels(output, wanted.labels, artifact) for output, wanted in model.outputs.items() if wanted.labels}
+    named = {output: model_config.label_filename(output, text) for output, text in labels.items()}
+    texts = {repository.CONFIG: model_config.render(name, model, artifact, own_names, named)}
+    texts |= {named[output]: text for output, text in labels.items()}
+    version = repository.next_version(place, name)
     served = [artifact.path, artifact.data] if not plans else [path for each in plans for path in each.files]
     files = {f"{version}/{path.name}": path for path in served if path}
     for each in plans:

@@ -216,6 +216,13 @@ _STORAGE_ERRORS = {
     errno.EROFS: "The filesystem is read-only.",
     errno.EACCES: "Writing is not permitted.",
     errno.EPERM: "Writing is not permitted.",
+    errno.EIO: "The disk reports an error.",
+    errno.ENAMETOOLONG: "A name is longer than the filesystem takes.",
+    errno.ENOTDIR: "There is a file where a folder should be.",
+    errno.EISDIR: "There is a folder where a file should be.",
+    errno.EXDEV: "A file would have to move to another filesystem, which takes more than one step.",
+    errno.EBUSY: "Something holds the file or folder, such as a mount.",
+    errno.ENOLCK: "The filesystem gives out no locks.",
 }
 
 

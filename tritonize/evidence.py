@@ -41,7 +41,7 @@ def write(
     shutil.copyfile(staged.model_directory / repository.CONFIG, evidence / repository.CONFIG)
     (evidence / "report.json").write_text(report.dumps(finished) + "\n", encoding="utf-8")
     (evidence / "report.txt").write_text(report.as_text(finished), encoding="utf-8")
-    shown = _shown(staged, model, gallery, located)
+    shown = _shown(staged, gallery, located)
     (evidence / "figures.json").write_text(figures.dumps(shown) + "\n", encoding="utf-8")
     (evidence / "report.html").write_text(html.render(finished, shown), encoding="utf-8")
     facts = {
@@ -59,17 +59,18 @@ def write(
     repository.write_manifest(staged, facts)
 
 
-def _shown(staged: StagedVersion, model: spec.Model, gallery: Gallery | None, located: Location | None) -> Figures:
+def _shown(staged: StagedVersion, gallery: Gallery | None, located: Location | None) -> Figures:
     """What the pictures are drawn from."""
     series = along(located) if located else ()
-    return gallery.figures(_label_lists(staged, model), series) if gallery else Figures(located=series)
+    return gallery.figures(_label_lists(staged), series) if gallery else Figures(located=series)
 
 
-def _label_lists(staged: StagedVersion, model: spec.Model) -> dict[str, list[str]]:
+def _label_lists(staged: StagedVersion) -> dict[str, list[str]]:
     """The name of every class, by output, as they lie beside the configuration."""
-    names = [name for name, output in model.outputs.items() if output.labels]
-    paths = {name: staged.model_directory / model_config.label_filename(name) for name in names}
-    return {name: path.read_text(encoding="utf-8").splitlines() for name, path in paths.items() if path.is_file()}
+    path = staged.model_directory / repository.CONFIG
+    named = model_config.label_files(model_config.parse(path.read_text(encoding="utf-8"), where=str(path)))
+    paths = {output: staged.model_directory / name for output, name in named.items()}
+    return {output: path.read_text(encoding="utf-8").splitlines() for output, path in paths.items() if path.is_file()}
 
 
 def along(location: Location) -> tuple[tuple[str, float], ...]:

@@ -6,6 +6,7 @@ batch and `dims` leave it out; `dims` are never empty, so a tensor without furth
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -35,16 +36,22 @@ class _TensorText:
     label_filename: str | None
 
 
-def render(name: str, model: spec.Model, artifact: OnnxArtifact, plans: Mapping[str, str] | None = None) -> str:
+def render(
+    name: str,
+    model: spec.Model,
+    artifact: OnnxArtifact,
+    plans: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> str:
     """The text of config.pbtxt, parsed back before it is returned.
 
     Args:
         plans: compute capability to the file name of its plan, where a version has several.
+        labels: output to the name of the file with its labels, beside the configuration.
 
     Raises:
         UsageError: the spec's `triton:` section or template does not make a valid configuration.
     """
-    labels = {output: label_filename(output) for output, wanted in model.outputs.items() if wanted.labels}
     batched = bool(model.max_batch_size)
     fields = {
         "name": name,
@@ -52,7 +59,7 @@ def render(name: str, model: spec.Model, artifact: OnnxArtifact, plans: Mapping[
         "backend": model.backend,
         "max_batch_size": model.max_batch_size,
         "inputs": [_tensor(tensor, batched, None) for tensor in artifact.inputs],
-        "outputs": [_tensor(tensor, batched, labels.get(tensor.name)) for tensor in artifact.outputs],
+        "outputs": [_tensor(tensor, batched, (labels or {}).get(tensor.name)) for tensor in artifact.outputs],
         "extra": _extra(model, plans or {}),
     }
     text = _rendered(model.template, fields).strip() + "\n"
@@ -67,9 +74,15 @@ def render(name: str, model: spec.Model, artifact: OnnxArtifact, plans: Mapping[
     return text
 
 
-def label_filename(output: str) -> str:
-    """The file beside config.pbtxt that holds an output's labels."""
-    return f"{LABELS}_{output}.txt"  # names of tensors are fit for files (`spec.TensorName`)
+def label_filename(output: str, text: str) -> str:
+    """The file beside config.pbtxt that holds an output's labels, by their content: a configuration can then never meet others."""
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return f"{LABELS}_{output}.{digest[:12]}.txt"  # names of tensors are fit for files (`spec.TensorName`)
+
+
+def label_files(config: Mapping[str, Any]) -> dict[str, str]:
+    """Output to the name of the file with its labels, of a parsed configuration."""
+    return {output["name"]: output["label_filename"] for output in config.get("output", ()) if output.get("label_filename")}
 
 
 def _rendered(path: Path | None, fields: Mapping[str, Any]) -> str:
@@ -173,6 +186,12 @@ def parse(text: str, *, where: str) -> dict[str, Any]:
     except text_format.ParseError as error:
         raise UsageError("This is no valid model configuration.", where=where, found=str(error)) from error
     return json_format.MessageToDict(message, preserving_proto_field_name=True)
+
+
+def versions_named(config: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """The versions that a parsed configuration wants served by their numbers; `None` where it goes by their order."""
+    specific = config.get("version_policy", {}).get("specific")
+    return None if specific is None else tuple(int(each) for each in specific.get("versions", ()))
 
 
 def served_as(text: str, name: str, version: int, *, where: str) -> str:

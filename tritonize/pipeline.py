@@ -13,19 +13,19 @@ from tritonize import (
     building,
     describing,
     errors,
-    evidence,
     gpu,
     plan_proof,
     plan_question,
     planning,
     quality,
     reference,
+    releasing,
     repository,
     serving,
     spec,
     verification,
 )
-from tritonize.artifacts import Finding, Report, Stage, StagedVersion
+from tritonize.artifacts import Finding, Report, Stage
 from tritonize.building import Built, Options
 from tritonize.errors import ExportError, RepositoryError, TritonizeError, UsageError
 from tritonize.measures import Verdict
@@ -140,46 +140,20 @@ def _run_model(specification: spec.Spec, name: str, options: Options, *, serve: 
             )
         finished = _report(specification, built, recorder, served, started, command="run" if serve else "build")
         allowed = serve and (finished.verdict == "passed" or (finished.verdict == "not run" and options.allow_unproven))
-        home = place / name / str(built.staged.version) if allowed else built.staged.version_directory
         again = options.command or "tritonize build SPEC"
         again += f" -m {name}" if len(specification.models) > 1 and " -m " not in again and " --model" not in again else ""
-        finished = _with_worst(finished, built, home, again)
-        evidence.write(built.staged, finished, model, built.observer.gallery, built.located)
+        proven = releasing.Proven(built=built, report=finished, model=model, place=place, again=again)
         if not allowed:
             run_.keep()
-            return _kept(finished, built.staged)
+            return releasing.keep(proven)
         with recorder.stage("publish"):
-            published = repository.publish(built.staged, place, allow_change=options.replace_config)
-        return replace(finished, published=True, location=published.version_directory, stages=tuple(recorder.stages))
-
-
-def _with_worst(finished: Report, built: Built, home: Path, again: str) -> Report:
-    """The sample with the largest error is kept in the evidence, and the report says how to ask for it again.
-
-    Args:
-        home: where the version will lie.
-        again: what builds the model again on a command line.
-    """
-    gate = quality.worst(finished.gates)
-    samples = built.observer.golden.samples
-    if gate is None or gate.sample is None:
-        return finished
-    evidence.write_worst(built.staged, samples, gate.sample)
-    again = f"{again} --sample-file {home / repository.EVIDENCE / evidence.WORST}"
-    facts = {"sample": gate.sample, "group": samples.group(gate.sample), "output": gate.output, "stage": gate.stage}
-    facts |= {"gate": gate.gate, "value": gate.value, "limit": gate.limit, "file": evidence.WORST, "command": again}
-    note = f"Largest error: sample {gate.sample} ({samples.group(gate.sample)}), output {gate.output}, {gate.stage}. Again: {again}"
-    return replace(finished, notes=(*finished.notes, note), details={**finished.details, "worst": facts})
+            finished = releasing.publish(proven, allow_change=options.replace_config, done=options.on_published)
+        return replace(finished, stages=tuple(recorder.stages))
 
 
 def _can_be_served(built: Built) -> bool:
     """Whether a server here can answer: a plan needs its GPU, and one that answers wrongly is not asked again."""
     return not built.plans or (plan_proof.overall(built.plans) != "failed" and plan_proof.served_here(built.plans))
-
-
-def _kept(finished: Report, staged: StagedVersion) -> Report:
-    note = f"The staged version and its report (evidence/report.json) lie in {staged.version_directory}; nothing was published."
-    return replace(finished, location=staged.version_directory, notes=(*finished.notes, note))
 
 
 def _serve(built: Built, run_: Run, recorder: Recorder, options: Options, plugins: Sequence[Path]) -> verification.Verification:

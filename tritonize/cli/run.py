@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +12,7 @@ import typer
 from tritonize.cli.display import display, finish
 
 if TYPE_CHECKING:
+    from tritonize.artifacts import PublishedVersion
     from tritonize.spec import Spec
 
 Source = Annotated[
@@ -110,18 +113,37 @@ def _work(command: str, flags: dict[str, Any]) -> None:
     specification = _specification(flags)
     if flags["sample_files"]:
         specification = _with_samples(specification, flags["sample_files"])
-    with display() as shown:
+    published: list[PublishedVersion] = []
+    with display() as shown, _told_when_interrupted(published, flags["models"] or specification.models):
         options = building.Options(
             replace_config=flags["replace_config"],
             allow_unproven=flags.get("allow_unproven", False),
             plans=tuple(flags["plans"] or ()),
             command=_again(),
+            on_published=published.append,
             on_stage=shown.on_stage,
             on_progress=shown.on_progress,
         )
         work = pipeline.run if command == "run" else pipeline.build
         reports = work(specification, models=flags["models"] or (), options=options)
     finish(reports, as_json=flags["json"], allow_unproven=flags.get("allow_unproven", False))
+
+
+@contextmanager
+def _told_when_interrupted(published: Sequence[PublishedVersion], wanted: Collection[str]) -> Iterator[None]:
+    """Who interrupts a run of many models is told which of them are in place by then."""
+    from tritonize.errors import InterruptedRunError
+    from tritonize.wording import repository as wording
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not published:
+            raise
+        done = ", ".join(f"{each.model} version {each.version}" for each in published)
+        raise InterruptedRunError.of(
+            wording.INTERRUPTED_PUBLISHED, count=len(published), wanted=len(wanted), published=done
+        ) from None
 
 
 def _again() -> str:

@@ -1,0 +1,135 @@
+"""Files that are on the disk before anything refers to them, and changes of a folder that are seen whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import shutil
+from pathlib import Path
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+_NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, errno.EXDEV)
+
+
+def sync(path: Path) -> None:
+    """Ask the kernel to put a file or directory on the disk before anything refers to it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(directory: Path) -> None:
+    """The same for everything below a directory, and for itself."""
+    for path in directory.rglob("*"):
+        if not path.is_symlink():
+            sync(path)
+    sync(directory)
+
+
+def sync_directories(directory: Path) -> None:
+    """The same for the directories alone, where the files are on the disk already."""
+    for path in (*directory.rglob("*"), directory):
+        if path.is_dir() and not path.is_symlink():
+            sync(path)
+
+
+def make_directory(path: Path) -> tuple[Path, ...]:
+    """Make a directory and those above it that are missing, each on the disk in the one above; which were made, lowest first."""
+    missing = []
+    for folder in (path, *path.parents):
+        if folder.exists():
+            break
+        missing.append(folder)
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)  # another run may have made it by now
+        sync(folder.parent)
+    return tuple(missing)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file that is there whole or not at all."""
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    unfinished.replace(path)
+    sync(path.parent)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Let two directories take each other's place in one step; `False` where the filesystem or the system's library cannot.
+
+    Raises:
+        OSError: the kernel refuses it for another reason.
+    """
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    if rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in _NO_EXCHANGE:
+        return False
+    raise OSError(number, os.strerror(number), str(other))
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """A directory like another, its files the same ones by hard links (copies where there can be none), its times the same.
+
+    Raises:
+        OSError: something in it cannot be read, or is neither file, directory nor link.
+    """
+    target.mkdir()
+    for entry in sorted(source.iterdir()):
+        place = target / entry.name
+        if entry.is_symlink():
+            place.symlink_to(entry.readlink())
+        elif entry.is_dir():
+            link_tree(entry, place)
+        elif entry.is_file():
+            _link(entry, place)
+        else:
+            raise OSError(errno.EINVAL, "neither a file nor a directory", str(entry))
+    _like(source, target)
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        shutil.copy2(source, target)
+        sync(target)
+
+
+def _like(source: Path, target: Path) -> None:
+    """Owner, rights and times of a directory; the owner where this user may give it away."""
+    status = source.stat()
+    with contextlib.suppress(PermissionError):
+        os.chown(target, status.st_uid, status.st_gid)
+    shutil.copystat(source, target)
+
+
+def make_newer(directory: Path, than: Path) -> None:
+    """Give a directory a time later than all that lies in another: that is how a polling Triton sees that a model changed."""
+    newest = max(path.lstat().st_mtime_ns for path in (than, *than.rglob("*")))
+    own = directory.stat()
+    os.utime(directory, ns=(own.st_atime_ns, max(newest + 1_000_000, _now(directory))))
+
+
+def _now(directory: Path) -> int:
+    """The time by the filesystem's own clock, which is another machine's on a network."""
+    os.utime(directory)
+    return directory.stat().st_mtime_ns

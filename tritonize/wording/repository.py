@@ -1,0 +1,71 @@
+"""What is said of the model repository: staging, publishing, and what is in place."""
+
+from tritonize.wording import Message
+
+NO_DIRECTORY = Message(
+    code="repository-no-directory",
+    what="The model repository is no directory.",
+    next_step="name a folder with --repository",
+)
+NO_DIRECTORY_ABOVE = Message(
+    code="repository-below-file",
+    what="The model repository would lie inside something that is no directory.",
+    next_step="name another folder with --repository",
+)
+ROOT = Message(
+    code="repository-root",
+    what="The root of the filesystem cannot be a model repository.",
+    next_step="name a folder with --repository",
+)
+MOUNT_POINT = Message(
+    code="repository-mount-point",
+    what="The folder beside the repository is on another filesystem, so a version cannot be moved in place in one step.",
+    cause="the repository is itself a mount point",
+    next_step="name a folder inside the mounted filesystem with --repository",
+)
+NO_VERSION = Message(code="repository-no-version", what="The model {model!r} has no such version.")
+CONFIG_DIFFERS = Message(
+    code="repository-config-differs",
+    what="The new version's {file} differs from the one in place, which every version of the model shares.",
+    cause="the spec changed, or the file was edited by hand",
+    next_step="add --replace-config to put the new one in place, or choose another model name",
+)
+CONFIG_WILL_DIFFER = Message(
+    code="repository-config-will-differ",
+    what="The {file} in place differs from this one in {count} lines, so `tritonize run` needs --replace-config to publish it.",
+)
+VERSION_EXISTS = Message(
+    code="repository-version-exists",
+    what="Version {version} of {model!r} exists by now; it is never overwritten.",
+    cause="another run published it meanwhile",
+    next_step="run again; it takes the next number",
+)
+MODEL_IS_LINK = Message(
+    code="repository-model-is-link",
+    what="The model's directory in the repository is a symbolic link, so no version can be put into it in one step.",
+    next_step="name the repository that it leads into with --repository",
+)
+MODEL_IS_FILE = Message(
+    code="repository-model-is-file",
+    what="In the repository, something that is no directory has the model's name.",
+    next_step="move it away, or choose another model name",
+)
+NOT_PUBLISHED = Message(
+    code="repository-not-published",
+    what="The system refuses a step of publishing, so the repository is as it was.",
+)
+NUMBER_NAMED = Message(
+    code="repository-number-named",
+    what="The configuration names the versions to serve (version_policy), and not the number that the new version gets.",
+    cause="another run took the number meanwhile",
+    next_step="name the next number in the spec's triton: version_policy, and run again",
+)
+RENUMBERED = Message(
+    code="repository-renumbered",
+    what="The version was proven as number {proved_as} and published as {version}, since another run took the number meanwhile.",
+)
+INTERRUPTED = Message(code="interrupted", what="Interrupted. Nothing runs any more, and nothing was published.")
+INTERRUPTED_PUBLISHED = Message(
+    code="interrupted-published",
+    what="Interrupted. Nothing runs any more. {count} of {wanted} models were published before: {published}.",
+)
