@@ -86,7 +86,11 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_text_is_the_golden_one_and_parses(name):
-    text = model_config.render(name, *CASES[name])
+    labels = {
+        output: model_config.label_filename(output, "cat\n") for output, rules in CASES[name][0].outputs.items() if rules.labels
+    }
+    text = model_config.render(name, *CASES[name], labels=labels)
+    assert model_config.label_files(model_config.parse(text, where="")) == labels
     path = GOLDEN / f"{name}.pbtxt"
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(text)
