@@ -12,6 +12,7 @@ import pytest
 from tests import server_models
 from tests.test_servers import eventually, processes_of
 from tritonize import client, serving
+from tritonize.artifacts import ServerHandle
 from tritonize.errors import ServerError, UsageError
 from tritonize.servers.embedded import Running
 
@@ -92,8 +93,9 @@ class TestRemote:
         assert (handle.http_url, handle.grpc_url, handle.local) == (server.http_url, "", False)
 
     def test_nobody_there(self) -> None:
-        with pytest.raises(ServerError, match="cannot be reached") as caught:
+        with pytest.raises(ServerError) as caught:
             serving.remote(["http://127.0.0.1:9"])
+        assert caught.value.code == "server-unreachable"
         assert "127.0.0.1:9" in str(caught.value.where)
 
 
@@ -108,10 +110,36 @@ class TestRemote:
     ],
 )
 def test_addresses(url: str, found: tuple[str, str]) -> None:
-    assert serving._address(url) == found
+    address = serving._address(url)
+    assert (address.scheme, address.authority) == found
 
 
-@pytest.mark.parametrize("url", ["ftp://host:1", "http://", "http://host:port", "http://host/models", "grpc://host:99999"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("ftp://host:1", "http://", "http://host:port", "http://host/models", "grpc://host:99999", "http://host:0"),
+        *("https://host:1", "http://[::1", "http://ho st:1", "http://host:1?a=b", "http://host\x1b[31m:1", "", "http://host:-1"),
+    ],
+)
 def test_what_is_no_address(url: str) -> None:
-    with pytest.raises(UsageError, match="no address"):
+    with pytest.raises(UsageError) as caught:
         serving._address(url)
+    assert caught.value.code == "server-address"
+
+
+def test_user_and_password_become_a_header_and_are_never_shown() -> None:
+    address = serving._address("grpc://me:s%40cret@host:1")
+    assert address.headers == {"authorization": "Basic bWU6c0BjcmV0"}
+    assert "cret" not in f"{address} {address!r} {address.authority}"
+    for url in (
+        "http://me:secret@host:port",
+        "http://me:secret@host/x",
+        "ftp://me:secret@host:1",
+        "http://me:sec/ret@host:1",
+        "http://me:1/sec@host:1",
+    ):
+        with pytest.raises(UsageError) as caught:
+            serving._address(url)
+        assert "sec" not in str(caught.value)
+    handle = ServerHandle(http_url="host:1", grpc_url="", headers={"http": address.headers})
+    assert "bWU6" not in repr(handle)

@@ -7,6 +7,7 @@ import hashlib
 import io
 import math
 import shutil
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -102,6 +103,16 @@ def _item(path: str) -> Array:
 def _header(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Shape, order and type in the head of a `.npy` file. Raises ValueError."""
     return np.lib.format.read_array_header_1_0(io.BytesIO(head[8:]))
+
+
+def largest(files: TensorFiles) -> int:
+    """Bytes of the largest item at most, by the sizes of its files. Raises OSError."""
+    rows = Counter(pack for pack, _ in files.packed) if files.packed else dict.fromkeys(range(files.count), 1)
+    sizes = (
+        sum(Path(files.directory, str(pack), f"{position}.npy").stat().st_size for position in range(len(files.tensors))) // count
+        for pack, count in rows.items()
+    )
+    return max(sizes, default=0)
 
 
 def bits(array: Array) -> Array:

@@ -281,7 +281,7 @@ class ServerHandle:
     """A running server: where it answers and what it is."""
 
     http_url: str
-    """`host:port`, as tritonclient takes it."""
+    """`host:port`."""
     grpc_url: str
     log: Path | None = None
     """The server's log; `None` for a server that is not ours."""

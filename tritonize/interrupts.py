@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM put off for a moment in which a change must not stop half-way."""
+"""Ctrl-C, SIGTERM and a command's deadline put off for a moment in which a change must not stop half-way."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)  # the last is a command's deadline
 
 
 @contextlib.contextmanager

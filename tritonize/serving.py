@@ -8,19 +8,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
 from tritonize import arrays, client, dtypes
 from tritonize.arrays import Array, Arrays
 from tritonize.artifacts import ServerHandle
+from tritonize.client.address import FORM, Address, parse, without_credentials
 from tritonize.client.shared import SharedMemoryClient
 from tritonize.errors import InferenceError, ServerError, UsageError
 from tritonize.servers import embedded, environment, log
 from tritonize.servers.embedded import Ports, Running
+from tritonize.wording import client as say
 
 _DEFAULT_PORTS = {"http": 8000, "grpc": 8001}
+_GREETING_S = 30.0
+"""Seconds for what a server says of itself, whatever a model may take."""
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -146,44 +149,51 @@ def remote(urls: Sequence[str], *, headers: Mapping[str, Mapping[str, str]] | No
         urls: its addresses.
         headers: sent along with every request, by protocol.
 
+    User and password of an address become the header `authorization`, which no report and no error shows.
+
     Raises:
         UsageError: an address is none.
-        ServerError: nobody answers there.
+        ServerError: nobody answers there, or something that is not Triton.
     """
-    addresses: dict[str, str] = {}
-    for scheme, address in map(_address, urls):
-        if addresses.setdefault(scheme, address) != address:
-            raise UsageError(
-                f"Two {scheme} addresses are given; one server is verified at a time.", found=f"{addresses[scheme]}, {address}"
+    addresses: dict[str, Address] = {}
+    for address in map(_address, urls):
+        if addresses.setdefault(address.scheme, address) != address:
+            raise UsageError.of(
+                say.TWO_ADDRESSES, scheme=address.scheme, found=f"{addresses[address.scheme].authority}, {address.authority}"
             )
     identity: dict[str, str] = {}
-    known = ServerHandle(http_url=addresses.get("http", ""), grpc_url=addresses.get("grpc", ""), headers=headers or {})
-    for transport, address in addresses.items():
-        with client.connect_to(known, "http" if transport == "http" else "grpc", timeout_s=30.0) as connection:
+    known = _handle(addresses, headers or {})
+    for scheme, address in addresses.items():
+        with client.connect_to(known, "http" if scheme == "http" else "grpc", timeout_s=_GREETING_S) as connection:
             metadata = connection.server_metadata()
             if "version" not in metadata or "extensions" not in metadata:
-                raise ServerError("What answers there is no Triton server.", where=address, found=str(metadata)[:200])
+                raise ServerError.of(say.NO_TRITON, where=connection.where, found=str(metadata)[:200])
             identity["tritonserver"] = str(metadata["version"])
-            identity[f"at {transport}"] = address
-    return replace(known, local=bool(known.grpc_url) and _shares_memory(known), identity=identity)
+            identity[f"at {scheme}"] = address.authority
+    return replace(known, local="grpc" in addresses and _shares_memory(known, addresses["grpc"]), identity=identity)
 
 
-def _address(url: str) -> tuple[str, str]:
-    scheme, _, _ = url.rpartition("://")
-    parts = urlsplit(url if scheme else f"http://{url}")
-    try:
-        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
-    except ValueError:  # no number, or one that is too large
-        port = None
-    if port is None or parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.path.strip("/"):
-        raise UsageError("This is no address of a server.", found=url, expected="http://host:port or grpc://host:port")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return parts.scheme, f"{host}:{port}"
+def _handle(addresses: Mapping[str, Address], headers: Mapping[str, Mapping[str, str]]) -> ServerHandle:
+    """The server at these addresses, with the credentials that they hold."""
+    authorities = {scheme: address.authority for scheme, address in addresses.items()}
+    return ServerHandle(
+        http_url=authorities.get("http", ""),
+        grpc_url=authorities.get("grpc", ""),
+        headers={scheme: {**address.headers, **headers.get(scheme, {})} for scheme, address in addresses.items()},
+    )
 
 
-def _shares_memory(server: ServerHandle) -> bool:
-    if server.grpc_url.rpartition(":")[0].strip("[]") not in _LOOPBACK:
+def _address(url: str) -> Address:
+    address = parse(url, ports=_DEFAULT_PORTS)
+    if address.scheme not in _DEFAULT_PORTS or address.path:
+        reason = "a path" if address.path else f"the scheme {address.scheme!r}"
+        raise UsageError.of(say.ADDRESS, found=f"{without_credentials(url)}: {reason}", expected=FORM)
+    return address
+
+
+def _shares_memory(server: ServerHandle, address: Address) -> bool:
+    if address.host not in _LOOPBACK:
         return False
-    with client.connect_to(server, "shm", timeout_s=30.0) as connection:
+    with client.connect_to(server, "shm", timeout_s=_GREETING_S) as connection:
         assert isinstance(connection, SharedMemoryClient)
         return connection.shares_memory()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,10 +18,13 @@ from tritonize.errors import InferenceError
 from tritonize.golden import GoldenSet
 from tritonize.invariances import Digests
 from tritonize.observer import Observer
+from tritonize.wording import client as say
 
 TRANSPORTS: tuple[Transport, ...] = ("http", "grpc", "shm")
 SERVED = (*TRANSPORTS, "again", "order", "padded", "concurrent")
 """The stages that a server answers."""
+_SLACK = 2**26
+"""Bytes that any answer may have."""
 CLIENTS = 8
 """Concurrent clients."""
 NAN_SHARE = 10
@@ -64,6 +68,12 @@ class Target:
     """Is shown every answer."""
     digests: Digests = field(default_factory=Digests)
     """Is shown every answer too."""
+
+    @functools.cached_property
+    def answer_limit(self) -> int:
+        """Bytes that an answer may have: several times what is expected, since a wrong answer shall be seen and not refused."""
+        largest = arrays.largest(self.golden.expected) * max(1, self.golden.max_batch_size)
+        return max(_SLACK, 4 * largest)
 
 
 def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> Verification:
@@ -181,14 +191,14 @@ def _unreachable(server: ServerHandle, transport: Transport) -> str | None:
     return None
 
 
-def _connect(server: ServerHandle, transport: Transport) -> client.Client:
-    return client.connect_to(server, transport)
+def _connect(target: Target, transport: Transport) -> client.Client:
+    return client.connect_to(target.server, transport, answer_limit=target.answer_limit)
 
 
 def _described(target: Target) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """The server's own description of the model: its metadata and configuration."""
     transport: Transport = "http" if target.server.http_url else "grpc"
-    with _connect(target.server, transport) as connection:
+    with _connect(target, transport) as connection:
         version = str(target.version)
         return connection.model_metadata(target.model, version), connection.model_config(target.model, version)
 
@@ -225,7 +235,7 @@ def _over(target: Target, transport: Transport) -> tuple[list[Check], list[Findi
     """Every batch of every size over one transport."""
     checks: list[Check] = []
     findings: list[Finding] = []
-    with _connect(target.server, transport) as connection:
+    with _connect(target, transport) as connection:
         for size in arrays.batch_sizes(target.golden.max_batch_size):
             for indices in arrays.batches(target.golden.samples, size):
                 _ask(target, connection, transport, indices, checks, findings)
@@ -237,7 +247,7 @@ def _invariances(target: Target, served: Mapping[str, Any]) -> tuple[list[Check]
     checks: list[Check] = []
     findings: list[Finding] = []
     golden = target.golden
-    with _connect(target.server, _plain(target.server)) as connection:
+    with _connect(target, _plain(target.server)) as connection:
         for size in arrays.batch_sizes(golden.max_batch_size):
             for indices in list(arrays.batches(golden.samples, size))[:AGAIN]:
                 _ask(target, connection, "again", indices, checks, findings)
@@ -276,7 +286,7 @@ def _ask_padded(
     try:
         found = connection.infer(target.model, as_served(batch, target.config, "input"), version=str(target.version))
     except InferenceError as error:
-        findings.append(Finding(where=f"padded, sample {index}", what="the server refused", found=error.found or error.what))
+        findings.append(_refusal(f"padded, sample {index}", error))
         return
     seconds = time.perf_counter() - started
     own = {name: array[:1] if array.ndim and array.shape[0] == size else array for name, array in found.items()}
@@ -301,14 +311,20 @@ def _ask(
     try:
         found = connection.infer(target.model, inputs, version=str(target.version))
     except InferenceError as error:
-        text = error.found or error.what
-        findings.append(Finding(where=f"{stage}, batch {size}, samples {_some(indices)}", what="the server refused", found=text))
+        findings.append(_refusal(f"{stage}, batch {size}, samples {_some(indices)}", error))
         return
     seconds = time.perf_counter() - started
     digest = arrays.digest(found)
     tensors = target.observer.check(stage, indices, expected, found, target.golden.tolerances, digest=digest)
     target.digests.see(stage, indices, digest)
     checks.append(Check(stage=stage, batch_size=size, samples=indices, tensors=tensors, seconds=seconds))
+
+
+def _refusal(where: str, error: InferenceError) -> Finding:
+    """A request without a usable answer."""
+    refused = error.code in (None, say.MODEL_REFUSED.code)
+    what = "the server refused" if refused else error.what
+    return Finding(where=where, what=what, expected=error.expected, found=error.found or error.what)
 
 
 def _some(indices: Sequence[int]) -> str:
@@ -331,7 +347,7 @@ def _concurrently(target: Target) -> tuple[list[Check], list[Finding], str]:
     def ask(number: int) -> tuple[list[Check], list[Finding]]:
         checks: list[Check] = []
         findings: list[Finding] = []
-        with _connect(target.server, transport) as connection:
+        with _connect(target, transport) as connection:
             until = time.perf_counter() + CONCURRENT_SECONDS
             for turn in range(max(2 * len(batches), TURNS)):  # strides of 7, so that neighbours ask for different batches
                 _ask(target, connection, "concurrent", batches[(number + turn * 7) % len(batches)], checks, findings)
@@ -355,7 +371,7 @@ def _executions(target: Target, transport: Transport) -> tuple[int, int] | None:
 
     `None` where the server does not let us read them.
     """
-    with _connect(target.server, transport) as connection:
+    with _connect(target, transport) as connection:
         try:
             statistics = connection.statistics(target.model, str(target.version))
         except InferenceError:

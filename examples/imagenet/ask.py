@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from photograph import HERE, image
-from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
 
 
 def ask(url: str, photograph: Path, count: int) -> list[tuple[float, str]]:
@@ -23,7 +23,7 @@ def ask(url: str, photograph: Path, count: int) -> list[tuple[float, str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photograph", type=Path, nargs="?", default=HERE / "photographs" / "coffee.jpg")
-    parser.add_argument("--url", default="127.0.0.1:8000")
+    parser.add_argument("--url", default="127.0.0.1:8001")
     parser.add_argument("--count", type=int, default=5)
     options = parser.parse_args()
     for probability, label in ask(options.url, options.photograph, options.count):

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tritonize.cli.display import display, finish
+from tritonize.cli.limits import RUN_S, Deadline, limited
 from tritonize.cli.run import Inputs, MaxBatch, NoBatch
 
 
@@ -21,6 +22,7 @@ def check(
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the samples.")] = 0,
     rtol: Annotated[float, typer.Option(min=0, help="Relative tolerance.")] = 1e-4,
     atol: Annotated[float, typer.Option(min=0, help="Absolute tolerance, in the outputs' unit.")] = 9e-4,
+    seconds: Deadline = RUN_S,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Compare two model files on the same samples, without a server."""
@@ -36,7 +38,7 @@ def check(
         (model,) = flags.specification({**wanted, "source": source}).models.values()
         drawn = model.samples.model_copy(update={"count": count, "seed": seed})
         models.append(model.model_copy(update={"samples": drawn}))
-    with tempfile.TemporaryDirectory(prefix="tritonize-") as folder, display() as shown:
+    with limited(seconds), tempfile.TemporaryDirectory(prefix="tritonize-") as folder, display() as shown:
         report = pairing.compare_models(
             models[0], models[1], Path(folder), stages.Recorder(shown.on_stage), tolerance=flags.tolerance(rtol, atol)
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tritonize.cli.display import display
+from tritonize.cli.limits import RUN_S, Deadline, limited
 from tritonize.errors import EXIT_DIFFERS, UnprovenError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def diff(
         list[str], typer.Argument(metavar="[REPOSITORY] MODEL BEFORE AFTER", help="The model and two of its versions, such as 7 8.")
     ],
     requests: Annotated[int, typer.Option(metavar="N", min=1, help="Requests of each version whose time is taken.")] = 100,
+    seconds: Deadline = RUN_S,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Compare two versions: answers, configuration, graph, files, latency."""
@@ -33,7 +35,7 @@ def diff(
     root, (model, *numbers) = repository_and(names, 3, "MODEL BEFORE AFTER")
     if not all(number.isdecimal() for number in numbers):
         raise UsageError("Versions are numbers.", found=" ".join(numbers), expected="such as 7 8")
-    with display() as shown:
+    with limited(seconds), display() as shown:
         found = version_diff.diff(
             version_diff.Request(
                 repository=root,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tritonize.cli.display import display, finish
+from tritonize.cli.limits import RUN_S, Deadline, limited
 
 if TYPE_CHECKING:
     from tritonize.artifacts import PublishedVersion
@@ -76,6 +77,7 @@ def run(
     allow_unproven: AllowUnproven = False,
     plans: Plans = None,
     sample_files: SampleFiles = None,
+    seconds: Deadline = RUN_S,
     json: Json = False,
 ) -> None:
     """Build, serve, verify and publish: the main job.
@@ -101,6 +103,7 @@ def build(
     replace_config: ReplaceConfig = False,
     plans: Plans = None,
     sample_files: SampleFiles = None,
+    seconds: Deadline = RUN_S,
     json: Json = False,
 ) -> None:
     """Build a staged version and compare ONNX Runtime with PyTorch; no server, nothing published."""
@@ -114,7 +117,11 @@ def _work(command: str, flags: dict[str, Any]) -> None:
     if flags["sample_files"]:
         specification = _with_samples(specification, flags["sample_files"])
     published: list[PublishedVersion] = []
-    with display() as shown, _told_when_interrupted(published, flags["models"] or specification.models):
+    with (
+        limited(flags["seconds"]),
+        display() as shown,
+        _told_when_interrupted(published, flags["models"] or specification.models),
+    ):
         options = building.Options(
             replace_config=flags["replace_config"],
             allow_unproven=flags.get("allow_unproven", False),

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tritonize.cli.display import display, finish
+from tritonize.cli.limits import VERIFY_S, Deadline, limited
 
 
 def verify(
@@ -29,15 +30,16 @@ def verify(
         Path | None,
         typer.Option("--golden", metavar="FILE", help="Verify the running server with this file; no repository is needed."),
     ] = None,
+    seconds: Deadline = VERIFY_S,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Check published versions: their files, and what a server answers from them."""
     from tritonize import deployment
 
     if golden is not None:
-        _with_file(golden, repository, models or [], version, urls or [], json)
+        _with_file(golden, repository, models or [], version, urls or [], seconds, json)
         return
-    with display() as shown:
+    with limited(seconds), display() as shown:
         request = deployment.Request(
             repository=repository or Path("model_repository"),
             models=models or (),
@@ -51,7 +53,13 @@ def verify(
 
 
 def _with_file(
-    golden: Path, repository: Path | None, models: list[str], version: int | None, urls: list[str], as_json: bool
+    golden: Path,
+    repository: Path | None,
+    models: list[str],
+    version: int | None,
+    urls: list[str],
+    seconds: float,
+    as_json: bool,
 ) -> None:
     from tritonize import golden_check
     from tritonize.errors import UsageError
@@ -60,7 +68,7 @@ def _with_file(
         raise UsageError("With --golden no repository is named.", found=str(repository), next_step="leave it out")
     if len(models) > 1:
         raise UsageError("A golden file is of one model.", found=", ".join(models))
-    with display() as shown:
+    with limited(seconds), display() as shown:
         request = golden_check.Request(
             path=golden, urls=urls, model=models[0] if models else None, version=version, on_stage=shown.on_stage
         )

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tritonize.artifacts import ServerHandle
-from tritonize.client.plain import Client, Transport
-from tritonize.client.shared import SharedMemoryClient
+from tritonize.client.base import ANSWER_LIMIT, Client, Transport
 
-__all__ = ["Client", "Transport", "connect", "connect_to"]
+__all__ = ["ANSWER_LIMIT", "Client", "Transport", "connect", "connect_to"]
 
 
 def connect(
@@ -20,24 +19,44 @@ def connect(
     transport: Transport,
     *,
     timeout_s: float = 300.0,
-    shm_prefix: str = "tritonize-",
+    answer_limit: int = ANSWER_LIMIT,
     headers: Mapping[str, str] | None = None,
+    shm_prefix: str = "tritonize-",
 ) -> Client:
     """A client for one server and one transport, for use in one thread and in a `with` block.
 
     Args:
-        url: `host:port`, `http://host:port` or `grpc://host:port`.
+        url: `host:port`, `http://host:port/path` or `grpc://host:port`.
         transport: `shm` is gRPC with the tensors in system shared memory, for a server on this machine.
-        timeout_s: seconds one request may take.
+        timeout_s: seconds one request may take, whatever the server does; less where the command's own deadline is nearer.
+        answer_limit: bytes that the tensors of one answer may have.
+        headers: sent with every request; over gRPC they are its metadata.
         shm_prefix: start of the names of the files it makes in /dev/shm.
-        headers: sent along with every request; gRPC takes lower-case names alone.
+
+    Raises:
+        UsageError: the address is none.
     """
     if transport == "shm":
-        return SharedMemoryClient(url, timeout_s=timeout_s, shm_prefix=shm_prefix, headers=headers)
-    return Client(url, transport, timeout_s=timeout_s, headers=headers)
+        from tritonize.client.shared import SharedMemoryClient
+
+        return SharedMemoryClient(url, timeout_s=timeout_s, answer_limit=answer_limit, shm_prefix=shm_prefix, headers=headers)
+    if transport == "grpc":
+        from tritonize.client.grpc import GrpcClient
+
+        return GrpcClient(url, timeout_s=timeout_s, answer_limit=answer_limit, headers=headers)
+    from tritonize.client.http import HttpClient
+
+    return HttpClient(url, timeout_s=timeout_s, answer_limit=answer_limit, headers=headers)
 
 
-def connect_to(server: ServerHandle, transport: Transport, *, timeout_s: float = 300.0) -> Client:
+def connect_to(server: ServerHandle, transport: Transport, *, timeout_s: float = 300.0, answer_limit: int = ANSWER_LIMIT) -> Client:
     """A client for a server with its keys; see `connect`."""
     url, protocol = (server.http_url, "http") if transport == "http" else (server.grpc_url, "grpc")
-    return connect(url, transport, timeout_s=timeout_s, shm_prefix=server.shm_prefix, headers=server.headers.get(protocol))
+    return connect(
+        url,
+        transport,
+        timeout_s=timeout_s,
+        answer_limit=answer_limit,
+        shm_prefix=server.shm_prefix,
+        headers=server.headers.get(protocol),
+    )

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tritonize import arrays, dtypes, errors, leftovers
+from tritonize import arrays, errors, leftovers
 from tritonize.arrays import Array
+from tritonize.client import tensors
 
 _ALIGNMENT = 64
 
@@ -76,17 +77,6 @@ def layout(sizes: dict[str, int]) -> tuple[dict[str, int], int]:
     return offsets, max(end, _ALIGNMENT)
 
 
-def raw_bytes(array: Array) -> Array:
-    """The bytes a tensor is sent as: the array itself, or for text each element behind its length."""
-    if array.dtype != object:
-        return array.view(np.uint16) if array.dtype == arrays.BFLOAT16 else array
-    parts = []
-    for item in array.reshape(-1):
-        data = item if isinstance(item, bytes) else str(item).encode()
-        parts += [len(data).to_bytes(4, "little"), data]
-    return np.frombuffer(b"".join(parts), np.uint8)
-
-
 def spoil(part: NDArray[np.uint8]) -> None:
     """Make what a part of a region held before useless, so that an output that is not written cannot pass for written.
 
@@ -96,18 +86,16 @@ def spoil(part: NDArray[np.uint8]) -> None:
     part[: part.size // 8 * 8].view(np.uint64)[:: mmap.PAGESIZE // 8] = np.iinfo(np.uint64).max
 
 
-def take_out(output: Any, part: NDArray[np.uint8]) -> Array:
-    """An output that the server left in a part of a region: a view of it, or for text an array of `bytes`."""
+def take_out(output: Any, part: NDArray[np.uint8], where: str) -> Array:
+    """An output that the server left in a part of a region: a view of it, or for text an array of `bytes`.
+
+    Raises:
+        InferenceError: what the answer says of it does not fit into the part.
+    """
     shape = tuple(output.shape)
-    count = int(np.prod(shape, dtype=np.int64))
-    if output.datatype != "BYTES":
-        dtype = arrays.numpy_dtype(dtypes.by_client(output.datatype).name)
-        return part[: count * dtype.itemsize].view(dtype).reshape(shape)
-    content, items, position = part.tobytes(), [], 0
-    for _ in range(count):
-        length = int.from_bytes(content[position : position + 4], "little")
-        items.append(content[position + 4 : position + 4 + length])
-        position += 4 + length
-    array = np.empty(len(items), dtype=object)
-    array[:] = items
-    return array.reshape(shape)
+    dtype, count = tensors.element_type(output.name, output.datatype, where), tensors.size(output.name, shape, where)
+    if dtype.name == "string":
+        return tensors.text(output.name, part.tobytes(), count, where, exact=False).reshape(shape)
+    if count * dtype.itemsize > part.size:
+        raise tensors.unsound(where, f"output {output.name!r} of {dtype.client} {list(shape)} in {part.size:,} bytes")
+    return part[: count * dtype.itemsize].view(arrays.numpy_dtype(dtype.name)).reshape(shape)

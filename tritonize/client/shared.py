@@ -9,18 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from tritonize import dtypes
 from tritonize.arrays import Array, Arrays
-from tritonize.client.plain import Client, sendable
-from tritonize.client.region import Region, layout, raw_bytes, spoil, take_out
+from tritonize.client.base import Transport
+from tritonize.client.grpc import GrpcClient
+from tritonize.client.region import Region, layout, spoil, take_out
+from tritonize.client.tensors import element_type, raw_bytes, sendable, unsound
 from tritonize.errors import InferenceError, TritonizeError
 
 
-class SharedMemoryClient(Client):
+class SharedMemoryClient(GrpcClient):
     """Keeps its regions between requests, and removes them when it is closed. Arrays that it returned live on."""
 
-    def __init__(self, url: str, *, timeout_s: float, shm_prefix: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(url, "shm", timeout_s=timeout_s, headers=headers)
+    transport: Transport = "shm"
+
+    def __init__(
+        self, url: str, *, timeout_s: float, answer_limit: int, shm_prefix: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(url, timeout_s=timeout_s, answer_limit=answer_limit, headers=headers)
         self._shm_prefix = shm_prefix
         self._registered: dict[str, Region] = {}
         self._free: dict[str, list[Region]] = {"inputs": [], "outputs": []}
@@ -98,12 +103,15 @@ class SharedMemoryClient(Client):
             if part.size:
                 spoil(part)
                 wanted[-1].set_shared_memory(target.registered, part.size, offsets[name])
-        result = self._call(self._client.infer, model, tensors, model_version=version, outputs=wanted, model=model)
+        answer = self._infer(model, version, tensors, wanted)
         self._free["inputs"].append(source)
         # The answers are views of the region: it is used again once the last of them has gone.
         weakref.finalize(whole, self._give_back, target).atexit = False
+        places = {entry.name: position for position, entry in enumerate(answer.outputs)}
+        if missing := [name for name in parts if name not in places]:
+            raise unsound(self.where, f"no output {missing[0]!r}")
         return {
-            name: take_out(result.get_output(name), part) if part.size else self._taken(result, name)
+            name: take_out(answer.outputs[places[name]], part, self.where) if part.size else self._taken(answer, places[name])
             for name, part in parts.items()
         }
 
@@ -115,7 +123,7 @@ class SharedMemoryClient(Client):
         for entry in metadata["outputs"]:
             shape = [int(size) for size in entry.get("shape", [])]
             fixed = shape[1:] if max_batch_size else shape
-            itemsize = dtypes.by_client(entry["datatype"]).itemsize
+            itemsize = element_type(entry["name"], entry.get("datatype"), self.where).itemsize
             if entry["name"] in known:
                 sizes[entry["name"]] = known[entry["name"]]
             elif itemsize and all(size >= 0 for size in fixed):
