@@ -102,9 +102,13 @@ class TestOthers:
                 assert "restricted" in str(caught.value.found)
 
     def test_no_model_is_loaded_with_the_key_either(self, server: Running) -> None:
-        with client.connect_to(server, "http") as connection, pytest.raises(InferenceError) as caught:
+        with client.connect_to(server, "grpc") as connection, pytest.raises(InferenceError) as caught:
             connection._call(connection._client.load_model, "add_sub", model="add_sub")
         assert "explicit" in str(caught.value.found)
+        with client.connect_to(server, "http") as connection:
+            answer = connection._connection.ask("POST", "v2/repository/models/add_sub/load", body=[b"{}"], limit=10_000)
+        assert answer.status != 200
+        assert b"explicit" in answer.body
 
     def test_regions_have_names_that_nobody_sees(self, server: Running) -> None:
         """A request may name any region that is registered, and a file in /dev/shm is seen by everybody."""
