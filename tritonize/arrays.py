@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tritonize import dtypes
 from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec
 from tritonize.errors import UsageError
+from tritonize.wording import samples as wording
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
@@ -209,6 +210,8 @@ def spec_of(name: str, array: Array) -> TensorSpec:
 def named(sample: Any, where: str) -> Iterator[tuple[str, Array]]:
     """The arrays of a sample with their names: a dictionary's keys, or INPUT__0, INPUT__1 and so on; nested ones with dots.
 
+    What is None is left out.
+
     Args:
         sample: arrays, numbers or torch tensors, in dictionaries, tuples and lists.
         where: what it came from, for the error.
@@ -225,8 +228,12 @@ def named(sample: Any, where: str) -> Iterator[tuple[str, Array]]:
 
 
 def _inside(name: str, value: Any, where: str) -> Iterator[tuple[str, Array]]:
+    if value is None:
+        return
     if isinstance(value, Mapping | tuple | list):
         for key, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
+            if inner is None and not isinstance(value, Mapping):
+                raise UsageError.of(wording.NONE_IN_LIST, where=where, name=f"{name}.{key}")
             yield from _inside(f"{name}.{key}", inner, where)
         return
     yield name, _array(name, value, where)

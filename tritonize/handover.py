@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from tritonize import arrays, errors
+from tritonize import arrays, calling, errors, unfolding
 from tritonize.errors import UsageError
 
 _handed: dict[str, Path] = {}
@@ -88,21 +88,19 @@ def _save_witness(torch: Any, subject: Any, example: Any, path: Path) -> None:
         module = copy.deepcopy(subject).eval()
     except Exception:  # noqa: BLE001 - whatever a module's own __deepcopy__ raises
         return
+    inputs = {name: torch.as_tensor(value) for name, value in _tensors(torch, example)}
+    arguments, named = calling.bind(calling.parameters(module.forward), list(inputs)).arguments(list(inputs.values()))
     try:
         with torch.no_grad():
-            answer = (
-                module(**example)
-                if isinstance(example, dict)
-                else module(*(example if isinstance(example, tuple | list) else (example,)))
-            )
+            answer = module(*arguments, **named)
     except Exception as error:
         raise UsageError(
             "The module raised an error on its example.",
             where=type(subject).__qualname__,
             found=f"{type(error).__name__}: {error}",
         ) from error
-    leaves = [leaf for leaf in torch.utils._pytree.tree_leaves(answer) if isinstance(leaf, torch.Tensor)]
-    inputs = {name: torch.as_tensor(value) for name, value in _tensors(torch, example)}
+    leaves = [leaf for _, leaf in unfolding.leaves(torch.utils._pytree, answer) if isinstance(leaf, torch.Tensor)]
+    inputs = {name: torch.as_tensor(value) for name, value in _tensors(torch, example)}  # a model may write into its inputs
     torch.save({"inputs": inputs, "outputs": [leaf.detach().cpu() for leaf in leaves]}, witness(path))
 
 

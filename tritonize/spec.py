@@ -158,7 +158,9 @@ class Samples(_Section):
         None, description=".npz files, folders of one .npy per input, or patterns of both; keyed by input name"
     )
     function: str | None = Field(
-        None, description="package.module:function; called with 0, 1, ... it returns one sample: a tensor, a tuple or a dictionary"
+        None,
+        description="package.module:function; called with 0, 1, ... it returns one sample: a tensor, a tuple or a dictionary; "
+        "None leaves an optional input out",
     )
 
     @property

@@ -86,7 +86,7 @@ def _legacy(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> str:
     """The TorchScript-based exporter: takes ScriptModules, and traces the others."""
     module: torch.nn.Module = model
     if isinstance(model.module, torch.jit.ScriptModule):
-        plain = not model.by_name and isinstance(model.call(tensors), torch.Tensor | tuple)
+        plain = model.how.plain and isinstance(model.call(tensors), torch.Tensor | tuple)
         module = model.module if plain else torch.jit.trace(model, tuple(tensors), check_trace=False)  # type: ignore[no-untyped-call]
     for each in model.translations:
         if each.opset <= asked.opset:

@@ -84,10 +84,13 @@ def _factory(asked: InspectRequest) -> Inspection:
     kinds = Counter(type(part).__name__ for part in module.modules() if not list(part.children()))
     from tritonize.workers.signature import parameters_of
 
-    known = parameters_of(module) or []
+    known = parameters_of(module)
     return Inspection(
         kind=asked.kind,
-        inputs=tuple(TensorSpec(name=name, dtype="required" if required else "optional", shape=("?",)) for name, required in known),
+        inputs=tuple(
+            TensorSpec(name=each.name, dtype="required" if each.required else "optional", shape=("?",))
+            for each in (known.named if known else ())
+        ),
         outputs=(),
         operators=dict(kinds.most_common()),
         parameters=sum(tensor.numel() for tensor in module.parameters()),
@@ -98,11 +101,12 @@ def _factory(asked: InspectRequest) -> Inspection:
 def _exported_program(asked: InspectRequest) -> Inspection:
     import torch
 
-    from tritonize.workers.torch_source import load_program
+    from tritonize.workers.torch_source import load_program, user_inputs
 
     program = load_program(asked.location)
     placeholders = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
-    inputs = tuple(_tensor(name, placeholders[name]) for name in program.graph_signature.user_inputs if isinstance(name, str))
+    names = [each.name for each in user_inputs(program) if isinstance(placeholders.get(each.name), torch.Tensor)]
+    inputs = tuple(_tensor(name, placeholders[name]) for name in names)
     last = next(node for node in reversed(program.graph.nodes) if node.op == "output")
     outputs = tuple(
         _tensor(f"OUTPUT__{index}", node.meta.get("val")) for index, node in enumerate(last.args[0]) if node is not None

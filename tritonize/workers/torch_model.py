@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from tritonize import arrays, handover, operators
+from tritonize import arrays, calling, handover, operators
 from tritonize.arrays import Array, Arrays
 from tritonize.errors import ExportError, UsageError
 from tritonize.wording import state as wording
-from tritonize.workers.signature import by_name, name_outputs, nested, positions, program_order
+from tritonize.workers.signature import name_outputs, parameters_of, program_order
 from tritonize.workers.torch_source import LoadRequest, ProgramModule, last_lines, load_module, place
 
 
@@ -36,8 +36,7 @@ class LoadedModel(torch.nn.Module):
         self.module = _evaluating(module)
         self.inputs = tuple(inputs)
         self.wanted_outputs = tuple(outputs)
-        self.by_name = by_name(module, inputs)
-        """Whether the inputs are passed as keyword arguments; by position otherwise."""
+        self.how = calling.bind(parameters_of(module), inputs)
         self._program_order = program_order(module, inputs) if isinstance(module, ProgramModule) and inputs else []
 
     def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -48,9 +47,8 @@ class LoadedModel(torch.nn.Module):
         """The module's own answer."""
         if isinstance(self.module, ProgramModule):
             return self.module(*(tensors[position] for position in self._program_order))
-        if self.by_name:
-            return self.module(**nested(dict(zip(self.inputs, tensors, strict=True))))
-        return self.module(*(tensors[position] for position in positions(self.inputs)))
+        arguments, named = self.how.arguments(tensors)
+        return self.module(*arguments, **named)
 
     def tensors(self, batch: Mapping[str, Array]) -> tuple[torch.Tensor, ...]:
         """The arrays as tensors, in the spec's order. A sample's file is never written through them."""

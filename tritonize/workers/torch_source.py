@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 import torch.utils._pytree as pytree  # the one that knows the classes that libraries register
+from torch.export.graph_signature import ConstantArgument, InputKind, TensorArgument
 
+from tritonize import unfolding
 from tritonize.errors import ExportError, UsageError
 from tritonize.workers import module_state
 
@@ -38,28 +40,55 @@ class LoadRequest:
 class ProgramModule(torch.nn.Module):
     """An exported program behind its flat tensors, by the names that it gives them itself.
 
+    What it was exported with beside tensors, such as None for an optional input, is part of it and passed again.
+
     Raises:
-        UsageError: it takes something beside tensors.
+        UsageError: it takes a number that may vary.
     """
 
     def __init__(self, program: torch.export.ExportedProgram) -> None:
         super().__init__()
         self.program = program.module(check_guards=False)
-        self.names = tuple(str(name) for name in program.graph_signature.user_inputs)
         self._spec = program.call_spec.in_spec
-        values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
-        others = [name for name in self.names if not isinstance(values.get(name), torch.Tensor)]
-        if others:
-            raise UsageError(
-                "The exported program takes an input that is no tensor, which nothing can serve.",
-                found=", ".join(others),
-                next_step="export it with that value as a constant",
-            )
+        taken = user_inputs(program)
+        self._constants = [None if isinstance(each, TensorArgument) else getattr(each, "value", None) for each in taken]
+        self._places = [place for place, each in enumerate(taken) if isinstance(each, TensorArgument)]
+        self.names = tuple(taken[place].name for place in self._places)
+        paths = _paths(self._spec)
+        self.paths = tuple(paths[place] for place in self._places)
+        """The same by their places in the arguments: `INPUT__0`, `INPUT__1.mask`, `image`."""
 
     def forward(self, *tensors: torch.Tensor) -> Any:
         """The program's answer to its tensors in its own order."""
-        arguments, named = pytree.tree_unflatten(list(tensors), self._spec)
+        leaves = list(self._constants)
+        for place, tensor in zip(self._places, tensors, strict=True):
+            leaves[place] = tensor
+        arguments, named = pytree.tree_unflatten(leaves, self._spec)
         return self.program(*arguments, **named)
+
+
+def user_inputs(program: torch.export.ExportedProgram) -> list[Any]:
+    """What a program is called with, in its order: tensors, and constants with the value that it was exported for.
+
+    Raises:
+        UsageError: it takes a number that may vary.
+    """
+    taken = [each.arg for each in program.graph_signature.input_specs if each.kind == InputKind.USER_INPUT]
+    if others := [each.name for each in taken if not isinstance(each, TensorArgument | ConstantArgument)]:
+        raise UsageError(
+            "The exported program takes an input that is no tensor, which nothing can serve.",
+            found=", ".join(others),
+            next_step="export it with that value as a constant",
+        )
+    return taken
+
+
+def _paths(spec: Any) -> list[str]:
+    """The places of a program's leaves in its arguments, as inputs are named."""
+    arguments, named = pytree.tree_unflatten(list(range(spec.num_leaves)), spec)
+    found = [f"INPUT__{number}" for number in range(len(arguments))]
+    roots = {**dict(zip(found, arguments, strict=True)), **named}
+    return [".".join(unfolding.step(part) for part in path) for path, _ in pytree.tree_flatten_with_path(roots)[0]]
 
 
 def load_module(request: LoadRequest) -> torch.nn.Module:
