@@ -10,7 +10,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from tests.conftest import CHECKOUT
-from tritonize import model_config, spec
+from tritonize import config_template, model_config, spec
 from tritonize.artifacts import OnnxArtifact, TensorSpec
 from tritonize.errors import UsageError
 
@@ -111,7 +111,7 @@ def test_a_tensor_without_axes_of_its_own_is_reshaped():
 
 
 def test_strings_cannot_break_out_of_the_text():
-    quoted = model_config.quote('x" } output [ { name: "evil\n\\')
+    quoted = config_template.quote('x" } output [ { name: "evil\n\\')
     message = text_format.Parse(f"name: {quoted}", model_config_pb2.ModelConfig())
     assert message.name == 'x" } output [ { name: "evil\n\\'
 

@@ -9,14 +9,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import jinja2
-from google.protobuf import json_format, text_encoding, text_format
+from google.protobuf import json_format, text_format
 
-from tritonize import dtypes, resources, spec, spec_rules
+from tritonize import config_template, dtypes, spec, spec_rules
 from tritonize.artifacts import Finding, OnnxArtifact, TensorSpec
 from tritonize.errors import UsageError
 
@@ -25,15 +22,6 @@ PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "tensorrt": "tensorrt_plan"}
 LABELS = "labels"
 _OWNED = ("name", "platform", "backend", "max_batch_size", "input", "output", "default_model_filename", "cc_model_filenames")
 """Fields that the rest of the spec decides."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _TensorText:
-    name: str
-    data_type: str
-    dims: list[int]
-    reshape: list[int] | None
-    label_filename: str | None
 
 
 def render(
@@ -62,7 +50,7 @@ def render(
         "outputs": [_tensor(tensor, batched, (labels or {}).get(tensor.name)) for tensor in artifact.outputs],
         "extra": _extra(model, plans or {}),
     }
-    text = _rendered(model.template, fields).strip() + "\n"
+    text = config_template.rendered(model.template, fields).strip() + "\n"
     config = parse(text, where=str(model.template or "templates/config.pbtxt.j2"))
     if config["name"] != name or int(config.get("max_batch_size", 0)) != model.max_batch_size:
         raise UsageError(
@@ -85,35 +73,16 @@ def label_files(config: Mapping[str, Any]) -> dict[str, str]:
     return {output["name"]: output["label_filename"] for output in config.get("output", ()) if output.get("label_filename")}
 
 
-def _rendered(path: Path | None, fields: Mapping[str, Any]) -> str:
-    environment = jinja2.Environment(  # noqa: S701 - the text is no HTML; strings go through the filter
-        loader=jinja2.FileSystemLoader([str(path.parent)] if path else [str(resources.templates())]),
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    environment.filters["pbtxt"] = quote
-    try:
-        return environment.get_template(path.name if path else "config.pbtxt.j2").render(fields)
-    except jinja2.TemplateError as error:
-        raise UsageError("The configuration template cannot be used.", where=str(path), found=str(error)) from error
-
-
-def quote(text: str) -> str:
-    """A string as protobuf text."""
-    escaped = text_encoding.CEscape(text, as_utf8=True)  # type: ignore[arg-type]  # takes str too
-    return f'"{escaped}"'
-
-
-def _tensor(tensor: TensorSpec, batched: bool, labels: str | None) -> _TensorText:
+def _tensor(tensor: TensorSpec, batched: bool, labels: str | None) -> dict[str, Any]:
     shape = tensor.shape[1:] if batched else tensor.shape
-    return _TensorText(
-        name=tensor.name,
-        data_type=dtypes.by_name(tensor.dtype).triton,
-        dims=[size if isinstance(size, int) else -1 for size in shape] or [1],
+    return {
+        "name": tensor.name,
+        "data_type": dtypes.by_name(tensor.dtype).triton,
+        "dims": [size if isinstance(size, int) else -1 for size in shape] or [1],
         # Without a batch an empty shape is no shape to Triton: then a scalar is served as one element.
-        reshape=[] if batched and not shape else None,
-        label_filename=labels,
-    )
+        "reshape": [] if batched and not shape else None,
+        "label_filename": labels,
+    }
 
 
 def _extra(model: spec.Model, plans: Mapping[str, str]) -> str:

@@ -15,9 +15,9 @@ import torch
 import torch.utils._pytree as pytree  # the one that knows the classes that libraries register
 from torch.export.graph_signature import ConstantArgument, InputKind, TensorArgument
 
-from tritonize import unfolding
+from tritonize import model_files, unfolding
 from tritonize.errors import ExportError, UsageError
-from tritonize.workers import module_state
+from tritonize.workers import module_state, operators_used
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,10 +108,12 @@ def load_program(location: str) -> torch.export.ExportedProgram:
     Raises:
         ExportError: it was written by another version of torch, or is damaged.
     """
+    model_files.require_safe("exported_program", location)
     # torch.export.load falls back to pickles; with this torch itself refuses what is more than tensors.
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+    os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
     try:
-        return torch.export.load(location)
+        program = torch.export.load(location)
     except Exception as error:
         raise ExportError(
             "The exported program cannot be loaded.",
@@ -120,6 +122,8 @@ def load_program(location: str) -> torch.export.ExportedProgram:
             cause="a truncated file, or one that another version of torch wrote",
             next_step=f"save it with torch.export.save under torch {torch.__version__}",
         ) from error
+    operators_used.require_harmless_program(program, location)
+    return program
 
 
 def _load_handed(location: str) -> torch.nn.Module:
@@ -137,6 +141,7 @@ def _load_handed(location: str) -> torch.nn.Module:
 
 
 def _load_torchscript(location: str) -> torch.nn.Module:
+    model_files.require_safe("torchscript", location)
     try:
         module: torch.nn.Module = torch.jit.load(location, map_location="cpu")  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError) as error:
@@ -146,6 +151,7 @@ def _load_torchscript(location: str) -> torch.nn.Module:
             found=last_lines(str(error)),
             cause="a truncated file, or custom operators that are not registered here",
         ) from error
+    operators_used.require_harmless_script(module, location)
     return module
 
 
