@@ -57,7 +57,7 @@ def locate(
 
 
 def _of_spec(
-    path: Path, found: Path | None, models: list[str], work: Path, recorder: Recorder, *, write: bool, trials: int
+    path: Path, found: Path | None, models: list[str], work: Path, recorder: Recorder, *, write: bool, trials: int = 64
 ) -> dict[str, Location]:
     from tritonize import errors, model_config, reference, repairing, spec_edit, spec_file
 
