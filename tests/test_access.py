@@ -209,12 +209,3 @@ class TestView:
         (tmp_path / "view").mkdir()
         served = view.lay_out(tmp_path / "view", {"heart/1": tmp_path / "repository" / "heart" / "1"})
         assert (served / "heart" / "1").readlink() == tmp_path / "repository" / "heart" / "1"
-
-    def test_a_private_place_with_a_plain_name(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        blank = tmp_path / "a blank"
-        blank.mkdir()
-        monkeypatch.setattr("tempfile.tempdir", str(blank))
-        with view.private_folder() as folder:
-            assert " " not in str(folder)
-            assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-        assert not folder.exists()

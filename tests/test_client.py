@@ -27,9 +27,11 @@ def connect(server: Running, transport: Transport) -> Client:
 
 
 def regions(server: Running) -> list[str]:
-    """Files of clients in /dev/shm; those of the server's own processes have another form of name."""
-    mine = [path.name.removeprefix(server.shm_prefix) for path in Path("/dev/shm").glob(f"{server.shm_prefix}*")]
-    return [name for name in mine if name.count("-") == 1]
+    """Regions that clients have registered; none of them has a name in /dev/shm any more."""
+    assert list(Path("/dev/shm").glob(f"{server.shm_prefix}*{region._MARK}*")) == []
+    with connect(server, "grpc") as opened:
+        status = opened._call(opened._client.get_system_shared_memory_status, as_json=True)
+    return list(status.get("regions", {}))
 
 
 @pytest.fixture(params=TRANSPORTS)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from tritonize import arrays, building, deployment, describing, handover, model_config, pairing, pipeline, spec_file
+from tritonize import arrays, building, deployment, describing, handover, model_config, pairing, pipeline, scratch, spec_file
 from tritonize.artifacts import Report
 from tritonize.errors import UsageError
 from tritonize.spec import DEFAULT_MAX_BATCH_SIZE, Input, Model, Spec, Tolerance
@@ -74,7 +73,7 @@ def compare_models(expected: Model, found: Model, *, tolerance: Tolerance | None
     Raises:
         UsageError, MissingError, ExportError: one of them cannot be loaded or run.
     """
-    with tempfile.TemporaryDirectory(prefix="tritonize-") as folder:
+    with scratch.folder() as folder:
         return pairing.compare_models(expected, found, Path(folder), tolerance=tolerance)
 
 

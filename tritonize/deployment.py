@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tritonize import arrays, evidence, golden, model_config, quality, repository, serving, verification
+from tritonize import arrays, evidence, golden, model_config, quality, repository, scratch, serving, verification
 from tritonize.artifacts import Finding, PublishedVersion, Report, ServerHandle, Stage
 from tritonize.errors import InferenceError, MissingError, RepositoryError, ServerError, UsageError
 from tritonize.golden import GoldenSet
@@ -149,7 +148,7 @@ def _served(request: Request, published: PublishedVersion) -> tuple[verification
 @contextlib.contextmanager
 def _own_server(request: Request, published: PublishedVersion, known: GoldenSet, config: dict[str, Any]) -> Any:
     probe = verification.as_served(arrays.load(known.samples.files, 0), config, "input")
-    with tempfile.TemporaryDirectory(prefix="tritonize-") as folder:
+    with scratch.folder() as folder:
         request.on_stage("server start", None)
         started = time.perf_counter()
         with serving.serve(

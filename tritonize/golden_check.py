@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from tritonize import (
     model_config,
     quality,
     repository,
+    scratch,
     serving,
     spec,
     verification,
@@ -112,7 +112,7 @@ def look(path: Path) -> GoldenFile:
     Raises:
         UsageError, RepositoryError: see `golden_file.read`.
     """
-    with tempfile.TemporaryDirectory(prefix="tritonize-") as folder:
+    with scratch.folder() as folder:
         return golden_file.read(path, Path(folder) / "golden")
 
 
@@ -141,7 +141,7 @@ def verify(request: Request) -> Report:
         raise UsageError(
             "A golden file is verified against a running server.", next_step="add --url http://host:8000 or grpc://host:8001"
         )
-    with tempfile.TemporaryDirectory(prefix="tritonize-") as folder:
+    with scratch.folder() as folder:
         request.on_stage("golden file", None)
         try:
             return _verify(request, golden_file.read(request.path, Path(folder) / "golden"))

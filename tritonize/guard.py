@@ -10,7 +10,7 @@ As a child subreaper the guard inherits every orphan among its descendants, so i
 also those that started a session of their own. Should the guard itself be killed, the kernel kills the command.
 """
 
-# ruff: noqa: PTH108, PTH110, PTH112, PTH120, PTH123, PTH208
+# ruff: noqa: PTH106, PTH108, PTH110, PTH112, PTH119, PTH120, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -121,6 +121,28 @@ def _exec(order: dict[str, Any], guard: int, problem: int) -> NoReturn:
         os.write(problem, json.dumps([error.errno, error.strerror, error.filename]).encode())
     finally:
         os._exit(127)
+
+
+def _remove_empty(pattern: str, *, unless_running: str) -> None:
+    """Remove empty folders of this user; whose each is cannot be seen, so as long as any process of that name runs they all stay.
+
+    They are listed first: one that is made after that, by a process that starts now, is not among them.
+    """
+    place, _, start = pattern.rstrip("*").rpartition("/")
+    user = os.getuid()
+    folders = []
+    for found in os.scandir(place):
+        with contextlib.suppress(OSError):
+            if found.name.startswith(start) and found.stat(follow_symlinks=False).st_uid == user:
+                folders.append(found.path)
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError), open(f"/proc/{entry}/comm", encoding="utf-8", errors="replace") as file:
+                if file.read().strip() == unless_running:
+                    return
+    for folder in folders:
+        with contextlib.suppress(OSError):  # not empty, or somebody else removed it
+            os.rmdir(folder)
 
 
 def _guard_argv() -> Any:
@@ -277,6 +299,8 @@ class _Guard:
             for name in os.listdir(_SHARED_MEMORY):
                 if name.startswith(prefix):
                     os.unlink(f"{_SHARED_MEMORY}/{name}")
+        if self.order["empty_folders"]:
+            _remove_empty(self.order["empty_folders"], unless_running=os.path.basename(self.order["argv"][0]))
 
     def report(self) -> None:
         status = self.status or 0

@@ -11,14 +11,13 @@ import copy
 import itertools
 import sys
 import sysconfig
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tritonize import arrays, calling, errors, unfolding
+from tritonize import arrays, calling, errors, scratch, unfolding
 from tritonize.errors import UsageError
 
 _handed: dict[str, Path] = {}
@@ -45,7 +44,7 @@ def handed(subject: Any, example: Any = None) -> Iterator[str]:
         UsageError: the model holds something that cannot be pickled, or raises on its example.
     """
     torch: Any = sys.modules["torch"]
-    with tempfile.TemporaryDirectory(prefix="tritonize-") as folder:
+    with scratch.folder() as folder:
         name = type(subject).__name__
         if isinstance(subject, torch.jit.ScriptModule):
             subject.save(f"{folder}/{name}.pt")

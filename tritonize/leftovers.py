@@ -11,6 +11,8 @@ from pathlib import Path
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the kernel puts POSIX shared memory
 _PATIENCE_S = 5.0
+BACKEND_FOLDERS = "/tmp/python_env_*"  # noqa: S108 - the Python backend's own place
+"""An empty folder that each server makes, and leaves where it is ended early."""
 
 
 def end_session(session: int) -> None:
@@ -59,14 +61,14 @@ def _session_of(pid: int) -> int | None:
 
 
 def remove_backend_folders() -> None:
-    """Remove the empty folders that Triton's Python backend leaves where a server is ended early.
+    """Remove the empty folders that Triton's Python backend left where a server and its guard were killed.
 
     Every server makes one, at this very place, for environments that are packed, which ours are not; and a server whose folder
     is gone aborts at its end. Whose a folder is cannot be seen, so as long as any server runs they all stay. The folders are
     listed first: one that is made after that, by a server that starts now, is not among them.
     """
     user = os.getuid()
-    folders = [folder for folder in Path("/tmp").glob("python_env_*") if _owner(folder) == user]  # noqa: S108 - the backend's own place
+    folders = [Path(folder) for folder in glob.glob(BACKEND_FOLDERS) if _owner(Path(folder)) == user]  # noqa: PTH207
     if any(_name_of(pid) == "tritonserver" for pid in _running()):
         return
     for folder in folders:

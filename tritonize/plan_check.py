@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tritonize import plan_file, processes
+from tritonize import plan_file, processes, scratch
 from tritonize.errors import MissingError
 from tritonize.plan_file import PlanMetadata
 
@@ -130,7 +129,7 @@ def of_image(release: str) -> ImageVersion:
 
 def _asked(command: Sequence[str]) -> str | None:
     """TRT_VERSION in what a command says of an image; `None` where it cannot say."""
-    with tempfile.TemporaryDirectory(prefix="tritonize-") as folder:
+    with scratch.folder() as folder:
         log = Path(folder) / "said.txt"
         try:
             with processes.start(command, log=log, deadline_s=_ASK_S) as process:

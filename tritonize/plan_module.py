@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import tempfile
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
-from tritonize import gpu, processes
+from tritonize import gpu, processes, scratch
 from tritonize.errors import MissingError, WorkerError
 from tritonize.plan_file import Module
 
@@ -46,7 +45,7 @@ def installed_version(module: Module) -> str:
         raise MissingError(
             f"The Python package {module!r} is not installed.", next_step=f'pip install "tritonize[{module.replace("_", "-")}]"'
         )
-    with tempfile.TemporaryDirectory(prefix="tritonize-") as folder:
+    with scratch.folder() as folder:
         try:
             answer = processes.run_worker("plan.version", {"module": module}, directory=Path(folder), deadline_s=_IMPORT_DEADLINE_S)
         except WorkerError as error:

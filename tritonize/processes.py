@@ -161,6 +161,7 @@ def start(
     memory_bytes: int | None = None,
     grace_s: float = 5.0,
     shm_prefix: str | None = None,
+    empty_folders: str | None = None,
     hidden: Mapping[int, str] | None = None,
 ) -> Process:
     """Start a command under a guard; its standard input is empty, both its outputs are appended to the log.
@@ -174,6 +175,7 @@ def start(
         memory_bytes: it is killed when it and its descendants hold more resident memory than this.
         grace_s: seconds between the polite and the firm end.
         shm_prefix: files in /dev/shm whose names start so are removed after its end.
+        empty_folders: a pattern of folders that are removed after its end where they are empty, unless the same command still runs.
         hidden: arguments that no other user may read, by their index in `argv`, where something else stands that may be read.
 
     Raises:
@@ -193,6 +195,7 @@ def start(
         "memory_bytes": memory_bytes,
         "grace_s": grace_s,
         "shm_prefix": shm_prefix,
+        "empty_folders": empty_folders,
         "hidden": {str(index): text for index, text in (hidden or {}).items()},
     }
     guard, pid = _start_guard(order, log)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tritonize import arrays, client, golden, graph_diff, model_config, repository, serving, verification
+from tritonize import arrays, client, golden, graph_diff, model_config, repository, scratch, serving, verification
 from tritonize.artifacts import Finding, Stage, TensorSpec
 from tritonize.errors import MissingError, ServerError, UsageError
 from tritonize.graph_diff import GraphDiff
@@ -77,7 +76,7 @@ def diff(request: Request) -> VersionDiff:
         raise UsageError("A version is not compared with itself.", found=f"{request.before} and {request.after}")
     before, after = (_version(request, number) for number in (request.before, request.after))
     notes = [note for each in (before, after) for note in _version_notes(request, each)]
-    with tempfile.TemporaryDirectory(prefix="tritonize-") as folder:
+    with scratch.folder() as folder:
         graph, why = _graph(request, before, after, Path(folder) / "graph")
         notes += [why] if why else []
         served = _served(request, (before, after), Path(folder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -12,7 +13,7 @@ import traceback
 from types import FrameType
 from typing import Any, NoReturn
 
-from tritonize.errors import EXIT_BUG, EXIT_INTERRUPTED, InterruptedRunError, TritonizeError, UsageError
+from tritonize.errors import EXIT_BUG, EXIT_INTERRUPTED, InterruptedRunError, TritonizeError, UsageError, full_disk
 
 EXIT_PIPE = 141
 """As a shell shows a program that SIGPIPE ended."""
@@ -64,6 +65,8 @@ def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
 def _bug(error: Exception) -> TritonizeError:
     from importlib import metadata
 
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return full_disk(error.filename)
     versions = [f"{name} {metadata.version(name)}" for name in ("tritonize", "numpy", "onnx", "onnxruntime", "tritonclient")]
     python = f"Python {platform.python_version()} on {platform.platform()}"
     return TritonizeError(

@@ -26,9 +26,7 @@ def check(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Compare two model files on the same samples, without a server."""
-    import tempfile
-
-    from tritonize import pairing, stages
+    from tritonize import pairing, scratch, stages
     from tritonize.cli import flags
 
     wanted = {"inputs": inputs, "outputs": None, "name": "a", "max_batch_size": max_batch_size, "no_batch": no_batch}
@@ -38,7 +36,7 @@ def check(
         (model,) = flags.specification({**wanted, "source": source}).models.values()
         drawn = model.samples.model_copy(update={"count": count, "seed": seed})
         models.append(model.model_copy(update={"samples": drawn}))
-    with limited(seconds), tempfile.TemporaryDirectory(prefix="tritonize-") as folder, display() as shown:
+    with limited(seconds), scratch.folder() as folder, display() as shown:
         report = pairing.compare_models(
             models[0], models[1], Path(folder), stages.Recorder(shown.on_stage), tolerance=flags.tolerance(rtol, atol)
         )

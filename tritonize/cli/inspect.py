@@ -22,15 +22,13 @@ def inspect(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Show a model's inputs, outputs, operators, parameters and opset."""
-    import tempfile
-
-    from tritonize import errors, inspecting, reference, spec
+    from tritonize import errors, inspecting, reference, scratch, spec
 
     model = spec.Model.model_validate({"source": source, "inputs": {"x": {"shape": [1]}}})
     identified = reference.identify(model)
     if identified.kind != "onnx":
         errors.require("torch", extra="torch")
-    with tempfile.TemporaryDirectory(prefix="tritonize-") as folder:
+    with scratch.folder() as folder:
         found = inspecting.inspect(identified, Path(folder), search_path=[Path.cwd()])
     if json:
         from json import dumps

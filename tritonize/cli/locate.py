@@ -43,11 +43,9 @@ def locate(
     Every node is run on right inputs, so that its own error shows. In fp16 and bf16 it also finds a small set of nodes that have
     to stay fp32. Exit code 1 where an origin or such a set was found, 3 where the modules cannot be watched.
     """
-    import tempfile
+    from tritonize import scratch, stages
 
-    from tritonize import stages
-
-    with tempfile.TemporaryDirectory(prefix="tritonize-") as folder, display() as shown:
+    with scratch.folder() as folder, display() as shown:
         recorder = stages.Recorder(shown.on_stage)
         if expected.lower().endswith((".yaml", ".yml")):
             locations = _of_spec(Path(expected), found, models or [], Path(folder), recorder, write=write, trials=trials)

@@ -81,15 +81,13 @@ def prove(
 
     Exit code 1 where one answers wrongly, 3 where one could not run.
     """
-    from tempfile import TemporaryDirectory
-
-    from tritonize import plan_proof, plan_proving, plan_question
+    from tritonize import plan_proof, plan_proving, plan_question, scratch
     from tritonize.cli.display import display
     from tritonize.errors import EXIT_DIFFERS, MissingError
     from tritonize.stages import Recorder
 
     asked = plan_question.read(question)
-    with display() as shown, TemporaryDirectory(prefix="tritonize-") as folder:
+    with display() as shown, scratch.folder() as folder:
         plugins = tuple(each.absolute() for each in plugin or ())
         proofs = plan_proving.prove(places, asked, Path(folder), Recorder(shown.on_stage), plugins=plugins)
     if json:

@@ -21,14 +21,12 @@ def serve(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout when it is ready.")] = False,
 ) -> None:
     """Serve a model repository on 127.0.0.1 with the embedded Triton, until Ctrl-C."""
-    import tempfile
-
     from tritonize import repository as repositories
-    from tritonize import serving
+    from tritonize import scratch, serving
     from tritonize.wording import server as wording
 
     served = models or repositories.models(repository)
-    with tempfile.TemporaryDirectory(prefix="tritonize-") as folder, display() as shown:
+    with scratch.folder() as folder, display() as shown:
         shown.on_stage("server start", None)
         with serving.serve(
             repository,

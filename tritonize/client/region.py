@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import mmap
 import os
 import secrets
@@ -18,31 +19,37 @@ from tritonize.arrays import Array
 from tritonize.client import tensors
 
 _ALIGNMENT = 64
+_MARK = "tritonize_region_"
+"""In the name of every region, and of no file of a server."""
 
 
 class Region:
-    """A file in /dev/shm, mapped; `close` unmaps and removes it. Python's own class starts a helper process, this one does not.
+    """A file in /dev/shm, mapped, with a name until a server has opened it; `close` unmaps it.
+
+    Its memory is free when nobody maps it any more, whatever ends this process. A process that is killed before the server has
+    opened it leaves the name; the file is locked until then, so that the next process knows when it is nobody's, and removes it.
+    Python's own class starts a helper process, this one does not.
 
     Raises:
         ServerError: there is no room for it.
     """
 
     def __init__(self, prefix: str, size: int) -> None:
-        self.name = f"{prefix}{os.getpid()}-{uuid.uuid4().hex[:12]}"
+        self.name = f"{prefix}{_MARK}{uuid.uuid4().hex[:16]}"
         self.registered = secrets.token_hex(16)
         """What a server calls it: unlike the file's, a name that no other user sees, who could name it in a request too."""
         self.size = size
         """Bytes."""
-        path = leftovers.SHARED_MEMORY / self.name
+        self._path = leftovers.SHARED_MEMORY / self.name
+        self._held: int | None = None
         try:
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-            try:
-                os.posix_fallocate(descriptor, 0, size)  # now, or a write would end the process later
-                self.buffer = mmap.mmap(descriptor, size)
-            finally:
-                os.close(descriptor)
+            self._held = os.open(leftovers.SHARED_MEMORY, os.O_TMPFILE | os.O_RDWR, 0o600)
+            os.posix_fallocate(self._held, 0, size)  # now, or a write would end the process later
+            self.buffer = mmap.mmap(self._held, size)
+            fcntl.flock(self._held, fcntl.LOCK_EX)
+            os.link(f"/proc/self/fd/{self._held}", self._path, src_dir_fd=self._held)  # which makes it linkat, and follow the link
         except OSError as error:
-            path.unlink(missing_ok=True)
+            self.forget_name()
             if error.errno not in (errno.ENOSPC, errno.ENOMEM):
                 raise
             raise errors.ServerError(
@@ -61,11 +68,33 @@ class Region:
         """What a server opens it by."""
         return f"/{self.name}"
 
+    def forget_name(self) -> None:
+        """Remove its name; a server that has opened it keeps it."""
+        if self._held is not None:
+            self._path.unlink(missing_ok=True)
+            os.close(self._held)
+            self._held = None
+
     def close(self) -> None:
-        """Remove it; a server that still maps it keeps what it has."""
+        """Unmap it; a server that still maps it keeps what it has."""
+        self.forget_name()
         with contextlib.suppress(BufferError):  # an array over it still lives: it is unmapped with that
             self.buffer.close()
-        (leftovers.SHARED_MEMORY / self.name).unlink(missing_ok=True)
+
+
+def remove_left() -> None:
+    """Remove the names of regions that processes of this user left which were killed."""
+    user = os.getuid()
+    for path in leftovers.SHARED_MEMORY.glob(f"*{_MARK}*"):
+        with contextlib.suppress(OSError):  # it went meanwhile, or somebody holds its lock
+            if path.lstat().st_uid != user:
+                continue
+            held = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink(missing_ok=True)
+            finally:
+                os.close(held)
 
 
 def layout(sizes: dict[str, int]) -> tuple[dict[str, int], int]:

@@ -12,7 +12,7 @@ import numpy as np
 from tritonize.arrays import Array, Arrays
 from tritonize.client.base import Transport
 from tritonize.client.grpc import GrpcClient
-from tritonize.client.region import Region, layout, spoil, take_out
+from tritonize.client.region import Region, layout, remove_left, spoil, take_out
 from tritonize.client.tensors import element_type, raw_bytes, sendable, unsound
 from tritonize.errors import InferenceError, TritonizeError
 
@@ -25,6 +25,7 @@ class SharedMemoryClient(GrpcClient):
     def __init__(
         self, url: str, *, timeout_s: float, answer_limit: int, shm_prefix: str, headers: Mapping[str, str] | None = None
     ) -> None:
+        remove_left()
         super().__init__(url, timeout_s=timeout_s, answer_limit=answer_limit, headers=headers)
         self._shm_prefix = shm_prefix
         self._registered: dict[str, Region] = {}
@@ -153,6 +154,7 @@ class SharedMemoryClient(GrpcClient):
         region = Region(self._shm_prefix, size)
         self._registered[region.name] = region
         self._call(self._client.register_system_shared_memory, region.registered, region.key, size)
+        region.forget_name()
         return region
 
     def _give_back(self, region: Region) -> None:

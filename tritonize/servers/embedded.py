@@ -6,11 +6,11 @@ import contextlib
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritonize import leftovers, processes
+from tritonize import errors, leftovers, processes, scratch
 from tritonize.artifacts import ServerHandle
 from tritonize.errors import ServerError, UsageError
 from tritonize.servers import access, environment, log, plans, readiness, view
@@ -82,7 +82,9 @@ def start(
     if not repository.is_dir():
         raise UsageError("There is no such model repository.", where=str(repository))
     installed = environment.ready(on_progress)
-    directory.mkdir(parents=True, exist_ok=True)
+    leftovers.remove_backend_folders()
+    with errors.storage_errors(directory):
+        directory.mkdir(parents=True, exist_ok=True)
     wanted = ports or Ports()
     plan = _Plan(
         installed=installed,
@@ -128,54 +130,70 @@ def _run(plan: _Plan, ports: Ports) -> Iterator[Running]:
     file = plan.directory / LOG_NAME
     file.unlink(missing_ok=True)
     prefix = f"tritonize-{uuid.uuid4().hex[:12]}-"
-    private = contextlib.ExitStack()
-    served = view.lay_out(private.enter_context(view.private_folder()), view.of_models(plan.repository, plan.models))
     key = access.new_key()
-    command, options = _command(plan, served, ports, prefix), access.arguments(key)
+    with scratch.folder(plain=True) as private:
+        with errors.storage_errors(private):
+            served = view.lay_out(private, view.of_models(plan.repository, plan.models))
+        process = _start(plan, _command(plan, served, ports, prefix), key, file, prefix)
+        grace_s = _LOADING_GRACE_S
+        try:
+            starting = readiness.Starting(
+                process=process,
+                address=ADDRESS,
+                http_port=ports.http,
+                metrics_port=ports.metrics,
+                name=prefix,
+                headers=access.headers(key)["http"],
+                until=time.monotonic() + plan.ready_timeout_s,
+                timeout_s=plan.ready_timeout_s,
+            )
+            version = starting.wait()
+            readiness.require_loaded(starting, plan.repository, plan.models)
+            leftovers.close_shared_memory(prefix)
+            grace_s = _GRACE_S
+            yield Running(
+                http_url=f"{ADDRESS}:{ports.http}",
+                grpc_url=f"{ADDRESS}:{ports.grpc}",
+                log=file,
+                shm_prefix=prefix,
+                identity=_identity(plan, version, log.versions(file)),
+                headers=access.headers(key),
+                process=process,
+            )
+        finally:
+            # Unloading takes more than a second per model instance, and only frees what ends with the processes anyway.
+            process.stop(grace_s, enough=lambda: log.is_unloading(file))
+
+
+def _start(plan: _Plan, command: list[str], key: str, file: Path, prefix: str) -> processes.Process:
     seen = plan.seen()
     own = plan.installed.variables()
     paths = [each["LD_LIBRARY_PATH"] for each in (own, seen) if "LD_LIBRARY_PATH" in each]
     environ = own | seen | ({"LD_LIBRARY_PATH": ":".join(paths)} if paths else {})
-    process = processes.start(
-        [*command, *options],
-        log=file,
-        env=environ,
-        cwd=plan.directory,
-        shm_prefix=prefix,
-        hidden=dict(enumerate(options.values(), start=len(command))),
-    )
-    grace_s = _LOADING_GRACE_S
-    try:
-        starting = readiness.Starting(
-            process=process,
-            address=ADDRESS,
-            http_port=ports.http,
-            metrics_port=ports.metrics,
-            name=prefix,
-            headers=access.headers(key)["http"],
-            until=time.monotonic() + plan.ready_timeout_s,
-            timeout_s=plan.ready_timeout_s,
-        )
-        starting.wait()
-        readiness.require_loaded(starting, plan.repository, plan.models)
-        leftovers.close_shared_memory(prefix)
-        grace_s = _GRACE_S
-        versions = {"python": plan.installed.versions["python"]} | log.versions(file)
-        backends = [name for name in ("onnxruntime", *plans.MODULES) if name in versions] or ["onnxruntime"]
-        yield Running(
-            http_url=f"{ADDRESS}:{ports.http}",
-            grpc_url=f"{ADDRESS}:{ports.grpc}",
+    options = access.arguments(key)
+    with errors.storage_errors(file):
+        return processes.start(
+            [*command, *options],
             log=file,
+            env=environ,
+            cwd=plan.directory,
             shm_prefix=prefix,
-            identity={"tritonserver": "unknown", "backend": _BACKEND.format(" and ".join(backends))} | versions,
-            headers=access.headers(key),
-            process=process,
+            empty_folders=leftovers.BACKEND_FOLDERS,
+            hidden=dict(enumerate(options.values(), start=len(command))),
         )
-    finally:
-        # Unloading takes more than a second per model instance, and only frees what ends with the processes anyway.
-        process.stop(grace_s, enough=lambda: log.is_unloading(file))
-        leftovers.remove_backend_folders()
-        private.close()
+
+
+def _identity(plan: _Plan, version: str, logged: Mapping[str, str]) -> dict[str, str]:
+    """What answers; a log that was cut short does not say which runtime, but that is the installed one."""
+    backends = [name for name in ("onnxruntime", *plans.MODULES) if name in logged] or ["onnxruntime"]
+    known = {"onnxruntime": plan.installed.versions["onnxruntime"]} if backends == ["onnxruntime"] else {}
+    return {
+        "tritonserver": version,
+        "backend": _BACKEND.format(" and ".join(backends)),
+        "python": plan.installed.versions["python"],
+        **known,
+        **logged,
+    }
 
 
 def _command(plan: _Plan, served: Path, ports: Ports, prefix: str) -> list[str]:

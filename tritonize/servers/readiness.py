@@ -46,16 +46,20 @@ class Starting:
     timeout_s: float
     """The same, from its start."""
 
-    def wait(self) -> None:
+    def wait(self) -> str:
         """Until the server answers under its name, which it does after it has tried to load every model.
+
+        Returns:
+            Its version.
 
         Raises:
             PortTakenError: it could not listen.
             ServerError: it ended, cannot serve, or takes too long.
         """
-        while not self._answers():
+        while (version := self._version()) is None:
             self._require_time()
             time.sleep(_POLL_INTERVAL_S)
+        return version
 
     def index(self) -> list[dict[str, Any]]:
         """Name, version, state and reason of everything in its repository.
@@ -89,21 +93,23 @@ class Starting:
         if time.monotonic() > self.until:
             raise ServerError.of(wording.NOT_READY, where=str(self.process.log), details=details, seconds=f"{self.timeout_s:.0f}")
 
-    def _answers(self) -> bool:
-        """Whether it is this server that answers: another one may listen on its port, a moment before it gives up.
+    def _version(self) -> str | None:
+        """The version of this server, if it answers: another one may listen on its port, a moment before it gives up.
 
         Raises:
             ServerError: it answers that it is not alive.
         """
         status, body = self._ask("GET", "/v2", _ANSWER_S)
         if status != http.client.OK or self.name.encode() not in body:
-            return False
+            return None
         status, _ = self._ask("GET", "/v2/health/live", _ANSWER_S)
         if status not in (0, http.client.OK):
             problems = log.problems(self.process.log)
             found = log.plain(problems[-1]) if problems else None
             raise ServerError.of(wording.NOT_ALIVE, where=str(self.process.log), found=found, details=problems)
-        return bool(status) and (self.metrics_port is None or self._accepts(self.metrics_port))
+        if not status or not (self.metrics_port is None or self._accepts(self.metrics_port)):
+            return None
+        return str(json.loads(body)["version"])
 
     def _accepts(self, port: int) -> bool:
         try:

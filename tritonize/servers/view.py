@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tritonize.errors import UsageError, storage_errors
+from tritonize.errors import UsageError
 from tritonize.wording import server as wording
 
-_PLAIN = re.compile(r"[A-Za-z0-9/._+-]+")
 _STEP = re.compile(r"""\bmodel_name\s*:\s*["']([^"'\n]+)["']""")
 
 
@@ -57,20 +54,3 @@ def _steps(directory: Path) -> list[str]:
     except (OSError, UnicodeDecodeError):  # the server will say what is wrong with it
         return []
     return _STEP.findall(text)
-
-
-@contextlib.contextmanager
-def private_folder() -> Iterator[Path]:
-    """A folder that no other user can look into, under a name that Triton's Python backend can take.
-
-    The backend splits paths at blanks, and knows ASCII alone.
-
-    Raises:
-        RepositoryError: it cannot be made: the disk is full, say.
-    """
-    usual = tempfile.gettempdir()
-    place = usual if _PLAIN.fullmatch(usual) else "/tmp"  # noqa: S108 - the folder in it is made anew, for its owner alone
-    with storage_errors(Path(place)):
-        folder = tempfile.TemporaryDirectory(prefix="tritonize-", dir=place)
-    with folder:
-        yield Path(folder.name)
