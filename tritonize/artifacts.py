@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from tritonize.decisions import Decision, Warned
 from tritonize.measures import DRAWN, Gate, NoiseFloor, StageRow, Verdict
 
 T = TypeVar("T")
@@ -152,6 +153,10 @@ class Attempt:
     """The line of the user's code and the module it is in, where they are known."""
     next_step: str | None = None
     """What the user could do about it."""
+    decisions: tuple[Decision, ...] = ()
+    """What the model decides on data, and the exporter has frozen."""
+    warned: tuple[Warned, ...] = ()
+    """What the tracer warned of, with its lines."""
 
 
 @dataclass(frozen=True, kw_only=True)

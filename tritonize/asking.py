@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tritonize import arrays, noise, ort, quality, reference, samples, spec
 from tritonize.artifacts import Check, OnnxArtifact, Reference, SampleSet, Source, Stage, TensorCheck
@@ -18,6 +19,7 @@ from tritonize.golden import GoldenSet
 from tritonize.observer import Observer
 from tritonize.reference import Computed
 from tritonize.stages import Recorder
+from tritonize.wording import reference as wording
 
 WEIGHTS_BYTES = 2 << 30
 """Weights in float64 up to which PyTorch is asked in float64 untold: a run keeps to 2.5 times the size of a large model."""
@@ -36,6 +38,8 @@ class Answered:
     checks: tuple[Check, ...]
     """Its own batches against its answers to single samples."""
     notes: tuple[str, ...]
+    facts: Mapping[str, Any]
+    """What is known of the reference itself, as plain data."""
 
 
 def ask(model: spec.Model, source: Source, drawn: SampleSet, work: Path, recorder: Recorder) -> Answered:
@@ -48,7 +52,10 @@ def ask(model: spec.Model, source: Source, drawn: SampleSet, work: Path, recorde
     computed, checks = _ask(model, source, drawn, work, recorder)
     kept, notes = usable(drawn, computed.unusable)
     golden = _golden(model, kept, computed, work, recorder)
-    return Answered(samples=kept, computed=computed, golden=golden, checks=checks, notes=notes)
+    facts = {"branches": "not observable" if computed.traced else "observed"}
+    if computed.traced:
+        notes += (wording.BRANCHES_NOT_OBSERVABLE.text(source=Path(source.location).name),)
+    return Answered(samples=kept, computed=computed, golden=golden, checks=checks, notes=notes, facts=facts)
 
 
 def tolerance(model: spec.Model, output: str) -> spec.Tolerance:

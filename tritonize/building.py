@@ -111,6 +111,7 @@ def build(specification: spec.Spec, name: str, source: Source, run_: Run, record
         notes=proven.notes,
         details={
             **evidence.details(model, specification.target, proven.artifact, proven.reference, proven.attempts),
+            "reference": dict(proven.facts),
             **({"plans": [each.as_json() for each in plans]} if plans else {}),
             **({"location": to_json(located)} if located else {}),
         },

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tritonize import processes, spec
-from tritonize.artifacts import OnnxArtifact, TensorFiles, TensorSpec, to_json
+from tritonize.artifacts import OnnxArtifact, SampleSet, TensorFiles, TensorSpec, from_json, to_json
+from tritonize.decisions import Decision, Warned
 from tritonize.errors import ExportError, WorkerError
 
 LADDERS: Mapping[str, tuple[str, ...]] = {
@@ -32,6 +33,10 @@ class Exported:
     library_seconds: float
     peak_memory: int
     """Bytes."""
+    decisions: tuple[Decision, ...] = ()
+    """What the model decides on data, and the tracer has frozen."""
+    warned: tuple[Warned, ...] = ()
+    """What the tracer warned of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +51,8 @@ class Subject:
     """Likewise, as the reference found them."""
     example: TensorFiles
     """The one batch the exporter runs."""
+    samples: SampleSet
+    """What the model is proven on: whether they decide both ways is looked at where an exporter freezes a decision."""
     state: str | None
     """Checksum of the model that the reference ran."""
 
@@ -72,6 +79,7 @@ def export(model: spec.Model, subject: Subject, strategy: str, directory: Path) 
         "inputs": [to_json(tensor) for tensor in subject.inputs],
         "outputs": [to_json(tensor) for tensor in subject.outputs],
         "example": to_json(subject.example),
+        "samples": to_json(subject.samples),
         "state": subject.state,
         "strategy": strategy,
         "opset": model.opset,
@@ -98,6 +106,8 @@ def export(model: spec.Model, subject: Subject, strategy: str, directory: Path) 
         torch=first.value["torch"],
         library_seconds=sum(answer.value["library_seconds"] + answer.import_seconds for answer in (first, second)),
         peak_memory=max(first.peak_memory, second.peak_memory),
+        decisions=tuple(from_json(Decision, each) for each in first.value["decisions"]),
+        warned=tuple(from_json(Warned, each) for each in first.value["warned"]),
     )
 
 

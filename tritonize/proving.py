@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tritonize import arrays, asking, conclusion, export, inspecting, ort, quality, reference, samples, spec
+from tritonize import arrays, asking, conclusion, decisions, export, inspecting, ort, quality, reference, samples, spec
 from tritonize.artifacts import Attempt, Check, OnnxArtifact, Reference, SampleSet, Source, TensorFiles, TensorSpec
 from tritonize.errors import ExportError, TritonizeError, UsageError
 from tritonize.gallery import Gallery
@@ -36,6 +37,8 @@ class Proven:
     """Of torch and ONNX Runtime."""
     notes: tuple[str, ...] = ()
     """What the proof does not cover."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What is known of the reference itself, as plain data."""
     observer: Observer
     """Has seen every answer so far."""
 
@@ -61,7 +64,9 @@ def prove(model: spec.Model, source: Source, work: Path, recorder: Recorder) -> 
                 raise
             # Indices and token ids are no negative numbers; what is proven then is in the report.
             proven = _prove(samples.signed(model, 0), source, work, recorder)
-            return replace(proven, notes=("Integer inputs were proven for 0 to 9 only: the model refuses negative ones.",))
+            return replace(
+                proven, notes=(*proven.notes, "Integer inputs were proven for 0 to 9 only: the model refuses negative ones.")
+            )
     return _prove(model, source, work, recorder)
 
 
@@ -83,12 +88,12 @@ def _prove(model: spec.Model, source: Source, work: Path, recorder: Recorder) ->
         attempts.append(attempt)
         if climbed is None:
             continue
-        climbed = replace(climbed, checks=(*answered.checks, *climbed.checks), attempts=tuple(attempts))
+        climbed = replace(climbed, checks=(*answered.checks, *climbed.checks), attempts=tuple(attempts), facts=answered.facts)
         if climbed.passed:
             return climbed
         wrong = wrong or climbed
     if wrong is None:
-        raise _nothing_made(source, attempts)
+        raise _nothing_made(model, source, attempts)
     return replace(wrong, attempts=tuple(attempts))
 
 
@@ -123,6 +128,7 @@ def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tu
     """One strategy: export, then ONNX Runtime against PyTorch; and what the next one starts from."""
     started = time.perf_counter()
     work.mkdir(parents=True)
+    frozen: dict[str, Any] = {}
     try:
         with recorder.stage("export") as fields:
             made = export.export(
@@ -132,6 +138,7 @@ def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tu
                     inputs=ladder.samples.files.tensors,
                     outputs=ladder.outputs,
                     example=ladder.example,
+                    samples=ladder.samples,
                     state=ladder.reference.state,
                 ),
                 strategy,
@@ -140,12 +147,16 @@ def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tu
             artifact = made.artifact
             fields["library_seconds"], fields["peak_memory"] = made.library_seconds, made.peak_memory
             fields["note"] = f"{strategy}, opset {artifact.opset}, {artifact.size / 2**20:.1f} MiB"
+        frozen = {"decisions": made.decisions, "warned": made.warned}
         observer = ladder.observer()
         checks, version = _ask_onnxruntime(ladder, artifact, work, recorder, observer)
         if dropped := asking.unanswerable(ladder.model, artifact, ladder.golden, checks, work / "unanswerable", recorder):
             ladder = ladder.without(dropped)
             observer = ladder.observer()
             checks, version = _ask_onnxruntime(ladder, artifact, work / "again", recorder, observer)
+        reason = _first_failure(checks, observer)
+        if not reason:
+            decisions.require_seen(made.decisions, ladder.model.accept_branches)
     except ExportError as error:
         attempt = Attempt(
             strategy=strategy,
@@ -154,6 +165,7 @@ def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tu
             reason=_one_line(error),
             where=error.where,
             next_step=error.next_step,
+            **frozen,
         )
         return None, attempt, ladder
     proven = Proven(
@@ -165,11 +177,10 @@ def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tu
         attempts=(),
         versions={"torch": made.torch, "onnxruntime": version},
         observer=observer,
-        notes=ladder.notes,
+        notes=(*ladder.notes, *decisions.notes(made.decisions, ladder.model.accept_branches, right=not reason)),
     )
     seconds = time.perf_counter() - started
-    reason = _first_failure(checks, observer)
-    attempt = Attempt(strategy=strategy, outcome="wrong" if reason else "right", seconds=seconds, reason=reason)
+    attempt = Attempt(strategy=strategy, outcome="wrong" if reason else "right", seconds=seconds, reason=reason, **frozen)
     return proven, attempt, ladder
 
 
@@ -186,8 +197,15 @@ def _one_line(error: TritonizeError) -> str:
     return f"{error.what} {error.found}" if error.found else error.what
 
 
-def _nothing_made(source: Source, attempts: Sequence[Attempt]) -> ExportError:
-    """The error that names every strategy, why it failed, and the two best next steps."""
+def _nothing_made(model: spec.Model, source: Source, attempts: Sequence[Attempt]) -> ExportError:
+    """The error that names every strategy, why it failed, and the two best next steps.
+
+    A file that was refused for a frozen decision alone says most: it is what an export of this code comes to.
+    """
+    tried = [f"{attempt.strategy} ({attempt.seconds:.1f} s): {attempt.reason}" for attempt in attempts]
+    frozen = [each for attempt in attempts for each in attempt.decisions]
+    if refused := decisions.refusal(frozen, model.accept_branches, tried):
+        return refused
     where = next((attempt.where for attempt in attempts if attempt.where), None)
     steps = [next((attempt.next_step for attempt in attempts if attempt.next_step), None)]
     if source.kind == "torchscript":
@@ -203,7 +221,7 @@ def _nothing_made(source: Source, attempts: Sequence[Attempt]) -> ExportError:
         where=where or source.location,
         found=found,
         next_step="; or ".join(step for step in steps if step) or "simplify the code that the reasons name",
-        details=[f"{attempt.strategy} ({attempt.seconds:.1f} s): {attempt.reason}" for attempt in attempts if not found],
+        details=[] if found else tried,
     )
 
 

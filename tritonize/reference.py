@@ -28,6 +28,8 @@ class Computed:
     """Edge case to why the model has no answer to it; its files are left out of the outputs."""
     exact: Recomputed | None = None
     """The answers in float64, or why there are none; `None` where they were not tried."""
+    traced: bool = False
+    """Whether it is a traced file, which has no branches of Python's left."""
     moved: tuple[Mapping[str, float], ...] = ()
     """By sample, output to how far its answer moves where the weights are rounded otherwise; of small models alone."""
 
@@ -174,6 +176,7 @@ def compute(
         peak_memory=answer.peak_memory,
         unusable=answer.value["unusable"],
         exact=_exact(answer.value),
+        traced=answer.value["traced"],
         moved=tuple(answer.value["moved"]),
     )
 

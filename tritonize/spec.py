@@ -76,6 +76,9 @@ def _distinct(values: list[str]) -> list[str]:
 
 ComputeCapability = Annotated[str, StringConstraints(pattern=r"^\d{1,2}\.\d$")]
 
+SourceLine = Annotated[str, StringConstraints(pattern=r"^.+:[0-9]+$")]
+"""`file.py:line`, as a refusal names it."""
+
 Distribution = Literal["normal", "uniform", "token_ids", "padding_mask", "one_hot"]
 """`token_ids` are integers of `range`, zeros behind the sample's length; `padding_mask` is 1 up to that length and 0 behind
 it: both lie along the last axis, and all of one sample share its length. `one_hot` has a single 1 along the last axis."""
@@ -240,6 +243,9 @@ class Model(_Section):
     simplify: bool = Field(True, description="run onnxslim on the exported file")
     strategies: list[Literal["legacy", "dynamo", "dynamo_decomposed", "converted", "converted_decomposed"]] | None = Field(
         None, min_length=1, description="pins the export ladder; default: all that suit the source, the fastest first"
+    )
+    accept_branches: list[SourceLine] = Field(
+        default_factory=list, description="lines (net.py:8) whose decision on data the export may freeze as all samples take it"
     )
     max_batch_size: int = Field(0, ge=0, le=4096)
     samples: Samples = Samples()

@@ -107,10 +107,10 @@ class Attention(nn.Module):
 
 
 class OnlyLegacy(nn.Module):
-    """A branch on a value: capture refuses it, and both sides are the same."""
+    """A branch on a value: capture refuses it, and both sides, which the samples see, are the same."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if float(x.abs().sum()) >= 0:
+        if float(x.sum()) > 0:
             return x * 2
         return x * 2
 

@@ -6,6 +6,7 @@ in what it exported.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,10 +17,10 @@ from typing import Any
 import torch
 
 from tritonize import arrays
-from tritonize.artifacts import TensorFiles, TensorSpec, from_json
+from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
 from tritonize.errors import ExportError, TritonizeError, UsageError
 from tritonize.operators import Operator
-from tritonize.workers import conduct, failures, rescues, symbolic_sizes
+from tritonize.workers import conduct, decisions, failures, rescues, symbolic_sizes
 from tritonize.workers.stopwatch import Stopwatch
 from tritonize.workers.torch_model import LoadedModel, load
 from tritonize.workers.torch_source import LoadRequest, ProgramModule
@@ -40,6 +41,8 @@ class ExportRequest:
     outputs: tuple[TensorSpec, ...]
     """As the reference found them, with the batch axis by name where the model is batched."""
     example: TensorFiles
+    samples: SampleSet
+    """What the model is proven on."""
     state: str | None
     """Checksum of the model that answered as the reference."""
     strategy: str
@@ -55,10 +58,12 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         model = load(asked.model)
         _require_same_model(asked, model)
         tensors = model.tensors(arrays.load(asked.example, 0))
+        recorder = decisions.Recorder(len(tensors))
         try:
             with torch.no_grad(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # a TracerWarning is no guide: the comparison decides
-                scope = STRATEGIES[asked.strategy](model, tensors, asked)
+                warnings.simplefilter("ignore")  # the tracer's own are recorded
+                with _recorded(recorder, asked.strategy):
+                    scope = STRATEGIES[asked.strategy](model, tensors, asked)
         except TritonizeError:
             raise
         except Exception as error:
@@ -69,7 +74,21 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
                 cause="an operator or a construct that this exporter does not know",
                 next_step=failures.next_step(error),
             ) from error
-    return {"library_seconds": watch.seconds, "torch": torch.__version__, "scope": scope, "modules": _modules(model)}
+        samples = (model.tensors(arrays.load(asked.samples.files, index)) for index in range(asked.samples.files.count))
+        found = decisions.found(model, tensors, samples, recorder.run)
+    return {
+        "library_seconds": watch.seconds,
+        "torch": torch.__version__,
+        "scope": scope,
+        "modules": _modules(model),
+        "decisions": [to_json(each) for each in found],
+        "warned": [to_json(each) for each in recorder.warned],
+    }
+
+
+def _recorded(recorder: decisions.Recorder, strategy: str) -> contextlib.AbstractContextManager[None]:
+    """Only a tracer freezes what is read off a tensor; torch.export refuses a model that decides on data."""
+    return recorder.watching() if strategy in TRACING else contextlib.nullcontext()
 
 
 def _require_same_model(asked: ExportRequest, model: LoadedModel) -> None:
@@ -270,6 +289,8 @@ def _dynamic(tensor: TensorSpec) -> dict[int, str]:
     return {axis: size for axis, size in enumerate(tensor.shape) if isinstance(size, str)}
 
 
+TRACING = ("legacy", "converted", "converted_decomposed")
+"""Strategies that trace one run."""
 Strategy = Callable[[LoadedModel, Tensors, ExportRequest], str]
 STRATEGIES: dict[str, Strategy] = {
     "legacy": _legacy,

@@ -16,7 +16,7 @@ from tritonize import arrays, dtypes
 from tritonize.arrays import Arrays
 from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
 from tritonize.errors import ExportError, UsageError
-from tritonize.workers import conditioning, conduct, module_state, recompute
+from tritonize.workers import conditioning, conduct, module_state, recompute, script_facts
 from tritonize.workers.stopwatch import Stopwatch
 from tritonize.workers.torch_model import LoadedModel, load
 from tritonize.workers.torch_source import LoadRequest
@@ -60,6 +60,8 @@ class ReferenceAnswer:
     """Why there are none, where they were tried."""
     without: Mapping[str, str]
     """The outputs that the model does not answer in float64, with the reason."""
+    traced: bool
+    """Whether it is a traced file, which has no branches of Python's left."""
     moved: tuple[Mapping[str, float], ...]
     """By sample, output to max |difference| of answers with weights rounded otherwise; empty where that was not asked."""
 
@@ -102,6 +104,7 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
             exact=exact,
             why_not=why_not,
             without=without,
+            traced=script_facts.is_traced(model.module),
             moved=moved,
         )
     )

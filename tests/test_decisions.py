@@ -1,0 +1,139 @@
+"""Decisions on data that a tracing exporter freezes: found, and refused where the samples see one side only."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from tests.in_process import in_process  # noqa: F401 - a fixture
+from tests.models import decides
+from tritonize import api, decisions
+from tritonize.artifacts import Report
+from tritonize.errors import ExportError
+from tritonize.spec import Spec
+from tritonize.workers.decisions import Recorder, found
+from tritonize.workers.torch_model import LoadedModel
+
+SAMPLES = (torch.randn(1, 4, generator=torch.Generator().manual_seed(0)), torch.zeros(1, 4), torch.ones(1, 4), -torch.ones(1, 4))
+LARGE = torch.full((1, 4), 200.0)
+
+
+def look(kind: type[torch.nn.Module], *more: torch.Tensor) -> tuple[decisions.Decision, ...]:
+    """As the export does: the example is traced, then every sample."""
+    model, example = LoadedModel(kind(), ["x"], []), (torch.rand(2, 4),)
+    recorder = Recorder(1)
+    with torch.no_grad(), recorder.watching():
+        torch.jit._trace._get_trace_graph(model, example, strict=False)
+    return found(model, example, ((each,) for each in (*SAMPLES, *more)), recorder.run)
+
+
+def line(label: str) -> str:
+    lines = Path(decides.__file__).read_text().splitlines()
+    return f"decides.py:{next(number for number, text in enumerate(lines, 1) if text.endswith(f'# line: {label}'))}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "label"),
+    [
+        (decides.Pixels, "pixels"),
+        (decides.PixelsByNumber, "number"),
+        (decides.PixelsByHelper, "helper"),
+        (decides.PixelsElsewhere, "elsewhere"),
+        (decides.HalvesUntilSmall, "loop"),
+        (decides.AlwaysTwice, "rounds"),
+        (decides.Written, "written"),
+        (decides.Counted, "counted"),
+        (decides.Equal, "equal"),
+    ],
+)
+def test_a_decision_that_all_samples_take_alike_is_refused_by_its_line(kind, label):
+    with pytest.raises(ExportError) as caught:
+        decisions.require_seen(look(kind), [])
+    assert caught.value.code == "frozen-branch"
+    assert caught.value.where.endswith(line(label))
+    assert line(label) in caught.value.next_step
+    decisions.require_seen(look(kind), [caught.value.where.rpartition("/")[2]])  # what it offers is a way out
+
+
+@pytest.mark.parametrize(
+    "kind", [decides.Pixels, decides.PixelsByNumber, decides.PixelsByHelper, decides.HalvesUntilSmall, decides.Counted]
+)
+def test_samples_on_both_sides_are_the_other_way_out(kind):
+    seen = look(kind, LARGE, LARGE / 2 + 20)
+    decisions.require_seen(seen, [])
+    assert any(each.verdict == "both sides" for each in seen)
+
+
+@pytest.mark.parametrize("kind", [decides.Alike, decides.Newton, decides.Checks, decides.Validated])
+def test_what_the_samples_show_or_changes_no_answer_needs_no_fuss(kind):
+    decisions.require_seen(look(kind), [])
+
+
+def test_what_is_computed_of_weights_and_sizes_is_no_decision_on_data():
+    lines = {each.where.rpartition(":")[2] for each in look(decides.Checks)}
+    text = Path(decides.__file__).read_text().splitlines()
+    assert all("self.scale" not in text[int(each) - 1] and "shape" not in text[int(each) - 1] for each in lines)
+    assert len(lines) == 4
+
+
+def test_what_is_watched_is_put_back():
+    before = {name: getattr(torch.Tensor, name) for name in ("__bool__", "item", "__len__")}
+    look(decides.Pixels)
+    assert {name: getattr(torch.Tensor, name) for name in before} == before
+    assert "__bool__" not in vars(torch.Tensor)
+
+
+def test_the_tracers_warnings_keep_their_lines():
+    recorder = Recorder(1)
+    with torch.no_grad(), recorder.watching():
+        torch.jit._trace._get_trace_graph(LoadedModel(decides.Pixels(), ["x"], []), (torch.rand(2, 4),), strict=False)
+    (warned,) = recorder.warned
+    assert warned.where.endswith(line("pixels"))
+    assert "boolean" in warned.what
+
+
+def build(source: str, **fields: object) -> Report:
+    """Up to the staged version, one strategy, workers in this process."""
+    Path("decides.py").write_text(Path(decides.__file__).read_text())
+    model = {"source": source, "inputs": {"x": {"shape": ["batch", 4]}}, "max_batch_size": 2, "strategies": ["legacy"], **fields}
+    (report,) = api.build(Spec.model_validate({"schema": 1, "models": {"m": model}}))
+    return report
+
+
+@pytest.mark.usefixtures("in_process")
+def test_what_the_spec_accepts_is_repeated_by_report_and_manifest():
+    with pytest.raises(ExportError) as caught:
+        build("decides:Pixels")
+    assert (caught.value.code, caught.value.where) == ("frozen-branch", line("pixels"))
+    report = build("decides:Pixels", accept_branches=[line("pixels"), "decides.py:1"])
+    assert report.verdict == "passed"
+    assert any(line("pixels") in note for note in report.notes)
+    assert any("decides.py:1," in note for note in report.notes)  # accepted in vain
+    manifest = json.loads((report.location / "evidence" / "manifest.json").read_text())
+    (attempt,) = manifest["attempts"]
+    assert attempt["decisions"][0]["where"] == attempt["warned"][0]["where"] == line("pixels")
+    assert manifest["spec"]["accept_branches"] == [line("pixels"), "decides.py:1"]
+    assert line("pixels") in " ".join(manifest["notes"])
+
+
+@pytest.mark.usefixtures("in_process")
+def test_samples_on_both_sides_find_the_difference_by_themselves():
+    report = build("decides:Pixels", inputs={"x": {"shape": ["batch", 4], "range": [0, 255]}})
+    assert report.verdict == "failed"
+    assert any(line("pixels") in note for note in report.notes)
+
+
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize("how", ["trace", "script"])
+def test_a_traced_file_has_no_branches_left_to_observe(how):
+    module = (
+        torch.jit.trace(decides.Pixels(), torch.rand(2, 4)) if how == "trace" else torch.jit.script(nn.Sequential(nn.Linear(4, 2)))
+    )
+    module.save("net.pt")
+    report = build("net.pt", inputs={"INPUT__0": {"shape": ["batch", 4]}})
+    assert report.details["reference"]["branches"] == ("not observable" if how == "trace" else "observed")
+    assert any("not observable" in note for note in report.notes) is (how == "trace")

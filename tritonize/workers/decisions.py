@@ -1,0 +1,285 @@
+"""Record what a model's Python code reads off tensors while PyTorch traces it; runs inside a worker.
+
+The tracer freezes each value that is read. Reads of what depends on the inputs are found in the graph that it has made so far.
+Then every sample is traced too, and what was read at the same place tells whether the samples decide both ways.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import itertools
+import os
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch.jit._trace import TracerWarning, _get_trace_graph
+
+from tritonize.decisions import Decision, Warned
+from tritonize.workers import derived, harmless, origins
+from tritonize.workers.derived import Derived, Range
+from tritonize.workers.trace_graph import TracedGraph
+
+_KINDS = {
+    "__bool__": "branch",
+    "is_nonzero": "branch",
+    "equal": "branch",
+    "allclose": "branch",
+    "__int__": "number",
+    "__float__": "number",
+    "__complex__": "number",
+    "__index__": "number",
+    "item": "number",
+    "tolist": "array",
+    "numpy": "array",
+    "__len__": "length",
+    "__iter__": "length",
+}
+"""Methods of a tensor by which a value gets out of the trace."""
+_FUNCTIONS = ("is_nonzero", "equal", "allclose")
+"""Functions of torch that do so too."""
+_PRINTING = os.sep + "_tensor_str.py"
+_PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
+_SHOWN = 8
+
+Place = tuple[tuple[str, int, int], ...]
+"""File, line and instruction of every call from the model's own forward() to the read, the innermost first."""
+Key = tuple[Place, int]
+"""A place, and how often the same run was there before."""
+
+
+@dataclass
+class Run:
+    """What one run of the model read."""
+
+    values: dict[Key, tuple[str, str]] = field(default_factory=dict)
+    """Kind and value of each read."""
+    depending: set[Key] = field(default_factory=set)
+    """Those that depend on the inputs."""
+    times: Counter[Place] = field(default_factory=Counter)
+    derived: dict[Place, Derived] = field(default_factory=dict)
+    """Where the numbers go that depend on the inputs."""
+
+
+class Recorder:
+    """Watches the reads of the runs that are traced within `watching`."""
+
+    def __init__(self, inputs: int) -> None:
+        """Args: inputs: number of the model's inputs."""
+        self.run = Run()
+        self.warned: dict[Warned, None] = {}
+        """Of the first run, in order."""
+        self._inputs = inputs
+        self._silent = False
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Record every read of a tensor meanwhile, and the tracer's warnings."""
+        with contextlib.ExitStack() as stack:
+            for name, kind in _KINDS.items():
+                stack.enter_context(self._replaced(torch.Tensor, name, kind))
+            for name in _FUNCTIONS:
+                stack.enter_context(self._replaced(torch, name, _KINDS[name]))
+            caught = stack.enter_context(warnings.catch_warnings(record=True))
+            warnings.simplefilter("always", TracerWarning)
+            yield
+        for each in caught:
+            if issubclass(each.category, TracerWarning) and not each.filename.startswith(_PACKAGE):
+                self.warned[Warned(where=f"{origins.relative(each.filename)}:{each.lineno}", what=_first(each.message))] = None
+
+    @contextlib.contextmanager
+    def _replaced(self, owner: Any, name: str, kind: str) -> Iterator[None]:
+        original, own = getattr(owner, name), name in vars(owner)
+        setattr(owner, name, self._reading(original, kind))
+        try:
+            yield
+        finally:
+            if own:
+                setattr(owner, name, original)
+            else:
+                delattr(owner, name)  # it is inherited
+
+    def _reading(self, original: Callable[..., Any], kind: str) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def read(*arguments: Any, **named: Any) -> Any:
+            state = None if self._silent else torch._C._get_tracing_state()
+            frames = _frames(sys._getframe(1)) if state is not None else []
+            if state is None or not frames:
+                return original(*arguments, **named)
+            graph = TracedGraph(state.graph(), self._inputs)
+            tensors = [each for each in (*arguments, *named.values()) if isinstance(each, torch.Tensor)]
+            ask = graph.size_depends if kind == "length" else graph.depends
+            self._silent = True  # a read may be made of others
+            try:
+                depends = any(ask(value) for each in tensors if (value := _traced(each)) is not None)
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    found = original(*arguments, **named)
+                    value = _told(tensors[0], found, kind)
+            finally:
+                self._silent = False
+            place = self._keep(_place(frames), kind, value, depends=depends)
+            if depends and kind != "branch" and place not in self.run.derived:
+                self.run.derived[place] = derived.of([_expression(each) for each in frames], [each.f_globals for each in frames])
+            for each in caught:
+                if issubclass(each.category, TracerWarning):
+                    self.warned[Warned(where=site(place), what=_first(each.message))] = None
+            return found
+
+        return read
+
+    def _keep(self, place: Place, kind: str, value: str, *, depends: bool) -> Place:
+        key = place, self.run.times[place]
+        self.run.times[place] += 1
+        self.run.values[key] = kind, value
+        if depends:
+            self.run.depending.add(key)
+        return place
+
+    def decided(self, frame: FrameType, where: Range, holds: bool) -> None:
+        """Keep how a condition was decided that a number goes into."""
+        frames = _frames(frame)
+        if not frames:
+            return
+        first, *callers = frames
+        place = ((first.f_code.co_filename, where[0], where[1]), *_place(callers))
+        self._keep(place, "branch", str(holds), depends=True)
+
+
+def _place(frames: Sequence[FrameType]) -> Place:
+    return tuple((each.f_code.co_filename, each.f_lineno, each.f_lasti) for each in frames)
+
+
+def _expression(frame: FrameType) -> tuple[str, Range]:
+    """The file, and the expression that a frame is at."""
+    line, last, column, end = next(itertools.islice(frame.f_code.co_positions(), frame.f_lasti // 2, None))
+    return frame.f_code.co_filename, (line or 0, column or 0, last or 0, end or 0)
+
+
+def site(place: Place) -> str:
+    """`file.py:line` of the innermost code outside torch; a library of the user's counts as such."""
+    file, line, _ = next((frame for frame in place if not origins.is_torch(frame[0])), place[0])
+    return f"{origins.relative(file)}:{line}"
+
+
+def judged(first: Run, others: Sequence[Run]) -> tuple[Decision, ...]:
+    """The frozen decisions of a file.
+
+    Args:
+        first: the run that the exporter traced, or the same again.
+        others: those of the samples.
+    """
+    grouped: dict[tuple[str, str], list[tuple[str, str, tuple[str, ...], int]]] = {}
+    for key in first.depending:
+        place, _ = key
+        kind = first.values[key][0]
+        loop = (
+            len({run.times[place] for run in others}) > 1
+        )  # some samples meet it more often: a loop that they leave at other times
+        runs = [run for run in others if (run.times[place] if loop else key in run.values)]
+        reads = [run.values[each] for run in (first, *runs) for each in run.values if (each[0] == place if loop else each == key)]
+        seen = tuple(dict.fromkeys(value for _, value in reads))
+        verdict, why = _verdict(first, place, kind, differs=len(seen) > 1)
+        grouped.setdefault((site(place), kind), []).append((verdict, why, seen, len(runs)))
+    return tuple(_worst(where, kind, each) for (where, kind), each in sorted(grouped.items()))
+
+
+def _verdict(first: Run, place: Place, kind: str, *, differs: bool) -> tuple[str, str]:
+    """What the values show, and why where that is not plain.
+
+    A number that differs shows what is computed of it; the conditions that it goes into are decisions of their own.
+    """
+    if kind == "branch":
+        why = "" if differs else harmless.reason([(file, line) for file, line, _ in place])
+        return "both sides" if differs else "no effect" if why else "one side", why
+    goes = first.derived.get(place) or Derived()
+    if goes.lost:
+        return "one side", f"it goes on to {', '.join(sorted(goes.lost))}, and what that decides is not observed"
+    if differs or not (goes.computes or goes.conditions or not goes.effects):
+        return "both sides" if differs else "no effect", "" if differs else goes.effects[0]
+    return "one side", ""
+
+
+def _worst(where: str, kind: Any, found: list[tuple[str, str, tuple[str, ...], int]]) -> Decision:
+    """One place may be met several times in a run; what some sample did not see there decides."""
+    order = ("one side", "no effect", "both sides")
+    verdict, why, seen, samples = min(found, key=lambda each: order.index(each[0]))
+    return Decision(where=where, kind=kind, seen=seen[:_SHOWN], samples=samples, verdict=verdict, why=why)  # type: ignore[arg-type]
+
+
+def found(
+    model: torch.nn.Module, example: tuple[torch.Tensor, ...], samples: Iterable[tuple[torch.Tensor, ...]], first: Run
+) -> tuple[Decision, ...]:
+    """The decisions on data that the exporter froze, and what the samples see of them.
+
+    Args:
+        example: what the exporter traced.
+        samples: a sample that the model raises on is left out.
+        first: what was read then; where nothing depends on data, no sample is traced.
+    """
+    if not first.depending:
+        return ()
+    recorder = Recorder(len(example))
+    conditions = {each for goes in first.derived.values() for each in goes.conditions}
+    watch = derived.Watch(conditions, recorder.decided)
+    again = _traced_run(model, example, recorder, watch)
+    others = [run for tensors in samples if (run := _traced_run(model, tensors, recorder, watch))]
+    return judged(again or first, others)
+
+
+def _traced_run(model: torch.nn.Module, tensors: tuple[torch.Tensor, ...], recorder: Recorder, watch: derived.Watch) -> Run | None:
+    """Trace the model as the exporter does; `None` where it raises."""
+    from torch.onnx._internal.torchscript_exporter._globals import GLOBALS  # code may ask whether it is being exported
+
+    recorder.run = Run()
+    GLOBALS.in_onnx_export = True
+    try:
+        with torch.no_grad(), recorder.watching(), watch.watching():
+            _get_trace_graph(model, tensors, strict=False, _force_outplace=False)  # type: ignore[no-untyped-call]
+    except Exception:  # noqa: BLE001 - whatever the user's code raises: it is no answer
+        return None
+    finally:
+        GLOBALS.in_onnx_export = False
+    return recorder.run
+
+
+def _frames(start: FrameType) -> list[FrameType]:
+    """The calls from the model's own forward() to a read; none where the read is not the model's, or only prints."""
+    frames = []
+    at: FrameType | None = start
+    while at is not None and not at.f_code.co_filename.startswith(_PACKAGE):
+        if at.f_code.co_filename.endswith(_PRINTING):
+            return []
+        frames.append(at)
+        at = at.f_back
+    return frames
+
+
+def _traced(tensor: torch.Tensor) -> Any:
+    """The tensor's value in the graph; `None` for one that was made outside of it."""
+    try:
+        return torch._C._get_value_trace(tensor)  # type: ignore[attr-defined]
+    except RuntimeError:
+        return None
+
+
+def _told(tensor: torch.Tensor, found: Any, kind: str) -> str:
+    """What was read, short."""
+    if kind == "length":
+        return str(tensor.shape[0]) if tensor.dim() else "1"
+    if kind == "array":
+        return f"{list(tensor.shape)} {hashlib.sha256(repr(tensor.tolist()).encode()).hexdigest()[:8]}"
+    return str(bool(found)) if kind == "branch" else f"{found:.6g}" if isinstance(found, float) else str(found)
+
+
+def _first(message: object) -> str:
+    """The first sentence of a warning."""
+    return str(message).split(". ")[0]

@@ -1,0 +1,123 @@
+"""Decisions whose other side changes no answer: the statement raises there, or only logs. Runs inside a worker."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import linecache
+from collections.abc import Sequence
+
+LOGGING = {"warn", "warning", "warning_once", "warn_once", "debug", "info", "error", "print", "log"}
+"""Functions and methods whose call changes no answer."""
+
+
+def reason(frames: Sequence[tuple[str, int]]) -> str:
+    """Why a decision has no effect, from the statements that it is taken in; empty where it may have one.
+
+    Args:
+        frames: file and line of the calls that lead to it, the innermost first. A statement that only returns the decision leaves
+            it to its caller.
+    """
+    for file, line in frames:
+        statement, function = _statement(file, line)
+        if statement is None:
+            return ""
+        if isinstance(statement, ast.Return):
+            continue
+        return effect(statement, function)
+    return ""
+
+
+@functools.cache
+def tree(file: str) -> ast.Module | None:
+    """A file's syntax tree; `None` where there is no such file, or it is no Python."""
+    try:
+        return ast.parse("".join(linecache.getlines(file)))
+    except (SyntaxError, ValueError):
+        return None
+
+
+def _statement(file: str, line: int) -> tuple[ast.stmt | None, ast.AST | None]:
+    """The innermost statement at a line, by its head alone (an `if` up to its colon), and the function that it is in."""
+    found: ast.stmt | None = None
+    function: ast.AST | None = None
+    parsed = tree(file)
+    for node in ast.walk(parsed) if parsed else ():
+        if not isinstance(node, ast.stmt) or not node.lineno <= line <= (node.end_lineno or node.lineno):
+            continue
+        if isinstance(node, ast.FunctionDef):
+            function = node  # ast.walk goes from the outside in
+        elif isinstance(node, ast.Try) and node.handlers and line <= (node.body[-1].end_lineno or line):
+            return None, None  # what raises in here is caught
+        elif line <= _head_end(node):
+            found = node
+    return found, function
+
+
+def _head_end(node: ast.stmt) -> int:
+    if isinstance(node, ast.If | ast.While):
+        return node.test.end_lineno or node.lineno
+    if isinstance(node, ast.For):
+        return node.iter.end_lineno or node.lineno
+    if isinstance(node, ast.With | ast.Try | ast.ClassDef | ast.Match):
+        return node.lineno
+    return node.end_lineno or node.lineno
+
+
+def effect(statement: ast.stmt, function: ast.AST | None = None) -> str:
+    """Why what a statement decides changes no answer; empty where it may."""
+    if isinstance(statement, ast.Assert):
+        return "an assertion: the other side raises"
+    if isinstance(statement, ast.If):
+        return _of_branches(statement)
+    if _logs(statement):
+        return "it is only logged"
+    if isinstance(statement, ast.Assign) and function is not None and len(statement.targets) == 1:
+        return _of_variable(statement, function)
+    return ""
+
+
+def _of_branches(statement: ast.If) -> str:
+    if _raises(statement.body) or _raises(statement.orelse):
+        return "the other side raises"
+    if all(_logs(each) for each in (*statement.body, *statement.orelse)):
+        return "both sides only log"
+    return ""
+
+
+def _of_variable(statement: ast.Assign, function: ast.AST) -> str:
+    """A variable that nothing but harmless statements read: `bad = bool(x.any())`, then `if bad: raise`."""
+    target = statement.targets[0]
+    if not isinstance(target, ast.Name) or not isinstance(function, ast.FunctionDef):
+        return ""
+    statements = [node for node in ast.walk(function) if isinstance(node, ast.stmt) and node not in (function, statement)]
+    reasons = [effect(node) for node in statements if _uses(node, target.id)]
+    return reasons[0] if reasons and all(reasons) else ""
+
+
+def _uses(node: ast.stmt, name: str) -> bool:
+    """Whether the statement itself, without those inside it, reads the variable."""
+    parts: list[ast.AST] = [each for each in ast.iter_child_nodes(node) if not isinstance(each, ast.stmt)]
+    return any(isinstance(each, ast.Name) and each.id == name for part in parts for each in ast.walk(part))
+
+
+def _raises(body: Sequence[ast.stmt]) -> bool:
+    """Whether a block always ends in an exception."""
+    if not body:
+        return False
+    last = body[-1]
+    if isinstance(last, ast.If):
+        return _raises(last.body) and _raises(last.orelse)
+    return isinstance(last, ast.Raise) and not any(isinstance(each, ast.Return) for part in body for each in ast.walk(part))
+
+
+def _logs(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.Pass):
+        return True
+    if not isinstance(statement, ast.Expr):
+        return False
+    if isinstance(statement.value, ast.Constant):
+        return True
+    called = statement.value.func if isinstance(statement.value, ast.Call) else None
+    name = called.id if isinstance(called, ast.Name) else called.attr if isinstance(called, ast.Attribute) else ""
+    return name in LOGGING

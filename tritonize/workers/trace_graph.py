@@ -1,0 +1,156 @@
+"""Whether a value of a graph that is being traced depends on the inputs' values; runs inside a worker.
+
+Sizes count only where they depend on data themselves, such as the number of elements above a threshold: all others are axes, which
+the samples take at both their ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+_SIZES = {"aten::size", "aten::sym_size", "prim::shape", "aten::len", "aten::numel"}
+_ABOUT_TYPES = {"aten::dim", "prim::dtype", "prim::device", "aten::is_floating_point", "aten::is_complex", "prim::layout"}
+_DATA_SHAPED = {
+    "aten::nonzero",
+    "aten::nonzero_numpy",
+    "aten::masked_select",
+    "aten::_unique",
+    "aten::_unique2",
+    "aten::unique_dim",
+    "aten::unique_consecutive",
+    "aten::bincount",
+    "torchvision::nms",
+}
+"""Operators whose answer's size is a matter of their input's values."""
+_SHAPED_BY_NUMBERS = {
+    "aten::arange",
+    "aten::zeros",
+    "aten::ones",
+    "aten::full",
+    "aten::empty",
+    "aten::slice",
+    "aten::narrow",
+    "aten::expand",
+    "aten::repeat",
+    "aten::repeat_interleave",
+    "aten::linspace",
+    "aten::pad",
+    "aten::constant_pad_nd",
+    "aten::one_hot",
+}
+"""Operators whose answer's size is a matter of numbers, which may be computed from data."""
+_VIEWS = {
+    "aten::select",
+    "aten::slice",
+    "aten::view",
+    "aten::reshape",
+    "aten::unsqueeze",
+    "aten::squeeze",
+    "aten::narrow",
+    "aten::transpose",
+    "aten::permute",
+    "aten::t",
+    "aten::flatten",
+    "aten::expand",
+    "aten::detach",
+    "aten::alias",
+    "aten::diagonal",
+    "aten::unbind",
+    "aten::split",
+    "aten::chunk",
+    "prim::ListUnpack",
+}
+"""What is written into their answer is written into their input."""
+
+
+class TracedGraph:
+    """The graph of the trace in progress."""
+
+    def __init__(self, graph: Any, inputs: int) -> None:
+        """Args: inputs: how many of the graph's inputs are the model's; the others are its weights."""
+        self._inputs = {value.unique() for value in list(graph.inputs())[:inputs]}
+        self._graph = graph
+        self._written: dict[int, list[Any]] | None = None
+
+    def depends(self, value: Any) -> bool:
+        """Whether the value is computed from the values of the model's inputs."""
+        return self._depends(value, set(), set())
+
+    def size_depends(self, value: Any) -> bool:
+        """Whether the size of the tensor is a matter of the values of the model's inputs."""
+        return self._size_depends(value, set(), set())
+
+    def _depends(self, value: Any, seen: set[int], sized: set[int]) -> bool:
+        stack = [value]
+        while stack:
+            at = stack.pop()
+            if at.unique() in seen:
+                continue
+            seen.add(at.unique())
+            if at.unique() in self._inputs:
+                return True
+            node = at.node()
+            if node.kind() in _ABOUT_TYPES:
+                continue
+            if node.kind() in _SIZES:
+                if self._size_depends(next(node.inputs()), sized, seen):
+                    return True
+                continue
+            stack += _read_by(node)
+            stack += self._writes().get(at.unique(), ())
+        return False
+
+    def _size_depends(self, value: Any, sized: set[int], seen: set[int]) -> bool:
+        """Follow the tensors that a tensor's size may come from; one without axes gives its size to nothing."""
+        stack = [value]
+        while stack:
+            at = stack.pop()
+            if at.unique() in sized:
+                continue
+            sized.add(at.unique())
+            node = at.node()
+            kind, arguments = node.kind(), list(node.inputs())
+            if kind in _DATA_SHAPED and any(self._depends(each, set(seen), sized) for each in arguments):
+                return True
+            if kind == "aten::index" and any(self._is_mask(each, seen, sized) for each in _elements(arguments[1])):
+                return True
+            numbers = arguments[1:] if arguments and _is_tensor(arguments[0]) else arguments
+            if kind in _SHAPED_BY_NUMBERS and any(
+                self._depends(each, set(seen), sized) for argument in numbers for each in _elements(argument)
+            ):
+                return True
+            stack += [each for argument in arguments for each in _elements(argument) if _is_tensor(each) and each.type().dim() != 0]
+        return False
+
+    def _is_mask(self, value: Any, seen: set[int], sized: set[int]) -> bool:
+        kind = value.type().scalarType() if _is_tensor(value) else None
+        return kind in ("Bool", "Byte") and self._depends(value, set(seen), sized)
+
+    def _writes(self) -> dict[int, list[Any]]:
+        """Value to what was written into it through views of it; read off the graph once, since a new one is made for each read."""
+        if self._written is None:
+            self._written = {}
+            for node in self._graph.nodes():
+                if node.kind().startswith("aten::") and node.kind().endswith("_") and not node.kind().endswith("__"):
+                    target, *others = node.inputs()
+                    while target.node().kind() in _VIEWS:
+                        target = next(target.node().inputs())
+                        self._written.setdefault(target.unique(), []).extend(others)
+        return self._written
+
+
+def _is_tensor(value: Any) -> bool:
+    return bool(value.type().kind() == "TensorType")
+
+
+def _elements(value: Any) -> list[Any]:
+    """The members of a list that is made in the graph, else the value itself."""
+    return list(value.node().inputs()) if value.node().kind() in ("prim::ListConstruct", "prim::TupleConstruct") else [value]
+
+
+def _read_by(node: Any) -> Iterator[Any]:
+    yield from node.inputs()
+    for block in node.blocks():
+        for inner in block.nodes():
+            yield from _read_by(inner)
