@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tritonize import arrays, evidence, golden, model_config, quality, repository, scratch, serving, verification
+from tritonize import arrays, bounded, evidence, golden, model_config, quality, repository, scratch, serving, verification
 from tritonize.artifacts import Finding, PublishedVersion, Report, ServerHandle, Stage
 from tritonize.errors import InferenceError, MissingError, RepositoryError, ServerError, UsageError
 from tritonize.golden import GoldenSet
@@ -121,8 +121,8 @@ def _notes(manifest: dict[str, Any]) -> tuple[str, ...]:
 def _served(request: Request, published: PublishedVersion) -> tuple[verification.Verification, Judgement]:
     path = request.repository / published.model / repository.CONFIG
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = bounded.text(path)
+    except (OSError, ValueError) as error:
         raise RepositoryError("The model's configuration cannot be read.", where=str(path), found=str(error)) from error
     config = model_config.parse(text, where=str(path))
     known = golden.read(published.version_directory / repository.EVIDENCE / "golden")

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from tritonize import arrays, dtypes
+from tritonize import arrays, bounded, dtypes, npy
 from tritonize.arrays import Arrays
 from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
 from tritonize.errors import RepositoryError
 from tritonize.measures import Kind, NoiseFloor, Unmeasured
-from tritonize.spec import Bound, Tolerance
+from tritonize.spec import MAX_BATCH_SIZE, Bound, Tolerance
+from tritonize.wording import files as say
 
 BUDGET = 64 * 2**20
 """Bytes of arrays that a version carries by default; at least one whole sample is always kept."""
+MOST = 2_000_000
+"""Samples of a set: a spec asks for a million at most, and every shape has two."""
 _FILE = "golden.json"
 _SCHEMA = 2
 
@@ -138,28 +139,34 @@ def read(directory: Path) -> GoldenSet:
     """
     path = directory / _FILE
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = bounded.json_of(path)
         golden = from_facts(directory, found if found["schema"] == _SCHEMA else _from_schema_1(found))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RepositoryError("The version's golden set cannot be read.", where=str(path), found=repr(error)) from error
-    for item in (each for files in (golden.samples.files, golden.expected, golden.exact) if files for each in _paths(files)):
-        try:
-            np.load(item, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise RepositoryError("The version's golden set is damaged.", where=str(item), found=str(error)) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise RepositoryError.of(say.GOLDEN_UNREADABLE, where=str(path), found=repr(error)[:1000]) from error
+    for files in (golden.samples.files, golden.expected, golden.exact):
+        for item, tensor in _paths(files) if files else ():
+            try:
+                npy.require_sound(item, tensor)
+            except (OSError, ValueError) as error:
+                raise RepositoryError.of(say.GOLDEN_DAMAGED, where=str(item), found=str(error)) from error
     return golden
 
 
 def from_facts(directory: Path, facts: dict[str, Any]) -> GoldenSet:
-    """The set that `facts` described, its arrays in a folder. Raises ValueError, KeyError, TypeError."""
+    """The set that `facts` described, its arrays in a folder. Raises ValueError, KeyError, TypeError, AttributeError."""
     count, size = int(facts["count"]), int(facts["max_batch_size"])
+    if not 0 < count <= MOST or not 0 <= size <= MAX_BATCH_SIZE:
+        raise ValueError(f"{count} samples and max_batch_size {size}; 1 to {MOST:,} and 0 to {MAX_BATCH_SIZE:,} are possible")
+    edges = {int(index): str(name) for index, name in facts["edges"].items()}
+    if sorted(edges) != list(range(count - len(edges), count)):
+        raise ValueError("the edge cases are not the last samples")
     exact = facts["exact"] and TensorFiles(directory=directory / "exact", tensors=_tensors(facts["exact"]), count=count)
     return GoldenSet(
         samples=SampleSet(
             files=TensorFiles(directory=directory / "inputs", tensors=_tensors(facts["inputs"]), count=count),
             batched=size > 0,
             origin=str(facts["origin"]),
-            edges={int(index): str(name) for index, name in facts["edges"].items()},
+            edges=edges,
         ),
         expected=TensorFiles(directory=directory / "expected", tensors=_tensors(facts["expected"]), count=count),
         max_batch_size=size,
@@ -180,9 +187,13 @@ def _from_schema_1(facts: dict[str, Any]) -> dict[str, Any]:
     return {**facts, "edges": {}, "exact": None, "why_not": why, "required": False, "floors": [], "rules": rules}
 
 
-def _paths(files: TensorFiles) -> list[Path]:
-    return [files.path(index, position) for index in range(files.count) for position in range(len(files.tensors))]
+def _paths(files: TensorFiles) -> Iterator[tuple[Path, TensorSpec]]:
+    for index in range(files.count):
+        yield from ((files.path(index, position), tensor) for position, tensor in enumerate(files.tensors))
 
 
 def _tensors(plain: list[dict[str, object]]) -> tuple[TensorSpec, ...]:
-    return tuple(from_json(TensorSpec, each) for each in plain)
+    found = tuple(from_json(TensorSpec, each) for each in plain)
+    for each in found:
+        arrays.numpy_dtype(each.dtype)  # raises KeyError for a type that there is not
+    return found

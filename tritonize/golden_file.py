@@ -18,10 +18,11 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import ValidationError
 
-from tritonize import arrays, dtypes, golden, golden_seeds, sealed, spec
+from tritonize import arrays, bounded, golden, golden_seeds, npy, sealed, spec
 from tritonize.artifacts import TensorFiles
 from tritonize.errors import RepositoryError, UsageError
 from tritonize.golden import GoldenSet
+from tritonize.wording import files as say
 
 SUFFIX = ".golden"
 BUDGET = golden.BUDGET
@@ -207,13 +208,13 @@ def read(path: Path, directory: Path) -> GoldenFile:
     arrays.release()  # a pack of that name may have been read before
     sealed.unpack(path, directory, allowed=_ALLOWED)
     try:
-        facts = json.loads((directory / FACTS).read_text(encoding="utf-8"))
+        facts = bounded.json_of(directory / FACTS)
         if facts["schema"] != _SCHEMA:
             raise ValueError(f"schema {facts['schema']} instead of {_SCHEMA}")
         origin = Origin(
             model=str(facts["model"]),
             version=int(facts["version"]),
-            config=(directory / CONFIG).read_text(encoding="utf-8"),
+            config=bounded.text(directory / CONFIG),
             created=str(facts["created"]),
             verdict=str(facts["verdict"]),
             versions={str(name): str(version) for name, version in facts["versions"].items()},
@@ -224,8 +225,8 @@ def read(path: Path, directory: Path) -> GoldenFile:
             numpy = origin.versions.get("numpy", "?")
             golden_seeds.generate(known.samples.files, facts["packs"], facts["seeds"], numpy=numpy, path=path)
         of = int(facts["of"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, ValidationError) as error:
-        raise RepositoryError("The golden file cannot be understood.", where=f"{path}: {FACTS}", found=repr(error)) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, ValidationError) as error:
+        raise RepositoryError.of(say.GOLDEN_FILE_UNREADABLE, where=f"{path}: {FACTS}", found=repr(error)[:1000]) from error
     for files in _kinds(known).values():
         _require_sound(path, files, facts["packs"])
     return GoldenFile(origin=origin, golden=known, of=of, seeded=seeded, bytes=path.stat().st_size)
@@ -233,9 +234,11 @@ def read(path: Path, directory: Path) -> GoldenFile:
 
 def _packed(known: GoldenSet, packs: list[list[int]]) -> GoldenSet:
     """The set with every sample's place in the packs. Raises ValueError where they are not all the samples, each once."""
-    places = {index: (number, row) for number, members in enumerate(packs) for row, index in enumerate(members)}
     count = known.samples.files.count
-    if sorted(index for members in packs for index in members) != list(range(count)) or count < 1:
+    if sum(map(len, packs)) != count or not all(packs):  # counted first: a list of all numbers may not fit into memory
+        raise ValueError(f"the packs are not {count} samples, each once")
+    places = {index: (number, row) for number, members in enumerate(packs) for row, index in enumerate(members)}
+    if sorted(index for members in packs for index in members) != list(range(count)):
         raise ValueError(f"the packs are not {count} samples, each once")
     rows = tuple(places[index] for index in range(count))
     exact = replace(known.exact, packed=rows) if known.exact else None
@@ -250,14 +253,6 @@ def _require_sound(path: Path, files: TensorFiles, packs: Sequence[Sequence[int]
             place = files.path(members[0], position)
             member = f"{place.parent.parent.name}/{place.parent.name}/{place.name}"
             try:
-                pack = np.load(place, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError, EOFError) as error:
-                raise RepositoryError("The golden file is damaged.", where=f"{path}: {member}", found=str(error)) from error
-            wanted = np.dtype(np.uint16) if tensor.dtype == "bf16" else np.dtype(dtypes.by_name(tensor.dtype).numpy)
-            if pack.dtype != wanted or pack.shape[:1] != (len(members),) or pack.ndim != 1 + len(tensor.shape):
-                raise RepositoryError(
-                    "The golden file is damaged.",
-                    where=f"{path}: {member}",
-                    expected=f"{wanted}, {len(members)} samples of {len(tensor.shape)} axes",
-                    found=f"{pack.dtype} {list(pack.shape)}",
-                )
+                npy.require_sound(place, tensor, items=len(members))
+            except (OSError, ValueError) as error:
+                raise RepositoryError.of(say.GOLDEN_FILE_DAMAGED, where=f"{path}: {member}", found=str(error)) from error

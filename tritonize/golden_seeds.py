@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tritonize import arrays, samples, sealed, spec
+from tritonize import arrays, sample_sizes, samples, sealed, spec
 from tritonize.arrays import Array, Arrays
 from tritonize.artifacts import SampleSet, TensorFiles
 from tritonize.errors import RepositoryError
@@ -71,12 +70,7 @@ def generate(files: TensorFiles, packs: Sequence[Sequence[int]], seeds: Mapping[
 
 def _require_bounded(recipe: spec.Model, indices: Sequence[int], path: Path) -> None:
     """Refuse sizes that no golden set has, before anything of that size is made."""
-    total = 0
-    for index in indices:
-        sizes = samples.axis_sizes(recipe, index)
-        for tensor in recipe.inputs.values():
-            shape = [sizes[size] if isinstance(size, str) else size for size in tensor.shape]
-            total += math.prod(shape) * arrays.numpy_dtype(tensor.dtype).itemsize
+    total = sum(sample_sizes.nbytes(recipe, sample_sizes.axis_sizes(recipe, index)) for index in indices)
     if total > sealed.LIMIT:
         raise RepositoryError(
             "The golden file's samples are larger than is read.",

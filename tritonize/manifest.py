@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tritonize import bounded
 from tritonize.artifacts import Finding, StagedVersion
 from tritonize.errors import RepositoryError
 
@@ -54,7 +55,7 @@ def read(version_directory: Path) -> dict[str, Any]:
     """
     path = version_directory / EVIDENCE / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = bounded.json_of(path)
     except FileNotFoundError as error:
         raise RepositoryError(
             "The version carries no evidence, so there is nothing to verify it against.",
@@ -64,9 +65,16 @@ def read(version_directory: Path) -> dict[str, Any]:
         ) from error
     except (OSError, ValueError) as error:
         raise RepositoryError("The version's manifest is damaged.", where=str(path), found=str(error)) from error
-    if not isinstance(manifest, dict) or manifest.get("schema") != 1 or not isinstance(manifest.get("files"), dict):
+    if not isinstance(manifest, dict) or manifest.get("schema") != 1 or not _lists_files(manifest.get("files")):
         raise RepositoryError("The version's manifest is of another kind.", where=str(path), expected="schema 1")
     return manifest
+
+
+def _lists_files(files: object) -> bool:
+    """Whether it is what a manifest has of its files."""
+    if not isinstance(files, dict):
+        return False
+    return all(isinstance(each, dict) and isinstance(each.get("sha256"), str) for each in files.values())
 
 
 def integrity(repository: Path, model: str, version: int, *, shared: bool = True) -> tuple[Finding, ...]:

@@ -24,6 +24,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tritonize import (
+    bounded,
     cache,
     errors,
     gpu,
@@ -41,6 +42,7 @@ from tritonize.errors import PlanError, UsageError, WorkerError
 from tritonize.plan_file import PlanMetadata
 from tritonize.plan_placing import LOG, PLAN
 from tritonize.plan_settings import BuildRequest
+from tritonize.wording import files as say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,14 +71,14 @@ def read_request(path: Path) -> BuildRequest:
         UsageError: it lists all that is wrong with it.
     """
     try:
-        request = BuildRequest.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        request = BuildRequest.model_validate(bounded.json_of(path))
     except FileNotFoundError as error:
-        raise UsageError("There is no such request.", where=str(path)) from error
+        raise UsageError.of(say.REQUEST_MISSING, where=str(path)) from error
     except ValidationError as error:
         lines = [f"{spec_file.dotted(where)}: {text}" for where, text in spec_file.schema_problems(error, BuildRequest)]
-        raise UsageError("The request for a plan is not as one can be.", where=str(path), details=lines) from error
+        raise UsageError.of(say.REQUEST_INVALID, where=str(path), details=lines) from error
     except (OSError, ValueError) as error:
-        raise UsageError("The request cannot be read.", where=str(path), found=str(error)) from error
+        raise UsageError.of(say.REQUEST_UNREADABLE, where=str(path), found=str(error)) from error
     folder = path.parent
     plugins = tuple(folder / each for each in request.settings.plugins)
     return request.model_copy(
@@ -155,11 +157,11 @@ def _require_readable(paths: Iterable[Path]) -> None:
 
 def _make(directory: Path) -> None:
     """The folder for the plans."""
-    try:
-        with errors.storage_errors(directory):
+    with errors.storage_errors(directory):
+        try:
             directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:  # a file is in the way, or the name is none
-        raise UsageError("The folder for the plans cannot be made.", where=str(directory), found=error.strerror) from error
+        except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:  # a file is in the way, or the name is none
+            raise UsageError("The folder for the plans cannot be made.", where=str(directory), found=error.strerror) from error
 
 
 @dataclass(frozen=True)

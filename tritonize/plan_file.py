@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tritonize import bounded
 from tritonize.artifacts import TensorSpec, from_json, to_json
 from tritonize.errors import PlanError
 
@@ -127,8 +128,8 @@ def read_metadata(plan: Path) -> PlanMetadata | None:
     if not path.is_file():
         return None
     try:
-        return from_json(PlanMetadata, json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+        return from_json(PlanMetadata, bounded.json_of(path))
+    except (OSError, ValueError, TypeError, OverflowError) as error:
         raise PlanError("The plan's metadata cannot be read.", where=str(path), found=str(error).splitlines()[0]) from error
 
 

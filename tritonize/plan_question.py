@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritonize import arrays, errors, golden
+from tritonize import arrays, bounded, errors, golden
 from tritonize.artifacts import to_json
 from tritonize.errors import UsageError
 from tritonize.golden import GoldenSet
@@ -66,7 +66,7 @@ def read(directory: Path) -> PlanQuestion:
         RepositoryError: its samples are damaged.
     """
     try:
-        facts = json.loads((directory / _FILE).read_text(encoding="utf-8"))
+        facts = bounded.json_of(directory / _FILE)
         precision, deadline, sha256 = str(facts["precision"]), float(facts["deadline_s"]), facts["sha256"]
     except FileNotFoundError as error:
         raise UsageError(
@@ -75,7 +75,7 @@ def read(directory: Path) -> PlanQuestion:
             expected=f"a file {_FILE}",
             next_step="`tritonize plan request` writes it into the folder `question` of the request",
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise UsageError("The question for the plans cannot be read.", where=str(directory), found=str(error)) from error
     asked = PlanQuestion(golden=golden.read(directory), precision=precision, deadline_s=deadline)
     if asked.sha256 != sha256:

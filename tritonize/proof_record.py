@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tritonize import bounded
 from tritonize.artifacts import from_json, to_json
 from tritonize.errors import PlanError
 from tritonize.measures import Verdict
@@ -61,9 +62,9 @@ def read(plan: Path) -> ProofRecord | None:
     if not path(plan).is_file():
         return None
     try:
-        plain = json.loads(path(plan).read_text(encoding="utf-8"))
+        plain = bounded.json_of(path(plan))
         if plain.pop("schema") != _SCHEMA:
             raise ValueError("another schema than 1")
         return from_json(ProofRecord, plain)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise PlanError("The record of the plan's proof cannot be read.", where=str(path(plan)), found=str(error)) from error

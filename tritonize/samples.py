@@ -5,15 +5,13 @@ Only NumPy generators are used, so that a sample can be made again where there i
 
 from __future__ import annotations
 
-import glob
-import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from tritonize import arrays, dtypes, spec
+from tritonize import arrays, dtypes, sample_files, sample_sizes, spec
 from tritonize.arrays import Array, Arrays
 from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec
 from tritonize.errors import UsageError
@@ -32,8 +30,11 @@ def write(model: spec.Model, directory: Path) -> SampleSet:
 
     Raises:
         UsageError: a file is missing or does not hold what the spec describes.
+        RepositoryError: the disk has no room for them.
     """
-    items = _from_files(model) if model.samples.patterns else (generate(model, index) for index in range(_count(model)))
+    if not model.samples.patterns:
+        sample_sizes.require_room(model, directory)
+    items = _from_files(model) if model.samples.patterns else (generate(model, index) for index in range(sample_sizes.count(model)))
     names = ", ".join(Path(pattern).name for pattern in model.samples.patterns)  # the evidence goes to other machines
     origin = names or f"generated, seed {model.samples.seed}"
     if model.samples.function:
@@ -120,21 +121,6 @@ def _differ(drawn: SampleSet, members: Sequence[int]) -> bool:
     )
 
 
-def _count(model: spec.Model) -> int:
-    """As many samples as asked for, but two of every shape where they are batched."""
-    return max(model.samples.count, 2 * _shapes(model)) if model.max_batch_size > 1 else max(model.samples.count, _shapes(model))
-
-
-def _shapes(model: spec.Model) -> int:
-    """How many combinations of sizes the dynamic axes other than the batch take."""
-    return len(_turns(model))
-
-
-def _dynamic(model: spec.Model) -> set[str]:
-    """The names of the dynamic axes, the batch among them."""
-    return {size for tensor in model.inputs.values() for size in tensor.shape if isinstance(size, str)}
-
-
 def write_example(model: spec.Model, samples: SampleSet, directory: Path) -> TensorFiles:
     """Write the one example an exporter runs the model on: batch 2 where the model may be batched, since 1 is baked in.
 
@@ -144,7 +130,7 @@ def write_example(model: spec.Model, samples: SampleSet, directory: Path) -> Ten
     if model.samples.patterns:
         item = arrays.stack(samples.files, [0] * size)
     else:
-        items = [generate(model, EXAMPLE_STREAM + offset, axis_sizes(model, 0)) for offset in range(size)]
+        items = [generate(model, EXAMPLE_STREAM + offset, sample_sizes.axis_sizes(model, 0)) for offset in range(size)]
         item = {name: np.concatenate([each[name] for each in items]) if size > 1 else items[0][name] for name in model.inputs}
     files = TensorFiles(directory=directory, tensors=samples.files.tensors, count=1)
     arrays.save(files, 0, item)
@@ -161,43 +147,9 @@ def signed(model: spec.Model, low: int) -> spec.Model:
     return model.model_copy(update={"inputs": {**model.inputs, **undescribed}}) if undescribed else model
 
 
-def axis_sizes(model: spec.Model, index: int) -> dict[str, int]:
-    """The size of every dynamic axis in sample `index`; the batch axis is 1.
-
-    In turn all axes have their usual, their smallest, their largest size and one in between, where a network that rounds or
-    pads shows itself; and of several axes every second one its smallest where the others have their largest, and the other
-    way round: whoever mixes up two axes is seen only there. Last come the smallest, usual and largest sizes of every optimization
-    profile, since kernels are chosen for each.
-    """
-    turns = _turns(model)
-    sizes = turns[index % len(turns)]
-    return {**sizes, model.batch_axis: 1} if model.batch_axis else sizes
-
-
-def _turns(model: spec.Model) -> list[dict[str, int]]:
-    """The sizes of the axes other than the batch, one combination after the other."""
-    names = sorted(_dynamic(model) - {model.batch_axis or ""})
-    if not names:
-        return [{}]
-    columns = []
-    for position, name in enumerate(names):
-        axis = model.axis(name)
-        ends = (axis.min, axis.max)
-        between = axis.between((0.6, 0.3)[position % 2])
-        columns.append(((axis.opt or axis.max), axis.min, axis.max, between, ends[position % 2], ends[1 - position % 2]))
-    turns = [dict(zip(names, sizes, strict=True)) for sizes in zip(*columns, strict=True)][: 4 if len(names) == 1 else 6]
-    for profile in model.profiles:
-        spans = {name: model.span(profile, name) for name in names}
-        for end in range(3):
-            sizes = {name: span[end] for name, span in spans.items()}
-            if sizes not in turns:
-                turns.append(sizes)
-    return turns
-
-
 def generate(model: spec.Model, index: int, sizes: Mapping[str, int] | None = None) -> Arrays:
     """Sample number `index`: the same bits for the same spec and NumPy."""
-    sizes = axis_sizes(model, index) if sizes is None else sizes
+    sizes = sample_sizes.axis_sizes(model, index) if sizes is None else sizes
     item: Arrays = {}
     for position, (name, tensor) in enumerate(model.inputs.items()):
         shape = tuple(sizes[size] if isinstance(size, str) else size for size in tensor.shape)
@@ -236,9 +188,9 @@ def _draw(generator: np.random.Generator, tensor: spec.Input, shape: tuple[int, 
 
 
 def _from_files(model: spec.Model) -> Iterator[Arrays]:
-    paths = [path for pattern in model.samples.patterns for path in _matches(pattern)]
+    paths = [path for pattern in model.samples.patterns for path in sample_files.matches(pattern)]
     for path in paths:
-        stored = _read(path)
+        stored = sample_files.read(path)
         if set(stored) != set(model.inputs):
             raise UsageError(
                 "A sample file does not hold the model's inputs.",
@@ -247,28 +199,6 @@ def _from_files(model: spec.Model) -> Iterator[Arrays]:
                 found=", ".join(stored) or "nothing",
             )
         yield from _items(model, path, {name: _fitting(path, name, tensor, stored[name]) for name, tensor in model.inputs.items()})
-
-
-def _read(path: str) -> Arrays:
-    """The arrays of an `.npz` file, or of a folder with one `.npy` file per input."""
-    try:
-        if Path(path).is_dir():
-            return {each.stem: np.load(each, allow_pickle=False) for each in sorted(Path(path).glob("*.npy"))}
-        with np.load(path, allow_pickle=False) as archive:
-            return dict(archive)
-    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise UsageError(
-            "A sample file is no readable .npz file, or folder of .npy files.", where=path, found=str(error)
-        ) from error
-
-
-def _matches(pattern: str) -> list[str]:
-    paths = sorted(glob.glob(pattern))  # noqa: PTH207 - the pattern may be absolute
-    if not paths:
-        raise UsageError(
-            "No sample file matches.", where=pattern, next_step="correct samples.files in the spec, or write the files"
-        )
-    return paths
 
 
 def _fitting(path: str, name: str, tensor: spec.Input, array: Array) -> Array:

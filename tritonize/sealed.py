@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tritonize import bounded
 from tritonize.errors import RepositoryError, UsageError
 
 INDEX = "index.json"
@@ -138,12 +139,12 @@ def _index(path: Path, archive: zipfile.ZipFile) -> dict[str, dict[str, Any]]:
     if hashlib.sha256(content).hexdigest() != seal:
         raise _damaged(path, INDEX, "the index is another than the one that was sealed")
     try:
-        index = json.loads(content)
+        index = bounded.parsed(content)
         members = {
             str(name): {"sha256": str(each["sha256"]), "bytes": int(each["bytes"])} for name, each in index["members"].items()
         }
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _damaged(path, INDEX, repr(error)) from error
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise _damaged(path, INDEX, repr(error)[:1000]) from error
     if index.get("schema") != 1:
         raise RepositoryError(
             "The golden file is of another kind.", where=str(path), expected="schema 1", found=str(index.get("schema"))

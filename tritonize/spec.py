@@ -21,6 +21,11 @@ DEFAULT_RTOL = 1e-4
 DEFAULT_ATOL = 9e-4
 DEFAULT_OPSET = 18
 DEFAULT_DEADLINE = 900.0
+MAX_BATCH_SIZE = 4096
+MAX_SIZE = 2**31 - 1
+"""Of an axis, in elements."""
+MAX_AXES = 32
+"""As NumPy has before version 2."""
 DEFAULT_MAX_BATCH_SIZE = 2
 """Where a model is described by flags or by an example, and not by a spec."""
 
@@ -52,9 +57,11 @@ def _dtype(name: str) -> str:
 
 
 def _shape(shape: list[int | str]) -> list[int | str]:
+    if len(shape) > MAX_AXES:
+        raise ValueError(f"a tensor has at most {MAX_AXES} axes; found {len(shape)}")
     for size in shape:
-        if isinstance(size, bool) or (isinstance(size, int) and size < 1):
-            raise ValueError(f"a size is a whole number from 1, or a name for a dynamic axis; found {size!r}")
+        if isinstance(size, bool) or (isinstance(size, int) and not 1 <= size <= MAX_SIZE):
+            raise ValueError(f"a size is a whole number from 1 to {MAX_SIZE}, or a name for a dynamic axis; found {size!r}")
         if isinstance(size, str) and not size.isidentifier():
             raise ValueError(f"{size!r} is no name for a dynamic axis: letters, digits and '_', not starting with a digit")
     return shape
@@ -131,10 +138,12 @@ class Output(_Section):
 class Axis(_Section):
     """The sizes a dynamic axis takes: every whole number from `min` to `max`, or every `step`-th."""
 
-    min: int = Field(1, ge=1)
-    opt: int | None = Field(None, ge=1, description="the usual size; default: max")
-    max: int = Field(ge=1)
-    step: int = Field(1, ge=1, description="the model takes min, min + step, ...; as networks need that halve their input")
+    min: int = Field(1, ge=1, le=MAX_SIZE)
+    opt: int | None = Field(None, ge=1, le=MAX_SIZE, description="the usual size; default: max")
+    max: int = Field(ge=1, le=MAX_SIZE)
+    step: int = Field(
+        1, ge=1, le=MAX_SIZE, description="the model takes min, min + step, ...; as networks need that halve their input"
+    )
 
     def between(self, share: float) -> int:
         """A size of the axis about that share of the way from its smallest to its largest, odd where there is one."""
@@ -247,7 +256,7 @@ class Model(_Section):
     accept_branches: list[SourceLine] = Field(
         default_factory=list, description="lines (net.py:8) whose decision on data the export may freeze as all samples take it"
     )
-    max_batch_size: int = Field(0, ge=0, le=4096)
+    max_batch_size: int = Field(0, ge=0, le=MAX_BATCH_SIZE)
     samples: Samples = Samples()
     quality: Quality = Quality()
     triton: dict[str, Any] = Field(default_factory=dict, description="further fields of Triton's ModelConfig")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import YAMLError
 
+from tritonize import yaml_file
 from tritonize.errors import UsageError
+from tritonize.wording import files as say
 
 
 def keep_in_fp32(path: Path, model: str, nodes: Sequence[str]) -> None:
@@ -21,23 +20,20 @@ def keep_in_fp32(path: Path, model: str, nodes: Sequence[str]) -> None:
         UsageError: the file is no specification, or has no such model.
         OSError: it cannot be written.
     """
-    yaml = YAML(typ="rt")
-    yaml.preserve_quotes = True
-    yaml.width = 1 << 16  # lines stay as long as they are
     try:
-        text = path.read_text(encoding="utf-8")
-        root: Any = yaml.load(text)
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
-        raise UsageError("The specification file cannot be read.", where=str(path), found=str(error)) from error
+        text, root = yaml_file.load(path)
+    except (OSError, ValueError) as error:
+        raise UsageError.of(say.SPEC_UNREADABLE, where=str(path), found=str(error)) from error
     models = root.get("models") if isinstance(root, CommentedMap) else None
     if not isinstance(models, CommentedMap) or not isinstance(models.get(model), CommentedMap):
         known = ", ".join(map(str, models)) if isinstance(models, CommentedMap) else "none"
-        raise UsageError("The specification has no such model.", where=str(path), found=model, expected=known)
+        raise UsageError("The specification has no such model.", where=str(path), found=model, expected=known[:1000])
     section = models[model]
     if not isinstance(section.get("keep_fp32"), CommentedMap):
         section["keep_fp32"] = CommentedMap()
     section["keep_fp32"]["nodes"] = list(nodes)
     offset, step = _indentation(text)
+    yaml = yaml_file.editor()
     yaml.indent(mapping=step, sequence=offset + 2, offset=offset)
     written = io.StringIO()
     yaml.dump(root, written)

@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.comments import CommentedMap
 
-from tritonize import spec, spec_rules
+from tritonize import spec, spec_rules, yaml_file
 from tritonize.errors import UsageError
+from tritonize.wording import files as say
 
 Location = tuple[str | int, ...]
 TritonCheck = Callable[[Mapping[str, Any]], Iterator[tuple[tuple[str | int, ...], str]]]
 """Given a model's `triton:` section, yields the path inside it and the sentence for each problem."""
+LISTED = 50
+"""Problems of a file that are listed."""
 _OF_PYTHON = re.compile(r" or (?:an )?instance of \w+")
 """What pydantic says to those who write Python, and not a file."""
 
@@ -31,7 +32,7 @@ def load(path: Path, *, check_triton: TritonCheck | None = None) -> spec.Spec:
         UsageError: the file is missing, no YAML, or has problems: all of them are listed with their lines.
     """
     root = _parse(path)
-    plain = _plain(root)
+    plain = yaml_file.plain(root)
     if not isinstance(plain, dict):
         raise UsageError("The specification is no mapping.", where=str(path), expected="schema: 1 and models: …")
     found, parsed = _validate(plain, check_triton)
@@ -39,7 +40,8 @@ def load(path: Path, *, check_triton: TritonCheck | None = None) -> spec.Spec:
         lines = [f"line {_line(root, where)}: {dotted(where)}: {text}" for where, text in found]
         lines.sort(key=lambda line: int(line.split()[1].rstrip(":")))
         count = "One problem" if len(lines) == 1 else f"{len(lines)} problems"
-        raise UsageError(f"{count} in the specification.", where=str(path), details=lines)
+        more = [f"… and {len(lines) - LISTED} more"] if len(lines) > LISTED else []
+        raise UsageError(f"{count} in the specification.", where=str(path), details=lines[:LISTED] + more)
     return _resolve(parsed, path.parent)
 
 
@@ -60,31 +62,13 @@ def require_sound(specification: spec.Spec, *, check_triton: TritonCheck | None 
 
 def _parse(path: Path) -> Any:
     try:
-        text = path.read_text(encoding="utf-8")
+        return yaml_file.load(path)[1]
     except FileNotFoundError as error:
-        raise UsageError("There is no such specification file.", where=str(path)) from error
+        raise UsageError.of(say.SPEC_MISSING, where=str(path)) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError("The specification file cannot be read.", where=str(path), found=str(error)) from error
-    try:
-        return YAML(typ="rt").load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark
-        line = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise UsageError("The specification is no valid YAML.", where=str(path), found=f"{line}{error.problem}") from error
-    except YAMLError as error:
-        raise UsageError("The specification is no valid YAML.", where=str(path), found=str(error)) from error
-
-
-def _plain(node: Any) -> Any:
-    """The node without ruamel's line-keeping types."""
-    if isinstance(node, CommentedMap):
-        return {key: _plain(value) for key, value in node.items()}
-    if isinstance(node, CommentedSeq):
-        return [_plain(value) for value in node]
-    for kind in (bool, int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return node
+        raise UsageError.of(say.SPEC_UNREADABLE, where=str(path), found=str(error)) from error
+    except ValueError as error:
+        raise UsageError.of(say.SPEC_NO_YAML, where=str(path), found=str(error)) from error
 
 
 def _validate(plain: dict[str, Any], check_triton: TritonCheck | None) -> tuple[list[tuple[Location, str]], spec.Spec | None]:
@@ -149,7 +133,11 @@ def _sentence(problem: Any, where: Location, root: type[BaseModel]) -> str:
         text = "input should be the path of a file"
     if kind == "string_type" and isinstance(found, int | float):
         return f'{text}; put it in quotes: "{found}"'
-    return f"{text}; found {found!r}"
+    return f"{text}; found {_short(repr(found))}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:199]}…"
 
 
 def _fields_at(where: Location, root: type[BaseModel]) -> Iterator[str]:

@@ -6,11 +6,13 @@ The rules are Triton's, TensorRT's and ours: a mistake is named before any work 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 
 from tritonize import spec
 from tritonize.measures import METRICS
 
+MOST_COMBINATIONS = 200_000
 _LAST_AXIS = ("token_ids", "padding_mask", "one_hot")
 
 
@@ -88,6 +90,10 @@ def _profile_problems(model: spec.Model) -> Iterator[tuple[tuple[str, ...], str]
                 yield where, f"lies within the axis, which runs from {whole.min} to {whole.max}; found {low} to {high}"
     if wrong:
         return
+    ways = math.prod(map(len, _cut(model, model.profiles)[2]))
+    if ways > MOST_COMBINATIONS:
+        yield ("profiles",), f"their ends meet in {ways:,} ways, and at most {MOST_COMBINATIONS:,} are checked; use fewer axes"
+        return
     if model.profiles and (missed := _missed(model, model.profiles)):
         yield ("profiles",), f"no profile takes {missed}; every size of every axis needs one"
         return
@@ -123,6 +129,18 @@ def _missed(model: spec.Model, profiles: list[dict[str, spec.Span]]) -> str | No
 
     Where the profiles' ends cut every axis, all sizes between two cuts are alike, so one of each is asked about.
     """
+    axes, spans, starts = _cut(model, profiles)
+    for chosen in itertools.product(*starts):
+        if not any(all(span[name][0] <= size <= span[name][2] for name, size in zip(axes, chosen, strict=True)) for span in spans):
+            limit = f" (max_batch_size is {model.max_batch_size})" if model.batch_axis in axes else ""
+            return ", ".join(f"{name} {size}" for name, size in zip(axes, chosen, strict=True)) + limit
+    return None
+
+
+def _cut(
+    model: spec.Model, profiles: list[dict[str, spec.Span]]
+) -> tuple[list[str], list[dict[str, tuple[int, int, int]]], list[list[int]]]:
+    """The dynamic axes, what each profile takes of them, and of each axis the sizes at which some profile begins or ends."""
     axes = sorted({size for tensor in model.inputs.values() for size in tensor.shape if isinstance(size, str)})
     spans = [{name: model.span(profile, name) for name in axes} for profile in profiles]
     starts = []
@@ -131,11 +149,7 @@ def _missed(model: spec.Model, profiles: list[dict[str, spec.Span]]) -> str | No
         cuts = {whole.min, *(span[name][0] for span in spans), *(span[name][2] + 1 for span in spans)}
         sizes = {whole.min - (whole.min - cut) // whole.step * whole.step for cut in cuts}  # the next size that the axis has
         starts.append(sorted(size for size in sizes if whole.min <= size <= whole.max))
-    for chosen in itertools.product(*starts):
-        if not any(all(span[name][0] <= size <= span[name][2] for name, size in zip(axes, chosen, strict=True)) for span in spans):
-            limit = f" (max_batch_size is {model.max_batch_size})" if model.batch_axis in axes else ""
-            return ", ".join(f"{name} {size}" for name, size in zip(axes, chosen, strict=True)) + limit
-    return None
+    return axes, spans, starts
 
 
 def _output_problems(model: spec.Model) -> Iterator[tuple[tuple[str, ...], str]]:

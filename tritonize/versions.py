@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tritonize import manifest
+from tritonize import bounded, manifest
 from tritonize.errors import RepositoryError, UsageError
 from tritonize.manifest import CONFIG, EVIDENCE, MANIFEST
 from tritonize.wording import repository as wording
@@ -73,7 +73,7 @@ def proven_config(repository: Path, model: str, version: int) -> str | None:
     wanted = manifest.read(directory)["files"].get(CONFIG, {}).get("sha256")
     for path in (directory / EVIDENCE / CONFIG, repository / model / CONFIG):
         if path.is_file() and manifest.sha256(path) == wanted:
-            return path.read_text(encoding="utf-8")
+            return _text(path)
     return None
 
 
@@ -83,8 +83,11 @@ def read_config(repository: Path, model: str) -> str:
     Raises:
         RepositoryError: it cannot be read.
     """
-    path = repository / model / CONFIG
+    return _text(repository / model / CONFIG)
+
+
+def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return bounded.text(path)
+    except (OSError, ValueError) as error:
         raise RepositoryError("The model's configuration cannot be read.", where=str(path), found=str(error)) from error

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from benchmarks.faults.models import Healthy
-from tritonize import samples
+from tritonize import sample_sizes, samples
 from tritonize.arrays import Arrays
 
 Answer = Callable[[Arrays], Arrays]
@@ -21,7 +21,7 @@ Answer = Callable[[Arrays], Arrays]
 def export(healthy: Healthy, module: nn.Module) -> bytes:
     """The file of a model as it is, hooks and all. Nothing is folded here: ONNX Runtime does that."""
     model = healthy.spec(0)
-    items = [samples.generate(model, 90_000 + offset, samples.axis_sizes(model, 0)) for offset in range(2)]
+    items = [samples.generate(model, 90_000 + offset, sample_sizes.axis_sizes(model, 0)) for offset in range(2)]
     example = tuple(torch.from_numpy(np.concatenate([item[name] for item in items])) for name in model.inputs)
     axes: dict[str, dict[int, str]] = {
         name: {place: size for place, size in enumerate(tensor.shape) if isinstance(size, str)}

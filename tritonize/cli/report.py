@@ -50,7 +50,16 @@ def report(
 
 
 def _print(files: list[Path]) -> None:
-    from json import dumps, loads
+    from json import dumps
 
-    reports = [loads(file.read_text(encoding="utf-8")) for file in files]
+    from tritonize import bounded
+    from tritonize.errors import RepositoryError
+    from tritonize.wording import files as say
+
+    reports = []
+    for file in files:
+        try:
+            reports.append(bounded.json_of(file))
+        except (OSError, ValueError) as error:
+            raise RepositoryError.of(say.REPORT_UNREADABLE, where=str(file), found=str(error)) from error
     typer.echo(dumps({"reports": reports}, indent=2, ensure_ascii=False))
