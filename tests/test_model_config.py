@@ -91,6 +91,8 @@ def test_the_text_is_the_golden_one_and_parses(name):
     }
     text = model_config.render(name, *CASES[name], labels=labels)
     assert model_config.label_files(model_config.parse(text, where="")) == labels
+    foreseen, later = model_config.foreseen(name, CASES[name][0]), {"input", "output"}
+    assert {field: value for field, value in model_config.parse(text, where="").items() if field not in later} == foreseen
     path = GOLDEN / f"{name}.pbtxt"
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(text)

@@ -10,8 +10,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from tritonize import errors, repository
+from tritonize import errors, repository, spec
 from tritonize.errors import RepositoryError, UsageError
 
 CONFIG = 'name: "m"\nmax_batch_size: 2\n'
@@ -188,7 +189,7 @@ def test_a_version_without_or_with_damaged_evidence_is_an_error():
     (PLACE / "m" / "2" / "evidence" / "manifest.json").write_text("{")
     with pytest.raises(RepositoryError, match="damaged"):
         repository.read_manifest(PLACE / "m" / "2")
-    (PLACE / "m" / "2" / "evidence" / "manifest.json").write_text('{"schema": 2}')
+    (PLACE / "m" / "2" / "evidence" / "manifest.json").write_text('{"schema": 3}')
     with pytest.raises(RepositoryError, match="another kind"):
         repository.read_manifest(PLACE / "m" / "2")
 
@@ -235,6 +236,10 @@ def test_a_model_that_is_a_file_or_a_link_and_names_that_are_too_long():
         with pytest.raises(RepositoryError, match="longer than the filesystem takes"), repository.staging(place):
             pass
     assert sorted(os.listdir()) == ["elsewhere", "home", "models"]
+    described = {"source": "m.onnx", "inputs": {"x": {"shape": [1]}}}
+    for fields in ({"models": {"m" * 256: described}}, {"models": {"m": {**described, "outputs": {"y" * 256: {}}}}}):
+        with pytest.raises(ValidationError, match="too long"):
+            spec.Spec.model_validate({"schema": 1, **fields})
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENAMETOOLONG])

@@ -441,19 +441,3 @@ with embedded.start(Path({repository!r}), directory=Path({run!r})) as running:
 
 def test_errors_have_the_servers_exit_code() -> None:
     assert errors.ServerError.exit_code == 7
-
-
-def test_the_size_of_a_folder_that_is_being_written_counts_what_is_still_there(tmp_path, monkeypatch):
-    (tmp_path / "kept").write_bytes(b"12345")
-    (tmp_path / "folder").mkdir()
-    for name in ("gone", "folder/kept"):
-        (tmp_path / name).write_bytes(b"123")
-    looked = os.lstat
-
-    def lstat(path, **rest):
-        if str(path).endswith("gone"):
-            Path(path).unlink()
-        return looked(path, **rest)
-
-    monkeypatch.setattr(os, "lstat", lstat)
-    assert environment._size(tmp_path) == 8

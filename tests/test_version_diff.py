@@ -11,7 +11,7 @@ import pytest
 
 from tests import small_versions
 from tests.conftest import tritonize
-from tritonize import version_diff
+from tritonize import manifest, version_diff
 from tritonize.artifacts import to_json
 from tritonize.cli import diff as shown
 from tritonize.errors import RepositoryError, UsageError
@@ -108,11 +108,15 @@ def test_other_inputs_leave_the_answers_uncompared_and_say_so(root):
 def test_a_configuration_that_was_not_kept_is_said_to_be_unknown(root, tmp_path):
     place = tmp_path / "models"
     shutil.copytree(root, place)
-    (place / "small/1/evidence/config.pbtxt").unlink()  # as tritonize published before it kept them
+    path = place / "small/1/evidence/manifest.json"  # as tritonize published before it kept them
+    known = json.loads(path.read_text())
+    del known["files"]["1/evidence/config.pbtxt"]
+    path.write_text(json.dumps({**known, "sha256": manifest.own_sha256(known)}))
+    (place / "small/1/evidence/config.pbtxt").unlink()
     found = diff(place, 1, 4)
     (finding,) = [each for each in found.findings if each.where == "config.pbtxt"]
     assert "not known" in finding.what
-    assert any("changed after it was proven" in note for note in found.notes)
+    assert any("was not kept" in note for note in found.notes)
 
 
 def test_what_cannot_be_compared_is_an_error(root, tmp_path):

@@ -78,7 +78,12 @@ def compare_models(expected: Model, found: Model, *, tolerance: Tolerance | None
 
 
 def verify(
-    repository: Path | str, *, models: Sequence[str] = (), version: int | None = None, urls: Sequence[str] = ()
+    repository: Path | str,
+    *,
+    models: Sequence[str] = (),
+    version: int | None = None,
+    urls: Sequence[str] = (),
+    serve_anyway: bool = False,
 ) -> tuple[Report, ...]:
     """Check published versions: their files against the manifest, a server's answers against the golden set.
 
@@ -87,11 +92,13 @@ def verify(
         models: names of the models; all where it is empty.
         version: the version; the newest where it is `None`.
         urls: `http://host:port` and `grpc://host:port` of a running server; the embedded one is started where it is empty.
+        serve_anyway: ask a server also where files are not as they were proven; the verdict is `failed` all the same.
 
     Raises:
         UsageError, RepositoryError, MissingError, ServerError: it could not be verified.
     """
-    return deployment.verify(deployment.Request(repository=Path(repository), models=models, version=version, urls=urls))
+    request = deployment.Request(repository=Path(repository), models=models, version=version, urls=urls, serve_anyway=serve_anyway)
+    return deployment.verify(request)
 
 
 @contextlib.contextmanager

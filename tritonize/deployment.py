@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tritonize import arrays, bounded, evidence, golden, model_config, quality, repository, scratch, serving, verification
+from tritonize import arrays, checking, evidence, golden, model_config, quality, repository, scratch, serving, verification
 from tritonize.artifacts import Finding, PublishedVersion, Report, ServerHandle, Stage
+from tritonize.checking import Checked
 from tritonize.errors import InferenceError, MissingError, RepositoryError, ServerError, UsageError
 from tritonize.golden import GoldenSet
 from tritonize.observer import Observer
 from tritonize.quality import Judgement
+from tritonize.wording import repository as wording
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,8 @@ class Request:
     """The newest where it is `None`."""
     urls: Sequence[str] = ()
     """A running server's `http://host:port` and `grpc://host:port`; the embedded server is started where it is empty."""
+    serve_anyway: bool = False
+    """Ask a server also where files are not as they were proven; what is in place is served then."""
     on_stage: Callable[[str, Stage | None], None] = lambda _name, _stage: None
     on_progress: Callable[[str], None] | None = None
 
@@ -49,41 +53,43 @@ def verify(request: Request) -> tuple[Report, ...]:
 def _verify_model(request: Request, name: str) -> Report:
     published = _version(request, name)
     manifest = repository.read_manifest(published.version_directory)
-    request.on_stage("files", None)
-    started = time.perf_counter()
-    findings = repository.integrity(request.repository, name, published.version)
-    if request.version is None:  # older versions are not served here, but a policy of the repository may serve them
-        older = [each for each in repository.versions(request.repository, name) if each != published.version]
-        proven = [each for each in older if (request.repository / name / str(each) / repository.EVIDENCE).is_dir()]
-        findings += tuple(f for each in proven for f in repository.integrity(request.repository, name, each, shared=False))
-    request.on_stage(
-        "files",
-        Stage(
-            name="files",
-            verdict="failed" if findings else "passed",
-            seconds=time.perf_counter() - started,
-            note=f"{len(manifest['files'])} files against the manifest",
-        ),
-    )
-    blank = Report(
-        command="verify",
-        model=name,
-        version=published.version,
-        verdict="failed",
-        findings=findings,
-        versions=evidence.versions("numpy", "tritonclient"),
-        location=published.version_directory,
-        published=True,
-        notes=_notes(manifest),
-    )
+    with scratch.folder() as folder:
+        request.on_stage("files", None)
+        started = time.perf_counter()
+        checked = checking.check(request.repository, name, published.version, folder / "files")
+        # Older versions are not served here, but a policy of the repository may serve them.
+        older = checking.older_findings(request.repository, name, published.version) if request.version is None else ()
+        findings = (*checked.findings, *older)
+        request.on_stage("files", _files_stage(checked, findings, time.perf_counter() - started))
+        blank = Report(
+            command="verify",
+            model=name,
+            version=published.version,
+            verdict="failed",
+            findings=findings,
+            versions=evidence.versions("numpy", "tritonclient"),
+            location=published.version_directory,
+            published=True,
+            notes=(*_notes(manifest), wording.SUMS.text(), *checked.notes, *_config_notes(request, checked)),
+        )
+        if findings and not request.serve_anyway:
+            return replace(blank, notes=(*blank.notes, wording.NOT_SERVED.text()))
+        if findings:
+            blank = replace(blank, notes=(*blank.notes, wording.SERVED_ANYWAY.text()))
+        return _asked(request, published, checked, blank, folder)
+
+
+def _asked(request: Request, published: PublishedVersion, checked: Checked, blank: Report, folder: Path) -> Report:
+    """What a server answers from the files that were checked."""
     try:
-        verified, judged = _served(request, published)
+        verified, judged = _served(request, published, checked, folder)
     except (MissingError, ServerError, UsageError, RepositoryError, InferenceError) as error:
-        if not findings:
+        if not blank.findings:
             raise
         # The changed file is the likely cause of the refusal: a person needs to see both.
-        refusal = Finding(where=error.where or name, what=error.what, expected=error.expected, found=error.found)
-        return replace(blank, findings=(*findings, refusal))
+        refusal = Finding(where=error.where or published.model, what=error.what, expected=error.expected, found=error.found)
+        return replace(blank, findings=(*blank.findings, refusal))
+    findings = (*blank.findings, *verified.findings, *checked.again())
     return replace(
         blank,
         verdict="passed" if verified.passed and judged.passed and not findings else "failed",
@@ -92,10 +98,26 @@ def _verify_model(request: Request, name: str) -> Report:
         gates=judged.gates,
         floors=judged.floors,
         notes=(*blank.notes, *judged.notes),
-        findings=(*findings, *verified.findings),
+        findings=findings,
         stages=verified.stages,
         proved_by=verified.identity,
     )
+
+
+def _files_stage(checked: Checked, findings: Sequence[Finding], seconds: float) -> Stage:
+    return Stage(
+        name="files",
+        verdict="failed" if findings else "passed",
+        seconds=seconds,
+        note=f"{len(checked.manifest['files'])} files against the manifest",
+    )
+
+
+def _config_notes(request: Request, checked: Checked) -> Iterator[str]:
+    if checked.own_config:
+        yield wording.OTHER_CONFIG.text(version=checked.version)
+    for version in checking.unlike_config(request.repository, checked.model):
+        yield wording.SERVED_WITH_OTHER_CONFIG.text(version=version)
 
 
 def _version(request: Request, name: str) -> PublishedVersion:
@@ -118,18 +140,18 @@ def _notes(manifest: dict[str, Any]) -> tuple[str, ...]:
     return (f"The version was proven on {created}, verdict then: {manifest.get('verdict', 'unknown')}.",)
 
 
-def _served(request: Request, published: PublishedVersion) -> tuple[verification.Verification, Judgement]:
-    path = request.repository / published.model / repository.CONFIG
-    try:
-        text = bounded.text(path)
-    except (OSError, ValueError) as error:
-        raise RepositoryError("The model's configuration cannot be read.", where=str(path), found=str(error)) from error
-    config = model_config.parse(text, where=str(path))
-    known = golden.read(published.version_directory / repository.EVIDENCE / "golden")
+def _served(
+    request: Request, published: PublishedVersion, checked: Checked, folder: Path
+) -> tuple[verification.Verification, Judgement]:
+    path = checked.root / published.model / repository.CONFIG
+    config = model_config.parse(repository.read_config(checked.root, published.model), where=str(path))
+    known = golden.read(checked.version_directory / repository.EVIDENCE / "golden")
     observer = Observer(known)
     with contextlib.ExitStack() as stack:
         server = (
-            serving.remote(request.urls) if request.urls else stack.enter_context(_own_server(request, published, known, config))
+            serving.remote(request.urls)
+            if request.urls
+            else stack.enter_context(_own_server(request, published, known, config, checked.root, folder))
         )
         target = verification.Target(
             server=server,
@@ -146,33 +168,21 @@ def _served(request: Request, published: PublishedVersion) -> tuple[verification
 
 
 @contextlib.contextmanager
-def _own_server(request: Request, published: PublishedVersion, known: GoldenSet, config: dict[str, Any]) -> Any:
+def _own_server(
+    request: Request, published: PublishedVersion, known: GoldenSet, config: dict[str, Any], root: Path, folder: Path
+) -> Any:
     probe = verification.as_served(arrays.load(known.samples.files, 0), config, "input")
-    with scratch.folder() as folder:
-        request.on_stage("server start", None)
-        started = time.perf_counter()
-        with serving.serve(
-            _served_root(published, Path(folder)),
-            models=[published.model],
-            probes={published.model: probe},
-            directory=Path(folder) / "server",
-            on_progress=request.on_progress,
-        ) as server:
-            request.on_stage("server start", _started(server, time.perf_counter() - started))
-            yield server
-
-
-def _served_root(published: PublishedVersion, folder: Path) -> Path:
-    """The repository itself for the newest version; a view of links for an older one, which Triton would not load there."""
-    present = repository.versions(published.repository, published.model)
-    if published.version == max(present):
-        return published.repository
-    view = folder / "repository"
-    model_directory = published.repository.absolute() / published.model
-    (view / published.model).mkdir(parents=True)
-    for path in (*(each for each in model_directory.iterdir() if each.is_file()), model_directory / str(published.version)):
-        (view / published.model / path.name).symlink_to(path)
-    return view
+    request.on_stage("server start", None)
+    started = time.perf_counter()
+    with serving.serve(
+        root,
+        models=[published.model],
+        probes={published.model: probe},
+        directory=folder / "server",
+        on_progress=request.on_progress,
+    ) as server:
+        request.on_stage("server start", _started(server, time.perf_counter() - started))
+        yield server
 
 
 def _started(server: ServerHandle, seconds: float) -> Stage:

@@ -223,7 +223,21 @@ _STORAGE_ERRORS = {
     errno.EXDEV: "A file would have to move to another filesystem, which takes more than one step.",
     errno.EBUSY: "Something holds the file or folder, such as a mount.",
     errno.ENOLCK: "The filesystem gives out no locks.",
+    errno.EEXIST: "There is something of that name already.",
 }
+
+
+def refused(error: OSError, where: Path | None = None) -> RepositoryError | None:
+    """The error of the operating system's refusal to write; `None` where it is something else."""
+    if error.errno not in _STORAGE_ERRORS:
+        return None
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return RepositoryError(
+        _STORAGE_ERRORS[error.errno],
+        where=str(error.filename or where or "") or None,
+        found=error.strerror,
+        next_step="free some space, or name another place with --repository, TRITONIZE_CACHE or TMPDIR" if full else None,
+    )
 
 
 @contextlib.contextmanager
@@ -232,14 +246,9 @@ def storage_errors(where: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _STORAGE_ERRORS:
+        if (found := refused(error, where)) is None:
             raise
-        raise RepositoryError(
-            _STORAGE_ERRORS[error.errno],
-            where=str(error.filename or where),
-            found=error.strerror,
-            next_step="free some space, or name another place with --repository" if error.errno == errno.ENOSPC else None,
-        ) from error
+        raise found from error
 
 
 def full_disk(where: str | None) -> RepositoryError:

@@ -3,23 +3,50 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from tritonize import arrays, figures, html, model_config, report, repository, spec
+from tritonize import arrays, discretion, figures, html, model_config, report, repository, spec
 from tritonize.artifacts import Attempt, OnnxArtifact, Reference, Report, SampleSet, StagedVersion, to_json
 from tritonize.figures import Figures
 from tritonize.gallery import Gallery
 from tritonize.location import Location
 
+T = TypeVar("T")
+
 WORST = "worst.npz"
 """The sample to look at first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where things lie on this machine."""
+
+    repository: Path | None = None
+    staged: Path | None = None
+    """The run's own folder."""
+    command: str = ""
+    """The command line."""
+
+    def left_out(self, value: T, model: spec.Model) -> T:
+        """A report or facts without these places, and without secrets among a factory's arguments."""
+        folders = {Path.cwd(): "", Path(os.path.expanduser("~")): "~/"}  # noqa: PTH111 - never raises
+        if self.repository:
+            place = self.repository.absolute()
+            folders = {place.parent: "", **folders}
+        if self.staged:
+            folders = {self.staged: "", **folders}
+        words = shlex.split(self.command)
+        return discretion.discreet(value, words=words, folders=folders, hidden=discretion.secrets(model.kwargs))
 
 
 def write(
@@ -28,13 +55,17 @@ def write(
     model: spec.Model,
     gallery: Gallery | None = None,
     located: Location | None = None,
+    places: Places | None = None,
 ) -> None:
     """Write report and manifest into a staged version, before anyone can see it; the manifest last, since it hashes the rest.
 
     Args:
         gallery: what was kept of the answers, for the figures; the samples must still be there.
         located: where an error comes from, if someone looked.
+        places: of this machine, which the evidence does not tell.
     """
+    told = places or Places()
+    finished = told.left_out(finished, model)
     evidence = staged.version_directory / repository.EVIDENCE
     evidence.mkdir(parents=True, exist_ok=True)
     # All versions share the one beside them, which a later version may replace.
@@ -56,7 +87,7 @@ def write(
         **finished.details,
         "spec": _portable(model),
     }
-    repository.write_manifest(staged, facts)
+    repository.write_manifest(staged, told.left_out(facts, model))
 
 
 def _shown(staged: StagedVersion, gallery: Gallery | None, located: Location | None) -> Figures:
@@ -107,7 +138,7 @@ def details(
         "source": source,
         "onnx": onnx,
         "attempts": [to_json(attempt) for attempt in attempts],
-        "custom_op_libraries": {name: _sha256(name) for name in model.custom_op_libraries},
+        "custom_op_libraries": {Path(name).name: _sha256(name) for name in model.custom_op_libraries},
         "parameters": answered.parameters,
         "target": target.model_dump(mode="json", exclude_none=True),
     }
@@ -128,6 +159,10 @@ def _portable(model: spec.Model) -> Mapping[str, Any]:
             plain[key] = Path(plain[key]).name
     if model.builder.plugins:
         plain["builder"]["plugins"] = [path.name for path in model.builder.plugins]
+    if model.kwargs:
+        plain["kwargs"] = discretion.redacted(plain["kwargs"])
+    if model.custom_op_libraries:
+        plain["custom_op_libraries"] = [Path(name).name for name in model.custom_op_libraries]
     if model.operators:
         plain["operators"] = [path.name for path in model.operators]
     for output in plain.get("outputs", {}).values():

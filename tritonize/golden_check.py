@@ -144,7 +144,7 @@ def verify(request: Request) -> Report:
     with scratch.folder() as folder:
         request.on_stage("golden file", None)
         try:
-            return _verify(request, golden_file.read(request.path, Path(folder) / "golden"))
+            return _verify(request, golden_file.read(request.path, folder / "golden"))
         finally:
             arrays.release()
 

@@ -54,7 +54,7 @@ def handed(subject: Any, example: Any = None) -> Iterator[str]:
             torch.export.save(subject, f"{folder}/{name}.pt2")
             yield f"{folder}/{name}.pt2"
             return
-        source, path = f"<{name} object {next(_numbers)}>", Path(folder) / f"{name}.module"
+        source, path = f"<{name} object {next(_numbers)}>", folder / f"{name}.module"
         _save(torch, subject, path)
         if example is not None:
             _save_witness(torch, subject, example, path)

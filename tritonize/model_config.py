@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from google.protobuf import json_format, text_format
@@ -60,6 +60,18 @@ def render(
             found=f"name {config['name']!r}, max_batch_size {config.get('max_batch_size', 0)}",
         )
     return text
+
+
+def foreseen(name: str, model: spec.Model) -> dict[str, Any]:
+    """The fields of a configuration that are known before there is an ONNX file, as `parse` gives them; not those of a template.
+
+    Raises:
+        UsageError: the spec's `triton:` section is none.
+    """
+    known = parse(_extra(model, {}), where="triton")
+    known |= {"name": name, "backend": model.backend, "platform": PLATFORMS.get(model.backend)}
+    known |= {"max_batch_size": model.max_batch_size or None}  # protobuf knows no difference between zero and none
+    return {field: value for field, value in known.items() if value is not None}
 
 
 def label_filename(output: str, text: str) -> str:
@@ -161,6 +173,17 @@ def versions_named(config: Mapping[str, Any]) -> tuple[int, ...] | None:
     """The versions that a parsed configuration wants served by their numbers; `None` where it goes by their order."""
     specific = config.get("version_policy", {}).get("specific")
     return None if specific is None else tuple(int(each) for each in specific.get("versions", ()))
+
+
+def versions_served(config: Mapping[str, Any], present: Sequence[int]) -> tuple[int, ...]:
+    """Those of the versions in place that Triton serves by a parsed configuration's policy; the newest where it has none."""
+    named, policy = versions_named(config), config.get("version_policy", {})
+    if named is not None:
+        return tuple(each for each in sorted(present) if each in named)
+    if "all" in policy:
+        return tuple(sorted(present))
+    count = int(policy.get("latest", {}).get("num_versions") or 1)
+    return tuple(sorted(present)[-count:])
 
 
 def served_as(text: str, name: str, version: int, *, where: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from tritonize import (
     arrays,
     building,
+    config_conflict,
     describing,
     errors,
     gpu,
@@ -128,6 +129,8 @@ def _run_model(specification: spec.Spec, name: str, options: Options, *, serve: 
     started = time.perf_counter()
     with errors.storage_errors(place), repository.staging(place) as run_:
         model = describing.complete(model, source, run_.work)
+        if serve and not options.replace_config:
+            config_conflict.require_none(place, name, model)
         specification = specification.model_copy(update={"models": {**specification.models, name: model}})
         built = building.build(specification, name, source, run_, recorder, options)
         possible = serve and built.passed and _can_be_served(built)

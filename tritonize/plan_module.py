@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping
 from importlib import metadata
-from pathlib import Path
 
 from tritonize import gpu, processes, scratch
 from tritonize.errors import MissingError, WorkerError
@@ -47,7 +46,7 @@ def installed_version(module: Module) -> str:
         )
     with scratch.folder() as folder:
         try:
-            answer = processes.run_worker("plan.version", {"module": module}, directory=Path(folder), deadline_s=_IMPORT_DEADLINE_S)
+            answer = processes.run_worker("plan.version", {"module": module}, directory=folder, deadline_s=_IMPORT_DEADLINE_S)
         except WorkerError as error:
             raise MissingError(
                 f"The Python package {module!r} cannot be loaded.", found=error.what, details=error.details

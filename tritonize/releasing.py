@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,8 +31,16 @@ def keep(proven: Proven) -> Report:
     """The evidence of a version that is not published, written where it is staged."""
     staged = proven.built.staged
     written = _write(proven, staged, staged.version_directory)
+    texts = {path.name: path.read_text(encoding="utf-8") for path in staged.model_directory.iterdir() if path.is_file()}
+    changes = repository.config_changes(proven.place, staged.model, texts)
+    will = [wording.CONFIG_WILL_DIFFER.text(file=name, count=_count(lines)) for name, lines in changes.items()]
+    written = replace(written, notes=(*written.notes, *will))
     note = f"The staged version and its report (evidence/report.json) lie in {staged.version_directory}; nothing was published."
     return replace(written, location=staged.version_directory, notes=(*written.notes, note))
+
+
+def _count(lines: list[str]) -> int:
+    return sum(not line.startswith(("---", "+++", "@@")) for line in lines)
 
 
 def publish(proven: Proven, *, allow_change: bool, done: Callable[[PublishedVersion], None]) -> Report:
@@ -73,8 +82,24 @@ def _write(proven: Proven, staged: StagedVersion, home: Path) -> Report:
         note = wording.RENUMBERED.text(proved_as=proved_as, version=staged.version)
         report = replace(report, notes=(*report.notes, note))
     report = _with_worst(report, proven, staged, home)
-    evidence.write(staged, report, proven.model, proven.built.observer.gallery, proven.built.located)
+    unlike = _served_too(proven, staged)
+    report = replace(report, notes=(*report.notes, *(wording.SERVED_WITH_OTHER_CONFIG.text(version=each) for each in unlike)))
+    places = evidence.Places(repository=proven.place, staged=staged.root.parent, command=proven.again)
+    evidence.write(staged, report, proven.model, proven.built.observer.gallery, proven.built.located, places)
     return report
+
+
+def _served_too(proven: Proven, staged: StagedVersion) -> tuple[int, ...]:
+    """The versions in place that the new configuration serves as well, and that were not proven with it."""
+    own, found = repository.sha256(staged.model_directory / repository.CONFIG), []
+    present = repository.versions(proven.place, staged.model)
+    for version in model_config.versions_served(proven.built.config, (*present, staged.version)):
+        directory = proven.place / staged.model / str(version)
+        if version != staged.version and (directory / repository.EVIDENCE / repository.MANIFEST).is_file():
+            with contextlib.suppress(RepositoryError):  # that another version is damaged is told by `verify`
+                listed = repository.read_manifest(directory)["files"].get(repository.CONFIG, {}).get("sha256")
+                found += [version] if listed != own else []
+    return tuple(found)
 
 
 def _with_worst(report: Report, proven: Proven, staged: StagedVersion, home: Path) -> Report:

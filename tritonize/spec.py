@@ -31,17 +31,25 @@ DEFAULT_MAX_BATCH_SIZE = 2
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 _TENSOR_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
+_LONGEST_NAME = 220
+"""A filesystem takes names of 255 bytes, and files are named by models and outputs with something added."""
 
 
 def _model_name(name: str) -> str:
     if not _MODEL_NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no model name: letters, digits, '_' and '-' only, since it becomes a directory and a URL")
+    if len(name) > _LONGEST_NAME:
+        raise ValueError(f"{name[:20]}… is too long for a directory: at most {_LONGEST_NAME} characters, found {len(name)}")
     return name
 
 
 def _tensor_name(name: str) -> str:
     if not _TENSOR_NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no tensor name: letters, digits, '_', '.' and '-' only")
+    if len(name) > _LONGEST_NAME:
+        raise ValueError(
+            f"{name[:20]}… is too long, since files have its name: at most {_LONGEST_NAME} characters, found {len(name)}"
+        )
     return name
 
 

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tritonize import arrays, client, golden, graph_diff, model_config, repository, scratch, serving, verification
+from tritonize import arrays, checking, client, golden, graph_diff, model_config, repository, scratch, serving, verification
 from tritonize.artifacts import Finding, Stage, TensorSpec
+from tritonize.checking import Checked
 from tritonize.errors import MissingError, ServerError, UsageError
 from tritonize.graph_diff import GraphDiff
 from tritonize.measures import Verdict
 from tritonize.version_answers import Asked, Drift, Latency, Version
+from tritonize.wording import repository as wording
 
 REQUESTS = 100
 """Requests of each version whose time is taken, by default."""
@@ -49,6 +51,8 @@ class Request:
     before: int
     after: int
     requests: int = REQUESTS
+    serve_anyway: bool = False
+    """Serve also a version that was changed after it was proven."""
     on_stage: Callable[[str, Stage | None], None] = lambda _name, _stage: None
     on_progress: Callable[[str], None] | None = None
 
@@ -74,14 +78,23 @@ def diff(request: Request) -> VersionDiff:
     """
     if request.before == request.after:
         raise UsageError("A version is not compared with itself.", found=f"{request.before} and {request.after}")
-    before, after = (_version(request, number) for number in (request.before, request.after))
-    notes = [note for each in (before, after) for note in _version_notes(request, each)]
+    numbers = (request.before, request.after)
+    for number in numbers:
+        repository.choose(request.repository, request.model, number)
     with scratch.folder() as folder:
-        graph, why = _graph(request, before, after, Path(folder) / "graph")
+        checked = [checking.check(request.repository, request.model, each, folder / str(each), shared=False) for each in numbers]
+        changed = tuple(finding for each in checked for finding in each.findings)
+        if changed and not request.serve_anyway:
+            return _ended(request, changed)
+        before, after = (_version(request, each) for each in checked)
+        notes = [note for each in (before, after) for note in _version_notes(each)]
+        notes += [f"Version {each.version}: {note}" for each in checked for note in each.notes]
+        graph, why = _graph(request, before, after, folder / "graph")
         notes += [why] if why else []
-        served = _served(request, (before, after), Path(folder))
+        served = _served(request, (before, after), folder)
+        changed += tuple(finding for each in checked for finding in each.again())
     notes += [served.problem] if served.problem else []
-    findings = (*_tensor_findings(before, after, graph), *_config_findings(before, after), *served.refused)
+    findings = (*changed, *_tensor_findings(before, after, graph), *_config_findings(before, after), *served.refused)
     differs = bool(findings) or any(
         each.metrics.mismatched or each.metrics.misshaped or each.mismatched_samples for each in served.drift
     )
@@ -99,12 +112,26 @@ def diff(request: Request) -> VersionDiff:
     )
 
 
-def _version(request: Request, number: int) -> Version:
-    repository.choose(request.repository, request.model, number)
-    directory = request.repository / request.model / str(number)
-    manifest = repository.read_manifest(directory)
-    proven = repository.proven_config(request.repository, request.model, number)
-    text = repository.read_config(request.repository, request.model) if proven is None else proven
+def _ended(request: Request, changed: tuple[Finding, ...]) -> VersionDiff:
+    """What was changed after it was proven is no version to compare."""
+    return VersionDiff(
+        model=request.model,
+        versions=(request.before, request.after),
+        verdict="failed",
+        findings=changed,
+        drift=(),
+        latency=(),
+        graph=None,
+        files={},
+        proved_by={},
+        notes=(wording.NOT_SERVED.text(),),
+    )
+
+
+def _version(request: Request, checked: Checked) -> Version:
+    number, directory, manifest = checked.version, checked.version_directory, checked.manifest
+    proven = repository.proven_config(checked.root, request.model, number)
+    text = repository.read_config(checked.root, request.model) if proven is None else proven
     return Version(
         number=number,
         directory=directory,
@@ -155,10 +182,7 @@ def _config_findings(before: Version, after: Version) -> Iterator[Finding]:
     )
 
 
-def _version_notes(request: Request, version: Version) -> Iterator[str]:
-    changed = repository.integrity(request.repository, request.model, version.number, shared=False)
-    if changed:
-        yield f"Version {version.number} was changed after it was proven ({changed[0].where}: {changed[0].what})."
+def _version_notes(version: Version) -> Iterator[str]:
     if not version.proven:
         yield f"Version {version.number} was served with the configuration in place: {_UNKNOWN}."
 
@@ -204,7 +228,7 @@ def _served(request: Request, versions: tuple[Version, Version], folder: Path) -
 
 
 def _ask(request: Request, versions: tuple[Version, Version], folder: Path) -> _Served:
-    root = _side_by_side(request, versions, folder / "repository")
+    root = _side_by_side(versions, folder / "repository")
     probes = {
         each.name: verification.as_served(arrays.load(each.known.samples.files, 0), each.config, "input") for each in versions
     }
@@ -224,12 +248,12 @@ def _ask(request: Request, versions: tuple[Version, Version], folder: Path) -> _
         return _Served(drift=drift, latency=latency, refused=tuple(asked.refused), identity=dict(server.identity))
 
 
-def _side_by_side(request: Request, versions: Sequence[Version], root: Path) -> Path:
+def _side_by_side(versions: Sequence[Version], root: Path) -> Path:
     """A repository of links to the versions, each a model of its own, since a configuration of its own goes with it."""
     for each in versions:
         view = root / each.name
         view.mkdir(parents=True)
-        for path in (request.repository / request.model).absolute().iterdir():
+        for path in each.directory.parent.iterdir():
             if path.is_file() and path.name != repository.CONFIG:
                 (view / path.name).symlink_to(path)
         (view / str(each.number)).symlink_to(each.directory.absolute())

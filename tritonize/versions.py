@@ -15,7 +15,7 @@ def versions(repository: Path, model: str) -> tuple[int, ...]:
     directory = repository / model
     if not directory.is_dir():
         return ()
-    return tuple(sorted(int(entry.name) for entry in directory.iterdir() if entry.is_dir() and entry.name.isdecimal()))
+    return tuple(sorted(int(entry.name) for entry in directory.iterdir() if manifest.is_version(entry)))
 
 
 def next_version(repository: Path, model: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import platform
@@ -13,7 +12,7 @@ import traceback
 from types import FrameType
 from typing import Any, NoReturn
 
-from tritonize.errors import EXIT_BUG, EXIT_INTERRUPTED, InterruptedRunError, TritonizeError, UsageError, full_disk
+from tritonize.errors import EXIT_BUG, EXIT_INTERRUPTED, InterruptedRunError, TritonizeError, UsageError, refused
 
 EXIT_PIPE = 141
 """As a shell shows a program that SIGPIPE ended."""
@@ -65,8 +64,8 @@ def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
 def _bug(error: Exception) -> TritonizeError:
     from importlib import metadata
 
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return full_disk(error.filename)
+    if isinstance(error, OSError) and (found := refused(error)) is not None:
+        return found  # a full disk is no bug, wherever it is met
     versions = [f"{name} {metadata.version(name)}" for name in ("tritonize", "numpy", "onnx", "onnxruntime", "tritonclient")]
     python = f"Python {platform.python_version()} on {platform.platform()}"
     return TritonizeError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -38,6 +37,6 @@ def check(
         models.append(model.model_copy(update={"samples": drawn}))
     with limited(seconds), scratch.folder() as folder, display() as shown:
         report = pairing.compare_models(
-            models[0], models[1], Path(folder), stages.Recorder(shown.on_stage), tolerance=flags.tolerance(rtol, atol)
+            models[0], models[1], folder, stages.Recorder(shown.on_stage), tolerance=flags.tolerance(rtol, atol)
         )
     finish([report], as_json=json)

@@ -25,6 +25,9 @@ def diff(
     ],
     requests: Annotated[int, typer.Option(metavar="N", min=1, help="Requests of each version whose time is taken.")] = 100,
     seconds: Deadline = RUN_S,
+    serve_anyway: Annotated[
+        bool, typer.Option("--serve-anyway", help="Serve also a version that was changed after it was proven.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Compare two versions: answers, configuration, graph, files, latency."""
@@ -43,6 +46,7 @@ def diff(
                 before=int(numbers[0]),
                 after=int(numbers[1]),
                 requests=requests,
+                serve_anyway=serve_anyway,
                 on_stage=shown.on_stage,
                 on_progress=shown.on_progress,
             )

@@ -48,14 +48,14 @@ def locate(
     with scratch.folder() as folder, display() as shown:
         recorder = stages.Recorder(shown.on_stage)
         if expected.lower().endswith((".yaml", ".yml")):
-            locations = _of_spec(Path(expected), found, models or [], Path(folder), recorder, write=write, trials=trials)
+            locations = _of_spec(Path(expected), found, models or [], folder, recorder, write=write, trials=trials)
         else:
-            locations = {str(found): _of_files(expected, found, samples, (inputs, no_batch), Path(folder), recorder)}
+            locations = {str(found): _of_files(expected, found, samples, (inputs, no_batch), folder, recorder)}
     _finish(locations, as_json=json)
 
 
 def _of_spec(
-    path: Path, found: Path | None, models: list[str], work: Path, recorder: Recorder, *, write: bool, trials: int = 64
+    path: Path, found: Path | None, models: list[str], work: Path, recorder: Recorder, *, write: bool, trials: int
 ) -> dict[str, Location]:
     from tritonize import errors, model_config, reference, repairing, spec_edit, spec_file
 

@@ -89,7 +89,7 @@ def prove(
     asked = plan_question.read(question)
     with display() as shown, scratch.folder() as folder:
         plugins = tuple(each.absolute() for each in plugin or ())
-        proofs = plan_proving.prove(places, asked, Path(folder), Recorder(shown.on_stage), plugins=plugins)
+        proofs = plan_proving.prove(places, asked, folder, Recorder(shown.on_stage), plugins=plugins)
     if json:
         from json import dumps
 

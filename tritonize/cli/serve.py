@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tritonize.cli.display import display
+from tritonize.errors import EXIT_DIFFERS
+
+if TYPE_CHECKING:
+    from tritonize.checking import ToServe
 
 Port = Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="Port on 127.0.0.1; 0 takes a free one.")]
 
@@ -18,35 +23,70 @@ def serve(
     models: Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="Only these models.")] = None,
     http_port: Port = 8000,
     grpc_port: Port = 8001,
+    serve_anyway: Annotated[bool, typer.Option("--serve-anyway", help="Serve also what was changed after it was proven.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout when it is ready.")] = False,
 ) -> None:
-    """Serve a model repository on 127.0.0.1 with the embedded Triton, until Ctrl-C."""
+    """Serve a model repository on 127.0.0.1 with the embedded Triton, until Ctrl-C.
+
+    Published versions are checked against their manifests first, and what is served is what was checked.
+    """
+    from tritonize import checking, scratch, serving
     from tritonize import repository as repositories
-    from tritonize import scratch, serving
     from tritonize.wording import server as wording
 
     served = models or repositories.models(repository)
     with scratch.folder() as folder, display() as shown:
+        checked = checking.to_serve(repository, served, folder)
+        _say(checked, serve_anyway=serve_anyway, json=json)
         shown.on_stage("server start", None)
         with serving.serve(
-            repository,
-            directory=Path(folder),
+            checked.root,
+            directory=folder,
             models=served,
             http_port=http_port,
             grpc_port=grpc_port,
             on_progress=shown.on_progress,
         ) as server:
             shown.clear()
-            key = Path(folder) / "key"
+            key = folder / "key"
             serving.write_key(server, key)
             addresses = {"http": server.http_url, "grpc": server.grpc_url}
             if json:
                 from json import dumps
 
                 ready = {**addresses, "models": list(served), "server": dict(server.identity), "key_file": str(key)}
-                typer.echo(dumps(ready))
+                typer.echo(dumps({**ready, "checked": checked.notes}))
             else:
                 typer.echo(wording.SERVING.text(models=", ".join(served), **addresses))
                 typer.echo(wording.SERVING_KEY.text(key=key, http=server.http_url))
             with contextlib.suppress(KeyboardInterrupt):  # it was to be served until then, so this is success
                 server.wait()
+        _require_unchanged(checked)
+
+
+def _say(checked: ToServe, *, serve_anyway: bool, json: bool) -> None:
+    """What was checked; the end where something differs and nobody wants it served."""
+    from tritonize.wording import repository as wording
+
+    for note in () if json else checked.notes:
+        typer.echo(note, err=True)
+    if not checked.findings:
+        return
+    for finding in checked.findings:
+        typer.echo(f"{finding.where}: {finding.what}", err=True)
+    typer.echo((wording.SERVED_ANYWAY if serve_anyway else wording.NOT_SERVED).text(), err=True)
+    if not serve_anyway:
+        if json:
+            from json import dumps
+
+            typer.echo(dumps({"findings": [asdict(finding) for finding in checked.findings], "checked": checked.notes}))
+        raise typer.Exit(EXIT_DIFFERS)
+
+
+def _require_unchanged(checked: ToServe) -> None:
+    """What was served where it lies is hashed again at the end."""
+    findings = [finding for each in checked.checked for finding in each.again()]
+    for finding in findings:
+        typer.echo(f"{finding.where}: {finding.what}", err=True)
+    if findings:
+        raise typer.Exit(EXIT_DIFFERS)

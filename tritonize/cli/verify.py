@@ -31,6 +31,9 @@ def verify(
         typer.Option("--golden", metavar="FILE", help="Verify the running server with this file; no repository is needed."),
     ] = None,
     seconds: Deadline = VERIFY_S,
+    serve_anyway: Annotated[
+        bool, typer.Option("--serve-anyway", help="Serve and ask also what was changed after it was proven.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Check published versions: their files, and what a server answers from them."""
@@ -45,6 +48,7 @@ def verify(
             models=models or (),
             version=version,
             urls=urls or (),
+            serve_anyway=serve_anyway,
             on_stage=shown.on_stage,
             on_progress=shown.on_progress,
         )

@@ -6,7 +6,6 @@ Triton is started with: the Python backend of the wheel and our backends.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import platform
@@ -202,20 +201,10 @@ def _run(
                 process.wait(_PROGRESS_INTERVAL_S)
             except TimeoutError:
                 if on_progress is not None:
-                    seconds, size = time.monotonic() - began, _size(directory) / 2**20
-                    on_progress(f"the server runtime: {seconds:.0f} s, {size:.0f} MB installed")
+                    size = sum(path.lstat().st_size for path in directory.rglob("*") if not path.is_dir()) / 2**20
+                    on_progress(f"the server runtime: {time.monotonic() - began:.0f} s, {size:.0f} MB installed")
     if ended.exit_code != 0:
         raise _failure(what, ended, processes.log_tail(log))
-
-
-def _size(directory: Path) -> int:
-    """Bytes of the files in a folder that pip is writing to, so that a file may be gone before it is looked at."""
-    size = 0
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):
-                size += os.lstat(Path(folder, name)).st_size
-    return size
 
 
 def _failure(what: str, ended: processes.Ended, tail: Sequence[str]) -> errors.TritonizeError:

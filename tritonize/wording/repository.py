@@ -69,3 +69,46 @@ INTERRUPTED_PUBLISHED = Message(
     code="interrupted-published",
     what="Interrupted. Nothing runs any more. {count} of {wanted} models were published before: {published}.",
 )
+NO_EVIDENCE = Message(
+    code="version-no-evidence",
+    what="The version carries no evidence, so there is nothing to verify it against.",
+    cause="it was not published by tritonize",
+    next_step="publish it with `tritonize run`",
+)
+MANIFEST_DAMAGED = Message(code="manifest-damaged", what="The version's manifest is damaged.")
+MANIFEST_OTHER = Message(
+    code="manifest-other-kind",
+    what="The version's manifest is of another kind.",
+    cause="another version of tritonize wrote it",
+)
+SUMS = Message(
+    code="sums-find-damage",
+    what="The sums in a manifest find damage, not forgery: who can write the files can write the sums. Sign for that.",
+)
+UNCOVERED = Message(
+    code="manifest-uncovered",
+    what="The manifest is of an older tritonize and has no sum of its own, so a change of it alone is not found.",
+)
+NOT_SERVED = Message(
+    code="changed-not-served",
+    what="Nothing was served, since files are not as they were proven; --serve-anyway serves them all the same.",
+)
+SERVED_ANYWAY = Message(code="changed-served-anyway", what="What is served was changed after it was proven (--serve-anyway).")
+SERVED_IN_PLACE = Message(
+    code="served-in-place",
+    what="{count} files of {gib:.1f} GiB were served where they lie, not from a private copy, and were hashed again afterwards.",
+)
+OTHER_CONFIG = Message(
+    code="version-other-config",
+    what="A newer version has replaced the configuration that version {version} was proven with; it was judged by its own.",
+)
+SERVED_WITH_OTHER_CONFIG = Message(
+    code="version-served-with-other-config",
+    what="The configuration in place serves version {version} too (version_policy), which was not proven with it.",
+)
+SERVED_UNPROVEN = Message(
+    code="version-served-unproven",
+    what="the configuration in place serves it too (version_policy), and it carries no evidence",
+)
+CHECKED = Message(code="serve-checked", what="{model} version {version}: {count} files are as they were proven.")
+UNCHECKED = Message(code="serve-unchecked", what="{model} version {version} carries no evidence, so nothing was checked.")

@@ -1,0 +1,83 @@
+"""Evidence tells neither where files lie on this machine nor what is secret among a factory's arguments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tritonize import discretion, evidence, repository, spec
+from tritonize.artifacts import Finding, Report, StagedVersion
+
+
+def test_what_is_secret_by_its_name_or_its_look_is_left_out():
+    kwargs = {
+        "token": "very-secret-1",
+        "apiKey": "very-secret-2",
+        "options": {"password": "very-secret-3", "auth": ["very-secret-4", 5]},
+        "name": "hf_abcdefghijklmnop",
+        "url": "https://user:very-secret-5@host/path",
+        "tokenizer": "bert",
+        "num_tokens": 512,
+        "max_token": 7,
+        "hidden": [1, 2],
+    }
+    found = discretion.redacted(kwargs)
+    assert not [text for text in discretion.secrets(kwargs) if text in str(found)]
+    assert "very-secret" not in str(found)
+    assert found["url"] == f"https://{discretion.REDACTED}@host/path"
+    assert {name: found[name] for name in ("tokenizer", "num_tokens", "max_token", "hidden")} == {
+        "tokenizer": "bert",
+        "num_tokens": 512,
+        "max_token": 7,
+        "hidden": [1, 2],
+    }
+    assert found["options"]["auth"] == [discretion.REDACTED, 5]
+
+
+def test_paths_of_the_command_line_become_relative_or_names():
+    command = [
+        "tritonize",
+        "build",
+        "/data/secret",
+        "place/heart.pt",
+        "--plans=/mnt/plans",
+        "--input",
+        "x:fp32:1x4",
+        "--url",
+        "http://host/a",
+        "--name",
+        "a/b",
+    ]
+    text = "/data/secret place/heart.pt and /mnt/plans/one.plan and /here/model.pt and http://host/a"
+    found = discretion.discreet(text, words=["/data/secret place/heart.pt", *command], folders={Path("/here"): ""})
+    assert found == "heart.pt and plans/one.plan and model.pt and http://host/a"
+
+
+def test_no_file_of_the_evidence_has_them(tmp_path):
+    staged = StagedVersion(root=tmp_path / "area" / "run" / "repository", model="m", version=1)
+    staged.version_directory.mkdir(parents=True)
+    (staged.model_directory / repository.CONFIG).write_text('name: "m"')
+    model = spec.Model.model_validate(
+        {"source": "zoo:make", "kwargs": {"token": "very-secret", "hidden": 16}, "inputs": {"x": {"shape": [1]}}}
+    )
+    again = f"tritonize build {tmp_path}/heart.yaml --plans /mnt/somewhere/plans"
+    report = Report(
+        command="run",
+        model="m",
+        version=1,
+        verdict="passed",
+        findings=(Finding(where=str(staged.version_directory / "model.onnx"), what="the model said very-secret"),),
+        notes=(f"Again: {again} --sample-file {tmp_path}/models/m/1/evidence/worst.npz",),
+        details={"worst": {"command": again}, "attempts": []},
+    )
+    places = evidence.Places(repository=tmp_path / "models", staged=staged.root.parent, command=again)
+    evidence.write(staged, report, model, places=places)
+    for path in (staged.version_directory / "evidence").iterdir():
+        text = path.read_text()
+        assert "very-secret" not in text, path.name
+        assert str(tmp_path) not in text, path.name
+        assert "/mnt/somewhere" not in text, path.name
+    assert "Again: tritonize build heart.yaml --plans plans" in " ".join(
+        (staged.version_directory / "evidence" / "report.txt").read_text().split()
+    )
+    plain = repository.read_manifest(staged.version_directory)
+    assert plain["spec"]["kwargs"] == {"token": discretion.REDACTED, "hidden": 16}

@@ -1,0 +1,108 @@
+"""What evidence must not tell: where files lie on this machine, and secrets that a factory was given. It goes to other machines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+REDACTED = "(redacted)"
+_SECRET_WORDS = {
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "passphrase",
+    "credential",
+    "credentials",
+    "auth",
+    "bearer",
+    "key",
+    "apikey",
+}
+_SECRET_VALUE = re.compile(r"^(hf_|gh[pousr]_|github_pat_|glpat-|sk-|xox[abps]-|AKIA|ASIA|eyJ)[\w.=/+-]{8,}$")
+_IN_URL = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_SHORTEST = 4
+
+
+def redacted(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a factory without what is secret by its name or looks like it; numbers are none."""
+    return {name: _redacted(value, secret=_is_secret(name)) for name, value in kwargs.items()}
+
+
+def _is_secret(name: str) -> bool:
+    """By the words of a name, such as `hf_token` or `apiKey`; `tokenizer` is none."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    return not _SECRET_WORDS.isdisjoint(re.split(r"[^a-z0-9]+", words))
+
+
+def _redacted(value: Any, *, secret: bool) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _redacted(each, secret=secret or _is_secret(str(name))) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redacted(each, secret=secret) for each in value]
+    if not isinstance(value, str) or not value:
+        return value
+    return REDACTED if secret or _SECRET_VALUE.match(value) else _IN_URL.sub(REDACTED, value)
+
+
+def secrets(kwargs: Mapping[str, Any]) -> tuple[str, ...]:
+    """The texts that `redacted` leaves out: an error of the model may repeat them."""
+    return tuple(
+        {before for before, after in _pairs(dict(kwargs), redacted(kwargs)) if before != after and len(before) >= _SHORTEST}
+    )
+
+
+def _pairs(before: Any, after: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(before, Mapping):
+        for name in before:
+            yield from _pairs(before[name], after[name])
+    elif isinstance(before, list | tuple):
+        for one, other in zip(before, after, strict=True):
+            yield from _pairs(one, other)
+    elif isinstance(before, str):
+        yield before, after
+
+
+def discreet(value: T, *, words: Sequence[str] = (), folders: Mapping[Path, str], hidden: Sequence[str] = ()) -> T:
+    """The same artifact or plain data, each text in it without places of this machine.
+
+    Args:
+        words: a command line; absolute paths among them become names.
+        folders: absolute folders, and what stands in their place, such as `""` or `models/`.
+        hidden: texts that are left out.
+    """
+    changes = {str(folder).rstrip("/") + "/": instead for folder, instead in folders.items() if folder != Path("/")}
+    changes |= {
+        path: Path(path).name for word in words for path in _paths(word) if not any(path.startswith(each) for each in changes)
+    }
+    changes |= dict.fromkeys(hidden, REDACTED)
+    if not changes:
+        return value
+    pattern = re.compile("|".join(re.escape(each) for each in sorted(changes, key=len, reverse=True)))
+    found: T = _mapped(value, lambda text: pattern.sub(lambda match: changes[match.group()], text))
+    return found
+
+
+def _paths(word: str) -> tuple[str, ...]:
+    """The absolute path in a word of a command line, such as `--plans=/data/plans` or `x:fp32:/data/x.npy`."""
+    path = word[word.find("/") :] if re.search(r"(?:^|[=:,])/", word) else ""
+    return (path,) if len(path) > 1 and not path.startswith("//") else ()
+
+
+def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Path):
+        return Path(change(str(value)))
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{each.name: _mapped(getattr(value, each.name), change) for each in fields(value) if each.init})
+    if isinstance(value, Mapping):
+        return {_mapped(name, change): _mapped(each, change) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_mapped(each, change) for each in value)
+    return value
