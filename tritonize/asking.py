@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tritonize import arrays, noise, ort, quality, reference, samples, spec
+from tritonize import arrays, noise, ort, quality, reference, samples, spec, summing
 from tritonize.artifacts import Check, OnnxArtifact, Reference, SampleSet, Source, Stage, TensorCheck
 from tritonize.compare import compare
 from tritonize.errors import ExportError, UsageError
@@ -19,6 +19,7 @@ from tritonize.golden import GoldenSet
 from tritonize.observer import Observer
 from tritonize.reference import Computed
 from tritonize.stages import Recorder
+from tritonize.wording import quality as quality_wording
 from tritonize.wording import reference as wording
 
 WEIGHTS_BYTES = 2 << 30
@@ -208,17 +209,26 @@ def unanswerable(
     """
     edges = golden.samples.edges
     failing = {check.samples[0]: check for check in checks if not check.passed and check.samples[0] in edges}
-    if not failing:
-        return {}
-    measured = _sensitivity(model, artifact, golden.samples, list(failing), work, recorder)
-    found: dict[str, str] = {}
-    if measured is None:
-        return found
-    for (index, check), far in zip(failing.items(), measured.moved, strict=True):
+    found = {edges[index]: why for index, why in _beyond_tolerance(golden).items() if index not in failing}
+    measured = _sensitivity(model, artifact, golden.samples, list(failing), work, recorder) if failing else None
+    for (index, check), far in zip(failing.items(), measured.moved if measured else (), strict=False):
         bad = [tensor for tensor in check.tensors if not tensor.passed]
-        reasons = [_why_unanswerable(tensor, far.get(tensor.name, 0.0), measured.chosen) for tensor in bad]
+        reasons = [_why_unanswerable(tensor, far.get(tensor.name, 0.0), measured.chosen if measured else ()) for tensor in bad]
         if all(reasons):
             found[edges[index]] = reasons[0]
+    left = {index: check for index, check in failing.items() if edges[index] not in found}
+    sums = summing.explained(model, artifact, golden, left, work / "sums", recorder)
+    return found | {edges[index]: why for index, why in sums.items()}
+
+
+def _beyond_tolerance(golden: GoldenSet) -> dict[int, str]:
+    """Edge cases that rounding was seen to move beyond the tolerance: what another machine answers to them is chance."""
+    indices = {name: index for index, name in golden.samples.edges.items()}
+    found = {}
+    for floor in golden.floors:
+        tolerance = golden.rule(floor.output).tolerance
+        if floor.group in indices and floor.sensitivity > tolerance.atol + tolerance.rtol * floor.scale:
+            found[indices[floor.group]] = quality_wording.EDGE_ROUNDED.text(output=floor.output, far=floor.sensitivity)
     return found
 
 
@@ -226,9 +236,9 @@ def _why_unanswerable(tensor: TensorCheck, moved: float, chosen: Collection[str]
     """Empty where the answer is simply wrong."""
     alike = (tensor.expected_dtype, tensor.expected_shape) == (tensor.found_dtype, tensor.found_shape)
     if alike and (tensor.expected_dtype or "").startswith(("int", "uint")) and tensor.name in chosen:
-        return f"output {tensor.name} says which of several values comes first, and there they tie"
+        return quality_wording.EDGE_TIES.text(output=tensor.name)
     if _explained(tensor, moved):
-        return f"rounding alone moves output {tensor.name} by {moved:.2g} there, more than its tolerance"
+        return quality_wording.EDGE_ROUNDED.text(output=tensor.name, far=moved)
     return ""
 
 

@@ -18,6 +18,7 @@ STAGE_NAMES = {
     "source": "Source batched",
     "onnxruntime": "ONNX Runtime",
     "rounding": "How far rounding moves the edge cases",
+    "sums": "What ONNX Runtime's own sums are off",
     "precision": "Reduced precision",
     "onnxruntime fp16": "ONNX Runtime, fp16",
     "onnxruntime fp16 (emulated)": "fp16, emulated",

@@ -141,6 +141,10 @@ class NoiseFloor:
     sensitivity: float = 0.0
     """How far rounding alone moves the answer, where that was measured, since PyTorch may be exact by luck: in few elements, where
     its weights are rounded otherwise; of edge cases such as a normalization of a constant, all through the file."""
+    summing: float = 0.0
+    """How far ONNX Runtime's own sums move the answer, in normalizations and means; measured, and no error of the file's."""
+    why: str = ""
+    """What that was measured of."""
     least: float = 0.0
     """Of an edge case: the unit times the largest drawn magnitude of the output. Less is nothing beside drawn answers."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from tritonize import arrays, processes
 from tritonize.artifacts import SampleSet, TensorFiles, from_json, to_json
 from tritonize.errors import ExportError, WorkerError
+from tritonize.wording import quality as wording
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +68,70 @@ def run(
         version=answer.value["version"],
         library_seconds=answer.value["library_seconds"] + answer.import_seconds,
         peak_memory=answer.peak_memory,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredSum:
+    """One node that adds up many terms, in float32 against float64 on the same values."""
+
+    node: str
+    operator: str
+    terms: int
+    """Elements that one sum adds up."""
+    error: float
+    """max |in float32 - in float64| of what the node answers."""
+    bound: float
+    """What rounding explains at most, there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sums:
+    """What a file answers, and what it would if ONNX Runtime did its long sums in float64."""
+
+    plain: TensorFiles | None
+    """One item per sample; `None` where the file has no such sums."""
+    wide: TensorFiles | None
+    nodes: tuple[tuple[MeasuredSum, ...], ...]
+    """For each sample, of each node that has such sums."""
+    library_seconds: float
+
+
+def sums(
+    path: Path,
+    samples: SampleSet,
+    indices: Sequence[int],
+    directory: Path,
+    *,
+    deadline_s: float,
+    memory_bytes: int | None = None,
+    libraries: Sequence[str] = (),
+) -> Sums:
+    """How much of the answers to some samples is ONNX Runtime's own sum, in normalizations and means.
+
+    Raises:
+        UsageError, ExportError: it cannot be measured.
+    """
+    request = {
+        "path": str(path),
+        "samples": to_json(samples),
+        "indices": list(indices),
+        "directory": str(directory),
+        "libraries": list(libraries),
+    }
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        answer = processes.run_worker(
+            "sums.measure", request, directory=directory, deadline_s=deadline_s, memory_bytes=memory_bytes
+        )
+    except WorkerError as error:
+        raise ExportError.of(wording.SUMS_NOT_MEASURED, where=path.name, found=error.what) from error
+    plain, wide = (value and from_json(TensorFiles, value) for value in (answer.value["plain"], answer.value["wide"]))
+    return Sums(
+        plain=plain,
+        wide=wide,
+        nodes=tuple(tuple(from_json(MeasuredSum, node) for node in nodes) for nodes in answer.value["nodes"]),
+        library_seconds=answer.value["library_seconds"] + answer.import_seconds,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tritonize import arrays, asking, conclusion, decisions, export, inspecting, ort, quality, reference, samples, spec
+from tritonize import arrays, asking, conclusion, decisions, export, inspecting, ort, quality, reference, samples, spec, summing
 from tritonize.artifacts import Attempt, Check, OnnxArtifact, Reference, SampleSet, Source, TensorFiles, TensorSpec
 from tritonize.errors import ExportError, TritonizeError, UsageError
 from tritonize.gallery import Gallery
@@ -119,9 +119,13 @@ class _Ladder:
     def observer(self) -> Observer:
         """One that has seen PyTorch's own answers."""
         made = Observer(self.golden, Gallery(self.golden))
-        for index in range(self.samples.files.count):
-            made.see("pytorch", (index,), arrays.load(self.reference.outputs, index))
+        self.show(made)
         return made
+
+    def show(self, observer: Observer) -> None:
+        """Let an observer see PyTorch's own answers."""
+        for index in range(self.samples.files.count):
+            observer.see("pytorch", (index,), arrays.load(self.reference.outputs, index))
 
 
 def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tuple[Proven | None, Attempt, _Ladder]:
@@ -150,7 +154,7 @@ def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tu
         frozen = {"decisions": made.decisions, "warned": made.warned}
         observer = ladder.observer()
         checks, version = _ask_onnxruntime(ladder, artifact, work, recorder, observer)
-        if dropped := asking.unanswerable(ladder.model, artifact, ladder.golden, checks, work / "unanswerable", recorder):
+        if dropped := asking.unanswerable(ladder.model, artifact, observer.golden, checks, work / "unanswerable", recorder):
             ladder = ladder.without(dropped)
             observer = ladder.observer()
             checks, version = _ask_onnxruntime(ladder, artifact, work / "again", recorder, observer)
@@ -323,19 +327,31 @@ def _ask_onnxruntime(
     batches = [batch for size in arrays.batch_sizes(model.max_batch_size) for batch in arrays.batches(drawn, size)]
     with recorder.stage("onnxruntime") as fields:
         ran = _run_onnx(model, artifact.path, drawn, batches, work / "onnxruntime")
-        checks = []
-        for position, batch in enumerate(batches):
-            expected, found = reference.expected(ladder.reference, batch), ran.answer(position)
-            tolerances = {name: asking.tolerance(model, name) for name in expected}
-            tensors = observer.check("onnxruntime", batch, expected, found, tolerances)
-            size = len(batch) if drawn.batched else 0
-            seconds = ran.seconds[position]
-            checks.append(Check(stage="onnxruntime", batch_size=size, samples=batch, tensors=tensors, seconds=seconds))
+        checks = _checked(ladder, batches, ran, observer)
         rounding = asking.allow_for_rounding(model, artifact, observer, work / "rounding", recorder)
-        fields["library_seconds"], fields["peak_memory"] = ran.library_seconds + rounding, ran.peak_memory
+        sums = summing.allow(model, artifact, observer, work / "sums", recorder)
+        if sums.moved is not None:
+            observer.allow_for_sums(sums.moved)
+            ladder.show(observer)
+            checks = _checked(ladder, batches, ran, observer)
+        fields["library_seconds"] = ran.library_seconds + rounding + sums.library_seconds
+        fields["peak_memory"] = ran.peak_memory
         fields["note"] = f"{len(batches)} batches"
         fields["verdict"] = "failed" if _first_failure(checks, observer) else "passed"
     return tuple(checks), ran.version
+
+
+def _checked(ladder: _Ladder, batches: Sequence[tuple[int, ...]], ran: ort.OrtRun, observer: Observer) -> list[Check]:
+    """What ONNX Runtime answered to every batch, compared with PyTorch and shown to the observer."""
+    checks = []
+    for position, batch in enumerate(batches):
+        expected, found = reference.expected(ladder.reference, batch), ran.answer(position)
+        tolerances = {name: asking.tolerance(ladder.model, name) for name in expected}
+        tensors = observer.check("onnxruntime", batch, expected, found, tolerances)
+        size = len(batch) if ladder.samples.batched else 0
+        seconds = ran.seconds[position]
+        checks.append(Check(stage="onnxruntime", batch_size=size, samples=batch, tensors=tensors, seconds=seconds))
+    return checks
 
 
 def _run_onnx(model: spec.Model, path: Path, drawn: SampleSet, batches: Sequence[tuple[int, ...]], work: Path) -> ort.OrtRun:

@@ -64,7 +64,8 @@ def judge(observer: Observer, checks: Sequence[Check], *, on_gpu: Sequence[str] 
     gates = (*tolerance_gates(checks), *observer.gates(on_gpu=on_gpu))
     # How many samples would be outside their tolerance says nothing where another rule was broken.
     broken = any(gate.verdict == "failed" and gate.gate != "tolerance" for gate in gates)
-    notes = [*_conditioning(golden), *_budget(gates), *(() if broken else _confidence(golden, checks))]
+    allowed = [floor.why for floor in golden.floors if floor.summing]
+    notes = [*_conditioning(golden), *allowed, *_budget(gates), *(() if broken else _confidence(golden, checks))]
     return Judgement(rows=observer.rows(), gates=gates, floors=golden.floors, notes=tuple(notes))
 
 

@@ -31,6 +31,7 @@ TITLES = {
     "export": "Export to ONNX",
     "onnxruntime": "Compare ONNX Runtime",
     "rounding": "Measure rounding",
+    "sums": "Measure sums",
     "precision": "Reduce the precision",
     "pytorch fp16": "Run PyTorch in fp16",
     "pytorch bf16": "Run PyTorch in bf16",

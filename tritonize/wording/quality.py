@@ -28,3 +28,28 @@ FAR = Message(
         "in float64 the model computes something else, or no float32 answer of it means much"
     ),
 )
+SUMS_NOT_MEASURED = Message(
+    code="sums-not-measured", what="How much of the error is ONNX Runtime's own sums could not be measured."
+)
+SUMS_BEYOND = Message(
+    code="sums-beyond-rounding",
+    what=(
+        "{operator} {node} is {error:.2g} off in float32, measured against itself in float64; rounding of {terms:,} terms explains "
+        "{bound:.2g}, so this is not allowed for"
+    ),
+)
+SUMS = Message(
+    code="sums-allowed",
+    what=(
+        "ONNX Runtime adds up less exactly than PyTorch: {operator} {node} adds {terms:,} terms and is {error:.2g} off in float32, "
+        "measured against itself in float64. Such sums ({count} nodes) move output {output} by up to {far:.2g}, which is allowed "
+        "for: in float64 they leave k at {wide:.3g} instead of {k:.3g}, and at most {limit:g} is allowed."
+    ),
+)
+EDGE_ROUNDED = Message(
+    code="edge-case-rounding", what="rounding alone moves output {output} by {far:.2g} there, more than its tolerance"
+)
+EDGE_SUMS = Message(
+    code="edge-case-sums", what="ONNX Runtime's own sums move output {output} by {far:.2g} there, more than its tolerance"
+)
+EDGE_TIES = Message(code="edge-case-ties", what="output {output} says which of several values comes first, and there they tie")

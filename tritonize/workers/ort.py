@@ -70,14 +70,19 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     return to_json(told)  # type: ignore[no-any-return]
 
 
-def session(path: Path, libraries: Sequence[str]) -> onnxruntime.InferenceSession:
+def session(path: Path, libraries: Sequence[str], *, optimized: bool = True) -> onnxruntime.InferenceSession:
     """A file opened on the CPU provider.
+
+    Args:
+        optimized: whether ONNX Runtime may put other nodes in the place of the file's.
 
     Raises:
         UsageError, ExportError: a library, or the file, cannot be loaded.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    if not optimized:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     for library in libraries:
         try:
             options.register_custom_ops_library(library)

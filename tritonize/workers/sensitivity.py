@@ -111,7 +111,7 @@ def _rounded(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], draw
     Args:
         shapes: of the model's inputs in the sample.
     """
-    known = _inferred(model, shapes)
+    known = inferred(model, shapes)
     nodes: list[onnx.NodeProto] = []
     for position, node in enumerate(model.graph.node):
         seed = float(1 + position + 100_003 * draw)
@@ -142,7 +142,7 @@ def _noise(value: str, rounded: str, step: float, seed: float) -> list[onnx.Node
     ]
 
 
-def _inferred(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int | None, ...]]:
+def inferred(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int | None, ...]]:
     """The float32 values of a graph and their sizes, as far as they follow from the inputs' in the sample."""
     light = without_weights(model)
     for value in light.graph.input:

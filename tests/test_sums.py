@@ -1,0 +1,246 @@
+"""ONNX Runtime's own sums in normalizations: measured and allowed for, and no cover for a fault."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from tritonize import arrays, golden, noise, ort, spec, summing
+from tritonize.artifacts import Check, SampleSet, TensorFiles, TensorSpec, to_json
+from tritonize.compare import compare
+from tritonize.golden import GoldenSet, Rules
+from tritonize.measures import Gate
+from tritonize.observer import Observer
+from tritonize.stages import Recorder
+from tritonize.workers import ort as runtime
+from tritonize.workers import sums, wide_sums
+
+SIZE = 96
+"""From about here on one normalization is over the limit in ONNX Runtime."""
+MODEL = spec.Model.model_validate({"source": "m.onnx"})
+
+
+def write(nodes: list[onnx.NodeProto], shape: tuple[int, ...], weights: dict[str, np.ndarray], path: str, opset: int = 18) -> Path:
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10), path)
+    return Path(path)
+
+
+def normalization(path: str, *, factor: float = 1.0, epsilon: float = 1e-5) -> Path:
+    """y = normalized(x) * 1.5 * factor + 0.25."""
+    scale, bias = np.full(1, np.float32(1.5 * factor)), np.full(1, np.float32(0.25))
+    node = helper.make_node("InstanceNormalization", ["x", "s", "b"], ["y"], epsilon=epsilon, name="norm")
+    return write([node], (1, 1, SIZE, SIZE, SIZE), {"s": scale, "b": bias}, path)
+
+
+@pytest.fixture(scope="module")
+def volumes() -> list[np.ndarray]:
+    generator = np.random.default_rng(0)
+    drawn = [generator.uniform(0, 1, (1, 1, SIZE, SIZE, SIZE)).astype(np.float32) for _ in range(2)]
+    return [*drawn, np.full((1, 1, SIZE, SIZE, SIZE), 0.7, np.float32)]
+
+
+def known(volumes: list[np.ndarray]) -> GoldenSet:
+    """The exact answers in float64, and PyTorch's in float32."""
+    import torch
+
+    shape = volumes[0].shape
+    files = {
+        name: TensorFiles(directory=Path(name), tensors=(TensorSpec(name=tensor, dtype=dtype, shape=shape),), count=len(volumes))
+        for name, tensor, dtype in (("in", "x", "fp32"), ("own", "y", "fp32"), ("exact", "y", "fp64"))
+    }
+    norm = torch.nn.InstanceNorm3d(1, affine=True)
+    with torch.no_grad():
+        norm.weight.fill_(1.5)
+        norm.bias.fill_(0.25)
+        for index, volume in enumerate(volumes):
+            x = torch.from_numpy(volume)
+            arrays.save(files["in"], index, {"x": volume})
+            arrays.save(files["own"], index, {"y": norm.float()(x).numpy()})
+            arrays.save(files["exact"], index, {"y": norm.double()(x.double()).numpy()})
+    drawn = SampleSet(files=files["in"], batched=True, origin="drawn", edges={2: "ones"})
+    return GoldenSet(
+        samples=drawn,
+        expected=files["own"],
+        exact=files["exact"],
+        max_batch_size=1,
+        rules={"y": Rules(noise_floor=10.0)},
+        floors=noise.noise_floors(drawn, files["own"], files["exact"], "fp32"),
+    )
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    """The worker's function in this process; it starts in half the time."""
+
+    def run(task, request, **_):
+        assert task == "sums.measure"
+        return SimpleNamespace(value=sums.measure(request), import_seconds=0.0)
+
+    monkeypatch.setattr(ort.processes, "run_worker", run)
+
+
+def asked(asked_of: GoldenSet, path: Path) -> Observer:
+    observer = Observer(asked_of)
+    session = runtime.session(path, ())
+    for index in range(asked_of.samples.drawn):
+        observer.see("onnxruntime", (index,), runtime.answer(session, arrays.load(asked_of.samples.files, index), 1))
+    return observer
+
+
+def allowed(observer: Observer, path: Path) -> tuple[summing.Allowance, Recorder]:
+    recorder = Recorder()
+    artifact = SimpleNamespace(path=path)
+    return summing.allow(MODEL, artifact, observer, Path("work"), recorder), recorder
+
+
+def drawn_gate(observer: Observer, stage: str) -> Gate:
+    return next(gate for gate in observer.gates() if (gate.stage, gate.group) == (stage, "drawn"))
+
+
+def test_a_normalization_of_a_volume_passes_with_the_measured_reason(volumes, in_process):
+    path = normalization("m.onnx")
+    question = known(volumes)
+    observer = asked(question, path)
+    before = drawn_gate(observer, "onnxruntime")
+    assert before.verdict == "failed"
+    assert before.value > 20
+    allowance, _ = allowed(observer, path)
+    observer.allow_for_sums(allowance.moved)
+    answers = runtime.session(path, ())
+    for index in range(2):
+        found = runtime.answer(answers, arrays.load(question.samples.files, index), 1)
+        observer.see("onnxruntime", (index,), found)
+        # An answer with exact sums, as other runtimes give it, is right too.
+        observer.see("grpc", (index,), {"y": arrays.load(question.exact, index)["y"].astype(np.float32)})
+        # And a fault of 30 times PyTorch's own error, which is less than these sums move the answer, is found.
+        fault = found["y"].copy()
+        fault[0, 0, :9] += np.float32(30 * question.floors[0].own)
+        observer.see("http", (index,), {"y": fault})
+    assert drawn_gate(observer, "onnxruntime").value < 2
+    assert drawn_gate(observer, "grpc").verdict == "passed"
+    assert drawn_gate(observer, "http").verdict == "failed"
+    (floor,) = [floor for floor in observer.golden.floors if floor.summing]
+    assert (floor.output, floor.group) == ("y", "drawn")
+    assert "norm adds 884,736 terms" in floor.why
+    assert floor.summing > 20 * floor.own
+    # A version carries how far they move the answers, and passes again with them.
+    carried = golden.write(observer.golden, Path("golden"))
+    assert carried.floors == observer.golden.floors
+    assert drawn_gate(asked(carried, path), "onnxruntime").verdict == "passed"
+
+
+@pytest.mark.parametrize("fault", ["weight", "epsilon"])
+def test_a_fault_in_the_same_node_is_not_allowed_for(volumes, in_process, fault):
+    """30 times PyTorch's own error: a third of what the sums of the right node are off."""
+    question = known(volumes)
+    floor = next(floor for floor in question.floors if floor.group == "drawn")
+    share = 30 * floor.own / floor.scale
+    variance = float(np.var(volumes[0], dtype=np.float64))
+    # epsilon + d makes 1 - d / (2 variance) of an answer
+    path = normalization("m.onnx", **({"factor": 1 + share} if fault == "weight" else {"epsilon": 1e-5 + 2 * share * variance}))
+    observer = asked(question, path)
+    allowance, recorder = allowed(observer, path)
+    assert allowance.moved is None
+    assert recorder.stages == []
+    assert drawn_gate(observer, "onnxruntime").verdict == "failed"
+
+
+def test_a_kernel_that_is_further_off_than_rounding_explains_is_not_allowed_for(volumes, in_process, monkeypatch):
+    path = normalization("m.onnx")
+    observer = asked(known(volumes), path)
+    monkeypatch.setattr(wide_sums, "bound", lambda *_, **__: 1e-9)
+    allowance, recorder = allowed(observer, path)
+    assert allowance.moved is None
+    assert [stage.verdict for stage in recorder.stages] == ["not run"]
+    assert "InstanceNormalization norm" in recorder.stages[0].note
+
+
+def test_a_constant_that_sums_move_beyond_the_tolerance_is_explained_and_a_wrong_one_is_not(volumes, in_process):
+    question = known(volumes)
+    for factor, bias, reason in ((1.0, 0.0, True), (1.0, 0.01, False)):
+        path = normalization("m.onnx", factor=factor)
+        model = onnx.load(path)
+        model.graph.initializer[1].CopyFrom(numpy_helper.from_array(np.full(1, np.float32(0.25 + bias)), "b"))
+        onnx.save(model, path)
+        found = runtime.answer(runtime.session(path, ()), arrays.load(question.samples.files, 2), 1)
+        tensors = compare(arrays.load(question.expected, 2), found, question.tolerances)
+        assert not all(tensor.passed for tensor in tensors)
+        check = Check(stage="onnxruntime", batch_size=1, samples=(2,), tensors=tensors)
+        artifact = SimpleNamespace(path=path)
+        why = summing.explained(MODEL, artifact, question, {2: check}, Path("work"), Recorder())
+        assert bool(why) is reason, why
+
+
+OPERATORS = [
+    ("InstanceNormalization", {"epsilon": 1e-3}, ("channel", "channel")),
+    ("LayerNormalization", {"axis": 2, "epsilon": 1e-3}, ("places", "places")),
+    ("LayerNormalization", {"axis": -1}, ("row",)),
+    ("GroupNormalization", {"num_groups": 2, "epsilon": 1e-3}, ("channel", "channel")),
+    ("ReduceMean", {"keepdims": 0}, ("axes",)),
+    ("ReduceSum", {"keepdims": 1}, ("axes",)),
+    ("ReduceSumSquare", {"keepdims": 1}, ("axes",)),
+    ("GlobalAveragePool", {}, ()),
+]
+
+
+OPSETS = [
+    (opset, *each) for opset in (17, 18, 21) for each in OPERATORS if opset == 21 or each[0] != "GroupNormalization"
+]  # before, it has a scale for each group, and is left as it is
+
+
+@pytest.mark.parametrize(("opset", "operator", "attributes", "weights"), OPSETS)
+def test_every_sum_is_the_same_in_float64(opset, operator, attributes, weights):
+    """Against ONNX Runtime in float32, where few terms are added up; what is told of the node is its own error."""
+    generator = np.random.default_rng(1)
+    shape = (2, 4, 5, 6)
+    kinds = {
+        "channel": generator.uniform(0.5, 2, 4).astype(np.float32),
+        "places": generator.uniform(0.5, 2, (5, 6)).astype(np.float32),
+        "row": generator.uniform(0.5, 2, 6).astype(np.float32),
+        "axes": np.array([1, 3]),
+    }
+    if "axes" in weights and opset < 18 and operator != "ReduceSum":
+        attributes, weights = {**attributes, "axes": [1, 3]}, ()
+    names = {f"w{place}": kinds[kind] for place, kind in enumerate(weights)}
+    path = write([helper.make_node(operator, ["x", *names], ["y"], **attributes)], shape, names, "m.onnx", opset)
+    files = TensorFiles(directory=Path("in"), tensors=(TensorSpec(name="x", dtype="fp32", shape=shape),), count=1)
+    arrays.save(files, 0, {"x": generator.standard_normal(shape, dtype=np.float32) + 3})
+    request = {
+        "path": str(path),
+        "samples": to_json(SampleSet(files=files, batched=True, origin="")),
+        "indices": [0],
+        "directory": "out",
+        "libraries": [],
+    }
+    answer = sums.measure(request)
+    plain, wide = (np.load(f"out/{kind}/0/0.npy") for kind in ("plain", "wide"))
+    assert plain.shape == wide.shape
+    np.testing.assert_allclose(plain, wide, rtol=3e-6, atol=3e-6)
+    ((node,),) = answer["nodes"]
+    assert node["operator"] == operator
+    assert 0 < node["error"] <= node["bound"] < 1e-3
+    assert node["terms"] == {"LayerNormalization": {2: 30, -1: 6}.get(attributes.get("axis")), "GroupNormalization": 60}.get(
+        operator, {"InstanceNormalization": 30, "GlobalAveragePool": 30}.get(operator, 24)
+    )
+    assert not list(Path().glob("*.wide*"))
+
+
+def test_without_long_sums_nothing_is_run():
+    path = write([helper.make_node("Relu", ["x"], ["y"])], (1, 4), {}, "m.onnx")
+    files = TensorFiles(directory=Path("in"), tensors=(TensorSpec(name="x", dtype="fp32", shape=(1, 4)),), count=1)
+    arrays.save(files, 0, {"x": np.ones((1, 4), np.float32)})
+    drawn = to_json(SampleSet(files=files, batched=True, origin=""))
+    answer = sums.measure({"path": str(path), "samples": drawn, "indices": [0], "directory": "out", "libraries": []})
+    assert (answer["nodes"], answer["plain"]) == ([], None)
