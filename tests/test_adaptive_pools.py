@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import onnxruntime
 import pytest
 import torch
 from torch import nn
 
+from tests.exporting import exported
 from tritonize.artifacts import TensorSpec
-from tritonize.workers import adaptive_pools, export
+from tritonize.workers import adaptive_pools
 from tritonize.workers.torch_model import LoadedModel
 
 
@@ -51,15 +49,8 @@ class Pooled(nn.Module):
 def test_it_is_exported_for_every_size(strategy, scripted, tmp_path):
     module = torch.jit.script(Pooled().eval()) if scripted else Pooled().eval()
     axes = [TensorSpec(name="x", dtype="fp32", shape=("batch", 2, "d", "h", "w"))]
-    outputs = [
-        TensorSpec(name=name, dtype=dtype, shape=("batch",)) for name, dtype in (("a", "fp32"), ("b", "fp32"), ("c", "int64"))
-    ]
-    asked = export.ExportRequest(
-        model=None, inputs=axes, outputs=outputs, example=None, state=None, strategy=strategy, opset=18, path=Path("m.onnx")
-    )
-    with torch.no_grad():
-        export.STRATEGIES[strategy](LoadedModel(module, ("x",), ()), (torch.randn(2, 2, 7, 9, 11),), asked)
-    session = onnxruntime.InferenceSession("m.onnx")
+    x = torch.randn(2, 2, 7, 9, 11)
+    session = exported(LoadedModel(module, ("x",), ()), axes, ["a", "b", "c"], [x], strategy)
     for shape in ((2, 2, 7, 9, 11), (1, 2, 4, 6, 13), (3, 2, 3, 10, 4)):
         x = torch.randn(shape)
         for found, expected in zip(session.run(None, {"x": x.numpy()}), module(x), strict=True):

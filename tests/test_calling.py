@@ -5,21 +5,20 @@ from __future__ import annotations
 import collections
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 import torch.utils._pytree as pytree
 
 from tests.conftest import MODELS
+from tests.exporting import exported
 from tests.models import calls
 from tests.models.calls import DynamicCache, EncoderDecoderCache, Everything, Layer, OldCache, Plain
 from tritonize import arrays, calling, handover, unfolding
 from tritonize.artifacts import TensorSpec
 from tritonize.errors import UsageError
-from tritonize.workers import export, inspect, sampler, torch_model
+from tritonize.workers import inspect, sampler, torch_model
 from tritonize.workers.torch_source import LoadRequest, ProgramModule
 
 A, B, C = "a", "b", "c"
@@ -123,26 +122,6 @@ def test_caches_and_dataclasses_are_opened():
     assert named(collections.OrderedDict(a=None, b=1)) == {"b": 1}
 
 
-def specs(names, shape=("batch", 4)) -> tuple[TensorSpec, ...]:
-    return tuple(TensorSpec(name=name, dtype="fp32", shape=shape) for name in names)
-
-
-def exported(model: torch_model.LoadedModel, inputs, tensors, strategy: str, outputs) -> onnxruntime.InferenceSession:
-    asked = export.ExportRequest(
-        model=None,
-        inputs=inputs,
-        outputs=specs(outputs),
-        example=None,
-        state=None,
-        strategy=strategy,
-        opset=18,
-        path=Path("m.onnx"),
-    )
-    with torch.no_grad():
-        export.STRATEGIES[strategy](model, tensors, asked)
-    return onnxruntime.InferenceSession("m.onnx")
-
-
 @pytest.mark.parametrize("strategy", ["dynamo", "legacy"])
 def test_a_tuple_with_nested_and_missing_inputs_and_a_cache_as_answer_is_exported(strategy, tmp_path):
     item = dict(arrays.named(calls.sample(0), "sample"))
@@ -152,7 +131,7 @@ def test_a_tuple_with_nested_and_missing_inputs_and_a_cache_as_answer_is_exporte
     expected = model.answer(batch)
     assert list(expected) == ["logits", *(f"past_key_values.{layer}.{kind}" for layer in (0, 2) for kind in ("key", "value"))]
     inputs = tuple(TensorSpec(name=name, dtype="fp32", shape=("batch", array.shape[1])) for name, array in item.items())
-    session = exported(model, inputs, model.tensors(batch), strategy, list(expected))
+    session = exported(model, inputs, list(expected), model.tensors(batch), strategy)
     three = {name: np.concatenate([array] * 3) for name, array in item.items()}
     for found, wanted in zip(session.run(None, three), model.answer(three).values(), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)

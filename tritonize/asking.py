@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tritonize import arrays, noise, ort, quality, reference, samples, spec, summing
+from tritonize import arrays, noise, nonfinite, ort, quality, reference, samples, spec, summing
 from tritonize.artifacts import Check, OnnxArtifact, Reference, SampleSet, Source, Stage, TensorCheck
 from tritonize.compare import compare
 from tritonize.errors import ExportError, UsageError
@@ -21,6 +21,7 @@ from tritonize.reference import Computed
 from tritonize.stages import Recorder
 from tritonize.wording import quality as quality_wording
 from tritonize.wording import reference as wording
+from tritonize.wording import samples as edge_wording
 
 WEIGHTS_BYTES = 2 << 30
 """Weights in float64 up to which PyTorch is asked in float64 untold: a run keeps to 2.5 times the size of a large model."""
@@ -41,22 +42,33 @@ class Answered:
     notes: tuple[str, ...]
     facts: Mapping[str, Any]
     """What is known of the reference itself, as plain data."""
+    nonfinite: nonfinite.Asked | None = None
+    """Its answers to NaN and infinities."""
 
 
-def ask(model: spec.Model, source: Source, drawn: SampleSet, work: Path, recorder: Recorder) -> Answered:
+def ask(
+    model: spec.Model, source: Source, drawn: SampleSet, work: Path, recorder: Recorder, apart: SampleSet | None = None
+) -> Answered:
     """Run PyTorch on every sample, on one batch of every size, and in float64 within its bounds.
+
+    Args:
+        apart: samples with NaN and infinities.
 
     Raises:
         UsageError: the model is not batchable, or not what the spec says.
         ExportError: it cannot be loaded or run, or is no pure function.
     """
-    computed, checks = _ask(model, source, drawn, work, recorder)
+    computed, checks = _ask(model, source, drawn, apart, work, recorder)
     kept, notes = usable(drawn, computed.unusable)
-    golden = _golden(model, kept, computed, work, recorder)
+    notes += (edge_wording.NOT_PADDED.text(why=computed.unpadded),) if computed.unpadded else ()
+    golden = replace(_golden(model, kept, computed, work, recorder), unpadded=computed.unpadded)
     facts = {"branches": "not observable" if computed.traced else "observed"}
     if computed.traced:
         notes += (wording.BRANCHES_NOT_OBSERVABLE.text(source=Path(source.location).name),)
-    return Answered(samples=kept, computed=computed, golden=golden, checks=checks, notes=notes, facts=facts)
+    asked = None
+    if apart and computed.apart and computed.apart.count:
+        asked = nonfinite.Asked(samples=samples.without(apart, computed.unasked), outputs=computed.apart)
+    return Answered(samples=kept, computed=computed, golden=golden, checks=checks, notes=notes, facts=facts, nonfinite=asked)
 
 
 def tolerance(model: spec.Model, output: str) -> spec.Tolerance:
@@ -64,12 +76,14 @@ def tolerance(model: spec.Model, output: str) -> spec.Tolerance:
     return model.outputs[output].tolerance if output in model.outputs else spec.Tolerance()
 
 
-def _ask(model: spec.Model, source: Source, drawn: SampleSet, work: Path, recorder: Recorder) -> tuple[Computed, tuple[Check, ...]]:
+def _ask(
+    model: spec.Model, source: Source, drawn: SampleSet, apart: SampleSet | None, work: Path, recorder: Recorder
+) -> tuple[Computed, tuple[Check, ...]]:
     """PyTorch on every sample, and on one batch of every size: a model that answers a batch otherwise is not batchable."""
     batches = first_batches(model, drawn)
     with recorder.stage("pytorch") as fields:
         wanted = model.quality.float64 != "off"
-        answered = reference.compute(model, source, drawn, batches, work / "reference", float64=wanted)
+        answered = reference.compute(model, source, drawn, batches, work / "reference", float64=wanted, apart=apart)
         checks = tuple(batch_check(model, answered, position, batch) for position, batch in enumerate(batches))
         fields["library_seconds"], fields["peak_memory"] = answered.library_seconds, answered.peak_memory
         fields["note"] = f"{answered.reference.parameters:,} parameters, {drawn.files.count} samples"

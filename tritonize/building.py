@@ -37,6 +37,7 @@ from tritonize.plan import BuiltPlan
 from tritonize.plan_proof import PlanProof
 from tritonize.repository import Run
 from tritonize.stages import Listener, Recorder
+from tritonize.wording import samples as wording
 
 PACKAGES = ("onnx", "onnxslim", "numpy", "tritonclient")
 """Whose versions a report names, beside those that a worker told."""
@@ -96,6 +97,7 @@ def build(specification: spec.Spec, name: str, source: Source, run_: Run, record
     proven, located = prove(model, source, run_.work, recorder)
     whole = asked_of_plans(model, proven)
     plans, findings = _plans(specification, model, proven, whole, run_, recorder, options)
+    findings += proven.nonfinite if model.quality.nan == "strict" else ()
     with recorder.stage("stage"):
         staged = _stage(specification, name, proven.artifact, [each.plan for each in plans], run_)
         config = model_config.parse((staged.model_directory / repository.CONFIG).read_text(), where=repository.CONFIG)
@@ -108,7 +110,7 @@ def build(specification: spec.Spec, name: str, source: Source, run_: Run, record
         checks=(*proven.checks, *plan_proof.answered(plans)),
         passed=proven.passed,
         versions={**evidence.versions(*PACKAGES), **proven.versions},
-        notes=proven.notes,
+        notes=(*proven.notes, *(_told(each) for each in proven.nonfinite if model.quality.nan == "note")),
         details={
             **evidence.details(model, specification.target, proven.artifact, proven.reference, proven.attempts),
             "reference": dict(proven.facts),
@@ -119,6 +121,11 @@ def build(specification: spec.Spec, name: str, source: Source, run_: Run, record
         findings=findings,
         plans=plans,
     )
+
+
+def _told(finding: Finding) -> str:
+    """A difference that only NaN or infinities show, as a note."""
+    return wording.NONFINITE_NOTE.text(what=finding.what, expected=finding.expected or "an answer", found=finding.found)
 
 
 def asked_of_plans(model: spec.Model, proven: proving.Proven) -> GoldenSet:

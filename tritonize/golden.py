@@ -52,6 +52,8 @@ class GoldenSet:
     """Whether the float64 answers were rounded to float32, as they are in files."""
     why_not: str = ""
     """Why there is no float64."""
+    unpadded: str = ""
+    """Why samples are not asked beside zeros: the model itself does not answer them as alone there; empty where they are."""
     unmeasured: tuple[Unmeasured, ...] = ()
     """Single outputs, and edge cases of outputs, without float64, where others have it."""
     required: bool = False
@@ -116,6 +118,7 @@ def facts(golden: GoldenSet) -> dict[str, Any]:
         "expected": [to_json(tensor) for tensor in golden.expected.tensors],
         "exact": [to_json(tensor) for tensor in golden.exact.tensors] if golden.exact else None,
         "why_not": golden.why_not,
+        "unpadded": golden.unpadded,
         "unmeasured": [to_json(each) for each in golden.unmeasured],
         "required": golden.required,
         "floors": [to_json(floor) for floor in golden.floors],
@@ -174,6 +177,7 @@ def from_facts(directory: Path, facts: dict[str, Any]) -> GoldenSet:
         exact=exact or None,
         rounded=bool(exact),
         why_not=str(facts["why_not"]),
+        unpadded=str(facts.get("unpadded", "")),  # versions of before have none
         unmeasured=tuple(from_json(Unmeasured, each) for each in facts.get("unmeasured", ())),
         required=bool(facts["required"]),
         floors=tuple(from_json(NoiseFloor, floor) for floor in facts["floors"]),

@@ -24,6 +24,9 @@ class OrtRun:
     peak_memory: int
     """Bytes."""
 
+    apart: tuple[TensorFiles | str, ...] = ()
+    """The answers to samples asked apart, or why there is none."""
+
     def answer(self, position: int) -> arrays.Arrays:
         """The outputs of batch number `position`, by name."""
         return arrays.load(self.outputs[position], 0)
@@ -38,11 +41,13 @@ def run(
     deadline_s: float,
     memory_bytes: int | None = None,
     libraries: Sequence[str] = (),
+    apart: SampleSet | None = None,
 ) -> OrtRun:
     """Run every batch on the CPU provider.
 
     Args:
         libraries: shared libraries with operators that the file uses.
+        apart: further samples, each asked alone; that the file fails on one is an answer and no error.
 
     Raises:
         UsageError: one of the libraries cannot be loaded.
@@ -54,6 +59,7 @@ def run(
         "batches": [list(batch) for batch in batches],
         "directory": str(directory),
         "libraries": list(libraries),
+        "apart": apart and to_json(apart),
     }
     directory.mkdir(parents=True, exist_ok=True)
     try:
@@ -68,6 +74,7 @@ def run(
         version=answer.value["version"],
         library_seconds=answer.value["library_seconds"] + answer.import_seconds,
         peak_memory=answer.peak_memory,
+        apart=tuple(each if isinstance(each, str) else from_json(TensorFiles, each) for each in answer.value["apart"]),
     )
 
 

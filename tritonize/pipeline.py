@@ -72,7 +72,7 @@ def request(specification: spec.Spec, directory: Path, *, models: Sequence[str] 
     with errors.storage_errors(place), repository.staging(place) as run_:
         model = describing.complete(model, source, run_.work)
         proven, _ = building.prove(model, source, run_.work, Recorder(chosen.on_stage))
-        if not proven.passed:
+        if not proven.passed or (proven.nonfinite and model.quality.nan == "strict"):
             raise ExportError(
                 "The ONNX file does not answer like PyTorch, so there is nothing to build of it.",
                 where=name,

@@ -12,10 +12,35 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from tritonize import arrays, asking, conclusion, decisions, export, inspecting, ort, quality, reference, samples, spec, summing
-from tritonize.artifacts import Attempt, Check, OnnxArtifact, Reference, SampleSet, Source, TensorFiles, TensorSpec
+from tritonize import (
+    arrays,
+    asking,
+    conclusion,
+    decisions,
+    export,
+    file_edges,
+    inspecting,
+    nonfinite,
+    ort,
+    quality,
+    reference,
+    samples,
+    spec,
+    summing,
+)
+from tritonize.artifacts import (
+    Attempt,
+    Check,
+    Finding,
+    OnnxArtifact,
+    Reference,
+    SampleSet,
+    Source,
+    TensorCheck,
+    TensorFiles,
+    TensorSpec,
+)
+from tritonize.compare import compare
 from tritonize.errors import ExportError, TritonizeError, UsageError
 from tritonize.gallery import Gallery
 from tritonize.golden import GoldenSet
@@ -41,6 +66,8 @@ class Proven:
     """What is known of the reference itself, as plain data."""
     observer: Observer
     """Has seen every answer so far."""
+    nonfinite: tuple[Finding, ...] = ()
+    """What the file answers otherwise where NaN or infinities are among the inputs."""
 
     @property
     def passed(self) -> bool:
@@ -78,9 +105,10 @@ def _prove(model: spec.Model, source: Source, work: Path, recorder: Recorder) ->
         drawn = samples.add_edges(model, drawn) if model.quality.edge_cases else drawn
     if source.kind == "onnx":
         return _prove_onnx(model, source, drawn, work, recorder)
-    answered = asking.ask(model, source, drawn, work, recorder)
+    answered = asking.ask(model, source, drawn, work, recorder, nonfinite.write(model, drawn, work / "apart"))
     own = answered.computed.reference
     ladder = _Ladder(model, source, answered.samples, example, own, _output_specs(model, own), answered.golden, answered.notes)
+    ladder = replace(ladder, nonfinite=answered.nonfinite)
     attempts: list[Attempt] = []
     wrong: Proven | None = None
     for strategy in export.ladder(model, source.kind):
@@ -109,6 +137,7 @@ class _Ladder:
     outputs: tuple[TensorSpec, ...]
     golden: GoldenSet
     notes: tuple[str, ...] = ()
+    nonfinite: nonfinite.Asked | None = None
 
     def without(self, dropped: Mapping[str, str]) -> _Ladder:
         """The same without some edge cases, with a sentence for each."""
@@ -153,11 +182,11 @@ def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tu
             fields["note"] = f"{strategy}, opset {artifact.opset}, {artifact.size / 2**20:.1f} MiB"
         frozen = {"decisions": made.decisions, "warned": made.warned}
         observer = ladder.observer()
-        checks, version = _ask_onnxruntime(ladder, artifact, work, recorder, observer)
+        checks, version, otherwise = _ask_onnxruntime(ladder, artifact, work, recorder, observer)
         if dropped := asking.unanswerable(ladder.model, artifact, observer.golden, checks, work / "unanswerable", recorder):
             ladder = ladder.without(dropped)
             observer = ladder.observer()
-            checks, version = _ask_onnxruntime(ladder, artifact, work / "again", recorder, observer)
+            checks, version, otherwise = _ask_onnxruntime(ladder, artifact, work / "again", recorder, observer)
         reason = _first_failure(checks, observer)
         if not reason:
             decisions.require_seen(made.decisions, ladder.model.accept_branches)
@@ -182,6 +211,7 @@ def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tu
         versions={"torch": made.torch, "onnxruntime": version},
         observer=observer,
         notes=(*ladder.notes, *decisions.notes(made.decisions, ladder.model.accept_branches, right=not reason)),
+        nonfinite=otherwise,
     )
     seconds = time.perf_counter() - started
     attempt = Attempt(strategy=strategy, outcome="wrong" if reason else "right", seconds=seconds, reason=reason, **frozen)
@@ -233,7 +263,9 @@ def _prove_onnx(model: spec.Model, source: Source, drawn: SampleSet, work: Path,
     """A file that is ONNX already: what it answers in ONNX Runtime, sample by sample, is the reference for what is made of it."""
     path = Path(source.location)
     inspecting.inspect(source, work / "inspect")  # before anything follows a path in it
-    drawn, notes = _answerable(model, path, drawn, work)
+    drawn, notes, unpadded = file_edges.answerable(
+        model, drawn, work / "edges", lambda apart: _run_onnx(model, path, drawn, [(0,)], work / "edge_answers", apart)
+    )
     singles = [(index,) for index in range(drawn.files.count)]
     batches = asking.first_batches(model, drawn)
     with recorder.stage("source") as fields:
@@ -255,11 +287,12 @@ def _prove_onnx(model: spec.Model, source: Source, drawn: SampleSet, work: Path,
         max_batch_size=model.max_batch_size,
         why_not="the source is an ONNX file, and there is no PyTorch to ask in float64",
         required=model.quality.float64 == "required",
+        unpadded=unpadded,
         rules=quality.rules(model, drawn, expected),
     )
     ladder = _Ladder(model, source, drawn, expected, answered, outputs, golden)
     observer = ladder.observer()
-    checks, version = _ask_onnxruntime(ladder, taken.artifact, work, recorder, observer)
+    checks, version, _ = _ask_onnxruntime(ladder, taken.artifact, work, recorder, observer)
     return Proven(
         samples=drawn,
         reference=answered,
@@ -271,21 +304,6 @@ def _prove_onnx(model: spec.Model, source: Source, drawn: SampleSet, work: Path,
         observer=observer,
         notes=notes,
     )
-
-
-def _answerable(model: spec.Model, path: Path, drawn: SampleSet, work: Path) -> tuple[SampleSet, tuple[str, ...]]:
-    """The samples without edge cases that the file fails on, or answers with numbers that are none."""
-    unusable = {}
-    for index, name in drawn.edges.items():
-        try:
-            (answer,) = _run_onnx(model, path, drawn, [(index,)], work / "edges" / name).outputs
-        except ExportError as error:
-            unusable[name] = _one_line(error)
-            continue
-        found = arrays.load(answer, 0)
-        if bad := next((each for each, array in found.items() if array.dtype.kind == "f" and not np.isfinite(array).all()), None):
-            unusable[name] = f"output {bad} is not finite"
-    return asking.usable(drawn, unusable)
 
 
 def made(folder: Path) -> Path:
@@ -321,12 +339,13 @@ def _output_specs(model: spec.Model, answered: Reference) -> tuple[TensorSpec, .
 
 def _ask_onnxruntime(
     ladder: _Ladder, artifact: OnnxArtifact, work: Path, recorder: Recorder, observer: Observer
-) -> tuple[tuple[Check, ...], str]:
-    """ONNX Runtime against PyTorch, every sample at every batch size."""
+) -> tuple[tuple[Check, ...], str, tuple[Finding, ...]]:
+    """ONNX Runtime against PyTorch, every sample at every batch size; its version; what it makes of NaN and infinities."""
     model, drawn = ladder.model, ladder.samples
     batches = [batch for size in arrays.batch_sizes(model.max_batch_size) for batch in arrays.batches(drawn, size)]
     with recorder.stage("onnxruntime") as fields:
-        ran = _run_onnx(model, artifact.path, drawn, batches, work / "onnxruntime")
+        apart = ladder.nonfinite.samples if ladder.nonfinite else None
+        ran = _run_onnx(model, artifact.path, drawn, batches, work / "onnxruntime", apart)
         checks = _checked(ladder, batches, ran, observer)
         rounding = asking.allow_for_rounding(model, artifact, observer, work / "rounding", recorder)
         sums = summing.allow(model, artifact, observer, work / "sums", recorder)
@@ -338,7 +357,7 @@ def _ask_onnxruntime(
         fields["peak_memory"] = ran.peak_memory
         fields["note"] = f"{len(batches)} batches"
         fields["verdict"] = "failed" if _first_failure(checks, observer) else "passed"
-    return tuple(checks), ran.version
+    return tuple(checks), ran.version, _otherwise(ladder, ran)
 
 
 def _checked(ladder: _Ladder, batches: Sequence[tuple[int, ...]], ran: ort.OrtRun, observer: Observer) -> list[Check]:
@@ -354,7 +373,29 @@ def _checked(ladder: _Ladder, batches: Sequence[tuple[int, ...]], ran: ort.OrtRu
     return checks
 
 
-def _run_onnx(model: spec.Model, path: Path, drawn: SampleSet, batches: Sequence[tuple[int, ...]], work: Path) -> ort.OrtRun:
+def _otherwise(ladder: _Ladder, ran: ort.OrtRun) -> tuple[Finding, ...]:
+    """What a file answers otherwise where NaN or infinities are among the inputs."""
+    if ladder.nonfinite is None:
+        return ()
+    answers = {
+        case: answer if isinstance(answer, str) else arrays.load(answer, 0)
+        for case, answer in zip(ladder.nonfinite.samples.edges.values(), ran.apart, strict=True)
+    }
+
+    def judge(expected: arrays.Arrays, found: arrays.Arrays) -> tuple[TensorCheck, ...]:
+        return compare(expected, found, {name: asking.tolerance(ladder.model, name) for name in expected})
+
+    return tuple(nonfinite.differences(ladder.nonfinite, answers, judge))
+
+
+def _run_onnx(
+    model: spec.Model,
+    path: Path,
+    drawn: SampleSet,
+    batches: Sequence[tuple[int, ...]],
+    work: Path,
+    apart: SampleSet | None = None,
+) -> ort.OrtRun:
     """ONNX Runtime within the bounds, and with the operators, that the spec gives."""
     return ort.run(
         path,
@@ -364,4 +405,5 @@ def _run_onnx(model: spec.Model, path: Path, drawn: SampleSet, batches: Sequence
         deadline_s=model.deadline_s,
         memory_bytes=model.memory_bytes,
         libraries=model.custom_op_libraries,
+        apart=apart,
     )

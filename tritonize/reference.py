@@ -30,6 +30,12 @@ class Computed:
     """The answers in float64, or why there are none; `None` where they were not tried."""
     traced: bool = False
     """Whether it is a traced file, which has no branches of Python's left."""
+    apart: TensorFiles | None = None
+    """The answers to the samples asked apart, in their order, of those that it answers."""
+    unasked: Mapping[str, str] = field(default_factory=dict)
+    """Of the samples asked apart: name to why the model has no answer to it."""
+    unpadded: str = ""
+    """Why a sample beside zeros is not answered as alone; empty where it is."""
     moved: tuple[Mapping[str, float], ...] = ()
     """By sample, output to how far its answer moves where the weights are rounded otherwise; of small models alone."""
 
@@ -138,8 +144,12 @@ def compute(
     directory: Path,
     *,
     float64: bool = False,
+    apart: SampleSet | None = None,
 ) -> Computed:
     """Run the model in a worker on every sample alone, and on `batches` of them; a small one in float64 too, where that is asked.
+
+    Args:
+        apart: further samples with names (`edges`), each asked alone; that the model fails on one is an answer and no error.
 
     Raises:
         UsageError, ExportError: the model cannot be loaded or run as described; see the text.
@@ -150,6 +160,8 @@ def compute(
         "batches": [list(batch) for batch in batches],
         "directory": str(directory),
         "float64": float64,
+        "apart": apart and to_json(apart),
+        "tolerances": {name: [output.tolerance.rtol, output.tolerance.atol] for name, output in model.outputs.items()},
     }
     directory.mkdir(parents=True, exist_ok=True)
     try:
@@ -175,6 +187,9 @@ def compute(
         library_seconds=answer.value["library_seconds"] + answer.import_seconds,
         peak_memory=answer.peak_memory,
         unusable=answer.value["unusable"],
+        apart=answer.value["apart"] and from_json(TensorFiles, answer.value["apart"]),
+        unasked=answer.value["unasked"],
+        unpadded=answer.value["unpadded"],
         exact=_exact(answer.value),
         traced=answer.value["traced"],
         moved=tuple(answer.value["moved"]),

@@ -146,7 +146,7 @@ class Output(_Section):
 class Axis(_Section):
     """The sizes a dynamic axis takes: every whole number from `min` to `max`, or every `step`-th."""
 
-    min: int = Field(1, ge=1, le=MAX_SIZE)
+    min: int = Field(1, ge=0, le=MAX_SIZE, description="0 where the model takes empty tensors, such as an empty key-value cache")
     opt: int | None = Field(None, ge=1, le=MAX_SIZE, description="the usual size; default: max")
     max: int = Field(ge=1, le=MAX_SIZE)
     step: int = Field(
@@ -164,7 +164,7 @@ class Axis(_Section):
 class Span(_Section):
     """Part of a dynamic axis in one optimization profile; what is left out is the axis's own."""
 
-    min: int | None = Field(None, ge=1)
+    min: int | None = Field(None, ge=0)
     opt: int | None = Field(None, ge=1)
     max: int | None = Field(None, ge=1)
 
@@ -204,6 +204,10 @@ class Quality(_Section):
         None, gt=0, description="MiB of memory for it; default: memory_mib, and weights up to 2 GiB"
     )
     edge_cases: bool = Field(True, description="zeros, ones and the ends of the range are among the samples")
+    nan: Literal["note", "strict", "off"] = Field(
+        "note",
+        description="where the file answers NaN and infinities otherwise than PyTorch: a note, a failed proof, not asked",
+    )
 
 
 class Target(_Section):
@@ -297,7 +301,7 @@ class Model(_Section):
         What is not said of the batch follows dynamic batching, see `usual_batch`.
         """
         whole, part = self.axis(name), profile.get(name, Span())
-        low, high = part.min or whole.min, part.max or whole.max
+        low, high = whole.min if part.min is None else part.min, part.max or whole.max
         usual = self.usual_batch if name == self.batch_axis else whole.opt or whole.max
         return low, part.opt or min(max(usual, low), high), high
 

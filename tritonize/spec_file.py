@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
@@ -21,6 +21,16 @@ TritonCheck = Callable[[Mapping[str, Any]], Iterator[tuple[tuple[str | int, ...]
 """Given a model's `triton:` section, yields the path inside it and the sentence for each problem."""
 LISTED = 50
 """Problems of a file that are listed."""
+_FOLLOWS = {
+    "axes": ("profiles", "triton"),
+    "inputs": ("axes", "profiles", "triton"),
+    "max_batch_size": ("axes", "inputs", "profiles", "triton"),
+    "backend": ("precision", "builder", "profiles", "triton"),
+    "precision": ("keep_fp32", "half_io"),
+    "profiles": ("triton",),
+    "source": ("weights", "kwargs"),
+}
+"""Fields whose rules look at another one: where that is bad itself, what they find would be untrue."""
 _OF_PYTHON = re.compile(r" or (?:an )?instance of \w+")
 """What pydantic says to those who write Python, and not a file."""
 
@@ -80,22 +90,24 @@ def _validate(plain: dict[str, Any], check_triton: TritonCheck | None) -> tuple[
         parsed = None
     models = plain.get("models")
     for name, raw in models.items() if isinstance(models, dict) else ():
-        model = parsed.models[name] if parsed else _partial(raw, [where[2:] for where, _ in found if where[:2] == ("models", name)])
+        bad = {str(where[2]) for where, _ in found if where[:2] == ("models", name) and len(where) > 2}
+        model = parsed.models[name] if parsed else _partial(raw, bad)
         if model is not None:
-            found += [(("models", name, *where), text) for where, text in spec_rules.problems(model)]
+            silent = bad.union(*(_FOLLOWS.get(field, ()) for field in bad))
+            problems = [(where, text) for where, text in spec_rules.problems(model) if where[0] not in silent]
+            found += [(("models", name, *where), text) for where, text in problems]
         triton = raw.get("triton") if isinstance(raw, dict) else None
         if check_triton and isinstance(triton, dict):
             found += [(("models", name, "triton", *where), text) for where, text in check_triton(triton)]
     return found, parsed
 
 
-def _partial(raw: Any, bad: list[Location]) -> spec.Model | None:
+def _partial(raw: Any, bad: Collection[str]) -> spec.Model | None:
     """The model without its bad fields, to check the rules between the good ones; `None` if too little is left."""
     if not isinstance(raw, dict):
         return None
-    fields = {where[0] for where in bad if where}
     try:
-        return spec.Model.model_validate({key: value for key, value in raw.items() if key not in fields})
+        return spec.Model.model_validate({key: value for key, value in raw.items() if key not in bad})
     except ValidationError:
         return None
 

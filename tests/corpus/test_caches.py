@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 
+from tests.exporting import exported
 from tritonize.artifacts import TensorSpec
-from tritonize.workers import export
 from tritonize.workers.torch_model import LoadedModel
 
 transformers = pytest.importorskip("transformers", reason="transformers is of the corpus, and is not installed here")
@@ -35,19 +34,8 @@ def test_a_cache_is_exported_as_its_tensors(make: Any, tmp_path: Path) -> None:
     batch = {name: np.random.default_rng(0).integers(1, 50, (2, 6)) for name in names}
     expected = model.answer(batch)
     assert sum(name.endswith((".key", ".value")) for name in expected) == tensors
-    asked = export.ExportRequest(
-        model=None,  # type: ignore[arg-type] - it is here already
-        example=None,  # type: ignore[arg-type]
-        state=None,
-        inputs=tuple(TensorSpec(name=name, dtype="int64", shape=("batch", 6)) for name in names),
-        outputs=tuple(TensorSpec(name=name, dtype="fp32", shape=("batch",)) for name in expected),
-        strategy="dynamo_decomposed",
-        opset=18,
-        path=tmp_path / "m.onnx",
-    )
-    with torch.no_grad():
-        export.STRATEGIES["dynamo_decomposed"](model, model.tensors(batch), asked)
-    session = onnxruntime.InferenceSession(str(asked.path))
+    inputs = [TensorSpec(name=name, dtype="int64", shape=("batch", 6)) for name in names]
+    session = exported(model, inputs, list(expected), model.tensors(batch), "dynamo_decomposed", tmp_path / "m.onnx")
     three = {name: np.random.default_rng(1).integers(1, 50, (3, 6)) for name in names}
     for found, wanted in zip(session.run(None, three), model.answer(three).values(), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)

@@ -23,3 +23,23 @@ NO_TENSOR = Message(
     code="sample-no-tensor",
     what="Input {name!r} of a sample is no array or tensor.",
 )
+NONFINITE = Message(
+    code="nonfinite-differs",
+    what="With {case} among the inputs, output {output!r} is not what PyTorch answers: {reason}.",
+)
+NONFINITE_FAILS = Message(
+    code="nonfinite-fails",
+    what="With {case} among the inputs, PyTorch answers and the ONNX file fails.",
+)
+NONFINITE_NOTE = Message(
+    code="nonfinite-note",
+    what="{what} PyTorch: {expected}; the file: {found}. That is a note; nan: strict under quality makes it a finding.",
+)
+NO_BATCH = Message(
+    code="edge-not-batchable",
+    what="the model cannot batch it with another sample: {why}",
+)
+NOT_PADDED = Message(
+    code="not-padded",
+    what="The server is not asked for samples beside zeros, as clients pad: the model does not answer them as alone: {why}.",
+)

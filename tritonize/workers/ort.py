@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ class OrtRequest:
     directory: Path
     libraries: tuple[str, ...] = ()
     """Shared libraries with operators that the file uses."""
+    apart: SampleSet | None = None
+    """Further samples, each asked alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,8 @@ class OrtAnswer:
     """Of each run."""
     version: str
     library_seconds: float
+    apart: tuple[TensorFiles | str, ...]
+    """The answers to the samples asked apart, or why there is none."""
 
 
 def run(request: dict[str, Any]) -> dict[str, Any]:
@@ -62,12 +66,34 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         with watch.library():
             found = answer(opened, batch, len(indices))
         seconds.append(watch.seconds - before)
-        tensors = tuple(arrays.spec_of(name, array) for name, array in found.items())
-        files = TensorFiles(directory=asked.directory / str(position), tensors=tensors, count=1)
-        arrays.save(files, 0, found)
-        outputs.append(files)
-    told = OrtAnswer(outputs=tuple(outputs), seconds=tuple(seconds), version=onnxruntime.__version__, library_seconds=watch.seconds)
+        outputs.append(_kept(found, asked.directory / str(position)))
+    told = OrtAnswer(
+        outputs=tuple(outputs),
+        seconds=tuple(seconds),
+        version=onnxruntime.__version__,
+        library_seconds=watch.seconds,
+        apart=tuple(_apart(opened, asked, watch)),
+    )
     return to_json(told)  # type: ignore[no-any-return]
+
+
+def _apart(opened: onnxruntime.InferenceSession, asked: OrtRequest, watch: Stopwatch) -> Iterator[TensorFiles | str]:
+    for index in range(asked.apart.files.count if asked.apart else 0):
+        assert asked.apart is not None
+        try:
+            with watch.library():
+                found = answer(opened, arrays.load(asked.apart.files, index), 1)
+        except ExportError as error:
+            yield error.found or error.what
+            continue
+        yield _kept(found, asked.directory / f"apart-{index}")
+
+
+def _kept(found: Arrays, directory: Path) -> TensorFiles:
+    """An answer as files of its own."""
+    files = TensorFiles(directory=directory, tensors=tuple(arrays.spec_of(name, array) for name, array in found.items()), count=1)
+    arrays.save(files, 0, found)
+    return files
 
 
 def session(path: Path, libraries: Sequence[str], *, optimized: bool = True) -> onnxruntime.InferenceSession:

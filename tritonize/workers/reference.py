@@ -5,18 +5,17 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from tritonize import arrays, dtypes
 from tritonize.arrays import Arrays
 from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
 from tritonize.errors import ExportError, UsageError
-from tritonize.workers import conditioning, conduct, module_state, recompute, script_facts
+from tritonize.workers import conditioning, conduct, edges, module_state, recompute, script_facts
 from tritonize.workers.stopwatch import Stopwatch
 from tritonize.workers.torch_model import LoadedModel, load
 from tritonize.workers.torch_source import LoadRequest
@@ -36,6 +35,10 @@ class ReferenceRequest:
     directory: Path
     float64: bool = False
     """Whether float64 is wanted too, where the model is so small that it needs no bounds and no process of its own."""
+    apart: SampleSet | None = None
+    """Further samples with names, each asked alone, whose answers may be anything."""
+    tolerances: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """rtol and atol by output, where they are not the default."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +56,13 @@ class ReferenceAnswer:
     """SHA-256 of the file that defines a factory, by its name."""
     library_seconds: float
     unusable: Mapping[str, str]
-    """Edge case to why it is no sample of this model: PyTorch raises, or answers nothing finite."""
+    """Edge case to why it is no sample of this model: PyTorch raises, answers nothing finite, or cannot batch it with another."""
+    apart: TensorFiles | None
+    """The answers to the samples asked apart that it answers, in order."""
+    unasked: Mapping[str, str]
+    """The others, with the reason."""
+    unpadded: str
+    """Why a sample beside zeros is not answered as alone; empty where it is."""
     exact: TensorFiles | None
     """The answers in float64, where they were asked for and the model is small."""
     why_not: str
@@ -76,7 +85,9 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
     before = conduct.fingerprint(model.module)
     singles = [(index,) for index in range(asked.samples.drawn)]
     outputs = _run(model, asked.samples, singles, asked.directory / "expected", watch)
-    outputs, unusable = _edges(model, asked.samples, outputs, watch)
+    outputs, unusable = edges.answers(model, asked, outputs, watch)
+    apart, unasked = edges.apart(model, asked, outputs, watch)
+    unpadded = edges.why_not_padded(model, asked, outputs, watch)
     batched = _run(model, asked.samples, asked.batches, asked.directory / "batched", watch, like=outputs)
     with watch.library():
         conduct.require_repeatable(model, arrays.load(asked.samples.files, 0), arrays.load(outputs, 0))
@@ -101,6 +112,9 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
             code=_code(asked.model),
             library_seconds=watch.seconds,
             unusable=unusable,
+            apart=apart,
+            unasked=unasked,
+            unpadded=unpadded,
             exact=exact,
             why_not=why_not,
             without=without,
@@ -127,29 +141,6 @@ def _float64(
         return None, {}, f"{error.what} {error.found}" if error.found else error.what
 
 
-def _edges(model: LoadedModel, samples: SampleSet, outputs: TensorFiles, watch: Stopwatch) -> tuple[TensorFiles, dict[str, str]]:
-    """The outputs with those of the edge cases behind them, as far as the model has an answer to these."""
-    unusable = {}
-    for index, name in samples.edges.items():
-        try:
-            with watch.library():
-                found = model.answer(arrays.load(samples.files, index))
-        except ExportError as error:
-            unusable[name] = f"the model raises: {error.found}"
-            continue
-        if bad := next((each for each, array in found.items() if not _finite(array)), None):
-            unusable[name] = f"output {bad} is not finite"
-            continue
-        _save(outputs, outputs.count, found)
-        outputs = replace(outputs, count=outputs.count + 1)
-    return outputs, unusable
-
-
-def _finite(array: arrays.Array) -> bool:
-    floating = array.dtype.kind == "f" or array.dtype == arrays.BFLOAT16
-    return not floating or bool(np.isfinite(array.astype(np.float32) if array.dtype.itemsize < 4 else array).all())
-
-
 def _code(request: LoadRequest) -> dict[str, str]:
     module = sys.modules.get(request.location.partition(":")[0])
     path = Path(getattr(module, "__file__", None) or "")
@@ -174,7 +165,7 @@ def _run(
             found = _answer(model, batch, len(indices))
         if not files.tensors:
             files = replace(files, tensors=tuple(_spec(name, array) for name, array in found.items()))
-        _save(files, position, found)
+        edges.save(files, position, found)
     return files
 
 
@@ -197,16 +188,6 @@ def _spec(name: str, array: arrays.Array) -> TensorSpec:
     if dtype not in {each.name for each in dtypes.TABLE}:
         raise ExportError(f"Output {name!r} has a type that Triton cannot serve.", found=dtype, expected="a real or integer type")
     return arrays.spec_of(name, array)
-
-
-def _save(files: TensorFiles, position: int, found: Arrays) -> None:
-    names = [tensor.name for tensor in files.tensors]
-    if list(found) != names:
-        raise ExportError("The model's outputs differ from sample to sample.", expected=", ".join(names), found=", ".join(found))
-    try:
-        arrays.save(files, position, found)
-    except TypeError as error:
-        raise ExportError("An output's type differs from sample to sample.", found=str(error)) from error
 
 
 def versions() -> dict[str, str]:
