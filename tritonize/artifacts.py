@@ -245,6 +245,8 @@ class Stage:
     peak_memory: int = 0
     """Largest resident memory of the stage's own processes, in bytes; 0 where it has none."""
     note: str = ""
+    optional: bool = False
+    """Where it did not run: whether the verdict is the same without it, as of a transport whose address was not given."""
 
 
 @dataclass(frozen=True, kw_only=True)

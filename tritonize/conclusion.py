@@ -62,7 +62,8 @@ def conclude(report: Report) -> Conclusion:
     if report.verdict == "failed":
         sentence = reasons[0] if reasons else words.FAILED_ELSEWHERE.text()
     elif report.verdict == "not run":
-        name, note = not_run[0] if not_run else (words.THE_PROOF.text(), "")
+        needed = {(stage_name(stage.name), stage.note) for stage in report.stages if not stage.optional}
+        name, note = next((each for each in not_run if each in needed), not_run[0] if not_run else (words.THE_PROOF.text(), ""))
         sentence = words.NOT_RUN.text(what=f"{name}: {note}" if note else name)
     elif report.checks:
         sentence = words.ALL_WITHIN.text(comparisons=counted(len(report.checks), "comparison"))

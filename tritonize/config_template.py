@@ -8,7 +8,6 @@ bound on memory. The one that comes with tritonize is filled in this process.
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,7 +17,7 @@ from google.protobuf import text_encoding
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from tritonize import processes, resources
+from tritonize import processes, resources, scratch
 from tritonize.errors import UsageError, WorkerError
 from tritonize.wording import security
 
@@ -48,10 +47,10 @@ def rendered(path: Path | None, fields: Mapping[str, Any]) -> str:
     if path is None:
         return fill(resources.templates() / "config.pbtxt.j2", fields)
     request = {"path": str(path.absolute()), "fields": dict(fields)}
-    with tempfile.TemporaryDirectory(prefix="tritonize-") as folder:
+    with scratch.folder() as folder:
         try:
             answer = processes.run_worker(
-                "config_template.render", request, directory=Path(folder), deadline_s=_DEADLINE_S, memory_bytes=_MEMORY
+                "config_template.render", request, directory=folder, deadline_s=_DEADLINE_S, memory_bytes=_MEMORY
             )
         except WorkerError as error:
             raise UsageError.of(security.TEMPLATE_UNENDING, where=str(path), found=error.what) from error

@@ -92,7 +92,7 @@ def _asked(request: Request, published: PublishedVersion, checked: Checked, blan
     findings = (*blank.findings, *verified.findings, *checked.again())
     return replace(
         blank,
-        verdict="passed" if verified.passed and judged.passed and not findings else "failed",
+        verdict=verified.verdict if judged.passed and not findings else "failed",
         checks=verified.checks,
         rows=judged.rows,
         gates=judged.gates,
@@ -160,6 +160,7 @@ def _served(
             golden=known,
             config=config,
             observer=observer,
+            newest=request.version is None,
         )
         verified = verification.verify(target)
         for stage in verified.stages:

@@ -161,7 +161,15 @@ def _verify(request: Request, file: GoldenFile) -> Report:
     server = serving.remote(request.urls)
     _require_same_model(server, name, version, config, file, request.path)
     observer = Observer(file.golden)
-    target = verification.Target(server=server, model=name, version=version, golden=file.golden, config=config, observer=observer)
+    target = verification.Target(
+        server=server,
+        model=name,
+        version=version,
+        golden=file.golden,
+        config=config,
+        observer=observer,
+        newest=request.version is None,
+    )
     verified = verification.verify(target)
     for stage in verified.stages:
         request.on_stage(stage.name, stage)
@@ -171,7 +179,7 @@ def _verify(request: Request, file: GoldenFile) -> Report:
     )
     return replace(
         blank,
-        verdict="passed" if verified.passed and judged.passed else "failed",
+        verdict=verified.verdict if judged.passed else "failed",
         checks=verified.checks,
         rows=judged.rows,
         gates=judged.gates,

@@ -209,6 +209,11 @@ def differences(wanted: Mapping[str, Any], found: Mapping[str, Any], *, where: s
     return tuple(_differences(dict(wanted), dict(found), "", where))
 
 
+_BEHAVIOUR = ("dynamic_batching", "sequence_batching", "ensemble_scheduling", "response_cache", "model_transaction_policy")
+_FILLED_IN = ("dynamic_batching.preferred_batch_size", "sequence_batching.max_sequence_idle_microseconds")
+"""What Triton 2.51 adds to the configuration that it was given (asked of it)."""
+
+
 def _differences(wanted: Any, found: Any, path: str, where: str) -> Iterator[Finding]:
     if isinstance(wanted, dict) and isinstance(found, dict):
         for key, value in wanted.items():
@@ -216,5 +221,22 @@ def _differences(wanted: Any, found: Any, path: str, where: str) -> Iterator[Fin
     elif isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
         for index, (value, other) in enumerate(zip(wanted, found, strict=True)):
             yield from _differences(value, other, f"{path}[{index}]", where)
-    elif str(wanted) != str(found) and not (not wanted and found is None):  # JSON has 64-bit integers as strings or as numbers
+    elif str(wanted) != str(found) and not (_is_default(wanted) and found is None):  # JSON has 64-bit integers as strings too
         yield Finding(where=where, what=path, expected=str(wanted), found="nothing" if found is None else str(found))
+
+
+def _is_default(value: Any) -> bool:
+    """Whether protobuf leaves such a value out: a zero, an empty text or list; no message, which is there though it is empty."""
+    return not value and not isinstance(value, dict)
+
+
+def additions(wanted: Mapping[str, Any], found: Mapping[str, Any], *, where: str) -> Iterator[Finding]:
+    """Scheduling, batching and caching that `found` has and `wanted` does not have, except for what a server fills in by itself."""
+    for field in _BEHAVIOUR:
+        if field in found:
+            ours = wanted.get(field)
+            for key in (None, *found[field]):
+                path = field if key is None else f"{field}.{key}"
+                if (ours is None if key is None else ours is not None and key not in ours) and path not in _FILLED_IN:
+                    value = found[field] if key is None else found[field][key]
+                    yield Finding(where=where, what=path, expected="nothing", found=str(value))

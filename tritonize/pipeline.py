@@ -210,7 +210,7 @@ def _report(
     verdict: Verdict = "passed" if built.passed and not findings else "failed"
     if served is not None:
         checks = (*checks, *served.checks)
-        verdict = "passed" if built.passed and served.passed and not findings else "failed"
+        verdict = served.verdict if built.passed and not findings else "failed"
     judged = quality.judge(built.observer, checks, on_gpu=("plan", *(served.on_gpu if served else ())))
     if not judged.passed:
         verdict = "failed"

@@ -5,20 +5,23 @@ from __future__ import annotations
 import functools
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tritonize import arrays, client, dtypes, invariances, model_config
+from tritonize import arrays, client, dtypes, executions, invariances, model_config
 from tritonize.arrays import Arrays
 from tritonize.artifacts import Check, Finding, ServerHandle, Stage
 from tritonize.client import Transport
 from tritonize.errors import InferenceError
+from tritonize.executions import Counts
 from tritonize.golden import GoldenSet
 from tritonize.invariances import Digests
+from tritonize.measures import Verdict
 from tritonize.observer import Observer
 from tritonize.wording import client as say
+from tritonize.wording import server as wording
 
 TRANSPORTS: tuple[Transport, ...] = ("http", "grpc", "shm")
 SERVED = (*TRANSPORTS, "again", "order", "padded", "concurrent")
@@ -37,6 +40,10 @@ TURNS = 100
 """Requests of each concurrent client, if there is time: an answer that goes astray once in 200 is hardly missed then."""
 
 
+Asked = tuple[list[Check], list[Finding], str]
+"""What a stage's requests came to, and a note on them."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Verification:
     """What a server answered, compared."""
@@ -53,6 +60,13 @@ class Verification:
         """Whether everything that was asked for was answered as expected; nothing asked is nothing proven."""
         return bool(self.checks) and not self.findings and all(check.passed for check in self.checks)
 
+    @property
+    def verdict(self) -> Verdict:
+        """Not run where all that was answered is right, and a stage has no answer that the model computed."""
+        if not self.passed:
+            return "failed"
+        return "not run" if any(each.verdict == "not run" and not each.optional for each in self.stages) else "passed"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
@@ -68,6 +82,8 @@ class Target:
     """Is shown every answer."""
     digests: Digests = field(default_factory=Digests)
     """Is shown every answer too."""
+    newest: bool = True
+    """Whether the server is to answer with it where a request names no version."""
 
     @functools.cached_property
     def answer_limit(self) -> int:
@@ -88,25 +104,24 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
     findings = list(_metadata_findings(target, metadata, served))
     checks: list[Check] = []
     stages: list[Stage] = []
-    for transport in transports:
-        if reason := _unreachable(target.server, transport):
-            stages.append(Stage(name=transport, verdict="not run", seconds=0.0, note=reason))
+    asking: dict[str, Callable[[], Asked]] = {name: functools.partial(_over, target, name) for name in transports}
+    asking["invariances"] = functools.partial(_invariances, target, served)
+    asking["concurrent"] = functools.partial(_concurrently, target)
+    for name, ask in asking.items():
+        if reason := _unreachable(target.server, name):
+            stages.append(Stage(name=name, verdict="not run", seconds=0.0, note=reason, optional=True))
             continue
+        before = _counts(target)
         started = time.perf_counter()
-        done, problems = _over(target, transport)
+        done, problems, note = ask()
+        seconds = time.perf_counter() - started
         checks += done
         findings += problems
-        stages.append(_stage(transport, done, problems, started))
-    started = time.perf_counter()
-    done, problems, note = _invariances(target, served)
-    checks += done
-    findings += problems
-    stages.append(_stage("invariances", done, problems, started, note))
-    started = time.perf_counter()
-    done, problems, note = _concurrently(target)
-    checks += done
-    findings += problems
-    stages.append(_stage("concurrent", done, problems, started, note))
+        counted = executions.settled(functools.partial(_counts, target), before, len(done))
+        why = executions.why_nothing(counted, len(done), cached=bool(served.get("response_cache", {}).get("enable")))
+        if name == "concurrent":
+            note = f"{note}; {_in_words(counted)}"
+        stages.append(_stage(name, done, problems, seconds, note, why))
     return Verification(
         checks=tuple(checks),
         findings=tuple(findings),
@@ -114,6 +129,17 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
         identity=dict(target.server.identity),
         on_gpu=SERVED if runs_on_gpu(served) else (),
     )
+
+
+def _counts(target: Target) -> Counts | None:
+    return executions.counts(target.server, _plain(target.server), target.model, target.version)
+
+
+def _in_words(counted: Counts | None) -> str:
+    """Fewer executions than inferences means that the server batched across clients."""
+    if counted is None:
+        return wording.STATISTICS_RESTRICTED.text()
+    return f"{counted.inferences} inferences in {counted.executions} executions"
 
 
 def runs_on_gpu(served: Mapping[str, Any]) -> bool:
@@ -168,20 +194,22 @@ def _hardly_numbers(checks: Sequence[Check]) -> Iterator[str]:
             )
 
 
-def _stage(name: str, checks: Sequence[Check], findings: Sequence[Finding], started: float, note: str = "") -> Stage:
-    seconds = time.perf_counter() - started
+def _stage(
+    name: str, checks: Sequence[Check], findings: Sequence[Finding], seconds: float, note: str, nothing: str | None
+) -> Stage:
+    """What a stage came to; `nothing` says why its answers prove nothing, though they may well show that something is wrong."""
     good = bool(checks) and not findings and all(check.passed for check in checks)
     return Stage(
         name=name,
-        verdict="passed" if good else "failed",
+        verdict="failed" if not good else "passed" if nothing is None else "not run",
         seconds=seconds,
         # Concurrent clients wait at the same time, so their waiting adds up to more than passed.
         library_seconds=min(seconds, sum(check.seconds for check in checks)),
-        note=note or f"{len(checks)} answers",
+        note=nothing if good and nothing else note or f"{len(checks)} answers",
     )
 
 
-def _unreachable(server: ServerHandle, transport: Transport) -> str | None:
+def _unreachable(server: ServerHandle, transport: str) -> str | None:
     if transport == "http" and not server.http_url:
         return "no HTTP address was given"
     if transport in ("grpc", "shm") and not server.grpc_url:
@@ -207,6 +235,8 @@ def _metadata_findings(target: Target, metadata: Mapping[str, Any], served: Mapp
     """What the server says of the model against the configuration that was staged."""
     where = f"{target.model} version {target.version} on the server"
     yield from model_config.differences(target.config, served, where=where)
+    yield from model_config.additions(target.config, served, where=where)
+    yield from _default_version(target)
     batch = [-1] if int(target.config.get("max_batch_size", 0)) else []
     for kind, section in (("inputs", "input"), ("outputs", "output")):
         wanted = {
@@ -227,11 +257,24 @@ def _metadata_findings(target: Target, metadata: Mapping[str, Any], served: Mapp
                 )
 
 
+def _default_version(target: Target) -> Iterator[Finding]:
+    """Where requests that name no version are answered by another one: the highest that the server serves."""
+    with _connect(target, _plain(target.server)) as connection:
+        versions = [int(each) for each in connection.model_metadata(target.model).get("versions", ())]
+    if target.newest and versions and max(versions) != target.version:
+        yield Finding(
+            where=f"{target.model} on the server",
+            what=wording.OTHER_VERSION_BY_DEFAULT.text(),
+            expected=f"version {target.version}",
+            found=f"version {max(versions)}",
+        )
+
+
 def _words(tensor: tuple[str, list[int]] | None) -> str:
     return f"{tensor[0]} {tensor[1]}" if tensor else "nothing"
 
 
-def _over(target: Target, transport: Transport) -> tuple[list[Check], list[Finding]]:
+def _over(target: Target, transport: Transport) -> Asked:
     """Every batch of every size over one transport."""
     checks: list[Check] = []
     findings: list[Finding] = []
@@ -239,10 +282,10 @@ def _over(target: Target, transport: Transport) -> tuple[list[Check], list[Findi
         for size in arrays.batch_sizes(target.golden.max_batch_size):
             for indices in arrays.batches(target.golden.samples, size):
                 _ask(target, connection, transport, indices, checks, findings)
-    return checks, findings
+    return checks, findings, ""
 
 
-def _invariances(target: Target, served: Mapping[str, Any]) -> tuple[list[Check], list[Finding], str]:
+def _invariances(target: Target, served: Mapping[str, Any]) -> Asked:
     """Asked again, in another order, and beside padding; and whether every transport gave the same bits."""
     checks: list[Check] = []
     findings: list[Finding] = []
@@ -338,7 +381,7 @@ def as_served(batch: Arrays, config: Mapping[str, Any], field: Literal["input", 
     return {name: array.reshape(*array.shape, 1) if name in reshaped or array.ndim == 0 else array for name, array in batch.items()}
 
 
-def _concurrently(target: Target) -> tuple[list[Check], list[Finding], str]:
+def _concurrently(target: Target) -> Asked:
     """Clients that ask at the same time, each with another mixture of samples and batch sizes."""
     transport = _plain(target.server)
     sizes = arrays.batch_sizes(target.golden.max_batch_size)
@@ -355,26 +398,8 @@ def _concurrently(target: Target) -> tuple[list[Check], list[Finding], str]:
                     break
         return checks, findings
 
-    before = _executions(target, transport)
     with ThreadPoolExecutor(CLIENTS) as pool:
         answers = list(pool.map(ask, range(CLIENTS)))
-    after = _executions(target, transport)
     checks = [check for done, _ in answers for check in done]
     findings = [finding for _, problems in answers for finding in problems]
-    if before is None or after is None:
-        return checks, findings, f"{CLIENTS} clients; the server keeps its statistics to itself"
-    return checks, findings, f"{CLIENTS} clients; {after[0] - before[0]} inferences in {after[1] - before[1]} executions"
-
-
-def _executions(target: Target, transport: Transport) -> tuple[int, int] | None:
-    """Inferences and executions so far: fewer executions than requests means that the server batched across clients.
-
-    `None` where the server does not let us read them.
-    """
-    with _connect(target, transport) as connection:
-        try:
-            statistics = connection.statistics(target.model, str(target.version))
-        except InferenceError:
-            return None
-    stats = statistics[0] if statistics else {}
-    return int(stats.get("inference_count", 0)), int(stats.get("execution_count", 0))
+    return checks, findings, f"{CLIENTS} clients"

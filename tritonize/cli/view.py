@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +10,6 @@ import typer
 
 from tritonize.cli.serve import Port
 
-HOST = "127.0.0.1"
 NETWORK = "model.onnx"
 
 
@@ -24,15 +23,24 @@ def view(
     no_open: Annotated[bool, typer.Option("--no-open", help="Only print the address.")] = False,
 ) -> None:
     """Open a network in Netron, served on 127.0.0.1 until Ctrl-C."""
-    from tritonize import errors
+    import webbrowser
+
+    from tritonize import errors, network_page
     from tritonize.cli import published
+    from tritonize.wording import server as wording
 
     errors.require("netron", extra="view")
     file = source if source.is_file() else _network(source, model, version)
-    netron = importlib.import_module("netron")
-    host, taken = netron.serve(str(file), address=(HOST, port), browse=not no_open and published.has_display())
-    typer.echo(f"{file} on http://{host}:{taken}; Ctrl-C ends it.")
-    netron.wait()  # it takes Ctrl-C for its end; it was to be served until then, so this is success
+    try:
+        server = network_page.Server(file, port)
+    except OSError as error:
+        raise errors.UsageError.of(wording.PORT_TAKEN, where=f"{network_page.HOST}:{port}", found=str(error)) from error
+    with server:
+        typer.echo(f"{file} on {server.address}; Ctrl-C ends it.")
+        if not no_open and published.has_display():
+            webbrowser.open(server.address)
+        with contextlib.suppress(KeyboardInterrupt):  # it was to be served until then, so this is success
+            server.serve_forever()
 
 
 def _network(repository: Path, model: str | None, version: int | None) -> Path:

@@ -45,3 +45,27 @@ SERVING_KEY = Message(
     what="Anyone on this machine can infer. Statistics, shared memory, the repository's index, trace and log settings take a key: "
     "curl -H @{key} http://{http}/v2/models/stats",
 )
+
+NOTHING_EXECUTED = Message(
+    code="nothing-executed",
+    what="the server counts no execution of the model for {answers} answers ({hits} came from its response cache), "
+    "so they prove nothing of the files it serves",
+)
+ALL_FROM_CACHE = Message(
+    code="all-from-cache",
+    what="{hits} answers came from the server's response cache while these {answers} were given, so each of them may have, "
+    "and they prove nothing of the files it serves",
+)
+CACHE_NOT_OBSERVABLE = Message(
+    code="cache-not-observable",
+    what="the model's response cache is on and the server keeps its statistics to itself, so cached answers cannot be told "
+    "from computed ones",
+)
+STATISTICS_RESTRICTED = Message(code="statistics-restricted", what="the server keeps its statistics to itself")
+OTHER_VERSION_BY_DEFAULT = Message(code="other-version-by-default", what="another version answers requests that name none")
+PORT_TAKEN = Message(
+    code="port-taken",
+    what="This port cannot be used.",
+    cause="another program listens there",
+    next_step="name another port, or none: 0 takes a free one",
+)
