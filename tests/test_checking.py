@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -69,6 +70,20 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with one version; tests take copies."""
+    place = tmp_path_factory.mktemp("checking") / "models"
+    small_versions.publish(place, 1)
+    return place
+
+
+@pytest.fixture
+def published(made: Path) -> None:
+    """The repository in the test's own folder."""
+    shutil.copytree(made, ROOT)
+
+
 @pytest.fixture
 def never_served(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_arguments: Any, **_options: Any) -> None:
@@ -78,8 +93,7 @@ def never_served(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_what_was_changed_is_named_and_never_served(name, never_served):
-    small_versions.publish(ROOT, 1)
+def test_what_was_changed_is_named_and_never_served(name, never_served, published):
     assert repository.integrity(ROOT, "small", 1) == ()
     damage, where = DAMAGES[name]
     damage(MODEL)
@@ -109,8 +123,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bytes]]:
     return found
 
 
-def test_what_is_exchanged_after_it_was_hashed_is_not_served(given, monkeypatch):
-    small_versions.publish(ROOT, 1)
+def test_what_is_exchanged_after_it_was_hashed_is_not_served(given, monkeypatch, published):
     right = (VERSION / "model.onnx").read_bytes()
     own = checking.check
 
@@ -126,16 +139,14 @@ def test_what_is_exchanged_after_it_was_hashed_is_not_served(given, monkeypatch)
     assert [(content == right, "python" in config) for config, content in given] == [(True, False)]
 
 
-def test_serve_anyway_serves_what_is_in_place_and_stays_failed(given):
-    small_versions.publish(ROOT, 1)
+def test_serve_anyway_serves_what_is_in_place_and_stays_failed(given, published):
     (VERSION / "model.onnx").write_bytes(b"other")
     with pytest.raises(ServedError):
         deployment.verify(deployment.Request(repository=ROOT, serve_anyway=True))
     assert given[0][1] == b"other"
 
 
-def test_what_is_too_large_to_copy_is_served_in_place_and_hashed_again():
-    small_versions.publish(ROOT, 1)
+def test_what_is_too_large_to_copy_is_served_in_place_and_hashed_again(published):
     checked = checking.check(ROOT, "small", 1, Path("private"), budget=400)
     assert checked.findings == ()
     assert "small/1/model.onnx" in [each.where for each in checked.in_place]
@@ -146,9 +157,8 @@ def test_what_is_too_large_to_copy_is_served_in_place_and_hashed_again():
     assert [finding.where for finding in checked.again()] == ["small/1/model.onnx"]
 
 
-def test_where_the_filesystem_can_share_blocks_nothing_is_in_place(monkeypatch):
+def test_where_the_filesystem_can_share_blocks_nothing_is_in_place(monkeypatch, published):
     """The ioctl is the kernel's; here it is stood in for by a copy."""
-    small_versions.publish(ROOT, 1)
 
     def clone(copy: int, request: int, source: int) -> None:
         assert request == 0x40049409
@@ -236,8 +246,7 @@ def test_a_difference_to_a_changed_version_is_not_asked_for(never_served):
     assert (found.verdict, [each.where for each in found.findings]) == ("failed", ["small/1/model.onnx"])
 
 
-def test_the_manifest_covers_itself_and_an_older_kind_says_that_it_does_not():
-    small_versions.publish(ROOT, 1)
+def test_the_manifest_covers_itself_and_an_older_kind_says_that_it_does_not(published):
     path = VERSION / "evidence" / "manifest.json"
     known = json.loads(path.read_text())
     assert (known["schema"], known["sha256"]) == (2, manifest.own_sha256(known))
@@ -257,8 +266,7 @@ def test_a_manifest_that_is_none_is_an_error_of_its_own(text):
     assert caught.value.code in ("manifest-damaged", "manifest-other-kind")
 
 
-def test_a_path_outside_the_model_is_not_followed():
-    small_versions.publish(ROOT, 1)
+def test_a_path_outside_the_model_is_not_followed(published):
     path = VERSION / "evidence" / "manifest.json"
     known = json.loads(path.read_text())
     known["files"]["../../outside"] = {"sha256": "0", "bytes": 5}
@@ -269,9 +277,8 @@ def test_a_path_outside_the_model_is_not_followed():
     assert [(each.where, each.found) for each in checked.findings] == [("small/../../outside", None)]
 
 
-def test_a_full_disk_among_the_temporary_files_is_an_error_of_its_own_and_hangs_nothing():
+def test_a_full_disk_among_the_temporary_files_is_an_error_of_its_own_and_hangs_nothing(published):
     """The limit on a file's size stands for the disk: both are met where the private copy is written."""
-    small_versions.publish(ROOT, 1)
     for command in (["verify", "models"], ["serve", "models", "--http-port", "0", "--grpc-port", "0"]):
         limited = ["prlimit", "--fsize=500", str(Path(sys.executable).with_name("tritonize")), *command]
         done = subprocess.run(limited, capture_output=True, text=True, timeout=60)

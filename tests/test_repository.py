@@ -220,6 +220,15 @@ def test_a_repository_that_is_a_file_or_is_not_there():
         repository.models(Path("empty"))
 
 
+def test_a_new_repository_is_on_the_disk_in_each_folder_above_it(monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink())))
+    place = Path("a/b/models")
+    with repository.staging(place) as run:
+        repository.publish(stage(run, 1), place, allow_change=False)
+    assert {str(Path(each).absolute()) for each in (".", "a", "a/b", "a/b/models")} <= set(synced)
+
+
 def test_a_model_that_is_a_file_or_a_link_and_names_that_are_too_long():
     publish(1)
     (PLACE / "m").rename("elsewhere")

@@ -90,6 +90,10 @@ def test_the_next_run_takes_the_next_version_and_touches_nothing(published, mode
     assert "differs from the one in place" in other.stderr
     assert "-max_batch_size: 4" in other.stderr
     assert "+max_batch_size: 8" in other.stderr
+    assert "Export to ONNX" not in other.stderr  # it is told before anything is proven
+    built = tritonize("build", str(model_files / "classifier.pt"), *CLASSIFIER, "--max-batch-size", "8")
+    assert built.returncode == 0, built.stderr
+    assert "needs --replace-config" in " ".join(built.stdout.split())
     assert sorted(os.listdir(PLACE / "classifier")) == ["1", "2", "config.pbtxt"]
 
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tritonize import journal, locks
+from tritonize import durable, journal, locks
 from tritonize.artifacts import StagedVersion
 from tritonize.errors import RepositoryError, storage_errors
 from tritonize.wording import repository as wording
@@ -63,6 +63,7 @@ def staging(repository: Path) -> Iterator[Run]:
         _require_directory(repository)
         created = [folder for folder in (area, *area.parents) if not folder.exists()]
         stack.callback(_remove_empty, created or [area])
+        durable.make_directory(area)  # the folders above it are the repository's too
         run = Run(area / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}")
         stack.callback(lambda: None if run.kept else shutil.rmtree(run.directory, ignore_errors=True))
         with locks.held(area / _LOCK):  # so that nobody sweeps a run that is being made
