@@ -7,11 +7,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import onnx
 import onnxruntime
 import torch
 
 from tritonize.artifacts import TensorSpec
-from tritonize.workers import export
+from tritonize.workers import export, onnx_ports
 from tritonize.workers.torch_model import LoadedModel
 
 
@@ -34,4 +35,6 @@ def exported(
     asked = export.ExportRequest(**{**{each.name: None for each in fields(export.ExportRequest)}, **given})
     with torch.no_grad():
         export.STRATEGIES[strategy](model, tuple(tensors), asked)
-    return onnxruntime.InferenceSession(str(path))
+    made = onnx.load(path)
+    onnx_ports.name(made, asked.inputs, asked.outputs)
+    return onnxruntime.InferenceSession(made.SerializeToString())

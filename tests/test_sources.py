@@ -180,7 +180,7 @@ def test_check_compares_any_two(first, second, code, model_files, program):
         assert any("shape" in tensor["reason"] for check in report["checks"] for tensor in check["tensors"] if not tensor["passed"])
 
 
-def test_what_onnxslim_cannot_take_is_left_as_it_is():
+def test_weights_among_the_inputs_and_unused_inputs_of_an_onnx_file():
     old = graph()
     old.ir_version = 3
     old.graph.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [4, 4]))  # as files of that time list weights
@@ -191,7 +191,9 @@ def test_what_onnxslim_cannot_take_is_left_as_it_is():
     for name in ("old.onnx", "unused.onnx"):
         done, answer = build(name)
         assert done.returncode == 0, done.stdout
-        assert not answer["reports"][0]["details"]["onnx"]["simplified"]
+        (report,) = answer["reports"]
+        assert report["details"]["onnx"]["simplified"]
+        assert any("lists as inputs too" in note for note in report["notes"]) == (name == "old.onnx")
 
 
 def test_weights_of_a_subgraph_outside_the_folder_are_refused():

@@ -7,6 +7,7 @@ import hashlib
 import io
 import math
 import shutil
+import zipfile
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -67,6 +68,18 @@ def _write(array: Array, path: Path) -> None:
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
         file.write(array.reshape(-1).view(np.uint8).data)
+
+
+def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write named arrays as one `.npz` file, bfloat16 as float32. Raises OSError.
+
+    `np.savez` takes no array that is called `file`.
+    """
+    with zipfile.ZipFile(path, "w", allowZip64=True) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                wide = array.astype(np.float32) if array.dtype == BFLOAT16 else array
+                np.lib.format.write_array(member, np.asanyarray(wide), allow_pickle=False)
 
 
 def load(files: TensorFiles, index: int) -> Arrays:

@@ -107,6 +107,8 @@ class Reference:
     """Number of elements in the parameters; 0 for a frozen TorchScript, whose weights are constants."""
     state: str | None = None
     """Checksum of its parameters and buffers, where it is a PyTorch model."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """The model's own names of outputs that are served under others, since an input has them, to those."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +133,8 @@ class OnnxArtifact:
     strategy: str
     """Which of `workers.export.STRATEGIES` it was."""
     simplified: bool
+    optional: tuple[str, ...] = ()
+    """Inputs that have a value in the file, which a client may leave out."""
     precision: str = "fp32"
     """Of its computing nodes: `fp32`, `fp16` or `bf16`."""
     reduced_nodes: int = 0

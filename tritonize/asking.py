@@ -6,7 +6,7 @@ that, and not as a failed export.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from tritonize.golden import GoldenSet
 from tritonize.observer import Observer
 from tritonize.reference import Computed
 from tritonize.stages import Recorder
+from tritonize.wording import export as export_wording
 from tritonize.wording import quality as quality_wording
 from tritonize.wording import reference as wording
 from tritonize.wording import samples as edge_wording
@@ -68,7 +69,14 @@ def ask(
     asked = None
     if apart and computed.apart and computed.apart.count:
         asked = nonfinite.Asked(samples=samples.without(apart, computed.unasked), outputs=computed.apart)
+    notes = (*_renamed(computed.reference), *notes)
     return Answered(samples=kept, computed=computed, golden=golden, checks=checks, notes=notes, facts=facts, nonfinite=asked)
+
+
+def _renamed(own: Reference) -> Iterator[str]:
+    """A sentence for each output that is not called as the model calls it."""
+    for each, name in own.renamed.items():
+        yield export_wording.RENAMED.text(own=each, name=name)
 
 
 def tolerance(model: spec.Model, output: str) -> spec.Tolerance:

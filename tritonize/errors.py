@@ -140,6 +140,10 @@ class NothingReducedError(ExportError):
     """A file that was asked for in half precision would hold none."""
 
 
+class SimplifyError(ExportError):
+    """The file could not be simplified; unsimplified it may be right."""
+
+
 class PlanError(TritonizeError):
     """TensorRT did not build a usable plan."""
 
@@ -184,6 +188,7 @@ _KINDS: dict[str, type[TritonizeError]] = {
         UnprovenError,
         ExportError,
         NothingReducedError,
+        SimplifyError,
         PlanError,
         RepositoryError,
         ServerError,

@@ -13,8 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 from tritonize import arrays, discretion, figures, html, model_config, report, repository, spec
 from tritonize.artifacts import Attempt, OnnxArtifact, Reference, Report, SampleSet, StagedVersion, to_json
 from tritonize.figures import Figures
@@ -121,8 +119,7 @@ def write_worst(staged: StagedVersion, samples: SampleSet, index: int) -> Path:
     path = staged.version_directory / repository.EVIDENCE / WORST
     path.parent.mkdir(parents=True, exist_ok=True)
     stacked = arrays.stack(samples.files, items)
-    wide = {name: array.astype(np.float32) if array.dtype == arrays.BFLOAT16 else array for name, array in stacked.items()}
-    np.savez(path, allow_pickle=False, **wide)
+    arrays.write_npz(path, stacked)
     return path
 
 
@@ -140,6 +137,7 @@ def details(
         "attempts": [to_json(attempt) for attempt in attempts],
         "custom_op_libraries": {Path(name).name: _sha256(name) for name in model.custom_op_libraries},
         "parameters": answered.parameters,
+        "renamed": dict(answered.renamed),
         "target": target.model_dump(mode="json", exclude_none=True),
     }
 

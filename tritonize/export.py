@@ -11,7 +11,11 @@ from typing import Any
 from tritonize import processes, spec
 from tritonize.artifacts import OnnxArtifact, SampleSet, TensorFiles, TensorSpec, from_json, to_json
 from tritonize.decisions import Decision, Warned
-from tritonize.errors import ExportError, WorkerError
+from tritonize.errors import ExportError, SimplifyError, UsageError, WorkerError
+from tritonize.wording import export as wording
+
+_NAMED = 5
+"""Weights that a note names; of more it gives the number."""
 
 LADDERS: Mapping[str, tuple[str, ...]] = {
     "torchscript": ("legacy", "converted", "converted_decomposed"),
@@ -37,6 +41,8 @@ class Exported:
     """What the model decides on data, and the tracer has frozen."""
     warned: tuple[Warned, ...] = ()
     """What the tracer warned of."""
+    notes: tuple[str, ...] = ()
+    """What was done to the file that a reader of the report would not expect."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,12 +98,13 @@ def export(model: spec.Model, subject: Subject, strategy: str, directory: Path) 
         "path": str(path),
         "simplify": model.simplify,
         "opset": model.opset,
+        "inputs": request["inputs"],
         "outputs": request["outputs"],
         "roots": [str(folder) for folder in search_path],
         "scope": first.value["scope"],
         "modules": first.value["modules"],
     }
-    second = _work("onnx_file.finish", request, model, directory / "finish", [])
+    second, notes = _finished(request, model, directory)
     artifact = _artifact(path, second.value, strategy)
     _require_same("input", subject.inputs, artifact.inputs)
     _require_same("output", subject.outputs, artifact.outputs)
@@ -108,6 +115,7 @@ def export(model: spec.Model, subject: Subject, strategy: str, directory: Path) 
         peak_memory=max(first.peak_memory, second.peak_memory),
         decisions=tuple(from_json(Decision, each) for each in first.value["decisions"]),
         warned=tuple(from_json(Warned, each) for each in first.value["warned"]),
+        notes=notes,
     )
 
 
@@ -115,27 +123,47 @@ def take(model: spec.Model, source: Path, directory: Path) -> tuple[Exported, in
     """An existing ONNX file, finished like an exported one, and the number of elements of its weights.
 
     Raises:
-        UsageError: its external data is missing or lies outside its folder.
+        UsageError: its external data is missing or lies outside its folder; or an optional input is to be batched.
         ExportError: it is invalid.
     """
     path = directory / "model.onnx"
-    request = {"exported": str(source), "path": str(path), "simplify": model.simplify, "opset": None, "consume": False}
-    try:
-        answer = _work("onnx_file.finish", request, model, directory / "finish", [])
-        if model.simplify and answer.value["inputs"] != answer.value["original_inputs"]:
-            raise ExportError("onnxslim changed the inputs.")
-    except ExportError:
-        if not model.simplify:
-            raise
-        # What onnxslim cannot take, such as an old file whose initializers are inputs too, is right all the same.
-        answer = _work("onnx_file.finish", {**request, "simplify": False}, model, directory / "finish", [])
+    request = {
+        "exported": str(source),
+        "path": str(path),
+        "simplify": model.simplify,
+        "opset": None,
+        "consume": False,
+        "optional": list(model.inputs),
+    }
+    answer, notes = _finished(request, model, directory)
+    optional, constants = answer.value["optional"], answer.value["constants"]
+    if optional and model.max_batch_size:
+        raise UsageError.of(wording.OPTIONAL_BATCHED, where="inputs", name=optional[0])
+    notes += tuple(wording.OPTIONAL.text(name=name) for name in optional)
+    if constants:
+        names = ", ".join(constants[:_NAMED]) + (", …" if len(constants) > _NAMED else "")
+        notes += (wording.CONSTANTS.text(count=len(constants), names=names),)
     exported = Exported(
         artifact=_artifact(path, answer.value, "as_is"),
         torch="",
         library_seconds=answer.value["library_seconds"] + answer.import_seconds,
         peak_memory=answer.peak_memory,
+        notes=notes,
     )
     return exported, int(answer.value["parameters"])
+
+
+def _finished(request: Mapping[str, Any], model: spec.Model, directory: Path) -> tuple[processes.WorkerAnswer, tuple[str, ...]]:
+    """The exported file finished, and a note where it could not be simplified: that costs the simplification alone."""
+    try:
+        return _work("onnx_file.finish", request, model, directory / "finish", []), ()
+    except ExportError as error:
+        ended = isinstance(error.__cause__, WorkerError)  # a crash, too much memory or a deadline
+        if not request["simplify"] or not (ended or isinstance(error, SimplifyError)):
+            raise
+        reason = str(error.found).rstrip(".")
+    answer = _work("onnx_file.finish", {**request, "simplify": False}, model, directory / "unsimplified", [])
+    return answer, (wording.UNSIMPLIFIED.text(reason=reason),)
 
 
 def _work(
@@ -179,6 +207,7 @@ def _artifact(path: Path, answer: Mapping[str, Any], strategy: str) -> OnnxArtif
         exporter=answer["producer"],
         strategy=strategy,
         simplified=answer["simplified"],
+        optional=tuple(answer["optional"]),
     )
 
 
@@ -195,8 +224,6 @@ def _require_same(kind: str, wanted: tuple[TensorSpec, ...], found: tuple[Tensor
             f"The exported file has other {kind}s than the model.",
             expected=", ".join(expected),
             found=", ".join(actual) or "none",
-            cause="an input that the model does not use is dropped by the exporter" if len(actual) < len(expected) else None,
-            next_step=f"leave the {kind} out of the spec, or wrap the model so that it is used" if kind == "input" else None,
         )
     by_name = {tensor.name: tensor for tensor in found}
     for tensor in wanted:

@@ -13,7 +13,7 @@ from typing import Any
 
 from google.protobuf import json_format, text_format
 
-from tritonize import config_template, dtypes, spec, spec_rules
+from tritonize import config_template, dtypes, names, spec, spec_rules
 from tritonize.artifacts import Finding, OnnxArtifact, TensorSpec
 from tritonize.errors import UsageError
 
@@ -46,7 +46,7 @@ def render(
         "platform": PLATFORMS.get(model.backend),
         "backend": model.backend,
         "max_batch_size": model.max_batch_size,
-        "inputs": [_tensor(tensor, batched, None) for tensor in artifact.inputs],
+        "inputs": [_tensor(tensor, batched, None, optional=tensor.name in artifact.optional) for tensor in artifact.inputs],
         "outputs": [_tensor(tensor, batched, (labels or {}).get(tensor.name)) for tensor in artifact.outputs],
         "extra": _extra(model, plans or {}),
     }
@@ -77,7 +77,7 @@ def foreseen(name: str, model: spec.Model) -> dict[str, Any]:
 def label_filename(output: str, text: str) -> str:
     """The file beside config.pbtxt that holds an output's labels, by their content: a configuration can then never meet others."""
     digest = hashlib.sha256(text.encode()).hexdigest()
-    return f"{LABELS}_{output}.{digest[:12]}.txt"  # names of tensors are fit for files (`spec.TensorName`)
+    return f"{LABELS}_{names.file_name(output)}.{digest[:12]}.txt"
 
 
 def label_files(config: Mapping[str, Any]) -> dict[str, str]:
@@ -85,7 +85,7 @@ def label_files(config: Mapping[str, Any]) -> dict[str, str]:
     return {output["name"]: output["label_filename"] for output in config.get("output", ()) if output.get("label_filename")}
 
 
-def _tensor(tensor: TensorSpec, batched: bool, labels: str | None) -> dict[str, Any]:
+def _tensor(tensor: TensorSpec, batched: bool, labels: str | None, *, optional: bool = False) -> dict[str, Any]:
     shape = tensor.shape[1:] if batched else tensor.shape
     return {
         "name": tensor.name,
@@ -94,6 +94,7 @@ def _tensor(tensor: TensorSpec, batched: bool, labels: str | None) -> dict[str, 
         # Without a batch an empty shape is no shape to Triton: then a scalar is served as one element.
         "reshape": [] if batched and not shape else None,
         "label_filename": labels,
+        "optional": optional,
     }
 
 

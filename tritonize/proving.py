@@ -210,8 +210,8 @@ def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tu
         attempts=(),
         versions={"torch": made.torch, "onnxruntime": version},
         observer=observer,
-        notes=(*ladder.notes, *decisions.notes(made.decisions, ladder.model.accept_branches, right=not reason)),
         nonfinite=otherwise,
+        notes=(*ladder.notes, *made.notes, *decisions.notes(made.decisions, ladder.model.accept_branches, right=not reason)),
     )
     seconds = time.perf_counter() - started
     attempt = Attempt(strategy=strategy, outcome="wrong" if reason else "right", seconds=seconds, reason=reason, **frozen)
@@ -302,7 +302,7 @@ def _prove_onnx(model: spec.Model, source: Source, drawn: SampleSet, work: Path,
         attempts=(),
         versions={"onnxruntime": version},
         observer=observer,
-        notes=notes,
+        notes=(*notes, *taken.notes),
     )
 
 

@@ -182,6 +182,7 @@ def compute(
             outputs=outputs,
             parameters=answer.value["parameters"],
             state=answer.value["state"],
+            renamed=answer.value["renamed"],
         ),
         batched=from_json(TensorFiles, answer.value["batched"]),
         library_seconds=answer.value["library_seconds"] + answer.import_seconds,

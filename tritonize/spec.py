@@ -7,15 +7,15 @@ command line makes a one-model `Spec` from flags.
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from tritonize import dtypes
+from tritonize import dtypes, names
 from tritonize.measures import Kind
 from tritonize.plan_settings import Settings
+from tritonize.wording import export as wording
 
 DEFAULT_RTOL = 1e-4
 DEFAULT_ATOL = 9e-4
@@ -29,27 +29,21 @@ MAX_AXES = 32
 DEFAULT_MAX_BATCH_SIZE = 2
 """Where a model is described by flags or by an example, and not by a spec."""
 
-_MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
-_TENSOR_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
 _LONGEST_NAME = 220
-"""A filesystem takes names of 255 bytes, and files are named by models and outputs with something added."""
+"""A filesystem takes names of 255 bytes, and files are named by models with something added."""
 
 
 def _model_name(name: str) -> str:
-    if not _MODEL_NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no model name: letters, digits, '_' and '-' only, since it becomes a directory and a URL")
+    if not names.is_model(name):
+        raise ValueError(wording.MODEL_NAME.text(name=name, suggested=names.model(name)))
     if len(name) > _LONGEST_NAME:
         raise ValueError(f"{name[:20]}… is too long for a directory: at most {_LONGEST_NAME} characters, found {len(name)}")
     return name
 
 
 def _tensor_name(name: str) -> str:
-    if not _TENSOR_NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no tensor name: letters, digits, '_', '.' and '-' only")
-    if len(name) > _LONGEST_NAME:
-        raise ValueError(
-            f"{name[:20]}… is too long, since files have its name: at most {_LONGEST_NAME} characters, found {len(name)}"
-        )
+    if not names.is_tensor(name):
+        raise ValueError(wording.TENSOR_NAME.text(name=name))
     return name
 
 
@@ -334,8 +328,3 @@ def is_factory(source: str) -> bool:
     """Whether a source names a Python callable: dotted identifiers, a colon, an identifier."""
     module, colon, attribute = source.partition(":")
     return bool(colon) and all(part.isidentifier() for part in [*module.split("."), *attribute.split(".")])
-
-
-def is_tensor_name(name: str) -> bool:
-    """Whether an input or an output may be called so."""
-    return bool(_TENSOR_NAME.fullmatch(name))

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from tritonize import spec
 from tritonize.measures import METRICS
+from tritonize.wording import export as wording
 
 MOST_COMBINATIONS = 200_000
 _LAST_AXIS = ("token_ids", "padding_mask", "one_hot")
@@ -154,6 +155,8 @@ def _cut(
 
 def _output_problems(model: spec.Model) -> Iterator[tuple[tuple[str, ...], str]]:
     for name, output in model.outputs.items():
+        if name in model.inputs and not model.source.endswith(".onnx"):  # in such a file the output is the input itself
+            yield ("outputs", name), wording.OUTPUT_IS_INPUT.text(suggested=f"{name}_out")
         for metric, bound in output.metrics.items():
             if metric not in METRICS:
                 yield ("outputs", name, "metrics", metric), f"is no metric; there are {', '.join(METRICS)}"

@@ -9,8 +9,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tritonize import spec, spec_rules
+from tritonize import names, spec, spec_rules
 from tritonize.errors import UsageError
+from tritonize.wording import export as wording
 
 _FORM = "NAME:TYPE:SHAPE, such as INPUT__0:fp32:1x1x160x176x176"
 
@@ -61,9 +62,14 @@ def tolerance(rtol: float, atol: float) -> spec.Tolerance:
 
 
 def default_name(source: str) -> str:
-    """A model name from a file's or a factory's: what a model name cannot hold becomes `_`."""
-    base = source.rpartition(":")[2] if spec.is_factory(source) else Path(source).stem
-    return re.sub(r"[^A-Za-z0-9_-]", "_", base)
+    """A model name from a file's or a factory's; see `names.model`."""
+    return names.model(source.rpartition(":")[2] if spec.is_factory(source) else Path(source).stem)
+
+
+def spelled(source: str) -> str | None:
+    """What to say where the model is called otherwise than its file, for letters that its name cannot hold."""
+    stem = Path(source).stem
+    return None if stem.isascii() else wording.SPELLED.text(source=Path(source).name, name=default_name(source))
 
 
 def _validated(name: str, model: dict[str, Any], repository: Path) -> spec.Spec:

@@ -180,6 +180,8 @@ def _specification(flags: dict[str, Any]) -> Spec:
     if not source.lower().endswith((".yaml", ".yml")):
         if flags["models"]:
             raise UsageError("--model chooses among the models of a spec.", found=source)
+        if flags["name"] is None and (note := from_flags.spelled(source)):
+            typer.echo(note, err=True)
         return from_flags.specification({key: flags[key] for key in (*_MODEL_FLAGS, "source", "repository")})
     given = [key for key in _MODEL_FLAGS if flags[key]]
     if given:

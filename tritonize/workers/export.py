@@ -20,7 +20,7 @@ from tritonize import arrays
 from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
 from tritonize.errors import ExportError, TritonizeError, UsageError
 from tritonize.operators import Operator
-from tritonize.workers import conduct, decisions, failures, rescues, symbolic_sizes
+from tritonize.workers import conduct, decisions, failures, onnx_ports, rescues, symbolic_sizes
 from tritonize.workers.stopwatch import Stopwatch
 from tritonize.workers.torch_model import LoadedModel, load
 from tritonize.workers.torch_source import LoadRequest, ProgramModule
@@ -48,6 +48,16 @@ class ExportRequest:
     strategy: str
     opset: int
     path: Path
+
+    @property
+    def input_names(self) -> list[str]:
+        """What the inputs are called in the exported file; `onnx_file.finish` gives them their own names."""
+        return onnx_ports.exported_as("input", self.inputs)
+
+    @property
+    def output_names(self) -> list[str]:
+        """Likewise the outputs."""
+        return onnx_ports.exported_as("output", self.outputs)
 
 
 def run(request: dict[str, Any]) -> dict[str, Any]:
@@ -121,9 +131,9 @@ def _legacy(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> str:
                 tuple(tensors),
                 str(asked.path),
                 dynamo=False,
-                input_names=[tensor.name for tensor in asked.inputs],
-                output_names=[tensor.name for tensor in asked.outputs],
-                dynamic_axes={tensor.name: _dynamic(tensor) for tensor in (*asked.inputs, *asked.outputs) if _dynamic(tensor)},
+                input_names=asked.input_names,
+                output_names=asked.output_names,
+                dynamic_axes=_dynamic_axes(asked),
                 opset_version=asked.opset,
                 verbose=True,  # keeps the lines of the user's code in the file
             )
@@ -256,8 +266,8 @@ def _write(program: torch.export.ExportedProgram, model: LoadedModel, asked: Exp
         made = torch.onnx.export(
             program,
             dynamo=True,
-            input_names=[tensor.name for tensor in asked.inputs],
-            output_names=[tensor.name for tensor in asked.outputs],
+            input_names=asked.input_names,
+            output_names=asked.output_names,
             opset_version=asked.opset,
             custom_translation_table={**rescues.TRANSLATIONS, **_translations(model, asked.opset)},
             verbose=False,
@@ -287,6 +297,12 @@ def _scope(model: LoadedModel) -> str:
 
 def _dynamic(tensor: TensorSpec) -> dict[int, str]:
     return {axis: size for axis, size in enumerate(tensor.shape) if isinstance(size, str)}
+
+
+def _dynamic_axes(asked: ExportRequest) -> dict[str, dict[int, str]]:
+    """The dynamic axes by the names in the exported file."""
+    named = (*zip(asked.input_names, asked.inputs, strict=True), *zip(asked.output_names, asked.outputs, strict=True))
+    return {name: axes for name, tensor in named if (axes := _dynamic(tensor))}
 
 
 TRACING = ("legacy", "converted", "converted_decomposed")

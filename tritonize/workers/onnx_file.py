@@ -17,8 +17,9 @@ import onnxslim
 
 from tritonize import dtypes
 from tritonize.artifacts import TensorSpec, from_json, to_json
-from tritonize.errors import ExportError, UsageError
-from tritonize.workers import onnx_writer, origins
+from tritonize.errors import ExportError, SimplifyError, UsageError
+from tritonize.wording import export as wording
+from tritonize.workers import onnx_ports, onnx_writer, origins
 from tritonize.workers.stopwatch import Stopwatch
 
 NODE_MAP = "node_map.json"
@@ -36,8 +37,12 @@ class FinishRequest:
     """The one the file must have; any where it is `None`."""
     consume: bool = True
     """Whether the exported file may go once it is read."""
+    inputs: tuple[TensorSpec, ...] | None = None
+    """What the inputs are to be called, in order, where the file has the names of `onnx_ports.exported_as`."""
     outputs: tuple[TensorSpec, ...] = ()
     """What the model answers; declared where the exporter could not tell, as behind an operator of the user's."""
+    optional: tuple[str, ...] = ()
+    """Inputs that stay inputs although the file has a value for them."""
     roots: tuple[Path, ...] = ()
     """The user's folders; source files are named relative to them."""
     scope: str = ""
@@ -60,8 +65,10 @@ class FinishAnswer:
     parameters: int
     """Number of elements of its initializers."""
     producer: str
-    original_inputs: tuple[TensorSpec, ...]
-    """Those of the file before it was finished."""
+    optional: tuple[str, ...]
+    """The inputs that have a value in the file, which a client may leave out."""
+    constants: tuple[str, ...]
+    """Weights that were inputs too in the exported file, and are none any more."""
     simplified: bool
     data: str | None
     """Name of the file beside it that holds the weights."""
@@ -85,9 +92,10 @@ def finish(request: dict[str, Any]) -> dict[str, Any]:
         large = sum(onnx_writer.size(tensor, asked.exported.parent) for tensor in weights) > asked.inline_limit
         if not large:
             onnx.load_external_data_for_model(model, str(asked.exported.parent))
-            _remove(files if asked.consume else [])
-        initializers = {tensor.name for tensor in model.graph.initializer}
-        original_inputs = specs([value for value in model.graph.input if value.name not in initializers], "input")
+        if asked.inputs is not None:
+            onnx_ports.name(model, asked.inputs, asked.outputs)
+        constants = onnx_ports.unlist_weights(model, asked.optional)
+        optional = onnx_ports.weights_of(model.graph)
         came_from = origins.of_graph(model, asked.roots, asked.scope, asked.modules)
         _strip(model)
         _declare(model, asked.outputs)
@@ -95,7 +103,8 @@ def finish(request: dict[str, Any]) -> dict[str, Any]:
             model = _inlined(model)
             came_from = origins.of_inlined(model, came_from)
         _require_no_random_operators(model)
-        simplify = asked.simplify and not large  # onnxslim would have to hold them several times over
+        # onnxslim would have to hold large weights several times over, and folds what a client may send into constants.
+        simplify = asked.simplify and not large and not optional
         if simplify:
             model = _simplified(model)
             gc.collect()  # onnxslim leaves its copies of the weights in reference cycles
@@ -103,12 +112,12 @@ def finish(request: dict[str, Any]) -> dict[str, Any]:
         data = None
         if large:
             data = onnx_writer.write_with_data(model, asked.path, asked.exported.parent).name
-            _remove(files if asked.consume else [])
         else:
             onnx_writer.write(model, asked.path)
         origins.write(model, came_from, asked.path.with_name(NODE_MAP))
         del model
-        _check(asked.path)
+        _check(asked.path, simplified=simplify)
+        _remove(files if asked.consume else [])  # not before: where it cannot be simplified, it is finished again without that
         finished = onnx.load(asked.path, load_external_data=False)
     found = opset(finished)
     if asked.opset is not None and found != asked.opset:
@@ -128,7 +137,8 @@ def finish(request: dict[str, Any]) -> dict[str, Any]:
             nodes=len(finished.graph.node),
             parameters=sum(elements(tensor) for tensor in finished.graph.initializer),
             producer=f"{finished.producer_name} {finished.producer_version}".strip(),
-            original_inputs=original_inputs,
+            optional=tuple(optional),
+            constants=constants,
             simplified=simplify,
             data=data,
             node_map=NODE_MAP,
@@ -259,16 +269,27 @@ def _values(graph: Any) -> Iterable[Any]:
 
 
 def _simplified(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The file in fewer nodes, with the inputs and outputs that it had.
+
+    Raises:
+        SimplifyError: onnxslim fails, or changes them.
+    """
+    inputs = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in model.graph.input]
+    outputs = [value.name for value in model.graph.output]
     try:
         slim = onnxslim.slim(model)
     except Exception as error:
-        raise ExportError(
-            "onnxslim could not simplify the file.",
-            found=f"{type(error).__name__}: {error}",
-            next_step="set simplify: false in the spec (--no-simplify on the command line)",
+        text = str(error).strip().splitlines()
+        raise SimplifyError.of(
+            wording.NOT_SIMPLIFIED, found=f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
         ) from error
     if not isinstance(slim, onnx.ModelProto):
-        raise ExportError("onnxslim returned no model.", next_step="set simplify: false in the spec")
+        raise SimplifyError.of(wording.NOT_SIMPLIFIED, found="onnxslim returned no model")
+    foreign = {value.name for value in slim.graph.input} - {value.name for value in inputs}
+    if foreign or [value.name for value in slim.graph.output] != outputs:
+        raise SimplifyError.of(wording.NOT_SIMPLIFIED, found="onnxslim changed the inputs or outputs")
+    del slim.graph.input[:]  # onnxslim drops those that nothing uses; a client sends them all the same
+    slim.graph.input.extend(inputs)
     return slim
 
 
@@ -303,11 +324,13 @@ def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     return light
 
 
-def _check(path: Path) -> None:
+def _check(path: Path, *, simplified: bool = False) -> None:
     """ONNX's own checker, on the file as it lies on the disk."""
     try:
         onnx.checker.check_model(str(path))
     except (onnx.checker.ValidationError, ValueError) as error:
+        if simplified:
+            raise SimplifyError.of(wording.NOT_SIMPLIFIED, found=str(error).strip().splitlines()[0]) from error
         raise _invalid(path, error) from error
 
 

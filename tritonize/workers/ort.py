@@ -130,7 +130,8 @@ def answer(session: onnxruntime.InferenceSession, batch: Arrays, size: int) -> A
     """
     names = [output.name for output in session.get_outputs()]
     known = {each.name for each in session.get_inputs()}
-    if known != set(batch):
+    optional = {each.name for each in session.get_overridable_initializers()}
+    if known != set(batch) - optional:
         raise ExportError(
             "The exported file has other inputs than the model.", expected=", ".join(batch), found=", ".join(sorted(known))
         )

@@ -50,6 +50,8 @@ class ReferenceAnswer:
     batched: TensorFiles
     """One item per batch asked for."""
     parameters: int
+    renamed: Mapping[str, str]
+    """Outputs that are called otherwise than the model calls them, since an input has the name."""
     state: str
     """Checksum of its parameters and buffers."""
     code: Mapping[str, str]
@@ -91,6 +93,7 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
     batched = _run(model, asked.samples, asked.batches, asked.directory / "batched", watch, like=outputs)
     with watch.library():
         conduct.require_repeatable(model, arrays.load(asked.samples.files, 0), arrays.load(outputs, 0))
+    renamed = model.renamed(arrays.load(asked.samples.files, 0), [tensor.name for tensor in outputs.tensors])
     conduct.require_unchanged(before, model.module)
     conduct.require_evaluation_mode(model)
     parameters = sum(tensor.numel() for tensor in model.module.parameters())
@@ -108,6 +111,7 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
             outputs=outputs,
             batched=batched,
             parameters=parameters,
+            renamed=renamed,
             state=conduct.checksum(before),
             code=_code(asked.model),
             library_seconds=watch.seconds,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tritonize import arrays, spec
+from tritonize import arrays, names
 from tritonize.arrays import Arrays
 from tritonize.artifacts import TensorSpec, from_json, to_json
 from tritonize.errors import UsageError
@@ -26,7 +26,7 @@ class DrawRequest:
     count: int
     seed: int
     directory: Path
-    """Where the samples go, a folder of one `.npy` per input for each."""
+    """Where the samples go, one `.npz` file each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +62,7 @@ def draw(request: dict[str, Any]) -> dict[str, Any]:
                 found=", ".join(f"{each.name} {each.dtype}" for each in tensors),
             )
         varying |= {each.name for each, other in zip(tensors, first, strict=True) if each.shape != other.shape}
-        folder = asked.directory / f"{index:06d}"
-        folder.mkdir()
-        for name, array in item.items():
-            np.save(folder / f"{name}.npy", array.astype(np.float32) if array.dtype == arrays.BFLOAT16 else array)
+        arrays.write_npz(asked.directory / f"{index:06d}.npz", item)
     return to_json(DrawAnswer(tensors=first, varying=tuple(sorted(varying))))  # type: ignore[no-any-return]
 
 
@@ -96,7 +93,7 @@ def _sample(function: Any, asked: DrawRequest, index: int) -> Arrays:
             found=f"{type(error).__name__}: {error}",
         ) from error
     item = dict(arrays.named(answer, asked.function))
-    bad = [name for name in item if not spec.is_tensor_name(name)]
+    bad = [name for name in item if not names.is_tensor(name)]
     if bad or not item:
         raise UsageError(
             "The function of samples returned no inputs."
@@ -104,7 +101,7 @@ def _sample(function: Any, asked: DrawRequest, index: int) -> Arrays:
             else "An input of a sample has a name that no tensor may have.",
             where=asked.function,
             found=", ".join(map(repr, bad)) or f"a {type(answer).__name__}",
-            expected="letters, digits, '_', '.' and '-'" if bad else "a tensor, a tuple or a dictionary of them",
+            expected="a text that can be printed" if bad else "a tensor, a tuple or a dictionary of them",
         )
     return item
 

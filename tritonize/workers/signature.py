@@ -52,11 +52,12 @@ def parameters_of(module: torch.nn.Module) -> Parameters | None:
     )
 
 
-def name_outputs(answer: Any, wanted: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
+def name_outputs(answer: Any, wanted: Sequence[str], inputs: Sequence[str] = ()) -> Iterator[tuple[str, torch.Tensor]]:
     """The tensors of an answer with their names: a tensor, or tensors in containers (`unfolding.leaves`).
 
     Wanted names go in order. By default a flat answer's are OUTPUT__0, OUTPUT__1, …, a nested one's the path to each, such as
-    `boxes` or `features.0`. What is None is left out.
+    `boxes` or `features.0`; one that has an input's name gets another (`own_names`), since a graph has one value of a name. What is
+    None is left out.
 
     Raises:
         ExportError: something that is no tensor is among them.
@@ -75,6 +76,7 @@ def name_outputs(answer: Any, wanted: Sequence[str]) -> Iterator[tuple[str, torc
     by_key = isinstance(answer, Mapping) or unfolding.opened(answer) is not None
     if not by_key and all(not path or (len(path) == 1 and path[0].isdigit()) for path, _ in leaves):
         defaults = [f"OUTPUT__{position}" for position in range(len(leaves))]
+    defaults = own_names(defaults, inputs)
     if set(wanted) == set(defaults):
         wanted = defaults  # the model names them itself: then a name means its own tensor, in whatever order it is listed
     elif set(wanted) & set(defaults):
@@ -94,3 +96,15 @@ def name_outputs(answer: Any, wanted: Sequence[str]) -> Iterator[tuple[str, torc
                 next_step="wrap the model so that it returns tensors only",
             )
         yield wanted[position] if wanted else default, tensor
+
+
+def own_names(outputs: Sequence[str], inputs: Sequence[str]) -> list[str]:
+    """What outputs are called: as the model calls them, or `mask_out` where an input is called `mask`."""
+    taken, found = {*inputs, *outputs}, []
+    for output in outputs:
+        name = output
+        while name in inputs or (name != output and name in taken):
+            name = f"{name}_out"
+        taken.add(name)
+        found.append(name)
+    return found

@@ -41,7 +41,7 @@ class LoadedModel(torch.nn.Module):
 
     def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The tensors of the module's answer, in order, without what is None in it."""
-        return tuple(tensor for _, tensor in name_outputs(self.call(tensors), self.wanted_outputs))
+        return tuple(tensor for _, tensor in name_outputs(self.call(tensors), self.wanted_outputs, self.inputs))
 
     def call(self, tensors: Sequence[torch.Tensor]) -> Any:
         """The module's own answer."""
@@ -49,6 +49,20 @@ class LoadedModel(torch.nn.Module):
             return self.module(*(tensors[position] for position in self._program_order))
         arguments, named = self.how.arguments(tensors)
         return self.module(*arguments, **named)
+
+    def renamed(self, batch: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, str]:
+        """The model's own names of outputs that are called otherwise, since an input has them, to their names.
+
+        Args:
+            batch: the model runs on it where one of the names looks like that.
+            outputs: the names of its answer.
+        """
+        if not any(name.startswith(each) and name.endswith("_out") for name in outputs for each in self.inputs):
+            return {}
+        with torch.no_grad():
+            answer = self.call(self.tensors(batch))
+        own, found = ([name for name, _ in name_outputs(answer, (), inputs)] for inputs in ((), self.inputs))
+        return {one: other for one, other in zip(own, found, strict=True) if one != other and other in outputs}
 
     def tensors(self, batch: Mapping[str, Array]) -> tuple[torch.Tensor, ...]:
         """The arrays as tensors, in the spec's order. A sample's file is never written through them."""
@@ -75,7 +89,7 @@ class LoadedModel(torch.nn.Module):
                     "or give real samples (samples.files)"
                 ),
             ) from error
-        return {name: to_numpy(tensor) for name, tensor in name_outputs(answer, self.wanted_outputs)}
+        return {name: to_numpy(tensor) for name, tensor in name_outputs(answer, self.wanted_outputs, self.inputs)}
 
 
 def _evaluating(module: torch.nn.Module) -> torch.nn.Module:

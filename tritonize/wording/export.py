@@ -1,0 +1,51 @@
+"""What is said of the export to ONNX and of the exported file."""
+
+from __future__ import annotations
+
+from tritonize.wording import Message
+
+NOT_SIMPLIFIED = Message(
+    code="not-simplified",
+    what="onnxslim could not simplify the ONNX file.",
+    next_step="set simplify: false in the spec (--no-simplify on the command line)",
+)
+UNSIMPLIFIED = Message(
+    code="unsimplified",
+    what="The ONNX file is not simplified, since onnxslim fails on it: {reason}.",
+)
+CONSTANTS = Message(
+    code="weights-listed-as-inputs",
+    what="Weights that the ONNX file lists as inputs too are constants here, since no client sends them: {names} ({count}).",
+    next_step="name one under inputs in the spec to keep it as an optional input",
+)
+OPTIONAL = Message(
+    code="optional-input",
+    what="Input {name} is optional: the ONNX file has a value for it. Every comparison sent it.",
+)
+OPTIONAL_BATCHED = Message(
+    code="optional-input-batched",
+    what="Input {name!r} has a value in the ONNX file, so it is optional, and Triton takes no optional input with batching.",
+    next_step="leave it out of the inputs, or set max_batch_size to 0 (--no-batch on the command line)",
+)
+MODEL_NAME = Message(
+    code="model-name",
+    what="{name!r} cannot be a model's name: it becomes a folder and a part of a URL, where ASCII letters, digits, '_' and '-' are "
+    "safe; {suggested!r} can",
+)
+TENSOR_NAME = Message(
+    code="tensor-name",
+    what="{name!r} cannot be an input's or output's name: a name is text that can be printed, without spaces around it and "
+    "without '..' as a folder",
+)
+OUTPUT_IS_INPUT = Message(
+    code="output-is-input",
+    what="an input has this name, and an ONNX graph has one value of a name; call the output {suggested!r}, or another name",
+)
+RENAMED = Message(
+    code="output-renamed",
+    what="Output {own} is served as {name}, since an input has its name. outputs: {{refined: {{}}}} in the spec gives another.",
+)
+SPELLED = Message(
+    code="model-name-spelled",
+    what="{source} is served as model {name}: Triton's HTTP reads ASCII names alone. --name gives another.",
+)
