@@ -58,7 +58,7 @@ def test_the_public_api_is_what_it_is():
     import tritonize as package
 
     assert package.__all__ == [
-        "build", "compare_models", "operator", "run", "verify", "Report", "Spec",
+        "build", "compare_models", "isolate", "operator", "run", "verify", "Report", "Spec",
         "ExportError", "InferenceError", "MissingError", "PlanError",
         "RepositoryError", "ServerError", "TritonizeError", "UnprovenError", "UsageError",
     ]  # fmt: skip

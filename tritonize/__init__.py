@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tritonize.errors import TritonizeError as TritonizeError
     from tritonize.errors import UnprovenError as UnprovenError
     from tritonize.errors import UsageError as UsageError
+    from tritonize.isolation_probe import isolate as isolate
     from tritonize.operators import operator as operator
     from tritonize.spec import Spec as Spec
 
@@ -32,6 +33,7 @@ _HOMES = {
     "compare_models": "api",
     "run": "api",
     "verify": "api",
+    "isolate": "isolation_probe",
     "operator": "operators",
     "Report": "artifacts",
     "ExportError": "errors",
@@ -49,6 +51,7 @@ _HOMES = {
 __all__ = [  # noqa: RUF022 - functions first
     "build",
     "compare_models",
+    "isolate",
     "operator",
     "run",
     "verify",

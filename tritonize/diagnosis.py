@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Callable
 from typing import get_args
 
-from tritonize import gpu, plan_module
+from tritonize import gpu, isolation_probe, plan_module
 from tritonize.errors import MissingError
 from tritonize.plan_file import Module
 from tritonize.servers import environment
@@ -20,7 +20,13 @@ EXPORTING = ("torch", "onnxscript")
 def probe() -> tuple[Probe, ...]:
     """Everything, in the order in which it is needed."""
     packages = [_package(name, None) for name in REQUIRED] + [_package(name, "torch") for name in EXPORTING]
-    return (*packages, _gpu(), *map(_builder, get_args(Module)), *environment.probe())
+    return (*packages, _gpu(), *map(_builder, get_args(Module)), *environment.probe(), _isolation())
+
+
+def _isolation() -> Probe:
+    """For `--isolate` alone: all else does without."""
+    able, found = isolation_probe.describe()
+    return Probe(name="isolation of workers, for --isolate alone", ok=True, found=found if able else f"not possible: {found}")
 
 
 def _gpu() -> Probe:

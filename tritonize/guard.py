@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import json
 import os
 import select
@@ -114,11 +115,15 @@ def _exec(order: dict[str, Any], guard: int, problem: int) -> NoReturn:
             os.chdir(order["cwd"])
         environment = order["env"]
         if hidden := order["hidden"]:
-            environment = {**environment, **_guard_argv().variables(hidden)}
-            _guard_argv().be_traced()
+            environment = {**environment, **_beside("guard_argv").variables(hidden)}
+            _beside("guard_argv").be_traced()
+        if order["confine"] is not None:
+            _beside("guard_confine").apply(order["confine"])
         os.execvpe(order["argv"][0], order["argv"], environment)  # noqa: S606 - argv is a list
     except OSError as error:
         os.write(problem, json.dumps([error.errno, error.strerror, error.filename]).encode())
+    except Exception as error:  # noqa: BLE001 - whatever it is, the command must not run
+        os.write(problem, json.dumps([0, f"{type(error).__name__}: {error}", None]).encode())
     finally:
         os._exit(127)
 
@@ -145,12 +150,10 @@ def _remove_empty(pattern: str, *, unless_running: str) -> None:
             os.rmdir(folder)
 
 
-def _guard_argv() -> Any:
-    """The module that lies beside this file, which is run by path and so has no package."""
+def _beside(name: str) -> Any:
+    """A module that lies beside this file, which is run by path and so has no package."""
     sys.path.append(os.path.dirname(__file__))
-    import guard_argv  # type: ignore[import-not-found]
-
-    return guard_argv
+    return importlib.import_module(name)
 
 
 class _Guard:
@@ -202,7 +205,7 @@ class _Guard:
     def _hide(child: int, hidden: dict[str, str]) -> bool:
         """Give the command the arguments that nobody else may read; whether it runs."""
         try:
-            return bool(_guard_argv().put_in_place(child, hidden))
+            return bool(_beside("guard_argv").put_in_place(child, hidden))
         except OSError as error:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)

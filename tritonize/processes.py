@@ -24,7 +24,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from tritonize import errors, leftovers
+from tritonize import errors, isolation, leftovers
+from tritonize.wording import security
 from tritonize.wording import server as wording
 
 _GUARD = Path(__file__).with_name("guard.py")
@@ -163,6 +164,7 @@ def start(
     shm_prefix: str | None = None,
     empty_folders: str | None = None,
     hidden: Mapping[int, str] | None = None,
+    confine: Mapping[str, Any] | None = None,
 ) -> Process:
     """Start a command under a guard; its standard input is empty, both its outputs are appended to the log.
 
@@ -177,9 +179,10 @@ def start(
         shm_prefix: files in /dev/shm whose names start so are removed after its end.
         empty_folders: a pattern of folders that are removed after its end where they are empty, unless the same command still runs.
         hidden: arguments that no other user may read, by their index in `argv`, where something else stands that may be read.
+        confine: what it may do (`guard_confine.apply`), held by the kernel; everything by default.
 
     Raises:
-        MissingError: there is no such command, or it cannot be run; or this system allows no hidden arguments.
+        MissingError: there is no such command, or it cannot be run or confined; or this system allows no hidden arguments.
         OSError: the log cannot be written.
     """
     command = [os.fspath(part) for part in argv]
@@ -197,6 +200,7 @@ def start(
         "shm_prefix": shm_prefix,
         "empty_folders": empty_folders,
         "hidden": {str(index): text for index, text in (hidden or {}).items()},
+        "confine": None if confine is None else dict(confine),
     }
     guard, pid = _start_guard(order, log)
     return Process(guard, pid=pid, log=log, grace_s=grace_s, shm_prefix=shm_prefix)
@@ -224,6 +228,8 @@ def _start_guard(order: Mapping[str, Any], log: Path) -> tuple[subprocess.Popen[
             _, reason, file = answer["problem"]
             if reason.startswith("ptrace"):
                 raise errors.MissingError.of(wording.NOTHING_CAN_BE_HIDDEN, where=command, found=reason)
+            if order["confine"] is not None:
+                raise errors.MissingError.of(security.ISOLATION_REFUSED, where=command, found=reason)
             raise errors.MissingError(f"The command {command!r} could not be started.", where=file, found=reason)
     except BaseException:
         guard.kill()
@@ -275,6 +281,7 @@ def run_worker(
         TritonizeError: what the function raised, of the very kind.
         RepositoryError: the disk is full.
         InterruptedRunError: it was cancelled.
+        MissingError, UsageError: workers are isolated (`isolation.switch_on`), and this one cannot be.
         WorkerError: any other exception in the function, or the worker ended without an answer: the text says how.
     """
     log, result, progress = (directory / name for name in ("worker.log", "result.json", "progress.txt"))
@@ -285,7 +292,8 @@ def run_worker(
             leftover.unlink(missing_ok=True)
         (directory / "request.json").write_text(json.dumps(order))
         bound = memory_bytes or machine_memory() * 9 // 10
-        worker = start(worker_argv, log=log, deadline_s=deadline_s, memory_bytes=bound, grace_s=1.0)
+        rules, env = isolation.policy(task, request, directory, search_path) or (None, None)
+        worker = start(worker_argv, log=log, env=env, deadline_s=deadline_s, memory_bytes=bound, grace_s=1.0, confine=rules)
     except OSError as error:
         raise (errors.full_disk(error.filename) if error.errno == errno.ENOSPC else error) from error
     with worker:

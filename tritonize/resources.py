@@ -7,6 +7,11 @@ from pathlib import Path
 _PACKAGE = Path(__file__).resolve().parent
 
 
+def package() -> Path:
+    """The folder of the package itself."""
+    return _PACKAGE
+
+
 def templates() -> Path:
     """The folder of the templates: inside the installed package, or beside it in a checkout."""
     installed = _PACKAGE / "templates"

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from tritonize.errors import EXIT_BUG, EXIT_INTERRUPTED, InterruptedRunError, TritonizeError, UsageError, refused
 
+ISOLATE = "--isolate"
 EXIT_PIPE = 141
 """As a shell shows a program that SIGPIPE ended."""
 
@@ -30,7 +31,7 @@ def main() -> NoReturn:
         from tritonize.cli.app import app
 
         # Not by itself: it would exit with the message of a wrong command line alone, and --json promises a document.
-        code = app(prog_name="tritonize", standalone_mode=False)
+        code = app(_arguments(sys.argv[1:]), prog_name="tritonize", standalone_mode=False)
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
     except TritonizeError as error:
@@ -45,6 +46,14 @@ def main() -> NoReturn:
     if code == EXIT_INTERRUPTED:
         _fail(InterruptedRunError("Interrupted. Nothing runs any more, and nothing was published."))
     sys.exit(code or 0)
+
+
+def _arguments(given: list[str]) -> list[str]:
+    """The option that every command takes, put where Typer reads it."""
+    end = given.index("--") if "--" in given else len(given)
+    if ISOLATE not in given[:end]:
+        return given
+    return [ISOLATE, *(word for index, word in enumerate(given) if index > end or word != ISOLATE)]
 
 
 def _refuse(error: Any) -> NoReturn:

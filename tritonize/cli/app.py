@@ -25,9 +25,22 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
+def _isolate(asked: bool) -> None:
+    if asked:
+        from tritonize import isolation_probe
+
+        isolation_probe.isolate()
+
+
 @app.callback()
 def _root(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    isolate: Annotated[
+        bool,
+        typer.Option(
+            "--isolate", callback=_isolate, help="Run workers without network, home and other files; before or behind any command."
+        ),
+    ] = False,
 ) -> None:
     pass
 

@@ -77,3 +77,19 @@ TEMPLATE_UNENDING = Message(
     what="The configuration template does not end, or its text does not.",
     cause="a loop over a large range, or a text that is repeated very often",
 )
+ISOLATION_MISSING = Message(
+    code="isolation-missing",
+    what="This machine cannot isolate workers, so nothing was run.",
+    next_step="see `tritonize doctor`; on a machine that you can lose, run without --isolate",
+)
+ISOLATION_UNKNOWN = Message(code="isolation-unknown", what="What this machine has to isolate workers could not be tried.")
+ISOLATION_OPENS_HOME = Message(
+    code="isolation-opens-home",
+    what="The folder of the model's code is your home directory, or holds it: an isolated worker would read all of it.",
+    next_step="put the code into a folder of its own and run from there",
+)
+ISOLATION_REFUSED = Message(
+    code="isolation-refused",
+    what="The kernel refused a part of the isolation, so the worker was not started.",
+    next_step="see `tritonize doctor` for what this machine has",
+)
