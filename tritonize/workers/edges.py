@@ -54,6 +54,8 @@ def _why_not_batchable(
 ) -> str:
     """Why a batch of the first sample and an edge case is not answered as the two are alone; empty where it is."""
     first = arrays.load(outputs, 0)
+    if single := next((name for name, array in own.items() if not array.ndim), None):
+        return f"output {single} has no axes, so none of a batch"
     if odd := next((name for name, array in own.items() if array.shape[1:] != first[name].shape[1:]), None):
         return f"output {odd} has shape {list(own[odd].shape)} there and {list(first[odd].shape)} otherwise"
     expected = {name: np.concatenate([first[name], array]) for name, array in own.items()}
