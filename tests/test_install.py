@@ -55,7 +55,8 @@ def test_the_readme_in_a_clean_clone(installed, tmp_path):
     assert (clone / "model_repository/heart/1/model.onnx").is_file()
     assert "PASSED first version 2" in told[".venv/bin/tritonize run examples/first/first.yaml"]
     status = run("git", "status", "--porcelain", cwd=clone, env=env).splitlines()
-    assert {line.split()[1] for line in status} - {".venv"} == {"model_repository/first/2/", "model_repository/heart/"}
+    assert (clone / "asked/request.json").is_file()
+    assert {line.split()[1] for line in status} - {".venv"} == {"asked/", "model_repository/first/2/", "model_repository/heart/"}
     nothing_left()
 
 

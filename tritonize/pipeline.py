@@ -33,6 +33,7 @@ from tritonize.measures import Verdict
 from tritonize.plan_proof import PlanProof
 from tritonize.repository import Run
 from tritonize.stages import Recorder
+from tritonize.wording import plans as wording
 
 
 def run(specification: spec.Spec, *, models: Sequence[str] = (), options: Options | None = None) -> tuple[Report, ...]:
@@ -64,7 +65,7 @@ def request(specification: spec.Spec, directory: Path, *, models: Sequence[str] 
     (name,) = names
     model, place = specification.models[name], specification.repository
     if model.backend not in planning.MODULES:
-        raise UsageError("There is no plan in a version with backend onnxruntime.", where=f"models.{name}.backend")
+        raise UsageError.of(wording.NO_PLANS, where=f"models.{name}.backend")
     planning.require_empty(directory)
     source = reference.identify(model)
     if source.kind != "onnx":

@@ -12,6 +12,7 @@ from tritonize.errors import UsageError
 from tritonize.plan import BuiltPlan
 from tritonize.plan_file import Module
 from tritonize.plan_settings import BuildRequest, Shapes
+from tritonize.wording import plans as wording
 
 MODULES: Mapping[str, Module] = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt_rtx"}
 """Backend to the module that builds its plans."""
@@ -32,7 +33,7 @@ def require_possible(model: spec.Model, target: spec.Target, plans: Sequence[Pat
     """
     if model.backend not in MODULES:
         if plans:
-            raise UsageError("There is no plan in a version with backend onnxruntime.", where="--plans")
+            raise UsageError.of(wording.NO_PLANS, where="--plans")
         return
     if plans:
         plan_collection.read(plans)

@@ -7,12 +7,12 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml.comments import CommentedMap
 
-from tritonize import spec, spec_rules, yaml_file
+from tritonize import key_places, spec, spec_rules, yaml_file
 from tritonize.errors import UsageError
 from tritonize.wording import files as say
 
@@ -132,8 +132,10 @@ def schema_problems(error: ValidationError, root: type[BaseModel]) -> Iterator[t
 def _sentence(problem: Any, where: Location, root: type[BaseModel]) -> str:
     kind, found = problem["type"], problem["input"]
     if kind == "extra_forbidden":
-        known = list(_fields_at(where[:-1], root))
+        known = list(key_places.fields_at(where[:-1], root))
         close = difflib.get_close_matches(str(where[-1]), known, n=1)
+        if place := key_places.elsewhere(where, root):
+            return f"unknown key here; it belongs at {dotted(place)}"
         hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
         return f"unknown key; {hint}"
     if kind == "missing":
@@ -150,27 +152,6 @@ def _sentence(problem: Any, where: Location, root: type[BaseModel]) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= 200 else f"{text[:199]}…"
-
-
-def _fields_at(where: Location, root: type[BaseModel]) -> Iterator[str]:
-    """The keys that the schema knows at a place."""
-    annotation: Any = root
-    for part in where:
-        annotation = _model_in(annotation)
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            fields = {field.alias or name: field.annotation for name, field in annotation.model_fields.items()}
-            annotation = fields.get(str(part))
-        elif get_origin(annotation) is dict:
-            annotation = get_args(annotation)[1]
-    annotation = _model_in(annotation)
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield from (field.alias or name for name, field in annotation.model_fields.items())
-
-
-def _model_in(annotation: Any) -> Any:
-    if get_origin(annotation) is Union or type(annotation).__name__ == "UnionType":
-        return next((part for part in get_args(annotation) if part is not type(None)), annotation)
-    return annotation
 
 
 def _line(root: Any, where: Location) -> int:

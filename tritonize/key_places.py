@@ -1,0 +1,102 @@
+"""Where the keys of a file's schema belong, for those who wrote one at another level."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+Place = tuple[str | int, ...]
+ANY = "<name>"
+"""A key that the user chooses, such as the name of an output."""
+_TRITON = (
+    "dynamic_batching",
+    "sequence_batching",
+    "ensemble_scheduling",
+    "instance_group",
+    "version_policy",
+    "optimization",
+    "parameters",
+    "model_warmup",
+    "response_cache",
+    "model_transaction_policy",
+    "model_operations",
+    "batch_input",
+    "batch_output",
+    "cc_model_filenames",
+    "default_model_filename",
+)
+"""Fields of Triton's ModelConfig that a spec has under `triton`."""
+
+
+def fields_at(where: Place, root: type[BaseModel]) -> Iterator[str]:
+    """The keys that the schema knows at a place."""
+    annotation: Any = root
+    for part in where:
+        annotation = _inner(annotation)
+        if _is_model(annotation):
+            fields = {field.alias or name: field.annotation for name, field in annotation.model_fields.items()}
+            annotation = fields.get(str(part))
+        elif get_origin(annotation) in (dict, list):
+            annotation = get_args(annotation)[-1]
+    annotation = _inner(annotation)
+    if _is_model(annotation):
+        yield from (field.alias or name for name, field in annotation.model_fields.items())
+
+
+def elsewhere(where: Place, root: type[BaseModel]) -> Place | None:
+    """Where an unknown key belongs, if another level of the schema has it; names that the user chose stay as they are.
+
+    The nearest place is taken: the one with the longest way in common, then the shortest.
+    """
+    name = str(where[-1])
+    if name in _TRITON and where[:1] == ("models",) and len(where) > 2:
+        return (*where[:2], "triton", name)
+    found = [place for place in _places(root) if place[-1] == name]
+    if not found:
+        return None
+    best = max(found, key=lambda place: (_common(place, where), -len(place)))
+    return _filled(best, where)
+
+
+def _places(annotation: Any, above: Place = ()) -> Iterator[Place]:
+    """Every key of a schema with the way to it."""
+    annotation = _inner(annotation)
+    if _is_model(annotation):
+        for name, field in annotation.model_fields.items():
+            place = (*above, field.alias or name)
+            yield place
+            yield from _places(field.annotation, place)
+    elif get_origin(annotation) is dict:
+        yield from _places(get_args(annotation)[1], (*above, ANY))
+    elif get_origin(annotation) is list:
+        yield from _places(get_args(annotation)[0], (*above, 0))
+
+
+def _common(place: Place, where: Place) -> int:
+    count = 0
+    for part, own in zip(place, where, strict=False):
+        if part not in (own, ANY):
+            break
+        count += 1
+    return count
+
+
+def _filled(place: Place, where: Place) -> Place:
+    """The place with the names of the way in common."""
+    count = _common(place, where)
+    return (*(own if part == ANY else part for part, own in zip(place[:count], where, strict=False)), *place[count:])
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _inner(annotation: Any) -> Any:
+    """Without `None`, and without what is annotated beside the type."""
+    if hasattr(annotation, "__metadata__"):
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) is Union or type(annotation).__name__ == "UnionType":
+        return next((part for part in get_args(annotation) if part is not type(None)), annotation)
+    return annotation
