@@ -198,12 +198,14 @@ def test_versions_that_a_policy_serves_with_another_configuration_are_named(give
     small_versions.publish(ROOT, 2, max_batch_size=8, **policy)
     assert checking.unlike_config(ROOT, "small") == (1,)
     found = checking.to_serve(ROOT, ["small"], Path("to serve"))
-    assert found.findings == ()
+    assert found.findings == []
     assert [each.version for each in found.checked] == [1, 2]
     assert "max_batch_size: 8" in (found.root / "small" / "config.pbtxt").read_text()
     assert not (found.root / "small" / "config.pbtxt").is_symlink()
     assert (found.root / "small" / "1" / "model.onnx").read_bytes() == (VERSION / "model.onnx").read_bytes()
-    (MODEL / "3").mkdir()
+    (MODEL / "3").mkdir()  # put there by hand, and served by the policy
+    found = checking.to_serve(ROOT, ["small"], Path("again"))
+    assert [each.where for each in found.findings] == ["small/3"]
     assert [each.where for each in checking.older_findings(ROOT, "small", 2)] == ["small/3"]
 
 
@@ -229,11 +231,19 @@ def test_a_configuration_that_will_differ_is_refused_before_anything_is_proven()
     config_conflict.require_none(ROOT, "another", spec.Model.model_validate({**described, "max_batch_size": 8}))
 
 
+def test_a_configuration_that_cannot_be_read_is_no_way_around_the_check(published):
+    (MODEL / "config.pbtxt").write_text("unheard_of: 1\n")
+    (VERSION / "model.onnx").write_bytes(b"other")
+    found = checking.to_serve(ROOT, ["small"], Path("to serve"))
+    assert {"small/config.pbtxt", "small/1/model.onnx"} <= {each.where for each in found.findings}
+    assert not any("as they were proven" in note for note in found.notes)
+
+
 def test_what_carries_no_evidence_is_served_and_named():
     (ROOT / "plain" / "1").mkdir(parents=True)
     (ROOT / "plain" / "config.pbtxt").write_text('name: "plain"')
     found = checking.to_serve(ROOT, ["plain"], Path("to serve"))
-    assert (found.findings, found.checked) == ((), [])
+    assert (found.findings, found.checked) == ([], [])
     assert any("plain version 1 carries no evidence" in note for note in found.notes)
     assert (found.root / "plain" / "config.pbtxt").is_file()
 

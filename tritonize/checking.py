@@ -132,7 +132,7 @@ def unlike_config(place: Path, model: str) -> tuple[int, ...]:
     """The versions that are served with another configuration than they were proven with."""
     found = []
     for version in served_versions(place, model):
-        if (place / model / str(version) / repository.EVIDENCE / repository.MANIFEST).is_file():
+        if _is_proven(place / model, version):
             listed = manifest.read(place / model / str(version))["files"].get(repository.CONFIG, {})
             if manifest.superseded(place / model, version, listed.get("sha256", "")):
                 found.append(version)
@@ -145,18 +145,17 @@ class ToServe:
 
     root: Path
     checked: list[Checked] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    """All that differs."""
     notes: list[str] = field(default_factory=list)
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """All that differs."""
-        return tuple(finding for each in self.checked for finding in each.findings)
+    budget: int = private_copy.BUDGET
+    """Bytes that may still be copied."""
 
 
 def to_serve(place: Path, models: Sequence[str], folder: Path) -> ToServe:
     """Check every version that would be served, and lay out a repository of what was checked.
 
-    What carries no evidence is served as it is, and named.
+    A model that carries no evidence at all is served as it is, and named.
 
     Raises:
         RepositoryError: a manifest is damaged.
@@ -164,28 +163,46 @@ def to_serve(place: Path, models: Sequence[str], folder: Path) -> ToServe:
     """
     found = ToServe(root=folder / "repository")
     found.root.mkdir(parents=True)
-    budget = private_copy.BUDGET
     for model, directory in view.of_models(place, models).items():
-        served = served_versions(place, model)
-        proven = [each for each in served if (directory / str(each) / repository.EVIDENCE / repository.MANIFEST).is_file()]
-        checked = []
-        for version in proven:
-            checked.append(check(place, model, version, folder / "versions" / model / str(version), budget=budget))
-            budget = max(0, budget - checked[-1].copied)
-            found.notes.append(wording.CHECKED.text(model=model, version=version, count=checked[-1].files))
-            found.notes += checked[-1].notes
-        found.checked += checked
-        found.notes += [wording.UNCHECKED.text(model=model, version=version) for version in served if version not in proven]
-        found.notes += [wording.SERVED_WITH_OTHER_CONFIG.text(version=version) for version in unlike_config(place, model)]
-        if not checked or any(each.findings for each in checked):
+        if any(_is_proven(directory, version) for version in repository.versions(place, model)):
+            _add_checked(found, place, model, folder / "versions")
+        else:
+            found.notes += [wording.UNCHECKED.text(model=model, version=each) for each in repository.versions(place, model)]
             view.lay_out(found.root, {model: directory})
-            continue
-        unproven = {f"{model}/{version}": directory / str(version) for version in served if version not in proven}
-        view.lay_out(found.root, {f"{model}/{each.version}": each.version_directory for each in checked} | unproven)
-        _copy_beside(directory, found.root / model)
     if found.checked:
         found.notes.append(wording.SUMS.text())
     return found
+
+
+def _add_checked(found: ToServe, place: Path, model: str, folder: Path) -> None:
+    """One model with evidence: each version that its policy serves, of which none may be without."""
+    directory = place / model
+    served = served_versions(place, model) or repository.versions(place, model)  # what cannot be read is a finding of each
+    proven = [version for version in served if _is_proven(directory, version)]
+    checked: list[Checked] = []
+    findings: list[Finding] = []
+    for version in proven:
+        each = check(place, model, version, folder / model / str(version), budget=found.budget)
+        found.budget = max(0, found.budget - each.copied)
+        checked.append(each)
+        findings += each.findings
+        if not each.findings:
+            found.notes.append(wording.CHECKED.text(model=model, version=version, count=each.files))
+        found.notes += each.notes
+    unproven = [version for version in served if version not in proven]
+    findings += [Finding(where=f"{model}/{version}", what=wording.SERVED_UNPROVEN.text()) for version in unproven]
+    found.notes += [wording.SERVED_WITH_OTHER_CONFIG.text(version=version) for version in unlike_config(place, model)]
+    found.checked += checked
+    found.findings += findings
+    if findings:
+        view.lay_out(found.root, {model: directory})
+    else:
+        view.lay_out(found.root, {f"{model}/{each.version}": each.version_directory for each in checked})
+        _copy_beside(directory, found.root / model)
+
+
+def _is_proven(directory: Path, version: int) -> bool:
+    return (directory / str(version) / repository.EVIDENCE / repository.MANIFEST).is_file()
 
 
 def _copy_beside(directory: Path, target: Path) -> None:
