@@ -18,7 +18,8 @@ from tritonize.spec import Spec
 from tritonize.workers.decisions import Recorder, found
 from tritonize.workers.torch_model import LoadedModel
 
-SAMPLES = (torch.randn(1, 4, generator=torch.Generator().manual_seed(0)), torch.zeros(1, 4), torch.ones(1, 4), -torch.ones(1, 4))
+ZEROS = torch.zeros(1, 4)
+SAMPLES = (torch.randn(1, 4, generator=torch.Generator().manual_seed(0)), ZEROS, torch.ones(1, 4), -torch.ones(1, 4))
 LARGE = torch.full((1, 4), 200.0)
 
 
@@ -68,9 +69,18 @@ def test_samples_on_both_sides_are_the_other_way_out(kind):
     assert any(each.verdict == "both sides" for each in seen)
 
 
+def test_zeros_on_the_other_side_show_nothing():
+    model, example = LoadedModel(decides.Pixels(), ["x"], []), (LARGE.expand(2, 4),)
+    recorder = Recorder(1)
+    with torch.no_grad(), recorder.watching():
+        torch.jit._trace._get_trace_graph(model, example, strict=False)
+    (seen,) = found(model, example, ((each,) for each in (LARGE, LARGE + 1, ZEROS)), recorder.run)
+    assert (seen.verdict, seen.samples, seen.seen) == ("one side", 2, ("True",))
+
+
 @pytest.mark.parametrize("kind", [decides.Alike, decides.Newton, decides.Checks, decides.Validated])
 def test_what_the_samples_show_or_changes_no_answer_needs_no_fuss(kind):
-    decisions.require_seen(look(kind), [])
+    decisions.require_seen(look(kind, LARGE / 9000), [])
 
 
 def test_what_is_computed_of_weights_and_sizes_is_no_decision_on_data():
@@ -122,7 +132,7 @@ def test_what_the_spec_accepts_is_repeated_by_report_and_manifest():
 
 @pytest.mark.usefixtures("in_process")
 def test_samples_on_both_sides_find_the_difference_by_themselves():
-    report = build("decides:Pixels", inputs={"x": {"shape": ["batch", 4], "range": [0, 255]}})
+    report = build("decides:Pixels", inputs={"x": {"shape": [4], "range": [0, 255]}}, max_batch_size=0)
     assert report.verdict == "failed"
     assert any(line("pixels") in note for note in report.notes)
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tritonize import arrays, noise, nonfinite, ort, quality, reference, samples, spec, summing
-from tritonize.artifacts import Check, OnnxArtifact, Reference, SampleSet, Source, Stage, TensorCheck
+from tritonize import arrays, as_loaded, noise, nonfinite, ort, quality, reference, samples, spec, summing
+from tritonize.artifacts import Check, Finding, OnnxArtifact, Reference, SampleSet, Source, Stage, TensorCheck
 from tritonize.compare import compare
 from tritonize.errors import ExportError, UsageError
 from tritonize.golden import GoldenSet
@@ -43,6 +43,8 @@ class Answered:
     notes: tuple[str, ...]
     facts: Mapping[str, Any]
     """What is known of the reference itself, as plain data."""
+    findings: tuple[Finding, ...]
+    """Why it is not settled what the reference is."""
     nonfinite: nonfinite.Asked | None = None
     """Its answers to NaN and infinities."""
 
@@ -63,14 +65,25 @@ def ask(
     kept, notes = usable(drawn, computed.unusable)
     notes += (edge_wording.NOT_PADDED.text(why=computed.unpadded),) if computed.unpadded else ()
     golden = replace(_golden(model, kept, computed, work, recorder), unpadded=computed.unpadded)
-    facts = {"branches": "not observable" if computed.traced else "observed"}
+    named = source.location if source.kind == "factory" else Path(source.location).name
+    judged = as_loaded.judge(model, named, golden, computed.variants)
+    notes = (*judged.notes, *notes)
     if computed.traced:
-        notes += (wording.BRANCHES_NOT_OBSERVABLE.text(source=Path(source.location).name),)
+        notes += (wording.BRANCHES_NOT_OBSERVABLE.text(source=named),)
     asked = None
     if apart and computed.apart and computed.apart.count:
         asked = nonfinite.Asked(samples=samples.without(apart, computed.unasked), outputs=computed.apart)
     notes = (*_renamed(computed.reference), *notes)
-    return Answered(samples=kept, computed=computed, golden=golden, checks=checks, notes=notes, facts=facts, nonfinite=asked)
+    return Answered(
+        samples=kept,
+        computed=computed,
+        golden=golden,
+        checks=checks,
+        notes=notes,
+        facts={"branches": "not observable" if computed.traced else "observed", **judged.facts},
+        findings=judged.findings,
+        nonfinite=asked,
+    )
 
 
 def _renamed(own: Reference) -> Iterator[str]:
@@ -95,6 +108,8 @@ def _ask(
         checks = tuple(batch_check(model, answered, position, batch) for position, batch in enumerate(batches))
         fields["library_seconds"], fields["peak_memory"] = answered.library_seconds, answered.peak_memory
         fields["note"] = f"{answered.reference.parameters:,} parameters, {drawn.files.count} samples"
+        if any(each.cause == "training" for each in answered.variants):
+            fields["note"] += "; evaluation mode was switched on"
     return answered, checks
 
 

@@ -118,7 +118,7 @@ def build(specification: spec.Spec, name: str, source: Source, run_: Run, record
             **({"location": to_json(located)} if located else {}),
         },
         located=located,
-        findings=findings,
+        findings=(*proven.findings, *findings),
         plans=plans,
     )
 
@@ -146,6 +146,8 @@ def prove(model: spec.Model, source: Source, work: Path, recorder: Recorder) -> 
     One in half precision is made of a file that was right in float32.
     """
     proven = proving.prove(model, source, work, recorder)
+    if proven.findings:
+        return proven, None
     if not proven.passed and model.precision in precision.HALF:
         recorder.add(Stage(name="precision", verdict="not run", seconds=0.0, note="the fp32 file already differs from PyTorch"))
     if not proven.passed:

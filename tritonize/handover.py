@@ -84,12 +84,14 @@ def _save(torch: Any, subject: Any, path: Path) -> None:
 def _save_witness(torch: Any, subject: Any, example: Any, path: Path) -> None:
     """What a copy of the module in evaluation mode answers to the example; nothing where it cannot be copied."""
     try:
-        module = copy.deepcopy(subject).eval()
+        module = copy.deepcopy(getattr(subject, "_orig_mod", subject)).eval()  # what torch.compile does is looked at elsewhere
     except Exception:  # noqa: BLE001 - whatever a module's own __deepcopy__ raises
         return
     inputs = {name: torch.as_tensor(value) for name, value in _tensors(torch, example)}
     arguments, named = calling.bind(calling.parameters(module.forward), list(inputs)).arguments(list(inputs.values()))
+    fast_path = torch.backends.mha.get_fastpath_enabled()
     try:
+        torch.backends.mha.set_fastpath_enabled(False)  # the worker answers so too; the fast path is compared there
         with torch.no_grad():
             answer = module(*arguments, **named)
     except Exception as error:
@@ -98,9 +100,12 @@ def _save_witness(torch: Any, subject: Any, example: Any, path: Path) -> None:
             where=type(subject).__qualname__,
             found=f"{type(error).__name__}: {error}",
         ) from error
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
     leaves = [leaf for _, leaf in unfolding.leaves(torch.utils._pytree, answer) if isinstance(leaf, torch.Tensor)]
     inputs = {name: torch.as_tensor(value) for name, value in _tensors(torch, example)}  # a model may write into its inputs
-    torch.save({"inputs": inputs, "outputs": [leaf.detach().cpu() for leaf in leaves]}, witness(path))
+    outputs = [leaf.detach().cpu() for leaf in leaves]
+    torch.save({"inputs": inputs, "outputs": outputs, "fast_path": fast_path}, witness(path))
 
 
 def _tensors(torch: Any, example: Any) -> Iterator[tuple[str, Any]]:

@@ -74,6 +74,8 @@ def request(specification: spec.Spec, directory: Path, *, models: Sequence[str] 
         model = describing.complete(model, source, run_.work)
         proven, _ = building.prove(model, source, run_.work, Recorder(chosen.on_stage))
         if not proven.passed or (proven.nonfinite and model.quality.nan == "strict"):
+            if proven.findings:
+                raise ExportError(proven.findings[0].what, where=name)
             raise ExportError(
                 "The ONNX file does not answer like PyTorch, so there is nothing to build of it.",
                 where=name,
@@ -222,7 +224,7 @@ def _report(
     if served is None and command == "run" and built.plans:
         recorder.add(Stage(name="server", verdict="not run", seconds=0.0, note="no plan answered rightly here"))
     elif served is None and command == "run" and not built.plans:
-        recorder.add(Stage(name="server", verdict="not run", seconds=0.0, note="ONNX Runtime already differs from PyTorch"))
+        recorder.add(Stage(name="server", verdict="not run", seconds=0.0, note=_why_not_served(built)))
     return Report(
         command=command,
         model=built.staged.model,
@@ -244,6 +246,13 @@ def _report(
         proved_by=served.identity if served else {},
         details={**built.details, "seconds": time.perf_counter() - started},
     )
+
+
+def _why_not_served(built: Built) -> str:
+    """Where no server was started although one was asked for."""
+    if not all(check.passed for check in built.checks):
+        return "ONNX Runtime already differs from PyTorch"
+    return "it is not settled what the reference is" if built.findings else "ONNX Runtime already differs from PyTorch"
 
 
 def _notes(

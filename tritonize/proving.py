@@ -64,6 +64,8 @@ class Proven:
     """What the proof does not cover."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What is known of the reference itself, as plain data."""
+    findings: tuple[Finding, ...] = ()
+    """Why it is not settled what the reference is."""
     observer: Observer
     """Has seen every answer so far."""
     nonfinite: tuple[Finding, ...] = ()
@@ -71,8 +73,12 @@ class Proven:
 
     @property
     def passed(self) -> bool:
-        """Whether ONNX Runtime answered like PyTorch, every sample at every batch size, within every gate."""
-        return all(check.passed for check in self.checks) and not any(gate.verdict == "failed" for gate in self.observer.gates())
+        """Whether ONNX Runtime answered like a settled reference, every sample at every batch size, within every gate."""
+        return (
+            not self.findings
+            and all(check.passed for check in self.checks)
+            and not any(gate.verdict == "failed" for gate in self.observer.gates())
+        )
 
 
 def prove(model: spec.Model, source: Source, work: Path, recorder: Recorder) -> Proven:
@@ -118,11 +124,11 @@ def _prove(model: spec.Model, source: Source, work: Path, recorder: Recorder) ->
             continue
         climbed = replace(climbed, checks=(*answered.checks, *climbed.checks), attempts=tuple(attempts), facts=answered.facts)
         if climbed.passed:
-            return climbed
+            return replace(climbed, findings=answered.findings)
         wrong = wrong or climbed
     if wrong is None:
         raise _nothing_made(model, source, attempts)
-    return replace(wrong, attempts=tuple(attempts))
+    return replace(wrong, attempts=tuple(attempts), findings=answered.findings)
 
 
 @dataclass(frozen=True)
@@ -167,7 +173,7 @@ def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tu
             made = export.export(
                 ladder.model,
                 export.Subject(
-                    load=reference.load_request(ladder.model, ladder.source),
+                    load={**reference.load_request(ladder.model, ladder.source), "fast_path": False},
                     inputs=ladder.samples.files.tensors,
                     outputs=ladder.outputs,
                     example=ladder.example,

@@ -28,6 +28,8 @@ class Computed:
     """Edge case to why the model has no answer to it; its files are left out of the outputs."""
     exact: Recomputed | None = None
     """The answers in float64, or why there are none; `None` where they were not tried."""
+    variants: tuple[Variant, ...] = ()
+    """What the model answers in another state, such as that in which it was loaded."""
     traced: bool = False
     """Whether it is a traced file, which has no branches of Python's left."""
     apart: TensorFiles | None = None
@@ -38,6 +40,17 @@ class Computed:
     """Why a sample beside zeros is not answered as alone; empty where it is."""
     moved: tuple[Mapping[str, float], ...] = ()
     """By sample, output to how far its answer moves where the weights are rounded otherwise; of small models alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """Answers of the model in another state than that of the reference; see `workers.untouched.Variant`."""
+
+    cause: Literal["training", "evaluation", "attention", "compiled"]
+    parts: tuple[str, ...]
+    outputs: TensorFiles | None
+    """To the first samples, or to all of them."""
+    why_not: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +146,8 @@ def load_request(model: spec.Model, source: Source) -> dict[str, object]:
         "operators": [str(path) for path in model.operators],
         "inputs": list(model.inputs),
         "outputs": list(model.outputs),
+        "training": model.training,
+        "fast_path": model.reference == "fast_path",
     }
 
 
@@ -192,6 +207,7 @@ def compute(
         unasked=answer.value["unasked"],
         unpadded=answer.value["unpadded"],
         exact=_exact(answer.value),
+        variants=tuple(from_json(Variant, each) for each in answer.value["variants"]),
         traced=answer.value["traced"],
         moved=tuple(answer.value["moved"]),
     )

@@ -259,6 +259,14 @@ class Model(_Section):
     strategies: list[Literal["legacy", "dynamo", "dynamo_decomposed", "converted", "converted_decomposed"]] | None = Field(
         None, min_length=1, description="pins the export ladder; default: all that suit the source, the fastest first"
     )
+    training: Literal["error", "eval", "keep"] = Field(
+        "eval",
+        description="of a model loaded in training mode: eval switches to evaluation mode and reports it; error refuses; keep",
+    )
+    reference: Literal["fast_path", "math"] | None = Field(
+        None,
+        description="which answer counts where PyTorch's attention has two: that of its fast path for inference, or of its code",
+    )
     accept_branches: list[SourceLine] = Field(
         default_factory=list, description="lines (net.py:8) whose decision on data the export may freeze as all samples take it"
     )

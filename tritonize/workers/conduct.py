@@ -13,7 +13,8 @@ import torch
 
 from tritonize.arrays import Array, Arrays
 from tritonize.errors import ExportError
-from tritonize.workers import module_state
+from tritonize.wording import reference as wording
+from tritonize.workers import modes, module_state
 from tritonize.workers.torch_model import LoadedModel
 
 REPEAT_RTOL = 1e-6
@@ -34,13 +35,28 @@ def checksum(fingerprint: dict[str, int]) -> str:
     return hashlib.sha256(repr(sorted(fingerprint.items())).encode()).hexdigest()
 
 
+def require_mode(model: LoadedModel, training: str) -> None:
+    """Raise where the model is not in the mode that the spec asks for.
+
+    Args:
+        training: `error`, `eval` or `keep`.
+
+    Raises:
+        ExportError: it names the parts in training mode.
+    """
+    if training == "error" and model.found.training:
+        raise ExportError.of(wording.TRAINING_MODE, where=", ".join(model.found.training[:5]))
+    if training != "keep":
+        require_evaluation_mode(model)
+
+
 def require_evaluation_mode(model: LoadedModel) -> None:
     """Raise where a part of the model is, or puts itself, in training mode.
 
     Raises:
         ExportError: it names the parts.
     """
-    training = [name or "the model itself" for name, part in model.module.named_modules() if part.training]
+    training = [name or modes.ITSELF for name, part in model.module.named_modules() if modes.is_training(part)]
     if training:
         raise ExportError(
             "The model is left in training mode.",

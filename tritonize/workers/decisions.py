@@ -222,7 +222,8 @@ def found(
 
     Args:
         example: what the exporter traced.
-        samples: a sample that the model raises on is left out.
+        samples: one that the model raises on is left out, and one of zeros: both sides of most decisions answer zeros alike, such
+            as `x / 255` and `x`, so it shows nothing.
         first: what was read then; where nothing depends on data, no sample is traced.
     """
     if not first.depending:
@@ -231,7 +232,8 @@ def found(
     conditions = {each for goes in first.derived.values() for each in goes.conditions}
     watch = derived.Watch(conditions, recorder.decided)
     again = _traced_run(model, example, recorder, watch)
-    others = [run for tensors in samples if (run := _traced_run(model, tensors, recorder, watch))]
+    telling = (tensors for tensors in samples if any(bool(each.any()) for each in tensors))
+    others = [run for tensors in telling if (run := _traced_run(model, tensors, recorder, watch))]
     return judged(again or first, others)
 
 

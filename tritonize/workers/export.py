@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from tritonize import arrays
 from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
 from tritonize.errors import ExportError, TritonizeError, UsageError
 from tritonize.operators import Operator
-from tritonize.workers import conduct, decisions, failures, onnx_ports, rescues, symbolic_sizes
+from tritonize.workers import conduct, decisions, failures, modes, onnx_ports, rescues, symbolic_sizes
 from tritonize.workers.stopwatch import Stopwatch
 from tritonize.workers.torch_model import LoadedModel, load
 from tritonize.workers.torch_source import LoadRequest, ProgramModule
@@ -41,8 +41,8 @@ class ExportRequest:
     outputs: tuple[TensorSpec, ...]
     """As the reference found them, with the batch axis by name where the model is batched."""
     example: TensorFiles
-    samples: SampleSet
-    """What the model is proven on."""
+    samples: SampleSet | None = None
+    """What the model is proven on; without it, a decision that the tracer freezes is seen in the example alone."""
     state: str | None
     """Checksum of the model that answered as the reference."""
     strategy: str
@@ -84,8 +84,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
                 cause="an operator or a construct that this exporter does not know",
                 next_step=failures.next_step(error),
             ) from error
-        samples = (model.tensors(arrays.load(asked.samples.files, index)) for index in range(asked.samples.files.count))
-        found = decisions.found(model, tensors, samples, recorder.run)
+        found = decisions.found(model, tensors, _inputs(model, asked.samples), recorder.run)
     return {
         "library_seconds": watch.seconds,
         "torch": torch.__version__,
@@ -94,6 +93,12 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         "decisions": [to_json(each) for each in found],
         "warned": [to_json(each) for each in recorder.warned],
     }
+
+
+def _inputs(model: LoadedModel, samples: SampleSet | None) -> Iterator[tuple[torch.Tensor, ...]]:
+    if samples is not None:
+        for index in range(samples.files.count):
+            yield model.tensors(arrays.load(samples.files, index))
 
 
 def _recorded(recorder: decisions.Recorder, strategy: str) -> contextlib.AbstractContextManager[None]:
@@ -135,11 +140,18 @@ def _legacy(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> str:
                 output_names=asked.output_names,
                 dynamic_axes=_dynamic_axes(asked),
                 opset_version=asked.opset,
+                training=_mode(model),
                 verbose=True,  # keeps the lines of the user's code in the file
             )
     except torch.onnx.errors.UnsupportedOperatorError as error:
         raise failures.unsupported_in_graph(error, graph, scope) from error
     return scope
+
+
+def _mode(model: LoadedModel) -> Any:
+    """The exporter switches a model to evaluation mode itself unless it is told to leave it."""
+    kept = any(modes.is_training(part) for part in model.module.modules())
+    return torch.onnx.TrainingMode.PRESERVE if kept else torch.onnx.TrainingMode.EVAL
 
 
 def _symbolic(each: Operator, opset: int) -> Callable[..., Any]:

@@ -15,7 +15,7 @@ from tritonize import arrays, dtypes
 from tritonize.arrays import Arrays
 from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
 from tritonize.errors import ExportError, UsageError
-from tritonize.workers import conditioning, conduct, edges, module_state, recompute, script_facts
+from tritonize.workers import conditioning, conduct, edges, module_state, recompute, script_facts, untouched
 from tritonize.workers.stopwatch import Stopwatch
 from tritonize.workers.torch_model import LoadedModel, load
 from tritonize.workers.torch_source import LoadRequest
@@ -71,6 +71,8 @@ class ReferenceAnswer:
     """Why there are none, where they were tried."""
     without: Mapping[str, str]
     """The outputs that the model does not answer in float64, with the reason."""
+    variants: tuple[untouched.Variant, ...]
+    """What the model answers in another state, such as that in which it was loaded."""
     traced: bool
     """Whether it is a traced file, which has no branches of Python's left."""
     moved: tuple[Mapping[str, float], ...]
@@ -83,7 +85,7 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
     watch = Stopwatch()
     with watch.library():
         model = load(asked.model)
-    conduct.require_evaluation_mode(model)
+    conduct.require_mode(model, asked.model.training)
     before = conduct.fingerprint(model.module)
     singles = [(index,) for index in range(asked.samples.drawn)]
     outputs = _run(model, asked.samples, singles, asked.directory / "expected", watch)
@@ -95,7 +97,8 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
         conduct.require_repeatable(model, arrays.load(asked.samples.files, 0), arrays.load(outputs, 0))
     renamed = model.renamed(arrays.load(asked.samples.files, 0), [tensor.name for tensor in outputs.tensors])
     conduct.require_unchanged(before, model.module)
-    conduct.require_evaluation_mode(model)
+    if asked.model.training != "keep":
+        conduct.require_evaluation_mode(model)
     parameters = sum(tensor.numel() for tensor in model.module.parameters())
     small = asked.float64 and _size(model, asked.samples, outputs) <= _SMALL_BYTES
     usable = [(index,) for index in range(asked.samples.files.count) if asked.samples.edges.get(index) not in unusable]
@@ -105,6 +108,7 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
             moved = conditioning.moved(
                 model.module, lambda place: model.answer(arrays.stack(asked.samples.files, usable[place])), outputs
             )
+    variants = _variants(asked, model, usable, outputs)
     exact, without, why_not = _float64(model, asked, usable, outputs, watch) if small else (None, {}, "")
     return to_json(  # type: ignore[no-any-return]
         ReferenceAnswer(
@@ -122,9 +126,38 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
             exact=exact,
             why_not=why_not,
             without=without,
+            variants=(*variants, *_as_loaded(asked, model, usable, outputs)),
             traced=script_facts.is_traced(model.module),
             moved=moved,
         )
+    )
+
+
+def _variants(
+    asked: ReferenceRequest, model: LoadedModel, usable: Sequence[tuple[int, ...]], outputs: TensorFiles
+) -> tuple[untouched.Variant, ...]:
+    """What the same model answers with its attention on the other path, or in evaluation mode where the reference is not."""
+
+    def ask(place: int) -> Arrays:
+        return model.answer(arrays.stack(asked.samples.files, usable[place]))
+
+    variants = []
+    if model.found.fast_path:
+        variants.append(untouched.attention(ask, outputs, asked.directory, fast=not asked.model.fast_path))
+    if model.found.training and asked.model.training == "keep":
+        variants.append(untouched.modal(model, ask, outputs, asked.directory))
+    return tuple(variants)
+
+
+def _as_loaded(
+    asked: ReferenceRequest, model: LoadedModel, usable: Sequence[tuple[int, ...]], outputs: TensorFiles
+) -> tuple[untouched.Variant, ...]:
+    """What the model answers as it was loaded; last of all, so that it is not in memory twice for longer than that takes."""
+    found = model.found
+    if not found.compiled and not (found.training and asked.model.training == "eval"):
+        return ()
+    return untouched.reloaded(
+        asked.model, found, lambda place: arrays.stack(asked.samples.files, usable[place]), outputs, asked.directory
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tritonize import arrays, calling, handover, operators
 from tritonize.arrays import Array, Arrays
 from tritonize.errors import ExportError, UsageError
 from tritonize.wording import state as wording
+from tritonize.workers import modes
 from tritonize.workers.signature import name_outputs, parameters_of, program_order
 from tritonize.workers.torch_source import LoadRequest, ProgramModule, last_lines, load_module, place
 
@@ -33,7 +35,9 @@ class LoadedModel(torch.nn.Module):
         super().__init__()
         self.translations = tuple(translations)
         self.training = False
-        self.module = _evaluating(module)
+        self.module = module
+        self.found = modes.Found(training=(), compiled=(), fast_path=False)
+        """How the module was loaded, before that was changed."""
         self.inputs = tuple(inputs)
         self.wanted_outputs = tuple(outputs)
         self.how = calling.bind(parameters_of(module), inputs)
@@ -92,26 +96,22 @@ class LoadedModel(torch.nn.Module):
         return {name: to_numpy(tensor) for name, tensor in name_outputs(answer, self.wanted_outputs, self.inputs)}
 
 
-def _evaluating(module: torch.nn.Module) -> torch.nn.Module:
-    """The module in evaluation mode; an exported program is in the mode it was captured in, and has no eval()."""
-    if not isinstance(module, torch.fx.GraphModule | ProgramModule):
-        return module.eval()
-    for part in module.modules():
-        part.training = False
-    return module
-
-
 def load(request: LoadRequest) -> LoadedModel:
-    """The model of a request, on the CPU, in evaluation mode.
+    """The model of a request, on the CPU, in evaluation mode unless the request keeps the mode, and without torch.compile.
 
     Raises:
         UsageError: there is no such model, or its inputs are not the spec's.
         ExportError: it is there and cannot be loaded.
     """
-    # Eager PyTorch has a fast path for attention that no exporter knows; both sides take the documented one.
-    torch.backends.mha.set_fastpath_enabled(False)
+    torch.backends.mha.set_fastpath_enabled(True)  # as in every new process; the user's code may say otherwise
     translations = operators.load(request.operators)
-    model = LoadedModel(load_module(request), request.inputs, request.outputs, translations)
+    module = load_module(request)
+    found = modes.found(module)
+    # Eager PyTorch has a fast path for attention that no exporter knows; both sides take the documented one.
+    torch.backends.mha.set_fastpath_enabled(request.fast_path)
+    settled = modes.settled(module, keep_training=request.training == "keep")
+    model = LoadedModel(settled, request.inputs, request.outputs, translations)
+    model.found = found
     if request.kind == "module":
         _require_callers_answer(model, handover.witness(Path(request.location)))
     return model
@@ -128,7 +128,9 @@ def _require_callers_answer(model: LoadedModel, witness: Path) -> None:
     told = torch.load(witness, map_location="cpu", weights_only=True)
     if set(told["inputs"]) != set(model.inputs):
         return  # the inputs were described apart from the example
-    with torch.no_grad():
+    if not told["fast_path"]:
+        model.found = replace(model.found, fast_path=False)  # the caller has switched it off
+    with torch.no_grad(), modes.fast_path(enabled=False), modes.evaluating(model.module):
         found = model(*(told["inputs"][name] for name in model.inputs))
     same = len(found) == len(told["outputs"]) and all(
         one.shape == other.shape and torch.allclose(one.double(), other.double(), rtol=1e-3, atol=1e-5, equal_nan=True)

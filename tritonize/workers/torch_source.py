@@ -35,6 +35,11 @@ class LoadRequest:
     """Names of the inputs in the spec's order."""
     outputs: tuple[str, ...]
     """Names wanted for the outputs, in the model's order; empty for the default names."""
+    training: str = "eval"
+    """`eval`: evaluation mode is switched on. `keep`: the model stays in the mode that it is loaded in. `error`: it has to be in
+    evaluation mode already."""
+    fast_path: bool = False
+    """Whether attention takes PyTorch's fast path for inference, which no exporter knows."""
 
 
 class ProgramModule(torch.nn.Module):
