@@ -54,6 +54,11 @@ def listening(behaviour: Behaviour, *, tls: ssl.SSLContext | None = None) -> Ite
 
 def request(peer: socket.socket) -> bytes:
     """Read one request, head and body; the head."""
+    return request_with_body(peer)[0]
+
+
+def request_with_body(peer: socket.socket) -> tuple[bytes, bytes]:
+    """Read one request; its head and its body."""
     content = b""
     while b"\r\n\r\n" not in content:
         if not (piece := peer.recv(65536)):
@@ -65,7 +70,7 @@ def request(peer: socket.socket) -> bytes:
         if not (piece := peer.recv(65536)):
             raise ConnectionResetError
         body += piece
-    return head
+    return head, body
 
 
 def saying(answer: bytes) -> Behaviour:

@@ -119,6 +119,7 @@ def test_addresses(url: str, found: tuple[str, str]) -> None:
     [
         *("ftp://host:1", "http://", "http://host:port", "http://host/models", "grpc://host:99999", "http://host:0"),
         *("https://host:1", "http://[::1", "http://ho st:1", "http://host:1?a=b", "http://host\x1b[31m:1", "", "http://host:-1"),
+        *("http://a..b:1", f"grpc://{'n' * 256}:1", "http://.:1"),
     ],
 )
 def test_what_is_no_address(url: str) -> None:

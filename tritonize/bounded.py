@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 LIMIT = 2**25
 """Bytes of a file. As JSON it takes at most about twenty times as many in memory."""
@@ -21,17 +21,20 @@ def content(path: Path, *, limit: int = LIMIT) -> bytes:
     Raises:
         OSError: it cannot be read, is no regular file, such as a pipe, which might never end, or is larger than `limit` bytes.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe that nobody writes to would block
-    with os.fdopen(descriptor, "rb") as file:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(21, "Is a directory", str(path))
-        if not stat.S_ISREG(mode):
-            raise OSError("it is no regular file")
+    with opened(path) as file:
         found = file.read(limit + 1)
     if len(found) > limit:
         raise OSError(f"it is larger than {limit / 2**20:g} MiB")
     return found
+
+
+def opened(path: Path) -> IO[bytes]:
+    """A regular file for reading; a pipe that nobody writes to would block. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(mode := os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError("it is a folder" if stat.S_ISDIR(mode) else "it is no regular file")
+    return os.fdopen(descriptor, "rb")
 
 
 def text(path: Path, *, limit: int = LIMIT) -> str:

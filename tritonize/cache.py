@@ -208,7 +208,7 @@ def _build(path: Path, build: Callable[[Path], None], check: Callable[[Path], No
 def _unwritable(error: OSError, path: Path) -> Exception:
     if error.errno == errno.ENOSPC:
         return errors.full_disk(str(error.filename or path))
-    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
         return errors.MissingError(
             "The cache directory cannot be written.",
             where=str(error.filename or path),

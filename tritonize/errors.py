@@ -92,7 +92,7 @@ class TritonizeError(Exception):
             ("likely cause", self.cause),
             ("next", self.next_step),
         )
-        lines += [f"  {label}: {text}" for label, text in labelled if text]
+        lines += [f"  {label}: {text}".replace("\n", "\n    ") for label, text in labelled if text]  # one cannot forge the next
         lines += [f"  | {line}" for line in self.details]
         return "\n".join(lines)
 
@@ -227,6 +227,7 @@ _STORAGE_ERRORS = {
     errno.EISDIR: "There is a folder where a file should be.",
     errno.EXDEV: "A file would have to move to another filesystem, which takes more than one step.",
     errno.EBUSY: "Something holds the file or folder, such as a mount.",
+    errno.ENOENT: "The folder does not exist, or takes no new files.",
     errno.ENOLCK: "The filesystem gives out no locks.",
     errno.EEXIST: "There is something of that name already.",
 }

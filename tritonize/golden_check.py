@@ -225,12 +225,19 @@ def _require_same_model(
 
 def _tensors(config: Mapping[str, Any], field: str) -> dict[str, str]:
     """Type and dims of every input or output."""
-    return {
-        tensor[
-            "name"
-        ]: f"{dtypes.by_triton(tensor['data_type']).client} [{', '.join(str(size) for size in tensor.get('dims', []))}]"
-        for tensor in config.get(field, [])
-    }
+    return {str(tensor.get("name", "")): f"{_datatype(tensor)} [{_dims(tensor)}]" for tensor in config.get(field, [])}
+
+
+def _datatype(tensor: Mapping[str, Any]) -> str:
+    kind = str(tensor.get("data_type", "no type"))
+    try:
+        return dtypes.by_triton(kind).client
+    except KeyError:
+        return kind
+
+
+def _dims(tensor: Mapping[str, Any]) -> str:
+    return ", ".join(str(size) for size in tensor.get("dims", []))
 
 
 def _unlike(field: str, wanted: Mapping[str, str], found: Mapping[str, str]) -> Iterator[str]:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from tritonize import printable
+
 WIDTH = 80
 SHOWN = 12
 """Rows of the table in the text; all are in the JSON."""
@@ -102,7 +104,7 @@ class Location:
 
 def as_text(location: Location) -> str:
     """The location for a person: the origin first, then the error along the graph, then what to do."""
-    return "\n".join(lines(location)) + "\n"
+    return "".join(f"{printable.line(each)}\n" for each in lines(location))
 
 
 def lines(location: Location) -> Iterator[str]:

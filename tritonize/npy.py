@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from tritonize import arrays
+from tritonize import arrays, bounded
 from tritonize.artifacts import TensorSpec
 
 Head = tuple[tuple[int, ...], np.dtype[Any]]
@@ -38,10 +38,9 @@ def require_sound(path: Path, tensor: TensorSpec, *, items: int | None = None) -
 
 def require_whole(path: Path) -> Head:
     """The head of a file that is as long as the head says. Raises OSError, ValueError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe that nobody writes to would block
-    with os.fdopen(descriptor, "rb") as file:
+    with bounded.opened(path) as file:
         (shape, dtype), start = read(file)
-        size = os.fstat(descriptor).st_size
+        size = os.fstat(file.fileno()).st_size
     if size != start + math.prod(shape) * dtype.itemsize:
         raise ValueError(f"{size:,} bytes do not hold {dtype} {list(shape)}")
     return shape, dtype

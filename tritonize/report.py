@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tritonize import location
+from tritonize import location, printable
 from tritonize.artifacts import Check, Finding, Report, TensorCheck, from_json, to_json
 from tritonize.conclusion import conclude, counted, gate_in_words, stage_name
 from tritonize.location import Location
@@ -66,7 +66,7 @@ def dumps(report: Report) -> str:
 
 def as_text(report: Report) -> str:
     """The report for a person: the verdict first, then the numbers behind it."""
-    return "\n".join(_lines(report)) + "\n"
+    return "".join(f"{printable.line(each)}\n" for each in _lines(report))
 
 
 def _lines(report: Report) -> Iterator[str]:

@@ -244,7 +244,7 @@ def _metadata_findings(target: Target, metadata: Mapping[str, Any], served: Mapp
             for tensor in target.config.get(section, [])
         }
         found = {
-            tensor["name"]: (tensor["datatype"], [int(size) for size in tensor.get("shape", [])])
+            str(tensor.get("name", "")): (str(tensor.get("datatype", "no type")), [int(size) for size in tensor.get("shape", [])])
             for tensor in metadata.get(kind, [])
         }
         for name in sorted(set(wanted) | set(found)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import platform
@@ -12,7 +14,18 @@ import traceback
 from types import FrameType
 from typing import Any, NoReturn
 
-from tritonize.errors import EXIT_BUG, EXIT_INTERRUPTED, InterruptedRunError, TritonizeError, UsageError, refused
+from tritonize import printable
+from tritonize.errors import (
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    InterruptedRunError,
+    MissingError,
+    RepositoryError,
+    TritonizeError,
+    UsageError,
+    refused,
+)
+from tritonize.wording import files
 
 ISOLATE = "--isolate"
 EXIT_PIPE = 141
@@ -27,6 +40,9 @@ def main() -> NoReturn:
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode shows ✓ as \u2713, and no traceback
     try:
         from tritonize.cli.app import app
 
@@ -42,7 +58,7 @@ def main() -> NoReturn:
     except Exception as error:  # noqa: BLE001 - the boundary: what comes here is a command line that is none, or a bug of ours
         if hasattr(error, "format_message") and hasattr(error, "show"):  # Typer's; it may bring Click or have its own
             _refuse(error)
-        _fail(_bug(error))
+        _fail(_of_this_machine(error) or _bug(error))
     if code == EXIT_INTERRUPTED:
         _fail(InterruptedRunError("Interrupted. Nothing runs any more, and nothing was published."))
     sys.exit(code or 0)
@@ -58,10 +74,16 @@ def _arguments(given: list[str]) -> list[str]:
 
 def _refuse(error: Any) -> NoReturn:
     """A command line that is none: Typer's own text, and the document that --json asks for."""
-    error.show()
+    shown = io.StringIO()
+    error.show(file=shown)
+    print(printable.text(shown.getvalue()), file=sys.stderr, end="")  # noqa: T201
     if "--json" in sys.argv:
-        print(json.dumps({"error": UsageError(error.format_message()).to_dict()}, indent=2, ensure_ascii=False))  # noqa: T201
+        _print_json(UsageError(error.format_message()))
     sys.exit(error.exit_code)
+
+
+def _print_json(error: TritonizeError) -> None:
+    print(printable.text(json.dumps({"error": error.to_dict()}, indent=2, ensure_ascii=False)))  # noqa: T201
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
@@ -70,11 +92,22 @@ def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
+def _of_this_machine(error: Exception) -> TritonizeError | None:
+    """What memory, disk or permissions refuse where no stage expected it; `None` for any other failure."""
+    if isinstance(error, MemoryError):
+        return MissingError.of(files.OUT_OF_MEMORY, found=str(error) or None)
+    if not isinstance(error, OSError):
+        return None
+    if error.errno != errno.ENOENT:
+        return refused(error)  # a full disk is no bug, wherever it is met
+    if error.filename is None:  # Python tried to write into each of the folders that it names
+        return RepositoryError.of(files.NO_TEMPORARY_FOLDER, found=error.strerror)
+    return None
+
+
 def _bug(error: Exception) -> TritonizeError:
     from importlib import metadata
 
-    if isinstance(error, OSError) and (found := refused(error)) is not None:
-        return found  # a full disk is no bug, wherever it is met
     versions = [f"{name} {metadata.version(name)}" for name in ("tritonize", "numpy", "onnx", "onnxruntime", "tritonclient")]
     python = f"Python {platform.python_version()} on {platform.platform()}"
     return TritonizeError(
@@ -93,9 +126,10 @@ def _wrapped(line: str) -> list[str]:
 
 def _fail(error: TritonizeError) -> NoReturn:
     if "--json" in sys.argv:
-        print(json.dumps({"error": error.to_dict()}, indent=2, ensure_ascii=False))  # noqa: T201
+        _print_json(error)
     mark = "\x1b[31mError:\x1b[0m" if sys.stderr.isatty() else "Error:"
-    lines = [line for text in f"{mark} {error}".splitlines() for line in _wrapped(text)]
-    print("\n".join(lines), file=sys.stderr)  # noqa: T201
+    text = printable.text(f"Error: {error}")
+    lines = [part for line in text.splitlines() for part in _wrapped(line)]
+    print("\n".join(lines).replace("Error:", mark, 1), file=sys.stderr)  # noqa: T201
     sys.stdout.flush()
     sys.exit(error.exit_code if error.exit_code else EXIT_BUG)

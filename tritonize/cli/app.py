@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tritonize.cli import check, diff, doctor, golden, inspect, locate, plan, report, run, serve, verify, view
+from tritonize.cli.terminal import say
 
 app = typer.Typer(
     name="tritonize",
@@ -21,7 +22,7 @@ def _version(asked: bool) -> None:
     if asked:
         from importlib import metadata
 
-        typer.echo(f"tritonize {metadata.version('tritonize')}")
+        say(f"tritonize {metadata.version('tritonize')}")
         raise typer.Exit
 
 

@@ -9,6 +9,7 @@ import typer
 
 from tritonize.cli.display import display
 from tritonize.cli.limits import RUN_S, Deadline, limited
+from tritonize.cli.terminal import say, say_lines
 from tritonize.errors import EXIT_DIFFERS, UnprovenError
 
 if TYPE_CHECKING:
@@ -56,9 +57,9 @@ def diff(
 
         from tritonize.artifacts import to_json
 
-        typer.echo(dumps(to_json(found), indent=2, ensure_ascii=False))
+        say(dumps(to_json(found), indent=2, ensure_ascii=False))
     else:
-        typer.echo("\n".join(lines(found)))
+        say_lines(lines(found))
     if found.verdict != "passed":
         raise typer.Exit(EXIT_DIFFERS if found.verdict == "failed" else UnprovenError.exit_code)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from tritonize.cli.terminal import say
 from tritonize.errors import EXIT_DIFFERS, UnprovenError
 
 if TYPE_CHECKING:
@@ -72,19 +73,19 @@ class Display:
         line = f" {title:<22}{stage.seconds:>7.1f} s  {stage.note}"
         self.clear()
         typer.secho(mark, fg=colour, nl=False, err=True)
-        typer.echo(line if len(line) < WIDTH else f"{line[: WIDTH - 2]}…", err=True)
+        say(line if len(line) < WIDTH else f"{line[: WIDTH - 2]}…", err=True)
 
     def on_progress(self, text: str) -> None:
         """What a long step is doing now."""
         if self._terminal:
             self._transient(f"… {text}")
         else:
-            typer.echo(text, err=True)
+            say(text, err=True)
 
     def _transient(self, text: str) -> None:
         if self._terminal:
             self.clear()
-            typer.echo(text[: WIDTH - 1], err=True, nl=False)
+            say(text[: WIDTH - 1], err=True, nl=False)
 
     def clear(self) -> None:
         """Remove the unfinished line."""
@@ -109,10 +110,10 @@ def finish(reports: Sequence[Report], *, as_json: bool, allow_unproven: bool = F
     if as_json:
         import json
 
-        typer.echo(json.dumps({"reports": [report.as_json(each) for each in reports]}, indent=2, ensure_ascii=False))
+        say(json.dumps({"reports": [report.as_json(each) for each in reports]}, indent=2, ensure_ascii=False))
     else:
         for each in reports:
-            typer.echo(f"\n{report.as_text(each)}", nl=False)
+            say(f"\n{report.as_text(each)}", nl=False)
     errors = [each.details["error"]["exit_code"] for each in reports if "error" in each.details]
     if errors:
         raise typer.Exit(errors[0])

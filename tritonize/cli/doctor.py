@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tritonize.cli.display import display
+from tritonize.cli.terminal import say
 
 
 def doctor(
@@ -25,12 +26,12 @@ def doctor(
         from dataclasses import asdict
         from json import dumps
 
-        typer.echo(dumps({"probes": [asdict(probe) for probe in probes]}, indent=2))
+        say(dumps({"probes": [asdict(probe) for probe in probes]}, indent=2))
     else:
         for probe in probes:
             typer.secho("✓" if probe.ok else "✗", fg=typer.colors.GREEN if probe.ok else typer.colors.RED, nl=False)
-            typer.echo(f" {probe.name}: {probe.found}")
+            say(f" {probe.name}: {probe.found}")
             if probe.next_step:
-                typer.echo(f"    next: {probe.next_step}")
+                say(f"    next: {probe.next_step}")
     if not all(probe.ok for probe in probes):
         raise typer.Exit(MissingError.exit_code)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tritonize.cli import tensors
+from tritonize.cli.terminal import say, say_lines
 
 if TYPE_CHECKING:
     from tritonize.golden import GoldenSet, Rules
@@ -39,10 +40,10 @@ def export(
     if json:
         _print({**_plain(done.file), "path": str(done.path), "notes": list(done.notes)})
         return
-    typer.echo(f"Wrote {done.path}")
-    typer.echo("\n".join(_lines(done.file)))
+    say(f"Wrote {done.path}")
+    say_lines(_lines(done.file))
     for note in done.notes:
-        typer.echo("\n".join(_wrapped(note)))
+        say_lines(_wrapped(note))
 
 
 @app.command("show")
@@ -54,13 +55,13 @@ def show(path: Annotated[Path, typer.Argument(metavar="FILE", help="A golden fil
     if json:
         _print({**_plain(file), "path": str(path)})
     else:
-        typer.echo("\n".join([f"{path}: every member is sound", *_lines(file)]))
+        say_lines([f"{path}: every member is sound", *_lines(file)])
 
 
 def _print(plain: dict[str, Any]) -> None:
     from json import dumps
 
-    typer.echo(dumps(plain, indent=2, ensure_ascii=False))
+    say(dumps(plain, indent=2, ensure_ascii=False))
 
 
 def _plain(file: GoldenFile) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tritonize.cli import tensors
+from tritonize.cli.terminal import say, say_lines
 
 if TYPE_CHECKING:
     from tritonize.artifacts import Inspection
@@ -35,9 +36,9 @@ def inspect(
 
         from tritonize.artifacts import to_json
 
-        typer.echo(dumps(to_json(found), indent=2, ensure_ascii=False))
+        say(dumps(to_json(found), indent=2, ensure_ascii=False))
         return
-    typer.echo("\n".join(_lines(source, found)))
+    say_lines(_lines(source, found))
 
 
 def _lines(source: str, found: Inspection) -> Iterator[str]:

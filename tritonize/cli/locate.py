@@ -10,6 +10,7 @@ import typer
 
 from tritonize.cli.display import display
 from tritonize.cli.run import Inputs, Models, NoBatch
+from tritonize.cli.terminal import say
 from tritonize.errors import EXIT_DIFFERS, UnprovenError
 
 if TYPE_CHECKING:
@@ -123,12 +124,12 @@ def _finish(locations: dict[str, Location], *, as_json: bool) -> None:
     if as_json:
         from json import dumps
 
-        typer.echo(dumps({"locations": {name: to_json(each) for name, each in locations.items()}}, indent=2, ensure_ascii=False))
+        say(dumps({"locations": {name: to_json(each) for name, each in locations.items()}}, indent=2, ensure_ascii=False))
     else:
         for name, each in locations.items():
             if len(locations) > 1:
-                typer.echo(f"\n{name}", nl=False)
-            typer.echo(f"\n{location.as_text(each)}", nl=False)
+                say(f"\n{name}", nl=False)
+            say(f"\n{location.as_text(each)}", nl=False)
     if any(each.origin is not None or each.keep or each.hopeless or each.exhausted for each in locations.values()):
         raise typer.Exit(EXIT_DIFFERS)
     if any(each.kind == "not available" for each in locations.values()):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tritonize.cli.terminal import say, say_lines
+
 if TYPE_CHECKING:
     from tritonize.plan import BuiltPlan
     from tritonize.plan_check import Compatibility
@@ -34,10 +36,10 @@ def build(
     if json:
         from json import dumps
 
-        typer.echo(dumps({"plans": [plan.describe(each) for each in built]}, indent=2))
+        say(dumps({"plans": [plan.describe(each) for each in built]}, indent=2))
         return
     for each in built:
-        typer.echo("\n".join(_lines(each)))
+        say_lines(_lines(each))
 
 
 def _lines(built: BuiltPlan) -> Iterator[str]:
@@ -64,10 +66,10 @@ def request(
     with display() as shown:
         options = building.Options(on_stage=shown.on_stage, on_progress=shown.on_progress)
         written = pipeline.request(specification, out, models=(model,) if model else (), options=options)
-    typer.echo(f"{written}: take this folder to each machine and run there")
-    typer.echo("  tritonize plan build --request request.json --out plans/")
-    typer.echo("  tritonize plan prove plans/ --question question/       (with its GPU)")
-    typer.echo(f"then bring the plans back: tritonize run {spec} --plans plans/")
+    say(f"{written}: take this folder to each machine and run there")
+    say("  tritonize plan build --request request.json --out plans/")
+    say("  tritonize plan prove plans/ --question question/       (with its GPU)")
+    say(f"then bring the plans back: tritonize run {spec} --plans plans/")
 
 
 @app.command()
@@ -93,12 +95,12 @@ def prove(
     if json:
         from json import dumps
 
-        typer.echo(dumps({"plans": [{"path": str(each.plan.path), **each.as_json()} for each in proofs]}, indent=2))
+        say(dumps({"plans": [{"path": str(each.plan.path), **each.as_json()} for each in proofs]}, indent=2))
     else:
         for each in proofs:
-            typer.echo(f"{each.plan.path}: {each.text}")
+            say(f"{each.plan.path}: {each.text}")
             for note in each.notes:
-                typer.echo(f"  {note}")
+                say(f"  {note}")
     verdict = plan_proof.overall(proofs)
     if verdict != "passed":
         raise typer.Exit(EXIT_DIFFERS if verdict == "failed" else MissingError.exit_code)
@@ -119,11 +121,11 @@ def collect(
 
         from tritonize.artifacts import to_json
 
-        typer.echo(dumps({"plans": [to_json(each) for each in found]}, indent=2))
+        say(dumps({"plans": [to_json(each) for each in found]}, indent=2))
         return
     for each in found:
         known = each.metadata
-        typer.echo(f"{each.path}: {known.module} {known.version}, compute capability {known.compute_capability}")
+        say(f"{each.path}: {known.module} {known.version}, compute capability {known.compute_capability}")
 
 
 @app.command()
@@ -155,11 +157,11 @@ def check(
 
         from tritonize.artifacts import to_json
 
-        typer.echo(dumps(to_json(found) | {"image": to_json(image) if image else None}, indent=2))
+        say(dumps(to_json(found) | {"image": to_json(image) if image else None}, indent=2))
     else:
-        typer.echo("\n".join(_verdict(plan, found)))
+        say_lines(_verdict(plan, found))
         if image:
-            typer.echo(f"  {image.image} has TensorRT {image.version or 'unknown'}: {image.source}")
+            say(f"  {image.image} has TensorRT {image.version or 'unknown'}: {image.source}")
     if found.verdict == "does not load":
         raise typer.Exit(1)
     if found.verdict == "unknown" and (triton or trt_version):

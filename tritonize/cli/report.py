@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from tritonize.cli.terminal import say
+
 PAGE, PLAIN = "report.html", "report.json"
 
 
@@ -42,7 +44,7 @@ def report(
         _print(pages)
         return
     for page in pages:
-        typer.echo(str(page))
+        say(str(page))
         if not no_open and published.has_display():
             import webbrowser
 
@@ -54,12 +56,12 @@ def _print(files: list[Path]) -> None:
 
     from tritonize import bounded
     from tritonize.errors import RepositoryError
-    from tritonize.wording import files as say
+    from tritonize.wording import files as wording
 
     reports = []
     for file in files:
         try:
             reports.append(bounded.json_of(file))
         except (OSError, ValueError) as error:
-            raise RepositoryError.of(say.REPORT_UNREADABLE, where=str(file), found=str(error)) from error
-    typer.echo(dumps({"reports": reports}, indent=2, ensure_ascii=False))
+            raise RepositoryError.of(wording.REPORT_UNREADABLE, where=str(file), found=str(error)) from error
+    say(dumps({"reports": reports}, indent=2, ensure_ascii=False))

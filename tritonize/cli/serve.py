@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tritonize.cli.display import display
+from tritonize.cli.terminal import say
 from tritonize.errors import EXIT_DIFFERS
 
 if TYPE_CHECKING:
@@ -55,10 +56,10 @@ def serve(
                 from json import dumps
 
                 ready = {**addresses, "models": list(served), "server": dict(server.identity), "key_file": str(key)}
-                typer.echo(dumps({**ready, "checked": checked.notes}))
+                say(dumps({**ready, "checked": checked.notes}))
             else:
-                typer.echo(wording.SERVING.text(models=", ".join(served), **addresses))
-                typer.echo(wording.SERVING_KEY.text(key=key, http=server.http_url))
+                say(wording.SERVING.text(models=", ".join(served), **addresses))
+                say(wording.SERVING_KEY.text(key=key, http=server.http_url))
             with contextlib.suppress(KeyboardInterrupt):  # it was to be served until then, so this is success
                 server.wait()
         _require_unchanged(checked)
@@ -69,17 +70,17 @@ def _say(checked: ToServe, *, serve_anyway: bool, json: bool) -> None:
     from tritonize.wording import repository as wording
 
     for note in () if json else checked.notes:
-        typer.echo(note, err=True)
+        say(note, err=True)
     if not checked.findings:
         return
     for finding in checked.findings:
-        typer.echo(f"{finding.where}: {finding.what}", err=True)
-    typer.echo((wording.SERVED_ANYWAY if serve_anyway else wording.NOT_SERVED).text(), err=True)
+        say(f"{finding.where}: {finding.what}", err=True)
+    say((wording.SERVED_ANYWAY if serve_anyway else wording.NOT_SERVED).text(), err=True)
     if not serve_anyway:
         if json:
             from json import dumps
 
-            typer.echo(dumps({"findings": [asdict(finding) for finding in checked.findings], "checked": checked.notes}))
+            say(dumps({"findings": [asdict(finding) for finding in checked.findings], "checked": checked.notes}))
         raise typer.Exit(EXIT_DIFFERS)
 
 
@@ -87,6 +88,6 @@ def _require_unchanged(checked: ToServe) -> None:
     """What was served where it lies is hashed again at the end."""
     findings = [finding for each in checked.checked for finding in each.again()]
     for finding in findings:
-        typer.echo(f"{finding.where}: {finding.what}", err=True)
+        say(f"{finding.where}: {finding.what}", err=True)
     if findings:
         raise typer.Exit(EXIT_DIFFERS)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tritonize.cli.serve import Port
+from tritonize.cli.terminal import say
 
 NETWORK = "model.onnx"
 
@@ -36,7 +37,7 @@ def view(
     except OSError as error:
         raise errors.UsageError.of(wording.PORT_TAKEN, where=f"{network_page.HOST}:{port}", found=str(error)) from error
     with server:
-        typer.echo(f"{file} on {server.address}; Ctrl-C ends it.")
+        say(f"{file} on {server.address}; Ctrl-C ends it.")
         if not no_open and published.has_display():
             webbrowser.open(server.address)
         with contextlib.suppress(KeyboardInterrupt):  # it was to be served until then, so this is success

@@ -12,6 +12,8 @@ from tritonize.wording import client as say
 
 SCHEMES = {"http": False, "https": True, "grpc": False, "grpcs": True}
 """Whether TLS is spoken."""
+_LABEL = 64
+"""Characters that a part of a host's name stays below."""
 FORM = "http://host:port or grpc://host:port"
 
 
@@ -62,6 +64,8 @@ def parse(url: str, *, ports: Mapping[str, int], scheme: str = "http") -> Addres
         raise _invalid(url, f"unknown scheme {parts.scheme!r}")
     if not host or any(character <= " " or character == "\x7f" for character in given):
         raise _invalid(url, "no host" if not host else "spaces or control characters")
+    if ":" not in host and not all(0 < len(label) < _LABEL for label in host.rstrip(".").split(".")):
+        raise _invalid(url, "the host has an empty or too long part")
     if parts.query or parts.fragment or "@" in parts.path:
         raise _invalid(url, "a query, a fragment, or an @ behind the host (in a password write / as %2F, and ? as %3F)")
     number = port if port is not None else ports.get(parts.scheme)

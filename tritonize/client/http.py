@@ -66,7 +66,7 @@ class HttpClient(Client):
             found = {"config": found}
         try:
             return base.plain(json_format.ParseDict(found, getattr(service_pb2, message)(), ignore_unknown_fields=True))
-        except (json_format.ParseError, AttributeError, TypeError, ValueError, RecursionError) as error:
+        except (json_format.ParseError, AttributeError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise self._no_triton(str(found)) from error
 
     def _plain(self, inputs: Arrays, model: str, version: str, outputs: Sequence[str] | None) -> Arrays:

@@ -36,11 +36,11 @@ REPORT_UNREADABLE = Message(
 REQUEST_MISSING = Message(code="plan-request-missing", what="There is no such plan request.")
 REQUEST_UNREADABLE = Message(code="plan-request-unreadable", what="The plan request cannot be read.")
 REQUEST_INVALID = Message(code="plan-request-invalid", what="Invalid plan request.")
-STORAGE = Message(code="file-access", what="A file or folder cannot be used: {reason}.")
-DISK_FULL = Message(
-    code="disk-full",
-    what="There is no space left on the disk.",
-    next_step="free some space, or name another place with --repository, TRITONIZE_CACHE or TMPDIR",
+NO_TEMPORARY_FOLDER = Message(
+    code="no-temporary-folder",
+    what="There is no folder for temporary files that can be written to.",
+    cause="the disk is full or read-only",
+    next_step="free some space, or name another place with TMPDIR",
 )
 OUT_OF_MEMORY = Message(
     code="out-of-memory",
