@@ -15,7 +15,7 @@ SAMPLE_TOO_LARGE = Message(
 )
 NO_ROOM_FOR_SAMPLES = Message(
     code="no-room-for-samples",
-    what="The disk has no room for the samples.",
+    what="The disk has no space for the samples.",
     cause="count, the largest sizes of the axes, or both are too large",
     next_step="lower samples.count or the axes' max, or name another place with TMPDIR or --repository",
 )
