@@ -11,6 +11,7 @@ import typer
 
 from tritonize.cli.display import display, finish
 from tritonize.cli.limits import RUN_S, Deadline, limited
+from tritonize.cli.terminal import say
 
 if TYPE_CHECKING:
     from tritonize.artifacts import PublishedVersion
@@ -181,7 +182,7 @@ def _specification(flags: dict[str, Any]) -> Spec:
         if flags["models"]:
             raise UsageError("--model chooses among the models of a spec.", found=source)
         if flags["name"] is None and (note := from_flags.spelled(source)):
-            typer.echo(note, err=True)
+            say(note, err=True)
         return from_flags.specification({key: flags[key] for key in (*_MODEL_FLAGS, "source", "repository")})
     given = [key for key in _MODEL_FLAGS if flags[key]]
     if given:
