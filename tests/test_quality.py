@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -549,6 +550,10 @@ def test_edge_cases_that_float32_cannot_answer_are_left_out_and_named():
     assert done.returncode == 0, [gate for gate in report["gates"] if gate["verdict"] == "failed"]
     notes = [note for note in report["notes"] if note.startswith("Edge case")]
     assert any("rounding alone moves output OUTPUT__0" in note for note in notes), report["notes"]
+    (compared,) = [stage for stage in report["stages"] if stage["name"] == "onnxruntime"]  # one stage, which passed, and says why
+    assert compared["verdict"] == "passed"
+    assert re.search(r"; without (ones|zeros)", compared["note"]), compared["note"]
+    assert "✗" not in done.stderr
     golden_facts = json.loads((Path(report["location"]) / "evidence/golden/golden.json").read_text())
     assert golden_facts["count"] == golden_facts["drawn"] + len(golden_facts["edges"]) < golden_facts["drawn"] + 2
     assert len(list((Path(report["location"]) / "evidence/golden/exact").iterdir())) == golden_facts["count"]

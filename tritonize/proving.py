@@ -7,7 +7,7 @@ answering, or that cannot be batched is reported as that, and not as a failed ex
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from tritonize.artifacts import (
     Reference,
     SampleSet,
     Source,
+    Stage,
     TensorCheck,
     TensorFiles,
     TensorSpec,
@@ -188,11 +189,15 @@ def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tu
             fields["note"] = f"{strategy}, opset {artifact.opset}, {artifact.size / 2**20:.1f} MiB"
         frozen = {"decisions": made.decisions, "warned": made.warned}
         observer = ladder.observer()
-        checks, version, otherwise = _ask_onnxruntime(ladder, artifact, work, recorder, observer)
-        if dropped := asking.unanswerable(ladder.model, artifact, observer.golden, checks, work / "unanswerable", recorder):
+        answered = _ask_onnxruntime(ladder, artifact, work, recorder, observer)
+        if dropped := asking.unanswerable(
+            ladder.model, artifact, observer.golden, answered.checks, work / "unanswerable", recorder
+        ):
             ladder = ladder.without(dropped)
             observer = ladder.observer()
-            checks, version, otherwise = _ask_onnxruntime(ladder, artifact, work / "again", recorder, observer)
+            answered = _ask_onnxruntime(ladder, artifact, work / "again", recorder, observer).after(answered.stage, dropped)
+        recorder.add(answered.stage)  # not before it is known which edge cases count
+        checks = answered.checks
         reason = _first_failure(checks, observer)
         if not reason:
             decisions.require_seen(made.decisions, ladder.model.accept_branches)
@@ -214,9 +219,9 @@ def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tu
         artifact=artifact,
         checks=checks,
         attempts=(),
-        versions={"torch": made.torch, "onnxruntime": version},
+        versions={"torch": made.torch, "onnxruntime": answered.version},
         observer=observer,
-        nonfinite=otherwise,
+        nonfinite=answered.nonfinite,
         notes=(*ladder.notes, *made.notes, *decisions.notes(made.decisions, ladder.model.accept_branches, right=not reason)),
     )
     seconds = time.perf_counter() - started
@@ -298,15 +303,16 @@ def _prove_onnx(model: spec.Model, source: Source, drawn: SampleSet, work: Path,
     )
     ladder = _Ladder(model, source, drawn, expected, answered, outputs, golden)
     observer = ladder.observer()
-    checks, version, _ = _ask_onnxruntime(ladder, taken.artifact, work, recorder, observer)
+    given = _ask_onnxruntime(ladder, taken.artifact, work, recorder, observer)
+    recorder.add(given.stage)
     return Proven(
         samples=drawn,
         reference=answered,
         outputs=outputs,
         artifact=taken.artifact,
-        checks=(*asked, *checks),
+        checks=(*asked, *given.checks),
         attempts=(),
-        versions={"onnxruntime": version},
+        versions={"onnxruntime": given.version},
         observer=observer,
         notes=(*notes, *taken.notes),
     )
@@ -343,27 +349,54 @@ def _output_specs(model: spec.Model, answered: Reference) -> tuple[TensorSpec, .
     return tuple(replace(tensor, shape=(model.batch_axis, *tensor.shape[1:])) for tensor in answered.outputs.tensors)
 
 
-def _ask_onnxruntime(
-    ladder: _Ladder, artifact: OnnxArtifact, work: Path, recorder: Recorder, observer: Observer
-) -> tuple[tuple[Check, ...], str, tuple[Finding, ...]]:
-    """ONNX Runtime against PyTorch, every sample at every batch size; its version; what it makes of NaN and infinities."""
+@dataclass(frozen=True, kw_only=True)
+class _Answered:
+    """What ONNX Runtime answered, compared with PyTorch."""
+
+    checks: tuple[Check, ...]
+    version: str
+    """Of ONNX Runtime."""
+    nonfinite: tuple[Finding, ...]
+    """What the file makes of NaN and infinities."""
+    stage: Stage
+    """Its time and outcome, not recorded yet."""
+
+    def after(self, first: Stage, dropped: Collection[str]) -> _Answered:
+        """The same, as the second part of a stage whose first part showed that some edge cases cannot be judged."""
+        stage = replace(
+            self.stage,
+            seconds=first.seconds + self.stage.seconds,
+            library_seconds=first.library_seconds + self.stage.library_seconds,
+            peak_memory=max(first.peak_memory, self.stage.peak_memory),
+            note=f"{self.stage.note}; without {', '.join(dropped)}",
+        )
+        return replace(self, stage=stage)
+
+
+def _ask_onnxruntime(ladder: _Ladder, artifact: OnnxArtifact, work: Path, recorder: Recorder, observer: Observer) -> _Answered:
+    """ONNX Runtime against PyTorch, every sample at every batch size."""
     model, drawn = ladder.model, ladder.samples
     batches = [batch for size in arrays.batch_sizes(model.max_batch_size) for batch in arrays.batches(drawn, size)]
-    with recorder.stage("onnxruntime") as fields:
-        apart = ladder.nonfinite.samples if ladder.nonfinite else None
-        ran = _run_onnx(model, artifact.path, drawn, batches, work / "onnxruntime", apart)
+    recorder.begin("onnxruntime")
+    started = time.perf_counter()
+    apart = ladder.nonfinite.samples if ladder.nonfinite else None
+    ran = _run_onnx(model, artifact.path, drawn, batches, work / "onnxruntime", apart)
+    checks = _checked(ladder, batches, ran, observer)
+    rounding = asking.allow_for_rounding(model, artifact, observer, work / "rounding", recorder)
+    sums = summing.allow(model, artifact, observer, work / "sums", recorder)
+    if sums.moved is not None:
+        observer.allow_for_sums(sums.moved)
+        ladder.show(observer)
         checks = _checked(ladder, batches, ran, observer)
-        rounding = asking.allow_for_rounding(model, artifact, observer, work / "rounding", recorder)
-        sums = summing.allow(model, artifact, observer, work / "sums", recorder)
-        if sums.moved is not None:
-            observer.allow_for_sums(sums.moved)
-            ladder.show(observer)
-            checks = _checked(ladder, batches, ran, observer)
-        fields["library_seconds"] = ran.library_seconds + rounding + sums.library_seconds
-        fields["peak_memory"] = ran.peak_memory
-        fields["note"] = f"{len(batches)} batches"
-        fields["verdict"] = "failed" if _first_failure(checks, observer) else "passed"
-    return tuple(checks), ran.version, _otherwise(ladder, ran)
+    stage = Stage(
+        name="onnxruntime",
+        verdict="failed" if _first_failure(checks, observer) else "passed",
+        seconds=time.perf_counter() - started,
+        library_seconds=ran.library_seconds + rounding + sums.library_seconds,
+        peak_memory=ran.peak_memory,
+        note=f"{len(batches)} batches",
+    )
+    return _Answered(checks=tuple(checks), version=ran.version, nonfinite=_otherwise(ladder, ran), stage=stage)
 
 
 def _checked(ladder: _Ladder, batches: Sequence[tuple[int, ...]], ran: ort.OrtRun, observer: Observer) -> list[Check]:

@@ -23,11 +23,15 @@ class Recorder:
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[dict[str, Any]]:
         """Time a block; what it puts into the dict becomes fields of its `Stage`."""
-        self._listener(name, None)
+        self.begin(name)
         started = time.perf_counter()
         fields: dict[str, Any] = {"verdict": "passed"}
         yield fields
         self.add(Stage(name=name, seconds=time.perf_counter() - started, **fields))
+
+    def begin(self, name: str) -> None:
+        """Tell the listener that a stage begins, which `add` ends."""
+        self._listener(name, None)
 
     def add(self, stage: Stage) -> None:
         """A stage that was timed elsewhere, or that did not run."""
