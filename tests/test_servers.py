@@ -22,6 +22,7 @@ from tritonize import cache, errors, pipeline, spec
 from tritonize.errors import ExportError, MissingError, ServerError, UsageError
 from tritonize.servers import embedded, environment, log, prerequisites
 from tritonize.servers.embedded import Ports, Running
+from tritonize.wording import server as wording
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -51,7 +52,7 @@ class TestPrerequisites:
     def test_this_machine(self) -> None:
         probes = prerequisites.probe()
         assert [probe.name for probe in probes if not probe.ok] == []
-        assert len(probes) == 5
+        assert len(probes) == 6
         prerequisites.require()
 
     def test_another_platform(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,6 +61,20 @@ class TestPrerequisites:
             prerequisites.require()
         assert "aarch64" in str(caught.value.found)
 
+    def test_where_nothing_can_be_hidden(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Before anything else is done: after the export would be late."""
+        refusal = MissingError.of(wording.NOTHING_CAN_BE_HIDDEN, found="ptrace: Operation not permitted")
+
+        def refuse(*_: Any, hidden: Any = None, **__: Any) -> None:
+            assert hidden
+            raise refusal
+
+        monkeypatch.setattr(prerequisites.processes, "start", refuse)
+        with pytest.raises(MissingError) as caught:
+            environment.require_possible()
+        assert caught.value.code == "server-key-not-hidden"
+        assert [probe.found for probe in prerequisites.probe() if not probe.ok] == ["ptrace: Operation not permitted"]
+
     def test_an_older_c_library(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.31"))
         with pytest.raises(MissingError, match=r"glibc 2\.35 or newer"):
@@ -67,7 +82,7 @@ class TestPrerequisites:
 
     def test_no_venv(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(prerequisites.importlib.util, "find_spec", lambda name: None if name == "ensurepip" else object())
-        monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+        monkeypatch.setattr(shutil, "which", lambda name, **_: f"/usr/bin/{name}")
         with pytest.raises(MissingError, match="venv") as caught:
             prerequisites.require()
         assert caught.value.next_step == f"apt-get install python3.{sys.version_info.minor}-venv"
@@ -88,7 +103,7 @@ class TestPrerequisites:
         monkeypatch.setattr(prerequisites, "_LOADER_CACHE", tmp_path / "none")
         monkeypatch.setattr(prerequisites.sysconfig, "get_config_var", lambda name: str(tmp_path))
         monkeypatch.setattr(sys, "base_prefix", "/usr")
-        monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+        monkeypatch.setattr(shutil, "which", lambda name, **_: f"/usr/bin/{name}")
         with pytest.raises(MissingError, match=r"libpython3\.\d+\.so\.1\.0") as caught:
             prerequisites.require()
         assert caught.value.next_step == f"apt-get install libpython3.{sys.version_info.minor}"

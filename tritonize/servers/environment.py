@@ -75,6 +75,7 @@ def require_possible() -> None:
     """
     if not cache.is_complete(_place()):
         prerequisites.require()
+    prerequisites.require_hiding()
 
 
 def ready(on_progress: Progress | None = None) -> Environment:

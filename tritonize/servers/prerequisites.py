@@ -13,7 +13,7 @@ import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritonize import errors, leftovers
+from tritonize import errors, leftovers, processes
 
 _GLIBC = (2, 35)  # the wheel of the server is built for manylinux_2_35
 _PYTHONS = ((3, 11), (3, 12))
@@ -43,7 +43,7 @@ class LibPython:
 
 def probe() -> list[Probe]:
     """Everything the server needs of this machine."""
-    return [_platform(), _python(), _venv(), _libpython(), _shared_memory()]
+    return [_platform(), _python(), _venv(), _libpython(), _shared_memory(), _hiding()]
 
 
 def require() -> None:
@@ -57,6 +57,17 @@ def require() -> None:
             raise errors.MissingError(
                 f"The embedded server cannot run here: {item.name}.", found=item.found, next_step=item.next_step
             )
+
+
+def require_hiding() -> None:
+    """Raise where the server's key could not be kept from other users.
+
+    Raises:
+        MissingError: ptrace is not permitted.
+    """
+    command = [shutil.which("true") or sys.executable, "shown"]
+    with processes.start(command, log=Path(os.devnull), hidden={1: "hidden"}) as process:
+        process.wait()
 
 
 def libpython() -> LibPython | None:
@@ -105,6 +116,15 @@ def _loader_paths(name: str) -> list[Path]:
 def _apt(package: str) -> str | None:
     """The command that installs a system package here, where it is known."""
     return f"apt-get install {package}" if shutil.which("apt-get") else None
+
+
+def _hiding() -> Probe:
+    name = "a key for the server that other users cannot read"
+    try:
+        require_hiding()
+    except errors.MissingError as error:
+        return Probe(name=name, ok=False, found=error.found or error.what, next_step=error.next_step)
+    return Probe(name=name, ok=True, found="ptrace is permitted")
 
 
 def _platform() -> Probe:
