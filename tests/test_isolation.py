@@ -206,3 +206,29 @@ def test_doctor_says_what_this_machine_has():
     assert probe["ok"]
     assert ("missing" in probe["found"]) == bool(KERNEL.missing())
     assert "Landlock" in probe["found"]
+
+
+@needs_kernel
+def test_a_module_of_the_callers_own_process_is_read_from_its_private_folder(isolated, tmp_path):
+    private = made(tmp_path / "private")
+    torch.save(torch.nn.Linear(2, 3), private / "Linear.module")
+    rules, environment = isolation.policy(
+        "inspect.inspect", {"kind": "module", "location": str(private / "Linear.module")}, tmp_path, ()
+    )
+    assert str(private) in rules["read"]
+    assert environment["HOME"] == environment["TMPDIR"] == str(tmp_path / "tmp")
+    location = str(private / "Linear.module")
+    found = inspecting.inspect(Source(kind="module", location=location, sha256={}), tmp_path / "work")
+    assert found.parameters == 9
+
+
+@needs_kernel
+def test_a_key_that_no_rule_knows_opens_nothing(isolated, tmp_path):
+    Path("data").mkdir()
+    secret = str(Path("data").absolute())
+    request = {"kwargs": {"path": secret, "location": secret}, "unknown": secret, "path": secret}
+    rules, _ = isolation.policy("a.task", {key: value for key, value in request.items() if key != "path"}, tmp_path, ())
+    assert secret not in rules["read"]
+    rules, _ = isolation.policy("a.task", request, tmp_path, ())
+    assert secret in rules["read"]
+    assert secret not in rules["write"]

@@ -116,7 +116,7 @@ def policy(
     namespaces = not _kernel.namespaces
     gpu = glob.glob(_GPU_DEVICES) if task.startswith(_GPU_TASKS) else []  # noqa: PTH207 - of device files
     rules = {
-        "read": [*_SYSTEM.split(), *_python(), *_code(request, search_path), *map(str, _named(request, ""))],
+        "read": [*_SYSTEM.split(), *_python(), *_code(request, search_path), *_handed(request), *map(str, _named(request, ""))],
         "write": [str(directory.absolute()), *_written(task, request)],
         "execute": [str(Path(sys.executable).resolve()), *(each for pattern in _LOADERS for each in glob.glob(pattern))],  # noqa: PTH207
         "devices": [*_DEVICES.split(), *gpu],
@@ -156,6 +156,13 @@ def _code(request: Mapping[str, Any], search_path: Sequence[Path]) -> Iterator[s
 
 
 _CODE = ("factory", "module")
+
+
+def _handed(request: Mapping[str, Any]) -> Iterator[str]:
+    """The private folder of a module that the caller's own process gave: what it answered there lies beside it."""
+    model = request.get("model", request)
+    if isinstance(model, Mapping) and model.get("kind") == "module":
+        yield str(Path(model["location"]).absolute().parent)
 
 
 def _named(value: Any, key: str) -> Iterator[Path]:
