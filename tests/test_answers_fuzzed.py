@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import random
 import socket
@@ -16,7 +17,7 @@ import pytest
 from tests import hostile_server as hostile
 from tests import small_versions
 from tests.hostile_server import http, listening
-from tritonize import golden_check, report, verification
+from tritonize import executions, golden_check, report, verification
 from tritonize.artifacts import Report
 from tritonize.errors import TritonizeError
 
@@ -37,7 +38,17 @@ CONFIG = {
 ANSWERS: dict[str, Any] = {
     "v2": {"name": "triton", "version": "2.51.0", "extensions": ["statistics"]},
     "config": CONFIG,
-    "stats": {"model_stats": [{"name": "small", "version": "1", "inference_count": 3, "execution_count": 2}]},
+    "stats": {
+        "model_stats": [
+            {
+                "name": "small",
+                "version": "1",
+                "inference_count": 0,
+                "execution_count": 0,
+                "inference_stats": {"success": {"count": 0, "ns": 0}},
+            }
+        ]
+    },
     "1": {
         "name": "small",
         "versions": ["1"],
@@ -54,13 +65,25 @@ class Server:
 
     def __init__(self) -> None:
         self.answers = copy.deepcopy(ANSWERS)
+        self._asked = itertools.count(0, 1000)
 
     def __call__(self, peer: socket.socket) -> None:
         while True:
             head, body = hostile.request_with_body(peer)
             last = head.split(b" ")[1].decode().rpartition("/")[2]
-            plain = self.answers[last if last in self.answers else "v2"]
+            plain = self.answers[{"small": "1"}.get(last, last)]  # with a version and without one
+            if last == "stats":
+                plain = self._counted(plain)
             peer.sendall(self._inferred(head, body, plain) if last == "infer" else http(json.dumps(plain).encode()))
+
+    def _counted(self, plain: Any) -> Any:
+        """The statistics with what was asked so far, where they still look like that."""
+        if plain != ANSWERS["stats"]:
+            return plain
+        plain = copy.deepcopy(plain)
+        own = plain["model_stats"][0]
+        own["inference_count"] = own["execution_count"] = own["inference_stats"]["success"]["count"] = next(self._asked)
+        return plain
 
     def _inferred(self, head: bytes, body: bytes, plain: Any) -> bytes:
         length = int(next(line.split(b":")[1] for line in head.lower().split(b"\r\n") if line.startswith(b"inference-header")))
@@ -116,6 +139,7 @@ def test_answers_with_a_part_changed(file: Path, monkeypatch: pytest.MonkeyPatch
     """Every part once, and then parts by chance."""
     monkeypatch.setattr(verification, "CONCURRENT_SECONDS", 0.0)
     monkeypatch.setattr(verification, "CLIENTS", 2)
+    monkeypatch.setattr(executions, "_SETTLE_S", 0.0)
     server, draw = Server(), random.Random(seed)
     ends: dict[str, int] = {}
     with listening(server) as address:

@@ -260,7 +260,8 @@ def _metadata_findings(target: Target, metadata: Mapping[str, Any], served: Mapp
 def _default_version(target: Target) -> Iterator[Finding]:
     """Where requests that name no version are answered by another one: the highest that the server serves."""
     with _connect(target, _plain(target.server)) as connection:
-        versions = [int(each) for each in connection.model_metadata(target.model).get("versions", ())]
+        named = connection.model_metadata(target.model).get("versions", ())
+    versions = [int(each) for each in named if each.isascii() and each.isdigit()]
     if target.newest and versions and max(versions) != target.version:
         yield Finding(
             where=f"{target.model} on the server",
