@@ -142,19 +142,26 @@ def test_weights_that_are_inputs_too_are_constants_unless_the_spec_names_them(tm
     assert session.run(None, {"x": x, "w": w})[0].tolist() == [[6, 6, 6]]
 
 
-def test_an_optional_input_is_optional_in_the_configuration_and_goes_with_no_batch(tmp_path):
-    onnx.save(scaled(), tmp_path / "m.onnx")
+def test_an_optional_input_is_optional_in_the_configuration(tmp_path):
+    made = scaled()
+    made.ir_version = 8
+    onnx.save(made, tmp_path / "m.onnx")
     inputs = {"x": {"shape": [4, 3]}, "w": {"shape": [3]}}
     model = spec.Model.model_validate({"source": str(tmp_path / "m.onnx"), "inputs": inputs})
     taken, _ = taking.take(model, tmp_path / "m.onnx", proving.made(tmp_path / "taken"))
     assert any("w is optional" in note for note in taken.notes)
     configured = model_config.parse(model_config.render("m", model, taken.artifact), where="")["input"]
     assert [(each["name"], each.get("optional", False)) for each in configured] == [("x", False), ("w", True)]
-    batched = {"x": {"shape": ["batch", 3]}, "w": {"shape": ["batch"]}}
-    model = spec.Model.model_validate({"source": str(tmp_path / "m.onnx"), "inputs": batched, "max_batch_size": 2})
+
+
+@pytest.mark.parametrize(("version", "batch", "code"), [(3, 0, "fixed-weight"), (8, 2, "optional-input-batched")])
+def test_a_weight_that_no_server_takes_as_an_input_is_refused(version, batch, code):
+    inputs = {"x": {"shape": ["n", 3]}, "w": {"shape": ["n"]}}
+    model = spec.Model.model_validate({"source": "m.onnx", "inputs": inputs, "max_batch_size": batch, "axes": {"n": {"max": 2}}})
     with pytest.raises(UsageError) as refused:
-        taking.take(model, tmp_path / "m.onnx", proving.made(tmp_path / "batched"))
-    assert refused.value.code == "optional-input-batched"
+        taking.require_servable(model, {"ir_version": version, "optional_inputs": ["b", "w"]})
+    assert (refused.value.code, refused.value.where) == (code, "inputs")
+    taking.require_servable(model, {"ir_version": version, "optional_inputs": ["b"]})
 
 
 def test_an_input_that_a_file_does_not_use_survives_simplification(tmp_path):

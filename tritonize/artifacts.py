@@ -153,6 +153,8 @@ class Attempt:
     seconds: float
     reason: str = ""
     """In one line; empty where it was right."""
+    code: str | None = None
+    """Of the error that it failed with, where that has one."""
     where: str | None = None
     """The line of the user's code and the module it is in, where they are known."""
     next_step: str | None = None

@@ -37,6 +37,12 @@ STAGE_NAMES = {
 }
 
 
+def reference_name(report: Report, dtype: str = "float32") -> str:
+    """What answers were compared with, in words: PyTorch in a type, or the ONNX file that is the source."""
+    from_onnx = (report.details.get("source") or {}).get("kind") == "onnx"
+    return "the ONNX source in ONNX Runtime" if from_onnx else f"PyTorch in {dtype}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Conclusion:
     """The verdict with its reasons."""

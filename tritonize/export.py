@@ -14,6 +14,8 @@ from tritonize.decisions import Decision, Warned
 from tritonize.errors import ExportError, SimplifyError, UsageError, WorkerError
 from tritonize.wording import export as wording
 
+OVERRIDABLE = 4
+"""The IR version from which on a client may send a weight that is an input too (ONNX Runtime, `Graph::CanOverrideInitializer`)."""
 _NAMED = 5
 """Weights that a note names; of more it gives the number."""
 
@@ -119,11 +121,27 @@ def export(model: spec.Model, subject: Subject, strategy: str, directory: Path) 
     )
 
 
+def require_servable(model: spec.Model, details: Mapping[str, Any]) -> None:
+    """Refuse a weight of an ONNX file as an input where no server takes it as one.
+
+    Args:
+        details: of the file's inspection.
+
+    Raises:
+        UsageError: with batching Triton takes no optional input; before IR version 4 a weight is a constant to ONNX Runtime.
+    """
+    for name in (each for each in details["optional_inputs"] if each in model.inputs):
+        if details["ir_version"] < OVERRIDABLE:
+            raise UsageError.of(wording.FIXED_WEIGHT, where="inputs", name=name, found=f"IR version {details['ir_version']}")
+        if model.max_batch_size:
+            raise UsageError.of(wording.OPTIONAL_BATCHED, where="inputs", name=name)
+
+
 def take(model: spec.Model, source: Path, directory: Path) -> tuple[Exported, int]:
     """An existing ONNX file, finished like an exported one, and the number of elements of its weights.
 
     Raises:
-        UsageError: its external data is missing or lies outside its folder; or an optional input is to be batched.
+        UsageError: its external data is missing or lies outside its folder.
         ExportError: it is invalid.
     """
     path = directory / "model.onnx"
@@ -137,8 +155,6 @@ def take(model: spec.Model, source: Path, directory: Path) -> tuple[Exported, in
     }
     answer, notes = _finished(request, model, directory)
     optional, constants = answer.value["optional"], answer.value["constants"]
-    if optional and model.max_batch_size:
-        raise UsageError.of(wording.OPTIONAL_BATCHED, where="inputs", name=optional[0])
     notes += tuple(wording.OPTIONAL.text(name=name) for name in optional)
     if constants:
         names = ", ".join(constants[:_NAMED]) + (", …" if len(constants) > _NAMED else "")

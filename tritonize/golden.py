@@ -24,6 +24,11 @@ _FILE = "golden.json"
 _SCHEMA = 2
 
 
+PYTORCH = "PyTorch in float32"
+ONNX_SOURCE = "the source, an ONNX file, in ONNX Runtime"
+"""Who gave the expected answers."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rules:
     """What an output has to keep."""
@@ -52,6 +57,8 @@ class GoldenSet:
     """Whether the float64 answers were rounded to float32, as they are in files."""
     why_not: str = ""
     """Why there is no float64."""
+    answered_by: str = PYTORCH
+    """Who gave the expected answers, in words."""
     unpadded: str = ""
     """Why samples are not asked beside zeros: the model itself does not answer them as alone there; empty where they are."""
     unmeasured: tuple[Unmeasured, ...] = ()
@@ -118,6 +125,7 @@ def facts(golden: GoldenSet) -> dict[str, Any]:
         "expected": [to_json(tensor) for tensor in golden.expected.tensors],
         "exact": [to_json(tensor) for tensor in golden.exact.tensors] if golden.exact else None,
         "why_not": golden.why_not,
+        "answered_by": golden.answered_by,
         "unpadded": golden.unpadded,
         "unmeasured": [to_json(each) for each in golden.unmeasured],
         "required": golden.required,
@@ -177,11 +185,17 @@ def from_facts(directory: Path, facts: dict[str, Any]) -> GoldenSet:
         exact=exact or None,
         rounded=bool(exact),
         why_not=str(facts["why_not"]),
+        answered_by=str(facts.get("answered_by", _answered_by(str(facts["why_not"])))),
         unpadded=str(facts.get("unpadded", "")),  # versions of before have none
         unmeasured=tuple(from_json(Unmeasured, each) for each in facts.get("unmeasured", ())),
         required=bool(facts["required"]),
         floors=tuple(from_json(NoiseFloor, floor) for floor in facts["floors"]),
     )
+
+
+def _answered_by(why_not: str) -> str:
+    """Who answered, of a set that was written before it said so."""
+    return ONNX_SOURCE if why_not.startswith("the source is an ONNX file") else PYTORCH
 
 
 def _from_schema_1(facts: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from tritonize import (
     export,
     file_edges,
     inspecting,
+    ladder_failure,
     nonfinite,
     ort,
     quality,
@@ -44,7 +45,7 @@ from tritonize.artifacts import (
 from tritonize.compare import compare
 from tritonize.errors import ExportError, TritonizeError, UsageError
 from tritonize.gallery import Gallery
-from tritonize.golden import GoldenSet
+from tritonize.golden import ONNX_SOURCE, GoldenSet
 from tritonize.observer import Observer
 from tritonize.stages import Recorder
 
@@ -128,7 +129,7 @@ def _prove(model: spec.Model, source: Source, work: Path, recorder: Recorder) ->
             return replace(climbed, findings=answered.findings)
         wrong = wrong or climbed
     if wrong is None:
-        raise _nothing_made(model, source, attempts)
+        raise ladder_failure.nothing_made(model, source, attempts)
     return replace(wrong, attempts=tuple(attempts), findings=answered.findings)
 
 
@@ -207,6 +208,7 @@ def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tu
             outcome="failed",
             seconds=time.perf_counter() - started,
             reason=_one_line(error),
+            code=error.code,
             where=error.where,
             next_step=error.next_step,
             **frozen,
@@ -242,38 +244,11 @@ def _one_line(error: TritonizeError) -> str:
     return f"{error.what} {error.found}" if error.found else error.what
 
 
-def _nothing_made(model: spec.Model, source: Source, attempts: Sequence[Attempt]) -> ExportError:
-    """The error that names every strategy, why it failed, and the two best next steps.
-
-    A file that was refused for a frozen decision alone says most: it is what an export of this code comes to.
-    """
-    tried = [f"{attempt.strategy} ({attempt.seconds:.1f} s): {attempt.reason}" for attempt in attempts]
-    frozen = [each for attempt in attempts for each in attempt.decisions]
-    if refused := decisions.refusal(frozen, model.accept_branches, tried):
-        return refused
-    where = next((attempt.where for attempt in attempts if attempt.where), None)
-    steps = [next((attempt.next_step for attempt in attempts if attempt.next_step), None)]
-    if source.kind == "torchscript":
-        steps.append("export the model's Python code (package.module:factory) instead of TorchScript: torch.export sees more of it")
-    elif where:
-        steps.append(f"write {where.partition(',')[0]} with operators that ONNX has")
-    if len(attempts) == 1:
-        what, found = f"The {attempts[0].strategy} export failed.", attempts[0].reason
-    else:
-        what, found = f"None of {len(attempts)} export strategies made a right ONNX file.", None
-    return ExportError(
-        what,
-        where=where or source.location,
-        found=found,
-        next_step="; or ".join(step for step in steps if step) or "simplify the code that the reasons name",
-        details=[] if found else tried,
-    )
-
-
 def _prove_onnx(model: spec.Model, source: Source, drawn: SampleSet, work: Path, recorder: Recorder) -> Proven:
     """A file that is ONNX already: what it answers in ONNX Runtime, sample by sample, is the reference for what is made of it."""
     path = Path(source.location)
-    inspecting.inspect(source, work / "inspect")  # before anything follows a path in it
+    found = inspecting.inspect(source, work / "inspect")  # before anything follows a path in it
+    export.require_servable(model, found.details)
     drawn, notes, unpadded = file_edges.answerable(
         model, drawn, work / "edges", lambda apart: _run_onnx(model, path, drawn, [(0,)], work / "edge_answers", apart)
     )
@@ -297,6 +272,7 @@ def _prove_onnx(model: spec.Model, source: Source, drawn: SampleSet, work: Path,
         expected=expected,
         max_batch_size=model.max_batch_size,
         why_not="the source is an ONNX file, and there is no PyTorch to ask in float64",
+        answered_by=ONNX_SOURCE,
         required=model.quality.float64 == "required",
         unpadded=unpadded,
         rules=quality.rules(model, drawn, expected),

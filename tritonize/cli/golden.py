@@ -89,7 +89,7 @@ def _lines(file: GoldenFile) -> Iterator[str]:
     yield from _wrapped(f"samples: {known.samples.origin}; {batches}")
     yield from tensors.lines("inputs", known.samples.files.tensors)
     yield from tensors.lines("outputs", known.expected.tensors)
-    yield "answers: PyTorch in float32" + (", and float64 rounded to float32" if known.exact else "")
+    yield f"answers: {known.answered_by}" + (", and float64 rounded to float32" if known.exact else "")
     for each in known.unmeasured:
         yield from _wrapped(f"no float64 of {each.output} ({each.group}): {each.why}")
     if known.why_not and not known.unmeasured:

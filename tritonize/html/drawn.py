@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from tritonize.artifacts import Check, Report
-from tritonize.conclusion import stage_name
+from tritonize.conclusion import reference_name, stage_name
 from tritonize.figures import BINS, LOWEST, PER_DECADE, Figures, Histogram, Scatter, TopClasses
 from tritonize.html import charts, png
 from tritonize.html.charts import Bar
@@ -122,7 +122,7 @@ def by_sample(report: Report, figures: Figures) -> Iterator[Figure]:
             for tensor in check.tensors:
                 answers.setdefault(tensor.name, {})[check.samples[0]] = (tensor.max_abs, tensor.passed)
     for name, samples in answers.items():
-        yield _by_sample(name, samples, stage_name(figures.stage))
+        yield _by_sample(name, samples, f"{stage_name(figures.stage)}, against {reference_name(report)}")
 
 
 def _by_sample(name: str, samples: Mapping[int, tuple[float | None, bool]], stage: str) -> Figure:
@@ -132,7 +132,7 @@ def _by_sample(name: str, samples: Mapping[int, tuple[float | None, bool]], stag
     values = [samples[index][0] for index in chosen]
     bad = frozenset(place for place, index in enumerate(chosen) if not samples[index][1])
     title = f"Error per sample: {name}"
-    text = f"{stage}, against PyTorch in float32: the largest difference of each sample asked alone, edge cases among them."
+    text = f"{stage}: the largest difference of each sample asked alone, edge cases among them."
     text += f" {len(bad)} of {len(samples)} lie outside the tolerance" + (", shown as crosses." if bad else ".")
     if len(chosen) < len(samples):
         text += f" The {len(chosen)} worst of {len(samples)} samples are shown, counted from 0 in their order."
@@ -154,7 +154,7 @@ def by_batch(report: Report) -> Iterator[Figure]:
             found[tensor.name][key] = (max(far, largest), good and tensor.passed)
     for name, sizes in found.items():
         title = f"Error per batch size: {name}"
-        text = "The largest difference from PyTorch in float32, by stage and batch size. The bars are logarithmic."
+        text = f"The largest difference from {reference_name(report)}, by stage and batch size. The bars are logarithmic."
         rows = [
             Bar(label=_batch(stage, size), value=far, text="not comparable" if far == math.inf else number(far), bad=not good)
             for (stage, size), (far, good) in sizes.items()

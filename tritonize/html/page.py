@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from tritonize import resources
 from tritonize.artifacts import Report
-from tritonize.conclusion import Conclusion, conclude, stage_name
+from tritonize.conclusion import Conclusion, conclude, reference_name, stage_name
 from tritonize.figures import Figures
 from tritonize.html import drawn, panes, tables
 from tritonize.html.drawn import Figure
@@ -130,7 +130,7 @@ def _sections(report: Report, figures: Figures, budget: int, rows: int) -> Itera
     timed = drawn.latency(report)
     none = ("No server was asked, so there is no latency.",)
     yield Section(anchor="latency", title="Latency", text=() if timed else none, figures=(timed,) if timed else ())
-    behind = (tables.of_gates(report.gates, rows), tables.of_answers(report.checks, rows), tables.of_floors(report, rows))
+    behind = (tables.of_gates(report.gates, rows), tables.of_answers(report, rows), tables.of_floors(report, rows))
     yield Section(anchor="rules", title="Rules and answers", tables=_filled(*behind))
     yield Section(anchor="run", title="The run", tables=_filled(tables.of_stages(report, rows), tables.of_attempts(report, rows)))
     yield Section(
@@ -160,7 +160,8 @@ def _errors(report: Report, figures: Figures) -> Iterator[Section]:
         *drawn.by_batch(report),
     )
     against = {"fp64": "float64", "fp32": "float32"}[figures.against]
-    text = f"Histograms and points compare with PyTorch in {against}; samples and batch sizes with PyTorch in float32."
+    names = reference_name(report, against), reference_name(report)
+    text = f"Histograms and points compare with {names[0]}; samples and batch sizes with {names[1]}."
     yield Section(anchor="errors", title="Errors", text=(text if pictures else "No answer was compared.",), figures=pictures)
 
 

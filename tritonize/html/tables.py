@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tritonize.artifacts import Check, Report, TensorCheck
-from tritonize.conclusion import stage_name
+from tritonize.conclusion import reference_name, stage_name
 from tritonize.measures import DRAWN, Gate, StageRow
 from tritonize.report import largest_k
 
@@ -58,7 +58,7 @@ def of_errors(report: Report, limit: int) -> Table:
     against = {"fp64": "float64", "fp32": "float32"}[report.rows[0].against] if report.rows else "float32"
     head = ("Stage", "Output", "Verdict", "k", "Max abs", "Mean abs", "RMSE", "Max rel", "SNR dB", "Max ULP", "Bad", "For its kind")
     return table(
-        f"Error against PyTorch in {against}, stage by stage",
+        f"Error against {reference_name(report, against)}, stage by stage",
         (*head, "Answers", "Kind"),
         (_error_row(report, row) for row in report.rows),
         limit,
@@ -97,16 +97,16 @@ def _error_row(report: Report, row: StageRow) -> tuple[object, ...]:
     )
 
 
-def of_answers(checks: Sequence[Check], limit: int) -> Table:
+def of_answers(report: Report, limit: int) -> Table:
     """One row per stage, batch size and output, over all its samples: what the tolerance was asked about."""
     rows: dict[tuple[str, int, str], list[TensorCheck]] = {}
-    for check in checks:
+    for check in report.checks:
         size = -1 if check.stage == "concurrent" else check.batch_size  # concurrent clients mix batch sizes
         for tensor in check.tensors:
             rows.setdefault((check.stage, size, tensor.name), []).append(tensor)
     head = ("Stage", "Batch", "Output", "Verdict", "Answers", "Bad", "Max abs", "Mean abs", "rtol", "atol")
     return table(
-        "Answers against PyTorch in float32, by tolerance",
+        f"Answers against {reference_name(report)}, by tolerance",
         head,
         (_answer_row(*key, tensors) for key, tensors in rows.items()),
         limit,

@@ -49,3 +49,34 @@ SPELLED = Message(
     code="model-name-spelled",
     what="{source} is served as model {name}: Triton's HTTP reads ASCII names alone. --name gives another.",
 )
+RUNTIME_LACKS_OPERATOR = Message(
+    code="onnxruntime-lacks-operator",
+    what="ONNX Runtime's CPU provider has no {operator} for {type}, in which the model computes there.",
+    cause="the model computes in {type}: its weights or inputs have that type, or torch.autocast is on in forward()",
+    next_step="let the model compute in float32: call float() on it, give fp32 inputs, and leave torch.autocast out of forward()",
+)
+RUNTIME_LACKS_OTHER = Message(
+    code="onnxruntime-lacks-operator",
+    what="ONNX Runtime's CPU provider has no {operator} for {type}.",
+    next_step="write that part of the model with other operators or types",
+)
+NO_FUNCTION = Message(
+    code="no-onnx-function",
+    what="The {exporter} exporter has no ONNX function for the operator {operator}.",
+    next_step='register one: @tritonize.operator("{operator}", opset=18) in a file that the spec names under operators',
+)
+NO_FUNCTION_FOR = Message(
+    code="no-onnx-function",
+    what="The {exporter} exporter has no ONNX function for a part of the model that is no operator of PyTorch's: {what}.",
+)
+FIXED_WEIGHT = Message(
+    code="fixed-weight",
+    what="Input {name!r} is a weight in the ONNX file, and ONNX Runtime takes it for a constant there, so no client can send it.",
+    next_step="leave it out of the inputs; or save the file with ir_version 4 or newer, and it is an optional input",
+)
+AUTOCAST_IN_SCRIPT = Message(
+    code="autocast-in-script",
+    what="PyTorch's {strategy} exporter could not export the model.",
+    cause="torch.autocast is on in forward(), for a type that neither this exporter nor ONNX Runtime's CPU provider computes in",
+    next_step="leave torch.autocast out of forward() and save the file again",
+)

@@ -20,6 +20,7 @@ from tritonize import arrays
 from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
 from tritonize.errors import ExportError, TritonizeError, UsageError
 from tritonize.operators import Operator
+from tritonize.wording import export as wording
 from tritonize.workers import conduct, decisions, failures, modes, onnx_ports, rescues, symbolic_sizes
 from tritonize.workers.stopwatch import Stopwatch
 from tritonize.workers.torch_model import LoadedModel, load
@@ -77,6 +78,13 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         except TritonizeError:
             raise
         except Exception as error:
+            if failures.autocasts(model.module):
+                raise ExportError.of(
+                    wording.AUTOCAST_IN_SCRIPT,
+                    where=failures.place(error, model.module),
+                    found=failures.reason(error),
+                    strategy=asked.strategy,
+                ) from error
             raise ExportError(
                 f"PyTorch's {asked.strategy} exporter could not export the model.",
                 where=failures.place(error, model.module),

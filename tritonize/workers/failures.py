@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from tritonize.errors import ExportError
+from tritonize.wording import export as wording
 from tritonize.workers import origins
 
 _NEXT_STEPS = {
@@ -24,8 +25,9 @@ _NEXT_STEPS = {
 """By the type of an exception."""
 _FOLDERS = re.compile(r"(?<![\w.:/])/(?:[^\s/'\":]+/)+")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
-_LEGACY_OPERATOR = re.compile(r"operator '(?P<operator>[\w:.]+)'")
+_LEGACY_OPERATOR = re.compile(r"(operator '|unrecognized namespace )(?P<operator>\w+::\w+(\.\w+)*)")
 _DYNAMO_OPERATOR = re.compile(r"op='(?P<operator>[\w.]+)'")
+_DYNAMO_TARGET = re.compile(r"No ONNX function found for (?P<target>.+?)(\. Failure message|\.?\n|\.?$)")
 _DYNAMO_NODE = re.compile(r"translating node %(?P<node>\w+)")
 
 
@@ -57,6 +59,11 @@ def place(error: BaseException, model: torch.nn.Module) -> str | None:
     return _where(origins.Origin(module=module, source=line))
 
 
+def autocasts(module: torch.nn.Module) -> bool:
+    """Whether a TorchScript file turns autocast on in its code; of Python code that is not known before it runs."""
+    return isinstance(module, torch.jit.ScriptModule) and "autocast" in str(module.inlined_graph)
+
+
 @contextlib.contextmanager
 def printing_to(path: Path) -> Iterator[None]:
     """Let standard output, C++'s too, go to a file meanwhile: the legacy exporter prints whole graphs."""
@@ -74,7 +81,9 @@ def printing_to(path: Path) -> Iterator[None]:
 
 def unsupported_in_graph(error: Exception, printed: Path, scope: str) -> ExportError:
     """The legacy exporter's failure at an operator, from the graph that it printed then."""
-    operator = _found(_LEGACY_OPERATOR, str(error), "operator") or "an operator"
+    operator = _found(_LEGACY_OPERATOR, str(error), "operator")
+    if operator is None:
+        return ExportError.of(wording.NO_FUNCTION_FOR, exporter="legacy", what=reason(error))
     text = printed.read_text(encoding="utf-8", errors="replace")
     line = next((line for line in text.splitlines() if f" = {operator}(" in line or f" = {operator}[" in line), "")
     return _unsupported(operator, origins.of_legacy_line(line, scope), "legacy")
@@ -85,19 +94,18 @@ def untranslated(error: Exception, program: torch.export.ExportedProgram, scope:
     told = "\n".join(str(each) for each in _causes(error))
     if "No ONNX function found" not in told:
         return None
-    operator = (_found(_DYNAMO_OPERATOR, told, "operator") or "an operator").replace(".", "::", 1)
+    operator = _found(_DYNAMO_OPERATOR, told, "operator")
     name = _found(_DYNAMO_NODE, told, "node")
     node = next((node for node in _program_nodes(program) if node.name == name), None)
     origin = origins.of_program_node(node, scope) if node else origins.Origin(module=None, source=None)
-    return _unsupported(operator, origin, "dynamo")
+    if operator is None:
+        what = _found(_DYNAMO_TARGET, told, "target") or "an operator"
+        return ExportError.of(wording.NO_FUNCTION_FOR, where=_where(origin), exporter="dynamo", what=what)
+    return _unsupported(operator.replace(".", "::", 1), origin, "dynamo")
 
 
 def _unsupported(operator: str, origin: origins.Origin, exporter: str) -> ExportError:
-    return ExportError(
-        f"The {exporter} exporter has no ONNX function for the operator {operator}.",
-        where=_where(origin),
-        next_step=f'register one: @tritonize.operator("{operator}", opset=18) in a file that the spec names under operators',
-    )
+    return ExportError.of(wording.NO_FUNCTION, where=_where(origin), exporter=exporter, operator=operator)
 
 
 def _where(origin: origins.Origin) -> str | None:

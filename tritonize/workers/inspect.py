@@ -170,6 +170,7 @@ def _onnx(asked: InspectRequest) -> Inspection:
             "ir_version": model.ir_version,
             "producer": f"{model.producer_name} {model.producer_version}".strip(),
             "domains": {entry.domain: entry.version for entry in model.opset_import if entry.domain not in ("", "ai.onnx")},
+            "optional_inputs": sorted(initializers & {value.name for value in graph.input}),
             "external_data": sorted(onnx_file.external_locations(model)),
         },
     )

@@ -16,6 +16,7 @@ from tritonize import arrays
 from tritonize.arrays import Arrays
 from tritonize.artifacts import SampleSet, TensorFiles, from_json, to_json
 from tritonize.errors import ExportError, UsageError
+from tritonize.workers import ort_gaps
 from tritonize.workers.stopwatch import Stopwatch
 
 _SHOWN = 300  # characters of what ONNX Runtime says
@@ -119,7 +120,13 @@ def session(path: Path, libraries: Sequence[str], *, optimized: bool = True) -> 
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise ExportError("ONNX Runtime does not load the exported file.", where=path.name, found=_first_line(error)) from error
+        if lacking := ort_gaps.lacking(str(error), path):
+            raise lacking from error
+        raise ExportError(
+            "ONNX Runtime does not load the exported file.",
+            where=path.name,
+            found=ort_gaps.without_path(str(error)) or type(error).__name__,
+        ) from error
 
 
 def answer(session: onnxruntime.InferenceSession, batch: Arrays, size: int) -> Arrays:

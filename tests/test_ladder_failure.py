@@ -1,0 +1,139 @@
+"""What is said where no strategy made a right file: the user's line alone is one to rewrite, and no advice that fails alike."""
+
+from __future__ import annotations
+
+import types
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from tritonize import golden, ladder_failure, spec
+from tritonize.artifacts import Attempt, Source
+from tritonize.errors import ExportError
+from tritonize.workers import failures, ort
+
+MODEL = spec.Model.model_validate({"source": "m.pt", "inputs": {"x": {"shape": [1]}}})
+PYTHON = "export the model's Python code"
+
+
+def failed(**fields) -> Attempt:
+    return Attempt(strategy="dynamo", outcome="failed", seconds=1.0, reason="it failed", **fields)
+
+
+def error_of(kind: str, *attempts: Attempt) -> ExportError:
+    return ladder_failure.nothing_made(MODEL, Source(kind=kind, location="m", sha256={}), attempts)
+
+
+@pytest.mark.parametrize(
+    ("where", "line"),
+    [
+        ("net.py:8", "net.py:8"),
+        ("sub/net.py:8, module blocks.0", "sub/net.py:8"),
+        ("model.onnx", None),
+        ("module blocks.0", None),
+        ("x:0, y", None),
+    ],
+)
+def test_a_line_of_the_users_code_alone_is_one_to_rewrite(where, line):
+    assert ladder_failure.user_line(where) == line
+    told = error_of("factory", failed(where=where), failed())
+    assert told.where == where
+    assert (f"write {line} with operators" in str(told.next_step)) == (line is not None)
+    assert "write model.onnx" not in str(told.next_step)
+
+
+def test_a_line_comes_before_a_file():
+    assert error_of("factory", failed(where="model.onnx"), failed(where="net.py:8")).where == "net.py:8"
+
+
+def test_python_code_is_no_way_out_of_what_onnxruntime_lacks():
+    lacking = failed(code="onnxruntime-lacks-operator", next_step="call float() on it")
+    assert error_of("torchscript", failed(next_step="register one"), lacking).next_step == "call float() on it"
+    assert (
+        error_of("torchscript", failed(code="autocast-in-script", next_step="leave it out"), failed()).next_step == "leave it out"
+    )
+    assert PYTHON in str(error_of("torchscript", failed(), failed()).next_step)
+    assert PYTHON not in str(error_of("factory", failed(), failed()).next_step)
+
+
+def convolution(dtype: int, weight: np.ndarray | None = None) -> onnx.ModelProto:
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, 3, 3]) for name in ("x", "y")]
+    kernel = numpy_helper.from_array(np.ones((1, 1, 1, 1), np.float32), "k")
+    nodes = [
+        helper.make_node("Cast", ["x"], ["a"], to=dtype),
+        helper.make_node("Cast", ["k"], ["w"], to=dtype),
+        helper.make_node("Conv", ["a", "w"], ["b"], name="conv"),
+        helper.make_node("Cast", ["b"], ["y"], to=TensorProto.FLOAT),
+    ]
+    made = helper.make_graph(nodes, "g", values[:1], values[1:], [kernel])
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+
+
+@pytest.mark.parametrize(("dtype", "name"), [(TensorProto.DOUBLE, "float64"), (TensorProto.BFLOAT16, "bfloat16")])
+def test_an_operator_that_onnxruntime_lacks_is_named_with_its_type(dtype, name, tmp_path):
+    onnx.save(convolution(dtype), tmp_path / "model.onnx")
+    with pytest.raises(Exception, match="Conv"):
+        onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    with pytest.raises(ExportError) as refused:
+        ort.session(tmp_path / "model.onnx", ())
+    assert refused.value.code == "onnxruntime-lacks-operator"
+    assert f"no Conv for {name}" in refused.value.what
+    assert str(tmp_path) not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("told", "named"),
+    [
+        ("Exporting the operator 'aten::foo' to ONNX opset version 18 is not supported.", "aten::foo"),
+        ("ONNX export failed on an operator with unrecognized namespace my::thing. If you are trying", "my::thing"),
+        ("something else went wrong", None),
+    ],
+)
+def test_the_legacy_exporters_operator_is_named_or_nothing_is(told, named, tmp_path):
+    (tmp_path / "graph.txt").write_text("")
+    error = failures.unsupported_in_graph(RuntimeError(told), tmp_path / "graph.txt", "")
+    assert error.code == "no-onnx-function"
+    assert "operator an operator" not in error.what
+    assert (f'"{named}"' in str(error.next_step)) == (named is not None)
+
+
+def test_what_dynamo_cannot_translate_and_is_no_operator_is_named():
+    told = RuntimeError("No ONNX function found for <built-in function gcd>. Failure message: none")
+    program = types.SimpleNamespace(graph=types.SimpleNamespace(nodes=[]))
+    error = failures.untranslated(told, program, "")
+    assert error is not None
+    assert "<built-in function gcd>" in error.what
+    assert (error.code, error.next_step) == ("no-onnx-function", None)
+
+
+def test_autocast_in_a_script_is_seen():
+    class Cast(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                y = torch.mm(x, x)
+            return y  # noqa: RET504 - a script returns from no `with`
+
+    class Plain(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.mm(x, x)
+
+    assert failures.autocasts(torch.jit.script(Cast()))
+    assert not failures.autocasts(torch.jit.script(Plain()))
+
+
+@pytest.mark.parametrize(
+    ("facts", "named"),
+    [
+        ({"why_not": "", "answered_by": "somebody"}, "somebody"),
+        ({"why_not": ""}, golden.PYTORCH),
+        ({"why_not": "the source is an ONNX file, and there is no PyTorch"}, golden.ONNX_SOURCE),
+    ],
+)
+def test_a_golden_set_says_who_answered(facts, named, tmp_path):
+    whole = {"schema": 2, "count": 1, "drawn": 1, "origin": "", "edges": {}, "max_batch_size": 0, "inputs": [], "expected": []}
+    whole |= {"exact": None, "required": False, "floors": [], "rules": {}, **facts}
+    assert golden.from_facts(tmp_path, whole).answered_by == named
