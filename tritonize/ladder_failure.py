@@ -10,7 +10,7 @@ from tritonize.artifacts import Attempt, Source
 from tritonize.errors import ExportError
 from tritonize.wording import export as wording
 
-_ALIKE = (wording.RUNTIME_LACKS_OPERATOR.code, wording.AUTOCAST_IN_SCRIPT.code)
+_ALIKE = (wording.RUNTIME_LACKS_OPERATOR.code, wording.RUNTIME_LACKS_OTHER.code, wording.AUTOCAST_IN_SCRIPT.code)
 """Codes of failures that the model's Python code would meet as well."""
 _LINE = re.compile(r"(?P<line>[^,]*\S:\d+)(, module .*)?")
 """A place in the user's code: `net.py:8`, or `net.py:8, module blocks.0`. `model.onnx` is none."""
@@ -32,7 +32,9 @@ def nothing_made(model: spec.Model, source: Source, attempts: Sequence[Attempt])
         what, found = f"None of {len(attempts)} export strategies made a right ONNX file.", None
     return ExportError(
         what,
-        where=where or next((attempt.where for attempt in attempts if attempt.where), None) or source.location,
+        where=where
+        or next((attempt.where for attempt in attempts if attempt.where and not attempt.where.endswith(".onnx")), None)
+        or source.location,
         found=found,
         next_step="; or ".join(_next_steps(source, attempts, where)) or "simplify the code that the reasons name",
         details=[] if found else tried,

@@ -53,10 +53,10 @@ RUNTIME_LACKS_OPERATOR = Message(
     code="onnxruntime-lacks-operator",
     what="ONNX Runtime's CPU provider has no {operator} for {type}, in which the model computes there.",
     cause="the model computes in {type}: its weights or inputs have that type, or torch.autocast is on in forward()",
-    next_step="let the model compute in float32: call float() on it, give fp32 inputs, and leave torch.autocast out of forward()",
+    next_step="let the model compute in float32: {remedy}",
 )
 RUNTIME_LACKS_OTHER = Message(
-    code="onnxruntime-lacks-operator",
+    code="onnxruntime-lacks-type",
     what="ONNX Runtime's CPU provider has no {operator} for {type}.",
     next_step="write that part of the model with other operators or types",
 )
@@ -66,7 +66,7 @@ NO_FUNCTION = Message(
     next_step='register one: @tritonize.operator("{operator}", opset=18) in a file that the spec names under operators',
 )
 NO_FUNCTION_FOR = Message(
-    code="no-onnx-function",
+    code="no-onnx-function-for-part",
     what="The {exporter} exporter has no ONNX function for a part of the model that is no operator of PyTorch's: {what}.",
 )
 FIXED_WEIGHT = Message(

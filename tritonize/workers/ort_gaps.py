@@ -19,6 +19,10 @@ _COMPUTED_IN = {"fp64": "float64", "bf16": "bfloat16", "fp16": "float16"}
 """Element types that PyTorch computes in and that this provider has few operators for, as PyTorch calls them."""
 
 
+_FROM_FLOAT64 = "call float() on it, and give fp32 inputs"
+_FROM_HALF = "leave torch.autocast out of forward(), or call float() on the model"
+
+
 def lacking(told: str, path: Path) -> ExportError | None:
     """The error of an operator that ONNX Runtime does not have in the node's type; `None` where it fails for another reason.
 
@@ -38,6 +42,7 @@ def lacking(told: str, path: Path) -> ExportError | None:
         found=without_path(told),
         operator=found["operator"],
         type=_COMPUTED_IN.get(kind or "", kind or "this type"),
+        remedy=_FROM_FLOAT64 if kind == "fp64" else _FROM_HALF,
     )
 
 
