@@ -6,6 +6,8 @@ import contextlib
 import dataclasses
 import http.server
 import json
+import os
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -30,6 +32,7 @@ INDEX = [
 class FakeProcess:
     log: Path
     ended: processes.Ended | None = None
+    pid: int = os.getpid()
 
     def poll(self) -> processes.Ended | None:
         return self.ended
@@ -42,7 +45,7 @@ def answering(silent: int, answers: dict[str, tuple[int, Any]], slow_s: float = 
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(self.path)
+            asked.append(self.path if "key" not in self.headers else f"{self.path} with the key")
             if len(asked) <= silent:
                 return  # without an answer
             time.sleep(slow_s)
@@ -72,9 +75,10 @@ def starting(port: int, tmp_path: Path, timeout_s: float = 20.0, ended: processe
         process=FakeProcess(tmp_path / "log", ended),  # type: ignore[arg-type]
         address="127.0.0.1",
         http_port=port,
+        grpc_port=port,
         metrics_port=None,
         name="mine",
-        headers={},
+        headers={"key": "s3cret"},
         until=time.monotonic() + timeout_s,
         timeout_s=timeout_s,
     )
@@ -111,6 +115,23 @@ def test_what_is_no_answer_of_ours(answers: dict[str, tuple[int, Any]], code: st
     with answering(0, answers) as (port, _), pytest.raises(ServerError) as caught:
         starting(port, tmp_path, 0.3).wait()
     assert caught.value.code == code
+
+
+def test_nobody_else_gets_the_key(tmp_path: Path) -> None:
+    """Another program took the port while models were loaded, and answers under the server's name."""
+    answers = {"/v2": (200, {"name": "mine", "version": "9"}), "/v2/health/live": (200, {}), "/v2/repository/index": (200, INDEX)}
+    with subprocess.Popen(["sleep", "60"]) as real, answering(0, answers) as (port, asked):
+        started = starting(port, tmp_path, 0.3)
+        started.process.pid = real.pid
+        with pytest.raises(ServerError) as caught:
+            started.wait()
+        real.kill()
+    assert caught.value.code == "server-not-ready"
+    assert set(asked) == {"/v2"}
+    with answering(0, answers) as (port, asked):
+        ours = starting(port, tmp_path)
+        assert (ours.wait(), ours.index()) == ("9", INDEX)
+    assert asked == ["/v2", "/v2/health/live", "/v2/repository/index with the key"]
 
 
 def test_an_index_that_is_refused_or_never_comes(tmp_path: Path) -> None:

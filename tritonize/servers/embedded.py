@@ -141,6 +141,7 @@ def _run(plan: _Plan, ports: Ports) -> Iterator[Running]:
                 process=process,
                 address=ADDRESS,
                 http_port=ports.http,
+                grpc_port=ports.grpc,
                 metrics_port=ports.metrics,
                 name=prefix,
                 headers=access.headers(key)["http"],

@@ -5,6 +5,7 @@ A log can be cut short by a full disk, and a request can go unanswered on a busy
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -35,12 +36,13 @@ class Starting:
     process: processes.Process
     address: str
     http_port: int
+    grpc_port: int
     metrics_port: int | None
     """No metrics where it is `None`."""
     name: str
     """What it calls itself."""
     headers: Mapping[str, str]
-    """What lets us ask for its index, over HTTP."""
+    """What lets us ask for its index, over HTTP: secret, so they are sent to a port that is known to be the server's own."""
     until: float
     """When it must be ready, on the monotonic clock."""
     timeout_s: float
@@ -68,7 +70,7 @@ class Starting:
             ServerError: it ended, refuses to answer, or takes too long.
         """
         while True:
-            status, body = self._ask("POST", "/v2/repository/index", max(_ANSWER_S, self.until - time.monotonic()))
+            status, body = self._ask("POST", "/v2/repository/index", max(_ANSWER_S, self.until - time.monotonic()), self.headers)
             if status == http.client.OK:
                 found: list[dict[str, Any]] = json.loads(body)
                 return found
@@ -94,13 +96,17 @@ class Starting:
             raise ServerError.of(wording.NOT_READY, where=str(self.process.log), details=details, seconds=f"{self.timeout_s:.0f}")
 
     def _version(self) -> str | None:
-        """The version of this server, if it answers: another one may listen on its port, a moment before it gives up.
+        """The version of this server, if it answers.
+
+        Another program may listen on its port until it gives up, and may even answer under its name, which everybody can read.
 
         Raises:
             ServerError: it answers that it is not alive.
         """
         status, body = self._ask("GET", "/v2", _ANSWER_S)
         if status != http.client.OK or self.name.encode() not in body:
+            return None
+        if not {self.http_port, self.grpc_port} <= _listening(self.process.pid):
             return None
         status, _ = self._ask("GET", "/v2/health/live", _ANSWER_S)
         if status not in (0, http.client.OK):
@@ -118,17 +124,34 @@ class Starting:
             return False
         return True
 
-    def _ask(self, method: str, path: str, timeout_s: float) -> tuple[int, bytes]:
+    def _ask(self, method: str, path: str, timeout_s: float, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
         """Status and body of one plain request; the status is 0 where nobody answers."""
         connection = http.client.HTTPConnection(self.address, self.http_port, timeout=timeout_s)
         try:
-            connection.request(method, path, headers=dict(self.headers))
+            connection.request(method, path, headers=dict(headers or {}))
             answer = connection.getresponse()
             return answer.status, answer.read()
         except (OSError, http.client.HTTPException):
             return 0, b""
         finally:
             connection.close()
+
+
+def _listening(pid: int) -> set[int]:
+    """The TCP ports that a process of ours listens on (proc(5): `/proc/PID/net/tcp`, state 0A)."""
+    sockets = set()
+    with contextlib.suppress(OSError):  # it has ended
+        for path in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):  # one that was closed meanwhile
+                sockets.add(str(path.readlink()))
+    ports = set()
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{pid}/net/{table}").read_text(encoding="ascii").splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
+                    ports.add(int(fields[1].rpartition(":")[2], 16))
+    return ports
 
 
 def require_loaded(starting: Starting, repository: Path, models: Sequence[str] | None) -> None:
