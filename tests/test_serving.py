@@ -32,6 +32,19 @@ class TestMadeUp:
         assert found["B"].tolist() == [b"", b""]
         assert str(found["C"].dtype) == "bfloat16"
 
+    def test_sizes_that_no_trial_request_has(self) -> None:
+        metadata = {"inputs": [{"name": "A", "datatype": "FP32", "shape": ["-1", str(2**40), str(2**40)]}]}
+        assert serving.nbytes(metadata) == 2**82
+
+        class Connection:
+            def model_metadata(self, *_: str) -> object:
+                return metadata
+
+        handle = ServerHandle(http_url="", grpc_url="")
+        with pytest.raises(ServerError) as caught:
+            serving._probe_one(handle, Connection(), "m", "1", None)  # type: ignore[arg-type]
+        assert caught.value.code == "probe-too-large"
+
 
 @pytest.mark.server
 class TestServe:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -20,8 +21,11 @@ from tritonize.errors import InferenceError, ServerError, UsageError
 from tritonize.servers import embedded, environment, log
 from tritonize.servers.embedded import Ports, Running
 from tritonize.wording import client as say
+from tritonize.wording import files
 
 _DEFAULT_PORTS = {"http": 8000, "grpc": 8001}
+_PROBE_LIMIT = 2**31
+"""Bytes of inputs that are made up for a trial request."""
 _GREETING_S = 30.0
 """Seconds for what a server says of itself, whatever a model may take."""
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -95,11 +99,15 @@ def probe(server: ServerHandle, probes: Mapping[str, Mapping[str, Array]]) -> No
 def _probe_one(
     server: ServerHandle, connection: client.Client, name: str, version: str, inputs: Mapping[str, Array] | None
 ) -> None:
+    if inputs is None:
+        metadata = connection.model_metadata(name, version)
+        if nbytes(metadata) > _PROBE_LIMIT:
+            raise ServerError.of(files.NO_PROBE, where=f"{name} version {version}", model=name)
     try:
-        connection.infer(name, inputs or made_up(connection.model_metadata(name, version)), version=version)
+        connection.infer(name, made_up(metadata) if inputs is None else inputs, version=version)
     except InferenceError as error:
         # Inputs that were made up may be refused with good reason (too small, a sequence without its id): that is an answer.
-        if inputs is None and "not healthy" not in str(error.found):
+        if inputs is None and error.code == say.MODEL_REFUSED.code and "not healthy" not in str(error.found):
             return
         raise ServerError(
             f"The model {name!r} is loaded and does not answer.",
@@ -108,6 +116,14 @@ def _probe_one(
             cause="its process in the server has died" if "not healthy" in str(error.found) else None,
             details=log.problems(server.log) if server.log else (),
         ) from error
+
+
+def nbytes(metadata: Mapping[str, Any]) -> int:
+    """Bytes of the smallest inputs that a model's description allows; an element of text counts as a pointer."""
+    return sum(
+        math.prod(max(1, int(size)) for size in entry.get("shape", [])) * (dtypes.by_client(entry["datatype"]).itemsize or 8)
+        for entry in metadata.get("inputs", [])
+    )
 
 
 def made_up(metadata: Mapping[str, Any]) -> Arrays:
