@@ -78,7 +78,7 @@ def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
     with zipfile.ZipFile(path, "w", allowZip64=True) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                wide = array.astype(np.float32) if array.dtype == BFLOAT16 else array
+                wide = array.astype(np.float32) if array.dtype == BFLOAT16 else bits(array)
                 np.lib.format.write_array(member, np.asanyarray(wide), allow_pickle=False)
 
 
@@ -90,6 +90,8 @@ def load(files: TensorFiles, index: int) -> Arrays:
         path = f"{files.directory}/{pack}/{position}.npy"  # as `TensorFiles.path`, which takes longer than reading a small file
         array = _item(path) if row is None else _pack(path)[row]
         arrays[tensor.name] = array.view(BFLOAT16) if tensor.dtype == "bf16" else array
+        if tensor.dtype == "string":
+            arrays[tensor.name] = array.astype(object)
     return arrays
 
 
@@ -130,8 +132,23 @@ def largest(files: TensorFiles) -> int:
 
 
 def bits(array: Array) -> Array:
-    """The array as it lies in files: NumPy writes bfloat16 as an anonymous type, which it cannot read back; its bits are kept."""
+    """The array as it lies in files: bfloat16, which NumPy cannot read back, as its bits; text in elements of one width."""
+    if array.dtype == object:
+        return text(array).astype(np.str_)
     return array.view(np.uint16) if array.dtype == BFLOAT16 else array
+
+
+def text(array: Array) -> Array:
+    """An array of text, of whatever type, as objects of `str`; bytes are UTF-8."""
+    flat = [item.decode(errors="surrogateescape") if isinstance(item, bytes) else str(item) for item in array.reshape(-1)]
+    found = np.empty(len(flat), object)
+    found[:] = flat
+    return found.reshape(array.shape)
+
+
+def empty_like(array: Array) -> Array:
+    """An array of zeros, or of empty text, of the same shape and type."""
+    return np.full_like(array, "") if array.dtype == object else np.zeros_like(array)
 
 
 def digest(found: Arrays) -> str:
@@ -256,9 +273,11 @@ def _array(name: str, value: Any, where: str) -> Array:
     if hasattr(value, "detach"):  # a tensor of torch, which is not imported here
         value = value.detach().cpu()
         value = value.float().numpy().astype(BFLOAT16) if str(value.dtype) == "torch.bfloat16" else value.numpy()
-    if not isinstance(value, np.ndarray | np.generic | int | float | bool):
+    if not isinstance(value, np.ndarray | np.generic | int | float | bool | str | bytes):
         raise UsageError(f"Input {name!r} of a sample is no array or tensor.", where=where, found=f"a {type(value).__name__}")
     array: Array = np.asarray(value)
+    if array.dtype.kind in "UST" or (array.dtype == object and all(isinstance(each, str | bytes) for each in array.reshape(-1))):
+        return text(array)
     if array.dtype.kind not in "biuf" and array.dtype != BFLOAT16:
         raise UsageError(f"Input {name!r} of a sample has a type that models do not take.", where=where, found=str(array.dtype))
     return array

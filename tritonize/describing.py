@@ -91,7 +91,7 @@ def _sound(model: spec.Model, where: str) -> spec.Model:
     Raises:
         UsageError: it lists what they break.
     """
-    found = [f"{'.'.join(place)}: {text}" for place, text in spec_rules.problems(model) if place[:1] != ("samples",)]
+    found = [f"{'.'.join(place)}: {text}" for place, text in spec_rules.problems(model) if place[:2] != ("samples",)]
     if found:
         raise UsageError(
             "The inputs that were read off cannot be used.",
@@ -134,7 +134,7 @@ def like(tensors: Sequence[TensorSpec], *, batched: bool, where: str) -> dict[st
 
 def _described(model: spec.Model, source: Source, found: Inspection) -> spec.Model:
     """The inputs as the file has them."""
-    unknown = [tensor for tensor in found.inputs if tensor.dtype not in {each.name for each in dtypes.TABLE if each.torch}]
+    unknown = [tensor for tensor in found.inputs if tensor.dtype not in {each.name for each in dtypes.TABLE}]
     if unknown or not found.inputs:
         raise _ask_for(source, found)
     first = {tensor.shape[:1] for tensor in found.inputs}
@@ -198,7 +198,10 @@ def _axis_names(tensors: Sequence[TensorSpec], *, batched: bool) -> dict[str, st
 def _ask_for(source: Source, found: Inspection) -> UsageError:
     """The error that names the inputs and says how to describe them."""
     wanted = [tensor.name for tensor in found.inputs]
-    flags = " ".join(f"--input {name}:fp32:1x…" for name in wanted[:3]) or "--input INPUT__0:fp32:1x…"
+    known = {each.name for each in dtypes.TABLE}
+    types = [tensor.dtype if tensor.dtype in known else "fp32" for tensor in found.inputs]
+    flags = " ".join(f"--input {name}:{dtype}:1x…" for name, dtype in zip(wanted[:3], types, strict=False))
+    flags = flags or "--input INPUT__0:fp32:1x…"
     steps = f"give type and shape of each, such as {flags}; or a function that draws samples, --sample-function module:function"
     if source.kind == "module":
         steps = "give example=, a tensor, a tuple or a dictionary of them; or inputs= as in a spec"

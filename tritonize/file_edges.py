@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from tritonize import arrays, asking, spec
+from tritonize import arrays, asking, dtypes, spec
 from tritonize.arrays import Arrays
-from tritonize.artifacts import SampleSet, TensorFiles
+from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec
 from tritonize.compare import compare
+from tritonize.errors import UsageError
 from tritonize.ort import OrtRun
 from tritonize.wording import samples as wording
+
+
+def require_types(model: spec.Model, inputs: Sequence[TensorSpec]) -> None:
+    """Hold the spec's inputs against the file's.
+
+    Raises:
+        UsageError: one has another element type; it names both.
+    """
+    for tensor in inputs:
+        described = model.inputs.get(tensor.name)
+        if described and described.dtype != tensor.dtype and tensor.dtype in {each.name for each in dtypes.TABLE}:
+            raise UsageError.of(
+                wording.INPUT_TYPE, where=Path(model.source).name, expected=tensor.dtype, found=described.dtype, name=tensor.name
+            )
 
 
 def answerable(
@@ -30,7 +45,7 @@ def answerable(
     """
     first, batched = arrays.load(drawn.files, 0), model.max_batch_size > 1
     items = [arrays.load(drawn.files, index) for index in drawn.edges]
-    padding = {name: np.zeros_like(array) for name, array in first.items()}
+    padding = {name: arrays.empty_like(array) for name, array in first.items()}
     pairs = [{name: np.concatenate([first[name], array]) for name, array in item.items()} for item in (*items, padding)]
     asked = TensorFiles(directory=directory, tensors=drawn.files.tensors, count=0)
     for item in [*items, *(pairs if batched else ())]:

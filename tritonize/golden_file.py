@@ -189,12 +189,16 @@ def _pieces(files: TensorFiles, members: Sequence[int], position: int) -> Iterat
     """A `.npy` file of one tensor of several items."""
     name = files.tensors[position].name
     first = arrays.bits(arrays.load(files, members[0])[name])
+    kind = first.dtype
+    if kind.kind == "U":  # as wide as the longest text of all of them
+        kind = max((arrays.bits(arrays.load(files, index)[name]).dtype for index in members), key=lambda each: each.itemsize)
     head = io.BytesIO()
-    facts = {"descr": np.lib.format.dtype_to_descr(first.dtype), "fortran_order": False, "shape": (len(members), *first.shape)}
+    facts = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": (len(members), *first.shape)}
     np.lib.format.write_array_header_1_0(head, facts)
     yield head.getvalue()
     for index in members:
-        yield np.ascontiguousarray(arrays.bits(arrays.load(files, index)[name])).reshape(-1).view(np.uint8).data
+        found = arrays.bits(arrays.load(files, index)[name]).astype(kind, copy=False)
+        yield np.ascontiguousarray(found).reshape(-1).view(np.uint8).data
 
 
 def read(path: Path, directory: Path) -> GoldenFile:

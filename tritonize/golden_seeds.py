@@ -26,7 +26,9 @@ def digest(item: Arrays) -> str:
 
 def seeded(recipe: spec.Model, known: SampleSet) -> dict[int, str]:
     """Samples that the recipe generates with the same bits, with their SHA-256."""
-    found = {}
+    found: dict[int, str] = {}
+    if any(tensor.dtype == "string" for tensor in known.files.tensors):
+        return found  # the spec has the texts themselves
     for index in range(known.drawn):
         sum_ = digest(arrays.load(known.files, index))
         if digest(samples.generate(recipe, index)) == sum_:

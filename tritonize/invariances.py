@@ -71,8 +71,8 @@ def padded(golden: GoldenSet, fill: Callable[[Arrays], Arrays]) -> Iterator[tupl
 
 
 def zeros(item: Arrays) -> Arrays:
-    """Padding of zeros, as clients pad."""
-    return {name: np.zeros_like(array) for name, array in item.items()}
+    """Padding of zeros and empty text, as clients pad."""
+    return {name: arrays.empty_like(array) for name, array in item.items()}
 
 
 def copies(item: Arrays) -> Arrays:

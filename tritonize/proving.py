@@ -249,6 +249,7 @@ def _prove_onnx(model: spec.Model, source: Source, drawn: SampleSet, work: Path,
     path = Path(source.location)
     found = inspecting.inspect(source, work / "inspect")  # before anything follows a path in it
     export.require_servable(model, found.details)
+    file_edges.require_types(model, found.inputs)
     drawn, notes, unpadded = file_edges.answerable(
         model, drawn, work / "edges", lambda apart: _run_onnx(model, path, drawn, [(0,)], work / "edge_answers", apart)
     )

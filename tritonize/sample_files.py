@@ -15,6 +15,7 @@ from tritonize import npy, processes
 from tritonize.arrays import Arrays
 from tritonize.errors import UsageError
 from tritonize.wording import files as say
+from tritonize.wording import samples as wording
 
 _UNREADABLE = (
     OSError,
@@ -60,6 +61,8 @@ def read(path: str) -> Arrays:
         with np.load(path, allow_pickle=False) as loaded:
             return dict(loaded)
     except _UNREADABLE as error:
+        if isinstance(error, ValueError) and ("allow_pickle" in str(error) or "Python objects" in str(error)):
+            raise UsageError.of(wording.PICKLED_TEXT, where=path, found=str(error)) from error
         raise UsageError.of(say.SAMPLE_FILE, where=path, found=str(error) or type(error).__name__) from error
 
 

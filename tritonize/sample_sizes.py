@@ -13,8 +13,17 @@ from tritonize.wording import files as say
 
 
 def count(model: spec.Model) -> int:
-    """As many samples as asked for, but two of every shape where they are batched."""
-    return max(model.samples.count, 2 * shapes(model)) if model.max_batch_size > 1 else max(model.samples.count, shapes(model))
+    """As many samples as asked for, but two of every shape where they are batched, and so many that every text is in one."""
+    return max(model.samples.count, (2 if model.max_batch_size > 1 else 1) * shapes(model), _texts(model))
+
+
+def _texts(model: spec.Model) -> int:
+    """Samples until every text was in one, where all dynamic axes have size 1."""
+    found = 0
+    for name, texts in model.samples.texts.items():
+        sizes = [size for size in model.inputs[name].shape if isinstance(size, int)] if name in model.inputs else []
+        found = max(found, -(-len(texts) // math.prod(sizes)))
+    return found
 
 
 def require_room(model: spec.Model, directory: Path) -> None:

@@ -5,6 +5,7 @@ Only NumPy generators are used, so that a sample can be made again where there i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -81,6 +82,8 @@ def add_edges(model: spec.Model, drawn: SampleSet) -> SampleSet:
 def _ends(model: spec.Model, drawn: SampleSet, name: str) -> tuple[float, float] | None:
     """Smallest and largest value of an input; `None` where nothing bounds it."""
     tensor = model.inputs[name]
+    if tensor.dtype == "string":
+        return None
     if tensor.dtype == "bool":
         return 0, 1
     if tensor.range:
@@ -92,7 +95,9 @@ def _ends(model: spec.Model, drawn: SampleSet, name: str) -> tuple[float, float]
 
 
 def _edge(tensor: spec.Input, like: Array, ends: tuple[float, float] | None, value: int | None, end: int) -> Array:
-    """An input full of one value, or of its range's end."""
+    """An input full of one value, or of its range's end; of text an empty one, or a text of the sample."""
+    if tensor.dtype == "string":
+        return np.full_like(like, "" if value == 0 or not like.size else like.reshape(-1)[0])
     if tensor.distribution == "padding_mask":
         return np.ones_like(like)
     if tensor.distribution == "one_hot":
@@ -112,11 +117,16 @@ def without(samples: SampleSet, dropped: Collection[str]) -> SampleSet:
     return replace(samples, files=files, edges=dict(enumerate(edges.values(), samples.drawn)))
 
 
+def _bytes(array: Array) -> bytes:
+    """What tells one array from another: of text the text, not where it lies."""
+    return arrays.bits(array).tobytes()
+
+
 def _differ(drawn: SampleSet, members: Sequence[int]) -> bool:
     """Whether at least two of the samples are not the same. Only as many are read as it takes."""
     first = arrays.load(drawn.files, members[0])
     return any(
-        any(first[name].tobytes() != array.tobytes() for name, array in arrays.load(drawn.files, index).items())
+        any(_bytes(first[name]) != _bytes(array) for name, array in arrays.load(drawn.files, index).items())
         for index in members[1:]
     )
 
@@ -153,12 +163,23 @@ def generate(model: spec.Model, index: int, sizes: Mapping[str, int] | None = No
     item: Arrays = {}
     for position, (name, tensor) in enumerate(model.inputs.items()):
         shape = tuple(sizes[size] if isinstance(size, str) else size for size in tensor.shape)
+        if tensor.dtype == "string":
+            item[name] = _texts(model.samples.texts[name], shape, index)
+            continue
         generator = np.random.default_rng([model.samples.seed, index, position])
         drawn = _draw(generator, tensor, shape, _length_share(model, index))
         both_signs = drawn.dtype.kind == "i" and tensor.range is not None and tensor.range[0] == -tensor.range[1]
         # Every other sample of such integers is negative throughout: with few elements chance might give none.
         item[name] = -np.abs(drawn) if both_signs and index % 2 else drawn
     return item
+
+
+def _texts(texts: Sequence[str], shape: tuple[int, ...], index: int) -> Array:
+    """The texts in turn, from sample to sample; where one sample takes all of them, the next one begins with another."""
+    found = np.empty(math.prod(shape), object)
+    start = index * (found.size + (found.size % len(texts) == 0))
+    found[:] = [texts[(start + place) % len(texts)] for place in range(found.size)]
+    return found.reshape(shape)
 
 
 def _length_share(model: spec.Model, index: int) -> float:
@@ -209,6 +230,8 @@ def _fitting(path: str, name: str, tensor: spec.Input, array: Array) -> Array:
     dtype = arrays.numpy_dtype(tensor.dtype)
     if tensor.dtype == "bf16" and array.dtype == np.float32:
         array = array.astype(dtype)  # .npz cannot hold bfloat16
+    if tensor.dtype == "string" and array.dtype.kind in "UST":
+        array = arrays.text(array)
     if not fits or array.dtype != dtype:
         raise UsageError(
             f"The sample of input {name!r} is not what the spec describes.",

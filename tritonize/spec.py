@@ -51,10 +51,8 @@ def _dtype(name: str) -> str:
     try:
         dtype = dtypes.by_name(name)
     except KeyError:
-        known = ", ".join(dtype.name for dtype in dtypes.TABLE if dtype.torch)
+        known = ", ".join(dtype.name for dtype in dtypes.TABLE)
         raise ValueError(f"{name!r} is no element type; known: {known}") from None
-    if not dtype.torch:
-        raise ValueError("PyTorch has no string tensors; describe the numbers that the model takes")
     return dtype.name
 
 
@@ -175,6 +173,10 @@ class Samples(_Section):
         None,
         description="package.module:function; called with 0, 1, ... it returns one sample: a tensor, a tuple or a dictionary; "
         "None leaves an optional input out",
+    )
+
+    texts: dict[TensorName, Annotated[list[str], Field(min_length=1)]] = Field(
+        default_factory=dict, description="for inputs of text: the texts that samples are made of, in turn"
     )
 
     @property

@@ -44,10 +44,35 @@ def problems(model: spec.Model) -> Iterator[tuple[tuple[str, ...], str]]:
         elif tensor.shape[0] in tensor.shape[1:]:
             yield ("inputs", name, "shape"), f"the batch axis {tensor.shape[0]!r} is the first axis alone"
     yield from _axis_problems(model, named)
+    yield from _text_problems(model)
     yield from _source_problems(model)
     yield from _output_problems(model)
     yield from _plan_problems(model)
     yield from _profile_problems(model)
+
+
+def _text_problems(model: spec.Model) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Inputs of text, which only an ONNX file has."""
+    drawn = not model.samples.patterns and not model.samples.function
+    for name, tensor in model.inputs.items():
+        if tensor.dtype != "string":
+            continue
+        if not model.source.endswith(".onnx"):
+            yield ("inputs", name, "dtype"), "PyTorch has no string tensors; describe the numbers that the model takes"
+        elif drawn and name not in model.samples.texts:
+            yield (
+                ("samples", "texts"),
+                f"input {name!r} takes text; give some: texts: {{{name}: [good morning, good night]}}, or sample files",
+            )
+        if tensor.range or tensor.distribution:
+            yield ("inputs", name, "range" if tensor.range else "distribution"), "is of numbers; an input of text has samples.texts"
+    for name, texts in model.samples.texts.items():
+        if model.inputs and (name not in model.inputs or model.inputs[name].dtype != "string"):
+            yield ("samples", "texts", name), "is no input of text"
+        if any("\0" in each for each in texts):
+            yield ("samples", "texts", name), "a text holds the character NUL, which files of samples cannot keep"
+    if model.samples.texts and not drawn:
+        yield ("samples", "texts"), "goes with generated samples; files and functions have texts of their own"
 
 
 def _plan_problems(model: spec.Model) -> Iterator[tuple[tuple[str, ...], str]]:

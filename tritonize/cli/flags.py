@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from tritonize import names, spec, spec_rules
 from tritonize.errors import UsageError
 from tritonize.wording import export as wording
+from tritonize.wording import samples as say
 
 _FORM = "NAME:TYPE:SHAPE, such as INPUT__0:fp32:1x1x160x176x176"
 
@@ -43,10 +44,31 @@ def specification(flags: Mapping[str, Any]) -> spec.Spec:
         "max_batch_size": max_batch_size,
         "opset": flags["opset"] or spec.DEFAULT_OPSET,
         "simplify": not flags["no_simplify"],
-        "samples": {"function": flags["sample_function"]},
+        "samples": {
+            "function": None if flags.get("sample_files") else flags["sample_function"],
+            "files": flags.get("sample_files") or None,
+            "texts": _texts(flags.get("texts") or ()),
+        },
     }
     name = default_name(flags["source"]) if flags["name"] is None else flags["name"]
     return _validated(name, model, flags["repository"] or Path("model_repository"))
+
+
+def _texts(given: Sequence[str]) -> dict[str, list[str]]:
+    """The texts of every input: `NAME=TEXT`, or `NAME=@FILE` with one per line."""
+    found: dict[str, list[str]] = {}
+    for each in given:
+        name, equals, text = each.partition("=")
+        if not equals or not name:
+            raise UsageError.of(say.TEXT_FORM, found=f"--text {each}")
+        if not text.startswith("@"):
+            found.setdefault(name, []).append(text)
+            continue
+        try:
+            found.setdefault(name, []).extend(Path(text[1:]).read_text(encoding="utf-8").splitlines())
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError.of(say.TEXT_FILE, where=text[1:], found=str(error)) from error
+    return found
 
 
 def _parse(text: str) -> tuple[str, str, list[int]]:

@@ -35,6 +35,10 @@ SampleFunction = Annotated[
         metavar="MODULE:FUNCTION", help="A function that draws samples: called with 0, 1, … it returns one, of the inputs' names."
     ),
 ]
+Texts = Annotated[
+    list[str] | None,
+    typer.Option("--text", metavar="NAME=TEXT", help="A text for samples of an input of text; NAME=@FILE for one per line."),
+]
 Outputs = Annotated[list[str] | None, typer.Option("--output", "-o", metavar="NAME", help="Names of the outputs, in order.")]
 Name = Annotated[str | None, typer.Option(metavar="NAME", help="Name of the model; default: the file's.")]
 Repository = Annotated[
@@ -59,13 +63,14 @@ Plans = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 _ABOUT_THE_RESULT = ("--json", "--allow-unproven", "--replace-config")
-_MODEL_FLAGS = ("inputs", "sample_function", "outputs", "name", "max_batch_size", "no_batch", "opset", "no_simplify")
+_MODEL_FLAGS = ("inputs", "sample_function", "texts", "outputs", "name", "max_batch_size", "no_batch", "opset", "no_simplify")
 
 
 def run(
     source: Source,
     inputs: Inputs = None,
     sample_function: SampleFunction = None,
+    texts: Texts = None,
     outputs: Outputs = None,
     name: Name = None,
     repository: Repository = None,
@@ -93,6 +98,7 @@ def build(
     source: Source,
     inputs: Inputs = None,
     sample_function: SampleFunction = None,
+    texts: Texts = None,
     outputs: Outputs = None,
     name: Name = None,
     repository: Repository = None,
@@ -183,7 +189,7 @@ def _specification(flags: dict[str, Any]) -> Spec:
             raise UsageError("--model chooses among the models of a spec.", found=source)
         if flags["name"] is None and (note := from_flags.spelled(source)):
             say(note, err=True)
-        return from_flags.specification({key: flags[key] for key in (*_MODEL_FLAGS, "source", "repository")})
+        return from_flags.specification({key: flags[key] for key in (*_MODEL_FLAGS, "source", "repository", "sample_files")})
     given = [key for key in _MODEL_FLAGS if flags[key]]
     if given:
         options = ", ".join(f"--{key.rstrip('s').replace('_', '-')}" for key in given)

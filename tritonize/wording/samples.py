@@ -43,3 +43,23 @@ NOT_PADDED = Message(
     code="not-padded",
     what="The server is not asked for samples beside zeros, as clients pad: the model does not answer them as alone: {why}.",
 )
+PICKLED_TEXT = Message(
+    code="samples-pickled",
+    what="A sample file holds Python objects, which only a pickle can hold, and no pickle is loaded.",
+    cause="an array of text with dtype=object",
+    next_step="save text as an array of NumPy's own text type: np.savez(path, words=np.array([...], dtype=str))",
+)
+TEXT_FORM = Message(
+    code="text-form",
+    what="A text does not say which input it is for.",
+    next_step="write --text NAME=TEXT, or --text NAME=@FILE for a file with one text per line",
+)
+TEXT_FILE = Message(
+    code="text-file",
+    what="The file of texts cannot be read.",
+)
+INPUT_TYPE = Message(
+    code="input-type",
+    what="Input {name!r} of the ONNX file has another element type than the one that is described.",
+    next_step="leave the inputs out, since the file says them, or write the file's type",
+)

@@ -66,7 +66,7 @@ def why_not_padded(model: LoadedModel, asked: ReferenceRequest, outputs: TensorF
     """Why the first sample, in a batch with zeros as clients pad, is not answered as alone; empty where it is."""
     if not asked.batches:
         return ""
-    batch = {name: np.concatenate([array, np.zeros_like(array)]) for name, array in arrays.load(asked.samples.files, 0).items()}
+    batch = {name: np.concatenate([array, arrays.empty_like(array)]) for name, array in arrays.load(asked.samples.files, 0).items()}
     return _why_other(model, asked, batch, arrays.load(outputs, 0), watch)
 
 
