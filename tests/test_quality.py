@@ -648,7 +648,7 @@ def test_that_rounding_cannot_be_measured_is_told_and_decides_nothing(monkeypatc
 
     monkeypatch.setattr(ort, "sensitivity", fails)
     recorder = Recorder()
-    artifact = SimpleNamespace(path=Path("m.onnx"))
+    artifact = SimpleNamespace(path=Path("m.onnx"), node_map=None)
     asking.allow_for_rounding(spec.Model.model_validate({"source": "m.pt"}), artifact, observer, Path("work"), recorder)
     assert [(stage.name, stage.verdict, stage.note) for stage in recorder.stages] == [("rounding", "not run", "no why")]
     assert observer.gates()[0].verdict == "failed"

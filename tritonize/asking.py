@@ -6,13 +6,14 @@ that, and not as a failed export.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tritonize import arrays, as_loaded, noise, nonfinite, ort, quality, reference, samples, spec, summing
-from tritonize.artifacts import Check, Finding, OnnxArtifact, Reference, SampleSet, Source, Stage, TensorCheck
+from tritonize.artifacts import Check, Finding, OnnxArtifact, Reference, SampleSet, Source, Stage, TensorCheck, TensorFiles
 from tritonize.compare import compare
 from tritonize.errors import ExportError, UsageError
 from tritonize.golden import GoldenSet
@@ -26,6 +27,8 @@ from tritonize.wording import samples as edge_wording
 
 WEIGHTS_BYTES = 2 << 30
 """Weights in float64 up to which PyTorch is asked in float64 untold: a run keeps to 2.5 times the size of a large model."""
+OVER_PLACES = ("InstanceNormalization", "GroupNormalization", "MeanVarianceNormalization")
+"""Operators that divide a constant by next to nothing."""
 EXPLAINED = 10.0
 """How many times as far as rounding was seen to move an answer it may be off, and rounding still be the reason."""
 
@@ -92,6 +95,15 @@ def _renamed(own: Reference) -> Iterator[str]:
         yield export_wording.RENAMED.text(own=each, name=name)
 
 
+def with_edges(model: spec.Model, drawn: SampleSet) -> SampleSet:
+    """The samples with the edge cases behind them that the spec asks for."""
+    asked = model.quality.edge_cases
+    if not asked:
+        return drawn
+    whole = samples.add_edges(model, drawn)
+    return whole if asked is True else samples.without(whole, set(whole.edges.values()).difference(asked))
+
+
 def tolerance(model: spec.Model, output: str) -> spec.Tolerance:
     """The tolerance of an output, as asked for or the default."""
     return model.outputs[output].tolerance if output in model.outputs else spec.Tolerance()
@@ -105,6 +117,7 @@ def _ask(
     with recorder.stage("pytorch") as fields:
         wanted = model.quality.float64 != "off"
         answered = reference.compute(model, source, drawn, batches, work / "reference", float64=wanted, apart=apart)
+        require_one_shape(model, answered.reference.outputs, drawn)
         checks = tuple(batch_check(model, answered, position, batch) for position, batch in enumerate(batches))
         fields["library_seconds"], fields["peak_memory"] = answered.library_seconds, answered.peak_memory
         fields["note"] = f"{answered.reference.parameters:,} parameters, {drawn.files.count} samples"
@@ -138,8 +151,27 @@ def batch_check(model: spec.Model, answered: Computed, position: int, batch: tup
     check = Check(stage=stage, batch_size=len(batch), samples=batch, tensors=tensors)
     if not check.passed:
         bad = next(tensor for tensor in tensors if not tensor.passed)
-        raise _not_batchable(len(batch), f"output {bad.name!r}: {bad.reason}; largest difference {bad.max_abs}")
+        far = "" if bad.max_abs is None else f"; largest difference {bad.max_abs:.3g}"
+        raise _not_batchable(len(batch), f"output {bad.name!r}: {bad.reason}{far}")
     return check
+
+
+def require_one_shape(model: spec.Model, outputs: TensorFiles, drawn: SampleSet) -> None:
+    """Raise where answers to samples of one shape, which may lie in one batch, have several.
+
+    Raises:
+        UsageError: it names the output and two shapes.
+    """
+    for members in arrays.groups(drawn) if model.max_batch_size > 1 else ():
+        first = arrays.load(outputs, members[0])
+        for index in members[1:]:
+            for name, array in arrays.load(outputs, index).items():
+                if array.shape[1:] != first[name].shape[1:]:
+                    raise UsageError.of(
+                        quality_wording.SIZES_BY_DATA,
+                        where=f"output {name}, samples {members[0]} and {index}",
+                        found=f"shapes {list(first[name].shape)} and {list(array.shape)}",
+                    )
 
 
 def _not_batchable(size: int, found: str) -> UsageError:
@@ -197,15 +229,25 @@ def allow_for_rounding(model: spec.Model, artifact: OnnxArtifact, observer: Obse
     Returns:
         Seconds that the libraries took for it.
     """
-    edges, indices = observer.golden.samples.edges, observer.doubtful()
+    edges, indices = observer.golden.samples.edges, _in_doubt(artifact, observer)
     if not indices:
         return 0.0
     found = _sensitivity(model, artifact, observer.golden.samples, indices, work, recorder)
     if found is None:
         return 0.0
     pairs = zip(indices, found.moved, strict=True)
-    observer.allow_for_rounding({(name, edges[index]): far for index, outputs in pairs for name, far in outputs.items()})
+    moved = ((name, index, far) for index, outputs in pairs for name, far in outputs.items())
+    observer.allow_for_rounding({(name, edges[index]): far for name, index, far in moved if math.isfinite(far)})
     return found.library_seconds
+
+
+def _in_doubt(artifact: OnnxArtifact, observer: Observer) -> tuple[int, ...]:
+    """Edge cases that rounding may decide: by their error here; all of them where a constant is 0 / sqrt(eps) on the way."""
+    if observer.golden.floors and artifact.node_map is not None:
+        nodes = artifact.node_map.read_text(encoding="utf-8")
+        if any(f'"{operator}"' in nodes for operator in OVER_PLACES):
+            return tuple(observer.golden.samples.edges)
+    return observer.doubtful()
 
 
 def _too_large(model: spec.Model, answered: Computed) -> str:
@@ -274,6 +316,8 @@ def _why_unanswerable(tensor: TensorCheck, moved: float, chosen: Collection[str]
     alike = (tensor.expected_dtype, tensor.expected_shape) == (tensor.found_dtype, tensor.found_shape)
     if alike and (tensor.expected_dtype or "").startswith(("int", "uint")) and tensor.name in chosen:
         return quality_wording.EDGE_TIES.text(output=tensor.name)
+    if not alike and math.isinf(moved) and tensor.found_dtype == tensor.expected_dtype:
+        return quality_wording.EDGE_NUMBER.text(output=tensor.name)
     if _explained(tensor, moved):
         return quality_wording.EDGE_ROUNDED.text(output=tensor.name, far=moved)
     return ""

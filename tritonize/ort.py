@@ -147,7 +147,7 @@ class Sensitivity:
     """How far rounding alone moves answers."""
 
     moved: tuple[dict[str, float], ...]
-    """Per sample, output to max |difference|, in the output's unit."""
+    """Per sample, output to max |difference|, in the output's unit; infinite where rounding changes how many answers there are."""
     chosen: frozenset[str]
     """Outputs that depend on which of several values comes first, as indices of a sort do."""
     library_seconds: float

@@ -110,7 +110,7 @@ def _prove(model: spec.Model, source: Source, work: Path, recorder: Recorder) ->
         drawn = samples.write(model, work / "samples")
         example = samples.write_example(model, drawn, work / "example")
         fields["note"] = f"{drawn.files.count} samples, {drawn.origin}"
-        drawn = samples.add_edges(model, drawn) if model.quality.edge_cases else drawn
+        drawn = asking.with_edges(model, drawn)
     if source.kind == "onnx":
         return _prove_onnx(model, source, drawn, work, recorder)
     answered = asking.ask(model, source, drawn, work, recorder, nonfinite.write(model, drawn, work / "apart"))
@@ -266,6 +266,7 @@ def _prove_onnx(model: spec.Model, source: Source, drawn: SampleSet, work: Path,
         fields["note"] = f"as it is, opset {taken.artifact.opset}, {taken.artifact.size / 2**20:.1f} MiB"
     answered = Reference(source=source, outputs=expected, parameters=parameters)
     computed = reference.Computed(reference=answered, batched=_gathered(ran, len(batches), work / "batched", start=len(singles)))
+    asking.require_one_shape(model, expected, drawn)
     asked = tuple(asking.batch_check(model, computed, position, batch, "source") for position, batch in enumerate(batches))
     outputs = _output_specs(model, answered)
     golden = GoldenSet(

@@ -12,6 +12,7 @@ from tritonize.differences import numeric
 from tritonize.golden import GoldenSet, Rules
 from tritonize.measures import ALL, DRAWN, Gate, NoiseFloor, StageRow, stage_place
 from tritonize.observer import Observer
+from tritonize.wording import quality as wording
 from tritonize.wording import verdict
 
 
@@ -65,7 +66,13 @@ def judge(observer: Observer, checks: Sequence[Check], *, on_gpu: Sequence[str] 
     # How many samples would be outside their tolerance says nothing where another rule was broken.
     broken = any(gate.verdict == "failed" and gate.gate != "tolerance" for gate in gates)
     allowed = [floor.why for floor in golden.floors if floor.summing]
-    notes = [*_conditioning(golden), *allowed, *_budget(gates), *(() if broken else _confidence(golden, checks))]
+    notes = [
+        *_conditioning(golden),
+        *allowed,
+        *_budget(gates),
+        *_edges_alone(golden, checks, gates),
+        *(() if broken else _confidence(golden, checks)),
+    ]
     return Judgement(rows=observer.rows(), gates=gates, floors=golden.floors, notes=tuple(notes))
 
 
@@ -92,6 +99,18 @@ def _budget(gates: Sequence[Gate]) -> Iterator[str]:
         share, gate = max(spent, key=lambda pair: pair[0])
         place = gate.stage if gate.group == DRAWN else f"{gate.stage}, edge case {gate.group}"
         yield f"Most of the budget is spent at {place}: k {gate.value:.3g} of {gate.limit:g} (output {gate.output}), {share:.0%}."
+
+
+def _edges_alone(golden: GoldenSet, checks: Sequence[Check], gates: Sequence[Gate]) -> Iterator[str]:
+    """That nothing but edge cases failed, which ones, and how to leave them out."""
+    samples = golden.samples
+    groups = {samples.group(index) for check in checks if not check.passed for index in check.samples}
+    groups |= {gate.group for gate in gates if gate.verdict == "failed" and gate.gate != "tolerance"}
+    edges = list(samples.edges.values())
+    if groups and groups.issubset(edges):
+        names = [name for name in edges if name in groups]
+        others = ", ".join(name for name in edges if name not in groups)
+        yield wording.EDGES_DECIDED.text(names=" and ".join(names), others=others)
 
 
 def _confidence(golden: GoldenSet, checks: Sequence[Check]) -> Iterator[str]:

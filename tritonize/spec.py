@@ -185,6 +185,9 @@ class Samples(_Section):
         return [self.files] if isinstance(self.files, str) else list(self.files or ())
 
 
+EdgeCase = Literal["zeros", "ones", "smallest", "largest"]
+
+
 class Quality(_Section):
     """How the error is judged against PyTorch in float64, beyond the tolerance."""
 
@@ -199,7 +202,9 @@ class Quality(_Section):
     float64_memory_mib: int | None = Field(
         None, gt=0, description="MiB of memory for it; default: memory_mib, and weights up to 2 GiB"
     )
-    edge_cases: bool = Field(True, description="zeros, ones and the ends of the range are among the samples")
+    edge_cases: bool | list[EdgeCase] = Field(
+        True, description="zeros, ones and the ends of the range are among the samples; a list names those that are"
+    )
     nan: Literal["note", "strict", "off"] = Field(
         "note",
         description="where the file answers NaN and infinities otherwise than PyTorch: a note, a failed proof, not asked",

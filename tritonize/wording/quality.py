@@ -46,10 +46,23 @@ SUMS = Message(
         "for: in float64 they leave k at {wide:.3g} instead of {k:.3g}, and at most {limit:g} is allowed."
     ),
 )
+SIZES_BY_DATA = Message(
+    code="sizes-by-data",
+    what="The model is not batchable: the number of its answers depends on the data, so two of them do not lie in one batch.",
+    next_step="set max_batch_size to 0 (--no-batch on the command line), or pad the answers to one size",
+)
+EDGES_DECIDED = Message(
+    code="edge-cases-decided",
+    what=(
+        "Edge cases alone decided: every drawn sample passed, and {names} did not. A spec leaves an edge case out by naming the "
+        "others: quality: {{edge_cases: [{others}]}}."
+    ),
+)
 EDGE_ROUNDED = Message(
     code="edge-case-rounding", what="rounding alone moves output {output} by {far:.2g} there, more than its tolerance"
 )
 EDGE_SUMS = Message(
     code="edge-case-sums", what="ONNX Runtime's own sums move output {output} by {far:.2g} there, more than its tolerance"
 )
+EDGE_NUMBER = Message(code="edge-case-number", what="rounding alone changes how many answers there are in output {output} there")
 EDGE_TIES = Message(code="edge-case-ties", what="output {output} says which of several values comes first, and there they tie")

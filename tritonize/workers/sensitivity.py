@@ -58,7 +58,8 @@ class SensitivityRequest:
 def measure(request: dict[str, Any]) -> dict[str, Any]:
     """The task: `SensitivityRequest` in; `moved` has per sample and floating output how far its answer moved, in its own unit.
 
-    `chosen` names the outputs that depend on which of several values comes first.
+    Infinite where rounding changes how many answers there are. `chosen` names the outputs that depend on which of several values
+    comes first.
     """
     asked = from_json(SensitivityRequest, request)
     watch = Stopwatch()
@@ -99,7 +100,9 @@ def _chooses(node: onnx.NodeProto) -> bool:
 
 def _widen(found: dict[str, float], one: Arrays, other: Arrays) -> None:
     for name, array in one.items():
-        if array.dtype.kind == "f":
+        if array.dtype.kind == "f" and other[name].shape != array.shape:
+            found[name] = math.inf  # another number of answers: of boxes, or of values over a threshold
+        elif array.dtype.kind == "f":
             with np.errstate(invalid="ignore"):
                 far = np.abs(array.astype(np.float64) - other[name])
             found[name] = max(found.get(name, 0.0), float(far[np.isfinite(far)].max(initial=0.0)))
