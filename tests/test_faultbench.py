@@ -11,11 +11,14 @@ import pytest
 import torch
 
 from benchmarks.faults import deploy, rules, table
-from benchmarks.faults.bench import HEALTHY, Case, measure
+from benchmarks.faults.bench import HEALTHY, Case, frozen, measure
+from benchmarks.faults.frozen import BRANCHES, largest_error
 from benchmarks.faults.judging import BOTH, NOISE, TOLERANCE, judge
 from benchmarks.faults.models import MODELS
 from benchmarks.faults.proof import prepare
 from benchmarks.faults.rounding import tf32
+from benchmarks.faults.sources import SOURCES
+from benchmarks.faults.volumes import VOLUMES
 from tritonize.arrays import Arrays
 
 FAULTS = (
@@ -96,6 +99,34 @@ def test_a_server_that_refuses_is_no_healthy_one(tmp_path: Path) -> None:
     judged = judge(proof, lambda asked: {"value": np.zeros((len(asked.inputs["x"]), 4), np.float32)}, file)
     assert not judged.accepted[BOTH]
     assert judged.why
+
+
+@pytest.mark.parametrize(("name", "fault"), [("spectral", "imaginary parts 5 % off"), ("flagged", "weights of one layer 1e-03")])
+def test_faults_beside_what_float64_is_got_wrong_of_are_found(name: str, fault: str, tmp_path: Path) -> None:
+    """Complex weights whose imaginary parts float64 would drop, and an output beside one without float64."""
+    (healthy,) = [each for each in SOURCES if each.name == name]
+    right, wrong = measure(healthy, 1, tmp_path, faulted=True, only=(fault,))
+    assert (right.fault, wrong.fault, wrong.counts) == (HEALTHY, fault, True)
+    assert table.problems([right, wrong]) == ()
+    assert 0 < right.judged.k < 10
+
+
+@pytest.mark.slow  # tests/test_sums.py has the same of one node
+def test_a_normalization_of_a_volume_is_no_fault_and_hides_none(tmp_path: Path) -> None:
+    (smallest,) = [each for each in VOLUMES if each.name == "instancenorm 96"]
+    cases = list(measure(replace(smallest, faults=("weights of all layers 1e-05",)), 0, tmp_path, faulted=True))
+    assert [case.fault for case in cases] == [HEALTHY, "weights of all layers 1e-05"]
+    assert cases[1].strength is not None
+    assert 30 < cases[1].strength < 60
+    assert table.problems(cases) == ()
+
+
+def test_frozen_branches_are_refused_and_harmless_ones_are_not() -> None:
+    cases = list(frozen(1))
+    assert {case.fault for case in cases} > {HEALTHY}
+    assert table.problems(cases) == ()
+    assert all(largest_error(branch, 0) > 0.01 for branch in BRANCHES if branch.frozen)
+    assert all(case.judged.accepted["torch, 1.3e-6/1e-5"] for case in cases)
 
 
 def test_tf32_keeps_eleven_bits_in_both_precisions() -> None:

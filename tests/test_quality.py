@@ -261,7 +261,7 @@ def test_convolutions_in_slabs_are_those_in_one_piece():
         whole = conv(x)
         old, recompute._COLUMNS_BYTES = recompute._COLUMNS_BYTES, 1
         try:
-            with recompute._slabs():
+            with recompute.slabs():
                 pieces = conv(x)
         finally:
             recompute._COLUMNS_BYTES = old

@@ -14,9 +14,10 @@ from importlib import metadata
 from pathlib import Path
 
 from benchmarks.faults import served, table
-from benchmarks.faults.bench import run
+from benchmarks.faults.bench import ALL, COUNTED, frozen, run
 from benchmarks.faults.hard import HARD
 from benchmarks.faults.models import MODELS
+from benchmarks.faults.volumes import VOLUMES
 
 SERVED = ("classifier", "transformer")
 """Models that the real server is asked about."""
@@ -32,12 +33,12 @@ def main() -> int:
     parser.add_argument("--page", type=Path, default=_PAGE, help="where the table is written")
     asked = parser.parse_args()
     started = time.perf_counter()
-    models = (*MODELS, *HARD)
     tasks = [
-        (place, seed, place < len(MODELS) and seed < asked.fault_seeds)
-        for place in range(len(models))
-        for seed in range(asked.seeds)
+        (place, seed, place < len(COUNTED) and seed < asked.fault_seeds)
+        for place, each in enumerate(ALL)
+        for seed in range(min(asked.seeds, each.seeds or asked.seeds))
     ]
+    tasks.sort(key=lambda task: ALL[task[0]] not in VOLUMES)  # these take longest
     with ProcessPoolExecutor(asked.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         found = [case for some in pool.map(run, *zip(*tasks, strict=True)) for case in some]
     with tempfile.TemporaryDirectory() as folder:
@@ -49,8 +50,9 @@ def main() -> int:
         f"Python {platform.python_version()}, {versions}.\n"
         f"{asked.seeds} seeds of every healthy model, faults in {asked.fault_seeds} of them."
     )
-    names = {healthy.name for healthy in MODELS}
-    cases, hard = ([case for case in found if (case.model in names) is easy] for easy in (True, False))
+    names = {healthy.name for healthy in HARD}
+    cases, hard = ([case for case in found if (case.model in names) is not easy] for easy in (True, False))
+    cases = [*cases, *frozen(asked.fault_seeds)]
     page = table.text(cases, hard, real, machine)
     print(page)
     asked.page.write_text(page, encoding="utf-8")

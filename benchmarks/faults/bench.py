@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from benchmarks.faults import deploy
+from benchmarks.faults import frozen as branches
 from benchmarks.faults.behavioural import BEHAVIOURAL, Behavioural
 from benchmarks.faults.hard import HARD
 from benchmarks.faults.judging import Judged, judge
@@ -21,12 +22,17 @@ from benchmarks.faults.models import MODELS, Healthy
 from benchmarks.faults.numerical import NUMERICAL, Numerical
 from benchmarks.faults.proof import EVIDENT, Proof, prepare, strength
 from benchmarks.faults.situation import Answering, Situation
+from benchmarks.faults.sources import SOURCES
+from benchmarks.faults.volumes import VOLUMES
 from tritonize import arrays
 
 STALE = 1_000
 """Added to a seed: the weights of the version before."""
 CONCURRENT_SECONDS = 0.5
 HEALTHY = "healthy"
+COUNTED = (*MODELS, *SOURCES, *VOLUMES)
+"""Models whose faults and false alarms count."""
+ALL = (*COUNTED, *HARD)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,15 +60,17 @@ def measure(healthy: Healthy, seed: int, directory: Path, *, faulted: bool, only
     torch.set_num_threads(1)
     proof = prepare(healthy, seed, directory)
     right, file = _served(healthy, seed)
-    yield Case(model=healthy.name, seed=seed, fault=HEALTHY, counts=False, strength=None, judged=judge(proof, right, file))
-    if not faulted:
+    judged = judge(proof, right, file)
+    yield Case(model=healthy.name, seed=seed, fault=HEALTHY, counts=False, strength=None, judged=judged)
+    chosen = healthy.faults if healthy.faults is not None else only or None
+    if not faulted or chosen == ():
         return
     for fault in NUMERICAL:
-        if not only or fault.name in only:
-            yield from _numerical(proof, fault)
+        if chosen is None or fault.name in chosen:
+            yield from _numerical(proof, fault, judged.left_out)
     stale, _ = _served(healthy, seed + STALE)
     for each in BEHAVIOURAL:
-        if not only or each.name in only:
+        if chosen is None or each.name in chosen:
             yield from _behavioural(proof, each, right, stale, file)
 
 
@@ -70,11 +78,19 @@ def run(place: int, seed: int, faulted: bool) -> list[Case]:
     """The same in a folder of its own: what one process of the bench does at a time.
 
     Args:
-        place: of the model among the ten, and the hard ones behind them.
+        place: of the model in `ALL`.
     """
     warnings.simplefilter("ignore")  # tracers warn, of right models too
     with tempfile.TemporaryDirectory() as folder:
-        return list(measure((*MODELS, *HARD)[place], seed, Path(folder), faulted=faulted))
+        return list(measure(ALL[place], seed, Path(folder), faulted=faulted))
+
+
+def frozen(seeds: int) -> Iterator[Case]:
+    """Branches on data, which a tracing exporter freezes: all that do have to be refused, and no other."""
+    for branch, seed, judged in branches.measure(seeds):
+        fault = branch.name if branch.frozen else HEALTHY
+        name = "branches" if branch.frozen else branch.name
+        yield Case(model=name, seed=seed, fault=fault, counts=branch.frozen, strength=None, judged=judged)
 
 
 def generator(healthy: Healthy, seed: int, fault: str) -> np.random.Generator:
@@ -88,7 +104,7 @@ def _served(healthy: Healthy, seed: int) -> tuple[Answering, bytes]:
     return lambda asked: answer(asked.inputs), file
 
 
-def _numerical(proof: Proof, fault: Numerical) -> Iterator[Case]:
+def _numerical(proof: Proof, fault: Numerical, left_out: Sequence[str]) -> Iterator[Case]:
     module = proof.healthy.module(proof.seed)
     with torch.no_grad():
         if not fault.put(module, generator(proof.healthy, proof.seed, fault.name)):
@@ -96,7 +112,7 @@ def _numerical(proof: Proof, fault: Numerical) -> Iterator[Case]:
     file = deploy.export(proof.healthy, module)
     answer = deploy.serve(file)
     judged = judge(proof, lambda asked: answer(asked.inputs), file)
-    size = strength(proof, module)
+    size = strength(proof, module, left_out)
     yield Case(model=proof.healthy.name, seed=proof.seed, fault=fault.name, counts=size >= EVIDENT, strength=size, judged=judged)
 
 

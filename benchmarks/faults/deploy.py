@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from benchmarks.faults.models import Healthy
+from benchmarks.faults.sources import in_real_numbers
 from tritonize import sample_sizes, samples
 from tritonize.arrays import Arrays
 
@@ -31,7 +32,7 @@ def export(healthy: Healthy, module: nn.Module) -> bytes:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            module,
+            in_real_numbers(module),
             example,
             buffer,
             dynamo=False,

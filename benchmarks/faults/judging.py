@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Any, Self
 from unittest import mock
 
+from benchmarks.faults import proven
 from benchmarks.faults.proof import Proof
 from benchmarks.faults.rules import RULES
 from benchmarks.faults.situation import Answering, Question
 from tritonize import arrays, quality, verification
 from tritonize.arrays import Array, Arrays
-from tritonize.artifacts import ServerHandle, to_json
+from tritonize.artifacts import ServerHandle
 from tritonize.client import Transport
+from tritonize.golden import GoldenSet, write
 from tritonize.measures import DRAWN, Gate
 from tritonize.observer import Observer
-from tritonize.workers import sensitivity
 
 TOLERANCE, NOISE, BOTH = "tolerance alone (a)", "noise floor alone (b)", "tritonize: both"
 OURS = (TOLERANCE, NOISE, BOTH)
@@ -41,13 +42,15 @@ class Judged:
     """The largest k of any stage, output and group; infinite where it could not be computed, 0 where nothing could be compared."""
     drawn: float = 0.0
     """The same of the drawn samples alone."""
+    left_out: tuple[str, ...] = ()
+    """Edge cases that a proof of the file leaves out by name."""
 
 
 class _Watching(Observer):
     """Also asks the rules of other tools about every answer; they see the same answers as ours."""
 
-    def __init__(self, proof: Proof) -> None:
-        super().__init__(proof.judged_by)
+    def __init__(self, golden: GoldenSet) -> None:
+        super().__init__(golden)
         self.accepted = dict.fromkeys(RULES, True)
 
     def check(self, stage: str, indices: Sequence[int], expected: Arrays, found: Arrays, *rest: Any, **more: Any) -> Any:
@@ -142,37 +145,31 @@ def judge_server(
         config: the configuration it is served with, parsed.
         file: the ONNX file that is served.
     """
-    observer = _Watching(proof)
-    target = verification.Target(server=server, model=model, version=1, golden=proof.judged_by, config=config, observer=observer)
-    verified = verification.verify(target, transports=transports)
-    _allow_for_rounding(observer, file)
-    judgement = quality.judge(observer, verified.checks)
-    noise = [gate for gate in judgement.gates if gate.gate == "noise floor"]
+    with tempfile.TemporaryDirectory() as folder:
+        proving, asked_first = proven.prove(proof, _Watching, file, Path(folder))
+        observer, golden = proving, proving.golden
+        if proof.carried:
+            (Path(folder) / "carried").mkdir()
+            golden = write(golden, Path(folder) / "carried")
+            observer = _Watching(golden)
+        target = verification.Target(server=server, model=model, version=1, golden=golden, config=config, observer=observer)
+        verified = verification.verify(target, transports=transports)
+        judgement = quality.judge(observer, (*asked_first, *verified.checks))
+        before = quality.judge(proving, asked_first)
+    gates = [*before.gates, *judgement.gates]
+    noise = [gate for gate in gates if gate.gate == "noise floor" and gate.verdict != "not run"]
+    right = all(check.passed for check in (*asked_first, *verified.checks))
     return Judged(
         accepted={
-            **observer.accepted,
-            TOLERANCE: all(check.passed for check in verified.checks),
+            **{name: observer.accepted[name] and proving.accepted[name] for name in RULES},
+            TOLERANCE: right,
             NOISE: not any(gate.verdict == "failed" for gate in noise),
-            BOTH: verified.passed and judgement.passed,
+            BOTH: right and verified.passed and judgement.passed and before.passed,
         },
-        why=_why(verified, judgement),
+        why=_why(verified, judgement) or _why(verified, before),
         k=_largest(noise),
         drawn=_largest([gate for gate in noise if gate.group == DRAWN]),
-    )
-
-
-def _allow_for_rounding(observer: Observer, file: bytes) -> None:
-    """What `asking.allow_for_rounding` does in a worker: how far rounding moves the file's answers to doubtful edge cases."""
-    samples, indices = observer.golden.samples, observer.doubtful()
-    if not indices:
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        path.write_bytes(file)
-        request = sensitivity.SensitivityRequest(path=path, samples=samples, indices=indices)
-        moved = sensitivity.measure(to_json(request))["moved"]
-    observer.allow_for_rounding(
-        {(name, samples.group(index)): far for index, outputs in zip(indices, moved, strict=True) for name, far in outputs.items()}
+        left_out=tuple(set(proof.golden.samples.edges.values()) - set(golden.samples.edges.values())),
     )
 
 

@@ -23,6 +23,11 @@ class Healthy:
     outputs: Mapping[str, spec.Output]
     axes: Mapping[str, spec.Axis] = field(default_factory=dict)
     max_batch_size: int = 4
+    samples: int = 4
+    seeds: int | None = None
+    """How many at most; `None` for as many as are asked for."""
+    faults: tuple[str, ...] | None = None
+    """Those that are put into it; `None` for all."""
 
     def spec(self, seed: int) -> spec.Model:
         """What a user would write for it."""
@@ -32,7 +37,7 @@ class Healthy:
             outputs=dict(self.outputs),
             axes=dict(self.axes),
             max_batch_size=self.max_batch_size,
-            samples=spec.Samples(count=4, seed=seed),
+            samples=spec.Samples(count=self.samples, seed=seed),
         )
 
     def module(self, seed: int) -> nn.Module:
@@ -47,13 +52,16 @@ def draw_weights(module: nn.Module, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
 
     def normal(like: Tensor, std: float, mean: float = 0.0) -> Tensor:
-        return torch.randn(like.shape, generator=generator) * std + mean
+        kind = like.dtype if like.is_complex() else torch.float32
+        return torch.randn(like.shape, generator=generator, dtype=kind) * std + mean
 
     with torch.no_grad():
         for layer in module.modules():
             norm = isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.LayerNorm)
             for name, weight in layer.named_parameters(recurse=False):
-                if norm:
+                if weight.is_complex():
+                    weight.copy_(normal(weight, 1.0))
+                elif norm:
                     weight.copy_(normal(weight, 0.2, 1.0 if name == "weight" else 0.0))
                 elif weight.ndim > 1:
                     gain = 1.0 if isinstance(layer, nn.LSTM | nn.GRU | nn.Embedding) else 1.4

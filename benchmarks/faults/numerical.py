@@ -130,12 +130,32 @@ def _statistics(name: str, value: float) -> Put:
     return put
 
 
-def _eps(kinds: Kinds) -> Put:
+def _eps(kinds: Kinds, value: float = 1e-3) -> Put:
     def put(module: nn.Module, generator: np.random.Generator) -> bool:  # noqa: ARG001
         layers = all_of(module, kinds)
         for layer in layers:
-            layer.eps = 1e-3
+            layer.eps = value
         return bool(layers)
+
+    return put
+
+
+def _normalized_weight(module: nn.Module, generator: np.random.Generator) -> bool:
+    """One layer's answer 2e-5 larger: below what ONNX Runtime's own sums are off over 96³."""
+    layer = one_of(module, nn.InstanceNorm3d, generator)
+    if layer is not None:
+        layer.weight *= 1 + 2e-5  # type: ignore[operator, assignment]
+    return layer is not None
+
+
+def _complex(change: Callable[[Tensor], Tensor]) -> Put:
+    """The complex weights changed."""
+
+    def put(module: nn.Module, generator: np.random.Generator) -> bool:  # noqa: ARG001
+        weights = [weight for weight in module.parameters() if weight.is_complex()]
+        for weight in weights:
+            weight.copy_(change(weight))
+        return bool(weights)
 
     return put
 
@@ -241,6 +261,12 @@ def _faults() -> Sequence[tuple[str, Put]]:
         ("batchnorm without variance", _statistics("running_var", 1.0)),
         ("batchnorm eps 1e-3", _eps(BATCH_NORMS)),
         ("layernorm eps 1e-3", _eps(nn.LayerNorm)),
+        ("instancenorm eps 1e-4", _eps(nn.InstanceNorm3d, 1e-4)),
+        ("instancenorm weight 2e-5", _normalized_weight),
+        ("imaginary parts dropped", _complex(lambda value: value.real.to(value.dtype))),
+        ("imaginary parts 5 % off", _complex(lambda value: torch.complex(value.real, 1.05 * value.imag))),
+        ("complex weights 1e-05", _complex(lambda value: value * (1 + 1e-5))),
+        ("complex weights conjugated", _complex(torch.conj_physical)),
         ("normalization without mean", _normalization(lambda mean, std: (torch.zeros_like(mean), std))),
         ("normalization std 1 % off", _normalization(lambda mean, std: (mean, std * 1.01))),
         ("normalization channels reversed", _normalization(lambda mean, std: (mean.flip(0), std.flip(0)))),

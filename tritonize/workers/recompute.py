@@ -86,15 +86,15 @@ def answers(
     tensors = tuple(replace(each, dtype=dtype) if _floating(each.dtype) else each for each in expected.tensors)
     files = TensorFiles(directory=directory / dtype, tensors=tensors, count=0)
     without: dict[str, str] = {}
-    with _slabs():
+    with slabs():
         for position, indices in enumerate(batches):
             progress.tell(f"PyTorch in {dtype}, sample {position + 1} of {len(batches)}")
             batch = _cast(arrays.stack(samples.files, indices), dtype)
             with watch.library():
                 found = model.answer(batch)
-            if lacking := _lacking(files, found, dtype):
-                without |= lacking
-                files = arrays.select(files, [each.name for each in files.tensors if each.name not in lacking])
+            if lost := lacking(files, found, dtype):
+                without |= lost
+                files = arrays.select(files, [each.name for each in files.tensors if each.name not in lost])
                 _require_some(files, without, dtype)
             arrays.save(files, position, found)
             files = replace(files, count=position + 1)
@@ -110,16 +110,16 @@ def _cast(batch: Arrays, dtype: str) -> Arrays:
     return {name: array.astype(wanted) if _floating(arrays.dtype_name(array)) else array for name, array in batch.items()}
 
 
-def _lacking(files: TensorFiles, found: Arrays, dtype: str) -> dict[str, str]:
+def lacking(files: TensorFiles, found: Arrays, dtype: str) -> dict[str, str]:
     """The outputs that are not answered in the type they should have, with the reason."""
-    lacking = {}
+    lost = {}
     for tensor in files.tensors:
         array = found.get(tensor.name)
         if array is None:
-            lacking[tensor.name] = wording.NO_SUCH_OUTPUT.text(dtype=dtype)
+            lost[tensor.name] = wording.NO_SUCH_OUTPUT.text(dtype=dtype)
         elif arrays.dtype_name(array) != tensor.dtype:
-            lacking[tensor.name] = wording.OTHER_TYPE.text(dtype=dtype, found=arrays.dtype_name(array))
-    return lacking
+            lost[tensor.name] = wording.OTHER_TYPE.text(dtype=dtype, found=arrays.dtype_name(array))
+    return lost
 
 
 def _require_some(files: TensorFiles, without: Mapping[str, str], dtype: str) -> None:
@@ -129,7 +129,7 @@ def _require_some(files: TensorFiles, without: Mapping[str, str], dtype: str) ->
 
 
 @contextmanager
-def _slabs() -> Iterator[None]:
+def slabs() -> Iterator[None]:
     """PyTorch's convolution in space for types without a fast kernel, piece by piece along the depth, within bounded memory.
 
     Replaced in the dispatcher, so that TorchScript comes by here too.

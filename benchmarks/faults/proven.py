@@ -1,0 +1,112 @@
+"""What a proof does before a server is asked: ONNX Runtime's answers, and what rounding and its own sums are allowed for.
+
+The functions of tritonize are asked themselves; their workers run in this process.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, TypeVar
+from unittest import mock
+
+import onnx
+
+from benchmarks.faults.proof import Proof
+from tritonize import arrays, asking, ort, samples, spec, summing
+from tritonize.artifacts import Check, TensorFiles
+from tritonize.golden import GoldenSet
+from tritonize.observer import Observer
+from tritonize.stages import Recorder
+from tritonize.workers import ort as runtime
+
+Seeing = TypeVar("Seeing", bound=Observer)
+
+
+def prove(proof: Proof, make: Callable[[GoldenSet], Seeing], file: bytes, directory: Path) -> tuple[Seeing, list[Check]]:
+    """What ONNX Runtime answers from a file, with what a proof allows for.
+
+    Args:
+        make: an observer of a golden set.
+
+    Returns:
+        An observer that has seen it, whose golden set is what a server is asked from now on: without the edge cases that the proof
+        leaves out by name; and the answers, compared.
+    """
+    path = directory / "model.onnx"
+    path.write_bytes(file)
+    artifact: Any = SimpleNamespace(path=path, node_map=_node_map(path))
+    model = proof.healthy.spec(proof.seed)
+    with mock.patch.object(ort.processes, "run_worker", _here):
+        observer, checks = _asked(proof.golden, make, artifact, model, directory / "first")
+        left_out = asking.unanswerable(model, artifact, observer.golden, checks, directory / "unanswerable", Recorder())
+        if not left_out:
+            return observer, checks
+        kept = _without(proof.golden, left_out, directory / "kept")
+        return _asked(kept, make, artifact, model, directory / "again")
+
+
+def _asked(
+    golden: GoldenSet, make: Callable[[GoldenSet], Seeing], artifact: Any, model: spec.Model, directory: Path
+) -> tuple[Seeing, list[Check]]:
+    observer = make(golden)
+    checks = _seen(observer, artifact.path)
+    asking.allow_for_rounding(model, artifact, observer, directory / "rounding", Recorder())
+    sums = summing.allow(model, artifact, observer, directory / "sums", Recorder())
+    if sums.moved is not None:
+        observer.allow_for_sums(sums.moved)
+        checks = _seen(observer, artifact.path)
+    return observer, checks
+
+
+def _here(task: str, request: Mapping[str, Any], **_: Any) -> SimpleNamespace:
+    module, _, function = task.rpartition(".")
+    value = getattr(importlib.import_module(f"tritonize.workers.{module}"), function)(request)
+    return SimpleNamespace(value=value, import_seconds=0.0)
+
+
+def _node_map(path: Path) -> Path:
+    """The part of it that is asked for."""
+    nodes = [{"operator": node.op_type} for node in onnx.load(path).graph.node]
+    beside = path.with_name("node_map.json")
+    beside.write_text(json.dumps({"nodes": nodes}), encoding="utf-8")
+    return beside
+
+
+def _seen(observer: Observer, path: Path) -> list[Check]:
+    golden, session, checks = observer.golden, runtime.session(path, ()), []
+    for index in range(golden.samples.files.count):
+        found = runtime.answer(session, arrays.load(golden.samples.files, index), 1)
+        tensors = observer.check("onnxruntime", (index,), arrays.load(golden.expected, index), found, golden.tolerances)
+        checks.append(Check(stage="onnxruntime", batch_size=1, samples=(index,), tensors=tensors))
+    return checks
+
+
+def _without(golden: GoldenSet, left_out: Mapping[str, str], directory: Path) -> GoldenSet:
+    """The set without some edge cases, on files of its own: other faults are judged by the same set."""
+
+    def linked(files: TensorFiles, name: str) -> TensorFiles:
+        shutil.copytree(files.directory, directory / name, copy_function=os.link)
+        return replace(files, directory=directory / name)
+
+    indices = [index for index, name in golden.samples.edges.items() if name in left_out]
+    own = replace(
+        golden,
+        samples=replace(golden.samples, files=linked(golden.samples.files, "inputs")),
+        expected=linked(golden.expected, "expected"),
+        exact=golden.exact and linked(golden.exact, "exact"),
+    )
+    return replace(
+        own,
+        samples=samples.without(own.samples, left_out),
+        expected=arrays.drop(own.expected, indices),
+        exact=own.exact and arrays.drop(own.exact, indices),
+        floors=tuple(floor for floor in own.floors if floor.group not in left_out),
+        unmeasured=tuple(each for each in own.unmeasured if each.group not in left_out),
+    )
