@@ -74,7 +74,7 @@ class _Connections:
 
     def __init__(self, answer: Answering, config: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
         self.answer, self.config, self.metadata = answer, config, metadata
-        self.lock, self.numbers, self.open = threading.Lock(), itertools.count(), 0
+        self.lock, self.numbers, self.open, self.asked = threading.Lock(), itertools.count(), 0, 0
 
     def connect(self, _: str, __: Transport, **___: Any) -> _Connection:
         """Takes the place of `client.connect`."""
@@ -99,13 +99,16 @@ class _Connection:
     def model_config(self, _: str, __: str) -> dict[str, Any]:
         return dict(self._server.config)
 
-    def model_metadata(self, _: str, __: str) -> dict[str, Any]:
+    def model_metadata(self, _: str, __: str = "") -> dict[str, Any]:
         return dict(self._server.metadata)
 
     def statistics(self, _: str, __: str) -> list[dict[str, Any]]:
-        return []
+        count = self._server.asked
+        return [{"inference_count": count, "execution_count": count, "inference_stats": {"success": {"count": count}}}]
 
     def infer(self, _: str, inputs: Mapping[str, Array], **__: Any) -> Arrays:
+        with self._server.lock:
+            self._server.asked += 1
         return self._server.answer(Question(inputs=dict(inputs), connection=self._number, clients=self._server.open))
 
 
