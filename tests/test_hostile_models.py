@@ -1,6 +1,7 @@
 """Model files that are made to run code, to open files or to fill the memory: each is refused by name and place, and does nothing.
 
-Every attack leaves a mark in the test's folder when it succeeds; without the checks each one marked `works` did, under torch 2.13.
+An attack that succeeds leaves a mark in the test's folder. Under torch 2.13 alone the expressions, the guards, the pickles and
+`__setstate__` do; other forms are refused since PyTorch writes them into code, whether or not these very files get that far.
 """
 
 from __future__ import annotations
@@ -672,6 +673,8 @@ def test_an_onnx_file_reads_no_data_from_elsewhere(place):
 @pytest.fixture(scope="module", autouse=True)
 def _count(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
-    reporter = request.config.pluginmanager.getplugin("terminalreporter")
-    if reporter is not None:
-        reporter.write_line(f"\n{len(TRIED)} attacks by model files and templates tried, {len(TRIED)} refused, nothing executed")
+    plugins = request.config.pluginmanager
+    reporter, capture = plugins.getplugin("terminalreporter"), plugins.getplugin("capturemanager")
+    if reporter is not None and capture is not None:
+        with capture.global_and_fixture_disabled():
+            reporter.write_line(f"\n{len(TRIED)} attacks by model files and templates: all refused, nothing executed")
