@@ -37,4 +37,5 @@ def exported(
         export.STRATEGIES[strategy](model, tuple(tensors), asked)
     made = onnx.load(path)
     onnx_ports.name(made, asked.inputs, asked.outputs)
-    return onnxruntime.InferenceSession(made.SerializeToString())
+    onnx.save(made, path)
+    return onnxruntime.InferenceSession(str(path))
