@@ -13,7 +13,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from tritonize import arrays, model_config, names, processes, proving, spec, spec_rules
+from tritonize import arrays, calling, model_config, names, processes, proving, spec, spec_rules
 from tritonize import export as taking
 from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
 from tritonize.errors import ExportError, UsageError, WorkerError
@@ -288,3 +288,10 @@ def test_arrays_of_any_name_are_kept_in_one_file(tmp_path):
 
 def test_no_two_outputs_get_one_name():
     assert signature.own_names(["a", "a_out", "b"], ["a", "a_out"]) == ["a_out_out", "a_out_out_out", "b"]
+
+
+def test_the_name_that_exporters_give_an_input_is_one_tensor():
+    assert calling.nested({"input.1": 1, "y.0": 2, "z.1": 3, "z.0": 4}) == {"input": 1, "y": [2], "z": {"1": 3, "0": 4}}
+    known = calling.parameters(lambda input: input)  # noqa: A006
+    assert calling.bind(known, ["input.1"]).arguments([5]) == ([], {"input": 5})
+    assert calling.bind(calling.parameters(lambda x: x), ["input.1"]).arguments([5]) == ([5], {})

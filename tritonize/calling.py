@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -145,9 +146,17 @@ def _not_these(named: Sequence[Parameter], inputs: Sequence[str]) -> UsageError:
 
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"x.mask": a, "x.image": b, "ys.0": c}` as `{"x": {"mask": a, "image": b}, "ys": [c]}`: a name's dots lead inwards."""
+    """`{"x.mask": a, "x.image": b, "ys.0": c}` as `{"x": {"mask": a, "image": b}, "ys": [c]}`: a name's dots lead inwards.
+
+    `input.1` by itself is one tensor: exporters of ONNX call inputs so, and a list would begin at 0.
+    """
     root: dict[str, Any] = {}
+    uses = Counter(name.partition(".")[0] for name in flat)
     for name, value in flat.items():
+        first, _, rest = name.partition(".")
+        if uses[first] == 1 and rest.isdigit() and rest != "0":
+            root[first] = value
+            continue
         *path, last = name.split(".")
         inner = root
         for part in path:
