@@ -137,7 +137,7 @@ def test_a_library_of_custom_operators_is_checked_and_served(strategy):
     assert done.returncode == 0, done.stdout + done.stderr
     (report,) = json.loads(done.stdout)["reports"]
     assert {check["stage"] for check in report["checks"]} >= {"onnxruntime", "grpc", "shm"}
-    assert set(report["details"]["custom_op_libraries"]) == {library}
+    assert set(report["details"]["custom_op_libraries"]) == {Path(library).name}  # evidence tells no places
     version = Path(report["location"])
     assert f'op_library_filename: "{library}"' in (version.parent / "config.pbtxt").read_text()
     model = onnx.load(version / "model.onnx")
