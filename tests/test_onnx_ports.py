@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.conftest import tritonize
 from tritonize import arrays, calling, model_config, names, processes, proving, spec, spec_rules
 from tritonize import export as taking
 from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
@@ -295,3 +297,17 @@ def test_the_name_that_exporters_give_an_input_is_one_tensor():
     known = calling.parameters(lambda input: input)  # noqa: A006
     assert calling.bind(known, ["input.1"]).arguments([5]) == ([], {"input": 5})
     assert calling.bind(calling.parameters(lambda x: x), ["input.1"]).arguments([5]) == ([5], {})
+
+
+@pytest.mark.slow
+def test_a_file_of_foreign_letters_is_served_with_its_own_names_of_tensors():
+    made = scaled()
+    onnx_ports.rename(made.graph, {"x": "x:0", "y": "/y/изображение"})
+    onnx.save(made, "сердце.onnx")
+    done = tritonize("run", "сердце.onnx", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "served as model serdtse" in done.stderr
+    (report,) = json.loads(done.stdout)["reports"]
+    assert {check["stage"] for check in report["checks"]} >= {"http", "grpc", "shm"}
+    config = model_config.parse(Path("model_repository/serdtse/config.pbtxt").read_text(), where="")
+    assert [each["name"] for each in (*config["input"], *config["output"])] == ["x:0", "/y/изображение"]
