@@ -37,7 +37,6 @@ def complete(model: spec.Model, source: Source, work: Path) -> spec.Model:
         source,
         work / "inspect",
         kwargs=model.kwargs,
-        weights=model.weights,
         search_path=[path.resolve() for path in model.search_path],
         deadline_s=model.deadline_s,
         memory_bytes=model.memory_bytes,

@@ -152,9 +152,14 @@ def _portable(model: spec.Model) -> Mapping[str, Any]:
     plain = model.model_dump(mode="json", exclude_defaults=True, exclude={"search_path"})
     if not model.is_factory:
         plain["source"] = Path(model.source).name
-    for key in ("weights", "template"):
-        if plain.get(key):
-            plain[key] = Path(plain[key]).name
+    if model.template:
+        plain["template"] = model.template.name
+    if model.state_dict:
+        plain["weights"] = (
+            {**plain["weights"], "file": model.state_dict.file.name}
+            if isinstance(plain["weights"], dict)
+            else model.state_dict.file.name
+        )
     if model.builder.plugins:
         plain["builder"]["plugins"] = [path.name for path in model.builder.plugins]
     if model.kwargs:

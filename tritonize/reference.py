@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
 import zipfile
@@ -13,6 +14,10 @@ from typing import Any, Literal
 from tritonize import arrays, handover, processes, spec
 from tritonize.artifacts import Reference, SampleSet, Source, TensorFiles, from_json, to_json
 from tritonize.errors import ExportError, UsageError, WorkerError
+from tritonize.wording import source as wording
+
+_SUFFIXES = (".pt", ".pth", ".pt2", ".onnx", ".ts", ".jit", ".torchscript")
+"""Of files of models."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,20 +80,52 @@ def identify(model: spec.Model) -> Source:
         UsageError: there is no such file, or it is none that tritonize loads; the text says what it is instead.
     """
     if model.is_factory:
-        files = {model.weights.name: _sha256(model.weights)} if model.weights else {}
+        weights = model.state_dict.file if model.state_dict else None
+        files = {weights.name: _sha256(weights)} if weights else {}
         return Source(kind="factory", location=model.source, sha256=files)
     handed = handover.file(model.source)
     if handed:
         return Source(kind="module", location=str(handed), sha256={handed.name: _sha256(handed)})
     path = Path(model.source)
     if not path.is_file():
-        raise UsageError(
-            "There is no such model file.",
-            where=model.source,
-            expected="a TorchScript file, a .pt2 or .onnx file, or package.module:factory",
-            found="a directory" if path.is_dir() else None,
-        )
+        raise _no_file(path)
     return Source(kind=_kind(path), location=str(path), sha256={path.name: _sha256(path)})
+
+
+def _no_file(path: Path) -> UsageError:
+    """The error of a source that is no file, with what may be meant: a factory in another notation, or a file called nearly so."""
+    expected = "a TorchScript file, a .pt2 or .onnx file, or package.module:factory"
+    if path.is_dir():
+        return UsageError.of(wording.NO_FILE, where=str(path), expected=expected, found="a directory")
+    if near := _near(path):
+        written = " or ".join(str(path.with_name(each)) for each in near)
+        return UsageError.of(wording.DID_YOU_MEAN_FILE, where=str(path), expected=expected, near=", ".join(near), written=written)
+    if factory := _as_factory(os.path.relpath(path) if path.is_absolute() else str(path)):
+        return UsageError.of(wording.DID_YOU_MEAN_FACTORY, where=str(path), expected=expected, written=factory)
+    return UsageError.of(wording.NO_FILE, where=str(path), expected=expected)
+
+
+def _near(path: Path) -> list[str]:
+    """Files of models beside a path whose names are nearly the same."""
+    try:
+        beside = [each.name for each in path.parent.iterdir() if each.suffix.lower() in _SUFFIXES and each.is_file()]
+    except OSError:
+        return []
+    same = [each for each in beside if each.lower() == path.name.lower()]
+    lowered = {each.lower(): each for each in beside}
+    return same or [lowered[each] for each in difflib.get_close_matches(path.name.lower(), list(lowered), n=3, cutoff=0.75)]
+
+
+def _as_factory(text: str) -> str | None:
+    """`mypkg/resnet.py:resnet18` and `mypkg.resnet.resnet18` as `mypkg.resnet:resnet18`; `None` for anything else."""
+    module, colon, attribute = text.rpartition(":")
+    if colon and module.endswith(".py"):
+        written = f"{'.'.join(Path(module).with_suffix('').parts)}:{attribute}"
+    elif not colon and "." in (name := Path(text).name) and Path(name).suffix.lower() not in _SUFFIXES:
+        written = ":".join(name.rsplit(".", 1))
+    else:
+        return None
+    return written if spec.is_factory(written) else None
 
 
 def _kind(path: Path) -> Literal["torchscript", "exported_program", "onnx"]:
@@ -121,6 +158,8 @@ def _kind(path: Path) -> Literal["torchscript", "exported_program", "onnx"]:
         return "torchscript"
     if "archive_format" in names and any(name.startswith("models/") for name in names):
         return "exported_program"
+    if any("aotinductor/" in name for name in names):
+        raise UsageError.of(wording.AOT_INDUCTOR, where=str(path))
     if "data.pkl" in names:
         found = "a pickle written by torch.save (a state dict or a whole module); no pickle is ever loaded"
     else:
@@ -142,7 +181,9 @@ def load_request(model: spec.Model, source: Source) -> dict[str, object]:
         "kind": source.kind,
         "location": source.location,
         "kwargs": model.kwargs,
-        "weights": str(model.weights) if model.weights else None,
+        "weights": str(model.state_dict.file) if model.state_dict else None,
+        "weights_key": model.state_dict.key if model.state_dict else "",
+        "weights_prefix": model.state_dict.prefix if model.state_dict else "",
         "operators": [str(path) for path in model.operators],
         "inputs": list(model.inputs),
         "outputs": list(model.outputs),

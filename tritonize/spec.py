@@ -227,6 +227,14 @@ class KeepFp32(_Section):
     operators: list[str] = Field(default_factory=list, description="ONNX operators, such as Softmax")
 
 
+class Weights(_Section):
+    """A state dict in a file that holds more than it, or whose names have a prefix."""
+
+    file: Path
+    key: str = Field("", description="entry of the file that holds the state dict, such as state_dict; dots lead inwards")
+    prefix: str = Field("", description="of the names in the state dict, left out: module., _orig_mod., model.")
+
+
 class Model(_Section):
     """One model of the repository."""
 
@@ -234,7 +242,9 @@ class Model(_Section):
     kwargs: Annotated[dict[str, Any], AfterValidator(_plain)] = Field(
         default_factory=dict, description="keyword arguments of the factory: text, numbers, lists and mappings"
     )
-    weights: Path | None = Field(None, description="state dict that is loaded into the factory's module")
+    weights: Path | Weights | None = Field(
+        None, description="state dict that is loaded into the factory's module: a file, or {file:, key:, prefix:}"
+    )
     operators: list[Path] = Field(default_factory=list, description="files that register operators; see tritonize.operator")
     custom_op_libraries: list[str] = Field(
         default_factory=list,
@@ -286,6 +296,11 @@ class Model(_Section):
     memory_mib: int | None = Field(
         None, gt=0, description="MiB of resident memory a worker may take; default: nine tenths of what the machine has"
     )
+
+    @property
+    def state_dict(self) -> Weights | None:
+        """Where the weights are, if they are in a file of their own."""
+        return Weights(file=self.weights) if isinstance(self.weights, Path) else self.weights
 
     @property
     def memory_bytes(self) -> int | None:

@@ -184,7 +184,9 @@ def _resolve(parsed: spec.Spec, folder: Path) -> spec.Spec:
         name: model.model_copy(
             update={
                 "source": model.source if model.is_factory else str(at(model.source)),
-                "weights": placed(model.weights),
+                "weights": model.weights.model_copy(update={"file": at(model.weights.file)})
+                if isinstance(model.weights, spec.Weights)
+                else placed(model.weights),
                 "template": placed(model.template),
                 "operators": [at(path) for path in model.operators],
                 "builder": model.builder.model_copy(update={"plugins": tuple(at(path) for path in model.builder.plugins)}),

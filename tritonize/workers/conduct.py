@@ -14,7 +14,8 @@ import torch
 from tritonize.arrays import Array, Arrays
 from tritonize.errors import ExportError
 from tritonize.wording import reference as wording
-from tritonize.workers import modes, module_state
+from tritonize.wording import source as source_wording
+from tritonize.workers import modes, module_state, script_facts
 from tritonize.workers.torch_model import LoadedModel
 
 REPEAT_RTOL = 1e-6
@@ -46,8 +47,13 @@ def require_mode(model: LoadedModel, training: str) -> None:
     """
     if training == "error" and model.found.training:
         raise ExportError.of(wording.TRAINING_MODE, where=", ".join(model.found.training[:5]))
-    if training != "keep":
-        require_evaluation_mode(model)
+    if training == "keep":
+        return
+    require_evaluation_mode(model)
+    if baked := script_facts.baked_training(model.module):
+        raise ExportError.of(
+            source_wording.BAKED_TRAINING, where=baked[0].partition(" at ")[2] or None, operators=", ".join(baked[:5])
+        )
 
 
 def require_evaluation_mode(model: LoadedModel) -> None:
@@ -66,6 +72,12 @@ def require_evaluation_mode(model: LoadedModel) -> None:
         )
 
 
+def _observing(module: torch.nn.Module) -> tuple[str, ...]:
+    """Parts that observe values for quantization, by the names of their classes: there are several packages of them."""
+    kinds = ("ObserverBase", "FakeQuantizeBase")
+    return tuple(name for name, part in module.named_modules() if any(each.__name__ in kinds for each in type(part).__mro__))
+
+
 def require_unchanged(before: dict[str, int], module: torch.nn.Module) -> None:
     """Raise where answering changed the model's own state.
 
@@ -74,6 +86,8 @@ def require_unchanged(before: dict[str, int], module: torch.nn.Module) -> None:
     """
     after = fingerprint(module)
     changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    if changed and (observing := _observing(module)):
+        raise ExportError.of(source_wording.OBSERVERS, where=", ".join(observing[:5]), found=f"changed: {', '.join(changed[:5])}")
     if changed:
         raise ExportError(
             "The model changes itself when it answers, so its next answer may be another; an ONNX file cannot do that.",
@@ -94,6 +108,9 @@ def require_repeatable(model: LoadedModel, batch: Arrays, first: Arrays) -> None
         again = model.answer(batch)
         for name, array in first.items():
             distance = _distance(array, again[name])
+            if distance is not None and (observing := _observing(model.module)):
+                found = f"two answers differ by up to {distance:.3g}"
+                raise ExportError.of(source_wording.OBSERVERS, where=", ".join(observing[:5]), found=found)
             if distance is not None:
                 raise ExportError(
                     "The model is not deterministic: the same input gets another answer each time.",

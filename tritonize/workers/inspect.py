@@ -38,6 +38,8 @@ def inspect(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _torchscript(asked: InspectRequest) -> Inspection:
+    from tritonize.workers import modes, script_facts
+
     module, torch = _module(asked)
     schema = module._c._get_method("forward").schema
     inputs = tuple(_described(argument.name, str(argument.type)) for argument in list(schema.arguments)[1:])
@@ -52,7 +54,12 @@ def _torchscript(asked: InspectRequest) -> Inspection:
         outputs=outputs,
         operators=dict(operators.most_common()),
         parameters=sum(tensor.numel() for tensor in module.parameters()),
-        details={"torch": torch.__version__, "training": bool(module.training)},
+        details={
+            "torch": torch.__version__,
+            "training": modes.is_training(module),
+            "traced": script_facts.is_traced(module),
+            **({"devices": devices} if (devices := script_facts.devices(module)) else {}),
+        },
     )
 
 

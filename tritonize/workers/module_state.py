@@ -25,6 +25,8 @@ _COMPRESSED = {
     torch.sparse_csc: ("ccol_indices", "row_indices"),
     torch.sparse_bsc: ("ccol_indices", "row_indices"),
 }
+_RESIZABLE_BYTES = 1 << 20
+"""Up to which a tensor is copied before its bytes are read: numpy() keeps memory from being resized, as observers do theirs."""
 
 
 def named(module: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
@@ -63,6 +65,8 @@ def checksum(name: str, tensor: torch.Tensor) -> int:
     found = 0
     try:
         for part in parts(tensor):
+            if part.nbytes <= _RESIZABLE_BYTES:
+                part = part.clone()
             found = zlib.crc32(part.reshape(-1).view(torch.uint8).numpy().data, found)
     except (RuntimeError, TypeError, NotImplementedError) as error:
         raise ExportError.of(

@@ -13,10 +13,12 @@ import torch
 from tritonize import arrays, calling, handover, operators
 from tritonize.arrays import Array, Arrays
 from tritonize.errors import ExportError, UsageError
+from tritonize.wording import source as source_wording
 from tritonize.wording import state as wording
-from tritonize.workers import modes
+from tritonize.workers import modes, script_errors, script_facts
+from tritonize.workers.script_errors import last_lines
 from tritonize.workers.signature import name_outputs, parameters_of, program_order
-from tritonize.workers.torch_source import LoadRequest, ProgramModule, last_lines, load_module, place
+from tritonize.workers.torch_source import LoadRequest, ProgramModule, load_module, place
 
 
 class LoadedModel(torch.nn.Module):
@@ -82,18 +84,29 @@ class LoadedModel(torch.nn.Module):
             with torch.no_grad():
                 answer = self.call(self.tensors(batch))
         except (Exception, RecursionError) as error:
-            described = ", ".join(f"{name}: {arrays.dtype_name(batch[name])} {list(batch[name].shape)}" for name in self.inputs)
-            raise ExportError(
-                "The model raised an error when PyTorch ran it on a sample.",
-                where=place(error),
-                found=f"{type(error).__name__}: {last_lines(str(error))}",
-                cause=f"a name, shape, type or range of values that the model does not take; it was given {described}",
-                next_step=(
-                    "correct --input or the spec's inputs (dtype, shape, range, or the step of an axis that takes not every size), "
-                    "or give real samples (samples.files)"
-                ),
-            ) from error
+            raise self._raised(error, batch) from error
         return {name: to_numpy(tensor) for name, tensor in name_outputs(answer, self.wanted_outputs, self.inputs)}
+
+    def _raised(self, error: BaseException, batch: Mapping[str, Array]) -> ExportError:
+        """The error of a model that raised on a batch."""
+        text = str(error)
+        where, found = place(error) or script_errors.place(text), f"{type(error).__name__}: {last_lines(text)}"
+        if script_errors.wants_gpu(text):
+            if frozen := script_facts.devices(self.module):
+                device = ", ".join(f"{name} {line}".strip() for name, line in frozen.items())
+                return ExportError.of(source_wording.FROZEN_DEVICE, where=where, found=found, device=device)
+            return ExportError.of(source_wording.WANTS_GPU, where=where, found=found)
+        described = ", ".join(f"{name}: {arrays.dtype_name(batch[name])} {list(batch[name].shape)}" for name in self.inputs)
+        return ExportError(
+            "The model raised an error when PyTorch ran it on a sample.",
+            where=where,
+            found=found,
+            cause=f"a name, shape, type or range of values that the model does not take; it was given {described}",
+            next_step=(
+                "correct --input or the spec's inputs (dtype, shape, range, or the step of an axis that takes not every size), "
+                "or give real samples (samples.files)"
+            ),
+        )
 
 
 def load(request: LoadRequest) -> LoadedModel:

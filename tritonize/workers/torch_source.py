@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import random
@@ -17,7 +18,9 @@ from torch.export.graph_signature import ConstantArgument, InputKind, TensorArgu
 
 from tritonize import model_files, unfolding
 from tritonize.errors import ExportError, UsageError
-from tritonize.workers import module_state, operators_used
+from tritonize.wording import source as source_wording
+from tritonize.workers import module_state, operators_used, weights
+from tritonize.workers.script_errors import last_lines, wants_gpu
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +32,10 @@ class LoadRequest:
     location: str
     kwargs: Mapping[str, Any]
     weights: Path | None
+    weights_key: str = ""
+    """Entry of the weights file that holds the state dict."""
+    weights_prefix: str = ""
+    """Of the state dict's names, left out."""
     operators: tuple[Path, ...] = ()
     """Files that register operators, run before the model is loaded."""
     inputs: tuple[str, ...]
@@ -173,13 +180,19 @@ def _load_factory(request: LoadRequest) -> torch.nn.Module:
             next_step="run from the folder that holds it, or put it beside the spec file, or install it",
         ) from error
     except AttributeError as error:
-        raise UsageError("The module has no such factory.", where=request.location, found=str(error)) from error
+        raise _no_factory(request.location, owner) from error
     random.seed(0)  # every process that loads the model has to see the same weights
     np.random.seed(0)
     torch.manual_seed(0)
     try:
         module = owner(**request.kwargs)
     except Exception as error:
+        if wants_gpu(str(error)):
+            raise ExportError.of(
+                source_wording.WANTS_GPU,
+                where=place(error) or request.location,
+                found=f"{type(error).__name__}: {last_lines(str(error))}",
+            ) from error
         raise ExportError(
             "The factory raised an error.",
             where=place(error) or request.location,
@@ -190,34 +203,21 @@ def _load_factory(request: LoadRequest) -> torch.nn.Module:
             "The factory did not return a torch.nn.Module.", where=request.location, found=f"a {type(module).__name__}"
         )
     if request.weights:
-        _load_weights(module, request.weights)
+        weights.load(module, request.weights, key=request.weights_key, prefix=request.weights_prefix)
     return module
 
 
-def _load_weights(module: torch.nn.Module, path: Path) -> None:
-    try:
-        on_meta = any(each.is_meta for each in module.parameters())  # those take no values, only other tensors in their place
-        module.load_state_dict(_state_dict(path), assign=on_meta)
-    except FileNotFoundError as error:
-        raise UsageError("There is no such weights file.", where=str(path)) from error
-    except Exception as error:
-        raise UsageError(
-            "The weights do not load into the factory's module.",
-            where=str(path),
-            found=last_lines(str(error), 6),
-            cause="another architecture, or a pickle with more than tensors in it, which is never loaded",
-            next_step="torch.save(module.state_dict(), path) writes a state dict that loads",
-        ) from error
-
-
-def _state_dict(path: Path) -> dict[str, torch.Tensor]:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        tensors: dict[str, torch.Tensor] = load_file(path)
-        return tensors
-    state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    return state
+def _no_factory(location: str, owner: Any) -> UsageError:
+    """The error of a name that a module or a class does not have, with the nearest that it has."""
+    module, _, attribute = location.partition(":")
+    name = next((part for part in attribute.split(".") if not hasattr(owner, part)), attribute)
+    callables = [each for each in dir(owner) if not each.startswith("_") and callable(getattr(owner, each, None))]
+    near = difflib.get_close_matches(name, callables, n=3, cutoff=0.6)
+    values = {"module": module, "name": name}
+    if not near:
+        return UsageError.of(source_wording.NO_FACTORY, where=location, found=", ".join(callables[:8]) or None, **values)
+    written = " or ".join(f"{location[: len(location) - len(name)]}{each}" for each in near)
+    return UsageError.of(source_wording.NEAR_FACTORY, where=location, near=", ".join(near), written=written, **values)
 
 
 def place(error: BaseException) -> str | None:
@@ -229,8 +229,3 @@ def place(error: BaseException) -> str | None:
             place = f"{filename}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
     return place
-
-
-def last_lines(text: str, count: int = 3) -> str:
-    """The end of a long message in one line: torch puts what matters last."""
-    return " / ".join(line.strip() for line in text.strip().splitlines()[-count:] if line.strip())
