@@ -15,9 +15,15 @@ DID_YOU_MEAN_FACTORY = Message(
     what="A factory is named package.module:factory, and there is no such model file either.",
     next_step="write {written}",
 )
-NO_FACTORY = Message(code="source-no-factory", what="Module {module} has no {name}.", next_step="name a function or a class of it")
+NO_FACTORY = Message(
+    code="source-no-factory",
+    what="There is no such factory: module {module} has no {name}.",
+    next_step="name a function or a class of it",
+)
 NEAR_FACTORY = Message(
-    code="source-near-attribute", what="Module {module} has no {name}; it has {near}.", next_step="write {written}"
+    code="source-near-attribute",
+    what="There is no such factory: module {module} has no {name}; it has {near}.",
+    next_step="write {written}",
 )
 AOT_INDUCTOR = Message(
     code="source-aot-inductor",

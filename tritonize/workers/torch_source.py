@@ -212,6 +212,7 @@ def _no_factory(location: str, owner: Any) -> UsageError:
     module, _, attribute = location.partition(":")
     name = next((part for part in attribute.split(".") if not hasattr(owner, part)), attribute)
     callables = [each for each in dir(owner) if not each.startswith("_") and callable(getattr(owner, each, None))]
+    callables = [each for each in callables if getattr(getattr(owner, each), "__module__", module) == module] or callables
     near = difflib.get_close_matches(name, callables, n=3, cutoff=0.6)
     values = {"module": module, "name": name}
     if not near:
