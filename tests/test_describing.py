@@ -148,7 +148,7 @@ def test_a_function_that_draws_lengths_needs_their_range():
     [
         ("raises", "no such patient"),
         ("other_names", "differ in names"),
-        ("text", "no array or tensor"),
+        ("opaque", "no array or tensor"),
         ("missing", "no such function"),
         ("nothing", "returned no inputs"),
         ("slashes", "a name that no tensor may have"),

@@ -43,8 +43,8 @@ def other_names(index: int) -> dict[str, np.ndarray]:
     return {f"ids{index}": np.zeros((1, 6), np.int64)}
 
 
-def text(index: int) -> str:
-    return "hello"
+def opaque(index: int) -> object:
+    return object()
 
 
 def stops(index: int) -> None:
