@@ -125,8 +125,11 @@ class Grpc(grpc.GenericRpcHandler):
 
     def __init__(self, answers: dict[str, bytes | Callable[[bytes], bytes]]) -> None:
         self._answers = answers
+        self.metadata: list[dict[str, str | bytes]] = []
+        """Of each call."""
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        self.metadata.append(dict(details.invocation_metadata))
         answer = self._answers.get(details.method.rpartition("/")[2])
         if answer is None:
             return None
@@ -134,10 +137,11 @@ class Grpc(grpc.GenericRpcHandler):
 
 
 @contextlib.contextmanager
-def listening_grpc(answers: dict[str, bytes | Callable[[bytes], bytes]], **options: Any) -> Iterator[str]:
+def listening_grpc(answers: dict[str, bytes | Callable[[bytes], bytes]] | Grpc, **options: Any) -> Iterator[str]:
     """A gRPC server of raw bytes; its `127.0.0.1:port`."""
+    handler = answers if isinstance(answers, Grpc) else Grpc(answers)
     with ThreadPoolExecutor(4) as pool:
-        server = grpc.server(pool, handlers=[Grpc(answers)], options=[("grpc.max_send_message_length", -1)], **options)
+        server = grpc.server(pool, handlers=[handler], options=[("grpc.max_send_message_length", -1)], **options)
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         try:

@@ -70,8 +70,10 @@ def test_verify_leaves_a_server_that_drips(tmp_path) -> None:
     golden_check.export(tmp_path / "models", "small", out=tmp_path / "small.golden")
     started = time.monotonic()
     with listening(hostile.dripping(http(b" " * 10_000))) as address:
-        done = tritonize("verify", "--golden", "small.golden", "--url", f"http://{address}", "--deadline", "2", "--json")
+        done = tritonize("verify", "--golden", "small.golden", "--url", f"http://me:secret@{address}", "--deadline", "2", "--json")
     assert done.returncode == 7
     assert json.loads(done.stdout)["error"]["code"] == "command-deadline"
     assert "--deadline" in done.stderr
+    assert "secret" not in done.stdout + done.stderr
+    assert "bWU6c2VjcmV0" not in done.stdout + done.stderr  # the same in base64
     assert time.monotonic() - started < 10

@@ -17,7 +17,7 @@ from tritonclient.grpc import service_pb2
 
 from tests import hostile_server as hostile
 from tests.hostile_server import http, inference, listening, listening_grpc, saying
-from tritonize import client, deadline
+from tritonize import client, deadline, serving
 from tritonize.client import base
 from tritonize.errors import InferenceError, ServerError, TritonizeError
 
@@ -25,7 +25,7 @@ MIB = 2**20
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 PAGE = b"<!DOCTYPE html>\n<html><body>It works!</body></html>"
-TRITON = {"name": "triton", "version": "2", "extensions": []}
+TRITON = {"name": "triton", "version": "2", "extensions": ["a"]}
 X = {"X": np.zeros((1, 2), np.float32)}
 
 
@@ -213,7 +213,7 @@ def test_what_is_one() -> None:
         with listening(behaviour) as address, client.connect(address, "http") as opened:
             np.testing.assert_array_equal(opened.infer("m", X, version="1")["Y"], values)
     packed = http(
-        gzip.compress(json.dumps({"name": "triton", "version": "2", "extensions": []}).encode()), "Content-Encoding: gzip"
+        gzip.compress(json.dumps({"name": "triton", "version": "2", "extensions": ["a"]}).encode()), "Content-Encoding: gzip"
     )
     with listening(saying(packed)) as address, client.connect(address, "http") as opened:
         assert opened.server_metadata()["version"] == "2"
@@ -303,6 +303,26 @@ def test_a_bomb_over_grpc() -> None:
     ):
         opened.infer("m", X)
     assert caught.value.code == "answer-too-large"
+
+
+def test_credentials_are_sent_to_the_address_that_has_them_alone() -> None:
+    heads: list[bytes] = []
+
+    def triton(peer: socket.socket) -> None:
+        while True:
+            heads.append(hostile.request(peer))
+            peer.sendall(http(json.dumps(TRITON).encode()))
+
+    described = service_pb2.ServerMetadataResponse(name="triton", version="2", extensions=["a"])
+    handler = hostile.Grpc({"ServerMetadata": described.SerializeToString()})
+    with listening(triton) as over_http, listening_grpc(handler) as over_grpc:
+        serving.remote([f"http://me:secret@{over_http}", f"grpc://{over_grpc}"])
+        assert b"authorization: basic bwu6c2vjcmv0" in heads[0].lower()
+        assert "authorization" not in handler.metadata[0]
+        found = serving.remote([f"http://{over_http}", f"grpc://me:secret@{over_grpc}"])
+        assert b"authorization" not in heads[-1].lower()
+        assert any(each.get("authorization") == "Basic bWU6c2VjcmV0" for each in handler.metadata)
+        assert "bWU6" not in f"{found!r} {found.identity}"
 
 
 def test_grpc_that_is_none() -> None:

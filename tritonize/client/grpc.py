@@ -25,6 +25,7 @@ _UNREACHABLE = (
     "name resolution",
     "broken pipe",
 )
+_NO_SUCH_METHOD = ("method not found", "unknown method", "unknown service")
 _ASK = {
     "ServerMetadataResponse": "get_server_metadata",
     "RepositoryIndexResponse": "get_model_repository_index",
@@ -136,7 +137,7 @@ def _error(where: str, model: str, seconds: float, limit: int, text: str, status
         return ServerError.of(say.ANSWER_TOO_LARGE, where=where, expected=f"at most {limit:,} bytes", found=line)
     if "UNAVAILABLE" in status and any(sign in lower for sign in _UNREACHABLE):
         return ServerError.of(say.SERVER_UNREACHABLE, where=where, found=line)
-    if "UNIMPLEMENTED" in status:
+    if "UNIMPLEMENTED" in status and any(sign in lower for sign in _NO_SUCH_METHOD):  # Triton has that status for more
         return ServerError.of(say.NO_TRITON, where=where, found=line)
     if "INTERNAL" in status and "deserializing" in lower:
         return InferenceError.of(say.ANSWER_UNSOUND, where=where, found=line)

@@ -14,7 +14,8 @@ from tritonize.client.base import Transport
 from tritonize.client.grpc import GrpcClient
 from tritonize.client.region import Region, layout, remove_left, spoil, take_out
 from tritonize.client.tensors import element_type, raw_bytes, sendable, unsound
-from tritonize.errors import InferenceError, TritonizeError
+from tritonize.errors import InferenceError, ServerError, TritonizeError
+from tritonize.wording import client as say
 
 
 class SharedMemoryClient(GrpcClient):
@@ -68,9 +69,11 @@ class SharedMemoryClient(GrpcClient):
         """Whether the server can open what this client makes in /dev/shm: it runs on this machine, and not apart from it."""
         try:
             self._free["inputs"].append(self._take("inputs", 64))
-        except InferenceError:
+        except (InferenceError, ServerError) as error:
             self._drop_all()
-            return False
+            if isinstance(error, InferenceError) or error.code == say.NO_TRITON.code:  # it has no such call
+                return False
+            raise
         return True
 
     def _through_regions(self, model: str, inputs: Arrays, version: str, sizes: dict[str, int]) -> Arrays:
