@@ -11,6 +11,7 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
+from tritonclient.utils import InferenceServerException
 
 from tests import server_models
 from tritonize import arrays, client
@@ -199,6 +200,21 @@ class TestSharedMemory:
             opened.infer("identity_fp32", {"X": np.zeros((1, 2000), np.float32)})
             assert len(regions(server)) == 2
             assert sorted(regions(server)) != first
+        assert regions(server) == []
+
+    def test_a_region_that_the_server_still_holds_is_taken_back_later(self, server: Running) -> None:
+        """Triton holds a region for a moment after its answer, and refuses so long: about one client in five met that."""
+        refusals = iter([True, True, False, False])
+        with connect(server, "shm") as opened:
+            opened.infer("identity_fp32", {"X": np.zeros((1, 10), np.float32)})
+            unregister = opened._client.unregister_system_shared_memory
+
+            def held(name: str, **options: object) -> object:
+                if next(refusals):
+                    raise InferenceServerException(f"Cannot unregister '{name}', it is currently in use.", "StatusCode.INTERNAL")
+                return unregister(name, **options)
+
+            opened._client.unregister_system_shared_memory = held
         assert regions(server) == []
 
     def test_an_answer_that_is_kept_is_not_written_again(self, server: Running) -> None:

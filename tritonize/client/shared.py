@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,6 +17,9 @@ from tritonize.client.region import Region, layout, remove_left, spoil, take_out
 from tritonize.client.tensors import element_type, raw_bytes, sendable, unsound
 from tritonize.errors import InferenceError, ServerError, TritonizeError
 from tritonize.wording import client as say
+
+_RELEASE_S = 5.0
+"""Seconds that a server may hold a region after its answer."""
 
 
 class SharedMemoryClient(GrpcClient):
@@ -174,6 +178,19 @@ class SharedMemoryClient(GrpcClient):
         del self._registered[region.name]
         try:
             with contextlib.suppress(TritonizeError):  # a server that has gone knows no regions any more
-                self._call(self._client.unregister_system_shared_memory, region.registered)
+                self._unregister(region)
         finally:
             region.close()
+
+    def _unregister(self, region: Region) -> None:
+        """Triton refuses while it holds a region, which it does for a moment after it has answered: then it is asked again."""
+        until = time.monotonic() + _RELEASE_S
+        while True:
+            try:
+                self._call(self._client.unregister_system_shared_memory, region.registered)
+            except InferenceError as error:
+                if "in use" not in str(error.found) or time.monotonic() > until:
+                    raise
+                time.sleep(0.002)
+            else:
+                return
