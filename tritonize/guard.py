@@ -128,6 +128,16 @@ def _exec(order: dict[str, Any], guard: int, problem: int) -> NoReturn:
         os._exit(127)
 
 
+def _remove_shared_memory(prefix: str) -> None:
+    """Remove this user's files whose names start so; other users can read the prefix, and may have put something of theirs there."""
+    user = os.getuid()
+    with contextlib.suppress(OSError):
+        for found in os.scandir(_SHARED_MEMORY):
+            with contextlib.suppress(OSError):  # it went meanwhile
+                if found.name.startswith(prefix) and found.stat(follow_symlinks=False).st_uid == user:
+                    os.unlink(found.path)
+
+
 def _remove_empty(pattern: str, *, unless_running: str) -> None:
     """Remove empty folders of this user; whose each is cannot be seen, so as long as any process of that name runs they all stay.
 
@@ -297,11 +307,8 @@ class _Guard:
                     continue
             time.sleep(pause)
             pause = min(2 * pause, 0.02)
-        prefix = self.order["shm_prefix"]
-        if prefix and os.path.isdir(_SHARED_MEMORY):
-            for name in os.listdir(_SHARED_MEMORY):
-                if name.startswith(prefix):
-                    os.unlink(f"{_SHARED_MEMORY}/{name}")
+        if prefix := self.order["shm_prefix"]:
+            _remove_shared_memory(prefix)
         if self.order["empty_folders"]:
             _remove_empty(self.order["empty_folders"], unless_running=os.path.basename(self.order["argv"][0]))
 

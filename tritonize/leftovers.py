@@ -6,6 +6,7 @@ import contextlib
 import glob
 import os
 import signal
+import stat
 import time
 from pathlib import Path
 
@@ -26,20 +27,31 @@ def end_session(session: int) -> None:
 
 
 def remove_shared_memory(prefix: str) -> None:
-    """Remove every file in /dev/shm whose name starts with the prefix."""
+    """Remove this user's files in /dev/shm whose names start with the prefix; others can read the prefix and put theirs there."""
+    user = os.getuid()
     for path in SHARED_MEMORY.glob(f"{glob.escape(prefix)}*"):
-        path.unlink(missing_ok=True)
+        if _owner(path) == user:
+            with contextlib.suppress(OSError):  # it went meanwhile, or is another user's by now
+                path.unlink()
 
 
 def close_shared_memory(prefix: str) -> None:
     """Let only their owner read the files in /dev/shm whose names start with the prefix.
 
     Triton's Python backend makes them for all to read, whatever the umask, and the tensors of every request go through them. Who
-    opened one before this, while models were being loaded, still reads it.
+    opened one before this, while models were being loaded, still reads it. Others can read the prefix too: a link that one put there
+    is not followed, and what is another user's is left alone.
     """
+    user = os.getuid()
     for path in SHARED_MEMORY.glob(f"{glob.escape(prefix)}*"):
-        with contextlib.suppress(FileNotFoundError):
-            path.chmod(0o600)
+        with contextlib.suppress(OSError):
+            held = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                found = os.fstat(held)
+                if stat.S_ISREG(found.st_mode) and found.st_uid == user:
+                    os.fchmod(held, 0o600)
+            finally:
+                os.close(held)
 
 
 def _running() -> list[int]:
