@@ -260,7 +260,7 @@ def storage_errors(where: Path) -> Iterator[None]:
 def full_disk(where: str | None) -> RepositoryError:
     """The error of a disk without room, for the file that found it so."""
     return RepositoryError(
-        "There is no space left on the disk.",
+        "No space is left on the disk.",
         where=where,
         next_step="free some space, or name another place with --repository, TRITONIZE_CACHE or TMPDIR",
     )
