@@ -208,17 +208,17 @@ class TestParameters:
 class TestBatching:
     def test_requests_are_joined_and_each_gets_its_own(self, server: Running) -> None:
         """Eight requests at once, of one to three rows, become fewer runs of the model."""
-        with client.connect(server.grpc_url, "grpc") as connection:
+        with client.connect_to(server, "grpc") as connection:
             before = connection.statistics("lookup")[0]
 
         def ask(number: int) -> None:
-            with client.connect(server.grpc_url, "grpc") as connection:
+            with client.connect_to(server, "grpc") as connection:
                 rows = np.array([[(number + row) % 10] for row in range(1 + number % 3)])
                 np.testing.assert_array_equal(connection.infer("lookup", {"X": rows})["Y"], rows.astype(np.float32))
 
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(ask, range(8)))
-        with client.connect(server.grpc_url, "grpc") as connection:
+        with client.connect_to(server, "grpc") as connection:
             until = time.monotonic() + 10
             while True:  # they are written after the answer
                 after = connection.statistics("lookup")[0]
@@ -231,7 +231,7 @@ class TestBatching:
 
     def test_a_request_that_fails_does_not_fail_its_neighbours(self, server: Running) -> None:
         def ask(index: int) -> np.ndarray | InferenceError:
-            with client.connect(server.grpc_url, "grpc") as connection:
+            with client.connect_to(server, "grpc") as connection:
                 try:
                     return connection.infer("lookup", {"X": np.array([[index]])})["Y"]
                 except InferenceError as error:
@@ -250,7 +250,7 @@ class TestBatching:
 
     def test_shapes_that_cannot_be_joined_are_run_apart(self, server: Running) -> None:
         def ask(length: int) -> None:
-            with client.connect(server.grpc_url, "grpc") as connection:
+            with client.connect_to(server, "grpc") as connection:
                 array = np.full((1, length), length, ml_dtypes.bfloat16)
                 np.testing.assert_array_equal(connection.infer("bf16", {"X": array})["Y"], array)
 
@@ -261,7 +261,7 @@ class TestBatching:
         array = np.ones((1, 3), np.float32)
 
         def ask(name: str) -> None:
-            with client.connect(server.grpc_url, "grpc") as connection:
+            with client.connect_to(server, "grpc") as connection:
                 answer = connection.infer("add_sub", {"A": array, "B": array}, outputs=[name])
                 np.testing.assert_array_equal(answer[name], array * (2 if name == "SUM" else 0))
                 assert set(answer) == {name}
@@ -270,7 +270,7 @@ class TestBatching:
             list(pool.map(ask, ["SUM", "DIFF"] * 8))
 
     def test_bytes_that_are_no_text(self, server: Running) -> None:
-        with client.connect(server.grpc_url, "grpc") as connection:
+        with client.connect_to(server, "grpc") as connection:
             with pytest.raises(InferenceError) as caught:
                 connection.infer("identity_string", {"X": np.array([[b"\xff\xfe"]], dtype=object)})
             assert "input 'X': an element is no UTF-8 text" in str(caught.value.found)
@@ -284,7 +284,7 @@ class TestLoading:
         path = server_models.write(root, "named", server_models.ADD_SUB + 'default_model_filename: "other.onnx"')
         server_models.add_sub(path.with_name("other.onnx"))
         server_models.add_sub(server_models.write(root, "folder", server_models.ADD_SUB) / "model.onnx")
-        with embedded.start(root, directory=tmp_path / "run") as running, client.connect(running.grpc_url, "grpc") as connection:
+        with embedded.start(root, directory=tmp_path / "run") as running, client.connect_to(running, "grpc") as connection:
             array = np.ones((1, 3), np.float32)
             for name in ("named", "folder"):
                 assert connection.infer(name, {"A": array, "B": array})["SUM"].tolist() == [[2, 2, 2]]
@@ -314,7 +314,7 @@ class TestLoading:
         for name in ("first", "second"):
             server_models.add_sub(server_models.write(root, name, server_models.ADD_SUB))
         array = np.ones((1, 3), np.float32)
-        with embedded.start(root, directory=tmp_path / "run") as running, client.connect(running.grpc_url, "grpc") as connection:
+        with embedded.start(root, directory=tmp_path / "run") as running, client.connect_to(running, "grpc") as connection:
             for entry in Path("/proc").glob("[0-9]*"):
                 command = (entry / "cmdline").read_bytes() if (entry / "cmdline").exists() else b""
                 if b"triton_python_backend_stub" in command and running.shm_prefix.encode() in command and b"first" in command:
