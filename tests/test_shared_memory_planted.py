@@ -1,4 +1,4 @@
-"""What another user puts into /dev/shm under a server's prefix, which every user can read: nothing of it is followed or waited for."""
+"""What another user plants in /dev/shm under a server's prefix, which all can read: it is neither followed nor waited for."""
 
 from __future__ import annotations
 

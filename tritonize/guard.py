@@ -10,7 +10,7 @@ As a child subreaper the guard inherits every orphan among its descendants, so i
 also those that started a session of their own. Should the guard itself be killed, the kernel kills the command.
 """
 
-# ruff: noqa: PTH106, PTH108, PTH110, PTH112, PTH119, PTH120, PTH123, PTH208
+# ruff: noqa: PTH106, PTH108, PTH110, PTH119, PTH120, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def _exec(order: dict[str, Any], guard: int, problem: int) -> NoReturn:
 
 
 def _remove_shared_memory(prefix: str) -> None:
-    """Remove this user's files whose names start so; other users can read the prefix, and may have put something of theirs there."""
+    """Remove this user's files whose names start so; others can read the prefix, and may have put something there."""
     user = os.getuid()
     with contextlib.suppress(OSError):
         for found in os.scandir(_SHARED_MEMORY):

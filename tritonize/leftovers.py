@@ -39,8 +39,8 @@ def close_shared_memory(prefix: str) -> None:
     """Let only their owner read the files in /dev/shm whose names start with the prefix.
 
     Triton's Python backend makes them for all to read, whatever the umask, and the tensors of every request go through them. Who
-    opened one before this, while models were being loaded, still reads it. Others can read the prefix too: a link that one put there
-    is not followed, and what is another user's is left alone.
+    opened one before this, while models were being loaded, still reads it. Others can read the prefix too: a link that one put
+    there is not followed, and what is another user's is left alone.
     """
     user = os.getuid()
     for path in SHARED_MEMORY.glob(f"{glob.escape(prefix)}*"):

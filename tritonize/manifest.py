@@ -144,7 +144,11 @@ def read(version_directory: Path) -> dict[str, Any]:
 
 
 def _is_entry(facts: Any) -> bool:
-    return isinstance(facts, dict) and isinstance(facts.get("sha256"), str) and isinstance(facts.get("bytes"), int)
+    return isinstance(facts, dict) and isinstance(facts.get("sha256"), str) and _is_size(facts.get("bytes"))
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def integrity(
@@ -187,6 +191,8 @@ def _file_findings(directory: Path, name: str, facts: Mapping[str, Any], source:
     where = f"{directory.name}/{name}"
     if name.startswith("/") or ".." in name.split("/"):
         yield Finding(where=where, what="the manifest lists a path outside the model")
+    elif not {"", "."}.isdisjoint(name.split("/")):  # so that no file has two names
+        yield Finding(where=where, what=wording.LISTED_OTHERWISE.text())
     elif not os.path.lexists(source):
         yield Finding(where=where, what="the file is missing")
     elif source.is_symlink() and "/" not in name:  # those of the version are named with all that lies there
@@ -204,11 +210,8 @@ def _source(directory: Path, version: int, name: str, wanted: str) -> Path:
 
 def superseded(directory: Path, version: int, wanted: str) -> bool:
     """Whether the configuration in place is a newer version's, and not the one with that SHA-256."""
-    try:
-        found = sha256(directory / CONFIG)
-    except OSError:
-        return False
-    return found != wanted and any(
+    found = hash_in_place("", directory / CONFIG, bounded.LIMIT)
+    return found not in (None, wanted) and any(
         number > version and listed.get(CONFIG, {}).get("sha256") == found for number, listed in _siblings(directory).items()
     )
 
@@ -260,7 +263,7 @@ def _strays(directory: Path) -> Iterator[Finding]:
 def _manifest_findings(manifest: Mapping[str, Any], model: str, version: int) -> Iterator[Finding]:
     """Whether the manifest is this version's, of a proof that passed or was allowed to be missing, and covers what matters."""
     where = f"{model}/{version}/{EVIDENCE}/{MANIFEST}"
-    if manifest["schema"] >= SCHEMA and (found := own_sha256(manifest)) != manifest.get(_OWN):
+    if (manifest["schema"] >= SCHEMA or _OWN in manifest) and (found := own_sha256(manifest)) != manifest.get(_OWN):
         yield Finding(where=where, what="the file was changed after it was proven", expected=str(manifest.get(_OWN)), found=found)
     for field, wanted in (("model", (model,)), ("version", (version,)), ("verdict", ("passed", "not run"))):
         if manifest.get(field) not in wanted:

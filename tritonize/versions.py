@@ -72,7 +72,7 @@ def proven_config(repository: Path, model: str, version: int) -> str | None:
     directory = repository / model / str(version)
     wanted = manifest.read(directory)["files"].get(CONFIG, {}).get("sha256")
     for path in (directory / EVIDENCE / CONFIG, repository / model / CONFIG):
-        if path.is_file() and manifest.sha256(path) == wanted:
+        if wanted and manifest.hash_in_place("", path, bounded.LIMIT) == wanted:
             return _text(path)
     return None
 

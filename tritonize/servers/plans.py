@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tritonize import bounded
+
 MODULES = ("tensorrt", "tensorrt_rtx")
 _PLAN = re.compile(r'^\s*(?:backend\s*:\s*"(?:tensorrt|tensorrt_rtx)"|platform\s*:\s*"tensorrt_plan")', re.MULTILINE)
 _LOADER_FOLDERS = ("/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/")
@@ -38,8 +40,8 @@ def needs_gpu(refusal: str) -> bool:
 def _texts(repository: Path, models: Sequence[str] | None) -> Iterator[str]:
     names = models if models is not None else [each.name for each in repository.iterdir() if each.is_dir()]
     for name in names:
-        with contextlib.suppress(OSError, UnicodeDecodeError):  # the server will say what is wrong with it
-            yield (repository / name / "config.pbtxt").read_text(encoding="utf-8")
+        with contextlib.suppress(OSError, ValueError):  # the server will say what is wrong with it
+            yield bounded.text(repository / name / "config.pbtxt")
 
 
 def variables(*, plugins: Sequence[Path] = (), every_gpu: bool = False) -> dict[str, str]:

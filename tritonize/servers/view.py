@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tritonize import bounded
 from tritonize.errors import UsageError
 from tritonize.wording import server as wording
 
@@ -50,7 +51,7 @@ def of_models(repository: Path, models: Sequence[str] | None) -> dict[str, Path]
 def _steps(directory: Path) -> list[str]:
     """The models that an ensemble's configuration names."""
     try:
-        text = (directory / "config.pbtxt").read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):  # the server will say what is wrong with it
+        text = bounded.text(directory / "config.pbtxt")
+    except (OSError, ValueError):  # the server will say what is wrong with it
         return []
     return _STEP.findall(text)

@@ -106,6 +106,10 @@ SERVED_WITH_OTHER_CONFIG = Message(
     code="version-served-with-other-config",
     what="The configuration in place serves version {version} too (version_policy), which was not proven with it.",
 )
+LISTED_OTHERWISE = Message(
+    code="manifest-path-not-plain",
+    what="the manifest lists a path that is not in its plain form",
+)
 SERVED_UNPROVEN = Message(
     code="version-served-unproven",
     what="the configuration in place serves it too (version_policy), and it carries no evidence",
