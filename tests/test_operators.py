@@ -61,7 +61,7 @@ def build(source: str, opset: int, strategy: str, *, operators: str | None = OPE
     return done, json.loads(done.stdout)
 
 
-@pytest.mark.parametrize(("opset", "strategy"), [(9, "legacy"), (18, "legacy"), (18, "dynamo")])
+@pytest.mark.parametrize(("opset", "strategy"), [(9, "legacy"), pytest.param(18, "legacy", marks=pytest.mark.slow), (18, "dynamo")])
 def test_asinh_the_documented_example(opset, strategy):
     done, answer = build("network:Asinh", opset, strategy)
     assert done.returncode == 0, done.stderr
@@ -83,7 +83,7 @@ def test_dynamo_below_18_is_refused_and_not_silently_18():
     assert "does not write that opset" in answer["error"]["found"]
 
 
-@pytest.mark.parametrize("strategy", ["legacy", "dynamo"])
+@pytest.mark.parametrize("strategy", [pytest.param("legacy", marks=pytest.mark.slow), "dynamo"])
 def test_an_operator_of_torch_library(strategy):
     done, _ = build("network:custom", 18, strategy)
     assert done.returncode == 0, done.stderr
@@ -129,7 +129,7 @@ def library_spec(strategy: str, library: str) -> None:
     Path("s.yaml").write_text(LIBRARY_SPEC.format(strategy=strategy, library=library))
 
 
-@pytest.mark.parametrize("strategy", ["legacy", "dynamo"])
+@pytest.mark.parametrize("strategy", ["legacy", pytest.param("dynamo", marks=pytest.mark.slow)])
 def test_a_library_of_custom_operators_is_checked_and_served(strategy):
     library = onnxruntime_extensions.get_library_path()
     library_spec(strategy, library)

@@ -38,6 +38,7 @@ def source(factor: float = 1.0) -> None:
     onnx.save(model, "m.onnx")
 
 
+@pytest.mark.slow  # tests/test_plan_proving.py goes the whole way with two machines and their proofs
 def test_from_the_request_over_four_machines_to_one_version(monkeypatch, tmp_path):
     """Each machine is a cache of its own and knows the request's folder alone."""
     source()

@@ -179,6 +179,7 @@ def test_a_repository_under_any_name():
     assert tritonize("verify", folder, timeout=120).returncode == 0
 
 
+@pytest.mark.slow  # tests/test_publishing.py and test_checking.py have each part by itself
 @pytest.mark.server
 def test_labels_of_published_versions_are_not_exchanged_and_damage_is_named():
     Path("labels.txt").write_text("a\nb\nc\nd\n")
