@@ -38,27 +38,30 @@ def _more(x, *more): ...
 def _named(x, **more): ...
 def _keyword(x, *, y=None): ...
 def _open(*more, **others): ...
+def _nameless(x, y=None, /): ...
 
 
 @pytest.mark.parametrize(
     ("function", "inputs", "positional", "named"),
     [
-        (_two, ["x", "y"], [], {"x": A, "y": B}),
+        (_two, ["x", "y"], [A], {"y": B}),
         (_two, ["image"], [A], {}),
         (_two, ["INPUT__0", "INPUT__1"], [A, B], {}),
         (_two, ["INPUT__1", "INPUT__0"], [B, A], {}),
         (_two, ["INPUT__0", "INPUT__2"], [A, None, B], {}),
         (_two, ["INPUT__0.a", "INPUT__0.b", "INPUT__1"], [{"a": A, "b": B}, C], {}),
-        (_two, ["x.0", "x.1"], [], {"x": [A, B]}),
+        (_two, ["x.0", "x.1"], [[A, B]], {}),
         (_two, ["image.a", "image.b"], [{"a": A, "b": B}], {}),
-        (_annotated, ["x", "y"], [], {"x": A, "y": B, "mask": None}),
+        (_annotated, ["x", "y"], [A, None, B], {}),
         (_annotated, ["INPUT__0", "INPUT__2"], [A, None, B], {}),
-        (_behind, ["x"], [], {"x": A, "mask": None}),
+        (_behind, ["x"], [A, None], {}),
         (_behind, ["image"], [A, None], {}),
         (_more, ["INPUT__0", "INPUT__1", "INPUT__2"], [A, B, C], {}),
-        (_named, ["x", "other"], [], {"x": A, "other": B}),
+        (_named, ["x", "other"], [A], {"other": B}),
         (_open, ["one", "other"], [A, B], {}),
-        (_keyword, ["x", "y"], [], {"x": A, "y": B}),
+        (_keyword, ["x", "y"], [A], {"y": B}),
+        (_nameless, ["x", "y"], [A, B], {}),
+        (_nameless, ["x"], [A], {}),
         (_keyword, ["image"], [A], {}),
     ],
 )
@@ -83,6 +86,14 @@ def test_inputs_that_have_no_place_are_refused(function, inputs, code):
     with pytest.raises(UsageError) as error:
         call(function, *inputs)
     assert error.value.code == code
+
+
+def test_hooks_are_given_the_inputs():
+    module = torch.nn.Linear(2, 2)
+    module.register_forward_pre_hook(lambda _, arguments: (arguments[0] + 1,))
+    x = torch.ones(1, 2)
+    (found,) = torch_model.LoadedModel(module, ("input",), ())(x)
+    assert torch.equal(found, module(x))
 
 
 def test_scripts_know_what_may_be_none():

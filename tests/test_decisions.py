@@ -49,6 +49,16 @@ def line(label: str) -> str:
         (decides.Written, "written"),
         (decides.Counted, "counted"),
         (decides.Equal, "equal"),
+        (decides.Array, "array"),
+        (decides.Shared, "shared"),
+        (decides.AnyOf, "any of"),
+        (decides.BackInATensor, "back in a tensor"),
+        (decides.Near, "near"),
+        (decides.Rounded, "rounded"),
+        (decides.Clipped, "clipped"),
+        (decides.Compared, "compared"),
+        (decides.RefusedAndCaught, "refused and caught"),
+        (decides.AssertedAndCaught, "asserted and caught"),
     ],
 )
 def test_a_decision_that_all_samples_take_alike_is_refused_by_its_line(kind, label):
@@ -78,7 +88,13 @@ def test_zeros_on_the_other_side_show_nothing():
     assert (seen.verdict, seen.samples, seen.seen) == ("one side", 2, ("True",))
 
 
-@pytest.mark.parametrize("kind", [decides.Alike, decides.Newton, decides.Checks, decides.Validated])
+def test_each_condition_on_the_way_of_an_array_is_a_decision():
+    with pytest.raises(ExportError) as caught:
+        decisions.require_seen(look(decides.Chosen), [])
+    assert line("chosen").removeprefix("decides.py") in caught.value.where
+
+
+@pytest.mark.parametrize("kind", [decides.Alike, decides.Newton, decides.Checks, decides.ChecksArrays, decides.Validated])
 def test_what_the_samples_show_or_changes_no_answer_needs_no_fuss(kind):
     decisions.require_seen(look(kind, LARGE / 9000), [])
 

@@ -6,6 +6,7 @@ Names of inputs are those of the parameters, or INPUT__0, INPUT__1 and so on by 
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,7 @@ class Parameter:
     nullable: bool
     """Whether `None` may be passed: it is the default, or the annotation says so."""
     keyword_only: bool = False
+    positional_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,7 @@ def parameters(function: Callable[..., Any]) -> Parameters | None:
                 required=each.default is each.empty,
                 nullable=each.default is None or _admits_none(each),
                 keyword_only=each.kind is each.KEYWORD_ONLY,
+                positional_only=each.kind is each.POSITIONAL_ONLY,
             )
             for each in found
             if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
@@ -75,13 +78,16 @@ class Call:
 
     inputs: tuple[str, ...]
     by_name: bool
-    """Whether the inputs are passed as keyword arguments; by position otherwise."""
+    """Whether the inputs are found by the parameters' names; by position otherwise."""
     places: tuple[int, ...] = ()
     """By position: which argument each root of the inputs' names is."""
     count: int = 0
     """By position: how many arguments are passed; those that no input fills are None."""
     absent: tuple[str, ...] = ()
     """By name: parameters without a default that are passed as None."""
+    leading: tuple[str, ...] = ()
+    """By name: the first parameters, which are passed by position as most callers pass them. A module's hooks are given those
+    alone, and some parameters have no name that a caller may use."""
 
     @property
     def plain(self) -> bool:
@@ -92,7 +98,8 @@ class Call:
         """The positional and the keyword arguments for one tensor per input, in the inputs' order."""
         roots = nested(dict(zip(self.inputs, tensors, strict=True)))
         if self.by_name:
-            return [], {**roots, **dict.fromkeys(self.absent)}
+            named = {**roots, **dict.fromkeys(self.absent)}
+            return [named.pop(name) for name in self.leading], named
         found: list[Any] = [None] * self.count
         for place, value in zip(self.places, roots.values(), strict=True):
             found[place] = value
@@ -137,7 +144,16 @@ def _by_keyword(known: Parameters, inputs: Sequence[str], roots: Sequence[str], 
     missing = [each for each in known.named if each.required and each.name not in roots]
     if (others and not taken) or not all(each.nullable for each in missing) or not (names or taken):
         return None
-    return Call(inputs=tuple(inputs), by_name=True, absent=tuple(each.name for each in missing))
+    filled = {*roots, *(each.name for each in missing)}
+    leading = itertools.takewhile(
+        lambda each: each.name in filled and not each.keyword_only and (each.required or each.positional_only), known.named
+    )
+    return Call(
+        inputs=tuple(inputs),
+        by_name=True,
+        absent=tuple(each.name for each in missing),
+        leading=tuple(each.name for each in leading),
+    )
 
 
 def _not_these(named: Sequence[Parameter], inputs: Sequence[str]) -> UsageError:

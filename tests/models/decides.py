@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import math
 import warnings
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -54,6 +57,100 @@ class AlwaysTwice(nn.Module):
         for _ in range(rounds):
             x = x * 2
         return x
+
+
+class Array(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        pixels = x.numpy()
+        if np.percentile(pixels, 99) > 100:  # line: array
+            x = x / 255
+        return x * 2
+
+
+class Shared(nn.Module):
+    """The array leaves without a method of the tensor that makes NumPy's."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        pixels = np.from_dlpack(x)
+        if pixels.max() > 100:  # line: shared
+            x = x / 255
+        return x * 2
+
+
+class AnyOf(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if any(value > 100 for value in x.flatten().tolist()):  # line: any of
+            x = x / 255
+        return x * 2
+
+
+class Chosen(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        large = [value for value in x.flatten().tolist() if value > 100]
+        if len(large) > 1:  # line: chosen
+            x = x / 255
+        return x * 2
+
+
+class BackInATensor(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        largest = torch.tensor(x.max().item())
+        if largest > 100:  # line: back in a tensor
+            x = x / 255
+        return x * 2
+
+
+class Near(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if math.isclose(x.max().item(), 255, abs_tol=55):  # line: near
+            x = x / 255
+        return x * 2
+
+
+class Rounded(nn.Module):
+    """The numbers differ from sample to sample, and what they are rounded to does not."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        halvings = round(float(x.abs().max()) / 200)  # line: rounded
+        for _ in range(halvings):
+            x = x / 2
+        return x * 2
+
+
+class Clipped(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x / max(x.max().item(), 50.0)  # line: clipped
+
+
+class Compared(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * (1 + (x.max().item() > 100))  # line: compared
+
+
+class RefusedAndCaught(nn.Module):
+    """The other side raises, and the caller goes on."""
+
+    def check(self, x: Tensor) -> None:
+        if x.max() > 100:  # line: refused and caught
+            raise ValueError("pixels")
+
+    def forward(self, x: Tensor) -> Tensor:
+        try:
+            self.check(x)
+        except ValueError:
+            x = x / 255
+        return x * 2
+
+
+class AssertedAndCaught(nn.Module):
+    def check(self, x: Tensor) -> None:
+        assert x.max() <= 100  # line: asserted and caught
+
+    def forward(self, x: Tensor) -> Tensor:
+        with contextlib.suppress(AssertionError):
+            self.check(x)
+            return x * 2
+        return x / 255
 
 
 class Newton(nn.Module):
@@ -122,6 +219,26 @@ class Checks(nn.Module):
             x = x + 1
         rates = [step.item() for step in self.steps]
         return x * self.scale.item() + sum(rates)
+
+
+class ChecksArrays(nn.Module):
+    """Numbers and arrays that differ from sample to sample, and go into checks and logs alone."""
+
+    def check(self, x: Tensor) -> None:
+        pixels = x.detach().cpu().numpy()
+        if np.isnan(pixels).any(): raise ValueError("not a number")  # noqa: E701  # fmt: skip
+        if not (x < 1e9).all(): raise ValueError(f"too large: {x.max().item()}")  # noqa: E701  # fmt: skip
+        largest = x.max().item()
+        if math.isinf(largest):
+            raise ValueError(f"infinite: {largest}")
+        logging.getLogger(__name__).debug(f"largest {largest:.3f} of {x.mean().item()}")
+
+    def forward(self, x: Tensor) -> Tensor:
+        try:
+            self.check(x)
+        except ValueError as error:
+            raise RuntimeError("no image") from error
+        return x * 2
 
 
 class Validated(nn.Module):

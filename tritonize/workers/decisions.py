@@ -13,9 +13,7 @@ import itertools
 import os
 import sys
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,9 +22,11 @@ import torch
 from torch.jit._trace import TracerWarning, _get_trace_graph
 
 from tritonize.decisions import Decision, Warned
-from tritonize.workers import derived, harmless, origins
-from tritonize.workers.derived import Derived, Range
-from tritonize.workers.trace_graph import TracedGraph
+from tritonize.workers import derived, origins
+from tritonize.workers.decision_runs import Place, Run, judged, site
+from tritonize.workers.derived import Range
+from tritonize.workers.trace_graph import TracedGraph, fingerprint
+from tritonize.workers.watch import Watch
 
 _KINDS = {
     "__bool__": "branch",
@@ -40,6 +40,7 @@ _KINDS = {
     "item": "number",
     "tolist": "array",
     "numpy": "array",
+    "__dlpack__": "array",
     "__len__": "length",
     "__iter__": "length",
 }
@@ -48,25 +49,6 @@ _FUNCTIONS = ("is_nonzero", "equal", "allclose")
 """Functions of torch that do so too."""
 _PRINTING = os.sep + "_tensor_str.py"
 _PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
-_SHOWN = 8
-
-Place = tuple[tuple[str, int, int], ...]
-"""File, line and instruction of every call from the model's own forward() to the read, the innermost first."""
-Key = tuple[Place, int]
-"""A place, and how often the same run was there before."""
-
-
-@dataclass
-class Run:
-    """What one run of the model read."""
-
-    values: dict[Key, tuple[str, str]] = field(default_factory=dict)
-    """Kind and value of each read."""
-    depending: set[Key] = field(default_factory=set)
-    """Those that depend on the inputs."""
-    times: Counter[Place] = field(default_factory=Counter)
-    derived: dict[Place, Derived] = field(default_factory=dict)
-    """Where the numbers go that depend on the inputs."""
 
 
 class Recorder:
@@ -164,57 +146,6 @@ def _expression(frame: FrameType) -> tuple[str, Range]:
     return frame.f_code.co_filename, (line or 0, column or 0, last or 0, end or 0)
 
 
-def site(place: Place) -> str:
-    """`file.py:line` of the innermost code outside torch; a library of the user's counts as such."""
-    file, line, _ = next((frame for frame in place if not origins.is_torch(frame[0])), place[0])
-    return f"{origins.relative(file)}:{line}"
-
-
-def judged(first: Run, others: Sequence[Run]) -> tuple[Decision, ...]:
-    """The frozen decisions of a file.
-
-    Args:
-        first: the run that the exporter traced, or the same again.
-        others: those of the samples.
-    """
-    grouped: dict[tuple[str, str], list[tuple[str, str, tuple[str, ...], int]]] = {}
-    for key in first.depending:
-        place, _ = key
-        kind = first.values[key][0]
-        loop = (
-            len({run.times[place] for run in others}) > 1
-        )  # some samples meet it more often: a loop that they leave at other times
-        runs = [run for run in others if (run.times[place] if loop else key in run.values)]
-        reads = [run.values[each] for run in (first, *runs) for each in run.values if (each[0] == place if loop else each == key)]
-        seen = tuple(dict.fromkeys(value for _, value in reads))
-        verdict, why = _verdict(first, place, kind, differs=len(seen) > 1)
-        grouped.setdefault((site(place), kind), []).append((verdict, why, seen, len(runs)))
-    return tuple(_worst(where, kind, each) for (where, kind), each in sorted(grouped.items()))
-
-
-def _verdict(first: Run, place: Place, kind: str, *, differs: bool) -> tuple[str, str]:
-    """What the values show, and why where that is not plain.
-
-    A number that differs shows what is computed of it; the conditions that it goes into are decisions of their own.
-    """
-    if kind == "branch":
-        why = "" if differs else harmless.reason([(file, line) for file, line, _ in place])
-        return "both sides" if differs else "no effect" if why else "one side", why
-    goes = first.derived.get(place) or Derived()
-    if goes.lost:
-        return "one side", f"it goes on to {', '.join(sorted(goes.lost))}, and what that decides is not observed"
-    if differs or not (goes.computes or goes.conditions or not goes.effects):
-        return "both sides" if differs else "no effect", "" if differs else goes.effects[0]
-    return "one side", ""
-
-
-def _worst(where: str, kind: Any, found: list[tuple[str, str, tuple[str, ...], int]]) -> Decision:
-    """One place may be met several times in a run; what some sample did not see there decides."""
-    order = ("one side", "no effect", "both sides")
-    verdict, why, seen, samples = min(found, key=lambda each: order.index(each[0]))
-    return Decision(where=where, kind=kind, seen=seen[:_SHOWN], samples=samples, verdict=verdict, why=why)  # type: ignore[arg-type]
-
-
 def found(
     model: torch.nn.Module, example: tuple[torch.Tensor, ...], samples: Iterable[tuple[torch.Tensor, ...]], first: Run
 ) -> tuple[Decision, ...]:
@@ -230,14 +161,14 @@ def found(
         return ()
     recorder = Recorder(len(example))
     conditions = {each for goes in first.derived.values() for each in goes.conditions}
-    watch = derived.Watch(conditions, recorder.decided)
+    watch = Watch(conditions, recorder.decided)
     again = _traced_run(model, example, recorder, watch)
     telling = (tensors for tensors in samples if any(bool(each.any()) for each in tensors))
     others = [run for tensors in telling if (run := _traced_run(model, tensors, recorder, watch))]
     return judged(again or first, others)
 
 
-def _traced_run(model: torch.nn.Module, tensors: tuple[torch.Tensor, ...], recorder: Recorder, watch: derived.Watch) -> Run | None:
+def _traced_run(model: torch.nn.Module, tensors: tuple[torch.Tensor, ...], recorder: Recorder, watch: Watch) -> Run | None:
     """Trace the model as the exporter does; `None` where it raises."""
     from torch.onnx._internal.torchscript_exporter._globals import GLOBALS  # code may ask whether it is being exported
 
@@ -245,12 +176,14 @@ def _traced_run(model: torch.nn.Module, tensors: tuple[torch.Tensor, ...], recor
     GLOBALS.in_onnx_export = True
     try:
         with torch.no_grad(), recorder.watching(), watch.watching():
-            _get_trace_graph(model, tensors, strict=False, _force_outplace=False)  # type: ignore[no-untyped-call]
+            graph, *_ = _get_trace_graph(model, tensors, strict=False, _force_outplace=False)  # type: ignore[no-untyped-call]
     except Exception:  # noqa: BLE001 - whatever the user's code raises: it is no answer
         return None
     finally:
         GLOBALS.in_onnx_export = False
-    return recorder.run
+    run = recorder.run
+    run.sizes, run.graph = tuple(tuple(each.shape) for each in tensors), fingerprint(graph)
+    return run
 
 
 def _frames(start: FrameType) -> list[FrameType]:

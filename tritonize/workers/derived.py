@@ -7,12 +7,8 @@ watched by itself. Runs inside a worker.
 from __future__ import annotations
 
 import ast
-import contextlib
-import dis
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import CodeType, FrameType
 from typing import Any
 
 import torch
@@ -22,6 +18,9 @@ from tritonize.workers import harmless
 Range = tuple[int, int, int, int]
 """First line, column, last line, column behind the end: where an expression stands in its file."""
 _PASSING = {
+    "any",
+    "all",
+    "set",
     "int",
     "float",
     "complex",
@@ -39,12 +38,27 @@ _PASSING = {
     "pow",
 }
 """Built-in functions whose answer is as good as their argument."""
-_COUNTING = {"range", "enumerate", "zip", "reversed", "print", "str", "repr", "format", "isinstance"}
-"""Those whose answer decides nothing that the values themselves do not show."""
+_COUNTING = {"range", "enumerate", "zip", "reversed", "str", "repr", "format", "isinstance"}
+"""Those whose answer shows in the graph, where it matters."""
 
 
 _HOLDING = (
-    ast.keyword | ast.Starred | ast.BinOp | ast.UnaryOp | ast.Compare | ast.IfExp | ast.Tuple | ast.List | ast.Dict | ast.Subscript
+    ast.keyword
+    | ast.Starred
+    | ast.BinOp
+    | ast.UnaryOp
+    | ast.Compare
+    | ast.IfExp
+    | ast.Tuple
+    | ast.List
+    | ast.Dict
+    | ast.Subscript
+    | ast.GeneratorExp
+    | ast.ListComp
+    | ast.SetComp
+    | ast.DictComp
+    | ast.JoinedStr
+    | ast.FormattedValue
 )
 """Expressions that hold a number."""
 
@@ -62,6 +76,11 @@ class Derived:
     computes: bool = False
     """Whether it is an argument of what computes the answer, or of the number of rounds of a loop."""
 
+    @property
+    def only_decides(self) -> bool:
+        """Whether conditions are all that it goes into, each of which is watched by itself."""
+        return bool(self.conditions) and not self.computes and not self.lost
+
 
 def of(frames: Sequence[tuple[str, Range]], names: Sequence[dict[str, Any]]) -> Derived:
     """Where a number goes that was read.
@@ -71,18 +90,29 @@ def of(frames: Sequence[tuple[str, Range]], names: Sequence[dict[str, Any]]) -> 
         names: the global names of each.
     """
     found = Derived()
+    caught = harmless.is_caught([(file, place[0]) for file, place in frames])
+    in_arrays = False
     for (file, place), known in zip(frames, names, strict=True):
-        follower = _Follower(file, known, found)
+        follower = _Follower(file, known, found, caught=caught, in_arrays=in_arrays)
         if not follower.follow(place):
             return found
+        in_arrays = follower.returns_arrays
+    found.computes = True  # it is part of the answer
     return found
 
 
 class _Follower:
     """Follows expressions through the function that they are in."""
 
-    def __init__(self, file: str, names: dict[str, Any], found: Derived) -> None:
-        self._file, self._names, self._found = file, names, found
+    def __init__(self, file: str, names: dict[str, Any], found: Derived, *, caught: bool, in_arrays: bool) -> None:
+        """Start a function.
+
+        Args:
+            caught: whether the code goes on where this raises.
+            in_arrays: whether what is followed is in an array or a tensor already, where the graph shows what becomes of it.
+        """
+        self._file, self._names, self._found, self._caught = file, names, found, caught
+        self._in_arrays = self.returns_arrays = in_arrays
         self._parents: dict[ast.AST, ast.AST] = {}
         self._seen: set[ast.AST] = set()
         self._returned = False
@@ -111,20 +141,54 @@ class _Follower:
             self._condition(node, parent)
             self._go(parent)
         elif isinstance(parent, ast.comprehension):
-            if node in parent.ifs:
-                self._condition(node, parent)
+            self._round(node, parent)
         elif isinstance(parent, ast.Call):
             self._call(node, parent)
         elif isinstance(parent, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.NamedExpr | ast.For):
             self._assigned(node, parent)
         elif isinstance(parent, ast.Return):
-            self._found.computes = self._returned = True
+            self.returns_arrays = self._in_arrays and (self.returns_arrays or not self._returned)
+            self._returned = True
         elif isinstance(parent, _HOLDING):
             self._go(parent)
-        elif isinstance(parent, ast.Attribute | ast.Slice):
-            self._found.computes = True  # a method: it is in a tensor by now
-        elif not isinstance(parent, ast.Expr | ast.FormattedValue | ast.Raise | ast.Delete):
-            self._found.lost.add(f"a {type(parent).__name__.lower()} statement")
+        elif isinstance(parent, ast.Attribute):
+            self._go_in_arrays(parent)
+        else:
+            self._ends(parent)
+
+    def _ends(self, parent: ast.AST) -> None:
+        """Where it goes no further, or not to where it could be followed."""
+        if isinstance(parent, ast.Slice):
+            self._found.computes = True
+        elif isinstance(parent, ast.Expr | ast.Delete):
+            self._found.effects.append("nothing reads it")
+        elif isinstance(parent, ast.Raise) and not self._caught:
+            self._found.effects.append("it is only part of an exception")
+        else:
+            self._lose(f"a {type(parent).__name__.lower()} statement")
+
+    def _go_in_arrays(self, node: ast.AST) -> None:
+        """A method, or a function that computes: conditions on what it answers are decisions too."""
+        before, self._in_arrays = self._in_arrays, True
+        self._go(node)
+        self._in_arrays = before
+
+    def _lose(self, where: str) -> None:
+        if self._in_arrays:
+            self._found.computes = True
+        else:
+            self._found.lost.add(where)
+
+    def _round(self, node: ast.AST, parent: ast.comprehension) -> None:
+        """A part of `for … in … if …` within an expression."""
+        if node in parent.ifs:
+            self._condition(node, parent)
+        elif node is parent.iter:
+            holder = self._parents[parent]
+            for each in ast.walk(parent.target):
+                if isinstance(each, ast.Name):
+                    self._loads(each.id, holder)
+            self._go(holder)
 
     def _condition(self, node: ast.AST, parent: ast.AST) -> None:
         if isinstance(node, ast.BoolOp):
@@ -132,7 +196,7 @@ class _Follower:
         holder = parent
         while isinstance(holder, ast.BoolOp | ast.UnaryOp):
             holder = self._parents[holder]
-        if isinstance(holder, ast.stmt) and (why := harmless.effect(holder)):
+        if isinstance(holder, ast.stmt) and not self._caught and (why := harmless.effect(holder)):
             self._found.effects.append(why)
             return
         self._found.conditions.add((self._file, _range(node)))
@@ -140,17 +204,19 @@ class _Follower:
     def _call(self, node: ast.AST, parent: ast.Call) -> None:
         function = parent.func
         if node is function:
-            return  # a method of the number itself
-        if isinstance(function, ast.Name) and function.id in _PASSING:
+            self._go(parent)  # a method of what was read
+        elif isinstance(function, ast.Name) and function.id in _PASSING:
             self._go(parent)
         elif isinstance(function, ast.Name) and function.id in _COUNTING:
-            self._found.computes = self._found.computes or function.id not in ("print", "str", "repr", "format")
-        elif isinstance(function, ast.Attribute) and function.attr in harmless.LOGGING:
+            self._go_in_arrays(parent)
+        elif isinstance(self._parents[parent], ast.Expr) and harmless.logs(parent):
             self._found.effects.append("it is only logged")
+        elif isinstance(self._parents[parent], ast.Raise):
+            self._go(parent)
         elif self._is_arithmetic(function):
-            self._found.computes = True
+            self._go_in_arrays(parent)
         else:
-            self._found.lost.add(f"{ast.unparse(function)}()")
+            self._lose(f"{ast.unparse(function)}()")
 
     def _is_arithmetic(self, function: ast.expr) -> bool:
         """Whether it is a function of torch, numpy or math, or a method of a tensor: what these make of it shows in the answer."""
@@ -193,65 +259,3 @@ class _Follower:
 
 def _range(node: Any) -> Range:
     return node.lineno, node.col_offset, node.end_lineno, node.end_col_offset
-
-
-class Watch:
-    """Tells how conditions are decided while a model runs, one instruction at a time."""
-
-    def __init__(self, conditions: Iterable[tuple[str, Range]], decided: Callable[[FrameType, Range, bool], None]) -> None:
-        """Args: decided: called with the frame, the condition and whether it holds."""
-        self._wanted: dict[str, list[Range]] = {}
-        for file, place in conditions:
-            self._wanted.setdefault(file, []).append(place)
-        self._decided = decided
-        self._jumps: dict[CodeType, dict[int, tuple[Range, int, bool]]] = {}
-
-    @contextlib.contextmanager
-    def watching(self) -> Iterator[None]:
-        """Watch meanwhile; nothing is watched where there is no condition."""
-        before = sys.gettrace()
-        if self._wanted:
-            sys.settrace(self._called)
-        try:
-            yield
-        finally:
-            if self._wanted:
-                sys.settrace(before)
-
-    def _called(self, frame: FrameType, event: str, argument: Any) -> Any:  # noqa: ARG002 - Python's signature
-        if frame.f_code.co_filename not in self._wanted or not self._of(frame.f_code):
-            return None
-        frame.f_trace_opcodes = True
-        jumps, last = self._of(frame.f_code), -1
-
-        def step(frame: FrameType, event: str, argument: Any) -> Any:  # noqa: ARG001 - Python's signature
-            nonlocal last
-            if event == "opcode":
-                if last in jumps:
-                    place, behind, holds_behind = jumps[last]
-                    self._decided(frame, place, holds_behind == (frame.f_lasti == behind))
-                last = frame.f_lasti
-            return step
-
-        return step
-
-    def _of(self, code: CodeType) -> dict[int, tuple[Range, int, bool]]:
-        """The code's jumps at wanted conditions: to the condition, the next instruction, and whether the condition holds there."""
-        if code not in self._jumps:
-            instructions = list(dis.get_instructions(code))
-            found = {}
-            for before, one, behind in zip(instructions, instructions[1:], instructions[2:], strict=False):
-                # What is tested was computed just before; a jump itself may be placed at its whole statement.
-                at = before.positions
-                if "JUMP" not in one.opname or "_IF_" not in one.opname or at is None or at.lineno is None:
-                    continue
-                place = next((each for each in self._wanted[code.co_filename] if _inside(at, each)), None)
-                if place:
-                    found[one.offset] = place, behind.offset, "IF_FALSE" in one.opname
-            self._jumps[code] = found
-        return self._jumps[code]
-
-
-def _inside(at: dis.Positions, place: Range) -> bool:
-    start, end = (at.lineno or 0, at.col_offset or 0), (at.end_lineno or 0, at.end_col_offset or 0)
-    return place[:2] <= start and end <= place[2:]

@@ -16,8 +16,10 @@ def reason(frames: Sequence[tuple[str, int]]) -> str:
 
     Args:
         frames: file and line of the calls that lead to it, the innermost first. A statement that only returns the decision leaves
-            it to its caller.
+            it to its caller. Where one of them is made in a `try` whose handlers go on, what raises has an effect.
     """
+    if is_caught(frames):
+        return ""
     for file, line in frames:
         statement, function = _statement(file, line)
         if statement is None:
@@ -26,6 +28,23 @@ def reason(frames: Sequence[tuple[str, int]]) -> str:
             continue
         return effect(statement, function)
     return ""
+
+
+def is_caught(frames: Sequence[tuple[str, int]]) -> bool:
+    """Whether one of the calls is made where an exception is caught and the code goes on.
+
+    Args:
+        frames: file and line of each call.
+    """
+    return any(_catches(node, line) for file, line in frames for node in ast.walk(tree(file) or ast.Module([], [])))
+
+
+def _catches(node: ast.AST, line: int) -> bool:
+    if isinstance(node, ast.Try) and node.body[0].lineno <= line <= (node.body[-1].end_lineno or line):
+        return not all(_raises(handler.body) for handler in node.handlers)  # without handlers there is only a `finally`
+    if isinstance(node, ast.With) and node.lineno <= line <= (node.end_lineno or line):
+        return any("suppress" in ast.unparse(item.context_expr) for item in node.items)
+    return False
 
 
 @functools.cache
@@ -47,9 +66,7 @@ def _statement(file: str, line: int) -> tuple[ast.stmt | None, ast.AST | None]:
             continue
         if isinstance(node, ast.FunctionDef):
             function = node  # ast.walk goes from the outside in
-        elif isinstance(node, ast.Try) and node.handlers and line <= (node.body[-1].end_lineno or line):
-            return None, None  # what raises in here is caught
-        elif line <= _head_end(node):
+        elif line <= _head_end(node) and not (isinstance(found, ast.If) and node in found.body):  # `if bad: raise` in one line
             found = node
     return found, function
 
@@ -118,6 +135,11 @@ def _logs(statement: ast.stmt) -> bool:
         return False
     if isinstance(statement.value, ast.Constant):
         return True
-    called = statement.value.func if isinstance(statement.value, ast.Call) else None
+    return isinstance(statement.value, ast.Call) and logs(statement.value)
+
+
+def logs(call: ast.Call) -> bool:
+    """Whether a call that is a statement by itself only logs; elsewhere, `math.log(x)` has such a name too."""
+    called = call.func
     name = called.id if isinstance(called, ast.Name) else called.attr if isinstance(called, ast.Attribute) else ""
     return name in LOGGING

@@ -6,8 +6,11 @@ the samples take at both their ends.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
+
+import torch
 
 _SIZES = {"aten::size", "aten::sym_size", "prim::shape", "aten::len", "aten::numel"}
 _ABOUT_TYPES = {"aten::dim", "prim::dtype", "prim::device", "aten::is_floating_point", "aten::is_complex", "prim::layout"}
@@ -154,3 +157,33 @@ def _read_by(node: Any) -> Iterator[Any]:
     for block in node.blocks():
         for inner in block.nodes():
             yield from _read_by(inner)
+
+
+def fingerprint(graph: Any) -> str:
+    """A digest of what a graph computes: its operators, how they hang together, and every constant, without what nothing uses."""
+    torch._C._jit_pass_dce(graph)
+    digest = hashlib.sha256()
+    numbers = {value.unique(): number for number, value in enumerate(graph.inputs())}
+    _digest_nodes(graph, numbers, digest)
+    digest.update(repr([numbers[value.unique()] for value in graph.outputs()]).encode())
+    return digest.hexdigest()
+
+
+def _digest_nodes(block: Any, numbers: dict[int, int], digest: Any) -> None:
+    for node in block.nodes():
+        digest.update(f"{node.kind()} {[numbers.get(value.unique()) for value in node.inputs()]}".encode())
+        for name in node.attributeNames():
+            kind = node.kindOf(name)
+            value = getattr(node, kind)(name)
+            digest.update(f"{name} ".encode() + (_bytes(value) if kind == "t" else repr(value).encode()))
+        for inner in node.blocks():
+            _digest_nodes(inner, numbers, digest)
+        for value in node.outputs():
+            numbers[value.unique()] = len(numbers)
+
+
+def _bytes(tensor: torch.Tensor) -> bytes:
+    head = f"{tensor.dtype} {list(tensor.shape)} ".encode()
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+        return head + repr(tensor).encode()
+    return head + bytes(tensor.detach().resolve_conj().resolve_neg().contiguous().flatten().view(torch.uint8).numpy())
