@@ -139,7 +139,7 @@ def read(version_directory: Path) -> dict[str, Any]:
         raise RepositoryError.of(wording.MANIFEST_OTHER, where=str(path), expected=f"schema {SCHEMA}", found=found)
     listed = manifest.get("files")
     if not isinstance(listed, dict) or not all(_is_entry(each) for each in listed.values()):
-        raise RepositoryError.of(wording.MANIFEST_DAMAGED, where=str(path), found="its list of files is none")
+        raise RepositoryError.of(wording.MANIFEST_DAMAGED, where=str(path), found="its list of files is not a mapping")
     return manifest
 
 

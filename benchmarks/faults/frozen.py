@@ -67,7 +67,7 @@ class Guarded(_Layers):
 
 
 class BySize(_Layers):
-    """A branch on a size that is fixed is none on data."""
+    """A branch on a fixed size does not depend on data."""
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[-1] == 8:

@@ -111,7 +111,7 @@ def strength(proof: Proof, module: nn.Module, left_out: Collection[str] = ()) ->
     """How large a numerical fault is: max|faulted - healthy| in float64 by the healthy model's own float32 error.
 
     Taken per output and group of samples, of which the largest counts; infinite where the healthy model has no error at all, or
-    where the faulted one answers with a number that is none. Of an edge case no less counts than its output's drawn answers can
+    where the faulted one answers with NaN or an infinity. Of an edge case no less counts than its output's drawn answers can
     feel, since that is no error there (`NoiseFloor.least`): few elements are at times exact by luck.
 
     Args:

@@ -1,4 +1,4 @@
-"""Models and factories that are written down wrongly, or ask for what there is none of."""
+"""Models and factories that are named wrongly, or need what this machine lacks."""
 
 from __future__ import annotations
 

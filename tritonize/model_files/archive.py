@@ -166,7 +166,7 @@ class Archive:
             folder, slash, name = member.name.partition("/")
             parts = name.rstrip("/").split("/")
             if not _NAME.fullmatch(member.name) or not slash or any(part in ("", ".", "..") for part in parts if name):
-                self.refuse("a name that leaves the archive, or is none", member.name)
+                self.refuse("a name that leaves the archive, or is not a name", member.name)
             folders.add(folder)
             if len(folders) > 1:
                 self.refuse("two folders at the top; PyTorch sees one", member.name)
