@@ -16,6 +16,7 @@ from tritonize.artifacts import Report
 from tritonize.errors import ExportError
 from tritonize.spec import Spec
 from tritonize.workers.decisions import Recorder, found
+from tritonize.workers.swallowed import Swallowed
 from tritonize.workers.torch_model import LoadedModel
 
 ZEROS = torch.zeros(1, 4)
@@ -163,3 +164,36 @@ def test_a_traced_file_has_no_branches_left_to_observe(how):
     report = build("net.pt", inputs={"INPUT__0": {"shape": ["batch", 4]}})
     assert report.details["reference"]["branches"] == ("not observable" if how == "trace" else "observed")
     assert any("not observable" in note for note in report.notes) is (how == "trace")
+
+
+def captured(kind: type[torch.nn.Module], *more: torch.Tensor) -> tuple[decisions.Decision, ...]:
+    """As an export by torch.export does."""
+    model, example, watched = LoadedModel(kind(), ["x"], []), (torch.rand(2, 4),), Swallowed()
+    with torch.no_grad(), watched.watching():
+        torch.export.export(model, example, strict=False)
+    return watched.found(model, ((each,) for each in (*SAMPLES, *more)), example)
+
+
+@pytest.mark.parametrize(("kind", "label"), [(decides.Tried, "tried"), (decides.TriedNumber, "tried number")])
+def test_a_decision_that_torch_export_refuses_and_the_model_catches_is_refused(kind, label):
+    before = torch.Tensor.__bool__, torch.Tensor.numpy, torch.SymBool.__bool__
+    with pytest.raises(ExportError) as caught:
+        decisions.require_seen(captured(kind), [])
+    assert (caught.value.code, caught.value.where.endswith(line(label))) == ("frozen-branch", True)
+    assert before == (torch.Tensor.__bool__, torch.Tensor.numpy, torch.SymBool.__bool__)
+
+
+def test_samples_on_both_sides_of_it_are_compared_instead():
+    (seen,) = captured(decides.Tried, LARGE)
+    assert (seen.verdict, set(seen.seen)) == ("both sides", {"True", "False"})
+
+
+def test_other_exceptions_that_a_model_catches_hide_nothing():
+    assert captured(decides.TriesOthers) == ()
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_file_without_the_branch_that_was_caught_is_not_taken():
+    with pytest.raises(ExportError) as caught:
+        build("decides:Tried", strategies=["dynamo"])
+    assert (caught.value.code, caught.value.where) == ("frozen-branch", line("tried"))

@@ -153,6 +153,45 @@ class AssertedAndCaught(nn.Module):
         return x / 255
 
 
+class Tried(nn.Module):
+    """An exporter that refuses the branch is not heard."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        try:
+            if x.max() > 100:  # line: tried
+                x = x / 255
+        except Exception:  # noqa: BLE001
+            pass
+        return x * 2
+
+
+class TriedNumber(nn.Module):
+    def largest(self, x: Tensor) -> float:
+        return float(x.numpy().max())  # line: tried number
+
+    def forward(self, x: Tensor) -> Tensor:
+        try:
+            scale = 255 if self.largest(x) > 100 else 1
+        except (RuntimeError, TypeError):
+            scale = 1
+        return x / scale
+
+
+class TriesOthers(nn.Module):
+    """What is caught here is not what an exporter raises."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        try:
+            scale = self.missing
+        except AttributeError:
+            scale = 1
+        try:
+            x = torch.cat([x.reshape(-1, 4), x.narrow(1, 0, 4)])
+        except (KeyError, ValueError):
+            x = x * 3
+        return x * scale
+
+
 class Newton(nn.Module):
     """A loop that the samples leave at different times, and whose answer is the same then."""
 

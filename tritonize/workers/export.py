@@ -6,7 +6,6 @@ in what it exported.
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ from tritonize.operators import Operator
 from tritonize.wording import export as wording
 from tritonize.workers import conduct, decisions, failures, modes, onnx_ports, rescues, symbolic_sizes
 from tritonize.workers.stopwatch import Stopwatch
+from tritonize.workers.swallowed import Swallowed
 from tritonize.workers.torch_model import LoadedModel, load
 from tritonize.workers.torch_source import LoadRequest, ProgramModule
 
@@ -69,11 +69,12 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         model = load(asked.model)
         _require_same_model(asked, model)
         tensors = model.tensors(arrays.load(asked.example, 0))
-        recorder = decisions.Recorder(len(tensors))
+        recorder, refused = decisions.Recorder(len(tensors)), Swallowed()
         try:
             with torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the tracer's own are recorded
-                with _recorded(recorder, asked.strategy):
+                # A tracer freezes what is read off a tensor; torch.export refuses it, which the model's code may catch.
+                with recorder.watching() if asked.strategy in TRACING else refused.watching():
                     scope = STRATEGIES[asked.strategy](model, tensors, asked)
         except TritonizeError:
             raise
@@ -92,7 +93,10 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
                 cause="an operator or a construct that this exporter does not know",
                 next_step=failures.next_step(error),
             ) from error
-        found = decisions.found(model, tensors, _inputs(model, asked.samples), recorder.run)
+        found = (
+            *decisions.found(model, tensors, _inputs(model, asked.samples), recorder.run),
+            *refused.found(model, _inputs(model, asked.samples), tensors),
+        )
     return {
         "library_seconds": watch.seconds,
         "torch": torch.__version__,
@@ -107,11 +111,6 @@ def _inputs(model: LoadedModel, samples: SampleSet | None) -> Iterator[tuple[tor
     if samples is not None:
         for index in range(samples.files.count):
             yield model.tensors(arrays.load(samples.files, index))
-
-
-def _recorded(recorder: decisions.Recorder, strategy: str) -> contextlib.AbstractContextManager[None]:
-    """Only a tracer freezes what is read off a tensor; torch.export refuses a model that decides on data."""
-    return recorder.watching() if strategy in TRACING else contextlib.nullcontext()
 
 
 def _require_same_model(asked: ExportRequest, model: LoadedModel) -> None:

@@ -30,21 +30,32 @@ def reason(frames: Sequence[tuple[str, int]]) -> str:
     return ""
 
 
-def is_caught(frames: Sequence[tuple[str, int]]) -> bool:
+def is_caught(frames: Sequence[tuple[str, int]], kinds: Sequence[str] = ()) -> bool:
     """Whether one of the calls is made where an exception is caught and the code goes on.
 
     Args:
         frames: file and line of each call.
+        kinds: names of classes of which a handler has to catch one, with the empty one for a handler without any; by default
+            any handler counts.
     """
-    return any(_catches(node, line) for file, line in frames for node in ast.walk(tree(file) or ast.Module([], [])))
+    return any(_catches(node, line, kinds) for file, line in frames for node in ast.walk(tree(file) or ast.Module([], [])))
 
 
-def _catches(node: ast.AST, line: int) -> bool:
+def _catches(node: ast.AST, line: int, kinds: Sequence[str]) -> bool:
     if isinstance(node, ast.Try) and node.body[0].lineno <= line <= (node.body[-1].end_lineno or line):
-        return not all(_raises(handler.body) for handler in node.handlers)  # without handlers there is only a `finally`
+        return any(not _raises(each.body) and _takes(each.type, kinds) for each in node.handlers)
     if isinstance(node, ast.With) and node.lineno <= line <= (node.end_lineno or line):
-        return any("suppress" in ast.unparse(item.context_expr) for item in node.items)
+        calls = [each.context_expr for each in node.items if isinstance(each.context_expr, ast.Call)]
+        named = [call for call in calls if ast.unparse(call.func).rpartition(".")[2] == "suppress"]
+        return any(_takes(each, kinds) for call in named for each in call.args)
     return False
+
+
+def _takes(handler: ast.expr | None, kinds: Sequence[str]) -> bool:
+    """Whether a handler names one of the kinds."""
+    if not kinds or handler is None:
+        return not kinds or "" in kinds
+    return any(getattr(each, "id", getattr(each, "attr", None)) in kinds for each in ast.walk(handler))
 
 
 @functools.cache

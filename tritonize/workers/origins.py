@@ -159,6 +159,11 @@ def is_torch(file: str) -> bool:
     return bool(inside and inside["inside"].startswith("torch/")) or file.startswith((_PACKAGE, "<"))
 
 
+def is_ours(file: str) -> bool:
+    """Whether a file is tritonize's own."""
+    return file.startswith(_PACKAGE)
+
+
 def _origin(node: onnx.NodeProto, roots: Sequence[Path], scope: str) -> Origin | None:
     kept = {entry.key: entry.value for entry in node.metadata_props}
     if "pkg.torch.onnx.name_scopes" in kept:
