@@ -14,7 +14,7 @@ import pytest
 
 from tests import small_versions
 from tritonize import checking, manifest
-from tritonize.errors import RepositoryError
+from tritonize.errors import RepositoryError, UsageError
 
 CONFIG = Path("config.pbtxt")
 MANIFEST = Path("1/evidence/manifest.json")
@@ -91,3 +91,23 @@ def test_one_digit_of_the_manifest_does_not_switch_its_own_sum_off(model: Path, 
     text = (model / MANIFEST).read_text()
     (model / MANIFEST).write_text(text.replace('"schema": 2', '"schema": 1', 1))
     assert all(f"small/{MANIFEST}" in found for found in findings(model, tmp_path).values())
+
+
+@pytest.mark.parametrize("instead", [Path.touch, Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/nowhere")])
+def test_evidence_without_a_manifest_is_not_taken_for_a_model_that_never_had_one(
+    instead: Callable[[Path], object], model: Path, tmp_path: Path
+) -> None:
+    (model / MANIFEST).unlink()
+    for step in (lambda _: None, instead):
+        step(model / MANIFEST)
+        shutil.rmtree(tmp_path / "serve", ignore_errors=True)
+        with pytest.raises(RepositoryError):
+            checking.to_serve(model.parent, ["small"], tmp_path / "serve")
+
+
+def test_a_folder_whose_name_is_no_text(model: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"small\xff")
+    shutil.copytree(model, model.parent / name)
+    with pytest.raises(UsageError) as error:
+        checking.to_serve(model.parent, ["small", name], tmp_path / "serve")
+    assert error.value.code == "server-no-model-name"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -202,7 +203,8 @@ def _add_checked(found: ToServe, place: Path, model: str, folder: Path) -> None:
 
 
 def _is_proven(directory: Path, version: int) -> bool:
-    return (directory / str(version) / repository.EVIDENCE / repository.MANIFEST).is_file()
+    """Whether a version carries evidence; without its manifest it is damaged, and none of those that never had any."""
+    return os.path.lexists(directory / str(version) / repository.EVIDENCE)
 
 
 def _copy_beside(directory: Path, target: Path) -> None:

@@ -39,7 +39,7 @@ def of_models(repository: Path, models: Sequence[str] | None) -> dict[str, Path]
     open_ends = list(models)
     while open_ends:
         name = open_ends.pop()
-        if name in ("", ".", "..") or "/" in name:
+        if name in ("", ".", "..") or "/" in name or name.encode(errors="ignore").decode() != name:  # Triton's answers are UTF-8
             raise UsageError.of(wording.NO_MODEL_NAME, where=str(repository), found=name)
         directory = repository / name
         if name not in found and directory.is_dir():  # the server is asked for the others too, and says that it has none
