@@ -34,7 +34,6 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         seconds = time.perf_counter() - started
         return processes.WorkerAnswer(value=value, seconds=seconds, import_seconds=0.0, peak_memory=0, log=directory / "worker.log")
 
-    monkeypatch.setenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "0")  # a worker that loads a .pt2 sets it for its own life
     monkeypatch.setattr(processes, "run_worker", run_worker)
     known, fast = set(sys.modules), torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(True)  # as in a new process

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,11 +122,9 @@ def load_program(location: str) -> torch.export.ExportedProgram:
         ExportError: it was written by another version of torch, or is damaged.
     """
     model_files.require_safe("exported_program", location)
-    # torch.export.load falls back to pickles; with this torch itself refuses what is more than tensors.
-    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
-    os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
     try:
-        program = torch.export.load(location)
+        with _tensors_alone():
+            program = torch.export.load(location)
     except Exception as error:
         raise ExportError(
             "The exported program cannot be loaded.",
@@ -136,6 +135,19 @@ def load_program(location: str) -> torch.export.ExportedProgram:
         ) from error
     operators_used.require_harmless_program(program, location)
     return program
+
+
+@contextlib.contextmanager
+def _tensors_alone() -> Iterator[None]:
+    """torch.export.load falls back to pickles; meanwhile torch itself refuses what is more than tensors."""
+    forced, forbidden = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+    before = {name: os.environ.pop(name, None) for name in (forced, forbidden)}
+    os.environ[forced] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[forced]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
 def _load_handed(location: str) -> torch.nn.Module:
