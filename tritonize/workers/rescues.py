@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from tritonize.workers import adaptive_pools
+from tritonize.workers import adaptive_pools, orderings
 
 _aten, _prims = torch.ops.aten, torch.ops.prims
 _ROUNDS = 4
@@ -163,12 +163,18 @@ def _cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: int | None = No
     return d.abs().amax(-1) if p == math.inf else d.abs().pow(p).sum(-1).pow(1.0 / p)
 
 
-def _median(x: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
-    """The lower median, as PyTorch's."""
-    values, index = x.sort(dim)
-    place = (x.shape[dim] - 1) // 2
-    values, index = values.narrow(dim, place, 1), index.narrow(dim, place, 1)
-    return (values, index) if keepdim else (values.squeeze(dim), index.squeeze(dim))
+def _signbit(x: Tensor) -> Tensor:
+    """Whether a number has a minus, zero too; copysign() comes to this."""
+    return x < 0 if not x.is_floating_point() else (x < 0) | ((x == 0) & (x.reciprocal() < 0))
+
+
+def _scatter(x: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True) -> Any:
+    """A mean as a sum and a count; the exporter's function writes the last value instead of it."""
+    if reduce != "mean" or not x.is_floating_point():
+        return NotImplemented
+    total = x.scatter_reduce(dim, index, src, "sum", include_self=include_self)
+    count = torch.full_like(x, float(include_self)).scatter_add(dim, index, torch.ones_like(src))
+    return total / count.clamp(min=1)
 
 
 def _einsum(equation: str, tensors: Sequence[Tensor], *, path: Sequence[int] | None = None) -> Any:  # noqa: ARG001
@@ -226,6 +232,7 @@ _BETTER: dict[Any, Callable[..., Any]] = {
     _aten.scaled_dot_product_attention.default: _attention,
     _aten.einsum.default: _einsum,
     _aten.fft_irfft.default: _irfft,
+    _aten.scatter_reduce.two: _scatter,
     **adaptive_pools.TABLE,
 }
 """They have ONNX functions or decompositions, which answer otherwise, know no complex numbers or fix the sizes."""
@@ -233,7 +240,9 @@ _MISSING: dict[Any, Callable[..., Any]] = {
     _aten._native_multi_head_attention.default: _native_attention,
     _aten._transformer_encoder_layer_fwd.default: _encoder_layer,
     _aten.cdist.default: _cdist,
-    _aten.median.dim: _median,
+    _prims.signbit.default: _signbit,
+    _aten.signbit.default: _signbit,
+    **orderings.TABLE,
 }
 """They have none."""
 TRANSLATIONS: dict[Any, Callable[..., Any]] = {

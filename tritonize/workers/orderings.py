@@ -1,0 +1,40 @@
+"""Operators that put values in order, in terms of a plain sort, which ONNX has; for the strategies that decompose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def _sort(x: Tensor, *, stable: bool | None, dim: int = -1, descending: bool = False) -> tuple[Tensor, Tensor]:  # noqa: ARG001
+    """A plain sort: it becomes ONNX's TopK, of which equal values come in the order of their positions."""
+    values, index = x.sort(dim, descending)
+    return values, index
+
+
+def _argsort(x: Tensor, *, stable: bool, dim: int = -1, descending: bool = False) -> Tensor:  # noqa: ARG001
+    """Likewise."""
+    return x.sort(dim, descending)[1]
+
+
+def _median(x: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    """The lower median, as PyTorch's."""
+    return _smallest(x, (x.shape[dim] + 1) // 2, dim, keepdim)
+
+
+def _smallest(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    """The k-th smallest value, counted from 1, and where it stands."""
+    values, index = x.sort(dim)
+    values, index = values.narrow(dim, k - 1, 1), index.narrow(dim, k - 1, 1)
+    return (values, index) if keepdim else (values.squeeze(dim), index.squeeze(dim))
+
+
+TABLE: dict[Any, Callable[..., Any]] = {
+    torch.ops.aten.sort.stable: _sort,
+    torch.ops.aten.argsort.stable: _argsort,
+    torch.ops.aten.median.dim: _median,
+    torch.ops.aten.kthvalue.default: _smallest,
+}
