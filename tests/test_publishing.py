@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 from tests import small_versions
-from tritonize import client, durable, repository, serving
+from tritonize import client, durable, errors, repository, serving
 from tritonize.errors import TritonizeError
 from tritonize.model_config import label_filename
 from tritonize.servers import embedded
@@ -360,3 +360,9 @@ def test_a_polling_server_answers_with_no_mixture(monkeypatch, tmp_path):
                     seen[answered, before] += 1
     assert {number for number, _ in seen} >= set(range(2, 8))
     assert {size == 4 + number % 2 for number, size in seen} == {True}, seen
+
+
+def test_a_refused_move_names_where_it_was_to_go() -> None:
+    refused = errors.refused(PermissionError(errno.EACCES, "Permission denied", "staging/small/2", None, "models/small/2"))
+    assert refused is not None
+    assert refused.where == "models/small/2"

@@ -240,7 +240,7 @@ def refused(error: OSError, where: Path | None = None) -> RepositoryError | None
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return RepositoryError(
         _STORAGE_ERRORS[error.errno],
-        where=str(error.filename or where or "") or None,
+        where=str(error.filename2 or error.filename or where or "") or None,  # of a move, where it was to go
         found=error.strerror,
         next_step="free some space, or name another place with --repository, TRITONIZE_CACHE or TMPDIR" if full else None,
     )

@@ -150,5 +150,5 @@ def _refusals(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        where = str(error.filename or directory)
+        where = str(error.filename2 or error.filename or directory)
         raise RepositoryError.of(wording.NOT_PUBLISHED, where=where, found=error.strerror or str(error)) from error
