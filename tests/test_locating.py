@@ -696,7 +696,7 @@ def test_what_passed_is_written_into_the_spec_where_that_is_asked_for(write, mon
     Path("w").mkdir()
     found = Location(expected="a", found="b", kind="graphs", keep=("n_wide", "n_root"), keep_passes=True)
     monkeypatch.setattr(repairing, "locate_model", lambda model, work, recorder, trials: found)
-    answers = cli_locate._of_spec(Path("spec.yaml"), None, [], Path("w"), Recorder(), write=write)
+    answers = cli_locate._of_spec(Path("spec.yaml"), None, [], Path("w"), Recorder(), write=write, trials=64)
     wanted = ["n_first", "n_wide", "n_root"] if write else ["n_first"]
     assert spec_file.load(Path("spec.yaml")).models["net"].keep_fp32.nodes == wanted
     assert "# the card is old" in Path("spec.yaml").read_text()
