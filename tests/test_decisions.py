@@ -197,3 +197,12 @@ def test_a_file_without_the_branch_that_was_caught_is_not_taken():
     with pytest.raises(ExportError) as caught:
         build("decides:Tried", strategies=["dynamo"])
     assert (caught.value.code, caught.value.where) == ("frozen-branch", line("tried"))
+
+
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize("strategy", ["legacy", "dynamo"])
+def test_a_model_that_takes_another_way_while_it_is_exported_is_told(strategy):
+    before = torch.compiler.is_compiling, torch.jit.is_tracing
+    told = [build(f"decides:{kind}", strategies=[strategy]).notes for kind in ("AsksFirst", "TriesOthers")]
+    assert [any(line("asks") in note for note in notes) for notes in told] == [True, False]
+    assert before == (torch.compiler.is_compiling, torch.jit.is_tracing)

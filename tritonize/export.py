@@ -13,6 +13,7 @@ from tritonize.artifacts import OnnxArtifact, SampleSet, TensorFiles, TensorSpec
 from tritonize.decisions import Decision, Warned
 from tritonize.errors import ExportError, SimplifyError, UsageError, WorkerError
 from tritonize.wording import export as wording
+from tritonize.wording import reference as reference_wording
 
 OVERRIDABLE = 4
 """The IR version from which on a client may send a weight that is an input too (ONNX Runtime, `Graph::CanOverrideInitializer`)."""
@@ -117,7 +118,7 @@ def export(model: spec.Model, subject: Subject, strategy: str, directory: Path) 
         peak_memory=max(first.peak_memory, second.peak_memory),
         decisions=tuple(from_json(Decision, each) for each in first.value["decisions"]),
         warned=tuple(from_json(Warned, each) for each in first.value["warned"]),
-        notes=notes,
+        notes=(*notes, *(reference_wording.EXPORTED_WAY.text(where=each) for each in first.value["ways"])),
     )
 
 

@@ -186,10 +186,19 @@ class TriesOthers(nn.Module):
         except AttributeError:
             scale = 1
         try:
-            x = torch.cat([x.reshape(-1, 4), x.narrow(1, 0, 4)])
+            x = torch.cat([x.reshape(-1, 4), x.narrow(1, 0, 4)], 1)
         except (KeyError, ValueError):
             x = x * 3
         return x * scale
+
+
+class AsksFirst(nn.Module):
+    """Takes no branch where it is being exported."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # line: asks
+            return x * 2
+        return x / 255 * 2 if x.max() > 100 else x * 2
 
 
 class Newton(nn.Module):

@@ -37,6 +37,13 @@ BRANCHES_NOT_OBSERVABLE = Message(
         "its example took, and nothing in it says where. To check branches, export the Python code (package.module:factory)."
     ),
 )
+EXPORTED_WAY = Message(
+    code="exported-way",
+    what=(
+        "{where} asks whether it is being exported, so the file may compute something else than PyTorch there. Both were compared "
+        "on the samples; give samples that take every branch of the code that PyTorch runs."
+    ),
+)
 TRAINING_MODE = Message(
     code="training-mode",
     what="The model is loaded in training mode, and the spec says training: error.",

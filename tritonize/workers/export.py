@@ -21,6 +21,7 @@ from tritonize.errors import ExportError, TritonizeError, UsageError
 from tritonize.operators import Operator
 from tritonize.wording import export as wording
 from tritonize.workers import conduct, decisions, failures, modes, onnx_ports, rescues, symbolic_sizes
+from tritonize.workers.exported_ways import ExportedWays
 from tritonize.workers.stopwatch import Stopwatch
 from tritonize.workers.swallowed import Swallowed
 from tritonize.workers.torch_model import LoadedModel, load
@@ -69,12 +70,12 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         model = load(asked.model)
         _require_same_model(asked, model)
         tensors = model.tensors(arrays.load(asked.example, 0))
-        recorder, refused = decisions.Recorder(len(tensors)), Swallowed()
+        recorder, refused, ways = decisions.Recorder(len(tensors)), Swallowed(), ExportedWays()
         try:
             with torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the tracer's own are recorded
                 # A tracer freezes what is read off a tensor; torch.export refuses it, which the model's code may catch.
-                with recorder.watching() if asked.strategy in TRACING else refused.watching():
+                with ways.watching(), recorder.watching() if asked.strategy in TRACING else refused.watching():
                     scope = STRATEGIES[asked.strategy](model, tensors, asked)
         except TritonizeError:
             raise
@@ -103,6 +104,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         "scope": scope,
         "modules": _modules(model),
         "decisions": [to_json(each) for each in found],
+        "ways": list(ways.places),
         "warned": [to_json(each) for each in recorder.warned],
     }
 

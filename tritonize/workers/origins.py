@@ -164,6 +164,11 @@ def is_ours(file: str) -> bool:
     return file.startswith(_PACKAGE)
 
 
+def is_installed(file: str) -> bool:
+    """Whether a file is of an installed package, torch among them, or of tritonize itself."""
+    return bool(_LIBRARY.search(file)) or is_torch(file)
+
+
 def _origin(node: onnx.NodeProto, roots: Sequence[Path], scope: str) -> Origin | None:
     kept = {entry.key: entry.value for entry in node.metadata_props}
     if "pkg.torch.onnx.name_scopes" in kept:
