@@ -74,6 +74,15 @@ FIXED_WEIGHT = Message(
     what="Input {name!r} is a weight in the ONNX file, and ONNX Runtime takes it for a constant there, so no client can send it.",
     next_step="leave it out of the inputs; or save the file with ir_version 4 or newer, and it is an optional input",
 )
+FIXED_AXIS = Message(
+    code="fixed-axis",
+    what="PyTorch's {strategy} exporter could not export the model: its code fixes the size of axis {axis} of {name}.",
+    cause="a Python loop over the axis, or a Python number or branch that is made of its size",
+    next_step=(
+        "compute over the whole axis at once (nn.LSTM instead of a loop over nn.LSTMCell, tensors for Python numbers), or fix "
+        "axis {axis} of {name} in the spec"
+    ),
+)
 AUTOCAST_IN_SCRIPT = Message(
     code="autocast-in-script",
     what="PyTorch's {strategy} exporter could not export the model.",

@@ -80,6 +80,8 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         except TritonizeError:
             raise
         except Exception as error:
+            if fixed := failures.fixed_axis(error, asked.inputs, asked.strategy):
+                raise fixed from error
             if failures.autocasts(model.module):
                 raise ExportError.of(
                     wording.AUTOCAST_IN_SCRIPT,

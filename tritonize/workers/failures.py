@@ -7,16 +7,22 @@ import ctypes
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from tritonize.artifacts import TensorSpec
 from tritonize.errors import ExportError
 from tritonize.wording import export as wording
 from tritonize.workers import origins
 
+_SPECIALIZED = re.compile(
+    r"L\['tensors'\]\[(?P<input>\d+)\]\.size\(\)\[(?P<axis>\d+)\] as dynamic but your code "
+    r"specialized it to be a constant \((?P<size>\d+)\)"
+)
+"""What torch.export says of `LoadedModel.forward`, the flat form of every model."""
 _NEXT_STEPS = {
     "GuardOnDataDependentSymNode": "write what decides by a value of the input with torch.where or torch.cond",
     "ConstraintViolationError": "keep the size of the dynamic axis out of Python numbers and branches, or fix the axis in the spec",
@@ -43,6 +49,22 @@ def next_step(error: BaseException) -> str | None:
     """What the user could do, for failures whose reason the exporters tell in their own terms."""
     kinds = {type(each).__name__ for each in _causes(error)}
     return next((step for kind, step in _NEXT_STEPS.items() if kind in kinds), None)
+
+
+def fixed_axis(error: BaseException, inputs: Sequence[TensorSpec], strategy: str) -> ExportError | None:
+    """The error for code that makes a constant of a size that the spec has dynamic; `None` where the export failed otherwise."""
+    found = next((match for each in _causes(error) if (match := _SPECIALIZED.search(str(each)))), None)
+    if found is None:
+        return None
+    tensor, axis = inputs[int(found["input"])], int(found["axis"])
+    return ExportError.of(
+        wording.FIXED_AXIS,
+        found=f"axis {axis} of {tensor.name} is {found['size']} in what torch.export captured",
+        expected=f"{tensor.shape[axis]}, of any size that the spec allows",
+        strategy=strategy,
+        name=tensor.name,
+        axis=axis,
+    )
 
 
 def place(error: BaseException, model: torch.nn.Module) -> str | None:
