@@ -52,6 +52,7 @@ def line(label: str) -> str:
         (decides.Equal, "equal"),
         (decides.Array, "array"),
         (decides.Shared, "shared"),
+        (decides.DataOnly, "data only"),
         (decides.AnyOf, "any of"),
         (decides.BackInATensor, "back in a tensor"),
         (decides.Near, "near"),
@@ -108,7 +109,7 @@ def test_what_is_computed_of_weights_and_sizes_is_no_decision_on_data():
 
 
 def test_what_is_watched_is_put_back():
-    before = {name: getattr(torch.Tensor, name) for name in ("__bool__", "item", "__len__")}
+    before = {name: getattr(torch.Tensor, name) for name in ("__bool__", "item", "__len__", "data")}
     look(decides.Pixels)
     assert {name: getattr(torch.Tensor, name) for name in before} == before
     assert "__bool__" not in vars(torch.Tensor)

@@ -67,6 +67,13 @@ class Array(nn.Module):
         return x * 2
 
 
+class DataOnly(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if x.data.max() > 100:  # line: data only
+            x = x / 255
+        return x.data * 2
+
+
 class Shared(nn.Module):
     """The array leaves without a method of the tensor that makes NumPy's."""
 

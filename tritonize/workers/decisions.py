@@ -70,6 +70,7 @@ class Recorder:
                 stack.enter_context(self._replaced(torch.Tensor, name, kind))
             for name in _FUNCTIONS:
                 stack.enter_context(self._replaced(torch, name, _KINDS[name]))
+            stack.enter_context(_data_in_trace())
             caught = stack.enter_context(warnings.catch_warnings(record=True))
             warnings.simplefilter("always", TracerWarning)
             yield
@@ -134,6 +135,21 @@ class Recorder:
         first, *callers = frames
         place = ((first.f_code.co_filename, where[0], where[1]), *_place(callers))
         self._keep(place, "branch", str(holds), depends=True)
+
+
+@contextlib.contextmanager
+def _data_in_trace() -> Iterator[None]:
+    """Let `x.data` be `x.detach()` while PyTorch traces: the tracer takes the former for a constant."""
+    inherited: Any = torch.Tensor.data
+
+    def get(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.detach() if torch._C._get_tracing_state() is not None else inherited.__get__(tensor)
+
+    torch.Tensor.data = property(get, inherited.__set__, inherited.__delete__)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del torch.Tensor.data
 
 
 def _place(frames: Sequence[FrameType]) -> Place:
