@@ -202,7 +202,7 @@ def groups(**fields) -> list[dict]:
     made = model(**fields)
     assert [text for _, text in spec_rules.problems(made)] == []
     tensor = TensorSpec(name="x", dtype="fp32", shape=("batch", "length"))
-    artifact = SimpleNamespace(inputs=(tensor,), outputs=(replace(tensor, name="y"),))
+    artifact = SimpleNamespace(inputs=(tensor,), outputs=(replace(tensor, name="y"),), optional=())
     return model_config.parse(model_config.render("m", made, artifact), where="m").get("instance_group", [])
 
 
