@@ -295,7 +295,7 @@ def test_no_two_outputs_get_one_name():
 def test_the_name_that_exporters_give_an_input_is_one_tensor():
     assert calling.nested({"input.1": 1, "y.0": 2, "z.1": 3, "z.0": 4}) == {"input": 1, "y": [2], "z": {"1": 3, "0": 4}}
     known = calling.parameters(lambda input: input)  # noqa: A006
-    assert calling.bind(known, ["input.1"]).arguments([5]) == ([], {"input": 5})
+    assert calling.bind(known, ["input.1"]).arguments([5]) == ([5], {})  # by position, as hooks expect it
     assert calling.bind(calling.parameters(lambda x: x), ["input.1"]).arguments([5]) == ([5], {})
 
 
