@@ -441,7 +441,7 @@ class TestWorker:
     def test_full_disk(self, task: str, tasks: Path) -> None:
         error = worker_error(task, tasks)
         assert type(error) is errors.RepositoryError
-        assert "no space left" in error.what.lower()
+        assert "no space is left" in error.what.lower()
 
     def test_an_answer_that_is_no_json(self, tasks: Path) -> None:
         assert worker_error("not_json", tasks).what.startswith("TypeError")
