@@ -185,7 +185,7 @@ def test_an_older_version_is_judged_by_the_configuration_it_was_proven_with(give
     with pytest.raises(ServedError):
         deployment.verify(deployment.Request(repository=ROOT, version=1))
     assert "max_batch_size: 4" in given[0][0]
-    # The newest has no other's to be judged by, and what is nobody's is a finding for both.
+    # The newest version has only the present configuration, and one that no version was proven with is a finding for both.
     (MODEL / "config.pbtxt").write_text((VERSION / "evidence" / "config.pbtxt").read_text())
     assert [each.where for each in repository.integrity(ROOT, "small", 2)] == ["small/config.pbtxt"]
     (MODEL / "config.pbtxt").write_text("# nobody's")

@@ -13,7 +13,7 @@ NAME = 24
 
 
 def lines(title: str, tensors: Sequence[TensorSpec]) -> Iterator[str]:
-    """Name, element type and shape of each, in columns; nothing where there is none."""
+    """Name, element type and shape of each, in columns; no lines for an empty list."""
     if tensors:
         yield title
     width = max([NAME, *(len(tensor.name) + 2 for tensor in tensors)])

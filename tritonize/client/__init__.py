@@ -34,7 +34,7 @@ def connect(
         shm_prefix: start of the names of the files it makes in /dev/shm.
 
     Raises:
-        UsageError: the address is none.
+        UsageError: the address is malformed.
     """
     if transport == "shm":
         from tritonize.client.shared import SharedMemoryClient

@@ -27,7 +27,7 @@ class Region:
     """A file in /dev/shm, mapped, with a name until a server has opened it; `close` unmaps it.
 
     Its memory is free when nobody maps it any more, whatever ends this process. A process that is killed before the server has
-    opened it leaves the name; the file is locked until then, so that the next process knows when it is nobody's, and removes it.
+    opened it leaves the name; the file is locked until then, so that the next process knows when it is unused, and removes it.
     Python's own class starts a helper process, this one does not.
 
     Raises:
