@@ -16,6 +16,7 @@ from tritonize.artifacts import Report
 from tritonize.errors import ExportError
 from tritonize.spec import Spec
 from tritonize.workers.decisions import Recorder, found
+from tritonize.workers.exported_ways import ExportedWays
 from tritonize.workers.swallowed import Swallowed
 from tritonize.workers.torch_model import LoadedModel
 
@@ -207,3 +208,28 @@ def test_a_model_that_takes_another_way_while_it_is_exported_is_told(strategy):
     told = [build(f"decides:{kind}", strategies=[strategy]).notes for kind in ("AsksFirst", "TriesOthers")]
     assert [any(line("asks") in note for note in notes) for notes in told] == [True, False]
     assert before == (torch.compiler.is_compiling, torch.jit.is_tracing)
+
+
+@pytest.mark.parametrize("strategy", ["legacy", "dynamo"])
+@pytest.mark.parametrize(
+    ("kind", "label"),
+    [
+        (decides.AsksByName, "asks by name"),
+        (decides.AsksByAlias, "asks by alias"),
+        (decides.AsksDynamo, "asks dynamo"),
+        (decides.asks_in_closure, "asks in closure"),
+        (decides.TriesOthers, None),
+    ],
+)
+def test_it_is_told_under_whatever_name_the_model_asks(kind, label, strategy, monkeypatch):
+    if strategy == "legacy":
+        monkeypatch.setattr("torch.onnx._internal.torchscript_exporter._globals.GLOBALS.in_onnx_export", True)
+    model, example = LoadedModel(kind(), ["x"], []), (torch.rand(2, 4),)
+    before, ways = decides.is_compiling, ExportedWays(model)
+    with torch.no_grad(), ways.watching():
+        if strategy == "legacy":
+            torch.jit._trace._get_trace_graph(model, example, strict=False)
+        else:
+            torch.export.export(model, example, strict=False)
+    assert [each.rpartition("/")[2] for each in ways.places] == ([line(label)] if label else [])
+    assert before is decides.is_compiling is torch.compiler.is_compiling

@@ -9,7 +9,11 @@ import warnings
 
 import numpy as np
 import torch
+import torch.compiler as compiler
 from torch import Tensor, nn
+from torch.compiler import is_compiling
+from torch.jit import is_tracing as tracing
+from torch.onnx import is_in_onnx_export as in_export
 
 
 class Pixels(nn.Module):
@@ -206,6 +210,42 @@ class AsksFirst(nn.Module):
         if torch.compiler.is_compiling() or torch.jit.is_tracing():  # line: asks
             return x * 2
         return x / 255 * 2 if x.max() > 100 else x * 2
+
+
+class AsksByName(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if is_compiling() or in_export():  # line: asks by name
+            return x * 2
+        return x / 255 * 2 if x.max() > 100 else x * 2
+
+
+class AsksByAlias(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if compiler.is_compiling() or tracing():  # line: asks by alias
+            return x * 2
+        return x / 255 * 2 if x.max() > 100 else x * 2
+
+
+class AsksDynamo(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        from torch._dynamo import is_compiling as asks
+
+        if asks() or torch._C._get_tracing_state() is not None:  # line: asks dynamo
+            return x * 2
+        return x / 255 * 2 if x.max() > 100 else x * 2
+
+
+def asks_in_closure() -> nn.Module:
+    from torch.compiler import is_compiling as compiling
+    from torch.jit import is_tracing
+
+    class AsksInClosure(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if compiling() or is_tracing():  # line: asks in closure
+                return x * 2
+            return x / 255 * 2 if x.max() > 100 else x * 2
+
+    return AsksInClosure()
 
 
 class Newton(nn.Module):
