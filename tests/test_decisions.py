@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -28,7 +29,7 @@ LARGE = torch.full((1, 4), 200.0)
 def look(kind: type[torch.nn.Module], *more: torch.Tensor) -> tuple[decisions.Decision, ...]:
     """As the export does: the example is traced, then every sample."""
     model, example = LoadedModel(kind(), ["x"], []), (torch.rand(2, 4),)
-    recorder = Recorder(1)
+    recorder = Recorder(1, model)
     with torch.no_grad(), recorder.watching():
         torch.jit._trace._get_trace_graph(model, example, strict=False)
     return found(model, example, ((each,) for each in (*SAMPLES, *more)), recorder.run)
@@ -62,6 +63,19 @@ def line(label: str) -> str:
         (decides.Compared, "compared"),
         (decides.RefusedAndCaught, "refused and caught"),
         (decides.AssertedAndCaught, "asserted and caught"),
+        (decides.Printed, "printed"),
+        (decides.Formatted, "formatted"),
+        (decides.Percent, "percent"),
+        (decides.PrintedElsewhere, "printed elsewhere"),
+        (decides.StorageList, "storage list"),
+        (decides.StorageBytes, "storage bytes"),
+        (decides.Address, "address"),
+        (decides.Pickled, "pickled"),
+        (decides.Capsule, "capsule"),
+        (decides.EachElement, "each element"),
+        (decides.EqualByName, "equal by name"),
+        (decides.CopiedDeeply, "copied deeply"),
+        (decides.Copied, "copied"),
     ],
 )
 def test_a_decision_that_all_samples_take_alike_is_refused_by_its_line(kind, label):
@@ -84,7 +98,7 @@ def test_samples_on_both_sides_are_the_other_way_out(kind):
 
 def test_zeros_on_the_other_side_show_nothing():
     model, example = LoadedModel(decides.Pixels(), ["x"], []), (LARGE.expand(2, 4),)
-    recorder = Recorder(1)
+    recorder = Recorder(1, model)
     with torch.no_grad(), recorder.watching():
         torch.jit._trace._get_trace_graph(model, example, strict=False)
     (seen,) = found(model, example, ((each,) for each in (LARGE, LARGE + 1, ZEROS)), recorder.run)
@@ -97,7 +111,9 @@ def test_each_condition_on_the_way_of_an_array_is_a_decision():
     assert line("chosen").removeprefix("decides.py") in caught.value.where
 
 
-@pytest.mark.parametrize("kind", [decides.Alike, decides.Newton, decides.Checks, decides.ChecksArrays, decides.Validated])
+@pytest.mark.parametrize(
+    "kind", [decides.Alike, decides.Newton, decides.Checks, decides.ChecksArrays, decides.Validated, decides.Logs]
+)
 def test_what_the_samples_show_or_changes_no_answer_needs_no_fuss(kind):
     decisions.require_seen(look(kind, LARGE / 9000), [])
 
@@ -110,16 +126,28 @@ def test_what_is_computed_of_weights_and_sizes_is_no_decision_on_data():
 
 
 def test_what_is_watched_is_put_back():
-    before = {name: getattr(torch.Tensor, name) for name in ("__bool__", "item", "__len__", "data")}
+    before = {
+        name: getattr(torch.Tensor, name) for name in ("__bool__", "item", "__len__", "data", "__repr__", "storage", "__deepcopy__")
+    }
     look(decides.Pixels)
     assert {name: getattr(torch.Tensor, name) for name in before} == before
-    assert "__bool__" not in vars(torch.Tensor)
+    assert not {"__bool__", "untyped_storage", "__copy__"} & vars(torch.Tensor).keys()
+    assert decides.equal is torch.equal
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copy_stays_in_the_trace(copied):
+    with torch.no_grad(), Recorder(1, decides.Copied()).watching():
+        traced = torch.jit.trace(lambda x: copied(x) * 2, (torch.ones(2),), check_trace=False)
+        assert torch.equal(copied(LARGE), LARGE)
+    assert traced(LARGE).max() == 400
 
 
 def test_the_tracers_warnings_keep_their_lines():
-    recorder = Recorder(1)
+    model = LoadedModel(decides.Pixels(), ["x"], [])
+    recorder = Recorder(1, model)
     with torch.no_grad(), recorder.watching():
-        torch.jit._trace._get_trace_graph(LoadedModel(decides.Pixels(), ["x"], []), (torch.rand(2, 4),), strict=False)
+        torch.jit._trace._get_trace_graph(model, (torch.rand(2, 4),), strict=False)
     (warned,) = recorder.warned
     assert warned.where.endswith(line("pixels"))
     assert "boolean" in warned.what
@@ -176,7 +204,16 @@ def captured(kind: type[torch.nn.Module], *more: torch.Tensor) -> tuple[decision
     return watched.found(model, ((each,) for each in (*SAMPLES, *more)), example)
 
 
-@pytest.mark.parametrize(("kind", "label"), [(decides.Tried, "tried"), (decides.TriedNumber, "tried number")])
+@pytest.mark.parametrize(
+    ("kind", "label"),
+    [
+        (decides.Tried, "tried"),
+        (decides.TriedNumber, "tried number"),
+        (decides.TriedStorage, "tried storage"),
+        (decides.Printed, "printed"),
+        (decides.Formatted, "formatted"),
+    ],
+)
 def test_a_decision_that_torch_export_refuses_and_the_model_catches_is_refused(kind, label):
     before = torch.Tensor.__bool__, torch.Tensor.numpy, torch.SymBool.__bool__
     with pytest.raises(ExportError) as caught:
@@ -190,8 +227,9 @@ def test_samples_on_both_sides_of_it_are_compared_instead():
     assert (seen.verdict, set(seen.seen)) == ("both sides", {"True", "False"})
 
 
-def test_other_exceptions_that_a_model_catches_hide_nothing():
-    assert captured(decides.TriesOthers) == ()
+@pytest.mark.parametrize("kind", [decides.TriesOthers, decides.Logs])
+def test_other_exceptions_that_a_model_catches_and_logs_hide_nothing(kind):
+    assert captured(kind) == ()
 
 
 @pytest.mark.usefixtures("in_process")

@@ -20,8 +20,9 @@ class Decision:
 
     where: str
     """`file.py:line`, relative to the user's folders."""
-    kind: Literal["branch", "number", "array", "length"]
-    """What was read: a truth value, a number, whole arrays or lists, or the number of elements where that depends on data."""
+    kind: Literal["branch", "number", "array", "length", "text"]
+    """What was read: a truth value, a number, whole arrays, lists or memory, a text with values, or the number of elements where
+    that depends on data."""
     seen: tuple[str, ...]
     """Distinct values over the samples and the exporter's example, at most eight."""
     samples: int

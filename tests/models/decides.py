@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import ctypes
 import logging
 import math
+import pickle
+import pprint
+import struct
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.compiler as compiler
-from torch import Tensor, nn
+from torch import Tensor, equal, nn
 from torch.compiler import is_compiling
 from torch.jit import is_tracing as tracing
 from torch.onnx import is_in_onnx_export as in_export
+from torch.utils.dlpack import to_dlpack
 
 
 class Pixels(nn.Module):
@@ -85,6 +92,138 @@ class Shared(nn.Module):
         pixels = np.from_dlpack(x)
         if pixels.max() > 100:  # line: shared
             x = x / 255
+        return x * 2
+
+
+class Printed(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if "200" in str(x):  # line: printed
+            x = x / 255
+        return x * 2
+
+
+class Formatted(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if f"{x.max()} of {x}".startswith("200"):  # line: formatted
+            x = x / 255
+        return x * 2
+
+
+class Percent(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if ("%s" % (x,)).count("200"):  # noqa: UP031  # line: percent
+            x = x / 255
+        return x * 2
+
+
+class PrintedElsewhere(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.known = {"tensor(200.)": 255}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x / self.known.get(repr(x.max()), 1)  # line: printed elsewhere
+
+
+class StorageList(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if max(x.storage().tolist()) > 100:  # line: storage list
+            x = x / 255
+        return x * 2
+
+
+class StorageBytes(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        content = bytes((x + 0).untyped_storage())  # line: storage bytes
+        if struct.unpack("<f", content[:4])[0] > 100:
+            x = x / 255
+        return x * 2
+
+
+class Address(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        content = ctypes.string_at(x.data_ptr(), 4)  # line: address
+        if struct.unpack("<f", content)[0] > 100:
+            x = x / 255
+        return x * 2
+
+
+class Pickled(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        same = pickle.loads(pickle.dumps(x))  # line: pickled
+        if same.max() > 100:
+            x = x / 255
+        return x * 2
+
+
+class Capsule(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        same = torch.utils.dlpack.from_dlpack(to_dlpack(x))
+        if same.max() > 100:  # line: capsule
+            x = x / 255
+        return x * 2
+
+
+class EachElement(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.clone()
+        x.apply_(lambda value: value / 255 if value > 100 else value)  # line: each element
+        return x * 2
+
+
+class EqualByName(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if equal(x, x.clamp(0, 255).round() * 3 + 0.5):  # line: equal by name
+            x = x / 255
+        return x * 2
+
+
+class CopiedDeeply(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if copy.deepcopy({"image": x})["image"].max() > 100:  # line: copied deeply
+            x = x / 255
+        return x * 2
+
+
+class Copied(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if copy.copy(x).max() > 100:  # line: copied
+            x = x / 255
+        return x * 2
+
+
+class TriedStorage(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        try:
+            scale = 255 if max(x.untyped_storage()) > 100 else 1  # line: tried storage
+        except NotImplementedError:
+            scale = 1
+        return x / scale
+
+
+@dataclass
+class Seen:
+    image: Tensor
+
+
+class Logs(nn.Module):
+    """Texts that are read by people alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        logging.getLogger(__name__).warning("image %s", x)
+        print(f"image {x}", [x])
+        pprint.pprint({"image": Seen(x)})
+        return x * 2
+
+
+class Addresses(nn.Module):
+    """Memory whose content is not read."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.data_ptr() == (x + 1).data_ptr() or x.storage().data_ptr() % 4:
+            raise ValueError(f"overlaps: {x}")
+        if x.untyped_storage().nbytes() < 1:
+            x = x + 1
         return x * 2
 
 

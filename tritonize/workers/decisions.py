@@ -22,9 +22,9 @@ import torch
 from torch.jit._trace import TracerWarning, _get_trace_graph
 
 from tritonize.decisions import Decision, Warned
-from tritonize.workers import derived, origins
+from tritonize.workers import copies, derived, harmless, imported, memory, origins
 from tritonize.workers.decision_runs import Place, Run, judged, site
-from tritonize.workers.derived import Range
+from tritonize.workers.derived import Derived, Range
 from tritonize.workers.trace_graph import TracedGraph, fingerprint
 from tritonize.workers.watch import Watch
 
@@ -41,12 +41,28 @@ _KINDS = {
     "tolist": "array",
     "numpy": "array",
     "__dlpack__": "array",
+    "__reduce_ex__": "array",
+    "storage": "array",
+    "untyped_storage": "array",
+    "_typed_storage": "array",
+    "data_ptr": "array",
+    "apply_": "array",
+    "map_": "array",
+    "__repr__": "text",
     "__len__": "length",
     "__iter__": "length",
 }
 """Methods of a tensor by which a value gets out of the trace."""
-_FUNCTIONS = ("is_nonzero", "equal", "allclose")
-"""Functions of torch that do so too."""
+_FUNCTIONS = {
+    "is_nonzero": (torch, "branch"),
+    "equal": (torch, "branch"),
+    "allclose": (torch, "branch"),
+    "to_dlpack": (torch, "array"),
+    "_to_dlpack": (torch._C, "array"),
+}
+"""Functions of torch that do so too: where they are, and the kind of what they read."""
+_BY_ELEMENT = ("apply_", "map_")
+"""Methods that call a Python function for each element."""
 _PRINTING = os.sep + "_tensor_str.py"
 _PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
 
@@ -54,23 +70,27 @@ _PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
 class Recorder:
     """Watches the reads of the runs that are traced within `watching`."""
 
-    def __init__(self, inputs: int) -> None:
+    def __init__(self, inputs: int, model: torch.nn.Module) -> None:
         """Args: inputs: number of the model's inputs."""
         self.run = Run()
         self.warned: dict[Warned, None] = {}
         """Of the first run, in order."""
         self._inputs = inputs
         self._silent = False
+        originals = {name: getattr(owner, name) for name, (owner, _) in _FUNCTIONS.items()}
+        self._functions = {name: (each, self._reading(each, _FUNCTIONS[name][1])) for name, each in originals.items()}
+        self._names = imported.names(originals, model, installed=True)
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
         """Record every read of a tensor meanwhile, and the tracer's warnings."""
         with contextlib.ExitStack() as stack:
             for name, kind in _KINDS.items():
-                stack.enter_context(self._replaced(torch.Tensor, name, kind))
-            for name in _FUNCTIONS:
-                stack.enter_context(self._replaced(torch, name, _KINDS[name]))
-            stack.enter_context(_data_in_trace())
+                stack.enter_context(_replaced(torch.Tensor, name, self._reading(getattr(torch.Tensor, name), kind)))
+            for name, (owner, _) in _FUNCTIONS.items():
+                stack.enter_context(_replaced(owner, name, self._functions[name][1]))
+            stack.enter_context(imported.replaced(self._functions, self._names))
+            stack.enter_context(copies.traced())
             caught = stack.enter_context(warnings.catch_warnings(record=True))
             warnings.simplefilter("always", TracerWarning)
             yield
@@ -78,46 +98,45 @@ class Recorder:
             if issubclass(each.category, TracerWarning) and not each.filename.startswith(_PACKAGE):
                 self.warned[Warned(where=f"{origins.relative(each.filename)}:{each.lineno}", what=_first(each.message))] = None
 
-    @contextlib.contextmanager
-    def _replaced(self, owner: Any, name: str, kind: str) -> Iterator[None]:
-        original, own = getattr(owner, name), name in vars(owner)
-        setattr(owner, name, self._reading(original, kind))
-        try:
-            yield
-        finally:
-            if own:
-                setattr(owner, name, original)
-            else:
-                delattr(owner, name)  # it is inherited
-
     def _reading(self, original: Callable[..., Any], kind: str) -> Callable[..., Any]:
         @functools.wraps(original)
         def read(*arguments: Any, **named: Any) -> Any:
             state = None if self._silent else torch._C._get_tracing_state()
-            frames = _frames(sys._getframe(1)) if state is not None else []
+            frames = calls(sys._getframe(1)) if state is not None else []
             if state is None or not frames:
                 return original(*arguments, **named)
+            if shows_no_value(frames, original.__name__, kind):
+                with self._unheard():
+                    return original(*arguments, **named)
             graph = TracedGraph(state.graph(), self._inputs)
             tensors = [each for each in (*arguments, *named.values()) if isinstance(each, torch.Tensor)]
             ask = graph.size_depends if kind == "length" else graph.depends
-            self._silent = True  # a read may be made of others
-            try:
+            with self._unheard():
                 depends = any(ask(value) for each in tensors if (value := _traced(each)) is not None)
                 with warnings.catch_warnings(record=True) as caught:
                     warnings.simplefilter("always")
                     found = original(*arguments, **named)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", TracerWarning)
                     value = _told(tensors[0], found, kind)
-            finally:
-                self._silent = False
             place = self._keep(_place(frames), kind, value, depends=depends)
             if depends and kind != "branch" and place not in self.run.derived:
-                self.run.derived[place] = derived.of([_expression(each) for each in frames], [each.f_globals for each in frames])
+                self.run.derived[place] = _derived(frames, original.__name__)
             for each in caught:
                 if issubclass(each.category, TracerWarning):
                     self.warned[Warned(where=site(place), what=_first(each.message))] = None
             return found
 
         return read
+
+    @contextlib.contextmanager
+    def _unheard(self) -> Iterator[None]:
+        """Record nothing meanwhile: a read may be made of others."""
+        self._silent = True
+        try:
+            yield
+        finally:
+            self._silent = False
 
     def _keep(self, place: Place, kind: str, value: str, *, depends: bool) -> Place:
         key = place, self.run.times[place]
@@ -129,7 +148,7 @@ class Recorder:
 
     def decided(self, frame: FrameType, where: Range, holds: bool) -> None:
         """Keep how a condition was decided that a number goes into."""
-        frames = _frames(frame)
+        frames = calls(frame)
         if not frames:
             return
         first, *callers = frames
@@ -138,18 +157,16 @@ class Recorder:
 
 
 @contextlib.contextmanager
-def _data_in_trace() -> Iterator[None]:
-    """Let `x.data` be `x.detach()` while PyTorch traces: the tracer takes the former for a constant."""
-    inherited: Any = torch.Tensor.data
-
-    def get(tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.detach() if torch._C._get_tracing_state() is not None else inherited.__get__(tensor)
-
-    torch.Tensor.data = property(get, inherited.__set__, inherited.__delete__)  # type: ignore[assignment]
+def _replaced(owner: Any, name: str, other: Callable[..., Any]) -> Iterator[None]:
+    original, own = getattr(owner, name), name in vars(owner)
+    setattr(owner, name, other)
     try:
         yield
     finally:
-        del torch.Tensor.data
+        if own:
+            setattr(owner, name, original)
+        else:
+            delattr(owner, name)  # it is inherited
 
 
 def _place(frames: Sequence[FrameType]) -> Place:
@@ -160,6 +177,26 @@ def _expression(frame: FrameType) -> tuple[str, Range]:
     """The file, and the expression that a frame is at."""
     line, last, column, end = next(itertools.islice(frame.f_code.co_positions(), frame.f_lasti // 2, None))
     return frame.f_code.co_filename, (line or 0, column or 0, last or 0, end or 0)
+
+
+def _derived(frames: Sequence[FrameType], name: str) -> Derived:
+    """Where what was read goes."""
+    if name in _BY_ELEMENT:
+        return Derived(lost={f"the function that {name}() calls for each element"})
+    return derived.of([_expression(each) for each in frames], [each.f_globals for each in frames])
+
+
+def goes_into_answer(frames: Sequence[FrameType]) -> bool:
+    """Whether a text may decide or compute anything: it is not only logged, or part of an exception."""
+    goes = _derived(frames, "")
+    return not shows_no_value(frames, "", "text") and bool(goes.conditions or goes.lost or goes.computes)
+
+
+def shows_no_value(frames: Sequence[FrameType], name: str, kind: str) -> bool:
+    """Whether a text is only logged, or of a storage or an address only its size or whether it is another's."""
+    if kind == "text":
+        return harmless.only_logged([(each.f_code.co_filename, each.f_lineno, each.f_code.co_name) for each in frames])
+    return name in memory.READS and memory.only_where(*_expression(frames[0]))
 
 
 def found(
@@ -175,7 +212,7 @@ def found(
     """
     if not first.depending:
         return ()
-    recorder = Recorder(len(example))
+    recorder = Recorder(len(example), model)
     conditions = {each for goes in first.derived.values() for each in goes.conditions}
     watch = Watch(conditions, recorder.decided)
     again = _traced_run(model, example, recorder, watch)
@@ -202,7 +239,7 @@ def _traced_run(model: torch.nn.Module, tensors: tuple[torch.Tensor, ...], recor
     return run
 
 
-def _frames(start: FrameType) -> list[FrameType]:
+def calls(start: FrameType) -> list[FrameType]:
     """The calls from the model's own forward() to a read; none where the read is not the model's, or only prints."""
     frames = []
     at: FrameType | None = start
@@ -227,7 +264,9 @@ def _told(tensor: torch.Tensor, found: Any, kind: str) -> str:
     if kind == "length":
         return str(tensor.shape[0]) if tensor.dim() else "1"
     if kind == "array":
-        return f"{list(tensor.shape)} {hashlib.sha256(repr(tensor.tolist()).encode()).hexdigest()[:8]}"
+        return f"{[int(size) for size in tensor.shape]} {hashlib.sha256(repr(tensor.tolist()).encode()).hexdigest()[:8]}"
+    if kind == "text":
+        return f"of {len(found)} characters {hashlib.sha256(found.encode()).hexdigest()[:8]}"
     return str(bool(found)) if kind == "branch" else f"{found:.6g}" if isinstance(found, float) else str(found)
 
 

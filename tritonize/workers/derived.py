@@ -36,6 +36,10 @@ _PASSING = {
     "sorted",
     "divmod",
     "pow",
+    "hash",
+    "bytes",
+    "bytearray",
+    "memoryview",
 }
 """Built-in functions whose answer is as good as their argument."""
 _COUNTING = {"range", "enumerate", "zip", "reversed", "str", "repr", "format", "isinstance"}
@@ -113,12 +117,9 @@ class _Follower:
         """
         self._file, self._names, self._found, self._caught = file, names, found, caught
         self._in_arrays = self.returns_arrays = in_arrays
-        self._parents: dict[ast.AST, ast.AST] = {}
+        self._parents = harmless.parents(file)
         self._seen: set[ast.AST] = set()
         self._returned = False
-        tree = harmless.tree(file)
-        for node in ast.walk(tree) if tree else ():
-            self._parents.update(dict.fromkeys(ast.iter_child_nodes(node), node))
 
     def follow(self, place: Range) -> bool:
         """Follow the expression at a place. Returns whether it is, or goes into, what the function returns."""

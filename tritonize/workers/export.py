@@ -70,7 +70,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         model = load(asked.model)
         _require_same_model(asked, model)
         tensors = model.tensors(arrays.load(asked.example, 0))
-        recorder, refused, ways = decisions.Recorder(len(tensors)), Swallowed(), ExportedWays(model)
+        recorder, refused, ways = decisions.Recorder(len(tensors), model), Swallowed(), ExportedWays(model)
         try:
             with torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the tracer's own are recorded

@@ -5,10 +5,16 @@ from __future__ import annotations
 import ast
 import functools
 import linecache
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
-LOGGING = {"warn", "warning", "warning_once", "warn_once", "debug", "info", "error", "print", "log"}
+LOGGING = {"warn", "warning", "warning_once", "warn_once", "debug", "info", "error", "print", "pprint", "pp", "log"}
 """Functions and methods whose call changes no answer."""
+
+_LIBRARY = str(Path(os.__file__).parent) + os.sep
+"""Python's own, `logging` and `pprint` among it."""
+_TEXTS = ("__repr__", "__str__", "__format__", "extra_repr")
 
 
 def reason(frames: Sequence[tuple[str, int]]) -> str:
@@ -65,6 +71,30 @@ def tree(file: str) -> ast.Module | None:
         return ast.parse("".join(linecache.getlines(file)))
     except (SyntaxError, ValueError):
         return None
+
+
+@functools.cache
+def parents(file: str) -> dict[ast.AST, ast.AST]:
+    """Every part of a file's syntax tree, and what it is a part of."""
+    parsed = tree(file)
+    return {part: node for node in (ast.walk(parsed) if parsed else ()) for part in ast.iter_child_nodes(node)}
+
+
+def only_logged(frames: Sequence[tuple[str, int, str]]) -> bool:
+    """Whether a text is made for a log alone: by Python's own library, or in a part's own text, for a statement that logs.
+
+    Args:
+        frames: file, line and function of the calls that lead to it, the innermost first.
+    """
+    if any(file.startswith(_LIBRARY + "logging" + os.sep) for file, _, _ in frames):
+        return True  # whatever its handlers are
+    for file, line, function in frames:
+        statement, _ = _statement(file, line)
+        if statement is not None and _logs(statement):
+            return True
+        if not file.startswith((_LIBRARY, "<")) and function not in _TEXTS:
+            return False
+    return False
 
 
 def _statement(file: str, line: int) -> tuple[ast.stmt | None, ast.AST | None]:
@@ -152,5 +182,7 @@ def _logs(statement: ast.stmt) -> bool:
 def logs(call: ast.Call) -> bool:
     """Whether a call that is a statement by itself only logs; elsewhere, `math.log(x)` has such a name too."""
     called = call.func
+    if any(each.arg == "file" and not ast.unparse(each.value).startswith("sys.std") for each in call.keywords):
+        return False  # who knows who reads it
     name = called.id if isinstance(called, ast.Name) else called.attr if isinstance(called, ast.Attribute) else ""
     return name in LOGGING

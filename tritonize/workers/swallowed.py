@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from tritonize.decisions import Decision
-from tritonize.workers import decision_runs, harmless, origins
+from tritonize.workers import decision_runs, decisions, harmless, origins
 from tritonize.workers.decision_runs import Place
 
 _READS: dict[Any, dict[str, str]] = {
@@ -27,6 +27,13 @@ _READS: dict[Any, dict[str, str]] = {
         "item": "number",
         "tolist": "array",
         "numpy": "array",
+        "__dlpack__": "array",
+        "__reduce_ex__": "array",
+        "data_ptr": "array",
+        "untyped_storage": "array",
+        "apply_": "array",
+        "map_": "array",
+        "__repr__": "text",
     },
     torch.SymBool: {"__bool__": "branch"},
     torch.SymInt: {"__bool__": "branch", "__int__": "number", "__index__": "number"},
@@ -36,12 +43,18 @@ _READS: dict[Any, dict[str, str]] = {
 _ANY_OF_TORCH = ("", "Exception", "BaseException", "RuntimeError", "TypeError", "NotImplementedError")
 """Handlers that catch what torch.export raises."""
 
+_REFUSED = "torch.export refuses it, and the model's code catches that and goes on"
+_PLAIN = ("tensor(", "Parameter containing")
+"""How the texts of tensors begin that have values."""
+_PASSING_ON = ("__format__", "__repr__", "__torch_function__", "handle_torch_function")
+"""Functions of torch by which a text gets to the code that wants it."""
+
 
 class Swallowed:
     """Watches what is captured within `watching`."""
 
     def __init__(self) -> None:
-        self._places: dict[str, tuple[Place, str]] = {}
+        self._places: dict[str, tuple[Place, str, str]] = {}
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -53,14 +66,34 @@ class Swallowed:
         @functools.wraps(original)
         def read(*arguments: Any, **named: Any) -> Any:
             try:
-                return original(*arguments, **named)
+                answer = original(*arguments, **named)
             except Exception:
                 place = _place(sys._getframe(1))
                 if _goes_on(place):
-                    self._places.setdefault(decision_runs.site(place), (place, kind))
+                    self._keep(place, kind, _REFUSED)
                 raise
+            if (kind == "text" and not answer.startswith(_PLAIN)) or original.__name__ == "untyped_storage":
+                self._empty(sys._getframe(1), kind)
+            return answer
 
         return read
+
+    def _empty(self, frame: FrameType, kind: str) -> None:
+        """Keep a text, or a storage, that has no values while torch.export captures the model."""
+        if kind == "array" and origins.is_torch(frame.f_code.co_filename):
+            return  # the capture itself takes many
+        place, calls = _place(frame), decisions.calls(frame)
+        inner = next((each for each, call in enumerate(calls) if not origins.is_torch(call.f_code.co_filename)), len(calls))
+        if inner == len(calls) or any(each.f_code.co_name not in _PASSING_ON for each in calls[:inner]):
+            return  # torch's own
+        frames = calls[inner:]
+        if kind == "text" and decisions.goes_into_answer(frames):
+            self._keep(place, kind, "torch.export gives the text without values")
+        elif kind == "array" and _goes_on(place) and not decisions.shows_no_value(frames, "untyped_storage", kind):
+            self._keep(place, kind, _REFUSED)
+
+    def _keep(self, place: Place, kind: str, why: str) -> None:
+        self._places.setdefault(decision_runs.site(place), (place, kind, why))
 
     def found(
         self, model: Callable[..., Any], samples: Iterable[tuple[torch.Tensor, ...]], example: tuple[torch.Tensor, ...]
@@ -96,9 +129,9 @@ class Swallowed:
                 seen=tuple(seen[where]),
                 samples=len(telling),
                 verdict="both sides" if len(seen[where]) > 1 else "one side",
-                why="" if len(seen[where]) > 1 else "torch.export refuses it, and the model's code catches that and goes on",
+                why="" if len(seen[where]) > 1 else why,
             )
-            for where, (_, kind) in self._places.items()
+            for where, (_, kind, why) in self._places.items()
         )
 
 
