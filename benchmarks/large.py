@@ -95,7 +95,7 @@ def _what(pid: int) -> str | None:
     except OSError:
         return None
     for position, word in enumerate(words):
-        if word.endswith("workers/__main__.py"):
+        if word.endswith("process/worker_main.py"):
             return f"worker {words[position + 1]}"
     name = Path(words[0]).name
     known = {"tritonserver": "Triton", "triton_python_backend_stub": "model instance in Triton"}

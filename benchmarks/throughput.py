@@ -33,10 +33,13 @@ import onnxruntime
 import torch
 import tritonclient.grpc
 
-from tritonize import cache, client, model_config, processes, serving, spec
-from tritonize.artifacts import OnnxArtifact, ServerHandle, TensorSpec
-from tritonize.client.region import Region
-from tritonize.servers import prerequisites
+from tritonize.core import cache
+from tritonize.core.artifacts import OnnxArtifact, ServerHandle, TensorSpec
+from tritonize.process import processes
+from tritonize.spec import schema
+from tritonize.triton import client, model_config, serving
+from tritonize.triton.client.shm_region import Region
+from tritonize.triton.server import prerequisites
 
 TRIED = (
     (14.6, 0.75, 2.8),
@@ -175,7 +178,7 @@ def _repository(root: Path, network: torch.nn.Module) -> Path:
         "parameters": {"intra_op_thread_count": {"string_value": "1"}},
         "instance_group": [{"count": 1, "kind": "KIND_CPU"}],  # one client: a second instance only takes the caches in turn
     }
-    wanted = spec.Model.model_validate({"source": "-", "inputs": {"volume": {"shape": list(SHAPE)}}, "triton": triton})
+    wanted = schema.Model.model_validate({"source": "-", "inputs": {"volume": {"shape": list(SHAPE)}}, "triton": triton})
     tensors = {name: (TensorSpec(name=name, dtype="fp32", shape=SHAPE),) for name in ("volume", "mask")}
     artifact = OnnxArtifact(
         path=path,

@@ -17,9 +17,14 @@ import onnx
 import tritonclient.grpc
 from onnx import TensorProto, helper, numpy_helper
 
-from tritonize import arrays, golden_check, golden_file, noise, report, serving
-from tritonize.artifacts import SampleSet, ServerHandle, TensorFiles, TensorSpec
-from tritonize.golden import GoldenSet, Rules
+from tritonize.core import arrays
+from tritonize.core.artifacts import SampleSet, ServerHandle, TensorFiles, TensorSpec
+from tritonize.quality import noise_floor
+from tritonize.quality.golden_set import GoldenSet, Rules
+from tritonize.reference import golden_file
+from tritonize.report import text as report_text
+from tritonize.triton import serving
+from tritonize.workflows import golden as golden_workflow
 
 TITLE = "## Speed of a verification, 10,000 samples of a small model\n"
 SAMPLES = 10_000
@@ -56,11 +61,11 @@ def compared(place: Path, samples: int) -> dict[str, tuple[int, float]]:
         raw(server, known, 200)
         before = raw(server, known, None)
         started = time.perf_counter()
-        found = golden_check.verify(golden_check.Request(path=path, urls=[f"grpc://{server.grpc_url}"]))
+        found = golden_workflow.verify(golden_workflow.Request(path=path, urls=[f"grpc://{server.grpc_url}"]))
         seconds = time.perf_counter() - started
         after = raw(server, known, None)
-    assert found.verdict == "passed", report.as_text(found)
-    assert len(json.dumps(report.as_json(found))) < 10_000_000
+    assert found.verdict == "passed", report_text.as_text(found)
+    assert len(json.dumps(report_text.as_json(found))) < 10_000_000
     calls = before[0] + after[0], before[1] + after[1]
     return {"tritonclient, gRPC, one thread": calls, "tritonize verify --golden": (len(found.checks), seconds)}
 
@@ -106,7 +111,7 @@ def golden_set(directory: Path, weights: np.ndarray, count: int) -> GoldenSet:
         arrays.save(sets["expected"], index, {"y": drawn[index] @ weights})
         arrays.save(sets["exact"], index, {"y": drawn[index].astype(np.float64) @ weights.astype(np.float64)})
     samples = SampleSet(files=sets["inputs"], batched=True, origin="standard normal")
-    floors = noise.noise_floors(samples, sets["expected"], sets["exact"], "fp32")
+    floors = noise_floor.noise_floors(samples, sets["expected"], sets["exact"], "fp32")
     return GoldenSet(
         samples=samples,
         expected=sets["expected"],

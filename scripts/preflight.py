@@ -13,7 +13,7 @@ def main() -> int:
         print("  next: make PYTHON=python3.11 …   (on Debian 12: apt-get install python3 python3-venv)", file=sys.stderr)
         return 1
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from tritonize.servers import prerequisites  # it uses the standard library alone, too
+    from tritonize.triton.server import prerequisites  # it uses the standard library alone, too
 
     missing = [probe for probe in prerequisites.probe() if not probe.ok]
     for probe in missing:

@@ -11,9 +11,10 @@ import onnx
 import onnxruntime
 import torch
 
-from tritonize.artifacts import TensorSpec
-from tritonize.workers import export, onnx_ports
-from tritonize.workers.torch_model import LoadedModel
+from tritonize.core.artifacts import TensorSpec
+from tritonize.export.worker import strategies
+from tritonize.onnx_model.worker import ports
+from tritonize.source.worker.torch_model import LoadedModel
 
 
 def exported(
@@ -32,10 +33,10 @@ def exported(
         "opset": 18,
         "path": path,
     }
-    asked = export.ExportRequest(**{**{each.name: None for each in fields(export.ExportRequest)}, **given})
+    asked = strategies.ExportRequest(**{**{each.name: None for each in fields(strategies.ExportRequest)}, **given})
     with torch.no_grad():
-        export.STRATEGIES[strategy](model, tuple(tensors), asked)
+        strategies.STRATEGIES[strategy](model, tuple(tensors), asked)
     made = onnx.load(path)
-    onnx_ports.name(made, asked.inputs, asked.outputs)
+    ports.name(made, asked.inputs, asked.outputs)
     onnx.save(made, path)
     return onnxruntime.InferenceSession(str(path))

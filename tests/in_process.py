@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tritonize import processes
+from tritonize.process import processes
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         sys.path[:0] = [str(path) for path in search_path]
         started = time.perf_counter()
         try:
-            work = getattr(importlib.import_module(f"tritonize.workers.{module}"), function)
+            work = getattr(importlib.import_module(f"tritonize.{module}"), function)
             value = json.loads(json.dumps(work(json.loads(json.dumps(request)))))
         finally:
             del sys.path[: len(search_path)]

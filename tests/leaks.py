@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-WORDS = ("tritonserver", "triton_python_backend_stub", "tritonize/guard.py", "tritonize/workers")
+WORDS = ("tritonserver", "triton_python_backend_stub", "tritonize/process/guard.py", "tritonize/process/worker_main.py")
 
 
 def processes() -> list[str]:

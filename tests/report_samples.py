@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tritonize import arrays, quality
-from tritonize.artifacts import Check, Report, SampleSet, Stage, TensorFiles
-from tritonize.compare import compare
-from tritonize.figures import Figures
-from tritonize.gallery import Gallery
-from tritonize.golden import GoldenSet, Rules
-from tritonize.observer import Observer
+from tritonize.core import arrays
+from tritonize.core.artifacts import Check, Report, SampleSet, Stage, TensorFiles
+from tritonize.core.figures import Figures
+from tritonize.quality import gates
+from tritonize.quality.comparison import compare
+from tritonize.quality.figure_collector import Gallery
+from tritonize.quality.golden_set import GoldenSet, Rules
+from tritonize.quality.tracker import Observer
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -56,7 +57,7 @@ def report(observer: Observer, found: Sequence[Tensors], **fields: object) -> Re
         for place, stage in enumerate(("onnxruntime", "http", "grpc", "shm"))
         for index, answer in enumerate(found)
     )
-    judged = quality.judge(observer, checks)
+    judged = gates.judge(observer, checks)
     good = judged.passed and all(check.passed for check in checks)
     known: dict[str, object] = {
         "command": "run",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import server_models
-from tritonize.servers import embedded
+from tritonize.triton.server import embedded
 
 
 @pytest.fixture(scope="session")

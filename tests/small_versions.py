@@ -9,9 +9,15 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from tests import server_models
-from tritonize import arrays, evidence, golden, model_config, noise, quality, repository, samples, spec
-from tritonize.artifacts import OnnxArtifact, Report, TensorFiles, TensorSpec
-from tritonize.golden import GoldenSet
+from tritonize import repository
+from tritonize.core import arrays
+from tritonize.core.artifacts import OnnxArtifact, Report, TensorFiles, TensorSpec
+from tritonize.quality import gates, golden_set, noise_floor
+from tritonize.quality.golden_set import GoldenSet
+from tritonize.source import samples
+from tritonize.spec import schema
+from tritonize.triton import model_config
+from tritonize.workflows import evidence
 
 NAME = "small"
 WEIGHTS = np.random.default_rng(0).standard_normal((16, 10), dtype=np.float32)
@@ -22,7 +28,7 @@ def publish(
 ) -> Path:
     """Put a version in place, with evidence as a run writes it; its folder."""
     described = {"inputs": {"x": {"shape": ["batch", 16]}}, "max_batch_size": 4, "samples": {"count": 6}, **described}
-    model = spec.Model.model_validate({"source": "small.pt", "outputs": {"y": {}}, **described})
+    model = schema.Model.model_validate({"source": "small.pt", "outputs": {"y": {}}, **described})
     with repository.staging(root) as run:
         drawn = samples.add_edges(model, samples.write(model, run.work / "samples"))
         answers = {dtype: _answers(run.work, model, drawn.files, weights, operators, dtype) for dtype in ("fp32", "fp64")}
@@ -31,20 +37,20 @@ def publish(
             expected=answers["fp32"],
             exact=answers["fp64"],
             max_batch_size=model.max_batch_size,
-            rules=quality.rules(model, drawn, answers["fp32"]),
-            floors=noise.noise_floors(drawn, answers["fp32"], answers["fp64"], "fp32"),
+            rules=gates.rules(model, drawn, answers["fp32"]),
+            floors=noise_floor.noise_floors(drawn, answers["fp32"], answers["fp64"], "fp32"),
         )
         artifact = _graph(run.work / "model.onnx", model, weights, operators)
         files = {f"{version}/model.onnx": artifact.path}
         config = model_config.render(NAME, model, artifact)
         staged = repository.stage(run, NAME, version, files, {repository.CONFIG: config})
-        golden.write(known, staged.version_directory / repository.EVIDENCE / "golden")
+        golden_set.write(known, staged.version_directory / repository.EVIDENCE / "golden")
         evidence.write(staged, Report(command="run", model=NAME, version=version, verdict="passed"), model)
         return repository.publish(staged, root, allow_change=True).version_directory
 
 
 def _answers(
-    folder: Path, model: spec.Model, inputs: TensorFiles, weights: np.ndarray, operators: tuple[str, ...], dtype: str
+    folder: Path, model: schema.Model, inputs: TensorFiles, weights: np.ndarray, operators: tuple[str, ...], dtype: str
 ) -> TensorFiles:
     tensors = (TensorSpec(name="y", dtype=dtype, shape=("batch", weights.shape[1])),)
     files = TensorFiles(directory=folder / dtype, tensors=tensors, count=inputs.count)
@@ -55,7 +61,7 @@ def _answers(
     return files
 
 
-def _graph(path: Path, model: spec.Model, weights: np.ndarray, operators: tuple[str, ...]) -> OnnxArtifact:
+def _graph(path: Path, model: schema.Model, weights: np.ndarray, operators: tuple[str, ...]) -> OnnxArtifact:
     names = [*(f"v{number}" for number in range(len(operators))), "y"]
     nodes = [helper.make_node("MatMul", ["x", "w"], [names[0]])]
     nodes += [helper.make_node(kind, [names[number]], [names[number + 1]]) for number, kind in enumerate(operators)]

@@ -17,11 +17,12 @@ import numpy as np
 import pytest
 
 from tests import server_models
-from tritonize import client, processes, serving
-from tritonize.errors import InferenceError, MissingError
-from tritonize.servers import access, view
-from tritonize.servers.embedded import Running
-from tritonize.wording import server as wording
+from tritonize.core.errors import InferenceError, MissingError
+from tritonize.core.messages import server as wording
+from tritonize.process import processes
+from tritonize.triton import client, serving
+from tritonize.triton.server import access, view
+from tritonize.triton.server.embedded import Running
 
 ATTACKER = Path(__file__).parent / "attacker.py"
 

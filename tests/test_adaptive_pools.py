@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from tests.exporting import exported
-from tritonize.artifacts import TensorSpec
-from tritonize.workers import adaptive_pools
-from tritonize.workers.torch_model import LoadedModel
+from tritonize.core.artifacts import TensorSpec
+from tritonize.export.worker import adaptive_pools
+from tritonize.source.worker.torch_model import LoadedModel
 
 
 @pytest.mark.parametrize("size", [(7,), (7, 8), (9, 4, 5), (3, 3)])

@@ -17,9 +17,11 @@ import pytest
 from tests import hostile_server as hostile
 from tests import small_versions
 from tests.hostile_server import http, listening
-from tritonize import executions, golden_check, report, verification
-from tritonize.artifacts import Report
-from tritonize.errors import TritonizeError
+from tritonize.core.artifacts import Report
+from tritonize.core.errors import TritonizeError
+from tritonize.report import text as report_text
+from tritonize.triton import executions, served_comparison
+from tritonize.workflows import golden as golden_workflow
 
 VALUES: tuple[Any, ...] = (
     None, 0, -1, 10**30, 1.5, float("inf"), "", "FP32", "TYPE_FP32", "\x1b[31m", "x" * 1000, True, [], {}, [[]], ["a"], {"a": 1},
@@ -127,24 +129,24 @@ def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("fuzz")
     small_versions.publish(place / "models", 1, samples={"count": 2}, quality={"edge_cases": False})
-    return golden_check.export(place / "models", "small", out=place / "small.golden").path
+    return golden_workflow.export(place / "models", "small", out=place / "small.golden").path
 
 
 def verify(file: Path, address: str) -> Report:
-    return golden_check.verify(golden_check.Request(path=file, urls=[f"http://{address}"]))
+    return golden_workflow.verify(golden_workflow.Request(path=file, urls=[f"http://{address}"]))
 
 
 @pytest.mark.parametrize(("seed", "rounds"), [(0, 0), pytest.param(1, 1500, marks=pytest.mark.slow)])
 def test_answers_with_a_part_changed(file: Path, monkeypatch: pytest.MonkeyPatch, seed: int, rounds: int) -> None:
     """Every part once, and then parts by chance."""
-    monkeypatch.setattr(verification, "CONCURRENT_SECONDS", 0.0)
-    monkeypatch.setattr(verification, "CLIENTS", 2)
+    monkeypatch.setattr(served_comparison, "CONCURRENT_SECONDS", 0.0)
+    monkeypatch.setattr(served_comparison, "CLIENTS", 2)
     monkeypatch.setattr(executions, "_SETTLE_S", 0.0)
     server, draw = Server(), random.Random(seed)
     ends: dict[str, int] = {}
     with listening(server) as address:
         found = verify(file, address)
-        assert found.verdict == "passed", report.as_text(found)
+        assert found.verdict == "passed", report_text.as_text(found)
         parts = [(kind, path) for kind, plain in ANSWERS.items() for path in places(plain)]
         for kind, path in [*parts, *draw.choices(parts, k=rounds)]:
             server.answers = {**ANSWERS, kind: changed(ANSWERS[kind], path, draw.choice((..., *VALUES)))}
@@ -154,7 +156,7 @@ def test_answers_with_a_part_changed(file: Path, monkeypatch: pytest.MonkeyPatch
                 assert error.exit_code in (2, 7, 8), (kind, path, server.answers[kind], error)
                 end = str(error.code or error.what)
             else:
-                assert "\x1b" not in report.as_text(found)
+                assert "\x1b" not in report_text.as_text(found)
                 end = found.verdict
             ends[end] = ends.get(end, 0) + 1
     assert set(ends) >= {"passed", "failed", "no-triton"}, ends

@@ -11,10 +11,10 @@ import torch
 from tests.in_process import in_process  # noqa: F401 - a fixture
 from tests.models import modes
 from tritonize import api
-from tritonize.artifacts import Report
-from tritonize.errors import ExportError
-from tritonize.report import as_text
-from tritonize.spec import Spec
+from tritonize.core.artifacts import Report
+from tritonize.core.errors import ExportError
+from tritonize.report.text import as_text
+from tritonize.spec.schema import Spec
 
 pytestmark = pytest.mark.usefixtures("in_process")
 VECTOR = {"x": {"shape": ["batch", 4]}}

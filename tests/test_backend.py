@@ -18,12 +18,12 @@ import pytest
 from google.protobuf import json_format, text_format
 
 from tests import server_models
-from tritonize import client
-from tritonize.errors import InferenceError, ServerError
-from tritonize.servers import embedded
-from tritonize.servers.embedded import Running
+from tritonize.core.errors import InferenceError, ServerError
+from tritonize.triton import client
+from tritonize.triton.server import embedded
+from tritonize.triton.server.embedded import Running
 
-BACKEND = Path(embedded.__file__).parents[1] / "runtime" / "backends" / "onnxruntime"
+BACKEND = Path(embedded.__file__).parents[2] / "backends" / "onnxruntime"
 
 
 @pytest.fixture(scope="module")

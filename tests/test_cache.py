@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from tritonize import cache, errors
+from tritonize.core import cache, errors
 
 
 class TestDirectory:

@@ -15,18 +15,19 @@ from tests.conftest import MODELS
 from tests.exporting import exported
 from tests.models import calls
 from tests.models.calls import DynamicCache, EncoderDecoderCache, Everything, Layer, OldCache, Plain
-from tritonize import arrays, calling, handover, unfolding
-from tritonize.artifacts import TensorSpec
-from tritonize.errors import UsageError
-from tritonize.workers import inspect, sampler, torch_model
-from tritonize.workers.torch_source import LoadRequest, ProgramModule
+from tritonize.core import arrays, call_arguments, nested
+from tritonize.core.artifacts import TensorSpec
+from tritonize.core.errors import UsageError
+from tritonize.source import in_process
+from tritonize.source.worker import inspection, sample_function, torch_model
+from tritonize.source.worker.loader import LoadRequest, ProgramModule
 
 A, B, C = "a", "b", "c"
 
 
 def call(function, *inputs: str, values=(A, B, C)):
     """What a function is called with."""
-    return calling.bind(calling.parameters(function), inputs).arguments(values[: len(inputs)])
+    return call_arguments.bind(call_arguments.parameters(function), inputs).arguments(values[: len(inputs)])
 
 
 def _two(x, mask=None, y=None): ...
@@ -110,7 +111,7 @@ class _Scripted(torch.nn.Module):
 
 
 def named(answer) -> dict[str, object]:
-    return {".".join(path): leaf for path, leaf in unfolding.leaves(pytree, answer)}
+    return {".".join(path): leaf for path, leaf in nested.leaves(pytree, answer)}
 
 
 def test_caches_and_dataclasses_are_opened():
@@ -150,22 +151,24 @@ def test_a_tuple_with_nested_and_missing_inputs_and_a_cache_as_answer_is_exporte
 
 @pytest.mark.parametrize("example", [{"image": torch.ones(2, 4)}, (torch.ones(2, 4),), torch.ones(2, 4), {"x": torch.ones(2, 4)}])
 def test_an_example_of_any_name_is_the_one_input(example):
-    with handover.handed(Plain(), example) as source:
+    with in_process.handed(Plain(), example) as source:
         names = tuple(name for name, _ in arrays.named(example, "example"))
-        request = LoadRequest(kind="module", location=str(handover.file(source)), kwargs={}, weights=None, inputs=names, outputs=())
+        request = LoadRequest(
+            kind="module", location=str(in_process.file(source)), kwargs={}, weights=None, inputs=names, outputs=()
+        )
         model = torch_model.load(request)  # compares with what this process answered
         assert model(torch.ones(1, 4))[0].shape == (1, 3)
 
 
 def test_an_example_with_a_cache_as_its_answer_is_compared_too():
-    with handover.handed(Everything(), calls.sample(0)) as source:
-        told = torch.load(handover.witness(handover.file(source)), weights_only=True)
+    with in_process.handed(Everything(), calls.sample(0)) as source:
+        told = torch.load(in_process.witness(in_process.file(source)), weights_only=True)
     assert len(told["outputs"]) == 5
     assert set(told["inputs"]) == {"INPUT__0.image", "INPUT__0.other", "INPUT__2"}
 
 
 def test_an_example_that_does_not_fit_is_named():
-    with pytest.raises(UsageError) as error, handover.handed(Plain(), {"image": torch.ones(1, 4), "other": torch.ones(1, 4)}):
+    with pytest.raises(UsageError) as error, in_process.handed(Plain(), {"image": torch.ones(1, 4), "other": torch.ones(1, 4)}):
         pass
     assert (error.value.code, error.value.expected) == ("inputs-not-parameters", "x")
 
@@ -173,7 +176,7 @@ def test_an_example_that_does_not_fit_is_named():
 def test_a_function_of_samples_may_return_that_tuple(monkeypatch):
     shutil.copy(MODELS / "calls.py", "calls.py")
     monkeypatch.syspath_prepend(".")
-    answer = sampler.draw({"function": "calls:sample", "count": 2, "seed": 0, "directory": "drawn"})
+    answer = sample_function.draw({"function": "calls:sample", "count": 2, "seed": 0, "directory": "drawn"})
     assert [each["name"] for each in answer["tensors"]] == ["INPUT__0.image", "INPUT__0.other", "INPUT__2"]
 
 
@@ -194,7 +197,7 @@ def test_a_program_keeps_what_it_was_exported_with():
     shapes = {"batch": {"a": {0: dynamic}}, "mask": None, "scale": None, "y": {0: dynamic}}
     program = torch.export.export(_Optional(), example, {"y": torch.ones(2, 3)}, dynamic_shapes=shapes)
     torch.export.save(program, "p.pt2")
-    found = inspect.inspect({"kind": "exported_program", "location": "p.pt2", "kwargs": {}, "weights": None})
+    found = inspection.inspect({"kind": "exported_program", "location": "p.pt2", "kwargs": {}, "weights": None})
     names = [each["name"] for each in found["inputs"]]
     assert len(names) == 2
     wrapped = ProgramModule(torch.export.load("p.pt2"))

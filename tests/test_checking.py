@@ -15,20 +15,16 @@ from typing import Any
 import pytest
 
 from tests import small_versions
-from tritonize import (
-    checking,
-    config_conflict,
-    deployment,
-    manifest,
-    private_copy,
-    repository,
-    serving,
-    spec,
-    version_diff,
-)
-from tritonize.artifacts import PublishedVersion
+from tritonize import repository
 from tritonize.cli import run as cli_run
-from tritonize.errors import InterruptedRunError, RepositoryError
+from tritonize.core.artifacts import PublishedVersion
+from tritonize.core.errors import InterruptedRunError, RepositoryError
+from tritonize.repository import manifest, private_copy
+from tritonize.spec import schema
+from tritonize.triton import serving
+from tritonize.workflows import checked_copy, config_conflict
+from tritonize.workflows import diff as diff_workflow
+from tritonize.workflows import verify as verify_workflow
 
 ROOT = Path("models")
 MODEL = ROOT / "small"
@@ -97,10 +93,10 @@ def test_what_was_changed_is_named_and_never_served(name, never_served, publishe
     assert repository.integrity(ROOT, "small", 1) == ()
     damage, where = DAMAGES[name]
     damage(MODEL)
-    (report,) = deployment.verify(deployment.Request(repository=ROOT))
+    (report,) = verify_workflow.verify(verify_workflow.Request(repository=ROOT))
     assert report.verdict == "failed"
     assert where in {finding.where for finding in report.findings}
-    found = checking.to_serve(ROOT, ["small"], Path("to serve"))
+    found = checked_copy.to_serve(ROOT, ["small"], Path("to serve"))
     assert where in {finding.where for finding in found.findings}
 
 
@@ -125,29 +121,29 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bytes]]:
 
 def test_what_is_exchanged_after_it_was_hashed_is_not_served(given, monkeypatch, published):
     right = (VERSION / "model.onnx").read_bytes()
-    own = checking.check
+    own = checked_copy.check
 
-    def exchange(*arguments: Any, **options: Any) -> checking.Checked:
+    def exchange(*arguments: Any, **options: Any) -> checked_copy.Checked:
         found = own(*arguments, **options)
         change_backend(MODEL)
         (VERSION / "model.onnx").write_bytes(b"other")
         return found
 
-    monkeypatch.setattr(checking, "check", exchange)
+    monkeypatch.setattr(checked_copy, "check", exchange)
     with pytest.raises(ServedError):
-        deployment.verify(deployment.Request(repository=ROOT))
+        verify_workflow.verify(verify_workflow.Request(repository=ROOT))
     assert [(content == right, "python" in config) for config, content in given] == [(True, False)]
 
 
 def test_serve_anyway_serves_what_is_in_place_and_stays_failed(given, published):
     (VERSION / "model.onnx").write_bytes(b"other")
     with pytest.raises(ServedError):
-        deployment.verify(deployment.Request(repository=ROOT, serve_anyway=True))
+        verify_workflow.verify(verify_workflow.Request(repository=ROOT, serve_anyway=True))
     assert given[0][1] == b"other"
 
 
 def test_what_is_too_large_to_copy_is_served_in_place_and_hashed_again(published):
-    checked = checking.check(ROOT, "small", 1, Path("private"), budget=400)
+    checked = checked_copy.check(ROOT, "small", 1, Path("private"), budget=400)
     assert checked.findings == ()
     assert "small/1/model.onnx" in [each.where for each in checked.in_place]
     assert (checked.version_directory / "model.onnx").is_symlink()
@@ -166,7 +162,7 @@ def test_where_the_filesystem_can_share_blocks_nothing_is_in_place(monkeypatch, 
         os.lseek(copy, 0, os.SEEK_SET)
 
     monkeypatch.setattr(private_copy.fcntl, "ioctl", clone)
-    checked = checking.check(ROOT, "small", 1, Path("private"), budget=0)
+    checked = checked_copy.check(ROOT, "small", 1, Path("private"), budget=0)
     assert (checked.findings, checked.in_place) == ((), ())
     assert (checked.version_directory / "model.onnx").read_bytes() == (VERSION / "model.onnx").read_bytes()
 
@@ -178,12 +174,12 @@ def replaced() -> None:
 
 def test_an_older_version_is_judged_by_the_configuration_it_was_proven_with(given):
     replaced()
-    checked = checking.check(ROOT, "small", 1, Path("private"))
+    checked = checked_copy.check(ROOT, "small", 1, Path("private"))
     assert checked.findings == ()
     assert "max_batch_size: 4" in (checked.root / "small" / "config.pbtxt").read_text()
     assert checked.own_config
     with pytest.raises(ServedError):
-        deployment.verify(deployment.Request(repository=ROOT, version=1))
+        verify_workflow.verify(verify_workflow.Request(repository=ROOT, version=1))
     assert "max_batch_size: 4" in given[0][0]
     # The newest version has only the present configuration, and one that no version was proven with is a finding for both.
     (MODEL / "config.pbtxt").write_text((VERSION / "evidence" / "config.pbtxt").read_text())
@@ -196,17 +192,17 @@ def test_versions_that_a_policy_serves_with_another_configuration_are_named(give
     policy = {"triton": {"version_policy": {"all": {}}}}
     small_versions.publish(ROOT, 1, max_batch_size=4, **policy)
     small_versions.publish(ROOT, 2, max_batch_size=8, **policy)
-    assert checking.unlike_config(ROOT, "small") == (1,)
-    found = checking.to_serve(ROOT, ["small"], Path("to serve"))
+    assert checked_copy.unlike_config(ROOT, "small") == (1,)
+    found = checked_copy.to_serve(ROOT, ["small"], Path("to serve"))
     assert found.findings == []
     assert [each.version for each in found.checked] == [1, 2]
     assert "max_batch_size: 8" in (found.root / "small" / "config.pbtxt").read_text()
     assert not (found.root / "small" / "config.pbtxt").is_symlink()
     assert (found.root / "small" / "1" / "model.onnx").read_bytes() == (VERSION / "model.onnx").read_bytes()
     (MODEL / "3").mkdir()  # put there by hand, and served by the policy
-    found = checking.to_serve(ROOT, ["small"], Path("again"))
+    found = checked_copy.to_serve(ROOT, ["small"], Path("again"))
     assert [each.where for each in found.findings] == ["small/3"]
-    assert [each.where for each in checking.older_findings(ROOT, "small", 2)] == ["small/3"]
+    assert [each.where for each in checked_copy.older_findings(ROOT, "small", 2)] == ["small/3"]
 
 
 def test_a_configuration_that_will_differ_is_refused_before_anything_is_proven():
@@ -214,7 +210,7 @@ def test_a_configuration_that_will_differ_is_refused_before_anything_is_proven()
     described = {"source": "small.pt", "inputs": {"x": {"shape": ["batch", 16]}}, "max_batch_size": 4, "outputs": {"y": {}}}
 
     def require(**changes: Any) -> None:
-        config_conflict.require_none(ROOT, "small", spec.Model.model_validate({**described, **changes}))
+        config_conflict.require_none(ROOT, "small", schema.Model.model_validate({**described, **changes}))
 
     require()
     Path("labels.txt").write_text("a\nb\n")
@@ -228,13 +224,13 @@ def test_a_configuration_that_will_differ_is_refused_before_anything_is_proven()
             require(**changes)
         assert caught.value.code == "repository-config-differs"
         assert any(each.startswith(line) for each in caught.value.details), caught.value.details
-    config_conflict.require_none(ROOT, "another", spec.Model.model_validate({**described, "max_batch_size": 8}))
+    config_conflict.require_none(ROOT, "another", schema.Model.model_validate({**described, "max_batch_size": 8}))
 
 
 def test_a_configuration_that_cannot_be_read_is_no_way_around_the_check(published):
     (MODEL / "config.pbtxt").write_text("unheard_of: 1\n")
     (VERSION / "model.onnx").write_bytes(b"other")
-    found = checking.to_serve(ROOT, ["small"], Path("to serve"))
+    found = checked_copy.to_serve(ROOT, ["small"], Path("to serve"))
     assert {"small/config.pbtxt", "small/1/model.onnx"} <= {each.where for each in found.findings}
     assert not any("as they were proven" in note for note in found.notes)
 
@@ -242,7 +238,7 @@ def test_a_configuration_that_cannot_be_read_is_no_way_around_the_check(publishe
 def test_what_carries_no_evidence_is_served_and_named():
     (ROOT / "plain" / "1").mkdir(parents=True)
     (ROOT / "plain" / "config.pbtxt").write_text('name: "plain"')
-    found = checking.to_serve(ROOT, ["plain"], Path("to serve"))
+    found = checked_copy.to_serve(ROOT, ["plain"], Path("to serve"))
     assert (found.findings, found.checked) == ([], [])
     assert any("plain version 1 carries no evidence" in note for note in found.notes)
     assert (found.root / "plain" / "config.pbtxt").is_file()
@@ -252,7 +248,7 @@ def test_a_difference_to_a_changed_version_is_not_asked_for(never_served):
     small_versions.publish(ROOT, 1)
     small_versions.publish(ROOT, 2)
     (VERSION / "model.onnx").write_bytes(b"other")
-    found = version_diff.diff(version_diff.Request(repository=ROOT, model="small", before=1, after=2))
+    found = diff_workflow.diff(diff_workflow.Request(repository=ROOT, model="small", before=1, after=2))
     assert (found.verdict, [each.where for each in found.findings]) == ("failed", ["small/1/model.onnx"])
 
 
@@ -264,7 +260,7 @@ def test_the_manifest_covers_itself_and_an_older_kind_says_that_it_does_not(publ
     assert repository.integrity(ROOT, "small", 1) == ()
     path.write_text(json.dumps({**{key: value for key, value in known.items() if key != "sha256"}, "schema": 1}))
     assert repository.integrity(ROOT, "small", 1) == ()
-    assert any("no sum of its own" in note for note in checking.check(ROOT, "small", 1, Path("private")).notes)
+    assert any("no sum of its own" in note for note in checked_copy.check(ROOT, "small", 1, Path("private")).notes)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "[" * 100_000, '{"schema": 3}', '{"schema": 2, "files": {"a": 1}}', "\x00"])
@@ -283,7 +279,7 @@ def test_a_path_outside_the_model_is_not_followed(published):
     known["sha256"] = manifest.own_sha256(known)
     path.write_text(json.dumps(known))
     Path("outside").write_text("mine")
-    checked = checking.check(ROOT, "small", 1, Path("private"))
+    checked = checked_copy.check(ROOT, "small", 1, Path("private"))
     assert [(each.where, each.found) for each in checked.findings] == [("small/../../outside", None)]
 
 

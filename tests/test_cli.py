@@ -39,7 +39,7 @@ def test_help_answers_within_0_3_s_and_imports_nothing_heavy():
 
 
 @pytest.mark.parametrize(
-    "statement", ["import tritonize", "import tritonize.cli.app", "import tritonize.artifacts, tritonize.errors"]
+    "statement", ["import tritonize", "import tritonize.cli.app", "import tritonize.core.artifacts, tritonize.core.errors"]
 )
 def test_importing_pulls_in_no_heavy_dependency(statement):
     code = f"import sys; {statement}; print(*[name for name in {HEAVY} if name in sys.modules])"
@@ -266,7 +266,7 @@ def test_a_bug_is_exit_code_70_with_versions():
 
 
 def test_every_exit_code_is_documented():
-    from tritonize import errors
+    from tritonize.core import errors
 
     design = (CHECKOUT / "docs" / "design.md").read_text()
     kinds = (

@@ -14,10 +14,11 @@ import pytest
 from tritonclient.utils import InferenceServerException
 
 from tests import server_models
-from tritonize import arrays, client
-from tritonize.client import Client, Transport, region
-from tritonize.errors import InferenceError, ServerError, UsageError
-from tritonize.servers.embedded import Running
+from tritonize.core import arrays
+from tritonize.core.errors import InferenceError, ServerError, UsageError
+from tritonize.triton import client
+from tritonize.triton.client import Client, Transport, shm_region
+from tritonize.triton.server.embedded import Running
 
 pytestmark = pytest.mark.server
 TRANSPORTS: tuple[Transport, ...] = ("http", "grpc", "shm")
@@ -29,7 +30,7 @@ def connect(server: Running, transport: Transport) -> Client:
 
 def regions(server: Running) -> list[str]:
     """Regions that clients have registered; none of them has a name in /dev/shm any more."""
-    assert list(Path("/dev/shm").glob(f"{server.shm_prefix}*{region._MARK}*")) == []
+    assert list(Path("/dev/shm").glob(f"{server.shm_prefix}*{shm_region._MARK}*")) == []
     with connect(server, "grpc") as opened:
         status = opened._call(opened._client.get_system_shared_memory_status, as_json=True)
     return list(status.get("regions", {}))
@@ -231,7 +232,7 @@ class TestSharedMemory:
     def test_an_output_that_is_not_written_shows(self) -> None:
         for size in (1, 4, 12, 4096, 10000):
             part = np.zeros(size, np.uint8)
-            region.spoil(part)
+            shm_region.spoil(part)
             assert part[0] == 0xFF
             if size >= 4:
                 assert np.isnan(part.view(np.float32)[:: mmap.PAGESIZE // 4]).all()

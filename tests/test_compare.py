@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from ml_dtypes import bfloat16
 
-from tritonize import differences
-from tritonize.compare import compare, compare_tensor
-from tritonize.spec import Tolerance
+from tritonize.quality import differences
+from tritonize.quality.comparison import compare, compare_tensor
+from tritonize.spec.schema import Tolerance
 
 TOLERANCE = Tolerance(rtol=1e-4, atol=9e-4)
 

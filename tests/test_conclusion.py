@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 import typer
 
-from tritonize import html, quality, report
-from tritonize.artifacts import Check, Finding, Report, SampleSet, Stage, TensorFiles, TensorSpec
 from tritonize.cli import display, tensors
-from tritonize.compare import compare
-from tritonize.conclusion import conclude
-from tritonize.measures import Gate
-from tritonize.quality import percent
+from tritonize.core.artifacts import Check, Finding, Report, SampleSet, Stage, TensorFiles, TensorSpec
+from tritonize.core.conclusion import conclude
+from tritonize.core.results import Gate
+from tritonize.quality import gates as quality_gates
+from tritonize.quality.comparison import compare
+from tritonize.quality.gates import percent
+from tritonize.report import html
+from tritonize.report import text as report_text
 
 RIGHT = np.zeros((1, 3), np.float32)
 WRONG = np.array([[0, 0.5, 0]], np.float32)
@@ -98,7 +100,7 @@ def test_terminal_text_and_html_say_the_same(name, capsys):
     assert concluded.comparisons == len(found.checks)
     assert bool(concluded.reasons) == (found.verdict == "failed")
 
-    text = report.as_text(found)
+    text = report_text.as_text(found)
     word = {"passed": "PASSED", "failed": "FAILED", "not run": "NOT RUN"}[found.verdict]
     assert flat(text).startswith(f"{word} heart version 7: {sentence}")
     page = words_of(html.render(found))
@@ -122,7 +124,7 @@ def test_terminal_text_and_html_say_the_same(name, capsys):
 
 def test_the_same_difference_at_several_places_is_listed_once():
     wrong = [check(stage, WRONG) for stage in STAGES for _ in range(2)]
-    text = flat(report.as_text(replace(FAILED, checks=tuple(wrong))))
+    text = flat(report_text.as_text(replace(FAILED, checks=tuple(wrong))))
     assert text.count("1 of 3 elements are outside") == 1
     assert "and 7 more answers" in text
 
@@ -142,7 +144,7 @@ def confidence(checks: tuple[Check, ...], gates: tuple[Gate, ...] = ()) -> str:
         def rows(self) -> tuple[()]:
             return ()
 
-    return " ".join(quality.judge(Seen(), checks).notes)  # type: ignore[arg-type]
+    return " ".join(quality_gates.judge(Seen(), checks).notes)  # type: ignore[arg-type]
 
 
 def test_the_samples_of_the_stage_that_failed_are_counted():

@@ -13,9 +13,11 @@ from tests import hostile_server as hostile
 from tests import small_versions
 from tests.conftest import tritonize
 from tests.hostile_server import http, listening
-from tritonize import client, deadline, golden_check, interrupts
 from tritonize.cli.limits import limited
-from tritonize.errors import ServerError, UsageError
+from tritonize.core import deadline, interrupts
+from tritonize.core.errors import ServerError, UsageError
+from tritonize.triton import client
+from tritonize.workflows import golden as golden_workflow
 
 
 def test_it_ends_waiting() -> None:
@@ -67,7 +69,7 @@ def test_an_outer_deadline_stays() -> None:
 
 def test_verify_leaves_a_server_that_drips(tmp_path) -> None:
     small_versions.publish(tmp_path / "models", 1)
-    golden_check.export(tmp_path / "models", "small", out=tmp_path / "small.golden")
+    golden_workflow.export(tmp_path / "models", "small", out=tmp_path / "small.golden")
     started = time.monotonic()
     with listening(hostile.dripping(http(b" " * 10_000))) as address:
         done = tritonize("verify", "--golden", "small.golden", "--url", f"http://me:secret@{address}", "--deadline", "2", "--json")

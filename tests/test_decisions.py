@@ -12,14 +12,15 @@ from torch import nn
 
 from tests.in_process import in_process  # noqa: F401 - a fixture
 from tests.models import decides
-from tritonize import api, decisions
-from tritonize.artifacts import Report
-from tritonize.errors import ExportError
-from tritonize.spec import Spec
-from tritonize.workers.decisions import Recorder, found
-from tritonize.workers.exported_ways import ExportedWays
-from tritonize.workers.swallowed import Swallowed
-from tritonize.workers.torch_model import LoadedModel
+from tritonize import api
+from tritonize.core import decisions
+from tritonize.core.artifacts import Report
+from tritonize.core.errors import ExportError
+from tritonize.export.worker.decisions import Recorder, found
+from tritonize.export.worker.export_checks import ExportedWays
+from tritonize.export.worker.swallowed_errors import Swallowed
+from tritonize.source.worker.torch_model import LoadedModel
+from tritonize.spec.schema import Spec
 
 ZEROS = torch.zeros(1, 4)
 SAMPLES = (torch.randn(1, 4, generator=torch.Generator().manual_seed(0)), ZEROS, torch.ones(1, 4), -torch.ones(1, 4))

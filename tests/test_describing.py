@@ -20,8 +20,9 @@ from onnx import TensorProto, helper
 import tritonize as api
 from tests.conftest import MODELS, tritonize
 from tests.models.described import Net, draw
-from tritonize import building, pipeline
-from tritonize.workers import sampler
+from tritonize.source.worker import sample_function
+from tritonize.workflows import build as build_workflow
+from tritonize.workflows import run as run_workflow
 
 NONE, DYNAMIC = torch.export.Dim.STATIC, torch.export.Dim.DYNAMIC
 
@@ -158,7 +159,7 @@ def test_a_bad_function_of_samples(function, words, monkeypatch):
     monkeypatch.syspath_prepend(str(Path.cwd()))
     monkeypatch.delitem(sys.modules, "described", raising=False)
     with pytest.raises(api.UsageError) as error:
-        sampler.draw({"function": f"described:{function}", "count": 2, "seed": 0, "directory": "drawn"})
+        sample_function.draw({"function": f"described:{function}", "count": 2, "seed": 0, "directory": "drawn"})
     assert words in str(error.value)
 
 
@@ -363,10 +364,10 @@ def test_what_is_no_model_is_said_to_be_none(what):
 
 def test_what_a_run_is_told_beside_the_specification_reaches_it(monkeypatch, tmp_path):
     told = []
-    monkeypatch.setattr(pipeline, "run", lambda prepared, models, options: told.append(options) or ())
+    monkeypatch.setattr(run_workflow, "run", lambda prepared, models, options: told.append(options) or ())
     path = tmp_path / "spec.yaml"
     (tmp_path / "m.onnx").touch()
     path.write_text("schema: 1\nmodels:\n  m:\n    source: m.onnx\n")
     api.run(path, allow_unproven=True, plans=["here", tmp_path])
     api.run(path)
-    assert told == [building.Options(allow_unproven=True, plans=(Path("here"), tmp_path)), building.Options()]
+    assert told == [build_workflow.Options(allow_unproven=True, plans=(Path("here"), tmp_path)), build_workflow.Options()]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tritonize import discretion, evidence, repository, spec
-from tritonize.artifacts import Finding, Report, StagedVersion
+from tritonize import repository
+from tritonize.core import redaction
+from tritonize.core.artifacts import Finding, Report, StagedVersion
+from tritonize.spec import schema
+from tritonize.workflows import evidence
 
 
 def test_what_is_secret_by_its_name_or_its_look_is_left_out():
@@ -20,17 +23,17 @@ def test_what_is_secret_by_its_name_or_its_look_is_left_out():
         "max_token": 7,
         "hidden": [1, 2],
     }
-    found = discretion.redacted(kwargs)
-    assert not [text for text in discretion.secrets(kwargs) if text in str(found)]
+    found = redaction.redacted(kwargs)
+    assert not [text for text in redaction.secrets(kwargs) if text in str(found)]
     assert "very-secret" not in str(found)
-    assert found["url"] == f"https://{discretion.REDACTED}@host/path"
+    assert found["url"] == f"https://{redaction.REDACTED}@host/path"
     assert {name: found[name] for name in ("tokenizer", "num_tokens", "max_token", "hidden")} == {
         "tokenizer": "bert",
         "num_tokens": 512,
         "max_token": 7,
         "hidden": [1, 2],
     }
-    assert found["options"]["auth"] == [discretion.REDACTED, 5]
+    assert found["options"]["auth"] == [redaction.REDACTED, 5]
 
 
 def test_paths_of_the_command_line_become_relative_or_names():
@@ -48,7 +51,7 @@ def test_paths_of_the_command_line_become_relative_or_names():
         "a/b",
     ]
     text = "/data/secret place/heart.pt and /mnt/plans/one.plan and /here/model.pt and http://host/a"
-    found = discretion.discreet(text, words=["/data/secret place/heart.pt", *command], folders={Path("/here"): ""})
+    found = redaction.discreet(text, words=["/data/secret place/heart.pt", *command], folders={Path("/here"): ""})
     assert found == "heart.pt and plans/one.plan and model.pt and http://host/a"
 
 
@@ -56,7 +59,7 @@ def test_no_file_of_the_evidence_has_them(tmp_path):
     staged = StagedVersion(root=tmp_path / "area" / "run" / "repository", model="m", version=1)
     staged.version_directory.mkdir(parents=True)
     (staged.model_directory / repository.CONFIG).write_text('name: "m"')
-    model = spec.Model.model_validate(
+    model = schema.Model.model_validate(
         {"source": "zoo:make", "kwargs": {"token": "very-secret", "hidden": 16}, "inputs": {"x": {"shape": [1]}}}
     )
     again = f"tritonize build {tmp_path}/heart.yaml --plans /mnt/somewhere/plans"
@@ -80,4 +83,4 @@ def test_no_file_of_the_evidence_has_them(tmp_path):
         (staged.version_directory / "evidence" / "report.txt").read_text().split()
     )
     plain = repository.read_manifest(staged.version_directory)
-    assert plain["spec"]["kwargs"] == {"token": discretion.REDACTED, "hidden": 16}
+    assert plain["spec"]["kwargs"] == {"token": redaction.REDACTED, "hidden": 16}

@@ -12,17 +12,21 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.test_quality import files, question
-from tritonize import arrays, asking, compare, noise, quality, samples, spec
-from tritonize.artifacts import Check, SampleSet, TensorFiles, TensorSpec, to_json
-from tritonize.errors import UsageError
-from tritonize.observer import Observer
-from tritonize.stages import Recorder
-from tritonize.wording import quality as wording
-from tritonize.workers import sensitivity
+from tritonize.core import arrays
+from tritonize.core.artifacts import Check, SampleSet, TensorFiles, TensorSpec, to_json
+from tritonize.core.errors import UsageError
+from tritonize.core.messages import quality as wording
+from tritonize.core.stages import Recorder
+from tritonize.onnx_model.worker import sensitivity
+from tritonize.quality import comparison, gates, noise_floor
+from tritonize.quality.tracker import Observer
+from tritonize.reference import baseline
+from tritonize.source import samples
+from tritonize.spec import schema
 
 
-def model(**fields) -> spec.Model:
-    return spec.Model.model_validate({"source": "m.pt", "inputs": {"x": {"shape": ["batch", 4]}}, **fields})
+def model(**fields) -> schema.Model:
+    return schema.Model.model_validate({"source": "m.pt", "inputs": {"x": {"shape": ["batch", 4]}}, **fields})
 
 
 def test_an_edge_case_refuses_for_nothing_that_the_drawn_answers_cannot_feel():
@@ -31,7 +35,7 @@ def test_an_edge_case_refuses_for_nothing_that_the_drawn_answers_cannot_feel():
     tiny = np.full((1, 64), 1e-8)
     arrays.save(asked.exact, 4, {"y": tiny})
     arrays.save(asked.expected, 4, {"y": tiny.astype(np.float32)})
-    asked = replace(asked, floors=noise.noise_floors(asked.samples, asked.expected, asked.exact, "fp32"))
+    asked = replace(asked, floors=noise_floor.noise_floors(asked.samples, asked.expected, asked.exact, "fp32"))
     floor = next(floor for floor in asked.floors if floor.group == "ones")
     assert floor.own < 1e-14
     assert floor.least == 2**-23 * next(floor.scale for floor in asked.floors if floor.group == "drawn")
@@ -51,9 +55,9 @@ def test_that_edge_cases_alone_decided_is_said_with_the_way_to_leave_them_out():
         for index in range(7):
             own = arrays.load(asked.expected, index)
             found = {"y": own["y"] + np.float32(1.0 if index in failing else 0.0)}
-            tensors = compare.compare(own, found, asked.tolerances)
+            tensors = comparison.compare(own, found, asked.tolerances)
             checks.append(Check(stage="onnxruntime", batch_size=1, samples=(index,), tensors=tensors))
-        return list(quality.judge(Observer(asked), checks).notes)
+        return list(gates.judge(Observer(asked), checks).notes)
 
     said = wording.EDGES_DECIDED.text(names="ones", others="zeros, largest")
     assert said in notes(5)
@@ -62,16 +66,16 @@ def test_that_edge_cases_alone_decided_is_said_with_the_way_to_leave_them_out():
     assert not [note for note in (*notes(), *notes(5, 1)) if note.startswith(start)]
     observer = Observer(asked)
     observer.see("onnxruntime", (5,), {"y": arrays.load(asked.expected, 5)["y"] + np.float32(1.0)})
-    assert said in quality.judge(observer, ()).notes  # the noise floor alone
+    assert said in gates.judge(observer, ()).notes  # the noise floor alone
 
 
 def test_a_spec_names_the_edge_cases_that_are_asked():
     drawn = samples.write(model(samples={"count": 2}), Path("drawn"))
-    assert asking.with_edges(model(quality={"edge_cases": ["zeros"]}), drawn).edges == {drawn.files.count: "zeros"}
+    assert baseline.with_edges(model(quality={"edge_cases": ["zeros"]}), drawn).edges == {drawn.files.count: "zeros"}
     drawn = samples.write(model(samples={"count": 2}), Path("all"))
-    assert list(asking.with_edges(model(), drawn).edges.values()) == ["zeros", "ones"]
-    assert asking.with_edges(model(quality={"edge_cases": []}), drawn).edges == {}
-    assert asking.with_edges(model(quality={"edge_cases": False}), drawn).edges == {}
+    assert list(baseline.with_edges(model(), drawn).edges.values()) == ["zeros", "ones"]
+    assert baseline.with_edges(model(quality={"edge_cases": []}), drawn).edges == {}
+    assert baseline.with_edges(model(quality={"edge_cases": False}), drawn).edges == {}
     with pytest.raises(ValueError, match="edge_cases"):
         model(quality={"edge_cases": ["zero"]})
 
@@ -82,15 +86,15 @@ def test_edge_cases_that_rounding_moves_beyond_the_tolerance_are_left_out_though
     observer = Observer(asked)
     observer.allow_for_rounding({("y", "zeros"): 0.5, ("y", "ones"): 1e-5})
     artifact = SimpleNamespace(path=Path("m.onnx"))
-    dropped = asking.unanswerable(model(), artifact, observer.golden, [], Path("work"), Recorder())
+    dropped = baseline.unanswerable(model(), artifact, observer.golden, [], Path("work"), Recorder())
     assert dropped == {"zeros": wording.EDGE_ROUNDED.text(output="y", far=0.5)}
     # One that fails by more than rounding explains is no such case.
-    wrong = compare.compare(arrays.load(asked.expected, 4), {"y": arrays.load(asked.expected, 4)["y"] + np.float32(100)}, {})
+    wrong = comparison.compare(arrays.load(asked.expected, 4), {"y": arrays.load(asked.expected, 4)["y"] + np.float32(100)}, {})
     check = Check(stage="onnxruntime", batch_size=1, samples=(4,), tensors=wrong)
-    found = asking.ort.Sensitivity(moved=({"y": 0.5},), chosen=frozenset(), library_seconds=0.0)
-    monkeypatch.setattr(asking.ort, "sensitivity", lambda *_, **__: found)
-    monkeypatch.setattr(asking.summing, "explained", lambda *_: {})
-    assert asking.unanswerable(model(), artifact, observer.golden, [check], Path("work"), Recorder()) == {}
+    found = baseline.ort.Sensitivity(moved=({"y": 0.5},), chosen=frozenset(), library_seconds=0.0)
+    monkeypatch.setattr(baseline.ort, "sensitivity", lambda *_, **__: found)
+    monkeypatch.setattr(baseline.summing, "explained", lambda *_: {})
+    assert baseline.unanswerable(model(), artifact, observer.golden, [check], Path("work"), Recorder()) == {}
 
 
 def test_all_edge_cases_of_a_file_that_normalizes_over_places_are_asked_how_far_rounding_moves_them():
@@ -98,7 +102,7 @@ def test_all_edge_cases_of_a_file_that_normalizes_over_places_are_asked_how_far_
     observer = Observer(asked)
     for operator, wanted in (("InstanceNormalization", (4, 5)), ("Conv", ())):
         Path("node_map.json").write_text(f'{{"nodes": [{{"operator": "{operator}"}}]}}')
-        assert asking._in_doubt(SimpleNamespace(node_map=Path("node_map.json")), observer) == wanted
+        assert baseline._in_doubt(SimpleNamespace(node_map=Path("node_map.json")), observer) == wanted
 
 
 def test_an_edge_case_with_another_number_of_answers_is_left_out_where_rounding_changes_it(monkeypatch):
@@ -118,16 +122,16 @@ def test_an_edge_case_with_another_number_of_answers_is_left_out_where_rounding_
     request = {"path": "m.onnx", "samples": to_json(SampleSet(files=inputs, batched=False, origin="")), "indices": [0]}
     (moved,) = sensitivity.measure({**request, "libraries": []})["moved"]
     assert moved == {"y": float("inf")}
-    (tensor,) = compare.compare({"y": np.ones(64, np.float32)}, {"y": np.ones(30, np.float32)}, {})
-    assert asking._why_unanswerable(tensor, moved["y"], ()) == wording.EDGE_NUMBER.text(output="y")
-    assert asking._why_unanswerable(tensor, 1.0, ()) == ""
+    (tensor,) = comparison.compare({"y": np.ones(64, np.float32)}, {"y": np.ones(30, np.float32)}, {})
+    assert baseline._why_unanswerable(tensor, moved["y"], ()) == wording.EDGE_NUMBER.text(output="y")
+    assert baseline._why_unanswerable(tensor, 1.0, ()) == ""
     asked = question(5, edges={4: "ones"})
-    found = asking.ort.Sensitivity(moved=({"y": float("inf")},), chosen=frozenset(), library_seconds=0.0)
-    monkeypatch.setattr(asking.ort, "sensitivity", lambda *_, **__: found)
+    found = baseline.ort.Sensitivity(moved=({"y": float("inf")},), chosen=frozenset(), library_seconds=0.0)
+    monkeypatch.setattr(baseline.ort, "sensitivity", lambda *_, **__: found)
     observer = Observer(asked)
     observer.see("onnxruntime", (4,), {"y": arrays.load(asked.expected, 4)["y"] + np.float32(1.0)})
     artifact = SimpleNamespace(path=Path("m.onnx"), node_map=None)
-    asking.allow_for_rounding(model(), artifact, observer, Path("work"), Recorder())
+    baseline.allow_for_rounding(model(), artifact, observer, Path("work"), Recorder())
     assert observer.gates()[0].verdict == "failed"  # an infinite allowance would pass anything
 
 
@@ -142,10 +146,10 @@ def test_answers_whose_number_depends_on_the_data_do_not_lie_in_one_batch():
         arrays.save(drawn.files, index, {"x": np.zeros((1, 4), np.float32)})
         arrays.save(outputs, index, {"y": np.zeros((1, size), np.float32)})
     with pytest.raises(UsageError) as raised:
-        asking.require_one_shape(model(max_batch_size=2), outputs, drawn)
+        baseline.require_one_shape(model(max_batch_size=2), outputs, drawn)
     assert raised.value.code == "sizes-by-data"
     assert raised.value.found == "shapes [1, 3] and [1, 2]"
-    asking.require_one_shape(model(max_batch_size=1), outputs, drawn)
+    baseline.require_one_shape(model(max_batch_size=1), outputs, drawn)
 
 
 def test_a_batch_of_another_shape_is_told_without_a_difference():
@@ -154,9 +158,9 @@ def test_a_batch_of_another_shape_is_told_without_a_difference():
     arrays.save(batched, 0, {"y": np.zeros((2, 32))})
     answered = SimpleNamespace(batched=batched, reference=SimpleNamespace(outputs=own))
     with pytest.raises(UsageError) as raised:
-        asking.batch_check(model(max_batch_size=2), answered, 0, (0, 1))
+        baseline.batch_check(model(max_batch_size=2), answered, 0, (0, 1))
     assert raised.value.found == "output 'y': shape [2, 32] instead of [2, 64]"
     arrays.save(batched, 0, {"y": np.full((2, 64), 0.5)})
     with pytest.raises(UsageError) as raised:
-        asking.batch_check(model(max_batch_size=2), answered, 0, (0, 1))
+        baseline.batch_check(model(max_batch_size=2), answered, 0, (0, 1))
     assert raised.value.found.endswith("; largest difference 0.5")

@@ -13,12 +13,18 @@ import tritonize as api
 from tests.conftest import MODELS
 from tests.exporting import exported
 from tests.models import edges
-from tritonize import arrays, file_edges, nonfinite, samples, spec, spec_file
-from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
-from tritonize.compare import compare
-from tritonize.errors import UsageError
-from tritonize.ort import OrtRun
-from tritonize.workers import ort, reference, torch_model
+from tritonize.core import arrays
+from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
+from tritonize.core.errors import UsageError
+from tritonize.onnx_model.runtime import OrtRun
+from tritonize.onnx_model.worker import session as ort_session
+from tritonize.quality import nonfinite
+from tritonize.quality.comparison import compare
+from tritonize.reference import onnx_edge_cases
+from tritonize.reference.worker import runner
+from tritonize.source import samples
+from tritonize.source.worker import torch_model
+from tritonize.spec import loader, schema
 
 
 @pytest.fixture(autouse=True)
@@ -27,11 +33,11 @@ def _models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(".")
 
 
-def model(**fields) -> spec.Model:
-    return spec.Model.model_validate({"source": "m:f", "inputs": {"x": {"shape": ["batch", 8]}}, "max_batch_size": 2, **fields})
+def model(**fields) -> schema.Model:
+    return schema.Model.model_validate({"source": "m:f", "inputs": {"x": {"shape": ["batch", 8]}}, "max_batch_size": 2, **fields})
 
 
-def asked_of_pytorch(factory: str, asked: spec.Model, drawn: SampleSet, apart: SampleSet | None = None) -> dict:
+def asked_of_pytorch(factory: str, asked: schema.Model, drawn: SampleSet, apart: SampleSet | None = None) -> dict:
     batches = list(arrays.first_batches(drawn, 2))
     load = {
         "kind": "factory",
@@ -42,10 +48,10 @@ def asked_of_pytorch(factory: str, asked: spec.Model, drawn: SampleSet, apart: S
         "outputs": [],
     }
     request = {"model": load, "samples": to_json(drawn), "batches": batches, "directory": "out", "apart": apart and to_json(apart)}
-    return reference.compute(request)
+    return runner.compute(request)
 
 
-def drawn_for(asked: spec.Model) -> SampleSet:
+def drawn_for(asked: schema.Model) -> SampleSet:
     return samples.add_edges(asked, samples.write(asked, Path("samples")))
 
 
@@ -87,7 +93,7 @@ def test_a_file_that_loses_nan_is_told_by_output():
     inputs = (TensorSpec(name="x", dtype="fp32", shape=("batch", 8)),)
     module = torch_model.LoadedModel(edges.Largest(), ("x",), ())
     exported(module, inputs, ["top", "pooled", "place"], [torch.randn(2, 8)], "legacy")
-    ran = ort.run(
+    ran = ort_session.run(
         {"path": "m.onnx", "samples": to_json(drawn), "batches": [(0,)], "directory": "ort", "apart": to_json(questions.samples)}
     )
     answers = dict(zip(nonfinite.CASES, (arrays.load(from_json(TensorFiles, each), 0) for each in ran["apart"]), strict=True))
@@ -131,7 +137,7 @@ def test_an_edge_case_that_pytorch_cannot_batch_is_left_out_by_name():
     asked = model(inputs={"x": {"shape": ["batch", 8]}, "mask": {"dtype": "int64", "shape": ["batch", 8], "range": [0, 1]}})
     for index in range(2):
         np.savez(f"{index}.npz", **edges.promised(index))
-    asked = asked.model_copy(update={"samples": spec.Samples(files="*.npz")})
+    asked = asked.model_copy(update={"samples": schema.Samples(files="*.npz")})
     answer = asked_of_pytorch("Promised", asked, drawn_for(asked))
     assert set(answer["unusable"]) == {"zeros", "ones", "largest"}
     assert all("cannot batch it with another sample" in why for why in answer["unusable"].values())
@@ -162,7 +168,7 @@ def test_a_file_is_asked_likewise():
         arrays.save(first, 0, answer(arrays.load(drawn.files, 0)))
         return OrtRun(outputs=(first,), seconds=(0.0,), version="", library_seconds=0.0, peak_memory=0, apart=tuple(found))
 
-    kept, notes, unpadded = file_edges.answerable(asked, drawn, directory, run)
+    kept, notes, unpadded = onnx_edge_cases.answerable(asked, drawn, directory, run)
     assert list(kept.edges.values()) == ["ones"]
     assert len(notes) == 2
     assert unpadded
@@ -175,7 +181,7 @@ def test_an_axis_may_begin_at_nothing(size):
         "    inputs: {new: {shape: [batch, 1, 4]}, past: {shape: [batch, past, 4]}}\n"
         f"    axes: {{past: {{{size}}}}}\n"
     )
-    asked = spec_file.load(Path("s.yaml")).models["m"]
+    asked = loader.load(Path("s.yaml")).models["m"]
     drawn = drawn_for(asked)
     assert {arrays.load(drawn.files, index)["past"].shape[1] for index in range(drawn.drawn)} >= {0, 6}
     answer = asked_of_pytorch("Cache", asked, drawn)
@@ -188,6 +194,6 @@ def test_a_wrong_axis_brings_no_second_problem():
         "    inputs: {new: {shape: [batch, 1, 4]}, past: {shape: [batch, past, 4]}}\n    axes: {past: {min: -1, max: 6}}\n"
     )
     with pytest.raises(UsageError) as error:
-        spec_file.load(Path("s.yaml"))
+        loader.load(Path("s.yaml"))
     assert len(error.value.details) == 1
     assert "line 7: models.m.axes.past.min" in error.value.details[0]

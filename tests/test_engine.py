@@ -32,13 +32,17 @@ from tests import fake_driver
 from tests.conftest import CHECKOUT, tritonize
 from tests.gpu import steps
 from tests.gpu.cases import CASES, items
-from tritonize import arrays, engine, gpu, plan_file, plan_layers, plan_proof, planning, spec
-from tritonize.artifacts import Reference, SampleSet, Source, TensorFiles, TensorSpec
-from tritonize.errors import PlanError
-from tritonize.plan import BuiltPlan
-from tritonize.runtime.backends.plans import cuda, plan_contract, runner
-from tritonize.servers import environment, plans
-from tritonize.stages import Recorder
+from tritonize.backends.plans import cuda, plan_contract, runner
+from tritonize.core import arrays
+from tritonize.core.artifacts import Reference, SampleSet, Source, TensorFiles, TensorSpec
+from tritonize.core.errors import PlanError
+from tritonize.core.stages import Recorder
+from tritonize.plans import engine, from_spec, gpu, plan_file
+from tritonize.plans import layers as plan_layers
+from tritonize.plans import proof as plan_proof
+from tritonize.plans.builder import BuiltPlan
+from tritonize.spec import schema
+from tritonize.triton.server import environment, gpu_access
 
 without_gpu = pytest.mark.skipif(gpu.find() is not None, reason="not run: these say what happens without a GPU")
 
@@ -142,7 +146,7 @@ class TestGpu:
         assert gpu.driver_version("12.4", Path("version")) == version
 
     def test_both_versions_are_kept_apart(self, library):
-        code = "from tritonize import gpu; found = gpu.find(); print(found.driver, found.cuda, sep=chr(10))"
+        code = "from tritonize.plans import gpu; found = gpu.find(); print(found.driver, found.cuda, sep=chr(10))"
         env = {**os.environ, **fake_driver.environment(library)}
         done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True, timeout=60)
         assert done.stdout.splitlines() == [gpu.driver_version("12.8"), "12.8"]
@@ -279,7 +283,7 @@ class TestRunner:
         names = ("libmine.so", "libnvinfer_plugin.so.10")
         with pytest.raises(runner.EngineError, match=r"the library of plugins libmine\.so is not loaded"):
             runner.Engine(trt, device, plan, plugins=plan_contract.plugins(names))
-        monkeypatch.setenv(plan_contract.PLUGINS, plans.variables(plugins=[library])["TRITONIZE_PLUGINS"])
+        monkeypatch.setenv(plan_contract.PLUGINS, gpu_access.variables(plugins=[library])["TRITONIZE_PLUGINS"])
         assert plan_contract.plugins(names) == (str(library.absolute()), names[1])
         runner.Engine(trt, device, plan, plugins=plan_contract.plugins(names))
 
@@ -667,7 +671,7 @@ class TestContract:
         )
         installed = environment.ready()
         command = [str(installed.prefix / "bin" / "python"), "-I", "-c", code, str(installed.backends / "plans")]
-        done = subprocess.run(command, env=plans.variables(), capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, env=gpu_access.variables(), capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         version, numpy_version, name = done.stdout.split()
         assert version == importlib.metadata.version("tensorrt_rtx")
@@ -678,37 +682,37 @@ class TestContract:
         for name, text in (("a", 'backend: "onnxruntime"'), ("b", 'platform: "tensorrt_plan"'), ("c", '  backend: "tensorrt_rtx"')):
             Path("repository", name).mkdir(parents=True)
             Path("repository", name, "config.pbtxt").write_text(f'name: "{name}"\n{text}\n')
-        assert plans.wanted(Path("repository"), None)
-        assert not plans.wanted(Path("repository"), ["a"])
-        assert plans.wanted(Path("repository"), ["b"])
-        assert plans.wanted(Path("repository"), ["c"])
-        assert any("tensorrt_rtx" in os.listdir(folder) for folder in plans.packages())
+        assert gpu_access.wanted(Path("repository"), None)
+        assert not gpu_access.wanted(Path("repository"), ["a"])
+        assert gpu_access.wanted(Path("repository"), ["b"])
+        assert gpu_access.wanted(Path("repository"), ["c"])
+        assert any("tensorrt_rtx" in os.listdir(folder) for folder in gpu_access.packages())
 
     @pytest.mark.parametrize(("mine", "seen"), [(None, "0"), ("2,0", "2"), (" GPU-7, 1", "GPU-7"), ("", ""), ("-1", "-1")])
     def test_the_server_sees_the_gpu_of_the_proof_alone(self, mine, seen, monkeypatch):
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         if mine is not None:
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", mine)
-        assert plans.variables()["CUDA_VISIBLE_DEVICES"] == seen
-        assert plans.variables(every_gpu=True).get("CUDA_VISIBLE_DEVICES") == mine
+        assert gpu_access.variables()["CUDA_VISIBLE_DEVICES"] == seen
+        assert gpu_access.variables(every_gpu=True).get("CUDA_VISIBLE_DEVICES") == mine
 
     def test_configurations_that_choose_their_gpus_see_them(self):
         Path("repository", "a").mkdir(parents=True)
         config = Path("repository", "a", "config.pbtxt")
         config.write_text('platform: "tensorrt_plan"\n# gpus: [1]\n')
-        assert not plans.choose_gpus(Path("repository"), ["a"])
+        assert not gpu_access.choose_gpus(Path("repository"), ["a"])
         config.write_text('platform: "tensorrt_plan"\ninstance_group [ { kind: KIND_GPU gpus: [ 1 ] } ]\n')
-        assert plans.choose_gpus(Path("repository"), None)
+        assert gpu_access.choose_gpus(Path("repository"), None)
 
     def test_the_users_library_path_is_the_servers_too(self, monkeypatch):
         monkeypatch.setenv("LD_LIBRARY_PATH", f"/opt/tensorrt/lib::{Path('here')}:/drivers")
         monkeypatch.setenv("TRITONIZE_LIBCUDA", "/drivers/libcuda.so.1")
-        assert plans.variables()["LD_LIBRARY_PATH"] == f"/opt/tensorrt/lib:{Path('here').absolute()}"
+        assert gpu_access.variables()["LD_LIBRARY_PATH"] == f"/opt/tensorrt/lib:{Path('here').absolute()}"
         monkeypatch.delenv("TRITONIZE_LIBCUDA")
-        monkeypatch.setattr(plans, "_libcuda", lambda: "/drivers/libcuda.so.1")
+        monkeypatch.setattr(gpu_access, "_libcuda", lambda: "/drivers/libcuda.so.1")
         monkeypatch.setenv("LD_LIBRARY_PATH", f"/opt/tensorrt/lib:{Path('here')}")
-        assert plans.variables()["LD_LIBRARY_PATH"] == f"/drivers:/opt/tensorrt/lib:{Path('here').absolute()}"
-        assert "LD_LIBRARY_PATH" not in plans.hidden()
+        assert gpu_access.variables()["LD_LIBRARY_PATH"] == f"/drivers:/opt/tensorrt/lib:{Path('here').absolute()}"
+        assert "LD_LIBRARY_PATH" not in gpu_access.hidden()
 
 
 NETWORK = """
@@ -781,8 +785,8 @@ class TestWholeWay:
 
 
 def test_the_server_finds_plugins_and_refuses_instances_on_the_cpu(library, monkeypatch):
-    from tritonize.errors import ServerError
-    from tritonize.servers import embedded
+    from tritonize.core.errors import ServerError
+    from tritonize.triton.server import embedded
 
     for name, value in fake_driver.environment(library).items():
         monkeypatch.setenv(name, value)
@@ -813,12 +817,12 @@ def test_the_server_finds_plugins_and_refuses_instances_on_the_cpu(library, monk
 @without_gpu
 def test_a_plan_is_refused_by_the_server_where_there_is_no_gpu():
     from tests import test_plan
-    from tritonize import plan
-    from tritonize.errors import MissingError
-    from tritonize.servers import embedded
+    from tritonize.core.errors import MissingError
+    from tritonize.plans import builder as plan_builder
+    from tritonize.triton.server import embedded
 
     test_plan.network("m.onnx")
-    (built,) = plan.build(test_plan.request(), Path("out"))
+    (built,) = plan_builder.build(test_plan.request(), Path("out"))
     version = Path("repository", "net", "1")
     version.mkdir(parents=True)
     for file in built.files:
@@ -840,13 +844,13 @@ def test_a_plan_is_refused_by_the_server_where_there_is_no_gpu():
 
 
 def test_half_precision_is_built_with_what_its_proof_needs():
-    model = spec.Model.model_validate(
+    model = schema.Model.model_validate(
         {"source": "m.onnx", "backend": "tensorrt", "precision": "fp16", "inputs": {"x": {"shape": [3]}}}
     )
     artifact = SimpleNamespace(path=Path("m.onnx"), node_map=None)
-    assert planning.request(model, spec.Target(), artifact).settings.detailed_profiling
+    assert from_spec.request(model, schema.Target(), artifact).settings.detailed_profiling
     plain = model.model_copy(update={"precision": "fp32"})
-    assert not planning.request(plain, spec.Target(), artifact).settings.detailed_profiling
+    assert not from_spec.request(plain, schema.Target(), artifact).settings.detailed_profiling
 
 
 class TestGpuSuite:

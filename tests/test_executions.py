@@ -11,13 +11,16 @@ import pytest
 import typer
 
 from tests import small_versions
-from tritonize import conclusion, deployment, executions, golden, model_config, serving, verification
 from tritonize.cli import display
-from tritonize.executions import Counts
-from tritonize.observer import Observer
-from tritonize.servers import embedded
-from tritonize.servers.embedded import Running
-from tritonize.wording import server as wording
+from tritonize.core import conclusion
+from tritonize.core.messages import server as wording
+from tritonize.quality import golden_set
+from tritonize.quality.tracker import Observer
+from tritonize.triton import executions, model_config, served_comparison, serving
+from tritonize.triton.executions import Counts
+from tritonize.triton.server import embedded
+from tritonize.triton.server.embedded import Running
+from tritonize.workflows import verify as verify_workflow
 
 ZERO = Counts(requests=10, inferences=10, executions=10, hits=0)
 
@@ -91,10 +94,10 @@ class TestConfigurations:
         assert [finding.what for finding in model_config.additions(ours, theirs, where="here")] == what
 
 
-def target(root: Path, server: Running, version: int, **options: Any) -> verification.Target:
+def target(root: Path, server: Running, version: int, **options: Any) -> served_comparison.Target:
     config = model_config.parse((root / small_versions.NAME / "config.pbtxt").read_text(), where="")
-    known = golden.read(root / small_versions.NAME / str(version) / "evidence" / "golden")
-    return verification.Target(
+    known = golden_set.read(root / small_versions.NAME / str(version) / "evidence" / "golden")
+    return served_comparison.Target(
         server=server, model=small_versions.NAME, version=version, golden=known, config=config, observer=Observer(known), **options
     )
 
@@ -120,17 +123,17 @@ class TestCache:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(embedded, "_command", with_cache)
-            patch.setattr(verification, "CONCURRENT_SECONDS", 0.2)
+            patch.setattr(served_comparison, "CONCURRENT_SECONDS", 0.2)
             with serving.serve(root, directory=tmp_path_factory.mktemp("server")) as server:
                 yield server
 
     def test_answers_from_the_cache_prove_nothing(self, root: Path, cached: Running) -> None:
-        first = verification.verify(target(root, cached, 1), transports=("grpc", "http"))
+        first = served_comparison.verify(target(root, cached, 1), transports=("grpc", "http"))
         stages = {stage.name: stage.verdict for stage in first.stages}
         assert (stages["grpc"], stages["http"]) == ("passed", "not run")  # the same requests again
         assert first.passed
         assert first.verdict == "not run"
-        second = verification.verify(target(root, cached, 1), transports=("grpc", "http"))
+        second = served_comparison.verify(target(root, cached, 1), transports=("grpc", "http"))
         assert {stage.verdict for stage in second.stages} == {"not run"}
         assert all("came from its response cache" in stage.note for stage in second.stages)
         assert second.verdict == "not run"
@@ -138,7 +141,7 @@ class TestCache:
     def test_the_exit_code_is_3_and_the_report_says_why(self, root: Path, cached: Running) -> None:
         """The whole of `verify --url`, which does not have the key: statistics are not for it."""
         urls = [f"http://{cached.http_url}", f"grpc://{cached.grpc_url}"]
-        (report,) = deployment.verify(deployment.Request(repository=root, urls=urls))
+        (report,) = verify_workflow.verify(verify_workflow.Request(repository=root, urls=urls))
         assert report.verdict == "not run"
         assert wording.CACHE_NOT_OBSERVABLE.text() in conclusion.conclude(report).sentence
         with pytest.raises(typer.Exit) as caught:
@@ -148,7 +151,7 @@ class TestCache:
     def test_wrong_answers_from_the_cache_fail(self, root: Path, cached: Running, tmp_path: Path) -> None:
         other = tmp_path / "models"
         small_versions.publish(other, 1, -small_versions.WEIGHTS, triton={"response_cache": {"enable": True}})
-        assert verification.verify(target(other, cached, 1), transports=("grpc",)).verdict == "failed"
+        assert served_comparison.verify(target(other, cached, 1), transports=("grpc",)).verdict == "failed"
 
 
 @pytest.mark.server
@@ -159,11 +162,11 @@ def test_a_foreign_version_that_clients_get(tmp_path: Path) -> None:
     shutil.copytree(root / "small" / "1", root / "small" / "2")
     with serving.serve(root, directory=tmp_path / "run") as server:
         asked = target(root, server, 1)
-        (finding,) = verification._default_version(asked)
+        (finding,) = served_comparison._default_version(asked)
         assert (finding.what, finding.expected, finding.found) == (
             wording.OTHER_VERSION_BY_DEFAULT.text(),
             "version 1",
             "version 2",
         )
-        assert list(verification._default_version(target(root, server, 1, newest=False))) == []
-        assert list(verification._default_version(target(root, server, 2))) == []
+        assert list(served_comparison._default_version(target(root, server, 1, newest=False))) == []
+        assert list(served_comparison._default_version(target(root, server, 2))) == []

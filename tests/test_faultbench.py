@@ -19,7 +19,7 @@ from benchmarks.faults.proof import prepare
 from benchmarks.faults.rounding import tf32
 from benchmarks.faults.sources import SOURCES
 from benchmarks.faults.volumes import VOLUMES
-from tritonize.arrays import Arrays
+from tritonize.core.arrays import Arrays
 
 FAULTS = (
     "weights of one layer 1e-06",

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from tests.exporting import exported
-from tritonize.artifacts import TensorSpec
-from tritonize.workers import failures
-from tritonize.workers.torch_model import LoadedModel
+from tritonize.core.artifacts import TensorSpec
+from tritonize.export.worker import failures
+from tritonize.source.worker.torch_model import LoadedModel
 
 
 class Steps(nn.Module):

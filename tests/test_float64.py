@@ -9,13 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from tritonize import arrays, golden, noise, quality, reference, samples, spec
-from tritonize.artifacts import SampleSet, from_json, to_json
-from tritonize.golden import GoldenSet
-from tritonize.observer import Observer
-from tritonize.reference import Computed, Recomputed
-from tritonize.workers import conditioning, recompute, widening
-from tritonize.workers import reference as worker
+from tritonize.core import arrays
+from tritonize.core.artifacts import SampleSet, from_json, to_json
+from tritonize.quality import gates, golden_set, noise_floor
+from tritonize.quality.golden_set import GoldenSet
+from tritonize.quality.tracker import Observer
+from tritonize.reference import runner
+from tritonize.reference.runner import Computed, Recomputed
+from tritonize.reference.worker import recompute, weight_perturbation
+from tritonize.reference.worker import runner as worker
+from tritonize.source import samples
+from tritonize.source.worker import widening
+from tritonize.spec import schema
 
 NETS = """
 import torch
@@ -101,7 +106,7 @@ def asked(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **fields
     """The golden set of a model of this file as `asking` makes it, without a process of its own."""
     (tmp_path / "float64_nets.py").write_text(NETS)
     monkeypatch.syspath_prepend(str(tmp_path))
-    model = spec.Model.model_validate(
+    model = schema.Model.model_validate(
         {
             "source": f"float64_nets:{source}",
             "inputs": {"x": {"shape": ["batch", 8]}},
@@ -112,7 +117,7 @@ def asked(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **fields
     )
     drawn = samples.add_edges(model, samples.write(model, tmp_path / "drawn"))
     request = {
-        "model": reference.load_request(model, reference.identify(model)),
+        "model": runner.load_request(model, runner.identify(model)),
         "samples": to_json(drawn),
         "batches": [],
         "directory": str(tmp_path / "work"),
@@ -120,13 +125,13 @@ def asked(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **fields
     }
     answer = from_json(worker.ReferenceAnswer, worker.compute(request))
     exact = Recomputed(outputs=answer.exact, reason=answer.why_not, without=answer.without)
-    own = reference.Reference(source=reference.identify(model), outputs=answer.outputs, parameters=answer.parameters)
+    own = runner.Reference(source=runner.identify(model), outputs=answer.outputs, parameters=answer.parameters)
     drawn = samples.without(drawn, answer.unusable)
     computed = Computed(reference=own, batched=answer.batched, exact=exact, moved=answer.moved)
-    from tritonize import asking
-    from tritonize.stages import Recorder
+    from tritonize.core.stages import Recorder
+    from tritonize.reference import baseline
 
-    return asking._golden(model, drawn, computed, tmp_path, Recorder())
+    return baseline._golden(model, drawn, computed, tmp_path, Recorder())
 
 
 @pytest.fixture
@@ -148,7 +153,7 @@ def test_complex_weights_stay_complex_and_a_small_error_in_them_is_found(ask):
     known = ask("Complex")
     (floor,) = [floor for floor in known.floors if floor.group == "drawn"]
     assert floor.noise < 1e-5 * floor.scale
-    assert noise.ill_conditioned(known) == ()
+    assert noise_floor.ill_conditioned(known) == ()
     assert set(gates_of(known, "OUTPUT__0").values()) == {"passed"}
     assert gates_of(known, "OUTPUT__0", lambda array: array * np.float32(1.05))["drawn"] == "failed"
 
@@ -166,7 +171,7 @@ def test_other_roundings_of_complex_weights_move_an_answer_too():
     before = net.filter.detach().clone()
     files = arrays.TensorFiles(directory=Path("own"), tensors=(arrays.spec_of("y", np.zeros(64, np.float32)),), count=1)
     arrays.save(files, 0, {"y": net().detach().numpy()})
-    (moved,) = conditioning.moved(net, lambda _: {"y": net().detach().numpy().copy()}, files)
+    (moved,) = weight_perturbation.moved(net, lambda _: {"y": net().detach().numpy().copy()}, files)
     assert 2**-24 < moved["y"] < 2**-20
     assert torch.equal(net.filter, before)
 
@@ -182,7 +187,7 @@ def test_an_output_without_float64_leaves_the_gates_of_the_others_on(ask):
     required = replace(known, required=True)
     assert gates_of(required, "OUTPUT__1") == {"all": "failed"}
     assert set(gates_of(required, "OUTPUT__0").values()) == {"passed"}
-    read = golden.write(known, Path("golden"))
+    read = golden_set.write(known, Path("golden"))
     assert read.unmeasured == known.unmeasured
     assert gates_of(read, "OUTPUT__0", lambda array: array * np.float32(1.05))["drawn"] == "failed"
     assert set(gates_of(read, "OUTPUT__0").values()) == {"passed"}
@@ -205,7 +210,7 @@ def _seen(known: GoldenSet) -> Observer:
 def test_what_float64_computes_otherwise_is_not_run_with_the_reason(ask, source, output, code):
     """It would be a noise floor as large as the output, under which anything passes."""
     known = ask(source)
-    from tritonize.wording import quality as wording
+    from tritonize.core.messages import quality as wording
 
     start = next(each.what for each in vars(wording).values() if getattr(each, "code", "") == code).split("{")[0]
     assert [each.why.startswith(start) for each in known.unmeasured if each.output == output] == [True], known.unmeasured
@@ -284,7 +289,7 @@ def test_samples_of_a_single_shape_are_no_matter_of_the_model():
     own = arrays.TensorFiles(directory=Path("own"), tensors=(arrays.spec_of("y", np.zeros(1, np.float32)),), count=1)
     known = GoldenSet(samples=drawn, expected=own, max_batch_size=1, why_not="no memory")
     assert [(gate.verdict, gate.note) for gate in Observer(known).gates()] == []
-    rules = {"y": golden.Rules(noise_floor=10.0)}
+    rules = {"y": golden_set.Rules(noise_floor=10.0)}
     assert [(gate.verdict, gate.note) for gate in Observer(replace(known, rules=rules)).gates()] == [("not run", "no memory")]
-    assert quality.without_float64(noise.Measured(exact=None, floors=(), unmeasured=())) == ""
+    assert gates.without_float64(noise_floor.Measured(exact=None, floors=(), unmeasured=())) == ""
     assert recompute._TORCH["fp64"] is torch.float64

@@ -17,9 +17,14 @@ import pytest
 from benchmarks import verification as bench
 from tests import small_versions
 from tests.conftest import tritonize
-from tritonize import arrays, golden, golden_check, golden_file, golden_seeds, report, sealed, serving
-from tritonize.artifacts import ServerHandle
-from tritonize.errors import InferenceError, RepositoryError, UsageError
+from tritonize.core import arrays
+from tritonize.core.artifacts import ServerHandle
+from tritonize.core.errors import InferenceError, RepositoryError, UsageError
+from tritonize.quality import golden_set
+from tritonize.reference import checksummed_archive, golden_file, golden_seeds
+from tritonize.report import text as report_text
+from tritonize.triton import serving
+from tritonize.workflows import golden as golden_workflow
 
 COUNT = 8
 """Six drawn samples and two edge cases."""
@@ -41,7 +46,7 @@ def deployed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 def exported(root: Path, name: str = "small.golden", **options: object) -> Path:
-    return golden_check.export(root, "small", out=Path(name), **options).path  # type: ignore[arg-type]
+    return golden_workflow.export(root, "small", out=Path(name), **options).path  # type: ignore[arg-type]
 
 
 def members(path: Path) -> dict[str, bytes]:
@@ -51,11 +56,15 @@ def members(path: Path) -> dict[str, bytes]:
 
 def rewrite(path: Path, content: dict[str, bytes], *, seal: bool = True, twice: str = "") -> None:
     """A file of these members, its sums made anew."""
-    content = {name: each for name, each in content.items() if not seal or name not in (sealed.INDEX, sealed.SEAL)}
+    content = {
+        name: each
+        for name, each in content.items()
+        if not seal or name not in (checksummed_archive.INDEX, checksummed_archive.SEAL)
+    }
     if seal:
         sums = {name: {"sha256": hashlib.sha256(each).hexdigest(), "bytes": len(each)} for name, each in content.items()}
-        content[sealed.INDEX] = json.dumps({"schema": 1, "members": sums}).encode()
-        content[sealed.SEAL] = hashlib.sha256(content[sealed.INDEX]).hexdigest().encode()
+        content[checksummed_archive.INDEX] = json.dumps({"schema": 1, "members": sums}).encode()
+        content[checksummed_archive.SEAL] = hashlib.sha256(content[checksummed_archive.INDEX]).hexdigest().encode()
     with zipfile.ZipFile(path, "w") as archive:
         for name, each in content.items():
             archive.writestr(name, each)
@@ -68,7 +77,7 @@ def rewrite(path: Path, content: dict[str, bytes], *, seal: bool = True, twice: 
 def test_what_is_read_is_what_the_version_carries(root, seeds):
     path = exported(root, seeds=seeds)
     found = golden_file.read(path, Path("out"))
-    known = golden.read(root / "small/1/evidence/golden")
+    known = golden_set.read(root / "small/1/evidence/golden")
     assert (found.origin.model, found.origin.version, found.of) == ("small", 1, COUNT)
     assert found.origin.config == (root / "small/config.pbtxt").read_text()
     assert len(found.seeded) == (6 if seeds else 0)
@@ -119,7 +128,7 @@ def test_samples_that_do_not_fit_as_arrays_are_kept_by_their_seed(tmp_path):
 def test_samples_of_several_shapes_and_bfloat16_come_back(tmp_path):
     from dataclasses import replace
 
-    from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec
+    from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
 
     sets = []
     for name, dtype in (("x", "bf16"), ("y", "fp32")):
@@ -128,7 +137,7 @@ def test_samples_of_several_shapes_and_bfloat16_come_back(tmp_path):
             array = np.arange(1 + index % 2, dtype=np.float32)[None] + index
             arrays.save(files, index, {name: array.astype(arrays.numpy_dtype(dtype))})
         sets.append(files)
-    known = golden.GoldenSet(
+    known = golden_set.GoldenSet(
         samples=SampleSet(files=sets[0], batched=True, origin="a test"), expected=sets[1], max_batch_size=2, why_not="a test"
     )
     origin = golden_file.Origin(model="m", version=3, config="", created="", verdict="passed", versions={})
@@ -141,7 +150,7 @@ def test_samples_of_several_shapes_and_bfloat16_come_back(tmp_path):
                 name: array.tolist() for name, array in arrays.load(other, index).items()
             }
     assert [list(each) for each in arrays.batches(found.samples, 2)] == [[0, 2], [1, 3]]
-    again = golden.write(replace(found), tmp_path / "folder")  # from packs back to a version's folder
+    again = golden_set.write(replace(found), tmp_path / "folder")  # from packs back to a version's folder
     assert arrays.load(again.expected, 3)["y"].tolist() == [[3.0, 4.0]]
 
 
@@ -153,7 +162,7 @@ def test_every_changed_byte_is_found_and_every_cut(root):
     for place in generator.integers(0, len(whole), 60).tolist():
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
         try:
-            golden_check.look(path)
+            golden_workflow.look(path)
             survived.append(place)
         except RepositoryError as error:
             assert str(path) in str(error.where)
@@ -171,7 +180,7 @@ def test_every_changed_byte_is_found_and_every_cut(root):
     for length in (0, 10, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(RepositoryError, match="damaged") as caught:
-            golden_check.look(path)
+            golden_workflow.look(path)
         assert caught.value.exit_code == 6
 
 
@@ -181,12 +190,12 @@ def test_a_changed_member_is_named(root):
     content["expected/0/0.npy"] = content["expected/0/0.npy"][:-4] + b"\0\0\0\1"
     rewrite(path, content, seal=False)
     with pytest.raises(RepositoryError) as caught:
-        golden_check.look(path)
+        golden_workflow.look(path)
     assert "expected/0/0.npy" in str(caught.value.where)
     del content["expected/0/0.npy"]
     rewrite(path, content, seal=False)
     with pytest.raises(RepositoryError, match="damaged") as caught:
-        golden_check.look(path)
+        golden_workflow.look(path)
     assert (caught.value.where, caught.value.found) == (f"{path}: expected/0/0.npy", "the member is missing")
 
 
@@ -204,13 +213,13 @@ def test_a_member_that_is_there_twice_is_refused(root):
     path = exported(root)
     rewrite(path, members(path), twice="golden.json")
     with pytest.raises(RepositoryError) as caught:
-        golden_check.look(path)
+        golden_workflow.look(path)
     assert caught.value.found == "the member is there twice"
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(root, monkeypatch):
     path = exported(root)
-    monkeypatch.setattr(sealed, "LIMIT", 2**20)
+    monkeypatch.setattr(checksummed_archive, "LIMIT", 2**20)
     content = {**members(path), "inputs/0/0.npy": bytes(2**21)}
     rewrite(path, content)
     with pytest.raises(RepositoryError, match="more than is read"):
@@ -235,7 +244,7 @@ def test_pickles_and_other_types_are_refused(root):
     for bad in (Path("pickled.npy").read_bytes(), b"no array at all"):
         rewrite(path, {**content, "expected/0/0.npy": bad})
         with pytest.raises(RepositoryError) as caught:
-            golden_check.look(path)
+            golden_workflow.look(path)
         assert "expected/0/0.npy" in str(caught.value.where)
 
 
@@ -253,7 +262,7 @@ def test_hostile_facts_are_an_error_of_ours(root):
     ):
         rewrite(path, {**content, "golden.json": json.dumps({**facts, **change}).encode()})
         with pytest.raises(RepositoryError):
-            golden_check.look(path)
+            golden_workflow.look(path)
 
 
 def test_other_bits_from_the_generator_are_said(root, monkeypatch):
@@ -261,7 +270,7 @@ def test_other_bits_from_the_generator_are_said(root, monkeypatch):
     drawn = golden_seeds.samples.generate
     monkeypatch.setattr(golden_seeds.samples, "generate", lambda *asked: {name: array + 1 for name, array in drawn(*asked).items()})
     with pytest.raises(RepositoryError, match="not those of the golden file") as caught:
-        golden_check.look(path)
+        golden_workflow.look(path)
     assert f"NumPy {np.__version__}" in str(caught.value.expected)
 
 
@@ -332,22 +341,22 @@ def test_other_answers_and_another_model_are_told_apart(root, deployed, tmp_path
     urls = [f"grpc://{deployed.grpc_url}"]
     other = tmp_path / "other"
     small_versions.publish(other, 1, small_versions.WEIGHTS + np.float32(0.01))
-    found = golden_check.verify(golden_check.Request(path=exported(other, "weights.golden"), urls=urls))
+    found = golden_workflow.verify(golden_workflow.Request(path=exported(other, "weights.golden"), urls=urls))
     assert found.verdict == "failed"
     assert {gate.gate for gate in found.gates if gate.verdict == "failed"} == {"tolerance", "noise floor"}
 
     wide = tmp_path / "wide"
     small_versions.publish(wide, 1, np.ones((8, 3), np.float32), inputs={"x": {"shape": ["batch", 8]}})
     with pytest.raises(UsageError, match="another model") as caught:
-        golden_check.verify(golden_check.Request(path=exported(wide, "wide.golden"), urls=urls))
+        golden_workflow.verify(golden_workflow.Request(path=exported(wide, "wide.golden"), urls=urls))
     assert caught.value.details == (
         "input x: the golden set has FP32 [8], the server FP32 [16]",
         "output y: the golden set has FP32 [3], the server FP32 [10]",
     )
     with pytest.raises(InferenceError):
-        golden_check.verify(golden_check.Request(path=exported(root), urls=urls, model="absent"))
+        golden_workflow.verify(golden_workflow.Request(path=exported(root), urls=urls, model="absent"))
     with pytest.raises(UsageError, match="running server"):
-        golden_check.verify(golden_check.Request(path=Path("small.golden"), urls=[]))
+        golden_workflow.verify(golden_workflow.Request(path=Path("small.golden"), urls=[]))
 
 
 @pytest.mark.server
@@ -368,7 +377,7 @@ def test_a_verification_keeps_up_with_the_raw_client(tmp_path):
 
 
 def test_a_report_of_many_answers_stays_small():
-    from tritonize.artifacts import Check, Report, TensorCheck
+    from tritonize.core.artifacts import Check, Report, TensorCheck
 
     def check(index: int, passed: bool) -> Check:
         tensor = TensorCheck(
@@ -384,8 +393,8 @@ def test_a_report_of_many_answers_stays_small():
         verdict="failed",
         checks=tuple(check(index, index != 9_999) for index in range(10_000)),
     )
-    plain = report.as_json(many)
-    assert len(plain["checks"]) == report.LISTED + 1
+    plain = report_text.as_json(many)
+    assert len(plain["checks"]) == report_text.LISTED + 1
     assert [each["samples"] for each in plain["checks"] if not each["passed"]] == [[9_999]]
     (row,) = plain["answers"]
     assert (row["answers"], row["failed"], row["max_abs"]) == (10_000, 1, 9_999.0)

@@ -20,22 +20,16 @@ import pytest
 
 from tests import small_versions
 from tests.test_golden_file import members, rewrite
-from tritonize import (
-    bounded,
-    golden,
-    golden_check,
-    manifest,
-    plan,
-    plan_file,
-    plan_question,
-    proof_record,
-    samples,
-    sealed,
-    spec,
-    spec_edit,
-    spec_file,
-)
-from tritonize.errors import TritonizeError
+from tritonize.core import bounded_files
+from tritonize.core.errors import TritonizeError
+from tritonize.plans import builder as plan_builder
+from tritonize.plans import plan_file, proof_input, proof_record
+from tritonize.quality import golden_set
+from tritonize.reference import checksummed_archive
+from tritonize.repository import manifest
+from tritonize.source import samples
+from tritonize.spec import editing, loader, schema
+from tritonize.workflows import golden as golden_workflow
 
 MIB = 2**20
 SECONDS = 5.0
@@ -137,12 +131,14 @@ SPECS: dict[str, str | bytes] = {
 def test_specs(name: str) -> None:
     content = SPECS[name]
     Path("s.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
-    refused(f"spec: {name}", lambda: spec_file.load(Path("s.yaml")), 2, traced=False)
-    refused(f"edited spec: {name}", lambda: spec_edit.keep_in_fp32(Path("s.yaml"), "m", ["n"]), 2, traced=False)
+    refused(f"spec: {name}", lambda: loader.load(Path("s.yaml")), 2, traced=False)
+    refused(f"edited spec: {name}", lambda: editing.keep_in_fp32(Path("s.yaml"), "m", ["n"]), 2, traced=False)
 
 
-def model(**fields: Any) -> spec.Model:
-    return spec.Model.model_validate({"source": "m.pt", "inputs": {"x": {"shape": ["batch", "n"]}}, "max_batch_size": 4, **fields})
+def model(**fields: Any) -> schema.Model:
+    return schema.Model.model_validate(
+        {"source": "m.pt", "inputs": {"x": {"shape": ["batch", "n"]}}, "max_batch_size": 4, **fields}
+    )
 
 
 def test_sizes_in_specs() -> None:
@@ -155,13 +151,13 @@ def test_sizes_in_specs() -> None:
         start % (4, f"[batch{', 1' * 4000}]", "{}"),
     ):
         Path("s.yaml").write_text(text)
-        refused("spec: sizes", lambda: spec_file.load(Path("s.yaml")), 2, traced=False)
+        refused("spec: sizes", lambda: loader.load(Path("s.yaml")), 2, traced=False)
     names = [f"n{i}" for i in range(20)]
     described = {"source": "m.pt", "max_batch_size": 4, "backend": "tensorrt", "inputs": {"x": {"shape": ["batch", *names]}}}
     described["axes"] = {name: {"max": 100} for name in names}
     described["profiles"] = [{name: {"max": 50} for name in names}, {name: {"min": 40} for name in names}]
     Path("s.yaml").write_text(json.dumps({"schema": 1, "models": {"m": described}}))
-    error = refused("spec: profiles that meet in 3^20 ways", lambda: spec_file.load(Path("s.yaml")), 2, traced=False)
+    error = refused("spec: profiles that meet in 3^20 ways", lambda: loader.load(Path("s.yaml")), 2, traced=False)
     assert "ways" in "".join(error.details)
 
 
@@ -232,18 +228,18 @@ def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
     for files in ("pipe", "folder"):
         asked = model(axes={"n": {"max": 16}}, samples={"files": files})
         refused(f"samples: {files}", lambda asked=asked: samples.write(asked, tmp_path / "s"), 2)
-    refused("spec: a pipe", lambda: spec_file.load(Path("pipe")), 2)
-    refused("spec: a folder", lambda: spec_file.load(Path("folder")), 2)
-    refused("golden file: a pipe", lambda: golden_check.look(Path("pipe")), 2)
-    refused("request: a pipe", lambda: plan.read_request(Path("pipe")), 2)
+    refused("spec: a pipe", lambda: loader.load(Path("pipe")), 2)
+    refused("spec: a folder", lambda: loader.load(Path("folder")), 2)
+    refused("golden file: a pipe", lambda: golden_workflow.look(Path("pipe")), 2)
+    refused("request: a pipe", lambda: plan_builder.read_request(Path("pipe")), 2)
 
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("hostile") / "models"
     small_versions.publish(root, 1)
-    golden_check.export(root, "small", out=root.parent / "sound.golden")
-    golden_check.export(root, "small", out=root.parent / "seeded.golden", seeds=True)
+    golden_workflow.export(root, "small", out=root.parent / "sound.golden")
+    golden_workflow.export(root, "small", out=root.parent / "seeded.golden", seeds=True)
     return root
 
 
@@ -286,7 +282,7 @@ def test_facts_of_golden_files(name: str, published: Path) -> None:
     facts = FACTS[name](json.loads(content["golden.json"]))
     rewrite(Path("g.golden"), {**content, "golden.json": json.dumps(facts).encode()})
     assert Path("g.golden").stat().st_size < 100_000
-    refused(f"golden file: {name}", lambda: golden_check.look(Path("g.golden")), 6)
+    refused(f"golden file: {name}", lambda: golden_workflow.look(Path("g.golden")), 6)
 
 
 @pytest.mark.parametrize("name", ARRAYS)
@@ -294,7 +290,7 @@ def test_arrays_of_golden_files(name: str, published: Path) -> None:
     content = members(published.parent / "sound.golden")
     for member in ("inputs/0/0.npy", "expected/0/0.npy", "exact/0/0.npy"):
         rewrite(Path("g.golden"), {**content, member: ARRAYS[name]})
-        refused(f"golden file: {member}: {name}", lambda: golden_check.look(Path("g.golden")), 6)
+        refused(f"golden file: {member}: {name}", lambda: golden_workflow.look(Path("g.golden")), 6)
 
 
 def test_seeds_of_golden_files(published: Path) -> None:
@@ -308,13 +304,13 @@ def test_seeds_of_golden_files(published: Path) -> None:
     ):
         seeds = {**facts["seeds"], "spec": {"source": "-", **described}}
         rewrite(Path("g.golden"), {**content, "golden.json": json.dumps({**facts, "seeds": seeds}).encode()})
-        refused("golden file: seeds", lambda: golden_check.look(Path("g.golden")), 6)
+        refused("golden file: seeds", lambda: golden_workflow.look(Path("g.golden")), 6)
 
 
 def sealed_zip(entries: dict[str, bytes], index: dict[str, Any] | bytes, **options: Any) -> bytes:
     plain = index if isinstance(index, bytes) else json.dumps(index).encode()
     seal = hashlib.sha256(plain).hexdigest().encode()
-    return zipped({**entries, sealed.INDEX: plain, sealed.SEAL: seal}, **options)
+    return zipped({**entries, checksummed_archive.INDEX: plain, checksummed_archive.SEAL: seal}, **options)
 
 
 @functools.cache
@@ -353,7 +349,7 @@ def archives() -> dict[str, bytes]:
         ),
         "a password": spoiled(sealed_zip(sound, of()), 6, b"\x01\x00"),
         "an unknown method": spoiled(sealed_zip(sound, of()), 8, b"\x63\x00"),
-        "no seal": zipped({**sound, sealed.INDEX: json.dumps(of()).encode()}),
+        "no seal": zipped({**sound, checksummed_archive.INDEX: json.dumps(of()).encode()}),
         "no ZIP": b"nothing",
     }
 
@@ -361,7 +357,7 @@ def archives() -> dict[str, bytes]:
 @pytest.mark.parametrize("name", archives())
 def test_archives(name: str, tmp_path: Path) -> None:
     Path("g.golden").write_bytes(archives()[name])
-    refused(f"golden file: {name}", lambda: golden_check.look(Path("g.golden")), 6)
+    refused(f"golden file: {name}", lambda: golden_workflow.look(Path("g.golden")), 6)
     assert not (tmp_path.parent / "evil").exists()
     assert not Path("/evil").exists()
 
@@ -396,9 +392,9 @@ def test_json(name: str) -> None:
     for path in (plan_file.metadata_path(Path("model.plan")), proof_record.path(Path("model.plan"))):
         path.write_bytes(JSON[name])
     refused(f"manifest: {name}", lambda: manifest.read(Path("version")), 6)
-    refused(f"golden set: {name}", lambda: golden.read(Path("golden")), 6)
-    refused(f"question: {name}", lambda: plan_question.read(Path("question")), 2, 6)
-    refused(f"request: {name}", lambda: plan.read_request(Path("r.json")), 2)
+    refused(f"golden set: {name}", lambda: golden_set.read(Path("golden")), 6)
+    refused(f"question: {name}", lambda: proof_input.read(Path("question")), 2, 6)
+    refused(f"request: {name}", lambda: plan_builder.read_request(Path("r.json")), 2)
     refused(f"plan metadata: {name}", lambda: plan_file.read_metadata(Path("model.plan")), 5)
     refused(f"proof record: {name}", lambda: proof_record.read(Path("model.plan")), 5)
 
@@ -409,13 +405,13 @@ def test_arrays_of_versions(name: str, published: Path, tmp_path: Path) -> None:
 
     shutil.copytree(published / "small/1/evidence/golden", tmp_path / "golden")
     (tmp_path / "golden/expected/3/0.npy").write_bytes(ARRAYS[name])
-    refused(f"golden set: {name}", lambda: golden.read(tmp_path / "golden"), 6)
+    refused(f"golden set: {name}", lambda: golden_set.read(tmp_path / "golden"), 6)
 
 
 def test_what_is_sound_is_read(published: Path) -> None:
-    assert golden_check.look(published.parent / "sound.golden").golden.samples.files.count == 8
-    assert golden.read(published / "small/1/evidence/golden").samples.files.count == 8
-    assert bounded.parsed("[" * 100 + "]" * 100)
+    assert golden_workflow.look(published.parent / "sound.golden").golden.samples.files.count == 8
+    assert golden_set.read(published / "small/1/evidence/golden").samples.files.count == 8
+    assert bounded_files.parsed("[" * 100 + "]" * 100)
     np.savez("s.npz", x=np.random.default_rng(0).random((4, 16), np.float32))
     asked = model(axes={"n": {"max": 16}}, samples={"files": "s.npz"})
     assert samples.write(asked, Path("out")).files.count == 4

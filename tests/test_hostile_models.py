@@ -25,11 +25,12 @@ import torch
 from onnx import TensorProto, helper
 
 from tests.conftest import tritonize
-from tritonize import config_template, model_files
-from tritonize.errors import ExportError, TritonizeError, UsageError
-from tritonize.model_files import expressions, refused
-from tritonize.workers import inspect as inspect_worker
-from tritonize.workers import operators_used, torch_source
+from tritonize.core.errors import ExportError, TritonizeError, UsageError
+from tritonize.source import model_files
+from tritonize.source.model_files import expressions, refused
+from tritonize.source.worker import inspection as inspect_worker
+from tritonize.source.worker import loader, operators_used
+from tritonize.triton import config_template
 
 MARK = "executed"
 TOUCH = f"__import__('pathlib').Path('{MARK}').touch()"
@@ -148,9 +149,9 @@ def refused_program(location: str, code: str, place: str = "") -> UsageError:
 
 def refused_load(kind: str, location: str, code: str, place: str = "") -> UsageError:
     """Load it as a worker does: an error of this code and place, and nothing done."""
-    request = torch_source.LoadRequest(kind=kind, location=location, kwargs={}, weights=None, inputs=(), outputs=())
+    request = loader.LoadRequest(kind=kind, location=location, kwargs={}, weights=None, inputs=(), outputs=())
     with pytest.raises(UsageError) as caught:
-        torch_source.load_module(request)
+        loader.load_module(request)
     assert caught.value.code == code
     assert place in (caught.value.where or "")
     assert not Path(MARK).exists()
@@ -410,7 +411,7 @@ def test_sample_inputs_that_are_a_pickle_are_not_loaded(saved):
         return evil.getvalue() if "sample_inputs" in name else data
 
     with pytest.raises(ExportError):
-        torch_source.load_program(rewritten(saved / "program.pt2", change))
+        loader.load_program(rewritten(saved / "program.pt2", change))
     assert not Path(MARK).exists()
     TRIED.append("sample inputs")
 
@@ -550,7 +551,7 @@ def test_the_graphs_are_looked_at_again_after_the_load(saved, monkeypatch):
         assert "aten::from_file" in error.what
     location = changed_program(saved / "program.pt2", lambda root: first_node(root).update(target="torch.os.system"))
     with pytest.raises(TritonizeError):
-        torch_source.load_program(location)
+        loader.load_program(location)
     assert not Path(MARK).exists()
 
 
@@ -565,11 +566,11 @@ def test_a_graph_that_was_changed_in_memory_is_refused():
 
 
 def test_what_is_harmless_is_loaded(saved):
-    torch_source.load_program(str(saved / "program.pt2"))
-    request = torch_source.LoadRequest(
+    loader.load_program(str(saved / "program.pt2"))
+    request = loader.LoadRequest(
         kind="torchscript", location=str(saved / "Plain.pt"), kwargs={}, weights=None, inputs=(), outputs=()
     )
-    assert torch_source.load_module(request)(torch.ones(1, 4), 2).shape == (1, 4)
+    assert loader.load_module(request)(torch.ones(1, 4), 2).shape == (1, 4)
 
 
 SCHEMAS = """

@@ -17,9 +17,10 @@ from tritonclient.grpc import service_pb2
 
 from tests import hostile_server as hostile
 from tests.hostile_server import http, inference, listening, listening_grpc, saying
-from tritonize import client, deadline, serving
-from tritonize.client import base
-from tritonize.errors import InferenceError, ServerError, TritonizeError
+from tritonize.core import deadline
+from tritonize.core.errors import InferenceError, ServerError, TritonizeError
+from tritonize.triton import client, serving
+from tritonize.triton.client import base
 
 MIB = 2**20
 OK = b"HTTP/1.1 200 OK\r\n"

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from tests import small_versions
-from tritonize import checking, manifest
-from tritonize.errors import RepositoryError, UsageError
+from tritonize.core.errors import RepositoryError, UsageError
+from tritonize.repository import manifest
+from tritonize.workflows import checked_copy
 
 CONFIG = Path("config.pbtxt")
 MANIFEST = Path("1/evidence/manifest.json")
@@ -45,8 +46,8 @@ def model(made: Path, tmp_path: Path) -> Iterator[Path]:
 
 def findings(model: Path, folder: Path) -> dict[str, list[str]]:
     """What `serve` and `verify` find, by command."""
-    served = checking.to_serve(model.parent, ["small"], folder / "serve")
-    checked = checking.check(model.parent, "small", 1, folder / "verify")
+    served = checked_copy.to_serve(model.parent, ["small"], folder / "serve")
+    checked = checked_copy.check(model.parent, "small", 1, folder / "verify")
     return {"serve": [each.where for each in served.findings], "verify": [each.where for each in checked.findings]}
 
 
@@ -102,12 +103,12 @@ def test_evidence_without_a_manifest_is_not_taken_for_a_model_that_never_had_one
         step(model / MANIFEST)
         shutil.rmtree(tmp_path / "serve", ignore_errors=True)
         with pytest.raises(RepositoryError):
-            checking.to_serve(model.parent, ["small"], tmp_path / "serve")
+            checked_copy.to_serve(model.parent, ["small"], tmp_path / "serve")
 
 
 def test_a_folder_whose_name_is_no_text(model: Path, tmp_path: Path) -> None:
     name = os.fsdecode(b"small\xff")
     shutil.copytree(model, model.parent / name)
     with pytest.raises(UsageError) as error:
-        checking.to_serve(model.parent, ["small", name], tmp_path / "serve")
+        checked_copy.to_serve(model.parent, ["small", name], tmp_path / "serve")
     assert error.value.code == "server-no-model-name"

@@ -22,13 +22,18 @@ import pytest
 
 from tests import chromium, report_samples
 from tests.conftest import CHECKOUT, tritonize
-from tritonize import evidence, figures, html, repository, slicing, spec
-from tritonize.artifacts import Finding, Report, StagedVersion, to_json
-from tritonize.figures import BINS, LOWEST, PER_DECADE, Figures, Pane
-from tritonize.gallery import Gallery
-from tritonize.html import png
-from tritonize.location import FAR, Location, NodeError
-from tritonize.observer import Observer
+from tritonize import repository
+from tritonize.core import figures
+from tritonize.core.artifacts import Finding, Report, StagedVersion, to_json
+from tritonize.core.error_location import FAR, Location, NodeError
+from tritonize.core.figures import BINS, LOWEST, PER_DECADE, Figures, Pane
+from tritonize.quality import slices as slice_choice
+from tritonize.quality.figure_collector import Gallery
+from tritonize.quality.tracker import Observer
+from tritonize.report import html
+from tritonize.report.html import png
+from tritonize.spec import schema
+from tritonize.workflows import evidence
 
 INLINE = {"code", "strong"}
 VOID = {"meta", "link", "img", "br", "input", "hr"}
@@ -344,7 +349,7 @@ def test_empty_and_unusable_outputs_make_a_page(tmp_path):
     bad = np.full((1, 1, 16, 16), np.nan, np.float32)
     bad[0, 0, 3] = np.inf
     report, kept = one_output(tmp_path / "nan", bad, bad, "mask_logits")
-    assert set(kept.slices[0].panes[0].pixels) == {slicing.NOT_A_NUMBER}
+    assert set(kept.slices[0].panes[0].pixels) == {slice_choice.NOT_A_NUMBER}
     assert kept.scatters[0].expected == ()
     Parsed(html.render(report, kept))
     wide = np.array([[[[-1.7e308, 1.7e308] * 8] * 16]])
@@ -377,7 +382,7 @@ def test_which_axes_are_which(shape, channelled, layout):
     array = np.random.default_rng(0).random(shape)
     other = array.copy()
     other[(0, *(size - 1 for size in shape[1:]))] += 1
-    made = slicing.picture("y", 0, "", array, other, batched=True, channelled=channelled)
+    made = slice_choice.picture("y", 0, "", array, other, batched=True, channelled=channelled)
     assert (made.channels, made.depth) == layout[:2]
     assert (made.panes[0].height, made.panes[0].width) == layout[2:]
     assert (made.channel, made.depths[made.worst]) == (layout[0] - 1, layout[1] - 1)
@@ -386,16 +391,16 @@ def test_which_axes_are_which(shape, channelled, layout):
 @pytest.mark.parametrize("shape", [(1, 10), (1,), (1, 3, 4, 4), (1, 2, 3, 4, 16, 16), (1, 0, 16, 16)])
 def test_what_is_no_picture(shape):
     array = np.zeros(shape)
-    assert slicing.picture("y", 0, "", array, array, batched=True) is None
+    assert slice_choice.picture("y", 0, "", array, array, batched=True) is None
 
 
 def test_shrinking_hides_no_difference():
     expected = np.zeros((1, 1, 600, 600))
     found = expected.copy()
     found[0, 0, 301, 302], found[0, 0, 10, 10] = -2.0, np.nan
-    made = slicing.picture("y", 0, "", expected, found, batched=True)
+    made = slice_choice.picture("y", 0, "", expected, found, batched=True)
     shown = np.frombuffer(made.panes[-1].pixels, np.uint8).reshape(200, 200)
-    assert (shown[100, 100], shown[3, 3], shown[0, 0]) == (0, slicing.NOT_A_NUMBER, 127)
+    assert (shown[100, 100], shown[3, 3], shown[0, 0]) == (0, slice_choice.NOT_A_NUMBER, 127)
 
 
 def test_colours_of_the_difference():
@@ -470,7 +475,7 @@ def published(tmp_path: Path, report: Report, kept_by, located: Location | None 
     (staged.model_directory / "labels_scores.txt").write_text("\n".join(f"label {number}" for number in range(7)))
     (staged.version_directory / "model.onnx").write_bytes(b"")
     outputs = {"scores": {"labels": "labels.txt"}}
-    model = spec.Model.model_validate({"source": "m.onnx", "inputs": {"x": {"shape": [1]}}, "outputs": outputs})
+    model = schema.Model.model_validate({"source": "m.onnx", "inputs": {"x": {"shape": [1]}}, "outputs": outputs})
     evidence.write(staged, report, model, kept_by, located)
     return staged.version_directory
 

@@ -12,9 +12,9 @@ import pytest
 
 from tests import hostile_server as hostile
 from tests.hostile_server import http, listening
-from tritonize.client import address
-from tritonize.client.connection import Connection
-from tritonize.errors import ServerError
+from tritonize.core.errors import ServerError
+from tritonize.triton.client import address
+from tritonize.triton.client.connection import Connection
 
 TLS = Path(__file__).parent / "tls"
 """A certificate of 127.0.0.1 that only these tests trust."""

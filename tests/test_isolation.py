@@ -14,10 +14,11 @@ import pytest
 import torch
 
 from tests.conftest import tritonize
-from tritonize import inspecting, isolation, isolation_probe, processes
-from tritonize.artifacts import Source
-from tritonize.errors import MissingError, UsageError, WorkerError
-from tritonize.isolation import Kernel
+from tritonize.core.artifacts import Source
+from tritonize.core.errors import MissingError, UsageError, WorkerError
+from tritonize.process import isolation, isolation_probe, processes
+from tritonize.process.isolation import Kernel
+from tritonize.source import inspection
 
 KERNEL = isolation_probe.kernel()
 WHOLE = Kernel(landlock=7, no_new_privs="", seccomp="", namespaces="")
@@ -83,7 +84,7 @@ def attack(monkeypatch: pytest.MonkeyPatch, directory: Path) -> dict[str, object
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     with socket.create_server(("127.0.0.1", 0)) as listening:
         given = {"port": listening.getsockname()[1], "home": str(home), "outside": str(victim), "pid": os.getpid()}
-        inspecting.inspect(
+        inspection.inspect(
             Source(kind="factory", location="hostile:make", sha256={}),
             directory,
             kwargs=given,
@@ -145,7 +146,7 @@ def test_code_in_the_home_directory_is_refused(isolated, tmp_path, monkeypatch):
     (tmp_path / "home/me").mkdir(parents=True)
     for folder in (tmp_path / "home/me", tmp_path / "home", Path("/")):
         with pytest.raises(UsageError) as caught:
-            inspecting.inspect(Source(kind="factory", location="a:b", sha256={}), tmp_path / "work", search_path=[folder])
+            inspection.inspect(Source(kind="factory", location="a:b", sha256={}), tmp_path / "work", search_path=[folder])
         assert (caught.value.code, caught.value.where) == ("isolation-opens-home", str(folder))
 
 
@@ -161,7 +162,9 @@ def test_a_worker_that_hangs_or_crashes_ends_as_ever(isolated, tmp_path):
         request = {"kind": "factory", "location": f"bad:{name}", "kwargs": {}, "weights": None}
         folder, code = made(tmp_path / name), [Path("code").absolute()]
         with pytest.raises(WorkerError, match=reason):
-            processes.run_worker("inspect.inspect", request, directory=folder, deadline_s=deadline, search_path=code)
+            processes.run_worker(
+                "source.worker.inspection.inspect", request, directory=folder, deadline_s=deadline, search_path=code
+            )
         assert time.monotonic() - began < 30
 
 
@@ -184,7 +187,7 @@ def test_what_is_missing_is_named_and_nothing_runs(part):
         isolation.switch_on(MISSING[part])
     assert caught.value.code == "isolation-missing"
     assert part in caught.value.found
-    assert isolation.policy("inspect.inspect", {}, Path("x"), ()) is None
+    assert isolation.policy("source.worker.inspection.inspect", {}, Path("x"), ()) is None
 
 
 def test_a_machine_without_namespaces_can_isolate():
@@ -213,12 +216,12 @@ def test_a_module_of_the_callers_own_process_is_read_from_its_private_folder(iso
     private = made(tmp_path / "private")
     torch.save(torch.nn.Linear(2, 3), private / "Linear.module")
     rules, environment = isolation.policy(
-        "inspect.inspect", {"kind": "module", "location": str(private / "Linear.module")}, tmp_path, ()
+        "source.worker.inspection.inspect", {"kind": "module", "location": str(private / "Linear.module")}, tmp_path, ()
     )
     assert str(private) in rules["read"]
     assert environment["HOME"] == environment["TMPDIR"] == str(tmp_path / "tmp")
     location = str(private / "Linear.module")
-    found = inspecting.inspect(Source(kind="module", location=location, sha256={}), tmp_path / "work")
+    found = inspection.inspect(Source(kind="module", location=location, sha256={}), tmp_path / "work")
     assert found.parameters == 9
 
 

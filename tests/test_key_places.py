@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import CHECKOUT
-from tritonize import key_places, pipeline, planning, spec_file
-from tritonize.errors import UsageError
-from tritonize.spec import Spec
+from tritonize.core.errors import UsageError
+from tritonize.plans import from_spec
+from tritonize.spec import key_places, loader
+from tritonize.spec.schema import Spec
+from tritonize.workflows import run as run_workflow
 
 
 @pytest.mark.parametrize(
@@ -37,7 +39,7 @@ def test_a_key_of_another_level_is_placed(where, place):
 def test_a_spec_says_so_with_its_line():
     Path("s.yaml").write_text("schema: 1\nmodels:\n  m:\n    source: m.pt\n    tolerance: {rtol: 1.0e-3}\n    inputz: {}\n")
     with pytest.raises(UsageError) as error:
-        spec_file.load(Path("s.yaml"))
+        loader.load(Path("s.yaml"))
     first, second = error.value.details
     assert first.startswith("line 5: models.m.tolerance:")
     assert first.endswith("models.m.outputs.<name>.tolerance")
@@ -47,12 +49,12 @@ def test_a_spec_says_so_with_its_line():
 def test_the_readmes_request_names_a_spec_with_plans():
     """The command itself is run with the README's others."""
     line = next(line for line in (CHECKOUT / "README.md").read_text().splitlines() if "tritonize plan request examples" in line)
-    specification = spec_file.load(CHECKOUT / line.split()[3])
-    assert {model.backend for model in specification.models.values()} <= set(planning.MODULES)
+    specification = loader.load(CHECKOUT / line.split()[3])
+    assert {model.backend for model in specification.models.values()} <= set(from_spec.MODULES)
 
 
 def test_a_request_for_a_model_without_plans_says_what_to_write():
     with pytest.raises(UsageError) as error:
-        pipeline.request(spec_file.load(CHECKOUT / "examples/first/first.yaml"), Path("asked"))
+        run_workflow.request(loader.load(CHECKOUT / "examples/first/first.yaml"), Path("asked"))
     assert error.value.code == "no-plans"
     assert "backend: tensorrt" in error.value.next_step

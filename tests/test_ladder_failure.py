@@ -11,12 +11,15 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from tritonize import golden, ladder_failure, spec
-from tritonize.artifacts import Attempt, Source
-from tritonize.errors import ExportError
-from tritonize.workers import failures, ort
+from tritonize.core.artifacts import Attempt, Source
+from tritonize.core.errors import ExportError
+from tritonize.export import ladder_failure
+from tritonize.export.worker import failures
+from tritonize.onnx_model.worker import session as ort_session
+from tritonize.quality import golden_set
+from tritonize.spec import schema
 
-MODEL = spec.Model.model_validate({"source": "m.pt", "inputs": {"x": {"shape": [1]}}})
+MODEL = schema.Model.model_validate({"source": "m.pt", "inputs": {"x": {"shape": [1]}}})
 PYTHON = "export the model's Python code"
 
 
@@ -79,7 +82,7 @@ def test_an_operator_that_onnxruntime_lacks_is_named_with_its_type(dtype, name, 
     with pytest.raises(Exception, match="Conv"):
         onnxruntime.InferenceSession(tmp_path / "model.onnx")
     with pytest.raises(ExportError) as refused:
-        ort.session(tmp_path / "model.onnx", ())
+        ort_session.session(tmp_path / "model.onnx", ())
     assert refused.value.code == "onnxruntime-lacks-operator"
     assert f"no Conv for {name}" in refused.value.what
     assert ("autocast" in str(refused.value.next_step)) == (name == "bfloat16")
@@ -130,11 +133,11 @@ def test_autocast_in_a_script_is_seen():
     ("facts", "named"),
     [
         ({"why_not": "", "answered_by": "somebody"}, "somebody"),
-        ({"why_not": ""}, golden.PYTORCH),
-        ({"why_not": "the source is an ONNX file, and there is no PyTorch"}, golden.ONNX_SOURCE),
+        ({"why_not": ""}, golden_set.PYTORCH),
+        ({"why_not": "the source is an ONNX file, and there is no PyTorch"}, golden_set.ONNX_SOURCE),
     ],
 )
 def test_a_golden_set_says_who_answered(facts, named, tmp_path):
     whole = {"schema": 2, "count": 1, "drawn": 1, "origin": "", "edges": {}, "max_batch_size": 0, "inputs": [], "expected": []}
     whole |= {"exact": None, "required": False, "floors": [], "rules": {}, **facts}
-    assert golden.from_facts(tmp_path, whole).answered_by == named
+    assert golden_set.from_facts(tmp_path, whole).answered_by == named

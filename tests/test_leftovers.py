@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.test_servers import eventually
-from tritonize import leftovers, processes, scratch
-from tritonize.client import connect_to, region
-from tritonize.client.region import Region
-from tritonize.servers.embedded import Running
+from tritonize.core import temporary
+from tritonize.process import cleanup, processes
+from tritonize.triton.client import connect_to, shm_region
+from tritonize.triton.client.shm_region import Region
+from tritonize.triton.server.embedded import Running
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -38,26 +39,26 @@ class TestFolders:
         monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
 
     def test_the_owners_alone_and_gone_afterwards(self) -> None:
-        with scratch.folder() as folder:
+        with temporary.folder() as folder:
             assert stat.S_IMODE(folder.stat().st_mode) == 0o700
             (folder / "file").touch()
         assert not folder.exists()
 
     def test_one_that_is_in_use_stays(self) -> None:
-        with scratch.folder() as first, scratch.folder() as second:
-            scratch.remove_left(first.parent)
+        with temporary.folder() as first, temporary.folder() as second:
+            temporary.remove_left(first.parent)
             assert first.is_dir()
             assert second.is_dir()
 
     def test_one_of_a_process_that_was_killed_goes(self, tmp_path: Path) -> None:
         code = (
-            "import time; from tritonize import scratch\n"
+            "import time; from tritonize.core import temporary as scratch\n"
             "with scratch.folder() as f: (f / 'x').touch(); print('ready', flush=True); time.sleep(60)"
         )
         killed(code)
         (left,) = (tmp_path / "temporary").iterdir()
         assert (left / "x").exists()
-        with scratch.folder():
+        with temporary.folder():
             assert not left.exists()
 
     def test_one_that_was_never_locked_goes_after_an_hour(self, tmp_path: Path) -> None:
@@ -65,21 +66,21 @@ class TestFolders:
         for each in (new, old, other):
             each.mkdir()
         os.utime(old, (time.time() - 4000,) * 2)
-        scratch.remove_left(tmp_path / "temporary")
+        temporary.remove_left(tmp_path / "temporary")
         assert (new.exists(), old.exists(), other.exists()) == (True, False, True)
 
     def test_a_link_is_not_followed(self, tmp_path: Path) -> None:
         (tmp_path / "mine").mkdir()
         (tmp_path / "temporary" / "tritonize_link").symlink_to(tmp_path / "mine")
-        scratch.remove_left(tmp_path / "temporary")
+        temporary.remove_left(tmp_path / "temporary")
         assert (tmp_path / "mine").exists()
 
     def test_a_plain_name_where_one_is_needed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "a blank").mkdir()
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "a blank"))
-        with scratch.folder(plain=True) as folder:
+        with temporary.folder(plain=True) as folder:
             assert " " not in str(folder)
-        with scratch.folder() as folder:
+        with temporary.folder() as folder:
             assert folder.parent == tmp_path / "a blank"
 
 
@@ -93,7 +94,7 @@ class TestEmptyFolders:
         sleep = tmp_path / "a-server-of-a-test"
         sleep.symlink_to("/bin/sleep")
         code = (
-            "from pathlib import Path; from tritonize import processes; import time\n"
+            "from pathlib import Path; from tritonize.process import processes; import time\n"
             f"here = Path({str(tmp_path)!r})\n"
             f"processes.start([{str(sleep)!r}, '60'], log=here / 'log', empty_folders=str(here / 'python_env_*'))\n"
             "print('ready', flush=True); time.sleep(60)"
@@ -115,9 +116,9 @@ class TestEmptyFolders:
 class TestRegions:
     def test_a_name_only_until_a_server_has_opened_it(self) -> None:
         made = Region("tritonize-test-", 4096)
-        path = leftovers.SHARED_MEMORY / made.name
+        path = cleanup.SHARED_MEMORY / made.name
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        region.remove_left()
+        shm_region.remove_left()
         assert path.exists()  # its process lives
         made.forget_name()
         assert not path.exists()
@@ -126,26 +127,26 @@ class TestRegions:
 
     def test_one_of_a_process_that_was_killed_goes(self) -> None:
         code = (
-            "import time; from tritonize.client.region import Region\n"
+            "import time; from tritonize.triton.client.shm_region import Region\n"
             "r = Region(sys.argv[1], 4096); print('ready', flush=True); time.sleep(60)"
         )
         killed(code, "tritonize-test-killed-")
-        left = list(leftovers.SHARED_MEMORY.glob("tritonize-test-killed-*"))
+        left = list(cleanup.SHARED_MEMORY.glob("tritonize-test-killed-*"))
         assert len(left) == 1
-        region.remove_left()
+        shm_region.remove_left()
         assert not left[0].exists()
 
     @pytest.mark.server
     def test_a_client_that_is_killed_leaves_nothing(self, server: Running) -> None:
         """Once its regions are registered, as they are in every moment but the first."""
         code = (
-            "import numpy as np, time; from tritonize import client\n"
+            "import numpy as np, time; from tritonize.triton import client\n"
             "headers = {sys.argv[2]: sys.argv[3]}\n"
             "with client.connect(sys.argv[1], 'shm', shm_prefix='tritonize-test-client-', headers=headers) as c:\n"
             "    c.infer('identity_fp32', {'X': np.zeros((1, 1000), np.float32)})\n"
             "    print('ready', flush=True); time.sleep(60)"
         )
         killed(code, server.grpc_url, *next(iter(server.headers["grpc"].items())))
-        assert list(leftovers.SHARED_MEMORY.glob("tritonize-test-client-*")) == []
+        assert list(cleanup.SHARED_MEMORY.glob("tritonize-test-client-*")) == []
         with connect_to(server, "grpc") as connection:
             connection._call(connection._client.unregister_system_shared_memory)

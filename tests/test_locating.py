@@ -17,8 +17,9 @@ import typer
 from onnx import TensorProto
 
 from tests.conftest import tritonize
-from tritonize import arrays, keeping, reducing, repairing, spec, spec_edit, spec_file, tracing
-from tritonize.artifacts import (
+from tritonize.cli import locate as cli_locate
+from tritonize.core import arrays
+from tritonize.core.artifacts import (
     Check,
     OnnxArtifact,
     Reference,
@@ -30,16 +31,19 @@ from tritonize.artifacts import (
     from_json,
     to_json,
 )
-from tritonize.cli import locate as cli_locate
-from tritonize.errors import UsageError
-from tritonize.golden import GoldenSet, Rules
-from tritonize.locating import failing, locate, to_keep
-from tritonize.location import FAR, Location, NodeError, as_text
-from tritonize.observer import Observer
-from tritonize.stages import Recorder
-from tritonize.workers import node_errors
-from tritonize.workers.graph_parts import Graph
-from tritonize.workers.module_tensors import Captured, NodeMap, Seen, Tensors
+from tritonize.core.error_location import FAR, Location, NodeError, as_text
+from tritonize.core.errors import UsageError
+from tritonize.core.stages import Recorder
+from tritonize.locate import bisection, tracing
+from tritonize.locate.search import failing, locate, to_keep
+from tritonize.locate.worker import node_errors
+from tritonize.locate.worker.module_tensors import Captured, NodeMap, Seen, Tensors
+from tritonize.locate.worker.subgraphs import Graph
+from tritonize.precision import comparison as precision_comparison
+from tritonize.quality.golden_set import GoldenSet, Rules
+from tritonize.quality.tracker import Observer
+from tritonize.spec import editing, loader, schema
+from tritonize.workflows import keep_fp32
 
 RNG = np.random.default_rng(5)
 Edit = Callable[[onnx.ModelProto], None]
@@ -484,7 +488,7 @@ def test_weights_beside_the_file_are_read_part_by_part():
     model = GRAPHS["convolutions"]
     onnx.save(copied(model), "a.onnx", save_as_external_data=True, location="a.data", size_threshold=16)
     onnx.save(copied(model, weight("w2", zeroed)), "b.onnx", save_as_external_data=True, location="b.data", size_threshold=16)
-    asked = spec.Model.model_validate({"source": "a.onnx", "inputs": {"x": {"shape": [1, 3, 8, 8]}}})
+    asked = schema.Model.model_validate({"source": "a.onnx", "inputs": {"x": {"shape": [1, 3, 8, 8]}}})
     source = Source(kind="onnx", location="a.onnx", sha256={})
     drawn = batches(model, Path())
     found = locate(asked, source, artifact(Path("b.onnx")), drawn, Path("w"), batch=(1,), part_bytes=2048)
@@ -540,7 +544,7 @@ def test_rounding_of_a_reduced_graph_is_no_fault_and_an_overflow_is():
     assert (blocked.operator, blocked.output) == ("Cast", "square")  # the tool casts between two nodes that it keeps: found too
 
 
-def reduced_question(model: onnx.ModelProto, tolerance: float) -> tuple[OnnxArtifact, reducing.Question]:
+def reduced_question(model: onnx.ModelProto, tolerance: float) -> tuple[OnnxArtifact, precision_comparison.Question]:
     """A graph as a proven artifact, and its own answers as what its reduced file has to answer."""
     Path("fp32.onnx").write_bytes(model.SerializeToString())
     output = TensorSpec(name="y", dtype="fp32", shape=(1, 16))
@@ -550,8 +554,8 @@ def reduced_question(model: onnx.ModelProto, tolerance: float) -> tuple[OnnxArti
     for index in range(2):
         arrays.save(expected, index, {"y": session.run(None, dict(arrays.load(drawn.files, index)))[0]})
     answered = Reference(source=Source(kind="onnx", location="fp32.onnx", sha256={}), outputs=expected, parameters=0)
-    tolerances = {"y": spec.Tolerance(rtol=tolerance, atol=tolerance)}
-    return artifact(Path("fp32.onnx")), reducing.Question(samples=drawn, reference=answered, tolerances=tolerances)
+    tolerances = {"y": schema.Tolerance(rtol=tolerance, atol=tolerance)}
+    return artifact(Path("fp32.onnx")), precision_comparison.Question(samples=drawn, reference=answered, tolerances=tolerances)
 
 
 def test_what_has_to_stay_fp32_is_found_with_the_real_gate():
@@ -564,8 +568,8 @@ def test_what_has_to_stay_fp32_is_found_with_the_real_gate():
     net.add("Gelu", "y", "third")
     model = net.model("y")
     whole, question = reduced_question(model, 5e-3)
-    asked = spec.Model.model_validate({"source": "fp32.onnx", "precision": "fp16", "inputs": {"x": {"shape": [1, 16]}}})
-    found = repairing.repair(asked, whole, question, Path("w"))
+    asked = schema.Model.model_validate({"source": "fp32.onnx", "precision": "fp16", "inputs": {"x": {"shape": [1, 16]}}})
+    found = keep_fp32.repair(asked, whole, question, Path("w"))
     assert found.origin.node == "n_wide"
     assert found.origin.reason.startswith(("inf where", "-inf where"))
     assert found.keep_passes
@@ -584,16 +588,16 @@ def test_a_bound_on_a_metric_is_a_gate_of_the_search_too():
     net.add("Mul", "narrow", "third", net.weight("small", value=np.float32(1e-3)))
     net.add("Add", "y", "wide", "narrow")
     whole, question = reduced_question(net.model("y"), 1e3)
-    asked = spec.Model.model_validate({"source": "fp32.onnx", "precision": "fp16", "inputs": {"x": {"shape": [1, 16]}}})
-    assert repairing.repair(asked, whole, question, Path("tolerance")).keep == ()
+    asked = schema.Model.model_validate({"source": "fp32.onnx", "precision": "fp16", "inputs": {"x": {"shape": [1, 16]}}})
+    assert keep_fp32.repair(asked, whole, question, Path("tolerance")).keep == ()
     judged = GoldenSet(
         samples=question.samples,
         expected=question.reference.outputs,
         max_batch_size=0,
-        rules={"y": Rules(metrics={"max_abs": spec.Bound(max=1e-3)})},
+        rules={"y": Rules(metrics={"max_abs": schema.Bound(max=1e-3)})},
         why_not="there is no PyTorch",
     )
-    found = repairing.repair(asked, whole, replace(question, observer=Observer(judged)), Path("metric"))
+    found = keep_fp32.repair(asked, whole, replace(question, observer=Observer(judged)), Path("metric"))
     assert found.keep_passes
     assert {"n_first", "n_wide"} <= set(found.keep)
     assert not {"n_second", "n_third"} & set(found.keep)
@@ -608,7 +612,7 @@ def test_the_search_finds_a_small_set_that_is_no_prefix():
             asked.append(kept)
             return needed <= kept
 
-        found = keeping.smallest(names, passes)
+        found = bisection.smallest(names, passes)
         assert set(found.nodes) == needed
         assert found.minimal
         assert found.trials == len(asked) == len(set(asked))  # nothing is asked twice
@@ -622,12 +626,12 @@ def test_the_search_is_bounded_and_returns_only_what_passed():
         asked.append((kept, needed <= kept))
         return needed <= kept
 
-    found = keeping.smallest(names, passes, trials=14)
+    found = bisection.smallest(names, passes, trials=14)
     assert len(asked) == found.trials == 14
     assert not found.minimal
     assert (frozenset(found.nodes), True) in asked
     assert len(found.nodes) < 64
-    nothing = keeping.smallest(names, lambda kept: False)
+    nothing = bisection.smallest(names, lambda kept: False)
     assert nothing.nodes is None
     assert not nothing.minimal
 
@@ -638,7 +642,7 @@ def test_a_gate_that_is_not_monotonic_still_gets_a_set_that_passed():
     def passes(kept: frozenset[str]) -> bool:
         return "n3" in kept and len(kept) % 2 == 0
 
-    found = keeping.smallest(names, passes)
+    found = bisection.smallest(names, passes)
     assert passes(frozenset(found.nodes))
     assert len(found.nodes) == 2
 
@@ -664,7 +668,7 @@ models:
 def test_the_nodes_are_written_into_the_spec_and_its_comments_stay(model):
     path = Path("spec.yaml")
     path.write_text(SPEC_TEXT)
-    spec_edit.keep_in_fp32(path, model, ["n_square", "/net/mean"])
+    editing.keep_in_fp32(path, model, ["n_square", "/net/mean"])
     written = path.read_text()
     lost = [line for line in SPEC_TEXT.splitlines() if line.rstrip() not in written]
     assert lost == []
@@ -676,7 +680,7 @@ def test_the_nodes_are_written_into_the_spec_and_its_comments_stay(model):
         del plain["models"]["first"]["keep_fp32"]
     assert plain == before
     with pytest.raises(UsageError, match="no such model"):
-        spec_edit.keep_in_fp32(path, "third", [])
+        editing.keep_in_fp32(path, "third", [])
 
 
 HALF_SPEC = """schema: 1
@@ -695,10 +699,10 @@ def test_what_passed_is_written_into_the_spec_where_that_is_asked_for(write, mon
     Path("spec.yaml").write_text(HALF_SPEC)
     Path("w").mkdir()
     found = Location(expected="a", found="b", kind="graphs", keep=("n_wide", "n_root"), keep_passes=True)
-    monkeypatch.setattr(repairing, "locate_model", lambda model, work, recorder, trials: found)
+    monkeypatch.setattr(keep_fp32, "locate_model", lambda model, work, recorder, trials: found)
     answers = cli_locate._of_spec(Path("spec.yaml"), None, [], Path("w"), Recorder(), write=write, trials=64)
     wanted = ["n_first", "n_wide", "n_root"] if write else ["n_first"]
-    assert spec_file.load(Path("spec.yaml")).models["net"].keep_fp32.nodes == wanted
+    assert loader.load(Path("spec.yaml")).models["net"].keep_fp32.nodes == wanted
     assert "# the card is old" in Path("spec.yaml").read_text()
     assert answers["net"].written == ("spec.yaml" if write else None)
     assert ("--write" in as_text(answers["net"])) is not write
@@ -839,7 +843,7 @@ def test_a_module_that_may_have_been_folded_into_another_leaves_both_unpaired():
 
 @pytest.mark.parametrize("kind", ["torchscript", "exported_program"])
 def test_modules_that_run_without_python_are_not_available_and_that_is_no_pass(kind, capsys):
-    model = spec.Model.model_validate({"source": "plain.pt", "inputs": {"x": {"shape": [1, 4]}}})
+    model = schema.Model.model_validate({"source": "plain.pt", "inputs": {"x": {"shape": [1, 4]}}})
     exported = artifact(Path("model.onnx"), Path("node_map.json"))
     source = Source(kind=kind, location="plain.pt", sha256={})
     found = locate(model, source, exported, batches(chain(2, 4), Path()), Path("w"))
@@ -883,10 +887,10 @@ def test_two_files_on_the_command_line():
 def test_a_search_that_ran_out_of_trials_says_so_and_not_that_nothing_helps():
     names = [f"n{place}" for place in range(20)]
     needed = frozenset(names[:13])
-    found = keeping.smallest(names, lambda kept: needed <= kept or len(kept) == 20, trials=8)
+    found = bisection.smallest(names, lambda kept: needed <= kept or len(kept) == 20, trials=8)
     assert found.exhausted and not found.minimal
-    assert not keeping.smallest(names, lambda kept: needed <= kept, trials=200).exhausted
-    assert keeping.smallest(names, lambda kept: len(kept) == 20, trials=200).nodes == tuple(names)
+    assert not bisection.smallest(names, lambda kept: needed <= kept, trials=200).exhausted
+    assert bisection.smallest(names, lambda kept: len(kept) == 20, trials=200).nodes == tuple(names)
     unfinished = Location(expected="a", found="b", kind="graphs", exhausted=True)
     assert "--trials" in as_text(unfinished) and "nothing was written" not in as_text(unfinished)
     with pytest.raises(typer.Exit) as left:

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from ml_dtypes import bfloat16
 
-from tritonize import differences
-from tritonize.artifacts import to_json
-from tritonize.compare import compare_tensor
-from tritonize.differences import measure
-from tritonize.errors import UsageError
-from tritonize.measures import Metrics
-from tritonize.metrics import Accumulator, detect, detection_rows, mismatch_bound
-from tritonize.spec import Tolerance
+from tritonize.core.artifacts import to_json
+from tritonize.core.errors import UsageError
+from tritonize.core.results import Metrics
+from tritonize.quality import differences
+from tritonize.quality.comparison import compare_tensor
+from tritonize.quality.differences import measure
+from tritonize.quality.metrics import Accumulator, detect, detection_rows, mismatch_bound
+from tritonize.spec.schema import Tolerance
 
 FLOATS = (np.float16, bfloat16, np.float32, np.float64)
 LARGEST = float(np.finfo(np.float64).max)
@@ -243,7 +243,7 @@ def test_overlap_of_masks_and_segmentations_counted_with_sets(monkeypatch):
     expected = generator.standard_normal(shape)
     found = (expected + 0.5 * generator.standard_normal(shape)).astype(np.float32)
     for chunk in (8192, 10):
-        monkeypatch.setattr("tritonize.metrics.overlap.CHUNK", chunk)
+        monkeypatch.setattr("tritonize.quality.metrics.overlap.CHUNK", chunk)
         pairs = [(expected[n, c] > 0, found[n, c] > 0) for n in range(3) for c in range(4)]
         _same_overlap(metrics(expected, found, "mask_logits"), pairs)
         winners = expected.argmax(axis=1), found.argmax(axis=1)

@@ -10,9 +10,10 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from tests.conftest import CHECKOUT
-from tritonize import config_template, model_config, spec
-from tritonize.artifacts import OnnxArtifact, TensorSpec
-from tritonize.errors import UsageError
+from tritonize.core.artifacts import OnnxArtifact, TensorSpec
+from tritonize.core.errors import UsageError
+from tritonize.spec import schema
+from tritonize.triton import config_template, model_config
 
 GOLDEN = CHECKOUT / "tests" / "golden"
 
@@ -37,8 +38,8 @@ def artifact(inputs: list[TensorSpec], outputs: list[TensorSpec]) -> OnnxArtifac
     )
 
 
-def model(**fields) -> spec.Model:
-    return spec.Model.model_validate({"source": "m.pt", "inputs": {"x": {"shape": ["batch", 4]}}, "max_batch_size": 2, **fields})
+def model(**fields) -> schema.Model:
+    return schema.Model.model_validate({"source": "m.pt", "inputs": {"x": {"shape": ["batch", 4]}}, "max_batch_size": 2, **fields})
 
 
 CASES = {

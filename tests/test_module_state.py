@@ -10,11 +10,13 @@ import torch
 
 from tests.conftest import MODELS
 from tests.models import states
-from tritonize import samples, spec
-from tritonize.artifacts import to_json
-from tritonize.errors import ExportError, UsageError
-from tritonize.workers import conduct, inspect, module_state, reference
-from tritonize.workers.torch_model import to_numpy
+from tritonize.core.artifacts import to_json
+from tritonize.core.errors import ExportError, UsageError
+from tritonize.reference.worker import determinism, runner
+from tritonize.source import samples
+from tritonize.source.worker import inspection, module_state
+from tritonize.source.worker.torch_model import to_numpy
+from tritonize.spec import schema
 
 
 @pytest.fixture(autouse=True)
@@ -30,17 +32,17 @@ def load_request(factory: str, **fields) -> dict:
 
 def answer(factory: str, folder, **fields) -> dict:
     """What the worker that runs PyTorch answers."""
-    model = spec.Model.model_validate({"source": "-", "inputs": {"x": {"shape": ["batch", 4]}}, "max_batch_size": 2})
+    model = schema.Model.model_validate({"source": "-", "inputs": {"x": {"shape": ["batch", 4]}}, "max_batch_size": 2})
     drawn = samples.write(model, folder / "samples")
     request = {"model": load_request(factory, **fields), "samples": to_json(drawn), "batches": [], "directory": str(folder / "out")}
-    return reference.compute(request)
+    return runner.compute(request)
 
 
 @pytest.mark.parametrize("kind", list(states.tensors()))
 def test_every_kind_is_hashed_by_its_bytes(kind):
     module, same = states.Holder(kind), states.Holder(kind)
-    first = conduct.fingerprint(module)
-    assert first == conduct.fingerprint(same)
+    first = determinism.fingerprint(module)
+    assert first == determinism.fingerprint(same)
     assert first["kept"] != 0
     assert module_state.nbytes(module) > 4
     part = next(module_state.parts(same.kept))
@@ -51,7 +53,7 @@ def test_every_kind_is_hashed_by_its_bytes(kind):
 @pytest.mark.parametrize("kind", ["sparse", "csr", "quantized", "float8", "nested"])
 def test_a_change_of_one_value_is_seen(kind):
     module = states.Holder(kind)
-    before = conduct.fingerprint(module)
+    before = determinism.fingerprint(module)
     if kind == "quantized":
         module.kept = torch.quantize_per_tensor(torch.ones(3, 2), 0.2, 0, torch.qint8)
     elif kind == "float8":
@@ -60,15 +62,15 @@ def test_a_change_of_one_value_is_seen(kind):
         values = module.kept.unbind()[0] if kind == "nested" else module.kept.values() if kind == "csr" else module.kept._values()
         values[0] = 2
     with pytest.raises(ExportError) as error:
-        conduct.require_unchanged(before, module)
+        determinism.require_unchanged(before, module)
     assert "kept" in error.value.found
 
 
 def test_packed_weights_of_quantized_layers_count():
     module, other = states.quantized(), states.quantized()
-    assert conduct.fingerprint(module) == conduct.fingerprint(other) != {}
+    assert determinism.fingerprint(module) == determinism.fingerprint(other) != {}
     other.set_weight_bias(torch.quantize_per_tensor(torch.zeros(3, 4), 0.1, 0, torch.qint8), torch.ones(3))
-    assert conduct.fingerprint(module) != conduct.fingerprint(other)
+    assert determinism.fingerprint(module) != determinism.fingerprint(other)
 
 
 def test_plain_tensors_keep_their_checksum():
@@ -88,7 +90,7 @@ def test_pytorch_is_asked_whatever_its_state_is_made_of(factory, kwargs, tmp_pat
 def test_a_parameter_without_values_is_named(factory, code, name, tmp_path):
     for ask in (
         lambda: answer(factory, tmp_path),
-        lambda: inspect.inspect({"kind": "factory", "location": f"states:{factory}", "kwargs": {}, "weights": None}),
+        lambda: inspection.inspect({"kind": "factory", "location": f"states:{factory}", "kwargs": {}, "weights": None}),
     ):
         with pytest.raises(UsageError) as error:
             ask()
@@ -102,7 +104,7 @@ def test_weights_put_values_in_place(factory, tmp_path):
     made = filled[factory]() if factory == "lazy" else torch.nn.Sequential(torch.nn.Linear(4, 3))
     torch.save(made.state_dict(), "weights.pt")
     found = answer(factory, tmp_path, weights="weights.pt")
-    assert found["state"] == conduct.checksum(conduct.fingerprint(copy.deepcopy(made)))
+    assert found["state"] == determinism.checksum(determinism.fingerprint(copy.deepcopy(made)))
 
 
 @pytest.mark.parametrize("kind", ["float8", "sparse", "quantized", "nested", "meta"])

@@ -14,14 +14,14 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests import chromium
-from tritonize import network_page
-from tritonize.errors import UsageError
+from tritonize.core.errors import UsageError
+from tritonize.onnx_model import netron_page
 
 pytest.importorskip("netron", reason='Netron is not installed: pip install "tritonize[view]"')
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[network_page.Server]:
+def server(tmp_path: Path) -> Iterator[netron_page.Server]:
     """The page of a network with its weights beside it, in a folder that holds more."""
     weights = numpy_helper.from_array(np.ones((4, 4), np.float32), "weights")
     tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in ("x", "y")]
@@ -31,7 +31,7 @@ def server(tmp_path: Path) -> Iterator[network_page.Server]:
     model = helper.make_model(graph)
     onnx.save(model, file, save_as_external_data=True, location="weights.bin", size_threshold=0)
     (tmp_path / "net" / "secret.txt").write_text("secret")
-    with network_page.Server(file, 0) as made:
+    with netron_page.Server(file, 0) as made:
         thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield made
@@ -39,7 +39,7 @@ def server(tmp_path: Path) -> Iterator[network_page.Server]:
         thread.join()
 
 
-def ask(server: network_page.Server, path: str, **headers: str) -> tuple[int, http.client.HTTPMessage, bytes]:
+def ask(server: netron_page.Server, path: str, **headers: str) -> tuple[int, http.client.HTTPMessage, bytes]:
     connection = http.client.HTTPConnection(*server.server_address[:2], timeout=20)
     connection.request("GET", path, headers=headers)
     answer = connection.getresponse()
@@ -48,7 +48,7 @@ def ask(server: network_page.Server, path: str, **headers: str) -> tuple[int, ht
     return found
 
 
-def test_the_page_reports_nothing(server: network_page.Server) -> None:
+def test_the_page_reports_nothing(server: netron_page.Server) -> None:
     status, headers, body = ask(server, "/")
     assert status == 200
     assert b'<meta name="version" content="0.0.0">' in body  # what Netron takes for a build that has no telemetry
@@ -57,7 +57,7 @@ def test_the_page_reports_nothing(server: network_page.Server) -> None:
     assert headers["Set-Cookie"].startswith("consent=")
 
 
-def test_the_network_and_its_weights_alone(server: network_page.Server) -> None:
+def test_the_network_and_its_weights_alone(server: netron_page.Server) -> None:
     assert ask(server, "/data/a%20%22network%22.onnx")[0] == 200
     assert len(ask(server, "/data/weights.bin")[2]) == 64
     for path in ("/data/secret.txt", "/data/../net/secret.txt", "/../server.py", "/server.py", "/data/", "/nowhere.js"):
@@ -65,16 +65,16 @@ def test_the_network_and_its_weights_alone(server: network_page.Server) -> None:
     assert ask(server, "/index.js")[1]["Content-Type"] == "text/javascript"
 
 
-def test_another_name_for_this_machine_is_refused(server: network_page.Server) -> None:
+def test_another_name_for_this_machine_is_refused(server: netron_page.Server) -> None:
     assert ask(server, "/", Host="evil.example")[0] == 403
 
 
 def test_a_page_that_is_not_known() -> None:
     with pytest.raises(UsageError, match="Netron"):
-        network_page._page("<html></html>", "x")
+        netron_page._page("<html></html>", "x")
 
 
-def test_in_a_browser(server: network_page.Server, tmp_path: Path) -> None:
+def test_in_a_browser(server: netron_page.Server, tmp_path: Path) -> None:
     """It shows the network, asks nothing, and reaches for nobody."""
     if chromium.PROGRAM is None:
         pytest.skip(chromium.INSTALL)

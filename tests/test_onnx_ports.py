@@ -15,13 +15,20 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.conftest import tritonize
-from tritonize import arrays, calling, model_config, names, processes, proving, spec, spec_rules
-from tritonize import export as taking
-from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
-from tritonize.errors import ExportError, UsageError, WorkerError
-from tritonize.wording import export as wording
-from tritonize.workers import export, onnx_file, onnx_ports, signature, torch_model
-from tritonize.workers.torch_source import LoadRequest
+from tritonize.core import arrays, call_arguments, names
+from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
+from tritonize.core.errors import ExportError, UsageError, WorkerError
+from tritonize.core.messages import export as wording
+from tritonize.export import exporter as taking
+from tritonize.export import ladder
+from tritonize.export.worker import strategies
+from tritonize.onnx_model.worker import finishing
+from tritonize.onnx_model.worker import ports as onnx_ports
+from tritonize.process import processes
+from tritonize.source.worker import signature, torch_model
+from tritonize.source.worker.loader import LoadRequest
+from tritonize.spec import rules, schema
+from tritonize.triton import model_config
 
 
 class Clashing(torch.nn.Module):
@@ -80,9 +87,9 @@ def exported(location: str, strategy: str, sample: dict[str, np.ndarray], folder
         "opset": 18,
         "path": str(folder / "exported.onnx"),
     }
-    export.run(request)
+    strategies.run(request)
     finish = {"exported": request["path"], "path": str(folder / "m.onnx"), "simplify": True, "opset": 18}
-    finished = onnx_file.finish({**finish, "inputs": request["inputs"], "outputs": request["outputs"]})
+    finished = finishing.finish({**finish, "inputs": request["inputs"], "outputs": request["outputs"]})
     assert finished["simplified"]
     return onnxruntime.InferenceSession(folder / "m.onnx"), answer
 
@@ -129,7 +136,7 @@ def scaled(*, listed: bool = True) -> onnx.ModelProto:
 def finish(model: onnx.ModelProto, folder: Path, **more: Any) -> Any:
     onnx.save(model, folder / "source.onnx")
     request = {"exported": str(folder / "source.onnx"), "path": str(folder / "m.onnx"), "simplify": True, "opset": None}
-    return onnx_file.finish({**request, "consume": False, **more})
+    return finishing.finish({**request, "consume": False, **more})
 
 
 def test_weights_that_are_inputs_too_are_constants_unless_the_spec_names_them(tmp_path):
@@ -149,8 +156,8 @@ def test_an_optional_input_is_optional_in_the_configuration(tmp_path):
     made.ir_version = 8
     onnx.save(made, tmp_path / "m.onnx")
     inputs = {"x": {"shape": [4, 3]}, "w": {"shape": [3]}}
-    model = spec.Model.model_validate({"source": str(tmp_path / "m.onnx"), "inputs": inputs})
-    taken, _ = taking.take(model, tmp_path / "m.onnx", proving.made(tmp_path / "taken"))
+    model = schema.Model.model_validate({"source": str(tmp_path / "m.onnx"), "inputs": inputs})
+    taken, _ = taking.take(model, tmp_path / "m.onnx", ladder.made(tmp_path / "taken"))
     assert any("w is optional" in note for note in taken.notes)
     configured = model_config.parse(model_config.render("m", model, taken.artifact), where="")["input"]
     assert [(each["name"], each.get("optional", False)) for each in configured] == [("x", False), ("w", True)]
@@ -159,7 +166,7 @@ def test_an_optional_input_is_optional_in_the_configuration(tmp_path):
 @pytest.mark.parametrize(("version", "batch", "code"), [(3, 0, "fixed-weight"), (8, 2, "optional-input-batched")])
 def test_a_weight_that_no_server_takes_as_an_input_is_refused(version, batch, code):
     inputs = {"x": {"shape": ["n", 3]}, "w": {"shape": ["n"]}}
-    model = spec.Model.model_validate({"source": "m.onnx", "inputs": inputs, "max_batch_size": batch, "axes": {"n": {"max": 2}}})
+    model = schema.Model.model_validate({"source": "m.onnx", "inputs": inputs, "max_batch_size": batch, "axes": {"n": {"max": 2}}})
     with pytest.raises(UsageError) as refused:
         taking.require_servable(model, {"ir_version": version, "optional_inputs": ["b", "w"]})
     assert (refused.value.code, refused.value.where) == (code, "inputs")
@@ -199,7 +206,7 @@ def test_a_simplifier_that_fails_costs_the_simplification_alone(slim, tmp_path, 
     def work(task, request, model, directory, search_path):
         try:
             return processes.WorkerAnswer(
-                value=onnx_file.finish(request), seconds=0.0, peak_memory=0, import_seconds=0.0, log=directory / "worker.log"
+                value=finishing.finish(request), seconds=0.0, peak_memory=0, import_seconds=0.0, log=directory / "worker.log"
             )
         except SystemExit:
             raise ExportError("The export ended without an ONNX file.", found="exit code 139") from WorkerError("it ended")
@@ -207,8 +214,8 @@ def test_a_simplifier_that_fails_costs_the_simplification_alone(slim, tmp_path, 
     monkeypatch.setattr(onnxslim, "slim", slim)
     monkeypatch.setattr(taking, "_work", work)
     onnx.save(scaled(), tmp_path / "source.onnx")
-    model = spec.Model.model_validate({"source": "source.onnx", "inputs": {"x": {"shape": ["n", 3]}}, "max_batch_size": 2})
-    taken, _ = taking.take(model, tmp_path / "source.onnx", proving.made(tmp_path / "taken"))
+    model = schema.Model.model_validate({"source": "source.onnx", "inputs": {"x": {"shape": ["n", 3]}}, "max_batch_size": 2})
+    taken, _ = taking.take(model, tmp_path / "source.onnx", ladder.made(tmp_path / "taken"))
     assert not taken.artifact.simplified
     assert taken.notes[0].startswith("The ONNX file is not simplified")
     found = onnxruntime.InferenceSession(taken.artifact.path).run(None, {"x": np.ones((2, 3), np.float32)})
@@ -251,7 +258,7 @@ def test_an_output_with_the_name_of_an_input_gets_another_that_is_told():
         assert list(model.answer(x)) == found
         assert model.renamed(x, found) == renamed
     problems = [
-        *spec_rules.problems(spec.Model.model_validate({"source": "a:b", "inputs": {"x": {"shape": [1]}}, "outputs": {"x": {}}}))
+        *rules.problems(schema.Model.model_validate({"source": "a:b", "inputs": {"x": {"shape": [1]}}, "outputs": {"x": {}}}))
     ]
     assert problems == [(("outputs", "x"), wording.OUTPUT_IS_INPUT.text(suggested="x_out"))]
 
@@ -293,10 +300,10 @@ def test_no_two_outputs_get_one_name():
 
 
 def test_the_name_that_exporters_give_an_input_is_one_tensor():
-    assert calling.nested({"input.1": 1, "y.0": 2, "z.1": 3, "z.0": 4}) == {"input": 1, "y": [2], "z": {"1": 3, "0": 4}}
-    known = calling.parameters(lambda input: input)  # noqa: A006
-    assert calling.bind(known, ["input.1"]).arguments([5]) == ([5], {})  # by position, as hooks expect it
-    assert calling.bind(calling.parameters(lambda x: x), ["input.1"]).arguments([5]) == ([5], {})
+    assert call_arguments.nested({"input.1": 1, "y.0": 2, "z.1": 3, "z.0": 4}) == {"input": 1, "y": [2], "z": {"1": 3, "0": 4}}
+    known = call_arguments.parameters(lambda input: input)  # noqa: A006
+    assert call_arguments.bind(known, ["input.1"]).arguments([5]) == ([5], {})  # by position, as hooks expect it
+    assert call_arguments.bind(call_arguments.parameters(lambda x: x), ["input.1"]).arguments([5]) == ([5], {})
 
 
 @pytest.mark.slow

@@ -10,8 +10,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from tritonize import onnx_wire
-from tritonize.errors import UsageError
+from tritonize.core import onnx_protobuf
+from tritonize.core.errors import UsageError
 
 
 def outside(name: str, location: str, offset: int = 0) -> TensorProto:
@@ -37,7 +37,7 @@ def saved(*nodes: onnx.NodeProto, weights: tuple[TensorProto, ...] = (), **field
 
 
 def named(path: Path) -> list[str]:
-    return [str(each) for each in onnx_wire.data_files(path)]
+    return [str(each) for each in onnx_protobuf.data_files(path)]
 
 
 def test_a_file_without_any():
@@ -53,7 +53,7 @@ def test_each_once_and_in_the_order_of_their_names():
 def test_of_a_folder_that_is_named(tmp_path):
     Path("sub").mkdir()
     saved(weights=(outside("a", "w.bin"),)).rename("sub/m.onnx")
-    assert onnx_wire.data_files(tmp_path / "sub" / "m.onnx") == [tmp_path / "sub" / "w.bin"]
+    assert onnx_protobuf.data_files(tmp_path / "sub" / "m.onnx") == [tmp_path / "sub" / "w.bin"]
 
 
 def test_those_of_subgraphs_attributes_functions_and_sparse_tensors():
@@ -83,7 +83,7 @@ def test_what_is_no_onnx_file_names_none():
 @pytest.mark.parametrize("location", ["/etc/hostname", "../w.bin", "a/../../w.bin"])
 def test_what_lies_outside_is_refused_by_name(location):
     with pytest.raises(UsageError) as error:
-        onnx_wire.data_files(saved(weights=(outside("a", location),)))
+        onnx_protobuf.data_files(saved(weights=(outside("a", location),)))
     assert error.value.found == location
 
 
@@ -91,15 +91,15 @@ def test_the_hash_is_of_all_of_them_and_of_one_as_ever():
     path = saved(weights=(outside("a", "m.onnx.data"),))
     Path("m.onnx.data").write_bytes(bytes(16))
     parts = b"".join(hashlib.sha256(Path(name).read_bytes()).digest() for name in ("m.onnx", "m.onnx.data"))
-    assert onnx_wire.sha256(path) == hashlib.sha256(parts).hexdigest()
+    assert onnx_protobuf.sha256(path) == hashlib.sha256(parts).hexdigest()
     Path("folder").mkdir()
     path = saved(weights=(outside("a", "weights.bin"), outside("b", "folder/more.bin")))
     for name in ("weights.bin", "folder/more.bin"):
         Path(name).write_bytes(bytes(16))
-    seen = {onnx_wire.sha256(path)}
+    seen = {onnx_protobuf.sha256(path)}
     for name in ("weights.bin", "folder/more.bin"):
         Path(name).write_bytes(b"\x01" * 16)
-        seen.add(onnx_wire.sha256(path))
+        seen.add(onnx_protobuf.sha256(path))
     assert len(seen) == 3
 
 
@@ -110,7 +110,7 @@ def test_types_are_those_of_inputs_and_outputs_and_not_of_weights():
     weight = numpy_helper.from_array(np.ones((2, 4), np.float32), "w")
     graph = helper.make_graph([], "g", values[:3], [values[3], many], [weight])  # an input too, as in files of old
     onnx.save(helper.make_model(graph), "m.onnx")
-    assert onnx_wire.types(Path("m.onnx")) == {"x": TensorProto.DOUBLE, "n": TensorProto.INT64, "y": TensorProto.BFLOAT16}
+    assert onnx_protobuf.types(Path("m.onnx")) == {"x": TensorProto.DOUBLE, "n": TensorProto.INT64, "y": TensorProto.BFLOAT16}
 
 
 @pytest.mark.parametrize("kept", [0.2, 0.5, 0.9])
@@ -119,9 +119,9 @@ def test_types_of_a_file_that_is_cut_off_are_refused(kept):
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * kept)])
     with pytest.raises(ValueError, match=r"longer than its message|ends inside"):
-        onnx_wire.types(path)
+        onnx_protobuf.types(path)
 
 
 def test_an_empty_file_declares_nothing():
     Path("m.onnx").touch()
-    assert onnx_wire.types(Path("m.onnx")) == {}
+    assert onnx_protobuf.types(Path("m.onnx")) == {}

@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from tritonize.workers import onnx_writer
+from tritonize.onnx_model.worker import writer
 
 
 def model(sizes: list[int]) -> onnx.ModelProto:
@@ -24,7 +24,7 @@ def model(sizes: list[int]) -> onnx.ModelProto:
 def test_what_is_written_is_the_model(sizes, tmp_path):
     original = model(sizes)
     kept = original.SerializeToString(deterministic=True)
-    onnx_writer.write(original, tmp_path / "m.onnx")
+    writer.write(original, tmp_path / "m.onnx")
     assert original.SerializeToString(deterministic=True) == kept
     assert (tmp_path / "m.onnx").stat().st_size == original.ByteSize()
     found = onnx.load(tmp_path / "m.onnx")
@@ -38,5 +38,5 @@ def test_what_is_written_is_the_model(sizes, tmp_path):
 
 def test_the_bytes_are_the_same_every_time(tmp_path):
     for name in ("a", "b"):
-        onnx_writer.write(model([30_000, 5]), tmp_path / name)
+        writer.write(model([30_000, 5]), tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()

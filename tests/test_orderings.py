@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from tests.exporting import exported
-from tritonize.artifacts import TensorSpec
-from tritonize.workers.torch_model import LoadedModel
+from tritonize.core.artifacts import TensorSpec
+from tritonize.source.worker.torch_model import LoadedModel
 
 
 class Ordered(nn.Module):

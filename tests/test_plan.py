@@ -24,9 +24,13 @@ from torch import nn
 
 from tests.conftest import tritonize
 from tests.test_cli import mounted
-from tritonize import gpu, onnx_wire, plan, plan_check, plan_file, plan_module, plan_placing, plan_settings
-from tritonize.errors import InterruptedRunError, MissingError, PlanError, UsageError
-from tritonize.plan_settings import BuildRequest
+from tritonize.core import onnx_protobuf
+from tritonize.core.errors import InterruptedRunError, MissingError, PlanError, UsageError
+from tritonize.plans import builder as plan_builder
+from tritonize.plans import compatibility, gpu, installed, placement, plan_file
+from tritonize.plans import request as plan_request
+from tritonize.plans.request import BuildRequest
+from tritonize.spec.builder import Settings
 
 SHAPE = ("batch", 3, 16, 16)
 PROFILE = {"x": {"min": [1, 3, 16, 16], "opt": [2, 3, 16, 16], "max": [4, 3, 16, 16]}}
@@ -131,7 +135,7 @@ def test_networks_build_for_another_gpu(name):
         end: [8 * size if axis and axis in dynamic else each for axis, each in enumerate(shape)] for end, size in ends.items()
     }
     shapes = {end: [ends[end], *each[1:]] for end, each in shapes.items()}
-    (built,) = plan.build(request(profiles=[{"x": shapes}]), Path("out"))
+    (built,) = plan_builder.build(request(profiles=[{"x": shapes}]), Path("out"))
     header = plan_file.read_header(built.path)
     assert header.module == "tensorrt_rtx"
     assert header.compute_capabilities == ("8.9",)
@@ -144,14 +148,14 @@ def test_networks_build_for_another_gpu(name):
     ("dtype", "name"), [(TensorProto.FLOAT, "fp32"), (TensorProto.FLOAT16, "fp16"), (TensorProto.BFLOAT16, "bf16")]
 )
 def test_precision_is_the_graphs(dtype, name):
-    (built,) = plan.build(request(network("m.onnx", dtype)), Path("out"))
+    (built,) = plan_builder.build(request(network("m.onnx", dtype)), Path("out"))
     assert built.metadata.inputs[0].dtype == name
     assert built.metadata.outputs[0].dtype == name
 
 
 def test_tf32_is_off_unless_asked_for_and_changes_the_plan():
     network("m.onnx")
-    plain, fast = (plan.build(request(settings={"tf32": each}), Path(str(each)))[0] for each in (False, True))
+    plain, fast = (plan_builder.build(request(settings={"tf32": each}), Path(str(each)))[0] for each in (False, True))
     assert (plain.metadata.tf32, fast.metadata.tf32) == (False, True)
     assert plain.metadata.plan_sha256 != fast.metadata.plan_sha256
 
@@ -168,14 +172,16 @@ def test_several_gpu_kinds_side_by_side_and_the_second_time_from_the_cache():
             met.append(text)
             both.wait()
 
-    built = plan.build(request(compute_capabilities=targets), Path("out"), on_progress=meet if (os.cpu_count() or 1) > 1 else None)
+    built = plan_builder.build(
+        request(compute_capabilities=targets), Path("out"), on_progress=meet if (os.cpu_count() or 1) > 1 else None
+    )
     assert [each.path.name for each in built] == ["model.sm80.plan", "model.sm86.plan", "model.sm89.plan", "model.sm120.plan"]
     assert [plan_file.read_header(each.path).compute_capabilities for each in built] == [(each,) for each in targets]
     assert not any(each.cached for each in built)
     again, seconds = (), []
     for _ in range(3):  # the machine may be busy with others
         started = time.perf_counter()
-        again = plan.build(request(compute_capabilities=targets), Path("again"))
+        again = plan_builder.build(request(compute_capabilities=targets), Path("again"))
         seconds.append(time.perf_counter() - started)
     assert min(seconds) < 0.3
     assert all(each.cached for each in again)
@@ -185,18 +191,18 @@ def test_several_gpu_kinds_side_by_side_and_the_second_time_from_the_cache():
 
 def test_what_a_plan_depends_on_is_its_key():
     network("m.onnx")
-    plan.build(request(), Path("out"))
+    plan_builder.build(request(), Path("out"))
     wider = {"x": {**PROFILE["x"], "max": [8, 3, 16, 16]}}
     for changed in ({"profiles": [wider]}, {"settings": {"workspace_mib": 64}}, {"compute_capabilities": ["8.6"]}):
-        assert not plan.build(request(**changed), Path("out"))[0].cached
+        assert not plan_builder.build(request(**changed), Path("out"))[0].cached
     network("m.onnx", operators=("Sigmoid",))
-    assert not plan.build(request(), Path("out"))[0].cached
+    assert not plan_builder.build(request(), Path("out"))[0].cached
 
 
 def test_several_profiles():
     network("m.onnx")
     wide = {"x": {"min": [5, 3, 16, 16], "opt": [6, 3, 16, 16], "max": [8, 3, 16, 16]}}
-    (built,) = plan.build(request(profiles=[PROFILE, wide]), Path("out"))
+    (built,) = plan_builder.build(request(profiles=[PROFILE, wide]), Path("out"))
     assert len(built.metadata.profiles) == 2
 
 
@@ -212,7 +218,7 @@ def test_several_profiles():
 def test_every_mistake_in_a_profile_is_named_before_the_build(profiles, words):
     network("m.onnx")
     with pytest.raises(UsageError) as error:
-        plan.build(request(profiles=profiles), Path("out"))
+        plan_builder.build(request(profiles=profiles), Path("out"))
     assert words in str(error.value)
     assert not list(Path("out").glob("*.plan"))
 
@@ -232,7 +238,7 @@ def test_every_mistake_in_a_profile_is_named_before_the_build(profiles, words):
 def test_what_a_module_ignores_or_fails_at_is_refused(settings, words):
     network("m.onnx")
     with pytest.raises(UsageError) as error:
-        plan.build(request(settings=settings), Path("out"))
+        plan_builder.build(request(settings=settings), Path("out"))
     assert words in str(error.value)
     assert len(error.value.details) == 1  # no version of TensorRT is asked of TensorRT-RTX
 
@@ -241,19 +247,19 @@ def test_what_a_version_of_tensorrt_is_too_old_for_names_the_first_that_has_it()
     settings = {"hardware_compatibility": "same_compute_capability", "strip_plan": True}
     asked = request(module="tensorrt", compute_capabilities=[], settings=settings)
     with pytest.raises(UsageError) as error:
-        plan_settings.require_supported(asked, "8.6.1")
+        plan_request.require_supported(asked, "8.6.1")
     assert "strip_plan: needs TensorRT 10.0 or newer" in str(error.value)
     assert "same_compute_capability needs TensorRT 10.9 or newer" in str(error.value)
-    plan_settings.require_supported(asked, "10.9.0.34")
+    plan_request.require_supported(asked, "10.9.0.34")
     with pytest.raises(UsageError, match="cannot build") as error:
-        plan_settings.require_supported(request(module="tensorrt"), "10.9.0.34")
+        plan_request.require_supported(request(module="tensorrt"), "10.9.0.34")
     assert "compute_capabilities: fails in TensorRT; TensorRT-RTX has it" in str(error.value)
 
 
 def test_the_table_of_the_module_is_true():
     """What the table calls ignored changes no byte of a plan, and what it calls failing fails: asked past the table."""
     network("m.onnx")
-    (base,) = plan.build(request(), Path("base"))
+    (base,) = plan_builder.build(request(), Path("base"))
     values = {
         "optimization_level": 0,
         "hardware_compatibility": "ampere_plus",
@@ -262,15 +268,17 @@ def test_the_table_of_the_module_is_true():
         "strip_plan": True,
     }
     for name, value in values.items():
-        support, _ = plan_settings.SUPPORT["tensorrt_rtx"][name]
-        job = plan._Job(request(settings={name: value}), base.metadata.version, str, "8.9", Path("m.plan"), None, threading.Event())
+        support, _ = plan_request.SUPPORT["tensorrt_rtx"][name]
+        job = plan_builder._Job(
+            request(settings={name: value}), base.metadata.version, str, "8.9", Path("m.plan"), None, threading.Event()
+        )
         folder = Path(name)
         folder.mkdir()
         if support == "failing":
             with pytest.raises(PlanError):
-                plan._build(job, folder)
+                plan_builder._build(job, folder)
         else:
-            plan._build(job, folder)
+            plan_builder._build(job, folder)
             assert (folder / "model.plan").read_bytes() == base.path.read_bytes()
 
 
@@ -278,7 +286,7 @@ def test_targets_that_are_none():
     network("m.onnx")
     for targets, words in ((["9.0"], "9.0 is none of TensorRT-RTX"), ([], "name at least one")):
         with pytest.raises(UsageError) as error:
-            plan.build(request(compute_capabilities=targets), Path("out"))
+            plan_builder.build(request(compute_capabilities=targets), Path("out"))
         assert words in str(error.value)
 
 
@@ -296,11 +304,11 @@ def test_a_folder_or_a_plugin_that_is_none():
     Path("file").write_text("")
     for folder in ("file", "file/below", "/proc/none"):
         with pytest.raises(UsageError, match="folder for the plans") as error:
-            plan.build(request(), Path(folder))
+            plan_builder.build(request(), Path(folder))
         assert error.value.where == folder
-    asked = request().model_copy(update={"settings": plan_settings.Settings(plugins=(Path("none.so"),))})
+    asked = request().model_copy(update={"settings": Settings(plugins=(Path("none.so"),))})
     with pytest.raises(UsageError, match="no such library") as error:
-        plan._require_files(asked)  # past the table: TensorRT-RTX takes none
+        plan_builder._require_files(asked)  # past the table: TensorRT-RTX takes none
     assert error.value.found == "none.so"
 
 
@@ -316,7 +324,7 @@ def test_what_is_wrong_with_a_request_is_said_as_of_a_spec():
     wrong = {"schema": 1, "onnx": 3, "compute_capabilites": ["8.9"], "profiles": 3, "settings": {"workspace_mb": 3}}
     Path("r.json").write_text(json.dumps(wrong))
     with pytest.raises(UsageError) as error:
-        plan.read_request(Path("r.json"))
+        plan_builder.read_request(Path("r.json"))
     assert sorted(error.value.details) == [
         "compute_capabilites: unknown key; did you mean 'compute_capabilities'?",
         "onnx: input should be the path of a file; found 3",
@@ -325,25 +333,25 @@ def test_what_is_wrong_with_a_request_is_said_as_of_a_spec():
     ]
     Path("r.json").write_text("[1]")
     with pytest.raises(UsageError) as error:
-        plan.read_request(Path("r.json"))
+        plan_builder.read_request(Path("r.json"))
     assert error.value.details == ("the file: input should be a valid dictionary; found [1]",)
 
 
 def test_a_node_map_that_is_not_there_is_named():
     network("m.onnx")
     with pytest.raises(UsageError, match="no such node map"):
-        plan.build(request(node_map="nope.json"), Path("out"))
+        plan_builder.build(request(node_map="nope.json"), Path("out"))
 
 
 def test_files_that_are_no_graphs_are_not_called_unsupported():
     Path("m.onnx").touch()
     with pytest.raises(PlanError, match="no ONNX file"):
-        plan.build(request(), Path("out"))
+        plan_builder.build(request(), Path("out"))
     broken = onnx.load(network("m.onnx"))
     broken.graph.node[0].output[0] = "elsewhere"
     onnx.save(broken, "m.onnx")
     with pytest.raises(PlanError, match="not well-formed") as error:
-        plan.build(request(), Path("out"))
+        plan_builder.build(request(), Path("out"))
     assert error.value.found.startswith(broken.graph.node[1].op_type)
 
 
@@ -352,7 +360,7 @@ def test_a_stock_build_without_a_gpu_says_the_ways_out():
     if gpu.find() is not None:
         pytest.skip("not run: there is a GPU")
     with pytest.raises(MissingError) as error:  # whether the package is installed or not
-        plan.build(request(module="tensorrt", compute_capabilities=[]), Path("out"))
+        plan_builder.build(request(module="tensorrt", compute_capabilities=[]), Path("out"))
     assert error.value.exit_code == 3
     assert "there is none here" in error.value.what
     for words in ("target's GPU", "tritonize plan request", "plan build --request", "tensorrt:YY.MM-py3", "tensorrt_rtx"):
@@ -362,24 +370,24 @@ def test_a_stock_build_without_a_gpu_says_the_ways_out():
 @pytest.mark.parametrize("module", ["tensorrt", "tensorrt_rtx"])
 def test_a_module_without_a_packages_metadata_is_asked_itself(module, monkeypatch):
     """As in NVIDIA's containers."""
-    monkeypatch.setattr(plan_module, "_DISTRIBUTIONS", {module: ("no-such-package",)})
+    monkeypatch.setattr(installed, "_DISTRIBUTIONS", {module: ("no-such-package",)})
     monkeypatch.setattr(sys, "path", [*sys.path])
     Path("site", module).mkdir(parents=True)
     monkeypatch.setenv("PYTHONPATH", str(Path("site").absolute()))
     if module == "tensorrt":
         with pytest.raises(MissingError, match="not installed") as error:
-            plan_module.installed_version(module)
+            installed.installed_version(module)
         assert "tritonize[tensorrt]" in error.value.next_step
     sys.path.insert(0, str(Path("site").absolute()))
     if module == "tensorrt":
         with pytest.raises(MissingError, match="not installed"):
-            plan_module.installed_version(module)  # a folder is no package
+            installed.installed_version(module)  # a folder is no package
     Path("site", module, "__init__.py").write_text("__version__ = '10.3.0'")
     importlib.invalidate_caches()
-    assert plan_module.installed_version(module) == "10.3.0"
+    assert installed.installed_version(module) == "10.3.0"
     Path("site", module, "__init__.py").write_text("raise ImportError('libnvinfer.so.10 is not there')")
     with pytest.raises(MissingError, match="cannot be loaded") as error:
-        plan_module.installed_version(module)
+        installed.installed_version(module)
     assert "libnvinfer.so.10" in error.value.found
 
 
@@ -388,7 +396,7 @@ def test_unsupported_nodes_are_all_named_with_their_origin():
     node_map = {"format": 1, "nodes": [{"node": "node0", "operator": "NonZero", "module": "head.pick", "source": "net.py:7"}]}
     Path("node_map.json").write_text(json.dumps(node_map))
     with pytest.raises(PlanError) as error:
-        plan.build(request(node_map="node_map.json"), Path("out"))
+        plan_builder.build(request(node_map="node_map.json"), Path("out"))
     told = str(error.value)
     assert "2 nodes: NonZero" in told
     assert "NonZero (node node0, module head.pick, net.py:7)" in told
@@ -410,7 +418,7 @@ def model(path: str, nodes: list[onnx.NodeProto], outputs: list[str], *, kind: i
 def refused(nodes: list[onnx.NodeProto], outputs: list[str], **fields) -> PlanError:
     model("m.onnx", nodes, outputs, **fields)
     with pytest.raises(PlanError) as error:
-        plan.build(request(profiles=[]), Path("out"))
+        plan_builder.build(request(profiles=[]), Path("out"))
     return error.value
 
 
@@ -451,7 +459,7 @@ def test_a_long_list_says_how_many_are_left_out_and_the_log_has_them_all():
 def test_inputs_and_outputs_that_would_be_turned_into_others_in_silence():
     model("m.onnx", [helper.make_node("Neg", ["x"], ["y"])], ["y"], kind=TensorProto.DOUBLE)
     with pytest.raises(UsageError) as error:
-        plan.build(request(profiles=[]), Path("out"))
+        plan_builder.build(request(profiles=[]), Path("out"))
     assert error.value.found == "x is fp64, and would be fp32; y is fp64, and would be fp32"
 
 
@@ -464,7 +472,7 @@ def test_types_that_no_request_carries_are_refused_before_the_build():
     changed.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT8E4M3FN
     onnx.save(changed, path)
     with pytest.raises(PlanError) as error:
-        plan.build(request(profiles=[]), Path("out"), on_progress=told.append)
+        plan_builder.build(request(profiles=[]), Path("out"), on_progress=told.append)
     assert error.value.found == "y: FP8"
     assert not any("optimal" in text for text in told)
 
@@ -480,7 +488,7 @@ def test_bad_onnx_files(bad):
         onnx.save_model(onnx.load(path), path, save_as_external_data=True, size_threshold=0, location="weights")
         Path("weights").unlink()
     with pytest.raises(PlanError) as error:
-        plan.build(request(), Path("out"))
+        plan_builder.build(request(), Path("out"))
     assert error.value.exit_code == 5
     assert bad != "no data" or error.value.expected == "weights"
     assert not list(Path("out").glob("*.plan"))
@@ -491,12 +499,12 @@ def test_external_data(location):
     path = network("m.onnx")
     Path("parts").mkdir()
     onnx.save_model(onnx.load(path), path, save_as_external_data=True, size_threshold=0, location=location)
-    (built,) = plan.build(request(), Path("out"))
+    (built,) = plan_builder.build(request(), Path("out"))
     assert not built.cached
-    assert plan.build(request(), Path("out"))[0].cached
+    assert plan_builder.build(request(), Path("out"))[0].cached
     data = Path(location)
     data.write_bytes(bytes(len(data.read_bytes())))
-    (other,) = plan.build(request(), Path("out"))
+    (other,) = plan_builder.build(request(), Path("out"))
     assert not other.cached
     assert other.metadata.plan_sha256 != built.metadata.plan_sha256
     assert other.metadata.onnx_sha256 != built.metadata.onnx_sha256
@@ -509,13 +517,13 @@ def test_the_data_of_a_linked_file_lies_beside_the_link():
     Path("blobs/0123").write_bytes(path.read_bytes())
     path.unlink()
     path.symlink_to("blobs/0123")
-    assert plan.build(request(), Path("out"))[0].path.is_file()
+    assert plan_builder.build(request(), Path("out"))[0].path.is_file()
 
 
 @pytest.mark.parametrize("damage", ["cut off", "a byte", "no plan", "no metadata", "half the metadata", "no log"])
 def test_a_damaged_plan_in_the_cache_is_built_anew(damage):
     network("m.onnx")
-    (built,) = plan.build(request(), Path("out"))
+    (built,) = plan_builder.build(request(), Path("out"))
     whole = built.path.read_bytes()
     (entry,) = [each.parent for each in Path(os.environ["TRITONIZE_CACHE"], "plans").glob("*/model.plan")]
     kept = {"metadata": entry / "model.plan.json", "log": entry / "build.log"}.get(damage.split()[-1], entry / "model.plan")
@@ -526,11 +534,11 @@ def test_a_damaged_plan_in_the_cache_is_built_anew(damage):
     else:
         kept.write_bytes(kept.read_bytes()[: kept.stat().st_size // 2])
     told: list[str] = []
-    (again,) = plan.build(request(), Path("again"), on_progress=told.append)
+    (again,) = plan_builder.build(request(), Path("again"), on_progress=told.append)
     assert not again.cached
     assert hashlib.sha256(again.path.read_bytes()).hexdigest() == again.metadata.plan_sha256
     assert any("damaged" in text for text in told)
-    assert plan.build(request(), Path("again"))[0].cached
+    assert plan_builder.build(request(), Path("again"))[0].cached
     assert not list(Path("again").glob("*.new"))
 
 
@@ -538,12 +546,16 @@ def test_the_plan_used_longest_ago_makes_room_in_the_cache(monkeypatch):
     network("m.onnx")
     targets = ("8.0", "8.6", "8.9")
     for each in targets[:2]:
-        plan.build(request(compute_capabilities=[each]), Path("out"))
-    assert plan.build(request(compute_capabilities=["8.0"]), Path("out"))[0].cached  # used again, so 8.6 is the older one
+        plan_builder.build(request(compute_capabilities=[each]), Path("out"))
+    assert plan_builder.build(request(compute_capabilities=["8.0"]), Path("out"))[0].cached  # used again, so 8.6 is the older one
     size = sum(each.stat().st_size for each in Path(os.environ["TRITONIZE_CACHE"], "plans").glob("*/*"))
     monkeypatch.setenv("TRITONIZE_PLAN_CACHE_GIB", str((size + 1000) / 2**30))
-    plan.build(request(compute_capabilities=["8.9"]), Path("out"))
-    assert [plan.build(request(compute_capabilities=[each]), Path("out"))[0].cached for each in ("8.0", "8.9", "8.6")] == [1, 1, 0]
+    plan_builder.build(request(compute_capabilities=["8.9"]), Path("out"))
+    assert [plan_builder.build(request(compute_capabilities=[each]), Path("out"))[0].cached for each in ("8.0", "8.9", "8.6")] == [
+        1,
+        1,
+        0,
+    ]
 
 
 def test_targets_side_by_side_do_not_take_each_others_place_in_a_full_cache(monkeypatch):
@@ -551,7 +563,7 @@ def test_targets_side_by_side_do_not_take_each_others_place_in_a_full_cache(monk
     monkeypatch.setenv("TRITONIZE_PLAN_CACHE_GIB", "0")
     told: list[str] = []
     for number in range(3):
-        built = plan.build(
+        built = plan_builder.build(
             request(compute_capabilities=["8.0", "8.6", "8.9", "12.0"]), Path(f"out{number}"), on_progress=told.append
         )
         assert all(hashlib.sha256(each.path.read_bytes()).hexdigest() == each.metadata.plan_sha256 for each in built)
@@ -560,10 +572,10 @@ def test_targets_side_by_side_do_not_take_each_others_place_in_a_full_cache(monk
 
 def test_a_plan_is_another_where_the_code_that_asks_for_it_is(monkeypatch):
     network("m.onnx")
-    plan.build(request(), Path("out"))
-    assert plan.build(request(), Path("out"))[0].cached
-    monkeypatch.setattr(plan, "_builder", lambda: "other code")
-    assert not plan.build(request(), Path("out"))[0].cached
+    plan_builder.build(request(), Path("out"))
+    assert plan_builder.build(request(), Path("out"))[0].cached
+    monkeypatch.setattr(plan_builder, "_builder", lambda: "other code")
+    assert not plan_builder.build(request(), Path("out"))[0].cached
 
 
 @pytest.mark.parametrize("said", ["much", "-1", "nan", "inf"])
@@ -571,7 +583,7 @@ def test_a_bound_on_the_cache_that_is_no_size_is_refused_before_the_build(said, 
     network("m.onnx")
     monkeypatch.setenv("TRITONIZE_PLAN_CACHE_GIB", said)
     with pytest.raises(UsageError, match="no size") as error:
-        plan.build(request(), Path("out"))
+        plan_builder.build(request(), Path("out"))
     assert error.value.found == said
     assert not Path(os.environ["TRITONIZE_CACHE"], "plans").exists()
 
@@ -581,7 +593,7 @@ def test_a_file_that_cannot_be_read_is_named(name, monkeypatch):
     onnx.save_model(onnx.load(network("m.onnx")), "m.onnx", save_as_external_data=True, size_threshold=0, location="weights.bin")
     Path("p.so").touch()
     asked = request().model_copy(
-        update={"module": "tensorrt", "compute_capabilities": (), "settings": plan_settings.Settings(plugins=(Path("p.so"),))}
+        update={"module": "tensorrt", "compute_capabilities": (), "settings": Settings(plugins=(Path("p.so"),))}
     )
     opened = Path.open
 
@@ -592,23 +604,25 @@ def test_a_file_that_cannot_be_read_is_named(name, monkeypatch):
 
     monkeypatch.setattr(Path, "open", refused)
     with pytest.raises(UsageError, match="cannot be read") as error:
-        plan._require_files(asked)
+        plan_builder._require_files(asked)
     assert error.value.where == name
 
 
 def test_a_cache_that_keeps_nothing_right_is_an_error(monkeypatch):
     network("m.onnx")
-    monkeypatch.setattr(plan_placing, "_copy", lambda source, target: str(target.write_bytes(b"other")))
+    monkeypatch.setattr(placement, "_copy", lambda source, target: str(target.write_bytes(b"other")))
     with pytest.raises(PlanError, match="damaged") as error:
-        plan.build(request(), Path("out"))
+        plan_builder.build(request(), Path("out"))
     assert "TRITONIZE_CACHE" in error.value.next_step
     assert not [path for path in Path("out").iterdir() if path.suffix != ".log"]
 
 
 def waiting() -> tuple[subprocess.Popen[str], Path]:
     """A process that holds the lock of the plan that a request asks for, and the place of the plan in the cache."""
-    version = plan_module.installed_version("tensorrt_rtx")
-    job = plan._Job(request(), version, lambda: onnx_wire.sha256(Path("m.onnx")), "8.9", Path("p"), None, threading.Event())
+    version = installed.installed_version("tensorrt_rtx")
+    job = plan_builder._Job(
+        request(), version, lambda: onnx_protobuf.sha256(Path("m.onnx")), "8.9", Path("p"), None, threading.Event()
+    )
     entry = Path(os.environ["TRITONIZE_CACHE"], "plans", job.key())
     entry.parent.mkdir(parents=True)
     held = f"lock = filelock.FileLock({f'{entry}.lock'!r}); lock.acquire()"  # it is given back with the last name for it
@@ -623,7 +637,7 @@ def test_a_deadline_and_ctrl_c_end_the_wait_for_another_process():
     holder, entry = waiting()
     try:
         with pytest.raises(PlanError, match="Another process") as error:
-            plan.build(request(deadline_s=0.5), Path("out"))
+            plan_builder.build(request(deadline_s=0.5), Path("out"))
         assert error.value.where == str(entry)
         Path("r.json").write_text(request("m.onnx").model_dump_json(by_alias=True, exclude_defaults=True))
         command = [str(Path(sys.executable).with_name("tritonize")), "plan", "build", "--request", "r.json", "--out", "out"]
@@ -636,7 +650,7 @@ def test_a_deadline_and_ctrl_c_end_the_wait_for_another_process():
         assert process.returncode == 130
     finally:
         holder.communicate("", timeout=20)
-    assert not plan.build(request(deadline_s=60), Path("out"))[0].cached
+    assert not plan_builder.build(request(deadline_s=60), Path("out"))[0].cached
 
 
 def test_the_first_failure_is_told_at_once(monkeypatch):
@@ -644,33 +658,33 @@ def test_the_first_failure_is_told_at_once(monkeypatch):
     network("m.onnx")
     told = threading.Event()
 
-    def one(job: plan._Job, use_cache: bool) -> plan.BuiltPlan:
+    def one(job: plan_builder._Job, use_cache: bool) -> plan_builder.BuiltPlan:
         if job.target == "8.9":
             raise PlanError("The second failed.")
         assert job.cancelled.wait(60)
         told.set()
         raise InterruptedRunError("Interrupted.")
 
-    monkeypatch.setattr(plan, "_one", one)
+    monkeypatch.setattr(plan_builder, "_one", one)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     with pytest.raises(PlanError, match="second"):
-        plan.build(request(compute_capabilities=["8.6", "8.9"]), Path("out"))
+        plan_builder.build(request(compute_capabilities=["8.6", "8.9"]), Path("out"))
     assert told.is_set()
 
 
 def test_a_truncated_or_changed_plan_does_not_load():
     network("m.onnx")
-    (built,) = plan.build(request(), Path("out"))
-    assert plan_check.check(built.path, None).verdict == "unknown"
+    (built,) = plan_builder.build(request(), Path("out"))
+    assert compatibility.check(built.path, None).verdict == "unknown"
     whole = built.path.read_bytes()
     built.path.write_bytes(whole[:-1])
     with pytest.raises(PlanError, match="cut off"):
-        plan_check.check(built.path, None)
+        compatibility.check(built.path, None)
     built.path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    assert "SHA-256 differs" in plan_check.check(built.path, None).reasons[0]
+    assert "SHA-256 differs" in compatibility.check(built.path, None).reasons[0]
     built.path.write_bytes(b"hello")
     with pytest.raises(PlanError, match="no TensorRT plan"):
-        plan_check.check(built.path, None)
+        compatibility.check(built.path, None)
 
 
 def stock_plan(path: str, version: tuple[int, int, int, int]) -> Path:
@@ -684,7 +698,7 @@ def stock_plan(path: str, version: tuple[int, int, int, int]) -> Path:
     [("10.16.1.11", "loads"), ("10.16.1.12", "does not load"), ("11.4.0.106", "does not load"), (None, "unknown")],
 )
 def test_a_stock_plan_loads_in_its_own_version_alone(target, verdict):
-    assert plan_check.check(stock_plan("m.plan", (10, 16, 1, 11)), target).verdict == verdict
+    assert compatibility.check(stock_plan("m.plan", (10, 16, 1, 11)), target).verdict == verdict
 
 
 def deep() -> None:
@@ -699,7 +713,7 @@ def builders() -> list[int]:
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             words = entry.read_bytes().split(b"\0")
-            if b"plan.build" in words and str(Path.cwd()).encode() in b"".join(words):
+            if b"plans.worker.build_plan.build" in words and str(Path.cwd()).encode() in b"".join(words):
                 found.append(int(entry.parent.name))
     return found
 
@@ -721,10 +735,10 @@ def test_a_deadline_during_the_build_is_an_error_with_the_log():
 
     started = time.monotonic()
     with pytest.raises(BuildingError):
-        plan.build(request(profiles=[]), Path("first"), on_progress=raise_at_build)
+        plan_builder.build(request(profiles=[]), Path("first"), on_progress=raise_at_build)
     deadline = 3 * (time.monotonic() - started) + 2
     with pytest.raises(PlanError) as error:
-        plan.build(request(profiles=[], deadline_s=deadline), Path("out"), on_progress=stop)
+        plan_builder.build(request(profiles=[], deadline_s=deadline), Path("out"), on_progress=stop)
     assert begun
     assert "did not finish" in error.value.found
     assert Path("out/model.log").read_text()
@@ -750,9 +764,9 @@ def test_too_much_memory_during_the_build_is_an_error_with_the_log():
             raise BuildingError
 
     with pytest.raises(BuildingError):
-        plan.build(request(profiles=[]), Path("first"), on_progress=measure)
+        plan_builder.build(request(profiles=[]), Path("first"), on_progress=measure)
     with pytest.raises(PlanError) as error:
-        plan.build(request(profiles=[], memory_mib=used[0] + 40), Path("out"), on_progress=begun.append)
+        plan_builder.build(request(profiles=[], memory_mib=used[0] + 40), Path("out"), on_progress=begun.append)
     assert any("optimal" in text for text in begun)
     assert "too much memory" in error.value.found
     assert Path("out/model.log").read_text()
@@ -816,7 +830,7 @@ def test_a_builder_that_is_killed_is_an_error_with_the_log():
                 killed.set()
 
     with pytest.raises(PlanError) as error:
-        plan.build(request(profiles=[]), Path("out"), on_progress=kill)
+        plan_builder.build(request(profiles=[]), Path("out"), on_progress=kill)
     assert "SIGSEGV" in error.value.found
     assert "Segmentation fault" in "".join(error.value.details)
     assert not list(Path("out").glob("*.plan"))

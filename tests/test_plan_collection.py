@@ -13,8 +13,10 @@ import pytest
 
 from tests.conftest import tritonize
 from tests.test_plan import network, request
-from tritonize import plan, plan_check, plan_collection, plan_file
-from tritonize.errors import PlanError, UsageError
+from tritonize.core.errors import PlanError, UsageError
+from tritonize.plans import builder as plan_builder
+from tritonize.plans import collection as plan_collection
+from tritonize.plans import compatibility, plan_file
 
 SPEC = """
 schema: 1
@@ -53,7 +55,7 @@ def test_from_the_request_over_four_machines_to_one_version(monkeypatch, tmp_pat
         shutil.copytree("asked", machine)
         (machine / "request.json").write_text(json.dumps(asked | {"compute_capabilities": [capability]}))
         monkeypatch.setenv("TRITONIZE_CACHE", str(machine / "cache"))
-        built = plan.build(plan.read_request(machine / "request.json"), machine / "plans")
+        built = plan_builder.build(plan_builder.read_request(machine / "request.json"), machine / "plans")
         assert not built[0].cached
     folders = [str(tmp_path / f"machine{each}" / "plans") for each in reversed(asked["compute_capabilities"])]
     done = tritonize("plan", "collect", *folders, "--out", "together")
@@ -103,7 +105,7 @@ def two() -> tuple[Path, Path]:
     network("m.onnx")
     folders = Path("a"), Path("b")
     for folder, capability in zip(folders, ("8.6", "8.9"), strict=True):
-        plan.build(request(compute_capabilities=[capability]), folder)
+        plan_builder.build(request(compute_capabilities=[capability]), folder)
     return folders
 
 
@@ -135,7 +137,7 @@ def stock(folder: str, version: tuple[int, ...], capability: str) -> Path:
     path.parent.mkdir()
     path.write_bytes(b"ftrt" + bytes(20) + bytes(version) + bytes(64) + folder.encode())
     network("m.onnx")
-    known = plan.build(request(), Path(f"{folder}-rtx"))[0].metadata
+    known = plan_builder.build(request(), Path(f"{folder}-rtx"))[0].metadata
     text = ".".join(map(str, version))
     plan_file.write_metadata(path, known)
     changed(path.parent, module="tensorrt", version=text, compute_capability=capability, plan_sha256=plan_file_sha256(path))
@@ -185,18 +187,18 @@ def test_the_image_of_a_release_is_asked_what_it_has(monkeypatch):
     folder = Path("bin").absolute()
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:{os.defpath}")
-    nobody = plan_check.of_image("26.06")
+    nobody = compatibility.of_image("26.06")
     assert nobody.version is None
     assert "printenv TRT_VERSION" in nobody.source
-    assert plan_check.of_image("26.02-trtllm-python-py3").version == "10.13.3.9"
+    assert compatibility.of_image("26.02-trtllm-python-py3").version == "10.13.3.9"
     (folder / "skopeo").write_text(SKOPEO)
     (folder / "skopeo").chmod(0o755)
-    asked = plan_check.of_image("26.06")
+    asked = compatibility.of_image("26.06")
     assert (asked.image, asked.version) == ("nvcr.io/nvidia/tritonserver:26.06-py3", "10.16.1.11")
     assert "skopeo" in asked.source
-    assert plan_check.of_image("26.07").version is None
+    assert compatibility.of_image("26.07").version is None
     network("m.onnx")
-    plan.build(request(), Path("rtx"))
+    plan_builder.build(request(), Path("rtx"))
     done = tritonize("plan", "check", "rtx/model.plan", "--triton", "26.07")
     assert done.returncode == 1, done.stdout  # whatever that image has
     stock("same", (10, 16, 1, 11), "8.6")

@@ -19,9 +19,9 @@ from typing import NamedTuple, get_args
 import pytest
 
 from tests.gpu import steps
-from tritonize.plan_settings import Settings
-from tritonize.runtime.backends.plans import runner
-from tritonize.workers import plan, plan_config, plan_network, plan_output, timing_cache
+from tritonize.backends.plans import runner
+from tritonize.plans.worker import build_plan, builder_config, serialization, timing_cache, trt_network
+from tritonize.spec.builder import Settings
 
 HERE = Path(__file__).parent
 VERSIONS = ("8.6.1", "10.0.1", "10.16.1.11", "11.4.0.106", "rtx")
@@ -46,10 +46,10 @@ COMMON = {
 }
 """What the cores call the objects of the module, to their classes."""
 SOURCES = {
-    plan: {},
-    plan_config: {},
-    plan_network: {},
-    plan_output: {},
+    build_plan: {},
+    builder_config: {},
+    trt_network: {},
+    serialization: {},
     timing_cache: {"cache": "ITimingCache", "known": "ITimingCache"},
     runner: {"config": "IRuntimeConfig"},
     steps: {"engine": None, "context": None},  # the runner's
@@ -142,9 +142,9 @@ def uses(version: str) -> Iterator[Use]:
 
 def tabled() -> Iterator[Use]:
     """What the cores take by a name that is in a table of theirs."""
-    for name in plan_config._FLAGS.values():
+    for name in builder_config._FLAGS.values():
         yield Use("BuilderFlag", name, None, "_FLAGS")
-    for pool, _ in plan_config._POOLS.values():
+    for pool, _ in builder_config._POOLS.values():
         yield Use("MemoryPoolType", pool, None, "_POOLS")
     for each in get_args(Settings.model_fields["hardware_compatibility"].annotation):
         for level in get_args(each):

@@ -13,12 +13,14 @@ import pytest
 
 from tests import fake_driver, test_plan
 from tests.conftest import tritonize
-from tritonize import arrays, golden, plan_question, proof_record
-from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec
-from tritonize.errors import PlanError, UsageError
-from tritonize.golden import GoldenSet, Rules
-from tritonize.plan_question import PlanQuestion
-from tritonize.spec import Tolerance
+from tritonize.core import arrays
+from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
+from tritonize.core.errors import PlanError, UsageError
+from tritonize.plans import proof_input, proof_record
+from tritonize.plans.proof_input import PlanQuestion
+from tritonize.quality import golden_set
+from tritonize.quality.golden_set import GoldenSet, Rules
+from tritonize.spec.schema import Tolerance
 
 SPEC = """
 schema: 1
@@ -138,20 +140,20 @@ def known(rtol: float = 1e-4) -> GoldenSet:
 
 
 def test_a_question_comes_back_as_it_was_and_not_otherwise(monkeypatch):
-    monkeypatch.setattr(golden, "BUDGET", 1)  # every sample goes along, whatever a version carries
+    monkeypatch.setattr(golden_set, "BUDGET", 1)  # every sample goes along, whatever a version carries
     question = PlanQuestion(golden=known(), precision="fp16", deadline_s=60.0)
-    plan_question.write(question, Path("question"))
-    found = plan_question.read(Path("question"))
+    proof_input.write(question, Path("question"))
+    found = proof_input.read(Path("question"))
     assert found.sha256 == question.sha256
     assert (found.precision, found.deadline_s, found.golden.samples.files.count) == ("fp16", 60.0, 2)
-    others = [plan_question.digest(known(2e-4), "fp16"), plan_question.digest(known(), "fp32")]
+    others = [proof_input.digest(known(2e-4), "fp16"), proof_input.digest(known(), "fp32")]
     arrays.save(question.golden.samples.files, 0, {"x": np.full((1, 3), 7, np.float32)})
-    others.append(plan_question.digest(question.golden, "fp16"))
+    others.append(proof_input.digest(question.golden, "fp16"))
     assert len({*others, found.sha256}) == 4
     path = Path("question", "golden.json")
     path.write_text(path.read_text().replace('"rtol": 0.0001', '"rtol": 0.5'))
     with pytest.raises(UsageError, match="was changed"):
-        plan_question.read(Path("question"))
+        proof_input.read(Path("question"))
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"schema": 2}', '{"schema": 1, "verdict": "passed"}'])

@@ -20,9 +20,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests import fake_driver
-from tritonize import gpu
-from tritonize.errors import MissingError, PlanError, UsageError
-from tritonize.workers import plan, timing_cache
+from tritonize.core.errors import MissingError, PlanError, UsageError
+from tritonize.plans import gpu
+from tritonize.plans.worker import build_plan, timing_cache
 
 HERE = gpu.Gpu(name="a GPU", compute_capability="8.9", driver="550.54.15", cuda="12.4")
 DRIVER = "CUDA driver version is insufficient for CUDA runtime version"
@@ -66,7 +66,7 @@ def build(node_map: str | None = None, module: str = "tensorrt", timings: str | 
         "log": "m.log",
         "timing_cache": timings,
     }
-    return plan.build(asked)
+    return build_plan.build(asked)
 
 
 def calls() -> list[list[str]]:
@@ -253,7 +253,7 @@ def test_progress_that_cannot_be_told_cancels_no_build(monkeypatch):
     def refused(_: str) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(plan.progress, "tell", refused)
-    monitor = plan._monitor(importlib.import_module("tensorrt_rtx"))
+    monkeypatch.setattr(build_plan.progress, "tell", refused)
+    monitor = build_plan._monitor(importlib.import_module("tensorrt_rtx"))
     monitor.phase_start("whole", None, 3)
     assert monitor.step_complete("whole", 0)

@@ -11,9 +11,12 @@ import pytest
 
 from tests.conftest import tritonize
 from tests.test_plan import stock_plan
-from tritonize import building, gpu, model_config, plan_check, plan_file, planning, spec, spec_rules
-from tritonize.artifacts import TensorSpec
-from tritonize.stages import Recorder
+from tritonize.core.artifacts import TensorSpec
+from tritonize.core.stages import Recorder
+from tritonize.plans import compatibility, from_spec, gpu, plan_file
+from tritonize.spec import rules, schema
+from tritonize.triton import model_config
+from tritonize.workflows import build as build_workflow
 
 NETWORK = """
 import torch
@@ -142,14 +145,14 @@ def test_where_no_plan_can_be_built_the_log_of_the_builder_stays():
 def test_whether_a_plan_loads_at_the_declared_target_is_said(version, verdict, monkeypatch):
     """Before any server starts, and as a finding where it does not."""
     plan = stock_plan("model.plan", (10, 16, 1, 11))
-    image = plan_check.ImageVersion(image="image", version=version, source="asked")
-    monkeypatch.setattr(plan_check, "of_image", lambda release: image)
+    image = compatibility.ImageVersion(image="image", version=version, source="asked")
+    monkeypatch.setattr(compatibility, "of_image", lambda release: image)
     recorder = Recorder()
-    findings = building._at_target(SimpleNamespace(path=plan, metadata=SimpleNamespace(module="tensorrt")), "26.06", recorder)
+    findings = build_workflow._at_target(SimpleNamespace(path=plan, metadata=SimpleNamespace(module="tensorrt")), "26.06", recorder)
     assert [(stage.name, stage.verdict) for stage in recorder.stages] == [("target", verdict)]
     assert [each.what for each in findings] == (["it does not load in Triton 26.06"] if verdict == "failed" else [])
     of_rtx = SimpleNamespace(path=plan, metadata=SimpleNamespace(module="tensorrt_rtx"))
-    assert building._at_target(of_rtx, "26.06", recorder) == ()
+    assert build_workflow._at_target(of_rtx, "26.06", recorder) == ()
     assert recorder.stages[-1].verdict == "not run"
     assert "no backend for plans of TensorRT-RTX" in recorder.stages[-1].note
 
@@ -173,34 +176,34 @@ def test_precision_goes_with_a_plan():
     assert "switch of TensorRT's builder" in " ".join(done.stderr.split())
 
 
-def model(**fields) -> spec.Model:
+def model(**fields) -> schema.Model:
     """One with a batch of up to 8 and a length of 1 to 9."""
     plain = {"source": "m.pt", "inputs": {"x": {"shape": ["batch", "length"]}}, "axes": {"length": {"min": 1, "opt": 5, "max": 9}}}
-    return spec.Model.model_validate({**plain, "max_batch_size": 8, "backend": "tensorrt", **fields})
+    return schema.Model.model_validate({**plain, "max_batch_size": 8, "backend": "tensorrt", **fields})
 
 
 @pytest.mark.parametrize(("batching", "usual"), [({"preferred_batch_size": [2, 4]}, 4), ({}, 8), (None, 8)])
 def test_the_usual_batch_is_the_one_that_batching_prefers(batching, usual):
-    (shapes,) = planning.profiles(model(triton={} if batching is None else {"dynamic_batching": batching}))
+    (shapes,) = from_spec.profiles(model(triton={} if batching is None else {"dynamic_batching": batching}))
     assert (shapes["x"].min, shapes["x"].opt, shapes["x"].max) == ((1, 1), (usual, 5), (8, 9))
 
 
 def test_what_the_batch_axis_says_goes_before_what_batching_prefers():
     axes = {"length": {"min": 1, "max": 9}, "batch": {"min": 1, "opt": 2, "max": 8}}
-    (shapes,) = planning.profiles(model(axes=axes, triton={"dynamic_batching": {"preferred_batch_size": [4]}}))
+    (shapes,) = from_spec.profiles(model(axes=axes, triton={"dynamic_batching": {"preferred_batch_size": [4]}}))
     assert (shapes["x"].min, shapes["x"].opt, shapes["x"].max) == ((1, 1), (2, 9), (8, 9))
 
 
 def test_profiles_of_part_of_the_axes():
     asked = [{"batch": {"max": 2}}, {"batch": {"min": 2, "opt": 4}, "length": {"opt": 3}}]
-    first, second = planning.profiles(model(profiles=asked))
+    first, second = from_spec.profiles(model(profiles=asked))
     assert (first["x"].min, first["x"].opt, first["x"].max) == ((1, 1), (2, 5), (2, 9))
     assert (second["x"].min, second["x"].opt, second["x"].max) == ((2, 1), (4, 3), (8, 9))
 
 
 def groups(**fields) -> list[dict]:
     made = model(**fields)
-    assert [text for _, text in spec_rules.problems(made)] == []
+    assert [text for _, text in rules.problems(made)] == []
     tensor = TensorSpec(name="x", dtype="fp32", shape=("batch", "length"))
     artifact = SimpleNamespace(inputs=(tensor,), outputs=(replace(tensor, name="y"),), optional=())
     return model_config.parse(model_config.render("m", made, artifact), where="m").get("instance_group", [])
@@ -267,11 +270,11 @@ def test_profiles_that_share_the_sizes_share_their_instances():
     ],
 )
 def test_every_mistake_in_the_profiles_is_named(fields, where, words):
-    found = {".".join(path): text for path, text in spec_rules.problems(model(**fields))}
+    found = {".".join(path): text for path, text in rules.problems(model(**fields))}
     assert words in found.get(where, ""), found
 
 
 def test_sizes_that_an_axis_does_not_have_need_no_profile():
     axes = {"length": {"min": 4, "max": 12, "step": 4}}
     parts = [{"length": {"max": 4, "opt": 4}}, {"length": {"min": 8}}]
-    assert list(spec_rules.problems(model(axes=axes, profiles=parts))) == []
+    assert list(rules.problems(model(axes=axes, profiles=parts))) == []

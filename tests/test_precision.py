@@ -19,9 +19,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.conftest import tritonize
 from tests.models import halves
-from tritonize import arrays, artifacts, reducing, spec, spec_file, spec_rules
-from tritonize.errors import ExportError, UsageError
-from tritonize.workers import onnx_file, precision
+from tritonize.core import arrays, artifacts
+from tritonize.core.errors import ExportError, UsageError
+from tritonize.onnx_model.worker import finishing
+from tritonize.precision import comparison as precision_comparison
+from tritonize.precision.worker import reduction as worker_reduction
+from tritonize.spec import loader, rules, schema
 
 FLOAT, FP16, BF16 = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16
 KINDS = ("cnn", "residual", "encoder", "encoder_inf", "unet", "recurrent", "embedding", "heavy")
@@ -57,13 +60,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def finish(exported: Path, path: Path, **more) -> None:
-    onnx_file.finish({"exported": str(exported), "path": str(path), "simplify": True, "opset": None, "consume": False, **more})
+    finishing.finish({"exported": str(exported), "path": str(path), "simplify": True, "opset": None, "consume": False, **more})
 
 
 def reduce(source: Path, kind: str, folder: Path, **more) -> dict:
     folder.mkdir(exist_ok=True)
     node_map = source.with_name("node_map.json")
-    return precision.reduce(
+    return worker_reduction.reduce(
         {
             "source": str(source),
             "node_map": str(node_map) if node_map.exists() else None,
@@ -354,11 +357,11 @@ def test_an_answer_that_half_outputs_cannot_hold_is_refused(tmp_path):
     arrays.save(files, 0, {"y": np.array([1, -np.inf], "f4")})
     arrays.save(files, 1, {"y": np.array([1, 70000], "f4")})
     with pytest.raises(ExportError, match="'y' has numbers that fp16 does not hold") as refused:
-        reducing.declared(files, declared, tmp_path / "fp16")
+        precision_comparison.declared(files, declared, tmp_path / "fp16")
     assert (refused.value.where, refused.value.found) == ("sample 1", "70000")
-    cast = reducing.declared(replace(files, count=1), declared, tmp_path / "fp16")
+    cast = precision_comparison.declared(replace(files, count=1), declared, tmp_path / "fp16")
     assert arrays.load(cast, 0)["y"].dtype == np.float16
-    assert reducing.declared(files, (tensor,), tmp_path / "same") is files
+    assert precision_comparison.declared(files, (tensor,), tmp_path / "same") is files
 
 
 @pytest.mark.parametrize("limit", [0, 1 << 30])
@@ -380,8 +383,8 @@ def test_weights_in_a_file_of_their_own(tmp_path, limit):
 
 
 def problems(**fields) -> dict[str, str]:
-    model = spec.Model(source="a.pt", inputs={"x": spec.Input(shape=[1])}, **fields)
-    return {".".join(path): text for path, text in spec_rules.problems(model)}
+    model = schema.Model(source="a.pt", inputs={"x": schema.Input(shape=[1])}, **fields)
+    return {".".join(path): text for path, text in rules.problems(model)}
 
 
 def test_rules_between_fields():
@@ -482,5 +485,5 @@ def test_bf16_is_emulated_and_its_plan_is_built_of_the_reduced_file(files):
 
 def test_the_spec_reads_what_is_kept():
     written("a.onnx", "fp16", 1e-3, more="    keep_fp32: {nodes: [/head/Gemm], operators: [Softmax]}")
-    model = spec_file.load(Path("spec.yaml")).models["net"]
-    assert model.keep_fp32 == spec.KeepFp32(nodes=["/head/Gemm"], operators=["Softmax"])
+    model = loader.load(Path("spec.yaml")).models["net"]
+    assert model.keep_fp32 == schema.KeepFp32(nodes=["/head/Gemm"], operators=["Softmax"])

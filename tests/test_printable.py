@@ -11,11 +11,12 @@ import pytest
 
 import tritonize
 from tests.conftest import tritonize as command
-from tritonize import printable, report
-from tritonize.artifacts import Check, Finding, Report, Stage, TensorCheck
 from tritonize.cli import display
-from tritonize.html import page
-from tritonize.measures import Gate
+from tritonize.core import printable
+from tritonize.core.artifacts import Check, Finding, Report, Stage, TensorCheck
+from tritonize.core.results import Gate
+from tritonize.report import text as report_text
+from tritonize.report.html import page
 
 EVIL = '\x1b[2K\x1b[1A\x1b[32mPASSED\x9b0m\r\u202e<img src=x onerror="alert(1)">\n✓ all is well\x07'
 ROOT = Path(tritonize.__file__).parent
@@ -69,7 +70,7 @@ def sound(text: str) -> None:
 
 
 def test_reports(capsys: pytest.CaptureFixture[str]) -> None:
-    sound(report.as_text(evil_report()))
+    sound(report_text.as_text(evil_report()))
     with pytest.raises(display.typer.Exit):
         display.finish([evil_report()], as_json=False)
     sound(capsys.readouterr().out)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tritonize import errors, processes
+from tritonize.core import errors
+from tritonize.process import processes
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -231,7 +232,7 @@ PARENT = """
 import sys, time, os, signal
 sys.path.insert(0, {root!r})
 from pathlib import Path
-from tritonize import processes
+from tritonize.process import processes
 command = [sys.executable, "-c", {family!r}, {mark!r}, "/dev/shm/{mark}-file"]
 with processes.start(command, log=Path({log!r}), shm_prefix="{mark}-", grace_s=2) as process:
     while b"family is there" not in Path({log!r}).read_bytes():
@@ -269,8 +270,8 @@ def test_the_parent_goes(then: str, number: int | None, survivors: int, mark: st
 
 TASKS = """
 import ctypes, os, signal, sys, time
-from tritonize import errors
-from tritonize.workers import progress
+from tritonize.core import errors
+from tritonize.process import progress
 
 def echo(request):
     print("heard", request)

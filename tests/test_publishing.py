@@ -23,10 +23,12 @@ import numpy as np
 import pytest
 
 from tests import small_versions
-from tritonize import client, durable, errors, repository, serving
-from tritonize.errors import TritonizeError
-from tritonize.model_config import label_filename
-from tritonize.servers import embedded
+from tritonize import repository
+from tritonize.core import durable_files, errors
+from tritonize.core.errors import TritonizeError
+from tritonize.triton import client, serving
+from tritonize.triton.model_config import label_filename
+from tritonize.triton.server import embedded
 
 PLACE = Path("models")
 MODEL = PLACE / "m"
@@ -148,7 +150,7 @@ def _child(work: Callable[[], Any], allowed: set[Seen | None], step: int, number
         return call
 
     os.fsync, os.write = wrapped("fsync", os.fsync), wrapped("write", os.write)
-    durable.exchange = wrapped("exchange", durable.exchange)
+    durable_files.exchange = wrapped("exchange", durable_files.exchange)
     sys.addaudithook(hook)
     try:
         work()
@@ -163,11 +165,11 @@ def without_exchange(work: Callable[[], Any]) -> Callable[[], Any]:
     """As on a filesystem that cannot exchange two folders, such as NFS."""
 
     def call() -> Any:
-        own, durable.exchange = durable.exchange, lambda _one, _other: False
+        own, durable_files.exchange = durable_files.exchange, lambda _one, _other: False
         try:
             return work()
         finally:
-            durable.exchange = own
+            durable_files.exchange = own
 
     return call
 
@@ -272,18 +274,18 @@ def tried(name: str, stride: int, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_interrupt_comes_before_a_version_is_in_place_or_after_it_was_told():
     publish("one", HEALTHY)
-    own, told = durable.exchange, []
+    own, told = durable_files.exchange, []
 
     def interrupted(one: Path, other: Path) -> bool:
         os.kill(os.getpid(), signal.SIGINT)
         return own(one, other)
 
-    durable.exchange = interrupted
+    durable_files.exchange = interrupted
     try:
         with pytest.raises(KeyboardInterrupt):
             publish("two", MALIGNANT, done=told.append)
     finally:
-        durable.exchange = own
+        durable_files.exchange = own
     assert [each.version for each in told] == [2]
     assert seen().labels == MALIGNANT
     assert sorted(os.listdir()) == ["home", "models"]

@@ -13,12 +13,18 @@ import pytest
 import torch
 
 from tests.conftest import tritonize
-from tritonize import arrays, compare, golden, noise, quality, reference, samples, spec, verification
-from tritonize import observer as observing
-from tritonize.artifacts import Check, SampleSet, TensorFiles, TensorSpec
-from tritonize.golden import GoldenSet, Rules
-from tritonize.measures import Metrics
-from tritonize.observer import Observer
+from tritonize.core import arrays
+from tritonize.core.artifacts import Check, SampleSet, TensorFiles, TensorSpec
+from tritonize.core.results import Metrics
+from tritonize.quality import comparison, golden_set, noise_floor
+from tritonize.quality import gates as quality_gates
+from tritonize.quality import tracker as observing
+from tritonize.quality.golden_set import GoldenSet, Rules
+from tritonize.quality.tracker import Observer
+from tritonize.reference import runner
+from tritonize.source import samples
+from tritonize.spec import schema
+from tritonize.triton import served_comparison
 
 SHAPE = (1, 64)
 
@@ -43,7 +49,7 @@ def question(count: int = 4, *, edges: dict[int, str] | None = None, own_error: 
         max_batch_size=4,
         rules={"y": Rules(**{"noise_floor": 10.0, **rules})},
     )
-    return replace(made, floors=noise.noise_floors(drawn, made.expected, made.exact, "fp32"))
+    return replace(made, floors=noise_floor.noise_floors(drawn, made.expected, made.exact, "fp32"))
 
 
 def answer(asked: GoldenSet, indices: tuple[int, ...]) -> np.ndarray:
@@ -83,7 +89,7 @@ def test_each_edge_case_is_a_group_of_its_own():
     asked = question(5, edges={4: "zeros"}, own_error=1e-3)
     quiet = arrays.load(asked.exact, 4)["y"]
     arrays.save(asked.expected, 4, {"y": quiet.astype(np.float32)})
-    asked = replace(asked, floors=noise.noise_floors(asked.samples, asked.expected, asked.exact, "fp32"))
+    asked = replace(asked, floors=noise_floor.noise_floors(asked.samples, asked.expected, asked.exact, "fp32"))
     assert {floor.group for floor in asked.floors} == {"drawn", "zeros"}
     observer = Observer(asked)
     observer.see("http", (4,), {"y": (quiet + 1e-4).astype(np.float32)})
@@ -108,13 +114,15 @@ def test_the_worst_of_a_batch_is_named():
     found[2, 0] += 1.0
     observer = Observer(asked)
     observer.see("grpc", (0, 1, 2), {"y": found})
-    gate = quality.worst(observer.gates())
+    gate = quality_gates.worst(observer.gates())
     assert (gate.sample, gate.verdict, gate.stage) == (2, "failed", "grpc")
-    assert quality.worst(()) is None
+    assert quality_gates.worst(()) is None
 
 
 def test_bounds_on_metrics_and_a_metric_that_the_kind_lacks():
-    asked = question(metrics={"max_abs": spec.Bound(max=1e-3), "cosine": spec.Bound(min=0.999), "dice_min": spec.Bound(min=0.5)})
+    asked = question(
+        metrics={"max_abs": schema.Bound(max=1e-3), "cosine": schema.Bound(min=0.999), "dice_min": schema.Bound(min=0.5)}
+    )
     found = {gate.gate: gate for gate in gates(asked, answer(asked, (0,))) if gate.gate != "noise floor"}
     assert {name: gate.verdict for name, gate in found.items()} == {
         "max_abs <=": "passed",
@@ -135,7 +143,7 @@ def test_reduced_precision_is_judged_by_its_own_noise():
     asked = question()
     halved = [arrays.load(asked.exact, index)["y"].astype(np.float16).astype(np.float32) for index in range(4)]
     observer = Observer(asked)
-    observer.judge_reduced_by(noise.noise_floors(asked.samples, files("half", halved, "fp32"), asked.exact, "fp16"))
+    observer.judge_reduced_by(noise_floor.noise_floors(asked.samples, files("half", halved, "fp32"), asked.exact, "fp16"))
     observer.see("onnxruntime", (0,), {"y": answer(asked, (0,))})
     observer.see("http", (0,), {"y": halved[0]})
     assert {gate.stage: gate.verdict for gate in observer.gates()} == {"onnxruntime": "passed", "http": "passed"}
@@ -149,7 +157,7 @@ def test_the_first_stage_over_the_budget_is_the_first_on_the_way():
     observer = Observer(asked)
     for stage in ("shm", "http", "onnxruntime"):
         observer.see(stage, (0,), {"y": answer(asked, (0,)) + (0.0 if stage == "onnxruntime" else 1.0)})
-    assert quality.first_over_budget(observer.gates()).stage == "http"
+    assert quality_gates.first_over_budget(observer.gates()).stage == "http"
     assert [row.stage for row in observer.rows()] == ["onnxruntime", "http", "shm"]
     assert isinstance(observer.rows()[0].metrics, Metrics)
 
@@ -160,21 +168,21 @@ def test_tolerance_gates_count_what_the_checks_say():
     found[0, :3] += 1.0
     checks = []
     for index, array in ((0, answer(asked, (0,))), (1, found)):
-        tensors = compare.compare({"y": answer(asked, (index,))}, {"y": array}, asked.tolerances)
+        tensors = comparison.compare({"y": answer(asked, (index,))}, {"y": array}, asked.tolerances)
         checks.append(Check(stage="http", batch_size=1, samples=(index,), tensors=tensors))
-    (gate,) = quality.tolerance_gates(checks)
+    (gate,) = quality_gates.tolerance_gates(checks)
     assert (gate.verdict, gate.value, gate.sample) == ("failed", 3.0, 1)
 
 
 def test_a_model_that_is_itself_far_from_exact_is_called_ill_conditioned():
     asked = question(own_error=0.1)
-    assert [floor.output for floor in noise.ill_conditioned(asked)] == ["y"]
-    assert noise.ill_conditioned(question(own_error=1e-6)) == ()
+    assert [floor.output for floor in noise_floor.ill_conditioned(asked)] == ["y"]
+    assert noise_floor.ill_conditioned(question(own_error=1e-6)) == ()
 
 
 def test_a_golden_set_keeps_all_that_it_is_judged_by():
-    asked = question(5, edges={4: "zeros"}, kind="classes", metrics={"top1": spec.Bound(min=1.0)})
-    read = golden.write(asked, Path("golden"))
+    asked = question(5, edges={4: "zeros"}, kind="classes", metrics={"top1": schema.Bound(min=1.0)})
+    read = golden_set.write(asked, Path("golden"))
     assert read.rules == asked.rules
     assert read.floors == asked.floors
     assert read.samples.edges == {4: "zeros"}
@@ -184,17 +192,17 @@ def test_a_golden_set_keeps_all_that_it_is_judged_by():
     # What rounding the exact answers adds is not held against an answer.
     (gate,) = [each for each in gates(read, answer(read, (0,))) if each.gate == "noise floor"]
     assert gate.value <= gates(asked, answer(asked, (0,)))[0].value + 1e-9
-    assert golden.write(asked, Path("small"), budget=1).samples.files.count == 1
+    assert golden_set.write(asked, Path("small"), budget=1).samples.files.count == 1
 
 
 def test_a_golden_set_of_the_first_form_is_still_read():
     folder = Path("old")
-    golden.write(question(2), folder)
+    golden_set.write(question(2), folder)
     facts = json.loads((folder / "golden.json").read_text())
     kept = {name: facts[name] for name in ("count", "drawn", "origin", "max_batch_size", "inputs", "expected")}
     old = {"schema": 1, **kept, "tolerances": {"y": {"rtol": 0.5, "atol": 0.25}}}
     (folder / "golden.json").write_text(json.dumps(old))
-    read = golden.read(folder)
+    read = golden_set.read(folder)
     assert read.samples.files.count == 2
     assert (read.tolerances["y"].rtol, read.tolerances["y"].atol) == (0.5, 0.25)
     assert read.exact is None
@@ -214,7 +222,7 @@ class Deep(torch.nn.Module):
 
 
 def recomputed(source: str, dtype: str = "fp64", **fields):
-    model = spec.Model.model_validate(
+    model = schema.Model.model_validate(
         {
             "source": source,
             "inputs": {"INPUT__0": {"shape": ["batch", 2, 6, 7, 8]}},
@@ -224,8 +232,8 @@ def recomputed(source: str, dtype: str = "fp64", **fields):
         }
     )
     drawn = samples.write(model, Path("drawn"))
-    answered = reference.compute(model, reference.identify(model), drawn, [], Path("reference"), float64=True)
-    alone = reference.recompute(model, answered.reference, drawn, dtype, Path("alone"))  # type: ignore[arg-type]
+    answered = runner.compute(model, runner.identify(model), drawn, [], Path("reference"), float64=True)
+    alone = runner.recompute(model, answered.reference, drawn, dtype, Path("alone"))  # type: ignore[arg-type]
     return answered, alone
 
 
@@ -252,7 +260,7 @@ def test_float64_of_a_torchscript_file_is_that_of_the_module(monkeypatch):
 
 
 def test_convolutions_in_slabs_are_those_in_one_piece():
-    from tritonize.workers import recompute
+    from tritonize.reference.worker import recompute
 
     torch.manual_seed(0)
     x = torch.randn(2, 4, 9, 8, 7, dtype=torch.float64)
@@ -297,7 +305,7 @@ def test_half_precision_of_pytorch_itself():
 
 
 def test_edge_cases_of_every_kind_of_input():
-    model = spec.Model.model_validate(
+    model = schema.Model.model_validate(
         {
             "source": "m.pt",
             "inputs": {
@@ -433,7 +441,7 @@ def test_how_far_rounding_moves_a_file():
     """By about a unit in the last place per node, and much further where a difference of equals is divided by little."""
     from onnx import TensorProto, helper, numpy_helper, save
 
-    from tritonize import ort
+    from tritonize.onnx_model import runtime
 
     nodes = [
         helper.make_node("Mul", ["x", "three"], ["y"]),
@@ -454,7 +462,7 @@ def test_how_far_rounding_moves_a_file():
     tensors = (TensorSpec(name="x", dtype="fp32", shape=(1, 256)),)
     drawn = SampleSet(files=TensorFiles(directory=Path("in"), tensors=tensors, count=1), batched=True, origin="drawn")
     arrays.save(drawn.files, 0, {"x": np.ones((1, 256), np.float32)})
-    (moved,) = ort.sensitivity(Path("m.onnx"), drawn, [0], Path("work"), deadline_s=60).moved
+    (moved,) = runtime.sensitivity(Path("m.onnx"), drawn, [0], Path("work"), deadline_s=60).moved
     assert set(moved) == {"y", "w"}
     assert 2**-24 <= moved["y"] / 3 <= 2**-22
     assert moved["w"] >= 1000 * moved["y"] * 0.9
@@ -464,7 +472,7 @@ def test_how_far_rounding_moves_a_file():
 def test_only_edge_cases_in_doubt_are_asked_and_drawn_samples_never_softened():
     asked = question(5, edges={4: "zeros"})
     arrays.save(asked.expected, 4, {"y": arrays.load(asked.exact, 4)["y"].astype(np.float32)})
-    asked = replace(asked, floors=noise.noise_floors(asked.samples, asked.expected, asked.exact, "fp32"))
+    asked = replace(asked, floors=noise_floor.noise_floors(asked.samples, asked.expected, asked.exact, "fp32"))
     observer = Observer(asked)
     for index in (0, 4):
         observer.see("onnxruntime", (index,), {"y": (arrays.load(asked.exact, index)["y"] + 1e-3).astype(np.float32)})
@@ -481,23 +489,23 @@ def test_weights_rounded_otherwise_tell_what_to_expect_where_pytorch_is_exact_by
     for moved, index in zip(answered.moved, range(2), strict=True):
         largest = float(np.abs(arrays.load(answered.reference.outputs, index)["OUTPUT__0"]).max())
         assert 2**-26 * largest < moved["OUTPUT__0"] < 2**-18 * largest
-    floors = noise.noise_floors(
+    floors = noise_floor.noise_floors(
         SampleSet(files=TensorFiles(directory=Path("drawn"), tensors=(), count=2), batched=True, origin="drawn"),
         answered.reference.outputs,
         answered.exact.outputs,
         "fp32",
         answered.moved,
     )
-    assert floors[0].sensitivity == min(max(moved["OUTPUT__0"] for moved in answered.moved), noise.LUCK * floors[0].noise)
+    assert floors[0].sensitivity == min(max(moved["OUTPUT__0"] for moved in answered.moved), noise_floor.LUCK * floors[0].noise)
     assert floors[0].denominator == max(floors[0].own, floors[0].sensitivity)
-    lucky = noise.noise_floors(
+    lucky = noise_floor.noise_floors(
         SampleSet(files=TensorFiles(directory=Path("drawn"), tensors=(), count=2), batched=True, origin="drawn"),
         answered.reference.outputs,
         answered.exact.outputs,
         "fp32",
         [{"OUTPUT__0": 1.0}] * 2,
     )
-    assert lucky[0].denominator == max(lucky[0].own, noise.LUCK * lucky[0].noise)
+    assert lucky[0].denominator == max(lucky[0].own, noise_floor.LUCK * lucky[0].noise)
 
 
 LUCKY = """
@@ -560,34 +568,34 @@ def test_edge_cases_that_float32_cannot_answer_are_left_out_and_named():
 
 
 def test_float64_of_very_large_weights_is_asked_for_by_name(monkeypatch):
-    from tritonize import asking
+    from tritonize.reference import baseline
 
     Path("lucky.py").write_text(LUCKY.format(seed=0))
-    monkeypatch.setattr(asking, "WEIGHTS_BYTES", 1 << 10)
+    monkeypatch.setattr(baseline, "WEIGHTS_BYTES", 1 << 10)
     answered = SimpleNamespace(reference=SimpleNamespace(parameters=129))
-    model = spec.Model.model_validate({"source": "lucky:Net"})
-    assert "in float64" in asking._too_large(model, answered)
+    model = schema.Model.model_validate({"source": "lucky:Net"})
+    assert "in float64" in baseline._too_large(model, answered)
     for quality_ in ({"float64": "required"}, {"float64_memory_mib": 4096}):
-        assert asking._too_large(spec.Model.model_validate({"source": "lucky:Net", "quality": quality_}), answered) == ""
-    assert asking._too_large(model, SimpleNamespace(reference=SimpleNamespace(parameters=128))) == ""
+        assert baseline._too_large(schema.Model.model_validate({"source": "lucky:Net", "quality": quality_}), answered) == ""
+    assert baseline._too_large(model, SimpleNamespace(reference=SimpleNamespace(parameters=128))) == ""
 
 
 def test_answers_of_a_gpu_are_judged_by_its_own_limit():
     """The server says where its instances run; what a GPU adds up in another order is not held against it."""
-    assert verification.runs_on_gpu({"instance_group": [{"kind": "KIND_CPU"}, {"kind": "KIND_GPU"}]})
-    assert not verification.runs_on_gpu({"instance_group": [{"kind": "KIND_CPU"}]})
-    assert not verification.runs_on_gpu({})
+    assert served_comparison.runs_on_gpu({"instance_group": [{"kind": "KIND_CPU"}, {"kind": "KIND_GPU"}]})
+    assert not served_comparison.runs_on_gpu({"instance_group": [{"kind": "KIND_CPU"}]})
+    assert not served_comparison.runs_on_gpu({})
     asked = question(noise_floor_gpu=100.0)
     observer = Observer(asked)
     off = 30 * asked.floors[0].denominator
     observer.see("http", (0,), {"y": (arrays.load(asked.exact, 0)["y"] + off).astype(np.float32)})
-    assert not quality.judge(observer, ()).passed
-    assert quality.judge(observer, (), on_gpu=verification.SERVED).passed
+    assert not quality_gates.judge(observer, ()).passed
+    assert quality_gates.judge(observer, (), on_gpu=served_comparison.SERVED).passed
 
 
 def test_the_same_bits_are_compared_once_and_count_each_time(monkeypatch):
     """Other bits, another question, another tolerance and another expected shape are compared anew."""
-    from tritonize import compare as comparing
+    from tritonize.quality import comparison as comparing
 
     asked = question(3)
     observer, plain = Observer(asked), Observer(asked)
@@ -606,7 +614,7 @@ def test_the_same_bits_are_compared_once_and_count_each_time(monkeypatch):
     changed["y"].reshape(-1)[0] = np.nextafter(changed["y"].reshape(-1)[0], np.float32(9))
     observer.check("http", (0,), expected, changed, asked.tolerances)
     observer.check("http", (1,), arrays.load(asked.expected, 1), answer, asked.tolerances)
-    observer.check("http", (0,), expected, answer, {"y": spec.Tolerance(rtol=0.0, atol=0.0)})
+    observer.check("http", (0,), expected, answer, {"y": schema.Tolerance(rtol=0.0, atol=0.0)})
     assert len(calls) == 4
     (reshaped,) = observer.check("http", (0,), {"y": expected["y"][None]}, answer, asked.tolerances)
     assert len(calls) == 5
@@ -628,16 +636,17 @@ def test_groups_of_instances_on_a_gpu_may_answer_with_other_bits():
     """Each has kernels of its own, and Triton picks an instance; on a server that others use, they may be batched together."""
     own = SimpleNamespace(server=SimpleNamespace(log=Path("log")))
     groups = [{"kind": "KIND_GPU"}, {"kind": "KIND_GPU"}]
-    assert verification._may_differ(own, {"instance_group": groups})
-    assert not verification._may_differ(own, {"instance_group": groups[:1]})
-    assert not verification._may_differ(own, {"instance_group": [{"kind": "KIND_CPU"}, {"kind": "KIND_CPU"}]})
-    assert verification._may_differ(SimpleNamespace(server=SimpleNamespace(log=None)), {})
+    assert served_comparison._may_differ(own, {"instance_group": groups})
+    assert not served_comparison._may_differ(own, {"instance_group": groups[:1]})
+    assert not served_comparison._may_differ(own, {"instance_group": [{"kind": "KIND_CPU"}, {"kind": "KIND_CPU"}]})
+    assert served_comparison._may_differ(SimpleNamespace(server=SimpleNamespace(log=None)), {})
 
 
 def test_that_rounding_cannot_be_measured_is_told_and_decides_nothing(monkeypatch):
-    from tritonize import asking, ort
-    from tritonize.errors import ExportError
-    from tritonize.stages import Recorder
+    from tritonize.core.errors import ExportError
+    from tritonize.core.stages import Recorder
+    from tritonize.onnx_model import runtime
+    from tritonize.reference import baseline
 
     asked = question(5, edges={4: "zeros"})
     observer = Observer(asked)
@@ -646,10 +655,10 @@ def test_that_rounding_cannot_be_measured_is_told_and_decides_nothing(monkeypatc
     def fails(*_, **__):
         raise ExportError("no", found="why")
 
-    monkeypatch.setattr(ort, "sensitivity", fails)
+    monkeypatch.setattr(runtime, "sensitivity", fails)
     recorder = Recorder()
     artifact = SimpleNamespace(path=Path("m.onnx"), node_map=None)
-    asking.allow_for_rounding(spec.Model.model_validate({"source": "m.pt"}), artifact, observer, Path("work"), recorder)
+    baseline.allow_for_rounding(schema.Model.model_validate({"source": "m.pt"}), artifact, observer, Path("work"), recorder)
     assert [(stage.name, stage.verdict, stage.note) for stage in recorder.stages] == [("rounding", "not run", "no why")]
     assert observer.gates()[0].verdict == "failed"
 
@@ -680,12 +689,12 @@ def test_the_order_of_equal_values_is_nobodys_rule():
 
 
 def test_whole_numbers_that_choose_nothing_are_not_excused():
-    from tritonize import asking
+    from tritonize.reference import baseline
 
-    (tensor,) = compare.compare({"y": np.array([1, 2])}, {"y": np.array([1, 3])}, {})
-    assert "they tie" in asking._why_unanswerable(tensor, 0.0, {"y"})
-    assert asking._why_unanswerable(tensor, 0.0, {"z"}) == ""
-    (other,) = compare.compare({"y": np.array([1.0, 2.0])}, {"y": np.array([1.0, 3.0])}, {})
-    assert asking._why_unanswerable(other, 0.0, {"y"}) == ""
-    (shape,) = compare.compare({"y": np.array([1, 2])}, {"y": np.array([1])}, {})
-    assert asking._why_unanswerable(shape, 0.0, {"y"}) == ""
+    (tensor,) = comparison.compare({"y": np.array([1, 2])}, {"y": np.array([1, 3])}, {})
+    assert "they tie" in baseline._why_unanswerable(tensor, 0.0, {"y"})
+    assert baseline._why_unanswerable(tensor, 0.0, {"z"}) == ""
+    (other,) = comparison.compare({"y": np.array([1.0, 2.0])}, {"y": np.array([1.0, 3.0])}, {})
+    assert baseline._why_unanswerable(other, 0.0, {"y"}) == ""
+    (shape,) = comparison.compare({"y": np.array([1, 2])}, {"y": np.array([1])}, {})
+    assert baseline._why_unanswerable(shape, 0.0, {"y"}) == ""

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from tests import server_models
-from tritonize import processes
-from tritonize.errors import ServerError
-from tritonize.servers import embedded, readiness
-from tritonize.servers.readiness import Starting
+from tritonize.core.errors import ServerError
+from tritonize.process import processes
+from tritonize.triton.server import embedded, readiness
+from tritonize.triton.server.readiness import Starting
 
 INDEX = [
     {"name": "heart", "version": "1", "state": "READY"},

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tritonize import report
-from tritonize.artifacts import Check, Finding, Report, Stage, from_json
-from tritonize.compare import compare
+from tritonize.core.artifacts import Check, Finding, Report, Stage, from_json
+from tritonize.quality.comparison import compare
+from tritonize.report import text as report_text
 
 GOOD = np.zeros((1, 3), np.float32)
 BAD = np.array([[0, 0.5, np.nan]], np.float32)
@@ -42,13 +42,13 @@ FAILED = replace(
 
 
 def test_the_verdict_comes_first():
-    assert report.as_text(PASSED).startswith("PASSED heart version 7: 3 comparisons, all within tolerance\n")
-    assert report.as_text(FAILED).startswith("FAILED heart version 7: 20 of 23 comparisons outside the tolerance")
-    assert report.as_text(replace(PASSED, verdict="not run")).startswith("NOT RUN")
+    assert report_text.as_text(PASSED).startswith("PASSED heart version 7: 3 comparisons, all within tolerance\n")
+    assert report_text.as_text(FAILED).startswith("FAILED heart version 7: 20 of 23 comparisons outside the tolerance")
+    assert report_text.as_text(replace(PASSED, verdict="not run")).startswith("NOT RUN")
 
 
 def test_a_person_sees_what_was_answered_what_was_not_run_and_what_differs():
-    text = report.as_text(FAILED)
+    text = report_text.as_text(FAILED)
     assert "shared memory: not run: the server does not share" in text
     assert "2 of 3 elements are outside rtol 0.0001, atol 0.0009; 1 NaN instead of 0" in " ".join(text.split())
     assert "expected 0, found nan" in text
@@ -58,11 +58,11 @@ def test_a_person_sees_what_was_answered_what_was_not_run_and_what_differs():
 
 
 def test_lines_fit_a_terminal_of_80_columns():
-    assert max(len(line) for line in report.as_text(FAILED).splitlines() if "expected a" not in line) <= 80
+    assert max(len(line) for line in report_text.as_text(FAILED).splitlines() if "expected a" not in line) <= 80
 
 
 def test_json_holds_everything_and_is_read_back():
-    plain = json.loads(report.dumps(FAILED))
+    plain = json.loads(report_text.dumps(FAILED))
     assert len(plain["checks"]) == 23
     assert [each["passed"] for each in plain["checks"][:4]] == [True, True, True, False]
     for each in plain["checks"]:
@@ -78,11 +78,11 @@ def test_a_check_without_outputs_passes_nothing():
 
 @pytest.mark.parametrize("k", [None, 0.0, 1.234e-7, 0.779, 9999.4, 1.72e5, 5.87e123, math.inf, math.nan])
 def test_a_column_of_k_leaves_room(k):
-    assert len(report._number(k)) <= 7
+    assert len(report_text._number(k)) <= 7
 
 
 def test_a_large_k_says_its_size():
-    assert (report._number(171900.0), report._number(9.996), report._number(None)) == ("1.7e+05", "10", "–")
+    assert (report_text._number(171900.0), report_text._number(9.996), report_text._number(None)) == ("1.7e+05", "10", "–")
 
 
 def test_a_report_shows_itself_in_a_line():

@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from tritonize import errors, model_config, repository, spec
-from tritonize.errors import RepositoryError, UsageError
+from tritonize import repository
+from tritonize.core import errors
+from tritonize.core.errors import RepositoryError, UsageError
+from tritonize.spec import schema
+from tritonize.triton import model_config
 
 CONFIG = 'name: "m"\nmax_batch_size: 2\n'
 PLACE = Path("models")
@@ -247,7 +250,7 @@ def test_a_model_that_is_a_file_or_a_link_and_names_that_are_too_long():
     assert sorted(os.listdir()) == ["elsewhere", "home", "models"]
     described = {"source": "m.onnx", "inputs": {"x": {"shape": [1]}}}
     with pytest.raises(ValidationError, match="too long"):
-        spec.Spec.model_validate({"schema": 1, "models": {"m" * 256: described}})
+        schema.Spec.model_validate({"schema": 1, "models": {"m" * 256: described}})
     assert len(model_config.label_filename("y" * 256, "a")) <= 255  # of an output's name no folder is made
 
 

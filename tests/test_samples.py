@@ -5,15 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tritonize import arrays, sample_sizes, samples, spec
-from tritonize.arrays import BFLOAT16
-from tritonize.artifacts import TensorFiles, TensorSpec
-from tritonize.errors import UsageError
+from tritonize.core import arrays
+from tritonize.core.arrays import BFLOAT16
+from tritonize.core.artifacts import TensorFiles, TensorSpec
+from tritonize.core.errors import UsageError
+from tritonize.source import sample_sizes, samples
+from tritonize.spec import schema
 
 
-def model(**fields) -> spec.Model:
+def model(**fields) -> schema.Model:
     fields = {"source": "m.pt", "inputs": {"x": {"shape": ["batch", 3]}}, "max_batch_size": 4, **fields}
-    return spec.Model.model_validate(fields)
+    return schema.Model.model_validate(fields)
 
 
 def test_samples_are_items_and_can_be_made_again(tmp_path):
@@ -196,5 +198,5 @@ def test_the_same_sample_over_and_over_proves_no_batching(tmp_path):
     ("low", "high", "step", "found"), [(2, 9, 1, 7), (16, 64, 16, 48), (4, 4, 1, 4), (4, 5, 1, 4), (8, 24, 8, 16), (1, 3, 1, 2)]
 )
 def test_a_size_in_between_is_one_that_the_axis_takes(low, high, step, found):
-    axis = spec.Axis(min=low, max=high, step=step)
+    axis = schema.Axis(min=low, max=high, step=step)
     assert axis.between(0.6) == found

@@ -18,11 +18,13 @@ from typing import Any
 import pytest
 
 from tests import server_models
-from tritonize import cache, errors, pipeline, spec
-from tritonize.errors import ExportError, MissingError, ServerError, UsageError
-from tritonize.servers import embedded, environment, log, prerequisites
-from tritonize.servers.embedded import Ports, Running
-from tritonize.wording import server as wording
+from tritonize.core import cache, errors
+from tritonize.core.errors import ExportError, MissingError, ServerError, UsageError
+from tritonize.core.messages import server as wording
+from tritonize.spec import schema
+from tritonize.triton.server import embedded, environment, log, prerequisites
+from tritonize.triton.server.embedded import Ports, Running
+from tritonize.workflows import run as run_workflow
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -92,12 +94,12 @@ class TestPrerequisites:
         monkeypatch.setattr(platform, "machine", lambda: "aarch64")
         (tmp_path / "m.onnx").touch()
         model = {"source": str(tmp_path / "m.onnx")}
-        specification = spec.Spec.model_validate({"schema": 1, "repository": tmp_path / "repository", "models": {"m": model}})
+        specification = schema.Spec.model_validate({"schema": 1, "repository": tmp_path / "repository", "models": {"m": model}})
         with pytest.raises(MissingError, match="Linux x86_64"):
-            pipeline.run(specification)
+            run_workflow.run(specification)
         assert not (tmp_path / "repository").exists()
         with pytest.raises(ExportError):  # what is not served needs no server
-            pipeline.build(specification)
+            run_workflow.build(specification)
 
     def test_no_shared_library(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(prerequisites, "_LOADER_CACHE", tmp_path / "none")
@@ -430,7 +432,7 @@ class TestEnd:
 import sys
 sys.path.insert(0, {root!r})
 from pathlib import Path
-from tritonize.servers import embedded
+from tritonize.triton.server import embedded
 with embedded.start(Path({repository!r}), directory=Path({run!r})) as running:
     print(running.shm_prefix, flush=True)
     running.wait()

@@ -11,10 +11,10 @@ import pytest
 
 from tests import server_models
 from tests.test_servers import eventually, processes_of
-from tritonize import client, serving
-from tritonize.artifacts import ServerHandle
-from tritonize.errors import ServerError, UsageError
-from tritonize.servers.embedded import Running
+from tritonize.core.artifacts import ServerHandle
+from tritonize.core.errors import ServerError, UsageError
+from tritonize.triton import client, serving
+from tritonize.triton.server.embedded import Running
 
 
 class TestMadeUp:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tritonize import leftovers, processes
+from tritonize.process import cleanup, processes
 
 PREFIX = f"tritonize-test-planted-{os.getpid()}-"
 
@@ -20,7 +20,7 @@ PREFIX = f"tritonize-test-planted-{os.getpid()}-"
 def planted(tmp_path: Path) -> Iterator[dict[str, Path]]:
     """A folder, a pipe and a link of somebody's, and two files of the server's, one of them behind the others in every order."""
     (tmp_path / "precious").touch(mode=0o644)
-    paths = {name: leftovers.SHARED_MEMORY / f"{PREFIX}{name}" for name in ("a-own", "folder", "link", "pipe", "z-own")}
+    paths = {name: cleanup.SHARED_MEMORY / f"{PREFIX}{name}" for name in ("a-own", "folder", "link", "pipe", "z-own")}
     paths["folder"].mkdir()
     paths["link"].symlink_to(tmp_path / "precious")
     os.mkfifo(paths["pipe"])
@@ -36,13 +36,13 @@ def planted(tmp_path: Path) -> Iterator[dict[str, Path]]:
 
 
 def test_a_link_is_not_followed_when_memory_is_closed(planted: dict[str, Path], tmp_path: Path) -> None:
-    leftovers.close_shared_memory(PREFIX)
+    cleanup.close_shared_memory(PREFIX)
     assert stat.S_IMODE((tmp_path / "precious").stat().st_mode) == 0o644
     assert [stat.S_IMODE(planted[name].stat().st_mode) for name in ("a-own", "z-own")] == [0o600, 0o600]
 
 
 def test_it_does_not_keep_the_own_files_there(planted: dict[str, Path], tmp_path: Path) -> None:
-    leftovers.remove_shared_memory(PREFIX)
+    cleanup.remove_shared_memory(PREFIX)
     assert not planted["a-own"].exists()
     assert not planted["z-own"].exists()
     assert planted["folder"].is_dir()
@@ -60,8 +60,8 @@ def test_a_process_under_that_prefix_ends(planted: dict[str, Path], tmp_path: Pa
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
 def test_what_is_another_users_stays(planted: dict[str, Path], tmp_path: Path) -> None:
     os.chown(planted["z-own"], 65534, 65534)
-    leftovers.close_shared_memory(PREFIX)
+    cleanup.close_shared_memory(PREFIX)
     processes.start(["true"], log=tmp_path / "log", shm_prefix=PREFIX).wait(30)
-    leftovers.remove_shared_memory(PREFIX)
+    cleanup.remove_shared_memory(PREFIX)
     assert stat.S_IMODE(planted["z-own"].stat().st_mode) == 0o644
     assert planted["link"].is_symlink()

@@ -12,12 +12,15 @@ from torch import nn
 
 from tests.in_process import in_process  # noqa: F401 - a fixture
 from tests.models import sources
-from tritonize import api, evidence, reference, spec_file
-from tritonize.errors import TritonizeError
-from tritonize.spec import Model, Spec
-from tritonize.workers import inspect, script_errors, script_facts, torch_model
-from tritonize.workers.conduct import require_mode
-from tritonize.workers.torch_source import LoadRequest
+from tritonize import api
+from tritonize.core.errors import TritonizeError
+from tritonize.reference import runner
+from tritonize.reference.worker.determinism import require_mode
+from tritonize.source.worker import inspection, script_errors, script_facts, torch_model
+from tritonize.source.worker.loader import LoadRequest
+from tritonize.spec import loader
+from tritonize.spec.schema import Model, Spec
+from tritonize.workflows import evidence
 
 X = torch.rand(2, 4)
 
@@ -74,7 +77,7 @@ def test_weights_with_fields_are_read_from_a_spec_and_written_without_a_folder()
         "schema: 1\nmodels:\n  m:\n    source: a:b\n    weights: {file: w.pt, prefix: module., key: state_dict}\n"
         "    inputs: {x: {shape: [2]}}\n"
     )
-    model = spec_file.load(Path("sub/s.yaml"), check_triton=lambda _: []).models["m"]
+    model = loader.load(Path("sub/s.yaml"), check_triton=lambda _: []).models["m"]
     assert (model.state_dict.file, model.state_dict.prefix, model.state_dict.key) == (Path("sub/w.pt"), "module.", "state_dict")
     assert evidence._portable(model)["weights"] == {"file": "w.pt", "prefix": "module.", "key": "state_dict"}
     assert evidence._portable(model.model_copy(update={"weights": Path("sub/w.pt")}))["weights"] == "w.pt"
@@ -92,7 +95,7 @@ def test_weights_with_fields_are_read_from_a_spec_and_written_without_a_folder()
 )
 def test_a_source_written_otherwise_is_told_as_what_is_meant(source, code, written):
     Path("UNet3d.pt").write_bytes(b"x")
-    error = refused(lambda: reference.identify(Model(source=source, inputs={})))
+    error = refused(lambda: runner.identify(Model(source=source, inputs={})))
     assert error.code == code
     assert written is None or written in error.next_step
 
@@ -108,7 +111,7 @@ def test_machine_code_of_aotinductor_is_told_as_that():
     with zipfile.ZipFile("net.pt2", "w") as archive:
         for name in ("archive_format", "data/aotinductor/model/net.wrapper.so", "version"):
             archive.writestr(f"net/{name}", "pt2")
-    assert refused(lambda: reference.identify(Model(source="net.pt2", inputs={}))).code == "source-aot-inductor"
+    assert refused(lambda: runner.identify(Model(source="net.pt2", inputs={}))).code == "source-aot-inductor"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -125,7 +128,7 @@ def test_a_device_in_a_script_is_named_with_its_line_when_run_and_when_inspected
     assert error.code == "script-frozen-device"
     assert "cuda:0" in error.what
     assert "sources.py:" in error.what
-    found = inspect.inspect({"kind": "torchscript", "location": "net.pt", "kwargs": {}, "weights": None})
+    found = inspection.inspect({"kind": "torchscript", "location": "net.pt", "kwargs": {}, "weights": None})
     assert "cuda:0" in found["details"]["devices"]
     json.dumps(found)
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import CHECKOUT
-from tritonize import model_config, spec, spec_file
-from tritonize.errors import UsageError
+from tritonize.core.errors import UsageError
+from tritonize.spec import loader, schema
+from tritonize.triton import model_config
 
 GOOD = """
 schema: 1
@@ -28,10 +29,10 @@ models:
 """
 
 
-def load(text: str, folder: Path = Path()) -> spec.Spec:
+def load(text: str, folder: Path = Path()) -> schema.Spec:
     path = folder / "spec.yaml"
     path.write_text(text)
-    return spec_file.load(path, check_triton=model_config.triton_problems)
+    return loader.load(path, check_triton=model_config.triton_problems)
 
 
 def problems(text: str) -> list[str]:
@@ -102,17 +103,17 @@ def test_no_yaml_no_mapping(text):
 
 def test_a_missing_file_is_a_usage_error():
     with pytest.raises(UsageError, match="no such specification"):
-        spec_file.load(Path("nowhere.yaml"))
+        loader.load(Path("nowhere.yaml"))
 
 
 def test_the_published_schema_is_the_classes():
     published = json.loads((CHECKOUT / "docs" / "spec.schema.json").read_text())
-    assert published == spec.Spec.model_json_schema(by_alias=True), "run: make schema"
+    assert published == schema.Spec.model_json_schema(by_alias=True), "run: make schema"
 
 
 @pytest.mark.parametrize(("source", "is_factory"), [("a.b:c", True), ("heart.pt", False), ("c:/heart.pt", False), ("a:b.c", True)])
 def test_factories_are_told_from_files(source, is_factory):
-    assert spec.is_factory(source) is is_factory
+    assert schema.is_factory(source) is is_factory
 
 
 def test_a_first_axis_without_a_range_may_be_the_batch(tmp_path):
@@ -120,5 +121,5 @@ def test_a_first_axis_without_a_range_may_be_the_batch(tmp_path):
     (tmp_path / "m.pt").touch()
     path.write_text("schema: 1\nmodels:\n  m:\n    source: m.pt\n    inputs: {x: {shape: [batch, 8]}}\n")
     with pytest.raises(UsageError) as error:
-        spec_file.load(path)
+        loader.load(path)
     assert "if it is the batch, add max_batch_size: 8; else add batch: {min: .., opt: .., max: ..}" in error.value.details[0]

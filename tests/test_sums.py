@@ -10,19 +10,23 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from tritonize import arrays, golden, noise, ort, spec, summing
-from tritonize.artifacts import Check, SampleSet, TensorFiles, TensorSpec, to_json
-from tritonize.compare import compare
-from tritonize.golden import GoldenSet, Rules
-from tritonize.measures import Gate
-from tritonize.observer import Observer
-from tritonize.stages import Recorder
-from tritonize.workers import ort as runtime
-from tritonize.workers import sums, wide_sums
+from tritonize.core import arrays
+from tritonize.core.artifacts import Check, SampleSet, TensorFiles, TensorSpec, to_json
+from tritonize.core.results import Gate
+from tritonize.core.stages import Recorder
+from tritonize.onnx_model import runtime as onnx_runtime
+from tritonize.onnx_model.worker import session as ort_session
+from tritonize.onnx_model.worker import sums, wide_sums
+from tritonize.quality import golden_set, noise_floor
+from tritonize.quality.comparison import compare
+from tritonize.quality.golden_set import GoldenSet, Rules
+from tritonize.quality.tracker import Observer
+from tritonize.reference import summation_error
+from tritonize.spec import schema
 
 SIZE = 96
 """From about here on one normalization is over the limit in ONNX Runtime."""
-MODEL = spec.Model.model_validate({"source": "m.onnx"})
+MODEL = schema.Model.model_validate({"source": "m.onnx"})
 
 
 def write(nodes: list[onnx.NodeProto], shape: tuple[int, ...], weights: dict[str, np.ndarray], path: str, opset: int = 18) -> Path:
@@ -76,7 +80,7 @@ def known(volumes: list[np.ndarray]) -> GoldenSet:
         exact=files["exact"],
         max_batch_size=1,
         rules={"y": Rules(noise_floor=10.0)},
-        floors=noise.noise_floors(drawn, files["own"], files["exact"], "fp32"),
+        floors=noise_floor.noise_floors(drawn, files["own"], files["exact"], "fp32"),
     )
 
 
@@ -85,24 +89,24 @@ def in_process(monkeypatch):
     """The worker's function in this process; it starts in half the time."""
 
     def run(task, request, **_):
-        assert task == "sums.measure"
+        assert task == "onnx_model.worker.sums.measure"
         return SimpleNamespace(value=sums.measure(request), import_seconds=0.0)
 
-    monkeypatch.setattr(ort.processes, "run_worker", run)
+    monkeypatch.setattr(onnx_runtime.processes, "run_worker", run)
 
 
 def asked(asked_of: GoldenSet, path: Path) -> Observer:
     observer = Observer(asked_of)
-    session = runtime.session(path, ())
+    session = ort_session.session(path, ())
     for index in range(asked_of.samples.drawn):
-        observer.see("onnxruntime", (index,), runtime.answer(session, arrays.load(asked_of.samples.files, index), 1))
+        observer.see("onnxruntime", (index,), ort_session.answer(session, arrays.load(asked_of.samples.files, index), 1))
     return observer
 
 
-def allowed(observer: Observer, path: Path) -> tuple[summing.Allowance, Recorder]:
+def allowed(observer: Observer, path: Path) -> tuple[summation_error.Allowance, Recorder]:
     recorder = Recorder()
     artifact = SimpleNamespace(path=path)
-    return summing.allow(MODEL, artifact, observer, Path("work"), recorder), recorder
+    return summation_error.allow(MODEL, artifact, observer, Path("work"), recorder), recorder
 
 
 def drawn_gate(observer: Observer, stage: str) -> Gate:
@@ -118,9 +122,9 @@ def test_a_normalization_of_a_volume_passes_with_the_measured_reason(volumes, in
     assert before.value > 20
     allowance, _ = allowed(observer, path)
     observer.allow_for_sums(allowance.moved)
-    answers = runtime.session(path, ())
+    answers = ort_session.session(path, ())
     for index in range(2):
-        found = runtime.answer(answers, arrays.load(question.samples.files, index), 1)
+        found = ort_session.answer(answers, arrays.load(question.samples.files, index), 1)
         observer.see("onnxruntime", (index,), found)
         # An answer with exact sums, as other runtimes give it, is right too.
         observer.see("grpc", (index,), {"y": arrays.load(question.exact, index)["y"].astype(np.float32)})
@@ -136,7 +140,7 @@ def test_a_normalization_of_a_volume_passes_with_the_measured_reason(volumes, in
     assert "norm adds 884,736 terms" in floor.why
     assert floor.summing > 20 * floor.own
     # A version carries how far they move the answers, and passes again with them.
-    carried = golden.write(observer.golden, Path("golden"))
+    carried = golden_set.write(observer.golden, Path("golden"))
     assert carried.floors == observer.golden.floors
     assert drawn_gate(asked(carried, path), "onnxruntime").verdict == "passed"
 
@@ -174,12 +178,12 @@ def test_a_constant_that_sums_move_beyond_the_tolerance_is_explained_and_a_wrong
         model = onnx.load(path)
         model.graph.initializer[1].CopyFrom(numpy_helper.from_array(np.full(1, np.float32(0.25 + bias)), "b"))
         onnx.save(model, path)
-        found = runtime.answer(runtime.session(path, ()), arrays.load(question.samples.files, 2), 1)
+        found = ort_session.answer(ort_session.session(path, ()), arrays.load(question.samples.files, 2), 1)
         tensors = compare(arrays.load(question.expected, 2), found, question.tolerances)
         assert not all(tensor.passed for tensor in tensors)
         check = Check(stage="onnxruntime", batch_size=1, samples=(2,), tensors=tensors)
         artifact = SimpleNamespace(path=path)
-        why = summing.explained(MODEL, artifact, question, {2: check}, Path("work"), Recorder())
+        why = summation_error.explained(MODEL, artifact, question, {2: check}, Path("work"), Recorder())
         assert bool(why) is reason, why
 
 

@@ -11,24 +11,17 @@ from onnx import TensorProto, helper
 
 import tritonize as api
 from tests.conftest import tritonize
-from tritonize import (
-    arrays,
-    describing,
-    file_edges,
-    golden,
-    golden_file,
-    inspecting,
-    invariances,
-    reference,
-    samples,
-    spec,
-    spec_rules,
-)
-from tritonize.artifacts import TensorFiles, TensorSpec, from_json, to_json
 from tritonize.cli import flags
-from tritonize.compare import compare
-from tritonize.errors import UsageError
-from tritonize.workers import ort
+from tritonize.core import arrays
+from tritonize.core.artifacts import TensorFiles, TensorSpec, from_json, to_json
+from tritonize.core.errors import UsageError
+from tritonize.onnx_model.worker import session as ort_session
+from tritonize.quality import golden_set
+from tritonize.quality.comparison import compare
+from tritonize.reference import golden_file, onnx_edge_cases, runner
+from tritonize.source import input_inference, inspection, samples
+from tritonize.spec import rules, schema
+from tritonize.triton import invariances
 
 TEXTS = ["good", "bad", "grüße dich", "one that is longer than the others"]
 
@@ -57,12 +50,12 @@ def _file() -> None:
     onnx.save(helper.make_model(graph, opset_imports=imports, ir_version=9), "words.onnx")
 
 
-def model(**fields) -> spec.Model:
+def model(**fields) -> schema.Model:
     inputs = {"words": {"dtype": "string", "shape": ["batch", 2]}}
-    return spec.Model.model_validate({"source": "words.onnx", "inputs": inputs, "max_batch_size": 2, **fields})
+    return schema.Model.model_validate({"source": "words.onnx", "inputs": inputs, "max_batch_size": 2, **fields})
 
 
-def texts(**fields) -> spec.Model:
+def texts(**fields) -> schema.Model:
     return model(samples={"texts": {"words": TEXTS}}, **fields)
 
 
@@ -80,10 +73,10 @@ def test_samples_are_the_texts_in_turn():
     drawn = samples.write(texts(), Path("s"))
     found = [arrays.load(drawn.files, index)["words"].tolist() for index in range(drawn.drawn)]
     assert found[:2] == [[TEXTS[:2]], [TEXTS[2:]]]
-    two = texts().model_copy(update={"samples": spec.Samples(texts={"words": ["a", "b"]})})
+    two = texts().model_copy(update={"samples": schema.Samples(texts={"words": ["a", "b"]})})
     drawn = samples.write(two, Path("two"))  # every sample takes both, and no two in a row are the same
     assert [arrays.load(drawn.files, index)["words"].tolist() for index in range(2)] == [[["a", "b"]], [["b", "a"]]]
-    many = texts().model_copy(update={"samples": spec.Samples(texts={"words": [str(each) for each in range(30)]})})
+    many = texts().model_copy(update={"samples": schema.Samples(texts={"words": [str(each) for each in range(30)]})})
     drawn = samples.write(many, Path("many"))
     assert {word for index in range(drawn.drawn) for word in arrays.load(drawn.files, index)["words"].reshape(-1)} == {
         str(each) for each in range(30)
@@ -123,7 +116,7 @@ def test_a_function_may_return_text():
     ],
 )
 def test_what_cannot_be_asked_is_a_problem_of_the_spec(fields, place):
-    assert place in [where for where, _ in spec_rules.problems(model(**fields))]
+    assert place in [where for where, _ in rules.problems(model(**fields))]
 
 
 def test_the_command_line_gives_texts():
@@ -141,21 +134,21 @@ def test_the_command_line_gives_texts():
 
 
 def test_the_file_says_its_inputs_and_what_is_missing():
-    source = reference.identify(model())
-    found = describing.complete(texts(inputs={}), source, Path("work"))
+    source = runner.identify(model())
+    found = input_inference.complete(texts(inputs={}), source, Path("work"))
     assert found.inputs["words"].dtype == "string"
     with pytest.raises(UsageError) as error:
-        describing.complete(model(inputs={}), source, Path("again"))
+        input_inference.complete(model(inputs={}), source, Path("again"))
     assert "texts: {words:" in error.value.details[0]
     wrong = model(inputs={"words": {"shape": ["batch", 2]}})
     with pytest.raises(UsageError) as error:
-        file_edges.require_types(wrong, inspecting.inspect(source, Path("inspect")).inputs)
+        onnx_edge_cases.require_types(wrong, inspection.inspect(source, Path("inspect")).inputs)
     assert (error.value.code, error.value.expected, error.value.found) == ("input-type", "string", "fp32")
 
 
 def test_onnx_runtime_and_a_server_s_bytes_are_compared_as_text():
     drawn = samples.write(texts(), Path("s"))
-    ran = ort.run({"path": "words.onnx", "samples": to_json(drawn), "batches": [(0, 1)], "directory": "out"})
+    ran = ort_session.run({"path": "words.onnx", "samples": to_json(drawn), "batches": [(0, 1)], "directory": "out"})
     found = arrays.load(from_json(TensorFiles, ran["outputs"][0]), 0)
     assert found["ids"].tolist() == [[1, 2], [0, 0]]
     served = {**found, "echo": np.array([[each.encode() for each in row] for row in found["echo"]], object)}
@@ -169,13 +162,13 @@ def test_a_golden_file_keeps_texts_of_all_lengths():
     expected = TensorFiles(directory=Path("e"), tensors=(TensorSpec(name="echo", dtype="string", shape=(1, 2)),), count=0)
     for index in range(drawn.files.count):
         arrays.save(expected, index, {"echo": arrays.load(drawn.files, index)["words"]})
-    known = golden.GoldenSet(
+    known = golden_set.GoldenSet(
         samples=drawn,
         expected=TensorFiles(directory=Path("e"), tensors=expected.tensors, count=drawn.files.count),
         max_batch_size=2,
         why_not="no PyTorch",
     )
-    known = golden.write(known, Path("golden"))
+    known = golden_set.write(known, Path("golden"))
     origin = golden_file.Origin(model="m", version=1, config="", created="", verdict="passed", versions={})
     golden_file.write(Path("w.golden"), origin, known, recipe=texts())
     again = golden_file.read(Path("w.golden"), Path("unpacked").absolute()).golden
@@ -185,7 +178,7 @@ def test_a_golden_file_keeps_texts_of_all_lengths():
 
 @pytest.mark.slow
 def test_a_server_answers_text():
-    (report,) = api.run(spec.Spec.model_validate({"schema": 1, "models": {"words": texts(inputs={})}}))
+    (report,) = api.run(schema.Spec.model_validate({"schema": 1, "models": {"words": texts(inputs={})}}))
     assert report.verdict == "passed"
     assert {check.stage for check in report.checks} >= {"http", "grpc", "shm", "concurrent"}
     done = tritonize("build", "words.onnx", "--text", "words=good", "--text", "words=bad", timeout=200)

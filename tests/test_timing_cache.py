@@ -10,7 +10,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tritonize.workers import timing_cache
+from tritonize.plans.worker import timing_cache
 
 
 class Cache:

@@ -11,11 +11,12 @@ import pytest
 
 from tests import small_versions
 from tests.conftest import tritonize
-from tritonize import manifest, version_diff
-from tritonize.artifacts import to_json
 from tritonize.cli import diff as shown
-from tritonize.errors import RepositoryError, UsageError
-from tritonize.version_diff import Request, VersionDiff
+from tritonize.core.artifacts import to_json
+from tritonize.core.errors import RepositoryError, UsageError
+from tritonize.repository import manifest
+from tritonize.workflows import diff as diff_workflow
+from tritonize.workflows.diff import Request, VersionDiff
 
 pytestmark = pytest.mark.server
 
@@ -41,7 +42,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def diff(root: Path, before: int, after: int) -> VersionDiff:
     """The comparison, its text within 80 columns."""
-    found = version_diff.diff(Request(repository=root, model="small", before=before, after=after, requests=10))
+    found = diff_workflow.diff(Request(repository=root, model="small", before=before, after=after, requests=10))
     text = list(shown.lines(found))
     assert max(map(len, text)) <= 80, text
     assert json.loads(json.dumps(to_json(found)))["versions"] == [before, after]
@@ -121,13 +122,13 @@ def test_a_configuration_that_was_not_kept_is_said_to_be_unknown(root, tmp_path)
 
 def test_what_cannot_be_compared_is_an_error(root, tmp_path):
     with pytest.raises(UsageError, match="with itself"):
-        version_diff.diff(Request(repository=root, model="small", before=1, after=1))
+        diff_workflow.diff(Request(repository=root, model="small", before=1, after=1))
     with pytest.raises(UsageError, match="no such version"):
-        version_diff.diff(Request(repository=root, model="small", before=1, after=9))
+        diff_workflow.diff(Request(repository=root, model="small", before=1, after=9))
     shutil.copytree(root, tmp_path / "models")
     shutil.rmtree(tmp_path / "models/small/2/evidence")
     with pytest.raises(RepositoryError, match="no evidence"):
-        version_diff.diff(Request(repository=tmp_path / "models", model="small", before=1, after=2))
+        diff_workflow.diff(Request(repository=tmp_path / "models", model="small", before=1, after=2))
 
 
 def test_the_command_has_the_exit_code_of_its_verdict(root):

@@ -6,12 +6,15 @@ import importlib
 import pkgutil
 import re
 
-from tritonize import errors, wording
-from tritonize.wording import Message
+from tritonize.core import errors
+from tritonize.core import messages as core_messages
+from tritonize.core.messages import Message
 
 
 def messages() -> list[Message]:
-    modules = [importlib.import_module(f"tritonize.wording.{each.name}") for each in pkgutil.iter_modules(wording.__path__)]
+    modules = [
+        importlib.import_module(f"tritonize.core.messages.{each.name}") for each in pkgutil.iter_modules(core_messages.__path__)
+    ]
     return [value for module in modules for value in vars(module).values() if isinstance(value, Message)]
 
 

@@ -14,38 +14,38 @@ if TYPE_CHECKING:
     from tritonize.api import compare_models as compare_models
     from tritonize.api import run as run
     from tritonize.api import verify as verify
-    from tritonize.artifacts import Report as Report
-    from tritonize.errors import ExportError as ExportError
-    from tritonize.errors import InferenceError as InferenceError
-    from tritonize.errors import MissingError as MissingError
-    from tritonize.errors import PlanError as PlanError
-    from tritonize.errors import RepositoryError as RepositoryError
-    from tritonize.errors import ServerError as ServerError
-    from tritonize.errors import TritonizeError as TritonizeError
-    from tritonize.errors import UnprovenError as UnprovenError
-    from tritonize.errors import UsageError as UsageError
-    from tritonize.isolation_probe import isolate as isolate
-    from tritonize.operators import operator as operator
-    from tritonize.spec import Spec as Spec
+    from tritonize.core.artifacts import Report as Report
+    from tritonize.core.errors import ExportError as ExportError
+    from tritonize.core.errors import InferenceError as InferenceError
+    from tritonize.core.errors import MissingError as MissingError
+    from tritonize.core.errors import PlanError as PlanError
+    from tritonize.core.errors import RepositoryError as RepositoryError
+    from tritonize.core.errors import ServerError as ServerError
+    from tritonize.core.errors import TritonizeError as TritonizeError
+    from tritonize.core.errors import UnprovenError as UnprovenError
+    from tritonize.core.errors import UsageError as UsageError
+    from tritonize.process.isolation_probe import isolate as isolate
+    from tritonize.source.operators import operator as operator
+    from tritonize.spec.schema import Spec as Spec
 
 _HOMES = {
     "build": "api",
     "compare_models": "api",
     "run": "api",
     "verify": "api",
-    "isolate": "isolation_probe",
-    "operator": "operators",
-    "Report": "artifacts",
-    "ExportError": "errors",
-    "InferenceError": "errors",
-    "MissingError": "errors",
-    "PlanError": "errors",
-    "RepositoryError": "errors",
-    "ServerError": "errors",
-    "TritonizeError": "errors",
-    "UnprovenError": "errors",
-    "UsageError": "errors",
-    "Spec": "spec",
+    "isolate": "process.isolation_probe",
+    "operator": "source.operators",
+    "Report": "core.artifacts",
+    "ExportError": "core.errors",
+    "InferenceError": "core.errors",
+    "MissingError": "core.errors",
+    "PlanError": "core.errors",
+    "RepositoryError": "core.errors",
+    "ServerError": "core.errors",
+    "TritonizeError": "core.errors",
+    "UnprovenError": "core.errors",
+    "UsageError": "core.errors",
+    "Spec": "spec.schema",
 }
 
 __all__ = [  # noqa: RUF022 - functions first

@@ -10,10 +10,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tritonize import arrays, building, deployment, describing, handover, model_config, pairing, pipeline, scratch, spec_file
-from tritonize.artifacts import Report
-from tritonize.errors import UsageError
-from tritonize.spec import DEFAULT_MAX_BATCH_SIZE, Input, Model, Spec, Tolerance
+from tritonize.core import arrays, temporary
+from tritonize.core.artifacts import Report
+from tritonize.core.errors import UsageError
+from tritonize.source import in_process, input_inference
+from tritonize.spec import loader
+from tritonize.spec.schema import DEFAULT_MAX_BATCH_SIZE, Input, Model, Spec, Tolerance
+from tritonize.triton import model_config
+from tritonize.workflows import build as build_workflow
+from tritonize.workflows import compare_models as compare_workflow
+from tritonize.workflows import run as run_workflow
+from tritonize.workflows import verify as verify_workflow
 
 
 def run(
@@ -45,10 +52,10 @@ def run(
         UsageError, MissingError, ExportError, RepositoryError, ServerError: nothing was published, nothing is left behind.
     """
     with _prepared(specification, description) as prepared:
-        options = building.Options(
+        options = build_workflow.Options(
             replace_config=replace_config, allow_unproven=allow_unproven, plans=tuple(Path(each) for each in plans)
         )
-        return pipeline.run(prepared, models=models, options=options)
+        return run_workflow.run(prepared, models=models, options=options)
 
 
 def build(
@@ -59,7 +66,9 @@ def build(
     Args, return value and errors are those of `run`.
     """
     with _prepared(specification, description) as prepared:
-        return pipeline.build(prepared, models=models, options=building.Options(plans=tuple(Path(each) for each in plans)))
+        return run_workflow.build(
+            prepared, models=models, options=build_workflow.Options(plans=tuple(Path(each) for each in plans))
+        )
 
 
 def compare_models(expected: Model, found: Model, *, tolerance: Tolerance | None = None) -> Report:
@@ -73,8 +82,8 @@ def compare_models(expected: Model, found: Model, *, tolerance: Tolerance | None
     Raises:
         UsageError, MissingError, ExportError: one of them cannot be loaded or run.
     """
-    with scratch.folder() as folder:
-        return pairing.compare_models(expected, found, Path(folder), tolerance=tolerance)
+    with temporary.folder() as folder:
+        return compare_workflow.compare_models(expected, found, Path(folder), tolerance=tolerance)
 
 
 def verify(
@@ -97,15 +106,17 @@ def verify(
     Raises:
         UsageError, RepositoryError, MissingError, ServerError: it could not be verified.
     """
-    request = deployment.Request(repository=Path(repository), models=models, version=version, urls=urls, serve_anyway=serve_anyway)
-    return deployment.verify(request)
+    request = verify_workflow.Request(
+        repository=Path(repository), models=models, version=version, urls=urls, serve_anyway=serve_anyway
+    )
+    return verify_workflow.verify(request)
 
 
 @contextlib.contextmanager
 def _prepared(subject: Any, description: Mapping[str, Any]) -> Iterator[Spec]:
     """The specification, sound; where it is made for a model, the model lies in a file meanwhile."""
-    if handover.is_model(subject):
-        with handover.handed(subject, description.get("example")) as source:
+    if in_process.is_model(subject):
+        with in_process.handed(subject, description.get("example")) as source:
             yield _sound(_described(source, type(subject).__name__, description))
         return
     if not isinstance(subject, Spec | Path | str):
@@ -116,11 +127,11 @@ def _prepared(subject: Any, description: Mapping[str, Any]) -> Iterator[Spec]:
         )
     if description:
         raise UsageError("A specification describes its models itself.", found=", ".join(description))
-    yield _sound(subject) if isinstance(subject, Spec) else spec_file.load(Path(subject), check_triton=model_config.triton_problems)
+    yield _sound(subject) if isinstance(subject, Spec) else loader.load(Path(subject), check_triton=model_config.triton_problems)
 
 
 def _sound(specification: Spec) -> Spec:
-    spec_file.require_sound(specification, check_triton=model_config.triton_problems)
+    loader.require_sound(specification, check_triton=model_config.triton_problems)
     return specification
 
 
@@ -131,7 +142,7 @@ def _described(source: str, kind: str, description: Mapping[str, Any]) -> Spec:
     example = fields.pop("example", None)
     if example is not None and "inputs" not in fields:
         fields["inputs"] = _inputs_like(example, batched=bool(fields["max_batch_size"]))
-    model = {"search_path": handover.search_path(), **fields, "source": source}
+    model = {"search_path": in_process.search_path(), **fields, "source": source}
     try:
         return Spec.model_validate({"schema": 1, "repository": repository, "models": {name: model}})
     except ValidationError as error:
@@ -142,7 +153,7 @@ def _described(source: str, kind: str, description: Mapping[str, Any]) -> Spec:
 def _inputs_like(example: Any, *, batched: bool) -> dict[str, Input]:
     """Inputs like an example; integers are drawn between its smallest and its largest, since they may be indices."""
     found = dict(arrays.named(example, "example"))
-    inputs = describing.like([arrays.spec_of(name, array) for name, array in found.items()], batched=batched, where="example")
+    inputs = input_inference.like([arrays.spec_of(name, array) for name, array in found.items()], batched=batched, where="example")
     for name, array in found.items():
         if array.dtype.kind in "iu" and array.size and array.min() < array.max():  # one value alone says nothing of a range
             inputs[name] = inputs[name].model_copy(update={"range": (int(array.min()), int(array.max()))})

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.faults.situation import Answering, Put, Question, Situation, rows
-from tritonize.arrays import Array, Arrays
+from tritonize.core.arrays import Array, Arrays
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from benchmarks.faults.proof import EVIDENT, Proof, prepare, strength
 from benchmarks.faults.situation import Answering, Situation
 from benchmarks.faults.sources import SOURCES
 from benchmarks.faults.volumes import VOLUMES
-from tritonize import arrays
+from tritonize.core import arrays
 
 STALE = 1_000
 """Added to a seed: the weights of the version before."""

@@ -13,8 +13,8 @@ from torch import nn
 
 from benchmarks.faults.models import Healthy
 from benchmarks.faults.sources import in_real_numbers
-from tritonize import sample_sizes, samples
-from tritonize.arrays import Arrays
+from tritonize.core.arrays import Arrays
+from tritonize.source import sample_sizes, samples
 
 Answer = Callable[[Arrays], Arrays]
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from benchmarks.faults.judging import BOTH, OURS, Judged
 from benchmarks.faults.rules import RULES
-from tritonize import decisions
-from tritonize.workers.decisions import Recorder, found
-from tritonize.workers.torch_model import LoadedModel
+from tritonize.core import decisions
+from tritonize.export.worker.decisions import Recorder, found
+from tritonize.source.worker.torch_model import LoadedModel
 
 SAMPLES = 4
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from benchmarks.faults.layers import Scale
 from benchmarks.faults.models import Healthy, image
-from tritonize import spec
+from tritonize.spec import schema
 
 
 class Normalized(nn.Module):
@@ -48,19 +48,21 @@ class Exponential(nn.Module):
         return torch.exp(self.scale(self.head(x)))
 
 
-_VOLUME = {"volume": spec.Input(shape=["batch", 1, 32, 32, 32], range=(0, 1))}
-_LOGITS = {"logits": spec.Output(kind="segmentation")}
+_VOLUME = {"volume": schema.Input(shape=["batch", 1, 32, 32, 32], range=(0, 1))}
+_LOGITS = {"logits": schema.Output(kind="segmentation")}
 HARD = (
     Healthy(
         name="instancenorm3d", make=lambda: Normalized(lambda n: nn.InstanceNorm3d(n, affine=True)), inputs=_VOLUME, outputs=_LOGITS
     ),
     Healthy(name="groupnorm3d", make=lambda: Normalized(lambda n: nn.GroupNorm(2, n)), inputs=_VOLUME, outputs=_LOGITS),
-    Healthy(name="pooled 224", make=Pooled, inputs={"image": image(3, 224, 0, 1)}, outputs={"logits": spec.Output(kind="classes")}),
+    Healthy(
+        name="pooled 224", make=Pooled, inputs={"image": image(3, 224, 0, 1)}, outputs={"logits": schema.Output(kind="classes")}
+    ),
     Healthy(
         name="exponential",
         make=Exponential,
-        inputs={"x": spec.Input(shape=["batch", 64])},
-        outputs={"value": spec.Output(tolerance=spec.Tolerance(rtol=1e-4, atol=100.0))},
+        inputs={"x": schema.Input(shape=["batch", 64])},
+        outputs={"value": schema.Output(tolerance=schema.Tolerance(rtol=1e-4, atol=100.0))},
     ),
 )
 """Healthy too, but hard for float32: constant edge cases make sums of equal numbers and variances of nothing."""

@@ -17,13 +17,15 @@ from benchmarks.faults import proven
 from benchmarks.faults.proof import Proof
 from benchmarks.faults.rules import RULES
 from benchmarks.faults.situation import Answering, Question
-from tritonize import arrays, quality, verification
-from tritonize.arrays import Array, Arrays
-from tritonize.artifacts import ServerHandle
-from tritonize.client import Transport
-from tritonize.golden import GoldenSet, write
-from tritonize.measures import DRAWN, Gate
-from tritonize.observer import Observer
+from tritonize.core import arrays
+from tritonize.core.arrays import Array, Arrays
+from tritonize.core.artifacts import ServerHandle
+from tritonize.core.results import DRAWN, Gate
+from tritonize.quality import gates as quality_gates
+from tritonize.quality.golden_set import GoldenSet, write
+from tritonize.quality.tracker import Observer
+from tritonize.triton import served_comparison
+from tritonize.triton.client import Transport
 
 TOLERANCE, NOISE, BOTH = "tolerance alone (a)", "noise floor alone (b)", "tritonize: both"
 OURS = (TOLERANCE, NOISE, BOTH)
@@ -115,8 +117,8 @@ class _Connection:
 @contextmanager
 def _in_place_of_a_server(connections: _Connections, concurrent_seconds: float) -> Iterator[None]:
     with (
-        mock.patch.object(verification.client, "connect", connections.connect),
-        mock.patch.object(verification, "CONCURRENT_SECONDS", concurrent_seconds),
+        mock.patch.object(served_comparison.client, "connect", connections.connect),
+        mock.patch.object(served_comparison, "CONCURRENT_SECONDS", concurrent_seconds),
     ):
         yield
 
@@ -140,7 +142,7 @@ def judge_server(
     config: Mapping[str, Any],
     file: bytes,
     *,
-    transports: Sequence[Transport] = verification.TRANSPORTS,
+    transports: Sequence[Transport] = served_comparison.TRANSPORTS,
 ) -> Judged:
     """Prove a model on a server, and ask every rule about its answers.
 
@@ -155,10 +157,10 @@ def judge_server(
             (Path(folder) / "carried").mkdir()
             golden = write(golden, Path(folder) / "carried")
             observer = _Watching(golden)
-        target = verification.Target(server=server, model=model, version=1, golden=golden, config=config, observer=observer)
-        verified = verification.verify(target, transports=transports)
-        judgement = quality.judge(observer, (*asked_first, *verified.checks))
-        before = quality.judge(proving, asked_first)
+        target = served_comparison.Target(server=server, model=model, version=1, golden=golden, config=config, observer=observer)
+        verified = served_comparison.verify(target, transports=transports)
+        judgement = quality_gates.judge(observer, (*asked_first, *verified.checks))
+        before = quality_gates.judge(proving, asked_first)
     gates = [*before.gates, *judgement.gates]
     noise = [gate for gate in gates if gate.gate == "noise floor" and gate.verdict != "not run"]
     right = all(check.passed for check in (*asked_first, *verified.checks))
@@ -180,8 +182,8 @@ def _largest(gates: Sequence[Gate]) -> float:
     return max((math.inf if gate.value is None else gate.value for gate in gates), default=0.0)
 
 
-def _why(verified: verification.Verification, judgement: quality.Judgement) -> str:
-    gate = quality.first_over_budget(judgement.gates)
+def _why(verified: served_comparison.Verification, judgement: quality_gates.Judgement) -> str:
+    gate = quality_gates.first_over_budget(judgement.gates)
     if gate:
         return f"{gate.gate}, {gate.stage}, {gate.output}, {gate.group}: {gate.value} > {gate.limit} {gate.note}".strip()
     bad = next((check for check in verified.checks if not check.passed), None)

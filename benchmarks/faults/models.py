@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.faults.layers import Encoder, Normalize, Residual, Scale
-from tritonize import spec
+from tritonize.spec import schema
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,9 +19,9 @@ class Healthy:
 
     name: str
     make: Callable[[], nn.Module]
-    inputs: Mapping[str, spec.Input]
-    outputs: Mapping[str, spec.Output]
-    axes: Mapping[str, spec.Axis] = field(default_factory=dict)
+    inputs: Mapping[str, schema.Input]
+    outputs: Mapping[str, schema.Output]
+    axes: Mapping[str, schema.Axis] = field(default_factory=dict)
     max_batch_size: int = 4
     samples: int = 4
     seeds: int | None = None
@@ -29,15 +29,15 @@ class Healthy:
     faults: tuple[str, ...] | None = None
     """Those that are put into it; `None` for all."""
 
-    def spec(self, seed: int) -> spec.Model:
+    def spec(self, seed: int) -> schema.Model:
         """What a user would write for it."""
-        return spec.Model(
+        return schema.Model(
             source="benchmarks.faults:model",
             inputs=dict(self.inputs),
             outputs=dict(self.outputs),
             axes=dict(self.axes),
             max_batch_size=self.max_batch_size,
-            samples=spec.Samples(count=self.samples, seed=seed),
+            samples=schema.Samples(count=self.samples, seed=seed),
         )
 
     def module(self, seed: int) -> nn.Module:
@@ -229,78 +229,78 @@ class Audio(nn.Module):
         return answer
 
 
-def image(channels: int, size: int, low: float, high: float) -> spec.Input:
+def image(channels: int, size: int, low: float, high: float) -> schema.Input:
     """A square image, its values in a range."""
-    return spec.Input(shape=["batch", channels, size, size], range=(low, high))
+    return schema.Input(shape=["batch", channels, size, size], range=(low, high))
 
 
-LARGE = spec.Tolerance(rtol=1e-4, atol=1.0)
+LARGE = schema.Tolerance(rtol=1e-4, atol=1.0)
 """For outputs of some ten thousand: a ten-thousandth of their size, as a user gives it who knows their unit."""
 
 MODELS = (
     Healthy(
         name="regression",
         make=Regression,
-        inputs={"x": spec.Input(shape=["batch", 16])},
-        outputs={"value": spec.Output(tolerance=LARGE)},
+        inputs={"x": schema.Input(shape=["batch", 16])},
+        outputs={"value": schema.Output(tolerance=LARGE)},
     ),
     Healthy(
         name="classifier",
         make=Classifier,
         inputs={"image": image(3, 16, 0, 255)},
-        outputs={"logits": spec.Output(kind="classes")},
+        outputs={"logits": schema.Output(kind="classes")},
     ),
     Healthy(
         name="residual",
         make=ResidualNet,
         inputs={"image": image(3, 24, 0, 1)},
-        outputs={"logits": spec.Output(kind="classes")},
+        outputs={"logits": schema.Output(kind="classes")},
     ),
     Healthy(
         name="unet3d",
         make=UNet,
-        inputs={"volume": spec.Input(shape=["batch", 1, 8, 8, 8])},
-        outputs={"logits": spec.Output(kind="segmentation")},
+        inputs={"volume": schema.Input(shape=["batch", 1, 8, 8, 8])},
+        outputs={"logits": schema.Output(kind="segmentation")},
     ),
     Healthy(
         name="transformer",
         make=Transformer,
         inputs={
-            "ids": spec.Input(dtype="int64", shape=["batch", "length"], range=(1, 49), distribution="token_ids"),
-            "mask": spec.Input(dtype="int64", shape=["batch", "length"], distribution="padding_mask"),
+            "ids": schema.Input(dtype="int64", shape=["batch", "length"], range=(1, 49), distribution="token_ids"),
+            "mask": schema.Input(dtype="int64", shape=["batch", "length"], distribution="padding_mask"),
         },
-        outputs={"tokens": spec.Output(), "pooled": spec.Output()},
-        axes={"length": spec.Axis(min=6, opt=12, max=16)},
+        outputs={"tokens": schema.Output(), "pooled": schema.Output()},
+        axes={"length": schema.Axis(min=6, opt=12, max=16)},
     ),
     Healthy(
         name="recurrent",
         make=Recurrent,
-        inputs={"series": spec.Input(shape=["batch", "steps", 8])},
-        outputs={"states": spec.Output()},
-        axes={"steps": spec.Axis(min=4, opt=8, max=12)},
+        inputs={"series": schema.Input(shape=["batch", "steps", 8])},
+        outputs={"states": schema.Output()},
+        axes={"steps": schema.Axis(min=4, opt=8, max=12)},
     ),
     Healthy(
         name="distribution",
         make=Distribution,
-        inputs={"x": spec.Input(shape=["batch", 24], range=(0, 1))},
-        outputs={"probabilities": spec.Output(kind="distribution")},
+        inputs={"x": schema.Input(shape=["batch", 24], range=(0, 1))},
+        outputs={"probabilities": schema.Output(kind="distribution")},
     ),
     Healthy(
         name="detector",
         make=Detector,
         inputs={"image": image(3, 16, 0, 255)},
-        outputs={"boxes": spec.Output(), "scores": spec.Output()},
+        outputs={"boxes": schema.Output(), "scores": schema.Output()},
     ),
     Healthy(
         name="autoencoder",
         make=Autoencoder,
         inputs={"image": image(1, 16, -1, 1)},
-        outputs={"image_out": spec.Output(), "code": spec.Output()},
+        outputs={"image_out": schema.Output(), "code": schema.Output()},
     ),
     Healthy(
         name="audio",
         make=Audio,
-        inputs={"wave": spec.Input(shape=["batch", 1, 64])},
-        outputs={"signal": spec.Output()},
+        inputs={"wave": schema.Input(shape=["batch", 1, 64])},
+        outputs={"signal": schema.Output()},
     ),
 )

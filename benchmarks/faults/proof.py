@@ -11,11 +11,14 @@ import torch
 from torch import nn
 
 from benchmarks.faults.models import Healthy
-from tritonize import arrays, noise, quality, samples
-from tritonize.arrays import Arrays
-from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec
-from tritonize.golden import GoldenSet
-from tritonize.workers import conditioning, recompute, widening
+from tritonize.core import arrays
+from tritonize.core.arrays import Arrays
+from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
+from tritonize.quality import gates, noise_floor
+from tritonize.quality.golden_set import GoldenSet
+from tritonize.reference.worker import recompute, weight_perturbation
+from tritonize.source import samples
+from tritonize.source.worker import widening
 
 EVIDENT = 30.0
 """A numerical fault counts from so many times the healthy model's own float32 error on."""
@@ -54,9 +57,9 @@ def prepare(healthy: Healthy, seed: int, directory: Path) -> Proof:
     model = healthy.spec(seed)
     drawn = samples.add_edges(model, samples.write(model, directory / "samples"))
     expected, exact, without, moved = _answers(healthy, seed, drawn, directory)
-    rules = quality.rules(model, drawn, expected)
+    rules = gates.rules(model, drawn, expected)
     kinds = {name: rule.kind for name, rule in rules.items()}
-    found = noise.measured(drawn, expected, exact, kinds=kinds, moved=moved, without=without)
+    found = noise_floor.measured(drawn, expected, exact, kinds=kinds, moved=moved, without=without)
     golden = GoldenSet(
         samples=drawn,
         expected=expected,
@@ -84,7 +87,7 @@ def _answers(
     )
     for index in range(drawn.files.count):
         arrays.save(own, index, ask(healthy, module, arrays.load(drawn.files, index)))
-    moved = conditioning.moved(module, lambda index: ask(healthy, module, arrays.load(drawn.files, index)), own)
+    moved = weight_perturbation.moved(module, lambda index: ask(healthy, module, arrays.load(drawn.files, index)), own)
     widening.to_precision(module, torch.float64)
     exact, without = replace(exact, count=0), {}
     with recompute.slabs():

@@ -19,12 +19,16 @@ from unittest import mock
 import onnx
 
 from benchmarks.faults.proof import Proof
-from tritonize import arrays, asking, ort, samples, spec, summing
-from tritonize.artifacts import Check, TensorFiles
-from tritonize.golden import GoldenSet
-from tritonize.observer import Observer
-from tritonize.stages import Recorder
-from tritonize.workers import ort as runtime
+from tritonize.core import arrays
+from tritonize.core.artifacts import Check, TensorFiles
+from tritonize.core.stages import Recorder
+from tritonize.onnx_model import runtime as onnx_runtime
+from tritonize.onnx_model.worker import session as ort_session
+from tritonize.quality.golden_set import GoldenSet
+from tritonize.quality.tracker import Observer
+from tritonize.reference import baseline, summation_error
+from tritonize.source import samples
+from tritonize.spec import schema
 
 Seeing = TypeVar("Seeing", bound=Observer)
 
@@ -43,9 +47,9 @@ def prove(proof: Proof, make: Callable[[GoldenSet], Seeing], file: bytes, direct
     path.write_bytes(file)
     artifact: Any = SimpleNamespace(path=path, node_map=_node_map(path))
     model = proof.healthy.spec(proof.seed)
-    with mock.patch.object(ort.processes, "run_worker", _here):
+    with mock.patch.object(onnx_runtime.processes, "run_worker", _here):
         observer, checks = _asked(proof.golden, make, artifact, model, directory / "first")
-        left_out = asking.unanswerable(model, artifact, observer.golden, checks, directory / "unanswerable", Recorder())
+        left_out = baseline.unanswerable(model, artifact, observer.golden, checks, directory / "unanswerable", Recorder())
         if not left_out:
             return observer, checks
         kept = _without(proof.golden, left_out, directory / "kept")
@@ -53,12 +57,12 @@ def prove(proof: Proof, make: Callable[[GoldenSet], Seeing], file: bytes, direct
 
 
 def _asked(
-    golden: GoldenSet, make: Callable[[GoldenSet], Seeing], artifact: Any, model: spec.Model, directory: Path
+    golden: GoldenSet, make: Callable[[GoldenSet], Seeing], artifact: Any, model: schema.Model, directory: Path
 ) -> tuple[Seeing, list[Check]]:
     observer = make(golden)
     checks = _seen(observer, artifact.path)
-    asking.allow_for_rounding(model, artifact, observer, directory / "rounding", Recorder())
-    sums = summing.allow(model, artifact, observer, directory / "sums", Recorder())
+    baseline.allow_for_rounding(model, artifact, observer, directory / "rounding", Recorder())
+    sums = summation_error.allow(model, artifact, observer, directory / "sums", Recorder())
     if sums.moved is not None:
         observer.allow_for_sums(sums.moved)
         checks = _seen(observer, artifact.path)
@@ -67,7 +71,7 @@ def _asked(
 
 def _here(task: str, request: Mapping[str, Any], **_: Any) -> SimpleNamespace:
     module, _, function = task.rpartition(".")
-    value = getattr(importlib.import_module(f"tritonize.workers.{module}"), function)(request)
+    value = getattr(importlib.import_module(f"tritonize.{module}"), function)(request)
     return SimpleNamespace(value=value, import_seconds=0.0)
 
 
@@ -80,9 +84,9 @@ def _node_map(path: Path) -> Path:
 
 
 def _seen(observer: Observer, path: Path) -> list[Check]:
-    golden, session, checks = observer.golden, runtime.session(path, ()), []
+    golden, session, checks = observer.golden, ort_session.session(path, ()), []
     for index in range(golden.samples.files.count):
-        found = runtime.answer(session, arrays.load(golden.samples.files, index), 1)
+        found = ort_session.answer(session, arrays.load(golden.samples.files, index), 1)
         tensors = observer.check("onnxruntime", (index,), arrays.load(golden.expected, index), found, golden.tolerances)
         checks.append(Check(stage="onnxruntime", batch_size=1, samples=(index,), tensors=tensors))
     return checks

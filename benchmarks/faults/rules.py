@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 
-from tritonize.arrays import Array
+from tritonize.core.arrays import Array
 
 Rule = Callable[[Mapping[str, Array], Mapping[str, Array]], bool]
 
@@ -61,7 +61,7 @@ def loose(expected: Mapping[str, Array], found: Mapping[str, Array]) -> bool:
     """`np.allclose` with rtol 1e-4 and atol 9e-4, whatever the output's size.
 
     Source: `check.py` of a public guide to converting models from .pt to ONNX to a TensorRT plan for Triton; the same numbers are
-    the default tolerance in `tritonize/spec.py`.
+    the default tolerance in `tritonize/spec/schema.py`.
     """
     return _close(expected, found, 1e-4, 9e-4)
 

@@ -14,8 +14,8 @@ from benchmarks.faults.judging import config_of, judge_server
 from benchmarks.faults.models import Healthy
 from benchmarks.faults.numerical import NUMERICAL
 from benchmarks.faults.proof import Proof, prepare
-from tritonize import model_config, serving
-from tritonize.errors import MissingError
+from tritonize.core.errors import MissingError
+from tritonize.triton import model_config, serving
 
 FAULTS = ("weights of one layer 1e-04", "batchnorm in training mode", "TF32")
 _STALE = "stale version served"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tritonize.arrays import Arrays
+from tritonize.core.arrays import Arrays
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.faults.models import Healthy
-from tritonize import spec
+from tritonize.spec import schema
 
 
 class Spectral(nn.Module):
@@ -62,14 +62,14 @@ SOURCES = (
     Healthy(
         name="spectral",
         make=Spectral,
-        inputs={"x": spec.Input(shape=["batch", 16])},
-        outputs={"value": spec.Output()},
+        inputs={"x": schema.Input(shape=["batch", 16])},
+        outputs={"value": schema.Output()},
     ),
     Healthy(
         name="flagged",
         make=Flagged,
-        inputs={"x": spec.Input(shape=["batch", 12])},
-        outputs={"value": spec.Output(), "valid": spec.Output()},
+        inputs={"x": schema.Input(shape=["batch", 12])},
+        outputs={"value": schema.Output(), "valid": schema.Output()},
     ),
 )
 """Healthy models that count like the others."""

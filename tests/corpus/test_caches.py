@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from tests.exporting import exported
-from tritonize.artifacts import TensorSpec
-from tritonize.workers.torch_model import LoadedModel
+from tritonize.core.artifacts import TensorSpec
+from tritonize.source.worker.torch_model import LoadedModel
 
 transformers = pytest.importorskip("transformers", reason="transformers is of the corpus, and is not installed here")
 _SMALL = {"vocab_size": 50, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}

@@ -19,8 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.gpu import steps
-from tritonize import gpu
-from tritonize.runtime.backends.plans import cuda
+from tritonize.backends.plans import cuda
+from tritonize.plans import gpu
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "gpu-results.md"

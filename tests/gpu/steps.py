@@ -23,8 +23,8 @@ import numpy as np
 from tests.gpu.baselines import compare_steps
 from tests.gpu.cases import CASES, ROUNDS, WARMUP, Case, items
 from tests.gpu.outcomes import NotRun, attempt, tell
-from tritonize import plan_layers
-from tritonize.runtime.backends.plans import cuda, runner
+from tritonize.backends.plans import cuda, runner
+from tritonize.plans import layers as plan_layers
 
 ENDS = ("min", "opt", "max")
 SERVED = "cnn"
@@ -67,24 +67,27 @@ class Bench:
         """
         importlib.import_module("onnx")  # for its worker
         importlib.metadata.version("tritonize")
-        from tritonize import plan, plan_module, plan_settings
-        from tritonize.errors import MissingError, TritonizeError
+        from tritonize.core.errors import MissingError, TritonizeError
+        from tritonize.plans import builder as plan_builder
+        from tritonize.plans import installed
+        from tritonize.plans import request as plan_request
+        from tritonize.spec.builder import Settings
 
         target = self.device.compute_capability if self.name == "tensorrt_rtx" else None
         ends = [dict(zip(ENDS, shapes, strict=True)) for shapes in shapes_of(case)]
-        request = plan_settings.BuildRequest(
+        request = plan_request.BuildRequest(
             onnx=case.onnx,
             module=self.name,
             compute_capabilities=(target,) if target else (),
-            profiles=tuple({"x": plan_settings.Shapes(**each)} for each in ends),
-            settings=plan_settings.Settings(tf32=case.precision == "tf32", detailed_profiling=True),
+            profiles=tuple({"x": plan_request.Shapes(**each)} for each in ends),
+            settings=Settings(tf32=case.precision == "tf32", detailed_profiling=True),
         )
         try:
-            plan_module.require_possible(self.name)
+            installed.require_possible(self.name)
         except MissingError as error:  # NVIDIA's containers have modules without metadata
             raise ImportError(error.what, name=f"metadata of {self.name}") from error
         try:
-            (built,) = plan.build(request, self.folder / case.name, use_cache=False)
+            (built,) = plan_builder.build(request, self.folder / case.name, use_cache=False)
         except TritonizeError as error:
             raise AssertionError(" ".join(str(error).split())) from error
         return built.path.read_bytes()

@@ -14,8 +14,8 @@ import traceback
 from types import FrameType
 from typing import Any, NoReturn
 
-from tritonize import printable
-from tritonize.errors import (
+from tritonize.core import printable
+from tritonize.core.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
     InterruptedRunError,
@@ -25,7 +25,7 @@ from tritonize.errors import (
     UsageError,
     refused,
 )
-from tritonize.wording import files
+from tritonize.core.messages import files
 
 ISOLATE = "--isolate"
 EXIT_PIPE = 141

@@ -28,7 +28,7 @@ def _version(asked: bool) -> None:
 
 def _isolate(asked: bool) -> None:
     if asked:
-        from tritonize import isolation_probe
+        from tritonize.process import isolation_probe
 
         isolation_probe.isolate()
 

@@ -25,8 +25,9 @@ def check(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Compare two model files on the same samples, without a server."""
-    from tritonize import pairing, scratch, stages
     from tritonize.cli import flags
+    from tritonize.core import stages, temporary
+    from tritonize.workflows import compare_models as compare_workflow
 
     wanted = {"inputs": inputs, "outputs": None, "name": "a", "max_batch_size": max_batch_size, "no_batch": no_batch}
     wanted |= {"sample_function": None, "opset": None, "no_simplify": False, "repository": None}
@@ -35,8 +36,8 @@ def check(
         (model,) = flags.specification({**wanted, "source": source}).models.values()
         drawn = model.samples.model_copy(update={"count": count, "seed": seed})
         models.append(model.model_copy(update={"samples": drawn}))
-    with limited(seconds), scratch.folder() as folder, display() as shown:
-        report = pairing.compare_models(
+    with limited(seconds), temporary.folder() as folder, display() as shown:
+        report = compare_workflow.compare_models(
             models[0], models[1], folder, stages.Recorder(shown.on_stage), tolerance=flags.tolerance(rtol, atol)
         )
     finish([report], as_json=json)

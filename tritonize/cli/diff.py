@@ -10,11 +10,11 @@ import typer
 from tritonize.cli.display import display
 from tritonize.cli.limits import RUN_S, Deadline, limited
 from tritonize.cli.terminal import say, say_lines
-from tritonize.errors import EXIT_DIFFERS, UnprovenError
+from tritonize.core.errors import EXIT_DIFFERS, UnprovenError
 
 if TYPE_CHECKING:
-    from tritonize.graph_diff import GraphDiff
-    from tritonize.version_diff import VersionDiff
+    from tritonize.onnx_model.graph_diff import GraphDiff
+    from tritonize.workflows.diff import VersionDiff
 
 SHOWN = 8
 """Operators, weights and findings listed in the text; all are in the JSON."""
@@ -32,16 +32,16 @@ def diff(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Compare two versions: answers, configuration, graph, files, latency."""
-    from tritonize import version_diff
     from tritonize.cli.flags import repository_and
-    from tritonize.errors import UsageError
+    from tritonize.core.errors import UsageError
+    from tritonize.workflows import diff as diff_workflow
 
     root, (model, *numbers) = repository_and(names, 3, "MODEL BEFORE AFTER")
     if not all(number.isdecimal() for number in numbers):
         raise UsageError("Versions are numbers.", found=" ".join(numbers), expected="such as 7 8")
     with limited(seconds), display() as shown:
-        found = version_diff.diff(
-            version_diff.Request(
+        found = diff_workflow.diff(
+            diff_workflow.Request(
                 repository=root,
                 model=model,
                 before=int(numbers[0]),
@@ -55,7 +55,7 @@ def diff(
     if json:
         from json import dumps
 
-        from tritonize.artifacts import to_json
+        from tritonize.core.artifacts import to_json
 
         say(dumps(to_json(found), indent=2, ensure_ascii=False))
     else:

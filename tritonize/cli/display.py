@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from tritonize.cli.terminal import say
-from tritonize.errors import EXIT_DIFFERS, UnprovenError
+from tritonize.core.errors import EXIT_DIFFERS, UnprovenError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tritonize.artifacts import Report, Stage
+    from tritonize.core.artifacts import Report, Stage
 
 WIDTH = 80
 _MARKS = {"passed": ("✓", typer.colors.GREEN), "failed": ("✗", typer.colors.RED), "not run": ("–", typer.colors.YELLOW)}
@@ -105,15 +105,15 @@ def display() -> Iterator[Display]:
 
 def finish(reports: Sequence[Report], *, as_json: bool, allow_unproven: bool = False) -> None:
     """Print the reports on stdout; leave with exit code 1 where one did not pass, 3 where a proof could not run."""
-    from tritonize import report
+    from tritonize.report import text as report_text
 
     if as_json:
         import json
 
-        say(json.dumps({"reports": [report.as_json(each) for each in reports]}, indent=2, ensure_ascii=False))
+        say(json.dumps({"reports": [report_text.as_json(each) for each in reports]}, indent=2, ensure_ascii=False))
     else:
         for each in reports:
-            say(f"\n{report.as_text(each)}", nl=False)
+            say(f"\n{report_text.as_text(each)}", nl=False)
     errors = [each.details["error"]["exit_code"] for each in reports if "error" in each.details]
     if errors:
         raise typer.Exit(errors[0])

@@ -15,13 +15,13 @@ def doctor(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Look at what this machine has of what tritonize needs; exit code 3 where something is missing."""
-    from tritonize import diagnosis
-    from tritonize.errors import MissingError
+    from tritonize.core.errors import MissingError
+    from tritonize.workflows import doctor as doctor_workflow
 
     if install_server:
         with display() as shown:
-            diagnosis.install_server(shown.on_progress)
-    probes = diagnosis.probe()
+            doctor_workflow.install_server(shown.on_progress)
+    probes = doctor_workflow.probe()
     if json:
         from dataclasses import asdict
         from json import dumps

@@ -9,15 +9,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tritonize import names, spec, spec_rules
-from tritonize.errors import UsageError
-from tritonize.wording import export as wording
-from tritonize.wording import samples as say
+from tritonize.core import names
+from tritonize.core.errors import UsageError
+from tritonize.core.messages import export as wording
+from tritonize.core.messages import samples as say
+from tritonize.spec import rules, schema
 
 _FORM = "NAME:TYPE:SHAPE, such as INPUT__0:fp32:1x1x160x176x176"
 
 
-def specification(flags: Mapping[str, Any]) -> spec.Spec:
+def specification(flags: Mapping[str, Any]) -> schema.Spec:
     """The specification that the flags describe; without inputs it is completed from the model's file or its samples.
 
     Raises:
@@ -36,13 +37,13 @@ def specification(flags: Mapping[str, Any]) -> spec.Spec:
         inputs[name] = {"dtype": dtype, "shape": shape if flags["no_batch"] else ["batch", *shape[1:]]}
         if not shape and not flags["no_batch"]:
             raise UsageError("An input without axes has no batch.", found=f"--input {text}", next_step="add --no-batch")
-    max_batch_size = 0 if flags["no_batch"] else flags["max_batch_size"] or max(spec.DEFAULT_MAX_BATCH_SIZE, *sizes)
+    max_batch_size = 0 if flags["no_batch"] else flags["max_batch_size"] or max(schema.DEFAULT_MAX_BATCH_SIZE, *sizes)
     model = {
         "source": flags["source"],
         "inputs": inputs,
         "outputs": {name: {} for name in flags["outputs"] or ()},
         "max_batch_size": max_batch_size,
-        "opset": flags["opset"] or spec.DEFAULT_OPSET,
+        "opset": flags["opset"] or schema.DEFAULT_OPSET,
         "simplify": not flags["no_simplify"],
         "samples": {
             "function": None if flags.get("sample_files") else flags["sample_function"],
@@ -78,14 +79,14 @@ def _parse(text: str) -> tuple[str, str, list[int]]:
     return parts[0], parts[1], [int(size) for size in parts[2].split("x") if size]
 
 
-def tolerance(rtol: float, atol: float) -> spec.Tolerance:
+def tolerance(rtol: float, atol: float) -> schema.Tolerance:
     """The tolerance that two flags give."""
-    return spec.Tolerance(rtol=rtol, atol=atol)
+    return schema.Tolerance(rtol=rtol, atol=atol)
 
 
 def default_name(source: str) -> str:
     """A model name from a file's or a factory's; see `names.model`."""
-    return names.model(source.rpartition(":")[2] if spec.is_factory(source) else Path(source).stem)
+    return names.model(source.rpartition(":")[2] if schema.is_factory(source) else Path(source).stem)
 
 
 def spelled(source: str) -> str | None:
@@ -94,15 +95,15 @@ def spelled(source: str) -> str | None:
     return None if stem.isascii() else wording.SPELLED.text(source=Path(source).name, name=default_name(source))
 
 
-def _validated(name: str, model: dict[str, Any], repository: Path) -> spec.Spec:
+def _validated(name: str, model: dict[str, Any], repository: Path) -> schema.Spec:
     try:
-        parsed = spec.Spec.model_validate({"schema": 1, "repository": repository, "models": {name: model}})
+        parsed = schema.Spec.model_validate({"schema": 1, "repository": repository, "models": {name: model}})
     except ValidationError as error:
         raise UsageError(
             "The flags do not describe a model.",
             details=[_sentence(problem) for problem in error.errors(include_url=False)],
         ) from error
-    problems = [f"{'.'.join(where)}: {text}" for where, text in spec_rules.problems(parsed.models[name])]
+    problems = [f"{'.'.join(where)}: {text}" for where, text in rules.problems(parsed.models[name])]
     if problems:
         raise UsageError("The flags do not describe a model.", details=problems)
     return parsed

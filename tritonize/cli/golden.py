@@ -12,8 +12,8 @@ from tritonize.cli import tensors
 from tritonize.cli.terminal import say, say_lines
 
 if TYPE_CHECKING:
-    from tritonize.golden import GoldenSet, Rules
-    from tritonize.golden_file import GoldenFile
+    from tritonize.quality.golden_set import GoldenSet, Rules
+    from tritonize.reference.golden_file import GoldenFile
 
 app = typer.Typer(help="A version's golden set as one portable file.", no_args_is_help=True)
 
@@ -32,11 +32,11 @@ def export(
     json: Json = False,
 ) -> None:
     """Write samples, expected outputs and rules of a version as one file."""
-    from tritonize import golden_check
     from tritonize.cli.flags import repository_and
+    from tritonize.workflows import golden as golden_workflow
 
     root, (model,) = repository_and(names, 1, "MODEL")
-    done = golden_check.export(root, model, version=version, out=out, budget=max_mib * 2**20, seeds=seeds)
+    done = golden_workflow.export(root, model, version=version, out=out, budget=max_mib * 2**20, seeds=seeds)
     if json:
         _print({**_plain(done.file), "path": str(done.path), "notes": list(done.notes)})
         return
@@ -49,9 +49,9 @@ def export(
 @app.command("show")
 def show(path: Annotated[Path, typer.Argument(metavar="FILE", help="A golden file.")], json: Json = False) -> None:
     """Check a golden file, and say what it holds."""
-    from tritonize import golden_check
+    from tritonize.workflows import golden as golden_workflow
 
-    file = golden_check.look(path)
+    file = golden_workflow.look(path)
     if json:
         _print({**_plain(file), "path": str(path)})
     else:
@@ -65,8 +65,8 @@ def _print(plain: dict[str, Any]) -> None:
 
 
 def _plain(file: GoldenFile) -> dict[str, Any]:
-    from tritonize import golden
-    from tritonize.artifacts import to_json
+    from tritonize.core.artifacts import to_json
+    from tritonize.quality import golden_set
 
     return {
         "origin": to_json(file.origin),
@@ -74,7 +74,7 @@ def _plain(file: GoldenFile) -> dict[str, Any]:
         "of": file.of,
         "seeded": list(file.seeded),
         "bytes": file.bytes,
-        "set": golden.facts(file.golden),
+        "set": golden_set.facts(file.golden),
     }
 
 

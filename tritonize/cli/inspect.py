@@ -12,7 +12,7 @@ from tritonize.cli import tensors
 from tritonize.cli.terminal import say, say_lines
 
 if TYPE_CHECKING:
-    from tritonize.artifacts import Inspection
+    from tritonize.core.artifacts import Inspection
 
 SHOWN = 15
 """Operators listed in the text; all are in the JSON."""
@@ -23,18 +23,21 @@ def inspect(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Show a model's inputs, outputs, operators, parameters and opset."""
-    from tritonize import errors, inspecting, reference, scratch, spec
+    from tritonize.core import errors, temporary
+    from tritonize.reference import runner
+    from tritonize.source import inspection
+    from tritonize.spec import schema
 
-    model = spec.Model.model_validate({"source": source, "inputs": {"x": {"shape": [1]}}})
-    identified = reference.identify(model)
+    model = schema.Model.model_validate({"source": source, "inputs": {"x": {"shape": [1]}}})
+    identified = runner.identify(model)
     if identified.kind != "onnx":
         errors.require("torch", extra="torch")
-    with scratch.folder() as folder:
-        found = inspecting.inspect(identified, Path(folder), search_path=[Path.cwd()])
+    with temporary.folder() as folder:
+        found = inspection.inspect(identified, Path(folder), search_path=[Path.cwd()])
     if json:
         from json import dumps
 
-        from tritonize.artifacts import to_json
+        from tritonize.core.artifacts import to_json
 
         say(dumps(to_json(found), indent=2, ensure_ascii=False))
         return

@@ -29,9 +29,9 @@ def limited(seconds: float) -> Iterator[None]:
     Raises:
         ServerError: the time is over; whatever failed because of it is chained.
     """
-    from tritonize import deadline
-    from tritonize.errors import ServerError, TritonizeError
-    from tritonize.wording import client as say
+    from tritonize.core import deadline
+    from tritonize.core.errors import ServerError, TritonizeError
+    from tritonize.core.messages import client as say
 
     def ring(_number: int, _frame: FrameType | None) -> NoReturn:
         raise _ReachedError

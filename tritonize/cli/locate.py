@@ -11,13 +11,13 @@ import typer
 from tritonize.cli.display import display
 from tritonize.cli.run import Inputs, Models, NoBatch
 from tritonize.cli.terminal import say
-from tritonize.errors import EXIT_DIFFERS, UnprovenError
+from tritonize.core.errors import EXIT_DIFFERS, UnprovenError
 
 if TYPE_CHECKING:
-    from tritonize.errors import ExportError
-    from tritonize.location import Location
-    from tritonize.spec import Model
-    from tritonize.stages import Recorder
+    from tritonize.core.error_location import Location
+    from tritonize.core.errors import ExportError
+    from tritonize.core.stages import Recorder
+    from tritonize.spec.schema import Model
 
 
 def locate(
@@ -44,9 +44,9 @@ def locate(
     Every node is run on right inputs, so that its own error shows. In fp16 and bf16 it also finds a small set of nodes that have
     to stay fp32. Exit code 1 where an origin or such a set was found, 3 where the modules cannot be watched.
     """
-    from tritonize import scratch, stages
+    from tritonize.core import stages, temporary
 
-    with scratch.folder() as folder, display() as shown:
+    with temporary.folder() as folder, display() as shown:
         recorder = stages.Recorder(shown.on_stage)
         if expected.lower().endswith((".yaml", ".yml")):
             locations = _of_spec(Path(expected), found, models or [], folder, recorder, write=write, trials=trials)
@@ -58,11 +58,15 @@ def locate(
 def _of_spec(
     path: Path, found: Path | None, models: list[str], work: Path, recorder: Recorder, *, write: bool, trials: int
 ) -> dict[str, Location]:
-    from tritonize import errors, model_config, reference, repairing, spec_edit, spec_file
+    from tritonize.core import errors
+    from tritonize.reference import runner
+    from tritonize.spec import editing, loader
+    from tritonize.triton import model_config
+    from tritonize.workflows import keep_fp32
 
     if found is not None:
         raise errors.UsageError("A spec is compared with its own export, not with another file.", found=str(found))
-    specification = spec_file.load(path, check_triton=model_config.triton_problems)
+    specification = loader.load(path, check_triton=model_config.triton_problems)
     unknown = [name for name in models if name not in specification.models]
     if unknown:
         known = ", ".join(specification.models)
@@ -71,24 +75,24 @@ def _of_spec(
     names = models or list(specification.models)
     for name in names:
         model: Model = specification.models[name]
-        if reference.identify(model).kind != "onnx":
+        if runner.identify(model).kind != "onnx":
             errors.require("torch", extra="torch")
         (work / name).mkdir()
         try:
-            located = repairing.locate_model(model, work / name, recorder, trials=trials)
+            located = keep_fp32.locate_model(model, work / name, recorder, trials=trials)
         except errors.ExportError as error:
             if len(names) == 1:
                 raise
             located = _not_exported(model, error)  # of several, one that fails does not hide the others
         locations[name] = located
         if write and located.keep_passes:
-            spec_edit.keep_in_fp32(path, name, [*model.keep_fp32.nodes, *located.keep])
+            editing.keep_in_fp32(path, name, [*model.keep_fp32.nodes, *located.keep])
             locations[name] = replace(located, written=str(path))
     return locations
 
 
 def _not_exported(model: Model, error: ExportError) -> Location:
-    from tritonize.location import Location
+    from tritonize.core.error_location import Location
 
     return Location(expected=model.source, found="its export", kind="not available", notes=tuple(str(error).splitlines()))
 
@@ -101,8 +105,9 @@ def _of_files(
     work: Path,
     recorder: Recorder,
 ) -> Location:
-    from tritonize import errors, locating
     from tritonize.cli import flags
+    from tritonize.core import errors
+    from tritonize.locate import search as locate_search
 
     if found is None or not expected.lower().endswith(".onnx") or found.suffix.lower() != ".onnx":
         raise errors.UsageError(
@@ -114,12 +119,12 @@ def _of_files(
     (model,) = flags.specification(wanted).models.values()
     if samples:
         model = model.model_copy(update={"samples": model.samples.model_copy(update={"files": samples})})
-    return locating.locate_files(model, found, work, recorder)
+    return locate_search.locate_files(model, found, work, recorder)
 
 
 def _finish(locations: dict[str, Location], *, as_json: bool) -> None:
-    from tritonize import location
-    from tritonize.artifacts import to_json
+    from tritonize.core import error_location
+    from tritonize.core.artifacts import to_json
 
     if as_json:
         from json import dumps
@@ -129,7 +134,7 @@ def _finish(locations: dict[str, Location], *, as_json: bool) -> None:
         for name, each in locations.items():
             if len(locations) > 1:
                 say(f"\n{name}", nl=False)
-            say(f"\n{location.as_text(each)}", nl=False)
+            say(f"\n{error_location.as_text(each)}", nl=False)
     if any(each.origin is not None or each.keep or each.hopeless or each.exhausted for each in locations.values()):
         raise typer.Exit(EXIT_DIFFERS)
     if any(each.kind == "not available" for each in locations.values()):

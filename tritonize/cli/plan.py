@@ -11,8 +11,8 @@ import typer
 from tritonize.cli.terminal import say, say_lines
 
 if TYPE_CHECKING:
-    from tritonize.plan import BuiltPlan
-    from tritonize.plan_check import Compatibility
+    from tritonize.plans.builder import BuiltPlan
+    from tritonize.plans.compatibility import Compatibility
 
 app = typer.Typer(
     help="TensorRT plans: build them here or anywhere, and see where they load.", no_args_is_help=True, rich_markup_mode=None
@@ -28,27 +28,27 @@ def build(
     json: Json = False,
 ) -> None:
     """Build the plans of a request. It needs the request and the ONNX file, and nothing else of tritonize's."""
-    from tritonize import plan
     from tritonize.cli.display import display
+    from tritonize.plans import builder as plan_builder
 
     with display() as shown:
-        built = plan.build(plan.read_request(request), out, use_cache=not no_cache, on_progress=shown.on_progress)
+        built = plan_builder.build(plan_builder.read_request(request), out, use_cache=not no_cache, on_progress=shown.on_progress)
     if json:
         from json import dumps
 
-        say(dumps({"plans": [plan.describe(each) for each in built]}, indent=2))
+        say(dumps({"plans": [plan_builder.describe(each) for each in built]}, indent=2))
         return
     for each in built:
         say_lines(_lines(each))
 
 
 def _lines(built: BuiltPlan) -> Iterator[str]:
-    from tritonize import report
-    from tritonize.artifacts import to_json
+    from tritonize.core.artifacts import to_json
+    from tritonize.report import text as report_text
 
     how = "from the cache" if built.cached else f"built in {built.metadata.build_seconds:.1f} s"
     yield f"{built.path}: {how}"
-    yield from report.plan_lines(to_json(built.metadata))
+    yield from report_text.plan_lines(to_json(built.metadata))
     yield f"  not run: {'no GPU here' if built.metadata.gpu is None else 'it was built alone'}, so nobody has seen what it answers"
 
 
@@ -59,13 +59,16 @@ def request(
     model: Annotated[str | None, typer.Option("--model", "-m", metavar="NAME", help="Which model of the spec.")] = None,
 ) -> None:
     """Export and prove a model, and write what to build of it on other machines."""
-    from tritonize import building, model_config, pipeline, spec_file
     from tritonize.cli.display import display
+    from tritonize.spec import loader
+    from tritonize.triton import model_config
+    from tritonize.workflows import build as build_workflow
+    from tritonize.workflows import run as run_workflow
 
-    specification = spec_file.load(spec, check_triton=model_config.triton_problems)
+    specification = loader.load(spec, check_triton=model_config.triton_problems)
     with display() as shown:
-        options = building.Options(on_stage=shown.on_stage, on_progress=shown.on_progress)
-        written = pipeline.request(specification, out, models=(model,) if model else (), options=options)
+        options = build_workflow.Options(on_stage=shown.on_stage, on_progress=shown.on_progress)
+        written = run_workflow.request(specification, out, models=(model,) if model else (), options=options)
     say(f"{written}: take this folder to each machine and run there")
     say("  tritonize plan build --request request.json --out plans/")
     say("  tritonize plan prove plans/ --question question/       (with its GPU)")
@@ -83,15 +86,18 @@ def prove(
 
     Exit code 1 where one answers wrongly, 3 where one could not run.
     """
-    from tritonize import plan_proof, plan_proving, plan_question, scratch
     from tritonize.cli.display import display
-    from tritonize.errors import EXIT_DIFFERS, MissingError
-    from tritonize.stages import Recorder
+    from tritonize.core import temporary
+    from tritonize.core.errors import EXIT_DIFFERS, MissingError
+    from tritonize.core.stages import Recorder
+    from tritonize.plans import proof as plan_proof
+    from tritonize.plans import proof_input
+    from tritonize.workflows import prove_plans
 
-    asked = plan_question.read(question)
-    with display() as shown, scratch.folder() as folder:
+    asked = proof_input.read(question)
+    with display() as shown, temporary.folder() as folder:
         plugins = tuple(each.absolute() for each in plugin or ())
-        proofs = plan_proving.prove(places, asked, folder, Recorder(shown.on_stage), plugins=plugins)
+        proofs = prove_plans.prove(places, asked, folder, Recorder(shown.on_stage), plugins=plugins)
     if json:
         from json import dumps
 
@@ -113,13 +119,13 @@ def collect(
     json: Json = False,
 ) -> None:
     """Bring the plans of several machines together, one per GPU kind, and refuse what does not go together."""
-    from tritonize import plan_collection
+    from tritonize.plans import collection as plan_collection
 
     found = plan_collection.collect(places, out)
     if json:
         from json import dumps
 
-        from tritonize.artifacts import to_json
+        from tritonize.core.artifacts import to_json
 
         say(dumps({"plans": [to_json(each) for each in found]}, indent=2))
         return
@@ -140,8 +146,8 @@ def check(
     """Say what a plan is, and whether it will load in a TensorRT. Exit code 1 where it will not, 3 where nobody knows."""
     import re
 
-    from tritonize import plan_check
-    from tritonize.errors import MissingError, UsageError
+    from tritonize.core.errors import MissingError, UsageError
+    from tritonize.plans import compatibility
 
     if triton and trt_version:
         raise UsageError("--triton and --trt-version exclude each other.")
@@ -149,13 +155,13 @@ def check(
         raise UsageError("A TensorRT version has four parts.", expected="10.16.1.11", found=trt_version)
     if triton and not re.fullmatch(r"\d\d\.\d\d(-[a-z0-9.-]+)?", triton):
         raise UsageError("A release of Triton is a year and a month.", expected="26.06, or a tag such as 26.06-py3", found=triton)
-    plan_check.check(plan, None)  # a file that is no plan is said so before anybody is asked about an image
-    image = plan_check.of_image(triton) if triton else None
-    found = plan_check.check(plan, image.version if image else trt_version, image=image is not None)
+    compatibility.check(plan, None)  # a file that is no plan is said so before anybody is asked about an image
+    image = compatibility.of_image(triton) if triton else None
+    found = compatibility.check(plan, image.version if image else trt_version, image=image is not None)
     if json:
         from json import dumps
 
-        from tritonize.artifacts import to_json
+        from tritonize.core.artifacts import to_json
 
         say(dumps(to_json(found) | {"image": to_json(image) if image else None}, indent=2))
     else:

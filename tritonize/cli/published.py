@@ -13,7 +13,7 @@ def directories(repository: Path, models: Sequence[str], version: int | None) ->
         UsageError: there is no such repository, model or version.
     """
     from tritonize import repository as repositories
-    from tritonize.errors import UsageError
+    from tritonize.core.errors import UsageError
 
     known = repositories.models(repository)
     unknown = [name for name in models if name not in known]

@@ -23,9 +23,9 @@ def report(
     json: Annotated[bool, typer.Option("--json", help="Print the reports as one JSON document on stdout.")] = False,
 ) -> None:
     """Open the report of a version in the browser: one HTML file that needs no network."""
-    from tritonize import errors
     from tritonize import repository as repositories
     from tritonize.cli import published
+    from tritonize.core import errors
 
     if (repository / repositories.EVIDENCE).is_dir():
         found = [repository]
@@ -54,14 +54,14 @@ def report(
 def _print(files: list[Path]) -> None:
     from json import dumps
 
-    from tritonize import bounded
-    from tritonize.errors import RepositoryError
-    from tritonize.wording import files as wording
+    from tritonize.core import bounded_files
+    from tritonize.core.errors import RepositoryError
+    from tritonize.core.messages import files as wording
 
     reports = []
     for file in files:
         try:
-            reports.append(bounded.json_of(file))
+            reports.append(bounded_files.json_of(file))
         except (OSError, ValueError) as error:
             raise RepositoryError.of(wording.REPORT_UNREADABLE, where=str(file), found=str(error)) from error
     say(dumps({"reports": reports}, indent=2, ensure_ascii=False))

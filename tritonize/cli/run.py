@@ -14,8 +14,8 @@ from tritonize.cli.limits import RUN_S, Deadline, limited
 from tritonize.cli.terminal import say
 
 if TYPE_CHECKING:
-    from tritonize.artifacts import PublishedVersion
-    from tritonize.spec import Spec
+    from tritonize.core.artifacts import PublishedVersion
+    from tritonize.spec.schema import Spec
 
 Source = Annotated[
     str, typer.Argument(metavar="SOURCE", help="A spec (.yaml), a .pt, .pt2 or .onnx file, or package.module:factory.")
@@ -118,7 +118,8 @@ def build(
 
 
 def _work(command: str, flags: dict[str, Any]) -> None:
-    from tritonize import building, pipeline
+    from tritonize.workflows import build as build_workflow
+    from tritonize.workflows import run as run_workflow
 
     specification = _specification(flags)
     if flags["sample_files"]:
@@ -129,7 +130,7 @@ def _work(command: str, flags: dict[str, Any]) -> None:
         display() as shown,
         _told_when_interrupted(published, flags["models"] or specification.models),
     ):
-        options = building.Options(
+        options = build_workflow.Options(
             replace_config=flags["replace_config"],
             allow_unproven=flags.get("allow_unproven", False),
             plans=tuple(flags["plans"] or ()),
@@ -138,7 +139,7 @@ def _work(command: str, flags: dict[str, Any]) -> None:
             on_stage=shown.on_stage,
             on_progress=shown.on_progress,
         )
-        work = pipeline.run if command == "run" else pipeline.build
+        work = run_workflow.run if command == "run" else run_workflow.build
         reports = work(specification, models=flags["models"] or (), options=options)
     finish(reports, as_json=flags["json"], allow_unproven=flags.get("allow_unproven", False))
 
@@ -146,8 +147,8 @@ def _work(command: str, flags: dict[str, Any]) -> None:
 @contextmanager
 def _told_when_interrupted(published: Sequence[PublishedVersion], wanted: Collection[str]) -> Iterator[None]:
     """Who interrupts a run of many models is told which of them are in place by then."""
-    from tritonize.errors import InterruptedRunError
-    from tritonize.wording import repository as wording
+    from tritonize.core.errors import InterruptedRunError
+    from tritonize.core.messages import repository as wording
 
     try:
         yield
@@ -179,9 +180,10 @@ def _with_samples(specification: Spec, files: list[str]) -> Spec:
 
 def _specification(flags: dict[str, Any]) -> Spec:
     """The spec file, or one made from the flags."""
-    from tritonize import model_config, spec_file
     from tritonize.cli import flags as from_flags
-    from tritonize.errors import UsageError
+    from tritonize.core.errors import UsageError
+    from tritonize.spec import loader
+    from tritonize.triton import model_config
 
     source = flags["source"]
     if not source.lower().endswith((".yaml", ".yml")):
@@ -194,7 +196,7 @@ def _specification(flags: dict[str, Any]) -> Spec:
     if given:
         options = ", ".join(f"--{key.rstrip('s').replace('_', '-')}" for key in given)
         raise UsageError("A spec describes its models itself.", found=options, next_step=f"say it in {source}")
-    specification = spec_file.load(Path(source), check_triton=model_config.triton_problems)
+    specification = loader.load(Path(source), check_triton=model_config.triton_problems)
     if flags["repository"]:
         specification = specification.model_copy(update={"repository": flags["repository"]})
     return specification

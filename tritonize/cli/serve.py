@@ -11,10 +11,10 @@ import typer
 
 from tritonize.cli.display import display
 from tritonize.cli.terminal import say
-from tritonize.errors import EXIT_DIFFERS
+from tritonize.core.errors import EXIT_DIFFERS
 
 if TYPE_CHECKING:
-    from tritonize.checking import ToServe
+    from tritonize.workflows.checked_copy import ToServe
 
 Port = Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="Port on 127.0.0.1; 0 takes a free one.")]
 
@@ -31,13 +31,15 @@ def serve(
 
     Published versions are checked against their manifests first, and what is served is what was checked.
     """
-    from tritonize import checking, scratch, serving
     from tritonize import repository as repositories
-    from tritonize.wording import server as wording
+    from tritonize.core import temporary
+    from tritonize.core.messages import server as wording
+    from tritonize.triton import serving
+    from tritonize.workflows import checked_copy
 
     served = models or repositories.models(repository)
-    with scratch.folder() as folder, display() as shown:
-        checked = checking.to_serve(repository, served, folder)
+    with temporary.folder() as folder, display() as shown:
+        checked = checked_copy.to_serve(repository, served, folder)
         _say(checked, serve_anyway=serve_anyway, json=json)
         shown.on_stage("server start", None)
         with serving.serve(
@@ -67,7 +69,7 @@ def serve(
 
 def _say(checked: ToServe, *, serve_anyway: bool, json: bool) -> None:
     """What was checked; the end where something differs and nobody wants it served."""
-    from tritonize.wording import repository as wording
+    from tritonize.core.messages import repository as wording
 
     for note in () if json else checked.notes:
         say(note, err=True)

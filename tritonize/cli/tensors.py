@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tritonize.artifacts import TensorSpec
+    from tritonize.core.artifacts import TensorSpec
 
 NAME = 24
 """Columns of a name; more where one is longer, so that its type never touches it."""

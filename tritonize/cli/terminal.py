@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import typer
 
-from tritonize import printable
+from tritonize.core import printable
 
 
 def say(text: str = "", *, err: bool = False, nl: bool = True) -> None:

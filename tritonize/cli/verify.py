@@ -37,13 +37,13 @@ def verify(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Check published versions: their files, and what a server answers from them."""
-    from tritonize import deployment
+    from tritonize.workflows import verify as verify_workflow
 
     if golden is not None:
         _with_file(golden, repository, models or [], version, urls or [], seconds, json)
         return
     with limited(seconds), display() as shown:
-        request = deployment.Request(
+        request = verify_workflow.Request(
             repository=repository or Path("model_repository"),
             models=models or (),
             version=version,
@@ -52,7 +52,7 @@ def verify(
             on_stage=shown.on_stage,
             on_progress=shown.on_progress,
         )
-        reports = deployment.verify(request)
+        reports = verify_workflow.verify(request)
     finish(reports, as_json=json)
 
 
@@ -65,16 +65,16 @@ def _with_file(
     seconds: float,
     as_json: bool,
 ) -> None:
-    from tritonize import golden_check
-    from tritonize.errors import UsageError
+    from tritonize.core.errors import UsageError
+    from tritonize.workflows import golden as golden_workflow
 
     if repository is not None:
         raise UsageError("With --golden no repository is named.", found=str(repository), next_step="leave it out")
     if len(models) > 1:
         raise UsageError("A golden file is of one model.", found=", ".join(models))
     with limited(seconds), display() as shown:
-        request = golden_check.Request(
+        request = golden_workflow.Request(
             path=golden, urls=urls, model=models[0] if models else None, version=version, on_stage=shown.on_stage
         )
-        report = golden_check.verify(request)
+        report = golden_workflow.verify(request)
     finish([report], as_json=as_json)

@@ -26,16 +26,17 @@ def view(
     """Open a network in Netron, served on 127.0.0.1 until Ctrl-C."""
     import webbrowser
 
-    from tritonize import errors, network_page
     from tritonize.cli import published
-    from tritonize.wording import server as wording
+    from tritonize.core import errors
+    from tritonize.core.messages import server as wording
+    from tritonize.onnx_model import netron_page
 
     errors.require("netron", extra="view")
     file = source if source.is_file() else _network(source, model, version)
     try:
-        server = network_page.Server(file, port)
+        server = netron_page.Server(file, port)
     except OSError as error:
-        raise errors.UsageError.of(wording.PORT_TAKEN, where=f"{network_page.HOST}:{port}", found=str(error)) from error
+        raise errors.UsageError.of(wording.PORT_TAKEN, where=f"{netron_page.HOST}:{port}", found=str(error)) from error
     with server:
         say(f"{file} on {server.address}; Ctrl-C ends it.")
         if not no_open and published.has_display():
@@ -50,8 +51,8 @@ def _network(repository: Path, model: str | None, version: int | None) -> Path:
     Raises:
         UsageError: there is no such version, or it has no ONNX file; several models, and none is named.
     """
-    from tritonize import errors
     from tritonize.cli import published
+    from tritonize.core import errors
 
     if not repository.exists():
         raise errors.UsageError("There is no such file or repository.", where=str(repository))

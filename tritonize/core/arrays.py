@@ -1,0 +1,283 @@
+"""Samples and expected outputs as memory-mapped `.npy` files, one item at a time."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import math
+import shutil
+import zipfile
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+from tritonize.core import dtypes
+from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
+from tritonize.core.errors import UsageError
+from tritonize.core.messages import samples as wording
+
+Array = NDArray[Any]
+Arrays = dict[str, Array]
+
+BFLOAT16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+
+SMALL = 1 << 16
+"""Bytes of a file that is read instead of mapped."""
+_NPY_1 = b"\x93NUMPY\x01\x00"
+
+
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    """The NumPy dtype of a `dtypes` name. Raises KeyError."""
+    dtype = dtypes.by_name(name)
+    return BFLOAT16 if dtype.name == "bf16" else np.dtype(dtype.numpy)
+
+
+def dtype_name(array: Array) -> str:
+    """The `dtypes` name of an array's elements, or NumPy's own name where there is none."""
+    return _named(array.dtype)
+
+
+@functools.lru_cache(maxsize=256)
+def _named(dtype: np.dtype[Any]) -> str:
+    try:
+        return dtypes.by_numpy(str(dtype)).name
+    except KeyError:
+        return str(dtype)
+
+
+def save(files: TensorFiles, index: int, arrays: Mapping[str, Array]) -> None:
+    """Write one item. The arrays must be the set's tensors, all of them, in its types. Raises KeyError, TypeError, OSError."""
+    for position, tensor in enumerate(files.tensors):
+        array = np.ascontiguousarray(arrays[tensor.name]).reshape(np.shape(arrays[tensor.name]))
+        if array.dtype != numpy_dtype(tensor.dtype):
+            raise TypeError(f"{tensor.name}: expected {tensor.dtype}, found {array.dtype}")
+        path = files.path(index, position)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(bits(array), path)
+
+
+def _write(array: Array, path: Path) -> None:
+    """`numpy.save`, but a full disk is an OSError with its number: NumPy's own says only how many elements were written."""
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(array.reshape(-1).view(np.uint8).data)
+
+
+def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write named arrays as one `.npz` file, bfloat16 as float32. Raises OSError.
+
+    `np.savez` takes no array that is called `file`.
+    """
+    with zipfile.ZipFile(path, "w", allowZip64=True) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                wide = array.astype(np.float32) if array.dtype == BFLOAT16 else bits(array)
+                np.lib.format.write_array(member, np.asanyarray(wide), allow_pickle=False)
+
+
+def load(files: TensorFiles, index: int) -> Arrays:
+    """One item, read-only, by tensor name; large arrays are memory-mapped."""
+    arrays: Arrays = {}
+    pack, row = files.packed[index] if files.packed else (index, None)
+    for position, tensor in enumerate(files.tensors):
+        path = f"{files.directory}/{pack}/{position}.npy"  # as `TensorFiles.path`, which takes longer than reading a small file
+        array = _item(path) if row is None else _pack(path)[row]
+        arrays[tensor.name] = array.view(BFLOAT16) if tensor.dtype == "bf16" else array
+        if tensor.dtype == "string":
+            arrays[tensor.name] = array.astype(object)
+    return arrays
+
+
+@functools.lru_cache(maxsize=64)
+def _pack(path: str) -> Array:
+    """A file of many items, kept open: packs are written once, into folders that are not used again."""
+    mapped: Array = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    return mapped
+
+
+def _item(path: str) -> Array:
+    """A file of one item; a small one is read, since mapping it costs several times as much."""
+    with open(path, "rb") as file:  # noqa: PTH123 - see `load`
+        content = file.read(SMALL)
+    if len(content) < SMALL and content[:8] == _NPY_1:
+        end = 10 + int.from_bytes(content[8:10], "little")
+        shape, in_columns, dtype = _header(content[:end])
+        if not in_columns and not dtype.hasobject:
+            return np.frombuffer(content, dtype, math.prod(shape), end).reshape(shape)
+    mapped: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+    return mapped
+
+
+@functools.lru_cache(maxsize=1024)
+def _header(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and type in the head of a `.npy` file. Raises ValueError."""
+    return np.lib.format.read_array_header_1_0(io.BytesIO(head[8:]))
+
+
+def largest(files: TensorFiles) -> int:
+    """Bytes of the largest item at most, by the sizes of its files. Raises OSError."""
+    rows = Counter(pack for pack, _ in files.packed) if files.packed else dict.fromkeys(range(files.count), 1)
+    sizes = (
+        sum(Path(files.directory, str(pack), f"{position}.npy").stat().st_size for position in range(len(files.tensors))) // count
+        for pack, count in rows.items()
+    )
+    return max(sizes, default=0)
+
+
+def bits(array: Array) -> Array:
+    """The array as it lies in files: bfloat16, which NumPy cannot read back, as its bits; text in elements of one width."""
+    if array.dtype == object:
+        return text(array).astype(np.str_)
+    return array.view(np.uint16) if array.dtype == BFLOAT16 else array
+
+
+def text(array: Array) -> Array:
+    """An array of text, of whatever type, as objects of `str`; bytes are UTF-8."""
+    flat = [item.decode(errors="surrogateescape") if isinstance(item, bytes) else str(item) for item in array.reshape(-1)]
+    found = np.empty(len(flat), object)
+    found[:] = flat
+    return found.reshape(array.shape)
+
+
+def empty_like(array: Array) -> Array:
+    """An array of zeros, or of empty text, of the same shape and type."""
+    return np.full_like(array, "") if array.dtype == object else np.zeros_like(array)
+
+
+def digest(found: Arrays) -> str:
+    """SHA-256 of the bits of arrays, with their names, types and shapes; equal where nothing at all differs."""
+    whole = hashlib.sha256()
+    for name in sorted(found):
+        array = found[name]
+        whole.update(f"{name} {array.dtype} {array.shape}".encode())
+        whole.update(repr(array.tolist()).encode() if array.dtype == object else np.ascontiguousarray(array).view(np.uint8).data)
+    return whole.hexdigest()
+
+
+def release() -> None:
+    """Let go of the packs that are kept open, before their folder is removed."""
+    _pack.cache_clear()
+
+
+def drop(files: TensorFiles, indices: Collection[int]) -> TensorFiles:
+    """The set without some items: their files are removed, and those behind them move up."""
+    kept = [index for index in range(files.count) if index not in indices]
+    for index in indices:
+        shutil.rmtree(files.directory / str(index))
+    for position, index in enumerate(kept):
+        if position != index:
+            (files.directory / str(index)).rename(files.directory / str(position))
+    return replace(files, count=len(kept))
+
+
+def select(files: TensorFiles, names: Collection[str]) -> TensorFiles:
+    """The set without the other tensors: their files are removed, and those behind them move up."""
+    kept = [position for position, tensor in enumerate(files.tensors) if tensor.name in names]
+    for index in range(files.count):
+        for position in range(len(files.tensors)):
+            if position in kept:
+                files.path(index, position).rename(files.path(index, kept.index(position)))
+            else:
+                files.path(index, position).unlink()
+    return replace(files, tensors=tuple(files.tensors[position] for position in kept))
+
+
+def stack(files: TensorFiles, indices: Sequence[int]) -> Arrays:
+    """Several items joined along the first axis: a batch. A single one is returned as it lies."""
+    if len(indices) == 1:
+        return load(files, indices[0])
+    items = [load(files, index) for index in indices]
+    return {tensor.name: np.concatenate([item[tensor.name] for item in items], axis=0) for tensor in files.tensors}
+
+
+def batches(samples: SampleSet, size: int) -> Iterator[tuple[int, ...]]:
+    """Every sample in batches of `size`, samples of one shape together; the last batch is filled up from the first.
+
+    For a model that is not batched each sample is alone, and so is an edge case: it comes with the batches of one.
+    """
+    if not samples.batched:
+        yield from ((index,) for index in range(samples.files.count))
+        return
+    if size == 1:
+        yield from ((index,) for index in samples.edges)
+    for members in groups(samples):
+        for start in range(0, len(members), size):
+            yield tuple(members[(start + offset) % len(members)] for offset in range(size))
+
+
+def groups(samples: SampleSet) -> list[list[int]]:
+    """The samples of each shape, without edge cases: only those can lie in one batch."""
+    found: dict[tuple[tuple[int, ...], ...], list[int]] = {}
+    for index in range(samples.drawn):
+        item = load(samples.files, index)
+        found.setdefault(tuple(array.shape for array in item.values()), []).append(index)
+    return list(found.values())
+
+
+def first_batches(samples: SampleSet, size: int) -> Iterator[tuple[int, ...]]:
+    """One batch of `size` for every shape."""
+    for members in groups(samples) if samples.batched else ():
+        yield tuple(members[offset % len(members)] for offset in range(size))
+
+
+def batch_sizes(max_batch_size: int) -> tuple[int, ...]:
+    """The batch sizes a model is proven at: 1, 2 and its maximum; only 0 (no batch) for a model without one."""
+    return tuple(sorted({1, min(2, max_batch_size), max_batch_size})) if max_batch_size else (0,)
+
+
+def spec_of(name: str, array: Array) -> TensorSpec:
+    """The fixed-shape spec of an array."""
+    return TensorSpec(name=name, dtype=dtype_name(array), shape=array.shape)
+
+
+def named(sample: Any, where: str) -> Iterator[tuple[str, Array]]:
+    """The arrays of a sample with their names: a dictionary's keys, or INPUT__0, INPUT__1 and so on; nested ones with dots.
+
+    What is None is left out.
+
+    Args:
+        sample: arrays, numbers or torch tensors, in dictionaries, tuples and lists.
+        where: what it came from, for the error.
+
+    Raises:
+        UsageError: something that is no array or tensor is among them.
+    """
+    if isinstance(sample, Mapping):
+        for key, value in sample.items():
+            yield from _inside(str(key), value, where)
+        return
+    for position, value in enumerate(sample if isinstance(sample, tuple | list) else (sample,)):
+        yield from _inside(f"INPUT__{position}", value, where)
+
+
+def _inside(name: str, value: Any, where: str) -> Iterator[tuple[str, Array]]:
+    if value is None:
+        return
+    if isinstance(value, Mapping | tuple | list):
+        for key, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
+            if inner is None and not isinstance(value, Mapping):
+                raise UsageError.of(wording.NONE_IN_LIST, where=where, name=f"{name}.{key}")
+            yield from _inside(f"{name}.{key}", inner, where)
+        return
+    yield name, _array(name, value, where)
+
+
+def _array(name: str, value: Any, where: str) -> Array:
+    if hasattr(value, "detach"):  # a tensor of torch, which is not imported here
+        value = value.detach().cpu()
+        value = value.float().numpy().astype(BFLOAT16) if str(value.dtype) == "torch.bfloat16" else value.numpy()
+    if not isinstance(value, np.ndarray | np.generic | int | float | bool | str | bytes):
+        raise UsageError(f"Input {name!r} of a sample is no array or tensor.", where=where, found=f"a {type(value).__name__}")
+    array: Array = np.asarray(value)
+    if array.dtype.kind in "UST" or (array.dtype == object and all(isinstance(each, str | bytes) for each in array.reshape(-1))):
+        return text(array)
+    if array.dtype.kind not in "biuf" and array.dtype != BFLOAT16:
+        raise UsageError(f"Input {name!r} of a sample has a type that models do not take.", where=where, found=str(array.dtype))
+    return array

@@ -1,0 +1,190 @@
+"""How flat named tensors become the arguments of a function; free of torch.
+
+Names of inputs are those of the parameters, or INPUT__0, INPUT__1 and so on by position; dots lead into dicts and lists.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tritonize.core.errors import UsageError
+from tritonize.core.messages import samples as wording
+
+_NUMBERED = re.compile(r"INPUT__(0|[1-9][0-9]*)")
+_ADMITS_NONE = re.compile(r"(typing\.)?Optional\[.*\]|.*\| *None|None *\|.*", re.DOTALL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """A named parameter of a function."""
+
+    name: str
+    required: bool
+    """Whether it has no default."""
+    nullable: bool
+    """Whether `None` may be passed: it is the default, or the annotation says so."""
+    keyword_only: bool = False
+    positional_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """What a function takes."""
+
+    named: tuple[Parameter, ...]
+    more_positions: bool = False
+    """Whether it takes further ones by position (`*args`)."""
+    more_names: bool = False
+    """Whether it takes further ones by name (`**kwargs`)."""
+
+
+def parameters(function: Callable[..., Any]) -> Parameters | None:
+    """The parameters of a Python function; `None` where they cannot be read."""
+    try:
+        found = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return None
+    kinds = {each.kind for each in found}
+    return Parameters(
+        named=tuple(
+            Parameter(
+                name=each.name,
+                required=each.default is each.empty,
+                nullable=each.default is None or _admits_none(each),
+                keyword_only=each.kind is each.KEYWORD_ONLY,
+                positional_only=each.kind is each.POSITIONAL_ONLY,
+            )
+            for each in found
+            if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+        ),
+        more_positions=inspect.Parameter.VAR_POSITIONAL in kinds,
+        more_names=inspect.Parameter.VAR_KEYWORD in kinds,
+    )
+
+
+def _admits_none(parameter: inspect.Parameter) -> bool:
+    return parameter.annotation is not parameter.empty and bool(_ADMITS_NONE.fullmatch(str(parameter.annotation).strip("'\"")))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """How a function is called with the tensors of a spec's inputs."""
+
+    inputs: tuple[str, ...]
+    by_name: bool
+    """Whether the inputs are found by the parameters' names; by position otherwise."""
+    places: tuple[int, ...] = ()
+    """By position: which argument each root of the inputs' names is."""
+    count: int = 0
+    """By position: how many arguments are passed; those that no input fills are None."""
+    absent: tuple[str, ...] = ()
+    """By name: parameters without a default that are passed as None."""
+    leading: tuple[str, ...] = ()
+    """By name: the first parameters, which are passed by position as most callers pass them. A module's hooks are given those
+    alone, and some parameters have no name that a caller may use."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether the arguments are the tensors, as they are listed."""
+        return not self.by_name and self.places == tuple(range(len(self.inputs))) and self.count == len(self.inputs)
+
+    def arguments(self, tensors: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
+        """The positional and the keyword arguments for one tensor per input, in the inputs' order."""
+        roots = nested(dict(zip(self.inputs, tensors, strict=True)))
+        if self.by_name:
+            named = {**roots, **dict.fromkeys(self.absent)}
+            return [named.pop(name) for name in self.leading], named
+        found: list[Any] = [None] * self.count
+        for place, value in zip(self.places, roots.values(), strict=True):
+            found[place] = value
+        return found, {}
+
+
+def bind(known: Parameters | None, inputs: Sequence[str]) -> Call:
+    """Where each input goes. A parameter without an input has its default, or is None.
+
+    Args:
+        known: what the function takes; `None` where that is not known, which is by position.
+
+    Raises:
+        UsageError: only some names are parameters, there are more or fewer inputs, or one is left out that may not be None.
+    """
+    roots = list(dict.fromkeys(name.partition(".")[0] for name in inputs))
+    numbers = [int(found[1]) for root in roots if (found := _NUMBERED.fullmatch(root))]
+    numbered = len(numbers) == len(roots)
+    if known is not None and (by_keyword := _by_keyword(known, inputs, roots, numbered=numbered)):
+        return by_keyword
+    places = tuple(numbers) if numbered else tuple(range(len(roots)))
+    last = max(places, default=-1)
+    named = tuple(each for each in known.named if not each.keyword_only) if known else ()
+    lacking = [each for each in known.named if each.keyword_only and each.required] if known else []
+    open_ended = known is None or known.more_positions or not named
+    free = [place for place in range(max(last + 1, len(named))) if place not in places]
+    unfilled = [place for place in free if place >= len(named) or (named[place].required and not named[place].nullable)]
+    clear = numbered or (len(roots) == 1 and not roots[0].startswith("INPUT__")) or not named  # one input has one place to go
+    if unfilled or lacking or not clear or (last >= len(named) and not open_ended):
+        raise _not_these(known.named if known else (), inputs)
+    if odd := [named[place].name for place in free if place < last and not named[place].nullable]:
+        raise UsageError.of(wording.LEFT_OUT, found=", ".join(inputs), name=odd[0])
+    count = max([last, *(place for place in free if named[place].required)], default=-1) + 1
+    return Call(inputs=tuple(inputs), by_name=False, places=places, count=count)
+
+
+def _by_keyword(known: Parameters, inputs: Sequence[str], roots: Sequence[str], *, numbered: bool) -> Call | None:
+    """A call by the parameters' names; `None` where the inputs are not named after them, or one is missing."""
+    names = {each.name for each in known.named}
+    others = [root for root in roots if root not in names]
+    taken = known.more_names and not numbered and (bool(known.named) or not known.more_positions)
+    missing = [each for each in known.named if each.required and each.name not in roots]
+    if (others and not taken) or not all(each.nullable for each in missing) or not (names or taken):
+        return None
+    filled = {*roots, *(each.name for each in missing)}
+    leading = itertools.takewhile(
+        lambda each: each.name in filled and not each.keyword_only and (each.required or each.positional_only), known.named
+    )
+    return Call(
+        inputs=tuple(inputs),
+        by_name=True,
+        absent=tuple(each.name for each in missing),
+        leading=tuple(each.name for each in leading),
+    )
+
+
+def _not_these(named: Sequence[Parameter], inputs: Sequence[str]) -> UsageError:
+    listed = [each.name if each.required and not each.nullable else f"{each.name} (optional)" for each in named]
+    return UsageError.of(wording.NOT_THE_INPUTS, expected=", ".join(listed) or "none", found=", ".join(inputs))
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"x.mask": a, "x.image": b, "ys.0": c}` as `{"x": {"mask": a, "image": b}, "ys": [c]}`: a name's dots lead inwards.
+
+    `input.1` by itself is one tensor: exporters of ONNX call inputs so, and a list would begin at 0.
+    """
+    root: dict[str, Any] = {}
+    uses = Counter(name.partition(".")[0] for name in flat)
+    for name, value in flat.items():
+        first, _, rest = name.partition(".")
+        if uses[first] == 1 and rest.isdigit() and rest != "0":
+            root[first] = value
+            continue
+        *path, last = name.split(".")
+        inner = root
+        for part in path:
+            inner = inner.setdefault(part, {})
+        inner[last] = value
+    return {name: _lists(value) for name, value in root.items()}
+
+
+def _lists(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    inner = {key: _lists(each) for key, each in value.items()}
+    if list(inner) == [str(index) for index in range(len(inner))]:
+        return list(inner.values())
+    return inner

@@ -1,0 +1,131 @@
+"""What a Report comes to, in a few sentences: the one source of what terminal, text and HTML report say first.
+
+Everything here is counted from the Report's own values, so that no page can say another number, or another reason, than the
+next one does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tritonize.core.artifacts import Report
+from tritonize.core.messages import verdict as words
+from tritonize.core.results import DRAWN, Gate, Verdict, stage_place
+
+STAGE_NAMES = {
+    "pytorch": "PyTorch batched",
+    "source": "Source batched",
+    "onnxruntime": "ONNX Runtime",
+    "rounding": "How far rounding moves the edge cases",
+    "sums": "What ONNX Runtime's own sums are off",
+    "precision": "Reduced precision",
+    "onnxruntime fp16": "ONNX Runtime, fp16",
+    "onnxruntime fp16 (emulated)": "fp16, emulated",
+    "onnxruntime bf16 (emulated)": "bf16, emulated",
+    "check": "B against A",
+    "http": "Triton, HTTP",
+    "grpc": "Triton, gRPC",
+    "shm": "Triton, shared memory",
+    "again": "Triton, asked again",
+    "order": "Triton, other order",
+    "padded": "Triton, padded batch",
+    "concurrent": "Triton, concurrent",
+    "plan": "TensorRT plan",
+    "plan run": "The plan on a GPU",
+    "target": "Loading at the target",
+}
+
+
+def reference_name(report: Report, dtype: str = "float32") -> str:
+    """What answers were compared with, in words: PyTorch in a type, or the ONNX file that is the source."""
+    from_onnx = (report.details.get("source") or {}).get("kind") == "onnx"
+    return "the ONNX source in ONNX Runtime" if from_onnx else f"PyTorch in {dtype}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conclusion:
+    """The verdict with its reasons."""
+
+    verdict: Verdict
+    comparisons: int
+    """Answers that were compared, over all stages and batch sizes."""
+    outside: int
+    """Those of them with an output outside its tolerance, or that cannot be compared."""
+    reasons: tuple[str, ...]
+    """Why it did not pass: an error, then what differs in the order in which it happened. Empty where it passed."""
+    not_run: tuple[tuple[str, str], ...]
+    """What did not run, and why."""
+    sentence: str
+    """The first reason, or what passed."""
+
+
+def conclude(report: Report) -> Conclusion:
+    """What a Report comes to."""
+    outside = sum(not check.passed for check in report.checks)
+    not_run = tuple(_not_run(report))
+    reasons = tuple(_reasons(report, outside)) if report.verdict == "failed" else ()
+    if report.verdict == "failed":
+        sentence = reasons[0] if reasons else words.FAILED_ELSEWHERE.text()
+    elif report.verdict == "not run":
+        needed = {(stage_name(stage.name), stage.note) for stage in report.stages if not stage.optional}
+        name, note = next((each for each in not_run if each in needed), not_run[0] if not_run else (words.THE_PROOF.text(), ""))
+        sentence = words.NOT_RUN.text(what=f"{name}: {note}" if note else name)
+    elif report.checks:
+        sentence = words.ALL_WITHIN.text(comparisons=counted(len(report.checks), "comparison"))
+    else:
+        sentence = words.NOTHING_COMPARED.text()
+    return Conclusion(
+        verdict=report.verdict,
+        comparisons=len(report.checks),
+        outside=outside,
+        reasons=reasons,
+        not_run=not_run,
+        sentence=sentence,
+    )
+
+
+def _reasons(report: Report, outside: int) -> Iterator[str]:
+    if error := report.details.get("error"):
+        yield str(error["what"])
+    first = min((check for check in report.checks if not check.passed), key=lambda each: stage_place(each.stage), default=None)
+    if first is not None:
+        name = next((tensor.name for tensor in first.tensors if not tensor.passed), "")
+        yield words.OUTSIDE.text(
+            outside=outside, comparisons=counted(len(report.checks), "comparison"), output=name, stage=stage_name(first.stage)
+        )
+    failed = [gate for gate in report.gates if gate.verdict == "failed" and gate.gate != "tolerance"]
+    yield from (f"{gate.output}: {gate_in_words(gate)}" for gate in sorted(failed, key=lambda each: stage_place(each.stage)))
+    if not report.details.get("error"):  # of an error the finding says the same again
+        yield from (f"{finding.where}: {finding.what}" for finding in report.findings)
+    yield from (f"{stage_name(stage.name)}: {stage.note}" for stage in report.stages if stage.verdict == "failed" and stage.note)
+
+
+def _not_run(report: Report) -> Iterator[tuple[str, str]]:
+    for stage in report.stages:
+        if stage.verdict == "not run":
+            yield stage_name(stage.name), stage.note
+    for output, note in dict.fromkeys((gate.output, gate.note) for gate in report.gates if gate.verdict == "not run"):
+        yield words.NOISE_FLOOR.text(output=output), note
+
+
+def stage_name(stage: str) -> str:
+    """A stage as a person calls it."""
+    return STAGE_NAMES.get(stage, stage)
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 comparison`, `41 comparisons`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def gate_in_words(gate: Gate) -> str:
+    """What a gate says, in one line."""
+    value = "nothing" if gate.value is None else f"{gate.value:.3g}"
+    group = "" if gate.group in ("all", DRAWN) else f", edge case {gate.group}"
+    why = f": {gate.note}" if gate.note and gate.gate != "tolerance" else ""
+    if gate.gate == "noise floor":
+        return f"k is {value} at {gate.stage}{group}, at most {gate.limit:g} is allowed{why}"
+    if gate.gate == "tolerance":
+        return f"{value} elements outside {gate.note} at {gate.stage}"
+    return f"{gate.gate} {gate.limit:g} does not hold at {gate.stage}: {value}{why}"

@@ -1,0 +1,16 @@
+"""What a search for nodes that have to stay in fp32 comes to."""
+
+from __future__ import annotations
+
+from tritonize.core.messages import Message
+
+NOTHING_HELPS = Message(
+    code="keep-fp32-nothing-helps",
+    what="The gate fails in {precision} unless every node stays in fp32 ({trials} sets of nodes were tried). What is left is to "
+    "widen the tolerance on purpose, or precision: fp32.",
+)
+NONE_FOUND = Message(
+    code="keep-fp32-none-found",
+    what="The gate fails in {precision}. No set of nodes to keep in fp32 was found in {trials} trials, after which the search "
+    "stopped; `tritonize locate SPEC --write` tries up to 64 sets, or as many as --trials says.",
+)

@@ -1,0 +1,64 @@
+"""The heads of `.npy` files, held against the files before anything of the size that they promise is made or read."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from tritonize.core import arrays, bounded_files
+from tritonize.core.artifacts import TensorSpec
+
+Head = tuple[tuple[int, ...], np.dtype[Any]]
+"""Shape and element type."""
+_MOST = 2**62
+
+
+def require_sound(path: Path, tensor: TensorSpec, *, items: int | None = None) -> None:
+    """Hold a file against what it shall be.
+
+    Args:
+        path: the file.
+        tensor: the type and the number of axes that it has to have.
+        items: of how many items it has to be a pack; `None` for a file of one.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no such file, shorter or longer than its head says, or of another type or number of axes.
+    """
+    shape, dtype = require_whole(path)
+    wanted = arrays.bits(np.empty(0, arrays.numpy_dtype(tensor.dtype))).dtype
+    axes = tensor.shape if items is None else (items, *tensor.shape)
+    same = dtype.kind == "U" if wanted.kind == "U" else dtype == wanted  # text is as wide as its longest element
+    if not same or len(shape) != len(axes) or (items is not None and shape[0] != items):
+        raise ValueError(f"{dtype} {list(shape)} instead of {wanted} {list(axes)}")
+
+
+def require_whole(path: Path) -> Head:
+    """The head of a file that is as long as the head says. Raises OSError, ValueError."""
+    with bounded_files.opened(path) as file:
+        (shape, dtype), start = read(file)
+        size = os.fstat(file.fileno()).st_size
+    if size != start + math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"{size:,} bytes do not hold {dtype} {list(shape)}")
+    return shape, dtype
+
+
+def read(file: IO[bytes]) -> tuple[Head, int]:
+    """Head of an open file that stands at its start, and where its data begin. Raises OSError, ValueError."""
+    try:
+        version = np.lib.format.read_magic(file)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"version {version} of the .npy format")
+        head = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = head(file)
+    except (EOFError, SyntaxError, RecursionError, MemoryError, TypeError, OverflowError) as error:
+        raise ValueError(str(error) or type(error).__name__) from error
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects")
+    if len(shape) > 32 or not all(0 <= size < _MOST for size in shape):
+        raise ValueError(f"the shape {str(list(shape))[:80]}")
+    return (tuple(shape), dtype), file.tell()

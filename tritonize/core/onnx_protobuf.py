@@ -1,0 +1,178 @@
+"""What is read off an ONNX file's protobuf encoding: its data files, its hash, the types it declares.
+
+Neither the package onnx nor any weight is loaded. Source: onnx.proto3. A message is a run of fields, each a key
+(number << 3 | kind) and its content, which can be skipped unread. For data files, what does not hold the word `location` is
+skipped as a whole, so a file of two gigabytes takes as long as one search over it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import mmap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tritonize.core.errors import UsageError
+
+_KEY = b"location"
+_MARK = b"\x0a\x08" + _KEY
+"""How the entry of a tensor begins that names its file: the key (field 1), of eight characters."""
+
+_INSIDE: Mapping[str, Mapping[int, str]] = {
+    "model": {7: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "function": {7: "node", 11: "attribute"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+    "tensor": {13: "entry"},
+}
+"""Message to its fields that may name a file somewhere inside."""
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_Bytes = mmap.mmap | bytes
+
+_GRAPH = 7  # of a model
+_INITIALIZER, _INPUT, _OUTPUT = 5, 11, 12  # of a graph
+_TENSOR_NAME = 8
+_VALUE_NAME, _VALUE_TYPE = 1, 2
+_TENSOR_TYPE, _ELEMENT_TYPE = 1, 1
+
+
+def data_files(path: Path) -> list[Path]:
+    """The data files that an ONNX file names, in the order of their names; whether they are there is not looked at.
+
+    Raises:
+        UsageError: one lies outside the file's own folder.
+    """
+    found = sorted(locations(path))
+    if outside := [each for each in found if Path(each).is_absolute() or ".." in Path(each).parts]:
+        raise UsageError(
+            "The ONNX file's external data lies outside its folder, which is never followed.",
+            where=path.name,
+            found=", ".join(outside),
+        )
+    return [path.parent / each for each in found]
+
+
+def locations(path: Path) -> set[str]:
+    """The locations that the tensors of an ONNX file name, also in subgraphs, attributes and functions.
+
+    A file that is no ONNX file, or is cut off, has those that are found before its fault.
+    """
+    found = set()
+    with _content(path) as content:
+        try:
+            for each in _locations(content, 0, len(content), "model"):
+                found.add(each)
+        except (ValueError, IndexError):
+            pass  # the builder's parser says what is wrong with it
+    return found
+
+
+def sha256(path: Path) -> str:
+    """Of an ONNX file and of the data files it names, in the order of their names, as plans name what they were built of."""
+    digest = hashlib.sha256()
+    for each in (path, *data_files(path)):
+        if each.is_file():
+            with each.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def types(path: Path) -> dict[str, int]:
+    """The element type (`TensorProto.DataType`) of every tensor that an ONNX file takes or answers, weights left out.
+
+    Raises:
+        ValueError: it is no ONNX file, or cut off.
+    """
+    try:
+        return _types(path)
+    except IndexError as error:
+        raise ValueError("it ends inside a field") from error
+
+
+def _types(path: Path) -> dict[str, int]:
+    found: dict[str, int] = {}
+    weights: set[str] = set()  # inputs too, in old files
+    with _content(path) as content:
+        for number, start, end in _fields(content, 0, len(content)):
+            for field, low, high in _fields(content, start, end) if number == _GRAPH else ():
+                if field == _INITIALIZER:
+                    weights.add(_text(content, low, high, _TENSOR_NAME))
+                elif field in (_INPUT, _OUTPUT):
+                    kinds = _inside(content, low, high, _VALUE_TYPE, _TENSOR_TYPE, _ELEMENT_TYPE)
+                    found |= {_text(content, low, high, _VALUE_NAME): _varint(content, first)[0] for first, _ in kinds}
+    return {name: kind for name, kind in found.items() if name not in weights}
+
+
+def _inside(content: _Bytes, start: int, end: int, number: int, *further: int) -> Iterator[tuple[int, int]]:
+    """Where the fields of a number lie, inside those fields the next number's, and so on."""
+    for found, low, high in _fields(content, start, end):
+        if found == number:
+            if further:
+                yield from _inside(content, low, high, *further)
+            else:
+                yield low, high
+
+
+def _text(content: _Bytes, start: int, end: int, number: int) -> str:
+    return "".join(content[low:high].decode() for low, high in _inside(content, start, end, number))
+
+
+@contextlib.contextmanager
+def _content(path: Path) -> Iterator[_Bytes]:
+    with path.open("rb") as file:
+        if not path.stat().st_size:
+            yield b""  # which no map can be of
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            yield content
+
+
+def _locations(content: _Bytes, start: int, end: int, message: str) -> Iterator[str]:
+    if content.find(_MARK, start, end) < 0:
+        return
+    inside = _INSIDE[message]
+    for number, low, high in _fields(content, start, end):
+        kind = inside.get(number)
+        if kind == "entry":
+            said = {field: content[first:last] for field, first, last in _fields(content, low, high)}
+            if said.get(1) == _KEY:
+                yield said.get(2, b"").decode()
+        elif kind is not None:
+            yield from _locations(content, low, high, kind)
+
+
+def _fields(content: _Bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """The number of every field, and where its content begins and ends: bytes, or those that encode a number."""
+    while start < end:
+        key, start = _varint(content, start)
+        number, kind = key >> 3, key & 7
+        if kind == _BYTES:
+            size, start = _varint(content, start)
+            if size > end - start:
+                raise ValueError("a field is longer than its message")
+            yield number, start, start + size
+            start += size
+        elif kind == _VARINT:
+            first, (_, start) = start, _varint(content, start)
+            yield number, first, start
+        elif kind in (_FIXED64, _FIXED32):
+            first, start = start, start + (8 if kind == _FIXED64 else 4)
+            yield number, first, start
+        else:
+            raise ValueError(f"no field is of kind {kind}")
+
+
+def _varint(content: _Bytes, start: int) -> tuple[int, int]:
+    """A number of seven bits per byte, the lowest first, and where it ends."""
+    value = shift = 0
+    while True:
+        byte = content[start]
+        value |= (byte & 0x7F) << shift
+        start, shift = start + 1, shift + 7
+        if byte < 0x80:
+            return value, start

@@ -1,0 +1,261 @@
+"""Export the PyTorch model to an ONNX file that was checked, simplified and read back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tritonize.core.artifacts import OnnxArtifact, SampleSet, TensorFiles, TensorSpec, from_json, to_json
+from tritonize.core.decisions import Decision, Warned
+from tritonize.core.errors import ExportError, SimplifyError, UsageError, WorkerError
+from tritonize.core.messages import export as wording
+from tritonize.core.messages import reference as reference_wording
+from tritonize.process import processes
+from tritonize.spec import schema
+
+OVERRIDABLE = 4
+"""The IR version from which on a client may send a weight that is an input too (ONNX Runtime, `Graph::CanOverrideInitializer`)."""
+_NAMED = 5
+"""Weights that a note names; of more it gives the number."""
+
+LADDERS: Mapping[str, tuple[str, ...]] = {
+    "torchscript": ("legacy", "converted", "converted_decomposed"),
+    "factory": ("dynamo", "dynamo_decomposed", "legacy"),
+    "module": ("dynamo", "dynamo_decomposed", "legacy"),
+    "exported_program": ("dynamo", "dynamo_decomposed", "legacy"),
+}
+"""Kind of source to strategies, in order. For TorchScript the legacy exporter is first: it is the fast one, and right more
+often than conversion. For modules it is last: it is as fast, but where it is wrong it says nothing, while dynamo fails."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """The finished ONNX file and what it cost."""
+
+    artifact: OnnxArtifact
+    torch: str
+    """Version."""
+    library_seconds: float
+    peak_memory: int
+    """Bytes."""
+    decisions: tuple[Decision, ...] = ()
+    """What the model decides on data, and the tracer has frozen."""
+    warned: tuple[Warned, ...] = ()
+    """What the tracer warned of."""
+    notes: tuple[str, ...] = ()
+    """What was done to the file that a reader of the report would not expect."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What is exported."""
+
+    load: Mapping[str, Any]
+    """How a worker loads the model (`workers.torch_source.LoadRequest` as plain data)."""
+    inputs: tuple[TensorSpec, ...]
+    """Names, types and shapes, dynamic axes by name."""
+    outputs: tuple[TensorSpec, ...]
+    """Likewise, as the reference found them."""
+    example: TensorFiles
+    """The one batch the exporter runs."""
+    samples: SampleSet
+    """What the model is proven on: whether they decide both ways is looked at where an exporter freezes a decision."""
+    state: str | None
+    """Checksum of the model that the reference ran."""
+
+
+def ladder(model: schema.Model, kind: str) -> tuple[str, ...]:
+    """The strategies for a kind of source in order, or those that the spec pins."""
+    return tuple(model.strategies) if model.strategies else LADDERS[kind]
+
+
+def export(model: schema.Model, subject: Subject, strategy: str, directory: Path) -> Exported:
+    """Export in one worker, finish the file in another, which is free of torch and of the model.
+
+    Args:
+        strategy: a name of `workers.export.STRATEGIES`.
+        directory: where `model.onnx` and the workers' logs go.
+
+    Raises:
+        ExportError: the exporter fails, hangs or crashes, or writes a file that is invalid or has other names or types.
+    """
+    exported, path = directory / "exported" / "model.onnx", directory / "model.onnx"
+    exported.parent.mkdir(parents=True)
+    request = {
+        "model": subject.load,
+        "inputs": [to_json(tensor) for tensor in subject.inputs],
+        "outputs": [to_json(tensor) for tensor in subject.outputs],
+        "example": to_json(subject.example),
+        "samples": to_json(subject.samples),
+        "state": subject.state,
+        "strategy": strategy,
+        "opset": model.opset,
+        "path": str(exported),
+    }
+    search_path = [folder.resolve() for folder in model.search_path]
+    first = _work("export.worker.strategies.run", request, model, directory / "export", search_path)
+    request = {
+        "exported": str(exported),
+        "path": str(path),
+        "simplify": model.simplify,
+        "opset": model.opset,
+        "inputs": request["inputs"],
+        "outputs": request["outputs"],
+        "roots": [str(folder) for folder in search_path],
+        "scope": first.value["scope"],
+        "modules": first.value["modules"],
+    }
+    second, notes = _finished(request, model, directory)
+    artifact = _artifact(path, second.value, strategy)
+    _require_same("input", subject.inputs, artifact.inputs)
+    _require_same("output", subject.outputs, artifact.outputs)
+    return Exported(
+        artifact=artifact,
+        torch=first.value["torch"],
+        library_seconds=sum(answer.value["library_seconds"] + answer.import_seconds for answer in (first, second)),
+        peak_memory=max(first.peak_memory, second.peak_memory),
+        decisions=tuple(from_json(Decision, each) for each in first.value["decisions"]),
+        warned=tuple(from_json(Warned, each) for each in first.value["warned"]),
+        notes=(*notes, *(reference_wording.EXPORTED_WAY.text(where=each) for each in first.value["ways"])),
+    )
+
+
+def require_servable(model: schema.Model, details: Mapping[str, Any]) -> None:
+    """Refuse a weight of an ONNX file as an input where no server takes it as one.
+
+    Args:
+        details: of the file's inspection.
+
+    Raises:
+        UsageError: with batching Triton takes no optional input; before IR version 4 a weight is a constant to ONNX Runtime.
+    """
+    for name in (each for each in details["optional_inputs"] if each in model.inputs):
+        if details["ir_version"] < OVERRIDABLE:
+            raise UsageError.of(wording.FIXED_WEIGHT, where="inputs", name=name, found=f"IR version {details['ir_version']}")
+        if model.max_batch_size:
+            raise UsageError.of(wording.OPTIONAL_BATCHED, where="inputs", name=name)
+
+
+def take(model: schema.Model, source: Path, directory: Path) -> tuple[Exported, int]:
+    """An existing ONNX file, finished like an exported one, and the number of elements of its weights.
+
+    Raises:
+        UsageError: its external data is missing or lies outside its folder.
+        ExportError: it is invalid.
+    """
+    path = directory / "model.onnx"
+    request = {
+        "exported": str(source),
+        "path": str(path),
+        "simplify": model.simplify,
+        "opset": None,
+        "consume": False,
+        "optional": list(model.inputs),
+    }
+    answer, notes = _finished(request, model, directory)
+    optional, constants = answer.value["optional"], answer.value["constants"]
+    notes += tuple(wording.OPTIONAL.text(name=name) for name in optional)
+    if constants:
+        names = ", ".join(constants[:_NAMED]) + (", …" if len(constants) > _NAMED else "")
+        notes += (wording.CONSTANTS.text(count=len(constants), names=names),)
+    exported = Exported(
+        artifact=_artifact(path, answer.value, "as_is"),
+        torch="",
+        library_seconds=answer.value["library_seconds"] + answer.import_seconds,
+        peak_memory=answer.peak_memory,
+        notes=notes,
+    )
+    return exported, int(answer.value["parameters"])
+
+
+def _finished(request: Mapping[str, Any], model: schema.Model, directory: Path) -> tuple[processes.WorkerAnswer, tuple[str, ...]]:
+    """The exported file finished, and a note where it could not be simplified: that costs the simplification alone."""
+    try:
+        return _work("onnx_model.worker.finishing.finish", request, model, directory / "finish", []), ()
+    except ExportError as error:
+        ended = isinstance(error.__cause__, WorkerError)  # a crash, too much memory or a deadline
+        if not request["simplify"] or not (ended or isinstance(error, SimplifyError)):
+            raise
+        reason = str(error.found).rstrip(".")
+    answer = _work("onnx_model.worker.finishing.finish", {**request, "simplify": False}, model, directory / "unsimplified", [])
+    return answer, (wording.UNSIMPLIFIED.text(reason=reason),)
+
+
+def _work(
+    task: str, request: Mapping[str, Any], model: schema.Model, directory: Path, search_path: list[Path]
+) -> processes.WorkerAnswer:
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        return processes.run_worker(
+            task,
+            request,
+            directory=directory,
+            deadline_s=model.deadline_s,
+            memory_bytes=model.memory_bytes,
+            search_path=search_path,
+        )
+    except WorkerError as error:
+        raise ExportError(
+            "The export ended without an ONNX file.",
+            where=model.source if model.is_factory else Path(model.source).name,
+            found=error.what,
+            cause="the exporter or the model's code hangs, crashes, or needs more memory than there is",
+            next_step="raise deadline_s or memory_mib in the spec if that is all it lacks",
+            details=error.details,
+        ) from error
+
+
+def _artifact(path: Path, answer: Mapping[str, Any], strategy: str) -> OnnxArtifact:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    data = path.with_name(answer["data"]) if answer["data"] else None
+    return OnnxArtifact(
+        path=path,
+        data=data,
+        node_map=path.with_name(answer["node_map"]),
+        sha256=sha256,
+        size=path.stat().st_size + (data.stat().st_size if data else 0),
+        opset=answer["opset"],
+        ir_version=answer["ir_version"],
+        inputs=tuple(_tensor(plain) for plain in answer["inputs"]),
+        outputs=tuple(_tensor(plain) for plain in answer["outputs"]),
+        exporter=answer["producer"],
+        strategy=strategy,
+        simplified=answer["simplified"],
+        optional=tuple(answer["optional"]),
+    )
+
+
+def _tensor(plain: Mapping[str, Any]) -> TensorSpec:
+    return TensorSpec(name=plain["name"], dtype=plain["dtype"], shape=tuple(plain["shape"]))
+
+
+def _require_same(kind: str, wanted: tuple[TensorSpec, ...], found: tuple[TensorSpec, ...]) -> None:
+    """The file's names, types and numbers of axes are the model's; where both have a fixed size it is the same."""
+    expected = [f"{tensor.name} {tensor.dtype} rank {len(tensor.shape)}" for tensor in wanted]
+    actual = [f"{tensor.name} {tensor.dtype} rank {len(tensor.shape)}" for tensor in found]
+    if sorted(expected) != sorted(actual):
+        raise ExportError(
+            f"The exported file has other {kind}s than the model.",
+            expected=", ".join(expected),
+            found=", ".join(actual) or "none",
+        )
+    by_name = {tensor.name: tensor for tensor in found}
+    for tensor in wanted:
+        for axis, (want, got) in enumerate(zip(tensor.shape, by_name[tensor.name].shape, strict=True)):
+            if isinstance(want, int) and isinstance(got, int) and want != got:
+                raise ExportError(
+                    f"Axis {axis} of {kind} {tensor.name!r} has another size in the exported file.",
+                    expected=f"{list(tensor.shape)}",
+                    found=f"{list(by_name[tensor.name].shape)}",
+                )
+            if isinstance(want, str) and isinstance(got, int):
+                raise ExportError(
+                    f"The exporter fixed axis {axis} of {kind} {tensor.name!r}, which is dynamic.",
+                    expected=f"{list(tensor.shape)}",
+                    found=f"{list(by_name[tensor.name].shape)}",
+                    cause="the model's code turns that size into a Python number",
+                )

@@ -1,0 +1,276 @@
+"""Record what a model's Python code reads off tensors while PyTorch traces it; runs inside a worker.
+
+The tracer freezes each value that is read. Reads of what depends on the inputs are found in the graph that it has made so far.
+Then every sample is traced too, and what was read at the same place tells whether the samples decide both ways.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import itertools
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch.jit._trace import TracerWarning, _get_trace_graph
+
+from tritonize.core.decisions import Decision, Warned
+from tritonize.export.worker import copies, derived_values, harmless_decisions, imported_names, memory_reads
+from tritonize.export.worker.condition_watch import Watch
+from tritonize.export.worker.decision_runs import Place, Run, judged, site
+from tritonize.export.worker.derived_values import Derived, Range
+from tritonize.export.worker.trace_graph import TracedGraph, fingerprint
+from tritonize.onnx_model.worker import origins
+
+_KINDS = {
+    "__bool__": "branch",
+    "is_nonzero": "branch",
+    "equal": "branch",
+    "allclose": "branch",
+    "__int__": "number",
+    "__float__": "number",
+    "__complex__": "number",
+    "__index__": "number",
+    "item": "number",
+    "tolist": "array",
+    "numpy": "array",
+    "__dlpack__": "array",
+    "__reduce_ex__": "array",
+    "storage": "array",
+    "untyped_storage": "array",
+    "_typed_storage": "array",
+    "data_ptr": "array",
+    "apply_": "array",
+    "map_": "array",
+    "__repr__": "text",
+    "__len__": "length",
+    "__iter__": "length",
+}
+"""Methods of a tensor by which a value gets out of the trace."""
+_FUNCTIONS = {
+    "is_nonzero": (torch, "branch"),
+    "equal": (torch, "branch"),
+    "allclose": (torch, "branch"),
+    "to_dlpack": (torch, "array"),
+    "_to_dlpack": (torch._C, "array"),
+}
+"""Functions of torch that do so too: where they are, and the kind of what they read."""
+_BY_ELEMENT = ("apply_", "map_")
+"""Methods that call a Python function for each element."""
+_PRINTING = os.sep + "_tensor_str.py"
+_PACKAGE = str(Path(__file__).resolve().parents[2]) + os.sep
+
+
+class Recorder:
+    """Watches the reads of the runs that are traced within `watching`."""
+
+    def __init__(self, inputs: int, model: torch.nn.Module) -> None:
+        """Args: inputs: number of the model's inputs."""
+        self.run = Run()
+        self.warned: dict[Warned, None] = {}
+        """Of the first run, in order."""
+        self._inputs = inputs
+        self._silent = False
+        originals = {name: getattr(owner, name) for name, (owner, _) in _FUNCTIONS.items()}
+        self._functions = {name: (each, self._reading(each, _FUNCTIONS[name][1])) for name, each in originals.items()}
+        self._names = imported_names.names(originals, model, installed=True)
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Record every read of a tensor meanwhile, and the tracer's warnings."""
+        with contextlib.ExitStack() as stack:
+            for name, kind in _KINDS.items():
+                stack.enter_context(_replaced(torch.Tensor, name, self._reading(getattr(torch.Tensor, name), kind)))
+            for name, (owner, _) in _FUNCTIONS.items():
+                stack.enter_context(_replaced(owner, name, self._functions[name][1]))
+            stack.enter_context(imported_names.replaced(self._functions, self._names))
+            stack.enter_context(copies.traced())
+            caught = stack.enter_context(warnings.catch_warnings(record=True))
+            warnings.simplefilter("always", TracerWarning)
+            yield
+        for each in caught:
+            if issubclass(each.category, TracerWarning) and not each.filename.startswith(_PACKAGE):
+                self.warned[Warned(where=f"{origins.relative(each.filename)}:{each.lineno}", what=_first(each.message))] = None
+
+    def _reading(self, original: Callable[..., Any], kind: str) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def read(*arguments: Any, **named: Any) -> Any:
+            state = None if self._silent else torch._C._get_tracing_state()
+            frames = calls(sys._getframe(1)) if state is not None else []
+            if state is None or not frames:
+                return original(*arguments, **named)
+            if shows_no_value(frames, original.__name__, kind):
+                with self._unheard():
+                    return original(*arguments, **named)
+            graph = TracedGraph(state.graph(), self._inputs)
+            tensors = [each for each in (*arguments, *named.values()) if isinstance(each, torch.Tensor)]
+            ask = graph.size_depends if kind == "length" else graph.depends
+            with self._unheard():
+                depends = any(ask(value) for each in tensors if (value := _traced(each)) is not None)
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    found = original(*arguments, **named)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", TracerWarning)
+                    value = _told(tensors[0], found, kind)
+            place = self._keep(_place(frames), kind, value, depends=depends)
+            if depends and kind != "branch" and place not in self.run.derived:
+                self.run.derived[place] = _derived(frames, original.__name__)
+            for each in caught:
+                if issubclass(each.category, TracerWarning):
+                    self.warned[Warned(where=site(place), what=_first(each.message))] = None
+            return found
+
+        return read
+
+    @contextlib.contextmanager
+    def _unheard(self) -> Iterator[None]:
+        """Record nothing meanwhile: a read may be made of others."""
+        self._silent = True
+        try:
+            yield
+        finally:
+            self._silent = False
+
+    def _keep(self, place: Place, kind: str, value: str, *, depends: bool) -> Place:
+        key = place, self.run.times[place]
+        self.run.times[place] += 1
+        self.run.values[key] = kind, value
+        if depends:
+            self.run.depending.add(key)
+        return place
+
+    def decided(self, frame: FrameType, where: Range, holds: bool) -> None:
+        """Keep how a condition was decided that a number goes into."""
+        frames = calls(frame)
+        if not frames:
+            return
+        first, *callers = frames
+        place = ((first.f_code.co_filename, where[0], where[1]), *_place(callers))
+        self._keep(place, "branch", str(holds), depends=True)
+
+
+@contextlib.contextmanager
+def _replaced(owner: Any, name: str, other: Callable[..., Any]) -> Iterator[None]:
+    original, own = getattr(owner, name), name in vars(owner)
+    setattr(owner, name, other)
+    try:
+        yield
+    finally:
+        if own:
+            setattr(owner, name, original)
+        else:
+            delattr(owner, name)  # it is inherited
+
+
+def _place(frames: Sequence[FrameType]) -> Place:
+    return tuple((each.f_code.co_filename, each.f_lineno, each.f_lasti) for each in frames)
+
+
+def _expression(frame: FrameType) -> tuple[str, Range]:
+    """The file, and the expression that a frame is at."""
+    line, last, column, end = next(itertools.islice(frame.f_code.co_positions(), frame.f_lasti // 2, None))
+    return frame.f_code.co_filename, (line or 0, column or 0, last or 0, end or 0)
+
+
+def _derived(frames: Sequence[FrameType], name: str) -> Derived:
+    """Where what was read goes."""
+    if name in _BY_ELEMENT:
+        return Derived(lost={f"the function that {name}() calls for each element"})
+    return derived_values.of([_expression(each) for each in frames], [each.f_globals for each in frames])
+
+
+def goes_into_answer(frames: Sequence[FrameType]) -> bool:
+    """Whether a text may decide or compute anything: it is not only logged, or part of an exception."""
+    goes = _derived(frames, "")
+    return not shows_no_value(frames, "", "text") and bool(goes.conditions or goes.lost or goes.computes)
+
+
+def shows_no_value(frames: Sequence[FrameType], name: str, kind: str) -> bool:
+    """Whether a text is only logged, or of a storage or an address only its size or whether it is another's."""
+    if kind == "text":
+        return harmless_decisions.only_logged([(each.f_code.co_filename, each.f_lineno, each.f_code.co_name) for each in frames])
+    return name in memory_reads.READS and memory_reads.only_where(*_expression(frames[0]))
+
+
+def found(
+    model: torch.nn.Module, example: tuple[torch.Tensor, ...], samples: Iterable[tuple[torch.Tensor, ...]], first: Run
+) -> tuple[Decision, ...]:
+    """The decisions on data that the exporter froze, and what the samples see of them.
+
+    Args:
+        example: what the exporter traced.
+        samples: one that the model raises on is left out, and one of zeros: both sides of most decisions answer zeros alike, such
+            as `x / 255` and `x`, so it shows nothing.
+        first: what was read then; where nothing depends on data, no sample is traced.
+    """
+    if not first.depending:
+        return ()
+    recorder = Recorder(len(example), model)
+    conditions = {each for goes in first.derived.values() for each in goes.conditions}
+    watch = Watch(conditions, recorder.decided)
+    again = _traced_run(model, example, recorder, watch)
+    telling = (tensors for tensors in samples if any(bool(each.any()) for each in tensors))
+    others = [run for tensors in telling if (run := _traced_run(model, tensors, recorder, watch))]
+    return judged(again or first, others)
+
+
+def _traced_run(model: torch.nn.Module, tensors: tuple[torch.Tensor, ...], recorder: Recorder, watch: Watch) -> Run | None:
+    """Trace the model as the exporter does; `None` where it raises."""
+    from torch.onnx._internal.torchscript_exporter._globals import GLOBALS  # code may ask whether it is being exported
+
+    recorder.run = Run()
+    GLOBALS.in_onnx_export = True
+    try:
+        with torch.no_grad(), recorder.watching(), watch.watching():
+            graph, *_ = _get_trace_graph(model, tensors, strict=False, _force_outplace=False)  # type: ignore[no-untyped-call]
+    except Exception:  # noqa: BLE001 - whatever the user's code raises: it is no answer
+        return None
+    finally:
+        GLOBALS.in_onnx_export = False
+    run = recorder.run
+    run.sizes, run.graph = tuple(tuple(each.shape) for each in tensors), fingerprint(graph)
+    return run
+
+
+def calls(start: FrameType) -> list[FrameType]:
+    """The calls from the model's own forward() to a read; none where the read is not the model's, or only prints."""
+    frames = []
+    at: FrameType | None = start
+    while at is not None and not at.f_code.co_filename.startswith(_PACKAGE):
+        if at.f_code.co_filename.endswith(_PRINTING):
+            return []
+        frames.append(at)
+        at = at.f_back
+    return frames
+
+
+def _traced(tensor: torch.Tensor) -> Any:
+    """The tensor's value in the graph; `None` for one that was made outside of it."""
+    try:
+        return torch._C._get_value_trace(tensor)  # type: ignore[attr-defined]
+    except RuntimeError:
+        return None
+
+
+def _told(tensor: torch.Tensor, found: Any, kind: str) -> str:
+    """What was read, short."""
+    if kind == "length":
+        return str(tensor.shape[0]) if tensor.dim() else "1"
+    if kind == "array":
+        return f"{[int(size) for size in tensor.shape]} {hashlib.sha256(repr(tensor.tolist()).encode()).hexdigest()[:8]}"
+    if kind == "text":
+        return f"of {len(found)} characters {hashlib.sha256(found.encode()).hexdigest()[:8]}"
+    return str(bool(found)) if kind == "branch" else f"{found:.6g}" if isinstance(found, float) else str(found)
+
+
+def _first(message: object) -> str:
+    """The first sentence of a warning."""
+    return str(message).split(". ")[0]

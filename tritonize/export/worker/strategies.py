@@ -1,0 +1,343 @@
+"""Export a PyTorch model to ONNX; runs inside a worker.
+
+`STRATEGIES` is the table: each entry is a plain function that writes an ONNX file, and returns the path of the user's module
+in what it exported.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tritonize.core import arrays
+from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
+from tritonize.core.errors import ExportError, TritonizeError, UsageError
+from tritonize.core.messages import export as wording
+from tritonize.export.worker import decisions, decompositions, failures, symbolic_sizes
+from tritonize.export.worker.export_checks import ExportedWays
+from tritonize.export.worker.swallowed_errors import Swallowed
+from tritonize.onnx_model.worker import ports
+from tritonize.process.stopwatch import Stopwatch
+from tritonize.reference.worker import determinism
+from tritonize.source.operators import Operator
+from tritonize.source.worker import modes
+from tritonize.source.worker.loader import LoadRequest, ProgramModule
+from tritonize.source.worker.torch_model import LoadedModel, load
+
+DYNAMO_OPSET = 18
+"""The lowest opset that the dynamo exporter writes; below it, it keeps 18 and only logs that."""
+SCOPE = "module"
+"""What `LoadedModel` calls the user's module: where it is in all that is exported through it."""
+Tensors = Sequence[torch.Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportRequest:
+    """What to export, and how."""
+
+    model: LoadRequest
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    """As the reference found them, with the batch axis by name where the model is batched."""
+    example: TensorFiles
+    samples: SampleSet | None = None
+    """What the model is proven on; without it, a decision that the tracer freezes is seen in the example alone."""
+    state: str | None
+    """Checksum of the model that answered as the reference."""
+    strategy: str
+    opset: int
+    path: Path
+
+    @property
+    def input_names(self) -> list[str]:
+        """What the inputs are called in the exported file; `onnx_file.finish` gives them their own names."""
+        return ports.exported_as("input", self.inputs)
+
+    @property
+    def output_names(self) -> list[str]:
+        """Likewise the outputs."""
+        return ports.exported_as("output", self.outputs)
+
+
+def run(request: dict[str, Any]) -> dict[str, Any]:
+    """The task: `ExportRequest` in; the file is written to `path`, the answer says what it cost."""
+    asked = from_json(ExportRequest, request)
+    watch = Stopwatch()
+    with watch.library():
+        model = load(asked.model)
+        _require_same_model(asked, model)
+        tensors = model.tensors(arrays.load(asked.example, 0))
+        recorder, refused, ways = decisions.Recorder(len(tensors), model), Swallowed(), ExportedWays(model)
+        try:
+            with torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the tracer's own are recorded
+                # A tracer freezes what is read off a tensor; torch.export refuses it, which the model's code may catch.
+                with ways.watching(), recorder.watching() if asked.strategy in TRACING else refused.watching():
+                    scope = STRATEGIES[asked.strategy](model, tensors, asked)
+        except TritonizeError:
+            raise
+        except Exception as error:
+            if fixed := failures.fixed_axis(error, asked.inputs, asked.strategy):
+                raise fixed from error
+            if failures.autocasts(model.module):
+                raise ExportError.of(
+                    wording.AUTOCAST_IN_SCRIPT,
+                    where=failures.place(error, model.module),
+                    found=failures.reason(error),
+                    strategy=asked.strategy,
+                ) from error
+            raise ExportError(
+                f"PyTorch's {asked.strategy} exporter could not export the model.",
+                where=failures.place(error, model.module),
+                found=failures.reason(error),
+                cause="an operator or a construct that this exporter does not know",
+                next_step=failures.next_step(error),
+            ) from error
+        found = (
+            *decisions.found(model, tensors, _inputs(model, asked.samples), recorder.run),
+            *refused.found(model, _inputs(model, asked.samples), tensors),
+        )
+    return {
+        "library_seconds": watch.seconds,
+        "torch": torch.__version__,
+        "scope": scope,
+        "modules": _modules(model),
+        "decisions": [to_json(each) for each in found],
+        "ways": list(ways.places),
+        "warned": [to_json(each) for each in recorder.warned],
+    }
+
+
+def _inputs(model: LoadedModel, samples: SampleSet | None) -> Iterator[tuple[torch.Tensor, ...]]:
+    if samples is not None:
+        for index in range(samples.files.count):
+            yield model.tensors(arrays.load(samples.files, index))
+
+
+def _require_same_model(asked: ExportRequest, model: LoadedModel) -> None:
+    if asked.state is not None and determinism.checksum(determinism.fingerprint(model.module)) != asked.state:
+        raise UsageError(
+            "The source makes another model each time it is loaded: its parameters differ from those of the reference.",
+            where=asked.model.location,
+            cause="weights that are initialized at random by a generator with another seed",
+            next_step="load fixed weights: give a state dict (weights in the spec), or seed the generator in the factory",
+        )
+
+
+def _legacy(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> str:
+    """The TorchScript-based exporter: takes ScriptModules, and traces the others."""
+    module: torch.nn.Module = model
+    if isinstance(model.module, torch.jit.ScriptModule):
+        plain = model.how.plain and isinstance(model.call(tensors), torch.Tensor | tuple)
+        module = model.module if plain else torch.jit.trace(model, tuple(tensors), check_trace=False)  # type: ignore[no-untyped-call]
+    for each in model.translations:
+        if each.opset <= asked.opset:
+            torch.onnx.register_custom_op_symbolic(  # type: ignore[attr-defined]
+                each.name, _symbolic(each, asked.opset), asked.opset
+            )
+    scope = "" if module is model.module else _scope(model)
+    graph = asked.path.with_name("graph.txt")
+    try:
+        with failures.printing_to(graph):
+            torch.onnx.export(
+                module,
+                tuple(tensors),
+                str(asked.path),
+                dynamo=False,
+                input_names=asked.input_names,
+                output_names=asked.output_names,
+                dynamic_axes=_dynamic_axes(asked),
+                opset_version=asked.opset,
+                training=_mode(model),
+                verbose=True,  # keeps the lines of the user's code in the file
+            )
+    except torch.onnx.errors.UnsupportedOperatorError as error:
+        raise failures.unsupported_in_graph(error, graph, scope) from error
+    return scope
+
+
+def _mode(model: LoadedModel) -> Any:
+    """The exporter switches a model to evaluation mode itself unless it is told to leave it."""
+    kept = any(modes.is_training(part) for part in model.module.modules())
+    return torch.onnx.TrainingMode.PRESERVE if kept else torch.onnx.TrainingMode.EVAL
+
+
+def _symbolic(each: Operator, opset: int) -> Callable[..., Any]:
+    """The user's function as the legacy exporter calls it: with its graph, and arguments that may be None or constants."""
+    function = _script(each, opset)
+    wanted = len(inspect.signature(each.function).parameters)
+
+    def symbolic(g: Any, *arguments: Any) -> Any:
+        return g.onnxscript_op(function, *arguments[:wanted]).setTypeAs(arguments[0])
+
+    return symbolic
+
+
+def _script(each: Operator, opset: int) -> Any:
+    """The user's function compiled by onnxscript."""
+    import onnxscript
+
+    local = onnxscript.values.Opset("tritonize.local", 1)
+    return onnxscript.script(local, default_opset=_bind(each, opset))(each.function)
+
+
+def _bind(each: Operator, opset: int) -> Any:
+    """Let the function's file use the opset that is asked for, whichever it imported: a model has one version of it."""
+    import onnxscript
+
+    wanted = getattr(onnxscript, f"opset{opset}")
+    names = each.function.__globals__
+    for name in [name for name, value in names.items() if isinstance(value, onnxscript.values.Opset) and not value.domain]:
+        names[name] = wanted
+    return wanted
+
+
+def _register_schemas(function: Any) -> None:
+    """Make the operators of other domains that a function uses known to ONNX: the exporter traces none without a schema."""
+    from onnx import defs
+
+    types = sorted(defs.get_schema("Identity", DYNAMO_OPSET).type_constraints[0].allowed_type_strs)  # all there are
+    made = function.to_function_proto()
+    versions = {entry.domain: entry.version for entry in made.opset_import}
+    for node in made.node:
+        if node.domain in ("", "ai.onnx") or defs.has(node.op_type, node.domain):
+            continue
+        parameter = defs.OpSchema.FormalParameter
+        schema = defs.OpSchema(
+            node.op_type,
+            node.domain,
+            versions[node.domain],
+            inputs=[parameter(f"input_{index}", f"T{index}") for index in range(len(node.input))],
+            outputs=[parameter(f"output_{index}", f"R{index}") for index in range(len(node.output))],
+            type_constraints=[
+                *((f"T{index}", types, "") for index in range(len(node.input))),
+                *((f"R{index}", types, "") for index in range(len(node.output))),
+            ],
+            attributes=[_attribute(entry) for entry in node.attribute],
+        )
+        defs.register_schema(schema)
+
+
+def _attribute(entry: Any) -> Any:
+    from onnx import defs
+
+    kind = defs.OpSchema.AttrType(entry.type)  # type: ignore[call-arg]
+    return defs.OpSchema.Attribute(entry.name, kind, "", required=False)
+
+
+def _translations(model: LoadedModel, opset: int) -> dict[Any, Any]:
+    """The user's functions as the dynamo exporter takes them, by overload."""
+    table = {}
+    for each in model.translations:
+        if each.opset <= opset:
+            packet = getattr(getattr(torch.ops, each.namespace), each.operator)
+            _bind(each, max(opset, DYNAMO_OPSET))
+            _register_schemas(_script(each, max(opset, DYNAMO_OPSET)))
+            table[getattr(packet, each.overload)] = each.function  # traced as it is, so nothing is left to inline
+    return table
+
+
+def _dynamo(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> str:
+    """The torch.export-based exporter: takes modules whose Python code can be captured."""
+    return _write(_captured(model, tensors, asked), model, asked)
+
+
+def _dynamo_decomposed(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> str:
+    """The same with sizes kept symbolic, and operators that have no ONNX function, or another one, in terms of others."""
+    with symbolic_sizes.kept(model):
+        captured = _captured(model, tensors, asked)
+    return _write(decompositions.decomposed(captured), model, asked)
+
+
+def _converted(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> str:
+    """TorchScript turned into an exported program, then as `dynamo`."""
+    return _write(_recaptured(model, tensors, asked), model, asked)
+
+
+def _converted_decomposed(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> str:
+    """The same with operators that have no ONNX function in terms of others."""
+    return _write(decompositions.decomposed(_recaptured(model, tensors, asked)), model, asked)
+
+
+def _captured(module: torch.nn.Module, tensors: Tensors, asked: ExportRequest) -> torch.export.ExportedProgram:
+    shapes = tuple(dict.fromkeys(_dynamic(tensor), torch.export.Dim.DYNAMIC) for tensor in asked.inputs)
+    # One group of shapes for the one variadic parameter of `LoadedModel.forward`.
+    return torch.export.export(module, tuple(tensors), dynamic_shapes=(shapes,), strict=False)
+
+
+def _recaptured(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> torch.export.ExportedProgram:
+    """The converter makes every size symbolic or none; capturing its module again makes dynamic what was asked for."""
+    from torch._export.converter import TS2EPConverter  # private, and the only way from TorchScript to torch.export
+
+    flat = torch.jit.trace(model, tuple(tensors), check_trace=False)  # type: ignore[no-untyped-call]
+    program = TS2EPConverter(flat, tuple(tensors)).convert()
+    shapes = tuple(dict.fromkeys(_dynamic(tensor), torch.export.Dim.DYNAMIC) for tensor in asked.inputs)
+    return torch.export.export(program.module(), tuple(tensors), dynamic_shapes=shapes, strict=False)
+
+
+def _write(program: torch.export.ExportedProgram, model: LoadedModel, asked: ExportRequest) -> str:
+    if asked.opset < DYNAMO_OPSET:
+        raise ExportError(
+            "The dynamo exporter does not write that opset.",
+            expected=f"opset {DYNAMO_OPSET} or newer",
+            found=f"opset {asked.opset}",
+        )
+    try:
+        made = torch.onnx.export(
+            program,
+            dynamo=True,
+            input_names=asked.input_names,
+            output_names=asked.output_names,
+            opset_version=asked.opset,
+            custom_translation_table={**decompositions.TRANSLATIONS, **_translations(model, asked.opset)},
+            verbose=False,
+        )
+    except Exception as error:
+        untranslated = failures.untranslated(error, program, _scope(model))
+        if untranslated is None:
+            raise
+        raise untranslated from error
+    if made is None:
+        raise ExportError("The exporter returned nothing.")
+    # The weights beside the graph: inside it, serializing would hold them in memory several times over.
+    made.save(str(asked.path), external_data=True)
+    return _scope(model)
+
+
+def _modules(model: LoadedModel) -> list[str]:
+    """The paths of the user's modules."""
+    root = model.module.program if isinstance(model.module, ProgramModule) else model.module
+    return [name for name, _ in root.named_modules()]
+
+
+def _scope(model: LoadedModel) -> str:
+    """Path of the user's module in what is exported through the wrapper."""
+    return f"{SCOPE}.program" if isinstance(model.module, ProgramModule) else SCOPE
+
+
+def _dynamic(tensor: TensorSpec) -> dict[int, str]:
+    return {axis: size for axis, size in enumerate(tensor.shape) if isinstance(size, str)}
+
+
+def _dynamic_axes(asked: ExportRequest) -> dict[str, dict[int, str]]:
+    """The dynamic axes by the names in the exported file."""
+    named = (*zip(asked.input_names, asked.inputs, strict=True), *zip(asked.output_names, asked.outputs, strict=True))
+    return {name: axes for name, tensor in named if (axes := _dynamic(tensor))}
+
+
+TRACING = ("legacy", "converted", "converted_decomposed")
+"""Strategies that trace one run."""
+Strategy = Callable[[LoadedModel, Tensors, ExportRequest], str]
+STRATEGIES: dict[str, Strategy] = {
+    "legacy": _legacy,
+    "dynamo": _dynamo,
+    "dynamo_decomposed": _dynamo_decomposed,
+    "converted": _converted,
+    "converted_decomposed": _converted_decomposed,
+}

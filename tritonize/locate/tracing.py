@@ -1,0 +1,155 @@
+"""The values inside a graph and inside a PyTorch model: where they part, node by node and module by module, in workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tritonize.core.artifacts import SampleSet, from_json, to_json
+from tritonize.core.error_location import NodeError
+from tritonize.core.errors import ExportError, WorkerError
+from tritonize.process import processes
+
+PART_BYTES = 1 << 29
+"""What one part of a graph may answer at once, by default: 512 MiB."""
+UNWATCHED: Mapping[str, str] = {"torchscript": "a TorchScript file", "exported_program": "an exported program"}
+"""Kinds of sources whose modules run without Python, where no hook is called."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a worker may take."""
+
+    deadline_s: float
+    memory_bytes: int | None = None
+    """Of the whole process; `None` for the default."""
+    part_bytes: int = PART_BYTES
+    libraries: tuple[str, ...] = ()
+    """Shared libraries with operators that the files use."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traced:
+    """The error along a graph."""
+
+    series: tuple[NodeError, ...]
+    """In topological order; the nodes whose answers could be compared."""
+    nodes: int
+    parts: int
+    largest_part: int
+    """Bytes."""
+    broken: str | None
+    """Why the graph does not run as a whole, where it does not: errors are then known for right inputs alone."""
+    library_seconds: float
+    peak_memory: int
+    """Bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Modules:
+    """What the modules of a PyTorch model took and answered."""
+
+    captured: Mapping[str, Any]
+    """`workers.module_tensors.Captured` as plain data, which `errors` takes."""
+    unavailable: str | None = None
+    """Why they could not be watched."""
+
+
+def modules(
+    load: Mapping[str, Any],
+    samples: SampleSet,
+    batches: Sequence[tuple[int, ...]],
+    directory: Path,
+    limits: Limits,
+    *,
+    search_path: Sequence[Path] = (),
+) -> Modules:
+    """Run a PyTorch model on batches and keep what each of its modules took and answered.
+
+    Args:
+        load: how a worker loads the model (`workers.torch_source.LoadRequest` as plain data).
+
+    Raises:
+        UsageError, ExportError: it cannot be loaded or run.
+    """
+    if load["kind"] in UNWATCHED:
+        why = f"the modules inside {UNWATCHED[load['kind']]} run without Python, so their answers cannot be watched"
+        return Modules(captured={"seen": []}, unavailable=why)
+    request = {
+        "model": load,
+        "samples": to_json(samples),
+        "batches": [list(batch) for batch in batches],
+        "directory": str(directory / "values"),
+    }
+    answer = _work("locate.worker.module_outputs.capture", request, directory, limits, search_path).value
+    return Modules(captured=answer["captured"])
+
+
+def errors(
+    found: Path,
+    expected: Path | Modules,
+    samples: SampleSet,
+    batches: Sequence[tuple[int, ...]],
+    directory: Path,
+    limits: Limits,
+    *,
+    node_map: Path | None = None,
+    emulated: bool = False,
+) -> Traced:
+    """The error of every node of the ONNX file `found`, against another file or against PyTorch's modules.
+
+    Args:
+        node_map: of `found`; with modules it says which node is whose.
+        emulated: whether `found` is an emulation: its casts to a type below fp32 and back stand for computing in it.
+
+    Raises:
+        UsageError: the two have nothing in common, or take other inputs than the samples have.
+        ExportError: the expected file does not run.
+    """
+    request = {
+        "found": str(found),
+        "expected": str(expected) if isinstance(expected, Path) else None,
+        "captured": dict(expected.captured) if isinstance(expected, Modules) else None,
+        "node_map": str(node_map) if node_map else None,
+        "samples": to_json(samples),
+        "batches": [list(batch) for batch in batches],
+        "directory": str(directory / "values"),
+        "part_bytes": limits.part_bytes,
+        "libraries": list(limits.libraries),
+        "emulated": emulated,
+    }
+    worked = _work("locate.worker.node_errors.compare", request, directory, limits, ())
+    answer = worked.value
+    return Traced(
+        series=tuple(from_json(NodeError, each) for each in answer["series"]),
+        nodes=answer["nodes"],
+        parts=answer["parts"],
+        largest_part=answer["largest_part"],
+        broken=answer["broken"],
+        library_seconds=answer["library_seconds"] + worked.import_seconds,
+        peak_memory=worked.peak_memory,
+    )
+
+
+def _work(
+    task: str, request: Mapping[str, Any], directory: Path, limits: Limits, search_path: Sequence[Path]
+) -> processes.WorkerAnswer:
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        return processes.run_worker(
+            task,
+            request,
+            directory=directory,
+            deadline_s=limits.deadline_s,
+            memory_bytes=limits.memory_bytes,
+            search_path=search_path,
+        )
+    except WorkerError as error:
+        raise ExportError(
+            "The search for the error ended without an answer.",
+            found=error.what,
+            next_step="raise deadline_s or memory_mib in the spec, or ask for smaller parts",
+            details=error.details,
+        ) from error

@@ -1,0 +1,47 @@
+"""How far apart two arrays are, in one pass with constant extra memory; inside a worker."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tritonize.core.arrays import Array
+from tritonize.core.error_location import FAR
+
+CHUNK = 1 << 13
+"""Elements compared at a time: 64 KiB in float64, which the C library does not map and unmap each time."""
+
+
+def distance(found: Array, expected: Array, scale: float) -> tuple[float, str | None]:
+    """The largest |found - expected| over `scale`, and why it is `FAR` where it is.
+
+    Equal values, NaNs in the same place among them, are no distance apart, whatever the scale.
+    """
+    if found.shape != expected.shape:
+        return FAR, f"shape {list(found.shape)} instead of {list(expected.shape)}"
+    furthest = 0.0
+    one, other = found.reshape(-1), expected.reshape(-1)
+    for start in range(0, one.size, CHUNK):
+        chunk, wanted = one[start : start + CHUNK], other[start : start + CHUNK]
+        if np.array_equal(chunk, wanted):  # most nodes answer the same bits, and this is far quicker
+            continue
+        first, second = chunk.astype(np.float64), wanted.astype(np.float64)
+        same = (first == second) | (np.isnan(first) & np.isnan(second))
+        finite = np.isfinite(first) & np.isfinite(second)
+        if not np.all(same | finite):
+            place = int(np.flatnonzero(~(same | finite))[0])
+            return FAR, f"{first[place]:.6g} where {second[place]:.6g} is expected"
+        if not np.all(same):
+            furthest = max(furthest, float(np.max(np.abs(first[~same] - second[~same]))))
+    if not furthest:
+        return 0.0, None
+    return (min(furthest / scale, FAR), None) if scale else (FAR, f"{furthest:.3g} where only zeros are expected")
+
+
+def largest(array: Array) -> float:
+    """The largest finite magnitude."""
+    found, flat = 0.0, array.reshape(-1)
+    for start in range(0, flat.size, CHUNK):
+        chunk = np.abs(flat[start : start + CHUNK].astype(np.float64))
+        finite = chunk[np.isfinite(chunk)]
+        found = max(found, float(finite.max())) if finite.size else found
+    return found

@@ -1,0 +1,170 @@
+"""Which tensor of a graph is which module's answer, through `node_map.json`; inside a worker, without torch.
+
+A pair that is not certain is left out: a wrong one would name a healthy node. What lies between two pairs is looked at as one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from onnx import NodeProto
+
+from tritonize.core import arrays
+from tritonize.core.arrays import Array
+from tritonize.locate.worker.subgraphs import Graph
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """A tensor that went into a module or came out of it, in every batch."""
+
+    module: str
+    """Path in the user's model; the empty text is the model itself."""
+    call: int
+    """Which call of the module it was, from 0."""
+    place: Literal["input", "output"]
+    position: int
+    """Among the tensors of that call's inputs or outputs."""
+    dtype: str
+    shapes: tuple[tuple[int, ...], ...]
+    """By batch."""
+    files: tuple[Path, ...]
+    """By batch. Two that are the same tensor share the file."""
+    weighted: bool
+    """Whether the module has parameters or buffers of its own."""
+
+    @property
+    def key(self) -> str:
+        """Tells it from all others."""
+        return f"{self.place} {self.position} of call {self.call} of {self.module}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Captured:
+    """What the modules took and answered."""
+
+    seen: tuple[Seen, ...]
+    """In the order in which it was seen."""
+
+
+@dataclass(frozen=True)
+class NodeMap:
+    """`node_map.json`: where nodes come from, by the names of their outputs."""
+
+    entries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @staticmethod
+    def read(path: Path | None) -> NodeMap:
+        """The map in a file; an empty one where there is none. Raises OSError, ValueError."""
+        if path is None:
+            return NodeMap()
+        nodes = json.loads(path.read_text(encoding="utf-8"))["nodes"]
+        return NodeMap({name: entry for entry in nodes for name in entry["outputs"] if name})
+
+    def origin(self, *nodes: NodeProto) -> tuple[str | None, str | None]:
+        """Module and line of the first node that it knows; `None` for what is not known."""
+        entry = next((self.entries[name] for node in nodes for name in node.output if name in self.entries), {})
+        return entry.get("module"), entry.get("source")
+
+
+class ModuleAnswers:
+    """The right values, from the files of what the modules answered."""
+
+    def __init__(self, captured: Captured) -> None:
+        self._seen = {each.key: each for each in captured.seen}
+
+    def advance(self, wanted: Iterable[str]) -> None:
+        """They are there already."""
+
+    def value(self, batch: int, name: str) -> Array:
+        """One of them, memory-mapped."""
+        seen = self._seen[name]
+        array: Array = np.load(seen.files[batch], mmap_mode="r", allow_pickle=False)
+        return array.view(arrays.BFLOAT16) if seen.dtype == "bf16" else array
+
+    def release(self, needed: set[str]) -> None:
+        """The files stay: several modules may share one."""
+
+
+class Tensors:
+    """Pairs a graph's tensors with what the modules took and answered."""
+
+    def __init__(self, graph: Graph, node_map: NodeMap, captured: Captured) -> None:
+        self._graph = graph
+        self._seen = captured.seen
+        self._module_of = [node_map.origin(node)[0] for node in graph.nodes]
+        paths = dict.fromkeys(each.module for each in captured.seen)
+        self._inside = {path: set(self._nodes_of(path)) for path in paths}
+        self._silent = {each.module for each in captured.seen if each.weighted and not self._inside[each.module]}
+
+    def _nodes_of(self, path: str) -> Iterator[int]:
+        for index, module in enumerate(self._module_of):
+            if module is not None and (not path or module == path or module.startswith(f"{path}.")):
+                yield index
+
+    def matches(self) -> dict[str, str]:
+        """Tensor of the graph to `Seen.key`, innermost modules first."""
+        doubtful = {file for each in self._seen if each.place == "input" and each.module in self._silent for file in each.files}
+        found: dict[str, str] = {}
+        for path in sorted(self._inside, key=lambda path: -path.count(".") if path else 1):
+            for tensor, seen in self._outputs(path):
+                # A silent module with weights may have been folded into the one before it, whose node then answers for both.
+                if doubtful.isdisjoint(seen.files):
+                    found.setdefault(tensor, seen.key)
+        for path in self._inside if not self._silent else ():
+            for tensor, seen in self._inputs(path):
+                found.setdefault(tensor, seen.key)
+        return {name: found[name] for node in self._graph.nodes for name in node.output if name in found}
+
+    def _of(self, path: str, place: str) -> list[Seen]:
+        return [each for each in self._seen if each.module == path and each.place == place]
+
+    def _outputs(self, path: str) -> Iterator[tuple[str, Seen]]:
+        seen = self._of(path, "output")
+        if not path:
+            made = [name for name in self._graph.outputs if name in self._graph.producer]
+            yield from zip(made, seen, strict=True) if len(made) == len(seen) and self._all_fit(made, seen) else ()
+            return
+        inside = self._inside[path]
+        made = [name for index in sorted(inside) for name in self._graph.nodes[index].output if self._leaves(name, inside)]
+        yield from self._paired(made, seen)
+
+    def _inputs(self, path: str) -> Iterator[tuple[str, Seen]]:
+        inside, seen = self._inside[path], self._of(path, "input")
+        entering = {name for index in inside for name in self._graph.needs[index]}
+        entering = {name for name in entering if name in self._graph.producer and self._graph.producer[name] not in inside}
+        if len(entering) == len(seen) == 1:
+            yield from self._paired(list(entering), seen)
+
+    def _leaves(self, name: str, inside: set[int]) -> bool:
+        """Whether a tensor is taken by a node outside, or is an output of the graph."""
+        users = self._graph.consumers.get(name, ())
+        return bool(name) and (name in self._graph.outputs or any(index not in inside for index in users))
+
+    def _paired(self, made: Sequence[str], seen: Sequence[Seen]) -> Iterator[tuple[str, Seen]]:
+        """In order, where there are as many that fit; else those that fit only each other."""
+        fitting = [name for name in made if any(self._fits(name, each) for each in seen)]
+        if len(fitting) == len(seen) and self._all_fit(fitting, seen):
+            yield from zip(fitting, seen, strict=True)
+            return
+        if len({each.call for each in seen}) > 1:
+            return
+        pairs = [(name, each) for name in fitting for each in seen if self._fits(name, each)]
+        names, keys = Counter(name for name, _ in pairs), Counter(each.key for _, each in pairs)
+        yield from ((name, each) for name, each in pairs if names[name] == 1 and keys[each.key] == 1)
+
+    def _all_fit(self, made: Sequence[str], seen: Sequence[Seen]) -> bool:
+        return all(self._fits(name, each) for name, each in zip(made, seen, strict=True))
+
+    def _fits(self, name: str, seen: Seen) -> bool:
+        """Whether shape and kind of type are the same, as far as they are known."""
+        if name in self._graph.no_tensors:
+            return False
+        shape = self._graph.shapes.get(name)
+        return shape is None or shape in seen.shapes

@@ -1,0 +1,122 @@
+"""Netron's page for one network, without what it sends elsewhere: its telemetry, and the look-up of the country it is opened in.
+
+Netron (9.3) asks ipinfo.io where its user is, asks for leave to report to Google Analytics, and offers no refusal. Here its files
+are served by a server of ours, as a build that reports nothing (version 0.0.0) and whose question is answered; and the header of
+every answer forbids the page to reach any other server, whatever a later version has in mind.
+"""
+
+from __future__ import annotations
+
+import html
+import http.server
+import importlib.util
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+from tritonize.core import onnx_protobuf
+from tritonize.core.errors import UsageError
+
+HOST = "127.0.0.1"
+_POLICY = "connect-src 'self' blob: data:; img-src 'self' blob: data:; frame-src 'none'; object-src 'none'; form-action 'none'"
+_TYPES = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".json": "application/json",
+    ".png": "image/png",
+    ".ico": "image/x-icon",
+}
+_VERSION = re.compile(r'<meta name="version" content="[^"]*" ?/?>')
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves one network on 127.0.0.1 until it is closed."""
+
+    daemon_threads = True
+
+    def __init__(self, file: Path, port: int) -> None:
+        spec = importlib.util.find_spec("netron")
+        assert spec is not None
+        assert spec.origin is not None
+        self.assets = Path(spec.origin).resolve().parent
+        self.page = _page((self.assets / "index.html").read_text(encoding="utf-8"), file.name)
+        self.data = _data(file)
+        super().__init__((HOST, port), _Handler)
+
+    @property
+    def address(self) -> str:
+        """What a browser opens."""
+        return f"http://{HOST}:{self.server_address[1]}"
+
+
+def _page(page: str, name: str) -> str:
+    """Netron's page, told which file to open, and that it is no packaged version, which is one that reports."""
+    values = {"type": "Python", "version": "0.0.0", "file": f"/data/{quote(name)}", "name": name, "identifier": name}
+    told = "\n".join(f'<meta name="{key}" content="{html.escape(value)}">' for key, value in values.items())
+    changed, count = _VERSION.subn(lambda _: told, page)
+    if count != 1:
+        raise UsageError("This version of Netron has another page than tritonize knows.", next_step='pip install "netron>=9,<10"')
+    return changed
+
+
+def _data(file: Path) -> Mapping[str, Path]:
+    """What the page may read, by name: the network and the files with its weights; nothing else that lies beside it."""
+    found = {file.name: file}
+    if file.suffix == ".onnx":
+        found |= {path.relative_to(file.parent).as_posix(): path for path in onnx_protobuf.data_files(file) if path.is_file()}
+    return found
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        if self.headers.get("Host") not in (
+            f"{HOST}:{self.server.server_address[1]}",
+            f"localhost:{self.server.server_address[1]}",
+        ):
+            self.send_error(http.HTTPStatus.FORBIDDEN)  # a page of another name that leads here
+            return
+        path = unquote(urlsplit(self.path).path)
+        if path in ("/", "/index.html"):
+            self._answer("text/html; charset=utf-8", self.server.page.encode())
+        elif path.startswith("/data/"):
+            self._send_file(self.server.data.get(path.removeprefix("/data/")), "application/octet-stream")
+        else:
+            found = (self.server.assets / path.lstrip("/")).resolve()
+            inside = found.is_relative_to(self.server.assets) and found.is_file()
+            self._send_file(found if inside and found.suffix in _TYPES else None, _TYPES.get(found.suffix, ""))
+
+    do_HEAD = do_GET  # noqa: N815 - the names are http.server's
+
+    def end_headers(self) -> None:
+        self.send_header("Content-Security-Policy", _POLICY)
+        self.send_header("Referrer-Policy", "no-referrer")
+        self.send_header("Set-Cookie", "consent=0; Max-Age=86400; SameSite=Strict")  # its question has been answered
+        super().end_headers()
+
+    def _send_file(self, path: Path | None, kind: str) -> None:
+        if path is None:
+            self.send_error(http.HTTPStatus.NOT_FOUND)
+            return
+        with path.open("rb") as file:
+            self._head(kind, path.stat().st_size)
+            if self.command != "HEAD":
+                shutil.copyfileobj(file, self.wfile)
+
+    def _answer(self, kind: str, content: bytes) -> None:
+        self._head(kind, len(content))
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    def _head(self, kind: str, size: int) -> None:
+        self.send_response(http.HTTPStatus.OK)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(size))
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: the terminal has the address."""

@@ -1,0 +1,357 @@
+"""Finish an exported ONNX file: strip, simplify, check, infer shapes, and read back what it is; runs inside a worker."""
+
+from __future__ import annotations
+
+import gc
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx.checker
+import onnx.inliner
+import onnx.shape_inference
+import onnxslim
+
+from tritonize.core import dtypes
+from tritonize.core.artifacts import TensorSpec, from_json, to_json
+from tritonize.core.errors import ExportError, SimplifyError, UsageError
+from tritonize.core.messages import export as wording
+from tritonize.onnx_model.worker import origins, ports, writer
+from tritonize.process.stopwatch import Stopwatch
+
+NODE_MAP = "node_map.json"
+_RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishRequest:
+    """The exported file, and where the finished one goes."""
+
+    exported: Path
+    path: Path
+    simplify: bool
+    opset: int | None
+    """The one the file must have; any where it is `None`."""
+    consume: bool = True
+    """Whether the exported file may go once it is read."""
+    inputs: tuple[TensorSpec, ...] | None = None
+    """What the inputs are to be called, in order, where the file has the names of `ports.exported_as`."""
+    outputs: tuple[TensorSpec, ...] = ()
+    """What the model answers; declared where the exporter could not tell, as behind an operator of the user's."""
+    optional: tuple[str, ...] = ()
+    """Inputs that stay inputs although the file has a value for them."""
+    roots: tuple[Path, ...] = ()
+    """The user's folders; source files are named relative to them."""
+    scope: str = ""
+    """Path of the user's module in what was exported."""
+    modules: tuple[str, ...] | None = None
+    """Paths of the modules that there are in it; `None` where that is not known."""
+    inline_limit: int = writer.INLINE_LIMIT
+    """Bytes of weights above which they go into a file of their own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishAnswer:
+    """What the finished file says of itself, after it was written and loaded again."""
+
+    opset: int
+    ir_version: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    nodes: int
+    parameters: int
+    """Number of elements of its initializers."""
+    producer: str
+    optional: tuple[str, ...]
+    """The inputs that have a value in the file, which a client may leave out."""
+    constants: tuple[str, ...]
+    """Weights that were inputs too in the exported file, and are none any more."""
+    simplified: bool
+    data: str | None
+    """Name of the file beside it that holds the weights."""
+    node_map: str
+    """Name of the file beside it that says where its nodes come from; see `origins`."""
+    library_seconds: float
+
+
+def finish(request: dict[str, Any]) -> dict[str, Any]:
+    """The task: `FinishRequest` in, `FinishAnswer` out, as plain data.
+
+    Raises:
+        ExportError: the file is invalid, or has another opset than the one asked for.
+    """
+    asked = from_json(FinishRequest, request)
+    watch = Stopwatch()
+    with watch.library():
+        model = _load(asked.exported)
+        files = [asked.exported, *(asked.exported.parent / location for location in external_locations(model))]
+        weights = writer.external_or_large(model)
+        large = sum(writer.size(tensor, asked.exported.parent) for tensor in weights) > asked.inline_limit
+        if not large:
+            onnx.load_external_data_for_model(model, str(asked.exported.parent))
+        if asked.inputs is not None:
+            ports.name(model, asked.inputs, asked.outputs)
+        constants = ports.unlist_weights(model, asked.optional)
+        optional = ports.weights_of(model.graph)
+        came_from = origins.of_graph(model, asked.roots, asked.scope, asked.modules)
+        _strip(model)
+        _declare(model, asked.outputs)
+        if model.functions:
+            model = _inlined(model)
+            came_from = origins.of_inlined(model, came_from)
+        _require_no_random_operators(model)
+        # onnxslim would have to hold large weights several times over, and folds what a client may send into constants.
+        simplify = asked.simplify and not large and not optional
+        if simplify:
+            model = _simplified(model)
+            gc.collect()  # onnxslim leaves its copies of the weights in reference cycles
+        _infer_output_shapes(model, asked.path)
+        data = None
+        if large:
+            data = writer.write_with_data(model, asked.path, asked.exported.parent).name
+        else:
+            writer.write(model, asked.path)
+        origins.write(model, came_from, asked.path.with_name(NODE_MAP))
+        del model
+        _check(asked.path, simplified=simplify)
+        _remove(files if asked.consume else [])  # not before: where it cannot be simplified, it is finished again without that
+        finished = onnx.load(asked.path, load_external_data=False)
+    found = opset(finished)
+    if asked.opset is not None and found != asked.opset:
+        raise ExportError(
+            "The exporter wrote another opset than the one asked for.",
+            expected=f"opset {asked.opset}",
+            found=f"opset {found}",
+            cause="the dynamo exporter does not go below 18, and converting downwards changes the file or fails",
+            next_step=f"ask for opset {found}",
+        )
+    return to_json(  # type: ignore[no-any-return]
+        FinishAnswer(
+            opset=found,
+            ir_version=finished.ir_version,
+            inputs=specs(finished.graph.input, "input"),
+            outputs=specs(finished.graph.output, "output"),
+            nodes=len(finished.graph.node),
+            parameters=sum(elements(tensor) for tensor in finished.graph.initializer),
+            producer=f"{finished.producer_name} {finished.producer_version}".strip(),
+            optional=tuple(optional),
+            constants=constants,
+            simplified=simplify,
+            data=data,
+            node_map=NODE_MAP,
+            library_seconds=watch.seconds,
+        )
+    )
+
+
+def _load(path: Path) -> onnx.ModelProto:
+    model = onnx.load(path, load_external_data=False)
+    require_safe_external_data(model, path)
+    return model
+
+
+def _remove(files: Iterable[Path]) -> None:
+    """The finished file replaces them: a large model need not lie on the disk twice."""
+    for file in files:
+        file.unlink()
+
+
+def _declare(model: onnx.ModelProto, outputs: Iterable[TensorSpec]) -> None:
+    """Give outputs without a type or a shape those that the model's answers have."""
+    known = {tensor.name: tensor for tensor in outputs}
+    for value in model.graph.output:
+        tensor = value.type.tensor_type
+        if value.name in known and not (tensor.elem_type and tensor.HasField("shape")):
+            spec = known[value.name]
+            value.CopyFrom(onnx.helper.make_tensor_value_info(spec.name, dtypes.by_name(spec.dtype).onnx, spec.shape))
+
+
+def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without functions of its own, such as the user's operators: not every runtime knows them."""
+    inlined = onnx.inliner.inline_local_functions(model)
+    used = {node.domain for node in nodes(inlined)}
+    for entry in [entry for entry in inlined.opset_import if entry.domain and entry.domain not in used]:
+        inlined.opset_import.remove(entry)
+    return inlined
+
+
+def external_locations(model: onnx.ModelProto) -> set[str]:
+    """The files beside the model that hold weights."""
+    tensors = [tensor for tensor in writer.external_or_large(model) if writer.is_external(tensor)]
+    return {entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location"}
+
+
+def require_safe_external_data(model: onnx.ModelProto, path: Path) -> None:
+    """Refuse weights outside the model's own folder, and weights that are missing or cut off.
+
+    Raises:
+        UsageError: it names the location.
+    """
+    for location in sorted(external_locations(model)):
+        target = path.parent / location
+        inside = not Path(location).is_absolute() and target.resolve().is_relative_to(path.parent.resolve())
+        if not inside:
+            raise UsageError(
+                "The ONNX file's external data lies outside its folder, which is never followed.", where=str(path), found=location
+            )
+        if not target.is_file():
+            raise UsageError(
+                "The ONNX file's external data is missing.",
+                where=str(path),
+                expected=location,
+                next_step="put the data file beside the model",
+            )
+    for tensor in writer.external_or_large(model):
+        if writer.is_external(tensor):
+            data, offset, length = writer.reference(tensor, path.parent)
+            if offset + length > data.stat().st_size:
+                raise UsageError(
+                    "The ONNX file's external data is cut off.",
+                    where=str(path),
+                    expected=f"{offset + length} bytes in {data.name}, for tensor {tensor.name!r}",
+                    found=f"{data.stat().st_size} bytes",
+                )
+
+
+def opset(model: onnx.ModelProto) -> int:
+    """The version of ONNX's own operators; 0 where there is none."""
+    return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+
+
+def elements(tensor: onnx.TensorProto) -> int:
+    """Number of elements of an initializer."""
+    return math.prod(tensor.dims)
+
+
+def _require_no_random_operators(model: onnx.ModelProto) -> None:
+    """A random operator answers otherwise each time: nothing that it takes part in can be proven."""
+    found = sorted({node.op_type for node in nodes(model) if node.op_type in _RANDOM})
+    if found:
+        raise ExportError(
+            "The exported file draws random numbers.",
+            found=", ".join(found),
+            cause="dropout or a random operator that is active in evaluation mode",
+        )
+
+
+def nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    """Every node of the graph, its subgraphs and its functions."""
+    pending = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    while pending:
+        node = pending.pop()
+        yield node
+        pending += [inner for attribute in node.attribute for inner in attribute.g.node]
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Remove source paths, stack traces and notes that exporters leave; names stay."""
+    del model.metadata_props[:]
+    model.doc_string = ""
+    graphs: list[Any] = [model.graph, *model.functions]
+    while graphs:
+        graph = graphs.pop()
+        graph.doc_string = ""
+        del graph.metadata_props[:]
+        for value in (*graph.value_info, *getattr(graph, "initializer", ()), *_values(graph)):
+            value.doc_string = ""
+            del value.metadata_props[:]
+        for node in graph.node:
+            node.doc_string = ""
+            del node.metadata_props[:]
+            graphs += [attribute.g for attribute in node.attribute if attribute.type == onnx.AttributeProto.GRAPH]
+
+
+def _values(graph: Any) -> Iterable[Any]:
+    return (*graph.input, *graph.output) if isinstance(graph, onnx.GraphProto) else ()
+
+
+def _simplified(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The file in fewer nodes, with the inputs and outputs that it had.
+
+    Raises:
+        SimplifyError: onnxslim fails, or changes them.
+    """
+    inputs = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in model.graph.input]
+    outputs = [value.name for value in model.graph.output]
+    try:
+        slim = onnxslim.slim(model)
+    except Exception as error:
+        text = str(error).strip().splitlines()
+        raise SimplifyError.of(
+            wording.NOT_SIMPLIFIED, found=f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+        ) from error
+    if not isinstance(slim, onnx.ModelProto):
+        raise SimplifyError.of(wording.NOT_SIMPLIFIED, found="onnxslim returned no model")
+    foreign = {value.name for value in slim.graph.input} - {value.name for value in inputs}
+    if foreign or [value.name for value in slim.graph.output] != outputs:
+        raise SimplifyError.of(wording.NOT_SIMPLIFIED, found="onnxslim changed the inputs or outputs")
+    del slim.graph.input[:]  # onnxslim drops those that nothing uses; a client sends them all the same
+    slim.graph.input.extend(inputs)
+    return slim
+
+
+def _infer_output_shapes(model: onnx.ModelProto, path: Path) -> None:
+    """Write inferred shapes on the outputs: configurations are made from them. The other inferred shapes are not kept."""
+    light = without_weights(model)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(light, strict_mode=True, data_prop=True)
+    except (onnx.shape_inference.InferenceError, ValueError):
+        try:  # following values through the graph also fails on graphs that are valid, such as an If with two branches
+            inferred = onnx.shape_inference.infer_shapes(light, strict_mode=True)
+        except (onnx.shape_inference.InferenceError, ValueError) as error:
+            raise _invalid(path, error) from error
+    for declared, value in zip(model.graph.output, inferred.graph.output, strict=True):
+        declared.CopyFrom(value)
+
+
+def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same graph with large initializers named but left out: shapes never depend on their values."""
+    graph = model.graph
+    light = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
+    light.graph.name = graph.name
+    for field in ("node", "input", "output", "value_info"):
+        getattr(light.graph, field).extend(getattr(graph, field))
+    for tensor in graph.initializer:
+        if not writer.is_weight(tensor) and not writer.is_external(tensor):
+            light.graph.initializer.append(tensor)
+        else:
+            named = light.graph.initializer.add(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+            named.data_location = onnx.TensorProto.EXTERNAL
+            named.external_data.add(key="location", value="left-out")
+    return light
+
+
+def _check(path: Path, *, simplified: bool = False) -> None:
+    """ONNX's own checker, on the file as it lies on the disk."""
+    try:
+        onnx.checker.check_model(str(path))
+    except (onnx.checker.ValidationError, ValueError) as error:
+        if simplified:
+            raise SimplifyError.of(wording.NOT_SIMPLIFIED, found=str(error).strip().splitlines()[0]) from error
+        raise _invalid(path, error) from error
+
+
+def _invalid(path: Path, error: Exception) -> ExportError:
+    return ExportError("The exported ONNX file is invalid.", where=path.name, found=str(error).strip().splitlines()[0])
+
+
+def specs(values: Iterable[onnx.ValueInfoProto], kind: str) -> tuple[TensorSpec, ...]:
+    """Inputs or outputs of a graph. Raises ExportError where one is no tensor that Triton can serve."""
+    return tuple(_spec(value, kind) for value in values)
+
+
+def _spec(value: onnx.ValueInfoProto, kind: str) -> TensorSpec:
+    if not value.type.HasField("tensor_type"):
+        raise ExportError(f"The ONNX {kind} {value.name!r} is no tensor.", found=str(value.type.WhichOneof("value")))
+    tensor = value.type.tensor_type
+    try:
+        dtype = dtypes.by_onnx(tensor.elem_type).name
+    except KeyError as error:
+        raise ExportError(f"The ONNX {kind} {value.name!r} has a type that Triton cannot serve.", found=str(error)) from error
+    if not tensor.HasField("shape"):
+        raise ExportError(f"The ONNX {kind} {value.name!r} has no shape, not even a number of axes.")
+    dims = [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in tensor.shape.dim]
+    return TensorSpec(name=value.name, dtype=dtype, shape=tuple(dims))

@@ -1,0 +1,125 @@
+"""Two ONNX files: operators, inputs and outputs, weights by name and content; runs inside a worker."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import external_data_helper, numpy_helper
+
+from tritonize.core.artifacts import TensorSpec, from_json, to_json
+from tritonize.core.errors import UsageError
+from tritonize.onnx_model.graph_diff import GraphDiff, WeightChange
+from tritonize.onnx_model.worker import finishing
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphDiffRequest:
+    """Which files."""
+
+    before: Path
+    after: Path
+
+
+def compare(request: dict[str, Any]) -> dict[str, Any]:
+    """The task: `GraphDiffRequest` in, `GraphDiff` out, as plain data. Weights are read one by one."""
+    asked = from_json(GraphDiffRequest, request)
+    before, after = _Side(asked.before), _Side(asked.after)
+    counts = [
+        Counter(f"{node.domain}::{node.op_type}" if node.domain else node.op_type for node in finishing.nodes(each.model))
+        for each in (before, after)
+    ]
+    shared = [name for name in before.weights if name in after.weights]
+    changed = [change for name in shared if (change := _change(before, after, name)) is not None]
+    found = GraphDiff(
+        opset=(finishing.opset(before.model), finishing.opset(after.model)),
+        nodes=(counts[0].total(), counts[1].total()),
+        operators={
+            kind: (counts[0][kind], counts[1][kind]) for kind in sorted(counts[0] | counts[1]) if counts[0][kind] != counts[1][kind]
+        },
+        inputs=_differing(before.inputs(), after.inputs()),
+        outputs=_differing(before.outputs(), after.outputs()),
+        weights=(len(before.weights), len(after.weights)),
+        weights_added=tuple(name for name in after.weights if name not in before.weights),
+        weights_removed=tuple(name for name in before.weights if name not in after.weights),
+        weights_changed=tuple(sorted(changed, key=lambda each: -(each.relative if each.relative is not None else math.inf))),
+    )
+    return to_json(found)  # type: ignore[no-any-return]
+
+
+class _Side:
+    """One file, its weights left where they are."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.model = onnx.load(path, load_external_data=False)
+        except Exception as error:
+            raise UsageError("This is no ONNX file.", where=str(path), found=str(error).splitlines()[0]) from error
+        finishing.require_safe_external_data(self.model, path)
+        self.weights = {tensor.name: tensor for tensor in self.model.graph.initializer}
+
+    def inputs(self) -> dict[str, TensorSpec]:
+        """What the graph takes."""
+        values = [value for value in self.model.graph.input if value.name not in self.weights]
+        return {spec.name: spec for spec in finishing.specs(values, "input")}
+
+    def outputs(self) -> dict[str, TensorSpec]:
+        """What it answers."""
+        return {spec.name: spec for spec in finishing.specs(self.model.graph.output, "output")}
+
+    def array(self, name: str) -> np.ndarray[Any, Any]:
+        """A weight, which is let go of again."""
+        tensor = onnx.TensorProto()
+        tensor.CopyFrom(self.weights[name])
+        if external_data_helper.uses_external_data(tensor):
+            external_data_helper.load_external_data_for_tensor(tensor, str(self.path.parent))
+        return numpy_helper.to_array(tensor)
+
+
+def _differing(before: dict[str, TensorSpec], after: dict[str, TensorSpec]) -> dict[str, tuple[str, str]]:
+    names = [*before, *(name for name in after if name not in before)]
+    words = {name: (_words(before.get(name)), _words(after.get(name))) for name in names}
+    return {name: pair for name, pair in words.items() if pair[0] != pair[1]}
+
+
+def _words(spec: TensorSpec | None) -> str:
+    """Type and shape; names of axes say nothing that a client sees."""
+    sizes = ", ".join(str(size) if isinstance(size, int) else "?" for size in spec.shape) if spec else ""
+    return f"{spec.dtype} [{sizes}]" if spec else "none"
+
+
+def _change(before: _Side, after: _Side, name: str) -> WeightChange | None:
+    """How a weight differs; `None` where its contents are the same."""
+    old, new = before.array(name), after.array(name)
+    sums = tuple(
+        hashlib.sha256(f"{each.dtype} {each.shape} ".encode() + np.ascontiguousarray(each).tobytes()).hexdigest()
+        for each in (old, new)
+    )
+    if sums[0] == sums[1]:
+        return None
+    return WeightChange(name=name, sha256=(sums[0], sums[1]), relative=_relative(old, new), elements=int(new.size))
+
+
+def _relative(old: np.ndarray[Any, Any], new: np.ndarray[Any, Any]) -> float | None:
+    """||new - old|| / ||old||; `None` where shapes or numbers do not allow it."""
+    if old.shape != new.shape or old.dtype == object or new.dtype == object:
+        return None
+    difference = norm = 0.0
+    for one, other in _chunks(old.reshape(-1), new.reshape(-1)):
+        difference += float(np.square(other - one).sum())
+        norm += float(np.square(one).sum())
+    found = math.sqrt(difference / norm) if norm else math.nan
+    return found if math.isfinite(found) else None
+
+
+def _chunks(old: np.ndarray[Any, Any], new: np.ndarray[Any, Any]) -> Iterator[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
+    for start in range(0, old.size, 1 << 20):
+        yield old[start : start + (1 << 20)].astype(np.float64), new[start : start + (1 << 20)].astype(np.float64)

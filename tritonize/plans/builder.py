@@ -1,0 +1,331 @@
+"""ONNX to TensorRT plans: a build is a pure function of the ONNX file, the settings, the module and the GPU kind.
+
+So it is cached by those, and can be done anywhere: `build` takes a request that names everything, and leaves plan, metadata
+and log.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tritonize.core import bounded_files, cache, errors, onnx_protobuf
+from tritonize.core.artifacts import TensorSpec, to_json
+from tritonize.core.errors import PlanError, UsageError, WorkerError
+from tritonize.core.messages import files as say
+from tritonize.plans import gpu, installed, placement, plan_cache, plan_file
+from tritonize.plans import request as plan_request
+from tritonize.plans.placement import LOG, PLAN
+from tritonize.plans.plan_file import PlanMetadata
+from tritonize.plans.request import BuildRequest
+from tritonize.process import processes
+from tritonize.spec import loader
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuiltPlan:
+    """One plan in its folder, with its metadata and log beside it."""
+
+    path: Path
+    log: Path | None
+    """What the builder said; `None` where somebody built it elsewhere and did not bring it along."""
+    metadata: PlanMetadata
+    cached: bool
+    """Whether it was there already."""
+    seconds: float
+    """What this call took."""
+
+    @property
+    def files(self) -> tuple[Path, Path]:
+        """What belongs into a version: the plan and its metadata."""
+        return self.path, plan_file.metadata_path(self.path)
+
+
+def read_request(path: Path) -> BuildRequest:
+    """A request from its JSON file; relative paths in it are relative to the file.
+
+    Raises:
+        UsageError: it lists all that is wrong with it.
+    """
+    try:
+        request = BuildRequest.model_validate(bounded_files.json_of(path))
+    except FileNotFoundError as error:
+        raise UsageError.of(say.REQUEST_MISSING, where=str(path)) from error
+    except ValidationError as error:
+        lines = [f"{loader.dotted(where)}: {text}" for where, text in loader.schema_problems(error, BuildRequest)]
+        raise UsageError.of(say.REQUEST_INVALID, where=str(path), details=lines) from error
+    except (OSError, ValueError) as error:
+        raise UsageError.of(say.REQUEST_UNREADABLE, where=str(path), found=str(error)) from error
+    folder = path.parent
+    plugins = tuple(folder / each for each in request.settings.plugins)
+    return request.model_copy(
+        update={
+            "onnx": folder / request.onnx,
+            "node_map": folder / request.node_map if request.node_map else None,
+            "settings": request.settings.model_copy(update={"plugins": plugins}),
+        }
+    )
+
+
+def build(
+    request: BuildRequest, directory: Path, *, use_cache: bool = True, on_progress: Callable[[str], None] | None = None
+) -> tuple[BuiltPlan, ...]:
+    """Build the plans of a request, one per compute capability, side by side: `model.plan`, or `model.sm89.plan` of several.
+
+    Args:
+        directory: where plan, `.json` and `.log` go.
+        use_cache: take what was built before from the same file with the same settings.
+
+    Raises:
+        MissingError: the module is not installed, or there is no GPU where it needs one.
+        UsageError: the settings or profiles cannot be had, or a file or the folder is not there.
+        PlanError: the network cannot be parsed or built, or the builder hangs or crashes.
+    """
+    version = installed.require_possible(request.module)
+    plan_request.require_supported(request, version)
+    _require_files(request)
+    _make(directory)
+    targets: tuple[str | None, ...] = request.compute_capabilities or (None,)
+    cancelled = threading.Event()
+    with ThreadPoolExecutor(1) as hashing, ThreadPoolExecutor(min(len(targets), os.cpu_count() or 1)) as pool:
+        digest = hashing.submit(
+            onnx_protobuf.sha256, request.onnx
+        ).result  # asked for late, where there is no cache to look into first
+        jobs = [
+            _Job(request, version, digest, target, directory / _name(target, len(targets)), on_progress, cancelled)
+            for target in targets
+        ]
+        building = [pool.submit(_one, job, use_cache) for job in jobs]
+        try:
+            for each in as_completed(building):  # the first that fails is told at once, whichever it is
+                each.result()
+        except BaseException:  # Ctrl-C, or one that failed: the others are not waited for
+            cancelled.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        return tuple(each.result() for each in building)
+
+
+def _require_files(request: BuildRequest) -> None:
+    if not request.onnx.is_file():
+        raise UsageError("There is no such ONNX file.", where=str(request.onnx))
+    if request.node_map is not None and not request.node_map.is_file():
+        raise UsageError("There is no such node map.", where="node_map", found=str(request.node_map))
+    _require_readable([request.onnx, *[path for path in request.settings.plugins if path.is_file()]])
+    data = onnx_protobuf.data_files(request.onnx)  # once: it is a search over the whole file
+    if missing := [path.relative_to(request.onnx.parent) for path in data if not path.is_file()]:
+        raise PlanError(
+            "The ONNX file's external data is missing.",
+            where=str(request.onnx),
+            expected=", ".join(map(str, missing)),
+            next_step="put the data files where the ONNX file names them, relative to its own folder",
+        )
+    _require_readable(data)
+    if missing := [path for path in request.settings.plugins if not path.is_file()]:
+        raise UsageError("There is no such library of plugins.", where="plugins", found=", ".join(map(str, missing)))
+
+
+def _require_readable(paths: Iterable[Path]) -> None:
+    for path in paths:
+        try:
+            with path.open("rb"):
+                pass
+        except OSError as error:
+            raise UsageError("The file cannot be read.", where=str(path), found=error.strerror) from error
+
+
+def _make(directory: Path) -> None:
+    """The folder for the plans."""
+    with errors.storage_errors(directory):
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:  # a file is in the way, or the name is none
+            raise UsageError("The folder for the plans cannot be made.", where=str(directory), found=error.strerror) from error
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One plan of a request."""
+
+    request: BuildRequest
+    version: str
+    onnx_sha256: Callable[[], str]
+    target: str | None
+    plan: Path
+    on_progress: Callable[[str], None] | None
+    cancelled: threading.Event
+
+    def tell(self, text: str) -> None:
+        """Progress, with the target where there are several."""
+        if self.on_progress is not None:
+            self.on_progress(f"{self.target}: {text}" if self.target else text)
+
+    def key(self) -> str:
+        """All that the plan depends on, as a name."""
+        here = gpu.find()
+        parts = {
+            "onnx": self.onnx_sha256(),
+            "name": self.request.onnx.stem,  # the plan has it inside
+            "builder": _builder(),
+            "module": self.request.module,
+            "version": self.version,
+            "target": self.target or (here.compute_capability if here else None),
+            "gpu": here.name if here and not self.target else None,
+            "profiles": [{name: shapes.model_dump() for name, shapes in each.items()} for each in self.request.profiles],
+            "settings": self.request.settings.asked(),
+            "plugins": [hashlib.sha256(path.read_bytes()).hexdigest() for path in self.request.settings.plugins],
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _one(job: _Job, use_cache: bool) -> BuiltPlan:
+    started = time.perf_counter()
+    cached = False
+    if use_cache:
+        cached = plan_cache.bring(
+            job.key(),
+            job.plan,
+            lambda folder: _build(job, folder),
+            tell=job.tell,
+            cancelled=job.cancelled,
+            deadline_s=job.request.deadline_s,
+        )
+    else:
+        scratch = job.plan.with_name(f"{job.plan.name}.building")
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        try:
+            _build(job, scratch)
+            placement.move(scratch, job.plan)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    known = plan_file.read_metadata(job.plan)
+    assert known is not None
+    return BuiltPlan(
+        path=job.plan, log=placement.log_path(job.plan), metadata=known, cached=cached, seconds=time.perf_counter() - started
+    )
+
+
+@functools.cache
+def _builder() -> str:
+    """A digest of the code that asks for a build: what it asked for before, it may ask for otherwise now."""
+    code = sorted(Path(__file__).with_name("worker").glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in code)).hexdigest()
+
+
+def _name(target: str | None, count: int) -> str:
+    return PLAN if target is None or count == 1 else f"model.sm{target.replace('.', '')}.plan"
+
+
+def _build(job: _Job, folder: Path) -> None:
+    """Build in a worker, read the header back, and write the metadata."""
+    plan, request = folder / PLAN, job.request
+    asked = {
+        "onnx": str(request.onnx.absolute()),  # not resolved: data files lie beside a link, where they were hashed
+        "module": request.module,
+        "compute_capability": job.target,
+        "profiles": [{name: shapes.model_dump() for name, shapes in each.items()} for each in request.profiles],
+        "settings": request.settings.asked(),
+        "node_map": str(request.node_map) if request.node_map else None,
+        "plan": str(plan),
+        "log": str(folder / LOG),
+        "timing_cache": str(_timing_cache(job)) if request.settings.timing_cache else None,
+    }
+    work = folder / "work"
+    work.mkdir()
+    try:
+        answer = processes.run_worker(
+            "plans.worker.build_plan.build",
+            asked,
+            directory=work,
+            deadline_s=request.deadline_s,
+            memory_bytes=request.memory_mib << 20 if request.memory_mib else None,
+            on_progress=job.tell,
+            cancelled=job.cancelled,
+        ).value
+    except WorkerError as error:
+        raise PlanError(
+            "The builder ended without a plan.",
+            where=request.onnx.name,
+            found=error.what,
+            details=[*_tail(folder / LOG), *error.details],
+            next_step="raise deadline_s or memory_mib in the request if that is all it lacks",
+        ) from error
+    finally:
+        _keep_log(folder / LOG, job.plan)
+    shutil.rmtree(work)
+    header = plan_file.read_header(plan)
+    asked_version = job.version.partition(".post")[0].split(".")  # of some versions packages name three parts alone
+    if header.module != request.module or header.version_text.split(".")[: len(asked_version)] != asked_version:
+        raise PlanError(
+            "The plan that was built is another than was asked for.",
+            expected=f"{request.module} {job.version}",
+            found=f"{header.module} {header.version_text}",
+        )
+    if job.target and header.compute_capabilities and header.compute_capabilities != (job.target,):
+        raise PlanError("The plan is for another GPU.", expected=job.target, found=", ".join(header.compute_capabilities))
+    plan_file.write_metadata(plan, _metadata(job, answer, header.version_text))
+
+
+def _timing_cache(job: _Job) -> Path:
+    """Timings are of one module version, GPU and driver, so each such has a file of its own."""
+    here = gpu.find()
+    parts = (job.request.module, job.version, here.name if here else "no GPU", here.driver if here else "no driver")
+    return cache.directory() / "timings" / ("-".join(re.sub(r"[^A-Za-z0-9.]+", "_", part) for part in parts) + ".cache")
+
+
+def _keep_log(log: Path, plan: Path) -> None:
+    """What the builder said stays where the plan would be, also where there is none."""
+    if log.is_file():
+        shutil.copyfile(log, placement.log_path(plan))
+
+
+def _tail(log: Path) -> list[str]:
+    return processes.log_tail(log, 10)
+
+
+def _metadata(job: _Job, answer: Mapping[str, Any], version: str) -> PlanMetadata:
+    here = gpu.find()
+    return PlanMetadata(
+        module=job.request.module,
+        version=version,
+        compute_capability=answer["compute_capability"],
+        gpu=here.name if here else None,
+        driver=here.driver if here else None,
+        profiles=tuple({name: shapes.model_dump() for name, shapes in each.items()} for each in job.request.profiles),
+        inputs=tuple(_tensor(each) for each in answer["inputs"]),
+        outputs=tuple(_tensor(each) for each in answer["outputs"]),
+        tf32=job.request.settings.tf32,
+        precision_built=None,
+        onnx_sha256=job.onnx_sha256(),
+        settings=job.request.settings.portable(),
+        plan_sha256=answer["plan_sha256"],
+        plan_bytes=answer["plan_bytes"],
+        build_seconds=answer["build_seconds"],
+        timing_cache_sha256=answer["timing_cache_sha256"],
+        built_by=f"tritonize {metadata.version('tritonize')}",
+    )
+
+
+def _tensor(plain: Mapping[str, Any]) -> TensorSpec:
+    return TensorSpec(name=plain["name"], dtype=plain["dtype"], shape=tuple(plain["shape"]))
+
+
+def describe(built: BuiltPlan) -> dict[str, Any]:
+    """A built plan as plain data."""
+    plain: dict[str, Any] = to_json(built.metadata)
+    return {"path": str(built.path), "log": str(built.log), "cached": built.cached, "seconds": built.seconds, **plain}

@@ -1,0 +1,142 @@
+"""Whether a plan will load in a given TensorRT, and which TensorRT a release of Triton has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tritonize.core import temporary
+from tritonize.core.errors import MissingError
+from tritonize.plans import plan_file
+from tritonize.plans.plan_file import PlanMetadata
+from tritonize.process import processes
+
+IMAGE = "nvcr.io/nvidia/tritonserver"
+_ASK_S = 60.0
+_VERIFIED: Mapping[str, str] = {
+    "26.07-trtllm-python-py3": "10.14.1.48",
+    "26.06-trtllm-python-py3": "10.14.1.48",
+    "26.05-trtllm-python-py3": "10.14.1.48",
+    "26.04-trtllm-python-py3": "10.14.1.48",
+    "26.03-trtllm-python-py3": "10.14.1.48",
+    "26.02-trtllm-python-py3": "10.13.3.9",
+    "26.01-trtllm-python-py3": "10.13.3.9",
+    "25.12-trtllm-python-py3": "10.13.3.9",
+    "25.11-trtllm-python-py3": "10.13.3.9",
+    "25.10-trtllm-python-py3": "10.11.0.33",
+    "25.09-trtllm-python-py3": "10.11.0.33",
+    "25.08-trtllm-python-py3": "10.11.0.33",
+    "25.07-trtllm-python-py3": "10.10.0.31",
+    "25.06-trtllm-python-py3": "10.10.0.31",
+    "25.05-trtllm-python-py3": "10.9.0.34",
+    "25.04-trtllm-python-py3": "10.9.0.34",
+    "25.03-trtllm-python-py3": "10.9.0.34",
+    "25.02-trtllm-python-py3": "10.8.0.43",
+    "25.01-trtllm-python-py3": "10.8.0.43",
+}
+"""Image tag to TensorRT, all four parts, where Triton's own compatibility page (docs/introduction/compatibility.md of
+triton-inference-server/server) says so. It has no row for the plain `YY.MM-py3` images, so neither has this table: these are
+asked themselves, through docker or skopeo."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compatibility:
+    """Whether a plan will load in some TensorRT."""
+
+    verdict: Literal["loads", "does not load", "unknown"]
+    reasons: tuple[str, ...]
+    header: plan_file.Header
+    metadata: PlanMetadata | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageVersion:
+    """The TensorRT of a Triton image."""
+
+    image: str
+    version: str | None
+    """All four parts; `None` where nobody could be asked and the table has no row."""
+    source: str
+    """Who says so, or why it is not known."""
+
+
+def check(plan: Path, version: str | None, *, image: bool = False) -> Compatibility:
+    """Whether a plan will load in the TensorRT of a version; `unknown` where the files do not say.
+
+    Args:
+        version: all four parts; `None` where it is not known.
+        image: whether it is that of a Triton image, known or not.
+
+    Raises:
+        PlanError: it is no plan, or damaged.
+    """
+    header, known = plan_file.read_header(plan), plan_file.read_metadata(plan)
+    reasons = list(plan_file.contradictions(plan, header, known))
+    if reasons:
+        return Compatibility(verdict="does not load", reasons=tuple(reasons), header=header, metadata=known)
+    if header.module == "tensorrt_rtx" and (version is not None or image):
+        reasons.append("it is a plan of TensorRT-RTX, which TensorRT and Triton's tensorrt backend do not load")
+        return Compatibility(verdict="does not load", reasons=tuple(reasons), header=header, metadata=known)
+    if version is None:
+        return Compatibility(verdict="unknown", reasons=("no version to compare with",), header=header, metadata=known)
+    wanted = tuple(int(part) for part in version.split("."))
+    if wanted == header.version:
+        return Compatibility(
+            verdict="loads",
+            reasons=(f"all four parts of the version are the same; {_where(header, known)}",),
+            header=header,
+            metadata=known,
+        )
+    if known is not None and known.settings.get("version_compatible"):
+        text = "it was built version-compatible, and which other versions take it was never tried"
+        return Compatibility(verdict="unknown", reasons=(text,), header=header, metadata=known)
+    reason = f"a plan loads only in the very version that built it: {header.version_text}, not {version}"
+    return Compatibility(verdict="does not load", reasons=(reason,), header=header, metadata=known)
+
+
+def _where(header: plan_file.Header, known: PlanMetadata | None) -> str:
+    """The GPUs that the verdict is about."""
+    kinds = header.compute_capabilities or ((known.compute_capability,) if known else ())
+    if not kinds:
+        return "on a GPU of the kind that it was built for, which the files do not say"
+    return f"on a GPU of compute capability {' or '.join(kinds)}"
+
+
+def of_image(release: str) -> ImageVersion:
+    """The TensorRT of Triton's image of a release, asked of the image itself where docker or skopeo can.
+
+    Args:
+        release: `26.06` for the image `26.06-py3`, or another tag of it.
+    """
+    tag = f"{release}-py3" if re.fullmatch(r"\d\d\.\d\d", release) else release
+    image = f"{IMAGE}:{tag}"
+    for command in (
+        ("docker", "image", "inspect", "--format", "{{json .Config.Env}}", image),
+        ("skopeo", "inspect", "--config", f"docker://{image}"),
+    ):
+        if version := _asked(command):
+            return ImageVersion(image=image, version=version, source=f"TRT_VERSION of the image, by {command[0]}")
+    if tag in _VERIFIED:
+        return ImageVersion(image=image, version=_VERIFIED[tag], source="Triton's compatibility page")
+    how = f"docker run --rm {image} printenv TRT_VERSION"
+    return ImageVersion(
+        image=image,
+        version=None,
+        source=f"neither docker nor skopeo knows {image} here; ask it with `{how}` and give --trt-version",
+    )
+
+
+def _asked(command: Sequence[str]) -> str | None:
+    """TRT_VERSION in what a command says of an image; `None` where it cannot say."""
+    with temporary.folder() as folder:
+        log = Path(folder) / "said.txt"
+        try:
+            with processes.start(command, log=log, deadline_s=_ASK_S) as process:
+                process.wait()
+        except MissingError:
+            return None
+        found = re.search(r'"TRT_VERSION=(\d+(?:\.\d+){3})"', log.read_text(errors="replace"))
+    return found[1] if found else None

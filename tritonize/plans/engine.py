@@ -1,0 +1,212 @@
+"""Run a TensorRT plan on the GPU of this machine, in a worker: which batches go into which profile, and what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tritonize.core import arrays
+from tritonize.core.artifacts import SampleSet, TensorFiles, from_json, to_json
+from tritonize.core.errors import PlanError, WorkerError
+from tritonize.plans import gpu
+from tritonize.plans import layers as plan_layers
+from tritonize.plans.layers import Layers
+from tritonize.plans.plan_file import PlanMetadata
+from tritonize.process import processes
+
+ENDS = ("min", "opt", "max")
+LOG = "engine.log"
+
+Profile = Mapping[str, Mapping[str, tuple[int, ...]]]
+"""Input to its shapes `min`, `opt` and `max`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Samples that are run as one batch in one profile."""
+
+    profile: int
+    samples: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """What is run of a plan, and what of its profiles no sample reaches."""
+
+    batches: tuple[Batch, ...]
+    gaps: tuple[str, ...]
+    """Sizes of a profile that no sample has, in words."""
+    unreached: tuple[str, ...]
+    """Profiles that no sample fits at all, and samples that fit no profile: what makes a proof incomplete."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineRun:
+    """What an engine answered, batch by batch, and what its inspector says."""
+
+    outputs: tuple[TensorFiles, ...]
+    seconds: tuple[float, ...]
+    """Of each batch, copies included."""
+    gpu: str
+    compute_capability: str
+    driver: str
+    cuda: str
+    """The newest CUDA version that the driver takes."""
+    version: str
+    layers: Layers
+    load_seconds: float
+    library_seconds: float
+    peak_memory: int
+    """Of the worker, in bytes; the GPU's is not in it."""
+
+    def answer(self, position: int) -> arrays.Arrays:
+        """The outputs of batch number `position`, by name."""
+        return arrays.load(self.outputs[position], 0)
+
+
+def not_possible(known: PlanMetadata) -> str | None:
+    """Why a plan cannot run on this machine: `no GPU`, or none of its kind; `None` where it can."""
+    here = gpu.find()
+    if here is None:
+        return "no GPU"
+    if not _fits(known, here.compute_capability):
+        return f"no GPU of compute capability {known.compute_capability} here; this one is {here.compute_capability}"
+    return None
+
+
+def _fits(known: PlanMetadata, here: str) -> bool:
+    """Whether a plan is for a GPU: of its very kind, or of a newer one where it was built for that."""
+    level = known.settings.get("hardware_compatibility")
+    if level == "ampere_plus":
+        return tuple(map(int, here.split("."))) >= (8, 0)
+    return here == known.compute_capability
+
+
+def schedule(profiles: Sequence[Profile], samples: SampleSet) -> Schedule:
+    """Every sample at the batch sizes min, opt and max of every profile that its other sizes fit.
+
+    A plan without profiles, whose sizes are all fixed, is one that takes everything in its one shape.
+    """
+    members = arrays.groups(samples) if samples.batched else [[index] for index in range(samples.files.count)]
+    shapes = [{name: array.shape for name, array in arrays.load(samples.files, each[0]).items()} for each in members]
+    batches: list[Batch] = []
+    gaps: list[str] = []
+    unreached: list[str] = []
+    fitting: set[int] = set()
+    for number, profile in enumerate(profiles or [{}]):
+        taken = [position for position, each in enumerate(shapes) if _takes(profile, each, batched=samples.batched)]
+        fitting.update(taken)
+        if not taken:
+            unreached.append(f"profile {number}: no sample has sizes that it takes")
+        for size in _batch_sizes(profile) if samples.batched else (1,):
+            for position in taken:
+                batches += [Batch(profile=number, samples=batch) for batch in _cut(members[position], size)]
+        gaps += _gaps(number, profile, [shapes[position] for position in taken], batched=samples.batched)
+    for position in range(len(shapes)):
+        if position not in fitting:
+            words = ", ".join(f"{name} {list(shape)}" for name, shape in shapes[position].items())
+            unreached.append(f"{len(members[position])} samples of shape {words}: no profile takes them")
+    return Schedule(batches=tuple(batches), gaps=tuple(gaps), unreached=tuple(unreached))
+
+
+def _cut(members: Sequence[int], size: int) -> Iterator[tuple[int, ...]]:
+    """All of them in batches of a size, the last one filled up from the first."""
+    for start in range(0, len(members), size):
+        yield tuple(members[(start + offset) % len(members)] for offset in range(size))
+
+
+def _batch_sizes(profile: Profile) -> tuple[int, ...]:
+    first = next(iter(profile.values()), None)
+    return (1,) if first is None else tuple(sorted({first[end][0] for end in ENDS}))
+
+
+def _takes(profile: Profile, shapes: Mapping[str, tuple[int, ...]], *, batched: bool) -> bool:
+    """Whether samples of these shapes fit a profile, whatever their batch."""
+    skip = 1 if batched else 0
+    for name, ends in profile.items():
+        triples = zip(ends["min"][skip:], shapes[name][skip:], ends["max"][skip:], strict=True)
+        if not all(low <= size <= high for low, size, high in triples):
+            return False
+    return True
+
+
+def _gaps(number: int, profile: Profile, shapes: Sequence[Mapping[str, tuple[int, ...]]], *, batched: bool) -> Iterator[str]:
+    """Ends of a profile's axes, the batch apart, that no sample has."""
+    for name, ends in profile.items() if shapes else ():
+        for axis in range(1 if batched else 0, len(ends["min"])):
+            sizes = {each[name][axis] for each in shapes}
+            for end in ENDS:
+                if ends[end][axis] not in sizes:
+                    found = ", ".join(map(str, sorted(sizes)))
+                    yield f"profile {number}: {end} {ends[end][axis]} of {name} axis {axis} was not run: samples have {found}"
+
+
+def run(
+    plan: Path,
+    known: PlanMetadata,
+    samples: SampleSet,
+    batches: Sequence[Batch],
+    directory: Path,
+    *,
+    deadline_s: float,
+    memory_bytes: int | None = None,
+    plugins: Sequence[Path] = (),
+) -> EngineRun:
+    """Load a plan on the GPU here and run the batches.
+
+    Args:
+        known: the plan's metadata; its settings say whether it is version-compatible.
+        batches: as `schedule` gives them, profile by profile.
+        directory: where answers, the inspector's text and the log go.
+        plugins: libraries with plugins, loaded before the plan.
+
+    Raises:
+        MissingError: there is no GPU, or the module is not installed or does not start here.
+        PlanError: the plan is not loaded, or the engine fails, hangs or crashes.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    request = {
+        "plan": str(plan),
+        "module": known.module,
+        "samples": to_json(samples),
+        "batches": [to_json(each) for each in batches],
+        "directory": str(directory),
+        "log": str(directory / LOG),
+        "plugins": [str(each) for each in plugins],
+        "version_compatible": bool(known.settings.get("version_compatible")),
+    }
+    try:
+        answer = processes.run_worker(
+            "plans.worker.engine.run", request, directory=directory, deadline_s=deadline_s, memory_bytes=memory_bytes
+        )
+    except WorkerError as error:
+        raise PlanError(
+            "The engine ended without an answer.",
+            where=plan.name,
+            found=error.what,
+            details=[*processes.log_tail(directory / LOG, 10), *error.details],
+        ) from error
+    value: dict[str, Any] = answer.value
+    return EngineRun(
+        outputs=tuple(from_json(TensorFiles, files) for files in value["outputs"]),
+        seconds=tuple(value["seconds"]),
+        gpu=value["gpu"],
+        compute_capability=value["compute_capability"],
+        driver=value["driver"],
+        cuda=value["cuda"],
+        version=value["version"],
+        layers=_layers(Path(value["layers"])),
+        load_seconds=value["load_seconds"],
+        library_seconds=value["library_seconds"] + answer.import_seconds,
+        peak_memory=answer.peak_memory,
+    )
+
+
+def _layers(path: Path) -> Layers:
+    """What the inspector said; unknown where it cannot be read, which is no fault of the engine's answers."""
+    try:
+        return plan_layers.read(path.read_text(encoding="utf-8"))
+    except PlanError:
+        return Layers(total=0, precisions={}, formats={}, computing={})

@@ -1,0 +1,84 @@
+"""What the plans of a model have to answer, in a folder that can be taken to a machine with a GPU: no torch, no source, no spec.
+
+It goes along with the request for the plans. That a proof is of this question, and of no easier one, its digest says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from tritonize.core import arrays, bounded_files, errors
+from tritonize.core.artifacts import to_json
+from tritonize.core.errors import UsageError
+from tritonize.quality import golden_set
+from tritonize.quality.golden_set import GoldenSet
+
+_FILE = "question.json"
+_SCHEMA = 1
+_ALL = 1 << 62
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanQuestion:
+    """Samples, what PyTorch answered, the rules, and the precision that the plans were asked in."""
+
+    golden: GoldenSet
+    precision: str
+    deadline_s: float
+
+    @property
+    def sha256(self) -> str:
+        """See `digest`."""
+        return digest(self.golden, self.precision)
+
+
+def digest(known: GoldenSet, precision: str) -> str:
+    """SHA-256 of the samples, the rules and the precision; not of PyTorch's answers, whose last bits differ between machines."""
+    rules = {name: to_json(each) for name, each in known.rules.items()}
+    facts = {"precision": precision, "max_batch_size": known.max_batch_size, "required": known.required, "rules": rules}
+    edges = sorted(known.samples.edges.items())
+    whole = hashlib.sha256(json.dumps([facts, edges, known.exact is not None], sort_keys=True).encode())
+    for index in range(known.samples.files.count):
+        whole.update(arrays.digest(arrays.load(known.samples.files, index)).encode())
+    return whole.hexdigest()
+
+
+def write(asked: PlanQuestion, directory: Path) -> None:
+    """Write the question with every sample into a new folder.
+
+    Raises:
+        RepositoryError: the disk is full.
+    """
+    with errors.storage_errors(directory):
+        directory.mkdir(parents=True)
+        golden_set.write(asked.golden, directory, budget=_ALL)
+        facts = {"schema": _SCHEMA, "precision": asked.precision, "deadline_s": asked.deadline_s, "sha256": asked.sha256}
+        (directory / _FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def read(directory: Path) -> PlanQuestion:
+    """The question in a folder.
+
+    Raises:
+        UsageError: there is none, or it is not as it was written.
+        RepositoryError: its samples are damaged.
+    """
+    try:
+        facts = bounded_files.json_of(directory / _FILE)
+        precision, deadline, sha256 = str(facts["precision"]), float(facts["deadline_s"]), facts["sha256"]
+    except FileNotFoundError as error:
+        raise UsageError(
+            "There is no question for the plans in this folder.",
+            where=str(directory),
+            expected=f"a file {_FILE}",
+            next_step="`tritonize plan request` writes it into the folder `question` of the request",
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise UsageError("The question for the plans cannot be read.", where=str(directory), found=str(error)) from error
+    asked = PlanQuestion(golden=golden_set.read(directory), precision=precision, deadline_s=deadline)
+    if asked.sha256 != sha256:
+        raise UsageError("The question for the plans was changed after it was written.", where=str(directory))
+    return asked

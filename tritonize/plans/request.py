@@ -1,0 +1,170 @@
+"""What a build of a plan may be asked for, and which TensorRT module can do it.
+
+`SUPPORT` is the table. What a module ignores or fails at is refused before a build: a plan without what was asked for looks
+like any other. The rows of TensorRT-RTX 1.7 were measured (a setting that changes no byte of the plan is ignored); those of
+TensorRT were not run: they say in which of its bindings (8.6.1, 10.0.1, 10.3, 10.5, 10.8, 10.9, 10.11 to 10.13, 10.16, 11.4)
+the names first are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+
+from tritonize.core.errors import UsageError
+from tritonize.plans.plan_file import RTX_CAPABILITIES, Module
+from tritonize.spec.builder import Section, Settings
+
+Support = Literal["supported", "ignored", "failing"]
+
+
+class Shapes(Section):
+    """The shapes of one input in one profile."""
+
+    min: tuple[int, ...]
+    opt: tuple[int, ...]
+    max: tuple[int, ...]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Shapes:
+        if not len(self.min) == len(self.opt) == len(self.max):
+            raise ValueError("min, opt and max have one number of axes")
+        if any(not 0 < low <= usual <= high for low, usual, high in zip(self.min, self.opt, self.max, strict=True)):
+            raise ValueError(f"0 < min <= opt <= max must hold on every axis; found {self.min}, {self.opt}, {self.max}")
+        return self
+
+
+class BuildRequest(Section):
+    """Everything a build depends on: it can be sent to another machine with the ONNX file."""
+
+    schema_version: Literal[1] = Field(1, alias="schema")
+    onnx: Path
+    module: Module = "tensorrt"
+    compute_capabilities: tuple[Annotated[str, StringConstraints(pattern=r"^\d+\.\d+$")], ...] = Field(
+        (), description='targets of TensorRT-RTX, such as ["8.9"]; TensorRT builds for the GPU it runs on'
+    )
+    profiles: tuple[Mapping[str, Shapes], ...] = ()
+    settings: Settings = Settings()
+    node_map: Path | None = Field(None, description="node_map.json of the ONNX file, for errors")
+    deadline_s: float = Field(3600.0, gt=0)
+    memory_mib: int | None = Field(None, gt=0)
+
+    @field_validator("compute_capabilities")
+    @classmethod
+    def _distinct(cls, capabilities: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(capabilities)) < len(capabilities):
+            raise ValueError(f"one of them is there twice: {', '.join(capabilities)}")
+        return capabilities
+
+    @model_serializer(mode="wrap")
+    def _with_schema(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The schema is written although it has its default: who reads the file later is to know which one it is of."""
+        fields: dict[str, Any] = plain(self)
+        fields.pop("schema_version", None)
+        return {"schema": self.schema_version} | fields
+
+
+SUPPORT: Mapping[Module, Mapping[str, tuple[Support, str]]] = {
+    "tensorrt": {
+        "workspace_mib": ("supported", ""),
+        "tactic_shared_memory_kib": ("supported", "10.0"),
+        "optimization_level": ("supported", ""),
+        "max_aux_streams": ("supported", ""),
+        "tf32": ("supported", ""),
+        "timing_cache": ("supported", ""),
+        "hardware_compatibility": ("supported", ""),
+        "version_compatible": ("supported", ""),
+        "strip_plan": ("supported", "10.0"),
+        "refit": ("supported", ""),
+        "weight_streaming": ("supported", "10.0"),
+        "detailed_profiling": ("supported", ""),
+        "plugins": ("supported", ""),
+        "compute_capabilities": ("failing", ""),
+    },
+    "tensorrt_rtx": {
+        "workspace_mib": ("supported", ""),
+        "tactic_shared_memory_kib": ("supported", ""),
+        "optimization_level": ("ignored", ""),
+        "max_aux_streams": ("ignored", ""),
+        "tf32": ("supported", ""),
+        "timing_cache": ("ignored", ""),
+        "hardware_compatibility": ("ignored", ""),
+        "version_compatible": ("failing", ""),
+        "strip_plan": ("failing", ""),
+        "refit": ("failing", ""),
+        "weight_streaming": ("supported", ""),
+        "detailed_profiling": ("supported", ""),
+        "plugins": ("failing", ""),
+        "compute_capabilities": ("supported", ""),
+    },
+}
+"""Module to setting to what becomes of it, and the first version that has it; empty where all that are supported have it."""
+
+_NAMES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}
+_WORDS = {"ignored": "is ignored by", "failing": "fails in"}
+_SAME_CAPABILITY_SINCE = "10.9"
+
+
+def require_supported(request: BuildRequest, version: str, *, section: str = "settings") -> None:
+    """Refuse what the module would ignore or fail at.
+
+    Args:
+        version: of the module.
+        section: where the settings were read, for errors: `settings` of a request, `builder` of a spec.
+
+    Raises:
+        UsageError: it lists all of it, and which module has it.
+    """
+    found = list(_refusals(request, version, section))
+    if found:
+        raise UsageError(f"{_NAMES[request.module]} {version} cannot build what is asked for.", details=found)
+
+
+def _refusals(request: BuildRequest, version: str, section: str) -> Iterator[str]:
+    asked = request.settings.asked()
+    if request.compute_capabilities:
+        asked["compute_capabilities"] = request.compute_capabilities
+    module = request.module
+    for name in asked:
+        support, since = SUPPORT[module][name]
+        field = name if name == "compute_capabilities" else f"{section}.{name}"
+        if support != "supported":
+            yield f"{field}: {_WORDS[support]} {_NAMES[module]}{_elsewhere(name, module)}"
+        elif since and _parts(version) < _parts(since):
+            yield f"{field}: needs {_NAMES[module]} {since} or newer"
+    if module == "tensorrt_rtx":
+        for each in request.compute_capabilities:
+            if each not in RTX_CAPABILITIES:
+                yield f"compute_capabilities: {each} is none of TensorRT-RTX; it has {', '.join(RTX_CAPABILITIES)}"
+        if not request.compute_capabilities:
+            yield "compute_capabilities: TensorRT-RTX is told its targets; name at least one"
+    if (
+        module == "tensorrt"
+        and request.settings.hardware_compatibility == "same_compute_capability"
+        and _parts(version) < _parts(_SAME_CAPABILITY_SINCE)
+    ):
+        yield f"{section}.hardware_compatibility: same_compute_capability needs TensorRT {_SAME_CAPABILITY_SINCE} or newer"
+
+
+def _elsewhere(name: str, module: Module) -> str:
+    """Which other module has a setting, and from which version on where not all have it."""
+    rows = {other: SUPPORT[other][name] for other in SUPPORT if other != module}
+    return "".join(
+        f"; {_NAMES[other]} has it{f' from {since} on' if since else ''}"
+        for other, (support, since) in rows.items()
+        if support == "supported"
+    )
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())

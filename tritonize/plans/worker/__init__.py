@@ -1,0 +1,1 @@
+"""Runs in a worker process: TensorRT and TensorRT-RTX, which parse, build, serialize and run."""

@@ -1,0 +1,239 @@
+"""Build a TensorRT plan: one core for `tensorrt` (8.6, 10, 11) and `tensorrt_rtx`; runs inside a worker, without torch.
+
+The steps bear their names: parse the network, build the optimal plan, serialize. What a module lacks is asked of the module
+(`hasattr`), never of its version: the two count apart.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from tritonize.core import dtypes
+from tritonize.core.errors import MissingError, PlanError, UsageError
+from tritonize.plans import gpu
+from tritonize.plans.worker import builder_config, import_trt, serialization, timing_cache, trt_network
+from tritonize.process import progress
+
+_NOISE = ("cudaError 35", "CUDA driver version is insufficient")
+"""What the builder of TensorRT-RTX says again and again on a machine without a GPU, where it works all the same. Elsewhere it is
+the very reason of a failure.
+"""
+_KEPT = 3  # of the module's lines, where it does not start
+_PROBLEMS = ("WARNING", "ERROR", "INTERNAL_ERROR")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanBuildRequest:
+    """One plan, for one GPU kind, of what was checked before."""
+
+    source: trt_network.Network
+    order: builder_config.Order
+    plan: Path
+    log: Path
+    timing_cache: Path | None
+    """The file of this module version, GPU and driver; `None` where none is asked for."""
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Self:
+        """From plain data. Written out, since what reads any dataclass takes as long to import as a small plan to build."""
+        node_map, timings = plain["node_map"], plain["timing_cache"]
+        return cls(
+            source=trt_network.Network(
+                onnx=Path(plain["onnx"]), module=plain["module"], node_map=Path(node_map) if node_map else None
+            ),
+            order=builder_config.Order(
+                compute_capability=plain["compute_capability"],
+                profiles=[{name: builder_config.Shapes(**each) for name, each in shapes.items()} for shapes in plain["profiles"]],
+                settings=plain["settings"],
+            ),
+            plan=Path(plain["plan"]),
+            log=Path(plain["log"]),
+            timing_cache=Path(timings) if timings else None,
+        )
+
+
+def build(request: dict[str, Any]) -> dict[str, Any]:
+    """The task: the fields of `PlanBuildRequest` in, what was built out, as plain data.
+
+    Returns:
+        `version` of the module, all four parts; `compute_capability`; `inputs` and `outputs` of the network, the fields of
+        `artifacts.TensorSpec`; `plan_sha256`, `plan_bytes`, `build_seconds` of the builder alone, and `timing_cache_sha256` of
+        the timing cache after the build, or `None`.
+
+    Raises:
+        MissingError: the module is not installed, cannot be loaded, or does not start with the driver here.
+        UsageError: profiles or settings do not fit the network, or a library of plugins is none.
+        PlanError: the network cannot be parsed or built.
+    """
+    asked = PlanBuildRequest.of(request)
+    source = asked.source
+    trt = import_trt.load(source.module)
+    with asked.log.open("w", encoding="utf-8") as file:
+        noise = _NOISE if source.module == "tensorrt_rtx" and gpu.find() is None else ()
+        logger = _logger(trt, file, source.onnx.parent, noise)
+        builder = _builder(trt, logger)
+        _load_plugins(trt, builder, logger, asked.order.settings.get("plugins", ()))
+        progress.tell("parse the network")
+        network = trt_network.parse(trt, builder, logger, source)
+        inputs = _tensors(network.get_input(index) for index in range(network.num_inputs))
+        outputs = _tensors(network.get_output(index) for index in range(network.num_outputs))
+        config = builder_config.configure(trt, builder, network, asked.order, where=source.onnx.name)
+        progress.tell("build the optimal plan")
+        monitor = _monitor(trt)
+        if monitor is not None:
+            config.progress_monitor = monitor
+        if asked.timing_cache:
+            timing_cache.load(config, asked.timing_cache)
+        started = time.perf_counter()
+        digest, size = serialization.write(trt, builder, network, config, asked.plan, logger, source)
+        seconds = time.perf_counter() - started
+        timings = _keep_timings(config, asked.timing_cache, logger) if asked.timing_cache else None
+    return {
+        "version": trt.__version__,
+        "compute_capability": asked.order.compute_capability or _capability_here(),
+        "inputs": inputs,
+        "outputs": outputs,
+        "plan_sha256": digest,
+        "plan_bytes": size,
+        "build_seconds": seconds,
+        "timing_cache_sha256": timings,
+    }
+
+
+def _keep_timings(config: Any, path: Path, logger: Any) -> str | None:
+    """The SHA-256 of the timing cache; `None` where it cannot be written, which is no reason to lose the plan."""
+    try:
+        return timing_cache.store(config, path)
+    except OSError as error:
+        logger.note(f"the timing cache is not kept: {error}")
+        return None
+
+
+def version(request: dict[str, Any]) -> dict[str, Any]:
+    """The task: `module` in, its `version` out, for modules that were installed without a package's metadata.
+
+    Raises:
+        MissingError: it cannot be loaded.
+    """
+    return {"version": str(import_trt.load(request["module"]).__version__)}
+
+
+def _logger(trt: Any, file: Any, folder: Path, noise: Sequence[str]) -> Any:
+    """Keeps everything the module says in the log as it comes, without the folder of this machine, and the errors apart."""
+
+    class Logger(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+            self.problems: deque[str] = deque(maxlen=_KEPT)  # warnings and noise too: why a module does not start is one of them
+
+        def log(self, severity: Any, message: str) -> None:
+            message = message.replace(f"{folder}/", "")
+            name = str(severity).rpartition(".")[2]
+            if name in _PROBLEMS:
+                self.problems.append(message)
+            if any(each in message for each in noise):
+                return
+            self.note(f"{name}: {message}")
+            if name in ("ERROR", "INTERNAL_ERROR"):
+                self.errors.append(message)
+
+        def note(self, line: str) -> None:
+            """A line of our own into the log."""
+            file.write(f"{line}\n")
+            file.flush()
+
+    return Logger()
+
+
+def _builder(trt: Any, logger: Any) -> Any:
+    try:
+        return trt.Builder(logger)
+    except TypeError as error:  # how the bindings tell that there is none; why, only the logger heard
+        raise MissingError(
+            f"{trt.__name__} {trt.__version__} does not start on this machine.",
+            found="; ".join(dict.fromkeys(logger.problems)) or str(error),
+            cause="the GPU's driver is too old for it",
+            next_step="install a newer driver, or an older version of the package",
+        ) from error
+
+
+def _load_plugins(trt: Any, builder: Any, logger: Any, libraries: Sequence[str]) -> None:
+    """The plugins that come with TensorRT, which from 10 on its parser does not register itself, and the user's."""
+    if trt.__name__ == "tensorrt" and hasattr(trt, "init_libnvinfer_plugins"):
+        trt.init_libnvinfer_plugins(logger, "")
+    for library in libraries:
+        before, registry = len(logger.errors), builder.get_plugin_registry()
+        if registry.load_library(library) is None:
+            raise UsageError(
+                "The library of plugins cannot be loaded.",
+                where=library,
+                found="; ".join(logger.errors[before:]) or f"{trt.__name__} gives no reason",
+            )
+
+
+def _monitor(trt: Any) -> Any:
+    """Tells the outermost phases; `None` where the module has no such interface (8.6)."""
+    if not hasattr(trt, "IProgressMonitor"):
+        return None
+
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+            self._outermost: dict[str, int] = {}
+
+        def phase_start(self, name: str, parent: str | None, steps: int) -> None:
+            if parent is None:
+                self._outermost[name] = steps
+
+        def phase_finish(self, name: str) -> None:
+            self._outermost.pop(name, None)
+
+        def step_complete(self, name: str, step: int) -> bool:
+            if name in self._outermost:
+                with contextlib.suppress(OSError):  # what is raised here would cancel the build
+                    progress.tell(f"build the optimal plan, step {step + 1} of {self._outermost[name]}")
+            return True
+
+    return Monitor()
+
+
+def _tensors(tensors: Iterable[Any]) -> list[dict[str, Any]]:
+    """Inputs or outputs of the network, the fields of `artifacts.TensorSpec`.
+
+    Raises:
+        PlanError: one is of a type that no array of a client has, such as FP8.
+    """
+    found, refused = [], []
+    for tensor in tensors:
+        kind = str(tensor.dtype).rpartition(".")[2]
+        shape: Iterable[int] = tensor.shape
+        try:
+            dtype = dtypes.by_tensorrt(kind)
+        except KeyError:
+            refused.append(f"{tensor.name}: {kind}")
+            continue
+        sizes = ["?" if size == -1 else int(size) for size in shape]
+        found.append({"name": tensor.name, "dtype": dtype.name, "shape": sizes})
+    if refused:
+        raise PlanError(
+            "The network has an input or output of a type that no request can carry.",
+            expected=f"one of {', '.join(each.tensorrt for each in dtypes.TABLE if each.tensorrt)}",
+            found="; ".join(refused),
+            next_step="cast it to another type in the model",
+        )
+    return found
+
+
+def _capability_here() -> str:
+    """Of the GPU that the plan was built on."""
+    here = gpu.find()
+    if here is None:
+        raise PlanError("A plan was built, and no GPU is found that it is for.")
+    return here.compute_capability

@@ -1,0 +1,174 @@
+"""Run a TensorRT plan on the GPU here: every batch of samples in its profile, answers kept, layers inspected.
+
+Runs inside a worker, without torch. The core that drives the engine is `backends/plans/runner.py`, which serves plans
+too; the GPU's memory is `cuda.py` beside it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from tritonize.backends.plans import cuda, runner
+from tritonize.core import arrays
+from tritonize.core.arrays import Arrays
+from tritonize.core.artifacts import SampleSet, TensorFiles, from_json, to_json
+from tritonize.core.errors import MissingError, PlanError
+from tritonize.plans import gpu
+from tritonize.plans.worker import import_trt
+from tritonize.process import progress
+
+JSON, ONELINE = "layers.json", "layers.txt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Samples that are run as one batch in one profile."""
+
+    profile: int
+    samples: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineRequest:
+    """What to run."""
+
+    plan: Path
+    module: str
+    samples: SampleSet
+    batches: tuple[Batch, ...]
+    """Profile by profile."""
+    directory: Path
+    log: Path
+    plugins: tuple[str, ...] = ()
+    """Libraries with plugins, loaded before the plan."""
+    version_compatible: bool = False
+    """The plan carries code of its own, which is run then."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineAnswer:
+    """What was run: one item per batch."""
+
+    outputs: tuple[TensorFiles, ...]
+    """One set of one item per batch: what an engine answers may differ in shape and type from what is expected."""
+    seconds: tuple[float, ...]
+    """Of each batch, with its copies."""
+    gpu: str
+    compute_capability: str
+    driver: str
+    cuda: str
+    version: str
+    layers: Path
+    """What the engine's inspector says, as JSON; in one line per layer in the file beside it."""
+    load_seconds: float
+    library_seconds: float
+
+
+def run(request: dict[str, Any]) -> dict[str, Any]:
+    """The task: `EngineRequest` in, `EngineAnswer` out, as plain data.
+
+    Raises:
+        MissingError: there is no GPU, or the module is not installed or does not start here.
+        PlanError: the plan is not loaded or does not run; with the module's own words.
+    """
+    asked = from_json(EngineRequest, request)
+    try:
+        device = cuda.Device()
+    except cuda.CudaError as error:
+        raise MissingError("There is no GPU that the plan could run on.", found=str(error)) from error
+    trt = import_trt.load(asked.module)
+    try:
+        with asked.log.open("w", encoding="utf-8") as log:
+            return _run(asked, trt, device, log)
+    except runner.StartError as error:
+        raise MissingError(
+            "TensorRT does not start on this machine.",
+            found=str(error),
+            cause="the GPU's driver is older than this version of it needs",
+            next_step="install a newer driver, or the TensorRT that the driver takes",
+        ) from error
+    except (runner.EngineError, cuda.CudaError) as error:
+        raise PlanError(
+            "The plan does not run on the GPU here.",
+            where=asked.plan.name,
+            found=str(error),
+            next_step="look at the engine's log beside the plan",
+        ) from error
+
+
+def _run(asked: EngineRequest, trt: Any, device: cuda.Device, log: Any) -> dict[str, Any]:
+    began = time.perf_counter()
+    progress.tell("load the plan")
+    engine = runner.Engine(
+        trt,
+        device,
+        asked.plan.read_bytes(),
+        plugins=asked.plugins,
+        host_code=asked.version_compatible,
+        log=lambda severity, text: _write(log, f"{severity}: {text}"),
+    )
+    loaded = time.perf_counter() - began
+    stream, outputs, seconds = device.stream(), [], []
+    information = engine.information()
+    for files, taken, told in _answers(asked, engine, stream):
+        outputs.append(files)
+        seconds.append(taken)
+        information = told or information
+    for name, text in zip((JSON, ONELINE), information, strict=True):
+        (asked.directory / name).write_text(text, encoding="utf-8")
+    return to_json(  # type: ignore[no-any-return]
+        EngineAnswer(
+            outputs=tuple(outputs),
+            seconds=tuple(seconds),
+            gpu=device.name,
+            compute_capability=device.compute_capability,
+            driver=gpu.driver_version(device.cuda),
+            cuda=device.cuda,
+            version=trt.__version__,
+            layers=asked.directory / JSON,
+            load_seconds=loaded,
+            library_seconds=time.perf_counter() - began,
+        )
+    )
+
+
+def _answers(
+    asked: EngineRequest, engine: runner.Engine, stream: int
+) -> Iterator[tuple[TensorFiles, float, tuple[str, str] | None]]:
+    """Every batch's answer, its seconds, and what the inspector says of the first profile once it has run."""
+    numbered = list(enumerate(asked.batches))
+    for profile, members in groupby(numbered, key=lambda each: each[1].profile):
+        context = engine.context(profile, stream)
+        told = False
+        for position, batch in members:
+            progress.tell(f"profile {profile}: batch {position + 1} of {len(numbered)}")
+            inputs = _as_engine_takes(arrays.stack(asked.samples.files, batch.samples))
+            started = time.perf_counter()
+            found = context.run(inputs)
+            seconds = time.perf_counter() - started
+            files = _kept(engine, found, asked.directory / str(position))
+            yield files, seconds, engine.information(context) if profile == 0 and not told else None
+            told = True
+        context.release()
+
+
+def _as_engine_takes(batch: Arrays) -> Arrays:
+    """The arrays with bfloat16 as its bits."""
+    return {name: array.view("uint16") if array.dtype == arrays.BFLOAT16 else array for name, array in batch.items()}
+
+
+def _kept(engine: runner.Engine, found: Arrays, directory: Path) -> TensorFiles:
+    plain = {name: array.view(arrays.BFLOAT16) if engine.outputs[name].dtype == "BF16" else array for name, array in found.items()}
+    files = TensorFiles(directory=directory, tensors=tuple(arrays.spec_of(name, array) for name, array in plain.items()), count=1)
+    arrays.save(files, 0, plain)
+    return files
+
+
+def _write(log: Any, line: str) -> None:
+    log.write(f"{line}\n")
+    log.flush()

@@ -1,0 +1,24 @@
+"""The TensorRT module that a worker is told to use."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from tritonize.core.errors import MissingError
+
+
+def load(name: str) -> Any:
+    """Import `tensorrt` or `tensorrt_rtx`.
+
+    Raises:
+        MissingError: it is not installed, or cannot be loaded.
+    """
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        raise MissingError(
+            f"The Python package {name!r} cannot be loaded.",
+            found=f"{type(error).__name__}: {error}",
+            next_step=f'pip install "tritonize[{name.replace("_", "-")}]"',
+        ) from error

@@ -1,0 +1,92 @@
+"""Build the optimal plan and serialize it into its file, piece by piece where the module can, hashed while it is written.
+
+Runs inside a worker, without torch; one core for `tensorrt` and `tensorrt_rtx`, as `workers.plan`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+from tritonize.core.errors import PlanError
+from tritonize.plans.worker import trt_network
+
+
+def write(
+    trt: Any, builder: Any, network: Any, config: Any, path: Path, logger: Any, source: trt_network.Network
+) -> tuple[str, int]:
+    """Build the plan into its file; its SHA-256 and its size in bytes.
+
+    Raises:
+        PlanError: the builder built none; it says what the builder said, by nodes of the source.
+        OSError: the plan cannot be written.
+    """
+    before = len(logger.errors)
+    with path.open("wb") as file, _Written(file) as written:
+        if hasattr(builder, "build_serialized_network_to_stream"):
+            built = builder.build_serialized_network_to_stream(network, config, _stream(trt, written))
+        else:
+            plan = builder.build_serialized_network(network, config)
+            built = plan is not None
+            if built:
+                written.write(memoryview(plan))
+    if written.problem is not None:
+        path.unlink(missing_ok=True)
+        raise written.problem
+    if not built or not written.size:
+        path.unlink(missing_ok=True)
+        said = trt_network.named(logger.errors[before:], source) or ["the builder gives no reason"]
+        raise PlanError(
+            f"{source.module} built no plan.",
+            where=source.onnx.name,
+            found=said[0],
+            details=trt_network.shown(said[1:]),
+            next_step="look at the whole log beside the plan",
+        )
+    return written.digest.hexdigest(), written.size  # the hash is whole: leaving the block waits for it
+
+
+class _Written:
+    """A file that is hashed while it is written: in a thread beside it, at most one piece behind, so that few are in memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._hasher = ThreadPoolExecutor(1)
+        self._hashed: Future[None] | None = None
+        self.digest = hashlib.sha256()
+        self.size = 0
+        self.problem: OSError | None = None
+        """Why a piece was not written: the builder, which calls, hears of no exception."""
+
+    def write(self, piece: Any) -> int:
+        if self._hashed:
+            self._hashed.result()
+        self._hashed = self._hasher.submit(self.digest.update, piece)
+        try:
+            self._file.write(piece)
+        except OSError as error:
+            self.problem = error
+            return 0
+        self.size += len(piece)
+        return len(piece)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._hasher.shutdown()
+        if self._hashed and kind is None:
+            self._hashed.result()
+
+
+def _stream(trt: Any, written: _Written) -> Any:
+    class Stream(trt.IStreamWriter):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.IStreamWriter.__init__(self)
+
+        def write(self, piece: bytes) -> int:
+            return written.write(piece)
+
+    return Stream()

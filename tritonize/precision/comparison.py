@@ -1,0 +1,206 @@
+"""A proven file in half precision, and how it answers before anything is built of it or served.
+
+ONNX Runtime's CPU provider is no judge of a float16 file: it computes it in float32 and drops the roundings between the nodes, so
+what overflows in float16 does not overflow there. bfloat16 it does not run at all. So each is compared by an emulation that rounds
+every half tensor; a float16 file is run as well, as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from tritonize.core import arrays
+from tritonize.core.artifacts import Check, OnnxArtifact, Reference, SampleSet, TensorFiles, TensorSpec
+from tritonize.core.errors import ExportError
+from tritonize.core.stages import Recorder
+from tritonize.onnx_model import runtime
+from tritonize.precision import reduction
+from tritonize.precision.reduction import Reduced
+from tritonize.quality import noise_floor
+from tritonize.quality.comparison import compare
+from tritonize.quality.tracker import Observer
+from tritonize.reference import baseline, runner
+from tritonize.spec import schema
+
+WORDS = {"fp16": "FP16", "bf16": "BF16"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What a reduced file is asked, and what it has to answer."""
+
+    samples: SampleSet
+    reference: Reference
+    """In float32, as PyTorch computes it."""
+    tolerances: Mapping[str, schema.Tolerance]
+    observer: Observer | None = None
+    """Is shown every answer, and told what half precision costs PyTorch itself; without one tolerances alone are kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """A file in half precision, what it answered, and what it is asked from now on."""
+
+    artifact: OnnxArtifact
+    samples: SampleSet
+    """In the types of the file's inputs."""
+    reference: Reference
+    """In the types of the file's outputs."""
+    checks: tuple[Check, ...]
+    notes: tuple[str, ...]
+
+
+def reduce(model: schema.Model, artifact: OnnxArtifact, question: Question, work: Path, recorder: Recorder) -> Answered:
+    """Reduce a proven file to the spec's precision and compare it with PyTorch in float32. That it differs is a result.
+
+    Raises:
+        UsageError, ExportError: see `reduction.reduce`; or a sample or an answer does not fit into half inputs and outputs.
+    """
+    with recorder.stage("precision") as fields:
+        made = reduction.reduce(model, artifact, work / model.precision)
+        fields["library_seconds"], fields["peak_memory"] = made.library_seconds, made.peak_memory
+        kept = sum(made.artifact.kept_nodes.values())
+        fields["note"] = f"{model.precision}: {made.artifact.reduced_nodes} nodes reduced, {kept} kept in fp32, {made.casts} casts"
+        in_its_types = replace(
+            question,
+            samples=replace(
+                question.samples, files=declared(question.samples.files, made.artifact.inputs, work / "declared_samples")
+            ),
+            reference=replace(
+                question.reference, outputs=declared(question.reference.outputs, made.artifact.outputs, work / "declared_outputs")
+            ),
+        )
+    if question.observer and not question.observer.reduced:
+        set_noise_floors(model, question, question.observer, work, recorder)
+    emulated = f"onnxruntime {model.precision} (emulated)"
+    checks = []
+    if model.precision == "fp16":
+        checks += _ask(model, made.artifact.path, in_its_types, f"onnxruntime {model.precision}", work, recorder)
+    checks += _ask(model, made.emulation, question, emulated, work, recorder)
+    if question.observer:
+        baseline.allow_for_rounding(model, artifact, question.observer, work / "rounding", recorder)
+    return Answered(
+        artifact=made.artifact,
+        samples=in_its_types.samples,
+        reference=in_its_types.reference,
+        checks=tuple(checks),
+        notes=tuple(_notes(model, made, checks)),
+    )
+
+
+def set_noise_floors(model: schema.Model, question: Question, observer: Observer, work: Path, recorder: Recorder) -> None:
+    """Let what follows be judged by how far PyTorch in half precision is from float64, where that could run.
+
+    Where PyTorch does not run in half precision, or not for an output, the noise is what it is in float32, measured in the unit of
+    the half type.
+    """
+    exact = observer.golden.exact
+    if exact is None:
+        return
+    name = f"pytorch {model.precision}"
+    with recorder.stage(name) as fields:
+        half: Literal["fp16", "bf16"] = "fp16" if model.precision == "fp16" else "bf16"
+        own = runner.recompute(model, question.reference, question.samples, half, work / name.replace(" ", "_"))
+        fields["library_seconds"], fields["peak_memory"] = own.library_seconds, own.peak_memory
+        if own.outputs is None:
+            fields["verdict"], fields["note"] = "not run", own.reason
+    floors = {
+        (floor.output, floor.group): floor
+        for outputs in (question.reference.outputs, own.outputs)
+        if outputs is not None
+        for floor in noise_floor.noise_floors(question.samples, outputs, exact, model.precision)
+    }
+    observer.judge_reduced_by(tuple(floors.values()))
+
+
+def _ask(model: schema.Model, path: Path, question: Question, stage: str, work: Path, recorder: Recorder) -> list[Check]:
+    """ONNX Runtime against PyTorch, every sample at every batch size."""
+    drawn = question.samples
+    batches = [batch for size in arrays.batch_sizes(model.max_batch_size) for batch in arrays.batches(drawn, size)]
+    with recorder.stage(stage) as fields:
+        ran = runtime.run(
+            path,
+            drawn,
+            batches,
+            work / stage.replace(" ", "_"),
+            deadline_s=model.deadline_s,
+            memory_bytes=model.memory_bytes,
+            libraries=model.custom_op_libraries,
+        )
+        checks = []
+        for position, batch in enumerate(batches):
+            found = ran.answer(position)
+            expected = runner.expected(question.reference, batch)
+            if question.observer:
+                tensors = question.observer.check(stage, batch, expected, found, question.tolerances)
+            else:
+                tensors = compare(expected, found, question.tolerances)
+            size, seconds = len(batch) if drawn.batched else 0, ran.seconds[position]
+            checks.append(Check(stage=stage, batch_size=size, samples=batch, tensors=tensors, seconds=seconds))
+        fields["library_seconds"], fields["peak_memory"] = ran.library_seconds, ran.peak_memory
+        fields["note"] = f"{len(batches)} batches"
+        fields["verdict"] = "passed" if all(check.passed for check in checks) else "failed"
+    return checks
+
+
+def declared(files: TensorFiles, tensors: tuple[TensorSpec, ...], directory: Path) -> TensorFiles:
+    """The arrays in the types that the file declares; the same set where nothing changes.
+
+    A number that would become infinite is refused: an infinite answer to it would seem to be the right one.
+
+    Raises:
+        ExportError: it names the tensor, the sample and the number.
+    """
+    wanted = {tensor.name: tensor.dtype for tensor in tensors}
+    tensors = tuple(replace(tensor, dtype=wanted.get(tensor.name, tensor.dtype)) for tensor in files.tensors)
+    if tensors == files.tensors:
+        return files
+    cast = TensorFiles(directory=directory, tensors=tensors, count=files.count)
+    for index in range(files.count):
+        item = arrays.load(files, index)
+        for tensor in tensors:
+            array = item[tensor.name]
+            with np.errstate(over="ignore"):
+                item[tensor.name] = array.astype(arrays.numpy_dtype(tensor.dtype))
+            if np.count_nonzero(np.isfinite(array)) != np.count_nonzero(np.isfinite(item[tensor.name])):
+                raise ExportError(
+                    f"{tensor.name!r} has numbers that {tensor.dtype} does not hold.",
+                    where=f"sample {index}",
+                    found=f"{float(np.abs(array[np.isfinite(array)]).max()):.7g}",
+                    next_step="set half_io: false, so that inputs and outputs stay fp32",
+                )
+        arrays.save(cast, index, item)
+    return cast
+
+
+def _notes(model: schema.Model, made: Reduced, checks: list[Check]) -> list[str]:
+    """What a person who signs has to know, and the next step where an answer is outside its tolerance."""
+    name = WORDS[model.precision]
+    if model.precision == "bf16":
+        notes = ["BF16 was emulated: ONNX Runtime computed node by node in float32, and every bf16 tensor was rounded to bf16."]
+    else:
+        notes = [
+            "FP16 was compared twice: as the file, which ONNX Runtime's CPU provider computes in float32 with rounded weights, "
+            "and emulated, with every fp16 tensor rounded to fp16."
+        ]
+    worst: dict[str, tuple[float, str, str]] = {}
+    for check in checks:
+        for tensor in check.tensors:
+            size = tensor.max_abs if tensor.max_abs is not None else float("inf")
+            if not tensor.passed and size >= worst.get(tensor.name, (-1.0, "", ""))[0]:
+                worst[tensor.name] = (size, check.stage, tensor.reason or "")
+    for output, (size, stage, reason) in worst.items():
+        far = f"by up to {size:.3g}" if np.isfinite(size) else "everywhere"
+        notes.append(
+            f"In {name} output {output} differs from PyTorch {far} ({stage}: {reason}). Next: name the nodes or operators that "
+            f"need fp32 in keep_fp32, or widen outputs.{output}.tolerance on purpose."
+        )
+    if made.artifact.kept_nodes:
+        reasons = ", ".join(f"{count} ({reason})" for reason, count in sorted(made.artifact.kept_nodes.items()))
+        notes.append(f"Nodes kept in fp32: {reasons}.")
+    return notes

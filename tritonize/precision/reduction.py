@@ -1,0 +1,99 @@
+"""A proven float32 ONNX file in float16 or bfloat16, and the emulation by which it is compared; in a worker."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tritonize.core.artifacts import OnnxArtifact, TensorSpec, from_json
+from tritonize.core.errors import ExportError, WorkerError
+from tritonize.process import processes
+from tritonize.spec import schema
+
+HALF = ("fp16", "bf16")
+"""The precisions of a spec that live in the ONNX graph."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reduced:
+    """The reduced file and what it cost."""
+
+    artifact: OnnxArtifact
+    emulation: Path
+    """The same graph in float32, every half tensor rounded to its type; inputs and outputs are float32."""
+    casts: int
+    """Nodes that change between the precisions."""
+    library_seconds: float
+    peak_memory: int
+    """Bytes."""
+
+
+def reduce(model: schema.Model, artifact: OnnxArtifact, directory: Path) -> Reduced:
+    """Reduce a file to the spec's precision.
+
+    Args:
+        artifact: in float32.
+        directory: where `model.onnx`, `emulation.onnx`, `node_map.json` and the worker's log go.
+
+    Raises:
+        UsageError: `keep_fp32` names a node or an operator that the graph does not have.
+        ExportError: nothing could be reduced, or the file is invalid.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    path, emulation = directory / "model.onnx", directory / "emulation.onnx"
+    files = {"source": artifact.path, "node_map": artifact.node_map, "path": path, "emulation": emulation}
+    request = {
+        **{name: str(file) if file else None for name, file in files.items()},
+        "precision": model.precision,
+        "keep_nodes": model.keep_fp32.nodes,
+        "keep_operators": model.keep_fp32.operators,
+        "half_io": model.half_io,
+    }
+    try:
+        answer = processes.run_worker(
+            "precision.worker.reduction.reduce",
+            request,
+            directory=directory,
+            deadline_s=model.deadline_s,
+            memory_bytes=model.memory_bytes,
+        )
+    except WorkerError as error:
+        raise ExportError(
+            f"Reducing the file to {model.precision} ended without a file.",
+            where=artifact.path.name,
+            found=error.what,
+            next_step="raise deadline_s or memory_mib in the spec if that is all it lacks",
+            details=error.details,
+        ) from error
+    return Reduced(
+        artifact=_artifact(artifact, path, answer.value, model.precision),
+        emulation=emulation,
+        casts=answer.value["casts"],
+        library_seconds=answer.value["library_seconds"] + answer.import_seconds,
+        peak_memory=answer.peak_memory,
+    )
+
+
+def _artifact(whole: OnnxArtifact, path: Path, answer: dict[str, object], precision: str) -> OnnxArtifact:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    data = path.with_name(str(answer["data"])) if answer["data"] else None
+    tensors = from_json(dict[str, tuple[TensorSpec, ...]], {kind: answer[kind] for kind in ("inputs", "outputs")})
+    counts = from_json(dict[str, int], answer["kept"])
+    numbers = from_json(dict[str, int], {name: answer[name] for name in ("opset", "ir_version", "reduced")})
+    return replace(
+        whole,
+        path=path,
+        data=data,
+        node_map=path.with_name(str(answer["node_map"])),
+        sha256=sha256,
+        size=path.stat().st_size + (data.stat().st_size if data else 0),
+        opset=numbers["opset"],
+        ir_version=numbers["ir_version"],
+        inputs=tensors["inputs"],
+        outputs=tensors["outputs"],
+        precision=precision,
+        reduced_nodes=numbers["reduced"],
+        kept_nodes=counts,
+    )

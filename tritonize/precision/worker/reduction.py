@@ -1,0 +1,288 @@
+"""Reduce a finished float32 ONNX file to float16 or bfloat16, and write the emulation it is compared by; runs inside a worker.
+
+What the type is of lives in the graph: a strongly typed file that TensorRT builds as it is.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx.checker
+import onnx.external_data_helper
+import onnx.numpy_helper
+import onnx.shape_inference
+import onnx.version_converter
+from onnx import TensorProto
+
+from tritonize.core.artifacts import TensorSpec, from_json, to_json
+from tritonize.core.errors import ExportError, NothingReducedError, UsageError
+from tritonize.onnx_model.worker import finishing, origins, writer
+from tritonize.precision.worker import emulation as worker_emulation
+from tritonize.precision.worker import graph_rewrite, node_choice
+from tritonize.precision.worker.graph_rewrite import Rewritten
+from tritonize.precision.worker.node_choice import HALVES, Half, Kept, Precision
+from tritonize.process.stopwatch import Stopwatch
+
+BF16_OPSET = 22
+"""The first in which convolutions, pooling and recurrences take bfloat16."""
+BF16_IR = 10
+"""The version of the file format that came with that opset."""
+_CONSTANTS_IR = 4
+"""The first version of the file format in which an initializer is no input."""
+_NEAR = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReduceRequest:
+    """The finished file, and where the reduced one and its emulation go."""
+
+    source: Path
+    node_map: Path | None
+    path: Path
+    emulation: Path
+    """In the folder of `path`: they share a file of weights where there is one."""
+    precision: Precision
+    keep_nodes: tuple[str, ...] = ()
+    keep_operators: tuple[str, ...] = ()
+    half_io: bool = False
+    inline_limit: int = writer.INLINE_LIMIT
+    """Bytes of weights above which they go into a file of their own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReduceAnswer:
+    """What the reduced file says of itself, after it was written and loaded again."""
+
+    opset: int
+    ir_version: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    reduced: int
+    """Nodes that take half-precision tensors, without casts."""
+    kept: Mapping[str, int]
+    """Reason to number of nodes that were float32 and are so still."""
+    casts: int
+    """Added between the two."""
+    data: str | None
+    """Name of the file beside it that holds the weights."""
+    node_map: str
+    library_seconds: float
+
+
+def reduce(request: dict[str, Any]) -> dict[str, Any]:
+    """The task: `ReduceRequest` in, `ReduceAnswer` out, as plain data.
+
+    Raises:
+        UsageError: a node or an operator to keep is not in the graph.
+        ExportError: no node could be reduced, or what was written is invalid.
+    """
+    asked = from_json(ReduceRequest, request)
+    half, watch = HALVES[asked.precision], Stopwatch()
+    with watch.library():
+        model = _prepared(asked)
+        kept = Kept(nodes=frozenset(asked.keep_nodes), operators=frozenset(asked.keep_operators))
+        types = _types(model, asked.source)
+        value = partial(onnx.numpy_helper.to_array, base_dir=str(asked.source.parent))
+        choice = node_choice.Chooser(model, types, half, kept, value).choose(half_io=asked.half_io)
+        done = graph_rewrite.rewrite(model.graph, types, choice, half, value, half_io=asked.half_io)
+        data = _write(model, asked)
+        del model  # what follows is of the file as it lies on the disk, and two models are not held at a time
+        model, reduced = _read_back(asked.path, done, half)
+        if not reduced:
+            raise _nothing_reduced(asked, Counter(place.kept for place in choice.places if place.kept))
+        node_map = _write_node_map(model, done, asked)
+        answer = ReduceAnswer(
+            opset=finishing.opset(model),
+            ir_version=model.ir_version,
+            inputs=finishing.specs(model.graph.input, "input"),
+            outputs=finishing.specs(model.graph.output, "output"),
+            reduced=reduced,
+            kept=Counter(place.kept for place in choice.places if place.kept),
+            casts=done.casts,
+            data=data.name if data else None,
+            node_map=node_map.name,
+            library_seconds=0.0,
+        )
+        worker_emulation.emulate(model.graph, done.half, half)
+        _types(model, asked.emulation)
+        writer.write(model, asked.emulation)  # where weights lie in a file of their own, it refers to them there
+    return {**to_json(answer), "library_seconds": watch.seconds}
+
+
+def _prepared(asked: ReduceRequest) -> onnx.ModelProto:
+    """The source as it can be rewritten: in an opset that has the type, its float32 constants initializers."""
+    model = onnx.load(asked.source, load_external_data=False)
+    finishing.require_safe_external_data(model, asked.source)
+    _require_known(model, asked)
+    if asked.precision == "bf16" and finishing.opset(model) < BF16_OPSET:
+        model = _raised(model, BF16_OPSET)
+    _settle_constants(model)
+    return model
+
+
+def _require_known(model: onnx.ModelProto, asked: ReduceRequest) -> None:
+    """Refuse names that are not in the graph: what is meant to stay float32 would be reduced without a word."""
+    nodes = list(finishing.nodes(model))
+    for kind, wanted, there in (
+        ("node", asked.keep_nodes, {node.name for node in nodes}),
+        ("operator", asked.keep_operators, {node.op_type for node in nodes}),
+    ):
+        unknown = [name for name in wanted if name not in there]
+        if unknown:
+            raise UsageError(
+                f"keep_fp32 names {kind}s that the exported graph does not have.",
+                where=f"keep_fp32.{kind}s",
+                found=", ".join(unknown),
+                details=[f"{name}: nearest {', '.join(_nearest(name, there)) or 'nothing like it'}" for name in unknown],
+                next_step="names are exact; evidence/node_map.json of a version lists all nodes with their operators and modules",
+            )
+
+
+def _nearest(name: str, there: Iterable[str]) -> list[str]:
+    known = sorted(there)
+    return difflib.get_close_matches(name, known, _NEAR, 0.4) or [each for each in known if name.lower() in each.lower()][:_NEAR]
+
+
+def _raised(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """The model in a newer opset. Its weights do not go through the converter, which would need copies of them."""
+    weights = [tensor for tensor in model.graph.initializer if writer.is_weight(tensor) or writer.is_external(tensor)]
+    shell = finishing.without_weights(model)
+    given = {value.name for value in shell.graph.input}
+    for tensor in weights:
+        if tensor.name not in given:
+            shell.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    names = {tensor.name for tensor in weights}
+    _retain(shell.graph.initializer, lambda tensor: tensor.name not in names)
+    try:
+        raised = onnx.version_converter.convert_version(shell, opset)
+    except Exception as error:
+        raise ExportError(
+            f"The file cannot be raised to opset {opset}, which bfloat16 needs.",
+            found=str(error).strip().splitlines()[0],
+            next_step=f"export with opset: {opset}",
+        ) from error
+    _retain(raised.graph.input, lambda value: value.name in given or value.name not in names)
+    raised.graph.initializer.extend(weights)
+    raised.ir_version = max(raised.ir_version, BF16_IR)
+    raised.producer_name, raised.producer_version = model.producer_name, model.producer_version
+    return raised
+
+
+def _retain(field: Any, wanted: Any) -> None:
+    left = [each for each in field if wanted(each)]
+    del field[:]
+    field.extend(left)
+
+
+def _settle_constants(model: onnx.ModelProto) -> None:
+    """Make float32 Constant nodes initializers, which are converted once, and initializers no inputs, as old files have them."""
+    graph, left = model.graph, []
+    named = {tensor.name for tensor in graph.initializer}
+    if named.intersection(value.name for value in graph.input):
+        _retain(graph.input, lambda value: value.name not in named)
+        model.ir_version = max(model.ir_version, _CONSTANTS_IR)
+    for node in graph.node:
+        tensor = _constant(node) if node.op_type == "Constant" and node.domain in ("", "ai.onnx") else None
+        if tensor is None:
+            left.append(node)
+        else:
+            graph.initializer.append(tensor)
+    del graph.node[:]
+    graph.node.extend(left)
+
+
+def _constant(node: onnx.NodeProto) -> TensorProto | None:
+    """A Constant node's value as an initializer; `None` where it is no float32 tensor."""
+    (attribute,) = node.attribute
+    made = TensorProto()
+    if attribute.name == "value" and attribute.t.data_type == TensorProto.FLOAT:
+        made.CopyFrom(attribute.t)
+    elif attribute.name in ("value_float", "value_floats"):
+        dims = [] if attribute.name == "value_float" else [len(attribute.floats)]
+        numbers = attribute.floats if dims else [attribute.f]
+        made.CopyFrom(onnx.helper.make_tensor(node.output[0], TensorProto.FLOAT, dims, numbers))
+    else:
+        return None
+    made.name = node.output[0]
+    return made
+
+
+def _types(model: onnx.ModelProto, path: Path) -> dict[str, int]:
+    """Element types of the graph's tensors, by ONNX's own strict inference."""
+    try:
+        light = finishing.without_weights(model)
+        graph = onnx.shape_inference.infer_shapes(light, check_type=True, strict_mode=True).graph
+    except (onnx.shape_inference.InferenceError, ValueError) as error:
+        raise _invalid(path, error) from error
+    values = {value.name: value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.input, *graph.output)}
+    return values | {tensor.name: tensor.data_type for tensor in graph.initializer}
+
+
+def _write(model: onnx.ModelProto, asked: ReduceRequest) -> Path | None:
+    """Write the reduced file; the path of its weights where they are too large for it."""
+    folder = asked.source.parent
+    weights = writer.external_or_large(model)
+    if sum(writer.size(tensor, folder) for tensor in weights) > asked.inline_limit:
+        return writer.write_with_data(model, asked.path, folder)
+    for tensor in weights:
+        if writer.is_external(tensor):
+            onnx.external_data_helper.load_external_data_for_tensor(tensor, str(folder))
+            tensor.data_location = TensorProto.DEFAULT
+            del tensor.external_data[:]
+    writer.write(model, asked.path)
+    return None
+
+
+def _read_back(path: Path, done: Rewritten, half: Half) -> tuple[onnx.ModelProto, int]:
+    """The file as it lies on the disk, checked, its tensors of the types they were given; and its number of reduced nodes."""
+    try:
+        onnx.checker.check_model(str(path))
+    except (onnx.checker.ValidationError, ValueError) as error:
+        raise _invalid(path, error) from error
+    model = onnx.load(path, load_external_data=False)
+    found = {name for name, kind in _types(model, path).items() if kind == half.onnx}
+    made = {name for node in model.graph.node for name in (*node.input, *node.output)}
+    differing = sorted((found ^ done.half) & made)
+    if differing:
+        raise _invalid(path, ValueError(f"the type of {', '.join(differing[:_NEAR])} is not what it was made to be"))
+    return model, sum(1 for node in model.graph.node if node.op_type not in node_choice.AGNOSTIC and found.intersection(node.input))
+
+
+def _invalid(path: Path, error: Exception) -> ExportError:
+    return ExportError(
+        "The file in reduced precision is invalid.",
+        where=path.name,
+        found=str(error).strip().splitlines()[0],
+        next_step="name the nodes or operators of the text in keep_fp32, and report it",
+    )
+
+
+def _nothing_reduced(asked: ReduceRequest, kept: Mapping[str, int]) -> NothingReducedError:
+    return NothingReducedError(
+        f"The file was asked for in {asked.precision} and would be float32 throughout.",
+        expected=f"at least one node in {asked.precision}",
+        found="; ".join(f"{count} nodes kept: {reason}" for reason, count in kept.items()) or "no float32 node at all",
+        next_step="name less in keep_fp32, or ask for precision: fp32",
+    )
+
+
+def _write_node_map(model: onnx.ModelProto, done: Rewritten, asked: ReduceRequest) -> Path:
+    """The origins of the reduced file's nodes: those of the source; a cast is of the module whose tensor it casts."""
+    known: dict[str, origins.Origin] = {}
+    listed = json.loads(asked.node_map.read_text(encoding="utf-8"))["nodes"] if asked.node_map else []
+    for entry in listed:
+        if "unmapped" not in entry:
+            origin = origins.Origin(module=entry.get("module"), source=entry.get("source"), function=entry.get("function"))
+            known.update(dict.fromkeys(entry["outputs"], origin))
+    known |= {new: known[old] for new, old in done.came_from.items() if old in known}
+    path = asked.path.with_name(finishing.NODE_MAP)
+    origins.write(model, known, path)
+    return path

@@ -1,0 +1,181 @@
+"""Whether an error is acceptable: the rules of a spec for every output, and all gates together as one judgement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tritonize.core import arrays
+from tritonize.core.artifacts import Check, SampleSet, TensorFiles
+from tritonize.core.conclusion import stage_name
+from tritonize.core.messages import quality as wording
+from tritonize.core.messages import verdict
+from tritonize.core.results import ALL, DRAWN, Gate, NoiseFloor, StageRow, stage_place
+from tritonize.quality import metrics, noise_floor
+from tritonize.quality.differences import numeric
+from tritonize.quality.golden_set import GoldenSet, Rules
+from tritonize.quality.tracker import Observer
+from tritonize.spec import schema
+
+
+def rules(model: schema.Model, samples: SampleSet, expected: TensorFiles) -> dict[str, Rules]:
+    """The spec's rules for every output; kinds that it does not declare are read off the first answer."""
+    first = arrays.load(expected, 0)
+    found = {}
+    for name, array in first.items():
+        asked = model.outputs.get(name, schema.Output())
+        numbers = numeric(array)
+        found[name] = Rules(
+            kind=asked.kind or (metrics.detect(array, batched=samples.batched) if numbers else "values"),
+            tolerance=asked.tolerance,
+            noise_floor=asked.noise_floor or model.quality.noise_floor,
+            noise_floor_gpu=asked.noise_floor or model.quality.noise_floor_gpu,
+            metrics=asked.metrics,
+        )
+    return found
+
+
+def without_float64(found: noise_floor.Measured) -> str:
+    """Which outputs and edge cases nothing is measured of, and why, in a line; empty where there are none."""
+    named = {f"{each.output}{'' if each.group == ALL else f' at edge case {each.group}'}": each.why for each in found.unmeasured}
+    return "; ".join(f"{name}: {why}" for name, why in named.items())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What all answers together come to."""
+
+    rows: tuple[StageRow, ...]
+    gates: tuple[Gate, ...]
+    floors: tuple[NoiseFloor, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether no gate failed; one that could not be judged fails where the spec requires it."""
+        return not any(gate.verdict == "failed" for gate in self.gates)
+
+
+def judge(observer: Observer, checks: Sequence[Check], *, on_gpu: Sequence[str] = ()) -> Judgement:
+    """The stage table, every gate, and what a person who signs should know of them.
+
+    Args:
+        checks: every answer's, of which the tolerance is read.
+        on_gpu: stages whose answers a GPU gave.
+    """
+    golden = observer.golden
+    gates = (*tolerance_gates(checks), *observer.gates(on_gpu=on_gpu))
+    # How many samples would be outside their tolerance says nothing where another rule was broken.
+    broken = any(gate.verdict == "failed" and gate.gate != "tolerance" for gate in gates)
+    allowed = [floor.why for floor in golden.floors if floor.summing]
+    notes = [
+        *_conditioning(golden),
+        *allowed,
+        *_budget(gates),
+        *_edges_alone(golden, checks, gates),
+        *(() if broken else _confidence(golden, checks)),
+    ]
+    return Judgement(rows=observer.rows(), gates=gates, floors=golden.floors, notes=tuple(notes))
+
+
+def _conditioning(golden: GoldenSet) -> Iterator[str]:
+    for floor in noise_floor.ill_conditioned(golden):
+        group = "" if floor.group == DRAWN else f", edge case {floor.group}"
+        yield (
+            f"Ill-conditioned: PyTorch's own float32 answer is up to {floor.noise:.3g} from its float64 one "
+            f"(output {floor.output}, sample {floor.sample}{group}), "
+            "more than the tolerance lets an answer be. That is a finding about the model."
+        )
+
+
+def _budget(gates: Sequence[Gate]) -> Iterator[str]:
+    """The first stage that breaks a rule, else the one that comes nearest to a limit."""
+    over = first_over_budget(gates)
+    if over is not None:
+        yield f"The first stage over its budget is {over.stage}: output {over.output}, {over.gate}."
+        return
+    spent = [
+        (gate.value / gate.limit, gate) for gate in gates if gate.gate == "noise floor" and gate.value is not None and gate.limit
+    ]
+    if spent:
+        share, gate = max(spent, key=lambda pair: pair[0])
+        place = gate.stage if gate.group == DRAWN else f"{gate.stage}, edge case {gate.group}"
+        yield f"Most of the budget is spent at {place}: k {gate.value:.3g} of {gate.limit:g} (output {gate.output}), {share:.0%}."
+
+
+def _edges_alone(golden: GoldenSet, checks: Sequence[Check], gates: Sequence[Gate]) -> Iterator[str]:
+    """That nothing but edge cases failed, which ones, and how to leave them out."""
+    samples = golden.samples
+    groups = {samples.group(index) for check in checks if not check.passed for index in check.samples}
+    groups |= {gate.group for gate in gates if gate.verdict == "failed" and gate.gate != "tolerance"}
+    edges = list(samples.edges.values())
+    if groups and groups.issubset(edges):
+        names = [name for name in edges if name in groups]
+        others = ", ".join(name for name in edges if name not in groups)
+        yield wording.EDGES_DECIDED.text(names=" and ".join(names), others=others)
+
+
+def _confidence(golden: GoldenSet, checks: Sequence[Check]) -> Iterator[str]:
+    """How much so many samples say of others like them, for the stage nearest to the client."""
+    alone = [check for check in checks if len(check.samples) == 1 and check.samples[0] not in golden.samples.edges]
+    asked = [check for check in alone if check.stage not in ("concurrent", "again", "order", "padded")]
+    if not asked:
+        return
+    stage = _counted_stage(asked)
+    answers = {check.samples[0]: check.passed for check in asked if check.stage == stage}
+    bad = sum(not passed for passed in answers.values())
+    bound = metrics.mismatch_bound(bad, len(answers))
+    yield verdict.CONFIDENCE.text(bad=bad, count=len(answers), stage=stage_name(stage), bound=percent(bound))
+
+
+def _counted_stage(checks: Sequence[Check]) -> str:
+    """The first stage with an answer outside its tolerance; where there is none, the last one on the way to the client."""
+    failed = min((check for check in checks if not check.passed), key=lambda check: stage_place(check.stage), default=None)
+    if failed is not None:
+        return failed.stage
+    last = max(stage_place(check.stage) for check in checks)
+    return [check.stage for check in checks if stage_place(check.stage) == last][-1]
+
+
+def percent(share: float) -> str:
+    """A share in per cent, in two digits, and never in powers of ten."""
+    return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
+
+
+def tolerance_gates(checks: Sequence[Check]) -> tuple[Gate, ...]:
+    """Of every stage and output whether all its answers kept rtol and atol against float32; the value counts elements."""
+    found: dict[tuple[str, str], Gate] = {}
+    for check in checks:
+        for tensor in check.tensors:
+            known = found.get((check.stage, tensor.name))
+            bad = tensor.mismatched if not tensor.passed else 0
+            failed = not tensor.passed or (known is not None and known.verdict == "failed")
+            found[check.stage, tensor.name] = Gate(
+                gate="tolerance",
+                stage=check.stage,
+                output=tensor.name,
+                group="all",
+                verdict="failed" if failed else "passed",
+                value=float((known.value or 0 if known else 0) + bad),
+                limit=0.0,
+                note=f"rtol {tensor.rtol:g}, atol {tensor.atol:g}",
+                sample=check.samples[0] if not tensor.passed else (known.sample if known else None),
+            )
+    return tuple(sorted(found.values(), key=lambda gate: stage_place(gate.stage)))
+
+
+def first_over_budget(gates: Sequence[Gate]) -> Gate | None:
+    """The first stage on the way that broke a rule; `None` where none did."""
+    failed = [gate for gate in gates if gate.verdict == "failed"]
+    return min(failed, key=lambda gate: stage_place(gate.stage), default=None)
+
+
+def worst(gates: Sequence[Gate]) -> Gate | None:
+    """The gate to look at first: one that failed, else the one nearest to its limit, of those that name a sample."""
+    known = [gate for gate in gates if gate.sample is not None and gate.value is not None]
+
+    def badness(gate: Gate) -> tuple[bool, float]:
+        share = gate.value / gate.limit if gate.value is not None and gate.limit else 0.0
+        return gate.verdict == "failed", share
+
+    return max(known, key=badness, default=None)

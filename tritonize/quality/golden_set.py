@@ -1,0 +1,217 @@
+"""The golden set of a version: samples and what PyTorch answered, so that it can be verified without torch and source."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tritonize.core import arrays, bounded_files, dtypes, npy
+from tritonize.core.arrays import Arrays
+from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
+from tritonize.core.errors import RepositoryError
+from tritonize.core.messages import files as say
+from tritonize.core.results import Kind, NoiseFloor, Unmeasured
+from tritonize.spec.schema import MAX_BATCH_SIZE, Bound, Tolerance
+
+BUDGET = 64 * 2**20
+"""Bytes of arrays that a version carries by default; at least one whole sample is always kept."""
+MOST = 2_000_000
+"""Samples of a set: a spec asks for a million at most, and every shape has two."""
+_FILE = "golden.json"
+_SCHEMA = 2
+
+
+PYTORCH = "PyTorch in float32"
+ONNX_SOURCE = "the source, an ONNX file, in ONNX Runtime"
+"""Who gave the expected answers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What an output has to keep."""
+
+    kind: Kind = "values"
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    noise_floor: float | None = None
+    """Largest k; `None` for no such gate."""
+    noise_floor_gpu: float | None = None
+    metrics: Mapping[str, Bound] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldenSet:
+    """What answers are compared with, and the rules that they have to keep."""
+
+    samples: SampleSet
+    expected: TensorFiles
+    """PyTorch in float32, one item per sample."""
+    max_batch_size: int
+    rules: Mapping[str, Rules] = field(default_factory=dict)
+    """By output; the defaults where an output is not named."""
+    exact: TensorFiles | None = None
+    """PyTorch in float64, of the outputs that have such answers; `None` where none has."""
+    rounded: bool = False
+    """Whether the float64 answers were rounded to float32, as they are in files."""
+    why_not: str = ""
+    """Why there is no float64."""
+    answered_by: str = PYTORCH
+    """Who gave the expected answers, in words."""
+    unpadded: str = ""
+    """Why samples are not asked beside zeros: the model itself does not answer them as alone there; empty where they are."""
+    unmeasured: tuple[Unmeasured, ...] = ()
+    """Single outputs, and edge cases of outputs, without float64, where others have it."""
+    required: bool = False
+    """Whether a proof without float64 is none."""
+    floors: tuple[NoiseFloor, ...] = ()
+
+    @property
+    def tolerances(self) -> dict[str, Tolerance]:
+        """Of every output that has rules."""
+        return {name: rules.tolerance for name, rules in self.rules.items()}
+
+    def is_exact(self, output: str) -> bool:
+        """Whether there are float64 answers of an output."""
+        return self.exact is not None and any(tensor.name == output for tensor in self.exact.tensors)
+
+    def rule(self, output: str) -> Rules:
+        """The rules of an output."""
+        return self.rules.get(output, Rules())
+
+
+def write(golden: GoldenSet, directory: Path, *, budget: int = BUDGET) -> GoldenSet:
+    """Write as many samples as fit into `budget` bytes, but at least one; return the set that was written."""
+    inputs = TensorFiles(directory=directory / "inputs", tensors=golden.samples.files.tensors, count=0)
+    outputs = TensorFiles(directory=directory / "expected", tensors=golden.expected.tensors, count=0)
+    rounded_to = _rounded_specs(golden.exact.tensors) if golden.exact else ()
+    exact = TensorFiles(directory=directory / "exact", tensors=rounded_to, count=0)
+    edges: dict[int, str] = {}
+    kept = used = 0
+    for index in range(golden.samples.files.count):
+        sample, answer = arrays.load(golden.samples.files, index), arrays.load(golden.expected, index)
+        rounded = _rounded(exact, arrays.load(golden.exact, index)) if golden.exact else {}
+        used += sum(array.nbytes for array in (*sample.values(), *answer.values(), *rounded.values()))
+        if kept and used > budget:
+            break
+        arrays.save(inputs, kept, sample)
+        arrays.save(outputs, kept, answer)
+        if golden.exact:
+            arrays.save(exact, kept, rounded)
+        if index in golden.samples.edges:
+            edges[kept] = golden.samples.edges[index]
+        kept += 1
+    written = replace(
+        golden,
+        samples=replace(golden.samples, files=replace(inputs, count=kept), edges=edges),
+        expected=replace(outputs, count=kept),
+        exact=replace(exact, count=kept) if golden.exact else None,
+    )
+    (directory / _FILE).write_text(json.dumps(facts(written), indent=2) + "\n", encoding="utf-8")
+    return read(directory)
+
+
+def facts(golden: GoldenSet) -> dict[str, Any]:
+    """All that there is in a set but its arrays, as plain data."""
+    return {
+        "schema": _SCHEMA,
+        "count": golden.samples.files.count,
+        "drawn": golden.samples.drawn,
+        "origin": golden.samples.origin,
+        "edges": {str(index): name for index, name in golden.samples.edges.items()},
+        "max_batch_size": golden.max_batch_size,
+        "inputs": [to_json(tensor) for tensor in golden.samples.files.tensors],
+        "expected": [to_json(tensor) for tensor in golden.expected.tensors],
+        "exact": [to_json(tensor) for tensor in golden.exact.tensors] if golden.exact else None,
+        "why_not": golden.why_not,
+        "answered_by": golden.answered_by,
+        "unpadded": golden.unpadded,
+        "unmeasured": [to_json(each) for each in golden.unmeasured],
+        "required": golden.required,
+        "floors": [to_json(floor) for floor in golden.floors],
+        "rules": {name: to_json(rules) for name, rules in golden.rules.items()},
+    }
+
+
+def _rounded_specs(tensors: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+    return tuple(replace(each, dtype="fp32") if dtypes.by_name(each.dtype).floating else each for each in tensors)
+
+
+def _rounded(files: TensorFiles, exact: Arrays) -> Arrays:
+    return {tensor.name: exact[tensor.name].astype(arrays.numpy_dtype(tensor.dtype)) for tensor in files.tensors}
+
+
+def read(directory: Path) -> GoldenSet:
+    """The golden set in a folder.
+
+    Raises:
+        RepositoryError: there is none, or it is damaged.
+    """
+    path = directory / _FILE
+    try:
+        found = bounded_files.json_of(path)
+        golden = from_facts(directory, found if found["schema"] == _SCHEMA else _from_schema_1(found))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise RepositoryError.of(say.GOLDEN_UNREADABLE, where=str(path), found=repr(error)[:1000]) from error
+    for files in (golden.samples.files, golden.expected, golden.exact):
+        for item, tensor in _paths(files) if files else ():
+            try:
+                npy.require_sound(item, tensor)
+            except (OSError, ValueError) as error:
+                raise RepositoryError.of(say.GOLDEN_DAMAGED, where=str(item), found=str(error)) from error
+    return golden
+
+
+def from_facts(directory: Path, facts: dict[str, Any]) -> GoldenSet:
+    """The set that `facts` described, its arrays in a folder. Raises ValueError, KeyError, TypeError, AttributeError."""
+    count, size = int(facts["count"]), int(facts["max_batch_size"])
+    if not 0 < count <= MOST or not 0 <= size <= MAX_BATCH_SIZE:
+        raise ValueError(f"{count} samples and max_batch_size {size}; 1 to {MOST:,} and 0 to {MAX_BATCH_SIZE:,} are possible")
+    edges = {int(index): str(name) for index, name in facts["edges"].items()}
+    if sorted(edges) != list(range(count - len(edges), count)):
+        raise ValueError("the edge cases are not the last samples")
+    exact = facts["exact"] and TensorFiles(directory=directory / "exact", tensors=_tensors(facts["exact"]), count=count)
+    return GoldenSet(
+        samples=SampleSet(
+            files=TensorFiles(directory=directory / "inputs", tensors=_tensors(facts["inputs"]), count=count),
+            batched=size > 0,
+            origin=str(facts["origin"]),
+            edges=edges,
+        ),
+        expected=TensorFiles(directory=directory / "expected", tensors=_tensors(facts["expected"]), count=count),
+        max_batch_size=size,
+        rules={name: from_json(Rules, rules) for name, rules in facts["rules"].items()},
+        exact=exact or None,
+        rounded=bool(exact),
+        why_not=str(facts["why_not"]),
+        answered_by=str(facts.get("answered_by", _answered_by(str(facts["why_not"])))),
+        unpadded=str(facts.get("unpadded", "")),  # versions of before have none
+        unmeasured=tuple(from_json(Unmeasured, each) for each in facts.get("unmeasured", ())),
+        required=bool(facts["required"]),
+        floors=tuple(from_json(NoiseFloor, floor) for floor in facts["floors"]),
+    )
+
+
+def _answered_by(why_not: str) -> str:
+    """Who answered, of a set that was written before it said so."""
+    return ONNX_SOURCE if why_not.startswith("the source is an ONNX file") else PYTORCH
+
+
+def _from_schema_1(facts: dict[str, Any]) -> dict[str, Any]:
+    """The first form, which knew tolerances alone."""
+    rules = {name: {"tolerance": tolerance} for name, tolerance in facts["tolerances"].items()}
+    why = "the version was published before float64 was part of the proof"
+    return {**facts, "edges": {}, "exact": None, "why_not": why, "required": False, "floors": [], "rules": rules}
+
+
+def _paths(files: TensorFiles) -> Iterator[tuple[Path, TensorSpec]]:
+    for index in range(files.count):
+        yield from ((files.path(index, position), tensor) for position, tensor in enumerate(files.tensors))
+
+
+def _tensors(plain: list[dict[str, object]]) -> tuple[TensorSpec, ...]:
+    found = tuple(from_json(TensorSpec, each) for each in plain)
+    for each in found:
+        arrays.numpy_dtype(each.dtype)  # raises KeyError for a type that there is not
+    return found

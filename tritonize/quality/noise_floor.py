@@ -1,0 +1,137 @@
+"""What an error is measured in: how far PyTorch's own answers are from its float64 ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from tritonize.core import arrays, dtypes
+from tritonize.core.artifacts import SampleSet, TensorFiles
+from tritonize.core.results import ALL, DRAWN, Kind, NoiseFloor, Unmeasured
+from tritonize.quality import float64_agreement
+from tritonize.quality.differences import measure
+from tritonize.quality.golden_set import GoldenSet
+
+UNITS: Mapping[str, float] = {"fp32": 2.0**-23, "fp64": 2.0**-52, "tf32": 2.0**-11, "fp16": 2.0**-11, "bf16": 2.0**-8}
+"""Of each precision: what an error is at least measured in, as a part of the largest answer. For float32 the distance between
+neighbours, as the limits were measured with; for reduced ones the unit roundoff."""
+LUCK = 2.0
+"""How many times its own error PyTorch may be thought to be exact by luck: with the default limit of 10 an error of 30 times that
+own error, from which on a fault counts, is found then too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What there is to judge by."""
+
+    exact: TensorFiles | None
+    """PyTorch in float64, for the outputs that have such answers; `None` where none does."""
+    floors: tuple[NoiseFloor, ...]
+    unmeasured: tuple[Unmeasured, ...]
+
+
+def measured(
+    samples: SampleSet,
+    own: TensorFiles,
+    exact: TensorFiles,
+    *,
+    kinds: Mapping[str, Kind],
+    moved: Sequence[Mapping[str, float]] = (),
+    without: Mapping[str, str] | None = None,
+) -> Measured:
+    """Noise floors in float32, of the outputs whose float64 answers are those of the same model.
+
+    Args:
+        own: PyTorch in float32.
+        exact: PyTorch in float64. Files of outputs that are of no use are removed; rows of detections are put into `own`'s order.
+        kinds: what each output means; `values` where one is not named.
+        moved: see `noise_floors`.
+        without: outputs that are not in `exact`, with the reason.
+    """
+    found = [Unmeasured(output=name, group=ALL, why=why) for name, why in (without or {}).items()]
+    rows = float64_agreement.match_detections(own, exact, [name for name, kind in kinds.items() if kind == "detections"], samples)
+    found += [*rows, *float64_agreement.unlike(samples, own, exact, moved)]
+    lost = {each.output for each in found if each.group == ALL}
+    exact = arrays.select(exact, [tensor.name for tensor in exact.tensors if tensor.name not in lost])
+    found = [each for each in found if each.group == ALL or each.output not in lost]
+    left_out = {(each.output, each.group) for each in found}
+    floors = noise_floors(samples, own, exact, "fp32", moved)
+    return Measured(
+        exact=exact if exact.tensors else None,
+        floors=tuple(floor for floor in floors if (floor.output, floor.group) not in left_out),
+        unmeasured=tuple(found),
+    )
+
+
+def noise_floors(
+    samples: SampleSet,
+    own: TensorFiles,
+    exact: TensorFiles,
+    precision: str,
+    moved: Sequence[Mapping[str, float]] = (),
+) -> tuple[NoiseFloor, ...]:
+    """How far PyTorch's answers in a precision are from its float64 ones, per floating output and group of samples.
+
+    A group with answers of two shapes, or without answers in that precision, has none.
+
+    Args:
+        own: PyTorch in the precision that is judged; in float32 for `tf32`, which runs on no CPU.
+        moved: by sample and output, how far PyTorch's answer moves where its weights are rounded otherwise; see `Computed.moved`.
+    """
+    found: dict[tuple[str, str], NoiseFloor] = {}
+    misshaped: set[tuple[str, str]] = set()
+    for index in range(own.count):
+        one, other = arrays.load(own, index), arrays.load(exact, index)
+        for name in floating(exact):
+            key = name, samples.group(index)
+            if name not in one or one[name].shape != other[name].shape:
+                misshaped.add(key)
+                continue
+            sums = measure(other[name], one[name], 0.0, 0.0)
+            known = found.get(key)
+            larger = known is None or sums.max_abs > known.noise
+            found[key] = NoiseFloor(
+                output=name,
+                group=key[1],
+                noise=max(sums.max_abs, known.noise if known else 0.0),
+                scale=max(sums.largest, known.scale if known else 0.0),
+                unit=UNITS[precision],
+                sample=index if larger or known is None else known.sample,
+                sensitivity=max(moved[index].get(name, 0.0) if moved else 0.0, known.sensitivity if known else 0.0),
+            )
+    scales = {name: floor.scale for (name, group), floor in found.items() if group == DRAWN}
+    return tuple(
+        replace(
+            floor,
+            sensitivity=min(floor.sensitivity, LUCK * floor.noise),
+            least=0.0 if group == DRAWN else floor.unit * scales.get(name, 0.0),
+        )
+        for (name, group), floor in found.items()
+        if (name, group) not in misshaped
+    )
+
+
+def floating(files: TensorFiles) -> list[str]:
+    """The names of the floating tensors."""
+    return [tensor.name for tensor in files.tensors if dtypes.by_name(tensor.dtype).floating]
+
+
+def ratio(error: float, denominator: float) -> float | None:
+    """k; 0 for no error, and `None` where an error has nothing to be measured in."""
+    if error == 0:
+        return 0.0
+    return error / denominator if denominator else None
+
+
+def ill_conditioned(golden: GoldenSet) -> tuple[NoiseFloor, ...]:
+    """Outputs of which PyTorch's own float32 answer is further from the exact one than the tolerance allows an answer to be."""
+    found = []
+    for floor in golden.floors:
+        tolerance = golden.rule(floor.output).tolerance
+        kept = floor.sample < golden.samples.files.count  # a file may hold fewer samples than were drawn
+        if golden.exact and kept and floor.unit == UNITS["fp32"] and floor.noise > tolerance.atol:
+            exact = arrays.load(golden.exact, floor.sample)[floor.output]
+            own = arrays.load(golden.expected, floor.sample)[floor.output]
+            if measure(exact, own, tolerance.rtol, tolerance.atol).mismatched:
+                found.append(floor)
+    return tuple(found)

@@ -1,0 +1,359 @@
+"""An observer of every answer at every stage: how large the error is, for the stage table and the gates.
+
+It compares each answer with PyTorch in float64, where that could run, and keeps sums and maxima alone, so that any number of
+answers costs the same memory.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tritonize.core import arrays
+from tritonize.core.arrays import Array, Arrays
+from tritonize.core.artifacts import TensorCheck, TensorFiles
+from tritonize.core.results import ALL, DRAWN, Gate, NoiseFloor, StageRow, Unmeasured, stage_place
+from tritonize.quality import metrics, noise_floor
+from tritonize.quality.comparison import compare
+from tritonize.quality.differences import measure, numeric
+from tritonize.quality.figure_collector import Gallery
+from tritonize.quality.golden_set import GoldenSet
+from tritonize.spec import schema
+
+DOUBT = 4
+"""From the limit over this on, an edge case's k is doubtful."""
+REMEMBERED = 16384
+"""Answers whose comparison is kept, for others with the same bits: a bound of memory, some 50 MB. Past it answers are compared each
+time; 10,000 samples in batches of up to 8 stay below it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """One output of one answer against PyTorch in float64."""
+
+    sums: metrics.Accumulator
+    finite: bool
+    max_abs: float
+    sample: int
+    """The one of the batch with the largest difference."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Compared:
+    """All that came of one answer."""
+
+    tensors: tuple[TensorCheck, ...]
+    parts: Mapping[str, _Part]
+
+
+@dataclass(kw_only=True)
+class _Seen:
+    """What is kept of one output at one stage and group."""
+
+    max_abs: float = 0.0
+    sample: int = 0
+    finite: bool = True
+    """Whether numbers that are no numbers lie where the exact answer has them too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moved:
+    """The exact answers as ONNX Runtime's own sums move them; see `summing`."""
+
+    files: TensorFiles
+    """One item per sample that was measured, of some outputs."""
+    places: Mapping[int, int]
+    """Sample to its item."""
+    floors: tuple[NoiseFloor, ...]
+    """With what is allowed for, for the outputs and groups that are."""
+
+    def exact(self, output: str, indices: Sequence[int], group: str) -> Array | None:
+        """Of one output and batch; `None` where nothing is allowed for."""
+        if not any((floor.output, floor.group) == (output, group) for floor in self.floors):
+            return None
+        return arrays.stack(self.files, [self.places[index] for index in indices])[output]
+
+
+class Observer:
+    """Sees every answer; safe to be shown answers by several threads."""
+
+    def __init__(self, golden: GoldenSet, gallery: Gallery | None = None) -> None:
+        self._golden = golden
+        self.gallery = gallery
+        """Keeps what a report shows of the answers; `None` where no one will look."""
+        self._lock = threading.Lock()
+        self._sums: dict[tuple[str, str], metrics.Accumulator] = {}
+        self._seen: dict[tuple[str, str, str], _Seen] = {}
+        self._reduced: tuple[NoiseFloor, ...] = ()
+        self._known: dict[Hashable, _Compared] = {}
+        self._moved: Moved | None = None
+
+    def judge_reduced_by(self, floors: tuple[NoiseFloor, ...]) -> None:
+        """From now on, what comes after ONNX Runtime in float32 is judged by the noise floors of a reduced precision."""
+        self._reduced = floors
+
+    @property
+    def reduced(self) -> bool:
+        """Whether there are noise floors of a reduced precision."""
+        return bool(self._reduced)
+
+    def again(self) -> Observer:
+        """One that judges alike and has seen nothing yet."""
+        made = Observer(self._golden)
+        made.judge_reduced_by(self._reduced)
+        made._moved = self._moved
+        return made
+
+    def doubtful(self) -> tuple[int, ...]:
+        """Edge cases with an error that PyTorch's own noise hardly explains: how far rounding moves them decides.
+
+        Drawn samples are not among them: a file that rounds to half precision inside is itself moved by rounding, and would
+        excuse its own error.
+        """
+        samples = self._golden.samples
+        names = {
+            gate.group
+            for gate in self.gates()
+            if gate.gate == "noise floor"
+            and gate.verdict != "not run"
+            and gate.group not in (ALL, DRAWN)
+            and (gate.value is None or gate.value * DOUBT > (gate.limit or 0))
+        }
+        return tuple(index for index, name in samples.edges.items() if name in names)
+
+    def allow_for_rounding(self, sensitivity: Mapping[tuple[str, str], float]) -> None:
+        """Raise noise floors of edge cases, by output and group, to how far rounding alone was seen to move an answer.
+
+        Of a reduced precision rounding is coarser by the ratio of the units.
+        """
+
+        def raised(floor: NoiseFloor) -> NoiseFloor:
+            moved = sensitivity.get((floor.output, floor.group), 0.0) * max(1.0, floor.unit / noise_floor.UNITS["fp32"])
+            return replace(floor, sensitivity=max(floor.sensitivity, moved))
+
+        self._golden = replace(self._golden, floors=tuple(map(raised, self._golden.floors)))
+        self._reduced = tuple(map(raised, self._reduced))
+
+    def allow_for_sums(self, moved: Moved) -> None:
+        """From now on answers may also lie where ONNX Runtime's sums move the exact ones. What was seen before is forgotten."""
+        raised = {(floor.output, floor.group): floor for floor in moved.floors}
+        floors = tuple(raised.get((floor.output, floor.group), floor) for floor in self._golden.floors)
+        self._golden = replace(self._golden, floors=floors)
+        self._moved = moved
+        self._sums.clear()
+        self._seen.clear()
+        self._known.clear()
+
+    @property
+    def floors(self) -> tuple[NoiseFloor, ...]:
+        """What an answer of the finished version is judged by."""
+        return self._reduced or self._golden.floors
+
+    @property
+    def golden(self) -> GoldenSet:
+        """What the answers are compared with."""
+        return self._golden
+
+    def check(
+        self,
+        stage: str,
+        indices: Sequence[int],
+        expected: Arrays,
+        found: Arrays,
+        tolerances: Mapping[str, schema.Tolerance],
+        *,
+        digest: str | None = None,
+    ) -> tuple[TensorCheck, ...]:
+        """One answer to a batch of samples: compared with PyTorch's own by the tolerance, and seen.
+
+        The same bits in answer to the same question, as other transports give them, are not gone over again.
+
+        Args:
+            expected: PyTorch's own answer, as its outputs are served.
+            digest: `arrays.digest` of what was found, where it is known already.
+        """
+        asked = tuple((name, array.shape, array.dtype.str, tolerances.get(name)) for name, array in expected.items())
+        key = (tuple(indices), digest or arrays.digest(found), asked)
+        known = self._known.get(key)
+        if known is None:
+            known = _Compared(tensors=compare(expected, found, tolerances), parts=self._parts(indices, found))
+            if len(self._known) < REMEMBERED:
+                self._known[key] = known
+        self._take(stage, indices, known.parts, found)
+        return known.tensors
+
+    def see(self, stage: str, indices: Sequence[int], found: Arrays) -> None:
+        """One answer to a batch of samples. Outputs that are missing or of another shape are the tolerance's to report."""
+        self._take(stage, indices, self._parts(indices, found), found)
+
+    def _exact(self, indices: Sequence[int]) -> Arrays:
+        """PyTorch in float64; in float32 where an output has no such answers."""
+        golden = self._golden
+        if golden.exact is None:
+            return arrays.stack(golden.expected, indices)
+        exact = arrays.stack(golden.exact, indices)
+        if len(exact) == len(golden.expected.tensors):
+            return exact
+        return {name: exact.get(name, array) for name, array in arrays.stack(golden.expected, indices).items()}
+
+    def _parts(self, indices: Sequence[int], found: Arrays) -> dict[str, _Part]:
+        return {
+            name: self._part(name, indices, array, found[name].reshape(array.shape))
+            for name, array in self._exact(indices).items()
+            if name in found and found[name].size == array.size and numeric(found[name]) and numeric(array)
+        }
+
+    def _part(self, name: str, indices: Sequence[int], expected: Array, found: Array) -> _Part:
+        tolerance = self._golden.rule(name).tolerance
+        differences = measure(expected, found, tolerance.rtol, tolerance.atol)
+        sums = self._empty(name)
+        sums.add(expected, found, differences)
+        nan, inf = differences.nan, differences.inf
+        return _Part(
+            sums=sums,
+            finite=nan[0] == nan[1] and inf[0] == inf[1] and differences.finite + nan[0] + inf[0] == differences.elements,
+            max_abs=self._error(name, indices, found, differences.max_abs),
+            sample=_worst_item(indices, expected, found),
+        )
+
+    def _error(self, name: str, indices: Sequence[int], found: Array, far: float) -> float:
+        """The distance to the exact answer, or to that as ONNX Runtime's sums move it, if it is smaller."""
+        moved = self._moved.exact(name, indices, self._golden.samples.group(indices[0])) if self._moved else None
+        if moved is None or moved.shape != found.shape:
+            return far
+        return min(far, measure(moved, found, 0.0, 0.0, ulp=False).max_abs)
+
+    def _empty(self, name: str) -> metrics.Accumulator:
+        rule = self._golden.rule(name)
+        tolerance = rule.tolerance
+        return metrics.Accumulator(rule.kind, rtol=tolerance.rtol, atol=tolerance.atol, batched=self._golden.samples.batched)
+
+    def _take(self, stage: str, indices: Sequence[int], parts: Mapping[str, _Part], found: Arrays) -> None:
+        group = self._golden.samples.group(indices[0])
+        with self._lock:
+            for name, part in parts.items():
+                if (stage, name) not in self._sums:
+                    self._sums[stage, name] = self._empty(name)
+                self._sums[stage, name].merge(part.sums)
+                seen = self._seen.setdefault((stage, name, group), _Seen())
+                seen.finite &= part.finite
+                if part.max_abs >= seen.max_abs:
+                    seen.max_abs, seen.sample = part.max_abs, part.sample
+            if self.gallery and self.gallery.wants(stage, indices):
+                for name, array in self._exact(indices).items():
+                    if name in parts:
+                        self.gallery.see(stage, name, indices, array, found[name].reshape(array.shape), parts[name].max_abs)
+
+    def rows(self) -> tuple[StageRow, ...]:
+        """The stage table."""
+        order = sorted(self._sums, key=lambda key: (stage_place(key[0]), key[0]))
+        return tuple(
+            StageRow(
+                stage=stage,
+                output=name,
+                against="fp64" if self._golden.is_exact(name) else "fp32",
+                metrics=self._sums[stage, name].result(),
+            )
+            for stage, name in order
+        )
+
+    def gates(self, *, on_gpu: Sequence[str] = ()) -> tuple[Gate, ...]:
+        """The noise floor of every stage, output and group, and the bounds on metrics.
+
+        Args:
+            on_gpu: stages whose answers a GPU gave.
+        """
+        return (*self._noise_gates(on_gpu), *self._metric_gates())
+
+    def _noise_gates(self, on_gpu: Sequence[str]) -> Iterator[Gate]:
+        own, reduced = ({(each.output, each.group): each for each in floors} for floors in (self._golden.floors, self._reduced))
+        yield from self._not_run()
+        for (stage, name, group), seen in sorted(self._seen.items(), key=lambda item: stage_place(item[0][0])):
+            rule = self._golden.rule(name)
+            floor = (reduced if reduced and stage != "onnxruntime" else own).get((name, group))
+            limit = rule.noise_floor_gpu if stage in on_gpu else rule.noise_floor
+            if floor is None or limit is None or stage == "pytorch" or (name, group) not in own:
+                continue
+            # Where the exact answers were rounded for a file, a half unit of float32 of the error is the file's.
+            known = 2.0**-24 * floor.scale if self._golden.rounded else 0.0
+            # A golden set of a file has no answers as sums move them, but how far these do.
+            known += 0.0 if self._moved else floor.summing
+            error = max(0.0, seen.max_abs - known)
+            k = noise_floor.ratio(error, floor.denominator)
+            good = seen.finite and k is not None and k <= limit
+            yield Gate(
+                gate="noise floor",
+                stage=stage,
+                output=name,
+                group=group,
+                verdict="passed" if good else "failed",
+                value=k,
+                limit=limit,
+                note=floor.why if seen.finite else "NaN or infinity where PyTorch has a number, or the other way round",
+                sample=seen.sample,
+            )
+
+    def _not_run(self) -> Iterator[Gate]:
+        """A gate for each output, and edge case of one, that has a limit and nothing to be judged by."""
+        golden = self._golden
+        floats = noise_floor.floating(golden.expected)
+        lacking = golden.unmeasured
+        if golden.exact is None and not lacking and golden.why_not:
+            lacking = tuple(Unmeasured(output=name, group=ALL, why=golden.why_not) for name in floats)
+        for each in lacking:
+            limit = golden.rule(each.output).noise_floor
+            if limit is None or each.output not in floats:
+                continue
+            # That an edge case has no measure does not fail the rest of an output.
+            yield Gate(
+                gate="noise floor",
+                stage="pytorch fp64",
+                output=each.output,
+                group=each.group,
+                verdict="failed" if golden.required and each.group == ALL else "not run",
+                value=None,
+                limit=limit,
+                note=each.why,
+            )
+
+    def _metric_gates(self) -> Iterator[Gate]:
+        for row in self.rows():
+            for metric, bound in self._golden.rule(row.output).metrics.items():
+                if row.stage != "pytorch":
+                    yield from _metric_gate(row, metric, ">=", bound.min)
+                    yield from _metric_gate(row, metric, "<=", bound.max)
+
+
+def _metric_gate(row: StageRow, metric: str, sign: str, limit: float | None) -> Iterator[Gate]:
+    if limit is None:
+        return
+    value = getattr(row.metrics, metric)
+    good = value is not None and (value >= limit if sign == ">=" else value <= limit)
+    yield Gate(
+        gate=f"{metric} {sign}",
+        stage=row.stage,
+        output=row.output,
+        group="all",
+        verdict="passed" if good else "failed",
+        value=value,
+        limit=limit,
+        note="" if value is not None else f"an output of kind {row.metrics.kind} has no such metric",
+    )
+
+
+def _worst_item(indices: Sequence[int], expected: Array, found: Array) -> int:
+    """The sample in a batch that has the largest difference."""
+    if len(indices) == 1:
+        return indices[0]
+    far = [_farthest(one, other) for one, other in zip(expected, found, strict=True)]
+    return indices[far.index(max(far))]
+
+
+def _farthest(expected: Array, found: Array) -> float:
+    """The largest difference of finite elements, in float64; 0.0 without any."""
+    with np.errstate(all="ignore"):
+        far = np.abs(found.astype(np.float64) - expected.astype(np.float64))
+    return float(np.max(far, where=np.isfinite(far), initial=0.0))

@@ -1,0 +1,1 @@
+"""What PyTorch answers: the baseline of every comparison (`baseline.py`), and golden files made of it."""

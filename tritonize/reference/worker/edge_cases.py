@@ -1,0 +1,127 @@
+"""Edge cases and other odd samples in PyTorch: what the model answers to them, or why it does not; runs inside a worker."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tritonize.core import arrays
+from tritonize.core.arrays import Arrays
+from tritonize.core.artifacts import TensorFiles
+from tritonize.core.errors import ExportError
+from tritonize.core.messages import samples as wording
+from tritonize.process.stopwatch import Stopwatch
+from tritonize.quality.differences import measure, numeric
+from tritonize.source.worker.torch_model import LoadedModel
+from tritonize.spec import schema
+
+if TYPE_CHECKING:
+    from tritonize.reference.worker.runner import ReferenceRequest
+
+
+def answers(
+    model: LoadedModel, asked: ReferenceRequest, outputs: TensorFiles, watch: Stopwatch
+) -> tuple[TensorFiles, dict[str, str]]:
+    """The outputs with those of the edge cases behind them, and the cases that are none of this model, with the reason.
+
+    A server puts requests of several clients into one batch, so an edge case is also asked in a batch with the first sample.
+    """
+    unusable = {}
+    for index, name in asked.samples.edges.items():
+        try:
+            with watch.library():
+                found = model.answer(arrays.load(asked.samples.files, index))
+            if [*found] != [tensor.name for tensor in outputs.tensors]:
+                unusable[name] = f"the model has other outputs there: {', '.join(found)}"
+                continue
+        except ExportError as error:
+            unusable[name] = f"the model raises: {error.found}"
+            continue
+        if bad := next((each for each, array in found.items() if not _finite(array)), None):
+            unusable[name] = f"output {bad} is not finite"
+            continue
+        if asked.batches and (why := _why_not_batchable(model, asked, index, found, outputs, watch)):
+            unusable[name] = wording.NO_BATCH.text(why=why)
+            continue
+        save(outputs, outputs.count, found)
+        outputs = replace(outputs, count=outputs.count + 1)
+    return outputs, unusable
+
+
+def _why_not_batchable(
+    model: LoadedModel, asked: ReferenceRequest, index: int, own: Arrays, outputs: TensorFiles, watch: Stopwatch
+) -> str:
+    """Why a batch of the first sample and an edge case is not answered as the two are alone; empty where it is."""
+    first = arrays.load(outputs, 0)
+    if single := next((name for name, array in own.items() if not array.ndim), None):
+        return f"output {single} has no axes, so none of a batch"
+    if odd := next((name for name, array in own.items() if array.shape[1:] != first[name].shape[1:]), None):
+        return f"output {odd} has shape {list(own[odd].shape)} there and {list(first[odd].shape)} otherwise"
+    expected = {name: np.concatenate([first[name], array]) for name, array in own.items()}
+    return _why_other(model, asked, arrays.stack(asked.samples.files, (0, index)), expected, watch)
+
+
+def why_not_padded(model: LoadedModel, asked: ReferenceRequest, outputs: TensorFiles, watch: Stopwatch) -> str:
+    """Why the first sample, in a batch with zeros as clients pad, is not answered as alone; empty where it is."""
+    if not asked.batches:
+        return ""
+    batch = {name: np.concatenate([array, arrays.empty_like(array)]) for name, array in arrays.load(asked.samples.files, 0).items()}
+    return _why_other(model, asked, batch, arrays.load(outputs, 0), watch)
+
+
+def _why_other(model: LoadedModel, asked: ReferenceRequest, batch: Arrays, expected: Arrays, watch: Stopwatch) -> str:
+    """Why a batch of two does not begin with what is expected."""
+    try:
+        with watch.library():
+            found = model.answer(batch)
+    except ExportError as error:
+        return f"PyTorch raises: {error.found}"
+    for name, array in found.items():
+        wanted = expected[name]
+        if array.shape != (2, *wanted.shape[1:]):
+            return f"output {name} has shape {list(array.shape)} for the two"
+        rtol, atol = asked.tolerances.get(name, (schema.DEFAULT_RTOL, schema.DEFAULT_ATOL))
+        if numeric(array) and (bad := measure(wanted, array[: len(wanted)], rtol, atol).mismatched):
+            return f"{bad} of {wanted.size} elements of output {name} are others than alone"
+    return ""
+
+
+def apart(
+    model: LoadedModel, asked: ReferenceRequest, outputs: TensorFiles, watch: Stopwatch
+) -> tuple[TensorFiles | None, dict[str, str]]:
+    """The answers to samples that are asked apart, and the names of those without one, with the reason."""
+    if asked.apart is None:
+        return None, {}
+    files, unasked = TensorFiles(directory=asked.directory / "apart", tensors=outputs.tensors, count=0), {}
+    for index, name in asked.apart.edges.items():
+        try:
+            with watch.library():
+                found = model.answer(arrays.load(asked.apart.files, index))
+            save(files, files.count, found)
+        except ExportError as error:
+            unasked[name] = error.found or error.what
+            continue
+        files = replace(files, count=files.count + 1)
+    return files, unasked
+
+
+def _finite(array: arrays.Array) -> bool:
+    floating = array.dtype.kind == "f" or array.dtype == arrays.BFLOAT16
+    return not floating or bool(np.isfinite(array.astype(np.float32) if array.dtype.itemsize < 4 else array).all())
+
+
+def save(files: TensorFiles, position: int, found: Arrays) -> None:
+    """Write one answer.
+
+    Raises:
+        ExportError: it has other outputs, or of another type, than those before.
+    """
+    names = [tensor.name for tensor in files.tensors]
+    if list(found) != names:
+        raise ExportError("The model's outputs differ from sample to sample.", expected=", ".join(names), found=", ".join(found))
+    try:
+        arrays.save(files, position, found)
+    except TypeError as error:
+        raise ExportError("An output's type differs from sample to sample.", found=str(error)) from error

@@ -1,0 +1,36 @@
+"""The model repository: one entry for its callers to staging, publishing, versions and manifests."""
+
+from __future__ import annotations
+
+from tritonize.core.artifacts import StagedVersion as StagedVersion
+from tritonize.repository.journal import area as staging_area
+from tritonize.repository.manifest import CONFIG, EVIDENCE, MANIFEST, integrity, sha256
+from tritonize.repository.manifest import read as read_manifest
+from tritonize.repository.manifest import write as write_manifest
+from tritonize.repository.publishing import config_changes, publish, require_same_config
+from tritonize.repository.staging import Run, stage, staging
+from tritonize.repository.versions import choose, models, next_version, proven_config, read_config, versions
+
+__all__ = [
+    "CONFIG",
+    "EVIDENCE",
+    "MANIFEST",
+    "Run",
+    "StagedVersion",
+    "choose",
+    "config_changes",
+    "integrity",
+    "models",
+    "next_version",
+    "proven_config",
+    "publish",
+    "read_config",
+    "read_manifest",
+    "require_same_config",
+    "sha256",
+    "stage",
+    "staging",
+    "staging_area",
+    "versions",
+    "write_manifest",
+]

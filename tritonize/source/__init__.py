@@ -1,0 +1,18 @@
+"""The model as the user gave it: where it is, its inputs, and samples of them.
+
+`model_files/` checks a file before PyTorch reads it; `worker/` loads it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tritonize.core import lazy
+
+if TYPE_CHECKING:
+    from tritonize.source.inspection import inspect as inspect
+    from tritonize.source.samples import generate as generate
+
+__all__ = ["generate", "inspect"]
+
+__getattr__ = lazy.attach(__name__, {"generate": "samples", "inspect": "inspection"})

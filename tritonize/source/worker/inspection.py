@@ -1,0 +1,183 @@
+"""What a model file says of itself: inputs, outputs, operators, parameters; runs inside a worker."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tritonize.core import dtypes
+from tritonize.core.artifacts import Inspection, TensorSpec, from_json, to_json
+from tritonize.core.errors import ExportError, UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectRequest:
+    """What to look at."""
+
+    kind: str
+    """`torchscript`, `exported_program`, `factory` or `onnx`."""
+    location: str
+    kwargs: Mapping[str, Any]
+    weights: Path | None
+
+
+def inspect(request: dict[str, Any]) -> dict[str, Any]:
+    """The task: `InspectRequest` in, `Inspection` out, as plain data."""
+    asked = from_json(InspectRequest, request)
+    look = {
+        "torchscript": _torchscript,
+        "exported_program": _exported_program,
+        "factory": _factory,
+        "module": _factory,
+        "onnx": _onnx,
+    }
+    return to_json(look[asked.kind](asked))  # type: ignore[no-any-return]
+
+
+def _torchscript(asked: InspectRequest) -> Inspection:
+    from tritonize.source.worker import modes, script_facts
+
+    module, torch = _module(asked)
+    schema = module._c._get_method("forward").schema
+    inputs = tuple(_described(argument.name, str(argument.type)) for argument in list(schema.arguments)[1:])
+    outputs = tuple(_described(each.name or f"OUTPUT__{index}", str(each.type)) for index, each in enumerate(schema.returns))
+    graph = module.inlined_graph
+    operators = Counter(node.kind() for node in _torch_nodes(graph))
+    for structural in [name for name in operators if name.startswith("prim::")]:
+        del operators[structural]
+    return Inspection(
+        kind="torchscript",
+        inputs=inputs,
+        outputs=outputs,
+        operators=dict(operators.most_common()),
+        parameters=sum(tensor.numel() for tensor in module.parameters()),
+        details={
+            "torch": torch.__version__,
+            "training": modes.is_training(module),
+            "traced": script_facts.is_traced(module),
+            **({"devices": devices} if (devices := script_facts.devices(module)) else {}),
+        },
+    )
+
+
+def _torch_nodes(graph: Any) -> Iterable[Any]:
+    for node in graph.nodes():
+        yield node
+        for block in node.blocks():
+            yield from _torch_nodes(block)
+
+
+def _described(name: str, kind: str) -> TensorSpec:
+    """An argument whose shape TorchScript does not keep."""
+    return TensorSpec(name=name, dtype="tensor" if kind == "Tensor" else kind, shape=("?",) if kind == "Tensor" else ())
+
+
+def _module(asked: InspectRequest) -> tuple[Any, Any]:
+    import torch
+
+    from tritonize.source.worker import loader
+
+    request = loader.LoadRequest(
+        kind=asked.kind, location=asked.location, kwargs=asked.kwargs, weights=asked.weights, inputs=(), outputs=()
+    )
+    return loader.load_module(request), torch
+
+
+def _factory(asked: InspectRequest) -> Inspection:
+    module, torch = _module(asked)
+    kinds = Counter(type(part).__name__ for part in module.modules() if not list(part.children()))
+    from tritonize.source.worker.signature import parameters_of
+
+    known = parameters_of(module)
+    return Inspection(
+        kind=asked.kind,
+        inputs=tuple(
+            TensorSpec(name=each.name, dtype="required" if each.required else "optional", shape=("?",))
+            for each in (known.named if known else ())
+        ),
+        outputs=(),
+        operators=dict(kinds.most_common()),
+        parameters=sum(tensor.numel() for tensor in module.parameters()),
+        details={"torch": torch.__version__, "class": type(module).__qualname__},
+    )
+
+
+def _exported_program(asked: InspectRequest) -> Inspection:
+    import torch
+
+    from tritonize.source.worker.loader import load_program, user_inputs
+
+    program = load_program(asked.location)
+    placeholders = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
+    names = [each.name for each in user_inputs(program) if isinstance(placeholders.get(each.name), torch.Tensor)]
+    inputs = tuple(_tensor(name, placeholders[name]) for name in names)
+    last = next(node for node in reversed(program.graph.nodes) if node.op == "output")
+    outputs = tuple(
+        _tensor(f"OUTPUT__{index}", node.meta.get("val")) for index, node in enumerate(last.args[0]) if node is not None
+    )[-len(program.graph_signature.user_outputs) :]
+    operators = Counter(str(node.target) for node in program.graph.nodes if node.op == "call_function")
+    ranges = {str(symbol): [int(span.lower), _upper(span.upper)] for symbol, span in program.range_constraints.items()}
+    return Inspection(
+        kind="exported_program",
+        inputs=inputs,
+        outputs=outputs,
+        operators=dict(operators.most_common()),
+        parameters=sum(tensor.numel() for tensor in program.parameters()),
+        details={"torch": torch.__version__, "ranges": ranges},
+    )
+
+
+def _upper(value: Any) -> int | None:
+    """An upper bound as a number; `None` where there is none."""
+    return int(value) if value.is_Integer else None
+
+
+def _tensor(name: str, value: Any) -> TensorSpec:
+    shape = tuple(size if isinstance(size, int) else str(size) for size in getattr(value, "shape", ()))
+    return TensorSpec(name=name, dtype=_torch_dtype(getattr(value, "dtype", type(value).__name__)), shape=shape)
+
+
+def _torch_dtype(dtype: Any) -> str:
+    text = str(dtype).removeprefix("torch.")
+    try:
+        return dtypes.by_name(text).name
+    except KeyError:
+        return text
+
+
+def _onnx(asked: InspectRequest) -> Inspection:
+    import onnx
+
+    from tritonize.onnx_model.worker import finishing
+
+    path = Path(asked.location)
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception as error:
+        raise UsageError(
+            "This is no ONNX file.", where=str(path), found=str(error).splitlines()[0] or type(error).__name__
+        ) from error
+    finishing.require_safe_external_data(model, path)
+    graph = model.graph
+    if not graph.node and not graph.output:
+        raise ExportError("The ONNX file holds an empty graph.", where=str(path))
+    initializers = {tensor.name for tensor in graph.initializer}
+    counted = Counter(f"{node.domain}::{node.op_type}" if node.domain else node.op_type for node in finishing.nodes(model))
+    return Inspection(
+        kind="onnx",
+        inputs=finishing.specs([value for value in graph.input if value.name not in initializers], "input"),
+        outputs=finishing.specs(graph.output, "output"),
+        operators=dict(counted.most_common()),
+        parameters=sum(finishing.elements(tensor) for tensor in graph.initializer),
+        opset=finishing.opset(model),
+        details={
+            "ir_version": model.ir_version,
+            "producer": f"{model.producer_name} {model.producer_version}".strip(),
+            "domains": {entry.domain: entry.version for entry in model.opset_import if entry.domain not in ("", "ai.onnx")},
+            "optional_inputs": sorted(initializers & {value.name for value in graph.input}),
+            "external_data": sorted(finishing.external_locations(model)),
+        },
+    )

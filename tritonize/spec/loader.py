@@ -1,0 +1,204 @@
+"""Read a specification from YAML: every problem at once, each with its path, line and a suggestion."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml.comments import CommentedMap
+
+from tritonize.core.errors import UsageError
+from tritonize.core.messages import files as say
+from tritonize.spec import key_places, rules, schema, yaml_file
+
+Location = tuple[str | int, ...]
+TritonCheck = Callable[[Mapping[str, Any]], Iterator[tuple[tuple[str | int, ...], str]]]
+"""Given a model's `triton:` section, yields the path inside it and the sentence for each problem."""
+LISTED = 50
+"""Problems of a file that are listed."""
+_FOLLOWS = {
+    "axes": ("profiles", "triton"),
+    "inputs": ("axes", "profiles", "triton"),
+    "max_batch_size": ("axes", "inputs", "profiles", "triton"),
+    "backend": ("precision", "builder", "profiles", "triton"),
+    "precision": ("keep_fp32", "half_io"),
+    "profiles": ("triton",),
+    "source": ("weights", "kwargs"),
+}
+"""Fields whose rules look at another one: where that is bad itself, what they find would be untrue."""
+_OF_PYTHON = re.compile(r" or (?:an )?instance of \w+")
+"""What pydantic says to those who write Python, and not a file."""
+
+
+def load(path: Path, *, check_triton: TritonCheck | None = None) -> schema.Spec:
+    """The specification in `path`; relative paths in it are relative to the file.
+
+    Raises:
+        UsageError: the file is missing, no YAML, or has problems: all of them are listed with their lines.
+    """
+    root = _parse(path)
+    plain = yaml_file.plain(root)
+    if not isinstance(plain, dict):
+        raise UsageError("The specification is no mapping.", where=str(path), expected="schema: 1 and models: …")
+    found, parsed = _validate(plain, check_triton)
+    if found or parsed is None:
+        lines = [f"line {_line(root, where)}: {dotted(where)}: {text}" for where, text in found]
+        lines.sort(key=lambda line: int(line.split()[1].rstrip(":")))
+        count = "One problem" if len(lines) == 1 else f"{len(lines)} problems"
+        more = [f"… and {len(lines) - LISTED} more"] if len(lines) > LISTED else []
+        raise UsageError(f"{count} in the specification.", where=str(path), details=lines[:LISTED] + more)
+    return _resolve(parsed, path.parent)
+
+
+def require_sound(specification: schema.Spec, *, check_triton: TritonCheck | None = None) -> None:
+    """The rules between the fields, for a specification that was made in Python.
+
+    Raises:
+        UsageError: all that is wrong with it.
+    """
+    found: list[str] = []
+    for name, model in specification.models.items():
+        triton = check_triton(model.triton) if check_triton else ()
+        found += [f"models.{name}.{dotted(where)}: {text}" for where, text in rules.problems(model)]
+        found += [f"models.{name}.triton.{dotted(where)}: {text}" for where, text in triton]
+    if found:
+        raise UsageError("The specification is not sound.", details=found)
+
+
+def _parse(path: Path) -> Any:
+    try:
+        return yaml_file.load(path)[1]
+    except FileNotFoundError as error:
+        raise UsageError.of(say.SPEC_MISSING, where=str(path)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError.of(say.SPEC_UNREADABLE, where=str(path), found=str(error)) from error
+    except ValueError as error:
+        raise UsageError.of(say.SPEC_NO_YAML, where=str(path), found=str(error)) from error
+
+
+def _validate(plain: dict[str, Any], check_triton: TritonCheck | None) -> tuple[list[tuple[Location, str]], schema.Spec | None]:
+    found: list[tuple[Location, str]] = []
+    try:
+        parsed = schema.Spec.model_validate(plain)
+    except ValidationError as error:
+        found += list(schema_problems(error, schema.Spec))
+        parsed = None
+    models = plain.get("models")
+    for name, raw in models.items() if isinstance(models, dict) else ():
+        bad = {str(where[2]) for where, _ in found if where[:2] == ("models", name) and len(where) > 2}
+        model = parsed.models[name] if parsed else _partial(raw, bad)
+        if model is not None:
+            silent = bad.union(*(_FOLLOWS.get(field, ()) for field in bad))
+            problems = [(where, text) for where, text in rules.problems(model) if where[0] not in silent]
+            found += [(("models", name, *where), text) for where, text in problems]
+        triton = raw.get("triton") if isinstance(raw, dict) else None
+        if check_triton and isinstance(triton, dict):
+            found += [(("models", name, "triton", *where), text) for where, text in check_triton(triton)]
+    return found, parsed
+
+
+def _partial(raw: Any, bad: Collection[str]) -> schema.Model | None:
+    """The model without its bad fields, to check the rules between the good ones; `None` if too little is left."""
+    if not isinstance(raw, dict):
+        return None
+    try:
+        return schema.Model.model_validate({key: value for key, value in raw.items() if key not in bad})
+    except ValidationError:
+        return None
+
+
+def schema_problems(error: ValidationError, root: type[BaseModel]) -> Iterator[tuple[Location, str]]:
+    """What a file of a schema has wrong, as its author can mend it: where, and a sentence.
+
+    Args:
+        root: the schema of the whole file.
+    """
+    seen: set[Location] = set()
+    for problem in error.errors(include_url=False):
+        where = tuple(part for part in problem["loc"] if part != "[key]")
+        while where and isinstance(where[-1], str) and where[-1] in {"int", "str", "float", "list[str]"}:
+            where = where[:-1]  # the branch of a union that was tried; the user wrote one value
+        if where in seen:
+            continue
+        seen.add(where)
+        yield where, _sentence(problem, where, root)
+
+
+def _sentence(problem: Any, where: Location, root: type[BaseModel]) -> str:
+    kind, found = problem["type"], problem["input"]
+    if kind == "extra_forbidden":
+        known = list(key_places.fields_at(where[:-1], root))
+        close = difflib.get_close_matches(str(where[-1]), known, n=1)
+        if place := key_places.elsewhere(where, root):
+            return f"unknown key here; it belongs at {dotted(place)}"
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+        return f"unknown key; {hint}"
+    if kind == "missing":
+        return "is required and missing"
+    if kind == "value_error":
+        return str(problem["ctx"]["error"])
+    text = problem["msg"][:1].lower() + _OF_PYTHON.sub("", problem["msg"][1:].replace("tuple", "list"))
+    if kind == "path_type":
+        text = "input should be the path of a file"
+    if kind == "string_type" and isinstance(found, int | float):
+        return f'{text}; put it in quotes: "{found}"'
+    return f"{text}; found {_short(repr(found))}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:199]}…"
+
+
+def _line(root: Any, where: Location) -> int:
+    """The line of a place, counted from 1; of its nearest parent where the place itself is missing."""
+    node, line = root, 1
+    for part in where:
+        try:
+            line = (node.lc.key(part) if isinstance(node, CommentedMap) else node.lc.item(part))[0] + 1
+            node = node[part]
+        except (KeyError, IndexError, AttributeError, TypeError):
+            break
+    return line
+
+
+def dotted(where: Location) -> str:
+    """A place in a file, such as `models.heart.axes`."""
+    return ".".join(str(part) for part in where) or "the file"
+
+
+def _resolve(parsed: schema.Spec, folder: Path) -> schema.Spec:
+    """The same specification with every relative path made relative to `folder`."""
+
+    def at(path: Path | str) -> Path:
+        return Path(os.path.normpath(folder / path))
+
+    def placed(path: Path | None) -> Path | None:
+        return None if path is None else at(path)
+
+    models = {
+        name: model.model_copy(
+            update={
+                "source": model.source if model.is_factory else str(at(model.source)),
+                "weights": model.weights.model_copy(update={"file": at(model.weights.file)})
+                if isinstance(model.weights, schema.Weights)
+                else placed(model.weights),
+                "template": placed(model.template),
+                "operators": [at(path) for path in model.operators],
+                "builder": model.builder.model_copy(update={"plugins": tuple(at(path) for path in model.builder.plugins)}),
+                "search_path": [at(path) for path in model.search_path],
+                "outputs": {
+                    key: output.model_copy(update={"labels": placed(output.labels)}) for key, output in model.outputs.items()
+                },
+                "samples": model.samples.model_copy(
+                    update={"files": [str(at(pattern)) for pattern in model.samples.patterns] or None}
+                ),
+            }
+        )
+        for name, model in parsed.models.items()
+    }
+    return parsed.model_copy(update={"repository": at(parsed.repository), "models": models})

@@ -1,0 +1,360 @@
+"""What the user asks for: the models of one repository, validated before any work starts.
+
+The classes are the specification's schema; `tritonize.spec.loader` reads them from YAML with line numbers, and the
+command line makes a one-model `Spec` from flags.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from tritonize.core import dtypes, names
+from tritonize.core.messages import export as wording
+from tritonize.core.results import Kind
+from tritonize.spec.builder import Settings
+
+DEFAULT_RTOL = 1e-4
+DEFAULT_ATOL = 9e-4
+DEFAULT_OPSET = 18
+DEFAULT_DEADLINE = 900.0
+MAX_BATCH_SIZE = 4096
+MAX_SIZE = 2**31 - 1
+"""Of an axis, in elements."""
+MAX_AXES = 32
+"""As NumPy has before version 2."""
+DEFAULT_MAX_BATCH_SIZE = 2
+"""Where a model is described by flags or by an example, and not by a spec."""
+
+_LONGEST_NAME = 220
+"""A filesystem takes names of 255 bytes, and files are named by models with something added."""
+
+
+def _model_name(name: str) -> str:
+    if not names.is_model(name):
+        raise ValueError(wording.MODEL_NAME.text(name=name, suggested=names.model(name)))
+    if len(name) > _LONGEST_NAME:
+        raise ValueError(f"{name[:20]}… is too long for a directory: at most {_LONGEST_NAME} characters, found {len(name)}")
+    return name
+
+
+def _tensor_name(name: str) -> str:
+    if not names.is_tensor(name):
+        raise ValueError(wording.TENSOR_NAME.text(name=name))
+    return name
+
+
+def _dtype(name: str) -> str:
+    try:
+        dtype = dtypes.by_name(name)
+    except KeyError:
+        known = ", ".join(dtype.name for dtype in dtypes.TABLE)
+        raise ValueError(f"{name!r} is no element type; known: {known}") from None
+    return dtype.name
+
+
+def _shape(shape: list[int | str]) -> list[int | str]:
+    if len(shape) > MAX_AXES:
+        raise ValueError(f"a tensor has at most {MAX_AXES} axes; found {len(shape)}")
+    for size in shape:
+        if isinstance(size, bool) or (isinstance(size, int) and not 1 <= size <= MAX_SIZE):
+            raise ValueError(f"a size is a whole number from 1 to {MAX_SIZE}, or a name for a dynamic axis; found {size!r}")
+        if isinstance(size, str) and not size.isidentifier():
+            raise ValueError(f"{size!r} is no name for a dynamic axis: letters, digits and '_', not starting with a digit")
+    return shape
+
+
+def _plain(kwargs: dict[str, Any]) -> dict[str, Any]:
+    try:
+        json.dumps(kwargs)
+    except TypeError as error:
+        raise ValueError(f"only text, numbers, lists and mappings can be passed to a factory: {error}") from None
+    return kwargs
+
+
+def _distinct(values: list[str]) -> list[str]:
+    if double := [each for position, each in enumerate(values) if each in values[:position]]:
+        raise ValueError(f"each is named once; found {', '.join(double)} again")
+    return values
+
+
+ComputeCapability = Annotated[str, StringConstraints(pattern=r"^\d{1,2}\.\d$")]
+
+SourceLine = Annotated[str, StringConstraints(pattern=r"^.+:[0-9]+$")]
+"""`file.py:line`, as a refusal names it."""
+
+Distribution = Literal["normal", "uniform", "token_ids", "padding_mask", "one_hot"]
+"""`token_ids` are integers of `range`, zeros behind the sample's length; `padding_mask` is 1 up to that length and 0 behind
+it: both lie along the last axis, and all of one sample share its length. `one_hot` has a single 1 along the last axis."""
+
+ModelName = Annotated[str, AfterValidator(_model_name)]
+TensorName = Annotated[str, AfterValidator(_tensor_name)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Tolerance(_Section):
+    """|actual - expected| <= atol + rtol * |expected| must hold for every element."""
+
+    rtol: float = Field(DEFAULT_RTOL, ge=0, allow_inf_nan=False)
+    atol: float = Field(DEFAULT_ATOL, ge=0, allow_inf_nan=False, description="in the output's own unit")
+
+
+class Input(_Section):
+    """One input of a model."""
+
+    dtype: Annotated[str, AfterValidator(_dtype)] = "fp32"
+    shape: Annotated[list[int | str], AfterValidator(_shape)] = Field(description="a size, or the name of a dynamic axis, per axis")
+    range: tuple[float, float] | None = Field(
+        None, description="smallest and largest value of generated samples; default: normal(0, 1), integers 0 to 9"
+    )
+    distribution: Distribution | None = Field(
+        None, description="how samples are drawn; default: normal, or uniform where there is a range"
+    )
+
+
+class Bound(_Section):
+    """What a metric may be, in the metric's own unit."""
+
+    min: float | None = Field(None, allow_inf_nan=False)
+    max: float | None = Field(None, allow_inf_nan=False)
+
+
+class Output(_Section):
+    """One output of a model."""
+
+    tolerance: Tolerance = Tolerance()
+    kind: Kind | None = Field(None, description="what it means, and so which metrics say something; default: what its values show")
+    noise_floor: float | None = Field(None, gt=0, description="largest k of this output; default: the model's (quality)")
+    metrics: dict[str, Bound] = Field(default_factory=dict, description="metric to its bounds, such as dice_min: {min: 0.99}")
+    labels: Path | None = Field(None, description="file with one label per line, for the classification extension")
+
+
+class Axis(_Section):
+    """The sizes a dynamic axis takes: every whole number from `min` to `max`, or every `step`-th."""
+
+    min: int = Field(1, ge=0, le=MAX_SIZE, description="0 where the model takes empty tensors, such as an empty key-value cache")
+    opt: int | None = Field(None, ge=1, le=MAX_SIZE, description="the usual size; default: max")
+    max: int = Field(ge=1, le=MAX_SIZE)
+    step: int = Field(
+        1, ge=1, le=MAX_SIZE, description="the model takes min, min + step, ...; as networks need that halve their input"
+    )
+
+    def between(self, share: float) -> int:
+        """A size of the axis about that share of the way from its smallest to its largest, odd where there is one."""
+        count = (self.max - self.min) // self.step
+        place = min(max(1, round(share * count)), max(1, count - 1)) if count > 1 else 0
+        size = self.min + place * self.step
+        return size + self.step if size % 2 == 0 and self.step % 2 and place + 1 < count else size
+
+
+class Span(_Section):
+    """Part of a dynamic axis in one optimization profile; what is left out is the axis's own."""
+
+    min: int | None = Field(None, ge=0)
+    opt: int | None = Field(None, ge=1)
+    max: int | None = Field(None, ge=1)
+
+
+class Samples(_Section):
+    """The inputs a model is proven on."""
+
+    count: int = Field(4, ge=1, le=1_000_000)
+    seed: int = Field(0, ge=0)
+    files: list[str] | str | None = Field(
+        None, description=".npz files, folders of one .npy per input, or patterns of both; keyed by input name"
+    )
+    function: str | None = Field(
+        None,
+        description="package.module:function; called with 0, 1, ... it returns one sample: a tensor, a tuple or a dictionary; "
+        "None leaves an optional input out",
+    )
+
+    texts: dict[TensorName, Annotated[list[str], Field(min_length=1)]] = Field(
+        default_factory=dict, description="for inputs of text: the texts that samples are made of, in turn"
+    )
+
+    @property
+    def patterns(self) -> list[str]:
+        """The file patterns as a list; empty where samples are generated."""
+        return [self.files] if isinstance(self.files, str) else list(self.files or ())
+
+
+EdgeCase = Literal["zeros", "ones", "smallest", "largest"]
+
+
+class Quality(_Section):
+    """How the error is judged against PyTorch in float64, beyond the tolerance."""
+
+    noise_floor: float | None = Field(
+        10.0, gt=0, description="largest k = max|found - float64| / max|PyTorch - float64| on a CPU; null: no such gate"
+    )
+    noise_floor_gpu: float | None = Field(100.0, gt=0, description="the same on a GPU, where sums run in other orders")
+    float64: Literal["if_possible", "required", "off"] = Field(
+        "if_possible", description="required: the proof fails where PyTorch cannot run in float64 within its bounds"
+    )
+    float64_deadline_s: float = Field(300.0, gt=0, description="seconds for PyTorch in float64")
+    float64_memory_mib: int | None = Field(
+        None, gt=0, description="MiB of memory for it; default: memory_mib, and weights up to 2 GiB"
+    )
+    edge_cases: bool | list[EdgeCase] = Field(
+        True, description="zeros, ones and the ends of the range are among the samples; a list names those that are"
+    )
+    nan: Literal["note", "strict", "off"] = Field(
+        "note",
+        description="where the file answers NaN and infinities otherwise than PyTorch: a note, a failed proof, not asked",
+    )
+
+
+class Target(_Section):
+    """What the repository is for, where that is not this machine."""
+
+    triton: Annotated[str, StringConstraints(pattern=r"^\d\d\.\d\d$")] | None = Field(None, description='release, quoted: "26.06"')
+    compute_capabilities: Annotated[list[ComputeCapability], AfterValidator(_distinct)] = Field(
+        default_factory=list, description='such as ["8.6", "9.0"]'
+    )
+
+
+class KeepFp32(_Section):
+    """Nodes that compute in fp32 in a graph of reduced precision."""
+
+    nodes: list[str] = Field(default_factory=list, description="exact names, as in evidence/node_map.json")
+    operators: list[str] = Field(default_factory=list, description="ONNX operators, such as Softmax")
+
+
+class Weights(_Section):
+    """A state dict in a file that holds more than it, or whose names have a prefix."""
+
+    file: Path
+    key: str = Field("", description="entry of the file that holds the state dict, such as state_dict; dots lead inwards")
+    prefix: str = Field("", description="of the names in the state dict, left out: module., _orig_mod., model.")
+
+
+class Model(_Section):
+    """One model of the repository."""
+
+    source: str = Field(min_length=1, description="TorchScript file, or package.module:factory")
+    kwargs: Annotated[dict[str, Any], AfterValidator(_plain)] = Field(
+        default_factory=dict, description="keyword arguments of the factory: text, numbers, lists and mappings"
+    )
+    weights: Path | Weights | None = Field(
+        None, description="state dict that is loaded into the factory's module: a file, or {file:, key:, prefix:}"
+    )
+    operators: list[Path] = Field(default_factory=list, description="files that register operators; see tritonize.operator")
+    custom_op_libraries: list[str] = Field(
+        default_factory=list,
+        description="shared libraries with operators for ONNX Runtime, where Triton finds them: absolute, or a bare name",
+    )
+    search_path: list[Path] = Field(default=[Path()], description="folders where the factory's module is looked for first")
+    inputs: dict[TensorName, Input] = Field(
+        default_factory=dict, description="default: what a .pt2 or .onnx file, or the samples' function, says of them"
+    )
+    axes: dict[str, Axis] = Field(default_factory=dict)
+    outputs: dict[TensorName, Output] = Field(default_factory=dict, description="in order; default names OUTPUT__0, ...")
+    backend: Literal["onnxruntime", "tensorrt", "tensorrt_rtx"] = Field(
+        "onnxruntime", description="what serves it: the ONNX file, or a plan built of it"
+    )
+    precision: Literal["fp32", "tf32", "fp16", "bf16"] = Field(
+        "fp32",
+        description="fp16 and bf16 are written into the ONNX graph; fp32 clears the TF32 flag of a plan's builder, tf32 sets it",
+    )
+    keep_fp32: KeepFp32 = Field(KeepFp32(), description="what stays fp32 in a graph of fp16 or bf16")
+    half_io: bool = Field(False, description="with fp16 or bf16: fp32 inputs and outputs become of that type too")
+    builder: Settings = Field(default_factory=Settings, description="settings of TensorRT's builder")
+    profiles: list[dict[str, Span]] = Field(
+        default_factory=list,
+        max_length=16,
+        description="optimization profiles of a plan: dynamic axis to its sizes; default: one, of all axes",
+    )
+    opset: int = Field(DEFAULT_OPSET, ge=9, le=23)
+    simplify: bool = Field(True, description="run onnxslim on the exported file")
+    strategies: list[Literal["legacy", "dynamo", "dynamo_decomposed", "converted", "converted_decomposed"]] | None = Field(
+        None, min_length=1, description="pins the export ladder; default: all that suit the source, the fastest first"
+    )
+    training: Literal["error", "eval", "keep"] = Field(
+        "eval",
+        description="of a model loaded in training mode: eval switches to evaluation mode and reports it; error refuses; keep",
+    )
+    reference: Literal["fast_path", "math"] | None = Field(
+        None,
+        description="which answer counts where PyTorch's attention has two: that of its fast path for inference, or of its code",
+    )
+    accept_branches: list[SourceLine] = Field(
+        default_factory=list, description="lines (net.py:8) whose decision on data the export may freeze as all samples take it"
+    )
+    max_batch_size: int = Field(0, ge=0, le=MAX_BATCH_SIZE)
+    samples: Samples = Samples()
+    quality: Quality = Quality()
+    triton: dict[str, Any] = Field(default_factory=dict, description="further fields of Triton's ModelConfig")
+    template: Path | None = Field(None, description="replaces templates/config.pbtxt.j2")
+    deadline_s: float = Field(DEFAULT_DEADLINE, gt=0, description="seconds a worker may take for one stage")
+    memory_mib: int | None = Field(
+        None, gt=0, description="MiB of resident memory a worker may take; default: nine tenths of what the machine has"
+    )
+
+    @property
+    def state_dict(self) -> Weights | None:
+        """Where the weights are, if they are in a file of their own."""
+        return Weights(file=self.weights) if isinstance(self.weights, Path) else self.weights
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """What a worker may take, in bytes; `None` for the default."""
+        return None if self.memory_mib is None else self.memory_mib << 20
+
+    @property
+    def batch_axis(self) -> str | None:
+        """The name of the batch axis; `None` where the model is not batched."""
+        first = next((tensor.shape[:1] for tensor in self.inputs.values()), [])
+        return str(first[0]) if self.max_batch_size and first else None
+
+    def axis(self, name: str) -> Axis:
+        """The range of a dynamic axis; the batch axis has one without being asked."""
+        if name in self.axes:
+            return self.axes[name]
+        return Axis(min=1, max=max(1, self.max_batch_size))
+
+    def span(self, profile: dict[str, Span], name: str) -> tuple[int, int, int]:
+        """Smallest, usual and largest size of a dynamic axis in a profile.
+
+        What is not said of the batch follows dynamic batching, see `usual_batch`.
+        """
+        whole, part = self.axis(name), profile.get(name, Span())
+        low, high = whole.min if part.min is None else part.min, part.max or whole.max
+        usual = self.usual_batch if name == self.batch_axis else whole.opt or whole.max
+        return low, part.opt or min(max(usual, low), high), high
+
+    @property
+    def usual_batch(self) -> int:
+        """What the batch axis says, else the largest batch that dynamic batching prefers, else the largest there is."""
+        batching = self.triton.get("dynamic_batching")
+        preferred = batching.get("preferred_batch_size", ()) if isinstance(batching, dict) else ()
+        own = self.axes[self.batch_axis].opt if self.batch_axis in self.axes else None
+        return own or max((size for size in preferred if isinstance(size, int)), default=self.max_batch_size)
+
+    @property
+    def is_factory(self) -> bool:
+        """Whether the source is `package.module:factory` and not a file."""
+        return is_factory(self.source)
+
+
+class Spec(_Section):
+    """A whole specification file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, title="tritonize specification")
+
+    schema_version: Literal[1] = Field(alias="schema")
+    repository: Path = Path("model_repository")
+    target: Target = Target()
+    models: dict[ModelName, Model] = Field(min_length=1)
+
+
+def is_factory(source: str) -> bool:
+    """Whether a source names a Python callable: dotted identifiers, a colon, an identifier."""
+    module, colon, attribute = source.partition(":")
+    return bool(colon) and all(part.isidentifier() for part in [*module.split("."), *attribute.split(".")])

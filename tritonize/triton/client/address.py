@@ -1,0 +1,96 @@
+"""Addresses of servers: taken apart once, without their password in any text."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from tritonize.core.errors import UsageError
+from tritonize.core.messages import client as say
+
+SCHEMES = {"http": False, "https": True, "grpc": False, "grpcs": True}
+"""Whether TLS is spoken."""
+_LABEL = 64
+"""Characters that a part of a host's name stays below."""
+FORM = "http://host:port or grpc://host:port"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """Where a server listens. As text it is `host:port` and the path, never the credentials."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str = ""
+    """Before every request's own path, without a slash at its end."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What user and password of the address became."""
+
+    @property
+    def secure(self) -> bool:
+        """Whether TLS is spoken."""
+        return SCHEMES[self.scheme]
+
+    @property
+    def authority(self) -> str:
+        """`host:port`, an IPv6 address in brackets."""
+        return f"{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.authority}{self.path}"
+
+
+def parse(url: str, *, ports: Mapping[str, int], scheme: str = "http") -> Address:
+    """An address from what a user wrote.
+
+    Args:
+        url: `scheme://user:password@host:port/path`, of which only the host is required.
+        ports: the port of each scheme where none is given.
+        scheme: where none is given.
+
+    Raises:
+        UsageError: it is no address; the text shows it without user and password.
+    """
+    given = url if "://" in url else f"{scheme}://{url}"
+    try:
+        parts = urlsplit(given)
+        port, host = parts.port, parts.hostname or ""
+    except ValueError:  # its text would show what may be half of a password
+        raise _invalid(url, "host and port cannot be read") from None
+    if parts.scheme not in SCHEMES:
+        raise _invalid(url, f"unknown scheme {parts.scheme!r}")
+    if not host or any(character <= " " or character == "\x7f" for character in given):
+        raise _invalid(url, "no host" if not host else "spaces or control characters")
+    if ":" not in host and not all(0 < len(label) < _LABEL for label in host.rstrip(".").split(".")):
+        raise _invalid(url, "the host has an empty or too long part")
+    if parts.query or parts.fragment or "@" in parts.path:
+        raise _invalid(url, "a query, a fragment, or an @ behind the host (in a password write / as %2F, and ? as %3F)")
+    number = port if port is not None else ports.get(parts.scheme)
+    if not number:
+        raise _invalid(url, "no port")
+    return Address(scheme=parts.scheme, host=host, port=number, path=parts.path.rstrip("/"), headers=_credentials(url, parts))
+
+
+def _credentials(url: str, parts: SplitResult) -> dict[str, str]:
+    user, password = parts.username, parts.password
+    if user is None and password is None:
+        return {}
+    plain = f"{unquote(user or '')}:{unquote(password or '')}".encode()
+    if any(byte < 0x20 or byte == 0x7F for byte in plain):
+        raise _invalid(url, "control characters in user or password")
+    return {"authorization": f"Basic {base64.b64encode(plain).decode('ascii')}"}
+
+
+def without_credentials(url: str) -> str:
+    """The address as it may be shown: what stands before an `@` is left out."""
+    scheme, separator, rest = url.rpartition("://")
+    authority, slash, path = rest.partition("/")
+    head, at, tail = f"{authority}{slash}{path}".rpartition("@")
+    return f"{scheme}{separator}{'…@' if at else ''}{tail if at else head + tail}"
+
+
+def _invalid(url: str, reason: str) -> UsageError:
+    return UsageError.of(say.ADDRESS, found=f"{without_credentials(url)}: {reason}", expected=FORM)

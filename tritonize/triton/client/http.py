@@ -1,0 +1,193 @@
+"""A client over HTTP: the KServe v2 protocol with its extension for binary tensors."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from google.protobuf import json_format
+
+from tritonize.core.arrays import Array, Arrays
+from tritonize.core.errors import InferenceError, ServerError
+from tritonize.core.messages import client as say
+from tritonize.triton.client import address, base, tensors
+from tritonize.triton.client.base import Client, Health, Message, Transport
+from tritonize.triton.client.connection import Answer, Connection, Piece
+
+HEAD_LENGTH = "inference-header-content-length"
+"""The header with the number of bytes that are JSON; the tensors follow them."""
+_OK = 200
+_JSON_LIMIT = 2**26
+"""Bytes of JSON in an answer: its tensors, where a server does not know the binary extension."""
+
+
+class HttpClient(Client):
+    """Asks over one connection that is kept open."""
+
+    transport: Transport = "http"
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float,
+        answer_limit: int,
+        headers: Mapping[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        super().__init__(timeout_s=timeout_s)
+        self._connection = Connection(
+            address.parse(url, ports={"http": 80, "https": 443}), timeout_s=timeout_s, headers=headers, tls=tls
+        )
+        self.where = self._connection.where
+        self._answer_limit = answer_limit
+
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
+
+    def _health(self, kind: Health, name: str, version: str) -> bool:
+        path = f"{_model(name, version)}/ready" if kind == "model" else f"v2/health/{kind}"
+        return self._connection.ask("GET", path, limit=base.DESCRIPTION_LIMIT).status == _OK
+
+    def _describe(self, message: Message, name: str = "", version: str = "") -> dict[str, Any]:
+        """JSON goes through the message that gRPC would have sent, so that both transports say the same."""
+        from tritonclient.grpc import service_pb2
+
+        method, path = _path(message, name, version)
+        found = self._json(self._accepted(self._connection.ask(method, path, limit=base.DESCRIPTION_LIMIT), name).body)
+        if message == "RepositoryIndexResponse":
+            found = {"models": found}
+        elif message == "ModelConfigResponse":
+            found = {"config": found}
+        try:
+            return base.plain(json_format.ParseDict(found, getattr(service_pb2, message)(), ignore_unknown_fields=True))
+        except (json_format.ParseError, AttributeError, TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise self._no_triton(str(found)) from error
+
+    def _plain(self, inputs: Arrays, model: str, version: str, outputs: Sequence[str] | None) -> Arrays:
+        pieces: list[Piece] = [tensors.piece(array) for array in inputs.values()]
+        head = json.dumps(_head(inputs, pieces, outputs)).encode()
+        answer = self._connection.ask(
+            "POST",
+            f"{_model(model, version)}/infer",
+            body=[head, *pieces],
+            headers={"Content-Type": "application/octet-stream", HEAD_LENGTH: str(len(head))},
+            limit=self._answer_limit,
+        )
+        return self._taken(self._accepted(answer, model), model, version)
+
+    def _accepted(self, answer: Answer, model: str) -> Answer:
+        """The answer, if it is one; else the error that its status and body are."""
+        if answer.status == _OK:
+            return answer
+        try:
+            text = json.loads(answer.body[:_JSON_LIMIT])["error"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            raise ServerError.of(
+                say.HTTP_STATUS,
+                where=self.where,
+                found=answer.line(),
+                status=answer.status,
+                reason=answer.reason[:80] or "no reason",
+            ) from None
+        if model:
+            raise InferenceError.of(say.MODEL_REFUSED, where=self.where, found=str(text), model=model)
+        raise InferenceError.of(say.REFUSED, where=self.where, found=str(text))
+
+    def _json(self, content: bytes) -> Any:
+        try:
+            return json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise self._no_triton(content[:4096].decode("utf-8", "replace")) from error
+
+    def _no_triton(self, found: str) -> ServerError:
+        line = next((line.strip() for line in found.splitlines() if line.strip()), "nothing")
+        return ServerError.of(say.NO_TRITON, where=self.where, found=line[:200])
+
+    def _taken(self, answer: Answer, model: str, version: str) -> Arrays:
+        """The outputs of an answer, once every promise of its head was held against its bytes."""
+        length = answer.headers.get(HEAD_LENGTH, str(len(answer.body)))
+        if not length.isascii() or not length.isdigit() or not int(length) <= min(len(answer.body), _JSON_LIMIT):
+            raise tensors.unsound(self.where, f"{HEAD_LENGTH}: {length[:40]} of {len(answer.body):,} bytes")
+        head = self._json(answer.body[: int(length)])
+        outputs = head.get("outputs") if isinstance(head, dict) else None
+        if not isinstance(outputs, list) or not all(isinstance(each, dict) for each in outputs):
+            raise tensors.unsound(self.where, "no list of outputs")
+        self._require(model, version, head.get("model_name"), head.get("model_version"))
+        found: Arrays = {}
+        rest = memoryview(answer.body)[int(length) :]
+        for each in outputs:
+            name, taken = self._output(each, rest)
+            if name in found:
+                raise tensors.unsound(self.where, f"output {name!r} is there twice")
+            found[name], rest = taken
+        if len(rest):
+            raise tensors.unsound(self.where, f"{len(rest):,} bytes behind the last output")
+        return found
+
+    def _output(self, entry: Mapping[str, Any], rest: memoryview) -> tuple[str, tuple[Array, memoryview]]:
+        """Name and array of one output, and the bytes behind it."""
+        name, shape, parameters = entry.get("name"), entry.get("shape"), entry.get("parameters", {})
+        if not isinstance(name, str) or not isinstance(shape, list) or not isinstance(parameters, dict):
+            raise tensors.unsound(self.where, f"an output without name or shape: {str(dict(entry))[:80]}")
+        size = parameters.get("binary_data_size")
+        if size is None:
+            return name, (self._from_json(name, entry, shape), rest)
+        if type(size) is not int or not 0 <= size <= len(rest):
+            raise tensors.unsound(self.where, f"output {name!r} has {str(size)[:40]} bytes of {len(rest):,}")
+        return name, (tensors.decoded(name, entry.get("datatype"), shape, rest[:size], self.where), rest[size:])
+
+    def _from_json(self, name: str, entry: Mapping[str, Any], shape: list[Any]) -> Array:
+        """An output whose elements are numbers in the JSON, of a server without the binary extension."""
+        dtype = tensors.element_type(name, entry.get("datatype"), self.where)
+        count, data = tensors.size(name, shape, self.where), entry.get("data")
+        try:
+            flat = np.array(data, dtype=dtype.numpy if dtype.name != "bf16" else "float32").reshape(-1)
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise tensors.unsound(self.where, f"output {name!r}: {str(error)[:120]}") from error
+        if dtype.name == "string":
+            flat = np.array([str(item).encode() for item in flat], dtype=object)
+        if flat.size != count or dtype.name == "bf16":
+            raise tensors.unsound(self.where, f"output {name!r} of {dtype.client} {shape} has {flat.size:,} elements in JSON")
+        return flat.reshape(shape)
+
+
+def _model(name: str, version: str) -> str:
+    return f"v2/models/{quote(name, safe='')}{'/versions/' + quote(version, safe='') if version else ''}"
+
+
+def _path(message: Message, name: str, version: str) -> tuple[str, str]:
+    """Method and path of a question that is no inference."""
+    paths = {
+        "ServerMetadataResponse": ("GET", "v2"),
+        "RepositoryIndexResponse": ("POST", "v2/repository/index"),
+        "ModelMetadataResponse": ("GET", _model(name, version)),
+        "ModelConfigResponse": ("GET", f"{_model(name, version)}/config"),
+        "ModelStatisticsResponse": ("GET", f"{_model(name, version) if name else 'v2/models'}/stats"),
+    }
+    return paths[message]
+
+
+def _head(inputs: Arrays, pieces: Sequence[Piece], outputs: Sequence[str] | None) -> dict[str, Any]:
+    """The JSON of a request whose tensors follow it."""
+    head: dict[str, Any] = {
+        "inputs": [
+            {
+                "name": name,
+                "shape": list(array.shape),
+                "datatype": tensors.datatype(array),
+                "parameters": {"binary_data_size": len(piece)},
+            }
+            for (name, array), piece in zip(inputs.items(), pieces, strict=True)
+        ]
+    }
+    if outputs is None:
+        head["parameters"] = {"binary_data_output": True}
+    else:
+        head["outputs"] = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
+    return head

@@ -1,0 +1,196 @@
+"""A client over gRPC whose tensors lie in system shared memory."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tritonize.core.arrays import Array, Arrays
+from tritonize.core.errors import InferenceError, ServerError, TritonizeError
+from tritonize.core.messages import client as say
+from tritonize.triton.client.base import Transport
+from tritonize.triton.client.grpc import GrpcClient
+from tritonize.triton.client.shm_region import Region, layout, remove_left, spoil, take_out
+from tritonize.triton.client.tensors import element_type, raw_bytes, sendable, unsound
+
+_RELEASE_S = 5.0
+"""Seconds that a server may hold a region after its answer."""
+
+
+class SharedMemoryClient(GrpcClient):
+    """Keeps its regions between requests, and removes them when it is closed. Arrays that it returned live on."""
+
+    transport: Transport = "shm"
+
+    def __init__(
+        self, url: str, *, timeout_s: float, answer_limit: int, shm_prefix: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        remove_left()
+        super().__init__(url, timeout_s=timeout_s, answer_limit=answer_limit, headers=headers)
+        self._shm_prefix = shm_prefix
+        self._registered: dict[str, Region] = {}
+        self._free: dict[str, list[Region]] = {"inputs": [], "outputs": []}
+        self._output_sizes: dict[Any, dict[str, int]] = {}
+        self._descriptions: dict[tuple[str, str], tuple[dict[str, Any], int]] = {}
+
+    def close(self) -> None:
+        """Remove the shared memory and hang up."""
+        try:
+            self._drop_all()
+        finally:
+            super().close()
+
+    def infer(
+        self,
+        model: str,
+        inputs: Mapping[str, Array],
+        *,
+        version: str = "",
+        outputs: Sequence[str] | None = None,
+        output_nbytes: Mapping[str, int] | None = None,
+    ) -> Arrays:
+        """One request; see `Client.infer`."""
+        inputs = {name: sendable(name, array) for name, array in inputs.items()}
+        names = list(outputs) if outputs is not None else [entry["name"] for entry in self._known(model, version)[0]["outputs"]]
+        key = (model, version, tuple((name, array.shape) for name, array in sorted(inputs.items())))
+        sizes = self._sizes(model, version, names, inputs, {**self._output_sizes.get(key, {}), **(output_nbytes or {})})
+        try:
+            answer = self._through_regions(model, inputs, version, sizes)
+        except InferenceError as error:
+            if "at least" not in (error.found or ""):
+                raise
+            sizes = self._learned(model, version, names, inputs)  # an output of varying size has grown
+            answer = self._through_regions(model, inputs, version, sizes)
+        self._output_sizes[key] = sizes
+        return answer
+
+    def shares_memory(self) -> bool:
+        """Whether the server can open what this client makes in /dev/shm: it runs on this machine, and not apart from it."""
+        try:
+            self._free["inputs"].append(self._take("inputs", 64))
+        except (InferenceError, ServerError) as error:
+            self._drop_all()
+            if isinstance(error, InferenceError) or error.code == say.NO_TRITON.code:  # it has no such call
+                return False
+            raise
+        return True
+
+    def _through_regions(self, model: str, inputs: Arrays, version: str, sizes: dict[str, int]) -> Arrays:
+        """Inputs into one region, outputs out of another; both are kept for the next request."""
+        try:
+            return self._exchange(model, inputs, version, sizes)
+        except BaseException:
+            self._drop_all()  # a late answer of the server must not get into the next one
+            raise
+
+    def _exchange(self, model: str, inputs: Arrays, version: str, sizes: dict[str, int]) -> Arrays:
+        raw = {name: raw_bytes(array) for name, array in inputs.items()}
+        offsets, end = layout({name: array.nbytes for name, array in raw.items()})
+        source = self._take("inputs", end)
+        tensors = []
+        for name, array in inputs.items():
+            tensor = self._input(name, array)
+            if raw[name].nbytes:
+                np.ndarray(raw[name].shape, raw[name].dtype, source.buffer, offsets[name])[...] = raw[name]
+                tensor.set_shared_memory(source.registered, raw[name].nbytes, offsets[name])
+            else:
+                tensor.set_data_from_numpy(array)
+            tensors.append(tensor)
+        offsets, end = layout(sizes)
+        target = self._take("outputs", end)
+        whole = target.array()
+        parts = {name: whole[offsets[name] : offsets[name] + size] for name, size in sizes.items()}
+        wanted = []
+        for name, part in parts.items():
+            wanted.append(self._module.InferRequestedOutput(name))
+            if part.size:
+                spoil(part)
+                wanted[-1].set_shared_memory(target.registered, part.size, offsets[name])
+        answer = self._infer(model, version, tensors, wanted)
+        self._free["inputs"].append(source)
+        # The answers are views of the region: it is used again once the last of them has gone.
+        weakref.finalize(whole, self._give_back, target).atexit = False
+        places = {entry.name: position for position, entry in enumerate(answer.outputs)}
+        if missing := [name for name in parts if name not in places]:
+            raise unsound(self.where, f"no output {missing[0]!r}")
+        return {
+            name: take_out(answer.outputs[places[name]], part, self.where) if part.size else self._taken(answer, places[name])
+            for name, part in parts.items()
+        }
+
+    def _sizes(self, model: str, version: str, names: Sequence[str], inputs: Arrays, known: Mapping[str, int]) -> dict[str, int]:
+        """Bytes of each output: as known, else from the model's description, else from a plain request."""
+        metadata, max_batch_size = self._known(model, version)
+        rows = next((array.shape[0] for array in inputs.values() if array.ndim), 1) if max_batch_size else 1
+        sizes = {}
+        for entry in metadata["outputs"]:
+            shape = [int(size) for size in entry.get("shape", [])]
+            fixed = shape[1:] if max_batch_size else shape
+            itemsize = element_type(entry["name"], entry.get("datatype"), self.where).itemsize
+            if entry["name"] in known:
+                sizes[entry["name"]] = known[entry["name"]]
+            elif itemsize and all(size >= 0 for size in fixed):
+                sizes[entry["name"]] = itemsize * rows * int(np.prod(fixed, dtype=np.int64))
+        if all(name in sizes for name in names):
+            return {name: sizes[name] for name in names}
+        return self._learned(model, version, names, inputs)
+
+    def _learned(self, model: str, version: str, names: Sequence[str], inputs: Arrays) -> dict[str, int]:
+        answer = self._plain(inputs, model, version, names)
+        return {name: raw_bytes(array).nbytes for name, array in answer.items()}
+
+    def _known(self, model: str, version: str) -> tuple[dict[str, Any], int]:
+        """Metadata and maximum batch size of a model, asked for once."""
+        if (model, version) not in self._descriptions:
+            config = self.model_config(model, version)
+            self._descriptions[model, version] = self.model_metadata(model, version), int(config.get("max_batch_size", 0))
+        return self._descriptions[model, version]
+
+    def _take(self, use: str, size: int) -> Region:
+        """A region for inputs or outputs that nobody uses, made if there is none that is large enough."""
+        while self._free[use]:
+            region = self._free[use].pop()
+            if region.size >= size:
+                return region
+            self._drop(region)
+        region = Region(self._shm_prefix, size)
+        self._registered[region.name] = region
+        self._call(self._client.register_system_shared_memory, region.registered, region.key, size)
+        region.forget_name()
+        return region
+
+    def _give_back(self, region: Region) -> None:
+        if region.name in self._registered:
+            self._free["outputs"].append(region)
+
+    def _drop_all(self) -> None:
+        for use in self._free:
+            self._free[use].clear()
+        for region in list(self._registered.values()):
+            self._drop(region)
+
+    def _drop(self, region: Region) -> None:
+        del self._registered[region.name]
+        try:
+            with contextlib.suppress(TritonizeError):  # a server that has gone knows no regions any more
+                self._unregister(region)
+        finally:
+            region.close()
+
+    def _unregister(self, region: Region) -> None:
+        """Triton refuses while it holds a region, which it does for a moment after it has answered: then it is asked again."""
+        until = time.monotonic() + _RELEASE_S
+        while True:
+            try:
+                self._call(self._client.unregister_system_shared_memory, region.registered)
+            except InferenceError as error:
+                if "in use" not in str(error.found) or time.monotonic() > until:
+                    raise
+                time.sleep(0.002)
+            else:
+                return

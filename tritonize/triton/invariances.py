@@ -1,0 +1,80 @@
+"""What must not change an answer: the transport, asking again, the place in a batch, and what else lies in the batch.
+
+The same question over HTTP, gRPC and shared memory, and asked twice, is expected to get the same bits: the same file answers on
+the same processor. In another order, or beside padding, the kernels may add in another order, so there the tolerance and the
+noise floor judge, as for every answer.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from tritonize.core import arrays
+from tritonize.core.arrays import Arrays
+from tritonize.core.artifacts import Finding
+from tritonize.quality.golden_set import GoldenSet
+
+SAME_BITS = ("http", "grpc", "shm", "again")
+"""Stages whose answers to one question have the same bits."""
+
+
+class Digests:
+    """Remembers the bits of the answers to every question, stage by stage; safe to be shown answers by several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen: dict[tuple[int, ...], dict[str, str]] = {}
+
+    def see(self, stage: str, indices: Sequence[int], digest: str) -> None:
+        """One answer, by `arrays.digest`."""
+        if stage in SAME_BITS:
+            with self._lock:
+                self._seen.setdefault(tuple(indices), {}).setdefault(stage, digest)
+
+    @property
+    def compared(self) -> int:
+        """Questions that were asked in more than one way."""
+        return sum(len(stages) > 1 for stages in self._seen.values())
+
+    def findings(self) -> Iterator[Finding]:
+        """One for each pair of stages that answered a question with other bits, with the first such question."""
+        told = set()
+        for indices, stages in self._seen.items():
+            first, *others = stages
+            for other in others:
+                if stages[other] != stages[first] and (first, other) not in told:
+                    told.add((first, other))
+                    yield Finding(
+                        where=f"samples {', '.join(map(str, indices[:4]))}",
+                        what="asked again, the server answered with other bits" if other == "again" else "two transports differ",
+                        expected=f"the same bits as over {first}",
+                        found=f"others over {other}" if other != "again" else "others",
+                    )
+
+
+def padded(golden: GoldenSet, fill: Callable[[Arrays], Arrays]) -> Iterator[tuple[int, Arrays]]:
+    """Single samples in a batch of the largest size, whose other places hold something else: their number, and the batch.
+
+    Args:
+        fill: makes one item of padding of a sample.
+    """
+    size = golden.max_batch_size
+    if size < 2:
+        return
+    for members in arrays.groups(golden.samples):
+        item = arrays.load(golden.samples.files, members[0])
+        other = fill(item)
+        yield members[0], {name: np.concatenate([array, *[other[name]] * (size - 1)]) for name, array in item.items()}
+
+
+def zeros(item: Arrays) -> Arrays:
+    """Padding of zeros and empty text, as clients pad."""
+    return {name: arrays.empty_like(array) for name, array in item.items()}
+
+
+def copies(item: Arrays) -> Arrays:
+    """Padding of the sample itself."""
+    return item

@@ -1,0 +1,245 @@
+"""config.pbtxt: written from a spec and an ONNX file, parsed back with Triton's own protobuf, compared field by field.
+
+Rules: triton-inference-server/core `src/model_config_utils.cc`. With `max_batch_size` > 0 every tensor's first axis is the
+batch and `dims` leave it out; `dims` are never empty, so a tensor without further axes is `[ 1 ]` with a reshape.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from google.protobuf import json_format, text_format
+
+from tritonize.core import dtypes, names
+from tritonize.core.artifacts import Finding, OnnxArtifact, TensorSpec
+from tritonize.core.errors import UsageError
+from tritonize.spec import rules, schema
+from tritonize.triton import config_template
+
+PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "tensorrt": "tensorrt_plan"}
+"""Backend to platform, as `model_config_utils.cc` pairs them; Triton has none for TensorRT-RTX."""
+LABELS = "labels"
+_OWNED = ("name", "platform", "backend", "max_batch_size", "input", "output", "default_model_filename", "cc_model_filenames")
+"""Fields that the rest of the spec decides."""
+
+
+def render(
+    name: str,
+    model: schema.Model,
+    artifact: OnnxArtifact,
+    plans: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> str:
+    """The text of config.pbtxt, parsed back before it is returned.
+
+    Args:
+        plans: compute capability to the file name of its plan, where a version has several.
+        labels: output to the name of the file with its labels, beside the configuration.
+
+    Raises:
+        UsageError: the spec's `triton:` section or template does not make a valid configuration.
+    """
+    batched = bool(model.max_batch_size)
+    fields = {
+        "name": name,
+        "platform": PLATFORMS.get(model.backend),
+        "backend": model.backend,
+        "max_batch_size": model.max_batch_size,
+        "inputs": [_tensor(tensor, batched, None, optional=tensor.name in artifact.optional) for tensor in artifact.inputs],
+        "outputs": [_tensor(tensor, batched, (labels or {}).get(tensor.name)) for tensor in artifact.outputs],
+        "extra": _extra(model, plans or {}),
+    }
+    text = config_template.rendered(model.template, fields).strip() + "\n"
+    config = parse(text, where=str(model.template or "templates/config.pbtxt.j2"))
+    if config["name"] != name or int(config.get("max_batch_size", 0)) != model.max_batch_size:
+        raise UsageError(
+            "The template's configuration is not the spec's.",
+            where=str(model.template),
+            expected=f"name {name!r}, max_batch_size {model.max_batch_size}",
+            found=f"name {config['name']!r}, max_batch_size {config.get('max_batch_size', 0)}",
+        )
+    return text
+
+
+def foreseen(name: str, model: schema.Model) -> dict[str, Any]:
+    """The fields of a configuration that are known before there is an ONNX file, as `parse` gives them; not those of a template.
+
+    Raises:
+        UsageError: the spec's `triton:` section is none.
+    """
+    known = parse(_extra(model, {}), where="triton")
+    known |= {"name": name, "backend": model.backend, "platform": PLATFORMS.get(model.backend)}
+    known |= {"max_batch_size": model.max_batch_size or None}  # protobuf knows no difference between zero and none
+    return {field: value for field, value in known.items() if value is not None}
+
+
+def label_filename(output: str, text: str) -> str:
+    """The file beside config.pbtxt that holds an output's labels, by their content: a configuration can then never meet others."""
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return f"{LABELS}_{names.file_name(output)}.{digest[:12]}.txt"
+
+
+def label_files(config: Mapping[str, Any]) -> dict[str, str]:
+    """Output to the name of the file with its labels, of a parsed configuration."""
+    return {output["name"]: output["label_filename"] for output in config.get("output", ()) if output.get("label_filename")}
+
+
+def _tensor(tensor: TensorSpec, batched: bool, labels: str | None, *, optional: bool = False) -> dict[str, Any]:
+    shape = tensor.shape[1:] if batched else tensor.shape
+    return {
+        "name": tensor.name,
+        "data_type": dtypes.by_name(tensor.dtype).triton,
+        "dims": [size if isinstance(size, int) else -1 for size in shape] or [1],
+        # Without a batch an empty shape is no shape to Triton: then a scalar is served as one element.
+        "reshape": [] if batched and not shape else None,
+        "label_filename": labels,
+        "optional": optional,
+    }
+
+
+def _extra(model: schema.Model, plans: Mapping[str, str]) -> str:
+    """The `triton:` section as protobuf text; batching across requests is on where a batch is possible and nothing else is said."""
+    section = dict(model.triton)
+    if model.custom_op_libraries:
+        section["model_operations"] = {"op_library_filename": model.custom_op_libraries}
+    if plans:
+        section["cc_model_filenames"] = dict(plans)
+    if len(model.profiles) > 1 and model.backend == "tensorrt":  # the field `profile` is refused beside any other platform
+        section["instance_group"] = _instance_groups(model)
+    choices = {"dynamic_batching", "sequence_batching", "ensemble_scheduling"}
+    if model.max_batch_size > 1 and not choices & set(section):
+        section["dynamic_batching"] = {}
+    message = _message()
+    json_format.ParseDict(section, message)
+    return text_format.MessageToString(message, as_utf8=True).strip()
+
+
+def _instance_groups(model: schema.Model) -> list[dict[str, Any]]:
+    """One group per profile; one of all profiles where no single one takes every size.
+
+    Triton hands a request to any instance that is free, and an instance refuses what its profiles do not take.
+    """
+    names = [str(number) for number in range(len(model.profiles))]
+    chosen = [[name] for name in names] if rules.profiles_are_whole(model) else [names]
+    asked = model.triton.get("instance_group") or [{"kind": "KIND_GPU", "count": 1}]
+    return [
+        group | ({} if group.get("profile") else {"profile": each})
+        for group in asked
+        for each in ([[]] if group.get("profile") else chosen)
+    ]
+
+
+def _message() -> Any:
+    """An empty ModelConfig."""
+    # Imported here: it pulls in gRPC, which `tritonize --help` has no need of.
+    from tritonclient.grpc import model_config_pb2
+
+    return model_config_pb2.ModelConfig()
+
+
+def triton_problems(section: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What is wrong in a spec's `triton:` section: the path inside it, and a sentence."""
+    for field, value in section.items():
+        if field not in _message().DESCRIPTOR.fields_by_name:
+            yield (field,), "is no field of Triton's ModelConfig; its own names are written like max_batch_size"
+            continue
+        if field in _OWNED:
+            yield (field,), "is decided by the rest of the spec; remove it here"
+            continue
+        try:
+            json_format.ParseDict({field: value}, _message())
+        except json_format.ParseError as error:
+            yield (field,), f"is no valid ModelConfig field: {_short(error)}"
+
+
+def _short(error: Exception) -> str:
+    return re.sub(r"\s+", " ", str(error)).removeprefix('Message type "inference.ModelConfig" ').strip(" .")
+
+
+def parse(text: str, *, where: str) -> dict[str, Any]:
+    """The configuration as plain data under protobuf's own field names; absent fields are absent.
+
+    Raises:
+        UsageError: it is no valid ModelConfig text; line and column are in the message.
+    """
+    try:
+        message = text_format.Parse(text, _message())
+    except text_format.ParseError as error:
+        raise UsageError("This is no valid model configuration.", where=where, found=str(error)) from error
+    return json_format.MessageToDict(message, preserving_proto_field_name=True)
+
+
+def versions_named(config: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """The versions that a parsed configuration wants served by their numbers; `None` where it goes by their order."""
+    specific = config.get("version_policy", {}).get("specific")
+    return None if specific is None else tuple(int(each) for each in specific.get("versions", ()))
+
+
+def versions_served(config: Mapping[str, Any], present: Sequence[int]) -> tuple[int, ...]:
+    """Those of the versions in place that Triton serves by a parsed configuration's policy; the newest where it has none."""
+    named, policy = versions_named(config), config.get("version_policy", {})
+    if named is not None:
+        return tuple(each for each in sorted(present) if each in named)
+    if "all" in policy:
+        return tuple(sorted(present))
+    count = int(policy.get("latest", {}).get("num_versions") or 1)
+    return tuple(sorted(present)[-count:])
+
+
+def served_as(text: str, name: str, version: int, *, where: str) -> str:
+    """The same configuration for a model of another name, of which the server loads one version.
+
+    Raises:
+        UsageError: the text is no valid ModelConfig.
+    """
+    message = _message()
+    json_format.ParseDict(parse(text, where=where), message)
+    message.name = name
+    message.version_policy.specific.versions[:] = [version]
+    asked: str = text_format.MessageToString(message, as_utf8=True)
+    # Protobuf leaves out a zero, which Triton takes for a question.
+    return asked if message.max_batch_size else f"max_batch_size: 0\n{asked}"
+
+
+def differences(wanted: Mapping[str, Any], found: Mapping[str, Any], *, where: str) -> tuple[Finding, ...]:
+    """The fields of `wanted` that `found` lacks or has with another value.
+
+    A server answers with its defaults filled in, so fields that were never set may be there too.
+    """
+    return tuple(_differences(dict(wanted), dict(found), "", where))
+
+
+_BEHAVIOUR = ("dynamic_batching", "sequence_batching", "ensemble_scheduling", "response_cache", "model_transaction_policy")
+_FILLED_IN = ("dynamic_batching.preferred_batch_size", "sequence_batching.max_sequence_idle_microseconds")
+"""What Triton 2.51 adds to the configuration that it was given (asked of it)."""
+
+
+def _differences(wanted: Any, found: Any, path: str, where: str) -> Iterator[Finding]:
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        for key, value in wanted.items():
+            yield from _differences(value, found.get(key), f"{path}.{key}" if path else key, where)
+    elif isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
+        for index, (value, other) in enumerate(zip(wanted, found, strict=True)):
+            yield from _differences(value, other, f"{path}[{index}]", where)
+    elif str(wanted) != str(found) and not (_is_default(wanted) and found is None):  # JSON has 64-bit integers as strings too
+        yield Finding(where=where, what=path, expected=str(wanted), found="nothing" if found is None else str(found))
+
+
+def _is_default(value: Any) -> bool:
+    """Whether protobuf leaves such a value out: a zero, an empty text or list; no message, which is there though it is empty."""
+    return not value and not isinstance(value, dict)
+
+
+def additions(wanted: Mapping[str, Any], found: Mapping[str, Any], *, where: str) -> Iterator[Finding]:
+    """Scheduling, batching and caching that `found` has and `wanted` does not have, except for what a server fills in by itself."""
+    for field in _BEHAVIOUR:
+        if field in found:
+            ours = wanted.get(field)
+            for key in (None, *found[field]):
+                path = field if key is None else f"{field}.{key}"
+                if (ours is None if key is None else ours is not None and key not in ours) and path not in _FILLED_IN:
+                    value = found[field] if key is None else found[field][key]
+                    yield Finding(where=where, what=path, expected="nothing", found=str(value))

@@ -1,0 +1,226 @@
+"""The environment the embedded server runs in: a virtual environment of its own, built once and kept in the cache.
+
+It is apart from the user's because the server's Python needs NumPy 1.26. Beside it lies the backend directory that
+Triton is started with: the Python backend of the wheel and our backends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tritonize.core import cache, errors, resources
+from tritonize.process import processes
+from tritonize.triton.server import prerequisites
+from tritonize.triton.server.prerequisites import Probe
+
+_LOCK = Path(__file__).with_name("requirements.lock")
+_BACKENDS = resources.package() / "backends"
+_INSTALL_COMMAND = "tritonize doctor --install-server"
+_INSTALL_DEADLINE_S = 1800.0
+_CHECK_DEADLINE_S = 120.0
+_PROGRESS_INTERVAL_S = 2.0
+
+# What the finished environment must be able to do; the library is asked for its own version, since a stub that runs one
+# patch release of libpython over the standard library of another fails in odd ways.
+_CHECK = """
+import ctypes, sys
+library = ctypes.CDLL(sys.argv[1])
+library.Py_GetVersion.restype = ctypes.c_char_p
+found = library.Py_GetVersion().decode().split()[0]
+assert found == sys.version.split()[0], f"{sys.argv[1]} is of Python {found}, the interpreter is {sys.version.split()[0]}"
+import numpy, onnxruntime
+assert numpy.__version__.startswith("1."), numpy.__version__
+"""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """An installed server."""
+
+    prefix: Path
+    """The virtual environment."""
+    server: Path
+    """The tritonserver binary."""
+    backends: Path
+    """What `--backend-directory` names."""
+    library_path: Path | None
+    """Where libpython lies, if the loader does not find it by itself."""
+    versions: Mapping[str, str]
+    """Name to version of what is installed."""
+
+    def variables(self) -> dict[str, str]:
+        """The whole environment of the server's process: nothing of the user's Python gets in."""
+        kept = {name: os.environ[name] for name in ("HOME", "TMPDIR", "TZ") if name in os.environ}
+        # The Python backend starts the interpreter that is the first python3 on PATH.
+        kept |= {"PATH": f"{self.prefix / 'bin'}:/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+        return kept if self.library_path is None else {**kept, "LD_LIBRARY_PATH": str(self.library_path)}
+
+
+def require_possible() -> None:
+    """Refuse a machine on which the server neither is installed nor can be, before anything else is done for it.
+
+    Raises:
+        MissingError: see `prerequisites.require`; whether packages can be downloaded is not tried.
+    """
+    if not cache.is_complete(_place()):
+        prerequisites.require()
+    prerequisites.require_hiding()
+
+
+def ready(on_progress: Progress | None = None) -> Environment:
+    """The server's environment; installed first where it is not there yet.
+
+    Raises:
+        MissingError: the machine lacks something, or the packages could not be downloaded; nothing is left then.
+        RepositoryError: the disk is full.
+    """
+    require_possible()
+    prefix = _place()
+    cache.build_once(prefix, lambda staging: _install(staging, on_progress), check=_check, on_progress=on_progress)
+    return _environment(prefix)
+
+
+def install(on_progress: Progress | None = None) -> Environment:
+    """The same, and what is there already is checked; it is built anew where it does not work."""
+    prefix = _place()
+    if cache.is_complete(prefix):
+        try:
+            _check(prefix)
+        except errors.MissingError:
+            shutil.rmtree(prefix)
+    return ready(on_progress)
+
+
+def probe() -> list[Probe]:
+    """What the machine offers, and whether the server is installed. Raises nothing and changes nothing."""
+    prefix = _place()
+    complete = cache.is_complete(prefix)
+    found = f"{', '.join(f'{name} {version}' for name, version in locked().items())}, in {prefix}"
+    installed = Probe(
+        name="the embedded server",
+        ok=complete,
+        found=found if complete else "not installed",
+        next_step=None if complete else _INSTALL_COMMAND,
+    )
+    return [*prerequisites.probe(), installed]
+
+
+def locked() -> dict[str, str]:
+    """Name to version of what an environment holds."""
+    pins = re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", _LOCK.read_text(encoding="utf-8"), re.MULTILINE)
+    return {name: version for name, version in pins if name in ("nvidia-pytriton", "onnxruntime", "numpy")}
+
+
+def _place() -> Path:
+    """Where this Python's environment lies: its name says all that its content depends on."""
+    key = hashlib.sha256(_LOCK.read_bytes() + os.fsencode(sys.base_prefix)).hexdigest()[:12]
+    return cache.directory() / "server" / f"python{platform.python_version()}-{key}"
+
+
+def _environment(prefix: Path) -> Environment:
+    triton = _packages(prefix) / "pytriton" / "tritonserver"
+    library = prerequisites.libpython()
+    if library is None:  # it was there when the environment was built
+        prerequisites.require()
+    backends = prefix.with_name(f"{prefix.name}-backends-{_digest(_BACKENDS)}")
+    cache.build_once(backends, lambda staging: _assemble(staging, triton))
+    return Environment(
+        prefix=prefix,
+        server=triton / "bin" / "tritonserver",
+        backends=backends,
+        library_path=None if library is None or library.on_loader_path else library.path.parent,
+        versions={**locked(), "python": platform.python_version()},
+    )
+
+
+def _packages(prefix: Path) -> Path:
+    return prefix / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+
+
+def _digest(directory: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(directory.rglob("*.py")):
+        digest.update(path.relative_to(directory).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def _assemble(staging: Path, triton: Path) -> None:
+    """Triton's backend directory: the wheel's Python backend, and ours beside it."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    python = staging / "python"
+    python.mkdir()
+    # Triton refuses a library that is a link, and the stub finds its own libraries from where it really lies.
+    shutil.copy2(triton / "backends" / "python" / "libtriton_python.so", python)
+    shutil.copy2(triton / "backends" / "python" / "triton_python_backend_utils.py", python)
+    stub = triton / "python_backend_stubs" / version / "triton_python_backend_stub"
+    (python / stub.name).symlink_to(stub)
+    for backend in _BACKENDS.iterdir():  # `plans` is none, but what two of them share
+        if backend.is_dir() and backend.name != "__pycache__":
+            shutil.copytree(backend, staging / backend.name, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def _install(staging: Path, on_progress: Progress | None) -> None:
+    interpreter = getattr(sys, "_base_executable", None) or sys.executable  # a venv in a venv would lose its base
+    _run([interpreter, "-I", "-m", "venv", staging], "make its virtual environment", staging, on_progress)
+    pip: list[str | Path] = [staging / "bin" / "python", "-I", "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
+    wanted: list[str | Path] = ["--no-deps", "--require-hashes", "--only-binary=:all:", "--retries=2", "--timeout=30", "-r", _LOCK]
+    _run([*pip, *wanted], "install its packages", staging, on_progress)
+
+
+def _check(prefix: Path) -> None:
+    """Run the environment once; raises MissingError where it does not work."""
+    library = prerequisites.libpython()
+    command: list[str | Path] = [prefix / "bin" / "python", "-I", "-c", _CHECK, str(library.path if library else "")]
+    _run(command, "use it", prefix, None, deadline_s=_CHECK_DEADLINE_S)
+
+
+def _run(
+    command: Sequence[str | Path],
+    what: str,
+    directory: Path,
+    on_progress: Progress | None,
+    *,
+    deadline_s: float = _INSTALL_DEADLINE_S,
+) -> None:
+    """One command of the installation, with a line of progress every other second."""
+    log = directory / "install.log"
+    began = time.monotonic()
+    with processes.start(command, log=log, deadline_s=deadline_s) as process:
+        while (ended := process.poll()) is None:
+            try:
+                process.wait(_PROGRESS_INTERVAL_S)
+            except TimeoutError:
+                if on_progress is not None:
+                    size = sum(path.lstat().st_size for path in directory.rglob("*") if not path.is_dir()) / 2**20
+                    on_progress(f"the server runtime: {time.monotonic() - began:.0f} s, {size:.0f} MB installed")
+    if ended.exit_code != 0:
+        raise _failure(what, ended, processes.log_tail(log))
+
+
+def _failure(what: str, ended: processes.Ended, tail: Sequence[str]) -> errors.TritonizeError:
+    text = "\n".join(tail)
+    if "No space left on device" in text:
+        return errors.full_disk(str(cache.directory()))
+    unreachable = re.search(r"No matching distribution|ConnectionError|Connection broken|Max retries|timed out|resolution", text)
+    return errors.MissingError(
+        f"The embedded server is not installed, and tritonize could not {what}.",
+        found=f"the command {ended.describe()}",
+        cause="no package index can be reached" if unreachable else None,
+        next_step=(
+            f"{_INSTALL_COMMAND}, where a package index can be reached"
+            if unreachable
+            else f"read the lines below, then: {_INSTALL_COMMAND}"
+        ),
+        details=tail,
+    )

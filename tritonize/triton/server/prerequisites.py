@@ -1,0 +1,188 @@
+"""What the embedded server needs of the machine, looked at without installing or starting anything."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+from tritonize.core import errors
+from tritonize.process import cleanup, processes
+
+_GLIBC = (2, 35)  # the wheel of the server is built for manylinux_2_35
+_PYTHONS = ((3, 11), (3, 12))
+_SHARED_MEMORY_MIB = 128  # the Python backend takes a few MiB per instance, and every tensor passes through it
+_LOADER_CACHE = Path("/etc/ld.so.cache")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    found: str
+    next_step: str | None = None
+    """What to type where it is not well."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LibPython:
+    """The shared library of this Python, which the server's Python processes are linked to."""
+
+    path: Path
+    on_loader_path: bool
+    """Whether the dynamic loader finds it without LD_LIBRARY_PATH."""
+
+
+def probe() -> list[Probe]:
+    """Everything the server needs of this machine."""
+    return [_platform(), _python(), _venv(), _libpython(), _shared_memory(), _hiding()]
+
+
+def require() -> None:
+    """Raise for the first thing that is missing.
+
+    Raises:
+        MissingError: the text holds the command that brings it.
+    """
+    for item in probe():
+        if not item.ok:
+            raise errors.MissingError(
+                f"The embedded server cannot run here: {item.name}.", found=item.found, next_step=item.next_step
+            )
+
+
+def require_hiding() -> None:
+    """Raise where the server's key could not be kept from other users.
+
+    Raises:
+        MissingError: ptrace is not permitted.
+    """
+    command = [shutil.which("true") or sys.executable, "shown"]
+    with processes.start(command, log=Path(os.devnull), hidden={1: "hidden"}) as process:
+        process.wait()
+
+
+def libpython() -> LibPython | None:
+    """The shared library that belongs to this interpreter, or `None`.
+
+    One of another patch release, as a system may have beside a Python that was built without, is none: the modules of the
+    standard library do not fit it.
+    """
+    name = f"libpython{_version()}.so.1.0"
+    known = _loader_paths(name)
+    own = [Path(sysconfig.get_config_var("LIBDIR") or "/usr/lib") / name, Path(sys.base_prefix) / "lib" / name]
+    for path in own:
+        if path.is_file():
+            return LibPython(path=path, on_loader_path=bool(known) and all(map(path.samefile, known)))
+    fitting = [path for path in known if _release(path) == platform.python_version()]
+    return LibPython(path=fitting[0], on_loader_path=len(known) == 1) if fitting else None
+
+
+def _other_release(name: str) -> str | None:
+    """What is there instead: a library of another patch release."""
+    found = [f"{path} of Python {release}" for path in _loader_paths(name) if (release := _release(path))]
+    return f"{found[0]}, while this is {platform.python_version()}" if found else None
+
+
+def _release(library: Path) -> str | None:
+    """The version of a libpython, asked of itself in a process of its own; `None` where it cannot be loaded."""
+    code = "import ctypes, sys; f = ctypes.CDLL(sys.argv[1]).Py_GetVersion; f.restype = ctypes.c_char_p; print(f().decode())"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code, str(library)], capture_output=True, text=True, check=False)
+    return done.stdout.split()[0] if done.returncode == 0 else None
+
+
+def _version() -> str:
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def _loader_paths(name: str) -> list[Path]:
+    """Where the dynamic loader finds a library: its cache lists whole paths between zero bytes."""
+    try:
+        content = _LOADER_CACHE.read_bytes()
+    except OSError:
+        return []
+    found = re.findall(rb"[^\0]*/" + re.escape(name.encode()) + rb"(?=\0)", content)
+    return [path for path in map(Path, map(os.fsdecode, found)) if path.is_file()]
+
+
+def _apt(package: str) -> str | None:
+    """The command that installs a system package here, where it is known."""
+    return f"apt-get install {package}" if shutil.which("apt-get") else None
+
+
+def _hiding() -> Probe:
+    name = "a key for the server that other users cannot read"
+    try:
+        require_hiding()
+    except errors.MissingError as error:
+        return Probe(name=name, ok=False, found=error.found or error.what, next_step=error.next_step)
+    return Probe(name=name, ok=True, found="ptrace is permitted")
+
+
+def _platform() -> Probe:
+    libc, number = platform.libc_ver()
+    found = f"{platform.system()} {platform.machine()}, {libc or 'another C library'} {number}".strip()
+    version = tuple(int(part) for part in re.findall(r"\d+", number)[:2])
+    ok = platform.system() == "Linux" and platform.machine() == "x86_64" and libc == "glibc" and version >= _GLIBC
+    return Probe(
+        name="Linux x86_64 with glibc 2.35 or newer",
+        ok=ok,
+        found=found,
+        next_step=None if ok else "verify against a running Triton: tritonize verify --url http://host:8000",
+    )
+
+
+def _python() -> Probe:
+    ok = sys.version_info[:2] in _PYTHONS and sys.implementation.name == "cpython"
+    return Probe(
+        name="CPython 3.11 or 3.12",
+        ok=ok,
+        found=f"{platform.python_implementation()} {platform.python_version()}",
+        next_step=None if ok else "install tritonize under Python 3.11 or 3.12",
+    )
+
+
+def _venv() -> Probe:
+    missing = [name for name in ("venv", "ensurepip") if importlib.util.find_spec(name) is None]
+    package = f"python{_version()}-venv"
+    return Probe(
+        name="Python's venv and ensurepip",
+        ok=not missing,
+        found=f"without {' and '.join(missing)}" if missing else "there",
+        next_step=(_apt(package) or f"install venv and ensurepip for Python {_version()}") if missing else None,
+    )
+
+
+def _libpython() -> Probe:
+    library = libpython()
+    name = f"libpython{_version()}.so.1.0"
+    missing = _apt(f"libpython{_version()}") if sys.base_prefix == "/usr" else None
+    return Probe(
+        name=f"the shared library of Python, {name}",
+        ok=library is not None,
+        found=str(library.path) if library else _other_release(name) or "not there",
+        next_step=None if library else missing or f"use a Python {_version()} that was built with --enable-shared",
+    )
+
+
+def _shared_memory() -> Probe:
+    directory = cleanup.SHARED_MEMORY
+    name = f"{_SHARED_MEMORY_MIB} MiB free in {directory}"
+    try:
+        free = shutil.disk_usage(directory).free // 2**20
+        writable = os.access(directory, os.W_OK)
+    except OSError as error:
+        return Probe(name=name, ok=False, found=error.strerror or "not there", next_step=f"mount a tmpfs on {directory}")
+    ok = writable and free >= _SHARED_MEMORY_MIB
+    found = f"{free:,} MiB free" if writable else "not writable"
+    enlarge = f"mount -o remount,size=1g {directory}; in a container: docker run --shm-size=1g"
+    return Probe(name=name, ok=ok, found=found, next_step=None if ok else enlarge)

@@ -1,0 +1,219 @@
+"""Published versions checked against their manifests, and a private repository of just what was checked, to be served."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tritonize import repository
+from tritonize.core.artifacts import Finding
+from tritonize.core.errors import TritonizeError
+from tritonize.core.messages import repository as wording
+from tritonize.repository import manifest, private_copy
+from tritonize.repository.private_copy import InPlace, PrivateCopy
+from tritonize.triton import model_config
+from tritonize.triton.server import view
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """One version, and what its files turned out to be."""
+
+    model: str
+    version: int
+    manifest: Mapping[str, Any]
+    findings: tuple[Finding, ...]
+    root: Path
+    """A model repository of this version alone: what was hashed, or what is in place where that differs."""
+    files: int
+    copied: int = 0
+    """Bytes."""
+    in_place: tuple[InPlace, ...] = ()
+    own_config: bool = False
+    """Whether a newer version has replaced the configuration it was proven with; it was judged by its own then."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def version_directory(self) -> Path:
+        """The version's directory in the private repository."""
+        return self.root / self.model / str(self.version)
+
+    def again(self) -> tuple[Finding, ...]:
+        """What was changed of the files that were served where they lie."""
+        return private_copy.changed(self.in_place)
+
+
+def check(
+    place: Path, model: str, version: int, folder: Path, *, shared: bool = True, budget: int = private_copy.BUDGET
+) -> Checked:
+    """Check a version, copying what it lists into a private repository as it is hashed.
+
+    Args:
+        place: the model repository.
+        folder: an empty one for the private repository.
+        shared: look at what lies beside the versions too; else at its configuration and labels alone, of which one was kept.
+        budget: bytes that are copied at most; what is larger is served where it lies.
+
+    Raises:
+        RepositoryError: the version carries no evidence, or it cannot be read.
+        OSError: the private folder cannot be written.
+    """
+    known = manifest.read(place / model / str(version))
+    copy = PrivateCopy(directory=folder / "checked" / model, budget=budget)
+    copy.directory.mkdir(parents=True)
+    findings = repository.integrity(place, model, version, known=known, take=copy.take)
+    _keep(known, copy.directory / str(version))
+    if not shared:
+        findings = tuple(each for each in findings if each.where.startswith(f"{model}/{version}/"))
+    root = folder / "checked" if not findings else _as_it_is(place, model, version, folder / "changed")
+    return Checked(
+        model=model,
+        version=version,
+        manifest=known,
+        findings=findings,
+        root=root,
+        files=copy.files,
+        copied=budget - copy.budget,
+        in_place=tuple(copy.in_place) if not findings else (),
+        own_config=manifest.superseded(place / model, version, known["files"].get(repository.CONFIG, {}).get("sha256", "")),
+        notes=tuple(_notes(known, copy.in_place)),
+    )
+
+
+def _keep(known: Mapping[str, Any], directory: Path) -> None:
+    """The manifest that was checked, beside what it lists."""
+    path = directory / repository.EVIDENCE / repository.MANIFEST
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(known), encoding="utf-8")
+
+
+def _notes(known: Mapping[str, Any], in_place: Sequence[InPlace]) -> Iterator[str]:
+    if known["schema"] < manifest.SCHEMA:
+        yield wording.UNCOVERED.text()
+    if in_place:
+        gib = sum(each.bytes for each in in_place) / 2**30
+        yield wording.SERVED_IN_PLACE.text(count=len(in_place), gib=gib)
+
+
+def _as_it_is(place: Path, model: str, version: int, root: Path) -> Path:
+    """A view of what is in place, for who wants it served whatever it is."""
+    directory = place.absolute() / model
+    beside = [each for each in directory.iterdir() if not manifest.is_version(each)]
+    paths = (*beside, directory / str(version))
+    return view.lay_out(root, {f"{model}/{path.name}": path for path in paths})
+
+
+def older_findings(place: Path, model: str, newest: int) -> tuple[Finding, ...]:
+    """What is wrong with the versions before the newest, which a policy of the repository may serve."""
+    findings: list[Finding] = []
+    served = served_versions(place, model)
+    for version in repository.versions(place, model):
+        if version == newest:
+            continue
+        if (place / model / str(version) / repository.EVIDENCE).is_dir():
+            findings += repository.integrity(place, model, version, shared=False)
+        elif version in served:
+            findings.append(Finding(where=f"{model}/{version}", what=wording.SERVED_UNPROVEN.text()))
+    return tuple(findings)
+
+
+def served_versions(place: Path, model: str) -> tuple[int, ...]:
+    """The versions that a Triton serves of what is in place, by the policy of the configuration; none where that cannot be read."""
+    present = repository.versions(place, model)
+    try:
+        config = model_config.parse(repository.read_config(place, model), where=str(place / model / repository.CONFIG))
+    except TritonizeError:
+        return ()
+    return model_config.versions_served(config, present)
+
+
+def unlike_config(place: Path, model: str) -> tuple[int, ...]:
+    """The versions that are served with another configuration than they were proven with."""
+    found = []
+    for version in served_versions(place, model):
+        if _is_proven(place / model, version):
+            listed = manifest.read(place / model / str(version))["files"].get(repository.CONFIG, {})
+            if manifest.superseded(place / model, version, listed.get("sha256", "")):
+                found.append(version)
+    return tuple(found)
+
+
+@dataclass(kw_only=True)
+class ToServe:
+    """A private repository of several models, and what was found out about each."""
+
+    root: Path
+    checked: list[Checked] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    """All that differs."""
+    notes: list[str] = field(default_factory=list)
+    budget: int = private_copy.BUDGET
+    """Bytes that may still be copied."""
+
+
+def to_serve(place: Path, models: Sequence[str], folder: Path) -> ToServe:
+    """Check every version that would be served, and lay out a repository of what was checked.
+
+    A model that carries no evidence at all is served as it is, and named.
+
+    Raises:
+        RepositoryError: a manifest is damaged.
+        OSError: the private folder cannot be written.
+    """
+    found = ToServe(root=folder / "repository")
+    found.root.mkdir(parents=True)
+    for model, directory in view.of_models(place, models).items():
+        if any(_is_proven(directory, version) for version in repository.versions(place, model)):
+            _add_checked(found, place, model, folder / "versions")
+        else:
+            found.notes += [wording.UNCHECKED.text(model=model, version=each) for each in repository.versions(place, model)]
+            view.lay_out(found.root, {model: directory})
+    if found.checked:
+        found.notes.append(wording.SUMS.text())
+    return found
+
+
+def _add_checked(found: ToServe, place: Path, model: str, folder: Path) -> None:
+    """One model with evidence: each version that its policy serves, of which none may be without."""
+    directory = place / model
+    served = served_versions(place, model) or repository.versions(place, model)  # what cannot be read is a finding of each
+    proven = [version for version in served if _is_proven(directory, version)]
+    checked: list[Checked] = []
+    findings: list[Finding] = []
+    for version in proven:
+        each = check(place, model, version, folder / model / str(version), budget=found.budget)
+        found.budget = max(0, found.budget - each.copied)
+        checked.append(each)
+        findings += each.findings
+        if not each.findings:
+            found.notes.append(wording.CHECKED.text(model=model, version=version, count=each.files))
+        found.notes += each.notes
+    unproven = [version for version in served if version not in proven]
+    findings += [Finding(where=f"{model}/{version}", what=wording.SERVED_UNPROVEN.text()) for version in unproven]
+    found.notes += [wording.SERVED_WITH_OTHER_CONFIG.text(version=version) for version in unlike_config(place, model)]
+    found.checked += checked
+    found.findings += findings
+    if findings:
+        view.lay_out(found.root, {model: directory})
+    else:
+        view.lay_out(found.root, {f"{model}/{each.version}": each.version_directory for each in checked})
+        _copy_beside(directory, found.root / model)
+
+
+def _is_proven(directory: Path, version: int) -> bool:
+    """Whether a version carries evidence; without its manifest it is damaged, and none of those that never had any."""
+    return os.path.lexists(directory / str(version) / repository.EVIDENCE)
+
+
+def _copy_beside(directory: Path, target: Path) -> None:
+    """The configuration in place and what else lies beside the versions, as far as it is in a manifest."""
+    listed = manifest.listed_beside(directory)
+    copy = PrivateCopy(directory=target)
+    for path in sorted(directory.iterdir()):
+        sums = listed.get(path.name, {})
+        if sums and copy.take(path.name, path, max(sums.values())) not in sums:
+            (target / path.name).unlink(missing_ok=True)  # it was changed since it was checked

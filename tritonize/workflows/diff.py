@@ -1,0 +1,269 @@
+"""One version of a model against another: answers, configuration, graph, files, latency."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tritonize import repository
+from tritonize.core import arrays, temporary
+from tritonize.core.artifacts import Finding, Stage, TensorSpec
+from tritonize.core.errors import MissingError, ServerError, UsageError
+from tritonize.core.messages import repository as wording
+from tritonize.core.results import Verdict
+from tritonize.onnx_model import graph_diff
+from tritonize.onnx_model.graph_diff import GraphDiff
+from tritonize.quality import golden_set
+from tritonize.triton import client, model_config, served_comparison, serving
+from tritonize.workflows import checked_copy
+from tritonize.workflows.checked_copy import Checked
+from tritonize.workflows.diff_answers import Asked, Drift, Latency, Version
+
+REQUESTS = 100
+"""Requests of each version whose time is taken, by default."""
+_MODEL = "model.onnx"
+_CONFIG = "config.pbtxt"
+_UNKNOWN = "the text of the configuration it was proven with was not kept"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionDiff:
+    """Everything that differs between two versions; pairs are before, after."""
+
+    model: str
+    versions: tuple[int, int]
+    verdict: Verdict
+    """`failed` where answers or the configuration differ; `not run` where the answers could not be compared."""
+    findings: tuple[Finding, ...]
+    """Inputs, outputs and configuration: expected is the earlier version's."""
+    drift: tuple[Drift, ...]
+    latency: tuple[Latency, ...]
+    graph: GraphDiff | None
+    files: Mapping[str, tuple[int | None, int | None]]
+    """Path inside the version to bytes; evidence apart."""
+    proved_by: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to compare."""
+
+    repository: Path
+    model: str
+    before: int
+    after: int
+    requests: int = REQUESTS
+    serve_anyway: bool = False
+    """Serve also a version that was changed after it was proven."""
+    on_stage: Callable[[str, Stage | None], None] = lambda _name, _stage: None
+    on_progress: Callable[[str], None] | None = None
+
+
+@dataclass(kw_only=True)
+class _Served:
+    """What the server said."""
+
+    drift: tuple[Drift, ...] = ()
+    latency: tuple[Latency, ...] = ()
+    refused: tuple[Finding, ...] = ()
+    identity: Mapping[str, str] = field(default_factory=dict)
+    problem: str = ""
+
+
+def diff(request: Request) -> VersionDiff:
+    """Compare two published versions; both are served side by side by the embedded server.
+
+    Raises:
+        UsageError: there is no such model or version, or the two are one.
+        RepositoryError: a version carries no evidence, or it is damaged.
+        MissingError, ServerError: the server is not installed, or does not serve the versions.
+    """
+    if request.before == request.after:
+        raise UsageError("A version is not compared with itself.", found=f"{request.before} and {request.after}")
+    numbers = (request.before, request.after)
+    for number in numbers:
+        repository.choose(request.repository, request.model, number)
+    with temporary.folder() as folder:
+        checked = [
+            checked_copy.check(request.repository, request.model, each, folder / str(each), shared=False) for each in numbers
+        ]
+        changed = tuple(finding for each in checked for finding in each.findings)
+        if changed and not request.serve_anyway:
+            return _ended(request, changed)
+        before, after = (_version(request, each) for each in checked)
+        notes = [note for each in (before, after) for note in _version_notes(each)]
+        notes += [f"Version {each.version}: {note}" for each in checked for note in each.notes]
+        graph, why = _graph(request, before, after, folder / "graph")
+        notes += [why] if why else []
+        served = _served(request, (before, after), folder)
+        changed += tuple(finding for each in checked for finding in each.again())
+    notes += [served.problem] if served.problem else []
+    findings = (*changed, *_tensor_findings(before, after, graph), *_config_findings(before, after), *served.refused)
+    differs = bool(findings) or any(
+        each.metrics.mismatched or each.metrics.misshaped or each.mismatched_samples for each in served.drift
+    )
+    return VersionDiff(
+        model=request.model,
+        versions=(request.before, request.after),
+        verdict="failed" if differs else "passed" if served.drift else "not run",
+        findings=findings,
+        drift=served.drift,
+        latency=served.latency,
+        graph=graph,
+        files=_sizes(before, after),
+        proved_by=served.identity,
+        notes=tuple(notes),
+    )
+
+
+def _ended(request: Request, changed: tuple[Finding, ...]) -> VersionDiff:
+    """What was changed after it was proven is no version to compare."""
+    return VersionDiff(
+        model=request.model,
+        versions=(request.before, request.after),
+        verdict="failed",
+        findings=changed,
+        drift=(),
+        latency=(),
+        graph=None,
+        files={},
+        proved_by={},
+        notes=(wording.NOT_SERVED.text(),),
+    )
+
+
+def _version(request: Request, checked: Checked) -> Version:
+    number, directory, manifest = checked.version, checked.version_directory, checked.manifest
+    proven = repository.proven_config(checked.root, request.model, number)
+    text = repository.read_config(checked.root, request.model) if proven is None else proven
+    return Version(
+        number=number,
+        directory=directory,
+        manifest=manifest,
+        known=golden_set.read(directory / repository.EVIDENCE / "golden"),
+        text=text,
+        config=model_config.parse(text, where=f"{_CONFIG} of version {number}"),
+        proven=proven is not None,
+        name=f"{request.model}_{number}",
+    )
+
+
+def _tensor_findings(before: Version, after: Version, graph: GraphDiff | None) -> Iterator[Finding]:
+    """Inputs and outputs: as the graphs have them, else by name and type as the golden sets do."""
+    if graph:
+        sides = {"input": graph.inputs, "output": graph.outputs}
+    else:
+        pairs = {
+            "input": (before.known.samples.files, after.known.samples.files),
+            "output": (before.known.expected, after.known.expected),
+        }
+        sides = {kind: _unlike(one.tensors, other.tensors) for kind, (one, other) in pairs.items()}
+    for kind, differing in sides.items():
+        for name, (one, other) in differing.items():
+            yield Finding(where=f"{kind} {name}", what="differs", expected=one, found=other)
+
+
+def _unlike(one: Sequence[TensorSpec], other: Sequence[TensorSpec]) -> dict[str, tuple[str, str]]:
+    left, right = ({tensor.name: tensor.dtype for tensor in each} for each in (one, other))
+    return {name: (left.get(name, "none"), right.get(name, "none")) for name in left | right if left.get(name) != right.get(name)}
+
+
+def _config_findings(before: Version, after: Version) -> Iterator[Finding]:
+    """The configurations that the versions were proven with, field by field; all versions share the one in place."""
+    sums = [each.manifest["files"].get(repository.CONFIG, {}).get("sha256") for each in (before, after)]
+    if sums[0] == sums[1] and sums[0] is not None:
+        return
+    if not (before.proven and after.proven):
+        words = ["known" if each.proven else _UNKNOWN for each in (before, after)]
+        yield Finding(where=_CONFIG, what="is another; which fields is not known", expected=words[0], found=words[1])
+        return
+    there = model_config.differences(before.config, after.config, where=_CONFIG)
+    back = model_config.differences(after.config, before.config, where=_CONFIG)
+    yield from there
+    told = {finding.what for finding in there}
+    yield from (
+        Finding(where=_CONFIG, what=each.what, expected=each.found, found=each.expected) for each in back if each.what not in told
+    )
+
+
+def _version_notes(version: Version) -> Iterator[str]:
+    if not version.proven:
+        yield f"Version {version.number} was served with the configuration in place: {_UNKNOWN}."
+
+
+def _graph(request: Request, before: Version, after: Version, directory: Path) -> tuple[GraphDiff | None, str]:
+    paths = [each.directory / _MODEL for each in (before, after)]
+    missing = [str(each.number) for each, path in zip((before, after), paths, strict=True) if not path.is_file()]
+    if missing:
+        return None, f"Graphs were not compared: version {' and '.join(missing)} holds no {_MODEL}."
+    request.on_stage("graph", None)
+    started = time.perf_counter()
+    found = graph_diff.compare(paths[0], paths[1], directory)
+    seconds = time.perf_counter() - started
+    request.on_stage("graph", Stage(name="graph", verdict="passed", seconds=seconds, note=f"{found.nodes[1]} nodes"))
+    return found, ""
+
+
+def _sizes(before: Version, after: Version) -> dict[str, tuple[int | None, int | None]]:
+    found: list[dict[str, int]] = []
+    for each in (before, after):
+        own = f"{each.number}/"
+        names = [
+            name for name in each.manifest["files"] if name.startswith(own) and not name.startswith(f"{own}{repository.EVIDENCE}/")
+        ]
+        found.append({name.removeprefix(own): int(each.manifest["files"][name]["bytes"]) for name in names})
+    return {name: (found[0].get(name), found[1].get(name)) for name in sorted({*found[0], *found[1]})}
+
+
+def _served(request: Request, versions: tuple[Version, Version], folder: Path) -> _Served:
+    """What both answer, on one server; why not, where that cannot be asked."""
+    one, other = ({(tensor.name, tensor.dtype) for tensor in each.known.samples.files.tensors} for each in versions)
+    if one != other:
+        return _Served(problem="Answers and latency were not compared: the versions take other inputs.")
+    try:
+        return _ask(request, versions, folder)
+    except (MissingError, ServerError) as error:
+        ours = all(each.proven and each.config.get("platform") == model_config.PLATFORMS["onnxruntime"] for each in versions)
+        if ours:
+            raise
+        # A plan has no GPU here, or a configuration of another version does not suit this one.
+        found = f": {error.found}" if error.found else ""
+        return _Served(problem=f"Answers and latency were not compared. {error.what.rstrip('.')}{found}")
+
+
+def _ask(request: Request, versions: tuple[Version, Version], folder: Path) -> _Served:
+    root = _side_by_side(versions, folder / "repository")
+    probes = {
+        each.name: served_comparison.as_served(arrays.load(each.known.samples.files, 0), each.config, "input") for each in versions
+    }
+    request.on_stage("server start", None)
+    started = time.perf_counter()
+    with serving.serve(
+        root, models=list(probes), probes=probes, directory=folder / "server", on_progress=request.on_progress
+    ) as server:
+        seconds = time.perf_counter() - started
+        request.on_stage(
+            "server start", Stage(name="server start", verdict="passed", seconds=seconds, note=serving.summary(server))
+        )
+        with client.connect_to(server, "grpc") as connection:
+            asked = Asked(connection=connection, versions=versions, on_stage=request.on_stage)
+            drift = asked.drift()
+            latency = asked.latency(request.requests) if drift else ()
+        return _Served(drift=drift, latency=latency, refused=tuple(asked.refused), identity=dict(server.identity))
+
+
+def _side_by_side(versions: Sequence[Version], root: Path) -> Path:
+    """A repository of links to the versions, each a model of its own, since a configuration of its own goes with it."""
+    for each in versions:
+        view = root / each.name
+        view.mkdir(parents=True)
+        for path in each.directory.parent.iterdir():
+            if path.is_file() and path.name != repository.CONFIG:
+                (view / path.name).symlink_to(path)
+        (view / str(each.number)).symlink_to(each.directory.absolute())
+        asked = model_config.served_as(each.text, each.name, each.number, where=_CONFIG)
+        (view / repository.CONFIG).write_text(asked, encoding="utf-8")
+    return root

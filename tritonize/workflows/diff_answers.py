@@ -1,0 +1,182 @@
+"""What two versions answer to the same samples, side by side on one server, and how long they take."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tritonize.core import arrays
+from tritonize.core.arrays import Arrays
+from tritonize.core.artifacts import Finding, Stage
+from tritonize.core.errors import InferenceError
+from tritonize.core.results import Metrics
+from tritonize.quality import comparison, metrics
+from tritonize.quality.golden_set import GoldenSet
+from tritonize.quality.tracker import Observer
+from tritonize.reference import golden_seeds
+from tritonize.triton import client, served_comparison
+
+_WARMUP = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """A published version and what it carries."""
+
+    number: int
+    directory: Path
+    manifest: Mapping[str, Any]
+    known: GoldenSet
+    text: str
+    """The configuration that it is served with."""
+    config: Mapping[str, Any]
+    """The same, parsed."""
+    proven: bool
+    """Whether that is the one it was proven with."""
+    name: str
+    """On the server."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency:
+    """Of one version, in milliseconds over gRPC, one request at a time."""
+
+    version: int
+    requests: int
+    batch_size: int
+    median_ms: float
+    p95_ms: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drift:
+    """One output of the later version against the earlier one's."""
+
+    output: str
+    metrics: Metrics
+    """Expected is what the earlier version answers; the tolerance is the later one's."""
+    samples: int
+    mismatched_samples: int
+    k: Mapping[int, float | None]
+    """Version to the largest k of its own answers against its own float64 ones; empty where there are none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Questions to both versions."""
+
+    connection: client.Client
+    versions: tuple[Version, Version]
+    """Before, after."""
+    on_stage: Callable[[str, Stage | None], None] = lambda _name, _stage: None
+    refused: list[Finding] = field(default_factory=list)
+    """Questions that one of them refused."""
+
+    def ask(self, version: Version, inputs: Arrays) -> Arrays:
+        """One answer."""
+        served = served_comparison.as_served(inputs, version.config, "input")
+        return self.connection.infer(version.name, served, version=str(version.number))
+
+    def drift(self) -> tuple[Drift, ...]:
+        """Every sample that either version carries, each asked once."""
+        self.on_stage("numerics", None)
+        started = time.perf_counter()
+        before, after = self.versions
+        observers = {each.number: Observer(each.known) for each in self.versions}
+        sums: dict[str, metrics.Accumulator] = {}
+        bad: dict[str, int] = {}
+        seen: set[str] = set()
+        for owner in (after, before):
+            for index in range(owner.known.samples.files.count):
+                inputs = arrays.load(owner.known.samples.files, index)
+                found = {each.number: answer for each in self.versions if (answer := self._try(each, inputs, owner, index))}
+                if len(found) < len(self.versions):
+                    continue
+                observers[owner.number].see("served", (index,), found[owner.number])
+                print_ = golden_seeds.digest(inputs)
+                if print_ not in seen:
+                    seen.add(print_)
+                    self._add(found[before.number], found[after.number], sums, bad)
+        self.on_stage(
+            "numerics",
+            Stage(
+                name="numerics",
+                verdict="failed" if any(bad.values()) else "passed",
+                seconds=time.perf_counter() - started,
+                note=f"{len(seen)} samples, each asked of both",
+            ),
+        )
+        ks = {number: _largest_k(observer) for number, observer in observers.items()}
+        return tuple(
+            Drift(
+                output=name,
+                metrics=each.result(),
+                samples=len(seen),
+                mismatched_samples=bad[name],
+                k={number: values[name] for number, values in ks.items() if name in values},
+            )
+            for name, each in sums.items()
+        )
+
+    def _try(self, version: Version, inputs: Arrays, owner: Version, index: int) -> Arrays:
+        """One answer; nothing where it was refused, which is remembered."""
+        try:
+            return self.ask(version, inputs)
+        except InferenceError as error:
+            what = f"version {version.number} refused it: {error.found or error.what}"
+            self.refused.append(Finding(where=f"sample {index} of version {owner.number}", what=what))
+            return {}
+
+    def _add(self, one: Arrays, other: Arrays, sums: dict[str, metrics.Accumulator], bad: dict[str, int]) -> None:
+        known = self.versions[1].known
+        checks = {check.name: check for check in comparison.compare(one, other, known.tolerances)}
+        for name in one:
+            if name not in other:
+                continue  # a finding of its own
+            rule = known.rule(name)
+            if name not in sums:
+                sums[name] = metrics.Accumulator(
+                    rule.kind, rtol=rule.tolerance.rtol, atol=rule.tolerance.atol, batched=known.samples.batched
+                )
+                bad[name] = 0
+            sums[name].add(one[name], other[name])
+            bad[name] += not checks[name].passed
+
+    def latency(self, requests: int) -> tuple[Latency, ...]:
+        """Requests of one sample, in turn to one version and the other, the first in each pair changing."""
+        self.on_stage("latency", None)
+        started = time.perf_counter()
+        inputs = arrays.load(self.versions[1].known.samples.files, 0)
+        times: dict[int, list[float]] = {each.number: [] for each in self.versions}
+        for turn in range(_WARMUP + requests):
+            for each in self.versions if turn % 2 else self.versions[::-1]:
+                asked = time.perf_counter()
+                self.ask(each, inputs)
+                if turn >= _WARMUP:
+                    times[each.number].append(1000 * (time.perf_counter() - asked))
+        note = f"{requests} requests of each"
+        self.on_stage("latency", Stage(name="latency", verdict="passed", seconds=time.perf_counter() - started, note=note))
+        return tuple(
+            Latency(
+                version=number,
+                requests=len(found),
+                batch_size=1 if self.versions[1].known.samples.batched else 0,
+                median_ms=statistics.median(found),
+                p95_ms=sorted(found)[max(0, -(-95 * len(found) // 100) - 1)],
+            )
+            for number, found in times.items()
+        )
+
+
+def _largest_k(observer: Observer) -> dict[str, float | None]:
+    """Of each output that has a noise floor, the largest k; `None` where an error has nothing to be measured in."""
+    found: dict[str, float | None] = {}
+    for gate in observer.gates():
+        if gate.gate == "noise floor" and gate.verdict != "not run":
+            known = found.get(gate.output, 0.0)
+            found[gate.output] = None if gate.value is None or known is None else max(known, gate.value)
+    return found

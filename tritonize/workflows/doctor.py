@@ -1,0 +1,64 @@
+"""What `tritonize doctor` looks at: the packages, GPU and TensorRT, the embedded server. Nothing is changed by looking."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+from collections.abc import Callable
+from typing import get_args
+
+from tritonize.core.errors import MissingError
+from tritonize.plans import gpu, installed
+from tritonize.plans.plan_file import Module
+from tritonize.process import isolation_probe
+from tritonize.triton.server import environment
+from tritonize.triton.server.prerequisites import Probe
+
+REQUIRED = ("numpy", "onnx", "onnxruntime", "onnxslim", "tritonclient")
+EXPORTING = ("torch", "onnxscript")
+
+
+def probe() -> tuple[Probe, ...]:
+    """Everything, in the order in which it is needed."""
+    packages = [_package(name, None) for name in REQUIRED] + [_package(name, "torch") for name in EXPORTING]
+    return (*packages, _gpu(), *map(_builder, get_args(Module)), *environment.probe(), _isolation())
+
+
+def _isolation() -> Probe:
+    """For `--isolate` alone: all else does without."""
+    able, found = isolation_probe.describe()
+    return Probe(name="isolation of workers, for --isolate alone", ok=True, found=found if able else f"not possible: {found}")
+
+
+def _gpu() -> Probe:
+    """Plans need one to be proven; all else does without."""
+    here = gpu.find()
+    found = (
+        f"{here.name}, compute capability {here.compute_capability}, driver {here.driver}" if here else "none: they stay not run"
+    )
+    return Probe(name="a GPU, for plans alone", ok=True, found=found)
+
+
+def _builder(module: Module) -> Probe:
+    """One of the two is enough, and none where no plans are built."""
+    try:
+        found = installed.installed_version(module)
+    except MissingError as error:
+        found = f"not installed: {error.next_step}" if error.next_step else f"{error.what} {error.found or ''}".strip()
+    return Probe(name=f"the package {module}, for plans alone", ok=True, found=found)
+
+
+def _package(name: str, extra: str | None) -> Probe:
+    if importlib.util.find_spec(name) is None:
+        wanted = f'pip install "tritonize[{extra}]"' if extra else "pip install --force-reinstall tritonize"
+        return Probe(name=f"the package {name}", ok=False, found="not installed", next_step=wanted)
+    return Probe(name=f"the package {name}", ok=True, found=importlib.metadata.version(name))
+
+
+def install_server(on_progress: Callable[[str], None] | None = None) -> None:
+    """Install the embedded server's runtime environment, or mend it.
+
+    Raises:
+        MissingError: the machine lacks something, or no package index can be reached.
+    """
+    environment.install(on_progress)

@@ -1,0 +1,189 @@
+"""What a version carries to show that it was proven: report, manifest, golden set; all inside its own directory."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tritonize import repository
+from tritonize.core import arrays, figures, redaction
+from tritonize.core.artifacts import Attempt, OnnxArtifact, Reference, Report, SampleSet, StagedVersion, to_json
+from tritonize.core.error_location import Location
+from tritonize.core.figures import Figures
+from tritonize.quality.figure_collector import Gallery
+from tritonize.report import html
+from tritonize.report import text as report_text
+from tritonize.spec import schema
+from tritonize.triton import model_config
+
+T = TypeVar("T")
+
+WORST = "worst.npz"
+"""The sample to look at first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where things lie on this machine."""
+
+    repository: Path | None = None
+    staged: Path | None = None
+    """The run's own folder."""
+    command: str = ""
+    """The command line."""
+
+    def left_out(self, value: T, model: schema.Model) -> T:
+        """A report or facts without these places, and without secrets among a factory's arguments."""
+        folders = {Path.cwd(): "", Path(os.path.expanduser("~")): "~/"}  # noqa: PTH111 - never raises
+        if self.repository:
+            place = self.repository.absolute()
+            folders = {place.parent: "", **folders}
+        if self.staged:
+            folders = {self.staged: "", **folders}
+        words = shlex.split(self.command)
+        return redaction.discreet(value, words=words, folders=folders, hidden=redaction.secrets(model.kwargs))
+
+
+def write(
+    staged: StagedVersion,
+    finished: Report,
+    model: schema.Model,
+    gallery: Gallery | None = None,
+    located: Location | None = None,
+    places: Places | None = None,
+) -> None:
+    """Write report and manifest into a staged version, before anyone can see it; the manifest last, since it hashes the rest.
+
+    Args:
+        gallery: what was kept of the answers, for the figures; the samples must still be there.
+        located: where an error comes from, if someone looked.
+        places: of this machine, which the evidence does not tell.
+    """
+    told = places or Places()
+    finished = told.left_out(finished, model)
+    evidence = staged.version_directory / repository.EVIDENCE
+    evidence.mkdir(parents=True, exist_ok=True)
+    # All versions share the one beside them, which a later version may replace.
+    shutil.copyfile(staged.model_directory / repository.CONFIG, evidence / repository.CONFIG)
+    (evidence / "report.json").write_text(report_text.dumps(finished) + "\n", encoding="utf-8")
+    (evidence / "report.txt").write_text(report_text.as_text(finished), encoding="utf-8")
+    shown = _shown(staged, gallery, located)
+    (evidence / "figures.json").write_text(figures.dumps(shown) + "\n", encoding="utf-8")
+    (evidence / "report.html").write_text(html.render(finished, shown), encoding="utf-8")
+    facts = {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "verdict": finished.verdict,
+        "verification": report_text.summary(finished.checks),
+        "gates": [to_json(gate) for gate in finished.gates],
+        "noise_floors": [to_json(floor) for floor in finished.floors],
+        "proved_by": dict(finished.proved_by),
+        "notes": list(finished.notes),
+        "versions": dict(finished.versions),
+        **finished.details,
+        "spec": _portable(model),
+    }
+    repository.write_manifest(staged, told.left_out(facts, model))
+
+
+def _shown(staged: StagedVersion, gallery: Gallery | None, located: Location | None) -> Figures:
+    """What the pictures are drawn from."""
+    series = along(located) if located else ()
+    return gallery.figures(_label_lists(staged), series) if gallery else Figures(located=series)
+
+
+def _label_lists(staged: StagedVersion) -> dict[str, list[str]]:
+    """The name of every class, by output, as they lie beside the configuration."""
+    path = staged.model_directory / repository.CONFIG
+    named = model_config.label_files(model_config.parse(path.read_text(encoding="utf-8"), where=str(path)))
+    paths = {output: staged.model_directory / name for output, name in named.items()}
+    return {output: path.read_text(encoding="utf-8").splitlines() for output, path in paths.items() if path.is_file()}
+
+
+def along(location: Location) -> tuple[tuple[str, float], ...]:
+    """The error along the graph as a report draws it: modules where they are known, else nodes; `FAR` where none can be told."""
+    return tuple(
+        (each.label if each.module is None else each.module or "(the model itself)", each.own if each.total is None else each.total)
+        for each in location.series
+    )
+
+
+def write_worst(staged: StagedVersion, samples: SampleSet, index: int) -> Path:
+    """Write a sample as a file that a spec takes (`samples.files`), with another one behind it where they come in batches."""
+    items = [index]
+    if samples.batched:
+        alike = next((members for members in arrays.groups(samples) if index in members), list(range(samples.drawn)))
+        items += [other for other in alike if other != index][:1]
+    path = staged.version_directory / repository.EVIDENCE / WORST
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stacked = arrays.stack(samples.files, items)
+    arrays.write_npz(path, stacked)
+    return path
+
+
+def details(
+    model: schema.Model, target: schema.Target, artifact: OnnxArtifact, answered: Reference, attempts: Sequence[Attempt]
+) -> dict[str, Any]:
+    """Source, ONNX file, export attempts and target as plain data, without a path of this machine."""
+    source, onnx = to_json(answered.source), to_json(artifact)
+    source["location"] = model.source if model.is_factory else Path(model.source).name
+    del onnx["path"], onnx["node_map"]
+    onnx["data"] = artifact.data.name if artifact.data else None
+    return {
+        "source": source,
+        "onnx": onnx,
+        "attempts": [to_json(attempt) for attempt in attempts],
+        "custom_op_libraries": {Path(name).name: _sha256(name) for name in model.custom_op_libraries},
+        "parameters": answered.parameters,
+        "renamed": dict(answered.renamed),
+        "target": target.model_dump(mode="json", exclude_none=True),
+    }
+
+
+def _sha256(library: str) -> str | None:
+    """Of a library's file; `None` where only the loader knows where it lies."""
+    return repository.sha256(Path(library)) if Path(library).is_absolute() else None
+
+
+def _portable(model: schema.Model) -> Mapping[str, Any]:
+    """The model's part of the spec, files by name alone: the manifest goes to other machines."""
+    plain = model.model_dump(mode="json", exclude_defaults=True, exclude={"search_path"})
+    if not model.is_factory:
+        plain["source"] = Path(model.source).name
+    if model.template:
+        plain["template"] = model.template.name
+    if model.state_dict:
+        plain["weights"] = (
+            {**plain["weights"], "file": model.state_dict.file.name}
+            if isinstance(plain["weights"], dict)
+            else model.state_dict.file.name
+        )
+    if model.builder.plugins:
+        plain["builder"]["plugins"] = [path.name for path in model.builder.plugins]
+    if model.kwargs:
+        plain["kwargs"] = redaction.redacted(plain["kwargs"])
+    if model.custom_op_libraries:
+        plain["custom_op_libraries"] = [Path(name).name for name in model.custom_op_libraries]
+    if model.operators:
+        plain["operators"] = [path.name for path in model.operators]
+    for output in plain.get("outputs", {}).values():
+        if output.get("labels"):
+            output["labels"] = Path(output["labels"]).name
+    if model.samples.function:
+        plain["samples"].pop("files", None)
+    elif model.samples.patterns:
+        plain["samples"]["files"] = [Path(pattern).name for pattern in model.samples.patterns]
+    return plain
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Name to version of tritonize, Python and the named packages."""
+    own = {"tritonize": importlib.metadata.version("tritonize"), "python": platform.python_version()}
+    return own | {package: importlib.metadata.version(package) for package in packages}

@@ -1,0 +1,238 @@
+"""Golden files: one is written from a published version, and a deployment is verified with it, without repository and source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from tritonize import repository
+from tritonize.core import arrays, dtypes, temporary
+from tritonize.core.artifacts import Report, ServerHandle, Stage
+from tritonize.core.errors import RepositoryError, UsageError, storage_errors
+from tritonize.quality import gates, golden_set
+from tritonize.quality.tracker import Observer
+from tritonize.reference import golden_file
+from tritonize.reference.golden_file import GoldenFile, Origin
+from tritonize.spec import schema
+from tritonize.triton import client, model_config, served_comparison, serving
+from tritonize.workflows import evidence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """What was exported."""
+
+    path: Path
+    file: GoldenFile
+    notes: tuple[str, ...]
+
+
+def export(
+    root: Path,
+    model: str,
+    *,
+    version: int | None = None,
+    out: Path | None = None,
+    budget: int = golden_file.BUDGET,
+    seeds: bool = False,
+) -> Export:
+    """Write a version's golden set as one file, and read it back.
+
+    Args:
+        root: the model repository.
+        model: its name there.
+        version: the newest where it is `None`.
+        out: the file; `<model>-<version>.golden` in the working folder by default.
+        budget: bytes of the file; at least one whole sample is in it.
+        seeds: keep generated samples by their seed even where the arrays would fit.
+
+    Raises:
+        UsageError: there is no such model or version, the file exists, or no sample can be generated again.
+        RepositoryError: the version carries no evidence, or its own files were changed.
+    """
+    number = repository.choose(root, model, version)
+    directory = root / model / str(number)
+    manifest = repository.read_manifest(directory)
+    findings = repository.integrity(root, model, number, shared=False)
+    if findings:
+        raise RepositoryError(
+            "The version was changed after it was proven, so its golden set is not exported.",
+            where=findings[0].where,
+            found=findings[0].what,
+            next_step="`tritonize verify` lists all that differs",
+        )
+    path = out or Path(f"{model}-{number}{golden_file.SUFFIX}")
+    origin = Origin(
+        model=model,
+        version=number,
+        config=repository.proven_config(root, model, number) or repository.read_config(root, model),
+        created=str(manifest.get("created", "an unknown time")),
+        verdict=str(manifest.get("verdict", "unknown")),
+        versions=evidence.versions("numpy"),
+    )
+    known = golden_set.read(directory / repository.EVIDENCE / "golden")
+    with storage_errors(path):
+        golden_file.write(path, origin, known, recipe=_recipe(manifest), budget=budget, seeds=seeds)
+    return Export(path=path, file=look(path), notes=tuple(_export_notes(root, model, number)))
+
+
+def _recipe(manifest: Mapping[str, Any]) -> schema.Model | None:
+    """What the samples were generated from, as the manifest has it; `None` where they came from files or a function."""
+    try:
+        model = schema.Model.model_validate(manifest["spec"])
+    except (KeyError, ValidationError):  # written by another tritonize, whose specs were others
+        return None
+    return None if model.samples.patterns or model.samples.function or not model.inputs else model
+
+
+def _export_notes(root: Path, model: str, version: int) -> Iterator[str]:
+    if repository.proven_config(root, model, version) is None:
+        yield (
+            "The configuration that the version was proven with was replaced and not kept, so the one in place is in the file; "
+            "every version of a model shares it."
+        )
+
+
+def look(path: Path) -> GoldenFile:
+    """What a golden file holds, every member checked. Its arrays are gone afterwards.
+
+    Raises:
+        UsageError, RepositoryError: see `golden_file.read`.
+    """
+    with temporary.folder() as folder:
+        return golden_file.read(path, Path(folder) / "golden")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to verify, with which file."""
+
+    path: Path
+    urls: Sequence[str]
+    """A running server's `http://host:port` and `grpc://host:port`."""
+    model: str | None = None
+    """Its name on the server; the file's where it is `None`."""
+    version: int | None = None
+    on_stage: Callable[[str, Stage | None], None] = lambda _name, _stage: None
+
+
+def verify(request: Request) -> Report:
+    """What a deployment answers against a golden file, judged by the file's rules.
+
+    Raises:
+        UsageError: no address was given, or the file is of a model with other inputs and outputs.
+        RepositoryError: the file is truncated, changed or damaged.
+        ServerError, InferenceError: the server cannot be reached or does not serve the model.
+    """
+    if not request.urls:
+        raise UsageError(
+            "A golden file is verified against a running server.", next_step="add --url http://host:8000 or grpc://host:8001"
+        )
+    with temporary.folder() as folder:
+        request.on_stage("golden file", None)
+        try:
+            return _verify(request, golden_file.read(request.path, folder / "golden"))
+        finally:
+            arrays.release()
+
+
+def _verify(request: Request, file: GoldenFile) -> Report:
+    count, size = file.golden.samples.files.count, file.bytes / 2**20
+    request.on_stage(
+        "golden file",
+        Stage(name="golden file", verdict="passed", seconds=0.0, note=f"{count} of {file.of} samples, {size:.1f} MiB, sound"),
+    )
+    name = request.model or file.origin.model
+    version = file.origin.version if request.version is None else request.version
+    config = model_config.parse(file.origin.config, where=f"{request.path}: {golden_file.CONFIG}") | {"name": name}
+    server = serving.remote(request.urls)
+    _require_same_model(server, name, version, config, file, request.path)
+    observer = Observer(file.golden)
+    target = served_comparison.Target(
+        server=server,
+        model=name,
+        version=version,
+        golden=file.golden,
+        config=config,
+        observer=observer,
+        newest=request.version is None,
+    )
+    verified = served_comparison.verify(target)
+    for stage in verified.stages:
+        request.on_stage(stage.name, stage)
+    judged = gates.judge(observer, verified.checks, on_gpu=verified.on_gpu)
+    blank = Report(
+        command="verify", model=name, version=version, verdict="failed", versions=evidence.versions("numpy", "tritonclient")
+    )
+    return replace(
+        blank,
+        verdict=verified.verdict if judged.passed else "failed",
+        checks=verified.checks,
+        rows=judged.rows,
+        gates=judged.gates,
+        floors=judged.floors,
+        notes=(*_notes(request.path, file), *judged.notes),
+        findings=verified.findings,
+        stages=verified.stages,
+        proved_by=verified.identity,
+        details={"golden": {"file": request.path.name, "sha256": repository.sha256(request.path), "samples": count, "of": file.of}},
+    )
+
+
+def _notes(path: Path, file: GoldenFile) -> Iterator[str]:
+    origin = file.origin
+    yield (
+        f"Verified with {path.name}: {file.golden.samples.files.count} of {file.of} samples of {origin.model} "
+        f"version {origin.version}, proven on {origin.created}, verdict then: {origin.verdict}."
+    )
+    if file.seeded:
+        yield f"NumPy {np.__version__} generated {len(file.seeded)} samples again, with the SHA-256 that the file has of them."
+
+
+def _require_same_model(
+    server: ServerHandle, name: str, version: int, config: Mapping[str, Any], file: GoldenFile, path: Path
+) -> None:
+    """Refuse a golden set whose inputs and outputs are not the served model's: none of its requests would mean anything."""
+    with client.connect_to(server, "grpc" if server.grpc_url else "http") as connection:
+        served = connection.model_config(name, str(version))
+    problems = [
+        problem for field in ("input", "output") for problem in _unlike(field, _tensors(config, field), _tensors(served, field))
+    ]
+    if problems:
+        raise UsageError(
+            "The golden set is of another model than the server serves.",
+            where=f"{path.name}, {name} version {version}",
+            expected=f"the inputs and outputs of {file.origin.model} version {file.origin.version}",
+            found=f"{len(problems)} that differ",
+            cause="another model has that name on the server, or the file is of another one",
+            next_step="name the right model with --model, or take its own golden file",
+            details=problems,
+        )
+
+
+def _tensors(config: Mapping[str, Any], field: str) -> dict[str, str]:
+    """Type and dims of every input or output."""
+    return {str(tensor.get("name", "")): f"{_datatype(tensor)} [{_dims(tensor)}]" for tensor in config.get(field, [])}
+
+
+def _datatype(tensor: Mapping[str, Any]) -> str:
+    kind = str(tensor.get("data_type", "no type"))
+    try:
+        return dtypes.by_triton(kind).client
+    except KeyError:
+        return kind
+
+
+def _dims(tensor: Mapping[str, Any]) -> str:
+    return ", ".join(str(size) for size in tensor.get("dims", []))
+
+
+def _unlike(field: str, wanted: Mapping[str, str], found: Mapping[str, str]) -> Iterator[str]:
+    for name in sorted(set(wanted) | set(found)):
+        if wanted.get(name) != found.get(name):
+            yield f"{field} {name}: the golden set has {wanted.get(name, 'none')}, the server {found.get(name, 'none')}"

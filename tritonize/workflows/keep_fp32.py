@@ -1,0 +1,134 @@
+"""Where a model's export goes wrong, and what to keep in fp32 so that a file of reduced precision passes its gate."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from tritonize.core.artifacts import OnnxArtifact
+from tritonize.core.error_location import Location
+from tritonize.core.errors import ExportError, NothingReducedError
+from tritonize.core.messages import locate as wording
+from tritonize.core.stages import Recorder
+from tritonize.export import ladder
+from tritonize.locate import bisection
+from tritonize.locate import search as locate_search
+from tritonize.precision import comparison as precision_comparison
+from tritonize.precision import reduction
+from tritonize.quality import gates
+from tritonize.reference import baseline, runner
+from tritonize.source import input_inference
+from tritonize.spec import schema
+
+
+def locate_model(model: schema.Model, work: Path, recorder: Recorder | None = None, *, trials: int = bisection.TRIALS) -> Location:
+    """Export a model as a run does, and say where the file parts from it; in reduced precision also what to keep in fp32.
+
+    Args:
+        work: an empty folder.
+        trials: how often the gate may be asked for what to keep.
+
+    Raises:
+        UsageError, ExportError: it cannot be loaded, run or exported.
+    """
+    recorder = recorder or Recorder()
+    source = runner.identify(model)
+    model = input_inference.complete(model, source, work)
+    proven = ladder.prove(model, source, work, recorder)
+    if proven.passed and model.precision in reduction.HALF:
+        tolerances = {tensor.name: baseline.tolerance(model, tensor.name) for tensor in proven.outputs}
+        question = precision_comparison.Question(
+            samples=proven.samples, reference=proven.reference, tolerances=tolerances, observer=proven.observer.again()
+        )
+        return repair(model, proven.artifact, question, work / "locate", recorder, trials=trials)
+    batch = (0,) if proven.passed else locate_search.failing(proven.checks)
+    located = locate_search.locate(model, source, proven.artifact, proven.samples, work / "locate", recorder, batch=batch)
+    passed = "" if proven.passed else " The gate fails."
+    return replace(located, notes=(f"Exported with {proven.artifact.strategy}.{passed}", *located.notes))
+
+
+def repair(
+    model: schema.Model,
+    artifact: OnnxArtifact,
+    question: precision_comparison.Question,
+    work: Path,
+    recorder: Recorder | None = None,
+    *,
+    trials: int = bisection.TRIALS,
+) -> Location:
+    """Where a file of the spec's precision goes wrong against its fp32 file, and a small set of nodes with which it passes.
+
+    Args:
+        artifact: the proven fp32 file.
+        question: the gate, as `precision_comparison.reduce` asks it.
+        work: an empty folder.
+        trials: how often the gate may be asked.
+
+    Returns:
+        The location of the emulated graph against the fp32 one. `keep` is empty where it passes as it is; `keep_passes` says
+        whether a set that passes was found.
+
+    Raises:
+        UsageError, ExportError: the file cannot be reduced or run.
+    """
+    recorder = recorder or Recorder()
+    limits = locate_search.limits(model)
+    if question.observer and not question.observer.reduced:
+        precision_comparison.set_noise_floors(model, question, question.observer, work / "floors", recorder)
+    emulation = reduction.reduce(model, artifact, work / "reduced").emulation
+    gate = _Gate(model, artifact, question, work / "trials")
+    passed = gate(frozenset())
+    batches = [gate.failed or (0,)]
+    located = locate_search.between(
+        artifact.path, emulation, question.samples, batches, work, limits, recorder, node_map=artifact.node_map, emulated=True
+    )
+    located = replace(located, found=f"{artifact.path.name} in {model.precision}, emulated")
+    if passed:
+        return replace(located, keep=(), notes=(*located.notes, f"The gate passes in {model.precision} as it is."))
+    with recorder.stage("keep in fp32") as fields:
+        found = bisection.smallest(list(locate_search.ranking(located.series)), gate, trials=trials)
+        if found.nodes is not None and frozenset(found.nodes) in gate.whole:
+            found = replace(found, nodes=None)  # nothing smaller passes
+        fields["note"] = f"{len(found.nodes or ())} nodes, {found.trials} trials"
+        fields["verdict"] = "passed" if found.nodes is not None else "failed"
+    if found.nodes is None:
+        message = wording.NONE_FOUND if found.exhausted else wording.NOTHING_HELPS
+        why = message.text(precision=model.precision, trials=found.trials)
+        ended = replace(located, keep=(), hopeless=not found.exhausted, exhausted=found.exhausted)
+        return replace(ended, notes=(*located.notes, why))
+    least = "none of them can be left out" if found.minimal else "a smaller set may do: the trials ran out"
+    note = f"The gate fails in {model.precision}. With {len(found.nodes)} nodes in fp32 it passes; {least} ({found.trials} trials)."
+    return replace(located, keep=found.nodes, keep_passes=True, notes=(*located.notes, note))
+
+
+class _Gate:
+    """Reduces the file with some nodes kept and compares its answers, as a run does; every trial leaves nothing behind."""
+
+    def __init__(self, model: schema.Model, artifact: OnnxArtifact, question: precision_comparison.Question, work: Path) -> None:
+        self._model, self._artifact, self._question, self._work = model, artifact, question, work
+        self.failed: tuple[int, ...] | None = None
+        """The samples of the first answer that failed in the first trial."""
+        self.whole: set[frozenset[str]] = set()
+        """Sets with which nothing is left in half precision."""
+
+    def __call__(self, kept: frozenset[str]) -> bool:
+        nodes = sorted({*self._model.keep_fp32.nodes, *kept})
+        model = self._model.model_copy(update={"keep_fp32": self._model.keep_fp32.model_copy(update={"nodes": nodes})})
+        observer = self._question.observer.again() if self._question.observer else None
+        asked = replace(self._question, observer=observer)
+        try:
+            checks = precision_comparison.reduce(model, self._artifact, asked, self._work, Recorder()).checks
+        except NothingReducedError:  # the fp32 file itself, which passes; the search goes on to smaller sets from here
+            self.whole.add(kept)
+            return True
+        except ExportError:
+            return False
+        finally:
+            shutil.rmtree(self._work, ignore_errors=True)
+        failing = next((check.samples for check in checks if not check.passed), None)
+        over = gates.first_over_budget(observer.gates()) if observer else None
+        if failing is None and over is not None:
+            failing = (over.sample or 0,)
+        self.failed = self.failed or failing
+        return bool(checks) and failing is None

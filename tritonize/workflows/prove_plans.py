@@ -1,0 +1,78 @@
+"""Plans that are proven where they were built, on a machine with their GPU, for a version that is made elsewhere.
+
+A machine with the plans and the question needs nothing else: no torch, no source, no spec. What it finds is left beside each plan.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tritonize.core import conclusion
+from tritonize.core.artifacts import Reference, Source, to_json
+from tritonize.core.stages import Recorder
+from tritonize.plans import collection as plan_collection
+from tritonize.plans import proof as plan_proof
+from tritonize.plans import proof_input, proof_record
+from tritonize.plans.builder import BuiltPlan
+from tritonize.plans.proof_record import ProofRecord
+from tritonize.quality import gates
+from tritonize.quality.tracker import Observer
+from tritonize.report import text as report_text
+
+
+def prove(
+    places: Sequence[Path],
+    asked: proof_input.PlanQuestion,
+    directory: Path,
+    recorder: Recorder,
+    *,
+    plugins: tuple[Path, ...] = (),
+) -> tuple[plan_proof.PlanProof, ...]:
+    """Run plans that were built on this machine, and leave a record beside each that ran.
+
+    Args:
+        places: folders with plans, or plans.
+        asked: what they have to answer.
+        directory: for what the engines answer.
+
+    Raises:
+        UsageError, PlanError: see `plan_collection.read`.
+    """
+    proofs = []
+    for each in plan_collection.read(places):
+        observer = Observer(asked.golden)
+        built = BuiltPlan(path=each.path, log=each.log, metadata=each.metadata, cached=True, seconds=0.0)
+        question = plan_proof.Question(
+            samples=asked.golden.samples,
+            reference=Reference(source=Source(kind="onnx", location="", sha256={}), outputs=asked.golden.expected, parameters=0),
+            tolerances=asked.golden.tolerances,
+            precision=asked.precision,
+            deadline_s=asked.deadline_s,
+            plugins=plugins,
+            observer=observer,
+        )
+        (proof,) = plan_proof.prove([built], question, directory / each.path.stem, recorder)
+        judged = gates.judge(observer, proof.checks, on_gpu=(plan_proof.STAGE,))
+        over = gates.first_over_budget(judged.gates)
+        if proof.verdict == "passed" and over is not None:
+            proof = replace(proof, verdict="failed", reason=f"{over.output}: {conclusion.gate_in_words(over)}")
+        elif proof.verdict == "passed" and not judged.passed:
+            proof = replace(proof, verdict="failed", reason="PyTorch in float64 is required and could not run")
+        if proof.checks or proof.verdict == "failed":
+            record = ProofRecord(
+                plan_sha256=each.metadata.plan_sha256,
+                question_sha256=asked.sha256,
+                verdict=proof.verdict,
+                reason=proof.reason,
+                answers=tuple(report_text.summary(proof.checks)),
+                gates=tuple(to_json(gate) for gate in judged.gates),
+                notes=proof.notes,
+                facts=proof.facts or {},
+                proved_by=f"tritonize {importlib.metadata.version('tritonize')}",
+            )
+            proof_record.write(each.path, record)
+        proofs.append(proof)
+    return tuple(proofs)

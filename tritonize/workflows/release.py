@@ -1,0 +1,120 @@
+"""The end of a run: the evidence written under the number that a version gets, and the version published or kept."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tritonize import repository
+from tritonize.core.artifacts import PublishedVersion, Report, StagedVersion
+from tritonize.core.errors import RepositoryError
+from tritonize.core.messages import repository as wording
+from tritonize.quality import gates
+from tritonize.spec import schema
+from tritonize.triton import model_config
+from tritonize.workflows import evidence
+from tritonize.workflows.build import Built
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proven:
+    """A staged version and what its run found out."""
+
+    built: Built
+    report: Report
+    model: schema.Model
+    place: Path
+    """The model repository."""
+    again: str
+    """What builds the model again on a command line."""
+
+
+def keep(proven: Proven) -> Report:
+    """The evidence of a version that is not published, written where it is staged."""
+    staged = proven.built.staged
+    written = _write(proven, staged, staged.version_directory)
+    texts = {path.name: path.read_text(encoding="utf-8") for path in staged.model_directory.iterdir() if path.is_file()}
+    changes = repository.config_changes(proven.place, staged.model, texts)
+    will = [wording.CONFIG_WILL_DIFFER.text(file=name, count=_count(lines)) for name, lines in changes.items()]
+    written = replace(written, notes=(*written.notes, *will))
+    note = f"The staged version and its report (evidence/report.json) lie in {staged.version_directory}; nothing was published."
+    return replace(written, location=staged.version_directory, notes=(*written.notes, note))
+
+
+def _count(lines: list[str]) -> int:
+    return sum(not line.startswith(("---", "+++", "@@")) for line in lines)
+
+
+def publish(proven: Proven, *, allow_change: bool, done: Callable[[PublishedVersion], None]) -> Report:
+    """Put the version in place under the next free number, which its evidence names.
+
+    Args:
+        allow_change: put its configuration in place too where it differs.
+        done: told of the version before an interrupt can arrive.
+
+    Raises:
+        RepositoryError: see `repository.publish`; nothing was changed.
+    """
+    written: list[Report] = []
+
+    def finish(staged: StagedVersion) -> None:
+        _require_served(proven, staged.version)
+        written.append(_write(proven, staged, proven.place / staged.model / str(staged.version)))
+
+    published = repository.publish(proven.built.staged, proven.place, allow_change=allow_change, finish=finish, done=done)
+    return replace(written[-1], published=True, location=published.version_directory)
+
+
+def _require_served(proven: Proven, number: int) -> None:
+    """A configuration that names its versions has to name this one, or the server that it was proven on is not the one it gets."""
+    named = model_config.versions_named(proven.built.config)
+    if number != proven.built.staged.version and named is not None and number not in named:
+        taken = str(proven.place / proven.built.staged.model / str(proven.built.staged.version))
+        raise RepositoryError.of(wording.NUMBER_NAMED, where=taken, expected=", ".join(map(str, named)), found=str(number))
+
+
+def _write(proven: Proven, staged: StagedVersion, home: Path) -> Report:
+    """Report, pictures and manifest of the version under its number.
+
+    Args:
+        home: where the version will lie.
+    """
+    report, proved_as = replace(proven.report, version=staged.version), proven.built.staged.version
+    if staged.version != proved_as:
+        note = wording.RENUMBERED.text(proved_as=proved_as, version=staged.version)
+        report = replace(report, notes=(*report.notes, note))
+    report = _with_worst(report, proven, staged, home)
+    unlike = _served_too(proven, staged)
+    report = replace(report, notes=(*report.notes, *(wording.SERVED_WITH_OTHER_CONFIG.text(version=each) for each in unlike)))
+    places = evidence.Places(repository=proven.place, staged=staged.root.parent, command=proven.again)
+    evidence.write(staged, report, proven.model, proven.built.observer.gallery, proven.built.located, places)
+    return report
+
+
+def _served_too(proven: Proven, staged: StagedVersion) -> tuple[int, ...]:
+    """The versions in place that the new configuration serves as well, and that were not proven with it."""
+    own, found = repository.sha256(staged.model_directory / repository.CONFIG), []
+    present = repository.versions(proven.place, staged.model)
+    for version in model_config.versions_served(proven.built.config, (*present, staged.version)):
+        directory = proven.place / staged.model / str(version)
+        if version != staged.version and (directory / repository.EVIDENCE / repository.MANIFEST).is_file():
+            with contextlib.suppress(RepositoryError):  # that another version is damaged is told by `verify`
+                listed = repository.read_manifest(directory)["files"].get(repository.CONFIG, {}).get("sha256")
+                found += [version] if listed != own else []
+    return tuple(found)
+
+
+def _with_worst(report: Report, proven: Proven, staged: StagedVersion, home: Path) -> Report:
+    """The sample with the largest error is kept in the evidence, and the report says how to ask for it again."""
+    gate = gates.worst(report.gates)
+    samples = proven.built.observer.golden.samples
+    if gate is None or gate.sample is None:
+        return report
+    evidence.write_worst(staged, samples, gate.sample)
+    again = f"{proven.again} --sample-file {home / repository.EVIDENCE / evidence.WORST}"
+    facts = {"sample": gate.sample, "group": samples.group(gate.sample), "output": gate.output, "stage": gate.stage}
+    facts |= {"gate": gate.gate, "value": gate.value, "limit": gate.limit, "file": evidence.WORST, "command": again}
+    note = f"Largest error: sample {gate.sample} ({samples.group(gate.sample)}), output {gate.output}, {gate.stage}. Again: {again}"
+    return replace(report, notes=(*report.notes, note), details={**report.details, "worst": facts})

@@ -1,0 +1,194 @@
+"""Verify what is in place: the files of a published version, and what a server answers from them."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tritonize import repository
+from tritonize.core import arrays, temporary
+from tritonize.core.artifacts import Finding, PublishedVersion, Report, ServerHandle, Stage
+from tritonize.core.errors import InferenceError, MissingError, RepositoryError, ServerError, UsageError
+from tritonize.core.messages import repository as wording
+from tritonize.quality import gates, golden_set
+from tritonize.quality.gates import Judgement
+from tritonize.quality.golden_set import GoldenSet
+from tritonize.quality.tracker import Observer
+from tritonize.triton import model_config, served_comparison, serving
+from tritonize.workflows import checked_copy, evidence
+from tritonize.workflows.checked_copy import Checked
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to verify."""
+
+    repository: Path
+    models: Sequence[str] = ()
+    """All models where it is empty."""
+    version: int | None = None
+    """The newest where it is `None`."""
+    urls: Sequence[str] = ()
+    """A running server's `http://host:port` and `grpc://host:port`; the embedded server is started where it is empty."""
+    serve_anyway: bool = False
+    """Ask a server also where files are not as they were proven; what is in place is served then."""
+    on_stage: Callable[[str, Stage | None], None] = lambda _name, _stage: None
+    on_progress: Callable[[str], None] | None = None
+
+
+def verify(request: Request) -> tuple[Report, ...]:
+    """Check each version's files against its manifest, and a server's answers against its golden set; one Report each.
+
+    Raises:
+        UsageError, RepositoryError: there is no such model or version, or it carries no evidence.
+        ServerError: the server cannot be started or reached, or refuses a model whose files are as they were published.
+    """
+    known = repository.models(request.repository)
+    unknown = [name for name in request.models if name not in known]
+    if unknown:
+        raise UsageError("The repository has no such model.", found=", ".join(unknown), expected=", ".join(known))
+    return tuple(_verify_model(request, name) for name in request.models or known)
+
+
+def _verify_model(request: Request, name: str) -> Report:
+    published = _version(request, name)
+    manifest = repository.read_manifest(published.version_directory)
+    with temporary.folder() as folder:
+        request.on_stage("files", None)
+        started = time.perf_counter()
+        checked = checked_copy.check(request.repository, name, published.version, folder / "files")
+        # Older versions are not served here, but a policy of the repository may serve them.
+        older = checked_copy.older_findings(request.repository, name, published.version) if request.version is None else ()
+        findings = (*checked.findings, *older)
+        request.on_stage("files", _files_stage(checked, findings, time.perf_counter() - started))
+        blank = Report(
+            command="verify",
+            model=name,
+            version=published.version,
+            verdict="failed",
+            findings=findings,
+            versions=evidence.versions("numpy", "tritonclient"),
+            location=published.version_directory,
+            published=True,
+            notes=(*_notes(manifest), wording.SUMS.text(), *checked.notes, *_config_notes(request, checked)),
+        )
+        if findings and not request.serve_anyway:
+            return replace(blank, notes=(*blank.notes, wording.NOT_SERVED.text()))
+        if findings:
+            blank = replace(blank, notes=(*blank.notes, wording.SERVED_ANYWAY.text()))
+        return _asked(request, published, checked, blank, folder)
+
+
+def _asked(request: Request, published: PublishedVersion, checked: Checked, blank: Report, folder: Path) -> Report:
+    """What a server answers from the files that were checked."""
+    try:
+        verified, judged = _served(request, published, checked, folder)
+    except (MissingError, ServerError, UsageError, RepositoryError, InferenceError) as error:
+        if not blank.findings:
+            raise
+        # The changed file is the likely cause of the refusal: a person needs to see both.
+        refusal = Finding(where=error.where or published.model, what=error.what, expected=error.expected, found=error.found)
+        return replace(blank, findings=(*blank.findings, refusal))
+    findings = (*blank.findings, *verified.findings, *checked.again())
+    return replace(
+        blank,
+        verdict=verified.verdict if judged.passed and not findings else "failed",
+        checks=verified.checks,
+        rows=judged.rows,
+        gates=judged.gates,
+        floors=judged.floors,
+        notes=(*blank.notes, *judged.notes),
+        findings=findings,
+        stages=verified.stages,
+        proved_by=verified.identity,
+    )
+
+
+def _files_stage(checked: Checked, findings: Sequence[Finding], seconds: float) -> Stage:
+    return Stage(
+        name="files",
+        verdict="failed" if findings else "passed",
+        seconds=seconds,
+        note=f"{len(checked.manifest['files'])} files against the manifest",
+    )
+
+
+def _config_notes(request: Request, checked: Checked) -> Iterator[str]:
+    if checked.own_config:
+        yield wording.OTHER_CONFIG.text(version=checked.version)
+    for version in checked_copy.unlike_config(request.repository, checked.model):
+        yield wording.SERVED_WITH_OTHER_CONFIG.text(version=version)
+
+
+def _version(request: Request, name: str) -> PublishedVersion:
+    present = repository.versions(request.repository, name)
+    wanted = request.version if request.version is not None else max(present, default=None)
+    if wanted is None or wanted not in present:
+        raise UsageError(
+            f"The model {name!r} has no such version.",
+            where=str(request.repository / name),
+            expected=", ".join(str(version) for version in present) or "at least one version",
+            found=str(wanted),
+        )
+    return PublishedVersion(repository=request.repository, model=name, version=wanted)
+
+
+def _notes(manifest: dict[str, Any]) -> tuple[str, ...]:
+    created = manifest.get("created", "an unknown time")
+    if manifest.get("verdict") == "not run":
+        return (f"The version was published unproven (--allow-unproven) on {created}: a proof that it needs could not run there.",)
+    return (f"The version was proven on {created}, verdict then: {manifest.get('verdict', 'unknown')}.",)
+
+
+def _served(
+    request: Request, published: PublishedVersion, checked: Checked, folder: Path
+) -> tuple[served_comparison.Verification, Judgement]:
+    path = checked.root / published.model / repository.CONFIG
+    config = model_config.parse(repository.read_config(checked.root, published.model), where=str(path))
+    known = golden_set.read(checked.version_directory / repository.EVIDENCE / "golden")
+    observer = Observer(known)
+    with contextlib.ExitStack() as stack:
+        server = (
+            serving.remote(request.urls)
+            if request.urls
+            else stack.enter_context(_own_server(request, published, known, config, checked.root, folder))
+        )
+        target = served_comparison.Target(
+            server=server,
+            model=published.model,
+            version=published.version,
+            golden=known,
+            config=config,
+            observer=observer,
+            newest=request.version is None,
+        )
+        verified = served_comparison.verify(target)
+        for stage in verified.stages:
+            request.on_stage(stage.name, stage)
+        return verified, gates.judge(observer, verified.checks, on_gpu=verified.on_gpu)
+
+
+@contextlib.contextmanager
+def _own_server(
+    request: Request, published: PublishedVersion, known: GoldenSet, config: dict[str, Any], root: Path, folder: Path
+) -> Any:
+    probe = served_comparison.as_served(arrays.load(known.samples.files, 0), config, "input")
+    request.on_stage("server start", None)
+    started = time.perf_counter()
+    with serving.serve(
+        root,
+        models=[published.model],
+        probes={published.model: probe},
+        directory=folder / "server",
+        on_progress=request.on_progress,
+    ) as server:
+        request.on_stage("server start", _started(server, time.perf_counter() - started))
+        yield server
+
+
+def _started(server: ServerHandle, seconds: float) -> Stage:
+    return Stage(name="server start", verdict="passed", seconds=seconds, library_seconds=seconds, note=serving.summary(server))
