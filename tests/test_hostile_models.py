@@ -196,6 +196,10 @@ EXPRESSIONS = [
     "2" * 60,
     "1+" * 9000 + "1",
     "\N{FULLWIDTH LATIN SMALL LETTER E}val('1')",
+    # `sympify` takes line ends out: a text that ends in a comment here goes on there, and what was the comment is code.
+    f'Symbol("s77\\\n" # ") and {TOUCH} and Symbol("s77"\n)',
+    "Symbol('s77'\n)",
+    "s77 # + 1",
 ]
 
 
@@ -240,6 +244,9 @@ def test_what_torch_writes_itself_is_arithmetic():
 
 GUARDS = [
     TOUCH,
+    "L['x'].size()[0] == 1 # ",
+    "(L['x'].size()[0]\n == 1)",
+    "L['x\\\n'].size()[0] == 1",
     f"L['x'].size()[0] == 1 or {TOUCH}",
     f"""L['x"+{TOUCH}+"'].size()[0] == 1""",
     "L.__class__",

@@ -37,6 +37,9 @@ _SYMBOL = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _NUMBER = re.compile(r"[+-]?[0-9.]{1,60}(e[+-]?[0-9]{1,4})?")
 PLAIN = re.compile(r"""[^"'\\{}\x00-\x1f\x7f-\xa0\u2028\u2029]*""")
 """Text that stays text wherever PyTorch writes it into code between quotes."""
+_ONE_LINE = re.compile(r"[\x20-\x5b\x5d-\x7e]*")
+"""Printable ASCII without a backslash. `sympify` takes line ends out before it parses: a backslash before one would then stand
+before a quote, and what Python's own parser takes for the end of a text, or for a comment, would be code."""
 
 _MAX_LENGTH = 20_000
 _MAX_DIGITS = 10**40
@@ -53,11 +56,14 @@ def guard_problem(text: object) -> str | None:
 
 
 def _problem(text: object, allowed: object) -> str | None:
-    if not isinstance(text, str) or not text.isascii() or len(text) > _MAX_LENGTH:
+    if not isinstance(text, str) or not _ONE_LINE.fullmatch(text) or len(text) > _MAX_LENGTH:
         return f"{str(text)[:80]!r}"
     assert callable(allowed)
     try:
         tree = ast.parse(text.strip(), mode="eval")
+        texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+        if text.count("#") != sum(each.count("#") for each in texts):  # a comment would hide what follows where this is put into code
+            return text[:120]
         for node in ast.walk(tree):
             if not allowed(node):
                 return (ast.get_source_segment(text.strip(), node) or text)[:120] if isinstance(node, ast.expr) else text[:120]
