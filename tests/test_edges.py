@@ -168,6 +168,21 @@ def test_a_file_is_asked_likewise():
     assert unpadded
 
 
+def test_a_file_whose_answer_has_no_axes_cannot_be_batched_with_anything():
+    asked = model()
+    drawn = drawn_for(asked)
+
+    def run(apart: SampleSet) -> OrtRun:
+        number = TensorFiles(directory=Path("number"), tensors=(TensorSpec(name="y", dtype="fp32", shape=()),), count=1)
+        arrays.save(number, 0, {"y": np.float32(3).reshape(())})
+        count = apart.files.count
+        return OrtRun(outputs=(number,), seconds=(0.0,), version="", library_seconds=0.0, peak_memory=0, apart=(number,) * count)
+
+    kept, _, unpadded = file_edges.answerable(asked, drawn, Path("apart"), run)
+    assert not kept.edges
+    assert unpadded == "output y has no axes, so none of a batch"
+
+
 @pytest.mark.parametrize("size", ["min: 0, opt: 3, max: 6", "min: 0, max: 6"])
 def test_an_axis_may_begin_at_nothing(size):
     Path("s.yaml").write_text(

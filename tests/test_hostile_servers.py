@@ -181,6 +181,7 @@ INFERENCES: dict[str, tuple[hostile.Behaviour, str]] = {
     "no outputs": (inference({"model_name": "m", "model_version": "1"}), "answer-unsound"),
     "outputs of no kind": (inference({**output(), "outputs": [1]}), "answer-unsound"),
     "a head too long": (inference(output(), head_length="100000"), "answer-unsound"),
+    "a head of 5,000 digits": (inference(output(), head_length="9" * 5000), "answer-unsound"),
     "a head below zero": (inference(output(), head_length="-1"), "answer-unsound"),
     "a head of another alphabet": (inference(output(), head_length="5_0"), "answer-unsound"),
     "a head cut off": (inference(output(), bytes(8), head_length="20"), "no-triton"),
@@ -196,6 +197,8 @@ INFERENCES: dict[str, tuple[hostile.Behaviour, str]] = {
     "numbers in JSON, deep": (inference(output(parameters={}, data=[[[[1]]], 2])), "answer-unsound"),
     "numbers in JSON that are none": (inference(output(parameters={}, data=[{}, "a"])), "answer-unsound"),
     "no data at all": (inference(output(parameters={})), "answer-unsound"),
+    "no data for one element": (inference(output(parameters={}, shape=[1])), "answer-unsound"),
+    "a number for data": (inference(output(parameters={}, shape=[1], data=1.5)), "answer-unsound"),
 }
 
 

@@ -151,6 +151,9 @@ def test_user_and_password_become_a_header_and_are_never_shown() -> None:
         "ftp://me:secret@host:1",
         "http://me:sec/ret@host:1",
         "http://me:1/sec@host:1",
+        "http://sec:a://b@host:1",
+        "me:sec@ret://host:1",
+        "me:sec@host://x",
     ):
         with pytest.raises(UsageError) as caught:
             serving._address(url)

@@ -71,6 +71,8 @@ def _why_not_batchable(model: spec.Model, first: Arrays, own: Arrays | None, bot
     """Why a batch of the first sample and another is not answered as the two are alone, or the first is; empty where it is."""
     if isinstance(both, str):
         return f"the file fails: {both}"
+    if single := next((name for name, array in first.items() if not array.ndim), None):
+        return f"output {single} has no axes, so none of a batch"
     if own and (odd := next((name for name, array in own.items() if array.shape[1:] != first[name].shape[1:]), None)):
         return f"output {odd} has shape {list(own[odd].shape)} there and {list(first[odd].shape)} otherwise"
     expected = {name: np.concatenate([first[name], own[name]]) for name in own} if own else first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -12,6 +13,7 @@ from tritonize.wording import client as say
 
 SCHEMES = {"http": False, "https": True, "grpc": False, "grpcs": True}
 """Whether TLS is spoken."""
+_SCHEME = re.compile(rf"({'|'.join(SCHEMES)})://")
 _LABEL = 64
 """Characters that a part of a host's name stays below."""
 FORM = "http://host:port or grpc://host:port"
@@ -86,10 +88,9 @@ def _credentials(url: str, parts: SplitResult) -> dict[str, str]:
 
 def without_credentials(url: str) -> str:
     """The address as it may be shown: what stands before an `@` is left out."""
-    scheme, separator, rest = url.rpartition("://")
-    authority, slash, path = rest.partition("/")
-    head, at, tail = f"{authority}{slash}{path}".rpartition("@")
-    return f"{scheme}{separator}{'…@' if at else ''}{tail if at else head + tail}"
+    before, at, tail = url.rpartition("@")
+    scheme = _SCHEME.match(before)
+    return f"{scheme[0] if scheme else ''}…@{tail}" if at else url
 
 
 def _invalid(url: str, reason: str) -> UsageError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,6 +22,7 @@ from tritonize.wording import client as say
 HEAD_LENGTH = "inference-header-content-length"
 """The header with the number of bytes that are JSON; the tensors follow them."""
 _OK = 200
+_LENGTH = re.compile(r"[0-9]{1,10}")
 _JSON_LIMIT = 2**26
 """Bytes of JSON in an answer: its tensors, where a server does not know the binary extension."""
 
@@ -112,7 +114,7 @@ class HttpClient(Client):
     def _taken(self, answer: Answer, model: str, version: str) -> Arrays:
         """The outputs of an answer, once every promise of its head was held against its bytes."""
         length = answer.headers.get(HEAD_LENGTH, str(len(answer.body)))
-        if not length.isascii() or not length.isdigit() or not int(length) <= min(len(answer.body), _JSON_LIMIT):
+        if not _LENGTH.fullmatch(length) or int(length) > min(len(answer.body), _JSON_LIMIT):
             raise tensors.unsound(self.where, f"{HEAD_LENGTH}: {length[:40]} of {len(answer.body):,} bytes")
         head = self._json(answer.body[: int(length)])
         outputs = head.get("outputs") if isinstance(head, dict) else None
@@ -146,6 +148,8 @@ class HttpClient(Client):
         """An output whose elements are numbers in the JSON, of a server without the binary extension."""
         dtype = tensors.element_type(name, entry.get("datatype"), self.where)
         count, data = tensors.size(name, shape, self.where), entry.get("data")
+        if not isinstance(data, list):  # NumPy makes a NaN of nothing
+            raise tensors.unsound(self.where, f"output {name!r} has neither bytes nor a list of numbers")
         try:
             flat = np.array(data, dtype=dtype.numpy if dtype.name != "bf16" else "float32").reshape(-1)
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
