@@ -272,6 +272,53 @@ class Clipped(nn.Module):
         return x / max(x.max().item(), 50.0)  # line: clipped
 
 
+class Collected(nn.Module):
+    """A set has a method of a name that tensors have too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen: set[int] = set()
+        seen.add(int(x.max() / 10))  # line: collected
+        if 20 in seen:
+            x = x / 255
+        return x * 2
+
+
+class Filled(nn.Module):
+    """A method that writes the number into a tensor which depends on nothing else."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept = torch.zeros(1)
+        kept.fill_(int((x < 100).all()))  # line: filled
+        return x * kept
+
+
+class FilledAndCompared(nn.Module):
+    """What such a tensor decides."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept = torch.zeros(1)
+        kept.fill_(x.max().item())
+        if bool(kept > 100):  # line: filled and compared
+            x = x / 255
+        return x * x.sum().item()
+
+
+_largest = 0.0
+
+
+class Global(nn.Module):
+    """Another function reads the variable."""
+
+    @staticmethod
+    def scaled(x: Tensor) -> Tensor:
+        return x / 255 if _largest > 100 else x
+
+    def forward(self, x: Tensor) -> Tensor:
+        global _largest
+        _largest = x.max().item()  # line: global
+        return self.scaled(x) * x.sum().item()
+
+
 class Compared(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x * (1 + (x.max().item() > 100))  # line: compared

@@ -216,11 +216,27 @@ class _Follower:
             self._go(parent)
         elif self._is_arithmetic(function):
             self._go_in_arrays(parent)
+            self._written(function, parent)
         else:
             self._lose(f"{ast.unparse(function)}()")
 
-    def _is_arithmetic(self, function: ast.expr) -> bool:
-        """Whether it is a function of torch, numpy or math, or a method of a tensor: what these make of it shows in the answer."""
+    def _written(self, function: ast.expr, call: ast.Call) -> None:
+        """Where a call writes the number into something that is there: `kept.fill_(n)`, or `seen.add(n)` of who knows what."""
+        if not isinstance(function, ast.Attribute):
+            return
+        known = self._named(function) is not None
+        if function.attr.endswith("_") and not known and isinstance(function.value, ast.Name):
+            before, self._in_arrays = self._in_arrays, True
+            self._loads(function.value.id, self._function(call) or call)
+            self._in_arrays = before
+            self._found.computes = True
+        elif function.attr.endswith("_") or any(each.arg == "out" for each in call.keywords):
+            self._found.lost.add(f"{ast.unparse(function)}()")
+        elif not known and isinstance(self._parents[call], ast.Expr):
+            self._found.lost.add(f"{ast.unparse(function)}()")
+
+    def _named(self, function: ast.expr) -> Any:
+        """What a name with its attributes stands for among the global names; `None` where that is not known."""
         path: list[str] = []
         at = function
         while isinstance(at, ast.Attribute):
@@ -229,10 +245,17 @@ class _Follower:
         owner = self._names.get(at.id) if isinstance(at, ast.Name) else None
         for part in path:
             owner = getattr(owner, part, None) if owner is not None else None
+        return owner
+
+    def _is_arithmetic(self, function: ast.expr) -> bool:
+        """Whether it is a function of torch, numpy or math, or a method of a tensor: what these make of it shows in the answer."""
+        owner = self._named(function)
         if owner is not None:
             return str(getattr(owner, "__module__", None) or "").partition(".")[0] in ("torch", "numpy", "math", "builtins")
-        is_self = isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id == "self"
-        return bool(path) and not is_self and hasattr(torch.Tensor, path[-1])
+        if not isinstance(function, ast.Attribute):
+            return False
+        is_self = isinstance(function.value, ast.Name) and function.value.id == "self"
+        return not is_self and hasattr(torch.Tensor, function.attr)
 
     def _assigned(self, node: ast.AST, parent: Any) -> None:
         targets = parent.targets if isinstance(parent, ast.Assign) else [parent.target]
@@ -243,7 +266,9 @@ class _Follower:
             for each in ast.walk(target):
                 if isinstance(each, ast.Attribute | ast.Subscript) and isinstance(each.ctx, ast.Store):
                     self._found.lost.add(ast.unparse(each))
-                elif isinstance(each, ast.Name) and function is not None and node is not target:
+                elif isinstance(each, ast.Name) and (function is None or each.id in _shared(function)):
+                    self._found.lost.add(f"the variable {each.id}")  # others may read it
+                elif isinstance(each, ast.Name) and node is not target:
                     self._loads(each.id, function)
 
     def _loads(self, name: str, function: ast.AST) -> None:
@@ -256,6 +281,12 @@ class _Follower:
         while at is not None and not isinstance(at, ast.FunctionDef | ast.Lambda):
             at = self._parents.get(at)
         return at
+
+
+def _shared(function: ast.AST) -> set[str]:
+    """Names in a function that are other functions' too."""
+    declared = (each for each in ast.walk(function) if isinstance(each, ast.Global | ast.Nonlocal))
+    return {name for each in declared for name in each.names}
 
 
 def _range(node: Any) -> Range:
