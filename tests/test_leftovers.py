@@ -61,16 +61,29 @@ class TestFolders:
             assert not left.exists()
 
     def test_one_that_was_never_locked_goes_after_an_hour(self, tmp_path: Path) -> None:
-        new, old, other = (tmp_path / "temporary" / name for name in (".tritonize_new", ".tritonize_old", "tritonize-other"))
+        names = (".tritonize_scratch_new_0000", ".tritonize_scratch_old_0000", "tritonize-other")
+        new, old, other = (tmp_path / "temporary" / name for name in names)
         for each in (new, old, other):
-            each.mkdir()
+            each.mkdir(mode=0o700)
         os.utime(old, (time.time() - 4000,) * 2)
         scratch.remove_left(tmp_path / "temporary")
         assert (new.exists(), old.exists(), other.exists()) == (True, False, True)
 
+    def test_the_users_own_folders_stay(self, tmp_path: Path) -> None:
+        names = ("tritonize_models", "tritonize_results", "tritonize_scratch_old", "tritonize_scratch_of_mine_", ".tritonize_cfg")
+        mine = [tmp_path / "temporary" / name for name in names]
+        for each in mine:
+            each.mkdir()
+            (each / "best.pt").touch()
+            os.utime(each, (time.time() - 4000,) * 2)
+        (tmp_path / "temporary" / "tritonize_12345678").mkdir(mode=0o700)
+        scratch.remove_left(tmp_path / "temporary")
+        assert all((each / "best.pt").exists() for each in mine)
+        assert (tmp_path / "temporary" / "tritonize_12345678").exists()
+
     def test_a_link_is_not_followed(self, tmp_path: Path) -> None:
-        (tmp_path / "mine").mkdir()
-        (tmp_path / "temporary" / "tritonize_link").symlink_to(tmp_path / "mine")
+        (tmp_path / "mine").mkdir(mode=0o700)
+        (tmp_path / "temporary" / "tritonize_scratch_link0000").symlink_to(tmp_path / "mine")
         scratch.remove_left(tmp_path / "temporary")
         assert (tmp_path / "mine").exists()
 

@@ -11,6 +11,7 @@ import fcntl
 import os
 import re
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,8 +19,10 @@ from pathlib import Path
 
 from tritonize.errors import storage_errors
 
-_NAME = "tritonize_"
-_UNLOCKED = ".tritonize_"
+_NAME = "tritonize_scratch_"
+_UNLOCKED = f".{_NAME}"
+_OURS = re.compile(rf"\.?{_NAME}[a-z0-9_]{{8}}")
+"""The names that `tempfile` makes; whoever uses this program may have folders called after it."""
 _ABANDONED_S = 3600.0
 """What is older and was never locked was left by a process that was killed in that moment."""
 _PLAIN = re.compile(r"[A-Za-z0-9/._+-]+")
@@ -56,6 +59,8 @@ def remove_left(place: Path) -> None:
     for path in (*place.glob(f"{_NAME}*"), *place.glob(f"{_UNLOCKED}*")):
         with contextlib.suppress(OSError):
             found = path.lstat()
+            if not _OURS.fullmatch(path.name) or stat.S_IMODE(found.st_mode) != 0o700:  # as they are made
+                continue
             new = path.name.startswith(_UNLOCKED) and time.time() - found.st_mtime < _ABANDONED_S
             if found.st_uid == user and not new and path.is_dir() and (held := _lock(path)) is not None:
                 shutil.rmtree(path, ignore_errors=True)

@@ -62,7 +62,7 @@ def _problem(text: object, allowed: object) -> str | None:
     try:
         tree = ast.parse(text.strip(), mode="eval")
         texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-        if text.count("#") != sum(each.count("#") for each in texts):  # a comment would hide what follows where this is put into code
+        if text.count("#") != sum(each.count("#") for each in texts):  # a comment hides what follows where this is put into code
             return text[:120]
         for node in ast.walk(tree):
             if not allowed(node):

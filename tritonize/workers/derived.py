@@ -230,9 +230,9 @@ class _Follower:
             self._loads(function.value.id, self._function(call) or call)
             self._in_arrays = before
             self._found.computes = True
-        elif function.attr.endswith("_") or any(each.arg == "out" for each in call.keywords):
-            self._found.lost.add(f"{ast.unparse(function)}()")
-        elif not known and isinstance(self._parents[call], ast.Expr):
+            return
+        into = function.attr.endswith("_") or any(each.arg == "out" for each in call.keywords)
+        if into or (not known and isinstance(self._parents[call], ast.Expr)):
             self._found.lost.add(f"{ast.unparse(function)}()")
 
     def _named(self, function: ast.expr) -> Any:
