@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from tests.in_process import in_process  # noqa: F401 - a fixture
 from tests.models import modes
-from tritonize import api
-from tritonize.artifacts import Report
+from tritonize import api, arrays, as_loaded, noise
+from tritonize.artifacts import Report, SampleSet, TensorFiles, TensorSpec
 from tritonize.errors import ExportError
+from tritonize.golden import GoldenSet, Rules
+from tritonize.reference import Variant
 from tritonize.report import as_text
-from tritonize.spec import Spec
+from tritonize.spec import Model, Spec
 
 pytestmark = pytest.mark.usefixtures("in_process")
 VECTOR = {"x": {"shape": ["batch", 4]}}
@@ -49,6 +52,42 @@ def test_a_model_with_two_answers_is_a_finding_unless_one_is_chosen():
     assert chosen.verdict == "passed"
     assert facts(chosen, "attention")["chosen"]
     assert any("reference: math" in note for note in chosen.notes)
+
+
+def test_an_answer_within_the_tolerance_and_beyond_the_noise_floor_is_another_one():
+    exact = [np.random.default_rng(seed).standard_normal((1, 64)) for seed in range(2)]
+    own = kept("own", [each.astype(np.float32) for each in exact], "fp32")
+    drawn = SampleSet(files=own, batched=True, origin="")
+    measured = noise.measured(drawn, own, kept("exact", exact, "fp64"), kinds={})
+    rules = {"y": Rules(noise_floor=10.0)}
+    golden = GoldenSet(
+        samples=drawn, expected=own, max_batch_size=2, exact=measured.exact, floors=measured.floors, rules=rules, required=True
+    )
+    model = Model.model_validate({"source": "net:make", "inputs": {"x": {"shape": ["batch", 64]}}})
+    for off, findings in ((5e-4, 1), (2e-7, 0)):  # the default tolerance is 9e-4
+        other = kept(f"off {off}", [(each + off).astype(np.float32) for each in exact], "fp32")
+        judged = as_loaded.judge(model, "net:make", golden, (Variant(cause="attention", parts=(), outputs=other),))
+        assert (len(judged.findings), judged.facts["attention"]["within"]) == (findings, not findings)
+
+
+def test_without_float64_nothing_is_said_of_the_noise_floor():
+    own = kept("own", [np.ones((1, 4), np.float32)], "fp32")
+    drawn = SampleSet(files=own, batched=True, origin="")
+    golden = GoldenSet(
+        samples=drawn, expected=own, max_batch_size=2, why_not="too large", rules={"y": Rules(noise_floor=10.0)}, required=True
+    )
+    model = Model.model_validate({"source": "net:make", "inputs": {"x": {"shape": ["batch", 4]}}})
+    judged = as_loaded.judge(model, "net:make", golden, (Variant(cause="attention", parts=(), outputs=own),))
+    assert judged.facts["attention"]["within"]
+
+
+def kept(name: str, items: list[np.ndarray], dtype: str) -> TensorFiles:
+    """Answers as files."""
+    tensor = TensorSpec(name="y", dtype=dtype, shape=items[0].shape)
+    files = TensorFiles(directory=Path(name), tensors=(tensor,), count=len(items))
+    for index, each in enumerate(items):
+        arrays.save(files, index, {"y": each})
+    return files
 
 
 def test_the_fast_path_as_the_reference_is_what_the_file_is_held_to():

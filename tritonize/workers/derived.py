@@ -266,10 +266,15 @@ class _Follower:
             for each in ast.walk(target):
                 if isinstance(each, ast.Attribute | ast.Subscript) and isinstance(each.ctx, ast.Store):
                     self._found.lost.add(ast.unparse(each))
-                elif isinstance(each, ast.Name) and (function is None or each.id in _shared(function)):
-                    self._found.lost.add(f"the variable {each.id}")  # others may read it
                 elif isinstance(each, ast.Name) and node is not target:
-                    self._loads(each.id, function)
+                    self._named_so(each.id, function)
+
+    def _named_so(self, name: str, function: ast.AST | None) -> None:
+        """A variable that holds the number; what others read of theirs is not followed."""
+        if function is None or name in _shared(function):
+            self._found.lost.add(f"the variable {name}")
+        else:
+            self._loads(name, function)
 
     def _loads(self, name: str, function: ast.AST) -> None:
         for each in ast.walk(function):
