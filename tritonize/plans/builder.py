@@ -6,7 +6,6 @@ and log.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import os
@@ -180,7 +179,7 @@ class _Job:
         parts = {
             "onnx": self.onnx_sha256(),
             "name": self.request.onnx.stem,  # the plan has it inside
-            "builder": _builder(),
+            "build_steps": plan_cache.BUILD_STEPS,
             "module": self.request.module,
             "version": self.version,
             "target": self.target or (here.compute_capability if here else None),
@@ -218,13 +217,6 @@ def _one(job: _Job, use_cache: bool) -> BuiltPlan:
     return BuiltPlan(
         path=job.plan, log=placement.log_path(job.plan), metadata=known, cached=cached, seconds=time.perf_counter() - started
     )
-
-
-@functools.cache
-def _builder() -> str:
-    """A digest of the code that asks for a build: what it asked for before, it may ask for otherwise now."""
-    code = sorted(Path(__file__).with_name("worker").glob("*.py"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in code)).hexdigest()
 
 
 def _name(target: str | None, count: int) -> str:

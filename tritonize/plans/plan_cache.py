@@ -14,6 +14,12 @@ from tritonize.plans import placement
 
 BOUND = "TRITONIZE_PLAN_CACHE_GIB"
 _DEFAULT_GIB = 20.0
+BUILD_STEPS = 1
+"""Number of the calls that the worker makes on TensorRT for a request; part of the key of every plan.
+
+Raise it when the same request makes other calls than before, so that no plan of the former calls is taken from the cache.
+`tests/golden/build_steps_<number>.txt` lists the calls, and a test compares them.
+"""
 
 
 def folder() -> Path:
