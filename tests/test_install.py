@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import re
 import subprocess
 import sys
+import tarfile
+import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
 
+import tritonize as package
 from tests.conftest import CHECKOUT
 from tests.leaks import nothing_left
 
@@ -60,11 +65,48 @@ def test_the_readme_in_a_clean_clone(installed, tmp_path):
     nothing_left()
 
 
-def test_the_wheel_outside_the_checkout(tmp_path, model_files):
+@pytest.fixture(scope="module")
+def distributions(tmp_path_factory) -> tuple[Path, Path]:
+    """The wheel and the sdist of this checkout."""
+    folder = tmp_path_factory.mktemp("dist")
+    env = fresh(folder / "home")
+    run(sys.executable, "-m", "build", "--quiet", "--outdir", str(folder), str(CHECKOUT), cwd=folder, env=env)
+    (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
+    return wheel, sdist
+
+
+def tracked(*folders: str) -> set[str]:
+    """What git knows of below some folders, without what lies in the working tree alone."""
+    listed = subprocess.run(
+        ["git", "-c", "safe.directory=*", "ls-files", "-z", *folders], cwd=CHECKOUT, capture_output=True, check=True
+    )
+    return {name for name in listed.stdout.decode().split("\0") if name}
+
+
+def test_the_wheel_holds_the_package_and_its_templates_and_nothing_else(distributions):
+    names = set(zipfile.ZipFile(distributions[0]).namelist())
+    ours = {name for name in names if ".dist-info/" not in name}
+    assert ours == tracked("tritonize") | {f"tritonize/{name}" for name in tracked("templates")}
+    about = {name.split("/", 1)[1] for name in names - ours}
+    assert about == {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"}
+
+
+def test_the_sdist_holds_what_builds_and_tests_the_package(distributions):
+    with tarfile.open(distributions[1]) as archive:
+        names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
+    wanted = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    assert names - {"PKG-INFO", ".gitignore"} == tracked(*wanted) | {"pyproject.toml"}
+
+
+def test_the_version_stands_in_one_place(distributions):
+    assert distributions[0].name.startswith(f"tritonize-{package.__version__}-")
+    assert importlib.metadata.version("tritonize") == package.__version__
+
+
+def test_the_wheel_outside_the_checkout(tmp_path, model_files, distributions):
     """With the packages that are here, which are all that the wheel asks for."""
     env = fresh(tmp_path / "home")
-    run(sys.executable, "-m", "build", "--quiet", "--outdir", str(tmp_path), str(CHECKOUT), "--wheel", cwd=tmp_path, env=env)
-    (wheel,) = tmp_path.glob("*.whl")
+    wheel, _ = distributions
     python = tmp_path / "venv" / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--python", str(python)]
     run(sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv"), cwd=tmp_path, env=env)

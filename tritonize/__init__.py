@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from tritonize.source.operators import operator as operator
     from tritonize.spec.schema import Spec as Spec
 
+__version__ = "0.1.0"
+
 _HOMES = {
     "build": "api",
     "compare_models": "api",

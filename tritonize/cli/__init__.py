@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import itertools
 import json
 import os
 import platform
@@ -28,6 +29,7 @@ from tritonize.core.errors import (
 from tritonize.core.messages import files
 
 ISOLATE = "--isolate"
+LOG = "--log"
 EXIT_PIPE = 141
 """As a shell shows a program that SIGPIPE ended."""
 
@@ -65,11 +67,17 @@ def main() -> NoReturn:
 
 
 def _arguments(given: list[str]) -> list[str]:
-    """The option that every command takes, put where Typer reads it."""
+    """The options that every command takes, put where Typer reads them."""
     end = given.index("--") if "--" in given else len(given)
-    if ISOLATE not in given[:end]:
-        return given
-    return [ISOLATE, *(word for index, word in enumerate(given) if index > end or word != ISOLATE)]
+    first, rest, words = [], [], iter(given[:end])
+    for word in words:
+        if word == ISOLATE or word.startswith(f"{LOG}="):
+            first.append(word)
+        elif word == LOG:
+            first += [word, *itertools.islice(words, 1)]
+        else:
+            rest.append(word)
+    return [*first, *rest, *given[end:]]
 
 
 def _refuse(error: Any) -> NoReturn:

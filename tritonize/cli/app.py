@@ -33,6 +33,15 @@ def _isolate(asked: bool) -> None:
         isolation_probe.isolate()
 
 
+def _log(level: str | None) -> None:
+    from tritonize.core import logs
+
+    if level:
+        logs.enable(level)
+    else:
+        logs.enable_as_environment_says()
+
+
 @app.callback()
 def _root(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
@@ -42,6 +51,15 @@ def _root(
             "--isolate", callback=_isolate, help="Run workers without network, home and other files; before or behind any command."
         ),
     ] = False,
+    log: Annotated[
+        str | None,
+        typer.Option(
+            "--log",
+            callback=_log,
+            metavar="LEVEL",
+            help="Write a log to standard error: debug, info or warning; before or behind any command. (TRITONIZE_LOG)",
+        ),
+    ] = None,
 ) -> None:
     pass
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tritonize.core import errors
+from tritonize.core import errors, logs
 
+_LOG = logs.logger(__name__)
 _MARKER = ".complete"
 _STAGING = ".staging"
 _LOCK_INTERVAL_S = 0.2
@@ -69,6 +70,7 @@ def build_once(
         Whatever `build`, `check` and `use` raise; of what failed to be built nothing is left then.
     """
     if use is None and is_complete(path):
+        _LOG.info("%s: taken from the cache", path.name)
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,6 +86,7 @@ def build_once(
     try:
         try:
             if not is_complete(path):  # it may have been built while this process waited
+                _LOG.info("%s: not in the cache, built now", path.name)
                 _build(path, build, check)
         except OSError as error:
             raise _unwritable(error, path) from error

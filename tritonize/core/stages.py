@@ -7,7 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from tritonize.core import logs
 from tritonize.core.artifacts import Stage
+
+_LOG = logs.logger(__name__)
 
 Listener = Callable[[str, Stage | None], None]
 """Told the name of a stage when it begins (with `None`) and when it ends."""
@@ -31,9 +34,11 @@ class Recorder:
 
     def begin(self, name: str) -> None:
         """Tell the listener that a stage begins, which `add` ends."""
+        _LOG.info("%s: begins", name)
         self._listener(name, None)
 
     def add(self, stage: Stage) -> None:
         """A stage that was timed elsewhere, or that did not run."""
         self.stages.append(stage)
+        _LOG.info("%s: %s in %.2f s%s", stage.name, stage.verdict, stage.seconds, f"; {stage.note}" if stage.note else "")
         self._listener(stage.name, stage)

@@ -24,11 +24,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from tritonize.core import errors
+from tritonize.core import errors, logs
 from tritonize.core.messages import security
 from tritonize.core.messages import server as wording
 from tritonize.process import cleanup, isolation
 
+_LOG = logs.logger(__name__)
 _GUARD = Path(__file__).with_name("guard.py")
 _WORKER = Path(__file__).with_name("worker_main.py")
 _GUARD_MARGIN_S = 10.0  # beyond the grace the guard needs moments; longer means that it hangs
@@ -147,6 +148,7 @@ class Process:
             seconds = time.monotonic() - began
             ended = Ended(exit_code=None, signal=signal.SIGKILL, reason="exited", seconds=seconds, peak_memory=0)
         self._guard.wait()
+        _LOG.info("process %d %s after %.2f s, at most %d MiB", self.pid, ended.describe(), ended.seconds, ended.peak_memory >> 20)
         self._guard.stdout.close()
         with self._leash:
             self._guard.stdin.close()
@@ -204,6 +206,7 @@ def start(
         "confine": None if confine is None else dict(confine),
     }
     guard, pid = _start_guard(order, log)
+    _LOG.info("started %s (process %d), output in %s", program, pid, log)
     return Process(guard, pid=pid, log=log, grace_s=grace_s, shm_prefix=shm_prefix)
 
 

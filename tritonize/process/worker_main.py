@@ -96,8 +96,10 @@ def main() -> None:
     """Do the task; exit code 0 means that there is an answer, be it an error."""
     task, directory = sys.argv[1], Path(sys.argv[2])
     _load_package()
+    from tritonize.core import logs
     from tritonize.process import processes, progress
 
+    logs.enable_as_environment_says()
     progress.report_to(directory / "progress.txt")
     try:
         text = json.dumps(_answer(task, directory))

@@ -53,3 +53,4 @@ NO_PROBE = Message(
     what="The smallest input of the model {model!r} is too large for a trial request.",
     cause="its configuration declares very large dims",
 )
+NO_SUCH_LEVEL = Message(code="no-such-log-level", what="There is no such level of the log.")

@@ -15,7 +15,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, IncompleteRead, InvalidChunkLength
 from urllib3.response import BaseHTTPResponse
 
-from tritonize.core import deadline
+from tritonize.core import deadline, logs
 from tritonize.core.errors import ServerError
 from tritonize.core.messages import client as say
 from tritonize.triton.client.address import Address
@@ -23,6 +23,7 @@ from tritonize.triton.client.sockets import BoundedSocket, BoundedTLSSocket, Bud
 
 Piece = bytes | memoryview
 
+_LOG = logs.logger(__name__)
 _FRAMING = 2**18
 """Bytes that status line, headers and the frames of chunks may take beside the body."""
 _PIECE = 2**20
@@ -92,7 +93,9 @@ class Connection:
             with _translated(self.where, self._budget, seconds, limit):
                 self._budget.start(seconds, limit + limit // 4 + _FRAMING)
                 self._inner.timeout = self._budget.seconds()
-                return self._exchange(method, path, limit, body, {**self._headers, **(headers or {})})
+                answer = self._exchange(method, path, limit, body, {**self._headers, **(headers or {})})
+                _LOG.debug("%s %s: %d, %d bytes", method, path, answer.status, len(answer.body))
+                return answer
         except BaseException:
             self.close()  # whatever is still on its way must not become part of the next answer
             raise

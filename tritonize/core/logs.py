@@ -1,0 +1,59 @@
+"""Standard logging, off by default: one switch shows what tritonize does on standard error.
+
+Every module logs to a child of the logger `tritonize`, so a program that uses the library configures it like any other.
+On the command line the switch is `--log LEVEL` or the variable `TRITONIZE_LOG`, which worker processes inherit; their
+lines are in the worker's own log.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+from tritonize.core import printable
+from tritonize.core.errors import UsageError
+from tritonize.core.messages import files
+
+VARIABLE = "TRITONIZE_LOG"
+LEVELS = ("debug", "info", "warning")
+"""`info`: processes, stages and cache entries. `debug`: each request to a server as well."""
+
+
+class _OneLine(logging.Formatter):
+    """Each record in one line that no control character leaves."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable.line(super().format(record))
+
+
+def logger(name: str) -> logging.Logger:
+    """The logger of a module, by its `__name__`."""
+    return logging.getLogger(name)
+
+
+def enable(level: str) -> None:
+    """Write records of this level and above to standard error, here and in every worker that starts from now on.
+
+    Raises:
+        UsageError: there is no such level.
+    """
+    if level not in LEVELS:
+        raise UsageError.of(files.NO_SUCH_LEVEL, found=level, expected=", ".join(LEVELS))
+    root = logging.getLogger("tritonize")
+    root.setLevel(level.upper())
+    if not any(isinstance(each.formatter, _OneLine) for each in root.handlers):
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        root.addHandler(handler)
+    os.environ[VARIABLE] = level
+
+
+def enable_as_environment_says() -> None:
+    """Turn the log on where `TRITONIZE_LOG` names a level.
+
+    Raises:
+        UsageError: the variable names no level.
+    """
+    if level := os.environ.get(VARIABLE):
+        enable(level)
