@@ -12,9 +12,9 @@ from tritonize.core.artifacts import Check, Report, SampleSet, Stage, TensorFile
 from tritonize.core.figures import Figures
 from tritonize.quality import gates
 from tritonize.quality.comparison import compare
-from tritonize.quality.figure_collector import Gallery
+from tritonize.quality.figure_collector import FigureCollector
 from tritonize.quality.golden_set import GoldenSet, Rules
-from tritonize.quality.tracker import Observer
+from tritonize.quality.tracker import ErrorTracker
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -35,29 +35,31 @@ def golden(
     return GoldenSet(samples=samples, expected=sets[1], max_batch_size=1, rules=rules, why_not="it was not asked for")
 
 
-def seen(known: GoldenSet, found: Sequence[Tensors], stages: Sequence[str] = ("onnxruntime", "http", "grpc", "shm")) -> Observer:
-    """An observer that was shown the same answer to each sample at every stage."""
-    observer = Observer(known, Gallery(known))
+def seen(
+    known: GoldenSet, found: Sequence[Tensors], stages: Sequence[str] = ("onnxruntime", "http", "grpc", "shm")
+) -> ErrorTracker:
+    """A tracker that was shown the same answer to each sample at every stage."""
+    tracker = ErrorTracker(known, FigureCollector(known))
     for stage in stages:
         for index, answer in enumerate(found):
-            observer.see(stage, (index,), dict(answer))
-    return observer
+            tracker.add(stage, (index,), dict(answer))
+    return tracker
 
 
-def report(observer: Observer, found: Sequence[Tensors], **fields: object) -> Report:
+def report(tracker: ErrorTracker, found: Sequence[Tensors], **fields: object) -> Report:
     """The report of these answers."""
     checks = tuple(
         Check(
             stage=stage,
             batch_size=1,
             samples=(index,),
-            tensors=compare(arrays.load(observer.golden.expected, index), answer, observer.golden.tolerances),
+            tensors=compare(arrays.load(tracker.golden.expected, index), answer, tracker.golden.tolerances),
             seconds=0.002 * (index + 1) * (place + 1),
         )
         for place, stage in enumerate(("onnxruntime", "http", "grpc", "shm"))
         for index, answer in enumerate(found)
     )
-    judged = gates.judge(observer, checks)
+    judged = gates.judge(tracker, checks)
     good = judged.passed and all(check.passed for check in checks)
     known: dict[str, object] = {
         "command": "run",
@@ -94,8 +96,8 @@ def volume(folder: Path, side: int = 24, noise: float = 1e-7) -> tuple[Report, F
     found = [{"mask": each["mask"] + random.normal(0, noise, ball.shape).astype(np.float32)} for each in expected]
     found[1]["mask"][0, 0, 5, 6, 7] += np.float32(5e-5)
     known = golden(folder, inputs, expected, {"mask": "mask_probabilities"})
-    observer = seen(known, found)
-    return report(observer, found, model="heart"), observer.gallery.figures(
+    tracker = seen(known, found)
+    return report(tracker, found, model="heart"), tracker.collector.figures(
         located=[(f"encoder.{n}", 10.0 ** (n - 9)) for n in range(6)]
     )
 
@@ -113,6 +115,6 @@ def classifier(folder: Path, wrong: bool = False) -> tuple[Report, Figures]:
     if wrong:
         found[1] = {"scores": np.array([[0.01, 0.9, 0.02, 0.03, 0, np.nan, 0.02]], np.float32)}
     known = golden(folder, inputs, expected, {"scores": "distribution"})
-    observer = seen(known, found)
+    tracker = seen(known, found)
     labels = {"scores": ["tench", "goldfish", "white shark", "hammerhead", "hen", "ostrich", "brambling <& finch>"]}
-    return report(observer, found, model="classifier"), observer.gallery.figures(labels)
+    return report(tracker, found, model="classifier"), tracker.collector.figures(labels)

@@ -19,7 +19,7 @@ from tritonize.core.messages import quality as wording
 from tritonize.core.stages import Recorder
 from tritonize.onnx_model.worker import sensitivity
 from tritonize.quality import comparison, gates, noise_floor
-from tritonize.quality.tracker import Observer
+from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import baseline
 from tritonize.source import samples
 from tritonize.spec import schema
@@ -40,9 +40,9 @@ def test_an_edge_case_refuses_for_nothing_that_the_drawn_answers_cannot_feel():
     assert floor.own < 1e-14
     assert floor.least == 2**-23 * next(floor.scale for floor in asked.floors if floor.group == "drawn")
     for far, verdict in ((6e-8, "passed"), (3e-6, "failed")):
-        observer = Observer(asked)
-        observer.see("onnxruntime", (4,), {"y": (tiny + far).astype(np.float32)})
-        assert [gate.verdict for gate in observer.gates()] == [verdict]
+        tracker = ErrorTracker(asked)
+        tracker.add("onnxruntime", (4,), {"y": (tiny + far).astype(np.float32)})
+        assert [gate.verdict for gate in tracker.gates()] == [verdict]
     # Of a drawn sample there is no such allowance: what is small there has a scale of its own.
     assert all(floor.least == 0.0 for floor in asked.floors if floor.group == "drawn")
 
@@ -57,16 +57,16 @@ def test_that_edge_cases_alone_decided_is_said_with_the_way_to_leave_them_out():
             found = {"y": own["y"] + np.float32(1.0 if index in failing else 0.0)}
             tensors = comparison.compare(own, found, asked.tolerances)
             checks.append(Check(stage="onnxruntime", batch_size=1, samples=(index,), tensors=tensors))
-        return list(gates.judge(Observer(asked), checks).notes)
+        return list(gates.judge(ErrorTracker(asked), checks).notes)
 
     said = wording.EDGES_DECIDED.text(names="ones", others="zeros, largest")
     assert said in notes(5)
     assert wording.EDGES_DECIDED.text(names="zeros and ones", others="largest") in notes(4, 5)
     start = wording.EDGES_DECIDED.what.split(":")[0]
     assert not [note for note in (*notes(), *notes(5, 1)) if note.startswith(start)]
-    observer = Observer(asked)
-    observer.see("onnxruntime", (5,), {"y": arrays.load(asked.expected, 5)["y"] + np.float32(1.0)})
-    assert said in gates.judge(observer, ()).notes  # the noise floor alone
+    tracker = ErrorTracker(asked)
+    tracker.add("onnxruntime", (5,), {"y": arrays.load(asked.expected, 5)["y"] + np.float32(1.0)})
+    assert said in gates.judge(tracker, ()).notes  # the noise floor alone
 
 
 def test_a_spec_names_the_edge_cases_that_are_asked():
@@ -83,26 +83,26 @@ def test_a_spec_names_the_edge_cases_that_are_asked():
 def test_edge_cases_that_rounding_moves_beyond_the_tolerance_are_left_out_though_they_pass_here(monkeypatch):
     """Another machine adds up otherwise, and would refuse the version for it."""
     asked = question(6, edges={4: "zeros", 5: "ones"})
-    observer = Observer(asked)
-    observer.allow_for_rounding({("y", "zeros"): 0.5, ("y", "ones"): 1e-5})
+    tracker = ErrorTracker(asked)
+    tracker.allow_for_rounding({("y", "zeros"): 0.5, ("y", "ones"): 1e-5})
     artifact = SimpleNamespace(path=Path("m.onnx"))
-    dropped = baseline.unanswerable(model(), artifact, observer.golden, [], Path("work"), Recorder())
+    dropped = baseline.unanswerable(model(), artifact, tracker.golden, [], Path("work"), Recorder())
     assert dropped == {"zeros": wording.EDGE_ROUNDED.text(output="y", far=0.5)}
     # One that fails by more than rounding explains is no such case.
     wrong = comparison.compare(arrays.load(asked.expected, 4), {"y": arrays.load(asked.expected, 4)["y"] + np.float32(100)}, {})
     check = Check(stage="onnxruntime", batch_size=1, samples=(4,), tensors=wrong)
-    found = baseline.ort.Sensitivity(moved=({"y": 0.5},), chosen=frozenset(), library_seconds=0.0)
-    monkeypatch.setattr(baseline.ort, "sensitivity", lambda *_, **__: found)
-    monkeypatch.setattr(baseline.summing, "explained", lambda *_: {})
-    assert baseline.unanswerable(model(), artifact, observer.golden, [check], Path("work"), Recorder()) == {}
+    found = baseline.runtime.Sensitivity(moved=({"y": 0.5},), chosen=frozenset(), library_seconds=0.0)
+    monkeypatch.setattr(baseline.runtime, "sensitivity", lambda *_, **__: found)
+    monkeypatch.setattr(baseline.summation_error, "explained", lambda *_: {})
+    assert baseline.unanswerable(model(), artifact, tracker.golden, [check], Path("work"), Recorder()) == {}
 
 
 def test_all_edge_cases_of_a_file_that_normalizes_over_places_are_asked_how_far_rounding_moves_them():
     asked = question(6, edges={4: "zeros", 5: "ones"})
-    observer = Observer(asked)
+    tracker = ErrorTracker(asked)
     for operator, wanted in (("InstanceNormalization", (4, 5)), ("Conv", ())):
         Path("node_map.json").write_text(f'{{"nodes": [{{"operator": "{operator}"}}]}}')
-        assert baseline._in_doubt(SimpleNamespace(node_map=Path("node_map.json")), observer) == wanted
+        assert baseline._in_doubt(SimpleNamespace(node_map=Path("node_map.json")), tracker) == wanted
 
 
 def test_an_edge_case_with_another_number_of_answers_is_left_out_where_rounding_changes_it(monkeypatch):
@@ -126,13 +126,13 @@ def test_an_edge_case_with_another_number_of_answers_is_left_out_where_rounding_
     assert baseline._why_unanswerable(tensor, moved["y"], ()) == wording.EDGE_NUMBER.text(output="y")
     assert baseline._why_unanswerable(tensor, 1.0, ()) == ""
     asked = question(5, edges={4: "ones"})
-    found = baseline.ort.Sensitivity(moved=({"y": float("inf")},), chosen=frozenset(), library_seconds=0.0)
-    monkeypatch.setattr(baseline.ort, "sensitivity", lambda *_, **__: found)
-    observer = Observer(asked)
-    observer.see("onnxruntime", (4,), {"y": arrays.load(asked.expected, 4)["y"] + np.float32(1.0)})
+    found = baseline.runtime.Sensitivity(moved=({"y": float("inf")},), chosen=frozenset(), library_seconds=0.0)
+    monkeypatch.setattr(baseline.runtime, "sensitivity", lambda *_, **__: found)
+    tracker = ErrorTracker(asked)
+    tracker.add("onnxruntime", (4,), {"y": arrays.load(asked.expected, 4)["y"] + np.float32(1.0)})
     artifact = SimpleNamespace(path=Path("m.onnx"), node_map=None)
-    baseline.allow_for_rounding(model(), artifact, observer, Path("work"), Recorder())
-    assert observer.gates()[0].verdict == "failed"  # an infinite allowance would pass anything
+    baseline.allow_for_rounding(model(), artifact, tracker, Path("work"), Recorder())
+    assert tracker.gates()[0].verdict == "failed"  # an infinite allowance would pass anything
 
 
 def test_answers_whose_number_depends_on_the_data_do_not_lie_in_one_batch():

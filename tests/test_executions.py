@@ -15,7 +15,7 @@ from tritonize.cli import display
 from tritonize.core import conclusion
 from tritonize.core.messages import server as wording
 from tritonize.quality import golden_set
-from tritonize.quality.tracker import Observer
+from tritonize.quality.tracker import ErrorTracker
 from tritonize.triton import executions, model_config, served_comparison, serving
 from tritonize.triton.executions import Counts
 from tritonize.triton.server import embedded
@@ -98,7 +98,13 @@ def target(root: Path, server: Running, version: int, **options: Any) -> served_
     config = model_config.parse((root / small_versions.NAME / "config.pbtxt").read_text(), where="")
     known = golden_set.read(root / small_versions.NAME / str(version) / "evidence" / "golden")
     return served_comparison.Target(
-        server=server, model=small_versions.NAME, version=version, golden=known, config=config, observer=Observer(known), **options
+        server=server,
+        model=small_versions.NAME,
+        version=version,
+        golden=known,
+        config=config,
+        tracker=ErrorTracker(known),
+        **options,
     )
 
 

@@ -13,7 +13,7 @@ from tritonize.core import arrays
 from tritonize.core.artifacts import SampleSet, from_json, to_json
 from tritonize.quality import gates, golden_set, noise_floor
 from tritonize.quality.golden_set import GoldenSet
-from tritonize.quality.tracker import Observer
+from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import runner
 from tritonize.reference.runner import Computed, Recomputed
 from tritonize.reference.worker import recompute, weight_perturbation
@@ -141,12 +141,12 @@ def ask(tmp_path, monkeypatch):
 
 def gates_of(known: GoldenSet, name: str, change=lambda array: array) -> dict[str, str]:
     """Verdicts by group, where the answer to every sample is PyTorch's own with one output changed."""
-    observer = Observer(known)
+    tracker = ErrorTracker(known)
     for index in range(known.samples.files.count):
         answer = dict(arrays.load(known.expected, index))
         answer[name] = change(answer[name])
-        observer.see("onnxruntime", (index,), answer)
-    return {gate.group: gate.verdict for gate in observer.gates() if gate.output == name}
+        tracker.add("onnxruntime", (index,), answer)
+    return {gate.group: gate.verdict for gate in tracker.gates() if gate.output == name}
 
 
 def test_complex_weights_stay_complex_and_a_small_error_in_them_is_found(ask):
@@ -193,10 +193,10 @@ def test_an_output_without_float64_leaves_the_gates_of_the_others_on(ask):
     assert set(gates_of(read, "OUTPUT__0").values()) == {"passed"}
 
 
-def _seen(known: GoldenSet) -> Observer:
-    observer = Observer(known)
-    observer.see("onnxruntime", (0,), arrays.load(known.expected, 0))
-    return observer
+def _seen(known: GoldenSet) -> ErrorTracker:
+    tracker = ErrorTracker(known)
+    tracker.add("onnxruntime", (0,), arrays.load(known.expected, 0))
+    return tracker
 
 
 @pytest.mark.parametrize(
@@ -288,8 +288,8 @@ def test_samples_of_a_single_shape_are_no_matter_of_the_model():
     drawn = SampleSet(files=arrays.TensorFiles(directory=Path("in"), tensors=(), count=1), batched=True, origin="drawn")
     own = arrays.TensorFiles(directory=Path("own"), tensors=(arrays.spec_of("y", np.zeros(1, np.float32)),), count=1)
     known = GoldenSet(samples=drawn, expected=own, max_batch_size=1, why_not="no memory")
-    assert [(gate.verdict, gate.note) for gate in Observer(known).gates()] == []
+    assert [(gate.verdict, gate.note) for gate in ErrorTracker(known).gates()] == []
     rules = {"y": golden_set.Rules(noise_floor=10.0)}
-    assert [(gate.verdict, gate.note) for gate in Observer(replace(known, rules=rules)).gates()] == [("not run", "no memory")]
+    assert [(gate.verdict, gate.note) for gate in ErrorTracker(replace(known, rules=rules)).gates()] == [("not run", "no memory")]
     assert gates.without_float64(noise_floor.Measured(exact=None, floors=(), unmeasured=())) == ""
     assert recompute._TORCH["fp64"] is torch.float64

@@ -28,8 +28,8 @@ from tritonize.core.artifacts import Finding, Report, StagedVersion, to_json
 from tritonize.core.error_location import FAR, Location, NodeError
 from tritonize.core.figures import BINS, LOWEST, PER_DECADE, Figures, Pane
 from tritonize.quality import slices as slice_choice
-from tritonize.quality.figure_collector import Gallery
-from tritonize.quality.tracker import Observer
+from tritonize.quality.figure_collector import FigureCollector
+from tritonize.quality.tracker import ErrorTracker
 from tritonize.report import html
 from tritonize.report.html import png
 from tritonize.spec import schema
@@ -116,8 +116,8 @@ def wrong(tmp_path) -> tuple[Report, Figures]:
 def one_output(tmp_path: Path, expected: np.ndarray, found: np.ndarray, kind: str = "values") -> tuple[Report, Figures]:
     inputs = [{"x": np.ones((1, 3), np.float32)}]
     known = report_samples.golden(tmp_path / "one", inputs, [{"y": expected}], {"y": kind})
-    observer = report_samples.seen(known, [{"y": found}])
-    return report_samples.report(observer, [{"y": found}]), observer.gallery.figures()
+    tracker = report_samples.seen(known, [{"y": found}])
+    return report_samples.report(tracker, [{"y": found}]), tracker.collector.figures()
 
 
 # ---- the text ----
@@ -235,17 +235,17 @@ def test_a_large_volume_stays_below_the_limit_and_is_shrunk(tmp_path):
     found = [{"a": expected[0]["a"].copy(), "b": expected[0]["b"].copy()}]
     found[0]["a"][0, 1, 100] += random.random((side, side), np.float32) * 1e-4
     known = report_samples.golden(tmp_path / "large", inputs, expected, {"a": "mask_logits"})
-    observer = report_samples.seen(known, found, stages=("shm",))
-    kept = observer.gallery.figures()
+    tracker = report_samples.seen(known, found, stages=("shm",))
+    kept = tracker.collector.figures()
     (deep, flat) = kept.slices
     assert (deep.channel, deep.depths[deep.worst], len(deep.depths)) == (1, 100, 32)
     assert [(pane.slices, pane.height, pane.width) for pane in deep.panes] == [(32, 224, 224)] * 4
     assert (flat.shrunk, flat.panes[0].height, flat.panes[0].width) == (3, 100, 234)
-    page = html.render(report_samples.report(observer, found), kept)
+    page = html.render(report_samples.report(tracker, found), kept)
     assert 1_000_000 < len(page.encode()) <= html.LIMIT
     assert "of 224 slices" in page
     many = replace(kept, slices=kept.slices * 3)  # noise does not compress: three of them do not fit in full
-    page = html.render(report_samples.report(observer, found), many)
+    page = html.render(report_samples.report(tracker, found), many)
     assert len(page.encode()) <= html.LIMIT
     shown = re.findall(r'data-depths="([0-9,]+)"', page)
     assert all("100" in each.split(",") and 1 < len(each.split(",")) < 32 for each in shown if "," in each)
@@ -421,11 +421,11 @@ def test_colours_of_the_difference():
 def test_the_stage_nearest_to_the_client_is_kept(tmp_path):
     expected = [{"y": np.zeros((1, 4), np.float32)}, {"y": np.ones((1, 4), np.float32)}]
     known = report_samples.golden(tmp_path / "g", [{"x": np.zeros((1, 1), np.float32)}] * 2, expected)
-    observer = report_samples.seen(known, [{"y": each["y"] + 1} for each in expected], ("onnxruntime", "http"))
+    tracker = report_samples.seen(known, [{"y": each["y"] + 1} for each in expected], ("onnxruntime", "http"))
     for stage in ("grpc", "shm", "onnxruntime", "concurrent", "again"):
-        observer.see(stage, (0,), {"y": expected[0]["y"] + np.float32(0.5)})
-    observer.see("shm", (0, 1), {"y": np.full((2, 4), 9, np.float32)})
-    kept = observer.gallery.figures()
+        tracker.add(stage, (0,), {"y": expected[0]["y"] + np.float32(0.5)})
+    tracker.add("shm", (0, 1), {"y": np.full((2, 4), 9, np.float32)})
+    kept = tracker.collector.figures()
     assert kept.stage == "shm"
     assert kept.scatters[0].found == (0.5,) * 4
 
@@ -434,7 +434,7 @@ def test_a_sample_is_counted_once_and_the_worst_is_kept(tmp_path):
     expected = [{"y": np.zeros((1, 16, 16), np.float32)} for _ in range(4)]
     known = report_samples.golden(tmp_path / "g", [{"x": np.zeros((1, 16, 16), np.float32)}] * 4, expected)
     found = [{"y": np.full((1, 16, 16), far, np.float32)} for far in (1, 3, 7, 2)]
-    kept = report_samples.seen(known, [*found, *found[:0]], ("shm",)).gallery.figures()
+    kept = report_samples.seen(known, [*found, *found[:0]], ("shm",)).collector.figures()
     assert [(each.sample, each.why, each.panes[-1].high) for each in kept.slices] == [
         (0, "first sample", 1.0),
         (2, "largest difference", 7.0),
@@ -447,10 +447,10 @@ def test_the_first_sample_is_shown_also_where_an_edge_case_was_asked_before_it(t
     expected = [{"y": np.zeros((1, 16, 16), np.float32)} for _ in range(3)]
     known = report_samples.golden(tmp_path / "g", [{"x": np.zeros((1, 1), np.float32)}] * 3, expected)
     known = replace(known, samples=replace(known.samples, edges={2: "zeros"}))
-    observer = Observer(known, Gallery(known))
+    tracker = ErrorTracker(known, FigureCollector(known))
     for index, far in ((2, 5), (0, 1), (1, 2)):
-        observer.see("shm", (index,), {"y": np.full((1, 16, 16), far, np.float32)})
-    shown = [(each.sample, each.why) for each in observer.gallery.figures().slices]
+        tracker.add("shm", (index,), {"y": np.full((1, 16, 16), far, np.float32)})
+    shown = [(each.sample, each.why) for each in tracker.collector.figures().slices]
     assert shown == [(0, "first sample"), (2, "largest difference, edge case zeros")]
 
 
@@ -460,7 +460,7 @@ def test_what_is_kept_is_bounded(tmp_path):
     known = report_samples.golden(tmp_path / "g", [{"x": np.zeros((1, 1), np.float32)}], expected)
     kept = report_samples.seen(
         known, [{name: array + np.float32(1) for name, array in expected[0].items()}], ("shm",)
-    ).gallery.figures()
+    ).collector.figures()
     assert (len(kept.histograms), len(kept.slices)) == (8, 4)
     assert all(pane.slices <= 32 and max(pane.height, pane.width) <= 256 for each in kept.slices for pane in each.panes)
 
@@ -484,13 +484,13 @@ def published(tmp_path: Path, report: Report, kept_by, located: Location | None 
 def version(tmp_path) -> Path:
     expected = [{"scores": np.array([[0.1, 0.6, 0.3, 0, 0, 0, 0]], np.float32)}]
     known = report_samples.golden(tmp_path / "g", [{"x": np.zeros((1, 1), np.float32)}], expected, {"scores": "distribution"})
-    observer = report_samples.seen(known, expected)
+    tracker = report_samples.seen(known, expected)
     node = NodeError(
         position=4, node="Mul_1", operator="Mul", output="t", own=0.25, allowance=1e-6, inputs=0.0, propagated=0.0, total=0.25,
         module="encoder.block",
     )  # fmt: skip
     located = Location(expected="A", found="B", kind="modules", series=(node,))
-    return published(tmp_path, report_samples.report(observer, expected), observer.gallery, located)
+    return published(tmp_path, report_samples.report(tracker, expected), tracker.collector, located)
 
 
 def test_evidence_holds_the_page_and_its_numbers(version):

@@ -41,7 +41,7 @@ from tritonize.locate.worker.module_tensors import Captured, NodeMap, Seen, Tens
 from tritonize.locate.worker.subgraphs import Graph
 from tritonize.precision import comparison as precision_comparison
 from tritonize.quality.golden_set import GoldenSet, Rules
-from tritonize.quality.tracker import Observer
+from tritonize.quality.tracker import ErrorTracker
 from tritonize.spec import editing, loader, schema
 from tritonize.workflows import keep_fp32
 
@@ -597,7 +597,7 @@ def test_a_bound_on_a_metric_is_a_gate_of_the_search_too():
         rules={"y": Rules(metrics={"max_abs": schema.Bound(max=1e-3)})},
         why_not="there is no PyTorch",
     )
-    found = keep_fp32.repair(asked, whole, replace(question, observer=Observer(judged)), Path("metric"))
+    found = keep_fp32.repair(asked, whole, replace(question, tracker=ErrorTracker(judged)), Path("metric"))
     assert found.keep_passes
     assert {"n_first", "n_wide"} <= set(found.keep)
     assert not {"n_second", "n_third"} & set(found.keep)

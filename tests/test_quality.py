@@ -20,7 +20,7 @@ from tritonize.quality import comparison, golden_set, noise_floor
 from tritonize.quality import gates as quality_gates
 from tritonize.quality import tracker as observing
 from tritonize.quality.golden_set import GoldenSet, Rules
-from tritonize.quality.tracker import Observer
+from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import runner
 from tritonize.source import samples
 from tritonize.spec import schema
@@ -57,9 +57,9 @@ def answer(asked: GoldenSet, indices: tuple[int, ...]) -> np.ndarray:
 
 
 def gates(asked: GoldenSet, found: np.ndarray, indices: tuple[int, ...] = (0,), stage: str = "http"):
-    observer = Observer(asked)
-    observer.see(stage, indices, {"y": found})
-    return observer.gates()
+    tracker = ErrorTracker(asked)
+    tracker.add(stage, indices, {"y": found})
+    return tracker.gates()
 
 
 def test_k_is_the_error_over_the_references_own():
@@ -91,10 +91,10 @@ def test_each_edge_case_is_a_group_of_its_own():
     arrays.save(asked.expected, 4, {"y": quiet.astype(np.float32)})
     asked = replace(asked, floors=noise_floor.noise_floors(asked.samples, asked.expected, asked.exact, "fp32"))
     assert {floor.group for floor in asked.floors} == {"drawn", "zeros"}
-    observer = Observer(asked)
-    observer.see("http", (4,), {"y": (quiet + 1e-4).astype(np.float32)})
-    observer.see("http", (0,), {"y": (arrays.load(asked.exact, 0)["y"] + 1e-4).astype(np.float32)})
-    verdicts = {gate.group: gate.verdict for gate in observer.gates()}
+    tracker = ErrorTracker(asked)
+    tracker.add("http", (4,), {"y": (quiet + 1e-4).astype(np.float32)})
+    tracker.add("http", (0,), {"y": (arrays.load(asked.exact, 0)["y"] + 1e-4).astype(np.float32)})
+    verdicts = {gate.group: gate.verdict for gate in tracker.gates()}
     assert verdicts == {"drawn": "passed", "zeros": "failed"}
 
 
@@ -112,9 +112,9 @@ def test_the_worst_of_a_batch_is_named():
     asked = question()
     found = answer(asked, (0, 1, 2))
     found[2, 0] += 1.0
-    observer = Observer(asked)
-    observer.see("grpc", (0, 1, 2), {"y": found})
-    gate = quality_gates.worst(observer.gates())
+    tracker = ErrorTracker(asked)
+    tracker.add("grpc", (0, 1, 2), {"y": found})
+    gate = quality_gates.worst(tracker.gates())
     assert (gate.sample, gate.verdict, gate.stage) == (2, "failed", "grpc")
     assert quality_gates.worst(()) is None
 
@@ -142,24 +142,24 @@ def test_without_float64_the_gate_is_not_run_and_fails_where_it_is_required():
 def test_reduced_precision_is_judged_by_its_own_noise():
     asked = question()
     halved = [arrays.load(asked.exact, index)["y"].astype(np.float16).astype(np.float32) for index in range(4)]
-    observer = Observer(asked)
-    observer.judge_reduced_by(noise_floor.noise_floors(asked.samples, files("half", halved, "fp32"), asked.exact, "fp16"))
-    observer.see("onnxruntime", (0,), {"y": answer(asked, (0,))})
-    observer.see("http", (0,), {"y": halved[0]})
-    assert {gate.stage: gate.verdict for gate in observer.gates()} == {"onnxruntime": "passed", "http": "passed"}
-    plain = Observer(asked)
-    plain.see("http", (0,), {"y": halved[0]})
+    tracker = ErrorTracker(asked)
+    tracker.judge_reduced_by(noise_floor.noise_floors(asked.samples, files("half", halved, "fp32"), asked.exact, "fp16"))
+    tracker.add("onnxruntime", (0,), {"y": answer(asked, (0,))})
+    tracker.add("http", (0,), {"y": halved[0]})
+    assert {gate.stage: gate.verdict for gate in tracker.gates()} == {"onnxruntime": "passed", "http": "passed"}
+    plain = ErrorTracker(asked)
+    plain.add("http", (0,), {"y": halved[0]})
     assert plain.gates()[0].verdict == "failed"
 
 
 def test_the_first_stage_over_the_budget_is_the_first_on_the_way():
     asked = question()
-    observer = Observer(asked)
+    tracker = ErrorTracker(asked)
     for stage in ("shm", "http", "onnxruntime"):
-        observer.see(stage, (0,), {"y": answer(asked, (0,)) + (0.0 if stage == "onnxruntime" else 1.0)})
-    assert quality_gates.first_over_budget(observer.gates()).stage == "http"
-    assert [row.stage for row in observer.rows()] == ["onnxruntime", "http", "shm"]
-    assert isinstance(observer.rows()[0].metrics, Metrics)
+        tracker.add(stage, (0,), {"y": answer(asked, (0,)) + (0.0 if stage == "onnxruntime" else 1.0)})
+    assert quality_gates.first_over_budget(tracker.gates()).stage == "http"
+    assert [row.stage for row in tracker.rows()] == ["onnxruntime", "http", "shm"]
+    assert isinstance(tracker.rows()[0].metrics, Metrics)
 
 
 def test_tolerance_gates_count_what_the_checks_say():
@@ -473,13 +473,13 @@ def test_only_edge_cases_in_doubt_are_asked_and_drawn_samples_never_softened():
     asked = question(5, edges={4: "zeros"})
     arrays.save(asked.expected, 4, {"y": arrays.load(asked.exact, 4)["y"].astype(np.float32)})
     asked = replace(asked, floors=noise_floor.noise_floors(asked.samples, asked.expected, asked.exact, "fp32"))
-    observer = Observer(asked)
+    tracker = ErrorTracker(asked)
     for index in (0, 4):
-        observer.see("onnxruntime", (index,), {"y": (arrays.load(asked.exact, index)["y"] + 1e-3).astype(np.float32)})
-    assert observer.doubtful() == (4,)
-    observer.allow_for_rounding({("y", "zeros"): 1e-3})
-    assert {gate.group: gate.verdict for gate in observer.gates()} == {"drawn": "failed", "zeros": "passed"}
-    assert observer.doubtful() == ()
+        tracker.add("onnxruntime", (index,), {"y": (arrays.load(asked.exact, index)["y"] + 1e-3).astype(np.float32)})
+    assert tracker.doubtful() == (4,)
+    tracker.allow_for_rounding({("y", "zeros"): 1e-3})
+    assert {gate.group: gate.verdict for gate in tracker.gates()} == {"drawn": "failed", "zeros": "passed"}
+    assert tracker.doubtful() == ()
 
 
 def test_weights_rounded_otherwise_tell_what_to_expect_where_pytorch_is_exact_by_luck():
@@ -586,11 +586,11 @@ def test_answers_of_a_gpu_are_judged_by_its_own_limit():
     assert not served_comparison.runs_on_gpu({"instance_group": [{"kind": "KIND_CPU"}]})
     assert not served_comparison.runs_on_gpu({})
     asked = question(noise_floor_gpu=100.0)
-    observer = Observer(asked)
+    tracker = ErrorTracker(asked)
     off = 30 * asked.floors[0].denominator
-    observer.see("http", (0,), {"y": (arrays.load(asked.exact, 0)["y"] + off).astype(np.float32)})
-    assert not quality_gates.judge(observer, ()).passed
-    assert quality_gates.judge(observer, (), on_gpu=served_comparison.SERVED).passed
+    tracker.add("http", (0,), {"y": (arrays.load(asked.exact, 0)["y"] + off).astype(np.float32)})
+    assert not quality_gates.judge(tracker, ()).passed
+    assert quality_gates.judge(tracker, (), on_gpu=served_comparison.SERVED).passed
 
 
 def test_the_same_bits_are_compared_once_and_count_each_time(monkeypatch):
@@ -598,25 +598,25 @@ def test_the_same_bits_are_compared_once_and_count_each_time(monkeypatch):
     from tritonize.quality import comparison as comparing
 
     asked = question(3)
-    observer, plain = Observer(asked), Observer(asked)
+    tracker, plain = ErrorTracker(asked), ErrorTracker(asked)
     calls = []
     monkeypatch.setattr(observing, "compare", lambda *given: calls.append(1) or comparing.compare(*given))
     answer = {"y": arrays.load(asked.expected, 0)["y"] + np.float32(1e-3)}
     expected = arrays.load(asked.expected, 0)
     for stage in ("onnxruntime", "http", "grpc"):
-        tensors = observer.check(stage, (0,), expected, {"y": answer["y"].copy()}, asked.tolerances)
-        plain.see(stage, (0,), answer)
+        tensors = tracker.check(stage, (0,), expected, {"y": answer["y"].copy()}, asked.tolerances)
+        plain.add(stage, (0,), answer)
         assert tensors == comparing.compare(expected, answer, asked.tolerances)
     assert len(calls) == 1
-    assert observer.rows() == plain.rows()
-    assert observer.gates() == plain.gates()
+    assert tracker.rows() == plain.rows()
+    assert tracker.gates() == plain.gates()
     changed = {"y": answer["y"].copy()}
     changed["y"].reshape(-1)[0] = np.nextafter(changed["y"].reshape(-1)[0], np.float32(9))
-    observer.check("http", (0,), expected, changed, asked.tolerances)
-    observer.check("http", (1,), arrays.load(asked.expected, 1), answer, asked.tolerances)
-    observer.check("http", (0,), expected, answer, {"y": schema.Tolerance(rtol=0.0, atol=0.0)})
+    tracker.check("http", (0,), expected, changed, asked.tolerances)
+    tracker.check("http", (1,), arrays.load(asked.expected, 1), answer, asked.tolerances)
+    tracker.check("http", (0,), expected, answer, {"y": schema.Tolerance(rtol=0.0, atol=0.0)})
     assert len(calls) == 4
-    (reshaped,) = observer.check("http", (0,), {"y": expected["y"][None]}, answer, asked.tolerances)
+    (reshaped,) = tracker.check("http", (0,), {"y": expected["y"][None]}, answer, asked.tolerances)
     assert len(calls) == 5
     assert not reshaped.passed
 
@@ -624,12 +624,12 @@ def test_the_same_bits_are_compared_once_and_count_each_time(monkeypatch):
 def test_what_is_remembered_of_answers_is_bounded(monkeypatch):
     monkeypatch.setattr(observing, "REMEMBERED", 2)
     asked = question(3)
-    observer = Observer(asked)
+    tracker = ErrorTracker(asked)
     for index in (0, 1, 2, 0, 2):
         one = arrays.load(asked.expected, index)
-        assert observer.check("http", (index,), one, one, asked.tolerances)[0].passed
-    assert len(observer._known) == 2
-    assert [row.metrics.answers for row in observer.rows()] == [5]
+        assert tracker.check("http", (index,), one, one, asked.tolerances)[0].passed
+    assert len(tracker._known) == 2
+    assert [row.metrics.answers for row in tracker.rows()] == [5]
 
 
 def test_groups_of_instances_on_a_gpu_may_answer_with_other_bits():
@@ -649,8 +649,8 @@ def test_that_rounding_cannot_be_measured_is_told_and_decides_nothing(monkeypatc
     from tritonize.reference import baseline
 
     asked = question(5, edges={4: "zeros"})
-    observer = Observer(asked)
-    observer.see("onnxruntime", (4,), {"y": (arrays.load(asked.exact, 4)["y"] + 1.0).astype(np.float32)})
+    tracker = ErrorTracker(asked)
+    tracker.add("onnxruntime", (4,), {"y": (arrays.load(asked.exact, 4)["y"] + 1.0).astype(np.float32)})
 
     def fails(*_, **__):
         raise ExportError("no", found="why")
@@ -658,9 +658,9 @@ def test_that_rounding_cannot_be_measured_is_told_and_decides_nothing(monkeypatc
     monkeypatch.setattr(runtime, "sensitivity", fails)
     recorder = Recorder()
     artifact = SimpleNamespace(path=Path("m.onnx"), node_map=None)
-    baseline.allow_for_rounding(schema.Model.model_validate({"source": "m.pt"}), artifact, observer, Path("work"), recorder)
+    baseline.allow_for_rounding(schema.Model.model_validate({"source": "m.pt"}), artifact, tracker, Path("work"), recorder)
     assert [(stage.name, stage.verdict, stage.note) for stage in recorder.stages] == [("rounding", "not run", "no why")]
-    assert observer.gates()[0].verdict == "failed"
+    assert tracker.gates()[0].verdict == "failed"
 
 
 ORDER = """

@@ -20,7 +20,7 @@ from tritonize.onnx_model.worker import sums, wide_sums
 from tritonize.quality import golden_set, noise_floor
 from tritonize.quality.comparison import compare
 from tritonize.quality.golden_set import GoldenSet, Rules
-from tritonize.quality.tracker import Observer
+from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import summation_error
 from tritonize.spec import schema
 
@@ -95,53 +95,53 @@ def in_process(monkeypatch):
     monkeypatch.setattr(onnx_runtime.processes, "run_worker", run)
 
 
-def asked(asked_of: GoldenSet, path: Path) -> Observer:
-    observer = Observer(asked_of)
+def asked(asked_of: GoldenSet, path: Path) -> ErrorTracker:
+    tracker = ErrorTracker(asked_of)
     session = ort_session.session(path, ())
     for index in range(asked_of.samples.drawn):
-        observer.see("onnxruntime", (index,), ort_session.answer(session, arrays.load(asked_of.samples.files, index), 1))
-    return observer
+        tracker.add("onnxruntime", (index,), ort_session.answer(session, arrays.load(asked_of.samples.files, index), 1))
+    return tracker
 
 
-def allowed(observer: Observer, path: Path) -> tuple[summation_error.Allowance, Recorder]:
+def allowed(tracker: ErrorTracker, path: Path) -> tuple[summation_error.Allowance, Recorder]:
     recorder = Recorder()
     artifact = SimpleNamespace(path=path)
-    return summation_error.allow(MODEL, artifact, observer, Path("work"), recorder), recorder
+    return summation_error.allow(MODEL, artifact, tracker, Path("work"), recorder), recorder
 
 
-def drawn_gate(observer: Observer, stage: str) -> Gate:
-    return next(gate for gate in observer.gates() if (gate.stage, gate.group) == (stage, "drawn"))
+def drawn_gate(tracker: ErrorTracker, stage: str) -> Gate:
+    return next(gate for gate in tracker.gates() if (gate.stage, gate.group) == (stage, "drawn"))
 
 
 def test_a_normalization_of_a_volume_passes_with_the_measured_reason(volumes, in_process):
     path = normalization("m.onnx")
     question = known(volumes)
-    observer = asked(question, path)
-    before = drawn_gate(observer, "onnxruntime")
+    tracker = asked(question, path)
+    before = drawn_gate(tracker, "onnxruntime")
     assert before.verdict == "failed"
     assert before.value > 20
-    allowance, _ = allowed(observer, path)
-    observer.allow_for_sums(allowance.moved)
+    allowance, _ = allowed(tracker, path)
+    tracker.allow_for_sums(allowance.moved)
     answers = ort_session.session(path, ())
     for index in range(2):
         found = ort_session.answer(answers, arrays.load(question.samples.files, index), 1)
-        observer.see("onnxruntime", (index,), found)
+        tracker.add("onnxruntime", (index,), found)
         # An answer with exact sums, as other runtimes give it, is right too.
-        observer.see("grpc", (index,), {"y": arrays.load(question.exact, index)["y"].astype(np.float32)})
+        tracker.add("grpc", (index,), {"y": arrays.load(question.exact, index)["y"].astype(np.float32)})
         # And a fault of 30 times PyTorch's own error, which is less than these sums move the answer, is found.
         fault = found["y"].copy()
         fault[0, 0, :9] += np.float32(30 * question.floors[0].own)
-        observer.see("http", (index,), {"y": fault})
-    assert drawn_gate(observer, "onnxruntime").value < 2
-    assert drawn_gate(observer, "grpc").verdict == "passed"
-    assert drawn_gate(observer, "http").verdict == "failed"
-    (floor,) = [floor for floor in observer.golden.floors if floor.summing]
+        tracker.add("http", (index,), {"y": fault})
+    assert drawn_gate(tracker, "onnxruntime").value < 2
+    assert drawn_gate(tracker, "grpc").verdict == "passed"
+    assert drawn_gate(tracker, "http").verdict == "failed"
+    (floor,) = [floor for floor in tracker.golden.floors if floor.summing]
     assert (floor.output, floor.group) == ("y", "drawn")
     assert "norm adds 884,736 terms" in floor.why
     assert floor.summing > 20 * floor.own
     # A version carries how far they move the answers, and passes again with them.
-    carried = golden_set.write(observer.golden, Path("golden"))
-    assert carried.floors == observer.golden.floors
+    carried = golden_set.write(tracker.golden, Path("golden"))
+    assert carried.floors == tracker.golden.floors
     assert drawn_gate(asked(carried, path), "onnxruntime").verdict == "passed"
 
 
@@ -154,18 +154,18 @@ def test_a_fault_in_the_same_node_is_not_allowed_for(volumes, in_process, fault)
     variance = float(np.var(volumes[0], dtype=np.float64))
     # epsilon + d makes 1 - d / (2 variance) of an answer
     path = normalization("m.onnx", **({"factor": 1 + share} if fault == "weight" else {"epsilon": 1e-5 + 2 * share * variance}))
-    observer = asked(question, path)
-    allowance, recorder = allowed(observer, path)
+    tracker = asked(question, path)
+    allowance, recorder = allowed(tracker, path)
     assert allowance.moved is None
     assert recorder.stages == []
-    assert drawn_gate(observer, "onnxruntime").verdict == "failed"
+    assert drawn_gate(tracker, "onnxruntime").verdict == "failed"
 
 
 def test_a_kernel_that_is_further_off_than_rounding_explains_is_not_allowed_for(volumes, in_process, monkeypatch):
     path = normalization("m.onnx")
-    observer = asked(known(volumes), path)
+    tracker = asked(known(volumes), path)
     monkeypatch.setattr(wide_sums, "bound", lambda *_, **__: 1e-9)
-    allowance, recorder = allowed(observer, path)
+    allowance, recorder = allowed(tracker, path)
     assert allowance.moved is None
     assert [stage.verdict for stage in recorder.stages] == ["not run"]
     assert "InstanceNormalization norm" in recorder.stages[0].note

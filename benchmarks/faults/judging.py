@@ -23,7 +23,7 @@ from tritonize.core.artifacts import ServerHandle
 from tritonize.core.results import DRAWN, Gate
 from tritonize.quality import gates as quality_gates
 from tritonize.quality.golden_set import GoldenSet, write
-from tritonize.quality.tracker import Observer
+from tritonize.quality.tracker import ErrorTracker
 from tritonize.triton import served_comparison
 from tritonize.triton.client import Transport
 
@@ -48,7 +48,7 @@ class Judged:
     """Edge cases that a proof of the file leaves out by name."""
 
 
-class _Watching(Observer):
+class _Watching(ErrorTracker):
     """Also asks the rules of other tools about every answer; they see the same answers as ours."""
 
     def __init__(self, golden: GoldenSet) -> None:
@@ -60,10 +60,10 @@ class _Watching(Observer):
         self._ask(indices, found)
         return super().check(stage, indices, expected, found, *rest, **more)
 
-    def see(self, stage: str, indices: Sequence[int], found: Arrays) -> None:
+    def add(self, stage: str, indices: Sequence[int], found: Arrays) -> None:
         """One answer."""
         self._ask(indices, found)
-        super().see(stage, indices, found)
+        super().add(stage, indices, found)
 
     def _ask(self, indices: Sequence[int], found: Arrays) -> None:
         expected = arrays.stack(self.golden.expected, indices)
@@ -152,21 +152,21 @@ def judge_server(
     """
     with tempfile.TemporaryDirectory() as folder:
         proving, asked_first = proven.prove(proof, _Watching, file, Path(folder))
-        observer, golden = proving, proving.golden
+        tracker, golden = proving, proving.golden
         if proof.carried:
             (Path(folder) / "carried").mkdir()
             golden = write(golden, Path(folder) / "carried")
-            observer = _Watching(golden)
-        target = served_comparison.Target(server=server, model=model, version=1, golden=golden, config=config, observer=observer)
+            tracker = _Watching(golden)
+        target = served_comparison.Target(server=server, model=model, version=1, golden=golden, config=config, tracker=tracker)
         verified = served_comparison.verify(target, transports=transports)
-        judgement = quality_gates.judge(observer, (*asked_first, *verified.checks))
+        judgement = quality_gates.judge(tracker, (*asked_first, *verified.checks))
         before = quality_gates.judge(proving, asked_first)
     gates = [*before.gates, *judgement.gates]
     noise = [gate for gate in gates if gate.gate == "noise floor" and gate.verdict != "not run"]
     right = all(check.passed for check in (*asked_first, *verified.checks))
     return Judged(
         accepted={
-            **{name: observer.accepted[name] and proving.accepted[name] for name in RULES},
+            **{name: tracker.accepted[name] and proving.accepted[name] for name in RULES},
             TOLERANCE: right,
             NOISE: not any(gate.verdict == "failed" for gate in noise),
             BOTH: right and verified.passed and judgement.passed and before.passed,

@@ -25,22 +25,22 @@ from tritonize.core.stages import Recorder
 from tritonize.onnx_model import runtime as onnx_runtime
 from tritonize.onnx_model.worker import session as ort_session
 from tritonize.quality.golden_set import GoldenSet
-from tritonize.quality.tracker import Observer
+from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import baseline, summation_error
 from tritonize.source import samples
 from tritonize.spec import schema
 
-Seeing = TypeVar("Seeing", bound=Observer)
+Seeing = TypeVar("Seeing", bound=ErrorTracker)
 
 
 def prove(proof: Proof, make: Callable[[GoldenSet], Seeing], file: bytes, directory: Path) -> tuple[Seeing, list[Check]]:
     """What ONNX Runtime answers from a file, with what a proof allows for.
 
     Args:
-        make: an observer of a golden set.
+        make: a tracker of a golden set.
 
     Returns:
-        An observer that has seen it, whose golden set is what a server is asked from now on: without the edge cases that the proof
+        A tracker that has seen it, whose golden set is what a server is asked from now on: without the edge cases that the proof
         leaves out by name; and the answers, compared.
     """
     path = directory / "model.onnx"
@@ -48,10 +48,10 @@ def prove(proof: Proof, make: Callable[[GoldenSet], Seeing], file: bytes, direct
     artifact: Any = SimpleNamespace(path=path, node_map=_node_map(path))
     model = proof.healthy.spec(proof.seed)
     with mock.patch.object(onnx_runtime.processes, "run_worker", _here):
-        observer, checks = _asked(proof.golden, make, artifact, model, directory / "first")
-        left_out = baseline.unanswerable(model, artifact, observer.golden, checks, directory / "unanswerable", Recorder())
+        tracker, checks = _asked(proof.golden, make, artifact, model, directory / "first")
+        left_out = baseline.unanswerable(model, artifact, tracker.golden, checks, directory / "unanswerable", Recorder())
         if not left_out:
-            return observer, checks
+            return tracker, checks
         kept = _without(proof.golden, left_out, directory / "kept")
         return _asked(kept, make, artifact, model, directory / "again")
 
@@ -59,14 +59,14 @@ def prove(proof: Proof, make: Callable[[GoldenSet], Seeing], file: bytes, direct
 def _asked(
     golden: GoldenSet, make: Callable[[GoldenSet], Seeing], artifact: Any, model: schema.Model, directory: Path
 ) -> tuple[Seeing, list[Check]]:
-    observer = make(golden)
-    checks = _seen(observer, artifact.path)
-    baseline.allow_for_rounding(model, artifact, observer, directory / "rounding", Recorder())
-    sums = summation_error.allow(model, artifact, observer, directory / "sums", Recorder())
+    tracker = make(golden)
+    checks = _seen(tracker, artifact.path)
+    baseline.allow_for_rounding(model, artifact, tracker, directory / "rounding", Recorder())
+    sums = summation_error.allow(model, artifact, tracker, directory / "sums", Recorder())
     if sums.moved is not None:
-        observer.allow_for_sums(sums.moved)
-        checks = _seen(observer, artifact.path)
-    return observer, checks
+        tracker.allow_for_sums(sums.moved)
+        checks = _seen(tracker, artifact.path)
+    return tracker, checks
 
 
 def _here(task: str, request: Mapping[str, Any], **_: Any) -> SimpleNamespace:
@@ -83,11 +83,11 @@ def _node_map(path: Path) -> Path:
     return beside
 
 
-def _seen(observer: Observer, path: Path) -> list[Check]:
-    golden, session, checks = observer.golden, ort_session.session(path, ()), []
+def _seen(tracker: ErrorTracker, path: Path) -> list[Check]:
+    golden, session, checks = tracker.golden, ort_session.session(path, ()), []
     for index in range(golden.samples.files.count):
         found = ort_session.answer(session, arrays.load(golden.samples.files, index), 1)
-        tensors = observer.check("onnxruntime", (index,), arrays.load(golden.expected, index), found, golden.tolerances)
+        tensors = tracker.check("onnxruntime", (index,), arrays.load(golden.expected, index), found, golden.tolerances)
         checks.append(Check(stage="onnxruntime", batch_size=1, samples=(index,), tensors=tensors))
     return checks
 

@@ -32,9 +32,9 @@ from tritonize.export import exporter, ladder_failure
 from tritonize.onnx_model import runtime
 from tritonize.quality import gates, nonfinite
 from tritonize.quality.comparison import compare
-from tritonize.quality.figure_collector import Gallery
+from tritonize.quality.figure_collector import FigureCollector
 from tritonize.quality.golden_set import ONNX_SOURCE, GoldenSet
-from tritonize.quality.tracker import Observer
+from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import baseline, onnx_edge_cases, runner, summation_error
 from tritonize.source import inspection, samples
 from tritonize.spec import schema
@@ -58,7 +58,7 @@ class Proven:
     """What is known of the reference itself, as plain data."""
     findings: tuple[Finding, ...] = ()
     """Why it is not settled what the reference is."""
-    observer: Observer
+    tracker: ErrorTracker
     """Has seen every answer so far."""
     nonfinite: tuple[Finding, ...] = ()
     """What the file answers otherwise where NaN or infinities are among the inputs."""
@@ -69,7 +69,7 @@ class Proven:
         return (
             not self.findings
             and all(check.passed for check in self.checks)
-            and not any(gate.verdict == "failed" for gate in self.observer.gates())
+            and not any(gate.verdict == "failed" for gate in self.tracker.gates())
         )
 
 
@@ -143,16 +143,16 @@ class _Ladder:
         notes = tuple(f"Edge case {name} is not among the samples: {why}." for name, why in dropped.items())
         return replace(self, samples=golden.samples, reference=own, golden=golden, notes=(*self.notes, *notes))
 
-    def observer(self) -> Observer:
+    def tracker(self) -> ErrorTracker:
         """One that has seen PyTorch's own answers."""
-        made = Observer(self.golden, Gallery(self.golden))
+        made = ErrorTracker(self.golden, FigureCollector(self.golden))
         self.show(made)
         return made
 
-    def show(self, observer: Observer) -> None:
-        """Let an observer see PyTorch's own answers."""
+    def show(self, tracker: ErrorTracker) -> None:
+        """Let a tracker see PyTorch's own answers."""
         for index in range(self.samples.files.count):
-            observer.see("pytorch", (index,), arrays.load(self.reference.outputs, index))
+            tracker.add("pytorch", (index,), arrays.load(self.reference.outputs, index))
 
 
 def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tuple[Proven | None, Attempt, _Ladder]:
@@ -179,17 +179,17 @@ def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tu
             fields["library_seconds"], fields["peak_memory"] = made.library_seconds, made.peak_memory
             fields["note"] = f"{strategy}, opset {artifact.opset}, {artifact.size / 2**20:.1f} MiB"
         frozen = {"decisions": made.decisions, "warned": made.warned}
-        observer = ladder.observer()
-        answered = _ask_onnxruntime(ladder, artifact, work, recorder, observer)
+        tracker = ladder.tracker()
+        answered = _ask_onnxruntime(ladder, artifact, work, recorder, tracker)
         if dropped := baseline.unanswerable(
-            ladder.model, artifact, observer.golden, answered.checks, work / "unanswerable", recorder
+            ladder.model, artifact, tracker.golden, answered.checks, work / "unanswerable", recorder
         ):
             ladder = ladder.without(dropped)
-            observer = ladder.observer()
-            answered = _ask_onnxruntime(ladder, artifact, work / "again", recorder, observer).after(answered.stage, dropped)
+            tracker = ladder.tracker()
+            answered = _ask_onnxruntime(ladder, artifact, work / "again", recorder, tracker).after(answered.stage, dropped)
         recorder.add(answered.stage)  # not before it is known which edge cases count
         checks = answered.checks
-        reason = _first_failure(checks, observer)
+        reason = _first_failure(checks, tracker)
         if not reason:
             decisions.require_seen(made.decisions, ladder.model.accept_branches)
     except ExportError as error:
@@ -212,7 +212,7 @@ def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tu
         checks=checks,
         attempts=(),
         versions={"torch": made.torch, "onnxruntime": answered.version},
-        observer=observer,
+        tracker=tracker,
         nonfinite=answered.nonfinite,
         notes=(*ladder.notes, *made.notes, *decisions.notes(made.decisions, ladder.model.accept_branches, right=not reason)),
     )
@@ -221,12 +221,12 @@ def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tu
     return proven, attempt, ladder
 
 
-def _first_failure(checks: Sequence[Check], observer: Observer) -> str:
+def _first_failure(checks: Sequence[Check], tracker: ErrorTracker) -> str:
     """In one line; empty where there is none."""
     bad = next((tensor for check in checks for tensor in check.tensors if not tensor.passed), None)
     if bad:
         return f"{bad.name}: {bad.reason}"
-    gate = gates.first_over_budget(observer.gates())
+    gate = gates.first_over_budget(tracker.gates())
     return f"{gate.output}: {conclusion.gate_in_words(gate)}" if gate else ""
 
 
@@ -270,8 +270,8 @@ def _prove_onnx(model: schema.Model, source: Source, drawn: SampleSet, work: Pat
         rules=gates.rules(model, drawn, expected),
     )
     ladder = _Ladder(model, source, drawn, expected, answered, outputs, golden)
-    observer = ladder.observer()
-    given = _ask_onnxruntime(ladder, taken.artifact, work, recorder, observer)
+    tracker = ladder.tracker()
+    given = _ask_onnxruntime(ladder, taken.artifact, work, recorder, tracker)
     recorder.add(given.stage)
     return Proven(
         samples=drawn,
@@ -281,7 +281,7 @@ def _prove_onnx(model: schema.Model, source: Source, drawn: SampleSet, work: Pat
         checks=(*asked, *given.checks),
         attempts=(),
         versions={"onnxruntime": given.version},
-        observer=observer,
+        tracker=tracker,
         notes=(*notes, *taken.notes),
     )
 
@@ -341,7 +341,7 @@ class _Answered:
         return replace(self, stage=stage)
 
 
-def _ask_onnxruntime(ladder: _Ladder, artifact: OnnxArtifact, work: Path, recorder: Recorder, observer: Observer) -> _Answered:
+def _ask_onnxruntime(ladder: _Ladder, artifact: OnnxArtifact, work: Path, recorder: Recorder, tracker: ErrorTracker) -> _Answered:
     """ONNX Runtime against PyTorch, every sample at every batch size."""
     model, drawn = ladder.model, ladder.samples
     batches = [batch for size in arrays.batch_sizes(model.max_batch_size) for batch in arrays.batches(drawn, size)]
@@ -349,16 +349,16 @@ def _ask_onnxruntime(ladder: _Ladder, artifact: OnnxArtifact, work: Path, record
     started = time.perf_counter()
     apart = ladder.nonfinite.samples if ladder.nonfinite else None
     ran = _run_onnx(model, artifact.path, drawn, batches, work / "onnxruntime", apart)
-    checks = _checked(ladder, batches, ran, observer)
-    rounding = baseline.allow_for_rounding(model, artifact, observer, work / "rounding", recorder)
-    sums = summation_error.allow(model, artifact, observer, work / "sums", recorder)
+    checks = _checked(ladder, batches, ran, tracker)
+    rounding = baseline.allow_for_rounding(model, artifact, tracker, work / "rounding", recorder)
+    sums = summation_error.allow(model, artifact, tracker, work / "sums", recorder)
     if sums.moved is not None:
-        observer.allow_for_sums(sums.moved)
-        ladder.show(observer)
-        checks = _checked(ladder, batches, ran, observer)
+        tracker.allow_for_sums(sums.moved)
+        ladder.show(tracker)
+        checks = _checked(ladder, batches, ran, tracker)
     stage = Stage(
         name="onnxruntime",
-        verdict="failed" if _first_failure(checks, observer) else "passed",
+        verdict="failed" if _first_failure(checks, tracker) else "passed",
         seconds=time.perf_counter() - started,
         library_seconds=ran.library_seconds + rounding + sums.library_seconds,
         peak_memory=ran.peak_memory,
@@ -367,13 +367,13 @@ def _ask_onnxruntime(ladder: _Ladder, artifact: OnnxArtifact, work: Path, record
     return _Answered(checks=tuple(checks), version=ran.version, nonfinite=_otherwise(ladder, ran), stage=stage)
 
 
-def _checked(ladder: _Ladder, batches: Sequence[tuple[int, ...]], ran: runtime.OrtRun, observer: Observer) -> list[Check]:
-    """What ONNX Runtime answered to every batch, compared with PyTorch and shown to the observer."""
+def _checked(ladder: _Ladder, batches: Sequence[tuple[int, ...]], ran: runtime.OrtRun, tracker: ErrorTracker) -> list[Check]:
+    """What ONNX Runtime answered to every batch, compared with PyTorch and shown to the tracker."""
     checks = []
     for position, batch in enumerate(batches):
         expected, found = runner.expected(ladder.reference, batch), ran.answer(position)
         tolerances = {name: baseline.tolerance(ladder.model, name) for name in expected}
-        tensors = observer.check("onnxruntime", batch, expected, found, tolerances)
+        tensors = tracker.check("onnxruntime", batch, expected, found, tolerances)
         size = len(batch) if ladder.samples.batched else 0
         seconds = ran.seconds[position]
         checks.append(Check(stage="onnxruntime", batch_size=size, samples=batch, tensors=tensors, seconds=seconds))

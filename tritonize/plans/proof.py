@@ -19,7 +19,7 @@ from tritonize.plans import engine, gpu, plan_file, proof_record
 from tritonize.plans.builder import BuiltPlan
 from tritonize.plans.layers import Layers
 from tritonize.quality.comparison import compare
-from tritonize.quality.tracker import Observer
+from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import runner
 from tritonize.spec.schema import Tolerance
 
@@ -41,7 +41,7 @@ class Question:
     memory_bytes: int | None = None
     plugins: tuple[Path, ...] = ()
     """Libraries with plugins that the plans need."""
-    observer: Observer | None = None
+    tracker: ErrorTracker | None = None
     """Is shown every answer."""
     sha256: str = ""
     """Of what is asked; see `plan_question.digest`. Proofs of other machines count where they are of it."""
@@ -186,10 +186,10 @@ def _judged(built: BuiltPlan, question: Question, planned: engine.Schedule, ran:
 def _checks(question: Question, planned: engine.Schedule, ran: engine.EngineRun) -> Iterator[Check]:
     for position, batch in enumerate(planned.batches):
         expected, found = runner.expected(question.reference, batch.samples), ran.answer(position)
-        if question.observer is None:
+        if question.tracker is None:
             tensors = compare(expected, found, question.tolerances)
         else:
-            tensors = question.observer.check(STAGE, batch.samples, expected, found, question.tolerances)
+            tensors = question.tracker.check(STAGE, batch.samples, expected, found, question.tolerances)
         size = len(batch.samples) if question.samples.batched else 0
         yield Check(stage=STAGE, batch_size=size, samples=batch.samples, tensors=tensors, seconds=ran.seconds[position])
 

@@ -23,7 +23,7 @@ from tritonize.precision import reduction
 from tritonize.precision.reduction import Reduced
 from tritonize.quality import noise_floor
 from tritonize.quality.comparison import compare
-from tritonize.quality.tracker import Observer
+from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import baseline, runner
 from tritonize.spec import schema
 
@@ -38,7 +38,7 @@ class Question:
     reference: Reference
     """In float32, as PyTorch computes it."""
     tolerances: Mapping[str, schema.Tolerance]
-    observer: Observer | None = None
+    tracker: ErrorTracker | None = None
     """Is shown every answer, and told what half precision costs PyTorch itself; without one tolerances alone are kept."""
 
 
@@ -75,15 +75,15 @@ def reduce(model: schema.Model, artifact: OnnxArtifact, question: Question, work
                 question.reference, outputs=declared(question.reference.outputs, made.artifact.outputs, work / "declared_outputs")
             ),
         )
-    if question.observer and not question.observer.reduced:
-        set_noise_floors(model, question, question.observer, work, recorder)
+    if question.tracker and not question.tracker.reduced:
+        set_noise_floors(model, question, question.tracker, work, recorder)
     emulated = f"onnxruntime {model.precision} (emulated)"
     checks = []
     if model.precision == "fp16":
         checks += _ask(model, made.artifact.path, in_its_types, f"onnxruntime {model.precision}", work, recorder)
     checks += _ask(model, made.emulation, question, emulated, work, recorder)
-    if question.observer:
-        baseline.allow_for_rounding(model, artifact, question.observer, work / "rounding", recorder)
+    if question.tracker:
+        baseline.allow_for_rounding(model, artifact, question.tracker, work / "rounding", recorder)
     return Answered(
         artifact=made.artifact,
         samples=in_its_types.samples,
@@ -93,13 +93,13 @@ def reduce(model: schema.Model, artifact: OnnxArtifact, question: Question, work
     )
 
 
-def set_noise_floors(model: schema.Model, question: Question, observer: Observer, work: Path, recorder: Recorder) -> None:
+def set_noise_floors(model: schema.Model, question: Question, tracker: ErrorTracker, work: Path, recorder: Recorder) -> None:
     """Let what follows be judged by how far PyTorch in half precision is from float64, where that could run.
 
     Where PyTorch does not run in half precision, or not for an output, the noise is what it is in float32, measured in the unit of
     the half type.
     """
-    exact = observer.golden.exact
+    exact = tracker.golden.exact
     if exact is None:
         return
     name = f"pytorch {model.precision}"
@@ -115,7 +115,7 @@ def set_noise_floors(model: schema.Model, question: Question, observer: Observer
         if outputs is not None
         for floor in noise_floor.noise_floors(question.samples, outputs, exact, model.precision)
     }
-    observer.judge_reduced_by(tuple(floors.values()))
+    tracker.judge_reduced_by(tuple(floors.values()))
 
 
 def _ask(model: schema.Model, path: Path, question: Question, stage: str, work: Path, recorder: Recorder) -> list[Check]:
@@ -136,8 +136,8 @@ def _ask(model: schema.Model, path: Path, question: Question, stage: str, work: 
         for position, batch in enumerate(batches):
             found = ran.answer(position)
             expected = runner.expected(question.reference, batch)
-            if question.observer:
-                tensors = question.observer.check(stage, batch, expected, found, question.tolerances)
+            if question.tracker:
+                tensors = question.tracker.check(stage, batch, expected, found, question.tolerances)
             else:
                 tensors = compare(expected, found, question.tolerances)
             size, seconds = len(batch) if drawn.batched else 0, ran.seconds[position]

@@ -49,8 +49,8 @@ class _Kept:
     classes: dict[str, TopClasses] = field(default_factory=dict)
 
 
-class Gallery:
-    """Is shown every answer, one at a time."""
+class FigureCollector:
+    """Keeps the figures of the answers that are added, one at a time."""
 
     def __init__(self, golden: GoldenSet) -> None:
         self._golden = golden
@@ -64,7 +64,7 @@ class Gallery:
         behind = self._stage and first in STAGES and STAGES.index(first) < STAGES.index(self._stage.split()[0])
         return len(indices) == 1 and first in STAGES and not behind
 
-    def see(self, stage: str, output: str, indices: Sequence[int], expected: Array, found: Array, max_abs: float) -> None:
+    def add(self, stage: str, output: str, indices: Sequence[int], expected: Array, found: Array, max_abs: float) -> None:
         """One output of an answer, of numbers, and of the expected shape.
 
         Args:

@@ -14,7 +14,7 @@ from tritonize.core.results import ALL, DRAWN, Gate, NoiseFloor, StageRow, stage
 from tritonize.quality import metrics, noise_floor
 from tritonize.quality.differences import numeric
 from tritonize.quality.golden_set import GoldenSet, Rules
-from tritonize.quality.tracker import Observer
+from tritonize.quality.tracker import ErrorTracker
 from tritonize.spec import schema
 
 
@@ -56,15 +56,15 @@ class Judgement:
         return not any(gate.verdict == "failed" for gate in self.gates)
 
 
-def judge(observer: Observer, checks: Sequence[Check], *, on_gpu: Sequence[str] = ()) -> Judgement:
+def judge(tracker: ErrorTracker, checks: Sequence[Check], *, on_gpu: Sequence[str] = ()) -> Judgement:
     """The stage table, every gate, and what a person who signs should know of them.
 
     Args:
         checks: every answer's, of which the tolerance is read.
         on_gpu: stages whose answers a GPU gave.
     """
-    golden = observer.golden
-    gates = (*tolerance_gates(checks), *observer.gates(on_gpu=on_gpu))
+    golden = tracker.golden
+    gates = (*tolerance_gates(checks), *tracker.gates(on_gpu=on_gpu))
     # How many samples would be outside their tolerance says nothing where another rule was broken.
     broken = any(gate.verdict == "failed" and gate.gate != "tolerance" for gate in gates)
     allowed = [floor.why for floor in golden.floors if floor.summing]
@@ -75,7 +75,7 @@ def judge(observer: Observer, checks: Sequence[Check], *, on_gpu: Sequence[str] 
         *_edges_alone(golden, checks, gates),
         *(() if broken else _confidence(golden, checks)),
     ]
-    return Judgement(rows=observer.rows(), gates=gates, floors=golden.floors, notes=tuple(notes))
+    return Judgement(rows=tracker.rows(), gates=gates, floors=golden.floors, notes=tuple(notes))
 
 
 def _conditioning(golden: GoldenSet) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""An observer of every answer at every stage: how large the error is, for the stage table and the gates.
+"""The error of every answer at every stage, for the stage table and the gates.
 
 It compares each answer with PyTorch in float64, where that could run, and keeps sums and maxima alone, so that any number of
 answers costs the same memory.
@@ -19,7 +19,7 @@ from tritonize.core.results import ALL, DRAWN, Gate, NoiseFloor, StageRow, Unmea
 from tritonize.quality import metrics, noise_floor
 from tritonize.quality.comparison import compare
 from tritonize.quality.differences import measure, numeric
-from tritonize.quality.figure_collector import Gallery
+from tritonize.quality.figure_collector import FigureCollector
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.spec import schema
 
@@ -77,13 +77,13 @@ class Moved:
         return arrays.stack(self.files, [self.places[index] for index in indices])[output]
 
 
-class Observer:
-    """Sees every answer; safe to be shown answers by several threads."""
+class ErrorTracker:
+    """Adds up the error of every answer, by stage and output. Several threads may add answers at the same time."""
 
-    def __init__(self, golden: GoldenSet, gallery: Gallery | None = None) -> None:
+    def __init__(self, golden: GoldenSet, collector: FigureCollector | None = None) -> None:
         self._golden = golden
-        self.gallery = gallery
-        """Keeps what a report shows of the answers; `None` where no one will look."""
+        self.collector = collector
+        """Keeps what a report draws of the answers; `None` where there is no report."""
         self._lock = threading.Lock()
         self._sums: dict[tuple[str, str], metrics.Accumulator] = {}
         self._seen: dict[tuple[str, str, str], _Seen] = {}
@@ -100,9 +100,9 @@ class Observer:
         """Whether there are noise floors of a reduced precision."""
         return bool(self._reduced)
 
-    def again(self) -> Observer:
-        """One that judges alike and has seen nothing yet."""
-        made = Observer(self._golden)
+    def fresh(self) -> ErrorTracker:
+        """One with the same rules and no answers yet."""
+        made = ErrorTracker(self._golden)
         made.judge_reduced_by(self._reduced)
         made._moved = self._moved
         return made
@@ -185,7 +185,7 @@ class Observer:
         self._take(stage, indices, known.parts, found)
         return known.tensors
 
-    def see(self, stage: str, indices: Sequence[int], found: Arrays) -> None:
+    def add(self, stage: str, indices: Sequence[int], found: Arrays) -> None:
         """One answer to a batch of samples. Outputs that are missing or of another shape are the tolerance's to report."""
         self._take(stage, indices, self._parts(indices, found), found)
 
@@ -242,10 +242,10 @@ class Observer:
                 seen.finite &= part.finite
                 if part.max_abs >= seen.max_abs:
                     seen.max_abs, seen.sample = part.max_abs, part.sample
-            if self.gallery and self.gallery.wants(stage, indices):
+            if self.collector and self.collector.wants(stage, indices):
                 for name, array in self._exact(indices).items():
                     if name in parts:
-                        self.gallery.see(stage, name, indices, array, found[name].reshape(array.shape), parts[name].max_abs)
+                        self.collector.add(stage, name, indices, array, found[name].reshape(array.shape), parts[name].max_abs)
 
     def rows(self) -> tuple[StageRow, ...]:
         """The stage table."""

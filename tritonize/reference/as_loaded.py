@@ -13,7 +13,7 @@ from tritonize.core import arrays
 from tritonize.core.artifacts import Finding
 from tritonize.core.messages import reference as wording
 from tritonize.quality.golden_set import GoldenSet
-from tritonize.quality.tracker import Observer
+from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference.runner import Variant
 from tritonize.spec import schema
 
@@ -61,15 +61,15 @@ def _far(model: schema.Model, golden: GoldenSet, variant: Variant) -> _Far | Non
     """`None` where there is nothing to compare."""
     if variant.outputs is None:
         return None
-    observer, within, worst = Observer(golden), True, ("", 0.0)
+    tracker, within, worst = ErrorTracker(golden), True, ("", 0.0)
     for index in range(variant.outputs.count):
         expected, found = arrays.load(golden.expected, index), arrays.load(variant.outputs, index)
         tolerances = {name: model.outputs[name].tolerance if name in model.outputs else schema.Tolerance() for name in expected}
-        for tensor in observer.check(_STAGE, (index,), expected, found, tolerances):
+        for tensor in tracker.check(_STAGE, (index,), expected, found, tolerances):
             within = within and tensor.passed
             far = float("inf") if tensor.max_abs is None and not tensor.passed else tensor.max_abs or 0.0
             worst = max(worst, (tensor.name, far), key=lambda each: each[1])
-    within = within and not any(gate.verdict == "failed" for gate in observer.gates() if gate.stage == _STAGE)
+    within = within and not any(gate.verdict == "failed" for gate in tracker.gates() if gate.stage == _STAGE)
     return _Far(output=worst[0], difference=worst[1], within=within)
 
 

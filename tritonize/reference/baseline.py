@@ -24,7 +24,7 @@ from tritonize.onnx_model import runtime
 from tritonize.quality import gates, noise_floor, nonfinite
 from tritonize.quality.comparison import compare
 from tritonize.quality.golden_set import GoldenSet
-from tritonize.quality.tracker import Observer
+from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import as_loaded, runner, summation_error
 from tritonize.reference.runner import Computed
 from tritonize.source import samples
@@ -225,7 +225,7 @@ def _golden(model: schema.Model, drawn: SampleSet, answered: Computed, work: Pat
     return replace(asked, exact=found.exact, floors=found.floors, unmeasured=found.unmeasured, why_not=why_not)
 
 
-def allow_for_rounding(model: schema.Model, artifact: OnnxArtifact, observer: Observer, work: Path, recorder: Recorder) -> float:
+def allow_for_rounding(model: schema.Model, artifact: OnnxArtifact, tracker: ErrorTracker, work: Path, recorder: Recorder) -> float:
     """Measure how far rounding alone moves the answers to edge cases whose error PyTorch's own noise hardly explains.
 
     Sums over whole axes count as plain ones, since on a constant their error is one of sign and not of chance. Where it cannot be
@@ -234,25 +234,25 @@ def allow_for_rounding(model: schema.Model, artifact: OnnxArtifact, observer: Ob
     Returns:
         Seconds that the libraries took for it.
     """
-    edges, indices = observer.golden.samples.edges, _in_doubt(artifact, observer)
+    edges, indices = tracker.golden.samples.edges, _in_doubt(artifact, tracker)
     if not indices:
         return 0.0
-    found = _sensitivity(model, artifact, observer.golden.samples, indices, work, recorder)
+    found = _sensitivity(model, artifact, tracker.golden.samples, indices, work, recorder)
     if found is None:
         return 0.0
     pairs = zip(indices, found.moved, strict=True)
     moved = ((name, index, far) for index, outputs in pairs for name, far in outputs.items())
-    observer.allow_for_rounding({(name, edges[index]): far for name, index, far in moved if math.isfinite(far)})
+    tracker.allow_for_rounding({(name, edges[index]): far for name, index, far in moved if math.isfinite(far)})
     return found.library_seconds
 
 
-def _in_doubt(artifact: OnnxArtifact, observer: Observer) -> tuple[int, ...]:
+def _in_doubt(artifact: OnnxArtifact, tracker: ErrorTracker) -> tuple[int, ...]:
     """Edge cases that rounding may decide: by their error here; all of them where a constant is 0 / sqrt(eps) on the way."""
-    if observer.golden.floors and artifact.node_map is not None:
+    if tracker.golden.floors and artifact.node_map is not None:
         nodes = artifact.node_map.read_text(encoding="utf-8")
         if any(f'"{operator}"' in nodes for operator in OVER_PLACES):
-            return tuple(observer.golden.samples.edges)
-    return observer.doubtful()
+            return tuple(tracker.golden.samples.edges)
+    return tracker.doubtful()
 
 
 def _too_large(model: schema.Model, answered: Computed) -> str:

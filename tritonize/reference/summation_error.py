@@ -22,7 +22,7 @@ from tritonize.quality import noise_floor
 from tritonize.quality.comparison import compare
 from tritonize.quality.differences import floating, measure
 from tritonize.quality.golden_set import GoldenSet
-from tritonize.quality.tracker import Moved, Observer
+from tritonize.quality.tracker import ErrorTracker, Moved
 from tritonize.spec import schema
 
 
@@ -31,24 +31,24 @@ class Allowance:
     """What came of it."""
 
     moved: Moved | None
-    """What `Observer.allow_for_sums` takes; `None` where nothing is allowed for."""
+    """What `ErrorTracker.allow_for_sums` takes; `None` where nothing is allowed for."""
     library_seconds: float = 0.0
 
 
-def allow(model: schema.Model, artifact: OnnxArtifact, observer: Observer, work: Path, recorder: Recorder) -> Allowance:
+def allow(model: schema.Model, artifact: OnnxArtifact, tracker: ErrorTracker, work: Path, recorder: Recorder) -> Allowance:
     """Measure ONNX Runtime's own sums where its answers are over the noise floor; what is not allowed for is told as a stage.
 
     Args:
-        observer: has seen ONNX Runtime's answers.
+        tracker: has seen ONNX Runtime's answers.
     """
-    failed = [gate for gate in observer.gates() if _is_over(gate)]
+    failed = [gate for gate in tracker.gates() if _is_over(gate)]
     groups = {gate.group for gate in failed}
-    asked = observer.golden.samples
+    asked = tracker.golden.samples
     indices = [index for index in range(asked.files.count) if asked.group(index) in groups]
     found = _measured(model, artifact, asked, indices, work, recorder) if indices else None
     if found is None:
         return Allowance(moved=None)
-    return Allowance(moved=moved(observer.golden, failed, indices, found, work / "moved"), library_seconds=found.library_seconds)
+    return Allowance(moved=moved(tracker.golden, failed, indices, found, work / "moved"), library_seconds=found.library_seconds)
 
 
 def explained(

@@ -28,7 +28,7 @@ class Digests:
         self._lock = threading.Lock()
         self._seen: dict[tuple[int, ...], dict[str, str]] = {}
 
-    def see(self, stage: str, indices: Sequence[int], digest: str) -> None:
+    def add(self, stage: str, indices: Sequence[int], digest: str) -> None:
         """One answer, by `arrays.digest`."""
         if stage in SAME_BITS:
             with self._lock:

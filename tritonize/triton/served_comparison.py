@@ -18,7 +18,7 @@ from tritonize.core.messages import client as say
 from tritonize.core.messages import server as wording
 from tritonize.core.results import Verdict
 from tritonize.quality.golden_set import GoldenSet
-from tritonize.quality.tracker import Observer
+from tritonize.quality.tracker import ErrorTracker
 from tritonize.triton import client, executions, invariances, model_config
 from tritonize.triton.client import Transport
 from tritonize.triton.executions import Counts
@@ -79,7 +79,7 @@ class Target:
     golden: GoldenSet
     config: Mapping[str, Any]
     """The configuration it was staged with, parsed."""
-    observer: Observer
+    tracker: ErrorTracker
     """Is shown every answer."""
     digests: Digests = field(default_factory=Digests)
     """Is shown every answer too."""
@@ -336,7 +336,7 @@ def _ask_padded(
     seconds = time.perf_counter() - started
     own = {name: array[:1] if array.ndim and array.shape[0] == size else array for name, array in found.items()}
     expected = as_served(arrays.load(target.golden.expected, index), target.config, "output")
-    tensors = target.observer.check("padded", (index,), expected, own, target.golden.tolerances)
+    tensors = target.tracker.check("padded", (index,), expected, own, target.golden.tolerances)
     checks.append(Check(stage="padded", batch_size=size, samples=(index,), tensors=tensors, seconds=seconds))
 
 
@@ -360,8 +360,8 @@ def _ask(
         return
     seconds = time.perf_counter() - started
     digest = arrays.digest(found)
-    tensors = target.observer.check(stage, indices, expected, found, target.golden.tolerances, digest=digest)
-    target.digests.see(stage, indices, digest)
+    tensors = target.tracker.check(stage, indices, expected, found, target.golden.tolerances, digest=digest)
+    target.digests.add(stage, indices, digest)
     checks.append(Check(stage=stage, batch_size=size, samples=indices, tensors=tensors, seconds=seconds))
 
 

@@ -24,7 +24,7 @@ from tritonize.precision import comparison as precision_comparison
 from tritonize.precision import reduction
 from tritonize.quality import golden_set, noise_floor
 from tritonize.quality.golden_set import GoldenSet
-from tritonize.quality.tracker import Observer
+from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import baseline
 from tritonize.repository import Run
 from tritonize.spec import schema
@@ -62,7 +62,7 @@ class Built:
 
     staged: StagedVersion
     golden: GoldenSet
-    observer: Observer
+    tracker: ErrorTracker
     """Has seen every answer so far."""
     config: Mapping[str, Any]
     checks: tuple[Check, ...]
@@ -97,7 +97,7 @@ def build(specification: schema.Spec, name: str, source: Source, run_: Run, reco
     return Built(
         staged=staged,
         golden=whole,
-        observer=proven.observer,
+        tracker=proven.tracker,
         config=config,
         checks=(*proven.checks, *plan_proof.answered(plans)),
         passed=proven.passed,
@@ -123,13 +123,13 @@ def _told(finding: Finding) -> str:
 def asked_of_plans(model: schema.Model, proven: ladder.Proven) -> GoldenSet:
     """The golden set of what was proven: what a version carries, and what its plans and its server have to answer.
 
-    Of TF32 its noise floors are set here: from now on the observer judges what is not ONNX Runtime in float32 by them.
+    Of TF32 its noise floors are set here: from now on the tracker judges what is not ONNX Runtime in float32 by them.
     """
-    exact = proven.observer.golden.exact
+    exact = proven.tracker.golden.exact
     if model.precision == "tf32" and exact:
-        own = proven.observer.golden.expected
-        proven.observer.judge_reduced_by(noise_floor.noise_floors(proven.samples, own, exact, "tf32"))
-    return replace(proven.observer.golden, samples=proven.samples, expected=proven.reference.outputs, floors=proven.observer.floors)
+        own = proven.tracker.golden.expected
+        proven.tracker.judge_reduced_by(noise_floor.noise_floors(proven.samples, own, exact, "tf32"))
+    return replace(proven.tracker.golden, samples=proven.samples, expected=proven.reference.outputs, floors=proven.tracker.floors)
 
 
 def prove(model: schema.Model, source: Source, work: Path, recorder: Recorder) -> tuple[ladder.Proven, Location | None]:
@@ -150,7 +150,7 @@ def prove(model: schema.Model, source: Source, work: Path, recorder: Recorder) -
         samples=proven.samples,
         reference=proven.reference,
         tolerances={tensor.name: baseline.tolerance(model, tensor.name) for tensor in proven.outputs},
-        observer=proven.observer,
+        tracker=proven.tracker,
     )
     done = precision_comparison.reduce(model, proven.artifact, question, work, recorder)
     reduced = replace(
@@ -217,7 +217,7 @@ def _plans(
         deadline_s=model.deadline_s,
         memory_bytes=model.memory_bytes,
         plugins=model.builder.plugins,
-        observer=proven.observer,
+        tracker=proven.tracker,
         sha256=proof_input.digest(whole, model.precision),
     )
     return plan_proof.prove(built, question, run_.work / "engines", recorder, options.on_progress), findings

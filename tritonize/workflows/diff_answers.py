@@ -16,7 +16,7 @@ from tritonize.core.errors import InferenceError
 from tritonize.core.results import Metrics
 from tritonize.quality import comparison, metrics
 from tritonize.quality.golden_set import GoldenSet
-from tritonize.quality.tracker import Observer
+from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import golden_seeds
 from tritonize.triton import client, served_comparison
 
@@ -86,7 +86,7 @@ class Asked:
         self.on_stage("numerics", None)
         started = time.perf_counter()
         before, after = self.versions
-        observers = {each.number: Observer(each.known) for each in self.versions}
+        trackers = {each.number: ErrorTracker(each.known) for each in self.versions}
         sums: dict[str, metrics.Accumulator] = {}
         bad: dict[str, int] = {}
         seen: set[str] = set()
@@ -96,7 +96,7 @@ class Asked:
                 found = {each.number: answer for each in self.versions if (answer := self._try(each, inputs, owner, index))}
                 if len(found) < len(self.versions):
                     continue
-                observers[owner.number].see("served", (index,), found[owner.number])
+                trackers[owner.number].add("served", (index,), found[owner.number])
                 print_ = golden_seeds.digest(inputs)
                 if print_ not in seen:
                     seen.add(print_)
@@ -110,7 +110,7 @@ class Asked:
                 note=f"{len(seen)} samples, each asked of both",
             ),
         )
-        ks = {number: _largest_k(observer) for number, observer in observers.items()}
+        ks = {number: _largest_k(tracker) for number, tracker in trackers.items()}
         return tuple(
             Drift(
                 output=name,
@@ -172,10 +172,10 @@ class Asked:
         )
 
 
-def _largest_k(observer: Observer) -> dict[str, float | None]:
+def _largest_k(tracker: ErrorTracker) -> dict[str, float | None]:
     """Of each output that has a noise floor, the largest k; `None` where an error has nothing to be measured in."""
     found: dict[str, float | None] = {}
-    for gate in observer.gates():
+    for gate in tracker.gates():
         if gate.gate == "noise floor" and gate.verdict != "not run":
             known = found.get(gate.output, 0.0)
             found[gate.output] = None if gate.value is None or known is None else max(known, gate.value)

@@ -18,7 +18,7 @@ from tritonize.core import arrays, figures, redaction
 from tritonize.core.artifacts import Attempt, OnnxArtifact, Reference, Report, SampleSet, StagedVersion, to_json
 from tritonize.core.error_location import Location
 from tritonize.core.figures import Figures
-from tritonize.quality.figure_collector import Gallery
+from tritonize.quality.figure_collector import FigureCollector
 from tritonize.report import html
 from tritonize.report import text as report_text
 from tritonize.spec import schema
@@ -56,14 +56,14 @@ def write(
     staged: StagedVersion,
     finished: Report,
     model: schema.Model,
-    gallery: Gallery | None = None,
+    collector: FigureCollector | None = None,
     located: Location | None = None,
     places: Places | None = None,
 ) -> None:
     """Write report and manifest into a staged version, before anyone can see it; the manifest last, since it hashes the rest.
 
     Args:
-        gallery: what was kept of the answers, for the figures; the samples must still be there.
+        collector: what was kept of the answers, for the figures; the samples must still be there.
         located: where an error comes from, if someone looked.
         places: of this machine, which the evidence does not tell.
     """
@@ -75,7 +75,7 @@ def write(
     shutil.copyfile(staged.model_directory / repository.CONFIG, evidence / repository.CONFIG)
     (evidence / "report.json").write_text(report_text.dumps(finished) + "\n", encoding="utf-8")
     (evidence / "report.txt").write_text(report_text.as_text(finished), encoding="utf-8")
-    shown = _shown(staged, gallery, located)
+    shown = _shown(staged, collector, located)
     (evidence / "figures.json").write_text(figures.dumps(shown) + "\n", encoding="utf-8")
     (evidence / "report.html").write_text(html.render(finished, shown), encoding="utf-8")
     facts = {
@@ -93,10 +93,10 @@ def write(
     repository.write_manifest(staged, told.left_out(facts, model))
 
 
-def _shown(staged: StagedVersion, gallery: Gallery | None, located: Location | None) -> Figures:
+def _shown(staged: StagedVersion, collector: FigureCollector | None, located: Location | None) -> Figures:
     """What the pictures are drawn from."""
     series = along(located) if located else ()
-    return gallery.figures(_label_lists(staged), series) if gallery else Figures(located=series)
+    return collector.figures(_label_lists(staged), series) if collector else Figures(located=series)
 
 
 def _label_lists(staged: StagedVersion) -> dict[str, list[str]]:

@@ -15,7 +15,7 @@ from tritonize.core import arrays, dtypes, temporary
 from tritonize.core.artifacts import Report, ServerHandle, Stage
 from tritonize.core.errors import RepositoryError, UsageError, storage_errors
 from tritonize.quality import gates, golden_set
-from tritonize.quality.tracker import Observer
+from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import golden_file
 from tritonize.reference.golden_file import GoldenFile, Origin
 from tritonize.spec import schema
@@ -152,20 +152,20 @@ def _verify(request: Request, file: GoldenFile) -> Report:
     config = model_config.parse(file.origin.config, where=f"{request.path}: {golden_file.CONFIG}") | {"name": name}
     server = serving.remote(request.urls)
     _require_same_model(server, name, version, config, file, request.path)
-    observer = Observer(file.golden)
+    tracker = ErrorTracker(file.golden)
     target = served_comparison.Target(
         server=server,
         model=name,
         version=version,
         golden=file.golden,
         config=config,
-        observer=observer,
+        tracker=tracker,
         newest=request.version is None,
     )
     verified = served_comparison.verify(target)
     for stage in verified.stages:
         request.on_stage(stage.name, stage)
-    judged = gates.judge(observer, verified.checks, on_gpu=verified.on_gpu)
+    judged = gates.judge(tracker, verified.checks, on_gpu=verified.on_gpu)
     blank = Report(
         command="verify", model=name, version=version, verdict="failed", versions=evidence.versions("numpy", "tritonclient")
     )

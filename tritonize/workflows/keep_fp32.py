@@ -39,7 +39,7 @@ def locate_model(model: schema.Model, work: Path, recorder: Recorder | None = No
     if proven.passed and model.precision in reduction.HALF:
         tolerances = {tensor.name: baseline.tolerance(model, tensor.name) for tensor in proven.outputs}
         question = precision_comparison.Question(
-            samples=proven.samples, reference=proven.reference, tolerances=tolerances, observer=proven.observer.again()
+            samples=proven.samples, reference=proven.reference, tolerances=tolerances, tracker=proven.tracker.fresh()
         )
         return repair(model, proven.artifact, question, work / "locate", recorder, trials=trials)
     batch = (0,) if proven.passed else locate_search.failing(proven.checks)
@@ -74,8 +74,8 @@ def repair(
     """
     recorder = recorder or Recorder()
     limits = locate_search.limits(model)
-    if question.observer and not question.observer.reduced:
-        precision_comparison.set_noise_floors(model, question, question.observer, work / "floors", recorder)
+    if question.tracker and not question.tracker.reduced:
+        precision_comparison.set_noise_floors(model, question, question.tracker, work / "floors", recorder)
     emulation = reduction.reduce(model, artifact, work / "reduced").emulation
     gate = _Gate(model, artifact, question, work / "trials")
     passed = gate(frozenset())
@@ -115,8 +115,8 @@ class _Gate:
     def __call__(self, kept: frozenset[str]) -> bool:
         nodes = sorted({*self._model.keep_fp32.nodes, *kept})
         model = self._model.model_copy(update={"keep_fp32": self._model.keep_fp32.model_copy(update={"nodes": nodes})})
-        observer = self._question.observer.again() if self._question.observer else None
-        asked = replace(self._question, observer=observer)
+        tracker = self._question.tracker.fresh() if self._question.tracker else None
+        asked = replace(self._question, tracker=tracker)
         try:
             checks = precision_comparison.reduce(model, self._artifact, asked, self._work, Recorder()).checks
         except NothingReducedError:  # the fp32 file itself, which passes; the search goes on to smaller sets from here
@@ -127,7 +127,7 @@ class _Gate:
         finally:
             shutil.rmtree(self._work, ignore_errors=True)
         failing = next((check.samples for check in checks if not check.passed), None)
-        over = gates.first_over_budget(observer.gates()) if observer else None
+        over = gates.first_over_budget(tracker.gates()) if tracker else None
         if failing is None and over is not None:
             failing = (over.sample or 0,)
         self.failed = self.failed or failing

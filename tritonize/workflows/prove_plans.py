@@ -19,7 +19,7 @@ from tritonize.plans import proof_input, proof_record
 from tritonize.plans.builder import BuiltPlan
 from tritonize.plans.proof_record import ProofRecord
 from tritonize.quality import gates
-from tritonize.quality.tracker import Observer
+from tritonize.quality.tracker import ErrorTracker
 from tritonize.report import text as report_text
 
 
@@ -43,7 +43,7 @@ def prove(
     """
     proofs = []
     for each in plan_collection.read(places):
-        observer = Observer(asked.golden)
+        tracker = ErrorTracker(asked.golden)
         built = BuiltPlan(path=each.path, log=each.log, metadata=each.metadata, cached=True, seconds=0.0)
         question = plan_proof.Question(
             samples=asked.golden.samples,
@@ -52,10 +52,10 @@ def prove(
             precision=asked.precision,
             deadline_s=asked.deadline_s,
             plugins=plugins,
-            observer=observer,
+            tracker=tracker,
         )
         (proof,) = plan_proof.prove([built], question, directory / each.path.stem, recorder)
-        judged = gates.judge(observer, proof.checks, on_gpu=(plan_proof.STAGE,))
+        judged = gates.judge(tracker, proof.checks, on_gpu=(plan_proof.STAGE,))
         over = gates.first_over_budget(judged.gates)
         if proof.verdict == "passed" and over is not None:
             proof = replace(proof, verdict="failed", reason=f"{over.output}: {conclusion.gate_in_words(over)}")

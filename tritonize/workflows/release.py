@@ -89,7 +89,7 @@ def _write(proven: Proven, staged: StagedVersion, home: Path) -> Report:
     unlike = _served_too(proven, staged)
     report = replace(report, notes=(*report.notes, *(wording.SERVED_WITH_OTHER_CONFIG.text(version=each) for each in unlike)))
     places = evidence.Places(repository=proven.place, staged=staged.root.parent, command=proven.again)
-    evidence.write(staged, report, proven.model, proven.built.observer.gallery, proven.built.located, places)
+    evidence.write(staged, report, proven.model, proven.built.tracker.collector, proven.built.located, places)
     return report
 
 
@@ -109,7 +109,7 @@ def _served_too(proven: Proven, staged: StagedVersion) -> tuple[int, ...]:
 def _with_worst(report: Report, proven: Proven, staged: StagedVersion, home: Path) -> Report:
     """The sample with the largest error is kept in the evidence, and the report says how to ask for it again."""
     gate = gates.worst(report.gates)
-    samples = proven.built.observer.golden.samples
+    samples = proven.built.tracker.golden.samples
     if gate is None or gate.sample is None:
         return report
     evidence.write_worst(staged, samples, gate.sample)

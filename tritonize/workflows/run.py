@@ -182,7 +182,7 @@ def _serve(
             version=staged.version,
             golden=built.golden,
             config=built.config,
-            observer=built.observer,
+            tracker=built.tracker,
         )
         verified = served_comparison.verify(target)
         for stage in verified.stages:
@@ -209,7 +209,7 @@ def _report(
     if served is not None:
         checks = (*checks, *served.checks)
         verdict = served.verdict if built.passed and not findings else "failed"
-    judged = gates.judge(built.observer, checks, on_gpu=("plan", *(served.on_gpu if served else ())))
+    judged = gates.judge(built.tracker, checks, on_gpu=("plan", *(served.on_gpu if served else ())))
     if not judged.passed:
         verdict = "failed"
     if verdict == "passed" and built.plans:

@@ -17,7 +17,7 @@ from tritonize.core.messages import repository as wording
 from tritonize.quality import gates, golden_set
 from tritonize.quality.gates import Judgement
 from tritonize.quality.golden_set import GoldenSet
-from tritonize.quality.tracker import Observer
+from tritonize.quality.tracker import ErrorTracker
 from tritonize.triton import model_config, served_comparison, serving
 from tritonize.workflows import checked_copy, evidence
 from tritonize.workflows.checked_copy import Checked
@@ -150,7 +150,7 @@ def _served(
     path = checked.root / published.model / repository.CONFIG
     config = model_config.parse(repository.read_config(checked.root, published.model), where=str(path))
     known = golden_set.read(checked.version_directory / repository.EVIDENCE / "golden")
-    observer = Observer(known)
+    tracker = ErrorTracker(known)
     with contextlib.ExitStack() as stack:
         server = (
             serving.remote(request.urls)
@@ -163,13 +163,13 @@ def _served(
             version=published.version,
             golden=known,
             config=config,
-            observer=observer,
+            tracker=tracker,
             newest=request.version is None,
         )
         verified = served_comparison.verify(target)
         for stage in verified.stages:
             request.on_stage(stage.name, stage)
-        return verified, gates.judge(observer, verified.checks, on_gpu=verified.on_gpu)
+        return verified, gates.judge(tracker, verified.checks, on_gpu=verified.on_gpu)
 
 
 @contextlib.contextmanager
