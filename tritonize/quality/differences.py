@@ -8,7 +8,6 @@ from __future__ import annotations
 import heapq
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,7 @@ _Wide = NDArray[np.float64]
 _LARGEST = float(np.finfo(np.float64).max)
 _SAFE = 400
 """Magnitudes up to two to this power have squares, and sums of squares, inside float64."""
-_BITS: dict[np.dtype[Any], tuple[type[np.signedinteger[Any]], type[np.unsignedinteger[Any]]]] = {
+_BITS: dict[np.dtype, tuple[type[np.signedinteger], type[np.unsignedinteger]]] = {
     np.dtype(np.float16): (np.int16, np.uint16),
     BFLOAT16: (np.int16, np.uint16),
     np.dtype(np.float32): (np.int32, np.uint32),
@@ -160,7 +159,7 @@ class _Pass:
     atol: float
     exact: bool
     floor: float
-    bits: tuple[type[np.signedinteger[Any]], type[np.unsignedinteger[Any]]] | None
+    bits: tuple[type[np.signedinteger], type[np.unsignedinteger]] | None
     keep: int
 
     def add(self, start: int, expected_chunk: Array, found_chunk: Array) -> None:
@@ -241,7 +240,7 @@ class _Pass:
         self.sums.worst = heapq.nlargest(self.keep, [*self.sums.worst, *rows])
 
 
-def _ulp_distance(expected: Array, found: Array, bits: tuple[type[np.signedinteger[Any]], type[np.unsignedinteger[Any]]]) -> int:
+def _ulp_distance(expected: Array, found: Array, bits: tuple[type[np.signedinteger], type[np.unsignedinteger]]) -> int:
     """Largest number of steps between neighbouring numbers of found's type, from expected rounded to it; both zeros are one."""
     signed, unsigned = bits
     left, right = (side.view(signed) for side in (expected.astype(found.dtype, copy=False), found))

@@ -25,7 +25,7 @@ _MARK = {"passed": "✓", "failed": "✗", "not run": "–"}
 _VERDICT = {"passed": "PASSED", "failed": "FAILED", "not run": "NOT RUN"}
 
 
-def as_json(report: Report) -> dict[str, Any]:
+def as_json(report: Report) -> dict[str, object]:
     """The whole report as plain data: every kind of answer counted in `answers`, the first `LISTED` of each in `checks`."""
     listed = replace(report, checks=tuple(_listed(report.checks)))
     plain: dict[str, Any] = to_json(listed)

@@ -11,12 +11,13 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict, cast
 
 from tritonize.core import bounded_files
 from tritonize.core.artifacts import Finding, StagedVersion
 from tritonize.core.errors import RepositoryError
 from tritonize.core.messages import repository as wording
+from tritonize.core.plain_data import JsonObject
 
 CONFIG = "config.pbtxt"
 EVIDENCE = "evidence"
@@ -26,28 +27,53 @@ SCHEMA = 2
 _OWN = "sha256"
 _PIECE = 1 << 20
 
+
+class Listed(TypedDict):
+    """One file that a manifest lists."""
+
+    sha256: str
+    bytes: int
+
+
+class Manifest(TypedDict):
+    """Content of `evidence/manifest.json`. What `read` checks is required; the rest is as a tritonize of any version wrote it."""
+
+    schema: int
+    files: dict[str, Listed]
+    model: NotRequired[str]
+    version: NotRequired[int]
+    verdict: NotRequired[str]
+    created: NotRequired[str]
+    sha256: NotRequired[str]
+    """Of the manifest itself, see `own_sha256`."""
+    spec: NotRequired[object]
+    """The model's part of the spec."""
+    details: NotRequired[JsonObject]
+    tolerances: NotRequired[JsonObject]
+
+
 Take = Callable[[str, Path, int], str | None]
 """How a file's SHA-256 is found: of its path inside the model's directory, where it lies, and how many bytes are expected."""
 
 
-def write(staged: StagedVersion, facts: Mapping[str, Any]) -> dict[str, Any]:
+def write(staged: StagedVersion, facts: Mapping[str, object]) -> Manifest:
     """Write `evidence/manifest.json`: the facts, and the SHA-256 of every file of the version, its configuration and itself."""
     manifest = {"schema": SCHEMA, "model": staged.model, "version": staged.version, **facts, "files": _hashes(staged)}
     manifest[_OWN] = own_sha256(manifest)
     evidence = staged.version_directory / EVIDENCE
     evidence.mkdir(exist_ok=True)
     (evidence / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return manifest
+    return cast("Manifest", manifest)
 
 
-def own_sha256(manifest: Mapping[str, Any]) -> str:
+def own_sha256(manifest: Mapping[str, object]) -> str:
     """Of a manifest's content, apart from this sum itself: as JSON with sorted keys, without blanks, in UTF-8."""
     content = {key: value for key, value in manifest.items() if key != _OWN}
     plain = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _hashes(staged: StagedVersion) -> dict[str, dict[str, Any]]:
+def _hashes(staged: StagedVersion) -> dict[str, Listed]:
     """Path relative to the model directory, to hash and size; files of the model directory and of this version."""
     files = [path for path in staged.model_directory.iterdir() if path.is_file()]
     files += [path for path, kind in walk(staged.version_directory) if kind == "file"]
@@ -121,7 +147,7 @@ def hash_in_place(_name: str, path: Path, size: int) -> str | None:
         os.close(descriptor)
 
 
-def read(version_directory: Path) -> dict[str, Any]:
+def read(version_directory: Path) -> Manifest:
     """The manifest of a published version.
 
     Raises:
@@ -140,14 +166,14 @@ def read(version_directory: Path) -> dict[str, Any]:
     listed = manifest.get("files")
     if not isinstance(listed, dict) or not all(_is_entry(each) for each in listed.values()):
         raise RepositoryError.of(wording.MANIFEST_DAMAGED, where=str(path), found="its list of files is not a mapping")
-    return manifest
+    return cast("Manifest", manifest)
 
 
-def _is_entry(facts: Any) -> bool:
+def _is_entry(facts: object) -> bool:
     return isinstance(facts, dict) and isinstance(facts.get("sha256"), str) and _is_size(facts.get("bytes"))
 
 
-def _is_size(value: Any) -> bool:
+def _is_size(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
@@ -157,7 +183,7 @@ def integrity(
     version: int,
     *,
     shared: bool = True,
-    known: Mapping[str, Any] | None = None,
+    known: Manifest | None = None,
     take: Take = hash_in_place,
 ) -> tuple[Finding, ...]:
     """What differs between the files in place and the manifest's hashes.
@@ -187,7 +213,7 @@ def integrity(
 _NO_FILE = {"link": "is a symbolic link, which is not followed", "other": "is no ordinary file"}
 
 
-def _file_findings(directory: Path, name: str, facts: Mapping[str, Any], source: Path, take: Take) -> Iterator[Finding]:
+def _file_findings(directory: Path, name: str, facts: Listed, source: Path, take: Take) -> Iterator[Finding]:
     where = f"{directory.name}/{name}"
     if name.startswith("/") or ".." in name.split("/"):
         yield Finding(where=where, what="the manifest lists a path outside the model")
@@ -212,11 +238,12 @@ def superseded(directory: Path, version: int, wanted: str) -> bool:
     """Whether the configuration in place is a newer version's, and not the one with that SHA-256."""
     found = hash_in_place("", directory / CONFIG, bounded_files.LIMIT)
     return found not in (None, wanted) and any(
-        number > version and listed.get(CONFIG, {}).get("sha256") == found for number, listed in _siblings(directory).items()
+        number > version and CONFIG in listed and listed[CONFIG]["sha256"] == found
+        for number, listed in _siblings(directory).items()
     )
 
 
-def _siblings(directory: Path) -> dict[int, dict[str, Any]]:
+def _siblings(directory: Path) -> dict[int, dict[str, Listed]]:
     """The files that each version with a readable manifest lists."""
     found = {}
     for entry in directory.iterdir():
@@ -236,6 +263,12 @@ def listed_beside(directory: Path) -> dict[str, dict[str, int]]:
             if "/" not in name:
                 found.setdefault(name, {})[facts["sha256"]] = facts["bytes"]
     return found
+
+
+def listed_sha256(known: Manifest, name: str) -> str | None:
+    """The SHA-256 that a manifest has of a file; `None` where it does not list it."""
+    listed = known["files"].get(name)
+    return listed["sha256"] if listed else None
 
 
 def is_version(entry: Path) -> bool:
@@ -260,7 +293,7 @@ def _strays(directory: Path) -> Iterator[Finding]:
             yield Finding(where=where, what="the file is in no version's manifest")
 
 
-def _manifest_findings(manifest: Mapping[str, Any], model: str, version: int) -> Iterator[Finding]:
+def _manifest_findings(manifest: Manifest, model: str, version: int) -> Iterator[Finding]:
     """Whether the manifest is this version's, of a proof that passed or was allowed to be missing, and covers what matters."""
     where = f"{model}/{version}/{EVIDENCE}/{MANIFEST}"
     if (manifest["schema"] >= SCHEMA or _OWN in manifest) and (found := own_sha256(manifest)) != manifest.get(_OWN):

@@ -71,7 +71,7 @@ def proven_config(repository: Path, model: str, version: int) -> str | None:
         RepositoryError: the version carries no evidence.
     """
     directory = repository / model / str(version)
-    wanted = manifest.read(directory)["files"].get(CONFIG, {}).get("sha256")
+    wanted = manifest.listed_sha256(manifest.read(directory), CONFIG)
     for path in (directory / EVIDENCE / CONFIG, repository / model / CONFIG):
         if wanted and manifest.hash_in_place("", path, bounded_files.LIMIT) == wanted:
             return _text(path)

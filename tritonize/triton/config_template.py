@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import jinja2
 from google.protobuf import text_encoding
 from jinja2.exceptions import SecurityError
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tritonize.core import resources, temporary
@@ -36,7 +37,7 @@ def quote(text: str) -> str:
     return f'"{escaped}"'
 
 
-def rendered(path: Path | None, fields: Mapping[str, Any]) -> str:
+def rendered(path: Path | None, fields: Mapping[str, object]) -> str:
     """The text of a template; of tritonize's own without a path.
 
     Args:
@@ -58,7 +59,7 @@ def rendered(path: Path | None, fields: Mapping[str, Any]) -> str:
     return str(answer.value["text"])
 
 
-def fill(path: Path, fields: Mapping[str, Any]) -> str:
+def fill(path: Path, fields: Mapping[str, object]) -> str:
     """The text of a template, in this process. Raises like `rendered`, but for one that does not end."""
     environment = _Environment(
         loader=jinja2.FunctionLoader(lambda name: _source(path, name)), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
@@ -91,12 +92,14 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     intercepted_binops = frozenset({"*", "**"})
 
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+    def call_binop(self, context: Context, operator: str, left: object, right: object) -> object:
         numbers = isinstance(left, int | float) and isinstance(right, int | float)
         repeated = max((side for side in (left, right) if isinstance(side, int)), default=0)
         if operator == "*" and not numbers and repeated > _MAX_REPEATED:
             raise SecurityError(f"text repeated {repeated:,} times")
-        if operator == "**" and (abs(left) > _MAX_REPEATED or abs(right) > 64):
+        if operator != "**" or not isinstance(left, int | float) or not isinstance(right, int | float):
+            return super().call_binop(context, operator, left, right)
+        if abs(left) > _MAX_REPEATED or abs(right) > 64:
             raise SecurityError("a power of large numbers")
         return super().call_binop(context, operator, left, right)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from tritonize.core.artifacts import ServerHandle
 from tritonize.core.errors import InferenceError
 from tritonize.core.messages import server as wording
 from tritonize.triton import client
 from tritonize.triton.client import Transport
+from tritonize.triton.protocol import InferenceStatistics, ModelStatistics
 
 _SETTLE_S = 2.0
 """Triton counts a request after it has answered it."""
@@ -51,11 +53,12 @@ def counts(server: ServerHandle, transport: Transport, model: str, version: int)
             found = connection.statistics(model, str(version))
         except InferenceError:
             return None
-    own = found[0] if found else {}
-    stats = own.get("inference_stats", {})
+    own: ModelStatistics = found[0] if found else {}
+    stats: InferenceStatistics = own.get("inference_stats", {})
 
-    def count(name: str) -> int:
-        return int(stats.get(name, {}).get("count", 0))
+    def count(name: Literal["success", "fail", "cache_hit"]) -> int:
+        duration = stats.get(name)
+        return int(duration.get("count", 0)) if duration else 0
 
     return Counts(
         requests=count("success") + count("fail"),

@@ -9,15 +9,17 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import cast
 
 from google.protobuf import json_format, text_format
+from google.protobuf.message import Message as ProtobufMessage
 
 from tritonize.core import dtypes, names
 from tritonize.core.artifacts import Finding, OnnxArtifact, TensorSpec
 from tritonize.core.errors import UsageError
 from tritonize.spec import rules, schema
 from tritonize.triton import config_template
+from tritonize.triton.protocol import ModelConfig
 
 PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "tensorrt": "tensorrt_plan"}
 """Backend to platform, as `model_config_utils.cc` pairs them; Triton has none for TensorRT-RTX."""
@@ -64,16 +66,19 @@ def render(
     return text
 
 
-def foreseen(name: str, model: schema.Model) -> dict[str, Any]:
+def foreseen(name: str, model: schema.Model) -> ModelConfig:
     """The fields of a configuration that are known before there is an ONNX file, as `parse` gives them; not those of a template.
 
     Raises:
         UsageError: the spec's `triton:` section is none.
     """
     known = parse(_extra(model, {}), where="triton")
-    known |= {"name": name, "backend": model.backend, "platform": PLATFORMS.get(model.backend)}
-    known |= {"max_batch_size": model.max_batch_size or None}  # protobuf knows no difference between zero and none
-    return {field: value for field, value in known.items() if value is not None}
+    known |= {"name": name, "backend": model.backend}
+    if platform := PLATFORMS.get(model.backend):
+        known["platform"] = platform
+    if model.max_batch_size:  # protobuf knows no difference between zero and none
+        known["max_batch_size"] = model.max_batch_size
+    return known
 
 
 def label_filename(output: str, text: str) -> str:
@@ -82,12 +87,12 @@ def label_filename(output: str, text: str) -> str:
     return f"{LABELS}_{names.file_name(output)}.{digest[:12]}.txt"
 
 
-def label_files(config: Mapping[str, Any]) -> dict[str, str]:
+def label_files(config: ModelConfig) -> dict[str, str]:
     """Output to the name of the file with its labels, of a parsed configuration."""
     return {output["name"]: output["label_filename"] for output in config.get("output", ()) if output.get("label_filename")}
 
 
-def _tensor(tensor: TensorSpec, batched: bool, labels: str | None, *, optional: bool = False) -> dict[str, Any]:
+def _tensor(tensor: TensorSpec, batched: bool, labels: str | None, *, optional: bool = False) -> dict[str, object]:
     shape = tensor.shape[1:] if batched else tensor.shape
     return {
         "name": tensor.name,
@@ -117,7 +122,7 @@ def _extra(model: schema.Model, plans: Mapping[str, str]) -> str:
     return text_format.MessageToString(message, as_utf8=True).strip()
 
 
-def _instance_groups(model: schema.Model) -> list[dict[str, Any]]:
+def _instance_groups(model: schema.Model) -> list[Mapping[str, object]]:
     """One group per profile; one of all profiles where no single one takes every size.
 
     Triton hands a request to any instance that is free, and an instance refuses what its profiles do not take.
@@ -132,15 +137,16 @@ def _instance_groups(model: schema.Model) -> list[dict[str, Any]]:
     ]
 
 
-def _message() -> Any:
+def _message() -> ProtobufMessage:
     """An empty ModelConfig."""
     # Imported here: it pulls in gRPC, which `tritonize --help` has no need of.
     from tritonclient.grpc import model_config_pb2
 
-    return model_config_pb2.ModelConfig()
+    message: ProtobufMessage = model_config_pb2.ModelConfig()
+    return message
 
 
-def triton_problems(section: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def triton_problems(section: Mapping[str, object]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """What is wrong in a spec's `triton:` section: the path inside it, and a sentence."""
     for field, value in section.items():
         if field not in _message().DESCRIPTOR.fields_by_name:
@@ -159,7 +165,7 @@ def _short(error: Exception) -> str:
     return re.sub(r"\s+", " ", str(error)).removeprefix('Message type "inference.ModelConfig" ').strip(" .")
 
 
-def parse(text: str, *, where: str) -> dict[str, Any]:
+def parse(text: str, *, where: str) -> ModelConfig:
     """The configuration as plain data under protobuf's own field names; absent fields are absent.
 
     Raises:
@@ -169,16 +175,16 @@ def parse(text: str, *, where: str) -> dict[str, Any]:
         message = text_format.Parse(text, _message())
     except text_format.ParseError as error:
         raise UsageError("This is no valid model configuration.", where=where, found=str(error)) from error
-    return json_format.MessageToDict(message, preserving_proto_field_name=True)
+    return cast("ModelConfig", json_format.MessageToDict(message, preserving_proto_field_name=True))
 
 
-def versions_named(config: Mapping[str, Any]) -> tuple[int, ...] | None:
+def versions_named(config: ModelConfig) -> tuple[int, ...] | None:
     """The versions that a parsed configuration wants served by their numbers; `None` where it goes by their order."""
     specific = config.get("version_policy", {}).get("specific")
     return None if specific is None else tuple(int(each) for each in specific.get("versions", ()))
 
 
-def versions_served(config: Mapping[str, Any], present: Sequence[int]) -> tuple[int, ...]:
+def versions_served(config: ModelConfig, present: Sequence[int]) -> tuple[int, ...]:
     """Those of the versions in place that Triton serves by a parsed configuration's policy; the newest where it has none."""
     named, policy = versions_named(config), config.get("version_policy", {})
     if named is not None:
@@ -196,15 +202,15 @@ def served_as(text: str, name: str, version: int, *, where: str) -> str:
         UsageError: the text is no valid ModelConfig.
     """
     message = _message()
-    json_format.ParseDict(parse(text, where=where), message)
-    message.name = name
-    message.version_policy.specific.versions[:] = [version]
+    config = parse(text, where=where)
+    config["name"], config["version_policy"] = name, {"specific": {"versions": [version]}}
+    json_format.ParseDict(dict(config), message)
     asked: str = text_format.MessageToString(message, as_utf8=True)
     # Protobuf leaves out a zero, which Triton takes for a question.
-    return asked if message.max_batch_size else f"max_batch_size: 0\n{asked}"
+    return asked if config.get("max_batch_size") else f"max_batch_size: 0\n{asked}"
 
 
-def differences(wanted: Mapping[str, Any], found: Mapping[str, Any], *, where: str) -> tuple[Finding, ...]:
+def differences(wanted: ModelConfig, found: ModelConfig, *, where: str) -> tuple[Finding, ...]:
     """The fields of `wanted` that `found` lacks or has with another value.
 
     A server answers with its defaults filled in, so fields that were never set may be there too.
@@ -217,7 +223,7 @@ _FILLED_IN = ("dynamic_batching.preferred_batch_size", "sequence_batching.max_se
 """What Triton 2.51 adds to the configuration that it was given (asked of it)."""
 
 
-def _differences(wanted: Any, found: Any, path: str, where: str) -> Iterator[Finding]:
+def _differences(wanted: object, found: object, path: str, where: str) -> Iterator[Finding]:
     if isinstance(wanted, dict) and isinstance(found, dict):
         for key, value in wanted.items():
             yield from _differences(value, found.get(key), f"{path}.{key}" if path else key, where)
@@ -228,18 +234,19 @@ def _differences(wanted: Any, found: Any, path: str, where: str) -> Iterator[Fin
         yield Finding(where=where, what=path, expected=str(wanted), found="nothing" if found is None else str(found))
 
 
-def _is_default(value: Any) -> bool:
+def _is_default(value: object) -> bool:
     """Whether protobuf leaves such a value out: a zero, an empty text or list; no message, which is there though it is empty."""
     return not value and not isinstance(value, dict)
 
 
-def additions(wanted: Mapping[str, Any], found: Mapping[str, Any], *, where: str) -> Iterator[Finding]:
+def additions(wanted: ModelConfig, found: ModelConfig, *, where: str) -> Iterator[Finding]:
     """Scheduling, batching and caching that `found` has and `wanted` does not have, except for what a server fills in by itself."""
+    own, theirs = (cast("Mapping[str, Mapping[str, object]]", config) for config in (wanted, found))  # of messages, in these fields
     for field in _BEHAVIOUR:
-        if field in found:
-            ours = wanted.get(field)
-            for key in (None, *found[field]):
+        if field in theirs:
+            ours = own.get(field)
+            for key in (None, *theirs[field]):
                 path = field if key is None else f"{field}.{key}"
                 if (ours is None if key is None else ours is not None and key not in ours) and path not in _FILLED_IN:
-                    value = found[field] if key is None else found[field][key]
+                    value = theirs[field] if key is None else theirs[field][key]
                     yield Finding(where=where, what=path, expected="nothing", found=str(value))

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from tritonize.core import arrays, dtypes
 from tritonize.core.arrays import Arrays
@@ -23,6 +23,7 @@ from tritonize.triton import client, executions, invariances, model_config
 from tritonize.triton.client import Transport
 from tritonize.triton.executions import Counts
 from tritonize.triton.invariances import Digests
+from tritonize.triton.protocol import ModelConfig, ModelMetadata
 
 TRANSPORTS: tuple[Transport, ...] = ("http", "grpc", "shm")
 SERVED = (*TRANSPORTS, "again", "order", "padded", "concurrent")
@@ -77,7 +78,7 @@ class Target:
     model: str
     version: int
     golden: GoldenSet
-    config: Mapping[str, Any]
+    config: ModelConfig
     """The configuration it was staged with, parsed."""
     tracker: ErrorTracker
     """Is shown every answer."""
@@ -143,7 +144,7 @@ def _in_words(counted: Counts | None) -> str:
     return f"{counted.inferences} inferences in {counted.executions} executions"
 
 
-def runs_on_gpu(served: Mapping[str, Any]) -> bool:
+def runs_on_gpu(served: ModelConfig) -> bool:
     """Whether a GPU may answer, by the configuration as the server has it: it fills in where each group of instances runs.
 
     Source: triton-inference-server/core, `NormalizeInstanceGroup` in `model_config_utils.cc`.
@@ -224,7 +225,7 @@ def _connect(target: Target, transport: Transport) -> client.Client:
     return client.connect_to(target.server, transport, answer_limit=target.answer_limit)
 
 
-def _described(target: Target) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+def _described(target: Target) -> tuple[ModelMetadata, ModelConfig]:
     """The server's own description of the model: its metadata and configuration."""
     transport: Transport = "http" if target.server.http_url else "grpc"
     with _connect(target, transport) as connection:
@@ -232,14 +233,18 @@ def _described(target: Target) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         return connection.model_metadata(target.model, version), connection.model_config(target.model, version)
 
 
-def _metadata_findings(target: Target, metadata: Mapping[str, Any], served: Mapping[str, Any]) -> Iterator[Finding]:
+def _metadata_findings(target: Target, metadata: ModelMetadata, served: ModelConfig) -> Iterator[Finding]:
     """What the server says of the model against the configuration that was staged."""
     where = f"{target.model} version {target.version} on the server"
     yield from model_config.differences(target.config, served, where=where)
     yield from model_config.additions(target.config, served, where=where)
     yield from _default_version(target)
     batch = [-1] if int(target.config.get("max_batch_size", 0)) else []
-    for kind, section in (("inputs", "input"), ("outputs", "output")):
+    sections: tuple[tuple[Literal["inputs", "outputs"], Literal["input", "output"]], ...] = (
+        ("inputs", "input"),
+        ("outputs", "output"),
+    )
+    for kind, section in sections:
         wanted = {
             tensor["name"]: (dtypes.by_triton(tensor["data_type"]).client, batch + [int(size) for size in tensor["dims"]])
             for tensor in target.config.get(section, [])
@@ -287,7 +292,7 @@ def _over(target: Target, transport: Transport) -> Asked:
     return checks, findings, ""
 
 
-def _invariances(target: Target, served: Mapping[str, Any]) -> Asked:
+def _invariances(target: Target, served: ModelConfig) -> Asked:
     """Asked again, in another order, and beside padding; and whether every transport gave the same bits."""
     checks: list[Check] = []
     findings: list[Finding] = []
@@ -308,7 +313,7 @@ def _invariances(target: Target, served: Mapping[str, Any]) -> Asked:
     return checks, [*findings, *differing], note
 
 
-def _may_differ(target: Target, served: Mapping[str, Any]) -> str:
+def _may_differ(target: Target, served: ModelConfig) -> str:
     """What explains other bits in answer to the same question, so that they are no finding; empty where nothing does."""
     if target.server.log is None:  # a server that others may ask too, and be batched with these
         return "other clients can cause"
@@ -377,7 +382,7 @@ def _some(indices: Sequence[int]) -> str:
     return f"{shown}, …" if len(indices) > 4 else shown
 
 
-def as_served(batch: Arrays, config: Mapping[str, Any], field: Literal["input", "output"]) -> Arrays:
+def as_served(batch: Arrays, config: ModelConfig, field: Literal["input", "output"]) -> Arrays:
     """The arrays in the shape a client sees: a tensor without axes of its own is served with one of size 1."""
     reshaped = {tensor["name"] for tensor in config.get(field, []) if "reshape" in tensor}
     return {name: array.reshape(*array.shape, 1) if name in reshaped or array.ndim == 0 else array for name, array in batch.items()}

@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from tritonize.core.messages import files
 from tritonize.triton import client
 from tritonize.triton.client.address import FORM, Address, parse, without_credentials
 from tritonize.triton.client.shared_memory import SharedMemoryClient
+from tritonize.triton.protocol import ModelMetadata
 from tritonize.triton.server import embedded, environment, log
 from tritonize.triton.server.embedded import Ports, Running
 
@@ -119,7 +119,7 @@ def _probe_one(
         ) from error
 
 
-def nbytes(metadata: Mapping[str, Any]) -> int:
+def nbytes(metadata: ModelMetadata) -> int:
     """Bytes of the smallest inputs that a model's description allows; an element of text counts as a pointer."""
     return sum(
         math.prod(max(1, int(size)) for size in entry.get("shape", [])) * (dtypes.by_client(entry["datatype"]).itemsize or 8)
@@ -127,7 +127,7 @@ def nbytes(metadata: Mapping[str, Any]) -> int:
     )
 
 
-def made_up(metadata: Mapping[str, Any]) -> Arrays:
+def made_up(metadata: ModelMetadata) -> Arrays:
     """Zeros, or empty text, of the smallest shape that a model's description allows."""
     found: Arrays = {}
     for entry in metadata.get("inputs", []):

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from tritonize import repository
 from tritonize.core.artifacts import Check, Finding, OnnxArtifact, PublishedVersion, Source, Stage, StagedVersion, to_json
 from tritonize.core.error_location import Location
 from tritonize.core.errors import PlanError, TritonizeError, UsageError
 from tritonize.core.messages import samples as wording
+from tritonize.core.plain_data import JsonObject
 from tritonize.core.stages import Listener, Recorder
 from tritonize.export import ladder
 from tritonize.locate import search as locate_search
@@ -29,6 +29,7 @@ from tritonize.reference import baseline
 from tritonize.repository import Run
 from tritonize.spec import schema
 from tritonize.triton import model_config
+from tritonize.triton.protocol import ModelConfig
 from tritonize.workflows import evidence, keep_fp32
 
 PACKAGES = ("onnx", "onnxslim", "numpy", "tritonclient")
@@ -64,13 +65,14 @@ class Built:
     golden: GoldenSet
     tracker: ErrorTracker
     """Has seen every answer so far."""
-    config: Mapping[str, Any]
+    source: Source
+    config: ModelConfig
     checks: tuple[Check, ...]
     passed: bool
     """Whether ONNX Runtime answered like PyTorch."""
     notes: tuple[str, ...]
     versions: Mapping[str, str]
-    details: Mapping[str, Any]
+    details: JsonObject
     located: Location | None = None
     """Where the ONNX file goes wrong, if it does and that was found."""
     findings: tuple[Finding, ...] = ()
@@ -98,6 +100,7 @@ def build(specification: schema.Spec, name: str, source: Source, run_: Run, reco
         staged=staged,
         golden=whole,
         tracker=proven.tracker,
+        source=proven.reference.source,
         config=config,
         checks=(*proven.checks, *plan_proof.answered(plans)),
         passed=proven.passed,

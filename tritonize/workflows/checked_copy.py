@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tritonize import repository
 from tritonize.core.artifacts import Finding
 from tritonize.core.errors import TritonizeError
 from tritonize.core.messages import repository as wording
 from tritonize.repository import manifest, private_copy
+from tritonize.repository.manifest import Manifest
 from tritonize.repository.private_copy import InPlace, PrivateCopy
 from tritonize.triton import model_config
 from tritonize.triton.server import view
@@ -25,7 +25,7 @@ class Checked:
 
     model: str
     version: int
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     findings: tuple[Finding, ...]
     root: Path
     """A model repository of this version alone: what was hashed, or what is in place where that differs."""
@@ -79,19 +79,19 @@ def check(
         files=copy.files,
         copied=budget - copy.budget,
         in_place=tuple(copy.in_place) if not findings else (),
-        own_config=manifest.superseded(place / model, version, known["files"].get(repository.CONFIG, {}).get("sha256", "")),
+        own_config=manifest.superseded(place / model, version, manifest.listed_sha256(known, repository.CONFIG) or ""),
         notes=tuple(_notes(known, copy.in_place)),
     )
 
 
-def _keep(known: Mapping[str, Any], directory: Path) -> None:
+def _keep(known: Manifest, directory: Path) -> None:
     """The manifest that was checked, beside what it lists."""
     path = directory / repository.EVIDENCE / repository.MANIFEST
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(known), encoding="utf-8")
 
 
-def _notes(known: Mapping[str, Any], in_place: Sequence[InPlace]) -> Iterator[str]:
+def _notes(known: Manifest, in_place: Sequence[InPlace]) -> Iterator[str]:
     if known["schema"] < manifest.SCHEMA:
         yield wording.UNCOVERED.text()
     if in_place:
@@ -136,8 +136,8 @@ def unlike_config(place: Path, model: str) -> tuple[int, ...]:
     found = []
     for version in served_versions(place, model):
         if _is_proven(place / model, version):
-            listed = manifest.read(place / model / str(version))["files"].get(repository.CONFIG, {})
-            if manifest.superseded(place / model, version, listed.get("sha256", "")):
+            listed = manifest.listed_sha256(manifest.read(place / model / str(version)), repository.CONFIG)
+            if manifest.superseded(place / model, version, listed or ""):
                 found.append(version)
     return tuple(found)
 

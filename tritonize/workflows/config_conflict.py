@@ -6,7 +6,6 @@ import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from tritonize import repository
 from tritonize.core.errors import RepositoryError, TritonizeError
@@ -50,6 +49,6 @@ def _lines(place: Path, name: str, model: schema.Model) -> Iterator[str]:
             yield from _differing(f"label_filename of {output}", labels.get(output), named)
 
 
-def _differing(field: str, current: Any, wanted: Any) -> Iterator[str]:
+def _differing(field: str, current: object, wanted: object) -> Iterator[str]:
     if current != wanted:
         yield from (f"{sign}{field}: {json.dumps(each)}" for sign, each in (("-", current), ("+", wanted)) if each is not None)

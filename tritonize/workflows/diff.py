@@ -16,6 +16,7 @@ from tritonize.core.results import Verdict
 from tritonize.onnx_model import graph_diff
 from tritonize.onnx_model.graph_diff import GraphDiff
 from tritonize.quality import golden_set
+from tritonize.repository import manifest
 from tritonize.triton import client, model_config, served_comparison, serving
 from tritonize.workflows import checked_copy
 from tritonize.workflows.checked_copy import Checked
@@ -173,7 +174,7 @@ def _unlike(one: Sequence[TensorSpec], other: Sequence[TensorSpec]) -> dict[str,
 
 def _config_findings(before: Version, after: Version) -> Iterator[Finding]:
     """The configurations that the versions were proven with, field by field; all versions share the one in place."""
-    sums = [each.manifest["files"].get(repository.CONFIG, {}).get("sha256") for each in (before, after)]
+    sums = [manifest.listed_sha256(each.manifest, repository.CONFIG) for each in (before, after)]
     if sums[0] == sums[1] and sums[0] is not None:
         return
     if not (before.proven and after.proven):

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tritonize.core import arrays
 from tritonize.core.arrays import Arrays
@@ -18,7 +17,9 @@ from tritonize.quality import comparison, metrics
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import golden_seeds
+from tritonize.repository.manifest import Manifest
 from tritonize.triton import client, served_comparison
+from tritonize.triton.protocol import ModelConfig
 
 _WARMUP = 5
 
@@ -29,11 +30,11 @@ class Version:
 
     number: int
     directory: Path
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     known: GoldenSet
     text: str
     """The configuration that it is served with."""
-    config: Mapping[str, Any]
+    config: ModelConfig
     """The same, parsed."""
     proven: bool
     """Whether that is the one it was proven with."""

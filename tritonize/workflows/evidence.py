@@ -7,17 +7,18 @@ import os
 import platform
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tritonize import repository
 from tritonize.core import arrays, figures, redaction
 from tritonize.core.artifacts import Attempt, OnnxArtifact, Reference, Report, SampleSet, StagedVersion, to_json
 from tritonize.core.error_location import Location
 from tritonize.core.figures import Figures
+from tritonize.core.plain_data import JsonObject
 from tritonize.quality.figure_collector import FigureCollector
 from tritonize.report import html
 from tritonize.report import text as report_text
@@ -130,7 +131,7 @@ def write_worst(staged: StagedVersion, samples: SampleSet, index: int) -> Path:
 
 def details(
     model: schema.Model, target: schema.Target, artifact: OnnxArtifact, answered: Reference, attempts: Sequence[Attempt]
-) -> dict[str, Any]:
+) -> JsonObject:
     """Source, ONNX file, export attempts and target as plain data, without a path of this machine."""
     source, onnx = to_json(answered.source), to_json(artifact)
     source["location"] = model.source if model.is_factory else Path(model.source).name
@@ -152,7 +153,7 @@ def _sha256(library: str) -> str | None:
     return repository.sha256(Path(library)) if Path(library).is_absolute() else None
 
 
-def _portable(model: schema.Model) -> Mapping[str, Any]:
+def _portable(model: schema.Model) -> JsonObject:
     """The model's part of the spec, files by name alone: the manifest goes to other machines."""
     plain = model.model_dump(mode="json", exclude_defaults=True, exclude={"search_path"})
     if not model.is_factory:

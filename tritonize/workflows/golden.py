@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from pydantic import ValidationError
@@ -18,8 +18,10 @@ from tritonize.quality import gates, golden_set
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import golden_file
 from tritonize.reference.golden_file import GoldenFile, Origin
+from tritonize.repository.manifest import Manifest
 from tritonize.spec import schema
 from tritonize.triton import client, model_config, served_comparison, serving
+from tritonize.triton.protocol import ModelConfig, TensorConfig
 from tritonize.workflows import evidence
 
 
@@ -81,7 +83,7 @@ def export(
     return Export(path=path, file=look(path), notes=tuple(_export_notes(root, model, number)))
 
 
-def _recipe(manifest: Mapping[str, Any]) -> schema.Model | None:
+def _recipe(manifest: Manifest) -> schema.Model | None:
     """What the samples were generated from, as the manifest has it; `None` where they came from files or a function."""
     try:
         model = schema.Model.model_validate(manifest["spec"])
@@ -194,9 +196,7 @@ def _notes(path: Path, file: GoldenFile) -> Iterator[str]:
         yield f"NumPy {np.__version__} generated {len(file.seeded)} samples again, with the SHA-256 that the file has of them."
 
 
-def _require_same_model(
-    server: ServerHandle, name: str, version: int, config: Mapping[str, Any], file: GoldenFile, path: Path
-) -> None:
+def _require_same_model(server: ServerHandle, name: str, version: int, config: ModelConfig, file: GoldenFile, path: Path) -> None:
     """Refuse a golden set whose inputs and outputs are not the served model's: none of its requests would mean anything."""
     with client.connect_to(server, "grpc" if server.grpc_url else "http") as connection:
         served = connection.model_config(name, str(version))
@@ -215,12 +215,12 @@ def _require_same_model(
         )
 
 
-def _tensors(config: Mapping[str, Any], field: str) -> dict[str, str]:
+def _tensors(config: ModelConfig, field: Literal["input", "output"]) -> dict[str, str]:
     """Type and dims of every input or output."""
     return {str(tensor.get("name", "")): f"{_datatype(tensor)} [{_dims(tensor)}]" for tensor in config.get(field, [])}
 
 
-def _datatype(tensor: Mapping[str, Any]) -> str:
+def _datatype(tensor: TensorConfig) -> str:
     kind = str(tensor.get("data_type", "no type"))
     try:
         return dtypes.by_triton(kind).client
@@ -228,7 +228,7 @@ def _datatype(tensor: Mapping[str, Any]) -> str:
         return kind
 
 
-def _dims(tensor: Mapping[str, Any]) -> str:
+def _dims(tensor: TensorConfig) -> str:
     return ", ".join(str(size) for size in tensor.get("dims", []))
 
 

@@ -12,6 +12,7 @@ from tritonize.core.artifacts import PublishedVersion, Report, StagedVersion
 from tritonize.core.errors import RepositoryError
 from tritonize.core.messages import repository as wording
 from tritonize.quality import gates
+from tritonize.repository import manifest
 from tritonize.spec import schema
 from tritonize.triton import model_config
 from tritonize.workflows import evidence
@@ -101,7 +102,7 @@ def _served_too(proven: Proven, staged: StagedVersion) -> tuple[int, ...]:
         directory = proven.place / staged.model / str(version)
         if version != staged.version and (directory / repository.EVIDENCE / repository.MANIFEST).is_file():
             with contextlib.suppress(RepositoryError):  # that another version is damaged is told by `verify`
-                listed = repository.read_manifest(directory)["files"].get(repository.CONFIG, {}).get("sha256")
+                listed = manifest.listed_sha256(repository.read_manifest(directory), repository.CONFIG)
                 found += [version] if listed != own else []
     return tuple(found)
 

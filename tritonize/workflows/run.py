@@ -235,7 +235,7 @@ def _report(
             *built.notes,
             *judged.notes,
             *served_comparison.weak_proofs(built.checks),
-            *_notes(specification, served, from_onnx=built.details["source"]["kind"] == "onnx", plans=built.plans),
+            *_notes(specification, served, from_onnx=built.source.kind == "onnx", plans=built.plans),
         ),
         versions=built.versions,
         proved_by=served.identity if served else {},

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from tritonize import repository
 from tritonize.core import arrays, temporary
@@ -18,7 +17,9 @@ from tritonize.quality import gates, golden_set
 from tritonize.quality.gates import Judgement
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
+from tritonize.repository.manifest import Manifest
 from tritonize.triton import model_config, served_comparison, serving
+from tritonize.triton.protocol import ModelConfig
 from tritonize.workflows import checked_copy, evidence
 from tritonize.workflows.checked_copy import Checked
 
@@ -137,7 +138,7 @@ def _version(request: Request, name: str) -> PublishedVersion:
     return PublishedVersion(repository=request.repository, model=name, version=wanted)
 
 
-def _notes(manifest: dict[str, Any]) -> tuple[str, ...]:
+def _notes(manifest: Manifest) -> tuple[str, ...]:
     created = manifest.get("created", "an unknown time")
     if manifest.get("verdict") == "not run":
         return (f"The version was published unproven (--allow-unproven) on {created}: a proof that it needs could not run there.",)
@@ -174,8 +175,8 @@ def _served(
 
 @contextlib.contextmanager
 def _own_server(
-    request: Request, published: PublishedVersion, known: GoldenSet, config: dict[str, Any], root: Path, folder: Path
-) -> Any:
+    request: Request, published: PublishedVersion, known: GoldenSet, config: ModelConfig, root: Path, folder: Path
+) -> Iterator[ServerHandle]:
     probe = served_comparison.as_served(arrays.load(known.samples.files, 0), config, "input")
     request.on_stage("server start", None)
     started = time.perf_counter()

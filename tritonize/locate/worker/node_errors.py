@@ -96,7 +96,7 @@ class _Walk:
     batches: Sequence[Arrays]
     runner: Runner
     emulated: bool
-    kinds: dict[str, np.dtype[Any]] = field(default_factory=dict)
+    kinds: dict[str, np.dtype] = field(default_factory=dict)
     distances: dict[str, _Distances] = field(default_factory=dict)
     broken: str | None = None
 
@@ -184,7 +184,7 @@ def _compare_part(walk: _Walk, part: Sequence[Unit]) -> None:
     _run_fed(walk, part)
 
 
-def _kind(walk: _Walk, name: str) -> np.dtype[Any]:
+def _kind(walk: _Walk, name: str) -> np.dtype:
     """The type that a tensor has in the graph."""
     if walk.broken is None:
         kind = walk.found.value(0, name).dtype

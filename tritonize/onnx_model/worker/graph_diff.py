@@ -75,7 +75,7 @@ class _Side:
         """What it answers."""
         return {spec.name: spec for spec in finishing.specs(self.model.graph.output, "output")}
 
-    def array(self, name: str) -> np.ndarray[Any, Any]:
+    def array(self, name: str) -> np.ndarray:
         """A weight, which is let go of again."""
         tensor = onnx.TensorProto()
         tensor.CopyFrom(self.weights[name])
@@ -108,7 +108,7 @@ def _change(before: _Side, after: _Side, name: str) -> WeightChange | None:
     return WeightChange(name=name, sha256=(sums[0], sums[1]), relative=_relative(old, new), elements=int(new.size))
 
 
-def _relative(old: np.ndarray[Any, Any], new: np.ndarray[Any, Any]) -> float | None:
+def _relative(old: np.ndarray, new: np.ndarray) -> float | None:
     """||new - old|| / ||old||; `None` where shapes or numbers do not allow it."""
     if old.shape != new.shape or old.dtype == object or new.dtype == object:
         return None
@@ -120,6 +120,6 @@ def _relative(old: np.ndarray[Any, Any], new: np.ndarray[Any, Any]) -> float | N
     return found if math.isfinite(found) else None
 
 
-def _chunks(old: np.ndarray[Any, Any], new: np.ndarray[Any, Any]) -> Iterator[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
+def _chunks(old: np.ndarray, new: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for start in range(0, old.size, 1 << 20):
         yield old[start : start + (1 << 20)].astype(np.float64), new[start : start + (1 << 20)].astype(np.float64)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tritonize.core.artifacts import Check, Report, TensorCheck
 from tritonize.core.conclusion import reference_name, stage_name
@@ -202,7 +201,7 @@ def of_details(report: Report, limit: int) -> Table:
     return table("Source, model file and target", ("What", "Value"), _flat("", rest), limit)
 
 
-def _flat(path: str, value: Any) -> Iterator[tuple[str, object]]:
+def _flat(path: str, value: object) -> Iterator[tuple[str, object]]:
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _flat(f"{path}.{key}" if path else str(key), inner)

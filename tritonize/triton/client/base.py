@@ -5,14 +5,16 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self, cast
 
 from google.protobuf import json_format
+from google.protobuf.message import Message as ProtobufMessage
 
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.errors import InferenceError, TritonizeError
 from tritonize.core.messages import client as say
 from tritonize.triton.client import tensors
+from tritonize.triton.protocol import IndexEntry, ModelConfig, ModelMetadata, ModelStatistics, ServerMetadata
 
 Transport = Literal["http", "grpc", "shm"]
 Health = Literal["live", "ready", "model"]
@@ -63,29 +65,29 @@ class Client(abc.ABC):
         """Whether the server says that the model can infer; one whose process has died still says so."""
         return self._is("model", name, version)
 
-    def server_metadata(self) -> dict[str, Any]:
+    def server_metadata(self) -> ServerMetadata:
         """Name, version and extensions of the server."""
-        return self._describe("ServerMetadataResponse")
+        return cast("ServerMetadata", self._describe("ServerMetadataResponse"))
 
-    def model_index(self) -> list[dict[str, Any]]:
+    def model_index(self) -> list[IndexEntry]:
         """Name, version, state and reason of everything in the server's repository."""
-        return list(self._describe("RepositoryIndexResponse").get("models", []))
+        return cast("list[IndexEntry]", self._describe("RepositoryIndexResponse").get("models", []))
 
-    def model_metadata(self, name: str, version: str = "") -> dict[str, Any]:
+    def model_metadata(self, name: str, version: str = "") -> ModelMetadata:
         """Names, datatypes and shapes of the model's inputs and outputs. Raises InferenceError where it is not loaded."""
-        found = self._describe("ModelMetadataResponse", name, version)
+        found = cast("ModelMetadata", self._describe("ModelMetadataResponse", name, version))
         self._require(name, version, found.get("name"), version if version in found.get("versions", [version]) else None)
         return found
 
-    def model_config(self, name: str, version: str = "") -> dict[str, Any]:
+    def model_config(self, name: str, version: str = "") -> ModelConfig:
         """The configuration the server runs the model with. Raises InferenceError where it is not loaded."""
-        found = dict(self._describe("ModelConfigResponse", name, version).get("config", {}))
+        found = cast("ModelConfig", self._describe("ModelConfigResponse", name, version).get("config", {}))
         self._require(name, "", found.get("name"), "")
         return found
 
-    def statistics(self, name: str = "", version: str = "") -> list[dict[str, Any]]:
+    def statistics(self, name: str = "", version: str = "") -> list[ModelStatistics]:
         """Counts and times of what was inferred, per model version."""
-        found = list(self._describe("ModelStatisticsResponse", name, version).get("model_stats", []))
+        found = cast("list[ModelStatistics]", self._describe("ModelStatisticsResponse", name, version).get("model_stats", []))
         for each in found:
             self._require(name, version, each.get("name"), each.get("version"))
         return found
@@ -121,7 +123,7 @@ class Client(abc.ABC):
         """One request with the tensors inside the messages."""
 
     @abc.abstractmethod
-    def _describe(self, message: Message, name: str = "", version: str = "") -> dict[str, Any]:
+    def _describe(self, message: Message, name: str = "", version: str = "") -> Mapping[str, object]:
         """An answer that is no tensor, in protobuf's JSON form."""
 
     @abc.abstractmethod
@@ -146,6 +148,6 @@ def _called(model: object, version: object) -> str:
     return f"{model or 'no name'}{f' version {version}' if version else ''}"
 
 
-def plain(message: Any) -> dict[str, Any]:
+def plain(message: ProtobufMessage) -> Mapping[str, object]:
     """A protobuf message as plain data."""
     return json_format.MessageToDict(message, preserving_proto_field_name=True)

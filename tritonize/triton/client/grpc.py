@@ -63,7 +63,7 @@ class GrpcClient(Client):
         arguments = (name, version) if kind == "model" else ()
         return bool(self._call(getattr(self._client, _HEALTH[kind]), *arguments))
 
-    def _describe(self, message: Message, name: str = "", version: str = "") -> dict[str, Any]:
+    def _describe(self, message: Message, name: str = "", version: str = "") -> Mapping[str, object]:
         arguments = (name, version) if message.startswith("Model") else ()
         return base.plain(self._call(getattr(self._client, _ASK[message]), *arguments, model=name))
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import ssl
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import cast
 from urllib.parse import quote
 
 import numpy as np
@@ -56,12 +57,15 @@ class HttpClient(Client):
         path = f"{_model(name, version)}/ready" if kind == "model" else f"v2/health/{kind}"
         return self._connection.ask("GET", path, limit=base.DESCRIPTION_LIMIT).status == _OK
 
-    def _describe(self, message: Message, name: str = "", version: str = "") -> dict[str, Any]:
+    def _describe(self, message: Message, name: str = "", version: str = "") -> Mapping[str, object]:
         """JSON goes through the message that gRPC would have sent, so that both transports say the same."""
         from tritonclient.grpc import service_pb2
 
         method, path = _path(message, name, version)
-        found = self._json(self._accepted(self._connection.ask(method, path, limit=base.DESCRIPTION_LIMIT), name).body)
+        found = cast(
+            "dict[str, object]",
+            self._json(self._accepted(self._connection.ask(method, path, limit=base.DESCRIPTION_LIMIT), name).body),
+        )
         if message == "RepositoryIndexResponse":
             found = {"models": found}
         elif message == "ModelConfigResponse":
@@ -101,7 +105,7 @@ class HttpClient(Client):
             raise InferenceError.of(say.MODEL_REFUSED, where=self.where, found=str(text), model=model)
         raise InferenceError.of(say.REFUSED, where=self.where, found=str(text))
 
-    def _json(self, content: bytes) -> Any:
+    def _json(self, content: bytes) -> object:
         try:
             return json.loads(content)
         except (ValueError, RecursionError) as error:
@@ -118,7 +122,7 @@ class HttpClient(Client):
             raise tensors.unsound(self.where, f"{HEAD_LENGTH}: {length[:40]} of {len(answer.body):,} bytes")
         head = self._json(answer.body[: int(length)])
         outputs = head.get("outputs") if isinstance(head, dict) else None
-        if not isinstance(outputs, list) or not all(isinstance(each, dict) for each in outputs):
+        if not isinstance(head, dict) or not isinstance(outputs, list) or not all(isinstance(each, dict) for each in outputs):
             raise tensors.unsound(self.where, "no list of outputs")
         self._require(model, version, head.get("model_name"), head.get("model_version"))
         found: Arrays = {}
@@ -132,7 +136,7 @@ class HttpClient(Client):
             raise tensors.unsound(self.where, f"{len(rest):,} bytes behind the last output")
         return found
 
-    def _output(self, entry: Mapping[str, Any], rest: memoryview) -> tuple[str, tuple[Array, memoryview]]:
+    def _output(self, entry: Mapping[str, object], rest: memoryview) -> tuple[str, tuple[Array, memoryview]]:
         """Name and array of one output, and the bytes behind it."""
         name, shape, parameters = entry.get("name"), entry.get("shape"), entry.get("parameters", {})
         if not isinstance(name, str) or not isinstance(shape, list) or not isinstance(parameters, dict):
@@ -144,10 +148,10 @@ class HttpClient(Client):
             raise tensors.unsound(self.where, f"output {name!r} has {str(size)[:40]} bytes of {len(rest):,}")
         return name, (tensors.decoded(name, entry.get("datatype"), shape, rest[:size], self.where), rest[size:])
 
-    def _from_json(self, name: str, entry: Mapping[str, Any], shape: list[Any]) -> Array:
+    def _from_json(self, name: str, entry: Mapping[str, object], shape: Sequence[object]) -> Array:
         """An output whose elements are numbers in the JSON, of a server without the binary extension."""
         dtype = tensors.element_type(name, entry.get("datatype"), self.where)
-        count, data = tensors.size(name, shape, self.where), entry.get("data")
+        axes, data = tensors.sizes(name, shape, self.where), entry.get("data")
         if not isinstance(data, list):  # NumPy makes a NaN of nothing
             raise tensors.unsound(self.where, f"output {name!r} has neither bytes nor a list of numbers")
         try:
@@ -156,9 +160,9 @@ class HttpClient(Client):
             raise tensors.unsound(self.where, f"output {name!r}: {str(error)[:120]}") from error
         if dtype.name == "string":
             flat = np.array([str(item).encode() for item in flat], dtype=object)
-        if flat.size != count or dtype.name == "bf16":
+        if flat.size != math.prod(axes) or dtype.name == "bf16":
             raise tensors.unsound(self.where, f"output {name!r} of {dtype.client} {shape} has {flat.size:,} elements in JSON")
-        return flat.reshape(shape)
+        return flat.reshape(axes)
 
 
 def _model(name: str, version: str) -> str:
@@ -177,9 +181,9 @@ def _path(message: Message, name: str, version: str) -> tuple[str, str]:
     return paths[message]
 
 
-def _head(inputs: Arrays, pieces: Sequence[Piece], outputs: Sequence[str] | None) -> dict[str, Any]:
+def _head(inputs: Arrays, pieces: Sequence[Piece], outputs: Sequence[str] | None) -> Mapping[str, object]:
     """The JSON of a request whose tensors follow it."""
-    head: dict[str, Any] = {
+    head: dict[str, object] = {
         "inputs": [
             {
                 "name": name,

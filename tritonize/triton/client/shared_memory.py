@@ -6,7 +6,6 @@ import contextlib
 import time
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from tritonize.triton.client.base import Transport
 from tritonize.triton.client.grpc import GrpcClient
 from tritonize.triton.client.shm_region import Region, layout, remove_left, spoil, take_out
 from tritonize.triton.client.tensors import element_type, raw_bytes, sendable, unsound
+from tritonize.triton.protocol import ModelMetadata
 
 _RELEASE_S = 5.0
 """Seconds that a server may hold a region after its answer."""
@@ -35,8 +35,8 @@ class SharedMemoryClient(GrpcClient):
         self._shm_prefix = shm_prefix
         self._registered: dict[str, Region] = {}
         self._free: dict[str, list[Region]] = {"inputs": [], "outputs": []}
-        self._output_sizes: dict[Any, dict[str, int]] = {}
-        self._descriptions: dict[tuple[str, str], tuple[dict[str, Any], int]] = {}
+        self._output_sizes: dict[tuple[object, ...], dict[str, int]] = {}
+        self._descriptions: dict[tuple[str, str], tuple[ModelMetadata, int]] = {}
 
     def close(self) -> None:
         """Remove the shared memory and hang up."""
@@ -144,7 +144,7 @@ class SharedMemoryClient(GrpcClient):
         answer = self._plain(inputs, model, version, names)
         return {name: raw_bytes(array).nbytes for name, array in answer.items()}
 
-    def _known(self, model: str, version: str) -> tuple[dict[str, Any], int]:
+    def _known(self, model: str, version: str) -> tuple[ModelMetadata, int]:
         """Metadata and maximum batch size of a model, asked for once."""
         if (model, version) not in self._descriptions:
             config = self.model_config(model, version)

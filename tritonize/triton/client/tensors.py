@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -61,14 +60,20 @@ def element_type(name: str, kind: object, where: str) -> dtypes.DType:
         raise unsound(where, f"output {name!r} has the datatype {str(kind)[:40]!r}, which the protocol does not have") from None
 
 
-def size(name: str, shape: Sequence[Any], where: str) -> int:
-    """Number of elements of a shape that came from outside. Raises InferenceError."""
-    if len(shape) > _MOST_AXES or any(type(axis) is not int or not 0 <= axis < 2**62 for axis in shape):
+def sizes(name: str, shape: Sequence[object], where: str) -> tuple[int, ...]:
+    """A shape that came from outside, as sizes of axes. Raises InferenceError."""
+    found = tuple(axis for axis in shape if isinstance(axis, int) and type(axis) is int and 0 <= axis < 2**62)
+    if len(shape) > _MOST_AXES or len(found) < len(shape):
         raise unsound(where, f"output {name!r} has the shape {str(list(shape))[:80]}")
-    return math.prod(shape)
+    return found
 
 
-def decoded(name: str, kind: object, shape: Sequence[Any], content: memoryview | bytes, where: str) -> Array:
+def size(name: str, shape: Sequence[object], where: str) -> int:
+    """Number of elements of a shape that came from outside. Raises InferenceError."""
+    return math.prod(sizes(name, shape, where))
+
+
+def decoded(name: str, kind: object, shape: Sequence[object], content: memoryview | bytes, where: str) -> Array:
     """An output of an answer, read-only; it shares the memory of `content`.
 
     Args:
@@ -81,18 +86,19 @@ def decoded(name: str, kind: object, shape: Sequence[Any], content: memoryview |
     Raises:
         InferenceError: type, shape and bytes do not fit together.
     """
-    dtype, count = element_type(name, kind, where), size(name, shape, where)
+    dtype, axes = element_type(name, kind, where), sizes(name, shape, where)
+    count = math.prod(axes)
     if dtype.name == "string":
-        return _reshaped(name, text(name, content, count, where), shape, where)
+        return _reshaped(name, text(name, content, count, where), axes, where)
     if count * dtype.itemsize != len(content):
         raise unsound(where, f"output {name!r} of {dtype.client} {list(shape)} has {len(content):,} bytes")
     found = np.frombuffer(content, arrays.numpy_dtype(dtype.name)) if count else np.empty(0, arrays.numpy_dtype(dtype.name))
-    return _reshaped(name, found, shape, where)
+    return _reshaped(name, found, axes, where)
 
 
-def _reshaped(name: str, array: Array, shape: Sequence[int], where: str) -> Array:
+def _reshaped(name: str, array: Array, shape: tuple[int, ...], where: str) -> Array:
     try:
-        return array.reshape(tuple(shape))
+        return array.reshape(shape)
     except ValueError as error:  # NumPy multiplies the sizes of an empty array too
         raise unsound(where, f"output {name!r} has the shape {list(shape)}") from error
 

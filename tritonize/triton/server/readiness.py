@@ -14,11 +14,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tritonize.core.errors import MissingError, ServerError
 from tritonize.core.messages import server as wording
 from tritonize.process import processes
+from tritonize.triton.protocol import IndexEntry
 from tritonize.triton.server import gpu_access, log
 
 _POLL_INTERVAL_S = 0.02
@@ -63,7 +63,7 @@ class Starting:
             time.sleep(_POLL_INTERVAL_S)
         return version
 
-    def index(self) -> list[dict[str, Any]]:
+    def index(self) -> list[IndexEntry]:
         """Name, version, state and reason of everything in its repository.
 
         Raises:
@@ -72,7 +72,7 @@ class Starting:
         while True:
             status, body = self._ask("POST", "/v2/repository/index", max(_ANSWER_S, self.until - time.monotonic()), self.headers)
             if status == http.client.OK:
-                found: list[dict[str, Any]] = json.loads(body)
+                found: list[IndexEntry] = json.loads(body)
                 return found
             if status:
                 found_text = f"{status}: {body[:200].decode(errors='replace')}"
