@@ -54,7 +54,7 @@ test-slow: $(INSTALLED)  ## Run the tests that are left out of `make test` for t
 
 # With PYTHON given that one is taken, such as a container's own with its TensorRT; else .venv's where it is there.
 test-gpu:  ## Build, run, serve and time plans on the GPU here; writes docs/gpu-results.md; nothing need be installed
-	$(if $(filter file,$(origin PYTHON)),$(or $(wildcard $(BIN)/python),$(PYTHON)),$(PYTHON)) -m tests.gpu
+	$(if $(filter file,$(origin PYTHON)),$(or $(wildcard $(BIN)/python),$(PYTHON)),$(PYTHON)) -m gpu
 
 check: $(INSTALLED)  ## Lint, format, types, layers
 	$(BIN)/ruff check .
@@ -75,17 +75,17 @@ bench: $(INSTALLED) examples/heart/heart.pt examples/heart/samples/volume_0.npz 
 faultbench: $(INSTALLED)  ## Put faults into healthy models; print what each acceptance rule finds; writes docs/faultbench.md
 	$(BIN)/python -m benchmarks.faults
 
-$(CORPUS)/.installed: tests/corpus/requirements.txt tests/corpus/requirements-nodeps.txt constraints.txt | $(INSTALLED)
+$(CORPUS)/.installed: corpus/requirements.txt corpus/requirements-nodeps.txt constraints.txt | $(INSTALLED)
 	$(PYTHON) -m venv $(CORPUS)
 	$(CORPUS)/bin/python -m pip install -q --upgrade -c constraints.txt pip
 	$(CORPUS)/bin/python -m pip install -q -c constraints.txt torch
 	$(CORPUS)/bin/python -m pip install -q -c constraints.txt -e '.[torch]'
-	$(CORPUS)/bin/python -m pip install -q -c constraints.txt -r tests/corpus/requirements.txt
-	$(CORPUS)/bin/python -m pip install -q --no-deps -r tests/corpus/requirements-nodeps.txt
+	$(CORPUS)/bin/python -m pip install -q -c constraints.txt -r corpus/requirements.txt
+	$(CORPUS)/bin/python -m pip install -q --no-deps -r corpus/requirements-nodeps.txt
 	@touch $@
 
 corpus: $(CORPUS)/.installed  ## Export the corpus of public architectures and judge every file (hours; goes on where it stopped)
-	$(CORPUS)/bin/python -m tests.corpus --resume --out build/corpus-results.json --report docs/corpus.md
+	$(CORPUS)/bin/python -m corpus --resume --out build/corpus-results.json --report docs/corpus.md
 
 clean:  ## Remove what was made; not the cache of server runtimes
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,4 +1,6 @@
-"""What the Python bindings of a TensorRT really have: `python scripts/tensorrt_api.py WHEEL > tests/tensorrt_api/VERSION.json`.
+"""What the Python bindings of a TensorRT really have: `python scripts/tensorrt_api.py WHEEL > VERSION.json`.
+
+The tests read what it writes in `tests/support/tensorrt_api`.
 
 The bindings are on PyPI for every version (`tensorrt-bindings`, `tensorrt-cu12-bindings`, `tensorrt-cu13-bindings`). The libraries
 under them are not, and need not be there to look: the bindings take a dozen functions of those, and empty ones are compiled here.

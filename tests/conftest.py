@@ -10,13 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.server_fixtures import served_repository, server  # noqa: F401 - fixtures
+from tests.support.command import MODELS
+from tests.support.server_fixtures import served_repository, server  # noqa: F401 - fixtures
 
 # A shell that starts the tests in the background lets them ignore Ctrl-C, and what they start inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-CHECKOUT = Path(__file__).resolve().parents[1]
-MODELS = Path(__file__).parent / "models"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,17 +37,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def model_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the TorchScript files, weights and pickles that tests/models/zoo.py writes."""
+    """A folder with the TorchScript files, weights and pickles that tests/support/models/zoo.py writes."""
     folder = tmp_path_factory.mktemp("models")
     subprocess.run([sys.executable, str(MODELS / "zoo.py"), str(folder)], check=True, timeout=120)
     return folder
-
-
-def tritonize(
-    *arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None, timeout: float = 240
-) -> subprocess.CompletedProcess[str]:
-    """Run the installed command as a user does."""
-    command = [str(Path(sys.executable).with_name("tritonize")), *arguments]
-    return subprocess.run(
-        command, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=timeout, check=False
-    )

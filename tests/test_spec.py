@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import CHECKOUT
+from tests.support.command import CHECKOUT
 from tritonize.core.errors import UsageError
 from tritonize.spec import loader, schema
 from tritonize.triton import model_config

@@ -18,7 +18,7 @@ BUILD_STEPS = 1
 """Number of the calls that the worker makes on TensorRT for a request; part of the key of every plan.
 
 Raise it when the same request makes other calls than before, so that no plan of the former calls is taken from the cache.
-`tests/golden/build_steps_<number>.txt` lists the calls, and a test compares them.
+`tests/support/golden/build_steps_<number>.txt` lists the calls, and a test compares them.
 """
 
 

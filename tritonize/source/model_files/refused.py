@@ -1,6 +1,6 @@
 """Operators of PyTorch that do more than arithmetic, by name; decided for each operator that torch 2.13 registers.
 
-`tests/test_hostile_models.py` walks over every schema that is registered and fails where one that takes text is in neither
+A test (`test_hostile_models.py`) walks over every schema that is registered and fails where one that takes text is in neither
 list, so that a new PyTorch brings its new operators to somebody's eyes.
 """
 

@@ -1,0 +1,1 @@
+"""Ordinary public models that every change must still export right: `python -m corpus`; see `catalogue.py`."""

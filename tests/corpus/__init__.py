@@ -1,1 +1,0 @@
-"""Ordinary public models that every change must still export right: `python -m tests.corpus`; see `catalogue.py`."""

@@ -1,0 +1,134 @@
+"""What a new user does: the README's commands in a clean clone, and the wheel outside the checkout."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import tritonize as package
+from tests.support.command import CHECKOUT
+from tests.support.leaks import nothing_left
+
+pytestmark = [pytest.mark.server, pytest.mark.xdist_group("install")]
+
+
+def fresh(home: Path) -> dict[str, str]:
+    """A new user's environment; how pip reaches its index is the machine's affair and stays."""
+    kept = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "TRITONIZE_"))}
+    return {"HOME": str(home), "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **kept}
+
+
+def run(*command: str, cwd: Path, env: dict[str, str], timeout: float = 900) -> str:
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout, check=False)
+    assert done.returncode == 0, f"{command}: exit code {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done.stdout + done.stderr
+
+
+def commands_of_the_readme() -> list[str]:
+    """The lines of the README's blocks that are marked as tested."""
+    blocks = re.findall(r"<!-- tested -->\n```sh\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.DOTALL)
+    assert blocks
+    return [line for block in blocks for line in block.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("installed", ["before", pytest.param("by make", marks=pytest.mark.slow)])
+def test_the_readme_in_a_clean_clone(installed, tmp_path):
+    """With the packages of this checkout, or with all that `make` installs by itself, which takes some minutes more."""
+    env = fresh(tmp_path / "home")
+    clone = tmp_path / "clone"
+    run("git", "-c", "safe.directory=*", "clone", "--quiet", str(CHECKOUT), str(clone), cwd=tmp_path, env=env)
+    # The example's network is trained shorter than a user's: what is asked here is that the way works.
+    flags = [f"PYTHON={sys.executable}", "STEPS=60"]
+    if installed == "before":
+        (clone / ".venv").symlink_to(sys.prefix)
+        env["PYTHONPATH"] = str(clone)  # the packages are the checkout's, tritonize is the clone's
+        flags += ["-o", ".venv/.installed"]  # whatever its time: nothing is installed into it
+    told = {}
+    for line in commands_of_the_readme():
+        told[line] = run(*line.split(), *(flags if line.startswith("make ") else []), cwd=clone, env=env)
+    assert "PASSED heart version 1" in told["make demo"]
+    assert (clone / "examples/heart/model_repository/heart/1/evidence/manifest.json").is_file()
+    assert (clone / "model_repository/heart/1/model.onnx").is_file()
+    assert "PASSED first version 2" in told[".venv/bin/tritonize run examples/first/first.yaml"]
+    status = run("git", "status", "--porcelain", cwd=clone, env=env).splitlines()
+    assert (clone / "asked/request.json").is_file()
+    assert {line.split()[1] for line in status} - {".venv"} == {"asked/", "model_repository/first/2/", "model_repository/heart/"}
+    nothing_left()
+
+
+@pytest.fixture(scope="module")
+def distributions(tmp_path_factory) -> tuple[Path, Path]:
+    """The wheel and the sdist of this checkout."""
+    folder = tmp_path_factory.mktemp("dist")
+    env = fresh(folder / "home")
+    run(sys.executable, "-m", "build", "--quiet", "--outdir", str(folder), str(CHECKOUT), cwd=folder, env=env)
+    (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
+    return wheel, sdist
+
+
+def tracked(*folders: str) -> set[str]:
+    """What git knows of below some folders, without what lies in the working tree alone."""
+    listed = subprocess.run(
+        ["git", "-c", "safe.directory=*", "ls-files", "-z", *folders], cwd=CHECKOUT, capture_output=True, check=True
+    )
+    return {name for name in listed.stdout.decode().split("\0") if name}
+
+
+def test_the_wheel_holds_the_package_and_its_templates_and_nothing_else(distributions):
+    names = set(zipfile.ZipFile(distributions[0]).namelist())
+    ours = {name for name in names if ".dist-info/" not in name}
+    assert ours == tracked("tritonize") | {f"tritonize/{name}" for name in tracked("templates")}
+    about = {name.split("/", 1)[1] for name in names - ours}
+    assert about == {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"}
+
+
+def test_the_sdist_holds_what_builds_and_tests_the_package(distributions):
+    with tarfile.open(distributions[1]) as archive:
+        names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
+    wanted = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    assert names - {"PKG-INFO", ".gitignore"} == tracked(*wanted) | {"pyproject.toml"}
+
+
+def test_the_version_stands_in_one_place(distributions):
+    assert distributions[0].name.startswith(f"tritonize-{package.__version__}-")
+    assert importlib.metadata.version("tritonize") == package.__version__
+
+
+def test_the_wheel_outside_the_checkout(tmp_path, model_files, distributions):
+    """With the packages that are here, which are all that the wheel asks for."""
+    env = fresh(tmp_path / "home")
+    wheel, _ = distributions
+    python = tmp_path / "venv" / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", str(python)]
+    run(sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv"), cwd=tmp_path, env=env)
+    run(*pip, "install", "--quiet", "--no-deps", f"{wheel}[torch]", cwd=tmp_path, env=env)
+    own, here = (
+        run(each, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=tmp_path, env=env).strip()
+        for each in (str(python), sys.executable)
+    )
+    Path(own, "packages.pth").write_text(f"{here}\n")  # behind its own, and without what makes the checkout importable
+    assert "No broken requirements" in run(*pip, "check", cwd=tmp_path, env=env)
+    tritonize = str(python.with_name("tritonize"))
+    told = run(tritonize, "run", str(model_files / "classifier.pt"), "--input", "INPUT__0:fp32:1x4", cwd=tmp_path, env=env)
+    assert "PASSED classifier version 1" in told
+    place = run(str(python), "-c", "import tritonize; print(tritonize.__file__)", cwd=tmp_path, env=env)
+    assert str(tmp_path / "venv") in place
+    run(tritonize, "verify", cwd=tmp_path, env=env)
+
+
+def test_the_committed_version_is_true():
+    """The example in model_repository/ verifies, as it lies in the checkout."""
+    env = {**os.environ}
+    told = run(
+        str(Path(sys.executable).with_name("tritonize")), "verify", str(CHECKOUT / "model_repository"), cwd=Path.cwd(), env=env
+    )
+    assert "PASSED first version 1" in told

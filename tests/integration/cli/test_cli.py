@@ -1,0 +1,292 @@
+"""The command line as a user meets it: help, completion, exit codes, bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import CHECKOUT, MODELS, tritonize
+from tests.support.leaks import nothing_left
+
+INPUT = ("--input", "INPUT__0:fp32:1x4")
+HEAVY = ("torch", "onnx", "onnxruntime", "onnxslim", "tensorrt", "tritonclient", "grpc", "numpy", "pydantic", "jinja2")
+
+
+def untouched(before: set[str]) -> None:
+    """Nothing but what was there lies in the working folder, and nothing of ours runs."""
+    assert set(os.listdir()) == before
+    nothing_left()
+
+
+def test_help_answers_within_0_3_s_and_imports_nothing_heavy():
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        done = tritonize("--help")
+        seconds.append(time.perf_counter() - started)
+        assert done.returncode == 0
+    for command in ("run", "build", "serve", "verify", "check", "locate", "inspect", "doctor"):
+        assert command in done.stdout
+    assert min(seconds) < 0.3, seconds  # the least disturbed of five runs
+
+
+@pytest.mark.parametrize(
+    "statement", ["import tritonize", "import tritonize.cli.app", "import tritonize.core.artifacts, tritonize.core.errors"]
+)
+def test_importing_pulls_in_no_heavy_dependency(statement):
+    code = f"import sys; {statement}; print(*[name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_the_pipeline_itself_imports_neither_torch_nor_onnx():
+    heavy = ("torch", "onnx", "onnxruntime", "onnxslim", "tensorrt")
+    code = f"import sys, tritonize.api; print(*[name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_the_public_api_is_what_it_is():
+    import tritonize as package
+
+    assert package.__all__ == [
+        "build", "compare_models", "isolate", "operator", "run", "verify", "Report", "Spec",
+        "ExportError", "InferenceError", "MissingError", "PlanError",
+        "RepositoryError", "ServerError", "TritonizeError", "UnprovenError", "UsageError",
+    ]  # fmt: skip
+    for name in package.__all__:
+        assert getattr(package, name).__doc__
+    with pytest.raises(AttributeError):
+        package.nothing  # noqa: B018
+
+
+def test_every_command_explains_itself_in_80_columns():
+    for command in ([], ["run"], ["build"], ["serve"], ["verify"], ["check"], ["locate"], ["inspect"], ["doctor"]):
+        done = tritonize(*command, "--help", env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"})
+        assert done.returncode == 0
+        assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shell_completion(shell):
+    done = tritonize(env={"_TRITONIZE_COMPLETE": f"source_{shell}"})
+    assert done.returncode == 0
+    assert "tritonize" in done.stdout
+    words = {"_TRITONIZE_COMPLETE": f"complete_{shell}", "COMP_WORDS": "tritonize ver", "COMP_CWORD": "1"}
+    typed = {"_TYPER_COMPLETE_ARGS": "tritonize ver", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    assert "verify" in tritonize(env=words | typed).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["no-such-command"], 2, ["No such command"]),
+        (["run"], 2, ["Missing argument"]),
+        (["run", "classifier.pt"], 2, ["inputs are not described", "x (tensor)", "--input x:fp32:"]),
+        (["run", "nowhere.pt", *INPUT], 2, ["no such model file", "nowhere.pt"]),
+        (["run", "nowhere.yaml"], 2, ["no such specification"]),
+        (["run", "text.pt", *INPUT], 2, ["no TorchScript", "neither an archive nor a pickle"]),
+        (["run", "empty.pt", *INPUT], 2, ["no TorchScript", "empty file"]),
+        (["run", "pickle.pt", *INPUT], 2, ["no TorchScript", "no pickle is ever loaded", "torch.jit"]),
+        (["run", "truncated.pt", *INPUT], 2, ["no TorchScript", "truncated"]),
+        (["run", "classifier.pt", "--input", "INPUT__0:fp33:1x4"], 2, ["fp33", "known: fp32"]),
+        (["run", "classifier.pt", "--input", "INPUT__0:fp32:1xfour"], 2, ["not described in full"]),
+        (["run", "classifier.pt", "--input", "INPUT__0:fp32:1x0"], 2, ["a whole number from 1"]),
+        (["run", "classifier.pt", "--input", "a\tb:fp32:1x4"], 2, ["cannot be an input's"]),
+        (["run", "classifier.pt", *INPUT, *INPUT], 2, ["Two inputs have one name"]),
+        (["run", "classifier.pt", *INPUT, "--input", "INPUT__1:fp32:1x4"], 2, ["not those of the model's forward()"]),
+        (["run", "classifier.pt", *INPUT, "--name", "a/b"], 2, ["cannot be a model's name", "a_b"]),
+        (["run", "classifier.pt", *INPUT, "--name", ".."], 2, ["cannot be a model's name"]),
+        (["run", "classifier.pt", *INPUT, "--name", ""], 2, ["cannot be a model's name"]),
+        (["run", "classifier.pt", *INPUT, "--output", "a", "--output", "b"], 2, ["another number of outputs"]),
+        (["run", "classifier.pt", *INPUT, "--opset", "99"], 2, ["opset"]),
+        (["run", "zoo:named", "--input", "left:fp32:1x4", "--input", "rigth:fp32:1x4"], 2, ["expected: left, right", "rigth"]),
+        (["run", "zoo:nothing", *INPUT], 2, ["no such factory"]),
+        (["run", "nowhere:nothing", *INPUT], 2, ["no Python module 'nowhere'"]),
+        (["run", "zoo:no_module", *INPUT], 2, ["did not return a torch.nn.Module", "int"]),
+        (["run", "zoo:mixes_batch", *INPUT], 2, ["not batchable", "max_batch_size to 0"]),
+        (["run", "zoo:sums_batch", *INPUT], 2, ["not batchable", "shape []"]),
+        (["run", "classifier.pt", "--input", "INPUT__0:fp32:1x5"], 4, ["raised an error", "1x5 and 4x8", "INPUT__0: fp32 [1, 5]"]),
+        (["run", "classifier.pt", "--input", "INPUT__0:int64:1x4"], 4, ["raised an error", "same dtype", "int64"]),
+        (["run", "zoo:raises", *INPUT], 4, ["dislikes (1, 4)", "zoo.py:"]),
+        (["run", "zoo:fails", *INPUT], 4, ["factory raised", "cannot find its file"]),
+        (["run", "zoo:exits", *INPUT], 4, ["exited the process with code 3"]),
+        (["run", "zoo:text", *INPUT], 4, ["output is no tensor", "a str"]),
+        (["verify", "nowhere"], 2, ["no such model repository"]),
+        (["serve", "nowhere"], 2, ["no such model repository"]),
+        (["verify", "--url", "http://127.0.0.1:1"], 2, ["no such model repository"]),
+    ],
+)  # fmt: skip
+def test_bad_input_gets_one_clear_error_and_leaves_no_trace(model_files, arguments, code, words):
+    for path in (*model_files.iterdir(), MODELS / "zoo.py"):
+        shutil.copy(path, path.name)
+    before = set(os.listdir())
+    done = tritonize(*arguments, env={"PYTHONDONTWRITEBYTECODE": "1"})
+    assert done.returncode == code, done.stderr
+    told = " ".join(done.stderr.split())
+    for word in words:
+        assert word in told, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    untouched(before)
+
+
+def test_a_model_that_hangs_is_ended_at_its_deadline():
+    shutil.copy(MODELS / "zoo.py", "zoo.py")
+    Path("s.yaml").write_text("schema: 1\nmodels: {m: {source: 'zoo:hangs', inputs: {x: {shape: [1, 4]}}, deadline_s: 5}}\n")
+    before = set(os.listdir())
+    started = time.perf_counter()
+    done = tritonize("run", "s.yaml", env={"PYTHONDONTWRITEBYTECODE": "1"})
+    assert done.returncode == 4
+    assert "did not finish within 5" in " ".join(done.stderr.split())
+    assert time.perf_counter() - started < 20
+    untouched(before)
+
+
+def test_errors_are_json_where_json_is_asked_for():
+    done = tritonize("run", "nowhere.pt", *INPUT, "--json")
+    error = json.loads(done.stdout)["error"]
+    assert (error["error"], error["exit_code"], error["where"]) == ("UsageError", 2, "nowhere.pt")
+    assert done.returncode == 2
+
+
+@pytest.mark.server
+def test_a_port_in_use_is_exit_code_7(model_files):
+    done = tritonize("run", str(model_files / "classifier.pt"), *INPUT)
+    assert done.returncode == 0, done.stderr
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        before = set(os.listdir())
+        done = tritonize("serve", "--http-port", port, "--grpc-port", "0")
+        assert done.returncode == 7, done.stderr
+        assert f"127.0.0.1:{port}" in done.stderr
+        untouched(before)
+
+
+def test_a_missing_server_without_network_is_exit_code_3(model_files, tmp_path):
+    offline = {"TRITONIZE_CACHE": str(tmp_path / "cache"), "PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0"}
+    offline |= {"PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull, "PIP_EXTRA_INDEX_URL": "", "PIP_NO_CACHE_DIR": "1"}
+    before = set(os.listdir())
+    done = tritonize("run", str(model_files / "classifier.pt"), *INPUT, env=offline)
+    assert done.returncode == 3, done.stderr
+    assert "no package index can be reached" in " ".join(done.stderr.split())
+    assert "tritonize doctor --install-server" in done.stderr
+    left = [str(path) for path in (tmp_path / "cache").rglob("*") if path.is_file() and not path.name.endswith(".lock")]
+    assert left == []
+    untouched(before | {"cache"})
+    looked = tritonize("doctor", env=offline)
+    assert looked.returncode == 3
+    assert "✗ the embedded server: not installed" in looked.stdout
+    assert "✓ a GPU, for plans alone: " in looked.stdout
+    assert "the package tensorrt_rtx, for plans alone: " in looked.stdout
+
+
+def test_a_missing_torch_is_exit_code_3(model_files, tmp_path):
+    """In an interpreter that sees every package but torch."""
+    code = (
+        "import sys, importlib.util as u; real = u.find_spec;"
+        "u.find_spec = lambda name, *rest: None if name == 'torch' else real(name, *rest);"
+        "sys.argv = ['tritonize', 'run', sys.argv[1], '--input', 'INPUT__0:fp32:1x4'];"
+        "from tritonize.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(model_files / "classifier.pt")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3
+    assert 'pip install "tritonize[torch]"' in done.stderr
+
+
+def mounted(folder: Path, size: str) -> bool:
+    """Whether a small filesystem could be mounted there, which takes rights that not everybody has."""
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path):
+    """A disk of 300 KiB."""
+    folder = tmp_path / "small"
+    if not mounted(folder, "300k"):
+        pytest.skip("not run: mounting a small disk takes rights that this user lacks")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_is_exit_code_6_and_leaves_no_trace(full_disk, model_files):
+    before = list(full_disk.rglob("*"))
+    done = tritonize(
+        "run", str(model_files / "volume.pt"), "--input", "INPUT__0:fp32:1x1x32x32x32", "--repository", str(full_disk / "models")
+    )
+    assert done.returncode == 6, done.stderr
+    assert "no space for the samples" in done.stderr  # for the samples, whose size is known before they are drawn
+    assert str(full_disk) in done.stderr
+    assert list(full_disk.rglob("*")) == before
+    nothing_left()
+
+
+@pytest.mark.parametrize("stage", ["reference", "export", "onnxruntime"])
+def test_a_disk_that_fills_up_later_is_exit_code_6_too(stage, tmp_path, model_files):
+    """Workers write as well: the limit is met by another stage each time."""
+    sizes = {"reference": "700k", "export": "2600k", "onnxruntime": "3300k"}
+    folder = tmp_path / "small"
+    if not mounted(folder, sizes[stage]):
+        pytest.skip("not run: mounting a small disk takes rights that this user lacks")
+    try:
+        done = tritonize(
+            "run", str(model_files / "volume.pt"), "--input", "INPUT__0:fp32:1x1x32x32x32", "--repository", str(folder / "models")
+        )
+        assert done.returncode == 6, done.stderr
+        assert "space is left on the disk" in done.stderr
+        assert list(folder.rglob("*")) == []
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_bug_is_exit_code_70_with_versions():
+    code = (
+        "import sys, tritonize.cli.app as a; sys.argv = ['tritonize', 'x'];"
+        "a.app.command('x')(lambda: 1 / 0); from tritonize.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 70
+    assert "This is a bug in tritonize: ZeroDivisionError" in done.stderr
+    assert "onnxruntime" in done.stderr
+    assert "Traceback" in done.stderr
+
+
+def test_every_exit_code_is_documented():
+    from tritonize.core import errors
+
+    design = (CHECKOUT / "docs" / "design.md").read_text()
+    kinds = (
+        errors.UsageError,
+        errors.MissingError,
+        errors.ExportError,
+        errors.RepositoryError,
+        errors.ServerError,
+        errors.InferenceError,
+    )
+    for code in {kind.exit_code for kind in kinds} | {0, errors.EXIT_DIFFERS, errors.EXIT_BUG, errors.EXIT_INTERRUPTED}:
+        assert f"| {code} |" in design
+
+
+@pytest.mark.parametrize("arguments", [("run",), ("verify", "--bogus"), ("plan", "build"), ("check", "a.onnx"), ("nosuch",)])
+def test_a_command_line_that_is_none_is_a_document_too(arguments):
+    plain = tritonize(*arguments)
+    assert (plain.returncode, plain.stdout) == (2, "")
+    done = tritonize(*arguments, "--json")
+    assert done.returncode == 2
+    error = json.loads(done.stdout)["error"]
+    assert error["exit_code"] == 2
+    assert error["what"].rstrip(".") in " ".join(done.stderr.split())

@@ -1,0 +1,80 @@
+"""The log: off by default, on by one switch, one line per record, also in workers."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import tritonize
+from tritonize import cli
+from tritonize.core import logs
+from tritonize.core.errors import UsageError
+from tritonize.core.stages import Recorder
+
+
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch):
+    """The logger and the environment as they were."""
+    root = logging.getLogger("tritonize")
+    before, level = list(root.handlers), root.level
+    monkeypatch.delenv(logs.VARIABLE, raising=False)
+    yield
+    root.handlers[:], root.level = before, level
+    os.environ.pop(logs.VARIABLE, None)
+
+
+@pytest.mark.usefixtures("quiet")
+class TestSwitch:
+    def test_nothing_is_written_by_default(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with Recorder().stage("export"):
+            pass
+        assert capsys.readouterr() == ("", "")
+
+    def test_stages_are_written_once_it_is_on(self, capsys: pytest.CaptureFixture[str]) -> None:
+        logs.enable("info")
+        logs.enable("info")
+        with Recorder().stage("export") as fields:
+            fields["note"] = "two\nlines\x1b[2J"
+        written = capsys.readouterr().err.splitlines()
+        assert len(written) == 2
+        assert written[0].endswith("INFO tritonize.core.stages: export: begins")
+        assert written[1].endswith("; two\\nlines\\u001b[2J")
+
+    def test_workers_inherit_it(self) -> None:
+        logs.enable("debug")
+        assert os.environ[logs.VARIABLE] == "debug"
+
+    def test_a_level_that_is_none_names_those_that_are(self) -> None:
+        with pytest.raises(UsageError) as error:
+            logs.enable("loud")
+        assert (error.value.code, error.value.expected) == ("no-such-log-level", "debug, info, warning")
+
+    def test_the_environment_is_held_to_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(logs.VARIABLE, "loud")
+        with pytest.raises(UsageError):
+            logs.enable_as_environment_says()
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (["doctor", "--log", "info"], ["--log", "info", "doctor"]),
+        (["doctor", "--log=info", "--isolate"], ["--log=info", "--isolate", "doctor"]),
+        (["run", "--", "--log"], ["run", "--", "--log"]),
+        (["run", "a.pt", "--log"], ["--log", "run", "a.pt"]),
+        (["doctor", "--isolate", "--", "--isolate"], ["--isolate", "doctor", "--", "--isolate"]),
+    ],
+)
+def test_it_stands_before_or_behind_any_command(given: list[str], read: list[str]) -> None:
+    assert cli._arguments(given) == read
+
+
+def test_a_command_logs_to_standard_error_alone(tmp_path: Path) -> None:
+    plain, logged = tritonize("inspect", "no.pt"), tritonize("inspect", "no.pt", "--log", "debug")
+    assert (logged.returncode, logged.stdout) == (plain.returncode, plain.stdout)
+    done = tritonize("doctor", "--log", "info")
+    assert "INFO tritonize.process" in done.stderr
+    assert "INFO" not in done.stdout

@@ -1,0 +1,320 @@
+"""Names of inputs and outputs that a graph's own values have, inputs that nothing uses, weights that are inputs too."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import onnxslim
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from tests.support.command import tritonize
+from tritonize.core import arrays, call_arguments, names
+from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
+from tritonize.core.errors import ExportError, UsageError, WorkerError
+from tritonize.core.messages import export as wording
+from tritonize.export import exporter as taking
+from tritonize.export import ladder
+from tritonize.export.worker import strategies
+from tritonize.onnx_model.worker import finishing
+from tritonize.onnx_model.worker import ports as onnx_ports
+from tritonize.process import processes
+from tritonize.source.worker import signature, torch_model
+from tritonize.source.worker.loader import LoadRequest
+from tritonize.spec import rules, schema
+from tritonize.triton import model_config
+
+
+class Clashing(torch.nn.Module):
+    """Its answers are called as both exporters call values on the way to them; `mask` is also what goes in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding = torch.nn.Embedding(10, 4)
+        self.linear = torch.nn.Linear(4, 4)
+
+    def forward(self, tokens: torch.Tensor, unused: torch.Tensor, mask: torch.Tensor) -> dict[str, torch.Tensor]:
+        embedded = self.embedding(tokens)
+        active = torch.relu(self.linear(embedded)) * mask
+        return {"embedding": active.sum(1), "relu": embedded.mean(1), "linear": active, "mul": active + 1, "mask": mask}
+
+
+class Masked(torch.nn.Module):
+    """Answers by the name of its input, and by what that would be called then."""
+
+    def forward(self, mask: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"mask": mask + 1, "mask_out": mask + 2}
+
+
+class Recurrent(torch.nn.Module):
+    """Answers (y, (h, c))."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.cell = torch.nn.Linear(3, 4)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+        y = torch.tanh(self.cell(x))
+        return y, (y[:, -1], y.mean(1))
+
+
+def exported(location: str, strategy: str, sample: dict[str, np.ndarray], folder: Path, kind: str = "factory") -> Any:
+    """What a strategy makes of a model, finished, as ONNX Runtime opens it; and what PyTorch answers to the sample."""
+    load = {"kind": kind, "location": location, "kwargs": {}, "weights": None, "inputs": list(sample), "outputs": []}
+    answer = torch_model.load(from_json(LoadRequest, load)).answer(sample)
+    inputs, outputs = (
+        [TensorSpec(name=name, dtype=arrays.dtype_name(array), shape=("batch", *array.shape[1:])) for name, array in each.items()]
+        for each in (sample, answer)
+    )
+    example = TensorFiles(directory=folder / "example", tensors=tuple(inputs), count=1)
+    arrays.save(example, 0, sample)
+    request = {
+        "model": load,
+        "inputs": to_json(tuple(inputs)),
+        "outputs": to_json(tuple(outputs)),
+        "example": to_json(example),
+        "samples": to_json(SampleSet(files=example, batched=True, origin="")),
+        "state": None,
+        "strategy": strategy,
+        "opset": 18,
+        "path": str(folder / "exported.onnx"),
+    }
+    strategies.run(request)
+    finish = {"exported": request["path"], "path": str(folder / "m.onnx"), "simplify": True, "opset": 18}
+    finished = finishing.finish({**finish, "inputs": request["inputs"], "outputs": request["outputs"]})
+    assert finished["simplified"]
+    return onnxruntime.InferenceSession(folder / "m.onnx"), answer
+
+
+def require_equal(session: Any, sample: dict[str, np.ndarray], answer: dict[str, np.ndarray]) -> None:
+    assert [each.name for each in session.get_inputs()] == list(sample)
+    assert [each.name for each in session.get_outputs()] == list(answer)
+    for name, found in zip(answer, session.run(None, sample), strict=True):
+        np.testing.assert_allclose(found, answer[name], atol=1e-5)
+
+
+@pytest.mark.parametrize("strategy", ["dynamo", "legacy"])
+def test_names_of_outputs_clash_with_nothing_inside_and_unused_inputs_stay(strategy, tmp_path):
+    sample = {
+        "tokens": np.arange(6).reshape(2, 3),
+        "unused": np.ones((2, 5), np.float32),
+        "mask": np.linspace(0, 1, 24, dtype=np.float32).reshape(2, 3, 4),
+    }
+    session, answer = exported("tests.integration.onnx_model.test_onnx_ports:Clashing", strategy, sample, tmp_path)
+    assert list(answer) == ["embedding", "relu", "linear", "mul", "mask_out"]
+    require_equal(session, sample, answer)
+
+
+@pytest.mark.parametrize("strategy", ["legacy", "converted"])
+def test_nested_answers_of_a_scripted_file(strategy, tmp_path):
+    torch.jit.script(Recurrent().eval()).save(tmp_path / "r.pt")
+    sample = {"x": np.linspace(-1, 1, 30, dtype=np.float32).reshape(2, 5, 3)}
+    session, answer = exported(str(tmp_path / "r.pt"), strategy, sample, tmp_path, kind="torchscript")
+    assert list(answer) == ["0", "1.0", "1.1"]
+    require_equal(session, sample, answer)
+
+
+def scaled(*, listed: bool = True) -> onnx.ModelProto:
+    """y = x * w + b, of IR version 3, with w and b among the inputs as files of that time have them."""
+    shapes: dict[str, list[str | int]] = {"x": ["n", 3], "w": [3], "b": [3]}
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+    weights = [numpy_helper.from_array(np.full(3, value, np.float32), name) for name, value in (("w", 2), ("b", 1))]
+    nodes = [helper.make_node("Mul", ["x", "w"], ["a"]), helper.make_node("Add", ["a", "b"], ["y"])]
+    out = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])
+    made = helper.make_graph(nodes, "g", values if listed else values[:1], [out], weights)
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", 8)], ir_version=3)
+
+
+def finish(model: onnx.ModelProto, folder: Path, **more: Any) -> Any:
+    onnx.save(model, folder / "source.onnx")
+    request = {"exported": str(folder / "source.onnx"), "path": str(folder / "m.onnx"), "simplify": True, "opset": None}
+    return finishing.finish({**request, "consume": False, **more})
+
+
+def test_weights_that_are_inputs_too_are_constants_unless_the_spec_names_them(tmp_path):
+    told = finish(scaled(), tmp_path)
+    assert ([each["name"] for each in told["inputs"]], told["optional"], told["constants"]) == (["x"], [], ["w", "b"])
+    assert (told["simplified"], told["ir_version"]) == (True, 4)
+    told = finish(scaled(), tmp_path, optional=["x", "w"])
+    assert ([each["name"] for each in told["inputs"]], told["optional"], told["constants"]) == (["x", "w"], ["w"], ["b"])
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
+    x, w = np.ones((1, 3), np.float32), np.full(3, 5, np.float32)
+    assert session.run(None, {"x": x})[0].tolist() == [[3, 3, 3]]
+    assert session.run(None, {"x": x, "w": w})[0].tolist() == [[6, 6, 6]]
+
+
+def test_an_optional_input_is_optional_in_the_configuration(tmp_path):
+    made = scaled()
+    made.ir_version = 8
+    onnx.save(made, tmp_path / "m.onnx")
+    inputs = {"x": {"shape": [4, 3]}, "w": {"shape": [3]}}
+    model = schema.Model.model_validate({"source": str(tmp_path / "m.onnx"), "inputs": inputs})
+    taken, _ = taking.take(model, tmp_path / "m.onnx", ladder.made(tmp_path / "taken"))
+    assert any("w is optional" in note for note in taken.notes)
+    configured = model_config.parse(model_config.render("m", model, taken.artifact), where="")["input"]
+    assert [(each["name"], each.get("optional", False)) for each in configured] == [("x", False), ("w", True)]
+
+
+@pytest.mark.parametrize(("version", "batch", "code"), [(3, 0, "fixed-weight"), (8, 2, "optional-input-batched")])
+def test_a_weight_that_no_server_takes_as_an_input_is_refused(version, batch, code):
+    inputs = {"x": {"shape": ["n", 3]}, "w": {"shape": ["n"]}}
+    model = schema.Model.model_validate({"source": "m.onnx", "inputs": inputs, "max_batch_size": batch, "axes": {"n": {"max": 2}}})
+    with pytest.raises(UsageError) as refused:
+        taking.require_servable(model, {"ir_version": version, "optional_inputs": ["b", "w"]})
+    assert (refused.value.code, refused.value.where) == (code, "inputs")
+    taking.require_servable(model, {"ir_version": version, "optional_inputs": ["b"]})
+
+
+def test_an_input_that_a_file_does_not_use_survives_simplification(tmp_path):
+    model = scaled(listed=False)
+    model.ir_version = 8
+    model.graph.input.insert(0, helper.make_tensor_value_info("extra", TensorProto.FLOAT, ["n", 2]))
+    told = finish(model, tmp_path)
+    assert told["simplified"]
+    assert [each["name"] for each in told["inputs"]] == ["extra", "x"]
+    assert [each.name for each in onnxruntime.InferenceSession(tmp_path / "m.onnx").get_inputs()] == ["extra", "x"]
+
+
+def _dropping(model: onnx.ModelProto) -> onnx.ModelProto:
+    del model.graph.output[:]
+    return model
+
+
+def _nonsense(model: onnx.ModelProto) -> onnx.ModelProto:
+    model.graph.node[0].op_type = "NoSuchOperator"
+    return model
+
+
+def _raising(model: onnx.ModelProto) -> onnx.ModelProto:
+    raise RecursionError("maximum recursion depth exceeded")
+
+
+def _crashing(model: onnx.ModelProto) -> onnx.ModelProto:
+    raise SystemExit  # in a worker, that is the end of its process
+
+
+@pytest.mark.parametrize("slim", [_dropping, _nonsense, _raising, _crashing])
+def test_a_simplifier_that_fails_costs_the_simplification_alone(slim, tmp_path, monkeypatch):
+    def work(task, request, model, directory, search_path):
+        try:
+            return processes.WorkerAnswer(
+                value=finishing.finish(request), seconds=0.0, peak_memory=0, import_seconds=0.0, log=directory / "worker.log"
+            )
+        except SystemExit:
+            raise ExportError("The export ended without an ONNX file.", found="exit code 139") from WorkerError("it ended")
+
+    monkeypatch.setattr(onnxslim, "slim", slim)
+    monkeypatch.setattr(taking, "_work", work)
+    onnx.save(scaled(), tmp_path / "source.onnx")
+    model = schema.Model.model_validate({"source": "source.onnx", "inputs": {"x": {"shape": ["n", 3]}}, "max_batch_size": 2})
+    taken, _ = taking.take(model, tmp_path / "source.onnx", ladder.made(tmp_path / "taken"))
+    assert not taken.artifact.simplified
+    assert taken.notes[0].startswith("The ONNX file is not simplified")
+    found = onnxruntime.InferenceSession(taken.artifact.path).run(None, {"x": np.ones((2, 3), np.float32)})
+    assert found[0].tolist() == [[3, 3, 3]] * 2
+
+
+def test_a_name_that_a_graph_has_inside_is_freed_in_subgraphs_too():
+    branches = []
+    for name, operator in (("then", "Neg"), ("else", "Abs")):
+        nodes = [helper.make_node(operator, ["x"], ["y"]), helper.make_node("Add", ["y", "relu"], [f"{name}_out"])]
+        branches.append(helper.make_graph(nodes, name, [], [helper.make_tensor_value_info(f"{name}_out", TensorProto.FLOAT, [2])]))
+    nodes = [
+        helper.make_node("Relu", ["x"], ["relu"]),
+        helper.make_node("If", ["c"], ["chosen"], then_branch=branches[0], else_branch=branches[1]),
+    ]
+    ports = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2]), helper.make_tensor_value_info("c", TensorProto.BOOL, [])]
+    out = [helper.make_tensor_value_info("chosen", TensorProto.FLOAT, [2])]
+    model = helper.make_model(helper.make_graph(nodes, "g", ports, out), opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    sample = {"x": np.array([-1, 2], np.float32)}
+    for condition in (True, False):
+        sample["c"] = np.array(condition)
+        session = onnxruntime.InferenceSession(model.SerializeToString())
+        wanted = session.run(None, sample)[0]
+        renamed = onnx.ModelProto.FromString(model.SerializeToString())
+        onnx_ports.rename(renamed.graph, {"x": "relu", "chosen": "y"})
+        onnx.checker.check_model(renamed, full_check=True)
+        session = onnxruntime.InferenceSession(renamed.SerializeToString())
+        assert [each.name for each in session.get_outputs()] == ["y"]
+        np.testing.assert_array_equal(session.run(None, {"relu": sample["x"], "c": sample["c"]})[0], wanted)
+
+
+def test_an_output_with_the_name_of_an_input_gets_another_that_is_told():
+    load = {"kind": "factory", "location": "tests.integration.onnx_model.test_onnx_ports:Masked", "kwargs": {}, "weights": None}
+    x = {"mask": np.ones((1, 3), np.float32)}
+    for wanted, found, renamed in (
+        ([], ["mask_out_out", "mask_out"], {"mask": "mask_out_out"}),
+        (["refined", "other"], ["refined", "other"], {}),
+    ):
+        model = torch_model.load(from_json(LoadRequest, {**load, "inputs": ["mask"], "outputs": wanted}))
+        assert list(model.answer(x)) == found
+        assert model.renamed(x, found) == renamed
+    problems = [
+        *rules.problems(schema.Model.model_validate({"source": "a:b", "inputs": {"x": {"shape": [1]}}, "outputs": {"x": {}}}))
+    ]
+    assert problems == [(("outputs", "x"), wording.OUTPUT_IS_INPUT.text(suggested="x_out"))]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("сердце", "serdtse"),
+        ("Сердце v2", "Serdtse_v2"),
+        ("心脏", "u5FC3u810F"),
+        ("cœur", "coeur"),
+        ("A\u0308pfel", "Apfel"),
+        ("-x", "_x"),
+    ],
+)
+def test_a_model_is_called_after_its_file_in_letters_that_urls_have(text, name):
+    assert names.model(text) == name
+    assert names.is_model(name)
+    assert not names.is_model(text)
+
+
+def test_tensors_have_any_name_that_can_be_printed():
+    for name in ("x:0", "onnx::MatMul_0", "input.1", "a/b", "/Add_output_0", "изображение", "图像", "1.0", "a b"):
+        assert names.is_tensor(name)
+        assert "/" not in model_config.label_filename(name, "a\nb\n")
+    for name in ("", " x", "a\nb", "\x1b[31m", "../x"):
+        assert not names.is_tensor(name)
+
+
+def test_arrays_of_any_name_are_kept_in_one_file(tmp_path):
+    kept = {name: np.arange(3.0) + place for place, name in enumerate(("file", "allow_pickle", "a/b", "x:0", "图像"))}
+    arrays.write_npz(tmp_path / "a.npz", kept)
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as found:
+        assert {name: list(found[name]) for name in found} == {name: list(array) for name, array in kept.items()}
+
+
+def test_no_two_outputs_get_one_name():
+    assert signature.own_names(["a", "a_out", "b"], ["a", "a_out"]) == ["a_out_out", "a_out_out_out", "b"]
+
+
+def test_the_name_that_exporters_give_an_input_is_one_tensor():
+    assert call_arguments.nested({"input.1": 1, "y.0": 2, "z.1": 3, "z.0": 4}) == {"input": 1, "y": [2], "z": {"1": 3, "0": 4}}
+    known = call_arguments.parameters(lambda input: input)  # noqa: A006
+    assert call_arguments.bind(known, ["input.1"]).arguments([5]) == ([5], {})  # by position, as hooks expect it
+    assert call_arguments.bind(call_arguments.parameters(lambda x: x), ["input.1"]).arguments([5]) == ([5], {})
+
+
+@pytest.mark.slow
+def test_a_file_of_foreign_letters_is_served_with_its_own_names_of_tensors():
+    made = scaled()
+    onnx_ports.rename(made.graph, {"x": "x:0", "y": "/y/изображение"})
+    onnx.save(made, "сердце.onnx")
+    done = tritonize("run", "сердце.onnx", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "served as model serdtse" in done.stderr
+    (report,) = json.loads(done.stdout)["reports"]
+    assert {check["stage"] for check in report["checks"]} >= {"http", "grpc", "shm"}
+    config = model_config.parse(Path("model_repository/serdtse/config.pbtxt").read_text(), where="")
+    assert [each["name"] for each in (*config["input"], *config["output"])] == ["x:0", "/y/изображение"]

@@ -1,0 +1,475 @@
+"""Processes end on every path, and a worker's answer, error or death comes back as what it is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import CHECKOUT
+from tritonize.core import errors
+from tritonize.process import processes
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
+def marked(mark: str) -> list[int]:
+    """Every running process whose command line holds the mark."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                if mark.encode() in (entry / "cmdline").read_bytes() and alive(int(entry.name)):
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return condition()
+
+
+@pytest.fixture
+def mark() -> Iterator[str]:
+    """A word in the command line of every process of a test, so that leftovers can be found, and are ended."""
+    word = f"mark-{uuid.uuid4().hex}"
+    yield word
+    for pid in marked(word):
+        os.kill(pid, signal.SIGKILL)
+
+
+def python(code: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-c", code, *arguments]
+
+
+FAMILY = """
+import os, subprocess, sys, time
+# one child in a session of its own that does not listen, one grandchild whose parent has ended
+code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
+a = subprocess.Popen([sys.executable, "-c", code, sys.argv[1]], start_new_session=True, stdout=subprocess.PIPE)
+a.stdout.readline()
+sleep = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)', sys.argv[1]])"
+b = subprocess.run([sys.executable, "-c", sleep, sys.argv[1]])
+open(sys.argv[2], "w").write("shared")
+print("family is there", flush=True)
+time.sleep(600)
+"""
+
+
+def family(mark: str, tmp_path: Path, **options: object) -> processes.Process:
+    shared = f"/dev/shm/{mark}-file"
+    process = processes.start(python(FAMILY, mark, shared), log=tmp_path / "log", shm_prefix=f"{mark}-", **options)  # type: ignore[arg-type]
+    assert eventually(lambda: b"family is there" in (tmp_path / "log").read_bytes())
+    assert len(marked(mark)) == 3
+    assert Path(shared).exists()
+    return process
+
+
+def gone(mark: str) -> bool:
+    return not marked(mark) and not list(Path("/dev/shm").glob(f"{mark}*"))
+
+
+class TestStart:
+    def test_exit_code_and_log(self, tmp_path: Path) -> None:
+        with processes.start(
+            python("print('out'); import sys; print('err', file=sys.stderr); sys.exit(3)"), log=tmp_path / "l"
+        ) as p:
+            ended = p.wait()
+        assert (ended.exit_code, ended.signal, ended.reason) == (3, None, "exited")
+        assert ended.describe() == "exited with code 3"
+        assert sorted((tmp_path / "l").read_text().split()) == ["err", "out"]
+        assert ended.peak_memory > 5 * 2**20
+
+    def test_crash_names_the_signal(self, tmp_path: Path) -> None:
+        with processes.start(python("import os; os.abort()"), log=tmp_path / "l") as process:
+            assert process.wait().describe() == "was killed by SIGABRT"
+
+    def test_environment_directory_and_arguments_are_kept_as_they_are(self, tmp_path: Path) -> None:
+        code = "import os, sys; print(os.getcwd(), os.environ['A'], 'HOME' in os.environ, sys.argv[1:], sys.stdin.read() == '')"
+        env = {"A": "x y", "PATH": os.environ["PATH"]}
+        with processes.start(python(code, "a b", "$HOME;'"), log=tmp_path / "l", env=env, cwd=tmp_path) as process:
+            process.wait()
+        assert (tmp_path / "l").read_text().strip() == f"{tmp_path} x y False {['a b', '''$HOME;''' + chr(39)]} True"
+
+    @pytest.mark.parametrize("command", ["no-such-command-at-all", "./no/such/file"])
+    def test_a_missing_command(self, command: str, tmp_path: Path) -> None:
+        with pytest.raises(errors.MissingError, match=command.removeprefix("./")):
+            processes.start([command], log=tmp_path / "l")
+
+    def test_a_file_that_is_no_program(self, tmp_path: Path) -> None:
+        program = tmp_path / "program"
+        program.write_bytes(b"\x00\x01nothing to run")
+        program.chmod(0o755)
+        with pytest.raises(errors.MissingError, match="could not be started"):
+            processes.start([program], log=tmp_path / "l")
+
+    def test_overhead(self, tmp_path: Path) -> None:
+        """Starting `true` costs a few hundredths of a second at most; the bound leaves room for a busy machine."""
+        times = []
+        for _ in range(5):
+            began = time.perf_counter()
+            with processes.start(["true"], log=tmp_path / "l") as process:
+                process.wait()
+            times.append(time.perf_counter() - began)
+        assert min(times) < 0.2
+
+
+class TestEnd:
+    def test_stop_ends_the_whole_family(self, mark: str, tmp_path: Path) -> None:
+        process = family(mark, tmp_path)
+        ended = process.stop()
+        assert (ended.reason, ended.signal) == ("stopped", signal.SIGTERM)
+        assert gone(mark)
+        assert process.stop() == ended  # again is harmless
+
+    def test_firm_after_the_grace(self, mark: str, tmp_path: Path) -> None:
+        code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
+        with processes.start(python(code, mark), log=tmp_path / "l") as process:
+            assert eventually(lambda: "up" in (tmp_path / "l").read_text())
+            began = time.monotonic()
+            ended = process.stop(grace_s=0.3)
+        assert 0.25 < time.monotonic() - began < 5
+        assert (ended.reason, ended.signal) == ("stopped", signal.SIGKILL)
+        assert gone(mark)
+
+    def test_polite_end_is_waited_for(self, tmp_path: Path) -> None:
+        code = "import signal, time, sys; signal.signal(signal.SIGTERM, lambda *_: (time.sleep(.3), sys.exit(7)))"
+        code += "; print('up', flush=True); time.sleep(600)"
+        with processes.start(python(code), log=tmp_path / "l") as process:
+            assert eventually(lambda: "up" in (tmp_path / "l").read_text())
+            assert process.stop(grace_s=20).exit_code == 7
+
+    def test_deadline(self, mark: str, tmp_path: Path) -> None:
+        with processes.start(python("import time; time.sleep(600)", mark), log=tmp_path / "l", deadline_s=0.4) as process:
+            ended = process.wait(10)
+        assert ended.reason == "deadline"
+        assert 0.35 < ended.seconds < 5
+        assert "did not finish within" in ended.describe()
+        assert gone(mark)
+
+    def test_memory_of_a_grandchild_counts(self, mark: str, tmp_path: Path) -> None:
+        inner = "x = bytearray(300 * 2**20); import time; time.sleep(600)"
+        code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}, sys.argv[1]])"
+        with processes.start(python(code, mark), log=tmp_path / "l", memory_bytes=200 * 2**20) as process:
+            ended = process.wait(20)
+        assert ended.reason == "memory"
+        assert 200 * 2**20 < ended.peak_memory < 400 * 2**20
+        assert gone(mark)
+
+    def test_peak_memory_of_a_short_spike(self, tmp_path: Path) -> None:
+        with processes.start(python("x = bytearray(200 * 2**20); del x"), log=tmp_path / "l") as process:
+            assert 200 * 2**20 < process.wait().peak_memory < 260 * 2**20
+
+    def test_descendants_do_not_outlive_the_command(self, mark: str, tmp_path: Path) -> None:
+        sleep = "[sys.executable, '-c', 'import time; time.sleep(600)', sys.argv[1]]"
+        code = f"import subprocess, sys; subprocess.Popen({sleep}, start_new_session=True)"
+        with processes.start(python(code, mark), log=tmp_path / "l") as process:
+            assert process.wait(10).exit_code == 0
+            assert gone(mark)
+
+    def test_the_guard_is_killed(self, mark: str, tmp_path: Path) -> None:
+        process = family(mark, tmp_path)
+        os.kill(process.guard_pid, signal.SIGKILL)
+        assert process.wait(10).signal == signal.SIGKILL
+        # the child in a session of its own is out of reach then; the command, its group and the shared memory are not
+        assert len(marked(mark)) <= 1
+        assert not list(Path("/dev/shm").glob(f"{mark}*"))
+
+    def test_the_guard_gets_sigterm(self, mark: str, tmp_path: Path) -> None:
+        process = family(mark, tmp_path)
+        os.kill(process.guard_pid, signal.SIGTERM)
+        assert process.wait(10).reason == "stopped"
+        assert gone(mark)
+
+    def test_another_thread_may_stop_it(self, mark: str, tmp_path: Path) -> None:
+        process = processes.start(python("import time; time.sleep(600)", mark), log=tmp_path / "l")
+        threading.Timer(0.2, process.stop).start()
+        assert process.wait(10).reason == "stopped"
+
+    def test_wait_times_out_and_the_process_goes_on(self, mark: str, tmp_path: Path) -> None:
+        with processes.start(python("import time; time.sleep(600)", mark), log=tmp_path / "l") as process:
+            with pytest.raises(TimeoutError):
+                process.wait(0.1)
+            assert process.poll() is None
+            assert alive(process.pid)
+
+    def test_no_descriptor_is_left(self, tmp_path: Path) -> None:
+        def descriptors() -> int:
+            return len(list(Path("/proc/self/fd").iterdir()))
+
+        with processes.start(["true"], log=tmp_path / "l") as process:
+            process.wait()
+        before = descriptors()
+        for _ in range(3):
+            with processes.start(["true"], log=tmp_path / "l") as process:
+                process.wait()
+        assert descriptors() == before
+
+
+PARENT = """
+import sys, time, os, signal
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from tritonize.process import processes
+command = [sys.executable, "-c", {family!r}, {mark!r}, "/dev/shm/{mark}-file"]
+with processes.start(command, log=Path({log!r}), shm_prefix="{mark}-", grace_s=2) as process:
+    while b"family is there" not in Path({log!r}).read_bytes():
+        time.sleep(0.02)
+    print("ready", flush=True)
+    {then}
+"""
+
+
+@pytest.mark.parametrize(
+    ("then", "number", "survivors"),
+    [
+        ("process.wait()", signal.SIGKILL, 0),
+        ("process.wait()", signal.SIGTERM, 0),
+        ("process.wait()", signal.SIGINT, 0),
+        ("os.abort()", None, 0),
+        ("os._exit(1) if os.fork() else time.sleep(60)", None, 1),  # a fork of the tool lives on and holds the leash
+    ],
+)
+def test_the_parent_goes(then: str, number: int | None, survivors: int, mark: str, tmp_path: Path) -> None:
+    code = PARENT.format(root=str(CHECKOUT), family=FAMILY, mark=mark, log=str(tmp_path / "log"), then=then)
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as parent:
+        try:
+            assert parent.stdout is not None
+            assert parent.stdout.readline() == b"ready\n"
+        except BaseException:
+            parent.kill()
+            raise
+        if number is not None:
+            parent.send_signal(number)
+        parent.wait(20)
+        assert eventually(lambda: len(marked(mark)) == survivors)
+        assert eventually(lambda: not list(Path("/dev/shm").glob(f"{mark}*")))
+
+
+TASKS = """
+import ctypes, os, signal, sys, time
+from tritonize.core import errors
+from tritonize.process import progress
+
+def echo(request):
+    print("heard", request)
+    return {"got": request, "path": sys.path, "cwd": os.getcwd()}
+
+def slow(request):
+    for word in ("first", "second", "third"):
+        progress.tell(word)
+        time.sleep(0.15)
+    return {}
+
+def import_user_code(request):
+    import user_module, random
+    return {"value": user_module.VALUE, "random": random.random() < 1}
+
+def known(request):
+    raise errors.ExportError("It cannot be exported.", where="layer 3", details=["a", "b"]) from ValueError("why")
+
+def unknown(request):
+    def inner():
+        raise KeyError("no such thing")
+    inner()
+
+def unprintable(request):
+    class Odd(Exception):
+        def __str__(self):
+            raise RuntimeError
+    raise Odd
+
+def leave(request):
+    sys.exit(request["code"])
+
+def leave_at_once(request):
+    print("last words")
+    os._exit(request["code"])
+
+def crash(request):
+    ctypes.string_at(0)
+
+def killed(request):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def hang(request):
+    print("hanging")
+    time.sleep(600)
+
+def full(request):
+    with open("/dev/full", "wb") as file:
+        file.write(b"x")
+
+def full_behind_another(request):
+    try:
+        full(request)
+    except OSError as error:
+        raise RuntimeError("could not save") from error
+
+def eat(request):
+    held = []
+    while True:
+        held.append(bytearray(20 * 2**20))
+
+def no_memory(request):
+    import numpy as np
+    np.ones(2**50)
+
+def not_json(request):
+    return {"x": object()}
+
+def thread_that_hangs(request):
+    import threading
+    threading.Thread(target=time.sleep, args=(600,)).start()
+    return {"done": True}
+"""
+
+
+@pytest.fixture
+def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the package, not installed, whose workers know some tasks that behave badly; a directory to work in."""
+    package = tmp_path / "elsewhere" / "tritonize"
+    shutil.copytree(CHECKOUT / "tritonize", package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "workers" / "tasks.py").write_text(TASKS)
+    monkeypatch.setattr(processes, "_WORKER", package / "workers" / "__main__.py")
+    monkeypatch.chdir("/")
+    directory = tmp_path / "work"
+    directory.mkdir()
+    yield directory
+    assert not marked(str(directory))
+
+
+def worker_error(task: str, directory: Path, request: dict[str, object] | None = None, **options: float) -> errors.TritonizeError:
+    with pytest.raises(errors.TritonizeError) as caught:
+        processes.run_worker(f"tasks.{task}", request or {}, directory=directory, **{"deadline_s": 30, **options})  # type: ignore[arg-type]
+    return caught.value
+
+
+class TestWorker:
+    def test_answer(self, tasks: Path) -> None:
+        request = {"a": [1, 2.5, None, "ü"]}
+        answer = processes.run_worker("tasks.echo", request, directory=tasks, deadline_s=30)
+        assert answer.value["got"] == request
+        assert str(tasks.parent / "elsewhere") not in answer.value["path"]
+        assert "heard" in answer.log.read_text()
+        assert 0 < answer.seconds < 10
+        assert answer.peak_memory > 2**20
+
+    def test_the_directory_may_be_used_again(self, tasks: Path) -> None:
+        processes.run_worker("tasks.echo", {}, directory=tasks, deadline_s=30)
+        assert worker_error("leave", tasks, {"code": 0}).what == "The worker exited the process with code 0 before it answered."
+
+    def test_progress(self, tasks: Path) -> None:
+        told: list[str] = []
+        processes.run_worker("tasks.slow", {}, directory=tasks, deadline_s=30, on_progress=told.append)
+        assert told == ["first", "second", "third"]
+
+    def test_search_path_comes_after_the_standard_library(self, tasks: Path, tmp_path: Path) -> None:
+        code = tmp_path / "user code"
+        code.mkdir()
+        (code / "user_module.py").write_text("VALUE = 17")
+        (code / "random.py").write_text("raise SystemExit(1)")
+        answer = processes.run_worker("tasks.import_user_code", {}, directory=tasks, deadline_s=30, search_path=[code])
+        assert answer.value == {"value": 17, "random": True}
+
+    def test_an_error_of_ours_comes_back_whole(self, tasks: Path) -> None:
+        error = worker_error("known", tasks)
+        assert type(error) is errors.ExportError
+        assert (error.what, error.where, error.details) == ("It cannot be exported.", "layer 3", ("a", "b"))
+
+    def test_any_other_exception(self, tasks: Path) -> None:
+        error = worker_error("unknown", tasks)
+        assert type(error) is errors.WorkerError
+        assert error.what == "KeyError: 'no such thing'"
+        assert any("in inner" in line for line in error.details)
+
+    def test_an_exception_that_cannot_be_printed(self, tasks: Path) -> None:
+        assert worker_error("unprintable", tasks).what == "Odd: (its text cannot be made)"
+
+    @pytest.mark.parametrize("task", ["leave", "leave_at_once"])
+    def test_exit(self, task: str, tasks: Path) -> None:
+        error = worker_error(task, tasks, {"code": 3})
+        assert type(error) is errors.WorkerError
+        assert error.what == "The worker exited the process with code 3 before it answered."
+        assert task == "leave" or error.details == ("last words",)
+
+    def test_crash(self, tasks: Path) -> None:
+        error = worker_error("crash", tasks)
+        assert error.what == "The worker was killed by SIGSEGV."
+        assert any("in crash" in line for line in error.details)
+
+    def test_killed(self, tasks: Path) -> None:
+        assert worker_error("killed", tasks).what == "The worker was killed by SIGKILL."
+
+    def test_hang(self, tasks: Path) -> None:
+        error = worker_error("hang", tasks, deadline_s=1.0)
+        assert error.what == "The worker did not finish within 1.0 s and was ended."
+        assert error.details == ("hanging",)
+
+    def test_memory_bound(self, tasks: Path) -> None:
+        error = worker_error("eat", tasks, memory_bytes=200 * 2**20)
+        assert error.what.startswith("The worker was ended because it used too much memory")
+
+    def test_allocation_refused(self, tasks: Path) -> None:
+        error = worker_error("no_memory", tasks)
+        assert error.what == "The worker ran out of memory."
+        assert error.found is not None
+        assert "Unable to allocate" in error.found
+
+    @pytest.mark.parametrize("task", ["full", "full_behind_another"])
+    def test_full_disk(self, task: str, tasks: Path) -> None:
+        error = worker_error(task, tasks)
+        assert type(error) is errors.RepositoryError
+        assert "no space is left" in error.what.lower()
+
+    def test_an_answer_that_is_no_json(self, tasks: Path) -> None:
+        assert worker_error("not_json", tasks).what.startswith("TypeError")
+
+    def test_a_thread_does_not_hold_the_answer_back(self, tasks: Path) -> None:
+        began = time.monotonic()
+        assert processes.run_worker("tasks.thread_that_hangs", {}, directory=tasks, deadline_s=60).value == {"done": True}
+        assert time.monotonic() - began < 20
+
+    def test_ctrl_c_ends_the_worker(self, tasks: Path) -> None:
+        threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            processes.run_worker("tasks.hang", {}, directory=tasks, deadline_s=60)
+        # the fixture looks for leftovers
+
+
+def test_log_tail_is_readable(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"first\n" * 100 + b"\x1b[31mred\x1b[0m\n\n   \n\xff" + b"x" * 1000)
+    tail = processes.log_tail(log, 3)
+    assert tail[:2] == ["first", "red"]
+    assert len(tail[2]) == 400
+    assert processes.log_tail(tmp_path / "none") == []
+
+
+@pytest.mark.parametrize("env", [None, {"PATH": os.defpath}])
+def test_telemetry_is_off_in_everything_that_is_started(env, tmp_path):
+    command = [sys.executable, "-c", "import os; print(os.environ['ORT_DISABLE_TELEMETRY'])"]
+    with processes.start(command, log=tmp_path / "log", env=env) as process:
+        assert process.wait(20).exit_code == 0
+    assert (tmp_path / "log").read_text() == "1\n"

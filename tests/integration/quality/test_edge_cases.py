@@ -1,0 +1,166 @@
+"""Edge cases that decide alone: for an error that matters only, by name, and with the way to leave them out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from tests.integration.quality.test_quality import files, question
+from tritonize.core import arrays
+from tritonize.core.artifacts import Check, SampleSet, TensorFiles, TensorSpec, to_json
+from tritonize.core.errors import UsageError
+from tritonize.core.messages import quality as wording
+from tritonize.core.stages import Recorder
+from tritonize.onnx_model.worker import sensitivity
+from tritonize.quality import comparison, gates, noise_floor
+from tritonize.quality.tracker import ErrorTracker
+from tritonize.reference import baseline
+from tritonize.source import samples
+from tritonize.spec import schema
+
+
+def model(**fields) -> schema.Model:
+    return schema.Model.model_validate({"source": "m.pt", "inputs": {"x": {"shape": ["batch", 4]}}, **fields})
+
+
+def test_an_edge_case_refuses_for_nothing_that_the_drawn_answers_cannot_feel():
+    """A sigmoid that is saturated at 1e-8 there: 6e-8 is half a unit of an answer of 1, and 10,000 times its own error."""
+    asked = question(5, edges={4: "ones"})
+    tiny = np.full((1, 64), 1e-8)
+    arrays.save(asked.exact, 4, {"y": tiny})
+    arrays.save(asked.expected, 4, {"y": tiny.astype(np.float32)})
+    asked = replace(asked, floors=noise_floor.noise_floors(asked.samples, asked.expected, asked.exact, "fp32"))
+    floor = next(floor for floor in asked.floors if floor.group == "ones")
+    assert floor.own < 1e-14
+    assert floor.least == 2**-23 * next(floor.scale for floor in asked.floors if floor.group == "drawn")
+    for far, verdict in ((6e-8, "passed"), (3e-6, "failed")):
+        tracker = ErrorTracker(asked)
+        tracker.add("onnxruntime", (4,), {"y": (tiny + far).astype(np.float32)})
+        assert [gate.verdict for gate in tracker.gates()] == [verdict]
+    # Of a drawn sample there is no such allowance: what is small there has a scale of its own.
+    assert all(floor.least == 0.0 for floor in asked.floors if floor.group == "drawn")
+
+
+def test_that_edge_cases_alone_decided_is_said_with_the_way_to_leave_them_out():
+    asked = question(7, edges={4: "zeros", 5: "ones", 6: "largest"})
+
+    def notes(*failing: int) -> list[str]:
+        checks = []
+        for index in range(7):
+            own = arrays.load(asked.expected, index)
+            found = {"y": own["y"] + np.float32(1.0 if index in failing else 0.0)}
+            tensors = comparison.compare(own, found, asked.tolerances)
+            checks.append(Check(stage="onnxruntime", batch_size=1, samples=(index,), tensors=tensors))
+        return list(gates.judge(ErrorTracker(asked), checks).notes)
+
+    said = wording.EDGES_DECIDED.text(names="ones", others="zeros, largest")
+    assert said in notes(5)
+    assert wording.EDGES_DECIDED.text(names="zeros and ones", others="largest") in notes(4, 5)
+    start = wording.EDGES_DECIDED.what.split(":")[0]
+    assert not [note for note in (*notes(), *notes(5, 1)) if note.startswith(start)]
+    tracker = ErrorTracker(asked)
+    tracker.add("onnxruntime", (5,), {"y": arrays.load(asked.expected, 5)["y"] + np.float32(1.0)})
+    assert said in gates.judge(tracker, ()).notes  # the noise floor alone
+
+
+def test_a_spec_names_the_edge_cases_that_are_asked():
+    drawn = samples.write(model(samples={"count": 2}), Path("drawn"))
+    assert baseline.with_edges(model(quality={"edge_cases": ["zeros"]}), drawn).edges == {drawn.files.count: "zeros"}
+    drawn = samples.write(model(samples={"count": 2}), Path("all"))
+    assert list(baseline.with_edges(model(), drawn).edges.values()) == ["zeros", "ones"]
+    assert baseline.with_edges(model(quality={"edge_cases": []}), drawn).edges == {}
+    assert baseline.with_edges(model(quality={"edge_cases": False}), drawn).edges == {}
+    with pytest.raises(ValueError, match="edge_cases"):
+        model(quality={"edge_cases": ["zero"]})
+
+
+def test_edge_cases_that_rounding_moves_beyond_the_tolerance_are_left_out_though_they_pass_here(monkeypatch):
+    """Another machine adds up otherwise, and would refuse the version for it."""
+    asked = question(6, edges={4: "zeros", 5: "ones"})
+    tracker = ErrorTracker(asked)
+    tracker.allow_for_rounding({("y", "zeros"): 0.5, ("y", "ones"): 1e-5})
+    artifact = SimpleNamespace(path=Path("m.onnx"))
+    dropped = baseline.unanswerable(model(), artifact, tracker.golden, [], Path("work"), Recorder())
+    assert dropped == {"zeros": wording.EDGE_ROUNDED.text(output="y", far=0.5)}
+    # One that fails by more than rounding explains is no such case.
+    wrong = comparison.compare(arrays.load(asked.expected, 4), {"y": arrays.load(asked.expected, 4)["y"] + np.float32(100)}, {})
+    check = Check(stage="onnxruntime", batch_size=1, samples=(4,), tensors=wrong)
+    found = baseline.runtime.Sensitivity(moved=({"y": 0.5},), chosen=frozenset(), library_seconds=0.0)
+    monkeypatch.setattr(baseline.runtime, "sensitivity", lambda *_, **__: found)
+    monkeypatch.setattr(baseline.summation_error, "explained", lambda *_: {})
+    assert baseline.unanswerable(model(), artifact, tracker.golden, [check], Path("work"), Recorder()) == {}
+
+
+def test_all_edge_cases_of_a_file_that_normalizes_over_places_are_asked_how_far_rounding_moves_them():
+    asked = question(6, edges={4: "zeros", 5: "ones"})
+    tracker = ErrorTracker(asked)
+    for operator, wanted in (("InstanceNormalization", (4, 5)), ("Conv", ())):
+        Path("node_map.json").write_text(f'{{"nodes": [{{"operator": "{operator}"}}]}}')
+        assert baseline._in_doubt(SimpleNamespace(node_map=Path("node_map.json")), tracker) == wanted
+
+
+def test_an_edge_case_with_another_number_of_answers_is_left_out_where_rounding_changes_it(monkeypatch):
+    """y = x[x * 3 - 3 >= 0], at ones: whether they pass is up to the last bit."""
+    nodes = [
+        helper.make_node("Mul", ["x", "three"], ["m"]),
+        helper.make_node("Sub", ["m", "three"], ["d"]),
+        helper.make_node("GreaterOrEqual", ["d", "zero"], ["k"]),
+        helper.make_node("Compress", ["x", "k"], ["y"]),
+    ]
+    weights = [numpy_helper.from_array(np.float32(value), name) for name, value in (("three", 3.0), ("zero", 0.0))]
+    tensor = helper.make_tensor_value_info("x", TensorProto.FLOAT, [64])
+    graph = helper.make_graph(nodes, "g", [tensor], [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n"])], weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), "m.onnx")
+    inputs = TensorFiles(directory=Path("in"), tensors=(TensorSpec(name="x", dtype="fp32", shape=(64,)),), count=1)
+    arrays.save(inputs, 0, {"x": np.ones(64, np.float32)})
+    request = {"path": "m.onnx", "samples": to_json(SampleSet(files=inputs, batched=False, origin="")), "indices": [0]}
+    (moved,) = sensitivity.measure({**request, "libraries": []})["moved"]
+    assert moved == {"y": float("inf")}
+    (tensor,) = comparison.compare({"y": np.ones(64, np.float32)}, {"y": np.ones(30, np.float32)}, {})
+    assert baseline._why_unanswerable(tensor, moved["y"], ()) == wording.EDGE_NUMBER.text(output="y")
+    assert baseline._why_unanswerable(tensor, 1.0, ()) == ""
+    asked = question(5, edges={4: "ones"})
+    found = baseline.runtime.Sensitivity(moved=({"y": float("inf")},), chosen=frozenset(), library_seconds=0.0)
+    monkeypatch.setattr(baseline.runtime, "sensitivity", lambda *_, **__: found)
+    tracker = ErrorTracker(asked)
+    tracker.add("onnxruntime", (4,), {"y": arrays.load(asked.expected, 4)["y"] + np.float32(1.0)})
+    artifact = SimpleNamespace(path=Path("m.onnx"), node_map=None)
+    baseline.allow_for_rounding(model(), artifact, tracker, Path("work"), Recorder())
+    assert tracker.gates()[0].verdict == "failed"  # an infinite allowance would pass anything
+
+
+def test_answers_whose_number_depends_on_the_data_do_not_lie_in_one_batch():
+    drawn = SampleSet(
+        files=TensorFiles(directory=Path("in"), tensors=(TensorSpec(name="x", dtype="fp32", shape=(1, 4)),), count=2),
+        batched=True,
+        origin="",
+    )
+    outputs = TensorFiles(directory=Path("out"), tensors=(TensorSpec(name="y", dtype="fp32", shape=(1, 3)),), count=2)
+    for index, size in enumerate((3, 2)):
+        arrays.save(drawn.files, index, {"x": np.zeros((1, 4), np.float32)})
+        arrays.save(outputs, index, {"y": np.zeros((1, size), np.float32)})
+    with pytest.raises(UsageError) as raised:
+        baseline.require_one_shape(model(max_batch_size=2), outputs, drawn)
+    assert raised.value.code == "sizes-by-data"
+    assert raised.value.found == "shapes [1, 3] and [1, 2]"
+    baseline.require_one_shape(model(max_batch_size=1), outputs, drawn)
+
+
+def test_a_batch_of_another_shape_is_told_without_a_difference():
+    own = files("own", [np.zeros((1, 64)), np.zeros((1, 64))], "fp64")
+    batched = TensorFiles(directory=Path("batched"), tensors=own.tensors, count=1)
+    arrays.save(batched, 0, {"y": np.zeros((2, 32))})
+    answered = SimpleNamespace(batched=batched, reference=SimpleNamespace(outputs=own))
+    with pytest.raises(UsageError) as raised:
+        baseline.batch_check(model(max_batch_size=2), answered, 0, (0, 1))
+    assert raised.value.found == "output 'y': shape [2, 32] instead of [2, 64]"
+    arrays.save(batched, 0, {"y": np.full((2, 64), 0.5)})
+    with pytest.raises(UsageError) as raised:
+        baseline.batch_check(model(max_batch_size=2), answered, 0, (0, 1))
+    assert raised.value.found.endswith("; largest difference 0.5")

@@ -1,0 +1,700 @@
+"""The gates and the stage table: what an error is measured in, and what it may be."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.support.command import tritonize
+from tritonize.core import arrays
+from tritonize.core.artifacts import Check, SampleSet, TensorFiles, TensorSpec
+from tritonize.core.results import Metrics
+from tritonize.quality import comparison, golden_set, noise_floor
+from tritonize.quality import gates as quality_gates
+from tritonize.quality import tracker as observing
+from tritonize.quality.golden_set import GoldenSet, Rules
+from tritonize.quality.tracker import ErrorTracker
+from tritonize.reference import runner
+from tritonize.source import samples
+from tritonize.spec import schema
+from tritonize.triton import served_comparison
+
+SHAPE = (1, 64)
+
+
+def files(folder: str, items: list[np.ndarray], dtype: str) -> TensorFiles:
+    made = TensorFiles(directory=Path(folder), tensors=(TensorSpec(name="y", dtype=dtype, shape=SHAPE),), count=len(items))
+    for index, item in enumerate(items):
+        arrays.save(made, index, {"y": item})
+    return made
+
+
+def question(count: int = 4, *, edges: dict[int, str] | None = None, own_error: float = 1e-7, **rules) -> GoldenSet:
+    """Exact answers of magnitude 1, and float32 ones that are off by up to `own_error`."""
+    generator = np.random.default_rng(0)
+    exact = [generator.uniform(-1, 1, SHAPE) for _ in range(count)]
+    own = [(each + generator.uniform(-own_error, own_error, SHAPE)).astype(np.float32) for each in exact]
+    drawn = SampleSet(files=files("in", own, "fp32"), batched=True, origin="drawn", edges=edges or {})
+    made = GoldenSet(
+        samples=drawn,
+        expected=files("own", own, "fp32"),
+        exact=files("exact", exact, "fp64"),
+        max_batch_size=4,
+        rules={"y": Rules(**{"noise_floor": 10.0, **rules})},
+    )
+    return replace(made, floors=noise_floor.noise_floors(drawn, made.expected, made.exact, "fp32"))
+
+
+def answer(asked: GoldenSet, indices: tuple[int, ...]) -> np.ndarray:
+    return arrays.stack(asked.expected, indices)["y"].copy()
+
+
+def gates(asked: GoldenSet, found: np.ndarray, indices: tuple[int, ...] = (0,), stage: str = "http"):
+    tracker = ErrorTracker(asked)
+    tracker.add(stage, indices, {"y": found})
+    return tracker.gates()
+
+
+def test_k_is_the_error_over_the_references_own():
+    asked = question(own_error=1e-4)
+    exact = arrays.load(asked.exact, 1)["y"]
+    found = exact.copy()
+    found[0, 7] += 5e-4
+    (gate,) = gates(asked, found.astype(np.float32), (1,))
+    own = max(float(np.abs(arrays.load(asked.expected, i)["y"] - arrays.load(asked.exact, i)["y"]).max()) for i in range(4))
+    assert gate.value == pytest.approx(np.abs(found.astype(np.float32) - exact).max() / own)
+    assert (gate.verdict, gate.sample, gate.group, gate.limit) == ("passed", 1, "drawn", 10.0)
+    found[0, 7] += 10e-4
+    assert gates(asked, found.astype(np.float32), (1,))[0].verdict == "failed"
+
+
+def test_an_error_below_what_float32_can_say_is_none():
+    """A model that computes exactly has no noise: neighbours in float32 are still its answers."""
+    asked = question(own_error=0.0)
+    exact = arrays.load(asked.exact, 0)["y"]
+    largest = max(float(np.abs(arrays.load(asked.exact, i)["y"]).max()) for i in range(4))
+    assert asked.floors[0].denominator == max(asked.floors[0].noise, 2**-23 * largest)
+    assert gates(asked, np.nextafter(exact.astype(np.float32), np.float32(9)))[0].value < 2
+
+
+def test_each_edge_case_is_a_group_of_its_own():
+    """An edge case has a noise of its own; that of the drawn samples would hide an error in it."""
+    asked = question(5, edges={4: "zeros"}, own_error=1e-3)
+    quiet = arrays.load(asked.exact, 4)["y"]
+    arrays.save(asked.expected, 4, {"y": quiet.astype(np.float32)})
+    asked = replace(asked, floors=noise_floor.noise_floors(asked.samples, asked.expected, asked.exact, "fp32"))
+    assert {floor.group for floor in asked.floors} == {"drawn", "zeros"}
+    tracker = ErrorTracker(asked)
+    tracker.add("http", (4,), {"y": (quiet + 1e-4).astype(np.float32)})
+    tracker.add("http", (0,), {"y": (arrays.load(asked.exact, 0)["y"] + 1e-4).astype(np.float32)})
+    verdicts = {gate.group: gate.verdict for gate in tracker.gates()}
+    assert verdicts == {"drawn": "passed", "zeros": "failed"}
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_none_fails_whatever_the_rest_is(bad):
+    asked = question()
+    found = answer(asked, (0,))
+    found[0, 3] = bad
+    (gate,) = gates(asked, found)
+    assert gate.verdict == "failed"
+    assert "NaN or infinity" in gate.note
+
+
+def test_the_worst_of_a_batch_is_named():
+    asked = question()
+    found = answer(asked, (0, 1, 2))
+    found[2, 0] += 1.0
+    tracker = ErrorTracker(asked)
+    tracker.add("grpc", (0, 1, 2), {"y": found})
+    gate = quality_gates.worst(tracker.gates())
+    assert (gate.sample, gate.verdict, gate.stage) == (2, "failed", "grpc")
+    assert quality_gates.worst(()) is None
+
+
+def test_bounds_on_metrics_and_a_metric_that_the_kind_lacks():
+    asked = question(
+        metrics={"max_abs": schema.Bound(max=1e-3), "cosine": schema.Bound(min=0.999), "dice_min": schema.Bound(min=0.5)}
+    )
+    found = {gate.gate: gate for gate in gates(asked, answer(asked, (0,))) if gate.gate != "noise floor"}
+    assert {name: gate.verdict for name, gate in found.items()} == {
+        "max_abs <=": "passed",
+        "cosine >=": "passed",
+        "dice_min >=": "failed",
+    }
+    assert "has no such metric" in found["dice_min >="].note
+
+
+def test_without_float64_the_gate_is_not_run_and_fails_where_it_is_required():
+    asked = replace(question(), exact=None, floors=(), why_not="no memory")
+    (gate,) = gates(asked, answer(asked, (0,)))
+    assert (gate.verdict, gate.note, gate.value) == ("not run", "no memory", None)
+    assert gates(replace(asked, required=True), answer(asked, (0,)))[0].verdict == "failed"
+
+
+def test_reduced_precision_is_judged_by_its_own_noise():
+    asked = question()
+    halved = [arrays.load(asked.exact, index)["y"].astype(np.float16).astype(np.float32) for index in range(4)]
+    tracker = ErrorTracker(asked)
+    tracker.judge_reduced_by(noise_floor.noise_floors(asked.samples, files("half", halved, "fp32"), asked.exact, "fp16"))
+    tracker.add("onnxruntime", (0,), {"y": answer(asked, (0,))})
+    tracker.add("http", (0,), {"y": halved[0]})
+    assert {gate.stage: gate.verdict for gate in tracker.gates()} == {"onnxruntime": "passed", "http": "passed"}
+    plain = ErrorTracker(asked)
+    plain.add("http", (0,), {"y": halved[0]})
+    assert plain.gates()[0].verdict == "failed"
+
+
+def test_the_first_stage_over_the_budget_is_the_first_on_the_way():
+    asked = question()
+    tracker = ErrorTracker(asked)
+    for stage in ("shm", "http", "onnxruntime"):
+        tracker.add(stage, (0,), {"y": answer(asked, (0,)) + (0.0 if stage == "onnxruntime" else 1.0)})
+    assert quality_gates.first_over_budget(tracker.gates()).stage == "http"
+    assert [row.stage for row in tracker.rows()] == ["onnxruntime", "http", "shm"]
+    assert isinstance(tracker.rows()[0].metrics, Metrics)
+
+
+def test_tolerance_gates_count_what_the_checks_say():
+    asked = question()
+    found = answer(asked, (1,))
+    found[0, :3] += 1.0
+    checks = []
+    for index, array in ((0, answer(asked, (0,))), (1, found)):
+        tensors = comparison.compare({"y": answer(asked, (index,))}, {"y": array}, asked.tolerances)
+        checks.append(Check(stage="http", batch_size=1, samples=(index,), tensors=tensors))
+    (gate,) = quality_gates.tolerance_gates(checks)
+    assert (gate.verdict, gate.value, gate.sample) == ("failed", 3.0, 1)
+
+
+def test_a_model_that_is_itself_far_from_exact_is_called_ill_conditioned():
+    asked = question(own_error=0.1)
+    assert [floor.output for floor in noise_floor.ill_conditioned(asked)] == ["y"]
+    assert noise_floor.ill_conditioned(question(own_error=1e-6)) == ()
+
+
+def test_a_golden_set_keeps_all_that_it_is_judged_by():
+    asked = question(5, edges={4: "zeros"}, kind="classes", metrics={"top1": schema.Bound(min=1.0)})
+    read = golden_set.write(asked, Path("golden"))
+    assert read.rules == asked.rules
+    assert read.floors == asked.floors
+    assert read.samples.edges == {4: "zeros"}
+    assert read.rounded
+    exact = arrays.load(asked.exact, 2)["y"]
+    assert np.array_equal(arrays.load(read.exact, 2)["y"], exact.astype(np.float32))
+    # What rounding the exact answers adds is not held against an answer.
+    (gate,) = [each for each in gates(read, answer(read, (0,))) if each.gate == "noise floor"]
+    assert gate.value <= gates(asked, answer(asked, (0,)))[0].value + 1e-9
+    assert golden_set.write(asked, Path("small"), budget=1).samples.files.count == 1
+
+
+def test_a_golden_set_of_the_first_form_is_still_read():
+    folder = Path("old")
+    golden_set.write(question(2), folder)
+    facts = json.loads((folder / "golden.json").read_text())
+    kept = {name: facts[name] for name in ("count", "drawn", "origin", "max_batch_size", "inputs", "expected")}
+    old = {"schema": 1, **kept, "tolerances": {"y": {"rtol": 0.5, "atol": 0.25}}}
+    (folder / "golden.json").write_text(json.dumps(old))
+    read = golden_set.read(folder)
+    assert read.samples.files.count == 2
+    assert (read.tolerances["y"].rtol, read.tolerances["y"].atol) == (0.5, 0.25)
+    assert read.exact is None
+    assert "before float64" in read.why_not
+
+
+class Deep(torch.nn.Module):
+    """Convolutions in space of every kind that PyTorch's own float64 kernel does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = torch.nn.Conv3d(2, 6, 3, stride=(2, 1, 1), padding=1)
+        self.second = torch.nn.Conv3d(6, 4, (1, 3, 2), groups=2, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(torch.relu(self.first(x)))
+
+
+def recomputed(source: str, dtype: str = "fp64", **fields):
+    model = schema.Model.model_validate(
+        {
+            "source": source,
+            "inputs": {"INPUT__0": {"shape": ["batch", 2, 6, 7, 8]}},
+            "max_batch_size": 2,
+            "samples": {"count": 2},
+            **fields,
+        }
+    )
+    drawn = samples.write(model, Path("drawn"))
+    answered = runner.compute(model, runner.identify(model), drawn, [], Path("reference"), float64=True)
+    alone = runner.recompute(model, answered.reference, drawn, dtype, Path("alone"))  # type: ignore[arg-type]
+    return answered, alone
+
+
+def saved(module: torch.nn.Module, *, freeze: bool = False) -> str:
+    traced = torch.jit.trace(module.eval(), torch.randn(1, 2, 6, 7, 8))
+    (torch.jit.freeze(traced) if freeze else traced).save("m.pt")
+    return "m.pt"
+
+
+def test_float64_of_a_torchscript_file_is_that_of_the_module(monkeypatch):
+    torch.manual_seed(0)
+    module = Deep()
+    answered, alone = recomputed(saved(module))
+    exact = module.double()
+    for index in range(2):
+        x = torch.from_numpy(np.load(f"drawn/{index}/0.npy")).double()
+        with torch.no_grad():
+            wanted = exact(x).numpy()
+        for outputs in (alone.outputs, answered.exact.outputs):
+            found = arrays.load(outputs, index)["OUTPUT__0"]
+            assert found.dtype == np.float64
+            np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-14)
+        assert np.abs(arrays.load(answered.reference.outputs, index)["OUTPUT__0"] - wanted).max() > 1e-9
+
+
+def test_convolutions_in_slabs_are_those_in_one_piece():
+    from tritonize.reference.worker import recompute
+
+    torch.manual_seed(0)
+    x = torch.randn(2, 4, 9, 8, 7, dtype=torch.float64)
+    conv = torch.nn.Conv3d(4, 6, (3, 2, 3), stride=(2, 1, 2), padding=(1, 0, 2), groups=2).double()
+    with torch.no_grad():
+        whole = conv(x)
+        old, recompute._COLUMNS_BYTES = recompute._COLUMNS_BYTES, 1
+        try:
+            with recompute.slabs():
+                pieces = conv(x)
+        finally:
+            recompute._COLUMNS_BYTES = old
+        assert torch.equal(conv(x), whole)  # the kernel is PyTorch's own again
+    torch.testing.assert_close(pieces, whole, rtol=0, atol=1e-14)
+
+
+def test_what_keeps_float32_inside_is_not_run():
+    """A frozen file's weights are constants that cannot be widened, and a cast inside is no float64."""
+    _, frozen = recomputed(saved(Deep(), freeze=True))
+    assert frozen.outputs is None
+    assert frozen.reason
+    Path("casting.py").write_text(
+        "import torch\nclass Net(torch.nn.Module):\n    def forward(self, x):\n        return x.float() * 2\n"
+    )
+    answered, cast = recomputed("casting:Net")
+    assert "does not compute in fp64 throughout" in cast.reason
+    assert answered.exact.outputs is None
+
+
+def test_float64_keeps_within_its_bounds():
+    _, late = recomputed(saved(Deep()), quality={"float64_deadline_s": 0.01})
+    assert late.outputs is None
+    assert "0 s" in late.reason or "deadline" in late.reason.lower() or "ended" in late.reason
+
+
+def test_half_precision_of_pytorch_itself():
+    answered, half = recomputed(saved(Deep()), "bf16")
+    found = arrays.load(half.outputs, 0)["OUTPUT__0"]
+    assert found.dtype == arrays.BFLOAT16
+    own = arrays.load(answered.reference.outputs, 0)["OUTPUT__0"]
+    assert 1e-4 < np.abs(found.astype(np.float64) - own).max() < 0.1
+
+
+def test_edge_cases_of_every_kind_of_input():
+    model = schema.Model.model_validate(
+        {
+            "source": "m.pt",
+            "inputs": {
+                "plain": {"shape": [3]},
+                "unit": {"shape": [3], "range": [-0.5, 0.5]},
+                "ids": {"dtype": "int64", "shape": [4], "distribution": "token_ids", "range": [2, 7]},
+                "mask": {"dtype": "int64", "shape": [4], "distribution": "padding_mask"},
+                "hot": {"shape": [3], "distribution": "one_hot"},
+                "flag": {"dtype": "bool", "shape": [1]},
+            },
+        }
+    )
+    drawn = samples.add_edges(model, samples.write(model, Path("drawn")))
+    found = {
+        name: {key: value.tolist() for key, value in arrays.load(drawn.files, index).items()} for index, name in drawn.edges.items()
+    }
+    assert list(found) == ["zeros", "ones", "smallest", "largest"]
+    assert {name: item["unit"][0] for name, item in found.items()} == {"zeros": 0, "ones": 0.5, "smallest": -0.5, "largest": 0.5}
+    assert {name: item["ids"][0] for name, item in found.items()} == {"zeros": 2, "ones": 2, "smallest": 2, "largest": 7}
+    assert all(item["mask"] == [1, 1, 1, 1] for item in found.values())
+    assert {name: item["hot"].index(1) for name, item in found.items()} == {"zeros": 0, "ones": 2, "smallest": 0, "largest": 2}
+    assert {name: item["flag"] for name, item in found.items()} == {
+        "zeros": [False],
+        "ones": [True],
+        "smallest": [False],
+        "largest": [True],
+    }
+    kept = samples.without(drawn, {"ones"})
+    assert list(kept.edges.values()) == ["zeros", "smallest", "largest"]
+    assert arrays.load(kept.files, kept.files.count - 1)["unit"].tolist() == [0.5] * 3
+
+
+DIVIDING = """
+import torch
+
+class Net(torch.nn.Module):
+    def forward(self, x):
+        if bool((x == 1).all()):
+            raise ValueError("no ones")
+        return x / x.abs().sum(1, keepdim=True)
+"""
+
+
+def test_edge_cases_that_a_model_has_no_answer_to_are_left_out_and_named():
+    Path("dividing.py").write_text(DIVIDING)
+    done = tritonize("build", "dividing:Net", "--input", "x:fp32:1x5", "--json")
+    (report,) = json.loads(done.stdout)["reports"]
+    notes = " ".join(report["notes"])
+    assert "Edge case zeros is not among the samples: output OUTPUT__0 is not finite." in notes
+    assert "Edge case ones is not among the samples: the model raises" in notes
+
+
+SCALED = """
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = torch.nn.Linear(16, 16)
+
+    def forward(self, x):
+        return 1e-4 * self.first(x)
+"""
+OPERATORS = """
+import tritonize
+from onnxscript import opset18 as op
+
+@tritonize.operator("aten::mul.Tensor", opset=18)
+def mul(x, y):
+    return op.Mul(op.Mul(x, y), op.Constant(value_float=1.001))
+"""
+WEAK = """
+schema: 1
+models:
+  net:
+    source: scaled:Net
+    strategies: [dynamo]
+    operators: [wrong.py]
+    inputs: {x: {shape: [batch, 16]}}
+    max_batch_size: 2
+"""
+
+
+def test_an_error_that_the_tolerance_lets_pass_is_found_and_located():
+    """0.1 % of an output of 1e-4 is far below atol 9e-4; in units of float32's own error it is large."""
+    Path("scaled.py").write_text(SCALED)
+    Path("wrong.py").write_text(OPERATORS)
+    Path("spec.yaml").write_text(WEAK)
+    done = tritonize("build", "spec.yaml", "--json")
+    assert done.returncode == 1, done.stderr
+    (report,) = json.loads(done.stdout)["reports"]
+    assert all(gate["verdict"] == "passed" for gate in report["gates"] if gate["gate"] == "tolerance")
+    failed = [gate for gate in report["gates"] if gate["verdict"] == "failed"]
+    assert {gate["gate"] for gate in failed} == {"noise floor"}
+    assert min(gate["value"] for gate in failed) > 100
+    origin = report["details"]["location"]["origin"]
+    assert origin["operator"] == "Mul"
+    assert "scaled.py" in (origin["source"] or "")
+    again = report["details"]["worst"]["command"]
+    assert again.startswith("tritonize build spec.yaml --sample-file ")
+    assert Path(again.rpartition(" ")[2]).is_file()
+
+
+NORMALIZED = """
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = torch.nn.Conv2d(1, 4, 1)
+        self.norm = torch.nn.InstanceNorm2d(4)
+        self.last = torch.nn.Conv2d(4, 1, 1)
+
+    def forward(self, x):
+        return self.last(self.norm(self.first(x)))
+"""
+
+
+def test_a_constant_that_is_normalized_is_judged_by_what_rounding_does_to_it():
+    """There the answer is 0 / sqrt(eps): whether the sums come out exact is luck, on PyTorch's side as on the other."""
+    Path("normalized.py").write_text(NORMALIZED)
+    done = tritonize("build", "normalized:Net", "--input", "x:fp32:1x1x61x67", "--json")
+    (report,) = json.loads(done.stdout)["reports"]
+    assert done.returncode == 0, [gate for gate in report["gates"] if gate["verdict"] == "failed"]
+    moved = {floor["group"]: floor["sensitivity"] for floor in report["floors"]}
+    assert moved["zeros"] > 10 * moved["drawn"]
+    assert all(gate["value"] <= 10 for gate in report["gates"] if gate["gate"] == "noise floor")
+
+
+def test_how_far_rounding_moves_a_file():
+    """By about a unit in the last place per node, and much further where a difference of equals is divided by little."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    from tritonize.onnx_model import runtime
+
+    nodes = [
+        helper.make_node("Mul", ["x", "three"], ["y"]),
+        helper.make_node("Sub", ["y", "y0"], ["z"]),
+        helper.make_node("Mul", ["z", "large"], ["w"]),
+        helper.make_node("Shape", ["x"], ["s"]),
+    ]
+    values = {"three": 3.0, "y0": 3.0, "large": 1000.0}
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 256])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 256]) for name in ("y", "w")]
+        + [helper.make_tensor_value_info("s", TensorProto.INT64, [2])],
+        [numpy_helper.from_array(np.float32(value), name) for name, value in values.items()],
+    )
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), "m.onnx")
+    tensors = (TensorSpec(name="x", dtype="fp32", shape=(1, 256)),)
+    drawn = SampleSet(files=TensorFiles(directory=Path("in"), tensors=tensors, count=1), batched=True, origin="drawn")
+    arrays.save(drawn.files, 0, {"x": np.ones((1, 256), np.float32)})
+    (moved,) = runtime.sensitivity(Path("m.onnx"), drawn, [0], Path("work"), deadline_s=60).moved
+    assert set(moved) == {"y", "w"}
+    assert 2**-24 <= moved["y"] / 3 <= 2**-22
+    assert moved["w"] >= 1000 * moved["y"] * 0.9
+    assert not list(Path().glob("*.rounded*"))
+
+
+def test_only_edge_cases_in_doubt_are_asked_and_drawn_samples_never_softened():
+    asked = question(5, edges={4: "zeros"})
+    arrays.save(asked.expected, 4, {"y": arrays.load(asked.exact, 4)["y"].astype(np.float32)})
+    asked = replace(asked, floors=noise_floor.noise_floors(asked.samples, asked.expected, asked.exact, "fp32"))
+    tracker = ErrorTracker(asked)
+    for index in (0, 4):
+        tracker.add("onnxruntime", (index,), {"y": (arrays.load(asked.exact, index)["y"] + 1e-3).astype(np.float32)})
+    assert tracker.doubtful() == (4,)
+    tracker.allow_for_rounding({("y", "zeros"): 1e-3})
+    assert {gate.group: gate.verdict for gate in tracker.gates()} == {"drawn": "failed", "zeros": "passed"}
+    assert tracker.doubtful() == ()
+
+
+def test_weights_rounded_otherwise_tell_what_to_expect_where_pytorch_is_exact_by_luck():
+    torch.manual_seed(0)
+    answered, _ = recomputed(saved(Deep()))
+    assert len(answered.moved) == 2
+    for moved, index in zip(answered.moved, range(2), strict=True):
+        largest = float(np.abs(arrays.load(answered.reference.outputs, index)["OUTPUT__0"]).max())
+        assert 2**-26 * largest < moved["OUTPUT__0"] < 2**-18 * largest
+    floors = noise_floor.noise_floors(
+        SampleSet(files=TensorFiles(directory=Path("drawn"), tensors=(), count=2), batched=True, origin="drawn"),
+        answered.reference.outputs,
+        answered.exact.outputs,
+        "fp32",
+        answered.moved,
+    )
+    assert floors[0].sensitivity == min(max(moved["OUTPUT__0"] for moved in answered.moved), noise_floor.LUCK * floors[0].noise)
+    assert floors[0].denominator == max(floors[0].own, floors[0].sensitivity)
+    lucky = noise_floor.noise_floors(
+        SampleSet(files=TensorFiles(directory=Path("drawn"), tensors=(), count=2), batched=True, origin="drawn"),
+        answered.reference.outputs,
+        answered.exact.outputs,
+        "fp32",
+        [{"OUTPUT__0": 1.0}] * 2,
+    )
+    assert lucky[0].denominator == max(lucky[0].own, noise_floor.LUCK * lucky[0].noise)
+
+
+LUCKY = """
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed({seed})
+        self.first = torch.nn.Linear(32, 32)
+        self.last = torch.nn.Linear(32, 1)
+
+    def forward(self, x):
+        return torch.exp(3 * self.last(torch.tanh(4 * self.first(x))))
+"""
+
+
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
+def test_few_elements_in_which_pytorch_is_exact_by_luck_are_no_false_alarm(seed):
+    Path("lucky.py").write_text(LUCKY.format(seed=seed))
+    Path("spec.yaml").write_text(
+        "schema: 1\nmodels: {net: {source: 'lucky:Net', strategies: [legacy], inputs: {x: {shape: [batch, 32]}}, "
+        "max_batch_size: 1, samples: {count: 1}}}"
+    )
+    done = tritonize("build", "spec.yaml", "--json")
+    assert done.returncode == 0, done.stdout
+
+
+AMPLIFYING = """
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.parts = torch.nn.Sequential(
+            *[part for _ in range(3) for part in (torch.nn.Conv2d(3, 3, 1), torch.nn.InstanceNorm2d(3))]
+        )
+
+    def forward(self, x):
+        return 100 * self.parts(x)
+"""
+
+
+def test_edge_cases_that_float32_cannot_answer_are_left_out_and_named():
+    """Each normalization of a constant makes 300 times as much of what rounding left: three of them make anything of it."""
+    Path("amplifying.py").write_text(AMPLIFYING)
+    done = tritonize("build", "amplifying:Net", "--input", "x:fp32:1x3x61x67", "--json")
+    (report,) = json.loads(done.stdout)["reports"]
+    assert done.returncode == 0, [gate for gate in report["gates"] if gate["verdict"] == "failed"]
+    notes = [note for note in report["notes"] if note.startswith("Edge case")]
+    assert any("rounding alone moves output OUTPUT__0" in note for note in notes), report["notes"]
+    (compared,) = [stage for stage in report["stages"] if stage["name"] == "onnxruntime"]  # one stage, which passed, and says why
+    assert compared["verdict"] == "passed"
+    assert re.search(r"; without (ones|zeros)", compared["note"]), compared["note"]
+    assert "✗" not in done.stderr
+    golden_facts = json.loads((Path(report["location"]) / "evidence/golden/golden.json").read_text())
+    assert golden_facts["count"] == golden_facts["drawn"] + len(golden_facts["edges"]) < golden_facts["drawn"] + 2
+    assert len(list((Path(report["location"]) / "evidence/golden/exact").iterdir())) == golden_facts["count"]
+
+
+def test_float64_of_very_large_weights_is_asked_for_by_name(monkeypatch):
+    from tritonize.reference import baseline
+
+    Path("lucky.py").write_text(LUCKY.format(seed=0))
+    monkeypatch.setattr(baseline, "WEIGHTS_BYTES", 1 << 10)
+    answered = SimpleNamespace(reference=SimpleNamespace(parameters=129))
+    model = schema.Model.model_validate({"source": "lucky:Net"})
+    assert "in float64" in baseline._too_large(model, answered)
+    for quality_ in ({"float64": "required"}, {"float64_memory_mib": 4096}):
+        assert baseline._too_large(schema.Model.model_validate({"source": "lucky:Net", "quality": quality_}), answered) == ""
+    assert baseline._too_large(model, SimpleNamespace(reference=SimpleNamespace(parameters=128))) == ""
+
+
+def test_answers_of_a_gpu_are_judged_by_its_own_limit():
+    """The server says where its instances run; what a GPU adds up in another order is not held against it."""
+    assert served_comparison.runs_on_gpu({"instance_group": [{"kind": "KIND_CPU"}, {"kind": "KIND_GPU"}]})
+    assert not served_comparison.runs_on_gpu({"instance_group": [{"kind": "KIND_CPU"}]})
+    assert not served_comparison.runs_on_gpu({})
+    asked = question(noise_floor_gpu=100.0)
+    tracker = ErrorTracker(asked)
+    off = 30 * asked.floors[0].denominator
+    tracker.add("http", (0,), {"y": (arrays.load(asked.exact, 0)["y"] + off).astype(np.float32)})
+    assert not quality_gates.judge(tracker, ()).passed
+    assert quality_gates.judge(tracker, (), on_gpu=served_comparison.SERVED).passed
+
+
+def test_the_same_bits_are_compared_once_and_count_each_time(monkeypatch):
+    """Other bits, another question, another tolerance and another expected shape are compared anew."""
+    from tritonize.quality import comparison as comparing
+
+    asked = question(3)
+    tracker, plain = ErrorTracker(asked), ErrorTracker(asked)
+    calls = []
+    monkeypatch.setattr(observing, "compare", lambda *given: calls.append(1) or comparing.compare(*given))
+    answer = {"y": arrays.load(asked.expected, 0)["y"] + np.float32(1e-3)}
+    expected = arrays.load(asked.expected, 0)
+    for stage in ("onnxruntime", "http", "grpc"):
+        tensors = tracker.check(stage, (0,), expected, {"y": answer["y"].copy()}, asked.tolerances)
+        plain.add(stage, (0,), answer)
+        assert tensors == comparing.compare(expected, answer, asked.tolerances)
+    assert len(calls) == 1
+    assert tracker.rows() == plain.rows()
+    assert tracker.gates() == plain.gates()
+    changed = {"y": answer["y"].copy()}
+    changed["y"].reshape(-1)[0] = np.nextafter(changed["y"].reshape(-1)[0], np.float32(9))
+    tracker.check("http", (0,), expected, changed, asked.tolerances)
+    tracker.check("http", (1,), arrays.load(asked.expected, 1), answer, asked.tolerances)
+    tracker.check("http", (0,), expected, answer, {"y": schema.Tolerance(rtol=0.0, atol=0.0)})
+    assert len(calls) == 4
+    (reshaped,) = tracker.check("http", (0,), {"y": expected["y"][None]}, answer, asked.tolerances)
+    assert len(calls) == 5
+    assert not reshaped.passed
+
+
+def test_what_is_remembered_of_answers_is_bounded(monkeypatch):
+    monkeypatch.setattr(observing, "REMEMBERED", 2)
+    asked = question(3)
+    tracker = ErrorTracker(asked)
+    for index in (0, 1, 2, 0, 2):
+        one = arrays.load(asked.expected, index)
+        assert tracker.check("http", (index,), one, one, asked.tolerances)[0].passed
+    assert len(tracker._known) == 2
+    assert [row.metrics.answers for row in tracker.rows()] == [5]
+
+
+def test_groups_of_instances_on_a_gpu_may_answer_with_other_bits():
+    """Each has kernels of its own, and Triton picks an instance; on a server that others use, they may be batched together."""
+    own = SimpleNamespace(server=SimpleNamespace(log=Path("log")))
+    groups = [{"kind": "KIND_GPU"}, {"kind": "KIND_GPU"}]
+    assert served_comparison._may_differ(own, {"instance_group": groups})
+    assert not served_comparison._may_differ(own, {"instance_group": groups[:1]})
+    assert not served_comparison._may_differ(own, {"instance_group": [{"kind": "KIND_CPU"}, {"kind": "KIND_CPU"}]})
+    assert served_comparison._may_differ(SimpleNamespace(server=SimpleNamespace(log=None)), {})
+
+
+def test_that_rounding_cannot_be_measured_is_told_and_decides_nothing(monkeypatch):
+    from tritonize.core.errors import ExportError
+    from tritonize.core.stages import Recorder
+    from tritonize.onnx_model import runtime
+    from tritonize.reference import baseline
+
+    asked = question(5, edges={4: "zeros"})
+    tracker = ErrorTracker(asked)
+    tracker.add("onnxruntime", (4,), {"y": (arrays.load(asked.exact, 4)["y"] + 1.0).astype(np.float32)})
+
+    def fails(*_, **__):
+        raise ExportError("no", found="why")
+
+    monkeypatch.setattr(runtime, "sensitivity", fails)
+    recorder = Recorder()
+    artifact = SimpleNamespace(path=Path("m.onnx"), node_map=None)
+    baseline.allow_for_rounding(schema.Model.model_validate({"source": "m.pt"}), artifact, tracker, Path("work"), recorder)
+    assert [(stage.name, stage.verdict, stage.note) for stage in recorder.stages] == [("rounding", "not run", "no why")]
+    assert tracker.gates()[0].verdict == "failed"
+
+
+ORDER = """
+import torch
+
+class Order(torch.nn.Module):
+    def forward(self, x):
+        order = x.argsort(dim=-1, descending=True)
+        return order, order.argsort(dim=-1), (x > 0).to(torch.int64)
+"""
+
+
+def test_the_order_of_equal_values_is_nobodys_rule():
+    """A constant ties throughout; what it says of another question is still judged."""
+    from tests.support.command import tritonize
+
+    Path("order.py").write_text(ORDER)
+    model = "source: 'order:Order', strategies: [legacy], inputs: {x: {shape: [batch, 33]}}, max_batch_size: 4"
+    text = f"schema: 1\nmodels: {{net: {{{model}}}}}"
+    Path("spec.yaml").write_text(text)
+    done = tritonize("build", "spec.yaml", "--json")
+    assert done.returncode == 0, done.stdout
+    (report,) = json.loads(done.stdout)["reports"]
+    assert "Edge case zeros is not among the samples: output OUTPUT__" in " ".join(report["notes"])
+    assert "and there they tie" in " ".join(report["notes"])
+
+
+def test_whole_numbers_that_choose_nothing_are_not_excused():
+    from tritonize.reference import baseline
+
+    (tensor,) = comparison.compare({"y": np.array([1, 2])}, {"y": np.array([1, 3])}, {})
+    assert "they tie" in baseline._why_unanswerable(tensor, 0.0, {"y"})
+    assert baseline._why_unanswerable(tensor, 0.0, {"z"}) == ""
+    (other,) = comparison.compare({"y": np.array([1.0, 2.0])}, {"y": np.array([1.0, 3.0])}, {})
+    assert baseline._why_unanswerable(other, 0.0, {"y"}) == ""
+    (shape,) = comparison.compare({"y": np.array([1, 2])}, {"y": np.array([1])}, {})
+    assert baseline._why_unanswerable(shape, 0.0, {"y"}) == ""

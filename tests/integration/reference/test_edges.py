@@ -1,0 +1,214 @@
+"""Odd inputs: NaN and infinities, empty tensors, edge cases that a model cannot batch."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import tritonize as api
+from tests.support.command import MODELS
+from tests.support.exporting import exported
+from tests.support.models import edges
+from tritonize.core import arrays
+from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
+from tritonize.core.errors import UsageError
+from tritonize.onnx_model.runtime import OrtRun
+from tritonize.onnx_model.worker import session as ort_session
+from tritonize.quality import nonfinite
+from tritonize.quality.comparison import compare
+from tritonize.reference import onnx_edge_cases
+from tritonize.reference.worker import runner
+from tritonize.source import samples
+from tritonize.source.worker import torch_model
+from tritonize.spec import loader, schema
+
+
+@pytest.fixture(autouse=True)
+def _models(monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(MODELS / "edges.py", "edges.py")
+    monkeypatch.syspath_prepend(".")
+
+
+def model(**fields) -> schema.Model:
+    return schema.Model.model_validate({"source": "m:f", "inputs": {"x": {"shape": ["batch", 8]}}, "max_batch_size": 2, **fields})
+
+
+def asked_of_pytorch(factory: str, asked: schema.Model, drawn: SampleSet, apart: SampleSet | None = None) -> dict:
+    batches = list(arrays.first_batches(drawn, 2))
+    load = {
+        "kind": "factory",
+        "location": f"edges:{factory}",
+        "kwargs": {},
+        "weights": None,
+        "inputs": list(asked.inputs),
+        "outputs": [],
+    }
+    request = {"model": load, "samples": to_json(drawn), "batches": batches, "directory": "out", "apart": apart and to_json(apart)}
+    return runner.compute(request)
+
+
+def drawn_for(asked: schema.Model) -> SampleSet:
+    return samples.add_edges(asked, samples.write(asked, Path("samples")))
+
+
+def test_a_few_elements_become_no_numbers():
+    asked = model(
+        inputs={"x": {"shape": ["batch", 8]}, "big": {"shape": ["batch", 100]}, "ids": {"dtype": "int64", "shape": ["batch", 4]}}
+    )
+    found = nonfinite.write(asked, samples.write(asked, Path("samples")), Path("apart"))
+    assert found.edges == {0: "nan", 1: "infinity"}
+    nan, infinity = (arrays.load(found.files, index) for index in range(2))
+    assert [int(np.isnan(nan[name]).sum()) for name in ("x", "big")] == [1, 3]
+    assert sorted(infinity["x"][np.isinf(infinity["x"])]) == [-np.inf, np.inf]
+    assert np.isinf(infinity["big"]).sum() == 6
+    np.testing.assert_array_equal(nan["ids"], arrays.load(samples.write(asked, Path("again")).files, 0)["ids"])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"quality": {"nan": "off"}},
+        {"quality": {"edge_cases": False}},
+        {"inputs": {"x": {"dtype": "int64", "shape": ["batch", 8]}}},
+        {"inputs": {"x": {"shape": ["batch", 8], "distribution": "padding_mask"}}},
+    ],
+)
+def test_nothing_is_asked_where_nothing_can_be(fields):
+    asked = model(**fields)
+    assert nonfinite.write(asked, samples.write(asked, Path("samples")), Path("apart")) is None
+
+
+def test_a_file_that_loses_nan_is_told_by_output():
+    asked = model()
+    drawn = drawn_for(asked)
+    answer = asked_of_pytorch("Largest", asked, drawn, nonfinite.write(asked, drawn, Path("apart")))
+    assert answer["unusable"] == answer["unasked"] == {}
+    questions = nonfinite.Asked(
+        samples=nonfinite.write(asked, drawn, Path("apart")), outputs=from_json(TensorFiles, answer["apart"])
+    )
+    inputs = (TensorSpec(name="x", dtype="fp32", shape=("batch", 8)),)
+    module = torch_model.LoadedModel(edges.Largest(), ("x",), ())
+    exported(module, inputs, ["top", "pooled", "place"], [torch.randn(2, 8)], "legacy")
+    ran = ort_session.run(
+        {"path": "m.onnx", "samples": to_json(drawn), "batches": [(0,)], "directory": "ort", "apart": to_json(questions.samples)}
+    )
+    answers = dict(zip(nonfinite.CASES, (arrays.load(from_json(TensorFiles, each), 0) for each in ran["apart"]), strict=True))
+    found = list(nonfinite.differences(questions, answers, lambda one, other: compare(one, other, {})))
+    assert {(each.where, name) for each in found for name in ("top", "pooled", "place") if repr(name) in each.what} == {
+        ("edge case nan", "top"),
+        ("edge case nan", "pooled"),
+        ("edge case nan", "place"),
+    }
+    refused = list(
+        nonfinite.differences(questions, {**answers, "nan": "no such kernel"}, lambda one, other: compare(one, other, {}))
+    )
+    assert [(each.where, each.found) for each in refused] == [("edge case nan", "no such kernel")]
+
+
+def test_strict_makes_it_a_finding(tmp_path):
+    shared = {"example": torch.randn(2, 8), "strategies": ["legacy"], "simplify": False}
+    (report,) = api.build(edges.Largest(), quality={"nan": "strict", "float64": "off"}, **shared)
+    assert report.verdict == "failed"
+    assert all(check.passed for check in report.checks)
+    assert {finding.where for finding in report.findings} == {"edge case nan"}
+    assert len(report.findings) == 3
+
+
+@pytest.mark.slow
+def test_by_default_it_is_a_note():
+    (report,) = api.build(edges.Largest(), example=torch.randn(2, 8), strategies=["legacy"])
+    assert (report.verdict, report.findings) == ("passed", ())
+    assert sum("nan: strict" in note for note in report.notes) == 3
+
+
+def test_a_model_that_refuses_nan_is_not_judged_by_it():
+    asked = model()
+    drawn = drawn_for(asked)
+    answer = asked_of_pytorch("Raises", asked, drawn, nonfinite.write(asked, drawn, Path("apart")))
+    assert set(answer["unasked"]) == {"nan", "infinity"}
+    assert "no image" in answer["unasked"]["nan"]
+
+
+def test_an_edge_case_that_pytorch_cannot_batch_is_left_out_by_name():
+    asked = model(inputs={"x": {"shape": ["batch", 8]}, "mask": {"dtype": "int64", "shape": ["batch", 8], "range": [0, 1]}})
+    for index in range(2):
+        np.savez(f"{index}.npz", **edges.promised(index))
+    asked = asked.model_copy(update={"samples": schema.Samples(files="*.npz")})
+    answer = asked_of_pytorch("Promised", asked, drawn_for(asked))
+    assert set(answer["unusable"]) == {"zeros", "ones", "largest"}
+    assert all("cannot batch it with another sample" in why for why in answer["unusable"].values())
+    assert "invalid for input of size 3" in answer["unpadded"]
+
+
+def test_an_ordinary_model_keeps_its_edge_cases():
+    asked = model()
+    answer = asked_of_pytorch("Largest", asked, drawn_for(asked))
+    assert (answer["unusable"], answer["unpadded"]) == ({}, "")
+
+
+def test_a_file_is_asked_likewise():
+    """A stand-in for ONNX Runtime: it answers a batch with zeros in it otherwise."""
+    asked, directory = model(), Path("apart")
+    drawn = drawn_for(asked)
+
+    def answer(batch):
+        return {"y": batch["x"] + (len(batch["x"]) > 1 and not batch["x"].any(1).all())}
+
+    def run(apart: SampleSet) -> OrtRun:
+        found = []
+        for index in range(apart.files.count):
+            tensors = (TensorSpec(name="y", dtype="fp32", shape=()),)
+            found.append(TensorFiles(directory=Path(f"found{index}"), tensors=tensors, count=1))
+            arrays.save(found[-1], 0, answer(arrays.load(apart.files, index)))
+        first = TensorFiles(directory=Path("first"), tensors=found[0].tensors, count=1)
+        arrays.save(first, 0, answer(arrays.load(drawn.files, 0)))
+        return OrtRun(outputs=(first,), seconds=(0.0,), version="", library_seconds=0.0, peak_memory=0, apart=tuple(found))
+
+    kept, notes, unpadded = onnx_edge_cases.answerable(asked, drawn, directory, run)
+    assert list(kept.edges.values()) == ["ones"]
+    assert len(notes) == 2
+    assert unpadded
+
+
+def test_a_file_whose_answer_has_no_axes_cannot_be_batched_with_anything():
+    asked = model()
+    drawn = drawn_for(asked)
+
+    def run(apart: SampleSet) -> OrtRun:
+        number = TensorFiles(directory=Path("number"), tensors=(TensorSpec(name="y", dtype="fp32", shape=()),), count=1)
+        arrays.save(number, 0, {"y": np.float32(3).reshape(())})
+        count = apart.files.count
+        return OrtRun(outputs=(number,), seconds=(0.0,), version="", library_seconds=0.0, peak_memory=0, apart=(number,) * count)
+
+    kept, _, unpadded = onnx_edge_cases.answerable(asked, drawn, Path("apart"), run)
+    assert not kept.edges
+    assert unpadded == "output y has no axes, so none of a batch"
+
+
+@pytest.mark.parametrize("size", ["min: 0, opt: 3, max: 6", "min: 0, max: 6"])
+def test_an_axis_may_begin_at_nothing(size):
+    Path("s.yaml").write_text(
+        "schema: 1\nmodels:\n  m:\n    source: edges:Cache\n    max_batch_size: 2\n"
+        "    inputs: {new: {shape: [batch, 1, 4]}, past: {shape: [batch, past, 4]}}\n"
+        f"    axes: {{past: {{{size}}}}}\n"
+    )
+    asked = loader.load(Path("s.yaml")).models["m"]
+    drawn = drawn_for(asked)
+    assert {arrays.load(drawn.files, index)["past"].shape[1] for index in range(drawn.drawn)} >= {0, 6}
+    answer = asked_of_pytorch("Cache", asked, drawn)
+    assert arrays.load(from_json(TensorFiles, answer["outputs"]), 1)["OUTPUT__0"].shape == (1, 1, 4)
+
+
+def test_a_wrong_axis_brings_no_second_problem():
+    Path("s.yaml").write_text(
+        "schema: 1\nmodels:\n  m:\n    source: edges:Cache\n    max_batch_size: 2\n"
+        "    inputs: {new: {shape: [batch, 1, 4]}, past: {shape: [batch, past, 4]}}\n    axes: {past: {min: -1, max: 6}}\n"
+    )
+    with pytest.raises(UsageError) as error:
+        loader.load(Path("s.yaml"))
+    assert len(error.value.details) == 1
+    assert "line 7: models.m.axes.past.min" in error.value.details[0]

@@ -1,0 +1,400 @@
+"""Golden sets as portable files: what they hold, what damage shows, and verifying a deployment with nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import verification as bench
+from tests.support import small_versions
+from tests.support.command import tritonize
+from tritonize.core import arrays
+from tritonize.core.artifacts import ServerHandle
+from tritonize.core.errors import InferenceError, RepositoryError, UsageError
+from tritonize.quality import golden_set
+from tritonize.reference import checksummed_archive, golden_file, golden_seeds
+from tritonize.report import text as report_text
+from tritonize.triton import serving
+from tritonize.workflows import golden as golden_workflow
+
+COUNT = 8
+"""Six drawn samples and two edge cases."""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with one small version."""
+    place = tmp_path_factory.mktemp("golden") / "models"
+    small_versions.publish(place, 1)
+    return place
+
+
+@pytest.fixture(scope="module")
+def deployed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerHandle]:
+    """A server on it."""
+    with serving.serve(root, directory=tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+def exported(root: Path, name: str = "small.golden", **options: object) -> Path:
+    return golden_workflow.export(root, "small", out=Path(name), **options).path  # type: ignore[arg-type]
+
+
+def members(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {entry.filename: archive.read(entry) for entry in archive.infolist()}
+
+
+def rewrite(path: Path, content: dict[str, bytes], *, seal: bool = True, twice: str = "") -> None:
+    """A file of these members, its sums made anew."""
+    content = {
+        name: each
+        for name, each in content.items()
+        if not seal or name not in (checksummed_archive.INDEX, checksummed_archive.SEAL)
+    }
+    if seal:
+        sums = {name: {"sha256": hashlib.sha256(each).hexdigest(), "bytes": len(each)} for name, each in content.items()}
+        content[checksummed_archive.INDEX] = json.dumps({"schema": 1, "members": sums}).encode()
+        content[checksummed_archive.SEAL] = hashlib.sha256(content[checksummed_archive.INDEX]).hexdigest().encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, each in content.items():
+            archive.writestr(name, each)
+        if twice:
+            with pytest.warns(UserWarning, match="Duplicate"):
+                archive.writestr(twice, content[twice])
+
+
+@pytest.mark.parametrize("seeds", [False, True])
+def test_what_is_read_is_what_the_version_carries(root, seeds):
+    path = exported(root, seeds=seeds)
+    found = golden_file.read(path, Path("out"))
+    known = golden_set.read(root / "small/1/evidence/golden")
+    assert (found.origin.model, found.origin.version, found.of) == ("small", 1, COUNT)
+    assert found.origin.config == (root / "small/config.pbtxt").read_text()
+    assert len(found.seeded) == (6 if seeds else 0)
+    assert ("inputs/0/0.npy" in members(path)) is not seeds
+    assert (found.golden.rules, found.golden.floors) == (known.rules, known.floors)
+    assert found.golden.samples.edges == known.samples.edges
+    assert found.golden.exact
+    assert known.exact
+    pairs = (
+        (found.golden.samples.files, known.samples.files),
+        (found.golden.expected, known.expected),
+        (found.golden.exact, known.exact),
+    )
+    for index in range(COUNT):
+        for one, other in pairs:
+            for name, array in arrays.load(other, index).items():
+                got = arrays.load(one, index)[name]
+                assert (got.dtype, got.shape) == (array.dtype, array.shape)
+                assert got.tobytes() == array.tobytes()
+
+
+def test_the_same_version_is_the_same_file_and_none_is_overwritten(root):
+    one, other = exported(root, "a.golden"), exported(root, "b.golden")
+    assert one.read_bytes() == other.read_bytes()
+    with pytest.raises(UsageError, match="not overwritten"):
+        exported(root, "a.golden")
+    assert sorted(Path().glob("*a.golden*")) == [one]
+
+
+@pytest.mark.parametrize("budget", [1, 3000, 4000, 8000])
+def test_the_file_keeps_to_its_size_but_holds_one_sample(root, budget):
+    path = exported(root, budget=budget)
+    count = golden_file.read(path, Path("out")).golden.samples.files.count
+    assert 1 <= count <= COUNT
+    assert path.stat().st_size <= budget or count == 1
+
+
+def test_samples_that_do_not_fit_as_arrays_are_kept_by_their_seed(tmp_path):
+    small_versions.publish(
+        tmp_path / "models", 1, np.ones((4096, 2), np.float32), inputs={"x": {"shape": ["batch", 4096]}}, samples={"count": 8}
+    )
+    path = exported(tmp_path / "models", budget=100_000)
+    found = golden_file.read(path, Path("out"))
+    assert found.seeded == tuple(range(8))
+    assert path.stat().st_size <= 100_000 < 8 * 4096 * 4
+
+
+def test_samples_of_several_shapes_and_bfloat16_come_back(tmp_path):
+    from dataclasses import replace
+
+    from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
+
+    sets = []
+    for name, dtype in (("x", "bf16"), ("y", "fp32")):
+        files = TensorFiles(directory=tmp_path / name, tensors=(TensorSpec(name=name, dtype=dtype, shape=(1, "n")),), count=4)
+        for index in range(4):
+            array = np.arange(1 + index % 2, dtype=np.float32)[None] + index
+            arrays.save(files, index, {name: array.astype(arrays.numpy_dtype(dtype))})
+        sets.append(files)
+    known = golden_set.GoldenSet(
+        samples=SampleSet(files=sets[0], batched=True, origin="a test"), expected=sets[1], max_batch_size=2, why_not="a test"
+    )
+    origin = golden_file.Origin(model="m", version=3, config="", created="", verdict="passed", versions={})
+    golden_file.write(Path("m.golden"), origin, known, recipe=None)
+    found = golden_file.read(Path("m.golden"), Path("out")).golden
+    assert {place[0] for place in found.samples.files.packed or ()} == {0, 1}
+    for index in range(4):
+        for one, other in ((found.samples.files, sets[0]), (found.expected, sets[1])):
+            assert {name: array.tolist() for name, array in arrays.load(one, index).items()} == {
+                name: array.tolist() for name, array in arrays.load(other, index).items()
+            }
+    assert [list(each) for each in arrays.batches(found.samples, 2)] == [[0, 2], [1, 3]]
+    again = golden_set.write(replace(found), tmp_path / "folder")  # from packs back to a version's folder
+    assert arrays.load(again.expected, 3)["y"].tolist() == [[3.0, 4.0]]
+
+
+def test_every_changed_byte_is_found_and_every_cut(root):
+    path = exported(root)
+    whole = path.read_bytes()
+    generator = np.random.default_rng(0)
+    survived = []
+    for place in generator.integers(0, len(whole), 60).tolist():
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            golden_workflow.look(path)
+            survived.append(place)
+        except RepositoryError as error:
+            assert str(path) in str(error.where)
+    # What ZIP writes about a member and nobody reads (its time, its rights) may change; no content may.
+    untouched = golden_file.read(exported(root, "other.golden"), Path("whole"))
+    for place in survived:
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        found = golden_file.read(path, Path(f"out-{place}"))
+        assert (found.origin, found.seeded) == (untouched.origin, untouched.seeded)
+        for index in range(COUNT):
+            assert (
+                arrays.load(found.golden.expected, index)["y"].tobytes()
+                == arrays.load(untouched.golden.expected, index)["y"].tobytes()
+            )
+    for length in (0, 10, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(RepositoryError, match="damaged") as caught:
+            golden_workflow.look(path)
+        assert caught.value.exit_code == 6
+
+
+def test_a_changed_member_is_named(root):
+    path = exported(root)
+    content = members(path)
+    content["expected/0/0.npy"] = content["expected/0/0.npy"][:-4] + b"\0\0\0\1"
+    rewrite(path, content, seal=False)
+    with pytest.raises(RepositoryError) as caught:
+        golden_workflow.look(path)
+    assert "expected/0/0.npy" in str(caught.value.where)
+    del content["expected/0/0.npy"]
+    rewrite(path, content, seal=False)
+    with pytest.raises(RepositoryError, match="damaged") as caught:
+        golden_workflow.look(path)
+    assert (caught.value.where, caught.value.found) == (f"{path}: expected/0/0.npy", "the member is missing")
+
+
+@pytest.mark.parametrize("name", ["../evil.npy", "/tmp/evil.npy", "inputs/../../evil.npy", "evil.py", "inputs/0/0.npy/x"])
+def test_names_that_no_golden_file_has_are_refused(root, name):
+    path = exported(root)
+    rewrite(path, {**members(path), name: b"evil"})
+    with pytest.raises(RepositoryError) as caught:
+        golden_file.read(path, Path("deep/out"))
+    assert caught.value.found == "a member that no golden file has"
+    assert not list(Path().rglob("evil*"))
+
+
+def test_a_member_that_is_there_twice_is_refused(root):
+    path = exported(root)
+    rewrite(path, members(path), twice="golden.json")
+    with pytest.raises(RepositoryError) as caught:
+        golden_workflow.look(path)
+    assert caught.value.found == "the member is there twice"
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(root, monkeypatch):
+    path = exported(root)
+    monkeypatch.setattr(checksummed_archive, "LIMIT", 2**20)
+    content = {**members(path), "inputs/0/0.npy": bytes(2**21)}
+    rewrite(path, content)
+    with pytest.raises(RepositoryError, match="more than is read"):
+        golden_file.read(path, Path("out"))
+    assert not Path("out").exists() or not list(Path("out").iterdir())
+    # One that lies about its size in the index is cut off there.
+    path.unlink()
+    content = members(exported(root))
+    rewrite(path, content)
+    sealed_content = members(path)
+    sealed_content["inputs/0/0.npy"] = bytes(2**19)
+    rewrite(path, sealed_content, seal=False)
+    with pytest.raises(RepositoryError) as caught:
+        golden_file.read(path, Path("out2"))
+    assert "bytes instead of" in str(caught.value.found)
+
+
+def test_pickles_and_other_types_are_refused(root):
+    path = exported(root)
+    content = members(path)
+    np.save("pickled.npy", np.array([{"a": 1}] * 6, dtype=object), allow_pickle=True)
+    for bad in (Path("pickled.npy").read_bytes(), b"no array at all"):
+        rewrite(path, {**content, "expected/0/0.npy": bad})
+        with pytest.raises(RepositoryError) as caught:
+            golden_workflow.look(path)
+        assert "expected/0/0.npy" in str(caught.value.where)
+
+
+def test_hostile_facts_are_an_error_of_ours(root):
+    path = exported(root, seeds=True)
+    content = members(path)
+    facts = json.loads(content["golden.json"])
+    for change in (
+        {"packs": [[0, 0, 1]]},
+        {"packs": []},
+        {"schema": 9},
+        {"set": None},
+        {"seeds": {**facts["seeds"], "spec": {**facts["seeds"]["spec"], "inputs": {"x": {"shape": ["batch", 2**50]}}}}},
+        {"seeds": {**facts["seeds"], "sha256": {"0": "0" * 64}}},
+    ):
+        rewrite(path, {**content, "golden.json": json.dumps({**facts, **change}).encode()})
+        with pytest.raises(RepositoryError):
+            golden_workflow.look(path)
+
+
+def test_other_bits_from_the_generator_are_said(root, monkeypatch):
+    path = exported(root, seeds=True)
+    drawn = golden_seeds.samples.generate
+    monkeypatch.setattr(golden_seeds.samples, "generate", lambda *asked: {name: array + 1 for name, array in drawn(*asked).items()})
+    with pytest.raises(RepositoryError, match="not those of the golden file") as caught:
+        golden_workflow.look(path)
+    assert f"NumPy {np.__version__}" in str(caught.value.expected)
+
+
+def test_samples_from_files_have_no_seed(tmp_path):
+    np.savez(tmp_path / "mine.npz", x=np.random.default_rng(1).random((4, 16), np.float32))
+    small_versions.publish(tmp_path / "models", 1, samples={"files": str(tmp_path / "mine.npz")})
+    with pytest.raises(UsageError, match="by their seed"):
+        exported(tmp_path / "models", seeds=True)
+    assert golden_file.read(exported(tmp_path / "models"), Path("out")).seeded == ()
+
+
+def test_a_changed_version_is_not_exported(root, tmp_path):
+    shutil.copytree(root, tmp_path / "models")
+    target = tmp_path / "models/small/1/evidence/golden/expected/0/0.npy"
+    target.write_bytes(target.read_bytes()[:-1] + b"\7")
+    with pytest.raises(RepositoryError, match="changed after it was proven"):
+        exported(tmp_path / "models")
+
+
+def test_the_command_line_says_what_a_file_holds(root):
+    done = tritonize("golden", "export", str(root), "small")
+    assert done.returncode == 0, done.stderr
+    assert "8 of the version's 8 samples" in done.stdout
+    shown = tritonize("golden", "show", "small-1.golden")
+    assert shown.returncode == 0
+    assert "k at most 10" in shown.stdout
+    assert max(map(len, shown.stdout.splitlines())) <= 80
+    plain = json.loads(tritonize("golden", "show", "small-1.golden", "--json").stdout)
+    assert (plain["samples"], plain["origin"]["version"]) == (COUNT, 1)
+    absent = tritonize("golden", "show", "absent.golden")
+    assert (absent.returncode, "no such golden file" in absent.stderr) == (2, True)
+
+
+BLOCKED = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"torch", "onnx", "onnxruntime", "onnxslim", "tensorrt", "pytriton"}:
+            raise ModuleNotFoundError(f"blocked: {name}", name=name)
+sys.meta_path.insert(0, Block())
+sys.argv = ["tritonize", *sys.argv[1:]]
+from tritonize.cli import main
+main()
+"""
+
+
+@pytest.mark.server
+def test_a_deployment_is_verified_where_there_is_no_torch_no_onnx_and_no_repository(root, deployed, tmp_path):
+    path = exported(root, seeds=True)
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    shutil.move(path, place)
+    command = [sys.executable, "-c", BLOCKED, "verify", "--golden", path.name, "--url", f"grpc://{deployed.grpc_url}"]
+    command += ["--url", f"http://{deployed.http_url}", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=place, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout)["reports"]
+    assert {stage["name"]: stage["verdict"] for stage in found["stages"]} == {
+        **dict.fromkeys(("http", "grpc", "invariances", "concurrent"), "passed"),
+        "shm": "not run",  # it takes the server's key
+    }
+    assert any(gate["gate"] == "noise floor" and gate["stage"] == "grpc" for gate in found["gates"])
+    assert found["details"]["golden"]["samples"] == COUNT
+
+
+@pytest.mark.server
+def test_other_answers_and_another_model_are_told_apart(root, deployed, tmp_path):
+    urls = [f"grpc://{deployed.grpc_url}"]
+    other = tmp_path / "other"
+    small_versions.publish(other, 1, small_versions.WEIGHTS + np.float32(0.01))
+    found = golden_workflow.verify(golden_workflow.Request(path=exported(other, "weights.golden"), urls=urls))
+    assert found.verdict == "failed"
+    assert {gate.gate for gate in found.gates if gate.verdict == "failed"} == {"tolerance", "noise floor"}
+
+    wide = tmp_path / "wide"
+    small_versions.publish(wide, 1, np.ones((8, 3), np.float32), inputs={"x": {"shape": ["batch", 8]}})
+    with pytest.raises(UsageError, match="another model") as caught:
+        golden_workflow.verify(golden_workflow.Request(path=exported(wide, "wide.golden"), urls=urls))
+    assert caught.value.details == (
+        "input x: the golden set has FP32 [8], the server FP32 [16]",
+        "output y: the golden set has FP32 [3], the server FP32 [10]",
+    )
+    with pytest.raises(InferenceError):
+        golden_workflow.verify(golden_workflow.Request(path=exported(root), urls=urls, model="absent"))
+    with pytest.raises(UsageError, match="running server"):
+        golden_workflow.verify(golden_workflow.Request(path=Path("small.golden"), urls=[]))
+
+
+@pytest.mark.server
+def test_a_truncated_file_is_an_error_of_the_command(root, deployed):
+    path = exported(root)
+    path.write_bytes(path.read_bytes()[:-200])
+    done = tritonize("verify", "--golden", str(path), "--url", f"grpc://{deployed.grpc_url}")
+    assert done.returncode == 6
+    assert "truncated" in done.stderr
+
+
+@pytest.mark.server
+def test_a_verification_keeps_up_with_the_raw_client(tmp_path):
+    """`make bench` asks for half the speed with 10,000 samples; here with few, and a bound that other work does not break."""
+    found = bench.compared(tmp_path, 500)
+    raw, verified = (requests / seconds for requests, seconds in found.values())
+    assert verified > 0.2 * raw, found
+
+
+def test_a_report_of_many_answers_stays_small():
+    from tritonize.core.artifacts import Check, Report, TensorCheck
+
+    def check(index: int, passed: bool) -> Check:
+        tensor = TensorCheck(
+            name="y", passed=passed, reason=None if passed else "far", expected_shape=(1,), found_shape=(1,),
+            expected_dtype="fp32", found_dtype="fp32", rtol=0.0, atol=0.0, max_abs=float(index), elements=1,
+        )  # fmt: skip
+        return Check(stage="grpc", batch_size=1, samples=(index,), tensors=(tensor,))
+
+    many = Report(
+        command="verify",
+        model="m",
+        version=1,
+        verdict="failed",
+        checks=tuple(check(index, index != 9_999) for index in range(10_000)),
+    )
+    plain = report_text.as_json(many)
+    assert len(plain["checks"]) == report_text.LISTED + 1
+    assert [each["samples"] for each in plain["checks"] if not each["passed"]] == [[9_999]]
+    (row,) = plain["answers"]
+    assert (row["answers"], row["failed"], row["max_abs"]) == (10_000, 1, 9_999.0)

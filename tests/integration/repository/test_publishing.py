@@ -1,0 +1,370 @@
+"""Publishing as a transaction: at every step that changes a file the run is killed, or the step fails, and all readers see a whole.
+
+A step is whatever Python does to a file or folder, as its audit events tell, and fsync, write and the exchange of two folders.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.support import small_versions
+from tritonize import repository
+from tritonize.core import durable_files, errors
+from tritonize.core.errors import TritonizeError
+from tritonize.triton import client, serving
+from tritonize.triton.model_config import label_filename
+from tritonize.triton.server import embedded
+
+PLACE = Path("models")
+MODEL = PLACE / "m"
+EVENTS = (
+    "os.rename",
+    "os.link",
+    "os.symlink",
+    "os.remove",
+    "os.mkdir",
+    "os.rmdir",
+    "os.utime",
+    "os.chmod",
+    "os.chown",
+    "fcntl.flock",
+)
+HEALTHY, MALIGNANT = "healthy\nmalignant\n", "malignant\nhealthy\n"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a server that reads the repository finds of the model: the configuration, the labels it names, and the versions."""
+
+    config: str
+    labels: str
+    versions: tuple[tuple[int, bytes], ...]
+
+
+def seen() -> Seen | None:
+    if not MODEL.exists():
+        return None
+    config = (MODEL / "config.pbtxt").read_text()
+    labels = (MODEL / config.split('"')[-2]).read_text()
+    numbers = repository.versions(PLACE, "m")
+    return Seen(config, labels, tuple((number, (MODEL / str(number) / "model.onnx").read_bytes()) for number in numbers))
+
+
+def publish(content: str, labels: str, **options: Any) -> int:
+    """A version with a configuration that names its labels by their content, as a run publishes it."""
+    named = label_filename("y", labels)
+    with repository.staging(PLACE) as run:
+        (run.work / "model.onnx").write_text(content)
+        number = repository.next_version(PLACE, "m")
+        texts = {"config.pbtxt": f'name: "m" label_filename: "{named}"\n', named: labels}
+        staged = repository.stage(run, "m", number, {f"{number}/model.onnx": run.work / "model.onnx"}, texts)
+
+        def finish(final: repository.StagedVersion) -> None:
+            (final.version_directory / "evidence").mkdir()
+            (final.version_directory / "evidence" / "report.json").write_text(json.dumps({"version": final.version}))
+            repository.write_manifest(final, {"verdict": "passed"})
+
+        return repository.publish(staged, PLACE, allow_change=True, finish=finish, **options).version
+
+
+# ---- a run of its own process, of which one step is the last, or fails ----
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a child ended: `published`, the class of its error, or `killed`; how many steps it made; mixtures that were seen."""
+
+    ended: str
+    steps: int
+    torn: list[str]
+
+
+def in_child(work: Callable[[], Any], allowed: set[Seen | None], *, step: int = 0, number: int = 0, stays: bool = False) -> Outcome:
+    """Do the work in a process of its own.
+
+    Args:
+        allowed: what a reader may see before every step.
+        step: the step before which it is killed, or that fails; 0 for none.
+        number: the error that the step fails with; 0 to be killed.
+        stays: whether every later step fails too.
+    """
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            told = _child(work, allowed, step, number, stays)
+            os.write(writer, json.dumps(told).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        answer = pipe.read()
+    _, status = os.waitpid(pid, 0)
+    if os.WIFSIGNALED(status):
+        return Outcome("killed", step, [])
+    ended, steps, torn = json.loads(answer)
+    return Outcome(ended, steps, torn)
+
+
+def _child(work: Callable[[], Any], allowed: set[Seen | None], step: int, number: int, stays: bool) -> tuple[str, int, list[str]]:
+    count, looking, torn = 0, False, []
+
+    def before(what: str) -> None:
+        nonlocal count, looking
+        if looking:
+            return
+        looking = True
+        count += 1
+        if (found := seen()) not in allowed:
+            torn.append(f"before step {count}, {what}: {found}")
+        looking = False
+        if step and (count == step or (stays and count > step)):
+            if not number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise OSError(number, os.strerror(number), what)
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in EVENTS or (event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)):
+            before(f"{event} {arguments[0]}")
+
+    def wrapped(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            before(f"{name} {arguments[0]}")
+            return function(*arguments)
+
+        return call
+
+    os.fsync, os.write = wrapped("fsync", os.fsync), wrapped("write", os.write)
+    durable_files.exchange = wrapped("exchange", durable_files.exchange)
+    sys.addaudithook(hook)
+    try:
+        work()
+        ended = "published"
+    except (OSError, TritonizeError) as error:
+        ended = type(error).__name__
+    looking = True
+    return ended, count, torn
+
+
+def without_exchange(work: Callable[[], Any]) -> Callable[[], Any]:
+    """As on a filesystem that cannot exchange two folders, such as NFS."""
+
+    def call() -> Any:
+        own, durable_files.exchange = durable_files.exchange, lambda _one, _other: False
+        try:
+            return work()
+        finally:
+            durable_files.exchange = own
+
+    return call
+
+
+def change() -> int:
+    return publish("two", MALIGNANT)
+
+
+def same() -> int:
+    return publish("two", HEALTHY)
+
+
+SCENARIOS = {
+    "replaced configuration": change,
+    "without exchange": without_exchange(change),
+    "same configuration": same,
+    "first version": same,
+}
+FAILURES = [(0, False), (errno.EIO, False), (errno.ENOSPC, True)]
+
+
+def prepared(name: str) -> tuple[Seen | None, Seen]:
+    """The repository before and after the scenario; it is left as before, with a copy to go back to."""
+    if name != "first version":
+        publish("one", HEALTHY)
+    old = seen()
+    if PLACE.exists():
+        shutil.copytree(PLACE, "backup")
+    SCENARIOS[name]()
+    new = seen()
+    assert new is not None
+    reset()
+    return old, new
+
+
+def reset() -> None:
+    for folder in (PLACE, Path(".models.staging")):
+        shutil.rmtree(folder, ignore_errors=True)
+    if Path("backup").exists():
+        shutil.copytree("backup", PLACE)
+
+
+def require_whole(name: str, step: int, number: int, stays: bool, old: Seen | None, new: Seen) -> str:
+    """One run that meets one failure, and the next run after it."""
+    where = f"{name}, step {step}, {errno.errorcode.get(number, 'killed')}{' from then on' if stays else ''}"
+    between = {None} if name == "without exchange" else set()
+    outcome = in_child(SCENARIOS[name], {old, new, *between}, step=step, number=number, stays=stays)
+    assert outcome.torn == [], where
+    after = seen()
+    if outcome.ended == "published":
+        assert after == new, where
+    elif outcome.ended == "killed":
+        assert after in {old, new, *between}, where
+    else:
+        assert outcome.ended == "RepositoryError", (where, outcome.ended)
+        assert after == old or (after is None and name == "without exchange" and stays), where
+    for again in range(1, 40, 3) if after is None and old else ():  # the next run is killed as well, while it completes this one
+        in_child(lambda: publish("three", MALIGNANT), {old, new, None}, step=again)
+        assert seen() in {old, new, None}, where
+    next_run = publish("three", MALIGNANT)
+    assert next_run == max(number for number, _ in seen().versions), where
+    contents = dict(seen().versions)
+    kept = {one for one, _ in (old.versions if old else ())}
+    assert kept <= set(contents), where
+    if after is not None:
+        assert {**contents, **dict(after.versions)} == contents, where
+    assert all(repository.integrity(PLACE, "m", each, shared=False) == () for each in contents), where
+    assert sorted(os.listdir()) == [*(["backup"] if old else []), "home", "models"], where
+    reset()
+    return outcome.ended
+
+
+def points(name: str) -> tuple[int, Seen | None, Seen]:
+    old, new = prepared(name)
+    whole = in_child(SCENARIOS[name], {old, new, None} if name == "without exchange" else {old, new})
+    assert (whole.ended, whole.torn) == ("published", [])
+    reset()
+    return whole.steps, old, new
+
+
+def every(name: str, stride: int) -> Iterator[str]:
+    steps, old, new = points(name)
+    for (number, stays), step in itertools.product(FAILURES, range(1, steps + 1)):
+        if stride == 1 or (step + number) % stride == 0:
+            yield require_whole(name, step, number, stays, old, new)
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each fsync is a step that is counted and fails; nothing here loses its power, so none need wait."""
+    monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
+
+
+def tried(name: str, stride: int, capsys: pytest.CaptureFixture[str]) -> None:
+    started = time.perf_counter()
+    ended = list(every(name, stride))
+    counts = ", ".join(f"{ended.count(kind)} {kind}" for kind in sorted(set(ended)))
+    with capsys.disabled():
+        print(f"\n{name}: {len(ended)} failures, 0 torn ({counts}) in {time.perf_counter() - started:.1f} s")
+    assert {"killed", "RepositoryError"} <= set(ended)
+
+
+def test_an_interrupt_comes_before_a_version_is_in_place_or_after_it_was_told():
+    publish("one", HEALTHY)
+    own, told = durable_files.exchange, []
+
+    def interrupted(one: Path, other: Path) -> bool:
+        os.kill(os.getpid(), signal.SIGINT)
+        return own(one, other)
+
+    durable_files.exchange = interrupted
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            publish("two", MALIGNANT, done=told.append)
+    finally:
+        durable_files.exchange = own
+    assert [each.version for each in told] == [2]
+    assert seen().labels == MALIGNANT
+    assert sorted(os.listdir()) == ["home", "models"]
+
+
+def test_a_polling_server_sees_that_the_model_changed_though_a_file_is_from_the_future():
+    """Triton compares the newest time of all that lies in a model's directory with the one that it saw last."""
+    publish("one", HEALTHY)
+    late = time.time() + 3600
+    os.utime(MODEL / "1" / "model.onnx", (late, late))
+    inode = (MODEL / "1" / "model.onnx").stat().st_ino
+    publish("two", MALIGNANT)
+    assert MODEL.stat().st_mtime > late
+    assert (MODEL / "1" / "model.onnx").stat().st_ino == inode  # the older version's files are the same ones
+
+
+def test_labels_of_older_versions_stay_and_what_else_lies_there_too():
+    publish("one", HEALTHY)
+    (MODEL / "notes").mkdir()
+    (MODEL / "notes" / "link").symlink_to("nowhere")
+    publish("two", MALIGNANT)
+    assert (MODEL / label_filename("y", HEALTHY)).read_text() == HEALTHY
+    assert (MODEL / "notes" / "link").readlink() == Path("nowhere")
+
+
+def test_where_there_are_no_hard_links_files_are_copied(monkeypatch):
+    def refused(*_arguments: Any, **_options: Any) -> None:
+        raise OSError(errno.EPERM, "no links")
+
+    publish("one", HEALTHY)
+    monkeypatch.setattr(os, "link", refused)
+    publish("two", MALIGNANT)
+    assert seen().versions == ((1, b"one"), (2, b"two"))
+    assert repository.integrity(PLACE, "m", 2) == ()
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_killed_or_failing_at_some_steps_nothing_is_seen_in_a_mixture(name, capsys):
+    tried(name, 23 if "exchange" in name or "replaced" in name else 11, capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_killed_or_failing_at_every_step_nothing_is_seen_in_a_mixture(name, capsys):
+    tried(name, 1, capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.server
+def test_a_polling_server_answers_with_no_mixture(monkeypatch, tmp_path):
+    """The real server, which looks every second: each answer's version, weights and configuration belong together."""
+    own, root = embedded._command, tmp_path / "models"
+
+    def polling(*arguments: Any) -> list[str]:
+        mode = [each.replace("--model-control-mode=none", "--model-control-mode=poll") for each in own(*arguments)]
+        return [*mode, "--repository-poll-secs=1"]
+
+    def replace(number: int) -> None:
+        small_versions.publish(root, number, small_versions.WEIGHTS * number, max_batch_size=4 + number % 2)
+
+    monkeypatch.setattr(embedded, "_command", polling)
+    replace(1)
+    ones = {"x": np.ones((1, 16), np.float32)}
+    first = np.maximum(ones["x"] @ small_versions.WEIGHTS, 0)
+    seen: Counter[tuple[int, int]] = Counter()
+    with serving.serve(root, directory=tmp_path / "server") as server, client.connect(server.grpc_url, "grpc") as connection:
+        for number in range(2, 8):
+            replace(number)
+            until = time.monotonic() + 2.2
+            while time.monotonic() < until:
+                before = connection.model_config("small")["max_batch_size"]
+                answered = round(float(connection.infer("small", ones)["y"].sum() / first.sum()))
+                if before == connection.model_config("small")["max_batch_size"]:
+                    seen[answered, before] += 1
+    assert {number for number, _ in seen} >= set(range(2, 8))
+    assert {size == 4 + number % 2 for number, size in seen} == {True}, seen
+
+
+def test_a_refused_move_names_where_it_was_to_go() -> None:
+    refused = errors.refused(PermissionError(errno.EACCES, "Permission denied", "staging/small/2", None, "models/small/2"))
+    assert refused is not None
+    assert refused.where == "models/small/2"

@@ -1,0 +1,185 @@
+"""Inputs of text, which an ONNX file may have: samples from the spec, from files and from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+import tritonize as api
+from tests.support.command import tritonize
+from tritonize.cli import flags
+from tritonize.core import arrays
+from tritonize.core.artifacts import TensorFiles, TensorSpec, from_json, to_json
+from tritonize.core.errors import UsageError
+from tritonize.onnx_model.worker import session as ort_session
+from tritonize.quality import golden_set
+from tritonize.quality.comparison import compare
+from tritonize.reference import golden_file, onnx_edge_cases, runner
+from tritonize.source import input_inference, inspection, samples
+from tritonize.spec import rules, schema
+from tritonize.triton import invariances
+
+TEXTS = ["good", "bad", "grüße dich", "one that is longer than the others"]
+
+
+@pytest.fixture(autouse=True)
+def _file() -> None:
+    """A file that numbers words and gives them back."""
+    nodes = [
+        helper.make_node(
+            "LabelEncoder",
+            ["words"],
+            ["ids"],
+            domain="ai.onnx.ml",
+            keys_strings=["good", "bad"],
+            values_int64s=[1, 2],
+            default_int64=0,
+        ),
+        helper.make_node("Identity", ["words"], ["echo"]),
+    ]
+    tensors = [
+        helper.make_tensor_value_info(name, kind, ["N", 2])
+        for name, kind in (("words", TensorProto.STRING), ("ids", TensorProto.INT64), ("echo", TensorProto.STRING))
+    ]
+    graph = helper.make_graph(nodes, "g", tensors[:1], tensors[1:])
+    imports = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 2)]
+    onnx.save(helper.make_model(graph, opset_imports=imports, ir_version=9), "words.onnx")
+
+
+def model(**fields) -> schema.Model:
+    inputs = {"words": {"dtype": "string", "shape": ["batch", 2]}}
+    return schema.Model.model_validate({"source": "words.onnx", "inputs": inputs, "max_batch_size": 2, **fields})
+
+
+def texts(**fields) -> schema.Model:
+    return model(samples={"texts": {"words": TEXTS}}, **fields)
+
+
+@pytest.mark.parametrize("shape", [(), (0, 2), (2, 2)])
+def test_text_survives_its_files(shape):
+    array = np.full(shape, "grüße", object)
+    files = TensorFiles(directory=Path("f"), tensors=(TensorSpec(name="w", dtype="string", shape=shape),), count=1)
+    arrays.save(files, 0, {"w": array})
+    found = arrays.load(files, 0)["w"]
+    assert (found.shape, found.dtype) == (shape, np.dtype(object))
+    assert found.tolist() == array.tolist()
+
+
+def test_samples_are_the_texts_in_turn():
+    drawn = samples.write(texts(), Path("s"))
+    found = [arrays.load(drawn.files, index)["words"].tolist() for index in range(drawn.drawn)]
+    assert found[:2] == [[TEXTS[:2]], [TEXTS[2:]]]
+    two = texts().model_copy(update={"samples": schema.Samples(texts={"words": ["a", "b"]})})
+    drawn = samples.write(two, Path("two"))  # every sample takes both, and no two in a row are the same
+    assert [arrays.load(drawn.files, index)["words"].tolist() for index in range(2)] == [[["a", "b"]], [["b", "a"]]]
+    many = texts().model_copy(update={"samples": schema.Samples(texts={"words": [str(each) for each in range(30)]})})
+    drawn = samples.write(many, Path("many"))
+    assert {word for index in range(drawn.drawn) for word in arrays.load(drawn.files, index)["words"].reshape(-1)} == {
+        str(each) for each in range(30)
+    }
+
+
+def test_edge_cases_and_padding_are_empty_text():
+    drawn = samples.add_edges(texts(), samples.write(texts(), Path("s")))
+    assert drawn.edges[drawn.drawn] == "zeros"
+    assert arrays.load(drawn.files, drawn.drawn)["words"].tolist() == [["", ""]]
+    assert invariances.zeros(arrays.load(drawn.files, 0))["words"].tolist() == [["", ""]]
+
+
+def test_text_in_npz_files_is_taken_and_pickles_are_not():
+    np.savez("a.npz", words=np.array([["good", "bad"], ["ugly", "grüße"]]))
+    drawn = samples.write(model(samples={"files": "a.npz"}), Path("s"))
+    assert arrays.load(drawn.files, 1)["words"].tolist() == [["ugly", "grüße"]]
+    np.savez("p.npz", words=np.array([["good", "bad"]], dtype=object))
+    with pytest.raises(UsageError) as error:
+        samples.write(model(samples={"files": "p.npz"}), Path("t"))
+    assert error.value.code == "samples-pickled"
+
+
+def test_a_function_may_return_text():
+    item = dict(arrays.named({"words": np.array([["good", "bad"]]), "one": "x", "raw": np.array([b"\xc3\xbc"], object)}, "f"))
+    assert {name: array.tolist() for name, array in item.items()} == {"words": [["good", "bad"]], "one": "x", "raw": ["ü"]}
+
+
+@pytest.mark.parametrize(
+    ("fields", "place"),
+    [
+        ({}, ("samples", "texts")),
+        ({"source": "m.pt", "samples": {"texts": {"words": ["a"]}}}, ("inputs", "words", "dtype")),
+        ({"samples": {"texts": {"words": ["a"], "other": ["b"]}}}, ("samples", "texts", "other")),
+        ({"samples": {"texts": {"words": ["a\0"]}}}, ("samples", "texts", "words")),
+        ({"samples": {"texts": {"words": ["a"]}, "files": "a.npz"}}, ("samples", "texts")),
+    ],
+)
+def test_what_cannot_be_asked_is_a_problem_of_the_spec(fields, place):
+    assert place in [where for where, _ in rules.problems(model(**fields))]
+
+
+def test_the_command_line_gives_texts():
+    Path("more.txt").write_text("one\ntwo words\n", encoding="utf-8")
+    given = {"texts": ["words=good", "words=a=b", "words=@more.txt"], "inputs": ["words:string:1x2"], "source": "words.onnx"}
+    unset = dict.fromkeys(
+        ("no_batch", "max_batch_size", "outputs", "opset", "no_simplify", "sample_function", "name", "repository")
+    )
+    (found,) = flags.specification({**unset, **given}).models.values()
+    assert found.samples.texts == {"words": ["good", "a=b", "one", "two words"]}
+    for bad, code in (("good", "text-form"), ("=good", "text-form"), ("words=@none.txt", "text-file")):
+        with pytest.raises(UsageError) as error:
+            flags.specification({**unset, **given, "texts": [bad]})
+        assert error.value.code == code
+
+
+def test_the_file_says_its_inputs_and_what_is_missing():
+    source = runner.identify(model())
+    found = input_inference.complete(texts(inputs={}), source, Path("work"))
+    assert found.inputs["words"].dtype == "string"
+    with pytest.raises(UsageError) as error:
+        input_inference.complete(model(inputs={}), source, Path("again"))
+    assert "texts: {words:" in error.value.details[0]
+    wrong = model(inputs={"words": {"shape": ["batch", 2]}})
+    with pytest.raises(UsageError) as error:
+        onnx_edge_cases.require_types(wrong, inspection.inspect(source, Path("inspect")).inputs)
+    assert (error.value.code, error.value.expected, error.value.found) == ("input-type", "string", "fp32")
+
+
+def test_onnx_runtime_and_a_server_s_bytes_are_compared_as_text():
+    drawn = samples.write(texts(), Path("s"))
+    ran = ort_session.run({"path": "words.onnx", "samples": to_json(drawn), "batches": [(0, 1)], "directory": "out"})
+    found = arrays.load(from_json(TensorFiles, ran["outputs"][0]), 0)
+    assert found["ids"].tolist() == [[1, 2], [0, 0]]
+    served = {**found, "echo": np.array([[each.encode() for each in row] for row in found["echo"]], object)}
+    assert all(check.passed for check in compare(found, served, {}))
+    served["echo"][0, 0] = b"goof"
+    assert [check.passed for check in compare(found, served, {})] == [True, False]
+
+
+def test_a_golden_file_keeps_texts_of_all_lengths():
+    drawn = samples.write(texts(), Path("s"))
+    expected = TensorFiles(directory=Path("e"), tensors=(TensorSpec(name="echo", dtype="string", shape=(1, 2)),), count=0)
+    for index in range(drawn.files.count):
+        arrays.save(expected, index, {"echo": arrays.load(drawn.files, index)["words"]})
+    known = golden_set.GoldenSet(
+        samples=drawn,
+        expected=TensorFiles(directory=Path("e"), tensors=expected.tensors, count=drawn.files.count),
+        max_batch_size=2,
+        why_not="no PyTorch",
+    )
+    known = golden_set.write(known, Path("golden"))
+    origin = golden_file.Origin(model="m", version=1, config="", created="", verdict="passed", versions={})
+    golden_file.write(Path("w.golden"), origin, known, recipe=texts())
+    again = golden_file.read(Path("w.golden"), Path("unpacked").absolute()).golden
+    for index in range(drawn.files.count):
+        assert arrays.load(again.expected, index)["echo"].tolist() == arrays.load(drawn.files, index)["words"].tolist()
+
+
+@pytest.mark.slow
+def test_a_server_answers_text():
+    (report,) = api.run(schema.Spec.model_validate({"schema": 1, "models": {"words": texts(inputs={})}}))
+    assert report.verdict == "passed"
+    assert {check.stage for check in report.checks} >= {"http", "grpc", "shm", "concurrent"}
+    done = tritonize("build", "words.onnx", "--text", "words=good", "--text", "words=bad", timeout=200)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,303 @@
+"""What is served is what was hashed, and what was found changed is not served."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import small_versions
+from tritonize import repository
+from tritonize.cli import run as cli_run
+from tritonize.core.artifacts import PublishedVersion
+from tritonize.core.errors import InterruptedRunError, RepositoryError
+from tritonize.repository import manifest, private_copy
+from tritonize.spec import schema
+from tritonize.triton import serving
+from tritonize.workflows import checked_copy, config_conflict
+from tritonize.workflows import diff as diff_workflow
+from tritonize.workflows import verify as verify_workflow
+
+ROOT = Path("models")
+MODEL = ROOT / "small"
+VERSION = MODEL / "1"
+
+
+def change_backend(folder: Path) -> None:
+    """As in an attack: a version whose files are programs, beside a configuration that says so."""
+    path = folder / "config.pbtxt"
+    path.write_text(path.read_text().replace('backend: "onnxruntime"', 'backend: "python"'))
+    (folder / "1" / "model.py").write_text("raise SystemExit")
+
+
+def reword(folder: Path) -> None:
+    """A manifest changed in a fact that no file shows."""
+    path = folder / "1" / "evidence" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "created": "yesterday"}))
+
+
+def link_away(path: Path) -> None:
+    path.symlink_to(path.rename("away").absolute())
+
+
+GOLDEN = "1/evidence/golden/golden.json"
+DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "model": (lambda folder: (folder / "1" / "model.onnx").write_bytes(b"other"), "small/1/model.onnx"),
+    "longer": (lambda folder: (folder / "1" / "model.onnx").open("ab").write(b"x"), "small/1/model.onnx"),
+    "configuration": (lambda folder: (folder / "config.pbtxt").open("a").write("# x\n"), "small/config.pbtxt"),
+    "program": (change_backend, "small/1/model.py"),
+    "golden": (lambda folder: (folder / GOLDEN).write_text("{}"), f"small/{GOLDEN}"),
+    "manifest": (reword, "small/1/evidence/manifest.json"),
+    "stray file": (lambda folder: (folder / "model.py").touch(), "small/model.py"),
+    "configs": (lambda folder: (folder / "configs").mkdir(), "small/configs"),
+    "leading zero": (lambda folder: (folder / "01").mkdir(), "small/01"),
+    "link": (lambda folder: (folder / "1" / "more").symlink_to("/etc"), "small/1/more"),
+    "link beside": (lambda folder: (folder / "more").symlink_to("/etc/passwd"), "small/more"),
+    "exchanged for a link": (lambda folder: link_away(folder / "1" / "model.onnx"), "small/1/model.onnx"),
+    "pipe": (lambda folder: ((folder / "1" / "model.onnx").unlink(), os.mkfifo(folder / "1" / "model.onnx")), "small/1/model.onnx"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with one version; tests take copies."""
+    place = tmp_path_factory.mktemp("checking") / "models"
+    small_versions.publish(place, 1)
+    return place
+
+
+@pytest.fixture
+def published(made: Path) -> None:
+    """The repository in the test's own folder."""
+    shutil.copytree(made, ROOT)
+
+
+@pytest.fixture
+def never_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: Any, **_options: Any) -> None:
+        raise AssertionError("it was served")
+
+    monkeypatch.setattr(serving, "serve", refuse)
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_what_was_changed_is_named_and_never_served(name, never_served, published):
+    assert repository.integrity(ROOT, "small", 1) == ()
+    damage, where = DAMAGES[name]
+    damage(MODEL)
+    (report,) = verify_workflow.verify(verify_workflow.Request(repository=ROOT))
+    assert report.verdict == "failed"
+    assert where in {finding.where for finding in report.findings}
+    found = checked_copy.to_serve(ROOT, ["small"], Path("to serve"))
+    assert where in {finding.where for finding in found.findings}
+
+
+class ServedError(Exception):
+    """Stands for the server: it carries what the server was given."""
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bytes]]:
+    """What a server is started on: its configuration and model; it never answers."""
+    found: list[tuple[str, bytes]] = []
+
+    @contextlib.contextmanager
+    def note(root: Path, **_options: Any) -> Iterator[None]:
+        found.append(((root / "small" / "config.pbtxt").read_text(), next((root / "small").glob("*/model.onnx")).read_bytes()))
+        raise ServedError
+        yield
+
+    monkeypatch.setattr(serving, "serve", note)
+    return found
+
+
+def test_what_is_exchanged_after_it_was_hashed_is_not_served(given, monkeypatch, published):
+    right = (VERSION / "model.onnx").read_bytes()
+    own = checked_copy.check
+
+    def exchange(*arguments: Any, **options: Any) -> checked_copy.Checked:
+        found = own(*arguments, **options)
+        change_backend(MODEL)
+        (VERSION / "model.onnx").write_bytes(b"other")
+        return found
+
+    monkeypatch.setattr(checked_copy, "check", exchange)
+    with pytest.raises(ServedError):
+        verify_workflow.verify(verify_workflow.Request(repository=ROOT))
+    assert [(content == right, "python" in config) for config, content in given] == [(True, False)]
+
+
+def test_serve_anyway_serves_what_is_in_place_and_stays_failed(given, published):
+    (VERSION / "model.onnx").write_bytes(b"other")
+    with pytest.raises(ServedError):
+        verify_workflow.verify(verify_workflow.Request(repository=ROOT, serve_anyway=True))
+    assert given[0][1] == b"other"
+
+
+def test_what_is_too_large_to_copy_is_served_in_place_and_hashed_again(published):
+    checked = checked_copy.check(ROOT, "small", 1, Path("private"), budget=400)
+    assert checked.findings == ()
+    assert "small/1/model.onnx" in [each.where for each in checked.in_place]
+    assert (checked.version_directory / "model.onnx").is_symlink()
+    assert any("hashed again" in note for note in checked.notes)
+    assert checked.again() == ()
+    (VERSION / "model.onnx").write_bytes(b"other")
+    assert [finding.where for finding in checked.again()] == ["small/1/model.onnx"]
+
+
+def test_where_the_filesystem_can_share_blocks_nothing_is_in_place(monkeypatch, published):
+    """The ioctl is the kernel's; here it is stood in for by a copy."""
+
+    def clone(copy: int, request: int, source: int) -> None:
+        assert request == 0x40049409
+        os.write(copy, os.pread(source, os.fstat(source).st_size, 0))
+        os.lseek(copy, 0, os.SEEK_SET)
+
+    monkeypatch.setattr(private_copy.fcntl, "ioctl", clone)
+    checked = checked_copy.check(ROOT, "small", 1, Path("private"), budget=0)
+    assert (checked.findings, checked.in_place) == ((), ())
+    assert (checked.version_directory / "model.onnx").read_bytes() == (VERSION / "model.onnx").read_bytes()
+
+
+def replaced() -> None:
+    small_versions.publish(ROOT, 1, max_batch_size=4)
+    small_versions.publish(ROOT, 2, max_batch_size=8)
+
+
+def test_an_older_version_is_judged_by_the_configuration_it_was_proven_with(given):
+    replaced()
+    checked = checked_copy.check(ROOT, "small", 1, Path("private"))
+    assert checked.findings == ()
+    assert "max_batch_size: 4" in (checked.root / "small" / "config.pbtxt").read_text()
+    assert checked.own_config
+    with pytest.raises(ServedError):
+        verify_workflow.verify(verify_workflow.Request(repository=ROOT, version=1))
+    assert "max_batch_size: 4" in given[0][0]
+    # The newest version has only the present configuration, and one that no version was proven with is a finding for both.
+    (MODEL / "config.pbtxt").write_text((VERSION / "evidence" / "config.pbtxt").read_text())
+    assert [each.where for each in repository.integrity(ROOT, "small", 2)] == ["small/config.pbtxt"]
+    (MODEL / "config.pbtxt").write_text("# nobody's")
+    assert [each.where for each in repository.integrity(ROOT, "small", 1)] == ["small/config.pbtxt"]
+
+
+def test_versions_that_a_policy_serves_with_another_configuration_are_named(given):
+    policy = {"triton": {"version_policy": {"all": {}}}}
+    small_versions.publish(ROOT, 1, max_batch_size=4, **policy)
+    small_versions.publish(ROOT, 2, max_batch_size=8, **policy)
+    assert checked_copy.unlike_config(ROOT, "small") == (1,)
+    found = checked_copy.to_serve(ROOT, ["small"], Path("to serve"))
+    assert found.findings == []
+    assert [each.version for each in found.checked] == [1, 2]
+    assert "max_batch_size: 8" in (found.root / "small" / "config.pbtxt").read_text()
+    assert not (found.root / "small" / "config.pbtxt").is_symlink()
+    assert (found.root / "small" / "1" / "model.onnx").read_bytes() == (VERSION / "model.onnx").read_bytes()
+    (MODEL / "3").mkdir()  # put there by hand, and served by the policy
+    found = checked_copy.to_serve(ROOT, ["small"], Path("again"))
+    assert [each.where for each in found.findings] == ["small/3"]
+    assert [each.where for each in checked_copy.older_findings(ROOT, "small", 2)] == ["small/3"]
+
+
+def test_a_configuration_that_will_differ_is_refused_before_anything_is_proven():
+    small_versions.publish(ROOT, 1, max_batch_size=4)
+    described = {"source": "small.pt", "inputs": {"x": {"shape": ["batch", 16]}}, "max_batch_size": 4, "outputs": {"y": {}}}
+
+    def require(**changes: Any) -> None:
+        config_conflict.require_none(ROOT, "small", schema.Model.model_validate({**described, **changes}))
+
+    require()
+    Path("labels.txt").write_text("a\nb\n")
+    for changes, line in (
+        ({"max_batch_size": 8}, "+max_batch_size: 8"),
+        ({"triton": {"instance_group": [{"count": 2}]}}, '+instance_group: [{"count": 2}]'),
+        ({"outputs": {"y": {"labels": "labels.txt"}}}, "+label_filename of y"),
+        ({"backend": "tensorrt"}, '-platform: "onnxruntime_onnx"'),
+    ):
+        with pytest.raises(RepositoryError) as caught:
+            require(**changes)
+        assert caught.value.code == "repository-config-differs"
+        assert any(each.startswith(line) for each in caught.value.details), caught.value.details
+    config_conflict.require_none(ROOT, "another", schema.Model.model_validate({**described, "max_batch_size": 8}))
+
+
+def test_a_configuration_that_cannot_be_read_is_no_way_around_the_check(published):
+    (MODEL / "config.pbtxt").write_text("unheard_of: 1\n")
+    (VERSION / "model.onnx").write_bytes(b"other")
+    found = checked_copy.to_serve(ROOT, ["small"], Path("to serve"))
+    assert {"small/config.pbtxt", "small/1/model.onnx"} <= {each.where for each in found.findings}
+    assert not any("as they were proven" in note for note in found.notes)
+
+
+def test_what_carries_no_evidence_is_served_and_named():
+    (ROOT / "plain" / "1").mkdir(parents=True)
+    (ROOT / "plain" / "config.pbtxt").write_text('name: "plain"')
+    found = checked_copy.to_serve(ROOT, ["plain"], Path("to serve"))
+    assert (found.findings, found.checked) == ([], [])
+    assert any("plain version 1 carries no evidence" in note for note in found.notes)
+    assert (found.root / "plain" / "config.pbtxt").is_file()
+
+
+def test_a_difference_to_a_changed_version_is_not_asked_for(never_served):
+    small_versions.publish(ROOT, 1)
+    small_versions.publish(ROOT, 2)
+    (VERSION / "model.onnx").write_bytes(b"other")
+    found = diff_workflow.diff(diff_workflow.Request(repository=ROOT, model="small", before=1, after=2))
+    assert (found.verdict, [each.where for each in found.findings]) == ("failed", ["small/1/model.onnx"])
+
+
+def test_the_manifest_covers_itself_and_an_older_kind_says_that_it_does_not(published):
+    path = VERSION / "evidence" / "manifest.json"
+    known = json.loads(path.read_text())
+    assert (known["schema"], known["sha256"]) == (2, manifest.own_sha256(known))
+    path.write_text(json.dumps({key: known[key] for key in sorted(known, reverse=True)}))  # another order is no other content
+    assert repository.integrity(ROOT, "small", 1) == ()
+    path.write_text(json.dumps({**{key: value for key, value in known.items() if key != "sha256"}, "schema": 1}))
+    assert repository.integrity(ROOT, "small", 1) == ()
+    assert any("no sum of its own" in note for note in checked_copy.check(ROOT, "small", 1, Path("private")).notes)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "[" * 100_000, '{"schema": 3}', '{"schema": 2, "files": {"a": 1}}', "\x00"])
+def test_a_manifest_that_is_none_is_an_error_of_its_own(text):
+    (VERSION / "evidence").mkdir(parents=True)
+    (VERSION / "evidence" / "manifest.json").write_text(text)
+    with pytest.raises(RepositoryError) as caught:
+        repository.read_manifest(VERSION)
+    assert caught.value.code in ("manifest-damaged", "manifest-other-kind")
+
+
+def test_a_path_outside_the_model_is_not_followed(published):
+    path = VERSION / "evidence" / "manifest.json"
+    known = json.loads(path.read_text())
+    known["files"]["../../outside"] = {"sha256": "0", "bytes": 5}
+    known["sha256"] = manifest.own_sha256(known)
+    path.write_text(json.dumps(known))
+    Path("outside").write_text("mine")
+    checked = checked_copy.check(ROOT, "small", 1, Path("private"))
+    assert [(each.where, each.found) for each in checked.findings] == [("small/../../outside", None)]
+
+
+def test_a_full_disk_among_the_temporary_files_is_an_error_of_its_own_and_hangs_nothing(published):
+    """The limit on a file's size stands for the disk: both are met where the private copy is written."""
+    for command in (["verify", "models"], ["serve", "models", "--http-port", "0", "--grpc-port", "0"]):
+        limited = ["prlimit", "--fsize=500", str(Path(sys.executable).with_name("tritonize")), *command]
+        done = subprocess.run(limited, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 6, done.stderr
+        assert "larger than the filesystem or the limit" in " ".join(done.stderr.split())
+
+
+def test_who_interrupts_a_run_is_told_what_is_in_place_by_then():
+    published = [PublishedVersion(repository=ROOT, model=name, version=2) for name in ("one", "two")]
+    with pytest.raises(InterruptedRunError) as caught, cli_run._told_when_interrupted(published, ["one", "two", "three"]):
+        raise KeyboardInterrupt
+    assert (caught.value.code, caught.value.exit_code) == ("interrupted-published", 130)
+    assert "2 of 3 models" in caught.value.what
+    assert "two version 2" in caught.value.what
+    with pytest.raises(KeyboardInterrupt), cli_run._told_when_interrupted([], ["one"]):
+        raise KeyboardInterrupt

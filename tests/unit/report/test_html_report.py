@@ -1,0 +1,677 @@
+"""The HTML report: as text, as numbers, and looked at in a browser."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import re
+import signal
+import struct
+import subprocess
+import sys
+import urllib.request
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support import chromium, report_samples
+from tests.support.command import CHECKOUT, tritonize
+from tritonize import repository
+from tritonize.core import figures
+from tritonize.core.artifacts import Finding, Report, StagedVersion, to_json
+from tritonize.core.error_location import FAR, Location, NodeError
+from tritonize.core.figures import BINS, LOWEST, PER_DECADE, Figures, Pane
+from tritonize.quality import slices as slice_choice
+from tritonize.quality.figure_collector import FigureCollector
+from tritonize.quality.tracker import ErrorTracker
+from tritonize.report import html
+from tritonize.report.html import png
+from tritonize.spec import schema
+from tritonize.workflows import evidence
+
+INLINE = {"code", "strong"}
+VOID = {"meta", "link", "img", "br", "input", "hr"}
+HOSTILE = "<script>alert(1)</script> \"><img src=x onerror='alert(2)'> & ‮ 心臓 `code`"
+SCREENSHOTS = CHECKOUT / "build" / "report-screenshots"
+
+
+class Parsed(HTMLParser):
+    """Elements with their attributes, and all text; it fails where a tag is not closed in order."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.open: list[str] = []
+        self.pieces: list[str] = []
+        self.feed(page)
+        self.close()
+        assert not self.open, f"not closed: {self.open}"
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+        self.pieces.append("" if tag in INLINE else " ")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+        self.pieces.append("" if tag in INLINE else " ")
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.pieces.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.pieces).split())
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def pixels(uri: str) -> np.ndarray:
+    """The bytes of a PNG, read as the specification says: height x width, or x 3."""
+    content = base64.b64decode(uri.removeprefix("data:image/png;base64,"))
+    assert content[:8] == b"\x89PNG\r\n\x1a\n"
+    place, data, header = 8, b"", b""
+    while place < len(content):
+        (length,), name = struct.unpack(">I", content[place : place + 4]), content[place + 4 : place + 8]
+        chunk = content[place + 8 : place + 8 + length]
+        assert struct.unpack(">I", content[place + 8 + length : place + 12 + length])[0] == zlib.crc32(name + chunk)
+        header, data = (chunk if name == b"IHDR" else header), data + (chunk if name == b"IDAT" else b"")
+        place += 12 + length
+    width, height, depth, kind, _, _, _ = struct.unpack(">IIBBBBB", header)
+    assert depth == 8
+    size = width * (3 if kind == 2 else 1)
+    rows = np.frombuffer(zlib.decompress(data), np.uint8).reshape(height, size + 1)
+    out = np.zeros((height, size), np.uint8)
+    for row in range(height):
+        assert rows[row, 0] in (0, 2)
+        out[row] = rows[row, 1:] + (out[row - 1] if rows[row, 0] == 2 and row else 0)
+    return out.reshape(height, width, 3) if kind == 2 else out
+
+
+@pytest.fixture
+def volume(tmp_path) -> tuple[Report, Figures]:
+    return report_samples.volume(tmp_path / "volume")
+
+
+@pytest.fixture
+def wrong(tmp_path) -> tuple[Report, Figures]:
+    report, kept = report_samples.classifier(tmp_path / "wrong", wrong=True)
+    finding = Finding(where="wrong/1/model.onnx", what="the file was changed", expected="a" * 64, found="b" * 64)
+    return replace(report, findings=(finding,)), kept
+
+
+def one_output(tmp_path: Path, expected: np.ndarray, found: np.ndarray, kind: str = "values") -> tuple[Report, Figures]:
+    inputs = [{"x": np.ones((1, 3), np.float32)}]
+    known = report_samples.golden(tmp_path / "one", inputs, [{"y": expected}], {"y": kind})
+    tracker = report_samples.seen(known, [{"y": found}])
+    return report_samples.report(tracker, [{"y": found}]), tracker.collector.figures()
+
+
+# ---- the text ----
+
+
+def test_the_verdict_comes_first_in_words(volume, wrong):
+    page = Parsed(html.render(*volume)).text
+    assert page.startswith("Passed: heart version 3 heart version 3 ✓ Passed 8 comparisons, all within tolerance.")
+    assert page.index("✓ Passed") < page.index("Proved by tritonserver 2.51.0, onnxruntime 1.32.0") < page.index("Stage table")
+    assert "The plan on a GPU: there is no GPU here" in page
+    assert "✗ Failed" in Parsed(html.render(*wrong)).text
+    assert "– Not run" in Parsed(html.render(replace(volume[0], verdict="not run"))).text
+
+
+def strings(value: object, inside: str = "") -> Iterator[str]:
+    """Every text of plain data, and every name of `details` and the versions."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key not in IN_OTHER_WORDS:
+                yield from strings(inner, key)
+        if inside in ("versions", "proved_by", "sha256", "deep"):
+            yield from value
+    elif isinstance(value, list):
+        for inner in value:
+            yield from strings(inner, inside)
+    elif isinstance(value, str):
+        yield value
+
+
+IN_OTHER_WORDS = {"stage", "against", "verdict", "expected_dtype", "found_dtype", "found_dtypes", "group"}
+"""Fields of a Report that a page says in words of its own, or in the reason of a failure."""
+
+
+def test_all_text_of_the_report_is_in_the_page(wrong):
+    report = replace(
+        wrong[0],
+        location=Path("/srv/staged/network/3"),
+        notes=("A note.", "Another, about `tritonize verify`."),
+        details={**wrong[0].details, "deep": {"list": [{"key": "inner text"}], "plain": ["one", "two"]}},
+    )
+    page = Parsed(html.render(report, wrong[1])).text
+    wanted = list(strings(to_json(report)))
+    assert len(wanted) > 60
+    assert not [text for text in wanted if " ".join(text.replace("`", "").split()) not in page]
+
+
+def test_hostile_names_are_text_and_nothing_else(volume):
+    report, kept = volume
+    checks = tuple(
+        replace(check, tensors=tuple(replace(tensor, name=HOSTILE, passed=False, reason=HOSTILE) for tensor in check.tensors))
+        for check in report.checks
+    )
+    report = replace(
+        report, model=HOSTILE, checks=checks, notes=(HOSTILE,), versions={HOSTILE: HOSTILE}, proved_by={HOSTILE: HOSTILE},
+        details={HOSTILE: HOSTILE, "attempts": [{"strategy": HOSTILE, "outcome": "right", "seconds": 1.0}]},
+        findings=(Finding(where=HOSTILE, what=HOSTILE),), verdict="failed",
+    )  # fmt: skip
+    kept = replace(
+        kept,
+        histograms=tuple(replace(each, output=HOSTILE) for each in kept.histograms),
+        scatters=tuple(replace(each, output=HOSTILE) for each in kept.scatters),
+        slices=tuple(replace(each, output=HOSTILE, source=HOSTILE, why=HOSTILE) for each in kept.slices),
+        located=((HOSTILE, 1.0),),
+    )
+    page = Parsed(html.render(report, kept))
+    assert len(page.all("script")) == 1
+    assert all(image["src"].startswith("data:image/png;base64,") for image in page.all("img"))
+    assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+    assert page.text.count("<script>alert(1)</script>") > 10
+    assert "心臓" in page.text
+    assert any("onerror" in image["alt"] for image in page.all("img"))  # as text of an attribute
+
+
+def test_the_markup_says_what_everything_is(volume, wrong):
+    for report, kept in (volume, wrong):
+        page = Parsed(html.render(report, kept))
+        ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+        assert len(ids) == len(set(ids))
+        assert {link["href"][1:] for link in page.all("a")} <= set(ids)
+        drawings = page.all("svg")
+        assert len(drawings) >= 4
+        assert all(each["role"] == "img" and each["aria-label"] and each["aria-description"] for each in drawings)
+        assert len(page.all("title")) == len(page.all("desc")) + 1 == len(drawings) + 1
+        assert len(page.all("details")) == len(page.all("figure")) == len(page.all("figcaption"))
+        assert all(image["alt"] for image in page.all("img"))
+        assert all(head["scope"] in ("col", "row") for head in page.all("th"))
+        assert len(page.all("caption")) == len(page.all("table"))
+        assert {each["for"] for each in page.all("label")} == {each["id"] for each in page.all("input")}
+        levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+        assert levels[0] == 1
+        assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+
+
+def test_nothing_is_loaded_from_anywhere(volume):
+    page = html.render(*volume)
+    assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'" in page
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page)
+    assert "@import" not in page
+    assert "url(" not in page
+
+
+def test_the_same_report_makes_the_same_page(volume, tmp_path):
+    again = report_samples.volume(tmp_path / "again")
+    assert html.render(*volume) == html.render(*again)
+
+
+# ---- the size ----
+
+
+def test_a_large_volume_stays_below_the_limit_and_is_shrunk(tmp_path):
+    side = 224
+    random = np.random.default_rng(3)
+    inputs = [{"image": random.random((1, 1, side, side, side), np.float32)}]
+    expected = [{"a": random.random((1, 2, side, side, side), np.float32), "b": random.random((1, 1, 300, 700), np.float32)}]
+    found = [{"a": expected[0]["a"].copy(), "b": expected[0]["b"].copy()}]
+    found[0]["a"][0, 1, 100] += random.random((side, side), np.float32) * 1e-4
+    known = report_samples.golden(tmp_path / "large", inputs, expected, {"a": "mask_logits"})
+    tracker = report_samples.seen(known, found, stages=("shm",))
+    kept = tracker.collector.figures()
+    (deep, flat) = kept.slices
+    assert (deep.channel, deep.depths[deep.worst], len(deep.depths)) == (1, 100, 32)
+    assert [(pane.slices, pane.height, pane.width) for pane in deep.panes] == [(32, 224, 224)] * 4
+    assert (flat.shrunk, flat.panes[0].height, flat.panes[0].width) == (3, 100, 234)
+    page = html.render(report_samples.report(tracker, found), kept)
+    assert 1_000_000 < len(page.encode()) <= html.LIMIT
+    assert "of 224 slices" in page
+    many = replace(kept, slices=kept.slices * 3)  # noise does not compress: three of them do not fit in full
+    page = html.render(report_samples.report(tracker, found), many)
+    assert len(page.encode()) <= html.LIMIT
+    shown = re.findall(r'data-depths="([0-9,]+)"', page)
+    assert all("100" in each.split(",") and 1 < len(each.split(",")) < 32 for each in shown if "," in each)
+
+
+def test_any_number_of_failures_stays_below_the_limit(wrong):
+    report, kept = wrong
+    check = next(check for check in report.checks if not check.passed)
+    long = replace(check, tensors=tuple(replace(tensor, reason="r" * 5000, name="n" * 3000) for tensor in check.tensors))
+    full = replace(report, checks=(long,) * 5000, findings=report.findings * 5000, gates=report.gates * 5000)
+    page = html.render(full, kept)
+    assert len(page.encode()) <= html.LIMIT
+    assert "4600 more rows are in evidence/report.json" in Parsed(page).text
+
+
+def test_rows_are_left_out_where_even_four_hundred_are_too_much(wrong):
+    report, kept = wrong
+    ampersands = "&" * 5000  # each takes five bytes on the page
+    finding = Finding(where=ampersands, what=ampersands, expected=ampersands, found=ampersands)
+    page = html.render(replace(report, findings=(finding,) * 1000), kept)
+    assert len(page.encode()) <= html.LIMIT
+    assert "800 more rows are in evidence/report.json" in Parsed(page).text
+
+
+# ---- the figures ----
+
+
+def test_a_volume_shows_input_expected_actual_and_difference(volume):
+    report, kept = volume
+    first, worst = kept.slices
+    assert [pane.title for pane in worst.panes] == ["Input", "Expected", "Actual", "Difference"]
+    assert (first.sample, worst.sample, worst.why) == (0, 1, "largest difference")
+    assert worst.depths[worst.worst] == 5
+    _, expected, actual, difference = worst.panes
+    assert (expected.low, expected.high) == (actual.low, actual.high)
+    assert difference.high == -difference.low == pytest.approx(5e-5, rel=0.01)
+    shown = pixels(png.data_uri(difference)).reshape(24, 28, 32)
+    assert shown[5, 6, 7] == 254
+    assert abs(int(np.median(shown)) - 127) <= 1
+    bright = pixels(png.data_uri(expected)).reshape(24, 28, 32)
+    assert (bright[12, 14, 16], bright[0, 0, 0]) == (254, 0) or bright[12, 14, 16] > 240 > bright[0, 0, 0]
+    page = html.render(report, kept)
+    assert page.count('type="range"') == 2
+    assert 'max="23"' in page
+
+
+def test_a_picture_of_the_input_is_in_colour_beside_the_highest_classes(wrong):
+    report, kept = wrong
+    first, worst = kept.classes
+    assert [each.number for each in first.classes][:2] == [4, 1]
+    assert (worst.sample, worst.classes[0].number, worst.classes[0].expected) == (1, 0, pytest.approx(0.9))
+    assert first.image.palette == "colour"
+    photo = pixels(png.data_uri(first.image))
+    assert photo.shape == (40, 48, 3)
+    page = Parsed(html.render(report, kept)).text
+    assert "brambling <& finch>" in page
+    assert re.search(r"tench 0 0\.9\d* 0\.01", page) or re.search(r"tench 0 0\.899999976 0\.00999999978", page)
+
+
+def test_the_histogram_counts_every_error_in_its_bin(tmp_path):
+    expected = np.zeros((1, 6), np.float32)
+    found = np.array([[0, 2e-6, 2e-6, 5e-6, 0.2, np.nan]], np.float32)
+    report, kept = one_output(tmp_path, expected, found)
+    (counted,) = kept.histograms
+    assert (counted.equal, counted.incomparable, counted.looked_at, counted.elements) == (1, 1, 6, 6)
+    filled = {LOWEST + place / PER_DECADE: count for place, count in enumerate(counted.counts) if count}
+    assert filled == {-6.0: 2, -5.5: 1, -1.0: 1}
+    page = Parsed(html.render(report, kept)).text
+    assert "1.0e-06 to 3.2e-06 2 33.3 %" in page
+    assert "Crosses are the elements furthest outside the tolerance (1)" in page
+
+
+def test_errors_beyond_the_bins_are_in_the_last_ones(tmp_path):
+    expected = np.zeros((1, 3), np.float64)
+    _, kept = one_output(tmp_path, expected, np.array([[1e-30, 1e300, 1e8]]))
+    counts = kept.histograms[0].counts
+    assert (counts[0], counts[BINS - 1], sum(counts)) == (1, 2, 3)
+
+
+def test_what_cannot_be_compared_along_the_graph_is_a_cross(volume):
+    series = (("stem", 1e-7), ("block", FAR), ("head", 2e-3))
+    page = html.render(volume[0], replace(volume[1], located=series))
+    drawing = page[page.index('aria-label="Error by module along the graph"') :].split("</svg>")[0]
+    assert (drawing.count('class="cross"'), drawing.count('class="dot"')) == (1, 2)
+    text = Parsed(page).text
+    assert "Crosses cannot be compared (1)." in text
+    assert "0 stem 1e-07 1 block beyond comparison 2 head 0.002" in text
+
+
+def test_scalars_have_points_and_no_pictures(tmp_path):
+    report, kept = one_output(tmp_path, np.array([[2.5]], np.float32), np.array([[2.5]], np.float32))
+    assert kept.scatters[0].expected == kept.scatters[0].found == (2.5,)
+    assert not kept.slices
+    assert "100 % do not differ at all" in Parsed(html.render(report, kept)).text
+
+
+def test_empty_and_unusable_outputs_make_a_page(tmp_path):
+    nothing = np.zeros((1, 0), np.float32)
+    report, kept = one_output(tmp_path / "empty", nothing, nothing)
+    Parsed(html.render(report, kept))
+    bad = np.full((1, 1, 16, 16), np.nan, np.float32)
+    bad[0, 0, 3] = np.inf
+    report, kept = one_output(tmp_path / "nan", bad, bad, "mask_logits")
+    assert set(kept.slices[0].panes[0].pixels) == {slice_choice.NOT_A_NUMBER}
+    assert kept.scatters[0].expected == ()
+    Parsed(html.render(report, kept))
+    wide = np.array([[[[-1.7e308, 1.7e308] * 8] * 16]])
+    report, kept = one_output(tmp_path / "wide", wide, -wide, "mask_logits")
+    assert "nan" not in html.render(report, kept).split("<main>")[1].split("</svg>")[0]
+    json.loads(figures.dumps(kept))
+
+
+def test_a_report_of_nothing_says_so(tmp_path):
+    page = Parsed(html.render(Report(command="run", model="m", version=None, verdict="failed"))).text
+    assert "no server: this is no proof of what a server answers" in page
+    assert "No answer was compared." in page
+    assert "No server was asked, so there is no latency." in page
+    assert "Nothing was located in this run" in page
+
+
+@pytest.mark.parametrize(
+    ("shape", "channelled", "layout"),
+    [
+        ((1, 64, 64), None, (1, 1, 64, 64)),
+        ((1, 3, 64, 64), None, (3, 1, 64, 64)),
+        ((1, 64, 64, 3), None, (3, 1, 64, 64)),
+        ((1, 20, 64, 64), None, (1, 20, 64, 64)),
+        ((1, 20, 64, 64), True, (20, 1, 64, 64)),
+        ((1, 3, 64, 64), False, (1, 3, 64, 64)),
+        ((1, 2, 30, 64, 64), None, (2, 30, 64, 64)),
+    ],
+)
+def test_which_axes_are_which(shape, channelled, layout):
+    array = np.random.default_rng(0).random(shape)
+    other = array.copy()
+    other[(0, *(size - 1 for size in shape[1:]))] += 1
+    made = slice_choice.picture("y", 0, "", array, other, batched=True, channelled=channelled)
+    assert (made.channels, made.depth) == layout[:2]
+    assert (made.panes[0].height, made.panes[0].width) == layout[2:]
+    assert (made.channel, made.depths[made.worst]) == (layout[0] - 1, layout[1] - 1)
+
+
+@pytest.mark.parametrize("shape", [(1, 10), (1,), (1, 3, 4, 4), (1, 2, 3, 4, 16, 16), (1, 0, 16, 16)])
+def test_what_is_no_picture(shape):
+    array = np.zeros(shape)
+    assert slice_choice.picture("y", 0, "", array, array, batched=True) is None
+
+
+def test_shrinking_hides_no_difference():
+    expected = np.zeros((1, 1, 600, 600))
+    found = expected.copy()
+    found[0, 0, 301, 302], found[0, 0, 10, 10] = -2.0, np.nan
+    made = slice_choice.picture("y", 0, "", expected, found, batched=True)
+    shown = np.frombuffer(made.panes[-1].pixels, np.uint8).reshape(200, 200)
+    assert (shown[100, 100], shown[3, 3], shown[0, 0]) == (0, slice_choice.NOT_A_NUMBER, 127)
+
+
+def test_colours_of_the_difference():
+    ends = Pane(
+        title="Difference", palette="difference", low=-1, high=1, pixels=bytes((0, 127, 254, 255)), slices=1, height=1, width=4
+    )
+    palette = re.search(rb"PLTE(.{768})", base64.b64decode(png.data_uri(ends).split(",")[1]), re.DOTALL)[1]
+    blue, middle, red, none = (tuple(palette[3 * value : 3 * value + 3]) for value in ends.pixels)
+    assert blue[2] > 150 > blue[0]
+    assert red[0] > 150 > red[2]
+    assert len(set(middle)) == 1
+    assert none == (255, 0, 255)
+
+
+# ---- what is kept ----
+
+
+def test_the_stage_nearest_to_the_client_is_kept(tmp_path):
+    expected = [{"y": np.zeros((1, 4), np.float32)}, {"y": np.ones((1, 4), np.float32)}]
+    known = report_samples.golden(tmp_path / "g", [{"x": np.zeros((1, 1), np.float32)}] * 2, expected)
+    tracker = report_samples.seen(known, [{"y": each["y"] + 1} for each in expected], ("onnxruntime", "http"))
+    for stage in ("grpc", "shm", "onnxruntime", "concurrent", "again"):
+        tracker.add(stage, (0,), {"y": expected[0]["y"] + np.float32(0.5)})
+    tracker.add("shm", (0, 1), {"y": np.full((2, 4), 9, np.float32)})
+    kept = tracker.collector.figures()
+    assert kept.stage == "shm"
+    assert kept.scatters[0].found == (0.5,) * 4
+
+
+def test_a_sample_is_counted_once_and_the_worst_is_kept(tmp_path):
+    expected = [{"y": np.zeros((1, 16, 16), np.float32)} for _ in range(4)]
+    known = report_samples.golden(tmp_path / "g", [{"x": np.zeros((1, 16, 16), np.float32)}] * 4, expected)
+    found = [{"y": np.full((1, 16, 16), far, np.float32)} for far in (1, 3, 7, 2)]
+    kept = report_samples.seen(known, [*found, *found[:0]], ("shm",)).collector.figures()
+    assert [(each.sample, each.why, each.panes[-1].high) for each in kept.slices] == [
+        (0, "first sample", 1.0),
+        (2, "largest difference", 7.0),
+    ]
+    assert kept.histograms[0].elements == 4 * 256
+    assert len(kept.scatters[0].expected) <= 2000
+
+
+def test_the_first_sample_is_shown_also_where_an_edge_case_was_asked_before_it(tmp_path):
+    expected = [{"y": np.zeros((1, 16, 16), np.float32)} for _ in range(3)]
+    known = report_samples.golden(tmp_path / "g", [{"x": np.zeros((1, 1), np.float32)}] * 3, expected)
+    known = replace(known, samples=replace(known.samples, edges={2: "zeros"}))
+    tracker = ErrorTracker(known, FigureCollector(known))
+    for index, far in ((2, 5), (0, 1), (1, 2)):
+        tracker.add("shm", (index,), {"y": np.full((1, 16, 16), far, np.float32)})
+    shown = [(each.sample, each.why) for each in tracker.collector.figures().slices]
+    assert shown == [(0, "first sample"), (2, "largest difference, edge case zeros")]
+
+
+def test_what_is_kept_is_bounded(tmp_path):
+    names = [f"y{number}" for number in range(12)]
+    expected = [{name: np.zeros((1, 33, 40, 260), np.float32) for name in names}]
+    known = report_samples.golden(tmp_path / "g", [{"x": np.zeros((1, 1), np.float32)}], expected)
+    kept = report_samples.seen(
+        known, [{name: array + np.float32(1) for name, array in expected[0].items()}], ("shm",)
+    ).collector.figures()
+    assert (len(kept.histograms), len(kept.slices)) == (8, 4)
+    assert all(pane.slices <= 32 and max(pane.height, pane.width) <= 256 for each in kept.slices for pane in each.panes)
+
+
+# ---- evidence and commands ----
+
+
+def published(tmp_path: Path, report: Report, kept_by, located: Location | None = None) -> Path:
+    staged = StagedVersion(root=tmp_path / "repository", model=report.model, version=3)
+    staged.version_directory.mkdir(parents=True)
+    (staged.model_directory / "config.pbtxt").write_text("output [ { name: 'scores' label_filename: 'labels_scores.txt' } ]")
+    (staged.model_directory / "labels_scores.txt").write_text("\n".join(f"label {number}" for number in range(7)))
+    (staged.version_directory / "model.onnx").write_bytes(b"")
+    outputs = {"scores": {"labels": "labels.txt"}}
+    model = schema.Model.model_validate({"source": "m.onnx", "inputs": {"x": {"shape": [1]}}, "outputs": outputs})
+    evidence.write(staged, report, model, kept_by, located)
+    return staged.version_directory
+
+
+@pytest.fixture
+def version(tmp_path) -> Path:
+    expected = [{"scores": np.array([[0.1, 0.6, 0.3, 0, 0, 0, 0]], np.float32)}]
+    known = report_samples.golden(tmp_path / "g", [{"x": np.zeros((1, 1), np.float32)}], expected, {"scores": "distribution"})
+    tracker = report_samples.seen(known, expected)
+    node = NodeError(
+        position=4, node="Mul_1", operator="Mul", output="t", own=0.25, allowance=1e-6, inputs=0.0, propagated=0.0, total=0.25,
+        module="encoder.block",
+    )  # fmt: skip
+    located = Location(expected="A", found="B", kind="modules", series=(node,))
+    return published(tmp_path, report_samples.report(tracker, expected), tracker.collector, located)
+
+
+def test_evidence_holds_the_page_and_its_numbers(version):
+    folder = version / repository.EVIDENCE
+    listed = repository.read_manifest(version)["files"]
+    assert {"3/evidence/report.html", "3/evidence/figures.json"} <= set(listed)
+    assert not repository.integrity(version.parents[1], "network", 3)
+    page = Parsed((folder / "report.html").read_text()).text
+    assert "label 1" in page
+    assert "The largest is 0.25 at 0, encoder.block." in page
+    plain = json.loads((folder / "figures.json").read_text())
+    assert plain["classes"][0]["classes"][0] == {"number": 1, "expected": pytest.approx(0.6), "found": pytest.approx(0.6)}
+    assert plain["located"] == [["encoder.block", 0.25]]
+
+
+def test_report_prints_where_it_lies(version):
+    done = tritonize("report", str(version.parents[1]), "--no-open")
+    assert done.stdout.strip() == str(version / "evidence" / "report.html")
+    assert tritonize("report", str(version), "--no-open").stdout == done.stdout
+    plain = json.loads(tritonize("report", str(version.parents[1]), "--json", "--model", "network").stdout)
+    assert plain["reports"][0]["verdict"] == "passed"
+
+
+def test_report_says_what_is_missing(version):
+    repository_ = str(version.parents[1])
+    assert tritonize("report", repository_, "--model", "other").returncode == 2
+    assert tritonize("report", repository_, "--version", "9").returncode == 2
+    (version / "evidence" / "report.html").unlink()
+    done = tritonize("report", repository_, "--no-open")
+    assert (done.returncode, "carries no such report" in done.stderr) == (6, True)
+
+
+def test_view_without_netron_says_what_brings_it(version, tmp_path):
+    hidden = "lambda name, *more: None if name == 'netron' else find(name, *more)"
+    (tmp_path / "sitecustomize.py").write_text(f"import importlib.util as u\nfind = u.find_spec\nu.find_spec = {hidden}\n")
+    done = tritonize("view", str(version.parents[1]), env={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 3
+    assert 'pip install "tritonize[view]"' in done.stderr
+
+
+def test_view_serves_the_network_on_this_machine_until_interrupted(version):
+    pytest.importorskip("netron", reason='Netron is not installed: pip install "tritonize[view]"')
+    onnx = pytest.importorskip("onnx")
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["x"], ["y"])], "g", [value], [])
+    onnx.save(onnx.helper.make_model(graph), version / "model.onnx")
+    command = [str(Path(sys.executable).with_name("tritonize")), "view", str(version.parents[1]), "--no-open"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        line = running.stdout.readline()
+        address = re.search(r"http://127\.0\.0\.1:\d+", line)[0]
+        with urllib.request.urlopen(address, timeout=20) as answer:
+            assert "Netron" in answer.read().decode()
+        running.send_signal(signal.SIGINT)
+        assert running.wait(20) == 0
+
+
+def test_view_needs_a_file_or_one_model(version, tmp_path):
+    pytest.importorskip("netron", reason='Netron is not installed: pip install "tritonize[view]"')
+    assert tritonize("view", str(tmp_path / "nowhere"), "--no-open").returncode == 2
+    (version / "model.onnx").unlink()
+    done = tritonize("view", str(version.parents[1]), "--no-open")
+    assert (done.returncode, "has no ONNX file" in done.stderr) == (2, True)
+
+
+# ---- looked at ----
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> Iterator[chromium.Page]:
+    if chromium.PROGRAM is None:
+        pytest.skip(chromium.INSTALL)
+    with chromium.page(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory) -> dict[str, Path]:
+    """Reports of a volume that passed and of a classifier that failed, with a name that has no place to be broken at."""
+    folder = tmp_path_factory.mktemp("pages")
+    report, kept = report_samples.classifier(folder / "c", wrong=True)
+    finding = Finding(where="classifier/3/" + "long_name_" * 30, what="the file was changed", expected="a" * 64, found="b" * 64)
+    made = {
+        "volume": report_samples.volume(folder / "v", side=40),
+        "classifier": (replace(report, model="classifier_" + "x" * 120, findings=(finding,)), kept),
+    }
+    for name, (report, kept) in made.items():
+        (folder / f"{name}.html").write_text(html.render(report, kept))
+    return {name: folder / f"{name}.html" for name in made}
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, False), (1280, True), (390, True)])
+@pytest.mark.parametrize("name", ["volume", "classifier"])
+def test_looked_at_in_chromium(page, pages, name, width, dark):
+    page.open(pages[name], width=width, dark=dark)
+    page.screenshot(SCREENSHOTS / f"{name}-{width}{'-dark' if dark else ''}.png")
+    assert page.problems() == []
+    assert page.value("document.documentElement.scrollWidth") <= width  # a phone makes innerWidth fit what is too wide
+    assert page.value("[...document.images].every(each => each.complete && each.naturalWidth > 0)")
+    sizes = page.value(
+        "[...document.querySelectorAll('figure, svg, .window')].map(each => each.getBoundingClientRect())"
+        ".map(box => [box.width, box.height, box.left, box.right])"
+    )
+    assert len(sizes) > 12
+    assert all(wide > 100 and high > 40 and left >= 0 and right <= width for wide, high, left, right in sizes)
+    assert page.value(CUT_OFF) == []
+    colours = page.value("[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]")
+    light = [sum(map(int, re.findall(r"\d+", colour)[:3])) > 384 for colour in colours]
+    assert light == [not dark, dark]
+
+
+CUT_OFF = """
+[...document.querySelectorAll("h1, h2, h3, p, dt, dd, li, summary, label, button, svg text, pre")].filter(each => {
+  const box = each.getBoundingClientRect(), outer = each.closest("svg") || each.closest("figure") || document.body;
+  const around = outer.getBoundingClientRect(), inside = each.clientWidth > 0 && each.scrollWidth > each.clientWidth + 1;
+  return box.width > 0 && (box.left < around.left - 1 || box.right > around.right + 1 || inside);
+}).map(each => each.textContent)
+"""
+"""Texts that reach out of what they lie in; tables scroll in boxes of their own."""
+
+
+TEXTS = """
+(() => {
+  const found = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode())
+    if (!walker.currentNode.parentElement.closest("script, style, svg") && walker.currentNode.parentElement.checkVisibility())
+      found.push(walker.currentNode.textContent);
+  return found;
+})()
+"""
+"""Every text on the page outside its drawings, which have a name, a description and a table instead."""
+
+
+@pytest.mark.parametrize("name", ["volume", "classifier"])
+def test_a_screen_reader_is_told_everything(page, pages, name):
+    page.open(pages[name], width=390)
+    page.value("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+    told = page.accessible()
+    everything = " ".join(" ".join(name.split()) for _, name, _ in told)
+    texts = {" ".join(text.split()) for text in page.value(TEXTS)} - {""}
+    assert len(texts) > 100
+    assert {text for text in texts if text not in everything} == set()
+    roles = [role for role, _, _ in told]
+    assert {"heading", "table", "columnheader", "rowheader", "image", "navigation", "main", "figure"} <= set(roles)
+    headings = {name for role, name, _ in told if role == "heading"}
+    assert {
+        " ".join(text.split()) for text in page.value("[...document.querySelectorAll('h1, h2, h3')].map(each => each.innerText)")
+    } <= headings
+    drawn = [(name, about) for role, name, about in told if role == "image" and about]
+    assert len(drawn) == page.value("document.querySelectorAll('svg').length") > 3
+    if name == "volume":
+        assert any(role == "slider" and name == "Depth" for role, name, _ in told)
+
+
+def test_the_slider_moves_through_the_depth(page, pages):
+    page.open(pages["volume"], width=1280)
+    assert page.value("document.querySelector('output').textContent") == "19"
+    moved = "(() => { const at = document.querySelector('.window img'); const before = at.getBoundingClientRect().top; %s;"
+    moved += " return (at.getBoundingClientRect().top - before) / at.parentElement.clientHeight; })()"
+    step = "const slider = document.querySelector('input'); slider.value = 1; slider.dispatchEvent(new Event('input'))"
+    slices = page.value("document.querySelector('.slices').dataset.depths.split(',').length")
+    middle = page.value("Number(document.querySelector('input').getAttribute('value'))")
+    assert page.value(moved % step) == pytest.approx(middle - 1, abs=0.05)
+    assert slices == 32
+    page.value("document.querySelectorAll('.slices')[1].querySelector('button').click()")
+    assert page.value("document.querySelectorAll('output')[1].textContent") == "5"
+    assert page.problems() == []
+
+
+def test_without_scripts_the_middle_slice_is_shown(page, pages):
+    page.open(pages["volume"], width=390, script=False)
+    page.ask("Emulation.setScriptExecutionDisabled", value=False)
+    assert page.value("document.querySelector('.slider').offsetHeight") == 0
+    assert page.value("document.querySelector('.at').innerText") == "Shown: slice 19 of 0 to 39."
+
+
+def test_printed(page, pages):
+    page.open(pages["volume"], width=1280, dark=True)
+    page.ask("Emulation.setEmulatedMedia", media="print", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    assert page.value("getComputedStyle(document.body).color") == "rgb(22, 25, 29)"
+    assert page.value("getComputedStyle(document.querySelector('.slider')).display") == "none"
+    assert page.value("[...document.querySelectorAll('svg, .window')].every(each => each.getBoundingClientRect().height > 40)")
+    page.ask("Emulation.setEmulatedMedia", media="")
+    page.pdf(SCREENSHOTS / "volume.pdf")
+    assert (SCREENSHOTS / "volume.pdf").read_bytes()[:5] == b"%PDF-"
