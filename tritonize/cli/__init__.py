@@ -26,7 +26,7 @@ from tritonize.core.errors import (
     UsageError,
     refused,
 )
-from tritonize.core.messages import files
+from tritonize.core.messages import files, repository
 
 ISOLATE = "--isolate"
 LOG = "--log"
@@ -62,7 +62,7 @@ def main() -> NoReturn:
             _refuse(error)
         _fail(_of_this_machine(error) or _bug(error))
     if code == EXIT_INTERRUPTED:
-        _fail(InterruptedRunError("Interrupted. Nothing runs any more, and nothing was published."))
+        _fail(InterruptedRunError.of(repository.INTERRUPTED))
     sys.exit(code or 0)
 
 

@@ -27,6 +27,7 @@ from tritonize.core.artifacts import (
     TensorSpec,
 )
 from tritonize.core.errors import ExportError, TritonizeError, UsageError
+from tritonize.core.messages import reference as wording
 from tritonize.core.stages import Recorder
 from tritonize.export import exporter, ladder_failure
 from tritonize.onnx_model import runtime
@@ -62,6 +63,8 @@ class Proven:
     """Has seen every answer so far."""
     nonfinite: tuple[Finding, ...] = ()
     """What the file answers otherwise where NaN or infinities are among the inputs."""
+    changed: tuple[str, ...] = ()
+    """Of a wrong file: attributes of Python's that the model changed while it answered, with what they held."""
 
     @property
     def passed(self) -> bool:
@@ -120,7 +123,14 @@ def _prove(model: schema.Model, source: Source, work: Path, recorder: Recorder) 
         wrong = wrong or climbed
     if wrong is None:
         raise ladder_failure.nothing_made(model, source, attempts)
-    return replace(wrong, attempts=tuple(attempts), findings=answered.findings)
+    return _with_state(replace(wrong, attempts=tuple(attempts), findings=answered.findings), answered.computed.changed)
+
+
+def _with_state(wrong: Proven, changed: Sequence[str]) -> Proven:
+    """A wrong file, and what the model keeps between calls, which may be why."""
+    if not changed:
+        return wrong
+    return replace(wrong, changed=tuple(changed), notes=(*wrong.notes, wording.STATE_KEPT.text(changed=", ".join(changed[:5]))))
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ SCHEMA = 2
 """Since 2 the manifest covers itself."""
 _OWN = "sha256"
 _PIECE = 1 << 20
+_LARGEST = 1 << 63
+"""Bytes that no file has."""
 
 
 class Listed(TypedDict):
@@ -174,7 +176,7 @@ def _is_entry(facts: object) -> bool:
 
 
 def _is_size(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST
 
 
 def integrity(

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tritonize.core.artifacts import ServerHandle
-from tritonize.core.errors import InferenceError
+from tritonize.core.errors import InferenceError, ServerError
+from tritonize.core.messages import client as say
 from tritonize.core.messages import server as wording
 from tritonize.triton import client
 from tritonize.triton.client import Transport
@@ -53,6 +54,10 @@ def counts(server: ServerHandle, transport: Transport, model: str, version: int)
             found = connection.statistics(model, str(version))
         except InferenceError:
             return None
+        except ServerError as error:  # a proxy that lets inferences through alone answers with a page of its own
+            if error.code in (say.HTTP_STATUS.code, say.NO_TRITON.code):
+                return None
+            raise
     own: ModelStatistics = found[0] if found else {}
     stats: InferenceStatistics = own.get("inference_stats", {})
 

@@ -45,6 +45,7 @@ def locate_model(model: schema.Model, work: Path, recorder: Recorder | None = No
     batch = (0,) if proven.passed else locate_search.failing(proven.checks)
     located = locate_search.locate(model, source, proven.artifact, proven.samples, work / "locate", recorder, batch=batch)
     passed = "" if proven.passed else " The gate fails."
+    located = replace(located, state=proven.changed)
     return replace(located, notes=(f"Exported with {proven.artifact.strategy}.{passed}", *located.notes))
 
 

@@ -36,6 +36,14 @@ def test_what_is_secret_by_its_name_or_its_look_is_left_out():
     assert found["options"]["auth"] == [redaction.REDACTED, 5]
 
 
+def test_an_ordinary_word_is_left_out_where_it_is_an_argument_alone():
+    kwargs = {"token_mixer": "attention", "key": "image", "password": "attention2", "token": "abcdefghijklmnopqrst"}
+    assert set(redaction.redacted(kwargs).values()) == {redaction.REDACTED}
+    found = redaction.discreet({"/attention/MatMul": "image"}, folders={}, hidden=redaction.secrets(kwargs))
+    assert found == {"/attention/MatMul": "image"}
+    assert set(redaction.secrets(kwargs)) == {"attention2", "abcdefghijklmnopqrst"}
+
+
 def test_paths_of_the_command_line_become_relative_or_names():
     command = [
         "tritonize",

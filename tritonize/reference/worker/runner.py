@@ -16,7 +16,7 @@ from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
 from tritonize.core.errors import ExportError, UsageError
 from tritonize.process.stopwatch import Stopwatch
-from tritonize.reference.worker import determinism, edge_cases, recompute, untouched, weight_perturbation
+from tritonize.reference.worker import determinism, edge_cases, python_state, recompute, untouched, weight_perturbation
 from tritonize.source.worker import module_state, script_facts
 from tritonize.source.worker.loader import LoadRequest
 from tritonize.source.worker.torch_model import LoadedModel, load
@@ -74,6 +74,8 @@ class ReferenceAnswer:
     """The outputs that the model does not answer in float64, with the reason."""
     variants: tuple[untouched.Variant, ...]
     """What the model answers in another state, such as that in which it was loaded."""
+    changed: tuple[str, ...]
+    """Attributes of Python's that were others after the answers than before, with what they held."""
     traced: bool
     """Whether it is a traced file, which has no branches of Python's left."""
     moved: tuple[Mapping[str, float], ...]
@@ -87,7 +89,7 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
     with watch.library():
         model = load(asked.model)
     determinism.require_mode(model, asked.model.training)
-    before = determinism.fingerprint(model.module)
+    before, kept = determinism.fingerprint(model.module), python_state.state(model.module)
     singles = [(index,) for index in range(asked.samples.drawn)]
     outputs = _run(model, asked.samples, singles, asked.directory / "expected", watch)
     outputs, unusable = edge_cases.answers(model, asked, outputs, watch)
@@ -95,7 +97,8 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
     unpadded = edge_cases.why_not_padded(model, asked, outputs, watch)
     batched = _run(model, asked.samples, asked.batches, asked.directory / "batched", watch, like=outputs)
     with watch.library():
-        determinism.require_repeatable(model, arrays.load(asked.samples.files, 0), arrays.load(outputs, 0))
+        changed = python_state.changes(kept, python_state.state(model.module))
+        determinism.require_repeatable(model, arrays.load(asked.samples.files, 0), arrays.load(outputs, 0), changed)
     renamed = model.renamed(arrays.load(asked.samples.files, 0), [tensor.name for tensor in outputs.tensors])
     determinism.require_unchanged(before, model.module)
     if asked.model.training != "keep":
@@ -128,6 +131,7 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
             why_not=why_not,
             without=without,
             variants=(*variants, *_as_loaded(asked, model, usable, outputs)),
+            changed=changed,
             traced=script_facts.is_traced(model.module),
             moved=moved,
         )
