@@ -164,6 +164,29 @@ def test_an_example_with_a_cache_as_its_answer_is_compared_too():
     assert set(told["inputs"]) == {"INPUT__0.image", "INPUT__0.other", "INPUT__2"}
 
 
+class Elsewhere(Plain):
+    """A module on another device than the CPU, as far as that can be told without one."""
+
+    device = "cuda:0"
+
+    def _apply(self, *arguments, **named):
+        self.device = "cpu"
+        return super()._apply(*arguments, **named)
+
+    def forward(self, x):
+        if str(x.device) != self.device:
+            raise RuntimeError(f"Expected all tensors to be on the same device, found {x.device} and {self.device}")
+        return super().forward(x)
+
+
+def test_a_module_on_a_gpu_answers_its_example_on_the_cpu_as_the_worker_does():
+    module = Elsewhere()
+    with handover.handed(module, torch.ones(2, 4)) as source:
+        told = torch.load(handover.witness(handover.file(source)), weights_only=True)
+    assert [each.shape for each in told["outputs"]] == [(2, 3)]
+    assert module.device == "cuda:0"  # the caller's own stays where it is
+
+
 def test_an_example_that_does_not_fit_is_named():
     with pytest.raises(UsageError) as error, handover.handed(Plain(), {"image": torch.ones(1, 4), "other": torch.ones(1, 4)}):
         pass

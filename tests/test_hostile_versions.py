@@ -79,7 +79,7 @@ def test_a_file_that_is_listed_twice_under_other_names(name: str, model: Path, t
     assert all(f"small/{name}" in found for found in findings(model, tmp_path).values())
 
 
-@pytest.mark.parametrize("size", [-1, -2, -7, True])
+@pytest.mark.parametrize("size", [-1, -2, -7, True, 10**400, 2**63])
 def test_a_size_that_is_none(size: int, model: Path, tmp_path: Path) -> None:
     reseal(model, lambda facts: facts["files"]["1/model.onnx"].update(bytes=size))
     with pytest.raises(RepositoryError) as error:

@@ -82,9 +82,10 @@ def _save(torch: Any, subject: Any, path: Path) -> None:
 
 
 def _save_witness(torch: Any, subject: Any, example: Any, path: Path) -> None:
-    """What a copy of the module in evaluation mode answers to the example; nothing where it cannot be copied."""
+    """What a copy of the module, in evaluation mode and on the CPU, answers to the example; nothing where it cannot be copied."""
     try:
-        module = copy.deepcopy(getattr(subject, "_orig_mod", subject)).eval()  # what torch.compile does is looked at elsewhere
+        # On the CPU, as the worker answers; what torch.compile does is looked at elsewhere.
+        module = copy.deepcopy(getattr(subject, "_orig_mod", subject)).eval().to("cpu")
     except Exception:  # noqa: BLE001 - whatever a module's own __deepcopy__ raises
         return
     inputs = {name: torch.as_tensor(value) for name, value in _tensors(torch, example)}

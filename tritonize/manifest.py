@@ -25,6 +25,8 @@ SCHEMA = 2
 """Since 2 the manifest covers itself."""
 _OWN = "sha256"
 _PIECE = 1 << 20
+_LARGEST = 1 << 63
+"""Bytes that no file has."""
 
 Take = Callable[[str, Path, int], str | None]
 """How a file's SHA-256 is found: of its path inside the model's directory, where it lies, and how many bytes are expected."""
@@ -148,7 +150,7 @@ def _is_entry(facts: Any) -> bool:
 
 
 def _is_size(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST
 
 
 def integrity(
