@@ -64,6 +64,8 @@ def line(label: str) -> str:
         (decides.Filled, "filled"),
         (decides.FilledAndCompared, "filled and compared"),
         (decides.Global, "global"),
+        (decides.GlobalFlag, "global flag"),
+        (decides.LeavesBefore, "leaves before"),
         (decides.Compared, "compared"),
         (decides.RefusedAndCaught, "refused and caught"),
         (decides.AssertedAndCaught, "asserted and caught"),

@@ -33,6 +33,14 @@ def test_what_is_secret_by_its_name_or_its_look_is_left_out():
     assert found["options"]["auth"] == [discretion.REDACTED, 5]
 
 
+def test_an_ordinary_word_is_left_out_where_it_is_an_argument_alone():
+    kwargs = {"token_mixer": "attention", "key": "image", "password": "attention2", "token": "abcdefghijklmnopqrst"}
+    assert set(discretion.redacted(kwargs).values()) == {discretion.REDACTED}
+    found = discretion.discreet({"/attention/MatMul": "image"}, folders={}, hidden=discretion.secrets(kwargs))
+    assert found == {"/attention/MatMul": "image"}
+    assert set(discretion.secrets(kwargs)) == {"attention2", "abcdefghijklmnopqrst"}
+
+
 def test_paths_of_the_command_line_become_relative_or_names():
     command = [
         "tritonize",

@@ -27,6 +27,8 @@ _SECRET_WORDS = {
 _SECRET_VALUE = re.compile(r"^(hf_|gh[pousr]_|github_pat_|glpat-|sk-|xox[abps]-|AKIA|ASIA|eyJ)[\w.=/+-]{8,}$")
 _IN_URL = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _SHORTEST = 4
+_WORD = re.compile(r"[A-Za-z_]{1,15}")
+"""An ordinary word, such as `token_mixer: attention`: it may well be the name of a tensor or a node."""
 
 
 def redacted(kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,10 +53,9 @@ def _redacted(value: Any, *, secret: bool) -> Any:
 
 
 def secrets(kwargs: Mapping[str, Any]) -> tuple[str, ...]:
-    """The texts that `redacted` leaves out: an error of the model may repeat them."""
-    return tuple(
-        {before for before, after in _pairs(dict(kwargs), redacted(kwargs)) if before != after and len(before) >= _SHORTEST}
-    )
+    """The texts that `redacted` leaves out: an error of the model may repeat them. Ordinary words are not among them."""
+    texts = {before for before, after in _pairs(dict(kwargs), redacted(kwargs)) if before != after}
+    return tuple(text for text in texts if len(text) >= _SHORTEST and not _WORD.fullmatch(text))
 
 
 def _pairs(before: Any, after: Any) -> Iterator[tuple[str, str]]:

@@ -319,6 +319,38 @@ class Global(nn.Module):
         return self.scaled(x) * x.sum().item()
 
 
+class GlobalFlag(nn.Module):
+    """A flag that is only asserted here, and that another function reads."""
+
+    @staticmethod
+    def scaled(x: Tensor) -> Tensor:
+        return x / 255 if _large else x
+
+    def forward(self, x: Tensor) -> Tensor:
+        global _large
+        _large = bool(x.max() > 100)  # line: global flag
+        assert _large in (True, False)
+        return self.scaled(x)
+
+
+_large = False
+
+
+class LeavesBefore(nn.Module):
+    """The block ends in an exception, unless it is left before."""
+
+    lenient = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        for _ in range(1):
+            if x.max() > 100:  # line: leaves before
+                if self.lenient:
+                    x = x / 255
+                    continue
+                raise ValueError("too large")
+        return x * 2
+
+
 class Compared(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x * (1 + (x.max().item() > 100))  # line: compared

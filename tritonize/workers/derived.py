@@ -271,7 +271,7 @@ class _Follower:
 
     def _named_so(self, name: str, function: ast.AST | None) -> None:
         """A variable that holds the number; what others read of theirs is not followed."""
-        if function is None or name in _shared(function):
+        if function is None or name in harmless.shared(function):
             self._found.lost.add(f"the variable {name}")
         else:
             self._loads(name, function)
@@ -286,12 +286,6 @@ class _Follower:
         while at is not None and not isinstance(at, ast.FunctionDef | ast.Lambda):
             at = self._parents.get(at)
         return at
-
-
-def _shared(function: ast.AST) -> set[str]:
-    """Names in a function that are other functions' too."""
-    declared = (each for each in ast.walk(function) if isinstance(each, ast.Global | ast.Nonlocal))
-    return {name for each in declared for name in each.names}
 
 
 def _range(node: Any) -> Range:

@@ -146,11 +146,17 @@ def _of_branches(statement: ast.If) -> str:
 def _of_variable(statement: ast.Assign, function: ast.AST) -> str:
     """A variable that nothing but harmless statements read: `bad = bool(x.any())`, then `if bad: raise`."""
     target = statement.targets[0]
-    if not isinstance(target, ast.Name) or not isinstance(function, ast.FunctionDef):
+    if not isinstance(target, ast.Name) or not isinstance(function, ast.FunctionDef) or target.id in shared(function):
         return ""
     statements = [node for node in ast.walk(function) if isinstance(node, ast.stmt) and node not in (function, statement)]
     reasons = [effect(node) for node in statements if _uses(node, target.id)]
     return reasons[0] if reasons and all(reasons) else ""
+
+
+def shared(function: ast.AST) -> set[str]:
+    """Names in a function that are other functions' too."""
+    declared = (each for each in ast.walk(function) if isinstance(each, ast.Global | ast.Nonlocal))
+    return {name for each in declared for name in each.names}
 
 
 def _uses(node: ast.stmt, name: str) -> bool:
@@ -166,7 +172,8 @@ def _raises(body: Sequence[ast.stmt]) -> bool:
     last = body[-1]
     if isinstance(last, ast.If):
         return _raises(last.body) and _raises(last.orelse)
-    return isinstance(last, ast.Raise) and not any(isinstance(each, ast.Return) for part in body for each in ast.walk(part))
+    leaves = ast.Return | ast.Break | ast.Continue
+    return isinstance(last, ast.Raise) and not any(isinstance(each, leaves) for part in body for each in ast.walk(part))
 
 
 def _logs(statement: ast.stmt) -> bool:
