@@ -24,7 +24,7 @@ WHOLE = Kernel(landlock=7, no_new_privs="", seccomp="", namespaces="")
 needs_kernel = pytest.mark.skipif(bool(KERNEL.missing()), reason=f"not run: this kernel lacks {'; '.join(KERNEL.missing())}")
 
 HOSTILE = """
-import json, os, signal, socket, subprocess, sys, tempfile
+import json, os, resource, signal, socket, subprocess, sys, tempfile
 from pathlib import Path
 import torch
 
@@ -51,6 +51,8 @@ def make(port, home, outside, pid):
     tried("a hard link", lambda: os.link(outside, own / "hard"))
     tried("remove a file", lambda: os.unlink(outside))
     tried("signal the caller", lambda: os.kill(pid, 0))
+    tried("limit the caller", lambda: resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0)))
+    tried("limit itself", lambda: resource.prlimit(0, resource.RLIMIT_CORE, (0, 0)))
     tried("read the caller's environment", lambda: Path(f"/proc/{pid}/environ").read_bytes())
     tried("a secret of the environment", lambda: os.environ["AWS_SECRET_ACCESS_KEY"])
     tried("shared memory", lambda: open("/dev/shm/tritonize-test", "w"))
@@ -60,7 +62,7 @@ def make(port, home, outside, pid):
     (own / "tried.json").write_text(json.dumps({"done": done, "refused": refused}))
     return torch.nn.Linear(2, 2)
 """
-ITS_OWN = {"write its own", "read its own code"}
+ITS_OWN = {"write its own", "read its own code", "limit itself"}
 
 
 @pytest.fixture
@@ -106,7 +108,7 @@ def test_a_hostile_factory_gets_nothing_done(namespaces, isolated, monkeypatch, 
     found = attack(monkeypatch, tmp_path / "work")
     # In a namespace of its own there is no process of the caller's number, or it is another one.
     assert set(found["done"]) == ITS_OWN, found
-    assert len(found["refused"]) == 17
+    assert len(found["refused"]) == 18
     assert Path("victim/data").read_text() == "data"
     assert sorted(path.name for path in Path("victim").iterdir()) == ["data"]
     assert sorted(path.name for path in Path("code").iterdir() if path.suffix) == ["hostile.py"]
@@ -117,7 +119,7 @@ def test_the_same_factory_does_all_of_it_without(monkeypatch, tmp_path):
     found = attack(monkeypatch, tmp_path)
     Path("/dev/shm/tritonize-test").unlink()
     assert found["refused"] == {}, "an attack that fails by itself shows nothing"
-    assert len(found["done"]) == 19
+    assert len(found["done"]) == 21
 
 
 @needs_kernel

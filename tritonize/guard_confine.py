@@ -57,6 +57,8 @@ io_uring_register (which makes sockets too), pivot_root, chroot, open_tree, move
 quotactl, acct."""
 _SIGNALS = {"x86_64": ((62, 234), (200, 129, 297, 424)), "aarch64": ((129, 131), (130, 138, 240, 424))}
 """kill and tgkill, which may name the process itself; tkill, rt_sigqueueinfo, rt_tgsigqueueinfo and pidfd_send_signal."""
+_LIMIT = {"x86_64": 302, "aarch64": 261}
+"""prlimit64, which may name the process itself or nobody: a limit of processor time would end another one like a signal."""
 _X32 = 0x40000000
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -184,7 +186,7 @@ def _filter_calls(own_pid: int | None) -> None:
     """A filter in the kernel's own small language (BPF): refuse these calls, and every call of another architecture.
 
     Args:
-        own_pid: where other processes can be seen, the only one that may be sent a signal.
+        own_pid: where other processes can be seen, the only one that may be sent a signal or given limits.
     """
     machine = platform.machine()
     if machine not in _DENIED:
@@ -199,6 +201,7 @@ def _filter_calls(own_pid: int | None) -> None:
         numbers += to_others
         for number in to_oneself:
             program += [(equal, 0, 4, number), (load, 0, 0, 16), (equal, 0, 1, own_pid), allow, refuse]
+        program += [(equal, 0, 5, _LIMIT[machine]), (load, 0, 0, 16), (equal, 1, 0, 0), (equal, 0, 1, own_pid), allow, refuse]
     count = len(numbers)
     program.append((at_least, count + 1, 0, _X32))
     program += [(equal, count - index, 0, number) for index, number in enumerate(numbers)]
