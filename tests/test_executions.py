@@ -11,8 +11,11 @@ import pytest
 import typer
 
 from tests import small_versions
+from tests.hostile_server import http, listening, saying
 from tritonize import conclusion, deployment, executions, golden, model_config, serving, verification
+from tritonize.artifacts import ServerHandle
 from tritonize.cli import display
+from tritonize.errors import ServerError
 from tritonize.executions import Counts
 from tritonize.observer import Observer
 from tritonize.servers import embedded
@@ -54,6 +57,16 @@ class TestWhyNothing:
     def test_but_not_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(executions, "_SETTLE_S", 0.05)
         assert executions.settled(lambda: ZERO, ZERO, 3) == counts()
+
+    @pytest.mark.parametrize("status", ["403 Forbidden", "404 Not Found", "200 OK"])
+    def test_a_proxy_that_lets_inferences_through_alone_does_not_let_us_read_them(self, status: str) -> None:
+        with listening(saying(http(b"<html><body>not here</body></html>", status=status))) as address:
+            server = ServerHandle(http_url=address.removeprefix("http://"), grpc_url="")
+            assert executions.counts(server, "http", "m", 1) is None
+
+    def test_a_server_that_has_gone_is_an_error(self) -> None:
+        with pytest.raises(ServerError):
+            executions.counts(ServerHandle(http_url="127.0.0.1:9", grpc_url=""), "http", "m", 1)
 
 
 class TestConfigurations:

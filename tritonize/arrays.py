@@ -274,7 +274,7 @@ def _array(name: str, value: Any, where: str) -> Array:
         value = value.detach().cpu()
         value = value.float().numpy().astype(BFLOAT16) if str(value.dtype) == "torch.bfloat16" else value.numpy()
     if not isinstance(value, np.ndarray | np.generic | int | float | bool | str | bytes):
-        raise UsageError(f"Input {name!r} of a sample is no array or tensor.", where=where, found=f"a {type(value).__name__}")
+        raise UsageError.of(wording.NO_TENSOR, where=where, found=f"a {type(value).__name__}", name=name)
     array: Array = np.asarray(value)
     if array.dtype.kind in "UST" or (array.dtype == object and all(isinstance(each, str | bytes) for each in array.reshape(-1))):
         return text(array)

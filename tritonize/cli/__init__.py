@@ -25,7 +25,7 @@ from tritonize.errors import (
     UsageError,
     refused,
 )
-from tritonize.wording import files
+from tritonize.wording import files, repository
 
 ISOLATE = "--isolate"
 EXIT_PIPE = 141
@@ -60,7 +60,7 @@ def main() -> NoReturn:
             _refuse(error)
         _fail(_of_this_machine(error) or _bug(error))
     if code == EXIT_INTERRUPTED:
-        _fail(InterruptedRunError("Interrupted. Nothing runs any more, and nothing was published."))
+        _fail(InterruptedRunError.of(repository.INTERRUPTED))
     sys.exit(code or 0)
 
 
