@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tritonize import printable
+from tritonize.wording import locating as wording
 
 WIDTH = 80
 SHOWN = 12
@@ -99,6 +100,8 @@ class Location:
     """Pieces in which the graphs were run."""
     largest_part: int = 0
     """Bytes that the largest piece answered at once."""
+    state: tuple[str, ...] = ()
+    """Attributes that the PyTorch model changed while it answered, with what they held, where the gate fails."""
     notes: tuple[str, ...] = ()
 
 
@@ -112,7 +115,7 @@ def lines(location: Location) -> Iterator[str]:
     if location.kind == "not available":
         yield "NOT LOCATED"
     elif location.origin is None:
-        yield "NO ORIGIN  every node answers its inputs as expected"
+        yield from _without_origin(location)
     else:
         yield from _wrap(f"ORIGIN  {_headline(location.origin)}")
         yield from _origin(location.origin)
@@ -128,6 +131,17 @@ def lines(location: Location) -> Iterator[str]:
         more = f" and {len(location.keep) - SHOWN} more" if len(location.keep) > SHOWN else ""
         yield from _wrap(f"Keep in fp32 ({seen}): {', '.join(location.keep[:SHOWN])}{more}")
     yield from _wrap(f"Next: {_next_step(location)}")
+
+
+def _without_origin(location: Location) -> Iterator[str]:
+    if not location.state:
+        yield "NO ORIGIN  every node answers its inputs as expected"
+        return
+    yield from _wrap("STATE  " + wording.STATE_BETWEEN_CALLS.text(found=location.found))
+    for each in location.state[:SHOWN]:
+        yield from _wrap(f"  changed: {each}")
+    if len(location.state) > SHOWN:
+        yield f"  changed: {len(location.state) - SHOWN} more"
 
 
 def _origin(origin: NodeError) -> Iterator[str]:
@@ -193,6 +207,8 @@ def _next_step(location: Location) -> str:
         return "write them into the spec under keep_fp32.nodes: tritonize locate SPEC --write"
     if location.keep:
         return "keep these nodes in fp32 (keep_fp32.nodes) and compare again"
+    if location.origin is None and location.state:
+        return wording.STATE_BETWEEN_CALLS.next_step or ""
     if location.origin is None:
         return "nothing, where the gate passes; where it fails, rounding adds up: compare with float64 to see whose"
     if location.origin.source:

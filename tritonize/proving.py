@@ -48,6 +48,7 @@ from tritonize.gallery import Gallery
 from tritonize.golden import ONNX_SOURCE, GoldenSet
 from tritonize.observer import Observer
 from tritonize.stages import Recorder
+from tritonize.wording import reference as wording
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +73,8 @@ class Proven:
     """Has seen every answer so far."""
     nonfinite: tuple[Finding, ...] = ()
     """What the file answers otherwise where NaN or infinities are among the inputs."""
+    changed: tuple[str, ...] = ()
+    """Of a wrong file: attributes of Python's that the model changed while it answered, with what they held."""
 
     @property
     def passed(self) -> bool:
@@ -130,7 +133,14 @@ def _prove(model: spec.Model, source: Source, work: Path, recorder: Recorder) ->
         wrong = wrong or climbed
     if wrong is None:
         raise ladder_failure.nothing_made(model, source, attempts)
-    return replace(wrong, attempts=tuple(attempts), findings=answered.findings)
+    return _with_state(replace(wrong, attempts=tuple(attempts), findings=answered.findings), answered.computed.changed)
+
+
+def _with_state(wrong: Proven, changed: Sequence[str]) -> Proven:
+    """A wrong file, and what the model keeps between calls, which may be why."""
+    if not changed:
+        return wrong
+    return replace(wrong, changed=tuple(changed), notes=(*wrong.notes, wording.STATE_KEPT.text(changed=", ".join(changed[:5]))))
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,8 @@ class Computed:
     """The answers in float64, or why there are none; `None` where they were not tried."""
     variants: tuple[Variant, ...] = ()
     """What the model answers in another state, such as that in which it was loaded."""
+    changed: tuple[str, ...] = ()
+    """Attributes of Python's that were others after the answers than before, with what they held."""
     traced: bool = False
     """Whether it is a traced file, which has no branches of Python's left."""
     apart: TensorFiles | None = None
@@ -249,6 +251,7 @@ def compute(
         unpadded=answer.value["unpadded"],
         exact=_exact(answer.value),
         variants=tuple(from_json(Variant, each) for each in answer.value["variants"]),
+        changed=tuple(answer.value["changed"]),
         traced=answer.value["traced"],
         moved=tuple(answer.value["moved"]),
     )

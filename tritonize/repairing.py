@@ -37,6 +37,7 @@ def locate_model(model: spec.Model, work: Path, recorder: Recorder | None = None
     batch = (0,) if proven.passed else locating.failing(proven.checks)
     located = locating.locate(model, source, proven.artifact, proven.samples, work / "locate", recorder, batch=batch)
     passed = "" if proven.passed else " The gate fails."
+    located = replace(located, state=proven.changed)
     return replace(located, notes=(f"Exported with {proven.artifact.strategy}.{passed}", *located.notes))
 
 

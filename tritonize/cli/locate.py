@@ -130,7 +130,7 @@ def _finish(locations: dict[str, Location], *, as_json: bool) -> None:
             if len(locations) > 1:
                 say(f"\n{name}", nl=False)
             say(f"\n{location.as_text(each)}", nl=False)
-    if any(each.origin is not None or each.keep or each.hopeless or each.exhausted for each in locations.values()):
+    if any(each.origin is not None or each.state or each.keep or each.hopeless or each.exhausted for each in locations.values()):
         raise typer.Exit(EXIT_DIFFERS)
     if any(each.kind == "not available" for each in locations.values()):
         raise typer.Exit(UnprovenError.exit_code)

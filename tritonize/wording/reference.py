@@ -44,6 +44,19 @@ EXPORTED_WAY = Message(
         "on the samples; give samples that take every branch of the code that PyTorch runs."
     ),
 )
+STATE_DECIDES = Message(
+    code="state-decides",
+    what="The same input gets another answer each time, and the model changes attributes of its own while it answers.",
+    cause="an answer that depends on what earlier calls left behind (a counter, a cache), or on random numbers",
+    next_step="make the state an input and an output, or compute it in __init__; random numbers likewise",
+)
+STATE_KEPT = Message(
+    code="state-kept",
+    what=(
+        "The model changed attributes of its own while it answered: {changed}. The file holds what they were in the run that was "
+        "exported. If forward() reads them, this is a likely cause of the difference."
+    ),
+)
 TRAINING_MODE = Message(
     code="training-mode",
     what="The model is loaded in training mode, and the spec says training: error.",

@@ -7,6 +7,7 @@ is none, and is reported as that with the evidence, not as a failed export. Runs
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -97,8 +98,11 @@ def require_unchanged(before: dict[str, int], module: torch.nn.Module) -> None:
         )
 
 
-def require_repeatable(model: LoadedModel, batch: Arrays, first: Arrays) -> None:
+def require_repeatable(model: LoadedModel, batch: Arrays, first: Arrays, changed: Sequence[str] = ()) -> None:
     """Raise where the same question gets another answer, with another state of the random generator.
+
+    Args:
+        changed: attributes of Python's that answering changed.
 
     Raises:
         ExportError: it names the output and how far the answers are apart.
@@ -111,6 +115,9 @@ def require_repeatable(model: LoadedModel, batch: Arrays, first: Arrays) -> None
             if distance is not None and (observing := _observing(model.module)):
                 found = f"two answers differ by up to {distance:.3g}"
                 raise ExportError.of(source_wording.OBSERVERS, where=", ".join(observing[:5]), found=found)
+            if distance is not None and changed:
+                found = f"two answers differ by up to {distance:.3g}; changed meanwhile: {', '.join(changed[:5])}"
+                raise ExportError.of(wording.STATE_DECIDES, where=f"output {name}", found=found)
             if distance is not None:
                 raise ExportError(
                     "The model is not deterministic: the same input gets another answer each time.",

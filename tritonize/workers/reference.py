@@ -15,7 +15,7 @@ from tritonize import arrays, dtypes
 from tritonize.arrays import Arrays
 from tritonize.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
 from tritonize.errors import ExportError, UsageError
-from tritonize.workers import conditioning, conduct, edges, module_state, recompute, script_facts, untouched
+from tritonize.workers import conditioning, conduct, edges, module_state, python_state, recompute, script_facts, untouched
 from tritonize.workers.stopwatch import Stopwatch
 from tritonize.workers.torch_model import LoadedModel, load
 from tritonize.workers.torch_source import LoadRequest
@@ -73,6 +73,8 @@ class ReferenceAnswer:
     """The outputs that the model does not answer in float64, with the reason."""
     variants: tuple[untouched.Variant, ...]
     """What the model answers in another state, such as that in which it was loaded."""
+    changed: tuple[str, ...]
+    """Attributes of Python's that were others after the answers than before, with what they held."""
     traced: bool
     """Whether it is a traced file, which has no branches of Python's left."""
     moved: tuple[Mapping[str, float], ...]
@@ -86,7 +88,7 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
     with watch.library():
         model = load(asked.model)
     conduct.require_mode(model, asked.model.training)
-    before = conduct.fingerprint(model.module)
+    before, kept = conduct.fingerprint(model.module), python_state.state(model.module)
     singles = [(index,) for index in range(asked.samples.drawn)]
     outputs = _run(model, asked.samples, singles, asked.directory / "expected", watch)
     outputs, unusable = edges.answers(model, asked, outputs, watch)
@@ -94,7 +96,8 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
     unpadded = edges.why_not_padded(model, asked, outputs, watch)
     batched = _run(model, asked.samples, asked.batches, asked.directory / "batched", watch, like=outputs)
     with watch.library():
-        conduct.require_repeatable(model, arrays.load(asked.samples.files, 0), arrays.load(outputs, 0))
+        changed = python_state.changes(kept, python_state.state(model.module))
+        conduct.require_repeatable(model, arrays.load(asked.samples.files, 0), arrays.load(outputs, 0), changed)
     renamed = model.renamed(arrays.load(asked.samples.files, 0), [tensor.name for tensor in outputs.tensors])
     conduct.require_unchanged(before, model.module)
     if asked.model.training != "keep":
@@ -127,6 +130,7 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
             why_not=why_not,
             without=without,
             variants=(*variants, *_as_loaded(asked, model, usable, outputs)),
+            changed=changed,
             traced=script_facts.is_traced(model.module),
             moved=moved,
         )
