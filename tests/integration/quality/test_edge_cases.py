@@ -92,8 +92,8 @@ def test_edge_cases_that_rounding_moves_beyond_the_tolerance_are_left_out_though
     # One that fails by more than rounding explains is no such case.
     wrong = comparison.compare(arrays.load(asked.expected, 4), {"y": arrays.load(asked.expected, 4)["y"] + np.float32(100)}, {})
     check = Check(stage=StageName.ONNXRUNTIME, batch_size=1, samples=(4,), tensors=wrong)
-    found = baseline.ort.Sensitivity(moved=({"y": 0.5},), chosen=frozenset(), library_seconds=0.0)
-    monkeypatch.setattr(baseline.ort, "sensitivity", lambda *_, **__: found)
+    found = baseline.runtime.Sensitivity(moved=({"y": 0.5},), chosen=frozenset(), library_seconds=0.0)
+    monkeypatch.setattr(baseline.runtime, "sensitivity", lambda *_, **__: found)
     monkeypatch.setattr(baseline.summing, "explained", lambda *_: {})
     assert baseline.unanswerable(model(), artifact, tracker.golden, [check], Path("work"), Recorder()) == {}
 
@@ -127,8 +127,8 @@ def test_an_edge_case_with_another_number_of_answers_is_left_out_where_rounding_
     assert baseline._why_unanswerable(tensor, moved["y"], ()) == wording.EDGE_NUMBER.text(output="y")
     assert baseline._why_unanswerable(tensor, 1.0, ()) == ""
     asked = question(5, edges={4: "ones"})
-    found = baseline.ort.Sensitivity(moved=({"y": float("inf")},), chosen=frozenset(), library_seconds=0.0)
-    monkeypatch.setattr(baseline.ort, "sensitivity", lambda *_, **__: found)
+    found = baseline.runtime.Sensitivity(moved=({"y": float("inf")},), chosen=frozenset(), library_seconds=0.0)
+    monkeypatch.setattr(baseline.runtime, "sensitivity", lambda *_, **__: found)
     tracker = ErrorTracker(asked)
     tracker.add(StageName.ONNXRUNTIME, (4,), {"y": arrays.load(asked.expected, 4)["y"] + np.float32(1.0)})
     artifact = SimpleNamespace(path=Path("m.onnx"), node_map=None)
