@@ -21,11 +21,11 @@ from tritonize.core import arrays
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.artifacts import ServerHandle
 from tritonize.core.results import DRAWN, Gate
+from tritonize.core.stages import TRANSPORTS, StageName, Transport
 from tritonize.quality import gates as quality_gates
 from tritonize.quality.golden_set import GoldenSet, write
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.triton import served_comparison
-from tritonize.triton.client import Transport
 
 TOLERANCE, NOISE, BOTH = "tolerance alone (a)", "noise floor alone (b)", "tritonize: both"
 OURS = (TOLERANCE, NOISE, BOTH)
@@ -55,12 +55,12 @@ class _Watching(ErrorTracker):
         super().__init__(golden)
         self.accepted = dict.fromkeys(RULES, True)
 
-    def check(self, stage: str, indices: Sequence[int], expected: Arrays, found: Arrays, *rest: Any, **more: Any) -> Any:
+    def check(self, stage: StageName, indices: Sequence[int], expected: Arrays, found: Arrays, *rest: Any, **more: Any) -> Any:
         """One answer, to be compared."""
         self._ask(indices, found)
         return super().check(stage, indices, expected, found, *rest, **more)
 
-    def add(self, stage: str, indices: Sequence[int], found: Arrays) -> None:
+    def add(self, stage: StageName, indices: Sequence[int], found: Arrays) -> None:
         """One answer."""
         self._ask(indices, found)
         super().add(stage, indices, found)
@@ -142,7 +142,7 @@ def judge_server(
     config: Mapping[str, Any],
     file: bytes,
     *,
-    transports: Sequence[Transport] = served_comparison.TRANSPORTS,
+    transports: Sequence[Transport] = TRANSPORTS,
 ) -> Judged:
     """Prove a model on a server, and ask every rule about its answers.
 

@@ -21,7 +21,8 @@ import onnx
 from benchmarks.faults.proof import Proof
 from tritonize.core import arrays
 from tritonize.core.artifacts import Check, TensorFiles
-from tritonize.core.stages import Recorder
+from tritonize.core.recorder import Recorder
+from tritonize.core.stages import StageName
 from tritonize.onnx_model import runtime as onnx_runtime
 from tritonize.onnx_model.worker import session as ort_session
 from tritonize.quality.golden_set import GoldenSet
@@ -87,8 +88,8 @@ def _seen(tracker: ErrorTracker, path: Path) -> list[Check]:
     golden, session, checks = tracker.golden, ort_session.session(path, ()), []
     for index in range(golden.samples.files.count):
         found = ort_session.answer(session, arrays.load(golden.samples.files, index), 1)
-        tensors = tracker.check("onnxruntime", (index,), arrays.load(golden.expected, index), found, golden.tolerances)
-        checks.append(Check(stage="onnxruntime", batch_size=1, samples=(index,), tensors=tensors))
+        tensors = tracker.check(StageName.ONNXRUNTIME, (index,), arrays.load(golden.expected, index), found, golden.tolerances)
+        checks.append(Check(stage=StageName.ONNXRUNTIME, batch_size=1, samples=(index,), tensors=tensors))
     return checks
 
 

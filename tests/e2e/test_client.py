@@ -16,12 +16,12 @@ from tritonclient.utils import InferenceServerException
 from tests.support import server_models
 from tritonize.core import arrays
 from tritonize.core.errors import InferenceError, ServerError, UsageError
+from tritonize.core.stages import TRANSPORTS, Transport
 from tritonize.triton import client
-from tritonize.triton.client import Client, Transport, shm_region
+from tritonize.triton.client import Client, shm_region
 from tritonize.triton.server.embedded import Running
 
 pytestmark = pytest.mark.server
-TRANSPORTS: tuple[Transport, ...] = ("http", "grpc", "shm")
 
 
 def connect(server: Running, transport: Transport) -> Client:

@@ -10,12 +10,14 @@ import numpy as np
 from tritonize.core import arrays
 from tritonize.core.artifacts import Check, Report, SampleSet, Stage, TensorFiles
 from tritonize.core.figures import Figures
+from tritonize.core.stages import StageName
 from tritonize.quality import gates
 from tritonize.quality.comparison import compare
 from tritonize.quality.figure_collector import FigureCollector
 from tritonize.quality.golden_set import GoldenSet, Rules
 from tritonize.quality.tracker import ErrorTracker
 
+STAGES = (StageName.ONNXRUNTIME, StageName.HTTP, StageName.GRPC, StageName.SHM)
 Tensors = Mapping[str, np.ndarray]
 
 
@@ -35,10 +37,8 @@ def golden(
     return GoldenSet(samples=samples, expected=sets[1], max_batch_size=1, rules=rules, why_not="it was not asked for")
 
 
-def seen(
-    known: GoldenSet, found: Sequence[Tensors], stages: Sequence[str] = ("onnxruntime", "http", "grpc", "shm")
-) -> ErrorTracker:
-    """A tracker that was shown the same answer to each sample at every stage."""
+def seen(known: GoldenSet, found: Sequence[Tensors], stages: Sequence[StageName] = STAGES) -> ErrorTracker:
+    """An tracker that was shown the same answer to each sample at every stage."""
     tracker = ErrorTracker(known, FigureCollector(known))
     for stage in stages:
         for index, answer in enumerate(found):
@@ -56,7 +56,7 @@ def report(tracker: ErrorTracker, found: Sequence[Tensors], **fields: object) ->
             tensors=compare(arrays.load(tracker.golden.expected, index), answer, tracker.golden.tolerances),
             seconds=0.002 * (index + 1) * (place + 1),
         )
-        for place, stage in enumerate(("onnxruntime", "http", "grpc", "shm"))
+        for place, stage in enumerate(STAGES)
         for index, answer in enumerate(found)
     )
     judged = gates.judge(tracker, checks)
@@ -71,8 +71,8 @@ def report(tracker: ErrorTracker, found: Sequence[Tensors], **fields: object) ->
         "gates": judged.gates,
         "notes": ("Verify the deployment itself with `tritonize verify --url`.",),
         "stages": (
-            Stage(name="http", verdict="passed", seconds=1.5, library_seconds=1.0, peak_memory=3 * 2**20, note="2 answers"),
-            Stage(name="plan run", verdict="not run", seconds=0.0, note="there is no GPU here"),
+            Stage(name=StageName.HTTP, verdict="passed", seconds=1.5, library_seconds=1.0, peak_memory=3 * 2**20, note="2 answers"),
+            Stage(name=StageName.PLAN_RUN, verdict="not run", seconds=0.0, note="there is no GPU here"),
         ),
         "versions": {"tritonize": "0.1.0", "numpy": "2.4.6"},
         "proved_by": {"tritonserver": "2.51.0", "onnxruntime": "1.32.0"},

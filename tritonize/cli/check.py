@@ -26,7 +26,8 @@ def check(
 ) -> None:
     """Compare two model files on the same samples, without a server."""
     from tritonize.cli import flags
-    from tritonize.core import stages, temporary
+    from tritonize.core import temporary
+    from tritonize.core.recorder import Recorder
     from tritonize.workflows import compare_models as compare_workflow
 
     wanted = {"inputs": inputs, "outputs": None, "name": "a", "max_batch_size": max_batch_size, "no_batch": no_batch}
@@ -38,6 +39,6 @@ def check(
         models.append(model.model_copy(update={"samples": drawn}))
     with limited(seconds), temporary.folder() as folder, display() as shown:
         report = compare_workflow.compare_models(
-            models[0], models[1], folder, stages.Recorder(shown.on_stage), tolerance=flags.tolerance(rtol, atol)
+            models[0], models[1], folder, Recorder(shown.on_stage), tolerance=flags.tolerance(rtol, atol)
         )
     finish([report], as_json=json)

@@ -11,50 +11,16 @@ import typer
 
 from tritonize.cli.terminal import say
 from tritonize.core.errors import EXIT_DIFFERS, UnprovenError
+from tritonize.core.stages import action
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tritonize.core.artifacts import Report, Stage
+    from tritonize.core.stages import Label
 
 WIDTH = 80
 _MARKS = {"passed": ("✓", typer.colors.GREEN), "failed": ("✗", typer.colors.RED), "not run": ("–", typer.colors.YELLOW)}
-TITLES = {
-    "files": "Check the files",
-    "golden file": "Read the golden file",
-    "graph": "Compare the graphs",
-    "numerics": "Compare answers",
-    "latency": "Measure latency",
-    "samples": "Draw samples",
-    "pytorch": "Run PyTorch",
-    "pytorch fp64": "PyTorch in float64",
-    "source": "Run the source",
-    "export": "Export to ONNX",
-    "onnxruntime": "Compare ONNX Runtime",
-    "rounding": "Measure rounding",
-    "sums": "Measure sums",
-    "precision": "Reduce the precision",
-    "pytorch fp16": "Run PyTorch in fp16",
-    "pytorch bf16": "Run PyTorch in bf16",
-    "onnxruntime fp16": "Compare fp16",
-    "onnxruntime fp16 (emulated)": "Emulate fp16",
-    "onnxruntime bf16 (emulated)": "Emulate bf16",
-    "modules": "Watch the modules",
-    "nodes": "Compare the nodes",
-    "keep in fp32": "Keep nodes in fp32",
-    "plan": "Build the plan",
-    "plan run": "Run the plan",
-    "stage": "Stage the version",
-    "server start": "Start Triton",
-    "http": "Verify over HTTP",
-    "grpc": "Verify over gRPC",
-    "shm": "Verify shared memory",
-    "invariances": "Verify invariances",
-    "concurrent": "Verify concurrently",
-    "server stop": "Stop Triton",
-    "server": "Start Triton",
-    "publish": "Publish",
-}
 
 
 class Display:
@@ -63,9 +29,9 @@ class Display:
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
 
-    def on_stage(self, name: str, stage: Stage | None) -> None:
+    def on_stage(self, name: Label, stage: Stage | None) -> None:
         """A stage began (`None`) or ended."""
-        title = TITLES.get(name, name)
+        title = action(name)
         if stage is None:
             self._transient(f"… {title}")
             return

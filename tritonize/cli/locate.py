@@ -16,7 +16,7 @@ from tritonize.core.errors import EXIT_DIFFERS, UnprovenError
 if TYPE_CHECKING:
     from tritonize.core.error_location import Location
     from tritonize.core.errors import ExportError
-    from tritonize.core.stages import Recorder
+    from tritonize.core.recorder import Recorder
     from tritonize.spec.schema import Model
 
 
@@ -44,10 +44,11 @@ def locate(
     Every node is run on right inputs, so that its own error shows. In fp16 and bf16 it also finds a small set of nodes that have
     to stay fp32. Exit code 1 where an origin or such a set was found, 3 where the modules cannot be watched.
     """
-    from tritonize.core import stages, temporary
+    from tritonize.core import temporary
+    from tritonize.core.recorder import Recorder
 
     with temporary.folder() as folder, display() as shown:
-        recorder = stages.Recorder(shown.on_stage)
+        recorder = Recorder(shown.on_stage)
         if expected.lower().endswith((".yaml", ".yml")):
             locations = _of_spec(Path(expected), found, models or [], folder, recorder, write=write, trials=trials)
         else:

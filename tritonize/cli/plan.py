@@ -89,7 +89,7 @@ def prove(
     from tritonize.cli.display import display
     from tritonize.core import temporary
     from tritonize.core.errors import EXIT_DIFFERS, MissingError
-    from tritonize.core.stages import Recorder
+    from tritonize.core.recorder import Recorder
     from tritonize.plans import proof as plan_proof
     from tritonize.plans import proof_input
     from tritonize.workflows import prove_plans

@@ -12,6 +12,7 @@ import typer
 from tritonize.cli.display import display
 from tritonize.cli.terminal import say
 from tritonize.core.errors import EXIT_DIFFERS
+from tritonize.core.stages import StageName
 
 if TYPE_CHECKING:
     from tritonize.workflows.checked_copy import ToServe
@@ -41,7 +42,7 @@ def serve(
     with temporary.folder() as folder, display() as shown:
         checked = checked_copy.to_serve(repository, served, folder)
         _say(checked, serve_anyway=serve_anyway, json=json)
-        shown.on_stage("server start", None)
+        shown.on_stage(StageName.SERVER_START, None)
         with serving.serve(
             checked.root,
             directory=folder,

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from tritonize.core.decisions import Decision, Warned
 from tritonize.core.results import DRAWN, Gate, NoiseFloor, StageRow, Verdict
+from tritonize.core.stages import Label, StageName
 
 T = TypeVar("T")
 
@@ -214,9 +215,7 @@ class TensorCheck:
 class Check:
     """One answer compared with its reference: all outputs of one batch over one path."""
 
-    stage: str
-    """`pytorch`, `onnxruntime`, the same with a precision (`onnxruntime fp16 (emulated)`), or the transport: `http`, `grpc`, `shm`,
-    `concurrent`."""
+    stage: StageName
     batch_size: int
     """0 where the model is not batched."""
     samples: tuple[int, ...]
@@ -243,7 +242,7 @@ class Finding:
 class Stage:
     """One stage of a run and what it cost."""
 
-    name: str
+    name: Label
     verdict: Verdict
     seconds: float
     library_seconds: float = 0.0

@@ -11,30 +11,8 @@ from dataclasses import dataclass
 
 from tritonize.core.artifacts import Report
 from tritonize.core.messages import verdict as words
-from tritonize.core.results import DRAWN, Gate, Verdict, stage_place
-
-STAGE_NAMES = {
-    "pytorch": "PyTorch batched",
-    "source": "Source batched",
-    "onnxruntime": "ONNX Runtime",
-    "rounding": "How far rounding moves the edge cases",
-    "sums": "What ONNX Runtime's own sums are off",
-    "precision": "Reduced precision",
-    "onnxruntime fp16": "ONNX Runtime, fp16",
-    "onnxruntime fp16 (emulated)": "fp16, emulated",
-    "onnxruntime bf16 (emulated)": "bf16, emulated",
-    "check": "B against A",
-    "http": "Triton, HTTP",
-    "grpc": "Triton, gRPC",
-    "shm": "Triton, shared memory",
-    "again": "Triton, asked again",
-    "order": "Triton, other order",
-    "padded": "Triton, padded batch",
-    "concurrent": "Triton, concurrent",
-    "plan": "TensorRT plan",
-    "plan run": "The plan on a GPU",
-    "target": "Loading at the target",
-}
+from tritonize.core.results import DRAWN, Gate, Verdict
+from tritonize.core.stages import heading
 
 
 def reference_name(report: Report, dtype: str = "float32") -> str:
@@ -68,7 +46,7 @@ def conclude(report: Report) -> Conclusion:
     if report.verdict == "failed":
         sentence = reasons[0] if reasons else words.FAILED_ELSEWHERE.text()
     elif report.verdict == "not run":
-        needed = {(stage_name(stage.name), stage.note) for stage in report.stages if not stage.optional}
+        needed = {(heading(stage.name), stage.note) for stage in report.stages if not stage.optional}
         name, note = next((each for each in not_run if each in needed), not_run[0] if not_run else (words.THE_PROOF.text(), ""))
         sentence = words.NOT_RUN.text(what=f"{name}: {note}" if note else name)
     elif report.checks:
@@ -88,30 +66,25 @@ def conclude(report: Report) -> Conclusion:
 def _reasons(report: Report, outside: int) -> Iterator[str]:
     if error := report.details.get("error"):
         yield str(error["what"])
-    first = min((check for check in report.checks if not check.passed), key=lambda each: stage_place(each.stage), default=None)
+    first = min((check for check in report.checks if not check.passed), key=lambda each: each.stage.order, default=None)
     if first is not None:
         name = next((tensor.name for tensor in first.tensors if not tensor.passed), "")
         yield words.OUTSIDE.text(
-            outside=outside, comparisons=counted(len(report.checks), "comparison"), output=name, stage=stage_name(first.stage)
+            outside=outside, comparisons=counted(len(report.checks), "comparison"), output=name, stage=first.stage.heading
         )
     failed = [gate for gate in report.gates if gate.verdict == "failed" and gate.gate != "tolerance"]
-    yield from (f"{gate.output}: {gate_in_words(gate)}" for gate in sorted(failed, key=lambda each: stage_place(each.stage)))
+    yield from (f"{gate.output}: {gate_in_words(gate)}" for gate in sorted(failed, key=lambda each: each.stage.order))
     if not report.details.get("error"):  # of an error the finding says the same again
         yield from (f"{finding.where}: {finding.what}" for finding in report.findings)
-    yield from (f"{stage_name(stage.name)}: {stage.note}" for stage in report.stages if stage.verdict == "failed" and stage.note)
+    yield from (f"{heading(stage.name)}: {stage.note}" for stage in report.stages if stage.verdict == "failed" and stage.note)
 
 
 def _not_run(report: Report) -> Iterator[tuple[str, str]]:
     for stage in report.stages:
         if stage.verdict == "not run":
-            yield stage_name(stage.name), stage.note
+            yield heading(stage.name), stage.note
     for output, note in dict.fromkeys((gate.output, gate.note) for gate in report.gates if gate.verdict == "not run"):
         yield words.NOISE_FLOOR.text(output=output), note
-
-
-def stage_name(stage: str) -> str:
-    """A stage as a person calls it."""
-    return STAGE_NAMES.get(stage, stage)
 
 
 def counted(count: int, noun: str) -> str:

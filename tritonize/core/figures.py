@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from tritonize.core.artifacts import to_json
+from tritonize.core.stages import StageName
 
 LOWEST, HIGHEST, PER_DECADE = -16, 8, 2
 """Decades that a histogram covers, and bins of each; its first and last bin also take what lies beyond."""
@@ -107,8 +108,8 @@ class TopClasses:
 class Figures:
     """All that was kept of the answers at one stage."""
 
-    stage: str = ""
-    """The stage nearest to the client; empty where nothing was answered."""
+    stage: StageName | None = None
+    """The stage nearest to the client; `None`, in JSON an empty text, where nothing was answered."""
     against: Literal["fp64", "fp32"] = "fp32"
     """What `expected` is: PyTorch in float64, or in float32 where float64 could not run."""
     histograms: tuple[Histogram, ...] = ()
@@ -120,12 +121,18 @@ class Figures:
     located: tuple[tuple[str, float], ...] = ()
     """Along the graph: a module or node, and the error of its answer as a part of the largest value there."""
 
+    @property
+    def heading(self) -> str:
+        """What a report calls the stage."""
+        return self.stage.heading if self.stage else ""
+
 
 def as_json(figures: Figures) -> dict[str, Any]:
     """The numbers behind the figures as plain data, without pixels."""
     slices = [replace(each, panes=tuple(replace(pane, pixels=b"") for pane in each.panes)) for each in figures.slices]
     classes = [replace(each, image=None) for each in figures.classes]
     plain: dict[str, Any] = to_json(replace(figures, slices=tuple(slices), classes=tuple(classes)))
+    plain["stage"] = plain["stage"] or ""
     for pane in (pane for each in plain["slices"] for pane in each["panes"]):
         del pane["pixels"]
     for each in plain["classes"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
+from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -96,6 +97,8 @@ def _paths(word: str) -> tuple[str, ...]:
 
 
 def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, Enum):
+        return value  # a key of ours, also where it is a text as well
     if isinstance(value, str):
         return change(value)
     if isinstance(value, Path):

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from tritonize.core.stages import StageName
+
 Verdict = Literal["passed", "failed", "not run"]
 
 DRAWN = "drawn"
 """The group of all samples that are no edge cases."""
 ALL = "all"
 """All samples together."""
-
-STAGE_ORDER = ("pytorch", "onnxruntime", "plan", "http", "grpc", "shm", "again", "order", "padded", "concurrent")
-"""The way of an answer from PyTorch to the client."""
 
 Kind = Literal["values", "classes", "distribution", "mask_logits", "mask_probabilities", "segmentation", "labels", "detections"]
 """What an output means, and so which metrics say something about it.
@@ -113,7 +112,7 @@ METRICS = tuple(name for name, kind in Metrics.__annotations__.items() if kind i
 class StageRow:
     """One output at one stage of the way from PyTorch to the client, over all samples."""
 
-    stage: str
+    stage: StageName
     output: str
     against: Literal["fp64", "fp32"]
     """What it was compared with: PyTorch in float64, or in float32 where float64 could not run."""
@@ -175,7 +174,7 @@ class Gate:
 
     gate: str
     """`tolerance` (rtol, atol against float32), `noise floor` (k against float64), or the name of a metric with its bound."""
-    stage: str
+    stage: StageName
     output: str
     group: str
     """`drawn`, an edge case, or `all` where the rule is for all samples together."""
@@ -186,9 +185,3 @@ class Gate:
     note: str = ""
     sample: int | None = None
     """The sample with the largest value, where it is of one."""
-
-
-def stage_place(stage: str) -> int:
-    """Where a stage lies on the way; one with a precision in its name beside the plain one."""
-    first = stage.split()[0]
-    return STAGE_ORDER.index(first) if first in STAGE_ORDER else len(STAGE_ORDER)

@@ -1,44 +1,175 @@
-"""Keep the time and the outcome of every stage of a run, and tell a listener."""
+"""The stages of all commands in one table: what each is called in JSON, in a report and on a terminal, and its place on the way.
+
+A stage is a step that a command times, or the path that an answer was compared over; some are both. In JSON a stage is its key.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, NewType
 
-from tritonize.core import logs
-from tritonize.core.artifacts import Stage
+Transport = Literal["http", "grpc", "shm"]
+"""A protocol that a client speaks to the server."""
+Precision = Literal["fp64", "fp16", "bf16"]
 
-_LOG = logs.logger(__name__)
-
-Listener = Callable[[str, Stage | None], None]
-"""Told the name of a stage when it begins (with `None`) and when it ends."""
+_OFF_THE_WAY = 10
+"""The order of stages that no answer passes on its way from PyTorch to the client: after all that do."""
 
 
-class Recorder:
-    """The stages of one run, timed."""
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    key: str
+    heading: str = ""
+    action: str = ""
+    order: int = _OFF_THE_WAY
+    transport: Transport | Literal["any"] | None = None
+    precision: Precision | None = None
+    emulated: bool = False
+    pictured: bool = False
 
-    def __init__(self, listener: Listener | None = None) -> None:
-        self.stages: list[Stage] = []
-        self._listener = listener or (lambda _name, _stage: None)
 
-    @contextlib.contextmanager
-    def stage(self, name: str) -> Iterator[dict[str, Any]]:
-        """Time a block; what it puts into the dict becomes fields of its `Stage`."""
-        self.begin(name)
-        started = time.perf_counter()
-        fields: dict[str, Any] = {"verdict": "passed"}
-        yield fields
-        self.add(Stage(name=name, seconds=time.perf_counter() - started, **fields))
+class StageName(StrEnum):
+    """A row of the table. Its value, and so its text, is the key."""
 
-    def begin(self, name: str) -> None:
-        """Tell the listener that a stage begins, which `add` ends."""
-        _LOG.info("%s: begins", name)
-        self._listener(name, None)
+    heading: str
+    """What a report calls its answers or its outcome."""
+    action: str
+    """What the terminal says while it runs."""
+    order: int
+    """Place on the way of an answer from PyTorch to the client; stages in a precision have that of the plain one."""
+    transport: Transport | Literal["any"] | None
+    """What carries the answers of a server; `any` where the command takes gRPC if there is an address. `None` without a server."""
+    precision: Precision | None
+    """Of the answers, where it is not the model's own."""
+    emulated: bool
+    """Whether the answers are rounded to the precision node by node, and the rest is computed in float32."""
+    pictured: bool
+    """Whether its answers are drawn in a report, where no stage nearer to the client has any."""
 
-    def add(self, stage: Stage) -> None:
-        """A stage that was timed elsewhere, or that did not run."""
-        self.stages.append(stage)
-        _LOG.info("%s: %s in %.2f s%s", stage.name, stage.verdict, stage.seconds, f"; {stage.note}" if stage.note else "")
-        self._listener(stage.name, stage)
+    def __new__(cls, row: _Row) -> StageName:
+        """A member for a row of the table; without a heading or an action its key stands for it."""
+        member = str.__new__(cls, row.key)
+        member._value_ = row.key
+        member.heading, member.action = row.heading or row.key, row.action or row.key
+        member.order, member.transport = row.order, row.transport
+        member.precision, member.emulated, member.pictured = row.precision, row.emulated, row.pictured
+        return member
+
+    # What is read and compared as files.
+    FILES = _Row(key="files", action="Check the files")
+    GOLDEN_FILE = _Row(key="golden file", action="Read the golden file")
+    GRAPH = _Row(key="graph", action="Compare the graphs")
+    NUMERICS = _Row(key="numerics", action="Compare answers")
+    LATENCY = _Row(key="latency", action="Measure latency")
+    SERVED = _Row(key="served", transport="any")
+    """The answers of one of two versions that are served together."""
+
+    # The reference and the ONNX file.
+    SAMPLES = _Row(key="samples", action="Draw samples")
+    PYTORCH = _Row(key="pytorch", heading="PyTorch batched", action="Run PyTorch", order=0)
+    PYTORCH_FP64 = _Row(key="pytorch fp64", action="PyTorch in float64", order=0, precision="fp64")
+    PYTORCH_FP16 = _Row(key="pytorch fp16", action="Run PyTorch in fp16", order=0, precision="fp16")
+    PYTORCH_BF16 = _Row(key="pytorch bf16", action="Run PyTorch in bf16", order=0, precision="bf16")
+    AS_LOADED = _Row(key="as loaded")
+    """PyTorch with the model in the state in which it was loaded. Unlike `PYTORCH`, which is the reference, it has gates."""
+    SOURCE = _Row(key="source", heading="Source batched", action="Run the source")
+    CHECK = _Row(key="check", heading="B against A")
+    EXPORT = _Row(key="export", action="Export to ONNX")
+    ONNXRUNTIME = _Row(key="onnxruntime", heading="ONNX Runtime", action="Compare ONNX Runtime", order=1, pictured=True)
+    ROUNDING = _Row(key="rounding", heading="How far rounding moves the edge cases", action="Measure rounding")
+    SUMS = _Row(key="sums", heading="What ONNX Runtime's own sums are off", action="Measure sums")
+    PRECISION = _Row(key="precision", heading="Reduced precision", action="Reduce the precision")
+    ONNXRUNTIME_FP16 = _Row(
+        key="onnxruntime fp16", heading="ONNX Runtime, fp16", action="Compare fp16", order=1, pictured=True, precision="fp16"
+    )
+    EMULATED_FP16 = _Row(
+        key="onnxruntime fp16 (emulated)",
+        heading="fp16, emulated",
+        action="Emulate fp16",
+        order=1,
+        pictured=True,
+        precision="fp16",
+        emulated=True,
+    )
+    EMULATED_BF16 = _Row(
+        key="onnxruntime bf16 (emulated)",
+        heading="bf16, emulated",
+        action="Emulate bf16",
+        order=1,
+        pictured=True,
+        precision="bf16",
+        emulated=True,
+    )
+    LOCATE = _Row(key="locate")
+    MODULES = _Row(key="modules", action="Watch the modules")
+    NODES = _Row(key="nodes", action="Compare the nodes")
+    KEEP_FP32 = _Row(key="keep in fp32", action="Keep nodes in fp32")
+
+    # Plans.
+    PLAN = _Row(key="plan", heading="TensorRT plan", action="Build the plan", order=2, pictured=True)
+    PLAN_RUN = _Row(key="plan run", heading="The plan on a GPU", action="Run the plan", order=2)
+    TARGET = _Row(key="target", heading="Loading at the target")
+
+    # The server.
+    STAGE = _Row(key="stage", action="Stage the version")
+    SERVER_START = _Row(key="server start", action="Start Triton")
+    HTTP = _Row(key="http", heading="Triton, HTTP", action="Verify over HTTP", order=3, transport="http", pictured=True)
+    GRPC = _Row(key="grpc", heading="Triton, gRPC", action="Verify over gRPC", order=4, transport="grpc", pictured=True)
+    SHM = _Row(key="shm", heading="Triton, shared memory", action="Verify shared memory", order=5, transport="shm", pictured=True)
+    INVARIANCES = _Row(key="invariances", action="Verify invariances", transport="any")
+    """`AGAIN`, `ORDER` and `PADDED` together."""
+    AGAIN = _Row(key="again", heading="Triton, asked again", order=6, transport="any")
+    ORDER = _Row(key="order", heading="Triton, other order", order=7, transport="any")
+    PADDED = _Row(key="padded", heading="Triton, padded batch", order=8, transport="any")
+    CONCURRENT = _Row(key="concurrent", heading="Triton, concurrent", action="Verify concurrently", order=9, transport="any")
+    SERVER_STOP = _Row(key="server stop", action="Stop Triton")
+    SERVER = _Row(key="server", action="Start Triton")
+    PUBLISH = _Row(key="publish", action="Publish")
+
+    @property
+    def key(self) -> str:
+        """What it is in JSON."""
+        return self.value
+
+    def at(self, precision: Precision, *, emulated: bool = False) -> StageName:
+        """The same stage in another precision.
+
+        Raises:
+            ValueError: there is no such stage.
+        """
+        wanted = (self.order, precision, emulated)
+        for each in StageName:
+            if (each.order, each.precision, each.emulated) == wanted:
+                return each
+        raise ValueError(f"{self.key} has no stage in {precision}")
+
+
+def over(transport: Transport) -> StageName:
+    """The stage in which every sample is sent over a transport."""
+    return {"http": StageName.HTTP, "grpc": StageName.GRPC, "shm": StageName.SHM}[transport]
+
+
+ModelFile = NewType("ModelFile", str)
+"""The name of a model file: what `tritonize check` calls the stage in which that model answers."""
+
+Label = StageName | ModelFile
+"""What a timed stage is called."""
+
+TRANSPORTS: tuple[Transport, ...] = ("http", "grpc", "shm")
+SERVED = tuple(each for each in StageName if each.transport)
+"""The stages whose answers a server gives."""
+SAME_BITS = (StageName.HTTP, StageName.GRPC, StageName.SHM, StageName.AGAIN)
+"""The stages whose answers to one request have the same bits."""
+TIMED = (StageName.HTTP, StageName.GRPC, StageName.SHM, StageName.CONCURRENT)
+"""The stages whose request times a report shows."""
+
+
+def heading(label: Label) -> str:
+    """What a report calls a stage."""
+    return label.heading if isinstance(label, StageName) else label
+
+
+def action(label: Label) -> str:
+    """What the terminal calls a stage."""
+    return label.action if isinstance(label, StageName) else label

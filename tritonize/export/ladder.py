@@ -28,7 +28,8 @@ from tritonize.core.artifacts import (
 )
 from tritonize.core.errors import ExportError, TritonizeError, UsageError
 from tritonize.core.messages import reference as wording
-from tritonize.core.stages import Recorder
+from tritonize.core.recorder import Recorder
+from tritonize.core.stages import StageName
 from tritonize.export import exporter, ladder_failure
 from tritonize.onnx_model import runtime
 from tritonize.quality import gates, nonfinite
@@ -99,10 +100,10 @@ def prove(model: schema.Model, source: Source, work: Path, recorder: Recorder) -
 
 
 def _prove(model: schema.Model, source: Source, work: Path, recorder: Recorder) -> Proven:
-    with recorder.stage("samples") as fields:
+    with recorder.stage(StageName.SAMPLES) as outcome:
         drawn = samples.write(model, work / "samples")
         example = samples.write_example(model, drawn, work / "example")
-        fields["note"] = f"{drawn.files.count} samples, {drawn.origin}"
+        outcome.note = f"{drawn.files.count} samples, {drawn.origin}"
         drawn = baseline.with_edges(model, drawn)
     if source.kind == "onnx":
         return _prove_onnx(model, source, drawn, work, recorder)
@@ -162,7 +163,7 @@ class _Ladder:
     def show(self, tracker: ErrorTracker) -> None:
         """Let a tracker see PyTorch's own answers."""
         for index in range(self.samples.files.count):
-            tracker.add("pytorch", (index,), arrays.load(self.reference.outputs, index))
+            tracker.add(StageName.PYTORCH, (index,), arrays.load(self.reference.outputs, index))
 
 
 def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tuple[Proven | None, Attempt, _Ladder]:
@@ -171,7 +172,7 @@ def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tu
     work.mkdir(parents=True)
     frozen: dict[str, Any] = {}
     try:
-        with recorder.stage("export") as fields:
+        with recorder.stage(StageName.EXPORT) as outcome:
             made = exporter.export(
                 ladder.model,
                 exporter.Subject(
@@ -186,8 +187,8 @@ def _climb(ladder: _Ladder, strategy: str, work: Path, recorder: Recorder) -> tu
                 work,
             )
             artifact = made.artifact
-            fields["library_seconds"], fields["peak_memory"] = made.library_seconds, made.peak_memory
-            fields["note"] = f"{strategy}, opset {artifact.opset}, {artifact.size / 2**20:.1f} MiB"
+            outcome.cost(made)
+            outcome.note = f"{strategy}, opset {artifact.opset}, {artifact.size / 2**20:.1f} MiB"
         frozen = {"decisions": made.decisions, "warned": made.warned}
         tracker = ladder.tracker()
         answered = _ask_onnxruntime(ladder, artifact, work, recorder, tracker)
@@ -255,19 +256,21 @@ def _prove_onnx(model: schema.Model, source: Source, drawn: SampleSet, work: Pat
     )
     singles = [(index,) for index in range(drawn.files.count)]
     batches = baseline.first_batches(model, drawn)
-    with recorder.stage("source") as fields:
+    with recorder.stage(StageName.SOURCE) as outcome:
         ran = _run_onnx(model, path, drawn, [*singles, *batches], work / "source")
         expected = _gathered(ran, len(singles), work / "expected")
-        fields["library_seconds"], fields["peak_memory"] = ran.library_seconds, ran.peak_memory
-        fields["note"] = f"{drawn.files.count} samples"
-    with recorder.stage("export") as fields:
+        outcome.cost(ran)
+        outcome.note = f"{drawn.files.count} samples"
+    with recorder.stage(StageName.EXPORT) as outcome:
         taken, parameters = exporter.take(model, path, made(work / "as_is"))
-        fields["library_seconds"], fields["peak_memory"] = taken.library_seconds, taken.peak_memory
-        fields["note"] = f"as it is, opset {taken.artifact.opset}, {taken.artifact.size / 2**20:.1f} MiB"
+        outcome.cost(taken)
+        outcome.note = f"as it is, opset {taken.artifact.opset}, {taken.artifact.size / 2**20:.1f} MiB"
     answered = Reference(source=source, outputs=expected, parameters=parameters)
     computed = runner.Computed(reference=answered, batched=_gathered(ran, len(batches), work / "batched", start=len(singles)))
     baseline.require_one_shape(model, expected, drawn)
-    asked = tuple(baseline.batch_check(model, computed, position, batch, "source") for position, batch in enumerate(batches))
+    asked = tuple(
+        baseline.batch_check(model, computed, position, batch, StageName.SOURCE) for position, batch in enumerate(batches)
+    )
     outputs = _output_specs(model, answered)
     golden = GoldenSet(
         samples=drawn,
@@ -355,7 +358,7 @@ def _ask_onnxruntime(ladder: _Ladder, artifact: OnnxArtifact, work: Path, record
     """ONNX Runtime against PyTorch, every sample at every batch size."""
     model, drawn = ladder.model, ladder.samples
     batches = [batch for size in arrays.batch_sizes(model.max_batch_size) for batch in arrays.batches(drawn, size)]
-    recorder.begin("onnxruntime")
+    recorder.begin(StageName.ONNXRUNTIME)
     started = time.perf_counter()
     apart = ladder.nonfinite.samples if ladder.nonfinite else None
     ran = _run_onnx(model, artifact.path, drawn, batches, work / "onnxruntime", apart)
@@ -367,7 +370,7 @@ def _ask_onnxruntime(ladder: _Ladder, artifact: OnnxArtifact, work: Path, record
         ladder.show(tracker)
         checks = _checked(ladder, batches, ran, tracker)
     stage = Stage(
-        name="onnxruntime",
+        name=StageName.ONNXRUNTIME,
         verdict="failed" if _first_failure(checks, tracker) else "passed",
         seconds=time.perf_counter() - started,
         library_seconds=ran.library_seconds + rounding + sums.library_seconds,
@@ -383,10 +386,10 @@ def _checked(ladder: _Ladder, batches: Sequence[tuple[int, ...]], ran: runtime.O
     for position, batch in enumerate(batches):
         expected, found = runner.expected(ladder.reference, batch), ran.answer(position)
         tolerances = {name: baseline.tolerance(ladder.model, name) for name in expected}
-        tensors = tracker.check("onnxruntime", batch, expected, found, tolerances)
+        tensors = tracker.check(StageName.ONNXRUNTIME, batch, expected, found, tolerances)
         size = len(batch) if ladder.samples.batched else 0
         seconds = ran.seconds[position]
-        checks.append(Check(stage="onnxruntime", batch_size=size, samples=batch, tensors=tensors, seconds=seconds))
+        checks.append(Check(stage=StageName.ONNXRUNTIME, batch_size=size, samples=batch, tensors=tensors, seconds=seconds))
     return checks
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from tritonize.core.artifacts import Check, OnnxArtifact, SampleSet, Source
 from tritonize.core.error_location import Location, NodeError
 from tritonize.core.errors import UsageError
-from tritonize.core.stages import Recorder
+from tritonize.core.recorder import Outcome, Recorder
+from tritonize.core.stages import StageName
 from tritonize.locate import tracing
 from tritonize.reference import runner
 from tritonize.source import input_inference, inspection
@@ -52,18 +53,18 @@ def locate(
     if source.kind == "onnx":
         expected = Path(source.location)
         return between(expected, artifact.path, samples, [batch], work, limit, recorder, node_map=artifact.node_map)
-    with recorder.stage("modules") as fields:
+    with recorder.stage(StageName.MODULES) as outcome:
         load = runner.load_request(model, source)
         search_path = [folder.resolve() for folder in model.search_path]
         modules = tracing.modules(load, samples, [batch], work / "modules", limit, search_path=search_path)
-        fields["note"] = modules.unavailable or f"{len(modules.captured['seen'])} tensors"
+        outcome.note = modules.unavailable or f"{len(modules.captured['seen'])} tensors"
     expected_name, found_name = f"PyTorch, {source.location}", artifact.path.name
     if modules.unavailable or artifact.node_map is None:
         why = f"Module outputs are not available: {modules.unavailable or 'the file has no node map'}."
         return Location(expected=expected_name, found=found_name, kind="not available", notes=(why,))
-    with recorder.stage("nodes") as fields:
+    with recorder.stage(StageName.NODES) as outcome:
         traced = tracing.errors(artifact.path, modules, samples, [batch], work / "nodes", limit, node_map=artifact.node_map)
-        _note(fields, traced)
+        _note(outcome, traced)
     return _location(Location(expected=expected_name, found=found_name, kind="modules"), traced)
 
 
@@ -90,10 +91,10 @@ def between(
         ExportError: the first does not run.
     """
     recorder = recorder or Recorder()
-    with recorder.stage("nodes") as fields:
+    with recorder.stage(StageName.NODES) as outcome:
         known = node_map or map_of(found)
         traced = tracing.errors(found, expected, samples, batches, work / "nodes", limit, node_map=known, emulated=emulated)
-        _note(fields, traced)
+        _note(outcome, traced)
     return _location(Location(expected=expected.name, found=found.name, kind="graphs"), traced)
 
 
@@ -112,9 +113,9 @@ def locate_files(expected: schema.Model, found: Path, work: Path, recorder: Reco
     (work / "found").mkdir()
     inspection.inspect(Source(kind="onnx", location=str(found), sha256={}), work / "found")  # which refuses what is no ONNX file
     model = input_inference.complete(_batched_as_it_is(expected, source, work), source, work)
-    with recorder.stage("samples") as fields:
+    with recorder.stage(StageName.SAMPLES) as outcome:
         drawn = sample_files.write(model, work / "samples")
-        fields["note"] = f"{drawn.files.count} samples, {drawn.origin}"
+        outcome.note = f"{drawn.files.count} samples, {drawn.origin}"
     batches = [(index,) for index in range(drawn.files.count)]
     return between(Path(source.location), found, drawn, batches, work / "locate", limits(model), recorder)
 
@@ -130,7 +131,7 @@ def _batched_as_it_is(model: schema.Model, source: Source, work: Path) -> schema
 
 def failing(checks: Sequence[Check]) -> tuple[int, ...]:
     """The samples of ONNX Runtime's worst check that failed, or of the one that is furthest off where none did."""
-    asked = [check for check in checks if check.stage == "onnxruntime"]
+    asked = [check for check in checks if check.stage == StageName.ONNXRUNTIME]
     worst = max(asked, key=lambda check: (not check.passed, _share(check)), default=None)
     return worst.samples if worst is not None else (0,)
 
@@ -155,9 +156,9 @@ def limits(model: schema.Model, part_bytes: int = tracing.PART_BYTES) -> tracing
     )
 
 
-def _note(fields: dict[str, object], traced: tracing.Traced) -> None:
-    fields["library_seconds"], fields["peak_memory"] = traced.library_seconds, traced.peak_memory
-    fields["note"] = f"{len(traced.series)} of {traced.nodes} nodes compared, in {traced.parts} parts"
+def _note(outcome: Outcome, traced: tracing.Traced) -> None:
+    outcome.cost(traced)
+    outcome.note = f"{len(traced.series)} of {traced.nodes} nodes compared, in {traced.parts} parts"
 
 
 def _location(bare: Location, traced: tracing.Traced) -> Location:

@@ -13,8 +13,9 @@ from typing import Any
 
 from tritonize.core.artifacts import Check, Finding, Reference, SampleSet, Stage, to_json
 from tritonize.core.errors import MissingError, PlanError
+from tritonize.core.recorder import Recorder
 from tritonize.core.results import Verdict
-from tritonize.core.stages import Recorder
+from tritonize.core.stages import StageName
 from tritonize.plans import engine, gpu, plan_file, proof_record
 from tritonize.plans.builder import BuiltPlan
 from tritonize.plans.layers import Layers
@@ -24,8 +25,6 @@ from tritonize.reference import runner
 from tritonize.spec.schema import Tolerance
 
 HALF = ("fp16", "bf16")
-STAGE = "plan"
-"""Of the checks; the stage of the report is `plan run`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +85,7 @@ def prove(
     An engine that answers wrongly, fails, hangs or crashes is a failed proof, and no exception.
     """
     if gpu.find() is None and plans and not any(proof_record.path(each.path).is_file() for each in plans):
-        recorder.add(Stage(name="plan run", verdict="not run", seconds=0.0, note="no GPU"))
+        recorder.not_run(StageName.PLAN_RUN, "no GPU")
         return tuple(PlanProof(plan=each, verdict="not run", reason="no GPU") for each in plans)
     proofs = []
     for each in plans:
@@ -99,7 +98,7 @@ def prove(
         note = proof.reason or str((proof.facts or {}).get("note", ""))
         seconds = time.perf_counter() - started
         library = float((proof.facts or {}).get("library_seconds", 0.0))
-        recorder.add(Stage(name="plan run", verdict=proof.verdict, seconds=seconds, library_seconds=library, note=note))
+        recorder.add(Stage(name=StageName.PLAN_RUN, verdict=proof.verdict, seconds=seconds, library_seconds=library, note=note))
         proofs.append(proof)
     return tuple(proofs)
 
@@ -189,9 +188,9 @@ def _checks(question: Question, planned: engine.Schedule, ran: engine.EngineRun)
         if question.tracker is None:
             tensors = compare(expected, found, question.tolerances)
         else:
-            tensors = question.tracker.check(STAGE, batch.samples, expected, found, question.tolerances)
+            tensors = question.tracker.check(StageName.PLAN, batch.samples, expected, found, question.tolerances)
         size = len(batch.samples) if question.samples.batched else 0
-        yield Check(stage=STAGE, batch_size=size, samples=batch.samples, tensors=tensors, seconds=ran.seconds[position])
+        yield Check(stage=StageName.PLAN, batch_size=size, samples=batch.samples, tensors=tensors, seconds=ran.seconds[position])
 
 
 def _precision(asked: str, layers: Layers) -> tuple[Verdict, str] | None:

@@ -17,7 +17,8 @@ import numpy as np
 from tritonize.core import arrays
 from tritonize.core.artifacts import Check, OnnxArtifact, Reference, SampleSet, TensorFiles, TensorSpec
 from tritonize.core.errors import ExportError
-from tritonize.core.stages import Recorder
+from tritonize.core.recorder import Recorder
+from tritonize.core.stages import StageName
 from tritonize.onnx_model import runtime
 from tritonize.precision import reduction
 from tritonize.precision.reduction import Reduced
@@ -61,11 +62,11 @@ def reduce(model: schema.Model, artifact: OnnxArtifact, question: Question, work
     Raises:
         UsageError, ExportError: see `reduction.reduce`; or a sample or an answer does not fit into half inputs and outputs.
     """
-    with recorder.stage("precision") as fields:
+    with recorder.stage(StageName.PRECISION) as outcome:
         made = reduction.reduce(model, artifact, work / model.precision)
-        fields["library_seconds"], fields["peak_memory"] = made.library_seconds, made.peak_memory
+        outcome.cost(made)
         kept = sum(made.artifact.kept_nodes.values())
-        fields["note"] = f"{model.precision}: {made.artifact.reduced_nodes} nodes reduced, {kept} kept in fp32, {made.casts} casts"
+        outcome.note = f"{model.precision}: {made.artifact.reduced_nodes} nodes reduced, {kept} kept in fp32, {made.casts} casts"
         in_its_types = replace(
             question,
             samples=replace(
@@ -77,11 +78,10 @@ def reduce(model: schema.Model, artifact: OnnxArtifact, question: Question, work
         )
     if question.tracker and not question.tracker.reduced:
         set_noise_floors(model, question, question.tracker, work, recorder)
-    emulated = f"onnxruntime {model.precision} (emulated)"
     checks = []
     if model.precision == "fp16":
-        checks += _ask(model, made.artifact.path, in_its_types, f"onnxruntime {model.precision}", work, recorder)
-    checks += _ask(model, made.emulation, question, emulated, work, recorder)
+        checks += _ask(model, made.artifact.path, in_its_types, StageName.ONNXRUNTIME_FP16, work, recorder)
+    checks += _ask(model, made.emulation, question, StageName.ONNXRUNTIME.at(_half(model), emulated=True), work, recorder)
     if question.tracker:
         baseline.allow_for_rounding(model, artifact, question.tracker, work / "rounding", recorder)
     return Answered(
@@ -102,13 +102,13 @@ def set_noise_floors(model: schema.Model, question: Question, tracker: ErrorTrac
     exact = tracker.golden.exact
     if exact is None:
         return
-    name = f"pytorch {model.precision}"
-    with recorder.stage(name) as fields:
-        half: Literal["fp16", "bf16"] = "fp16" if model.precision == "fp16" else "bf16"
-        own = runner.recompute(model, question.reference, question.samples, half, work / name.replace(" ", "_"))
-        fields["library_seconds"], fields["peak_memory"] = own.library_seconds, own.peak_memory
+    half = _half(model)
+    stage = StageName.PYTORCH.at(half)
+    with recorder.stage(stage) as outcome:
+        own = runner.recompute(model, question.reference, question.samples, half, work / stage.key.replace(" ", "_"))
+        outcome.cost(own)
         if own.outputs is None:
-            fields["verdict"], fields["note"] = "not run", own.reason
+            outcome.verdict, outcome.note = "not run", own.reason
     floors = {
         (floor.output, floor.group): floor
         for outputs in (question.reference.outputs, own.outputs)
@@ -118,16 +118,20 @@ def set_noise_floors(model: schema.Model, question: Question, tracker: ErrorTrac
     tracker.judge_reduced_by(tuple(floors.values()))
 
 
-def _ask(model: schema.Model, path: Path, question: Question, stage: str, work: Path, recorder: Recorder) -> list[Check]:
+def _half(model: schema.Model) -> Literal["fp16", "bf16"]:
+    return "fp16" if model.precision == "fp16" else "bf16"
+
+
+def _ask(model: schema.Model, path: Path, question: Question, stage: StageName, work: Path, recorder: Recorder) -> list[Check]:
     """ONNX Runtime against PyTorch, every sample at every batch size."""
     drawn = question.samples
     batches = [batch for size in arrays.batch_sizes(model.max_batch_size) for batch in arrays.batches(drawn, size)]
-    with recorder.stage(stage) as fields:
+    with recorder.stage(stage) as outcome:
         ran = runtime.run(
             path,
             drawn,
             batches,
-            work / stage.replace(" ", "_"),
+            work / stage.key.replace(" ", "_"),
             deadline_s=model.deadline_s,
             memory_bytes=model.memory_bytes,
             libraries=model.custom_op_libraries,
@@ -142,9 +146,9 @@ def _ask(model: schema.Model, path: Path, question: Question, stage: str, work: 
                 tensors = compare(expected, found, question.tolerances)
             size, seconds = len(batch) if drawn.batched else 0, ran.seconds[position]
             checks.append(Check(stage=stage, batch_size=size, samples=batch, tensors=tensors, seconds=seconds))
-        fields["library_seconds"], fields["peak_memory"] = ran.library_seconds, ran.peak_memory
-        fields["note"] = f"{len(batches)} batches"
-        fields["verdict"] = "passed" if all(check.passed for check in checks) else "failed"
+        outcome.cost(ran)
+        outcome.note = f"{len(batches)} batches"
+        outcome.verdict = "passed" if all(check.passed for check in checks) else "failed"
     return checks
 
 

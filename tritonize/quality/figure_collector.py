@@ -15,11 +15,10 @@ import numpy as np
 from tritonize.core import arrays
 from tritonize.core.arrays import Array
 from tritonize.core.figures import BINS, LOWEST, PER_DECADE, Class, Figures, Histogram, Scatter, Slices, TopClasses
+from tritonize.core.stages import StageName
 from tritonize.quality import slices as slice_choice
 from tritonize.quality.golden_set import GoldenSet
 
-STAGES = ("onnxruntime", "plan", "http", "grpc", "shm")
-"""The stages that are shown, the nearest to the client last."""
 OUTPUTS = 8
 """Outputs with a histogram and points."""
 PICTURED = 4
@@ -54,23 +53,24 @@ class FigureCollector:
 
     def __init__(self, golden: GoldenSet) -> None:
         self._golden = golden
-        self._stage = ""
+        self._stage: StageName | None = None
         self._outputs: dict[str, _Kept] = {}
         self._seen: set[tuple[str, int]] = set()
 
-    def wants(self, stage: str, indices: Sequence[int]) -> bool:
+    def wants(self, stage: StageName, indices: Sequence[int]) -> bool:
         """Whether an answer could be one to show: to a sample alone, at a stage that is not behind the one that is shown."""
-        first = stage.split()[0]
-        behind = self._stage and first in STAGES and STAGES.index(first) < STAGES.index(self._stage.split()[0])
-        return len(indices) == 1 and first in STAGES and not behind
+        return len(indices) == 1 and stage.pictured and not self._is_behind(stage)
 
-    def add(self, stage: str, output: str, indices: Sequence[int], expected: Array, found: Array, max_abs: float) -> None:
+    def _is_behind(self, stage: StageName) -> bool:
+        return self._stage is not None and stage.order < self._stage.order
+
+    def add(self, stage: StageName, output: str, indices: Sequence[int], expected: Array, found: Array, max_abs: float) -> None:
         """One output of an answer, of numbers, and of the expected shape.
 
         Args:
             max_abs: largest difference of finite elements.
         """
-        if len(indices) != 1 or stage.split()[0] not in STAGES or not self._comes_next(stage) or (output, indices[0]) in self._seen:
+        if len(indices) != 1 or not stage.pictured or not self._comes_next(stage) or (output, indices[0]) in self._seen:
             return
         if output not in self._outputs and len(self._outputs) >= OUTPUTS:
             return
@@ -107,10 +107,10 @@ class FigureCollector:
         names = {each.sample: f", edge case {edges[each.sample]}" for each in pictures.values() if each.sample in edges}
         return [replace(each, why=f"{why}{names.get(each.sample, '')}") for why, each in sorted(pictures.items())]
 
-    def _comes_next(self, stage: str) -> bool:
+    def _comes_next(self, stage: StageName) -> bool:
         """Whether this is the stage that is shown; what was kept of one before it is dropped."""
         if stage != self._stage:
-            if self._stage and STAGES.index(stage.split()[0]) < STAGES.index(self._stage.split()[0]):
+            if self._is_behind(stage):
                 return False
             self._stage = stage
             self._outputs.clear()

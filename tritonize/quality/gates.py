@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from tritonize.core import arrays
 from tritonize.core.artifacts import Check, SampleSet, TensorFiles
-from tritonize.core.conclusion import stage_name
 from tritonize.core.messages import quality as wording
 from tritonize.core.messages import verdict
-from tritonize.core.results import ALL, DRAWN, Gate, NoiseFloor, StageRow, stage_place
+from tritonize.core.results import ALL, DRAWN, Gate, NoiseFloor, StageRow
+from tritonize.core.stages import StageName
 from tritonize.quality import metrics, noise_floor
 from tritonize.quality.differences import numeric
 from tritonize.quality.golden_set import GoldenSet, Rules
@@ -56,7 +56,7 @@ class Judgement:
         return not any(gate.verdict == "failed" for gate in self.gates)
 
 
-def judge(tracker: ErrorTracker, checks: Sequence[Check], *, on_gpu: Sequence[str] = ()) -> Judgement:
+def judge(tracker: ErrorTracker, checks: Sequence[Check], *, on_gpu: Collection[StageName] = ()) -> Judgement:
     """The stage table, every gate, and what a person who signs should know of them.
 
     Args:
@@ -118,23 +118,23 @@ def _edges_alone(golden: GoldenSet, checks: Sequence[Check], gates: Sequence[Gat
 def _confidence(golden: GoldenSet, checks: Sequence[Check]) -> Iterator[str]:
     """How much so many samples say of others like them, for the stage nearest to the client."""
     alone = [check for check in checks if len(check.samples) == 1 and check.samples[0] not in golden.samples.edges]
-    asked = [check for check in alone if check.stage not in ("concurrent", "again", "order", "padded")]
+    asked = [check for check in alone if check.stage.transport != "any"]
     if not asked:
         return
     stage = _counted_stage(asked)
     answers = {check.samples[0]: check.passed for check in asked if check.stage == stage}
     bad = sum(not passed for passed in answers.values())
     bound = metrics.mismatch_bound(bad, len(answers))
-    yield verdict.CONFIDENCE.text(bad=bad, count=len(answers), stage=stage_name(stage), bound=percent(bound))
+    yield verdict.CONFIDENCE.text(bad=bad, count=len(answers), stage=stage.heading, bound=percent(bound))
 
 
-def _counted_stage(checks: Sequence[Check]) -> str:
+def _counted_stage(checks: Sequence[Check]) -> StageName:
     """The first stage with an answer outside its tolerance; where there is none, the last one on the way to the client."""
-    failed = min((check for check in checks if not check.passed), key=lambda check: stage_place(check.stage), default=None)
+    failed = min((check for check in checks if not check.passed), key=lambda check: check.stage.order, default=None)
     if failed is not None:
         return failed.stage
-    last = max(stage_place(check.stage) for check in checks)
-    return [check.stage for check in checks if stage_place(check.stage) == last][-1]
+    last = max(check.stage.order for check in checks)
+    return [check.stage for check in checks if check.stage.order == last][-1]
 
 
 def percent(share: float) -> str:
@@ -161,13 +161,13 @@ def tolerance_gates(checks: Sequence[Check]) -> tuple[Gate, ...]:
                 note=f"rtol {tensor.rtol:g}, atol {tensor.atol:g}",
                 sample=check.samples[0] if not tensor.passed else (known.sample if known else None),
             )
-    return tuple(sorted(found.values(), key=lambda gate: stage_place(gate.stage)))
+    return tuple(sorted(found.values(), key=lambda gate: gate.stage.order))
 
 
 def first_over_budget(gates: Sequence[Gate]) -> Gate | None:
     """The first stage on the way that broke a rule; `None` where none did."""
     failed = [gate for gate in gates if gate.verdict == "failed"]
-    return min(failed, key=lambda gate: stage_place(gate.stage), default=None)
+    return min(failed, key=lambda gate: gate.stage.order, default=None)
 
 
 def worst(gates: Sequence[Gate]) -> Gate | None:

@@ -7,7 +7,7 @@ answers costs the same memory.
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +15,8 @@ import numpy as np
 from tritonize.core import arrays
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.artifacts import TensorCheck, TensorFiles
-from tritonize.core.results import ALL, DRAWN, Gate, NoiseFloor, StageRow, Unmeasured, stage_place
+from tritonize.core.results import ALL, DRAWN, Gate, NoiseFloor, StageRow, Unmeasured
+from tritonize.core.stages import StageName
 from tritonize.quality import metrics, noise_floor
 from tritonize.quality.comparison import compare
 from tritonize.quality.differences import measure, numeric
@@ -85,8 +86,8 @@ class ErrorTracker:
         self.collector = collector
         """Keeps what a report draws of the answers; `None` where there is no report."""
         self._lock = threading.Lock()
-        self._sums: dict[tuple[str, str], metrics.Accumulator] = {}
-        self._seen: dict[tuple[str, str, str], _Seen] = {}
+        self._sums: dict[tuple[StageName, str], metrics.Accumulator] = {}
+        self._seen: dict[tuple[StageName, str, str], _Seen] = {}
         self._reduced: tuple[NoiseFloor, ...] = ()
         self._known: dict[Hashable, _Compared] = {}
         self._moved: Moved | None = None
@@ -159,7 +160,7 @@ class ErrorTracker:
 
     def check(
         self,
-        stage: str,
+        stage: StageName,
         indices: Sequence[int],
         expected: Arrays,
         found: Arrays,
@@ -185,7 +186,7 @@ class ErrorTracker:
         self._take(stage, indices, known.parts, found)
         return known.tensors
 
-    def add(self, stage: str, indices: Sequence[int], found: Arrays) -> None:
+    def add(self, stage: StageName, indices: Sequence[int], found: Arrays) -> None:
         """One answer to a batch of samples. Outputs that are missing or of another shape are the tolerance's to report."""
         self._take(stage, indices, self._parts(indices, found), found)
 
@@ -231,7 +232,7 @@ class ErrorTracker:
         tolerance = rule.tolerance
         return metrics.Accumulator(rule.kind, rtol=tolerance.rtol, atol=tolerance.atol, batched=self._golden.samples.batched)
 
-    def _take(self, stage: str, indices: Sequence[int], parts: Mapping[str, _Part], found: Arrays) -> None:
+    def _take(self, stage: StageName, indices: Sequence[int], parts: Mapping[str, _Part], found: Arrays) -> None:
         group = self._golden.samples.group(indices[0])
         with self._lock:
             for name, part in parts.items():
@@ -249,7 +250,7 @@ class ErrorTracker:
 
     def rows(self) -> tuple[StageRow, ...]:
         """The stage table."""
-        order = sorted(self._sums, key=lambda key: (stage_place(key[0]), key[0]))
+        order = sorted(self._sums, key=lambda key: (key[0].order, key[0]))
         return tuple(
             StageRow(
                 stage=stage,
@@ -260,7 +261,7 @@ class ErrorTracker:
             for stage, name in order
         )
 
-    def gates(self, *, on_gpu: Sequence[str] = ()) -> tuple[Gate, ...]:
+    def gates(self, *, on_gpu: Collection[StageName] = ()) -> tuple[Gate, ...]:
         """The noise floor of every stage, output and group, and the bounds on metrics.
 
         Args:
@@ -268,14 +269,14 @@ class ErrorTracker:
         """
         return (*self._noise_gates(on_gpu), *self._metric_gates())
 
-    def _noise_gates(self, on_gpu: Sequence[str]) -> Iterator[Gate]:
+    def _noise_gates(self, on_gpu: Collection[StageName]) -> Iterator[Gate]:
         own, reduced = ({(each.output, each.group): each for each in floors} for floors in (self._golden.floors, self._reduced))
         yield from self._not_run()
-        for (stage, name, group), seen in sorted(self._seen.items(), key=lambda item: stage_place(item[0][0])):
+        for (stage, name, group), seen in sorted(self._seen.items(), key=lambda item: item[0][0].order):
             rule = self._golden.rule(name)
-            floor = (reduced if reduced and stage != "onnxruntime" else own).get((name, group))
+            floor = (reduced if reduced and stage is not StageName.ONNXRUNTIME else own).get((name, group))
             limit = rule.noise_floor_gpu if stage in on_gpu else rule.noise_floor
-            if floor is None or limit is None or stage == "pytorch" or (name, group) not in own:
+            if floor is None or limit is None or stage is StageName.PYTORCH or (name, group) not in own:
                 continue
             # Where the exact answers were rounded for a file, a half unit of float32 of the error is the file's.
             known = 2.0**-24 * floor.scale if self._golden.rounded else 0.0
@@ -310,7 +311,7 @@ class ErrorTracker:
             # That an edge case has no measure does not fail the rest of an output.
             yield Gate(
                 gate="noise floor",
-                stage="pytorch fp64",
+                stage=StageName.PYTORCH_FP64,
                 output=each.output,
                 group=each.group,
                 verdict="failed" if golden.required and each.group == ALL else "not run",
@@ -322,7 +323,7 @@ class ErrorTracker:
     def _metric_gates(self) -> Iterator[Gate]:
         for row in self.rows():
             for metric, bound in self._golden.rule(row.output).metrics.items():
-                if row.stage != "pytorch":
+                if row.stage != StageName.PYTORCH:
                     yield from _metric_gate(row, metric, ">=", bound.min)
                     yield from _metric_gate(row, metric, "<=", bound.max)
 

@@ -12,13 +12,12 @@ from typing import Any
 from tritonize.core import arrays
 from tritonize.core.artifacts import Finding
 from tritonize.core.messages import reference as wording
+from tritonize.core.stages import StageName
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference.runner import Variant
 from tritonize.spec import schema
 
-_STAGE = "as loaded"
-"""Of the answers that are judged here: those of the reference itself, `pytorch`, have no gates."""
 _PATHS = {"fast_path": "with attention's fast path", "math": "without attention's fast path"}
 
 
@@ -65,11 +64,11 @@ def _far(model: schema.Model, golden: GoldenSet, variant: Variant) -> _Far | Non
     for index in range(variant.outputs.count):
         expected, found = arrays.load(golden.expected, index), arrays.load(variant.outputs, index)
         tolerances = {name: model.outputs[name].tolerance if name in model.outputs else schema.Tolerance() for name in expected}
-        for tensor in tracker.check(_STAGE, (index,), expected, found, tolerances):
+        for tensor in tracker.check(StageName.AS_LOADED, (index,), expected, found, tolerances):
             within = within and tensor.passed
             far = float("inf") if tensor.max_abs is None and not tensor.passed else tensor.max_abs or 0.0
             worst = max(worst, (tensor.name, far), key=lambda each: each[1])
-    within = within and not any(gate.verdict == "failed" for gate in tracker.gates() if gate.stage == _STAGE)
+    within = within and not any(gate.verdict == "failed" for gate in tracker.gates() if gate.stage is StageName.AS_LOADED)
     return _Far(output=worst[0], difference=worst[1], within=within)
 
 

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from tritonize.core import arrays
-from tritonize.core.artifacts import Check, Finding, OnnxArtifact, Reference, SampleSet, Source, Stage, TensorCheck, TensorFiles
+from tritonize.core.artifacts import Check, Finding, OnnxArtifact, Reference, SampleSet, Source, TensorCheck, TensorFiles
 from tritonize.core.errors import ExportError, UsageError
 from tritonize.core.messages import export as export_wording
 from tritonize.core.messages import quality as quality_wording
 from tritonize.core.messages import reference as wording
 from tritonize.core.messages import samples as edge_wording
-from tritonize.core.stages import Recorder
+from tritonize.core.recorder import Recorder
+from tritonize.core.stages import StageName
 from tritonize.onnx_model import runtime
 from tritonize.quality import gates, noise_floor, nonfinite
 from tritonize.quality.comparison import compare
@@ -119,15 +120,15 @@ def _ask(
 ) -> tuple[Computed, tuple[Check, ...]]:
     """PyTorch on every sample, and on one batch of every size: a model that answers a batch otherwise is not batchable."""
     batches = first_batches(model, drawn)
-    with recorder.stage("pytorch") as fields:
+    with recorder.stage(StageName.PYTORCH) as outcome:
         wanted = model.quality.float64 != "off"
         answered = runner.compute(model, source, drawn, batches, work / "reference", float64=wanted, apart=apart)
         require_one_shape(model, answered.reference.outputs, drawn)
         checks = tuple(batch_check(model, answered, position, batch) for position, batch in enumerate(batches))
-        fields["library_seconds"], fields["peak_memory"] = answered.library_seconds, answered.peak_memory
-        fields["note"] = f"{answered.reference.parameters:,} parameters, {drawn.files.count} samples"
+        outcome.cost(answered)
+        outcome.note = f"{answered.reference.parameters:,} parameters, {drawn.files.count} samples"
         if any(each.cause == "training" for each in answered.variants):
-            fields["note"] += "; evaluation mode was switched on"
+            outcome.note += "; evaluation mode was switched on"
     return answered, checks
 
 
@@ -137,7 +138,9 @@ def first_batches(model: schema.Model, drawn: SampleSet) -> list[tuple[int, ...]
     return [batch for size in sizes for batch in arrays.first_batches(drawn, size)]
 
 
-def batch_check(model: schema.Model, answered: Computed, position: int, batch: tuple[int, ...], stage: str = "pytorch") -> Check:
+def batch_check(
+    model: schema.Model, answered: Computed, position: int, batch: tuple[int, ...], stage: StageName = StageName.PYTORCH
+) -> Check:
     """An answer to a batch against the answers to its samples alone.
 
     Args:
@@ -207,20 +210,20 @@ def _golden(model: schema.Model, drawn: SampleSet, answered: Computed, work: Pat
     if model.quality.float64 == "off":
         return replace(asked, why_not="the spec says off")
     if why := _too_large(model, answered):
-        recorder.add(Stage(name="pytorch fp64", verdict="not run", seconds=0.0, note=why))
+        recorder.not_run(StageName.PYTORCH_FP64, why)
         return replace(asked, why_not=why)
-    with recorder.stage("pytorch fp64") as fields:
+    with recorder.stage(StageName.PYTORCH_FP64) as outcome:
         exact = answered.exact or runner.recompute(model, answered.reference, drawn, "fp64", work / "float64")
-        fields["library_seconds"], fields["peak_memory"] = exact.library_seconds, exact.peak_memory
+        outcome.cost(exact)
         if exact.outputs is None:
-            fields["verdict"], fields["note"] = "not run", exact.reason
+            outcome.verdict, outcome.note = "not run", exact.reason
             return replace(asked, why_not=exact.reason)
         kinds = {name: rule.kind for name, rule in asked.rules.items()}
         found = noise_floor.measured(drawn, own, exact.outputs, kinds=kinds, moved=answered.moved, without=exact.without)
-        fields["note"] = f"{exact.outputs.count} samples"
+        outcome.note = f"{exact.outputs.count} samples"
         why = gates.without_float64(found)
         if why:
-            fields["verdict"], fields["note"] = "passed" if found.floors else "not run", why
+            outcome.verdict, outcome.note = "passed" if found.floors else "not run", why
     why_not = "" if found.exact else why
     return replace(asked, exact=found.exact, floors=found.floors, unmeasured=found.unmeasured, why_not=why_not)
 
@@ -279,7 +282,7 @@ def _sensitivity(
         )
     except ExportError as error:
         note = f"{error.what} {error.found}" if error.found else error.what
-        recorder.add(Stage(name="rounding", verdict="not run", seconds=0.0, note=note))
+        recorder.not_run(StageName.ROUNDING, note)
         return None
 
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritonize.core import arrays
-from tritonize.core.artifacts import Check, OnnxArtifact, SampleSet, Stage, TensorFiles
+from tritonize.core.artifacts import Check, OnnxArtifact, SampleSet, TensorFiles
 from tritonize.core.errors import ExportError, UsageError
 from tritonize.core.messages import quality as wording
+from tritonize.core.recorder import Recorder
 from tritonize.core.results import Gate, NoiseFloor
-from tritonize.core.stages import Recorder
+from tritonize.core.stages import StageName
 from tritonize.onnx_model import runtime
 from tritonize.quality import noise_floor
 from tritonize.quality.comparison import compare
@@ -94,14 +95,14 @@ def _measured(
     except (ExportError, UsageError) as error:
         found, note = None, f"{error.what} {error.found}" if error.found else error.what
     if note:
-        recorder.add(Stage(name="sums", verdict="not run", seconds=0.0, note=note))
+        recorder.not_run(StageName.SUMS, note)
         return None
     return found if found and found.nodes else None
 
 
 def _is_over(gate: Gate) -> bool:
     """Whether it is a noise floor of ONNX Runtime's that numbers broke, and no NaN."""
-    return gate.gate == "noise floor" and gate.stage == "onnxruntime" and gate.verdict == "failed" and not gate.note
+    return gate.gate == "noise floor" and gate.stage == StageName.ONNXRUNTIME and gate.verdict == "failed" and not gate.note
 
 
 def beyond_rounding(nodes: Iterable[Sequence[runtime.MeasuredSum]]) -> str:

@@ -12,9 +12,10 @@ from typing import Any
 
 from tritonize.core import error_location, printable
 from tritonize.core.artifacts import Check, Finding, Report, TensorCheck, from_json, to_json
-from tritonize.core.conclusion import conclude, counted, gate_in_words, stage_name
+from tritonize.core.conclusion import conclude, counted, gate_in_words
 from tritonize.core.error_location import Location
 from tritonize.core.results import Gate, Metrics
+from tritonize.core.stages import StageName
 
 WIDTH = 80
 SHOWN = 8
@@ -36,7 +37,7 @@ def as_json(report: Report) -> dict[str, object]:
 
 def _listed(checks: Sequence[Check]) -> Iterator[Check]:
     """Of each stage and batch size the first answers that passed, and the first that did not: a report stays readable."""
-    seen: Counter[tuple[str, int, bool]] = Counter()
+    seen: Counter[tuple[StageName, int, bool]] = Counter()
     for check in checks:
         key = check.stage, check.batch_size, check.passed
         seen[key] += 1
@@ -46,7 +47,7 @@ def _listed(checks: Sequence[Check]) -> Iterator[Check]:
 
 def summary(checks: Sequence[Check]) -> list[dict[str, Any]]:
     """Number of answers and largest difference per stage, batch size and output, over all answers."""
-    rows: dict[tuple[str, int, str], dict[str, Any]] = {}
+    rows: dict[tuple[StageName, int, str], dict[str, Any]] = {}
     for check in checks:
         for tensor in check.tensors:
             key = (check.stage, check.batch_size, tensor.name)
@@ -120,7 +121,7 @@ def _wrap(text: str) -> list[str]:
 
 def _table(report: Report) -> Iterator[str]:
     """One row per stage and output, over all its samples and batch sizes; what each answer was is in the JSON."""
-    rows: dict[tuple[str, str], list[tuple[int, TensorCheck]]] = {}
+    rows: dict[tuple[StageName, str], list[tuple[int, TensorCheck]]] = {}
     for check in report.checks:
         for tensor in check.tensors:
             rows.setdefault((check.stage, tensor.name), []).append((check.batch_size, tensor))
@@ -133,10 +134,10 @@ def _table(report: Report) -> Iterator[str]:
     for (stage, name), answers in rows.items():
         passed = all(tensor.passed for _, tensor in answers)
         sizes = sorted({size for size, _ in answers})
-        batch = "mixed" if stage == "concurrent" else "–" if sizes == [0] else ",".join(map(str, sizes))
-        shown = marks.get((stage, name)) if stage != "pytorch" else None
+        batch = "mixed" if stage is StageName.CONCURRENT else "–" if sizes == [0] else ",".join(map(str, sizes))
+        shown = marks.get((stage, name)) if stage is not StageName.PYTORCH else None
         k = largest_k(report.gates, stage, name)
-        mark, title = _MARK["passed" if passed else "failed"], stage_name(stage)
+        mark, title = _MARK["passed" if passed else "failed"], stage.heading
         yield (
             f"{mark} {title:<21}{_short(batch, 6):>6}  {_short(name, 11):<12}"
             f"{len(answers):>7}{_largest([tensor for _, tensor in answers]):>10}{_snr(shown):>7}"
@@ -165,7 +166,7 @@ def _snr(marks: Metrics | None) -> str:
     return "equal" if marks.equal else "–" if marks.snr_db is None else f"{marks.snr_db:.1f}"
 
 
-def largest_k(gates: Sequence[Gate], stage: str, output: str) -> float | None:
+def largest_k(gates: Sequence[Gate], stage: StageName, output: str) -> float | None:
     """The k of a stage and output, over all groups of samples."""
     values = [gate.value for gate in gates if gate.gate == "noise floor" and (gate.stage, gate.output) == (stage, output)]
     return max((value for value in values if value is not None), default=None)
@@ -216,7 +217,7 @@ def _failures(checks: Sequence[Check]) -> Iterator[str]:
     yield "What differs:"
     for (name, reason, worst), places in list(alike.items())[:SHOWN]:
         first = places[0]
-        place = f"{stage_name(first.stage)}, batch {first.batch_size}, sample {first.samples[0]}"
+        place = f"{first.stage.heading}, batch {first.batch_size}, sample {first.samples[0]}"
         if len(places) > 1:
             place += f", and {counted(len(places) - 1, 'more answer')}"
         yield from _wrap(f"  ✗ {name} ({place}): {reason}")

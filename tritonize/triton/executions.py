@@ -11,8 +11,8 @@ from tritonize.core.artifacts import ServerHandle
 from tritonize.core.errors import InferenceError, ServerError
 from tritonize.core.messages import client as say
 from tritonize.core.messages import server as wording
+from tritonize.core.stages import Transport
 from tritonize.triton import client
-from tritonize.triton.client import Transport
 from tritonize.triton.protocol import InferenceStatistics, ModelStatistics
 
 _SETTLE_S = 2.0

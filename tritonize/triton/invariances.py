@@ -15,10 +15,8 @@ import numpy as np
 from tritonize.core import arrays
 from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import Finding
+from tritonize.core.stages import SAME_BITS, StageName
 from tritonize.quality.golden_set import GoldenSet
-
-SAME_BITS = ("http", "grpc", "shm", "again")
-"""Stages whose answers to one question have the same bits."""
 
 
 class Digests:
@@ -26,9 +24,9 @@ class Digests:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._seen: dict[tuple[int, ...], dict[str, str]] = {}
+        self._seen: dict[tuple[int, ...], dict[StageName, str]] = {}
 
-    def add(self, stage: str, indices: Sequence[int], digest: str) -> None:
+    def add(self, stage: StageName, indices: Sequence[int], digest: str) -> None:
         """One answer, by `arrays.digest`."""
         if stage in SAME_BITS:
             with self._lock:
@@ -47,11 +45,12 @@ class Digests:
             for other in others:
                 if stages[other] != stages[first] and (first, other) not in told:
                     told.add((first, other))
+                    again = other is StageName.AGAIN
                     yield Finding(
                         where=f"samples {', '.join(map(str, indices[:4]))}",
-                        what="asked again, the server answered with other bits" if other == "again" else "two transports differ",
+                        what="asked again, the server answered with other bits" if again else "two transports differ",
                         expected=f"the same bits as over {first}",
-                        found=f"others over {other}" if other != "again" else "others",
+                        found="others" if again else f"others over {other}",
                     )
 
 

@@ -17,17 +17,14 @@ from tritonize.core.errors import InferenceError
 from tritonize.core.messages import client as say
 from tritonize.core.messages import server as wording
 from tritonize.core.results import Verdict
+from tritonize.core.stages import SERVED, TRANSPORTS, StageName, Transport, over
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.triton import client, executions, invariances, model_config
-from tritonize.triton.client import Transport
 from tritonize.triton.executions import Counts
 from tritonize.triton.invariances import Digests
 from tritonize.triton.protocol import ModelConfig, ModelMetadata
 
-TRANSPORTS: tuple[Transport, ...] = ("http", "grpc", "shm")
-SERVED = (*TRANSPORTS, "again", "order", "padded", "concurrent")
-"""The stages that a server answers."""
 _SLACK = 2**26
 """Bytes that any answer may have."""
 CLIENTS = 8
@@ -54,7 +51,7 @@ class Verification:
     findings: tuple[Finding, ...]
     stages: tuple[Stage, ...]
     identity: Mapping[str, str]
-    on_gpu: tuple[str, ...] = ()
+    on_gpu: tuple[StageName, ...] = ()
     """The stages whose answers came from a GPU, which adds up in other orders."""
 
     @property
@@ -106,11 +103,11 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
     findings = list(_metadata_findings(target, metadata, served))
     checks: list[Check] = []
     stages: list[Stage] = []
-    asking: dict[str, Callable[[], Asked]] = {name: functools.partial(_over, target, name) for name in transports}
-    asking["invariances"] = functools.partial(_invariances, target, served)
-    asking["concurrent"] = functools.partial(_concurrently, target)
+    asking: dict[StageName, Callable[[], Asked]] = {over(name): functools.partial(_over, target, name) for name in transports}
+    asking[StageName.INVARIANCES] = functools.partial(_invariances, target, served)
+    asking[StageName.CONCURRENT] = functools.partial(_concurrently, target)
     for name, ask in asking.items():
-        if reason := _unreachable(target.server, name):
+        if reason := _unreachable(target.server, name.transport):
             stages.append(Stage(name=name, verdict="not run", seconds=0.0, note=reason, optional=True))
             continue
         before = _counts(target)
@@ -121,7 +118,7 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
         findings += problems
         counted = executions.settled(functools.partial(_counts, target), before, len(done))
         why = executions.why_nothing(counted, len(done), cached=bool(served.get("response_cache", {}).get("enable")))
-        if name == "concurrent":
+        if name is StageName.CONCURRENT:
             note = f"{note}; {_in_words(counted)}"
         stages.append(_stage(name, done, problems, seconds, note, why))
     return Verification(
@@ -197,7 +194,7 @@ def _hardly_numbers(checks: Sequence[Check]) -> Iterator[str]:
 
 
 def _stage(
-    name: str, checks: Sequence[Check], findings: Sequence[Finding], seconds: float, note: str, nothing: str | None
+    name: StageName, checks: Sequence[Check], findings: Sequence[Finding], seconds: float, note: str, nothing: str | None
 ) -> Stage:
     """What a stage came to; `nothing` says why its answers prove nothing, though they may well show that something is wrong."""
     good = bool(checks) and not findings and all(check.passed for check in checks)
@@ -211,7 +208,7 @@ def _stage(
     )
 
 
-def _unreachable(server: ServerHandle, transport: str) -> str | None:
+def _unreachable(server: ServerHandle, transport: str | None) -> str | None:
     if transport == "http" and not server.http_url:
         return "no HTTP address was given"
     if transport in ("grpc", "shm") and not server.grpc_url:
@@ -288,7 +285,7 @@ def _over(target: Target, transport: Transport) -> Asked:
     with _connect(target, transport) as connection:
         for size in arrays.batch_sizes(target.golden.max_batch_size):
             for indices in arrays.batches(target.golden.samples, size):
-                _ask(target, connection, transport, indices, checks, findings)
+                _ask(target, connection, over(transport), indices, checks, findings)
     return checks, findings, ""
 
 
@@ -300,9 +297,9 @@ def _invariances(target: Target, served: ModelConfig) -> Asked:
     with _connect(target, _plain(target.server)) as connection:
         for size in arrays.batch_sizes(golden.max_batch_size):
             for indices in list(arrays.batches(golden.samples, size))[:AGAIN]:
-                _ask(target, connection, "again", indices, checks, findings)
+                _ask(target, connection, StageName.AGAIN, indices, checks, findings)
                 if len(set(indices)) > 1:
-                    _ask(target, connection, "order", indices[::-1], checks, findings)
+                    _ask(target, connection, StageName.ORDER, indices[::-1], checks, findings)
         for fill in (invariances.copies,) if golden.unpadded else (invariances.zeros, invariances.copies):
             for index, batch in invariances.padded(golden, fill):
                 _ask_padded(target, connection, index, batch, checks, findings)
@@ -341,14 +338,14 @@ def _ask_padded(
     seconds = time.perf_counter() - started
     own = {name: array[:1] if array.ndim and array.shape[0] == size else array for name, array in found.items()}
     expected = as_served(arrays.load(target.golden.expected, index), target.config, "output")
-    tensors = target.tracker.check("padded", (index,), expected, own, target.golden.tolerances)
-    checks.append(Check(stage="padded", batch_size=size, samples=(index,), tensors=tensors, seconds=seconds))
+    tensors = target.tracker.check(StageName.PADDED, (index,), expected, own, target.golden.tolerances)
+    checks.append(Check(stage=StageName.PADDED, batch_size=size, samples=(index,), tensors=tensors, seconds=seconds))
 
 
 def _ask(
     target: Target,
     connection: client.Client,
-    stage: str,
+    stage: StageName,
     indices: tuple[int, ...],
     checks: list[Check],
     findings: list[Finding],
@@ -400,7 +397,7 @@ def _concurrently(target: Target) -> Asked:
         with _connect(target, transport) as connection:
             until = time.perf_counter() + CONCURRENT_SECONDS
             for turn in range(max(2 * len(batches), TURNS)):  # strides of 7, so that neighbours ask for different batches
-                _ask(target, connection, "concurrent", batches[(number + turn * 7) % len(batches)], checks, findings)
+                _ask(target, connection, StageName.CONCURRENT, batches[(number + turn * 7) % len(batches)], checks, findings)
                 if findings or time.perf_counter() > until:
                     break
         return checks, findings

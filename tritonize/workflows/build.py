@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritonize import repository
-from tritonize.core.artifacts import Check, Finding, OnnxArtifact, PublishedVersion, Source, Stage, StagedVersion, to_json
+from tritonize.core.artifacts import Check, Finding, OnnxArtifact, PublishedVersion, Source, StagedVersion, to_json
 from tritonize.core.error_location import Location
 from tritonize.core.errors import PlanError, TritonizeError, UsageError
 from tritonize.core.messages import samples as wording
 from tritonize.core.plain_data import JsonObject
-from tritonize.core.stages import Listener, Recorder
+from tritonize.core.recorder import Listener, Recorder
+from tritonize.core.results import Verdict
+from tritonize.core.stages import StageName
 from tritonize.export import ladder
 from tritonize.locate import search as locate_search
 from tritonize.plans import compatibility, from_spec, placement, proof_input, proof_record
@@ -92,7 +94,7 @@ def build(specification: schema.Spec, name: str, source: Source, run_: Run, reco
     whole = asked_of_plans(model, proven)
     plans, findings = _plans(specification, model, proven, whole, run_, recorder, options)
     findings += proven.nonfinite if model.quality.nan == "strict" else ()
-    with recorder.stage("stage"):
+    with recorder.stage(StageName.STAGE):
         staged = _stage(specification, name, proven.artifact, [each.plan for each in plans], run_)
         config = model_config.parse((staged.model_directory / repository.CONFIG).read_text(), where=repository.CONFIG)
         golden_set.write(whole, staged.version_directory / repository.EVIDENCE / "golden")
@@ -144,7 +146,7 @@ def prove(model: schema.Model, source: Source, work: Path, recorder: Recorder) -
     if proven.findings:
         return proven, None
     if not proven.passed and model.precision in reduction.HALF:
-        recorder.add(Stage(name="precision", verdict="not run", seconds=0.0, note="the fp32 file already differs from PyTorch"))
+        recorder.not_run(StageName.PRECISION, "the fp32 file already differs from PyTorch")
     if not proven.passed:
         return proven, _located(model, source, proven, work, recorder)
     if model.precision not in reduction.HALF:
@@ -185,7 +187,7 @@ def _looked(look: Callable[[], Location], recorder: Recorder) -> Location | None
     try:
         return look()
     except TritonizeError as error:
-        recorder.add(Stage(name="locate", verdict="not run", seconds=0.0, note=error.what))
+        recorder.not_run(StageName.LOCATE, error.what)
         return None
 
 
@@ -202,15 +204,15 @@ def _plans(
     if model.backend == "onnxruntime" or not proven.passed:
         return (), ()
     place, target = run_.work / "plans", specification.target
-    with recorder.stage("plan") as fields:
+    with recorder.stage(StageName.PLAN) as outcome:
         if options.plans:
             built = from_spec.take(model, target, proven.artifact, options.plans, place)
         else:
             with _logs_kept(run_, place):
                 built = from_spec.build(model, target, proven.artifact, place, options.on_progress)
-        fields["library_seconds"] = sum(each.metadata.build_seconds for each in built if not each.cached)
+        outcome.library_seconds = sum(each.metadata.build_seconds for each in built if not each.cached)
         targets = ", ".join(each.metadata.compute_capability for each in built)
-        fields["note"] = f"{built[0].metadata.module} {built[0].metadata.version} for {targets}"
+        outcome.note = f"{built[0].metadata.module} {built[0].metadata.version} for {targets}"
     findings = _at_target(built[0], target.triton, recorder) if target.triton else ()
     question = plan_proof.Question(
         samples=proven.samples,
@@ -226,20 +228,23 @@ def _plans(
     return plan_proof.prove(built, question, run_.work / "engines", recorder, options.on_progress), findings
 
 
+_LOADING: dict[str, Verdict] = {"loads": "passed", "does not load": "failed", "unknown": "not run"}
+
+
 def _at_target(built: BuiltPlan, release: str, recorder: Recorder) -> tuple[Finding, ...]:
     """Whether a plan will load in the Triton that the spec declares; all plans of a version are of one TensorRT."""
-    with recorder.stage("target") as fields:
+    with recorder.stage(StageName.TARGET) as outcome:
         if built.metadata.module == "tensorrt_rtx":
-            fields["note"] = (
+            outcome.note = (
                 f"the stock Triton {release} has no backend for plans of TensorRT-RTX; whether one of yours is there, nobody asked"
             )
-            fields["verdict"] = "not run"
+            outcome.verdict = "not run"
             return ()
         image = compatibility.of_image(release)
         found = compatibility.check(built.path, image.version, image=True)
         has = f"{image.image} has TensorRT {image.version or 'unknown'} ({image.source})"
-        fields["note"] = f"{'; '.join(found.reasons)}; {has}"
-        fields["verdict"] = {"loads": "passed", "does not load": "failed", "unknown": "not run"}[found.verdict]
+        outcome.note = f"{'; '.join(found.reasons)}; {has}"
+        outcome.verdict = _LOADING[found.verdict]
     if found.verdict != "does not load":
         return ()
     return (

@@ -10,7 +10,8 @@ from pathlib import Path
 from tritonize.core import arrays, errors
 from tritonize.core.artifacts import Check, Report, SampleSet, TensorFiles
 from tritonize.core.errors import UsageError
-from tritonize.core.stages import Recorder
+from tritonize.core.recorder import Recorder
+from tritonize.core.stages import ModelFile, StageName
 from tritonize.onnx_model import runtime
 from tritonize.quality.comparison import compare
 from tritonize.reference import baseline, runner
@@ -48,9 +49,9 @@ def compare_models(
     recorder = recorder or Recorder()
     started = time.perf_counter()
     expected, found = _described(expected, found, work / "describe")
-    with recorder.stage("samples") as fields:
+    with recorder.stage(StageName.SAMPLES) as outcome:
         drawn = samples.write(expected, work / "samples")
-        fields["note"] = f"{drawn.files.count} samples, {drawn.origin}"
+        outcome.note = f"{drawn.files.count} samples, {drawn.origin}"
     batches = [batch for size in arrays.batch_sizes(expected.max_batch_size) for batch in arrays.batches(drawn, size)]
     first = _ask(expected, drawn, batches, work / "expected", recorder)
     second = _ask(found, drawn, batches, work / "found", recorder)
@@ -60,7 +61,7 @@ def compare_models(
         answer = _paired(wanted, second.at(position))
         tolerances = {name: tolerance or baseline.tolerance(expected, name) for name in wanted}
         size = len(batch) if drawn.batched else 0
-        checks.append(Check(stage="check", batch_size=size, samples=batch, tensors=compare(wanted, answer, tolerances)))
+        checks.append(Check(stage=StageName.CHECK, batch_size=size, samples=batch, tensors=compare(wanted, answer, tolerances)))
     passed = bool(checks) and all(check.passed for check in checks)
     return Report(
         command="check",
@@ -87,7 +88,7 @@ def _described(expected: schema.Model, found: schema.Model, work: Path) -> tuple
 
 def _ask(model: schema.Model, drawn: SampleSet, batches: list[tuple[int, ...]], work: Path, recorder: Recorder) -> _Answers:
     source = runner.identify(model)
-    with recorder.stage(Path(model.source).name) as fields:
+    with recorder.stage(ModelFile(Path(model.source).name)) as outcome:
         if source.kind == "onnx":
             libraries = model.custom_op_libraries
             ran = runtime.run(
@@ -99,11 +100,11 @@ def _ask(model: schema.Model, drawn: SampleSet, batches: list[tuple[int, ...]], 
                 memory_bytes=model.memory_bytes,
                 libraries=libraries,
             )
-            fields["note"] = f"ONNX Runtime {ran.version}"
+            outcome.note = f"ONNX Runtime {ran.version}"
             return _Answers(outputs=ran.outputs, versions={"onnxruntime": ran.version})
         errors.require("torch", extra="torch")
         answered = runner.compute(model, source, drawn, batches, work)
-        fields["note"] = f"PyTorch, {answered.reference.parameters:,} parameters"
+        outcome.note = f"PyTorch, {answered.reference.parameters:,} parameters"
     files = answered.batched
     outputs = tuple(
         TensorFiles(directory=files.directory / str(index), tensors=files.tensors, count=1) for index in range(files.count)

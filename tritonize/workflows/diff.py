@@ -12,7 +12,9 @@ from tritonize.core import arrays, temporary
 from tritonize.core.artifacts import Finding, Stage, TensorSpec
 from tritonize.core.errors import MissingError, ServerError, UsageError
 from tritonize.core.messages import repository as wording
+from tritonize.core.recorder import Listener, silent
 from tritonize.core.results import Verdict
+from tritonize.core.stages import StageName
 from tritonize.onnx_model import graph_diff
 from tritonize.onnx_model.graph_diff import GraphDiff
 from tritonize.quality import golden_set
@@ -59,7 +61,7 @@ class Request:
     requests: int = REQUESTS
     serve_anyway: bool = False
     """Serve also a version that was changed after it was proven."""
-    on_stage: Callable[[str, Stage | None], None] = lambda _name, _stage: None
+    on_stage: Listener = silent
     on_progress: Callable[[str], None] | None = None
 
 
@@ -200,11 +202,13 @@ def _graph(request: Request, before: Version, after: Version, directory: Path) -
     missing = [str(each.number) for each, path in zip((before, after), paths, strict=True) if not path.is_file()]
     if missing:
         return None, f"Graphs were not compared: version {' and '.join(missing)} holds no {_MODEL}."
-    request.on_stage("graph", None)
+    request.on_stage(StageName.GRAPH, None)
     started = time.perf_counter()
     found = graph_diff.compare(paths[0], paths[1], directory)
     seconds = time.perf_counter() - started
-    request.on_stage("graph", Stage(name="graph", verdict="passed", seconds=seconds, note=f"{found.nodes[1]} nodes"))
+    request.on_stage(
+        StageName.GRAPH, Stage(name=StageName.GRAPH, verdict="passed", seconds=seconds, note=f"{found.nodes[1]} nodes")
+    )
     return found, ""
 
 
@@ -240,14 +244,15 @@ def _ask(request: Request, versions: tuple[Version, Version], folder: Path) -> _
     probes = {
         each.name: served_comparison.as_served(arrays.load(each.known.samples.files, 0), each.config, "input") for each in versions
     }
-    request.on_stage("server start", None)
+    request.on_stage(StageName.SERVER_START, None)
     started = time.perf_counter()
     with serving.serve(
         root, models=list(probes), probes=probes, directory=folder / "server", on_progress=request.on_progress
     ) as server:
         seconds = time.perf_counter() - started
         request.on_stage(
-            "server start", Stage(name="server start", verdict="passed", seconds=seconds, note=serving.summary(server))
+            StageName.SERVER_START,
+            Stage(name=StageName.SERVER_START, verdict="passed", seconds=seconds, note=serving.summary(server)),
         )
         with client.connect_to(server, "grpc") as connection:
             asked = Asked(connection=connection, versions=versions, on_stage=request.on_stage)

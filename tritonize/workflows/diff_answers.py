@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,9 @@ from tritonize.core import arrays
 from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import Finding, Stage
 from tritonize.core.errors import InferenceError
+from tritonize.core.recorder import Listener, silent
 from tritonize.core.results import Metrics
+from tritonize.core.stages import StageName
 from tritonize.quality import comparison, metrics
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
@@ -73,7 +75,7 @@ class Asked:
     connection: client.Client
     versions: tuple[Version, Version]
     """Before, after."""
-    on_stage: Callable[[str, Stage | None], None] = lambda _name, _stage: None
+    on_stage: Listener = silent
     refused: list[Finding] = field(default_factory=list)
     """Questions that one of them refused."""
 
@@ -84,7 +86,7 @@ class Asked:
 
     def drift(self) -> tuple[Drift, ...]:
         """Every sample that either version carries, each asked once."""
-        self.on_stage("numerics", None)
+        self.on_stage(StageName.NUMERICS, None)
         started = time.perf_counter()
         before, after = self.versions
         trackers = {each.number: ErrorTracker(each.known) for each in self.versions}
@@ -97,15 +99,15 @@ class Asked:
                 found = {each.number: answer for each in self.versions if (answer := self._try(each, inputs, owner, index))}
                 if len(found) < len(self.versions):
                     continue
-                trackers[owner.number].add("served", (index,), found[owner.number])
+                trackers[owner.number].add(StageName.SERVED, (index,), found[owner.number])
                 print_ = golden_seeds.digest(inputs)
                 if print_ not in seen:
                     seen.add(print_)
                     self._add(found[before.number], found[after.number], sums, bad)
         self.on_stage(
-            "numerics",
+            StageName.NUMERICS,
             Stage(
-                name="numerics",
+                name=StageName.NUMERICS,
                 verdict="failed" if any(bad.values()) else "passed",
                 seconds=time.perf_counter() - started,
                 note=f"{len(seen)} samples, each asked of both",
@@ -149,7 +151,7 @@ class Asked:
 
     def latency(self, requests: int) -> tuple[Latency, ...]:
         """Requests of one sample, in turn to one version and the other, the first in each pair changing."""
-        self.on_stage("latency", None)
+        self.on_stage(StageName.LATENCY, None)
         started = time.perf_counter()
         inputs = arrays.load(self.versions[1].known.samples.files, 0)
         times: dict[int, list[float]] = {each.number: [] for each in self.versions}
@@ -160,7 +162,9 @@ class Asked:
                 if turn >= _WARMUP:
                     times[each.number].append(1000 * (time.perf_counter() - asked))
         note = f"{requests} requests of each"
-        self.on_stage("latency", Stage(name="latency", verdict="passed", seconds=time.perf_counter() - started, note=note))
+        self.on_stage(
+            StageName.LATENCY, Stage(name=StageName.LATENCY, verdict="passed", seconds=time.perf_counter() - started, note=note)
+        )
         return tuple(
             Latency(
                 version=number,

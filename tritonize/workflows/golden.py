@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -14,6 +14,8 @@ from tritonize import repository
 from tritonize.core import arrays, dtypes, temporary
 from tritonize.core.artifacts import Report, ServerHandle, Stage
 from tritonize.core.errors import RepositoryError, UsageError, storage_errors
+from tritonize.core.recorder import Listener, silent
+from tritonize.core.stages import StageName
 from tritonize.quality import gates, golden_set
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import golden_file
@@ -120,7 +122,7 @@ class Request:
     model: str | None = None
     """Its name on the server; the file's where it is `None`."""
     version: int | None = None
-    on_stage: Callable[[str, Stage | None], None] = lambda _name, _stage: None
+    on_stage: Listener = silent
 
 
 def verify(request: Request) -> Report:
@@ -136,7 +138,7 @@ def verify(request: Request) -> Report:
             "A golden file is verified against a running server.", next_step="add --url http://host:8000 or grpc://host:8001"
         )
     with temporary.folder() as folder:
-        request.on_stage("golden file", None)
+        request.on_stage(StageName.GOLDEN_FILE, None)
         try:
             return _verify(request, golden_file.read(request.path, folder / "golden"))
         finally:
@@ -146,8 +148,10 @@ def verify(request: Request) -> Report:
 def _verify(request: Request, file: GoldenFile) -> Report:
     count, size = file.golden.samples.files.count, file.bytes / 2**20
     request.on_stage(
-        "golden file",
-        Stage(name="golden file", verdict="passed", seconds=0.0, note=f"{count} of {file.of} samples, {size:.1f} MiB, sound"),
+        StageName.GOLDEN_FILE,
+        Stage(
+            name=StageName.GOLDEN_FILE, verdict="passed", seconds=0.0, note=f"{count} of {file.of} samples, {size:.1f} MiB, sound"
+        ),
     )
     name = request.model or file.origin.model
     version = file.origin.version if request.version is None else request.version

@@ -10,7 +10,8 @@ from tritonize.core.artifacts import OnnxArtifact
 from tritonize.core.error_location import Location
 from tritonize.core.errors import ExportError, NothingReducedError
 from tritonize.core.messages import locate as wording
-from tritonize.core.stages import Recorder
+from tritonize.core.recorder import Recorder
+from tritonize.core.stages import StageName
 from tritonize.export import ladder
 from tritonize.locate import bisection
 from tritonize.locate import search as locate_search
@@ -87,12 +88,12 @@ def repair(
     located = replace(located, found=f"{artifact.path.name} in {model.precision}, emulated")
     if passed:
         return replace(located, keep=(), notes=(*located.notes, f"The gate passes in {model.precision} as it is."))
-    with recorder.stage("keep in fp32") as fields:
+    with recorder.stage(StageName.KEEP_FP32) as outcome:
         found = bisection.smallest(list(locate_search.ranking(located.series)), gate, trials=trials)
         if found.nodes is not None and frozenset(found.nodes) in gate.whole:
             found = replace(found, nodes=None)  # nothing smaller passes
-        fields["note"] = f"{len(found.nodes or ())} nodes, {found.trials} trials"
-        fields["verdict"] = "passed" if found.nodes is not None else "failed"
+        outcome.note = f"{len(found.nodes or ())} nodes, {found.trials} trials"
+        outcome.verdict = "passed" if found.nodes is not None else "failed"
     if found.nodes is None:
         message = wording.NONE_FOUND if found.exhausted else wording.NOTHING_HELPS
         why = message.text(precision=model.precision, trials=found.trials)

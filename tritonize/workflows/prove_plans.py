@@ -12,7 +12,8 @@ from pathlib import Path
 
 from tritonize.core import conclusion
 from tritonize.core.artifacts import Reference, Source, to_json
-from tritonize.core.stages import Recorder
+from tritonize.core.recorder import Recorder
+from tritonize.core.stages import StageName
 from tritonize.plans import collection as plan_collection
 from tritonize.plans import proof as plan_proof
 from tritonize.plans import proof_input, proof_record
@@ -55,7 +56,7 @@ def prove(
             tracker=tracker,
         )
         (proof,) = plan_proof.prove([built], question, directory / each.path.stem, recorder)
-        judged = gates.judge(tracker, proof.checks, on_gpu=(plan_proof.STAGE,))
+        judged = gates.judge(tracker, proof.checks, on_gpu=(StageName.PLAN,))
         over = gates.first_over_budget(judged.gates)
         if proof.verdict == "passed" and over is not None:
             proof = replace(proof, verdict="failed", reason=f"{over.output}: {conclusion.gate_in_words(over)}")

@@ -13,8 +13,9 @@ from tritonize.core import arrays, errors
 from tritonize.core.artifacts import Finding, Report, Stage
 from tritonize.core.errors import ExportError, RepositoryError, TritonizeError, UsageError
 from tritonize.core.messages import plans as wording
+from tritonize.core.recorder import Recorder
 from tritonize.core.results import Verdict
-from tritonize.core.stages import Recorder
+from tritonize.core.stages import StageName
 from tritonize.plans import from_spec, gpu, proof_input
 from tritonize.plans import proof as plan_proof
 from tritonize.plans.proof import PlanProof
@@ -145,7 +146,7 @@ def _run_model(specification: schema.Spec, name: str, options: Options, *, serve
         if not allowed:
             run_.keep()
             return release.keep(proven)
-        with recorder.stage("publish"):
+        with recorder.stage(StageName.PUBLISH):
             finished = release.publish(proven, allow_change=options.replace_config, done=options.on_published)
         return replace(finished, stages=tuple(recorder.stages))
 
@@ -162,7 +163,7 @@ def _serve(
     staged = built.staged
     probe = arrays.load(built.golden.samples.files, 0)
     with contextlib.ExitStack() as stack:
-        with recorder.stage("server start") as fields:
+        with recorder.stage(StageName.SERVER_START) as outcome:
             started = time.perf_counter()
             handle = stack.enter_context(
                 serving.serve(
@@ -174,8 +175,8 @@ def _serve(
                     on_progress=options.on_progress,
                 )
             )
-            fields["library_seconds"] = time.perf_counter() - started
-            fields["note"] = serving.summary(handle)
+            outcome.library_seconds = time.perf_counter() - started
+            outcome.note = serving.summary(handle)
         target = served_comparison.Target(
             server=handle,
             model=staged.model,
@@ -189,7 +190,7 @@ def _serve(
             recorder.add(stage)
         recorder_stop = time.perf_counter()
     seconds = time.perf_counter() - recorder_stop
-    recorder.add(Stage(name="server stop", verdict="passed", seconds=seconds, library_seconds=seconds))
+    recorder.add(Stage(name=StageName.SERVER_STOP, verdict="passed", seconds=seconds, library_seconds=seconds))
     return verified
 
 
@@ -209,7 +210,7 @@ def _report(
     if served is not None:
         checks = (*checks, *served.checks)
         verdict = served.verdict if built.passed and not findings else "failed"
-    judged = gates.judge(built.tracker, checks, on_gpu=("plan", *(served.on_gpu if served else ())))
+    judged = gates.judge(built.tracker, checks, on_gpu=(StageName.PLAN, *(served.on_gpu if served else ())))
     if not judged.passed:
         verdict = "failed"
     if verdict == "passed" and built.plans:
@@ -217,9 +218,9 @@ def _report(
         if command == "run" and served is None:
             verdict = "not run"  # proofs of single plans, from other machines, are none of what is served
     if served is None and command == "run" and built.plans:
-        recorder.add(Stage(name="server", verdict="not run", seconds=0.0, note="no plan answered rightly here"))
+        recorder.not_run(StageName.SERVER, "no plan answered rightly here")
     elif served is None and command == "run" and not built.plans:
-        recorder.add(Stage(name="server", verdict="not run", seconds=0.0, note=_why_not_served(built)))
+        recorder.not_run(StageName.SERVER, _why_not_served(built))
     return Report(
         command=command,
         model=built.staged.model,

@@ -13,6 +13,8 @@ from tritonize.core import arrays, temporary
 from tritonize.core.artifacts import Finding, PublishedVersion, Report, ServerHandle, Stage
 from tritonize.core.errors import InferenceError, MissingError, RepositoryError, ServerError, UsageError
 from tritonize.core.messages import repository as wording
+from tritonize.core.recorder import Listener, silent
+from tritonize.core.stages import StageName
 from tritonize.quality import gates, golden_set
 from tritonize.quality.gates import Judgement
 from tritonize.quality.golden_set import GoldenSet
@@ -37,7 +39,7 @@ class Request:
     """A running server's `http://host:port` and `grpc://host:port`; the embedded server is started where it is empty."""
     serve_anyway: bool = False
     """Ask a server also where files are not as they were proven; what is in place is served then."""
-    on_stage: Callable[[str, Stage | None], None] = lambda _name, _stage: None
+    on_stage: Listener = silent
     on_progress: Callable[[str], None] | None = None
 
 
@@ -59,13 +61,13 @@ def _verify_model(request: Request, name: str) -> Report:
     published = _version(request, name)
     manifest = repository.read_manifest(published.version_directory)
     with temporary.folder() as folder:
-        request.on_stage("files", None)
+        request.on_stage(StageName.FILES, None)
         started = time.perf_counter()
         checked = checked_copy.check(request.repository, name, published.version, folder / "files")
         # Older versions are not served here, but a policy of the repository may serve them.
         older = checked_copy.older_findings(request.repository, name, published.version) if request.version is None else ()
         findings = (*checked.findings, *older)
-        request.on_stage("files", _files_stage(checked, findings, time.perf_counter() - started))
+        request.on_stage(StageName.FILES, _files_stage(checked, findings, time.perf_counter() - started))
         blank = Report(
             command="verify",
             model=name,
@@ -111,7 +113,7 @@ def _asked(request: Request, published: PublishedVersion, checked: Checked, blan
 
 def _files_stage(checked: Checked, findings: Sequence[Finding], seconds: float) -> Stage:
     return Stage(
-        name="files",
+        name=StageName.FILES,
         verdict="failed" if findings else "passed",
         seconds=seconds,
         note=f"{len(checked.manifest['files'])} files against the manifest",
@@ -178,7 +180,7 @@ def _own_server(
     request: Request, published: PublishedVersion, known: GoldenSet, config: ModelConfig, root: Path, folder: Path
 ) -> Iterator[ServerHandle]:
     probe = served_comparison.as_served(arrays.load(known.samples.files, 0), config, "input")
-    request.on_stage("server start", None)
+    request.on_stage(StageName.SERVER_START, None)
     started = time.perf_counter()
     with serving.serve(
         root,
@@ -187,9 +189,11 @@ def _own_server(
         directory=folder / "server",
         on_progress=request.on_progress,
     ) as server:
-        request.on_stage("server start", _started(server, time.perf_counter() - started))
+        request.on_stage(StageName.SERVER_START, _started(server, time.perf_counter() - started))
         yield server
 
 
 def _started(server: ServerHandle, seconds: float) -> Stage:
-    return Stage(name="server start", verdict="passed", seconds=seconds, library_seconds=seconds, note=serving.summary(server))
+    return Stage(
+        name=StageName.SERVER_START, verdict="passed", seconds=seconds, library_seconds=seconds, note=serving.summary(server)
+    )

@@ -12,7 +12,8 @@ from tests.support.command import tritonize
 from tritonize import cli
 from tritonize.core import logs
 from tritonize.core.errors import UsageError
-from tritonize.core.stages import Recorder
+from tritonize.core.recorder import Recorder
+from tritonize.core.stages import StageName
 
 
 @pytest.fixture
@@ -29,18 +30,18 @@ def quiet(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.usefixtures("quiet")
 class TestSwitch:
     def test_nothing_is_written_by_default(self, capsys: pytest.CaptureFixture[str]) -> None:
-        with Recorder().stage("export"):
+        with Recorder().stage(StageName.EXPORT):
             pass
         assert capsys.readouterr() == ("", "")
 
     def test_stages_are_written_once_it_is_on(self, capsys: pytest.CaptureFixture[str]) -> None:
         logs.enable("info")
         logs.enable("info")
-        with Recorder().stage("export") as fields:
-            fields["note"] = "two\nlines\x1b[2J"
+        with Recorder().stage(StageName.EXPORT) as outcome:
+            outcome.note = "two\nlines\x1b[2J"
         written = capsys.readouterr().err.splitlines()
         assert len(written) == 2
-        assert written[0].endswith("INFO tritonize.core.stages: export: begins")
+        assert written[0].endswith("INFO tritonize.core.recorder: export: begins")
         assert written[1].endswith("; two\\nlines\\u001b[2J")
 
     def test_workers_inherit_it(self) -> None:

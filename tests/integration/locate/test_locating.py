@@ -33,7 +33,8 @@ from tritonize.core.artifacts import (
 )
 from tritonize.core.error_location import FAR, Location, NodeError, as_text
 from tritonize.core.errors import UsageError
-from tritonize.core.stages import Recorder
+from tritonize.core.recorder import Recorder
+from tritonize.core.stages import StageName
 from tritonize.locate import bisection, tracing
 from tritonize.locate.search import failing, locate, to_keep
 from tritonize.locate.worker import node_errors
@@ -451,12 +452,12 @@ def test_the_parts_stay_within_the_bound_and_say_the_same():
 
 
 def test_the_batch_to_look_at_is_the_worst_that_failed():
-    def check(sample: int, error: float, *, passed: bool, stage: str = "onnxruntime") -> Check:
+    def check(sample: int, error: float, *, passed: bool, stage: StageName = StageName.ONNXRUNTIME) -> Check:
         shape = {"expected_shape": (1,), "found_shape": (1,), "expected_dtype": "fp32", "found_dtype": "fp32"}
         tensor = TensorCheck(name="y", passed=passed, reason=None, rtol=0, atol=0, max_abs=error, largest=2.0, **shape)
         return Check(stage=stage, batch_size=1, samples=(sample,), tensors=(tensor,))
 
-    asked = [check(0, 1e-3, passed=True), check(1, 5e-3, passed=True), check(2, 9.0, passed=False, stage="grpc")]
+    asked = [check(0, 1e-3, passed=True), check(1, 5e-3, passed=True), check(2, 9.0, passed=False, stage=StageName.GRPC)]
     assert failing(asked) == (1,)
     assert failing([*asked, check(3, 1e-4, passed=False), check(4, 1e-3, passed=False)]) == (4,)
     assert failing([]) == (0,)

@@ -37,7 +37,7 @@ from tritonize.backends.plans import cuda, plan_contract, runner
 from tritonize.core import arrays
 from tritonize.core.artifacts import Reference, SampleSet, Source, TensorFiles, TensorSpec
 from tritonize.core.errors import PlanError
-from tritonize.core.stages import Recorder
+from tritonize.core.recorder import Recorder
 from tritonize.plans import engine, from_spec, gpu, plan_file
 from tritonize.plans import layers as plan_layers
 from tritonize.plans import proof as plan_proof

@@ -12,7 +12,7 @@ import pytest
 from tests.integration.plans.test_plan import stock_plan
 from tests.support.command import tritonize
 from tritonize.core.artifacts import TensorSpec
-from tritonize.core.stages import Recorder
+from tritonize.core.recorder import Recorder
 from tritonize.plans import compatibility, from_spec, gpu, plan_file
 from tritonize.spec import rules, schema
 from tritonize.triton import model_config

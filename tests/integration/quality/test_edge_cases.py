@@ -16,7 +16,8 @@ from tritonize.core import arrays
 from tritonize.core.artifacts import Check, SampleSet, TensorFiles, TensorSpec, to_json
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import quality as wording
-from tritonize.core.stages import Recorder
+from tritonize.core.recorder import Recorder
+from tritonize.core.stages import StageName
 from tritonize.onnx_model.worker import sensitivity
 from tritonize.quality import comparison, gates, noise_floor
 from tritonize.quality.tracker import ErrorTracker
@@ -41,7 +42,7 @@ def test_an_edge_case_refuses_for_nothing_that_the_drawn_answers_cannot_feel():
     assert floor.least == 2**-23 * next(floor.scale for floor in asked.floors if floor.group == "drawn")
     for far, verdict in ((6e-8, "passed"), (3e-6, "failed")):
         tracker = ErrorTracker(asked)
-        tracker.add("onnxruntime", (4,), {"y": (tiny + far).astype(np.float32)})
+        tracker.add(StageName.ONNXRUNTIME, (4,), {"y": (tiny + far).astype(np.float32)})
         assert [gate.verdict for gate in tracker.gates()] == [verdict]
     # Of a drawn sample there is no such allowance: what is small there has a scale of its own.
     assert all(floor.least == 0.0 for floor in asked.floors if floor.group == "drawn")
@@ -56,7 +57,7 @@ def test_that_edge_cases_alone_decided_is_said_with_the_way_to_leave_them_out():
             own = arrays.load(asked.expected, index)
             found = {"y": own["y"] + np.float32(1.0 if index in failing else 0.0)}
             tensors = comparison.compare(own, found, asked.tolerances)
-            checks.append(Check(stage="onnxruntime", batch_size=1, samples=(index,), tensors=tensors))
+            checks.append(Check(stage=StageName.ONNXRUNTIME, batch_size=1, samples=(index,), tensors=tensors))
         return list(gates.judge(ErrorTracker(asked), checks).notes)
 
     said = wording.EDGES_DECIDED.text(names="ones", others="zeros, largest")
@@ -65,7 +66,7 @@ def test_that_edge_cases_alone_decided_is_said_with_the_way_to_leave_them_out():
     start = wording.EDGES_DECIDED.what.split(":")[0]
     assert not [note for note in (*notes(), *notes(5, 1)) if note.startswith(start)]
     tracker = ErrorTracker(asked)
-    tracker.add("onnxruntime", (5,), {"y": arrays.load(asked.expected, 5)["y"] + np.float32(1.0)})
+    tracker.add(StageName.ONNXRUNTIME, (5,), {"y": arrays.load(asked.expected, 5)["y"] + np.float32(1.0)})
     assert said in gates.judge(tracker, ()).notes  # the noise floor alone
 
 
@@ -90,10 +91,10 @@ def test_edge_cases_that_rounding_moves_beyond_the_tolerance_are_left_out_though
     assert dropped == {"zeros": wording.EDGE_ROUNDED.text(output="y", far=0.5)}
     # One that fails by more than rounding explains is no such case.
     wrong = comparison.compare(arrays.load(asked.expected, 4), {"y": arrays.load(asked.expected, 4)["y"] + np.float32(100)}, {})
-    check = Check(stage="onnxruntime", batch_size=1, samples=(4,), tensors=wrong)
+    check = Check(stage=StageName.ONNXRUNTIME, batch_size=1, samples=(4,), tensors=wrong)
     found = baseline.runtime.Sensitivity(moved=({"y": 0.5},), chosen=frozenset(), library_seconds=0.0)
     monkeypatch.setattr(baseline.runtime, "sensitivity", lambda *_, **__: found)
-    monkeypatch.setattr(baseline.summation_error, "explained", lambda *_: {})
+    monkeypatch.setattr(baseline.summing, "explained", lambda *_: {})
     assert baseline.unanswerable(model(), artifact, tracker.golden, [check], Path("work"), Recorder()) == {}
 
 
@@ -129,7 +130,7 @@ def test_an_edge_case_with_another_number_of_answers_is_left_out_where_rounding_
     found = baseline.runtime.Sensitivity(moved=({"y": float("inf")},), chosen=frozenset(), library_seconds=0.0)
     monkeypatch.setattr(baseline.runtime, "sensitivity", lambda *_, **__: found)
     tracker = ErrorTracker(asked)
-    tracker.add("onnxruntime", (4,), {"y": arrays.load(asked.expected, 4)["y"] + np.float32(1.0)})
+    tracker.add(StageName.ONNXRUNTIME, (4,), {"y": arrays.load(asked.expected, 4)["y"] + np.float32(1.0)})
     artifact = SimpleNamespace(path=Path("m.onnx"), node_map=None)
     baseline.allow_for_rounding(model(), artifact, tracker, Path("work"), Recorder())
     assert tracker.gates()[0].verdict == "failed"  # an infinite allowance would pass anything

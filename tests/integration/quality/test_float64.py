@@ -11,6 +11,7 @@ import torch
 
 from tritonize.core import arrays
 from tritonize.core.artifacts import SampleSet, from_json, to_json
+from tritonize.core.stages import StageName
 from tritonize.quality import gates, golden_set, noise_floor
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
@@ -128,7 +129,7 @@ def asked(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **fields
     own = runner.Reference(source=runner.identify(model), outputs=answer.outputs, parameters=answer.parameters)
     drawn = samples.without(drawn, answer.unusable)
     computed = Computed(reference=own, batched=answer.batched, exact=exact, moved=answer.moved)
-    from tritonize.core.stages import Recorder
+    from tritonize.core.recorder import Recorder
     from tritonize.reference import baseline
 
     return baseline._golden(model, drawn, computed, tmp_path, Recorder())
@@ -145,7 +146,7 @@ def gates_of(known: GoldenSet, name: str, change=lambda array: array) -> dict[st
     for index in range(known.samples.files.count):
         answer = dict(arrays.load(known.expected, index))
         answer[name] = change(answer[name])
-        tracker.add("onnxruntime", (index,), answer)
+        tracker.add(StageName.ONNXRUNTIME, (index,), answer)
     return {gate.group: gate.verdict for gate in tracker.gates() if gate.output == name}
 
 
@@ -195,7 +196,7 @@ def test_an_output_without_float64_leaves_the_gates_of_the_others_on(ask):
 
 def _seen(known: GoldenSet) -> ErrorTracker:
     tracker = ErrorTracker(known)
-    tracker.add("onnxruntime", (0,), arrays.load(known.expected, 0))
+    tracker.add(StageName.ONNXRUNTIME, (0,), arrays.load(known.expected, 0))
     return tracker
 
 

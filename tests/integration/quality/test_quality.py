@@ -16,6 +16,7 @@ from tests.support.command import tritonize
 from tritonize.core import arrays
 from tritonize.core.artifacts import Check, SampleSet, TensorFiles, TensorSpec
 from tritonize.core.results import Metrics
+from tritonize.core.stages import SERVED, StageName
 from tritonize.quality import comparison, golden_set, noise_floor
 from tritonize.quality import gates as quality_gates
 from tritonize.quality import tracker as observing
@@ -56,7 +57,7 @@ def answer(asked: GoldenSet, indices: tuple[int, ...]) -> np.ndarray:
     return arrays.stack(asked.expected, indices)["y"].copy()
 
 
-def gates(asked: GoldenSet, found: np.ndarray, indices: tuple[int, ...] = (0,), stage: str = "http"):
+def gates(asked: GoldenSet, found: np.ndarray, indices: tuple[int, ...] = (0,), stage: StageName = StageName.HTTP):
     tracker = ErrorTracker(asked)
     tracker.add(stage, indices, {"y": found})
     return tracker.gates()
@@ -92,8 +93,8 @@ def test_each_edge_case_is_a_group_of_its_own():
     asked = replace(asked, floors=noise_floor.noise_floors(asked.samples, asked.expected, asked.exact, "fp32"))
     assert {floor.group for floor in asked.floors} == {"drawn", "zeros"}
     tracker = ErrorTracker(asked)
-    tracker.add("http", (4,), {"y": (quiet + 1e-4).astype(np.float32)})
-    tracker.add("http", (0,), {"y": (arrays.load(asked.exact, 0)["y"] + 1e-4).astype(np.float32)})
+    tracker.add(StageName.HTTP, (4,), {"y": (quiet + 1e-4).astype(np.float32)})
+    tracker.add(StageName.HTTP, (0,), {"y": (arrays.load(asked.exact, 0)["y"] + 1e-4).astype(np.float32)})
     verdicts = {gate.group: gate.verdict for gate in tracker.gates()}
     assert verdicts == {"drawn": "passed", "zeros": "failed"}
 
@@ -113,7 +114,7 @@ def test_the_worst_of_a_batch_is_named():
     found = answer(asked, (0, 1, 2))
     found[2, 0] += 1.0
     tracker = ErrorTracker(asked)
-    tracker.add("grpc", (0, 1, 2), {"y": found})
+    tracker.add(StageName.GRPC, (0, 1, 2), {"y": found})
     gate = quality_gates.worst(tracker.gates())
     assert (gate.sample, gate.verdict, gate.stage) == (2, "failed", "grpc")
     assert quality_gates.worst(()) is None
@@ -144,20 +145,20 @@ def test_reduced_precision_is_judged_by_its_own_noise():
     halved = [arrays.load(asked.exact, index)["y"].astype(np.float16).astype(np.float32) for index in range(4)]
     tracker = ErrorTracker(asked)
     tracker.judge_reduced_by(noise_floor.noise_floors(asked.samples, files("half", halved, "fp32"), asked.exact, "fp16"))
-    tracker.add("onnxruntime", (0,), {"y": answer(asked, (0,))})
-    tracker.add("http", (0,), {"y": halved[0]})
+    tracker.add(StageName.ONNXRUNTIME, (0,), {"y": answer(asked, (0,))})
+    tracker.add(StageName.HTTP, (0,), {"y": halved[0]})
     assert {gate.stage: gate.verdict for gate in tracker.gates()} == {"onnxruntime": "passed", "http": "passed"}
     plain = ErrorTracker(asked)
-    plain.add("http", (0,), {"y": halved[0]})
+    plain.add(StageName.HTTP, (0,), {"y": halved[0]})
     assert plain.gates()[0].verdict == "failed"
 
 
 def test_the_first_stage_over_the_budget_is_the_first_on_the_way():
     asked = question()
     tracker = ErrorTracker(asked)
-    for stage in ("shm", "http", "onnxruntime"):
+    for stage in (StageName.SHM, StageName.HTTP, StageName.ONNXRUNTIME):
         tracker.add(stage, (0,), {"y": answer(asked, (0,)) + (0.0 if stage == "onnxruntime" else 1.0)})
-    assert quality_gates.first_over_budget(tracker.gates()).stage == "http"
+    assert quality_gates.first_over_budget(tracker.gates()).stage == StageName.HTTP
     assert [row.stage for row in tracker.rows()] == ["onnxruntime", "http", "shm"]
     assert isinstance(tracker.rows()[0].metrics, Metrics)
 
@@ -169,7 +170,7 @@ def test_tolerance_gates_count_what_the_checks_say():
     checks = []
     for index, array in ((0, answer(asked, (0,))), (1, found)):
         tensors = comparison.compare({"y": answer(asked, (index,))}, {"y": array}, asked.tolerances)
-        checks.append(Check(stage="http", batch_size=1, samples=(index,), tensors=tensors))
+        checks.append(Check(stage=StageName.HTTP, batch_size=1, samples=(index,), tensors=tensors))
     (gate,) = quality_gates.tolerance_gates(checks)
     assert (gate.verdict, gate.value, gate.sample) == ("failed", 3.0, 1)
 
@@ -475,7 +476,7 @@ def test_only_edge_cases_in_doubt_are_asked_and_drawn_samples_never_softened():
     asked = replace(asked, floors=noise_floor.noise_floors(asked.samples, asked.expected, asked.exact, "fp32"))
     tracker = ErrorTracker(asked)
     for index in (0, 4):
-        tracker.add("onnxruntime", (index,), {"y": (arrays.load(asked.exact, index)["y"] + 1e-3).astype(np.float32)})
+        tracker.add(StageName.ONNXRUNTIME, (index,), {"y": (arrays.load(asked.exact, index)["y"] + 1e-3).astype(np.float32)})
     assert tracker.doubtful() == (4,)
     tracker.allow_for_rounding({("y", "zeros"): 1e-3})
     assert {gate.group: gate.verdict for gate in tracker.gates()} == {"drawn": "failed", "zeros": "passed"}
@@ -588,9 +589,9 @@ def test_answers_of_a_gpu_are_judged_by_its_own_limit():
     asked = question(noise_floor_gpu=100.0)
     tracker = ErrorTracker(asked)
     off = 30 * asked.floors[0].denominator
-    tracker.add("http", (0,), {"y": (arrays.load(asked.exact, 0)["y"] + off).astype(np.float32)})
+    tracker.add(StageName.HTTP, (0,), {"y": (arrays.load(asked.exact, 0)["y"] + off).astype(np.float32)})
     assert not quality_gates.judge(tracker, ()).passed
-    assert quality_gates.judge(tracker, (), on_gpu=served_comparison.SERVED).passed
+    assert quality_gates.judge(tracker, (), on_gpu=SERVED).passed
 
 
 def test_the_same_bits_are_compared_once_and_count_each_time(monkeypatch):
@@ -603,7 +604,7 @@ def test_the_same_bits_are_compared_once_and_count_each_time(monkeypatch):
     monkeypatch.setattr(observing, "compare", lambda *given: calls.append(1) or comparing.compare(*given))
     answer = {"y": arrays.load(asked.expected, 0)["y"] + np.float32(1e-3)}
     expected = arrays.load(asked.expected, 0)
-    for stage in ("onnxruntime", "http", "grpc"):
+    for stage in (StageName.ONNXRUNTIME, StageName.HTTP, StageName.GRPC):
         tensors = tracker.check(stage, (0,), expected, {"y": answer["y"].copy()}, asked.tolerances)
         plain.add(stage, (0,), answer)
         assert tensors == comparing.compare(expected, answer, asked.tolerances)
@@ -612,11 +613,11 @@ def test_the_same_bits_are_compared_once_and_count_each_time(monkeypatch):
     assert tracker.gates() == plain.gates()
     changed = {"y": answer["y"].copy()}
     changed["y"].reshape(-1)[0] = np.nextafter(changed["y"].reshape(-1)[0], np.float32(9))
-    tracker.check("http", (0,), expected, changed, asked.tolerances)
-    tracker.check("http", (1,), arrays.load(asked.expected, 1), answer, asked.tolerances)
-    tracker.check("http", (0,), expected, answer, {"y": schema.Tolerance(rtol=0.0, atol=0.0)})
+    tracker.check(StageName.HTTP, (0,), expected, changed, asked.tolerances)
+    tracker.check(StageName.HTTP, (1,), arrays.load(asked.expected, 1), answer, asked.tolerances)
+    tracker.check(StageName.HTTP, (0,), expected, answer, {"y": schema.Tolerance(rtol=0.0, atol=0.0)})
     assert len(calls) == 4
-    (reshaped,) = tracker.check("http", (0,), {"y": expected["y"][None]}, answer, asked.tolerances)
+    (reshaped,) = tracker.check(StageName.HTTP, (0,), {"y": expected["y"][None]}, answer, asked.tolerances)
     assert len(calls) == 5
     assert not reshaped.passed
 
@@ -627,7 +628,7 @@ def test_what_is_remembered_of_answers_is_bounded(monkeypatch):
     tracker = ErrorTracker(asked)
     for index in (0, 1, 2, 0, 2):
         one = arrays.load(asked.expected, index)
-        assert tracker.check("http", (index,), one, one, asked.tolerances)[0].passed
+        assert tracker.check(StageName.HTTP, (index,), one, one, asked.tolerances)[0].passed
     assert len(tracker._known) == 2
     assert [row.metrics.answers for row in tracker.rows()] == [5]
 
@@ -644,13 +645,13 @@ def test_groups_of_instances_on_a_gpu_may_answer_with_other_bits():
 
 def test_that_rounding_cannot_be_measured_is_told_and_decides_nothing(monkeypatch):
     from tritonize.core.errors import ExportError
-    from tritonize.core.stages import Recorder
+    from tritonize.core.recorder import Recorder
     from tritonize.onnx_model import runtime
     from tritonize.reference import baseline
 
     asked = question(5, edges={4: "zeros"})
     tracker = ErrorTracker(asked)
-    tracker.add("onnxruntime", (4,), {"y": (arrays.load(asked.exact, 4)["y"] + 1.0).astype(np.float32)})
+    tracker.add(StageName.ONNXRUNTIME, (4,), {"y": (arrays.load(asked.exact, 4)["y"] + 1.0).astype(np.float32)})
 
     def fails(*_, **__):
         raise ExportError("no", found="why")

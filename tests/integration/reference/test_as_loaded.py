@@ -15,6 +15,7 @@ from tritonize import api
 from tritonize.core import arrays
 from tritonize.core.artifacts import Report, SampleSet, TensorFiles, TensorSpec
 from tritonize.core.errors import ExportError
+from tritonize.core.stages import StageName
 from tritonize.quality import noise_floor
 from tritonize.quality.golden_set import GoldenSet, Rules
 from tritonize.reference import as_loaded
@@ -97,7 +98,7 @@ def test_the_fast_path_as_the_reference_is_what_the_file_is_held_to():
     report = build("modes:pooled", PADDED, reference="fast_path")
     assert report.verdict == "failed"
     assert not report.findings
-    assert any(not check.passed for check in report.checks if check.stage == "onnxruntime")
+    assert any(not check.passed for check in report.checks if check.stage == StageName.ONNXRUNTIME)
     assert facts(report, "attention")["reference"] == "fast_path"
 
 

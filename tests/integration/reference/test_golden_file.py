@@ -20,6 +20,7 @@ from tests.support.command import tritonize
 from tritonize.core import arrays
 from tritonize.core.artifacts import ServerHandle
 from tritonize.core.errors import InferenceError, RepositoryError, UsageError
+from tritonize.core.stages import StageName
 from tritonize.quality import golden_set
 from tritonize.reference import checksummed_archive, golden_file, golden_seeds
 from tritonize.report import text as report_text
@@ -384,7 +385,7 @@ def test_a_report_of_many_answers_stays_small():
             name="y", passed=passed, reason=None if passed else "far", expected_shape=(1,), found_shape=(1,),
             expected_dtype="fp32", found_dtype="fp32", rtol=0.0, atol=0.0, max_abs=float(index), elements=1,
         )  # fmt: skip
-        return Check(stage="grpc", batch_size=1, samples=(index,), tensors=(tensor,))
+        return Check(stage=StageName.GRPC, batch_size=1, samples=(index,), tensors=(tensor,))
 
     many = Report(
         command="verify",

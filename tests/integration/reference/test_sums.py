@@ -12,8 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tritonize.core import arrays
 from tritonize.core.artifacts import Check, SampleSet, TensorFiles, TensorSpec, to_json
+from tritonize.core.recorder import Recorder
 from tritonize.core.results import Gate
-from tritonize.core.stages import Recorder
+from tritonize.core.stages import StageName
 from tritonize.onnx_model import runtime as onnx_runtime
 from tritonize.onnx_model.worker import session as ort_session
 from tritonize.onnx_model.worker import sums, wide_sums
@@ -99,7 +100,7 @@ def asked(asked_of: GoldenSet, path: Path) -> ErrorTracker:
     tracker = ErrorTracker(asked_of)
     session = ort_session.session(path, ())
     for index in range(asked_of.samples.drawn):
-        tracker.add("onnxruntime", (index,), ort_session.answer(session, arrays.load(asked_of.samples.files, index), 1))
+        tracker.add(StageName.ONNXRUNTIME, (index,), ort_session.answer(session, arrays.load(asked_of.samples.files, index), 1))
     return tracker
 
 
@@ -117,7 +118,7 @@ def test_a_normalization_of_a_volume_passes_with_the_measured_reason(volumes, in
     path = normalization("m.onnx")
     question = known(volumes)
     tracker = asked(question, path)
-    before = drawn_gate(tracker, "onnxruntime")
+    before = drawn_gate(tracker, StageName.ONNXRUNTIME)
     assert before.verdict == "failed"
     assert before.value > 20
     allowance, _ = allowed(tracker, path)
@@ -125,16 +126,16 @@ def test_a_normalization_of_a_volume_passes_with_the_measured_reason(volumes, in
     answers = ort_session.session(path, ())
     for index in range(2):
         found = ort_session.answer(answers, arrays.load(question.samples.files, index), 1)
-        tracker.add("onnxruntime", (index,), found)
+        tracker.add(StageName.ONNXRUNTIME, (index,), found)
         # An answer with exact sums, as other runtimes give it, is right too.
-        tracker.add("grpc", (index,), {"y": arrays.load(question.exact, index)["y"].astype(np.float32)})
+        tracker.add(StageName.GRPC, (index,), {"y": arrays.load(question.exact, index)["y"].astype(np.float32)})
         # And a fault of 30 times PyTorch's own error, which is less than these sums move the answer, is found.
         fault = found["y"].copy()
         fault[0, 0, :9] += np.float32(30 * question.floors[0].own)
-        tracker.add("http", (index,), {"y": fault})
-    assert drawn_gate(tracker, "onnxruntime").value < 2
-    assert drawn_gate(tracker, "grpc").verdict == "passed"
-    assert drawn_gate(tracker, "http").verdict == "failed"
+        tracker.add(StageName.HTTP, (index,), {"y": fault})
+    assert drawn_gate(tracker, StageName.ONNXRUNTIME).value < 2
+    assert drawn_gate(tracker, StageName.GRPC).verdict == "passed"
+    assert drawn_gate(tracker, StageName.HTTP).verdict == "failed"
     (floor,) = [floor for floor in tracker.golden.floors if floor.summing]
     assert (floor.output, floor.group) == ("y", "drawn")
     assert "norm adds 884,736 terms" in floor.why
@@ -142,7 +143,7 @@ def test_a_normalization_of_a_volume_passes_with_the_measured_reason(volumes, in
     # A version carries how far they move the answers, and passes again with them.
     carried = golden_set.write(tracker.golden, Path("golden"))
     assert carried.floors == tracker.golden.floors
-    assert drawn_gate(asked(carried, path), "onnxruntime").verdict == "passed"
+    assert drawn_gate(asked(carried, path), StageName.ONNXRUNTIME).verdict == "passed"
 
 
 @pytest.mark.parametrize("fault", ["weight", "epsilon"])
@@ -158,7 +159,7 @@ def test_a_fault_in_the_same_node_is_not_allowed_for(volumes, in_process, fault)
     allowance, recorder = allowed(tracker, path)
     assert allowance.moved is None
     assert recorder.stages == []
-    assert drawn_gate(tracker, "onnxruntime").verdict == "failed"
+    assert drawn_gate(tracker, StageName.ONNXRUNTIME).verdict == "failed"
 
 
 def test_a_kernel_that_is_further_off_than_rounding_explains_is_not_allowed_for(volumes, in_process, monkeypatch):
@@ -181,7 +182,7 @@ def test_a_constant_that_sums_move_beyond_the_tolerance_is_explained_and_a_wrong
         found = ort_session.answer(ort_session.session(path, ()), arrays.load(question.samples.files, 2), 1)
         tensors = compare(arrays.load(question.expected, 2), found, question.tolerances)
         assert not all(tensor.passed for tensor in tensors)
-        check = Check(stage="onnxruntime", batch_size=1, samples=(2,), tensors=tensors)
+        check = Check(stage=StageName.ONNXRUNTIME, batch_size=1, samples=(2,), tensors=tensors)
         artifact = SimpleNamespace(path=path)
         why = summation_error.explained(MODEL, artifact, question, {2: check}, Path("work"), Recorder())
         assert bool(why) is reason, why

@@ -15,6 +15,7 @@ from tritonize.cli import display, tensors
 from tritonize.core.artifacts import Check, Finding, Report, SampleSet, Stage, TensorFiles, TensorSpec
 from tritonize.core.conclusion import conclude
 from tritonize.core.results import Gate
+from tritonize.core.stages import StageName
 from tritonize.quality import gates as quality_gates
 from tritonize.quality.comparison import compare
 from tritonize.quality.gates import percent
@@ -25,21 +26,21 @@ RIGHT = np.zeros((1, 3), np.float32)
 WRONG = np.array([[0, 0.5, 0]], np.float32)
 
 
-def check(stage: str, found: np.ndarray = RIGHT, sample: int = 0) -> Check:
+def check(stage: StageName, found: np.ndarray = RIGHT, sample: int = 0) -> Check:
     return Check(stage=stage, batch_size=1, samples=(sample,), tensors=compare({"scores": RIGHT}, {"scores": found}, {}))
 
 
-STAGES = ("onnxruntime", "http", "grpc", "shm")
+STAGES = (StageName.ONNXRUNTIME, StageName.HTTP, StageName.GRPC, StageName.SHM)
 CHECKS = tuple(check(stage, sample=sample) for stage in STAGES for sample in range(4))
 PASSED = Report(
     command="run", model="heart", version=7, verdict="passed", checks=CHECKS, proved_by={"tritonserver": "2.51.0"}, published=True
 )
 FAILED = replace(PASSED, verdict="failed", published=False)
-K = Gate(gate="noise floor", stage="onnxruntime", output="scores", group="drawn", verdict="failed", value=14.8, limit=10.0)
-DICE = Gate(gate="dice_min ≥", stage="http", output="scores", group="all", verdict="failed", value=0.5, limit=0.99)
+K = Gate(gate="noise floor", stage=StageName.ONNXRUNTIME, output="scores", group="drawn", verdict="failed", value=14.8, limit=10.0)
+DICE = Gate(gate="dice_min ≥", stage=StageName.HTTP, output="scores", group="all", verdict="failed", value=0.5, limit=0.99)
 NO_FLOAT64 = Gate(
     gate="noise floor",
-    stage="onnxruntime",
+    stage=StageName.ONNXRUNTIME,
     output="scores",
     group="drawn",
     verdict="not run",
@@ -54,7 +55,7 @@ OUTCOMES = {
     "passed, one gate not run": (replace(PASSED, gates=(NO_FLOAT64,)), "16 comparisons, all within tolerance"),
     "nothing compared": (replace(PASSED, checks=()), "no answer was compared"),
     "tolerance": (
-        replace(FAILED, checks=(*CHECKS, check("grpc", WRONG, 5), check("http", WRONG, 5))),
+        replace(FAILED, checks=(*CHECKS, check(StageName.GRPC, WRONG, 5), check(StageName.HTTP, WRONG, 5))),
         "2 of 18 comparisons outside the tolerance, first output scores (Triton, HTTP)",
     ),
     "noise floor": (replace(FAILED, gates=(K,)), "scores: k is 14.8 at onnxruntime, at most 10 is allowed"),
@@ -73,11 +74,13 @@ OUTCOMES = {
         "The factory raised an error.",
     ),
     "stage": (
-        replace(FAILED, stages=(Stage(name="target", verdict="failed", seconds=0.1, note="other TensorRT"),)),
+        replace(FAILED, stages=(Stage(name=StageName.TARGET, verdict="failed", seconds=0.1, note="other TensorRT"),)),
         "Loading at the target: other TensorRT",
     ),
     "not run": (
-        replace(PASSED, verdict="not run", stages=(Stage(name="plan run", verdict="not run", seconds=0, note="no GPU here"),)),
+        replace(
+            PASSED, verdict="not run", stages=(Stage(name=StageName.PLAN_RUN, verdict="not run", seconds=0, note="no GPU here"),)
+        ),
         "The plan on a GPU: no GPU here",
     ),
     "not run, by a gate": (replace(PASSED, verdict="not run", gates=(NO_FLOAT64,)), "noise floor of scores: no room"),
@@ -148,12 +151,15 @@ def confidence(checks: tuple[Check, ...], gates: tuple[Gate, ...] = ()) -> str:
 
 
 def test_the_samples_of_the_stage_that_failed_are_counted():
-    checks = (*(check("onnxruntime", WRONG, sample) for sample in range(4)), *(check("http", RIGHT, sample) for sample in range(4)))
+    checks = (
+        *(check(StageName.ONNXRUNTIME, WRONG, sample) for sample in range(4)),
+        *(check(StageName.HTTP, RIGHT, sample) for sample in range(4)),
+    )
     assert "4 of 4 drawn samples are outside the tolerance (ONNX Runtime)" in confidence(checks)
 
 
 def test_of_two_stages_at_one_place_the_later_one_is_counted():
-    checks = tuple(check(stage, sample=n) for stage in ("onnxruntime", "onnxruntime fp16 (emulated)") for n in range(4))
+    checks = tuple(check(stage, sample=n) for stage in (StageName.ONNXRUNTIME, StageName.EMULATED_FP16) for n in range(4))
     assert "0 of 4 drawn samples are outside the tolerance (fp16, emulated)" in confidence(checks)
 
 

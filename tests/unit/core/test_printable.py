@@ -15,6 +15,7 @@ from tritonize.cli import display
 from tritonize.core import printable
 from tritonize.core.artifacts import Check, Finding, Report, Stage, TensorCheck
 from tritonize.core.results import Gate
+from tritonize.core.stages import ModelFile, StageName
 from tritonize.report import text as report_text
 from tritonize.report.html import page
 
@@ -48,12 +49,21 @@ def evil_report() -> Report:
         model=EVIL,
         version=1,
         verdict="failed",
-        checks=(Check(stage="grpc", batch_size=1, samples=(0,), tensors=(tensor,)),),
+        checks=(Check(stage=StageName.GRPC, batch_size=1, samples=(0,), tensors=(tensor,)),),
         gates=(
-            Gate(gate="noise floor", stage="grpc", output=EVIL, group="all", verdict="failed", limit=1.0, value=2.0, note=EVIL),
+            Gate(
+                gate="noise floor",
+                stage=StageName.GRPC,
+                output=EVIL,
+                group="all",
+                verdict="failed",
+                limit=1.0,
+                value=2.0,
+                note=EVIL,
+            ),
         ),
         findings=(Finding(where=EVIL, what=EVIL, expected=EVIL, found=EVIL),),
-        stages=(Stage(name=EVIL, verdict="not run", seconds=0.0, note=EVIL),),
+        stages=(Stage(name=ModelFile(EVIL), verdict="not run", seconds=0.0, note=EVIL),),
         notes=(EVIL,),
         versions={EVIL: EVIL},
         proved_by={EVIL: EVIL},
@@ -84,7 +94,7 @@ def test_reports(capsys: pytest.CaptureFixture[str]) -> None:
 def test_progress(capsys: pytest.CaptureFixture[str]) -> None:
     with display.display() as shown:
         shown.on_progress(EVIL)
-        shown.on_stage(EVIL, Stage(name=EVIL, verdict="passed", seconds=1.0, note=EVIL))
+        shown.on_stage(ModelFile(EVIL), Stage(name=ModelFile(EVIL), verdict="passed", seconds=1.0, note=EVIL))
     printed = capsys.readouterr().err
     assert "\x9b" not in printed
     assert "\x1b[2K" not in printed

@@ -27,6 +27,7 @@ from tritonize.core import figures
 from tritonize.core.artifacts import Finding, Report, StagedVersion, to_json
 from tritonize.core.error_location import FAR, Location, NodeError
 from tritonize.core.figures import BINS, LOWEST, PER_DECADE, Figures, Pane
+from tritonize.core.stages import StageName
 from tritonize.quality import slices as slice_choice
 from tritonize.quality.figure_collector import FigureCollector
 from tritonize.quality.tracker import ErrorTracker
@@ -235,7 +236,7 @@ def test_a_large_volume_stays_below_the_limit_and_is_shrunk(tmp_path):
     found = [{"a": expected[0]["a"].copy(), "b": expected[0]["b"].copy()}]
     found[0]["a"][0, 1, 100] += random.random((side, side), np.float32) * 1e-4
     known = report_samples.golden(tmp_path / "large", inputs, expected, {"a": "mask_logits"})
-    tracker = report_samples.seen(known, found, stages=("shm",))
+    tracker = report_samples.seen(known, found, stages=(StageName.SHM,))
     kept = tracker.collector.figures()
     (deep, flat) = kept.slices
     assert (deep.channel, deep.depths[deep.worst], len(deep.depths)) == (1, 100, 32)
@@ -421,12 +422,12 @@ def test_colours_of_the_difference():
 def test_the_stage_nearest_to_the_client_is_kept(tmp_path):
     expected = [{"y": np.zeros((1, 4), np.float32)}, {"y": np.ones((1, 4), np.float32)}]
     known = report_samples.golden(tmp_path / "g", [{"x": np.zeros((1, 1), np.float32)}] * 2, expected)
-    tracker = report_samples.seen(known, [{"y": each["y"] + 1} for each in expected], ("onnxruntime", "http"))
-    for stage in ("grpc", "shm", "onnxruntime", "concurrent", "again"):
+    tracker = report_samples.seen(known, [{"y": each["y"] + 1} for each in expected], (StageName.ONNXRUNTIME, StageName.HTTP))
+    for stage in (StageName.GRPC, StageName.SHM, StageName.ONNXRUNTIME, StageName.CONCURRENT, StageName.AGAIN):
         tracker.add(stage, (0,), {"y": expected[0]["y"] + np.float32(0.5)})
-    tracker.add("shm", (0, 1), {"y": np.full((2, 4), 9, np.float32)})
+    tracker.add(StageName.SHM, (0, 1), {"y": np.full((2, 4), 9, np.float32)})
     kept = tracker.collector.figures()
-    assert kept.stage == "shm"
+    assert kept.stage == StageName.SHM
     assert kept.scatters[0].found == (0.5,) * 4
 
 
@@ -434,7 +435,7 @@ def test_a_sample_is_counted_once_and_the_worst_is_kept(tmp_path):
     expected = [{"y": np.zeros((1, 16, 16), np.float32)} for _ in range(4)]
     known = report_samples.golden(tmp_path / "g", [{"x": np.zeros((1, 16, 16), np.float32)}] * 4, expected)
     found = [{"y": np.full((1, 16, 16), far, np.float32)} for far in (1, 3, 7, 2)]
-    kept = report_samples.seen(known, [*found, *found[:0]], ("shm",)).collector.figures()
+    kept = report_samples.seen(known, [*found, *found[:0]], (StageName.SHM,)).collector.figures()
     assert [(each.sample, each.why, each.panes[-1].high) for each in kept.slices] == [
         (0, "first sample", 1.0),
         (2, "largest difference", 7.0),
@@ -449,7 +450,7 @@ def test_the_first_sample_is_shown_also_where_an_edge_case_was_asked_before_it(t
     known = replace(known, samples=replace(known.samples, edges={2: "zeros"}))
     tracker = ErrorTracker(known, FigureCollector(known))
     for index, far in ((2, 5), (0, 1), (1, 2)):
-        tracker.add("shm", (index,), {"y": np.full((1, 16, 16), far, np.float32)})
+        tracker.add(StageName.SHM, (index,), {"y": np.full((1, 16, 16), far, np.float32)})
     shown = [(each.sample, each.why) for each in tracker.collector.figures().slices]
     assert shown == [(0, "first sample"), (2, "largest difference, edge case zeros")]
 
@@ -459,7 +460,7 @@ def test_what_is_kept_is_bounded(tmp_path):
     expected = [{name: np.zeros((1, 33, 40, 260), np.float32) for name in names}]
     known = report_samples.golden(tmp_path / "g", [{"x": np.zeros((1, 1), np.float32)}], expected)
     kept = report_samples.seen(
-        known, [{name: array + np.float32(1) for name, array in expected[0].items()}], ("shm",)
+        known, [{name: array + np.float32(1) for name, array in expected[0].items()}], (StageName.SHM,)
     ).collector.figures()
     assert (len(kept.histograms), len(kept.slices)) == (8, 4)
     assert all(pane.slices <= 32 and max(pane.height, pane.width) <= 256 for each in kept.slices for pane in each.panes)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tritonize.core.artifacts import Check, Finding, Report, Stage, from_json
+from tritonize.core.stages import StageName
 from tritonize.quality.comparison import compare
 from tritonize.report import text as report_text
 
@@ -16,7 +17,7 @@ GOOD = np.zeros((1, 3), np.float32)
 BAD = np.array([[0, 0.5, np.nan]], np.float32)
 
 
-def check(stage: str, found: np.ndarray, size: int = 1) -> Check:
+def check(stage: StageName, found: np.ndarray, size: int = 1) -> Check:
     return Check(stage=stage, batch_size=size, samples=(0,), tensors=compare({"OUTPUT__0": GOOD}, {"OUTPUT__0": found}, {}))
 
 
@@ -25,8 +26,8 @@ PASSED = Report(
     model="heart",
     version=7,
     verdict="passed",
-    checks=(check("onnxruntime", GOOD), check("http", GOOD), check("http", GOOD)),
-    stages=(Stage(name="shm", verdict="not run", seconds=0.0, note="the server does not share this machine's memory"),),
+    checks=(check(StageName.ONNXRUNTIME, GOOD), check(StageName.HTTP, GOOD), check(StageName.HTTP, GOOD)),
+    stages=(Stage(name=StageName.SHM, verdict="not run", seconds=0.0, note="the server does not share this machine's memory"),),
     proved_by={"tritonserver": "2.51.0"},
     location=Path("model_repository/heart/7"),
     published=True,
@@ -34,7 +35,7 @@ PASSED = Report(
 FAILED = replace(
     PASSED,
     verdict="failed",
-    checks=(*PASSED.checks, *(check("grpc", BAD) for _ in range(20))),
+    checks=(*PASSED.checks, *(check(StageName.GRPC, BAD) for _ in range(20))),
     findings=(
         Finding(where="heart/7/model.onnx", what="the file was changed after it was proven", expected="a" * 64, found="b" * 64),
     ),
@@ -73,7 +74,7 @@ def test_json_holds_everything_and_is_read_back():
 
 
 def test_a_check_without_outputs_passes_nothing():
-    assert not Check(stage="http", batch_size=1, samples=(0,), tensors=()).passed
+    assert not Check(stage=StageName.HTTP, batch_size=1, samples=(0,), tensors=()).passed
 
 
 @pytest.mark.parametrize("k", [None, 0.0, 1.234e-7, 0.779, 9999.4, 1.72e5, 5.87e123, math.inf, math.nan])

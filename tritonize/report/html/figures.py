@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from tritonize.core.artifacts import Check, Report
-from tritonize.core.conclusion import reference_name, stage_name
+from tritonize.core.conclusion import reference_name
 from tritonize.core.error_location import FAR
 from tritonize.core.figures import BINS, LOWEST, PER_DECADE, Figures, Histogram, Scatter, TopClasses
+from tritonize.core.stages import TIMED, StageName
 from tritonize.report.html import png
 from tritonize.report.html import svg as svg_charts
 from tritonize.report.html.svg import Bar
 from tritonize.report.html.tables import Table, number, table
 
-TRANSPORTS = ("http", "grpc", "shm", "concurrent")
 SHOWN = 12
 """Rows of the table beside a scatter plot; of the stages and batch sizes beside each other."""
 ROWS = 200
@@ -40,7 +40,7 @@ class Figure:
 def histograms(figures: Figures) -> Iterator[Figure]:
     """How often an error of each size occurs."""
     for each in figures.histograms:
-        yield _histogram(each, stage_name(figures.stage))
+        yield _histogram(each, figures.heading)
 
 
 def _histogram(each: Histogram, stage: str) -> Figure:
@@ -82,10 +82,10 @@ def _power(place: int) -> str:
 def scatters(report: Report, figures: Figures) -> Iterator[Figure]:
     """Expected against actual."""
     for each in figures.scatters:
-        yield _scatter(each, _worst_elements(report.checks, figures.stage, each.output), stage_name(figures.stage))
+        yield _scatter(each, _worst_elements(report.checks, figures.stage, each.output), figures.heading)
 
 
-def _worst_elements(checks: Sequence[Check], stage: str, output: str) -> list[tuple[float, float]]:
+def _worst_elements(checks: Sequence[Check], stage: StageName | None, output: str) -> list[tuple[float, float]]:
     """The elements furthest outside the tolerance, of every answer that failed."""
     tensors = (tensor for check in checks if check.stage == stage for tensor in check.tensors if tensor.name == output)
     worst = [(each.expected, each.found) for tensor in tensors if not tensor.passed for each in tensor.worst]
@@ -123,7 +123,7 @@ def by_sample(report: Report, figures: Figures) -> Iterator[Figure]:
             for tensor in check.tensors:
                 answers.setdefault(tensor.name, {})[check.samples[0]] = (tensor.max_abs, tensor.passed)
     for name, samples in answers.items():
-        yield _by_sample(name, samples, f"{stage_name(figures.stage)}, against {reference_name(report)}")
+        yield _by_sample(name, samples, f"{figures.heading}, against {reference_name(report)}")
 
 
 def _by_sample(name: str, samples: Mapping[int, tuple[float | None, bool]], stage: str) -> Figure:
@@ -146,7 +146,7 @@ def _by_sample(name: str, samples: Mapping[int, tuple[float | None, bool]], stag
 
 def by_batch(report: Report) -> Iterator[Figure]:
     """The largest error of every stage and batch size."""
-    found: dict[str, dict[tuple[str, int], tuple[float, bool]]] = {}
+    found: dict[str, dict[tuple[StageName, int], tuple[float, bool]]] = {}
     for check in report.checks:
         for tensor in check.tensors:
             key = check.stage, check.batch_size
@@ -166,8 +166,8 @@ def by_batch(report: Report) -> Iterator[Figure]:
         yield Figure(title=title, text=text, svg=svg, table=numbers)
 
 
-def _batch(stage: str, size: int) -> str:
-    return f"{stage_name(stage)}, {f'batch {size}' if size else 'no batch'}"
+def _batch(stage: StageName, size: int) -> str:
+    return f"{stage.heading}, {f'batch {size}' if size else 'no batch'}"
 
 
 def along_graph(figures: Figures) -> Figure | None:
@@ -198,9 +198,9 @@ def _relative(error: float) -> str:
 
 def latency(report: Report) -> Figure | None:
     """How long an answer took, per transport and batch size."""
-    found: dict[tuple[str, int], list[float]] = {}
+    found: dict[tuple[StageName, int], list[float]] = {}
     for check in report.checks:
-        if check.stage in TRANSPORTS:
+        if check.stage in TIMED:
             found.setdefault((check.stage, check.batch_size), []).append(1000 * check.seconds)
     if not found:
         return None
@@ -221,7 +221,7 @@ def latency(report: Report) -> Figure | None:
 def top_classes(figures: Figures) -> Iterator[Figure]:
     """The highest five classes, expected and actual."""
     for each in figures.classes:
-        yield _top_classes(each, figures.labels.get(each.output, ()), stage_name(figures.stage))
+        yield _top_classes(each, figures.labels.get(each.output, ()), figures.heading)
 
 
 def _top_classes(each: TopClasses, labels: Sequence[str], stage: str) -> Figure:

@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from tritonize.core import resources
 from tritonize.core.artifacts import Report
-from tritonize.core.conclusion import Conclusion, conclude, reference_name, stage_name
+from tritonize.core.conclusion import Conclusion, conclude, reference_name
 from tritonize.core.figures import Figures
 from tritonize.report.html import figures as html_figures
 from tritonize.report.html import slice_panes, tables
@@ -122,7 +122,7 @@ def _sections(report: Report, figures: Figures, budget: int, rows: int) -> Itera
     yield Section(anchor="stages", title="Stage table", text=_no_rows(report), tables=_filled(tables.of_errors(report, rows)))
     slices = slice_panes.fitting(figures.slices, budget)
     if slices:
-        yield Section(anchor="pictures", title="Pictures", text=(f"At {stage_name(figures.stage)}.",), slices=slices)
+        yield Section(anchor="pictures", title="Pictures", text=(f"At {figures.heading}.",), slices=slices)
     classes = tuple(html_figures.top_classes(figures))
     if classes:
         yield Section(anchor="classes", title="Highest classes", figures=classes)

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tritonize.core.artifacts import Check, Report, TensorCheck
-from tritonize.core.conclusion import reference_name, stage_name
+from tritonize.core.conclusion import reference_name
 from tritonize.core.results import DRAWN, Gate, StageRow
+from tritonize.core.stages import StageName
 from tritonize.report.text import largest_k
 
 NOTHING = "–"
@@ -79,7 +80,7 @@ def _error_row(report: Report, row: StageRow) -> tuple[object, ...]:
         "unmatched found": marks.unmatched_found,
     }
     return (
-        "PyTorch" if row.stage == "pytorch" else stage_name(row.stage),
+        "PyTorch" if row.stage is StageName.PYTORCH else row.stage.heading,
         row.output,
         WORDS.get(verdict or "", NOTHING),
         largest_k(report.gates, row.stage, row.output),
@@ -98,9 +99,9 @@ def _error_row(report: Report, row: StageRow) -> tuple[object, ...]:
 
 def of_answers(report: Report, limit: int) -> Table:
     """One row per stage, batch size and output, over all its samples: what the tolerance was asked about."""
-    rows: dict[tuple[str, int, str], list[TensorCheck]] = {}
+    rows: dict[tuple[StageName, int, str], list[TensorCheck]] = {}
     for check in report.checks:
-        size = -1 if check.stage == "concurrent" else check.batch_size  # concurrent clients mix batch sizes
+        size = -1 if check.stage is StageName.CONCURRENT else check.batch_size  # concurrent clients mix batch sizes
         for tensor in check.tensors:
             rows.setdefault((check.stage, size, tensor.name), []).append(tensor)
     head = ("Stage", "Batch", "Output", "Verdict", "Answers", "Bad", "Max abs", "Mean abs", "rtol", "atol")
@@ -113,7 +114,7 @@ def of_answers(report: Report, limit: int) -> Table:
     )
 
 
-def _answer_row(stage: str, size: int, name: str, tensors: Sequence[TensorCheck]) -> tuple[object, ...]:
+def _answer_row(stage: StageName, size: int, name: str, tensors: Sequence[TensorCheck]) -> tuple[object, ...]:
     bad = sum(not tensor.passed for tensor in tensors)
     batch = {-1: "mixed", 0: "none"}.get(size, str(size))
     verdict = WORDS["failed" if bad else "passed"]
@@ -121,7 +122,7 @@ def _answer_row(stage: str, size: int, name: str, tensors: Sequence[TensorCheck]
         max((value for each in tensors if (value := getattr(each, part)) is not None), default=None)
         for part in ("max_abs", "mean_abs")
     )
-    return stage_name(stage), batch, name, verdict, len(tensors), bad, largest, mean, tensors[0].rtol, tensors[0].atol
+    return stage.heading, batch, name, verdict, len(tensors), bad, largest, mean, tensors[0].rtol, tensors[0].atol
 
 
 def of_failures(checks: Sequence[Check], limit: int) -> Table:
@@ -133,7 +134,7 @@ def of_failures(checks: Sequence[Check], limit: int) -> Table:
                 worst = tensor.worst[0] if tensor.worst else None
                 samples = ", ".join(map(str, check.samples))
                 place = "" if worst is None else f"{list(worst.index)}: expected {worst.expected:.7g}, found {worst.found:.7g}"
-                rows.append((tensor.name, stage_name(check.stage), check.batch_size, samples, tensor.reason, place))
+                rows.append((tensor.name, check.stage.heading, check.batch_size, samples, tensor.reason, place))
     return table("Answers that differ", ("Output", "Stage", "Batch", "Samples", "Reason", "Worst element"), rows, limit)
 
 
@@ -143,10 +144,7 @@ def of_gates(gates: Sequence[Gate], limit: int) -> Table:
     return table(
         "Rules that the outputs had to keep",
         head,
-        (
-            (g.gate, WORDS[g.verdict], stage_name(g.stage), g.output, _group(g.group), g.value, g.limit, g.sample, g.note)
-            for g in gates
-        ),
+        ((g.gate, WORDS[g.verdict], g.stage.heading, g.output, _group(g.group), g.value, g.limit, g.sample, g.note) for g in gates),
         limit,
         verdict=1,
     )

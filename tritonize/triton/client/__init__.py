@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tritonize.core.artifacts import ServerHandle
-from tritonize.triton.client.base import ANSWER_LIMIT, Client, Transport
+from tritonize.core.stages import Transport
+from tritonize.triton.client.base import ANSWER_LIMIT, Client
 
-__all__ = ["ANSWER_LIMIT", "Client", "Transport", "connect", "connect_to"]
+__all__ = ["ANSWER_LIMIT", "Client", "connect", "connect_to"]
 
 
 def connect(

@@ -13,10 +13,10 @@ from google.protobuf.message import Message as ProtobufMessage
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.errors import InferenceError, TritonizeError
 from tritonize.core.messages import client as say
+from tritonize.core.stages import Transport
 from tritonize.triton.client import tensors
 from tritonize.triton.protocol import IndexEntry, ModelConfig, ModelMetadata, ModelStatistics, ServerMetadata
 
-Transport = Literal["http", "grpc", "shm"]
 Health = Literal["live", "ready", "model"]
 Message = Literal[
     "ServerMetadataResponse",

@@ -12,8 +12,9 @@ from tritonize.core import deadline
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.errors import InferenceError, ServerError, TritonizeError
 from tritonize.core.messages import client as say
+from tritonize.core.stages import Transport
 from tritonize.triton.client import address, base, tensors
-from tritonize.triton.client.base import Client, Health, Message, Transport
+from tritonize.triton.client.base import Client, Health, Message
 
 _GRPC_LIMIT = 2**31 - 1  # bytes of one message
 _UNREACHABLE = (

@@ -16,8 +16,9 @@ from google.protobuf import json_format
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.errors import InferenceError, ServerError
 from tritonize.core.messages import client as say
+from tritonize.core.stages import Transport
 from tritonize.triton.client import address, base, tensors
-from tritonize.triton.client.base import Client, Health, Message, Transport
+from tritonize.triton.client.base import Client, Health, Message
 from tritonize.triton.client.connection import Answer, Connection, Piece
 
 HEAD_LENGTH = "inference-header-content-length"

@@ -12,7 +12,7 @@ import numpy as np
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.errors import InferenceError, ServerError, TritonizeError
 from tritonize.core.messages import client as say
-from tritonize.triton.client.base import Transport
+from tritonize.core.stages import Transport
 from tritonize.triton.client.grpc import GrpcClient
 from tritonize.triton.client.shm_region import Region, layout, remove_left, spoil, take_out
 from tritonize.triton.client.tensors import element_type, raw_bytes, sendable, unsound

@@ -1,0 +1,69 @@
+"""The table of stages, and what a stage records."""
+
+import pytest
+
+from tritonize.core import redaction, stages
+from tritonize.core.artifacts import Check, Stage, from_json, to_json
+from tritonize.core.recorder import Outcome, Recorder
+from tritonize.core.stages import ModelFile, StageName
+
+WAY = ("pytorch", "onnxruntime", "plan", "http", "grpc", "shm", "again", "order", "padded", "concurrent")
+
+
+def test_the_way_of_an_answer() -> None:
+    plain = [each for each in StageName if each.order < len(WAY) and each.precision is None and each is not StageName.PLAN_RUN]
+    assert tuple(each.key for each in sorted(plain, key=lambda each: each.order)) == WAY
+
+
+def test_every_row_has_a_key_of_its_own() -> None:
+    assert len({each.key for each in StageName}) == len(StageName.__members__)  # an equal key would make an alias
+    assert all(each.heading and each.action for each in StageName)
+
+
+@pytest.mark.parametrize(
+    ("base", "precision", "emulated", "text"),
+    [
+        (StageName.PYTORCH, "fp64", False, "pytorch fp64"),
+        (StageName.PYTORCH, "fp16", False, "pytorch fp16"),
+        (StageName.PYTORCH, "bf16", False, "pytorch bf16"),
+        (StageName.ONNXRUNTIME, "fp16", False, "onnxruntime fp16"),
+        (StageName.ONNXRUNTIME, "fp16", True, "onnxruntime fp16 (emulated)"),
+        (StageName.ONNXRUNTIME, "bf16", True, "onnxruntime bf16 (emulated)"),
+    ],
+)
+def test_stages_in_a_precision(base, precision, emulated, text) -> None:
+    stage = base.at(precision, emulated=emulated)
+    assert (stage.key, stage.precision, stage.emulated, stage.order) == (text, precision, emulated, base.order)
+
+
+def test_a_precision_that_does_not_run_there() -> None:
+    with pytest.raises(ValueError, match="onnxruntime"):
+        StageName.ONNXRUNTIME.at("bf16")
+
+
+def test_in_json_a_stage_is_its_key() -> None:
+    check = Check(stage=StageName.EMULATED_FP16, batch_size=1, samples=(0,), tensors=())
+    assert to_json(check)["stage"] == "onnxruntime fp16 (emulated)"
+    assert from_json(Check, to_json(check)) == check
+    named = Stage(name=ModelFile("a.onnx"), verdict="passed", seconds=0.0)
+    assert to_json(named)["name"] == "a.onnx"
+    assert (stages.heading(named.name), stages.action(named.name)) == ("a.onnx", "a.onnx")
+
+
+def test_evidence_without_places_of_this_machine_has_the_same_stages() -> None:
+    check = Check(stage=StageName.HTTP, batch_size=1, samples=(0,), tensors=())
+    assert redaction.discreet(check, words=("http",), folders={}).stage is StageName.HTTP
+
+
+def test_what_a_stage_records() -> None:
+    told: list[tuple[str, Stage | None]] = []
+    recorder = Recorder(lambda name, stage: told.append((name, stage)))
+    with recorder.stage(StageName.EXPORT) as outcome:
+        outcome.cost(Stage(name=StageName.EXPORT, verdict="passed", seconds=0.0, library_seconds=2.0, peak_memory=3))
+        outcome.note, outcome.verdict = "n", "failed"
+    recorder.not_run(StageName.SERVER, "no GPU")
+    done, left = recorder.stages
+    assert (done.verdict, done.library_seconds, done.peak_memory, done.note) == ("failed", 2.0, 3, "n")
+    assert (left.name, left.verdict, left.note) == ("server", "not run", "no GPU")
+    assert told == [("export", None), ("export", done), ("server", left)]
+    assert Outcome() == Outcome(verdict="passed", library_seconds=0.0, peak_memory=0, note="")

@@ -1,0 +1,90 @@
+"""Keep the time and the outcome of every stage of a run, and tell a listener."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from tritonize.core import logs
+from tritonize.core.artifacts import Stage
+from tritonize.core.results import Verdict
+from tritonize.core.stages import Label
+
+_LOG = logs.logger(__name__)
+
+Listener = Callable[[Label, Stage | None], None]
+"""Called with a stage when it begins (with `None`) and when it ends."""
+
+
+def silent(_name: Label, _stage: Stage | None) -> None:
+    """A listener to nothing."""
+
+
+class Costs(Protocol):
+    """What a worker's answer says of its own cost."""
+
+    @property
+    def library_seconds(self) -> float:
+        """Time inside the libraries."""
+
+    @property
+    def peak_memory(self) -> int:
+        """Largest resident memory, in bytes."""
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What a stage records while it runs; each field is that of `Stage`."""
+
+    verdict: Verdict = "passed"
+    library_seconds: float = 0.0
+    peak_memory: int = 0
+    note: str = ""
+
+    def cost(self, work: Costs) -> None:
+        """Record what one worker took."""
+        self.library_seconds, self.peak_memory = work.library_seconds, work.peak_memory
+
+
+class Recorder:
+    """The stages of one run, timed."""
+
+    def __init__(self, listener: Listener | None = None) -> None:
+        self.stages: list[Stage] = []
+        self._listener = listener or silent
+
+    @contextlib.contextmanager
+    def stage(self, name: Label) -> Iterator[Outcome]:
+        """Time a block; what it sets of the outcome becomes part of its `Stage`."""
+        self.begin(name)
+        started = time.perf_counter()
+        outcome = Outcome()
+        yield outcome
+        self.add(
+            Stage(
+                name=name,
+                seconds=time.perf_counter() - started,
+                verdict=outcome.verdict,
+                library_seconds=outcome.library_seconds,
+                peak_memory=outcome.peak_memory,
+                note=outcome.note,
+            )
+        )
+
+    def begin(self, name: Label) -> None:
+        """Tell the listener that a stage begins, which `add` ends."""
+        _LOG.info("%s: begins", name)
+        self._listener(name, None)
+
+    def add(self, stage: Stage) -> None:
+        """A stage that was timed elsewhere, or that did not run."""
+        self.stages.append(stage)
+        _LOG.info("%s: %s in %.2f s%s", stage.name, stage.verdict, stage.seconds, f"; {stage.note}" if stage.note else "")
+        self._listener(stage.name, stage)
+
+    def not_run(self, name: Label, note: str) -> None:
+        """A stage that did not run, and why."""
+        self.add(Stage(name=name, verdict="not run", seconds=0.0, note=note))
