@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from tritonize.core import dtypes
 from tritonize.core.artifacts import Inspection, Source, TensorSpec
 from tritonize.core.errors import ExportError, UsageError, WorkerError
+from tritonize.core.messages import samples as samples_wording
 from tritonize.process import processes
 from tritonize.source import inspection
 from tritonize.spec import rules, schema
@@ -93,7 +94,10 @@ def _sound(model: schema.Model, where: str) -> schema.Model:
     Raises:
         UsageError: it lists what they break.
     """
-    found = [f"{'.'.join(place)}: {text}" for place, text in rules.problems(model) if place[:2] != ("samples",)]
+    problems = [(place, text) for place, text in rules.problems(model) if place[:2] != ("samples",)]
+    found = [f"{'.'.join(place)}: {text}" for place, text in problems]
+    if found and all(place[:2] == ("samples", "texts") for place, _ in problems):
+        raise UsageError.of(samples_wording.TEXTS, where=where, details=found)
     if found:
         raise UsageError(
             "The inputs that were read off cannot be used.",
