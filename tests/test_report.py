@@ -87,3 +87,12 @@ def test_a_large_k_says_its_size():
 
 def test_a_report_shows_itself_in_a_line():
     assert repr(PASSED) == "<Report of run, heart version 7: passed>"
+
+
+def test_figures_of_other_answers_do_not_stand_for_one_of_another_shape():
+    apart = replace(
+        PASSED, verdict="failed", checks=(check("onnxruntime", GOOD, 0), check("onnxruntime", np.zeros((2, 3), np.float32), 0))
+    )
+    (row,) = [line for line in report.as_text(apart).splitlines() if "ONNX Runtime" in line and "–  OUTPUT__0" in line]
+    assert row.split()[-4:] == ["–", "–", "–", "1"]
+    assert "no batch, sample 0" in report.as_text(apart)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zipfile
 from pathlib import Path
@@ -12,10 +13,11 @@ from torch import nn
 
 from tests.in_process import in_process  # noqa: F401 - a fixture
 from tests.models import sources
-from tritonize import api, evidence, reference, spec_file
+from tritonize import api, evidence, ladder_failure, reference, spec_file
+from tritonize.artifacts import Source
 from tritonize.errors import TritonizeError
 from tritonize.spec import Model, Spec
-from tritonize.workers import inspect, script_errors, script_facts, torch_model
+from tritonize.workers import inspect, origins, script_errors, script_facts, torch_model
 from tritonize.workers.conduct import require_mode
 from tritonize.workers.torch_source import LoadRequest
 
@@ -104,6 +106,41 @@ def test_a_factory_called_otherwise_is_told_as_what_is_meant():
     assert refused(lambda: load("tests.models.sources:zzzzzz")).code == "source-no-factory"
 
 
+@pytest.mark.parametrize(
+    ("written", "near"),
+    [("tests.models.sources:RESNET18", "tests.models.sources:resnet18"), ("torch.nn:Linaer", "torch.nn:Linear")],
+)
+def test_a_factory_in_other_case_or_of_another_file_of_the_package_is_found(written, near):
+    error = refused(lambda: load(written))
+    assert (error.code, near in error.next_step) == ("source-near-attribute", True)
+
+
+def test_a_file_in_the_place_of_a_module_is_told_as_that():
+    Path("net.py").touch()
+    error = refused(lambda: reference.identify(Model(source="net.py:Net", inputs={})))
+    assert (error.code, error.next_step) == ("source-factory-suffix", "write net:Net")
+    assert reference.identify(Model(source="other.py:Net", inputs={})).kind == "factory"  # a package may have a module called py
+
+
+def test_a_module_that_forward_imports_is_no_matter_of_the_inputs():
+    error = refused(lambda: load("tests.models.lacking:Imports").answer({"x": X.numpy()}))
+    assert (error.code, "lacking.py" in error.where) == ("model-missing-module", True)
+
+
+def test_lines_of_the_standard_library_are_not_the_user_s():
+    assert "lacking.py" in refused(lambda: load("tests.models.lacking:reads")).where
+    frames = [(contextlib.__file__, 137), ("net.py", 8), (torch.__file__, 4)]
+    stack = "\n".join(f'File "{file}", line {line}, in f' for file, line in [frames[2], frames[1], frames[0]])
+    assert origins.user_line(stack) == "net.py:8"
+    within = "\n".join(f'File "{file}", line {line}, in f' for file, line in [frames[2], frames[0]])
+    assert origins.user_line(within) == "torch/__init__.py:4"
+    scope = "scope: net.Net::/net.Quantized::layer # {}:137:0"
+    assert origins.of_legacy_line(scope.format(contextlib.__file__), "").source is None
+    assert origins.of_legacy_line(scope.format("net.py"), "").source == "net.py:137"
+    told = ladder_failure._next_steps(Source(kind="factory", location="m", sha256={}), (), "torch/__init__.py:4")
+    assert not [each for each in told if "torch/__init__.py" in each]
+
+
 def test_machine_code_of_aotinductor_is_told_as_that():
     with zipfile.ZipFile("net.pt2", "w") as archive:
         for name in ("archive_format", "data/aotinductor/model/net.wrapper.so", "version"):
@@ -156,6 +193,7 @@ def test_observers_of_quantization_are_told_as_that():
     model = {"source": "sources:observing", "inputs": {"x": {"shape": ["batch", 4]}}, "max_batch_size": 1}
     error = refused(lambda: api.build(Spec.model_validate({"schema": 1, "models": {"m": model}})))
     assert error.code == "quantization-observers"
+    assert "nan" not in error.found
 
 
 def test_an_error_of_torchscript_is_told_without_its_own_text_of_the_model():

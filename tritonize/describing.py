@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from tritonize import dtypes, inspecting, processes, spec, spec_rules
 from tritonize.artifacts import Inspection, Source, TensorSpec
 from tritonize.errors import ExportError, UsageError, WorkerError
+from tritonize.wording import samples as samples_wording
 
 BATCH = "batch"
 """Name of the batch axis where the file has none that fits."""
@@ -90,7 +91,10 @@ def _sound(model: spec.Model, where: str) -> spec.Model:
     Raises:
         UsageError: it lists what they break.
     """
-    found = [f"{'.'.join(place)}: {text}" for place, text in spec_rules.problems(model) if place[:2] != ("samples",)]
+    problems = [(place, text) for place, text in spec_rules.problems(model) if place[:2] != ("samples",)]
+    found = [f"{'.'.join(place)}: {text}" for place, text in problems]
+    if found and all(place[:2] == ("samples", "texts") for place, _ in problems):
+        raise UsageError.of(samples_wording.TEXTS, where=where, details=found)
     if found:
         raise UsageError(
             "The inputs that were read off cannot be used.",

@@ -58,5 +58,5 @@ def _next_steps(source: Source, attempts: Sequence[Attempt], where: str | None) 
         return
     if source.kind == "torchscript":
         yield "export the model's Python code (package.module:factory) instead of TorchScript: torch.export sees more of it"
-    elif where and (line := user_line(where)):
+    elif where and (line := user_line(where)) and not line.startswith("torch/"):  # that is no code of the user's
         yield f"write {line} with operators that ONNX has"

@@ -82,6 +82,7 @@ def identify(model: spec.Model) -> Source:
         UsageError: there is no such file, or it is none that tritonize loads; the text says what it is instead.
     """
     if model.is_factory:
+        _require_module(model)
         weights = model.state_dict.file if model.state_dict else None
         files = {weights.name: _sha256(weights)} if weights else {}
         return Source(kind="factory", location=model.source, sha256=files)
@@ -92,6 +93,19 @@ def identify(model: spec.Model) -> Source:
     if not path.is_file():
         raise _no_file(path)
     return Source(kind=_kind(path), location=str(path), sha256={path.name: _sha256(path)})
+
+
+def _require_module(model: spec.Model) -> None:
+    """Refuse `net.py:factory` beside a file net.py: a module is named without its suffix.
+
+    Raises:
+        UsageError: it says what to write.
+    """
+    file = model.source.partition(":")[0]
+    written = _as_factory(model.source)
+    if written and any((folder / file).is_file() for folder in (Path(), *model.search_path)):
+        expected = "package.module:factory, the module without .py"
+        raise UsageError.of(wording.FACTORY_SUFFIX, where=model.source, expected=expected, written=written)
 
 
 def _no_file(path: Path) -> UsageError:

@@ -132,6 +132,7 @@ def _table(report: Report) -> Iterator[str]:
     yield f"  {'stage':<21}{'batch':>6}  {'output':<12}{'answers':>7}{'max abs':>10}{'SNR dB':>7}{'k':>8}{'bad':>5}"
     for (stage, name), answers in rows.items():
         passed = all(tensor.passed for _, tensor in answers)
+        apart = any(incomparable(tensor) for _, tensor in answers)
         sizes = sorted({size for size, _ in answers})
         batch = "mixed" if stage == "concurrent" else "–" if sizes == [0] else ",".join(map(str, sizes))
         shown = marks.get((stage, name)) if stage != "pytorch" else None
@@ -139,7 +140,7 @@ def _table(report: Report) -> Iterator[str]:
         mark, title = _MARK["passed" if passed else "failed"], stage_name(stage)
         yield (
             f"{mark} {title:<21}{_short(batch, 6):>6}  {_short(name, 11):<12}"
-            f"{len(answers):>7}{_largest([tensor for _, tensor in answers]):>10}{_snr(shown):>7}"
+            f"{len(answers):>7}{_largest([tensor for _, tensor in answers]):>10}{_snr(None if apart else shown):>7}"
             f"{_number(k):>8}{sum(not tensor.passed for _, tensor in answers):>5}"
         )
         if shown and (extra := _extra(shown)) and told.get(name) != extra:
@@ -198,7 +199,14 @@ def _short(name: str, width: int) -> str:
     return name if len(name) <= width else f"{name[: width - 2]}…"
 
 
+def incomparable(tensor: TensorCheck) -> bool:
+    """Whether an answer failed without figures: by its shape or type. Figures of the other answers say nothing of it."""
+    return not tensor.passed and tensor.max_abs is None
+
+
 def _largest(tensors: Sequence[TensorCheck]) -> str:
+    if any(incomparable(tensor) for tensor in tensors):
+        return "–"
     values = [tensor.max_abs for tensor in tensors if tensor.max_abs is not None]
     return f"{max(values):.2e}" if values else "–"
 
@@ -216,7 +224,8 @@ def _failures(checks: Sequence[Check]) -> Iterator[str]:
     yield "What differs:"
     for (name, reason, worst), places in list(alike.items())[:SHOWN]:
         first = places[0]
-        place = f"{stage_name(first.stage)}, batch {first.batch_size}, sample {first.samples[0]}"
+        size = f"batch {first.batch_size}" if first.batch_size else "no batch"
+        place = f"{stage_name(first.stage)}, {size}, sample {first.samples[0]}"
         if len(places) > 1:
             place += f", and {counted(len(places) - 1, 'more answer')}"
         yield from _wrap(f"  ✗ {name} ({place}): {reason}")

@@ -62,7 +62,8 @@ def _text_problems(model: spec.Model) -> Iterator[tuple[tuple[str, ...], str]]:
         elif drawn and name not in model.samples.texts:
             yield (
                 ("samples", "texts"),
-                f"input {name!r} takes text; give some: texts: {{{name}: [good morning, good night]}}, or sample files",
+                f'input {name!r} takes text; give some: --text {name}="good morning" on the command line, '
+                f"or samples: {{texts: {{{name}: [good morning, good night]}}}} in a spec, or sample files",
             )
         if tensor.range or tensor.distribution:
             yield ("inputs", name, "range" if tensor.range else "distribution"), "is of numbers; an input of text has samples.texts"

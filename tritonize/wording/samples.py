@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tritonize.wording import Message
 
+TEXTS = Message(code="texts-wanted", what="The samples of text do not go with the model's inputs.")
+
 NOT_THE_INPUTS = Message(
     code="inputs-not-parameters",
     what="The inputs are not those of the model's forward().",

@@ -15,6 +15,11 @@ DID_YOU_MEAN_FACTORY = Message(
     what="A factory is named package.module:factory, and there is no such model file either.",
     next_step="write {written}",
 )
+FACTORY_SUFFIX = Message(
+    code="source-factory-suffix",
+    what="A factory is named by its module, not by its file.",
+    next_step="write {written}",
+)
 NO_FACTORY = Message(
     code="source-no-factory",
     what="There is no such factory: module {module} has no {name}.",
@@ -57,6 +62,11 @@ WANTS_GPU = Message(
     what="The model's code asks for a GPU, and PyTorch runs on the CPU here.",
     cause="a call of .cuda() or .to('cuda'), or device='cuda'",
     next_step="use the device of the input or of a weight, such as x.device",
+)
+MISSING_MODULE = Message(
+    code="model-missing-module",
+    what="The model's code imports the Python module {module}, which is not installed here.",
+    next_step="install it beside tritonize, or put it where the spec's search_path finds it",
 )
 FROZEN_DEVICE = Message(
     code="script-frozen-device",

@@ -7,6 +7,7 @@ is none, and is reported as that with the evidence, not as a failed export. Runs
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -113,19 +114,27 @@ def require_repeatable(model: LoadedModel, batch: Arrays, first: Arrays, changed
         for name, array in first.items():
             distance = _distance(array, again[name])
             if distance is not None and (observing := _observing(model.module)):
-                found = f"two answers differ by up to {distance:.3g}"
-                raise ExportError.of(source_wording.OBSERVERS, where=", ".join(observing[:5]), found=found)
+                raise ExportError.of(source_wording.OBSERVERS, where=", ".join(observing[:5]), found=_apart(distance))
             if distance is not None and changed:
-                found = f"two answers differ by up to {distance:.3g}; changed meanwhile: {', '.join(changed[:5])}"
+                found = f"{_apart(distance)}; changed meanwhile: {', '.join(changed[:5])}"
                 raise ExportError.of(wording.STATE_DECIDES, where=f"output {name}", found=found)
             if distance is not None:
                 raise ExportError(
                     "The model is not deterministic: the same input gets another answer each time.",
                     where=f"output {name}",
-                    found=f"two answers differ by up to {distance:.3g}",
+                    found=_apart(distance),
                     cause="random operators, dropout that ignores evaluation mode, time, or hidden state",
                     next_step="make the random numbers an input, or switch them off in evaluation mode",
                 )
+
+
+def _apart(distance: float) -> str:
+    """How far two answers are apart, for a person; NaN against a number has no distance."""
+    if math.isnan(distance):
+        return "two answers differ: NaN in one of them"
+    return (
+        f"two answers differ by up to {distance:.3g}" if math.isfinite(distance) else "two answers differ in shape or by infinity"
+    )
 
 
 def _distance(one: Array, other: Array) -> float | None:

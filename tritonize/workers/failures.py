@@ -74,8 +74,9 @@ def place(error: BaseException, model: torch.nn.Module) -> str | None:
     traceback = error.__traceback__
     while traceback:
         frame, number = traceback.tb_frame, traceback.tb_lineno
-        if not origins.is_torch(frame.f_code.co_filename):
-            line = f"{origins.relative(frame.f_code.co_filename)}:{number}"
+        file = frame.f_code.co_filename
+        if not origins.is_torch(file) and not origins.is_standard(file):
+            line = f"{origins.relative(file)}:{number}"
         module = names.get(id(frame.f_locals.get("self")), module)
         traceback = traceback.tb_next
     return _where(origins.Origin(module=module, source=line))

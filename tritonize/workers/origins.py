@@ -11,6 +11,7 @@ import json
 import os
 import re
 import sys
+import sysconfig
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ _LIBRARY = re.compile(r"(?:^|/)(?:site|dist)-packages/(?P<inside>.+)$")
 _LINE = re.compile(r"scope: (?P<scopes>\S*)(?: # (?P<file>.+?):(?P<line>\d+):\d+)?\s*$")
 _GENERATED = "code/__torch__"
 """TorchScript's own text of a model, which is not the user's file; its lines are others."""
+_STANDARD = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib"))
 _PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
 
 
@@ -118,6 +120,8 @@ def of_legacy_line(line: str, scope: str) -> Origin:
     """The origin of a node in the legacy exporter's text of a graph: `…, scope: net.Net::/net.Block::a # file.py:3:0`."""
     found = _LINE.search(line)
     scopes, file, number = found.groups() if found else (None, None, None)
+    if file and is_standard(file):
+        file = None  # torch's quantized modules answer through contextlib, and the line of the user's own code is not kept
     path = _joined([part for each in (scopes or "").split("/") if (part := each.rpartition("::")[2])])
     return Origin(module=_inside(path, scope) if scopes else None, source=f"{relative(file)}:{number}" if file else None)
 
@@ -134,7 +138,8 @@ def user_line(stack: str, roots: Sequence[Path] = ()) -> str | None:
     outermost_first = bool(frames) and frames[0][2]
     innermost_first = list(reversed(frames)) if outermost_first else frames
     innermost_first = [frame for frame in innermost_first if not frame[0].startswith(_GENERATED)]
-    own = next((frame for frame in innermost_first if not is_torch(frame[0])), None)
+    own = next((frame for frame in innermost_first if not is_torch(frame[0]) and not is_standard(frame[0])), None)
+    innermost_first = [frame for frame in innermost_first if not is_standard(frame[0])] or innermost_first
     chosen = own or next(iter(innermost_first), None)
     return f"{relative(chosen[0], roots)}:{chosen[1]}" if chosen else None
 
@@ -151,6 +156,11 @@ def relative(file: str, roots: Iterable[Path] = ()) -> str:
         if root and file.startswith(root.rstrip("/") + "/"):
             return os.path.relpath(file, root)
     return Path(file).name
+
+
+def is_standard(file: str) -> bool:
+    """Whether a file is of Python's standard library, through which torch calls itself (contextlib)."""
+    return not _LIBRARY.search(file) and file.startswith(_STANDARD)
 
 
 def is_torch(file: str) -> bool:

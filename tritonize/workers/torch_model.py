@@ -96,6 +96,8 @@ class LoadedModel(torch.nn.Module):
                 device = ", ".join(f"{name} {line}".strip() for name, line in frozen.items())
                 return ExportError.of(source_wording.FROZEN_DEVICE, where=where, found=found, device=device)
             return ExportError.of(source_wording.WANTS_GPU, where=where, found=found)
+        if isinstance(error, ModuleNotFoundError):
+            return ExportError.of(source_wording.MISSING_MODULE, where=where, found=found, module=error.name or last_lines(text))
         described = ", ".join(f"{name}: {arrays.dtype_name(batch[name])} {list(batch[name].shape)}" for name in self.inputs)
         return ExportError(
             "The model raised an error when PyTorch ran it on a sample.",

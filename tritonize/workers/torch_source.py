@@ -21,6 +21,7 @@ from tritonize import model_files, unfolding
 from tritonize.errors import ExportError, UsageError
 from tritonize.wording import source as source_wording
 from tritonize.workers import module_state, operators_used, weights
+from tritonize.workers.origins import is_standard
 from tritonize.workers.script_errors import last_lines, wants_gpu
 
 
@@ -224,8 +225,11 @@ def _no_factory(location: str, owner: Any) -> UsageError:
     module, _, attribute = location.partition(":")
     name = next((part for part in attribute.split(".") if not hasattr(owner, part)), attribute)
     callables = [each for each in dir(owner) if not each.startswith("_") and callable(getattr(owner, each, None))]
-    callables = [each for each in callables if getattr(getattr(owner, each), "__module__", module) == module] or callables
-    near = difflib.get_close_matches(name, callables, n=3, cutoff=0.6)
+    callables = [
+        each for each in callables if str(getattr(getattr(owner, each), "__module__", module)).startswith(module)
+    ] or callables
+    lowered = {each.lower(): each for each in callables}
+    near = [lowered[each] for each in difflib.get_close_matches(name.lower(), list(lowered), n=3, cutoff=0.6)]
     values = {"module": module, "name": name}
     if not near:
         return UsageError.of(source_wording.NO_FACTORY, where=location, found=", ".join(callables[:8]) or None, **values)
@@ -238,7 +242,8 @@ def place(error: BaseException) -> str | None:
     traceback, place = error.__traceback__, None
     while traceback:
         filename = traceback.tb_frame.f_code.co_filename
-        if "site-packages" not in filename and "/tritonize/" not in filename and not filename.startswith("<"):
+        foreign = "site-packages" in filename or "/tritonize/" in filename or is_standard(filename)
+        if not foreign and not filename.startswith("<"):
             place = f"{filename}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
     return place
