@@ -113,7 +113,7 @@ def test_a_factory_called_otherwise_is_told_as_what_is_meant():
 
 @pytest.mark.parametrize(
     ("written", "near"),
-    [("tests.models.sources:RESNET18", "tests.models.sources:resnet18"), ("torch.nn:Linaer", "torch.nn:Linear")],
+    [("tests.support.models.sources:RESNET18", "tests.support.models.sources:resnet18"), ("torch.nn:Linaer", "torch.nn:Linear")],
 )
 def test_a_factory_in_other_case_or_of_another_file_of_the_package_is_found(written, near):
     error = refused(lambda: load(written))
@@ -128,12 +128,12 @@ def test_a_file_in_the_place_of_a_module_is_told_as_that():
 
 
 def test_a_module_that_forward_imports_is_no_matter_of_the_inputs():
-    error = refused(lambda: load("tests.models.lacking:Imports").answer({"x": X.numpy()}))
+    error = refused(lambda: load("tests.support.models.lacking:Imports").answer({"x": X.numpy()}))
     assert (error.code, "lacking.py" in error.where) == ("model-missing-module", True)
 
 
 def test_lines_of_the_standard_library_are_not_the_user_s():
-    assert "lacking.py" in refused(lambda: load("tests.models.lacking:reads")).where
+    assert "lacking.py" in refused(lambda: load("tests.support.models.lacking:reads")).where
     frames = [(contextlib.__file__, 137), ("net.py", 8), (torch.__file__, 4)]
     stack = "\n".join(f'File "{file}", line {line}, in f' for file, line in [frames[2], frames[1], frames[0]])
     assert origins.user_line(stack) == "net.py:8"
