@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Literal, NoReturn, TypeVar, Union, cast
 
 T = TypeVar("T")
-_JSON = (type(None), bool, int, float, str, list, dict)
 
 
 class PlainDataError(TypeError):
@@ -143,9 +142,17 @@ def _as_it_is(value: object, place: str) -> object:
         return {_key(str, key, place): _as_it_is(item, _within(place, key)) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_as_it_is(item, _within(place, index)) for index, item in enumerate(value)]
-    if type(value) not in _JSON:
-        _refuse("JSON data", value, place)
-    return value
+    return _as_plain(value, place)
+
+
+def _as_plain(value: object, place: str) -> object:
+    """Of a subclass, such as NumPy's float64 or torch's version, the plain value."""
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    for kind in (int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    _refuse("JSON data", value, place)
 
 
 def _is_union(kind: object) -> bool:

@@ -20,7 +20,7 @@ from tritonize.core import arrays, call_arguments, nested
 from tritonize.core.artifacts import TensorSpec
 from tritonize.core.errors import UsageError
 from tritonize.source import in_process
-from tritonize.source.tasks import DrawRequest, InspectRequest, LoadRequest
+from tritonize.source.tasks import INSPECT, DrawRequest, InspectRequest, LoadRequest
 from tritonize.source.worker import inspection, sample_function, torch_model
 from tritonize.source.worker.loader import ProgramModule
 
@@ -232,4 +232,4 @@ def test_a_program_keeps_what_it_was_exported_with():
         model = torch_model.LoadedModel(wrapped, inputs, ())
         (answer,) = model(*(torch.full((4, 3), values[name]) for name in inputs))
         torch.testing.assert_close(answer, torch.full((4, 3), 7.0))
-    json.dumps(found)
+    json.dumps(INSPECT.encode_answer(found))

@@ -20,7 +20,7 @@ from tritonize.export import ladder_failure
 from tritonize.onnx_model.worker import origins
 from tritonize.reference import runner
 from tritonize.reference.worker.determinism import require_mode
-from tritonize.source.tasks import InspectRequest, LoadRequest
+from tritonize.source.tasks import INSPECT, InspectRequest, LoadRequest
 from tritonize.source.worker import inspection, script_errors, script_facts, torch_model
 from tritonize.spec import loader
 from tritonize.spec.schema import Model, Spec
@@ -169,7 +169,7 @@ def test_a_device_in_a_script_is_named_with_its_line_when_run_and_when_inspected
     assert "sources.py:" in error.what
     found = inspection.inspect(InspectRequest(kind="torchscript", location="net.pt"))
     assert "cuda:0" in found.details["devices"]
-    json.dumps(found)
+    json.dumps(INSPECT.encode_answer(found))
 
 
 def test_a_file_made_before_eval_is_told_as_that():
