@@ -236,11 +236,7 @@ PARENT = """
 import sys, time, os, signal
 sys.path.insert(0, {root!r})
 from pathlib import Path
-from tests import misbehaving_tasks
-from tests.misbehaving_tasks import TASKS, Fields
-from tritonize.process import processes, workers
-from tritonize.process.tasks import Task, TaskError
-from tritonize.process.workers import WorkerAnswer
+from tritonize.process import processes
 command = [sys.executable, "-c", {family!r}, {mark!r}, "/dev/shm/{mark}-file"]
 with processes.start(command, log=Path({log!r}), shm_prefix="{mark}-", grace_s=2) as process:
     while b"family is there" not in Path({log!r}).read_bytes():
