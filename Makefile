@@ -11,7 +11,7 @@ WORKERS ?= 2
 STEPS ?= 300
 CORPUS := build/corpus
 
-.PHONY: help install demo demo-imagenet test test-slow test-gpu check bench faultbench corpus schema format clean
+.PHONY: help install demo demo-imagenet test test-slow test-gpu check bench faultbench corpus schema modules format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -61,6 +61,9 @@ check: $(INSTALLED)  ## Lint, format, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+modules: $(INSTALLED)  ## Write docs/modules.md from the docstrings
+	$(BIN)/python scripts/module_table.py > docs/modules.md
 
 schema: $(INSTALLED)  ## Write docs/spec.schema.json
 	$(BIN)/python -c "import json; from tritonize.spec import Spec; print(json.dumps(Spec.model_json_schema(by_alias=True), indent=2))" > docs/spec.schema.json

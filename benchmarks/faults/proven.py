@@ -23,8 +23,9 @@ from tritonize.core import arrays
 from tritonize.core.artifacts import Check, TensorFiles
 from tritonize.core.recorder import Recorder
 from tritonize.core.stages import StageName
-from tritonize.onnx_model import runtime as onnx_runtime
 from tritonize.onnx_model.worker import session as ort_session
+from tritonize.process import workers
+from tritonize.process.tasks import Answer, Request, Task
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import baseline, summation_error
@@ -48,7 +49,7 @@ def prove(proof: Proof, make: Callable[[GoldenSet], Seeing], file: bytes, direct
     path.write_bytes(file)
     artifact: Any = SimpleNamespace(path=path, node_map=_node_map(path))
     model = proof.healthy.spec(proof.seed)
-    with mock.patch.object(onnx_runtime.processes, "run_worker", _here):
+    with mock.patch.multiple(workers, run_worker=_here, run_named=_here_named):
         tracker, checks = _asked(proof.golden, make, artifact, model, directory / "first")
         left_out = baseline.unanswerable(model, artifact, tracker.golden, checks, directory / "unanswerable", Recorder())
         if not left_out:
@@ -70,7 +71,11 @@ def _asked(
     return tracker, checks
 
 
-def _here(task: str, request: Mapping[str, Any], **_: Any) -> SimpleNamespace:
+def _here(task: Task[Request, Answer], request: Request, **_: Any) -> SimpleNamespace:
+    return SimpleNamespace(value=task.load()(request), import_seconds=0.0)
+
+
+def _here_named(task: str, request: Mapping[str, Any], **_: Any) -> SimpleNamespace:
     module, _, function = task.rpartition(".")
     value = getattr(importlib.import_module(f"tritonize.{module}"), function)(request)
     return SimpleNamespace(value=value, import_seconds=0.0)

@@ -7,34 +7,52 @@ import json
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tritonize.process import processes
+from tritonize.process import workers
+from tritonize.process.tasks import Answer, Request, Task
+
+
+def run_task(task: Task[Request, Answer], request: Request) -> Answer:
+    """The task's answer, worked out in this process; request and answer go through JSON as between processes."""
+    received = task.decode_request(json.loads(json.dumps(task.encode_request(request))))
+    return task.decode_answer(json.loads(json.dumps(task.encode_answer(task.load()(received)))))
 
 
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Run every worker's function here, its request and its answer through JSON as between processes."""
+    """Run every task's function here, its request and its answer through JSON as between processes."""
     import numpy as np
     import torch
 
-    def run_worker(task: str, request: Any, *, directory: Path, search_path: Any = (), **_: Any) -> processes.WorkerAnswer:
-        module, _, function = task.rpartition(".")
+    def measured(work: Callable[[], Any], directory: Path, search_path: Any) -> workers.WorkerAnswer[Any]:
         sys.path[:0] = [str(path) for path in search_path]
         started = time.perf_counter()
         try:
-            work = getattr(importlib.import_module(f"tritonize.{module}"), function)
-            value = json.loads(json.dumps(work(json.loads(json.dumps(request)))))
+            value = work()
         finally:
             del sys.path[: len(search_path)]
         seconds = time.perf_counter() - started
-        return processes.WorkerAnswer(value=value, seconds=seconds, import_seconds=0.0, peak_memory=0, log=directory / "worker.log")
+        return workers.WorkerAnswer(value=value, seconds=seconds, import_seconds=0.0, peak_memory=0, log=directory / "worker.log")
 
-    monkeypatch.setattr(processes, "run_worker", run_worker)
+    def run_worker(task: Any, request: Any, *, directory: Path, search_path: Any = (), **_: Any) -> workers.WorkerAnswer[Any]:
+        return measured(lambda: run_task(task, request), directory, search_path)
+
+    def run_named(task: str, request: Any, *, directory: Path, search_path: Any = (), **_: Any) -> workers.WorkerAnswer[Any]:
+        module, _, function = task.rpartition(".")
+
+        def work() -> Any:
+            function_ = getattr(importlib.import_module(f"tritonize.{module}"), function)
+            return json.loads(json.dumps(function_(json.loads(json.dumps(request)))))
+
+        return measured(work, directory, search_path)
+
+    monkeypatch.setattr(workers, "run_worker", run_worker)
+    monkeypatch.setattr(workers, "run_named", run_named)
     known, fast = set(sys.modules), torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(True)  # as in a new process
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()

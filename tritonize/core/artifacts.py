@@ -70,13 +70,17 @@ class SampleSet:
         return self.edges.get(index, DRAWN)
 
 
+SourceKind = Literal["torchscript", "exported_program", "factory", "module", "onnx"]
+"""A `module` is one of the caller's own process."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """The model a version comes from."""
 
-    kind: Literal["torchscript", "exported_program", "factory", "module", "onnx"]
+    kind: SourceKind
     location: str
-    """The file, or `package.module:factory`; a `module` is one of the caller's own process."""
+    """The file, or `package.module:factory`."""
     sha256: Mapping[str, str]
     """SHA-256 of every file the model was read from, by name."""
 
@@ -94,7 +98,8 @@ class Inspection:
     parameters: int
     """Number of elements."""
     opset: int | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, object] = field(default_factory=dict)
+    """JSON data, other for each kind."""
 
 
 @dataclass(frozen=True, kw_only=True)

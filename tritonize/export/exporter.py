@@ -13,7 +13,7 @@ from tritonize.core.decisions import Decision, Warned
 from tritonize.core.errors import ExportError, SimplifyError, UsageError, WorkerError
 from tritonize.core.messages import export as wording
 from tritonize.core.messages import reference as reference_wording
-from tritonize.process import processes
+from tritonize.process import workers
 from tritonize.spec import schema
 
 OVERRIDABLE = 4
@@ -29,6 +29,9 @@ LADDERS: Mapping[str, tuple[str, ...]] = {
 }
 """Kind of source to strategies, in order. For TorchScript the legacy exporter is first: it is the fast one, and right more
 often than conversion. For modules it is last: it is as fast, but where it is wrong it says nothing, while dynamo fails."""
+
+
+_Answer = workers.WorkerAnswer[dict[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +174,7 @@ def take(model: schema.Model, source: Path, directory: Path) -> tuple[Exported, 
     return exported, int(answer.value["parameters"])
 
 
-def _finished(request: Mapping[str, Any], model: schema.Model, directory: Path) -> tuple[processes.WorkerAnswer, tuple[str, ...]]:
+def _finished(request: Mapping[str, Any], model: schema.Model, directory: Path) -> tuple[_Answer, tuple[str, ...]]:
     """The exported file finished, and a note where it could not be simplified: that costs the simplification alone."""
     try:
         return _work("onnx_model.worker.finishing.finish", request, model, directory / "finish", []), ()
@@ -184,12 +187,10 @@ def _finished(request: Mapping[str, Any], model: schema.Model, directory: Path) 
     return answer, (wording.UNSIMPLIFIED.text(reason=reason),)
 
 
-def _work(
-    task: str, request: Mapping[str, Any], model: schema.Model, directory: Path, search_path: list[Path]
-) -> processes.WorkerAnswer:
+def _work(task: str, request: Mapping[str, Any], model: schema.Model, directory: Path, search_path: list[Path]) -> _Answer:
     directory.mkdir(parents=True, exist_ok=True)
     try:
-        return processes.run_worker(
+        return workers.run_named(
             task,
             request,
             directory=directory,

@@ -10,7 +10,7 @@ from typing import Any
 from tritonize.core.artifacts import SampleSet, from_json, to_json
 from tritonize.core.error_location import NodeError
 from tritonize.core.errors import ExportError, WorkerError
-from tritonize.process import processes
+from tritonize.process import workers
 
 PART_BYTES = 1 << 29
 """What one part of a graph may answer at once, by default: 512 MiB."""
@@ -135,10 +135,10 @@ def errors(
 
 def _work(
     task: str, request: Mapping[str, Any], directory: Path, limits: Limits, search_path: Sequence[Path]
-) -> processes.WorkerAnswer:
+) -> workers.WorkerAnswer[dict[str, Any]]:
     directory.mkdir(parents=True, exist_ok=True)
     try:
-        return processes.run_worker(
+        return workers.run_named(
             task,
             request,
             directory=directory,

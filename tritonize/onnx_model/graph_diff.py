@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tritonize.core.artifacts import from_json
 from tritonize.core.errors import RepositoryError, WorkerError
-from tritonize.process import processes
+from tritonize.process import workers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ def compare(before: Path, after: Path, directory: Path, *, deadline_s: float = 6
     directory.mkdir(parents=True, exist_ok=True)
     request = {"before": str(before.absolute()), "after": str(after.absolute())}
     try:
-        answer = processes.run_worker("onnx_model.worker.graph_diff.compare", request, directory=directory, deadline_s=deadline_s)
+        answer = workers.run_named("onnx_model.worker.graph_diff.compare", request, directory=directory, deadline_s=deadline_s)
     except WorkerError as error:
         raise RepositoryError(
             "The graphs cannot be compared.", where=f"{before}, {after}", found=error.what, details=error.details

@@ -10,7 +10,7 @@ from tritonize.core import arrays
 from tritonize.core.artifacts import SampleSet, TensorFiles, from_json, to_json
 from tritonize.core.errors import ExportError, WorkerError
 from tritonize.core.messages import quality as wording
-from tritonize.process import processes
+from tritonize.process import workers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ def run(
     }
     directory.mkdir(parents=True, exist_ok=True)
     try:
-        answer = processes.run_worker(
+        answer = workers.run_named(
             "onnx_model.worker.session.run", request, directory=directory, deadline_s=deadline_s, memory_bytes=memory_bytes
         )
     except WorkerError as error:
@@ -131,7 +131,7 @@ def sums(
     }
     directory.mkdir(parents=True, exist_ok=True)
     try:
-        answer = processes.run_worker(
+        answer = workers.run_named(
             "onnx_model.worker.sums.measure", request, directory=directory, deadline_s=deadline_s, memory_bytes=memory_bytes
         )
     except WorkerError as error:
@@ -174,7 +174,7 @@ def sensitivity(
     request = {"path": str(path), "samples": to_json(samples), "indices": list(indices), "libraries": list(libraries)}
     directory.mkdir(parents=True, exist_ok=True)
     try:
-        answer = processes.run_worker(
+        answer = workers.run_named(
             "onnx_model.worker.sensitivity.measure", request, directory=directory, deadline_s=deadline_s, memory_bytes=memory_bytes
         )
     except WorkerError as error:

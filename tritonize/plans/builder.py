@@ -31,7 +31,7 @@ from tritonize.plans import request as plan_request
 from tritonize.plans.placement import LOG, PLAN
 from tritonize.plans.plan_file import PlanMetadata
 from tritonize.plans.request import BuildRequest
-from tritonize.process import processes
+from tritonize.process import processes, workers
 from tritonize.spec import loader
 
 
@@ -240,7 +240,7 @@ def _build(job: _Job, folder: Path) -> None:
     work = folder / "work"
     work.mkdir()
     try:
-        answer = processes.run_worker(
+        answer = workers.run_named(
             "plans.worker.build_plan.build",
             asked,
             directory=work,

@@ -14,7 +14,7 @@ from tritonize.plans import gpu
 from tritonize.plans import layers as plan_layers
 from tritonize.plans.layers import Layers
 from tritonize.plans.plan_file import PlanMetadata
-from tritonize.process import processes
+from tritonize.process import processes, workers
 
 ENDS = ("min", "opt", "max")
 LOG = "engine.log"
@@ -178,7 +178,7 @@ def run(
         "version_compatible": bool(known.settings.get("version_compatible")),
     }
     try:
-        answer = processes.run_worker(
+        answer = workers.run_named(
             "plans.worker.engine.run", request, directory=directory, deadline_s=deadline_s, memory_bytes=memory_bytes
         )
     except WorkerError as error:

@@ -10,7 +10,7 @@ from tritonize.core import temporary
 from tritonize.core.errors import MissingError, WorkerError
 from tritonize.plans import gpu
 from tritonize.plans.plan_file import Module
-from tritonize.process import processes
+from tritonize.process import workers
 
 _IMPORT_DEADLINE_S = 120.0
 _DISTRIBUTIONS: Mapping[Module, tuple[str, ...]] = {
@@ -48,7 +48,7 @@ def installed_version(module: Module) -> str:
         )
     with temporary.folder() as folder:
         try:
-            answer = processes.run_worker(
+            answer = workers.run_named(
                 "plans.worker.build_plan.version", {"module": module}, directory=folder, deadline_s=_IMPORT_DEADLINE_S
             )
         except WorkerError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tritonize.core.artifacts import OnnxArtifact, TensorSpec, from_json
 from tritonize.core.errors import ExportError, WorkerError
-from tritonize.process import processes
+from tritonize.process import workers
 from tritonize.spec import schema
 
 HALF = ("fp16", "bf16")
@@ -51,7 +51,7 @@ def reduce(model: schema.Model, artifact: OnnxArtifact, directory: Path) -> Redu
         "half_io": model.half_io,
     }
     try:
-        answer = processes.run_worker(
+        answer = workers.run_named(
             "precision.worker.reduction.reduce",
             request,
             directory=directory,

@@ -29,7 +29,6 @@ _SYSTEM = (
     "/etc/timezone /etc/mime.types /etc/ssl/openssl.cnf /etc/os-release"
 )
 _DEVICES = "/dev/null /dev/zero /dev/full /dev/random /dev/urandom"
-_GPU_TASKS = ("plan.", "engine.")
 _GPU_DEVICES = "/dev/nvidia*"
 _LOADERS = ("/lib64/ld-*.so*", "/lib/ld-*.so*", "/usr/lib/ld-*.so*")
 _VARIABLES = ("PATH", "LANG", "LANGUAGE", "TZ", "PYTHONPATH", "PYTHONHASHSEED", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
@@ -42,17 +41,29 @@ _READ_NAMES = (
 _READ_KEYS = frozenset(_READ_NAMES.split())
 _FREE_KEYS = frozenset({"kwargs", "fields", "roots", "scope", "modules"})
 """Values of the user's, or names; no path in them opens anything."""
-_WRITES: Mapping[str, tuple[str, ...]] = {
-    "export.worker.strategies.run": ("path",),
-    "onnx_model.worker.finishing.finish": ("path", "exported"),
-    "precision.worker.reduction.reduce": ("path", "emulation"),
-    "plans.worker.build_plan.build": ("plan", "log", "timing_cache"),
-    "plans.worker.engine.run": ("log",),
-}
-"""Task to the keys of files that it puts outside its own directory: into their folders it may write."""
 _LIMITS = {"RLIMIT_CORE": 0, "RLIMIT_NOFILE": 4096, "RLIMIT_FSIZE": 2**38, "RLIMIT_MSGQUEUE": 0}
 _LIMITS_INSIDE = {"RLIMIT_NPROC": 4096}
 """Counted per user, so that it can be set only where the user is one of a namespace."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a task needs beyond reading what its request names; see `tasks.Task`."""
+
+    writes: tuple[str, ...] = ()
+    """Keys of files that it puts outside its own directory: into their folders it may write."""
+    gpu: bool = False
+
+
+NEEDS: Mapping[str, Needs] = {
+    "export.worker.strategies.run": Needs(writes=("path",)),
+    "onnx_model.worker.finishing.finish": Needs(writes=("path", "exported")),
+    "precision.worker.reduction.reduce": Needs(writes=("path", "emulation")),
+    "plans.worker.build_plan.build": Needs(writes=("plan", "log", "timing_cache"), gpu=True),
+    "plans.worker.engine.run": Needs(writes=("log",), gpu=True),
+    "plans.worker.build_plan.version": Needs(gpu=True),
+}
+"""Of tasks that have no `Task` yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +113,7 @@ def switch_off() -> None:
 
 
 def policy(
-    task: str, request: Mapping[str, Any], directory: Path, search_path: Sequence[Path]
+    needs: Needs, request: Mapping[str, Any], directory: Path, search_path: Sequence[Path]
 ) -> tuple[dict[str, Any], dict[str, str]] | None:
     """The policy for `guard_confine.apply` and the environment of one worker; `None` where isolation is off.
 
@@ -114,10 +125,10 @@ def policy(
     private = directory / "tmp"
     private.mkdir(exist_ok=True)
     namespaces = not _kernel.namespaces
-    gpu = glob.glob(_GPU_DEVICES) if task.startswith(_GPU_TASKS) else []  # noqa: PTH207 - of device files
+    gpu = glob.glob(_GPU_DEVICES) if needs.gpu else []  # noqa: PTH207 - of device files
     rules = {
         "read": [*_SYSTEM.split(), *_python(), *_code(request, search_path), *_handed(request), *map(str, _named(request, ""))],
-        "write": [str(directory.absolute()), *_written(task, request)],
+        "write": [str(directory.absolute()), *_written(needs, request)],
         "execute": [str(Path(sys.executable).resolve()), *(each for pattern in _LOADERS for each in glob.glob(pattern))],  # noqa: PTH207
         "devices": [*_DEVICES.split(), *gpu],
         "namespaces": namespaces,
@@ -182,8 +193,8 @@ def _named(value: Any, key: str) -> Iterator[Path]:
             yield from onnx_protobuf.data_files(path)
 
 
-def _written(task: str, request: Mapping[str, Any]) -> Iterator[str]:
-    for key in _WRITES.get(task, ()):
+def _written(needs: Needs, request: Mapping[str, Any]) -> Iterator[str]:
+    for key in needs.writes:
         asked = request.get(key)
         if asked and not (key == "exported" and request.get("consume") is False):
             yield str(Path(asked).absolute().parent)

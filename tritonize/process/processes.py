@@ -1,13 +1,11 @@
 """The one place that starts a process. What is started here always ends: see `guard.py`.
 
-`start` runs any command under a guard, `run_worker` runs a function of a `worker` folder in a process of its own and
-brings its answer, or its error, back. Neither goes through a shell.
+`start` runs any command under a guard, and not through a shell. `workers.py` runs worker tasks with it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import re
@@ -27,13 +25,11 @@ from typing import Any, Literal, Self
 from tritonize.core import errors, logs
 from tritonize.core.messages import security
 from tritonize.core.messages import server as wording
-from tritonize.process import cleanup, isolation
+from tritonize.process import cleanup
 
 _LOG = logs.logger(__name__)
 _GUARD = Path(__file__).with_name("guard.py")
-_WORKER = Path(__file__).with_name("worker_main.py")
 _GUARD_MARGIN_S = 10.0  # beyond the grace the guard needs moments; longer means that it hangs
-_PROGRESS_INTERVAL_S = 0.1
 _STOP_INTERVAL_S = 0.01
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -242,83 +238,6 @@ def _start_guard(order: Mapping[str, Any], log: Path) -> tuple[subprocess.Popen[
     return guard, int(answer["pid"])
 
 
-@dataclass(frozen=True, kw_only=True)
-class WorkerAnswer:
-    """What a worker brought back."""
-
-    value: dict[str, Any]
-    """The function's own answer."""
-    seconds: float
-    """Life of the process: interpreter, imports and work."""
-    import_seconds: float
-    """The part of it that importing the libraries took."""
-    peak_memory: int
-    """Largest resident memory of the worker and its descendants together, in bytes."""
-    log: Path
-    """What it printed."""
-
-
-def run_worker(
-    task: str,
-    request: Mapping[str, Any],
-    *,
-    directory: Path,
-    deadline_s: float,
-    memory_bytes: int | None = None,
-    search_path: Sequence[Path] = (),
-    on_progress: Callable[[str], None] | None = None,
-    cancelled: threading.Event | None = None,
-) -> WorkerAnswer:
-    """Run `function(request) -> answer` of `tritonize.<module>` in a process of its own.
-
-    Args:
-        task: `<module>.<function>`.
-        request: what the function gets; JSON-able.
-        directory: an existing directory for request, answer and log. It may be used again, one worker at a time.
-        deadline_s: seconds after which the worker is ended.
-        memory_bytes: resident memory at which it is ended; nine tenths of what there is by default, before the kernel ends others.
-        search_path: directories with code of the user, importable in the worker before installed packages.
-        on_progress: called with each text the worker passes to `tritonize.process.progress.tell`.
-        cancelled: ends the worker once it is set; for calls in threads, which Ctrl-C does not reach.
-
-    Raises:
-        TritonizeError: what the function raised, of the very kind.
-        RepositoryError: the disk is full.
-        InterruptedRunError: it was cancelled.
-        MissingError, UsageError: workers are isolated (`isolation.switch_on`), and this one cannot be.
-        WorkerError: any other exception in the function, or the worker ended without an answer: the text says how.
-    """
-    log, result, progress = (directory / name for name in ("worker.log", "result.json", "progress.txt"))
-    order = {"request": dict(request), "search_path": [os.fspath(path.absolute()) for path in search_path]}
-    worker_argv = [sys.executable, "-P", "-u", "-X", "faulthandler", str(_WORKER), task, str(directory.absolute())]
-    try:
-        for leftover in (log, result, progress):
-            leftover.unlink(missing_ok=True)
-        (directory / "request.json").write_text(json.dumps(order))
-        bound = memory_bytes or machine_memory() * 9 // 10
-        rules, env = isolation.policy(task, request, directory, search_path) or (None, None)
-        worker = start(worker_argv, log=log, env=env, deadline_s=deadline_s, memory_bytes=bound, grace_s=1.0, confine=rules)
-    except OSError as error:
-        raise (errors.full_disk(error.filename) if error.errno == errno.ENOSPC else error) from error
-    with worker:
-        ended = _wait_reporting(worker, progress, on_progress, cancelled)
-    if not result.exists():
-        raise _no_answer(ended, log)
-    answer = json.loads(result.read_text())
-    if "error" in answer:
-        raise errors.from_dict(answer["error"])
-    if "unexpected" in answer:
-        unexpected = answer["unexpected"]
-        raise errors.WorkerError(f"{unexpected['type']}: {unexpected['message']}", details=unexpected["traceback"])
-    return WorkerAnswer(
-        value=answer["value"],
-        seconds=ended.seconds,
-        import_seconds=answer["import_seconds"],
-        peak_memory=ended.peak_memory,
-        log=log,
-    )
-
-
 def machine_memory() -> int:
     """Bytes of memory that processes here can have: the machine's, or the control group's where that is less."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -326,38 +245,6 @@ def machine_memory() -> int:
         with contextlib.suppress(OSError, ValueError):
             return min(physical, int(Path(file).read_text()))
     return physical
-
-
-def _wait_reporting(
-    worker: Process, progress: Path, on_progress: Callable[[str], None] | None, cancelled: threading.Event | None
-) -> Ended:
-    """Wait for the end, passing on every line of progress."""
-    told = 0
-    while on_progress is not None or cancelled is not None:
-        ended = worker.poll()
-        if cancelled is not None and cancelled.is_set():
-            raise errors.InterruptedRunError("Interrupted.")
-        text = progress.read_text() if progress.exists() else ""
-        lines = text[: text.rfind("\n") + 1].splitlines()
-        if on_progress is not None:
-            for line in lines[told:]:
-                on_progress(line)
-        told = len(lines)
-        if ended is not None:
-            return ended
-        with contextlib.suppress(TimeoutError):
-            worker.wait(_PROGRESS_INTERVAL_S)
-    return worker.wait()
-
-
-def _no_answer(ended: Ended, log: Path) -> errors.TritonizeError:
-    """The error of a worker that ended without an answer."""
-    if ended.exit_code == NO_SPACE_EXIT_CODE:
-        return errors.full_disk(None)
-    how = ended.describe()
-    if ended.reason == "exited" and ended.exit_code is not None:
-        how = f"exited the process with code {ended.exit_code} before it answered"
-    return errors.WorkerError(f"The worker {how}.", where=str(log), details=log_tail(log))
 
 
 def log_tail(log: Path, lines: int = 15) -> list[str]:

@@ -14,7 +14,7 @@ def report_to(file: Path) -> None:
 
 
 def tell(text: str) -> None:
-    """One line for the `on_progress` of `processes.run_worker`; does nothing outside a worker."""
+    """One line for the `on_progress` of `workers.run_worker`; does nothing outside a worker."""
     if _file is not None:
         with _file.open("a") as file:
             file.write(" ".join(text.split()) + "\n")

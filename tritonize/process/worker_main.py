@@ -1,7 +1,8 @@
-"""The entry of every worker process: `python …/process/worker_main.py <module>.<function> <directory>`.
+"""The entry of every worker process: `python …/process/worker_main.py tritonize.<capability>.tasks:<NAME> <directory>`.
 
-Reads `request.json`, calls the function, writes `result.json` in one step: `{"value": …}`, `{"error": …}` for an error of
-tritonize, or `{"unexpected": …}` for any other exception. Only `processes.run_worker` starts it.
+Reads `request.json` as the task's request, calls the task's function, writes `result.json` in one step: `{"value": …}`,
+`{"error": …}` for an error of tritonize, `{"bug": …}` where request or answer are not of the task's types, or `{"unexpected": …}`
+for any other exception. Only `workers.run_worker` starts it.
 """
 
 from __future__ import annotations
@@ -54,7 +55,10 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _describe(error: Exception) -> dict[str, Any]:
     """The content of `result.json` for an exception."""
     from tritonize.core import errors
+    from tritonize.process import tasks
 
+    if isinstance(error, tasks.TaskError):
+        return {"bug": str(error)}
     if isinstance(error, errors.TritonizeError):
         return {"error": error.to_dict()}
     for link in _chain(error):
@@ -82,9 +86,23 @@ def _trace(error: Exception) -> list[str]:
     return [line for line in lines if line.strip(" ^~")][-_TRACEBACK_LINES:]
 
 
-def _answer(task: str, directory: Path) -> dict[str, Any]:
+def _answer(name: str, directory: Path) -> dict[str, Any]:
+    from tritonize.process import tasks
+
     order = json.loads((directory / "request.json").read_text())
     _extend_path(order["search_path"])
+    if ":" not in name:
+        return _answer_named(name, order)
+    task = tasks.find(name)
+    request = task.decode_request(order["request"])
+    started = time.perf_counter()
+    work = task.load()
+    imported = time.perf_counter() - started
+    return {"value": task.encode_answer(work(request)), "import_seconds": imported}
+
+
+def _answer_named(task: str, order: dict[str, Any]) -> dict[str, Any]:
+    """For tasks that have no `Task` yet."""
     module, _, function = task.rpartition(".")
     started = time.perf_counter()
     work = getattr(importlib.import_module(f"tritonize.{module}"), function)
@@ -94,7 +112,7 @@ def _answer(task: str, directory: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Do the task; exit code 0 means that there is an answer, be it an error."""
-    task, directory = sys.argv[1], Path(sys.argv[2])
+    name, directory = sys.argv[1], Path(sys.argv[2])
     _load_package()
     from tritonize.core import logs
     from tritonize.process import processes, progress
@@ -102,7 +120,7 @@ def main() -> None:
     logs.enable_as_environment_says()
     progress.report_to(directory / "progress.txt")
     try:
-        text = json.dumps(_answer(task, directory))
+        text = json.dumps(_answer(name, directory))
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything, and all of it is the answer
         with contextlib.suppress(OSError):  # the log may lie on the very disk that is full
             traceback.print_exc()

@@ -15,7 +15,7 @@ from tritonize.core import arrays
 from tritonize.core.artifacts import Reference, SampleSet, Source, TensorFiles, from_json, to_json
 from tritonize.core.errors import ExportError, UsageError, WorkerError
 from tritonize.core.messages import source as wording
-from tritonize.process import processes
+from tritonize.process import workers
 from tritonize.source import in_process
 from tritonize.spec import schema
 
@@ -240,7 +240,7 @@ def compute(
     }
     directory.mkdir(parents=True, exist_ok=True)
     try:
-        answer = processes.run_worker(
+        answer = workers.run_named(
             "reference.worker.runner.compute",
             request,
             directory=directory,
@@ -298,7 +298,7 @@ def recompute(
     directory.mkdir(parents=True, exist_ok=True)
     memory = model.quality.float64_memory_mib
     try:
-        answer = processes.run_worker(
+        answer = workers.run_named(
             "reference.worker.recompute.recompute",
             request,
             directory=directory,

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from pydantic import ValidationError
 
@@ -17,8 +18,8 @@ from tritonize.core import dtypes
 from tritonize.core.artifacts import Inspection, Source, TensorSpec
 from tritonize.core.errors import ExportError, UsageError, WorkerError
 from tritonize.core.messages import samples as samples_wording
-from tritonize.process import processes
-from tritonize.source import inspection
+from tritonize.process import workers
+from tritonize.source import inspection, tasks
 from tritonize.spec import rules, schema
 
 BATCH = "batch"
@@ -53,15 +54,16 @@ def complete(model: schema.Model, source: Source, work: Path) -> schema.Model:
 def _drawn(model: schema.Model, folder: Path) -> schema.Model:
     """The model with the samples that its function draws, and inputs like them."""
     folder.mkdir(parents=True, exist_ok=True)
-    request = {
-        "function": model.samples.function,
-        "count": max(model.samples.count, 2 if model.max_batch_size > 1 else 1),
-        "seed": model.samples.seed,
-        "directory": str(folder / "samples"),
-    }
+    assert model.samples.function is not None
+    request = tasks.DrawRequest(
+        function=model.samples.function,
+        count=max(model.samples.count, 2 if model.max_batch_size > 1 else 1),
+        seed=model.samples.seed,
+        directory=folder / "samples",
+    )
     try:
-        answer = processes.run_worker(
-            "source.worker.sample_function.draw",
+        answer = workers.run_worker(
+            tasks.DRAW,
             request,
             directory=folder,
             deadline_s=model.deadline_s,
@@ -76,15 +78,14 @@ def _drawn(model: schema.Model, folder: Path) -> schema.Model:
         "samples": model.samples.model_copy(update={"files": [str(folder / "samples" / "*")]}),
     }
     if not model.inputs:
-        if answer["varying"]:
+        if answer.varying:
             raise UsageError(
                 "The samples of the function differ in shape, so the inputs cannot be read off them.",
                 where=model.samples.function,
-                found=", ".join(answer["varying"]),
+                found=", ".join(answer.varying),
                 next_step="describe the inputs in the spec, with a name for every axis that varies and its range under axes",
             )
-        tensors = [TensorSpec(name=each["name"], dtype=each["dtype"], shape=tuple(each["shape"])) for each in answer["tensors"]]
-        updates["inputs"] = like(tensors, batched=bool(model.max_batch_size), where=str(model.samples.function))
+        updates["inputs"] = like(answer.tensors, batched=bool(model.max_batch_size), where=str(model.samples.function))
     return _sound(model.model_copy(update=updates), str(model.samples.function))
 
 
@@ -156,7 +157,7 @@ def _described(model: schema.Model, source: Source, found: Inspection) -> schema
     names = _axis_names(named, batched=batched)
     where = Path(source.location).name
     inputs = _inputs((_renamed(tensor, names) for tensor in named), where)
-    ranges = found.details.get("ranges", {})
+    ranges = cast("Mapping[str, tuple[int, int | None]]", found.details.get("ranges", {}))
     axes = dict(model.axes)
     for symbol, name in names.items():
         low, high = ranges.get(symbol, (1, None))

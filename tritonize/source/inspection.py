@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from tritonize.core.artifacts import Inspection, Source, from_json
+from tritonize.core.artifacts import Inspection, Source
 from tritonize.core.errors import ExportError, WorkerError
-from tritonize.process import processes
+from tritonize.process import workers
+from tritonize.source import tasks
 
 
 def inspect(
     source: Source,
     directory: Path,
     *,
-    kwargs: Mapping[str, Any] | None = None,
+    kwargs: Mapping[str, object] | None = None,
     weights: Path | None = None,
     search_path: Sequence[Path] = (),
     deadline_s: float = 300.0,
@@ -26,16 +26,11 @@ def inspect(
     Raises:
         UsageError, ExportError: it cannot be loaded.
     """
-    request = {
-        "kind": source.kind,
-        "location": source.location,
-        "kwargs": dict(kwargs or {}),
-        "weights": str(weights) if weights else None,
-    }
+    request = tasks.InspectRequest(kind=source.kind, location=source.location, kwargs=kwargs or {}, weights=weights)
     directory.mkdir(parents=True, exist_ok=True)
     try:
-        answer = processes.run_worker(
-            "source.worker.inspection.inspect",
+        answer = workers.run_worker(
+            tasks.INSPECT,
             request,
             directory=directory,
             deadline_s=deadline_s,
@@ -46,4 +41,4 @@ def inspect(
         raise ExportError(
             "The model cannot be inspected.", where=source.location, found=error.what, details=error.details
         ) from error
-    return from_json(Inspection, answer.value)
+    return answer.value

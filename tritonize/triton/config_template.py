@@ -21,7 +21,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tritonize.core import resources, temporary
 from tritonize.core.errors import UsageError, WorkerError
 from tritonize.core.messages import security
-from tritonize.process import processes
+from tritonize.process import workers
 
 _DEADLINE_S = 20.0
 _MEMORY = 2**30
@@ -51,7 +51,7 @@ def rendered(path: Path | None, fields: Mapping[str, object]) -> str:
     request = {"path": str(path.absolute()), "fields": dict(fields)}
     with temporary.folder() as folder:
         try:
-            answer = processes.run_worker(
+            answer = workers.run_named(
                 "triton.worker.config_template.render", request, directory=folder, deadline_s=_DEADLINE_S, memory_bytes=_MEMORY
             )
         except WorkerError as error:

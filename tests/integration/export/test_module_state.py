@@ -14,6 +14,7 @@ from tritonize.core.artifacts import to_json
 from tritonize.core.errors import ExportError, UsageError
 from tritonize.reference.worker import determinism, runner
 from tritonize.source import samples
+from tritonize.source.tasks import InspectRequest
 from tritonize.source.worker import inspection, module_state
 from tritonize.source.worker.torch_model import to_numpy
 from tritonize.spec import schema
@@ -90,7 +91,7 @@ def test_pytorch_is_asked_whatever_its_state_is_made_of(factory, kwargs, tmp_pat
 def test_a_parameter_without_values_is_named(factory, code, name, tmp_path):
     for ask in (
         lambda: answer(factory, tmp_path),
-        lambda: inspection.inspect({"kind": "factory", "location": f"states:{factory}", "kwargs": {}, "weights": None}),
+        lambda: inspection.inspect(InspectRequest(kind="factory", location=f"states:{factory}")),
     ):
         with pytest.raises(UsageError) as error:
             ask()

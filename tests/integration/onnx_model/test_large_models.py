@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tritonize.core.errors import UsageError
-from tritonize.process import processes
+from tritonize.process import workers
 
 WIDTH = 256
 RNG = np.random.default_rng(0)
@@ -40,7 +40,7 @@ def finish(source: Path, **fields) -> dict:
     target = Path("finished")
     target.mkdir(exist_ok=True)
     request = {"exported": str(source), "path": str(target / "model.onnx"), "simplify": True, "opset": 18, **fields}
-    return processes.run_worker("onnx_model.worker.finishing.finish", request, directory=target, deadline_s=60).value
+    return workers.run_named("onnx_model.worker.finishing.finish", request, directory=target, deadline_s=60).value
 
 
 @pytest.fixture(params=["inside", "one file", "a file each"])

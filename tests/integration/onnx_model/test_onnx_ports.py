@@ -24,9 +24,9 @@ from tritonize.export import ladder
 from tritonize.export.worker import strategies
 from tritonize.onnx_model.worker import finishing
 from tritonize.onnx_model.worker import ports as onnx_ports
-from tritonize.process import processes
+from tritonize.process import workers
+from tritonize.source.tasks import LoadRequest
 from tritonize.source.worker import signature, torch_model
-from tritonize.source.worker.loader import LoadRequest
 from tritonize.spec import rules, schema
 from tritonize.triton import model_config
 
@@ -205,7 +205,7 @@ def _crashing(model: onnx.ModelProto) -> onnx.ModelProto:
 def test_a_simplifier_that_fails_costs_the_simplification_alone(slim, tmp_path, monkeypatch):
     def work(task, request, model, directory, search_path):
         try:
-            return processes.WorkerAnswer(
+            return workers.WorkerAnswer(
                 value=finishing.finish(request), seconds=0.0, peak_memory=0, import_seconds=0.0, log=directory / "worker.log"
             )
         except SystemExit:

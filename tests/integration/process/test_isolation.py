@@ -16,9 +16,9 @@ import torch
 from tests.support.command import tritonize
 from tritonize.core.artifacts import Source
 from tritonize.core.errors import MissingError, UsageError, WorkerError
-from tritonize.process import isolation, isolation_probe, processes
+from tritonize.process import isolation, isolation_probe, processes, workers
 from tritonize.process.isolation import Kernel
-from tritonize.source import inspection
+from tritonize.source import inspection, tasks
 
 KERNEL = isolation_probe.kernel()
 WHOLE = Kernel(landlock=7, no_new_privs="", seccomp="", namespaces="")
@@ -161,12 +161,10 @@ def test_a_worker_that_hangs_or_crashes_ends_as_ever(isolated, tmp_path):
     )
     for name, reason, deadline in (("hang", "did not finish", 3.0), ("crash", "SIGSEGV", 60.0), ("leave", "with code 7", 60.0)):
         began = time.monotonic()
-        request = {"kind": "factory", "location": f"bad:{name}", "kwargs": {}, "weights": None}
+        request = tasks.InspectRequest(kind="factory", location=f"bad:{name}")
         folder, code = made(tmp_path / name), [Path("code").absolute()]
         with pytest.raises(WorkerError, match=reason):
-            processes.run_worker(
-                "source.worker.inspection.inspect", request, directory=folder, deadline_s=deadline, search_path=code
-            )
+            workers.run_worker(tasks.INSPECT, request, directory=folder, deadline_s=deadline, search_path=code)
         assert time.monotonic() - began < 30
 
 
@@ -189,7 +187,7 @@ def test_what_is_missing_is_named_and_nothing_runs(part):
         isolation.switch_on(MISSING[part])
     assert caught.value.code == "isolation-missing"
     assert part in caught.value.found
-    assert isolation.policy("source.worker.inspection.inspect", {}, Path("x"), ()) is None
+    assert isolation.policy(isolation.Needs(), {}, Path("x"), ()) is None
 
 
 def test_a_machine_without_namespaces_can_isolate():
@@ -218,7 +216,7 @@ def test_a_module_of_the_callers_own_process_is_read_from_its_private_folder(iso
     private = made(tmp_path / "private")
     torch.save(torch.nn.Linear(2, 3), private / "Linear.module")
     rules, environment = isolation.policy(
-        "source.worker.inspection.inspect", {"kind": "module", "location": str(private / "Linear.module")}, tmp_path, ()
+        isolation.Needs(), {"kind": "module", "location": str(private / "Linear.module")}, tmp_path, ()
     )
     assert str(private) in rules["read"]
     assert environment["HOME"] == environment["TMPDIR"] == str(tmp_path / "tmp")
@@ -232,8 +230,8 @@ def test_a_key_that_no_rule_knows_opens_nothing(isolated, tmp_path):
     Path("data").mkdir()
     secret = str(Path("data").absolute())
     request = {"kwargs": {"path": secret, "location": secret}, "unknown": secret, "path": secret}
-    rules, _ = isolation.policy("a.task", {key: value for key, value in request.items() if key != "path"}, tmp_path, ())
+    rules, _ = isolation.policy(isolation.Needs(), {key: value for key, value in request.items() if key != "path"}, tmp_path, ())
     assert secret not in rules["read"]
-    rules, _ = isolation.policy("a.task", request, tmp_path, ())
+    rules, _ = isolation.policy(isolation.Needs(), request, tmp_path, ())
     assert secret in rules["read"]
     assert secret not in rules["write"]

@@ -10,14 +10,19 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support import misbehaving_tasks
 from tests.support.command import CHECKOUT
+from tests.support.misbehaving_tasks import TASKS, Fields
 from tritonize.core import errors
-from tritonize.process import processes
+from tritonize.process import processes, workers
+from tritonize.process.tasks import Task, TaskError
+from tritonize.process.workers import WorkerAnswer
 
 
 def alive(pid: int) -> bool:
@@ -267,92 +272,13 @@ def test_the_parent_goes(then: str, number: int | None, survivors: int, mark: st
         assert eventually(lambda: not list(Path("/dev/shm").glob(f"{mark}*")))
 
 
-TASKS = """
-import ctypes, os, signal, sys, time
-from tritonize.core import errors
-from tritonize.process import progress
-
-def echo(request):
-    print("heard", request)
-    return {"got": request, "path": sys.path, "cwd": os.getcwd()}
-
-def slow(request):
-    for word in ("first", "second", "third"):
-        progress.tell(word)
-        time.sleep(0.15)
-    return {}
-
-def import_user_code(request):
-    import user_module, random
-    return {"value": user_module.VALUE, "random": random.random() < 1}
-
-def known(request):
-    raise errors.ExportError("It cannot be exported.", where="layer 3", details=["a", "b"]) from ValueError("why")
-
-def unknown(request):
-    def inner():
-        raise KeyError("no such thing")
-    inner()
-
-def unprintable(request):
-    class Odd(Exception):
-        def __str__(self):
-            raise RuntimeError
-    raise Odd
-
-def leave(request):
-    sys.exit(request["code"])
-
-def leave_at_once(request):
-    print("last words")
-    os._exit(request["code"])
-
-def crash(request):
-    ctypes.string_at(0)
-
-def killed(request):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-def hang(request):
-    print("hanging")
-    time.sleep(600)
-
-def full(request):
-    with open("/dev/full", "wb") as file:
-        file.write(b"x")
-
-def full_behind_another(request):
-    try:
-        full(request)
-    except OSError as error:
-        raise RuntimeError("could not save") from error
-
-def eat(request):
-    held = []
-    while True:
-        held.append(bytearray(20 * 2**20))
-
-def no_memory(request):
-    import numpy as np
-    np.ones(2**50)
-
-def not_json(request):
-    return {"x": object()}
-
-def thread_that_hangs(request):
-    import threading
-    threading.Thread(target=time.sleep, args=(600,)).start()
-    return {"done": True}
-"""
-
-
 @pytest.fixture
 def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the package, not installed, whose workers know some tasks that behave badly; a directory to work in."""
     package = tmp_path / "elsewhere" / "tritonize"
     shutil.copytree(CHECKOUT / "tritonize", package, ignore=shutil.ignore_patterns("__pycache__"))
-    (package / "workers" / "tasks.py").write_text(TASKS)
-    monkeypatch.setattr(processes, "_WORKER", package / "workers" / "__main__.py")
+    shutil.copy(misbehaving_tasks.__file__, package)
+    monkeypatch.setattr(workers, "_ENTRY", package / "process" / "worker_main.py")
     monkeypatch.chdir("/")
     directory = tmp_path / "work"
     directory.mkdir()
@@ -360,29 +286,33 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     assert not marked(str(directory))
 
 
-def worker_error(task: str, directory: Path, request: dict[str, object] | None = None, **options: float) -> errors.TritonizeError:
+def work(task: str, directory: Path, request: Mapping[str, object] | None = None, **options: Any) -> WorkerAnswer[Fields]:
+    return workers.run_worker(TASKS[task], Fields(fields=request or {}), directory=directory, **{"deadline_s": 30, **options})
+
+
+def worker_error(task: str, directory: Path, request: Mapping[str, object] | None = None, **options: Any) -> errors.TritonizeError:
     with pytest.raises(errors.TritonizeError) as caught:
-        processes.run_worker(f"tasks.{task}", request or {}, directory=directory, **{"deadline_s": 30, **options})  # type: ignore[arg-type]
+        work(task, directory, request, **options)
     return caught.value
 
 
 class TestWorker:
     def test_answer(self, tasks: Path) -> None:
         request = {"a": [1, 2.5, None, "ü"]}
-        answer = processes.run_worker("tasks.echo", request, directory=tasks, deadline_s=30)
-        assert answer.value["got"] == request
-        assert str(tasks.parent / "elsewhere") not in answer.value["path"]
+        answer = work("echo", tasks, request)
+        assert answer.value.fields["got"] == request
+        assert str(tasks.parent / "elsewhere") not in answer.value.fields["path"]
         assert "heard" in answer.log.read_text()
         assert 0 < answer.seconds < 10
         assert answer.peak_memory > 2**20
 
     def test_the_directory_may_be_used_again(self, tasks: Path) -> None:
-        processes.run_worker("tasks.echo", {}, directory=tasks, deadline_s=30)
+        work("echo", tasks)
         assert worker_error("leave", tasks, {"code": 0}).what == "The worker exited the process with code 0 before it answered."
 
     def test_progress(self, tasks: Path) -> None:
         told: list[str] = []
-        processes.run_worker("tasks.slow", {}, directory=tasks, deadline_s=30, on_progress=told.append)
+        work("slow", tasks, on_progress=told.append)
         assert told == ["first", "second", "third"]
 
     def test_search_path_comes_after_the_standard_library(self, tasks: Path, tmp_path: Path) -> None:
@@ -390,8 +320,8 @@ class TestWorker:
         code.mkdir()
         (code / "user_module.py").write_text("VALUE = 17")
         (code / "random.py").write_text("raise SystemExit(1)")
-        answer = processes.run_worker("tasks.import_user_code", {}, directory=tasks, deadline_s=30, search_path=[code])
-        assert answer.value == {"value": 17, "random": True}
+        answer = work("import_user_code", tasks, search_path=[code])
+        assert answer.value.fields == {"value": 17, "random": True}
 
     def test_an_error_of_ours_comes_back_whole(self, tasks: Path) -> None:
         error = worker_error("known", tasks)
@@ -444,17 +374,27 @@ class TestWorker:
         assert "no space is left" in error.what.lower()
 
     def test_an_answer_that_is_no_json(self, tasks: Path) -> None:
-        assert worker_error("not_json", tasks).what.startswith("TypeError")
+        with pytest.raises(TaskError, match=r"^The answer of task \S+:NOT_JSON: fields\.x: expected JSON data"):
+            work("not_json", tasks)
+
+    def test_a_request_of_another_type_names_the_task(self, tasks: Path) -> None:
+        with pytest.raises(TaskError, match=r"^The request of task tritonize\.misbehaving_tasks:ECHO: fields: expected"):
+            work("echo", tasks, 3)  # type: ignore[arg-type]
+
+    def test_a_request_that_a_worker_cannot_read_names_the_task(self, tasks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Task, "encode_request", lambda *_: {"field": {}})
+        with pytest.raises(TaskError, match=r"^The request of task \S+:ECHO: value: Fields has no field field"):
+            work("echo", tasks)
 
     def test_a_thread_does_not_hold_the_answer_back(self, tasks: Path) -> None:
         began = time.monotonic()
-        assert processes.run_worker("tasks.thread_that_hangs", {}, directory=tasks, deadline_s=60).value == {"done": True}
+        assert work("thread_that_hangs", tasks, deadline_s=60).value.fields == {"done": True}
         assert time.monotonic() - began < 20
 
     def test_ctrl_c_ends_the_worker(self, tasks: Path) -> None:
         threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
-            processes.run_worker("tasks.hang", {}, directory=tasks, deadline_s=60)
+            work("hang", tasks, deadline_s=60)
         # the fixture looks for leftovers
 
 

@@ -93,7 +93,7 @@ def in_process(monkeypatch):
         assert task == "onnx_model.worker.sums.measure"
         return SimpleNamespace(value=sums.measure(request), import_seconds=0.0)
 
-    monkeypatch.setattr(onnx_runtime.processes, "run_worker", run)
+    monkeypatch.setattr(onnx_runtime.workers, "run_named", run)
 
 
 def asked(asked_of: GoldenSet, path: Path) -> ErrorTracker:

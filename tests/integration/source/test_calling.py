@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +20,9 @@ from tritonize.core import arrays, call_arguments, nested
 from tritonize.core.artifacts import TensorSpec
 from tritonize.core.errors import UsageError
 from tritonize.source import in_process
+from tritonize.source.tasks import INSPECT, DrawRequest, InspectRequest, LoadRequest
 from tritonize.source.worker import inspection, sample_function, torch_model
-from tritonize.source.worker.loader import LoadRequest, ProgramModule
+from tritonize.source.worker.loader import ProgramModule
 
 A, B, C = "a", "b", "c"
 
@@ -199,8 +201,8 @@ def test_an_example_that_does_not_fit_is_named():
 def test_a_function_of_samples_may_return_that_tuple(monkeypatch):
     shutil.copy(MODELS / "calls.py", "calls.py")
     monkeypatch.syspath_prepend(".")
-    answer = sample_function.draw({"function": "calls:sample", "count": 2, "seed": 0, "directory": "drawn"})
-    assert [each["name"] for each in answer["tensors"]] == ["INPUT__0.image", "INPUT__0.other", "INPUT__2"]
+    answer = sample_function.draw(DrawRequest(function="calls:sample", count=2, seed=0, directory=Path("drawn")))
+    assert [each.name for each in answer.tensors] == ["INPUT__0.image", "INPUT__0.other", "INPUT__2"]
 
 
 def test_none_in_a_list_is_named():
@@ -220,8 +222,8 @@ def test_a_program_keeps_what_it_was_exported_with():
     shapes = {"batch": {"a": {0: dynamic}}, "mask": None, "scale": None, "y": {0: dynamic}}
     program = torch.export.export(_Optional(), example, {"y": torch.ones(2, 3)}, dynamic_shapes=shapes)
     torch.export.save(program, "p.pt2")
-    found = inspection.inspect({"kind": "exported_program", "location": "p.pt2", "kwargs": {}, "weights": None})
-    names = [each["name"] for each in found["inputs"]]
+    found = inspection.inspect(InspectRequest(kind="exported_program", location="p.pt2"))
+    names = [each.name for each in found.inputs]
     assert len(names) == 2
     wrapped = ProgramModule(torch.export.load("p.pt2"))
     assert wrapped.paths == ("INPUT__0.a", "y")
@@ -230,4 +232,4 @@ def test_a_program_keeps_what_it_was_exported_with():
         model = torch_model.LoadedModel(wrapped, inputs, ())
         (answer,) = model(*(torch.full((4, 3), values[name]) for name in inputs))
         torch.testing.assert_close(answer, torch.full((4, 3), 7.0))
-    json.dumps(found)
+    json.dumps(INSPECT.encode_answer(found))

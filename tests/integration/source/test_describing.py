@@ -20,6 +20,7 @@ from onnx import TensorProto, helper
 import tritonize as api
 from tests.support.command import MODELS, tritonize
 from tests.support.models.described import Net, draw
+from tritonize.source.tasks import DrawRequest
 from tritonize.source.worker import sample_function
 from tritonize.workflows import build as build_workflow
 from tritonize.workflows import run as run_workflow
@@ -159,7 +160,7 @@ def test_a_bad_function_of_samples(function, words, monkeypatch):
     monkeypatch.syspath_prepend(str(Path.cwd()))
     monkeypatch.delitem(sys.modules, "described", raising=False)
     with pytest.raises(api.UsageError) as error:
-        sample_function.draw({"function": f"described:{function}", "count": 2, "seed": 0, "directory": "drawn"})
+        sample_function.draw(DrawRequest(function=f"described:{function}", count=2, seed=0, directory=Path("drawn")))
     assert words in str(error.value)
 
 

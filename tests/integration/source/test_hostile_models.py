@@ -28,6 +28,7 @@ from tests.support.command import tritonize
 from tritonize.core.errors import ExportError, TritonizeError, UsageError
 from tritonize.source import model_files
 from tritonize.source.model_files import expressions, refused
+from tritonize.source.tasks import InspectRequest, LoadRequest
 from tritonize.source.worker import inspection as inspect_worker
 from tritonize.source.worker import loader, operators_used
 from tritonize.triton import config_template
@@ -149,7 +150,7 @@ def refused_program(location: str, code: str, place: str = "") -> UsageError:
 
 def refused_load(kind: str, location: str, code: str, place: str = "") -> UsageError:
     """Load it as a worker does: an error of this code and place, and nothing done."""
-    request = loader.LoadRequest(kind=kind, location=location, kwargs={}, weights=None, inputs=(), outputs=())
+    request = LoadRequest(kind=kind, location=location, kwargs={}, weights=None, inputs=(), outputs=())
     with pytest.raises(UsageError) as caught:
         loader.load_module(request)
     assert caught.value.code == code
@@ -216,7 +217,7 @@ def test_a_size_that_is_not_arithmetic_is_refused(text, saved):
 def test_inspect_refuses_it_too_and_runs_nothing(saved):
     location = changed_program(saved / "program.pt2", lambda root: a_size(root).update(expr_str=TOUCH))
     with pytest.raises(UsageError) as caught:
-        inspect_worker.inspect({"kind": "exported_program", "location": location, "kwargs": {}, "weights": None})
+        inspect_worker.inspect(InspectRequest(kind="exported_program", location=location))
     assert caught.value.code == "expression-refused"
     done = tritonize("inspect", location, "--json")
     assert (done.returncode, json.loads(done.stdout)["error"]["code"]) == (2, "expression-refused")
@@ -574,9 +575,7 @@ def test_a_graph_that_was_changed_in_memory_is_refused():
 
 def test_what_is_harmless_is_loaded(saved):
     loader.load_program(str(saved / "program.pt2"))
-    request = loader.LoadRequest(
-        kind="torchscript", location=str(saved / "Plain.pt"), kwargs={}, weights=None, inputs=(), outputs=()
-    )
+    request = LoadRequest(kind="torchscript", location=str(saved / "Plain.pt"), kwargs={}, weights=None, inputs=(), outputs=())
     assert loader.load_module(request)(torch.ones(1, 4), 2).shape == (1, 4)
 
 
@@ -673,7 +672,7 @@ def test_an_onnx_file_reads_no_data_from_elsewhere(place):
     graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", ports[:1], ports[1:], [weight])
     Path("model/net.onnx").write_bytes(helper.make_model(graph).SerializeToString())
     with pytest.raises(UsageError) as caught:
-        inspect_worker.inspect({"kind": "onnx", "location": "model/net.onnx", "kwargs": {}, "weights": None})
+        inspect_worker.inspect(InspectRequest(kind="onnx", location="model/net.onnx"))
     assert caught.value.found == place
     TRIED.append(f"external data at {place}")
 

@@ -20,8 +20,8 @@ from tritonize.export import ladder_failure
 from tritonize.onnx_model.worker import origins
 from tritonize.reference import runner
 from tritonize.reference.worker.determinism import require_mode
+from tritonize.source.tasks import INSPECT, InspectRequest, LoadRequest
 from tritonize.source.worker import inspection, script_errors, script_facts, torch_model
-from tritonize.source.worker.loader import LoadRequest
 from tritonize.spec import loader
 from tritonize.spec.schema import Model, Spec
 from tritonize.workflows import evidence
@@ -167,9 +167,9 @@ def test_a_device_in_a_script_is_named_with_its_line_when_run_and_when_inspected
     assert error.code == "script-frozen-device"
     assert "cuda:0" in error.what
     assert "sources.py:" in error.what
-    found = inspection.inspect({"kind": "torchscript", "location": "net.pt", "kwargs": {}, "weights": None})
-    assert "cuda:0" in found["details"]["devices"]
-    json.dumps(found)
+    found = inspection.inspect(InspectRequest(kind="torchscript", location="net.pt"))
+    assert "cuda:0" in found.details["devices"]
+    json.dumps(INSPECT.encode_answer(found))
 
 
 def test_a_file_made_before_eval_is_told_as_that():

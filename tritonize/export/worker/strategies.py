@@ -26,8 +26,9 @@ from tritonize.onnx_model.worker import ports
 from tritonize.process.stopwatch import Stopwatch
 from tritonize.reference.worker import determinism
 from tritonize.source.operators import Operator
+from tritonize.source.tasks import LoadRequest
 from tritonize.source.worker import modes
-from tritonize.source.worker.loader import LoadRequest, ProgramModule
+from tritonize.source.worker.loader import ProgramModule
 from tritonize.source.worker.torch_model import LoadedModel, load
 
 DYNAMO_OPSET = 18

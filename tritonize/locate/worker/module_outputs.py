@@ -16,7 +16,7 @@ from tritonize.core.arrays import Array
 from tritonize.core.artifacts import SampleSet, from_json, to_json
 from tritonize.core.errors import ExportError
 from tritonize.locate.worker.module_tensors import Captured, Seen
-from tritonize.source.worker.loader import LoadRequest
+from tritonize.source.tasks import LoadRequest
 from tritonize.source.worker.torch_model import LoadedModel, load, to_numpy
 
 _KNOWN = {dtype.name for dtype in dtypes.TABLE}

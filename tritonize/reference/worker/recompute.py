@@ -21,8 +21,8 @@ from tritonize.core.errors import ExportError
 from tritonize.core.messages import quality as wording
 from tritonize.process import progress
 from tritonize.process.stopwatch import Stopwatch
+from tritonize.source.tasks import LoadRequest
 from tritonize.source.worker import widening
-from tritonize.source.worker.loader import LoadRequest
 from tritonize.source.worker.torch_model import LoadedModel, load
 
 _TORCH = {"fp64": torch.float64, "fp16": torch.float16, "bf16": torch.bfloat16}

@@ -17,8 +17,8 @@ from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec, from_js
 from tritonize.core.errors import ExportError, UsageError
 from tritonize.process.stopwatch import Stopwatch
 from tritonize.reference.worker import determinism, edge_cases, python_state, recompute, untouched, weight_perturbation
+from tritonize.source.tasks import LoadRequest
 from tritonize.source.worker import module_state, script_facts
-from tritonize.source.worker.loader import LoadRequest
 from tritonize.source.worker.torch_model import LoadedModel, load
 
 _SMALL_BYTES = 8 << 20

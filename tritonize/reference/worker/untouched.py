@@ -14,8 +14,9 @@ from tritonize.core import arrays
 from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import TensorFiles
 from tritonize.core.errors import TritonizeError
+from tritonize.source.tasks import LoadRequest
 from tritonize.source.worker import modes
-from tritonize.source.worker.loader import LoadRequest, load_module
+from tritonize.source.worker.loader import load_module
 from tritonize.source.worker.torch_model import LoadedModel
 
 _SAMPLES = 4

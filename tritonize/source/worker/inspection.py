@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from tritonize.core import dtypes
-from tritonize.core.artifacts import Inspection, TensorSpec, from_json, to_json
+from tritonize.core.artifacts import Inspection, TensorSpec
 from tritonize.core.errors import ExportError, UsageError
+from tritonize.source.tasks import InspectRequest, LoadRequest
 
 
-@dataclass(frozen=True, kw_only=True)
-class InspectRequest:
-    """What to look at."""
-
-    kind: str
-    """`torchscript`, `exported_program`, `factory` or `onnx`."""
-    location: str
-    kwargs: Mapping[str, Any]
-    weights: Path | None
-
-
-def inspect(request: dict[str, Any]) -> dict[str, Any]:
-    """The task: `InspectRequest` in, `Inspection` out, as plain data."""
-    asked = from_json(InspectRequest, request)
+def inspect(request: InspectRequest) -> Inspection:
+    """The task."""
     look = {
         "torchscript": _torchscript,
         "exported_program": _exported_program,
@@ -34,13 +22,13 @@ def inspect(request: dict[str, Any]) -> dict[str, Any]:
         "module": _factory,
         "onnx": _onnx,
     }
-    return to_json(look[asked.kind](asked))  # type: ignore[no-any-return]
+    return look[request.kind](request)
 
 
-def _torchscript(asked: InspectRequest) -> Inspection:
+def _torchscript(request: InspectRequest) -> Inspection:
     from tritonize.source.worker import modes, script_facts
 
-    module, torch = _module(asked)
+    module, torch = _module(request)
     schema = module._c._get_method("forward").schema
     inputs = tuple(_described(argument.name, str(argument.type)) for argument in list(schema.arguments)[1:])
     outputs = tuple(_described(each.name or f"OUTPUT__{index}", str(each.type)) for index, each in enumerate(schema.returns))
@@ -75,25 +63,23 @@ def _described(name: str, kind: str) -> TensorSpec:
     return TensorSpec(name=name, dtype="tensor" if kind == "Tensor" else kind, shape=("?",) if kind == "Tensor" else ())
 
 
-def _module(asked: InspectRequest) -> tuple[Any, Any]:
+def _module(request: InspectRequest) -> tuple[Any, Any]:
     import torch
 
     from tritonize.source.worker import loader
 
-    request = loader.LoadRequest(
-        kind=asked.kind, location=asked.location, kwargs=asked.kwargs, weights=asked.weights, inputs=(), outputs=()
-    )
-    return loader.load_module(request), torch
+    model = LoadRequest(kind=request.kind, location=request.location, kwargs=request.kwargs, weights=request.weights)
+    return loader.load_module(model), torch
 
 
-def _factory(asked: InspectRequest) -> Inspection:
-    module, torch = _module(asked)
+def _factory(request: InspectRequest) -> Inspection:
+    module, torch = _module(request)
     kinds = Counter(type(part).__name__ for part in module.modules() if not list(part.children()))
     from tritonize.source.worker.signature import parameters_of
 
     known = parameters_of(module)
     return Inspection(
-        kind=asked.kind,
+        kind=request.kind,
         inputs=tuple(
             TensorSpec(name=each.name, dtype="required" if each.required else "optional", shape=("?",))
             for each in (known.named if known else ())
@@ -105,12 +91,12 @@ def _factory(asked: InspectRequest) -> Inspection:
     )
 
 
-def _exported_program(asked: InspectRequest) -> Inspection:
+def _exported_program(request: InspectRequest) -> Inspection:
     import torch
 
     from tritonize.source.worker.loader import load_program, user_inputs
 
-    program = load_program(asked.location)
+    program = load_program(request.location)
     placeholders = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
     names = [each.name for each in user_inputs(program) if isinstance(placeholders.get(each.name), torch.Tensor)]
     inputs = tuple(_tensor(name, placeholders[name]) for name in names)
@@ -148,12 +134,12 @@ def _torch_dtype(dtype: Any) -> str:
         return text
 
 
-def _onnx(asked: InspectRequest) -> Inspection:
+def _onnx(request: InspectRequest) -> Inspection:
     import onnx
 
     from tritonize.onnx_model.worker import finishing
 
-    path = Path(asked.location)
+    path = Path(request.location)
     try:
         model = onnx.load(path, load_external_data=False)
     except Exception as error:

@@ -7,8 +7,7 @@ import difflib
 import importlib
 import os
 import random
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,34 +21,9 @@ from tritonize.core.errors import ExportError, UsageError
 from tritonize.core.messages import source as source_wording
 from tritonize.onnx_model.worker.origins import is_standard
 from tritonize.source import model_files
+from tritonize.source.tasks import LoadRequest
 from tritonize.source.worker import module_state, operators_used, weights
 from tritonize.source.worker.script_errors import last_lines, wants_gpu
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoadRequest:
-    """Where the model is and how it is called."""
-
-    kind: str
-    """`torchscript`, `exported_program`, `factory` or `module`."""
-    location: str
-    kwargs: Mapping[str, Any]
-    weights: Path | None
-    weights_key: str = ""
-    """Entry of the weights file that holds the state dict."""
-    weights_prefix: str = ""
-    """Of the state dict's names, left out."""
-    operators: tuple[Path, ...] = ()
-    """Files that register operators, run before the model is loaded."""
-    inputs: tuple[str, ...]
-    """Names of the inputs in the spec's order."""
-    outputs: tuple[str, ...]
-    """Names wanted for the outputs, in the model's order; empty for the default names."""
-    training: str = "eval"
-    """`eval`: evaluation mode is switched on. `keep`: the model stays in the mode that it is loaded in. `error`: it has to be in
-    evaluation mode already."""
-    fast_path: bool = False
-    """Whether attention takes PyTorch's fast path for inference, which no exporter knows."""
 
 
 class ProgramModule(torch.nn.Module):

@@ -16,8 +16,9 @@ from tritonize.core.errors import ExportError, UsageError
 from tritonize.core.messages import source as source_wording
 from tritonize.core.messages import state as wording
 from tritonize.source import in_process, operators
+from tritonize.source.tasks import LoadRequest
 from tritonize.source.worker import modes, script_errors, script_facts
-from tritonize.source.worker.loader import LoadRequest, ProgramModule, load_module, place
+from tritonize.source.worker.loader import ProgramModule, load_module, place
 from tritonize.source.worker.script_errors import last_lines
 from tritonize.source.worker.signature import name_outputs, parameters_of, program_order
 
