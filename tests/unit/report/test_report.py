@@ -92,7 +92,9 @@ def test_a_report_shows_itself_in_a_line():
 
 def test_figures_of_other_answers_do_not_stand_for_one_of_another_shape():
     apart = replace(
-        PASSED, verdict="failed", checks=(check("onnxruntime", GOOD, 0), check("onnxruntime", np.zeros((2, 3), np.float32), 0))
+        PASSED,
+        verdict="failed",
+        checks=(check(StageName.ONNXRUNTIME, GOOD, 0), check(StageName.ONNXRUNTIME, np.zeros((2, 3), np.float32), 0)),
     )
     (row,) = [line for line in report_text.as_text(apart).splitlines() if "ONNX Runtime" in line and "–  OUTPUT__0" in line]
     assert row.split()[-4:] == ["–", "–", "–", "1"]
