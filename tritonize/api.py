@@ -17,8 +17,8 @@ from tritonize.source import in_process, input_inference
 from tritonize.spec import loader
 from tritonize.spec.schema import DEFAULT_MAX_BATCH_SIZE, Input, Model, Spec, Tolerance
 from tritonize.triton import model_config
-from tritonize.workflows import build as build_workflow
 from tritonize.workflows import compare_models as compare_workflow
+from tritonize.workflows import job as job_workflow
 from tritonize.workflows import run as run_workflow
 from tritonize.workflows import verify as verify_workflow
 
@@ -52,7 +52,7 @@ def run(
         UsageError, MissingError, ExportError, RepositoryError, ServerError: nothing was published, nothing is left behind.
     """
     with _prepared(specification, description) as prepared:
-        options = build_workflow.Options(
+        options = job_workflow.Options(
             replace_config=replace_config, allow_unproven=allow_unproven, plans=tuple(Path(each) for each in plans)
         )
         return run_workflow.run(prepared, models=models, options=options)
@@ -66,9 +66,7 @@ def build(
     Args, return value and errors are those of `run`.
     """
     with _prepared(specification, description) as prepared:
-        return run_workflow.build(
-            prepared, models=models, options=build_workflow.Options(plans=tuple(Path(each) for each in plans))
-        )
+        return run_workflow.build(prepared, models=models, options=job_workflow.Options(plans=tuple(Path(each) for each in plans)))
 
 
 def compare_models(expected: Model, found: Model, *, tolerance: Tolerance | None = None) -> Report:

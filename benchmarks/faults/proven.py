@@ -26,10 +26,10 @@ from tritonize.core.stages import StageName
 from tritonize.onnx_model.worker import session as ort_session
 from tritonize.process import workers
 from tritonize.process.tasks import Answer, Request, Task
+from tritonize.quality.batch_checks import check_answer
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
-from tritonize.reference import baseline, summation_error
-from tritonize.source import samples
+from tritonize.reference import edge_case_rounding, summation_error
 from tritonize.spec import schema
 
 Seeing = TypeVar("Seeing", bound=ErrorTracker)
@@ -51,7 +51,7 @@ def prove(proof: Proof, make: Callable[[GoldenSet], Seeing], file: bytes, direct
     model = proof.healthy.spec(proof.seed)
     with mock.patch.multiple(workers, run_worker=_here, run_named=_here_named):
         tracker, checks = _asked(proof.golden, make, artifact, model, directory / "first")
-        left_out = baseline.unanswerable(model, artifact, tracker.golden, checks, directory / "unanswerable", Recorder())
+        left_out = edge_case_rounding.unanswerable(model, artifact, tracker.golden, checks, directory / "unanswerable", Recorder())
         if not left_out:
             return tracker, checks
         kept = _without(proof.golden, left_out, directory / "kept")
@@ -63,7 +63,7 @@ def _asked(
 ) -> tuple[Seeing, list[Check]]:
     tracker = make(golden)
     checks = _seen(tracker, artifact.path)
-    baseline.allow_for_rounding(model, artifact, tracker, directory / "rounding", Recorder())
+    edge_case_rounding.allow_for_rounding(model, artifact, tracker, directory / "rounding", Recorder())
     sums = summation_error.allow(model, artifact, tracker, directory / "sums", Recorder())
     if sums.moved is not None:
         tracker.allow_for_sums(sums.moved)
@@ -93,8 +93,8 @@ def _seen(tracker: ErrorTracker, path: Path) -> list[Check]:
     golden, session, checks = tracker.golden, ort_session.session(path, ()), []
     for index in range(golden.samples.files.count):
         found = ort_session.answer(session, arrays.load(golden.samples.files, index), 1)
-        tensors = tracker.check(StageName.ONNXRUNTIME, (index,), arrays.load(golden.expected, index), found, golden.tolerances)
-        checks.append(Check(stage=StageName.ONNXRUNTIME, batch_size=1, samples=(index,), tensors=tensors))
+        expected = golden.answer((index,))
+        checks.append(check_answer(golden, StageName.ONNXRUNTIME, (index,), expected, found, tracker=tracker, batch_size=1))
     return checks
 
 
@@ -105,18 +105,10 @@ def _without(golden: GoldenSet, left_out: Mapping[str, str], directory: Path) ->
         shutil.copytree(files.directory, directory / name, copy_function=os.link)
         return replace(files, directory=directory / name)
 
-    indices = [index for index, name in golden.samples.edges.items() if name in left_out]
     own = replace(
         golden,
         samples=replace(golden.samples, files=linked(golden.samples.files, "inputs")),
         expected=linked(golden.expected, "expected"),
         exact=golden.exact and linked(golden.exact, "exact"),
     )
-    return replace(
-        own,
-        samples=samples.without(own.samples, left_out),
-        expected=arrays.drop(own.expected, indices),
-        exact=own.exact and arrays.drop(own.exact, indices),
-        floors=tuple(floor for floor in own.floors if floor.group not in left_out),
-        unmeasured=tuple(each for each in own.unmeasured if each.group not in left_out),
-    )
+    return own.without(left_out)

@@ -62,13 +62,13 @@ def request(
     from tritonize.cli.display import display
     from tritonize.spec import loader
     from tritonize.triton import model_config
-    from tritonize.workflows import build as build_workflow
-    from tritonize.workflows import run as run_workflow
+    from tritonize.workflows import job as job_workflow
+    from tritonize.workflows import plan_request
 
     specification = loader.load(spec, check_triton=model_config.triton_problems)
     with display() as shown:
-        options = build_workflow.Options(on_stage=shown.on_stage, on_progress=shown.on_progress)
-        written = run_workflow.request(specification, out, models=(model,) if model else (), options=options)
+        options = job_workflow.Options(on_stage=shown.on_stage, on_progress=shown.on_progress)
+        written = plan_request.request(specification, out, models=(model,) if model else (), options=options)
     say(f"{written}: take this folder to each machine and run there")
     say("  tritonize plan build --request request.json --out plans/")
     say("  tritonize plan prove plans/ --question question/       (with its GPU)")

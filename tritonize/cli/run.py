@@ -118,7 +118,7 @@ def build(
 
 
 def _work(command: str, flags: dict[str, Any]) -> None:
-    from tritonize.workflows import build as build_workflow
+    from tritonize.workflows import job as job_workflow
     from tritonize.workflows import run as run_workflow
 
     specification = _specification(flags)
@@ -130,7 +130,7 @@ def _work(command: str, flags: dict[str, Any]) -> None:
         display() as shown,
         _told_when_interrupted(published, flags["models"] or specification.models),
     ):
-        options = build_workflow.Options(
+        options = job_workflow.Options(
             replace_config=flags["replace_config"],
             allow_unproven=flags.get("allow_unproven", False),
             plans=tuple(flags["plans"] or ()),

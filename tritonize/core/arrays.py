@@ -177,6 +177,13 @@ def drop(files: TensorFiles, indices: Collection[int]) -> TensorFiles:
     return replace(files, count=len(kept))
 
 
+def without_edges(samples: SampleSet, dropped: Collection[str]) -> SampleSet:
+    """The samples without some edge cases, by name; the files of those behind them move up."""
+    edges = {index: name for index, name in samples.edges.items() if name not in dropped}
+    files = drop(samples.files, [index for index in samples.edges if index not in edges])
+    return replace(samples, files=files, edges=dict(enumerate(edges.values(), samples.drawn)))
+
+
 def select(files: TensorFiles, names: Collection[str]) -> TensorFiles:
     """The set without the other tensors: their files are removed, and those behind them move up."""
     kept = [position for position, tensor in enumerate(files.tensors) if tensor.name in names]
@@ -210,6 +217,11 @@ def batches(samples: SampleSet, size: int) -> Iterator[tuple[int, ...]]:
     for members in groups(samples):
         for start in range(0, len(members), size):
             yield tuple(members[(start + offset) % len(members)] for offset in range(size))
+
+
+def all_batches(samples: SampleSet, max_batch_size: int) -> list[tuple[int, ...]]:
+    """Every sample at every batch size that a model is proven at."""
+    return [batch for size in batch_sizes(max_batch_size) for batch in batches(samples, size)]
 
 
 def groups(samples: SampleSet) -> list[list[int]]:

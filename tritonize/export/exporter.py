@@ -10,14 +10,12 @@ from typing import Any
 
 from tritonize.core.artifacts import OnnxArtifact, SampleSet, TensorFiles, TensorSpec, from_json, to_json
 from tritonize.core.decisions import Decision, Warned
-from tritonize.core.errors import ExportError, SimplifyError, UsageError, WorkerError
+from tritonize.core.errors import ExportError, SimplifyError, WorkerError
 from tritonize.core.messages import export as wording
 from tritonize.core.messages import reference as reference_wording
 from tritonize.process import workers
 from tritonize.spec import schema
 
-OVERRIDABLE = 4
-"""The IR version from which on a client may send a weight that is an input too (ONNX Runtime, `Graph::CanOverrideInitializer`)."""
 _NAMED = 5
 """Weights that a note names; of more it gives the number."""
 
@@ -126,29 +124,17 @@ def export(model: schema.Model, subject: Subject, strategy: str, directory: Path
     )
 
 
-def require_servable(model: schema.Model, details: Mapping[str, Any]) -> None:
-    """Refuse a weight of an ONNX file as an input where no server takes it as one.
-
-    Args:
-        details: of the file's inspection.
-
-    Raises:
-        UsageError: with batching Triton takes no optional input; before IR version 4 a weight is a constant to ONNX Runtime.
-    """
-    for name in (each for each in details["optional_inputs"] if each in model.inputs):
-        if details["ir_version"] < OVERRIDABLE:
-            raise UsageError.of(wording.FIXED_WEIGHT, where="inputs", name=name, found=f"IR version {details['ir_version']}")
-        if model.max_batch_size:
-            raise UsageError.of(wording.OPTIONAL_BATCHED, where="inputs", name=name)
-
-
 def take(model: schema.Model, source: Path, directory: Path) -> tuple[Exported, int]:
     """An existing ONNX file, finished like an exported one, and the number of elements of its weights.
+
+    Args:
+        directory: a new folder.
 
     Raises:
         UsageError: its external data is missing or lies outside its folder.
         ExportError: it is invalid.
     """
+    directory.mkdir(parents=True)
     path = directory / "model.onnx"
     request = {
         "exported": str(source),

@@ -11,6 +11,7 @@ from tritonize.core.artifacts import SampleSet, TensorFiles, from_json, to_json
 from tritonize.core.errors import ExportError, WorkerError
 from tritonize.core.messages import quality as wording
 from tritonize.process import workers
+from tritonize.spec import schema
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,14 @@ class OrtRun:
     def answer(self, position: int) -> arrays.Arrays:
         """The outputs of batch number `position`, by name."""
         return arrays.load(self.outputs[position], 0)
+
+    def gather(self, positions: Sequence[int], directory: Path) -> TensorFiles:
+        """Some of the answers as one set of items."""
+        tensors = self.outputs[positions[0]].tensors if positions else ()
+        files = TensorFiles(directory=directory, tensors=tensors, count=len(positions))
+        for index, position in enumerate(positions):
+            arrays.save(files, index, self.answer(position))
+        return files
 
 
 def run(
@@ -78,6 +87,28 @@ def run(
         library_seconds=answer.value["library_seconds"] + answer.import_seconds,
         peak_memory=answer.peak_memory,
         apart=tuple(each if isinstance(each, str) else from_json(TensorFiles, each) for each in answer.value["apart"]),
+    )
+
+
+def run_within(
+    model: schema.Model,
+    path: Path,
+    samples: SampleSet,
+    batches: Sequence[tuple[int, ...]],
+    directory: Path,
+    *,
+    apart: SampleSet | None = None,
+) -> OrtRun:
+    """`run` with the limits and the operator libraries that a spec gives."""
+    return run(
+        path,
+        samples,
+        batches,
+        directory,
+        deadline_s=model.deadline_s,
+        memory_bytes=model.memory_bytes,
+        libraries=model.custom_op_libraries,
+        apart=apart,
     )
 
 

@@ -6,12 +6,12 @@ What cannot run here is *not run*, with the reason; it is never passed over.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tritonize.core.artifacts import Check, Finding, Reference, SampleSet, Stage, to_json
+from tritonize.core.artifacts import Check, Finding, Stage, to_json
 from tritonize.core.errors import MissingError, PlanError
 from tritonize.core.recorder import Recorder
 from tritonize.core.results import Verdict
@@ -19,31 +19,25 @@ from tritonize.core.stages import StageName
 from tritonize.plans import engine, gpu, plan_file, proof_record
 from tritonize.plans.builder import BuiltPlan
 from tritonize.plans.layers import Layers
-from tritonize.quality.comparison import compare
+from tritonize.plans.proof_input import ProofInput
+from tritonize.quality.batch_checks import check_batches
 from tritonize.quality.tracker import ErrorTracker
-from tritonize.reference import runner
-from tritonize.spec.schema import Tolerance
 
 HALF = ("fp16", "bf16")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
-    """What every plan of a model has to answer, and how close."""
+class ProofRun:
+    """What every plan of a model has to answer, and what its engines may take."""
 
-    samples: SampleSet
-    reference: Reference
-    tolerances: Mapping[str, Tolerance]
-    precision: str
-    """As the spec asks: `fp32`, `tf32`, or a half one, of which the inspector must then find layers."""
-    deadline_s: float
+    input: ProofInput
     memory_bytes: int | None = None
     plugins: tuple[Path, ...] = ()
     """Libraries with plugins that the plans need."""
     tracker: ErrorTracker | None = None
-    """Is shown every answer."""
-    sha256: str = ""
-    """Of what is asked; see `plan_question.digest`. Proofs of other machines count where they are of it."""
+    """Adds up the errors; without one tolerances alone decide."""
+    accept_records: bool = True
+    """Whether proofs of other machines count, where they are of this input."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +69,7 @@ class PlanProof:
 
 def prove(
     plans: Sequence[BuiltPlan],
-    question: Question,
+    run: ProofRun,
     directory: Path,
     recorder: Recorder,
     on_progress: Callable[[str], None] | None = None,
@@ -92,9 +86,9 @@ def prove(
         if on_progress is not None:
             on_progress(f"run {each.path.name}")
         started = time.perf_counter()
-        proof = _prove(each, question, directory / each.path.stem)
+        proof = _prove(each, run, directory / each.path.stem)
         if proof.verdict == "not run" and not proof.checks:
-            proof = _recorded(each, question) or proof
+            proof = _recorded(each, run) or proof
         note = proof.reason or str((proof.facts or {}).get("note", ""))
         seconds = time.perf_counter() - started
         library = float((proof.facts or {}).get("library_seconds", 0.0))
@@ -103,38 +97,40 @@ def prove(
     return tuple(proofs)
 
 
-def _prove(built: BuiltPlan, question: Question, directory: Path) -> PlanProof:
+def _prove(built: BuiltPlan, run: ProofRun, directory: Path) -> PlanProof:
     known = built.metadata
     if known.settings.get("strip_plan"):
         return PlanProof(plan=built, verdict="not run", reason="strip_plan left its weights out, and nothing here refits it")
     if why := engine.not_possible(known):
         return PlanProof(plan=built, verdict="not run", reason=why)
-    planned = engine.schedule(known.profiles, question.samples)
+    planned = engine.schedule(known.profiles, run.input.golden.samples)
     if not planned.batches:
         return PlanProof(plan=built, verdict="not run", reason="; ".join(planned.unreached) or "there is no sample")
     try:
         ran = engine.run(
             built.path,
             known,
-            question.samples,
+            run.input.golden.samples,
             planned.batches,
             directory,
-            deadline_s=question.deadline_s,
-            memory_bytes=question.memory_bytes,
-            plugins=question.plugins,
+            deadline_s=run.input.deadline_s,
+            memory_bytes=run.memory_bytes,
+            plugins=run.plugins,
         )
     except MissingError as error:
         return PlanProof(plan=built, verdict="not run", reason=f"{error.what} {error.found or ''}".strip())
     except PlanError as error:
         finding = Finding(where=built.path.name, what=error.what, found=error.found)
         return PlanProof(plan=built, verdict="failed", reason=error.found or error.what, findings=(finding,))
-    return _judged(built, question, planned, ran)
+    return _judged(built, run, planned, ran)
 
 
-def _recorded(built: BuiltPlan, question: Question) -> PlanProof | None:
-    """What another machine said of this very plan, asked this very question; `None` where there is no such record."""
+def _recorded(built: BuiltPlan, run: ProofRun) -> PlanProof | None:
+    """What another machine found out about this very plan with this very input; `None` where there is no such record."""
     record, known = proof_record.read(built.path), built.metadata
-    if record is None or (record.plan_sha256, record.question_sha256) != (known.plan_sha256, question.sha256):
+    if record is None or not run.accept_records:
+        return None
+    if (record.plan_sha256, record.question_sha256) != (known.plan_sha256, run.input.sha256):
         return None
     if record.facts.get("compute_capability") != known.compute_capability and not known.settings.get("hardware_compatibility"):
         return None
@@ -152,13 +148,14 @@ def _recorded(built: BuiltPlan, question: Question) -> PlanProof | None:
     )
 
 
-def _judged(built: BuiltPlan, question: Question, planned: engine.Schedule, ran: engine.EngineRun) -> PlanProof:
+def _judged(built: BuiltPlan, run: ProofRun, planned: engine.Schedule, ran: engine.EngineRun) -> PlanProof:
     """The verdict over what was run: answers first, then the precision, then what was left out."""
-    checks = tuple(_checks(question, planned, ran))
+    golden, batches = run.input.golden, [batch.samples for batch in planned.batches]
+    checks = tuple(check_batches(golden, StageName.PLAN, batches, ran, tracker=run.tracker))
     inspected = replace(built, metadata=replace(built.metadata, precision_built=dict(ran.layers.precisions)))
     plan_file.write_metadata(inspected.path, inspected.metadata)
     bad = next(((check, tensor) for check in checks for tensor in check.tensors if not tensor.passed), None)
-    precision = _precision(question.precision, ran.layers)
+    precision = _precision(run.input.precision, ran.layers)
     verdict: Verdict = "passed"
     reason = ""
     findings: tuple[Finding, ...] = ()
@@ -166,7 +163,7 @@ def _judged(built: BuiltPlan, question: Question, planned: engine.Schedule, ran:
         verdict, reason = "failed", f"{bad[1].name}: {bad[1].reason}" if bad else "it answered nothing"
     elif precision is not None and precision[0] == "failed":
         verdict, reason = precision
-        findings = (Finding(where=built.path.name, what=reason, expected=question.precision, found=_words(ran.layers)),)
+        findings = (Finding(where=built.path.name, what=reason, expected=run.input.precision, found=_words(ran.layers)),)
     elif precision is not None:
         verdict, reason = precision
     elif planned.unreached:
@@ -180,17 +177,6 @@ def _judged(built: BuiltPlan, question: Question, planned: engine.Schedule, ran:
         notes=tuple(f"{built.path.name}: {gap}." for gap in planned.gaps),
         facts=_facts(ran, len(planned.batches)),
     )
-
-
-def _checks(question: Question, planned: engine.Schedule, ran: engine.EngineRun) -> Iterator[Check]:
-    for position, batch in enumerate(planned.batches):
-        expected, found = runner.expected(question.reference, batch.samples), ran.answer(position)
-        if question.tracker is None:
-            tensors = compare(expected, found, question.tolerances)
-        else:
-            tensors = question.tracker.check(StageName.PLAN, batch.samples, expected, found, question.tolerances)
-        size = len(batch.samples) if question.samples.batched else 0
-        yield Check(stage=StageName.PLAN, batch_size=size, samples=batch.samples, tensors=tensors, seconds=ran.seconds[position])
 
 
 def _precision(asked: str, layers: Layers) -> tuple[Verdict, str] | None:

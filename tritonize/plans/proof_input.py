@@ -1,6 +1,6 @@
-"""What the plans of a model have to answer, in a folder that can be taken to a machine with a GPU: no torch, no source, no spec.
+"""The input of a proof of plans, in a folder that can be taken to a machine with a GPU: no torch, no source, no spec.
 
-It goes along with the request for the plans. That a proof is of this question, and of no easier one, its digest says.
+It goes along with the request for the plans. A proof names its digest, so that a proof of an easier input does not count.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ _ALL = 1 << 62
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanQuestion:
-    """Samples, what PyTorch answered, the rules, and the precision that the plans were asked in."""
+class ProofInput:
+    """Samples, expected outputs, the rules, and the precision that the plans were built for."""
 
     golden: GoldenSet
     precision: str
+    """As the spec says: `fp32`, `tf32`, or a half one, of which the engine inspector must then find layers."""
     deadline_s: float
 
     @property
@@ -46,21 +47,21 @@ def digest(known: GoldenSet, precision: str) -> str:
     return whole.hexdigest()
 
 
-def write(asked: PlanQuestion, directory: Path) -> None:
-    """Write the question with every sample into a new folder.
+def write(given: ProofInput, directory: Path) -> None:
+    """Write the input with every sample into a new folder.
 
     Raises:
         RepositoryError: the disk is full.
     """
     with errors.storage_errors(directory):
         directory.mkdir(parents=True)
-        golden_set.write(asked.golden, directory, budget=_ALL)
-        facts = {"schema": _SCHEMA, "precision": asked.precision, "deadline_s": asked.deadline_s, "sha256": asked.sha256}
+        golden_set.write(given.golden, directory, budget=_ALL)
+        facts = {"schema": _SCHEMA, "precision": given.precision, "deadline_s": given.deadline_s, "sha256": given.sha256}
         (directory / _FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
-def read(directory: Path) -> PlanQuestion:
-    """The question in a folder.
+def read(directory: Path) -> ProofInput:
+    """The input in a folder.
 
     Raises:
         UsageError: there is none, or it is not as it was written.
@@ -78,7 +79,7 @@ def read(directory: Path) -> PlanQuestion:
         ) from error
     except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise UsageError("The question for the plans cannot be read.", where=str(directory), found=str(error)) from error
-    asked = PlanQuestion(golden=golden_set.read(directory), precision=precision, deadline_s=deadline)
-    if asked.sha256 != sha256:
+    given = ProofInput(golden=golden_set.read(directory), precision=precision, deadline_s=deadline)
+    if given.sha256 != sha256:
         raise UsageError("The question for the plans was changed after it was written.", where=str(directory))
-    return asked
+    return given

@@ -18,11 +18,11 @@ _SCHEMA = 1
 
 @dataclass(frozen=True, kw_only=True)
 class ProofRecord:
-    """One plan, one GPU, one question."""
+    """One plan, one GPU, one input."""
 
     plan_sha256: str
     question_sha256: str
-    """Of the samples and the rules that it was asked by; see `plan_question.digest`."""
+    """Of the samples and the rules of the proof; see `proof_input.digest`."""
     verdict: Verdict
     reason: str
     """Why it failed or did not run whole; empty where it passed."""

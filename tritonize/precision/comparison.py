@@ -7,7 +7,6 @@ every half tensor; a float16 file is run as well, as it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -15,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from tritonize.core import arrays
-from tritonize.core.artifacts import Check, OnnxArtifact, Reference, SampleSet, TensorFiles, TensorSpec
+from tritonize.core.artifacts import Check, OnnxArtifact, TensorFiles, TensorSpec
 from tritonize.core.errors import ExportError
 from tritonize.core.recorder import Recorder
 from tritonize.core.stages import StageName
@@ -23,41 +22,40 @@ from tritonize.onnx_model import runtime
 from tritonize.precision import reduction
 from tritonize.precision.reduction import Reduced
 from tritonize.quality import noise_floor
-from tritonize.quality.comparison import compare
+from tritonize.quality.batch_checks import check_batches
+from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
-from tritonize.reference import baseline, runner
+from tritonize.reference import edge_case_rounding, runner
+from tritonize.reference.baseline import Baseline
 from tritonize.spec import schema
 
 WORDS = {"fp16": "FP16", "bf16": "BF16"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
-    """What a reduced file is asked, and what it has to answer."""
-
-    samples: SampleSet
-    reference: Reference
-    """In float32, as PyTorch computes it."""
-    tolerances: Mapping[str, schema.Tolerance]
-    tracker: ErrorTracker | None = None
-    """Is shown every answer, and told what half precision costs PyTorch itself; without one tolerances alone are kept."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answered:
-    """A file in half precision, what it answered, and what it is asked from now on."""
+class ReducedOnnx:
+    """A file in half precision, and how it answers."""
 
     artifact: OnnxArtifact
-    samples: SampleSet
-    """In the types of the file's inputs."""
-    reference: Reference
-    """In the types of the file's outputs."""
+    baseline: Baseline
+    """In the types of the file's inputs and outputs: what it is compared with from now on."""
     checks: tuple[Check, ...]
     notes: tuple[str, ...]
 
 
-def reduce(model: schema.Model, artifact: OnnxArtifact, question: Question, work: Path, recorder: Recorder) -> Answered:
-    """Reduce a proven file to the spec's precision and compare it with PyTorch in float32. That it differs is a result.
+def reduce(
+    model: schema.Model,
+    artifact: OnnxArtifact,
+    baseline: Baseline,
+    work: Path,
+    recorder: Recorder,
+    *,
+    tracker: ErrorTracker | None = None,
+) -> ReducedOnnx:
+    """Reduce a proven file to the spec's precision and compare it with the baseline in float32. That it differs is a result.
+
+    Args:
+        tracker: adds up the errors, and gets the noise floors of half precision; without one tolerances alone decide.
 
     Raises:
         UsageError, ExportError: see `reduction.reduce`; or a sample or an answer does not fit into half inputs and outputs.
@@ -67,33 +65,26 @@ def reduce(model: schema.Model, artifact: OnnxArtifact, question: Question, work
         outcome.cost(made)
         kept = sum(made.artifact.kept_nodes.values())
         outcome.note = f"{model.precision}: {made.artifact.reduced_nodes} nodes reduced, {kept} kept in fp32, {made.casts} casts"
-        in_its_types = replace(
-            question,
-            samples=replace(
-                question.samples, files=declared(question.samples.files, made.artifact.inputs, work / "declared_samples")
-            ),
-            reference=replace(
-                question.reference, outputs=declared(question.reference.outputs, made.artifact.outputs, work / "declared_outputs")
-            ),
+        in_its_types = baseline.in_files(
+            declared(baseline.samples.files, made.artifact.inputs, work / "declared_samples"),
+            declared(baseline.golden.expected, made.artifact.outputs, work / "declared_outputs"),
         )
-    if question.tracker and not question.tracker.reduced:
-        set_noise_floors(model, question, question.tracker, work, recorder)
-    checks = []
+    if tracker and not tracker.reduced:
+        set_noise_floors(model, baseline, tracker, work, recorder)
+    checks: list[Check] = []
     if model.precision == "fp16":
-        checks += _ask(model, made.artifact.path, in_its_types, StageName.ONNXRUNTIME_FP16, work, recorder)
-    checks += _ask(model, made.emulation, question, StageName.ONNXRUNTIME.at(_half(model), emulated=True), work, recorder)
-    if question.tracker:
-        baseline.allow_for_rounding(model, artifact, question.tracker, work / "rounding", recorder)
-    return Answered(
-        artifact=made.artifact,
-        samples=in_its_types.samples,
-        reference=in_its_types.reference,
-        checks=tuple(checks),
-        notes=tuple(_notes(model, made, checks)),
+        stage = StageName.ONNXRUNTIME_FP16
+        checks += _check(model, made.artifact.path, in_its_types.golden, stage, work, recorder, tracker)
+    stage = StageName.ONNXRUNTIME.at(_half(model), emulated=True)
+    checks += _check(model, made.emulation, baseline.golden, stage, work, recorder, tracker)
+    if tracker:
+        edge_case_rounding.allow_for_rounding(model, artifact, tracker, work / "rounding", recorder)
+    return ReducedOnnx(
+        artifact=made.artifact, baseline=in_its_types, checks=tuple(checks), notes=tuple(_notes(model, made, checks))
     )
 
 
-def set_noise_floors(model: schema.Model, question: Question, tracker: ErrorTracker, work: Path, recorder: Recorder) -> None:
+def set_noise_floors(model: schema.Model, baseline: Baseline, tracker: ErrorTracker, work: Path, recorder: Recorder) -> None:
     """Let what follows be judged by how far PyTorch in half precision is from float64, where that could run.
 
     Where PyTorch does not run in half precision, or not for an output, the noise is what it is in float32, measured in the unit of
@@ -105,15 +96,15 @@ def set_noise_floors(model: schema.Model, question: Question, tracker: ErrorTrac
     half = _half(model)
     stage = StageName.PYTORCH.at(half)
     with recorder.stage(stage) as outcome:
-        own = runner.recompute(model, question.reference, question.samples, half, work / stage.key.replace(" ", "_"))
+        own = runner.recompute(model, baseline.reference, baseline.samples, half, work / stage.key.replace(" ", "_"))
         outcome.cost(own)
         if own.outputs is None:
             outcome.verdict, outcome.note = "not run", own.reason
     floors = {
         (floor.output, floor.group): floor
-        for outputs in (question.reference.outputs, own.outputs)
+        for outputs in (baseline.golden.expected, own.outputs)
         if outputs is not None
-        for floor in noise_floor.noise_floors(question.samples, outputs, exact, model.precision)
+        for floor in noise_floor.noise_floors(baseline.samples, outputs, exact, model.precision)
     }
     tracker.judge_reduced_by(tuple(floors.values()))
 
@@ -122,30 +113,20 @@ def _half(model: schema.Model) -> Literal["fp16", "bf16"]:
     return "fp16" if model.precision == "fp16" else "bf16"
 
 
-def _ask(model: schema.Model, path: Path, question: Question, stage: StageName, work: Path, recorder: Recorder) -> list[Check]:
-    """ONNX Runtime against PyTorch, every sample at every batch size."""
-    drawn = question.samples
-    batches = [batch for size in arrays.batch_sizes(model.max_batch_size) for batch in arrays.batches(drawn, size)]
+def _check(
+    model: schema.Model,
+    path: Path,
+    golden: GoldenSet,
+    stage: StageName,
+    work: Path,
+    recorder: Recorder,
+    tracker: ErrorTracker | None,
+) -> tuple[Check, ...]:
+    """ONNX Runtime against the golden set, every sample at every batch size."""
+    batches = golden.batches()
     with recorder.stage(stage) as outcome:
-        ran = runtime.run(
-            path,
-            drawn,
-            batches,
-            work / stage.key.replace(" ", "_"),
-            deadline_s=model.deadline_s,
-            memory_bytes=model.memory_bytes,
-            libraries=model.custom_op_libraries,
-        )
-        checks = []
-        for position, batch in enumerate(batches):
-            found = ran.answer(position)
-            expected = runner.expected(question.reference, batch)
-            if question.tracker:
-                tensors = question.tracker.check(stage, batch, expected, found, question.tolerances)
-            else:
-                tensors = compare(expected, found, question.tolerances)
-            size, seconds = len(batch) if drawn.batched else 0, ran.seconds[position]
-            checks.append(Check(stage=stage, batch_size=size, samples=batch, tensors=tensors, seconds=seconds))
+        ran = runtime.run_within(model, path, golden.samples, batches, work / stage.key.replace(" ", "_"))
+        checks = tuple(check_batches(golden, stage, batches, ran, tracker=tracker))
         outcome.cost(ran)
         outcome.note = f"{len(batches)} batches"
         outcome.verdict = "passed" if all(check.passed for check in checks) else "failed"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ _FILE = "golden.json"
 _SCHEMA = 2
 
 
+Batch = tuple[int, ...]
+"""The numbers of the samples that are joined along the first axis."""
 PYTORCH = "PyTorch in float32"
 ONNX_SOURCE = "the source, an ONNX file, in ONNX Runtime"
 """Who gave the expected answers."""
@@ -66,6 +68,26 @@ class GoldenSet:
     required: bool = False
     """Whether a proof without float64 is none."""
     floors: tuple[NoiseFloor, ...] = ()
+
+    def batches(self) -> list[Batch]:
+        """Every sample at every batch size that the model is proven at."""
+        return arrays.all_batches(self.samples, self.max_batch_size)
+
+    def answer(self, batch: Batch) -> Arrays:
+        """The expected outputs of a batch: the answers to its samples alone, joined."""
+        return arrays.stack(self.expected, batch)
+
+    def without(self, dropped: Collection[str]) -> GoldenSet:
+        """The same without some edge cases, by name; the files of those behind them move up."""
+        gone = [index for index, name in self.samples.edges.items() if name in dropped]
+        return replace(
+            self,
+            samples=arrays.without_edges(self.samples, dropped),
+            expected=arrays.drop(self.expected, gone),
+            exact=arrays.drop(self.exact, gone) if self.exact else None,
+            floors=tuple(floor for floor in self.floors if floor.group not in dropped),
+            unmeasured=tuple(each for each in self.unmeasured if each.group not in dropped),
+        )
 
     @property
     def tolerances(self) -> dict[str, Tolerance]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tritonize.core import arrays
 from tritonize.core.artifacts import Finding
 from tritonize.core.messages import reference as wording
 from tritonize.core.stages import StageName
+from tritonize.quality.batch_checks import SingleAnswers, check_batches
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference.runner import Variant
@@ -48,7 +48,7 @@ def judge(model: schema.Model, source: str, golden: GoldenSet, variants: tuple[V
     Args:
         source: the model's name for a person.
     """
-    judged = [_JUDGES[each.cause](model, source, each, _far(model, golden, each)) for each in variants]
+    judged = [_JUDGES[each.cause](model, source, each, _far(golden, each)) for each in variants]
     return Judged(
         notes=tuple(note for each in judged for note in each.notes),
         findings=tuple(finding for each in judged for finding in each.findings),
@@ -56,15 +56,14 @@ def judge(model: schema.Model, source: str, golden: GoldenSet, variants: tuple[V
     )
 
 
-def _far(model: schema.Model, golden: GoldenSet, variant: Variant) -> _Far | None:
+def _far(golden: GoldenSet, variant: Variant) -> _Far | None:
     """`None` where there is nothing to compare."""
     if variant.outputs is None:
         return None
     tracker, within, worst = ErrorTracker(golden), True, ("", 0.0)
-    for index in range(variant.outputs.count):
-        expected, found = arrays.load(golden.expected, index), arrays.load(variant.outputs, index)
-        tolerances = {name: model.outputs[name].tolerance if name in model.outputs else schema.Tolerance() for name in expected}
-        for tensor in tracker.check(StageName.AS_LOADED, (index,), expected, found, tolerances):
+    singles = [(index,) for index in range(variant.outputs.count)]
+    for check in check_batches(golden, StageName.AS_LOADED, singles, SingleAnswers(variant.outputs), tracker=tracker):
+        for tensor in check.tensors:
             within = within and tensor.passed
             far = float("inf") if tensor.max_abs is None and not tensor.passed else tensor.max_abs or 0.0
             worst = max(worst, (tensor.name, far), key=lambda each: each[1])

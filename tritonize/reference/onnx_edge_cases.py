@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,9 @@ from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import samples as wording
-from tritonize.onnx_model.runtime import OrtRun
+from tritonize.onnx_model import runtime
 from tritonize.quality.comparison import compare
-from tritonize.reference import baseline
+from tritonize.reference.baseline import dropped_notes
 from tritonize.spec import schema
 
 
@@ -33,27 +33,30 @@ def require_types(model: schema.Model, inputs: Sequence[TensorSpec]) -> None:
             )
 
 
-def answerable(
-    model: schema.Model, drawn: SampleSet, directory: Path, run: Callable[[SampleSet], OrtRun]
-) -> tuple[SampleSet, tuple[str, ...], str]:
-    """The samples without edge cases that the file fails on, answers with no numbers, or answers otherwise in a batch.
+@dataclass(frozen=True, kw_only=True)
+class Answerable:
+    """The samples that a file answers."""
 
-    Args:
-        directory: for the questions.
-        run: asks the file for the first sample, and for some samples apart.
+    samples: SampleSet
+    """Without edge cases that the file fails on, answers with no numbers, or answers otherwise in a batch."""
+    notes: tuple[str, ...]
+    """A sentence for each edge case that is left out."""
+    unpadded: str
+    """Why samples are not sent beside zeros; empty where they are."""
 
-    Returns:
-        The samples, a sentence for each case that is left out, and why samples are not asked beside zeros; empty where they are.
-    """
+
+def answerable(model: schema.Model, drawn: SampleSet, work: Path) -> Answerable:
+    """Run the file on every edge case, alone and in a batch with the first sample."""
     first, batched = arrays.load(drawn.files, 0), model.max_batch_size > 1
     items = [arrays.load(drawn.files, index) for index in drawn.edges]
     padding = {name: arrays.empty_like(array) for name, array in first.items()}
     pairs = [{name: np.concatenate([first[name], array]) for name, array in item.items()} for item in (*items, padding)]
-    asked = TensorFiles(directory=directory, tensors=drawn.files.tensors, count=0)
+    inputs = TensorFiles(directory=work / "edges", tensors=drawn.files.tensors, count=0)
     for item in [*items, *(pairs if batched else ())]:
-        arrays.save(asked, asked.count, item)
-        asked = replace(asked, count=asked.count + 1)
-    ran = run(replace(drawn, files=asked, edges={}))
+        arrays.save(inputs, inputs.count, item)
+        inputs = replace(inputs, count=inputs.count + 1)
+    apart = replace(drawn, files=inputs, edges={})
+    ran = runtime.run_within(model, Path(model.source), drawn, [(0,)], work / "edge_answers", apart=apart)
     found = [answer if isinstance(answer, str) else arrays.load(answer, 0) for answer in ran.apart]
     unusable = {}
     for place, name in enumerate(drawn.edges.values()):
@@ -65,8 +68,11 @@ def answerable(
         elif batched and (why := _why_not_batchable(model, ran.answer(0), own, found[len(items) + place])):
             unusable[name] = wording.NO_BATCH.text(why=why)
     unpadded = _why_not_batchable(model, ran.answer(0), None, found[-1]) if batched else ""
-    kept, notes = baseline.usable(drawn, unusable)
-    return kept, (*notes, *((wording.NOT_PADDED.text(why=unpadded),) if unpadded else ())), unpadded
+    return Answerable(
+        samples=arrays.without_edges(drawn, unusable),
+        notes=(*dropped_notes(unusable), *((wording.NOT_PADDED.text(why=unpadded),) if unpadded else ())),
+        unpadded=unpadded,
+    )
 
 
 def _why_not_batchable(model: schema.Model, first: Arrays, own: Arrays | None, both: Arrays | str) -> str:
@@ -79,5 +85,5 @@ def _why_not_batchable(model: schema.Model, first: Arrays, own: Arrays | None, b
         return f"output {odd} has shape {list(own[odd].shape)} there and {list(first[odd].shape)} otherwise"
     expected = {name: np.concatenate([first[name], own[name]]) for name in own} if own else first
     head = both if own else {name: array[:1] for name, array in both.items()}
-    checks = compare(expected, head, {name: baseline.tolerance(model, name) for name in expected})
+    checks = compare(expected, head, {name: model.tolerance_of(name) for name in expected})
     return next((f"output {check.name}: {check.reason}" for check in checks if not check.passed), "")

@@ -6,7 +6,7 @@ Only NumPy generators are used, so that a sample can be made again where there i
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,13 +110,6 @@ def _edge(tensor: schema.Input, like: Array, ends: tuple[float, float] | None, v
     if value is None:
         return np.full_like(like, ends[end] if ends else 0)
     return np.full_like(like, min(max(value, ends[0]), ends[1]) if ends else value)
-
-
-def without(samples: SampleSet, dropped: Collection[str]) -> SampleSet:
-    """The set without some of its edge cases, by name; the files of those behind them move up."""
-    edges = {index: name for index, name in samples.edges.items() if name not in dropped}
-    files = arrays.drop(samples.files, [index for index in samples.edges if index not in edges])
-    return replace(samples, files=files, edges=dict(enumerate(edges.values(), samples.drawn)))
 
 
 def _bytes(array: Array) -> bytes:

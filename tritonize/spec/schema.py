@@ -7,12 +7,14 @@ command line makes a one-model `Spec` from flags.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from tritonize.core import dtypes, names
+from tritonize.core.errors import UsageError
 from tritonize.core.messages import export as wording
 from tritonize.core.results import Kind
 from tritonize.spec.builder import Settings
@@ -329,6 +331,10 @@ class Model(_Section):
         usual = self.usual_batch if name == self.batch_axis else whole.opt or whole.max
         return low, part.opt or min(max(usual, low), high), high
 
+    def tolerance_of(self, output: str) -> Tolerance:
+        """Of an output: the spec's, or the default."""
+        return self.outputs[output].tolerance if output in self.outputs else Tolerance()
+
     @property
     def usual_batch(self) -> int:
         """What the batch axis says, else the largest batch that dynamic batching prefers, else the largest there is."""
@@ -352,6 +358,16 @@ class Spec(_Section):
     repository: Path = Path("model_repository")
     target: Target = Target()
     models: dict[ModelName, Model] = Field(min_length=1)
+
+    def selected(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The named models, all of them where no name is given.
+
+        Raises:
+            UsageError: there is no such model.
+        """
+        if unknown := [name for name in names if name not in self.models]:
+            raise UsageError("The specification has no such model.", found=", ".join(unknown), expected=", ".join(self.models))
+        return tuple(names) or tuple(self.models)
 
 
 def is_factory(source: str) -> bool:

@@ -3,32 +3,53 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tritonize.core import arrays, errors
-from tritonize.core.artifacts import Check, Report, SampleSet, TensorFiles
+from tritonize.core.artifacts import Report, SampleSet, TensorFiles
 from tritonize.core.errors import UsageError
 from tritonize.core.recorder import Recorder
 from tritonize.core.stages import ModelFile, StageName
 from tritonize.onnx_model import runtime
-from tritonize.quality.comparison import compare
-from tritonize.reference import baseline, runner
+from tritonize.quality.batch_checks import BatchAnswers, SingleAnswers, check_batches
+from tritonize.quality.golden_set import Batch, GoldenSet, Rules
+from tritonize.reference import runner
 from tritonize.source import input_inference, samples
 from tritonize.spec import schema
 from tritonize.workflows import evidence
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Answers:
-    """What one model answered: one set of one item per batch."""
+class _Side:
+    """One of the two models and its answers."""
 
-    outputs: tuple[TensorFiles, ...]
+    answers: BatchAnswers
+    """To the batches."""
+    singles: TensorFiles
+    """To the single samples."""
     versions: Mapping[str, str]
 
-    def at(self, position: int) -> arrays.Arrays:
-        return arrays.load(self.outputs[position], 0)
+
+@dataclass(frozen=True)
+class _UnderNames:
+    """Answers under the names of the expected outputs: by name where all are the same, else in order; without times."""
+
+    found: BatchAnswers
+    expected: BatchAnswers
+
+    @property
+    def seconds(self) -> Sequence[float]:
+        return (0.0,) * len(self.found.seconds)
+
+    def answer(self, position: int) -> arrays.Arrays:
+        expected, found = self.expected.answer(position), self.found.answer(position)
+        if set(expected) == set(found):
+            return found
+        if len(expected) != len(found):
+            raise UsageError("The models have another number of outputs.", expected=", ".join(expected), found=", ".join(found))
+        return dict(zip(expected, found.values(), strict=True))
 
 
 def compare_models(
@@ -52,23 +73,25 @@ def compare_models(
     with recorder.stage(StageName.SAMPLES) as outcome:
         drawn = samples.write(expected, work / "samples")
         outcome.note = f"{drawn.files.count} samples, {drawn.origin}"
-    batches = [batch for size in arrays.batch_sizes(expected.max_batch_size) for batch in arrays.batches(drawn, size)]
-    first = _ask(expected, drawn, batches, work / "expected", recorder)
-    second = _ask(found, drawn, batches, work / "found", recorder)
-    checks = []
-    for position, batch in enumerate(batches):
-        wanted = first.at(position)
-        answer = _paired(wanted, second.at(position))
-        tolerances = {name: tolerance or baseline.tolerance(expected, name) for name in wanted}
-        size = len(batch) if drawn.batched else 0
-        checks.append(Check(stage=StageName.CHECK, batch_size=size, samples=batch, tensors=compare(wanted, answer, tolerances)))
+    batches = arrays.all_batches(drawn, expected.max_batch_size)
+    first = _run(expected, drawn, batches, work / "expected", recorder)
+    second = _run(found, drawn, batches, work / "found", recorder)
+    names = [tensor.name for tensor in first.singles.tensors]
+    golden = GoldenSet(
+        samples=drawn,
+        expected=first.singles,
+        max_batch_size=expected.max_batch_size,
+        rules={name: Rules(tolerance=tolerance or expected.tolerance_of(name)) for name in names},
+    )
+    answers = _UnderNames(second.answers, first.answers)
+    checks = tuple(check_batches(golden, StageName.CHECK, batches, answers, expected=first.answers))
     passed = bool(checks) and all(check.passed for check in checks)
     return Report(
         command="check",
         model=f"{Path(found.source).name} against {Path(expected.source).name}",
         version=None,
         verdict="passed" if passed else "failed",
-        checks=tuple(checks),
+        checks=checks,
         stages=tuple(recorder.stages),
         versions={**evidence.versions("numpy"), **first.versions, **second.versions},
         details={"seconds": time.perf_counter() - started},
@@ -86,46 +109,17 @@ def _described(expected: schema.Model, found: schema.Model, work: Path) -> tuple
     return expected, found if found.inputs else found.model_copy(update=update)
 
 
-def _ask(model: schema.Model, drawn: SampleSet, batches: list[tuple[int, ...]], work: Path, recorder: Recorder) -> _Answers:
+def _run(model: schema.Model, drawn: SampleSet, batches: list[Batch], work: Path, recorder: Recorder) -> _Side:
+    """The answers of one model to the batches."""
     source = runner.identify(model)
     with recorder.stage(ModelFile(Path(model.source).name)) as outcome:
         if source.kind == "onnx":
-            libraries = model.custom_op_libraries
-            ran = runtime.run(
-                Path(source.location),
-                drawn,
-                batches,
-                work,
-                deadline_s=model.deadline_s,
-                memory_bytes=model.memory_bytes,
-                libraries=libraries,
-            )
+            ran = runtime.run_within(model, Path(source.location), drawn, batches, work)
             outcome.note = f"ONNX Runtime {ran.version}"
-            return _Answers(outputs=ran.outputs, versions={"onnxruntime": ran.version})
+            alone = {batch[0]: position for position, batch in enumerate(batches) if len(batch) == 1}
+            singles = ran.gather([alone[index] for index in range(drawn.files.count)], work / "singles")
+            return _Side(answers=ran, singles=singles, versions={"onnxruntime": ran.version})
         errors.require("torch", extra="torch")
-        answered = runner.compute(model, source, drawn, batches, work)
-        outcome.note = f"PyTorch, {answered.reference.parameters:,} parameters"
-    files = answered.batched
-    outputs = tuple(
-        TensorFiles(directory=files.directory / str(index), tensors=files.tensors, count=1) for index in range(files.count)
-    )
-    return _Answers(outputs=_moved(files, outputs), versions={})
-
-
-def _moved(files: TensorFiles, outputs: tuple[TensorFiles, ...]) -> tuple[TensorFiles, ...]:
-    """Items of one set as sets of one item each, as ONNX Runtime's answers are kept."""
-    for index, each in enumerate(outputs):
-        staged = files.directory / f"{index}.moved"
-        (files.directory / str(index)).rename(staged)
-        each.directory.mkdir()
-        staged.rename(each.directory / "0")
-    return outputs
-
-
-def _paired(expected: arrays.Arrays, found: arrays.Arrays) -> arrays.Arrays:
-    """The found outputs under the expected names: by name where all are the same, else in order."""
-    if set(expected) == set(found):
-        return found
-    if len(expected) != len(found):
-        raise UsageError("The models have another number of outputs.", expected=", ".join(expected), found=", ".join(found))
-    return dict(zip(expected, found.values(), strict=True))
+        computed = runner.compute(model, source, drawn, batches, work)
+        outcome.note = f"PyTorch, {computed.reference.parameters:,} parameters"
+    return _Side(answers=SingleAnswers(computed.batched), singles=computed.reference.outputs, versions={})

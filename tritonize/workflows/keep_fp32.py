@@ -18,8 +18,10 @@ from tritonize.locate import search as locate_search
 from tritonize.precision import comparison as precision_comparison
 from tritonize.precision import reduction
 from tritonize.quality import gates
-from tritonize.reference import baseline, runner
-from tritonize.source import input_inference
+from tritonize.quality.tracker import ErrorTracker
+from tritonize.reference import computation, runner
+from tritonize.reference.baseline import Baseline
+from tritonize.source import drawing, input_inference
 from tritonize.spec import schema
 
 
@@ -28,7 +30,7 @@ def locate_model(model: schema.Model, work: Path, recorder: Recorder | None = No
 
     Args:
         work: an empty folder.
-        trials: how often the gate may be asked for what to keep.
+        trials: how often nodes to keep may be tried.
 
     Raises:
         UsageError, ExportError: it cannot be loaded, run or exported.
@@ -36,36 +38,37 @@ def locate_model(model: schema.Model, work: Path, recorder: Recorder | None = No
     recorder = recorder or Recorder()
     source = runner.identify(model)
     model = input_inference.complete(model, source, work)
-    proven = ladder.prove(model, source, work, recorder)
+    drawn = drawing.draw(model, source, work, recorder)
+    baseline = computation.compute(model, source, drawn, work, recorder)
+    proven = ladder.climb(model, baseline, work, recorder)
     if proven.passed and model.precision in reduction.HALF:
-        tolerances = {tensor.name: baseline.tolerance(model, tensor.name) for tensor in proven.outputs}
-        question = precision_comparison.Question(
-            samples=proven.samples, reference=proven.reference, tolerances=tolerances, tracker=proven.tracker.fresh()
-        )
-        return repair(model, proven.artifact, question, work / "locate", recorder, trials=trials)
+        place, tracker = work / "locate", proven.tracker.fresh()
+        return repair(model, proven.artifact, proven.baseline, place, recorder, tracker=tracker, trials=trials)
     batch = (0,) if proven.passed else locate_search.failing(proven.checks)
-    located = locate_search.locate(model, source, proven.artifact, proven.samples, work / "locate", recorder, batch=batch)
+    located = locate_search.locate(model, source, proven.artifact, proven.baseline.samples, work / "locate", recorder, batch=batch)
     passed = "" if proven.passed else " The gate fails."
-    located = replace(located, state=proven.changed)
+    located = replace(located, state=() if proven.answers_alike else proven.baseline.changed)
     return replace(located, notes=(f"Exported with {proven.artifact.strategy}.{passed}", *located.notes))
 
 
 def repair(
     model: schema.Model,
     artifact: OnnxArtifact,
-    question: precision_comparison.Question,
+    baseline: Baseline,
     work: Path,
     recorder: Recorder | None = None,
     *,
+    tracker: ErrorTracker | None = None,
     trials: int = bisection.TRIALS,
 ) -> Location:
     """Where a file of the spec's precision goes wrong against its fp32 file, and a small set of nodes with which it passes.
 
     Args:
         artifact: the proven fp32 file.
-        question: the gate, as `precision_comparison.reduce` asks it.
+        baseline: what `artifact` was compared with.
         work: an empty folder.
-        trials: how often the gate may be asked.
+        tracker: the rules of the gate; without one tolerances alone decide.
+        trials: how often the gate may be tried.
 
     Returns:
         The location of the emulated graph against the fp32 one. `keep` is empty where it passes as it is; `keep_passes` says
@@ -76,14 +79,14 @@ def repair(
     """
     recorder = recorder or Recorder()
     limits = locate_search.limits(model)
-    if question.tracker and not question.tracker.reduced:
-        precision_comparison.set_noise_floors(model, question, question.tracker, work / "floors", recorder)
+    if tracker and not tracker.reduced:
+        precision_comparison.set_noise_floors(model, baseline, tracker, work / "floors", recorder)
     emulation = reduction.reduce(model, artifact, work / "reduced").emulation
-    gate = _Gate(model, artifact, question, work / "trials")
+    gate = _Gate(model, artifact, baseline, tracker, work / "trials")
     passed = gate(frozenset())
     batches = [gate.failed or (0,)]
     located = locate_search.between(
-        artifact.path, emulation, question.samples, batches, work, limits, recorder, node_map=artifact.node_map, emulated=True
+        artifact.path, emulation, baseline.samples, batches, work, limits, recorder, node_map=artifact.node_map, emulated=True
     )
     located = replace(located, found=f"{artifact.path.name} in {model.precision}, emulated")
     if passed:
@@ -107,8 +110,10 @@ def repair(
 class _Gate:
     """Reduces the file with some nodes kept and compares its answers, as a run does; every trial leaves nothing behind."""
 
-    def __init__(self, model: schema.Model, artifact: OnnxArtifact, question: precision_comparison.Question, work: Path) -> None:
-        self._model, self._artifact, self._question, self._work = model, artifact, question, work
+    def __init__(
+        self, model: schema.Model, artifact: OnnxArtifact, baseline: Baseline, tracker: ErrorTracker | None, work: Path
+    ) -> None:
+        self._model, self._artifact, self._baseline, self._tracker, self._work = model, artifact, baseline, tracker, work
         self.failed: tuple[int, ...] | None = None
         """The samples of the first answer that failed in the first trial."""
         self.whole: set[frozenset[str]] = set()
@@ -117,10 +122,9 @@ class _Gate:
     def __call__(self, kept: frozenset[str]) -> bool:
         nodes = sorted({*self._model.keep_fp32.nodes, *kept})
         model = self._model.model_copy(update={"keep_fp32": self._model.keep_fp32.model_copy(update={"nodes": nodes})})
-        tracker = self._question.tracker.fresh() if self._question.tracker else None
-        asked = replace(self._question, tracker=tracker)
+        tracker = self._tracker.fresh() if self._tracker else None
         try:
-            checks = precision_comparison.reduce(model, self._artifact, asked, self._work, Recorder()).checks
+            reduced = precision_comparison.reduce(model, self._artifact, self._baseline, self._work, Recorder(), tracker=tracker)
         except NothingReducedError:  # the fp32 file itself, which passes; the search goes on to smaller sets from here
             self.whole.add(kept)
             return True
@@ -128,9 +132,9 @@ class _Gate:
             return False
         finally:
             shutil.rmtree(self._work, ignore_errors=True)
-        failing = next((check.samples for check in checks if not check.passed), None)
+        failing = next((check.samples for check in reduced.checks if not check.passed), None)
         over = gates.first_over_budget(tracker.gates()) if tracker else None
         if failing is None and over is not None:
             failing = (over.sample or 0,)
         self.failed = self.failed or failing
-        return bool(checks) and failing is None
+        return bool(reduced.checks) and failing is None

@@ -1,6 +1,7 @@
 """Plans that are proven where they were built, on a machine with their GPU, for a version that is made elsewhere.
 
-A machine with the plans and the question needs nothing else: no torch, no source, no spec. What it finds is left beside each plan.
+A machine with the plans and the input of the proof needs nothing else: no torch, no source, no spec. A record of the
+result is left beside each plan.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from tritonize.core import conclusion
-from tritonize.core.artifacts import Reference, Source, to_json
+from tritonize.core.artifacts import to_json
 from tritonize.core.recorder import Recorder
 from tritonize.core.stages import StageName
 from tritonize.plans import collection as plan_collection
 from tritonize.plans import proof as plan_proof
-from tritonize.plans import proof_input, proof_record
+from tritonize.plans import proof_record
 from tritonize.plans.builder import BuiltPlan
+from tritonize.plans.proof import ProofRun
+from tritonize.plans.proof_input import ProofInput
 from tritonize.plans.proof_record import ProofRecord
 from tritonize.quality import gates
 from tritonize.quality.tracker import ErrorTracker
@@ -26,7 +29,7 @@ from tritonize.report import text as report_text
 
 def prove(
     places: Sequence[Path],
-    asked: proof_input.PlanQuestion,
+    given: ProofInput,
     directory: Path,
     recorder: Recorder,
     *,
@@ -36,7 +39,7 @@ def prove(
 
     Args:
         places: folders with plans, or plans.
-        asked: what they have to answer.
+        given: what they have to answer.
         directory: for what the engines answer.
 
     Raises:
@@ -44,18 +47,10 @@ def prove(
     """
     proofs = []
     for each in plan_collection.read(places):
-        tracker = ErrorTracker(asked.golden)
+        tracker = ErrorTracker(given.golden)
         built = BuiltPlan(path=each.path, log=each.log, metadata=each.metadata, cached=True, seconds=0.0)
-        question = plan_proof.Question(
-            samples=asked.golden.samples,
-            reference=Reference(source=Source(kind="onnx", location="", sha256={}), outputs=asked.golden.expected, parameters=0),
-            tolerances=asked.golden.tolerances,
-            precision=asked.precision,
-            deadline_s=asked.deadline_s,
-            plugins=plugins,
-            tracker=tracker,
-        )
-        (proof,) = plan_proof.prove([built], question, directory / each.path.stem, recorder)
+        run = ProofRun(input=given, plugins=plugins, tracker=tracker, accept_records=False)
+        (proof,) = plan_proof.prove([built], run, directory / each.path.stem, recorder)
         judged = gates.judge(tracker, proof.checks, on_gpu=(StageName.PLAN,))
         over = gates.first_over_budget(judged.gates)
         if proof.verdict == "passed" and over is not None:
@@ -65,7 +60,7 @@ def prove(
         if proof.checks or proof.verdict == "failed":
             record = ProofRecord(
                 plan_sha256=each.metadata.plan_sha256,
-                question_sha256=asked.sha256,
+                question_sha256=given.sha256,
                 verdict=proof.verdict,
                 reason=proof.reason,
                 answers=tuple(report_text.summary(proof.checks)),

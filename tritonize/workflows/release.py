@@ -11,12 +11,14 @@ from tritonize import repository
 from tritonize.core.artifacts import PublishedVersion, Report, StagedVersion
 from tritonize.core.errors import RepositoryError
 from tritonize.core.messages import repository as wording
+from tritonize.core.stages import StageName
 from tritonize.quality import gates
 from tritonize.repository import manifest
 from tritonize.spec import schema
 from tritonize.triton import model_config
 from tritonize.workflows import evidence
-from tritonize.workflows.build import Built
+from tritonize.workflows.job import Job
+from tritonize.workflows.stage_version import Built
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,24 @@ class Proven:
     """The model repository."""
     again: str
     """What builds the model again on a command line."""
+
+
+def publish_or_keep(job: Job, built: Built, report: Report) -> Report:
+    """Publish a version that passed; keep any other one in the staging area, with its report.
+
+    Raises:
+        RepositoryError: see `repository.publish`; nothing was changed.
+    """
+    again = job.options.command or "tritonize build SPEC"
+    several = len(job.specification.models) > 1
+    again += f" -m {job.name}" if several and " -m " not in again and " --model" not in again else ""
+    proven = Proven(built=built, report=report, model=job.model, place=job.place, again=again)
+    if not job.serve or not (report.verdict == "passed" or (report.verdict == "not run" and job.options.allow_unproven)):
+        job.run.keep()
+        return keep(proven)
+    with job.recorder.stage(StageName.PUBLISH):
+        published = publish(proven, allow_change=job.options.replace_config, done=job.options.on_published)
+    return replace(published, stages=tuple(job.recorder.stages))
 
 
 def keep(proven: Proven) -> Report:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,6 @@ from tritonize.core import arrays
 from tritonize.core.artifacts import (
     Check,
     OnnxArtifact,
-    Reference,
     SampleSet,
     Source,
     TensorCheck,
@@ -40,9 +38,9 @@ from tritonize.locate.search import failing, locate, to_keep
 from tritonize.locate.worker import node_errors
 from tritonize.locate.worker.module_tensors import Captured, NodeMap, Seen, Tensors
 from tritonize.locate.worker.subgraphs import Graph
-from tritonize.precision import comparison as precision_comparison
 from tritonize.quality.golden_set import GoldenSet, Rules
 from tritonize.quality.tracker import ErrorTracker
+from tritonize.reference.baseline import Baseline
 from tritonize.spec import editing, loader, schema
 from tritonize.workflows import keep_fp32
 
@@ -545,8 +543,8 @@ def test_rounding_of_a_reduced_graph_is_no_fault_and_an_overflow_is():
     assert (blocked.operator, blocked.output) == ("Cast", "square")  # the tool casts between two nodes that it keeps: found too
 
 
-def reduced_question(model: onnx.ModelProto, tolerance: float) -> tuple[OnnxArtifact, precision_comparison.Question]:
-    """A graph as a proven artifact, and its own answers as what its reduced file has to answer."""
+def reduced_question(model: onnx.ModelProto, tolerance: float) -> tuple[OnnxArtifact, Baseline]:
+    """A graph as a proven artifact, and its own answers as the baseline of its reduced file."""
     Path("fp32.onnx").write_bytes(model.SerializeToString())
     output = TensorSpec(name="y", dtype="fp32", shape=(1, 16))
     drawn = batches(model, Path())
@@ -554,9 +552,10 @@ def reduced_question(model: onnx.ModelProto, tolerance: float) -> tuple[OnnxArti
     expected = TensorFiles(directory=Path("expected"), tensors=(output,), count=2)
     for index in range(2):
         arrays.save(expected, index, {"y": session.run(None, dict(arrays.load(drawn.files, index)))[0]})
-    answered = Reference(source=Source(kind="onnx", location="fp32.onnx", sha256={}), outputs=expected, parameters=0)
-    tolerances = {"y": schema.Tolerance(rtol=tolerance, atol=tolerance)}
-    return artifact(Path("fp32.onnx")), precision_comparison.Question(samples=drawn, reference=answered, tolerances=tolerances)
+    rules = {"y": Rules(tolerance=schema.Tolerance(rtol=tolerance, atol=tolerance))}
+    golden = GoldenSet(samples=drawn, expected=expected, max_batch_size=0, rules=rules)
+    baseline = Baseline(golden=golden, source=Source(kind="onnx", location="fp32.onnx", sha256={}))
+    return artifact(Path("fp32.onnx")), baseline
 
 
 def test_what_has_to_stay_fp32_is_found_with_the_real_gate():
@@ -568,9 +567,9 @@ def test_what_has_to_stay_fp32_is_found_with_the_real_gate():
     net.add("Add", "third", "narrow", "second")
     net.add("Gelu", "y", "third")
     model = net.model("y")
-    whole, question = reduced_question(model, 5e-3)
+    whole, baseline = reduced_question(model, 5e-3)
     asked = schema.Model.model_validate({"source": "fp32.onnx", "precision": "fp16", "inputs": {"x": {"shape": [1, 16]}}})
-    found = keep_fp32.repair(asked, whole, question, Path("w"))
+    found = keep_fp32.repair(asked, whole, baseline, Path("w"))
     assert found.origin.node == "n_wide"
     assert found.origin.reason.startswith(("inf where", "-inf where"))
     assert found.keep_passes
@@ -588,17 +587,17 @@ def test_a_bound_on_a_metric_is_a_gate_of_the_search_too():
     net.add("Tanh", "third", "second")
     net.add("Mul", "narrow", "third", net.weight("small", value=np.float32(1e-3)))
     net.add("Add", "y", "wide", "narrow")
-    whole, question = reduced_question(net.model("y"), 1e3)
+    whole, baseline = reduced_question(net.model("y"), 1e3)
     asked = schema.Model.model_validate({"source": "fp32.onnx", "precision": "fp16", "inputs": {"x": {"shape": [1, 16]}}})
-    assert keep_fp32.repair(asked, whole, question, Path("tolerance")).keep == ()
+    assert keep_fp32.repair(asked, whole, baseline, Path("tolerance")).keep == ()
     judged = GoldenSet(
-        samples=question.samples,
-        expected=question.reference.outputs,
+        samples=baseline.samples,
+        expected=baseline.golden.expected,
         max_batch_size=0,
         rules={"y": Rules(metrics={"max_abs": schema.Bound(max=1e-3)})},
         why_not="there is no PyTorch",
     )
-    found = keep_fp32.repair(asked, whole, replace(question, tracker=ErrorTracker(judged)), Path("metric"))
+    found = keep_fp32.repair(asked, whole, baseline, Path("metric"), tracker=ErrorTracker(judged))
     assert found.keep_passes
     assert {"n_first", "n_wide"} <= set(found.keep)
     assert not {"n_second", "n_third"} & set(found.keep)

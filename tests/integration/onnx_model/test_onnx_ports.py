@@ -20,11 +20,11 @@ from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec, from_js
 from tritonize.core.errors import ExportError, UsageError, WorkerError
 from tritonize.core.messages import export as wording
 from tritonize.export import exporter as taking
-from tritonize.export import ladder
 from tritonize.export.worker import strategies
 from tritonize.onnx_model.worker import finishing
 from tritonize.onnx_model.worker import ports as onnx_ports
 from tritonize.process import workers
+from tritonize.reference import requirements
 from tritonize.source.tasks import LoadRequest
 from tritonize.source.worker import signature, torch_model
 from tritonize.spec import rules, schema
@@ -157,7 +157,7 @@ def test_an_optional_input_is_optional_in_the_configuration(tmp_path):
     onnx.save(made, tmp_path / "m.onnx")
     inputs = {"x": {"shape": [4, 3]}, "w": {"shape": [3]}}
     model = schema.Model.model_validate({"source": str(tmp_path / "m.onnx"), "inputs": inputs})
-    taken, _ = taking.take(model, tmp_path / "m.onnx", ladder.made(tmp_path / "taken"))
+    taken, _ = taking.take(model, tmp_path / "m.onnx", tmp_path / "taken")
     assert any("w is optional" in note for note in taken.notes)
     configured = model_config.parse(model_config.render("m", model, taken.artifact), where="")["input"]
     assert [(each["name"], each.get("optional", False)) for each in configured] == [("x", False), ("w", True)]
@@ -168,9 +168,9 @@ def test_a_weight_that_no_server_takes_as_an_input_is_refused(version, batch, co
     inputs = {"x": {"shape": ["n", 3]}, "w": {"shape": ["n"]}}
     model = schema.Model.model_validate({"source": "m.onnx", "inputs": inputs, "max_batch_size": batch, "axes": {"n": {"max": 2}}})
     with pytest.raises(UsageError) as refused:
-        taking.require_servable(model, {"ir_version": version, "optional_inputs": ["b", "w"]})
+        requirements.require_servable(model, {"ir_version": version, "optional_inputs": ["b", "w"]})
     assert (refused.value.code, refused.value.where) == (code, "inputs")
-    taking.require_servable(model, {"ir_version": version, "optional_inputs": ["b"]})
+    requirements.require_servable(model, {"ir_version": version, "optional_inputs": ["b"]})
 
 
 def test_an_input_that_a_file_does_not_use_survives_simplification(tmp_path):
@@ -215,7 +215,7 @@ def test_a_simplifier_that_fails_costs_the_simplification_alone(slim, tmp_path, 
     monkeypatch.setattr(taking, "_work", work)
     onnx.save(scaled(), tmp_path / "source.onnx")
     model = schema.Model.model_validate({"source": "source.onnx", "inputs": {"x": {"shape": ["n", 3]}}, "max_batch_size": 2})
-    taken, _ = taking.take(model, tmp_path / "source.onnx", ladder.made(tmp_path / "taken"))
+    taken, _ = taking.take(model, tmp_path / "source.onnx", tmp_path / "taken")
     assert not taken.artifact.simplified
     assert taken.notes[0].startswith("The ONNX file is not simplified")
     found = onnxruntime.InferenceSession(taken.artifact.path).run(None, {"x": np.ones((2, 3), np.float32)})

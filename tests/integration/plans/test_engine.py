@@ -35,13 +35,15 @@ from tests.support import fake_driver
 from tests.support.command import CHECKOUT, tritonize
 from tritonize.backends.plans import cuda, plan_contract, runner
 from tritonize.core import arrays
-from tritonize.core.artifacts import Reference, SampleSet, Source, TensorFiles, TensorSpec
+from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
 from tritonize.core.errors import PlanError
 from tritonize.core.recorder import Recorder
 from tritonize.plans import engine, from_spec, gpu, plan_file
 from tritonize.plans import layers as plan_layers
 from tritonize.plans import proof as plan_proof
 from tritonize.plans.builder import BuiltPlan
+from tritonize.plans.proof_input import ProofInput
+from tritonize.quality.golden_set import GoldenSet
 from tritonize.spec import schema
 from tritonize.triton.server import environment, gpu_access
 
@@ -470,15 +472,9 @@ class TestProof:
         expected = TensorFiles(directory=Path("expected"), tensors=(TensorSpec(name="y", dtype="fp32", shape=("b", "n")),), count=3)
         for index in range(3):
             arrays.save(expected, index, {"y": np.maximum(arrays.load(drawn.files, index)["x"], 0)})
-        source = Source(kind="onnx", location="m.onnx", sha256={})
-        question = plan_proof.Question(
-            samples=drawn,
-            reference=Reference(source=source, outputs=expected, parameters=0),
-            tolerances={},
-            precision=precision,
-            deadline_s=60.0,
-        )
-        return plan_proof.prove(plans, question, Path("engines"), recorder), recorder
+        golden = GoldenSet(samples=drawn, expected=expected, max_batch_size=4)
+        run = plan_proof.ProofRun(input=ProofInput(golden=golden, precision=precision, deadline_s=60.0))
+        return plan_proof.prove(plans, run, Path("engines"), recorder), recorder
 
     def test_a_plan_of_another_gpu_is_not_run_and_the_whole_unproven(self):
         proofs, recorder = self.prove(self.built("model.sm89.plan"), self.built("model.sm90.plan", "9.0"))

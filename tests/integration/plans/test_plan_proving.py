@@ -18,7 +18,7 @@ from tritonize.core import arrays
 from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
 from tritonize.core.errors import PlanError, UsageError
 from tritonize.plans import proof_input, proof_record
-from tritonize.plans.proof_input import PlanQuestion
+from tritonize.plans.proof_input import ProofInput
 from tritonize.quality import golden_set
 from tritonize.quality.golden_set import GoldenSet, Rules
 from tritonize.spec.schema import Tolerance
@@ -142,7 +142,7 @@ def known(rtol: float = 1e-4) -> GoldenSet:
 
 def test_a_question_comes_back_as_it_was_and_not_otherwise(monkeypatch):
     monkeypatch.setattr(golden_set, "BUDGET", 1)  # every sample goes along, whatever a version carries
-    question = PlanQuestion(golden=known(), precision="fp16", deadline_s=60.0)
+    question = ProofInput(golden=known(), precision="fp16", deadline_s=60.0)
     proof_input.write(question, Path("question"))
     found = proof_input.read(Path("question"))
     assert found.sha256 == question.sha256

@@ -16,7 +16,7 @@ from tritonize.core.recorder import Recorder
 from tritonize.plans import compatibility, from_spec, gpu, plan_file
 from tritonize.spec import rules, schema
 from tritonize.triton import model_config
-from tritonize.workflows import build as build_workflow
+from tritonize.workflows import build_plans
 
 NETWORK = """
 import torch
@@ -148,11 +148,11 @@ def test_whether_a_plan_loads_at_the_declared_target_is_said(version, verdict, m
     image = compatibility.ImageVersion(image="image", version=version, source="asked")
     monkeypatch.setattr(compatibility, "of_image", lambda release: image)
     recorder = Recorder()
-    findings = build_workflow._at_target(SimpleNamespace(path=plan, metadata=SimpleNamespace(module="tensorrt")), "26.06", recorder)
+    findings = build_plans._at_target(SimpleNamespace(path=plan, metadata=SimpleNamespace(module="tensorrt")), "26.06", recorder)
     assert [(stage.name, stage.verdict) for stage in recorder.stages] == [("target", verdict)]
     assert [each.what for each in findings] == (["it does not load in Triton 26.06"] if verdict == "failed" else [])
     of_rtx = SimpleNamespace(path=plan, metadata=SimpleNamespace(module="tensorrt_rtx"))
-    assert build_workflow._at_target(of_rtx, "26.06", recorder) == ()
+    assert build_plans._at_target(of_rtx, "26.06", recorder) == ()
     assert recorder.stages[-1].verdict == "not run"
     assert "no backend for plans of TensorRT-RTX" in recorder.stages[-1].note
 

@@ -21,8 +21,8 @@ from tritonize.core.stages import StageName
 from tritonize.onnx_model.worker import sensitivity
 from tritonize.quality import comparison, gates, noise_floor
 from tritonize.quality.tracker import ErrorTracker
-from tritonize.reference import baseline
-from tritonize.source import samples
+from tritonize.reference import edge_case_rounding, requirements
+from tritonize.source import drawing, samples
 from tritonize.spec import schema
 
 
@@ -72,11 +72,11 @@ def test_that_edge_cases_alone_decided_is_said_with_the_way_to_leave_them_out():
 
 def test_a_spec_names_the_edge_cases_that_are_asked():
     drawn = samples.write(model(samples={"count": 2}), Path("drawn"))
-    assert baseline.with_edges(model(quality={"edge_cases": ["zeros"]}), drawn).edges == {drawn.files.count: "zeros"}
+    assert drawing.with_edges(model(quality={"edge_cases": ["zeros"]}), drawn).edges == {drawn.files.count: "zeros"}
     drawn = samples.write(model(samples={"count": 2}), Path("all"))
-    assert list(baseline.with_edges(model(), drawn).edges.values()) == ["zeros", "ones"]
-    assert baseline.with_edges(model(quality={"edge_cases": []}), drawn).edges == {}
-    assert baseline.with_edges(model(quality={"edge_cases": False}), drawn).edges == {}
+    assert list(drawing.with_edges(model(), drawn).edges.values()) == ["zeros", "ones"]
+    assert drawing.with_edges(model(quality={"edge_cases": []}), drawn).edges == {}
+    assert drawing.with_edges(model(quality={"edge_cases": False}), drawn).edges == {}
     with pytest.raises(ValueError, match="edge_cases"):
         model(quality={"edge_cases": ["zero"]})
 
@@ -87,15 +87,15 @@ def test_edge_cases_that_rounding_moves_beyond_the_tolerance_are_left_out_though
     tracker = ErrorTracker(asked)
     tracker.allow_for_rounding({("y", "zeros"): 0.5, ("y", "ones"): 1e-5})
     artifact = SimpleNamespace(path=Path("m.onnx"))
-    dropped = baseline.unanswerable(model(), artifact, tracker.golden, [], Path("work"), Recorder())
+    dropped = edge_case_rounding.unanswerable(model(), artifact, tracker.golden, [], Path("work"), Recorder())
     assert dropped == {"zeros": wording.EDGE_ROUNDED.text(output="y", far=0.5)}
     # One that fails by more than rounding explains is no such case.
     wrong = comparison.compare(arrays.load(asked.expected, 4), {"y": arrays.load(asked.expected, 4)["y"] + np.float32(100)}, {})
     check = Check(stage=StageName.ONNXRUNTIME, batch_size=1, samples=(4,), tensors=wrong)
-    found = baseline.runtime.Sensitivity(moved=({"y": 0.5},), chosen=frozenset(), library_seconds=0.0)
-    monkeypatch.setattr(baseline.runtime, "sensitivity", lambda *_, **__: found)
-    monkeypatch.setattr(baseline.summing, "explained", lambda *_: {})
-    assert baseline.unanswerable(model(), artifact, tracker.golden, [check], Path("work"), Recorder()) == {}
+    found = edge_case_rounding.runtime.Sensitivity(moved=({"y": 0.5},), chosen=frozenset(), library_seconds=0.0)
+    monkeypatch.setattr(edge_case_rounding.runtime, "sensitivity", lambda *_, **__: found)
+    monkeypatch.setattr(edge_case_rounding.summation_error, "explained", lambda *_: {})
+    assert edge_case_rounding.unanswerable(model(), artifact, tracker.golden, [check], Path("work"), Recorder()) == {}
 
 
 def test_all_edge_cases_of_a_file_that_normalizes_over_places_are_asked_how_far_rounding_moves_them():
@@ -103,7 +103,7 @@ def test_all_edge_cases_of_a_file_that_normalizes_over_places_are_asked_how_far_
     tracker = ErrorTracker(asked)
     for operator, wanted in (("InstanceNormalization", (4, 5)), ("Conv", ())):
         Path("node_map.json").write_text(f'{{"nodes": [{{"operator": "{operator}"}}]}}')
-        assert baseline._in_doubt(SimpleNamespace(node_map=Path("node_map.json")), tracker) == wanted
+        assert edge_case_rounding._in_doubt(SimpleNamespace(node_map=Path("node_map.json")), tracker) == wanted
 
 
 def test_an_edge_case_with_another_number_of_answers_is_left_out_where_rounding_changes_it(monkeypatch):
@@ -124,15 +124,15 @@ def test_an_edge_case_with_another_number_of_answers_is_left_out_where_rounding_
     (moved,) = sensitivity.measure({**request, "libraries": []})["moved"]
     assert moved == {"y": float("inf")}
     (tensor,) = comparison.compare({"y": np.ones(64, np.float32)}, {"y": np.ones(30, np.float32)}, {})
-    assert baseline._why_unanswerable(tensor, moved["y"], ()) == wording.EDGE_NUMBER.text(output="y")
-    assert baseline._why_unanswerable(tensor, 1.0, ()) == ""
+    assert edge_case_rounding._why_unanswerable(tensor, moved["y"], ()) == wording.EDGE_NUMBER.text(output="y")
+    assert edge_case_rounding._why_unanswerable(tensor, 1.0, ()) == ""
     asked = question(5, edges={4: "ones"})
-    found = baseline.runtime.Sensitivity(moved=({"y": float("inf")},), chosen=frozenset(), library_seconds=0.0)
-    monkeypatch.setattr(baseline.runtime, "sensitivity", lambda *_, **__: found)
+    found = edge_case_rounding.runtime.Sensitivity(moved=({"y": float("inf")},), chosen=frozenset(), library_seconds=0.0)
+    monkeypatch.setattr(edge_case_rounding.runtime, "sensitivity", lambda *_, **__: found)
     tracker = ErrorTracker(asked)
     tracker.add(StageName.ONNXRUNTIME, (4,), {"y": arrays.load(asked.expected, 4)["y"] + np.float32(1.0)})
     artifact = SimpleNamespace(path=Path("m.onnx"), node_map=None)
-    baseline.allow_for_rounding(model(), artifact, tracker, Path("work"), Recorder())
+    edge_case_rounding.allow_for_rounding(model(), artifact, tracker, Path("work"), Recorder())
     assert tracker.gates()[0].verdict == "failed"  # an infinite allowance would pass anything
 
 
@@ -147,10 +147,10 @@ def test_answers_whose_number_depends_on_the_data_do_not_lie_in_one_batch():
         arrays.save(drawn.files, index, {"x": np.zeros((1, 4), np.float32)})
         arrays.save(outputs, index, {"y": np.zeros((1, size), np.float32)})
     with pytest.raises(UsageError) as raised:
-        baseline.require_one_shape(model(max_batch_size=2), outputs, drawn)
+        requirements.require_one_shape(model(max_batch_size=2), outputs, drawn)
     assert raised.value.code == "sizes-by-data"
     assert raised.value.found == "shapes [1, 3] and [1, 2]"
-    baseline.require_one_shape(model(max_batch_size=1), outputs, drawn)
+    requirements.require_one_shape(model(max_batch_size=1), outputs, drawn)
 
 
 def test_a_batch_of_another_shape_is_told_without_a_difference():
@@ -159,9 +159,9 @@ def test_a_batch_of_another_shape_is_told_without_a_difference():
     arrays.save(batched, 0, {"y": np.zeros((2, 32))})
     answered = SimpleNamespace(batched=batched, reference=SimpleNamespace(outputs=own))
     with pytest.raises(UsageError) as raised:
-        baseline.batch_check(model(max_batch_size=2), answered, 0, (0, 1))
+        requirements.batch_check(model(max_batch_size=2), answered, 0, (0, 1))
     assert raised.value.found == "output 'y': shape [2, 32] instead of [2, 64]"
     arrays.save(batched, 0, {"y": np.full((2, 64), 0.5)})
     with pytest.raises(UsageError) as raised:
-        baseline.batch_check(model(max_batch_size=2), answered, 0, (0, 1))
+        requirements.batch_check(model(max_batch_size=2), answered, 0, (0, 1))
     assert raised.value.found.endswith("; largest difference 0.5")

@@ -104,7 +104,7 @@ class Rows(nn.Module):
 
 
 def asked(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **fields):
-    """The golden set of a model of this file as `asking` makes it, without a process of its own."""
+    """The golden set of a model of this file as `computation` makes it, without a process of its own."""
     (tmp_path / "float64_nets.py").write_text(NETS)
     monkeypatch.syspath_prepend(str(tmp_path))
     model = schema.Model.model_validate(
@@ -127,12 +127,12 @@ def asked(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **fields
     answer = from_json(worker.ReferenceAnswer, worker.compute(request))
     exact = Recomputed(outputs=answer.exact, reason=answer.why_not, without=answer.without)
     own = runner.Reference(source=runner.identify(model), outputs=answer.outputs, parameters=answer.parameters)
-    drawn = samples.without(drawn, answer.unusable)
+    drawn = arrays.without_edges(drawn, answer.unusable)
     computed = Computed(reference=own, batched=answer.batched, exact=exact, moved=answer.moved)
     from tritonize.core.recorder import Recorder
-    from tritonize.reference import baseline
+    from tritonize.reference import computation
 
-    return baseline._golden(model, drawn, computed, tmp_path, Recorder())
+    return computation._golden(model, drawn, computed, tmp_path, Recorder())
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from tritonize.quality import gates as quality_gates
 from tritonize.quality import tracker as observing
 from tritonize.quality.golden_set import GoldenSet, Rules
 from tritonize.quality.tracker import ErrorTracker
-from tritonize.reference import runner
+from tritonize.reference import computation, edge_case_rounding, runner
 from tritonize.source import samples
 from tritonize.spec import schema
 from tritonize.triton import served_comparison
@@ -334,7 +334,7 @@ def test_edge_cases_of_every_kind_of_input():
         "smallest": [False],
         "largest": [True],
     }
-    kept = samples.without(drawn, {"ones"})
+    kept = arrays.without_edges(drawn, {"ones"})
     assert list(kept.edges.values()) == ["zeros", "smallest", "largest"]
     assert arrays.load(kept.files, kept.files.count - 1)["unit"].tolist() == [0.5] * 3
 
@@ -569,16 +569,15 @@ def test_edge_cases_that_float32_cannot_answer_are_left_out_and_named():
 
 
 def test_float64_of_very_large_weights_is_asked_for_by_name(monkeypatch):
-    from tritonize.reference import baseline
 
     Path("lucky.py").write_text(LUCKY.format(seed=0))
-    monkeypatch.setattr(baseline, "WEIGHTS_BYTES", 1 << 10)
+    monkeypatch.setattr(computation, "WEIGHTS_BYTES", 1 << 10)
     answered = SimpleNamespace(reference=SimpleNamespace(parameters=129))
     model = schema.Model.model_validate({"source": "lucky:Net"})
-    assert "in float64" in baseline._too_large(model, answered)
+    assert "in float64" in computation._too_large(model, answered)
     for quality_ in ({"float64": "required"}, {"float64_memory_mib": 4096}):
-        assert baseline._too_large(schema.Model.model_validate({"source": "lucky:Net", "quality": quality_}), answered) == ""
-    assert baseline._too_large(model, SimpleNamespace(reference=SimpleNamespace(parameters=128))) == ""
+        assert computation._too_large(schema.Model.model_validate({"source": "lucky:Net", "quality": quality_}), answered) == ""
+    assert computation._too_large(model, SimpleNamespace(reference=SimpleNamespace(parameters=128))) == ""
 
 
 def test_answers_of_a_gpu_are_judged_by_its_own_limit():
@@ -647,7 +646,6 @@ def test_that_rounding_cannot_be_measured_is_told_and_decides_nothing(monkeypatc
     from tritonize.core.errors import ExportError
     from tritonize.core.recorder import Recorder
     from tritonize.onnx_model import runtime
-    from tritonize.reference import baseline
 
     asked = question(5, edges={4: "zeros"})
     tracker = ErrorTracker(asked)
@@ -659,7 +657,9 @@ def test_that_rounding_cannot_be_measured_is_told_and_decides_nothing(monkeypatc
     monkeypatch.setattr(runtime, "sensitivity", fails)
     recorder = Recorder()
     artifact = SimpleNamespace(path=Path("m.onnx"), node_map=None)
-    baseline.allow_for_rounding(schema.Model.model_validate({"source": "m.pt"}), artifact, tracker, Path("work"), recorder)
+    edge_case_rounding.allow_for_rounding(
+        schema.Model.model_validate({"source": "m.pt"}), artifact, tracker, Path("work"), recorder
+    )
     assert [(stage.name, stage.verdict, stage.note) for stage in recorder.stages] == [("rounding", "not run", "no why")]
     assert tracker.gates()[0].verdict == "failed"
 
@@ -690,12 +690,11 @@ def test_the_order_of_equal_values_is_nobodys_rule():
 
 
 def test_whole_numbers_that_choose_nothing_are_not_excused():
-    from tritonize.reference import baseline
 
     (tensor,) = comparison.compare({"y": np.array([1, 2])}, {"y": np.array([1, 3])}, {})
-    assert "they tie" in baseline._why_unanswerable(tensor, 0.0, {"y"})
-    assert baseline._why_unanswerable(tensor, 0.0, {"z"}) == ""
+    assert "they tie" in edge_case_rounding._why_unanswerable(tensor, 0.0, {"y"})
+    assert edge_case_rounding._why_unanswerable(tensor, 0.0, {"z"}) == ""
     (other,) = comparison.compare({"y": np.array([1.0, 2.0])}, {"y": np.array([1.0, 3.0])}, {})
-    assert baseline._why_unanswerable(other, 0.0, {"y"}) == ""
+    assert edge_case_rounding._why_unanswerable(other, 0.0, {"y"}) == ""
     (shape,) = comparison.compare({"y": np.array([1, 2])}, {"y": np.array([1])}, {})
-    assert baseline._why_unanswerable(shape, 0.0, {"y"}) == ""
+    assert edge_case_rounding._why_unanswerable(shape, 0.0, {"y"}) == ""

@@ -22,7 +22,7 @@ from tests.support.command import MODELS, tritonize
 from tests.support.models.described import Net, draw
 from tritonize.source.tasks import DrawRequest
 from tritonize.source.worker import sample_function
-from tritonize.workflows import build as build_workflow
+from tritonize.workflows import job as job_workflow
 from tritonize.workflows import run as run_workflow
 
 NONE, DYNAMIC = torch.export.Dim.STATIC, torch.export.Dim.DYNAMIC
@@ -371,4 +371,4 @@ def test_what_a_run_is_told_beside_the_specification_reaches_it(monkeypatch, tmp
     path.write_text("schema: 1\nmodels:\n  m:\n    source: m.onnx\n")
     api.run(path, allow_unproven=True, plans=["here", tmp_path])
     api.run(path)
-    assert told == [build_workflow.Options(allow_unproven=True, plans=(Path("here"), tmp_path)), build_workflow.Options()]
+    assert told == [job_workflow.Options(allow_unproven=True, plans=(Path("here"), tmp_path)), job_workflow.Options()]

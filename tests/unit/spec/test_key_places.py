@@ -11,7 +11,7 @@ from tritonize.core.errors import UsageError
 from tritonize.plans import from_spec
 from tritonize.spec import key_places, loader
 from tritonize.spec.schema import Spec
-from tritonize.workflows import run as run_workflow
+from tritonize.workflows import plan_request
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,6 @@ def test_the_readmes_request_names_a_spec_with_plans():
 
 def test_a_request_for_a_model_without_plans_says_what_to_write():
     with pytest.raises(UsageError) as error:
-        run_workflow.request(loader.load(CHECKOUT / "examples/first/first.yaml"), Path("asked"))
+        plan_request.request(loader.load(CHECKOUT / "examples/first/first.yaml"), Path("asked"))
     assert error.value.code == "no-plans"
     assert "backend: tensorrt" in error.value.next_step

@@ -112,3 +112,9 @@ ANOTHER_ANSWER_FAILED = Message(
     code="attention-not-compared",
     what="Attention's {path} could not be compared with the reference: {reason}.",
 )
+NOT_BATCHABLE = Message(
+    code="model-not-batchable",
+    what="The model is not batchable: its answer to a batch of {size} is not its answers to the samples one by one.",
+    cause="the model mixes the samples of a batch, or has no batch axis",
+    next_step="set max_batch_size to 0 (--no-batch on the command line), or mend the model",
+)

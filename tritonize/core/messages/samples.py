@@ -65,3 +65,11 @@ INPUT_TYPE = Message(
     what="Input {name!r} of the ONNX file has another element type than the one that is described.",
     next_step="leave the inputs out, since the file says them, or write the file's type",
 )
+EDGE_CASE_DROPPED = Message(
+    code="edge-case-dropped",
+    what="Edge case {name} is not among the samples: {why}.",
+)
+NOT_NEGATIVE = Message(
+    code="integers-not-negative",
+    what="Integer inputs were proven for 0 to 9 only: the model refuses negative ones.",
+)

@@ -88,3 +88,10 @@ OBSERVERS = Message(
         "switch them off in the factory: model.apply(torch.ao.quantization.disable_observer); fake quantization may stay on"
     ),
 )
+MODEL_RAISED = Message(
+    code="model-raised",
+    what="The model raised an error when PyTorch ran it on a sample.",
+    cause="a name, shape, type or range of values that the model does not take; it was given {described}",
+    next_step="correct --input or the spec's inputs (dtype, shape, range, or the step of an axis that takes not every size), "
+    "or give real samples (samples.files)",
+)

@@ -101,16 +101,7 @@ class LoadedModel(torch.nn.Module):
         if isinstance(error, ModuleNotFoundError):
             return ExportError.of(source_wording.MISSING_MODULE, where=where, found=found, module=error.name or last_lines(text))
         described = ", ".join(f"{name}: {arrays.dtype_name(batch[name])} {list(batch[name].shape)}" for name in self.inputs)
-        return ExportError(
-            "The model raised an error when PyTorch ran it on a sample.",
-            where=where,
-            found=found,
-            cause=f"a name, shape, type or range of values that the model does not take; it was given {described}",
-            next_step=(
-                "correct --input or the spec's inputs (dtype, shape, range, or the step of an axis that takes not every size), "
-                "or give real samples (samples.files)"
-            ),
-        )
+        return ExportError.of(source_wording.MODEL_RAISED, where=where, found=found, described=described)
 
 
 def load(request: LoadRequest) -> LoadedModel:

@@ -1,0 +1,97 @@
+"""The plans of a proven ONNX file: built or taken, checked against the declared Triton, and run where their GPU is here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tritonize.core.artifacts import Finding
+from tritonize.core.errors import PlanError
+from tritonize.core.recorder import Recorder
+from tritonize.core.results import Verdict
+from tritonize.core.stages import StageName
+from tritonize.export.proven import ProvenOnnx
+from tritonize.plans import compatibility, from_spec
+from tritonize.plans import proof as plan_proof
+from tritonize.plans.builder import BuiltPlan
+from tritonize.plans.proof import PlanProof, ProofRun
+from tritonize.plans.proof_input import ProofInput
+from tritonize.repository import Run
+from tritonize.workflows.job import Job
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProvenPlans:
+    """The plans of a version, and what became of each where there is a GPU of its kind."""
+
+    proofs: tuple[PlanProof, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    """Why they do not load in the declared Triton."""
+
+
+def build_plans(job: Job, proven: ProvenOnnx) -> ProvenPlans:
+    """The plans of a right ONNX file, where the backend is one of TensorRT's, each run where its GPU is here.
+
+    Raises:
+        UsageError, PlanError: see `from_spec.build` and `from_spec.take`.
+    """
+    model, target, options = job.model, job.specification.target, job.options
+    if model.backend == "onnxruntime" or not proven.passed:
+        return ProvenPlans()
+    place = job.work / "plans"
+    with job.recorder.stage(StageName.PLAN) as outcome:
+        if options.plans:
+            built = from_spec.take(model, target, proven.artifact, options.plans, place)
+        else:
+            with _logs_kept(job.run, place):
+                built = from_spec.build(model, target, proven.artifact, place, options.on_progress)
+        outcome.library_seconds = sum(each.metadata.build_seconds for each in built if not each.cached)
+        targets = ", ".join(each.metadata.compute_capability for each in built)
+        outcome.note = f"{built[0].metadata.module} {built[0].metadata.version} for {targets}"
+    findings = _at_target(built[0], target.triton, job.recorder) if target.triton else ()
+    run = ProofRun(
+        input=ProofInput(golden=proven.golden, precision=model.precision, deadline_s=model.deadline_s),
+        memory_bytes=model.memory_bytes,
+        plugins=model.builder.plugins,
+        tracker=proven.tracker,
+    )
+    proofs = plan_proof.prove(built, run, job.work / "engines", job.recorder, options.on_progress)
+    return ProvenPlans(proofs=proofs, findings=findings)
+
+
+_LOADING: dict[str, Verdict] = {"loads": "passed", "does not load": "failed", "unknown": "not run"}
+
+
+def _at_target(built: BuiltPlan, release: str, recorder: Recorder) -> tuple[Finding, ...]:
+    """Whether a plan will load in the Triton that the spec declares; all plans of a version are of one TensorRT."""
+    with recorder.stage(StageName.TARGET) as outcome:
+        if built.metadata.module == "tensorrt_rtx":
+            outcome.note = (
+                f"the stock Triton {release} has no backend for plans of TensorRT-RTX; whether one of yours is there, nobody asked"
+            )
+            outcome.verdict = "not run"
+            return ()
+        image = compatibility.of_image(release)
+        found = compatibility.check(built.path, image.version, image=True)
+        has = f"{image.image} has TensorRT {image.version or 'unknown'} ({image.source})"
+        outcome.note = f"{'; '.join(found.reasons)}; {has}"
+        outcome.verdict = _LOADING[found.verdict]
+    if found.verdict != "does not load":
+        return ()
+    return (
+        Finding(where=built.path.name, what=f"it does not load in Triton {release}", expected=has, found="; ".join(found.reasons)),
+    )
+
+
+@contextmanager
+def _logs_kept(run_: Run, place: Path) -> Iterator[None]:
+    """Where no plan is built, what the builder said stays, and the error says where."""
+    try:
+        yield
+    except PlanError as error:
+        if logs := sorted(place.glob("*.log")):
+            kept = run_.keep_only(logs)
+            error.next_step = f"look at the whole log: {', '.join(map(str, kept))}"
+        raise

@@ -1,0 +1,92 @@
+"""From a model to an ONNX file in the spec's precision that was compared with it, and where the file goes wrong if it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from tritonize.core.artifacts import Source
+from tritonize.core.error_location import Location
+from tritonize.core.errors import TritonizeError
+from tritonize.core.recorder import Recorder
+from tritonize.core.stages import StageName
+from tritonize.export import ladder
+from tritonize.export.proven import ProvenOnnx
+from tritonize.locate import search as locate_search
+from tritonize.precision import comparison as precision_comparison
+from tritonize.precision import reduction
+from tritonize.quality import noise_floor
+from tritonize.reference import computation
+from tritonize.source import drawing
+from tritonize.spec import schema
+from tritonize.workflows import keep_fp32
+
+TRIALS = 16
+"""How often half precision is tried again with other nodes kept in float32, where it failed."""
+
+
+def prove(model: schema.Model, source: Source, work: Path, recorder: Recorder) -> ProvenOnnx:
+    """The float32 ONNX file of a model, compared with the model's own answers.
+
+    Raises:
+        UsageError, ExportError: see `computation.compute` and `ladder.climb`.
+    """
+    drawn = drawing.draw(model, source, work, recorder)
+    baseline = computation.compute(model, source, drawn, work, recorder)
+    return ladder.climb(model, baseline, work, recorder)
+
+
+def reduce_precision(model: schema.Model, proven: ProvenOnnx, work: Path, recorder: Recorder) -> ProvenOnnx:
+    """The file in the spec's precision; the same file for fp32 and tf32, and where the fp32 file is wrong already.
+
+    From now on the tracker judges what is not ONNX Runtime in float32 by the noise floors of that precision.
+    """
+    golden = proven.baseline.golden
+    if model.precision == "tf32" and golden.exact:
+        proven.tracker.judge_reduced_by(noise_floor.noise_floors(golden.samples, golden.expected, golden.exact, "tf32"))
+    if model.precision not in reduction.HALF or proven.baseline.findings:
+        return proven
+    if not proven.passed:
+        recorder.not_run(StageName.PRECISION, "the fp32 file already differs from PyTorch")
+        return proven
+    done = precision_comparison.reduce(model, proven.artifact, proven.baseline, work, recorder, tracker=proven.tracker)
+    return replace(
+        proven,
+        artifact=done.artifact,
+        baseline=done.baseline,
+        checks=(*proven.checks, *done.checks),
+        notes=(*proven.notes, *done.notes),
+    )
+
+
+def locate_error(model: schema.Model, exported: ProvenOnnx, proven: ProvenOnnx, work: Path, recorder: Recorder) -> Location | None:
+    """Where a file that does not pass goes wrong, and what to keep in fp32 where that helps; `None` where it passes.
+
+    Args:
+        exported: the float32 file.
+        proven: the file in the spec's precision.
+    """
+    if proven.passed or proven.baseline.findings:
+        return None
+    place = work / "locate"
+    place.mkdir(parents=True)
+    if proven.artifact.precision in reduction.HALF:
+        artifact, baseline, tracker = exported.artifact, exported.baseline, exported.tracker
+        return _found(
+            lambda: keep_fp32.repair(model, artifact, baseline, place, recorder, tracker=tracker, trials=TRIALS), recorder
+        )
+    source, samples = proven.baseline.source, proven.baseline.samples
+    if source.kind == "onnx":
+        return None
+    batch = locate_search.failing(proven.checks)
+    return _found(lambda: locate_search.locate(model, source, proven.artifact, samples, place, recorder, batch=batch), recorder)
+
+
+def _found(search: Callable[[], Location], recorder: Recorder) -> Location | None:
+    """What a search found; that it could not run is a stage of the report, and no second failure."""
+    try:
+        return search()
+    except TritonizeError as error:
+        recorder.not_run(StageName.LOCATE, error.what)
+        return None

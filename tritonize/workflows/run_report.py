@@ -1,0 +1,96 @@
+"""The report of a run: every comparison and finding of a version, judged together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from tritonize.core.artifacts import Report
+from tritonize.core.results import Verdict
+from tritonize.core.stages import StageName
+from tritonize.plans import proof as plan_proof
+from tritonize.plans.proof import PlanProof
+from tritonize.quality import gates
+from tritonize.spec import schema
+from tritonize.triton import served_comparison
+from tritonize.workflows.job import Job
+from tritonize.workflows.stage_version import Built
+
+
+def report_of(job: Job, built: Built, served: served_comparison.Verification | None) -> Report:
+    """Judge all that was found out about a version.
+
+    Args:
+        served: what a server answered; `None` where none was started.
+    """
+    recorder, command = job.recorder, job.command
+    wrong = tuple(finding for each in built.plans for finding in each.findings)
+    checks = built.checks
+    findings = (*served_comparison.empty_proofs(built.checks), *built.findings, *wrong, *(served.findings if served else ()))
+    verdict: Verdict = "passed" if built.passed and not findings else "failed"
+    if served is not None:
+        checks = (*checks, *served.checks)
+        verdict = served.verdict if built.passed and not findings else "failed"
+    judged = gates.judge(built.tracker, checks, on_gpu=(StageName.PLAN, *(served.on_gpu if served else ())))
+    if not judged.passed:
+        verdict = "failed"
+    if verdict == "passed" and built.plans:
+        verdict = plan_proof.overall(built.plans)  # a plan that nobody ran leaves the version unproven
+        if command == "run" and served is None:
+            verdict = "not run"  # proofs of single plans, from other machines, are none of what is served
+    if served is None and command == "run" and built.plans:
+        recorder.not_run(StageName.SERVER, "no plan answered rightly here")
+    elif served is None and command == "run" and not built.plans:
+        recorder.not_run(StageName.SERVER, _why_not_served(built))
+    return Report(
+        command=command,
+        model=built.staged.model,
+        version=built.staged.version,
+        verdict=verdict,
+        checks=checks,
+        rows=judged.rows,
+        gates=judged.gates,
+        floors=judged.floors,
+        findings=findings,
+        stages=tuple(recorder.stages),
+        notes=(
+            *built.notes,
+            *judged.notes,
+            *served_comparison.weak_proofs(built.checks),
+            *_notes(job.specification, served, from_onnx=built.source.kind == "onnx", plans=built.plans),
+        ),
+        versions=built.versions,
+        proved_by=served.identity if served else {},
+        details={**built.details, "seconds": time.perf_counter() - job.started},
+    )
+
+
+def _why_not_served(built: Built) -> str:
+    """Where no server was started although one was asked for."""
+    if not all(check.passed for check in built.checks):
+        return "ONNX Runtime already differs from PyTorch"
+    return "it is not settled what the reference is" if built.findings else "ONNX Runtime already differs from PyTorch"
+
+
+def _notes(
+    specification: schema.Spec, served: served_comparison.Verification | None, *, from_onnx: bool, plans: Sequence[PlanProof]
+) -> tuple[str, ...]:
+    """What a person who signs has to know, beyond the numbers."""
+    notes = []
+    if plans and all(each.verdict == "not run" and not each.checks for each in plans):
+        notes.append("No GPU ran the plan, so it is unproven: what was compared is the ONNX file that it was built of.")
+    for each in plans:
+        notes += [f"{each.plan.path.name}: {each.text}.", *each.notes]
+    if from_onnx:
+        notes.append("The reference is the ONNX file itself in ONNX Runtime; PyTorch was not asked.")
+    target = specification.target.triton
+    if served is None and not plans:
+        notes.append("No server was started, so this is no proof of what a server answers.")
+    elif served is not None and target:
+        notes.append(
+            f"The declared target is Triton {target}; that server and its native backend were not run here. "
+            "Verify the deployment itself with `tritonize verify --url`."
+        )
+    elif served is not None:
+        notes.append("No target was declared. A stock Triton loads the same files with its native backend, which was not run here.")
+    return tuple(notes)

@@ -1,0 +1,64 @@
+"""A staged version on a server of this machine, and what it answers."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+from tritonize.core import arrays
+from tritonize.core.artifacts import Stage
+from tritonize.core.stages import StageName
+from tritonize.plans import proof as plan_proof
+from tritonize.triton import served_comparison, serving
+from tritonize.triton.served_comparison import Verification
+from tritonize.workflows.job import Job
+from tritonize.workflows.stage_version import Built
+
+
+def serve_and_verify(job: Job, built: Built) -> Verification | None:
+    """Start the server on the staged version and compare what it answers; `None` where no server is started.
+
+    None is where the command is `build`, where the version is wrong already, or where no plan runs on this machine.
+
+    Raises:
+        MissingError, ServerError: the server does not start, or refuses the model.
+    """
+    if not job.serve or not built.passed or not _can_be_served(built):
+        return None
+    staged = built.staged
+    probe = arrays.load(built.golden.samples.files, 0)
+    with contextlib.ExitStack() as stack:
+        with job.recorder.stage(StageName.SERVER_START) as outcome:
+            started = time.perf_counter()
+            handle = stack.enter_context(
+                serving.serve(
+                    staged.root,
+                    models=[staged.model],
+                    probes={staged.model: served_comparison.as_served(probe, built.config, "input")},
+                    directory=job.work / "server",
+                    plugins=job.model.builder.plugins,
+                    on_progress=job.options.on_progress,
+                )
+            )
+            outcome.library_seconds = time.perf_counter() - started
+            outcome.note = serving.summary(handle)
+        target = served_comparison.Target(
+            server=handle,
+            model=staged.model,
+            version=staged.version,
+            golden=built.golden,
+            config=built.config,
+            tracker=built.tracker,
+        )
+        verified = served_comparison.verify(target)
+        for stage in verified.stages:
+            job.recorder.add(stage)
+        stopping = time.perf_counter()
+    seconds = time.perf_counter() - stopping
+    job.recorder.add(Stage(name=StageName.SERVER_STOP, verdict="passed", seconds=seconds, library_seconds=seconds))
+    return verified
+
+
+def _can_be_served(built: Built) -> bool:
+    """Whether a server here can answer: a plan needs its GPU, and one that answers wrongly is not asked again."""
+    return not built.plans or (plan_proof.overall(built.plans) != "failed" and plan_proof.served_here(built.plans))

@@ -1,0 +1,136 @@
+"""A version laid out in the staging area: model file or plans, configuration, labels and golden set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tritonize import repository
+from tritonize.core.artifacts import Check, Finding, OnnxArtifact, Source, StagedVersion, to_json
+from tritonize.core.error_location import Location
+from tritonize.core.errors import UsageError
+from tritonize.core.messages import samples as wording
+from tritonize.core.plain_data import JsonObject
+from tritonize.core.stages import StageName
+from tritonize.export.proven import ProvenOnnx
+from tritonize.plans import placement, proof_record
+from tritonize.plans import proof as plan_proof
+from tritonize.plans.builder import BuiltPlan
+from tritonize.plans.proof import PlanProof
+from tritonize.quality import golden_set
+from tritonize.quality.golden_set import GoldenSet
+from tritonize.quality.tracker import ErrorTracker
+from tritonize.repository import Run
+from tritonize.spec import schema
+from tritonize.triton import model_config
+from tritonize.triton.protocol import ModelConfig
+from tritonize.workflows import evidence
+from tritonize.workflows.build_plans import ProvenPlans
+from tritonize.workflows.job import Job
+
+PACKAGES = ("onnx", "onnxslim", "numpy", "tritonclient")
+"""Whose versions a report names, beside those that a worker names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """A staged version whose ONNX file was compared with PyTorch, and all that is known of it."""
+
+    staged: StagedVersion
+    golden: GoldenSet
+    tracker: ErrorTracker
+    """Has the errors of all answers so far."""
+    source: Source
+    config: ModelConfig
+    checks: tuple[Check, ...]
+    passed: bool
+    """Whether ONNX Runtime answered like PyTorch."""
+    notes: tuple[str, ...]
+    versions: Mapping[str, str]
+    details: JsonObject
+    located: Location | None = None
+    """Where the ONNX file goes wrong, if it does and that was found."""
+    findings: tuple[Finding, ...] = ()
+    """What is wrong beside the answers."""
+    plans: tuple[PlanProof, ...] = ()
+    """What was built of the ONNX file for TensorRT, and what became of each where there is a GPU of its kind."""
+
+
+def stage(job: Job, proven: ProvenOnnx, plans: ProvenPlans, located: Location | None) -> Built:
+    """Lay out the version, with the golden set that its server has to answer.
+
+    Raises:
+        UsageError: the labels of an output do not fit it.
+        RepositoryError: see `repository.stage`.
+    """
+    model, golden, proofs = job.model, proven.golden, plans.proofs
+    findings = (*plans.findings, *(proven.nonfinite if model.quality.nan == "strict" else ()))
+    with job.recorder.stage(StageName.STAGE):
+        staged = _stage(job.specification, job.name, proven.artifact, [each.plan for each in proofs], job.run)
+        config = model_config.parse((staged.model_directory / repository.CONFIG).read_text(), where=repository.CONFIG)
+        golden_set.write(golden, staged.version_directory / repository.EVIDENCE / "golden")
+    notes = (*proven.baseline.notes, *proven.notes)
+    if model.quality.nan == "note":
+        notes += tuple(map(_nonfinite_note, proven.nonfinite))
+    return Built(
+        staged=staged,
+        golden=golden,
+        tracker=proven.tracker,
+        source=proven.baseline.source,
+        config=config,
+        checks=(*proven.all_checks, *plan_proof.answered(proofs)),
+        passed=proven.passed,
+        versions={**evidence.versions(*PACKAGES), **proven.versions},
+        notes=notes,
+        details={
+            **evidence.details(model, job.specification.target, proven.artifact, proven.baseline.reference, proven.attempts),
+            "reference": dict(proven.baseline.facts),
+            **({"plans": [each.as_json() for each in proofs]} if proofs else {}),
+            **({"location": to_json(located)} if located else {}),
+        },
+        located=located,
+        findings=(*proven.baseline.findings, *findings),
+        plans=proofs,
+    )
+
+
+def _nonfinite_note(finding: Finding) -> str:
+    """A difference that only NaN or infinities show, as a note."""
+    return wording.NONFINITE_NOTE.text(what=finding.what, expected=finding.expected or "an answer", found=finding.found)
+
+
+def _stage(specification: schema.Spec, name: str, artifact: OnnxArtifact, plans: Sequence[BuiltPlan], run_: Run) -> StagedVersion:
+    model, place = specification.models[name], specification.repository
+    # Triton looks for model.plan unless it is told of others by the GPU kind; one plan that was collected has such a name too.
+    own_names = {each.metadata.compute_capability: each.path.name for each in plans if each.path.name != placement.PLAN}
+    labels = {output: _labels(output, wanted.labels, artifact) for output, wanted in model.outputs.items() if wanted.labels}
+    named = {output: model_config.label_filename(output, text) for output, text in labels.items()}
+    texts = {repository.CONFIG: model_config.render(name, model, artifact, own_names, named)}
+    texts |= {named[output]: text for output, text in labels.items()}
+    version = repository.next_version(place, name)
+    served = [artifact.path, artifact.data] if not plans else [path for each in plans for path in each.files]
+    files = {f"{version}/{path.name}": path for path in served if path}
+    for each in plans:
+        if each.log:
+            files[f"{version}/{repository.EVIDENCE}/{each.log.name}"] = each.log
+        if (proof := proof_record.path(each.path)).is_file():
+            files[f"{version}/{repository.EVIDENCE}/{proof.name}"] = proof
+    if artifact.node_map:
+        files[f"{version}/{repository.EVIDENCE}/{artifact.node_map.name}"] = artifact.node_map
+    return repository.stage(run_, name, version, files, texts)
+
+
+def _labels(output: str, path: Path, artifact: OnnxArtifact) -> str:
+    """The text of a label file, one label per class."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The labels of output {output!r} cannot be read.", where=str(path), found=str(error)) from error
+    tensor = next((tensor for tensor in artifact.outputs if tensor.name == output), None)
+    classes, lines = tensor.shape[-1] if tensor and tensor.shape else None, len(text.splitlines())
+    if isinstance(classes, int) and classes != lines:
+        raise UsageError(
+            f"The labels of output {output!r} do not fit it.", where=str(path), expected=f"{classes} lines", found=f"{lines} lines"
+        )
+    return text
