@@ -25,7 +25,8 @@ from tritonize.core.stages import TRANSPORTS, StageName, Transport
 from tritonize.quality import gates as quality_gates
 from tritonize.quality.golden_set import GoldenSet, write
 from tritonize.quality.tracker import ErrorTracker
-from tritonize.triton import served_comparison
+from tritonize.triton import client, served_comparison
+from tritonize.triton.target import Target
 
 TOLERANCE, NOISE, BOTH = "tolerance alone (a)", "noise floor alone (b)", "tritonize: both"
 OURS = (TOLERANCE, NOISE, BOTH)
@@ -117,7 +118,7 @@ class _Connection:
 @contextmanager
 def _in_place_of_a_server(connections: _Connections, concurrent_seconds: float) -> Iterator[None]:
     with (
-        mock.patch.object(served_comparison.client, "connect", connections.connect),
+        mock.patch.object(client, "connect", connections.connect),
         mock.patch.object(served_comparison, "CONCURRENT_SECONDS", concurrent_seconds),
     ):
         yield
@@ -157,7 +158,7 @@ def judge_server(
             (Path(folder) / "carried").mkdir()
             golden = write(golden, Path(folder) / "carried")
             tracker = _Watching(golden)
-        target = served_comparison.Target(server=server, model=model, version=1, golden=golden, config=config, tracker=tracker)
+        target = Target(server=server, model=model, version=1, golden=golden, config=config, tracker=tracker)
         verified = served_comparison.verify(target, transports=transports)
         judgement = quality_gates.judge(tracker, (*asked_first, *verified.checks))
         before = quality_gates.judge(proving, asked_first)

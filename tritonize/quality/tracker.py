@@ -7,7 +7,7 @@ answers costs the same memory.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,11 +15,12 @@ import numpy as np
 from tritonize.core import arrays
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.artifacts import TensorCheck, TensorFiles
-from tritonize.core.results import ALL, DRAWN, Gate, NoiseFloor, StageRow, Unmeasured
+from tritonize.core.results import ALL, DRAWN, Gate, NoiseFloor, StageRow
 from tritonize.core.stages import StageName
-from tritonize.quality import metrics, noise_floor
+from tritonize.quality import error_gates, metrics, noise_floor
 from tritonize.quality.comparison import compare
 from tritonize.quality.differences import measure, numeric
+from tritonize.quality.error_gates import LargestError
 from tritonize.quality.figure_collector import FigureCollector
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.spec import schema
@@ -50,16 +51,6 @@ class _Compared:
     parts: Mapping[str, _Part]
 
 
-@dataclass(kw_only=True)
-class _Seen:
-    """What is kept of one output at one stage and group."""
-
-    max_abs: float = 0.0
-    sample: int = 0
-    finite: bool = True
-    """Whether numbers that are no numbers lie where the exact answer has them too."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Moved:
     """The exact answers as ONNX Runtime's own sums move them; see `summing`."""
@@ -87,7 +78,7 @@ class ErrorTracker:
         """Keeps what a report draws of the answers; `None` where there is no report."""
         self._lock = threading.Lock()
         self._sums: dict[tuple[StageName, str], metrics.Accumulator] = {}
-        self._seen: dict[tuple[StageName, str, str], _Seen] = {}
+        self._largest: dict[tuple[StageName, str, str], LargestError] = {}
         self._reduced: tuple[NoiseFloor, ...] = ()
         self._known: dict[Hashable, _Compared] = {}
         self._moved: Moved | None = None
@@ -145,7 +136,7 @@ class ErrorTracker:
         self._golden = replace(self._golden, floors=floors)
         self._moved = moved
         self._sums.clear()
-        self._seen.clear()
+        self._largest.clear()
         self._known.clear()
 
     @property
@@ -239,7 +230,7 @@ class ErrorTracker:
                 if (stage, name) not in self._sums:
                     self._sums[stage, name] = self._empty(name)
                 self._sums[stage, name].merge(part.sums)
-                seen = self._seen.setdefault((stage, name, group), _Seen())
+                seen = self._largest.setdefault((stage, name, group), LargestError())
                 seen.finite &= part.finite
                 if part.max_abs >= seen.max_abs:
                     seen.max_abs, seen.sample = part.max_abs, part.sample
@@ -267,82 +258,11 @@ class ErrorTracker:
         Args:
             on_gpu: stages whose answers a GPU gave.
         """
-        return (*self._noise_gates(on_gpu), *self._metric_gates())
-
-    def _noise_gates(self, on_gpu: Collection[StageName]) -> Iterator[Gate]:
-        own, reduced = ({(each.output, each.group): each for each in floors} for floors in (self._golden.floors, self._reduced))
-        yield from self._not_run()
-        for (stage, name, group), seen in sorted(self._seen.items(), key=lambda item: item[0][0].order):
-            rule = self._golden.rule(name)
-            floor = (reduced if reduced and stage is not StageName.ONNXRUNTIME else own).get((name, group))
-            limit = rule.noise_floor_gpu if stage in on_gpu else rule.noise_floor
-            if floor is None or limit is None or stage is StageName.PYTORCH or (name, group) not in own:
-                continue
-            # Where the exact answers were rounded for a file, a half unit of float32 of the error is the file's.
-            known = 2.0**-24 * floor.scale if self._golden.rounded else 0.0
-            # A golden set of a file has no answers as sums move them, but how far these do.
-            known += 0.0 if self._moved else floor.summing
-            error = max(0.0, seen.max_abs - known)
-            k = noise_floor.ratio(error, floor.denominator)
-            good = seen.finite and k is not None and k <= limit
-            yield Gate(
-                gate="noise floor",
-                stage=stage,
-                output=name,
-                group=group,
-                verdict="passed" if good else "failed",
-                value=k,
-                limit=limit,
-                note=floor.why if seen.finite else "NaN or infinity where PyTorch has a number, or the other way round",
-                sample=seen.sample,
-            )
-
-    def _not_run(self) -> Iterator[Gate]:
-        """A gate for each output, and edge case of one, that has a limit and nothing to be judged by."""
-        golden = self._golden
-        floats = noise_floor.floating(golden.expected)
-        lacking = golden.unmeasured
-        if golden.exact is None and not lacking and golden.why_not:
-            lacking = tuple(Unmeasured(output=name, group=ALL, why=golden.why_not) for name in floats)
-        for each in lacking:
-            limit = golden.rule(each.output).noise_floor
-            if limit is None or each.output not in floats:
-                continue
-            # That an edge case has no measure does not fail the rest of an output.
-            yield Gate(
-                gate="noise floor",
-                stage=StageName.PYTORCH_FP64,
-                output=each.output,
-                group=each.group,
-                verdict="failed" if golden.required and each.group == ALL else "not run",
-                value=None,
-                limit=limit,
-                note=each.why,
-            )
-
-    def _metric_gates(self) -> Iterator[Gate]:
-        for row in self.rows():
-            for metric, bound in self._golden.rule(row.output).metrics.items():
-                if row.stage != StageName.PYTORCH:
-                    yield from _metric_gate(row, metric, ">=", bound.min)
-                    yield from _metric_gate(row, metric, "<=", bound.max)
-
-
-def _metric_gate(row: StageRow, metric: str, sign: str, limit: float | None) -> Iterator[Gate]:
-    if limit is None:
-        return
-    value = getattr(row.metrics, metric)
-    good = value is not None and (value >= limit if sign == ">=" else value <= limit)
-    yield Gate(
-        gate=f"{metric} {sign}",
-        stage=row.stage,
-        output=row.output,
-        group="all",
-        verdict="passed" if good else "failed",
-        value=value,
-        limit=limit,
-        note="" if value is not None else f"an output of kind {row.metrics.kind} has no such metric",
-    )
+        return (
+            *error_gates.not_measured(self._golden),
+            *error_gates.noise_gates(self._golden, self._largest, self._reduced, sums_known=self._moved is not None, on_gpu=on_gpu),
+            *error_gates.metric_gates(self._golden, self.rows()),
+        )
 
 
 def _worst_item(indices: Sequence[int], expected: Array, found: Array) -> int:

@@ -19,7 +19,7 @@ from tritonize.onnx_model import graph_diff
 from tritonize.onnx_model.graph_diff import GraphDiff
 from tritonize.quality import golden_set
 from tritonize.repository import manifest
-from tritonize.triton import client, model_config, served_comparison, serving
+from tritonize.triton import client, inference, model_config, serving
 from tritonize.workflows import checked_copy
 from tritonize.workflows.checked_copy import Checked
 from tritonize.workflows.diff_answers import Asked, Drift, Latency, Version
@@ -241,9 +241,7 @@ def _served(request: Request, versions: tuple[Version, Version], folder: Path) -
 
 def _ask(request: Request, versions: tuple[Version, Version], folder: Path) -> _Served:
     root = _side_by_side(versions, folder / "repository")
-    probes = {
-        each.name: served_comparison.as_served(arrays.load(each.known.samples.files, 0), each.config, "input") for each in versions
-    }
+    probes = {each.name: inference.as_served(arrays.load(each.known.samples.files, 0), each.config, "input") for each in versions}
     request.on_stage(StageName.SERVER_START, None)
     started = time.perf_counter()
     with serving.serve(

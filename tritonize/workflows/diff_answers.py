@@ -20,7 +20,7 @@ from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import golden_seeds
 from tritonize.repository.manifest import Manifest
-from tritonize.triton import client, served_comparison
+from tritonize.triton import client, inference
 from tritonize.triton.protocol import ModelConfig
 
 _WARMUP = 5
@@ -81,7 +81,7 @@ class Asked:
 
     def ask(self, version: Version, inputs: Arrays) -> Arrays:
         """One answer."""
-        served = served_comparison.as_served(inputs, version.config, "input")
+        served = inference.as_served(inputs, version.config, "input")
         return self.connection.infer(version.name, served, version=str(version.number))
 
     def drift(self) -> tuple[Drift, ...]:

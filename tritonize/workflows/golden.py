@@ -24,6 +24,7 @@ from tritonize.repository.manifest import Manifest
 from tritonize.spec import schema
 from tritonize.triton import client, model_config, served_comparison, serving
 from tritonize.triton.protocol import ModelConfig, TensorConfig
+from tritonize.triton.target import Target
 from tritonize.workflows import evidence
 
 
@@ -159,7 +160,7 @@ def _verify(request: Request, file: GoldenFile) -> Report:
     server = serving.remote(request.urls)
     _require_same_model(server, name, version, config, file, request.path)
     tracker = ErrorTracker(file.golden)
-    target = served_comparison.Target(
+    target = Target(
         server=server,
         model=name,
         version=version,

@@ -10,7 +10,7 @@ from tritonize.core.results import Verdict
 from tritonize.core.stages import StageName
 from tritonize.plans import proof as plan_proof
 from tritonize.plans.proof import PlanProof
-from tritonize.quality import gates
+from tritonize.quality import gates, proof_strength
 from tritonize.spec import schema
 from tritonize.triton import served_comparison
 from tritonize.workflows.job import Job
@@ -26,7 +26,7 @@ def report_of(job: Job, built: Built, served: served_comparison.Verification | N
     recorder, command = job.recorder, job.command
     wrong = tuple(finding for each in built.plans for finding in each.findings)
     checks = built.checks
-    findings = (*served_comparison.empty_proofs(built.checks), *built.findings, *wrong, *(served.findings if served else ()))
+    findings = (*proof_strength.empty_proofs(built.checks), *built.findings, *wrong, *(served.findings if served else ()))
     verdict: Verdict = "passed" if built.passed and not findings else "failed"
     if served is not None:
         checks = (*checks, *served.checks)
@@ -56,7 +56,7 @@ def report_of(job: Job, built: Built, served: served_comparison.Verification | N
         notes=(
             *built.notes,
             *judged.notes,
-            *served_comparison.weak_proofs(built.checks),
+            *proof_strength.weak_proofs(built.checks),
             *_notes(job.specification, served, from_onnx=built.source.kind == "onnx", plans=built.plans),
         ),
         versions=built.versions,

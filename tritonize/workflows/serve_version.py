@@ -9,8 +9,9 @@ from tritonize.core import arrays
 from tritonize.core.artifacts import Stage
 from tritonize.core.stages import StageName
 from tritonize.plans import proof as plan_proof
-from tritonize.triton import served_comparison, serving
+from tritonize.triton import inference, served_comparison, serving
 from tritonize.triton.served_comparison import Verification
+from tritonize.triton.target import Target
 from tritonize.workflows.job import Job
 from tritonize.workflows.stage_version import Built
 
@@ -34,7 +35,7 @@ def serve_and_verify(job: Job, built: Built) -> Verification | None:
                 serving.serve(
                     staged.root,
                     models=[staged.model],
-                    probes={staged.model: served_comparison.as_served(probe, built.config, "input")},
+                    probes={staged.model: inference.as_served(probe, built.config, "input")},
                     directory=job.work / "server",
                     plugins=job.model.builder.plugins,
                     on_progress=job.options.on_progress,
@@ -42,7 +43,7 @@ def serve_and_verify(job: Job, built: Built) -> Verification | None:
             )
             outcome.library_seconds = time.perf_counter() - started
             outcome.note = serving.summary(handle)
-        target = served_comparison.Target(
+        target = Target(
             server=handle,
             model=staged.model,
             version=staged.version,

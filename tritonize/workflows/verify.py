@@ -20,8 +20,9 @@ from tritonize.quality.gates import Judgement
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.repository.manifest import Manifest
-from tritonize.triton import model_config, served_comparison, serving
+from tritonize.triton import inference, model_config, served_comparison, serving
 from tritonize.triton.protocol import ModelConfig
+from tritonize.triton.target import Target
 from tritonize.workflows import checked_copy, evidence
 from tritonize.workflows.checked_copy import Checked
 
@@ -160,7 +161,7 @@ def _served(
             if request.urls
             else stack.enter_context(_own_server(request, published, known, config, checked.root, folder))
         )
-        target = served_comparison.Target(
+        target = Target(
             server=server,
             model=published.model,
             version=published.version,
@@ -179,7 +180,7 @@ def _served(
 def _own_server(
     request: Request, published: PublishedVersion, known: GoldenSet, config: ModelConfig, root: Path, folder: Path
 ) -> Iterator[ServerHandle]:
-    probe = served_comparison.as_served(arrays.load(known.samples.files, 0), config, "input")
+    probe = inference.as_served(arrays.load(known.samples.files, 0), config, "input")
     request.on_stage(StageName.SERVER_START, None)
     started = time.perf_counter()
     with serving.serve(

@@ -25,7 +25,7 @@ from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import computation, edge_case_rounding, runner
 from tritonize.source import samples
 from tritonize.spec import schema
-from tritonize.triton import served_comparison
+from tritonize.triton import served_comparison, server_description
 
 SHAPE = (1, 64)
 
@@ -582,9 +582,9 @@ def test_float64_of_very_large_weights_is_asked_for_by_name(monkeypatch):
 
 def test_answers_of_a_gpu_are_judged_by_its_own_limit():
     """The server says where its instances run; what a GPU adds up in another order is not held against it."""
-    assert served_comparison.runs_on_gpu({"instance_group": [{"kind": "KIND_CPU"}, {"kind": "KIND_GPU"}]})
-    assert not served_comparison.runs_on_gpu({"instance_group": [{"kind": "KIND_CPU"}]})
-    assert not served_comparison.runs_on_gpu({})
+    assert server_description.runs_on_gpu({"instance_group": [{"kind": "KIND_CPU"}, {"kind": "KIND_GPU"}]})
+    assert not server_description.runs_on_gpu({"instance_group": [{"kind": "KIND_CPU"}]})
+    assert not server_description.runs_on_gpu({})
     asked = question(noise_floor_gpu=100.0)
     tracker = ErrorTracker(asked)
     off = 30 * asked.floors[0].denominator

@@ -19,10 +19,11 @@ from tritonize.core.errors import ServerError
 from tritonize.core.messages import server as wording
 from tritonize.quality import golden_set
 from tritonize.quality.tracker import ErrorTracker
-from tritonize.triton import executions, model_config, served_comparison, serving
+from tritonize.triton import executions, model_config, served_comparison, server_description, serving
 from tritonize.triton.executions import Counts
 from tritonize.triton.server import embedded
 from tritonize.triton.server.embedded import Running
+from tritonize.triton.target import Target
 from tritonize.workflows import verify as verify_workflow
 
 ZERO = Counts(requests=10, inferences=10, executions=10, hits=0)
@@ -107,10 +108,10 @@ class TestConfigurations:
         assert [finding.what for finding in model_config.additions(ours, theirs, where="here")] == what
 
 
-def target(root: Path, server: Running, version: int, **options: Any) -> served_comparison.Target:
+def target(root: Path, server: Running, version: int, **options: Any) -> Target:
     config = model_config.parse((root / small_versions.NAME / "config.pbtxt").read_text(), where="")
     known = golden_set.read(root / small_versions.NAME / str(version) / "evidence" / "golden")
-    return served_comparison.Target(
+    return Target(
         server=server,
         model=small_versions.NAME,
         version=version,
@@ -181,11 +182,11 @@ def test_a_foreign_version_that_clients_get(tmp_path: Path) -> None:
     shutil.copytree(root / "small" / "1", root / "small" / "2")
     with serving.serve(root, directory=tmp_path / "run") as server:
         asked = target(root, server, 1)
-        (finding,) = served_comparison._default_version(asked)
+        (finding,) = server_description._default_version(asked)
         assert (finding.what, finding.expected, finding.found) == (
             wording.OTHER_VERSION_BY_DEFAULT.text(),
             "version 1",
             "version 2",
         )
-        assert list(served_comparison._default_version(target(root, server, 1, newest=False))) == []
-        assert list(served_comparison._default_version(target(root, server, 2))) == []
+        assert list(server_description._default_version(target(root, server, 1, newest=False))) == []
+        assert list(server_description._default_version(target(root, server, 2))) == []

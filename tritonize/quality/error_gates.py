@@ -1,0 +1,113 @@
+"""The gates on errors that were added up: noise floors by stage, output and group, and bounds on metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from tritonize.core.results import ALL, Gate, NoiseFloor, StageRow, Unmeasured
+from tritonize.core.stages import StageName
+from tritonize.quality import noise_floor
+from tritonize.quality.golden_set import GoldenSet
+
+
+@dataclass(kw_only=True)
+class LargestError:
+    """Of one output at one stage and group."""
+
+    max_abs: float = 0.0
+    sample: int = 0
+    finite: bool = True
+    """Whether numbers that are no numbers lie where the exact answer has them too."""
+
+
+def noise_gates(
+    golden: GoldenSet,
+    largest: Mapping[tuple[StageName, str, str], LargestError],
+    reduced_floors: Sequence[NoiseFloor],
+    *,
+    sums_known: bool,
+    on_gpu: Collection[StageName],
+) -> Iterator[Gate]:
+    """The noise floor of every stage, output and group.
+
+    Args:
+        largest: the largest error, by stage, output and group.
+        reduced_floors: of a reduced precision, for all stages but ONNX Runtime in float32; empty where there is none.
+        sums_known: whether the errors are already without what ONNX Runtime's own sums explain.
+        on_gpu: stages whose answers a GPU gave.
+    """
+    own, reduced = ({(each.output, each.group): each for each in floors} for floors in (golden.floors, reduced_floors))
+    for (stage, name, group), seen in sorted(largest.items(), key=lambda item: item[0][0].order):
+        rule = golden.rule(name)
+        floor = (reduced if reduced and stage is not StageName.ONNXRUNTIME else own).get((name, group))
+        limit = rule.noise_floor_gpu if stage in on_gpu else rule.noise_floor
+        if floor is None or limit is None or stage is StageName.PYTORCH or (name, group) not in own:
+            continue
+        # Where the exact answers were rounded for a file, a half unit of float32 of the error is the file's.
+        known = 2.0**-24 * floor.scale if golden.rounded else 0.0
+        # A golden set of a file has no answers as sums move them, but how far these do.
+        known += 0.0 if sums_known else floor.summing
+        error = max(0.0, seen.max_abs - known)
+        k = noise_floor.ratio(error, floor.denominator)
+        good = seen.finite and k is not None and k <= limit
+        yield Gate(
+            gate="noise floor",
+            stage=stage,
+            output=name,
+            group=group,
+            verdict="passed" if good else "failed",
+            value=k,
+            limit=limit,
+            note=floor.why if seen.finite else "NaN or infinity where PyTorch has a number, or the other way round",
+            sample=seen.sample,
+        )
+
+
+def not_measured(golden: GoldenSet) -> Iterator[Gate]:
+    """A gate for each output, and edge case of one, that has a limit and nothing to be judged by."""
+    floats = noise_floor.floating(golden.expected)
+    lacking = golden.unmeasured
+    if golden.exact is None and not lacking and golden.why_not:
+        lacking = tuple(Unmeasured(output=name, group=ALL, why=golden.why_not) for name in floats)
+    for each in lacking:
+        limit = golden.rule(each.output).noise_floor
+        if limit is None or each.output not in floats:
+            continue
+        # That an edge case has no measure does not fail the rest of an output.
+        yield Gate(
+            gate="noise floor",
+            stage=StageName.PYTORCH_FP64,
+            output=each.output,
+            group=each.group,
+            verdict="failed" if golden.required and each.group == ALL else "not run",
+            value=None,
+            limit=limit,
+            note=each.why,
+        )
+
+
+def metric_gates(golden: GoldenSet, rows: Sequence[StageRow]) -> Iterator[Gate]:
+    """The bounds on metrics, stage by stage."""
+    for row in rows:
+        for metric, bound in golden.rule(row.output).metrics.items():
+            if row.stage != StageName.PYTORCH:
+                yield from _metric_gate(row, metric, ">=", bound.min)
+                yield from _metric_gate(row, metric, "<=", bound.max)
+
+
+def _metric_gate(row: StageRow, metric: str, sign: str, limit: float | None) -> Iterator[Gate]:
+    if limit is None:
+        return
+    value = getattr(row.metrics, metric)
+    good = value is not None and (value >= limit if sign == ">=" else value <= limit)
+    yield Gate(
+        gate=f"{metric} {sign}",
+        stage=row.stage,
+        output=row.output,
+        group="all",
+        verdict="passed" if good else "failed",
+        value=value,
+        limit=limit,
+        note="" if value is not None else f"an output of kind {row.metrics.kind} has no such metric",
+    )

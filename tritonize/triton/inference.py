@@ -1,0 +1,80 @@
+"""One request to a served model: its answer becomes a check, its refusal a finding."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Literal
+
+from tritonize.core import arrays
+from tritonize.core.arrays import Arrays
+from tritonize.core.artifacts import Check, Finding
+from tritonize.core.errors import InferenceError
+from tritonize.core.messages import client as say
+from tritonize.core.stages import StageName
+from tritonize.quality.batch_checks import check_answer
+from tritonize.triton import client
+from tritonize.triton.protocol import ModelConfig
+from tritonize.triton.target import Target
+
+
+def send_padded(
+    target: Target, connection: client.Client, index: int, batch: Arrays, checks: list[Check], findings: list[Finding]
+) -> None:
+    """One sample at the head of a batch of padding: its own part of the answer is compared."""
+    size = target.golden.max_batch_size
+    started = time.perf_counter()
+    try:
+        found = connection.infer(target.model, as_served(batch, target.config, "input"), version=str(target.version))
+    except InferenceError as error:
+        findings.append(_refusal(f"padded, sample {index}", error))
+        return
+    seconds = time.perf_counter() - started
+    own = {name: array[:1] if array.ndim and array.shape[0] == size else array for name, array in found.items()}
+    expected = as_served(target.golden.answer((index,)), target.config, "output")
+    golden, tracker = target.golden, target.tracker
+    check = check_answer(golden, StageName.PADDED, (index,), expected, own, tracker=tracker, seconds=seconds, batch_size=size)
+    checks.append(check)
+
+
+def send(
+    target: Target,
+    connection: client.Client,
+    stage: StageName,
+    indices: tuple[int, ...],
+    checks: list[Check],
+    findings: list[Finding],
+) -> None:
+    """One request; its answer becomes a check, its refusal a finding."""
+    inputs = as_served(arrays.stack(target.golden.samples.files, indices), target.config, "input")
+    expected = as_served(target.golden.answer(indices), target.config, "output")
+    size = len(indices) if target.golden.samples.batched else 0
+    started = time.perf_counter()
+    try:
+        found = connection.infer(target.model, inputs, version=str(target.version))
+    except InferenceError as error:
+        findings.append(_refusal(f"{stage}, batch {size}, samples {_some(indices)}", error))
+        return
+    seconds = time.perf_counter() - started
+    digest = arrays.digest(found)
+    golden, tracker = target.golden, target.tracker
+    checks.append(check_answer(golden, stage, indices, expected, found, tracker=tracker, seconds=seconds, digest=digest))
+    target.digests.add(stage, indices, digest)
+
+
+def _refusal(where: str, error: InferenceError) -> Finding:
+    """A request without a usable answer."""
+    refused = error.code in (None, say.MODEL_REFUSED.code)
+    what = "the server refused" if refused else error.what
+    return Finding(where=where, what=what, expected=error.expected, found=error.found or error.what)
+
+
+def _some(indices: Sequence[int]) -> str:
+    shown = ", ".join(str(index) for index in indices[:4])
+    return f"{shown}, …" if len(indices) > 4 else shown
+
+
+def as_served(batch: Arrays, config: ModelConfig, field: Literal["input", "output"]) -> Arrays:
+    """The arrays in the shape a client sees: a tensor without axes of its own is served with one of size 1."""
+    reshaped = {tensor["name"] for tensor in config.get(field, []) if "reshape" in tensor}
+    return {name: array.reshape(*array.shape, 1) if name in reshaped or array.ndim == 0 else array for name, array in batch.items()}

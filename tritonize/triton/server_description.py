@@ -1,0 +1,78 @@
+"""What a server says of a model, its metadata and configuration, against the configuration that was staged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from tritonize.core import dtypes
+from tritonize.core.artifacts import Finding
+from tritonize.core.messages import server as wording
+from tritonize.core.stages import Transport
+from tritonize.triton import model_config
+from tritonize.triton.protocol import ModelConfig, ModelMetadata
+from tritonize.triton.target import Target
+
+
+def described(target: Target) -> tuple[ModelMetadata, ModelConfig]:
+    """The server's own description of the model: its metadata and configuration."""
+    transport: Transport = "http" if target.server.http_url else "grpc"
+    with target.connect(transport) as connection:
+        version = str(target.version)
+        return connection.model_metadata(target.model, version), connection.model_config(target.model, version)
+
+
+def findings(target: Target, metadata: ModelMetadata, served: ModelConfig) -> Iterator[Finding]:
+    """What the server says of the model against the configuration that was staged."""
+    where = f"{target.model} version {target.version} on the server"
+    yield from model_config.differences(target.config, served, where=where)
+    yield from model_config.additions(target.config, served, where=where)
+    yield from _default_version(target)
+    batch = [-1] if int(target.config.get("max_batch_size", 0)) else []
+    sections: tuple[tuple[Literal["inputs", "outputs"], Literal["input", "output"]], ...] = (
+        ("inputs", "input"),
+        ("outputs", "output"),
+    )
+    for kind, section in sections:
+        wanted = {
+            tensor["name"]: (dtypes.by_triton(tensor["data_type"]).client, batch + [int(size) for size in tensor["dims"]])
+            for tensor in target.config.get(section, [])
+        }
+        found = {
+            str(tensor.get("name", "")): (str(tensor.get("datatype", "no type")), [int(size) for size in tensor.get("shape", [])])
+            for tensor in metadata.get(kind, [])
+        }
+        for name in sorted(set(wanted) | set(found)):
+            if wanted.get(name) != found.get(name):
+                yield Finding(
+                    where=where,
+                    what=f"metadata of {section} {name}",
+                    expected=_words(wanted.get(name)),
+                    found=_words(found.get(name)),
+                )
+
+
+def _default_version(target: Target) -> Iterator[Finding]:
+    """Where requests that name no version are answered by another one: the highest that the server serves."""
+    with target.connect(target.any_transport) as connection:
+        named = connection.model_metadata(target.model).get("versions", ())
+    versions = [int(each) for each in named if each.isascii() and each.isdigit()]
+    if target.newest and versions and max(versions) != target.version:
+        yield Finding(
+            where=f"{target.model} on the server",
+            what=wording.OTHER_VERSION_BY_DEFAULT.text(),
+            expected=f"version {target.version}",
+            found=f"version {max(versions)}",
+        )
+
+
+def _words(tensor: tuple[str, list[int]] | None) -> str:
+    return f"{tensor[0]} {tensor[1]}" if tensor else "nothing"
+
+
+def runs_on_gpu(served: ModelConfig) -> bool:
+    """Whether a GPU may answer, by the configuration as the server has it: it fills in where each group of instances runs.
+
+    Source: triton-inference-server/core, `NormalizeInstanceGroup` in `model_config_utils.cc`.
+    """
+    return any(group.get("kind") == "KIND_GPU" for group in served.get("instance_group", ()))
