@@ -1,4 +1,7 @@
-"""How large an error is (`metrics/`, `tracker.py`), and whether it may be (`gates.py`)."""
+"""How large an error is (`metrics/`, `tracker.py`), and whether it may be (`gates.py`).
+
+`check_batches` is the one comparison of answers with a golden set.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,21 @@ from typing import TYPE_CHECKING
 from tritonize.core import lazy
 
 if TYPE_CHECKING:
+    from tritonize.quality.batch_checks import check_answer as check_answer
+    from tritonize.quality.batch_checks import check_batches as check_batches
     from tritonize.quality.gates import judge as judge
     from tritonize.quality.golden_set import GoldenSet as GoldenSet
+    from tritonize.quality.tracker import ErrorTracker as ErrorTracker
 
-__all__ = ["GoldenSet", "judge"]
+__all__ = ["ErrorTracker", "GoldenSet", "check_answer", "check_batches", "judge"]
 
-__getattr__ = lazy.attach(__name__, {"GoldenSet": "golden_set", "judge": "gates"})
+__getattr__ = lazy.attach(
+    __name__,
+    {
+        "ErrorTracker": "tracker",
+        "GoldenSet": "golden_set",
+        "check_answer": "batch_checks",
+        "check_batches": "batch_checks",
+        "judge": "gates",
+    },
+)

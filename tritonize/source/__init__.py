@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from tritonize.core import lazy
 
 if TYPE_CHECKING:
+    from tritonize.source.drawing import Drawn as Drawn
+    from tritonize.source.drawing import draw as draw
     from tritonize.source.inspection import inspect as inspect
     from tritonize.source.samples import generate as generate
 
-__all__ = ["generate", "inspect"]
+__all__ = ["Drawn", "draw", "generate", "inspect"]
 
-__getattr__ = lazy.attach(__name__, {"generate": "samples", "inspect": "inspection"})
+__getattr__ = lazy.attach(__name__, {"Drawn": "drawing", "draw": "drawing", "generate": "samples", "inspect": "inspection"})

@@ -6,20 +6,20 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from tritonize import export, reference
 from tritonize.core.artifacts import OnnxArtifact
 from tritonize.core.error_location import Location
 from tritonize.core.errors import ExportError, NothingReducedError
 from tritonize.core.messages import locate as wording
 from tritonize.core.recorder import Recorder
 from tritonize.core.stages import StageName
-from tritonize.export import ladder
 from tritonize.locate import bisection
 from tritonize.locate import search as locate_search
 from tritonize.precision import comparison as precision_comparison
 from tritonize.precision import reduction
 from tritonize.quality import gates
 from tritonize.quality.tracker import ErrorTracker
-from tritonize.reference import computation, runner
+from tritonize.reference import runner
 from tritonize.reference.baseline import Baseline
 from tritonize.source import drawing, input_inference
 from tritonize.spec import schema
@@ -39,8 +39,8 @@ def locate_model(model: schema.Model, work: Path, recorder: Recorder | None = No
     source = runner.identify(model)
     model = input_inference.complete(model, source, work)
     drawn = drawing.draw(model, source, work, recorder)
-    baseline = computation.compute(model, source, drawn, work, recorder)
-    proven = ladder.climb(model, baseline, work, recorder)
+    baseline = reference.compute(model, source, drawn, work, recorder)
+    proven = export.climb(model, baseline, work, recorder)
     if proven.passed and model.precision in reduction.HALF:
         place, tracker = work / "locate", proven.tracker.fresh()
         return repair(model, proven.artifact, proven.baseline, place, recorder, tracker=tracker, trials=trials)

@@ -6,18 +6,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from tritonize import export, reference
 from tritonize.core.artifacts import Source
 from tritonize.core.error_location import Location
 from tritonize.core.errors import TritonizeError
 from tritonize.core.recorder import Recorder
 from tritonize.core.stages import StageName
-from tritonize.export import ladder
 from tritonize.export.proven import ProvenOnnx
 from tritonize.locate import search as locate_search
 from tritonize.precision import comparison as precision_comparison
 from tritonize.precision import reduction
 from tritonize.quality import noise_floor
-from tritonize.reference import computation
 from tritonize.source import drawing
 from tritonize.spec import schema
 from tritonize.workflows import keep_fp32
@@ -33,8 +32,8 @@ def prove(model: schema.Model, source: Source, work: Path, recorder: Recorder) -
         UsageError, ExportError: see `computation.compute` and `ladder.climb`.
     """
     drawn = drawing.draw(model, source, work, recorder)
-    baseline = computation.compute(model, source, drawn, work, recorder)
-    return ladder.climb(model, baseline, work, recorder)
+    baseline = reference.compute(model, source, drawn, work, recorder)
+    return export.climb(model, baseline, work, recorder)
 
 
 def reduce_precision(model: schema.Model, proven: ProvenOnnx, work: Path, recorder: Recorder) -> ProvenOnnx:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from tritonize import repository
+from tritonize import export, reference, repository
 from tritonize.core import errors
 from tritonize.core.artifacts import Finding, Report, Source
 from tritonize.core.errors import RepositoryError, TritonizeError
 from tritonize.core.recorder import Recorder
-from tritonize.export import ladder
 from tritonize.plans import from_spec, gpu
-from tritonize.reference import computation, runner
+from tritonize.reference import runner
 from tritonize.source import drawing, input_inference
 from tritonize.spec import schema
 from tritonize.triton import serving
@@ -73,8 +72,8 @@ def _run_model(specification: schema.Spec, name: str, options: Options, *, serve
         job = _job(specification, name, source, run_, options, serve=serve, started=started)
         model, work, recorder = job.model, job.work, job.recorder
         drawn = drawing.draw(model, job.source, work, recorder)
-        baseline = computation.compute(model, job.source, drawn, work, recorder)
-        exported = ladder.climb(model, baseline, work, recorder)
+        baseline = reference.compute(model, job.source, drawn, work, recorder)
+        exported = export.climb(model, baseline, work, recorder)
         proven = reduce_precision(model, exported, work, recorder)
         located = locate_error(model, exported, proven, work, recorder)
         plans = build_plans(job, proven)
