@@ -223,6 +223,6 @@ def served_here(proofs: Sequence[PlanProof]) -> bool:
     return any(each.verdict == "passed" and not each.elsewhere for each in proofs)
 
 
-def answered(proofs: Sequence[PlanProof]) -> tuple[Check, ...]:
+def checks_of(proofs: Sequence[PlanProof]) -> tuple[Check, ...]:
     """Every check of every plan."""
     return tuple(check for each in proofs for check in each.checks)

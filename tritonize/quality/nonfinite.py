@@ -1,6 +1,6 @@
 """NaN and infinities as inputs: samples with some, and whether a file treats them as PyTorch does.
 
-They are asked apart from all other samples, since their answers are no numbers that an error could be measured in.
+They are run apart from all other samples, since their answers are no numbers that an error could be measured in.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _STRUCTURE = ("padding_mask", "one_hot")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class NonfiniteAnswers:
     """What PyTorch answered to them."""
 
     samples: SampleSet
@@ -66,7 +66,7 @@ def _with(array: Array, values: tuple[float, ...], seed: int, chosen: bool) -> A
 
 
 def differences(
-    asked: Asked, answers: Mapping[str, Arrays | str], judge: Callable[[Arrays, Arrays], tuple[TensorCheck, ...]]
+    known: NonfiniteAnswers, answers: Mapping[str, Arrays | str], judge: Callable[[Arrays, Arrays], tuple[TensorCheck, ...]]
 ) -> Iterator[Finding]:
     """What a file answers otherwise than PyTorch.
 
@@ -74,8 +74,8 @@ def differences(
         answers: what the file answers, by case; why it has no answer, where it has none.
         judge: compares two answers by the tolerances.
     """
-    for index, case in asked.samples.edges.items():
-        expected, found = arrays.load(asked.outputs, index), answers[case]
+    for index, case in known.samples.edges.items():
+        expected, found = arrays.load(known.outputs, index), answers[case]
         if isinstance(found, str):
             yield Finding(where=f"edge case {case}", what=wording.NONFINITE_FAILS.text(case=case), found=found)
             continue

@@ -36,7 +36,7 @@ class Baseline:
     """See `Reference.renamed`."""
     example: TensorFiles | None = None
     """The one batch that an exporter runs; `None` where nothing is exported."""
-    nonfinite: nonfinite.Asked | None = None
+    nonfinite: nonfinite.NonfiniteAnswers | None = None
     """The answers to NaN and infinities."""
     checks: tuple[Check, ...] = ()
     """The model's answers to batches against its answers to single samples."""

@@ -91,11 +91,11 @@ def _renamed(own: Reference) -> Iterator[str]:
         yield export_wording.RENAMED.text(own=each, name=name)
 
 
-def _nonfinite(drawn: Drawn, computed: Computed) -> nonfinite.Asked | None:
+def _nonfinite(drawn: Drawn, computed: Computed) -> nonfinite.NonfiniteAnswers | None:
     """The answers to NaN and infinities, of the cases that the model answers."""
     if not drawn.nonfinite or not computed.apart or not computed.apart.count:
         return None
-    return nonfinite.Asked(samples=arrays.without_edges(drawn.nonfinite, computed.unasked), outputs=computed.apart)
+    return nonfinite.NonfiniteAnswers(samples=arrays.without_edges(drawn.nonfinite, computed.unasked), outputs=computed.apart)
 
 
 def _run(model: schema.Model, source: Source, drawn: Drawn, work: Path, recorder: Recorder) -> tuple[Computed, tuple[Check, ...]]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from tritonize.core import arrays
 from tritonize.core.artifacts import Reference, SampleSet, Source, TensorFiles, from_json, to_json
 from tritonize.core.errors import ExportError, UsageError, WorkerError
 from tritonize.core.messages import source as wording
@@ -326,8 +325,3 @@ def died(error: WorkerError, when: str, source: Source) -> ExportError:
         next_step="raise deadline_s or memory_mib in the spec if that is all it lacks",
         details=error.details,
     )
-
-
-def expected(reference: Reference, indices: Sequence[int]) -> arrays.Arrays:
-    """The expected outputs of a batch of samples."""
-    return arrays.stack(reference.outputs, indices)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from tritonize.core import arrays
@@ -18,23 +19,31 @@ from tritonize.triton.protocol import ModelConfig
 from tritonize.triton.target import Target
 
 
-def send_padded(
-    target: Target, connection: client.Client, index: int, batch: Arrays, checks: list[Check], findings: list[Finding]
-) -> None:
+@dataclass(kw_only=True)
+class Answers:
+    """What some requests came to; it grows with each."""
+
+    checks: list[Check] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    note: str = ""
+    """On the stage that they belong to."""
+
+
+def send_padded(target: Target, connection: client.Client, index: int, batch: Arrays, answers: Answers) -> None:
     """One sample at the head of a batch of padding: its own part of the answer is compared."""
     size = target.golden.max_batch_size
     started = time.perf_counter()
     try:
         found = connection.infer(target.model, as_served(batch, target.config, "input"), version=str(target.version))
     except InferenceError as error:
-        findings.append(_refusal(f"padded, sample {index}", error))
+        answers.findings.append(_refusal(f"padded, sample {index}", error))
         return
     seconds = time.perf_counter() - started
     own = {name: array[:1] if array.ndim and array.shape[0] == size else array for name, array in found.items()}
     expected = as_served(target.golden.answer((index,)), target.config, "output")
     golden, tracker = target.golden, target.tracker
     check = check_answer(golden, StageName.PADDED, (index,), expected, own, tracker=tracker, seconds=seconds, batch_size=size)
-    checks.append(check)
+    answers.checks.append(check)
 
 
 def send(
@@ -42,8 +51,7 @@ def send(
     connection: client.Client,
     stage: StageName,
     indices: tuple[int, ...],
-    checks: list[Check],
-    findings: list[Finding],
+    answers: Answers,
 ) -> None:
     """One request; its answer becomes a check, its refusal a finding."""
     inputs = as_served(arrays.stack(target.golden.samples.files, indices), target.config, "input")
@@ -53,12 +61,12 @@ def send(
     try:
         found = connection.infer(target.model, inputs, version=str(target.version))
     except InferenceError as error:
-        findings.append(_refusal(f"{stage}, batch {size}, samples {_some(indices)}", error))
+        answers.findings.append(_refusal(f"{stage}, batch {size}, samples {_some(indices)}", error))
         return
     seconds = time.perf_counter() - started
     digest = arrays.digest(found)
     golden, tracker = target.golden, target.tracker
-    checks.append(check_answer(golden, stage, indices, expected, found, tracker=tracker, seconds=seconds, digest=digest))
+    answers.checks.append(check_answer(golden, stage, indices, expected, found, tracker=tracker, seconds=seconds, digest=digest))
     target.digests.add(stage, indices, digest)
 
 

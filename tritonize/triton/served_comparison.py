@@ -15,6 +15,7 @@ from tritonize.core.results import Verdict
 from tritonize.core.stages import SERVED, TRANSPORTS, StageName, Transport, over
 from tritonize.triton import executions, inference, invariances, server_description
 from tritonize.triton.executions import Counts
+from tritonize.triton.inference import Answers
 from tritonize.triton.protocol import ModelConfig
 from tritonize.triton.target import Target
 
@@ -26,10 +27,6 @@ CONCURRENT_SECONDS = 2.0
 """A concurrent client asks again until this much time has passed, at least once."""
 TURNS = 100
 """Requests of each concurrent client, if there is time: an answer that goes astray once in 200 is hardly missed then."""
-
-
-Asked = tuple[list[Check], list[Finding], str]
-"""What a stage's requests came to, and a note on them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,24 +65,24 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
     findings = list(server_description.findings(target, metadata, served))
     checks: list[Check] = []
     stages: list[Stage] = []
-    asking: dict[StageName, Callable[[], Asked]] = {over(name): functools.partial(_over, target, name) for name in transports}
-    asking[StageName.INVARIANCES] = functools.partial(_invariances, target, served)
-    asking[StageName.CONCURRENT] = functools.partial(_concurrently, target)
-    for name, ask in asking.items():
+    requests: dict[StageName, Callable[[], Answers]] = {over(name): functools.partial(_over, target, name) for name in transports}
+    requests[StageName.INVARIANCES] = functools.partial(_invariances, target, served)
+    requests[StageName.CONCURRENT] = functools.partial(_concurrently, target)
+    for name, send in requests.items():
         if reason := _unreachable(target.server, name.transport):
             stages.append(Stage(name=name, verdict="not run", seconds=0.0, note=reason, optional=True))
             continue
         before = _counts(target)
         started = time.perf_counter()
-        done, problems, note = ask()
+        answers = send()
         seconds = time.perf_counter() - started
-        checks += done
-        findings += problems
-        counted = executions.settled(functools.partial(_counts, target), before, len(done))
-        why = executions.why_nothing(counted, len(done), cached=bool(served.get("response_cache", {}).get("enable")))
+        checks += answers.checks
+        findings += answers.findings
+        counted = executions.settled(functools.partial(_counts, target), before, len(answers.checks))
+        why = executions.why_nothing(counted, len(answers.checks), cached=bool(served.get("response_cache", {}).get("enable")))
         if name is StageName.CONCURRENT:
-            note = f"{note}; {_in_words(counted)}"
-        stages.append(_stage(name, done, problems, seconds, note, why))
+            answers.note = f"{answers.note}; {_in_words(counted)}"
+        stages.append(_stage(name, answers, seconds, why))
     return Verification(
         checks=tuple(checks),
         findings=tuple(findings),
@@ -106,18 +103,17 @@ def _in_words(counted: Counts | None) -> str:
     return f"{counted.inferences} inferences in {counted.executions} executions"
 
 
-def _stage(
-    name: StageName, checks: Sequence[Check], findings: Sequence[Finding], seconds: float, note: str, nothing: str | None
-) -> Stage:
+def _stage(name: StageName, answers: Answers, seconds: float, nothing: str | None) -> Stage:
     """What a stage came to; `nothing` says why its answers prove nothing, though they may well show that something is wrong."""
-    good = bool(checks) and not findings and all(check.passed for check in checks)
+    checks = answers.checks
+    good = bool(checks) and not answers.findings and all(check.passed for check in checks)
     return Stage(
         name=name,
         verdict="failed" if not good else "passed" if nothing is None else "not run",
         seconds=seconds,
         # Concurrent clients wait at the same time, so their waiting adds up to more than passed.
         library_seconds=min(seconds, sum(check.seconds for check in checks)),
-        note=nothing if good and nothing else note or f"{len(checks)} answers",
+        note=nothing if good and nothing else answers.note or f"{len(checks)} answers",
     )
 
 
@@ -131,35 +127,35 @@ def _unreachable(server: ServerHandle, transport: str | None) -> str | None:
     return None
 
 
-def _over(target: Target, transport: Transport) -> Asked:
+def _over(target: Target, transport: Transport) -> Answers:
     """Every batch of every size over one transport."""
-    checks: list[Check] = []
-    findings: list[Finding] = []
+    answers = Answers()
     with target.connect(transport) as connection:
         for indices in target.golden.batches():
-            inference.send(target, connection, over(transport), indices, checks, findings)
-    return checks, findings, ""
+            inference.send(target, connection, over(transport), indices, answers)
+    return answers
 
 
-def _invariances(target: Target, served: ModelConfig) -> Asked:
-    """Asked again, in another order, and beside padding; and whether every transport gave the same bits."""
-    checks: list[Check] = []
-    findings: list[Finding] = []
-    golden = target.golden
+def _invariances(target: Target, served: ModelConfig) -> Answers:
+    """The same requests again, in another order, and beside padding; and whether every transport gave the same bits."""
+    answers, golden = Answers(), target.golden
     with target.connect(target.any_transport) as connection:
         for size in arrays.batch_sizes(golden.max_batch_size):
             for indices in list(arrays.batches(golden.samples, size))[:AGAIN]:
-                inference.send(target, connection, StageName.AGAIN, indices, checks, findings)
+                inference.send(target, connection, StageName.AGAIN, indices, answers)
                 if len(set(indices)) > 1:
-                    inference.send(target, connection, StageName.ORDER, indices[::-1], checks, findings)
+                    inference.send(target, connection, StageName.ORDER, indices[::-1], answers)
         for fill in (invariances.copies,) if golden.unpadded else (invariances.zeros, invariances.copies):
             for index, batch in invariances.padded(golden, fill):
-                inference.send_padded(target, connection, index, batch, checks, findings)
+                inference.send_padded(target, connection, index, batch, answers)
     differing = list(target.digests.findings())
-    note = f"{len(checks)} answers, {target.digests.compared} questions with the same bits"
+    count = len(answers.checks)
+    answers.note = f"{count} answers, {target.digests.compared} questions with the same bits"
     if differing and (why := _may_differ(target, served)):
-        return checks, findings, f"{len(checks)} answers; {differing[0].what} ({differing[0].where}), as {why}"
-    return checks, [*findings, *differing], note
+        answers.note = f"{count} answers; {differing[0].what} ({differing[0].where}), as {why}"
+    else:
+        answers.findings += differing
+    return answers
 
 
 def _may_differ(target: Target, served: ModelConfig) -> str:
@@ -172,26 +168,25 @@ def _may_differ(target: Target, served: ModelConfig) -> str:
     return ""
 
 
-def _concurrently(target: Target) -> Asked:
-    """Clients that ask at the same time, each with another mixture of samples and batch sizes."""
-    transport = target.any_transport
+def _concurrently(target: Target) -> Answers:
+    """Clients that send at the same time, each another mixture of samples and batch sizes."""
     batches = target.golden.batches()
 
-    def ask(number: int) -> tuple[list[Check], list[Finding]]:
-        checks: list[Check] = []
-        findings: list[Finding] = []
-        with target.connect(transport) as connection:
+    def send(number: int) -> Answers:
+        answers = Answers()
+        with target.connect(target.any_transport) as connection:
             until = time.perf_counter() + CONCURRENT_SECONDS
-            for turn in range(max(2 * len(batches), TURNS)):  # strides of 7, so that neighbours ask for different batches
-                inference.send(
-                    target, connection, StageName.CONCURRENT, batches[(number + turn * 7) % len(batches)], checks, findings
-                )
-                if findings or time.perf_counter() > until:
+            for turn in range(max(2 * len(batches), TURNS)):  # strides of 7, so that neighbours send different batches
+                batch = batches[(number + turn * 7) % len(batches)]
+                inference.send(target, connection, StageName.CONCURRENT, batch, answers)
+                if answers.findings or time.perf_counter() > until:
                     break
-        return checks, findings
+        return answers
 
     with ThreadPoolExecutor(CLIENTS) as pool:
-        answers = list(pool.map(ask, range(CLIENTS)))
-    checks = [check for done, _ in answers for check in done]
-    findings = [finding for _, problems in answers for finding in problems]
-    return checks, findings, f"{CLIENTS} clients"
+        clients = list(pool.map(send, range(CLIENTS)))
+    return Answers(
+        checks=[check for each in clients for check in each.checks],
+        findings=[finding for each in clients for finding in each.findings],
+        note=f"{CLIENTS} clients",
+    )

@@ -22,7 +22,7 @@ from tritonize.repository import manifest
 from tritonize.triton import client, inference, model_config, serving
 from tritonize.workflows import checked_copy
 from tritonize.workflows.checked_copy import Checked
-from tritonize.workflows.diff_answers import Asked, Drift, Latency, Version
+from tritonize.workflows.diff_answers import Drift, Latency, ServedPair, Version
 
 REQUESTS = 100
 """Requests of each version whose time is taken, by default."""
@@ -253,10 +253,10 @@ def _ask(request: Request, versions: tuple[Version, Version], folder: Path) -> _
             Stage(name=StageName.SERVER_START, verdict="passed", seconds=seconds, note=serving.summary(server)),
         )
         with client.connect_to(server, "grpc") as connection:
-            asked = Asked(connection=connection, versions=versions, on_stage=request.on_stage)
-            drift = asked.drift()
-            latency = asked.latency(request.requests) if drift else ()
-        return _Served(drift=drift, latency=latency, refused=tuple(asked.refused), identity=dict(server.identity))
+            pair = ServedPair(connection=connection, versions=versions, on_stage=request.on_stage)
+            drift = pair.drift()
+            latency = pair.latency(request.requests) if drift else ()
+        return _Served(drift=drift, latency=latency, refused=tuple(pair.refused), identity=dict(server.identity))
 
 
 def _side_by_side(versions: Sequence[Version], root: Path) -> Path:

@@ -69,7 +69,7 @@ class Drift:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class ServedPair:
     """Questions to both versions."""
 
     connection: client.Client

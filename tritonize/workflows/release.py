@@ -22,7 +22,7 @@ from tritonize.workflows.stage_version import Built
 
 
 @dataclass(frozen=True, kw_only=True)
-class Proven:
+class Release:
     """A staged version and what its run found out."""
 
     built: Built
@@ -43,21 +43,21 @@ def publish_or_keep(job: Job, built: Built, report: Report) -> Report:
     again = job.options.command or "tritonize build SPEC"
     several = len(job.specification.models) > 1
     again += f" -m {job.name}" if several and " -m " not in again and " --model" not in again else ""
-    proven = Proven(built=built, report=report, model=job.model, place=job.place, again=again)
+    release = Release(built=built, report=report, model=job.model, place=job.place, again=again)
     if not job.serve or not (report.verdict == "passed" or (report.verdict == "not run" and job.options.allow_unproven)):
         job.run.keep()
-        return keep(proven)
+        return keep(release)
     with job.recorder.stage(StageName.PUBLISH):
-        published = publish(proven, allow_change=job.options.replace_config, done=job.options.on_published)
+        published = publish(release, allow_change=job.options.replace_config, done=job.options.on_published)
     return replace(published, stages=tuple(job.recorder.stages))
 
 
-def keep(proven: Proven) -> Report:
+def keep(release: Release) -> Report:
     """The evidence of a version that is not published, written where it is staged."""
-    staged = proven.built.staged
-    written = _write(proven, staged, staged.version_directory)
+    staged = release.built.staged
+    written = _write(release, staged, staged.version_directory)
     texts = {path.name: path.read_text(encoding="utf-8") for path in staged.model_directory.iterdir() if path.is_file()}
-    changes = repository.config_changes(proven.place, staged.model, texts)
+    changes = repository.config_changes(release.place, staged.model, texts)
     will = [wording.CONFIG_WILL_DIFFER.text(file=name, count=_count(lines)) for name, lines in changes.items()]
     written = replace(written, notes=(*written.notes, *will))
     note = f"The staged version and its report (evidence/report.json) lie in {staged.version_directory}; nothing was published."
@@ -68,7 +68,7 @@ def _count(lines: list[str]) -> int:
     return sum(not line.startswith(("---", "+++", "@@")) for line in lines)
 
 
-def publish(proven: Proven, *, allow_change: bool, done: Callable[[PublishedVersion], None]) -> Report:
+def publish(release: Release, *, allow_change: bool, done: Callable[[PublishedVersion], None]) -> Report:
     """Put the version in place under the next free number, which its evidence names.
 
     Args:
@@ -81,45 +81,45 @@ def publish(proven: Proven, *, allow_change: bool, done: Callable[[PublishedVers
     written: list[Report] = []
 
     def finish(staged: StagedVersion) -> None:
-        _require_served(proven, staged.version)
-        written.append(_write(proven, staged, proven.place / staged.model / str(staged.version)))
+        _require_served(release, staged.version)
+        written.append(_write(release, staged, release.place / staged.model / str(staged.version)))
 
-    published = repository.publish(proven.built.staged, proven.place, allow_change=allow_change, finish=finish, done=done)
+    published = repository.publish(release.built.staged, release.place, allow_change=allow_change, finish=finish, done=done)
     return replace(written[-1], published=True, location=published.version_directory)
 
 
-def _require_served(proven: Proven, number: int) -> None:
+def _require_served(release: Release, number: int) -> None:
     """A configuration that names its versions has to name this one, or the server that it was proven on is not the one it gets."""
-    named = model_config.versions_named(proven.built.config)
-    if number != proven.built.staged.version and named is not None and number not in named:
-        taken = str(proven.place / proven.built.staged.model / str(proven.built.staged.version))
+    named = model_config.versions_named(release.built.config)
+    if number != release.built.staged.version and named is not None and number not in named:
+        taken = str(release.place / release.built.staged.model / str(release.built.staged.version))
         raise RepositoryError.of(wording.NUMBER_NAMED, where=taken, expected=", ".join(map(str, named)), found=str(number))
 
 
-def _write(proven: Proven, staged: StagedVersion, home: Path) -> Report:
+def _write(release: Release, staged: StagedVersion, home: Path) -> Report:
     """Report, pictures and manifest of the version under its number.
 
     Args:
         home: where the version will lie.
     """
-    report, proved_as = replace(proven.report, version=staged.version), proven.built.staged.version
+    report, proved_as = replace(release.report, version=staged.version), release.built.staged.version
     if staged.version != proved_as:
         note = wording.RENUMBERED.text(proved_as=proved_as, version=staged.version)
         report = replace(report, notes=(*report.notes, note))
-    report = _with_worst(report, proven, staged, home)
-    unlike = _served_too(proven, staged)
+    report = _with_worst(report, release, staged, home)
+    unlike = _served_too(release, staged)
     report = replace(report, notes=(*report.notes, *(wording.SERVED_WITH_OTHER_CONFIG.text(version=each) for each in unlike)))
-    places = evidence.Places(repository=proven.place, staged=staged.root.parent, command=proven.again)
-    evidence.write(staged, report, proven.model, proven.built.tracker.collector, proven.built.located, places)
+    places = evidence.Places(repository=release.place, staged=staged.root.parent, command=release.again)
+    evidence.write(staged, report, release.model, release.built.tracker.collector, release.built.located, places)
     return report
 
 
-def _served_too(proven: Proven, staged: StagedVersion) -> tuple[int, ...]:
+def _served_too(release: Release, staged: StagedVersion) -> tuple[int, ...]:
     """The versions in place that the new configuration serves as well, and that were not proven with it."""
     own, found = repository.sha256(staged.model_directory / repository.CONFIG), []
-    present = repository.versions(proven.place, staged.model)
-    for version in model_config.versions_served(proven.built.config, (*present, staged.version)):
-        directory = proven.place / staged.model / str(version)
+    present = repository.versions(release.place, staged.model)
+    for version in model_config.versions_served(release.built.config, (*present, staged.version)):
+        directory = release.place / staged.model / str(version)
         if version != staged.version and (directory / repository.EVIDENCE / repository.MANIFEST).is_file():
             with contextlib.suppress(RepositoryError):  # that another version is damaged is told by `verify`
                 listed = manifest.listed_sha256(repository.read_manifest(directory), repository.CONFIG)
@@ -127,14 +127,14 @@ def _served_too(proven: Proven, staged: StagedVersion) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _with_worst(report: Report, proven: Proven, staged: StagedVersion, home: Path) -> Report:
+def _with_worst(report: Report, release: Release, staged: StagedVersion, home: Path) -> Report:
     """The sample with the largest error is kept in the evidence, and the report says how to ask for it again."""
     gate = gates.worst(report.gates)
-    samples = proven.built.tracker.golden.samples
+    samples = release.built.tracker.golden.samples
     if gate is None or gate.sample is None:
         return report
     evidence.write_worst(staged, samples, gate.sample)
-    again = f"{proven.again} --sample-file {home / repository.EVIDENCE / evidence.WORST}"
+    again = f"{release.again} --sample-file {home / repository.EVIDENCE / evidence.WORST}"
     facts = {"sample": gate.sample, "group": samples.group(gate.sample), "output": gate.output, "stage": gate.stage}
     facts |= {"gate": gate.gate, "value": gate.value, "limit": gate.limit, "file": evidence.WORST, "command": again}
     note = f"Largest error: sample {gate.sample} ({samples.group(gate.sample)}), output {gate.output}, {gate.stage}. Again: {again}"

@@ -79,7 +79,7 @@ def stage(job: Job, proven: ProvenOnnx, plans: ProvenPlans, located: Location | 
         tracker=proven.tracker,
         source=proven.baseline.source,
         config=config,
-        checks=(*proven.all_checks, *plan_proof.answered(proofs)),
+        checks=(*proven.all_checks, *plan_proof.checks_of(proofs)),
         passed=proven.passed,
         versions={**evidence.versions(*PACKAGES), **proven.versions},
         notes=notes,

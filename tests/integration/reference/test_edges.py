@@ -87,7 +87,7 @@ def test_a_file_that_loses_nan_is_told_by_output():
     drawn = drawn_for(asked)
     answer = asked_of_pytorch("Largest", asked, drawn, nonfinite.write(asked, drawn, Path("apart")))
     assert answer["unusable"] == answer["unasked"] == {}
-    questions = nonfinite.Asked(
+    questions = nonfinite.NonfiniteAnswers(
         samples=nonfinite.write(asked, drawn, Path("apart")), outputs=from_json(TensorFiles, answer["apart"])
     )
     inputs = (TensorSpec(name="x", dtype="fp32", shape=("batch", 8)),)
