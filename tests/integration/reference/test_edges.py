@@ -150,9 +150,9 @@ def test_an_ordinary_model_keeps_its_edge_cases():
     assert (answer["unusable"], answer["unpadded"]) == ({}, "")
 
 
-def test_a_file_is_asked_likewise():
+def test_a_file_is_asked_likewise(monkeypatch):
     """A stand-in for ONNX Runtime: it answers a batch with zeros in it otherwise."""
-    asked, directory = model(), Path("apart")
+    asked = model()
     drawn = drawn_for(asked)
 
     def answer(batch):
@@ -168,13 +168,14 @@ def test_a_file_is_asked_likewise():
         arrays.save(first, 0, answer(arrays.load(drawn.files, 0)))
         return OrtRun(outputs=(first,), seconds=(0.0,), version="", library_seconds=0.0, peak_memory=0, apart=tuple(found))
 
-    kept, notes, unpadded = onnx_edge_cases.answerable(asked, drawn, directory, run)
-    assert list(kept.edges.values()) == ["ones"]
-    assert len(notes) == 2
-    assert unpadded
+    monkeypatch.setattr(onnx_edge_cases.runtime, "run_within", lambda *_, apart: run(apart))
+    found = onnx_edge_cases.answerable(asked, drawn, Path())
+    assert list(found.samples.edges.values()) == ["ones"]
+    assert len(found.notes) == 2
+    assert found.unpadded
 
 
-def test_a_file_whose_answer_has_no_axes_cannot_be_batched_with_anything():
+def test_a_file_whose_answer_has_no_axes_cannot_be_batched_with_anything(monkeypatch):
     asked = model()
     drawn = drawn_for(asked)
 
@@ -184,9 +185,10 @@ def test_a_file_whose_answer_has_no_axes_cannot_be_batched_with_anything():
         count = apart.files.count
         return OrtRun(outputs=(number,), seconds=(0.0,), version="", library_seconds=0.0, peak_memory=0, apart=(number,) * count)
 
-    kept, _, unpadded = onnx_edge_cases.answerable(asked, drawn, Path("apart"), run)
-    assert not kept.edges
-    assert unpadded == "output y has no axes, so none of a batch"
+    monkeypatch.setattr(onnx_edge_cases.runtime, "run_within", lambda *_, apart: run(apart))
+    found = onnx_edge_cases.answerable(asked, drawn, Path())
+    assert not found.samples.edges
+    assert found.unpadded == "output y has no axes, so none of a batch"
 
 
 @pytest.mark.parametrize("size", ["min: 0, opt: 3, max: 6", "min: 0, max: 6"])

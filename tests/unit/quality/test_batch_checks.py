@@ -1,0 +1,76 @@
+"""The one comparison of answers with a golden set: which batches, what is expected of each, and what a check says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tritonize.core import arrays
+from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
+from tritonize.core.stages import StageName
+from tritonize.quality import ErrorTracker, GoldenSet, check_answer, check_batches
+from tritonize.quality.batch_checks import SingleAnswers
+from tritonize.quality.golden_set import Rules
+from tritonize.spec.schema import Tolerance
+
+
+def files(place: Path, name: str, items: list[np.ndarray]) -> TensorFiles:
+    made = TensorFiles(directory=place / name, tensors=(TensorSpec(name="y", dtype="fp32", shape=("b", 2)),), count=len(items))
+    for index, item in enumerate(items):
+        arrays.save(made, index, {"y": item.astype(np.float32)})
+    return made
+
+
+def golden(place: Path, *, batched: bool = True) -> GoldenSet:
+    """Two drawn samples and an edge case; the expected output of sample n is full of n."""
+    own = files(place, "expected", [np.full((1, 2), index) for index in range(3)])
+    inputs = files(place, "inputs", [np.full((1, 2), index) for index in range(3)])
+    samples = SampleSet(files=inputs, batched=batched, origin="test", edges={2: "zeros"})
+    rules = {"y": Rules(tolerance=Tolerance(rtol=0.0, atol=0.1))}
+    return GoldenSet(samples=samples, expected=own, max_batch_size=2 if batched else 0, rules=rules)
+
+
+def test_every_sample_at_every_size_and_edge_cases_alone(tmp_path):
+    assert golden(tmp_path / "a").batches() == [(2,), (0,), (1,), (0, 1)]
+    assert golden(tmp_path / "b", batched=False).batches() == [(0,), (1,), (2,)]
+
+
+def test_a_batch_is_expected_to_be_its_samples_joined(tmp_path):
+    known = golden(tmp_path)
+    right = files(tmp_path, "found", [known.answer(batch)["y"] + 0.05 for batch in known.batches()])
+    checks = list(check_batches(known, StageName.ONNXRUNTIME, known.batches(), SingleAnswers(right)))
+    assert [(check.samples, check.batch_size, check.passed) for check in checks] == [
+        ((2,), 1, True),
+        ((0,), 1, True),
+        ((1,), 1, True),
+        ((0, 1), 2, True),
+    ]
+    swapped = files(tmp_path, "swapped", [known.answer((1, 0))["y"]])
+    (check,) = check_batches(known, StageName.ONNXRUNTIME, [(0, 1)], SingleAnswers(swapped))
+    assert not check.passed
+
+
+def test_other_answers_may_be_expected_of_the_batches(tmp_path):
+    known = golden(tmp_path)
+    other = SingleAnswers(files(tmp_path, "other", [np.full((1, 2), 7.0)]))
+    (check,) = check_batches(known, StageName.CHECK, [(0,)], other, expected=other)
+    assert check.passed
+
+
+def test_a_tracker_gets_every_answer_and_decides_alike(tmp_path):
+    known, tracker = golden(tmp_path), ErrorTracker(golden(tmp_path))
+    found = {"y": np.full((1, 2), 1.5, np.float32)}
+    check = check_answer(known, StageName.HTTP, (1,), known.answer((1,)), found, tracker=tracker, seconds=0.25)
+    assert check == check_answer(known, StageName.HTTP, (1,), known.answer((1,)), found, seconds=0.25)
+    assert [(row.stage, row.metrics.max_abs) for row in tracker.rows()] == [(StageName.HTTP, 0.5)]
+
+
+def test_a_model_without_batches_has_size_zero(tmp_path):
+    known = golden(tmp_path, batched=False)
+    assert check_answer(known, StageName.HTTP, (0,), known.answer((0,)), known.answer((0,))).batch_size == 0
+
+
+def test_an_edge_case_that_is_dropped_is_gone_everywhere(tmp_path):
+    known = golden(tmp_path).without({"zeros"})
+    assert (known.samples.files.count, known.expected.count, known.samples.edges) == (2, 2, {})
