@@ -179,14 +179,14 @@ def _judged(built: BuiltPlan, run: ProofRun, planned: engine.Schedule, ran: engi
     )
 
 
-def _precision(asked: str, layers: Layers) -> tuple[Verdict, str] | None:
-    """What is wrong with the precision of the layers; `None` where it is as asked, or no half one was."""
-    if asked not in HALF:
+def _precision(wanted: str, layers: Layers) -> tuple[Verdict, str] | None:
+    """What is wrong with the precision of the layers; `None` where it is the wanted one, or that is no half one."""
+    if wanted not in HALF:
         return None
-    found = layers.has(asked)
+    found = layers.has(wanted)
     if found is None:
-        return "not run", f"the engine's inspector does not say whether a layer runs in {asked}; build with detailed_profiling"
-    return None if found else ("failed", f"it was asked in {asked}, and no layer of the engine runs in that: {_words(layers)}")
+        return "not run", f"the engine's inspector does not say whether a layer runs in {wanted}; build with detailed_profiling"
+    return None if found else ("failed", f"it was asked in {wanted}, and no layer of the engine runs in that: {_words(layers)}")
 
 
 def _words(layers: Layers) -> str:
@@ -219,7 +219,7 @@ def overall(proofs: Sequence[PlanProof]) -> Verdict:
 
 
 def served_here(proofs: Sequence[PlanProof]) -> bool:
-    """Whether one of the plans ran rightly on this machine's GPU, so that a server here can be asked for it."""
+    """Whether one of the plans ran rightly on this machine's GPU, so that a server here can serve it."""
     return any(each.verdict == "passed" and not each.elsewhere for each in proofs)
 
 

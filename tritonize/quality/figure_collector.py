@@ -58,7 +58,7 @@ class FigureCollector:
         self._seen: set[tuple[str, int]] = set()
 
     def wants(self, stage: StageName, indices: Sequence[int]) -> bool:
-        """Whether an answer could be one to show: to a sample alone, at a stage that is not behind the one that is shown."""
+        """Whether an answer could be drawn: to a sample alone, at a stage that is not behind the one that is drawn."""
         return len(indices) == 1 and stage.pictured and not self._is_behind(stage)
 
     def _is_behind(self, stage: StageName) -> bool:
@@ -108,7 +108,7 @@ class FigureCollector:
         return [replace(each, why=f"{why}{names.get(each.sample, '')}") for why, each in sorted(pictures.items())]
 
     def _comes_next(self, stage: StageName) -> bool:
-        """Whether this is the stage that is shown; what was kept of one before it is dropped."""
+        """Whether this is the stage that is drawn; what was kept of an earlier one is dropped."""
         if stage != self._stage:
             if self._is_behind(stage):
                 return False
@@ -138,7 +138,7 @@ class FigureCollector:
 
     def _look(self, kept: _Kept, output: str, sample: int, expected: Array, found: Array, max_abs: float) -> None:
         """Pictures of the first sample, and of the one with the largest difference."""
-        reasons = [_FIRST] if sample == 0 else []  # edge cases are asked before it
+        reasons = [_FIRST] if sample == 0 else []  # edge cases come before it
         if max_abs > kept.worst:
             kept.worst = max_abs
             reasons.append(_WORST)

@@ -62,11 +62,11 @@ class GoldenSet:
     answered_by: str = PYTORCH
     """Who gave the expected answers, in words."""
     unpadded: str = ""
-    """Why samples are not asked beside zeros: the model itself does not answer them as alone there; empty where they are."""
+    """Why samples are not sent beside zeros: the model itself gives another answer there; empty where they are."""
     unmeasured: tuple[Unmeasured, ...] = ()
     """Single outputs, and edge cases of outputs, without float64, where others have it."""
     required: bool = False
-    """Whether a proof without float64 is none."""
+    """If true, verification fails without a float64 reference."""
     floors: tuple[NoiseFloor, ...] = ()
 
     def batches(self) -> list[Batch]:

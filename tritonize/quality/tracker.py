@@ -161,14 +161,14 @@ class ErrorTracker:
     ) -> tuple[TensorCheck, ...]:
         """One answer to a batch of samples: compared with PyTorch's own by the tolerance, and seen.
 
-        The same bits in answer to the same question, as other transports give them, are not gone over again.
+        The same bits in answer to the same batch, as other transports give them, are compared once.
 
         Args:
             expected: PyTorch's own answer, as its outputs are served.
             digest: `arrays.digest` of what was found, where it is known already.
         """
-        asked = tuple((name, array.shape, array.dtype.str, tolerances.get(name)) for name, array in expected.items())
-        key = (tuple(indices), digest or arrays.digest(found), asked)
+        rules = tuple((name, array.shape, array.dtype.str, tolerances.get(name)) for name, array in expected.items())
+        key = (tuple(indices), digest or arrays.digest(found), rules)
         known = self._known.get(key)
         if known is None:
             known = _Compared(tensors=compare(expected, found, tolerances), parts=self._parts(indices, found))

@@ -56,7 +56,7 @@ def _in_doubt(artifact: OnnxArtifact, tracker: ErrorTracker) -> tuple[int, ...]:
 def _sensitivity(
     model: schema.Model, artifact: OnnxArtifact, samples: SampleSet, indices: Sequence[int], work: Path, recorder: Recorder
 ) -> runtime.Sensitivity | None:
-    """How far rounding moves the answers; `None` where that cannot be measured, which is told as a stage."""
+    """How far rounding moves the answers; `None`, and a stage that did not run, where that cannot be measured."""
     try:
         return runtime.sensitivity(
             artifact.path,
@@ -79,7 +79,7 @@ def unanswerable(
     """Edge cases that float32 cannot answer to the tolerance: name to why.
 
     Of those whose answer is outside it, where rounding alone moves the answer as far, and explains the whole error; or where the
-    answer is whole numbers that say which of several values comes first, which is nobody's rule where inputs of one value tie.
+    answer is whole numbers that say which of several values comes first, which no rule decides where inputs of one value tie.
     """
     edges = golden.samples.edges
     failing = {check.samples[0]: check for check in checks if not check.passed and check.samples[0] in edges}

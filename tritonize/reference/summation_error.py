@@ -37,16 +37,16 @@ class Allowance:
 
 
 def allow(model: schema.Model, artifact: OnnxArtifact, tracker: ErrorTracker, work: Path, recorder: Recorder) -> Allowance:
-    """Measure ONNX Runtime's own sums where its answers are over the noise floor; what is not allowed for is told as a stage.
+    """Measure ONNX Runtime's own sums where its answers are over the noise floor; what is not allowed for becomes a stage of the report.
 
     Args:
         tracker: has seen ONNX Runtime's answers.
     """
     failed = [gate for gate in tracker.gates() if _is_over(gate)]
     groups = {gate.group for gate in failed}
-    asked = tracker.golden.samples
-    indices = [index for index in range(asked.files.count) if asked.group(index) in groups]
-    found = _measured(model, artifact, asked, indices, work, recorder) if indices else None
+    samples = tracker.golden.samples
+    indices = [index for index in range(samples.files.count) if samples.group(index) in groups]
+    found = _measured(model, artifact, samples, indices, work, recorder) if indices else None
     if found is None:
         return Allowance(moved=None)
     return Allowance(moved=moved(tracker.golden, failed, indices, found, work / "moved"), library_seconds=found.library_seconds)
@@ -80,7 +80,7 @@ def explained(
 def _measured(
     model: schema.Model, artifact: OnnxArtifact, samples: SampleSet, indices: Sequence[int], work: Path, recorder: Recorder
 ) -> runtime.Sums | None:
-    """`None` where nothing can be allowed for: there are no such sums, or it is told as a stage what is the matter with them."""
+    """`None` where nothing can be allowed for: there are no such sums, or they could not be measured, which becomes a stage of the report."""
     try:
         found = runtime.sums(
             artifact.path,

@@ -1,6 +1,6 @@
-"""What must not change an answer: the transport, asking again, the place in a batch, and what else lies in the batch.
+"""What must not change an answer: the transport, sending it again, the place in a batch, and what else lies in the batch.
 
-The same question over HTTP, gRPC and shared memory, and asked twice, is expected to get the same bits: the same file answers on
+The same request over HTTP, gRPC and shared memory, and sent twice, is expected to get the same bits: the same file answers on
 the same processor. In another order, or beside padding, the kernels may add in another order, so there the tolerance and the
 noise floor judge, as for every answer.
 """
@@ -20,7 +20,7 @@ from tritonize.quality.golden_set import GoldenSet
 
 
 class Digests:
-    """Remembers the bits of the answers to every question, stage by stage; safe to be shown answers by several threads."""
+    """Remembers the bits of the answers to every request, stage by stage. Several threads may add answers at the same time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -34,17 +34,17 @@ class Digests:
 
     @property
     def compared(self) -> int:
-        """Questions that were asked in more than one way."""
+        """Requests that were sent in more than one way."""
         return sum(len(stages) > 1 for stages in self._seen.values())
 
     def findings(self) -> Iterator[Finding]:
         """One for each pair of stages that answered a question with other bits, with the first such question."""
-        told = set()
+        named = set()
         for indices, stages in self._seen.items():
             first, *others = stages
             for other in others:
-                if stages[other] != stages[first] and (first, other) not in told:
-                    told.add((first, other))
+                if stages[other] != stages[first] and (first, other) not in named:
+                    named.add((first, other))
                     again = other is StageName.AGAIN
                     yield Finding(
                         where=f"samples {', '.join(map(str, indices[:4]))}",

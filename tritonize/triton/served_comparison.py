@@ -22,7 +22,7 @@ from tritonize.triton.target import Target
 CLIENTS = 8
 """Concurrent clients."""
 AGAIN = 4
-"""Batches of each size that are asked a second time, and in another order."""
+"""Batches of each size that are sent a second time, and in another order."""
 CONCURRENT_SECONDS = 2.0
 """A concurrent client asks again until this much time has passed, at least once."""
 TURNS = 100
@@ -42,7 +42,7 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Whether everything that was asked for was answered as expected; nothing asked is nothing proven."""
+        """Whether every answer is as expected; without an answer nothing is proven."""
         return bool(self.checks) and not self.findings and all(check.passed for check in self.checks)
 
     @property

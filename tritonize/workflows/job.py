@@ -56,7 +56,7 @@ class Job:
 
     @property
     def work(self) -> Path:
-        """For files that nobody needs after the run."""
+        """For files that are removed after the run."""
         return self.run.work
 
     @property

@@ -73,7 +73,7 @@ def publish(release: Release, *, allow_change: bool, done: Callable[[PublishedVe
 
     Args:
         allow_change: put its configuration in place too where it differs.
-        done: told of the version before an interrupt can arrive.
+        done: called with the version before an interrupt can arrive.
 
     Raises:
         RepositoryError: see `repository.publish`; nothing was changed.
@@ -121,14 +121,14 @@ def _served_too(release: Release, staged: StagedVersion) -> tuple[int, ...]:
     for version in model_config.versions_served(release.built.config, (*present, staged.version)):
         directory = release.place / staged.model / str(version)
         if version != staged.version and (directory / repository.EVIDENCE / repository.MANIFEST).is_file():
-            with contextlib.suppress(RepositoryError):  # that another version is damaged is told by `verify`
+            with contextlib.suppress(RepositoryError):  # `verify` reports another version that is damaged
                 listed = manifest.listed_sha256(repository.read_manifest(directory), repository.CONFIG)
                 found += [version] if listed != own else []
     return tuple(found)
 
 
 def _with_worst(report: Report, release: Release, staged: StagedVersion, home: Path) -> Report:
-    """The sample with the largest error is kept in the evidence, and the report says how to ask for it again."""
+    """The sample with the largest error is kept in the evidence, and the report says how to run it again."""
     gate = gates.worst(report.gates)
     samples = release.built.tracker.golden.samples
     if gate is None or gate.sample is None:

@@ -35,7 +35,7 @@ def report_of(job: Job, built: Built, served: served_comparison.Verification | N
     if not judged.passed:
         verdict = "failed"
     if verdict == "passed" and built.plans:
-        verdict = plan_proof.overall(built.plans)  # a plan that nobody ran leaves the version unproven
+        verdict = plan_proof.overall(built.plans)  # a plan that did not run leaves the version unproven
         if command == "run" and served is None:
             verdict = "not run"  # proofs of single plans, from other machines, are none of what is served
     if served is None and command == "run" and built.plans:
@@ -66,7 +66,7 @@ def report_of(job: Job, built: Built, served: served_comparison.Verification | N
 
 
 def _why_not_served(built: Built) -> str:
-    """Where no server was started although one was asked for."""
+    """Why `run` started no server."""
     if not all(check.passed for check in built.checks):
         return "ONNX Runtime already differs from PyTorch"
     return "it is not settled what the reference is" if built.findings else "ONNX Runtime already differs from PyTorch"

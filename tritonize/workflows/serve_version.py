@@ -19,7 +19,7 @@ from tritonize.workflows.stage_version import Built
 def serve_and_verify(job: Job, built: Built) -> Verification | None:
     """Start the server on the staged version and compare what it answers; `None` where no server is started.
 
-    None is where the command is `build`, where the version is wrong already, or where no plan runs on this machine.
+    No server is started for `build`, for a version that is wrong already, or where no plan runs on this machine.
 
     Raises:
         MissingError, ServerError: the server does not start, or refuses the model.
@@ -61,5 +61,5 @@ def serve_and_verify(job: Job, built: Built) -> Verification | None:
 
 
 def _can_be_served(built: Built) -> bool:
-    """Whether a server here can answer: a plan needs its GPU, and one that answers wrongly is not asked again."""
+    """Whether a server here can answer: a plan needs its GPU, and one that answers wrongly is not served."""
     return not built.plans or (plan_proof.overall(built.plans) != "failed" and plan_proof.served_here(built.plans))

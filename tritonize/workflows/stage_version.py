@@ -102,7 +102,7 @@ def _nonfinite_note(finding: Finding) -> str:
 
 def _stage(specification: schema.Spec, name: str, artifact: OnnxArtifact, plans: Sequence[BuiltPlan], run_: Run) -> StagedVersion:
     model, place = specification.models[name], specification.repository
-    # Triton looks for model.plan unless it is told of others by the GPU kind; one plan that was collected has such a name too.
+    # Triton looks for model.plan unless the configuration names another by GPU kind; a single collected plan has such a name too.
     own_names = {each.metadata.compute_capability: each.path.name for each in plans if each.path.name != placement.PLAN}
     labels = {output: _labels(output, wanted.labels, artifact) for output, wanted in model.outputs.items() if wanted.labels}
     named = {output: model_config.label_filename(output, text) for output, text in labels.items()}
