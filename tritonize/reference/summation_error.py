@@ -37,7 +37,7 @@ class Allowance:
 
 
 def allow(model: schema.Model, artifact: OnnxArtifact, tracker: ErrorTracker, work: Path, recorder: Recorder) -> Allowance:
-    """Measure ONNX Runtime's own sums where its answers are over the noise floor; what is not allowed for becomes a stage of the report.
+    """Measure ONNX Runtime's own sums where its answers are over the noise floor; what is not allowed for becomes a stage.
 
     Args:
         tracker: has seen ONNX Runtime's answers.
@@ -80,7 +80,7 @@ def explained(
 def _measured(
     model: schema.Model, artifact: OnnxArtifact, samples: SampleSet, indices: Sequence[int], work: Path, recorder: Recorder
 ) -> runtime.Sums | None:
-    """`None` where nothing can be allowed for: there are no such sums, or they could not be measured, which becomes a stage of the report."""
+    """`None` where there are no such sums, or where they could not be measured, which becomes a stage of the report."""
     try:
         found = runtime.sums(
             artifact.path,
