@@ -157,7 +157,7 @@ def _told_when_interrupted(published: Sequence[PublishedVersion], wanted: Collec
             raise
         done = ", ".join(f"{each.model} version {each.version}" for each in published)
         raise InterruptedRunError.of(
-            wording.INTERRUPTED_PUBLISHED, count=len(published), wanted=len(wanted), published=done
+            wording.INTERRUPTED_PUBLISHED, count=len(published), total=len(wanted), published=done
         ) from None
 
 

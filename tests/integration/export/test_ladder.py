@@ -26,7 +26,7 @@ def build(name: str, rest: str = BATCHED):
         ("training_mode", ["training mode", "module"]),
         ("random", ["not deterministic"]),
         ("dropout_always", ["not deterministic"]),
-        ("counter", ["changes itself", "count"]),
+        ("counter", ["changes its own", "count"]),
         ("hidden_state", ["not deterministic"]),
         ("batch_of_one", ["not batchable"]),
         ("batch_mean", ["not batchable"]),

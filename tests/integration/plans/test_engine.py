@@ -832,7 +832,8 @@ def test_a_plan_is_refused_by_the_server_where_there_is_no_gpu():
     with pytest.raises(MissingError) as error, embedded.start(Path("repository"), directory=Path("server")):
         pass
     assert error.value.exit_code == 3
-    assert "There is no GPU here to serve the plan of 'net' on." in str(error.value)
+    assert error.value.code == "server-no-gpu"
+    assert "the plan of 'net'" in error.value.what
     assert "backend tensorrt_rtx runs plans on a GPU: no GPU here" in error.value.found
     config = Path("repository", "net", "config.pbtxt")
     config.write_text(f"{config.read_text()}instance_group [ {{ kind: KIND_GPU }} ]\n")  # as profiles have it

@@ -150,7 +150,7 @@ def test_a_function_that_draws_lengths_needs_their_range():
     [
         ("raises", "no such patient"),
         ("other_names", "differ in names"),
-        ("opaque", "no array or tensor"),
+        ("opaque", "neither an array nor a tensor"),
         ("missing", "no such function"),
         ("nothing", "returned no inputs"),
         ("slashes", "a name that no tensor may have"),

@@ -193,7 +193,7 @@ def test_weights_among_the_inputs_and_unused_inputs_of_an_onnx_file():
         assert done.returncode == 0, done.stdout
         (report,) = answer["reports"]
         assert report["details"]["onnx"]["simplified"]
-        assert any("lists as inputs too" in note for note in report["notes"]) == (name == "old.onnx")
+        assert any("They become constants" in note for note in report["notes"]) == (name == "old.onnx")
 
 
 def test_weights_of_a_subgraph_outside_the_folder_are_refused():

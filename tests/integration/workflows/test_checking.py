@@ -232,7 +232,7 @@ def test_a_configuration_that_cannot_be_read_is_no_way_around_the_check(publishe
     (VERSION / "model.onnx").write_bytes(b"other")
     found = checked_copy.to_serve(ROOT, ["small"], Path("to serve"))
     assert {"small/config.pbtxt", "small/1/model.onnx"} <= {each.where for each in found.findings}
-    assert not any("as they were proven" in note for note in found.notes)
+    assert not any("unchanged since publication" in note for note in found.notes)
 
 
 def test_what_carries_no_evidence_is_served_and_named():
@@ -240,7 +240,7 @@ def test_what_carries_no_evidence_is_served_and_named():
     (ROOT / "plain" / "config.pbtxt").write_text('name: "plain"')
     found = checked_copy.to_serve(ROOT, ["plain"], Path("to serve"))
     assert (found.findings, found.checked) == ([], [])
-    assert any("plain version 1 carries no evidence" in note for note in found.notes)
+    assert any("plain version 1 has no evidence" in note for note in found.notes)
     assert (found.root / "plain" / "config.pbtxt").is_file()
 
 
@@ -260,7 +260,9 @@ def test_the_manifest_covers_itself_and_an_older_kind_says_that_it_does_not(publ
     assert repository.integrity(ROOT, "small", 1) == ()
     path.write_text(json.dumps({**{key: value for key, value in known.items() if key != "sha256"}, "schema": 1}))
     assert repository.integrity(ROOT, "small", 1) == ()
-    assert any("no sum of its own" in note for note in checked_copy.check(ROOT, "small", 1, Path("private")).notes)
+    assert any(
+        "without a checksum of the manifest itself" in note for note in checked_copy.check(ROOT, "small", 1, Path("private")).notes
+    )
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "[" * 100_000, '{"schema": 3}', '{"schema": 2, "files": {"a": 1}}', "\x00"])

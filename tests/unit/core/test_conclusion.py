@@ -53,7 +53,7 @@ ERROR = {"error": {"what": "The factory raised an error.", "exit_code": 4}}
 OUTCOMES = {
     "passed": (PASSED, "16 comparisons, all within tolerance"),
     "passed, one gate not run": (replace(PASSED, gates=(NO_FLOAT64,)), "16 comparisons, all within tolerance"),
-    "nothing compared": (replace(PASSED, checks=()), "no answer was compared"),
+    "nothing compared": (replace(PASSED, checks=()), "no outputs were compared"),
     "tolerance": (
         replace(FAILED, checks=(*CHECKS, check(StageName.GRPC, WRONG, 5), check(StageName.HTTP, WRONG, 5))),
         "2 of 18 comparisons outside the tolerance, first output scores (Triton, HTTP)",

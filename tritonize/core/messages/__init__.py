@@ -1,8 +1,7 @@
-"""What tritonize says to people, in one place: a message per finding, with a code that tests and scripts can rely on.
+"""The catalogue of user-facing messages: one `Message` per finding, with a code that tests and scripts can rely on.
 
-The wording may change at any time; a message's code and the fields it is raised with stay. There is one file per subject:
-`source.py`, `export.py`, `samples.py`, and so on. A message is raised by `errors.TritonizeError.of`, or written into a report by
-`Message.text`.
+The texts may change at any time; a message's code and its fields stay. Each subject has its file: `source.py`, `export.py`,
+`samples.py`, and so on. `errors.TritonizeError.of` raises a message as an error; `Message.text` formats it for a report.
 """
 
 from __future__ import annotations
@@ -12,19 +11,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """One thing that can be said; `{name}` in a text stands for a value that is given when it is said."""
+    """The texts of one error or note. `{name}` in a text is a placeholder that the caller fills."""
 
     code: str
     """Unique, lower case with hyphens, such as `weights-prefix`; never changed once released."""
     what: str
-    """What happened, in one sentence."""
+    """What failed or was found, in one sentence."""
     cause: str | None = None
-    """The usual reason."""
+    """The most common cause."""
     next_step: str | None = None
-    """What to type or change."""
+    """The command to run or the change to make."""
 
     def text(self, **values: object) -> str:
-        """The sentence with its values; the values themselves may hold braces.
+        """Format `what`. Braces inside the values are kept as they are.
 
         Raises:
             KeyError: a value is missing.

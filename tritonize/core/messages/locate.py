@@ -1,4 +1,4 @@
-"""What a search for nodes that have to stay in fp32 comes to."""
+"""Messages about the search for the node that an error comes from and for nodes that have to stay in fp32."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from tritonize.core.messages import Message
 
 NOTHING_HELPS = Message(
     code="keep-fp32-nothing-helps",
-    what="The gate fails in {precision} unless every node stays in fp32 ({trials} sets of nodes were tried). What is left is to "
-    "widen the tolerance on purpose, or precision: fp32.",
+    what="The gate fails in {precision} unless every node stays in fp32 ({trials} sets of nodes were tried). Widen the tolerance "
+    "on purpose, or set precision: fp32.",
 )
 NONE_FOUND = Message(
     code="keep-fp32-none-found",
-    what="The gate fails in {precision}. No set of nodes to keep in fp32 was found in {trials} trials, after which the search "
-    "stopped; `tritonize locate SPEC --write` tries up to 64 sets, or as many as --trials says.",
+    what="The gate fails in {precision}. The search stopped after {trials} trials without a set of nodes to keep in fp32; "
+    "`tritonize locate SPEC --write` tries up to 64 sets, or --trials N.",
 )
 STATE_BETWEEN_CALLS = Message(
     code="locate-state",
     what=(
-        "Every node of {found} answers its inputs as expected. The PyTorch model changed attributes of its own while it answered, "
-        "and the file holds what they were in the run that was exported."
+        "Every node of {found} computes the expected output from its inputs. The PyTorch model changes its own attributes in "
+        "forward(), and the file holds their values from the exported run."
     ),
-    next_step="compute them in __init__, or make them an input and an output of forward(), and export again",
+    next_step="compute them in __init__, or make them inputs and outputs of forward(), and export again",
 )

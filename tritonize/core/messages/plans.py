@@ -1,4 +1,4 @@
-"""What is said of TensorRT plans."""
+"""Messages about TensorRT plans."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of the model that everything is compared with: its branches on data, its modes, what loading it changes."""
+"""Messages about the reference model: data-dependent branches, training mode, and what changes when it is loaded."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from tritonize.core.messages import Message
 
 FROZEN_BRANCH = Message(
     code="frozen-branch",
-    what="The export freezes a decision that the model takes on data, and every sample decides it alike.",
-    cause=(
-        "the exporter traces one run: the file always takes the side that this run took, and no sample but zeros shows the other"
-    ),
+    what="The export freezes a data-dependent branch, and all samples take the same side of it.",
+    cause="the exporter traces one run, so the file always takes the side of that run, and no drawn sample tests the other side",
     next_step=(
-        "give samples on both sides (samples.files, samples.function or a wider range of the inputs), or write it with torch.where "
-        "or torch.cond; if no request ever takes the other side, accept_branches: [{sites}] in the spec"
+        "add samples that take the other side (samples.files, samples.function or a wider range of the inputs), or write the "
+        "branch with torch.where or torch.cond; if no request ever takes the other side, set accept_branches: [{sites}] in the spec"
     ),
 )
 BRANCH_ACCEPTED = Message(
@@ -22,85 +20,85 @@ BRANCH_ACCEPTED = Message(
 BRANCH_FROZEN = Message(
     code="branch-frozen",
     what=(
-        "The export freezes the decision at {where}, which the samples take in several ways ({seen}): a likely cause of the "
-        "difference. Write it with torch.where or torch.cond."
+        "The export freezes the branch at {where}, and the samples take different sides of it ({seen}): a likely cause of the "
+        "difference. Write the branch with torch.where or torch.cond."
     ),
 )
 BRANCH_NOT_TAKEN = Message(
     code="accepted-branch-not-frozen",
-    what="accept_branches names {where}, where the export freezes no decision.",
+    what="accept_branches lists {where}, where the export freezes no branch.",
 )
 BRANCHES_NOT_OBSERVABLE = Message(
     code="branches-not-observable",
     what=(
-        "Branches on data are not observable: {source} is a traced file. Of each branch in the Python code it keeps the side that "
-        "its example took, and nothing in it says where. To check branches, export the Python code (package.module:factory)."
+        "tritonize cannot check data-dependent branches: {source} is a traced file, which holds only the side of each branch that "
+        "its example took. To check branches, export from the Python code (package.module:factory)."
     ),
 )
 EXPORTED_WAY = Message(
     code="exported-way",
     what=(
-        "{where} asks whether it is being exported, so the file may compute something else than PyTorch there. Both were compared "
-        "on the samples; give samples that take every branch of the code that PyTorch runs."
+        "{where} checks whether the model is being exported, so the file may compute something else than PyTorch there. Both were "
+        "compared on the samples; add samples that take every branch that PyTorch runs."
     ),
 )
 STATE_DECIDES = Message(
     code="state-decides",
-    what="The same input gets another answer each time, and the model changes attributes of its own while it answers.",
-    cause="an answer that depends on what earlier calls left behind (a counter, a cache), or on random numbers",
-    next_step="make the state an input and an output, or compute it in __init__; random numbers likewise",
+    what="The model returns different outputs for the same input, and it changes its own attributes in forward().",
+    cause="the output depends on state from earlier calls (a counter, a cache) or on random numbers",
+    next_step="make the state or the random numbers an input and an output of forward(), or compute them in __init__",
 )
 STATE_KEPT = Message(
     code="state-kept",
     what=(
-        "The model changed attributes of its own while it answered: {changed}. The file holds what they were in the run that was "
-        "exported. If forward() reads them, this is a likely cause of the difference."
+        "The model changed its own attributes in forward(): {changed}. The file holds their values from the exported run. If "
+        "forward() reads them, this is a likely cause of the difference."
     ),
 )
 TRAINING_MODE = Message(
     code="training-mode",
-    what="The model is loaded in training mode, and the spec says training: error.",
-    cause="a module is in training mode until eval() is called, and a TorchScript file is in the mode it was saved in",
-    next_step="call model.eval() before it is returned or saved, or write training: eval (the default) in the spec",
+    what="The model is in training mode after loading, and the spec has training: error.",
+    cause="a module is in training mode until eval() is called, and a TorchScript file keeps the mode in which it was saved",
+    next_step="call model.eval() before you return or save the model, or set training: eval (the default) in the spec",
 )
 EVALUATION_SWITCHED_ON = Message(
     code="evaluation-switched-on",
     what=(
-        "Evaluation mode was switched on: the model is loaded in training mode; as loaded, its outputs differ by up to "
-        "{difference} (output {output}). The version answers as in evaluation mode; training: keep in the spec keeps training mode."
+        "tritonize switched the model from training to evaluation mode. In training mode, its outputs differ by up to "
+        "{difference} (output {output}). To keep training mode, set training: keep in the spec."
     ),
 )
 EVALUATION_SWITCHED_ON_UNMEASURED = Message(
     code="evaluation-switched-on-unmeasured",
-    what="Evaluation mode was switched on: the model is loaded in training mode, where it answers nothing to compare: {reason}.",
+    what="tritonize switched the model from training to evaluation mode. In training mode, it has no comparable output: {reason}.",
 )
 TRAINING_KEPT = Message(
     code="training-kept",
     what=(
-        "The model is kept in training mode (training: keep in the spec). In evaluation mode its outputs differ by up to "
+        "The model stays in training mode (training: keep in the spec). In evaluation mode, its outputs differ by up to "
         "{difference} (output {output})."
     ),
 )
 TWO_ANSWERS = Message(
     code="attention-two-answers",
     what=(
-        "PyTorch has two answers for this model. With attention's fast path, which PyTorch takes by itself in eval() under "
+        "PyTorch computes two different outputs for this model. With attention's fast path, which PyTorch takes in eval() under "
         "no_grad(), output {output} differs by up to {difference} from the same code without it, which every export computes. "
         "Usual cause: a padding mask, since the fast path writes zeros at masked positions. Mask what follows, such as a mean over "
-        "positions, or choose one answer in the spec: reference: math, or reference: fast_path."
+        "positions, or choose a reference in the spec: reference: math, or reference: fast_path."
     ),
 )
 ANSWER_CHOSEN = Message(
     code="attention-answer-chosen",
     what=(
-        "The reference is PyTorch {reference} (reference: {chosen} in the spec); the other answer differs by up to "
+        "The reference is PyTorch {reference} (reference: {chosen} in the spec). The outputs of the other path differ by up to "
         "{difference} (output {output})."
     ),
 )
 COMPILED_DIFFERS = Message(
     code="compiled-differs",
     what=(
-        "The reference is the model without torch.compile, and as loaded, compiled, output {output} differs from it by up to "
+        "The reference is the model without torch.compile. Output {output} of the compiled model differs from it by up to "
         "{difference}."
     ),
 )

@@ -1,41 +1,46 @@
-"""What is said of inputs and samples."""
+"""Messages about inputs and samples."""
 
 from __future__ import annotations
 
 from tritonize.core.messages import Message
 
-TEXTS = Message(code="texts-wanted", what="The samples of text do not go with the model's inputs.")
+TEXTS = Message(code="texts-wanted", what="The text samples do not match the model's inputs.")
 
 NOT_THE_INPUTS = Message(
     code="inputs-not-parameters",
-    what="The inputs are not those of the model's forward().",
+    what="The inputs do not match the parameters of the model's forward().",
     next_step="name every input after its parameter, or use INPUT__0, INPUT__1, … for the first, the second, and so on",
 )
 LEFT_OUT = Message(
     code="input-left-out",
-    what="Parameter {name!r} of forward() gets no input, and None is not a value of it, so those behind it have no place.",
-    next_step="name every input after its parameter, or give one for {name!r} too",
+    what="Parameter {name!r} of forward() has no input and does not accept None, so later parameters have no position.",
+    next_step="name every input after its parameter, or add an input for {name!r}",
 )
 NONE_IN_LIST = Message(
     code="sample-none-in-list",
-    what="Input {name!r} of a sample is None inside a list, where it cannot be left out.",
-    next_step="use a dictionary, whose entry may be left out, or give a tensor",
+    what="Input {name!r} of a sample is None inside a list, where an element cannot be omitted.",
+    next_step="use a dictionary and omit the entry, or pass a tensor",
 )
 NO_TENSOR = Message(
     code="sample-no-tensor",
-    what="Input {name!r} of a sample is no array or tensor.",
+    what="Input {name!r} of a sample is neither an array nor a tensor.",
+)
+ARRAY_TYPE = Message(
+    code="sample-element-type",
+    what="Input {name!r} of a sample has an element type that models do not accept.",
+    next_step="convert it to a boolean, integer, floating-point or text array",
 )
 NONFINITE = Message(
     code="nonfinite-differs",
-    what="With {case} among the inputs, output {output!r} is not what PyTorch answers: {reason}.",
+    what="With {case} among the inputs, output {output!r} differs from PyTorch: {reason}.",
 )
 NONFINITE_FAILS = Message(
     code="nonfinite-fails",
-    what="With {case} among the inputs, PyTorch answers and the ONNX file fails.",
+    what="With {case} among the inputs, the ONNX file fails and PyTorch does not.",
 )
 NONFINITE_NOTE = Message(
     code="nonfinite-note",
-    what="{what} PyTorch: {expected}; the file: {found}. That is a note; nan: strict under quality makes it a finding.",
+    what="{what} PyTorch: {expected}; the file: {found}. This is a note; to make it a finding, set nan: strict under quality.",
 )
 NO_BATCH = Message(
     code="edge-not-batchable",
@@ -43,27 +48,27 @@ NO_BATCH = Message(
 )
 NOT_PADDED = Message(
     code="not-padded",
-    what="The server is not asked for samples beside zeros, as clients pad: the model does not answer them as alone: {why}.",
+    what="The padded-batch check is skipped, since the model's output for a sample changes beside zeros: {why}.",
 )
 PICKLED_TEXT = Message(
     code="samples-pickled",
-    what="A sample file holds Python objects, which only a pickle can hold, and no pickle is loaded.",
+    what="A sample file holds pickled Python objects, and tritonize loads no pickles.",
     cause="an array of text with dtype=object",
     next_step="save text as an array of NumPy's own text type: np.savez(path, words=np.array([...], dtype=str))",
 )
 TEXT_FORM = Message(
     code="text-form",
-    what="A text does not say which input it is for.",
+    what="A --text flag does not name its input.",
     next_step="write --text NAME=TEXT, or --text NAME=@FILE for a file with one text per line",
 )
 TEXT_FILE = Message(
     code="text-file",
-    what="The file of texts cannot be read.",
+    what="The file that --text names cannot be read.",
 )
 INPUT_TYPE = Message(
     code="input-type",
-    what="Input {name!r} of the ONNX file has another element type than the one that is described.",
-    next_step="leave the inputs out, since the file says them, or write the file's type",
+    what="The element type given for input {name!r} differs from the one in the ONNX file.",
+    next_step="remove the inputs, since tritonize reads them from the file, or write the file's type",
 )
 EDGE_CASE_DROPPED = Message(
     code="edge-case-dropped",

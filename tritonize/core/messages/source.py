@@ -1,92 +1,92 @@
-"""What is said of a model's files and of the code that makes it: what cannot be found or loaded, and what to write instead."""
+"""Messages about model files, factories and weights that cannot be found or loaded, and what to write instead."""
 
 from __future__ import annotations
 
 from tritonize.core.messages import Message
 
-NO_FILE = Message(code="source-no-file", what="There is no such model file.")
+NO_FILE = Message(code="source-no-file", what="The model file does not exist.")
 DID_YOU_MEAN_FILE = Message(
     code="source-near-file",
-    what="There is no such model file; beside it there is {near}.",
+    what="The model file does not exist; its folder has {near}.",
     next_step="write {written}",
 )
 DID_YOU_MEAN_FACTORY = Message(
     code="source-near-factory",
-    what="A factory is named package.module:factory, and there is no such model file either.",
+    what="This is neither an existing model file nor a factory of the form package.module:factory.",
     next_step="write {written}",
 )
 FACTORY_SUFFIX = Message(
     code="source-factory-suffix",
-    what="A factory is named by its module, not by its file.",
+    what="A factory is written as package.module:factory, not as file.py:factory.",
     next_step="write {written}",
 )
 NO_FACTORY = Message(
     code="source-no-factory",
-    what="There is no such factory: module {module} has no {name}.",
-    next_step="name a function or a class of it",
+    what="The factory does not exist: module {module} has no {name}.",
+    next_step="name a function or a class of that module",
 )
 NEAR_FACTORY = Message(
     code="source-near-attribute",
-    what="There is no such factory: module {module} has no {name}; it has {near}.",
+    what="The factory does not exist: module {module} has no {name}; it has {near}.",
     next_step="write {written}",
 )
 AOT_INDUCTOR = Message(
     code="source-aot-inductor",
-    what="This .pt2 was compiled by AOTInductor: it holds machine code for one machine, and no program that can be exported.",
+    what="AOTInductor compiled this .pt2 file: it holds machine code for one machine and no program to export.",
     next_step="save the program it was compiled from: torch.export.save(torch.export.export(model, example), path)",
 )
 WEIGHTS_KEY = Message(
     code="weights-key",
-    what="The state dict is not the file itself, but an entry of it: {key}.",
-    cause="a training library saved it with other things, such as the optimizer's state",
-    next_step="weights: {{{written}}} in the spec",
+    what="The file is not a state dict; its entry {key} is.",
+    cause="a training library saved the state dict together with other data, such as the optimizer's state",
+    next_step="write weights: {{{written}}} in the spec",
 )
 WEIGHTS_PREFIX = Message(
     code="weights-prefix",
     what="The names in the state dict have a prefix that the factory's module does not have: {prefix}",
     cause="it was saved from a wrapper: DataParallel (module.), torch.compile (_orig_mod.), a training library (model.)",
-    next_step="weights: {{{written}}} in the spec",
+    next_step="write weights: {{{written}}} in the spec",
 )
 WEIGHTS_WRAPPED = Message(
     code="weights-wrapped",
-    what="The factory's module has a prefix in its names that the state dict does not have: {prefix}",
+    what="The names in the factory's module have a prefix that the state dict does not have: {prefix}",
     cause="the factory returns a wrapper: DataParallel (module.), torch.compile (_orig_mod.)",
     next_step="return the module inside the wrapper",
 )
-WEIGHTS_NO_KEY = Message(code="weights-no-key", what="The weights file has no entry {key}.", next_step="name an entry that it has")
+WEIGHTS_NO_KEY = Message(
+    code="weights-no-key", what="The weights file has no entry {key}.", next_step="set weights.key in the spec to an existing entry"
+)
 WEIGHTS_NO_PREFIX = Message(
     code="weights-no-prefix", what="No name in the state dict starts with {prefix}", next_step="correct weights.prefix in the spec"
 )
 WANTS_GPU = Message(
     code="model-wants-gpu",
-    what="The model's code asks for a GPU, and PyTorch runs on the CPU here.",
-    cause="a call of .cuda() or .to('cuda'), or device='cuda'",
-    next_step="use the device of the input or of a weight, such as x.device",
+    what="The model's code requires a GPU, and tritonize runs PyTorch on the CPU.",
+    cause="the code calls .cuda() or .to('cuda'), or sets device='cuda'",
+    next_step="use the device of an input or of a weight, such as x.device",
 )
 MISSING_MODULE = Message(
     code="model-missing-module",
-    what="The model's code imports the Python module {module}, which is not installed here.",
-    next_step="install it beside tritonize, or put it where the spec's search_path finds it",
+    what="The model's code imports the Python module {module}, which is not installed.",
+    next_step="install it into tritonize's environment, or add its folder to search_path in the spec",
 )
 FROZEN_DEVICE = Message(
     code="script-frozen-device",
-    what="The TorchScript file has a device in its code: {device}. PyTorch runs on the CPU here, and so does ONNX Runtime.",
-    cause="a tensor that forward() makes with device='cuda', or a trace of a model on a GPU; map_location moves weights alone",
+    what="The code of the TorchScript file requires the device {device}, and tritonize runs PyTorch and ONNX Runtime on the CPU.",
+    cause="forward() creates a tensor with device='cuda', or the model was traced on a GPU; map_location moves only weights",
     next_step="move the model and its example to the CPU, and trace or script it again; in its code, use the device of an input",
 )
 BAKED_TRAINING = Message(
     code="baked-training",
-    what="The file computes in training mode whatever eval() says: {operators}.",
-    cause="it was traced or exported before eval() was called",
+    what="The file computes in training mode even after eval(): {operators}.",
+    cause="the model was traced or exported before eval() was called",
     next_step="call model.eval() first, then trace or export it again",
 )
 OBSERVERS = Message(
     code="quantization-observers",
-    what="The model observes its values for quantization, and so changes itself when it answers.",
-    cause="it was prepared for quantization (prepare_qat, prepare) and not converted, and its observers are on",
-    next_step=(
-        "switch them off in the factory: model.apply(torch.ao.quantization.disable_observer); fake quantization may stay on"
-    ),
+    what="The model's quantization observers are on, so it changes its own state in forward().",
+    cause="the model was prepared for quantization (prepare_qat, prepare) and not converted",
+    next_step=("turn them off in the factory: model.apply(torch.ao.quantization.disable_observer); fake quantization may stay on"),
 )
 MODEL_RAISED = Message(
     code="model-raised",

@@ -1,20 +1,20 @@
-"""What a run or a verification comes to."""
+"""Messages about the verdict of a run or a verification."""
 
 from __future__ import annotations
 
 from tritonize.core.messages import Message
 
 ALL_WITHIN = Message(code="all-within", what="{comparisons}, all within tolerance")
-NOTHING_COMPARED = Message(code="nothing-compared", what="no answer was compared")
+NOTHING_COMPARED = Message(code="nothing-compared", what="no outputs were compared")
 OUTSIDE = Message(
     code="outside-tolerance", what="{outside} of {comparisons} outside the tolerance, first output {output} ({stage})"
 )
 NOT_RUN = Message(code="proof-not-run", what="{what}")
-FAILED_ELSEWHERE = Message(code="failed-elsewhere", what="a check failed that is listed below")
-THE_PROOF = Message(code="the-proof", what="a proof that this version needs")
+FAILED_ELSEWHERE = Message(code="failed-elsewhere", what="a check listed below failed")
+THE_PROOF = Message(code="the-proof", what="a required check")
 NOISE_FLOOR = Message(code="noise-floor-of", what="noise floor of {output}")
 CONFIDENCE = Message(
     code="confidence",
     what="{bad} of {count} drawn samples are outside the tolerance ({stage}). With 95 % confidence, at most {bound} of samples "
-    "drawn likewise would be. More samples (samples.count) narrow that.",
+    "from the same distribution would be. To narrow this bound, raise samples.count.",
 )
