@@ -36,7 +36,7 @@ def view(
     try:
         server = netron_page.Server(file, port)
     except OSError as error:
-        raise errors.UsageError.of(wording.PORT_TAKEN, where=f"{netron_page.HOST}:{port}", found=str(error)) from error
+        raise errors.ServerError.of(wording.PORT_TAKEN, where=f"{netron_page.HOST}:{port}", found=str(error)) from error
     with server:
         say(f"{file} on {server.address}; Ctrl-C ends it.")
         if not no_open and published.has_display():

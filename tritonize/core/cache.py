@@ -14,6 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from tritonize.core import errors, logs
+from tritonize.core.messages import files as wording
 
 _LOG = logs.logger(__name__)
 _MARKER = ".complete"
@@ -65,7 +66,7 @@ def build_once(
     Raises:
         InterruptedRunError: it was cancelled.
         TimeoutError: another process is still building it.
-        MissingError: the cache cannot be written.
+        RepositoryError: the cache cannot be written.
         RepositoryError: the disk is full.
         Whatever `build`, `check` and `use` raise; of what failed to be built nothing is left then.
     """
@@ -104,7 +105,7 @@ def drop(path: Path, *, used: int | None = None) -> None:
         used: when it was last used, as `keep_within` saw it; if that was later, it stays too.
 
     Raises:
-        MissingError: the cache cannot be written.
+        RepositoryError: the cache cannot be written.
     """
     try:
         with FileLock(_lock_path(path), timeout=0):
@@ -212,10 +213,9 @@ def _unwritable(error: OSError, path: Path) -> Exception:
     if error.errno == errno.ENOSPC:
         return errors.full_disk(str(error.filename or path))
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
-        return errors.MissingError(
-            "The cache directory cannot be written.",
-            where=str(error.filename or path),
-            found=error.strerror,
-            next_step="set TRITONIZE_CACHE to a directory that you may write to",
+        found = errors.RepositoryError.of(
+            wording.FOLDER_NOT_WRITABLE, where=str(error.filename or path), found=error.strerror, purpose="the cache"
         )
+        found.next_step = "set TRITONIZE_CACHE to a directory that you may write to"
+        return found
     return error

@@ -136,6 +136,10 @@ class ExportError(TritonizeError):
     exit_code = 4
 
 
+class ModelRaisedError(ExportError):
+    """The model itself raised when PyTorch ran it on a sample: it does not take these inputs, or it has a fault."""
+
+
 class NothingReducedError(ExportError):
     """A file that was asked for in half precision would hold none."""
 
@@ -187,6 +191,7 @@ _KINDS: dict[str, type[TritonizeError]] = {
         MissingError,
         UnprovenError,
         ExportError,
+        ModelRaisedError,
         NothingReducedError,
         SimplifyError,
         PlanError,

@@ -17,6 +17,10 @@ Head = tuple[tuple[int, ...], np.dtype[Any]]
 _MOST = 2**62
 
 
+class PythonObjectsError(ValueError):
+    """The elements of a file are Python objects, which only unpickling could read."""
+
+
 def require_sound(path: Path, tensor: TensorSpec, *, items: int | None = None) -> None:
     """Hold a file against what it shall be.
 
@@ -58,7 +62,7 @@ def read(file: IO[bytes]) -> tuple[Head, int]:
     except (EOFError, SyntaxError, RecursionError, MemoryError, TypeError, OverflowError) as error:
         raise ValueError(str(error) or type(error).__name__) from error
     if dtype.hasobject:
-        raise ValueError("it holds Python objects")
+        raise PythonObjectsError("it holds Python objects")
     if len(shape) > 32 or not all(0 <= size < _MOST for size in shape):
         raise ValueError(f"the shape {str(list(shape))[:80]}")
     return (tuple(shape), dtype), file.tell()

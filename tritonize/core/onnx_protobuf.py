@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tritonize.core.errors import UsageError
+from tritonize.core.messages import files as wording
 
 _KEY = b"location"
 _MARK = b"\x0a\x08" + _KEY
@@ -49,11 +50,7 @@ def data_files(path: Path) -> list[Path]:
     """
     found = sorted(locations(path))
     if outside := [each for each in found if Path(each).is_absolute() or ".." in Path(each).parts]:
-        raise UsageError(
-            "The ONNX file's external data lies outside its folder, which is never followed.",
-            where=path.name,
-            found=", ".join(outside),
-        )
+        raise UsageError.of(wording.DATA_OUTSIDE, where=path.name, found=", ".join(outside))
     return [path.parent / each for each in found]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritonize.core.artifacts import from_json
-from tritonize.core.errors import RepositoryError, WorkerError
+from tritonize.core.errors import ExportError, WorkerError
 from tritonize.process import workers
 
 
@@ -46,15 +46,15 @@ def compare(before: Path, after: Path, directory: Path, *, deadline_s: float = 6
     """Operators, inputs, outputs and weights of two files.
 
     Raises:
-        UsageError, ExportError: one of them is no ONNX file that can be read.
-        RepositoryError: the worker died over them.
+        UsageError: one of them is no ONNX file.
+        ExportError: one has an input or output that is no tensor; the worker died over them.
     """
     directory.mkdir(parents=True, exist_ok=True)
     request = {"before": str(before.absolute()), "after": str(after.absolute())}
     try:
         answer = workers.run_named("onnx_model.worker.graph_diff.compare", request, directory=directory, deadline_s=deadline_s)
     except WorkerError as error:
-        raise RepositoryError(
+        raise ExportError(
             "The graphs cannot be compared.", where=f"{before}, {after}", found=error.what, details=error.details
         ) from error
     return from_json(GraphDiff, answer.value)

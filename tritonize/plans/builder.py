@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from tritonize.core import bounded_files, cache, errors, onnx_protobuf
 from tritonize.core.artifacts import TensorSpec, to_json
-from tritonize.core.errors import PlanError, UsageError, WorkerError
+from tritonize.core.errors import PlanError, RepositoryError, UsageError, WorkerError
 from tritonize.core.messages import files as say
 from tritonize.plans import gpu, installed, placement, plan_cache, plan_file
 from tritonize.plans import request as plan_request
@@ -127,12 +127,7 @@ def _require_files(request: BuildRequest) -> None:
     _require_readable([request.onnx, *[path for path in request.settings.plugins if path.is_file()]])
     data = onnx_protobuf.data_files(request.onnx)  # once: it is a search over the whole file
     if missing := [path.relative_to(request.onnx.parent) for path in data if not path.is_file()]:
-        raise PlanError(
-            "The ONNX file's external data is missing.",
-            where=str(request.onnx),
-            expected=", ".join(map(str, missing)),
-            next_step="put the data files where the ONNX file names them, relative to its own folder",
-        )
+        raise UsageError.of(say.DATA_MISSING, where=str(request.onnx), expected=", ".join(map(str, missing)))
     _require_readable(data)
     if missing := [path for path in request.settings.plugins if not path.is_file()]:
         raise UsageError("There is no such library of plugins.", where="plugins", found=", ".join(map(str, missing)))
@@ -153,7 +148,9 @@ def _make(directory: Path) -> None:
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:  # a file is in the way, or the name is none
-            raise UsageError("The folder for the plans cannot be made.", where=str(directory), found=error.strerror) from error
+            raise RepositoryError.of(
+                say.FOLDER_NOT_WRITABLE, where=str(directory), found=error.strerror, purpose="the plans"
+            ) from error
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,11 @@ def _report(**fields: Any) -> None:
         os.write(1, (json.dumps(fields) + "\n").encode())
 
 
+def _kind(error: Exception) -> str:
+    """Of a problem: `trace` where arguments cannot be hidden, else `start`."""
+    return str(getattr(error, "kind", "start"))
+
+
 def _exec(order: dict[str, Any], guard: int, problem: int) -> NoReturn:
     """In the child: become the command; say why not through the pipe `problem`."""
     try:
@@ -121,9 +126,9 @@ def _exec(order: dict[str, Any], guard: int, problem: int) -> NoReturn:
             _beside("guard_confine").apply(order["confine"])
         os.execvpe(order["argv"][0], order["argv"], environment)  # noqa: S606 - argv is a list
     except OSError as error:
-        os.write(problem, json.dumps([error.errno, error.strerror, error.filename]).encode())
+        os.write(problem, json.dumps([_kind(error), error.strerror, error.filename]).encode())
     except Exception as error:  # noqa: BLE001 - whatever it is, the command must not run
-        os.write(problem, json.dumps([0, f"{type(error).__name__}: {error}", None]).encode())
+        os.write(problem, json.dumps([_kind(error), f"{type(error).__name__}: {error}", None]).encode())
     finally:
         os._exit(127)
 
@@ -206,7 +211,7 @@ class _Guard:
         if text or started is False:
             if started is None:
                 os.waitpid(child, 0)
-            _report(problem=json.loads(text or '[0, "it ended before it began", null]'))
+            _report(problem=json.loads(text or '["start", "it ended before it began", null]'))
             sys.exit(1)
         _report(pid=child)
         return child
@@ -219,7 +224,7 @@ class _Guard:
         except OSError as error:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-            _report(problem=[error.errno, error.strerror, None])
+            _report(problem=[_kind(error), error.strerror, None])
             sys.exit(1)
 
     def watch(self) -> None:

@@ -26,11 +26,17 @@ _libc.ptrace.restype = ctypes.c_long
 _libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
 
 
+class NotAllowedError(OSError):
+    """The system does not let this process trace another one."""
+
+    kind = "trace"
+
+
 def _ptrace(request: int, pid: int, address: int = 0, value: int = 0) -> int:
     ctypes.set_errno(0)
     answer = int(_libc.ptrace(request, pid, address, value))
     if answer == -1 and (number := ctypes.get_errno()):
-        raise OSError(number, f"ptrace: {os.strerror(number)}")
+        raise NotAllowedError(number, f"ptrace: {os.strerror(number)}")
     return answer & (1 << 64) - 1
 
 

@@ -223,10 +223,10 @@ def _start_guard(order: Mapping[str, Any], log: Path) -> tuple[subprocess.Popen[
         guard.stdin.write((json.dumps(order) + "\n").encode())
         guard.stdin.flush()
         line = guard.stdout.readline()
-        answer: dict[str, Any] = json.loads(line) if line else {"problem": [0, "its guard did not start", None]}
+        answer: dict[str, Any] = json.loads(line) if line else {"problem": ["start", "its guard did not start", None]}
         if "problem" in answer:
-            _, reason, file = answer["problem"]
-            if reason.startswith("ptrace"):
+            kind, reason, file = answer["problem"]
+            if kind == "trace":
                 raise errors.MissingError.of(wording.NOTHING_CAN_BE_HIDDEN, where=command, found=reason)
             if order["confine"] is not None:
                 raise errors.MissingError.of(security.ISOLATION_REFUSED, where=command, found=reason)

@@ -207,17 +207,12 @@ def from_facts(directory: Path, facts: dict[str, Any]) -> GoldenSet:
         exact=exact or None,
         rounded=bool(exact),
         why_not=str(facts["why_not"]),
-        answered_by=str(facts.get("answered_by", _answered_by(str(facts["why_not"])))),
+        answered_by=str(facts.get("answered_by", PYTORCH)),
         unpadded=str(facts.get("unpadded", "")),  # versions of before have none
         unmeasured=tuple(from_json(Unmeasured, each) for each in facts.get("unmeasured", ())),
         required=bool(facts["required"]),
         floors=tuple(from_json(NoiseFloor, floor) for floor in facts["floors"]),
     )
-
-
-def _answered_by(why_not: str) -> str:
-    """Who answered, of a set that was written before it said so."""
-    return ONNX_SOURCE if why_not.startswith("the source is an ONNX file") else PYTORCH
 
 
 def _from_schema_1(facts: dict[str, Any]) -> dict[str, Any]:

@@ -264,6 +264,10 @@ class ErrorTracker:
             *error_gates.metric_gates(self._golden, self.rows()),
         )
 
+    def is_finite(self, gate: Gate) -> bool:
+        """Whether the answers that a noise-floor gate judges are finite where PyTorch's are, and nowhere else."""
+        return self._largest[gate.stage, gate.output, gate.group].finite
+
 
 def _worst_item(indices: Sequence[int], expected: Array, found: Array) -> int:
     """The sample in a batch that has the largest difference."""

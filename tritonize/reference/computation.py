@@ -12,11 +12,10 @@ from pathlib import Path
 
 from tritonize.core import arrays
 from tritonize.core.artifacts import Check, Reference, SampleSet, Source
-from tritonize.core.errors import ExportError
+from tritonize.core.errors import ModelRaisedError
 from tritonize.core.messages import export as export_wording
 from tritonize.core.messages import reference as wording
 from tritonize.core.messages import samples as edge_wording
-from tritonize.core.messages import source as source_wording
 from tritonize.core.recorder import Recorder
 from tritonize.core.stages import StageName
 from tritonize.quality import gates, noise_floor, nonfinite
@@ -46,8 +45,8 @@ def compute(model: schema.Model, source: Source, drawn: Drawn, work: Path, recor
         return onnx_source.compute(model, source, drawn, work, recorder)
     try:
         return _compute(model, source, drawn, work, recorder)
-    except ExportError as error:
-        if not drawn.guessed_sign or error.code != source_wording.MODEL_RAISED.code:
+    except ModelRaisedError:
+        if not drawn.guessed_sign:
             raise
     work = work / "not_negative"
     drawn = drawing.draw(model, source, work, recorder, negative=False)

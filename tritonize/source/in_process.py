@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from tritonize.core import arrays, call_arguments, errors, nested, temporary
-from tritonize.core.errors import UsageError
+from tritonize.core.errors import ModelRaisedError, UsageError
 
 _handed: dict[str, Path] = {}
 _numbers = itertools.count(1)
@@ -41,7 +41,8 @@ def handed(subject: Any, example: Any = None) -> Iterator[str]:
 
     Raises:
         MissingError: cloudpickle is not installed.
-        UsageError: the model holds something that cannot be pickled, or raises on its example.
+        UsageError: the model holds something that cannot be pickled.
+        ModelRaisedError: it raises on its example.
     """
     torch: Any = sys.modules["torch"]
     with temporary.folder() as folder:
@@ -96,7 +97,7 @@ def _save_witness(torch: Any, subject: Any, example: Any, path: Path) -> None:
         with torch.no_grad():
             answer = module(*arguments, **named)
     except Exception as error:
-        raise UsageError(
+        raise ModelRaisedError(
             "The module raised an error on its example.",
             where=type(subject).__qualname__,
             found=f"{type(error).__name__}: {error}",

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from tritonize.core import dtypes
 from tritonize.core.artifacts import Inspection, Source, TensorSpec
-from tritonize.core.errors import ExportError, UsageError, WorkerError
+from tritonize.core.errors import UsageError, WorkerError
 from tritonize.core.messages import samples as samples_wording
 from tritonize.process import workers
 from tritonize.source import inspection, tasks
@@ -71,7 +71,7 @@ def _drawn(model: schema.Model, folder: Path) -> schema.Model:
             search_path=[path.resolve() for path in model.search_path],
         ).value
     except WorkerError as error:
-        raise ExportError(
+        raise UsageError(
             "The function of samples ended its process.", where=model.samples.function, found=error.what, details=error.details
         ) from error
     updates: dict[str, object] = {

@@ -61,9 +61,9 @@ def read(path: str) -> Arrays:
             _require_memory(path, sum(_unpacked(archive, entry) for entry in archive.infolist()))
         with np.load(path, allow_pickle=False) as loaded:
             return dict(loaded)
+    except npy.PythonObjectsError as error:
+        raise UsageError.of(wording.PICKLED_TEXT, where=path, found=str(error)) from error
     except _UNREADABLE as error:
-        if isinstance(error, ValueError) and ("allow_pickle" in str(error) or "Python objects" in str(error)):
-            raise UsageError.of(wording.PICKLED_TEXT, where=path, found=str(error)) from error
         raise UsageError.of(say.SAMPLE_FILE, where=path, found=str(error) or type(error).__name__) from error
 
 

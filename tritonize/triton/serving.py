@@ -18,7 +18,9 @@ from tritonize.core.errors import InferenceError, ServerError, UsageError
 from tritonize.core.messages import client as say
 from tritonize.core.messages import files
 from tritonize.triton import client
+from tritonize.triton.client import refusals
 from tritonize.triton.client.address import FORM, Address, parse, without_credentials
+from tritonize.triton.client.refusals import Refusal
 from tritonize.triton.client.shared_memory import SharedMemoryClient
 from tritonize.triton.protocol import ModelMetadata
 from tritonize.triton.server import embedded, environment, log
@@ -107,14 +109,15 @@ def _probe_one(
     try:
         connection.infer(name, made_up(metadata) if inputs is None else inputs, version=version)
     except InferenceError as error:
+        died = refusals.kind(error) is Refusal.MODEL_DIED
         # Inputs that were made up may be refused with good reason (too small, a sequence without its id): that is an answer.
-        if inputs is None and error.code == say.MODEL_REFUSED.code and "not healthy" not in str(error.found):
+        if inputs is None and error.code == say.MODEL_REFUSED.code and not died:
             return
         raise ServerError(
             f"The model {name!r} is loaded and does not answer.",
             where=f"{name} version {version}",
             found=error.found,
-            cause="its process in the server has died" if "not healthy" in str(error.found) else None,
+            cause="its process in the server has died" if died else None,
             details=log.problems(server.log) if server.log else (),
         ) from error
 

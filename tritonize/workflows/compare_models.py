@@ -16,7 +16,7 @@ from tritonize.onnx_model import runtime
 from tritonize.quality.batch_checks import BatchAnswers, SingleAnswers, check_batches
 from tritonize.quality.golden_set import Batch, GoldenSet, Rules
 from tritonize.reference import runner
-from tritonize.source import input_inference, samples
+from tritonize.source import input_inference, inspection, samples
 from tritonize.spec import schema
 from tritonize.workflows import evidence
 
@@ -114,6 +114,7 @@ def _run(model: schema.Model, drawn: SampleSet, batches: list[Batch], work: Path
     source = runner.identify(model)
     with recorder.stage(ModelFile(Path(model.source).name)) as outcome:
         if source.kind == "onnx":
+            inspection.inspect(source, work / "inspect", deadline_s=model.deadline_s)  # refuses what is no whole ONNX file
             ran = runtime.run_within(model, Path(source.location), drawn, batches, work)
             outcome.note = f"ONNX Runtime {ran.version}"
             alone = {batch[0]: position for position, batch in enumerate(batches) if len(batch) == 1}

@@ -127,12 +127,12 @@ class TestBuildOnce:
 
     def test_a_cache_that_is_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "cache").write_text("")
-        with pytest.raises(errors.MissingError, match="cannot be written") as caught:
+        with pytest.raises(errors.RepositoryError, match="cannot be written") as caught:
             cache.build_once(tmp_path / "cache" / "key", fill)
         assert "TRITONIZE_CACHE" in (caught.value.next_step or "")
 
     @pytest.mark.parametrize(
-        ("number", "kind"), [(errno.EROFS, errors.MissingError), (errno.ENOSPC, errors.RepositoryError), (errno.EIO, OSError)]
+        ("number", "kind"), [(errno.EROFS, errors.RepositoryError), (errno.ENOSPC, errors.RepositoryError), (errno.EIO, OSError)]
     )
     def test_trouble_with_the_disk(self, number: int, kind: type[Exception], tmp_path: Path) -> None:
         def build(staging: Path) -> None:

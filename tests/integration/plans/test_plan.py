@@ -25,7 +25,7 @@ from torch import nn
 from tests.integration.cli.test_cli import mounted
 from tests.support.command import tritonize
 from tritonize.core import onnx_protobuf
-from tritonize.core.errors import InterruptedRunError, MissingError, PlanError, UsageError
+from tritonize.core.errors import ExportError, InterruptedRunError, MissingError, PlanError, UsageError
 from tritonize.plans import builder as plan_builder
 from tritonize.plans import compatibility, gpu, installed, placement, plan_file
 from tritonize.plans import request as plan_request
@@ -345,12 +345,12 @@ def test_a_node_map_that_is_not_there_is_named():
 
 def test_files_that_are_no_graphs_are_not_called_unsupported():
     Path("m.onnx").touch()
-    with pytest.raises(PlanError, match="no ONNX file"):
+    with pytest.raises(UsageError, match="no ONNX file"):
         plan_builder.build(request(), Path("out"))
     broken = onnx.load(network("m.onnx"))
     broken.graph.node[0].output[0] = "elsewhere"
     onnx.save(broken, "m.onnx")
-    with pytest.raises(PlanError, match="not well-formed") as error:
+    with pytest.raises(ExportError, match="not well-formed") as error:
         plan_builder.build(request(), Path("out"))
     assert error.value.found.startswith(broken.graph.node[1].op_type)
 

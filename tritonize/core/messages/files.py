@@ -7,6 +7,19 @@ from tritonize.core.messages import Message
 SPEC_MISSING = Message(code="spec-missing", what="The specification file does not exist.")
 SPEC_UNREADABLE = Message(code="spec-unreadable", what="The specification file cannot be read.")
 SPEC_NO_YAML = Message(code="spec-no-yaml", what="The specification is not valid YAML.")
+NOT_ONNX = Message(code="not-onnx", what="This is no ONNX file.")
+ONNX_NOT_WELL_FORMED = Message(
+    code="onnx-not-well-formed", what="The ONNX file is not well-formed: a node takes a value that no node before it gives."
+)
+DATA_MISSING = Message(
+    code="external-data-missing",
+    what="The ONNX file's external data is missing.",
+    next_step="put the data files where the ONNX file names them, relative to its own folder",
+)
+DATA_OUTSIDE = Message(
+    code="external-data-outside", what="The ONNX file's external data lies outside its folder, which is never followed."
+)
+FOLDER_NOT_WRITABLE = Message(code="folder-not-writable", what="The folder for {purpose} cannot be written.")
 SAMPLE_FILE = Message(code="sample-file-unreadable", what="A sample file is not a readable .npz file or a folder of .npy files.")
 SAMPLE_TOO_LARGE = Message(
     code="sample-file-too-large",

@@ -16,6 +16,7 @@ from onnx import AttributeProto, NodeProto, TensorProto, ValueInfoProto
 from tritonize.core import arrays
 from tritonize.core.arrays import Arrays
 from tritonize.core.errors import ExportError
+from tritonize.core.messages import files as files_wording
 from tritonize.onnx_model.worker import finishing, writer
 
 
@@ -198,6 +199,6 @@ def _sorted(nodes: Iterable[NodeProto], path: Path) -> list[NodeProto]:
             else:
                 later.append(node)
         if len(later) == len(waiting):
-            raise ExportError("The ONNX file's nodes form a circle.", where=path.name, found=f"{later[0].op_type} {later[0].name}")
+            raise ExportError.of(files_wording.ONNX_NOT_WELL_FORMED, where=path.name, found=f"{later[0].op_type} {later[0].name}")
         waiting = later
     return ordered

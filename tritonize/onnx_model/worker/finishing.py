@@ -19,6 +19,7 @@ from tritonize.core import dtypes
 from tritonize.core.artifacts import TensorSpec, from_json, to_json
 from tritonize.core.errors import ExportError, SimplifyError, UsageError
 from tritonize.core.messages import export as wording
+from tritonize.core.messages import files as files_wording
 from tritonize.onnx_model.worker import origins, ports, writer
 from tritonize.process.stopwatch import Stopwatch
 
@@ -194,16 +195,9 @@ def require_safe_external_data(model: onnx.ModelProto, path: Path) -> None:
         target = path.parent / location
         inside = not Path(location).is_absolute() and target.resolve().is_relative_to(path.parent.resolve())
         if not inside:
-            raise UsageError(
-                "The ONNX file's external data lies outside its folder, which is never followed.", where=str(path), found=location
-            )
+            raise UsageError.of(files_wording.DATA_OUTSIDE, where=str(path), found=location)
         if not target.is_file():
-            raise UsageError(
-                "The ONNX file's external data is missing.",
-                where=str(path),
-                expected=location,
-                next_step="put the data file beside the model",
-            )
+            raise UsageError.of(files_wording.DATA_MISSING, where=str(path), expected=location)
     for tensor in writer.external_or_large(model):
         if writer.is_external(tensor):
             data, offset, length = writer.reference(tensor, path.parent)

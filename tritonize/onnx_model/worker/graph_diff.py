@@ -16,6 +16,7 @@ from onnx import external_data_helper, numpy_helper
 
 from tritonize.core.artifacts import TensorSpec, from_json, to_json
 from tritonize.core.errors import UsageError
+from tritonize.core.messages import files as files_wording
 from tritonize.onnx_model.graph_diff import GraphDiff, WeightChange
 from tritonize.onnx_model.worker import finishing
 
@@ -62,7 +63,7 @@ class _Side:
         try:
             self.model = onnx.load(path, load_external_data=False)
         except Exception as error:
-            raise UsageError("This is no ONNX file.", where=str(path), found=str(error).splitlines()[0]) from error
+            raise UsageError.of(files_wording.NOT_ONNX, where=str(path), found=str(error).splitlines()[0]) from error
         finishing.require_safe_external_data(self.model, path)
         self.weights = {tensor.name: tensor for tensor in self.model.graph.initializer}
 

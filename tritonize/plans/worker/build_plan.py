@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tritonize.core import dtypes
-from tritonize.core.errors import MissingError, PlanError, UsageError
+from tritonize.core.errors import ExportError, MissingError, UsageError
 from tritonize.plans import gpu
 from tritonize.plans.worker import builder_config, import_trt, serialization, timing_cache, trt_network
 from tritonize.process import progress
@@ -222,7 +222,7 @@ def _tensors(tensors: Iterable[Any]) -> list[dict[str, Any]]:
         sizes = ["?" if size == -1 else int(size) for size in shape]
         found.append({"name": tensor.name, "dtype": dtype.name, "shape": sizes})
     if refused:
-        raise PlanError(
+        raise ExportError(
             "The network has an input or output of a type that no request can carry.",
             expected=f"one of {', '.join(each.tensorrt for each in dtypes.TABLE if each.tensorrt)}",
             found="; ".join(refused),
@@ -235,5 +235,5 @@ def _capability_here() -> str:
     """Of the GPU that the plan was built on."""
     here = gpu.find()
     if here is None:
-        raise PlanError("A plan was built, and no GPU is found that it is for.")
+        raise MissingError("A plan was built, and no GPU is found that it is for.")
     return here.compute_capability

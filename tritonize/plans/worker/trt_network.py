@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tritonize.core import dtypes, onnx_protobuf
-from tritonize.core.errors import PlanError, UsageError
+from tritonize.core.errors import ExportError, PlanError, UsageError
+from tritonize.core.messages import files as files_wording
 
 _SHOWN = 20
 _NO_REASON = "the parser gives no reason"
@@ -123,8 +124,8 @@ def _require_wired(model: Any, asked: Network) -> None:
     given |= {each.values.name for each in model.graph.sparse_initializer}
     for node in model.graph.node:
         if absent := [name for name in node.input if name and name not in given]:
-            raise PlanError(
-                "The ONNX file is not well-formed: a node takes a value that nothing before it gives.",
+            raise ExportError.of(
+                files_wording.ONNX_NOT_WELL_FORMED,
                 where=asked.onnx.name,
                 found=f"{node.op_type}{f' (node {node.name})' if node.name else ''} takes {', '.join(absent)}",
             )
@@ -189,9 +190,9 @@ def _require_types(trt: Any, asked: Network) -> None:
     try:
         declared = onnx_protobuf.types(asked.onnx)
     except ValueError as error:
-        raise PlanError("This is no ONNX file.", where=asked.onnx.name, found=str(error)) from error
+        raise UsageError.of(files_wording.NOT_ONNX, where=asked.onnx.name, found=str(error)) from error
     if not declared:
-        raise PlanError("This is no ONNX file.", where=asked.onnx.name, found="it declares no inputs and no outputs")
+        raise UsageError.of(files_wording.NOT_ONNX, where=asked.onnx.name, found="it declares no inputs and no outputs")
     kinds = [(name, *turned[kind]) for name, kind in declared.items() if kind in turned]
     if kinds:
         raise UsageError(
@@ -222,7 +223,7 @@ def _model(path: Path) -> Any:
     try:
         return onnx.load(path, load_external_data=False)
     except Exception as error:
-        raise PlanError("This is no ONNX file.", where=path.name, found=f"{error}".splitlines()[0]) from error
+        raise UsageError.of(files_wording.NOT_ONNX, where=path.name, found=f"{error}".splitlines()[0]) from error
 
 
 def _described(said: Any, nodes: Mapping[str, Mapping[str, str]]) -> str:

@@ -53,9 +53,7 @@ def require_mode(model: LoadedModel, training: str) -> None:
         return
     require_evaluation_mode(model)
     if baked := script_facts.baked_training(model.module):
-        raise ExportError.of(
-            source_wording.BAKED_TRAINING, where=baked[0].partition(" at ")[2] or None, operators=", ".join(baked[:5])
-        )
+        raise ExportError.of(source_wording.BAKED_TRAINING, where=baked[0].line or None, operators=", ".join(map(str, baked[:5])))
 
 
 def require_evaluation_mode(model: LoadedModel) -> None:

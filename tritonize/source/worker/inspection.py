@@ -10,6 +10,7 @@ from typing import Any
 from tritonize.core import dtypes
 from tritonize.core.artifacts import Inspection, TensorSpec
 from tritonize.core.errors import ExportError, UsageError
+from tritonize.core.messages import files as files_wording
 from tritonize.source.tasks import InspectRequest, LoadRequest
 
 
@@ -46,9 +47,15 @@ def _torchscript(request: InspectRequest) -> Inspection:
             "torch": torch.__version__,
             "training": modes.is_training(module),
             "traced": script_facts.is_traced(module),
-            **({"devices": devices} if (devices := script_facts.devices(module)) else {}),
+            **({"devices": devices} if (devices := _devices(module)) else {}),
         },
     )
+
+
+def _devices(module: Any) -> dict[str, str]:
+    from tritonize.source.worker import script_facts
+
+    return {name: f"at {line}" if line else "" for name, line in script_facts.devices(module).items()}
 
 
 def _torch_nodes(graph: Any) -> Iterable[Any]:
@@ -143,8 +150,8 @@ def _onnx(request: InspectRequest) -> Inspection:
     try:
         model = onnx.load(path, load_external_data=False)
     except Exception as error:
-        raise UsageError(
-            "This is no ONNX file.", where=str(path), found=str(error).splitlines()[0] or type(error).__name__
+        raise UsageError.of(
+            files_wording.NOT_ONNX, where=str(path), found=str(error).splitlines()[0] or type(error).__name__
         ) from error
     finishing.require_safe_external_data(model, path)
     graph = model.graph

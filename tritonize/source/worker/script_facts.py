@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -43,12 +44,26 @@ def devices(module: torch.nn.Module) -> dict[str, str]:
     return found
 
 
-def baked_training(module: torch.nn.Module) -> tuple[str, ...]:
-    """Operators that compute as in training whatever the module's mode is, with their lines."""
+@dataclass(frozen=True, kw_only=True)
+class Baked:
+    """An operator that computes as in training whatever the module's mode is."""
+
+    operator: str
+    line: str = ""
+    """`file.py:line`; empty where the file does not keep it."""
+
+    def __str__(self) -> str:
+        return f"{self.operator} at {self.line}" if self.line else self.operator
+
+
+def baked_training(module: torch.nn.Module) -> tuple[Baked, ...]:
+    """Operators that compute as in training whatever the module's mode is, each once per line."""
     if isinstance(module, torch.jit.ScriptModule):
-        return tuple(dict.fromkeys(f"{node.kind()} {_line(node.sourceRange())}".strip() for node in nodes(module) if _trains(node)))
+        training = (node for node in nodes(module) if _trains(node))
+        return tuple(dict.fromkeys(Baked(operator=str(node.kind()), line=_line(node.sourceRange())) for node in training))
     graph = getattr(getattr(module, "program", None), "graph", None)
-    return tuple(dict.fromkeys(str(node.target) for node in (graph.nodes if graph else ()) if _program_trains(node)))
+    found = (node for node in (graph.nodes if graph else ()) if _program_trains(node))
+    return tuple(dict.fromkeys(Baked(operator=str(node.target)) for node in found))
 
 
 def _trains(node: Any) -> bool:
@@ -88,5 +103,5 @@ def _line(source: str) -> str:
     for each in _ORIGIN.finditer(source):
         file, line = (each["traced"], each["number"]) if each["traced"] else (each["file"], each["line"])
         if not is_torch(file) and not file.startswith("code/"):
-            return f"at {relative(file)}:{line}"
+            return f"{relative(file)}:{line}"
     return ""

@@ -12,7 +12,7 @@ import torch
 
 from tritonize.core import arrays, call_arguments
 from tritonize.core.arrays import Array, Arrays
-from tritonize.core.errors import ExportError, UsageError
+from tritonize.core.errors import ExportError, ModelRaisedError, UsageError
 from tritonize.core.messages import source as source_wording
 from tritonize.core.messages import state as wording
 from tritonize.source import in_process, operators
@@ -80,7 +80,8 @@ class LoadedModel(torch.nn.Module):
         """Named outputs for one batch.
 
         Raises:
-            ExportError: the model raises, or answers something that is no tensor.
+            ModelRaisedError: the model raises.
+            ExportError: it wants a GPU, or answers something that is no tensor.
         """
         try:
             with torch.no_grad():
@@ -95,13 +96,13 @@ class LoadedModel(torch.nn.Module):
         where, found = place(error) or script_errors.place(text), f"{type(error).__name__}: {last_lines(text)}"
         if script_errors.wants_gpu(text):
             if frozen := script_facts.devices(self.module):
-                device = ", ".join(f"{name} {line}".strip() for name, line in frozen.items())
+                device = ", ".join(f"{name} at {line}" if line else name for name, line in frozen.items())
                 return ExportError.of(source_wording.FROZEN_DEVICE, where=where, found=found, device=device)
             return ExportError.of(source_wording.WANTS_GPU, where=where, found=found)
         if isinstance(error, ModuleNotFoundError):
             return ExportError.of(source_wording.MISSING_MODULE, where=where, found=found, module=error.name or last_lines(text))
         described = ", ".join(f"{name}: {arrays.dtype_name(batch[name])} {list(batch[name].shape)}" for name in self.inputs)
-        return ExportError.of(source_wording.MODEL_RAISED, where=where, found=found, described=described)
+        return ModelRaisedError.of(source_wording.MODEL_RAISED, where=where, found=found, described=described)
 
 
 def load(request: LoadRequest) -> LoadedModel:

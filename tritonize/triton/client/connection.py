@@ -16,7 +16,7 @@ from urllib3.exceptions import HTTPError, IncompleteRead, InvalidChunkLength
 from urllib3.response import BaseHTTPResponse
 
 from tritonize.core import deadline, logs
-from tritonize.core.errors import ServerError
+from tritonize.core.errors import InferenceError, ServerError
 from tritonize.core.messages import client as say
 from tritonize.triton.client.address import Address
 from tritonize.triton.client.sockets import BoundedSocket, BoundedTLSSocket, Budget, TooMuchError
@@ -177,7 +177,7 @@ def _translated(where: str, budget: Budget, seconds: float, limit: int) -> Itera
     except TooMuchError as error:
         raise ServerError.of(say.ANSWER_TOO_LARGE, where=where, expected=f"at most {limit:,} bytes") from error
     except zlib.error as error:
-        raise ServerError.of(say.ANSWER_UNSOUND, where=where, found=str(error)) from error
+        raise InferenceError.of(say.ANSWER_UNSOUND, where=where, found=str(error)) from error
     except (HTTPError, http.client.HTTPException, OSError, ValueError) as error:
         causes = list(_chain(error))
         if budget.expired or any(isinstance(each, TimeoutError) for each in causes):

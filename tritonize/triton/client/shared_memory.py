@@ -13,7 +13,9 @@ from tritonize.core.arrays import Array, Arrays
 from tritonize.core.errors import InferenceError, ServerError, TritonizeError
 from tritonize.core.messages import client as say
 from tritonize.core.stages import Transport
+from tritonize.triton.client import refusals
 from tritonize.triton.client.grpc import GrpcClient
+from tritonize.triton.client.refusals import Refusal
 from tritonize.triton.client.shm_region import Region, layout, remove_left, spoil, take_out
 from tritonize.triton.client.tensors import element_type, raw_bytes, sendable, unsound
 from tritonize.triton.protocol import ModelMetadata
@@ -62,7 +64,7 @@ class SharedMemoryClient(GrpcClient):
         try:
             answer = self._through_regions(model, inputs, version, sizes)
         except InferenceError as error:
-            if "at least" not in (error.found or ""):
+            if refusals.kind(error) is not Refusal.OUTPUT_TOO_SMALL:
                 raise
             sizes = self._learned(model, version, names, inputs)  # an output of varying size has grown
             answer = self._through_regions(model, inputs, version, sizes)
@@ -189,7 +191,7 @@ class SharedMemoryClient(GrpcClient):
             try:
                 self._call(self._client.unregister_system_shared_memory, region.registered)
             except InferenceError as error:
-                if "in use" not in str(error.found) or time.monotonic() > until:
+                if refusals.kind(error) is not Refusal.REGION_IN_USE or time.monotonic() > until:
                     raise
                 time.sleep(0.002)
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import time
 import uuid
@@ -246,7 +247,7 @@ def _bind(port: int, what: str, held: contextlib.ExitStack) -> int:
             f"The {what} port {port} cannot be used.",
             where=f"{ADDRESS}:{port}",
             found=str(error).lower(),
-            cause="another server listens there" if "in use" in str(error) else None,
+            cause="another server listens there" if isinstance(error, OSError) and error.errno == errno.EADDRINUSE else None,
             next_step="name another port; 0 takes a free one (--http-port 0 --grpc-port 0)",
         ) from error
     return int(listener.getsockname()[1])

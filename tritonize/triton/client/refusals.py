@@ -1,0 +1,34 @@
+"""What kind of refusal an answer of Triton is, where the caller goes on in another way. Triton has no code for these, only a text.
+
+Sources of the texts: python_backend `pb_stub_utils`/`python_be.cc`, core `shared_memory_manager.cc`, server `http_server.cc`.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from tritonize.core.errors import InferenceError
+
+
+class Refusal(Enum):
+    """Why a server refused a request."""
+
+    MODEL_DIED = auto()
+    """The process of the model has ended."""
+    REGION_IN_USE = auto()
+    """A region of shared memory is still held by a request; for a moment after the answer too."""
+    OUTPUT_TOO_SMALL = auto()
+    """The region for an output is smaller than the output."""
+    OTHER = auto()
+
+
+_TEXTS = {
+    "not healthy": Refusal.MODEL_DIED,
+    "in use": Refusal.REGION_IN_USE,
+    "at least": Refusal.OUTPUT_TOO_SMALL,
+}
+
+
+def kind(error: InferenceError) -> Refusal:
+    """The kind of a refusal, by the server's text."""
+    return next((refusal for text, refusal in _TEXTS.items() if text in (error.found or "")), Refusal.OTHER)
