@@ -116,3 +116,21 @@ NOT_BATCHABLE = Message(
     cause="the model mixes the samples of a batch, or has no batch axis",
     next_step="set max_batch_size to 0 (--no-batch on the command line), or mend the model",
 )
+STILL_TRAINING = Message(
+    code="part-in-training-mode",
+    what="A part of the model is in training mode after model.eval().",
+    cause="the module overrides train() or eval(), or calls train() in forward()",
+    next_step="let model.eval() reach every part of the model",
+)
+STATE_WRITTEN = Message(
+    code="state-written",
+    what="The model writes its own parameters or buffers when it runs; an ONNX file cannot do that.",
+    cause="forward() writes a buffer: a counter, a running mean, a cache",
+    next_step="make the state an input and an output, or do not write it in evaluation mode",
+)
+NOT_DETERMINISTIC = Message(
+    code="not-deterministic",
+    what="The model is not deterministic: it returns different outputs for the same input.",
+    cause="random operators, dropout that ignores evaluation mode, time, or hidden state",
+    next_step="make the random numbers an input, or switch them off in evaluation mode",
+)

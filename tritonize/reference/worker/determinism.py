@@ -64,12 +64,7 @@ def require_evaluation_mode(model: LoadedModel) -> None:
     """
     training = [name or modes.ITSELF for name, part in model.module.named_modules() if modes.is_training(part)]
     if training:
-        raise ExportError(
-            "The model is left in training mode.",
-            where=", ".join(training[:5]),
-            cause="a module that overrides train() or eval(), or calls train() in forward()",
-            next_step="let model.eval() reach every part of the model",
-        )
+        raise ExportError.of(wording.STILL_TRAINING, where=", ".join(training[:5]))
 
 
 def _observing(module: torch.nn.Module) -> tuple[str, ...]:
@@ -89,12 +84,7 @@ def require_unchanged(before: dict[str, int], module: torch.nn.Module) -> None:
     if changed and (observing := _observing(module)):
         raise ExportError.of(source_wording.OBSERVERS, where=", ".join(observing[:5]), found=f"changed: {', '.join(changed[:5])}")
     if changed:
-        raise ExportError(
-            "The model changes itself when it answers, so its next answer may be another; an ONNX file cannot do that.",
-            found=f"changed: {', '.join(changed[:5])}",
-            cause="a buffer that forward() writes: a counter, a running mean, a cache",
-            next_step="make the state an input and an output, or drop it in evaluation mode",
-        )
+        raise ExportError.of(wording.STATE_WRITTEN, found=f"changed: {', '.join(changed[:5])}")
 
 
 def require_repeatable(model: LoadedModel, batch: Arrays, first: Arrays, changed: Sequence[str] = ()) -> None:
@@ -117,13 +107,7 @@ def require_repeatable(model: LoadedModel, batch: Arrays, first: Arrays, changed
                 found = f"{_apart(distance)}; changed meanwhile: {', '.join(changed[:5])}"
                 raise ExportError.of(wording.STATE_DECIDES, where=f"output {name}", found=found)
             if distance is not None:
-                raise ExportError(
-                    "The model is not deterministic: the same input gets another answer each time.",
-                    where=f"output {name}",
-                    found=_apart(distance),
-                    cause="random operators, dropout that ignores evaluation mode, time, or hidden state",
-                    next_step="make the random numbers an input, or switch them off in evaluation mode",
-                )
+                raise ExportError.of(wording.NOT_DETERMINISTIC, where=f"output {name}", found=_apart(distance))
 
 
 def _apart(distance: float) -> str:
