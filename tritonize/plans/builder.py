@@ -13,24 +13,24 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from tritonize.core import bounded_files, cache, errors, onnx_protobuf
-from tritonize.core.artifacts import TensorSpec, to_json
+from tritonize.core.artifacts import to_json
 from tritonize.core.errors import PlanError, RepositoryError, UsageError, WorkerError
 from tritonize.core.messages import files as say
-from tritonize.plans import gpu, installed, placement, plan_cache, plan_file
+from tritonize.plans import gpu, installed, placement, plan_cache, plan_file, tasks
 from tritonize.plans import request as plan_request
 from tritonize.plans.placement import LOG, PLAN
 from tritonize.plans.plan_file import PlanMetadata
 from tritonize.plans.request import BuildRequest
+from tritonize.plans.tasks import BuilderSettings, PlanBuildAnswer, PlanBuildRequest
 from tritonize.process import processes, workers
 from tritonize.spec import loader
 
@@ -181,7 +181,7 @@ class _Job:
             "version": self.version,
             "target": self.target or (here.compute_capability if here else None),
             "gpu": here.name if here and not self.target else None,
-            "profiles": [{name: shapes.model_dump() for name, shapes in each.items()} for each in self.request.profiles],
+            "profiles": self.request.shapes(),
             "settings": self.request.settings.asked(),
             "plugins": [hashlib.sha256(path.read_bytes()).hexdigest() for path in self.request.settings.plugins],
         }
@@ -223,22 +223,22 @@ def _name(target: str | None, count: int) -> str:
 def _build(job: _Job, folder: Path) -> None:
     """Build in a worker, read the header back, and write the metadata."""
     plan, request = folder / PLAN, job.request
-    asked = {
-        "onnx": str(request.onnx.absolute()),  # not resolved: data files lie beside a link, where they were hashed
-        "module": request.module,
-        "compute_capability": job.target,
-        "profiles": [{name: shapes.model_dump() for name, shapes in each.items()} for each in request.profiles],
-        "settings": request.settings.asked(),
-        "node_map": str(request.node_map) if request.node_map else None,
-        "plan": str(plan),
-        "log": str(folder / LOG),
-        "timing_cache": str(_timing_cache(job)) if request.settings.timing_cache else None,
-    }
+    asked = PlanBuildRequest(
+        onnx=request.onnx.absolute(),  # not resolved: data files lie beside a link, where they were hashed
+        module=request.module,
+        compute_capability=job.target,
+        profiles=request.shapes(),
+        settings=BuilderSettings(**request.settings.model_dump()),
+        node_map=request.node_map,
+        plan=plan,
+        log=folder / LOG,
+        timing_cache=_timing_cache(job) if request.settings.timing_cache else None,
+    )
     work = folder / "work"
     work.mkdir()
     try:
-        answer = workers.run_named(
-            "plans.worker.build_plan.build",
+        answer = workers.run_worker(
+            tasks.BUILD,
             asked,
             directory=work,
             deadline_s=request.deadline_s,
@@ -287,34 +287,30 @@ def _tail(log: Path) -> list[str]:
     return processes.log_tail(log, 10)
 
 
-def _metadata(job: _Job, answer: Mapping[str, Any], version: str) -> PlanMetadata:
+def _metadata(job: _Job, answer: PlanBuildAnswer, version: str) -> PlanMetadata:
     here = gpu.find()
     return PlanMetadata(
         module=job.request.module,
         version=version,
-        compute_capability=answer["compute_capability"],
+        compute_capability=answer.compute_capability,
         gpu=here.name if here else None,
         driver=here.driver if here else None,
-        profiles=tuple({name: shapes.model_dump() for name, shapes in each.items()} for each in job.request.profiles),
-        inputs=tuple(_tensor(each) for each in answer["inputs"]),
-        outputs=tuple(_tensor(each) for each in answer["outputs"]),
+        profiles=job.request.shapes(),
+        inputs=answer.inputs,
+        outputs=answer.outputs,
         tf32=job.request.settings.tf32,
         precision_built=None,
         onnx_sha256=job.onnx_sha256(),
         settings=job.request.settings.portable(),
-        plan_sha256=answer["plan_sha256"],
-        plan_bytes=answer["plan_bytes"],
-        build_seconds=answer["build_seconds"],
-        timing_cache_sha256=answer["timing_cache_sha256"],
+        plan_sha256=answer.plan_sha256,
+        plan_bytes=answer.plan_bytes,
+        build_seconds=answer.build_seconds,
+        timing_cache_sha256=answer.timing_cache_sha256,
         built_by=f"tritonize {metadata.version('tritonize')}",
     )
 
 
-def _tensor(plain: Mapping[str, Any]) -> TensorSpec:
-    return TensorSpec(name=plain["name"], dtype=plain["dtype"], shape=tuple(plain["shape"]))
-
-
-def describe(built: BuiltPlan) -> dict[str, Any]:
+def describe(built: BuiltPlan) -> dict[str, object]:
     """A built plan as plain data."""
-    plain: dict[str, Any] = to_json(built.metadata)
+    plain: dict[str, object] = to_json(built.metadata)
     return {"path": str(built.path), "log": str(built.log), "cached": built.cached, "seconds": built.seconds, **plain}

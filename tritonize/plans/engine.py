@@ -5,30 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tritonize.core import arrays
-from tritonize.core.artifacts import SampleSet, TensorFiles, from_json, to_json
+from tritonize.core.artifacts import SampleSet
 from tritonize.core.errors import PlanError, WorkerError
-from tritonize.plans import gpu
+from tritonize.plans import gpu, tasks
 from tritonize.plans import layers as plan_layers
 from tritonize.plans.layers import Layers
 from tritonize.plans.plan_file import PlanMetadata
+from tritonize.plans.tasks import Batch, EngineAnswer, EngineRequest, Profile
 from tritonize.process import processes, workers
 
 ENDS = ("min", "opt", "max")
 LOG = "engine.log"
-
-Profile = Mapping[str, Mapping[str, tuple[int, ...]]]
-"""Input to its shapes `min`, `opt` and `max`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """Samples that are run as one batch in one profile."""
-
-    profile: int
-    samples: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,24 +35,16 @@ class Schedule:
 class EngineRun:
     """What an engine answered, batch by batch, and what its inspector says."""
 
-    outputs: tuple[TensorFiles, ...]
-    seconds: tuple[float, ...]
-    """Of each batch, copies included."""
-    gpu: str
-    compute_capability: str
-    driver: str
-    cuda: str
-    """The newest CUDA version that the driver takes."""
-    version: str
+    engine: EngineAnswer
     layers: Layers
-    load_seconds: float
     library_seconds: float
+    """Imports included."""
     peak_memory: int
-    """Of the worker, in bytes; the GPU's is not in it."""
+    """Bytes of the host's memory."""
 
     def answer(self, position: int) -> arrays.Arrays:
         """The outputs of batch number `position`, by name."""
-        return arrays.load(self.outputs[position], 0)
+        return arrays.load(self.engine.outputs[position], 0)
 
 
 def not_possible(known: PlanMetadata) -> str | None:
@@ -167,20 +148,18 @@ def run(
         PlanError: the plan is not loaded, or the engine fails, hangs or crashes.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    request = {
-        "plan": str(plan),
-        "module": known.module,
-        "samples": to_json(samples),
-        "batches": [to_json(each) for each in batches],
-        "directory": str(directory),
-        "log": str(directory / LOG),
-        "plugins": [str(each) for each in plugins],
-        "version_compatible": bool(known.settings.get("version_compatible")),
-    }
+    request = EngineRequest(
+        plan=plan,
+        module=known.module,
+        samples=samples,
+        batches=tuple(batches),
+        directory=directory,
+        log=directory / LOG,
+        plugins=tuple(plugins),
+        version_compatible=bool(known.settings.get("version_compatible")),
+    )
     try:
-        answer = workers.run_named(
-            "plans.worker.engine.run", request, directory=directory, deadline_s=deadline_s, memory_bytes=memory_bytes
-        )
+        answer = workers.run_worker(tasks.RUN, request, directory=directory, deadline_s=deadline_s, memory_bytes=memory_bytes)
     except WorkerError as error:
         raise PlanError(
             "The engine ended without an answer.",
@@ -188,18 +167,10 @@ def run(
             found=error.what,
             details=[*processes.log_tail(directory / LOG, 10), *error.details],
         ) from error
-    value: dict[str, Any] = answer.value
     return EngineRun(
-        outputs=tuple(from_json(TensorFiles, files) for files in value["outputs"]),
-        seconds=tuple(value["seconds"]),
-        gpu=value["gpu"],
-        compute_capability=value["compute_capability"],
-        driver=value["driver"],
-        cuda=value["cuda"],
-        version=value["version"],
-        layers=_layers(Path(value["layers"])),
-        load_seconds=value["load_seconds"],
-        library_seconds=value["library_seconds"] + answer.import_seconds,
+        engine=answer.value,
+        layers=_layers(answer.value.layers),
+        library_seconds=answer.value.library_seconds + answer.import_seconds,
         peak_memory=answer.peak_memory,
     )
 

@@ -8,8 +8,9 @@ from importlib import metadata
 
 from tritonize.core import temporary
 from tritonize.core.errors import MissingError, WorkerError
-from tritonize.plans import gpu
+from tritonize.plans import gpu, tasks
 from tritonize.plans.plan_file import Module
+from tritonize.plans.tasks import VersionRequest
 from tritonize.process import workers
 
 _IMPORT_DEADLINE_S = 120.0
@@ -48,14 +49,14 @@ def installed_version(module: Module) -> str:
         )
     with temporary.folder() as folder:
         try:
-            answer = workers.run_named(
-                "plans.worker.build_plan.version", {"module": module}, directory=folder, deadline_s=_IMPORT_DEADLINE_S
+            answer = workers.run_worker(
+                tasks.VERSION, VersionRequest(module=module), directory=folder, deadline_s=_IMPORT_DEADLINE_S
             )
         except WorkerError as error:
             raise MissingError(
                 f"The Python package {module!r} cannot be loaded.", found=error.what, details=error.details
             ) from error
-    return str(answer.value["version"])
+    return answer.value
 
 
 def _no_gpu() -> MissingError:

@@ -13,7 +13,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tritonize.core.errors import PlanError
 
@@ -80,7 +79,7 @@ def read(text: str) -> Layers:
     computing: Counter[str] = Counter()
     for layer in layers:
         plain = layer if isinstance(layer, dict) else {}
-        said = sorted({each for tensor in _tensors(plain) if (each := precision_of(tensor)) != UNKNOWN})
+        said = sorted({each for tensor in _tensors(plain, "Inputs", "Outputs") if (each := precision_of(tensor)) != UNKNOWN})
         precisions["+".join(said) or UNKNOWN] += 1
         formats[_format(plain)] += 1
         if not _moves(plain, layer):
@@ -89,7 +88,7 @@ def read(text: str) -> Layers:
     return Layers(total=len(layers), precisions=dict(precisions), formats=dict(formats), computing=dict(computing))
 
 
-def precision_of(tensor: Mapping[str, Any]) -> str:
+def precision_of(tensor: Mapping[str, object]) -> str:
     """The precision of one tensor of a layer, as the inspector describes it."""
     fields = {str(key).lower(): str(value) for key, value in tensor.items()}
     for key in ("datatype", "format/datatype", "type", "format"):
@@ -100,25 +99,25 @@ def precision_of(tensor: Mapping[str, Any]) -> str:
     return UNKNOWN
 
 
-def _tensors(layer: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for key in ("Inputs", "Outputs"):
-        entries: Sequence[Any] = layer.get(key) or ()
-        yield from (each for each in entries if isinstance(each, dict))
+def _tensors(layer: Mapping[str, object], *keys: str) -> Iterator[Mapping[str, object]]:
+    for key in keys:
+        entries = layer.get(key)
+        yield from (each for each in (entries if isinstance(entries, list) else ()) if isinstance(each, dict))
 
 
-def _format(layer: Mapping[str, Any]) -> str:
-    first = next((each for each in layer.get("Outputs") or () if isinstance(each, dict)), {})
+def _format(layer: Mapping[str, object]) -> str:
+    first = next(_tensors(layer, "Outputs"), {})
     text = str(first.get("Format") or first.get("Format/Datatype") or "")
     return UNKNOWN if not text or text.startswith("N/A") else text
 
 
-def _moves(layer: Mapping[str, Any], whole: Any) -> bool:
+def _moves(layer: Mapping[str, object], whole: object) -> bool:
     name = str(layer.get("Name", whole if isinstance(whole, str) else ""))
     kind, tactic = (str(layer.get(key, "")).lower() for key in ("LayerType", "TacticName"))
     return kind in _MOVES or name.startswith("Reformatting CopyNode") or _MOVING_KERNEL.match(tactic) is not None
 
 
-def _computing(layer: Mapping[str, Any], said: Sequence[str]) -> set[str]:
+def _computing(layer: Mapping[str, object], said: Sequence[str]) -> set[str]:
     """The precisions in a layer that computes: of its tensors, its weights, and its kernel by name."""
     weights = layer.get("Weights")
     found = set(said) | ({precision_of(weights)} if isinstance(weights, dict) else set())

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from tritonize.core import bounded_files
 from tritonize.core.artifacts import TensorSpec, from_json, to_json
@@ -67,7 +67,7 @@ class PlanMetadata:
     """Layers by precision, as the engine inspector counts them; `None` where there was no GPU to load the engine on."""
     onnx_sha256: str
     """Of the model file, and of its external data where it has any."""
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
     plan_sha256: str
     plan_bytes: int
     build_seconds: float

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from tritonize.core.artifacts import Check, Finding, Stage, to_json
 from tritonize.core.errors import MissingError, PlanError
@@ -52,7 +51,7 @@ class PlanProof:
     checks: tuple[Check, ...] = ()
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
-    facts: Mapping[str, Any] | None = None
+    facts: Mapping[str, object] | None = None
     """GPU, driver, versions and layers of the run."""
     elsewhere: bool = False
     """Whether that was on another machine, whose record lies beside the plan."""
@@ -62,7 +61,7 @@ class PlanProof:
         """`passed`, `failed: why` or `not run: why`."""
         return f"{self.verdict}: {self.reason}" if self.reason else self.verdict
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """The plan's metadata, and its proof."""
         return {**to_json(self.plan.metadata), "proof": self.text, **({"proof_run": dict(self.facts)} if self.facts else {})}
 
@@ -91,8 +90,16 @@ def prove(
             proof = _recorded(each, run) or proof
         note = proof.reason or str((proof.facts or {}).get("note", ""))
         seconds = time.perf_counter() - started
-        library = float((proof.facts or {}).get("library_seconds", 0.0))
-        recorder.add(Stage(name=StageName.PLAN_RUN, verdict=proof.verdict, seconds=seconds, library_seconds=library, note=note))
+        library = (proof.facts or {}).get("library_seconds")
+        recorder.add(
+            Stage(
+                name=StageName.PLAN_RUN,
+                verdict=proof.verdict,
+                seconds=seconds,
+                library_seconds=library if isinstance(library, float) else 0.0,
+                note=note,
+            )
+        )
         proofs.append(proof)
     return tuple(proofs)
 
@@ -193,20 +200,20 @@ def _words(layers: Layers) -> str:
     return ", ".join(f"{count} {name}" for name, count in sorted(layers.precisions.items())) or "no layers"
 
 
-def _facts(ran: engine.EngineRun, batches: int) -> dict[str, Any]:
+def _facts(ran: engine.EngineRun, batches: int) -> dict[str, object]:
     return {
-        "gpu": ran.gpu,
-        "compute_capability": ran.compute_capability,
-        "driver": ran.driver,
-        "cuda": ran.cuda,
-        "version": ran.version,
+        "gpu": ran.engine.gpu,
+        "compute_capability": ran.engine.compute_capability,
+        "driver": ran.engine.driver,
+        "cuda": ran.engine.cuda,
+        "version": ran.engine.version,
         "layers": ran.layers.total,
         "precisions": dict(ran.layers.precisions),
         "formats": dict(ran.layers.formats),
         "batches": batches,
-        "load_seconds": ran.load_seconds,
+        "load_seconds": ran.engine.load_seconds,
         "library_seconds": ran.library_seconds,
-        "note": f"{batches} batches on {ran.gpu}, layers: {_words(ran.layers)}",
+        "note": f"{batches} batches on {ran.engine.gpu}, layers: {_words(ran.layers)}",
     }
 
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tritonize.core import bounded_files
 from tritonize.core.artifacts import from_json, to_json
@@ -26,12 +25,12 @@ class ProofRecord:
     verdict: Verdict
     reason: str
     """Why it failed or did not run whole; empty where it passed."""
-    answers: tuple[Mapping[str, Any], ...]
+    answers: tuple[Mapping[str, object], ...]
     """Number of answers and largest difference by batch size and output."""
-    gates: tuple[Mapping[str, Any], ...]
+    gates: tuple[Mapping[str, object], ...]
     """Every rule that was judged: its value and limit."""
     notes: tuple[str, ...]
-    facts: Mapping[str, Any]
+    facts: Mapping[str, object]
     """GPU, driver, versions and layers of the run."""
     proved_by: str
     """tritonize and its version."""

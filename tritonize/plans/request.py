@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     Field,
@@ -59,6 +59,10 @@ class BuildRequest(Section):
     deadline_s: float = Field(3600.0, gt=0)
     memory_mib: int | None = Field(None, gt=0)
 
+    def shapes(self) -> tuple[dict[str, dict[str, tuple[int, ...]]], ...]:
+        """Profile by profile: input to its shapes `min`, `opt` and `max`."""
+        return tuple({name: each.model_dump() for name, each in profile.items()} for profile in self.profiles)
+
     @field_validator("compute_capabilities")
     @classmethod
     def _distinct(cls, capabilities: tuple[str, ...]) -> tuple[str, ...]:
@@ -67,9 +71,9 @@ class BuildRequest(Section):
         return capabilities
 
     @model_serializer(mode="wrap")
-    def _with_schema(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _with_schema(self, plain: SerializerFunctionWrapHandler) -> dict[str, object]:
         """The schema is written although it has its default: who reads the file later is to know which one it is of."""
-        fields: dict[str, Any] = plain(self)
+        fields: dict[str, object] = plain(self)
         fields.pop("schema_version", None)
         return {"schema": self.schema_version} | fields
 

@@ -16,8 +16,8 @@ from typing import NotRequired, TypedDict, cast
 from tritonize.core import bounded_files
 from tritonize.core.artifacts import Finding, StagedVersion
 from tritonize.core.errors import RepositoryError
+from tritonize.core.json_types import JsonObject
 from tritonize.core.messages import repository as wording
-from tritonize.core.plain_data import JsonObject
 
 CONFIG = "config.pbtxt"
 EVIDENCE = "evidence"

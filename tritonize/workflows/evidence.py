@@ -18,7 +18,7 @@ from tritonize.core import arrays, figures, redaction
 from tritonize.core.artifacts import Attempt, OnnxArtifact, Reference, Report, SampleSet, StagedVersion, to_json
 from tritonize.core.error_location import Location
 from tritonize.core.figures import Figures
-from tritonize.core.plain_data import JsonObject
+from tritonize.core.json_types import JsonObject
 from tritonize.quality.figure_collector import FigureCollector
 from tritonize.report import html
 from tritonize.report import text as report_text

@@ -11,7 +11,7 @@ from tritonize.core.artifacts import Check, Finding, OnnxArtifact, Source, Stage
 from tritonize.core.error_location import Location
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import samples as wording
-from tritonize.core.plain_data import JsonObject
+from tritonize.core.json_types import JsonObject
 from tritonize.core.stages import StageName
 from tritonize.export.proven import ProvenOnnx
 from tritonize.plans import placement, proof_record

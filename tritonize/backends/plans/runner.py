@@ -11,9 +11,14 @@ import ctypes
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from tritonize.backends.plans import bindings
+    from tritonize.backends.plans.bindings import TensorRT
+    from tritonize.backends.plans.cuda import Device
 
 NUMPY = {
     "FLOAT": "float32",
@@ -31,7 +36,7 @@ _KEPT = 3  # of the module's lines
 _ERRORS = ("ERROR", "INTERNAL_ERROR")
 _PROBLEMS = ("WARNING", *_ERRORS)
 
-Array = Any
+Array = np.ndarray
 Shape = tuple[int, ...]
 
 
@@ -75,9 +80,9 @@ class Engine:
 
     def __init__(
         self,
-        trt: Any,
-        device: Any,
-        plan: Any,
+        trt: TensorRT,
+        device: Device,
+        plan: bytes,
         *,
         plugins: Sequence[str] = (),
         host_code: bool = False,
@@ -154,11 +159,11 @@ class Engine:
 class Context:
     """An engine ready to run in one profile, with buffers that are used again. One thread at a time."""
 
-    def __init__(self, owner: Engine, context: Any, profile: int, stream: int) -> None:
+    def __init__(self, owner: Engine, context: bindings.Context, profile: int, stream: int) -> None:
         self.engine, self.raw, self.profile, self.stream = owner, context, profile, stream
         self.limits = owner.limits(profile)
         self._buffers: dict[str, _Buffer] = {}
-        self._allocators: dict[str, Any] = {}
+        self._allocators: dict[str, _Allocator] = {}
 
     def refusal(self, shapes: Mapping[str, Shape]) -> str | None:
         """Why this profile does not take inputs of these shapes; `None` where it does."""
@@ -192,7 +197,7 @@ class Context:
         context, device = self.raw, self.engine.device
         for name, array in inputs.items():
             tensor, plain = self.engine.inputs[name], np.ascontiguousarray(array).reshape(array.shape)
-            if not context.set_input_shape(name, tuple(int(size) for size in plain.shape)):
+            if not context.set_input_shape(name, tuple(map(int, plain.shape))):
                 raise EngineError(f"input '{name}': shape {list(plain.shape)} is not taken: {self.engine.said()}")
             buffer = self._buffer(name, plain.nbytes)
             if plain.nbytes:
@@ -250,7 +255,7 @@ class Context:
     def release(self) -> None:
         """Free the buffers and the context."""
         self.engine.device.synchronize(self.stream)
-        self.raw = None
+        self.raw = None  # type: ignore[assignment] # TensorRT frees it with the last reference
         for buffer in self._buffers.values():
             buffer.release()
         self._buffers.clear()
@@ -293,7 +298,7 @@ class Context:
 class _Buffer:
     """Device memory, and pinned host memory of the same size, that grow and never shrink."""
 
-    def __init__(self, device: Any) -> None:
+    def __init__(self, device: Device) -> None:
         self._owner = device
         self.size = self.host = self.device = 0
 
@@ -316,12 +321,28 @@ class _Buffer:
             self._owner.free_host(host)
 
 
-def _allocator(trt: Any, buffer: _Buffer) -> Any:
+class _Allocator(Protocol):
+    """An `IOutputAllocator` of ours."""
+
+    shape: Shape | None
+
+
+class _Log(Protocol):
+    """An `ILogger` of ours."""
+
+    def last(self) -> str:
+        """The last error."""
+
+    def why(self) -> str:
+        """The problems so far."""
+
+
+def _allocator(trt: TensorRT, buffer: _Buffer) -> _Allocator:
     """Gives TensorRT the memory it asks for while it runs, and keeps the shape that it tells."""
 
-    class Allocator(trt.IOutputAllocator):  # type: ignore[misc]
+    class Allocator(trt.IOutputAllocator):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
-            trt.IOutputAllocator.__init__(self)
+            super().__init__()
             self.shape: Shape | None = None
 
         def reallocate_output(self, _name: str, _memory: int, size: int, _alignment: int) -> int:
@@ -334,13 +355,13 @@ def _allocator(trt: Any, buffer: _Buffer) -> Any:
         def reallocate_output_async(self, name: str, memory: int, size: int, alignment: int, _stream: int) -> int:
             return self.reallocate_output(name, memory, size, alignment)
 
-        def notify_shape(self, _name: str, shape: Any) -> None:
+        def notify_shape(self, _name: str, shape: Sequence[int]) -> None:
             self.shape = tuple(int(each) for each in shape)
 
     return Allocator()
 
 
-def _tensors(trt: Any, engine: Any) -> Iterator[Tensor]:
+def _tensors(trt: TensorRT, engine: bindings.Engine) -> Iterator[Tensor]:
     for index in range(engine.num_io_tensors):
         name = engine.get_tensor_name(index)
         dtype = _member(engine.get_tensor_dtype(name))
@@ -357,7 +378,7 @@ def _tensors(trt: Any, engine: Any) -> Iterator[Tensor]:
         )
 
 
-def _runtime_config(trt: Any, engine: Any) -> Any:
+def _runtime_config(trt: TensorRT, engine: bindings.Engine) -> bindings.RuntimeConfig | None:
     """How contexts are made; `None` where the module's own way will do.
 
     TensorRT-RTX answers by a fallback kernel while it compiles one for the shapes, which then takes over: what was proven would
@@ -371,7 +392,7 @@ def _runtime_config(trt: Any, engine: Any) -> Any:
     return config
 
 
-def _member(value: Any) -> str:
+def _member(value: object) -> str:
     return str(value).rpartition(".")[2]
 
 
@@ -387,16 +408,16 @@ def _array(tensor: Tensor, shape: Shape, size: int, buffer: _Buffer) -> Array:
     return array
 
 
-def _logger(trt: Any, log: Callable[[str, str], None]) -> Any:
+def _logger(trt: TensorRT, log: Callable[[str, str], None]) -> _Log:
     """Errors arrive only here: a call that fails returns None or False."""
 
-    class Logger(trt.ILogger):  # type: ignore[misc]
+    class Logger(trt.ILogger):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
-            trt.ILogger.__init__(self)
+            super().__init__()
             self.errors: deque[str] = deque(maxlen=_KEPT)
             self.problems: deque[str] = deque(maxlen=_KEPT)  # warnings too, in order
 
-        def log(self, severity: Any, message: str) -> None:
+        def log(self, severity: object, message: str) -> None:
             name = _member(severity)
             if name in _PROBLEMS:
                 self.problems.append(" ".join(message.split()))
@@ -414,7 +435,7 @@ def _logger(trt: Any, log: Callable[[str, str], None]) -> Any:
     return Logger()
 
 
-def _load_plugins(trt: Any, logger: Any, libraries: Sequence[str]) -> None:
+def _load_plugins(trt: TensorRT, logger: _Log, libraries: Sequence[str]) -> None:
     """The plugins that come with TensorRT, as Triton's own backend has them, and the user's."""
     if trt.__name__ == "tensorrt" and hasattr(trt, "init_libnvinfer_plugins"):
         trt.init_libnvinfer_plugins(logger, "")

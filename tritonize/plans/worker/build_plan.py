@@ -9,16 +9,21 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, TextIO
 
 from tritonize.core import dtypes
+from tritonize.core.artifacts import TensorSpec
 from tritonize.core.errors import ExportError, MissingError, UsageError
 from tritonize.plans import gpu
+from tritonize.plans.tasks import PlanBuildAnswer, PlanBuildRequest, VersionRequest
 from tritonize.plans.worker import builder_config, import_trt, serialization, timing_cache, trt_network
 from tritonize.process import progress
+
+if TYPE_CHECKING:
+    from tritonize.backends.plans.bindings import Builder, BuilderConfig, BuildLog, Tensor, TensorRT
+
 
 _NOISE = ("cudaError 35", "CUDA driver version is insufficient")
 """What the builder of TensorRT-RTX says again and again on a machine without a GPU, where it works all the same. Elsewhere it is
@@ -28,62 +33,25 @@ _KEPT = 3  # of the module's lines, where it does not start
 _PROBLEMS = ("WARNING", "ERROR", "INTERNAL_ERROR")
 
 
-@dataclass(frozen=True, kw_only=True)
-class PlanBuildRequest:
-    """One plan, for one GPU kind, of what was checked before."""
-
-    source: trt_network.Network
-    order: builder_config.Order
-    plan: Path
-    log: Path
-    timing_cache: Path | None
-    """The file of this module version, GPU and driver; `None` where none is asked for."""
-
-    @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> Self:
-        """From plain data. Written out, since what reads any dataclass takes as long to import as a small plan to build."""
-        node_map, timings = plain["node_map"], plain["timing_cache"]
-        return cls(
-            source=trt_network.Network(
-                onnx=Path(plain["onnx"]), module=plain["module"], node_map=Path(node_map) if node_map else None
-            ),
-            order=builder_config.Order(
-                compute_capability=plain["compute_capability"],
-                profiles=[{name: builder_config.Shapes(**each) for name, each in shapes.items()} for shapes in plain["profiles"]],
-                settings=plain["settings"],
-            ),
-            plan=Path(plain["plan"]),
-            log=Path(plain["log"]),
-            timing_cache=Path(timings) if timings else None,
-        )
-
-
-def build(request: dict[str, Any]) -> dict[str, Any]:
-    """The task: the fields of `PlanBuildRequest` in, what was built out, as plain data.
-
-    Returns:
-        `version` of the module, all four parts; `compute_capability`; `inputs` and `outputs` of the network, the fields of
-        `artifacts.TensorSpec`; `plan_sha256`, `plan_bytes`, `build_seconds` of the builder alone, and `timing_cache_sha256` of
-        the timing cache after the build, or `None`.
+def build(asked: PlanBuildRequest) -> PlanBuildAnswer:
+    """Build one plan.
 
     Raises:
         MissingError: the module is not installed, cannot be loaded, or does not start with the driver here.
         UsageError: profiles or settings do not fit the network, or a library of plugins is none.
         PlanError: the network cannot be parsed or built.
     """
-    asked = PlanBuildRequest.of(request)
-    source = asked.source
-    trt = import_trt.load(source.module)
+    trt = import_trt.load(asked.module)
     with asked.log.open("w", encoding="utf-8") as file:
-        noise = _NOISE if source.module == "tensorrt_rtx" and gpu.find() is None else ()
-        logger = _logger(trt, file, source.onnx.parent, noise)
+        noise = _NOISE if asked.module == "tensorrt_rtx" and gpu.find() is None else ()
+        logger = _logger(trt, file, asked.onnx.parent, noise)
         builder = _builder(trt, logger)
-        _load_plugins(trt, builder, logger, asked.order.settings.get("plugins", ()))
+        _load_plugins(trt, builder, logger, asked.settings.plugins)
         progress.tell("parse the network")
-        network = trt_network.parse(trt, builder, logger, source)
+        network = trt_network.parse(trt, builder, logger, asked)
         inputs = _tensors(network.get_input(index) for index in range(network.num_inputs))
         outputs = _tensors(network.get_output(index) for index in range(network.num_outputs))
-        config = builder_config.configure(trt, builder, network, asked.order, where=source.onnx.name)
+        config = builder_config.configure(trt, builder, network, asked)
         progress.tell("build the optimal plan")
         monitor = _monitor(trt)
         if monitor is not None:
@@ -91,22 +59,21 @@ def build(request: dict[str, Any]) -> dict[str, Any]:
         if asked.timing_cache:
             timing_cache.load(config, asked.timing_cache)
         started = time.perf_counter()
-        digest, size = serialization.write(trt, builder, network, config, asked.plan, logger, source)
+        digest, size = serialization.write(trt, builder, network, config, logger, asked)
         seconds = time.perf_counter() - started
         timings = _keep_timings(config, asked.timing_cache, logger) if asked.timing_cache else None
-    return {
-        "version": trt.__version__,
-        "compute_capability": asked.order.compute_capability or _capability_here(),
-        "inputs": inputs,
-        "outputs": outputs,
-        "plan_sha256": digest,
-        "plan_bytes": size,
-        "build_seconds": seconds,
-        "timing_cache_sha256": timings,
-    }
+    return PlanBuildAnswer(
+        compute_capability=asked.compute_capability or _capability_here(),
+        inputs=inputs,
+        outputs=outputs,
+        plan_sha256=digest,
+        plan_bytes=size,
+        build_seconds=seconds,
+        timing_cache_sha256=timings,
+    )
 
 
-def _keep_timings(config: Any, path: Path, logger: Any) -> str | None:
+def _keep_timings(config: BuilderConfig, path: Path, logger: BuildLog) -> str | None:
     """The SHA-256 of the timing cache; `None` where it cannot be written, which is no reason to lose the plan."""
     try:
         return timing_cache.store(config, path)
@@ -115,25 +82,25 @@ def _keep_timings(config: Any, path: Path, logger: Any) -> str | None:
         return None
 
 
-def version(request: dict[str, Any]) -> dict[str, Any]:
-    """The task: `module` in, its `version` out, for modules that were installed without a package's metadata.
+def version(asked: VersionRequest) -> str:
+    """The version of a module that was installed without a package's metadata.
 
     Raises:
         MissingError: it cannot be loaded.
     """
-    return {"version": str(import_trt.load(request["module"]).__version__)}
+    return str(import_trt.load(asked.module).__version__)
 
 
-def _logger(trt: Any, file: Any, folder: Path, noise: Sequence[str]) -> Any:
+def _logger(trt: TensorRT, file: TextIO, folder: Path, noise: Sequence[str]) -> BuildLog:
     """Keeps everything the module says in the log as it comes, without the folder of this machine, and the errors apart."""
 
-    class Logger(trt.ILogger):  # type: ignore[misc]
+    class Logger(trt.ILogger):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
-            trt.ILogger.__init__(self)
+            super().__init__()
             self.errors: list[str] = []
             self.problems: deque[str] = deque(maxlen=_KEPT)  # warnings and noise too: why a module does not start is one of them
 
-        def log(self, severity: Any, message: str) -> None:
+        def log(self, severity: object, message: str) -> None:
             message = message.replace(f"{folder}/", "")
             name = str(severity).rpartition(".")[2]
             if name in _PROBLEMS:
@@ -152,7 +119,7 @@ def _logger(trt: Any, file: Any, folder: Path, noise: Sequence[str]) -> Any:
     return Logger()
 
 
-def _builder(trt: Any, logger: Any) -> Any:
+def _builder(trt: TensorRT, logger: BuildLog) -> Builder:
     try:
         return trt.Builder(logger)
     except TypeError as error:  # how the bindings tell that there is none; why, only the logger heard
@@ -164,28 +131,28 @@ def _builder(trt: Any, logger: Any) -> Any:
         ) from error
 
 
-def _load_plugins(trt: Any, builder: Any, logger: Any, libraries: Sequence[str]) -> None:
+def _load_plugins(trt: TensorRT, builder: Builder, logger: BuildLog, libraries: Sequence[Path]) -> None:
     """The plugins that come with TensorRT, which from 10 on its parser does not register itself, and the user's."""
     if trt.__name__ == "tensorrt" and hasattr(trt, "init_libnvinfer_plugins"):
         trt.init_libnvinfer_plugins(logger, "")
     for library in libraries:
         before, registry = len(logger.errors), builder.get_plugin_registry()
-        if registry.load_library(library) is None:
+        if registry.load_library(str(library)) is None:
             raise UsageError(
                 "The library of plugins cannot be loaded.",
-                where=library,
+                where=str(library),
                 found="; ".join(logger.errors[before:]) or f"{trt.__name__} gives no reason",
             )
 
 
-def _monitor(trt: Any) -> Any:
+def _monitor(trt: TensorRT) -> object | None:
     """Tells the outermost phases; `None` where the module has no such interface (8.6)."""
     if not hasattr(trt, "IProgressMonitor"):
         return None
 
-    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
-            trt.IProgressMonitor.__init__(self)
+            super().__init__()
             self._outermost: dict[str, int] = {}
 
         def phase_start(self, name: str, parent: str | None, steps: int) -> None:
@@ -204,8 +171,8 @@ def _monitor(trt: Any) -> Any:
     return Monitor()
 
 
-def _tensors(tensors: Iterable[Any]) -> list[dict[str, Any]]:
-    """Inputs or outputs of the network, the fields of `artifacts.TensorSpec`.
+def _tensors(tensors: Iterable[Tensor]) -> tuple[TensorSpec, ...]:
+    """Inputs or outputs of the network.
 
     Raises:
         PlanError: one is of a type that no array of a client has, such as FP8.
@@ -219,8 +186,8 @@ def _tensors(tensors: Iterable[Any]) -> list[dict[str, Any]]:
         except KeyError:
             refused.append(f"{tensor.name}: {kind}")
             continue
-        sizes = ["?" if size == -1 else int(size) for size in shape]
-        found.append({"name": tensor.name, "dtype": dtype.name, "shape": sizes})
+        sizes = tuple("?" if size == -1 else int(size) for size in shape)
+        found.append(TensorSpec(name=tensor.name, dtype=dtype.name, shape=sizes))
     if refused:
         raise ExportError(
             "The network has an input or output of a type that no request can carry.",
@@ -228,7 +195,7 @@ def _tensors(tensors: Iterable[Any]) -> list[dict[str, Any]]:
             found="; ".join(refused),
             next_step="cast it to another type in the model",
         )
-    return found
+    return tuple(found)
 
 
 def _capability_here() -> str:

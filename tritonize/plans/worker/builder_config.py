@@ -6,10 +6,13 @@ Runs inside a worker, without torch; one core for `tensorrt` and `tensorrt_rtx`,
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from tritonize.core.errors import PlanError, UsageError
+from tritonize.plans.tasks import BuilderSettings, PlanBuildRequest, Profile
+
+if TYPE_CHECKING:
+    from tritonize.backends.plans.bindings import Builder, BuilderConfig, Network, TensorRT
 
 _POOLS = {"workspace_mib": ("WORKSPACE", 20), "tactic_shared_memory_kib": ("TACTIC_SHARED_MEMORY", 10)}
 _FLAGS = {
@@ -20,30 +23,8 @@ _FLAGS = {
 }
 
 
-class Shapes(NamedTuple):
-    """Of one input in one profile: its smallest, usual and largest shape."""
-
-    min: Sequence[int]
-    opt: Sequence[int]
-    max: Sequence[int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """What is asked of the builder, checked already (`plan_settings`)."""
-
-    compute_capability: str | None
-    """The target of TensorRT-RTX; `None` for the GPU here."""
-    profiles: Sequence[Mapping[str, Shapes]]
-    settings: Mapping[str, Any]
-    """Fields of `plan_settings.Settings`, those that differ from their defaults."""
-
-
-def configure(trt: Any, builder: Any, network: Any, asked: Order, *, where: str) -> Any:
+def configure(trt: TensorRT, builder: Builder, network: Network, asked: PlanBuildRequest) -> BuilderConfig:
     """The builder's configuration.
-
-    Args:
-        where: the ONNX file's name, for errors.
 
     Raises:
         UsageError: the profiles do not fit the network, or the module lacks a setting.
@@ -57,36 +38,36 @@ def configure(trt: Any, builder: Any, network: Any, asked: Order, *, where: str)
         config.num_compute_capabilities = 1
         if not config.set_compute_capability(target, 0):
             raise PlanError("The builder does not take the compute capability.", found=asked.compute_capability)
-    _add_profiles(builder, network, config, asked.profiles, where)
+    _add_profiles(builder, network, config, asked)
     return config
 
 
-def _set(trt: Any, config: Any, settings: Mapping[str, Any]) -> None:
+def _set(trt: TensorRT, config: BuilderConfig, settings: BuilderSettings) -> None:
     for name, (pool, shift) in _POOLS.items():
-        if (value := settings.get(name)) is not None:
+        if (value := getattr(settings, name)) is not None:
             config.set_memory_pool_limit(_member(trt, "MemoryPoolType", pool, name), value << shift)
     for name, flag in _FLAGS.items():
-        if settings.get(name):
+        if getattr(settings, name):
             config.set_flag(_member(trt, "BuilderFlag", flag, name))
-    if settings.get("tf32"):
+    if settings.tf32:
         config.set_flag(trt.BuilderFlag.TF32)
     else:
         config.clear_flag(trt.BuilderFlag.TF32)  # the builder's default is on
-    if (optimization := settings.get("optimization_level")) is not None:
+    if (optimization := settings.optimization_level) is not None:
         config.builder_optimization_level = optimization
-    if (streams := settings.get("max_aux_streams")) is not None:
+    if (streams := settings.max_aux_streams) is not None:
         config.max_aux_streams = streams
-    if settings.get("detailed_profiling"):
+    if settings.detailed_profiling:
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-    if level := settings.get("hardware_compatibility"):
+    if level := settings.hardware_compatibility:
         config.hardware_compatibility_level = _member(
             trt, "HardwareCompatibilityLevel", level.upper(), f"hardware_compatibility: {level}"
         )
-    if settings.get("plugins") and settings.get("version_compatible"):  # others are loaded where the plan is, before it
-        config.plugins_to_serialize = list(settings["plugins"])
+    if settings.plugins and settings.version_compatible:  # others are loaded where the plan is, before it
+        config.plugins_to_serialize = [str(each) for each in settings.plugins]
 
 
-def _member(trt: Any, kind: str, name: str, asked: str) -> Any:
+def _member(trt: TensorRT, kind: str, name: str, asked: str) -> object:
     """A member of one of the module's enumerations, which older versions may lack.
 
     Raises:
@@ -103,20 +84,20 @@ def _member(trt: Any, kind: str, name: str, asked: str) -> Any:
     return member
 
 
-def _add_profiles(builder: Any, network: Any, config: Any, profiles: Sequence[Mapping[str, Shapes]], where: str) -> None:
+def _add_profiles(builder: Builder, network: Network, config: BuilderConfig, asked: PlanBuildRequest) -> None:
     inputs = {each.name: tuple(each.shape) for each in (network.get_input(index) for index in range(network.num_inputs))}
-    problems = list(_profile_problems(inputs, profiles))
+    problems = list(_profile_problems(inputs, asked.profiles))
     if problems:
-        raise UsageError("The profiles do not fit the network.", where=where, details=problems)
-    for number, shapes in enumerate(profiles):
+        raise UsageError("The profiles do not fit the network.", where=asked.onnx.name, details=problems)
+    for number, shapes in enumerate(asked.profiles):
         profile = builder.create_optimization_profile()
         for name, each in shapes.items():
-            profile.set_shape(name, each.min, each.opt, each.max)
+            profile.set_shape(name, each["min"], each["opt"], each["max"])
         if config.add_optimization_profile(profile) < 0:
             raise PlanError("The builder does not take the profile.", found=f"profile {number}")
 
 
-def _profile_problems(inputs: Mapping[str, tuple[int, ...]], profiles: Sequence[Mapping[str, Shapes]]) -> Iterator[str]:
+def _profile_problems(inputs: Mapping[str, tuple[int, ...]], profiles: Sequence[Profile]) -> Iterator[str]:
     dynamic = [name for name, shape in inputs.items() if -1 in shape]
     if dynamic and not profiles:
         yield f"{', '.join(dynamic)}: has dynamic axes, and no profile gives their sizes"
@@ -131,11 +112,11 @@ def _profile_problems(inputs: Mapping[str, tuple[int, ...]], profiles: Sequence[
             yield from _shape_problems(f"profile {number}: {name}", inputs[name], each)
 
 
-def _shape_problems(where: str, shape: tuple[int, ...], wanted: Shapes) -> Iterator[str]:
-    if len(wanted.min) != len(shape):
-        yield f"{where} has {len(shape)} axes {list(shape)}; the profile gives {len(wanted.min)}"
+def _shape_problems(where: str, shape: tuple[int, ...], wanted: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
+    if len(wanted["min"]) != len(shape):
+        yield f"{where} has {len(shape)} axes {list(shape)}; the profile gives {len(wanted['min'])}"
         return
     for axis, size in enumerate(shape):
-        given = {wanted.min[axis], wanted.opt[axis], wanted.max[axis]}
+        given = {wanted["min"][axis], wanted["opt"][axis], wanted["max"][axis]}
         if size != -1 and given != {size}:
             yield f"{where} axis {axis} is {size} in the network; the profile gives {sorted(given)}"

@@ -8,75 +8,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TextIO
 
 from tritonize.backends.plans import cuda, runner
+from tritonize.backends.plans.bindings import TensorRT
 from tritonize.core import arrays
 from tritonize.core.arrays import Arrays
-from tritonize.core.artifacts import SampleSet, TensorFiles, from_json, to_json
+from tritonize.core.artifacts import TensorFiles
 from tritonize.core.errors import MissingError, PlanError
 from tritonize.plans import gpu
+from tritonize.plans.tasks import EngineAnswer, EngineRequest
 from tritonize.plans.worker import import_trt
 from tritonize.process import progress
 
 JSON, ONELINE = "layers.json", "layers.txt"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """Samples that are run as one batch in one profile."""
-
-    profile: int
-    samples: tuple[int, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineRequest:
-    """What to run."""
-
-    plan: Path
-    module: str
-    samples: SampleSet
-    batches: tuple[Batch, ...]
-    """Profile by profile."""
-    directory: Path
-    log: Path
-    plugins: tuple[str, ...] = ()
-    """Libraries with plugins, loaded before the plan."""
-    version_compatible: bool = False
-    """The plan carries code of its own, which is run then."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineAnswer:
-    """What was run: one item per batch."""
-
-    outputs: tuple[TensorFiles, ...]
-    """One set of one item per batch: what an engine answers may differ in shape and type from what is expected."""
-    seconds: tuple[float, ...]
-    """Of each batch, with its copies."""
-    gpu: str
-    compute_capability: str
-    driver: str
-    cuda: str
-    version: str
-    layers: Path
-    """What the engine's inspector says, as JSON; in one line per layer in the file beside it."""
-    load_seconds: float
-    library_seconds: float
-
-
-def run(request: dict[str, Any]) -> dict[str, Any]:
-    """The task: `EngineRequest` in, `EngineAnswer` out, as plain data.
+def run(asked: EngineRequest) -> EngineAnswer:
+    """Run every batch.
 
     Raises:
         MissingError: there is no GPU, or the module is not installed or does not start here.
         PlanError: the plan is not loaded or does not run; with the module's own words.
     """
-    asked = from_json(EngineRequest, request)
     try:
         device = cuda.Device()
     except cuda.CudaError as error:
@@ -101,14 +57,14 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         ) from error
 
 
-def _run(asked: EngineRequest, trt: Any, device: cuda.Device, log: Any) -> dict[str, Any]:
+def _run(asked: EngineRequest, trt: TensorRT, device: cuda.Device, log: TextIO) -> EngineAnswer:
     began = time.perf_counter()
     progress.tell("load the plan")
     engine = runner.Engine(
         trt,
         device,
         asked.plan.read_bytes(),
-        plugins=asked.plugins,
+        plugins=[str(each) for each in asked.plugins],
         host_code=asked.version_compatible,
         log=lambda severity, text: _write(log, f"{severity}: {text}"),
     )
@@ -121,19 +77,17 @@ def _run(asked: EngineRequest, trt: Any, device: cuda.Device, log: Any) -> dict[
         information = told or information
     for name, text in zip((JSON, ONELINE), information, strict=True):
         (asked.directory / name).write_text(text, encoding="utf-8")
-    return to_json(  # type: ignore[no-any-return]
-        EngineAnswer(
-            outputs=tuple(outputs),
-            seconds=tuple(seconds),
-            gpu=device.name,
-            compute_capability=device.compute_capability,
-            driver=gpu.driver_version(device.cuda),
-            cuda=device.cuda,
-            version=trt.__version__,
-            layers=asked.directory / JSON,
-            load_seconds=loaded,
-            library_seconds=time.perf_counter() - began,
-        )
+    return EngineAnswer(
+        outputs=tuple(outputs),
+        seconds=tuple(seconds),
+        gpu=device.name,
+        compute_capability=device.compute_capability,
+        driver=gpu.driver_version(device.cuda),
+        cuda=device.cuda,
+        version=trt.__version__,
+        layers=asked.directory / JSON,
+        load_seconds=loaded,
+        library_seconds=time.perf_counter() - began,
     )
 
 
@@ -169,6 +123,6 @@ def _kept(engine: runner.Engine, found: Arrays, directory: Path) -> TensorFiles:
     return files
 
 
-def _write(log: Any, line: str) -> None:
+def _write(log: TextIO, line: str) -> None:
     log.write(f"{line}\n")
     log.flush()

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from tritonize.core.errors import MissingError
 
+if TYPE_CHECKING:
+    from tritonize.backends.plans.bindings import TensorRT
 
-def load(name: str) -> Any:
+
+def load(name: str) -> TensorRT:
     """Import `tensorrt` or `tensorrt_rtx`.
 
     Raises:
         MissingError: it is not installed, or cannot be loaded.
     """
     try:
-        return importlib.import_module(name)
+        return cast("TensorRT", importlib.import_module(name))
     except Exception as error:
         raise MissingError(
             f"The Python package {name!r} cannot be loaded.",

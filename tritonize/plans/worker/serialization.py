@@ -7,40 +7,44 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from tritonize.core.errors import PlanError
+from tritonize.plans.tasks import PlanBuildRequest
 from tritonize.plans.worker import trt_network
+
+if TYPE_CHECKING:
+    from tritonize.backends.plans.bindings import Builder, BuilderConfig, BuildLog, Network, TensorRT
 
 
 def write(
-    trt: Any, builder: Any, network: Any, config: Any, path: Path, logger: Any, source: trt_network.Network
+    trt: TensorRT, builder: Builder, network: Network, config: BuilderConfig, logger: BuildLog, asked: PlanBuildRequest
 ) -> tuple[str, int]:
     """Build the plan into its file; its SHA-256 and its size in bytes.
 
     Raises:
-        PlanError: the builder built none; it says what the builder said, by nodes of the source.
+        PlanError: the builder built none; it says what the builder said, by nodes of the ONNX file.
         OSError: the plan cannot be written.
     """
     before = len(logger.errors)
+    path = asked.plan
     with path.open("wb") as file, _Written(file) as written:
         if hasattr(builder, "build_serialized_network_to_stream"):
             built = builder.build_serialized_network_to_stream(network, config, _stream(trt, written))
         else:
             plan = builder.build_serialized_network(network, config)
             built = plan is not None
-            if built:
+            if plan is not None:
                 written.write(memoryview(plan))
     if written.problem is not None:
         path.unlink(missing_ok=True)
         raise written.problem
     if not built or not written.size:
         path.unlink(missing_ok=True)
-        said = trt_network.named(logger.errors[before:], source) or ["the builder gives no reason"]
+        said = trt_network.named(logger.errors[before:], asked) or ["the builder gives no reason"]
         raise PlanError(
-            f"{source.module} built no plan.",
-            where=source.onnx.name,
+            f"{asked.module} built no plan.",
+            where=asked.onnx.name,
             found=said[0],
             details=trt_network.shown(said[1:]),
             next_step="look at the whole log beside the plan",
@@ -60,7 +64,7 @@ class _Written:
         self.problem: OSError | None = None
         """Why a piece was not written: the builder, which calls, hears of no exception."""
 
-    def write(self, piece: Any) -> int:
+    def write(self, piece: bytes | memoryview) -> int:
         if self._hashed:
             self._hashed.result()
         self._hashed = self._hasher.submit(self.digest.update, piece)
@@ -81,10 +85,10 @@ class _Written:
             self._hashed.result()
 
 
-def _stream(trt: Any, written: _Written) -> Any:
-    class Stream(trt.IStreamWriter):  # type: ignore[misc]
+def _stream(trt: TensorRT, written: _Written) -> object:
+    class Stream(trt.IStreamWriter):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
-            trt.IStreamWriter.__init__(self)
+            super().__init__()
 
         def write(self, piece: bytes) -> int:
             return written.write(piece)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tritonize.backends.plans.bindings import BuilderConfig
 
 
-def load(config: Any, path: Path) -> None:
+def load(config: BuilderConfig, path: Path) -> None:
     """Hand a builder's configuration what is known, or an empty cache where nothing is, or where it refuses what is there."""
     known = path.read_bytes() if path.is_file() else b""
     for content in (known, b""):
@@ -20,7 +23,7 @@ def load(config: Any, path: Path) -> None:
             return
 
 
-def store(config: Any, path: Path) -> str:
+def store(config: BuilderConfig, path: Path) -> str:
     """Merge what a build measured into the file, which others may have written to meanwhile; the SHA-256 of the result."""
     from filelock import FileLock  # here, since most builds have no timing cache
 

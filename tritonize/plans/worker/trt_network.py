@@ -7,29 +7,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tritonize.core import dtypes, onnx_protobuf
 from tritonize.core.errors import ExportError, PlanError, UsageError
 from tritonize.core.messages import files as files_wording
+from tritonize.plans.tasks import PlanBuildRequest
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto
+
+    from tritonize.backends.plans import bindings
+    from tritonize.backends.plans.bindings import TensorRT
 
 _SHOWN = 20
 _NO_REASON = "the parser gives no reason"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Network:
-    """What to parse."""
-
-    onnx: Path
-    module: str
-    node_map: Path | None
-
-
-def parse(trt: Any, builder: Any, logger: Any, asked: Network) -> Any:
+def parse(trt: TensorRT, builder: bindings.Builder, logger: bindings.BuildLog, asked: PlanBuildRequest) -> bindings.Network:
     """The network of the ONNX file. Unsupported nodes are looked for first, since parsing stops at one.
 
     Raises:
@@ -55,7 +52,7 @@ def parse(trt: Any, builder: Any, logger: Any, asked: Network) -> Any:
     return network
 
 
-def _parser(trt: Any, network: Any, logger: Any) -> Any:
+def _parser(trt: TensorRT, network: bindings.Network, logger: bindings.BuildLog) -> bindings.Parser:
     """A parser that keeps instance normalization as one of TensorRT's own layers.
 
     From 10.0 on that is its default. 8.6 asks for it where a plan is to be version or hardware compatible.
@@ -67,14 +64,14 @@ def _parser(trt: Any, network: Any, logger: Any) -> Any:
     return parser
 
 
-def _network_flags(trt: Any) -> int:
+def _network_flags(trt: TensorRT) -> int:
     """Explicit batch for 8.6, where it must be asked for; precision as the graph has it, where a module knows that."""
     names = ("EXPLICIT_BATCH", "STRONGLY_TYPED")
     kinds = trt.NetworkDefinitionCreationFlag
     return sum(1 << int(getattr(kinds, name)) for name in names if hasattr(kinds, name))
 
 
-def _require_supported_nodes(trt: Any, builder: Any, logger: Any, asked: Network) -> None:
+def _require_supported_nodes(trt: TensorRT, builder: bindings.Builder, logger: bindings.BuildLog, asked: PlanBuildRequest) -> None:
     """List every node that the module has no implementation of, all at once, those of subgraphs and functions too."""
     network = builder.create_network(_network_flags(trt))  # named, since the parser does not keep it alive
     parser = _parser(trt, network, logger)
@@ -118,9 +115,9 @@ def _require_supported_nodes(trt: Any, builder: Any, logger: Any, asked: Network
     )
 
 
-def _require_wired(model: Any, asked: Network) -> None:
+def _require_wired(model: ModelProto, asked: PlanBuildRequest) -> None:
     """Refuse a graph in which a node takes what nothing gives: a parser calls such a node unsupported."""
-    given = {each.name for each in (*model.graph.input, *model.graph.initializer)}
+    given = {each.name for each in model.graph.input} | {each.name for each in model.graph.initializer}
     given |= {each.values.name for each in model.graph.sparse_initializer}
     for node in model.graph.node:
         if absent := [name for name in node.input if name and name not in given]:
@@ -132,7 +129,7 @@ def _require_wired(model: Any, asked: Network) -> None:
         given.update(node.output)
 
 
-def _plugins(builder: Any) -> set[str]:
+def _plugins(builder: bindings.Builder) -> set[str]:
     """The operators that registered plugins implement, whatever their namespace."""
     registry = builder.get_plugin_registry()
     creators = registry.all_creators if hasattr(registry, "all_creators") else registry.plugin_creator_list
@@ -145,14 +142,14 @@ def _of_operator(why: str) -> bool:
     return "plugin" in why and "not found" in why
 
 
-def _every_node(model: Any) -> Iterator[Any]:
+def _every_node(model: ModelProto) -> Iterator[NodeProto]:
     """The nodes of a model, those of its subgraphs and functions too."""
     yield from _nodes(model.graph.node)
     for function in model.functions:
         yield from _nodes(function.node)
 
 
-def _nodes(nodes: Any) -> Iterator[Any]:
+def _nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
     for node in nodes:
         yield node
         for attribute in node.attribute:
@@ -165,7 +162,7 @@ def shown(lines: Sequence[str]) -> list[str]:
     return [*lines[:_SHOWN], *([f"and {len(lines) - _SHOWN} more in the log"] if len(lines) > _SHOWN else [])]
 
 
-def named(said: Sequence[str], asked: Network) -> list[str]:
+def named(said: Sequence[str], asked: PlanBuildRequest) -> list[str]:
     """What a builder said: first where it names nodes of the ONNX file, each with its module and line of the user's code.
 
     TensorRT joins nodes to layers, so one text may name many.
@@ -183,7 +180,7 @@ def named(said: Sequence[str], asked: Network) -> list[str]:
     return [*told, *others]
 
 
-def _require_types(trt: Any, asked: Network) -> None:
+def _require_types(trt: TensorRT, asked: PlanBuildRequest) -> None:
     """Refuse types that the module would turn into others in silence: of inputs and outputs, and half precision."""
     double, long = dtypes.by_name("fp64").onnx, dtypes.by_name("int64").onnx
     turned = {double: ("fp64", "fp32")} | ({} if hasattr(trt.DataType, "INT64") else {long: ("int64", "int32")})
@@ -216,7 +213,7 @@ def _require_types(trt: Any, asked: Network) -> None:
         )
 
 
-def _model(path: Path) -> Any:
+def _model(path: Path) -> ModelProto:
     """The file's graph without its weights. Read where it is needed: onnx takes as long to import as a small plan to build."""
     import onnx
 
@@ -226,7 +223,7 @@ def _model(path: Path) -> Any:
         raise UsageError.of(files_wording.NOT_ONNX, where=path.name, found=f"{error}".splitlines()[0]) from error
 
 
-def _described(said: Any, nodes: Mapping[str, Mapping[str, str]]) -> str:
+def _described(said: bindings.ParserError, nodes: Mapping[str, Mapping[str, str]]) -> str:
     """An error of the parser; older ones lack the node's operator and name."""
     operator = said.node_operator() if hasattr(said, "node_operator") else ""
     name = said.node_name() if hasattr(said, "node_name") else ""
