@@ -13,7 +13,7 @@ from tritonize.cli.terminal import say, say_lines
 from tritonize.core.errors import EXIT_DIFFERS, UnprovenError
 
 if TYPE_CHECKING:
-    from tritonize.onnx_model.graph_diff import GraphDiff
+    from tritonize.onnx_model.tasks import GraphDiff
     from tritonize.workflows.diff import VersionDiff
 
 SHOWN = 8

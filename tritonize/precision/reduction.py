@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
-from tritonize.core.artifacts import OnnxArtifact, TensorSpec, from_json
+from tritonize.core.artifacts import OnnxArtifact
 from tritonize.core.errors import ExportError, WorkerError
+from tritonize.precision import tasks
+from tritonize.precision.tasks import HalfPrecision, ReduceAnswer, ReduceRequest
 from tritonize.process import workers
 from tritonize.spec import schema
 
@@ -42,17 +45,19 @@ def reduce(model: schema.Model, artifact: OnnxArtifact, directory: Path) -> Redu
     """
     directory.mkdir(parents=True, exist_ok=True)
     path, emulation = directory / "model.onnx", directory / "emulation.onnx"
-    files = {"source": artifact.path, "node_map": artifact.node_map, "path": path, "emulation": emulation}
-    request = {
-        **{name: str(file) if file else None for name, file in files.items()},
-        "precision": model.precision,
-        "keep_nodes": model.keep_fp32.nodes,
-        "keep_operators": model.keep_fp32.operators,
-        "half_io": model.half_io,
-    }
+    request = ReduceRequest(
+        source=artifact.path,
+        node_map=artifact.node_map,
+        path=path,
+        emulation=emulation,
+        precision=cast("HalfPrecision", model.precision),  # what `HALF` lists
+        keep_nodes=tuple(model.keep_fp32.nodes),
+        keep_operators=tuple(model.keep_fp32.operators),
+        half_io=model.half_io,
+    )
     try:
-        answer = workers.run_named(
-            "precision.worker.reduction.reduce",
+        answer = workers.run_worker(
+            tasks.REDUCE,
             request,
             directory=directory,
             deadline_s=model.deadline_s,
@@ -69,31 +74,28 @@ def reduce(model: schema.Model, artifact: OnnxArtifact, directory: Path) -> Redu
     return Reduced(
         artifact=_artifact(artifact, path, answer.value, model.precision),
         emulation=emulation,
-        casts=answer.value["casts"],
-        library_seconds=answer.value["library_seconds"] + answer.import_seconds,
+        casts=answer.value.casts,
+        library_seconds=answer.value.library_seconds + answer.import_seconds,
         peak_memory=answer.peak_memory,
     )
 
 
-def _artifact(whole: OnnxArtifact, path: Path, answer: dict[str, object], precision: str) -> OnnxArtifact:
+def _artifact(whole: OnnxArtifact, path: Path, answer: ReduceAnswer, precision: str) -> OnnxArtifact:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    data = path.with_name(str(answer["data"])) if answer["data"] else None
-    tensors = from_json(dict[str, tuple[TensorSpec, ...]], {kind: answer[kind] for kind in ("inputs", "outputs")})
-    counts = from_json(dict[str, int], answer["kept"])
-    numbers = from_json(dict[str, int], {name: answer[name] for name in ("opset", "ir_version", "reduced")})
+    data = path.with_name(answer.data) if answer.data else None
     return replace(
         whole,
         path=path,
         data=data,
-        node_map=path.with_name(str(answer["node_map"])),
+        node_map=path.with_name(answer.node_map),
         sha256=sha256,
         size=path.stat().st_size + (data.stat().st_size if data else 0),
-        opset=numbers["opset"],
-        ir_version=numbers["ir_version"],
-        inputs=tensors["inputs"],
-        outputs=tensors["outputs"],
+        opset=answer.opset,
+        ir_version=answer.ir_version,
+        inputs=answer.inputs,
+        outputs=answer.outputs,
         precision=precision,
-        reduced_nodes=numbers["reduced"],
-        kept_nodes=counts,
+        reduced_nodes=answer.reduced,
+        kept_nodes=answer.kept,
     )

@@ -12,6 +12,7 @@ from tritonize.core.messages import quality as wording
 from tritonize.core.recorder import Recorder
 from tritonize.core.stages import StageName
 from tritonize.onnx_model import runtime
+from tritonize.onnx_model.tasks import Sensitivity
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import summation_error
@@ -55,7 +56,7 @@ def _in_doubt(artifact: OnnxArtifact, tracker: ErrorTracker) -> tuple[int, ...]:
 
 def _sensitivity(
     model: schema.Model, artifact: OnnxArtifact, samples: SampleSet, indices: Sequence[int], work: Path, recorder: Recorder
-) -> runtime.Sensitivity | None:
+) -> Sensitivity | None:
     """How far rounding moves the answers; `None`, and a stage that did not run, where that cannot be measured."""
     try:
         return runtime.sensitivity(

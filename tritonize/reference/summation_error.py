@@ -19,6 +19,7 @@ from tritonize.core.recorder import Recorder
 from tritonize.core.results import Gate, NoiseFloor
 from tritonize.core.stages import StageName
 from tritonize.onnx_model import runtime
+from tritonize.onnx_model.tasks import MeasuredSum, SamplesRequest, Sums
 from tritonize.quality import noise_floor
 from tritonize.quality.comparison import compare
 from tritonize.quality.differences import floating, measure
@@ -79,17 +80,19 @@ def explained(
 
 def _measured(
     model: schema.Model, artifact: OnnxArtifact, samples: SampleSet, indices: Sequence[int], work: Path, recorder: Recorder
-) -> runtime.Sums | None:
+) -> Sums | None:
     """`None` where there are no such sums, or where they could not be measured, which becomes a stage of the report."""
     try:
         found = runtime.sums(
-            artifact.path,
-            samples,
-            indices,
-            work,
+            SamplesRequest(
+                path=artifact.path,
+                samples=samples,
+                indices=tuple(indices),
+                directory=work,
+                libraries=tuple(model.custom_op_libraries),
+            ),
             deadline_s=model.deadline_s,
             memory_bytes=model.memory_bytes,
-            libraries=model.custom_op_libraries,
         )
         note = beyond_rounding(found.nodes)
     except (ExportError, UsageError) as error:
@@ -105,7 +108,7 @@ def _is_over(gate: Gate) -> bool:
     return gate.gate == "noise floor" and gate.stage is StageName.ONNXRUNTIME and gate.verdict == "failed"
 
 
-def beyond_rounding(nodes: Iterable[Sequence[runtime.MeasuredSum]]) -> str:
+def beyond_rounding(nodes: Iterable[Sequence[MeasuredSum]]) -> str:
     """The first node whose own error rounding does not explain, in a sentence; empty where there is none."""
     for node in (node for sample in nodes for node in sample):
         if not node.error <= node.bound:
@@ -113,7 +116,7 @@ def beyond_rounding(nodes: Iterable[Sequence[runtime.MeasuredSum]]) -> str:
     return ""
 
 
-def moved(golden: GoldenSet, failed: Sequence[Gate], indices: Sequence[int], found: runtime.Sums, directory: Path) -> Moved | None:
+def moved(golden: GoldenSet, failed: Sequence[Gate], indices: Sequence[int], found: Sums, directory: Path) -> Moved | None:
     """The exact answers as ONNX Runtime's sums move them, for the outputs and groups that are right with these sums in float64.
 
     Args:
@@ -148,9 +151,7 @@ def _of_group(samples: SampleSet, indices: Sequence[int], group: str) -> list[tu
     return [(place, index) for place, index in enumerate(indices) if samples.group(index) == group]
 
 
-def _in_float64(
-    golden: GoldenSet, floor: NoiseFloor, places: Sequence[tuple[int, int]], found: runtime.Sums
-) -> tuple[float | None, float]:
+def _in_float64(golden: GoldenSet, floor: NoiseFloor, places: Sequence[tuple[int, int]], found: Sums) -> tuple[float | None, float]:
     """The noise-floor ratio with the sums in float64, and how far the sums in float32 move the output."""
     errors = list(_errors(golden, floor.output, places, found))
     if not errors:
@@ -158,9 +159,7 @@ def _in_float64(
     return noise_floor.ratio(max(error for error, _ in errors), floor.denominator), max(far for _, far in errors)
 
 
-def _errors(
-    golden: GoldenSet, output: str, places: Sequence[tuple[int, int]], found: runtime.Sums
-) -> Iterator[tuple[float, float]]:
+def _errors(golden: GoldenSet, output: str, places: Sequence[tuple[int, int]], found: Sums) -> Iterator[tuple[float, float]]:
     assert golden.exact is not None
     assert found.plain is not None
     assert found.wide is not None

@@ -22,6 +22,8 @@ from tritonize.core import resources, temporary
 from tritonize.core.errors import UsageError, WorkerError
 from tritonize.core.messages import security
 from tritonize.process import workers
+from tritonize.triton import tasks
+from tritonize.triton.tasks import TemplateRequest
 
 _DEADLINE_S = 20.0
 _MEMORY = 2**30
@@ -48,15 +50,15 @@ def rendered(path: Path | None, fields: Mapping[str, object]) -> str:
     """
     if path is None:
         return fill(resources.templates() / "config.pbtxt.j2", fields)
-    request = {"path": str(path.absolute()), "fields": dict(fields)}
+    request = TemplateRequest(path=path.absolute(), fields=fields)
     with temporary.folder() as folder:
         try:
-            answer = workers.run_named(
-                "triton.worker.config_template.render", request, directory=folder, deadline_s=_DEADLINE_S, memory_bytes=_MEMORY
+            answer = workers.run_worker(
+                tasks.FILL_TEMPLATE, request, directory=folder, deadline_s=_DEADLINE_S, memory_bytes=_MEMORY
             )
         except WorkerError as error:
             raise UsageError.of(security.TEMPLATE_UNENDING, where=str(path), found=error.what) from error
-    return str(answer.value["text"])
+    return answer.value
 
 
 def fill(path: Path, fields: Mapping[str, object]) -> str:

@@ -16,7 +16,7 @@ from tritonize.core.recorder import Listener, silent
 from tritonize.core.results import Verdict
 from tritonize.core.stages import StageName
 from tritonize.onnx_model import graph_diff
-from tritonize.onnx_model.graph_diff import GraphDiff
+from tritonize.onnx_model.tasks import GraphDiff
 from tritonize.quality import golden_set
 from tritonize.repository import manifest
 from tritonize.triton import client, inference, model_config, serving

@@ -10,8 +10,8 @@ from tritonize import repository
 from tritonize.core.artifacts import Check, Finding, OnnxArtifact, Source, StagedVersion, to_json
 from tritonize.core.error_location import Location
 from tritonize.core.errors import UsageError
-from tritonize.core.messages import samples as wording
 from tritonize.core.json_types import JsonObject
+from tritonize.core.messages import samples as wording
 from tritonize.core.stages import StageName
 from tritonize.export.proven import ProvenOnnx
 from tritonize.plans import placement, proof_record

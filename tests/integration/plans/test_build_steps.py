@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import enum
 import sys
@@ -17,11 +18,12 @@ from onnx import TensorProto, helper
 from tests.support.command import CHECKOUT
 from tritonize.plans import builder, gpu, plan_cache
 from tritonize.plans.request import BuildRequest
+from tritonize.plans.tasks import BuilderSettings, PlanBuildRequest
 from tritonize.plans.worker import build_plan
 from tritonize.spec.builder import Settings
 
 GOLDEN = CHECKOUT / "tests" / "support" / "golden" / f"build_steps_{plan_cache.BUILD_STEPS}.txt"
-SHAPES = {"min": [1, 3], "opt": [2, 3], "max": [4, 3]}
+SHAPES = {"min": (1, 3), "opt": (2, 3), "max": (4, 3)}
 SETTINGS = {
     "workspace_mib": 64,
     "tactic_shared_memory_kib": 48,
@@ -35,7 +37,7 @@ SETTINGS = {
     "refit": True,
     "weight_streaming": True,
     "detailed_profiling": True,
-    "plugins": ["p.so"],
+    "plugins": (Path("p.so"),),
 }
 NEW = {"build_serialized_network_to_stream", "OnnxParserFlag", "STRONGLY_TYPED", "IProgressMonitor", "init_libnvinfer_plugins"}
 
@@ -117,25 +119,25 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
         lines: list[str] = []
         monkeypatch.setitem(sys.modules, "tensorrt", module(lines, absent))
         timings = settings.pop("timing_cache", False)
-        build(target, settings, "timings/a.cache" if timings else None)
+        build(target, settings, Path("timings/a.cache") if timings else None)
         return lines
 
     return trace
 
 
-def build(target: str | None, settings: dict[str, object], timings: str | None) -> None:
+def build(target: str | None, settings: dict[str, object], timings: Path | None) -> None:
     build_plan.build(
-        {
-            "onnx": "m.onnx",
-            "module": "tensorrt",
-            "compute_capability": target,
-            "profiles": [{"x": SHAPES}],
-            "settings": settings,
-            "node_map": None,
-            "plan": "m.plan",
-            "log": "m.log",
-            "timing_cache": timings,
-        }
+        PlanBuildRequest(
+            onnx=Path("m.onnx"),
+            module="tensorrt",
+            compute_capability=target,
+            profiles=({"x": SHAPES},),
+            settings=BuilderSettings(**settings),
+            node_map=None,
+            plan=Path("m.plan"),
+            log=Path("m.log"),
+            timing_cache=timings,
+        )
     )
 
 
@@ -145,7 +147,7 @@ def changed(before: list[str], after: list[str]) -> list[str]:
 
 def test_the_number_of_the_build_steps_is_raised_with_the_calls(traced):
     """Where this fails: raise `plan_cache.BUILD_STEPS`, and rename and update the file of the calls."""
-    assert set(SETTINGS) == set(Settings.model_fields)
+    assert set(SETTINGS) == set(Settings.model_fields) == {each.name for each in dataclasses.fields(BuilderSettings)}
     plain = traced()
     sections = {"no settings": plain, "an old module": traced(absent=frozenset(NEW))}
     for name, value in SETTINGS.items():

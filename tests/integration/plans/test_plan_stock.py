@@ -22,6 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.support import fake_driver
 from tritonize.core.errors import MissingError, PlanError, UsageError
 from tritonize.plans import gpu
+from tritonize.plans.tasks import BuilderSettings, PlanBuildAnswer, PlanBuildRequest
 from tritonize.plans.worker import build_plan, timing_cache
 
 HERE = gpu.Gpu(name="a GPU", compute_capability="8.9", driver="550.54.15", cuda="12.4")
@@ -53,20 +54,21 @@ def model(kind: int = TensorProto.FLOAT, operator: str = "Add") -> Path:
     return Path("m.onnx")
 
 
-def build(node_map: str | None = None, module: str = "tensorrt", timings: str | None = None, **settings) -> dict:
+def build(node_map: str | None = None, module: str = "tensorrt", timings: str | None = None, **settings) -> PlanBuildAnswer:
     """The worker's own function, in this process."""
-    asked = {
-        "onnx": "m.onnx",
-        "module": module,
-        "compute_capability": None,
-        "profiles": [],
-        "settings": settings,
-        "node_map": node_map,
-        "plan": "m.plan",
-        "log": "m.log",
-        "timing_cache": timings,
-    }
-    return build_plan.build(asked)
+    return build_plan.build(
+        PlanBuildRequest(
+            onnx=Path("m.onnx"),
+            module=module,
+            compute_capability=None,
+            profiles=(),
+            settings=BuilderSettings(**settings),
+            node_map=Path(node_map) if node_map else None,
+            plan=Path("m.plan"),
+            log=Path("m.log"),
+            timing_cache=Path(timings) if timings else None,
+        )
+    )
 
 
 def calls() -> list[list[str]]:
@@ -141,9 +143,9 @@ def test_the_plugins_that_come_with_it_are_registered(trt, monkeypatch):
 def test_a_library_of_plugins_that_is_none_is_named():
     model()
     Path("good.so").write_text("")
-    build(plugins=["good.so"])
+    build(plugins=(Path("good.so"),))
     with pytest.raises(UsageError, match="library of plugins") as error:
-        build(plugins=["good.so", "bad.so"])
+        build(plugins=(Path("good.so"), Path("bad.so")))
     assert error.value.where == "bad.so"
 
 
@@ -219,7 +221,7 @@ def test_a_timing_cache_that_cannot_be_kept_costs_no_plan(monkeypatch):
     model()
     monkeypatch.setattr(timing_cache, "load", lambda *_: None)
     monkeypatch.setattr(timing_cache, "store", refused)
-    assert build(timings="timings/a.cache")["timing_cache_sha256"] is None
+    assert build(timings="timings/a.cache").timing_cache_sha256 is None
     assert Path("m.plan").is_file()
     assert "the timing cache is not kept" in Path("m.log").read_text()
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import gc
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import onnx
 import onnx.checker
@@ -16,10 +14,11 @@ import onnx.shape_inference
 import onnxslim
 
 from tritonize.core import dtypes
-from tritonize.core.artifacts import TensorSpec, from_json, to_json
+from tritonize.core.artifacts import TensorSpec
 from tritonize.core.errors import ExportError, SimplifyError, UsageError
 from tritonize.core.messages import export as wording
 from tritonize.core.messages import files as files_wording
+from tritonize.onnx_model.tasks import FinishAnswer, FinishRequest
 from tritonize.onnx_model.worker import origins, ports, writer
 from tritonize.process.stopwatch import Stopwatch
 
@@ -27,64 +26,12 @@ NODE_MAP = "node_map.json"
 _RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class FinishRequest:
-    """The exported file, and where the finished one goes."""
-
-    exported: Path
-    path: Path
-    simplify: bool
-    opset: int | None
-    """The one the file must have; any where it is `None`."""
-    consume: bool = True
-    """Whether the exported file may go once it is read."""
-    inputs: tuple[TensorSpec, ...] | None = None
-    """What the inputs are to be called, in order, where the file has the names of `ports.exported_as`."""
-    outputs: tuple[TensorSpec, ...] = ()
-    """What the model answers; declared where the exporter could not tell, as behind an operator of the user's."""
-    optional: tuple[str, ...] = ()
-    """Inputs that stay inputs although the file has a value for them."""
-    roots: tuple[Path, ...] = ()
-    """The user's folders; source files are named relative to them."""
-    scope: str = ""
-    """Path of the user's module in what was exported."""
-    modules: tuple[str, ...] | None = None
-    """Paths of the modules that there are in it; `None` where that is not known."""
-    inline_limit: int = writer.INLINE_LIMIT
-    """Bytes of weights above which they go into a file of their own."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FinishAnswer:
-    """What the finished file says of itself, after it was written and loaded again."""
-
-    opset: int
-    ir_version: int
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    nodes: int
-    parameters: int
-    """Number of elements of its initializers."""
-    producer: str
-    optional: tuple[str, ...]
-    """The inputs that have a value in the file, which a client may leave out."""
-    constants: tuple[str, ...]
-    """Weights that were inputs too in the exported file, and are none any more."""
-    simplified: bool
-    data: str | None
-    """Name of the file beside it that holds the weights."""
-    node_map: str
-    """Name of the file beside it that says where its nodes come from; see `origins`."""
-    library_seconds: float
-
-
-def finish(request: dict[str, Any]) -> dict[str, Any]:
-    """The task: `FinishRequest` in, `FinishAnswer` out, as plain data.
+def finish(asked: FinishRequest) -> FinishAnswer:
+    """Finish the file.
 
     Raises:
         ExportError: the file is invalid, or has another opset than the one asked for.
     """
-    asked = from_json(FinishRequest, request)
     watch = Stopwatch()
     with watch.library():
         model = _load(asked.exported)
@@ -129,22 +76,20 @@ def finish(request: dict[str, Any]) -> dict[str, Any]:
             cause="the dynamo exporter does not go below 18, and converting downwards changes the file or fails",
             next_step=f"ask for opset {found}",
         )
-    return to_json(  # type: ignore[no-any-return]
-        FinishAnswer(
-            opset=found,
-            ir_version=finished.ir_version,
-            inputs=specs(finished.graph.input, "input"),
-            outputs=specs(finished.graph.output, "output"),
-            nodes=len(finished.graph.node),
-            parameters=sum(elements(tensor) for tensor in finished.graph.initializer),
-            producer=f"{finished.producer_name} {finished.producer_version}".strip(),
-            optional=tuple(optional),
-            constants=constants,
-            simplified=simplify,
-            data=data,
-            node_map=NODE_MAP,
-            library_seconds=watch.seconds,
-        )
+    return FinishAnswer(
+        opset=found,
+        ir_version=finished.ir_version,
+        inputs=specs(finished.graph.input, "input"),
+        outputs=specs(finished.graph.output, "output"),
+        nodes=len(finished.graph.node),
+        parameters=sum(elements(tensor) for tensor in finished.graph.initializer),
+        producer=f"{finished.producer_name} {finished.producer_version}".strip(),
+        optional=tuple(optional),
+        constants=constants,
+        simplified=simplify,
+        data=data,
+        node_map=NODE_MAP,
+        library_seconds=watch.seconds,
     )
 
 
@@ -244,7 +189,7 @@ def _strip(model: onnx.ModelProto) -> None:
     """Remove source paths, stack traces and notes that exporters leave; names stay."""
     del model.metadata_props[:]
     model.doc_string = ""
-    graphs: list[Any] = [model.graph, *model.functions]
+    graphs: list[onnx.GraphProto | onnx.FunctionProto] = [model.graph, *model.functions]
     while graphs:
         graph = graphs.pop()
         graph.doc_string = ""
@@ -258,7 +203,7 @@ def _strip(model: onnx.ModelProto) -> None:
             graphs += [attribute.g for attribute in node.attribute if attribute.type == onnx.AttributeProto.GRAPH]
 
 
-def _values(graph: Any) -> Iterable[Any]:
+def _values(graph: onnx.GraphProto | onnx.FunctionProto) -> Iterable[onnx.ValueInfoProto]:
     return (*graph.input, *graph.output) if isinstance(graph, onnx.GraphProto) else ()
 
 

@@ -6,32 +6,21 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 from onnx import external_data_helper, numpy_helper
 
-from tritonize.core.artifacts import TensorSpec, from_json, to_json
+from tritonize.core.artifacts import TensorSpec
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import files as files_wording
-from tritonize.onnx_model.graph_diff import GraphDiff, WeightChange
+from tritonize.onnx_model.tasks import GraphDiff, GraphDiffRequest, WeightChange
 from tritonize.onnx_model.worker import finishing
 
 
-@dataclass(frozen=True, kw_only=True)
-class GraphDiffRequest:
-    """Which files."""
-
-    before: Path
-    after: Path
-
-
-def compare(request: dict[str, Any]) -> dict[str, Any]:
-    """The task: `GraphDiffRequest` in, `GraphDiff` out, as plain data. Weights are read one by one."""
-    asked = from_json(GraphDiffRequest, request)
+def compare(asked: GraphDiffRequest) -> GraphDiff:
+    """What changed. Weights are read one by one."""
     before, after = _Side(asked.before), _Side(asked.after)
     counts = [
         Counter(f"{node.domain}::{node.op_type}" if node.domain else node.op_type for node in finishing.nodes(each.model))
@@ -39,7 +28,7 @@ def compare(request: dict[str, Any]) -> dict[str, Any]:
     ]
     shared = [name for name in before.weights if name in after.weights]
     changed = [change for name in shared if (change := _change(before, after, name)) is not None]
-    found = GraphDiff(
+    return GraphDiff(
         opset=(finishing.opset(before.model), finishing.opset(after.model)),
         nodes=(counts[0].total(), counts[1].total()),
         operators={
@@ -52,7 +41,6 @@ def compare(request: dict[str, Any]) -> dict[str, Any]:
         weights_removed=tuple(name for name in before.weights if name not in after.weights),
         weights_changed=tuple(sorted(changed, key=lambda each: -(each.relative if each.relative is not None else math.inf))),
     )
-    return to_json(found)  # type: ignore[no-any-return]
 
 
 class _Side:

@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -20,7 +17,7 @@ from onnx import helper
 
 from tritonize.core import arrays
 from tritonize.core.arrays import Arrays
-from tritonize.core.artifacts import SampleSet, from_json
+from tritonize.onnx_model.tasks import SamplesRequest, Sensitivity
 from tritonize.onnx_model.worker import session as ort_session
 from tritonize.onnx_model.worker.finishing import without_weights
 from tritonize.process.stopwatch import Stopwatch
@@ -45,23 +42,8 @@ _TERMS = 1 << 12
 DRAWS = 2
 
 
-@dataclass(frozen=True, kw_only=True)
-class SensitivityRequest:
-    """What to run."""
-
-    path: Path
-    samples: SampleSet
-    indices: tuple[int, ...]
-    libraries: tuple[str, ...] = ()
-
-
-def measure(request: dict[str, Any]) -> dict[str, Any]:
-    """The task: `SensitivityRequest` in; `moved` has per sample and floating output how far its answer moved, in its own unit.
-
-    Infinite where rounding changes how many answers there are. `chosen` names the outputs that depend on which of several values
-    comes first.
-    """
-    asked = from_json(SensitivityRequest, request)
+def measure(asked: SamplesRequest) -> Sensitivity:
+    """How far rounding moves the answer to each sample, and which outputs depend on which of several values comes first."""
     watch = Stopwatch()
     with watch.library():
         plain = ort_session.session(asked.path, asked.libraries)
@@ -81,7 +63,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
                 answers = ort_session.answer(plain, batch, 1), ort_session.answer(noisy, batch, 1)
             _widen(found, *answers)
     chosen = _chosen(onnx.load(asked.path, load_external_data=False).graph)
-    return {"moved": moved, "chosen": sorted(chosen), "library_seconds": watch.seconds}
+    return Sensitivity(moved=tuple(moved), chosen=frozenset(chosen), library_seconds=watch.seconds)
 
 
 def _chosen(graph: onnx.GraphProto) -> set[str]:

@@ -5,58 +5,28 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
 
 from tritonize.core import arrays
 from tritonize.core.arrays import Arrays
-from tritonize.core.artifacts import SampleSet, TensorFiles, from_json, to_json
+from tritonize.core.artifacts import TensorFiles
 from tritonize.core.errors import ExportError, UsageError
+from tritonize.onnx_model.tasks import RunAnswer, RunRequest
 from tritonize.onnx_model.worker import unsupported
 from tritonize.process.stopwatch import Stopwatch
 
 _SHOWN = 300  # characters of what ONNX Runtime says
 
 
-@dataclass(frozen=True, kw_only=True)
-class OrtRequest:
-    """What to run."""
-
-    path: Path
-    samples: SampleSet
-    batches: tuple[tuple[int, ...], ...]
-    directory: Path
-    libraries: tuple[str, ...] = ()
-    """Shared libraries with operators that the file uses."""
-    apart: SampleSet | None = None
-    """Further samples, each asked alone."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class OrtAnswer:
-    """What was run: one item per batch."""
-
-    outputs: tuple[TensorFiles, ...]
-    """One set of one item per batch: what an ONNX file answers may differ in shape and type from what is expected."""
-    seconds: tuple[float, ...]
-    """Of each run."""
-    version: str
-    library_seconds: float
-    apart: tuple[TensorFiles | str, ...]
-    """The answers to the samples asked apart, or why there is none."""
-
-
-def run(request: dict[str, Any]) -> dict[str, Any]:
-    """The task: `OrtRequest` in, `OrtAnswer` out, as plain data.
+def run(asked: RunRequest) -> RunAnswer:
+    """Run every batch, and the samples that are run alone.
 
     Raises:
         ExportError: ONNX Runtime does not load or run the file.
     """
-    asked = from_json(OrtRequest, request)
     watch = Stopwatch()
     with watch.library():
         opened = session(asked.path, asked.libraries)
@@ -68,17 +38,16 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
             found = answer(opened, batch, len(indices))
         seconds.append(watch.seconds - before)
         outputs.append(_kept(found, asked.directory / str(position)))
-    told = OrtAnswer(
+    return RunAnswer(
         outputs=tuple(outputs),
         seconds=tuple(seconds),
         version=onnxruntime.__version__,
         library_seconds=watch.seconds,
         apart=tuple(_apart(opened, asked, watch)),
     )
-    return to_json(told)  # type: ignore[no-any-return]
 
 
-def _apart(opened: onnxruntime.InferenceSession, asked: OrtRequest, watch: Stopwatch) -> Iterator[TensorFiles | str]:
+def _apart(opened: onnxruntime.InferenceSession, asked: RunRequest, watch: Stopwatch) -> Iterator[TensorFiles | str]:
     for index in range(asked.apart.files.count if asked.apart else 0):
         assert asked.apart is not None
         try:

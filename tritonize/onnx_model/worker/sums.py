@@ -7,58 +7,32 @@ the nodes that are measured; what optimizations change is then no part of the me
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import onnx
 import onnxruntime
 
 from tritonize.core import arrays
-from tritonize.core.artifacts import SampleSet, TensorFiles, from_json, to_json
+from tritonize.core.arrays import Array
+from tritonize.core.artifacts import TensorFiles
+from tritonize.onnx_model.tasks import MeasuredSum, SamplesRequest, Sums
 from tritonize.onnx_model.worker import sensitivity, wide_sums
 from tritonize.onnx_model.worker import session as ort_session
 from tritonize.process.stopwatch import Stopwatch
 
 
-@dataclass(frozen=True, kw_only=True)
-class SumsRequest:
-    """What to run."""
-
-    path: Path
-    samples: SampleSet
-    indices: tuple[int, ...]
-    directory: Path
-    libraries: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeasuredSum:
-    """One node's own sums, in the answer to one sample."""
-
-    node: str
-    operator: str
-    terms: int
-    """Elements that one sum adds up."""
-    error: float
-    """max |in float32 - in float64| of what it answers, on the same values."""
-    bound: float
-    """What rounding explains at most, there."""
-
-
-def measure(request: dict[str, Any]) -> dict[str, Any]:
-    """The task: `SumsRequest` in; `plain` and `wide` have what the file answers to each sample, `nodes` the sums of each.
+def measure(asked: SamplesRequest) -> Sums:
+    """What the file answers to each sample as it is and with wide sums, and how far off the sums of each node are.
 
     Without such nodes nothing is run, and there are no answers.
     """
-    asked = from_json(SumsRequest, request)
     watch = Stopwatch()
     sample = arrays.load(asked.samples.files, asked.indices[0])
     model = onnx.load(asked.path, load_external_data=False)
     shapes = sensitivity.inferred(model, {name: array.shape for name, array in sample.items()})
     sums = wide_sums.widen(model, shapes)
     if not sums:
-        return {"plain": None, "wide": None, "nodes": [], "library_seconds": 0.0}
+        return Sums(plain=None, wide=None, nodes=(), library_seconds=0.0)
     path = asked.path.with_name(f"{asked.path.stem}.wide.onnx")  # beside the file, whose data it names
     try:
         onnx.save(model, path)
@@ -70,26 +44,25 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
         plain = _session(asked.path, asked.libraries)
     names = {output.name for output in plain.get_outputs()}
     files: dict[str, TensorFiles] = {}
-    told: list[list[MeasuredSum]] = []
+    told: list[tuple[MeasuredSum, ...]] = []
     for position, index in enumerate(asked.indices):
         batch = arrays.load(asked.samples.files, index)
         with watch.library():
             answers = {"plain": ort_session.answer(plain, batch, 1), "wide": ort_session.answer(wide, batch, 1)}
-        told.append([_measured(each, answers["wide"], alike=index in asked.samples.edges) for each in sums])
+        told.append(tuple(_measured(each, answers["wide"], alike=index in asked.samples.edges) for each in sums))
         for kind, answer in answers.items():
             kept = {name: array for name, array in answer.items() if name in names}
             specs = tuple(arrays.spec_of(name, array) for name, array in kept.items())
             files[kind] = TensorFiles(directory=asked.directory / kind, tensors=specs, count=position + 1)
             arrays.save(files[kind], position, kept)
-    plain_files = {kind: to_json(each) for kind, each in files.items()}
-    return {**plain_files, "nodes": [[to_json(each) for each in nodes] for nodes in told], "library_seconds": watch.seconds}
+    return Sums(plain=files["plain"], wide=files["wide"], nodes=tuple(told), library_seconds=watch.seconds)
 
 
 def _session(path: Path, libraries: tuple[str, ...]) -> onnxruntime.InferenceSession:
     return ort_session.session(path, libraries, optimized=False)
 
 
-def _measured(node: wide_sums.Sum, answer: Mapping[str, Any], *, alike: bool) -> MeasuredSum:
+def _measured(node: wide_sums.Sum, answer: Mapping[str, Array], *, alike: bool) -> MeasuredSum:
     terms = max(1, int(answer[node.taken]) // max(1, int(answer[node.sums])))
     bound = wide_sums.bound(terms, float(answer[node.base]), alike=alike)
     return MeasuredSum(node=node.node, operator=node.operator, terms=terms, error=float(answer[node.error]), bound=bound)

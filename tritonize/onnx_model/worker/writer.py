@@ -15,8 +15,6 @@ from onnx import TensorProto
 
 SMALL = 1 << 16
 """Bytes up to which an initializer may be a shape or an index; larger ones are weights."""
-INLINE_LIMIT = (1 << 31) - (1 << 26)
-"""Bytes of weights up to which a model is one file: protobuf holds less than 2 GiB, and the graph needs some of it."""
 _LENGTH_DELIMITED = 2
 _ALIGNMENT = 1 << 16
 """Of weights in a data file, in bytes: what every system can map into memory, as the ONNX documentation advises."""

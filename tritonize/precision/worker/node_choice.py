@@ -22,8 +22,8 @@ from onnx import NodeProto, TensorProto
 
 from tritonize.core import dtypes
 from tritonize.core.arrays import BFLOAT16, Array
+from tritonize.precision.tasks import HalfPrecision
 
-Precision = Literal["fp16", "bf16"]
 Reason = Literal["asked for", "subgraphs", "operator", "range", "integers", "moves float32"]
 
 
@@ -64,7 +64,7 @@ _WHOLE = {dtype.onnx for dtype in dtypes.TABLE if not dtype.floating and dtype.n
 class Half:
     """A half-precision type under its names."""
 
-    name: Precision
+    name: HalfPrecision
     onnx: int
     schema: str
     numpy: np.dtype[np.generic]

@@ -9,7 +9,7 @@ import difflib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,13 @@ import onnx.shape_inference
 import onnx.version_converter
 from onnx import TensorProto
 
-from tritonize.core.artifacts import TensorSpec, from_json, to_json
 from tritonize.core.errors import ExportError, NothingReducedError, UsageError
 from tritonize.onnx_model.worker import finishing, origins, writer
+from tritonize.precision.tasks import ReduceAnswer, ReduceRequest
 from tritonize.precision.worker import emulation as worker_emulation
 from tritonize.precision.worker import graph_rewrite, node_choice
 from tritonize.precision.worker.graph_rewrite import Rewritten
-from tritonize.precision.worker.node_choice import HALVES, Half, Kept, Precision
+from tritonize.precision.worker.node_choice import HALVES, Half, Kept
 from tritonize.process.stopwatch import Stopwatch
 
 BF16_OPSET = 22
@@ -40,51 +40,13 @@ _CONSTANTS_IR = 4
 _NEAR = 3
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReduceRequest:
-    """The finished file, and where the reduced one and its emulation go."""
-
-    source: Path
-    node_map: Path | None
-    path: Path
-    emulation: Path
-    """In the folder of `path`: they share a file of weights where there is one."""
-    precision: Precision
-    keep_nodes: tuple[str, ...] = ()
-    keep_operators: tuple[str, ...] = ()
-    half_io: bool = False
-    inline_limit: int = writer.INLINE_LIMIT
-    """Bytes of weights above which they go into a file of their own."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReduceAnswer:
-    """What the reduced file says of itself, after it was written and loaded again."""
-
-    opset: int
-    ir_version: int
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    reduced: int
-    """Nodes that take half-precision tensors, without casts."""
-    kept: Mapping[str, int]
-    """Reason to number of nodes that were float32 and are so still."""
-    casts: int
-    """Added between the two."""
-    data: str | None
-    """Name of the file beside it that holds the weights."""
-    node_map: str
-    library_seconds: float
-
-
-def reduce(request: dict[str, Any]) -> dict[str, Any]:
-    """The task: `ReduceRequest` in, `ReduceAnswer` out, as plain data.
+def reduce(asked: ReduceRequest) -> ReduceAnswer:
+    """Reduce the file, and write its emulation.
 
     Raises:
         UsageError: a node or an operator to keep is not in the graph.
         ExportError: no node could be reduced, or what was written is invalid.
     """
-    asked = from_json(ReduceRequest, request)
     half, watch = HALVES[asked.precision], Stopwatch()
     with watch.library():
         model = _prepared(asked)
@@ -114,7 +76,7 @@ def reduce(request: dict[str, Any]) -> dict[str, Any]:
         worker_emulation.emulate(model.graph, done.half, half)
         _types(model, asked.emulation)
         writer.write(model, asked.emulation)  # where weights lie in a file of their own, it refers to them there
-    return {**to_json(answer), "library_seconds": watch.seconds}
+    return replace(answer, library_seconds=watch.seconds)
 
 
 def _prepared(asked: ReduceRequest) -> onnx.ModelProto:

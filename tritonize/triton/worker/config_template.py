@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 from tritonize.triton import config_template
+from tritonize.triton.tasks import TemplateRequest
 
 
-def render(request: dict[str, Any]) -> dict[str, Any]:
-    """The task: a template's path and its fields in, `text` out."""
-    return {"text": config_template.fill(Path(request["path"]), request["fields"])}
+def render(asked: TemplateRequest) -> str:
+    """The text of the template."""
+    return config_template.fill(asked.path, asked.fields)
