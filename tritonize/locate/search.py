@@ -57,7 +57,7 @@ def locate(
         load = runner.load_request(model, source)
         search_path = [folder.resolve() for folder in model.search_path]
         modules = tracing.modules(load, samples, [batch], work / "modules", limit, search_path=search_path)
-        outcome.note = modules.unavailable or f"{len(modules.captured['seen'])} tensors"
+        outcome.note = modules.unavailable or f"{len(modules.captured.seen)} tensors"
     expected_name, found_name = f"PyTorch, {source.location}", artifact.path.name
     if modules.unavailable or artifact.node_map is None:
         why = f"Module outputs are not available: {modules.unavailable or 'the file has no node map'}."

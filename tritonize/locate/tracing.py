@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from tritonize.core.artifacts import SampleSet, from_json, to_json
-from tritonize.core.error_location import NodeError
 from tritonize.core.errors import ExportError, WorkerError
+from tritonize.locate import tasks
+from tritonize.locate.tasks import Captured, ErrorsAnswer, ErrorsRequest
 from tritonize.process import workers
+from tritonize.process.tasks import Answer, Request, Task
+from tritonize.process.workers import WorkerAnswer
 
 PART_BYTES = 1 << 29
 """What one part of a graph may answer at once, by default: 512 MiB."""
@@ -31,18 +34,9 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Traced:
-    """The error along a graph."""
+class Traced(ErrorsAnswer):
+    """The error along a graph, and what the process took; `library_seconds` is with imports."""
 
-    series: tuple[NodeError, ...]
-    """In topological order; the nodes whose answers could be compared."""
-    nodes: int
-    parts: int
-    largest_part: int
-    """Bytes."""
-    broken: str | None
-    """Why the graph does not run as a whole, where it does not: errors are then known for right inputs alone."""
-    library_seconds: float
     peak_memory: int
     """Bytes."""
 
@@ -51,8 +45,7 @@ class Traced:
 class Modules:
     """What the modules of a PyTorch model took and answered."""
 
-    captured: Mapping[str, Any]
-    """`workers.module_tensors.Captured` as plain data, which `errors` takes."""
+    captured: Captured
     unavailable: str | None = None
     """Why they could not be watched."""
 
@@ -76,15 +69,26 @@ def modules(
     """
     if load["kind"] in UNWATCHED:
         why = f"the modules inside {UNWATCHED[load['kind']]} run without Python, so their answers cannot be watched"
-        return Modules(captured={"seen": []}, unavailable=why)
+        return Modules(captured=Captured(seen=()), unavailable=why)
     request = {
         "model": load,
         "samples": to_json(samples),
         "batches": [list(batch) for batch in batches],
         "directory": str(directory / "values"),
     }
-    answer = _work("locate.worker.module_outputs.capture", request, directory, limits, search_path).value
-    return Modules(captured=answer["captured"])
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        answer = workers.run_named(
+            "locate.worker.module_outputs.capture",
+            request,
+            directory=directory,
+            deadline_s=limits.deadline_s,
+            memory_bytes=limits.memory_bytes,
+            search_path=search_path,
+        )
+    except WorkerError as error:
+        raise _ended(error) from error
+    return Modules(captured=from_json(Captured, answer.value["captured"]))
 
 
 def errors(
@@ -108,48 +112,49 @@ def errors(
         UsageError: the two have nothing in common, or take other inputs than the samples have.
         ExportError: the expected file does not run.
     """
-    request = {
-        "found": str(found),
-        "expected": str(expected) if isinstance(expected, Path) else None,
-        "captured": dict(expected.captured) if isinstance(expected, Modules) else None,
-        "node_map": str(node_map) if node_map else None,
-        "samples": to_json(samples),
-        "batches": [list(batch) for batch in batches],
-        "directory": str(directory / "values"),
-        "part_bytes": limits.part_bytes,
-        "libraries": list(limits.libraries),
-        "emulated": emulated,
-    }
-    worked = _work("locate.worker.node_errors.compare", request, directory, limits, ())
-    answer = worked.value
+    request = ErrorsRequest(
+        found=found,
+        expected=expected if isinstance(expected, Path) else None,
+        captured=expected.captured if isinstance(expected, Modules) else None,
+        node_map=node_map,
+        samples=samples,
+        batches=tuple(batches),
+        directory=directory / "values",
+        part_bytes=limits.part_bytes,
+        libraries=limits.libraries,
+        emulated=emulated,
+    )
+    answer = _work(tasks.FIND_ERRORS, request, directory, limits)
+    found_errors = answer.value
     return Traced(
-        series=tuple(from_json(NodeError, each) for each in answer["series"]),
-        nodes=answer["nodes"],
-        parts=answer["parts"],
-        largest_part=answer["largest_part"],
-        broken=answer["broken"],
-        library_seconds=answer["library_seconds"] + worked.import_seconds,
-        peak_memory=worked.peak_memory,
+        series=found_errors.series,
+        nodes=found_errors.nodes,
+        parts=found_errors.parts,
+        largest_part=found_errors.largest_part,
+        broken=found_errors.broken,
+        library_seconds=found_errors.library_seconds + answer.import_seconds,
+        peak_memory=answer.peak_memory,
     )
 
 
-def _work(
-    task: str, request: Mapping[str, Any], directory: Path, limits: Limits, search_path: Sequence[Path]
-) -> workers.WorkerAnswer[dict[str, Any]]:
+def _work(task: Task[Request, Answer], request: Request, directory: Path, limits: Limits) -> WorkerAnswer[Answer]:
     directory.mkdir(parents=True, exist_ok=True)
     try:
-        return workers.run_named(
+        return workers.run_worker(
             task,
             request,
             directory=directory,
             deadline_s=limits.deadline_s,
             memory_bytes=limits.memory_bytes,
-            search_path=search_path,
         )
     except WorkerError as error:
-        raise ExportError(
-            "The search for the error ended without an answer.",
-            found=error.what,
-            next_step="raise deadline_s or memory_mib in the spec, or ask for smaller parts",
-            details=error.details,
-        ) from error
+        raise _ended(error) from error
+
+
+def _ended(error: WorkerError) -> ExportError:
+    return ExportError(
+        "The search for the error ended without an answer.",
+        found=error.what,
+        next_step="raise deadline_s or memory_mib in the spec, or ask for smaller parts",
+        details=error.details,
+    )

@@ -60,13 +60,15 @@ def _sensitivity(
     """How far rounding moves the answers; `None`, and a stage that did not run, where that cannot be measured."""
     try:
         return runtime.sensitivity(
-            artifact.path,
-            samples,
-            indices,
-            work,
+            SamplesRequest(
+                path=artifact.path,
+                samples=samples,
+                indices=tuple(indices),
+                directory=work,
+                libraries=tuple(model.custom_op_libraries),
+            ),
             deadline_s=model.deadline_s,
             memory_bytes=model.memory_bytes,
-            libraries=model.custom_op_libraries,
         )
     except ExportError as error:
         note = f"{error.what} {error.found}" if error.found else error.what

@@ -15,7 +15,7 @@ from tritonize.core import arrays, dtypes
 from tritonize.core.arrays import Array
 from tritonize.core.artifacts import SampleSet, from_json, to_json
 from tritonize.core.errors import ExportError
-from tritonize.locate.worker.module_tensors import Captured, Seen
+from tritonize.locate.tasks import Captured, Seen
 from tritonize.source.tasks import LoadRequest
 from tritonize.source.worker.torch_model import LoadedModel, load, to_numpy
 
@@ -103,20 +103,20 @@ class _Watcher:
             removes.append(module.register_forward_hook(self._after(path, weighted)).remove)
         return removes
 
-    def _before(self, path: str, weighted: bool) -> Callable[[torch.nn.Module, Any, Any], None]:
-        def hook(_module: torch.nn.Module, arguments: Any, named: Any) -> None:
+    def _before(self, path: str, weighted: bool) -> Callable[[torch.nn.Module, object, object], None]:
+        def hook(_module: torch.nn.Module, arguments: object, named: object) -> None:
             self._keep(path, "input", (arguments, named), weighted)
 
         return hook
 
-    def _after(self, path: str, weighted: bool) -> Callable[[torch.nn.Module, Any, Any], None]:
-        def hook(_module: torch.nn.Module, _arguments: Any, answer: Any) -> None:
+    def _after(self, path: str, weighted: bool) -> Callable[[torch.nn.Module, object, object], None]:
+        def hook(_module: torch.nn.Module, _arguments: object, answer: object) -> None:
             self._keep(path, "output", answer, weighted)
             self._calls[path] = self._calls.get(path, 0) + 1
 
         return hook
 
-    def _keep(self, path: str, place: Literal["input", "output"], value: Any, weighted: bool) -> None:
+    def _keep(self, path: str, place: Literal["input", "output"], value: object, weighted: bool) -> None:
         tensors = [each for each in pytree.tree_leaves(value) if isinstance(each, torch.Tensor)]
         for position, tensor in enumerate(tensors):
             try:

@@ -10,54 +10,30 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import NotRequired, TypedDict
 
 import numpy as np
 from onnx import NodeProto
 
 from tritonize.core import arrays
 from tritonize.core.arrays import Array
+from tritonize.locate.tasks import Captured, Seen
 from tritonize.locate.worker.subgraphs import Graph
 
 
-@dataclass(frozen=True, kw_only=True)
-class Seen:
-    """A tensor that went into a module or came out of it, in every batch."""
+class MappedNode(TypedDict):
+    """One node of `node_map.json`; see `onnx_model/worker/origins.py`."""
 
-    module: str
-    """Path in the user's model; the empty text is the model itself."""
-    call: int
-    """Which call of the module it was, from 0."""
-    place: Literal["input", "output"]
-    position: int
-    """Among the tensors of that call's inputs or outputs."""
-    dtype: str
-    shapes: tuple[tuple[int, ...], ...]
-    """By batch."""
-    files: tuple[Path, ...]
-    """By batch. Two that are the same tensor share the file."""
-    weighted: bool
-    """Whether the module has parameters or buffers of its own."""
-
-    @property
-    def key(self) -> str:
-        """Tells it from all others."""
-        return f"{self.place} {self.position} of call {self.call} of {self.module}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Captured:
-    """What the modules took and answered."""
-
-    seen: tuple[Seen, ...]
-    """In the order in which it was seen."""
+    outputs: list[str]
+    module: NotRequired[str]
+    source: NotRequired[str]
 
 
 @dataclass(frozen=True)
 class NodeMap:
     """`node_map.json`: where nodes come from, by the names of their outputs."""
 
-    entries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    entries: Mapping[str, MappedNode] = field(default_factory=dict)
 
     @staticmethod
     def read(path: Path | None) -> NodeMap:
@@ -69,8 +45,8 @@ class NodeMap:
 
     def origin(self, *nodes: NodeProto) -> tuple[str | None, str | None]:
         """Module and line of the first node that it knows; `None` for what is not known."""
-        entry = next((self.entries[name] for node in nodes for name in node.output if name in self.entries), {})
-        return entry.get("module"), entry.get("source")
+        entry = next((self.entries[name] for node in nodes for name in node.output if name in self.entries), None)
+        return (entry.get("module"), entry.get("source")) if entry else (None, None)
 
 
 class ModuleAnswers:

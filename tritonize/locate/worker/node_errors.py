@@ -10,55 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import onnx.helper
 
 from tritonize.core import arrays
 from tritonize.core.arrays import Array, Arrays
-from tritonize.core.artifacts import SampleSet, from_json, to_json
 from tritonize.core.error_location import FAR, NodeError
 from tritonize.core.errors import ExportError, UsageError
+from tritonize.locate.tasks import ErrorsAnswer, ErrorsRequest
 from tritonize.locate.worker import comparable_nodes, distances, node_differences, rounding_allowance
 from tritonize.locate.worker.comparable_nodes import Unit
-from tritonize.locate.worker.module_tensors import Captured, ModuleAnswers, NodeMap, Tensors
+from tritonize.locate.worker.module_tensors import ModuleAnswers, NodeMap, Tensors
 from tritonize.locate.worker.subgraphs import Graph
 from tritonize.locate.worker.tensor_values import Evaluation, Runner, Store, cast
-
-
-@dataclass(frozen=True, kw_only=True)
-class ErrorsRequest:
-    """What to compare with what."""
-
-    found: Path
-    """The graph that is looked at."""
-    expected: Path | None = None
-    """The graph that is right."""
-    captured: Captured | None = None
-    """What the modules answered, where there is no graph that is right."""
-    node_map: Path | None = None
-    samples: SampleSet
-    batches: tuple[tuple[int, ...], ...]
-    directory: Path
-    part_bytes: int
-    """What one part may answer at once; a single node that answers more is a part of its own."""
-    libraries: tuple[str, ...] = ()
-    emulated: bool = False
-    """Whether casts to a type below fp32 and back stand for computing in it; nodes are then named as in `expected`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ErrorsAnswer:
-    """The error along the graph."""
-
-    series: tuple[NodeError, ...]
-    nodes: int
-    parts: int
-    largest_part: int
-    broken: str | None
-    """Why the graph does not run as a whole, where it does not."""
-    library_seconds: float
 
 
 class Expected(Protocol):
@@ -101,14 +67,13 @@ class _Walk:
     broken: str | None = None
 
 
-def compare(request: dict[str, Any]) -> dict[str, Any]:
-    """The task: `ErrorsRequest` in, `ErrorsAnswer` out, as plain data.
+def compare(asked: ErrorsRequest) -> ErrorsAnswer:
+    """The error of every node that can be compared.
 
     Raises:
         UsageError: the two sides take other inputs, or no tensor of the graph has a counterpart.
         ExportError: the expected side does not run.
     """
-    asked = from_json(ErrorsRequest, request)
     batches = [arrays.stack(asked.samples.files, indices) for indices in asked.batches]
     graph, runner = Graph(asked.found), Runner(asked.directory / "parts", asked.libraries)
     _require_inputs(graph, batches[0], asked.found)
@@ -135,15 +100,13 @@ def compare(request: dict[str, Any]) -> dict[str, Any]:
         graph=graph, matches=matches, expected=expected, found=found, batches=batches, runner=runner, emulated=asked.emulated
     )
     series = tuple(_series(walk, asked.part_bytes, other, node_map))
-    return to_json(  # type: ignore[no-any-return]
-        ErrorsAnswer(
-            series=series,
-            nodes=len(graph.nodes),
-            parts=runner.parts,
-            largest_part=runner.largest,
-            broken=walk.broken,
-            library_seconds=runner.watch.seconds,
-        )
+    return ErrorsAnswer(
+        series=series,
+        nodes=len(graph.nodes),
+        parts=runner.parts,
+        largest_part=runner.largest,
+        broken=walk.broken,
+        library_seconds=runner.watch.seconds,
     )
 
 
