@@ -5,7 +5,6 @@ The functions of tritonize are asked themselves; their workers run in this proce
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import shutil
@@ -49,7 +48,7 @@ def prove(proof: Proof, make: Callable[[GoldenSet], Seeing], file: bytes, direct
     path.write_bytes(file)
     artifact: Any = SimpleNamespace(path=path, node_map=_node_map(path))
     model = proof.healthy.spec(proof.seed)
-    with mock.patch.multiple(workers, run_worker=_here, run_named=_here_named):
+    with mock.patch.object(workers, "run_worker", _here):
         tracker, checks = _asked(proof.golden, make, artifact, model, directory / "first")
         left_out = edge_case_rounding.unanswerable(model, artifact, tracker.golden, checks, directory / "unanswerable", Recorder())
         if not left_out:
@@ -73,12 +72,6 @@ def _asked(
 
 def _here(task: Task[Request, Answer], request: Request, **_: Any) -> SimpleNamespace:
     return SimpleNamespace(value=task.load()(request), import_seconds=0.0)
-
-
-def _here_named(task: str, request: Mapping[str, Any], **_: Any) -> SimpleNamespace:
-    module, _, function = task.rpartition(".")
-    value = getattr(importlib.import_module(f"tritonize.{module}"), function)(request)
-    return SimpleNamespace(value=value, import_seconds=0.0)
 
 
 def _node_map(path: Path) -> Path:

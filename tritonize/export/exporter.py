@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from tritonize.core.decisions import Decision, Warned
 from tritonize.core.errors import ExportError, SimplifyError, WorkerError
 from tritonize.core.messages import export as wording
 from tritonize.core.messages import reference as reference_wording
+from tritonize.onnx_model import tasks as onnx_tasks
+from tritonize.onnx_model.tasks import FinishAnswer, FinishRequest
 from tritonize.process import workers
 from tritonize.spec import schema
 
@@ -98,25 +100,28 @@ def export(model: schema.Model, subject: Subject, strategy: str, directory: Path
     }
     search_path = [folder.resolve() for folder in model.search_path]
     first = _work("export.worker.strategies.run", request, model, directory / "export", search_path)
-    request = {
-        "exported": str(exported),
-        "path": str(path),
-        "simplify": model.simplify,
-        "opset": model.opset,
-        "inputs": request["inputs"],
-        "outputs": request["outputs"],
-        "roots": [str(folder) for folder in search_path],
-        "scope": first.value["scope"],
-        "modules": first.value["modules"],
-    }
-    second, notes = _finished(request, model, directory)
+    finish = FinishRequest(
+        exported=exported,
+        path=path,
+        simplify=model.simplify,
+        opset=model.opset,
+        inputs=subject.inputs,
+        outputs=subject.outputs,
+        roots=tuple(search_path),
+        scope=first.value["scope"],
+        modules=None if first.value["modules"] is None else tuple(first.value["modules"]),
+    )
+    second, notes = _finished(finish, model, directory)
     artifact = _artifact(path, second.value, strategy)
     _require_same("input", subject.inputs, artifact.inputs)
     _require_same("output", subject.outputs, artifact.outputs)
     return Exported(
         artifact=artifact,
         torch=first.value["torch"],
-        library_seconds=sum(answer.value["library_seconds"] + answer.import_seconds for answer in (first, second)),
+        library_seconds=first.value["library_seconds"]
+        + first.import_seconds
+        + second.value.library_seconds
+        + second.import_seconds,
         peak_memory=max(first.peak_memory, second.peak_memory),
         decisions=tuple(from_json(Decision, each) for each in first.value["decisions"]),
         warned=tuple(from_json(Warned, each) for each in first.value["warned"]),
@@ -136,16 +141,11 @@ def take(model: schema.Model, source: Path, directory: Path) -> tuple[Exported, 
     """
     directory.mkdir(parents=True)
     path = directory / "model.onnx"
-    request = {
-        "exported": str(source),
-        "path": str(path),
-        "simplify": model.simplify,
-        "opset": None,
-        "consume": False,
-        "optional": list(model.inputs),
-    }
+    request = FinishRequest(
+        exported=source, path=path, simplify=model.simplify, opset=None, consume=False, optional=tuple(model.inputs)
+    )
     answer, notes = _finished(request, model, directory)
-    optional, constants = answer.value["optional"], answer.value["constants"]
+    optional, constants = answer.value.optional, answer.value.constants
     notes += tuple(wording.OPTIONAL.text(name=name) for name in optional)
     if constants:
         names = ", ".join(constants[:_NAMED]) + (", …" if len(constants) > _NAMED else "")
@@ -153,24 +153,36 @@ def take(model: schema.Model, source: Path, directory: Path) -> tuple[Exported, 
     exported = Exported(
         artifact=_artifact(path, answer.value, "as_is"),
         torch="",
-        library_seconds=answer.value["library_seconds"] + answer.import_seconds,
+        library_seconds=answer.value.library_seconds + answer.import_seconds,
         peak_memory=answer.peak_memory,
         notes=notes,
     )
-    return exported, int(answer.value["parameters"])
+    return exported, answer.value.parameters
 
 
-def _finished(request: Mapping[str, Any], model: schema.Model, directory: Path) -> tuple[_Answer, tuple[str, ...]]:
+def _finished(
+    request: FinishRequest, model: schema.Model, directory: Path
+) -> tuple[workers.WorkerAnswer[FinishAnswer], tuple[str, ...]]:
     """The exported file finished, and a note where it could not be simplified: that costs the simplification alone."""
     try:
-        return _work("onnx_model.worker.finishing.finish", request, model, directory / "finish", []), ()
+        return _finish(request, model, directory / "finish"), ()
     except ExportError as error:
         ended = isinstance(error.__cause__, WorkerError)  # a crash, too much memory or a deadline
-        if not request["simplify"] or not (ended or isinstance(error, SimplifyError)):
+        if not request.simplify or not (ended or isinstance(error, SimplifyError)):
             raise
         reason = str(error.found).rstrip(".")
-    answer = _work("onnx_model.worker.finishing.finish", {**request, "simplify": False}, model, directory / "unsimplified", [])
+    answer = _finish(replace(request, simplify=False), model, directory / "unsimplified")
     return answer, (wording.UNSIMPLIFIED.text(reason=reason),)
+
+
+def _finish(request: FinishRequest, model: schema.Model, directory: Path) -> workers.WorkerAnswer[FinishAnswer]:
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        return workers.run_worker(
+            onnx_tasks.FINISH, request, directory=directory, deadline_s=model.deadline_s, memory_bytes=model.memory_bytes
+        )
+    except WorkerError as error:
+        raise _ended(error, model) from error
 
 
 def _work(task: str, request: Mapping[str, Any], model: schema.Model, directory: Path, search_path: list[Path]) -> _Answer:
@@ -185,39 +197,39 @@ def _work(task: str, request: Mapping[str, Any], model: schema.Model, directory:
             search_path=search_path,
         )
     except WorkerError as error:
-        raise ExportError(
-            "The export ended without an ONNX file.",
-            where=model.source if model.is_factory else Path(model.source).name,
-            found=error.what,
-            cause="the exporter or the model's code hangs, crashes, or needs more memory than there is",
-            next_step="raise deadline_s or memory_mib in the spec if that is all it lacks",
-            details=error.details,
-        ) from error
+        raise _ended(error, model) from error
 
 
-def _artifact(path: Path, answer: Mapping[str, Any], strategy: str) -> OnnxArtifact:
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    data = path.with_name(answer["data"]) if answer["data"] else None
-    return OnnxArtifact(
-        path=path,
-        data=data,
-        node_map=path.with_name(answer["node_map"]),
-        sha256=sha256,
-        size=path.stat().st_size + (data.stat().st_size if data else 0),
-        opset=answer["opset"],
-        ir_version=answer["ir_version"],
-        inputs=tuple(_tensor(plain) for plain in answer["inputs"]),
-        outputs=tuple(_tensor(plain) for plain in answer["outputs"]),
-        exporter=answer["producer"],
-        strategy=strategy,
-        simplified=answer["simplified"],
-        optional=tuple(answer["optional"]),
+def _ended(error: WorkerError, model: schema.Model) -> ExportError:
+    return ExportError(
+        "The export ended without an ONNX file.",
+        where=model.source if model.is_factory else Path(model.source).name,
+        found=error.what,
+        cause="the exporter or the model's code hangs, crashes, or needs more memory than there is",
+        next_step="raise deadline_s or memory_mib in the spec if that is all it lacks",
+        details=error.details,
     )
 
 
-def _tensor(plain: Mapping[str, Any]) -> TensorSpec:
-    return TensorSpec(name=plain["name"], dtype=plain["dtype"], shape=tuple(plain["shape"]))
+def _artifact(path: Path, answer: FinishAnswer, strategy: str) -> OnnxArtifact:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    data = path.with_name(answer.data) if answer.data else None
+    return OnnxArtifact(
+        path=path,
+        data=data,
+        node_map=path.with_name(answer.node_map),
+        sha256=sha256,
+        size=path.stat().st_size + (data.stat().st_size if data else 0),
+        opset=answer.opset,
+        ir_version=answer.ir_version,
+        inputs=answer.inputs,
+        outputs=answer.outputs,
+        exporter=answer.producer,
+        strategy=strategy,
+        simplified=answer.simplified,
+        optional=answer.optional,
+    )
 
 
 def _require_same(kind: str, wanted: tuple[TensorSpec, ...], found: tuple[TensorSpec, ...]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritonize.core import arrays
-from tritonize.core.artifacts import SampleSet
+from tritonize.core.artifacts import SampleSet, TensorFiles
 from tritonize.core.errors import ExportError, WorkerError
 from tritonize.core.messages import quality as wording
 from tritonize.onnx_model import tasks
@@ -26,6 +26,14 @@ class OrtRun(RunAnswer):
     def answer(self, position: int) -> arrays.Arrays:
         """The outputs of batch number `position`, by name."""
         return arrays.load(self.outputs[position], 0)
+
+    def gather(self, positions: Sequence[int], directory: Path) -> TensorFiles:
+        """Some of the answers as one set of items."""
+        tensors = self.outputs[positions[0]].tensors if positions else ()
+        files = TensorFiles(directory=directory, tensors=tensors, count=len(positions))
+        for index, position in enumerate(positions):
+            arrays.save(files, index, self.answer(position))
+        return files
 
 
 def run(

@@ -42,6 +42,11 @@ class EngineRun:
     peak_memory: int
     """Bytes of the host's memory."""
 
+    @property
+    def seconds(self) -> tuple[float, ...]:
+        """Of each batch, with its copies."""
+        return self.engine.seconds
+
     def answer(self, position: int) -> arrays.Arrays:
         """The outputs of batch number `position`, by name."""
         return arrays.load(self.engine.outputs[position], 0)

@@ -57,11 +57,6 @@ class Needs:
 
 NEEDS: Mapping[str, Needs] = {
     "export.worker.strategies.run": Needs(writes=("path",)),
-    "onnx_model.worker.finishing.finish": Needs(writes=("path", "exported")),
-    "precision.worker.reduction.reduce": Needs(writes=("path", "emulation")),
-    "plans.worker.build_plan.build": Needs(writes=("plan", "log", "timing_cache"), gpu=True),
-    "plans.worker.engine.run": Needs(writes=("log",), gpu=True),
-    "plans.worker.build_plan.version": Needs(gpu=True),
 }
 """Of tasks that have no `Task` yet."""
 

@@ -12,7 +12,7 @@ from tritonize.core.messages import quality as wording
 from tritonize.core.recorder import Recorder
 from tritonize.core.stages import StageName
 from tritonize.onnx_model import runtime
-from tritonize.onnx_model.tasks import Sensitivity
+from tritonize.onnx_model.tasks import SamplesRequest, Sensitivity
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import summation_error

@@ -10,7 +10,6 @@ from tritonize import repository
 from tritonize.core.artifacts import Check, Finding, OnnxArtifact, Source, StagedVersion, to_json
 from tritonize.core.error_location import Location
 from tritonize.core.errors import UsageError
-from tritonize.core.json_types import JsonObject
 from tritonize.core.messages import samples as wording
 from tritonize.core.stages import StageName
 from tritonize.export.proven import ProvenOnnx
@@ -48,7 +47,7 @@ class Built:
     """Whether ONNX Runtime answered like PyTorch."""
     notes: tuple[str, ...]
     versions: Mapping[str, str]
-    details: JsonObject
+    details: Mapping[str, object]
     located: Location | None = None
     """Where the ONNX file goes wrong, if it does and that was found."""
     findings: tuple[Finding, ...] = ()

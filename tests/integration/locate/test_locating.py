@@ -27,7 +27,6 @@ from tritonize.core.artifacts import (
     TensorFiles,
     TensorSpec,
     from_json,
-    to_json,
 )
 from tritonize.core.error_location import FAR, Location, NodeError, as_text
 from tritonize.core.errors import UsageError
@@ -35,8 +34,9 @@ from tritonize.core.recorder import Recorder
 from tritonize.core.stages import StageName
 from tritonize.locate import bisection, tracing
 from tritonize.locate.search import failing, locate, to_keep
+from tritonize.locate.tasks import Captured, ErrorsAnswer, ErrorsRequest, Seen
 from tritonize.locate.worker import node_errors
-from tritonize.locate.worker.module_tensors import Captured, NodeMap, Seen, Tensors
+from tritonize.locate.worker.module_tensors import NodeMap, Tensors
 from tritonize.locate.worker.subgraphs import Graph
 from tritonize.quality.golden_set import GoldenSet, Rules
 from tritonize.quality.tracker import ErrorTracker
@@ -258,29 +258,26 @@ def batches(model: onnx.ModelProto, directory: Path, count: int = 2, scale: floa
     return SampleSet(files=files, batched=False, origin="test")
 
 
-def compared(expected: onnx.ModelProto, found: onnx.ModelProto, *, part_bytes: int = 1 << 20, folder: str = "work") -> dict:
+def compared(expected: onnx.ModelProto, found: onnx.ModelProto, *, part_bytes: int = 1 << 20, folder: str = "work") -> ErrorsAnswer:
     """What the worker says of two graphs."""
     directory = Path(folder)
     directory.mkdir()
     for name, model in (("a", expected), ("b", found)):
         (directory / f"{name}.onnx").write_bytes(model.SerializeToString())
-    request = {
-        "found": str(directory / "b.onnx"),
-        "expected": str(directory / "a.onnx"),
-        "samples": to_json(batches(expected, directory)),
-        "batches": [[0], [1]],
-        "directory": str(directory / "values"),
-        "part_bytes": part_bytes,
-    }
-    return node_errors.compare(request)
+    return node_errors.compare(
+        ErrorsRequest(
+            found=directory / "b.onnx",
+            expected=directory / "a.onnx",
+            samples=batches(expected, directory),
+            batches=((0,), (1,)),
+            directory=directory / "values",
+            part_bytes=part_bytes,
+        )
+    )
 
 
-def series(answer: dict) -> list[NodeError]:
-    return [from_json(NodeError, each) for each in answer["series"]]
-
-
-def origin(answer: dict) -> NodeError | None:
-    return next((each for each in series(answer) if each.exceeds), None)
+def origin(answer: ErrorsAnswer) -> NodeError | None:
+    return next((each for each in answer.series if each.exceeds), None)
 
 
 @pytest.mark.parametrize(
@@ -295,15 +292,15 @@ def test_a_fault_in_one_node_is_found_at_that_node(graph, named, edit):
     assert first is not None
     assert first.node == named
     assert first.difference  # what was planted is said in words
-    wrong = [each.node for each in series(answer) if each.exceeds]
+    wrong = [each.node for each in answer.series if each.exceeds]
     assert wrong == [named]  # and no other node is blamed
 
 
 @pytest.mark.parametrize("graph", GRAPHS)
 def test_equal_graphs_have_no_origin_and_no_error_at_all(graph):
     answer = compared(GRAPHS[graph], GRAPHS[graph])
-    assert len(answer["series"]) == answer["nodes"]
-    assert all(each.own == each.total == each.propagated == each.inputs == 0 for each in series(answer))
+    assert len(answer.series) == answer.nodes
+    assert all(each.own == each.total == each.propagated == each.inputs == 0 for each in answer.series)
 
 
 def copied(model: onnx.ModelProto, *edits: Edit) -> onnx.ModelProto:
@@ -319,13 +316,13 @@ def test_of_two_faults_the_first_is_the_origin_and_the_larger_one_the_largest():
     found = copied(model, attribute("n_elu", alpha=0.99), swapped("n_cat"))
     answer = compared(model, found)
     assert origin(answer).node == "n_elu"
-    assert max(series(answer), key=lambda each: each.own).node == "n_cat"
+    assert max(answer.series, key=lambda each: each.own).node == "n_cat"
 
 
 def test_what_a_node_passes_on_is_told_from_what_it_does():
     model = GRAPHS["convolutions"]
     answer = compared(model, copied(model, weight("w1", lambda array: array * np.float32(1.5))))
-    by_name = {each.node: each for each in series(answer)}
+    by_name = {each.node: each for each in answer.series}
     assert by_name["n_c1"].own > 0.1
     assert by_name["n_c1"].inputs == by_name["n_c1"].propagated == 0
     for name in ("n_bn", "n_c2", "n_y"):
@@ -338,9 +335,9 @@ def test_a_folded_normalization_is_no_fault():
     onnxslim = pytest.importorskip("onnxslim")
     model = GRAPHS["convolutions"]
     answer = compared(model, onnxslim.slim(copied(model)))
-    assert answer["nodes"] == len(model.graph.node) - 1
+    assert answer.nodes == len(model.graph.node) - 1
     assert origin(answer) is None
-    assert series(answer)[0].own > 0  # it was computed another way, and that is seen
+    assert answer.series[0].own > 0  # it was computed another way, and that is seen
 
 
 def with_subgraphs() -> onnx.ModelProto:
@@ -408,7 +405,7 @@ def test_a_node_with_subgraphs_is_one_node(named, edit, part_bytes):
     model = with_subgraphs()
     answer = compared(model, copied(model, edit), part_bytes=part_bytes)
     assert (origin(answer).node if origin(answer) else None) == named
-    compared_nodes = {each.node for each in series(answer)}
+    compared_nodes = {each.node for each in answer.series}
     assert "n_branch" in compared_nodes
     assert "n_parts" not in compared_nodes  # a sequence is no tensor: it is looked at with the node that takes it
     if named == "n_joined":
@@ -441,9 +438,9 @@ def test_the_parts_stay_within_the_bound_and_say_the_same():
     found = copied(model, weight("w17", lambda array: np.float32(0.8)))
     bound = 5 << 14
     small, large = compared(model, found, part_bytes=bound), compared(model, found, part_bytes=1 << 30, folder="whole")
-    assert small["largest_part"] <= bound < large["largest_part"]
-    assert small["parts"] > 3 * 41 // 6
-    assert small["series"] == large["series"]
+    assert small.largest_part <= bound < large.largest_part
+    assert small.parts > 3 * 41 // 6
+    assert small.series == large.series
     assert origin(small).node == "n_t17"
     left = list(Path("work/values").rglob("*.npy"))
     assert len(left) <= 2 * 3  # values go as soon as nothing needs them: what is left is the last tensors, of two batches
@@ -531,13 +528,13 @@ def test_rounding_of_a_reduced_graph_is_no_fault_and_an_overflow_is():
     for graph in ("convolutions", "volume"):
         answer = compared(GRAPHS[graph], half(GRAPHS[graph]), folder=graph)
         assert origin(answer) is None
-        assert max(each.total for each in series(answer)) > 1e-4
+        assert max(each.total for each in answer.series) > 1e-4
     model = overflowing()
     answer = compared(model, half(model))
     first = origin(answer)
     assert (first.node, first.own) == ("n_square", FAR)
     assert first.reason.startswith("inf where ")
-    kept = to_keep(series(answer))
+    kept = to_keep(answer.series)
     assert set(kept) == {"n_square", "n_mean", "n_root"}  # each answers, or takes, more than fp16 holds
     blocked = origin(compared(model, half(model, node_block_list=list(kept)), folder="blocked"))
     assert (blocked.operator, blocked.output) == ("Cast", "square")  # the tool casts between two nodes that it keeps: found too

@@ -12,6 +12,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tritonize.core.errors import UsageError
+from tritonize.onnx_model import tasks
+from tritonize.onnx_model.tasks import FinishAnswer, FinishRequest
 from tritonize.process import workers
 
 WIDTH = 256
@@ -36,11 +38,11 @@ def model() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
 
 
-def finish(source: Path, **fields) -> dict:
+def finish(source: Path, **fields) -> FinishAnswer:
     target = Path("finished")
     target.mkdir(exist_ok=True)
-    request = {"exported": str(source), "path": str(target / "model.onnx"), "simplify": True, "opset": 18, **fields}
-    return workers.run_named("onnx_model.worker.finishing.finish", request, directory=target, deadline_s=60).value
+    request = FinishRequest(exported=source, path=target / "model.onnx", simplify=True, opset=18, **fields)
+    return workers.run_worker(tasks.FINISH, request, directory=target, deadline_s=60).value
 
 
 @pytest.fixture(params=["inside", "one file", "a file each"])
@@ -64,8 +66,8 @@ def expected(x: np.ndarray) -> np.ndarray:
 
 def test_one_data_file_holds_all_weights(exported):
     answer = finish(exported, inline_limit=LIMIT)
-    assert answer["data"] == "model.onnx.data"
-    assert not answer["simplified"]
+    assert answer.data == "model.onnx.data"
+    assert not answer.simplified
     finished = onnx.load("finished/model.onnx", load_external_data=False)
     assert Path("finished/model.onnx").stat().st_size < 4096
     references = [{entry.key: entry.value for entry in tensor.external_data} for tensor in finished.graph.initializer]
@@ -80,8 +82,8 @@ def test_one_data_file_holds_all_weights(exported):
 def test_a_source_is_left_where_it_is_and_small_models_have_no_data_file(exported):
     before = sorted(path.name for path in exported.parent.iterdir())
     answer = finish(exported, consume=False)
-    assert answer["data"] is None
-    assert answer["simplified"]
+    assert answer.data is None
+    assert answer.simplified
     assert sorted(path.name for path in exported.parent.iterdir()) == before
     shutil.rmtree(exported.parent)
     x = RNG.standard_normal((2, WIDTH), dtype=np.float32)

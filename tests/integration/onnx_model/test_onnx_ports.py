@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tritonize.core.errors import ExportError, UsageError, WorkerError
 from tritonize.core.messages import export as wording
 from tritonize.export import exporter as taking
 from tritonize.export.worker import strategies
+from tritonize.onnx_model.tasks import FinishAnswer, FinishRequest
 from tritonize.onnx_model.worker import finishing
 from tritonize.onnx_model.worker import ports as onnx_ports
 from tritonize.process import workers
@@ -88,9 +90,17 @@ def exported(location: str, strategy: str, sample: dict[str, np.ndarray], folder
         "path": str(folder / "exported.onnx"),
     }
     strategies.run(request)
-    finish = {"exported": request["path"], "path": str(folder / "m.onnx"), "simplify": True, "opset": 18}
-    finished = finishing.finish({**finish, "inputs": request["inputs"], "outputs": request["outputs"]})
-    assert finished["simplified"]
+    finished = finishing.finish(
+        FinishRequest(
+            exported=folder / "exported.onnx",
+            path=folder / "m.onnx",
+            simplify=True,
+            opset=18,
+            inputs=tuple(inputs),
+            outputs=tuple(outputs),
+        )
+    )
+    assert finished.simplified
     return onnxruntime.InferenceSession(folder / "m.onnx"), answer
 
 
@@ -133,18 +143,18 @@ def scaled(*, listed: bool = True) -> onnx.ModelProto:
     return helper.make_model(made, opset_imports=[helper.make_opsetid("", 8)], ir_version=3)
 
 
-def finish(model: onnx.ModelProto, folder: Path, **more: Any) -> Any:
+def finish(model: onnx.ModelProto, folder: Path, **more: Any) -> FinishAnswer:
     onnx.save(model, folder / "source.onnx")
-    request = {"exported": str(folder / "source.onnx"), "path": str(folder / "m.onnx"), "simplify": True, "opset": None}
-    return finishing.finish({**request, "consume": False, **more})
+    request = FinishRequest(exported=folder / "source.onnx", path=folder / "m.onnx", simplify=True, opset=None, consume=False)
+    return finishing.finish(replace(request, **more))
 
 
 def test_weights_that_are_inputs_too_are_constants_unless_the_spec_names_them(tmp_path):
     told = finish(scaled(), tmp_path)
-    assert ([each["name"] for each in told["inputs"]], told["optional"], told["constants"]) == (["x"], [], ["w", "b"])
-    assert (told["simplified"], told["ir_version"]) == (True, 4)
-    told = finish(scaled(), tmp_path, optional=["x", "w"])
-    assert ([each["name"] for each in told["inputs"]], told["optional"], told["constants"]) == (["x", "w"], ["w"], ["b"])
+    assert ([each.name for each in told.inputs], told.optional, told.constants) == (["x"], (), ("w", "b"))
+    assert (told.simplified, told.ir_version) == (True, 4)
+    told = finish(scaled(), tmp_path, optional=("x", "w"))
+    assert ([each.name for each in told.inputs], told.optional, told.constants) == (["x", "w"], ("w",), ("b",))
     session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
     x, w = np.ones((1, 3), np.float32), np.full(3, 5, np.float32)
     assert session.run(None, {"x": x})[0].tolist() == [[3, 3, 3]]
@@ -178,8 +188,8 @@ def test_an_input_that_a_file_does_not_use_survives_simplification(tmp_path):
     model.ir_version = 8
     model.graph.input.insert(0, helper.make_tensor_value_info("extra", TensorProto.FLOAT, ["n", 2]))
     told = finish(model, tmp_path)
-    assert told["simplified"]
-    assert [each["name"] for each in told["inputs"]] == ["extra", "x"]
+    assert told.simplified
+    assert [each.name for each in told.inputs] == ["extra", "x"]
     assert [each.name for each in onnxruntime.InferenceSession(tmp_path / "m.onnx").get_inputs()] == ["extra", "x"]
 
 
@@ -203,7 +213,7 @@ def _crashing(model: onnx.ModelProto) -> onnx.ModelProto:
 
 @pytest.mark.parametrize("slim", [_dropping, _nonsense, _raising, _crashing])
 def test_a_simplifier_that_fails_costs_the_simplification_alone(slim, tmp_path, monkeypatch):
-    def work(task, request, model, directory, search_path):
+    def work(request, model, directory):
         try:
             return workers.WorkerAnswer(
                 value=finishing.finish(request), seconds=0.0, peak_memory=0, import_seconds=0.0, log=directory / "worker.log"
@@ -212,7 +222,7 @@ def test_a_simplifier_that_fails_costs_the_simplification_alone(slim, tmp_path, 
             raise ExportError("The export ended without an ONNX file.", found="exit code 139") from WorkerError("it ended")
 
     monkeypatch.setattr(onnxslim, "slim", slim)
-    monkeypatch.setattr(taking, "_work", work)
+    monkeypatch.setattr(taking, "_finish", work)
     onnx.save(scaled(), tmp_path / "source.onnx")
     model = schema.Model.model_validate({"source": "source.onnx", "inputs": {"x": {"shape": ["n", 3]}}, "max_batch_size": 2})
     taken, _ = taking.take(model, tmp_path / "source.onnx", tmp_path / "taken")

@@ -21,8 +21,10 @@ from tests.support.command import tritonize
 from tests.support.models import halves
 from tritonize.core import arrays, artifacts
 from tritonize.core.errors import ExportError, UsageError
+from tritonize.onnx_model.tasks import FinishRequest
 from tritonize.onnx_model.worker import finishing
 from tritonize.precision import comparison as precision_comparison
+from tritonize.precision.tasks import ReduceAnswer, ReduceRequest
 from tritonize.precision.worker import reduction as worker_reduction
 from tritonize.spec import loader, rules, schema
 
@@ -60,22 +62,20 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def finish(exported: Path, path: Path, **more) -> None:
-    finishing.finish({"exported": str(exported), "path": str(path), "simplify": True, "opset": None, "consume": False, **more})
+    finishing.finish(FinishRequest(exported=exported, path=path, simplify=True, opset=None, consume=False, **more))
 
 
-def reduce(source: Path, kind: str, folder: Path, **more) -> dict:
+def reduce(source: Path, kind: str, folder: Path, **more) -> ReduceAnswer:
     folder.mkdir(exist_ok=True)
     node_map = source.with_name("node_map.json")
-    return worker_reduction.reduce(
-        {
-            "source": str(source),
-            "node_map": str(node_map) if node_map.exists() else None,
-            "path": str(folder / "model.onnx"),
-            "emulation": str(folder / "emulation.onnx"),
-            "precision": kind,
-            **more,
-        }
+    asked = ReduceRequest(
+        source=source,
+        node_map=node_map if node_map.exists() else None,
+        path=folder / "model.onnx",
+        emulation=folder / "emulation.onnx",
+        precision=kind,
     )
+    return worker_reduction.reduce(replace(asked, **more))
 
 
 def run(path: Path, batch: dict) -> np.ndarray:
@@ -128,7 +128,7 @@ def test_fp16_is_in_the_graph_and_answers_like_pytorch(files, tmp_path, kind, ha
     after = computed(path)
     kept = {("Gemm", FLOAT): 1} if kind == "heavy" else {}  # what takes the large numbers stays
     assert after == {(name, FP16): count - kept.get((name, FLOAT), 0) for (name, _), count in before.items()} | kept
-    floats = [tensor["dtype"] for tensor in (*answer["inputs"], *answer["outputs"]) if tensor["dtype"].startswith("fp")]
+    floats = [tensor.dtype for tensor in (*answer.inputs, *answer.outputs) if tensor.dtype.startswith("fp")]
     assert set(floats) == ({"fp16"} if half_io else {"fp32"})
     assert not [each.name for each in model.graph.initializer if each.data_type == FP16 and not finite(each)]
     for file in ("model.onnx", "emulation.onnx"):
@@ -147,7 +147,7 @@ def test_bf16_is_in_the_graph_and_its_emulation_answers_like_pytorch(files, tmp_
     answer = reduce(source, "bf16", tmp_path / "half")
     model = onnx.load(tmp_path / "half" / "model.onnx")
     onnx.checker.check_model(model, full_check=True)
-    assert answer["opset"] == 22
+    assert answer.opset == 22
     never = {"ConvTranspose", "LSTM", "GRU"}  # TensorRT builds none of them in bf16, or not beside one in fp32
     assert computed(tmp_path / "half" / "model.onnx") == {
         (name, FLOAT if name in never else BF16): count for (name, _), count in computed(source).items()
@@ -178,23 +178,23 @@ def test_the_same_bytes_twice(files, tmp_path, kind):
 def test_nodes_and_operators_that_the_spec_keeps_stay_fp32(files, tmp_path):
     source = files / "cnn" / "model.onnx"
     first, second = (node.name for node in onnx.load(source).graph.node if node.op_type == "Conv")
-    answer = reduce(source, "fp16", tmp_path / "half", keep_nodes=[first], keep_operators=["Gemm"])
+    answer = reduce(source, "fp16", tmp_path / "half", keep_nodes=(first,), keep_operators=("Gemm",))
     model = onnx.load(tmp_path / "half" / "model.onnx")
     known = types(model)
     by_name = {node.name: {known[name] for name in node.input} for node in model.graph.node}
     assert by_name[first] == {FLOAT}
     assert by_name[second] == {FP16}
     assert computed(tmp_path / "half" / "model.onnx") == {("Conv", FLOAT): 1, ("Conv", FP16): 1, ("Gemm", FLOAT): 1}
-    assert answer["kept"]["asked for"] == 2
+    assert answer.kept["asked for"] == 2
 
 
 def test_names_that_are_not_in_the_graph_are_refused_with_the_nearest(files, tmp_path):
     with pytest.raises(UsageError) as refused:
-        reduce(files / "cnn" / "model.onnx", "fp16", tmp_path / "half", keep_nodes=["/frst/Conv"])
+        reduce(files / "cnn" / "model.onnx", "fp16", tmp_path / "half", keep_nodes=("/frst/Conv",))
     assert refused.value.found == "/frst/Conv"
     assert "/first/Conv" in refused.value.details[0]
     with pytest.raises(UsageError) as refused:
-        reduce(files / "cnn" / "model.onnx", "fp16", tmp_path / "half", keep_operators=["conv"])
+        reduce(files / "cnn" / "model.onnx", "fp16", tmp_path / "half", keep_operators=("conv",))
     assert refused.value.where == "keep_fp32.operators"
     assert "Conv" in refused.value.details[0]
 
@@ -213,7 +213,7 @@ def test_casts_are_traced_to_the_module_whose_tensor_they_cast(files, tmp_path):
         entry.pop("unmapped", None)
         entry["module"] = f"of {entry['outputs'][0]}"
     source.with_name("mapped.json").write_text(json.dumps(listed))
-    reduce(source, "fp16", tmp_path / "half", node_map=str(source.with_name("mapped.json")))
+    reduce(source, "fp16", tmp_path / "half", node_map=source.with_name("mapped.json"))
     nodes = json.loads((tmp_path / "half" / "node_map.json").read_text())["nodes"]
     (last,) = (entry for entry in nodes if entry["outputs"] == ["y"])
     (gemm,) = (entry for entry in nodes if entry["operator"] == "Gemm")
@@ -273,7 +273,7 @@ def test_sizes_and_positions_are_computed_in_fp32(tmp_path):
     constants = {"zero": np.array(0), "one": np.array(1), "step": np.array(0.1, "f4")}
     source = made(tmp_path, graph(nodes, [("x", FLOAT, ["n"])], [("y", FLOAT, ["n"])], constants))
     answer = reduce(source, "fp16", tmp_path / "half")
-    assert (answer["reduced"], answer["kept"]) == (1, {"integers": 2})
+    assert (answer.reduced, answer.kept) == (1, {"integers": 2})
     x = np.ones(4099, "f4")
     np.testing.assert_allclose(run(tmp_path / "half" / "emulation.onnx", {"x": x}), run(source, {"x": x}), atol=1e-3)
 
@@ -286,7 +286,7 @@ def test_a_tiny_number_that_keeps_a_division_alive_stays_fp32(tmp_path):
     ]
     source = made(tmp_path, graph(nodes, [("x", FLOAT, [2])], [("y", FLOAT, [2])], {"tiny": np.array(1e-9, "f4")}))
     answer = reduce(source, "fp16", tmp_path / "half")
-    assert answer["kept"] == {"range": 2}
+    assert answer.kept == {"range": 2}
     assert run(tmp_path / "half" / "emulation.onnx", {"x": np.array([0, 2], "f4")}).tolist() == [0, 0.5]
 
 
@@ -304,7 +304,7 @@ def test_subgraphs_shared_weights_and_outputs_that_are_used_again(tmp_path, half
     inputs, outputs = [("x", FLOAT, [2]), ("yes", TensorProto.BOOL, [])], [("last", FLOAT, [2]), ("y", FLOAT, [2])]
     source = made(tmp_path, graph(nodes, inputs, outputs, {"w": np.array([2, 3], "f4")}))
     answer = reduce(source, "fp16", tmp_path / "half", half_io=half_io)
-    assert (answer["reduced"], answer["kept"]) == (2, {"subgraphs": 1})
+    assert (answer.reduced, answer.kept) == (2, {"subgraphs": 1})
     for yes in (True, False):
         batch = {"x": np.array([1, 4], "f4"), "yes": np.array(yes)}
         for file in ("model.onnx", "emulation.onnx"):
@@ -322,9 +322,9 @@ def test_constants_of_nodes_are_reduced_and_a_mover_stays_between_kept_nodes(tmp
         helper.make_node("Mul", ["g", "d"], ["y"]),
     ]
     source = made(tmp_path, graph(nodes, [("x", FLOAT, [2, 2])], [("y", FLOAT, [4])], {"shape": np.array([4])}))
-    answer = reduce(source, "fp16", tmp_path / "half", keep_operators=["Exp"])
-    assert answer["kept"] == {"asked for": 2, "moves float32": 1}
-    assert (answer["reduced"], answer["casts"]) == (2, 2)
+    answer = reduce(source, "fp16", tmp_path / "half", keep_operators=("Exp",))
+    assert answer.kept == {"asked for": 2, "moves float32": 1}
+    assert (answer.reduced, answer.casts) == (2, 2)
     assert "Constant" not in {node.op_type for node in onnx.load(tmp_path / "half" / "model.onnx").graph.node}
     x = {"x": np.zeros((2, 2), "f4")}
     np.testing.assert_allclose(run(tmp_path / "half" / "emulation.onnx", x), run(source, x), rtol=1e-3)
@@ -334,19 +334,19 @@ def test_weights_that_old_files_declare_as_inputs_are_no_inputs_of_the_reduced_f
     inputs = [("x", FLOAT, [2, 3]), ("w", FLOAT, [3, 4])]
     model = graph([helper.make_node("MatMul", ["x", "w"], ["y"])], inputs, [("y", FLOAT, [2, 4])], {"w": np.ones((3, 4), "f4")})
     answer = reduce(made(tmp_path, model), "fp16", tmp_path / "half", half_io=True)
-    assert [(tensor["name"], tensor["dtype"]) for tensor in answer["inputs"]] == [("x", "fp16")]
+    assert [(tensor.name, tensor.dtype) for tensor in answer.inputs] == [("x", "fp16")]
     assert run(tmp_path / "half" / "model.onnx", {"x": np.ones((2, 3), "f4")}).tolist() == [[3] * 4] * 2
 
 
 def test_a_scattered_sum_stays_fp32_and_a_scattered_copy_does_not(tmp_path):
-    def scatter(reduction: str) -> dict:
+    def scatter(reduction: str) -> ReduceAnswer:
         node = helper.make_node("ScatterND", ["x", "at", "x"], ["t"], reduction=reduction)
         nodes = [helper.make_node("Exp", ["a"], ["x"]), node, helper.make_node("Exp", ["t"], ["y"])]
         model = graph(nodes, [("a", FLOAT, [2])], [("y", FLOAT, [2])], {"at": np.array([[1], [0]])})
         return reduce(made(tmp_path, model), "fp16", tmp_path / "half")
 
-    assert scatter("add")["kept"] == {"operator": 1}
-    assert scatter("none")["kept"] == {}
+    assert scatter("add").kept == {"operator": 1}
+    assert scatter("none").kept == {}
 
 
 def test_an_answer_that_half_outputs_cannot_hold_is_refused(tmp_path):
@@ -375,8 +375,8 @@ def test_weights_in_a_file_of_their_own(tmp_path, limit):
     finish(made(tmp_path, model), tmp_path / "whole" / "model.onnx", inline_limit=0)
     assert (tmp_path / "whole" / "model.onnx.data").exists()
     source = tmp_path / "whole" / "model.onnx"
-    answer = reduce(source, "fp16", tmp_path / "half", inline_limit=limit, keep_nodes=["kept"])
-    assert answer["data"] == (None if limit else "model.onnx.data")
+    answer = reduce(source, "fp16", tmp_path / "half", inline_limit=limit, keep_nodes=("kept",))
+    assert answer.data == (None if limit else "model.onnx.data")
     x = {"x": rng.standard_normal((2, 160)).astype("f4")}
     for file in ("model.onnx", "emulation.onnx"):
         np.testing.assert_allclose(run(tmp_path / "half" / file, x), run(source, x), atol=2e-2)

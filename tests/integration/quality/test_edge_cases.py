@@ -13,11 +13,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.integration.quality.test_quality import files, question
 from tritonize.core import arrays
-from tritonize.core.artifacts import Check, SampleSet, TensorFiles, TensorSpec, to_json
+from tritonize.core.artifacts import Check, SampleSet, TensorFiles, TensorSpec
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import quality as wording
 from tritonize.core.recorder import Recorder
 from tritonize.core.stages import StageName
+from tritonize.onnx_model.tasks import SamplesRequest, Sensitivity
 from tritonize.onnx_model.worker import sensitivity
 from tritonize.quality import comparison, gates, noise_floor
 from tritonize.quality.tracker import ErrorTracker
@@ -92,7 +93,7 @@ def test_edge_cases_that_rounding_moves_beyond_the_tolerance_are_left_out_though
     # One that fails by more than rounding explains is no such case.
     wrong = comparison.compare(arrays.load(asked.expected, 4), {"y": arrays.load(asked.expected, 4)["y"] + np.float32(100)}, {})
     check = Check(stage=StageName.ONNXRUNTIME, batch_size=1, samples=(4,), tensors=wrong)
-    found = edge_case_rounding.runtime.Sensitivity(moved=({"y": 0.5},), chosen=frozenset(), library_seconds=0.0)
+    found = Sensitivity(moved=({"y": 0.5},), chosen=frozenset(), library_seconds=0.0)
     monkeypatch.setattr(edge_case_rounding.runtime, "sensitivity", lambda *_, **__: found)
     monkeypatch.setattr(edge_case_rounding.summation_error, "explained", lambda *_: {})
     assert edge_case_rounding.unanswerable(model(), artifact, tracker.golden, [check], Path("work"), Recorder()) == {}
@@ -120,14 +121,15 @@ def test_an_edge_case_with_another_number_of_answers_is_left_out_where_rounding_
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), "m.onnx")
     inputs = TensorFiles(directory=Path("in"), tensors=(TensorSpec(name="x", dtype="fp32", shape=(64,)),), count=1)
     arrays.save(inputs, 0, {"x": np.ones(64, np.float32)})
-    request = {"path": "m.onnx", "samples": to_json(SampleSet(files=inputs, batched=False, origin="")), "indices": [0]}
-    (moved,) = sensitivity.measure({**request, "libraries": []})["moved"]
+    drawn = SampleSet(files=inputs, batched=False, origin="")
+    request = SamplesRequest(path=Path("m.onnx"), samples=drawn, indices=(0,), directory=Path("out"))
+    (moved,) = sensitivity.measure(request).moved
     assert moved == {"y": float("inf")}
     (tensor,) = comparison.compare({"y": np.ones(64, np.float32)}, {"y": np.ones(30, np.float32)}, {})
     assert edge_case_rounding._why_unanswerable(tensor, moved["y"], ()) == wording.EDGE_NUMBER.text(output="y")
     assert edge_case_rounding._why_unanswerable(tensor, 1.0, ()) == ""
     asked = question(5, edges={4: "ones"})
-    found = edge_case_rounding.runtime.Sensitivity(moved=({"y": float("inf")},), chosen=frozenset(), library_seconds=0.0)
+    found = Sensitivity(moved=({"y": float("inf")},), chosen=frozenset(), library_seconds=0.0)
     monkeypatch.setattr(edge_case_rounding.runtime, "sensitivity", lambda *_, **__: found)
     tracker = ErrorTracker(asked)
     tracker.add(StageName.ONNXRUNTIME, (4,), {"y": arrays.load(asked.expected, 4)["y"] + np.float32(1.0)})

@@ -17,6 +17,7 @@ from tritonize.core import arrays
 from tritonize.core.artifacts import Check, SampleSet, TensorFiles, TensorSpec
 from tritonize.core.results import Metrics
 from tritonize.core.stages import SERVED, StageName
+from tritonize.onnx_model.tasks import SamplesRequest
 from tritonize.quality import comparison, golden_set, noise_floor
 from tritonize.quality import gates as quality_gates
 from tritonize.quality import tracker as observing
@@ -463,7 +464,9 @@ def test_how_far_rounding_moves_a_file():
     tensors = (TensorSpec(name="x", dtype="fp32", shape=(1, 256)),)
     drawn = SampleSet(files=TensorFiles(directory=Path("in"), tensors=tensors, count=1), batched=True, origin="drawn")
     arrays.save(drawn.files, 0, {"x": np.ones((1, 256), np.float32)})
-    (moved,) = runtime.sensitivity(Path("m.onnx"), drawn, [0], Path("work"), deadline_s=60).moved
+    (moved,) = runtime.sensitivity(
+        SamplesRequest(path=Path("m.onnx"), samples=drawn, indices=(0,), directory=Path("work")), deadline_s=60
+    ).moved
     assert set(moved) == {"y", "w"}
     assert 2**-24 <= moved["y"] / 3 <= 2**-22
     assert moved["w"] >= 1000 * moved["y"] * 0.9

@@ -17,6 +17,7 @@ from tritonize.core import arrays
 from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
 from tritonize.core.errors import UsageError
 from tritonize.onnx_model.runtime import OrtRun
+from tritonize.onnx_model.tasks import RunRequest
 from tritonize.onnx_model.worker import session as ort_session
 from tritonize.quality import nonfinite
 from tritonize.quality.comparison import compare
@@ -94,9 +95,9 @@ def test_a_file_that_loses_nan_is_told_by_output():
     module = torch_model.LoadedModel(edges.Largest(), ("x",), ())
     exported(module, inputs, ["top", "pooled", "place"], [torch.randn(2, 8)], "legacy")
     ran = ort_session.run(
-        {"path": "m.onnx", "samples": to_json(drawn), "batches": [(0,)], "directory": "ort", "apart": to_json(questions.samples)}
+        RunRequest(path=Path("m.onnx"), samples=drawn, batches=((0,),), directory=Path("ort"), apart=questions.samples)
     )
-    answers = dict(zip(nonfinite.CASES, (arrays.load(from_json(TensorFiles, each), 0) for each in ran["apart"]), strict=True))
+    answers = dict(zip(nonfinite.CASES, (arrays.load(each, 0) for each in ran.apart), strict=True))
     found = list(nonfinite.differences(questions, answers, lambda one, other: compare(one, other, {})))
     assert {(each.where, name) for each in found for name in ("top", "pooled", "place") if repr(name) in each.what} == {
         ("edge case nan", "top"),

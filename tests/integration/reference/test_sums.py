@@ -11,11 +11,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tritonize.core import arrays
-from tritonize.core.artifacts import Check, SampleSet, TensorFiles, TensorSpec, to_json
+from tritonize.core.artifacts import Check, SampleSet, TensorFiles, TensorSpec
 from tritonize.core.recorder import Recorder
 from tritonize.core.results import Gate
 from tritonize.core.stages import StageName
 from tritonize.onnx_model import runtime as onnx_runtime
+from tritonize.onnx_model import tasks
+from tritonize.onnx_model.tasks import SamplesRequest
 from tritonize.onnx_model.worker import session as ort_session
 from tritonize.onnx_model.worker import sums, wide_sums
 from tritonize.quality import golden_set, noise_floor
@@ -90,10 +92,10 @@ def in_process(monkeypatch):
     """The worker's function in this process; it starts in half the time."""
 
     def run(task, request, **_):
-        assert task == "onnx_model.worker.sums.measure"
+        assert task is tasks.MEASURE_SUMS
         return SimpleNamespace(value=sums.measure(request), import_seconds=0.0)
 
-    monkeypatch.setattr(onnx_runtime.workers, "run_named", run)
+    monkeypatch.setattr(onnx_runtime.workers, "run_worker", run)
 
 
 def asked(asked_of: GoldenSet, path: Path) -> ErrorTracker:
@@ -222,21 +224,15 @@ def test_every_sum_is_the_same_in_float64(opset, operator, attributes, weights):
     path = write([helper.make_node(operator, ["x", *names], ["y"], **attributes)], shape, names, "m.onnx", opset)
     files = TensorFiles(directory=Path("in"), tensors=(TensorSpec(name="x", dtype="fp32", shape=shape),), count=1)
     arrays.save(files, 0, {"x": generator.standard_normal(shape, dtype=np.float32) + 3})
-    request = {
-        "path": str(path),
-        "samples": to_json(SampleSet(files=files, batched=True, origin="")),
-        "indices": [0],
-        "directory": "out",
-        "libraries": [],
-    }
-    answer = sums.measure(request)
+    drawn = SampleSet(files=files, batched=True, origin="")
+    answer = sums.measure(SamplesRequest(path=path, samples=drawn, indices=(0,), directory=Path("out")))
     plain, wide = (np.load(f"out/{kind}/0/0.npy") for kind in ("plain", "wide"))
     assert plain.shape == wide.shape
     np.testing.assert_allclose(plain, wide, rtol=3e-6, atol=3e-6)
-    ((node,),) = answer["nodes"]
-    assert node["operator"] == operator
-    assert 0 < node["error"] <= node["bound"] < 1e-3
-    assert node["terms"] == {"LayerNormalization": {2: 30, -1: 6}.get(attributes.get("axis")), "GroupNormalization": 60}.get(
+    ((node,),) = answer.nodes
+    assert node.operator == operator
+    assert 0 < node.error <= node.bound < 1e-3
+    assert node.terms == {"LayerNormalization": {2: 30, -1: 6}.get(attributes.get("axis")), "GroupNormalization": 60}.get(
         operator, {"InstanceNormalization": 30, "GlobalAveragePool": 30}.get(operator, 24)
     )
     assert not list(Path().glob("*.wide*"))
@@ -246,6 +242,6 @@ def test_without_long_sums_nothing_is_run():
     path = write([helper.make_node("Relu", ["x"], ["y"])], (1, 4), {}, "m.onnx")
     files = TensorFiles(directory=Path("in"), tensors=(TensorSpec(name="x", dtype="fp32", shape=(1, 4)),), count=1)
     arrays.save(files, 0, {"x": np.ones((1, 4), np.float32)})
-    drawn = to_json(SampleSet(files=files, batched=True, origin=""))
-    answer = sums.measure({"path": str(path), "samples": drawn, "indices": [0], "directory": "out", "libraries": []})
-    assert (answer["nodes"], answer["plain"]) == ([], None)
+    drawn = SampleSet(files=files, batched=True, origin="")
+    answer = sums.measure(SamplesRequest(path=path, samples=drawn, indices=(0,), directory=Path("out")))
+    assert (answer.nodes, answer.plain) == ((), None)

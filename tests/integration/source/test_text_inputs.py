@@ -13,8 +13,9 @@ import tritonize as api
 from tests.support.command import tritonize
 from tritonize.cli import flags
 from tritonize.core import arrays
-from tritonize.core.artifacts import TensorFiles, TensorSpec, from_json, to_json
+from tritonize.core.artifacts import TensorFiles, TensorSpec
 from tritonize.core.errors import UsageError
+from tritonize.onnx_model.tasks import RunRequest
 from tritonize.onnx_model.worker import session as ort_session
 from tritonize.quality import golden_set
 from tritonize.quality.comparison import compare
@@ -149,8 +150,8 @@ def test_the_file_says_its_inputs_and_what_is_missing():
 
 def test_onnx_runtime_and_a_server_s_bytes_are_compared_as_text():
     drawn = samples.write(texts(), Path("s"))
-    ran = ort_session.run({"path": "words.onnx", "samples": to_json(drawn), "batches": [(0, 1)], "directory": "out"})
-    found = arrays.load(from_json(TensorFiles, ran["outputs"][0]), 0)
+    ran = ort_session.run(RunRequest(path=Path("words.onnx"), samples=drawn, batches=((0, 1),), directory=Path("out")))
+    found = arrays.load(ran.outputs[0], 0)
     assert found["ids"].tolist() == [[1, 2], [0, 0]]
     served = {**found, "echo": np.array([[each.encode() for each in row] for row in found["echo"]], object)}
     assert all(check.passed for check in compare(found, served, {}))
