@@ -103,7 +103,7 @@ def judge(branch: Branch, seed: int) -> Judged:
     torch.manual_seed(seed)
     module = branch.make().eval()
     model, example = LoadedModel(module, ["x"], []), (torch.rand(2, 8),)
-    recorder = Recorder(1)
+    recorder = Recorder(1, module)
     with torch.no_grad(), recorder.watching():
         torch.jit._trace._get_trace_graph(model, example, strict=False)
     samples = [(torch.rand(1, 8),) for _ in range(SAMPLES)]
