@@ -111,7 +111,7 @@ def golden_set(directory: Path, weights: np.ndarray, count: int) -> GoldenSet:
         arrays.save(sets["expected"], index, {"y": drawn[index] @ weights})
         arrays.save(sets["exact"], index, {"y": drawn[index].astype(np.float64) @ weights.astype(np.float64)})
     samples = SampleSet(files=sets["inputs"], batched=True, origin="standard normal")
-    floors = noise_floor.noise_floors(samples, sets["expected"], sets["exact"], "fp32")
+    floors = noise_floor.noise_floors(samples, sets["expected"], sets["exact"], precision="fp32")
     return GoldenSet(
         samples=samples,
         expected=sets["expected"],

@@ -107,7 +107,7 @@ def judge(branch: Branch, seed: int) -> Judged:
     with torch.no_grad(), recorder.watching():
         torch.jit._trace._get_trace_graph(model, example, strict=False)
     samples = [(torch.rand(1, 8),) for _ in range(SAMPLES)]
-    refused = decisions.refusal(found(model, example, iter(samples), recorder.run), [])
+    refused = decisions.refusal(found(model, example, iter(samples), first=recorder.run), [])
     accepted = dict.fromkeys((*RULES, *OURS), True) | {BOTH: refused is None}
     return Judged(accepted=accepted, why=f"{refused.what} {refused.where}" if refused else "", k=0.0)
 

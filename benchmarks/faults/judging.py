@@ -56,10 +56,10 @@ class _Watching(ErrorTracker):
         super().__init__(golden)
         self.accepted = dict.fromkeys(RULES, True)
 
-    def check(self, stage: StageName, indices: Sequence[int], expected: Arrays, found: Arrays, *rest: Any, **more: Any) -> Any:
+    def check(self, stage: StageName, indices: Sequence[int], expected: Arrays, *, found: Arrays, **more: Any) -> Any:
         """One answer, to be compared."""
         self._ask(indices, found)
-        return super().check(stage, indices, expected, found, *rest, **more)
+        return super().check(stage, indices, expected, found=found, **more)
 
     def add(self, stage: StageName, indices: Sequence[int], found: Arrays) -> None:
         """One answer."""

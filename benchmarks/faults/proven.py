@@ -50,7 +50,9 @@ def prove(proof: Proof, make: Callable[[GoldenSet], Seeing], file: bytes, direct
     model = proof.healthy.spec(proof.seed)
     with mock.patch.object(workers, "run_worker", _here):
         tracker, checks = _asked(proof.golden, make, artifact, model, directory / "first")
-        left_out = edge_case_rounding.unanswerable(model, artifact, tracker.golden, checks, directory / "unanswerable", Recorder())
+        left_out = edge_case_rounding.unanswerable(
+            model, artifact, tracker.golden, checks=checks, work=directory / "unanswerable", recorder=Recorder()
+        )
         if not left_out:
             return tracker, checks
         kept = _without(proof.golden, left_out, directory / "kept")
@@ -62,8 +64,8 @@ def _asked(
 ) -> tuple[Seeing, list[Check]]:
     tracker = make(golden)
     checks = _seen(tracker, artifact.path)
-    edge_case_rounding.allow_for_rounding(model, artifact, tracker, directory / "rounding", Recorder())
-    sums = summation_error.allow(model, artifact, tracker, directory / "sums", Recorder())
+    edge_case_rounding.allow_for_rounding(model, artifact, tracker, work=directory / "rounding", recorder=Recorder())
+    sums = summation_error.allow(model, artifact, tracker, work=directory / "sums", recorder=Recorder())
     if sums.moved is not None:
         tracker.allow_for_sums(sums.moved)
         checks = _seen(tracker, artifact.path)
@@ -87,7 +89,9 @@ def _seen(tracker: ErrorTracker, path: Path) -> list[Check]:
     for index in range(golden.samples.files.count):
         found = ort_session.answer(session, arrays.load(golden.samples.files, index), 1)
         expected = golden.answer((index,))
-        checks.append(check_answer(golden, StageName.ONNXRUNTIME, (index,), expected, found, tracker=tracker, batch_size=1))
+        checks.append(
+            check_answer(golden, StageName.ONNXRUNTIME, (index,), expected=expected, found=found, tracker=tracker, batch_size=1)
+        )
     return checks
 
 

@@ -359,7 +359,7 @@ class TestStart:
     def test_a_folder_that_vanishes(self, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The server runs then, and says that it is not alive."""
         command = embedded._command
-        monkeypatch.setattr(embedded, "_command", lambda *given: [shutil.rmtree(given[1]), *command(*given)][1:])
+        monkeypatch.setattr(embedded, "_command", lambda *given, **named: [shutil.rmtree(given[1]), *command(*given, **named)][1:])
         with pytest.raises(ServerError) as caught:
             up_and_down(repository, tmp_path / "run", ready_timeout_s=60)
         assert caught.value.code == "server-not-alive"
@@ -369,7 +369,7 @@ class TestStart:
         self, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         command = embedded._command
-        monkeypatch.setattr(embedded, "_command", lambda *given: [*command(*given), "--no-such-flag"])
+        monkeypatch.setattr(embedded, "_command", lambda *given, **named: [*command(*given, **named), "--no-such-flag"])
         began = time.monotonic()
         with pytest.raises(ServerError, match="exited with code 1 before it was ready") as caught:
             up_and_down(repository, tmp_path / "run", ready_timeout_s=60)

@@ -42,7 +42,7 @@ class TestMadeUp:
 
         handle = ServerHandle(http_url="", grpc_url="")
         with pytest.raises(ServerError) as caught:
-            serving._probe_one(handle, Connection(), "m", "1", None)  # type: ignore[arg-type]
+            serving._probe_one(handle, Connection(), "m", version="1", inputs=None)  # type: ignore[arg-type]
         assert caught.value.code == "probe-too-large"
 
 

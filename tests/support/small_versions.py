@@ -38,12 +38,12 @@ def publish(
             exact=answers["fp64"],
             max_batch_size=model.max_batch_size,
             rules=gates.rules(model, drawn, answers["fp32"]),
-            floors=noise_floor.noise_floors(drawn, answers["fp32"], answers["fp64"], "fp32"),
+            floors=noise_floor.noise_floors(drawn, answers["fp32"], answers["fp64"], precision="fp32"),
         )
         artifact = _graph(run.work / "model.onnx", model, weights, operators)
         files = {f"{version}/model.onnx": artifact.path}
         config = model_config.render(NAME, model, artifact)
-        staged = repository.stage(run, NAME, version, files, {repository.CONFIG: config})
+        staged = repository.stage(run, NAME, version, files=files, texts={repository.CONFIG: config})
         golden_set.write(known, staged.version_directory / repository.EVIDENCE / "golden")
         evidence.write(staged, Report(command="run", model=NAME, version=version, verdict="passed"), model)
         return repository.publish(staged, root, allow_change=True).version_directory

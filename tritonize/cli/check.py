@@ -15,6 +15,7 @@ def check(
     expected: Annotated[str, typer.Argument(metavar="A", help="The reference: .pt, .pt2, .onnx or package.module:factory.")],
     found: Annotated[str, typer.Argument(metavar="B", help="The model that has to answer like it.")],
     inputs: Inputs = None,
+    *,
     max_batch_size: MaxBatch = None,
     no_batch: NoBatch = False,
     count: Annotated[int, typer.Option("--samples", min=1, metavar="N", help="How many samples.")] = 4,
@@ -39,6 +40,6 @@ def check(
         models.append(model.model_copy(update={"samples": drawn}))
     with limited(seconds), temporary.folder() as folder, display() as shown:
         report = compare_workflow.compare_models(
-            models[0], models[1], folder, Recorder(shown.on_stage), tolerance=flags.tolerance(rtol, atol)
+            models[0], models[1], folder, recorder=Recorder(shown.on_stage), tolerance=flags.tolerance(rtol, atol)
         )
     finish([report], as_json=json)

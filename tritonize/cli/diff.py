@@ -26,6 +26,7 @@ def diff(
     ],
     requests: Annotated[int, typer.Option(metavar="N", min=1, help="Requests of each version whose time is taken.")] = 100,
     seconds: Deadline = RUN_S,
+    *,
     serve_anyway: Annotated[
         bool, typer.Option("--serve-anyway", help="Serve also a version that was changed after it was proven.")
     ] = False,

@@ -27,6 +27,7 @@ def export(
     ],
     version: Annotated[int | None, typer.Option(metavar="N", help="The version; default: the newest.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: MODEL-VERSION.golden, here.")] = None,
+    *,
     max_mib: Annotated[int, typer.Option(metavar="N", min=1, max=4096, help="MiB of the file; one sample is always in it.")] = 64,
     seeds: Annotated[bool, typer.Option("--seeds", help="Keep generated samples by their seed and a SHA-256.")] = False,
     json: Json = False,

@@ -26,6 +26,7 @@ def locate(
         Path | None, typer.Argument(metavar="B", help="The ONNX file that differs from A, its nodes named alike.")
     ] = None,
     models: Models = None,
+    *,
     samples: Annotated[
         list[str] | None, typer.Option("--samples", metavar="FILE", help="Samples for A and B: .npz files, or patterns of them.")
     ] = None,
@@ -50,14 +51,16 @@ def locate(
     with temporary.folder() as folder, display() as shown:
         recorder = Recorder(shown.on_stage)
         if expected.lower().endswith((".yaml", ".yml")):
-            locations = _of_spec(Path(expected), found, models or [], folder, recorder, write=write, trials=trials)
+            locations = _of_spec(Path(expected), found, models or [], work=folder, recorder=recorder, write=write, trials=trials)
         else:
-            locations = {str(found): _of_files(expected, found, samples, (inputs, no_batch), folder, recorder)}
+            locations = {
+                str(found): _of_files(expected, found, samples, described=(inputs, no_batch), work=folder, recorder=recorder)
+            }
     _finish(locations, as_json=json)
 
 
 def _of_spec(
-    path: Path, found: Path | None, models: list[str], work: Path, recorder: Recorder, *, write: bool, trials: int
+    path: Path, found: Path | None, models: list[str], *, work: Path, recorder: Recorder, write: bool, trials: int
 ) -> dict[str, Location]:
     from tritonize.core import errors
     from tritonize.reference import runner
@@ -102,6 +105,7 @@ def _of_files(
     expected: str,
     found: Path | None,
     samples: list[str] | None,
+    *,
     described: tuple[list[str] | None, bool],
     work: Path,
     recorder: Recorder,
@@ -120,7 +124,7 @@ def _of_files(
     (model,) = flags.specification(wanted).models.values()
     if samples:
         model = model.model_copy(update={"samples": model.samples.model_copy(update={"files": samples})})
-    return locate_search.locate_files(model, found, work, recorder)
+    return locate_search.locate_files(model, found, work, recorder=recorder)
 
 
 def _finish(locations: dict[str, Location], *, as_json: bool) -> None:

@@ -25,6 +25,7 @@ def build(
     request: Annotated[Path, typer.Option("--request", metavar="FILE", help="A request: ONNX file, module, profiles, settings.")],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where plan, metadata and log go.")] = Path(),
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Build although it was built before.")] = False,
+    *,
     json: Json = False,
 ) -> None:
     """Build the plans of a request. It needs the request and the ONNX file, and nothing else of tritonize's."""
@@ -80,6 +81,7 @@ def prove(
     places: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders that `plan build` left, or plans.")],
     question: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder `question` that `plan request` wrote.")],
     plugin: Annotated[list[Path] | None, typer.Option("--plugin", metavar="FILE", help="A library of plugins they need.")] = None,
+    *,
     json: Json = False,
 ) -> None:
     """Run plans on the GPU here and compare them with PyTorch's answers; a record is left beside each, which `collect` takes along.
@@ -97,7 +99,7 @@ def prove(
     asked = proof_input.read(question)
     with display() as shown, temporary.folder() as folder:
         plugins = tuple(each.absolute() for each in plugin or ())
-        proofs = prove_plans.prove(places, asked, folder, Recorder(shown.on_stage), plugins=plugins)
+        proofs = prove_plans.prove(places, asked, folder, recorder=Recorder(shown.on_stage), plugins=plugins)
     if json:
         from json import dumps
 
@@ -141,6 +143,7 @@ def check(
     trt_version: Annotated[
         str | None, typer.Option(metavar="VERSION", help="TensorRT of the target, all four parts: 10.16.1.11.")
     ] = None,
+    *,
     json: Json = False,
 ) -> None:
     """Say what a plan is, and whether it will load in a TensorRT. Exit code 1 where it will not, 3 where nobody knows."""

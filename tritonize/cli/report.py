@@ -19,6 +19,7 @@ def report(
     ] = Path("model_repository"),
     models: Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="Only these models.")] = None,
     version: Annotated[int | None, typer.Option(metavar="N", help="The version; default: the newest.")] = None,
+    *,
     no_open: Annotated[bool, typer.Option("--no-open", help="Only print where the reports lie.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the reports as one JSON document on stdout.")] = False,
 ) -> None:

@@ -24,6 +24,7 @@ def serve(
     repository: Annotated[Path, typer.Argument(metavar="REPOSITORY", help="The model repository.")] = Path("model_repository"),
     models: Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="Only these models.")] = None,
     http_port: Port = 8000,
+    *,
     grpc_port: Port = 8001,
     serve_anyway: Annotated[bool, typer.Option("--serve-anyway", help="Serve also what was changed after it was proven.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout when it is ready.")] = False,

@@ -20,6 +20,7 @@ def verify(
     ] = None,
     models: Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="Only these models.")] = None,
     version: Annotated[int | None, typer.Option(metavar="N", help="The version; default: the newest.")] = None,
+    *,
     urls: Annotated[
         list[str] | None,
         typer.Option(
@@ -40,7 +41,7 @@ def verify(
     from tritonize.workflows import verify as verify_workflow
 
     if golden is not None:
-        _with_file(golden, repository, models or [], version, urls or [], seconds, json)
+        _with_file(golden, repository, models or [], version=version, urls=urls or [], seconds=seconds, as_json=json)
         return
     with limited(seconds), display() as shown:
         request = verify_workflow.Request(
@@ -60,6 +61,7 @@ def _with_file(
     golden: Path,
     repository: Path | None,
     models: list[str],
+    *,
     version: int | None,
     urls: list[str],
     seconds: float,

@@ -20,6 +20,7 @@ def view(
     ] = Path("model_repository"),
     model: Annotated[str | None, typer.Option("--model", "-m", metavar="NAME", help="The model of the repository.")] = None,
     version: Annotated[int | None, typer.Option(metavar="N", help="The version; default: the newest.")] = None,
+    *,
     port: Port = 0,
     no_open: Annotated[bool, typer.Option("--no-open", help="Only print the address.")] = False,
 ) -> None:

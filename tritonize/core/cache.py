@@ -76,7 +76,7 @@ def build_once(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(_lock_path(path))
-        _acquire(lock, path, on_progress, cancelled, deadline_s)
+        _acquire(lock, path, on_progress, cancelled=cancelled, deadline_s=deadline_s)
     except TimeoutError:
         raise
     except OSError as error:
@@ -170,6 +170,7 @@ def _acquire(
     lock: FileLock,
     path: Path,
     on_progress: Callable[[str], None] | None,
+    *,
     cancelled: threading.Event | None,
     deadline_s: float | None,
 ) -> None:

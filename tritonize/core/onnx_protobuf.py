@@ -62,7 +62,7 @@ def locations(path: Path) -> set[str]:
     found = set()
     with _content(path) as content:
         try:
-            for each in _locations(content, 0, len(content), "model"):
+            for each in _locations(content, 0, len(content), message="model"):
                 found.add(each)
         except (ValueError, IndexError):
             pass  # the builder's parser says what is wrong with it
@@ -98,10 +98,10 @@ def _types(path: Path) -> dict[str, int]:
         for number, start, end in _fields(content, 0, len(content)):
             for field, low, high in _fields(content, start, end) if number == _GRAPH else ():
                 if field == _INITIALIZER:
-                    weights.add(_text(content, low, high, _TENSOR_NAME))
+                    weights.add(_text(content, low, high, number=_TENSOR_NAME))
                 elif field in (_INPUT, _OUTPUT):
                     kinds = _inside(content, low, high, _VALUE_TYPE, _TENSOR_TYPE, _ELEMENT_TYPE)
-                    found |= {_text(content, low, high, _VALUE_NAME): _varint(content, first)[0] for first, _ in kinds}
+                    found |= {_text(content, low, high, number=_VALUE_NAME): _varint(content, first)[0] for first, _ in kinds}
     return {name: kind for name, kind in found.items() if name not in weights}
 
 
@@ -115,7 +115,7 @@ def _inside(content: _Bytes, start: int, end: int, number: int, *further: int) -
                 yield low, high
 
 
-def _text(content: _Bytes, start: int, end: int, number: int) -> str:
+def _text(content: _Bytes, start: int, end: int, *, number: int) -> str:
     return "".join(content[low:high].decode() for low, high in _inside(content, start, end, number))
 
 
@@ -129,7 +129,7 @@ def _content(path: Path) -> Iterator[_Bytes]:
             yield content
 
 
-def _locations(content: _Bytes, start: int, end: int, message: str) -> Iterator[str]:
+def _locations(content: _Bytes, start: int, end: int, *, message: str) -> Iterator[str]:
     if content.find(_MARK, start, end) < 0:
         return
     inside = _INSIDE[message]
@@ -140,7 +140,7 @@ def _locations(content: _Bytes, start: int, end: int, message: str) -> Iterator[
             if said.get(1) == _KEY:
                 yield said.get(2, b"").decode()
         elif kind is not None:
-            yield from _locations(content, low, high, kind)
+            yield from _locations(content, low, high, message=kind)
 
 
 def _fields(content: _Bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:

@@ -75,7 +75,7 @@ def ladder(model: schema.Model, kind: str) -> tuple[str, ...]:
     return tuple(model.strategies) if model.strategies else LADDERS[kind]
 
 
-def export(model: schema.Model, subject: Subject, strategy: str, directory: Path) -> Exported:
+def export(model: schema.Model, subject: Subject, strategy: str, *, directory: Path) -> Exported:
     """Export in one worker, finish the file in another, which is free of torch and of the model.
 
     Args:
@@ -99,7 +99,7 @@ def export(model: schema.Model, subject: Subject, strategy: str, directory: Path
         "path": str(exported),
     }
     search_path = [folder.resolve() for folder in model.search_path]
-    first = _work("export.worker.strategies.run", request, model, directory / "export", search_path)
+    first = _work("export.worker.strategies.run", request, model, directory=directory / "export", search_path=search_path)
     finish = FinishRequest(
         exported=exported,
         path=path,
@@ -185,7 +185,7 @@ def _finish(request: FinishRequest, model: schema.Model, directory: Path) -> wor
         raise _ended(error, model) from error
 
 
-def _work(task: str, request: Mapping[str, Any], model: schema.Model, directory: Path, search_path: list[Path]) -> _Answer:
+def _work(task: str, request: Mapping[str, Any], model: schema.Model, *, directory: Path, search_path: list[Path]) -> _Answer:
     directory.mkdir(parents=True, exist_ok=True)
     try:
         return workers.run_named(

@@ -23,7 +23,7 @@ from tritonize.reference.baseline import Baseline
 from tritonize.spec import schema
 
 
-def climb(model: schema.Model, baseline: Baseline, work: Path, recorder: Recorder) -> ProvenOnnx:
+def climb(model: schema.Model, baseline: Baseline, work: Path, *, recorder: Recorder) -> ProvenOnnx:
     """Export with one strategy after another, and return the first right file; where all were wrong, the first of those.
 
     A source that is an ONNX file is taken as it is.
@@ -33,11 +33,11 @@ def climb(model: schema.Model, baseline: Baseline, work: Path, recorder: Recorde
         ExportError: no strategy made a file; every attempt is in the text.
     """
     if baseline.source.kind == "onnx":
-        return _take(model, baseline, work, recorder)
+        return _take(model, baseline, work, recorder=recorder)
     attempts: list[Attempt] = []
     wrong: ProvenOnnx | None = None
     for strategy in exporter.ladder(model, baseline.source.kind):
-        rung = _try(model, baseline, strategy, work / strategy, recorder)
+        rung = _try(model, baseline, strategy, work=work / strategy, recorder=recorder)
         baseline = rung.baseline
         attempts.append(rung.attempt)
         if rung.proven is None:
@@ -69,21 +69,23 @@ class _Rung:
     """What the next strategy is compared with: without the edge cases that float32 cannot answer."""
 
 
-def _try(model: schema.Model, baseline: Baseline, strategy: str, work: Path, recorder: Recorder) -> _Rung:
+def _try(model: schema.Model, baseline: Baseline, strategy: str, *, work: Path, recorder: Recorder) -> _Rung:
     """One strategy: export, then ONNX Runtime against the baseline, without the edge cases that float32 cannot answer."""
     started = time.perf_counter()
     work.mkdir(parents=True)
     frozen: dict[str, Any] = {}
     try:
-        made = _export(model, baseline, strategy, work, recorder)
+        made = _export(model, baseline, strategy, work=work, recorder=recorder)
         frozen = {"decisions": made.decisions, "warned": made.warned}
         artifact, tracker = made.artifact, baseline.tracker()
-        checked = onnxruntime_check.check(model, baseline, artifact, tracker, work, recorder)
+        checked = onnxruntime_check.check(model, baseline, artifact, tracker=tracker, work=work, recorder=recorder)
         place = work / "unanswerable"
-        if dropped := edge_case_rounding.unanswerable(model, artifact, tracker.golden, checked.checks, place, recorder):
+        if dropped := edge_case_rounding.unanswerable(
+            model, artifact, tracker.golden, checks=checked.checks, work=place, recorder=recorder
+        ):
             baseline = baseline.without(dropped)
             tracker = baseline.tracker()
-            again = onnxruntime_check.check(model, baseline, artifact, tracker, work / "again", recorder)
+            again = onnxruntime_check.check(model, baseline, artifact, tracker=tracker, work=work / "again", recorder=recorder)
             checked = again.after(checked.stage, dropped)
         recorder.add(checked.stage)  # not before it is known which edge cases count
         reason = first_failure(checked.checks, tracker)
@@ -91,15 +93,15 @@ def _try(model: schema.Model, baseline: Baseline, strategy: str, work: Path, rec
             decisions.require_seen(made.decisions, model.accept_branches)
     except ExportError as error:
         seconds = time.perf_counter() - started
-        return _Rung(attempt=_failed(strategy, error, seconds, frozen), baseline=baseline)
+        return _Rung(attempt=_failed(strategy, error, seconds, frozen=frozen), baseline=baseline)
     notes = (*made.notes, *decisions.notes(made.decisions, model.accept_branches, right=not reason))
-    proven = _proven(baseline, made, checked, tracker, {"torch": made.torch}, notes)
+    proven = _proven(baseline, made, checked, tracker=tracker, versions={"torch": made.torch}, notes=notes)
     seconds = time.perf_counter() - started
     attempt = Attempt(strategy=strategy, outcome="wrong" if reason else "right", seconds=seconds, reason=reason, **frozen)
     return _Rung(attempt=attempt, proven=proven, baseline=baseline)
 
 
-def _failed(strategy: str, error: ExportError, seconds: float, frozen: dict[str, Any]) -> Attempt:
+def _failed(strategy: str, error: ExportError, seconds: float, *, frozen: dict[str, Any]) -> Attempt:
     """A strategy that made no file."""
     return Attempt(
         strategy=strategy,
@@ -113,7 +115,7 @@ def _failed(strategy: str, error: ExportError, seconds: float, frozen: dict[str,
     )
 
 
-def _export(model: schema.Model, baseline: Baseline, strategy: str, work: Path, recorder: Recorder) -> Exported:
+def _export(model: schema.Model, baseline: Baseline, strategy: str, *, work: Path, recorder: Recorder) -> Exported:
     """Export the model with one strategy."""
     assert baseline.example is not None, "a model that is exported has an example"
     with recorder.stage(StageName.EXPORT) as outcome:
@@ -128,7 +130,7 @@ def _export(model: schema.Model, baseline: Baseline, strategy: str, work: Path, 
                 state=baseline.state,
             ),
             strategy,
-            work,
+            directory=work,
         )
         outcome.cost(made)
         outcome.note = f"{strategy}, opset {made.artifact.opset}, {made.artifact.size / 2**20:.1f} MiB"
@@ -139,6 +141,7 @@ def _proven(
     baseline: Baseline,
     made: Exported,
     checked: OnnxRuntimeCheck,
+    *,
     tracker: ErrorTracker,
     versions: dict[str, str],
     notes: tuple[str, ...],
@@ -154,7 +157,7 @@ def _proven(
     )
 
 
-def _take(model: schema.Model, baseline: Baseline, work: Path, recorder: Recorder) -> ProvenOnnx:
+def _take(model: schema.Model, baseline: Baseline, work: Path, *, recorder: Recorder) -> ProvenOnnx:
     """A source that is an ONNX file, finished like an exported one and compared with its own answers."""
     with recorder.stage(StageName.EXPORT) as outcome:
         taken, parameters = exporter.take(model, Path(baseline.source.location), work / "as_is")
@@ -162,6 +165,6 @@ def _take(model: schema.Model, baseline: Baseline, work: Path, recorder: Recorde
         outcome.note = f"as it is, opset {taken.artifact.opset}, {taken.artifact.size / 2**20:.1f} MiB"
     baseline = replace(baseline, parameters=parameters)
     tracker = baseline.tracker()
-    checked = onnxruntime_check.check(model, baseline, taken.artifact, tracker, work, recorder)
+    checked = onnxruntime_check.check(model, baseline, taken.artifact, tracker=tracker, work=work, recorder=recorder)
     recorder.add(checked.stage)
-    return _proven(baseline, taken, checked, tracker, {}, taken.notes)
+    return _proven(baseline, taken, checked, tracker=tracker, versions={}, notes=taken.notes)

@@ -31,10 +31,10 @@ def locate(
     model: schema.Model,
     source: Source,
     artifact: OnnxArtifact,
+    *,
     samples: SampleSet,
     work: Path,
     recorder: Recorder | None = None,
-    *,
     batch: tuple[int, ...] = (0,),
     part_bytes: int = tracing.PART_BYTES,
 ) -> Location:
@@ -52,18 +52,22 @@ def locate(
     limit = limits(model, part_bytes)
     if source.kind == "onnx":
         expected = Path(source.location)
-        return between(expected, artifact.path, samples, [batch], work, limit, recorder, node_map=artifact.node_map)
+        return between(
+            expected, artifact.path, samples, batches=[batch], work=work, limit=limit, recorder=recorder, node_map=artifact.node_map
+        )
     with recorder.stage(StageName.MODULES) as outcome:
         load = runner.load_request(model, source)
         search_path = [folder.resolve() for folder in model.search_path]
-        modules = tracing.modules(load, samples, [batch], work / "modules", limit, search_path=search_path)
+        modules = tracing.modules(load, samples, [batch], directory=work / "modules", limits=limit, search_path=search_path)
         outcome.note = modules.unavailable or f"{len(modules.captured.seen)} tensors"
     expected_name, found_name = f"PyTorch, {source.location}", artifact.path.name
     if modules.unavailable or artifact.node_map is None:
         why = f"Module outputs are not available: {modules.unavailable or 'the file has no node map'}."
         return Location(expected=expected_name, found=found_name, kind="not available", notes=(why,))
     with recorder.stage(StageName.NODES) as outcome:
-        traced = tracing.errors(artifact.path, modules, samples, [batch], work / "nodes", limit, node_map=artifact.node_map)
+        traced = tracing.errors(
+            artifact.path, modules, samples, batches=[batch], directory=work / "nodes", limits=limit, node_map=artifact.node_map
+        )
         _note(outcome, traced)
     return _location(Location(expected=expected_name, found=found_name, kind="modules"), traced)
 
@@ -72,11 +76,11 @@ def between(
     expected: Path,
     found: Path,
     samples: SampleSet,
+    *,
     batches: Sequence[tuple[int, ...]],
     work: Path,
     limit: tracing.Limits,
     recorder: Recorder | None = None,
-    *,
     node_map: Path | None = None,
     emulated: bool = False,
 ) -> Location:
@@ -93,12 +97,14 @@ def between(
     recorder = recorder or Recorder()
     with recorder.stage(StageName.NODES) as outcome:
         known = node_map or map_of(found)
-        traced = tracing.errors(found, expected, samples, batches, work / "nodes", limit, node_map=known, emulated=emulated)
+        traced = tracing.errors(
+            found, expected, samples, batches=batches, directory=work / "nodes", limits=limit, node_map=known, emulated=emulated
+        )
         _note(outcome, traced)
     return _location(Location(expected=expected.name, found=found.name, kind="graphs"), traced)
 
 
-def locate_files(expected: schema.Model, found: Path, work: Path, recorder: Recorder | None = None) -> Location:
+def locate_files(expected: schema.Model, found: Path, work: Path, *, recorder: Recorder | None = None) -> Location:
     """Where an ONNX file parts from another one, on the samples that the first one's spec describes.
 
     Raises:
@@ -117,7 +123,9 @@ def locate_files(expected: schema.Model, found: Path, work: Path, recorder: Reco
         drawn = sample_files.write(model, work / "samples")
         outcome.note = f"{drawn.files.count} samples, {drawn.origin}"
     batches = [(index,) for index in range(drawn.files.count)]
-    return between(Path(source.location), found, drawn, batches, work / "locate", limits(model), recorder)
+    return between(
+        Path(source.location), found, drawn, batches=batches, work=work / "locate", limit=limits(model), recorder=recorder
+    )
 
 
 def _batched_as_it_is(model: schema.Model, source: Source, work: Path) -> schema.Model:

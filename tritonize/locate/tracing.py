@@ -54,9 +54,9 @@ def modules(
     load: Mapping[str, Any],
     samples: SampleSet,
     batches: Sequence[tuple[int, ...]],
+    *,
     directory: Path,
     limits: Limits,
-    *,
     search_path: Sequence[Path] = (),
 ) -> Modules:
     """Run a PyTorch model on batches and keep what each of its modules took and answered.
@@ -95,10 +95,10 @@ def errors(
     found: Path,
     expected: Path | Modules,
     samples: SampleSet,
+    *,
     batches: Sequence[tuple[int, ...]],
     directory: Path,
     limits: Limits,
-    *,
     node_map: Path | None = None,
     emulated: bool = False,
 ) -> Traced:
@@ -124,7 +124,7 @@ def errors(
         libraries=limits.libraries,
         emulated=emulated,
     )
-    answer = _work(tasks.FIND_ERRORS, request, directory, limits)
+    answer = _work(tasks.FIND_ERRORS, request, directory, limits=limits)
     found_errors = answer.value
     return Traced(
         series=found_errors.series,
@@ -137,7 +137,7 @@ def errors(
     )
 
 
-def _work(task: Task[Request, Answer], request: Request, directory: Path, limits: Limits) -> WorkerAnswer[Answer]:
+def _work(task: Task[Request, Answer], request: Request, directory: Path, *, limits: Limits) -> WorkerAnswer[Answer]:
     directory.mkdir(parents=True, exist_ok=True)
     try:
         return workers.run_worker(

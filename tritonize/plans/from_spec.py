@@ -133,6 +133,7 @@ def build(
     model: schema.Model,
     target: schema.Target,
     artifact: OnnxArtifact,
+    *,
     directory: Path,
     on_progress: Callable[[str], None] | None = None,
 ) -> tuple[BuiltPlan, ...]:
@@ -145,7 +146,7 @@ def build(
 
 
 def take(
-    model: schema.Model, target: schema.Target, artifact: OnnxArtifact, places: Sequence[Path], directory: Path
+    model: schema.Model, target: schema.Target, artifact: OnnxArtifact, *, places: Sequence[Path], directory: Path
 ) -> tuple[BuiltPlan, ...]:
     """Plans that were built elsewhere, if they are of this very ONNX file and of what the spec asks for.
 

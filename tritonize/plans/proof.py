@@ -70,6 +70,7 @@ def prove(
     plans: Sequence[BuiltPlan],
     run: ProofRun,
     directory: Path,
+    *,
     recorder: Recorder,
     on_progress: Callable[[str], None] | None = None,
 ) -> tuple[PlanProof, ...]:
@@ -118,8 +119,8 @@ def _prove(built: BuiltPlan, run: ProofRun, directory: Path) -> PlanProof:
             built.path,
             known,
             run.input.golden.samples,
-            planned.batches,
-            directory,
+            batches=planned.batches,
+            directory=directory,
             deadline_s=run.input.deadline_s,
             memory_bytes=run.memory_bytes,
             plugins=run.plugins,
@@ -129,7 +130,7 @@ def _prove(built: BuiltPlan, run: ProofRun, directory: Path) -> PlanProof:
     except PlanError as error:
         finding = Finding(where=built.path.name, what=error.what, found=error.found)
         return PlanProof(plan=built, verdict="failed", reason=error.found or error.what, findings=(finding,))
-    return _judged(built, run, planned, ran)
+    return _judged(built, run, planned, ran=ran)
 
 
 def _recorded(built: BuiltPlan, run: ProofRun) -> PlanProof | None:
@@ -155,10 +156,10 @@ def _recorded(built: BuiltPlan, run: ProofRun) -> PlanProof | None:
     )
 
 
-def _judged(built: BuiltPlan, run: ProofRun, planned: engine.Schedule, ran: engine.EngineRun) -> PlanProof:
+def _judged(built: BuiltPlan, run: ProofRun, planned: engine.Schedule, *, ran: engine.EngineRun) -> PlanProof:
     """The verdict over what was run: answers first, then the precision, then what was left out."""
     golden, batches = run.input.golden, [batch.samples for batch in planned.batches]
-    checks = tuple(check_batches(golden, StageName.PLAN, batches, ran, tracker=run.tracker))
+    checks = tuple(check_batches(golden, StageName.PLAN, batches, answers=ran, tracker=run.tracker))
     inspected = replace(built, metadata=replace(built.metadata, precision_built=dict(ran.layers.precisions)))
     plan_file.write_metadata(inspected.path, inspected.metadata)
     bad = next(((check, tensor) for check in checks for tensor in check.tensors if not tensor.passed), None)

@@ -47,9 +47,9 @@ def reduce(
     model: schema.Model,
     artifact: OnnxArtifact,
     baseline: Baseline,
+    *,
     work: Path,
     recorder: Recorder,
-    *,
     tracker: ErrorTracker | None = None,
 ) -> ReducedOnnx:
     """Reduce a proven file to the spec's precision and compare it with the baseline in float32. That it differs is a result.
@@ -70,21 +70,21 @@ def reduce(
             declared(baseline.golden.expected, made.artifact.outputs, work / "declared_outputs"),
         )
     if tracker and not tracker.reduced:
-        set_noise_floors(model, baseline, tracker, work, recorder)
+        set_noise_floors(model, baseline, tracker, work=work, recorder=recorder)
     checks: list[Check] = []
     if model.precision == "fp16":
         stage = StageName.ONNXRUNTIME_FP16
-        checks += _check(model, made.artifact.path, in_its_types.golden, stage, work, recorder, tracker)
+        checks += _check(model, made.artifact.path, in_its_types.golden, stage=stage, work=work, recorder=recorder, tracker=tracker)
     stage = StageName.ONNXRUNTIME.at(_half(model), emulated=True)
-    checks += _check(model, made.emulation, baseline.golden, stage, work, recorder, tracker)
+    checks += _check(model, made.emulation, baseline.golden, stage=stage, work=work, recorder=recorder, tracker=tracker)
     if tracker:
-        edge_case_rounding.allow_for_rounding(model, artifact, tracker, work / "rounding", recorder)
+        edge_case_rounding.allow_for_rounding(model, artifact, tracker, work=work / "rounding", recorder=recorder)
     return ReducedOnnx(
         artifact=made.artifact, baseline=in_its_types, checks=tuple(checks), notes=tuple(_notes(model, made, checks))
     )
 
 
-def set_noise_floors(model: schema.Model, baseline: Baseline, tracker: ErrorTracker, work: Path, recorder: Recorder) -> None:
+def set_noise_floors(model: schema.Model, baseline: Baseline, tracker: ErrorTracker, *, work: Path, recorder: Recorder) -> None:
     """Let what follows be judged by how far PyTorch in half precision is from float64, where that could run.
 
     Where PyTorch does not run in half precision, or not for an output, the noise is what it is in float32, measured in the unit of
@@ -96,7 +96,9 @@ def set_noise_floors(model: schema.Model, baseline: Baseline, tracker: ErrorTrac
     half = _half(model)
     stage = StageName.PYTORCH.at(half)
     with recorder.stage(stage) as outcome:
-        own = runner.recompute(model, baseline.reference, baseline.samples, half, work / stage.key.replace(" ", "_"))
+        own = runner.recompute(
+            model, baseline.reference, baseline.samples, dtype=half, directory=work / stage.key.replace(" ", "_")
+        )
         outcome.cost(own)
         if own.outputs is None:
             outcome.verdict, outcome.note = "not run", own.reason
@@ -104,7 +106,7 @@ def set_noise_floors(model: schema.Model, baseline: Baseline, tracker: ErrorTrac
         (floor.output, floor.group): floor
         for outputs in (baseline.golden.expected, own.outputs)
         if outputs is not None
-        for floor in noise_floor.noise_floors(baseline.samples, outputs, exact, model.precision)
+        for floor in noise_floor.noise_floors(baseline.samples, outputs, exact, precision=model.precision)
     }
     tracker.judge_reduced_by(tuple(floors.values()))
 
@@ -117,6 +119,7 @@ def _check(
     model: schema.Model,
     path: Path,
     golden: GoldenSet,
+    *,
     stage: StageName,
     work: Path,
     recorder: Recorder,
@@ -125,8 +128,8 @@ def _check(
     """ONNX Runtime against the golden set, every sample at every batch size."""
     batches = golden.batches()
     with recorder.stage(stage) as outcome:
-        ran = runtime.run_within(model, path, golden.samples, batches, work / stage.key.replace(" ", "_"))
-        checks = tuple(check_batches(golden, stage, batches, ran, tracker=tracker))
+        ran = runtime.run_within(model, path, golden.samples, batches=batches, directory=work / stage.key.replace(" ", "_"))
+        checks = tuple(check_batches(golden, stage, batches, answers=ran, tracker=tracker))
         outcome.cost(ran)
         outcome.note = f"{len(batches)} batches"
         outcome.verdict = "passed" if all(check.passed for check in checks) else "failed"

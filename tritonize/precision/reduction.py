@@ -72,7 +72,7 @@ def reduce(model: schema.Model, artifact: OnnxArtifact, directory: Path) -> Redu
             details=error.details,
         ) from error
     return Reduced(
-        artifact=_artifact(artifact, path, answer.value, model.precision),
+        artifact=_artifact(artifact, path, answer.value, precision=model.precision),
         emulation=emulation,
         casts=answer.value.casts,
         library_seconds=answer.value.library_seconds + answer.import_seconds,
@@ -80,7 +80,7 @@ def reduce(model: schema.Model, artifact: OnnxArtifact, directory: Path) -> Redu
     )
 
 
-def _artifact(whole: OnnxArtifact, path: Path, answer: ReduceAnswer, precision: str) -> OnnxArtifact:
+def _artifact(whole: OnnxArtifact, path: Path, answer: ReduceAnswer, *, precision: str) -> OnnxArtifact:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     data = path.with_name(answer.data) if answer.data else None

@@ -108,7 +108,7 @@ def switch_off() -> None:
 
 
 def policy(
-    needs: Needs, request: Mapping[str, Any], directory: Path, search_path: Sequence[Path]
+    needs: Needs, request: Mapping[str, Any], directory: Path, *, search_path: Sequence[Path]
 ) -> tuple[dict[str, Any], dict[str, str]] | None:
     """The policy for `guard_confine.apply` and the environment of one worker; `None` where isolation is off.
 

@@ -144,14 +144,14 @@ def _run(
             leftover.unlink(missing_ok=True)
         (directory / "request.json").write_text(json.dumps(order))
         bound = memory_bytes or processes.machine_memory() * 9 // 10
-        rules, env = isolation.policy(needs, request, directory, search_path) or (None, None)
+        rules, env = isolation.policy(needs, request, directory, search_path=search_path) or (None, None)
         worker = processes.start(
             worker_argv, log=log, env=env, deadline_s=deadline_s, memory_bytes=bound, grace_s=1.0, confine=rules
         )
     except OSError as error:
         raise (errors.full_disk(error.filename) if error.errno == errno.ENOSPC else error) from error
     with worker:
-        ended = _wait_reporting(worker, progress, on_progress, cancelled)
+        ended = _wait_reporting(worker, progress, on_progress, cancelled=cancelled)
     if not result.exists():
         raise _no_answer(ended, log)
     answer = json.loads(result.read_text())
@@ -166,7 +166,7 @@ def _run(
 
 
 def _wait_reporting(
-    worker: Process, progress: Path, on_progress: Callable[[str], None] | None, cancelled: threading.Event | None
+    worker: Process, progress: Path, on_progress: Callable[[str], None] | None, *, cancelled: threading.Event | None
 ) -> Ended:
     """Wait for the end, passing on every line of progress."""
     told = 0

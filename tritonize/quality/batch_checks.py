@@ -49,8 +49,8 @@ def check_batches(
     golden: GoldenSet,
     stage: StageName,
     batches: Sequence[Batch],
-    answers: BatchAnswers,
     *,
+    answers: BatchAnswers,
     tracker: ErrorTracker | None = None,
     expected: BatchAnswers | None = None,
 ) -> Iterator[Check]:
@@ -63,16 +63,16 @@ def check_batches(
     for position, batch in enumerate(batches):
         wanted = golden.answer(batch) if expected is None else expected.answer(position)
         seconds = answers.seconds[position]
-        yield check_answer(golden, stage, batch, wanted, answers.answer(position), tracker=tracker, seconds=seconds)
+        yield check_answer(golden, stage, batch, expected=wanted, found=answers.answer(position), tracker=tracker, seconds=seconds)
 
 
 def check_answer(
     golden: GoldenSet,
     stage: StageName,
     batch: Batch,
+    *,
     expected: Arrays,
     found: Arrays,
-    *,
     tracker: ErrorTracker | None = None,
     seconds: float = 0.0,
     batch_size: int | None = None,
@@ -88,7 +88,7 @@ def check_answer(
     if tracker is None:
         tensors = compare(expected, found, golden.tolerances)
     else:
-        tensors = tracker.check(stage, batch, expected, found, golden.tolerances, digest=digest)
+        tensors = tracker.check(stage, batch, expected, found=found, tolerances=golden.tolerances, digest=digest)
     if batch_size is None:
         batch_size = len(batch) if golden.samples.batched else 0
     return Check(stage=stage, batch_size=batch_size, samples=batch, tensors=tensors, seconds=seconds)

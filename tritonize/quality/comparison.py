@@ -38,12 +38,12 @@ def compare(expected: Mapping[str, Array], found: Mapping[str, Array], tolerance
         if name not in found:
             checks.append(_missing(name, array, tolerance))
             continue
-        checks.append(compare_tensor(name, array, found[name], tolerance))
+        checks.append(compare_tensor(name, array, found[name], tolerance=tolerance))
     checks += [_extra(name, array) for name, array in found.items() if name not in expected]
     return tuple(checks)
 
 
-def compare_tensor(name: str, expected: Array, found: Array, tolerance: Tolerance) -> TensorCheck:
+def compare_tensor(name: str, expected: Array, found: Array, *, tolerance: Tolerance) -> TensorCheck:
     """One output. Shapes and types are compared first; they must be equal."""
     expected_type, found_type = dtype_name(expected), dtype_name(found)
     exact = not _is_floating(expected_type)
@@ -67,8 +67,8 @@ def compare_tensor(name: str, expected: Array, found: Array, tolerance: Toleranc
             atol=atol,
             elements=expected.size,
         )
-    differences = measure(expected, found, rtol, atol, worst=WORST, ulp=False)
-    return _check(name, expected, found, rtol, atol, differences)
+    differences = measure(expected, found, rtol, atol=atol, worst=WORST, ulp=False)
+    return _check(name, expected, found, rtol=rtol, atol=atol, sums=differences)
 
 
 def _is_floating(name: str) -> bool:
@@ -112,7 +112,7 @@ def _extra(name: str, found: Array) -> TensorCheck:
     )
 
 
-def _check(name: str, expected: Array, found: Array, rtol: float, atol: float, sums: Differences) -> TensorCheck:
+def _check(name: str, expected: Array, found: Array, *, rtol: float, atol: float, sums: Differences) -> TensorCheck:
     return TensorCheck(
         name=name,
         passed=sums.mismatched == 0,

@@ -119,7 +119,7 @@ class Differences:
             self.max_ulp = max(self.max_ulp or 0, other.max_ulp)
 
 
-def measure(expected: Array, found: Array, rtol: float, atol: float, *, worst: int = 0, ulp: bool = True) -> Differences:
+def measure(expected: Array, found: Array, rtol: float, *, atol: float, worst: int = 0, ulp: bool = True) -> Differences:
     """The differences of one answer.
 
     Where both are integers or booleans, elements mismatch unless they are equal, whatever the tolerance. A NaN is answered by
@@ -170,7 +170,7 @@ class _Pass:
         top = float(distance.max())
         if math.isfinite(top):  # then every element is, on both sides: the usual case, without masks
             magnitude = np.abs(expected)
-            self._sums(expected, found, difference, distance, magnitude, top)
+            self._sums(expected, found, difference, distance=distance, magnitude=magnitude, top=top)
             self._ulp(expected_chunk, found_chunk, top)
             if self.exact:
                 bad = expected_chunk != found_chunk
@@ -180,13 +180,13 @@ class _Pass:
             else:
                 bad = ~(distance <= self.atol + self.rtol * magnitude)
         else:
-            bad = self._masked(expected_chunk, found_chunk, expected, found, difference)
+            bad = self._masked(expected_chunk, found_chunk, expected, found=found, difference=difference)
         count = int(np.count_nonzero(bad))
         self.sums.mismatched += count
         if count and self.keep:
-            self._keep_worst(start, np.flatnonzero(bad), expected, found)
+            self._keep_worst(start, np.flatnonzero(bad), expected, found=found)
 
-    def _masked(self, expected_chunk: Array, found_chunk: Array, expected: _Wide, found: _Wide, difference: _Wide) -> Array:
+    def _masked(self, expected_chunk: Array, found_chunk: Array, expected: _Wide, *, found: _Wide, difference: _Wide) -> Array:
         """A chunk with NaN or infinite elements, or differences beyond float64; which elements mismatch."""
         finite = np.isfinite(expected) & np.isfinite(found)
         for side, values in enumerate((expected, found)):
@@ -199,11 +199,11 @@ class _Pass:
         if finite.any():
             near = distance[finite]
             top = float(near.max())
-            self._sums(expected[finite], found[finite], difference[finite], near, magnitude[finite], top)
+            self._sums(expected[finite], found[finite], difference[finite], distance=near, magnitude=magnitude[finite], top=top)
             self._ulp(expected_chunk[finite], found_chunk[finite], top)
         return bad
 
-    def _sums(self, expected: _Wide, found: _Wide, difference: _Wide, distance: _Wide, magnitude: _Wide, top: float) -> None:
+    def _sums(self, expected: _Wide, found: _Wide, difference: _Wide, *, distance: _Wide, magnitude: _Wide, top: float) -> None:
         sums = self.sums
         sums.finite += expected.size
         sums.max_abs = max(sums.max_abs, top)
@@ -228,7 +228,7 @@ class _Pass:
             distance = _ulp_distance(expected, found, self.bits) if top else 0
             self.sums.max_ulp = max(self.sums.max_ulp or 0, distance)
 
-    def _keep_worst(self, start: int, places: NDArray[np.intp], expected: _Wide, found: _Wide) -> None:
+    def _keep_worst(self, start: int, places: NDArray[np.intp], expected: _Wide, *, found: _Wide) -> None:
         values, answers = expected[places], found[places]
         excess = np.abs(answers - values) - (self.atol + self.rtol * np.abs(values))
         excess = np.where(np.isfinite(values) & np.isfinite(answers), excess, np.inf)

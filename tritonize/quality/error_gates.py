@@ -92,11 +92,11 @@ def metric_gates(golden: GoldenSet, rows: Sequence[StageRow]) -> Iterator[Gate]:
     for row in rows:
         for metric, bound in golden.rule(row.output).metrics.items():
             if row.stage != StageName.PYTORCH:
-                yield from _metric_gate(row, metric, ">=", bound.min)
-                yield from _metric_gate(row, metric, "<=", bound.max)
+                yield from _metric_gate(row, metric, ">=", limit=bound.min)
+                yield from _metric_gate(row, metric, "<=", limit=bound.max)
 
 
-def _metric_gate(row: StageRow, metric: str, sign: str, limit: float | None) -> Iterator[Gate]:
+def _metric_gate(row: StageRow, metric: str, sign: str, *, limit: float | None) -> Iterator[Gate]:
     if limit is None:
         return
     value = getattr(row.metrics, metric)

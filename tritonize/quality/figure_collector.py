@@ -64,7 +64,7 @@ class FigureCollector:
     def _is_behind(self, stage: StageName) -> bool:
         return self._stage is not None and stage.order < self._stage.order
 
-    def add(self, stage: StageName, output: str, indices: Sequence[int], expected: Array, found: Array, max_abs: float) -> None:
+    def add(self, stage: StageName, output: str, indices: Sequence[int], *, expected: Array, found: Array, max_abs: float) -> None:
         """One output of an answer, of numbers, and of the expected shape.
 
         Args:
@@ -78,7 +78,7 @@ class FigureCollector:
         kept = self._outputs.setdefault(output, _Kept(counts=np.zeros(BINS, np.int64)))
         if expected.size:
             self._count(kept, expected, found)
-            self._look(kept, output, indices[0], expected, found, max_abs)
+            self._look(kept, output, indices[0], expected=expected, found=found, max_abs=max_abs)
 
     def figures(self, labels: Mapping[str, Sequence[str]] | None = None, located: Sequence[tuple[str, float]] = ()) -> Figures:
         """What was kept, with the inputs beside it. Reads sample files, so they must still be there."""
@@ -136,7 +136,7 @@ class FigureCollector:
                 kept.expected.append(float(one[place]))
                 kept.found.append(float(other[place]))
 
-    def _look(self, kept: _Kept, output: str, sample: int, expected: Array, found: Array, max_abs: float) -> None:
+    def _look(self, kept: _Kept, output: str, sample: int, *, expected: Array, found: Array, max_abs: float) -> None:
         """Pictures of the first sample, and of the one with the largest difference."""
         reasons = [_FIRST] if sample == 0 else []  # edge cases come before it
         if max_abs > kept.worst:
@@ -145,10 +145,12 @@ class FigureCollector:
         kind, pictured = self._golden.rule(output).kind, list(self._outputs).index(output) < PICTURED
         for why in reasons:
             if kind in ("classes", "distribution") and expected.ndim and expected.shape[-1] > 1:
-                kept.classes[why] = _top(output, sample, why, expected, found)
+                kept.classes[why] = _top(output, sample, why, expected=expected, found=found)
             elif pictured and kind != "detections":
                 batched = self._golden.samples.batched
-                seen = slice_choice.picture(output, sample, why, expected, found, batched=batched, channelled=_channelled(kind))
+                seen = slice_choice.picture(
+                    output, sample, why, expected=expected, found=found, batched=batched, channelled=_channelled(kind)
+                )
                 kept.slices.update({why: seen} if seen else {})
 
 
@@ -168,7 +170,7 @@ def _histogram(name: str, kept: _Kept) -> Histogram:
     )
 
 
-def _top(output: str, sample: int, why: str, expected: Array, found: Array) -> TopClasses:
+def _top(output: str, sample: int, why: str, *, expected: Array, found: Array) -> TopClasses:
     """The highest five of both sides in the first row; a NaN is the lowest."""
     rows = [array.reshape(-1, array.shape[-1])[0].astype(np.float64) for array in (expected, found)]
     numbers: list[int] = []

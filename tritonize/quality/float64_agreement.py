@@ -27,7 +27,9 @@ EXPLAINED = 10.0
 _COORDINATES = 4
 
 
-def unlike(samples: SampleSet, own: TensorFiles, exact: TensorFiles, moved: Sequence[Mapping[str, float]]) -> Iterator[Unmeasured]:
+def unlike(
+    samples: SampleSet, own: TensorFiles, exact: TensorFiles, *, moved: Sequence[Mapping[str, float]]
+) -> Iterator[Unmeasured]:
     """The outputs, and edge cases of outputs, whose float64 answers are no measure, with the reason.
 
     Args:
@@ -42,7 +44,7 @@ def unlike(samples: SampleSet, own: TensorFiles, exact: TensorFiles, moved: Sequ
         for group, index in pairs:
             one, other = arrays.load(own, index)[tensor.name], arrays.load(exact, index)[tensor.name]
             explained = EXPLAINED * (moved[index].get(tensor.name, 0.0) if moved else 0.0)
-            why = _why_unlike(one, other, index, max(size, _largest(other)), bound, explained)
+            why = _why_unlike(one, other, index, size=max(size, _largest(other)), bound=bound, explained=explained)
             place = group if group != DRAWN and floating(other) else ALL
             if why and place not in told:
                 told.add(place)
@@ -57,13 +59,13 @@ def _largest(array: Array) -> float:
     return largest(np.ascontiguousarray(array).reshape(-1)) if numeric(array) else 0.0
 
 
-def _why_unlike(own: Array, exact: Array, sample: int, size: float, bound: float, explained: float) -> str:
+def _why_unlike(own: Array, exact: Array, sample: int, *, size: float, bound: float, explained: float) -> str:
     """Empty where the two are answers of one model."""
     if own.shape != exact.shape:
         return wording.OTHER_SHAPE.text(dtype="fp64", sample=sample, found=list(exact.shape), expected=list(own.shape))
     if not floating(exact):
         return "" if np.array_equal(own, exact) else wording.OTHER_NUMBERS.text(dtype="fp64", sample=sample)
-    sums = measure(exact, own, 0.0, 0.0, ulp=False)
+    sums = measure(exact, own, 0.0, atol=0.0, ulp=False)
     if sums.nan[0] != sums.nan[1] or sums.inf[0] != sums.inf[1]:
         return wording.NOT_FINITE.text(dtype="fp64", sample=sample)
     if sums.max_abs > max(bound * size, explained):
@@ -72,7 +74,7 @@ def _why_unlike(own: Array, exact: Array, sample: int, size: float, bound: float
     return ""
 
 
-def match_detections(own: TensorFiles, exact: TensorFiles, names: Collection[str], samples: SampleSet) -> Iterator[Unmeasured]:
+def match_detections(own: TensorFiles, exact: TensorFiles, names: Collection[str], *, samples: SampleSet) -> Iterator[Unmeasured]:
     """Put the rows of float64's detections into the order of float32's, where each has its partner; else say how many have none."""
     for index in range(exact.count):
         one, other = arrays.load(own, index), arrays.load(exact, index)

@@ -49,13 +49,15 @@ def measured(
         without: outputs that are not in `exact`, with the reason.
     """
     found = [Unmeasured(output=name, group=ALL, why=why) for name, why in (without or {}).items()]
-    rows = float64_agreement.match_detections(own, exact, [name for name, kind in kinds.items() if kind == "detections"], samples)
-    found += [*rows, *float64_agreement.unlike(samples, own, exact, moved)]
+    rows = float64_agreement.match_detections(
+        own, exact, [name for name, kind in kinds.items() if kind == "detections"], samples=samples
+    )
+    found += [*rows, *float64_agreement.unlike(samples, own, exact, moved=moved)]
     lost = {each.output for each in found if each.group == ALL}
     exact = arrays.select(exact, [tensor.name for tensor in exact.tensors if tensor.name not in lost])
     found = [each for each in found if each.group == ALL or each.output not in lost]
     left_out = {(each.output, each.group) for each in found}
-    floors = noise_floors(samples, own, exact, "fp32", moved)
+    floors = noise_floors(samples, own, exact, precision="fp32", moved=moved)
     return Measured(
         exact=exact if exact.tensors else None,
         floors=tuple(floor for floor in floors if (floor.output, floor.group) not in left_out),
@@ -67,6 +69,7 @@ def noise_floors(
     samples: SampleSet,
     own: TensorFiles,
     exact: TensorFiles,
+    *,
     precision: str,
     moved: Sequence[Mapping[str, float]] = (),
 ) -> tuple[NoiseFloor, ...]:
@@ -87,7 +90,7 @@ def noise_floors(
             if name not in one or one[name].shape != other[name].shape:
                 misshaped.add(key)
                 continue
-            sums = measure(other[name], one[name], 0.0, 0.0)
+            sums = measure(other[name], one[name], 0.0, atol=0.0)
             known = found.get(key)
             larger = known is None or sums.max_abs > known.noise
             found[key] = NoiseFloor(
@@ -132,6 +135,6 @@ def ill_conditioned(golden: GoldenSet) -> tuple[NoiseFloor, ...]:
         if golden.exact and kept and floor.unit == UNITS["fp32"] and floor.noise > tolerance.atol:
             exact = arrays.load(golden.exact, floor.sample)[floor.output]
             own = arrays.load(golden.expected, floor.sample)[floor.output]
-            if measure(exact, own, tolerance.rtol, tolerance.atol).mismatched:
+            if measure(exact, own, tolerance.rtol, atol=tolerance.atol).mismatched:
                 found.append(floor)
     return tuple(found)

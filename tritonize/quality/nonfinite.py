@@ -49,12 +49,12 @@ def write(model: schema.Model, drawn: SampleSet, directory: Path) -> SampleSet |
         return None
     files = TensorFiles(directory=directory, tensors=drawn.files.tensors, count=len(CASES))
     for index, values in enumerate(CASES.values()):
-        item = {name: _with(array, values, model.samples.seed, name in floating) for name, array in first.items()}
+        item = {name: _with(array, values, model.samples.seed, chosen=name in floating) for name, array in first.items()}
         arrays.save(files, index, item)
     return SampleSet(files=files, batched=drawn.batched, origin=drawn.origin, edges=dict(enumerate(CASES)))
 
 
-def _with(array: Array, values: tuple[float, ...], seed: int, chosen: bool) -> Array:
+def _with(array: Array, values: tuple[float, ...], seed: int, *, chosen: bool) -> Array:
     """The array with each of the values at some places of its own."""
     if not chosen or not array.size:
         return array

@@ -41,7 +41,7 @@ class _Volume:
 
 
 def picture(
-    output: str, sample: int, why: str, expected: Array, found: Array, *, batched: bool, channelled: bool | None = None
+    output: str, sample: int, why: str, *, expected: Array, found: Array, batched: bool, channelled: bool | None = None
 ) -> Slices | None:
     """Expected, actual and difference of one answer; `None` where the output is neither image nor volume.
 
@@ -75,9 +75,9 @@ def picture(
         channels=one.values.shape[0],
         shrunk=step,
         panes=(
-            _pane("Expected", "gray", _averaged(first, step), window),
-            _pane("Actual", "gray", _averaged(second, step), window),
-            _pane("Difference", "difference", _furthest(difference, step), (-far, far)),
+            _pane("Expected", "gray", _averaged(first, step), window=window),
+            _pane("Actual", "gray", _averaged(second, step), window=window),
+            _pane("Difference", "difference", _furthest(difference, step), window=(-far, far)),
         ),
     )
 
@@ -110,8 +110,8 @@ def _input_pane(volume: _Volume, depths: Sequence[int], depth: int) -> Pane:
     step = _step(shown.shape[-2:])
     if volume.values.shape[0] == 3 and volume.spatial == 2:
         small = np.stack([_averaged(each, step) for each in shown], axis=-1)
-        return _pane("Input", "colour", small, _window(shown))
-    return _pane("Input", "gray", _averaged(shown[0], step), _window(shown[0]))
+        return _pane("Input", "colour", small, window=_window(shown))
+    return _pane("Input", "gray", _averaged(shown[0], step), window=_window(shown[0]))
 
 
 def _volume(array: Array, *, batched: bool, channelled: bool | None = None) -> _Volume | None:
@@ -190,7 +190,7 @@ def _furthest(values: Array, step: int) -> Array:
 
 
 def _pane(
-    title: Literal["Input", "Expected", "Actual", "Difference"], palette: Palette, values: Array, window: tuple[float, float]
+    title: Literal["Input", "Expected", "Actual", "Difference"], palette: Palette, values: Array, *, window: tuple[float, float]
 ) -> Pane:
     low, high = window
     span = high - low

@@ -154,9 +154,9 @@ class ErrorTracker:
         stage: StageName,
         indices: Sequence[int],
         expected: Arrays,
+        *,
         found: Arrays,
         tolerances: Mapping[str, schema.Tolerance],
-        *,
         digest: str | None = None,
     ) -> tuple[TensorCheck, ...]:
         """One answer to a batch of samples: compared with PyTorch's own by the tolerance, and seen.
@@ -174,12 +174,12 @@ class ErrorTracker:
             known = _Compared(tensors=compare(expected, found, tolerances), parts=self._parts(indices, found))
             if len(self._known) < REMEMBERED:
                 self._known[key] = known
-        self._take(stage, indices, known.parts, found)
+        self._take(stage, indices, known.parts, found=found)
         return known.tensors
 
     def add(self, stage: StageName, indices: Sequence[int], found: Arrays) -> None:
         """One answer to a batch of samples. Outputs that are missing or of another shape are the tolerance's to report."""
-        self._take(stage, indices, self._parts(indices, found), found)
+        self._take(stage, indices, self._parts(indices, found), found=found)
 
     def _exact(self, indices: Sequence[int]) -> Arrays:
         """PyTorch in float64; in float32 where an output has no such answers."""
@@ -193,37 +193,37 @@ class ErrorTracker:
 
     def _parts(self, indices: Sequence[int], found: Arrays) -> dict[str, _Part]:
         return {
-            name: self._part(name, indices, array, found[name].reshape(array.shape))
+            name: self._part(name, indices, array, found=found[name].reshape(array.shape))
             for name, array in self._exact(indices).items()
             if name in found and found[name].size == array.size and numeric(found[name]) and numeric(array)
         }
 
-    def _part(self, name: str, indices: Sequence[int], expected: Array, found: Array) -> _Part:
+    def _part(self, name: str, indices: Sequence[int], expected: Array, *, found: Array) -> _Part:
         tolerance = self._golden.rule(name).tolerance
-        differences = measure(expected, found, tolerance.rtol, tolerance.atol)
+        differences = measure(expected, found, tolerance.rtol, atol=tolerance.atol)
         sums = self._empty(name)
         sums.add(expected, found, differences)
         nan, inf = differences.nan, differences.inf
         return _Part(
             sums=sums,
             finite=nan[0] == nan[1] and inf[0] == inf[1] and differences.finite + nan[0] + inf[0] == differences.elements,
-            max_abs=self._error(name, indices, found, differences.max_abs),
+            max_abs=self._error(name, indices, found, far=differences.max_abs),
             sample=_worst_item(indices, expected, found),
         )
 
-    def _error(self, name: str, indices: Sequence[int], found: Array, far: float) -> float:
+    def _error(self, name: str, indices: Sequence[int], found: Array, *, far: float) -> float:
         """The distance to the exact answer, or to that as ONNX Runtime's sums move it, if it is smaller."""
         moved = self._moved.exact(name, indices, self._golden.samples.group(indices[0])) if self._moved else None
         if moved is None or moved.shape != found.shape:
             return far
-        return min(far, measure(moved, found, 0.0, 0.0, ulp=False).max_abs)
+        return min(far, measure(moved, found, 0.0, atol=0.0, ulp=False).max_abs)
 
     def _empty(self, name: str) -> metrics.Accumulator:
         rule = self._golden.rule(name)
         tolerance = rule.tolerance
         return metrics.Accumulator(rule.kind, rtol=tolerance.rtol, atol=tolerance.atol, batched=self._golden.samples.batched)
 
-    def _take(self, stage: StageName, indices: Sequence[int], parts: Mapping[str, _Part], found: Arrays) -> None:
+    def _take(self, stage: StageName, indices: Sequence[int], parts: Mapping[str, _Part], *, found: Arrays) -> None:
         group = self._golden.samples.group(indices[0])
         with self._lock:
             for name, part in parts.items():
@@ -237,7 +237,14 @@ class ErrorTracker:
             if self.collector and self.collector.wants(stage, indices):
                 for name, array in self._exact(indices).items():
                     if name in parts:
-                        self.collector.add(stage, name, indices, array, found[name].reshape(array.shape), parts[name].max_abs)
+                        self.collector.add(
+                            stage,
+                            name,
+                            indices,
+                            expected=array,
+                            found=found[name].reshape(array.shape),
+                            max_abs=parts[name].max_abs,
+                        )
 
     def rows(self) -> tuple[StageRow, ...]:
         """The stage table."""

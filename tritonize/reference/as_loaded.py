@@ -42,13 +42,13 @@ class _Far:
     """Whether every gate is kept."""
 
 
-def judge(model: schema.Model, source: str, golden: GoldenSet, variants: tuple[Variant, ...]) -> Judged:
+def judge(model: schema.Model, source: str, golden: GoldenSet, *, variants: tuple[Variant, ...]) -> Judged:
     """Compare what the model answers in other states with the reference.
 
     Args:
         source: the model's name for a person.
     """
-    judged = [_JUDGES[each.cause](model, source, each, _far(golden, each)) for each in variants]
+    judged = [_JUDGES[each.cause](model, source, each, far=_far(golden, each)) for each in variants]
     return Judged(
         notes=tuple(note for each in judged for note in each.notes),
         findings=tuple(finding for each in judged for finding in each.findings),
@@ -62,7 +62,7 @@ def _far(golden: GoldenSet, variant: Variant) -> _Far | None:
         return None
     tracker, within, worst = ErrorTracker(golden), True, ("", 0.0)
     singles = [(index,) for index in range(variant.outputs.count)]
-    for check in check_batches(golden, StageName.AS_LOADED, singles, SingleAnswers(variant.outputs), tracker=tracker):
+    for check in check_batches(golden, StageName.AS_LOADED, singles, answers=SingleAnswers(variant.outputs), tracker=tracker):
         for tensor in check.tensors:
             within = within and tensor.passed
             far = float("inf") if tensor.max_abs is None and not tensor.passed else tensor.max_abs or 0.0
@@ -77,7 +77,7 @@ def _facts(variant: Variant, far: _Far | None, **more: Any) -> dict[str, Any]:
     return {**more, "parts": list(variant.parts), "largest_difference": far.difference, "output": far.output, "within": far.within}
 
 
-def _training(model: schema.Model, source: str, variant: Variant, far: _Far | None) -> Judged:  # noqa: ARG001 - one of a table
+def _training(model: schema.Model, source: str, variant: Variant, *, far: _Far | None) -> Judged:  # noqa: ARG001 - one of a table
     facts = {"training": _facts(variant, far, mode="eval", found="training")}
     if far is None:
         return Judged(notes=(wording.EVALUATION_SWITCHED_ON_UNMEASURED.text(reason=variant.why_not),), facts=facts)
@@ -87,13 +87,13 @@ def _training(model: schema.Model, source: str, variant: Variant, far: _Far | No
     return Judged(notes=(note,), facts=facts)
 
 
-def _evaluation(model: schema.Model, source: str, variant: Variant, far: _Far | None) -> Judged:  # noqa: ARG001 - one of a table
+def _evaluation(model: schema.Model, source: str, variant: Variant, *, far: _Far | None) -> Judged:  # noqa: ARG001 - one of a table
     facts = {"training": _facts(variant, far, mode="keep", found="training")}
     difference, output = (f"{far.difference:.3g}", far.output) if far else (f"an unknown amount: {variant.why_not}", "all")
     return Judged(notes=(wording.TRAINING_KEPT.text(difference=difference, output=output),), facts=facts)
 
 
-def _attention(model: schema.Model, source: str, variant: Variant, far: _Far | None) -> Judged:
+def _attention(model: schema.Model, source: str, variant: Variant, *, far: _Far | None) -> Judged:
     chosen = model.reference or "math"
     facts = {"attention": _facts(variant, far, reference=chosen, chosen=model.reference is not None)}
     if far is None:
@@ -107,7 +107,7 @@ def _attention(model: schema.Model, source: str, variant: Variant, far: _Far | N
     return Judged(findings=(Finding(where=source, what=wording.TWO_ANSWERS.text(**values)),), facts=facts)
 
 
-def _compiled(model: schema.Model, source: str, variant: Variant, far: _Far | None) -> Judged:  # noqa: ARG001 - one of a table
+def _compiled(model: schema.Model, source: str, variant: Variant, *, far: _Far | None) -> Judged:  # noqa: ARG001 - one of a table
     facts = {"compiled": _facts(variant, far)}
     if far is not None and not far.within:
         text = wording.COMPILED_DIFFERS.text(output=far.output, difference=f"{far.difference:.3g}")

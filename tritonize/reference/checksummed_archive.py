@@ -115,15 +115,17 @@ def unpack(path: Path, directory: Path, *, allowed: re.Pattern[str]) -> None:
         try:
             archive = stack.enter_context(zipfile.ZipFile(path))
         except _BROKEN as error:
-            raise _damaged(path, "", f"{error}", "it was truncated, or is no golden file") from error
+            raise _damaged(path, "", f"{error}", cause="it was truncated, or is no golden file") from error
         members = _index(path, archive)
-        entries = _entries(path, archive, members, allowed)
+        entries = _entries(path, archive, members, allowed=allowed)
         _require_room(path, entries, directory)
         for name, entry in entries.items():
-            _take_out(path, archive, entry, members[name], directory / name)
+            _take_out(path, archive, entry, listed=members[name], target=directory / name)
 
 
-def _damaged(path: Path, member: str, found: str, cause: str = "it was changed or damaged after it was written") -> RepositoryError:
+def _damaged(
+    path: Path, member: str, found: str, *, cause: str = "it was changed or damaged after it was written"
+) -> RepositoryError:
     return RepositoryError(
         "The golden file is damaged.",
         where=f"{path}: {member}" if member else str(path),
@@ -165,7 +167,7 @@ def _small(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _entries(
-    path: Path, archive: zipfile.ZipFile, members: dict[str, dict[str, Any]], allowed: re.Pattern[str]
+    path: Path, archive: zipfile.ZipFile, members: dict[str, dict[str, Any]], *, allowed: re.Pattern[str]
 ) -> dict[str, zipfile.ZipInfo]:
     """The entries that the index lists: each once, none beside them, under names that stay inside."""
     entries: dict[str, zipfile.ZipInfo] = {}
@@ -205,7 +207,7 @@ def _require_room(path: Path, entries: dict[str, zipfile.ZipInfo], directory: Pa
         )
 
 
-def _take_out(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, listed: dict[str, Any], target: Path) -> None:
+def _take_out(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, *, listed: dict[str, Any], target: Path) -> None:
     digest, left = hashlib.sha256(), listed["bytes"]
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("xb") as file:

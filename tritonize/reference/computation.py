@@ -31,7 +31,7 @@ WEIGHTS_BYTES = 2 << 30
 """Weights in float64 up to which PyTorch runs in float64 by default: a run keeps to 2.5 times the size of a large model."""
 
 
-def compute(model: schema.Model, source: Source, drawn: Drawn, work: Path, recorder: Recorder) -> Baseline:
+def compute(model: schema.Model, source: Source, drawn: Drawn, *, work: Path, recorder: Recorder) -> Baseline:
     """Run the model on every sample.
 
     Where it refuses the negative integers that were drawn for lack of a range, as token ids and indices are none, samples from
@@ -42,26 +42,26 @@ def compute(model: schema.Model, source: Source, drawn: Drawn, work: Path, recor
         ExportError: it cannot be loaded or run, or is no pure function.
     """
     if source.kind == "onnx":
-        return onnx_source.compute(model, source, drawn, work, recorder)
+        return onnx_source.compute(model, source, drawn, work=work, recorder=recorder)
     try:
-        return _compute(model, source, drawn, work, recorder)
+        return _compute(model, source, drawn, work=work, recorder=recorder)
     except ModelRaisedError:
         if not drawn.guessed_sign:
             raise
     work = work / "not_negative"
-    drawn = drawing.draw(model, source, work, recorder, negative=False)
-    found = _compute(model, source, drawn, work, recorder)
+    drawn = drawing.draw(model, source, work, recorder=recorder, negative=False)
+    found = _compute(model, source, drawn, work=work, recorder=recorder)
     return replace(found, notes=(*found.notes, edge_wording.NOT_NEGATIVE.text()))
 
 
-def _compute(model: schema.Model, source: Source, drawn: Drawn, work: Path, recorder: Recorder) -> Baseline:
+def _compute(model: schema.Model, source: Source, drawn: Drawn, *, work: Path, recorder: Recorder) -> Baseline:
     """The baseline of a PyTorch model."""
-    computed, checks = _run(model, source, drawn, work, recorder)
+    computed, checks = _run(model, source, drawn, work=work, recorder=recorder)
     requirements.require_outputs(model, computed.reference.outputs)
     kept = arrays.without_edges(drawn.samples, computed.unusable)
-    golden = replace(_golden(model, kept, computed, work, recorder), unpadded=computed.unpadded)
+    golden = replace(_golden(model, kept, computed, work=work, recorder=recorder), unpadded=computed.unpadded)
     named = source.location if source.kind == "factory" else Path(source.location).name
-    judged = as_loaded.judge(model, named, golden, computed.variants)
+    judged = as_loaded.judge(model, named, golden, variants=computed.variants)
     return Baseline(
         golden=golden,
         source=computed.reference.source,
@@ -97,14 +97,18 @@ def _nonfinite(drawn: Drawn, computed: Computed) -> nonfinite.NonfiniteAnswers |
     return nonfinite.NonfiniteAnswers(samples=arrays.without_edges(drawn.nonfinite, computed.unasked), outputs=computed.apart)
 
 
-def _run(model: schema.Model, source: Source, drawn: Drawn, work: Path, recorder: Recorder) -> tuple[Computed, tuple[Check, ...]]:
+def _run(
+    model: schema.Model, source: Source, drawn: Drawn, *, work: Path, recorder: Recorder
+) -> tuple[Computed, tuple[Check, ...]]:
     """PyTorch on every sample, and on one batch of every size: a model that answers a batch otherwise is not batchable."""
     batches = requirements.first_batches(model, drawn.samples)
     with recorder.stage(StageName.PYTORCH) as outcome:
         wanted = model.quality.float64 != "off"
-        computed = runner.compute(model, source, drawn.samples, batches, work / "reference", float64=wanted, apart=drawn.nonfinite)
+        computed = runner.compute(
+            model, source, drawn.samples, batches=batches, directory=work / "reference", float64=wanted, apart=drawn.nonfinite
+        )
         requirements.require_one_shape(model, computed.reference.outputs, drawn.samples)
-        checks = tuple(requirements.batch_check(model, computed, position, batch) for position, batch in enumerate(batches))
+        checks = tuple(requirements.batch_check(model, computed, position, batch=batch) for position, batch in enumerate(batches))
         outcome.cost(computed)
         outcome.note = f"{computed.reference.parameters:,} parameters, {drawn.samples.files.count} samples"
         if any(each.cause == "training" for each in computed.variants):
@@ -112,7 +116,7 @@ def _run(model: schema.Model, source: Source, drawn: Drawn, work: Path, recorder
     return computed, checks
 
 
-def _golden(model: schema.Model, drawn: SampleSet, computed: Computed, work: Path, recorder: Recorder) -> GoldenSet:
+def _golden(model: schema.Model, drawn: SampleSet, computed: Computed, *, work: Path, recorder: Recorder) -> GoldenSet:
     """What the error is judged by: PyTorch in float64, within its bounds, and the rules of the spec."""
     own = computed.reference.outputs
     golden = GoldenSet(
@@ -128,7 +132,7 @@ def _golden(model: schema.Model, drawn: SampleSet, computed: Computed, work: Pat
         recorder.not_run(StageName.PYTORCH_FP64, why)
         return replace(golden, why_not=why)
     with recorder.stage(StageName.PYTORCH_FP64) as outcome:
-        exact = computed.exact or runner.recompute(model, computed.reference, drawn, "fp64", work / "float64")
+        exact = computed.exact or runner.recompute(model, computed.reference, drawn, dtype="fp64", directory=work / "float64")
         outcome.cost(exact)
         if exact.outputs is None:
             outcome.verdict, outcome.note = "not run", exact.reason

@@ -24,7 +24,9 @@ EXPLAINED = 10.0
 """How many times as far as rounding was seen to move an answer it may be off, and rounding still be the reason."""
 
 
-def allow_for_rounding(model: schema.Model, artifact: OnnxArtifact, tracker: ErrorTracker, work: Path, recorder: Recorder) -> float:
+def allow_for_rounding(
+    model: schema.Model, artifact: OnnxArtifact, tracker: ErrorTracker, *, work: Path, recorder: Recorder
+) -> float:
     """Measure how far rounding alone moves the answers to edge cases whose error PyTorch's own noise hardly explains.
 
     Sums over whole axes count as plain ones, since on a constant their error is one of sign and not of chance. Where it cannot be
@@ -36,7 +38,7 @@ def allow_for_rounding(model: schema.Model, artifact: OnnxArtifact, tracker: Err
     edges, indices = tracker.golden.samples.edges, _in_doubt(artifact, tracker)
     if not indices:
         return 0.0
-    found = _sensitivity(model, artifact, tracker.golden.samples, indices, work, recorder)
+    found = _sensitivity(model, artifact, tracker.golden.samples, indices=indices, work=work, recorder=recorder)
     if found is None:
         return 0.0
     pairs = zip(indices, found.moved, strict=True)
@@ -55,7 +57,7 @@ def _in_doubt(artifact: OnnxArtifact, tracker: ErrorTracker) -> tuple[int, ...]:
 
 
 def _sensitivity(
-    model: schema.Model, artifact: OnnxArtifact, samples: SampleSet, indices: Sequence[int], work: Path, recorder: Recorder
+    model: schema.Model, artifact: OnnxArtifact, samples: SampleSet, *, indices: Sequence[int], work: Path, recorder: Recorder
 ) -> Sensitivity | None:
     """How far rounding moves the answers; `None`, and a stage that did not run, where that cannot be measured."""
     try:
@@ -77,7 +79,7 @@ def _sensitivity(
 
 
 def unanswerable(
-    model: schema.Model, artifact: OnnxArtifact, golden: GoldenSet, checks: Sequence[Check], work: Path, recorder: Recorder
+    model: schema.Model, artifact: OnnxArtifact, golden: GoldenSet, *, checks: Sequence[Check], work: Path, recorder: Recorder
 ) -> dict[str, str]:
     """Edge cases that float32 cannot answer to the tolerance: name to why.
 
@@ -87,14 +89,16 @@ def unanswerable(
     edges = golden.samples.edges
     failing = {check.samples[0]: check for check in checks if not check.passed and check.samples[0] in edges}
     found = {edges[index]: why for index, why in _beyond_tolerance(golden).items() if index not in failing}
-    measured = _sensitivity(model, artifact, golden.samples, list(failing), work, recorder) if failing else None
+    measured = (
+        _sensitivity(model, artifact, golden.samples, indices=list(failing), work=work, recorder=recorder) if failing else None
+    )
     for (index, check), far in zip(failing.items(), measured.moved if measured else (), strict=False):
         bad = [tensor for tensor in check.tensors if not tensor.passed]
         reasons = [_why_unanswerable(tensor, far.get(tensor.name, 0.0), measured.chosen if measured else ()) for tensor in bad]
         if all(reasons):
             found[edges[index]] = reasons[0]
     left = {index: check for index, check in failing.items() if edges[index] not in found}
-    sums = summation_error.explained(model, artifact, golden, left, work / "sums", recorder)
+    sums = summation_error.explained(model, artifact, golden, checks=left, work=work / "sums", recorder=recorder)
     return found | {edges[index]: why for index, why in sums.items()}
 
 

@@ -88,7 +88,7 @@ def write(
     Raises:
         UsageError: the file exists, or seeds were asked for and no sample can be generated again.
     """
-    seeded = _chosen(origin, known, recipe, budget, seeds)
+    seeded = _chosen(origin, known, recipe, budget=budget, asked=seeds)
     count = _fitting(known, seeded, budget - _fixed(origin, known))
     kept = _first(known, count)
     packs = _packs(kept, seeded)
@@ -109,11 +109,11 @@ def write(
         file.add(FACTS, [json.dumps(facts, ensure_ascii=False).encode()])
         file.add(CONFIG, [origin.config.encode()])
         for number, members in enumerate(packs):
-            _add(file, kept, number, members, seeded)
+            _add(file, kept, number, members=members, seeded=seeded)
     return count
 
 
-def _chosen(origin: Origin, known: GoldenSet, recipe: schema.Model | None, budget: int, asked: bool) -> dict[int, str]:
+def _chosen(origin: Origin, known: GoldenSet, recipe: schema.Model | None, *, budget: int, asked: bool) -> dict[int, str]:
     """The samples that are kept by their seed: none where all arrays fit, unless it was asked for."""
     found: dict[int, str] = {}
     if recipe and (asked or _fitting(known, {}, budget - _fixed(origin, known)) < known.samples.files.count):
@@ -129,7 +129,9 @@ def _chosen(origin: Origin, known: GoldenSet, recipe: schema.Model | None, budge
     return found
 
 
-def _add(file: checksummed_archive.Writer, kept: GoldenSet, number: int, members: Sequence[int], seeded: Mapping[int, str]) -> None:
+def _add(
+    file: checksummed_archive.Writer, kept: GoldenSet, number: int, *, members: Sequence[int], seeded: Mapping[int, str]
+) -> None:
     """The arrays of one pack."""
     for kind, files in _kinds(kept).items():
         if kind == "inputs" and members[0] in seeded:

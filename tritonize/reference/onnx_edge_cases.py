@@ -56,7 +56,7 @@ def answerable(model: schema.Model, drawn: SampleSet, work: Path) -> Answerable:
         arrays.save(inputs, inputs.count, item)
         inputs = replace(inputs, count=inputs.count + 1)
     apart = replace(drawn, files=inputs, edges={})
-    ran = runtime.run_within(model, Path(model.source), drawn, [(0,)], work / "edge_answers", apart=apart)
+    ran = runtime.run_within(model, Path(model.source), drawn, batches=[(0,)], directory=work / "edge_answers", apart=apart)
     found = [answer if isinstance(answer, str) else arrays.load(answer, 0) for answer in ran.apart]
     unusable = {}
     for place, name in enumerate(drawn.edges.values()):
@@ -65,9 +65,9 @@ def answerable(model: schema.Model, drawn: SampleSet, work: Path) -> Answerable:
             unusable[name] = f"the file fails: {own}"
         elif bad := next((each for each, array in own.items() if array.dtype.kind == "f" and not np.isfinite(array).all()), None):
             unusable[name] = f"output {bad} is not finite"
-        elif batched and (why := _why_not_batchable(model, ran.answer(0), own, found[len(items) + place])):
+        elif batched and (why := _why_not_batchable(model, ran.answer(0), own, both=found[len(items) + place])):
             unusable[name] = wording.NO_BATCH.text(why=why)
-    unpadded = _why_not_batchable(model, ran.answer(0), None, found[-1]) if batched else ""
+    unpadded = _why_not_batchable(model, ran.answer(0), None, both=found[-1]) if batched else ""
     return Answerable(
         samples=arrays.without_edges(drawn, unusable),
         notes=(*dropped_notes(unusable), *((wording.NOT_PADDED.text(why=unpadded),) if unpadded else ())),
@@ -75,7 +75,7 @@ def answerable(model: schema.Model, drawn: SampleSet, work: Path) -> Answerable:
     )
 
 
-def _why_not_batchable(model: schema.Model, first: Arrays, own: Arrays | None, both: Arrays | str) -> str:
+def _why_not_batchable(model: schema.Model, first: Arrays, own: Arrays | None, *, both: Arrays | str) -> str:
     """Why a batch of the first sample and another is not answered as the two are alone, or the first is; empty where it is."""
     if isinstance(both, str):
         return f"the file fails: {both}"

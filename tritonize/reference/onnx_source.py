@@ -18,7 +18,7 @@ from tritonize.source.drawing import Drawn
 from tritonize.spec import schema
 
 
-def compute(model: schema.Model, source: Source, drawn: Drawn, work: Path, recorder: Recorder) -> Baseline:
+def compute(model: schema.Model, source: Source, drawn: Drawn, *, work: Path, recorder: Recorder) -> Baseline:
     """Run the file on every sample, and on one batch of every size.
 
     Raises:
@@ -33,7 +33,7 @@ def compute(model: schema.Model, source: Source, drawn: Drawn, work: Path, recor
     singles = [(index,) for index in range(kept.samples.files.count)]
     batches = requirements.first_batches(model, kept.samples)
     with recorder.stage(StageName.SOURCE) as outcome:
-        ran = runtime.run_within(model, path, kept.samples, [*singles, *batches], work / "source")
+        ran = runtime.run_within(model, path, kept.samples, batches=[*singles, *batches], directory=work / "source")
         expected = ran.gather(range(len(singles)), work / "expected")
         outcome.cost(ran)
         outcome.note = f"{kept.samples.files.count} samples"
@@ -42,7 +42,9 @@ def compute(model: schema.Model, source: Source, drawn: Drawn, work: Path, recor
         batched=ran.gather(range(len(singles), len(singles) + len(batches)), work / "batched"),
     )
     requirements.require_one_shape(model, expected, kept.samples)
-    checks = tuple(requirements.batch_check(model, computed, at, batch, StageName.SOURCE) for at, batch in enumerate(batches))
+    checks = tuple(
+        requirements.batch_check(model, computed, at, batch=batch, stage=StageName.SOURCE) for at, batch in enumerate(batches)
+    )
     requirements.require_outputs(model, expected)
     golden = GoldenSet(
         samples=kept.samples,

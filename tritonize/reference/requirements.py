@@ -28,7 +28,7 @@ def first_batches(model: schema.Model, drawn: SampleSet) -> list[Batch]:
 
 
 def batch_check(
-    model: schema.Model, computed: Computed, position: int, batch: Batch, stage: StageName = StageName.PYTORCH
+    model: schema.Model, computed: Computed, position: int, *, batch: Batch, stage: StageName = StageName.PYTORCH
 ) -> Check:
     """Compare the answer to a batch with the answers to its samples alone.
 

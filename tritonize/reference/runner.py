@@ -214,9 +214,9 @@ def compute(
     model: schema.Model,
     source: Source,
     samples: SampleSet,
+    *,
     batches: Sequence[tuple[int, ...]],
     directory: Path,
-    *,
     float64: bool = False,
     apart: SampleSet | None = None,
 ) -> Computed:
@@ -249,6 +249,11 @@ def compute(
         )
     except WorkerError as error:
         raise died(error, "while PyTorch loaded and ran the model", source) from error
+    return _computed(source, answer)
+
+
+def _computed(source: Source, answer: workers.WorkerAnswer[dict[str, Any]]) -> Computed:
+    """The worker's answer, typed."""
     outputs = from_json(TensorFiles, answer.value["outputs"])
     return Computed(
         reference=Reference(
@@ -281,7 +286,7 @@ def _exact(value: Mapping[str, Any]) -> Recomputed | None:
 
 
 def recompute(
-    model: schema.Model, answered: Reference, samples: SampleSet, dtype: Literal["fp64", "fp16", "bf16"], directory: Path
+    model: schema.Model, answered: Reference, samples: SampleSet, *, dtype: Literal["fp64", "fp16", "bf16"], directory: Path
 ) -> Recomputed:
     """Run the model in a worker on every sample again, weights and inputs in another precision, within the bounds of `quality`.
 

@@ -37,7 +37,7 @@ class Allowance:
     library_seconds: float = 0.0
 
 
-def allow(model: schema.Model, artifact: OnnxArtifact, tracker: ErrorTracker, work: Path, recorder: Recorder) -> Allowance:
+def allow(model: schema.Model, artifact: OnnxArtifact, tracker: ErrorTracker, *, work: Path, recorder: Recorder) -> Allowance:
     """Measure ONNX Runtime's own sums where its answers are over the noise floor; what is not allowed for becomes a stage.
 
     Args:
@@ -47,21 +47,23 @@ def allow(model: schema.Model, artifact: OnnxArtifact, tracker: ErrorTracker, wo
     groups = {gate.group for gate in failed}
     samples = tracker.golden.samples
     indices = [index for index in range(samples.files.count) if samples.group(index) in groups]
-    found = _measured(model, artifact, samples, indices, work, recorder) if indices else None
+    found = _measured(model, artifact, samples, indices=indices, work=work, recorder=recorder) if indices else None
     if found is None:
         return Allowance(moved=None)
-    return Allowance(moved=moved(tracker.golden, failed, indices, found, work / "moved"), library_seconds=found.library_seconds)
+    return Allowance(
+        moved=moved(tracker.golden, failed, indices, found=found, directory=work / "moved"), library_seconds=found.library_seconds
+    )
 
 
 def explained(
-    model: schema.Model, artifact: OnnxArtifact, golden: GoldenSet, checks: Mapping[int, Check], work: Path, recorder: Recorder
+    model: schema.Model, artifact: OnnxArtifact, golden: GoldenSet, *, checks: Mapping[int, Check], work: Path, recorder: Recorder
 ) -> dict[int, str]:
     """Samples whose answer is outside its tolerance for ONNX Runtime's own sums alone, with the reason.
 
     Args:
         checks: by sample, an answer to it alone that is outside.
     """
-    found = _measured(model, artifact, golden.samples, list(checks), work, recorder) if checks else None
+    found = _measured(model, artifact, golden.samples, indices=list(checks), work=work, recorder=recorder) if checks else None
     if found is None or found.wide is None or found.plain is None:
         return {}
     reasons = {}
@@ -72,14 +74,14 @@ def explained(
             continue
         right = compare({name: expected[name] for name in bad}, {name: wide[name] for name in bad}, golden.tolerances)
         if all(tensor.passed for tensor in right):
-            far = {name: measure(wide[name], plain[name], 0.0, 0.0, ulp=False).max_abs for name in bad}
+            far = {name: measure(wide[name], plain[name], 0.0, atol=0.0, ulp=False).max_abs for name in bad}
             name = max(far, key=lambda each: far[each])
             reasons[index] = wording.EDGE_SUMS.text(output=name, far=far[name])
     return reasons
 
 
 def _measured(
-    model: schema.Model, artifact: OnnxArtifact, samples: SampleSet, indices: Sequence[int], work: Path, recorder: Recorder
+    model: schema.Model, artifact: OnnxArtifact, samples: SampleSet, *, indices: Sequence[int], work: Path, recorder: Recorder
 ) -> Sums | None:
     """`None` where there are no such sums, or where they could not be measured, which becomes a stage of the report."""
     try:
@@ -116,7 +118,7 @@ def beyond_rounding(nodes: Iterable[Sequence[MeasuredSum]]) -> str:
     return ""
 
 
-def moved(golden: GoldenSet, failed: Sequence[Gate], indices: Sequence[int], found: Sums, directory: Path) -> Moved | None:
+def moved(golden: GoldenSet, failed: Sequence[Gate], indices: Sequence[int], *, found: Sums, directory: Path) -> Moved | None:
     """The exact answers as ONNX Runtime's sums move them, for the outputs and groups that are right with these sums in float64.
 
     Args:
@@ -129,7 +131,7 @@ def moved(golden: GoldenSet, failed: Sequence[Gate], indices: Sequence[int], fou
     allowed: list[NoiseFloor] = []
     for gate in failed:
         floor, places = floors[gate.output, gate.group], _of_group(golden.samples, indices, gate.group)
-        k, far = _in_float64(golden, floor, places, found)
+        k, far = _in_float64(golden, floor, places, found=found)
         if gate.limit is not None and k is not None and k <= gate.limit:
             nodes = [node for place, _ in places for node in found.nodes[place]]
             worst = max(nodes, key=lambda node: node.error / (node.bound or 1.0))
@@ -151,15 +153,17 @@ def _of_group(samples: SampleSet, indices: Sequence[int], group: str) -> list[tu
     return [(place, index) for place, index in enumerate(indices) if samples.group(index) == group]
 
 
-def _in_float64(golden: GoldenSet, floor: NoiseFloor, places: Sequence[tuple[int, int]], found: Sums) -> tuple[float | None, float]:
+def _in_float64(
+    golden: GoldenSet, floor: NoiseFloor, places: Sequence[tuple[int, int]], *, found: Sums
+) -> tuple[float | None, float]:
     """The noise-floor ratio with the sums in float64, and how far the sums in float32 move the output."""
-    errors = list(_errors(golden, floor.output, places, found))
+    errors = list(_errors(golden, floor.output, places, found=found))
     if not errors:
         return None, 0.0
     return noise_floor.ratio(max(error for error, _ in errors), floor.denominator), max(far for _, far in errors)
 
 
-def _errors(golden: GoldenSet, output: str, places: Sequence[tuple[int, int]], found: Sums) -> Iterator[tuple[float, float]]:
+def _errors(golden: GoldenSet, output: str, places: Sequence[tuple[int, int]], *, found: Sums) -> Iterator[tuple[float, float]]:
     assert golden.exact is not None
     assert found.plain is not None
     assert found.wide is not None
@@ -169,7 +173,7 @@ def _errors(golden: GoldenSet, output: str, places: Sequence[tuple[int, int]], f
         )
         if not exact.shape == plain.shape == wide.shape:
             return
-        right, far = measure(exact, wide, 0.0, 0.0, ulp=False), measure(wide, plain, 0.0, 0.0, ulp=False)
+        right, far = measure(exact, wide, 0.0, atol=0.0, ulp=False), measure(wide, plain, 0.0, atol=0.0, ulp=False)
         if right.finite != right.elements or far.finite != far.elements:
             return
         yield right.max_abs, far.max_abs

@@ -59,7 +59,7 @@ def recover_all(repository: Path) -> None:
                 _leave(place, descriptor)
 
 
-def change(repository: Path, model: str, lay_out: Callable[[Path], None], done: Callable[[], None] = lambda: None) -> None:
+def change(repository: Path, model: str, lay_out: Callable[[Path], None], *, done: Callable[[], None] = lambda: None) -> None:
     """Put another state of a model's directory in place of the present one, all of it in one step. The lock must be held.
 
     Args:

@@ -203,7 +203,9 @@ def integrity(
     own.pop(f"{version}/{EVIDENCE}/{MANIFEST}", None)
     for name, facts in manifest["files"].items():
         if "/" in name or shared:
-            findings += _file_findings(directory, name, facts, _source(directory, version, name, facts["sha256"]), take)
+            findings += _file_findings(
+                directory, name, facts, source=_source(directory, version, name, wanted=facts["sha256"]), take=take
+            )
     for name, kind in own.items():
         if kind != "file":
             findings.append(Finding(where=f"{model}/{name}", what=_NO_FILE[kind]))
@@ -215,7 +217,7 @@ def integrity(
 _NO_FILE = {"link": "is a symbolic link, which is not followed", "other": "is no ordinary file"}
 
 
-def _file_findings(directory: Path, name: str, facts: Listed, source: Path, take: Take) -> Iterator[Finding]:
+def _file_findings(directory: Path, name: str, facts: Listed, *, source: Path, take: Take) -> Iterator[Finding]:
     where = f"{directory.name}/{name}"
     if name.startswith("/") or ".." in name.split("/"):
         yield Finding(where=where, what="the manifest lists a path outside the model")
@@ -230,7 +232,7 @@ def _file_findings(directory: Path, name: str, facts: Listed, source: Path, take
         yield Finding(where=where, what=what, expected=facts["sha256"], found=found)
 
 
-def _source(directory: Path, version: int, name: str, wanted: str) -> Path:
+def _source(directory: Path, version: int, name: str, *, wanted: str) -> Path:
     """Where a listed file lies: in its place, but a configuration that a newer version has replaced in that version's evidence."""
     kept = directory / str(version) / EVIDENCE / CONFIG
     return kept if name == CONFIG and superseded(directory, version, wanted) and kept.is_file() else directory / name

@@ -76,7 +76,7 @@ def publish(
                 finish(staged)
                 durable_files.sync_tree(staged.model_directory)
             published = PublishedVersion(repository=repository, model=staged.model, version=staged.version)
-            _put(staged, published, texts, lambda: done(published))
+            _put(staged, published, texts, done=lambda: done(published))
     return published
 
 
@@ -103,7 +103,7 @@ def _numbered(staged: StagedVersion, repository: Path, *, renumber: bool) -> Sta
     return moved
 
 
-def _put(staged: StagedVersion, published: PublishedVersion, texts: Mapping[str, str], done: Callable[[], None]) -> None:
+def _put(staged: StagedVersion, published: PublishedVersion, texts: Mapping[str, str], *, done: Callable[[], None]) -> None:
     """The one step: a new model's directory, a version beside others, or the model's directory as a whole."""
     directory = published.version_directory.parent
     if not directory.exists():
@@ -118,7 +118,7 @@ def _put(staged: StagedVersion, published: PublishedVersion, texts: Mapping[str,
     elif all(_is(directory / name, text) for name, text in texts.items()):
         _move(staged.version_directory, published.version_directory, done)
     else:
-        journal.change(published.repository, published.model, lambda folder: _lay_out(folder, staged, texts), done)
+        journal.change(published.repository, published.model, lambda folder: _lay_out(folder, staged, texts), done=done)
 
 
 def _lay_out(folder: Path, staged: StagedVersion, texts: Mapping[str, str]) -> None:

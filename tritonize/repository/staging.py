@@ -130,7 +130,7 @@ def _remove_empty(folders: list[Path]) -> None:
             folder.rmdir()
 
 
-def stage(run: Run, model: str, version: int, files: Mapping[str, Path], texts: Mapping[str, str]) -> StagedVersion:
+def stage(run: Run, model: str, version: int, *, files: Mapping[str, Path], texts: Mapping[str, str]) -> StagedVersion:
     """Lay out a model directory for the proving server.
 
     Args:

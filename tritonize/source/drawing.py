@@ -31,7 +31,7 @@ class Drawn:
     """Whether integer inputs whose range the spec leaves out were drawn with both signs."""
 
 
-def draw(model: schema.Model, source: Source, work: Path, recorder: Recorder, *, negative: bool = True) -> Drawn:
+def draw(model: schema.Model, source: Source, work: Path, *, recorder: Recorder, negative: bool = True) -> Drawn:
     """Draw the samples that the spec asks for, into `work`.
 
     Args:

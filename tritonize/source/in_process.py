@@ -58,7 +58,7 @@ def handed(subject: Any, example: Any = None) -> Iterator[str]:
         source, path = f"<{name} object {next(_numbers)}>", folder / f"{name}.module"
         _save(torch, subject, path)
         if example is not None:
-            _save_witness(torch, subject, example, path)
+            _save_witness(torch, subject, example, path=path)
         _handed[source] = path
         try:
             yield source
@@ -82,7 +82,7 @@ def _save(torch: Any, subject: Any, path: Path) -> None:
         ) from error
 
 
-def _save_witness(torch: Any, subject: Any, example: Any, path: Path) -> None:
+def _save_witness(torch: Any, subject: Any, example: Any, *, path: Path) -> None:
     """What a copy of the module, in evaluation mode and on the CPU, answers to the example; nothing where it cannot be copied."""
     try:
         # On the CPU, as the worker answers; what torch.compile does is looked at elsewhere.

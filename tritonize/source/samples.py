@@ -70,7 +70,7 @@ def add_edges(model: schema.Model, drawn: SampleSet) -> SampleSet:
     edges: dict[int, str] = {}
     seen: list[Arrays] = []
     for case, (value, end) in cases.items():
-        item = {name: _edge(model.inputs[name], first[name], ends[name], value, end) for name in model.inputs}
+        item = {name: _edge(model.inputs[name], first[name], ends[name], value=value, end=end) for name in model.inputs}
         if any(all(np.array_equal(item[name], other[name]) for name in item) for other in seen):
             continue
         seen.append(item)
@@ -96,7 +96,7 @@ def _ends(model: schema.Model, drawn: SampleSet, name: str) -> tuple[float, floa
     return min(float(each.min(initial=0)) for each in found), max(float(each.max(initial=0)) for each in found)
 
 
-def _edge(tensor: schema.Input, like: Array, ends: tuple[float, float] | None, value: int | None, end: int) -> Array:
+def _edge(tensor: schema.Input, like: Array, ends: tuple[float, float] | None, *, value: int | None, end: int) -> Array:
     """An input full of one value, or of its range's end; of text an empty one, or a text of the sample."""
     if tensor.dtype == "string":
         return np.full_like(like, "" if value == 0 or not like.size else like.reshape(-1)[0])
@@ -162,7 +162,7 @@ def generate(model: schema.Model, index: int, sizes: Mapping[str, int] | None = 
             item[name] = _texts(model.samples.texts[name], shape, index)
             continue
         generator = np.random.default_rng([model.samples.seed, index, position])
-        drawn = _draw(generator, tensor, shape, _length_share(model, index))
+        drawn = _draw(generator, tensor, shape, share=_length_share(model, index))
         both_signs = drawn.dtype.kind == "i" and tensor.range is not None and tensor.range[0] == -tensor.range[1]
         # Every other sample of such integers is negative throughout: with few elements chance might give none.
         item[name] = -np.abs(drawn) if both_signs and index % 2 else drawn
@@ -182,7 +182,7 @@ def _length_share(model: schema.Model, index: int) -> float:
     return float(np.random.default_rng([model.samples.seed, index, 1 << 20]).uniform(0.2, 1.0)) if index else 1.0
 
 
-def _draw(generator: np.random.Generator, tensor: schema.Input, shape: tuple[int, ...], share: float) -> Array:
+def _draw(generator: np.random.Generator, tensor: schema.Input, shape: tuple[int, ...], *, share: float) -> Array:
     dtype = arrays.numpy_dtype(tensor.dtype)
     if tensor.distribution in ("token_ids", "padding_mask"):
         inside = np.arange(shape[-1]) < max(1, round(share * shape[-1]))
@@ -214,10 +214,12 @@ def _from_files(model: schema.Model) -> Iterator[Arrays]:
                 expected=", ".join(model.inputs),
                 found=", ".join(stored) or "nothing",
             )
-        yield from _items(model, path, {name: _fitting(path, name, tensor, stored[name]) for name, tensor in model.inputs.items()})
+        yield from _items(
+            model, path, {name: _fitting(path, name, tensor, array=stored[name]) for name, tensor in model.inputs.items()}
+        )
 
 
-def _fitting(path: str, name: str, tensor: schema.Input, array: Array) -> Array:
+def _fitting(path: str, name: str, tensor: schema.Input, *, array: Array) -> Array:
     """The array, where it is what the spec describes."""
     fits = len(array.shape) == len(tensor.shape) and all(
         isinstance(want, str) or want == size for want, size in zip(tensor.shape, array.shape, strict=True)

@@ -43,7 +43,7 @@ class Counts:
         )
 
 
-def counts(server: ServerHandle, transport: Transport, model: str, version: int) -> Counts | None:
+def counts(server: ServerHandle, transport: Transport, model: str, *, version: int) -> Counts | None:
     """The counts so far; `None` where the server does not let us read them.
 
     Raises:

@@ -29,7 +29,7 @@ class Answers:
     """On the stage that they belong to."""
 
 
-def send_padded(target: Target, connection: client.Client, index: int, batch: Arrays, answers: Answers) -> None:
+def send_padded(target: Target, connection: client.Client, index: int, *, batch: Arrays, answers: Answers) -> None:
     """One sample at the head of a batch of padding: its own part of the answer is compared."""
     size = target.golden.max_batch_size
     started = time.perf_counter()
@@ -42,7 +42,9 @@ def send_padded(target: Target, connection: client.Client, index: int, batch: Ar
     own = {name: array[:1] if array.ndim and array.shape[0] == size else array for name, array in found.items()}
     expected = as_served(target.golden.answer((index,)), target.config, "output")
     golden, tracker = target.golden, target.tracker
-    check = check_answer(golden, StageName.PADDED, (index,), expected, own, tracker=tracker, seconds=seconds, batch_size=size)
+    check = check_answer(
+        golden, StageName.PADDED, (index,), expected=expected, found=own, tracker=tracker, seconds=seconds, batch_size=size
+    )
     answers.checks.append(check)
 
 
@@ -50,6 +52,7 @@ def send(
     target: Target,
     connection: client.Client,
     stage: StageName,
+    *,
     indices: tuple[int, ...],
     answers: Answers,
 ) -> None:
@@ -66,7 +69,9 @@ def send(
     seconds = time.perf_counter() - started
     digest = arrays.digest(found)
     golden, tracker = target.golden, target.tracker
-    answers.checks.append(check_answer(golden, stage, indices, expected, found, tracker=tracker, seconds=seconds, digest=digest))
+    answers.checks.append(
+        check_answer(golden, stage, indices, expected=expected, found=found, tracker=tracker, seconds=seconds, digest=digest)
+    )
     target.digests.add(stage, indices, digest)
 
 

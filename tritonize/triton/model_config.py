@@ -32,6 +32,7 @@ def render(
     name: str,
     model: schema.Model,
     artifact: OnnxArtifact,
+    *,
     plans: Mapping[str, str] | None = None,
     labels: Mapping[str, str] | None = None,
 ) -> str:
@@ -215,7 +216,7 @@ def differences(wanted: ModelConfig, found: ModelConfig, *, where: str) -> tuple
 
     A server answers with its defaults filled in, so fields that were never set may be there too.
     """
-    return tuple(_differences(dict(wanted), dict(found), "", where))
+    return tuple(_differences(dict(wanted), dict(found), "", where=where))
 
 
 _BEHAVIOUR = ("dynamic_batching", "sequence_batching", "ensemble_scheduling", "response_cache", "model_transaction_policy")
@@ -223,13 +224,13 @@ _FILLED_IN = ("dynamic_batching.preferred_batch_size", "sequence_batching.max_se
 """What Triton 2.51 adds to the configuration that it was given (asked of it)."""
 
 
-def _differences(wanted: object, found: object, path: str, where: str) -> Iterator[Finding]:
+def _differences(wanted: object, found: object, path: str, *, where: str) -> Iterator[Finding]:
     if isinstance(wanted, dict) and isinstance(found, dict):
         for key, value in wanted.items():
-            yield from _differences(value, found.get(key), f"{path}.{key}" if path else key, where)
+            yield from _differences(value, found.get(key), f"{path}.{key}" if path else key, where=where)
     elif isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
         for index, (value, other) in enumerate(zip(wanted, found, strict=True)):
-            yield from _differences(value, other, f"{path}[{index}]", where)
+            yield from _differences(value, other, f"{path}[{index}]", where=where)
     elif str(wanted) != str(found) and not (_is_default(wanted) and found is None):  # JSON has 64-bit integers as strings too
         yield Finding(where=where, what=path, expected=str(wanted), found="nothing" if found is None else str(found))
 

@@ -82,7 +82,7 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
         why = executions.why_nothing(counted, len(answers.checks), cached=bool(served.get("response_cache", {}).get("enable")))
         if name is StageName.CONCURRENT:
             answers.note = f"{answers.note}; {_in_words(counted)}"
-        stages.append(_stage(name, answers, seconds, why))
+        stages.append(_stage(name, answers, seconds, nothing=why))
     return Verification(
         checks=tuple(checks),
         findings=tuple(findings),
@@ -93,7 +93,7 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
 
 
 def _counts(target: Target) -> Counts | None:
-    return executions.counts(target.server, target.any_transport, target.model, target.version)
+    return executions.counts(target.server, target.any_transport, target.model, version=target.version)
 
 
 def _in_words(counted: Counts | None) -> str:
@@ -103,7 +103,7 @@ def _in_words(counted: Counts | None) -> str:
     return f"{counted.inferences} inferences in {counted.executions} executions"
 
 
-def _stage(name: StageName, answers: Answers, seconds: float, nothing: str | None) -> Stage:
+def _stage(name: StageName, answers: Answers, seconds: float, *, nothing: str | None) -> Stage:
     """What a stage came to; `nothing` says why its answers prove nothing, though they may well show that something is wrong."""
     checks = answers.checks
     good = bool(checks) and not answers.findings and all(check.passed for check in checks)
@@ -132,7 +132,7 @@ def _over(target: Target, transport: Transport) -> Answers:
     answers = Answers()
     with target.connect(transport) as connection:
         for indices in target.golden.batches():
-            inference.send(target, connection, over(transport), indices, answers)
+            inference.send(target, connection, over(transport), indices=indices, answers=answers)
     return answers
 
 
@@ -142,12 +142,12 @@ def _invariances(target: Target, served: ModelConfig) -> Answers:
     with target.connect(target.any_transport) as connection:
         for size in arrays.batch_sizes(golden.max_batch_size):
             for indices in list(arrays.batches(golden.samples, size))[:AGAIN]:
-                inference.send(target, connection, StageName.AGAIN, indices, answers)
+                inference.send(target, connection, StageName.AGAIN, indices=indices, answers=answers)
                 if len(set(indices)) > 1:
-                    inference.send(target, connection, StageName.ORDER, indices[::-1], answers)
+                    inference.send(target, connection, StageName.ORDER, indices=indices[::-1], answers=answers)
         for fill in (invariances.copies,) if golden.unpadded else (invariances.zeros, invariances.copies):
             for index, batch in invariances.padded(golden, fill):
-                inference.send_padded(target, connection, index, batch, answers)
+                inference.send_padded(target, connection, index, batch=batch, answers=answers)
     differing = list(target.digests.findings())
     count = len(answers.checks)
     answers.note = f"{count} answers, {target.digests.compared} questions with the same bits"
@@ -178,7 +178,7 @@ def _concurrently(target: Target) -> Answers:
             until = time.perf_counter() + CONCURRENT_SECONDS
             for turn in range(max(2 * len(batches), TURNS)):  # strides of 7, so that neighbours send different batches
                 batch = batches[(number + turn * 7) % len(batches)]
-                inference.send(target, connection, StageName.CONCURRENT, batch, answers)
+                inference.send(target, connection, StageName.CONCURRENT, indices=batch, answers=answers)
                 if answers.findings or time.perf_counter() > until:
                     break
         return answers

@@ -96,11 +96,11 @@ def probe(server: ServerHandle, probes: Mapping[str, Mapping[str, Array]]) -> No
         for entry in connection.model_index():
             if entry.get("state") == "READY":
                 name, version = entry["name"], entry.get("version", "")
-                _probe_one(server, connection, name, version, probes.get(name))
+                _probe_one(server, connection, name, version=version, inputs=probes.get(name))
 
 
 def _probe_one(
-    server: ServerHandle, connection: client.Client, name: str, version: str, inputs: Mapping[str, Array] | None
+    server: ServerHandle, connection: client.Client, name: str, *, version: str, inputs: Mapping[str, Array] | None
 ) -> None:
     if inputs is None:
         metadata = connection.model_metadata(name, version)

@@ -43,10 +43,10 @@ def build_plans(job: Job, proven: ProvenOnnx) -> ProvenPlans:
     place = job.work / "plans"
     with job.recorder.stage(StageName.PLAN) as outcome:
         if options.plans:
-            built = from_spec.take(model, target, proven.artifact, options.plans, place)
+            built = from_spec.take(model, target, proven.artifact, places=options.plans, directory=place)
         else:
             with _logs_kept(job.run, place):
-                built = from_spec.build(model, target, proven.artifact, place, options.on_progress)
+                built = from_spec.build(model, target, proven.artifact, directory=place, on_progress=options.on_progress)
         outcome.library_seconds = sum(each.metadata.build_seconds for each in built if not each.cached)
         targets = ", ".join(each.metadata.compute_capability for each in built)
         outcome.note = f"{built[0].metadata.module} {built[0].metadata.version} for {targets}"
@@ -57,7 +57,7 @@ def build_plans(job: Job, proven: ProvenOnnx) -> ProvenPlans:
         plugins=model.builder.plugins,
         tracker=proven.tracker,
     )
-    proofs = plan_proof.prove(built, run, job.work / "engines", job.recorder, options.on_progress)
+    proofs = plan_proof.prove(built, run, job.work / "engines", recorder=job.recorder, on_progress=options.on_progress)
     return ProvenPlans(proofs=proofs, findings=findings)
 
 

@@ -48,7 +48,7 @@ class Checked:
 
 
 def check(
-    place: Path, model: str, version: int, folder: Path, *, shared: bool = True, budget: int = private_copy.BUDGET
+    place: Path, model: str, version: int, *, folder: Path, shared: bool = True, budget: int = private_copy.BUDGET
 ) -> Checked:
     """Check a version, copying what it lists into a private repository as it is hashed.
 
@@ -69,7 +69,7 @@ def check(
     _keep(known, copy.directory / str(version))
     if not shared:
         findings = tuple(each for each in findings if each.where.startswith(f"{model}/{version}/"))
-    root = folder / "checked" if not findings else _as_it_is(place, model, version, folder / "changed")
+    root = folder / "checked" if not findings else _as_it_is(place, model, version, root=folder / "changed")
     return Checked(
         model=model,
         version=version,
@@ -99,7 +99,7 @@ def _notes(known: Manifest, in_place: Sequence[InPlace]) -> Iterator[str]:
         yield wording.SERVED_IN_PLACE.text(count=len(in_place), gib=gib)
 
 
-def _as_it_is(place: Path, model: str, version: int, root: Path) -> Path:
+def _as_it_is(place: Path, model: str, version: int, *, root: Path) -> Path:
     """A view of what is in place, for who wants it served whatever it is."""
     directory = place.absolute() / model
     beside = [each for each in directory.iterdir() if not manifest.is_version(each)]
@@ -168,7 +168,7 @@ def to_serve(place: Path, models: Sequence[str], folder: Path) -> ToServe:
     found.root.mkdir(parents=True)
     for model, directory in view.of_models(place, models).items():
         if any(_is_proven(directory, version) for version in repository.versions(place, model)):
-            _add_checked(found, place, model, folder / "versions")
+            _add_checked(found, place, model, folder=folder / "versions")
         else:
             found.notes += [wording.UNCHECKED.text(model=model, version=each) for each in repository.versions(place, model)]
             view.lay_out(found.root, {model: directory})
@@ -177,7 +177,7 @@ def to_serve(place: Path, models: Sequence[str], folder: Path) -> ToServe:
     return found
 
 
-def _add_checked(found: ToServe, place: Path, model: str, folder: Path) -> None:
+def _add_checked(found: ToServe, place: Path, model: str, *, folder: Path) -> None:
     """One model with evidence: each version that its policy serves, of which none may be without."""
     directory = place / model
     served = served_versions(place, model) or repository.versions(place, model)  # what cannot be read is a finding of each
@@ -185,7 +185,7 @@ def _add_checked(found: ToServe, place: Path, model: str, folder: Path) -> None:
     checked: list[Checked] = []
     findings: list[Finding] = []
     for version in proven:
-        each = check(place, model, version, folder / model / str(version), budget=found.budget)
+        each = check(place, model, version, folder=folder / model / str(version), budget=found.budget)
         found.budget = max(0, found.budget - each.copied)
         checked.append(each)
         findings += each.findings

@@ -56,8 +56,8 @@ def compare_models(
     expected: schema.Model,
     found: schema.Model,
     work: Path,
-    recorder: Recorder | None = None,
     *,
+    recorder: Recorder | None = None,
     tolerance: schema.Tolerance | None = None,
 ) -> Report:
     """Ask both models for every sample at every batch size; the first is the reference.
@@ -74,8 +74,8 @@ def compare_models(
         drawn = samples.write(expected, work / "samples")
         outcome.note = f"{drawn.files.count} samples, {drawn.origin}"
     batches = arrays.all_batches(drawn, expected.max_batch_size)
-    first = _run(expected, drawn, batches, work / "expected", recorder)
-    second = _run(found, drawn, batches, work / "found", recorder)
+    first = _run(expected, drawn, batches, work=work / "expected", recorder=recorder)
+    second = _run(found, drawn, batches, work=work / "found", recorder=recorder)
     names = [tensor.name for tensor in first.singles.tensors]
     golden = GoldenSet(
         samples=drawn,
@@ -84,7 +84,7 @@ def compare_models(
         rules={name: Rules(tolerance=tolerance or expected.tolerance_of(name)) for name in names},
     )
     answers = _UnderNames(second.answers, first.answers)
-    checks = tuple(check_batches(golden, StageName.CHECK, batches, answers, expected=first.answers))
+    checks = tuple(check_batches(golden, StageName.CHECK, batches, answers=answers, expected=first.answers))
     passed = bool(checks) and all(check.passed for check in checks)
     return Report(
         command="check",
@@ -109,18 +109,18 @@ def _described(expected: schema.Model, found: schema.Model, work: Path) -> tuple
     return expected, found if found.inputs else found.model_copy(update=update)
 
 
-def _run(model: schema.Model, drawn: SampleSet, batches: list[Batch], work: Path, recorder: Recorder) -> _Side:
+def _run(model: schema.Model, drawn: SampleSet, batches: list[Batch], *, work: Path, recorder: Recorder) -> _Side:
     """The answers of one model to the batches."""
     source = runner.identify(model)
     with recorder.stage(ModelFile(Path(model.source).name)) as outcome:
         if source.kind == "onnx":
             inspection.inspect(source, work / "inspect", deadline_s=model.deadline_s)  # refuses what is no whole ONNX file
-            ran = runtime.run_within(model, Path(source.location), drawn, batches, work)
+            ran = runtime.run_within(model, Path(source.location), drawn, batches=batches, directory=work)
             outcome.note = f"ONNX Runtime {ran.version}"
             alone = {batch[0]: position for position, batch in enumerate(batches) if len(batch) == 1}
             singles = ran.gather([alone[index] for index in range(drawn.files.count)], work / "singles")
             return _Side(answers=ran, singles=singles, versions={"onnxruntime": ran.version})
         errors.require("torch", extra="torch")
-        computed = runner.compute(model, source, drawn, batches, work)
+        computed = runner.compute(model, source, drawn, batches=batches, directory=work)
         outcome.note = f"PyTorch, {computed.reference.parameters:,} parameters"
     return _Side(answers=SingleAnswers(computed.batched), singles=computed.reference.outputs, versions={})

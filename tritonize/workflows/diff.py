@@ -91,7 +91,7 @@ def diff(request: Request) -> VersionDiff:
         repository.choose(request.repository, request.model, number)
     with temporary.folder() as folder:
         checked = [
-            checked_copy.check(request.repository, request.model, each, folder / str(each), shared=False) for each in numbers
+            checked_copy.check(request.repository, request.model, each, folder=folder / str(each), shared=False) for each in numbers
         ]
         changed = tuple(finding for each in checked for finding in each.findings)
         if changed and not request.serve_anyway:
@@ -99,7 +99,7 @@ def diff(request: Request) -> VersionDiff:
         before, after = (_version(request, each) for each in checked)
         notes = [note for each in (before, after) for note in _version_notes(each)]
         notes += [f"Version {each.version}: {note}" for each in checked for note in each.notes]
-        graph, why = _graph(request, before, after, folder / "graph")
+        graph, why = _graph(request, before, after, directory=folder / "graph")
         notes += [why] if why else []
         served = _served(request, (before, after), folder)
         changed += tuple(finding for each in checked for finding in each.again())
@@ -197,7 +197,7 @@ def _version_notes(version: Version) -> Iterator[str]:
         yield f"Version {version.number} was served with the configuration in place: {_UNKNOWN}."
 
 
-def _graph(request: Request, before: Version, after: Version, directory: Path) -> tuple[GraphDiff | None, str]:
+def _graph(request: Request, before: Version, after: Version, *, directory: Path) -> tuple[GraphDiff | None, str]:
     paths = [each.directory / _MODEL for each in (before, after)]
     missing = [str(each.number) for each, path in zip((before, after), paths, strict=True) if not path.is_file()]
     if missing:

@@ -96,14 +96,14 @@ class ServedPair:
         for owner in (after, before):
             for index in range(owner.known.samples.files.count):
                 inputs = arrays.load(owner.known.samples.files, index)
-                found = {each.number: answer for each in self.versions if (answer := self._try(each, inputs, owner, index))}
+                found = {each.number: answer for each in self.versions if (answer := self._try(each, inputs, owner, index=index))}
                 if len(found) < len(self.versions):
                     continue
                 trackers[owner.number].add(StageName.SERVED, (index,), found[owner.number])
                 print_ = golden_seeds.digest(inputs)
                 if print_ not in seen:
                     seen.add(print_)
-                    self._add(found[before.number], found[after.number], sums, bad)
+                    self._add(found[before.number], found[after.number], sums, bad=bad)
         self.on_stage(
             StageName.NUMERICS,
             Stage(
@@ -125,7 +125,7 @@ class ServedPair:
             for name, each in sums.items()
         )
 
-    def _try(self, version: Version, inputs: Arrays, owner: Version, index: int) -> Arrays:
+    def _try(self, version: Version, inputs: Arrays, owner: Version, *, index: int) -> Arrays:
         """One answer; nothing where it was refused, which is remembered."""
         try:
             return self.ask(version, inputs)
@@ -134,7 +134,7 @@ class ServedPair:
             self.refused.append(Finding(where=f"sample {index} of version {owner.number}", what=what))
             return {}
 
-    def _add(self, one: Arrays, other: Arrays, sums: dict[str, metrics.Accumulator], bad: dict[str, int]) -> None:
+    def _add(self, one: Arrays, other: Arrays, sums: dict[str, metrics.Accumulator], *, bad: dict[str, int]) -> None:
         known = self.versions[1].known
         checks = {check.name: check for check in comparison.compare(one, other, known.tolerances)}
         for name in one:

@@ -57,6 +57,7 @@ def write(
     staged: StagedVersion,
     finished: Report,
     model: schema.Model,
+    *,
     collector: FigureCollector | None = None,
     located: Location | None = None,
     places: Places | None = None,
@@ -130,7 +131,7 @@ def write_worst(staged: StagedVersion, samples: SampleSet, index: int) -> Path:
 
 
 def details(
-    model: schema.Model, target: schema.Target, artifact: OnnxArtifact, answered: Reference, attempts: Sequence[Attempt]
+    model: schema.Model, target: schema.Target, artifact: OnnxArtifact, *, answered: Reference, attempts: Sequence[Attempt]
 ) -> JsonObject:
     """Source, ONNX file, export attempts and target as plain data, without a path of this machine."""
     source, onnx = to_json(answered.source), to_json(artifact)

@@ -158,7 +158,7 @@ def _verify(request: Request, file: GoldenFile) -> Report:
     version = file.origin.version if request.version is None else request.version
     config = model_config.parse(file.origin.config, where=f"{request.path}: {golden_file.CONFIG}") | {"name": name}
     server = serving.remote(request.urls)
-    _require_same_model(server, name, version, config, file, request.path)
+    _require_same_model(server, name, version, config=config, file=file, path=request.path)
     tracker = ErrorTracker(file.golden)
     target = Target(
         server=server,
@@ -201,7 +201,9 @@ def _notes(path: Path, file: GoldenFile) -> Iterator[str]:
         yield f"NumPy {np.__version__} generated {len(file.seeded)} samples again, with the SHA-256 that the file has of them."
 
 
-def _require_same_model(server: ServerHandle, name: str, version: int, config: ModelConfig, file: GoldenFile, path: Path) -> None:
+def _require_same_model(
+    server: ServerHandle, name: str, version: int, *, config: ModelConfig, file: GoldenFile, path: Path
+) -> None:
     """Refuse a golden set whose inputs and outputs are not the served model's: none of its requests would mean anything."""
     with client.connect_to(server, "grpc" if server.grpc_url else "http") as connection:
         served = connection.model_config(name, str(version))

@@ -38,14 +38,16 @@ def locate_model(model: schema.Model, work: Path, recorder: Recorder | None = No
     recorder = recorder or Recorder()
     source = runner.identify(model)
     model = input_inference.complete(model, source, work)
-    drawn = drawing.draw(model, source, work, recorder)
-    baseline = reference.compute(model, source, drawn, work, recorder)
-    proven = export.climb(model, baseline, work, recorder)
+    drawn = drawing.draw(model, source, work, recorder=recorder)
+    baseline = reference.compute(model, source, drawn, work=work, recorder=recorder)
+    proven = export.climb(model, baseline, work, recorder=recorder)
     if proven.passed and model.precision in reduction.HALF:
         place, tracker = work / "locate", proven.tracker.fresh()
-        return repair(model, proven.artifact, proven.baseline, place, recorder, tracker=tracker, trials=trials)
+        return repair(model, proven.artifact, proven.baseline, work=place, recorder=recorder, tracker=tracker, trials=trials)
     batch = (0,) if proven.passed else locate_search.failing(proven.checks)
-    located = locate_search.locate(model, source, proven.artifact, proven.baseline.samples, work / "locate", recorder, batch=batch)
+    located = locate_search.locate(
+        model, source, proven.artifact, samples=proven.baseline.samples, work=work / "locate", recorder=recorder, batch=batch
+    )
     passed = "" if proven.passed else " The gate fails."
     located = replace(located, state=() if proven.answers_alike else proven.baseline.changed)
     return replace(located, notes=(f"Exported with {proven.artifact.strategy}.{passed}", *located.notes))
@@ -55,9 +57,9 @@ def repair(
     model: schema.Model,
     artifact: OnnxArtifact,
     baseline: Baseline,
+    *,
     work: Path,
     recorder: Recorder | None = None,
-    *,
     tracker: ErrorTracker | None = None,
     trials: int = bisection.TRIALS,
 ) -> Location:
@@ -80,13 +82,21 @@ def repair(
     recorder = recorder or Recorder()
     limits = locate_search.limits(model)
     if tracker and not tracker.reduced:
-        precision_comparison.set_noise_floors(model, baseline, tracker, work / "floors", recorder)
+        precision_comparison.set_noise_floors(model, baseline, tracker, work=work / "floors", recorder=recorder)
     emulation = reduction.reduce(model, artifact, work / "reduced").emulation
-    gate = _Gate(model, artifact, baseline, tracker, work / "trials")
+    gate = _Gate(model, artifact, baseline, tracker=tracker, work=work / "trials")
     passed = gate(frozenset())
     batches = [gate.failed or (0,)]
     located = locate_search.between(
-        artifact.path, emulation, baseline.samples, batches, work, limits, recorder, node_map=artifact.node_map, emulated=True
+        artifact.path,
+        emulation,
+        baseline.samples,
+        batches=batches,
+        work=work,
+        limit=limits,
+        recorder=recorder,
+        node_map=artifact.node_map,
+        emulated=True,
     )
     located = replace(located, found=f"{artifact.path.name} in {model.precision}, emulated")
     if passed:
@@ -97,13 +107,18 @@ def repair(
             found = replace(found, nodes=None)  # nothing smaller passes
         outcome.note = f"{len(found.nodes or ())} nodes, {found.trials} trials"
         outcome.verdict = "passed" if found.nodes is not None else "failed"
+    return _with_nodes(located, found, model.precision)
+
+
+def _with_nodes(located: Location, found: bisection.Kept, precision: str) -> Location:
+    """A location with the nodes to keep in fp32, or with the reason why there are none."""
     if found.nodes is None:
         message = wording.NONE_FOUND if found.exhausted else wording.NOTHING_HELPS
-        why = message.text(precision=model.precision, trials=found.trials)
+        why = message.text(precision=precision, trials=found.trials)
         ended = replace(located, keep=(), hopeless=not found.exhausted, exhausted=found.exhausted)
         return replace(ended, notes=(*located.notes, why))
     least = "none of them can be left out" if found.minimal else "a smaller set may do: the trials ran out"
-    note = f"The gate fails in {model.precision}. With {len(found.nodes)} nodes in fp32 it passes; {least} ({found.trials} trials)."
+    note = f"The gate fails in {precision}. With {len(found.nodes)} nodes in fp32 it passes; {least} ({found.trials} trials)."
     return replace(located, keep=found.nodes, keep_passes=True, notes=(*located.notes, note))
 
 
@@ -111,7 +126,7 @@ class _Gate:
     """Reduces the file with some nodes kept and compares its answers, as a run does; every trial leaves nothing behind."""
 
     def __init__(
-        self, model: schema.Model, artifact: OnnxArtifact, baseline: Baseline, tracker: ErrorTracker | None, work: Path
+        self, model: schema.Model, artifact: OnnxArtifact, baseline: Baseline, *, tracker: ErrorTracker | None, work: Path
     ) -> None:
         self._model, self._artifact, self._baseline, self._tracker, self._work = model, artifact, baseline, tracker, work
         self.failed: tuple[int, ...] | None = None
@@ -124,7 +139,9 @@ class _Gate:
         model = self._model.model_copy(update={"keep_fp32": self._model.keep_fp32.model_copy(update={"nodes": nodes})})
         tracker = self._tracker.fresh() if self._tracker else None
         try:
-            reduced = precision_comparison.reduce(model, self._artifact, self._baseline, self._work, Recorder(), tracker=tracker)
+            reduced = precision_comparison.reduce(
+                model, self._artifact, self._baseline, work=self._work, recorder=Recorder(), tracker=tracker
+            )
         except NothingReducedError:  # the fp32 file itself, which passes; the search goes on to smaller sets from here
             self.whole.add(kept)
             return True

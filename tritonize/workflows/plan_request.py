@@ -42,8 +42,8 @@ def request(specification: schema.Spec, directory: Path, *, models: Sequence[str
     with errors.storage_errors(place), repository.staging(place) as run_:
         model = input_inference.complete(model, source, run_.work)
         recorder = Recorder(chosen.on_stage)
-        proven = prove.prove(model, source, run_.work, recorder)
-        proven = prove.reduce_precision(model, proven, run_.work, recorder)
+        proven = prove.prove(model, source, run_.work, recorder=recorder)
+        proven = prove.reduce_precision(model, proven, run_.work, recorder=recorder)
         if not proven.passed or (proven.nonfinite and model.quality.nan == "strict"):
             if proven.baseline.findings:
                 raise ExportError(proven.baseline.findings[0].what, where=name)

@@ -25,31 +25,33 @@ TRIALS = 16
 """How often half precision is tried again with other nodes kept in float32, where it failed."""
 
 
-def prove(model: schema.Model, source: Source, work: Path, recorder: Recorder) -> ProvenOnnx:
+def prove(model: schema.Model, source: Source, work: Path, *, recorder: Recorder) -> ProvenOnnx:
     """The float32 ONNX file of a model, compared with the model's own answers.
 
     Raises:
         UsageError, ExportError: see `computation.compute` and `ladder.climb`.
     """
-    drawn = drawing.draw(model, source, work, recorder)
-    baseline = reference.compute(model, source, drawn, work, recorder)
-    return export.climb(model, baseline, work, recorder)
+    drawn = drawing.draw(model, source, work, recorder=recorder)
+    baseline = reference.compute(model, source, drawn, work=work, recorder=recorder)
+    return export.climb(model, baseline, work, recorder=recorder)
 
 
-def reduce_precision(model: schema.Model, proven: ProvenOnnx, work: Path, recorder: Recorder) -> ProvenOnnx:
+def reduce_precision(model: schema.Model, proven: ProvenOnnx, work: Path, *, recorder: Recorder) -> ProvenOnnx:
     """The file in the spec's precision; the same file for fp32 and tf32, and where the fp32 file is wrong already.
 
     From now on the tracker judges what is not ONNX Runtime in float32 by the noise floors of that precision.
     """
     golden = proven.baseline.golden
     if model.precision == "tf32" and golden.exact:
-        proven.tracker.judge_reduced_by(noise_floor.noise_floors(golden.samples, golden.expected, golden.exact, "tf32"))
+        proven.tracker.judge_reduced_by(noise_floor.noise_floors(golden.samples, golden.expected, golden.exact, precision="tf32"))
     if model.precision not in reduction.HALF or proven.baseline.findings:
         return proven
     if not proven.passed:
         recorder.not_run(StageName.PRECISION, "the fp32 file already differs from PyTorch")
         return proven
-    done = precision_comparison.reduce(model, proven.artifact, proven.baseline, work, recorder, tracker=proven.tracker)
+    done = precision_comparison.reduce(
+        model, proven.artifact, proven.baseline, work=work, recorder=recorder, tracker=proven.tracker
+    )
     return replace(
         proven,
         artifact=done.artifact,
@@ -59,7 +61,9 @@ def reduce_precision(model: schema.Model, proven: ProvenOnnx, work: Path, record
     )
 
 
-def locate_error(model: schema.Model, exported: ProvenOnnx, proven: ProvenOnnx, work: Path, recorder: Recorder) -> Location | None:
+def locate_error(
+    model: schema.Model, exported: ProvenOnnx, proven: ProvenOnnx, *, work: Path, recorder: Recorder
+) -> Location | None:
     """Where a file that does not pass goes wrong, and what to keep in fp32 where that helps; `None` where it passes.
 
     Args:
@@ -73,13 +77,17 @@ def locate_error(model: schema.Model, exported: ProvenOnnx, proven: ProvenOnnx, 
     if proven.artifact.precision in reduction.HALF:
         artifact, baseline, tracker = exported.artifact, exported.baseline, exported.tracker
         return _found(
-            lambda: keep_fp32.repair(model, artifact, baseline, place, recorder, tracker=tracker, trials=TRIALS), recorder
+            lambda: keep_fp32.repair(model, artifact, baseline, work=place, recorder=recorder, tracker=tracker, trials=TRIALS),
+            recorder,
         )
     source, samples = proven.baseline.source, proven.baseline.samples
     if source.kind == "onnx":
         return None
     batch = locate_search.failing(proven.checks)
-    return _found(lambda: locate_search.locate(model, source, proven.artifact, samples, place, recorder, batch=batch), recorder)
+    return _found(
+        lambda: locate_search.locate(model, source, proven.artifact, samples=samples, work=place, recorder=recorder, batch=batch),
+        recorder,
+    )
 
 
 def _found(search: Callable[[], Location], recorder: Recorder) -> Location | None:

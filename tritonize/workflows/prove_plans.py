@@ -31,8 +31,8 @@ def prove(
     places: Sequence[Path],
     given: ProofInput,
     directory: Path,
-    recorder: Recorder,
     *,
+    recorder: Recorder,
     plugins: tuple[Path, ...] = (),
 ) -> tuple[plan_proof.PlanProof, ...]:
     """Run plans that were built on this machine, and leave a record beside each that ran.
@@ -50,7 +50,7 @@ def prove(
         tracker = ErrorTracker(given.golden)
         built = BuiltPlan(path=each.path, log=each.log, metadata=each.metadata, cached=True, seconds=0.0)
         run = ProofRun(input=given, plugins=plugins, tracker=tracker, accept_records=False)
-        (proof,) = plan_proof.prove([built], run, directory / each.path.stem, recorder)
+        (proof,) = plan_proof.prove([built], run, directory / each.path.stem, recorder=recorder)
         judged = gates.judge(tracker, proof.checks, on_gpu=(StageName.PLAN,))
         over = gates.first_over_budget(judged.gates)
         if proof.verdict == "passed" and over is not None:

@@ -106,11 +106,13 @@ def _write(release: Release, staged: StagedVersion, home: Path) -> Report:
     if staged.version != proved_as:
         note = wording.RENUMBERED.text(proved_as=proved_as, version=staged.version)
         report = replace(report, notes=(*report.notes, note))
-    report = _with_worst(report, release, staged, home)
+    report = _with_worst(report, release, staged, home=home)
     unlike = _served_too(release, staged)
     report = replace(report, notes=(*report.notes, *(wording.SERVED_WITH_OTHER_CONFIG.text(version=each) for each in unlike)))
     places = evidence.Places(repository=release.place, staged=staged.root.parent, command=release.again)
-    evidence.write(staged, report, release.model, release.built.tracker.collector, release.built.located, places)
+    evidence.write(
+        staged, report, release.model, collector=release.built.tracker.collector, located=release.built.located, places=places
+    )
     return report
 
 
@@ -127,7 +129,7 @@ def _served_too(release: Release, staged: StagedVersion) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _with_worst(report: Report, release: Release, staged: StagedVersion, home: Path) -> Report:
+def _with_worst(report: Report, release: Release, staged: StagedVersion, *, home: Path) -> Report:
     """The sample with the largest error is kept in the evidence, and the report says how to run it again."""
     gate = gates.worst(report.gates)
     samples = release.built.tracker.golden.samples

@@ -66,25 +66,25 @@ def _each(specification: schema.Spec, models: Sequence[str], options: Options, *
 def _run_model(specification: schema.Spec, name: str, options: Options, *, serve: bool) -> Report:
     """One model, stage by stage. Every stage hands a frozen value on to the next one."""
     place, source = specification.repository, runner.identify(specification.models[name])
-    _require_possible(specification.models[name], source, specification.target, options, serve=serve)
+    _require_possible(specification.models[name], source, specification.target, options=options, serve=serve)
     started = time.perf_counter()
     with errors.storage_errors(place), repository.staging(place) as run_:
-        job = _job(specification, name, source, run_, options, serve=serve, started=started)
+        job = _job(specification, name, source, run_=run_, options=options, serve=serve, started=started)
         model, work, recorder = job.model, job.work, job.recorder
-        drawn = drawing.draw(model, job.source, work, recorder)
-        baseline = reference.compute(model, job.source, drawn, work, recorder)
-        exported = export.climb(model, baseline, work, recorder)
-        proven = reduce_precision(model, exported, work, recorder)
-        located = locate_error(model, exported, proven, work, recorder)
+        drawn = drawing.draw(model, job.source, work, recorder=recorder)
+        baseline = reference.compute(model, job.source, drawn, work=work, recorder=recorder)
+        exported = export.climb(model, baseline, work, recorder=recorder)
+        proven = reduce_precision(model, exported, work, recorder=recorder)
+        located = locate_error(model, exported, proven, work=work, recorder=recorder)
         plans = build_plans(job, proven)
-        built = stage(job, proven, plans, located)
+        built = stage(job, proven, plans, located=located)
         served = serve_and_verify(job, built)
         _require_same_source(job)
         report = report_of(job, built, served)
         return release.publish_or_keep(job, built, report)
 
 
-def _require_possible(model: schema.Model, source: Source, target: schema.Target, options: Options, *, serve: bool) -> None:
+def _require_possible(model: schema.Model, source: Source, target: schema.Target, *, options: Options, serve: bool) -> None:
     """Raise at once where something is missing that a later stage needs.
 
     Raises:
@@ -98,7 +98,7 @@ def _require_possible(model: schema.Model, source: Source, target: schema.Target
 
 
 def _job(
-    specification: schema.Spec, name: str, source: Source, run_: repository.Run, options: Options, *, serve: bool, started: float
+    specification: schema.Spec, name: str, source: Source, *, run_: repository.Run, options: Options, serve: bool, started: float
 ) -> Job:
     """The model with what its spec leaves out of its inputs, read off the source."""
     model = input_inference.complete(specification.models[name], source, run_.work)

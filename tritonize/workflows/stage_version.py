@@ -56,7 +56,7 @@ class Built:
     """What was built of the ONNX file for TensorRT, and what became of each where there is a GPU of its kind."""
 
 
-def stage(job: Job, proven: ProvenOnnx, plans: ProvenPlans, located: Location | None) -> Built:
+def stage(job: Job, proven: ProvenOnnx, plans: ProvenPlans, *, located: Location | None) -> Built:
     """Lay out the version, with the golden set that its server has to answer.
 
     Raises:
@@ -66,7 +66,7 @@ def stage(job: Job, proven: ProvenOnnx, plans: ProvenPlans, located: Location | 
     model, golden, proofs = job.model, proven.golden, plans.proofs
     findings = (*plans.findings, *(proven.nonfinite if model.quality.nan == "strict" else ()))
     with job.recorder.stage(StageName.STAGE):
-        staged = _stage(job.specification, job.name, proven.artifact, [each.plan for each in proofs], job.run)
+        staged = _stage(job.specification, job.name, proven.artifact, plans=[each.plan for each in proofs], run_=job.run)
         config = model_config.parse((staged.model_directory / repository.CONFIG).read_text(), where=repository.CONFIG)
         golden_set.write(golden, staged.version_directory / repository.EVIDENCE / "golden")
     notes = (*proven.baseline.notes, *proven.notes)
@@ -83,7 +83,9 @@ def stage(job: Job, proven: ProvenOnnx, plans: ProvenPlans, located: Location | 
         versions={**evidence.versions(*PACKAGES), **proven.versions},
         notes=notes,
         details={
-            **evidence.details(model, job.specification.target, proven.artifact, proven.baseline.reference, proven.attempts),
+            **evidence.details(
+                model, job.specification.target, proven.artifact, answered=proven.baseline.reference, attempts=proven.attempts
+            ),
             "reference": dict(proven.baseline.facts),
             **({"plans": [each.as_json() for each in proofs]} if proofs else {}),
             **({"location": to_json(located)} if located else {}),
@@ -99,13 +101,15 @@ def _nonfinite_note(finding: Finding) -> str:
     return wording.NONFINITE_NOTE.text(what=finding.what, expected=finding.expected or "an answer", found=finding.found)
 
 
-def _stage(specification: schema.Spec, name: str, artifact: OnnxArtifact, plans: Sequence[BuiltPlan], run_: Run) -> StagedVersion:
+def _stage(
+    specification: schema.Spec, name: str, artifact: OnnxArtifact, *, plans: Sequence[BuiltPlan], run_: Run
+) -> StagedVersion:
     model, place = specification.models[name], specification.repository
     # Triton looks for model.plan unless the configuration names another by GPU kind; a single collected plan has such a name too.
     own_names = {each.metadata.compute_capability: each.path.name for each in plans if each.path.name != placement.PLAN}
     labels = {output: _labels(output, wanted.labels, artifact) for output, wanted in model.outputs.items() if wanted.labels}
     named = {output: model_config.label_filename(output, text) for output, text in labels.items()}
-    texts = {repository.CONFIG: model_config.render(name, model, artifact, own_names, named)}
+    texts = {repository.CONFIG: model_config.render(name, model, artifact, plans=own_names, labels=named)}
     texts |= {named[output]: text for output, text in labels.items()}
     version = repository.next_version(place, name)
     served = [artifact.path, artifact.data] if not plans else [path for each in plans for path in each.files]
@@ -117,7 +121,7 @@ def _stage(specification: schema.Spec, name: str, artifact: OnnxArtifact, plans:
             files[f"{version}/{repository.EVIDENCE}/{proof.name}"] = proof
     if artifact.node_map:
         files[f"{version}/{repository.EVIDENCE}/{artifact.node_map.name}"] = artifact.node_map
-    return repository.stage(run_, name, version, files, texts)
+    return repository.stage(run_, name, version, files=files, texts=texts)
 
 
 def _labels(output: str, path: Path, artifact: OnnxArtifact) -> str:

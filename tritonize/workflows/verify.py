@@ -64,7 +64,7 @@ def _verify_model(request: Request, name: str) -> Report:
     with temporary.folder() as folder:
         request.on_stage(StageName.FILES, None)
         started = time.perf_counter()
-        checked = checked_copy.check(request.repository, name, published.version, folder / "files")
+        checked = checked_copy.check(request.repository, name, published.version, folder=folder / "files")
         # Older versions are not served here, but a policy of the repository may serve them.
         older = checked_copy.older_findings(request.repository, name, published.version) if request.version is None else ()
         findings = (*checked.findings, *older)
@@ -84,13 +84,13 @@ def _verify_model(request: Request, name: str) -> Report:
             return replace(blank, notes=(*blank.notes, wording.NOT_SERVED.text()))
         if findings:
             blank = replace(blank, notes=(*blank.notes, wording.SERVED_ANYWAY.text()))
-        return _asked(request, published, checked, blank, folder)
+        return _asked(request, published, checked, blank=blank, folder=folder)
 
 
-def _asked(request: Request, published: PublishedVersion, checked: Checked, blank: Report, folder: Path) -> Report:
+def _asked(request: Request, published: PublishedVersion, checked: Checked, *, blank: Report, folder: Path) -> Report:
     """What a server answers from the files that were checked."""
     try:
-        verified, judged = _served(request, published, checked, folder)
+        verified, judged = _served(request, published, checked, folder=folder)
     except (MissingError, ServerError, UsageError, RepositoryError, InferenceError) as error:
         if not blank.findings:
             raise
@@ -149,7 +149,7 @@ def _notes(manifest: Manifest) -> tuple[str, ...]:
 
 
 def _served(
-    request: Request, published: PublishedVersion, checked: Checked, folder: Path
+    request: Request, published: PublishedVersion, checked: Checked, *, folder: Path
 ) -> tuple[served_comparison.Verification, Judgement]:
     path = checked.root / published.model / repository.CONFIG
     config = model_config.parse(repository.read_config(checked.root, published.model), where=str(path))
@@ -159,7 +159,7 @@ def _served(
         server = (
             serving.remote(request.urls)
             if request.urls
-            else stack.enter_context(_own_server(request, published, known, config, checked.root, folder))
+            else stack.enter_context(_own_server(request, published, known, config=config, root=checked.root, folder=folder))
         )
         target = Target(
             server=server,
@@ -178,7 +178,7 @@ def _served(
 
 @contextlib.contextmanager
 def _own_server(
-    request: Request, published: PublishedVersion, known: GoldenSet, config: ModelConfig, root: Path, folder: Path
+    request: Request, published: PublishedVersion, known: GoldenSet, *, config: ModelConfig, root: Path, folder: Path
 ) -> Iterator[ServerHandle]:
     probe = inference.as_served(arrays.load(known.samples.files, 0), config, "input")
     request.on_stage(StageName.SERVER_START, None)

@@ -198,7 +198,7 @@ class TestKeepWithin:
         assert cache.is_complete(place)
 
     def test_a_cache_that_cannot_be_written_is_read(self, entries, monkeypatch):
-        def refused(*_: object) -> None:
+        def refused(*_: object, **__: object) -> None:
             raise PermissionError(errno.EACCES, "Permission denied")
 
         monkeypatch.setattr(cache, "_acquire", refused)

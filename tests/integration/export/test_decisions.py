@@ -33,7 +33,7 @@ def look(kind: type[torch.nn.Module], *more: torch.Tensor) -> tuple[decisions.De
     recorder = Recorder(1, model)
     with torch.no_grad(), recorder.watching():
         torch.jit._trace._get_trace_graph(model, example, strict=False)
-    return found(model, example, ((each,) for each in (*SAMPLES, *more)), recorder.run)
+    return found(model, example, ((each,) for each in (*SAMPLES, *more)), first=recorder.run)
 
 
 def line(label: str) -> str:
@@ -108,7 +108,7 @@ def test_zeros_on_the_other_side_show_nothing():
     recorder = Recorder(1, model)
     with torch.no_grad(), recorder.watching():
         torch.jit._trace._get_trace_graph(model, example, strict=False)
-    (seen,) = found(model, example, ((each,) for each in (LARGE, LARGE + 1, ZEROS)), recorder.run)
+    (seen,) = found(model, example, ((each,) for each in (LARGE, LARGE + 1, ZEROS)), first=recorder.run)
     assert (seen.verdict, seen.samples, seen.seen) == ("one side", 2, ("True",))
 
 

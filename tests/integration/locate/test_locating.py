@@ -99,7 +99,14 @@ def attention() -> onnx.ModelProto:
     ids = net.weight("ids", value=np.array([3, 1, 0, 2, 7, 5, 4, 6], np.int64))
     net.add("Gather", "position", net.weight("table", 8, 8), ids, axis=0)
     net.add("Add", "embedded", "x", "position")
-    net.add("LayerNormalization", "norm", "embedded", net.weight("ls", value=np.ones(8)), net.weight("lb", 8), epsilon=1e-5)
+    net.add(
+        "LayerNormalization",
+        "norm",
+        "embedded",
+        net.weight("ls", value=np.ones(8)),
+        net.weight("lb", 8),
+        epsilon=1e-5,
+    )
     for each in "qkv":
         net.add("MatMul", each, "norm", net.weight(f"w{each}", 8, 8))
     net.add("Transpose", "kt", "k", perm=[0, 2, 1])
@@ -117,7 +124,15 @@ def attention() -> onnx.ModelProto:
 def recurrent() -> onnx.ModelProto:
     """A GRU after an LSTM, over six steps."""
     net = Net(x=(6, 1, 5))
-    net.add("LSTM", "lstm", "x", net.weight("lw", 1, 16, 5), net.weight("lr", 1, 16, 4), net.weight("lbias", 1, 32), hidden_size=4)
+    net.add(
+        "LSTM",
+        "lstm",
+        "x",
+        net.weight("lw", 1, 16, 5),
+        net.weight("lr", 1, 16, 4),
+        net.weight("lbias", 1, 32),
+        hidden_size=4,
+    )
     net.add("Squeeze", "steps", "lstm", net.weight("one", value=np.array([1], np.int64)))
     gates = [net.weight("gw", 1, 9, 4), net.weight("gr", 1, 9, 3), net.weight("gb", 1, 18)]
     net.add("GRU", "gru", "steps", *gates, outputs=2, hidden_size=3, linear_before_reset=1)
@@ -129,7 +144,14 @@ def volume() -> onnx.ModelProto:
     """A 3-D U-Net with one level."""
     net = Net(x=(1, 1, 8, 8, 8))
     net.add("Conv", "down", "x", net.weight("d", 4, 1, 3, 3, 3), net.weight("db", 4), pads=[1] * 6)
-    net.add("InstanceNormalization", "norm", "down", net.weight("is", value=np.ones(4)), net.weight("ib", 4), epsilon=1e-5)
+    net.add(
+        "InstanceNormalization",
+        "norm",
+        "down",
+        net.weight("is", value=np.ones(4)),
+        net.weight("ib", 4),
+        epsilon=1e-5,
+    )
     net.add("Relu", "relu", "norm")
     net.add("MaxPool", "pool", "relu", kernel_shape=[2, 2, 2], strides=[2, 2, 2])
     net.add("Conv", "deep", "pool", net.weight("e", 8, 4, 3, 3, 3), net.weight("eb", 8), pads=[1] * 6)
@@ -466,7 +488,7 @@ def test_a_smaller_bound_takes_less_memory():
     peaks = []
     for number, part_bytes in enumerate((8 << 20, 1 << 30)):
         limits = tracing.Limits(deadline_s=120, part_bytes=part_bytes)
-        traced = tracing.errors(Path("b.onnx"), Path("a.onnx"), drawn, [(0,)], Path(str(number)), limits)
+        traced = tracing.errors(Path("b.onnx"), Path("a.onnx"), drawn, batches=[(0,)], directory=Path(str(number)), limits=limits)
         assert all(each.own == 0 for each in traced.series)
         peaks.append(traced.peak_memory)
     assert peaks[0] < peaks[1] - (40 << 20)
@@ -487,7 +509,7 @@ def test_weights_beside_the_file_are_read_part_by_part():
     asked = schema.Model.model_validate({"source": "a.onnx", "inputs": {"x": {"shape": [1, 3, 8, 8]}}})
     source = Source(kind="onnx", location="a.onnx", sha256={})
     drawn = batches(model, Path())
-    found = locate(asked, source, artifact(Path("b.onnx")), drawn, Path("w"), batch=(1,), part_bytes=2048)
+    found = locate(asked, source, artifact(Path("b.onnx")), samples=drawn, work=Path("w"), batch=(1,), part_bytes=2048)
     assert (found.kind, found.origin.node, found.largest.node) == ("graphs", "n_c2", "n_c2")
     assert found.parts > 3
 
@@ -566,7 +588,7 @@ def test_what_has_to_stay_fp32_is_found_with_the_real_gate():
     model = net.model("y")
     whole, baseline = reduced_question(model, 5e-3)
     asked = schema.Model.model_validate({"source": "fp32.onnx", "precision": "fp16", "inputs": {"x": {"shape": [1, 16]}}})
-    found = keep_fp32.repair(asked, whole, baseline, Path("w"))
+    found = keep_fp32.repair(asked, whole, baseline, work=Path("w"))
     assert found.origin.node == "n_wide"
     assert found.origin.reason.startswith(("inf where", "-inf where"))
     assert found.keep_passes
@@ -586,7 +608,7 @@ def test_a_bound_on_a_metric_is_a_gate_of_the_search_too():
     net.add("Add", "y", "wide", "narrow")
     whole, baseline = reduced_question(net.model("y"), 1e3)
     asked = schema.Model.model_validate({"source": "fp32.onnx", "precision": "fp16", "inputs": {"x": {"shape": [1, 16]}}})
-    assert keep_fp32.repair(asked, whole, baseline, Path("tolerance")).keep == ()
+    assert keep_fp32.repair(asked, whole, baseline, work=Path("tolerance")).keep == ()
     judged = GoldenSet(
         samples=baseline.samples,
         expected=baseline.golden.expected,
@@ -594,7 +616,7 @@ def test_a_bound_on_a_metric_is_a_gate_of_the_search_too():
         rules={"y": Rules(metrics={"max_abs": schema.Bound(max=1e-3)})},
         why_not="there is no PyTorch",
     )
-    found = keep_fp32.repair(asked, whole, baseline, Path("metric"), tracker=ErrorTracker(judged))
+    found = keep_fp32.repair(asked, whole, baseline, work=Path("metric"), tracker=ErrorTracker(judged))
     assert found.keep_passes
     assert {"n_first", "n_wide"} <= set(found.keep)
     assert not {"n_second", "n_third"} & set(found.keep)
@@ -697,7 +719,7 @@ def test_what_passed_is_written_into_the_spec_where_that_is_asked_for(write, mon
     Path("w").mkdir()
     found = Location(expected="a", found="b", kind="graphs", keep=("n_wide", "n_root"), keep_passes=True)
     monkeypatch.setattr(keep_fp32, "locate_model", lambda model, work, recorder, trials: found)
-    answers = cli_locate._of_spec(Path("spec.yaml"), None, [], Path("w"), Recorder(), write=write, trials=64)
+    answers = cli_locate._of_spec(Path("spec.yaml"), None, [], work=Path("w"), recorder=Recorder(), write=write, trials=64)
     wanted = ["n_first", "n_wide", "n_root"] if write else ["n_first"]
     assert loader.load(Path("spec.yaml")).models["net"].keep_fp32.nodes == wanted
     assert "# the card is old" in Path("spec.yaml").read_text()
@@ -843,7 +865,7 @@ def test_modules_that_run_without_python_are_not_available_and_that_is_no_pass(k
     model = schema.Model.model_validate({"source": "plain.pt", "inputs": {"x": {"shape": [1, 4]}}})
     exported = artifact(Path("model.onnx"), Path("node_map.json"))
     source = Source(kind=kind, location="plain.pt", sha256={})
-    found = locate(model, source, exported, batches(chain(2, 4), Path()), Path("w"))
+    found = locate(model, source, exported, samples=batches(chain(2, 4), Path()), work=Path("w"))
     assert (found.kind, found.origin) == ("not available", None)
     with pytest.raises(typer.Exit) as ended:
         cli_locate._finish({"m": found}, as_json=False)
@@ -877,7 +899,7 @@ def test_two_files_on_the_command_line():
     assert ended.value.exit_code == 1
     for found in (None, Path("nowhere.onnx"), Path("spec.yaml")):
         with pytest.raises(UsageError) as refused:
-            cli_locate._of_files("a.onnx", found, None, (None, False), Path("w"), Recorder())
+            cli_locate._of_files("a.onnx", found, None, described=(None, False), work=Path("w"), recorder=Recorder())
         assert refused.value.exit_code == 2
 
 

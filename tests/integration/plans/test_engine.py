@@ -89,8 +89,8 @@ class TestDevice:
         assert memory % 256 == 0
         assert memory > 1 << 32
         ctypes.memset(source, 7, 1000)
-        device.upload(memory, source, 1000, stream)
-        device.download(target, memory, 1000, stream)
+        device.upload(memory, source, 1000, stream=stream)
+        device.download(target, memory, 1000, stream=stream)
         assert ctypes.string_at(target, 4) == b"\xab" * 4  # nothing happens before it is waited for
         device.synchronize(stream)
         assert ctypes.string_at(target, 1000) == b"\x07" * 1000
@@ -116,7 +116,7 @@ class TestDevice:
         with pytest.raises(cuda.CudaError, match="cuMemFree_v2: error 1"):
             device.free(memory)
         with pytest.raises(cuda.CudaError, match="cuMemcpyHtoDAsync_v2"):  # it was freed, and the other end is no pinned memory
-            device.upload(memory, memory, 8, device.stream())
+            device.upload(memory, memory, 8, stream=device.stream())
 
     def test_no_driver_and_no_gpu_are_said(self, library, monkeypatch):
         with pytest.raises(cuda.CudaError, match="no GPU here: NVIDIA's driver"):
@@ -474,7 +474,7 @@ class TestProof:
             arrays.save(expected, index, {"y": np.maximum(arrays.load(drawn.files, index)["x"], 0)})
         golden = GoldenSet(samples=drawn, expected=expected, max_batch_size=4)
         run = plan_proof.ProofRun(input=ProofInput(golden=golden, precision=precision, deadline_s=60.0))
-        return plan_proof.prove(plans, run, Path("engines"), recorder), recorder
+        return plan_proof.prove(plans, run, Path("engines"), recorder=recorder), recorder
 
     def test_a_plan_of_another_gpu_is_not_run_and_the_whole_unproven(self):
         proofs, recorder = self.prove(self.built("model.sm89.plan"), self.built("model.sm90.plan", "9.0"))
@@ -570,13 +570,13 @@ class TestContract:
 
     def test_versions_are_compared_before_tensorrt_does(self):
         Path("m.plan").write_bytes(plan_bytes(b"", []))
-        plan_contract.check_version(Path("m.plan"), "tensorrt", "10.16.1.11", {})
-        plan_contract.check_version(Path("m.plan"), "tensorrt", "10.16.1", {})  # 8.6 tells three parts of its own
+        plan_contract.check_version(Path("m.plan"), "tensorrt", "10.16.1.11", known={})
+        plan_contract.check_version(Path("m.plan"), "tensorrt", "10.16.1", known={})  # 8.6 tells three parts of its own
         with pytest.raises(ValueError, match=r"built by tensorrt 10.16.1.11, and 11.4.0.106 is here"):
-            plan_contract.check_version(Path("m.plan"), "tensorrt", "11.4.0.106", {})
-        plan_contract.check_version(Path("m.plan"), "tensorrt", "11.4.0.106", {"settings": {"version_compatible": True}})
+            plan_contract.check_version(Path("m.plan"), "tensorrt", "11.4.0.106", known={})
+        plan_contract.check_version(Path("m.plan"), "tensorrt", "11.4.0.106", known={"settings": {"version_compatible": True}})
         with pytest.raises(ValueError, match=r"is a plan of tensorrt 10.16.1.11, which tensorrt_rtx does not load"):
-            plan_contract.check_version(Path("m.plan"), "tensorrt_rtx", "1.7.1.116", {})
+            plan_contract.check_version(Path("m.plan"), "tensorrt_rtx", "1.7.1.116", known={})
 
     def test_an_instance_has_the_profiles_of_its_group(self):
         groups = [{"name": "net_0", "profile": ["0"]}, {"name": "net_1", "profile": ["1", "0"]}]

@@ -187,7 +187,7 @@ def test_what_is_missing_is_named_and_nothing_runs(part):
         isolation.switch_on(MISSING[part])
     assert caught.value.code == "isolation-missing"
     assert part in caught.value.found
-    assert isolation.policy(isolation.Needs(), {}, Path("x"), ()) is None
+    assert isolation.policy(isolation.Needs(), {}, Path("x"), search_path=()) is None
 
 
 def test_a_machine_without_namespaces_can_isolate():
@@ -216,7 +216,7 @@ def test_a_module_of_the_callers_own_process_is_read_from_its_private_folder(iso
     private = made(tmp_path / "private")
     torch.save(torch.nn.Linear(2, 3), private / "Linear.module")
     rules, environment = isolation.policy(
-        isolation.Needs(), {"kind": "module", "location": str(private / "Linear.module")}, tmp_path, ()
+        isolation.Needs(), {"kind": "module", "location": str(private / "Linear.module")}, tmp_path, search_path=()
     )
     assert str(private) in rules["read"]
     assert environment["HOME"] == environment["TMPDIR"] == str(tmp_path / "tmp")
@@ -230,8 +230,10 @@ def test_a_key_that_no_rule_knows_opens_nothing(isolated, tmp_path):
     Path("data").mkdir()
     secret = str(Path("data").absolute())
     request = {"kwargs": {"path": secret, "location": secret}, "unknown": secret, "path": secret}
-    rules, _ = isolation.policy(isolation.Needs(), {key: value for key, value in request.items() if key != "path"}, tmp_path, ())
+    rules, _ = isolation.policy(
+        isolation.Needs(), {key: value for key, value in request.items() if key != "path"}, tmp_path, search_path=()
+    )
     assert secret not in rules["read"]
-    rules, _ = isolation.policy(isolation.Needs(), request, tmp_path, ())
+    rules, _ = isolation.policy(isolation.Needs(), request, tmp_path, search_path=())
     assert secret in rules["read"]
     assert secret not in rules["write"]

@@ -37,7 +37,7 @@ def test_an_edge_case_refuses_for_nothing_that_the_drawn_answers_cannot_feel():
     tiny = np.full((1, 64), 1e-8)
     arrays.save(asked.exact, 4, {"y": tiny})
     arrays.save(asked.expected, 4, {"y": tiny.astype(np.float32)})
-    asked = replace(asked, floors=noise_floor.noise_floors(asked.samples, asked.expected, asked.exact, "fp32"))
+    asked = replace(asked, floors=noise_floor.noise_floors(asked.samples, asked.expected, asked.exact, precision="fp32"))
     floor = next(floor for floor in asked.floors if floor.group == "ones")
     assert floor.own < 1e-14
     assert floor.least == 2**-23 * next(floor.scale for floor in asked.floors if floor.group == "drawn")
@@ -88,15 +88,18 @@ def test_edge_cases_that_rounding_moves_beyond_the_tolerance_are_left_out_though
     tracker = ErrorTracker(asked)
     tracker.allow_for_rounding({("y", "zeros"): 0.5, ("y", "ones"): 1e-5})
     artifact = SimpleNamespace(path=Path("m.onnx"))
-    dropped = edge_case_rounding.unanswerable(model(), artifact, tracker.golden, [], Path("work"), Recorder())
+    dropped = edge_case_rounding.unanswerable(model(), artifact, tracker.golden, checks=[], work=Path("work"), recorder=Recorder())
     assert dropped == {"zeros": wording.EDGE_ROUNDED.text(output="y", far=0.5)}
     # One that fails by more than rounding explains is no such case.
     wrong = comparison.compare(arrays.load(asked.expected, 4), {"y": arrays.load(asked.expected, 4)["y"] + np.float32(100)}, {})
     check = Check(stage=StageName.ONNXRUNTIME, batch_size=1, samples=(4,), tensors=wrong)
     found = Sensitivity(moved=({"y": 0.5},), chosen=frozenset(), library_seconds=0.0)
     monkeypatch.setattr(edge_case_rounding.runtime, "sensitivity", lambda *_, **__: found)
-    monkeypatch.setattr(edge_case_rounding.summation_error, "explained", lambda *_: {})
-    assert edge_case_rounding.unanswerable(model(), artifact, tracker.golden, [check], Path("work"), Recorder()) == {}
+    monkeypatch.setattr(edge_case_rounding.summation_error, "explained", lambda *_, **__: {})
+    assert (
+        edge_case_rounding.unanswerable(model(), artifact, tracker.golden, checks=[check], work=Path("work"), recorder=Recorder())
+        == {}
+    )
 
 
 def test_all_edge_cases_of_a_file_that_normalizes_over_places_are_asked_how_far_rounding_moves_them():
@@ -134,7 +137,7 @@ def test_an_edge_case_with_another_number_of_answers_is_left_out_where_rounding_
     tracker = ErrorTracker(asked)
     tracker.add(StageName.ONNXRUNTIME, (4,), {"y": arrays.load(asked.expected, 4)["y"] + np.float32(1.0)})
     artifact = SimpleNamespace(path=Path("m.onnx"), node_map=None)
-    edge_case_rounding.allow_for_rounding(model(), artifact, tracker, Path("work"), Recorder())
+    edge_case_rounding.allow_for_rounding(model(), artifact, tracker, work=Path("work"), recorder=Recorder())
     assert tracker.gates()[0].verdict == "failed"  # an infinite allowance would pass anything
 
 
@@ -161,9 +164,9 @@ def test_a_batch_of_another_shape_is_told_without_a_difference():
     arrays.save(batched, 0, {"y": np.zeros((2, 32))})
     answered = SimpleNamespace(batched=batched, reference=SimpleNamespace(outputs=own))
     with pytest.raises(UsageError) as raised:
-        requirements.batch_check(model(max_batch_size=2), answered, 0, (0, 1))
+        requirements.batch_check(model(max_batch_size=2), answered, 0, batch=(0, 1))
     assert raised.value.found == "output 'y': shape [2, 32] instead of [2, 64]"
     arrays.save(batched, 0, {"y": np.full((2, 64), 0.5)})
     with pytest.raises(UsageError) as raised:
-        requirements.batch_check(model(max_batch_size=2), answered, 0, (0, 1))
+        requirements.batch_check(model(max_batch_size=2), answered, 0, batch=(0, 1))
     assert raised.value.found.endswith("; largest difference 0.5")

@@ -132,7 +132,7 @@ def asked(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **fields
     from tritonize.core.recorder import Recorder
     from tritonize.reference import computation
 
-    return computation._golden(model, drawn, computed, tmp_path, Recorder())
+    return computation._golden(model, drawn, computed, work=tmp_path, recorder=Recorder())
 
 
 @pytest.fixture

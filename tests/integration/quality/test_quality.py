@@ -51,7 +51,7 @@ def question(count: int = 4, *, edges: dict[int, str] | None = None, own_error: 
         max_batch_size=4,
         rules={"y": Rules(**{"noise_floor": 10.0, **rules})},
     )
-    return replace(made, floors=noise_floor.noise_floors(drawn, made.expected, made.exact, "fp32"))
+    return replace(made, floors=noise_floor.noise_floors(drawn, made.expected, made.exact, precision="fp32"))
 
 
 def answer(asked: GoldenSet, indices: tuple[int, ...]) -> np.ndarray:
@@ -91,7 +91,7 @@ def test_each_edge_case_is_a_group_of_its_own():
     asked = question(5, edges={4: "zeros"}, own_error=1e-3)
     quiet = arrays.load(asked.exact, 4)["y"]
     arrays.save(asked.expected, 4, {"y": quiet.astype(np.float32)})
-    asked = replace(asked, floors=noise_floor.noise_floors(asked.samples, asked.expected, asked.exact, "fp32"))
+    asked = replace(asked, floors=noise_floor.noise_floors(asked.samples, asked.expected, asked.exact, precision="fp32"))
     assert {floor.group for floor in asked.floors} == {"drawn", "zeros"}
     tracker = ErrorTracker(asked)
     tracker.add(StageName.HTTP, (4,), {"y": (quiet + 1e-4).astype(np.float32)})
@@ -145,7 +145,7 @@ def test_reduced_precision_is_judged_by_its_own_noise():
     asked = question()
     halved = [arrays.load(asked.exact, index)["y"].astype(np.float16).astype(np.float32) for index in range(4)]
     tracker = ErrorTracker(asked)
-    tracker.judge_reduced_by(noise_floor.noise_floors(asked.samples, files("half", halved, "fp32"), asked.exact, "fp16"))
+    tracker.judge_reduced_by(noise_floor.noise_floors(asked.samples, files("half", halved, "fp32"), asked.exact, precision="fp16"))
     tracker.add(StageName.ONNXRUNTIME, (0,), {"y": answer(asked, (0,))})
     tracker.add(StageName.HTTP, (0,), {"y": halved[0]})
     assert {gate.stage: gate.verdict for gate in tracker.gates()} == {"onnxruntime": "passed", "http": "passed"}
@@ -234,8 +234,8 @@ def recomputed(source: str, dtype: str = "fp64", **fields):
         }
     )
     drawn = samples.write(model, Path("drawn"))
-    answered = runner.compute(model, runner.identify(model), drawn, [], Path("reference"), float64=True)
-    alone = runner.recompute(model, answered.reference, drawn, dtype, Path("alone"))  # type: ignore[arg-type]
+    answered = runner.compute(model, runner.identify(model), drawn, batches=[], directory=Path("reference"), float64=True)
+    alone = runner.recompute(model, answered.reference, drawn, dtype=dtype, directory=Path("alone"))  # type: ignore[arg-type]
     return answered, alone
 
 
@@ -476,7 +476,7 @@ def test_how_far_rounding_moves_a_file():
 def test_only_edge_cases_in_doubt_are_asked_and_drawn_samples_never_softened():
     asked = question(5, edges={4: "zeros"})
     arrays.save(asked.expected, 4, {"y": arrays.load(asked.exact, 4)["y"].astype(np.float32)})
-    asked = replace(asked, floors=noise_floor.noise_floors(asked.samples, asked.expected, asked.exact, "fp32"))
+    asked = replace(asked, floors=noise_floor.noise_floors(asked.samples, asked.expected, asked.exact, precision="fp32"))
     tracker = ErrorTracker(asked)
     for index in (0, 4):
         tracker.add(StageName.ONNXRUNTIME, (index,), {"y": (arrays.load(asked.exact, index)["y"] + 1e-3).astype(np.float32)})
@@ -497,8 +497,8 @@ def test_weights_rounded_otherwise_tell_what_to_expect_where_pytorch_is_exact_by
         SampleSet(files=TensorFiles(directory=Path("drawn"), tensors=(), count=2), batched=True, origin="drawn"),
         answered.reference.outputs,
         answered.exact.outputs,
-        "fp32",
-        answered.moved,
+        precision="fp32",
+        moved=answered.moved,
     )
     assert floors[0].sensitivity == min(max(moved["OUTPUT__0"] for moved in answered.moved), noise_floor.LUCK * floors[0].noise)
     assert floors[0].denominator == max(floors[0].own, floors[0].sensitivity)
@@ -506,8 +506,8 @@ def test_weights_rounded_otherwise_tell_what_to_expect_where_pytorch_is_exact_by
         SampleSet(files=TensorFiles(directory=Path("drawn"), tensors=(), count=2), batched=True, origin="drawn"),
         answered.reference.outputs,
         answered.exact.outputs,
-        "fp32",
-        [{"OUTPUT__0": 1.0}] * 2,
+        precision="fp32",
+        moved=[{"OUTPUT__0": 1.0}] * 2,
     )
     assert lucky[0].denominator == max(lucky[0].own, noise_floor.LUCK * lucky[0].noise)
 
@@ -607,7 +607,7 @@ def test_the_same_bits_are_compared_once_and_count_each_time(monkeypatch):
     answer = {"y": arrays.load(asked.expected, 0)["y"] + np.float32(1e-3)}
     expected = arrays.load(asked.expected, 0)
     for stage in (StageName.ONNXRUNTIME, StageName.HTTP, StageName.GRPC):
-        tensors = tracker.check(stage, (0,), expected, {"y": answer["y"].copy()}, asked.tolerances)
+        tensors = tracker.check(stage, (0,), expected, found={"y": answer["y"].copy()}, tolerances=asked.tolerances)
         plain.add(stage, (0,), answer)
         assert tensors == comparing.compare(expected, answer, asked.tolerances)
     assert len(calls) == 1
@@ -615,11 +615,11 @@ def test_the_same_bits_are_compared_once_and_count_each_time(monkeypatch):
     assert tracker.gates() == plain.gates()
     changed = {"y": answer["y"].copy()}
     changed["y"].reshape(-1)[0] = np.nextafter(changed["y"].reshape(-1)[0], np.float32(9))
-    tracker.check(StageName.HTTP, (0,), expected, changed, asked.tolerances)
-    tracker.check(StageName.HTTP, (1,), arrays.load(asked.expected, 1), answer, asked.tolerances)
-    tracker.check(StageName.HTTP, (0,), expected, answer, {"y": schema.Tolerance(rtol=0.0, atol=0.0)})
+    tracker.check(StageName.HTTP, (0,), expected, found=changed, tolerances=asked.tolerances)
+    tracker.check(StageName.HTTP, (1,), arrays.load(asked.expected, 1), found=answer, tolerances=asked.tolerances)
+    tracker.check(StageName.HTTP, (0,), expected, found=answer, tolerances={"y": schema.Tolerance(rtol=0.0, atol=0.0)})
     assert len(calls) == 4
-    (reshaped,) = tracker.check(StageName.HTTP, (0,), {"y": expected["y"][None]}, answer, asked.tolerances)
+    (reshaped,) = tracker.check(StageName.HTTP, (0,), {"y": expected["y"][None]}, found=answer, tolerances=asked.tolerances)
     assert len(calls) == 5
     assert not reshaped.passed
 
@@ -630,7 +630,7 @@ def test_what_is_remembered_of_answers_is_bounded(monkeypatch):
     tracker = ErrorTracker(asked)
     for index in (0, 1, 2, 0, 2):
         one = arrays.load(asked.expected, index)
-        assert tracker.check(StageName.HTTP, (index,), one, one, asked.tolerances)[0].passed
+        assert tracker.check(StageName.HTTP, (index,), one, found=one, tolerances=asked.tolerances)[0].passed
     assert len(tracker._known) == 2
     assert [row.metrics.answers for row in tracker.rows()] == [5]
 
@@ -661,7 +661,7 @@ def test_that_rounding_cannot_be_measured_is_told_and_decides_nothing(monkeypatc
     recorder = Recorder()
     artifact = SimpleNamespace(path=Path("m.onnx"), node_map=None)
     edge_case_rounding.allow_for_rounding(
-        schema.Model.model_validate({"source": "m.pt"}), artifact, tracker, Path("work"), recorder
+        schema.Model.model_validate({"source": "m.pt"}), artifact, tracker, work=Path("work"), recorder=recorder
     )
     assert [(stage.name, stage.verdict, stage.note) for stage in recorder.stages] == [("rounding", "not run", "no why")]
     assert tracker.gates()[0].verdict == "failed"

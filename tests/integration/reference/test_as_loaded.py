@@ -70,7 +70,7 @@ def test_an_answer_within_the_tolerance_and_beyond_the_noise_floor_is_another_on
     model = Model.model_validate({"source": "net:make", "inputs": {"x": {"shape": ["batch", 64]}}})
     for off, findings in ((5e-4, 1), (2e-7, 0)):  # the default tolerance is 9e-4
         other = kept(f"off {off}", [(each + off).astype(np.float32) for each in exact], "fp32")
-        judged = as_loaded.judge(model, "net:make", golden, (Variant(cause="attention", parts=(), outputs=other),))
+        judged = as_loaded.judge(model, "net:make", golden, variants=(Variant(cause="attention", parts=(), outputs=other),))
         assert (len(judged.findings), judged.facts["attention"]["within"]) == (findings, not findings)
 
 
@@ -81,7 +81,7 @@ def test_without_float64_nothing_is_said_of_the_noise_floor():
         samples=drawn, expected=own, max_batch_size=2, why_not="too large", rules={"y": Rules(noise_floor=10.0)}, required=True
     )
     model = Model.model_validate({"source": "net:make", "inputs": {"x": {"shape": ["batch", 4]}}})
-    judged = as_loaded.judge(model, "net:make", golden, (Variant(cause="attention", parts=(), outputs=own),))
+    judged = as_loaded.judge(model, "net:make", golden, variants=(Variant(cause="attention", parts=(), outputs=own),))
     assert judged.facts["attention"]["within"]
 
 

@@ -169,7 +169,7 @@ def test_a_file_is_asked_likewise(monkeypatch):
         arrays.save(first, 0, answer(arrays.load(drawn.files, 0)))
         return OrtRun(outputs=(first,), seconds=(0.0,), version="", library_seconds=0.0, peak_memory=0, apart=tuple(found))
 
-    monkeypatch.setattr(onnx_edge_cases.runtime, "run_within", lambda *_, apart: run(apart))
+    monkeypatch.setattr(onnx_edge_cases.runtime, "run_within", lambda *_, apart, **__: run(apart))
     found = onnx_edge_cases.answerable(asked, drawn, Path())
     assert list(found.samples.edges.values()) == ["ones"]
     assert len(found.notes) == 2
@@ -186,7 +186,7 @@ def test_a_file_whose_answer_has_no_axes_cannot_be_batched_with_anything(monkeyp
         count = apart.files.count
         return OrtRun(outputs=(number,), seconds=(0.0,), version="", library_seconds=0.0, peak_memory=0, apart=(number,) * count)
 
-    monkeypatch.setattr(onnx_edge_cases.runtime, "run_within", lambda *_, apart: run(apart))
+    monkeypatch.setattr(onnx_edge_cases.runtime, "run_within", lambda *_, apart, **__: run(apart))
     found = onnx_edge_cases.answerable(asked, drawn, Path())
     assert not found.samples.edges
     assert found.unpadded == "output y has no axes, so none of a batch"

@@ -83,7 +83,7 @@ def known(volumes: list[np.ndarray]) -> GoldenSet:
         exact=files["exact"],
         max_batch_size=1,
         rules={"y": Rules(noise_floor=10.0)},
-        floors=noise_floor.noise_floors(drawn, files["own"], files["exact"], "fp32"),
+        floors=noise_floor.noise_floors(drawn, files["own"], files["exact"], precision="fp32"),
     )
 
 
@@ -109,7 +109,7 @@ def asked(asked_of: GoldenSet, path: Path) -> ErrorTracker:
 def allowed(tracker: ErrorTracker, path: Path) -> tuple[summation_error.Allowance, Recorder]:
     recorder = Recorder()
     artifact = SimpleNamespace(path=path)
-    return summation_error.allow(MODEL, artifact, tracker, Path("work"), recorder), recorder
+    return summation_error.allow(MODEL, artifact, tracker, work=Path("work"), recorder=recorder), recorder
 
 
 def drawn_gate(tracker: ErrorTracker, stage: str) -> Gate:
@@ -186,7 +186,7 @@ def test_a_constant_that_sums_move_beyond_the_tolerance_is_explained_and_a_wrong
         assert not all(tensor.passed for tensor in tensors)
         check = Check(stage=StageName.ONNXRUNTIME, batch_size=1, samples=(2,), tensors=tensors)
         artifact = SimpleNamespace(path=path)
-        why = summation_error.explained(MODEL, artifact, question, {2: check}, Path("work"), Recorder())
+        why = summation_error.explained(MODEL, artifact, question, checks={2: check}, work=Path("work"), recorder=Recorder())
         assert bool(why) is reason, why
 
 

@@ -47,7 +47,7 @@ def model(made: Path, tmp_path: Path) -> Iterator[Path]:
 def findings(model: Path, folder: Path) -> dict[str, list[str]]:
     """What `serve` and `verify` find, by command."""
     served = checked_copy.to_serve(model.parent, ["small"], folder / "serve")
-    checked = checked_copy.check(model.parent, "small", 1, folder / "verify")
+    checked = checked_copy.check(model.parent, "small", 1, folder=folder / "verify")
     return {"serve": [each.where for each in served.findings], "verify": [each.where for each in checked.findings]}
 
 

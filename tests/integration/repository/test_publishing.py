@@ -72,7 +72,7 @@ def publish(content: str, labels: str, **options: Any) -> int:
         (run.work / "model.onnx").write_text(content)
         number = repository.next_version(PLACE, "m")
         texts = {"config.pbtxt": f'name: "m" label_filename: "{named}"\n', named: labels}
-        staged = repository.stage(run, "m", number, {f"{number}/model.onnx": run.work / "model.onnx"}, texts)
+        staged = repository.stage(run, "m", number, files={f"{number}/model.onnx": run.work / "model.onnx"}, texts=texts)
 
         def finish(final: repository.StagedVersion) -> None:
             (final.version_directory / "evidence").mkdir()
@@ -339,8 +339,8 @@ def test_a_polling_server_answers_with_no_mixture(monkeypatch, tmp_path):
     """The real server, which looks every second: each answer's version, weights and configuration belong together."""
     own, root = embedded._command, tmp_path / "models"
 
-    def polling(*arguments: Any) -> list[str]:
-        mode = [each.replace("--model-control-mode=none", "--model-control-mode=poll") for each in own(*arguments)]
+    def polling(*arguments: Any, **named: Any) -> list[str]:
+        mode = [each.replace("--model-control-mode=none", "--model-control-mode=poll") for each in own(*arguments, **named)]
         return [*mode, "--repository-poll-secs=1"]
 
     def replace(number: int) -> None:

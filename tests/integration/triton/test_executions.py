@@ -66,11 +66,11 @@ class TestWhyNothing:
     def test_a_proxy_that_lets_inferences_through_alone_does_not_let_us_read_them(self, status: str) -> None:
         with listening(saying(http(b"<html><body>not here</body></html>", status=status))) as address:
             server = ServerHandle(http_url=address.removeprefix("http://"), grpc_url="")
-            assert executions.counts(server, "http", "m", 1) is None
+            assert executions.counts(server, "http", "m", version=1) is None
 
     def test_a_server_that_has_gone_is_an_error(self) -> None:
         with pytest.raises(ServerError):
-            executions.counts(ServerHandle(http_url="127.0.0.1:9", grpc_url=""), "http", "m", 1)
+            executions.counts(ServerHandle(http_url="127.0.0.1:9", grpc_url=""), "http", "m", version=1)
 
 
 class TestConfigurations:
@@ -137,9 +137,9 @@ class TestCache:
         """A server with a response cache."""
         command = embedded._command
 
-        def with_cache(plan: Any, *given: Any) -> list[str]:
+        def with_cache(plan: Any, *given: Any, **named: Any) -> list[str]:
             caches = plan.installed.server.parents[1] / "caches"
-            return [*command(plan, *given), f"--cache-directory={caches}", "--cache-config=local,size=16777216"]
+            return [*command(plan, *given, **named), f"--cache-directory={caches}", "--cache-config=local,size=16777216"]
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(embedded, "_command", with_cache)

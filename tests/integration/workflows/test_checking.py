@@ -143,7 +143,7 @@ def test_serve_anyway_serves_what_is_in_place_and_stays_failed(given, published)
 
 
 def test_what_is_too_large_to_copy_is_served_in_place_and_hashed_again(published):
-    checked = checked_copy.check(ROOT, "small", 1, Path("private"), budget=400)
+    checked = checked_copy.check(ROOT, "small", 1, folder=Path("private"), budget=400)
     assert checked.findings == ()
     assert "small/1/model.onnx" in [each.where for each in checked.in_place]
     assert (checked.version_directory / "model.onnx").is_symlink()
@@ -162,7 +162,7 @@ def test_where_the_filesystem_can_share_blocks_nothing_is_in_place(monkeypatch, 
         os.lseek(copy, 0, os.SEEK_SET)
 
     monkeypatch.setattr(private_copy.fcntl, "ioctl", clone)
-    checked = checked_copy.check(ROOT, "small", 1, Path("private"), budget=0)
+    checked = checked_copy.check(ROOT, "small", 1, folder=Path("private"), budget=0)
     assert (checked.findings, checked.in_place) == ((), ())
     assert (checked.version_directory / "model.onnx").read_bytes() == (VERSION / "model.onnx").read_bytes()
 
@@ -174,7 +174,7 @@ def replaced() -> None:
 
 def test_an_older_version_is_judged_by_the_configuration_it_was_proven_with(given):
     replaced()
-    checked = checked_copy.check(ROOT, "small", 1, Path("private"))
+    checked = checked_copy.check(ROOT, "small", 1, folder=Path("private"))
     assert checked.findings == ()
     assert "max_batch_size: 4" in (checked.root / "small" / "config.pbtxt").read_text()
     assert checked.own_config
@@ -261,7 +261,8 @@ def test_the_manifest_covers_itself_and_an_older_kind_says_that_it_does_not(publ
     path.write_text(json.dumps({**{key: value for key, value in known.items() if key != "sha256"}, "schema": 1}))
     assert repository.integrity(ROOT, "small", 1) == ()
     assert any(
-        "without a checksum of the manifest itself" in note for note in checked_copy.check(ROOT, "small", 1, Path("private")).notes
+        "without a checksum of the manifest itself" in note
+        for note in checked_copy.check(ROOT, "small", 1, folder=Path("private")).notes
     )
 
 
@@ -281,7 +282,7 @@ def test_a_path_outside_the_model_is_not_followed(published):
     known["sha256"] = manifest.own_sha256(known)
     path.write_text(json.dumps(known))
     Path("outside").write_text("mine")
-    checked = checked_copy.check(ROOT, "small", 1, Path("private"))
+    checked = checked_copy.check(ROOT, "small", 1, folder=Path("private"))
     assert [(each.where, each.found) for each in checked.findings] == [("small/../../outside", None)]
 
 

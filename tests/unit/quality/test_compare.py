@@ -12,7 +12,7 @@ TOLERANCE = Tolerance(rtol=1e-4, atol=9e-4)
 
 
 def check(expected, found, tolerance=TOLERANCE):
-    return compare_tensor("y", np.asarray(expected), np.asarray(found), tolerance)
+    return compare_tensor("y", np.asarray(expected), np.asarray(found), tolerance=tolerance)
 
 
 def test_equal_arrays_pass_with_zero_differences():
@@ -128,7 +128,7 @@ def test_integers_and_booleans_must_be_equal_whatever_the_tolerance():
     ],
 )
 def test_another_shape_or_type_fails(expected, found, reason):
-    result = compare_tensor("y", expected, found, TOLERANCE)
+    result = compare_tensor("y", expected, found, tolerance=TOLERANCE)
     assert not result.passed
     assert reason in result.reason
 

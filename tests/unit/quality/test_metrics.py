@@ -94,7 +94,7 @@ def test_special_values_and_the_worst_elements_counted_one_by_one(dtype):
         found = (expected.astype(np.float64) + generator.standard_normal(size)).astype(dtype)
         if dtype is not np.int32:
             expected[3], found[4], expected[5], found[5], expected[6], found[6] = np.nan, np.inf, np.inf, np.inf, np.nan, np.nan
-        sums = measure(expected, found, 1e-2, 0.5, worst=5)
+        sums = measure(expected, found, 1e-2, atol=0.5, worst=5)
         rows = []
         for place, (left, right) in enumerate(zip(expected.tolist(), found.tolist(), strict=True)):
             left, right = float(left), float(right)
@@ -114,7 +114,7 @@ def test_special_values_and_the_worst_elements_counted_one_by_one(dtype):
 def test_of_equally_bad_elements_the_first_are_kept(monkeypatch):
     for chunk in (8192, 10, 3):
         monkeypatch.setattr(differences, "CHUNK", chunk)
-        sums = measure(np.zeros(100, int), np.where(np.arange(100) == 50, 2, 1), 0.0, 0.0, worst=5)
+        sums = measure(np.zeros(100, int), np.where(np.arange(100) == 50, 2, 1), 0.0, atol=0.0, worst=5)
         assert [-row[1] for row in sums.worst] == [50, 0, 1, 2, 3]
 
 
@@ -606,7 +606,7 @@ def test_a_volume_takes_one_pass_and_constant_memory():
         Accumulator("values", rtol=1e-4, atol=9e-4, batched=True).add(expected, found)
         fast.append(time.perf_counter() - start)
         start = time.perf_counter()
-        compare_tensor("y", expected, found, Tolerance())
+        compare_tensor("y", expected, found, tolerance=Tolerance())
         slow.append(time.perf_counter() - start)
     print(f"224^3: peak {peak / 2**20:.2f} MiB, metrics {min(fast):.3f} s, compare {min(slow):.3f} s")
     assert min(fast) < 2 * min(slow)

@@ -383,7 +383,7 @@ def test_which_axes_are_which(shape, channelled, layout):
     array = np.random.default_rng(0).random(shape)
     other = array.copy()
     other[(0, *(size - 1 for size in shape[1:]))] += 1
-    made = slice_choice.picture("y", 0, "", array, other, batched=True, channelled=channelled)
+    made = slice_choice.picture("y", 0, "", expected=array, found=other, batched=True, channelled=channelled)
     assert (made.channels, made.depth) == layout[:2]
     assert (made.panes[0].height, made.panes[0].width) == layout[2:]
     assert (made.channel, made.depths[made.worst]) == (layout[0] - 1, layout[1] - 1)
@@ -392,14 +392,14 @@ def test_which_axes_are_which(shape, channelled, layout):
 @pytest.mark.parametrize("shape", [(1, 10), (1,), (1, 3, 4, 4), (1, 2, 3, 4, 16, 16), (1, 0, 16, 16)])
 def test_what_is_no_picture(shape):
     array = np.zeros(shape)
-    assert slice_choice.picture("y", 0, "", array, array, batched=True) is None
+    assert slice_choice.picture("y", 0, "", expected=array, found=array, batched=True) is None
 
 
 def test_shrinking_hides_no_difference():
     expected = np.zeros((1, 1, 600, 600))
     found = expected.copy()
     found[0, 0, 301, 302], found[0, 0, 10, 10] = -2.0, np.nan
-    made = slice_choice.picture("y", 0, "", expected, found, batched=True)
+    made = slice_choice.picture("y", 0, "", expected=expected, found=found, batched=True)
     shown = np.frombuffer(made.panes[-1].pixels, np.uint8).reshape(200, 200)
     assert (shown[100, 100], shown[3, 3], shown[0, 0]) == (0, slice_choice.NOT_A_NUMBER, 127)
 
@@ -477,7 +477,7 @@ def published(tmp_path: Path, report: Report, kept_by, located: Location | None 
     (staged.version_directory / "model.onnx").write_bytes(b"")
     outputs = {"scores": {"labels": "labels.txt"}}
     model = schema.Model.model_validate({"source": "m.onnx", "inputs": {"x": {"shape": [1]}}, "outputs": outputs})
-    evidence.write(staged, report, model, kept_by, located)
+    evidence.write(staged, report, model, collector=kept_by, located=located)
     return staged.version_directory
 
 

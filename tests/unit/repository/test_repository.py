@@ -25,7 +25,7 @@ PLACE = Path("models")
 def stage(run: repository.Run, version: int, *, config: str = CONFIG, content: bytes = b"onnx") -> repository.StagedVersion:
     exported = run.work / "model.onnx"
     exported.write_bytes(content)
-    staged = repository.stage(run, "m", version, {f"{version}/model.onnx": exported}, {"config.pbtxt": config})
+    staged = repository.stage(run, "m", version, files={f"{version}/model.onnx": exported}, texts={"config.pbtxt": config})
     (staged.version_directory / "evidence").mkdir()
     (staged.version_directory / "evidence" / "report.json").write_text("{}")
     repository.write_manifest(staged, {"verdict": "passed"})

@@ -120,12 +120,12 @@ class Device:
         """Free pinned host memory."""
         self._call("cuMemFreeHost", address)
 
-    def upload(self, device: int, host: int, size: int, stream: int) -> None:
+    def upload(self, device: int, host: int, size: int, *, stream: int) -> None:
         """Copy host to device memory, in order of the stream."""
         if size:
             self._call("cuMemcpyHtoDAsync_v2", device, host, size, stream, what=f"{size:,} bytes")
 
-    def download(self, host: int, device: int, size: int, stream: int) -> None:
+    def download(self, host: int, device: int, size: int, *, stream: int) -> None:
         """Copy device to host memory, in order of the stream."""
         if size:
             self._call("cuMemcpyDtoHAsync_v2", host, device, size, stream, what=f"{size:,} bytes")

@@ -63,7 +63,7 @@ def metadata(plan: Path) -> dict[str, Any]:
     return known
 
 
-def check_version(plan: Path, module: str, version: str, known: Mapping[str, Any]) -> None:
+def check_version(plan: Path, module: str, version: str, *, known: Mapping[str, Any]) -> None:
     """Refuse a plan of another module or version before TensorRT does, which says less of it."""
     with plan.open("rb") as file:
         start = file.read(28)

@@ -153,13 +153,13 @@ class Engine:
         if not taken:
             raise EngineError(f"profile {profile} cannot be set: {self.said()}")
         self.device.synchronize(stream)
-        return Context(self, context, profile, stream)
+        return Context(self, context, profile, stream=stream)
 
 
 class Context:
     """An engine ready to run in one profile, with buffers that are used again. One thread at a time."""
 
-    def __init__(self, owner: Engine, context: bindings.Context, profile: int, stream: int) -> None:
+    def __init__(self, owner: Engine, context: bindings.Context, profile: int, *, stream: int) -> None:
         self.engine, self.raw, self.profile, self.stream = owner, context, profile, stream
         self.limits = owner.limits(profile)
         self._buffers: dict[str, _Buffer] = {}
@@ -203,7 +203,7 @@ class Context:
             if plain.nbytes:
                 ctypes.memmove(buffer.host, plain.ctypes.data, plain.nbytes)
             if not tensor.on_host:
-                device.upload(buffer.device, buffer.host, plain.nbytes, self.stream)
+                device.upload(buffer.device, buffer.host, plain.nbytes, stream=self.stream)
             self._bind(name, buffer.host if tensor.on_host else buffer.device)
 
     def bind_outputs(self) -> None:
@@ -242,10 +242,10 @@ class Context:
             if buffer.size < size:
                 raise EngineError(f"output '{name}' has shape {list(shape)}, for which no memory was asked")
             if not tensor.on_host:
-                device.download(buffer.host, buffer.device, size, self.stream)
+                device.download(buffer.host, buffer.device, size, stream=self.stream)
             waiting[name] = (tensor, shape, size, buffer)
         device.synchronize(self.stream)
-        return {name: _array(*each) for name, each in waiting.items()}
+        return {name: _array(tensor, shape, size, buffer=buffer) for name, (tensor, shape, size, buffer) in waiting.items()}
 
     def output_shape(self, name: str) -> Shape:
         """The shape that an output has for the inputs that are set."""
@@ -400,7 +400,7 @@ def _bytes(tensor: Tensor, shape: Shape) -> int:
     return int(np.prod(shape, dtype=np.int64)) * np.dtype(NUMPY[tensor.dtype]).itemsize
 
 
-def _array(tensor: Tensor, shape: Shape, size: int, buffer: _Buffer) -> Array:
+def _array(tensor: Tensor, shape: Shape, size: int, *, buffer: _Buffer) -> Array:
     """A copy of what lies in the buffer, which the next run uses again."""
     array = np.empty(shape, np.dtype(NUMPY[tensor.dtype]))
     if size:

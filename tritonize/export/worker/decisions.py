@@ -201,7 +201,7 @@ def shows_no_value(frames: Sequence[FrameType], name: str, kind: str) -> bool:
 
 
 def found(
-    model: torch.nn.Module, example: tuple[torch.Tensor, ...], samples: Iterable[tuple[torch.Tensor, ...]], first: Run
+    model: torch.nn.Module, example: tuple[torch.Tensor, ...], samples: Iterable[tuple[torch.Tensor, ...]], *, first: Run
 ) -> tuple[Decision, ...]:
     """The decisions on data that the exporter froze, and what the samples see of them.
 
@@ -216,13 +216,13 @@ def found(
     recorder = Recorder(len(example), model)
     conditions = {each for goes in first.derived.values() for each in goes.conditions}
     watch = Watch(conditions, recorder.decided)
-    again = _traced_run(model, example, recorder, watch)
+    again = _traced_run(model, example, recorder, watch=watch)
     telling = (tensors for tensors in samples if any(bool(each.any()) for each in tensors))
-    others = [run for tensors in telling if (run := _traced_run(model, tensors, recorder, watch))]
+    others = [run for tensors in telling if (run := _traced_run(model, tensors, recorder, watch=watch))]
     return judged(again or first, others)
 
 
-def _traced_run(model: torch.nn.Module, tensors: tuple[torch.Tensor, ...], recorder: Recorder, watch: Watch) -> Run | None:
+def _traced_run(model: torch.nn.Module, tensors: tuple[torch.Tensor, ...], recorder: Recorder, *, watch: Watch) -> Run | None:
     """Trace the model as the exporter does; `None` where it raises."""
     from torch.onnx._internal.torchscript_exporter._globals import GLOBALS  # code may ask whether it is being exported
 

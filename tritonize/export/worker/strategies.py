@@ -101,7 +101,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
                 next_step=failures.next_step(error),
             ) from error
         found = (
-            *decisions.found(model, tensors, _inputs(model, asked.samples), recorder.run),
+            *decisions.found(model, tensors, _inputs(model, asked.samples), first=recorder.run),
             *refused.found(model, _inputs(model, asked.samples), tensors),
         )
     return {

@@ -48,11 +48,11 @@ def capture(request: dict[str, Any]) -> dict[str, Any]:
     asked = from_json(CaptureRequest, request)
     model = load(asked.model)
     asked.directory.mkdir(parents=True, exist_ok=True)
-    runs = [_watched(model, asked, number, indices) for number, indices in enumerate(asked.batches)]
+    runs = [_watched(model, asked, number, indices=indices) for number, indices in enumerate(asked.batches)]
     return to_json(CaptureAnswer(captured=Captured(seen=tuple(_joined(runs)))))  # type: ignore[no-any-return]
 
 
-def _watched(model: LoadedModel, asked: CaptureRequest, number: int, indices: tuple[int, ...]) -> list[Seen]:
+def _watched(model: LoadedModel, asked: CaptureRequest, number: int, *, indices: tuple[int, ...]) -> list[Seen]:
     folder = asked.directory / str(number)
     folder.mkdir()
     watcher = _Watcher(folder)
@@ -105,18 +105,18 @@ class _Watcher:
 
     def _before(self, path: str, weighted: bool) -> Callable[[torch.nn.Module, object, object], None]:
         def hook(_module: torch.nn.Module, arguments: object, named: object) -> None:
-            self._keep(path, "input", (arguments, named), weighted)
+            self._keep(path, "input", (arguments, named), weighted=weighted)
 
         return hook
 
     def _after(self, path: str, weighted: bool) -> Callable[[torch.nn.Module, object, object], None]:
         def hook(_module: torch.nn.Module, _arguments: object, answer: object) -> None:
-            self._keep(path, "output", answer, weighted)
+            self._keep(path, "output", answer, weighted=weighted)
             self._calls[path] = self._calls.get(path, 0) + 1
 
         return hook
 
-    def _keep(self, path: str, place: Literal["input", "output"], value: object, weighted: bool) -> None:
+    def _keep(self, path: str, place: Literal["input", "output"], value: object, *, weighted: bool) -> None:
         tensors = [each for each in pytree.tree_leaves(value) if isinstance(each, torch.Tensor)]
         for position, tensor in enumerate(tensors):
             try:

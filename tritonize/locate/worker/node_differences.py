@@ -16,7 +16,7 @@ _SHOWN = 60
 """Characters of a value."""
 
 
-def suspect(graph: Graph, other: Graph, nodes: Sequence[int], last: int) -> tuple[int, str | None]:
+def suspect(graph: Graph, other: Graph, nodes: Sequence[int], *, last: int) -> tuple[int, str | None]:
     """Of nodes that were run together the first that differs from its counterpart, and how; the last one where none does."""
     for index in nodes:
         node = graph.nodes[index]
@@ -25,7 +25,7 @@ def suspect(graph: Graph, other: Graph, nodes: Sequence[int], last: int) -> tupl
             if len(nodes) > 1:
                 return index, f"{node.op_type} is not in the expected graph"
             continue
-        found = "; ".join(_differences(graph, other, node, twin))
+        found = "; ".join(_differences(graph, other, node, twin=twin))
         if found:
             return index, found
     return last, None
@@ -40,7 +40,7 @@ def counterpart(graph: Graph, other: Graph, node: NodeProto) -> NodeProto | None
     return other.nodes[named] if named is not None and other.nodes[named].op_type == node.op_type else None
 
 
-def _differences(graph: Graph, other: Graph, node: NodeProto, twin: NodeProto) -> Iterator[str]:
+def _differences(graph: Graph, other: Graph, node: NodeProto, *, twin: NodeProto) -> Iterator[str]:
     if node.op_type != twin.op_type:
         yield f"operator {node.op_type} instead of {twin.op_type}"
         return

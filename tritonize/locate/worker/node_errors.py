@@ -84,7 +84,7 @@ def compare(asked: ErrorsRequest) -> ErrorsAnswer:
     if other is not None and asked.expected is not None:
         _require_inputs(other, batches[0], asked.expected)
         matches = comparable_nodes.matches(graph, other, by_node=not asked.emulated)
-        expected = Evaluation(other, matches.values(), batches, Store(asked.directory / "expected"), runner)
+        expected = Evaluation(other, matches.values(), batches, store=Store(asked.directory / "expected"), runner=runner)
     else:
         assert asked.captured is not None
         tensors = Tensors(graph, node_map, asked.captured)
@@ -95,11 +95,11 @@ def compare(asked: ErrorsRequest) -> ErrorsAnswer:
             where=asked.found.name,
             next_step="compare files whose nodes keep their names, such as a file and what was made of it",
         )
-    found = Evaluation(graph, matches, batches, Store(asked.directory / "found"), runner)
+    found = Evaluation(graph, matches, batches, store=Store(asked.directory / "found"), runner=runner)
     walk = _Walk(
         graph=graph, matches=matches, expected=expected, found=found, batches=batches, runner=runner, emulated=asked.emulated
     )
-    series = tuple(_series(walk, asked.part_bytes, other, node_map))
+    series = tuple(_series(walk, asked.part_bytes, other, node_map=node_map))
     return ErrorsAnswer(
         series=series,
         nodes=len(graph.nodes),
@@ -120,7 +120,7 @@ def _require_inputs(graph: Graph, batch: Arrays, path: Path) -> None:
         )
 
 
-def _series(walk: _Walk, part_bytes: int, other: Graph | None, node_map: NodeMap) -> Iterator[NodeError]:
+def _series(walk: _Walk, part_bytes: int, other: Graph | None, *, node_map: NodeMap) -> Iterator[NodeError]:
     units = list(comparable_nodes.units(walk.graph, walk.matches))
     parts = list(comparable_nodes.parts(walk.graph, units, part_bytes))
     last_use = {name: number for number, part in enumerate(parts) for unit in part for name in unit.takes}
@@ -129,7 +129,7 @@ def _series(walk: _Walk, part_bytes: int, other: Graph | None, node_map: NodeMap
         walk.expected.release({walk.matches[name] for name, last in last_use.items() if last > number and name in walk.matches})
         walk.found.release(set())
     for unit in units:
-        yield _error(walk, unit, other, node_map)
+        yield _error(walk, unit, other, node_map=node_map)
 
 
 def _compare_part(walk: _Walk, part: Sequence[Unit]) -> None:
@@ -169,10 +169,10 @@ def _run_fed(walk: _Walk, part: Sequence[Unit]) -> None:
 
     def measure(number: int, answer: Arrays) -> None:
         for name in outputs:
-            _measure(walk, number, name, answer[renamed[name]])
+            _measure(walk, number, name, own=answer[renamed[name]])
 
     try:
-        model = graph.model(nodes, described, [renamed[name] for name in outputs], renamed)
+        model = graph.model(nodes, described, [renamed[name] for name in outputs], renamed=renamed)
         walk.runner.run(model, feeds, measure, weights=graph.weight_bytes(nodes))
     except ExportError as error:
         if len(part) > 1:
@@ -191,7 +191,7 @@ def _right(walk: _Walk, number: int, name: str) -> Array:
     return walk.found.value(number, name)
 
 
-def _measure(walk: _Walk, number: int, name: str, own: Array) -> None:
+def _measure(walk: _Walk, number: int, name: str, *, own: Array) -> None:
     so_far = walk.distances[name]
     right = walk.expected.value(number, walk.matches[name])
     scale = distances.largest(right)
@@ -208,7 +208,7 @@ def _measure(walk: _Walk, number: int, name: str, own: Array) -> None:
     so_far.propagated = max(so_far.propagated or 0.0, passed_on)
 
 
-def _error(walk: _Walk, unit: Unit, other: Graph | None, node_map: NodeMap) -> NodeError:
+def _error(walk: _Walk, unit: Unit, other: Graph | None, *, node_map: NodeMap) -> NodeError:
     graph = walk.graph
     worst = max(unit.outputs, key=lambda name: (walk.distances[name].own, walk.distances[name].total or 0.0))
     found = walk.distances[worst]
@@ -262,4 +262,4 @@ def _named(graph: Graph, unit: Unit, other: Graph | None, *, exceeds: bool, redu
         return next(computing, unit.index), "it is in a type below fp32" if exceeds else None
     if other is None or not exceeds:
         return unit.index, None
-    return node_differences.suspect(graph, other, unit.nodes, unit.index)
+    return node_differences.suspect(graph, other, unit.nodes, last=unit.index)

@@ -59,16 +59,19 @@ def roundoff(graph: Graph, nodes: Sequence[int], output: str, *, emulated: bool)
     """The unit roundoff of the least exact type in which nodes compute, answer, or take what they are given."""
     quantized = any(_quantizes(graph.nodes[index]) for index in nodes)
     return max(
-        [_ROUNDOFF.get(kind, 0.0) for kind in _computed_in(graph, nodes, output, emulated)] + [_QUANTIZED] * quantized, default=0.0
+        [_ROUNDOFF.get(kind, 0.0) for kind in _computed_in(graph, nodes, output, emulated=emulated)] + [_QUANTIZED] * quantized,
+        default=0.0,
     )
 
 
 def is_reduced(graph: Graph, nodes: Sequence[int], output: str, *, emulated: bool) -> bool:
     """Whether that type is below fp32."""
-    return any(_quantizes(graph.nodes[index]) for index in nodes) or bool(_computed_in(graph, nodes, output, emulated) & REDUCED)
+    return any(_quantizes(graph.nodes[index]) for index in nodes) or bool(
+        _computed_in(graph, nodes, output, emulated=emulated) & REDUCED
+    )
 
 
-def _computed_in(graph: Graph, nodes: Sequence[int], output: str, emulated: bool) -> set[int]:
+def _computed_in(graph: Graph, nodes: Sequence[int], output: str, *, emulated: bool) -> set[int]:
     """The types in question, apart from those of casts to and fro that have no other reason.
 
     A cast to fp16 and back between two tensors of fp32 is no computation in fp16: it is what an error may come from. In an

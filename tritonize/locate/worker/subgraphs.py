@@ -123,7 +123,7 @@ class Graph:
         return sorted(found)
 
     def model(
-        self, nodes: Sequence[int], feeds: Mapping[str, tuple[str, int]], outputs: Sequence[str], renamed: Mapping[str, str]
+        self, nodes: Sequence[int], feeds: Mapping[str, tuple[str, int]], outputs: Sequence[str], *, renamed: Mapping[str, str]
     ) -> onnx.ModelProto:
         """A model of some nodes.
 

@@ -136,7 +136,7 @@ class Evaluation:
         wanted: every tensor that will ever be asked for; what nothing of it needs is not computed.
     """
 
-    def __init__(self, graph: Graph, wanted: Iterable[str], batches: Sequence[Arrays], store: Store, runner: Runner) -> None:
+    def __init__(self, graph: Graph, wanted: Iterable[str], batches: Sequence[Arrays], *, store: Store, runner: Runner) -> None:
         self.graph, self._batches, self._store, self._runner = graph, batches, store, runner
         self._left = set(graph.ancestors(wanted, ()))
 
@@ -159,7 +159,7 @@ class Evaluation:
             for name, array in answer.items():
                 self._store.put(number, name, array)
 
-        model = graph.model(nodes, described, outputs, {})
+        model = graph.model(nodes, described, outputs, renamed={})
         self._runner.run(model, feeds, keep, weights=graph.weight_bytes(nodes))
 
     def value(self, batch: int, name: str) -> Array:

@@ -44,7 +44,7 @@ def finish(asked: FinishRequest) -> FinishAnswer:
             ports.name(model, asked.inputs, asked.outputs)
         constants = ports.unlist_weights(model, asked.optional)
         optional = ports.weights_of(model.graph)
-        came_from = origins.of_graph(model, asked.roots, asked.scope, asked.modules)
+        came_from = origins.of_graph(model, asked.roots, asked.scope, modules=asked.modules)
         _strip(model)
         _declare(model, asked.outputs)
         if model.functions:

@@ -43,7 +43,9 @@ class Origin:
     """The PyTorch operator."""
 
 
-def of_graph(model: onnx.ModelProto, roots: Sequence[Path], scope: str, modules: Sequence[str] | None = None) -> dict[str, Origin]:
+def of_graph(
+    model: onnx.ModelProto, roots: Sequence[Path], scope: str, *, modules: Sequence[str] | None = None
+) -> dict[str, Origin]:
     """The origins of all nodes, by the names of their outputs; a name that several graphs use has none.
 
     Args:

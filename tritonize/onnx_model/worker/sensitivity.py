@@ -103,7 +103,7 @@ def _rounded(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], draw
         if node.op_type in _NORMALIZING and node.input[0] in known:
             # What its sums are off acts like another input: what it answers may be far more than rounded.
             name = f"{node.input[0]}__rounded_{position}"
-            nodes += _noise(node.input[0], name, _ULP * math.sqrt(_terms(node, known)), seed + 0.5)
+            nodes += _noise(node.input[0], name, _ULP * math.sqrt(_terms(node, known)), seed=seed + 0.5)
             node.input[0] = name
         nodes.append(node)
         if node.op_type in _MOVING and not node.domain:
@@ -112,13 +112,13 @@ def _rounded(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], draw
         for place, name in enumerate(node.output):
             if name in known:
                 node.output[place] = f"{name}__exact"
-                nodes += _noise(node.output[place], name, step, seed)
+                nodes += _noise(node.output[place], name, step, seed=seed)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     return model
 
 
-def _noise(value: str, rounded: str, step: float, seed: float) -> list[onnx.NodeProto]:
+def _noise(value: str, rounded: str, step: float, *, seed: float) -> list[onnx.NodeProto]:
     """The nodes that multiply a value by 1 plus or minus up to a step, element by element."""
     drawn = f"{rounded}__rounding"
     return [

@@ -149,16 +149,16 @@ def _answer(writer: _Writer, node: onnx.NodeProto, shapes: Mapping[str, Shape]) 
     epsilon = float(given.get("epsilon", 1e-5))
     if node.op_type == "LayerNormalization":
         first = int(given.get("axis", -1)) % rank
-        return _normalized(writer, node, writer.wide(node.input[0]), range(first, rank), epsilon, scale=None)
+        return _normalized(writer, node, writer.wide(node.input[0]), axes=range(first, rank), epsilon=epsilon, scale=None)
     channels = writer.constant(np.array([-1, *[1] * (rank - 2)], np.int64))
     if node.op_type == "InstanceNormalization":
-        return _normalized(writer, node, writer.wide(node.input[0]), axes, epsilon, scale=channels)
+        return _normalized(writer, node, writer.wide(node.input[0]), axes=axes, epsilon=epsilon, scale=channels)
     if writer.opset < _PER_CHANNEL:
         return None
     groups = writer.constant(np.array([0, int(given["num_groups"]), -1], np.int64))
     grouped = writer.add("Reshape", writer.wide(node.input[0]), groups)
     back = writer.add("Shape", node.input[0])
-    return _normalized(writer, node, grouped, (2,), epsilon, scale=channels, back=back)
+    return _normalized(writer, node, grouped, axes=(2,), epsilon=epsilon, scale=channels, back=back)
 
 
 def _reduced(writer: _Writer, node: onnx.NodeProto) -> _Answer:
@@ -179,9 +179,9 @@ def _normalized(
     writer: _Writer,
     node: onnx.NodeProto,
     value: str,
+    *,
     axes: Sequence[int],
     epsilon: float,
-    *,
     scale: str | None,
     back: str | None = None,
 ) -> _Answer:

@@ -44,14 +44,14 @@ def build(asked: PlanBuildRequest) -> PlanBuildAnswer:
     trt = import_trt.load(asked.module)
     with asked.log.open("w", encoding="utf-8") as file:
         noise = _NOISE if asked.module == "tensorrt_rtx" and gpu.find() is None else ()
-        logger = _logger(trt, file, asked.onnx.parent, noise)
+        logger = _logger(trt, file, asked.onnx.parent, noise=noise)
         builder = _builder(trt, logger)
-        _load_plugins(trt, builder, logger, asked.settings.plugins)
+        _load_plugins(trt, builder, logger, libraries=asked.settings.plugins)
         progress.tell("parse the network")
-        network = trt_network.parse(trt, builder, logger, asked)
+        network = trt_network.parse(trt, builder, logger, asked=asked)
         inputs = _tensors(network.get_input(index) for index in range(network.num_inputs))
         outputs = _tensors(network.get_output(index) for index in range(network.num_outputs))
-        config = builder_config.configure(trt, builder, network, asked)
+        config = builder_config.configure(trt, builder, network, asked=asked)
         progress.tell("build the optimal plan")
         monitor = _monitor(trt)
         if monitor is not None:
@@ -59,7 +59,7 @@ def build(asked: PlanBuildRequest) -> PlanBuildAnswer:
         if asked.timing_cache:
             timing_cache.load(config, asked.timing_cache)
         started = time.perf_counter()
-        digest, size = serialization.write(trt, builder, network, config, logger, asked)
+        digest, size = serialization.write(trt, builder, network, config=config, logger=logger, asked=asked)
         seconds = time.perf_counter() - started
         timings = _keep_timings(config, asked.timing_cache, logger) if asked.timing_cache else None
     return PlanBuildAnswer(
@@ -91,7 +91,7 @@ def version(asked: VersionRequest) -> str:
     return str(import_trt.load(asked.module).__version__)
 
 
-def _logger(trt: TensorRT, file: TextIO, folder: Path, noise: Sequence[str]) -> BuildLog:
+def _logger(trt: TensorRT, file: TextIO, folder: Path, *, noise: Sequence[str]) -> BuildLog:
     """Keeps everything the module says in the log as it comes, without the folder of this machine, and the errors apart."""
 
     class Logger(trt.ILogger):  # type: ignore[misc,name-defined]
@@ -131,7 +131,7 @@ def _builder(trt: TensorRT, logger: BuildLog) -> Builder:
         ) from error
 
 
-def _load_plugins(trt: TensorRT, builder: Builder, logger: BuildLog, libraries: Sequence[Path]) -> None:
+def _load_plugins(trt: TensorRT, builder: Builder, logger: BuildLog, *, libraries: Sequence[Path]) -> None:
     """The plugins that come with TensorRT, which from 10 on its parser does not register itself, and the user's."""
     if trt.__name__ == "tensorrt" and hasattr(trt, "init_libnvinfer_plugins"):
         trt.init_libnvinfer_plugins(logger, "")

@@ -23,7 +23,7 @@ _FLAGS = {
 }
 
 
-def configure(trt: TensorRT, builder: Builder, network: Network, asked: PlanBuildRequest) -> BuilderConfig:
+def configure(trt: TensorRT, builder: Builder, network: Network, *, asked: PlanBuildRequest) -> BuilderConfig:
     """The builder's configuration.
 
     Raises:
@@ -34,21 +34,21 @@ def configure(trt: TensorRT, builder: Builder, network: Network, asked: PlanBuil
     _set(trt, config, asked.settings)
     if asked.compute_capability is not None:
         name = f"SM{asked.compute_capability.replace('.', '')}"
-        target = _member(trt, "ComputeCapability", name, f"compute capability {asked.compute_capability}")
+        target = _member(trt, "ComputeCapability", name, asked=f"compute capability {asked.compute_capability}")
         config.num_compute_capabilities = 1
         if not config.set_compute_capability(target, 0):
             raise PlanError("The builder does not take the compute capability.", found=asked.compute_capability)
-    _add_profiles(builder, network, config, asked)
+    _add_profiles(builder, network, config, asked=asked)
     return config
 
 
 def _set(trt: TensorRT, config: BuilderConfig, settings: BuilderSettings) -> None:
     for name, (pool, shift) in _POOLS.items():
         if (value := getattr(settings, name)) is not None:
-            config.set_memory_pool_limit(_member(trt, "MemoryPoolType", pool, name), value << shift)
+            config.set_memory_pool_limit(_member(trt, "MemoryPoolType", pool, asked=name), value << shift)
     for name, flag in _FLAGS.items():
         if getattr(settings, name):
-            config.set_flag(_member(trt, "BuilderFlag", flag, name))
+            config.set_flag(_member(trt, "BuilderFlag", flag, asked=name))
     if settings.tf32:
         config.set_flag(trt.BuilderFlag.TF32)
     else:
@@ -61,13 +61,13 @@ def _set(trt: TensorRT, config: BuilderConfig, settings: BuilderSettings) -> Non
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     if level := settings.hardware_compatibility:
         config.hardware_compatibility_level = _member(
-            trt, "HardwareCompatibilityLevel", level.upper(), f"hardware_compatibility: {level}"
+            trt, "HardwareCompatibilityLevel", level.upper(), asked=f"hardware_compatibility: {level}"
         )
     if settings.plugins and settings.version_compatible:  # others are loaded where the plan is, before it
         config.plugins_to_serialize = [str(each) for each in settings.plugins]
 
 
-def _member(trt: TensorRT, kind: str, name: str, asked: str) -> object:
+def _member(trt: TensorRT, kind: str, name: str, *, asked: str) -> object:
     """A member of one of the module's enumerations, which older versions may lack.
 
     Raises:
@@ -84,7 +84,7 @@ def _member(trt: TensorRT, kind: str, name: str, asked: str) -> object:
     return member
 
 
-def _add_profiles(builder: Builder, network: Network, config: BuilderConfig, asked: PlanBuildRequest) -> None:
+def _add_profiles(builder: Builder, network: Network, config: BuilderConfig, *, asked: PlanBuildRequest) -> None:
     inputs = {each.name: tuple(each.shape) for each in (network.get_input(index) for index in range(network.num_inputs))}
     problems = list(_profile_problems(inputs, asked.profiles))
     if problems:

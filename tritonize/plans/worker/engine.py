@@ -40,7 +40,7 @@ def run(asked: EngineRequest) -> EngineAnswer:
     trt = import_trt.load(asked.module)
     try:
         with asked.log.open("w", encoding="utf-8") as log:
-            return _run(asked, trt, device, log)
+            return _run(asked, trt, device, log=log)
     except runner.StartError as error:
         raise MissingError(
             "TensorRT does not start on this machine.",
@@ -57,7 +57,7 @@ def run(asked: EngineRequest) -> EngineAnswer:
         ) from error
 
 
-def _run(asked: EngineRequest, trt: TensorRT, device: cuda.Device, log: TextIO) -> EngineAnswer:
+def _run(asked: EngineRequest, trt: TensorRT, device: cuda.Device, *, log: TextIO) -> EngineAnswer:
     began = time.perf_counter()
     progress.tell("load the plan")
     engine = runner.Engine(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def write(
-    trt: TensorRT, builder: Builder, network: Network, config: BuilderConfig, logger: BuildLog, asked: PlanBuildRequest
+    trt: TensorRT, builder: Builder, network: Network, *, config: BuilderConfig, logger: BuildLog, asked: PlanBuildRequest
 ) -> tuple[str, int]:
     """Build the plan into its file; its SHA-256 and its size in bytes.
 

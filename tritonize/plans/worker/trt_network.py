@@ -26,7 +26,7 @@ _SHOWN = 20
 _NO_REASON = "the parser gives no reason"
 
 
-def parse(trt: TensorRT, builder: bindings.Builder, logger: bindings.BuildLog, asked: PlanBuildRequest) -> bindings.Network:
+def parse(trt: TensorRT, builder: bindings.Builder, logger: bindings.BuildLog, *, asked: PlanBuildRequest) -> bindings.Network:
     """The network of the ONNX file. Unsupported nodes are looked for first, since parsing stops at one.
 
     Raises:
@@ -34,7 +34,7 @@ def parse(trt: TensorRT, builder: bindings.Builder, logger: bindings.BuildLog, a
         PlanError: it is no ONNX file, or the module has no implementation of a node, or cannot parse it.
     """
     _require_types(trt, asked)
-    _require_supported_nodes(trt, builder, logger, asked)
+    _require_supported_nodes(trt, builder, logger, asked=asked)
     network = builder.create_network(_network_flags(trt))
     network.name = asked.onnx.stem  # it is kept in the plan, where its default counts the networks of the process
     parser = _parser(trt, network, logger)
@@ -71,7 +71,9 @@ def _network_flags(trt: TensorRT) -> int:
     return sum(1 << int(getattr(kinds, name)) for name in names if hasattr(kinds, name))
 
 
-def _require_supported_nodes(trt: TensorRT, builder: bindings.Builder, logger: bindings.BuildLog, asked: PlanBuildRequest) -> None:
+def _require_supported_nodes(
+    trt: TensorRT, builder: bindings.Builder, logger: bindings.BuildLog, *, asked: PlanBuildRequest
+) -> None:
     """List every node that the module has no implementation of, all at once, those of subgraphs and functions too."""
     network = builder.create_network(_network_flags(trt))  # named, since the parser does not keep it alive
     parser = _parser(trt, network, logger)
@@ -103,7 +105,7 @@ def _require_supported_nodes(trt: TensorRT, builder: bindings.Builder, logger: b
         return
     _require_wired(model, asked)
     nodes = _node_map(asked.node_map)
-    lines = [_line(name, operator, nodes, reason) for name, operator, reason in found]
+    lines = [_line(name, operator, nodes, why=reason) for name, operator, reason in found]
     for line in lines:
         logger.note(line)
     operators = sorted({operator for _, operator, _ in found})
@@ -175,7 +177,9 @@ def named(said: Sequence[str], asked: PlanBuildRequest) -> list[str]:
     others: list[str] = []
     for text in dict.fromkeys(said):
         found = list(dict.fromkeys(pattern.findall(text))) if pattern else []
-        told += [_line(name, operators[name], nodes, "named beside it" if number else text) for number, name in enumerate(found)]
+        told += [
+            _line(name, operators[name], nodes, why="named beside it" if number else text) for number, name in enumerate(found)
+        ]
         others += [] if found else [text]
     return [*told, *others]
 
@@ -227,10 +231,10 @@ def _described(said: bindings.ParserError, nodes: Mapping[str, Mapping[str, str]
     """An error of the parser; older ones lack the node's operator and name."""
     operator = said.node_operator() if hasattr(said, "node_operator") else ""
     name = said.node_name() if hasattr(said, "node_name") else ""
-    return _line(name, operator, nodes, _reason(said.desc()))
+    return _line(name, operator, nodes, why=_reason(said.desc()))
 
 
-def _line(name: str, operator: str, nodes: Mapping[str, Mapping[str, str]], why: str) -> str:
+def _line(name: str, operator: str, nodes: Mapping[str, Mapping[str, str]], *, why: str) -> str:
     """Operator, node, module and line of the user's code, and the reason."""
     origin = nodes.get(name, {})
     places = [

@@ -31,7 +31,7 @@ def emulate(graph: GraphProto, tensors: Collection[str], half: Half) -> None:
         if tensor.name in tensors:
             nodes += _widen(tensor.name, ends)
     for node in graph.node:
-        nodes += _emulated(node, tensors, ends, half)
+        nodes += _emulated(node, tensors, ends, half=half)
     del graph.node[:], graph.value_info[:]
     graph.node.extend(nodes)
     for value in (*graph.input, *graph.output):
@@ -39,7 +39,7 @@ def emulate(graph: GraphProto, tensors: Collection[str], half: Half) -> None:
             value.type.tensor_type.elem_type = TensorProto.FLOAT
 
 
-def _emulated(node: NodeProto, tensors: Collection[str], ends: set[str], half: Half) -> list[NodeProto]:
+def _emulated(node: NodeProto, tensors: Collection[str], ends: set[str], *, half: Half) -> list[NodeProto]:
     agnostic = node.op_type in AGNOSTIC and node.domain in ("", "ai.onnx")
     after: list[NodeProto] = []
     for position, name in enumerate(node.input):

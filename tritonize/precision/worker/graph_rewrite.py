@@ -33,9 +33,9 @@ def rewrite(
     graph: GraphProto,
     types: Mapping[str, int],
     choice: Choice,
+    *,
     half: Half,
     value: Callable[[TensorProto], Array],
-    *,
     half_io: bool,
 ) -> Rewritten:
     """Rewrite a graph in place.
@@ -46,7 +46,7 @@ def rewrite(
         value: the elements of an initializer, wherever they lie.
         half_io: whether outputs of the graph are half; its inputs are as `choice` says.
     """
-    work = _Rewriting(graph, types, choice, half, half_io=half_io)
+    work = _Rewriting(graph, types, choice, half=half, half_io=half_io)
     nodes = list(graph.node)
     for node, place in zip(nodes, choice.places, strict=True):
         work.take(node, place.inputs, place.outputs)
@@ -62,7 +62,7 @@ def rewrite(
 class _Rewriting:
     """The new nodes, one by one."""
 
-    def __init__(self, graph: GraphProto, types: Mapping[str, int], choice: Choice, half: Half, *, half_io: bool) -> None:
+    def __init__(self, graph: GraphProto, types: Mapping[str, int], choice: Choice, *, half: Half, half_io: bool) -> None:
         self._types, self._choice, self.half = types, choice, half
         self._constants = constants(graph)
         self._taken = set(types) | {name for node in graph.node for name in (*node.input, *node.output)}

@@ -124,7 +124,7 @@ class Chooser:
     """Goes through a graph once, in its order, which is topological."""
 
     def __init__(
-        self, model: onnx.ModelProto, types: Mapping[str, int], half: Half, kept: Kept, value: Callable[[TensorProto], Array]
+        self, model: onnx.ModelProto, types: Mapping[str, int], half: Half, *, kept: Kept, value: Callable[[TensorProto], Array]
     ) -> None:
         """The graph as it is.
 

@@ -53,8 +53,8 @@ def reduce(asked: ReduceRequest) -> ReduceAnswer:
         kept = Kept(nodes=frozenset(asked.keep_nodes), operators=frozenset(asked.keep_operators))
         types = _types(model, asked.source)
         value = partial(onnx.numpy_helper.to_array, base_dir=str(asked.source.parent))
-        choice = node_choice.Chooser(model, types, half, kept, value).choose(half_io=asked.half_io)
-        done = graph_rewrite.rewrite(model.graph, types, choice, half, value, half_io=asked.half_io)
+        choice = node_choice.Chooser(model, types, half, kept=kept, value=value).choose(half_io=asked.half_io)
+        done = graph_rewrite.rewrite(model.graph, types, choice, half=half, value=value, half_io=asked.half_io)
         data = _write(model, asked)
         del model  # what follows is of the file as it lies on the disk, and two models are not held at a time
         model, reduced = _read_back(asked.path, done, half)

@@ -64,7 +64,7 @@ class Accumulator:
             sums = self._detections(expected, found)
         elif numeric(expected) and numeric(found):
             self._add_marks(expected, found)
-            sums = differences or measure(expected, found, self.rtol, self.atol)
+            sums = differences or measure(expected, found, self.rtol, atol=self.atol)
         else:
             sums = self._texts(expected, found)
         self._answers += 1
@@ -104,7 +104,7 @@ class Accumulator:
             self._mismatched_items += items if sums.mismatched else 0
         elif numeric(expected) and numeric(found):
             pairs = zip(expected, found, strict=True)
-            self._mismatched_items += sum(measure(*pair, self.rtol, self.atol).mismatched > 0 for pair in pairs)
+            self._mismatched_items += sum(measure(*pair, self.rtol, atol=self.atol).mismatched > 0 for pair in pairs)
         else:
             self._mismatched_items += int(np.count_nonzero((expected != found).reshape(items, -1).any(axis=1)))
 
@@ -127,7 +127,7 @@ class Accumulator:
             self._moved += int(np.count_nonzero(rows != partners))
             alone = len(one) - rows.size, len(other) - rows.size
             self._alone_expected, self._alone_found = self._alone_expected + alone[0], self._alone_found + alone[1]
-            paired = measure(one[rows], other[partners], self.rtol, self.atol)
+            paired = measure(one[rows], other[partners], self.rtol, atol=self.atol)
             sums.merge(paired)
             lost = sum(alone) * one.shape[1]
             sums.merge(Differences(elements=lost, mismatched=lost, differing=lost > 0))

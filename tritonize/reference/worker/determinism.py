@@ -87,7 +87,7 @@ def require_unchanged(before: dict[str, int], module: torch.nn.Module) -> None:
         raise ExportError.of(wording.STATE_WRITTEN, found=f"changed: {', '.join(changed[:5])}")
 
 
-def require_repeatable(model: LoadedModel, batch: Arrays, first: Arrays, changed: Sequence[str] = ()) -> None:
+def require_repeatable(model: LoadedModel, batch: Arrays, first: Arrays, *, changed: Sequence[str] = ()) -> None:
     """Raise where the same question gets another answer, with another state of the random generator.
 
     Args:

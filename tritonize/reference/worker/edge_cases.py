@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def answers(
-    model: LoadedModel, asked: ReferenceRequest, outputs: TensorFiles, watch: Stopwatch
+    model: LoadedModel, asked: ReferenceRequest, outputs: TensorFiles, *, watch: Stopwatch
 ) -> tuple[TensorFiles, dict[str, str]]:
     """The outputs with those of the edge cases behind them, and the cases that are none of this model, with the reason.
 
@@ -42,7 +42,7 @@ def answers(
         if bad := next((each for each, array in found.items() if not _finite(array)), None):
             unusable[name] = f"output {bad} is not finite"
             continue
-        if asked.batches and (why := _why_not_batchable(model, asked, index, found, outputs, watch)):
+        if asked.batches and (why := _why_not_batchable(model, asked, index, own=found, outputs=outputs, watch=watch)):
             unusable[name] = wording.NO_BATCH.text(why=why)
             continue
         save(outputs, outputs.count, found)
@@ -51,7 +51,7 @@ def answers(
 
 
 def _why_not_batchable(
-    model: LoadedModel, asked: ReferenceRequest, index: int, own: Arrays, outputs: TensorFiles, watch: Stopwatch
+    model: LoadedModel, asked: ReferenceRequest, index: int, *, own: Arrays, outputs: TensorFiles, watch: Stopwatch
 ) -> str:
     """Why a batch of the first sample and an edge case is not answered as the two are alone; empty where it is."""
     first = arrays.load(outputs, 0)
@@ -60,18 +60,18 @@ def _why_not_batchable(
     if odd := next((name for name, array in own.items() if array.shape[1:] != first[name].shape[1:]), None):
         return f"output {odd} has shape {list(own[odd].shape)} there and {list(first[odd].shape)} otherwise"
     expected = {name: np.concatenate([first[name], array]) for name, array in own.items()}
-    return _why_other(model, asked, arrays.stack(asked.samples.files, (0, index)), expected, watch)
+    return _why_other(model, asked, arrays.stack(asked.samples.files, (0, index)), expected=expected, watch=watch)
 
 
-def why_not_padded(model: LoadedModel, asked: ReferenceRequest, outputs: TensorFiles, watch: Stopwatch) -> str:
+def why_not_padded(model: LoadedModel, asked: ReferenceRequest, outputs: TensorFiles, *, watch: Stopwatch) -> str:
     """Why the first sample, in a batch with zeros as clients pad, is not answered as alone; empty where it is."""
     if not asked.batches:
         return ""
     batch = {name: np.concatenate([array, arrays.empty_like(array)]) for name, array in arrays.load(asked.samples.files, 0).items()}
-    return _why_other(model, asked, batch, arrays.load(outputs, 0), watch)
+    return _why_other(model, asked, batch, expected=arrays.load(outputs, 0), watch=watch)
 
 
-def _why_other(model: LoadedModel, asked: ReferenceRequest, batch: Arrays, expected: Arrays, watch: Stopwatch) -> str:
+def _why_other(model: LoadedModel, asked: ReferenceRequest, batch: Arrays, *, expected: Arrays, watch: Stopwatch) -> str:
     """Why a batch of two does not begin with what is expected."""
     try:
         with watch.library():
@@ -83,13 +83,13 @@ def _why_other(model: LoadedModel, asked: ReferenceRequest, batch: Arrays, expec
         if array.shape != (2, *wanted.shape[1:]):
             return f"output {name} has shape {list(array.shape)} for the two"
         rtol, atol = asked.tolerances.get(name, (schema.DEFAULT_RTOL, schema.DEFAULT_ATOL))
-        if numeric(array) and (bad := measure(wanted, array[: len(wanted)], rtol, atol).mismatched):
+        if numeric(array) and (bad := measure(wanted, array[: len(wanted)], rtol, atol=atol).mismatched):
             return f"{bad} of {wanted.size} elements of output {name} are others than alone"
     return ""
 
 
 def apart(
-    model: LoadedModel, asked: ReferenceRequest, outputs: TensorFiles, watch: Stopwatch
+    model: LoadedModel, asked: ReferenceRequest, outputs: TensorFiles, *, watch: Stopwatch
 ) -> tuple[TensorFiles | None, dict[str, str]]:
     """The answers to samples that are asked apart, and the names of those without one, with the reason."""
     if asked.apart is None:

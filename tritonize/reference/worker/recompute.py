@@ -64,7 +64,9 @@ def recompute(request: dict[str, Any]) -> dict[str, Any]:
     with watch.library():
         model = load(asked.model)
     batches = [(index,) for index in range(asked.samples.files.count)]
-    files, without = answers(model, asked.samples, batches, asked.expected, asked.dtype, asked.directory, watch)
+    files, without = answers(
+        model, asked.samples, batches, expected=asked.expected, dtype=asked.dtype, directory=asked.directory, watch=watch
+    )
     return to_json(RecomputeAnswer(outputs=files, without=without, library_seconds=watch.seconds))  # type: ignore[no-any-return]
 
 
@@ -72,6 +74,7 @@ def answers(
     model: LoadedModel,
     samples: SampleSet,
     batches: Sequence[tuple[int, ...]],
+    *,
     expected: TensorFiles,
     dtype: str,
     directory: Path,

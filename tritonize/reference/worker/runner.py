@@ -91,14 +91,14 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
     determinism.require_mode(model, asked.model.training)
     before, kept = determinism.fingerprint(model.module), python_state.state(model.module)
     singles = [(index,) for index in range(asked.samples.drawn)]
-    outputs = _run(model, asked.samples, singles, asked.directory / "expected", watch)
-    outputs, unusable = edge_cases.answers(model, asked, outputs, watch)
-    apart, unasked = edge_cases.apart(model, asked, outputs, watch)
-    unpadded = edge_cases.why_not_padded(model, asked, outputs, watch)
-    batched = _run(model, asked.samples, asked.batches, asked.directory / "batched", watch, like=outputs)
+    outputs = _run(model, asked.samples, singles, directory=asked.directory / "expected", watch=watch)
+    outputs, unusable = edge_cases.answers(model, asked, outputs, watch=watch)
+    apart, unasked = edge_cases.apart(model, asked, outputs, watch=watch)
+    unpadded = edge_cases.why_not_padded(model, asked, outputs, watch=watch)
+    batched = _run(model, asked.samples, asked.batches, directory=asked.directory / "batched", watch=watch, like=outputs)
     with watch.library():
         changed = python_state.changes(kept, python_state.state(model.module))
-        determinism.require_repeatable(model, arrays.load(asked.samples.files, 0), arrays.load(outputs, 0), changed)
+        determinism.require_repeatable(model, arrays.load(asked.samples.files, 0), arrays.load(outputs, 0), changed=changed)
     renamed = model.renamed(arrays.load(asked.samples.files, 0), [tensor.name for tensor in outputs.tensors])
     determinism.require_unchanged(before, model.module)
     if asked.model.training != "keep":
@@ -112,8 +112,8 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
             moved = weight_perturbation.moved(
                 model.module, lambda place: model.answer(arrays.stack(asked.samples.files, usable[place])), outputs
             )
-    variants = _variants(asked, model, usable, outputs)
-    exact, without, why_not = _float64(model, asked, usable, outputs, watch) if small else (None, {}, "")
+    variants = _variants(asked, model, usable, outputs=outputs)
+    exact, without, why_not = _float64(model, asked, usable, outputs=outputs, watch=watch) if small else (None, {}, "")
     return to_json(  # type: ignore[no-any-return]
         ReferenceAnswer(
             outputs=outputs,
@@ -130,7 +130,7 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
             exact=exact,
             why_not=why_not,
             without=without,
-            variants=(*variants, *_as_loaded(asked, model, usable, outputs)),
+            variants=(*variants, *_as_loaded(asked, model, usable, outputs=outputs)),
             changed=changed,
             traced=script_facts.is_traced(model.module),
             moved=moved,
@@ -139,7 +139,7 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _variants(
-    asked: ReferenceRequest, model: LoadedModel, usable: Sequence[tuple[int, ...]], outputs: TensorFiles
+    asked: ReferenceRequest, model: LoadedModel, usable: Sequence[tuple[int, ...]], *, outputs: TensorFiles
 ) -> tuple[untouched.Variant, ...]:
     """What the same model answers with its attention on the other path, or in evaluation mode where the reference is not."""
 
@@ -150,19 +150,19 @@ def _variants(
     if model.found.fast_path:
         variants.append(untouched.attention(ask, outputs, asked.directory, fast=not asked.model.fast_path))
     if model.found.training and asked.model.training == "keep":
-        variants.append(untouched.modal(model, ask, outputs, asked.directory))
+        variants.append(untouched.modal(model, ask, outputs, directory=asked.directory))
     return tuple(variants)
 
 
 def _as_loaded(
-    asked: ReferenceRequest, model: LoadedModel, usable: Sequence[tuple[int, ...]], outputs: TensorFiles
+    asked: ReferenceRequest, model: LoadedModel, usable: Sequence[tuple[int, ...]], *, outputs: TensorFiles
 ) -> tuple[untouched.Variant, ...]:
     """What the model answers as it was loaded; last of all, so that it is not in memory twice for longer than that takes."""
     found = model.found
     if not found.compiled and not (found.training and asked.model.training == "eval"):
         return ()
     return untouched.reloaded(
-        asked.model, found, lambda place: arrays.stack(asked.samples.files, usable[place]), outputs, asked.directory
+        asked.model, found, lambda place: arrays.stack(asked.samples.files, usable[place]), own=outputs, directory=asked.directory
     )
 
 
@@ -174,11 +174,13 @@ def _size(model: LoadedModel, samples: SampleSet, outputs: TensorFiles) -> int:
 
 
 def _float64(
-    model: LoadedModel, asked: ReferenceRequest, usable: Sequence[tuple[int, ...]], outputs: TensorFiles, watch: Stopwatch
+    model: LoadedModel, asked: ReferenceRequest, usable: Sequence[tuple[int, ...]], *, outputs: TensorFiles, watch: Stopwatch
 ) -> tuple[TensorFiles | None, dict[str, str], str]:
     """The same answers in float64, outputs without it, and why there is none at all; last of all, since the model stays so."""
     try:
-        return *recompute.answers(model, asked.samples, usable, outputs, "fp64", asked.directory, watch), ""
+        return *recompute.answers(
+            model, asked.samples, usable, expected=outputs, dtype="fp64", directory=asked.directory, watch=watch
+        ), ""
     except (ExportError, UsageError) as error:
         return None, {}, f"{error.what} {error.found}" if error.found else error.what
 
@@ -195,9 +197,9 @@ def _run(
     model: LoadedModel,
     samples: SampleSet,
     batches: Sequence[tuple[int, ...]],
+    *,
     directory: Path,
     watch: Stopwatch,
-    *,
     like: TensorFiles | None = None,
 ) -> TensorFiles:
     files = TensorFiles(directory=directory, tensors=like.tensors if like else (), count=len(batches))

@@ -44,18 +44,25 @@ class Variant:
 def attention(ask: Callable[[int], Arrays], own: TensorFiles, directory: Path, *, fast: bool) -> Variant:
     """What the model answers to every sample with attention's fast path on, or off where the reference has it on."""
     with modes.fast_path(enabled=fast):
-        return _asked("attention", (), ask, replace(own, directory=directory / "attention"), range(own.count), seconds=float("inf"))
+        return _asked(
+            "attention",
+            (),
+            ask,
+            place=replace(own, directory=directory / "attention"),
+            indices=range(own.count),
+            seconds=float("inf"),
+        )
 
 
-def modal(model: LoadedModel, ask: Callable[[int], Arrays], own: TensorFiles, directory: Path) -> Variant:
+def modal(model: LoadedModel, ask: Callable[[int], Arrays], own: TensorFiles, *, directory: Path) -> Variant:
     """What a model that is kept in training mode answers in evaluation mode."""
     with modes.evaluating(model.module):
         place = replace(own, directory=directory / "evaluation")
-        return _asked("evaluation", model.found.training, ask, place, range(min(own.count, _SAMPLES)))
+        return _asked("evaluation", model.found.training, ask, place=place, indices=range(min(own.count, _SAMPLES)))
 
 
 def reloaded(
-    request: LoadRequest, found: modes.Found, batch: Callable[[int], Arrays], own: TensorFiles, directory: Path
+    request: LoadRequest, found: modes.Found, batch: Callable[[int], Arrays], *, own: TensorFiles, directory: Path
 ) -> tuple[Variant, ...]:
     """What the model answers as loaded, in training mode and compiled: loaded once more, since answering may change it then."""
     variants = []
@@ -63,12 +70,12 @@ def reloaded(
         fresh = LoadedModel(modes.unwrapped(load_module(request)), request.inputs, request.outputs)
         place = replace(own, directory=directory / "training")
         asked = range(min(own.count, _SAMPLES))
-        variants.append(_asked("training", found.training, lambda index: fresh.answer(batch(index)), place, asked))
+        variants.append(_asked("training", found.training, lambda index: fresh.answer(batch(index)), place=place, indices=asked))
     if found.compiled:
         module = load_module(request)
         whole = LoadedModel(module if request.training == "keep" else module.eval(), request.inputs, request.outputs)
         place = replace(own, directory=directory / "compiled")
-        variants.append(_asked("compiled", found.compiled, lambda index: whole.answer(batch(index)), place, range(1)))
+        variants.append(_asked("compiled", found.compiled, lambda index: whole.answer(batch(index)), place=place, indices=range(1)))
     return tuple(variants)
 
 
@@ -76,6 +83,7 @@ def _asked(
     cause: Cause,
     parts: tuple[str, ...],
     ask: Callable[[int], Arrays],
+    *,
     place: TensorFiles,
     indices: Sequence[int],
     seconds: float = _SECONDS,

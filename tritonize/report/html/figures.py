@@ -66,7 +66,7 @@ def _histogram(each: Histogram, stage: str) -> Figure:
         text += f" NaN or infinite on either side: {each.incomparable:,}."
     svg = svg_charts.histogram(shares, name=title, about=text, x="|actual − expected|", y="share of elements")
     return Figure(
-        title=title, text=text, svg=svg, table=table(f"{title}, as numbers", ("Error", "Elements", "Share"), rows, 2 * BINS)
+        title=title, text=text, svg=svg, table=table(f"{title}, as numbers", ("Error", "Elements", "Share"), rows, limit=2 * BINS)
     )
 
 
@@ -103,7 +103,7 @@ def _scatter(each: Scatter, worst: Sequence[tuple[float, float]], stage: str) ->
     rows = [("evenly spaced", *_pair(*ordered[place])) for place in places]
     rows += [("outside the tolerance", *_pair(*pair)) for pair in worst]
     svg = svg_charts.scatter(points, worst, name=title, about=text, x="expected", y="actual")
-    numbers = table(f"{title}, some of the elements", ("Element", "Expected", "Actual", "Difference"), rows, 3 * SHOWN)
+    numbers = table(f"{title}, some of the elements", ("Element", "Expected", "Actual", "Difference"), rows, limit=3 * SHOWN)
     return Figure(title=title, text=text, svg=svg, table=numbers)
 
 
@@ -140,7 +140,7 @@ def _by_sample(name: str, samples: Mapping[int, tuple[float | None, bool]], stag
     svg = svg_charts.columns(values, name=title, about=text, x="sample", y="max |difference|", bad=bad)
     rows = [(index, samples[index][0], "within" if samples[index][1] else "outside") for index in chosen]
     return Figure(
-        title=title, text=text, svg=svg, table=table(f"{title}, as numbers", ("Sample", "Max abs", "Tolerance"), rows, ROWS)
+        title=title, text=text, svg=svg, table=table(f"{title}, as numbers", ("Sample", "Max abs", "Tolerance"), rows, limit=ROWS)
     )
 
 
@@ -162,7 +162,7 @@ def by_batch(report: Report) -> Iterator[Figure]:
         ]
         svg = svg_charts.bars(rows, name=title, about=text, log=True)
         cells = [(row.label, row.text, "outside" if row.bad else "within") for row in rows]
-        numbers = table(f"{title}, as numbers", ("Stage and batch size", "Max abs", "Tolerance"), cells, ROWS)
+        numbers = table(f"{title}, as numbers", ("Stage and batch size", "Max abs", "Tolerance"), cells, limit=ROWS)
         yield Figure(title=title, text=text, svg=svg, table=numbers)
 
 
@@ -189,7 +189,9 @@ def along_graph(figures: Figures) -> Figure | None:
         text += f" Crosses cannot be compared ({len(apart)})."
     svg = svg_charts.columns(values, name=title, about=text, x="place along the graph", y="relative error", bad=apart)
     rows = [(place, series[place][0], _relative(series[place][1])) for place in chosen]
-    return Figure(title=title, text=text, svg=svg, table=table(f"{title}, as numbers", ("Place", "Module", "Error"), rows, ROWS))
+    return Figure(
+        title=title, text=text, svg=svg, table=table(f"{title}, as numbers", ("Place", "Module", "Error"), rows, limit=ROWS)
+    )
 
 
 def _relative(error: float) -> str:
@@ -215,7 +217,7 @@ def latency(report: Report) -> Figure | None:
     text += " while answers were being compared, so it is no benchmark of a deployment."
     svg = svg_charts.bars(rows, name=title, about=text)
     head = ("Transport and batch size", "Requests", "Median ms", "p95 ms", "Least ms", "Most ms")
-    return Figure(title=title, text=text, svg=svg, table=table(f"{title}, as numbers", head, cells, ROWS))
+    return Figure(title=title, text=text, svg=svg, table=table(f"{title}, as numbers", head, cells, limit=ROWS))
 
 
 def top_classes(figures: Figures) -> Iterator[Figure]:
@@ -245,4 +247,4 @@ def _top_classes(each: TopClasses, labels: Sequence[str], stage: str) -> Figure:
     cells = [(label, one.number, _exactly(one.expected), _exactly(one.found), one.found - one.expected) for label, one in named]
     head = ("Class", "Number", "Expected", "Actual", "Difference")
     image = png.data_uri(each.image) if each.image else ""
-    return Figure(title=title, text=text, svg=svg, table=table(f"{title}, as numbers", head, cells, ROWS), image=image)
+    return Figure(title=title, text=text, svg=svg, table=table(f"{title}, as numbers", head, cells, limit=ROWS), image=image)

@@ -53,13 +53,13 @@ def render(report: Report, figures: Figures | None = None) -> str:
         jinja2.TemplateError: the template asks for something that is not there.
     """
     for budget, rows in _SHRINKING:
-        page = _page(report, figures or Figures(), budget, rows)
+        page = _page(report, figures or Figures(), budget, rows=rows)
         if len(page.encode()) <= LIMIT:
             break
     return page
 
 
-def _page(report: Report, figures: Figures, budget: int, rows: int) -> str:
+def _page(report: Report, figures: Figures, budget: int, *, rows: int) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([str(resources.templates())]),
         undefined=jinja2.StrictUndefined,
@@ -76,7 +76,7 @@ def _page(report: Report, figures: Figures, budget: int, rows: int) -> str:
         word={"passed": "Passed", "failed": "Failed", "not run": "Not run"}[report.verdict],
         sentence=_capitalized(concluded.sentence),
         facts=tuple(_facts(report, concluded)),
-        sections=tuple(_sections(report, figures, budget, rows)),
+        sections=tuple(_sections(report, figures, budget, rows=rows)),
     )
 
 
@@ -115,7 +115,7 @@ def _facts(report: Report, concluded: Conclusion) -> Iterator[tuple[str, str]]:
     yield "Command", f"tritonize {report.command}"
 
 
-def _sections(report: Report, figures: Figures, budget: int, rows: int) -> Iterator[Section]:
+def _sections(report: Report, figures: Figures, budget: int, *, rows: int) -> Iterator[Section]:
     yield from _differences(report, rows)
     if report.notes:
         yield Section(anchor="notes", title="Before you sign", text=report.notes)

@@ -85,7 +85,7 @@ def _shown(slices: Slices) -> Shown:
             ("Picture", "Darkest or bluest", "Brightest or reddest"),
             [(pane.title, f"{pane.low:.6g}", f"{pane.high:.6g}") for pane in slices.panes]
             + [("Slice with the largest difference", place, "")],
-            9,
+            limit=9,
         ),
     )
 

@@ -108,7 +108,7 @@ def histogram(shares: Sequence[tuple[str, float]], *, name: str, about: str, x: 
         across, up = LEFT + width * place, _up(axis.at(share))
         parts.append(f'<rect class="bar" x="{across + 0.5:.1f}" y="{up:.1f}" width="{width - 1:.1f}" height="{BOTTOM - up:.1f}"/>')
         if place % every == 0:
-            parts.append(_text(across + width / 2, BOTTOM + 14, label, "middle"))
+            parts.append(_text(across + width / 2, BOTTOM + 14, label, anchor="middle"))
     return _svg("".join(parts), name, about)
 
 
@@ -118,7 +118,7 @@ def scatter(
     """A dot for each pair on equal axes, with the line on which both are the same; the worst ones are crosses."""
     axis = linear_axis([value for pair in (*points, *worst) for value in pair])
     parts = [_frame(x, y), *_left_ticks(axis)]
-    parts += [_text(LEFT + (RIGHT - LEFT) * axis.at(tick), BOTTOM + 14, _short(tick), "middle") for tick in axis.ticks()]
+    parts += [_text(LEFT + (RIGHT - LEFT) * axis.at(tick), BOTTOM + 14, _short(tick), anchor="middle") for tick in axis.ticks()]
     parts.append(f'<path class="same" d="M{LEFT} {BOTTOM}L{RIGHT} {TOP}"/>')
     places = [(LEFT + (RIGHT - LEFT) * axis.at(one), _up(axis.at(other))) for one, other in points]
     kind = "points" if len(places) > FEW else "points few"
@@ -135,7 +135,10 @@ def bars(rows: Sequence[Bar], *, name: str, about: str, log: bool = False) -> Ma
     for place, row in enumerate(rows):
         top = 4 + _ROW * place
         label = row.label if len(row.label) <= LONG else f"{row.label[: LONG - 1]}…"
-        parts += [_text(2, top + 11, f"{'✗ ' if row.bad else ''}{label}", "start"), _text(WIDTH - 2, top + 11, row.text, "end")]
+        parts += [
+            _text(2, top + 11, f"{'✗ ' if row.bad else ''}{label}", anchor="start"),
+            _text(WIDTH - 2, top + 11, row.text, anchor="end"),
+        ]
         kind = "bar wrong" if row.bad else "bar"
         thick = 12 if row.second is None else 6
         parts.append(f'<rect class="{kind}" x="2" y="{top + 16}" width="{_along(axis, row.value):.1f}" height="{thick}"/>')
@@ -152,7 +155,7 @@ def _along(axis: Axis, value: float) -> float:
     return min(1.0, max(0.0, place)) * (WIDTH - 6) or 1.0
 
 
-def _svg(content: str, name: str, about: str, height: int = HEIGHT) -> Markup:
+def _svg(content: str, name: str, about: str, *, height: int = HEIGHT) -> Markup:
     return Markup(  # noqa: S704 - made here of numbers and of texts that `escape` went over
         f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(name)}" aria-description="{escape(about)}">'
         f"<title>{escape(name)}</title><desc>{escape(about)}</desc>{content}</svg>"
@@ -161,7 +164,7 @@ def _svg(content: str, name: str, about: str, height: int = HEIGHT) -> Markup:
 
 def _frame(x: str, y: str) -> str:
     return (
-        f'<path class="axis" d="M{LEFT} {TOP}V{BOTTOM}H{RIGHT}"/>{_text((LEFT + RIGHT) / 2, HEIGHT - 6, x, "middle")}'
+        f'<path class="axis" d="M{LEFT} {TOP}V{BOTTOM}H{RIGHT}"/>{_text((LEFT + RIGHT) / 2, HEIGHT - 6, x, anchor="middle")}'
         f'<text class="y" transform="rotate(-90)" x="{-(TOP + BOTTOM) / 2:.0f}" y="10" text-anchor="middle">{escape(y)}</text>'
     )
 
@@ -172,14 +175,15 @@ def _left_ticks(axis: Axis) -> list[str]:
 
 def _left_tick(place: float, label: str) -> list[str]:
     up = _up(place)
-    return [f'<path class="grid" d="M{LEFT} {up:.1f}H{RIGHT}"/>', _text(LEFT - 4, up + 4, label, "end")]
+    return [f'<path class="grid" d="M{LEFT} {up:.1f}H{RIGHT}"/>', _text(LEFT - 4, up + 4, label, anchor="end")]
 
 
 def _counted(count: int) -> list[str]:
     """Numbers below the columns, from 0, at most eight of them."""
     every = max(1, -(-count // 8))
     return [
-        _text(LEFT + (RIGHT - LEFT) * (place + 0.5) / count, BOTTOM + 14, str(place), "middle") for place in range(0, count, every)
+        _text(LEFT + (RIGHT - LEFT) * (place + 0.5) / count, BOTTOM + 14, str(place), anchor="middle")
+        for place in range(0, count, every)
     ]
 
 
@@ -191,7 +195,7 @@ def _cross(across: float, up: float) -> str:
     return f'<path class="cross" d="M{across - 4:.1f} {up - 4:.1f}l8 8m0 -8l-8 8"/>'
 
 
-def _text(across: float, down: float, text: str, anchor: str) -> str:
+def _text(across: float, down: float, text: str, *, anchor: str) -> str:
     return f'<text x="{across:.1f}" y="{down:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 

@@ -31,7 +31,7 @@ class Table:
     """Rows that are only in the JSON."""
 
 
-def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[object]], limit: int, verdict: int | None = None) -> Table:
+def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[object]], *, limit: int, verdict: int | None = None) -> Table:
     """A table of at most `limit` rows. Of more, failed ones come first, by the column of the verdict."""
     cells = [tuple(_cell(value) for value in row) for row in rows]
     if verdict is not None and len(cells) > limit:
@@ -61,7 +61,7 @@ def of_errors(report: Report, limit: int) -> Table:
         f"Error against {reference_name(report, against)}, stage by stage",
         (*head, "Answers", "Kind"),
         (_error_row(report, row) for row in report.rows),
-        limit,
+        limit=limit,
         verdict=2,
     )
 
@@ -108,13 +108,13 @@ def of_answers(report: Report, limit: int) -> Table:
     return table(
         f"Answers against {reference_name(report)}, by tolerance",
         head,
-        (_answer_row(*key, tensors) for key, tensors in rows.items()),
-        limit,
+        (_answer_row(*key, tensors=tensors) for key, tensors in rows.items()),
+        limit=limit,
         verdict=3,
     )
 
 
-def _answer_row(stage: StageName, size: int, name: str, tensors: Sequence[TensorCheck]) -> tuple[object, ...]:
+def _answer_row(stage: StageName, size: int, name: str, *, tensors: Sequence[TensorCheck]) -> tuple[object, ...]:
     bad = sum(not tensor.passed for tensor in tensors)
     batch = {-1: "mixed", 0: "none"}.get(size, str(size))
     verdict = WORDS["failed" if bad else "passed"]
@@ -135,7 +135,7 @@ def of_failures(checks: Sequence[Check], limit: int) -> Table:
                 samples = ", ".join(map(str, check.samples))
                 place = "" if worst is None else f"{list(worst.index)}: expected {worst.expected:.7g}, found {worst.found:.7g}"
                 rows.append((tensor.name, check.stage.heading, check.batch_size, samples, tensor.reason, place))
-    return table("Answers that differ", ("Output", "Stage", "Batch", "Samples", "Reason", "Worst element"), rows, limit)
+    return table("Answers that differ", ("Output", "Stage", "Batch", "Samples", "Reason", "Worst element"), rows, limit=limit)
 
 
 def of_gates(gates: Sequence[Gate], limit: int) -> Table:
@@ -145,7 +145,7 @@ def of_gates(gates: Sequence[Gate], limit: int) -> Table:
         "Rules that the outputs had to keep",
         head,
         ((g.gate, WORDS[g.verdict], g.stage.heading, g.output, _group(g.group), g.value, g.limit, g.sample, g.note) for g in gates),
-        limit,
+        limit=limit,
         verdict=1,
     )
 
@@ -158,13 +158,13 @@ def of_floors(report: Report, limit: int) -> Table:
     """How far PyTorch itself is from float64."""
     head = ("Output", "Samples", "Noise", "Largest answer", "Unit", "k is measured in", "Noisiest sample")
     rows = ((f.output, _group(f.group), f.noise, f.scale, f.unit, f.denominator, f.sample) for f in report.floors)
-    return table("Noise floor: PyTorch against itself in float64", head, rows, limit)
+    return table("Noise floor: PyTorch against itself in float64", head, rows, limit=limit)
 
 
 def of_findings(report: Report, limit: int) -> Table:
     """What differs and is no tensor."""
     rows = ((f.where, f.what, f.expected, f.found) for f in report.findings)
-    return table("What is wrong", ("Where", "What", "Expected", "Found"), rows, limit)
+    return table("What is wrong", ("Where", "What", "Expected", "Found"), rows, limit=limit)
 
 
 def of_stages(report: Report, limit: int) -> Table:
@@ -174,7 +174,7 @@ def of_stages(report: Report, limit: int) -> Table:
         (s.name, WORDS[s.verdict], f"{s.seconds:.2f}", f"{s.library_seconds:.2f}", s.peak_memory // 2**20 or None, s.note)
         for s in report.stages
     )
-    return table("Stages of the run", head, rows, limit, verdict=1)
+    return table("Stages of the run", head, rows, limit=limit, verdict=1)
 
 
 def of_attempts(report: Report, limit: int) -> Table:
@@ -183,20 +183,22 @@ def of_attempts(report: Report, limit: int) -> Table:
         (a["strategy"], a["outcome"], f"{a['seconds']:.1f}", a.get("reason"), a.get("where"), a.get("next_step"))
         for a in report.details.get("attempts", ())
     )
-    return table("Export strategies that were tried", ("Strategy", "Outcome", "Seconds", "Reason", "Where", "Next"), rows, limit)
+    return table(
+        "Export strategies that were tried", ("Strategy", "Outcome", "Seconds", "Reason", "Where", "Next"), rows, limit=limit
+    )
 
 
 def of_versions(report: Report, limit: int) -> Table:
     """Every tool that took part."""
     rows = [*((name, version, "answered") for name, version in report.proved_by.items())]
     rows += [(name, version, "took part") for name, version in report.versions.items()]
-    return table("Versions", ("Name", "Version", "Role"), rows, limit)
+    return table("Versions", ("Name", "Version", "Role"), rows, limit=limit)
 
 
 def of_details(report: Report, limit: int) -> Table:
     """Source, ONNX file, target and whatever else the run noted, hashes among it."""
     rest = {name: value for name, value in report.details.items() if name != "attempts"}
-    return table("Source, model file and target", ("What", "Value"), _flat("", rest), limit)
+    return table("Source, model file and target", ("What", "Value"), _flat("", rest), limit=limit)
 
 
 def _flat(path: str, value: object) -> Iterator[tuple[str, object]]:

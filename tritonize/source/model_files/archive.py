@@ -135,12 +135,12 @@ class Archive:
             name = raw.decode(errors="replace")
             if mark != b"PK\x01\x02" or at > size or flags & _ENCRYPTED or method not in (_STORED, _DEFLATED) or fields[13]:
                 self.refuse("a member that is encrypted, on another disk or compressed in another way", name)
-            full, packed, header = self._wide(extra, fields[9], fields[8], fields[16], name)
+            full, packed, header = self._wide(extra, fields[9], fields[8], offset=fields[16], name=name)
             yield Member(name=name, offset=header, size=full, packed=packed, method=method, checksum=checksum, raw=raw)
         if at != size:
             self.refuse("a directory with more in it than its entries")
 
-    def _wide(self, extra: bytes, size: int, packed: int, offset: int, name: str) -> tuple[int, int, int]:
+    def _wide(self, extra: bytes, size: int, packed: int, *, offset: int, name: str) -> tuple[int, int, int]:
         """The sizes and the offset, of 64 bits where they are in the extra field."""
         values, at, wide = [size, packed, offset], 0, b""
         while at + 4 <= len(extra):

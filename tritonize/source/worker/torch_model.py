@@ -34,6 +34,7 @@ class LoadedModel(torch.nn.Module):
         module: torch.nn.Module,
         inputs: Sequence[str],
         outputs: Sequence[str],
+        *,
         translations: Sequence[operators.Operator] = (),
     ) -> None:
         super().__init__()
@@ -119,7 +120,7 @@ def load(request: LoadRequest) -> LoadedModel:
     # Eager PyTorch has a fast path for attention that no exporter knows; both sides take the documented one.
     torch.backends.mha.set_fastpath_enabled(request.fast_path)
     settled = modes.settled(module, keep_training=request.training == "keep")
-    model = LoadedModel(settled, request.inputs, request.outputs, translations)
+    model = LoadedModel(settled, request.inputs, request.outputs, translations=translations)
     model.found = found
     if request.kind == "module":
         _require_callers_answer(model, in_process.witness(Path(request.location)))

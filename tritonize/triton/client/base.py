@@ -76,20 +76,22 @@ class Client(abc.ABC):
     def model_metadata(self, name: str, version: str = "") -> ModelMetadata:
         """Names, datatypes and shapes of the model's inputs and outputs. Raises InferenceError where it is not loaded."""
         found = cast("ModelMetadata", self._describe("ModelMetadataResponse", name, version))
-        self._require(name, version, found.get("name"), version if version in found.get("versions", [version]) else None)
+        self._require(
+            name, version, found.get("name"), found_version=version if version in found.get("versions", [version]) else None
+        )
         return found
 
     def model_config(self, name: str, version: str = "") -> ModelConfig:
         """The configuration the server runs the model with. Raises InferenceError where it is not loaded."""
         found = cast("ModelConfig", self._describe("ModelConfigResponse", name, version).get("config", {}))
-        self._require(name, "", found.get("name"), "")
+        self._require(name, "", found.get("name"), found_version="")
         return found
 
     def statistics(self, name: str = "", version: str = "") -> list[ModelStatistics]:
         """Counts and times of what was inferred, per model version."""
         found = cast("list[ModelStatistics]", self._describe("ModelStatisticsResponse", name, version).get("model_stats", []))
         for each in found:
-            self._require(name, version, each.get("name"), each.get("version"))
+            self._require(name, version, each.get("name"), found_version=each.get("version"))
         return found
 
     def infer(
@@ -116,10 +118,10 @@ class Client(abc.ABC):
                 contradicts itself.
             UsageError: an array has an element type that Triton does not have.
         """
-        return self._plain({name: tensors.sendable(name, array) for name, array in inputs.items()}, model, version, outputs)
+        return self._plain({name: tensors.sendable(name, array) for name, array in inputs.items()}, model, version, outputs=outputs)
 
     @abc.abstractmethod
-    def _plain(self, inputs: Arrays, model: str, version: str, outputs: Sequence[str] | None) -> Arrays:
+    def _plain(self, inputs: Arrays, model: str, version: str, *, outputs: Sequence[str] | None) -> Arrays:
         """One request with the tensors inside the messages."""
 
     @abc.abstractmethod
@@ -136,7 +138,7 @@ class Client(abc.ABC):
         except TritonizeError:
             return False
 
-    def _require(self, model: str, version: str, found: object, found_version: object) -> None:
+    def _require(self, model: str, version: str, found: object, *, found_version: object) -> None:
         """Refuse what was said about, or by, another model than the one that was asked for."""
         if (model and found != model) or (version and found_version != version):
             raise InferenceError.of(

@@ -90,17 +90,17 @@ class Connection:
         """
         seconds = min(self.timeout_s, deadline.left())
         try:
-            with _translated(self.where, self._budget, seconds, limit):
+            with _translated(self.where, self._budget, seconds, limit=limit):
                 self._budget.start(seconds, limit + limit // 4 + _FRAMING)
                 self._inner.timeout = self._budget.seconds()
-                answer = self._exchange(method, path, limit, body, {**self._headers, **(headers or {})})
+                answer = self._exchange(method, path, limit, body=body, headers={**self._headers, **(headers or {})})
                 _LOG.debug("%s %s: %d, %d bytes", method, path, answer.status, len(answer.body))
                 return answer
         except BaseException:
             self.close()  # whatever is still on its way must not become part of the next answer
             raise
 
-    def _exchange(self, method: str, path: str, limit: int, body: Sequence[Piece], headers: Mapping[str, str]) -> Answer:
+    def _exchange(self, method: str, path: str, limit: int, *, body: Sequence[Piece], headers: Mapping[str, str]) -> Answer:
         if not self._inner.is_closed and not self._inner.is_connected:
             self._inner.close()  # the server has hung up since the last request
         length = {"Content-Length": str(sum(map(len, body)))} if body or method == "POST" else {}
@@ -170,7 +170,7 @@ def _decoded(content: bytes, encoding: str, limit: int) -> bytes:
 
 
 @contextlib.contextmanager
-def _translated(where: str, budget: Budget, seconds: float, limit: int) -> Iterator[None]:
+def _translated(where: str, budget: Budget, seconds: float, *, limit: int) -> Iterator[None]:
     """Turn what sockets and the library raise into an error that says what the server did."""
     try:
         yield

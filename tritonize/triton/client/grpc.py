@@ -68,7 +68,7 @@ class GrpcClient(Client):
         arguments = (name, version) if message.startswith("Model") else ()
         return base.plain(self._call(getattr(self._client, _ASK[message]), *arguments, model=name))
 
-    def _plain(self, inputs: Arrays, model: str, version: str, outputs: Sequence[str] | None) -> Arrays:
+    def _plain(self, inputs: Arrays, model: str, version: str, *, outputs: Sequence[str] | None) -> Arrays:
         total = sum(array.nbytes for array in inputs.values())
         if total > _GRPC_LIMIT:
             raise InferenceError.of(
@@ -79,17 +79,17 @@ class GrpcClient(Client):
             questions.append(self._input(name, array))
             questions[-1].set_data_from_numpy(array)
         wanted = None if outputs is None else [self._module.InferRequestedOutput(name) for name in outputs]
-        answer = self._infer(model, version, questions, wanted)
+        answer = self._infer(model, version, questions, wanted=wanted)
         return {entry.name: self._taken(answer, position) for position, entry in enumerate(answer.outputs)}
 
     def _input(self, name: str, array: Array) -> Any:
         return self._module.InferInput(name, list(array.shape), tensors.datatype(array))
 
-    def _infer(self, model: str, version: str, questions: Sequence[Any], wanted: Sequence[Any] | None) -> Any:
+    def _infer(self, model: str, version: str, questions: Sequence[Any], *, wanted: Sequence[Any] | None) -> Any:
         """The protobuf message that answers, from the model that was asked."""
         result = self._call(self._client.infer, model, questions, model_version=version, outputs=wanted, model=model)
         answer = result.get_response()
-        self._require(model, version, answer.model_name, answer.model_version)
+        self._require(model, version, answer.model_name, found_version=answer.model_version)
         names = [entry.name for entry in answer.outputs]
         if len(set(names)) < len(names):
             raise tensors.unsound(self.where, f"an output is there twice: {', '.join(names)[:200]}")
@@ -100,37 +100,39 @@ class GrpcClient(Client):
         entry = answer.outputs[position]
         shape = list(entry.shape)
         if position < len(answer.raw_output_contents):
-            return tensors.decoded(entry.name, entry.datatype, shape, answer.raw_output_contents[position], self.where)
+            return tensors.decoded(
+                entry.name, entry.datatype, shape, content=answer.raw_output_contents[position], where=self.where
+            )
         if entry.datatype == "BYTES":
             items = np.empty(len(entry.contents.bytes_contents), dtype=object)
             items[:] = list(entry.contents.bytes_contents)
             if tensors.size(entry.name, shape, self.where) == items.size:
                 return items.reshape(shape)
-        return tensors.decoded(entry.name, entry.datatype, shape, b"", self.where)  # sound if it has no elements
+        return tensors.decoded(entry.name, entry.datatype, shape, content=b"", where=self.where)  # sound if it has no elements
 
     def _call(self, function: Callable[..., Any], *arguments: Any, model: str = "", **options: Any) -> Any:
         seconds = min(self.timeout_s, deadline.left())
         if seconds <= 0:
             raise ServerError.of(say.SERVER_SILENT, where=self.where, seconds=0.0)
-        with _translated(self.where, model, seconds, self._limit):
+        with _translated(self.where, model, seconds, limit=self._limit):
             return function(*arguments, **options, headers=self._headers or None, client_timeout=seconds)
 
 
 @contextlib.contextmanager
-def _translated(where: str, model: str, seconds: float, limit: int) -> Iterator[None]:
+def _translated(where: str, model: str, seconds: float, *, limit: int) -> Iterator[None]:
     """Turn what the client library raises into an error that says who refused what."""
     from tritonclient.utils import InferenceServerException
 
     try:
         yield
     except InferenceServerException as error:
-        raise _error(where, model, seconds, limit, str(error.message()), str(error.status())) from error
+        raise _error(where, model, seconds, limit=limit, text=str(error.message()), status=str(error.status())) from error
     except OSError as error:
         found = (str(error) or type(error).__name__).splitlines()[0][:300]
         raise ServerError.of(say.SERVER_UNREACHABLE, where=where, found=found) from error
 
 
-def _error(where: str, model: str, seconds: float, limit: int, text: str, status: str) -> TritonizeError:
+def _error(where: str, model: str, seconds: float, *, limit: int, text: str, status: str) -> TritonizeError:
     lower, line = text.lower(), (text.splitlines() or [status])[0][:300]
     if "DEADLINE_EXCEEDED" in status or text == "Deadline Exceeded":
         return ServerError.of(say.SERVER_SILENT, where=where, seconds=seconds)

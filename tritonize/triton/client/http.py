@@ -76,7 +76,7 @@ class HttpClient(Client):
         except (json_format.ParseError, AttributeError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise self._no_triton(str(found)) from error
 
-    def _plain(self, inputs: Arrays, model: str, version: str, outputs: Sequence[str] | None) -> Arrays:
+    def _plain(self, inputs: Arrays, model: str, version: str, *, outputs: Sequence[str] | None) -> Arrays:
         pieces: list[Piece] = [tensors.piece(array) for array in inputs.values()]
         head = json.dumps(_head(inputs, pieces, outputs)).encode()
         answer = self._connection.ask(
@@ -125,7 +125,7 @@ class HttpClient(Client):
         outputs = head.get("outputs") if isinstance(head, dict) else None
         if not isinstance(head, dict) or not isinstance(outputs, list) or not all(isinstance(each, dict) for each in outputs):
             raise tensors.unsound(self.where, "no list of outputs")
-        self._require(model, version, head.get("model_name"), head.get("model_version"))
+        self._require(model, version, head.get("model_name"), found_version=head.get("model_version"))
         found: Arrays = {}
         rest = memoryview(answer.body)[int(length) :]
         for each in outputs:
@@ -147,7 +147,7 @@ class HttpClient(Client):
             return name, (self._from_json(name, entry, shape), rest)
         if type(size) is not int or not 0 <= size <= len(rest):
             raise tensors.unsound(self.where, f"output {name!r} has {str(size)[:40]} bytes of {len(rest):,}")
-        return name, (tensors.decoded(name, entry.get("datatype"), shape, rest[:size], self.where), rest[size:])
+        return name, (tensors.decoded(name, entry.get("datatype"), shape, content=rest[:size], where=self.where), rest[size:])
 
     def _from_json(self, name: str, entry: Mapping[str, object], shape: Sequence[object]) -> Array:
         """An output whose elements are numbers in the JSON, of a server without the binary extension."""

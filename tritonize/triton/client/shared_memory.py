@@ -60,14 +60,16 @@ class SharedMemoryClient(GrpcClient):
         inputs = {name: sendable(name, array) for name, array in inputs.items()}
         names = list(outputs) if outputs is not None else [entry["name"] for entry in self._known(model, version)[0]["outputs"]]
         key = (model, version, tuple((name, array.shape) for name, array in sorted(inputs.items())))
-        sizes = self._sizes(model, version, names, inputs, {**self._output_sizes.get(key, {}), **(output_nbytes or {})})
+        sizes = self._sizes(
+            model, version, names, inputs=inputs, known={**self._output_sizes.get(key, {}), **(output_nbytes or {})}
+        )
         try:
-            answer = self._through_regions(model, inputs, version, sizes)
+            answer = self._through_regions(model, inputs, version, sizes=sizes)
         except InferenceError as error:
             if refusals.kind(error) is not Refusal.OUTPUT_TOO_SMALL:
                 raise
-            sizes = self._learned(model, version, names, inputs)  # an output of varying size has grown
-            answer = self._through_regions(model, inputs, version, sizes)
+            sizes = self._learned(model, version, names, inputs=inputs)  # an output of varying size has grown
+            answer = self._through_regions(model, inputs, version, sizes=sizes)
         self._output_sizes[key] = sizes
         return answer
 
@@ -82,15 +84,15 @@ class SharedMemoryClient(GrpcClient):
             raise
         return True
 
-    def _through_regions(self, model: str, inputs: Arrays, version: str, sizes: dict[str, int]) -> Arrays:
+    def _through_regions(self, model: str, inputs: Arrays, version: str, *, sizes: dict[str, int]) -> Arrays:
         """Inputs into one region, outputs out of another; both are kept for the next request."""
         try:
-            return self._exchange(model, inputs, version, sizes)
+            return self._exchange(model, inputs, version, sizes=sizes)
         except BaseException:
             self._drop_all()  # a late answer of the server must not get into the next one
             raise
 
-    def _exchange(self, model: str, inputs: Arrays, version: str, sizes: dict[str, int]) -> Arrays:
+    def _exchange(self, model: str, inputs: Arrays, version: str, *, sizes: dict[str, int]) -> Arrays:
         raw = {name: raw_bytes(array) for name, array in inputs.items()}
         offsets, end = layout({name: array.nbytes for name, array in raw.items()})
         source = self._take("inputs", end)
@@ -113,7 +115,7 @@ class SharedMemoryClient(GrpcClient):
             if part.size:
                 spoil(part)
                 wanted[-1].set_shared_memory(target.registered, part.size, offsets[name])
-        answer = self._infer(model, version, tensors, wanted)
+        answer = self._infer(model, version, tensors, wanted=wanted)
         self._free["inputs"].append(source)
         # The answers are views of the region: it is used again once the last of them has gone.
         weakref.finalize(whole, self._give_back, target).atexit = False
@@ -125,7 +127,7 @@ class SharedMemoryClient(GrpcClient):
             for name, part in parts.items()
         }
 
-    def _sizes(self, model: str, version: str, names: Sequence[str], inputs: Arrays, known: Mapping[str, int]) -> dict[str, int]:
+    def _sizes(self, model: str, version: str, names: Sequence[str], *, inputs: Arrays, known: Mapping[str, int]) -> dict[str, int]:
         """Bytes of each output: as known, else from the model's description, else from a plain request."""
         metadata, max_batch_size = self._known(model, version)
         rows = next((array.shape[0] for array in inputs.values() if array.ndim), 1) if max_batch_size else 1
@@ -140,10 +142,10 @@ class SharedMemoryClient(GrpcClient):
                 sizes[entry["name"]] = itemsize * rows * int(np.prod(fixed, dtype=np.int64))
         if all(name in sizes for name in names):
             return {name: sizes[name] for name in names}
-        return self._learned(model, version, names, inputs)
+        return self._learned(model, version, names, inputs=inputs)
 
-    def _learned(self, model: str, version: str, names: Sequence[str], inputs: Arrays) -> dict[str, int]:
-        answer = self._plain(inputs, model, version, names)
+    def _learned(self, model: str, version: str, names: Sequence[str], *, inputs: Arrays) -> dict[str, int]:
+        answer = self._plain(inputs, model, version, outputs=names)
         return {name: raw_bytes(array).nbytes for name, array in answer.items()}
 
     def _known(self, model: str, version: str) -> tuple[ModelMetadata, int]:

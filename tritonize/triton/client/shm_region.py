@@ -125,7 +125,7 @@ def take_out(output: Any, part: NDArray[np.uint8], where: str) -> Array:
     shape = tuple(output.shape)
     dtype, count = tensors.element_type(output.name, output.datatype, where), tensors.size(output.name, shape, where)
     if dtype.name == "string":
-        return tensors.text(output.name, part.tobytes(), count, where, exact=False).reshape(shape)
+        return tensors.text(output.name, part.tobytes(), count, where=where, exact=False).reshape(shape)
     if count * dtype.itemsize > part.size:
         raise tensors.unsound(where, f"output {output.name!r} of {dtype.client} {list(shape)} in {part.size:,} bytes")
     return part[: count * dtype.itemsize].view(arrays.numpy_dtype(dtype.name)).reshape(shape)

@@ -73,7 +73,7 @@ def size(name: str, shape: Sequence[object], where: str) -> int:
     return math.prod(sizes(name, shape, where))
 
 
-def decoded(name: str, kind: object, shape: Sequence[object], content: memoryview | bytes, where: str) -> Array:
+def decoded(name: str, kind: object, shape: Sequence[object], *, content: memoryview | bytes, where: str) -> Array:
     """An output of an answer, read-only; it shares the memory of `content`.
 
     Args:
@@ -89,21 +89,21 @@ def decoded(name: str, kind: object, shape: Sequence[object], content: memoryvie
     dtype, axes = element_type(name, kind, where), sizes(name, shape, where)
     count = math.prod(axes)
     if dtype.name == "string":
-        return _reshaped(name, text(name, content, count, where), axes, where)
+        return _reshaped(name, text(name, content, count, where=where), axes, where=where)
     if count * dtype.itemsize != len(content):
         raise unsound(where, f"output {name!r} of {dtype.client} {list(shape)} has {len(content):,} bytes")
     found = np.frombuffer(content, arrays.numpy_dtype(dtype.name)) if count else np.empty(0, arrays.numpy_dtype(dtype.name))
-    return _reshaped(name, found, axes, where)
+    return _reshaped(name, found, axes, where=where)
 
 
-def _reshaped(name: str, array: Array, shape: tuple[int, ...], where: str) -> Array:
+def _reshaped(name: str, array: Array, shape: tuple[int, ...], *, where: str) -> Array:
     try:
         return array.reshape(shape)
     except ValueError as error:  # NumPy multiplies the sizes of an empty array too
         raise unsound(where, f"output {name!r} has the shape {list(shape)}") from error
 
 
-def text(name: str, content: memoryview | bytes, count: int, where: str, *, exact: bool = True) -> Array:
+def text(name: str, content: memoryview | bytes, count: int, *, where: str, exact: bool = True) -> Array:
     """Elements of text out of their bytes, as objects along one axis.
 
     Args:

@@ -136,7 +136,7 @@ def _run(plan: _Plan, ports: Ports) -> Iterator[Running]:
     with temporary.folder(plain=True) as private:
         with errors.storage_errors(private):
             served = view.lay_out(private, view.of_models(plan.repository, plan.models))
-        process = _start(plan, _command(plan, served, ports, prefix), key, file, prefix)
+        process = _start(plan, _command(plan, served, ports, prefix=prefix), key, file=file, prefix=prefix)
         grace_s = _LOADING_GRACE_S
         try:
             starting = readiness.Starting(
@@ -168,7 +168,7 @@ def _run(plan: _Plan, ports: Ports) -> Iterator[Running]:
             process.stop(grace_s, enough=lambda: log.is_unloading(file))
 
 
-def _start(plan: _Plan, command: list[str], key: str, file: Path, prefix: str) -> processes.Process:
+def _start(plan: _Plan, command: list[str], key: str, *, file: Path, prefix: str) -> processes.Process:
     seen = plan.seen()
     own = plan.installed.variables()
     paths = [each["LD_LIBRARY_PATH"] for each in (own, seen) if "LD_LIBRARY_PATH" in each]
@@ -199,7 +199,7 @@ def _identity(plan: _Plan, version: str, logged: Mapping[str, str]) -> dict[str,
     }
 
 
-def _command(plan: _Plan, served: Path, ports: Ports, prefix: str) -> list[str]:
+def _command(plan: _Plan, served: Path, ports: Ports, *, prefix: str) -> list[str]:
     metrics = ["--allow-metrics=false"]
     if ports.metrics is not None:
         metrics = ["--allow-metrics=true", f"--metrics-address={ADDRESS}", f"--metrics-port={ports.metrics}"]

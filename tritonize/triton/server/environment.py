@@ -172,25 +172,25 @@ def _assemble(staging: Path, triton: Path) -> None:
 
 def _install(staging: Path, on_progress: Progress | None) -> None:
     interpreter = getattr(sys, "_base_executable", None) or sys.executable  # a venv in a venv would lose its base
-    _run([interpreter, "-I", "-m", "venv", staging], "make its virtual environment", staging, on_progress)
+    _run([interpreter, "-I", "-m", "venv", staging], "make its virtual environment", staging, on_progress=on_progress)
     pip: list[str | Path] = [staging / "bin" / "python", "-I", "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
     wanted: list[str | Path] = ["--no-deps", "--require-hashes", "--only-binary=:all:", "--retries=2", "--timeout=30", "-r", _LOCK]
-    _run([*pip, *wanted], "install its packages", staging, on_progress)
+    _run([*pip, *wanted], "install its packages", staging, on_progress=on_progress)
 
 
 def _check(prefix: Path) -> None:
     """Run the environment once; raises MissingError where it does not work."""
     library = prerequisites.libpython()
     command: list[str | Path] = [prefix / "bin" / "python", "-I", "-c", _CHECK, str(library.path if library else "")]
-    _run(command, "use it", prefix, None, deadline_s=_CHECK_DEADLINE_S)
+    _run(command, "use it", prefix, on_progress=None, deadline_s=_CHECK_DEADLINE_S)
 
 
 def _run(
     command: Sequence[str | Path],
     what: str,
     directory: Path,
-    on_progress: Progress | None,
     *,
+    on_progress: Progress | None,
     deadline_s: float = _INSTALL_DEADLINE_S,
 ) -> None:
     """One command of the installation, with a line of progress every other second."""

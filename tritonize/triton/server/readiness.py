@@ -70,7 +70,9 @@ class Starting:
             ServerError: it ended, refuses to answer, or takes too long.
         """
         while True:
-            status, body = self._ask("POST", "/v2/repository/index", max(_ANSWER_S, self.until - time.monotonic()), self.headers)
+            status, body = self._ask(
+                "POST", "/v2/repository/index", max(_ANSWER_S, self.until - time.monotonic()), headers=self.headers
+            )
             if status == http.client.OK:
                 found: list[IndexEntry] = json.loads(body)
                 return found
@@ -124,7 +126,7 @@ class Starting:
             return False
         return True
 
-    def _ask(self, method: str, path: str, timeout_s: float, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
+    def _ask(self, method: str, path: str, timeout_s: float, *, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
         """Status and body of one plain request; the status is 0 where nobody answers."""
         connection = http.client.HTTPConnection(self.address, self.http_port, timeout=timeout_s)
         try:
