@@ -31,11 +31,10 @@ def check(
     from tritonize.core.recorder import Recorder
     from tritonize.workflows import compare_models as compare_workflow
 
-    wanted = {"inputs": inputs, "outputs": None, "name": "a", "max_batch_size": max_batch_size, "no_batch": no_batch}
-    wanted |= {"sample_function": None, "opset": None, "no_simplify": False, "repository": None}
     models = []
     for source in (expected, found):
-        (model,) = flags.specification({**wanted, "source": source}).models.values()
+        given = flags.ModelFlags(source=source, name="a", inputs=inputs, max_batch_size=max_batch_size, no_batch=no_batch)
+        (model,) = flags.specification(given).models.values()
         drawn = model.samples.model_copy(update={"count": count, "seed": seed})
         models.append(model.model_copy(update={"samples": drawn}))
     with limited(seconds), temporary.folder() as folder, display() as shown:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,41 +19,79 @@ from tritonize.spec import rules, schema
 _FORM = "NAME:TYPE:SHAPE, such as INPUT__0:fp32:1x1x160x176x176"
 
 
-def specification(flags: Mapping[str, Any]) -> schema.Spec:
+_OF_A_MODEL = ("inputs", "sample_function", "texts", "outputs", "name", "max_batch_size", "no_batch", "opset", "no_simplify")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFlags:
+    """What the command line says of one model; `None` and `False` where a flag was not given."""
+
+    source: str
+    inputs: Sequence[str] | None = None
+    sample_function: str | None = None
+    sample_files: Sequence[str] | None = None
+    texts: Sequence[str] | None = None
+    outputs: Sequence[str] | None = None
+    name: str | None = None
+    repository: Path | None = None
+    max_batch_size: int | None = None
+    no_batch: bool = False
+    opset: int | None = None
+    no_simplify: bool = False
+
+    def describing(self) -> list[str]:
+        """The flags that were given and that a spec says itself, as they are typed."""
+        return [f"--{name.rstrip('s').replace('_', '-')}" for name in _OF_A_MODEL if getattr(self, name)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFlags(ModelFlags):
+    """The flags of `tritonize run` and `tritonize build`."""
+
+    models: Sequence[str] | None = None
+    replace_config: bool = False
+    allow_unproven: bool = False
+    plans: Sequence[Path] | None = None
+    seconds: float
+    json: bool = False
+
+
+def specification(flags: ModelFlags) -> schema.Spec:
     """The specification that the flags describe; without inputs it is completed from the model's file or its samples.
 
     Raises:
         UsageError: all that is wrong with them.
     """
-    if flags["no_batch"] and flags["max_batch_size"]:
+    if flags.no_batch and flags.max_batch_size:
         raise UsageError("--no-batch and --max-batch-size exclude each other.")
-    if len(set(flags["outputs"] or ())) < len(flags["outputs"] or ()):
-        raise UsageError("Two outputs have one name.", found=", ".join(flags["outputs"]))
+    outputs = flags.outputs or ()
+    if len(set(outputs)) < len(outputs):
+        raise UsageError("Two outputs have one name.", found=", ".join(outputs))
     inputs, sizes = {}, {1}
-    for text in flags["inputs"] or ():
+    for text in flags.inputs or ():
         name, dtype, shape = _parse(text)
         if name in inputs:
             raise UsageError("Two inputs have one name.", found=f"--input {text}")
         sizes.add(shape[0] if shape else 1)
-        inputs[name] = {"dtype": dtype, "shape": shape if flags["no_batch"] else ["batch", *shape[1:]]}
-        if not shape and not flags["no_batch"]:
+        inputs[name] = {"dtype": dtype, "shape": shape if flags.no_batch else ["batch", *shape[1:]]}
+        if not shape and not flags.no_batch:
             raise UsageError("An input without axes has no batch.", found=f"--input {text}", next_step="add --no-batch")
-    max_batch_size = 0 if flags["no_batch"] else flags["max_batch_size"] or max(schema.DEFAULT_MAX_BATCH_SIZE, *sizes)
+    max_batch_size = 0 if flags.no_batch else flags.max_batch_size or max(schema.DEFAULT_MAX_BATCH_SIZE, *sizes)
     model = {
-        "source": flags["source"],
+        "source": flags.source,
         "inputs": inputs,
-        "outputs": {name: {} for name in flags["outputs"] or ()},
+        "outputs": {name: {} for name in outputs},
         "max_batch_size": max_batch_size,
-        "opset": flags["opset"] or schema.DEFAULT_OPSET,
-        "simplify": not flags["no_simplify"],
+        "opset": flags.opset or schema.DEFAULT_OPSET,
+        "simplify": not flags.no_simplify,
         "samples": {
-            "function": None if flags.get("sample_files") else flags["sample_function"],
-            "files": flags.get("sample_files") or None,
-            "texts": _texts(flags.get("texts") or ()),
+            "function": None if flags.sample_files else flags.sample_function,
+            "files": list(flags.sample_files) if flags.sample_files else None,
+            "texts": _texts(flags.texts or ()),
         },
     }
-    name = default_name(flags["source"]) if flags["name"] is None else flags["name"]
-    return _validated(name, model, flags["repository"] or Path("model_repository"))
+    name = default_name(flags.source) if flags.name is None else flags.name
+    return _validated(name, model, flags.repository or Path("model_repository"))
 
 
 def _texts(given: Sequence[str]) -> dict[str, list[str]]:

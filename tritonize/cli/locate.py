@@ -119,9 +119,8 @@ def _of_files(
             "Two ONNX files are compared, or a spec with its export.", found=" ".join([expected, str(found or "")]).strip()
         )
     inputs, no_batch = described
-    wanted = {"source": expected, "inputs": inputs, "no_batch": no_batch, "name": "a", "outputs": None, "max_batch_size": None}
-    wanted |= {"sample_function": None, "opset": None, "no_simplify": False, "repository": None}
-    (model,) = flags.specification(wanted).models.values()
+    given = flags.ModelFlags(source=expected, name="a", inputs=inputs, no_batch=no_batch)
+    (model,) = flags.specification(given).models.values()
     if samples:
         model = model.model_copy(update={"samples": model.samples.model_copy(update={"files": samples})})
     return locate_search.locate_files(model, found, work, recorder=recorder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,7 @@ from tritonize.cli.limits import RUN_S, Deadline, limited
 from tritonize.cli.terminal import say
 
 if TYPE_CHECKING:
+    from tritonize.cli.flags import RunFlags
     from tritonize.core.artifacts import PublishedVersion
     from tritonize.spec.schema import Spec
 
@@ -63,7 +64,6 @@ Plans = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 _ABOUT_THE_RESULT = ("--json", "--allow-unproven", "--replace-config")
-_MODEL_FLAGS = ("inputs", "sample_function", "texts", "outputs", "name", "max_batch_size", "no_batch", "opset", "no_simplify")
 
 
 def run(
@@ -92,7 +92,31 @@ def run(
     Exports the model, starts a real Triton server on it, asks that server for every sample, compares each answer with
     PyTorch, and publishes the version only if all of it passed.
     """
-    _work("run", locals())
+    from tritonize.cli.flags import RunFlags
+
+    _work(
+        "run",
+        RunFlags(
+            source=source,
+            inputs=inputs,
+            sample_function=sample_function,
+            texts=texts,
+            outputs=outputs,
+            name=name,
+            repository=repository,
+            max_batch_size=max_batch_size,
+            no_batch=no_batch,
+            opset=opset,
+            no_simplify=no_simplify,
+            models=models,
+            replace_config=replace_config,
+            allow_unproven=allow_unproven,
+            plans=plans,
+            sample_files=sample_files,
+            seconds=seconds,
+            json=json,
+        ),
+    )
 
 
 def build(
@@ -116,34 +140,57 @@ def build(
     json: Json = False,
 ) -> None:
     """Build a staged version and compare ONNX Runtime with PyTorch; no server, nothing published."""
-    _work("build", locals())
+    from tritonize.cli.flags import RunFlags
+
+    _work(
+        "build",
+        RunFlags(
+            source=source,
+            inputs=inputs,
+            sample_function=sample_function,
+            texts=texts,
+            outputs=outputs,
+            name=name,
+            repository=repository,
+            max_batch_size=max_batch_size,
+            no_batch=no_batch,
+            opset=opset,
+            no_simplify=no_simplify,
+            models=models,
+            replace_config=replace_config,
+            plans=plans,
+            sample_files=sample_files,
+            seconds=seconds,
+            json=json,
+        ),
+    )
 
 
-def _work(command: str, flags: dict[str, Any]) -> None:
+def _work(command: str, flags: RunFlags) -> None:
     from tritonize.workflows import job as job_workflow
     from tritonize.workflows import run as run_workflow
 
     specification = _specification(flags)
-    if flags["sample_files"]:
-        specification = _with_samples(specification, flags["sample_files"])
+    if flags.sample_files:
+        specification = _with_samples(specification, flags.sample_files)
     published: list[PublishedVersion] = []
     with (
-        limited(flags["seconds"]),
+        limited(flags.seconds),
         display() as shown,
-        _told_when_interrupted(published, flags["models"] or specification.models),
+        _told_when_interrupted(published, flags.models or specification.models),
     ):
         options = job_workflow.Options(
-            replace_config=flags["replace_config"],
-            allow_unproven=flags.get("allow_unproven", False),
-            plans=tuple(flags["plans"] or ()),
+            replace_config=flags.replace_config,
+            allow_unproven=flags.allow_unproven,
+            plans=tuple(flags.plans or ()),
             command=_again(),
             on_published=published.append,
             on_stage=shown.on_stage,
             on_progress=shown.on_progress,
         )
         work = run_workflow.run if command == "run" else run_workflow.build
-        reports = work(specification, models=flags["models"] or (), options=options)
-    finish(reports, as_json=flags["json"], allow_unproven=flags.get("allow_unproven", False))
+        reports = work(specification, models=flags.models or (), options=options)
+    finish(reports, as_json=flags.json, allow_unproven=flags.allow_unproven)
 
 
 @contextmanager
@@ -171,34 +218,32 @@ def _again() -> str:
     return shlex.join(["tritonize", "build", *(word for word in sys.argv[2:] if word not in _ABOUT_THE_RESULT)])
 
 
-def _with_samples(specification: Spec, files: list[str]) -> Spec:
+def _with_samples(specification: Spec, files: Sequence[str]) -> Spec:
     """Every model of the spec with samples from these files."""
     models = {
-        name: model.model_copy(update={"samples": model.samples.model_copy(update={"files": files, "function": None})})
+        name: model.model_copy(update={"samples": model.samples.model_copy(update={"files": list(files), "function": None})})
         for name, model in specification.models.items()
     }
     return specification.model_copy(update={"models": models})
 
 
-def _specification(flags: dict[str, Any]) -> Spec:
+def _specification(flags: RunFlags) -> Spec:
     """The spec file, or one made from the flags."""
     from tritonize.cli import flags as from_flags
     from tritonize.core.errors import UsageError
     from tritonize.spec import loader
     from tritonize.triton import model_config
 
-    source = flags["source"]
+    source = flags.source
     if not source.lower().endswith((".yaml", ".yml")):
-        if flags["models"]:
+        if flags.models:
             raise UsageError("--model chooses among the models of a spec.", found=source)
-        if flags["name"] is None and (note := from_flags.spelled(source)):
+        if flags.name is None and (note := from_flags.spelled(source)):
             say(note, err=True)
-        return from_flags.specification({key: flags[key] for key in (*_MODEL_FLAGS, "source", "repository", "sample_files")})
-    given = [key for key in _MODEL_FLAGS if flags[key]]
-    if given:
-        options = ", ".join(f"--{key.rstrip('s').replace('_', '-')}" for key in given)
-        raise UsageError("A spec describes its models itself.", found=options, next_step=f"say it in {source}")
+        return from_flags.specification(flags)
+    if given := flags.describing():
+        raise UsageError("A spec describes its models itself.", found=", ".join(given), next_step=f"say it in {source}")
     specification = loader.load(Path(source), check_triton=model_config.triton_problems)
-    if flags["repository"]:
-        specification = specification.model_copy(update={"repository": flags["repository"]})
+    if flags.repository:
+        specification = specification.model_copy(update={"repository": flags.repository})
     return specification

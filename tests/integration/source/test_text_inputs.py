@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -122,15 +123,13 @@ def test_what_cannot_be_asked_is_a_problem_of_the_spec(fields, place):
 
 def test_the_command_line_gives_texts():
     Path("more.txt").write_text("one\ntwo words\n", encoding="utf-8")
-    given = {"texts": ["words=good", "words=a=b", "words=@more.txt"], "inputs": ["words:string:1x2"], "source": "words.onnx"}
-    unset = dict.fromkeys(
-        ("no_batch", "max_batch_size", "outputs", "opset", "no_simplify", "sample_function", "name", "repository")
-    )
-    (found,) = flags.specification({**unset, **given}).models.values()
+    texts = ["words=good", "words=a=b", "words=@more.txt"]
+    given = flags.ModelFlags(source="words.onnx", inputs=["words:string:1x2"], texts=texts)
+    (found,) = flags.specification(given).models.values()
     assert found.samples.texts == {"words": ["good", "a=b", "one", "two words"]}
     for bad, code in (("good", "text-form"), ("=good", "text-form"), ("words=@none.txt", "text-file")):
         with pytest.raises(UsageError) as error:
-            flags.specification({**unset, **given, "texts": [bad]})
+            flags.specification(replace(given, texts=[bad]))
         assert error.value.code == code
 
 

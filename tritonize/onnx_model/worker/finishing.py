@@ -67,17 +67,10 @@ def finish(asked: FinishRequest) -> FinishAnswer:
         _check(asked.path, simplified=simplify)
         _remove(files if asked.consume else [])  # not before: where it cannot be simplified, it is finished again without that
         finished = onnx.load(asked.path, load_external_data=False)
-    found = opset(finished)
-    if asked.opset is not None and found != asked.opset:
-        raise ExportError(
-            "The exporter wrote another opset than the one asked for.",
-            expected=f"opset {asked.opset}",
-            found=f"opset {found}",
-            cause="the dynamo exporter does not go below 18, and converting downwards changes the file or fails",
-            next_step=f"ask for opset {found}",
-        )
+    if asked.opset is not None:
+        _require_opset(opset(finished), asked.opset)
     return FinishAnswer(
-        opset=found,
+        opset=opset(finished),
         ir_version=finished.ir_version,
         inputs=specs(finished.graph.input, "input"),
         outputs=specs(finished.graph.output, "output"),
@@ -91,6 +84,17 @@ def finish(asked: FinishRequest) -> FinishAnswer:
         node_map=NODE_MAP,
         library_seconds=watch.seconds,
     )
+
+
+def _require_opset(found: int, wanted: int) -> None:
+    if found != wanted:
+        raise ExportError(
+            "The exporter wrote another opset than the one asked for.",
+            expected=f"opset {wanted}",
+            found=f"opset {found}",
+            cause="the dynamo exporter does not go below 18, and converting downwards changes the file or fails",
+            next_step=f"ask for opset {found}",
+        )
 
 
 def _load(path: Path) -> onnx.ModelProto:
