@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -59,13 +59,13 @@ def show(path: Annotated[Path, typer.Argument(metavar="FILE", help="A golden fil
         say_lines([f"{path}: every member is sound", *_lines(file)])
 
 
-def _print(plain: dict[str, Any]) -> None:
+def _print(plain: Mapping[str, object]) -> None:
     from json import dumps
 
     say(dumps(plain, indent=2, ensure_ascii=False))
 
 
-def _plain(file: GoldenFile) -> dict[str, Any]:
+def _plain(file: GoldenFile) -> dict[str, object]:
     from tritonize.core.artifacts import to_json
     from tritonize.quality import golden_set
 

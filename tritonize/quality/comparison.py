@@ -8,7 +8,6 @@ mismatch. A missing, extra, differently shaped or differently typed output fails
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -149,5 +148,5 @@ def _reason(sums: Differences, rtol: float, atol: float, *, exact: bool) -> str:
 
 
 def _element(row: tuple[float, int, float, float], shape: tuple[int, ...]) -> Element:
-    index: Any = np.unravel_index(-row[1], shape) if shape else ()
+    index = np.unravel_index(-row[1], shape) if shape else ()
     return Element(index=tuple(int(place) for place in index), expected=row[2], found=row[3])

@@ -134,7 +134,7 @@ def write(golden: GoldenSet, directory: Path, *, budget: int = BUDGET) -> Golden
     return read(directory)
 
 
-def facts(golden: GoldenSet) -> dict[str, Any]:
+def facts(golden: GoldenSet) -> dict[str, object]:
     """All that there is in a set but its arrays, as plain data."""
     return {
         "schema": _SCHEMA,

@@ -244,7 +244,7 @@ def _worst(tensor: TensorCheck) -> str:
     return f"worst at {list(worst.index)}: expected {worst.expected:.7g}, found {worst.found:.7g}"
 
 
-def _attempts(attempts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _attempts(attempts: Sequence[Mapping[str, object]]) -> Iterator[str]:
     """The export strategies, where more than one was tried."""
     if len(attempts) < 2:
         return

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import bfloat16  # type: ignore[import-not-found] # it lies beside this file
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-Array = Any
+if TYPE_CHECKING:
+    from tritonize.backends.python_backend import Request, Tensor
+
+Array = np.ndarray
 
 
 @dataclass(kw_only=True)
@@ -26,7 +29,7 @@ class _Job:
     rows: int
     """Size of the batch; 0 in a model without batching."""
 
-    def kind(self) -> tuple[Any, ...]:
+    def kind(self) -> tuple[object, ...]:
         """Requests of one kind can be joined: the same inputs, alike in everything but the batch."""
         return tuple(sorted((name, array.dtype.str, array.shape[1:]) for name, array in self.feeds.items()))
 
@@ -44,7 +47,7 @@ class BatchingModel:
     def __init__(self) -> None:
         self._kept: list[Array] = []
 
-    def feed(self, tensor: Any) -> Array:
+    def feed(self, tensor: Tensor) -> Array:
         """An input as the model takes it."""
         raise NotImplementedError
 
@@ -56,11 +59,11 @@ class BatchingModel:
         """Let go of what the last answers refer to."""
         self._kept.clear()
 
-    def execute(self, requests: Sequence[Any]) -> list[Any]:
+    def execute(self, requests: Sequence[Request]) -> list[object]:
         """Answer every request, with its outputs or with an error of its own; requests that are alike run as one batch."""
         self.release()  # the previous responses have been sent
-        answers: list[Any] = [None] * len(requests)
-        groups: dict[Any, list[_Job]] = {}
+        answers: list[object] = [None] * len(requests)
+        groups: dict[object, list[_Job]] = {}
         for index, request in enumerate(requests):
             try:
                 job = self._read(index, request)
@@ -73,13 +76,13 @@ class BatchingModel:
                 answers[job.index] = answer
         return answers
 
-    def _read(self, index: int, request: Any) -> _Job:
+    def _read(self, index: int, request: Request) -> _Job:
         feeds = {tensor.name(): self.feed(tensor) for tensor in request.inputs()}
         wanted = tuple(request.requested_output_names()) or tuple(self.outputs)
         rows = next(iter(feeds.values())).shape[0] if self.batched and feeds else 0
         return _Job(index=index, feeds=feeds, wanted=wanted, rows=rows)
 
-    def _answer(self, group: list[_Job]) -> Iterator[tuple[_Job, Any]]:
+    def _answer(self, group: list[_Job]) -> Iterator[tuple[_Job, object]]:
         """Run the jobs as one batch; where that fails, each alone, so that only the one at fault is refused."""
         try:
             answers = self._responses(group, self._run(group))
@@ -106,7 +109,7 @@ class BatchingModel:
                     raise ValueError(f"output '{name}' has shape {list(shape)} for a batch of {rows}; expected {rows} first")
         return found
 
-    def _responses(self, group: list[_Job], found: dict[str, Array]) -> list[Any]:
+    def _responses(self, group: list[_Job], found: dict[str, Array]) -> list[object]:
         answers, start = [], 0
         for job in group:
             part = slice(start, start + job.rows) if len(group) > 1 else slice(None)
@@ -118,7 +121,7 @@ class BatchingModel:
             answers.append(pb_utils.InferenceResponse(output_tensors=tensors))
         return answers
 
-    def _tensor(self, name: str, array: Array) -> Any:
+    def _tensor(self, name: str, array: Array) -> object:
         if name not in self.bf16_outputs:
             return pb_utils.Tensor(name, array)
         bits = np.ascontiguousarray(array)
@@ -126,5 +129,5 @@ class BatchingModel:
         return pb_utils.Tensor.from_dlpack(name, bfloat16.capsule(bits))
 
 
-def _refusal(error: Exception) -> Any:
+def _refusal(error: Exception) -> object:
     return pb_utils.InferenceResponse(output_tensors=[], error=pb_utils.TritonError(f"{error}" or type(error).__name__))

@@ -7,10 +7,13 @@ NumPy cannot help here: it knows no bfloat16, and its own DLPack capsules crash 
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from tritonize.backends.python_backend import OrtValue, Tensor
 
 _CAPSULE = b"dltensor"
 _CPU = 1
@@ -49,7 +52,7 @@ _new_capsule.restype = ctypes.py_object
 _new_capsule.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
 
 
-def read(tensor: Any) -> NDArray[np.uint16]:
+def read(tensor: Tensor) -> NDArray[np.uint16]:
     """The bits of a BF16 tensor of a request; a view that is valid as long as the request is."""
     capsule = tensor.to_dlpack()
     dltensor = _DLManagedTensor.from_address(_get_pointer(capsule, _CAPSULE)).tensor
@@ -57,7 +60,7 @@ def read(tensor: Any) -> NDArray[np.uint16]:
     return _view((dltensor.data or 0) + dltensor.byte_offset, shape)
 
 
-def bits_of(value: Any) -> NDArray[np.uint16]:
+def bits_of(value: OrtValue) -> NDArray[np.uint16]:
     """The bits of a BF16 `OrtValue`, copied."""
     return _view(value.data_ptr(), tuple(value.shape())).copy()
 
@@ -70,7 +73,7 @@ def _view(address: int, shape: tuple[int, ...]) -> NDArray[np.uint16]:
     return bits
 
 
-def capsule(bits: NDArray[np.uint16]) -> Any:
+def capsule(bits: NDArray[np.uint16]) -> object:
     """A DLPack capsule over the array, for `Tensor.from_dlpack`. The array must be contiguous, and outlive the response.
 
     The structure lies in memory of the C library with `free` as its deleter, so no Python runs when the stub drops it.
@@ -83,4 +86,5 @@ def capsule(bits: NDArray[np.uint16]) -> Any:
     (ctypes.c_int64 * bits.ndim).from_address(shape_address)[:] = list(bits.shape)
     managed.tensor = _DLTensor(bits.ctypes.data, _CPU, 0, bits.ndim, _BFLOAT, 16, 1, shape_address, None, 0)
     managed.context, managed.deleter = None, _free
-    return _new_capsule(address, _CAPSULE, None)
+    made: object = _new_capsule(address, _CAPSULE, None)
+    return made

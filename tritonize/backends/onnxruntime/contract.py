@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnxruntime as ort
 
-Config = Mapping[str, Any]
+if TYPE_CHECKING:
+    from tritonize.backends.python_backend import NodeArg
+
+Config = Mapping[str, Any]  # JSON of Triton's, whose fields of a hundred kinds are looked at where they are used
 
 TYPES = {
     "tensor(float)": "TYPE_FP32",
@@ -140,7 +143,7 @@ def _check_supported(config: Config) -> None:
         raise ValueError(f"the embedded server does not support {', '.join(refused)}; stock Triton's native backend may")
 
 
-def _controls(config: Config) -> dict[str, Mapping[str, Any]]:
+def _controls(config: Config) -> dict[str, Config]:
     """The inputs that the sequence batcher adds to every request, by name."""
     entries = config.get("sequence_batching", {}).get("control_input", [])
     return {entry["name"]: entry["control"][0] for entry in entries if entry.get("control")}
@@ -163,7 +166,7 @@ def _list(names: Sequence[str]) -> str:
     return ", ".join(f"'{name}'" for name in names) or "none"
 
 
-def _check_tensor(kind: str, entry: Mapping[str, Any], tensors: Mapping[str, Any], *, batched: bool) -> None:
+def _check_tensor(kind: str, entry: Config, tensors: Mapping[str, NodeArg], *, batched: bool) -> None:
     """One input or output: it exists, its types agree, its dims agree.
 
     A wildcard of the model takes any dim of an input; the dims of an output must be the model's, wildcard for wildcard.
@@ -195,7 +198,7 @@ def _check_tensor(kind: str, entry: Mapping[str, Any], tensors: Mapping[str, Any
         raise ValueError(f"{kind} '{name}': the configuration says dims {full}{first}, the model has {shape}")
 
 
-def _check_control(name: str, control: Mapping[str, Any], inputs: Mapping[str, Any], *, batched: bool) -> None:
+def _check_control(name: str, control: Config, inputs: Mapping[str, NodeArg], *, batched: bool) -> None:
     """A control input of the sequence batcher: one element per request, of the type the configuration names."""
     tensor = inputs[name]
     shape = list(tensor.shape or [])[1 if batched else 0 :]

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -22,9 +22,12 @@ import numpy as np
 import onnxruntime as ort
 import triton_python_backend_utils as pb_utils
 
+if TYPE_CHECKING:
+    from tritonize.backends.python_backend import Tensor
+
 _BF16 = 16  # TensorProto.BFLOAT16
 
-Array = Any
+Array = np.ndarray
 
 
 class TritonPythonModel(batching.BatchingModel):  # type: ignore[misc]
@@ -58,7 +61,7 @@ class TritonPythonModel(batching.BatchingModel):  # type: ignore[misc]
         self.release()
         del self._session
 
-    def feed(self, tensor: Any) -> Array:
+    def feed(self, tensor: Tensor) -> Array:
         """An input as ONNX Runtime takes it."""
         name = tensor.name()
         array = bfloat16.read(tensor) if self._inputs[name] == "tensor(bfloat16)" else tensor.as_numpy()

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from typing import Any
 
 LIBRARY = "libcuda.so.1"
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
@@ -20,7 +19,7 @@ _NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: it does not wait for the default stream
 
 _INT, _UINT, _SIZE, _POINTER, _U64 = ctypes.c_int, ctypes.c_uint, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_uint64
-_SIGNATURES: dict[str, tuple[Any, ...]] = {
+_SIGNATURES: dict[str, tuple[type, ...]] = {
     "cuInit": (_UINT,),
     "cuDriverGetVersion": (_POINTER,),
     "cuDeviceGetCount": (_POINTER,),
@@ -171,7 +170,7 @@ class Device:
         self._call(function, ctypes.byref(handle), flags)
         return int(handle.value or 0)
 
-    def _call(self, function: str, *arguments: Any, what: str = "") -> None:
+    def _call(self, function: str, *arguments: object, what: str = "") -> None:
         code = getattr(self._driver, function)(*arguments)
         if code != 0:
             raise CudaError(f"{function}{f' ({what})' if what else ''}: {self._described(code)}")

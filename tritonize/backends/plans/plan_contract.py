@@ -15,7 +15,12 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from tritonize.backends.plans.runner import Context, Engine, Shape, Tensor
 
 PACKAGES = "TRITONIZE_TENSORRT"
 """Folders in which the TensorRT packages lie that tritonize itself sees, joined like PATH."""
@@ -36,7 +41,7 @@ TYPES = {
 
 _NO_GPU = re.compile(r"^[^#\n]*\bkind\s*:\s*(KIND_CPU|KIND_MODEL|2|3)\b", re.MULTILINE)
 
-Config = Mapping[str, Any]
+Config = Mapping[str, Any]  # JSON of Triton's, whose fields of a hundred kinds are looked at where they are used
 
 
 def plan_file(config: Config, version_directory: Path, compute_capability: str) -> Path:
@@ -54,16 +59,16 @@ def plan_file(config: Config, version_directory: Path, compute_capability: str) 
     return path
 
 
-def metadata(plan: Path) -> dict[str, Any]:
+def metadata(plan: Path) -> Config:
     """What tritonize wrote beside the plan when it was built; empty where there is nothing."""
     path = plan.with_name(f"{plan.name}.json")
     if not path.is_file():
         return {}
-    known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    known: Config = json.loads(path.read_text(encoding="utf-8"))
     return known
 
 
-def check_version(plan: Path, module: str, version: str, *, known: Mapping[str, Any]) -> None:
+def check_version(plan: Path, module: str, version: str, *, known: Config) -> None:
     """Refuse a plan of another module or version before TensorRT does, which says less of it."""
     with plan.open("rb") as file:
         start = file.read(28)
@@ -98,7 +103,7 @@ class _Finder:
     def __init__(self, folders: Sequence[str]) -> None:
         self._folders = list(folders)
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+    def find_spec(self, name: str, path: object = None, target: ModuleType | None = None) -> importlib.machinery.ModuleSpec | None:
         """The protocol of `sys.meta_path`."""
         if path is not None or not name.startswith(_MINE):
             return None
@@ -113,7 +118,7 @@ def profiles(config: Config, instance: str, count: int) -> tuple[int, ...]:
     if config.get("backend") == "tensorrt_rtx":
         return tuple(range(count))
     named = [group for group in config.get("instance_group", []) if instance.startswith(f"{group.get('name', '')}_")]
-    group: Mapping[str, Any] = max(named, key=lambda each: len(each.get("name", "")), default={})
+    group: Config = max(named, key=lambda each: len(each.get("name", "")), default={})
     found = []
     for text in group.get("profile") or ["0"]:
         if not str(text).isdigit() or int(text) >= count:
@@ -122,7 +127,7 @@ def profiles(config: Config, instance: str, count: int) -> tuple[int, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def check(config: Config, engine: Any, chosen: Sequence[int]) -> None:
+def check(config: Config, engine: Engine, chosen: Sequence[int]) -> None:
     """Compare names, types, dims and the batch of the configuration with the plan; raises for the first disagreement."""
     limit = int(config.get("max_batch_size", 0))
     _same_names([entry["name"] for entry in config.get("input", [])], list(engine.inputs))
@@ -165,7 +170,7 @@ def check_supported(config: Config) -> None:
         raise ValueError(f"the embedded server does not support {', '.join(refused)}; stock Triton's native backend may")
 
 
-def nearest(contexts: Sequence[Any], shapes: Mapping[str, tuple[int, ...]]) -> Any:
+def nearest(contexts: Sequence[Context], shapes: Mapping[str, tuple[int, ...]]) -> Context:
     """The context whose profile takes these shapes and is usual for shapes nearest to them."""
     refusals = {context.profile: context.refusal(shapes) for context in contexts}
     fitting = [context for context in contexts if refusals[context.profile] is None]
@@ -183,11 +188,11 @@ def _list(names: Sequence[str]) -> str:
     return ", ".join(f"'{name}'" for name in names) or "none"
 
 
-def _dims(entry: Mapping[str, Any]) -> list[int]:
+def _dims(entry: Config) -> list[int]:
     return [int(dim) for dim in entry.get("reshape", {}).get("shape", entry.get("dims", []))]
 
 
-def _check_tensor(kind: str, entry: Mapping[str, Any], tensor: Any, *, batched: bool) -> None:
+def _check_tensor(kind: str, entry: Config, tensor: Tensor, *, batched: bool) -> None:
     name = entry["name"]
     if TYPES.get(entry["data_type"]) != tensor.dtype:
         raise ValueError(f"{kind} '{name}': the configuration says {entry['data_type']}, the plan has {tensor.dtype}")
@@ -202,7 +207,7 @@ def _check_tensor(kind: str, entry: Mapping[str, Any], tensor: Any, *, batched: 
         raise ValueError(f"{kind} '{name}': the configuration says dims {full}{first}, the plan has {list(tensor.shape)}")
 
 
-def _check_profiles(entry: Mapping[str, Any], limits: Sequence[Any], *, batched: bool) -> None:
+def _check_profiles(entry: Config, limits: Sequence[tuple[Shape, Shape, Shape]], *, batched: bool) -> None:
     """A size that the configuration fixes lies in one of the profiles."""
     skip = 1 if batched else 0
     for axis, dim in enumerate(_dims(entry)):

@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "onnxruntime"))  # for what both share; behind everything else
 
@@ -25,10 +25,13 @@ import plan_contract  # type: ignore[import-not-found]
 import runner  # type: ignore[import-not-found]
 import triton_python_backend_utils as pb_utils
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tritonize.backends.python_backend import Request, Tensor
+
 LIBCUDA = "TRITONIZE_LIBCUDA"
 """Path of NVIDIA's driver library, where tritonize found it."""
-
-Array = Any
 
 
 class PlanModel(batching.BatchingModel):  # type: ignore[misc]
@@ -78,10 +81,10 @@ class PlanModel(batching.BatchingModel):  # type: ignore[misc]
             f"profiles {', '.join(map(str, profiles))}, Python {python}"
         )
 
-    def execute(self, requests: Sequence[Any]) -> list[Any]:
+    def execute(self, requests: Sequence[Request]) -> list[object]:
         """Answer every request; see `BatchingModel`."""
         self._device.use()
-        answers: list[Any] = super().execute(requests)
+        answers: list[object] = super().execute(requests)
         return answers
 
     def finalize(self) -> None:
@@ -93,16 +96,16 @@ class PlanModel(batching.BatchingModel):  # type: ignore[misc]
         del self._engine  # before its context goes
         self._device.close()
 
-    def feed(self, tensor: Any) -> Array:
+    def feed(self, tensor: Tensor) -> np.ndarray:
         """An input as the engine takes it."""
         described = self._engine.inputs[tensor.name()]
         array = bfloat16.read(tensor) if described.dtype == "BF16" else tensor.as_numpy()
         return array if described.shape else array.reshape(())  # Triton has no scalars: they come as one element
 
-    def compute(self, names: list[str], feeds: dict[str, Array]) -> dict[str, Array]:  # noqa: ARG002 - an engine answers all
+    def compute(self, names: list[str], feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:  # noqa: ARG002 - an engine answers all
         """All outputs for one batch, by the profile that lies nearest."""
         context = plan_contract.nearest(self._contexts, {name: tuple(array.shape) for name, array in feeds.items()})
-        found: dict[str, Array] = context.run(feeds)
+        found: dict[str, np.ndarray] = context.run(feeds)
         return found
 
 

@@ -16,9 +16,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import onnx
+
+if TYPE_CHECKING:
+    from torch.fx import Node
 
 FORMAT = 1
 """Of `node_map.json`."""
@@ -99,10 +102,10 @@ def of_inlined(model: onnx.ModelProto, known: Mapping[str, Origin]) -> dict[str,
 
 def write(model: onnx.ModelProto, origins: Mapping[str, Origin], path: Path) -> None:
     """Write `node_map.json` for the finished graph; a node whose origin was lost says so."""
-    entries: list[dict[str, Any]] = []
+    entries: list[dict[str, object]] = []
     for node in _nodes(model.graph):
         origin = next((origins[name] for name in node.output if name in origins), None)
-        entry: dict[str, Any] = {"node": node.name, "operator": node.op_type, "outputs": list(node.output)}
+        entry: dict[str, object] = {"node": node.name, "operator": node.op_type, "outputs": list(node.output)}
         known = {key: value for key, value in vars(origin).items() if value is not None} if origin else {}
         lost = {} if "module" in known or "source" in known else {"unmapped": True}
         entries.append({**entry, **known, **lost})
@@ -111,7 +114,7 @@ def write(model: onnx.ModelProto, origins: Mapping[str, Origin], path: Path) -> 
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def of_program_node(node: Any, scope: str) -> Origin:
+def of_program_node(node: Node, scope: str) -> Origin:
     """The origin of a node of an exported program (`torch.fx.Node`)."""
     scopes = list(node.meta.get("nn_module_stack", {}).values())
     module = _inside(scopes[-1][0], scope) if scopes else None

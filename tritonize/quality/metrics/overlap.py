@@ -77,6 +77,7 @@ class Overlap:
             self.sum_dice, self.sum_iou = self.sum_dice + dice, self.sum_iou + iou
             self.min_dice, self.min_iou = min(self.min_dice, dice), min(self.min_iou, iou)
 
+    # Any: fields of `Metrics` by name, of three types.
     def marks(self) -> dict[str, Any]:
         """The fields of `Metrics` that these are; 1 where nothing is marked on either side in any item."""
         if not self.items:

@@ -9,7 +9,6 @@ import ssl
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, IncompleteRead, InvalidChunkLength
@@ -107,7 +106,7 @@ class Connection:
         self._inner.request(
             method,
             f"{self._prefix}/{path}",
-            body=cast("Any", iter(body)) if body else None,  # its stubs know no memoryview
+            body=iter(body) if body else None,  # type: ignore[arg-type] # its stubs know no memoryview
             headers={"Accept-Encoding": "identity", **headers, **length},
             preload_content=False,
             decode_content=False,

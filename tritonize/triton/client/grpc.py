@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,7 +15,9 @@ from tritonize.core.messages import client as say
 from tritonize.core.stages import Transport
 from tritonize.triton.client import address, base, tensors
 from tritonize.triton.client.base import Client, Health, Message
+from tritonize.triton.client.grpc_messages import InferInput, InferRequestedOutput, InferResponse
 
+T = TypeVar("T")
 _GRPC_LIMIT = 2**31 - 1  # bytes of one message
 _UNREACHABLE = (
     "failed to connect",
@@ -82,20 +84,23 @@ class GrpcClient(Client):
         answer = self._infer(model, version, questions, wanted=wanted)
         return {entry.name: self._taken(answer, position) for position, entry in enumerate(answer.outputs)}
 
-    def _input(self, name: str, array: Array) -> Any:
-        return self._module.InferInput(name, list(array.shape), tensors.datatype(array))
+    def _input(self, name: str, array: Array) -> InferInput:
+        made: InferInput = self._module.InferInput(name, list(array.shape), tensors.datatype(array))
+        return made
 
-    def _infer(self, model: str, version: str, questions: Sequence[Any], *, wanted: Sequence[Any] | None) -> Any:
+    def _infer(
+        self, model: str, version: str, questions: Sequence[InferInput], *, wanted: Sequence[InferRequestedOutput] | None
+    ) -> InferResponse:
         """The protobuf message that answers, from the model that was asked."""
         result = self._call(self._client.infer, model, questions, model_version=version, outputs=wanted, model=model)
-        answer = result.get_response()
+        answer: InferResponse = result.get_response()
         self._require(model, version, answer.model_name, found_version=answer.model_version)
         names = [entry.name for entry in answer.outputs]
         if len(set(names)) < len(names):
             raise tensors.unsound(self.where, f"an output is there twice: {', '.join(names)[:200]}")
         return answer
 
-    def _taken(self, answer: Any, position: int) -> Array:
+    def _taken(self, answer: InferResponse, position: int) -> Array:
         """One output whose bytes are in the message."""
         entry = answer.outputs[position]
         shape = list(entry.shape)
@@ -110,7 +115,7 @@ class GrpcClient(Client):
                 return items.reshape(shape)
         return tensors.decoded(entry.name, entry.datatype, shape, content=b"", where=self.where)  # sound if it has no elements
 
-    def _call(self, function: Callable[..., Any], *arguments: Any, model: str = "", **options: Any) -> Any:
+    def _call(self, function: Callable[..., T], *arguments: object, model: str = "", **options: object) -> T:
         seconds = min(self.timeout_s, deadline.left())
         if seconds <= 0:
             raise ServerError.of(say.SERVER_SILENT, where=self.where, seconds=0.0)

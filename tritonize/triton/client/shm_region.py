@@ -9,7 +9,6 @@ import mmap
 import os
 import secrets
 import uuid
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from tritonize.core import arrays, errors
 from tritonize.core.arrays import Array
 from tritonize.process import cleanup
 from tritonize.triton.client import tensors
+from tritonize.triton.client.grpc_messages import OutputTensor
 
 _ALIGNMENT = 64
 _MARK = "tritonize_region_"
@@ -116,7 +116,7 @@ def spoil(part: NDArray[np.uint8]) -> None:
     part[: part.size // 8 * 8].view(np.uint64)[:: mmap.PAGESIZE // 8] = np.iinfo(np.uint64).max
 
 
-def take_out(output: Any, part: NDArray[np.uint8], where: str) -> Array:
+def take_out(output: OutputTensor, part: NDArray[np.uint8], where: str) -> Array:
     """An output that the server left in a part of a region: a view of it, or for text an array of `bytes`.
 
     Raises:

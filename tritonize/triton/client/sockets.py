@@ -53,6 +53,7 @@ class BoundedSocket(socket.socket):
 
     budget = Budget()
 
+    # Any: what a plain and a TLS socket take is not the same.
     def recv_into(self, *arguments: Any) -> int:
         """As any socket's, within the budget."""
         self.settimeout(self.budget.seconds())
