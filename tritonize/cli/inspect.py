@@ -24,12 +24,11 @@ def inspect(
 ) -> None:
     """Show a model's inputs, outputs, operators, parameters and opset."""
     from tritonize.core import errors, temporary
-    from tritonize.reference import runner
-    from tritonize.source import inspection
+    from tritonize.source import identification, inspection
     from tritonize.spec import schema
 
     model = schema.Model.model_validate({"source": source, "inputs": {"x": {"shape": [1]}}})
-    identified = runner.identify(model)
+    identified = identification.identify(model)
     if identified.kind != "onnx":
         errors.require("torch", extra="torch")
     with temporary.folder() as folder:

@@ -63,7 +63,7 @@ def _of_spec(
     path: Path, found: Path | None, models: list[str], *, work: Path, recorder: Recorder, write: bool, trials: int
 ) -> dict[str, Location]:
     from tritonize.core import errors
-    from tritonize.reference import runner
+    from tritonize.source import identification
     from tritonize.spec import editing, loader
     from tritonize.triton import model_config
     from tritonize.workflows import keep_fp32
@@ -79,7 +79,7 @@ def _of_spec(
     names = models or list(specification.models)
     for name in names:
         model: Model = specification.models[name]
-        if runner.identify(model).kind != "onnx":
+        if identification.identify(model).kind != "onnx":
             errors.require("torch", extra="torch")
         (work / name).mkdir()
         try:

@@ -3,6 +3,8 @@
 Read this file and you know the system:
 
     samples -> Reference -> OnnxArtifact -> StagedVersion -> ServerHandle -> Check ... -> Report -> PublishedVersion
+
+Longer than 300 lines: the values that stages hand on refer to each other.
 """
 
 from __future__ import annotations

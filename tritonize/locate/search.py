@@ -13,7 +13,7 @@ from tritonize.core.recorder import Outcome, Recorder
 from tritonize.core.stages import StageName
 from tritonize.locate import tracing
 from tritonize.reference import runner
-from tritonize.source import input_inference, inspection
+from tritonize.source import identification, input_inference, inspection
 from tritonize.source import samples as sample_files
 from tritonize.spec import schema
 
@@ -115,7 +115,7 @@ def locate_files(expected: schema.Model, found: Path, work: Path, *, recorder: R
     for path in (Path(expected.source), found):
         if not path.is_file():
             raise UsageError("There is no such model file.", where=str(path))
-    source = runner.identify(expected)
+    source = identification.identify(expected)
     (work / "found").mkdir()
     inspection.inspect(Source(kind="onnx", location=str(found), sha256={}), work / "found")  # which refuses what is no ONNX file
     model = input_inference.complete(_batched_as_it_is(expected, source, work), source, work)

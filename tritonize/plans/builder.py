@@ -13,7 +13,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from importlib import metadata
@@ -25,7 +25,7 @@ from tritonize.core import bounded_files, cache, errors, onnx_protobuf
 from tritonize.core.artifacts import to_json
 from tritonize.core.errors import PlanError, RepositoryError, UsageError, WorkerError
 from tritonize.core.messages import files as say
-from tritonize.plans import gpu, installed, placement, plan_cache, plan_file, tasks
+from tritonize.plans import build_files, gpu, installed, placement, plan_cache, plan_file, tasks
 from tritonize.plans import request as plan_request
 from tritonize.plans.placement import LOG, PLAN
 from tritonize.plans.plan_file import PlanMetadata
@@ -96,7 +96,7 @@ def build(
     """
     version = installed.require_possible(request.module)
     plan_request.require_supported(request, version)
-    _require_files(request)
+    build_files.require(request)
     _make(directory)
     targets: tuple[str | None, ...] = request.compute_capabilities or (None,)
     cancelled = threading.Event()
@@ -117,29 +117,6 @@ def build(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
         return tuple(each.result() for each in building)
-
-
-def _require_files(request: BuildRequest) -> None:
-    if not request.onnx.is_file():
-        raise UsageError("There is no such ONNX file.", where=str(request.onnx))
-    if request.node_map is not None and not request.node_map.is_file():
-        raise UsageError("There is no such node map.", where="node_map", found=str(request.node_map))
-    _require_readable([request.onnx, *[path for path in request.settings.plugins if path.is_file()]])
-    data = onnx_protobuf.data_files(request.onnx)  # once: it is a search over the whole file
-    if missing := [path.relative_to(request.onnx.parent) for path in data if not path.is_file()]:
-        raise UsageError.of(say.DATA_MISSING, where=str(request.onnx), expected=", ".join(map(str, missing)))
-    _require_readable(data)
-    if missing := [path for path in request.settings.plugins if not path.is_file()]:
-        raise UsageError("There is no such library of plugins.", where="plugins", found=", ".join(map(str, missing)))
-
-
-def _require_readable(paths: Iterable[Path]) -> None:
-    for path in paths:
-        try:
-            with path.open("rb"):
-                pass
-        except OSError as error:
-            raise UsageError("The file cannot be read.", where=str(path), found=error.strerror) from error
 
 
 def _make(directory: Path) -> None:

@@ -8,6 +8,8 @@ nothing of it is left.
 
 As a child subreaper the guard inherits every orphan among its descendants, so it can find, count and end all of them,
 also those that started a session of their own. Should the guard itself be killed, the kernel kills the command.
+
+Longer than 300 lines: it is started by its path and imports the standard library alone.
 """
 
 # ruff: noqa: PTH106, PTH108, PTH110, PTH119, PTH120, PTH123, PTH208

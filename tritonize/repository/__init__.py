@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tritonize.core.artifacts import StagedVersion as StagedVersion
+from tritonize.repository.file_hashes import sha256
 from tritonize.repository.journal import area as staging_area
-from tritonize.repository.manifest import CONFIG, EVIDENCE, MANIFEST, integrity, sha256
+from tritonize.repository.manifest import CONFIG, EVIDENCE, MANIFEST, integrity
 from tritonize.repository.manifest import read as read_manifest
 from tritonize.repository.manifest import write as write_manifest
 from tritonize.repository.publishing import config_changes, publish, require_same_config

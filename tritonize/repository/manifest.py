@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NotRequired, TypedDict, cast
@@ -18,6 +17,7 @@ from tritonize.core.artifacts import Finding, StagedVersion
 from tritonize.core.errors import RepositoryError
 from tritonize.core.json_types import JsonObject
 from tritonize.core.messages import repository as wording
+from tritonize.repository import file_hashes
 
 CONFIG = "config.pbtxt"
 EVIDENCE = "evidence"
@@ -25,7 +25,6 @@ MANIFEST = "manifest.json"
 SCHEMA = 2
 """Since 2 the manifest covers itself."""
 _OWN = "sha256"
-_PIECE = 1 << 20
 _LARGEST = 1 << 63
 """Bytes that no file has."""
 
@@ -78,75 +77,13 @@ def own_sha256(manifest: Mapping[str, object]) -> str:
 def _hashes(staged: StagedVersion) -> dict[str, Listed]:
     """Path relative to the model directory, to hash and size; files of the model directory and of this version."""
     files = [path for path in staged.model_directory.iterdir() if path.is_file()]
-    files += [path for path, kind in walk(staged.version_directory) if kind == "file"]
+    files += [path for path, kind in file_hashes.walk(staged.version_directory) if kind == "file"]
     manifest = staged.version_directory / EVIDENCE / MANIFEST
     return {
-        str(path.relative_to(staged.model_directory)): {"sha256": sha256(path), "bytes": path.stat().st_size}
+        str(path.relative_to(staged.model_directory)): {"sha256": file_hashes.sha256(path), "bytes": path.stat().st_size}
         for path in sorted(files)
         if path != manifest
     }
-
-
-def walk(directory: Path) -> Iterator[tuple[Path, str]]:
-    """Everything below a directory but directories: its path, and `file`, `link` or `other`. Links are not followed."""
-    with os.scandir(directory) as entries:
-        found = sorted(entries, key=lambda each: each.name)
-    for entry in found:
-        path = Path(entry.path)
-        if entry.is_symlink():
-            yield path, "link"
-        elif entry.is_dir(follow_symlinks=False):
-            yield from walk(path)
-        else:
-            yield path, "file" if entry.is_file(follow_symlinks=False) else "other"
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, read piece by piece."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sha256_of(descriptor: int, bound: int, into: Callable[[bytes], object] = lambda _piece: None) -> str:
-    """The SHA-256 of an open file, read once and no further than a byte beyond what is expected.
-
-    Args:
-        bound: bytes that are expected; of a longer file the sum is another anyway.
-        into: given every piece that went into the sum.
-    """
-    digest, rest = hashlib.sha256(), bound + 1
-    while rest and (piece := os.read(descriptor, min(_PIECE, rest))):
-        digest.update(piece)
-        into(piece)
-        rest -= len(piece)
-    return digest.hexdigest()
-
-
-def opened(path: Path) -> int:
-    """A descriptor of an ordinary file, by which it is read whatever its name leads to later.
-
-    Raises:
-        OSError: it is none, or cannot be read.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(f"{path} is no ordinary file")
-    return descriptor
-
-
-def hash_in_place(_name: str, path: Path, size: int) -> str | None:
-    """The SHA-256 of a file where it lies; `None` where it cannot be read."""
-    try:
-        descriptor = opened(path)
-    except OSError:
-        return None
-    try:
-        return sha256_of(descriptor, size)
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
 
 
 def read(version_directory: Path) -> Manifest:
@@ -186,7 +123,7 @@ def integrity(
     *,
     shared: bool = True,
     known: Manifest | None = None,
-    take: Take = hash_in_place,
+    take: Take = file_hashes.hash_in_place,
 ) -> tuple[Finding, ...]:
     """What differs between the files in place and the manifest's hashes.
 
@@ -199,7 +136,7 @@ def integrity(
     directory = repository / model
     manifest = read(directory / str(version)) if known is None else known
     findings = list(_manifest_findings(manifest, model, version))
-    own = {str(path.relative_to(directory)): kind for path, kind in walk(directory / str(version))}
+    own = {str(path.relative_to(directory)): kind for path, kind in file_hashes.walk(directory / str(version))}
     own.pop(f"{version}/{EVIDENCE}/{MANIFEST}", None)
     for name, facts in manifest["files"].items():
         if "/" in name or shared:
@@ -240,7 +177,7 @@ def _source(directory: Path, version: int, name: str, *, wanted: str) -> Path:
 
 def superseded(directory: Path, version: int, wanted: str) -> bool:
     """Whether the configuration in place is a newer version's, and not the one with that SHA-256."""
-    found = hash_in_place("", directory / CONFIG, bounded_files.LIMIT)
+    found = file_hashes.hash_in_place("", directory / CONFIG, bounded_files.LIMIT)
     return found not in (None, wanted) and any(
         number > version and CONFIG in listed and listed[CONFIG]["sha256"] == found
         for number, listed in _siblings(directory).items()

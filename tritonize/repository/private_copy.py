@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tritonize.core.artifacts import Finding
-from tritonize.repository import manifest
+from tritonize.repository import file_hashes
 
 BUDGET = 4 << 30
 """Bytes that are copied at most, where the filesystem cannot share them; files beyond that are served in place."""
@@ -47,7 +47,7 @@ class PrivateCopy:
             OSError: the private folder cannot be written.
         """
         try:
-            source = manifest.opened(path)
+            source = file_hashes.opened(path)
         except OSError:
             return None
         target = self.directory / name
@@ -57,13 +57,13 @@ class PrivateCopy:
             copy = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
             try:
                 if _share(source, copy):
-                    return manifest.sha256_of(copy, size)
+                    return file_hashes.sha256_of(copy, size)
                 if size <= min(self.budget, shutil.disk_usage(self.directory).free // 2):
                     self.budget -= size
-                    return manifest.sha256_of(source, size, lambda piece: _write(copy, piece))
+                    return file_hashes.sha256_of(source, size, lambda piece: _write(copy, piece))
             finally:
                 os.close(copy)
-            found = manifest.sha256_of(source, size)
+            found = file_hashes.sha256_of(source, size)
         finally:
             os.close(source)
         target.unlink()
@@ -76,7 +76,7 @@ def changed(files: Sequence[InPlace]) -> tuple[Finding, ...]:
     """Those that are no longer what was hashed before they were served."""
     findings = []
     for each in files:
-        found = manifest.hash_in_place("", each.path, each.bytes)
+        found = file_hashes.hash_in_place("", each.path, each.bytes)
         if found != each.sha256:
             what = "the file was changed while it was served"
             findings.append(Finding(where=each.where, what=what, expected=each.sha256, found=found))

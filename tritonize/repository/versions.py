@@ -7,7 +7,7 @@ from pathlib import Path
 from tritonize.core import bounded_files
 from tritonize.core.errors import RepositoryError, UsageError
 from tritonize.core.messages import repository as wording
-from tritonize.repository import manifest
+from tritonize.repository import file_hashes, manifest
 from tritonize.repository.manifest import CONFIG, EVIDENCE, MANIFEST
 
 
@@ -73,7 +73,7 @@ def proven_config(repository: Path, model: str, version: int) -> str | None:
     directory = repository / model / str(version)
     wanted = manifest.listed_sha256(manifest.read(directory), CONFIG)
     for path in (directory / EVIDENCE / CONFIG, repository / model / CONFIG):
-        if wanted and manifest.hash_in_place("", path, bounded_files.LIMIT) == wanted:
+        if wanted and file_hashes.hash_in_place("", path, bounded_files.LIMIT) == wanted:
             return _text(path)
     return None
 

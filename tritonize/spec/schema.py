@@ -2,6 +2,8 @@
 
 The classes are the specification's schema; `tritonize.spec.loader` reads them from YAML with line numbers, and the
 command line makes a one-model `Spec` from flags.
+
+Longer than 300 lines: one document is one file, from which its JSON schema is made.
 """
 
 from __future__ import annotations

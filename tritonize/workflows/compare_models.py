@@ -16,7 +16,7 @@ from tritonize.onnx_model import runtime
 from tritonize.quality.batch_checks import BatchAnswers, SingleAnswers, check_batches
 from tritonize.quality.golden_set import Batch, GoldenSet, Rules
 from tritonize.reference import runner
-from tritonize.source import input_inference, inspection, samples
+from tritonize.source import identification, input_inference, inspection, samples
 from tritonize.spec import schema
 from tritonize.workflows import evidence
 
@@ -100,7 +100,7 @@ def compare_models(
 
 def _described(expected: schema.Model, found: schema.Model, work: Path) -> tuple[schema.Model, schema.Model]:
     """Both with the same inputs: as the specs describe them, or the first of the files that does."""
-    sources = [(each, runner.identify(each)) for each in (expected, found)]
+    sources = [(each, identification.identify(each)) for each in (expected, found)]
     telling = [pair for pair in sources if pair[1].kind in ("exported_program", "onnx")]
     model, source = telling[0] if telling and not expected.inputs and not expected.samples.function else sources[0]
     described = input_inference.complete(model, source, work)
@@ -111,7 +111,7 @@ def _described(expected: schema.Model, found: schema.Model, work: Path) -> tuple
 
 def _run(model: schema.Model, drawn: SampleSet, batches: list[Batch], *, work: Path, recorder: Recorder) -> _Side:
     """The answers of one model to the batches."""
-    source = runner.identify(model)
+    source = identification.identify(model)
     with recorder.stage(ModelFile(Path(model.source).name)) as outcome:
         if source.kind == "onnx":
             inspection.inspect(source, work / "inspect", deadline_s=model.deadline_s)  # refuses what is no whole ONNX file

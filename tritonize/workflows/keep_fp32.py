@@ -19,9 +19,8 @@ from tritonize.precision import comparison as precision_comparison
 from tritonize.precision import reduction
 from tritonize.quality import gates
 from tritonize.quality.tracker import ErrorTracker
-from tritonize.reference import runner
 from tritonize.reference.baseline import Baseline
-from tritonize.source import drawing, input_inference
+from tritonize.source import drawing, identification, input_inference
 from tritonize.spec import schema
 
 
@@ -36,7 +35,7 @@ def locate_model(model: schema.Model, work: Path, recorder: Recorder | None = No
         UsageError, ExportError: it cannot be loaded, run or exported.
     """
     recorder = recorder or Recorder()
-    source = runner.identify(model)
+    source = identification.identify(model)
     model = input_inference.complete(model, source, work)
     drawn = drawing.draw(model, source, work, recorder=recorder)
     baseline = reference.compute(model, source, drawn, work=work, recorder=recorder)

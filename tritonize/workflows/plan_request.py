@@ -12,8 +12,7 @@ from tritonize.core.messages import plans as wording
 from tritonize.core.recorder import Recorder
 from tritonize.plans import from_spec, proof_input
 from tritonize.plans.proof_input import ProofInput
-from tritonize.reference import runner
-from tritonize.source import input_inference
+from tritonize.source import identification, input_inference
 from tritonize.spec import schema
 from tritonize.workflows import prove
 from tritonize.workflows.job import Options
@@ -36,7 +35,7 @@ def request(specification: schema.Spec, directory: Path, *, models: Sequence[str
     if model.backend not in from_spec.MODULES:
         raise UsageError.of(wording.NO_PLANS, where=f"models.{name}.backend")
     from_spec.require_empty(directory)
-    source = runner.identify(model)
+    source = identification.identify(model)
     if source.kind != "onnx":
         errors.require("torch", extra="torch")
     with errors.storage_errors(place), repository.staging(place) as run_:

@@ -11,8 +11,7 @@ from tritonize.core.artifacts import Finding, Report, Source
 from tritonize.core.errors import RepositoryError, TritonizeError
 from tritonize.core.recorder import Recorder
 from tritonize.plans import from_spec, gpu
-from tritonize.reference import runner
-from tritonize.source import drawing, input_inference
+from tritonize.source import drawing, identification, input_inference
 from tritonize.spec import schema
 from tritonize.triton import serving
 from tritonize.workflows import config_conflict, release
@@ -65,7 +64,7 @@ def _each(specification: schema.Spec, models: Sequence[str], options: Options, *
 
 def _run_model(specification: schema.Spec, name: str, options: Options, *, serve: bool) -> Report:
     """One model, stage by stage. Every stage hands a frozen value on to the next one."""
-    place, source = specification.repository, runner.identify(specification.models[name])
+    place, source = specification.repository, identification.identify(specification.models[name])
     _require_possible(specification.models[name], source, specification.target, options=options, serve=serve)
     started = time.perf_counter()
     with errors.storage_errors(place), repository.staging(place) as run_:
@@ -123,7 +122,7 @@ def _require_same_source(job: Job) -> None:
     Raises:
         RepositoryError: it is not known what the version was made from.
     """
-    if runner.identify(job.model).sha256 != job.source.sha256:
+    if identification.identify(job.model).sha256 != job.source.sha256:
         raise RepositoryError(
             "The source changed while it was being proven, so it is not known what the version was made from.",
             where=job.model.source,

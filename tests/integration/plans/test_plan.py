@@ -26,8 +26,8 @@ from tests.integration.cli.test_cli import mounted
 from tests.support.command import tritonize
 from tritonize.core import onnx_protobuf
 from tritonize.core.errors import ExportError, InterruptedRunError, MissingError, PlanError, UsageError
+from tritonize.plans import build_files, compatibility, gpu, installed, placement, plan_file
 from tritonize.plans import builder as plan_builder
-from tritonize.plans import compatibility, gpu, installed, placement, plan_file
 from tritonize.plans import request as plan_request
 from tritonize.plans.request import BuildRequest
 from tritonize.spec.builder import Settings
@@ -308,7 +308,7 @@ def test_a_folder_or_a_plugin_that_is_none():
         assert error.value.where == folder
     asked = request().model_copy(update={"settings": Settings(plugins=(Path("none.so"),))})
     with pytest.raises(UsageError, match="no such library") as error:
-        plan_builder._require_files(asked)  # past the table: TensorRT-RTX takes none
+        build_files.require(asked)  # past the table: TensorRT-RTX takes none
     assert error.value.found == "none.so"
 
 
@@ -604,7 +604,7 @@ def test_a_file_that_cannot_be_read_is_named(name, monkeypatch):
 
     monkeypatch.setattr(Path, "open", refused)
     with pytest.raises(UsageError, match="cannot be read") as error:
-        plan_builder._require_files(asked)
+        build_files.require(asked)
     assert error.value.where == name
 
 

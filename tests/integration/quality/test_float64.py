@@ -19,7 +19,7 @@ from tritonize.reference import runner
 from tritonize.reference.runner import Computed, Recomputed
 from tritonize.reference.worker import recompute, weight_perturbation
 from tritonize.reference.worker import runner as worker
-from tritonize.source import samples
+from tritonize.source import identification, samples
 from tritonize.source.worker import widening
 from tritonize.spec import schema
 
@@ -118,7 +118,7 @@ def asked(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **fields
     )
     drawn = samples.add_edges(model, samples.write(model, tmp_path / "drawn"))
     request = {
-        "model": runner.load_request(model, runner.identify(model)),
+        "model": runner.load_request(model, identification.identify(model)),
         "samples": to_json(drawn),
         "batches": [],
         "directory": str(tmp_path / "work"),
@@ -126,7 +126,7 @@ def asked(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **fields
     }
     answer = from_json(worker.ReferenceAnswer, worker.compute(request))
     exact = Recomputed(outputs=answer.exact, reason=answer.why_not, without=answer.without)
-    own = runner.Reference(source=runner.identify(model), outputs=answer.outputs, parameters=answer.parameters)
+    own = runner.Reference(source=identification.identify(model), outputs=answer.outputs, parameters=answer.parameters)
     drawn = arrays.without_edges(drawn, answer.unusable)
     computed = Computed(reference=own, batched=answer.batched, exact=exact, moved=answer.moved)
     from tritonize.core.recorder import Recorder

@@ -24,7 +24,7 @@ from tritonize.quality import tracker as observing
 from tritonize.quality.golden_set import GoldenSet, Rules
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import computation, edge_case_rounding, runner
-from tritonize.source import samples
+from tritonize.source import identification, samples
 from tritonize.spec import schema
 from tritonize.triton import served_comparison, server_description
 
@@ -234,7 +234,7 @@ def recomputed(source: str, dtype: str = "fp64", **fields):
         }
     )
     drawn = samples.write(model, Path("drawn"))
-    answered = runner.compute(model, runner.identify(model), drawn, batches=[], directory=Path("reference"), float64=True)
+    answered = runner.compute(model, identification.identify(model), drawn, batches=[], directory=Path("reference"), float64=True)
     alone = runner.recompute(model, answered.reference, drawn, dtype=dtype, directory=Path("alone"))  # type: ignore[arg-type]
     return answered, alone
 

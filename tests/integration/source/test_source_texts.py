@@ -18,8 +18,8 @@ from tritonize.core.artifacts import Source
 from tritonize.core.errors import TritonizeError
 from tritonize.export import ladder_failure
 from tritonize.onnx_model.worker import origins
-from tritonize.reference import runner
 from tritonize.reference.worker.determinism import require_mode
+from tritonize.source import identification
 from tritonize.source.tasks import INSPECT, InspectRequest, LoadRequest
 from tritonize.source.worker import inspection, script_errors, script_facts, torch_model
 from tritonize.spec import loader
@@ -99,7 +99,7 @@ def test_weights_with_fields_are_read_from_a_spec_and_written_without_a_folder()
 )
 def test_a_source_written_otherwise_is_told_as_what_is_meant(source, code, written):
     Path("UNet3d.pt").write_bytes(b"x")
-    error = refused(lambda: runner.identify(Model(source=source, inputs={})))
+    error = refused(lambda: identification.identify(Model(source=source, inputs={})))
     assert error.code == code
     assert written is None or written in error.next_step
 
@@ -122,9 +122,11 @@ def test_a_factory_in_other_case_or_of_another_file_of_the_package_is_found(writ
 
 def test_a_file_in_the_place_of_a_module_is_told_as_that():
     Path("net.py").touch()
-    error = refused(lambda: runner.identify(Model(source="net.py:Net", inputs={})))
+    error = refused(lambda: identification.identify(Model(source="net.py:Net", inputs={})))
     assert (error.code, error.next_step) == ("source-factory-suffix", "write net:Net")
-    assert runner.identify(Model(source="other.py:Net", inputs={})).kind == "factory"  # a package may have a module called py
+    assert (
+        identification.identify(Model(source="other.py:Net", inputs={})).kind == "factory"
+    )  # a package may have a module called py
 
 
 def test_a_module_that_forward_imports_is_no_matter_of_the_inputs():
@@ -150,7 +152,7 @@ def test_machine_code_of_aotinductor_is_told_as_that():
     with zipfile.ZipFile("net.pt2", "w") as archive:
         for name in ("archive_format", "data/aotinductor/model/net.wrapper.so", "version"):
             archive.writestr(f"net/{name}", "pt2")
-    assert refused(lambda: runner.identify(Model(source="net.pt2", inputs={}))).code == "source-aot-inductor"
+    assert refused(lambda: identification.identify(Model(source="net.pt2", inputs={}))).code == "source-aot-inductor"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

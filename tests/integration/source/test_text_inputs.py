@@ -20,8 +20,8 @@ from tritonize.onnx_model.tasks import RunRequest
 from tritonize.onnx_model.worker import session as ort_session
 from tritonize.quality import golden_set
 from tritonize.quality.comparison import compare
-from tritonize.reference import golden_file, onnx_edge_cases, runner
-from tritonize.source import input_inference, inspection, samples
+from tritonize.reference import golden_file, onnx_edge_cases
+from tritonize.source import identification, input_inference, inspection, samples
 from tritonize.spec import rules, schema
 from tritonize.triton import invariances
 
@@ -134,7 +134,7 @@ def test_the_command_line_gives_texts():
 
 
 def test_the_file_says_its_inputs_and_what_is_missing():
-    source = runner.identify(model())
+    source = identification.identify(model())
     found = input_inference.complete(texts(inputs={}), source, Path("work"))
     assert found.inputs["words"].dtype == "string"
     with pytest.raises(UsageError) as error:

@@ -3,6 +3,8 @@
 One core for the modules `tensorrt` (8.6, 10, 11) and `tensorrt_rtx`, used by the worker that proves plans and by the backends
 that serve them. It needs NumPy, of any version, and neither torch nor tritonize; the module and the device are handed in.
 What a module lacks is asked of the module, never of its version.
+
+Longer than 300 lines: the contexts, buffers and streams of one engine share their state, and Triton runs this file alone.
 """
 
 from __future__ import annotations

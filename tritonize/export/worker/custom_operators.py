@@ -1,0 +1,90 @@
+"""The user's translations of operators, as each exporter of PyTorch takes them; inside a worker."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from tritonize.source.operators import Operator
+from tritonize.source.worker.torch_model import LoadedModel
+
+DYNAMO_OPSET = 18
+"""The lowest opset that the dynamo exporter writes; below it, it keeps 18 and only logs that."""
+
+
+def symbolic_function(each: Operator, opset: int) -> Callable[..., Any]:
+    """The user's function as the legacy exporter calls it: with its graph, and arguments that may be None or constants."""
+    function = _script(each, opset)
+    wanted = len(inspect.signature(each.function).parameters)
+
+    def symbolic(g: Any, *arguments: Any) -> Any:
+        return g.onnxscript_op(function, *arguments[:wanted]).setTypeAs(arguments[0])
+
+    return symbolic
+
+
+def _script(each: Operator, opset: int) -> Any:
+    """The user's function compiled by onnxscript."""
+    import onnxscript
+
+    local = onnxscript.values.Opset("tritonize.local", 1)
+    return onnxscript.script(local, default_opset=_bind(each, opset))(each.function)
+
+
+def _bind(each: Operator, opset: int) -> Any:
+    """Let the function's file use the opset that is asked for, whichever it imported: a model has one version of it."""
+    import onnxscript
+
+    wanted = getattr(onnxscript, f"opset{opset}")
+    names = each.function.__globals__
+    for name in [name for name, value in names.items() if isinstance(value, onnxscript.values.Opset) and not value.domain]:
+        names[name] = wanted
+    return wanted
+
+
+def _register_schemas(function: Any) -> None:
+    """Make the operators of other domains that a function uses known to ONNX: the exporter traces none without a schema."""
+    from onnx import defs
+
+    types = sorted(defs.get_schema("Identity", DYNAMO_OPSET).type_constraints[0].allowed_type_strs)  # all there are
+    made = function.to_function_proto()
+    versions = {entry.domain: entry.version for entry in made.opset_import}
+    for node in made.node:
+        if node.domain in ("", "ai.onnx") or defs.has(node.op_type, node.domain):
+            continue
+        parameter = defs.OpSchema.FormalParameter
+        schema = defs.OpSchema(
+            node.op_type,
+            node.domain,
+            versions[node.domain],
+            inputs=[parameter(f"input_{index}", f"T{index}") for index in range(len(node.input))],
+            outputs=[parameter(f"output_{index}", f"R{index}") for index in range(len(node.output))],
+            type_constraints=[
+                *((f"T{index}", types, "") for index in range(len(node.input))),
+                *((f"R{index}", types, "") for index in range(len(node.output))),
+            ],
+            attributes=[_attribute(entry) for entry in node.attribute],
+        )
+        defs.register_schema(schema)
+
+
+def _attribute(entry: Any) -> Any:
+    from onnx import defs
+
+    kind = defs.OpSchema.AttrType(entry.type)  # type: ignore[call-arg]
+    return defs.OpSchema.Attribute(entry.name, kind, "", required=False)
+
+
+def translations(model: LoadedModel, opset: int) -> dict[Any, Any]:
+    """The user's functions as the dynamo exporter takes them, by overload."""
+    table = {}
+    for each in model.translations:
+        if each.opset <= opset:
+            packet = getattr(getattr(torch.ops, each.namespace), each.operator)
+            _bind(each, max(opset, DYNAMO_OPSET))
+            _register_schemas(_script(each, max(opset, DYNAMO_OPSET)))
+            table[getattr(packet, each.overload)] = each.function  # traced as it is, so nothing is left to inline
+    return table

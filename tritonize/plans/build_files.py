@@ -1,0 +1,39 @@
+"""The files that a build request names, each held against what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from tritonize.core import onnx_protobuf
+from tritonize.core.errors import UsageError
+from tritonize.core.messages import files as say
+from tritonize.plans.request import BuildRequest
+
+
+def require(request: BuildRequest) -> None:
+    """Refuse a request of which a file is missing or cannot be read.
+
+    Raises:
+        UsageError: it names the file.
+    """
+    if not request.onnx.is_file():
+        raise UsageError("There is no such ONNX file.", where=str(request.onnx))
+    if request.node_map is not None and not request.node_map.is_file():
+        raise UsageError("There is no such node map.", where="node_map", found=str(request.node_map))
+    _require_readable([request.onnx, *[path for path in request.settings.plugins if path.is_file()]])
+    data = onnx_protobuf.data_files(request.onnx)  # once: it is a search over the whole file
+    if missing := [path.relative_to(request.onnx.parent) for path in data if not path.is_file()]:
+        raise UsageError.of(say.DATA_MISSING, where=str(request.onnx), expected=", ".join(map(str, missing)))
+    _require_readable(data)
+    if missing := [path for path in request.settings.plugins if not path.is_file()]:
+        raise UsageError("There is no such library of plugins.", where="plugins", found=", ".join(map(str, missing)))
+
+
+def _require_readable(paths: Iterable[Path]) -> None:
+    for path in paths:
+        try:
+            with path.open("rb"):
+                pass
+        except OSError as error:
+            raise UsageError("The file cannot be read.", where=str(path), found=error.strerror) from error
