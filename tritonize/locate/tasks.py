@@ -9,6 +9,7 @@ from typing import Literal
 from tritonize.core.artifacts import SampleSet
 from tritonize.core.error_location import NodeError
 from tritonize.process.tasks import Task
+from tritonize.source.tasks import LoadRequest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,16 @@ class Captured:
 
     seen: tuple[Seen, ...]
     """In the order in which it was seen."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptureRequest:
+    """The model to run, and where the files go."""
+
+    model: LoadRequest
+    samples: SampleSet
+    batches: tuple[tuple[int, ...], ...]
+    directory: Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +91,12 @@ class ErrorsAnswer:
     library_seconds: float
 
 
+CAPTURE = Task(
+    name="tritonize.locate.tasks:CAPTURE",
+    function="tritonize.locate.worker.module_outputs:capture",
+    request=CaptureRequest,
+    answer=Captured,
+)
 FIND_ERRORS = Task(
     name="tritonize.locate.tasks:FIND_ERRORS",
     function="tritonize.locate.worker.node_errors:compare",

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from tritonize.core.artifacts import SampleSet, from_json, to_json
+from tritonize.core.artifacts import SampleSet
 from tritonize.core.errors import ExportError, WorkerError
 from tritonize.locate import tasks
-from tritonize.locate.tasks import Captured, ErrorsAnswer, ErrorsRequest
+from tritonize.locate.tasks import Captured, CaptureRequest, ErrorsAnswer, ErrorsRequest
 from tritonize.process import workers
 from tritonize.process.tasks import Answer, Request, Task
 from tritonize.process.workers import WorkerAnswer
+from tritonize.source.tasks import LoadRequest
 
 PART_BYTES = 1 << 29
 """What one part of a graph may answer at once, by default: 512 MiB."""
@@ -51,7 +51,7 @@ class Modules:
 
 
 def modules(
-    load: Mapping[str, Any],
+    load: LoadRequest,
     samples: SampleSet,
     batches: Sequence[tuple[int, ...]],
     *,
@@ -62,33 +62,16 @@ def modules(
     """Run a PyTorch model on batches and keep what each of its modules took and answered.
 
     Args:
-        load: how a worker loads the model (`workers.torch_source.LoadRequest` as plain data).
+        load: how a worker loads the model.
 
     Raises:
         UsageError, ExportError: it cannot be loaded or run.
     """
-    if load["kind"] in UNWATCHED:
-        why = f"the modules inside {UNWATCHED[load['kind']]} run without Python, so their answers cannot be watched"
+    if load.kind in UNWATCHED:
+        why = f"the modules inside {UNWATCHED[load.kind]} run without Python, so their answers cannot be watched"
         return Modules(captured=Captured(seen=()), unavailable=why)
-    request = {
-        "model": load,
-        "samples": to_json(samples),
-        "batches": [list(batch) for batch in batches],
-        "directory": str(directory / "values"),
-    }
-    directory.mkdir(parents=True, exist_ok=True)
-    try:
-        answer = workers.run_named(
-            "locate.worker.module_outputs.capture",
-            request,
-            directory=directory,
-            deadline_s=limits.deadline_s,
-            memory_bytes=limits.memory_bytes,
-            search_path=search_path,
-        )
-    except WorkerError as error:
-        raise _ended(error) from error
-    return Modules(captured=from_json(Captured, answer.value["captured"]))
+    request = CaptureRequest(model=load, samples=samples, batches=tuple(batches), directory=directory / "values")
+    return Modules(captured=_work(tasks.CAPTURE, request, directory, limits=limits, search_path=search_path).value)
 
 
 def errors(
@@ -137,7 +120,9 @@ def errors(
     )
 
 
-def _work(task: Task[Request, Answer], request: Request, directory: Path, *, limits: Limits) -> WorkerAnswer[Answer]:
+def _work(
+    task: Task[Request, Answer], request: Request, directory: Path, *, limits: Limits, search_path: Sequence[Path] = ()
+) -> WorkerAnswer[Answer]:
     directory.mkdir(parents=True, exist_ok=True)
     try:
         return workers.run_worker(
@@ -146,6 +131,7 @@ def _work(task: Task[Request, Answer], request: Request, directory: Path, *, lim
             directory=directory,
             deadline_s=limits.deadline_s,
             memory_bytes=limits.memory_bytes,
+            search_path=search_path,
         )
     except WorkerError as error:
         raise _ended(error) from error

@@ -186,7 +186,11 @@ def read(directory: Path) -> GoldenSet:
 
 
 def from_facts(directory: Path, facts: dict[str, Any]) -> GoldenSet:
-    """The set that `facts` described, its arrays in a folder. Raises ValueError, KeyError, TypeError, AttributeError."""
+    """The set that `facts` described, its arrays in a folder; `Any` is the JSON of a file that others may have written.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: it holds something else.
+    """
     count, size = int(facts["count"]), int(facts["max_batch_size"])
     if not 0 < count <= MOST or not 0 <= size <= MAX_BATCH_SIZE:
         raise ValueError(f"{count} samples and max_batch_size {size}; 1 to {MOST:,} and 0 to {MAX_BATCH_SIZE:,} are possible")

@@ -8,7 +8,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypedDict
 
 from tritonize.core import error_location, printable
 from tritonize.core.artifacts import Check, Finding, Report, TensorCheck, from_json, to_json
@@ -45,14 +45,40 @@ def _listed(checks: Sequence[Check]) -> Iterator[Check]:
             yield check
 
 
-def summary(checks: Sequence[Check]) -> list[dict[str, Any]]:
+class SummaryRow(TypedDict):
+    """The answers of one stage, batch size and output, counted."""
+
+    stage: StageName
+    batch_size: int
+    output: str
+    rtol: float
+    atol: float
+    answers: int
+    failed: int
+    passed: bool
+    max_abs: float
+
+
+def summary(checks: Sequence[Check]) -> list[SummaryRow]:
     """Number of answers and largest difference per stage, batch size and output, over all answers."""
-    rows: dict[tuple[StageName, int, str], dict[str, Any]] = {}
+    rows: dict[tuple[StageName, int, str], SummaryRow] = {}
     for check in checks:
         for tensor in check.tensors:
             key = (check.stage, check.batch_size, tensor.name)
-            fixed = {"stage": key[0], "batch_size": key[1], "output": key[2], "rtol": tensor.rtol, "atol": tensor.atol}
-            row = rows.setdefault(key, {**fixed, "answers": 0, "failed": 0, "passed": True, "max_abs": 0.0})
+            row = rows.setdefault(
+                key,
+                {
+                    "stage": key[0],
+                    "batch_size": key[1],
+                    "output": key[2],
+                    "rtol": tensor.rtol,
+                    "atol": tensor.atol,
+                    "answers": 0,
+                    "failed": 0,
+                    "passed": True,
+                    "max_abs": 0.0,
+                },
+            )
             row["answers"] += 1
             row["failed"] += not tensor.passed
             row["passed"] = row["passed"] and tensor.passed
@@ -103,7 +129,7 @@ def plan_lines(known: Mapping[str, Any]) -> Iterator[str]:
     """What is known of a plan, for a person.
 
     Args:
-        known: its metadata as plain data.
+        known: its metadata as plain data: of a report too, which knows no type of `plans`. Hence `Any`.
     """
     yield f"Plan for compute capability {known['compute_capability']}, of {known['module']} {known['version']}"
     yield f"  {known['plan_bytes'] / 2**20:.1f} MiB, TF32 {'on' if known['tf32'] else 'off'}, SHA-256 {known['plan_sha256'][:16]}…"

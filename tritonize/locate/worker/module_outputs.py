@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,43 +13,23 @@ import torch.utils._pytree as pytree  # the one that knows the classes that libr
 
 from tritonize.core import arrays, dtypes
 from tritonize.core.arrays import Array
-from tritonize.core.artifacts import SampleSet, from_json, to_json
 from tritonize.core.errors import ExportError
-from tritonize.locate.tasks import Captured, Seen
-from tritonize.source.tasks import LoadRequest
+from tritonize.locate.tasks import Captured, CaptureRequest, Seen
 from tritonize.source.worker.torch_model import LoadedModel, load, to_numpy
 
 _KNOWN = {dtype.name for dtype in dtypes.TABLE}
 
 
-@dataclass(frozen=True, kw_only=True)
-class CaptureRequest:
-    """What to run, and where the files go."""
-
-    model: LoadRequest
-    samples: SampleSet
-    batches: tuple[tuple[int, ...], ...]
-    directory: Path
-
-
-@dataclass(frozen=True, kw_only=True)
-class CaptureAnswer:
-    """What was seen."""
-
-    captured: Captured
-
-
-def capture(request: dict[str, Any]) -> dict[str, Any]:
-    """The task: `CaptureRequest` in, `CaptureAnswer` out, as plain data.
+def capture(asked: CaptureRequest) -> Captured:
+    """Run the model, and keep what each of its modules took and answered.
 
     Raises:
         UsageError, ExportError: the model cannot be loaded or run.
     """
-    asked = from_json(CaptureRequest, request)
     model = load(asked.model)
     asked.directory.mkdir(parents=True, exist_ok=True)
     runs = [_watched(model, asked, number, indices=indices) for number, indices in enumerate(asked.batches)]
-    return to_json(CaptureAnswer(captured=Captured(seen=tuple(_joined(runs)))))  # type: ignore[no-any-return]
+    return Captured(seen=tuple(_joined(runs)))
 
 
 def _watched(model: LoadedModel, asked: CaptureRequest, number: int, *, indices: tuple[int, ...]) -> list[Seen]:

@@ -8,10 +8,13 @@ may come in any order, so the large initializers are the last fields of the grap
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, TypeVar
 
 import onnx
+from google.protobuf.message import Message
 from onnx import TensorProto
+
+M = TypeVar("M", bound=Message)
 
 SMALL = 1 << 16
 """Bytes up to which an initializer may be a shape or an index; larger ones are weights."""
@@ -114,7 +117,7 @@ def _write_tensor(tensor: onnx.TensorProto, file: BinaryIO) -> None:
     file.write(raw)
 
 
-def _copy(message: Any, *, without: set[str]) -> Any:
+def _copy(message: M, *, without: set[str]) -> M:
     """A copy of a message that lacks some fields, made without copying those first."""
     copy = type(message)()
     for field, value in message.ListFields():
@@ -129,11 +132,11 @@ def _copy(message: Any, *, without: set[str]) -> Any:
     return copy
 
 
-def _prefix(field: str, message: Any) -> bytes:
+def _prefix(field: str, message: Message) -> bytes:
     return _tag(onnx.GraphProto, field) + _varint(message.ByteSize())
 
 
-def _tag(kind: Any, field: str) -> bytes:
+def _tag(kind: type[Message], field: str) -> bytes:
     return _varint(kind.DESCRIPTOR.fields_by_name[field].number << 3 | _LENGTH_DELIMITED)
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import difflib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableSequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import onnx
 import onnx.checker
@@ -31,6 +31,7 @@ from tritonize.precision.worker.graph_rewrite import Rewritten
 from tritonize.precision.worker.node_choice import HALVES, Half, Kept
 from tritonize.process.stopwatch import Stopwatch
 
+T = TypeVar("T")
 BF16_OPSET = 22
 """The first in which convolutions, pooling and recurrences take bfloat16."""
 BF16_IR = 10
@@ -138,7 +139,7 @@ def _raised(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     return raised
 
 
-def _retain(field: Any, wanted: Any) -> None:
+def _retain(field: MutableSequence[T], wanted: Callable[[T], bool]) -> None:
     left = [each for each in field if wanted(each)]
     del field[:]
     field.extend(left)
