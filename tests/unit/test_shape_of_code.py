@@ -63,6 +63,18 @@ def long_functions(tree: ast.Module) -> Iterator[str]:
             yield f"{node.lineno} {node.name}: {count} lines"
 
 
+def unnamed_results(tree: ast.Module) -> Iterator[str]:
+    """Public functions that return several unlike things without names."""
+    inner = {id(each) for node in functions(tree) for each in ast.walk(node) if each is not node}
+    for node in functions(tree):
+        if node.name.startswith("_") or id(node) in inner or not isinstance(node.returns, ast.Subscript):
+            continue
+        if ast.unparse(node.returns.value) == "tuple" and isinstance(node.returns.slice, ast.Tuple):
+            kinds = [ast.unparse(each) for each in node.returns.slice.elts]
+            if "..." not in kinds and len(set(kinds)) > 1:
+                yield f"{node.lineno} {node.name}: {', '.join(kinds)}"
+
+
 def calls_of_locals(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "locals":
@@ -100,6 +112,10 @@ def test_functions_are_short() -> None:
     assert found(long_functions) == []
 
 
+def test_unlike_results_have_names() -> None:
+    assert found(unnamed_results) == []
+
+
 def test_no_function_hands_on_its_locals() -> None:
     assert found(calls_of_locals) == []
 
@@ -126,6 +142,9 @@ def test_what_is_listed_is_there(listed: dict[str, str]) -> None:
         (many_positional, "def f(a, b, c, *, d, e): ...", 0),
         (long_functions, "def f():\n" + "    pass\n" * FUNCTION_LINES, 1),
         (long_functions, "def f():\n" + "    pass\n" * (FUNCTION_LINES - 1), 0),
+        (unnamed_results, "def f() -> tuple[int, str]: ...", 1),
+        (unnamed_results, "class A:\n    def f(self) -> tuple[int, str]: ...", 1),
+        (unnamed_results, "def f() -> tuple[int, int]: ...\ndef g() -> tuple[int, ...]: ...\ndef _h() -> tuple[int, str]: ...", 0),
         (calls_of_locals, "def f():\n    return g(**locals())", 1),
         (decisions_on_sentences, "if error.what.startswith('The model raised'): ...", 1),
         (decisions_on_sentences, "if 'in use' not in str(error.found): ...", 1),

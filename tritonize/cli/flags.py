@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -154,7 +154,14 @@ def _sentence(problem: Any) -> str:
     return f"{where}: {text}" if where else text
 
 
-def repository_and(words: Sequence[str], count: int, form: str) -> tuple[Path, list[str]]:
+class RepositoryAndWords(NamedTuple):
+    """A repository and the words of the command line behind it."""
+
+    repository: Path
+    words: list[str]
+
+
+def repository_and(words: Sequence[str], count: int, form: str) -> RepositoryAndWords:
     """A repository, which may be left out, and the words behind it.
 
     Args:
@@ -167,4 +174,5 @@ def repository_and(words: Sequence[str], count: int, form: str) -> tuple[Path, l
     """
     if len(words) not in (count, count + 1):
         raise UsageError("The arguments are not those of the command.", expected=f"[REPOSITORY] {form}", found=" ".join(words))
-    return Path(words[0]) if len(words) > count else Path("model_repository"), list(words[-count:])
+    repository = Path(words[0]) if len(words) > count else Path("model_repository")
+    return RepositoryAndWords(repository, list(words[-count:]))

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import samples as wording
@@ -72,6 +72,13 @@ def _admits_none(parameter: inspect.Parameter) -> bool:
     return parameter.annotation is not parameter.empty and bool(_ADMITS_NONE.fullmatch(str(parameter.annotation).strip("'\"")))
 
 
+class Arguments(NamedTuple):
+    """What a function is called with."""
+
+    positional: list[Any]
+    named: dict[str, Any]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Call:
     """How a function is called with the tensors of a spec's inputs."""
@@ -94,16 +101,16 @@ class Call:
         """Whether the arguments are the tensors, as they are listed."""
         return not self.by_name and self.places == tuple(range(len(self.inputs))) and self.count == len(self.inputs)
 
-    def arguments(self, tensors: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
+    def arguments(self, tensors: Sequence[Any]) -> Arguments:
         """The positional and the keyword arguments for one tensor per input, in the inputs' order."""
         roots = nested(dict(zip(self.inputs, tensors, strict=True)))
         if self.by_name:
             named = {**roots, **dict.fromkeys(self.absent)}
-            return [named.pop(name) for name in self.leading], named
+            return Arguments([named.pop(name) for name in self.leading], named)
         found: list[Any] = [None] * self.count
         for place, value in zip(self.places, roots.values(), strict=True):
             found[place] = value
-        return found, {}
+        return Arguments(found, {})
 
 
 def bind(known: Parameters | None, inputs: Sequence[str]) -> Call:

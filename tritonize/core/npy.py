@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -51,7 +51,14 @@ def require_whole(path: Path) -> Head:
     return shape, dtype
 
 
-def read(file: IO[bytes]) -> tuple[Head, int]:
+class HeadRead(NamedTuple):
+    """The head of an open file, and where its data begin, in bytes."""
+
+    head: Head
+    start: int
+
+
+def read(file: IO[bytes]) -> HeadRead:
     """Head of an open file that stands at its start, and where its data begin. Raises OSError, ValueError."""
     try:
         version = np.lib.format.read_magic(file)
@@ -65,4 +72,4 @@ def read(file: IO[bytes]) -> tuple[Head, int]:
         raise PythonObjectsError("it holds Python objects")
     if len(shape) > 32 or not all(0 <= size < _MOST for size in shape):
         raise ValueError(f"the shape {str(list(shape))[:80]}")
-    return (tuple(shape), dtype), file.tell()
+    return HeadRead((tuple(shape), dtype), file.tell())

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tritonize.core.artifacts import OnnxArtifact, SampleSet, TensorFiles, TensorSpec, from_json, to_json
 from tritonize.core.decisions import Decision, Warned
@@ -129,7 +129,14 @@ def export(model: schema.Model, subject: Subject, strategy: str, *, directory: P
     )
 
 
-def take(model: schema.Model, source: Path, directory: Path) -> tuple[Exported, int]:
+class Taken(NamedTuple):
+    """An ONNX file that was taken as it is, and the number of elements of its weights."""
+
+    exported: Exported
+    parameters: int
+
+
+def take(model: schema.Model, source: Path, directory: Path) -> Taken:
     """An existing ONNX file, finished like an exported one, and the number of elements of its weights.
 
     Args:
@@ -157,7 +164,7 @@ def take(model: schema.Model, source: Path, directory: Path) -> tuple[Exported, 
         peak_memory=answer.peak_memory,
         notes=notes,
     )
-    return exported, answer.value.parameters
+    return Taken(exported, answer.value.parameters)
 
 
 def _finished(

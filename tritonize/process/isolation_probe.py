@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from typing import NamedTuple
 
 from tritonize.core import temporary
 from tritonize.core.errors import MissingError
@@ -42,12 +43,19 @@ def isolate() -> None:
     isolation.switch_on(kernel())
 
 
-def describe() -> tuple[bool, str]:
+class IsolationSupport(NamedTuple):
+    """Whether this machine can isolate a process, and everything that it has for it in one line."""
+
+    possible: bool
+    text: str
+
+
+def describe() -> IsolationSupport:
     """Whether this machine can isolate, and everything that it has for it in one line."""
     try:
         found = kernel()
     except MissingError as error:
-        return False, error.what
+        return IsolationSupport(False, error.what)
     parts = [
         f"Landlock version {found.landlock}" if found.landlock else "no Landlock",
         f"no seccomp ({found.seccomp})" if found.seccomp else "seccomp",
@@ -55,4 +63,4 @@ def describe() -> tuple[bool, str]:
         "bubblewrap (not used)" if shutil.which("bwrap") else "no bubblewrap (not needed)",
     ]
     missing = found.missing()
-    return not missing, ", ".join(parts) + (f"; missing: {'; '.join(missing)}" if missing else "")
+    return IsolationSupport(not missing, ", ".join(parts) + (f"; missing: {'; '.join(missing)}" if missing else ""))

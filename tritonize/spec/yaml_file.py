@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
@@ -22,7 +22,14 @@ _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticErr
 """What ruamel.yaml raises beside its own errors, such as for a date in month 13."""
 
 
-def load(path: Path) -> tuple[str, Any]:
+class Loaded(NamedTuple):
+    """The text of a file, and what it holds, with lines and comments."""
+
+    text: str
+    content: Any
+
+
+def load(path: Path) -> Loaded:
     """The text of a file, and what it holds, with lines and comments.
 
     Raises:
@@ -32,7 +39,7 @@ def load(path: Path) -> tuple[str, Any]:
     text = bounded_files.text(path, limit=LIMIT)
     try:
         _require_bounded(text)
-        return text, editor().load(text)
+        return Loaded(text, editor().load(text))
     except MarkedYAMLError as error:
         mark = error.problem_mark
         line = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""

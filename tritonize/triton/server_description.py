@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from tritonize.core import dtypes
 from tritonize.core.artifacts import Finding
@@ -14,12 +14,19 @@ from tritonize.triton.protocol import ModelConfig, ModelMetadata
 from tritonize.triton.target import Target
 
 
-def described(target: Target) -> tuple[ModelMetadata, ModelConfig]:
+class Description(NamedTuple):
+    """The server's own description of a model."""
+
+    metadata: ModelMetadata
+    config: ModelConfig
+
+
+def described(target: Target) -> Description:
     """The server's own description of the model: its metadata and configuration."""
     transport: Transport = "http" if target.server.http_url else "grpc"
     with target.connect(transport) as connection:
         version = str(target.version)
-        return connection.model_metadata(target.model, version), connection.model_config(target.model, version)
+        return Description(connection.model_metadata(target.model, version), connection.model_config(target.model, version))
 
 
 def findings(target: Target, metadata: ModelMetadata, served: ModelConfig) -> Iterator[Finding]:

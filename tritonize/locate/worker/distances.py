@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from tritonize.core.arrays import Array
@@ -11,13 +13,20 @@ CHUNK = 1 << 13
 """Elements compared at a time: 64 KiB in float64, which the C library does not map and unmap each time."""
 
 
-def distance(found: Array, expected: Array, scale: float) -> tuple[float, str | None]:
+class Distance(NamedTuple):
+    """A relative distance, and why it is `FAR` where it is."""
+
+    value: float
+    reason: str | None
+
+
+def distance(found: Array, expected: Array, scale: float) -> Distance:
     """The largest |found - expected| over `scale`, and why it is `FAR` where it is.
 
     Equal values, NaNs in the same place among them, are no distance apart, whatever the scale.
     """
     if found.shape != expected.shape:
-        return FAR, f"shape {list(found.shape)} instead of {list(expected.shape)}"
+        return Distance(FAR, f"shape {list(found.shape)} instead of {list(expected.shape)}")
     furthest = 0.0
     one, other = found.reshape(-1), expected.reshape(-1)
     for start in range(0, one.size, CHUNK):
@@ -29,12 +38,14 @@ def distance(found: Array, expected: Array, scale: float) -> tuple[float, str | 
         finite = np.isfinite(first) & np.isfinite(second)
         if not np.all(same | finite):
             place = int(np.flatnonzero(~(same | finite))[0])
-            return FAR, f"{first[place]:.6g} where {second[place]:.6g} is expected"
+            return Distance(FAR, f"{first[place]:.6g} where {second[place]:.6g} is expected")
         if not np.all(same):
             furthest = max(furthest, float(np.max(np.abs(first[~same] - second[~same]))))
     if not furthest:
-        return 0.0, None
-    return (min(furthest / scale, FAR), None) if scale else (FAR, f"{furthest:.3g} where only zeros are expected")
+        return Distance(0.0, None)
+    if not scale:
+        return Distance(FAR, f"{furthest:.3g} where only zeros are expected")
+    return Distance(min(furthest / scale, FAR), None)
 
 
 def largest(array: Array) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import onnx.helper
@@ -16,19 +17,26 @@ _SHOWN = 60
 """Characters of a value."""
 
 
-def suspect(graph: Graph, other: Graph, nodes: Sequence[int], *, last: int) -> tuple[int, str | None]:
+class Suspect(NamedTuple):
+    """A node by its number, and how it differs from its counterpart; `None` where none of those that were run does."""
+
+    node: int
+    difference: str | None
+
+
+def suspect(graph: Graph, other: Graph, nodes: Sequence[int], *, last: int) -> Suspect:
     """Of nodes that were run together the first that differs from its counterpart, and how; the last one where none does."""
     for index in nodes:
         node = graph.nodes[index]
         twin = counterpart(graph, other, node)
         if twin is None:
             if len(nodes) > 1:
-                return index, f"{node.op_type} is not in the expected graph"
+                return Suspect(index, f"{node.op_type} is not in the expected graph")
             continue
         found = "; ".join(_differences(graph, other, node, twin=twin))
         if found:
-            return index, found
-    return last, None
+            return Suspect(index, found)
+    return Suspect(last, None)
 
 
 def counterpart(graph: Graph, other: Graph, node: NodeProto) -> NodeProto | None:

@@ -8,7 +8,7 @@ may come in any order, so the large initializers are the last fields of the grap
 from __future__ import annotations
 
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, NamedTuple, TypeVar
 
 import onnx
 from google.protobuf.message import Message
@@ -98,11 +98,20 @@ def size(tensor: onnx.TensorProto, folder: Path) -> int:
     return reference(tensor, folder)[2] if is_external(tensor) else len(tensor.raw_data)
 
 
-def reference(tensor: onnx.TensorProto, folder: Path) -> tuple[Path, int, int]:
+class ExternalBytes(NamedTuple):
+    """Where the bytes of an external tensor lie; offset and length in bytes."""
+
+    path: Path
+    offset: int
+    length: int
+
+
+def reference(tensor: onnx.TensorProto, folder: Path) -> ExternalBytes:
     """Where an external tensor's bytes lie: file, offset and length. The latter two may be left out of the model."""
     found = {entry.key: entry.value for entry in tensor.external_data}
     path, offset = folder / found["location"], int(found.get("offset", 0))
-    return path, offset, int(found["length"]) if "length" in found else path.stat().st_size - offset
+    length = int(found["length"]) if "length" in found else path.stat().st_size - offset
+    return ExternalBytes(path, offset, length)
 
 
 def is_weight(tensor: onnx.TensorProto) -> bool:

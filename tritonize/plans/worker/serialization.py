@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
 
 from tritonize.core.errors import PlanError
 from tritonize.plans.tasks import PlanBuildRequest
@@ -17,9 +17,16 @@ if TYPE_CHECKING:
     from tritonize.backends.plans.bindings import Builder, BuilderConfig, BuildLog, Network, TensorRT
 
 
+class WrittenPlan(NamedTuple):
+    """The SHA-256 of a plan, and its size in bytes."""
+
+    sha256: str
+    size: int
+
+
 def write(
     trt: TensorRT, builder: Builder, network: Network, *, config: BuilderConfig, logger: BuildLog, asked: PlanBuildRequest
-) -> tuple[str, int]:
+) -> WrittenPlan:
     """Build the plan into its file; its SHA-256 and its size in bytes.
 
     Raises:
@@ -49,7 +56,7 @@ def write(
             details=trt_network.shown(said[1:]),
             next_step="look at the whole log beside the plan",
         )
-    return written.digest.hexdigest(), written.size  # the hash is whole: leaving the block waits for it
+    return WrittenPlan(written.digest.hexdigest(), written.size)  # the hash is whole: leaving the block waits for it
 
 
 class _Written:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -21,9 +21,14 @@ if TYPE_CHECKING:
     from tritonize.reference.worker.runner import ReferenceRequest
 
 
-def answers(
-    model: LoadedModel, asked: ReferenceRequest, outputs: TensorFiles, *, watch: Stopwatch
-) -> tuple[TensorFiles, dict[str, str]]:
+class EdgeAnswers(NamedTuple):
+    """The outputs with those of the edge cases behind them; by name, the cases that the model has no answer to, with the reason."""
+
+    outputs: TensorFiles
+    unusable: dict[str, str]
+
+
+def answers(model: LoadedModel, asked: ReferenceRequest, outputs: TensorFiles, *, watch: Stopwatch) -> EdgeAnswers:
     """The outputs with those of the edge cases behind them, and the cases that are none of this model, with the reason.
 
     A server puts requests of several clients into one batch, so an edge case is also asked in a batch with the first sample.
@@ -47,7 +52,7 @@ def answers(
             continue
         save(outputs, outputs.count, found)
         outputs = replace(outputs, count=outputs.count + 1)
-    return outputs, unusable
+    return EdgeAnswers(outputs, unusable)
 
 
 def _why_not_batchable(
@@ -88,12 +93,17 @@ def _why_other(model: LoadedModel, asked: ReferenceRequest, batch: Arrays, *, ex
     return ""
 
 
-def apart(
-    model: LoadedModel, asked: ReferenceRequest, outputs: TensorFiles, *, watch: Stopwatch
-) -> tuple[TensorFiles | None, dict[str, str]]:
+class ApartAnswers(NamedTuple):
+    """Answers to samples that are run apart; by name, those without one, with the reason."""
+
+    outputs: TensorFiles | None
+    unanswered: dict[str, str]
+
+
+def apart(model: LoadedModel, asked: ReferenceRequest, outputs: TensorFiles, *, watch: Stopwatch) -> ApartAnswers:
     """The answers to samples that are asked apart, and the names of those without one, with the reason."""
     if asked.apart is None:
-        return None, {}
+        return ApartAnswers(None, {})
     files, unasked = TensorFiles(directory=asked.directory / "apart", tensors=outputs.tensors, count=0), {}
     for index, name in asked.apart.edges.items():
         try:
@@ -104,7 +114,7 @@ def apart(
             unasked[name] = error.found or error.what
             continue
         files = replace(files, count=files.count + 1)
-    return files, unasked
+    return ApartAnswers(files, unasked)
 
 
 def _finite(array: arrays.Array) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -70,6 +70,13 @@ def recompute(request: dict[str, Any]) -> dict[str, Any]:
     return to_json(RecomputeAnswer(outputs=files, without=without, library_seconds=watch.seconds))  # type: ignore[no-any-return]
 
 
+class PrecisionAnswers(NamedTuple):
+    """Answers in a precision; by name, the outputs without it, with the reason."""
+
+    outputs: TensorFiles
+    without: dict[str, str]
+
+
 def answers(
     model: LoadedModel,
     samples: SampleSet,
@@ -79,7 +86,7 @@ def answers(
     dtype: str,
     directory: Path,
     watch: Stopwatch,
-) -> tuple[TensorFiles, dict[str, str]]:
+) -> PrecisionAnswers:
     """One item per batch, computed in a precision, which the model keeps from then on; and the outputs without it, with the reason.
 
     Raises:
@@ -102,7 +109,7 @@ def answers(
                 _require_some(files, without, dtype)
             arrays.save(files, position, found)
             files = replace(files, count=position + 1)
-    return files, without
+    return PrecisionAnswers(files, without)
 
 
 def _floating(dtype: str) -> bool:

@@ -9,6 +9,7 @@ import mmap
 import os
 import secrets
 import uuid
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,13 +99,20 @@ def remove_left() -> None:
                 os.close(held)
 
 
-def layout(sizes: dict[str, int]) -> tuple[dict[str, int], int]:
+class Layout(NamedTuple):
+    """Offsets of tensors in a region, and its size; all in bytes."""
+
+    offsets: dict[str, int]
+    size: int
+
+
+def layout(sizes: dict[str, int]) -> Layout:
     """Aligned offsets for tensors of these sizes, and the bytes they take together; all in bytes."""
     offsets, end = {}, 0
     for name, size in sizes.items():
         offsets[name] = end
         end += -(-size // _ALIGNMENT) * _ALIGNMENT
-    return offsets, max(end, _ALIGNMENT)
+    return Layout(offsets, max(end, _ALIGNMENT))
 
 
 def spoil(part: NDArray[np.uint8]) -> None:
