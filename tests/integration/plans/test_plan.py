@@ -25,7 +25,7 @@ from torch import nn
 from tests.integration.cli.test_cli import mounted
 from tests.support.command import tritonize
 from tritonize.core import onnx_protobuf
-from tritonize.core.errors import ExportError, InterruptedRunError, MissingError, PlanError, UsageError
+from tritonize.core.errors import ExportError, InterruptedRunError, MissingError, PlanError, RepositoryError, UsageError
 from tritonize.plans import build_files, compatibility, gpu, installed, placement, plan_file
 from tritonize.plans import builder as plan_builder
 from tritonize.plans import request as plan_request
@@ -303,7 +303,7 @@ def test_a_folder_or_a_plugin_that_is_none():
     network("m.onnx")
     Path("file").write_text("")
     for folder in ("file", "file/below", "/proc/none"):
-        with pytest.raises(UsageError, match="folder for the plans") as error:
+        with pytest.raises(RepositoryError, match="folder for the plans") as error:
             plan_builder.build(request(), Path(folder))
         assert error.value.where == folder
     asked = request().model_copy(update={"settings": Settings(plugins=(Path("none.so"),))})
@@ -471,7 +471,7 @@ def test_types_that_no_request_carries_are_refused_before_the_build():
     changed = onnx.load(path)
     changed.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT8E4M3FN
     onnx.save(changed, path)
-    with pytest.raises(PlanError) as error:
+    with pytest.raises(ExportError) as error:
         plan_builder.build(request(profiles=[]), Path("out"), on_progress=told.append)
     assert error.value.found == "y: FP8"
     assert not any("optimal" in text for text in told)
@@ -487,9 +487,9 @@ def test_bad_onnx_files(bad):
     else:
         onnx.save_model(onnx.load(path), path, save_as_external_data=True, size_threshold=0, location="weights")
         Path("weights").unlink()
-    with pytest.raises(PlanError) as error:
+    with pytest.raises(UsageError) as error:
         plan_builder.build(request(), Path("out"))
-    assert error.value.exit_code == 5
+    assert error.value.exit_code == 2
     assert bad != "no data" or error.value.expected == "weights"
     assert not list(Path("out").glob("*.plan"))
 
