@@ -1,7 +1,7 @@
-"""From a model to an ONNX file that was compared with its baseline: `climb` tries one export strategy after another.
+"""Export a PyTorch model to an ONNX file and compare the file with the baseline: `climb` tries one export strategy after another.
 
-`ladder.py` is the loop, `exporter.py` one export, `onnxruntime_check.py` one comparison, and `worker/` the exporters themselves and
-what they record about the model's code.
+`ladder.py` has the loop over strategies, `exporter.py` runs one export, and `onnxruntime_check.py` runs one comparison. The code in
+`worker/` calls the exporters and records where the model's code branches on data.
 """
 
 from __future__ import annotations

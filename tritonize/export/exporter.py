@@ -1,4 +1,4 @@
-"""Export the PyTorch model to an ONNX file that was checked, simplified and read back."""
+"""Export a PyTorch model to an ONNX file; the file is checked, simplified and read back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tritonize.process import workers
 from tritonize.spec import schema
 
 _NAMED = 5
-"""Weights that a note names; of more it gives the number."""
+"""A note names at most this many weights; of more it gives the number."""
 
 LADDERS: Mapping[str, tuple[str, ...]] = {
     "torchscript": ("legacy", "converted", "converted_decomposed"),
@@ -27,8 +27,9 @@ LADDERS: Mapping[str, tuple[str, ...]] = {
     "module": ("dynamo", "dynamo_decomposed", "legacy"),
     "exported_program": ("dynamo", "dynamo_decomposed", "legacy"),
 }
-"""Kind of source to strategies, in order. For TorchScript the legacy exporter is first: it is the fast one, and right more
-often than conversion. For modules it is last: it is as fast, but where it is wrong it says nothing, while dynamo fails."""
+"""Export strategies in order, by the kind of source. For TorchScript the legacy exporter comes first: it is fast, and right more
+often than conversion. For modules it comes last: it is as fast, but can write a wrong file without an error
+where dynamo fails."""
 
 
 _Answer = workers.WorkerAnswer[dict[str, Any]]
@@ -45,42 +46,42 @@ class Exported:
     peak_memory: int
     """Bytes."""
     decisions: tuple[Decision, ...] = ()
-    """What the model decides on data, and the tracer has frozen."""
+    """Branches and values that depend on data and that the tracer froze."""
     warned: tuple[Warned, ...] = ()
-    """What the tracer warned of."""
+    """Warnings of the tracer."""
     notes: tuple[str, ...] = ()
-    """What was done to the file that a reader of the report would not expect."""
+    """Changes to the file that a reader of the report would not expect."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """What is exported."""
+    """The model to export and everything the exporter needs to know about it."""
 
     load: Mapping[str, Any]
     """How a worker loads the model (`workers.torch_source.LoadRequest` as plain data)."""
     inputs: tuple[TensorSpec, ...]
     """Names, types and shapes, dynamic axes by name."""
     outputs: tuple[TensorSpec, ...]
-    """Likewise, as the reference found them."""
+    """The same for outputs, as PyTorch's reference run returned them."""
     example: TensorFiles
-    """The one batch the exporter runs."""
+    """The batch that the exporter runs the model on."""
     samples: SampleSet
-    """What the model is proven on: whether they decide both ways is looked at where an exporter freezes a decision."""
+    """The samples of the comparison. Where an exporter freezes a branch, they are run to see whether they take both sides."""
     state: str | None
-    """Checksum of the model that the reference ran."""
+    """Checksum of the weights and buffers in the reference run."""
 
 
 def ladder(model: schema.Model, kind: str) -> tuple[str, ...]:
-    """The strategies for a kind of source in order, or those that the spec pins."""
+    """Return the strategies for a kind of source in order, or those that the spec names."""
     return tuple(model.strategies) if model.strategies else LADDERS[kind]
 
 
 def export(model: schema.Model, subject: Subject, strategy: str, *, directory: Path) -> Exported:
-    """Export in one worker, finish the file in another, which is free of torch and of the model.
+    """Export in one worker process, then finish the file in a second one, which loads neither torch nor the model.
 
     Args:
-        strategy: a name of `workers.export.STRATEGIES`.
-        directory: where `model.onnx` and the workers' logs go.
+        strategy: a key of `export.worker.strategies.STRATEGIES`.
+        directory: folder for `model.onnx` and the workers' logs.
 
     Raises:
         ExportError: the exporter fails, hangs or crashes, or writes a file that is invalid or has other names or types.
@@ -130,14 +131,14 @@ def export(model: schema.Model, subject: Subject, strategy: str, *, directory: P
 
 
 class Taken(NamedTuple):
-    """An ONNX file that was taken as it is, and the number of elements of its weights."""
+    """A source that already is an ONNX file, finished, and the number of elements of its weights."""
 
     exported: Exported
     parameters: int
 
 
 def take(model: schema.Model, source: Path, directory: Path) -> Taken:
-    """An existing ONNX file, finished like an exported one, and the number of elements of its weights.
+    """Finish an existing ONNX file like an exported one. Returns it and the number of elements of its weights.
 
     Args:
         directory: a new folder.
@@ -170,7 +171,7 @@ def take(model: schema.Model, source: Path, directory: Path) -> Taken:
 def _finished(
     request: FinishRequest, model: schema.Model, directory: Path
 ) -> tuple[workers.WorkerAnswer[FinishAnswer], tuple[str, ...]]:
-    """The exported file finished, and a note where it could not be simplified: that costs the simplification alone."""
+    """Finish the exported file. If simplification fails, finish it again without, and return a note that says so."""
     try:
         return _finish(request, model, directory / "finish"), ()
     except ExportError as error:
@@ -208,14 +209,8 @@ def _work(task: str, request: Mapping[str, Any], model: schema.Model, *, directo
 
 
 def _ended(error: WorkerError, model: schema.Model) -> ExportError:
-    return ExportError(
-        "The export ended without an ONNX file.",
-        where=model.source if model.is_factory else Path(model.source).name,
-        found=error.what,
-        cause="the exporter or the model's code hangs, crashes, or needs more memory than there is",
-        next_step="raise deadline_s or memory_mib in the spec if that is all it lacks",
-        details=error.details,
-    )
+    location = model.source if model.is_factory else Path(model.source).name
+    return ExportError.of(wording.EXPORT_ENDED, where=location, found=error.what, details=error.details)
 
 
 def _artifact(path: Path, answer: FinishAnswer, strategy: str) -> OnnxArtifact:
@@ -239,29 +234,28 @@ def _artifact(path: Path, answer: FinishAnswer, strategy: str) -> OnnxArtifact:
     )
 
 
-def _require_same(kind: str, wanted: tuple[TensorSpec, ...], found: tuple[TensorSpec, ...]) -> None:
-    """The file's names, types and numbers of axes are the model's; where both have a fixed size it is the same."""
-    expected = [f"{tensor.name} {tensor.dtype} rank {len(tensor.shape)}" for tensor in wanted]
-    actual = [f"{tensor.name} {tensor.dtype} rank {len(tensor.shape)}" for tensor in found]
-    if sorted(expected) != sorted(actual):
-        raise ExportError(
-            f"The exported file has other {kind}s than the model.",
-            expected=", ".join(expected),
-            found=", ".join(actual) or "none",
+def _require_same(kind: str, expected: tuple[TensorSpec, ...], found: tuple[TensorSpec, ...]) -> None:
+    """Require the model's names, types and ranks in the exported file, and the same size on every axis that both fix.
+
+    Raises:
+        ExportError: one of them differs, or the exporter fixed an axis that is dynamic in the spec.
+    """
+    described = [[f"{tensor.name} {tensor.dtype} rank {len(tensor.shape)}" for tensor in tensors] for tensors in (expected, found)]
+    if sorted(described[0]) != sorted(described[1]):
+        raise ExportError.of(
+            wording.EXPORTED_NAMES, expected=", ".join(described[0]), found=", ".join(described[1]) or "none", kind=kind
         )
     by_name = {tensor.name: tensor for tensor in found}
-    for tensor in wanted:
-        for axis, (want, got) in enumerate(zip(tensor.shape, by_name[tensor.name].shape, strict=True)):
-            if isinstance(want, int) and isinstance(got, int) and want != got:
-                raise ExportError(
-                    f"Axis {axis} of {kind} {tensor.name!r} has another size in the exported file.",
-                    expected=f"{list(tensor.shape)}",
-                    found=f"{list(by_name[tensor.name].shape)}",
-                )
-            if isinstance(want, str) and isinstance(got, int):
-                raise ExportError(
-                    f"The exporter fixed axis {axis} of {kind} {tensor.name!r}, which is dynamic.",
-                    expected=f"{list(tensor.shape)}",
-                    found=f"{list(by_name[tensor.name].shape)}",
-                    cause="the model's code turns that size into a Python number",
-                )
+    for tensor in expected:
+        shape = by_name[tensor.name].shape
+        for axis, (before, after) in enumerate(zip(tensor.shape, shape, strict=True)):
+            if isinstance(after, str) or before == after:
+                continue
+            raise ExportError.of(
+                wording.EXPORTED_AXIS_FIXED if isinstance(before, str) else wording.EXPORTED_SIZE,
+                expected=f"{list(tensor.shape)}",
+                found=f"{list(shape)}",
+                kind=kind,
+                name=tensor.name,
+                axis=axis,
+            )

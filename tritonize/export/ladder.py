@@ -1,4 +1,4 @@
-"""The export ladder: one export strategy after another, each compared with the baseline, until one file answers like it."""
+"""The export ladder: try one export strategy after another until the outputs of one file match the baseline."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from tritonize.spec import schema
 
 
 def climb(model: schema.Model, baseline: Baseline, work: Path, *, recorder: Recorder) -> ProvenOnnx:
-    """Export with one strategy after another, and return the first right file; where all were wrong, the first of those.
+    """Export with one strategy after another and return the first file that matches; if none does, the first that was written.
 
-    A source that is an ONNX file is taken as it is.
+    A source that is already an ONNX file is finished and compared without an export.
 
     Raises:
         UsageError: an ONNX file's external data is missing or lies outside its folder.
-        ExportError: no strategy made a file; every attempt is in the text.
+        ExportError: no strategy wrote a file; the text lists every attempt.
     """
     if baseline.source.kind == "onnx":
         return _take(model, baseline, work, recorder=recorder)
@@ -42,16 +42,16 @@ def climb(model: schema.Model, baseline: Baseline, work: Path, *, recorder: Reco
         attempts.append(rung.attempt)
         if rung.proven is None:
             continue
-        if rung.proven.answers_alike:
+        if rung.proven.matches:
             return replace(rung.proven, attempts=tuple(attempts))
         wrong = wrong or rung.proven
     if wrong is None:
-        raise ladder_failure.nothing_made(model, baseline.source, attempts)
+        raise ladder_failure.every_strategy_failed(model, baseline.source, attempts)
     return _with_state(replace(wrong, attempts=tuple(attempts)))
 
 
 def _with_state(wrong: ProvenOnnx) -> ProvenOnnx:
-    """A wrong file, and a note on what the model keeps between calls, which may be why."""
+    """Add a note about state that the model keeps between calls, a likely reason for wrong outputs."""
     changed = wrong.baseline.changed
     if not changed:
         return wrong
@@ -60,49 +60,49 @@ def _with_state(wrong: ProvenOnnx) -> ProvenOnnx:
 
 @dataclass(frozen=True, kw_only=True)
 class _Rung:
-    """What came of one strategy."""
+    """The outcome of one strategy."""
 
     attempt: Attempt
     proven: ProvenOnnx | None = None
-    """`None` where it made no file."""
+    """`None` if it wrote no file."""
     baseline: Baseline
-    """What the next strategy is compared with: without the edge cases that float32 cannot answer."""
+    """The baseline for the next strategy: without the edge cases that float32 cannot compute."""
 
 
 def _try(model: schema.Model, baseline: Baseline, strategy: str, *, work: Path, recorder: Recorder) -> _Rung:
-    """One strategy: export, then ONNX Runtime against the baseline, without the edge cases that float32 cannot answer."""
+    """Export with one strategy and compare in ONNX Runtime; edge cases that float32 cannot compute are dropped."""
     started = time.perf_counter()
     work.mkdir(parents=True)
     frozen: dict[str, Any] = {}
     try:
-        made = _export(model, baseline, strategy, work=work, recorder=recorder)
-        frozen = {"decisions": made.decisions, "warned": made.warned}
-        artifact, tracker = made.artifact, baseline.tracker()
+        exported = _export(model, baseline, strategy, work=work, recorder=recorder)
+        frozen = {"decisions": exported.decisions, "warned": exported.warned}
+        artifact, tracker = exported.artifact, baseline.tracker()
         checked = onnxruntime_check.check(model, baseline, artifact, tracker=tracker, work=work, recorder=recorder)
-        place = work / "unanswerable"
+        folder = work / "unanswerable"
         if dropped := edge_case_rounding.unanswerable(
-            model, artifact, tracker.golden, checks=checked.checks, work=place, recorder=recorder
+            model, artifact, tracker.golden, checks=checked.checks, work=folder, recorder=recorder
         ):
             baseline = baseline.without(dropped)
             tracker = baseline.tracker()
             again = onnxruntime_check.check(model, baseline, artifact, tracker=tracker, work=work / "again", recorder=recorder)
             checked = again.after(checked.stage, dropped)
-        recorder.add(checked.stage)  # not before it is known which edge cases count
+        recorder.add(checked.stage)  # only now is it known which edge cases count
         reason = first_failure(checked.checks, tracker)
         if not reason:
-            decisions.require_seen(made.decisions, model.accept_branches)
+            decisions.require_seen(exported.decisions, model.accept_branches)
     except ExportError as error:
         seconds = time.perf_counter() - started
         return _Rung(attempt=_failed(strategy, error, seconds, frozen=frozen), baseline=baseline)
-    notes = (*made.notes, *decisions.notes(made.decisions, model.accept_branches, right=not reason))
-    proven = _proven(baseline, made, checked, tracker=tracker, versions={"torch": made.torch}, notes=notes)
+    notes = (*exported.notes, *decisions.notes(exported.decisions, model.accept_branches, right=not reason))
+    proven = _proven(baseline, exported, checked, tracker=tracker, versions={"torch": exported.torch}, notes=notes)
     seconds = time.perf_counter() - started
     attempt = Attempt(strategy=strategy, outcome="wrong" if reason else "right", seconds=seconds, reason=reason, **frozen)
     return _Rung(attempt=attempt, proven=proven, baseline=baseline)
 
 
 def _failed(strategy: str, error: ExportError, seconds: float, *, frozen: dict[str, Any]) -> Attempt:
-    """A strategy that made no file."""
+    """Record a strategy that wrote no file."""
     return Attempt(
         strategy=strategy,
         outcome="failed",
@@ -119,7 +119,7 @@ def _export(model: schema.Model, baseline: Baseline, strategy: str, *, work: Pat
     """Export the model with one strategy."""
     assert baseline.example is not None, "a model that is exported has an example"
     with recorder.stage(StageName.EXPORT) as outcome:
-        made = exporter.export(
+        exported = exporter.export(
             model,
             exporter.Subject(
                 load={**runner.load_request(model, baseline.source), "fast_path": False},
@@ -132,14 +132,14 @@ def _export(model: schema.Model, baseline: Baseline, strategy: str, *, work: Pat
             strategy,
             directory=work,
         )
-        outcome.cost(made)
-        outcome.note = f"{strategy}, opset {made.artifact.opset}, {made.artifact.size / 2**20:.1f} MiB"
-    return made
+        outcome.cost(exported)
+        outcome.note = f"{strategy}, opset {exported.artifact.opset}, {exported.artifact.size / 2**20:.1f} MiB"
+    return exported
 
 
 def _proven(
     baseline: Baseline,
-    made: Exported,
+    exported: Exported,
     checked: OnnxRuntimeCheck,
     *,
     tracker: ErrorTracker,
@@ -147,8 +147,8 @@ def _proven(
     notes: tuple[str, ...],
 ) -> ProvenOnnx:
     return ProvenOnnx(
-        baseline=replace(baseline, golden=tracker.golden),  # with what was allowed for
-        artifact=made.artifact,
+        baseline=replace(baseline, golden=tracker.golden),  # with the allowances
+        artifact=exported.artifact,
         checks=checked.checks,
         tracker=tracker,
         versions={**versions, "onnxruntime": checked.version},
@@ -158,13 +158,13 @@ def _proven(
 
 
 def _take(model: schema.Model, baseline: Baseline, work: Path, *, recorder: Recorder) -> ProvenOnnx:
-    """A source that is an ONNX file, finished like an exported one and compared with its own answers."""
+    """Finish a source that is an ONNX file like an exported one, and compare it with the baseline of the original file."""
     with recorder.stage(StageName.EXPORT) as outcome:
-        taken, parameters = exporter.take(model, Path(baseline.source.location), work / "as_is")
-        outcome.cost(taken)
-        outcome.note = f"as it is, opset {taken.artifact.opset}, {taken.artifact.size / 2**20:.1f} MiB"
+        exported, parameters = exporter.take(model, Path(baseline.source.location), work / "as_is")
+        outcome.cost(exported)
+        outcome.note = f"as it is, opset {exported.artifact.opset}, {exported.artifact.size / 2**20:.1f} MiB"
     baseline = replace(baseline, parameters=parameters)
     tracker = baseline.tracker()
-    checked = onnxruntime_check.check(model, baseline, taken.artifact, tracker=tracker, work=work, recorder=recorder)
+    checked = onnxruntime_check.check(model, baseline, exported.artifact, tracker=tracker, work=work, recorder=recorder)
     recorder.add(checked.stage)
-    return _proven(baseline, taken, checked, tracker=tracker, versions={}, notes=taken.notes)
+    return _proven(baseline, exported, checked, tracker=tracker, versions={}, notes=exported.notes)

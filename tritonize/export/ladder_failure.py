@@ -1,4 +1,4 @@
-"""The error of an export ladder on which no rung made a right file: every strategy, why it failed, and what to do next."""
+"""The error for an export in which every strategy failed: each strategy, its reason, and the next steps."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from tritonize.core.errors import ExportError
 from tritonize.core.messages import export as wording
 from tritonize.spec import schema
 
-_ALIKE = (wording.RUNTIME_LACKS_OPERATOR.code, wording.RUNTIME_LACKS_OTHER.code, wording.AUTOCAST_IN_SCRIPT.code)
-"""Codes of failures that the model's Python code would meet as well."""
+_SAME_FROM_PYTHON = (wording.RUNTIME_LACKS_OPERATOR.code, wording.RUNTIME_LACKS_OTHER.code, wording.AUTOCAST_IN_SCRIPT.code)
+"""Codes of failures that an export of the model's Python code would meet as well."""
 _LINE = re.compile(r"(?P<line>[^,]*\S:\d+)(, module .*)?")
-"""A place in the user's code: `net.py:8`, or `net.py:8, module blocks.0`. `model.onnx` is none."""
+"""A place in the user's code: `net.py:8`, or `net.py:8, module blocks.0`; `model.onnx` does not match."""
 
 
-def nothing_made(model: schema.Model, source: Source, attempts: Sequence[Attempt]) -> ExportError:
-    """The error that names every strategy, why it failed, and the best next steps.
+def every_strategy_failed(model: schema.Model, source: Source, attempts: Sequence[Attempt]) -> ExportError:
+    """Build the error that lists every strategy with its reason, and the best next steps.
 
-    A file that was refused for a frozen decision alone says most: it is what an export of this code comes to.
+    If one file was right and only refused for a frozen branch, the error is about that branch, since that export
+    came closest.
     """
     tried = [f"{attempt.strategy} ({attempt.seconds:.1f} s): {attempt.reason}" for attempt in attempts]
     frozen = [each for attempt in attempts for each in attempt.decisions]
@@ -43,15 +44,15 @@ def nothing_made(model: schema.Model, source: Source, attempts: Sequence[Attempt
 
 
 def user_line(where: str) -> str | None:
-    """The line of the user's code in a place; `None` where the place is a file or a tensor."""
+    """Return `file.py:line` of a place in the user's code; `None` if the place is a file or a tensor."""
     found = _LINE.fullmatch(where)
     return found["line"] if found else None
 
 
 def _next_steps(source: Source, attempts: Sequence[Attempt], where: str | None) -> Iterator[str]:
-    """What to do, the best first."""
-    # A file with an operator that ONNX Runtime lacks was exported well: any other export of the model comes to the same.
-    lacking = next((each for each in attempts if each.code in _ALIKE), None)
+    """Yield suggestions, the best first."""
+    # If ONNX Runtime lacks an operator, the export itself worked, and any other export of the model has the same operator.
+    lacking = next((each for each in attempts if each.code in _SAME_FROM_PYTHON), None)
     first = lacking or next((attempt for attempt in attempts if attempt.next_step), None)
     if first and first.next_step:
         yield first.next_step
@@ -59,5 +60,5 @@ def _next_steps(source: Source, attempts: Sequence[Attempt], where: str | None) 
         return
     if source.kind == "torchscript":
         yield "export the model's Python code (package.module:factory) instead of TorchScript: torch.export sees more of it"
-    elif where and (line := user_line(where)) and not line.startswith("torch/"):  # that is no code of the user's
+    elif where and (line := user_line(where)) and not line.startswith("torch/"):  # the user cannot change torch's code
         yield f"write {line} with operators that ONNX has"

@@ -1,4 +1,4 @@
-"""One ONNX file in ONNX Runtime against the baseline, every sample at every batch size."""
+"""Run one ONNX file in ONNX Runtime and compare it with the baseline, every sample at every batch size."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ STAGE = StageName.ONNXRUNTIME
 
 @dataclass(frozen=True, kw_only=True)
 class OnnxRuntimeCheck:
-    """What ONNX Runtime answered, compared with the baseline."""
+    """ONNX Runtime's outputs compared with the baseline."""
 
     checks: tuple[Check, ...]
     version: str
     """Of ONNX Runtime."""
     nonfinite: tuple[Finding, ...]
-    """What the file makes of NaN and infinities."""
+    """Differences from PyTorch on inputs with NaN or infinities."""
     stage: Stage
-    """Its time and outcome, not recorded yet."""
+    """Duration and verdict; the caller records it."""
 
     def after(self, first: Stage, dropped: Collection[str]) -> OnnxRuntimeCheck:
-        """The same, as the second part of a stage whose first part showed that some edge cases cannot be judged."""
+        """Return this check with the cost of a first run added; that run found edge cases that cannot be judged, `dropped`."""
         stage = replace(
             self.stage,
             seconds=first.seconds + self.stage.seconds,
@@ -51,10 +51,10 @@ class OnnxRuntimeCheck:
 def check(
     model: schema.Model, baseline: Baseline, artifact: OnnxArtifact, *, tracker: ErrorTracker, work: Path, recorder: Recorder
 ) -> OnnxRuntimeCheck:
-    """Run the file on every batch and compare; what rounding and ONNX Runtime's own sums explain is measured and allowed for.
+    """Run the file on every batch and compare. Errors that rounding or ONNX Runtime's summation explain are measured and allowed.
 
     Args:
-        tracker: has the baseline's own answers.
+        tracker: already holds the baseline's own comparisons.
 
     Raises:
         ExportError: ONNX Runtime does not load or run the file.
@@ -84,7 +84,7 @@ def check(
 
 
 def _nonfinite_findings(baseline: Baseline, ran: runtime.OrtRun) -> tuple[Finding, ...]:
-    """What a file answers otherwise where NaN or infinities are among the inputs."""
+    """Differences between PyTorch and the file on inputs with NaN or infinities."""
     if baseline.nonfinite is None:
         return ()
     answers = {
@@ -92,7 +92,7 @@ def _nonfinite_findings(baseline: Baseline, ran: runtime.OrtRun) -> tuple[Findin
         for case, answer in zip(baseline.nonfinite.samples.edges.values(), ran.apart, strict=True)
     }
 
-    def judge(expected: arrays.Arrays, found: arrays.Arrays) -> tuple[TensorCheck, ...]:
+    def compare_case(expected: arrays.Arrays, found: arrays.Arrays) -> tuple[TensorCheck, ...]:
         return compare(expected, found, baseline.golden.tolerances)
 
-    return tuple(nonfinite.differences(baseline.nonfinite, answers, judge))
+    return tuple(nonfinite.differences(baseline.nonfinite, answers, compare_case))

@@ -1,4 +1,4 @@
-"""What the export ladder hands on: an ONNX file, the baseline that it was compared with, and how it compares."""
+"""The result of the export ladder: an ONNX file, its baseline, and the comparison of the two."""
 
 from __future__ import annotations
 
@@ -15,47 +15,47 @@ from tritonize.reference.baseline import Baseline
 
 @dataclass(frozen=True, kw_only=True)
 class ProvenOnnx:
-    """An ONNX file and how it answers; `passed` says whether it answers like the baseline."""
+    """An ONNX file and its comparison with the baseline; `passed` is the verdict."""
 
     baseline: Baseline
-    """Without the edge cases that float32 cannot answer; samples and outputs in the types of the file."""
+    """Without the edge cases that float32 cannot compute; samples and outputs in the types of the file."""
     artifact: OnnxArtifact
     checks: tuple[Check, ...]
-    """ONNX Runtime's answers, compared."""
+    """Comparisons of ONNX Runtime's outputs."""
     tracker: ErrorTracker
-    """Has the errors of all answers so far."""
+    """Holds the errors of all comparisons so far."""
     attempts: tuple[Attempt, ...] = ()
     versions: Mapping[str, str]
     """Of torch and ONNX Runtime."""
     notes: tuple[str, ...] = ()
-    """What was done to the file, and what the proof does not cover."""
+    """Changes to the file, and limits of the comparison."""
     nonfinite: tuple[Finding, ...] = ()
-    """What the file answers otherwise where NaN or infinities are among the inputs."""
+    """Differences from PyTorch on inputs with NaN or infinities."""
 
     @property
     def all_checks(self) -> tuple[Check, ...]:
-        """The baseline's own, then ONNX Runtime's."""
+        """The baseline's own checks, then ONNX Runtime's."""
         return (*self.baseline.checks, *self.checks)
 
     @property
-    def answers_alike(self) -> bool:
-        """Whether ONNX Runtime answered like the baseline, every sample at every batch size, within every gate."""
+    def matches(self) -> bool:
+        """Whether ONNX Runtime's outputs match the baseline: every sample at every batch size, within every gate."""
         gates_passed = not any(gate.verdict == "failed" for gate in self.tracker.gates())
         return gates_passed and all(check.passed for check in self.all_checks)
 
     @property
     def passed(self) -> bool:
-        """Whether it did so, and the baseline is settled."""
-        return not self.baseline.findings and self.answers_alike
+        """Whether the outputs match and the baseline itself has no findings."""
+        return not self.baseline.findings and self.matches
 
     @property
     def golden(self) -> GoldenSet:
-        """What a version carries, and what its plans and its server have to answer: with the noise floors that were measured."""
+        """The golden set with the measured noise floors. A published version carries it, and its plans and server must match it."""
         return replace(self.baseline.golden, floors=self.tracker.floors)
 
 
 def first_failure(checks: Sequence[Check], tracker: ErrorTracker) -> str:
-    """The first output outside its tolerance, or the first gate that failed, in one line; empty where there is none."""
+    """Describe the first output outside its tolerance, or the first failed gate, in one line; empty if everything passed."""
     bad = next((tensor for check in checks for tensor in check.tensors if not tensor.passed), None)
     if bad:
         return f"{bad.name}: {bad.reason}"

@@ -48,7 +48,7 @@ def locate_model(model: schema.Model, work: Path, recorder: Recorder | None = No
         model, source, proven.artifact, samples=proven.baseline.samples, work=work / "locate", recorder=recorder, batch=batch
     )
     passed = "" if proven.passed else " The gate fails."
-    located = replace(located, state=() if proven.answers_alike else proven.baseline.changed)
+    located = replace(located, state=() if proven.matches else proven.baseline.changed)
     return replace(located, notes=(f"Exported with {proven.artifact.strategy}.{passed}", *located.notes))
 
 

@@ -28,7 +28,7 @@ def failed(**fields) -> Attempt:
 
 
 def error_of(kind: str, *attempts: Attempt) -> ExportError:
-    return ladder_failure.nothing_made(MODEL, Source(kind=kind, location="m", sha256={}), attempts)
+    return ladder_failure.every_strategy_failed(MODEL, Source(kind=kind, location="m", sha256={}), attempts)
 
 
 @pytest.mark.parametrize(

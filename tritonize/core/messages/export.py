@@ -63,6 +63,52 @@ RUNTIME_LACKS_OTHER = Message(
     what="ONNX Runtime's CPU provider does not implement {operator} for {type}.",
     next_step="rewrite that part of the model with other operators or types",
 )
+EXPORT_ENDED = Message(
+    code="export-ended",
+    what="The export process ended without an ONNX file.",
+    cause="the exporter or the model's code hangs, crashes, or needs more memory than the limit",
+    next_step="if it only needs more time or memory, raise deadline_s or memory_mib in the spec",
+)
+EXPORT_FAILED = Message(
+    code="export-failed",
+    what="PyTorch's {strategy} exporter could not export the model.",
+    cause="an operator or a construct that this exporter does not support",
+)
+EXPORTED_NAMES = Message(
+    code="exported-names-differ",
+    what="The {kind}s of the exported file differ from the model's in name, type or rank.",
+    cause="the exporter renamed, dropped or retyped one",
+    next_step="try another exporter: strategies: [legacy] or [dynamo] in the spec",
+)
+EXPORTED_SIZE = Message(
+    code="exported-size-differs",
+    what="The size of axis {axis} of {kind} {name!r} differs in the exported file.",
+    cause="the model's code computes the size from something other than its inputs",
+    next_step="try another exporter: strategies: [legacy] or [dynamo] in the spec",
+)
+EXPORTED_AXIS_FIXED = Message(
+    code="exported-axis-fixed",
+    what="The exporter fixed axis {axis} of {kind} {name!r}, which is dynamic in the spec.",
+    cause="the model's code turns that size into a Python number",
+    next_step="keep the size out of Python numbers and branches, or fix axis {axis} of {name} in the spec",
+)
+EXPORTER_OPSET = Message(
+    code="exporter-opset",
+    what="The dynamo exporter does not write opset {opset}.",
+    next_step="set opset: {lowest} in the spec",
+)
+EXPORTER_SILENT = Message(
+    code="exporter-silent",
+    what="torch.onnx.export() returned nothing.",
+    cause="the exporter failed without an exception",
+    next_step="try another exporter: strategies: [legacy] in the spec",
+)
+SOURCE_NOT_REPRODUCIBLE = Message(
+    code="source-not-reproducible",
+    what="The source builds a different model each time it is loaded: its parameters differ from those of the reference run.",
+    cause="weights that are initialized at random, with a different seed each time",
+    next_step="load fixed weights: give a state dict (weights in the spec), or seed the generator in the factory",
+)
 NO_FUNCTION = Message(
     code="no-onnx-function",
     what="The {exporter} exporter has no ONNX function for the operator {operator}.",
