@@ -1,4 +1,4 @@
-"""What PyTorch takes out of a trace although it stays a tensor: `x.data` and Python's copies, kept in it. Runs inside a worker."""
+"""Keep `x.data`, `copy.copy(x)` and `copy.deepcopy(x)` in a trace, where PyTorch would make constants of them. Runs in a worker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 @contextlib.contextmanager
 def traced() -> Iterator[None]:
-    """Let `x.data`, `copy.copy(x)` and `copy.deepcopy(x)` be operators while PyTorch traces, and not constants."""
+    """Record `x.data`, `copy.copy(x)` and `copy.deepcopy(x)` as operators instead of constants while PyTorch traces."""
     inherited: Any = torch.Tensor.data
     deep: Any = torch.Tensor.__deepcopy__
 
@@ -39,9 +39,9 @@ def traced() -> Iterator[None]:
 
 
 def _as_python_copies(tensor: Any) -> Any:
-    """What `copy.copy` does of itself with what has no `__copy__`."""
-    made, arguments, *state = tensor.__reduce_ex__(4)
-    copy = made(*arguments)
+    """Copy like `copy.copy` does for an object without `__copy__`."""
+    constructor, arguments, *state = tensor.__reduce_ex__(4)
+    copy = constructor(*arguments)
     if state and state[0] is not None:
         copy.__setstate__(state[0])
     return copy

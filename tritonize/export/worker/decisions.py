@@ -197,7 +197,7 @@ def shows_no_value(frames: Sequence[FrameType], name: str, kind: str) -> bool:
     """Whether a text is only logged, or of a storage or an address only its size or whether it is another's."""
     if kind == "text":
         return harmless_decisions.only_logged([(each.f_code.co_filename, each.f_lineno, each.f_code.co_name) for each in frames])
-    return name in memory_reads.READS and memory_reads.only_where(*_expression(frames[0]))
+    return name in memory_reads.READS and memory_reads.reads_no_values(*_expression(frames[0]))
 
 
 def found(

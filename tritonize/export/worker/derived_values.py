@@ -1,7 +1,7 @@
-"""What a number that was read off a tensor decides: the conditions that it goes into, followed through a function and its callers.
+"""Follow a number that was read from a tensor through a function and its callers, to find the conditions that it enters.
 
-`m = x.max().item()`, then `if m > 100:`. That `m` differs from sample to sample says nothing of the condition, so each condition is
-watched by itself. Runs inside a worker.
+Example: `m = x.max().item()`, then `if m > 100:`. `m` differs from sample to sample although the condition may not, so each condition
+is observed separately. Runs in a worker process.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from tritonize.export.worker import harmless_decisions
 
 Range = tuple[int, int, int, int]
-"""First line, column, last line, column behind the end: where an expression stands in its file."""
+"""Location of an expression in its file: first line, column, last line, column behind the end."""
 _PASSING = {
     "any",
     "all",
@@ -41,9 +41,9 @@ _PASSING = {
     "bytearray",
     "memoryview",
 }
-"""Built-in functions whose answer is as good as their argument."""
+"""Built-in functions whose result is followed in place of their argument."""
 _COUNTING = {"range", "enumerate", "zip", "reversed", "str", "repr", "format", "isinstance"}
-"""Those whose answer shows in the graph, where it matters."""
+"""Built-in functions whose result appears in the traced graph where it matters."""
 
 
 _HOLDING = (
@@ -64,34 +64,34 @@ _HOLDING = (
     | ast.JoinedStr
     | ast.FormattedValue
 )
-"""Expressions that hold a number."""
+"""Expressions that can contain a number."""
 
 
 @dataclass
 class Derived:
-    """Where a number goes."""
+    """The uses of a number that was read from a tensor."""
 
     conditions: set[tuple[str, Range]] = field(default_factory=set)
-    """File and place of every condition that it is a part of."""
+    """File and location of every condition that the number is a part of."""
     lost: set[str] = field(default_factory=set)
-    """Where it goes on to code that is not followed, as a phrase."""
+    """Code that the number reaches and that is not followed, each as a phrase."""
     effects: list[str] = field(default_factory=list)
-    """Why conditions that it is a part of change no answer."""
+    """Reasons why conditions with the number cannot change an output."""
     computes: bool = False
-    """Whether it is an argument of what computes the answer, or of the number of rounds of a loop."""
+    """Whether the number enters the computation of an output, or the number of iterations of a loop."""
 
     @property
     def only_decides(self) -> bool:
-        """Whether conditions are all that it goes into, each of which is watched by itself."""
+        """Whether the number enters nothing but conditions; each of them is observed separately."""
         return bool(self.conditions) and not self.computes and not self.lost
 
 
 def of(frames: Sequence[tuple[str, Range]], names: Sequence[dict[str, Any]]) -> Derived:
-    """Where a number goes that was read.
+    """Find the uses of a number that was read from a tensor.
 
     Args:
         frames: file and expression of each call that leads to the read, the innermost first.
-        names: the global names of each.
+        names: the global names of each frame.
     """
     found = Derived()
     caught = harmless_decisions.is_caught([(file, place[0]) for file, place in frames])
@@ -101,19 +101,19 @@ def of(frames: Sequence[tuple[str, Range]], names: Sequence[dict[str, Any]]) -> 
         if not follower.follow(place):
             return found
         in_arrays = follower.returns_arrays
-    found.computes = True  # it is part of the answer
+    found.computes = True  # forward() returns it
     return found
 
 
 class _Follower:
-    """Follows expressions through the function that they are in."""
+    """Follows expressions through the function that contains them."""
 
     def __init__(self, file: str, names: dict[str, Any], found: Derived, *, caught: bool, in_arrays: bool) -> None:
-        """Start a function.
+        """Prepare to follow expressions in one file.
 
         Args:
-            caught: whether the code goes on where this raises.
-            in_arrays: whether what is followed is in an array or a tensor already, where the graph shows what becomes of it.
+            caught: whether the code catches an exception here and goes on.
+            in_arrays: whether the followed value is already in an array or a tensor; then the traced graph shows its further use.
         """
         self._file, self._names, self._found, self._caught = file, names, found, caught
         self._in_arrays = self.returns_arrays = in_arrays
@@ -122,7 +122,7 @@ class _Follower:
         self._returned = False
 
     def follow(self, place: Range) -> bool:
-        """Follow the expression at a place. Returns whether it is, or goes into, what the function returns."""
+        """Follow the expression at a location. Returns whether the function returns it or something computed from it."""
         start = next((node for node in self._parents if isinstance(node, ast.expr) and _range(node) == place), None)
         if start is None:
             self._found.lost.add("an expression that cannot be read")
@@ -131,7 +131,7 @@ class _Follower:
         return self._returned
 
     def _go(self, node: ast.AST) -> None:
-        """From a part that holds the number to what holds that part."""
+        """Step from a node that contains the number to its parent."""
         if node in self._seen:
             return
         self._seen.add(node)
@@ -158,7 +158,7 @@ class _Follower:
             self._ends(parent)
 
     def _ends(self, parent: ast.AST) -> None:
-        """Where it goes no further, or not to where it could be followed."""
+        """Handle a parent where the number is used up, or cannot be followed further."""
         if isinstance(parent, ast.Slice):
             self._found.computes = True
         elif isinstance(parent, ast.Expr | ast.Delete):
@@ -169,7 +169,7 @@ class _Follower:
             self._lose(f"a {type(parent).__name__.lower()} statement")
 
     def _go_in_arrays(self, node: ast.AST) -> None:
-        """A method, or a function that computes: conditions on what it answers are decisions too."""
+        """Follow the result of a method or function that computes; conditions on that result are recorded as decisions."""
         before, self._in_arrays = self._in_arrays, True
         self._go(node)
         self._in_arrays = before
@@ -181,7 +181,7 @@ class _Follower:
             self._found.lost.add(where)
 
     def _round(self, node: ast.AST, parent: ast.comprehension) -> None:
-        """A part of `for … in … if …` within an expression."""
+        """Handle `for … in … if …` within an expression."""
         if node in parent.ifs:
             self._condition(node, parent)
         elif node is parent.iter:
@@ -193,7 +193,7 @@ class _Follower:
 
     def _condition(self, node: ast.AST, parent: ast.AST) -> None:
         if isinstance(node, ast.BoolOp):
-            return  # its parts are conditions themselves
+            return  # its operands are conditions themselves
         holder = parent
         while isinstance(holder, ast.BoolOp | ast.UnaryOp):
             holder = self._parents[holder]
@@ -221,7 +221,7 @@ class _Follower:
             self._lose(f"{ast.unparse(function)}()")
 
     def _written(self, function: ast.expr, call: ast.Call) -> None:
-        """Where a call writes the number into something that is there: `kept.fill_(n)`, or `seen.add(n)` of who knows what."""
+        """Handle a call that writes the number into an existing object: `kept.fill_(n)`, or `seen.add(n)` of an unknown type."""
         if not isinstance(function, ast.Attribute):
             return
         known = self._named(function) is not None
@@ -236,7 +236,7 @@ class _Follower:
             self._found.lost.add(f"{ast.unparse(function)}()")
 
     def _named(self, function: ast.expr) -> Any:
-        """What a name with its attributes stands for among the global names; `None` where that is not known."""
+        """Resolve a dotted name among the global names; `None` if it is unknown."""
         path: list[str] = []
         at = function
         while isinstance(at, ast.Attribute):
@@ -248,7 +248,7 @@ class _Follower:
         return owner
 
     def _is_arithmetic(self, function: ast.expr) -> bool:
-        """Whether it is a function of torch, numpy or math, or a method of a tensor: what these make of it shows in the answer."""
+        """Whether it is a function of torch, numpy or math, or a tensor method: the traced graph shows their result."""
         owner = self._named(function)
         if owner is not None:
             return str(getattr(owner, "__module__", None) or "").partition(".")[0] in ("torch", "numpy", "math", "builtins")
@@ -270,7 +270,7 @@ class _Follower:
                     self._named_so(each.id, function)
 
     def _named_so(self, name: str, function: ast.AST | None) -> None:
-        """A variable that holds the number; what others read of theirs is not followed."""
+        """Follow a local variable with the number; global and nonlocal ones are not followed."""
         if function is None or name in harmless_decisions.shared(function):
             self._found.lost.add(f"the variable {name}")
         else:

@@ -1,4 +1,4 @@
-"""Decisions whose other side changes no answer: the statement raises there, or only logs. Runs inside a worker."""
+"""Find branches on data that cannot change an output, because the other side raises or only logs. Runs in a worker process."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 LOGGING = {"warn", "warning", "warning_once", "warn_once", "debug", "info", "error", "print", "pprint", "pp", "log"}
-"""Functions and methods whose call changes no answer."""
+"""Functions and methods whose call does not change an output."""
 
 _LIBRARY = str(Path(os.__file__).parent) + os.sep
-"""Python's own, `logging` and `pprint` among it."""
+"""Folder of Python's standard library, which has `logging` and `pprint`."""
 _TEXTS = ("__repr__", "__str__", "__format__", "extra_repr")
 
 
 def reason(frames: Sequence[tuple[str, int]]) -> str:
-    """Why a decision has no effect, from the statements that it is taken in; empty where it may have one.
+    """Return why a decision cannot change an output, from the statement that takes it; empty if it may change one.
 
     Args:
-        frames: file and line of the calls that lead to it, the innermost first. A statement that only returns the decision leaves
-            it to its caller. Where one of them is made in a `try` whose handlers go on, what raises has an effect.
+        frames: file and line of the calls that lead to it, the innermost first. If a statement only returns the decision, its caller
+            is looked at next. If one of the calls is in a `try` whose handlers go on, an exception can change an output.
     """
     if is_caught(frames):
         return ""
@@ -37,12 +37,12 @@ def reason(frames: Sequence[tuple[str, int]]) -> str:
 
 
 def is_caught(frames: Sequence[tuple[str, int]], kinds: Sequence[str] = ()) -> bool:
-    """Whether one of the calls is made where an exception is caught and the code goes on.
+    """Whether one of the calls is in a `try` or a `contextlib.suppress` that catches an exception and goes on.
 
     Args:
         frames: file and line of each call.
-        kinds: names of classes of which a handler has to catch one, with the empty one for a handler without any; by default
-            any handler counts.
+        kinds: class names; a handler counts if it catches one of them. The empty name stands for a bare `except`. By default
+            every handler counts.
     """
     return any(_catches(node, line, kinds) for file, line in frames for node in ast.walk(tree(file) or ast.Module([], [])))
 
@@ -66,7 +66,7 @@ def _takes(handler: ast.expr | None, kinds: Sequence[str]) -> bool:
 
 @functools.cache
 def tree(file: str) -> ast.Module | None:
-    """A file's syntax tree; `None` where there is no such file, or it is no Python."""
+    """Parse a file; `None` if it does not exist or does not hold valid Python."""
     try:
         return ast.parse("".join(linecache.getlines(file)))
     except (SyntaxError, ValueError):
@@ -75,19 +75,19 @@ def tree(file: str) -> ast.Module | None:
 
 @functools.cache
 def parents(file: str) -> dict[ast.AST, ast.AST]:
-    """Every part of a file's syntax tree, and what it is a part of."""
+    """Map every node of a file's syntax tree to its parent."""
     parsed = tree(file)
     return {part: node for node in (ast.walk(parsed) if parsed else ()) for part in ast.iter_child_nodes(node)}
 
 
 def only_logged(frames: Sequence[tuple[str, int, str]]) -> bool:
-    """Whether a text is made for a log alone: by Python's own library, or in a part's own text, for a statement that logs.
+    """Whether a string is built only for a log: by Python's standard library, or in a `__repr__`, for a statement that logs.
 
     Args:
         frames: file, line and function of the calls that lead to it, the innermost first.
     """
     if any(file.startswith(_LIBRARY + "logging" + os.sep) for file, _, _ in frames):
-        return True  # whatever its handlers are
+        return True  # regardless of the log handlers
     for file, line, function in frames:
         statement, _ = _statement(file, line)
         if statement is not None and _logs(statement):
@@ -98,7 +98,7 @@ def only_logged(frames: Sequence[tuple[str, int, str]]) -> bool:
 
 
 def _statement(file: str, line: int) -> tuple[ast.stmt | None, ast.AST | None]:
-    """The innermost statement at a line, by its head alone (an `if` up to its colon), and the function that it is in."""
+    """Find the innermost statement whose head covers a line (an `if` up to its colon), and the function around it."""
     found: ast.stmt | None = None
     function: ast.AST | None = None
     parsed = tree(file)
@@ -106,7 +106,7 @@ def _statement(file: str, line: int) -> tuple[ast.stmt | None, ast.AST | None]:
         if not isinstance(node, ast.stmt) or not node.lineno <= line <= (node.end_lineno or node.lineno):
             continue
         if isinstance(node, ast.FunctionDef):
-            function = node  # ast.walk goes from the outside in
+            function = node  # ast.walk visits outer functions first
         elif line <= _head_end(node) and not (isinstance(found, ast.If) and node in found.body):  # `if bad: raise` in one line
             found = node
     return found, function
@@ -123,7 +123,7 @@ def _head_end(node: ast.stmt) -> int:
 
 
 def effect(statement: ast.stmt, function: ast.AST | None = None) -> str:
-    """Why what a statement decides changes no answer; empty where it may."""
+    """Return why the value that a statement reads cannot change an output; empty if it may."""
     if isinstance(statement, ast.Assert):
         return "an assertion: the other side raises"
     if isinstance(statement, ast.If):
@@ -144,7 +144,7 @@ def _of_branches(statement: ast.If) -> str:
 
 
 def _of_variable(statement: ast.Assign, function: ast.AST) -> str:
-    """A variable that nothing but harmless statements read: `bad = bool(x.any())`, then `if bad: raise`."""
+    """Handle a variable that only harmless statements read: `bad = bool(x.any())`, then `if bad: raise`."""
     target = statement.targets[0]
     if not isinstance(target, ast.Name) or not isinstance(function, ast.FunctionDef) or target.id in shared(function):
         return ""
@@ -154,13 +154,13 @@ def _of_variable(statement: ast.Assign, function: ast.AST) -> str:
 
 
 def shared(function: ast.AST) -> set[str]:
-    """Names in a function that are other functions' too."""
+    """Return the names that a function declares `global` or `nonlocal`."""
     declared = (each for each in ast.walk(function) if isinstance(each, ast.Global | ast.Nonlocal))
     return {name for each in declared for name in each.names}
 
 
 def _uses(node: ast.stmt, name: str) -> bool:
-    """Whether the statement itself, without those inside it, reads the variable."""
+    """Whether the statement itself, without nested statements, reads the variable."""
     parts: list[ast.AST] = [each for each in ast.iter_child_nodes(node) if not isinstance(each, ast.stmt)]
     return any(isinstance(each, ast.Name) and each.id == name for part in parts for each in ast.walk(part))
 
@@ -187,9 +187,9 @@ def _logs(statement: ast.stmt) -> bool:
 
 
 def logs(call: ast.Call) -> bool:
-    """Whether a call that is a statement by itself only logs; elsewhere, `math.log(x)` has such a name too."""
+    """Whether a call only logs. Pass a call that is a whole statement: within an expression, `math.log(x)` has such a name too."""
     called = call.func
     if any(each.arg == "file" and not ast.unparse(each.value).startswith("sys.std") for each in call.keywords):
-        return False  # who knows who reads it
+        return False  # the model may read that file
     name = called.id if isinstance(called, ast.Name) else called.attr if isinstance(called, ast.Attribute) else ""
     return name in LOGGING

@@ -1,4 +1,4 @@
-"""Whether code that takes a tensor's storage or address wants to know where and how large it is, not what is in it; in a worker."""
+"""Decide whether code that takes a tensor's storage or address reads only its size or place, not its values. Runs in a worker."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import ast
 from tritonize.export.worker import harmless_decisions
 
 READS = ("storage", "untyped_storage", "_typed_storage", "data_ptr")
-"""Methods of a tensor by which its memory is got at."""
+"""Tensor methods that give access to its memory."""
 _ABOUT = {"nbytes", "size", "element_size", "device", "dtype", "is_shared", "is_cuda", "is_pinned", "filename", "resizable"}
-"""What a storage says of itself without its content."""
+"""Attributes of a storage that do not depend on its values."""
 
 
-def only_where(file: str, place: tuple[int, int, int, int]) -> bool:
-    """Whether the content is not read.
+def reads_no_values(file: str, place: tuple[int, int, int, int]) -> bool:
+    """Whether the code does not read the values in the memory.
 
     Args:
-        file: the code that takes it.
-        place: first line, column, last line and column of the call that takes it.
+        file: Python file with the call that takes the storage or address.
+        place: first line, column, last line and column of that call.
     """
     parents = harmless_decisions.parents(file)
     node: ast.AST | None = next((each for each in parents if isinstance(each, ast.Call) and _range(each) == place), None)

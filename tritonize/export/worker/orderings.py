@@ -1,4 +1,4 @@
-"""Operators that put values in order, in terms of a plain sort, which ONNX has; for the strategies that decompose."""
+"""Decompose sorting operators (stable sort, median, kthvalue) into a plain sort, which ONNX has."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from torch import Tensor
 
 
 def _sort(x: Tensor, *, stable: bool | None, dim: int = -1, descending: bool = False) -> tuple[Tensor, Tensor]:  # noqa: ARG001
-    """A plain sort: it becomes ONNX's TopK, of which equal values come in the order of their positions."""
+    """Use a plain sort, which becomes ONNX's TopK; TopK keeps tied values in the order of their positions."""
     values, index = x.sort(dim, descending)
     return values, index
 
 
 def _argsort(x: Tensor, *, stable: bool, dim: int = -1, descending: bool = False) -> Tensor:  # noqa: ARG001
-    """Likewise."""
+    """Return the index of `_sort`."""
     return x.sort(dim, descending)[1]
 
 
 def _median(x: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
-    """The lower median, as PyTorch's."""
+    """Return the lower median, as PyTorch does."""
     return _smallest(x, (x.shape[dim] + 1) // 2, dim, keepdim)
 
 
 def _smallest(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
-    """The k-th smallest value, counted from 1, and where it stands."""
+    """Return the k-th smallest value, counted from 1, and its index."""
     values, index = x.sort(dim)
     values, index = values.narrow(dim, k - 1, 1), index.narrow(dim, k - 1, 1)
     return (values, index) if keepdim else (values.squeeze(dim), index.squeeze(dim))

@@ -173,7 +173,7 @@ def _dynamo(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> str:
 
 def _dynamo_decomposed(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> str:
     """The same with sizes kept symbolic, and operators that have no ONNX function, or another one, in terms of others."""
-    with symbolic_sizes.kept(model):
+    with symbolic_sizes.preserved(model):
         captured = _captured(model, tensors, asked)
     return _write(decompositions.decomposed(captured), model, asked)
 

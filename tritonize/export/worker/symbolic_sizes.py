@@ -1,8 +1,8 @@
-"""Keep sizes symbolic through the Python of a model that would turn them into numbers while it is captured.
+"""Keep sizes symbolic in Python code that would turn them into numbers while torch.export captures the model.
 
-`len(x)`, `int(x.shape[1] / 2)` and pooling over `x.shape[-1]` fix a dynamic axis, or fail, in torch.export. While a model is
-captured these names mean, in the model's own modules alone, functions that return a symbolic size for a symbolic size.
-Each was found on a published network. What comes of it is proven like every other export.
+`len(x)`, `int(x.shape[1] / 2)` and pooling over `x.shape[-1]` fix a dynamic axis, or fail, in torch.export. During the capture, the
+model's own Python modules get replacements of these functions that return a symbolic size for a symbolic size. Each one is needed by
+a published network. The exported file is compared with PyTorch like every other.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 
 
 @contextlib.contextmanager
-def kept(module: torch.nn.Module) -> Iterator[None]:
-    """While the module is captured: sizes stay sizes through len(), int() and pooling in its own code."""
+def preserved(module: torch.nn.Module) -> Iterator[None]:
+    """Replace len(), int() and pooling in the module's own code while it is captured, so that sizes stay symbolic."""
     owners = {sys.modules[type(part).__module__] for part in module.modules() if type(part).__module__ in sys.modules}
     with contextlib.ExitStack() as stack:
         for owner in sorted(owners, key=lambda each: each.__name__):
             if owner.__name__.partition(".")[0] not in ("torch", "tritonize"):
                 for name, replacement in (("len", _len), ("int", _Int)):
-                    if name not in vars(owner):  # a model's own `len` is its own affair
+                    if name not in vars(owner):  # keep a `len` that the model defines itself
                         stack.enter_context(mock.patch.object(owner, name, replacement, create=True))
         for name, pool in _pools().items():
             stack.enter_context(mock.patch.object(F, name, pool))
@@ -39,7 +39,7 @@ def _len(value: Any) -> Any:
 
 
 class _IntType(type):
-    """Makes `isinstance(3, int)` true where `int` is our name for it."""
+    """Make `isinstance(3, int)` true where `int` names the replacement."""
 
     def __instancecheck__(cls, value: object) -> bool:
         return isinstance(value, builtins.int)
@@ -56,11 +56,11 @@ class _IntType(type):
 
 
 class _Int(metaclass=_IntType):
-    """`int`, but for symbolic numbers."""
+    """Replace `int`: it leaves symbolic numbers symbolic."""
 
 
 def _pools() -> dict[str, Callable[..., Any]]:
-    """torch.nn.functional's pooling functions, by name, with symbolic windows."""
+    """Return replacements of torch.nn.functional's pooling functions by name; they accept symbolic windows."""
     reductions: dict[str, Callable[[Tensor, Sequence[int]], Tensor]] = {
         "avg": lambda x, axes: x.mean(tuple(axes), keepdim=True),
         "max": lambda x, axes: x.amax(tuple(axes), keepdim=True),
@@ -71,7 +71,7 @@ def _pools() -> dict[str, Callable[..., Any]]:
 
 
 def _pool(original: Callable[..., Any], axes: int, reduce: Callable[[Tensor, Sequence[int]], Tensor]) -> Callable[..., Any]:
-    """Pooling whose window is the whole picture, and dynamic, is a reduction."""
+    """Wrap a pooling function: a dynamic window as large as the whole input becomes a reduction."""
 
     def pool(x: Tensor, kernel_size: Any, *args: Any, **options: Any) -> Any:
         window = tuple(kernel_size) if isinstance(kernel_size, tuple | list) else (kernel_size,) * axes
@@ -92,7 +92,7 @@ def _max_pool1d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """As max_pool2d, since torch.export fixes the length of the former's input and not of the latter's."""
+    """Use max_pool2d: torch.export fixes the input length of max_pool1d, and not of max_pool2d."""
 
     def one(value: Any) -> Any:
         return value[0] if isinstance(value, tuple | list) else value
