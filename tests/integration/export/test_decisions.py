@@ -18,7 +18,7 @@ from tritonize.core.artifacts import Report
 from tritonize.core.errors import ExportError
 from tritonize.export.worker.decisions import Recorder, found
 from tritonize.export.worker.export_checks import ExportedWays
-from tritonize.export.worker.swallowed_errors import Swallowed
+from tritonize.export.worker.swallowed_errors import SwallowedErrors
 from tritonize.source.worker.torch_model import LoadedModel
 from tritonize.spec.schema import Spec
 
@@ -205,7 +205,7 @@ def test_a_traced_file_has_no_branches_left_to_observe(how):
 
 def captured(kind: type[torch.nn.Module], *more: torch.Tensor) -> tuple[decisions.Decision, ...]:
     """As an export by torch.export does."""
-    model, example, watched = LoadedModel(kind(), ["x"], []), (torch.rand(2, 4),), Swallowed()
+    model, example, watched = LoadedModel(kind(), ["x"], []), (torch.rand(2, 4),), SwallowedErrors()
     with torch.no_grad(), watched.watching():
         torch.export.export(model, example, strict=False)
     return watched.found(model, ((each,) for each in (*SAMPLES, *more)), example)

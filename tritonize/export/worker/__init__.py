@@ -1,1 +1,1 @@
-"""Runs in a worker process: the export strategies, and which decisions the model's code takes on data."""
+"""Runs in a worker process: the export strategies, and the search for branches on data in the model's code."""

@@ -1,7 +1,7 @@
-"""Adaptive pooling to sizes that do not divide the input, in operators that every exporter knows.
+"""Decompose adaptive pooling to sizes that do not divide the input into operators that every exporter supports.
 
-The window of output place i along an axis of n places, pooled to m, runs from floor(i n / m) to ceil((i + 1) n / m). Windows
-differ in length, which no ONNX operator has, and PyTorch's own decomposition fixes the sizes that it is traced with. Here sizes
+When an axis of n elements is pooled to m, the window of output i runs from floor(i n / m) to ceil((i + 1) n / m). The windows
+differ in length, which no ONNX pooling operator supports, and PyTorch's own decomposition fixes the sizes of the trace. Here sizes
 may be symbolic.
 """
 
@@ -18,7 +18,7 @@ _aten = torch.ops.aten
 
 
 def _bounds(size: Any, wanted: Any, device: torch.device) -> tuple[Tensor, Tensor]:
-    """First place of every window, and the place behind its last one."""
+    """Return the first index of every window, and the index behind its last one."""
     places = torch.arange(wanted, device=device)
     start = torch.div(places * size, wanted, rounding_mode="floor")
     end = torch.div((places + 1) * size + wanted - 1, wanted, rounding_mode="floor")
@@ -26,7 +26,7 @@ def _bounds(size: Any, wanted: Any, device: torch.device) -> tuple[Tensor, Tenso
 
 
 def _divides(x: Tensor, output_size: Sequence[Any]) -> bool:
-    """Whether all windows of an axis have one length, on every axis, which PyTorch's own decomposition does well."""
+    """Whether all windows of each axis have the same length; PyTorch's own decomposition handles that case."""
     sizes = x.shape[x.dim() - len(output_size) :]
     return all(
         isinstance(size, int) and isinstance(out, int) and size % out == 0 for size, out in zip(sizes, output_size, strict=True)
@@ -34,7 +34,7 @@ def _divides(x: Tensor, output_size: Sequence[Any]) -> bool:
 
 
 def _average(x: Tensor, output_size: Sequence[Any]) -> Any:
-    """Means over windows: along each axis in turn a product with a matrix that holds 1 / length inside every window."""
+    """Average every window: multiply along each axis with a matrix that holds 1 / length inside every window."""
     if _divides(x, output_size):
         return NotImplemented
     for axis, wanted in enumerate(output_size, start=x.dim() - len(output_size)):
@@ -52,7 +52,7 @@ def _average(x: Tensor, output_size: Sequence[Any]) -> Any:
 
 
 def _largest(x: Tensor, output_size: Sequence[Any]) -> Any:
-    """The largest value of every window, and its place in the input, counted through the pooled axes."""
+    """Return the maximum of every window, and its index in the flattened pooled axes of the input."""
     first = x.dim() - len(output_size)
     sizes = x.shape[first:]
     total = 1
@@ -65,7 +65,7 @@ def _largest(x: Tensor, output_size: Sequence[Any]) -> Any:
             continue
         start, end = _bounds(size, wanted, x.device)
         longest = (size + wanted - 1) // wanted + 1
-        # A window that is shorter has its last place more than once, which does not change its largest value.
+        # A shorter window repeats its last index, which does not change its maximum.
         places = torch.minimum(start[:, None] + torch.arange(longest, device=x.device), end[:, None] - 1).reshape(-1)
         shape = (*x.shape[:axis], wanted, longest, *x.shape[axis + 1 :])
         x, found = x.index_select(axis, places).reshape(shape).max(axis + 1, keepdim=True)

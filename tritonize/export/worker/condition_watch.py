@@ -1,4 +1,4 @@
-"""How conditions are decided while a model's Python code runs, one instruction at a time. Runs inside a worker."""
+"""Observe the outcome of conditions while a model's Python code runs, one instruction at a time. Runs in a worker process."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from tritonize.export.worker.derived_values import Range
 
 
 class Watch:
-    """Tells how conditions are decided while a model runs, one instruction at a time."""
+    """Reports the outcome of conditions while a model runs, by tracing bytecode instructions."""
 
     def __init__(self, conditions: Iterable[tuple[str, Range]], decided: Callable[[FrameType, Range, bool], None]) -> None:
         """Args: decided: called with the frame, the condition and whether it holds."""
-        self._wanted: dict[str, list[Range]] = {}
+        self._conditions: dict[str, list[Range]] = {}
         for file, place in conditions:
-            self._wanted.setdefault(file, []).append(place)
+            self._conditions.setdefault(file, []).append(place)
         self._decided = decided
         self._jumps: dict[CodeType, dict[int, tuple[Range, int, bool]]] = {}
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Watch meanwhile; nothing is watched where there is no condition."""
+        """Observe conditions in this context; without any condition, no tracing is set up."""
         before = sys.gettrace()
-        if self._wanted:
+        if self._conditions:
             sys.settrace(self._called)
         try:
             yield
         finally:
-            if self._wanted:
+            if self._conditions:
                 sys.settrace(before)
 
     def _called(self, frame: FrameType, event: str, argument: Any) -> Any:  # noqa: ARG002 - Python's signature
-        if frame.f_code.co_filename not in self._wanted or not self._of(frame.f_code):
+        if frame.f_code.co_filename not in self._conditions or not self._of(frame.f_code):
             return None
         frame.f_trace_opcodes = True
         jumps, last = self._of(frame.f_code), -1
@@ -53,16 +53,16 @@ class Watch:
         return step
 
     def _of(self, code: CodeType) -> dict[int, tuple[Range, int, bool]]:
-        """The code's jumps at wanted conditions: to the condition, the next instruction, and whether the condition holds there."""
+        """Map the offsets of jumps at watched conditions to the condition, the next instruction, and whether it holds there."""
         if code not in self._jumps:
             instructions = list(dis.get_instructions(code))
             found = {}
             for before, one, behind in zip(instructions, instructions[1:], instructions[2:], strict=False):
-                # What is tested was computed just before; a jump itself may be placed at its whole statement.
+                # The tested value was computed just before. The jump itself may carry the position of the whole statement.
                 at = before.positions
                 if "JUMP" not in one.opname or "_IF_" not in one.opname or at is None or at.lineno is None:
                     continue
-                place = next((each for each in self._wanted[code.co_filename] if _inside(at, each)), None)
+                place = next((each for each in self._conditions[code.co_filename] if _inside(at, each)), None)
                 if place:
                     found[one.offset] = place, behind.offset, "IF_FALSE" in one.opname
             self._jumps[code] = found

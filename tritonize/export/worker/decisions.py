@@ -1,7 +1,7 @@
-"""Record what a model's Python code reads off tensors while PyTorch traces it; runs inside a worker.
+"""Record the values that a model's Python code reads from tensors while PyTorch traces it. Runs in a worker process.
 
-The tracer freezes each value that is read. Reads of what depends on the inputs are found in the graph that it has made so far.
-Then every sample is traced too, and what was read at the same place tells whether the samples decide both ways.
+The tracer freezes each value that is read. The graph traced so far shows whether the value depends on the inputs. If one does,
+every sample is traced too, and the values read at the same place show whether the samples take both sides.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch.jit._trace import TracerWarning, _get_trace_graph
 from tritonize.core.decisions import Decision, Warned
 from tritonize.export.worker import copies, derived_values, harmless_decisions, imported_names, memory_reads
 from tritonize.export.worker.condition_watch import Watch
-from tritonize.export.worker.decision_runs import Place, Run, judged, site
+from tritonize.export.worker.decision_runs import Place, Run, judge, site
 from tritonize.export.worker.derived_values import Derived, Range
 from tritonize.export.worker.trace_graph import TracedGraph, fingerprint
 from tritonize.onnx_model.worker import origins
@@ -53,7 +53,7 @@ _KINDS = {
     "__len__": "length",
     "__iter__": "length",
 }
-"""Methods of a tensor by which a value gets out of the trace."""
+"""Tensor methods that read a value out of the trace, with the kind of value."""
 _FUNCTIONS = {
     "is_nonzero": (torch, "branch"),
     "equal": (torch, "branch"),
@@ -61,7 +61,7 @@ _FUNCTIONS = {
     "to_dlpack": (torch, "array"),
     "_to_dlpack": (torch._C, "array"),
 }
-"""Functions of torch that do so too: where they are, and the kind of what they read."""
+"""Functions of torch that do the same: the namespace that has them, and the kind of value."""
 _BY_ELEMENT = ("apply_", "map_")
 """Methods that call a Python function for each element."""
 _PRINTING = os.sep + "_tensor_str.py"
@@ -69,7 +69,7 @@ _PACKAGE = str(Path(__file__).resolve().parents[2]) + os.sep
 
 
 class Recorder:
-    """Watches the reads of the runs that are traced within `watching`."""
+    """Records the reads of traced runs, within `watching`."""
 
     def __init__(self, inputs: int, model: torch.nn.Module) -> None:
         """Args: inputs: number of the model's inputs."""
@@ -84,7 +84,7 @@ class Recorder:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Record every read of a tensor meanwhile, and the tracer's warnings."""
+        """Record every read of a tensor and every warning of the tracer in this context."""
         with contextlib.ExitStack() as stack:
             for name, kind in _KINDS.items():
                 stack.enter_context(_replaced(torch.Tensor, name, self._reading(getattr(torch.Tensor, name), kind)))
@@ -107,19 +107,19 @@ class Recorder:
             if state is None or not frames:
                 return original(*arguments, **named)
             if shows_no_value(frames, original.__name__, kind):
-                with self._unheard():
+                with self._muted():
                     return original(*arguments, **named)
             graph = TracedGraph(state.graph(), self._inputs)
             tensors = [each for each in (*arguments, *named.values()) if isinstance(each, torch.Tensor)]
-            ask = graph.size_depends if kind == "length" else graph.depends
-            with self._unheard():
-                depends = any(ask(value) for each in tensors if (value := _traced(each)) is not None)
+            depends_on_data = graph.size_depends if kind == "length" else graph.depends
+            with self._muted():
+                depends = any(depends_on_data(value) for each in tensors if (value := _traced(each)) is not None)
                 with warnings.catch_warnings(record=True) as caught:
                     warnings.simplefilter("always")
                     found = original(*arguments, **named)
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", TracerWarning)
-                    value = _told(tensors[0], found, kind)
+                    value = _summary(tensors[0], found, kind)
             place = self._keep(_place(frames), kind, value, depends=depends)
             if depends and kind != "branch" and place not in self.run.derived:
                 self.run.derived[place] = _derived(frames, original.__name__)
@@ -131,8 +131,8 @@ class Recorder:
         return read
 
     @contextlib.contextmanager
-    def _unheard(self) -> Iterator[None]:
-        """Record nothing meanwhile: a read may be made of others."""
+    def _muted(self) -> Iterator[None]:
+        """Record nothing in this context: one read may call others."""
         self._silent = True
         try:
             yield
@@ -148,7 +148,7 @@ class Recorder:
         return place
 
     def decided(self, frame: FrameType, where: Range, holds: bool) -> None:
-        """Keep how a condition was decided that a number goes into."""
+        """Record the outcome of a condition that a read number enters."""
         frames = calls(frame)
         if not frames:
             return
@@ -175,26 +175,26 @@ def _place(frames: Sequence[FrameType]) -> Place:
 
 
 def _expression(frame: FrameType) -> tuple[str, Range]:
-    """The file, and the expression that a frame is at."""
+    """Return the file and the expression that a frame is executing."""
     line, last, column, end = next(itertools.islice(frame.f_code.co_positions(), frame.f_lasti // 2, None))
     return frame.f_code.co_filename, (line or 0, column or 0, last or 0, end or 0)
 
 
 def _derived(frames: Sequence[FrameType], name: str) -> Derived:
-    """Where what was read goes."""
+    """Find the uses of a read value."""
     if name in _BY_ELEMENT:
         return Derived(lost={f"the function that {name}() calls for each element"})
     return derived_values.of([_expression(each) for each in frames], [each.f_globals for each in frames])
 
 
 def goes_into_answer(frames: Sequence[FrameType]) -> bool:
-    """Whether a text may decide or compute anything: it is not only logged, or part of an exception."""
+    """Whether a text may influence an output, that is, whether it is used for more than a log or an exception."""
     goes = _derived(frames, "")
     return not shows_no_value(frames, "", "text") and bool(goes.conditions or goes.lost or goes.computes)
 
 
 def shows_no_value(frames: Sequence[FrameType], name: str, kind: str) -> bool:
-    """Whether a text is only logged, or of a storage or an address only its size or whether it is another's."""
+    """Whether a text is only logged, or only the size or identity of a storage or an address is read."""
     if kind == "text":
         return harmless_decisions.only_logged([(each.f_code.co_filename, each.f_lineno, each.f_code.co_name) for each in frames])
     return name in memory_reads.READS and memory_reads.reads_no_values(*_expression(frames[0]))
@@ -203,13 +203,13 @@ def shows_no_value(frames: Sequence[FrameType], name: str, kind: str) -> bool:
 def found(
     model: torch.nn.Module, example: tuple[torch.Tensor, ...], samples: Iterable[tuple[torch.Tensor, ...]], *, first: Run
 ) -> tuple[Decision, ...]:
-    """The decisions on data that the exporter froze, and what the samples see of them.
+    """Return the decisions on data that the exporter froze, with the values that the samples read there.
 
     Args:
-        example: what the exporter traced.
-        samples: one that the model raises on is left out, and one of zeros: both sides of most decisions answer zeros alike, such
-            as `x / 255` and `x`, so it shows nothing.
-        first: what was read then; where nothing depends on data, no sample is traced.
+        example: the inputs that the exporter traced.
+        samples: samples on which the model raises are left out. So are samples of zeros: both sides of most branches compute the
+            same from zeros, such as `x / 255` and `x`.
+        first: the reads of that trace; if none depends on data, no sample is traced.
     """
     if not first.depending:
         return ()
@@ -219,19 +219,19 @@ def found(
     again = _traced_run(model, example, recorder, watch=watch)
     telling = (tensors for tensors in samples if any(bool(each.any()) for each in tensors))
     others = [run for tensors in telling if (run := _traced_run(model, tensors, recorder, watch=watch))]
-    return judged(again or first, others)
+    return judge(again or first, others)
 
 
 def _traced_run(model: torch.nn.Module, tensors: tuple[torch.Tensor, ...], recorder: Recorder, *, watch: Watch) -> Run | None:
-    """Trace the model as the exporter does; `None` where it raises."""
-    from torch.onnx._internal.torchscript_exporter._globals import GLOBALS  # code may ask whether it is being exported
+    """Trace the model as the exporter does; `None` if it raises."""
+    from torch.onnx._internal.torchscript_exporter._globals import GLOBALS  # the model's code may check it
 
     recorder.run = Run()
     GLOBALS.in_onnx_export = True
     try:
         with torch.no_grad(), recorder.watching(), watch.watching():
             graph, *_ = _get_trace_graph(model, tensors, strict=False, _force_outplace=False)  # type: ignore[no-untyped-call]
-    except Exception:  # noqa: BLE001 - whatever the user's code raises: it is no answer
+    except Exception:  # noqa: BLE001 - the user's code may raise anything; skip the sample
         return None
     finally:
         GLOBALS.in_onnx_export = False
@@ -241,7 +241,7 @@ def _traced_run(model: torch.nn.Module, tensors: tuple[torch.Tensor, ...], recor
 
 
 def calls(start: FrameType) -> list[FrameType]:
-    """The calls from the model's own forward() to a read; none where the read is not the model's, or only prints."""
+    """Return the frames from the model's forward() to a read; empty if the read only prints."""
     frames = []
     at: FrameType | None = start
     while at is not None and not at.f_code.co_filename.startswith(_PACKAGE):
@@ -253,15 +253,15 @@ def calls(start: FrameType) -> list[FrameType]:
 
 
 def _traced(tensor: torch.Tensor) -> Any:
-    """The tensor's value in the graph; `None` for one that was made outside of it."""
+    """Return the tensor's value in the graph; `None` if the tensor was created outside of it."""
     try:
         return torch._C._get_value_trace(tensor)  # type: ignore[attr-defined]
     except RuntimeError:
         return None
 
 
-def _told(tensor: torch.Tensor, found: Any, kind: str) -> str:
-    """What was read, short."""
+def _summary(tensor: torch.Tensor, found: Any, kind: str) -> str:
+    """Summarize a read value in a short text."""
     if kind == "length":
         return str(tensor.shape[0]) if tensor.dim() else "1"
     if kind == "array":
@@ -272,5 +272,5 @@ def _told(tensor: torch.Tensor, found: Any, kind: str) -> str:
 
 
 def _first(message: object) -> str:
-    """The first sentence of a warning."""
+    """Return the first sentence of a warning."""
     return str(message).split(". ")[0]

@@ -1,7 +1,7 @@
-"""Operators without an ONNX function, in terms of those that have one; for the strategies that decompose.
+"""Decompose operators that have no ONNX function into operators that have one, for the `…_decomposed` strategies.
 
-Every entry was found on a model that no exporter could take as it was. What they make is proven like everything else, so a
-mistake here costs a rung of the ladder and never a wrong version.
+Every entry is needed by a model that no exporter converts otherwise. The resulting file is compared with PyTorch like every other,
+so a mistake here makes a strategy fail and cannot publish a wrong version.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from tritonize.export.worker import adaptive_pools, orderings
 
 _aten, _prims = torch.ops.aten, torch.ops.prims
 _ROUNDS = 4
-"""A decomposition may end in operators that need another one; none was seen to need more than three rounds."""
+"""A decomposition may yield operators that need another one. Three rounds were the most that a tested model needed."""
 
 
 def decomposed(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
-    """The program in operators that have ONNX functions, as far as the tables go; the rest stays as it is."""
+    """Decompose the program into operators that have ONNX functions; operators that are in no table stay."""
     from torch.onnx._internal.exporter._registration import ONNXRegistry
 
     registry = ONNXRegistry.from_torchlib()
@@ -59,7 +59,7 @@ def _attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """Attention in which a row that may see nothing answers 0, as PyTorch's kernels do; the exporter's answers the mean."""
+    """Attention where a fully masked row gives 0, as in PyTorch's kernels; the exporter's version gives the mean of the values."""
     if enable_gqa:
         groups = q.shape[-3] // k.shape[-3]
         k, v = k.repeat_interleave(groups, -3), v.repeat_interleave(groups, -3)
@@ -92,7 +92,7 @@ def _native_attention(
     average_attn_weights: bool = True,
     mask_type: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The fast path of nn.MultiheadAttention. The mask is True where nothing is seen; type 0 is [T, S], type 1 is [B, S]."""
+    """The fast path of nn.MultiheadAttention. The mask is True at masked positions; type 0 is [T, S], type 1 is [B, S]."""
     batch, steps, seen, width = query.shape[0], query.shape[1], key.shape[1], embed_dim // num_head
     weights, biases = qkv_weight.chunk(3), qkv_bias.chunk(3)
     q, k, v = (
@@ -154,7 +154,7 @@ def _encoder_layer(
 
 
 def _cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: int | None = None) -> Tensor:  # noqa: ARG001
-    """All distances between the rows of two sets."""
+    """Distances between all rows of two matrices."""
     d = x1.unsqueeze(-2) - x2.unsqueeze(-3)
     if p == 2.0:
         return (d * d).sum(-1).sqrt()
@@ -164,12 +164,12 @@ def _cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: int | None = No
 
 
 def _signbit(x: Tensor) -> Tensor:
-    """Whether a number has a minus, zero too; copysign() comes to this."""
+    """Whether the sign bit is set, also for -0.0; copysign() decomposes into it."""
     return x < 0 if not x.is_floating_point() else (x < 0) | ((x == 0) & (x.reciprocal() < 0))
 
 
 def _scatter(x: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True) -> Any:
-    """A mean as a sum and a count; the exporter's function writes the last value instead of it."""
+    """Compute a mean as a sum divided by a count; the exporter's function writes the last value instead."""
     if reduce != "mean" or not x.is_floating_point():
         return NotImplemented
     total = x.scatter_reduce(dim, index, src, "sum", include_self=include_self)
@@ -178,7 +178,7 @@ def _scatter(x: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, in
 
 
 def _einsum(equation: str, tensors: Sequence[Tensor], *, path: Sequence[int] | None = None) -> Any:  # noqa: ARG001
-    """A product of complex numbers by their real parts."""
+    """Multiply complex tensors by their real and imaginary parts."""
     if len(tensors) != 2 or not any(each.is_complex() for each in tensors):
         return NotImplemented
     one, other = (torch.view_as_real(each).unbind(-1) if each.is_complex() else (each, None) for each in tensors)
@@ -192,7 +192,7 @@ def _einsum(equation: str, tensors: Sequence[Tensor], *, path: Sequence[int] | N
 
 
 def _irfft(x: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None) -> Tensor:
-    """With the padding or cutting done on pairs of reals."""
+    """Inverse real FFT that pads or cuts its input as pairs of reals."""
     dim = dim % x.dim()
     n = 2 * (x.shape[dim] - 1) if n is None else n
     pairs, wanted = torch.view_as_real(x), n // 2 + 1
@@ -206,7 +206,7 @@ def _irfft(x: Tensor, n: int | None = None, dim: int = -1, norm: str | None = No
 
 
 def _opset() -> Any:
-    """ONNX's operators; their own annotations are narrower than what tracing passes them."""
+    """Return onnxscript's opset as `Any`: its annotations are narrower than the arguments that tracing passes."""
     import onnxscript
 
     return onnxscript.opset18
@@ -235,7 +235,7 @@ _BETTER: dict[Any, Callable[..., Any]] = {
     _aten.scatter_reduce.two: _scatter,
     **adaptive_pools.TABLE,
 }
-"""They have ONNX functions or decompositions, which answer otherwise, know no complex numbers or fix the sizes."""
+"""Replace existing ONNX functions or decompositions that give other results, lack complex numbers or fix sizes."""
 _MISSING: dict[Any, Callable[..., Any]] = {
     _aten._native_multi_head_attention.default: _native_attention,
     _aten._transformer_encoder_layer_fwd.default: _encoder_layer,
@@ -244,11 +244,11 @@ _MISSING: dict[Any, Callable[..., Any]] = {
     _aten.signbit.default: _signbit,
     **orderings.TABLE,
 }
-"""They have none."""
+"""Decompositions of operators that have no ONNX function."""
 TRANSLATIONS: dict[Any, Callable[..., Any]] = {
-    _prims.prod.default: _prod,  # what cumprod's own decomposition ends in
-    _aten._upsample_nearest_exact1d.default: _nearest_exact,  # decomposing leaves these as they are
+    _prims.prod.default: _prod,  # cumprod decomposes into it
+    _aten._upsample_nearest_exact1d.default: _nearest_exact,  # run_decompositions() does not change these
     _aten._upsample_nearest_exact2d.default: _nearest_exact,
     _aten._upsample_nearest_exact3d.default: _nearest_exact,
 }
-"""Straight to ONNX, for `torch.onnx.export(…, custom_translation_table=…)`."""
+"""Direct translations to ONNX, for `torch.onnx.export(…, custom_translation_table=…)`."""

@@ -1,7 +1,7 @@
 """Follow a number that was read from a tensor through a function and its callers, to find the conditions that it enters.
 
-Example: `m = x.max().item()`, then `if m > 100:`. `m` differs from sample to sample although the condition may not, so each condition
-is observed separately. Runs in a worker process.
+Example: `m = x.max().item()`, then `if m > 100:`. `m` may differ between samples where the condition does not, so each condition is
+observed separately. Runs in a worker process.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Say of a failed export which operator it was, in which module of the user's model, at which line of the user's code."""
+"""Describe a failed export: the operator, the module of the user's model, and the line of the user's code."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _SPECIALIZED = re.compile(
     r"L\['tensors'\]\[(?P<input>\d+)\]\.size\(\)\[(?P<axis>\d+)\] as dynamic but your code "
     r"specialized it to be a constant \((?P<size>\d+)\)"
 )
-"""What torch.export says of `LoadedModel.forward`, the flat form of every model."""
+"""torch.export's message for `LoadedModel.forward`, the flat form of every model."""
 _NEXT_STEPS = {
-    "GuardOnDataDependentSymNode": "write what decides by a value of the input with torch.where or torch.cond",
+    "GuardOnDataDependentSymNode": "replace the branch on an input's value with torch.where or torch.cond",
     "ConstraintViolationError": "keep the size of the dynamic axis out of Python numbers and branches, or fix the axis in the spec",
-    "TracingCheckError": "write what decides by a value of the input with torch.where",
+    "TracingCheckError": "replace the branch on an input's value with torch.where",
 }
-"""By the type of an exception."""
+"""Next step by type name of an exception."""
 _FOLDERS = re.compile(r"(?<![\w.:/])/(?:[^\s/'\":]+/)+")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _LEGACY_OPERATOR = re.compile(r"(operator '|unrecognized namespace )(?P<operator>\w+::\w+(\.\w+)*)")
@@ -38,21 +38,21 @@ _DYNAMO_NODE = re.compile(r"translating node %(?P<node>\w+)")
 
 
 def reason(error: BaseException) -> str:
-    """The innermost cause in one line, without colours: the outer messages of the exporters are advice of pages."""
+    """Return the innermost cause in one line, without ANSI colours; the exporters' outer messages are pages of general advice."""
     innermost = list(_causes(error))[-1]
-    text = _FOLDERS.sub("", _ANSI.sub("", str(innermost)))  # it goes into the evidence, and that to other machines
+    text = _FOLDERS.sub("", _ANSI.sub("", str(innermost)))  # the evidence stores it and leaves this machine
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return f"{type(innermost).__name__}: {lines[0] if lines else ''}"
 
 
 def next_step(error: BaseException) -> str | None:
-    """What the user could do, for failures whose reason the exporters tell in their own terms."""
+    """Return a next step for failures whose message uses the exporter's internal terms; `None` for others."""
     kinds = {type(each).__name__ for each in _causes(error)}
     return next((step for kind, step in _NEXT_STEPS.items() if kind in kinds), None)
 
 
 def fixed_axis(error: BaseException, inputs: Sequence[TensorSpec], strategy: str) -> ExportError | None:
-    """The error for code that makes a constant of a size that the spec has dynamic; `None` where the export failed otherwise."""
+    """Build the error for code that fixes an axis that is dynamic in the spec; `None` if the export failed otherwise."""
     found = next((match for each in _causes(error) if (match := _SPECIALIZED.search(str(each)))), None)
     if found is None:
         return None
@@ -68,7 +68,7 @@ def fixed_axis(error: BaseException, inputs: Sequence[TensorSpec], strategy: str
 
 
 def place(error: BaseException, model: torch.nn.Module) -> str | None:
-    """Line of the user's code and module of the model in which an exception was raised; `None` where it is not theirs."""
+    """Return the line of the user's code and the module in which an exception was raised; `None` if it came from elsewhere."""
     names = {id(part): name for name, part in model.named_modules()}
     line = module = None
     traceback = error.__traceback__
@@ -83,13 +83,13 @@ def place(error: BaseException, model: torch.nn.Module) -> str | None:
 
 
 def autocasts(module: torch.nn.Module) -> bool:
-    """Whether a TorchScript file turns autocast on in its code; of Python code that is not known before it runs."""
+    """Whether a TorchScript file turns autocast on in its code; always false for Python code, which is unknown before it runs."""
     return isinstance(module, torch.jit.ScriptModule) and "autocast" in str(module.inlined_graph)
 
 
 @contextlib.contextmanager
 def printing_to(path: Path) -> Iterator[None]:
-    """Let standard output, C++'s too, go to a file meanwhile: the legacy exporter prints whole graphs."""
+    """Redirect standard output to a file, including C++'s: the legacy exporter prints whole graphs."""
     kept = os.dup(1)
     try:
         with path.open("wb") as file:
@@ -103,7 +103,7 @@ def printing_to(path: Path) -> Iterator[None]:
 
 
 def unsupported_in_graph(error: Exception, printed: Path, scope: str) -> ExportError:
-    """The legacy exporter's failure at an operator, from the graph that it printed then."""
+    """Build the error for an operator that the legacy exporter does not support, from the graph that it printed."""
     operator = _found(_LEGACY_OPERATOR, str(error), "operator")
     if operator is None:
         return ExportError.of(wording.NO_FUNCTION_FOR, exporter="legacy", what=reason(error))
@@ -113,16 +113,16 @@ def unsupported_in_graph(error: Exception, printed: Path, scope: str) -> ExportE
 
 
 def untranslated(error: Exception, program: torch.export.ExportedProgram, scope: str) -> ExportError | None:
-    """The dynamo exporter's failure at an operator; `None` where it failed otherwise."""
-    told = "\n".join(str(each) for each in _causes(error))
-    if "No ONNX function found" not in told:
+    """Build the error for an operator that the dynamo exporter does not support; `None` if it failed for a different reason."""
+    messages = "\n".join(str(each) for each in _causes(error))
+    if "No ONNX function found" not in messages:
         return None
-    operator = _found(_DYNAMO_OPERATOR, told, "operator")
-    name = _found(_DYNAMO_NODE, told, "node")
+    operator = _found(_DYNAMO_OPERATOR, messages, "operator")
+    name = _found(_DYNAMO_NODE, messages, "node")
     node = next((node for node in _program_nodes(program) if node.name == name), None)
     origin = origins.of_program_node(node, scope) if node else origins.Origin(module=None, source=None)
     if operator is None:
-        what = _found(_DYNAMO_TARGET, told, "target") or "an operator"
+        what = _found(_DYNAMO_TARGET, messages, "target") or "an operator"
         return ExportError.of(wording.NO_FUNCTION_FOR, where=_where(origin), exporter="dynamo", what=what)
     return _unsupported(operator.replace(".", "::", 1), origin, "dynamo")
 
@@ -142,7 +142,7 @@ def _found(pattern: re.Pattern[str], text: str, group: str) -> str | None:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An exception and what it came from."""
+    """Yield an exception and its chain of causes."""
     seen: list[BaseException] = []
     at: BaseException | None = error
     while at is not None and at not in seen:
@@ -152,9 +152,9 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _program_nodes(program: torch.export.ExportedProgram) -> Iterator[Any]:
-    """The program's nodes, then those of the form in which the exporter translates it."""
+    """Yield the program's nodes, then those of the decomposed program that the exporter translates."""
     yield from program.graph.nodes
-    with contextlib.suppress(Exception):  # private, and only for a better text
+    with contextlib.suppress(Exception):  # private API, used only to improve the error text
         from torch.onnx._internal.exporter import _fx_passes, _registration
 
         yield from _fx_passes.decompose_with_registry(program, _registration.ONNXRegistry.from_torchlib()).graph.nodes

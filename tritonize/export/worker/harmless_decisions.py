@@ -21,7 +21,8 @@ def reason(frames: Sequence[tuple[str, int]]) -> str:
     """Return why a decision cannot change an output, from the statement that takes it; empty if it may change one.
 
     Args:
-        frames: file and line of the calls that lead to it, the innermost first. If a statement only returns the decision, its caller
+        frames: file and line of the calls that lead to it, the innermost first. If a statement only returns the decision, its
+        caller
             is looked at next. If one of the calls is in a `try` whose handlers go on, an exception can change an output.
     """
     if is_caught(frames):

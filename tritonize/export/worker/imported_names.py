@@ -1,6 +1,6 @@
-"""Functions under the names by which files import them: `from torch import equal`. Runs inside a worker.
+"""Replace functions under the names by which files import them, such as `from torch import equal`. Runs in a worker process.
 
-Who replaces `torch.equal` for a while does not reach such a name, nor one in the closure of a factory.
+Patching `torch.equal` alone does not change such a name, nor one in the closure of a factory.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import torch
 from tritonize.onnx_model.worker import origins
 
 Write = Callable[[Any], None]
-"""Puts another function behind one of the names."""
+"""Assigns another function to one of the names."""
 
 
 @contextlib.contextmanager
 def replaced(others: Mapping[str, tuple[Any, Any]], places: list[tuple[str, Write]]) -> Iterator[None]:
-    """Other functions behind names meanwhile.
+    """Assign replacements to the names in this context.
 
     Args:
         others: each function's original and its replacement, under any key.
-        places: what `names` found for the same keys.
+        places: the result of `names` for the same keys.
     """
     try:
         for key, write in places:
@@ -37,11 +37,11 @@ def replaced(others: Mapping[str, tuple[Any, Any]], places: list[tuple[str, Writ
 
 
 def names(originals: Mapping[str, Any], model: torch.nn.Module, *, installed: bool) -> list[tuple[str, Write]]:
-    """Every name of a function in the files that are loaded, and in the code of the model's classes.
+    """Find every name of the functions in the loaded files and in the code of the model's classes.
 
     Args:
         originals: functions, under any key.
-        installed: whether installed packages count too. Torch and tritonize never do.
+        installed: whether to search installed packages too. Torch and tritonize are always skipped.
     """
     keys = {id(original): key for key, original in originals.items()}
     spaces = {id(space): space for space in (*_loaded(installed), *(each.__globals__ for each in _functions(model)))}
@@ -74,7 +74,7 @@ def _counts(space: dict[str, Any], installed: bool) -> bool:
 
 
 def _functions(model: torch.nn.Module) -> Iterator[FunctionType]:
-    """The functions of the classes of the model's parts."""
+    """Yield the functions of the classes of the model's modules."""
     kinds = {
         kind for part in model.modules() for kind in type(part).__mro__ if not kind.__module__.startswith(("torch.", "tritonize."))
     }

@@ -21,7 +21,7 @@ from tritonize.core.messages import export as wording
 from tritonize.export.worker import custom_operators, decisions, decompositions, failures, symbolic_sizes
 from tritonize.export.worker.custom_operators import DYNAMO_OPSET
 from tritonize.export.worker.export_checks import ExportedWays
-from tritonize.export.worker.swallowed_errors import Swallowed
+from tritonize.export.worker.swallowed_errors import SwallowedErrors
 from tritonize.onnx_model.worker import ports
 from tritonize.process.stopwatch import Stopwatch
 from tritonize.reference.worker import determinism
@@ -71,7 +71,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         model = load(asked.model)
         _require_same_model(asked, model)
         tensors = model.tensors(arrays.load(asked.example, 0))
-        recorder, refused, ways = decisions.Recorder(len(tensors), model), Swallowed(), ExportedWays(model)
+        recorder, refused, ways = decisions.Recorder(len(tensors), model), SwallowedErrors(), ExportedWays(model)
         try:
             with torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the tracer's own are recorded

@@ -1,6 +1,6 @@
-"""Reads of data that torch.export refuses while the user's own code catches the refusal and goes on; runs inside a worker.
+"""Find reads of data that torch.export rejects with an exception that the model's code catches. Runs in a worker process.
 
-`try: if x.max() > 100: … except Exception: pass` is captured without the branch: the file always takes the way of the handler.
+`try: if x.max() > 100: … except Exception: pass` is captured without the branch: the file always takes the path of the handler.
 """
 
 from __future__ import annotations
@@ -40,26 +40,26 @@ _READS: dict[Any, dict[str, str]] = {
     torch.SymInt: {"__bool__": "branch", "__int__": "number", "__index__": "number"},
     torch.SymFloat: {"__bool__": "branch", "__float__": "number"},
 }
-"""Ways of data out of what is captured, by class and method."""
+"""Methods by which a value leaves the captured graph, by class, with the kind of value."""
 _ANY_OF_TORCH = ("", "Exception", "BaseException", "RuntimeError", "TypeError", "NotImplementedError")
-"""Handlers that catch what torch.export raises."""
+"""Exception types whose handlers catch the exceptions of torch.export."""
 
-_REFUSED = "torch.export refuses it, and the model's code catches that and goes on"
+_REFUSED = "torch.export rejects it, and the model's code catches that exception and goes on"
 _PLAIN = ("tensor(", "Parameter containing")
-"""How the texts of tensors begin that have values."""
-_PASSING_ON = ("__format__", "__repr__", "__torch_function__", "handle_torch_function")
-"""Functions of torch by which a text gets to the code that wants it."""
+"""Prefixes of a tensor's text that has values."""
+_FORWARDING = ("__format__", "__repr__", "__torch_function__", "handle_torch_function")
+"""Functions of torch between the one that builds a text and the caller's code."""
 
 
-class Swallowed:
-    """Watches what is captured within `watching`."""
+class SwallowedErrors:
+    """Records rejected reads during a capture, within `watching`."""
 
     def __init__(self) -> None:
         self._places: dict[str, tuple[Place, str, str]] = {}
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Record meanwhile every read that raises where the user's code goes on."""
+        """Record every read in this context that raises where the user's code catches the exception and goes on."""
         with _replaced(self._refusing):
             yield
 
@@ -80,16 +80,16 @@ class Swallowed:
         return read
 
     def _empty(self, frame: FrameType, kind: str) -> None:
-        """Keep a text, or a storage, that has no values while torch.export captures the model."""
+        """Record a text, or a storage, that has no values while torch.export captures the model."""
         if kind == "array" and origins.is_torch(frame.f_code.co_filename):
-            return  # the capture itself takes many
+            return  # the capture itself reads many storages
         place, calls = _place(frame), decisions.calls(frame)
         inner = next((each for each, call in enumerate(calls) if not origins.is_torch(call.f_code.co_filename)), len(calls))
-        if inner == len(calls) or any(each.f_code.co_name not in _PASSING_ON for each in calls[:inner]):
-            return  # torch's own
+        if inner == len(calls) or any(each.f_code.co_name not in _FORWARDING for each in calls[:inner]):
+            return  # torch reads it for its own use
         frames = calls[inner:]
         if kind == "text" and decisions.goes_into_answer(frames):
-            self._keep(place, kind, "torch.export gives the text without values")
+            self._keep(place, kind, "torch.export returns the text without values")
         elif kind == "array" and _goes_on(place) and not decisions.shows_no_value(frames, "untyped_storage", kind):
             self._keep(place, kind, _REFUSED)
 
@@ -99,10 +99,11 @@ class Swallowed:
     def found(
         self, model: Callable[..., Any], samples: Iterable[tuple[torch.Tensor, ...]], example: tuple[torch.Tensor, ...]
     ) -> tuple[Decision, ...]:
-        """The decisions that are not in the file. Samples of zeros show nothing, as for a traced file.
+        """Return the decisions that are missing in the file. Samples of zeros are left out, as for a traced file
+        (`decisions.found`).
 
         Args:
-            model: runs on the example and on every sample, as it is.
+            model: runs in eager mode on the example and on every sample.
         """
         if not self._places:
             return ()
@@ -168,7 +169,7 @@ def _place(frame: FrameType | None) -> Place:
 
 
 def _goes_on(place: Place) -> bool:
-    """Whether the innermost handler is the user's; torch catches what it tries by itself."""
+    """Whether the innermost handler is the user's; torch also catches exceptions of its own attempts."""
     for file, line, _ in place:
         if harmless_decisions.is_caught([(file, line)], _ANY_OF_TORCH):
             return not origins.is_torch(file)

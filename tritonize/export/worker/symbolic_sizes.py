@@ -1,8 +1,8 @@
 """Keep sizes symbolic in Python code that would turn them into numbers while torch.export captures the model.
 
 `len(x)`, `int(x.shape[1] / 2)` and pooling over `x.shape[-1]` fix a dynamic axis, or fail, in torch.export. During the capture, the
-model's own Python modules get replacements of these functions that return a symbolic size for a symbolic size. Each one is needed by
-a published network. The exported file is compared with PyTorch like every other.
+model's own Python modules get replacements of these functions that return a symbolic size for a symbolic size. Each one is needed
+by a published network. The exported file is compared with PyTorch like every other.
 """
 
 from __future__ import annotations

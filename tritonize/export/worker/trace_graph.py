@@ -1,7 +1,7 @@
-"""Whether a value of a graph that is being traced depends on the inputs' values; runs inside a worker.
+"""Decide whether a value in a graph that is being traced depends on the values of the inputs. Runs in a worker process.
 
-Sizes count only where they depend on data themselves, such as the number of elements above a threshold: all others are axes, which
-the samples take at both their ends.
+A size counts only if it depends on data, such as the number of elements above a threshold. Other sizes are axes, and the samples
+include the smallest and largest size of each axis.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _DATA_SHAPED = {
     "aten::bincount",
     "torchvision::nms",
 }
-"""Operators whose answer's size is a matter of their input's values."""
+"""Operators whose output size depends on the values of their input."""
 _SHAPED_BY_NUMBERS = {
     "aten::arange",
     "aten::zeros",
@@ -42,7 +42,7 @@ _SHAPED_BY_NUMBERS = {
     "aten::constant_pad_nd",
     "aten::one_hot",
 }
-"""Operators whose answer's size is a matter of numbers, which may be computed from data."""
+"""Operators whose output size depends on number arguments, which may be computed from data."""
 _VIEWS = {
     "aten::select",
     "aten::slice",
@@ -64,14 +64,14 @@ _VIEWS = {
     "aten::chunk",
     "prim::ListUnpack",
 }
-"""What is written into their answer is written into their input."""
+"""Operators that return a view: a write to the output changes the input."""
 
 
 class TracedGraph:
     """The graph of the trace in progress."""
 
     def __init__(self, graph: Any, inputs: int) -> None:
-        """Args: inputs: how many of the graph's inputs are the model's; the others are its weights."""
+        """Args: inputs: number of model inputs; they come first among the graph's inputs, the weights follow."""
         self._inputs = {value.unique() for value in list(graph.inputs())[:inputs]}
         self._graph = graph
         self._written: dict[int, list[Any]] | None = None
@@ -81,7 +81,7 @@ class TracedGraph:
         return self._depends(value, set(), set())
 
     def size_depends(self, value: Any) -> bool:
-        """Whether the size of the tensor is a matter of the values of the model's inputs."""
+        """Whether the size of the tensor depends on the values of the model's inputs."""
         return self._size_depends(value, set(), set())
 
     def _depends(self, value: Any, seen: set[int], sized: set[int]) -> bool:
@@ -105,7 +105,7 @@ class TracedGraph:
         return False
 
     def _size_depends(self, value: Any, sized: set[int], seen: set[int]) -> bool:
-        """Follow the tensors that a tensor's size may come from; one without axes gives its size to nothing."""
+        """Follow the tensors that a tensor's size may come from; a scalar tensor cannot determine a size."""
         stack = [value]
         while stack:
             at = stack.pop()
@@ -131,7 +131,7 @@ class TracedGraph:
         return kind in ("Bool", "Byte") and self._depends(value, set(seen), sized)
 
     def _writes(self) -> dict[int, list[Any]]:
-        """Value to what was written into it through views of it; read off the graph once, since a new one is made for each read."""
+        """Map each value to what was written into it through its views; computed once, as a `TracedGraph` serves one read."""
         if self._written is None:
             self._written = {}
             for node in self._graph.nodes():
@@ -148,7 +148,7 @@ def _is_tensor(value: Any) -> bool:
 
 
 def _elements(value: Any) -> list[Any]:
-    """The members of a list that is made in the graph, else the value itself."""
+    """Return the members of a list built in the graph, else the value itself."""
     return list(value.node().inputs()) if value.node().kind() in ("prim::ListConstruct", "prim::TupleConstruct") else [value]
 
 
@@ -160,7 +160,7 @@ def _read_by(node: Any) -> Iterator[Any]:
 
 
 def fingerprint(graph: Any) -> str:
-    """A digest of what a graph computes: its operators, how they hang together, and every constant, without what nothing uses."""
+    """Hash what a graph computes: its operators, their connections and every constant, without unused nodes."""
     torch._C._jit_pass_dce(graph)
     digest = hashlib.sha256()
     numbers = {value.unique(): number for number, value in enumerate(graph.inputs())}
