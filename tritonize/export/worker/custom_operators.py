@@ -1,4 +1,4 @@
-"""The user's translations of operators, as each exporter of PyTorch takes them; inside a worker."""
+"""Register the user's ONNX functions for operators with PyTorch's exporters. Runs in a worker process."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tritonize.source.operators import Operator
 from tritonize.source.worker.torch_model import LoadedModel
 
 DYNAMO_OPSET = 18
-"""The lowest opset that the dynamo exporter writes; below it, it keeps 18 and only logs that."""
+"""The lowest opset that the dynamo exporter writes. For a lower one it writes 18 and only logs that."""
 
 
 def symbolic_function(each: Operator, opset: int) -> Callable[..., Any]:
-    """The user's function as the legacy exporter calls it: with its graph, and arguments that may be None or constants."""
+    """Wrap the user's function for the legacy exporter, which passes its graph and arguments that may be None or constants."""
     function = _script(each, opset)
     wanted = len(inspect.signature(each.function).parameters)
 
@@ -27,7 +27,7 @@ def symbolic_function(each: Operator, opset: int) -> Callable[..., Any]:
 
 
 def _script(each: Operator, opset: int) -> Any:
-    """The user's function compiled by onnxscript."""
+    """Compile the user's function with onnxscript."""
     import onnxscript
 
     local = onnxscript.values.Opset("tritonize.local", 1)
@@ -35,7 +35,7 @@ def _script(each: Operator, opset: int) -> Any:
 
 
 def _bind(each: Operator, opset: int) -> Any:
-    """Let the function's file use the opset that is asked for, whichever it imported: a model has one version of it."""
+    """Set the opset in the function's file to the requested one: a model has a single version of ONNX's own domain."""
     import onnxscript
 
     wanted = getattr(onnxscript, f"opset{opset}")
@@ -46,13 +46,13 @@ def _bind(each: Operator, opset: int) -> Any:
 
 
 def _register_schemas(function: Any) -> None:
-    """Make the operators of other domains that a function uses known to ONNX: the exporter traces none without a schema."""
+    """Register schemas for a function's operators of other domains with ONNX: the exporter traces no operator without a schema."""
     from onnx import defs
 
-    types = sorted(defs.get_schema("Identity", DYNAMO_OPSET).type_constraints[0].allowed_type_strs)  # all there are
-    made = function.to_function_proto()
-    versions = {entry.domain: entry.version for entry in made.opset_import}
-    for node in made.node:
+    types = sorted(defs.get_schema("Identity", DYNAMO_OPSET).type_constraints[0].allowed_type_strs)  # all tensor types
+    proto = function.to_function_proto()
+    versions = {entry.domain: entry.version for entry in proto.opset_import}
+    for node in proto.node:
         if node.domain in ("", "ai.onnx") or defs.has(node.op_type, node.domain):
             continue
         parameter = defs.OpSchema.FormalParameter
@@ -79,12 +79,12 @@ def _attribute(entry: Any) -> Any:
 
 
 def translations(model: LoadedModel, opset: int) -> dict[Any, Any]:
-    """The user's functions as the dynamo exporter takes them, by overload."""
+    """Return the user's functions for the dynamo exporter, by operator overload."""
     table = {}
     for each in model.translations:
         if each.opset <= opset:
             packet = getattr(getattr(torch.ops, each.namespace), each.operator)
             _bind(each, max(opset, DYNAMO_OPSET))
             _register_schemas(_script(each, max(opset, DYNAMO_OPSET)))
-            table[getattr(packet, each.overload)] = each.function  # traced as it is, so nothing is left to inline
+            table[getattr(packet, each.overload)] = each.function  # the exporter traces it, so no function is left to inline
     return table

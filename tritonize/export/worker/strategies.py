@@ -1,7 +1,7 @@
-"""Export a PyTorch model to ONNX; runs inside a worker.
+"""Export a PyTorch model to ONNX. Runs in a worker process.
 
-`STRATEGIES` is the table: each entry is a plain function that writes an ONNX file, and returns the path of the user's module
-in what it exported.
+`STRATEGIES` maps each name to a function that writes an ONNX file and returns the path of the user's module in the exported
+program.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tritonize.source.worker.loader import ProgramModule
 from tritonize.source.worker.torch_model import LoadedModel, load
 
 SCOPE = "module"
-"""What `LoadedModel` calls the user's module: where it is in all that is exported through it."""
+"""Attribute of `LoadedModel` that holds the user's module, and so the module's path in the exported program."""
 Tensors = Sequence[torch.Tensor]
 
 
@@ -120,16 +120,11 @@ def _inputs(model: LoadedModel, samples: SampleSet | None) -> Iterator[tuple[tor
 
 def _require_same_model(asked: ExportRequest, model: LoadedModel) -> None:
     if asked.state is not None and determinism.checksum(determinism.fingerprint(model.module)) != asked.state:
-        raise UsageError(
-            "The source makes another model each time it is loaded: its parameters differ from those of the reference.",
-            where=asked.model.location,
-            cause="weights that are initialized at random by a generator with another seed",
-            next_step="load fixed weights: give a state dict (weights in the spec), or seed the generator in the factory",
-        )
+        raise UsageError.of(wording.SOURCE_NOT_REPRODUCIBLE, where=asked.model.location)
 
 
 def _legacy(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> str:
-    """The TorchScript-based exporter: takes ScriptModules, and traces the others."""
+    """Use the TorchScript-based exporter: it accepts ScriptModules and traces other modules."""
     module: torch.nn.Module = model
     if isinstance(model.module, torch.jit.ScriptModule):
         plain = model.how.plain and isinstance(model.call(tensors), torch.Tensor | tuple)
@@ -161,30 +156,30 @@ def _legacy(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> str:
 
 
 def _mode(model: LoadedModel) -> Any:
-    """The exporter switches a model to evaluation mode itself unless it is told to leave it."""
+    """Return the training mode for the exporter, which switches a model to evaluation mode unless it gets PRESERVE."""
     kept = any(modes.is_training(part) for part in model.module.modules())
     return torch.onnx.TrainingMode.PRESERVE if kept else torch.onnx.TrainingMode.EVAL
 
 
 def _dynamo(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> str:
-    """The torch.export-based exporter: takes modules whose Python code can be captured."""
+    """Use the torch.export-based exporter, for modules whose Python code can be captured."""
     return _write(_captured(model, tensors, asked), model, asked)
 
 
 def _dynamo_decomposed(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> str:
-    """The same with sizes kept symbolic, and operators that have no ONNX function, or another one, in terms of others."""
+    """Like `_dynamo`, with sizes kept symbolic and operators decomposed that have no ONNX function or an inexact one."""
     with symbolic_sizes.preserved(model):
         captured = _captured(model, tensors, asked)
     return _write(decompositions.decomposed(captured), model, asked)
 
 
 def _converted(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> str:
-    """TorchScript turned into an exported program, then as `dynamo`."""
+    """Convert TorchScript to an exported program, then go on as `_dynamo`."""
     return _write(_recaptured(model, tensors, asked), model, asked)
 
 
 def _converted_decomposed(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> str:
-    """The same with operators that have no ONNX function in terms of others."""
+    """Like `_converted`, with operators decomposed that have no ONNX function."""
     return _write(decompositions.decomposed(_recaptured(model, tensors, asked)), model, asked)
 
 
@@ -195,7 +190,7 @@ def _captured(module: torch.nn.Module, tensors: Tensors, asked: ExportRequest) -
 
 
 def _recaptured(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> torch.export.ExportedProgram:
-    """The converter makes every size symbolic or none; capturing its module again makes dynamic what was asked for."""
+    """Convert and capture again: the converter makes all sizes symbolic or none, the second capture only those of the spec."""
     from torch._export.converter import TS2EPConverter  # private, and the only way from TorchScript to torch.export
 
     flat = torch.jit.trace(model, tuple(tensors), check_trace=False)  # type: ignore[no-untyped-call]
@@ -206,13 +201,15 @@ def _recaptured(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> t
 
 def _write(program: torch.export.ExportedProgram, model: LoadedModel, asked: ExportRequest) -> str:
     if asked.opset < DYNAMO_OPSET:
-        raise ExportError(
-            "The dynamo exporter does not write that opset.",
+        raise ExportError.of(
+            wording.EXPORTER_OPSET,
             expected=f"opset {DYNAMO_OPSET} or newer",
             found=f"opset {asked.opset}",
+            opset=asked.opset,
+            lowest=DYNAMO_OPSET,
         )
     try:
-        made = torch.onnx.export(
+        written = torch.onnx.export(
             program,
             dynamo=True,
             input_names=asked.input_names,
@@ -226,21 +223,21 @@ def _write(program: torch.export.ExportedProgram, model: LoadedModel, asked: Exp
         if untranslated is None:
             raise
         raise untranslated from error
-    if made is None:
-        raise ExportError("The exporter returned nothing.")
-    # The weights beside the graph: inside it, serializing would hold them in memory several times over.
-    made.save(str(asked.path), external_data=True)
+    if written is None:
+        raise ExportError.of(wording.EXPORTER_SILENT)
+    # Save the weights in a file of their own: inside the graph, serializing would hold them in memory several times.
+    written.save(str(asked.path), external_data=True)
     return _scope(model)
 
 
 def _modules(model: LoadedModel) -> list[str]:
-    """The paths of the user's modules."""
+    """Return the paths of the user's modules."""
     root = model.module.program if isinstance(model.module, ProgramModule) else model.module
     return [name for name, _ in root.named_modules()]
 
 
 def _scope(model: LoadedModel) -> str:
-    """Path of the user's module in what is exported through the wrapper."""
+    """Return the path of the user's module in a program that is exported through the wrapper."""
     return f"{SCOPE}.program" if isinstance(model.module, ProgramModule) else SCOPE
 
 
@@ -249,13 +246,13 @@ def _dynamic(tensor: TensorSpec) -> dict[int, str]:
 
 
 def _dynamic_axes(asked: ExportRequest) -> dict[str, dict[int, str]]:
-    """The dynamic axes by the names in the exported file."""
+    """Return the dynamic axes by the names in the exported file."""
     named = (*zip(asked.input_names, asked.inputs, strict=True), *zip(asked.output_names, asked.outputs, strict=True))
     return {name: axes for name, tensor in named if (axes := _dynamic(tensor))}
 
 
 TRACING = ("legacy", "converted", "converted_decomposed")
-"""Strategies that trace one run."""
+"""Strategies that trace one run of the model."""
 Strategy = Callable[[LoadedModel, Tensors, ExportRequest], str]
 STRATEGIES: dict[str, Strategy] = {
     "legacy": _legacy,
