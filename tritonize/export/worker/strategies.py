@@ -91,11 +91,12 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
                     strategy=asked.strategy,
                 ) from error
             raise ExportError(
-                f"PyTorch's {asked.strategy} exporter could not export the model.",
+                wording.EXPORT_FAILED.text(strategy=asked.strategy),
                 where=failures.place(error, model.module),
                 found=failures.reason(error),
-                cause="an operator or a construct that this exporter does not know",
+                cause=wording.EXPORT_FAILED.cause,
                 next_step=failures.next_step(error),
+                code=wording.EXPORT_FAILED.code,
             ) from error
         found = (
             *decisions.found(model, tensors, _inputs(model, asked.samples), first=recorder.run),

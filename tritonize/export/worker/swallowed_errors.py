@@ -99,8 +99,7 @@ class SwallowedErrors:
     def found(
         self, model: Callable[..., Any], samples: Iterable[tuple[torch.Tensor, ...]], example: tuple[torch.Tensor, ...]
     ) -> tuple[Decision, ...]:
-        """Return the decisions that are missing in the file. Samples of zeros are left out, as for a traced file
-        (`decisions.found`).
+        """Return the decisions that are missing in the file. Samples of zeros are left out, as in `decisions.found`.
 
         Args:
             model: runs in eager mode on the example and on every sample.
