@@ -164,7 +164,7 @@ def _assemble(staging: Path, triton: Path) -> None:
     shutil.copy2(triton / "backends" / "python" / "libtriton_python.so", python)
     shutil.copy2(triton / "backends" / "python" / "triton_python_backend_utils.py", python)
     stub = triton / "python_backend_stubs" / version / "triton_python_backend_stub"
-    (python / stub.name).symlink_to(stub)
+    (python / stub.name).symlink_to(stub.resolve())  # whatever links led to it may be gone later
     for backend in _BACKENDS.iterdir():  # `plans` is none, but what two of them share
         if backend.is_dir() and backend.name != "__pycache__":
             shutil.copytree(backend, staging / backend.name, ignore=shutil.ignore_patterns("__pycache__"))
