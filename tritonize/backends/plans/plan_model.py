@@ -58,7 +58,7 @@ class PlanModel(batching.BatchingModel):  # type: ignore[misc]
         except Exception as error:
             raise ValueError(f"the Python package {self.MODULE} cannot be loaded: {type(error).__name__}: {error}") from error
         known = plan_contract.metadata(file)
-        plan_contract.check_version(file, self.MODULE, trt.__version__, known)
+        plan_contract.check_version(file, self.MODULE, trt.__version__, known=known)
         settings = known.get("settings", {})
         self._engine = runner.Engine(
             trt,
