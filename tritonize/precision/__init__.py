@@ -1,4 +1,4 @@
-"""From a float32 ONNX file to float16 or bfloat16: `reduction.py` rewrites it, `comparison.py` compares it with the baseline."""
+"""Reduce a float32 ONNX file to float16 or bfloat16: `reduction.py` rewrites it, `comparison.py` compares it with the baseline."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A proven file in half precision, and how it answers before anything is built of it or served.
+"""Reduce an ONNX file to half precision and compare it with the baseline, before a plan is built or the file is served.
 
-ONNX Runtime's CPU provider is no judge of a float16 file: it computes it in float32 and drops the roundings between the nodes, so
-what overflows in float16 does not overflow there. bfloat16 it does not run at all. So each is compared by an emulation that rounds
-every half tensor; a float16 file is run as well, as it is.
+ONNX Runtime's CPU provider cannot test a float16 file: it computes in float32 and drops the roundings between the nodes, so what
+overflows in float16 does not overflow there. It does not run bfloat16 at all. So both are compared through an emulation that rounds
+every half tensor. A float16 file is also run directly.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from tritonize.core import arrays
 from tritonize.core.artifacts import Check, OnnxArtifact, TensorFiles, TensorSpec
 from tritonize.core.errors import ExportError
+from tritonize.core.messages import precision as wording
 from tritonize.core.recorder import Recorder
 from tritonize.core.stages import StageName
 from tritonize.onnx_model import runtime
@@ -34,11 +35,11 @@ WORDS = {"fp16": "FP16", "bf16": "BF16"}
 
 @dataclass(frozen=True, kw_only=True)
 class ReducedOnnx:
-    """A file in half precision, and how it answers."""
+    """A file in half precision and its comparison."""
 
     artifact: OnnxArtifact
     baseline: Baseline
-    """In the types of the file's inputs and outputs: what it is compared with from now on."""
+    """The baseline in the types of the file's inputs and outputs, for all later comparisons."""
     checks: tuple[Check, ...]
     notes: tuple[str, ...]
 
@@ -52,43 +53,46 @@ def reduce(
     recorder: Recorder,
     tracker: ErrorTracker | None = None,
 ) -> ReducedOnnx:
-    """Reduce a proven file to the spec's precision and compare it with the baseline in float32. That it differs is a result.
+    """Reduce a file to the spec's precision and compare it with the float32 baseline. Differences are returned, not raised.
 
     Args:
-        tracker: adds up the errors, and gets the noise floors of half precision; without one tolerances alone decide.
+        tracker: accumulates the errors and gets the noise floors of half precision; without one, only tolerances are checked.
 
     Raises:
-        UsageError, ExportError: see `reduction.reduce`; or a sample or an answer does not fit into half inputs and outputs.
+        UsageError, ExportError: see `reduction.reduce`; or a sample or an expected output does not fit into half precision.
     """
     with recorder.stage(StageName.PRECISION) as outcome:
-        made = reduction.reduce(model, artifact, work / model.precision)
-        outcome.cost(made)
-        kept = sum(made.artifact.kept_nodes.values())
-        outcome.note = f"{model.precision}: {made.artifact.reduced_nodes} nodes reduced, {kept} kept in fp32, {made.casts} casts"
+        reduced = reduction.reduce(model, artifact, work / model.precision)
+        outcome.cost(reduced)
+        kept = sum(reduced.artifact.kept_nodes.values())
+        outcome.note = (
+            f"{model.precision}: {reduced.artifact.reduced_nodes} nodes reduced, {kept} kept in fp32, {reduced.casts} casts"
+        )
         in_its_types = baseline.in_files(
-            declared(baseline.samples.files, made.artifact.inputs, work / "declared_samples"),
-            declared(baseline.golden.expected, made.artifact.outputs, work / "declared_outputs"),
+            declared(baseline.samples.files, reduced.artifact.inputs, work / "declared_samples"),
+            declared(baseline.golden.expected, reduced.artifact.outputs, work / "declared_outputs"),
         )
     if tracker and not tracker.reduced:
         set_noise_floors(model, baseline, tracker, work=work, recorder=recorder)
     checks: list[Check] = []
     if model.precision == "fp16":
         stage = StageName.ONNXRUNTIME_FP16
-        checks += _check(model, made.artifact.path, in_its_types.golden, stage=stage, work=work, recorder=recorder, tracker=tracker)
+        checks += _check(
+            model, reduced.artifact.path, in_its_types.golden, stage=stage, work=work, recorder=recorder, tracker=tracker
+        )
     stage = StageName.ONNXRUNTIME.at(_half(model), emulated=True)
-    checks += _check(model, made.emulation, baseline.golden, stage=stage, work=work, recorder=recorder, tracker=tracker)
+    checks += _check(model, reduced.emulation, baseline.golden, stage=stage, work=work, recorder=recorder, tracker=tracker)
     if tracker:
         edge_case_rounding.allow_for_rounding(model, artifact, tracker, work=work / "rounding", recorder=recorder)
     return ReducedOnnx(
-        artifact=made.artifact, baseline=in_its_types, checks=tuple(checks), notes=tuple(_notes(model, made, checks))
+        artifact=reduced.artifact, baseline=in_its_types, checks=tuple(checks), notes=tuple(_notes(model, reduced, checks))
     )
 
 
 def set_noise_floors(model: schema.Model, baseline: Baseline, tracker: ErrorTracker, *, work: Path, recorder: Recorder) -> None:
-    """Let what follows be judged by how far PyTorch in half precision is from float64, where that could run.
+    """Judge all later stages by PyTorch's own error in half precision against float64, if float64 could run.
 
-    Where PyTorch does not run in half precision, or not for an output, the noise is what it is in float32, measured in the unit of
-    the half type.
+    If PyTorch does not run in half precision, or not for one output, its float32 error is used, with the unit of the half type.
     """
     exact = tracker.golden.exact
     if exact is None:
@@ -125,7 +129,7 @@ def _check(
     recorder: Recorder,
     tracker: ErrorTracker | None,
 ) -> tuple[Check, ...]:
-    """ONNX Runtime against the golden set, every sample at every batch size."""
+    """Run the file in ONNX Runtime and compare every sample at every batch size with the golden set."""
     batches = golden.batches()
     with recorder.stage(stage) as outcome:
         ran = runtime.run_within(model, path, golden.samples, batches=batches, directory=work / stage.key.replace(" ", "_"))
@@ -137,15 +141,14 @@ def _check(
 
 
 def declared(files: TensorFiles, tensors: tuple[TensorSpec, ...], directory: Path) -> TensorFiles:
-    """The arrays in the types that the file declares; the same set where nothing changes.
-
-    A number that would become infinite is refused: an infinite answer to it would seem to be the right one.
+    """Convert the arrays to the types that the file declares; return `files` itself if no type changes.
 
     Raises:
-        ExportError: it names the tensor, the sample and the number.
+        ExportError: a number would become infinite, which would make an infinite output seem right. The error names the tensor, the
+            sample and the number.
     """
-    wanted = {tensor.name: tensor.dtype for tensor in tensors}
-    tensors = tuple(replace(tensor, dtype=wanted.get(tensor.name, tensor.dtype)) for tensor in files.tensors)
+    types = {tensor.name: tensor.dtype for tensor in tensors}
+    tensors = tuple(replace(tensor, dtype=types.get(tensor.name, tensor.dtype)) for tensor in files.tensors)
     if tensors == files.tensors:
         return files
     cast = TensorFiles(directory=directory, tensors=tensors, count=files.count)
@@ -156,18 +159,19 @@ def declared(files: TensorFiles, tensors: tuple[TensorSpec, ...], directory: Pat
             with np.errstate(over="ignore"):
                 item[tensor.name] = array.astype(arrays.numpy_dtype(tensor.dtype))
             if np.count_nonzero(np.isfinite(array)) != np.count_nonzero(np.isfinite(item[tensor.name])):
-                raise ExportError(
-                    f"{tensor.name!r} has numbers that {tensor.dtype} does not hold.",
+                raise ExportError.of(
+                    wording.OUT_OF_RANGE,
                     where=f"sample {index}",
                     found=f"{float(np.abs(array[np.isfinite(array)]).max()):.7g}",
-                    next_step="set half_io: false, so that inputs and outputs stay fp32",
+                    name=tensor.name,
+                    dtype=tensor.dtype,
                 )
         arrays.save(cast, index, item)
     return cast
 
 
-def _notes(model: schema.Model, made: Reduced, checks: list[Check]) -> list[str]:
-    """What a person who signs has to know, and the next step where an answer is outside its tolerance."""
+def _notes(model: schema.Model, reduced: Reduced, checks: list[Check]) -> list[str]:
+    """Return notes on how the file was compared, and the next step for each output outside its tolerance."""
     name = WORDS[model.precision]
     if model.precision == "bf16":
         notes = ["BF16 was emulated: ONNX Runtime computed node by node in float32, and every bf16 tensor was rounded to bf16."]
@@ -188,7 +192,7 @@ def _notes(model: schema.Model, made: Reduced, checks: list[Check]) -> list[str]
             f"In {name} output {output} differs from PyTorch {far} ({stage}: {reason}). Next: name the nodes or operators that "
             f"need fp32 in keep_fp32, or widen outputs.{output}.tolerance on purpose."
         )
-    if made.artifact.kept_nodes:
-        reasons = ", ".join(f"{count} ({reason})" for reason, count in sorted(made.artifact.kept_nodes.items()))
+    if reduced.artifact.kept_nodes:
+        reasons = ", ".join(f"{count} ({reason})" for reason, count in sorted(reduced.artifact.kept_nodes.items()))
         notes.append(f"Nodes kept in fp32: {reasons}.")
     return notes

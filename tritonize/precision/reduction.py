@@ -1,4 +1,4 @@
-"""A proven float32 ONNX file in float16 or bfloat16, and the emulation by which it is compared; in a worker."""
+"""Start the worker that reduces a float32 ONNX file to float16 or bfloat16 and writes the emulation for its comparison."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from typing import cast
 
 from tritonize.core.artifacts import OnnxArtifact
 from tritonize.core.errors import ExportError, WorkerError
+from tritonize.core.messages import precision as wording
 from tritonize.precision import tasks
 from tritonize.precision.tasks import HalfPrecision, ReduceAnswer, ReduceRequest
 from tritonize.process import workers
 from tritonize.spec import schema
 
 HALF = ("fp16", "bf16")
-"""The precisions of a spec that live in the ONNX graph."""
+"""The precisions of a spec that change the types in the ONNX graph."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reduced:
-    """The reduced file and what it cost."""
+    """The reduced file, with run time and memory of the reduction."""
 
     artifact: OnnxArtifact
     emulation: Path
     """The same graph in float32, every half tensor rounded to its type; inputs and outputs are float32."""
     casts: int
-    """Nodes that change between the precisions."""
+    """Number of Cast nodes between the precisions."""
     library_seconds: float
     peak_memory: int
     """Bytes."""
@@ -36,8 +37,8 @@ def reduce(model: schema.Model, artifact: OnnxArtifact, directory: Path) -> Redu
     """Reduce a file to the spec's precision.
 
     Args:
-        artifact: in float32.
-        directory: where `model.onnx`, `emulation.onnx`, `node_map.json` and the worker's log go.
+        artifact: a float32 file.
+        directory: folder for `model.onnx`, `emulation.onnx`, `node_map.json` and the worker's log.
 
     Raises:
         UsageError: `keep_fp32` names a node or an operator that the graph does not have.
@@ -64,12 +65,8 @@ def reduce(model: schema.Model, artifact: OnnxArtifact, directory: Path) -> Redu
             memory_bytes=model.memory_bytes,
         )
     except WorkerError as error:
-        raise ExportError(
-            f"Reducing the file to {model.precision} ended without a file.",
-            where=artifact.path.name,
-            found=error.what,
-            next_step="raise deadline_s or memory_mib in the spec if that is all it lacks",
-            details=error.details,
+        raise ExportError.of(
+            wording.ENDED, where=artifact.path.name, found=error.what, details=error.details, precision=model.precision
         ) from error
     return Reduced(
         artifact=_artifact(artifact, path, answer.value, precision=model.precision),

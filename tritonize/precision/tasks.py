@@ -1,4 +1,4 @@
-"""What a worker does to reduce a file's precision, as both sides see it."""
+"""Request and answer of the worker task that reduces a file's precision."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ HalfPrecision = Literal["fp16", "bf16"]
 
 @dataclass(frozen=True, kw_only=True)
 class ReduceRequest:
-    """The finished file, and where the reduced one and its emulation go."""
+    """The finished file, and the paths for the reduced one and its emulation."""
 
     source: Path
     node_map: Path | None
     path: Path
     emulation: Path
-    """In the folder of `path`: they share a file of weights where there is one."""
+    """In the folder of `path`, since both may refer to one file of weights."""
     precision: HalfPrecision
     keep_nodes: tuple[str, ...] = ()
     keep_operators: tuple[str, ...] = ()
     half_io: bool = False
     inline_limit: int = INLINE_LIMIT
-    """Bytes of weights above which they go into a file of their own."""
+    """Weights larger than this, in bytes, go into a file of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReduceAnswer:
-    """What the reduced file says of itself, after it was written and loaded again."""
+    """Facts about the reduced file, read after it was written and loaded again."""
 
     opset: int
     ir_version: int
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     reduced: int
-    """Nodes that take half-precision tensors, without casts."""
+    """Number of nodes with half-precision inputs, without casts."""
     kept: Mapping[str, int]
-    """Reason to number of nodes that were float32 and are so still."""
+    """Number of nodes that stay in float32, by reason."""
     casts: int
-    """Added between the two."""
+    """Number of Cast nodes added between the precisions."""
     data: str | None
-    """Name of the file beside it that holds the weights."""
+    """Name of the file of weights beside it; `None` if the weights are inside."""
     node_map: str
-    """Name of the file beside it that says where its nodes come from."""
+    """Name of the file beside it with the origins of its nodes."""
     library_seconds: float
 
 

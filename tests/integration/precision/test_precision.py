@@ -201,8 +201,9 @@ def test_names_that_are_not_in_the_graph_are_refused_with_the_nearest(files, tmp
 
 def test_a_file_that_would_stay_fp32_is_an_error(files, tmp_path):
     operators = sorted({node.op_type for node in onnx.load(files / "cnn" / "model.onnx").graph.node})
-    with pytest.raises(ExportError, match="float32 throughout") as refused:
+    with pytest.raises(ExportError) as refused:
         reduce(files / "cnn" / "model.onnx", "fp16", tmp_path / "half", keep_operators=operators)
+    assert refused.value.code == "nothing-reduced"
     assert "asked for" in refused.value.found
 
 
@@ -356,9 +357,9 @@ def test_an_answer_that_half_outputs_cannot_hold_is_refused(tmp_path):
     declared = (replace(tensor, dtype="fp16"),)
     arrays.save(files, 0, {"y": np.array([1, -np.inf], "f4")})
     arrays.save(files, 1, {"y": np.array([1, 70000], "f4")})
-    with pytest.raises(ExportError, match="'y' has numbers that fp16 does not hold") as refused:
+    with pytest.raises(ExportError, match="'y'") as refused:
         precision_comparison.declared(files, declared, tmp_path / "fp16")
-    assert (refused.value.where, refused.value.found) == ("sample 1", "70000")
+    assert (refused.value.code, refused.value.where, refused.value.found) == ("reduced-out-of-range", "sample 1", "70000")
     cast = precision_comparison.declared(replace(files, count=1), declared, tmp_path / "fp16")
     assert arrays.load(cast, 0)["y"].dtype == np.float16
     assert precision_comparison.declared(files, (tensor,), tmp_path / "same") is files

@@ -1,8 +1,9 @@
-"""Emulate a half-precision graph in float32: node by node, what each is given and what each answers rounded to the type.
+"""Emulate a half-precision graph in float32: round the inputs and outputs of every node to the half type.
 
-ONNX Runtime's CPU provider has no bfloat16 but in Cast, and it computes float16 graphs in float32 and drops the casts between
-nodes, so that nothing is rounded and nothing overflows there. Here every half tensor is a Cast to the type, and every node reads it
-through a Cast back; those pairs stay, because they are no casts of ONNX Runtime's own. Inputs and outputs of the graph are float32.
+ONNX Runtime's CPU provider supports bfloat16 only in Cast, and it computes float16 graphs in float32 and drops the casts between
+nodes, so nothing is rounded and nothing overflows there. Here every half tensor is the output of a Cast to the type, and every node
+reads it through a Cast back. ONNX Runtime keeps these pairs: it only drops casts that it inserted itself. Inputs and outputs of the
+graph are float32.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from tritonize.precision.worker.node_choice import AGNOSTIC, Half
 
 
 def emulate(graph: GraphProto, tensors: Collection[str], half: Half) -> None:
-    """Make a half-precision graph its own emulation, in place.
+    """Turn a half-precision graph into its emulation, in place.
 
     Args:
-        tensors: names of its half tensors. None is in a subgraph: nodes with subgraphs are float32.
+        tensors: names of its half tensors. They are never in a subgraph, since nodes with subgraphs stay in float32.
     """
     ends = {value.name for value in (*graph.input, *graph.output)} & set(tensors)
     nodes: list[NodeProto] = []
@@ -58,20 +59,20 @@ def _emulated(node: NodeProto, tensors: Collection[str], ends: set[str], *, half
 
 
 def _narrow(name: str, ends: set[str]) -> str:
-    """The name of a half tensor in its own type."""
+    """Return the name of a half tensor in its own type."""
     return f"{name}__narrow" if name in ends else name
 
 
 def _wide(name: str) -> str:
-    """The name of a half tensor as float32."""
+    """Return the name of a half tensor as float32."""
     return f"{name}__wide"
 
 
 def _widen(name: str, ends: set[str], *, output: bool = False) -> list[NodeProto]:
-    made = [_cast(_narrow(name, ends), _wide(name), TensorProto.FLOAT)]
+    casts = [_cast(_narrow(name, ends), _wide(name), TensorProto.FLOAT)]
     if output and name in ends:
-        made.append(_cast(_narrow(name, ends), name, TensorProto.FLOAT))
-    return made
+        casts.append(_cast(_narrow(name, ends), name, TensorProto.FLOAT))
+    return casts
 
 
 def _cast(source: str, target: str, kind: int) -> NodeProto:

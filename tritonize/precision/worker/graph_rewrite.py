@@ -1,8 +1,8 @@
-"""Rewrite a float32 graph for a choice of half-precision nodes: constants converted once, casts between; inside a worker.
+"""Rewrite a float32 graph for a choice of half-precision nodes: convert constants and insert casts. Runs in a worker process.
 
-Every tensor keeps its name in the type that it is made in, since nodes are traced by the names of their outputs; what a Cast
-answers is named `<tensor>__fp16` or `<tensor>__fp32`. An output of the graph that is made in the other type is the one exception:
-there the Cast has the name.
+Every tensor keeps its name in the type that it is computed in, since nodes are identified by the names of their outputs. The output
+of a Cast is named `<tensor>__fp16` or `<tensor>__fp32`. The one exception is a graph output that is computed in the other type:
+there the Cast's output keeps the name.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tritonize.precision.worker.node_choice import AGNOSTIC, Choice, Half, const
 
 @dataclass(kw_only=True)
 class Rewritten:
-    """What a rewriting did."""
+    """The changes to a graph."""
 
     half: set[str] = field(default_factory=set)
     """Names of all half tensors of the new graph."""
@@ -42,9 +42,9 @@ def rewrite(
 
     Args:
         types: element types of its tensors.
-        choice: what becomes of its nodes; those in subgraphs stay.
-        value: the elements of an initializer, wherever they lie.
-        half_io: whether outputs of the graph are half; its inputs are as `choice` says.
+        choice: the decisions for its nodes; nodes in subgraphs stay.
+        value: returns the elements of an initializer, from the file or from external data.
+        half_io: whether outputs of the graph become half; `choice` decides about its inputs.
     """
     work = _Rewriting(graph, types, choice, half=half, half_io=half_io)
     nodes = list(graph.node)
@@ -60,7 +60,7 @@ def rewrite(
 
 
 class _Rewriting:
-    """The new nodes, one by one."""
+    """Builds the new list of nodes."""
 
     def __init__(self, graph: GraphProto, types: Mapping[str, int], choice: Choice, *, half: Half, half_io: bool) -> None:
         self._types, self._choice, self.half = types, choice, half
@@ -69,16 +69,16 @@ class _Rewriting:
         self._casts: dict[tuple[str, bool], str] = {}
         self._named: dict[str, str] = {}
         self._outputs = {value.name: half_io for value in graph.output if self._is_float(value.name)}
-        """Outputs of the graph to whether they are half."""
-        self.uses = self._asked(graph)
+        """Float outputs of the graph, and whether they become half."""
+        self.uses = self._constant_uses(graph)
         self.nodes: list[NodeProto] = []
         self.done = Rewritten(half=set(choice.half))
 
     def _is_float(self, name: str) -> bool:
         return self._types.get(name) == TensorProto.FLOAT
 
-    def _asked(self, graph: GraphProto) -> dict[str, set[bool]]:
-        """Of every constant whether it is asked for in half, in float32, or both."""
+    def _constant_uses(self, graph: GraphProto) -> dict[str, set[bool]]:
+        """Map every constant to the precisions that its consumers need: True for half, False for float32."""
         uses: dict[str, set[bool]] = {name: set() for name in self._constants}
         for node, place in zip(graph.node, self._choice.places, strict=True):
             for position, name in enumerate(node.input):
@@ -91,7 +91,7 @@ class _Rewriting:
         return uses
 
     def take(self, node: NodeProto, inputs: frozenset[int], outputs: frozenset[int]) -> None:
-        """Add a node, with the casts that it needs before it, and after it where it makes an output of the graph."""
+        """Add a node with the casts before it, and after it if it computes an output of the graph."""
         inner = {name: self._as(name, half=False) for name in captured(node)}
         for position, name in enumerate(node.input):
             if self._is_float(name) and node.op_type not in AGNOSTIC:
@@ -101,19 +101,19 @@ class _Rewriting:
         _substitute(node, {old: new for old, new in inner.items() if old != new})
         self.nodes.append(node)
         for position, name in enumerate(node.output):
-            wanted = self._outputs.get(name)
-            made = position in outputs
-            if wanted is not None and wanted != made:
-                inside = self._free(name, made)
+            declared_half = self._outputs.get(name)
+            is_half = position in outputs
+            if declared_half is not None and declared_half != is_half:
+                inside = self._free(name, is_half)
                 node.output[position] = self._named[name] = inside
                 self.done.came_from[inside] = name
-                if made:
+                if is_half:
                     self.done.half.add(inside)
-                self._cast(inside, name, half=wanted)
-                self._casts[name, wanted] = name
+                self._cast(inside, name, half=declared_half)
+                self._casts[name, declared_half] = name
 
     def _as(self, name: str, *, half: bool) -> str:
-        """A float tensor's name in a precision; a Cast is added where it was not made so."""
+        """Return a float tensor's name in a precision; adds a Cast if it is computed in the other one."""
         if name in self._constants:
             if half and self.uses[name] == {True}:
                 self.done.half.add(name)
@@ -129,7 +129,7 @@ class _Rewriting:
         return self._casts[name, half]
 
     def _copy(self, name: str) -> str:
-        """The name of a constant's half copy, beside the float32 one."""
+        """Return the name of a constant's half copy, which exists beside the float32 one."""
         if (name, True) not in self._casts:
             self._casts[name, True] = self._free(name, True)
             self.done.half.add(self._casts[name, True])
@@ -145,27 +145,27 @@ class _Rewriting:
             self.done.half.discard(target)
 
     def _free(self, name: str, half: bool) -> str:
-        wanted = f"{name}__{self.half.name if half else 'fp32'}"
-        while wanted in self._taken:
-            wanted += "_"
-        self._taken.add(wanted)
-        return wanted
+        free = f"{name}__{self.half.name if half else 'fp32'}"
+        while free in self._taken:
+            free += "_"
+        self._taken.add(free)
+        return free
 
     def copies(self) -> dict[str, str]:
-        """Constants that are needed in both precisions, to the name of the half one."""
+        """Map constants that are needed in both precisions to the name of the half copy."""
         return {name: self._casts[name, True] for name in self._constants if (name, True) in self._casts}
 
 
 def _convert(graph: GraphProto, work: _Rewriting, value: Callable[[TensorProto], Array]) -> None:
-    """Make the constants what is asked of them: one precision, or both beside each other."""
+    """Convert each constant to the precision that its consumers need, or add a half copy if they need both."""
     copies = work.copies()
     for tensor in [each for each in graph.initializer if each.name in work.uses]:
         if work.uses[tensor.name] == {True}:
             _set(tensor, value(tensor), work)
         elif tensor.name in copies:
-            made = TensorProto(name=copies[tensor.name])
-            _set(made, value(tensor), work)
-            graph.initializer.append(made)
+            copy = TensorProto(name=copies[tensor.name])
+            _set(copy, value(tensor), work)
+            graph.initializer.append(copy)
 
 
 def _set(tensor: TensorProto, array: Array, work: _Rewriting) -> None:
@@ -177,7 +177,7 @@ def _set(tensor: TensorProto, array: Array, work: _Rewriting) -> None:
 
 
 def captured(node: NodeProto) -> set[str]:
-    """Names that a node's subgraphs take from around them."""
+    """Return the names that a node's subgraphs use from the outer graph."""
     found: set[str] = set()
     for graph in _subgraphs(node):
         own = {each.name for each in graph.input} | {each.name for each in graph.initializer}
@@ -188,7 +188,7 @@ def captured(node: NodeProto) -> set[str]:
 
 
 def _substitute(node: NodeProto, names: Mapping[str, str]) -> None:
-    """Let a node's subgraphs take other tensors from around them; no name is used twice in a graph and its subgraphs."""
+    """Rename outer tensors in a node's subgraphs. Names are unique across a graph and its subgraphs."""
     for graph in _subgraphs(node) if names else ():
         for inner in graph.node:
             inner.input[:] = [names.get(name, name) for name in inner.input]

@@ -1,12 +1,13 @@
-"""Which nodes of a float32 graph compute in half precision, and why the others do not; inside a worker.
+"""Choose the nodes of a float32 graph that compute in half precision, with a reason for each of the others. Runs in a worker
+process.
 
-A node is reduced where its operator takes the type, unless
+A node is reduced if its operator supports the type, unless
 
-- the spec keeps it, or it has subgraphs (If, Loop, Scan), or its operator is one of `NEVER`;
-- it would meet a constant that the type cannot hold: one that becomes infinite, or a single number that becomes zero. What is
-  computed from such a constant stays in float32 too, until an operator brings it back (a softmax behind a mask of -1e9);
-- it computes with numbers that come from integers alone, such as sizes, positions and masks: half precision counts to 2048;
-- it only moves values, and they come in float32.
+- the spec keeps it in float32, or it has subgraphs (If, Loop, Scan), or its operator is in `NEVER`;
+- it reads a constant that the type cannot represent: one that becomes infinite, or a single number that becomes zero. What is
+  computed from such a constant stays in float32 too, until an operator brings it into range (a softmax behind a mask of -1e9);
+- it computes with numbers that come only from integers, such as sizes, positions and masks: half precision counts to 2048;
+- it only moves values, and its inputs are float32.
 """
 
 from __future__ import annotations
@@ -36,24 +37,24 @@ NEVER = _names(
     DynamicQuantizeLinear RandomNormal RandomUniform RandomNormalLike RandomUniformLike Multinomial Bernoulli DFT STFT
     MelWeightMatrix Det Upsample BitCast"""
 )
-"""Operators that place, count or order by what they are given: there a rounded number is another answer."""
+"""Operators that compute positions, counts or orders from their inputs, where rounding changes the result."""
 AGNOSTIC = frozenset({"Cast", "Shape", "Size"})
-"""Operators that take a tensor in whatever type it is."""
+"""Operators that accept a tensor of any type."""
 MOVING = _names(
     """Reshape Transpose Squeeze Unsqueeze Flatten Slice Split Concat Expand Tile Gather GatherElements GatherND Identity Pad
     DepthToSpace SpaceToDepth ReverseSequence ScatterND ScatterElements MaxPool GlobalMaxPool Max Min"""
 )
-"""Operators that answer with elements they were given."""
+"""Operators that return elements of their inputs unchanged."""
 _LOOKUP = frozenset({"Gather", "GatherElements", "GatherND"})
 _HEAVY = _names(
     """Conv ConvTranspose DeformConv MatMul Gemm Einsum LSTM GRU RNN Attention LayerNormalization InstanceNormalization
     GroupNormalization RMSNormalization BatchNormalization"""
 )
-"""Operators whose answers are a network's own numbers, whatever they are given."""
+"""Operators whose outputs are activations, even if their inputs come from integers."""
 _KEEPS_LARGE = MOVING | _names("Add Sub Mul Div Where Neg Abs Sum Relu LeakyRelu PRelu Pow Clip Sqrt")
 _KEEPS_TINY = MOVING | _names("Add Sub Where Neg Abs Sqrt Pow Clip ReduceL2 ReduceSum ReduceMax")
 _FLOAT32_INPUTS: Mapping[str, frozenset[int]] = {"Resize": frozenset({1, 2})}
-"""Positions of inputs that say sizes, although a type for them is free."""
+"""Positions of inputs that hold sizes, although the schema allows half precision for them."""
 _ONNX = ("", "ai.onnx")
 """The names of ONNX's own domain."""
 _FLOAT = TensorProto.FLOAT
@@ -62,14 +63,14 @@ _WHOLE = {dtype.onnx for dtype in dtypes.TABLE if not dtype.floating and dtype.n
 
 @dataclass(frozen=True, kw_only=True)
 class Half:
-    """A half-precision type under its names."""
+    """A half-precision type with its names in ONNX and NumPy."""
 
     name: HalfPrecision
     onnx: int
     schema: str
     numpy: np.dtype[np.generic]
     never: frozenset[str] = frozenset()
-    """Operators that take the type by their schema, and that TensorRT does not build."""
+    """Operators whose schema allows the type, and that TensorRT does not build with it."""
 
 
 HALVES: Mapping[str, Half] = {
@@ -88,13 +89,13 @@ HALVES: Mapping[str, Half] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """What becomes of one node."""
+    """The decision for one node."""
 
     inputs: frozenset[int] = frozenset()
     """Positions of the inputs that are half."""
     outputs: frozenset[int] = frozenset()
     kept: Reason | None = None
-    """Why a node that has to do with float32 is not reduced; `None` too where it has nothing to do with it."""
+    """Why a node with float32 tensors is not reduced; `None` if it is reduced or has no float32 tensor."""
 
     @property
     def reduced(self) -> bool:
@@ -104,33 +105,33 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What becomes of a graph."""
+    """The decisions for all nodes of a graph."""
 
     places: tuple[Place, ...]
-    """One per node of the graph, in its order."""
+    """One per node, in the graph's order."""
     half: frozenset[str]
-    """Names of the tensors that are made in half precision; constants are made in what is asked of them."""
+    """Names of the tensors that are computed in half precision; constants get the precision that their consumers need."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """What the spec keeps in float32."""
+    """Nodes and operators that the spec keeps in float32."""
 
     nodes: frozenset[str] = frozenset()
     operators: frozenset[str] = frozenset()
 
 
 class Chooser:
-    """Goes through a graph once, in its order, which is topological."""
+    """Decides for each node in one pass over the graph, in its topological order."""
 
     def __init__(
         self, model: onnx.ModelProto, types: Mapping[str, int], half: Half, *, kept: Kept, value: Callable[[TensorProto], Array]
     ) -> None:
-        """The graph as it is.
+        """Prepare for a graph.
 
         Args:
-            types: element types of its tensors; 0 or absent where they are not known.
-            value: the elements of an initializer, wherever they lie.
+            types: element types of its tensors; 0 or absent if unknown.
+            value: returns the elements of an initializer, from the file or from external data.
         """
         self._graph, self._types, self._half, self._kept, self._value = model.graph, types, half, kept, value
         self._opset = next((entry.version for entry in model.opset_import if entry.domain in _ONNX), 1)
@@ -139,11 +140,11 @@ class Chooser:
         self._large: set[str] = set()
         self._tiny: set[str] = set()
         self._counted: set[str] = set()
-        """Tensors of float32 that come from integers alone."""
+        """Float32 tensors that are computed only from integers."""
         self._ranges: dict[str, tuple[bool, bool]] = {}
 
     def choose(self, *, half_io: bool) -> Choice:
-        """Decide of every node."""
+        """Decide for every node."""
         if half_io:
             self._made_half |= {value.name for value in self._graph.input if value.type.tensor_type.elem_type == _FLOAT}
             self._made_half -= set(self.constants)
@@ -181,21 +182,21 @@ class Chooser:
         return None
 
     def _are_known(self, node: NodeProto) -> bool:
-        """Whether all it takes and answers are tensors of known types, and no sequences."""
+        """Whether all inputs and outputs are tensors (not sequences) of known types."""
         return all(self._types.get(name) for name in (*node.input, *node.output) if name)
 
     def _is_float(self, name: str) -> bool:
         return self._types.get(name) == _FLOAT
 
     def _floats(self, node: NodeProto) -> list[str]:
-        """Names of its inputs in float32, without those that say sizes."""
+        """Names of its float32 inputs, without those that hold sizes."""
         sizes = _FLOAT32_INPUTS.get(node.op_type, frozenset())
         return [name for position, name in enumerate(node.input) if self._is_float(name) and position not in sizes]
 
     def _positions(self, node: NodeProto) -> tuple[frozenset[int], frozenset[int]]:
-        """The inputs and outputs that are half where the node is reduced, by its operator's schema.
+        """Return the inputs and outputs that become half if the node is reduced, by its operator's schema.
 
-        Only types that an input decides: those of the other outputs are said by attributes.
+        Only outputs whose type follows an input are included; attributes set the type of the others.
         """
         if node.domain not in _ONNX:
             return frozenset(), frozenset()
@@ -215,18 +216,18 @@ class Chooser:
         return frozenset(found), frozenset(outputs)
 
     def _note_counted(self, node: NodeProto) -> bool:
-        """Whether what it answers comes from integers alone."""
+        """Whether its outputs are computed only from integers; notes the outputs if so."""
         floats = [name for name in node.input if self._is_float(name) and name not in self.constants]
         others = {self._types.get(name, 0) for name in node.input if name and not self._is_float(name)}
         if node.op_type in _HEAVY or not set(floats) <= self._counted or not others <= _WHOLE:
             return False
-        if not floats and (not others or node.op_type in _LOOKUP):  # a table of weights looked up by integers is no counting
+        if not floats and (not others or node.op_type in _LOOKUP):  # a lookup in a table of weights yields weights, not counts
             return False
         self._counted.update(name for name in node.output if self._is_float(name))
         return True
 
     def _note_range(self, node: NodeProto) -> bool:
-        """Whether it meets numbers that the type cannot hold."""
+        """Whether it reads numbers that the type cannot represent; notes the outputs that may pass them on."""
         floats = self._floats(node)
         large = any(name in self._large or self._outside(name)[0] for name in floats)
         tiny = any(name in self._tiny or self._outside(name)[1] for name in floats)
@@ -238,7 +239,7 @@ class Chooser:
         return large or tiny
 
     def _outside(self, name: str) -> tuple[bool, bool]:
-        """Whether a constant has finite elements that become infinite, and whether it is one number that becomes zero."""
+        """Whether a constant has finite elements that become infinite, and whether it is a single number that becomes zero."""
         if name not in self.constants:
             return False, False
         if name not in self._ranges:
@@ -252,18 +253,18 @@ class Chooser:
 
 
 def constants(graph: onnx.GraphProto) -> dict[str, TensorProto]:
-    """The float32 initializers that no caller can replace, by name."""
+    """Return the float32 initializers by name, without those that are graph inputs, which callers can replace."""
     given = {value.name for value in graph.input}
     return {each.name: each for each in graph.initializer if each.data_type == _FLOAT and each.name not in given}
 
 
 def _adds_up(node: NodeProto) -> bool:
-    """Whether it scatters into what is there already: a sum rounded at every step, which ONNX Runtime does not run in float16."""
+    """Whether it is a scatter with a reduction, which rounds at every step and which ONNX Runtime does not run in float16."""
     return any(attribute.name == "reduction" and attribute.s not in (b"", b"none") for attribute in node.attribute)
 
 
 def _kinds(formals: Sequence[onnx.defs.OpSchema.FormalParameter], names: Collection[str]) -> Iterator[tuple[int, str]]:
-    """Position and type parameter of every argument that is given; the last formal one takes all further ones."""
+    """Yield position and type parameter of every present argument; the last formal parameter stands for all further ones."""
     for position, name in enumerate(names):
         if name and formals:
             yield position, formals[min(position, len(formals) - 1)].type_str

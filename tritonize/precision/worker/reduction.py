@@ -1,6 +1,6 @@
-"""Reduce a finished float32 ONNX file to float16 or bfloat16, and write the emulation it is compared by; runs inside a worker.
+"""Reduce a finished float32 ONNX file to float16 or bfloat16, and write the emulation for its comparison. Runs in a worker process.
 
-What the type is of lives in the graph: a strongly typed file that TensorRT builds as it is.
+The types are in the graph: TensorRT builds the file as a strongly typed network.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import onnx.version_converter
 from onnx import TensorProto
 
 from tritonize.core.errors import ExportError, NothingReducedError, UsageError
+from tritonize.core.messages import precision as wording
 from tritonize.onnx_model.worker import finishing, origins, writer
 from tritonize.precision.tasks import ReduceAnswer, ReduceRequest
 from tritonize.precision.worker import emulation as worker_emulation
@@ -33,35 +34,35 @@ from tritonize.process.stopwatch import Stopwatch
 
 T = TypeVar("T")
 BF16_OPSET = 22
-"""The first in which convolutions, pooling and recurrences take bfloat16."""
+"""The first opset in which convolutions, pooling and recurrences support bfloat16."""
 BF16_IR = 10
 """The version of the file format that came with that opset."""
 _CONSTANTS_IR = 4
-"""The first version of the file format in which an initializer is no input."""
+"""The first version of the file format in which an initializer need not be an input."""
 _NEAR = 3
 
 
-def reduce(asked: ReduceRequest) -> ReduceAnswer:
+def reduce(request: ReduceRequest) -> ReduceAnswer:
     """Reduce the file, and write its emulation.
 
     Raises:
         UsageError: a node or an operator to keep is not in the graph.
         ExportError: no node could be reduced, or what was written is invalid.
     """
-    half, watch = HALVES[asked.precision], Stopwatch()
+    half, watch = HALVES[request.precision], Stopwatch()
     with watch.library():
-        model = _prepared(asked)
-        kept = Kept(nodes=frozenset(asked.keep_nodes), operators=frozenset(asked.keep_operators))
-        types = _types(model, asked.source)
-        value = partial(onnx.numpy_helper.to_array, base_dir=str(asked.source.parent))
-        choice = node_choice.Chooser(model, types, half, kept=kept, value=value).choose(half_io=asked.half_io)
-        done = graph_rewrite.rewrite(model.graph, types, choice, half=half, value=value, half_io=asked.half_io)
-        data = _write(model, asked)
-        del model  # what follows is of the file as it lies on the disk, and two models are not held at a time
-        model, reduced = _read_back(asked.path, done, half)
+        model = _prepared(request)
+        kept = Kept(nodes=frozenset(request.keep_nodes), operators=frozenset(request.keep_operators))
+        types = _types(model, request.source)
+        value = partial(onnx.numpy_helper.to_array, base_dir=str(request.source.parent))
+        choice = node_choice.Chooser(model, types, half, kept=kept, value=value).choose(half_io=request.half_io)
+        done = graph_rewrite.rewrite(model.graph, types, choice, half=half, value=value, half_io=request.half_io)
+        data = _write(model, request)
+        del model  # the rest reads the file from disk; two models at a time would double the memory
+        model, reduced = _read_back(request.path, done, half)
         if not reduced:
-            raise _nothing_reduced(asked, Counter(place.kept for place in choice.places if place.kept))
-        node_map = _write_node_map(model, done, asked)
+            raise _nothing_reduced(request, Counter(place.kept for place in choice.places if place.kept))
+        node_map = _write_node_map(model, done, request)
         answer = ReduceAnswer(
             opset=finishing.opset(model),
             ir_version=model.ir_version,
@@ -75,37 +76,37 @@ def reduce(asked: ReduceRequest) -> ReduceAnswer:
             library_seconds=0.0,
         )
         worker_emulation.emulate(model.graph, done.half, half)
-        _types(model, asked.emulation)
-        writer.write(model, asked.emulation)  # where weights lie in a file of their own, it refers to them there
+        _types(model, request.emulation)
+        writer.write(model, request.emulation)  # it refers to the reduced file's external weights, if there are any
     return replace(answer, library_seconds=watch.seconds)
 
 
-def _prepared(asked: ReduceRequest) -> onnx.ModelProto:
-    """The source as it can be rewritten: in an opset that has the type, its float32 constants initializers."""
-    model = onnx.load(asked.source, load_external_data=False)
-    finishing.require_safe_external_data(model, asked.source)
-    _require_known(model, asked)
-    if asked.precision == "bf16" and finishing.opset(model) < BF16_OPSET:
+def _prepared(request: ReduceRequest) -> onnx.ModelProto:
+    """Load the source for rewriting: in an opset that supports the type, with its float32 constants as initializers."""
+    model = onnx.load(request.source, load_external_data=False)
+    finishing.require_safe_external_data(model, request.source)
+    _require_known(model, request)
+    if request.precision == "bf16" and finishing.opset(model) < BF16_OPSET:
         model = _raised(model, BF16_OPSET)
-    _settle_constants(model)
+    _constants_to_initializers(model)
     return model
 
 
-def _require_known(model: onnx.ModelProto, asked: ReduceRequest) -> None:
-    """Refuse names that are not in the graph: what is meant to stay float32 would be reduced without a word."""
+def _require_known(model: onnx.ModelProto, request: ReduceRequest) -> None:
+    """Reject names that are not in the graph; otherwise a misspelled node would be reduced silently."""
     nodes = list(finishing.nodes(model))
     for kind, wanted, there in (
-        ("node", asked.keep_nodes, {node.name for node in nodes}),
-        ("operator", asked.keep_operators, {node.op_type for node in nodes}),
+        ("node", request.keep_nodes, {node.name for node in nodes}),
+        ("operator", request.keep_operators, {node.op_type for node in nodes}),
     ):
         unknown = [name for name in wanted if name not in there]
         if unknown:
-            raise UsageError(
-                f"keep_fp32 names {kind}s that the exported graph does not have.",
+            raise UsageError.of(
+                wording.KEEP_UNKNOWN,
                 where=f"keep_fp32.{kind}s",
                 found=", ".join(unknown),
-                details=[f"{name}: nearest {', '.join(_nearest(name, there)) or 'nothing like it'}" for name in unknown],
-                next_step="names are exact; evidence/node_map.json of a version lists all nodes with their operators and modules",
+                details=[f"{name}: nearest {', '.join(_nearest(name, there)) or 'no similar name'}" for name in unknown],
+                kind=kind,
             )
 
 
@@ -115,7 +116,7 @@ def _nearest(name: str, there: Iterable[str]) -> list[str]:
 
 
 def _raised(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
-    """The model in a newer opset. Its weights do not go through the converter, which would need copies of them."""
+    """Convert the model to a newer opset. Its weights bypass the converter, which would copy them."""
     weights = [tensor for tensor in model.graph.initializer if writer.is_weight(tensor) or writer.is_external(tensor)]
     shell = finishing.without_weights(model)
     given = {value.name for value in shell.graph.input}
@@ -127,11 +128,7 @@ def _raised(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     try:
         raised = onnx.version_converter.convert_version(shell, opset)
     except Exception as error:
-        raise ExportError(
-            f"The file cannot be raised to opset {opset}, which bfloat16 needs.",
-            found=str(error).strip().splitlines()[0],
-            next_step=f"export with opset: {opset}",
-        ) from error
+        raise ExportError.of(wording.OPSET, found=str(error).strip().splitlines()[0], opset=opset) from error
     _retain(raised.graph.input, lambda value: value.name in given or value.name not in names)
     raised.graph.initializer.extend(weights)
     raised.ir_version = max(raised.ir_version, BF16_IR)
@@ -145,8 +142,8 @@ def _retain(field: MutableSequence[T], wanted: Callable[[T], bool]) -> None:
     field.extend(left)
 
 
-def _settle_constants(model: onnx.ModelProto) -> None:
-    """Make float32 Constant nodes initializers, which are converted once, and initializers no inputs, as old files have them."""
+def _constants_to_initializers(model: onnx.ModelProto) -> None:
+    """Turn float32 Constant nodes into initializers, and remove initializers from the inputs, where old files list them."""
     graph, left = model.graph, []
     named = {tensor.name for tensor in graph.initializer}
     if named.intersection(value.name for value in graph.input):
@@ -163,23 +160,23 @@ def _settle_constants(model: onnx.ModelProto) -> None:
 
 
 def _constant(node: onnx.NodeProto) -> TensorProto | None:
-    """A Constant node's value as an initializer; `None` where it is no float32 tensor."""
+    """Return a Constant node's value as an initializer; `None` if it is not a float32 tensor."""
     (attribute,) = node.attribute
-    made = TensorProto()
+    initializer = TensorProto()
     if attribute.name == "value" and attribute.t.data_type == TensorProto.FLOAT:
-        made.CopyFrom(attribute.t)
+        initializer.CopyFrom(attribute.t)
     elif attribute.name in ("value_float", "value_floats"):
         dims = [] if attribute.name == "value_float" else [len(attribute.floats)]
         numbers = attribute.floats if dims else [attribute.f]
-        made.CopyFrom(onnx.helper.make_tensor(node.output[0], TensorProto.FLOAT, dims, numbers))
+        initializer.CopyFrom(onnx.helper.make_tensor(node.output[0], TensorProto.FLOAT, dims, numbers))
     else:
         return None
-    made.name = node.output[0]
-    return made
+    initializer.name = node.output[0]
+    return initializer
 
 
 def _types(model: onnx.ModelProto, path: Path) -> dict[str, int]:
-    """Element types of the graph's tensors, by ONNX's own strict inference."""
+    """Return the element types of the graph's tensors, by ONNX's strict shape inference."""
     try:
         light = finishing.without_weights(model)
         graph = onnx.shape_inference.infer_shapes(light, check_type=True, strict_mode=True).graph
@@ -189,23 +186,23 @@ def _types(model: onnx.ModelProto, path: Path) -> dict[str, int]:
     return values | {tensor.name: tensor.data_type for tensor in graph.initializer}
 
 
-def _write(model: onnx.ModelProto, asked: ReduceRequest) -> Path | None:
-    """Write the reduced file; the path of its weights where they are too large for it."""
-    folder = asked.source.parent
+def _write(model: onnx.ModelProto, request: ReduceRequest) -> Path | None:
+    """Write the reduced file. Returns the path of the weights if they are too large to be inside."""
+    folder = request.source.parent
     weights = writer.external_or_large(model)
-    if sum(writer.size(tensor, folder) for tensor in weights) > asked.inline_limit:
-        return writer.write_with_data(model, asked.path, folder)
+    if sum(writer.size(tensor, folder) for tensor in weights) > request.inline_limit:
+        return writer.write_with_data(model, request.path, folder)
     for tensor in weights:
         if writer.is_external(tensor):
             onnx.external_data_helper.load_external_data_for_tensor(tensor, str(folder))
             tensor.data_location = TensorProto.DEFAULT
             del tensor.external_data[:]
-    writer.write(model, asked.path)
+    writer.write(model, request.path)
     return None
 
 
 def _read_back(path: Path, done: Rewritten, half: Half) -> tuple[onnx.ModelProto, int]:
-    """The file as it lies on the disk, checked, its tensors of the types they were given; and its number of reduced nodes."""
+    """Load the written file, check it and its tensors' types; return it with its number of reduced nodes."""
     try:
         onnx.checker.check_model(str(path))
     except (onnx.checker.ValidationError, ValueError) as error:
@@ -215,37 +212,32 @@ def _read_back(path: Path, done: Rewritten, half: Half) -> tuple[onnx.ModelProto
     made = {name for node in model.graph.node for name in (*node.input, *node.output)}
     differing = sorted((found ^ done.half) & made)
     if differing:
-        raise _invalid(path, ValueError(f"the type of {', '.join(differing[:_NEAR])} is not what it was made to be"))
+        raise _invalid(path, ValueError(f"the type of {', '.join(differing[:_NEAR])} differs from the requested one"))
     return model, sum(1 for node in model.graph.node if node.op_type not in node_choice.AGNOSTIC and found.intersection(node.input))
 
 
 def _invalid(path: Path, error: Exception) -> ExportError:
-    return ExportError(
-        "The file in reduced precision is invalid.",
-        where=path.name,
-        found=str(error).strip().splitlines()[0],
-        next_step="name the nodes or operators of the text in keep_fp32, and report it",
-    )
+    return ExportError.of(wording.INVALID, where=path.name, found=str(error).strip().splitlines()[0])
 
 
-def _nothing_reduced(asked: ReduceRequest, kept: Mapping[str, int]) -> NothingReducedError:
-    return NothingReducedError(
-        f"The file was asked for in {asked.precision} and would be float32 throughout.",
-        expected=f"at least one node in {asked.precision}",
+def _nothing_reduced(request: ReduceRequest, kept: Mapping[str, int]) -> NothingReducedError:
+    return NothingReducedError.of(
+        wording.NOTHING_REDUCED,
+        expected=f"at least one node in {request.precision}",
         found="; ".join(f"{count} nodes kept: {reason}" for reason, count in kept.items()) or "no float32 node at all",
-        next_step="name less in keep_fp32, or ask for precision: fp32",
+        precision=request.precision,
     )
 
 
-def _write_node_map(model: onnx.ModelProto, done: Rewritten, asked: ReduceRequest) -> Path:
-    """The origins of the reduced file's nodes: those of the source; a cast is of the module whose tensor it casts."""
+def _write_node_map(model: onnx.ModelProto, done: Rewritten, request: ReduceRequest) -> Path:
+    """Write the origins of the reduced file's nodes, as in the source; a cast belongs to the module whose tensor it casts."""
     known: dict[str, origins.Origin] = {}
-    listed = json.loads(asked.node_map.read_text(encoding="utf-8"))["nodes"] if asked.node_map else []
+    listed = json.loads(request.node_map.read_text(encoding="utf-8"))["nodes"] if request.node_map else []
     for entry in listed:
         if "unmapped" not in entry:
             origin = origins.Origin(module=entry.get("module"), source=entry.get("source"), function=entry.get("function"))
             known.update(dict.fromkeys(entry["outputs"], origin))
     known |= {new: known[old] for new, old in done.came_from.items() if old in known}
-    path = asked.path.with_name(finishing.NODE_MAP)
+    path = request.path.with_name(finishing.NODE_MAP)
     origins.write(model, known, path)
     return path
