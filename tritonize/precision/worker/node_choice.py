@@ -1,5 +1,4 @@
-"""Choose the nodes of a float32 graph that compute in half precision, with a reason for each of the others. Runs in a worker
-process.
+"""Choose the nodes of a float32 graph that compute in half precision, with a reason for each other node. Runs in a worker process.
 
 A node is reduced if its operator supports the type, unless
 
