@@ -1,6 +1,6 @@
-"""How large an error is (`metrics/`, `tracker.py`), and whether it may be (`gates.py`).
+"""Measure errors (`metrics/`, `tracker.py`) and decide whether they are acceptable (`gates.py`).
 
-`check_batches` is the one comparison of answers with a golden set.
+`check_batches` compares outputs with a golden set, for every stage.
 """
 
 from __future__ import annotations

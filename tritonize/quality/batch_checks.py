@@ -1,6 +1,6 @@
-"""The one comparison of answers with a golden set: `check_batches` for answers that lie ready, `check_answer` for a single one.
+"""Compare outputs with a golden set: `check_batches` for stored outputs of many batches, `check_answer` for one batch.
 
-Every stage uses it: the export ladder, reduced precision, plans, `check`, and the server's answers.
+Every stage uses these functions: the export ladder, reduced precision, plans, `check`, and the server.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from tritonize.quality.tracker import ErrorTracker
 
 
 class BatchAnswers(Protocol):
-    """The answers to some batches, in the batches' order."""
+    """The outputs of some batches, in the batches' order."""
 
     @property
     def seconds(self) -> Sequence[float]:
-        """How long each answer took."""
+        """Run time of each batch."""
 
     def answer(self, position: int) -> Arrays:
         """The outputs of batch number `position`, by name."""
@@ -31,7 +31,7 @@ class BatchAnswers(Protocol):
 
 @dataclass(frozen=True)
 class SingleAnswers:
-    """Answers that lie as numbered items of one set, one per batch, without times."""
+    """Stored outputs, one numbered item per batch, without run times."""
 
     files: TensorFiles
 
@@ -54,16 +54,16 @@ def check_batches(
     tracker: ErrorTracker | None = None,
     expected: BatchAnswers | None = None,
 ) -> Iterator[Check]:
-    """Compare the answer to each batch with the expected one, by the golden set's tolerances.
+    """Compare the outputs of each batch with the expected ones, by the golden set's tolerances.
 
     Args:
-        tracker: adds up the errors; without one, tolerances alone decide.
-        expected: by batch; by default the golden set's answers to the single samples, joined.
+        tracker: accumulates the errors; without one, only the tolerances are checked.
+        expected: by batch; by default the golden set's outputs of the single samples, joined.
     """
     for position, batch in enumerate(batches):
-        wanted = golden.answer(batch) if expected is None else expected.answer(position)
+        outputs = golden.answer(batch) if expected is None else expected.answer(position)
         seconds = answers.seconds[position]
-        yield check_answer(golden, stage, batch, expected=wanted, found=answers.answer(position), tracker=tracker, seconds=seconds)
+        yield check_answer(golden, stage, batch, expected=outputs, found=answers.answer(position), tracker=tracker, seconds=seconds)
 
 
 def check_answer(
@@ -78,12 +78,12 @@ def check_answer(
     batch_size: int | None = None,
     digest: str | None = None,
 ) -> Check:
-    """Compare one answer, by the golden set's tolerances.
+    """Compare the outputs of one batch, by the golden set's tolerances.
 
     Args:
-        expected: in the shapes and types in which `found` should be.
-        batch_size: by default the number of samples; 0 where the model is not batched.
-        digest: `arrays.digest` of `found`, where it is known already.
+        expected: in the shapes and types that `found` should have.
+        batch_size: by default the number of samples, or 0 if the model is not batched.
+        digest: `arrays.digest` of `found`, if the caller has it already.
     """
     if tracker is None:
         tensors = compare(expected, found, golden.tolerances)

@@ -1,8 +1,8 @@
-"""Expected against found: metrics and the tolerance gate, in one pass with constant extra memory.
+"""Compare expected and found outputs: metrics and the tolerance gate, in one pass with constant extra memory.
 
 The rule is NumPy's and torch.testing's: |found - expected| <= atol + rtol * |expected|, for every element. Integers and
-booleans must be equal. A NaN is answered by a NaN in the same place, an infinity by the same infinity; anything else is a
-mismatch. A missing, extra, differently shaped or differently typed output fails.
+booleans must be equal. A NaN matches a NaN in the same place, and an infinity the same infinity; anything else is a mismatch. A
+missing, extra, differently shaped or differently typed output fails.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from tritonize.quality.differences import Differences, measure
 from tritonize.spec.schema import Tolerance
 
 WORST = 5
-"""Elements kept in the list of the worst."""
+"""Number of worst elements that a check lists."""
 
 _Tolerances = Mapping[str, Tolerance]
 
 
 def compare(expected: Mapping[str, Array], found: Mapping[str, Array], tolerances: _Tolerances) -> tuple[TensorCheck, ...]:
-    """Every expected output, and every one that was not expected.
+    """Compare every expected output, and report every unexpected one.
 
     Args:
         expected: output name to array.
         found: output name to array, of any shape and type.
-        tolerances: output name to tolerance, in the output's own unit; the default where a name is absent.
+        tolerances: output name to tolerance, in the output's own unit; absent names get the default tolerance.
     """
     checks = []
     for name, array in expected.items():
@@ -43,7 +43,7 @@ def compare(expected: Mapping[str, Array], found: Mapping[str, Array], tolerance
 
 
 def compare_tensor(name: str, expected: Array, found: Array, *, tolerance: Tolerance) -> TensorCheck:
-    """One output. Shapes and types are compared first; they must be equal."""
+    """Compare one output. Shapes and types are compared first; they must be equal."""
     expected_type, found_type = dtype_name(expected), dtype_name(found)
     exact = not _is_floating(expected_type)
     rtol, atol = (0.0, 0.0) if exact else (tolerance.rtol, tolerance.atol)
@@ -78,7 +78,7 @@ def _is_floating(name: str) -> bool:
 
 
 def _bytes_reason(expected: Array, found: Array) -> str | None:
-    differing = int(np.count_nonzero(text(expected) != text(found)))  # a server answers bytes
+    differing = int(np.count_nonzero(text(expected) != text(found)))  # a server returns bytes
     return f"{differing} of {expected.size} strings differ" if differing else None
 
 
@@ -101,7 +101,7 @@ def _extra(name: str, found: Array) -> TensorCheck:
     return TensorCheck(
         name=name,
         passed=False,
-        reason="an output that was not expected",
+        reason="unexpected output",
         expected_shape=None,
         found_shape=found.shape,
         expected_dtype=None,

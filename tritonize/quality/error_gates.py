@@ -1,4 +1,4 @@
-"""The gates on errors that were added up: noise floors by stage, output and group, and bounds on metrics."""
+"""The gates on accumulated errors: noise floors by stage, output and group, and bounds on metrics."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tritonize.quality.golden_set import GoldenSet
 
 @dataclass(kw_only=True)
 class LargestError:
-    """Of one output at one stage and group."""
+    """The largest error of one output at one stage, in one group of samples."""
 
     max_abs: float = 0.0
     sample: int = 0
     finite: bool = True
-    """Whether numbers that are no numbers lie where the exact answer has them too."""
+    """Whether NaN and infinities are only where the float64 values have them too."""
 
 
 def noise_gates(
@@ -29,13 +29,13 @@ def noise_gates(
     sums_known: bool,
     on_gpu: Collection[StageName],
 ) -> Iterator[Gate]:
-    """The noise floor of every stage, output and group.
+    """Yield the noise-floor gate of every stage, output and group.
 
     Args:
         largest: the largest error, by stage, output and group.
-        reduced_floors: of a reduced precision, for all stages but ONNX Runtime in float32; empty where there is none.
-        sums_known: whether the errors are already without what ONNX Runtime's own sums explain.
-        on_gpu: stages whose answers a GPU gave.
+        reduced_floors: of a reduced precision, for all stages except ONNX Runtime in float32; empty without a reduced precision.
+        sums_known: whether the errors already exclude ONNX Runtime's own summation error.
+        on_gpu: stages that ran on a GPU.
     """
     own, reduced = ({(each.output, each.group): each for each in floors} for floors in (golden.floors, reduced_floors))
     for (stage, name, group), seen in sorted(largest.items(), key=lambda item: item[0][0].order):
@@ -44,9 +44,9 @@ def noise_gates(
         limit = rule.noise_floor_gpu if stage in on_gpu else rule.noise_floor
         if floor is None or limit is None or stage is StageName.PYTORCH or (name, group) not in own:
             continue
-        # Where the exact answers were rounded for a file, a half unit of float32 of the error is the file's.
+        # If the float64 values were rounded for a file, half a float32 unit of the error comes from that rounding.
         known = 2.0**-24 * floor.scale if golden.rounded else 0.0
-        # A golden set of a file has no answers as sums move them, but how far these do.
+        # A golden set from a file does not have the outputs with summation error, only the size of that error.
         known += 0.0 if sums_known else floor.summing
         error = max(0.0, seen.max_abs - known)
         k = noise_floor.ratio(error, floor.denominator)
@@ -65,7 +65,7 @@ def noise_gates(
 
 
 def not_measured(golden: GoldenSet) -> Iterator[Gate]:
-    """A gate for each output, and edge case of one, that has a limit and nothing to be judged by."""
+    """Yield a gate for each output, or edge case of one, that has a limit but no float64 values."""
     floats = noise_floor.floating(golden.expected)
     lacking = golden.unmeasured
     if golden.exact is None and not lacking and golden.why_not:
@@ -74,7 +74,7 @@ def not_measured(golden: GoldenSet) -> Iterator[Gate]:
         limit = golden.rule(each.output).noise_floor
         if limit is None or each.output not in floats:
             continue
-        # That an edge case has no measure does not fail the rest of an output.
+        # An edge case without float64 values does not fail the rest of the output.
         yield Gate(
             gate="noise floor",
             stage=StageName.PYTORCH_FP64,
@@ -88,7 +88,7 @@ def not_measured(golden: GoldenSet) -> Iterator[Gate]:
 
 
 def metric_gates(golden: GoldenSet, rows: Sequence[StageRow]) -> Iterator[Gate]:
-    """The bounds on metrics, stage by stage."""
+    """Yield the gates for bounds on metrics, stage by stage."""
     for row in rows:
         for metric, bound in golden.rule(row.output).metrics.items():
             if row.stage != StageName.PYTORCH:

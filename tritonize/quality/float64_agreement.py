@@ -1,7 +1,7 @@
-"""Whether PyTorch's float64 answers are those of the same model, so that an error can be measured in their distance.
+"""Check whether the float64 run computes the same function as the float32 run, so that their distance is a rounding error.
 
-A model may look at its own precision: decode bits, branch on a type, add the smallest number of its type. Where more detections
-pass a threshold in float64, or equal scores come in another order, there is no element to subtract from another.
+A model may depend on its own precision: decode bits, branch on a type, add the smallest number of its type. If more detections pass
+a threshold in float64, or tied scores come in a different order, elements cannot be compared one by one.
 """
 
 from __future__ import annotations
@@ -19,25 +19,26 @@ from tritonize.quality.differences import floating, largest, measure, numeric
 from tritonize.quality.metrics import detections
 
 CLOSE = {"fp32": 2.0**-10, "fp64": 2.0**-10}
-"""By an output's type: how far float64 may be from PyTorch's own answer, as a part of the output's size. The fault bench's models
-are at most 2^-19 away in float32; what computes something else is as far off as the output is large."""
+"""Largest distance of float64 from PyTorch's own output, relative to the output's size, by the output's type. The fault bench's
+models differ by at most 2^-19 in float32; a different function differs by about the output's size."""
 _CLOSE_IN_HALF = 0.25
 EXPLAINED = 10.0
-"""A model whose own answer other roundings of its weights move so far, times this, is the same, but ill-conditioned."""
+"""If rounding the weights differently moves the output by a distance d, a float64 distance up to this factor times d is accepted:
+the model is ill-conditioned, and not a different function."""
 _COORDINATES = 4
 
 
 def unlike(
     samples: SampleSet, own: TensorFiles, exact: TensorFiles, *, moved: Sequence[Mapping[str, float]]
 ) -> Iterator[Unmeasured]:
-    """The outputs, and edge cases of outputs, whose float64 answers are no measure, with the reason.
+    """Yield the outputs, and edge cases of outputs, whose float64 values cannot be used, with the reason.
 
     Args:
-        moved: by sample and output, how far PyTorch's answer moves where its weights are rounded otherwise; may be empty.
+        moved: by sample and output, the change of PyTorch's output when its weights are rounded differently; may be empty.
     """
     for tensor in exact.tensors:
         bound, size = CLOSE.get(_dtype(own, tensor.name), _CLOSE_IN_HALF), 0.0
-        told: set[str] = set()
+        reported: set[str] = set()
         pairs = [(samples.group(index), index) for index in range(own.count)]
         for index in range(samples.drawn):  # the output's size counts for edge cases too
             size = max(size, _largest(arrays.load(exact, index)[tensor.name]))
@@ -46,8 +47,8 @@ def unlike(
             explained = EXPLAINED * (moved[index].get(tensor.name, 0.0) if moved else 0.0)
             why = _why_unlike(one, other, index, size=max(size, _largest(other)), bound=bound, explained=explained)
             place = group if group != DRAWN and floating(other) else ALL
-            if why and place not in told:
-                told.add(place)
+            if why and place not in reported:
+                reported.add(place)
                 yield Unmeasured(output=tensor.name, group=place, why=why)
 
 
@@ -60,7 +61,7 @@ def _largest(array: Array) -> float:
 
 
 def _why_unlike(own: Array, exact: Array, sample: int, *, size: float, bound: float, explained: float) -> str:
-    """Empty where the two are answers of one model."""
+    """Return why the two outputs are not of the same function; empty if they may be."""
     if own.shape != exact.shape:
         return wording.OTHER_SHAPE.text(dtype="fp64", sample=sample, found=list(exact.shape), expected=list(own.shape))
     if not floating(exact):
@@ -75,7 +76,7 @@ def _why_unlike(own: Array, exact: Array, sample: int, *, size: float, bound: fl
 
 
 def match_detections(own: TensorFiles, exact: TensorFiles, names: Collection[str], *, samples: SampleSet) -> Iterator[Unmeasured]:
-    """Put the rows of float64's detections into the order of float32's, where each has its partner; else say how many have none."""
+    """Reorder the rows of float64's detections like float32's, if all rows match; otherwise yield how many do not match."""
     for index in range(exact.count):
         one, other = arrays.load(own, index), arrays.load(exact, index)
         changed = {}
@@ -92,7 +93,7 @@ def match_detections(own: TensorFiles, exact: TensorFiles, names: Collection[str
 
 
 def _in_order(own: Array, exact: Array, *, batched: bool) -> Array | int | None:
-    """The exact rows in the other order; how many have no partner; `None` where they are in order, or are no detections."""
+    """Return the float64 rows in float32's order, or the number of unmatched rows; `None` if already in order or not detections."""
     if own.ndim != 2 + batched or own.shape[-1] < _COORDINATES or not detections.alike(own, exact):
         return None
     ordered, alone = [], 0

@@ -1,4 +1,4 @@
-"""Whether an error is acceptable: the rules of a spec for every output, and all gates together as one judgement."""
+"""Decide whether errors are acceptable: apply the spec's rules to every output and combine all gates into one judgement."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from tritonize.spec import schema
 
 
 def rules(model: schema.Model, samples: SampleSet, expected: TensorFiles) -> dict[str, Rules]:
-    """The spec's rules for every output; kinds that it does not declare are read off the first answer."""
+    """Return the rules for every output; a kind that the spec does not declare is detected from the first expected output."""
     first = arrays.load(expected, 0)
     found = {}
     for name, array in first.items():
-        asked = model.outputs.get(name, schema.Output())
+        output = model.outputs.get(name, schema.Output())
         numbers = numeric(array)
         found[name] = Rules(
-            kind=asked.kind or (metrics.detect(array, batched=samples.batched) if numbers else "values"),
-            tolerance=asked.tolerance,
-            noise_floor=asked.noise_floor or model.quality.noise_floor,
-            noise_floor_gpu=asked.noise_floor or model.quality.noise_floor_gpu,
-            metrics=asked.metrics,
+            kind=output.kind or (metrics.detect(array, batched=samples.batched) if numbers else "values"),
+            tolerance=output.tolerance,
+            noise_floor=output.noise_floor or model.quality.noise_floor,
+            noise_floor_gpu=output.noise_floor or model.quality.noise_floor_gpu,
+            metrics=output.metrics,
         )
     return found
 
 
 def without_float64(found: noise_floor.Measured) -> str:
-    """Which outputs and edge cases nothing is measured of, and why, in a line; empty where there are none."""
+    """List the outputs and edge cases without a float64 measurement, with the reason, in one line; empty if there are none."""
     named = {f"{each.output}{'' if each.group == ALL else f' at edge case {each.group}'}": each.why for each in found.unmeasured}
     return "; ".join(f"{name}: {why}" for name, why in named.items())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """What all answers together come to."""
+    """The result of all comparisons."""
 
     rows: tuple[StageRow, ...]
     gates: tuple[Gate, ...]
@@ -52,15 +52,15 @@ class Judgement:
 
     @property
     def passed(self) -> bool:
-        """Whether no gate failed; one that could not be judged fails where the spec requires it."""
+        """Whether no gate failed. A gate that could not run counts as failed if the spec requires it."""
         return not any(gate.verdict == "failed" for gate in self.gates)
 
 
 def judge(tracker: ErrorTracker, checks: Sequence[Check], *, on_gpu: Collection[StageName] = ()) -> Judgement:
-    """The stage table, every gate, and what a person who signs should know of them.
+    """Return the stage table, every gate, and notes for the reader of the report.
 
     Args:
-        checks: every answer's, of which the tolerance is read.
+        checks: the comparisons of all stages; the tolerance gates are computed from them.
         on_gpu: stages whose answers a GPU gave.
     """
     golden = tracker.golden
@@ -89,7 +89,7 @@ def _conditioning(golden: GoldenSet) -> Iterator[str]:
 
 
 def _budget(gates: Sequence[Gate]) -> Iterator[str]:
-    """The first stage that breaks a rule, else the one that comes nearest to a limit."""
+    """Name the first stage that exceeds a limit, else the one closest to a limit."""
     over = first_over_budget(gates)
     if over is not None:
         yield f"The first stage over its budget is {over.stage}: output {over.output}, {over.gate}."
@@ -104,7 +104,7 @@ def _budget(gates: Sequence[Gate]) -> Iterator[str]:
 
 
 def _edges_alone(golden: GoldenSet, checks: Sequence[Check], gates: Sequence[Gate]) -> Iterator[str]:
-    """That nothing but edge cases failed, which ones, and how to leave them out."""
+    """If only edge cases failed, say which ones, and how to leave them out."""
     samples = golden.samples
     groups = {samples.group(index) for check in checks if not check.passed for index in check.samples}
     groups |= {gate.group for gate in gates if gate.verdict == "failed" and gate.gate != "tolerance"}
@@ -116,20 +116,20 @@ def _edges_alone(golden: GoldenSet, checks: Sequence[Check], gates: Sequence[Gat
 
 
 def _confidence(golden: GoldenSet, checks: Sequence[Check]) -> Iterator[str]:
-    """How much so many samples say of others like them, for the stage nearest to the client."""
+    """Say what the number of samples proves about further ones, for the stage closest to the client."""
     alone = [check for check in checks if len(check.samples) == 1 and check.samples[0] not in golden.samples.edges]
-    asked = [check for check in alone if check.stage.transport != "any"]
-    if not asked:
+    counted = [check for check in alone if check.stage.transport != "any"]
+    if not counted:
         return
-    stage = _counted_stage(asked)
-    answers = {check.samples[0]: check.passed for check in asked if check.stage == stage}
+    stage = _counted_stage(counted)
+    answers = {check.samples[0]: check.passed for check in counted if check.stage == stage}
     bad = sum(not passed for passed in answers.values())
     bound = metrics.mismatch_bound(bad, len(answers))
     yield verdict.CONFIDENCE.text(bad=bad, count=len(answers), stage=stage.heading, bound=percent(bound))
 
 
 def _counted_stage(checks: Sequence[Check]) -> StageName:
-    """The first stage with an answer outside its tolerance; where there is none, the last one on the way to the client."""
+    """Return the first stage with an output outside its tolerance; if all passed, the last stage before the client."""
     failed = min((check for check in checks if not check.passed), key=lambda check: check.stage.order, default=None)
     if failed is not None:
         return failed.stage
@@ -138,12 +138,12 @@ def _counted_stage(checks: Sequence[Check]) -> StageName:
 
 
 def percent(share: float) -> str:
-    """A share in per cent, in two digits, and never in powers of ten."""
+    """Format a share as a percentage with two digits, without an exponent."""
     return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
 
 
 def tolerance_gates(checks: Sequence[Check]) -> tuple[Gate, ...]:
-    """Of every stage and output whether all its answers kept rtol and atol against float32; the value counts elements."""
+    """Return one gate per stage and output: whether all outputs are within rtol and atol of float32. The value counts elements."""
     found: dict[tuple[str, str], Gate] = {}
     for check in checks:
         for tensor in check.tensors:
@@ -165,13 +165,13 @@ def tolerance_gates(checks: Sequence[Check]) -> tuple[Gate, ...]:
 
 
 def first_over_budget(gates: Sequence[Gate]) -> Gate | None:
-    """The first stage on the way that broke a rule; `None` where none did."""
+    """Return the failed gate of the earliest stage; `None` if none failed."""
     failed = [gate for gate in gates if gate.verdict == "failed"]
     return min(failed, key=lambda gate: gate.stage.order, default=None)
 
 
 def worst(gates: Sequence[Gate]) -> Gate | None:
-    """The gate to look at first: one that failed, else the one nearest to its limit, of those that name a sample."""
+    """Return the gate to look at first, among those with a sample: a failed one, else the one closest to its limit."""
     known = [gate for gate in gates if gate.sample is not None and gate.value is not None]
 
     def badness(gate: Gate) -> tuple[bool, float]:

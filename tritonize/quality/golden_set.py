@@ -1,4 +1,4 @@
-"""The golden set of a version: samples and what PyTorch answered, so that it can be verified without torch and source."""
+"""The golden set of a version: samples with PyTorch's outputs, so that the version can be verified without torch and the source."""
 
 from __future__ import annotations
 
@@ -19,66 +19,66 @@ from tritonize.spec.schema import MAX_BATCH_SIZE, Bound, Tolerance
 BUDGET = 64 * 2**20
 """Bytes of arrays that a version carries by default; at least one whole sample is always kept."""
 MOST = 2_000_000
-"""Samples of a set: a spec asks for a million at most, and every shape has two."""
+"""Largest number of samples in a set: a spec allows up to a million, with two batch sizes per shape."""
 _FILE = "golden.json"
 _SCHEMA = 2
 
 
 Batch = tuple[int, ...]
-"""The numbers of the samples that are joined along the first axis."""
+"""Indices of the samples that are joined along the first axis."""
 PYTORCH = "PyTorch in float32"
 ONNX_SOURCE = "the source, an ONNX file, in ONNX Runtime"
-"""Who gave the expected answers."""
+"""Values of `GoldenSet.answered_by`: what computed the expected outputs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """What an output has to keep."""
+    """The rules for one output: tolerance, noise-floor ratio and bounds on metrics."""
 
     kind: Kind = "values"
     tolerance: Tolerance = field(default_factory=Tolerance)
     noise_floor: float | None = None
-    """Largest k; `None` for no such gate."""
+    """Largest noise-floor ratio (k); `None` turns this gate off."""
     noise_floor_gpu: float | None = None
     metrics: Mapping[str, Bound] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class GoldenSet:
-    """What answers are compared with, and the rules that they have to keep."""
+    """Samples, expected outputs, and the rules for a comparison with them."""
 
     samples: SampleSet
     expected: TensorFiles
     """PyTorch in float32, one item per sample."""
     max_batch_size: int
     rules: Mapping[str, Rules] = field(default_factory=dict)
-    """By output; the defaults where an output is not named."""
+    """By output; an output that is not named gets the default rules."""
     exact: TensorFiles | None = None
-    """PyTorch in float64, of the outputs that have such answers; `None` where none has."""
+    """PyTorch's float64 values, for the outputs that have them; `None` if no output has any."""
     rounded: bool = False
-    """Whether the float64 answers were rounded to float32, as they are in files."""
+    """Whether the float64 values were rounded to float32, as they are in files."""
     why_not: str = ""
-    """Why there is no float64."""
+    """Why there are no float64 values."""
     answered_by: str = PYTORCH
-    """Who gave the expected answers, in words."""
+    """What computed the expected outputs, as text."""
     unpadded: str = ""
-    """Why samples are not sent beside zeros: the model itself gives another answer there; empty where they are."""
+    """Why samples are not sent in a batch padded with zeros: the model's own outputs change there. Empty if they are sent."""
     unmeasured: tuple[Unmeasured, ...] = ()
-    """Single outputs, and edge cases of outputs, without float64, where others have it."""
+    """Outputs, and edge cases of outputs, that lack float64 values while others have them."""
     required: bool = False
     """If true, verification fails without a float64 reference."""
     floors: tuple[NoiseFloor, ...] = ()
 
     def batches(self) -> list[Batch]:
-        """Every sample at every batch size that the model is proven at."""
+        """Return batches with every sample at every batch size up to `max_batch_size`."""
         return arrays.all_batches(self.samples, self.max_batch_size)
 
     def answer(self, batch: Batch) -> Arrays:
-        """The expected outputs of a batch: the answers to its samples alone, joined."""
+        """Return the expected outputs of a batch: the outputs of its single samples, joined."""
         return arrays.stack(self.expected, batch)
 
     def without(self, dropped: Collection[str]) -> GoldenSet:
-        """The same without some edge cases, by name; the files of those behind them move up."""
+        """Return the set without some edge cases, by name; the files of later samples are renumbered."""
         gone = [index for index, name in self.samples.edges.items() if name in dropped]
         return replace(
             self,
@@ -91,15 +91,15 @@ class GoldenSet:
 
     @property
     def tolerances(self) -> dict[str, Tolerance]:
-        """Of every output that has rules."""
+        """Tolerance of every output that has rules."""
         return {name: rules.tolerance for name, rules in self.rules.items()}
 
     def is_exact(self, output: str) -> bool:
-        """Whether there are float64 answers of an output."""
+        """Whether an output has float64 values."""
         return self.exact is not None and any(tensor.name == output for tensor in self.exact.tensors)
 
     def rule(self, output: str) -> Rules:
-        """The rules of an output."""
+        """Return the rules of an output."""
         return self.rules.get(output, Rules())
 
 
@@ -135,7 +135,7 @@ def write(golden: GoldenSet, directory: Path, *, budget: int = BUDGET) -> Golden
 
 
 def facts(golden: GoldenSet) -> dict[str, object]:
-    """All that there is in a set but its arrays, as plain data."""
+    """Return everything in a set except its arrays, as plain data for JSON."""
     return {
         "schema": _SCHEMA,
         "count": golden.samples.files.count,
@@ -165,10 +165,10 @@ def _rounded(files: TensorFiles, exact: Arrays) -> Arrays:
 
 
 def read(directory: Path) -> GoldenSet:
-    """The golden set in a folder.
+    """Read the golden set in a folder.
 
     Raises:
-        RepositoryError: there is none, or it is damaged.
+        RepositoryError: it is missing or damaged.
     """
     path = directory / _FILE
     try:
@@ -186,10 +186,10 @@ def read(directory: Path) -> GoldenSet:
 
 
 def from_facts(directory: Path, facts: dict[str, Any]) -> GoldenSet:
-    """The set that `facts` described, its arrays in a folder; `Any` is the JSON of a file that others may have written.
+    """Build a set from the data of `facts` and the arrays in a folder. `Any` is the JSON of a file that may come from elsewhere.
 
     Raises:
-        ValueError, KeyError, TypeError, AttributeError: it holds something else.
+        ValueError, KeyError, TypeError, AttributeError: the data does not have the form of `facts`.
     """
     count, size = int(facts["count"]), int(facts["max_batch_size"])
     if not 0 < count <= MOST or not 0 <= size <= MAX_BATCH_SIZE:
@@ -212,7 +212,7 @@ def from_facts(directory: Path, facts: dict[str, Any]) -> GoldenSet:
         rounded=bool(exact),
         why_not=str(facts["why_not"]),
         answered_by=str(facts.get("answered_by", PYTORCH)),
-        unpadded=str(facts.get("unpadded", "")),  # versions of before have none
+        unpadded=str(facts.get("unpadded", "")),  # absent in older versions
         unmeasured=tuple(from_json(Unmeasured, each) for each in facts.get("unmeasured", ())),
         required=bool(facts["required"]),
         floors=tuple(from_json(NoiseFloor, floor) for floor in facts["floors"]),
@@ -220,7 +220,7 @@ def from_facts(directory: Path, facts: dict[str, Any]) -> GoldenSet:
 
 
 def _from_schema_1(facts: dict[str, Any]) -> dict[str, Any]:
-    """The first form, which knew tolerances alone."""
+    """Convert schema 1, which had tolerances only."""
     rules = {name: {"tolerance": tolerance} for name, tolerance in facts["tolerances"].items()}
     why = "the version was published before float64 was part of the proof"
     return {**facts, "edges": {}, "exact": None, "why_not": why, "required": False, "floors": [], "rules": rules}
@@ -234,5 +234,5 @@ def _paths(files: TensorFiles) -> Iterator[tuple[Path, TensorSpec]]:
 def _tensors(plain: list[dict[str, object]]) -> tuple[TensorSpec, ...]:
     found = tuple(from_json(TensorSpec, each) for each in plain)
     for each in found:
-        arrays.numpy_dtype(each.dtype)  # raises KeyError for a type that there is not
+        arrays.numpy_dtype(each.dtype)  # raises KeyError for an unknown type
     return found

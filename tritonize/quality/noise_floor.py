@@ -1,4 +1,4 @@
-"""What an error is measured in: how far PyTorch's own answers are from its float64 ones."""
+"""The noise floor: PyTorch's own error against its float64 outputs, the unit in which other errors are measured."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tritonize.quality.differences import measure
 from tritonize.quality.golden_set import GoldenSet
 
 UNITS: Mapping[str, float] = {"fp32": 2.0**-23, "fp64": 2.0**-52, "tf32": 2.0**-11, "fp16": 2.0**-11, "bf16": 2.0**-8}
-"""Of each precision: what an error is at least measured in, as a part of the largest answer. For float32 the distance between
-neighbours, as the limits were measured with; for reduced ones the unit roundoff."""
+"""The smallest unit of an error by precision, relative to the largest output value. For float32 it is the distance between
+neighbouring numbers, with which the limits were measured; for reduced precisions it is the unit roundoff."""
 LUCK = 2.0
-"""How many times its own error PyTorch may be thought to be exact by luck: with the default limit of 10 an error of 30 times that
-own error, from which on a fault counts, is found then too."""
+"""Bound on the allowance for PyTorch being exact by luck, as a factor of its own error. With the default limit of 10, an error of
+30 times PyTorch's own error, the smallest one that counts as a fault, is then still found."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What there is to judge by."""
+    """Float64 values and noise floors of all outputs."""
 
     exact: TensorFiles | None
-    """PyTorch in float64, for the outputs that have such answers; `None` where none does."""
+    """PyTorch's float64 values, for the outputs that have them; `None` if no output has any."""
     floors: tuple[NoiseFloor, ...]
     unmeasured: tuple[Unmeasured, ...]
 
@@ -39,12 +39,12 @@ def measured(
     moved: Sequence[Mapping[str, float]] = (),
     without: Mapping[str, str] | None = None,
 ) -> Measured:
-    """Noise floors in float32, of the outputs whose float64 answers are those of the same model.
+    """Measure float32 noise floors, for the outputs whose float64 run computed the same function.
 
     Args:
         own: PyTorch in float32.
-        exact: PyTorch in float64. Files of outputs that are of no use are removed; rows of detections are put into `own`'s order.
-        kinds: what each output means; `values` where one is not named.
+        exact: PyTorch in float64. Files of unusable outputs are removed; rows of detections are put into `own`'s order.
+        kinds: kind of each output; `values` for an output that is not named.
         moved: see `noise_floors`.
         without: outputs that are not in `exact`, with the reason.
     """
@@ -73,13 +73,13 @@ def noise_floors(
     precision: str,
     moved: Sequence[Mapping[str, float]] = (),
 ) -> tuple[NoiseFloor, ...]:
-    """How far PyTorch's answers in a precision are from its float64 ones, per floating output and group of samples.
+    """Measure PyTorch's error in a precision against its float64 outputs, per floating output and group of samples.
 
-    A group with answers of two shapes, or without answers in that precision, has none.
+    A group gets no floor if the shapes differ or an output is missing in that precision.
 
     Args:
-        own: PyTorch in the precision that is judged; in float32 for `tf32`, which runs on no CPU.
-        moved: by sample and output, how far PyTorch's answer moves where its weights are rounded otherwise; see `Computed.moved`.
+        own: PyTorch in the judged precision; in float32 for `tf32`, which no CPU computes.
+        moved: by sample and output, the change of PyTorch's output when its weights are rounded differently; see `Computed.moved`.
     """
     found: dict[tuple[str, str], NoiseFloor] = {}
     misshaped: set[tuple[str, str]] = set()
@@ -115,19 +115,19 @@ def noise_floors(
 
 
 def floating(files: TensorFiles) -> list[str]:
-    """The names of the floating tensors."""
+    """Return the names of the floating-point tensors."""
     return [tensor.name for tensor in files.tensors if dtypes.by_name(tensor.dtype).floating]
 
 
 def ratio(error: float, denominator: float) -> float | None:
-    """k; 0 for no error, and `None` where an error has nothing to be measured in."""
+    """Return the noise-floor ratio (k); 0 without an error, and `None` if the denominator is 0."""
     if error == 0:
         return 0.0
     return error / denominator if denominator else None
 
 
 def ill_conditioned(golden: GoldenSet) -> tuple[NoiseFloor, ...]:
-    """Outputs of which PyTorch's own float32 answer is further from the exact one than the tolerance allows an answer to be."""
+    """Return the floors of outputs where PyTorch's own float32 error exceeds the tolerance."""
     found = []
     for floor in golden.floors:
         tolerance = golden.rule(floor.output).tolerance

@@ -1,6 +1,6 @@
-"""NaN and infinities as inputs: samples with some, and whether a file treats them as PyTorch does.
+"""Inputs with NaN and infinities: write such samples, and compare how a file and PyTorch treat them.
 
-They are run apart from all other samples, since their answers are no numbers that an error could be measured in.
+They run separately from all other samples, since no error can be measured against outputs that are NaN or infinite.
 """
 
 from __future__ import annotations
@@ -18,25 +18,29 @@ from tritonize.core.messages import samples as wording
 from tritonize.spec import schema
 
 STREAM = 1_000_001
-"""Number of the stream that says which elements they are; never that of a sample or an example."""
+"""Random stream that selects the replaced elements; no sample and no example uses this number."""
 CASES: Mapping[str, tuple[float, ...]] = {"nan": (np.nan,), "infinity": (np.inf, -np.inf)}
 _FEW, _MANY = 64, 3
-"""From so many elements on there are so many places instead of one: a network often spreads one over all of its answer."""
+"""An array with at least `_FEW` elements gets `_MANY` of each value instead of one. In a small one, a single NaN often spreads over
+the whole output."""
 _STRUCTURE = ("padding_mask", "one_hot")
-"""Distributions of inputs whose values are no measurements."""
+"""Distributions of inputs that encode structure rather than measurements."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NonfiniteAnswers:
-    """What PyTorch answered to them."""
+    """PyTorch's outputs for these samples."""
 
     samples: SampleSet
-    """The cases that it answers, as edge cases by name."""
+    """The cases on which PyTorch runs, as edge cases by name."""
     outputs: TensorFiles
 
 
 def write(model: schema.Model, drawn: SampleSet, directory: Path) -> SampleSet | None:
-    """One sample per case: the first drawn one with a few elements of every floating input replaced; `None` where there is none."""
+    """Write one sample per case: the first drawn one with a few elements of every floating input replaced.
+
+    Returns `None` if the spec turns these cases off, or no input has floating elements to replace.
+    """
     if model.quality.nan == "off" or not model.quality.edge_cases:
         return None
     floating = [
@@ -55,7 +59,7 @@ def write(model: schema.Model, drawn: SampleSet, directory: Path) -> SampleSet |
 
 
 def _with(array: Array, values: tuple[float, ...], seed: int, *, chosen: bool) -> Array:
-    """The array with each of the values at some places of its own."""
+    """Return the array with each of the values at random places."""
     if not chosen or not array.size:
         return array
     count = min(array.size, len(values) * (_MANY if array.size >= _FEW else 1))
@@ -68,11 +72,11 @@ def _with(array: Array, values: tuple[float, ...], seed: int, *, chosen: bool) -
 def differences(
     known: NonfiniteAnswers, answers: Mapping[str, Arrays | str], judge: Callable[[Arrays, Arrays], tuple[TensorCheck, ...]]
 ) -> Iterator[Finding]:
-    """What a file answers otherwise than PyTorch.
+    """Yield the differences between a file and PyTorch.
 
     Args:
-        answers: what the file answers, by case; why it has no answer, where it has none.
-        judge: compares two answers by the tolerances.
+        answers: the file's outputs by case, or the reason why it failed.
+        judge: compares two sets of outputs by the tolerances.
     """
     for index, case in known.samples.edges.items():
         expected, found = arrays.load(known.outputs, index), answers[case]
@@ -91,8 +95,8 @@ def differences(
 
 
 def _short(array: Array | None) -> str | None:
-    """The first elements, for a person."""
+    """Format the first elements."""
     if array is None:
         return None
-    shown = ", ".join(f"{value:.4g}" for value in array.reshape(-1)[:6].tolist())
-    return f"[{shown}{', …' if array.size > 6 else ''}]"
+    first = ", ".join(f"{value:.4g}" for value in array.reshape(-1)[:6].tolist())
+    return f"[{first}{', …' if array.size > 6 else ''}]"

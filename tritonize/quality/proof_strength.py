@@ -1,4 +1,4 @@
-"""Comparisons that passed and prove little: empty outputs, NaN almost everywhere, tolerances above the output itself."""
+"""Find comparisons that passed but prove little: empty outputs, mostly NaN, or a tolerance larger than the output itself."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections.abc import Iterator, Sequence
 from tritonize.core.artifacts import Check, Finding
 
 NAN_SHARE = 10
-"""More than one element in so many that is NaN makes a proof a weak one."""
+"""The proof is weak if more than one in this many elements is NaN."""
 
 
 def empty_proofs(checks: Sequence[Check]) -> tuple[Finding, ...]:
-    """Outputs without one finite element in any sample: whatever answers them, nothing is proven."""
+    """Report outputs without a finite element in any sample; a comparison of them proves nothing."""
     elements: dict[str, int] = {}
     for tensor in (tensor for check in checks for tensor in check.tensors):
         finite = tensor.elements if tensor.max_abs is not None or tensor.rtol == tensor.atol == 0 else 0
         elements[tensor.name] = max(elements.get(tensor.name, 0), finite)
-    what = "it is empty, NaN or infinite in every sample, so nothing is proven of it"
+    what = "it is empty, NaN or infinite in every sample, so its comparison proves nothing"
     return tuple(Finding(where=f"output {name}", what=what) for name, count in elements.items() if not count)
 
 
 def weak_proofs(checks: Sequence[Check]) -> tuple[str, ...]:
-    """A sentence for each output whose absolute tolerance is larger than the output itself, or that is hardly ever a number."""
+    """Return a note for each output whose absolute tolerance exceeds the output itself, or that is mostly NaN."""
     largest: dict[str, float] = {}
     atol: dict[str, float] = {}
     for tensor in (tensor for check in checks for tensor in check.tensors):
@@ -32,8 +32,8 @@ def weak_proofs(checks: Sequence[Check]) -> tuple[str, ...]:
     return (
         *_hardly_numbers(checks),
         *(
-            f"Weak proof: output {name} never exceeds {size:.2g} on these samples, which its atol of {atol[name]:g} lets pass "
-            f"whatever it is; give samples that mean something, or an atol such as {1e-3 * size:.0e}."
+            f"Weak proof: output {name} never exceeds {size:.2g} on these samples, so any value passes its atol of {atol[name]:g}; "
+            f"give realistic samples, or an atol such as {1e-3 * size:.0e}."
             for name, size in largest.items()
             if 0 < size <= atol[name]
         ),
@@ -41,7 +41,7 @@ def weak_proofs(checks: Sequence[Check]) -> tuple[str, ...]:
 
 
 def _hardly_numbers(checks: Sequence[Check]) -> Iterator[str]:
-    """Of each output more than a tenth of which is expected to be NaN: there nothing is compared."""
+    """Yield a note for each output with more than a tenth of NaN among its expected elements."""
     nan: Counter[str] = Counter()
     elements: Counter[str] = Counter()
     for tensor in (tensor for check in checks for tensor in check.tensors):
@@ -51,5 +51,5 @@ def _hardly_numbers(checks: Sequence[Check]) -> Iterator[str]:
         if count * NAN_SHARE > elements[name]:
             yield (
                 f"Weak proof: {count} of {elements[name]} elements of output {name} are NaN on these samples, "
-                "so there is nothing to compare; give samples that the model is made for."
+                "and NaN cannot be compared; give realistic samples."
             )

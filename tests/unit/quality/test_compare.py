@@ -138,7 +138,7 @@ def test_missing_and_extra_outputs_fail():
     results = {result.name: result for result in compare({"a": x, "b": x}, {"a": x, "c": x}, {})}
     assert results["a"].passed
     assert results["b"].reason == "the output is missing"
-    assert results["c"].reason == "an output that was not expected"
+    assert results["c"].reason == "unexpected output"
 
 
 def test_empty_scalar_half_and_bfloat16_arrays():
