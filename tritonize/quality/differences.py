@@ -1,6 +1,6 @@
-"""How far one array is from another, element by element: one pass over chunks, constant extra memory.
+"""Measure the differences of two arrays, element by element, in one pass over chunks with constant extra memory.
 
-The gate and the metrics read the same sums, so that an answer is gone over once for both.
+The tolerance gate and the metrics use the same sums, so each output is read once for both.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CHUNK = 1 << 13
 """Elements at a time: 64 KiB in float64. From 128 KiB on the C library maps and unmaps every temporary, which takes four times
 as long as the arithmetic; from 10,000 elements on OpenBLAS also hands each dot product to a second thread."""
 RELATIVE_FLOOR = 1e-3
-"""A relative difference is taken where |expected| exceeds this part of its largest magnitude; nearer to zero it means nothing."""
+"""Relative differences count where |expected| exceeds this part of its largest magnitude; closer to zero they are meaningless."""
 
 _Wide = NDArray[np.float64]
 _LARGEST = float(np.finfo(np.float64).max)
@@ -33,21 +33,21 @@ _BITS: dict[np.dtype, tuple[type[np.signedinteger], type[np.unsignedinteger]]] =
 
 
 def numeric(array: Array) -> bool:
-    """Whether its elements are numbers that can be subtracted in float64: booleans, integers and real floating types."""
+    """Whether the elements can be subtracted in float64: booleans, integers and real floating types."""
     return array.dtype.kind in "biuf" or array.dtype == BFLOAT16
 
 
 def floating(array: Array) -> bool:
-    """Whether its elements are of a real floating type."""
+    """Whether the elements have a real floating type."""
     return array.dtype.kind == "f" or array.dtype == BFLOAT16
 
 
 @dataclass(kw_only=True, slots=True)
 class Differences:
-    """Sums over the elements of one answer, or of several after `merge`.
+    """Sums over the elements of one output array, or of several after `merge`.
 
-    Differences are of the elements that are finite on both sides, in float64. Sums are of values times 2^-exponent, and
-    their squares; the exponent is 0 unless float64 values are so large or small that their squares would leave the type.
+    Differences cover the elements that are finite on both sides, in float64. Sums are taken of values times 2^-exponent and of
+    their squares; the exponent is 0 unless the squares of float64 values would overflow or underflow.
     """
 
     elements: int = 0
@@ -56,14 +56,14 @@ class Differences:
     mismatched: int = 0
     """Elements outside |found - expected| <= atol + rtol * |expected|; see `measure`."""
     differing: bool = False
-    """Whether any pair of finite elements has two values."""
+    """Whether any two finite elements differ."""
     nan: list[int] = field(default_factory=lambda: [0, 0])
     """Expected, found."""
     inf: list[int] = field(default_factory=lambda: [0, 0])
     largest: float = 0.0
     """Largest finite magnitude expected."""
     max_abs: float = 0.0
-    """The largest float64 where the difference of two finite values lies beyond it."""
+    """Clipped to the largest float64 if the difference of two finite values overflows."""
     max_rel: float | None = None
     max_ulp: int | None = None
     exponent: int = 0
@@ -73,7 +73,7 @@ class Differences:
     square_found: float = 0.0
     square_difference: float = 0.0
     worst: list[tuple[float, int, float, float]] = field(default_factory=list)
-    """Excess over the tolerance, minus the flat position, expected, found: the largest first."""
+    """Rows of excess over the tolerance, negated flat position, expected, found; the largest excess first."""
 
     @property
     def mean_abs(self) -> float | None:
@@ -87,19 +87,19 @@ class Differences:
 
     @property
     def cosine(self) -> float | None:
-        """Cosine of the angle between expected and found; `None` where one of them is zero throughout."""
+        """Cosine of the angle between expected and found; `None` if one of them is all zeros."""
         norms = math.sqrt(self.square_expected) * math.sqrt(self.square_found)
         return max(-1.0, min(1.0, self.dot / norms)) if norms else None
 
     @property
     def snr_db(self) -> float | None:
-        """10 log10(sum expected² / sum difference²), in dB; `None` where either sum is zero."""
+        """10 log10(sum expected² / sum difference²), in dB; `None` if either sum is zero."""
         if not self.square_expected or not self.square_difference:
             return None
         return 10.0 * (math.log10(self.square_expected) - math.log10(self.square_difference))
 
     def merge(self, other: Differences) -> None:
-        """Take in the sums of another answer. Their worst elements are not joined: places count within one answer."""
+        """Add the sums of another output array. The lists of worst elements are not merged: positions refer to one array."""
         sides = (self, other)
         exponent = max((side.exponent for side in sides if side.finite), default=0)
         mine, theirs = (2.0 ** max(side.exponent - exponent, -1000) if side.finite else 1.0 for side in sides)
@@ -120,10 +120,10 @@ class Differences:
 
 
 def measure(expected: Array, found: Array, rtol: float, *, atol: float, worst: int = 0, ulp: bool = True) -> Differences:
-    """The differences of one answer.
+    """Measure the differences of one output array.
 
-    Where both are integers or booleans, elements mismatch unless they are equal, whatever the tolerance. A NaN is answered by
-    a NaN, an infinity by the same infinity; anything else in their places is a mismatch. C-contiguous arrays are not copied.
+    If both are integers or booleans, elements must be equal, whatever the tolerance. A NaN matches a NaN, and an infinity the same
+    infinity; anything else in their places is a mismatch. C-contiguous arrays are not copied.
 
     Args:
         expected: any numeric array (`numeric`).
@@ -131,7 +131,7 @@ def measure(expected: Array, found: Array, rtol: float, *, atol: float, worst: i
         rtol: relative to |expected|, without a unit.
         atol: in the arrays' own unit.
         worst: how many of the mismatched elements to keep.
-        ulp: whether `max_ulp` is wanted, which takes a third of the time.
+        ulp: whether to compute `max_ulp`, which takes a third of the time.
     """
     flat_expected, flat_found = np.ascontiguousarray(expected).reshape(-1), np.ascontiguousarray(found).reshape(-1)
     top = largest(flat_expected)
@@ -152,7 +152,7 @@ def measure(expected: Array, found: Array, rtol: float, *, atol: float, worst: i
 
 @dataclass(kw_only=True, slots=True)
 class _Pass:
-    """One answer on its way through the chunks."""
+    """State of the pass over one output array."""
 
     sums: Differences
     rtol: float
@@ -163,12 +163,12 @@ class _Pass:
     keep: int
 
     def add(self, start: int, expected_chunk: Array, found_chunk: Array) -> None:
-        """One chunk; `start` is its flat position."""
+        """Add one chunk; `start` is its flat position."""
         expected, found = expected_chunk.astype(np.float64), found_chunk.astype(np.float64)
         difference = np.subtract(found, expected)
         distance = np.abs(difference)
         top = float(distance.max())
-        if math.isfinite(top):  # then every element is, on both sides: the usual case, without masks
+        if math.isfinite(top):  # all elements are finite on both sides: the usual case, no masks needed
             magnitude = np.abs(expected)
             self._sums(expected, found, difference, distance=distance, magnitude=magnitude, top=top)
             self._ulp(expected_chunk, found_chunk, top)
@@ -187,7 +187,7 @@ class _Pass:
             self._keep_worst(start, np.flatnonzero(bad), expected, found=found)
 
     def _masked(self, expected_chunk: Array, found_chunk: Array, expected: _Wide, *, found: _Wide, difference: _Wide) -> Array:
-        """A chunk with NaN or infinite elements, or differences beyond float64; which elements mismatch."""
+        """Add a chunk with NaN or infinite elements, or overflowing differences; return which elements mismatch."""
         finite = np.isfinite(expected) & np.isfinite(found)
         for side, values in enumerate((expected, found)):
             self.sums.nan[side] += int(np.isnan(values).sum())
@@ -241,25 +241,25 @@ class _Pass:
 
 
 def _ulp_distance(expected: Array, found: Array, bits: tuple[type[np.signedinteger], type[np.unsignedinteger]]) -> int:
-    """Largest number of steps between neighbouring numbers of found's type, from expected rounded to it; both zeros are one."""
+    """Return the largest distance in ULP (units in the last place) of found's type; expected is rounded to it, and -0.0 equals 0.0."""
     signed, unsigned = bits
     left, right = (side.view(signed) for side in (expected.astype(found.dtype, copy=False), found))
-    if int(np.bitwise_or(left, right).min()) >= 0:  # no sign bit on either side, as of probabilities: already in order
+    if int(np.bitwise_or(left, right).min()) >= 0:  # no sign bits, as in probabilities: the bits are already in order
         return int(np.abs(left - right).max())
     left, right = _ordered(left), _ordered(right)
-    # The true distance fits the unsigned type, and integers wrap: so it survives the subtraction.
+    # The true distance fits the unsigned type, and integer subtraction wraps around, so the result is exact.
     return int((np.maximum(left, right) - np.minimum(left, right)).view(unsigned).max())
 
 
 def _ordered(bits: Array) -> Array:
-    """Integers in the order of the numbers whose bits these are, neighbours one apart, both zeros at 0."""
+    """Map the bits of floating-point numbers to integers in the same order: neighbours differ by 1, both zeros map to 0."""
     sign = bits >> (bits.dtype.itemsize * 8 - 1)
     ordered: Array = (bits ^ (sign & np.iinfo(bits.dtype).max)) - sign
     return ordered
 
 
 def largest(flat: Array) -> float:
-    """The largest finite magnitude, in the array's own type and chunk by chunk; 0.0 for an empty array."""
+    """Return the largest finite magnitude, computed in the array's own type, chunk by chunk; 0.0 for an empty array."""
     found = 0.0
     for start in range(0, flat.size, CHUNK):
         chunk = flat[start : start + CHUNK]
@@ -274,12 +274,12 @@ def largest(flat: Array) -> float:
 
 
 def _exponent(top: float, expected: Array, found: Array) -> int:
-    """A power of two near the largest magnitude of either side, where squares would leave float64; else 0."""
+    """Return the exponent of the largest magnitude on either side if its square would leave float64's range; else 0."""
     if expected.dtype.itemsize < 8 and found.dtype.itemsize < 8:
         return 0
     top = max(top, largest(found))
     exponent = math.frexp(top)[1]
-    return max(exponent, -1000) if top and abs(exponent) > _SAFE else 0  # 2^1000 is itself a float64
+    return max(exponent, -1000) if top and abs(exponent) > _SAFE else 0  # 2^1000 is a finite float64
 
 
 def _scaled(value: float, exponent: int) -> float:

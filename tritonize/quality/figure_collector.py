@@ -1,7 +1,7 @@
-"""Keep of the answers what a report shows of them: a histogram, points, slices and highest classes, within a bound of memory.
+"""Collect the data for a report's figures: a histogram, points, slices and top classes, in bounded memory.
 
-Of every stage only the samples alone are looked at, each once; a stage nearer to the client takes the place of the one before.
-Slices are turned into 8-bit pixels at once, so that no answer is held.
+Only batches of one sample count, each sample once per stage; a stage closer to the client replaces the stage before. Slices are
+turned into 8-bit pixels immediately, so no output is kept.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OUTPUTS = 8
 PICTURED = 4
 """Outputs with slices: at two samples and 32 slices of at most 256 x 256, 6 MiB each, below 64 MiB together."""
 COUNTED = 1 << 20
-"""Elements of an answer that the histogram counts; of larger ones every n-th."""
+"""Largest number of elements that the histogram counts; of a larger array it counts every n-th."""
 POINTS = 2000
 TOP = 5
 _FIRST, _WORST = "first sample", "largest difference"
@@ -34,7 +34,7 @@ T = TypeVar("T", Slices, TopClasses)
 
 @dataclass(kw_only=True)
 class _Kept:
-    """Of one output."""
+    """Collected data of one output."""
 
     counts: Array
     equal: int = 0
@@ -49,7 +49,7 @@ class _Kept:
 
 
 class FigureCollector:
-    """Keeps the figures of the answers that are added, one at a time."""
+    """Collects figures from outputs that are added one at a time."""
 
     def __init__(self, golden: GoldenSet) -> None:
         self._golden = golden
@@ -58,14 +58,14 @@ class FigureCollector:
         self._seen: set[tuple[str, int]] = set()
 
     def wants(self, stage: StageName, indices: Sequence[int]) -> bool:
-        """Whether an answer could be drawn: to a sample alone, at a stage that is not behind the one that is drawn."""
+        """Whether an output may be drawn: of a single sample, at the current stage or one closer to the client."""
         return len(indices) == 1 and stage.pictured and not self._is_behind(stage)
 
     def _is_behind(self, stage: StageName) -> bool:
         return self._stage is not None and stage.order < self._stage.order
 
     def add(self, stage: StageName, output: str, indices: Sequence[int], *, expected: Array, found: Array, max_abs: float) -> None:
-        """One output of an answer, of numbers, and of the expected shape.
+        """Add one numeric output in the expected shape.
 
         Args:
             max_abs: largest difference of finite elements.
@@ -81,10 +81,10 @@ class FigureCollector:
             self._look(kept, output, indices[0], expected=expected, found=found, max_abs=max_abs)
 
     def figures(self, labels: Mapping[str, Sequence[str]] | None = None, located: Sequence[tuple[str, float]] = ()) -> Figures:
-        """What was kept, with the inputs beside it. Reads sample files, so they must still be there."""
+        """Return the collected figures with the inputs. Reads sample files, so they must still exist."""
         files = self._golden.samples.files
-        slices = [each for kept in self._outputs.values() for each in self._worded(kept.slices)]
-        classes = [each for kept in self._outputs.values() for each in self._worded(kept.classes)]
+        slices = [each for kept in self._outputs.values() for each in self._with_reasons(kept.slices)]
+        classes = [each for kept in self._outputs.values() for each in self._with_reasons(kept.classes)]
         return Figures(
             stage=self._stage,
             against="fp64" if all(map(self._golden.is_exact, self._outputs)) else "fp32",
@@ -98,8 +98,8 @@ class FigureCollector:
             located=tuple(located),
         )
 
-    def _worded(self, pictures: Mapping[str, T]) -> list[T]:
-        """With the reason of each in words. Where the first sample is also the worst, one picture of it is enough."""
+    def _with_reasons(self, pictures: Mapping[str, T]) -> list[T]:
+        """Add the reason for each picture as text. If the first sample is also the worst, it is included once."""
         first, worst = pictures.get(_FIRST), pictures.get(_WORST)
         if first and worst and first.sample == worst.sample:
             pictures = {f"{_FIRST}, which also has the {_WORST}": first}
@@ -108,7 +108,7 @@ class FigureCollector:
         return [replace(each, why=f"{why}{names.get(each.sample, '')}") for why, each in sorted(pictures.items())]
 
     def _comes_next(self, stage: StageName) -> bool:
-        """Whether this is the stage that is drawn; what was kept of an earlier one is dropped."""
+        """Whether the figures come from this stage; drops the data of an earlier stage."""
         if stage != self._stage:
             if self._is_behind(stage):
                 return False
@@ -137,7 +137,7 @@ class FigureCollector:
                 kept.found.append(float(other[place]))
 
     def _look(self, kept: _Kept, output: str, sample: int, *, expected: Array, found: Array, max_abs: float) -> None:
-        """Pictures of the first sample, and of the one with the largest difference."""
+        """Keep pictures of the first sample and of the one with the largest difference."""
         reasons = [_FIRST] if sample == 0 else []  # edge cases come before it
         if max_abs > kept.worst:
             kept.worst = max_abs
@@ -155,7 +155,7 @@ class FigureCollector:
 
 
 def _channelled(kind: str) -> bool | None:
-    """Whether an output of a kind has a channel axis; `None` where its shape has to tell."""
+    """Whether an output of a kind has a channel axis; `None` if its shape must decide."""
     return {"mask_logits": True, "mask_probabilities": True, "segmentation": True, "labels": False}.get(kind)
 
 
@@ -171,7 +171,7 @@ def _histogram(name: str, kept: _Kept) -> Histogram:
 
 
 def _top(output: str, sample: int, why: str, *, expected: Array, found: Array) -> TopClasses:
-    """The highest five of both sides in the first row; a NaN is the lowest."""
+    """Return the `TOP` highest classes of both sides in the first row; NaN ranks lowest."""
     rows = [array.reshape(-1, array.shape[-1])[0].astype(np.float64) for array in (expected, found)]
     numbers: list[int] = []
     for row in rows:

@@ -1,6 +1,6 @@
-"""An image or a volume as slices in 8-bit pixels: which axes are which, which slices are shown, and what a pixel means.
+"""Turn an image or a volume into slices of 8-bit pixels: identify the axes, choose the slices, and scale the values.
 
-Expected and actual share one window; the difference has its own, symmetric around 0.
+Expected and actual share one value window; the difference has its own, symmetric around 0.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from tritonize.core.figures import Pane, Slices
 from tritonize.quality.differences import numeric
 
 SIDE = 256
-"""Pixels along each axis at most."""
+"""Largest number of pixels along each axis."""
 DEPTH = 32
-"""Slices at most."""
+"""Largest number of slices."""
 SMALLEST = 8
-"""An axis of fewer elements is no axis of a picture."""
+"""An axis with fewer elements is not an image axis."""
 CHANNELS = 4
-"""Up to so many elements of a first axis are channels; more are the depth of a volume."""
+"""A first axis with up to this many elements holds channels; a longer one is the depth of a volume."""
 NOT_A_NUMBER = 255
-"""The pixel of NaN and the infinities; 0 to 254 are values."""
+"""Pixel value for NaN and infinities; 0 to 254 are finite values."""
 CUT = 0.5
-"""Per cent of the values that a window leaves out at either end."""
+"""Percentage of values outside the window, at either end."""
 
 Palette = Literal["gray", "colour", "difference"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Volume:
-    """A view: channels x depth x height x width; an image has depth 1."""
+    """A view of shape (channels, depth, height, width); an image has depth 1."""
 
     values: Array
     spatial: int
@@ -43,12 +43,12 @@ class _Volume:
 def picture(
     output: str, sample: int, why: str, *, expected: Array, found: Array, batched: bool, channelled: bool | None = None
 ) -> Slices | None:
-    """Expected, actual and difference of one answer; `None` where the output is neither image nor volume.
+    """Render expected, actual and difference of one output; `None` if the output is neither image nor volume.
 
     Args:
-        expected: of one sample; its first axis is the batch where `batched`.
-        found: of the same shape.
-        channelled: whether there is a channel axis after the batch; `None` where the shape has to tell.
+        expected: output of one sample; its first axis is the batch if `batched`.
+        found: array of the same shape.
+        channelled: whether there is a channel axis after the batch; `None` derives it from the shape.
     """
     one, other = (_volume(array, batched=batched, channelled=channelled) for array in (expected, found))
     if one is None or other is None:
@@ -83,7 +83,7 @@ def picture(
 
 
 def with_input(slices: Slices, inputs: Mapping[str, Array]) -> Slices:
-    """The same with the sample's first input that has as many axes in space, at the same relative depths."""
+    """Add the sample's first input with the same number of spatial axes, at the same relative depths."""
     spatial = 2 if slices.depth == 1 else 3
     for name, array in inputs.items():
         volume = _volume(array, batched=array.ndim > spatial + 1) if numeric(array) else None
@@ -94,7 +94,7 @@ def with_input(slices: Slices, inputs: Mapping[str, Array]) -> Slices:
 
 
 def input_image(inputs: Mapping[str, Array]) -> Pane | None:
-    """The first input that is an image, or the middle slice of a volume."""
+    """Render the first input that is an image, or the middle slice of one that is a volume."""
     for array in inputs.values():
         volume = _volume(array, batched=array.ndim > 3) if numeric(array) else None
         if volume is not None:
@@ -106,16 +106,16 @@ def input_image(inputs: Mapping[str, Array]) -> Pane | None:
 def _input_pane(volume: _Volume, depths: Sequence[int], depth: int) -> Pane:
     own = volume.values.shape[1]
     chosen = [min(own - 1, each * own // depth) for each in depths]
-    shown = volume.values[:, chosen].astype(np.float64)
-    step = _step(shown.shape[-2:])
+    values = volume.values[:, chosen].astype(np.float64)
+    step = _step(values.shape[-2:])
     if volume.values.shape[0] == 3 and volume.spatial == 2:
-        small = np.stack([_averaged(each, step) for each in shown], axis=-1)
-        return _pane("Input", "colour", small, window=_window(shown))
-    return _pane("Input", "gray", _averaged(shown[0], step), window=_window(shown[0]))
+        small = np.stack([_averaged(each, step) for each in values], axis=-1)
+        return _pane("Input", "colour", small, window=_window(values))
+    return _pane("Input", "gray", _averaged(values[0], step), window=_window(values[0]))
 
 
 def _volume(array: Array, *, batched: bool, channelled: bool | None = None) -> _Volume | None:
-    """Which axes are which. Without a channel axis there is one channel."""
+    """Identify the axes. An array without a channel axis gets one channel."""
     values = array[0] if batched and array.ndim else array
     if values.ndim == 3 and channelled is None and values.shape[2] <= CHANNELS < values.shape[0]:
         values = np.moveaxis(values, 2, 0)  # an image with its channels last
@@ -130,7 +130,7 @@ def _volume(array: Array, *, batched: bool, channelled: bool | None = None) -> _
 
 
 def _worst(expected: Array, found: Array) -> tuple[int, int]:
-    """The channel and the slice with the largest difference; the middle slice of the first channel where there is none."""
+    """Return the channel and slice with the largest difference; the middle slice of the first channel if nothing differs."""
     far, where = 0.0, (0, expected.shape[1] // 2)
     for channel in range(expected.shape[0]):
         for index in range(expected.shape[1]):
@@ -143,7 +143,7 @@ def _worst(expected: Array, found: Array) -> tuple[int, int]:
 
 
 def _depths(depth: int, worst: int) -> tuple[int, ...]:
-    """At most 32 slices, evenly spaced, from the first to the last; the worst takes the place of its neighbour."""
+    """Choose at most `DEPTH` slices, evenly spaced from the first to the last; the worst replaces its nearest neighbour."""
     if depth <= DEPTH:
         return tuple(range(depth))
     chosen = [round(each) for each in np.linspace(0, depth - 1, DEPTH)]
@@ -153,7 +153,7 @@ def _depths(depth: int, worst: int) -> tuple[int, ...]:
 
 
 def _window(values: Array) -> tuple[float, float]:
-    """From the darkest to the brightest pixel: all but half a per cent of the values at either end."""
+    """Return the values of the darkest and the brightest pixel; `CUT` percent of the values lie outside at either end."""
     finite = values[np.isfinite(values)]
     if not finite.size:
         return 0.0, 1.0
@@ -168,7 +168,7 @@ def _step(shape: tuple[int, ...]) -> int:
 
 
 def _blocks(values: Array, step: int) -> Array:
-    """Slices x height x width as slices x rows x columns x step², the last ones filled up from the edge."""
+    """Reshape (slices, height, width) to (slices, rows, columns, step²); the last blocks are padded with edge values."""
     slices, height, width = values.shape
     padded = np.pad(values, ((0, 0), (0, -height % step), (0, -width % step)), mode="edge")
     rows, columns = padded.shape[1] // step, padded.shape[2] // step
@@ -180,7 +180,7 @@ def _averaged(values: Array, step: int) -> Array:
 
 
 def _furthest(values: Array, step: int) -> Array:
-    """The largest difference of each block with its sign, so that shrinking hides none; a NaN stays one."""
+    """Return each block's largest difference with its sign, so that downscaling hides none; NaN stays NaN."""
     if step == 1:
         return values
     blocks = _blocks(values, step)
@@ -195,7 +195,7 @@ def _pane(
     low, high = window
     span = high - low
     finite = np.isfinite(values)
-    # An empty difference has no span: all of it is the middle.
+    # A difference that is zero everywhere has no span; use the middle value.
     scaled = np.where(finite, values, low) / span - low / span if 0 < span < np.inf else np.full(values.shape, 0.5)
     top = 255 if palette == "colour" else NOT_A_NUMBER - 1
     pixels = np.rint(np.clip(scaled, 0.0, 1.0) * top).astype(np.uint8)

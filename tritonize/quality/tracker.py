@@ -1,7 +1,7 @@
-"""The error of every answer at every stage, for the stage table and the gates.
+"""Accumulate the errors of all outputs at every stage, for the stage table and the gates.
 
-It compares each answer with PyTorch in float64, where that could run, and keeps sums and maxima alone, so that any number of
-answers costs the same memory.
+The tracker compares each output with PyTorch in float64, if that could run, and keeps only sums and maxima, so its memory does not
+grow with the number of samples.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from tritonize.quality.golden_set import GoldenSet
 from tritonize.spec import schema
 
 DOUBT = 4
-"""From the limit over this on, an edge case's k is doubtful."""
+"""An edge case is doubtful if its noise-floor ratio (k) exceeds the limit divided by this."""
 REMEMBERED = 16384
-"""Answers whose comparison is kept, for others with the same bits: a bound of memory, some 50 MB. Past it answers are compared each
-time; 10,000 samples in batches of up to 8 stay below it."""
+"""Number of comparisons that are cached for later outputs with the same bits; about 50 MB. Beyond it, outputs are compared again.
+10,000 samples in batches of up to 8 stay below it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:
-    """One output of one answer against PyTorch in float64."""
+    """One output array compared with PyTorch in float64."""
 
     sums: metrics.Accumulator
     finite: bool
     max_abs: float
     sample: int
-    """The one of the batch with the largest difference."""
+    """The sample of the batch with the largest difference."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Compared:
-    """All that came of one answer."""
+    """The comparison of one batch's outputs."""
 
     tensors: tuple[TensorCheck, ...]
     parts: Mapping[str, _Part]
@@ -53,29 +53,29 @@ class _Compared:
 
 @dataclass(frozen=True, kw_only=True)
 class Moved:
-    """The exact answers as ONNX Runtime's own sums move them; see `summing`."""
+    """Float64 values shifted by ONNX Runtime's own summation error; see `reference.summation_error`."""
 
     files: TensorFiles
-    """One item per sample that was measured, of some outputs."""
+    """One item per measured sample, with some of the outputs."""
     places: Mapping[int, int]
-    """Sample to its item."""
+    """Item number by sample number."""
     floors: tuple[NoiseFloor, ...]
-    """With what is allowed for, for the outputs and groups that are."""
+    """Floors with the allowance, for the outputs and groups that get one."""
 
     def exact(self, output: str, indices: Sequence[int], group: str) -> Array | None:
-        """Of one output and batch; `None` where nothing is allowed for."""
+        """Return the shifted values of one output and batch; `None` without an allowance."""
         if not any((floor.output, floor.group) == (output, group) for floor in self.floors):
             return None
         return arrays.stack(self.files, [self.places[index] for index in indices])[output]
 
 
 class ErrorTracker:
-    """Adds up the error of every answer, by stage and output. Several threads may add answers at the same time."""
+    """Accumulates errors by stage and output. Several threads may add outputs at the same time."""
 
     def __init__(self, golden: GoldenSet, collector: FigureCollector | None = None) -> None:
         self._golden = golden
         self.collector = collector
-        """Keeps what a report draws of the answers; `None` where there is no report."""
+        """Collects the data for a report's figures; `None` without a report."""
         self._lock = threading.Lock()
         self._sums: dict[tuple[StageName, str], metrics.Accumulator] = {}
         self._largest: dict[tuple[StageName, str, str], LargestError] = {}
@@ -84,7 +84,7 @@ class ErrorTracker:
         self._moved: Moved | None = None
 
     def judge_reduced_by(self, floors: tuple[NoiseFloor, ...]) -> None:
-        """From now on, what comes after ONNX Runtime in float32 is judged by the noise floors of a reduced precision."""
+        """Judge all stages after ONNX Runtime in float32 by the noise floors of a reduced precision."""
         self._reduced = floors
 
     @property
@@ -93,16 +93,16 @@ class ErrorTracker:
         return bool(self._reduced)
 
     def fresh(self) -> ErrorTracker:
-        """One with the same rules and no answers yet."""
-        made = ErrorTracker(self._golden)
-        made.judge_reduced_by(self._reduced)
-        made._moved = self._moved
-        return made
+        """Return a new tracker with the same rules and no outputs yet."""
+        tracker = ErrorTracker(self._golden)
+        tracker.judge_reduced_by(self._reduced)
+        tracker._moved = self._moved
+        return tracker
 
     def doubtful(self) -> tuple[int, ...]:
-        """Edge cases with an error that PyTorch's own noise hardly explains: how far rounding moves them decides.
+        """Return edge cases whose error PyTorch's own noise hardly explains; the effect of rounding on them is then measured.
 
-        Drawn samples are not among them: a file that rounds to half precision inside is itself moved by rounding, and would
+        Drawn samples are not included: a file that rounds to half precision internally is sensitive to rounding itself, and would
         excuse its own error.
         """
         samples = self._golden.samples
@@ -117,9 +117,9 @@ class ErrorTracker:
         return tuple(index for index, name in samples.edges.items() if name in names)
 
     def allow_for_rounding(self, sensitivity: Mapping[tuple[str, str], float]) -> None:
-        """Raise noise floors of edge cases, by output and group, to how far rounding alone was seen to move an answer.
+        """Raise noise floors of edge cases, by output and group, to the measured effect of rounding alone.
 
-        Of a reduced precision rounding is coarser by the ratio of the units.
+        In a reduced precision the effect is larger by the ratio of the units.
         """
 
         def raised(floor: NoiseFloor) -> NoiseFloor:
@@ -130,7 +130,7 @@ class ErrorTracker:
         self._reduced = tuple(map(raised, self._reduced))
 
     def allow_for_sums(self, moved: Moved) -> None:
-        """From now on answers may also lie where ONNX Runtime's sums move the exact ones. What was seen before is forgotten."""
+        """Accept errors that ONNX Runtime's own summation explains, from now on. Discards everything accumulated so far."""
         raised = {(floor.output, floor.group): floor for floor in moved.floors}
         floors = tuple(raised.get((floor.output, floor.group), floor) for floor in self._golden.floors)
         self._golden = replace(self._golden, floors=floors)
@@ -141,12 +141,12 @@ class ErrorTracker:
 
     @property
     def floors(self) -> tuple[NoiseFloor, ...]:
-        """What an answer of the finished version is judged by."""
+        """Noise floors by which the finished version is judged."""
         return self._reduced or self._golden.floors
 
     @property
     def golden(self) -> GoldenSet:
-        """What the answers are compared with."""
+        """The golden set of the comparisons."""
         return self._golden
 
     def check(
@@ -159,13 +159,13 @@ class ErrorTracker:
         tolerances: Mapping[str, schema.Tolerance],
         digest: str | None = None,
     ) -> tuple[TensorCheck, ...]:
-        """One answer to a batch of samples: compared with PyTorch's own by the tolerance, and seen.
+        """Compare the outputs of a batch with PyTorch's by the tolerances, and add their errors.
 
-        The same bits in answer to the same batch, as other transports give them, are compared once.
+        Outputs with the same bits for the same batch, as from another transport, are compared once.
 
         Args:
-            expected: PyTorch's own answer, as its outputs are served.
-            digest: `arrays.digest` of what was found, where it is known already.
+            expected: PyTorch's outputs, in the served shapes and types.
+            digest: `arrays.digest` of `found`, if the caller has it already.
         """
         rules = tuple((name, array.shape, array.dtype.str, tolerances.get(name)) for name, array in expected.items())
         key = (tuple(indices), digest or arrays.digest(found), rules)
@@ -178,11 +178,11 @@ class ErrorTracker:
         return known.tensors
 
     def add(self, stage: StageName, indices: Sequence[int], found: Arrays) -> None:
-        """One answer to a batch of samples. Outputs that are missing or of another shape are the tolerance's to report."""
+        """Add the errors of a batch's outputs. Missing or misshaped outputs are skipped; the tolerance gate reports them."""
         self._take(stage, indices, self._parts(indices, found), found=found)
 
     def _exact(self, indices: Sequence[int]) -> Arrays:
-        """PyTorch in float64; in float32 where an output has no such answers."""
+        """Return PyTorch's float64 values; float32 for outputs that have none."""
         golden = self._golden
         if golden.exact is None:
             return arrays.stack(golden.expected, indices)
@@ -212,7 +212,7 @@ class ErrorTracker:
         )
 
     def _error(self, name: str, indices: Sequence[int], found: Array, *, far: float) -> float:
-        """The distance to the exact answer, or to that as ONNX Runtime's sums move it, if it is smaller."""
+        """Return the distance to the float64 values, or to those shifted by ONNX Runtime's summation error, if smaller."""
         moved = self._moved.exact(name, indices, self._golden.samples.group(indices[0])) if self._moved else None
         if moved is None or moved.shape != found.shape:
             return far
@@ -247,7 +247,7 @@ class ErrorTracker:
                         )
 
     def rows(self) -> tuple[StageRow, ...]:
-        """The stage table."""
+        """Return the stage table."""
         order = sorted(self._sums, key=lambda key: (key[0].order, key[0]))
         return tuple(
             StageRow(
@@ -260,10 +260,10 @@ class ErrorTracker:
         )
 
     def gates(self, *, on_gpu: Collection[StageName] = ()) -> tuple[Gate, ...]:
-        """The noise floor of every stage, output and group, and the bounds on metrics.
+        """Return the noise-floor gates of every stage, output and group, and the gates on metrics.
 
         Args:
-            on_gpu: stages whose answers a GPU gave.
+            on_gpu: stages that ran on a GPU.
         """
         return (
             *error_gates.not_measured(self._golden),
@@ -272,12 +272,12 @@ class ErrorTracker:
         )
 
     def is_finite(self, gate: Gate) -> bool:
-        """Whether the answers that a noise-floor gate judges are finite where PyTorch's are, and nowhere else."""
+        """Whether the outputs behind a noise-floor gate are finite exactly where PyTorch's are."""
         return self._largest[gate.stage, gate.output, gate.group].finite
 
 
 def _worst_item(indices: Sequence[int], expected: Array, found: Array) -> int:
-    """The sample in a batch that has the largest difference."""
+    """Return the sample of a batch with the largest difference."""
     if len(indices) == 1:
         return indices[0]
     far = [_farthest(one, other) for one, other in zip(expected, found, strict=True)]
@@ -285,7 +285,7 @@ def _worst_item(indices: Sequence[int], expected: Array, found: Array) -> int:
 
 
 def _farthest(expected: Array, found: Array) -> float:
-    """The largest difference of finite elements, in float64; 0.0 without any."""
+    """Return the largest difference of finite elements, in float64; 0.0 without any."""
     with np.errstate(all="ignore"):
         far = np.abs(found.astype(np.float64) - expected.astype(np.float64))
     return float(np.max(far, where=np.isfinite(far), initial=0.0))

@@ -28,6 +28,35 @@ FAR = Message(
         "magnitude: the model computes something else in float64, or it is too ill-conditioned for float32"
     ),
 )
+NOT_A_MASK = Message(
+    code="output-not-a-mask",
+    what="The output cannot be a mask of kind {kind!r}.",
+    cause="the spec declares a kind that does not fit the output",
+    next_step="set outputs.<name>.kind in the spec to the kind that fits, or to values",
+)
+NOT_CLASS_SCORES = Message(
+    code="output-not-class-scores",
+    what="The output cannot hold class scores or a distribution: these are rows of numbers along the last axis.",
+    cause="the spec declares a kind that does not fit the output",
+    next_step="set outputs.<name>.kind in the spec to the kind that fits, or to values",
+)
+NOT_DETECTIONS = Message(
+    code="output-not-detections",
+    what="The output cannot be a set of detections.",
+    cause="the spec declares a kind that does not fit the output",
+    next_step="set outputs.<name>.kind in the spec to the kind that fits, or to values",
+)
+NOT_NUMBERS = Message(
+    code="output-not-numbers",
+    what="The output holds strings, which an output of kind {kind!r} cannot.",
+    cause="the spec declares a kind that does not fit the output",
+    next_step="set outputs.<name>.kind in the spec to values",
+)
+TOLERANCE = Message(
+    code="tolerance-invalid",
+    what="rtol and atol must be finite numbers from 0 up.",
+    next_step="set outputs.<name>.tolerance in the spec to such numbers, for example {{rtol: 1e-3, atol: 1e-5}}",
+)
 SUMS_NOT_MEASURED = Message(
     code="sums-not-measured", what="The part of the error that comes from summation in ONNX Runtime could not be measured."
 )

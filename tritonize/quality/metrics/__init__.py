@@ -1,6 +1,6 @@
-"""How large the error of an output is, in the terms of what the output means; a stranger to the gate that judges it.
+"""Metrics of an output's error, by the kind of the output (classes, masks, detections …). The gates are in `quality/gates.py`.
 
-An `Accumulator` takes the answers of one output at one stage, one after the other, and keeps sums only.
+An `Accumulator` takes the arrays of one output at one stage, one after the other, and keeps only sums.
 """
 
 from tritonize.quality.metrics.accumulator import Accumulator

@@ -1,4 +1,4 @@
-"""The answers of one output at one stage, one after the other; sums only."""
+"""Accumulate the metrics of one output at one stage; keeps only sums."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from tritonize.core.arrays import Array, dtype_name
 from tritonize.core.errors import UsageError
+from tritonize.core.messages import quality as wording
 from tritonize.core.results import Kind, Metrics
 from tritonize.quality.differences import Differences, measure, numeric
 from tritonize.quality.metrics import detections
@@ -16,14 +17,14 @@ from tritonize.quality.metrics.overlap import Overlap
 
 
 class Accumulator:
-    """Takes answers, keeps sums, gives `Metrics`. The order of the answers does not matter, beyond rounding.
+    """Accumulates output arrays and computes `Metrics`. The order of the arrays does not matter, beyond rounding.
 
     Args:
-        kind: what the output means.
-        rtol: for the count of mismatched elements, relative to |expected|.
-        atol: for the same, in the output's unit.
+        kind: kind of the output.
+        rtol: relative to |expected|, for the count of mismatched elements.
+        atol: in the output's unit, for the same count.
         batched: whether the first axis is the batch.
-        coordinates: of a box, for detections: 4, or 6 for boxes in space.
+        coordinates: number of coordinates of a detection's box: 4, or 6 for boxes in 3D.
 
     Raises:
         UsageError: a tolerance is negative, infinite or NaN.
@@ -31,7 +32,7 @@ class Accumulator:
 
     def __init__(self, kind: Kind, *, rtol: float, atol: float, batched: bool, coordinates: int = 4) -> None:
         if not (0 <= rtol < math.inf and 0 <= atol < math.inf):
-            raise UsageError("A tolerance is a number from 0 on.", found=f"rtol {rtol:g}, atol {atol:g}")
+            raise UsageError.of(wording.TOLERANCE, found=f"rtol {rtol:g}, atol {atol:g}")
         self.kind, self.rtol, self.atol, self.batched, self.coordinates = kind, rtol, atol, batched, coordinates
         self._sums = Differences()
         self._answers = self._items = self._mismatched_items = self._misshaped = self._same_texts = 0
@@ -44,12 +45,12 @@ class Accumulator:
         self._max_score: float | None = None
 
     def add(self, expected: Array, found: Array, differences: Differences | None = None) -> None:
-        """One answer. C-contiguous arrays are not copied.
+        """Add one output array. C-contiguous arrays are not copied.
 
         Args:
-            expected: of any type; float64 beside a narrower `found` is usual.
-            found: of any type and shape; another shape than expected is counted and not compared.
-            differences: what `differences.measure` said of the two at this tolerance, where it is already known.
+            expected: array of any type; usually float64 beside a narrower `found`.
+            found: array of any type and shape; a shape that differs from expected is counted and not compared.
+            differences: result of `differences.measure` for the two at this tolerance, if the caller has it already.
 
         Raises:
             UsageError: the arrays cannot be of this kind: strings as masks, class scores without an axis.
@@ -73,7 +74,7 @@ class Accumulator:
         self._sums.merge(sums)
 
     def merge(self, other: Accumulator) -> None:
-        """Take in what another of the same kind, tolerance and axes was given."""
+        """Add the sums of another accumulator of the same kind, tolerance and axes."""
         self._sums.merge(other._sums)
         for name in ("_answers", "_items", "_mismatched_items", "_misshaped", "_same_texts"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -99,7 +100,7 @@ class Accumulator:
         items = expected.shape[0] if self.batched and expected.ndim else 1
         self._items += items
         if self.kind == "detections" and detections.alike(expected, found):
-            return  # its mismatched ones were counted when each was matched
+            return  # mismatched items were counted during matching
         if items <= 1 or expected.shape != found.shape or not sums.mismatched:
             self._mismatched_items += items if sums.mismatched else 0
         elif numeric(expected) and numeric(found):
@@ -109,11 +110,9 @@ class Accumulator:
             self._mismatched_items += int(np.count_nonzero((expected != found).reshape(items, -1).any(axis=1)))
 
     def _texts(self, expected: Array, found: Array) -> Differences:
-        """Strings, and other elements that cannot be subtracted: equal or not."""
+        """Compare strings, and other elements that cannot be subtracted, for equality."""
         if self.kind != "values":
-            raise UsageError(
-                f"An output of kind {self.kind!r} holds numbers.", found=f"{dtype_name(expected)} and {dtype_name(found)}"
-            )
+            raise UsageError.of(wording.NOT_NUMBERS, found=f"{dtype_name(expected)} and {dtype_name(found)}", kind=self.kind)
         differing = int(np.count_nonzero(expected != found))
         self._same_texts += expected.size - differing
         return Differences(elements=expected.size, mismatched=differing, differing=differing > 0)
@@ -133,7 +132,7 @@ class Accumulator:
             sums.merge(Differences(elements=lost, mismatched=lost, differing=lost > 0))
             self._mismatched_items += lost > 0 or paired.mismatched > 0
             self._distances(one[rows], other[partners])
-        # Rows were widened to float64, whose units in the last place say nothing of found's type.
+        # Rows were widened to float64, so a distance in ULP would not be in found's type.
         sums.max_ulp = None
         return sums
 
@@ -146,7 +145,7 @@ class Accumulator:
             self._max_score = max(self._max_score or 0.0, float(far[:, self.coordinates].max(initial=0.0)))
 
     def result(self) -> Metrics:
-        """Everything added so far."""
+        """Return the metrics of everything added so far."""
         sums = self._sums
         marks = (self._rows.marks() if self._rows else {}) | (self._overlap.marks() if self._overlap else {})
         if self.kind == "detections":

@@ -1,4 +1,4 @@
-"""Class scores and distributions: do the rows along the last axis name the same classes, and how far apart are they."""
+"""Metrics of class scores and distributions: top-1 and top-5 agreement and divergence of the rows along the last axis."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from tritonize.core.arrays import BFLOAT16, Array
 from tritonize.core.errors import UsageError
+from tritonize.core.messages import quality as wording
 from tritonize.quality.differences import CHUNK, floating, numeric
 
 TOP = (1, 5)
 
 
 class Rows:
-    """Counts over the rows of all answers; `distribution` adds the Kullback-Leibler divergence."""
+    """Accumulates counts over the rows of all arrays; `distribution` adds the Kullback-Leibler divergence."""
 
     def __init__(self, *, distribution: bool) -> None:
         self.distribution = distribution
@@ -27,10 +28,10 @@ class Rows:
         self.sum_divergence = self.max_divergence = 0.0
 
     def add(self, expected: Array, found: Array) -> None:
-        """One answer. Raises UsageError: it has no rows of numbers."""
+        """Add one output array. Raises UsageError: it has no rows of numbers."""
         if expected.ndim < 1 or not numeric(expected) or not numeric(found):
-            raise UsageError(
-                "Class scores and distributions are rows of numbers along the last axis.",
+            raise UsageError.of(
+                wording.NOT_CLASS_SCORES,
                 expected="numbers with at least one axis",
                 found=f"{expected.dtype} and {found.dtype} of shape {list(expected.shape)}",
             )
@@ -44,7 +45,7 @@ class Rows:
                 self._add(expected[start : start + step], found[start : start + step])
 
     def merge(self, other: Rows) -> None:
-        """Take in the counts of another of the same kind."""
+        """Add the counts of another accumulator of the same kind."""
         self.rows += other.rows
         for top in TOP:
             self.ranked[top] += other.ranked[top]
@@ -67,7 +68,7 @@ class Rows:
 
     def _diverge(self, expected: NDArray[np.float64], found: NDArray[np.float64], smallest: float) -> None:
         sums = expected.sum(axis=1), found.sum(axis=1)
-        valid = (expected.min(axis=1) >= 0) & (found.min(axis=1) >= 0)  # a NaN is not
+        valid = (expected.min(axis=1) >= 0) & (found.min(axis=1) >= 0)  # false for NaN
         valid &= np.isfinite(sums[0]) & np.isfinite(sums[1]) & (sums[0] > 0) & (sums[1] > 0)
         if not valid.all():
             expected, found, sums = expected[valid], found[valid], (sums[0][valid], sums[1][valid])
@@ -78,7 +79,7 @@ class Rows:
             self.max_divergence = max(self.max_divergence, float(rows.max()))
 
     def marks(self) -> dict[str, Any]:
-        """The fields of `Metrics` that these are."""
+        """Return the fields of `Metrics`."""
         marks: dict[str, Any] = {"rows": self.rows}
         for top in TOP:
             marks[f"top{top}"] = self.agreeing[top] / self.ranked[top] if self.ranked[top] else None
@@ -90,15 +91,15 @@ class Rows:
 
 
 def _divergence(expected: NDArray[np.float64], found: NDArray[np.float64], smallest: float) -> NDArray[np.float64]:
-    """Of each row, in nats; rows that sum to 1.
+    """Return the Kullback-Leibler divergence of each row in nats, for rows that sum to 1.
 
-    The terms are q - p - p log(q/p), whose sum is the divergence: none is negative, and equal rows give exactly 0.
+    The terms are q - p - p log(q/p), and their sum is the divergence. No term is negative, and equal rows give exactly 0.
     """
     positive = np.where(found > 0, found, smallest)
     step = positive - expected
     logs = np.log1p(step / expected)
     far = np.abs(step) > expected / 2
-    if far.any():  # where the step swallows the smaller of the two, or their quotient leaves float64
+    if far.any():  # where the smaller one is lost in the step, or the quotient overflows
         logs[far] = np.log(positive[far]) - np.log(expected[far])
     terms = np.where(expected > 0, step - expected * logs, found)
     rows: NDArray[np.float64] = np.maximum(terms, 0.0).sum(axis=1)
@@ -106,7 +107,7 @@ def _divergence(expected: NDArray[np.float64], found: NDArray[np.float64], small
 
 
 def _rounded(expected: Array, found: Array) -> tuple[Array, Array]:
-    """Both in found's precision, so that what found cannot tell apart is a tie; in a type that NumPy sorts quickly."""
+    """Round both to found's precision, so that values that found cannot distinguish tie; in a type that NumPy sorts fast."""
     if not floating(found):
         return expected.astype(np.float64), found.astype(np.float64)
     if floating(expected):
@@ -128,7 +129,7 @@ def _agree(scores: Array, answers: Array, top: int) -> NDArray[np.bool_]:
 
 
 def _smallest(found: Array) -> float:
-    """The smallest positive number of found's type: a zero there may have been anything below it."""
+    """Return the smallest positive number of found's type; a zero there stands for any value below it."""
     if found.dtype == BFLOAT16:
         return math.ldexp(1.0, -133)
     return float(np.finfo(found.dtype).smallest_subnormal) if found.dtype.kind == "f" else float(np.finfo(np.float64).tiny)

@@ -1,4 +1,4 @@
-"""How large the rate of mismatching samples may still be, given how many of how many mismatched."""
+"""Upper confidence bound on the rate of mismatching samples, from the number of mismatches among the tested samples."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _STEPS = 200
 
 
 def mismatch_bound(mismatched: int, total: int, confidence: float = 0.95) -> float:
-    """The exact (Clopper-Pearson) one-sided upper bound on the rate of mismatching samples.
+    """Return the exact (Clopper-Pearson) one-sided upper bound on the rate of mismatching samples.
 
-    The samples must be drawn independently from what the model will meet; the bound holds with at least this confidence.
-    It is the rate at which `mismatched` or fewer of `total` would be seen with probability 1 - confidence; for none of n,
-    1 - (1 - confidence)^(1/n). Without any sample it is 1.0: nothing was excluded.
+    The samples must be drawn independently from the distribution of real requests; the bound holds with at least this confidence.
+    It is the rate at which `mismatched` or fewer of `total` occur with probability 1 - confidence; for 0 of n it is
+    1 - (1 - confidence)^(1/n). Without any sample it is 1.0.
 
     Raises:
-        UsageError: the counts are no counts, or the confidence is not strictly between 0 and 1.
+        UsageError: the counts are negative or inconsistent, or the confidence is not strictly between 0 and 1.
     """
     if not 0 <= mismatched <= total or not 0.0 < confidence < 1.0:
         raise UsageError(
@@ -46,13 +46,13 @@ def mismatch_bound(mismatched: int, total: int, confidence: float = 0.95) -> flo
 
 
 def _log_choices(mismatched: int, total: int) -> NDArray[np.float64]:
-    """log(total choose i) for i of 0 to mismatched."""
+    """Return log(total choose i) for i from 0 to mismatched."""
     steps = np.arange(1, mismatched + 1, dtype=np.float64)
     return np.concatenate([[0.0], np.cumsum(np.log((total - steps + 1) / steps))])
 
 
 def _log_tail(choices: NDArray[np.float64], total: int, rate: float) -> float:
-    """Logarithm of the probability of at most `len(choices) - 1` of `total` at this rate."""
+    """Return the logarithm of the probability of at most `len(choices) - 1` mismatches among `total` at this rate."""
     counts = np.arange(choices.size, dtype=np.float64)
     terms = choices + counts * math.log(rate) + (total - counts) * math.log1p(-rate)
     top = float(terms.max())

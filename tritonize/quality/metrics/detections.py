@@ -1,4 +1,4 @@
-"""Detections: sets of boxes, whose order means nothing, matched before they are compared."""
+"""Match detections, which are unordered sets of boxes, before they are compared."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from numpy.typing import NDArray
 
 from tritonize.core.arrays import Array
 from tritonize.core.errors import UsageError
+from tritonize.core.messages import quality as wording
 from tritonize.quality.differences import CHUNK, numeric
 
 MIN_IOU = 0.5
-"""Boxes that overlap less are not the same object: the customary threshold."""
+"""Boxes with a smaller IoU are not the same object; 0.5 is the customary threshold."""
 
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
 """Rows of expected, and their partners in found."""
 
 
 def detection_rows(boxes: Array, scores: Array | None = None, labels: Array | None = None) -> Array:
-    """The rows that kind `detections` takes, from a model that answers boxes, scores and labels apart.
+    """Build the rows of kind `detections` for a model that returns boxes, scores and labels separately.
 
     Args:
         boxes: shape (..., n, 4) or (..., n, 6): lower corner, then upper corner.
@@ -41,27 +42,27 @@ def detection_rows(boxes: Array, scores: Array | None = None, labels: Array | No
 
 
 def check(expected: Array, found: Array, coordinates: int, *, batched: bool) -> None:
-    """Raises UsageError: the expected rows are no detections with boxes of so many coordinates."""
+    """Require rows of detections. Raises UsageError: the expected rows do not have boxes with this number of coordinates."""
     axes = 2 + batched
     if expected.ndim != axes or expected.shape[-1] < coordinates or not numeric(expected) or not numeric(found):
-        raise UsageError(
-            "The output is no set of detections.",
+        raise UsageError.of(
+            wording.NOT_DETECTIONS,
             expected=f"numbers with {axes} axes; in the last at least the {coordinates} coordinates of a box",
-            found=f"{expected.dtype} of shape {list(expected.shape)}, answered by {found.dtype}",
+            found=f"{expected.dtype} of shape {list(expected.shape)}, compared with {found.dtype}",
         )
 
 
 def alike(expected: Array, found: Array) -> bool:
-    """Whether the shapes differ in the number of rows alone, if at all."""
+    """Whether the shapes are equal, or differ only in the number of rows."""
     return expected.ndim == found.ndim and (*expected.shape[:-2], expected.shape[-1]) == (*found.shape[:-2], found.shape[-1])
 
 
 def match(expected: Array, found: Array, coordinates: int) -> Pairs:
-    """Partners of two sets of rows, each at most once.
+    """Match two sets of rows; each row is used at most once.
 
-    Rows that are equal in the same place are partners. Of the others the closest pair is taken first, measured by the overlap
-    of the boxes less the difference of the scores; then the next, until no boxes overlap by half. Classes must be equal where
-    there are two columns after the box. Greedy, not optimal in total: sets that agree have one obvious matching.
+    Equal rows at the same position match. The others are matched greedily, closest pair first, until no boxes overlap by half; the
+    closeness is the IoU of the boxes minus the difference of the scores. Classes must be equal if there are two columns after the
+    box. The matching is not optimal in total, but sets that agree have one obvious matching.
 
     Args:
         expected: float64, shape (n, columns).
@@ -85,7 +86,7 @@ def match(expected: Array, found: Array, coordinates: int) -> Pairs:
 
 
 def _candidates(expected: Array, found: Array, coordinates: int) -> tuple[Array, Array, Array]:
-    """Every pair that may be partners, with its closeness; a block of rows at a time."""
+    """Return every pair that may match, with its closeness; computed in blocks of rows."""
     blocks = [(np.zeros(0, np.intp), np.zeros(0, np.intp), np.zeros(0))]
     step = max(1, CHUNK // max(1, len(found)))
     with np.errstate(all="ignore"):
@@ -94,7 +95,7 @@ def _candidates(expected: Array, found: Array, coordinates: int) -> tuple[Array,
             overlap = _iou(rows[:, None, :coordinates], found[None, :, :coordinates])
             if expected.shape[1] == coordinates + 2:
                 overlap = np.where(rows[:, None, -1] == found[None, :, -1], overlap, 0.0)
-            ones, others = np.nonzero(overlap >= MIN_IOU)  # a NaN is not
+            ones, others = np.nonzero(overlap >= MIN_IOU)  # false for NaN
             quality = overlap[ones, others]
             if expected.shape[1] > coordinates:
                 quality = quality - np.abs(rows[ones, coordinates] - found[others, coordinates])
@@ -104,7 +105,7 @@ def _candidates(expected: Array, found: Array, coordinates: int) -> tuple[Array,
 
 
 def _iou(expected: Array, found: Array) -> Array:
-    """Intersection over union of boxes given by two corners; boxes without a volume overlap where they are the same."""
+    """Return the intersection over union of boxes given by two corners; boxes without a volume overlap if they are equal."""
     half = expected.shape[-1] // 2
     low = np.maximum(expected[..., :half], found[..., :half])
     high = np.minimum(expected[..., half:], found[..., half:])

@@ -1,4 +1,4 @@
-"""What an output seems to mean, read off one expected answer; what cannot be told is `values`."""
+"""Detect the kind of an output from one expected array; an output without a clear kind is `values`."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from tritonize.core.results import Kind
 from tritonize.quality.differences import floating, numeric
 
 ELEMENTS = 1 << 18
-"""Elements looked at in one item, spread evenly over its places."""
+"""Number of elements to examine in one item, spread evenly."""
 LABELS = 64
-"""A volume of labels names fewer classes than this; an image of 8 bits has more values."""
+"""A label volume has fewer classes than this; an 8-bit image has more values."""
 _MANY = 8
-"""Fewer rows or places than this may look like anything by chance."""
+"""Fewer rows or elements than this may match a kind by chance."""
 _SUM, _SUM_HALF = 1e-4, 4e-3
-"""How far probabilities may miss a sum of 1; in half precision by a few units of the last place below 1, 2^-9 for bfloat16."""
+"""Largest deviation from 1 of a sum of probabilities; in half precision a few ULP below 1, 2^-9 for bfloat16."""
 
 
 def detect(expected: Array, *, batched: bool) -> Kind:
-    """The kind of an output, from one expected answer; only its first item is looked at.
+    """Detect the kind of an output from the first item of one expected array.
 
-    Conservative: a wrong kind would report numbers without meaning, `values` only reports fewer. Class scores and mask logits
-    are numbers of any size, which nothing tells from a regression or an embedding: they must be declared.
+    The detection is conservative: a wrong kind would report meaningless metrics, while `values` only reports fewer. Class scores
+    and mask logits cannot be distinguished from a regression or an embedding, so the spec must declare them.
 
     Args:
-        expected: one answer, of any type and shape.
+        expected: one output array, of any type and shape.
         batched: whether the first axis is the batch.
     """
     if not numeric(expected) or not expected.size or expected.ndim <= batched:
@@ -46,7 +46,7 @@ def detect(expected: Array, *, batched: bool) -> Kind:
 
 
 def _is_labels(item: Array) -> bool:
-    """Whole numbers over an area or a volume, few of them and from 0 on: lists of ids or tokens have one axis."""
+    """Whether these are integer labels of an area or a volume: few values, from 0 up. Lists of ids or tokens have one axis."""
     if item.ndim < 2 or min(item.shape[-2:]) < _MANY:
         return False
     labels = _columns(item.reshape(1, -1))
@@ -54,7 +54,7 @@ def _is_labels(item: Array) -> bool:
 
 
 def _is_detections(item: Array) -> bool:
-    """Rows of six whose corners are in order, whose fifth is a score and whose last a class number: no chance has it so."""
+    """Whether all rows are (x1, y1, x2, y2, score, class) with ordered corners, which does not happen by chance."""
     if item.ndim != 2 or item.shape[1] != 6 or item.shape[0] < _MANY:
         return False
     rows = item.astype(np.float64)
@@ -65,19 +65,19 @@ def _is_detections(item: Array) -> bool:
 
 
 def _columns(item: Array) -> Array:
-    """Of an array of shape (channels, places) as many places as are looked at."""
+    """Select the elements to examine from an array of shape (channels, elements)."""
     places = max(_MANY**2, ELEMENTS // item.shape[0])
     columns: Array = item[:, :: -(-item.shape[1] // places)]
     return columns.astype(np.float64) if floating(columns) else columns
 
 
 def _sum_to_one(columns: Array, slack: float) -> bool:
-    """What a softmax answers: nothing else keeps to 0 to 1 and sums to 1 at every place."""
+    """Whether it looks like a softmax output: values from 0 to 1 that sum to 1 for every element."""
     return columns.shape[0] >= 2 and _unit(columns) and bool(np.abs(columns.sum(axis=0) - 1.0).max() <= slack)
 
 
 def _is_decided(columns: Array) -> bool:
-    """Nine places of ten within a tenth of 0 or 1, and both occur: a sigmoid that decides; an image is mostly between."""
+    """Whether it looks like a sigmoid mask: nine of ten values within 0.1 of 0 or 1, and both occur. An image is mostly between."""
     if columns.shape[1] < _MANY**2 or not _unit(columns):
         return False
     low, high = columns <= 0.1, columns >= 0.9
@@ -85,4 +85,4 @@ def _is_decided(columns: Array) -> bool:
 
 
 def _unit(columns: Array) -> bool:
-    return bool(columns.min() >= 0 and columns.max() <= 1 + _SUM_HALF)  # a NaN is not
+    return bool(columns.min() >= 0 and columns.max() <= 1 + _SUM_HALF)  # false for NaN

@@ -1,4 +1,4 @@
-"""Masks: Dice and intersection over union of what expected and found mark."""
+"""Metrics of masks: Dice and intersection over union (IoU) of expected and found."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ import numpy as np
 
 from tritonize.core.arrays import BFLOAT16, Array
 from tritonize.core.errors import UsageError
+from tritonize.core.messages import quality as wording
 from tritonize.core.results import Kind
 from tritonize.quality.differences import CHUNK, floating, numeric
 
 _FEW = 1 << 12
 """Labels below this are counted by place, without sorting."""
 THRESHOLDS: dict[Kind, float] = {"mask_logits": 0.0, "mask_probabilities": 0.5}
-"""What a score must exceed for its place to be marked: both are the same decision, before and after the sigmoid."""
+"""An element is marked if its score exceeds this; the two values are the same decision before and after the sigmoid."""
 
 _Counts = dict[int, list[int]]
-"""Class to the places that both mark, expected marks, found marks."""
+"""Counts by class: elements marked by both, by expected, by found."""
 
 
 class Overlap:
-    """Sums over each class of each item that expected or found marks anywhere."""
+    """Accumulates overlaps over each class of each item that expected or found marks."""
 
     def __init__(self, kind: Kind, *, batched: bool) -> None:
         self.kind, self.batched = kind, batched
@@ -30,7 +31,7 @@ class Overlap:
         self.min_dice = self.min_iou = 1.0
 
     def add(self, expected: Array, found: Array) -> None:
-        """One answer. Raises UsageError: it cannot be a mask of this kind."""
+        """Add one output array. Raises UsageError: it cannot be a mask of this kind."""
         self._check(expected, found)
         if not expected.size:
             return
@@ -47,7 +48,7 @@ class Overlap:
                     self._score(*_marked(one, other, THRESHOLDS[self.kind]))
 
     def merge(self, other: Overlap) -> None:
-        """Take in the sums of another of the same kind."""
+        """Add the sums of another accumulator of the same kind."""
         self.items, self.masks = self.items + other.items, self.masks + other.masks
         self.sum_dice, self.sum_iou = self.sum_dice + other.sum_dice, self.sum_iou + other.sum_iou
         self.min_dice, self.min_iou = min(self.min_dice, other.min_dice), min(self.min_iou, other.min_iou)
@@ -58,16 +59,17 @@ class Overlap:
         fits = axes >= 2 or (axes >= 1 and self.kind != "segmentation")
         numbers = numeric(expected) and numeric(found) and not (integers and (floating(expected) or floating(found)))
         if not fits or not numbers:
-            raise UsageError(
-                f"The output is no mask of kind {self.kind!r}.",
-                expected=("whole numbers" if integers else "numbers")
-                + (" with a channel axis and axes of places" if self.kind == "segmentation" else " with an axis of places")
+            raise UsageError.of(
+                wording.NOT_A_MASK,
+                expected=("integers" if integers else "numbers")
+                + (" with a channel axis and spatial axes" if self.kind == "segmentation" else " with a spatial axis")
                 + (" after the batch axis" if self.batched else ""),
                 found=f"{expected.dtype} and {found.dtype} of shape {list(expected.shape)}",
+                kind=self.kind,
             )
 
     def _score(self, counts: _Counts, unknown: int) -> None:
-        """One item. A place with a NaN on either side counts as marked by one side alone, for every class."""
+        """Score one item. An element with NaN on either side counts as marked by one side only, for every class."""
         if unknown and not counts:
             counts = {0: [0, 0, 0]}
         for both, expected, found in counts.values():
@@ -79,7 +81,7 @@ class Overlap:
 
     # Any: fields of `Metrics` by name, of three types.
     def marks(self) -> dict[str, Any]:
-        """The fields of `Metrics` that these are; 1 where nothing is marked on either side in any item."""
+        """Return the fields of `Metrics`; overlaps are 1 if neither side marks anything in any item."""
         if not self.items:
             return {}
         number = self.masks or 1
@@ -106,7 +108,7 @@ def _marked(expected: Array, found: Array, threshold: float) -> tuple[_Counts, i
 
 
 def _winners(expected: Array, found: Array) -> tuple[_Counts, int]:
-    """The highest channel at every place."""
+    """Count the highest channel of every element."""
     counts: _Counts = {}
     unknown = 0
     step = max(1, CHUNK // expected.shape[0])
@@ -143,6 +145,6 @@ def _whole(labels: Array) -> Array:
 
 
 def _plain(scores: Array) -> Array:
-    """Half types widened, which NumPy is slow at; nothing is lost."""
+    """Widen half types to float32, without loss; NumPy is slow with half types."""
     half = scores.dtype == BFLOAT16 or (scores.dtype.kind == "f" and scores.dtype.itemsize < 4)
     return scores.astype(np.float32) if half else scores
