@@ -241,7 +241,7 @@ class _Pass:
 
 
 def _ulp_distance(expected: Array, found: Array, bits: tuple[type[np.signedinteger], type[np.unsignedinteger]]) -> int:
-    """Return the largest distance in ULP (units in the last place) of found's type; expected is rounded to it, and -0.0 equals 0.0."""
+    """Return the largest distance in ULP (units in the last place) of found's type; expected is rounded to it; -0.0 equals 0.0."""
     signed, unsigned = bits
     left, right = (side.view(signed) for side in (expected.astype(found.dtype, copy=False), found))
     if int(np.bitwise_or(left, right).min()) >= 0:  # no sign bits, as in probabilities: the bits are already in order
