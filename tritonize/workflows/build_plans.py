@@ -1,4 +1,4 @@
-"""The plans of a proven ONNX file: built or taken, checked against the declared Triton, and run where their GPU is here."""
+"""Build or collect the plans of an ONNX file, check them against the declared Triton, and run those whose GPU is present."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from tritonize.workflows.job import Job
 
 @dataclass(frozen=True, kw_only=True)
 class ProvenPlans:
-    """The plans of a version, and what became of each where there is a GPU of its kind."""
+    """The plans of a version, with the proof of each whose GPU is in this machine."""
 
     proofs: tuple[PlanProof, ...] = ()
     findings: tuple[Finding, ...] = ()
-    """Why they do not load in the declared Triton."""
+    """Reasons why the plans do not load in the declared Triton."""
 
 
 def build_plans(job: Job, proven: ProvenOnnx) -> ProvenPlans:
@@ -65,11 +65,11 @@ _LOADING: dict[str, Verdict] = {"loads": "passed", "does not load": "failed", "u
 
 
 def _at_target(built: BuiltPlan, release: str, recorder: Recorder) -> tuple[Finding, ...]:
-    """Whether a plan will load in the Triton that the spec declares; all plans of a version are of one TensorRT."""
+    """Check whether a plan loads in the Triton that the spec declares. All plans of a version have the same TensorRT version."""
     with recorder.stage(StageName.TARGET) as outcome:
         if built.metadata.module == "tensorrt_rtx":
             outcome.note = (
-                f"the stock Triton {release} has no backend for plans of TensorRT-RTX; whether one of yours is there, nobody asked"
+                f"the stock Triton {release} has no backend for plans of TensorRT-RTX; tritonize did not check for a custom backend"
             )
             outcome.verdict = "not run"
             return ()
@@ -87,7 +87,7 @@ def _at_target(built: BuiltPlan, release: str, recorder: Recorder) -> tuple[Find
 
 @contextmanager
 def _logs_kept(run_: Run, place: Path) -> Iterator[None]:
-    """Where no plan is built, what the builder said stays, and the error says where."""
+    """If a build fails, keep the builder's output, and let the error name its folder."""
     try:
         yield
     except PlanError as error:

@@ -1,4 +1,4 @@
-"""Published versions checked against their manifests, and a private repository of just what was checked, to be served."""
+"""Check published versions against their manifests, and copy exactly the checked files into a private repository for the server."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from tritonize.triton.server import view
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """One version, and what its files turned out to be."""
+    """One version and the findings about its files."""
 
     model: str
     version: int
     manifest: Manifest
     findings: tuple[Finding, ...]
     root: Path
-    """A model repository of this version alone: what was hashed, or what is in place where that differs."""
+    """A model repository with this version only: the hashed files, or the published ones if they differ and are served anyway."""
     files: int
     copied: int = 0
     """Bytes."""
     in_place: tuple[InPlace, ...] = ()
     own_config: bool = False
-    """Whether a newer version has replaced the configuration it was proven with; it was judged by its own then."""
+    """Whether a newer version replaced the configuration that it was proven with; it is then verified with its own."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -43,7 +43,7 @@ class Checked:
         return self.root / self.model / str(self.version)
 
     def again(self) -> tuple[Finding, ...]:
-        """What was changed of the files that were served where they lie."""
+        """Hash the files that were served without a copy, and report those that changed."""
         return private_copy.changed(self.in_place)
 
 
@@ -85,7 +85,7 @@ def check(
 
 
 def _keep(known: Manifest, directory: Path) -> None:
-    """The manifest that was checked, beside what it lists."""
+    """Copy the checked manifest beside the files that it lists."""
     path = directory / repository.EVIDENCE / repository.MANIFEST
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(known), encoding="utf-8")
@@ -100,7 +100,7 @@ def _notes(known: Manifest, in_place: Sequence[InPlace]) -> Iterator[str]:
 
 
 def _as_it_is(place: Path, model: str, version: int, *, root: Path) -> Path:
-    """A view of what is in place, for who wants it served whatever it is."""
+    """Link the published files as they are, for `--serve-anyway`."""
     directory = place.absolute() / model
     beside = [each for each in directory.iterdir() if not manifest.is_version(each)]
     paths = (*beside, directory / str(version))
@@ -108,7 +108,7 @@ def _as_it_is(place: Path, model: str, version: int, *, root: Path) -> Path:
 
 
 def older_findings(place: Path, model: str, newest: int) -> tuple[Finding, ...]:
-    """What is wrong with the versions before the newest, which a policy of the repository may serve."""
+    """Check the versions before the newest, which the repository's version policy may serve."""
     findings: list[Finding] = []
     served = served_versions(place, model)
     for version in repository.versions(place, model):
@@ -122,7 +122,7 @@ def older_findings(place: Path, model: str, newest: int) -> tuple[Finding, ...]:
 
 
 def served_versions(place: Path, model: str) -> tuple[int, ...]:
-    """The versions that a Triton serves of what is in place, by the policy of the configuration; none where that cannot be read."""
+    """Return the versions that Triton serves by the configuration's version policy; empty if the configuration cannot be read."""
     present = repository.versions(place, model)
     try:
         config = model_config.parse(repository.read_config(place, model), where=str(place / model / repository.CONFIG))
@@ -132,7 +132,7 @@ def served_versions(place: Path, model: str) -> tuple[int, ...]:
 
 
 def unlike_config(place: Path, model: str) -> tuple[int, ...]:
-    """The versions that are served with another configuration than they were proven with."""
+    """Return the versions that are served with a configuration that differs from the one they were proven with."""
     found = []
     for version in served_versions(place, model):
         if _is_proven(place / model, version):
@@ -144,19 +144,19 @@ def unlike_config(place: Path, model: str) -> tuple[int, ...]:
 
 @dataclass(kw_only=True)
 class ToServe:
-    """A private repository of several models, and what was found out about each."""
+    """A private repository of several models, and the findings about each."""
 
     root: Path
     checked: list[Checked] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    """All that differs."""
+    """All differences from the manifests."""
     notes: list[str] = field(default_factory=list)
     budget: int = private_copy.BUDGET
-    """Bytes that may still be copied."""
+    """Remaining number of bytes that may be copied."""
 
 
 def to_serve(place: Path, models: Sequence[str], folder: Path) -> ToServe:
-    """Check every version that would be served, and lay out a repository of what was checked.
+    """Check every version that would be served, and build a repository of the checked files.
 
     A model that carries no evidence at all is served as it is, and named.
 
@@ -178,9 +178,11 @@ def to_serve(place: Path, models: Sequence[str], folder: Path) -> ToServe:
 
 
 def _add_checked(found: ToServe, place: Path, model: str, *, folder: Path) -> None:
-    """One model with evidence: each version that its policy serves, of which none may be without."""
+    """Check every version of a model that its policy serves; each of them must have evidence."""
     directory = place / model
-    served = served_versions(place, model) or repository.versions(place, model)  # what cannot be read is a finding of each
+    served = served_versions(place, model) or repository.versions(
+        place, model
+    )  # an unreadable configuration is a finding of every version
     proven = [version for version in served if _is_proven(directory, version)]
     checked: list[Checked] = []
     findings: list[Finding] = []
@@ -205,15 +207,15 @@ def _add_checked(found: ToServe, place: Path, model: str, *, folder: Path) -> No
 
 
 def _is_proven(directory: Path, version: int) -> bool:
-    """Whether a version carries evidence; without its manifest it is damaged, and none of those that never had any."""
+    """Whether a version has evidence. Evidence without a manifest counts too: that version is damaged, not without evidence."""
     return os.path.lexists(directory / str(version) / repository.EVIDENCE)
 
 
 def _copy_beside(directory: Path, target: Path) -> None:
-    """The configuration in place and what else lies beside the versions, as far as it is in a manifest."""
+    """Copy the published configuration and the other files beside the versions, as far as a manifest lists them."""
     listed = manifest.listed_beside(directory)
     copy = PrivateCopy(directory=target)
     for path in sorted(directory.iterdir()):
         sums = listed.get(path.name, {})
         if sums and copy.take(path.name, path, max(sums.values())) not in sums:
-            (target / path.name).unlink(missing_ok=True)  # it was changed since it was checked
+            (target / path.name).unlink(missing_ok=True)  # it changed after the check

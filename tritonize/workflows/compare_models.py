@@ -1,4 +1,4 @@
-"""Two models against each other on the same samples, without a server: `tritonize check`."""
+"""Compare two models with each other on the same samples, without a server: `tritonize check`."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from tritonize.workflows import evidence
 
 @dataclass(frozen=True, kw_only=True)
 class _Side:
-    """One of the two models and its answers."""
+    """One of the two models and its outputs."""
 
     answers: BatchAnswers
-    """To the batches."""
+    """Outputs of the batches."""
     singles: TensorFiles
-    """To the single samples."""
+    """Outputs of the single samples."""
     versions: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class _UnderNames:
-    """Answers under the names of the expected outputs: by name where all are the same, else in order; without times."""
+    """Outputs under the names of the expected ones: matched by name if all names are the same, else by order; without times."""
 
     found: BatchAnswers
     expected: BatchAnswers
@@ -48,7 +48,9 @@ class _UnderNames:
         if set(expected) == set(found):
             return found
         if len(expected) != len(found):
-            raise UsageError("The models have another number of outputs.", expected=", ".join(expected), found=", ".join(found))
+            raise UsageError(
+                "The two models differ in their number of outputs.", expected=", ".join(expected), found=", ".join(found)
+            )
         return dict(zip(expected, found.values(), strict=True))
 
 
@@ -60,7 +62,7 @@ def compare_models(
     recorder: Recorder | None = None,
     tolerance: schema.Tolerance | None = None,
 ) -> Report:
-    """Ask both models for every sample at every batch size; the first is the reference.
+    """Run both models on every sample at every batch size; the first is the reference.
 
     Both specs describe the same inputs; their sources may be TorchScript, `.pt2`, factories or `.onnx` files.
 
@@ -99,7 +101,7 @@ def compare_models(
 
 
 def _described(expected: schema.Model, found: schema.Model, work: Path) -> tuple[schema.Model, schema.Model]:
-    """Both with the same inputs: as the specs describe them, or the first of the files that does."""
+    """Give both models the same inputs: those of the specs, or of the first file that describes them."""
     sources = [(each, identification.identify(each)) for each in (expected, found)]
     telling = [pair for pair in sources if pair[1].kind in ("exported_program", "onnx")]
     model, source = telling[0] if telling and not expected.inputs and not expected.samples.function else sources[0]
@@ -110,11 +112,11 @@ def _described(expected: schema.Model, found: schema.Model, work: Path) -> tuple
 
 
 def _run(model: schema.Model, drawn: SampleSet, batches: list[Batch], *, work: Path, recorder: Recorder) -> _Side:
-    """The answers of one model to the batches."""
+    """Run one model on the batches."""
     source = identification.identify(model)
     with recorder.stage(ModelFile(Path(model.source).name)) as outcome:
         if source.kind == "onnx":
-            inspection.inspect(source, work / "inspect", deadline_s=model.deadline_s)  # refuses what is no whole ONNX file
+            inspection.inspect(source, work / "inspect", deadline_s=model.deadline_s)  # rejects a damaged ONNX file
             ran = runtime.run_within(model, Path(source.location), drawn, batches=batches, directory=work)
             outcome.note = f"ONNX Runtime {ran.version}"
             alone = {batch[0]: position for position, batch in enumerate(batches) if len(batch) == 1}

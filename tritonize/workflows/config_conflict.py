@@ -1,4 +1,4 @@
-"""Whether a model's configuration will differ from the one in place, as far as that is known before it is proven."""
+"""Check early whether a model's configuration will differ from the published one, as far as that is known before the export."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tritonize.spec import schema
 from tritonize.triton import model_config
 
 _LATER = ("input", "output", "cc_model_filenames", "default_model_filename")
-"""What is read off the ONNX file and the plans."""
+"""Fields that depend on the ONNX file and the plans."""
 
 
 def require_none(place: Path, name: str, model: schema.Model) -> None:
-    """Refuse a run at its start whose version would be refused at its end.
+    """Fail at the start of a run if its version could not be published at the end.
 
     Raises:
         RepositoryError: the configuration in place differs in what the spec says; the fields are listed.
@@ -36,14 +36,14 @@ def _lines(place: Path, name: str, model: schema.Model) -> Iterator[str]:
     try:
         current = model_config.parse(repository.read_config(place, name), where=str(path))
         wanted = model_config.foreseen(name, model)
-    except TritonizeError:  # told when the configuration is rendered
+    except TritonizeError:  # reported later, when the configuration is rendered
         return
     for field in sorted({*current, *wanted} - {*_LATER}):
         yield from _differing(field, current.get(field), wanted.get(field))
     labels = model_config.label_files(current)
     for output in sorted({*labels, *(each for each, rules in model.outputs.items() if rules.labels)}):
         rules = model.outputs.get(output)
-        with contextlib.suppress(OSError, UnicodeDecodeError):  # an unreadable file is told when it is needed
+        with contextlib.suppress(OSError, UnicodeDecodeError):  # an unreadable file is reported later, when it is needed
             text = rules.labels.read_text(encoding="utf-8") if rules and rules.labels else None
             named = None if text is None else model_config.label_filename(output, text)
             yield from _differing(f"label_filename of {output}", labels.get(output), named)

@@ -1,4 +1,4 @@
-"""One version of a model against another: answers, configuration, graph, files, latency."""
+"""Compare two versions of a model: outputs, configuration, graph, files, latency."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tritonize.workflows.checked_copy import Checked
 from tritonize.workflows.diff_answers import Drift, Latency, ServedPair, Version
 
 REQUESTS = 100
-"""Requests of each version whose time is taken, by default."""
+"""Default number of timed requests per version."""
 _MODEL = "model.onnx"
 _CONFIG = "config.pbtxt"
 _UNKNOWN = "the text of the configuration it was proven with was not kept"
@@ -33,19 +33,19 @@ _UNKNOWN = "the text of the configuration it was proven with was not kept"
 
 @dataclass(frozen=True, kw_only=True)
 class VersionDiff:
-    """Everything that differs between two versions; pairs are before, after."""
+    """All differences between two versions; pairs are (before, after)."""
 
     model: str
     versions: tuple[int, int]
     verdict: Verdict
-    """`failed` where answers or the configuration differ; `not run` where the answers could not be compared."""
+    """`failed` if outputs or the configuration differ; `not run` if the outputs could not be compared."""
     findings: tuple[Finding, ...]
-    """Inputs, outputs and configuration: expected is the earlier version's."""
+    """Differences of inputs, outputs and configuration; expected is the earlier version's value."""
     drift: tuple[Drift, ...]
     latency: tuple[Latency, ...]
     graph: GraphDiff | None
     files: Mapping[str, tuple[int | None, int | None]]
-    """Path inside the version to bytes; evidence apart."""
+    """Size in bytes by path inside the version, without the evidence."""
     proved_by: Mapping[str, str]
     notes: tuple[str, ...] = ()
 
@@ -60,14 +60,14 @@ class Request:
     after: int
     requests: int = REQUESTS
     serve_anyway: bool = False
-    """Serve also a version that was changed after it was proven."""
+    """Also serve a version that changed after it was proven."""
     on_stage: Listener = silent
     on_progress: Callable[[str], None] | None = None
 
 
 @dataclass(kw_only=True)
 class _Served:
-    """What the server said."""
+    """The server's log."""
 
     drift: tuple[Drift, ...] = ()
     latency: tuple[Latency, ...] = ()
@@ -85,7 +85,7 @@ def diff(request: Request) -> VersionDiff:
         MissingError, ServerError: the server is not installed, or does not serve the versions.
     """
     if request.before == request.after:
-        raise UsageError("A version is not compared with itself.", found=f"{request.before} and {request.after}")
+        raise UsageError("diff needs two different versions.", found=f"{request.before} and {request.after}")
     numbers = (request.before, request.after)
     for number in numbers:
         repository.choose(request.repository, request.model, number)
@@ -123,7 +123,7 @@ def diff(request: Request) -> VersionDiff:
 
 
 def _ended(request: Request, changed: tuple[Finding, ...]) -> VersionDiff:
-    """What was changed after it was proven is no version to compare."""
+    """Raise if a version changed after it was proven."""
     return VersionDiff(
         model=request.model,
         versions=(request.before, request.after),
@@ -155,7 +155,7 @@ def _version(request: Request, checked: Checked) -> Version:
 
 
 def _tensor_findings(before: Version, after: Version, graph: GraphDiff | None) -> Iterator[Finding]:
-    """Inputs and outputs: as the graphs have them, else by name and type as the golden sets do."""
+    """Compare inputs and outputs: from the graphs, or by name and type from the golden sets."""
     if graph:
         sides = {"input": graph.inputs, "output": graph.outputs}
     else:
@@ -175,7 +175,7 @@ def _unlike(one: Sequence[TensorSpec], other: Sequence[TensorSpec]) -> dict[str,
 
 
 def _config_findings(before: Version, after: Version) -> Iterator[Finding]:
-    """The configurations that the versions were proven with, field by field; all versions share the one in place."""
+    """Compare the configurations that the versions were proven with, field by field; all versions share the published one."""
     sums = [manifest.listed_sha256(each.manifest, repository.CONFIG) for each in (before, after)]
     if sums[0] == sums[1] and sums[0] is not None:
         return
@@ -186,9 +186,9 @@ def _config_findings(before: Version, after: Version) -> Iterator[Finding]:
     there = model_config.differences(before.config, after.config, where=_CONFIG)
     back = model_config.differences(after.config, before.config, where=_CONFIG)
     yield from there
-    told = {finding.what for finding in there}
+    known = {finding.what for finding in there}
     yield from (
-        Finding(where=_CONFIG, what=each.what, expected=each.found, found=each.expected) for each in back if each.what not in told
+        Finding(where=_CONFIG, what=each.what, expected=each.found, found=each.expected) for each in back if each.what not in known
     )
 
 
@@ -224,7 +224,7 @@ def _sizes(before: Version, after: Version) -> dict[str, tuple[int | None, int |
 
 
 def _served(request: Request, versions: tuple[Version, Version], folder: Path) -> _Served:
-    """What both answer, on one server; why not, where that cannot be asked."""
+    """Serve both versions on one server and compare their outputs; returns the reason if they cannot be served."""
     one, other = ({(tensor.name, tensor.dtype) for tensor in each.known.samples.files.tensors} for each in versions)
     if one != other:
         return _Served(problem="Answers and latency were not compared: the versions take other inputs.")
@@ -234,7 +234,7 @@ def _served(request: Request, versions: tuple[Version, Version], folder: Path) -
         ours = all(each.proven and each.config.get("platform") == model_config.PLATFORMS["onnxruntime"] for each in versions)
         if ours:
             raise
-        # A plan has no GPU here, or a configuration of another version does not suit this one.
+        # A plan's GPU is missing on this machine, or the configuration of one version does not fit the other.
         found = f": {error.found}" if error.found else ""
         return _Served(problem=f"Answers and latency were not compared. {error.what.rstrip('.')}{found}")
 
@@ -260,7 +260,7 @@ def _ask(request: Request, versions: tuple[Version, Version], folder: Path) -> _
 
 
 def _side_by_side(versions: Sequence[Version], root: Path) -> Path:
-    """A repository of links to the versions, each a model of its own, since a configuration of its own goes with it."""
+    """Build a repository of links in which each version is a separate model, since each has its own configuration."""
     for each in versions:
         view = root / each.name
         view.mkdir(parents=True)
@@ -268,6 +268,6 @@ def _side_by_side(versions: Sequence[Version], root: Path) -> Path:
             if path.is_file() and path.name != repository.CONFIG:
                 (view / path.name).symlink_to(path)
         (view / str(each.number)).symlink_to(each.directory.absolute())
-        asked = model_config.served_as(each.text, each.name, each.number, where=_CONFIG)
-        (view / repository.CONFIG).write_text(asked, encoding="utf-8")
+        text = model_config.served_as(each.text, each.name, each.number, where=_CONFIG)
+        (view / repository.CONFIG).write_text(text, encoding="utf-8")
     return root

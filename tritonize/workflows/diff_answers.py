@@ -1,4 +1,4 @@
-"""What two versions answer to the same samples, side by side on one server, and how long they take."""
+"""Compare outputs and latency of two versions on the same samples, side by side on one server."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ _WARMUP = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    """A published version and what it carries."""
+    """A published version and its evidence."""
 
     number: int
     directory: Path
     manifest: Manifest
     known: GoldenSet
     text: str
-    """The configuration that it is served with."""
+    """Text of the configuration that it is served with."""
     config: ModelConfig
-    """The same, parsed."""
+    """The configuration, parsed."""
     proven: bool
-    """Whether that is the one it was proven with."""
+    """Whether the version was proven with this configuration."""
     name: str
-    """On the server."""
+    """Model name on the server."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """Of one version, in milliseconds over gRPC, one request at a time."""
+    """Latency of one version in milliseconds over gRPC, one request at a time."""
 
     version: int
     requests: int
@@ -57,35 +57,35 @@ class Latency:
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
-    """One output of the later version against the earlier one's."""
+    """One output of the later version compared with the earlier one's."""
 
     output: str
     metrics: Metrics
-    """Expected is what the earlier version answers; the tolerance is the later one's."""
+    """Expected values come from the earlier version, the tolerance from the later one."""
     samples: int
     mismatched_samples: int
     k: Mapping[int, float | None]
-    """Version to the largest k of its own answers against its own float64 ones; empty where there are none."""
+    """Largest noise-floor ratio (k) by version, each against its own float64 values; empty without float64 values."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServedPair:
-    """Questions to both versions."""
+    """Sends requests to both versions and collects their outputs."""
 
     connection: client.Client
     versions: tuple[Version, Version]
-    """Before, after."""
+    """The versions as (before, after)."""
     on_stage: Listener = silent
     refused: list[Finding] = field(default_factory=list)
-    """Questions that one of them refused."""
+    """Requests that one of the versions rejected."""
 
     def ask(self, version: Version, inputs: Arrays) -> Arrays:
-        """One answer."""
+        """Return the outputs of one version for one sample."""
         served = inference.as_served(inputs, version.config, "input")
         return self.connection.infer(version.name, served, version=str(version.number))
 
     def drift(self) -> tuple[Drift, ...]:
-        """Every sample that either version carries, each asked once."""
+        """Compare the outputs for every sample of either version; each sample is sent once per version."""
         self.on_stage(StageName.NUMERICS, None)
         started = time.perf_counter()
         before, after = self.versions
@@ -110,7 +110,7 @@ class ServedPair:
                 name=StageName.NUMERICS,
                 verdict="failed" if any(bad.values()) else "passed",
                 seconds=time.perf_counter() - started,
-                note=f"{len(seen)} samples, each asked of both",
+                note=f"{len(seen)} samples, each sent to both versions",
             ),
         )
         ks = {number: _largest_k(tracker) for number, tracker in trackers.items()}
@@ -126,7 +126,7 @@ class ServedPair:
         )
 
     def _try(self, version: Version, inputs: Arrays, owner: Version, *, index: int) -> Arrays:
-        """One answer; nothing where it was refused, which is remembered."""
+        """Return the outputs of one version; on a rejected request, record a finding and return nothing."""
         try:
             return self.ask(version, inputs)
         except InferenceError as error:
@@ -139,7 +139,7 @@ class ServedPair:
         checks = {check.name: check for check in comparison.compare(one, other, known.tolerances)}
         for name in one:
             if name not in other:
-                continue  # a finding of its own
+                continue  # already a finding
             rule = known.rule(name)
             if name not in sums:
                 sums[name] = metrics.Accumulator(
@@ -150,17 +150,17 @@ class ServedPair:
             bad[name] += not checks[name].passed
 
     def latency(self, requests: int) -> tuple[Latency, ...]:
-        """Requests of one sample, in turn to one version and the other, the first in each pair changing."""
+        """Time requests with one sample, alternating between the versions; the order changes with each pair."""
         self.on_stage(StageName.LATENCY, None)
         started = time.perf_counter()
         inputs = arrays.load(self.versions[1].known.samples.files, 0)
         times: dict[int, list[float]] = {each.number: [] for each in self.versions}
         for turn in range(_WARMUP + requests):
             for each in self.versions if turn % 2 else self.versions[::-1]:
-                asked = time.perf_counter()
+                sent = time.perf_counter()
                 self.ask(each, inputs)
                 if turn >= _WARMUP:
-                    times[each.number].append(1000 * (time.perf_counter() - asked))
+                    times[each.number].append(1000 * (time.perf_counter() - sent))
         note = f"{requests} requests of each"
         self.on_stage(
             StageName.LATENCY, Stage(name=StageName.LATENCY, verdict="passed", seconds=time.perf_counter() - started, note=note)
@@ -178,7 +178,7 @@ class ServedPair:
 
 
 def _largest_k(tracker: ErrorTracker) -> dict[str, float | None]:
-    """Of each output that has a noise floor, the largest k; `None` where an error has nothing to be measured in."""
+    """Return the largest noise-floor ratio (k) of each output with a noise floor; `None` if the denominator is 0."""
     found: dict[str, float | None] = {}
     for gate in tracker.gates():
         if gate.gate == "noise floor" and gate.verdict != "not run":

@@ -1,4 +1,4 @@
-"""What `tritonize doctor` looks at: the packages, GPU and TensorRT, the embedded server. Nothing is changed by looking."""
+"""The checks of `tritonize doctor`: packages, GPU and TensorRT, the embedded server. They change nothing."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ EXPORTING = ("torch", "onnxscript")
 
 
 def probe() -> tuple[Probe, ...]:
-    """Everything, in the order in which it is needed."""
+    """All checks, in the order in which a run needs the parts."""
     packages = [_package(name, None) for name in REQUIRED] + [_package(name, "torch") for name in EXPORTING]
     return (*packages, _gpu(), *map(_builder, get_args(Module)), *environment.probe(), _isolation())
 
 
 def _isolation() -> Probe:
-    """For `--isolate` alone: all else does without."""
+    """Needed only for `--isolate`."""
     able, found = isolation_probe.describe()
     return Probe(name="isolation of workers, for --isolate alone", ok=True, found=found if able else f"not possible: {found}")
 
 
 def _gpu() -> Probe:
-    """Plans need one to be proven; all else does without."""
+    """Needed only to prove plans."""
     here = gpu.find()
     found = (
         f"{here.name}, compute capability {here.compute_capability}, driver {here.driver}" if here else "none: they stay not run"
@@ -40,7 +40,7 @@ def _gpu() -> Probe:
 
 
 def _builder(module: Module) -> Probe:
-    """One of the two is enough, and none where no plans are built."""
+    """One of the two is enough; without plans, neither is needed."""
     try:
         found = installed.installed_version(module)
     except MissingError as error:
@@ -56,7 +56,7 @@ def _package(name: str, extra: str | None) -> Probe:
 
 
 def install_server(on_progress: Callable[[str], None] | None = None) -> None:
-    """Install the embedded server's runtime environment, or mend it.
+    """Install or repair the embedded server's runtime environment.
 
     Raises:
         MissingError: the machine lacks something, or no package index can be reached.

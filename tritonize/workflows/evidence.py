@@ -1,4 +1,4 @@
-"""What a version carries to show that it was proven: report, manifest, golden set; all inside its own directory."""
+"""Write the evidence of a version into its directory: report, manifest and golden set."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from tritonize.triton import model_config
 T = TypeVar("T")
 
 WORST = "worst.npz"
-"""The sample to look at first."""
+"""File of the sample with the largest error."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """Where things lie on this machine."""
+    """Folders and texts of this machine that the evidence must not contain."""
 
     repository: Path | None = None
     staged: Path | None = None
-    """The run's own folder."""
+    """The run's folder."""
     command: str = ""
     """The command line."""
 
     def left_out(self, value: T, model: schema.Model) -> T:
-        """A report or facts without these places, and without secrets among a factory's arguments."""
+        """Return a report or facts without these folders, and without secrets among a factory's arguments."""
         folders = {Path.cwd(): "", Path(os.path.expanduser("~")): "~/"}  # noqa: PTH111 - never raises
         if self.repository:
             place = self.repository.absolute()
@@ -69,17 +69,17 @@ def write(
         located: where an error comes from, if someone looked.
         places: of this machine, which the evidence does not tell.
     """
-    told = places or Places()
-    finished = told.left_out(finished, model)
+    private = places or Places()
+    finished = private.left_out(finished, model)
     evidence = staged.version_directory / repository.EVIDENCE
     evidence.mkdir(parents=True, exist_ok=True)
-    # All versions share the one beside them, which a later version may replace.
+    # All versions share the configuration beside them, which a later version may replace.
     shutil.copyfile(staged.model_directory / repository.CONFIG, evidence / repository.CONFIG)
     (evidence / "report.json").write_text(report_text.dumps(finished) + "\n", encoding="utf-8")
     (evidence / "report.txt").write_text(report_text.as_text(finished), encoding="utf-8")
-    shown = _shown(staged, collector, located)
-    (evidence / "figures.json").write_text(figures.dumps(shown) + "\n", encoding="utf-8")
-    (evidence / "report.html").write_text(html.render(finished, shown), encoding="utf-8")
+    pictures = _figures(staged, collector, located)
+    (evidence / "figures.json").write_text(figures.dumps(pictures) + "\n", encoding="utf-8")
+    (evidence / "report.html").write_text(html.render(finished, pictures), encoding="utf-8")
     facts = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "verdict": finished.verdict,
@@ -92,17 +92,17 @@ def write(
         **finished.details,
         "spec": _portable(model),
     }
-    repository.write_manifest(staged, told.left_out(facts, model))
+    repository.write_manifest(staged, private.left_out(facts, model))
 
 
-def _shown(staged: StagedVersion, collector: FigureCollector | None, located: Location | None) -> Figures:
-    """What the pictures are drawn from."""
+def _figures(staged: StagedVersion, collector: FigureCollector | None, located: Location | None) -> Figures:
+    """Return the data of the report's figures."""
     series = along(located) if located else ()
     return collector.figures(_label_lists(staged), series) if collector else Figures(located=series)
 
 
 def _label_lists(staged: StagedVersion) -> dict[str, list[str]]:
-    """The name of every class, by output, as they lie beside the configuration."""
+    """Return the class names of every output, from the label files beside the configuration."""
     path = staged.model_directory / repository.CONFIG
     named = model_config.label_files(model_config.parse(path.read_text(encoding="utf-8"), where=str(path)))
     paths = {output: staged.model_directory / name for output, name in named.items()}
@@ -110,7 +110,7 @@ def _label_lists(staged: StagedVersion) -> dict[str, list[str]]:
 
 
 def along(location: Location) -> tuple[tuple[str, float], ...]:
-    """The error along the graph as a report draws it: modules where they are known, else nodes; `FAR` where none can be told."""
+    """Return the error along the graph for the report: by module if known, else by node; `FAR` if it is not finite."""
     return tuple(
         (each.label if each.module is None else each.module or "(the model itself)", each.own if each.total is None else each.total)
         for each in location.series
@@ -118,7 +118,7 @@ def along(location: Location) -> tuple[tuple[str, float], ...]:
 
 
 def write_worst(staged: StagedVersion, samples: SampleSet, index: int) -> Path:
-    """Write a sample as a file that a spec takes (`samples.files`), with another one behind it where they come in batches."""
+    """Write a sample as a file for a spec (`samples.files`); in a batched model, a second sample follows it."""
     items = [index]
     if samples.batched:
         alike = next((members for members in arrays.groups(samples) if index in members), list(range(samples.drawn)))
@@ -133,7 +133,7 @@ def write_worst(staged: StagedVersion, samples: SampleSet, index: int) -> Path:
 def details(
     model: schema.Model, target: schema.Target, artifact: OnnxArtifact, *, answered: Reference, attempts: Sequence[Attempt]
 ) -> JsonObject:
-    """Source, ONNX file, export attempts and target as plain data, without a path of this machine."""
+    """Return source, ONNX file, export attempts and target as plain data, without paths of this machine."""
     source, onnx = to_json(answered.source), to_json(artifact)
     source["location"] = model.source if model.is_factory else Path(model.source).name
     del onnx["path"], onnx["node_map"]
@@ -150,12 +150,12 @@ def details(
 
 
 def _sha256(library: str) -> str | None:
-    """Of a library's file; `None` where only the loader knows where it lies."""
+    """Return the SHA-256 of a library's file; `None` if only the dynamic loader knows its path."""
     return repository.sha256(Path(library)) if Path(library).is_absolute() else None
 
 
 def _portable(model: schema.Model) -> JsonObject:
-    """The model's part of the spec, files by name alone: the manifest goes to other machines."""
+    """Return the model's part of the spec with bare file names, since the manifest is copied to other machines."""
     plain = model.model_dump(mode="json", exclude_defaults=True, exclude={"search_path"})
     if not model.is_factory:
         plain["source"] = Path(model.source).name
@@ -186,6 +186,6 @@ def _portable(model: schema.Model) -> JsonObject:
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Name to version of tritonize, Python and the named packages."""
+    """Return the versions of tritonize, Python and the named packages."""
     own = {"tritonize": importlib.metadata.version("tritonize"), "python": platform.python_version()}
     return own | {package: importlib.metadata.version(package) for package in packages}

@@ -82,7 +82,7 @@ def _notes(
     for each in plans:
         notes += [f"{each.plan.path.name}: {each.text}.", *each.notes]
     if from_onnx:
-        notes.append("The reference is the ONNX file itself in ONNX Runtime; PyTorch was not asked.")
+        notes.append("The reference is the ONNX file itself in ONNX Runtime; PyTorch did not run.")
     target = specification.target.triton
     if served is None and not plans:
         notes.append("No server was started, so this is no proof of what a server answers.")

@@ -79,7 +79,7 @@ def test_an_onnx_file_enters_after_the_export(external):
     assert done.returncode == 0, done.stderr
     (report,) = answer["reports"]
     assert "torch" not in report["versions"]
-    assert any("PyTorch was not asked" in note for note in report["notes"])
+    assert any("PyTorch did not run" in note for note in report["notes"])
     assert {check["stage"] for check in report["checks"]} == {"source", "onnxruntime"}
     assert {name: Path(name).read_bytes() for name in kept} == kept  # the user's files are not touched
     assert not (Path(report["location"]) / "m.onnx.data").exists()
