@@ -110,7 +110,7 @@ def _label_lists(staged: StagedVersion) -> dict[str, list[str]]:
 
 
 def along(location: Location) -> tuple[tuple[str, float], ...]:
-    """Return the error along the graph for the report: by module if known, else by node; `FAR` if it is not finite."""
+    """Return the error along the graph for the report: by module if known, else by node; `FAR` if it is unknown."""
     return tuple(
         (each.label if each.module is None else each.module or "(the model itself)", each.own if each.total is None else each.total)
         for each in location.series

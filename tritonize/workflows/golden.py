@@ -1,4 +1,4 @@
-"""Golden files: one is written from a published version, and a deployment is verified with it, without repository and source."""
+"""Golden files: write one from a published version, and verify a deployment with it, without the repository and the source."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tritonize.workflows import evidence
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """What was exported."""
+    """The written golden file."""
 
     path: Path
     file: GoldenFile
@@ -87,10 +87,10 @@ def export(
 
 
 def _recipe(manifest: Manifest) -> schema.Model | None:
-    """What the samples were generated from, as the manifest has it; `None` where they came from files or a function."""
+    """Return the samples' generator from the manifest; `None` if they came from files or a function."""
     try:
         model = schema.Model.model_validate(manifest["spec"])
-    except (KeyError, ValidationError):  # written by another tritonize, whose specs were others
+    except (KeyError, ValidationError):  # written by a version of tritonize with a different spec format
         return None
     return None if model.samples.patterns or model.samples.function or not model.inputs else model
 
@@ -104,7 +104,7 @@ def _export_notes(root: Path, model: str, version: int) -> Iterator[str]:
 
 
 def look(path: Path) -> GoldenFile:
-    """What a golden file holds, every member checked. Its arrays are gone afterwards.
+    """Check every member of a golden file and return its contents. Its arrays are deleted afterwards.
 
     Raises:
         UsageError, RepositoryError: see `golden_file.read`.
@@ -115,19 +115,19 @@ def look(path: Path) -> GoldenFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What to verify, with which file."""
+    """The deployment to verify, and the golden file."""
 
     path: Path
     urls: Sequence[str]
     """A running server's `http://host:port` and `grpc://host:port`."""
     model: str | None = None
-    """Its name on the server; the file's where it is `None`."""
+    """Model name on the server (the name in the file)."""
     version: int | None = None
     on_stage: Listener = silent
 
 
 def verify(request: Request) -> Report:
-    """What a deployment answers against a golden file, judged by the file's rules.
+    """Compare a deployment's outputs with a golden file, by the file's rules.
 
     Raises:
         UsageError: no address was given, or the file is of a model with other inputs and outputs.
@@ -204,7 +204,7 @@ def _notes(path: Path, file: GoldenFile) -> Iterator[str]:
 def _require_same_model(
     server: ServerHandle, name: str, version: int, *, config: ModelConfig, file: GoldenFile, path: Path
 ) -> None:
-    """Refuse a golden set whose inputs and outputs are not the served model's: none of its requests would mean anything."""
+    """Require that the golden set and the served model have the same inputs and outputs; otherwise every request would fail."""
     with client.connect_to(server, "grpc" if server.grpc_url else "http") as connection:
         served = connection.model_config(name, str(version))
     problems = [
@@ -223,7 +223,7 @@ def _require_same_model(
 
 
 def _tensors(config: ModelConfig, field: Literal["input", "output"]) -> dict[str, str]:
-    """Type and dims of every input or output."""
+    """Return type and dims of every input or output."""
     return {str(tensor.get("name", "")): f"{_datatype(tensor)} [{_dims(tensor)}]" for tensor in config.get(field, [])}
 
 

@@ -1,4 +1,4 @@
-"""One model of a specification on its way through a run, and how the run behaves."""
+"""The state of one model in a run, and the options of the run."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from tritonize.spec import schema
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How a run behaves, apart from what the spec says."""
+    """Options of a run that are not in the spec."""
 
     replace_config: bool = False
-    """Put a differing configuration in place of the published one."""
+    """Replace the published configuration if it differs."""
     allow_unproven: bool = False
-    """Publish a version although a proof that it needs could not run here."""
+    """Publish a version even if a required proof could not run on this machine."""
     plans: tuple[Path, ...] = ()
-    """Folders with plans that were built elsewhere, of the request that `plan request` writes; nothing is built then."""
+    """Folders with plans built on other machines from the request of `plan request`; if given, no plan is built here."""
     command: str | None = None
-    """What builds the same again on a command line, for the report."""
+    """Command line that repeats the build, for the report."""
     on_published: Callable[[PublishedVersion], None] = lambda _published: None
-    """Called with every version right when it is in place; an interrupt comes before or after, never in between."""
+    """Called with every version directly after it is published; interrupts are delayed until the call returns."""
     on_stage: Listener | None = None
     on_progress: Callable[[str], None] | None = None
-    """Called with one line that says what a long step is doing, such as installing the server."""
+    """Called with one line about the progress of a long step, such as installing the server."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One model, its folder and its stages."""
+    """One model with its folder and its recorded stages."""
 
     specification: schema.Spec
     name: str
     model: schema.Model
-    """With every input described."""
+    """The model's spec, with every input described."""
     source: Source
     run: Run
-    """The folder of this run in the staging area."""
+    """This run's folder in the staging area."""
     recorder: Recorder
     options: Options
     serve: bool
-    """Whether a server is started and the version published; `build` does neither."""
+    """Whether to start a server and publish the version; `build` does neither."""
     started: float
-    """When it began, by `time.perf_counter`."""
+    """Start time, by `time.perf_counter`."""
 
     @property
     def place(self) -> Path:
@@ -56,7 +56,7 @@ class Job:
 
     @property
     def work(self) -> Path:
-        """For files that are removed after the run."""
+        """Folder for files that are removed after the run."""
         return self.run.work
 
     @property

@@ -1,4 +1,4 @@
-"""Where a model's export goes wrong, and what to keep in fp32 so that a file of reduced precision passes its gate."""
+"""Locate the nodes where an export goes wrong, and find nodes to keep in fp32 so that a file in reduced precision passes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tritonize.spec import schema
 
 
 def locate_model(model: schema.Model, work: Path, recorder: Recorder | None = None, *, trials: int = bisection.TRIALS) -> Location:
-    """Export a model as a run does, and say where the file parts from it; in reduced precision also what to keep in fp32.
+    """Export a model as a run does, and locate where the file departs from it; in reduced precision also find nodes for fp32.
 
     Args:
         work: an empty folder.
@@ -62,7 +62,7 @@ def repair(
     tracker: ErrorTracker | None = None,
     trials: int = bisection.TRIALS,
 ) -> Location:
-    """Where a file of the spec's precision goes wrong against its fp32 file, and a small set of nodes with which it passes.
+    """Locate where a file in the spec's precision departs from its fp32 file, and find a few nodes to keep so that it passes.
 
     Args:
         artifact: the proven fp32 file.
@@ -103,14 +103,14 @@ def repair(
     with recorder.stage(StageName.KEEP_FP32) as outcome:
         found = bisection.smallest(list(locate_search.ranking(located.series)), gate, trials=trials)
         if found.nodes is not None and frozenset(found.nodes) in gate.whole:
-            found = replace(found, nodes=None)  # nothing smaller passes
+            found = replace(found, nodes=None)  # no smaller set passes
         outcome.note = f"{len(found.nodes or ())} nodes, {found.trials} trials"
         outcome.verdict = "passed" if found.nodes is not None else "failed"
     return _with_nodes(located, found, model.precision)
 
 
 def _with_nodes(located: Location, found: bisection.Kept, precision: str) -> Location:
-    """A location with the nodes to keep in fp32, or with the reason why there are none."""
+    """Return a location with the nodes to keep in fp32, or with the reason why none were found."""
     if found.nodes is None:
         message = wording.NONE_FOUND if found.exhausted else wording.NOTHING_HELPS
         why = message.text(precision=precision, trials=found.trials)
@@ -122,16 +122,16 @@ def _with_nodes(located: Location, found: bisection.Kept, precision: str) -> Loc
 
 
 class _Gate:
-    """Reduces the file with some nodes kept and compares its answers, as a run does; every trial leaves nothing behind."""
+    """Reduces the file with some nodes kept and compares its outputs, as a run does; removes the files of every trial."""
 
     def __init__(
         self, model: schema.Model, artifact: OnnxArtifact, baseline: Baseline, *, tracker: ErrorTracker | None, work: Path
     ) -> None:
         self._model, self._artifact, self._baseline, self._tracker, self._work = model, artifact, baseline, tracker, work
         self.failed: tuple[int, ...] | None = None
-        """The samples of the first answer that failed in the first trial."""
+        """Samples of the first failed comparison in the first trial."""
         self.whole: set[frozenset[str]] = set()
-        """Sets with which nothing is left in half precision."""
+        """Sets that leave no node in half precision."""
 
     def __call__(self, kept: frozenset[str]) -> bool:
         nodes = sorted({*self._model.keep_fp32.nodes, *kept})
@@ -141,7 +141,7 @@ class _Gate:
             reduced = precision_comparison.reduce(
                 model, self._artifact, self._baseline, work=self._work, recorder=Recorder(), tracker=tracker
             )
-        except NothingReducedError:  # the fp32 file itself, which passes; the search goes on to smaller sets from here
+        except NothingReducedError:  # this is the fp32 file, which passes; the search goes on with smaller sets
             self.whole.add(kept)
             return True
         except ExportError:

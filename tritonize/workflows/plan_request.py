@@ -1,4 +1,4 @@
-"""`tritonize plan request`: the proven ONNX file of one model and the request for its plans, for machines that build them."""
+"""`tritonize plan request`: write one model's compared ONNX file and the request for its plans, for machines that build them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tritonize.workflows.job import Options
 
 
 def request(specification: schema.Spec, directory: Path, *, models: Sequence[str] = (), options: Options | None = None) -> Path:
-    """What to build on other machines: the proven ONNX file of one model, and the request for its plans, in a folder of their own.
+    """Write a folder for other machines with the compared ONNX file of one model and the request for its plans.
 
     Returns the request's file, for `tritonize plan build --request`. What was built of it comes back as `Options.plans`.
 
@@ -29,7 +29,9 @@ def request(specification: schema.Spec, directory: Path, *, models: Sequence[str
     """
     chosen, names = options or Options(), specification.selected(models)
     if len(names) > 1:
-        raise UsageError("A request is for one model.", found=", ".join(names), next_step="name one with --model")
+        raise UsageError(
+            "A plan request covers one model, and the spec has several.", found=", ".join(names), next_step="name one with --model"
+        )
     (name,) = names
     model, place = specification.models[name], specification.repository
     if model.backend not in from_spec.MODULES:

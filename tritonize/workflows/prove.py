@@ -1,4 +1,4 @@
-"""From a model to an ONNX file in the spec's precision that was compared with it, and where the file goes wrong if it does."""
+"""Export a model to an ONNX file in the spec's precision, compare the two, and locate the error if they differ."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from tritonize.spec import schema
 from tritonize.workflows import keep_fp32
 
 TRIALS = 16
-"""How often half precision is tried again with other nodes kept in float32, where it failed."""
+"""Number of further attempts in half precision, with more nodes kept in float32, after the first one failed."""
 
 
 def prove(model: schema.Model, source: Source, work: Path, *, recorder: Recorder) -> ProvenOnnx:
-    """The float32 ONNX file of a model, compared with the model's own answers.
+    """Export a model to a float32 ONNX file and compare it with PyTorch's outputs.
 
     Raises:
         UsageError, ExportError: see `computation.compute` and `ladder.climb`.
@@ -37,7 +37,7 @@ def prove(model: schema.Model, source: Source, work: Path, *, recorder: Recorder
 
 
 def reduce_precision(model: schema.Model, proven: ProvenOnnx, work: Path, *, recorder: Recorder) -> ProvenOnnx:
-    """The file in the spec's precision; the same file for fp32 and tf32, and where the fp32 file is wrong already.
+    """Reduce the file to the spec's precision; return it unchanged for fp32 and tf32, and if the fp32 file already fails.
 
     From now on the tracker judges what is not ONNX Runtime in float32 by the noise floors of that precision.
     """
@@ -64,7 +64,7 @@ def reduce_precision(model: schema.Model, proven: ProvenOnnx, work: Path, *, rec
 def locate_error(
     model: schema.Model, exported: ProvenOnnx, proven: ProvenOnnx, *, work: Path, recorder: Recorder
 ) -> Location | None:
-    """Where a file that does not pass goes wrong, and what to keep in fp32 where that helps; `None` where it passes.
+    """Locate the error of a failed file, and the nodes to keep in fp32 if that helps; `None` if the file passes.
 
     Args:
         exported: the float32 file.
@@ -91,7 +91,7 @@ def locate_error(
 
 
 def _found(search: Callable[[], Location], recorder: Recorder) -> Location | None:
-    """What a search found; that it could not run is a stage of the report, and no second failure."""
+    """Return a search's result; if the search cannot run, record that as a stage instead of raising a second error."""
     try:
         return search()
     except TritonizeError as error:

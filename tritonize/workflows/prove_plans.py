@@ -1,4 +1,4 @@
-"""Plans that are proven where they were built, on a machine with their GPU, for a version that is made elsewhere.
+"""Prove plans on the machine that built them, which has their GPU, for a version that is assembled on another machine.
 
 A machine with the plans and the input of the proof needs nothing else: no torch, no source, no spec. A record of the
 result is left beside each plan.
@@ -35,7 +35,7 @@ def prove(
     recorder: Recorder,
     plugins: tuple[Path, ...] = (),
 ) -> tuple[plan_proof.PlanProof, ...]:
-    """Run plans that were built on this machine, and leave a record beside each that ran.
+    """Run plans that were built on this machine, and write a record beside each that ran.
 
     Args:
         places: folders with plans, or plans.

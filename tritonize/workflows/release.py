@@ -1,4 +1,4 @@
-"""The end of a run: the evidence written under the number that a version gets, and the version published or kept."""
+"""The end of a run: write the evidence with the version's number, and publish the version or keep it in the staging area."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tritonize.workflows.stage_version import Built
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """A staged version and what its run found out."""
+    """A staged version and the results of its run."""
 
     built: Built
     report: Report
@@ -31,7 +31,7 @@ class Release:
     place: Path
     """The model repository."""
     again: str
-    """What builds the model again on a command line."""
+    """Command line that repeats the build."""
 
 
 def publish_or_keep(job: Job, built: Built, report: Report) -> Report:
@@ -53,7 +53,7 @@ def publish_or_keep(job: Job, built: Built, report: Report) -> Report:
 
 
 def keep(release: Release) -> Report:
-    """The evidence of a version that is not published, written where it is staged."""
+    """Write the evidence of an unpublished version into the staging area."""
     staged = release.built.staged
     written = _write(release, staged, staged.version_directory)
     texts = {path.name: path.read_text(encoding="utf-8") for path in staged.model_directory.iterdir() if path.is_file()}
@@ -69,7 +69,7 @@ def _count(lines: list[str]) -> int:
 
 
 def publish(release: Release, *, allow_change: bool, done: Callable[[PublishedVersion], None]) -> Report:
-    """Put the version in place under the next free number, which its evidence names.
+    """Publish the version under the next free number, which its evidence names.
 
     Args:
         allow_change: put its configuration in place too where it differs.
@@ -89,7 +89,7 @@ def publish(release: Release, *, allow_change: bool, done: Callable[[PublishedVe
 
 
 def _require_served(release: Release, number: int) -> None:
-    """A configuration that names its versions has to name this one, or the server that it was proven on is not the one it gets."""
+    """Require that a configuration with specific versions names this one; otherwise the server would not load it."""
     named = model_config.versions_named(release.built.config)
     if number != release.built.staged.version and named is not None and number not in named:
         taken = str(release.place / release.built.staged.model / str(release.built.staged.version))
@@ -97,7 +97,7 @@ def _require_served(release: Release, number: int) -> None:
 
 
 def _write(release: Release, staged: StagedVersion, home: Path) -> Report:
-    """Report, pictures and manifest of the version under its number.
+    """Write report, figures and manifest of the version with its number.
 
     Args:
         home: where the version will lie.
@@ -117,7 +117,7 @@ def _write(release: Release, staged: StagedVersion, home: Path) -> Report:
 
 
 def _served_too(release: Release, staged: StagedVersion) -> tuple[int, ...]:
-    """The versions in place that the new configuration serves as well, and that were not proven with it."""
+    """Return the published versions that the new configuration also serves, and that were not proven with it."""
     own, found = repository.sha256(staged.model_directory / repository.CONFIG), []
     present = repository.versions(release.place, staged.model)
     for version in model_config.versions_served(release.built.config, (*present, staged.version)):
@@ -130,7 +130,7 @@ def _served_too(release: Release, staged: StagedVersion) -> tuple[int, ...]:
 
 
 def _with_worst(report: Report, release: Release, staged: StagedVersion, *, home: Path) -> Report:
-    """The sample with the largest error is kept in the evidence, and the report says how to run it again."""
+    """Write the sample with the largest error into the evidence, and add to the report how to run it again."""
     gate = gates.worst(report.gates)
     samples = release.built.tracker.golden.samples
     if gate is None or gate.sample is None:

@@ -38,7 +38,7 @@ def build(specification: schema.Spec, *, models: Sequence[str] = (), options: Op
 
 
 def _each(specification: schema.Spec, models: Sequence[str], options: Options, *, serve: bool) -> tuple[Report, ...]:
-    """Model by model. Of several, one that fails does not hide what became of the others: its error is in its report."""
+    """Run the models one by one. With several models, an error goes into the report of its model, and the others still run."""
     names = specification.selected(models)
     if len(names) == 1:
         return (_run_model(specification, names[0], options, serve=serve),)
@@ -63,7 +63,7 @@ def _each(specification: schema.Spec, models: Sequence[str], options: Options, *
 
 
 def _run_model(specification: schema.Spec, name: str, options: Options, *, serve: bool) -> Report:
-    """One model, stage by stage. Every stage hands a frozen value on to the next one."""
+    """Run all stages of one model. Every stage returns a frozen value for the next one."""
     place, source = specification.repository, identification.identify(specification.models[name])
     _require_possible(specification.models[name], source, specification.target, options=options, serve=serve)
     started = time.perf_counter()
@@ -84,7 +84,7 @@ def _run_model(specification: schema.Spec, name: str, options: Options, *, serve
 
 
 def _require_possible(model: schema.Model, source: Source, target: schema.Target, *, options: Options, serve: bool) -> None:
-    """Raise at once where something is missing that a later stage needs.
+    """Raise at the start if something is missing that a later stage needs.
 
     Raises:
         MissingError: a package, the server's runtime or the module that builds plans.
@@ -99,7 +99,7 @@ def _require_possible(model: schema.Model, source: Source, target: schema.Target
 def _job(
     specification: schema.Spec, name: str, source: Source, *, run_: repository.Run, options: Options, serve: bool, started: float
 ) -> Job:
-    """The model with what its spec leaves out of its inputs, read off the source."""
+    """Complete the inputs of a model's spec from the source."""
     model = input_inference.complete(specification.models[name], source, run_.work)
     if serve and not options.replace_config:
         config_conflict.require_none(specification.repository, name, model)
@@ -117,7 +117,7 @@ def _job(
 
 
 def _require_same_source(job: Job) -> None:
-    """Raise where the source changed since the samples were drawn.
+    """Raise if the source changed since the samples were drawn.
 
     Raises:
         RepositoryError: it is not known what the version was made from.

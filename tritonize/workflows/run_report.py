@@ -1,4 +1,4 @@
-"""The report of a run: every comparison and finding of a version, judged together."""
+"""Build the report of a run from all comparisons and findings of a version."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tritonize.workflows.stage_version import Built
 
 
 def report_of(job: Job, built: Built, served: served_comparison.Verification | None) -> Report:
-    """Judge all that was found out about a version.
+    """Compute a version's verdict from all its results.
 
     Args:
         served: what a server answered; `None` where none was started.
@@ -37,7 +37,7 @@ def report_of(job: Job, built: Built, served: served_comparison.Verification | N
     if verdict == "passed" and built.plans:
         verdict = plan_proof.overall(built.plans)  # a plan that did not run leaves the version unproven
         if command == "run" and served is None:
-            verdict = "not run"  # proofs of single plans, from other machines, are none of what is served
+            verdict = "not run"  # plans proven one by one on other machines do not prove the served version
     if served is None and command == "run" and built.plans:
         recorder.not_run(StageName.SERVER, "no plan answered rightly here")
     elif served is None and command == "run" and not built.plans:
@@ -66,7 +66,7 @@ def report_of(job: Job, built: Built, served: served_comparison.Verification | N
 
 
 def _why_not_served(built: Built) -> str:
-    """Why `run` started no server."""
+    """Return why `run` started no server."""
     if not all(check.passed for check in built.checks):
         return "ONNX Runtime already differs from PyTorch"
     return "it is not settled what the reference is" if built.findings else "ONNX Runtime already differs from PyTorch"
@@ -75,7 +75,7 @@ def _why_not_served(built: Built) -> str:
 def _notes(
     specification: schema.Spec, served: served_comparison.Verification | None, *, from_onnx: bool, plans: Sequence[PlanProof]
 ) -> tuple[str, ...]:
-    """What a person who signs has to know, beyond the numbers."""
+    """Return notes for the reader of the report, beyond the numbers."""
     notes = []
     if plans and all(each.verdict == "not run" and not each.checks for each in plans):
         notes.append("No GPU ran the plan, so it is unproven: what was compared is the ONNX file that it was built of.")

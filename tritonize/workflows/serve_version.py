@@ -1,4 +1,4 @@
-"""A staged version on a server of this machine, and what it answers."""
+"""Serve a staged version on this machine and compare the server's outputs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tritonize.workflows.stage_version import Built
 
 
 def serve_and_verify(job: Job, built: Built) -> Verification | None:
-    """Start the server on the staged version and compare what it answers; `None` where no server is started.
+    """Start the server on the staged version and compare its outputs; returns `None` if no server is started.
 
     No server is started for `build`, for a version that is wrong already, or where no plan runs on this machine.
 
@@ -61,5 +61,5 @@ def serve_and_verify(job: Job, built: Built) -> Verification | None:
 
 
 def _can_be_served(built: Built) -> bool:
-    """Whether a server here can answer: a plan needs its GPU, and one that answers wrongly is not served."""
+    """Whether to start a server here: a plan needs its GPU, and a plan that failed its proof is not served."""
     return not built.plans or (plan_proof.overall(built.plans) != "failed" and plan_proof.served_here(built.plans))

@@ -1,4 +1,4 @@
-"""A version laid out in the staging area: model file or plans, configuration, labels and golden set."""
+"""Write a version into the staging area: model file or plans, configuration, labels and golden set."""
 
 from __future__ import annotations
 
@@ -29,35 +29,35 @@ from tritonize.workflows.build_plans import ProvenPlans
 from tritonize.workflows.job import Job
 
 PACKAGES = ("onnx", "onnxslim", "numpy", "tritonclient")
-"""Whose versions a report names, beside those that a worker names."""
+"""Packages whose versions a report names, beside those that the workers report."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """A staged version whose ONNX file was compared with PyTorch, and all that is known of it."""
+    """A staged version whose ONNX file was compared with PyTorch, and all results about it."""
 
     staged: StagedVersion
     golden: GoldenSet
     tracker: ErrorTracker
-    """Has the errors of all answers so far."""
+    """Holds the errors of all comparisons so far."""
     source: Source
     config: ModelConfig
     checks: tuple[Check, ...]
     passed: bool
-    """Whether ONNX Runtime answered like PyTorch."""
+    """Whether ONNX Runtime's outputs match PyTorch's."""
     notes: tuple[str, ...]
     versions: Mapping[str, str]
     details: Mapping[str, object]
     located: Location | None = None
-    """Where the ONNX file goes wrong, if it does and that was found."""
+    """Node where the ONNX file goes wrong, if it fails and the node was found."""
     findings: tuple[Finding, ...] = ()
-    """What is wrong beside the answers."""
+    """Findings other than wrong outputs."""
     plans: tuple[PlanProof, ...] = ()
-    """What was built of the ONNX file for TensorRT, and what became of each where there is a GPU of its kind."""
+    """TensorRT plans of the ONNX file, with the proof of each whose GPU is in this machine."""
 
 
 def stage(job: Job, proven: ProvenOnnx, plans: ProvenPlans, *, located: Location | None) -> Built:
-    """Lay out the version, with the golden set that its server has to answer.
+    """Write the version's files, with the golden set for the comparison with its server.
 
     Raises:
         UsageError: the labels of an output do not fit it.
@@ -97,7 +97,7 @@ def stage(job: Job, proven: ProvenOnnx, plans: ProvenPlans, *, located: Location
 
 
 def _nonfinite_note(finding: Finding) -> str:
-    """A difference that only NaN or infinities show, as a note."""
+    """Describe differences that appear only with NaN or infinities as notes."""
     return wording.NONFINITE_NOTE.text(what=finding.what, expected=finding.expected or "an answer", found=finding.found)
 
 
@@ -105,7 +105,7 @@ def _stage(
     specification: schema.Spec, name: str, artifact: OnnxArtifact, *, plans: Sequence[BuiltPlan], run_: Run
 ) -> StagedVersion:
     model, place = specification.models[name], specification.repository
-    # Triton looks for model.plan unless the configuration names another by GPU kind; a single collected plan has such a name too.
+    # Triton loads model.plan unless the configuration names a file per GPU type; a single collected plan has such a name too.
     own_names = {each.metadata.compute_capability: each.path.name for each in plans if each.path.name != placement.PLAN}
     labels = {output: _labels(output, wanted.labels, artifact) for output, wanted in model.outputs.items() if wanted.labels}
     named = {output: model_config.label_filename(output, text) for output, text in labels.items()}
@@ -125,7 +125,7 @@ def _stage(
 
 
 def _labels(output: str, path: Path, artifact: OnnxArtifact) -> str:
-    """The text of a label file, one label per class."""
+    """Return the text of a label file, one label per class."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""Verify what is in place: the files of a published version, and what a server answers from them."""
+"""Verify published versions: their files against the manifest, and a server's outputs against the golden set."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ from tritonize.workflows.checked_copy import Checked
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What to verify."""
+    """The repository, models and server to verify."""
 
     repository: Path
     models: Sequence[str] = ()
-    """All models where it is empty."""
+    """Model names; empty means all models."""
     version: int | None = None
-    """The newest where it is `None`."""
+    """Version number (the newest)."""
     urls: Sequence[str] = ()
-    """A running server's `http://host:port` and `grpc://host:port`; the embedded server is started where it is empty."""
+    """A running server's `http://host:port` and `grpc://host:port`; if empty, the embedded server is started."""
     serve_anyway: bool = False
-    """Ask a server also where files are not as they were proven; what is in place is served then."""
+    """Also serve and compare versions whose files changed after they were proven."""
     on_stage: Listener = silent
     on_progress: Callable[[str], None] | None = None
 
 
 def verify(request: Request) -> tuple[Report, ...]:
-    """Check each version's files against its manifest, and a server's answers against its golden set; one Report each.
+    """Check each version's files against its manifest, and a server's outputs against its golden set; one Report each.
 
     Raises:
         UsageError, RepositoryError: there is no such model or version, or it carries no evidence.
@@ -88,13 +88,13 @@ def _verify_model(request: Request, name: str) -> Report:
 
 
 def _asked(request: Request, published: PublishedVersion, checked: Checked, *, blank: Report, folder: Path) -> Report:
-    """What a server answers from the files that were checked."""
+    """Serve the checked files and compare the server's outputs."""
     try:
         verified, judged = _served(request, published, checked, folder=folder)
     except (MissingError, ServerError, UsageError, RepositoryError, InferenceError) as error:
         if not blank.findings:
             raise
-        # The changed file is the likely cause of the refusal: a person needs to see both.
+        # The changed file is the likely cause of the server's refusal, so the report shows both.
         refusal = Finding(where=error.where or published.model, what=error.what, expected=error.expected, found=error.found)
         return replace(blank, findings=(*blank.findings, refusal))
     findings = (*blank.findings, *verified.findings, *checked.again())
