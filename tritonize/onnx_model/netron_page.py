@@ -1,8 +1,8 @@
 """Netron's page for one network, without what it sends elsewhere: its telemetry, and the look-up of the country it is opened in.
 
 Netron (9.3) asks ipinfo.io where its user is, asks for leave to report to Google Analytics, and offers no refusal. Here its files
-are served by a server of ours, as a build that reports nothing (version 0.0.0) and whose question is answered; and the header of
-every answer forbids the page to reach any other server, whatever a later version has in mind.
+are served by tritonize's own server, as a build that reports nothing (version 0.0.0), with the consent cookie set to "no". The
+header of every response forbids the page to reach any other server, so this also holds for later versions of Netron.
 """
 
 from __future__ import annotations
@@ -48,17 +48,19 @@ class Server(http.server.ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """What a browser opens."""
+        """Address for the browser."""
         return f"http://{HOST}:{self.server_address[1]}"
 
 
 def _page(page: str, name: str) -> str:
-    """Netron's page, told which file to open, and that it is no packaged version, which is one that reports."""
+    """Set the file to open in Netron's page, and a development version, since packaged versions send telemetry."""
     values = {"type": "Python", "version": "0.0.0", "file": f"/data/{quote(name)}", "name": name, "identifier": name}
-    told = "\n".join(f'<meta name="{key}" content="{html.escape(value)}">' for key, value in values.items())
-    changed, count = _VERSION.subn(lambda _: told, page)
+    meta = "\n".join(f'<meta name="{key}" content="{html.escape(value)}">' for key, value in values.items())
+    changed, count = _VERSION.subn(lambda _: meta, page)
     if count != 1:
-        raise UsageError("This version of Netron has another page than tritonize knows.", next_step='pip install "netron>=9,<10"')
+        raise UsageError(
+            "This version of Netron has a page that tritonize does not support.", next_step='pip install "netron>=9,<10"'
+        )
     return changed
 
 
@@ -78,7 +80,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             f"{HOST}:{self.server.server_address[1]}",
             f"localhost:{self.server.server_address[1]}",
         ):
-            self.send_error(http.HTTPStatus.FORBIDDEN)  # a page of another name that leads here
+            self.send_error(http.HTTPStatus.FORBIDDEN)  # DNS rebinding: another host name that resolves to this address
             return
         path = unquote(urlsplit(self.path).path)
         if path in ("/", "/index.html"):
@@ -95,7 +97,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def end_headers(self) -> None:
         self.send_header("Content-Security-Policy", _POLICY)
         self.send_header("Referrer-Policy", "no-referrer")
-        self.send_header("Set-Cookie", "consent=0; Max-Age=86400; SameSite=Strict")  # its question has been answered
+        self.send_header("Set-Cookie", "consent=0; Max-Age=86400; SameSite=Strict")  # answers the consent dialog with "no"
         super().end_headers()
 
     def _send_file(self, path: Path | None, kind: str) -> None:
@@ -119,4 +121,4 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Nothing: the terminal has the address."""
+        """Log nothing; the terminal already has the address."""

@@ -26,49 +26,49 @@ NODE_MAP = "node_map.json"
 _RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 
 
-def finish(asked: FinishRequest) -> FinishAnswer:
+def finish(request: FinishRequest) -> FinishAnswer:
     """Finish the file.
 
     Raises:
-        ExportError: the file is invalid, or has another opset than the one asked for.
+        ExportError: the file is invalid, or its opset differs from the requested one.
     """
     watch = Stopwatch()
     with watch.library():
-        model = _load(asked.exported)
-        files = [asked.exported, *(asked.exported.parent / location for location in external_locations(model))]
+        model = _load(request.exported)
+        files = [request.exported, *(request.exported.parent / location for location in external_locations(model))]
         weights = writer.external_or_large(model)
-        large = sum(writer.size(tensor, asked.exported.parent) for tensor in weights) > asked.inline_limit
+        large = sum(writer.size(tensor, request.exported.parent) for tensor in weights) > request.inline_limit
         if not large:
-            onnx.load_external_data_for_model(model, str(asked.exported.parent))
-        if asked.inputs is not None:
-            ports.name(model, asked.inputs, asked.outputs)
-        constants = ports.unlist_weights(model, asked.optional)
+            onnx.load_external_data_for_model(model, str(request.exported.parent))
+        if request.inputs is not None:
+            ports.name(model, request.inputs, request.outputs)
+        constants = ports.unlist_weights(model, request.optional)
         optional = ports.weights_of(model.graph)
-        came_from = origins.of_graph(model, asked.roots, asked.scope, modules=asked.modules)
+        came_from = origins.of_graph(model, request.roots, request.scope, modules=request.modules)
         _strip(model)
-        _declare(model, asked.outputs)
+        _declare(model, request.outputs)
         if model.functions:
             model = _inlined(model)
             came_from = origins.of_inlined(model, came_from)
         _require_no_random_operators(model)
         # onnxslim would have to hold large weights several times over, and folds what a client may send into constants.
-        simplify = asked.simplify and not large and not optional
+        simplify = request.simplify and not large and not optional
         if simplify:
             model = _simplified(model)
             gc.collect()  # onnxslim leaves its copies of the weights in reference cycles
-        _infer_output_shapes(model, asked.path)
+        _infer_output_shapes(model, request.path)
         data = None
         if large:
-            data = writer.write_with_data(model, asked.path, asked.exported.parent).name
+            data = writer.write_with_data(model, request.path, request.exported.parent).name
         else:
-            writer.write(model, asked.path)
-        origins.write(model, came_from, asked.path.with_name(NODE_MAP))
+            writer.write(model, request.path)
+        origins.write(model, came_from, request.path.with_name(NODE_MAP))
         del model
-        _check(asked.path, simplified=simplify)
-        _remove(files if asked.consume else [])  # not before: where it cannot be simplified, it is finished again without that
-        finished = onnx.load(asked.path, load_external_data=False)
-    if asked.opset is not None:
-        _require_opset(opset(finished), asked.opset)
+        _check(request.path, simplified=simplify)
+        _remove(files if request.consume else [])  # not before: where it cannot be simplified, it is finished again without that
+        finished = onnx.load(request.path, load_external_data=False)
+    if request.opset is not None:
+        _require_opset(opset(finished), request.opset)
     return FinishAnswer(
         opset=opset(finished),
         ir_version=finished.ir_version,
@@ -89,7 +89,7 @@ def finish(asked: FinishRequest) -> FinishAnswer:
 def _require_opset(found: int, wanted: int) -> None:
     if found != wanted:
         raise ExportError(
-            "The exporter wrote another opset than the one asked for.",
+            "The exporter wrote a different opset than requested.",
             expected=f"opset {wanted}",
             found=f"opset {found}",
             cause="the dynamo exporter does not go below 18, and converting downwards changes the file or fails",

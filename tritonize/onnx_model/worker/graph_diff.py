@@ -19,9 +19,9 @@ from tritonize.onnx_model.tasks import GraphDiff, GraphDiffRequest, WeightChange
 from tritonize.onnx_model.worker import finishing
 
 
-def compare(asked: GraphDiffRequest) -> GraphDiff:
+def compare(request: GraphDiffRequest) -> GraphDiff:
     """What changed. Weights are read one by one."""
-    before, after = _Side(asked.before), _Side(asked.after)
+    before, after = _Side(request.before), _Side(request.after)
     counts = [
         Counter(f"{node.domain}::{node.op_type}" if node.domain else node.op_type for node in finishing.nodes(each.model))
         for each in (before, after)

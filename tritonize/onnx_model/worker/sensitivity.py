@@ -1,9 +1,9 @@
-"""How far rounding alone moves what an ONNX file answers; runs inside a worker, without torch.
+"""Measure how far rounding alone moves the outputs of an ONNX file. Runs in a worker process, without torch.
 
-Every arithmetic node's answer is multiplied by 1 plus or minus a unit or two in the last place, drawn at random and seeded. A right
-file and a wrong one are moved about alike, so this says how exactly a question can be answered, and not whether it was. It is
-asked where PyTorch's own error is no measure: on a constant input a normalization divides by next to nothing, and whether its
-sums come out exact there is luck.
+The output of every arithmetic node is multiplied by 1 plus or minus a unit or two in the last place, drawn at random with a seed. A
+right file and a wrong one move about equally, so this measures how accurately an output can be computed, not whether it is right.
+It is used where PyTorch's own error is a bad measure: on a constant input a normalization divides by almost zero, and it is luck
+whether its sums are exact there.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _MOVING = frozenset(
         *("Min", "Pad", "Relu", "Reshape", "Shape", "Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze", "Where"),
     )
 )
-"""Operators that only move or choose values, and round nothing."""
+"""Operators that only move or select values, without rounding."""
 _CHOOSING = frozenset(("ArgMax", "ArgMin", "Hardmax", "NonMaxSuppression", "TopK", "Unique"))
-"""Operators that say which of several values comes first: among equal ones that is nobody's rule."""
+"""Operators that rank values: the order of tied values is unspecified."""
 _AVERAGING = frozenset(("GlobalAveragePool", "ReduceMean", "ReduceSum", "ReduceSumSquare", "ReduceL1", "ReduceL2"))
 _NORMALIZING = frozenset(
     ("GroupNormalization", "InstanceNormalization", "LayerNormalization", "MeanVarianceNormalization", "RMSNormalization")
@@ -38,36 +38,36 @@ _NORMALIZING = frozenset(
 """Operators that add up a whole axis or more: plain sums of n terms are off by sqrt(n) units, and normalizations contain such."""
 _ULP = 2.0**-23
 _TERMS = 1 << 12
-"""n where the shapes do not say."""
+"""Number of terms if the shapes are unknown."""
 DRAWS = 2
 
 
-def measure(asked: SamplesRequest) -> Sensitivity:
-    """How far rounding moves the answer to each sample, and which outputs depend on which of several values comes first."""
+def measure(request: SamplesRequest) -> Sensitivity:
+    """Measure how far rounding moves the outputs of each sample, and find the outputs that depend on a ranking of values."""
     watch = Stopwatch()
     with watch.library():
-        plain = ort_session.session(asked.path, asked.libraries)
-    moved = [dict[str, float]() for _ in asked.indices]
-    shapes = {name: array.shape for name, array in arrays.load(asked.samples.files, asked.indices[0]).items()}
+        plain = ort_session.session(request.path, request.libraries)
+    moved = [dict[str, float]() for _ in request.indices]
+    shapes = {name: array.shape for name, array in arrays.load(request.samples.files, request.indices[0]).items()}
     for draw in range(DRAWS):
-        path = asked.path.with_name(f"{asked.path.stem}.rounded{draw}.onnx")  # beside the file, whose data it names
+        path = request.path.with_name(f"{request.path.stem}.rounded{draw}.onnx")  # beside the file, whose data it names
         try:
-            onnx.save(_rounded(onnx.load(asked.path, load_external_data=False), shapes, draw), path)
+            onnx.save(_rounded(onnx.load(request.path, load_external_data=False), shapes, draw), path)
             with watch.library():
-                noisy = ort_session.session(path, asked.libraries)
+                noisy = ort_session.session(path, request.libraries)
         finally:
             path.unlink(missing_ok=True)
-        for found, index in zip(moved, asked.indices, strict=True):
-            batch = arrays.load(asked.samples.files, index)
+        for found, index in zip(moved, request.indices, strict=True):
+            batch = arrays.load(request.samples.files, index)
             with watch.library():
                 answers = ort_session.answer(plain, batch, 1), ort_session.answer(noisy, batch, 1)
             _widen(found, *answers)
-    chosen = _chosen(onnx.load(asked.path, load_external_data=False).graph)
+    chosen = _chosen(onnx.load(request.path, load_external_data=False).graph)
     return Sensitivity(moved=tuple(moved), chosen=frozenset(chosen), library_seconds=watch.seconds)
 
 
 def _chosen(graph: onnx.GraphProto) -> set[str]:
-    """The outputs that lie behind an operator that chooses, also one in a subgraph; nodes come in the order of their values."""
+    """Return the outputs that depend on a ranking operator, also one in a subgraph; the nodes are in topological order."""
     behind: set[str] = set()
     for node in graph.node:
         if _chooses(node) or behind.intersection(node.input):
@@ -83,7 +83,7 @@ def _chooses(node: onnx.NodeProto) -> bool:
 def _widen(found: dict[str, float], one: Arrays, other: Arrays) -> None:
     for name, array in one.items():
         if array.dtype.kind == "f" and other[name].shape != array.shape:
-            found[name] = math.inf  # another number of answers: of boxes, or of values over a threshold
+            found[name] = math.inf  # a different number of boxes, or of values over a threshold
         elif array.dtype.kind == "f":
             with np.errstate(invalid="ignore"):
                 far = np.abs(array.astype(np.float64) - other[name])
@@ -91,7 +91,7 @@ def _widen(found: dict[str, float], one: Arrays, other: Arrays) -> None:
 
 
 def _rounded(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], draw: int) -> onnx.ModelProto:
-    """The model with another rounding of every float32 answer of an arithmetic node.
+    """Return the model with every float32 output of an arithmetic node rounded differently.
 
     Args:
         shapes: of the model's inputs in the sample.
@@ -101,7 +101,7 @@ def _rounded(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], draw
     for position, node in enumerate(model.graph.node):
         seed = float(1 + position + 100_003 * draw)
         if node.op_type in _NORMALIZING and node.input[0] in known:
-            # What its sums are off acts like another input: what it answers may be far more than rounded.
+            # An error of its sums acts like a different input, so its output may change by far more than rounding.
             name = f"{node.input[0]}__rounded_{position}"
             nodes += _noise(node.input[0], name, _ULP * math.sqrt(_terms(node, known)), seed=seed + 0.5)
             node.input[0] = name
@@ -119,7 +119,7 @@ def _rounded(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], draw
 
 
 def _noise(value: str, rounded: str, step: float, *, seed: float) -> list[onnx.NodeProto]:
-    """The nodes that multiply a value by 1 plus or minus up to a step, element by element."""
+    """Return the nodes that multiply a value by 1 plus or minus up to a step, element by element."""
     drawn = f"{rounded}__rounding"
     return [
         helper.make_node("RandomUniformLike", [value], [drawn], low=1 - step, high=1 + step, seed=seed),
@@ -128,7 +128,7 @@ def _noise(value: str, rounded: str, step: float, *, seed: float) -> list[onnx.N
 
 
 def inferred(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int | None, ...]]:
-    """The float32 values of a graph and their sizes, as far as they follow from the inputs' in the sample."""
+    """Return the float32 values of a graph with their sizes, as far as shape inference finds them from the sample's inputs."""
     light = without_weights(model)
     for value in light.graph.input:
         for dim, size in zip(value.type.tensor_type.shape.dim, shapes.get(value.name, ()), strict=False):
@@ -144,7 +144,7 @@ def inferred(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> d
 
 
 def _terms(node: onnx.NodeProto, known: Mapping[str, tuple[int | None, ...]]) -> int:
-    """How many elements one sum of a node adds up: at most all of its input but batch and channel, or all that is reduced."""
+    """Return the number of terms in one sum of a node: the reduced axes, or at most all axes except batch and channel."""
     taken, given = known.get(node.input[0], (None,)), known.get(node.output[0], (None,))
     sizes = [size for size in taken if size]
     if len(sizes) < len(taken):

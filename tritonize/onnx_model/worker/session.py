@@ -1,4 +1,4 @@
-"""Run an ONNX file in ONNX Runtime on batches of samples and keep the answers; runs inside a worker, without torch."""
+"""Run an ONNX file in ONNX Runtime on batches of samples and save the outputs. Runs in a worker process, without torch."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tritonize.onnx_model.tasks import RunAnswer, RunRequest
 from tritonize.onnx_model.worker import unsupported
 from tritonize.process.stopwatch import Stopwatch
 
-_SHOWN = 300  # characters of what ONNX Runtime says
+_LONGEST = 300  # characters of ONNX Runtime's error text
 
 
-def run(asked: RunRequest) -> RunAnswer:
+def run(request: RunRequest) -> RunAnswer:
     """Run every batch, and the samples that are run alone.
 
     Raises:
@@ -29,48 +29,48 @@ def run(asked: RunRequest) -> RunAnswer:
     """
     watch = Stopwatch()
     with watch.library():
-        opened = session(asked.path, asked.libraries)
+        opened = session(request.path, request.libraries)
     outputs, seconds = [], []
-    for position, indices in enumerate(asked.batches):
-        batch = arrays.stack(asked.samples.files, indices)
+    for position, indices in enumerate(request.batches):
+        batch = arrays.stack(request.samples.files, indices)
         before = watch.seconds
         with watch.library():
             found = answer(opened, batch, len(indices))
         seconds.append(watch.seconds - before)
-        outputs.append(_kept(found, asked.directory / str(position)))
+        outputs.append(_kept(found, request.directory / str(position)))
     return RunAnswer(
         outputs=tuple(outputs),
         seconds=tuple(seconds),
         version=onnxruntime.__version__,
         library_seconds=watch.seconds,
-        apart=tuple(_apart(opened, asked, watch)),
+        apart=tuple(_apart(opened, request, watch)),
     )
 
 
-def _apart(opened: onnxruntime.InferenceSession, asked: RunRequest, watch: Stopwatch) -> Iterator[TensorFiles | str]:
-    for index in range(asked.apart.files.count if asked.apart else 0):
-        assert asked.apart is not None
+def _apart(opened: onnxruntime.InferenceSession, request: RunRequest, watch: Stopwatch) -> Iterator[TensorFiles | str]:
+    for index in range(request.apart.files.count if request.apart else 0):
+        assert request.apart is not None
         try:
             with watch.library():
-                found = answer(opened, arrays.load(asked.apart.files, index), 1)
+                found = answer(opened, arrays.load(request.apart.files, index), 1)
         except ExportError as error:
             yield error.found or error.what
             continue
-        yield _kept(found, asked.directory / f"apart-{index}")
+        yield _kept(found, request.directory / f"apart-{index}")
 
 
 def _kept(found: Arrays, directory: Path) -> TensorFiles:
-    """An answer as files of its own."""
+    """Save the outputs of one batch in a folder."""
     files = TensorFiles(directory=directory, tensors=tuple(arrays.spec_of(name, array) for name, array in found.items()), count=1)
     arrays.save(files, 0, found)
     return files
 
 
 def session(path: Path, libraries: Sequence[str], *, optimized: bool = True) -> onnxruntime.InferenceSession:
-    """A file opened on the CPU provider.
+    """Open a file on the CPU provider.
 
     Args:
-        optimized: whether ONNX Runtime may put other nodes in the place of the file's.
+        optimized: whether ONNX Runtime may optimize the graph, which replaces nodes.
 
     Raises:
         UsageError, ExportError: a library, or the file, cannot be loaded.
@@ -99,17 +99,17 @@ def session(path: Path, libraries: Sequence[str], *, optimized: bool = True) -> 
 
 
 def answer(session: onnxruntime.InferenceSession, batch: Arrays, size: int) -> Arrays:
-    """Named outputs for one batch.
+    """Return the outputs of one batch by name.
 
     Raises:
-        ExportError: it has other inputs, or fails.
+        ExportError: the file's inputs differ from the batch's, or the run fails.
     """
     names = [output.name for output in session.get_outputs()]
     known = {each.name for each in session.get_inputs()}
     optional = {each.name for each in session.get_overridable_initializers()}
     if known != set(batch) - optional:
         raise ExportError(
-            "The exported file has other inputs than the model.", expected=", ".join(batch), found=", ".join(sorted(known))
+            "The inputs of the exported file differ from the model's.", expected=", ".join(batch), found=", ".join(sorted(known))
         )
     try:
         outputs = session.get_outputs()
@@ -119,13 +119,13 @@ def answer(session: onnxruntime.InferenceSession, batch: Arrays, size: int) -> A
     except Exception as error:
         raise ExportError(
             f"ONNX Runtime fails on the exported file at batch {size}.",
-            found=" ".join(str(error).split())[:_SHOWN] or type(error).__name__,  # of sizes, the second line says which
+            found=" ".join(str(error).split())[:_LONGEST] or type(error).__name__,  # of sizes, the second line says which
             cause="a size that the exporter fixed, or an operator that ONNX Runtime's CPU provider lacks",
         ) from error
 
 
 def _answer_bfloat16(session: onnxruntime.InferenceSession, batch: Arrays, names: list[str]) -> Arrays:
-    """The same through OrtValues, the one way in for a type that NumPy lacks."""
+    """Run a batch through OrtValues, the only interface for a type that NumPy lacks."""
     values = {
         name: onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(array.view("uint16"), 16)
         if array.dtype == arrays.BFLOAT16
@@ -137,7 +137,7 @@ def _answer_bfloat16(session: onnxruntime.InferenceSession, batch: Arrays, names
 
 
 def _array(value: onnxruntime.OrtValue) -> arrays.Array:
-    """The value's elements; for bfloat16 from its memory, since ONNX Runtime has no NumPy type to give them in."""
+    """Return the value's elements; bfloat16 is read from memory, since NumPy has no such type."""
     if value.data_type() != "tensor(bfloat16)":
         return value.numpy()  # type: ignore[no-any-return]
     shape = tuple(value.shape())

@@ -1,7 +1,7 @@
-"""How much of an ONNX file's answers is ONNX Runtime's own sum: the file as it is, and with its long sums in float64.
+"""Measure ONNX Runtime's own summation error: run the file unchanged, and with its long sums in float64.
 
-Runs inside a worker, without torch. Both run without ONNX Runtime's optimizations, which could put other kernels in the place of
-the nodes that are measured; what optimizations change is then no part of the measure.
+Runs in a worker process, without torch. Both runs turn ONNX Runtime's optimizations off, since these could replace the measured
+nodes by other kernels; the effect of optimizations is therefore not measured.
 """
 
 from __future__ import annotations
@@ -21,41 +21,41 @@ from tritonize.onnx_model.worker import session as ort_session
 from tritonize.process.stopwatch import Stopwatch
 
 
-def measure(asked: SamplesRequest) -> Sums:
-    """What the file answers to each sample as it is and with wide sums, and how far off the sums of each node are.
+def measure(request: SamplesRequest) -> Sums:
+    """Run each sample on the file unchanged and with wide sums, and measure the error of each node's sums.
 
-    Without such nodes nothing is run, and there are no answers.
+    If the file has no such nodes, nothing runs and the outputs are `None`.
     """
     watch = Stopwatch()
-    sample = arrays.load(asked.samples.files, asked.indices[0])
-    model = onnx.load(asked.path, load_external_data=False)
+    sample = arrays.load(request.samples.files, request.indices[0])
+    model = onnx.load(request.path, load_external_data=False)
     shapes = sensitivity.inferred(model, {name: array.shape for name, array in sample.items()})
     sums = wide_sums.widen(model, shapes)
     if not sums:
         return Sums(plain=None, wide=None, nodes=(), library_seconds=0.0)
-    path = asked.path.with_name(f"{asked.path.stem}.wide.onnx")  # beside the file, whose data it names
+    path = request.path.with_name(f"{request.path.stem}.wide.onnx")  # beside the file, whose data it names
     try:
         onnx.save(model, path)
         with watch.library():
-            wide = _session(path, asked.libraries)
+            wide = _session(path, request.libraries)
     finally:
         path.unlink(missing_ok=True)
     with watch.library():
-        plain = _session(asked.path, asked.libraries)
+        plain = _session(request.path, request.libraries)
     names = {output.name for output in plain.get_outputs()}
     files: dict[str, TensorFiles] = {}
-    told: list[tuple[MeasuredSum, ...]] = []
-    for position, index in enumerate(asked.indices):
-        batch = arrays.load(asked.samples.files, index)
+    nodes: list[tuple[MeasuredSum, ...]] = []
+    for position, index in enumerate(request.indices):
+        batch = arrays.load(request.samples.files, index)
         with watch.library():
             answers = {"plain": ort_session.answer(plain, batch, 1), "wide": ort_session.answer(wide, batch, 1)}
-        told.append(tuple(_measured(each, answers["wide"], alike=index in asked.samples.edges) for each in sums))
+        nodes.append(tuple(_measured(each, answers["wide"], alike=index in request.samples.edges) for each in sums))
         for kind, answer in answers.items():
             kept = {name: array for name, array in answer.items() if name in names}
             specs = tuple(arrays.spec_of(name, array) for name, array in kept.items())
-            files[kind] = TensorFiles(directory=asked.directory / kind, tensors=specs, count=position + 1)
+            files[kind] = TensorFiles(directory=request.directory / kind, tensors=specs, count=position + 1)
             arrays.save(files[kind], position, kept)
-    return Sums(plain=files["plain"], wide=files["wide"], nodes=tuple(told), library_seconds=watch.seconds)
+    return Sums(plain=files["plain"], wide=files["wide"], nodes=tuple(nodes), library_seconds=watch.seconds)
 
 
 def _session(path: Path, libraries: tuple[str, ...]) -> onnxruntime.InferenceSession:

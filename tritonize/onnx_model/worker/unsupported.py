@@ -1,4 +1,4 @@
-"""What ONNX Runtime's CPU provider lacks for a file: the operator, the element type, the node; in a worker, without torch."""
+"""Find what ONNX Runtime's CPU provider lacks for a file: operator, element type and node. Runs in a worker, without torch."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _FROM_FLOAT64 = "call float() on it, and give fp32 inputs"
 _FROM_HALF = "leave torch.autocast out of forward(), or call float() on the model"
 
 
-def lacking(told: str, path: Path) -> ExportError | None:
-    """The error of an operator that ONNX Runtime does not have in the node's type; `None` where it fails for another reason.
+def lacking(error_text: str, path: Path) -> ExportError | None:
+    """Build the error for an operator that ONNX Runtime lacks in the node's type; `None` if it failed for a different reason.
 
     Args:
-        told: ONNX Runtime's own words.
+        error_text: text of ONNX Runtime's error.
         path: the ONNX file.
     """
-    found = _UNIMPLEMENTED.search(told) or _INVALID_TYPE.search(told)
+    found = _UNIMPLEMENTED.search(error_text) or _INVALID_TYPE.search(error_text)
     if not found:
         return None
     kind = found.groupdict().get("type") or _type_of(path, found["node"])
@@ -39,24 +39,24 @@ def lacking(told: str, path: Path) -> ExportError | None:
     return ExportError.of(
         message,
         where=path.name,
-        found=without_path(told),
+        found=without_path(error_text),
         operator=found["operator"],
         type=_COMPUTED_IN.get(kind or "", kind or "this type"),
         remedy=_FROM_FLOAT64 if kind == "fp64" else _FROM_HALF,
     )
 
 
-def without_path(told: str) -> str:
-    """The first line of what ONNX Runtime says, without the folder of the file: it goes into the evidence."""
-    return _FROM.sub("", told.strip().splitlines()[0]) if told.strip() else ""
+def without_path(error_text: str) -> str:
+    """Return the first line of ONNX Runtime's error without the file's folder, since it is written into the evidence."""
+    return _FROM.sub("", error_text.strip().splitlines()[0]) if error_text.strip() else ""
 
 
 def _type_of(path: Path, node: str) -> str | None:
-    """The type of the first floating input of a node, as `dtypes` calls it; `None` where it cannot be told."""
-    import onnx  # for a better text alone
+    """The type of the first floating input of a node, as `dtypes` calls it; `None` where it cannot be error_text."""
+    import onnx  # only for a better error text
 
     model = onnx.load(path, load_external_data=False)
-    with contextlib.suppress(Exception):  # a node that takes an input itself has its type without that
+    with contextlib.suppress(Exception):  # the types of the graph's inputs are known without inference
         model = onnx.shape_inference.infer_shapes(model)
     graph = model.graph
     types = {value.name: value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.input, *graph.output)}
