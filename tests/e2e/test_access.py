@@ -107,7 +107,7 @@ class TestOthers:
             connection._call(connection._client.load_model, "add_sub", model="add_sub")
         assert "explicit" in str(caught.value.found)
         with client.connect_to(server, "http") as connection:
-            answer = connection._connection.ask("POST", "v2/repository/models/add_sub/load", body=[b"{}"], limit=10_000)
+            answer = connection._connection.request("POST", "v2/repository/models/add_sub/load", body=[b"{}"], limit=10_000)
         assert answer.status != 200
         assert b"explicit" in answer.body
 
@@ -201,12 +201,12 @@ class TestView:
         (repository / "both" / "config.pbtxt").write_text(
             "ensemble_scheduling { step [ { model_name: 'one' }, { model_name: \"two\" } ] }"
         )
-        assert sorted(view.of_models(repository, ["both"])) == ["both", "one", "two"]
-        assert sorted(view.of_models(repository, None)) == ["both", "one", "other", "two"]
-        assert view.of_models(repository, ["nobody"]) == {}
+        assert sorted(view.model_folders(repository, ["both"])) == ["both", "one", "two"]
+        assert sorted(view.model_folders(repository, None)) == ["both", "one", "other", "two"]
+        assert view.model_folders(repository, ["nobody"]) == {}
 
     def test_links(self, tmp_path: Path) -> None:
         (tmp_path / "repository" / "heart" / "1").mkdir(parents=True)
         (tmp_path / "view").mkdir()
-        served = view.lay_out(tmp_path / "view", {"heart/1": tmp_path / "repository" / "heart" / "1"})
+        served = view.link_entries(tmp_path / "view", {"heart/1": tmp_path / "repository" / "heart" / "1"})
         assert (served / "heart" / "1").readlink() == tmp_path / "repository" / "heart" / "1"

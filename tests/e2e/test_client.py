@@ -233,7 +233,7 @@ class TestSharedMemory:
     def test_an_output_that_is_not_written_shows(self) -> None:
         for size in (1, 4, 12, 4096, 10000):
             part = np.zeros(size, np.uint8)
-            shm_region.spoil(part)
+            shm_region.poison(part)
             assert part[0] == 0xFF
             if size >= 4:
                 assert np.isnan(part.view(np.float32)[:: mmap.PAGESIZE // 4]).all()

@@ -36,7 +36,7 @@ class Target:
     """Whether the server is to answer with it where a request names no version."""
 
     @functools.cached_property
-    def answer_limit(self) -> int:
+    def response_limit(self) -> int:
         """Bytes that an answer may have: several times what is expected, since a wrong answer shall be seen and not refused."""
         largest = arrays.largest(self.golden.expected) * max(1, self.golden.max_batch_size)
         return max(_SLACK, 4 * largest)
@@ -47,5 +47,5 @@ class Target:
         return "grpc" if self.server.grpc_url else "http"
 
     def connect(self, transport: Transport) -> client.Client:
-        """A connection that takes answers up to `answer_limit`."""
-        return client.connect_to(self.server, transport, answer_limit=self.answer_limit)
+        """A connection that takes answers up to `response_limit`."""
+        return client.connect_to(self.server, transport, response_limit=self.response_limit)

@@ -104,7 +104,7 @@ def _as_it_is(place: Path, model: str, version: int, *, root: Path) -> Path:
     directory = place.absolute() / model
     beside = [each for each in directory.iterdir() if not manifest.is_version(each)]
     paths = (*beside, directory / str(version))
-    return view.lay_out(root, {f"{model}/{path.name}": path for path in paths})
+    return view.link_entries(root, {f"{model}/{path.name}": path for path in paths})
 
 
 def older_findings(place: Path, model: str, newest: int) -> tuple[Finding, ...]:
@@ -166,12 +166,12 @@ def to_serve(place: Path, models: Sequence[str], folder: Path) -> ToServe:
     """
     found = ToServe(root=folder / "repository")
     found.root.mkdir(parents=True)
-    for model, directory in view.of_models(place, models).items():
+    for model, directory in view.model_folders(place, models).items():
         if any(_is_proven(directory, version) for version in repository.versions(place, model)):
             _add_checked(found, place, model, folder=folder / "versions")
         else:
             found.notes += [wording.UNCHECKED.text(model=model, version=each) for each in repository.versions(place, model)]
-            view.lay_out(found.root, {model: directory})
+            view.link_entries(found.root, {model: directory})
     if found.checked:
         found.notes.append(wording.SUMS.text())
     return found
@@ -200,9 +200,9 @@ def _add_checked(found: ToServe, place: Path, model: str, *, folder: Path) -> No
     found.checked += checked
     found.findings += findings
     if findings:
-        view.lay_out(found.root, {model: directory})
+        view.link_entries(found.root, {model: directory})
     else:
-        view.lay_out(found.root, {f"{model}/{each.version}": each.version_directory for each in checked})
+        view.link_entries(found.root, {f"{model}/{each.version}": each.version_directory for each in checked})
         _copy_beside(directory, found.root / model)
 
 

@@ -679,10 +679,10 @@ class TestContract:
         for name, text in (("a", 'backend: "onnxruntime"'), ("b", 'platform: "tensorrt_plan"'), ("c", '  backend: "tensorrt_rtx"')):
             Path("repository", name).mkdir(parents=True)
             Path("repository", name, "config.pbtxt").write_text(f'name: "{name}"\n{text}\n')
-        assert gpu_access.wanted(Path("repository"), None)
-        assert not gpu_access.wanted(Path("repository"), ["a"])
-        assert gpu_access.wanted(Path("repository"), ["b"])
-        assert gpu_access.wanted(Path("repository"), ["c"])
+        assert gpu_access.serves_plans(Path("repository"), None)
+        assert not gpu_access.serves_plans(Path("repository"), ["a"])
+        assert gpu_access.serves_plans(Path("repository"), ["b"])
+        assert gpu_access.serves_plans(Path("repository"), ["c"])
         assert any("tensorrt_rtx" in os.listdir(folder) for folder in gpu_access.packages())
 
     @pytest.mark.parametrize(("mine", "seen"), [(None, "0"), ("2,0", "2"), (" GPU-7, 1", "GPU-7"), ("", ""), ("-1", "-1")])
@@ -697,9 +697,9 @@ class TestContract:
         Path("repository", "a").mkdir(parents=True)
         config = Path("repository", "a", "config.pbtxt")
         config.write_text('platform: "tensorrt_plan"\n# gpus: [1]\n')
-        assert not gpu_access.choose_gpus(Path("repository"), ["a"])
+        assert not gpu_access.names_gpus(Path("repository"), ["a"])
         config.write_text('platform: "tensorrt_plan"\ninstance_group [ { kind: KIND_GPU gpus: [ 1 ] } ]\n')
-        assert gpu_access.choose_gpus(Path("repository"), None)
+        assert gpu_access.names_gpus(Path("repository"), None)
 
     def test_the_users_library_path_is_the_servers_too(self, monkeypatch):
         monkeypatch.setenv("LD_LIBRARY_PATH", f"/opt/tensorrt/lib::{Path('here')}:/drivers")
@@ -709,7 +709,7 @@ class TestContract:
         monkeypatch.setattr(gpu_access, "_libcuda", lambda: "/drivers/libcuda.so.1")
         monkeypatch.setenv("LD_LIBRARY_PATH", f"/opt/tensorrt/lib:{Path('here')}")
         assert gpu_access.variables()["LD_LIBRARY_PATH"] == f"/drivers:/opt/tensorrt/lib:{Path('here').absolute()}"
-        assert "LD_LIBRARY_PATH" not in gpu_access.hidden()
+        assert "LD_LIBRARY_PATH" not in gpu_access.without_gpu()
 
 
 NETWORK = """

@@ -130,9 +130,9 @@ class TestRegions:
         made = Region("tritonize-test-", 4096)
         path = cleanup.SHARED_MEMORY / made.name
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        shm_region.remove_left()
+        shm_region.remove_stale()
         assert path.exists()  # its process lives
-        made.forget_name()
+        made.unlink()
         assert not path.exists()
         made.buffer[:4] = b"abcd"
         made.close()
@@ -145,7 +145,7 @@ class TestRegions:
         killed(code, "tritonize-test-killed-")
         left = list(cleanup.SHARED_MEMORY.glob("tritonize-test-killed-*"))
         assert len(left) == 1
-        shm_region.remove_left()
+        shm_region.remove_stale()
         assert not left[0].exists()
 
     @pytest.mark.server

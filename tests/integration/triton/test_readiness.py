@@ -79,7 +79,7 @@ def starting(port: int, tmp_path: Path, timeout_s: float = 20.0, ended: processe
         metrics_port=None,
         name="mine",
         headers={"key": "s3cret"},
-        until=time.monotonic() + timeout_s,
+        deadline=time.monotonic() + timeout_s,
         timeout_s=timeout_s,
     )
 

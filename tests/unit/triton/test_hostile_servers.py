@@ -225,7 +225,7 @@ def test_what_is_one() -> None:
 
 def test_an_answer_is_bounded_by_what_the_caller_expects() -> None:
     behaviour = hostile.endless(OK + b"\r\n", bytes(MIB))
-    with listening(behaviour) as address, client.connect(address, "http", answer_limit=3 * MIB) as opened:
+    with listening(behaviour) as address, client.connect(address, "http", response_limit=3 * MIB) as opened:
         tracemalloc.start()
         with pytest.raises(ServerError) as caught:
             opened.infer("m", X)
@@ -291,7 +291,7 @@ def test_over_grpc(name: str) -> None:
     content, code = OVER_GRPC[name]
     with (
         listening_grpc({"ModelInfer": content}) as address,
-        client.connect(address, "grpc", timeout_s=0.3 if name == "too late" else 5, answer_limit=MIB) as opened,
+        client.connect(address, "grpc", timeout_s=0.3 if name == "too late" else 5, response_limit=MIB) as opened,
         pytest.raises(TritonizeError) as caught,
     ):
         opened.infer("m", X, version="1")
@@ -302,7 +302,7 @@ def test_a_bomb_over_grpc() -> None:
     bomb = {"ModelInfer": answered(raw=[bytes(64 * MIB)])}
     with (
         listening_grpc(bomb, compression=grpc.Compression.Gzip) as address,
-        client.connect(address, "grpc", answer_limit=MIB) as opened,
+        client.connect(address, "grpc", response_limit=MIB) as opened,
         pytest.raises(ServerError) as caught,
     ):
         opened.infer("m", X)

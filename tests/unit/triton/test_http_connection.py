@@ -32,7 +32,7 @@ def opened(where: str, *, scheme: str = "http", path: str = "", timeout_s: float
 
 
 def lines(connection: Connection, path: str = "v2") -> list[str]:
-    return [line.lower() for line in json.loads(connection.ask("GET", path, limit=10_000).body)]
+    return [line.lower() for line in json.loads(connection.request("GET", path, limit=10_000).body)]
 
 
 def test_path_headers_and_one_connection() -> None:
@@ -56,7 +56,7 @@ def test_a_server_that_hangs_up_between_requests() -> None:
     with listening(hostile.saying(http(b"1"))) as where:
         connection = opened(where)
         for _ in range(3):
-            assert connection.ask("GET", "v2", limit=10).body == b"1"
+            assert connection.request("GET", "v2", limit=10).body == b"1"
             time.sleep(0.02)  # so that the end of the connection arrives
         connection.close()
 
@@ -70,9 +70,9 @@ def test_the_rest_of_a_failed_answer_is_in_no_other() -> None:
     with listening(behave) as where:
         connection = opened(where)
         with pytest.raises(ServerError) as caught:
-            connection.ask("GET", "v2", limit=10)
+            connection.request("GET", "v2", limit=10)
         assert caught.value.code == "answer-too-large"
-        assert connection.ask("GET", "v2", limit=100).body == b"x" * 100  # a new connection, from its start
+        assert connection.request("GET", "v2", limit=100).body == b"x" * 100  # a new connection, from its start
         connection.close()
 
 
@@ -85,7 +85,7 @@ def test_tls_is_checked_and_has_the_same_bounds() -> None:
             assert lines(trusting)[0] == "get /v2 http/1.1"
         trusting.close()
         with pytest.raises(ServerError) as caught:
-            opened(where, scheme="https").ask("GET", "v2", limit=10_000)
+            opened(where, scheme="https").request("GET", "v2", limit=10_000)
         assert caught.value.code == "tls-failed"
         assert "certificate" in str(caught.value.found).lower()
     first = b"HTTP/1.1 200 OK\r\n"
@@ -93,7 +93,7 @@ def test_tls_is_checked_and_has_the_same_bounds() -> None:
     for behaviour, code in ((hostile.dripping(first * 100), "server-silent"), (endless, "answer-too-large")):
         with listening(behaviour, tls=server) as where, pytest.raises(ServerError) as caught:
             context = ssl.create_default_context(cafile=str(TLS / "certificate.pem"))
-            opened(where, scheme="https", tls=context, timeout_s=0.5).ask("GET", "v2", limit=10_000)
+            opened(where, scheme="https", tls=context, timeout_s=0.5).request("GET", "v2", limit=10_000)
         assert caught.value.code == code
 
 
@@ -101,6 +101,6 @@ def test_tls_on_a_plain_port_and_a_handshake_that_never_ends() -> None:
     for behaviour, code in ((hostile.saying(b"no"), "server-silent"), (lambda peer: time.sleep(5), "server-silent")):
         started = time.monotonic()
         with listening(behaviour) as where, pytest.raises(ServerError) as caught:
-            opened(where, scheme="https", timeout_s=0.3).ask("GET", "v2", limit=10)
+            opened(where, scheme="https", timeout_s=0.3).request("GET", "v2", limit=10)
         assert caught.value.code == code
         assert time.monotonic() - started < 2

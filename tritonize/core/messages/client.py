@@ -60,6 +60,11 @@ INPUTS_TOO_LARGE = Message(
     what="The inputs of {model!r} exceed the size limit of one gRPC message.",
     next_step="use the transport shm or http",
 )
+SHARED_MEMORY_FULL = Message(
+    code="shared-memory-full",
+    what="There is not enough shared memory for the tensors of a request.",
+    next_step="enlarge it (in a container: docker run --shm-size=4g), or use the transport grpc",
+)
 ELEMENT_TYPE = Message(code="element-type", what="An input has an element type that Triton does not support.")
 ADDRESS = Message(code="server-address", what="Invalid server address.")
 TWO_ADDRESSES = Message(

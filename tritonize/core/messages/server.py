@@ -13,6 +13,45 @@ NOTHING_CAN_BE_HIDDEN = Message(
 
 NO_MODEL_NAME = Message(code="server-no-model-name", what="Invalid model name.")
 
+PREREQUISITE_MISSING = Message(
+    code="server-prerequisite-missing",
+    what="The embedded server cannot run on this machine: a prerequisite is missing.",
+    next_step="{next_step}",
+)
+INSTALL_FAILED = Message(
+    code="server-install-failed",
+    what="The embedded server is not installed, and tritonize could not {step}.",
+    next_step="read the lines below, correct the cause, then run: tritonize doctor --install-server",
+)
+INDEX_UNREACHABLE = Message(
+    code="server-index-unreachable",
+    what="The embedded server is not installed, and tritonize could not {step}.",
+    cause="no package index can be reached",
+    next_step="run this where a package index can be reached: tritonize doctor --install-server",
+)
+NO_REPOSITORY = Message(
+    code="server-no-repository",
+    what="There is no such model repository.",
+    next_step="check the path; `tritonize run` creates a repository and publishes a model into it",
+)
+ENDED = Message(code="server-ended", what="The server {how}.", next_step="read its log")
+PORT_IN_USE = Message(
+    code="server-port-in-use",
+    what="The {protocol} port {port} cannot be used.",
+    cause="another server listens there",
+    next_step="choose another port; 0 selects a free one: --http-port 0 --grpc-port 0",
+)
+PORT_UNUSABLE = Message(
+    code="server-port-unusable",
+    what="The {protocol} port {port} cannot be used.",
+    next_step="choose another port; 0 selects a free one: --http-port 0 --grpc-port 0",
+)
+PORTS_IN_USE = Message(
+    code="server-ports-in-use",
+    what="The server could not listen on its ports.",
+    cause="another program took them while the server started",
+    next_step="choose other ports, or let the system choose: --http-port 0 --grpc-port 0",
+)
 ENDED_EARLY = Message(
     code="server-ended-early",
     what="The server {how} before it was ready.",

@@ -1,7 +1,7 @@
-"""Ask a Triton server, over HTTP, gRPC, or gRPC with the tensors in system shared memory.
+"""Clients for a Triton server: over HTTP, gRPC, or gRPC with the tensors in system shared memory.
 
-What the server says about itself is plain data in protobuf's JSON form, the same over every transport: its own field
-names, 64-bit integers as strings, absent fields absent.
+Metadata, configurations and statistics come back as plain data in protobuf's JSON form, the same over every transport: the
+protocol's field names, 64-bit integers as strings, unset fields left out.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 from tritonize.core.artifacts import ServerHandle
 from tritonize.core.stages import Transport
-from tritonize.triton.client.base import ANSWER_LIMIT, Client
+from tritonize.triton.client.base import RESPONSE_LIMIT, Client
 
-__all__ = ["ANSWER_LIMIT", "Client", "connect", "connect_to"]
+__all__ = ["RESPONSE_LIMIT", "Client", "connect", "connect_to"]
 
 
 def connect(
@@ -20,19 +20,19 @@ def connect(
     transport: Transport,
     *,
     timeout_s: float = 300.0,
-    answer_limit: int = ANSWER_LIMIT,
+    response_limit: int = RESPONSE_LIMIT,
     headers: Mapping[str, str] | None = None,
     shm_prefix: str = "tritonize-",
 ) -> Client:
-    """A client for one server and one transport, for use in one thread and in a `with` block.
+    """Open a client for one server and one transport, for use in one thread and in a `with` block.
 
     Args:
         url: `host:port`, `http://host:port/path` or `grpc://host:port`.
         transport: `shm` is gRPC with the tensors in system shared memory, for a server on this machine.
-        timeout_s: seconds one request may take, whatever the server does; less where the command's own deadline is nearer.
-        answer_limit: bytes that the tensors of one answer may have.
+        timeout_s: seconds that one request may take; fewer if the command's own deadline is nearer.
+        response_limit: largest total size of the tensors in one response, in bytes.
         headers: sent with every request; over gRPC they are its metadata.
-        shm_prefix: start of the names of the files it makes in /dev/shm.
+        shm_prefix: prefix of the names of the files that the client creates in /dev/shm.
 
     Raises:
         UsageError: the address is malformed.
@@ -40,24 +40,26 @@ def connect(
     if transport == "shm":
         from tritonize.triton.client.shared_memory import SharedMemoryClient
 
-        return SharedMemoryClient(url, timeout_s=timeout_s, answer_limit=answer_limit, shm_prefix=shm_prefix, headers=headers)
+        return SharedMemoryClient(url, timeout_s=timeout_s, response_limit=response_limit, shm_prefix=shm_prefix, headers=headers)
     if transport == "grpc":
         from tritonize.triton.client.grpc import GrpcClient
 
-        return GrpcClient(url, timeout_s=timeout_s, answer_limit=answer_limit, headers=headers)
+        return GrpcClient(url, timeout_s=timeout_s, response_limit=response_limit, headers=headers)
     from tritonize.triton.client.http import HttpClient
 
-    return HttpClient(url, timeout_s=timeout_s, answer_limit=answer_limit, headers=headers)
+    return HttpClient(url, timeout_s=timeout_s, response_limit=response_limit, headers=headers)
 
 
-def connect_to(server: ServerHandle, transport: Transport, *, timeout_s: float = 300.0, answer_limit: int = ANSWER_LIMIT) -> Client:
-    """A client for a server with its keys; see `connect`."""
+def connect_to(
+    server: ServerHandle, transport: Transport, *, timeout_s: float = 300.0, response_limit: int = RESPONSE_LIMIT
+) -> Client:
+    """Open a client that sends the keys in `server.headers`; see `connect`."""
     url, protocol = (server.http_url, "http") if transport == "http" else (server.grpc_url, "grpc")
     return connect(
         url,
         transport,
         timeout_s=timeout_s,
-        answer_limit=answer_limit,
+        response_limit=response_limit,
         shm_prefix=server.shm_prefix,
         headers=server.headers.get(protocol),
     )

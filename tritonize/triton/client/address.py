@@ -1,4 +1,4 @@
-"""Addresses of servers: taken apart once, without their password in any text."""
+"""Parse server addresses; a password in an address never appears in a text or a representation."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from tritonize.core.errors import UsageError
-from tritonize.core.messages import client as say
+from tritonize.core.messages import client as messages
 
 SCHEMES = {"http": False, "https": True, "grpc": False, "grpcs": True}
-"""Whether TLS is spoken."""
+"""Scheme to whether it uses TLS."""
 _SCHEME = re.compile(rf"({'|'.join(SCHEMES)})://")
 _LABEL = 64
-"""Characters that a part of a host's name stays below."""
+"""A label of a host name has fewer characters than this (63 at most, RFC 1035)."""
 FORM = "http://host:port or grpc://host:port"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Where a server listens. As text it is `host:port` and the path, never the credentials."""
+    """Where a server listens. `str()` gives `host:port` and the path, never the credentials."""
 
     scheme: str
     host: str
     port: int
     path: str = ""
-    """Before every request's own path, without a slash at its end."""
+    """Prefix of the path of every request, without a trailing slash."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """What user and password of the address became."""
+    """The `authorization` header, if the address has a user or a password."""
 
     @property
     def secure(self) -> bool:
-        """Whether TLS is spoken."""
+        """Whether the connection uses TLS."""
         return SCHEMES[self.scheme]
 
     @property
     def authority(self) -> str:
-        """`host:port`, an IPv6 address in brackets."""
+        """`host:port`, with an IPv6 address in brackets."""
         return f"{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
     def __str__(self) -> str:
@@ -46,30 +46,30 @@ class Address:
 
 
 def parse(url: str, *, ports: Mapping[str, int], scheme: str = "http") -> Address:
-    """An address from what a user wrote.
+    """Parse an address that a user wrote.
 
     Args:
-        url: `scheme://user:password@host:port/path`, of which only the host is required.
-        ports: the port of each scheme where none is given.
-        scheme: where none is given.
+        url: `scheme://user:password@host:port/path`; only the host is required.
+        ports: the default port of each scheme.
+        scheme: the default scheme.
 
     Raises:
-        UsageError: it is no address; the text shows it without user and password.
+        UsageError: the address is malformed; the error leaves out user and password.
     """
-    given = url if "://" in url else f"{scheme}://{url}"
+    full_url = url if "://" in url else f"{scheme}://{url}"
     try:
-        parts = urlsplit(given)
+        parts = urlsplit(full_url)
         port, host = parts.port, parts.hostname or ""
-    except ValueError:  # its text would show what may be half of a password
+    except ValueError:  # the text of the exception may contain a part of the password
         raise _invalid(url, "host and port cannot be read") from None
     if parts.scheme not in SCHEMES:
         raise _invalid(url, f"unknown scheme {parts.scheme!r}")
-    if not host or any(character <= " " or character == "\x7f" for character in given):
+    if not host or any(character <= " " or character == "\x7f" for character in full_url):
         raise _invalid(url, "no host" if not host else "spaces or control characters")
     if ":" not in host and not all(0 < len(label) < _LABEL for label in host.rstrip(".").split(".")):
         raise _invalid(url, "the host has an empty or too long part")
     if parts.query or parts.fragment or "@" in parts.path:
-        raise _invalid(url, "a query, a fragment, or an @ behind the host (in a password write / as %2F, and ? as %3F)")
+        raise _invalid(url, "a query, a fragment, or an @ after the host (in a password, write / as %2F and ? as %3F)")
     number = port if port is not None else ports.get(parts.scheme)
     if not number:
         raise _invalid(url, "no port")
@@ -87,11 +87,11 @@ def _credentials(url: str, parts: SplitResult) -> dict[str, str]:
 
 
 def without_credentials(url: str) -> str:
-    """The address as it may be shown: what stands before an `@` is left out."""
+    """The address for use in texts: everything before the last `@` is replaced by `…`."""
     before, at, tail = url.rpartition("@")
     scheme = _SCHEME.match(before)
     return f"{scheme[0] if scheme else ''}…@{tail}" if at else url
 
 
 def _invalid(url: str, reason: str) -> UsageError:
-    return UsageError.of(say.ADDRESS, found=f"{without_credentials(url)}: {reason}", expected=FORM)
+    return UsageError.of(messages.ADDRESS, found=f"{without_credentials(url)}: {reason}", expected=FORM)

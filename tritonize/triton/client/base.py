@@ -1,4 +1,4 @@
-"""What every client can be asked, whatever it speaks."""
+"""The interface of every client, independent of the transport."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from google.protobuf.message import Message as ProtobufMessage
 
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.errors import InferenceError, TritonizeError
-from tritonize.core.messages import client as say
+from tritonize.core.messages import client as messages
 from tritonize.core.stages import Transport
 from tritonize.triton.client import tensors
 from tritonize.triton.protocol import IndexEntry, ModelConfig, ModelMetadata, ModelStatistics, ServerMetadata
@@ -25,16 +25,16 @@ Message = Literal[
     "ModelConfigResponse",
     "ModelStatisticsResponse",
 ]
-"""What a server says of itself and its models, by the names of the protocol's messages."""
+"""Descriptions that a server gives of itself and its models, by the names of the protocol's messages."""
 
-ANSWER_LIMIT = 2**31 - 1
-"""Bytes that an answer may have where the caller knows no better: as many as one gRPC message holds."""
+RESPONSE_LIMIT = 2**31 - 1
+"""Default limit on the size of a response, in bytes: the largest gRPC message."""
 DESCRIPTION_LIMIT = 2**24
-"""Bytes that an answer may have which is no tensor: read as JSON it takes about twenty times as many."""
+"""Limit on the size of a response without tensors, in bytes. Parsed from JSON, it takes about twenty times as much memory."""
 
 
 class Client(abc.ABC):
-    """A connection to a server. Every method raises ServerError where it cannot be reached or takes too long."""
+    """A connection to a server. Every method raises ServerError if the server cannot be reached or takes too long."""
 
     transport: Transport
     where: str
@@ -51,18 +51,18 @@ class Client(abc.ABC):
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Hang up; a server that is being stopped waits for connections that are open."""
+        """Close the connection; a server that is being stopped waits for open connections."""
 
     def live(self) -> bool:
-        """Whether the server answers."""
+        """Whether the server responds."""
         return self._is("live")
 
     def ready(self) -> bool:
-        """Whether the server says that it can infer."""
+        """Whether the server reports that it is ready for inference."""
         return self._is("ready")
 
     def model_ready(self, name: str, version: str = "") -> bool:
-        """Whether the server says that the model can infer; one whose process has died still says so."""
+        """Whether the server reports the model as ready; Triton does so even if the model's process has died."""
         return self._is("model", name, version)
 
     def server_metadata(self) -> ServerMetadata:
@@ -70,11 +70,11 @@ class Client(abc.ABC):
         return cast("ServerMetadata", self._describe("ServerMetadataResponse"))
 
     def model_index(self) -> list[IndexEntry]:
-        """Name, version, state and reason of everything in the server's repository."""
+        """Name, version, state and reason of every model version in the server's repository."""
         return cast("list[IndexEntry]", self._describe("RepositoryIndexResponse").get("models", []))
 
     def model_metadata(self, name: str, version: str = "") -> ModelMetadata:
-        """Names, datatypes and shapes of the model's inputs and outputs. Raises InferenceError where it is not loaded."""
+        """Names, datatypes and shapes of the model's inputs and outputs. Raises InferenceError if it is not loaded."""
         found = cast("ModelMetadata", self._describe("ModelMetadataResponse", name, version))
         self._require(
             name, version, found.get("name"), found_version=version if version in found.get("versions", [version]) else None
@@ -82,13 +82,13 @@ class Client(abc.ABC):
         return found
 
     def model_config(self, name: str, version: str = "") -> ModelConfig:
-        """The configuration the server runs the model with. Raises InferenceError where it is not loaded."""
+        """The configuration that the server runs the model with. Raises InferenceError if it is not loaded."""
         found = cast("ModelConfig", self._describe("ModelConfigResponse", name, version).get("config", {}))
         self._require(name, "", found.get("name"), found_version="")
         return found
 
     def statistics(self, name: str = "", version: str = "") -> list[ModelStatistics]:
-        """Counts and times of what was inferred, per model version."""
+        """Counts and durations of inference requests, per model version."""
         found = cast("list[ModelStatistics]", self._describe("ModelStatisticsResponse", name, version).get("model_stats", []))
         for each in found:
             self._require(name, version, each.get("name"), found_version=each.get("version"))
@@ -101,36 +101,36 @@ class Client(abc.ABC):
         *,
         version: str = "",
         outputs: Sequence[str] | None = None,
-        output_nbytes: Mapping[str, int] | None = None,  # noqa: ARG002 - it is for shared memory
+        output_nbytes: Mapping[str, int] | None = None,  # noqa: ARG002 - used by the shared-memory client alone
     ) -> Arrays:
-        """One request.
+        """Send one inference request.
 
         Args:
             model: its name.
             inputs: one array per input; text as arrays of `bytes` or `str`, bfloat16 as arrays of ml_dtypes.
-            version: empty for the one the server chooses.
-            outputs: which outputs; all of them by default.
-            output_nbytes: with `shm`, room for each output where it cannot be known from the model and the inputs;
-                without it a first plain request finds out.
+            version: empty to let the server choose.
+            outputs: names of the outputs to request (all).
+            output_nbytes: with `shm`, bytes to reserve for each output whose size does not follow from the model and the
+                inputs; if one is missing, the client first sends the request with inline tensors to measure it.
 
         Raises:
-            InferenceError: the server refused it, it is too large for the transport, another model answered, or the answer
-                contradicts itself.
-            UsageError: an array has an element type that Triton does not have.
+            InferenceError: the server refused the request, it is too large for the transport, another model responded, or
+                the response is inconsistent.
+            UsageError: an array has an element type that Triton does not support.
         """
         return self._plain({name: tensors.sendable(name, array) for name, array in inputs.items()}, model, version, outputs=outputs)
 
     @abc.abstractmethod
     def _plain(self, inputs: Arrays, model: str, version: str, *, outputs: Sequence[str] | None) -> Arrays:
-        """One request with the tensors inside the messages."""
+        """Send one inference request with the tensors inside the messages."""
 
     @abc.abstractmethod
     def _describe(self, message: Message, name: str = "", version: str = "") -> Mapping[str, object]:
-        """An answer that is no tensor, in protobuf's JSON form."""
+        """Request a description, in protobuf's JSON form."""
 
     @abc.abstractmethod
     def _health(self, kind: Health, name: str, version: str) -> bool:
-        """What the server says of itself or of a model."""
+        """Request the health of the server or of a model."""
 
     def _is(self, kind: Health, name: str = "", version: str = "") -> bool:
         try:
@@ -139,17 +139,17 @@ class Client(abc.ABC):
             return False
 
     def _require(self, model: str, version: str, found: object, *, found_version: object) -> None:
-        """Refuse what was said about, or by, another model than the one that was asked for."""
+        """Raise InferenceError if the response is from, or about, a model or version that was not requested."""
         if (model and found != model) or (version and found_version != version):
             raise InferenceError.of(
-                say.OTHER_ANSWERED, where=self.where, expected=_called(model, version), found=_called(found, found_version)
+                messages.OTHER_ANSWERED, where=self.where, expected=_label(model, version), found=_label(found, found_version)
             )
 
 
-def _called(model: object, version: object) -> str:
+def _label(model: object, version: object) -> str:
     return f"{model or 'no name'}{f' version {version}' if version else ''}"
 
 
 def plain(message: ProtobufMessage) -> Mapping[str, object]:
-    """A protobuf message as plain data."""
+    """A protobuf message as a dict, with the field names of the protocol."""
     return json_format.MessageToDict(message, preserving_proto_field_name=True)

@@ -1,4 +1,4 @@
-"""One HTTP connection whose answers are bounded in bytes and in time. The one file that needs urllib3."""
+"""One HTTP connection whose responses are limited in bytes and in time. Only this file needs urllib3."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from urllib3.response import BaseHTTPResponse
 
 from tritonize.core import deadline, logs
 from tritonize.core.errors import InferenceError, ServerError
-from tritonize.core.messages import client as say
+from tritonize.core.messages import client as messages
 from tritonize.triton.client.address import Address
 from tritonize.triton.client.sockets import BoundedSocket, BoundedTLSSocket, Budget, TooMuchError
 
@@ -24,13 +24,13 @@ Piece = bytes | memoryview
 
 _LOG = logs.logger(__name__)
 _FRAMING = 2**18
-"""Bytes that status line, headers and the frames of chunks may take beside the body."""
+"""Bytes allowed for the status line, the headers and the chunk framing, in addition to the body."""
 _PIECE = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What came back, whole."""
+class Response:
+    """One complete HTTP response."""
 
     status: int
     reason: str
@@ -38,17 +38,17 @@ class Answer:
     body: bytes
 
     def line(self) -> str:
-        """The first line of the body that says something, shortened."""
+        """The first non-empty line of the body, shortened."""
         lines = self.body[:4096].decode("utf-8", "replace").splitlines()
         return next((line.strip()[:200] for line in lines if line.strip()), "nothing")
 
 
 class Connection:
-    """Kept open between requests; used in one thread. Redirects are not followed, and nothing is sent twice.
+    """A connection that stays open between requests, for use in one thread. It follows no redirects and never retries.
 
     Args:
-        address: where the server is; its path leads every request's.
-        timeout_s: seconds that one request may take, from the first byte sent to the last one received.
+        address: of the server; its path is the prefix of every request's path.
+        timeout_s: seconds that one request may take, from the first byte sent to the last byte received.
         headers: sent with every request.
         tls: for https; the system's certificates by default.
     """
@@ -71,50 +71,50 @@ class Connection:
         self._inner.budget = self._budget
 
     def close(self) -> None:
-        """Hang up; the next request connects again."""
+        """Close the connection; the next request opens it again."""
         self._inner.close()
 
-    def ask(
+    def request(
         self, method: str, path: str, *, limit: int, body: Sequence[Piece] = (), headers: Mapping[str, str] | None = None
-    ) -> Answer:
-        """One request and its whole answer.
+    ) -> Response:
+        """Send one request and read the complete response.
 
         Args:
-            path: below the address, without a leading slash.
-            limit: bytes that the answer's body may have, also once it is decompressed.
+            path: relative to the address, without a leading slash.
+            limit: largest body of the response in bytes, compressed and decompressed.
             body: sent piece by piece, without a copy.
 
         Raises:
-            ServerError: the server cannot be reached, is too slow, sends too much or no HTTP.
+            ServerError: the server cannot be reached, is too slow, sends too much or does not speak HTTP.
         """
         seconds = min(self.timeout_s, deadline.left())
         try:
-            with _translated(self.where, self._budget, seconds, limit=limit):
+            with _translate_errors(self.where, self._budget, seconds, limit=limit):
                 self._budget.start(seconds, limit + limit // 4 + _FRAMING)
                 self._inner.timeout = self._budget.seconds()
-                answer = self._exchange(method, path, limit, body=body, headers={**self._headers, **(headers or {})})
-                _LOG.debug("%s %s: %d, %d bytes", method, path, answer.status, len(answer.body))
-                return answer
+                response = self._exchange(method, path, limit, body=body, headers={**self._headers, **(headers or {})})
+                _LOG.debug("%s %s: %d, %d bytes", method, path, response.status, len(response.body))
+                return response
         except BaseException:
-            self.close()  # whatever is still on its way must not become part of the next answer
+            self.close()  # bytes that arrive late must not be read as the next response
             raise
 
-    def _exchange(self, method: str, path: str, limit: int, *, body: Sequence[Piece], headers: Mapping[str, str]) -> Answer:
+    def _exchange(self, method: str, path: str, limit: int, *, body: Sequence[Piece], headers: Mapping[str, str]) -> Response:
         if not self._inner.is_closed and not self._inner.is_connected:
-            self._inner.close()  # the server has hung up since the last request
+            self._inner.close()  # the server has closed the connection since the last request
         length = {"Content-Length": str(sum(map(len, body)))} if body or method == "POST" else {}
         self._inner.request(
             method,
             f"{self._prefix}/{path}",
-            body=iter(body) if body else None,  # type: ignore[arg-type] # its stubs know no memoryview
+            body=iter(body) if body else None,  # type: ignore[arg-type] # its type stubs do not list memoryview
             headers={"Accept-Encoding": "identity", **headers, **length},
             preload_content=False,
             decode_content=False,
         )
         response = self._inner.getresponse()
-        content = _decoded(_content(response, limit), response.headers.get("content-encoding", ""), limit)
-        found = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(status=response.status, reason=response.reason or "", headers=found, body=content)
+        content = _decompressed(_content(response, limit), response.headers.get("content-encoding", ""), limit)
+        received_headers = {name.lower(): value for name, value in response.headers.items()}
+        return Response(status=response.status, reason=response.reason or "", headers=received_headers, body=content)
 
 
 class _Plain(HTTPConnection):
@@ -128,25 +128,25 @@ class _Plain(HTTPConnection):
 
 
 class _Secure(HTTPSConnection):
-    """Its context makes its sockets, after the handshake, which has the connection's own timeout."""
+    """The TLS context creates the socket after the handshake, so the connection's own timeout bounds the handshake."""
 
     budget: Budget
 
     def connect(self) -> None:
         super().connect()
         if not isinstance(self.sock, BoundedTLSSocket):
-            raise TypeError("the TLS context made a socket without bounds")
+            raise TypeError("the TLS context created a socket that is not a BoundedTLSSocket")
         self.sock.budget = self.budget
 
 
 def _content(response: BaseHTTPResponse, limit: int) -> bytes:
-    """The body as it was sent. Nothing is reserved for a length that was promised and is too large."""
-    promised = getattr(response, "length_remaining", None)
-    if promised is not None and promised > limit:
+    """The body as it was sent. A Content-Length above the limit fails before any memory is allocated for it."""
+    declared_length = getattr(response, "length_remaining", None)
+    if declared_length is not None and declared_length > limit:
         raise TooMuchError
     pieces: list[bytes] = []
     total = 0
-    for piece in response.stream(max(promised or 0, _PIECE), decode_content=False):
+    for piece in response.stream(max(declared_length or 0, _PIECE), decode_content=False):
         pieces.append(piece)
         total += len(piece)
         if total > limit:
@@ -154,49 +154,49 @@ def _content(response: BaseHTTPResponse, limit: int) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def _decoded(content: bytes, encoding: str, limit: int) -> bytes:
+def _decompressed(content: bytes, encoding: str, limit: int) -> bytes:
     if encoding.strip().lower() in ("", "identity"):
         return content
     if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate"):
-        raise zlib.error(f"Content-Encoding {encoding!r} was not asked for")
-    decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip or zlib, as its head says
-    found = decoder.decompress(content, limit + 1)
-    if len(found) > limit:
+        raise zlib.error(f"unexpected Content-Encoding {encoding!r}; tritonize reads identity, gzip and deflate")
+    decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip or zlib, detected from the header
+    plain = decoder.decompress(content, limit + 1)
+    if len(plain) > limit:
         raise TooMuchError
     if not decoder.eof:
-        raise zlib.error("the compressed answer is incomplete")
-    return found
+        raise zlib.error("the compressed response is incomplete")
+    return plain
 
 
 @contextlib.contextmanager
-def _translated(where: str, budget: Budget, seconds: float, *, limit: int) -> Iterator[None]:
-    """Turn what sockets and the library raise into an error that says what the server did."""
+def _translate_errors(where: str, budget: Budget, seconds: float, *, limit: int) -> Iterator[None]:
+    """Turn exceptions of sockets and of urllib3 into a ServerError that says what the server did."""
     try:
         yield
     except TooMuchError as error:
-        raise ServerError.of(say.ANSWER_TOO_LARGE, where=where, expected=f"at most {limit:,} bytes") from error
+        raise ServerError.of(messages.ANSWER_TOO_LARGE, where=where, expected=f"at most {limit:,} bytes") from error
     except zlib.error as error:
-        raise InferenceError.of(say.ANSWER_UNSOUND, where=where, found=str(error)) from error
+        raise InferenceError.of(messages.ANSWER_UNSOUND, where=where, found=str(error)) from error
     except (HTTPError, http.client.HTTPException, OSError, ValueError) as error:
-        causes = list(_chain(error))
+        causes = list(_causes(error))
         if budget.expired or any(isinstance(each, TimeoutError) for each in causes):
-            raise ServerError.of(say.SERVER_SILENT, where=where, seconds=max(seconds, 0.0)) from error
+            raise ServerError.of(messages.SERVER_SILENT, where=where, seconds=max(seconds, 0.0)) from error
         found = _line(causes)
         if any(isinstance(each, ssl.SSLError) for each in causes):
-            raise ServerError.of(say.TLS_FAILED, where=where, found=found) from error
-        if any(isinstance(each, InvalidChunkLength) for each in causes):  # urllib3 counts it among the incomplete reads
-            raise ServerError.of(say.NOT_HTTP, where=where, found=found) from error
+            raise ServerError.of(messages.TLS_FAILED, where=where, found=found) from error
+        if any(isinstance(each, InvalidChunkLength) for each in causes):  # a subclass of IncompleteRead, so it comes first
+            raise ServerError.of(messages.NOT_HTTP, where=where, found=found) from error
         if any(isinstance(each, IncompleteRead | http.client.IncompleteRead) for each in causes):
-            raise ServerError.of(say.ANSWER_ENDED, where=where, found=found) from error
+            raise ServerError.of(messages.ANSWER_ENDED, where=where, found=found) from error
         if any(isinstance(each, ConnectionError) for each in causes):
-            raise ServerError.of(say.SERVER_UNREACHABLE, where=where, found=found) from error
+            raise ServerError.of(messages.SERVER_UNREACHABLE, where=where, found=found) from error
         if any(isinstance(each, http.client.HTTPException | ValueError) for each in causes):
-            raise ServerError.of(say.NOT_HTTP, where=where, found=found) from error
-        raise ServerError.of(say.SERVER_UNREACHABLE, where=where, found=found) from error
+            raise ServerError.of(messages.NOT_HTTP, where=where, found=found) from error
+        raise ServerError.of(messages.SERVER_UNREACHABLE, where=where, found=found) from error
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what caused it, innermost last; urllib3 puts some causes into the arguments."""
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and its causes, innermost last; urllib3 puts some causes into the arguments."""
     while error is not None:
         yield error
         yield from (each for each in error.args if isinstance(each, BaseException))
@@ -204,6 +204,6 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _line(causes: Sequence[BaseException]) -> str:
-    """What the innermost cause says, in one line."""
+    """The first line of the text of the innermost cause."""
     text = next((str(each) for each in reversed(causes) if str(each).strip()), type(causes[0]).__name__)
     return text.splitlines()[0][:300]

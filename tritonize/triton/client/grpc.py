@@ -1,4 +1,4 @@
-"""A client over gRPC with the tensors inside the messages. The one file that needs tritonclient's gRPC client."""
+"""A client over gRPC with the tensors inside the messages. Only this file needs tritonclient's gRPC client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from tritonize.core import deadline
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.errors import InferenceError, ServerError, TritonizeError
-from tritonize.core.messages import client as say
+from tritonize.core.messages import client as messages
 from tritonize.core.stages import Transport
 from tritonize.triton.client import address, base, tensors
 from tritonize.triton.client.base import Client, Health, Message
@@ -29,7 +29,7 @@ _UNREACHABLE = (
     "broken pipe",
 )
 _NO_SUCH_METHOD = ("method not found", "unknown method", "unknown service")
-_ASK = {
+_METHODS = {
     "ServerMetadataResponse": "get_server_metadata",
     "RepositoryIndexResponse": "get_model_repository_index",
     "ModelMetadataResponse": "get_model_metadata",
@@ -38,28 +38,28 @@ _ASK = {
 }
 _HEALTH = {"live": "is_server_live", "ready": "is_server_ready", "model": "is_model_ready"}
 _FRAMING = 2**20
-"""Bytes that a message may have beside its tensors."""
+"""Bytes allowed in a message in addition to its tensors."""
 
 
 class GrpcClient(Client):
-    """Asks over one channel. Every call has a deadline, and no message is read that is larger than an answer may be."""
+    """A client with one channel. Every call has a deadline; a response above the size limit is rejected before it is read."""
 
     transport: Transport = "grpc"
 
-    def __init__(self, url: str, *, timeout_s: float, answer_limit: int, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, url: str, *, timeout_s: float, response_limit: int, headers: Mapping[str, str] | None = None) -> None:
         import tritonclient.grpc
 
         super().__init__(timeout_s=timeout_s)
-        place = address.parse(url, ports={"grpc": 80, "grpcs": 443}, scheme="grpc")
-        self.where = f"{self.transport}, {place}"
+        server = address.parse(url, ports={"grpc": 80, "grpcs": 443}, scheme="grpc")
+        self.where = f"{self.transport}, {server}"
         self._module = tritonclient.grpc
-        self._headers = {**place.headers, **(headers or {})}
-        self._limit = min(max(answer_limit, base.DESCRIPTION_LIMIT) + _FRAMING, _GRPC_LIMIT)
+        self._headers = {**server.headers, **(headers or {})}
+        self._limit = min(max(response_limit, base.DESCRIPTION_LIMIT) + _FRAMING, _GRPC_LIMIT)
         limits = [("grpc.max_send_message_length", _GRPC_LIMIT), ("grpc.max_receive_message_length", self._limit)]
-        self._client = self._module.InferenceServerClient(place.authority, ssl=place.secure, channel_args=limits)
+        self._client = self._module.InferenceServerClient(server.authority, ssl=server.secure, channel_args=limits)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the channel."""
         self._client.close()
 
     def _health(self, kind: Health, name: str, version: str) -> bool:
@@ -68,64 +68,63 @@ class GrpcClient(Client):
 
     def _describe(self, message: Message, name: str = "", version: str = "") -> Mapping[str, object]:
         arguments = (name, version) if message.startswith("Model") else ()
-        return base.plain(self._call(getattr(self._client, _ASK[message]), *arguments, model=name))
+        return base.plain(self._call(getattr(self._client, _METHODS[message]), *arguments, model=name))
 
     def _plain(self, inputs: Arrays, model: str, version: str, *, outputs: Sequence[str] | None) -> Arrays:
         total = sum(array.nbytes for array in inputs.values())
         if total > _GRPC_LIMIT:
             raise InferenceError.of(
-                say.INPUTS_TOO_LARGE, expected="2 GiB at most", found=f"{total / 2**30:.1f} GiB", where=self.where, model=model
+                messages.INPUTS_TOO_LARGE, expected="2 GiB at most", found=f"{total / 2**30:.1f} GiB", where=self.where, model=model
             )
-        questions = []
+        infer_inputs = []
         for name, array in inputs.items():
-            questions.append(self._input(name, array))
-            questions[-1].set_data_from_numpy(array)
-        wanted = None if outputs is None else [self._module.InferRequestedOutput(name) for name in outputs]
-        answer = self._infer(model, version, questions, wanted=wanted)
-        return {entry.name: self._taken(answer, position) for position, entry in enumerate(answer.outputs)}
+            infer_inputs.append(self._input(name, array))
+            infer_inputs[-1].set_data_from_numpy(array)
+        requested = None if outputs is None else [self._module.InferRequestedOutput(name) for name in outputs]
+        response = self._infer(model, version, infer_inputs, outputs=requested)
+        return {entry.name: self._inline_output(response, index) for index, entry in enumerate(response.outputs)}
 
     def _input(self, name: str, array: Array) -> InferInput:
-        made: InferInput = self._module.InferInput(name, list(array.shape), tensors.datatype(array))
-        return made
+        infer_input: InferInput = self._module.InferInput(name, list(array.shape), tensors.datatype(array))
+        return infer_input
 
     def _infer(
-        self, model: str, version: str, questions: Sequence[InferInput], *, wanted: Sequence[InferRequestedOutput] | None
+        self, model: str, version: str, inputs: Sequence[InferInput], *, outputs: Sequence[InferRequestedOutput] | None
     ) -> InferResponse:
-        """The protobuf message that answers, from the model that was asked."""
-        result = self._call(self._client.infer, model, questions, model_version=version, outputs=wanted, model=model)
-        answer: InferResponse = result.get_response()
-        self._require(model, version, answer.model_name, found_version=answer.model_version)
-        names = [entry.name for entry in answer.outputs]
+        """The protobuf response, checked to be from the requested model and to name each output once."""
+        result = self._call(self._client.infer, model, inputs, model_version=version, outputs=outputs, model=model)
+        response: InferResponse = result.get_response()
+        self._require(model, version, response.model_name, found_version=response.model_version)
+        names = [entry.name for entry in response.outputs]
         if len(set(names)) < len(names):
-            raise tensors.unsound(self.where, f"an output is there twice: {', '.join(names)[:200]}")
-        return answer
+            raise tensors.invalid_response(self.where, f"duplicate output names: {', '.join(names)[:200]}")
+        return response
 
-    def _taken(self, answer: InferResponse, position: int) -> Array:
+    def _inline_output(self, response: InferResponse, index: int) -> Array:
         """One output whose bytes are in the message."""
-        entry = answer.outputs[position]
+        entry = response.outputs[index]
         shape = list(entry.shape)
-        if position < len(answer.raw_output_contents):
-            return tensors.decoded(
-                entry.name, entry.datatype, shape, content=answer.raw_output_contents[position], where=self.where
-            )
+        if index < len(response.raw_output_contents):
+            return tensors.decode(entry.name, entry.datatype, shape, content=response.raw_output_contents[index], where=self.where)
         if entry.datatype == "BYTES":
             items = np.empty(len(entry.contents.bytes_contents), dtype=object)
             items[:] = list(entry.contents.bytes_contents)
             if tensors.size(entry.name, shape, self.where) == items.size:
                 return items.reshape(shape)
-        return tensors.decoded(entry.name, entry.datatype, shape, content=b"", where=self.where)  # sound if it has no elements
+        # Valid only for a tensor without elements.
+        return tensors.decode(entry.name, entry.datatype, shape, content=b"", where=self.where)
 
     def _call(self, function: Callable[..., T], *arguments: object, model: str = "", **options: object) -> T:
         seconds = min(self.timeout_s, deadline.left())
         if seconds <= 0:
-            raise ServerError.of(say.SERVER_SILENT, where=self.where, seconds=0.0)
-        with _translated(self.where, model, seconds, limit=self._limit):
+            raise ServerError.of(messages.SERVER_SILENT, where=self.where, seconds=0.0)
+        with _translate_errors(self.where, model, seconds, limit=self._limit):
             return function(*arguments, **options, headers=self._headers or None, client_timeout=seconds)
 
 
 @contextlib.contextmanager
-def _translated(where: str, model: str, seconds: float, *, limit: int) -> Iterator[None]:
-    """Turn what the client library raises into an error that says who refused what."""
+def _translate_errors(where: str, model: str, seconds: float, *, limit: int) -> Iterator[None]:
+    """Turn exceptions of tritonclient into errors of tritonize."""
     from tritonclient.utils import InferenceServerException
 
     try:
@@ -134,21 +133,21 @@ def _translated(where: str, model: str, seconds: float, *, limit: int) -> Iterat
         raise _error(where, model, seconds, limit=limit, text=str(error.message()), status=str(error.status())) from error
     except OSError as error:
         found = (str(error) or type(error).__name__).splitlines()[0][:300]
-        raise ServerError.of(say.SERVER_UNREACHABLE, where=where, found=found) from error
+        raise ServerError.of(messages.SERVER_UNREACHABLE, where=where, found=found) from error
 
 
 def _error(where: str, model: str, seconds: float, *, limit: int, text: str, status: str) -> TritonizeError:
     lower, line = text.lower(), (text.splitlines() or [status])[0][:300]
     if "DEADLINE_EXCEEDED" in status or text == "Deadline Exceeded":
-        return ServerError.of(say.SERVER_SILENT, where=where, seconds=seconds)
+        return ServerError.of(messages.SERVER_SILENT, where=where, seconds=seconds)
     if "RESOURCE_EXHAUSTED" in status and "larger than max" in lower:
-        return ServerError.of(say.ANSWER_TOO_LARGE, where=where, expected=f"at most {limit:,} bytes", found=line)
+        return ServerError.of(messages.ANSWER_TOO_LARGE, where=where, expected=f"at most {limit:,} bytes", found=line)
     if "UNAVAILABLE" in status and any(sign in lower for sign in _UNREACHABLE):
-        return ServerError.of(say.SERVER_UNREACHABLE, where=where, found=line)
-    if "UNIMPLEMENTED" in status and any(sign in lower for sign in _NO_SUCH_METHOD):  # Triton has that status for more
-        return ServerError.of(say.NO_TRITON, where=where, found=line)
+        return ServerError.of(messages.SERVER_UNREACHABLE, where=where, found=line)
+    if "UNIMPLEMENTED" in status and any(sign in lower for sign in _NO_SUCH_METHOD):  # Triton uses that status for more
+        return ServerError.of(messages.NO_TRITON, where=where, found=line)
     if "INTERNAL" in status and "deserializing" in lower:
-        return InferenceError.of(say.ANSWER_UNSOUND, where=where, found=line)
+        return InferenceError.of(messages.ANSWER_UNSOUND, where=where, found=line)
     if model:
-        return InferenceError.of(say.MODEL_REFUSED, where=where, found=text, model=model)
-    return InferenceError.of(say.REFUSED, where=where, found=text)
+        return InferenceError.of(messages.MODEL_REFUSED, where=where, found=text, model=model)
+    return InferenceError.of(messages.REFUSED, where=where, found=text)

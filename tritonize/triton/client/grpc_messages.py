@@ -1,6 +1,6 @@
-"""What of tritonclient's gRPC client is used, as types: it comes without any."""
+"""Types for the parts of tritonclient's gRPC client that tritonize uses; tritonclient ships without type annotations."""
 
-# ruff: noqa: D102 - what the methods do is Triton's to document
+# ruff: noqa: D102 - Triton documents these methods
 from __future__ import annotations
 
 from collections.abc import Sequence

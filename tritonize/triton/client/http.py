@@ -15,22 +15,22 @@ from google.protobuf import json_format
 
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.errors import InferenceError, ServerError
-from tritonize.core.messages import client as say
+from tritonize.core.messages import client as messages
 from tritonize.core.stages import Transport
 from tritonize.triton.client import address, base, tensors
 from tritonize.triton.client.base import Client, Health, Message
-from tritonize.triton.client.connection import Answer, Connection, Piece
+from tritonize.triton.client.connection import Connection, Piece, Response
 
 HEAD_LENGTH = "inference-header-content-length"
-"""The header with the number of bytes that are JSON; the tensors follow them."""
+"""The header with the length of the JSON part of the body in bytes; the tensors follow it."""
 _OK = 200
 _LENGTH = re.compile(r"[0-9]{1,10}")
 _JSON_LIMIT = 2**26
-"""Bytes of JSON in an answer: its tensors, where a server does not know the binary extension."""
+"""Largest JSON part of a response in bytes; a server without the binary extension puts the tensors there."""
 
 
 class HttpClient(Client):
-    """Asks over one connection that is kept open."""
+    """A client with one connection that stays open between requests."""
 
     transport: Transport = "http"
 
@@ -39,7 +39,7 @@ class HttpClient(Client):
         url: str,
         *,
         timeout_s: float,
-        answer_limit: int,
+        response_limit: int,
         headers: Mapping[str, str] | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -48,24 +48,24 @@ class HttpClient(Client):
             address.parse(url, ports={"http": 80, "https": 443}), timeout_s=timeout_s, headers=headers, tls=tls
         )
         self.where = self._connection.where
-        self._answer_limit = answer_limit
+        self._response_limit = response_limit
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._connection.close()
 
     def _health(self, kind: Health, name: str, version: str) -> bool:
         path = f"{_model(name, version)}/ready" if kind == "model" else f"v2/health/{kind}"
-        return self._connection.ask("GET", path, limit=base.DESCRIPTION_LIMIT).status == _OK
+        return self._connection.request("GET", path, limit=base.DESCRIPTION_LIMIT).status == _OK
 
     def _describe(self, message: Message, name: str = "", version: str = "") -> Mapping[str, object]:
-        """JSON goes through the message that gRPC would have sent, so that both transports say the same."""
+        """The JSON is parsed into the protobuf message that gRPC sends, so both transports return the same fields."""
         from tritonclient.grpc import service_pb2
 
         method, path = _path(message, name, version)
         found = cast(
             "dict[str, object]",
-            self._json(self._accepted(self._connection.ask(method, path, limit=base.DESCRIPTION_LIMIT), name).body),
+            self._json(self._require_ok(self._connection.request(method, path, limit=base.DESCRIPTION_LIMIT), name).body),
         )
         if message == "RepositoryIndexResponse":
             found = {"models": found}
@@ -79,32 +79,32 @@ class HttpClient(Client):
     def _plain(self, inputs: Arrays, model: str, version: str, *, outputs: Sequence[str] | None) -> Arrays:
         pieces: list[Piece] = [tensors.piece(array) for array in inputs.values()]
         head = json.dumps(_head(inputs, pieces, outputs)).encode()
-        answer = self._connection.ask(
+        response = self._connection.request(
             "POST",
             f"{_model(model, version)}/infer",
             body=[head, *pieces],
             headers={"Content-Type": "application/octet-stream", HEAD_LENGTH: str(len(head))},
-            limit=self._answer_limit,
+            limit=self._response_limit,
         )
-        return self._taken(self._accepted(answer, model), model, version)
+        return self._outputs(self._require_ok(response, model), model, version)
 
-    def _accepted(self, answer: Answer, model: str) -> Answer:
-        """The answer, if it is one; else the error that its status and body are."""
-        if answer.status == _OK:
-            return answer
+    def _require_ok(self, response: Response, model: str) -> Response:
+        """Return a response with status 200; raise the error that any other status and its body describe."""
+        if response.status == _OK:
+            return response
         try:
-            text = json.loads(answer.body[:_JSON_LIMIT])["error"]
+            text = json.loads(response.body[:_JSON_LIMIT])["error"]
         except (ValueError, TypeError, KeyError, RecursionError):
             raise ServerError.of(
-                say.HTTP_STATUS,
+                messages.HTTP_STATUS,
                 where=self.where,
-                found=answer.line(),
-                status=answer.status,
-                reason=answer.reason[:80] or "no reason",
+                found=response.line(),
+                status=response.status,
+                reason=response.reason[:80] or "no reason",
             ) from None
         if model:
-            raise InferenceError.of(say.MODEL_REFUSED, where=self.where, found=str(text), model=model)
-        raise InferenceError.of(say.REFUSED, where=self.where, found=str(text))
+            raise InferenceError.of(messages.MODEL_REFUSED, where=self.where, found=str(text), model=model)
+        raise InferenceError.of(messages.REFUSED, where=self.where, found=str(text))
 
     def _json(self, content: bytes) -> object:
         try:
@@ -114,55 +114,57 @@ class HttpClient(Client):
 
     def _no_triton(self, found: str) -> ServerError:
         line = next((line.strip() for line in found.splitlines() if line.strip()), "nothing")
-        return ServerError.of(say.NO_TRITON, where=self.where, found=line[:200])
+        return ServerError.of(messages.NO_TRITON, where=self.where, found=line[:200])
 
-    def _taken(self, answer: Answer, model: str, version: str) -> Arrays:
-        """The outputs of an answer, once every promise of its head was held against its bytes."""
-        length = answer.headers.get(HEAD_LENGTH, str(len(answer.body)))
-        if not _LENGTH.fullmatch(length) or int(length) > min(len(answer.body), _JSON_LIMIT):
-            raise tensors.unsound(self.where, f"{HEAD_LENGTH}: {length[:40]} of {len(answer.body):,} bytes")
-        head = self._json(answer.body[: int(length)])
+    def _outputs(self, response: Response, model: str, version: str) -> Arrays:
+        """The outputs of a response; every size and shape in its JSON part is checked against the bytes."""
+        length = response.headers.get(HEAD_LENGTH, str(len(response.body)))
+        if not _LENGTH.fullmatch(length) or int(length) > min(len(response.body), _JSON_LIMIT):
+            raise tensors.invalid_response(self.where, f"{HEAD_LENGTH}: {length[:40]} of {len(response.body):,} bytes")
+        head = self._json(response.body[: int(length)])
         outputs = head.get("outputs") if isinstance(head, dict) else None
         if not isinstance(head, dict) or not isinstance(outputs, list) or not all(isinstance(each, dict) for each in outputs):
-            raise tensors.unsound(self.where, "no list of outputs")
+            raise tensors.invalid_response(self.where, "no list of outputs")
         self._require(model, version, head.get("model_name"), found_version=head.get("model_version"))
-        found: Arrays = {}
-        rest = memoryview(answer.body)[int(length) :]
+        arrays: Arrays = {}
+        rest = memoryview(response.body)[int(length) :]
         for each in outputs:
-            name, taken = self._output(each, rest)
-            if name in found:
-                raise tensors.unsound(self.where, f"output {name!r} is there twice")
-            found[name], rest = taken
+            name, parsed = self._output(each, rest)
+            if name in arrays:
+                raise tensors.invalid_response(self.where, f"duplicate output {name!r}")
+            arrays[name], rest = parsed
         if len(rest):
-            raise tensors.unsound(self.where, f"{len(rest):,} bytes behind the last output")
-        return found
+            raise tensors.invalid_response(self.where, f"{len(rest):,} bytes after the last output")
+        return arrays
 
     def _output(self, entry: Mapping[str, object], rest: memoryview) -> tuple[str, tuple[Array, memoryview]]:
-        """Name and array of one output, and the bytes behind it."""
+        """Name and array of one output, and the bytes after it."""
         name, shape, parameters = entry.get("name"), entry.get("shape"), entry.get("parameters", {})
         if not isinstance(name, str) or not isinstance(shape, list) or not isinstance(parameters, dict):
-            raise tensors.unsound(self.where, f"an output without name or shape: {str(dict(entry))[:80]}")
+            raise tensors.invalid_response(self.where, f"an output without name or shape: {str(dict(entry))[:80]}")
         size = parameters.get("binary_data_size")
         if size is None:
             return name, (self._from_json(name, entry, shape), rest)
         if type(size) is not int or not 0 <= size <= len(rest):
-            raise tensors.unsound(self.where, f"output {name!r} has {str(size)[:40]} bytes of {len(rest):,}")
-        return name, (tensors.decoded(name, entry.get("datatype"), shape, content=rest[:size], where=self.where), rest[size:])
+            raise tensors.invalid_response(self.where, f"output {name!r} has {str(size)[:40]} bytes of {len(rest):,}")
+        return name, (tensors.decode(name, entry.get("datatype"), shape, content=rest[:size], where=self.where), rest[size:])
 
     def _from_json(self, name: str, entry: Mapping[str, object], shape: Sequence[object]) -> Array:
-        """An output whose elements are numbers in the JSON, of a server without the binary extension."""
+        """An output whose elements are in the JSON part, from a server without the binary extension."""
         dtype = tensors.element_type(name, entry.get("datatype"), self.where)
         axes, data = tensors.sizes(name, shape, self.where), entry.get("data")
-        if not isinstance(data, list):  # NumPy makes a NaN of nothing
-            raise tensors.unsound(self.where, f"output {name!r} has neither bytes nor a list of numbers")
+        if not isinstance(data, list):  # NumPy would turn None into NaN
+            raise tensors.invalid_response(self.where, f"output {name!r} has neither binary data nor a list of elements")
         try:
             flat = np.array(data, dtype=dtype.numpy if dtype.name != "bf16" else "float32").reshape(-1)
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
-            raise tensors.unsound(self.where, f"output {name!r}: {str(error)[:120]}") from error
+            raise tensors.invalid_response(self.where, f"output {name!r}: {str(error)[:120]}") from error
         if dtype.name == "string":
             flat = np.array([str(item).encode() for item in flat], dtype=object)
         if flat.size != math.prod(axes) or dtype.name == "bf16":
-            raise tensors.unsound(self.where, f"output {name!r} of {dtype.client} {shape} has {flat.size:,} elements in JSON")
+            raise tensors.invalid_response(
+                self.where, f"output {name!r} of {dtype.client} {shape} has {flat.size:,} elements in JSON"
+            )
         return flat.reshape(axes)
 
 
@@ -171,7 +173,7 @@ def _model(name: str, version: str) -> str:
 
 
 def _path(message: Message, name: str, version: str) -> tuple[str, str]:
-    """Method and path of a question that is no inference."""
+    """HTTP method and path of the request for a description."""
     paths = {
         "ServerMetadataResponse": ("GET", "v2"),
         "RepositoryIndexResponse": ("POST", "v2/repository/index"),
@@ -183,7 +185,7 @@ def _path(message: Message, name: str, version: str) -> tuple[str, str]:
 
 
 def _head(inputs: Arrays, pieces: Sequence[Piece], outputs: Sequence[str] | None) -> Mapping[str, object]:
-    """The JSON of a request whose tensors follow it."""
+    """The JSON part of a request; the tensors follow it in binary form."""
     head: dict[str, object] = {
         "inputs": [
             {

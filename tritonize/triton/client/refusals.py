@@ -1,4 +1,4 @@
-"""What kind of refusal an answer of Triton is, where the caller goes on in another way. Triton has no code for these, only a text.
+"""Classify errors of Triton that the caller handles. Triton has no error codes for them, only texts.
 
 Sources of the texts: python_backend `pb_stub_utils`/`python_be.cc`, core `shared_memory_manager.cc`, server `http_server.cc`.
 """
@@ -16,7 +16,7 @@ class Refusal(Enum):
     MODEL_DIED = auto()
     """The process of the model has ended."""
     REGION_IN_USE = auto()
-    """A region of shared memory is still held by a request; for a moment after the answer too."""
+    """A request still uses a region of shared memory, for a moment after its response too."""
     OUTPUT_TOO_SMALL = auto()
     """The region for an output is smaller than the output."""
     OTHER = auto()

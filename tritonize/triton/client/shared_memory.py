@@ -1,4 +1,4 @@
-"""A client over gRPC whose tensors lie in system shared memory."""
+"""A client over gRPC with the tensors in system shared memory."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ import numpy as np
 
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.errors import InferenceError, ServerError, TritonizeError
-from tritonize.core.messages import client as say
+from tritonize.core.messages import client as messages
 from tritonize.core.stages import Transport
 from tritonize.triton.client import refusals
 from tritonize.triton.client.grpc import GrpcClient
 from tritonize.triton.client.refusals import Refusal
-from tritonize.triton.client.shm_region import Region, layout, remove_left, spoil, take_out
-from tritonize.triton.client.tensors import element_type, raw_bytes, sendable, unsound
+from tritonize.triton.client.shm_region import Region, layout, poison, read_output, remove_stale
+from tritonize.triton.client.tensors import element_type, invalid_response, raw_bytes, sendable
 from tritonize.triton.protocol import ModelMetadata
 
 _RELEASE_S = 5.0
-"""Seconds that a server may hold a region after its answer."""
+"""Seconds that a server may keep a region in use after its response."""
 
 
 class SharedMemoryClient(GrpcClient):
-    """Keeps its regions between requests, and removes them when it is closed. Arrays that it returned live on."""
+    """Reuses its regions between requests and removes them in `close`. Arrays that it returned stay valid after that."""
 
     transport: Transport = "shm"
 
     def __init__(
-        self, url: str, *, timeout_s: float, answer_limit: int, shm_prefix: str, headers: Mapping[str, str] | None = None
+        self, url: str, *, timeout_s: float, response_limit: int, shm_prefix: str, headers: Mapping[str, str] | None = None
     ) -> None:
-        remove_left()
-        super().__init__(url, timeout_s=timeout_s, answer_limit=answer_limit, headers=headers)
+        remove_stale()
+        super().__init__(url, timeout_s=timeout_s, response_limit=response_limit, headers=headers)
         self._shm_prefix = shm_prefix
         self._registered: dict[str, Region] = {}
         self._free: dict[str, list[Region]] = {"inputs": [], "outputs": []}
@@ -41,7 +41,7 @@ class SharedMemoryClient(GrpcClient):
         self._descriptions: dict[tuple[str, str], tuple[ModelMetadata, int]] = {}
 
     def close(self) -> None:
-        """Remove the shared memory and hang up."""
+        """Remove the shared memory and close the channel."""
         try:
             self._drop_all()
         finally:
@@ -56,46 +56,47 @@ class SharedMemoryClient(GrpcClient):
         outputs: Sequence[str] | None = None,
         output_nbytes: Mapping[str, int] | None = None,
     ) -> Arrays:
-        """One request; see `Client.infer`."""
+        """Send one inference request; see `Client.infer`."""
         inputs = {name: sendable(name, array) for name, array in inputs.items()}
-        names = list(outputs) if outputs is not None else [entry["name"] for entry in self._known(model, version)[0]["outputs"]]
+        every = self._description(model, version)[0]["outputs"] if outputs is None else []
+        names = [entry["name"] for entry in every] if outputs is None else list(outputs)
         key = (model, version, tuple((name, array.shape) for name, array in sorted(inputs.items())))
         sizes = self._sizes(
             model, version, names, inputs=inputs, known={**self._output_sizes.get(key, {}), **(output_nbytes or {})}
         )
         try:
-            answer = self._through_regions(model, inputs, version, sizes=sizes)
+            arrays = self._through_regions(model, inputs, version, sizes=sizes)
         except InferenceError as error:
             if refusals.kind(error) is not Refusal.OUTPUT_TOO_SMALL:
                 raise
-            sizes = self._learned(model, version, names, inputs=inputs)  # an output of varying size has grown
-            answer = self._through_regions(model, inputs, version, sizes=sizes)
+            sizes = self._measure_output_sizes(model, version, names, inputs=inputs)  # an output of varying size has grown
+            arrays = self._through_regions(model, inputs, version, sizes=sizes)
         self._output_sizes[key] = sizes
-        return answer
+        return arrays
 
     def shares_memory(self) -> bool:
-        """Whether the server can open what this client makes in /dev/shm: it runs on this machine, and not apart from it."""
+        """Whether the server can open regions of this client: it runs on this machine and sees the same /dev/shm."""
         try:
-            self._free["inputs"].append(self._take("inputs", 64))
+            self._free["inputs"].append(self._acquire("inputs", 64))
         except (InferenceError, ServerError) as error:
             self._drop_all()
-            if isinstance(error, InferenceError) or error.code == say.NO_TRITON.code:  # it has no such call
+            if isinstance(error, InferenceError) or error.code == messages.NO_TRITON.code:  # the server lacks that call
                 return False
             raise
         return True
 
     def _through_regions(self, model: str, inputs: Arrays, version: str, *, sizes: dict[str, int]) -> Arrays:
-        """Inputs into one region, outputs out of another; both are kept for the next request."""
+        """Write the inputs into one region and read the outputs from another; the next request reuses both."""
         try:
             return self._exchange(model, inputs, version, sizes=sizes)
         except BaseException:
-            self._drop_all()  # a late answer of the server must not get into the next one
+            self._drop_all()  # a server that writes late must not overwrite the outputs of the next request
             raise
 
     def _exchange(self, model: str, inputs: Arrays, version: str, *, sizes: dict[str, int]) -> Arrays:
         raw = {name: raw_bytes(array) for name, array in inputs.items()}
         offsets, end = layout({name: array.nbytes for name, array in raw.items()})
-        source = self._take("inputs", end)
+        source = self._acquire("inputs", end)
         tensors = []
         for name, array in inputs.items():
             tensor = self._input(name, array)
@@ -106,30 +107,32 @@ class SharedMemoryClient(GrpcClient):
                 tensor.set_data_from_numpy(array)
             tensors.append(tensor)
         offsets, end = layout(sizes)
-        target = self._take("outputs", end)
+        target = self._acquire("outputs", end)
         whole = target.array()
         parts = {name: whole[offsets[name] : offsets[name] + size] for name, size in sizes.items()}
-        wanted = []
+        requested = []
         for name, part in parts.items():
-            wanted.append(self._module.InferRequestedOutput(name))
+            requested.append(self._module.InferRequestedOutput(name))
             if part.size:
-                spoil(part)
-                wanted[-1].set_shared_memory(target.registered, part.size, offsets[name])
-        answer = self._infer(model, version, tensors, wanted=wanted)
+                poison(part)
+                requested[-1].set_shared_memory(target.registered, part.size, offsets[name])
+        response = self._infer(model, version, tensors, outputs=requested)
         self._free["inputs"].append(source)
-        # The answers are views of the region: it is used again once the last of them has gone.
-        weakref.finalize(whole, self._give_back, target).atexit = False
-        places = {entry.name: position for position, entry in enumerate(answer.outputs)}
-        if missing := [name for name in parts if name not in places]:
-            raise unsound(self.where, f"no output {missing[0]!r}")
+        # The returned arrays are views of the region: it is reused after the last of them is freed.
+        weakref.finalize(whole, self._release, target).atexit = False
+        indices = {entry.name: index for index, entry in enumerate(response.outputs)}
+        if missing := [name for name in parts if name not in indices]:
+            raise invalid_response(self.where, f"no output {missing[0]!r}")
         return {
-            name: take_out(answer.outputs[places[name]], part, self.where) if part.size else self._taken(answer, places[name])
+            name: read_output(response.outputs[indices[name]], part, self.where)
+            if part.size
+            else self._inline_output(response, indices[name])
             for name, part in parts.items()
         }
 
     def _sizes(self, model: str, version: str, names: Sequence[str], *, inputs: Arrays, known: Mapping[str, int]) -> dict[str, int]:
-        """Bytes of each output: as known, else from the model's description, else from a plain request."""
-        metadata, max_batch_size = self._known(model, version)
+        """Size of each output in bytes: as known, else from the model's metadata, else measured."""
+        metadata, max_batch_size = self._description(model, version)
         rows = next((array.shape[0] for array in inputs.values() if array.ndim), 1) if max_batch_size else 1
         sizes = {}
         for entry in metadata["outputs"]:
@@ -142,21 +145,22 @@ class SharedMemoryClient(GrpcClient):
                 sizes[entry["name"]] = itemsize * rows * int(np.prod(fixed, dtype=np.int64))
         if all(name in sizes for name in names):
             return {name: sizes[name] for name in names}
-        return self._learned(model, version, names, inputs=inputs)
+        return self._measure_output_sizes(model, version, names, inputs=inputs)
 
-    def _learned(self, model: str, version: str, names: Sequence[str], *, inputs: Arrays) -> dict[str, int]:
-        answer = self._plain(inputs, model, version, outputs=names)
-        return {name: raw_bytes(array).nbytes for name, array in answer.items()}
+    def _measure_output_sizes(self, model: str, version: str, names: Sequence[str], *, inputs: Arrays) -> dict[str, int]:
+        """Size of each output in bytes, from a request with inline tensors."""
+        arrays = self._plain(inputs, model, version, outputs=names)
+        return {name: raw_bytes(array).nbytes for name, array in arrays.items()}
 
-    def _known(self, model: str, version: str) -> tuple[ModelMetadata, int]:
-        """Metadata and maximum batch size of a model, asked for once."""
+    def _description(self, model: str, version: str) -> tuple[ModelMetadata, int]:
+        """Metadata and maximum batch size of a model, requested once."""
         if (model, version) not in self._descriptions:
             config = self.model_config(model, version)
             self._descriptions[model, version] = self.model_metadata(model, version), int(config.get("max_batch_size", 0))
         return self._descriptions[model, version]
 
-    def _take(self, use: str, size: int) -> Region:
-        """A region for inputs or outputs that nobody uses, made if there is none that is large enough."""
+    def _acquire(self, use: str, size: int) -> Region:
+        """A free region for inputs or outputs that is large enough, created if there is none."""
         while self._free[use]:
             region = self._free[use].pop()
             if region.size >= size:
@@ -165,10 +169,10 @@ class SharedMemoryClient(GrpcClient):
         region = Region(self._shm_prefix, size)
         self._registered[region.name] = region
         self._call(self._client.register_system_shared_memory, region.registered, region.key, size)
-        region.forget_name()
+        region.unlink()
         return region
 
-    def _give_back(self, region: Region) -> None:
+    def _release(self, region: Region) -> None:
         if region.name in self._registered:
             self._free["outputs"].append(region)
 
@@ -181,13 +185,13 @@ class SharedMemoryClient(GrpcClient):
     def _drop(self, region: Region) -> None:
         del self._registered[region.name]
         try:
-            with contextlib.suppress(TritonizeError):  # a server that has gone knows no regions any more
+            with contextlib.suppress(TritonizeError):  # a server that has stopped has dropped its regions
                 self._unregister(region)
         finally:
             region.close()
 
     def _unregister(self, region: Region) -> None:
-        """Triton refuses while it holds a region, which it does for a moment after it has answered: then it is asked again."""
+        """Unregister a region; retried, because Triton keeps a region in use for a moment after its response and refuses."""
         until = time.monotonic() + _RELEASE_S
         while True:
             try:

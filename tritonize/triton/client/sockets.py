@@ -1,4 +1,4 @@
-"""Sockets on which a whole request has one deadline and one bound of bytes, whatever the other side sends."""
+"""Sockets that enforce one deadline and one byte limit per request, whatever the server sends."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ _LEAST_S = 0.001  # a timeout of 0 would mean "do not wait at all"
 
 
 class TooMuchError(Exception):
-    """More bytes arrived than the request allows. No OSError: HTTP libraries would wrap it."""
+    """More bytes arrived than the request allows. Not an OSError, because HTTP libraries would wrap it."""
 
 
 class Budget:
-    """What one request may still take. One for each connection, started anew for each request."""
+    """The time and the bytes that the current request has left. Each connection has one; each request restarts it."""
 
     def __init__(self) -> None:
         self._end = math.inf
         self._bytes = math.inf
 
     def start(self, seconds: float, nbytes: int) -> None:
-        """A request begins: it may take so many seconds in all, and receive so many bytes."""
+        """Begin a request that may take `seconds` in total and receive `nbytes` bytes."""
         self._end = time.monotonic() + seconds
         self._bytes = nbytes
 
     def seconds(self) -> float | None:
-        """Seconds that are left; `None` where there is no end. Raises TimeoutError."""
+        """Seconds that are left; `None` without a deadline. Raises TimeoutError if none are left."""
         if self._end == math.inf:
             return None
         left = self._end - time.monotonic()
         if left <= 0:
-            raise TimeoutError("the time of the request is used up")
+            raise TimeoutError("the deadline of the request has passed")
         return max(left, _LEAST_S)
 
     @property
     def expired(self) -> bool:
-        """Whether the time is used up."""
+        """Whether the deadline has passed."""
         return time.monotonic() >= self._end
 
     def take(self, count: int) -> None:
-        """So many bytes arrived. Raises TooMuchError."""
+        """Count bytes that arrived. Raises TooMuchError above the limit."""
         self._bytes -= count
         if self._bytes < 0:
             raise TooMuchError
 
 
 class BoundedSocket(socket.socket):
-    """A socket that asks its budget before it waits. A timeout of each read alone would let a server drip for ever."""
+    """A socket that takes each timeout from its budget. A fixed timeout per read would let a slow server hold it for ever."""
 
     budget = Budget()
 
@@ -73,4 +73,4 @@ class BoundedSocket(socket.socket):
 
 
 class BoundedTLSSocket(BoundedSocket, ssl.SSLSocket):
-    """The same under TLS; the bytes that are counted are the decrypted ones. An SSLContext makes them (`sslsocket_class`)."""
+    """A bounded socket under TLS; it counts decrypted bytes. The SSLContext creates it (`sslsocket_class`)."""

@@ -1,6 +1,7 @@
-"""Tensors as the bytes that the KServe v2 protocol sends, and back; nothing is believed that does not fit its bytes.
+"""Encode tensors for the KServe v2 protocol and decode them; decoding checks datatype and shape against the bytes.
 
-A tensor is its elements in C order and little endian. Text is one element after the other, each behind its length in four bytes.
+A tensor is its elements in C order and little endian. Text is one element after the other, each preceded by its length in four
+bytes.
 """
 
 from __future__ import annotations
@@ -13,21 +14,21 @@ import numpy as np
 from tritonize.core import arrays, dtypes
 from tritonize.core.arrays import Array
 from tritonize.core.errors import InferenceError, UsageError
-from tritonize.core.messages import client as say
+from tritonize.core.messages import client as messages
 
 _MOST_AXES = 32
-"""Of NumPy before version 2."""
+"""The limit of NumPy before version 2."""
 
 
 def sendable(name: str, array: Array) -> Array:
-    """The array with an element type of Triton's; text of any kind as objects. Raises UsageError."""
+    """The array with an element type that Triton supports; text of any kind as objects. Raises UsageError."""
     array = np.asarray(array)
     if array.dtype.kind in "US":
         array = array.astype(object)
     try:
         dtypes.by_numpy(str(array.dtype))
     except KeyError:
-        raise UsageError.of(say.ELEMENT_TYPE, where=name, found=str(array.dtype)) from None
+        raise UsageError.of(messages.ELEMENT_TYPE, where=name, found=str(array.dtype)) from None
     return array
 
 
@@ -37,7 +38,7 @@ def datatype(array: Array) -> str:
 
 
 def raw_bytes(array: Array) -> Array:
-    """What a tensor is sent as: the array itself, or for text the bytes of all elements behind their lengths."""
+    """The array to send: the array itself, or for text the bytes of all elements, each preceded by its length."""
     if array.dtype != object:
         return array.view(np.uint16) if array.dtype == arrays.BFLOAT16 else array
     parts = []
@@ -48,50 +49,50 @@ def raw_bytes(array: Array) -> Array:
 
 
 def piece(array: Array) -> memoryview:
-    """The bytes of a sendable array, without a copy where it lies in C order."""
+    """The bytes of a sendable array, without a copy if it is in C order."""
     return np.ascontiguousarray(raw_bytes(array)).reshape(-1).view(np.uint8).data
 
 
 def element_type(name: str, kind: object, where: str) -> dtypes.DType:
-    """The type that an answer names. Raises InferenceError."""
+    """The element type that a response names. Raises InferenceError."""
     try:
         return dtypes.by_client(str(kind))
     except KeyError:
-        raise unsound(where, f"output {name!r} has the datatype {str(kind)[:40]!r}, which the protocol does not have") from None
+        raise invalid_response(where, f"output {name!r} has the unknown datatype {str(kind)[:40]!r}") from None
 
 
 def sizes(name: str, shape: Sequence[object], where: str) -> tuple[int, ...]:
-    """A shape that came from outside, as sizes of axes. Raises InferenceError."""
+    """The validated shape of an output in a response. Raises InferenceError."""
     found = tuple(axis for axis in shape if isinstance(axis, int) and type(axis) is int and 0 <= axis < 2**62)
     if len(shape) > _MOST_AXES or len(found) < len(shape):
-        raise unsound(where, f"output {name!r} has the shape {str(list(shape))[:80]}")
+        raise invalid_response(where, f"output {name!r} has the shape {str(list(shape))[:80]}")
     return found
 
 
 def size(name: str, shape: Sequence[object], where: str) -> int:
-    """Number of elements of a shape that came from outside. Raises InferenceError."""
+    """Number of elements of an output in a response. Raises InferenceError."""
     return math.prod(sizes(name, shape, where))
 
 
-def decoded(name: str, kind: object, shape: Sequence[object], *, content: memoryview | bytes, where: str) -> Array:
-    """An output of an answer, read-only; it shares the memory of `content`.
+def decode(name: str, kind: object, shape: Sequence[object], *, content: memoryview | bytes, where: str) -> Array:
+    """Decode an output of a response. The array is read-only and shares the memory of `content`.
 
     Args:
-        name: the output's.
-        kind: its datatype, as the answer has it.
-        shape: as the answer has it.
+        name: of the output.
+        kind: its datatype in the response.
+        shape: its shape in the response.
         content: exactly its bytes.
-        where: which server, for the error.
+        where: the server, for errors.
 
     Raises:
-        InferenceError: type, shape and bytes do not fit together.
+        InferenceError: datatype, shape and number of bytes are inconsistent.
     """
     dtype, axes = element_type(name, kind, where), sizes(name, shape, where)
     count = math.prod(axes)
     if dtype.name == "string":
         return _reshaped(name, text(name, content, count, where=where), axes, where=where)
     if count * dtype.itemsize != len(content):
-        raise unsound(where, f"output {name!r} of {dtype.client} {list(shape)} has {len(content):,} bytes")
+        raise invalid_response(where, f"output {name!r} of {dtype.client} {list(shape)} has {len(content):,} bytes")
     found = np.frombuffer(content, arrays.numpy_dtype(dtype.name)) if count else np.empty(0, arrays.numpy_dtype(dtype.name))
     return _reshaped(name, found, axes, where=where)
 
@@ -99,36 +100,36 @@ def decoded(name: str, kind: object, shape: Sequence[object], *, content: memory
 def _reshaped(name: str, array: Array, shape: tuple[int, ...], *, where: str) -> Array:
     try:
         return array.reshape(shape)
-    except ValueError as error:  # NumPy multiplies the sizes of an empty array too
-        raise unsound(where, f"output {name!r} has the shape {list(shape)}") from error
+    except ValueError as error:  # NumPy checks the product of the sizes even if one of them is 0
+        raise invalid_response(where, f"output {name!r} has the shape {list(shape)}") from error
 
 
 def text(name: str, content: memoryview | bytes, count: int, *, where: str, exact: bool = True) -> Array:
-    """Elements of text out of their bytes, as objects along one axis.
+    """Decode text elements into a one-dimensional object array of `bytes`.
 
     Args:
-        exact: nothing may follow the last element.
+        exact: fail if bytes follow the last element.
 
     Raises:
-        InferenceError: there are fewer bytes than the lengths say, or more.
+        InferenceError: the lengths of the elements and the number of bytes are inconsistent.
     """
     if count * 4 > len(content):
-        raise unsound(where, f"output {name!r} has {len(content):,} bytes for {count:,} elements of text")
+        raise invalid_response(where, f"output {name!r} has {len(content):,} bytes for {count:,} elements of text")
     items: list[bytes] = []
     position = 0
     for _ in range(count):
         start = position + 4
         position = start + int.from_bytes(content[position:start], "little")
         if position > len(content):
-            raise unsound(where, f"output {name!r}: the length of a text is larger than the rest of the answer")
+            raise invalid_response(where, f"output {name!r}: the length of an element is larger than the rest of the response")
         items.append(bytes(content[start:position]))
     if exact and position != len(content):
-        raise unsound(where, f"output {name!r} has {len(content) - position:,} bytes behind its last text")
+        raise invalid_response(where, f"output {name!r} has {len(content) - position:,} bytes after its last element")
     array = np.empty(count, dtype=object)
     array[:] = items
     return array
 
 
-def unsound(where: str, found: str) -> InferenceError:
-    """An answer that contradicts itself or the protocol."""
-    return InferenceError.of(say.ANSWER_UNSOUND, where=where, found=found)
+def invalid_response(where: str, found: str) -> InferenceError:
+    """The error for a response that contradicts itself or the protocol."""
+    return InferenceError.of(messages.ANSWER_UNSOUND, where=where, found=found)

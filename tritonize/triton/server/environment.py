@@ -1,7 +1,7 @@
-"""The environment the embedded server runs in: a virtual environment of its own, built once and kept in the cache.
+"""The virtual environment of the embedded server, built once and stored in the cache.
 
-It is apart from the user's because the server's Python needs NumPy 1.26. Beside it lies the backend directory that
-Triton is started with: the Python backend of the wheel and our backends.
+It is separate from the user's environment because the server's Python needs NumPy 1.26. Next to it is the backend directory that
+Triton is started with: the wheel's Python backend and tritonize's backends.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritonize.core import cache, errors, resources
+from tritonize.core.messages import server as messages
 from tritonize.process import processes
 from tritonize.triton.server import prerequisites
 from tritonize.triton.server.prerequisites import Probe
@@ -29,8 +30,8 @@ _INSTALL_DEADLINE_S = 1800.0
 _CHECK_DEADLINE_S = 120.0
 _PROGRESS_INTERVAL_S = 2.0
 
-# What the finished environment must be able to do; the library is asked for its own version, since a stub that runs one
-# patch release of libpython over the standard library of another fails in odd ways.
+# Run in the finished environment. It compares the version that libpython reports with the interpreter's, because a backend stub
+# that combines libpython of one patch release with the standard library of another fails in unpredictable ways.
 _CHECK = """
 import ctypes, sys
 library = ctypes.CDLL(sys.argv[1])
@@ -53,47 +54,47 @@ class Environment:
     server: Path
     """The tritonserver binary."""
     backends: Path
-    """What `--backend-directory` names."""
+    """The value of `--backend-directory`."""
     library_path: Path | None
-    """Where libpython lies, if the loader does not find it by itself."""
+    """The folder of libpython, if the loader does not find it by itself."""
     versions: Mapping[str, str]
-    """Name to version of what is installed."""
+    """Package to installed version."""
 
     def variables(self) -> dict[str, str]:
-        """The whole environment of the server's process: nothing of the user's Python gets in."""
+        """All environment variables of the server's process; none of the user's Python settings are passed on."""
         kept = {name: os.environ[name] for name in ("HOME", "TMPDIR", "TZ") if name in os.environ}
-        # The Python backend starts the interpreter that is the first python3 on PATH.
+        # The Python backend starts the first python3 on PATH.
         kept |= {"PATH": f"{self.prefix / 'bin'}:/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
         return kept if self.library_path is None else {**kept, "LD_LIBRARY_PATH": str(self.library_path)}
 
 
 def require_possible() -> None:
-    """Refuse a machine on which the server neither is installed nor can be, before anything else is done for it.
+    """Fail early if the server is not installed and cannot be installed on this machine.
 
     Raises:
-        MissingError: see `prerequisites.require`; whether packages can be downloaded is not tried.
+        MissingError: see `prerequisites.require`; this does not check whether packages can be downloaded.
     """
-    if not cache.is_complete(_place()):
+    if not cache.is_complete(_prefix()):
         prerequisites.require()
-    prerequisites.require_hiding()
+    prerequisites.require_ptrace()
 
 
 def ready(on_progress: Progress | None = None) -> Environment:
-    """The server's environment; installed first where it is not there yet.
+    """The server's environment, installed first if needed.
 
     Raises:
-        MissingError: the machine lacks something, or the packages could not be downloaded; nothing is left then.
+        MissingError: a prerequisite is missing, or the packages could not be downloaded; no partial installation stays.
         RepositoryError: the disk is full.
     """
     require_possible()
-    prefix = _place()
+    prefix = _prefix()
     cache.build_once(prefix, lambda staging: _install(staging, on_progress), check=_check, on_progress=on_progress)
     return _environment(prefix)
 
 
 def install(on_progress: Progress | None = None) -> Environment:
-    """The same, and what is there already is checked; it is built anew where it does not work."""
-    prefix = _place()
+    """Install the server's environment; an existing one is checked first and rebuilt if it does not work."""
+    prefix = _prefix()
     if cache.is_complete(prefix):
         try:
             _check(prefix)
@@ -103,8 +104,8 @@ def install(on_progress: Progress | None = None) -> Environment:
 
 
 def probe() -> list[Probe]:
-    """What the machine offers, and whether the server is installed. Raises nothing and changes nothing."""
-    prefix = _place()
+    """Check the prerequisites and whether the server is installed. Raises nothing and changes nothing."""
+    prefix = _prefix()
     complete = cache.is_complete(prefix)
     found = f"{', '.join(f'{name} {version}' for name, version in locked().items())}, in {prefix}"
     installed = Probe(
@@ -117,13 +118,13 @@ def probe() -> list[Probe]:
 
 
 def locked() -> dict[str, str]:
-    """Name to version of what an environment holds."""
+    """Package to locked version, for the packages that matter to results."""
     pins = re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", _LOCK.read_text(encoding="utf-8"), re.MULTILINE)
     return {name: version for name, version in pins if name in ("nvidia-pytriton", "onnxruntime", "numpy")}
 
 
-def _place() -> Path:
-    """Where this Python's environment lies: its name says all that its content depends on."""
+def _prefix() -> Path:
+    """The folder of this Python's environment; its name contains a hash of everything that its content depends on."""
     key = hashlib.sha256(_LOCK.read_bytes() + os.fsencode(sys.base_prefix)).hexdigest()[:12]
     return cache.directory() / "server" / f"python{platform.python_version()}-{key}"
 
@@ -131,7 +132,7 @@ def _place() -> Path:
 def _environment(prefix: Path) -> Environment:
     triton = _packages(prefix) / "pytriton" / "tritonserver"
     library = prerequisites.libpython()
-    if library is None:  # it was there when the environment was built
+    if library is None:  # removed since the environment was built
         prerequisites.require()
     backends = prefix.with_name(f"{prefix.name}-backends-{_digest(_BACKENDS)}")
     cache.build_once(backends, lambda staging: _assemble(staging, triton))
@@ -156,30 +157,30 @@ def _digest(directory: Path) -> str:
 
 
 def _assemble(staging: Path, triton: Path) -> None:
-    """Triton's backend directory: the wheel's Python backend, and ours beside it."""
+    """Assemble Triton's backend directory: the wheel's Python backend and tritonize's backends."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     python = staging / "python"
     python.mkdir()
-    # Triton refuses a library that is a link, and the stub finds its own libraries from where it really lies.
+    # Triton refuses a library that is a symlink. The stub finds its own libraries relative to its resolved path.
     shutil.copy2(triton / "backends" / "python" / "libtriton_python.so", python)
     shutil.copy2(triton / "backends" / "python" / "triton_python_backend_utils.py", python)
     stub = triton / "python_backend_stubs" / version / "triton_python_backend_stub"
     (python / stub.name).symlink_to(stub.resolve())  # whatever links led to it may be gone later
-    for backend in _BACKENDS.iterdir():  # `plans` is none, but what two of them share
+    for backend in _BACKENDS.iterdir():  # including `plans`, the code that two backends share
         if backend.is_dir() and backend.name != "__pycache__":
             shutil.copytree(backend, staging / backend.name, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def _install(staging: Path, on_progress: Progress | None) -> None:
     interpreter = getattr(sys, "_base_executable", None) or sys.executable  # a venv in a venv would lose its base
-    _run([interpreter, "-I", "-m", "venv", staging], "make its virtual environment", staging, on_progress=on_progress)
+    _run([interpreter, "-I", "-m", "venv", staging], "create its virtual environment", staging, on_progress=on_progress)
     pip: list[str | Path] = [staging / "bin" / "python", "-I", "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
-    wanted: list[str | Path] = ["--no-deps", "--require-hashes", "--only-binary=:all:", "--retries=2", "--timeout=30", "-r", _LOCK]
-    _run([*pip, *wanted], "install its packages", staging, on_progress=on_progress)
+    options: list[str | Path] = ["--no-deps", "--require-hashes", "--only-binary=:all:", "--retries=2", "--timeout=30", "-r", _LOCK]
+    _run([*pip, *options], "install its packages", staging, on_progress=on_progress)
 
 
 def _check(prefix: Path) -> None:
-    """Run the environment once; raises MissingError where it does not work."""
+    """Run the environment's Python once; raises MissingError if it fails."""
     library = prerequisites.libpython()
     command: list[str | Path] = [prefix / "bin" / "python", "-I", "-c", _CHECK, str(library.path if library else "")]
     _run(command, "use it", prefix, on_progress=None, deadline_s=_CHECK_DEADLINE_S)
@@ -193,7 +194,7 @@ def _run(
     on_progress: Progress | None,
     deadline_s: float = _INSTALL_DEADLINE_S,
 ) -> None:
-    """One command of the installation, with a line of progress every other second."""
+    """Run one command of the installation and report progress every two seconds."""
     log = directory / "install.log"
     began = time.monotonic()
     with processes.start(command, log=log, deadline_s=deadline_s) as process:
@@ -213,14 +214,5 @@ def _failure(what: str, ended: processes.Ended, tail: Sequence[str]) -> errors.T
     if "No space left on device" in text:
         return errors.full_disk(str(cache.directory()))
     unreachable = re.search(r"No matching distribution|ConnectionError|Connection broken|Max retries|timed out|resolution", text)
-    return errors.MissingError(
-        f"The embedded server is not installed, and tritonize could not {what}.",
-        found=f"the command {ended.describe()}",
-        cause="no package index can be reached" if unreachable else None,
-        next_step=(
-            f"{_INSTALL_COMMAND}, where a package index can be reached"
-            if unreachable
-            else f"read the lines below, then: {_INSTALL_COMMAND}"
-        ),
-        details=tail,
-    )
+    message = messages.INDEX_UNREACHABLE if unreachable else messages.INSTALL_FAILED
+    return errors.MissingError.of(message, found=f"the command {ended.describe()}", details=tail, step=what)

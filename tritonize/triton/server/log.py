@@ -1,4 +1,4 @@
-"""Reading Triton's log: why a model was not loaded is often said nowhere else."""
+"""Parse Triton's log. The reason why a model failed to load is often available nowhere else."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read(log: Path) -> str:
 
 
 def messages(log: Path) -> list[tuple[str, str]]:
-    """Level (`I`, `W`, `E`, `F`; empty for a line that is not Triton's own) and text of every line."""
+    """Level and text of every line; the level is `I`, `W`, `E` or `F`, or empty for a line that Triton did not write."""
     found = []
     for line in read(log).splitlines():
         match = _LINE.match(line)
@@ -34,7 +34,7 @@ def messages(log: Path) -> list[tuple[str, str]]:
 
 
 def refusals(log: Path) -> dict[str, str]:
-    """Why each model was refused, by its name: one or a few lines without Triton's own wrapping."""
+    """The reason why each refused model failed to load, by model name: a few lines without Triton's prefixes."""
     reasons: dict[str, str] = {}
     place = ""
     for _, text in messages(log):
@@ -49,7 +49,7 @@ def refusals(log: Path) -> dict[str, str]:
 
 
 def plain(reason: str) -> str:
-    """A reason without status words, exception names and the traceback of the backend."""
+    """The reason without status codes, exception names and the backend's traceback."""
     reason = reason.split("\n\nAt:", 1)[0].strip()
     while match := _STATUS.match(reason) or _EXCEPTION.match(reason):
         reason = reason[match.end() :]
@@ -57,30 +57,30 @@ def plain(reason: str) -> str:
 
 
 def port_was_taken(log: Path) -> bool:
-    """Whether the server could not listen because somebody else does."""
-    return _TAKEN.search(_end(log)) is not None
+    """Whether the server could not listen because another process uses the port."""
+    return _TAKEN.search(_tail(log)) is not None
 
 
 def problems(log: Path, lines: int = 12) -> list[str]:
     """The last warnings and errors, for the details of an error."""
-    told = [line for level, text in messages(log) if level in ("W", "E", "F") for line in text.splitlines()]
-    return [line[:300] for line in told if line.strip()][-lines:]
+    found = [line for level, text in messages(log) if level in ("W", "E", "F") for line in text.splitlines()]
+    return [line[:300] for line in found if line.strip()][-lines:]
 
 
 def is_unloading(log: Path) -> bool:
-    """Whether the server, being stopped, has answered what it was asked and is about to unload its models."""
-    return b"All models are stopped, unloading models" in _end(log)
+    """Whether the server, being stopped, has completed all requests and is about to unload its models."""
+    return b"All models are stopped, unloading models" in _tail(log)
 
 
-def _end(log: Path) -> bytes:
-    """The last few lines."""
+def _tail(log: Path) -> bytes:
+    """The last 4 KiB."""
     with log.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
         return file.read()
 
 
 def versions(log: Path) -> dict[str, str]:
-    """What the server says of itself."""
+    """The versions of the server, its runtimes, its Python and its GPU that the log reports."""
     text = read(log)
     found = {}
     if server := _SERVER_VERSION.search(text):

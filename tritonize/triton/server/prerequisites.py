@@ -1,4 +1,4 @@
-"""What the embedded server needs of the machine, looked at without installing or starting anything."""
+"""Check what the embedded server needs from the machine, without installing or starting anything."""
 
 from __future__ import annotations
 
@@ -14,28 +14,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritonize.core import errors
+from tritonize.core.messages import server as messages
 from tritonize.process import cleanup, processes
 
-_GLIBC = (2, 35)  # the wheel of the server is built for manylinux_2_35
+_GLIBC = (2, 35)  # the server's wheel is built for manylinux_2_35
 _PYTHONS = ((3, 11), (3, 12))
-_SHARED_MEMORY_MIB = 128  # the Python backend takes a few MiB per instance, and every tensor passes through it
+_SHARED_MEMORY_MIB = 128  # the Python backend uses a few MiB per instance and passes every tensor through shared memory
 _LOADER_CACHE = Path("/etc/ld.so.cache")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
+    """What was checked."""
     ok: bool
     found: str
     next_step: str | None = None
-    """What to type where it is not well."""
+    """The command that corrects a failed check, if one is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LibPython:
-    """The shared library of this Python, which the server's Python processes are linked to."""
+    """The shared library of this Python; the server's Python processes are linked to it."""
 
     path: Path
     on_loader_path: bool
@@ -43,30 +45,29 @@ class LibPython:
 
 
 def probe() -> list[Probe]:
-    """Everything the server needs of this machine."""
-    return [_platform(), _python(), _venv(), _libpython(), _shared_memory(), _hiding()]
+    """Check everything that the server needs from this machine."""
+    return [_platform(), _python(), _venv(), _libpython(), _shared_memory(), _ptrace()]
 
 
 def require() -> None:
-    """Raise for the first thing that is missing.
+    """Raise for the first check that fails.
 
     Raises:
-        MissingError: the text holds the command that brings it.
+        MissingError: its next step is the command that installs what is missing.
     """
     for item in probe():
         if not item.ok:
-            raise errors.MissingError(
-                f"The embedded server cannot run here: {item.name}.", found=item.found, next_step=item.next_step
-            )
+            next_step = item.next_step or "tritonize doctor"
+            raise errors.MissingError.of(messages.PREREQUISITE_MISSING, expected=item.name, found=item.found, next_step=next_step)
 
 
-def require_hiding() -> None:
-    """Raise where the server's key could not be kept from other users.
+def require_ptrace() -> None:
+    """Raise if ptrace is not permitted: without it, other users could read the server's key in its command line.
 
     Raises:
         MissingError: ptrace is not permitted.
     """
-    command = [shutil.which("true") or sys.executable, "shown"]
+    command = [shutil.which("true") or sys.executable, "visible"]
     with processes.start(command, log=Path(os.devnull), hidden={1: "hidden"}) as process:
         process.wait()
 
@@ -74,8 +75,8 @@ def require_hiding() -> None:
 def libpython() -> LibPython | None:
     """The shared library that belongs to this interpreter, or `None`.
 
-    One of another patch release, as a system may have beside a Python that was built without, is none: the modules of the
-    standard library do not fit it.
+    A library of another patch release does not count, such as the system's beside a Python that was built without one: the
+    standard library's modules are incompatible with it.
     """
     name = f"libpython{_version()}.so.1.0"
     known = _loader_paths(name)
@@ -87,14 +88,14 @@ def libpython() -> LibPython | None:
     return LibPython(path=fitting[0], on_loader_path=len(known) == 1) if fitting else None
 
 
-def _other_release(name: str) -> str | None:
-    """What is there instead: a library of another patch release."""
+def _mismatched_library(name: str) -> str | None:
+    """Describe an installed library of another patch release, if there is one."""
     found = [f"{path} of Python {release}" for path in _loader_paths(name) if (release := _release(path))]
     return f"{found[0]}, while this is {platform.python_version()}" if found else None
 
 
 def _release(library: Path) -> str | None:
-    """The version of a libpython, asked of itself in a process of its own; `None` where it cannot be loaded."""
+    """The version that a libpython reports, loaded in a separate process; `None` if it cannot be loaded."""
     code = "import ctypes, sys; f = ctypes.CDLL(sys.argv[1]).Py_GetVersion; f.restype = ctypes.c_char_p; print(f().decode())"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code, str(library)], capture_output=True, text=True, check=False)
     return done.stdout.split()[0] if done.returncode == 0 else None
@@ -105,7 +106,7 @@ def _version() -> str:
 
 
 def _loader_paths(name: str) -> list[Path]:
-    """Where the dynamic loader finds a library: its cache lists whole paths between zero bytes."""
+    """The paths at which the dynamic loader finds a library; the loader's cache lists absolute paths between zero bytes."""
     try:
         content = _LOADER_CACHE.read_bytes()
     except OSError:
@@ -115,14 +116,14 @@ def _loader_paths(name: str) -> list[Path]:
 
 
 def _apt(package: str) -> str | None:
-    """The command that installs a system package here, where it is known."""
+    """The command that installs a system package, on a system with apt-get."""
     return f"apt-get install {package}" if shutil.which("apt-get") else None
 
 
-def _hiding() -> Probe:
+def _ptrace() -> Probe:
     name = "a key for the server that other users cannot read"
     try:
-        require_hiding()
+        require_ptrace()
     except errors.MissingError as error:
         return Probe(name=name, ok=False, found=error.found or error.what, next_step=error.next_step)
     return Probe(name=name, ok=True, found="ptrace is permitted")
@@ -157,7 +158,7 @@ def _venv() -> Probe:
     return Probe(
         name="Python's venv and ensurepip",
         ok=not missing,
-        found=f"without {' and '.join(missing)}" if missing else "there",
+        found=f"without {' and '.join(missing)}" if missing else "installed",
         next_step=(_apt(package) or f"install venv and ensurepip for Python {_version()}") if missing else None,
     )
 
@@ -169,7 +170,7 @@ def _libpython() -> Probe:
     return Probe(
         name=f"the shared library of Python, {name}",
         ok=library is not None,
-        found=str(library.path) if library else _other_release(name) or "not there",
+        found=str(library.path) if library else _mismatched_library(name) or "not installed",
         next_step=None if library else missing or f"use a Python {_version()} that was built with --enable-shared",
     )
 
@@ -181,7 +182,7 @@ def _shared_memory() -> Probe:
         free = shutil.disk_usage(directory).free // 2**20
         writable = os.access(directory, os.W_OK)
     except OSError as error:
-        return Probe(name=name, ok=False, found=error.strerror or "not there", next_step=f"mount a tmpfs on {directory}")
+        return Probe(name=name, ok=False, found=error.strerror or "missing", next_step=f"mount -t tmpfs tmpfs {directory}")
     ok = writable and free >= _SHARED_MEMORY_MIB
     found = f"{free:,} MiB free" if writable else "not writable"
     enlarge = f"mount -o remount,size=1g {directory}; in a container: docker run --shm-size=1g"

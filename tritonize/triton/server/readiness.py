@@ -16,40 +16,40 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritonize.core.errors import MissingError, ServerError
-from tritonize.core.messages import server as wording
+from tritonize.core.messages import server as messages
 from tritonize.process import processes
 from tritonize.triton.protocol import IndexEntry
 from tritonize.triton.server import gpu_access, log
 
 _POLL_INTERVAL_S = 0.02
-_ANSWER_S = 5.0
+_RESPONSE_S = 5.0
 
 
 class PortTakenError(Exception):
-    """Another program took one of the server's ports before it could."""
+    """Another program took one of the server's ports before the server bound it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Starting:
-    """A server that was started and may not answer yet."""
+    """A server that was started and may not respond yet."""
 
     process: processes.Process
     address: str
     http_port: int
     grpc_port: int
     metrics_port: int | None
-    """No metrics where it is `None`."""
+    """`None` if metrics are disabled."""
     name: str
-    """What it calls itself."""
+    """The server's `--id`."""
     headers: Mapping[str, str]
-    """What lets us ask for its index, over HTTP: secret, so they are sent to a port that is known to be the server's own."""
-    until: float
-    """When it must be ready, on the monotonic clock."""
+    """The key for the repository index over HTTP. It is secret, so it is sent only to a port that the server itself listens on."""
+    deadline: float
+    """The time by which it must be ready, on the monotonic clock."""
     timeout_s: float
-    """The same, from its start."""
+    """The same as seconds from its start."""
 
     def wait(self) -> str:
-        """Until the server answers under its name, which it does after it has tried to load every model.
+        """Wait until the server responds under its name, which it does after it has tried to load every model.
 
         Returns:
             Its version.
@@ -64,21 +64,21 @@ class Starting:
         return version
 
     def index(self) -> list[IndexEntry]:
-        """Name, version, state and reason of everything in its repository.
+        """Name, version, state and reason of every model version in its repository.
 
         Raises:
-            ServerError: it ended, refuses to answer, or takes too long.
+            ServerError: it ended, rejects the request, or takes too long.
         """
         while True:
-            status, body = self._ask(
-                "POST", "/v2/repository/index", max(_ANSWER_S, self.until - time.monotonic()), headers=self.headers
+            status, body = self._request(
+                "POST", "/v2/repository/index", max(_RESPONSE_S, self.deadline - time.monotonic()), headers=self.headers
             )
             if status == http.client.OK:
                 found: list[IndexEntry] = json.loads(body)
                 return found
             if status:
                 found_text = f"{status}: {body[:200].decode(errors='replace')}"
-                raise ServerError.of(wording.NO_INDEX, where=str(self.process.log), found=found_text)
+                raise ServerError.of(messages.NO_INDEX, where=str(self.process.log), found=found_text)
             self._require_time()
             time.sleep(_POLL_INTERVAL_S)
 
@@ -88,51 +88,52 @@ class Starting:
         details = processes.log_tail(self.process.log)
         if (ended := self.process.poll()) is not None:
             raise ServerError.of(
-                wording.ENDED_EARLY,
+                messages.ENDED_EARLY,
                 where=str(self.process.log),
                 found=_full_disk(self.process.log),
                 details=log.problems(self.process.log) or details,
                 how=ended.describe(),
             )
-        if time.monotonic() > self.until:
-            raise ServerError.of(wording.NOT_READY, where=str(self.process.log), details=details, seconds=f"{self.timeout_s:.0f}")
+        if time.monotonic() > self.deadline:
+            raise ServerError.of(messages.NOT_READY, where=str(self.process.log), details=details, seconds=f"{self.timeout_s:.0f}")
 
     def _version(self) -> str | None:
-        """The version of this server, if it answers.
+        """The version of this server, if it responds.
 
-        Another program may listen on its port until it gives up, and may even answer under its name, which everybody can read.
+        Another program may listen on the port, and may even respond with the server's name, which every local user can read.
+        Therefore the ports must also belong to the server's process.
 
         Raises:
-            ServerError: it answers that it is not alive.
+            ServerError: the server reports that it is not live.
         """
-        status, body = self._ask("GET", "/v2", _ANSWER_S)
+        status, body = self._request("GET", "/v2", _RESPONSE_S)
         if status != http.client.OK or self.name.encode() not in body:
             return None
         if not {self.http_port, self.grpc_port} <= _listening(self.process.pid):
             return None
-        status, _ = self._ask("GET", "/v2/health/live", _ANSWER_S)
+        status, _ = self._request("GET", "/v2/health/live", _RESPONSE_S)
         if status not in (0, http.client.OK):
             problems = log.problems(self.process.log)
             found = log.plain(problems[-1]) if problems else None
-            raise ServerError.of(wording.NOT_ALIVE, where=str(self.process.log), found=found, details=problems)
+            raise ServerError.of(messages.NOT_ALIVE, where=str(self.process.log), found=found, details=problems)
         if not status or not (self.metrics_port is None or self._accepts(self.metrics_port)):
             return None
         return str(json.loads(body)["version"])
 
     def _accepts(self, port: int) -> bool:
         try:
-            socket.create_connection((self.address, port), timeout=_ANSWER_S).close()
+            socket.create_connection((self.address, port), timeout=_RESPONSE_S).close()
         except OSError:
             return False
         return True
 
-    def _ask(self, method: str, path: str, timeout_s: float, *, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
-        """Status and body of one plain request; the status is 0 where nobody answers."""
+    def _request(self, method: str, path: str, timeout_s: float, *, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
+        """Status and body of one HTTP request; the status is 0 without a response."""
         connection = http.client.HTTPConnection(self.address, self.http_port, timeout=timeout_s)
         try:
             connection.request(method, path, headers=dict(headers or {}))
-            answer = connection.getresponse()
-            return answer.status, answer.read()
+            response = connection.getresponse()
+            return response.status, response.read()
         except (OSError, http.client.HTTPException):
             return 0, b""
         finally:
@@ -140,11 +141,11 @@ class Starting:
 
 
 def _listening(pid: int) -> set[int]:
-    """The TCP ports that a process of ours listens on (proc(5): `/proc/PID/net/tcp`, state 0A)."""
+    """The TCP ports that a process of this user listens on (proc(5): `/proc/PID/net/tcp`, state 0A)."""
     sockets = set()
-    with contextlib.suppress(OSError):  # it has ended
+    with contextlib.suppress(OSError):  # the process has ended
         for path in Path(f"/proc/{pid}/fd").iterdir():
-            with contextlib.suppress(OSError):  # one that was closed meanwhile
+            with contextlib.suppress(OSError):  # the file was closed meanwhile
                 sockets.add(str(path.readlink()))
     ports = set()
     for table in ("tcp", "tcp6"):
@@ -157,10 +158,13 @@ def _listening(pid: int) -> set[int]:
 
 
 def require_loaded(starting: Starting, repository: Path, models: Sequence[str] | None) -> None:
-    """Raise with the reason of every model that was not loaded; of the named ones, of all by default.
+    """Raise with the reason for every model that was not loaded.
+
+    Args:
+        models: the models that must be loaded (all).
 
     Raises:
-        MissingError: plans alone were refused, for want of a GPU.
+        MissingError: only plans were refused, because there is no GPU.
         ServerError: a model was refused.
     """
     file = starting.process.log
@@ -168,16 +172,16 @@ def require_loaded(starting: Starting, repository: Path, models: Sequence[str] |
     ready = {entry["name"] for entry in index if entry.get("state") == "READY"}
     reasons = {entry["name"]: log.plain(entry.get("reason", "")) for entry in index if entry["name"] not in ready}
     reasons |= log.refusals(file)
-    wanted = models if models is not None else sorted({*(entry["name"] for entry in index), *reasons})
+    required = models if models is not None else sorted({*(entry["name"] for entry in index), *reasons})
     refused = {
-        name: reasons.get(name) or _absent(repository / name, file) for name in wanted if name not in ready or name in reasons
+        name: reasons.get(name) or _absent(repository / name, file) for name in required if name not in ready or name in reasons
     }
     if not refused:
         return
     first, *others = refused
     if all(gpu_access.needs_gpu(reason) for reason in refused.values()):
-        raise MissingError.of(wording.NO_GPU, found=refused[first], models=", ".join(map(repr, refused)))
-    message = wording.MODELS_REFUSED if others else wording.MODEL_REFUSED
+        raise MissingError.of(messages.NO_GPU, found=refused[first], models=", ".join(map(repr, refused)))
+    message = messages.MODELS_REFUSED if others else messages.MODEL_REFUSED
     details = [f"{name}: {refused[name]}" for name in others]
     raise ServerError.of(message, where=first, found=refused[first], details=details, model=repr(first), count=len(refused))
 
@@ -189,11 +193,11 @@ def _absent(directory: Path, file: Path) -> str:
 
 
 def _full_disk(file: Path) -> str | None:
-    """That the log, where reasons stand, may be cut short; nothing where there was room for it."""
+    """A note that the log with the reasons may be truncated, if its disk is full."""
     try:
-        room = os.statvfs(file.parent)
+        space = os.statvfs(file.parent)
     except OSError:
         return None
-    if room.f_bavail:
+    if space.f_bavail:
         return None
     return f"no space is left in {file.parent}, so the server's log is incomplete"

@@ -1,4 +1,4 @@
-"""What a server serves: a private folder that holds just that, as links, so that nothing else of a repository can be loaded."""
+"""The folder that a server serves: private, with links to the selected models, so that the server can load nothing else."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 
 from tritonize.core import bounded_files
 from tritonize.core.errors import UsageError
-from tritonize.core.messages import server as wording
+from tritonize.core.messages import server as messages
 
 _STEP = re.compile(r"""\bmodel_name\s*:\s*["']([^"'\n]+)["']""")
 
 
-def lay_out(folder: Path, entries: Mapping[str, Path]) -> Path:
-    """Fill an empty folder with links.
+def link_entries(folder: Path, entries: Mapping[str, Path]) -> Path:
+    """Fill an empty folder with symlinks.
 
     Args:
-        folder: where the entries go.
-        entries: what each leads to, a file or a folder, by its path relative to the folder, such as `heart/1`.
+        folder: the folder that receives the links.
+        entries: path relative to `folder`, such as `heart/1`, to the file or folder that the link points to.
     """
     for relative, source in entries.items():
         place = folder / relative
@@ -27,24 +27,28 @@ def lay_out(folder: Path, entries: Mapping[str, Path]) -> Path:
     return folder
 
 
-def of_models(repository: Path, models: Sequence[str] | None) -> dict[str, Path]:
-    """The folders of the named models, and of those that an ensemble among them consists of; of all models by default.
+def model_folders(repository: Path, models: Sequence[str] | None) -> dict[str, Path]:
+    """The folders of the named models and of the steps of ensembles among them, by model name.
+
+    Args:
+        repository: the model repository.
+        models: names of models (all).
 
     Raises:
-        UsageError: a model is not there by its name.
+        UsageError: a name cannot be the name of a model.
     """
     if models is None:
         return {each.name: each for each in sorted(repository.iterdir()) if each.is_dir()}
     found: dict[str, Path] = {}
-    open_ends = list(models)
-    while open_ends:
-        name = open_ends.pop()
-        if name in ("", ".", "..") or "/" in name or name.encode(errors="ignore").decode() != name:  # Triton's answers are UTF-8
-            raise UsageError.of(wording.NO_MODEL_NAME, where=str(repository), found=name)
+    pending = list(models)
+    while pending:
+        name = pending.pop()
+        if name in ("", ".", "..") or "/" in name or name.encode(errors="ignore").decode() != name:  # Triton requires UTF-8
+            raise UsageError.of(messages.NO_MODEL_NAME, where=str(repository), found=name)
         directory = repository / name
-        if name not in found and directory.is_dir():  # the server is asked for the others too, and says that it has none
+        if name not in found and directory.is_dir():  # a missing model is reported later, from the server's index
             found[name] = directory
-            open_ends += _steps(directory)
+            pending += _steps(directory)
     return found
 
 
@@ -52,6 +56,6 @@ def _steps(directory: Path) -> list[str]:
     """The models that an ensemble's configuration names."""
     try:
         text = bounded_files.text(directory / "config.pbtxt")
-    except (OSError, ValueError):  # the server will say what is wrong with it
+    except (OSError, ValueError):  # the server reports what is wrong with it
         return []
     return _STEP.findall(text)
