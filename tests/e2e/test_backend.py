@@ -273,7 +273,7 @@ class TestBatching:
         with client.connect_to(server, "grpc") as connection:
             with pytest.raises(InferenceError) as caught:
                 connection.infer("identity_string", {"X": np.array([[b"\xff\xfe"]], dtype=object)})
-            assert "input 'X': an element is no UTF-8 text" in str(caught.value.found)
+            assert "input 'X': an element is not valid UTF-8" in str(caught.value.found)
             assert connection.infer("identity_string", {"X": np.array([[b"fine"]], dtype=object)})["Y"].tolist() == [[b"fine"]]
 
 

@@ -1,1 +1,1 @@
-"""Backends that Triton runs by path: they are copied into the server's folder and import nothing of tritonize."""
+"""Python-based Triton backends. They are copied into the server's backend directory and import nothing from tritonize."""

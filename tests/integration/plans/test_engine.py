@@ -208,7 +208,7 @@ class TestRunner:
             context.run({"x": np.zeros((1, 2))})
         with pytest.raises(runner.EngineError, match="the plan has inputs x; found z"):
             context.run({"z": np.zeros((1, 2), np.float32)})
-        with pytest.raises(runner.EngineError, match="the plan has 2 profiles, from 0; asked for 2"):
+        with pytest.raises(runner.EngineError, match="there is no profile 2: the plan has 2 profiles, from 0"):
             self.context(trt, device, profile=2)
 
     def test_the_second_profile_takes_what_the_first_does_not(self, trt, device):
@@ -258,7 +258,7 @@ class TestRunner:
 
         context = self.context(trt, device, profile=1)
         monkeypatch.setattr(trt._Context, "infer_shapes", raising)
-        with pytest.raises(runner.EngineError, match="profile 1: no shapes follow from those of the inputs: cuda failure"):
+        with pytest.raises(runner.EngineError, match="profile 1: the output shapes cannot be inferred: cuda failure"):
             context.run({"x": np.zeros((5, 2), np.float32)})
         monkeypatch.setattr(trt._Context, "set_optimization_profile_async", raising)
         with pytest.raises(runner.EngineError, match="profile 1 cannot be set: cuda failure"):
@@ -284,7 +284,7 @@ class TestRunner:
         library.parent.mkdir()
         library.touch()
         names = ("libmine.so", "libnvinfer_plugin.so.10")
-        with pytest.raises(runner.EngineError, match=r"the library of plugins libmine\.so is not loaded"):
+        with pytest.raises(runner.EngineError, match=r"the plugin library libmine\.so cannot be loaded"):
             runner.Engine(trt, device, plan, plugins=plan_contract.plugins(names))
         monkeypatch.setenv(plan_contract.PLUGINS, gpu_access.variables(plugins=[library])["TRITONIZE_PLUGINS"])
         assert plan_contract.plugins(names) == (str(library.absolute()), names[1])
@@ -584,14 +584,14 @@ class TestContract:
         assert plan_contract.profiles({"instance_group": groups}, "net_1_3", 2) == (1, 0)
         assert plan_contract.profiles({"instance_group": [{"name": "net"}]}, "net_0", 2) == (0,)
         assert plan_contract.profiles({"backend": "tensorrt_rtx", "instance_group": [{"name": "net"}]}, "net_0", 2) == (0, 1)
-        with pytest.raises(ValueError, match="profile '2' is none of the plan, which has 2"):
+        with pytest.raises(ValueError, match="profile '2' is not in the plan, which has 2"):
             plan_contract.profiles({"instance_group": [{"name": "net", "profile": ["2"]}]}, "net_0", 2)
 
     @pytest.mark.parametrize(
         ("change", "text"),
         [
             ({}, None),
-            ({"max_batch_size": 5}, "max_batch_size is 5; the profiles 0 of the plan take 4"),
+            ({"max_batch_size": 5}, "max_batch_size is 5; the profiles 0 of the plan take at most 4"),
             ({"data_type": "TYPE_FP16"}, "input 'x': the configuration says TYPE_FP16, the plan has FLOAT"),
             ({"dims": ["-1", "3"]}, "says dims [-1, -1, 3] (the batch first), the plan has [-1, -1]"),
             ({"dims": ["9"]}, "input 'x': the configuration says 9 on axis 0; the profiles take 2 to 5"),
@@ -616,7 +616,7 @@ class TestContract:
         ("shapes", "limit", "text"),
         [
             ([[1, 2], [1, 3], [1, 5]], 1, None),
-            ([[1, 2], [1, 3], [1, 5]], 2, "max_batch_size is 2; the profiles 0 of the plan take 1"),
+            ([[1, 2], [1, 3], [1, 5]], 2, "max_batch_size is 2; the profiles 0 of the plan take at most 1"),
             ([[1, 3], [2, 3], [4, 3]], 4, None),
             ([[2, 3]] * 3, 2, None),
         ],
@@ -646,7 +646,7 @@ class TestContract:
         if kind is None:
             plan_contract.check_groups(text)
             return
-        with pytest.raises(ValueError, match=f"instance_group: {kind} is asked for; plans run on GPUs alone"):
+        with pytest.raises(ValueError, match=f"instance_group: the kind is {kind}, but plans run only on GPUs"):
             plan_contract.check_groups(text)
 
     def test_tensorrt_is_found_where_it_is_and_nothing_else(self, monkeypatch):
@@ -803,9 +803,9 @@ def test_the_server_finds_plugins_and_refuses_instances_on_the_cpu(library, monk
     with pytest.raises(ServerError) as error, embedded.start(repository, directory=Path("server"), plugins=plugins):
         pass
     assert error.value.where == "cpu"
-    assert "KIND_CPU is asked for; plans run on GPUs alone" in error.value.found
+    assert "the kind is KIND_CPU, but plans run only on GPUs" in error.value.found
     with (
-        pytest.raises(ServerError, match=r"libmine\.so is not loaded"),
+        pytest.raises(ServerError, match=r"libmine\.so cannot be loaded"),
         embedded.start(repository, directory=Path("server"), models=["net"]),
     ):
         pass

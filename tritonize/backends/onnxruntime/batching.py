@@ -1,6 +1,6 @@
-"""Requests that are alike run as one batch, and each gets its own part of the answer or an error of its own.
+"""Batching for the Python-based backends: requests with equal shapes and types run as one batch; each gets its own response.
 
-What the Python-based backends share; what they run is up to them. Triton runs this in its own process and environment.
+Subclasses define what runs. Triton runs this file in its own process and environment.
 """
 
 from __future__ import annotations
@@ -21,53 +21,54 @@ Array = np.ndarray
 
 @dataclass(kw_only=True)
 class _Job:
-    """One request on its way through."""
+    """One request while it is processed."""
 
     index: int
     feeds: dict[str, Array]
-    wanted: tuple[str, ...]
+    outputs: tuple[str, ...]
+    """Names of the requested outputs."""
     rows: int
     """Size of the batch; 0 in a model without batching."""
 
     def kind(self) -> tuple[object, ...]:
-        """Requests of one kind can be joined: the same inputs, alike in everything but the batch."""
+        """The key of requests that can run as one batch: input names, types, and shapes without the batch axis."""
         return tuple(sorted((name, array.dtype.str, array.shape[1:]) for name, array in self.feeds.items()))
 
 
 class BatchingModel:
-    """A model that answers lists of requests; a backend's `initialize` sets the three attributes."""
+    """A model that processes lists of requests; a backend's `initialize` sets the three attributes."""
 
     batched: bool
     """Whether the first axis of every tensor is the batch."""
     outputs: dict[str, list[int]]
     """Name of every output to its dims in the configuration."""
     bf16_outputs: set[str]
-    """Those that come as the bits of bfloat16, for which NumPy has no type."""
+    """Outputs that are computed as the bits of bfloat16, for which NumPy has no type."""
 
     def __init__(self) -> None:
         self._kept: list[Array] = []
 
     def feed(self, tensor: Tensor) -> Array:
-        """An input as the model takes it."""
+        """Convert an input tensor to the array that the model expects."""
         raise NotImplementedError
 
     def compute(self, names: list[str], feeds: dict[str, Array]) -> dict[str, Array]:
-        """At least the named outputs for one batch."""
+        """Compute at least the named outputs for one batch."""
         raise NotImplementedError
 
     def release(self) -> None:
-        """Let go of what the last answers refer to."""
+        """Free the arrays that the last responses refer to."""
         self._kept.clear()
 
     def execute(self, requests: Sequence[Request]) -> list[object]:
-        """Answer every request, with its outputs or with an error of its own; requests that are alike run as one batch."""
+        """Return a response for every request, with outputs or an error; requests with equal shapes and types run as one batch."""
         self.release()  # the previous responses have been sent
         answers: list[object] = [None] * len(requests)
         groups: dict[object, list[_Job]] = {}
         for index, request in enumerate(requests):
             try:
                 job = self._read(index, request)
-            except Exception as error:  # noqa: BLE001 - whatever is wrong with one request is its own answer
+            except Exception as error:  # noqa: BLE001 - an error of one request becomes its response
                 answers[index] = _refusal(error)
             else:
                 groups.setdefault(job.kind() if self.batched else index, []).append(job)
@@ -78,15 +79,15 @@ class BatchingModel:
 
     def _read(self, index: int, request: Request) -> _Job:
         feeds = {tensor.name(): self.feed(tensor) for tensor in request.inputs()}
-        wanted = tuple(request.requested_output_names()) or tuple(self.outputs)
+        outputs = tuple(request.requested_output_names()) or tuple(self.outputs)
         rows = next(iter(feeds.values())).shape[0] if self.batched and feeds else 0
-        return _Job(index=index, feeds=feeds, wanted=wanted, rows=rows)
+        return _Job(index=index, feeds=feeds, outputs=outputs, rows=rows)
 
     def _answer(self, group: list[_Job]) -> Iterator[tuple[_Job, object]]:
-        """Run the jobs as one batch; where that fails, each alone, so that only the one at fault is refused."""
+        """Run the jobs as one batch; if that fails, run each alone, so that only the faulty one gets an error."""
         try:
             answers = self._responses(group, self._run(group))
-        except Exception as error:  # noqa: BLE001 - an error must never end the stub
+        except Exception as error:  # noqa: BLE001 - an exception would end the stub process
             if len(group) == 1:
                 yield group[0], _refusal(error)
                 return
@@ -99,7 +100,7 @@ class BatchingModel:
         feeds = group[0].feeds
         if len(group) > 1:
             feeds = {name: np.concatenate([job.feeds[name] for job in group]) for name in feeds}
-        names = [name for name in self.outputs if any(name in job.wanted for job in group)]
+        names = [name for name in self.outputs if any(name in job.outputs for job in group)]
         found = self.compute(names, feeds)
         if self.batched:
             rows = sum(job.rows for job in group)
@@ -115,7 +116,7 @@ class BatchingModel:
             part = slice(start, start + job.rows) if len(group) > 1 else slice(None)
             start += job.rows
             tensors = []
-            for name in job.wanted:
+            for name in job.outputs:
                 array = found[name]
                 tensors.append(self._tensor(name, array[part] if array.ndim else array.reshape(self.outputs[name])))
             answers.append(pb_utils.InferenceResponse(output_tensors=tensors))

@@ -1,7 +1,7 @@
-"""BF16 tensors in and out of Triton's Python backend, which has no NumPy type for them: DLPack structures made by hand.
+"""Exchange BF16 tensors with Triton's Python backend through DLPack structures built with ctypes.
 
-NumPy cannot help here: it knows no bfloat16, and its own DLPack capsules crash the backend's stub. The arrays are
-`uint16`, the bits of the elements.
+NumPy has no bfloat16 type, and its own DLPack capsules crash the backend's stub. The arrays are `uint16`, the bits of the
+elements.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _new_capsule.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
 
 
 def read(tensor: Tensor) -> NDArray[np.uint16]:
-    """The bits of a BF16 tensor of a request; a view that is valid as long as the request is."""
+    """The bits of a BF16 tensor of a request; a view that is valid during the request."""
     capsule = tensor.to_dlpack()
     dltensor = _DLManagedTensor.from_address(_get_pointer(capsule, _CAPSULE)).tensor
     shape = tuple((ctypes.c_int64 * dltensor.ndim).from_address(dltensor.shape)) if dltensor.ndim else ()
@@ -76,7 +76,7 @@ def _view(address: int, shape: tuple[int, ...]) -> NDArray[np.uint16]:
 def capsule(bits: NDArray[np.uint16]) -> object:
     """A DLPack capsule over the array, for `Tensor.from_dlpack`. The array must be contiguous, and outlive the response.
 
-    The structure lies in memory of the C library with `free` as its deleter, so no Python runs when the stub drops it.
+    The structure is allocated with `malloc` and has `free` as its deleter, so no Python code runs when the stub drops it.
     """
     address = _libc.malloc(ctypes.sizeof(_DLManagedTensor) + 8 * bits.ndim)
     if address is None:

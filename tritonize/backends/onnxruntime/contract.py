@@ -1,7 +1,7 @@
-"""What a model configuration and an ONNX model must agree on, by the rules of Triton's native ONNX Runtime backend.
+"""Compare a model configuration with an ONNX model, by the rules of Triton's native ONNX Runtime backend.
 
-The configuration is the plain data that Triton hands to a backend: the JSON form of `ModelConfig`. Everything here
-raises `ValueError` with a text that names the tensor, what the configuration says and what the model says.
+The configuration is the plain data that Triton passes to a backend: the JSON form of `ModelConfig`. Every function raises
+`ValueError` with a text that names the tensor, the value in the configuration and the value in the model.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _boolean(config: Config, name: str) -> bool | None:
 
 
 def _check_supported(config: Config) -> None:
-    """Refuse what stock Triton offers and a Python-based backend cannot give, instead of answering differently."""
+    """Refuse features of stock Triton that a Python-based backend cannot provide, so that results cannot differ silently."""
     refused = []
     if config.get("batch_input") or config.get("batch_output"):
         refused.append("batch_input and batch_output")
@@ -167,9 +167,9 @@ def _list(names: Sequence[str]) -> str:
 
 
 def _check_tensor(kind: str, entry: Config, tensors: Mapping[str, NodeArg], *, batched: bool) -> None:
-    """One input or output: it exists, its types agree, its dims agree.
+    """Check that one input or output exists in the model with the same type and dims.
 
-    A wildcard of the model takes any dim of an input; the dims of an output must be the model's, wildcard for wildcard.
+    A dynamic axis of the model accepts any dim of an input; the dims of an output must equal the model's, including -1.
     """
     name = entry["name"]
     if name not in tensors:
@@ -199,7 +199,7 @@ def _check_tensor(kind: str, entry: Config, tensors: Mapping[str, NodeArg], *, b
 
 
 def _check_control(name: str, control: Config, inputs: Mapping[str, NodeArg], *, batched: bool) -> None:
-    """A control input of the sequence batcher: one element per request, of the type the configuration names."""
+    """Check that a control input of the sequence batcher has one element per request and the configured type."""
     tensor = inputs[name]
     shape = list(tensor.shape or [])[1 if batched else 0 :]
     if shape != [1]:

@@ -1,8 +1,8 @@
 """A Python-based Triton backend that serves ONNX models with ONNX Runtime on the CPU.
 
-It takes the very repository that stock Triton serves with its native backend: `platform: "onnxruntime_onnx"`, a plain
-`<version>/model.onnx`, the same parameters. Triton runs this file in its own process and environment (NumPy 1.26);
-nothing of tritonize imports it.
+It serves the same repository that stock Triton serves with its native backend: `platform: "onnxruntime_onnx"`,
+`<version>/model.onnx`, the same parameters. Triton runs this file in its own process and environment (NumPy 1.26); no module of
+tritonize imports it.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class TritonPythonModel(batching.BatchingModel):  # type: ignore[misc]
     def initialize(self, args: dict[str, str]) -> None:
         """Load the model and compare it with its configuration; raises with the reason, which Triton logs."""
         config = json.loads(args["model_config"])
-        # Where plans are served beside it the server sees a GPU, and gives it to every group that names no kind.
+        # A server that also serves plans sees a GPU, and Triton assigns it to every instance group without a kind.
         if args["model_instance_kind"] == "GPU" and "TRITONIZE_TENSORRT" not in os.environ:
-            raise ValueError("instance_group: KIND_GPU is asked for, the embedded server runs models on the CPU")
+            raise ValueError("instance_group: the kind is KIND_GPU, but the embedded server runs ONNX models on the CPU")
         directory = Path(args["model_repository"]) / args["model_version"]
         file = contract.model_file(config, directory)
         options = contract.session_options(config)
@@ -62,7 +62,7 @@ class TritonPythonModel(batching.BatchingModel):  # type: ignore[misc]
         del self._session
 
     def feed(self, tensor: Tensor) -> Array:
-        """An input as ONNX Runtime takes it."""
+        """Convert an input tensor to the array that ONNX Runtime expects."""
         name = tensor.name()
         array = bfloat16.read(tensor) if self._inputs[name] == "tensor(bfloat16)" else tensor.as_numpy()
         if name in self._scalar_inputs:
@@ -70,13 +70,13 @@ class TritonPythonModel(batching.BatchingModel):  # type: ignore[misc]
         return _as_text(name, array) if array.dtype == object else array
 
     def compute(self, names: list[str], feeds: dict[str, Array]) -> dict[str, Array]:
-        """The named outputs for one batch."""
+        """Compute the named outputs for one batch."""
         if self._has_bf16:
             return self._run_with_bf16(names, feeds)
         return dict(zip(names, self._session.run(names, feeds, self._run_options), strict=True))
 
     def _run_with_bf16(self, names: list[str], feeds: dict[str, Array]) -> dict[str, Array]:
-        """The same through values that carry their ONNX type, since NumPy has none for bfloat16."""
+        """Run through OrtValues, which carry their ONNX type, because NumPy has no bfloat16."""
         values = {}
         for name, array in feeds.items():
             if self._inputs[name] == "tensor(bfloat16)":
@@ -91,11 +91,11 @@ class TritonPythonModel(batching.BatchingModel):  # type: ignore[misc]
 
 
 def _as_text(name: str, array: Array) -> Array:
-    """ONNX Runtime takes strings as `str` and Triton gives `bytes`."""
+    """Decode text: ONNX Runtime expects `str`, and Triton passes `bytes`."""
     try:
         flat = [item.decode() if isinstance(item, bytes) else str(item) for item in array.reshape(-1)]
     except UnicodeDecodeError as error:
-        raise ValueError(f"input '{name}': an element is no UTF-8 text, which ONNX Runtime needs: {error}") from error
+        raise ValueError(f"input '{name}': an element is not valid UTF-8, which ONNX Runtime requires: {error}") from error
     text = np.empty(len(flat), dtype=object)
     text[:] = flat
     return text.reshape(array.shape)

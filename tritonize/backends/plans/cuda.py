@@ -1,10 +1,10 @@
-"""Device memory, streams and events of one GPU, through NVIDIA's driver alone (libcuda, by ctypes).
+"""Device memory, streams and events of one GPU, through NVIDIA's driver (libcuda) and ctypes.
 
-Used by a worker that proves plans and by the backends that serve them; it needs nothing but the standard library. The GPU's
-primary context is used, which is the one that TensorRT's CUDA runtime uses too. Addresses, streams and events are plain
-integers, as TensorRT takes them.
+The worker that verifies plans and the backends that serve them use this module; it needs only the standard library. It uses the
+GPU's primary context, which TensorRT's CUDA runtime uses too. Addresses, streams and events are plain integers, as TensorRT
+expects them.
 
-Source: the CUDA driver API. Functions that have changed are asked for by the name with `_v2`, which is the one of 64 bits.
+Source: the CUDA driver API. Functions with a 64-bit variant are called by their names with `_v2`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ LIBRARY = "libcuda.so.1"
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
 _NAME_BYTES = 256
 _NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
-_NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: it does not wait for the default stream
+_NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: the stream does not wait for the default stream
 
 _INT, _UINT, _SIZE, _POINTER, _U64 = ctypes.c_int, ctypes.c_uint, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_uint64
 _SIGNATURES: dict[str, tuple[type, ...]] = {
@@ -47,17 +47,17 @@ _SIGNATURES: dict[str, tuple[type, ...]] = {
     "cuGetErrorName": (_INT, _POINTER),
     "cuGetErrorString": (_INT, _POINTER),
 }
-"""Function to the types of its arguments; each returns a CUresult, 0 where it went well. `_U64` is a CUdeviceptr."""
+"""Function to the types of its arguments; each returns a CUresult, 0 on success. `_U64` is a CUdeviceptr."""
 
 
 class CudaError(RuntimeError):
-    """A call to the driver that failed; the text names the call and CUDA's own error. `no GPU` is in it where there is none."""
+    """A call to the driver failed; the text names the call and CUDA's error. It contains `no GPU` if there is no GPU."""
 
 
 class Device:
-    """One GPU, its primary context current in the thread that made this.
+    """One GPU; its primary context is current in the thread that creates the instance.
 
-    What `allocate`, `allocate_host`, `stream` and `event` give lives until it is freed, or the process ends.
+    What `allocate`, `allocate_host`, `stream` and `event` return lives until it is freed or the process ends.
 
     Raises:
         CudaError: there is no driver, no such GPU, or a call fails.
@@ -84,11 +84,11 @@ class Device:
         self.use()
 
     def use(self) -> None:
-        """Make its context the current one of this thread; every thread that calls anything else needs that once."""
+        """Make its context current in this thread; every thread calls this once before any other method."""
         self._call("cuCtxSetCurrent", self._context)
 
     def close(self) -> None:
-        """Give the context up. What was allocated in it goes with it, unless others hold it too."""
+        """Release the context. Its allocations are freed with it, unless others retain it too."""
         if self._context is not None:
             self._context = None
             self._call("cuDevicePrimaryCtxRelease_v2", self._device)
@@ -110,7 +110,7 @@ class Device:
         self._call("cuMemFree_v2", address)
 
     def allocate_host(self, size: int) -> int:
-        """Address of `size` bytes of pinned host memory, which copies can be made from and to while others go on."""
+        """Address of `size` bytes of pinned host memory, which asynchronous copies need."""
         address = _POINTER()
         self._call("cuMemHostAlloc", ctypes.byref(address), max(1, size), 0, what=f"{size:,} bytes")
         return int(address.value or 0)
@@ -134,19 +134,19 @@ class Device:
         return self._made("cuStreamCreate", _NON_BLOCKING)
 
     def synchronize(self, stream: int) -> None:
-        """Wait for everything in the stream. An error of a kernel comes out here."""
+        """Wait for all work in the stream. Errors of kernels are raised here."""
         self._call("cuStreamSynchronize", stream)
 
     def free_stream(self, stream: int) -> None:
-        """End a stream."""
+        """Destroy a stream."""
         self._call("cuStreamDestroy_v2", stream)
 
     def event(self) -> int:
-        """A new event, which keeps the time."""
+        """A new event that records its time."""
         return self._made("cuEventCreate", 0)
 
     def record(self, event: int, stream: int) -> None:
-        """Let the event happen when the stream gets there."""
+        """Record the event when the stream reaches this point."""
         self._call("cuEventRecord", event, stream)
 
     def elapsed_ms(self, start: int, end: int) -> float:
@@ -157,7 +157,7 @@ class Device:
         return float(found.value)
 
     def free_event(self, event: int) -> None:
-        """End an event."""
+        """Destroy an event."""
         self._call("cuEventDestroy_v2", event)
 
     def _attribute(self, number: int) -> int:
@@ -181,7 +181,7 @@ class Device:
             text = ctypes.c_char_p()
             if getattr(self._driver, function)(code, ctypes.byref(text)) == 0 and text.value:
                 texts.append(text.value.decode())
-        words = ": ".join(texts) or "an error that the driver has no name for"
+        words = ": ".join(texts) or "unknown to the driver"
         return f"error {code}, {words}{'; there is no GPU' if code == _NO_DEVICE else ''}"
 
 

@@ -1,4 +1,4 @@
-"""Which plan a model configuration means, and what it and the plan must agree on, by the rules of Triton's native backend.
+"""Select the plan that a model configuration refers to and compare both, by the rules of Triton's native backend.
 
 The configuration is the plain data that Triton hands to a backend: the JSON form of `ModelConfig`. Everything here raises
 `ValueError` with a text that names the tensor or file, what the configuration says and what the plan has.
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from tritonize.backends.plans.runner import Context, Engine, Shape, Tensor
 
 PACKAGES = "TRITONIZE_TENSORRT"
-"""Folders in which the TensorRT packages lie that tritonize itself sees, joined like PATH."""
+"""Variable with the folders of the TensorRT packages that are installed with tritonize, formatted like PATH."""
 PLUGINS = "TRITONIZE_PLUGINS"
-"""Files of libraries with plugins, joined like PATH; metadata names them without their folders."""
-_MINE = ("tensorrt", "nvidia")  # and whatever starts so: bindings, libraries, CUDA's runtime
+"""Variable with the paths of plugin libraries, formatted like PATH; metadata names them without their folders."""
+_MINE = ("tensorrt", "nvidia")  # prefixes of package names: bindings, libraries, CUDA's runtime
 _MAGIC = {b"ftrt": "tensorrt", b"vtrt": "tensorrt_rtx"}
 TYPES = {
     "TYPE_FP32": "FLOAT",
@@ -60,7 +60,7 @@ def plan_file(config: Config, version_directory: Path, compute_capability: str) 
 
 
 def metadata(plan: Path) -> Config:
-    """What tritonize wrote beside the plan when it was built; empty where there is nothing."""
+    """The metadata that tritonize wrote next to the plan when it built it; empty if the file does not exist."""
     path = plan.with_name(f"{plan.name}.json")
     if not path.is_file():
         return {}
@@ -69,36 +69,36 @@ def metadata(plan: Path) -> Config:
 
 
 def check_version(plan: Path, module: str, version: str, *, known: Config) -> None:
-    """Refuse a plan of another module or version before TensorRT does, which says less of it."""
+    """Refuse a plan of another module or version before TensorRT does, whose error is less specific."""
     with plan.open("rb") as file:
         start = file.read(28)
     owner = _MAGIC.get(start[:4])
     if owner is None or len(start) < 28:
-        return  # no start that is known: TensorRT will tell
+        return  # an unknown header: TensorRT reports the error
     built = ".".join(map(str, start[24:28]))
     if owner != module:
         raise ValueError(f"{plan.name} is a plan of {owner} {built}, which {module} does not load")
-    parts = version.split(".")  # 8.6 tells three of the four
+    parts = version.split(".")  # TensorRT 8.6 reports three of the four numbers
     if built.split(".")[: len(parts)] != parts and not known.get("settings", {}).get("version_compatible"):
         raise ValueError(f"{plan.name} was built by {module} {built}, and {version} is here; a plan loads only in the very version")
 
 
 def allow_packages(variable: str = PACKAGES) -> None:
-    """Let TensorRT's packages, and nothing else, be found where tritonize has them; NumPy stays the server's own."""
+    """Import TensorRT's packages, and nothing else, from tritonize's environment; NumPy stays the server's own."""
     folders = [each for each in os.environ.get(variable, "").split(os.pathsep) if each]
     if folders and not any(isinstance(each, _Finder) for each in sys.meta_path):
         sys.meta_path.insert(0, _Finder(folders))
 
 
 def plugins(names: Sequence[str], variable: str = PLUGINS) -> tuple[str, ...]:
-    """The files of libraries that metadata names; a name of none that is given goes to the loader, which knows TensorRT's own."""
+    """The paths of the plugin libraries that metadata names; an unknown name is left to the loader, which finds TensorRT's own."""
     files = [each for each in os.environ.get(variable, "").split(os.pathsep) if each]
     known = {Path(each).name: each for each in reversed(files)}
     return tuple(known.get(name, name) for name in names)
 
 
 class _Finder:
-    """Finds top-level packages of TensorRT in given folders, before anything of that name on the path."""
+    """Finds top-level packages of TensorRT in the given folders, with precedence over `sys.path`."""
 
     def __init__(self, folders: Sequence[str]) -> None:
         self._folders = list(folders)
@@ -113,7 +113,8 @@ class _Finder:
 def profiles(config: Config, instance: str, count: int) -> tuple[int, ...]:
     """The profiles of an instance: those that its group names, else the first. Triton names an instance `<group>_<number>`.
 
-    For TensorRT-RTX all of them: Triton takes the field beside `platform: "tensorrt_plan"` alone (core's `model_config_utils.cc`).
+    For TensorRT-RTX all profiles: Triton accepts the field only with `platform: "tensorrt_plan"` (core's
+    `model_config_utils.cc`).
     """
     if config.get("backend") == "tensorrt_rtx":
         return tuple(range(count))
@@ -122,7 +123,7 @@ def profiles(config: Config, instance: str, count: int) -> tuple[int, ...]:
     found = []
     for text in group.get("profile") or ["0"]:
         if not str(text).isdigit() or int(text) >= count:
-            raise ValueError(f"instance_group: profile '{text}' is none of the plan, which has {count}, from 0")
+            raise ValueError(f"instance_group: profile '{text}' is not in the plan, which has {count} profiles, from 0")
         found.append(int(text))
     return tuple(dict.fromkeys(found))
 
@@ -139,7 +140,8 @@ def check(config: Config, engine: Engine, chosen: Sequence[int]) -> None:
     limits = [engine.limits(profile) for profile in chosen]
     largest = max((min(each[name][2][0] for name in each) for each in limits if each), default=limit) if limit else 0
     if limit > largest:
-        raise ValueError(f"max_batch_size is {limit}; the profiles {', '.join(map(str, chosen))} of the plan take {largest}")
+        named = ", ".join(map(str, chosen))
+        raise ValueError(f"max_batch_size is {limit}; the profiles {named} of the plan take at most {largest}")
     for entry in config.get("input", []):
         _check_profiles(entry, [each[entry["name"]] for each in limits], batched=limit > 0)
 
@@ -148,15 +150,16 @@ def check_groups(text: str) -> None:
     """Refuse instances that stock Triton refuses for plans.
 
     Args:
-        text: of config.pbtxt. In what Triton hands over, a group that names no kind has one: KIND_CPU where it sees no GPU.
+        text: of config.pbtxt. The configuration that Triton passes to backends does not serve here: there, a group without a
+            kind already has one, which is KIND_CPU if Triton sees no GPU.
     """
     if found := _NO_GPU.search(text):
         kind = {"2": "KIND_CPU", "3": "KIND_MODEL"}.get(found[1], found[1])
-        raise ValueError(f"instance_group: {kind} is asked for; plans run on GPUs alone: write KIND_GPU, or leave it out")
+        raise ValueError(f"instance_group: the kind is {kind}, but plans run only on GPUs: write KIND_GPU, or leave kind out")
 
 
 def check_supported(config: Config) -> None:
-    """Refuse what stock Triton offers and a Python-based backend cannot give, instead of answering differently."""
+    """Refuse features of stock Triton that a Python-based backend cannot provide, so that results cannot differ silently."""
     refused = []
     if config.get("batch_input") or config.get("batch_output"):
         refused.append("batch_input and batch_output")
@@ -171,7 +174,7 @@ def check_supported(config: Config) -> None:
 
 
 def nearest(contexts: Sequence[Context], shapes: Mapping[str, tuple[int, ...]]) -> Context:
-    """The context whose profile takes these shapes and is usual for shapes nearest to them."""
+    """The context whose profile accepts these shapes and has the optimal shapes nearest to them."""
     refusals = {context.profile: context.refusal(shapes) for context in contexts}
     fitting = [context for context in contexts if refusals[context.profile] is None]
     if not fitting:
@@ -201,14 +204,15 @@ def _check_tensor(kind: str, entry: Config, tensor: Tensor, *, batched: bool) ->
             raise ValueError(f"{kind} '{name}' is a scalar in the plan: it needs dims of 1 and max_batch_size 0")
         return
     full = [-1, *_dims(entry)] if batched else _dims(entry)
-    # A size that every profile fixes is one of the plan: the batch of profiles of batch 1, and axes that the configuration opens.
+    # An axis that every profile fixes has a fixed size in the plan: the batch axis if every profile has batch size 1, and axes
+    # that are -1 in the configuration.
     if len(full) != len(tensor.shape) or any(a != b for a, b in zip(full, tensor.shape, strict=True) if -1 not in (a, b)):
         first = " (the batch first)" if batched else ""
         raise ValueError(f"{kind} '{name}': the configuration says dims {full}{first}, the plan has {list(tensor.shape)}")
 
 
 def _check_profiles(entry: Config, limits: Sequence[tuple[Shape, Shape, Shape]], *, batched: bool) -> None:
-    """A size that the configuration fixes lies in one of the profiles."""
+    """Check that a size that the configuration fixes lies within one of the profiles."""
     skip = 1 if batched else 0
     for axis, dim in enumerate(_dims(entry)):
         spans = [(low[axis + skip], high[axis + skip]) for low, _, high in limits if axis + skip < len(low)]

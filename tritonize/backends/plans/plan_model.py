@@ -1,9 +1,9 @@
-"""A Triton model that is a TensorRT plan: what the backends `tensorrt` and `tensorrt_rtx` share.
+"""The model class that the backends `tensorrt` and `tensorrt_rtx` share: a Triton model that runs a TensorRT plan.
 
-It takes the very repository that stock Triton serves with its native backend: `platform: "tensorrt_plan"`, a plan per compute
-capability by `cc_model_filenames`, profiles by `instance_group`. The TensorRT module comes from the environment that tritonize
-runs in, since a plan loads only in the very version that built it; nothing else does. Triton runs this file in its own process and
-environment (NumPy 1.26); nothing of tritonize imports it.
+It serves the same repository that stock Triton serves with its native backend: `platform: "tensorrt_plan"`, a plan per compute
+capability by `cc_model_filenames`, profiles by `instance_group`. The TensorRT module alone comes from the environment that
+tritonize runs in, because a plan loads only in the version that built it. Triton runs this file in its own process and
+environment (NumPy 1.26); no module of tritonize imports it.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from tritonize.backends.python_backend import Request, Tensor
 
 LIBCUDA = "TRITONIZE_LIBCUDA"
-"""Path of NVIDIA's driver library, where tritonize found it."""
+"""Variable with the path at which tritonize found NVIDIA's driver library."""
 
 
 class PlanModel(batching.BatchingModel):  # type: ignore[misc]
     """One instance of one version of a model; the names of the methods are Triton's."""
 
     MODULE = ""
-    """Of TensorRT, and the backend's name: said by the backend."""
+    """Name of the TensorRT module and of the backend; set by the subclass."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Load the plan for this GPU and compare it with its configuration; raises with the reason, which Triton logs."""
@@ -90,20 +90,20 @@ class PlanModel(batching.BatchingModel):  # type: ignore[misc]
     def finalize(self) -> None:
         """Free contexts, engine and device."""
         self.release()
-        while self._contexts:  # no name may hold one, and by it the engine, longer
+        while self._contexts:  # no variable may keep a context, and through it the engine, alive
             self._contexts.pop().release()
         self._device.free_stream(self._stream)
         del self._engine  # before its context goes
         self._device.close()
 
     def feed(self, tensor: Tensor) -> np.ndarray:
-        """An input as the engine takes it."""
+        """Convert an input tensor to the array that the engine expects."""
         described = self._engine.inputs[tensor.name()]
         array = bfloat16.read(tensor) if described.dtype == "BF16" else tensor.as_numpy()
         return array if described.shape else array.reshape(())  # Triton has no scalars: they come as one element
 
     def compute(self, names: list[str], feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:  # noqa: ARG002 - an engine answers all
-        """All outputs for one batch, by the profile that lies nearest."""
+        """Compute all outputs for one batch with the nearest profile."""
         context = plan_contract.nearest(self._contexts, {name: tuple(array.shape) for name, array in feeds.items()})
         found: dict[str, np.ndarray] = context.run(feeds)
         return found

@@ -1,8 +1,8 @@
-"""One engine on one GPU: a plan deserialized, a context per optimization profile, answers to arrays.
+"""Run one engine on one GPU: deserialize a plan, create a context per optimization profile, compute outputs from arrays.
 
-One core for the modules `tensorrt` (8.6, 10, 11) and `tensorrt_rtx`, used by the worker that proves plans and by the backends
-that serve them. It needs NumPy, of any version, and neither torch nor tritonize; the module and the device are handed in.
-What a module lacks is asked of the module, never of its version.
+It supports the modules `tensorrt` (8.6, 10, 11) and `tensorrt_rtx`. The worker that verifies plans and the backends that serve
+them use it. It needs NumPy of any version, and neither torch nor tritonize; the caller passes the module and the device.
+Missing features are detected by attributes of the module, never by its version.
 
 Longer than 300 lines: the contexts, buffers and streams of one engine share their state, and Triton runs this file alone.
 """
@@ -32,7 +32,7 @@ NUMPY = {
     "UINT8": "uint8",
     "BOOL": "bool",
 }
-"""Member of the module's DataType to NumPy's type; for BF16, which NumPy lacks, the bits."""
+"""Member of the module's DataType to NumPy type; BF16, which NumPy lacks, as its bits."""
 
 _KEPT = 3  # of the module's lines
 _ERRORS = ("ERROR", "INTERNAL_ERROR")
@@ -43,11 +43,11 @@ Shape = tuple[int, ...]
 
 
 class EngineError(RuntimeError):
-    """A plan that cannot be loaded or run, or inputs that it does not take; the text says which and why."""
+    """A plan cannot be loaded or run, or does not accept the inputs; the text says which and why."""
 
 
 class StartError(EngineError):
-    """The module does not start on this machine, whatever the plan; mostly the GPU's driver is too old for it."""
+    """The module does not start on this machine with any plan; usually the GPU's driver is too old for it."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Tensor:
     shape: Shape
     """-1 for a dynamic axis."""
     on_host: bool
-    """A shape tensor, which TensorRT reads and writes in the host's memory."""
+    """Whether it is a shape tensor, which TensorRT reads and writes in host memory."""
 
 
 class Engine:
@@ -72,12 +72,12 @@ class Engine:
         device: a `cuda.Device` whose context is current.
         plan: the plan's bytes.
         plugins: libraries with plugins, loaded first.
-        host_code: the plan is version-compatible: it carries code of its own, which is run only where this is said.
-        log: told every line of the module, with its severity.
+        host_code: allow the code inside a version-compatible plan to run.
+        log: receives severity and text of every line that the module logs.
 
     Raises:
-        StartError: the module does not start here.
-        EngineError: the plan is not taken; with the module's own words.
+        StartError: the module does not start on this machine.
+        EngineError: the module refuses the plan; the text contains the module's error.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Engine:
         self._logger = logger = _logger(trt, log)
         try:
             runtime = trt.Runtime(logger)
-        except TypeError as error:  # how the bindings tell that there is none; why, only the logger heard
+        except TypeError as error:  # the bindings raise it if there is no runtime; only the logger receives the reason
             raise StartError(f"{trt.__name__} {trt.__version__} does not start: {logger.why() or error}") from error
         _load_plugins(trt, logger, () if host_code else plugins)
         if host_code:
@@ -108,25 +108,25 @@ class Engine:
         self.outputs = {each.name: each for each in self.tensors if not each.is_input}
         self.profiles = int(engine.num_optimization_profiles)
 
-    def said(self) -> str:
-        """The module's last error, in its own words."""
+    def last_error(self) -> str:
+        """The module's last error, verbatim."""
         return str(self._logger.last())
 
     def limits(self, profile: int) -> dict[str, tuple[Shape, Shape, Shape]]:
-        """The smallest, usual and largest shape of every input in a profile."""
+        """The minimum, optimal and maximum shape of every input in a profile."""
         engine, found = self._engine, {}
         for each in self.inputs.values():
-            told = [tuple(int(size) for size in shape) for shape in engine.get_tensor_profile_shape(each.name, profile)]
-            # An engine without profiles may tell none; its shapes are fixed then.
-            shapes = told if [len(shape) for shape in told] == [len(each.shape)] * 3 else [each.shape] * 3
+            limits = [tuple(int(size) for size in shape) for shape in engine.get_tensor_profile_shape(each.name, profile)]
+            # An engine without profiles may return none; its shapes are fixed then.
+            shapes = limits if [len(shape) for shape in limits] == [len(each.shape)] * 3 else [each.shape] * 3
             found[each.name] = (shapes[0], shapes[1], shapes[2])
         return found
 
     def information(self, ran: Context | None = None) -> tuple[str, str]:
-        """What the engine's inspector says of its layers: as JSON, and in one line per layer.
+        """The engine inspector's description of the layers: as JSON, and with one line per layer.
 
         Args:
-            ran: a context that has run: with its shapes the formats of dynamic tensors are known too.
+            ran: a context that has run; its shapes make the formats of dynamic tensors known.
         """
         trt, engine = self.trt, self._engine
         inspector = engine.create_engine_inspector()
@@ -137,29 +137,29 @@ class Engine:
         return str(as_json), str(inspector.get_engine_information(formats.ONELINE))
 
     def context(self, profile: int, stream: int) -> Context:
-        """A context of its own for a profile; its work goes into the stream.
+        """Create a context for a profile; it enqueues its work into the stream.
 
         Raises:
             EngineError: there is no such profile, or not enough device memory.
         """
         if not 0 <= profile < self.profiles:
-            raise EngineError(f"the plan has {self.profiles} profiles, from 0; asked for {profile}")
+            raise EngineError(f"there is no profile {profile}: the plan has {self.profiles} profiles, from 0")
         engine = self._engine
         context = engine.create_execution_context() if self._config is None else engine.create_execution_context(self._config)
         if context is None:
-            raise EngineError(f"no execution context can be made, of which lack of device memory is the usual cause: {self.said()}")
+            raise EngineError(f"no execution context can be created, usually for lack of device memory: {self.last_error()}")
         try:
-            taken = context.set_optimization_profile_async(profile, stream)
-        except RuntimeError as error:  # as some versions tell it
+            accepted = context.set_optimization_profile_async(profile, stream)
+        except RuntimeError as error:  # some versions raise instead of returning False
             raise EngineError(f"profile {profile} cannot be set: {error}") from error
-        if not taken:
-            raise EngineError(f"profile {profile} cannot be set: {self.said()}")
+        if not accepted:
+            raise EngineError(f"profile {profile} cannot be set: {self.last_error()}")
         self.device.synchronize(stream)
         return Context(self, context, profile, stream=stream)
 
 
 class Context:
-    """An engine ready to run in one profile, with buffers that are used again. One thread at a time."""
+    """An engine ready to run in one profile, with reusable buffers. Used by one thread at a time."""
 
     def __init__(self, owner: Engine, context: bindings.Context, profile: int, *, stream: int) -> None:
         self.engine, self.raw, self.profile, self.stream = owner, context, profile, stream
@@ -168,7 +168,7 @@ class Context:
         self._allocators: dict[str, _Allocator] = {}
 
     def refusal(self, shapes: Mapping[str, Shape]) -> str | None:
-        """Why this profile does not take inputs of these shapes; `None` where it does."""
+        """Why this profile does not accept inputs of these shapes; `None` if it does."""
         for name, shape in shapes.items():
             low, _, high = self.limits[name]
             inside = len(shape) == len(low) and all(a <= size <= b for a, size, b in zip(low, shape, high, strict=True))
@@ -177,16 +177,16 @@ class Context:
         return None
 
     def distance(self, shapes: Mapping[str, Shape]) -> int:
-        """How far these shapes are from the profile's usual ones: the sum over all axes, as Triton's own backend has it."""
+        """Distance of these shapes from the profile's optimal shapes: the sum over all axes, as in Triton's native backend."""
         pairs = ((shape, self.limits[name][1]) for name, shape in shapes.items())
         return sum(abs(size - usual) for shape, best in pairs for size, usual in zip(shape, best, strict=True))
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs of a batch, as arrays of the caller's own.
+        """Compute the outputs of a batch, as arrays that own their memory.
 
         Raises:
-            EngineError: the inputs are not the engine's, or the run fails.
-            CudaError: the device fails; an error of a kernel is told here too.
+            EngineError: the engine does not accept the inputs, or the run fails.
+            CudaError: a call to the device or a kernel fails.
         """
         self.upload(inputs)
         self.bind_outputs()
@@ -194,13 +194,13 @@ class Context:
         return self.download()
 
     def upload(self, inputs: Mapping[str, Array]) -> None:
-        """Set shapes and copy the inputs, in order of the stream."""
+        """Set the input shapes and enqueue the copies of the inputs."""
         self._check(inputs)
         context, device = self.raw, self.engine.device
         for name, array in inputs.items():
             tensor, plain = self.engine.inputs[name], np.ascontiguousarray(array).reshape(array.shape)
             if not context.set_input_shape(name, tuple(map(int, plain.shape))):
-                raise EngineError(f"input '{name}': shape {list(plain.shape)} is not taken: {self.engine.said()}")
+                raise EngineError(f"input '{name}': the engine refuses shape {list(plain.shape)}: {self.engine.last_error()}")
             buffer = self._buffer(name, plain.nbytes)
             if plain.nbytes:
                 ctypes.memmove(buffer.host, plain.ctypes.data, plain.nbytes)
@@ -209,14 +209,14 @@ class Context:
             self._bind(name, buffer.host if tensor.on_host else buffer.device)
 
     def bind_outputs(self) -> None:
-        """Memory for every output of the shapes that the inputs have now; where they depend on values, when TensorRT asks."""
+        """Allocate every output for the current input shapes; if a shape depends on values, when TensorRT requests the memory."""
         context = self.raw
         try:
             unknown = list(context.infer_shapes())
-        except RuntimeError as error:  # as some versions tell it
-            raise EngineError(f"profile {self.profile}: no shapes follow from those of the inputs: {error}") from error
+        except RuntimeError as error:  # some versions raise instead of returning names
+            raise EngineError(f"profile {self.profile}: the output shapes cannot be inferred: {error}") from error
         if unknown:
-            raise EngineError(f"shapes or values are missing of {', '.join(unknown)}")
+            raise EngineError(f"missing shapes or values: {', '.join(unknown)}")
         for name, tensor in self.engine.outputs.items():
             shape = self.output_shape(name)
             if -1 in shape:
@@ -226,23 +226,23 @@ class Context:
             self._bind(name, buffer.host if tensor.on_host else buffer.device)
 
     def enqueue(self) -> None:
-        """Run once more on what lies in the buffers; does not wait for it."""
+        """Enqueue one run on the contents of the buffers, without waiting for it."""
         context = self.raw
         if not context.execute_async_v3(self.stream):
-            raise EngineError(f"the engine does not run: {self.engine.said()}")
+            raise EngineError(f"the engine does not run: {self.engine.last_error()}")
 
     def download(self) -> dict[str, Array]:
-        """Copy the outputs and wait for everything."""
+        """Copy the outputs to the host and wait for all work."""
         device, waiting = self.engine.device, {}
         if self._allocators:
-            device.synchronize(self.stream)  # only then are their shapes known
+            device.synchronize(self.stream)  # shapes that depend on values are known only after the run
         for name, tensor in self.engine.outputs.items():
             shape = self._allocators[name].shape if name in self._allocators else self.output_shape(name)
             if shape is None or -1 in shape:
-                raise EngineError(f"output '{name}': the engine told no shape")
+                raise EngineError(f"output '{name}': the engine reported no shape")
             size, buffer = _bytes(tensor, shape), self._buffers[name]
             if buffer.size < size:
-                raise EngineError(f"output '{name}' has shape {list(shape)}, for which no memory was asked")
+                raise EngineError(f"output '{name}' has shape {list(shape)}, but TensorRT did not request memory for it")
             if not tensor.on_host:
                 device.download(buffer.host, buffer.device, size, stream=self.stream)
             waiting[name] = (tensor, shape, size, buffer)
@@ -268,9 +268,9 @@ class Context:
         if set(inputs) != set(known):
             raise EngineError(f"the plan has inputs {', '.join(sorted(known))}; found {', '.join(sorted(inputs))}")
         for name, array in inputs.items():
-            wanted = NUMPY[known[name].dtype]
-            if str(array.dtype) != wanted:
-                raise EngineError(f"input '{name}' is {known[name].dtype} ({wanted}) in the plan; found {array.dtype}")
+            expected = NUMPY[known[name].dtype]
+            if str(array.dtype) != expected:
+                raise EngineError(f"input '{name}' is {known[name].dtype} ({expected}) in the plan; found {array.dtype}")
         problem = self.refusal({name: tuple(array.shape) for name, array in inputs.items()})
         if problem:
             raise EngineError(problem)
@@ -278,7 +278,7 @@ class Context:
     def _bind(self, name: str, address: int) -> None:
         context = self.raw
         if not context.set_tensor_address(name, address):
-            raise EngineError(f"tensor '{name}' does not take its memory: {self.engine.said()}")
+            raise EngineError(f"tensor '{name}': its address cannot be set: {self.engine.last_error()}")
 
     def _buffer(self, name: str, size: int) -> _Buffer:
         buffer = self._buffers.setdefault(name, _Buffer(self.engine.device))
@@ -288,11 +288,11 @@ class Context:
     def _allocate_later(self, name: str, tensor: Tensor) -> None:
         trt, context = self.engine.trt, self.raw
         if tensor.on_host or not hasattr(trt, "IOutputAllocator"):
-            raise EngineError(f"output '{name}' has a shape that depends on values, which {trt.__name__} gives no memory for")
-        if name not in self._allocators:  # set once: the bindings keep one more reference for every time
+            raise EngineError(f"output '{name}' has a shape that depends on values, which {trt.__name__} does not support here")
+        if name not in self._allocators:  # set once: the bindings keep another reference on every call
             allocator = _allocator(trt, self._buffers.setdefault(name, _Buffer(self.engine.device)))
             if not context.set_output_allocator(name, allocator):
-                raise EngineError(f"output '{name}' does not take an allocator: {self.engine.said()}")
+                raise EngineError(f"output '{name}': its allocator cannot be set: {self.engine.last_error()}")
             self._allocators[name] = allocator
         self._allocators[name].shape = None
 
@@ -305,7 +305,7 @@ class _Buffer:
         self.size = self.host = self.device = 0
 
     def reserve(self, size: int) -> None:
-        """At least `size` bytes; addresses and content change where there were fewer. Nothing may be using it then."""
+        """Reserve at least `size` bytes. Growing changes addresses and contents, so no work may use the buffer then."""
         if size <= self.size and self.device:
             return
         self.release()
@@ -340,7 +340,7 @@ class _Log(Protocol):
 
 
 def _allocator(trt: TensorRT, buffer: _Buffer) -> _Allocator:
-    """Gives TensorRT the memory it asks for while it runs, and keeps the shape that it tells."""
+    """An allocator that gives TensorRT memory during the run and stores the shape that TensorRT reports."""
 
     class Allocator(trt.IOutputAllocator):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
@@ -350,7 +350,7 @@ def _allocator(trt: TensorRT, buffer: _Buffer) -> _Allocator:
         def reallocate_output(self, _name: str, _memory: int, size: int, _alignment: int) -> int:
             try:
                 buffer.reserve(int(size))
-            except Exception:  # noqa: BLE001 - TensorRT takes 0 for "there is none", and nothing may be raised through it
+            except Exception:  # noqa: BLE001 - 0 tells TensorRT that there is no memory; exceptions must not cross it
                 return 0
             return buffer.device
 
@@ -368,7 +368,7 @@ def _tensors(trt: TensorRT, engine: bindings.Engine) -> Iterator[Tensor]:
         name = engine.get_tensor_name(index)
         dtype = _member(engine.get_tensor_dtype(name))
         if dtype not in NUMPY:
-            raise EngineError(f"tensor '{name}' has type {dtype}, which cannot be given or taken")
+            raise EngineError(f"tensor '{name}' has type {dtype}, which Triton tensors do not support")
         if _member(engine.get_tensor_format(name)) != "LINEAR":
             raise EngineError(f"tensor '{name}' has format {_member(engine.get_tensor_format(name))}; only LINEAR is served")
         yield Tensor(
@@ -381,10 +381,10 @@ def _tensors(trt: TensorRT, engine: bindings.Engine) -> Iterator[Tensor]:
 
 
 def _runtime_config(trt: TensorRT, engine: bindings.Engine) -> bindings.RuntimeConfig | None:
-    """How contexts are made; `None` where the module's own way will do.
+    """The configuration for execution contexts; `None` for the module's default.
 
-    TensorRT-RTX answers by a fallback kernel while it compiles one for the shapes, which then takes over: what was proven would
-    not be what is served, and bits would change between two answers. Here it compiles first.
+    By default TensorRT-RTX runs a fallback kernel while it compiles a kernel for the shapes, then switches. The served kernel
+    would differ from the verified one, and results could change between two requests. EAGER compiles first.
     """
     strategies = getattr(trt, "DynamicShapesKernelSpecializationStrategy", None)
     if strategies is None:
@@ -403,7 +403,7 @@ def _bytes(tensor: Tensor, shape: Shape) -> int:
 
 
 def _array(tensor: Tensor, shape: Shape, size: int, *, buffer: _Buffer) -> Array:
-    """A copy of what lies in the buffer, which the next run uses again."""
+    """A copy of the buffer's contents; the next run reuses the buffer."""
     array = np.empty(shape, np.dtype(NUMPY[tensor.dtype]))
     if size:
         ctypes.memmove(array.ctypes.data, buffer.host, size)
@@ -411,7 +411,7 @@ def _array(tensor: Tensor, shape: Shape, size: int, *, buffer: _Buffer) -> Array
 
 
 def _logger(trt: TensorRT, log: Callable[[str, str], None]) -> _Log:
-    """Errors arrive only here: a call that fails returns None or False."""
+    """A logger that stores errors: a failed call returns only None or False, the logger receives the reason."""
 
     class Logger(trt.ILogger):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
@@ -429,7 +429,7 @@ def _logger(trt: TensorRT, log: Callable[[str, str], None]) -> _Log:
                 log(name, message)
 
         def last(self) -> str:
-            return self.errors[-1] if self.errors else "it gives no reason"
+            return self.errors[-1] if self.errors else "no reason given"
 
         def why(self) -> str:
             return "; ".join(dict.fromkeys(self.problems))
@@ -438,10 +438,10 @@ def _logger(trt: TensorRT, log: Callable[[str, str], None]) -> _Log:
 
 
 def _load_plugins(trt: TensorRT, logger: _Log, libraries: Sequence[str]) -> None:
-    """The plugins that come with TensorRT, as Triton's own backend has them, and the user's."""
+    """Load the plugins that come with TensorRT, as Triton's native backend does, and the user's."""
     if trt.__name__ == "tensorrt" and hasattr(trt, "init_libnvinfer_plugins"):
         trt.init_libnvinfer_plugins(logger, "")
     for library in libraries:
         registry = trt.get_plugin_registry()
         if registry.load_library(str(library)) is None:
-            raise EngineError(f"the library of plugins {library} is not loaded: {logger.last()}")
+            raise EngineError(f"the plugin library {library} cannot be loaded: {logger.last()}")

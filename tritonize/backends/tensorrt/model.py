@@ -1,4 +1,4 @@
-"""A Python-based Triton backend that serves plans of TensorRT on a GPU: `platform: "tensorrt_plan"`. See `plans/plan_model.py`."""
+"""A Python-based Triton backend that serves TensorRT plans on a GPU: `platform: "tensorrt_plan"`. See `plans/plan_model.py`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plans"))
 
-import plan_model  # type: ignore[import-not-found] # it lies beside this backend
+import plan_model  # type: ignore[import-not-found] # next to this backend
 
 
 class TritonPythonModel(plan_model.PlanModel):  # type: ignore[misc]
