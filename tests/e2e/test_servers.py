@@ -177,15 +177,15 @@ class TestEnvironment:
     def test_a_cache_that_cannot_be_written(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (tmp_path / "cache").write_text("")
         monkeypatch.setenv("TRITONIZE_CACHE", str(tmp_path / "cache"))
-        with pytest.raises(MissingError, match="cannot be written"):
+        with pytest.raises(RepositoryError, match="cannot be written"):
             environment.ready()
 
     def test_the_key_is_of_lock_and_python(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        place = environment._place()
+        place = environment._prefix()
         assert platform.python_version() in place.name
         monkeypatch.setattr(environment, "_LOCK", tmp_path / "lock")
         (tmp_path / "lock").write_text("onnxruntime==9")
-        assert environment._place() != place
+        assert environment._prefix() != place
         assert environment.locked() == {"onnxruntime": "9"}
 
     @pytest.mark.server
