@@ -297,7 +297,7 @@ class TestLoading:
         server_models.write(root, "rubbish", server_models.ADD_SUB).write_bytes(b"this is no model")
         server_models.add_sub(server_models.write(root, "syntax", server_models.ADD_SUB.replace("max_batch_size", "max_bach_size")))
         server_models.add_sub(server_models.write(root, "fine", server_models.ADD_SUB))
-        with pytest.raises(ServerError, match="could not load 4 models") as caught, embedded.start(root, directory=tmp_path / "run"):
+        with pytest.raises(ServerError, match="not load 4 models") as caught, embedded.start(root, directory=tmp_path / "run"):
             pass
         text = str(caught.value)
         assert "input 'A': the configuration says dims [-1, 5] (the batch first), the model has [-1, 3]" in text

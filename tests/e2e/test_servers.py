@@ -20,7 +20,7 @@ import pytest
 from tests.support import server_models
 from tests.support.command import CHECKOUT
 from tritonize.core import cache, errors
-from tritonize.core.errors import ExportError, MissingError, ServerError, UsageError
+from tritonize.core.errors import ExportError, MissingError, RepositoryError, ServerError, UsageError
 from tritonize.core.messages import server as wording
 from tritonize.spec import schema
 from tritonize.triton.server import embedded, environment, log, prerequisites
