@@ -109,6 +109,27 @@ SOURCE_NOT_REPRODUCIBLE = Message(
     cause="weights that are initialized at random, with a different seed each time",
     next_step="load fixed weights: give a state dict (weights in the spec), or seed the generator in the factory",
 )
+RUNTIME_LIBRARY = Message(
+    code="onnxruntime-library-not-loaded",
+    what="ONNX Runtime does not load the library of custom operators.",
+    cause="the library was built for a different version of ONNX Runtime, or a library that it needs is missing",
+    next_step="run ldd on the library, and build it for the version of ONNX Runtime that `tritonize doctor` names",
+)
+RUNTIME_NOT_LOADED = Message(
+    code="onnxruntime-not-loaded",
+    what="ONNX Runtime does not load the exported file.",
+    cause="the file is invalid, or uses an opset or operator that this version of ONNX Runtime lacks",
+)
+RUNTIME_INPUTS = Message(
+    code="onnxruntime-inputs-differ",
+    what="The inputs of the exported file differ from the model's.",
+    cause="the exporter dropped an input that the model does not use, or renamed one",
+)
+RUNTIME_FAILS = Message(
+    code="onnxruntime-fails",
+    what="ONNX Runtime fails on the exported file at batch {size}.",
+    cause="a size that the exporter fixed, or an operator that ONNX Runtime's CPU provider lacks",
+)
 NO_FUNCTION = Message(
     code="no-onnx-function",
     what="The {exporter} exporter has no ONNX function for the operator {operator}.",

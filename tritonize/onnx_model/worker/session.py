@@ -14,6 +14,7 @@ from tritonize.core import arrays
 from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import TensorFiles
 from tritonize.core.errors import ExportError, UsageError
+from tritonize.core.messages import export as wording
 from tritonize.onnx_model.tasks import RunAnswer, RunRequest
 from tritonize.onnx_model.worker import unsupported
 from tritonize.process.stopwatch import Stopwatch
@@ -83,16 +84,14 @@ def session(path: Path, libraries: Sequence[str], *, optimized: bool = True) -> 
         try:
             options.register_custom_ops_library(library)
         except Exception as error:
-            raise UsageError(
-                "ONNX Runtime does not load the library of custom operators.", where=library, found=_first_line(error)
-            ) from error
+            raise UsageError.of(wording.RUNTIME_LIBRARY, where=library, found=_first_line(error)) from error
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         if lacking := unsupported.lacking(str(error), path):
             raise lacking from error
-        raise ExportError(
-            "ONNX Runtime does not load the exported file.",
+        raise ExportError.of(
+            wording.RUNTIME_NOT_LOADED,
             where=path.name,
             found=unsupported.without_path(str(error)) or type(error).__name__,
         ) from error
@@ -108,19 +107,17 @@ def answer(session: onnxruntime.InferenceSession, batch: Arrays, size: int) -> A
     known = {each.name for each in session.get_inputs()}
     optional = {each.name for each in session.get_overridable_initializers()}
     if known != set(batch) - optional:
-        raise ExportError(
-            "The inputs of the exported file differ from the model's.", expected=", ".join(batch), found=", ".join(sorted(known))
-        )
+        raise ExportError.of(wording.RUNTIME_INPUTS, expected=", ".join(batch), found=", ".join(sorted(known)))
     try:
         outputs = session.get_outputs()
         if any(each.type == "tensor(bfloat16)" for each in (*session.get_inputs(), *outputs)):
             return _answer_bfloat16(session, batch, names)
         return dict(zip(names, session.run(names, {name: batch[name] for name in batch}), strict=True))
     except Exception as error:
-        raise ExportError(
-            f"ONNX Runtime fails on the exported file at batch {size}.",
+        raise ExportError.of(
+            wording.RUNTIME_FAILS,
+            size=size,
             found=" ".join(str(error).split())[:_LONGEST] or type(error).__name__,  # of sizes, the second line says which
-            cause="a size that the exporter fixed, or an operator that ONNX Runtime's CPU provider lacks",
         ) from error
 
 
