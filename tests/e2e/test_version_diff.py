@@ -121,14 +121,15 @@ def test_a_configuration_that_was_not_kept_is_said_to_be_unknown(root, tmp_path)
 
 
 def test_what_cannot_be_compared_is_an_error(root, tmp_path):
-    with pytest.raises(UsageError, match="with itself"):
+    with pytest.raises(UsageError, match="two different versions"):
         diff_workflow.diff(Request(repository=root, model="small", before=1, after=1))
     with pytest.raises(UsageError, match="no such version"):
         diff_workflow.diff(Request(repository=root, model="small", before=1, after=9))
     shutil.copytree(root, tmp_path / "models")
     shutil.rmtree(tmp_path / "models/small/2/evidence")
-    with pytest.raises(RepositoryError, match="no evidence"):
+    with pytest.raises(RepositoryError) as error:
         diff_workflow.diff(Request(repository=tmp_path / "models", model="small", before=1, after=2))
+    assert error.value.code == "version-no-evidence"
 
 
 def test_the_command_has_the_exit_code_of_its_verdict(root):

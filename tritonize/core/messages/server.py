@@ -27,7 +27,7 @@ INDEX_UNREACHABLE = Message(
     code="server-index-unreachable",
     what="The embedded server is not installed, and tritonize could not {step}.",
     cause="no package index can be reached",
-    next_step="run this where a package index can be reached: tritonize doctor --install-server",
+    next_step="with a package index, run: tritonize doctor --install-server",
 )
 NO_REPOSITORY = Message(
     code="server-no-repository",
