@@ -66,7 +66,7 @@ def reduce(model: schema.Model, artifact: OnnxArtifact, directory: Path) -> Redu
         )
     except WorkerError as error:
         raise ExportError.of(
-            wording.ENDED, where=artifact.path.name, found=error.what, details=error.details, precision=model.precision
+            wording.CONVERSION_ENDED, where=artifact.path.name, found=error.what, details=error.details, precision=model.precision
         ) from error
     return Reduced(
         artifact=_artifact(artifact, path, answer.value, precision=model.precision),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tritonize.core.messages import Message
 
-ENDED = Message(
+CONVERSION_ENDED = Message(
     code="reduction-ended",
     what="The process that reduces the file to {precision} ended without a file.",
     cause="the process crashes, hangs, or needs more memory than the limit",
