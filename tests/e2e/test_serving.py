@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.e2e.test_servers import eventually, processes_of
 from tests.support import server_models
+from tests.support.waiting import eventually, processes_of
 from tritonize.core.artifacts import ServerHandle
 from tritonize.core.errors import ServerError, UsageError
 from tritonize.triton import client, serving

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -33,3 +34,12 @@ def nothing_left(within_s: float = 10.0) -> None:
     while time.monotonic() < until and processes():
         time.sleep(0.1)
     assert processes() == []
+
+
+INPUT = ("--input", "INPUT__0:fp32:1x4")
+
+
+def untouched(before: set[str]) -> None:
+    """Nothing but what was there lies in the working folder, and nothing of ours runs."""
+    assert set(os.listdir()) == before
+    nothing_left()

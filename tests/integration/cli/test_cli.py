@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -14,16 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import CHECKOUT, MODELS, tritonize
-from tests.support.leaks import nothing_left
+from tests.support.leaks import INPUT, nothing_left, untouched
+from tests.support.small_disk import mounted
 
-INPUT = ("--input", "INPUT__0:fp32:1x4")
 HEAVY = ("torch", "onnx", "onnxruntime", "onnxslim", "tensorrt", "tritonclient", "grpc", "numpy", "pydantic", "jinja2")
-
-
-def untouched(before: set[str]) -> None:
-    """Nothing but what was there lies in the working folder, and nothing of ours runs."""
-    assert set(os.listdir()) == before
-    nothing_left()
 
 
 def test_help_answers_within_0_3_s_and_imports_nothing_heavy():
@@ -158,21 +151,6 @@ def test_errors_are_json_where_json_is_asked_for():
     assert done.returncode == 2
 
 
-@pytest.mark.server
-def test_a_port_in_use_is_exit_code_7(model_files):
-    done = tritonize("run", str(model_files / "classifier.pt"), *INPUT)
-    assert done.returncode == 0, done.stderr
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = str(taken.getsockname()[1])
-        before = set(os.listdir())
-        done = tritonize("serve", "--http-port", port, "--grpc-port", "0")
-        assert done.returncode == 7, done.stderr
-        assert f"127.0.0.1:{port}" in done.stderr
-        untouched(before)
-
-
 def test_a_missing_server_without_network_is_exit_code_3(model_files, tmp_path):
     offline = {"TRITONIZE_CACHE": str(tmp_path / "cache"), "PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0"}
     offline |= {"PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull, "PIP_EXTRA_INDEX_URL": "", "PIP_NO_CACHE_DIR": "1"}
@@ -204,13 +182,6 @@ def test_a_missing_torch_is_exit_code_3(model_files, tmp_path):
     )
     assert done.returncode == 3
     assert 'pip install "tritonize[torch]"' in done.stderr
-
-
-def mounted(folder: Path, size: str) -> bool:
-    """Whether a small filesystem could be mounted there, which takes rights that not everybody has."""
-    folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False)
-    return done.returncode == 0
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 import pytest
 
-from tests.integration.plans.test_plan import network, request
 from tests.support.command import tritonize
+from tests.support.plan_requests import network, request
 from tritonize.core.errors import PlanError, UsageError
 from tritonize.plans import builder as plan_builder
 from tritonize.plans import collection as plan_collection
