@@ -55,7 +55,7 @@ NO_REPOSITORY = Message(
     what="There is no such model repository.",
     next_step="check the path; `tritonize run` creates a repository and publishes a model into it",
 )
-ENDED = Message(code="server-ended", what="The server {how}.", next_step="read its log")
+SERVER_ENDED = Message(code="server-ended", what="The server {how}.", next_step="read its log")
 PORT_IN_USE = Message(
     code="server-port-in-use",
     what="The {protocol} port {port} cannot be used.",
