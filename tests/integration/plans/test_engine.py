@@ -495,7 +495,7 @@ class TestProof:
     def test_half_precision_that_came_out_in_fp32_fails(self):
         (proof,), _ = self.prove(self.built(), precision="fp16")
         assert proof.verdict == "failed"
-        assert "no layer of the engine runs in that: 1 fp32" in proof.reason
+        assert "no layer runs in it: 1 fp32" in proof.reason
         assert all(check.passed for check in proof.checks)  # it answers like PyTorch, and is not what was asked for
         assert proof.findings
         (proof,), _ = self.prove(self.built(detailed=False), precision="fp16")

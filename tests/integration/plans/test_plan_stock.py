@@ -191,7 +191,7 @@ def test_a_failure_of_the_builder_names_node_module_and_line(trt, monkeypatch):
     with pytest.raises(PlanError) as error:
         build("node_map.json")
     assert error.value.found == f"Add (node /layer/add): {text}"
-    assert error.value.details[0] == "Add (node /layer/add_1, module head, net.py:7): named beside it"
+    assert error.value.details[0] == "Add (node /layer/add_1, module head, net.py:7): named in the same text"
 
 
 @pytest.mark.parametrize("kept", ["all_creators", "plugin_creator_list"])

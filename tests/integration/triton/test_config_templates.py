@@ -22,9 +22,9 @@ def test_a_template_of_the_users(tmp_path):
     [
         ("name: {{ nam }}", "cannot be used"),
         ("{% if %}", "cannot be used"),
-        ("name: {{ name | pbtxt }}\nmax_batch_size: 2\nno_such_field: 1", "no valid model configuration"),
-        ('name: "other"\nmax_batch_size: 8', "is not the spec's"),
-        ("name: {{ name | pbtxt }}", "is not the spec's"),
+        ("name: {{ name | pbtxt }}\nmax_batch_size: 2\nno_such_field: 1", "Invalid model configuration"),
+        ('name: "other"\nmax_batch_size: 8', "differs from the spec"),
+        ("name: {{ name | pbtxt }}", "differs from the spec"),
     ],
 )
 def test_a_bad_template_is_refused(text, reason, tmp_path):

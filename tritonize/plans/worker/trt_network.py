@@ -177,10 +177,8 @@ def named(said: Sequence[str], request: PlanBuildRequest) -> list[str]:
     others: list[str] = []
     for text in dict.fromkeys(said):
         found = list(dict.fromkeys(pattern.findall(text))) if pattern else []
-        located += [
-            _line(name, operators[name], nodes, why="named in the same message" if number else text)
-            for number, name in enumerate(found)
-        ]
+        for number, name in enumerate(found):
+            located.append(_line(name, operators[name], nodes, why="named in the same text" if number else text))
         others += [] if found else [text]
     return [*located, *others]
 
