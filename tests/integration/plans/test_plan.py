@@ -338,7 +338,7 @@ def test_a_stock_build_without_a_gpu_says_the_ways_out():
     with pytest.raises(MissingError) as error:  # whether the package is installed or not
         plan_builder.build(request(module="tensorrt", compute_capabilities=[]), Path("out"))
     assert error.value.exit_code == 3
-    assert "there is none here" in error.value.what
+    assert "this machine has no GPU" in error.value.what
     for words in ("target's GPU", "tritonize plan request", "plan build --request", "tensorrt:YY.MM-py3", "tensorrt_rtx"):
         assert words in error.value.next_step
 
