@@ -289,7 +289,7 @@ def test_a_full_disk_among_the_temporary_files_is_an_error_of_its_own_and_hangs_
         limited = ["prlimit", "--fsize=500", str(Path(sys.executable).with_name("tritonize")), *command]
         done = subprocess.run(limited, capture_output=True, text=True, timeout=60)
         assert done.returncode == 6, done.stderr
-        assert "larger than the filesystem or the limit" in " ".join(done.stderr.split())
+        assert "exceeds the size limit" in " ".join(done.stderr.split())
 
 
 def test_who_interrupts_a_run_is_told_what_is_in_place_by_then():

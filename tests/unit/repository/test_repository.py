@@ -225,8 +225,9 @@ def test_a_model_that_is_a_file_or_a_link_and_names_that_are_too_long():
         publish(2)
     assert caught.value.code == "repository-model-is-file"
     for place in (Path("r" * 256), Path("r" * 250)):
-        with pytest.raises(RepositoryError, match="longer than the filesystem takes"), repository.staging(place):
+        with pytest.raises(RepositoryError) as caught, repository.staging(place):
             pass
+        assert caught.value.code == "file-name-too-long"
     assert sorted(os.listdir()) == ["elsewhere", "home", "models"]
     described = {"source": "m.onnx", "inputs": {"x": {"shape": [1]}}}
     with pytest.raises(ValidationError, match="too long"):
