@@ -48,11 +48,16 @@ def link_away(path: Path) -> None:
     path.symlink_to(path.rename("away").absolute())
 
 
+def append(path: Path, text: str) -> None:
+    with path.open("a") as file:
+        file.write(text)
+
+
 GOLDEN = "1/evidence/golden/golden.json"
 DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "model": (lambda folder: (folder / "1" / "model.onnx").write_bytes(b"other"), "small/1/model.onnx"),
-    "longer": (lambda folder: (folder / "1" / "model.onnx").open("ab").write(b"x"), "small/1/model.onnx"),
-    "configuration": (lambda folder: (folder / "config.pbtxt").open("a").write("# x\n"), "small/config.pbtxt"),
+    "longer": (lambda folder: append(folder / "1" / "model.onnx", "x"), "small/1/model.onnx"),
+    "configuration": (lambda folder: append(folder / "config.pbtxt", "# x\n"), "small/config.pbtxt"),
     "program": (change_backend, "small/1/model.py"),
     "golden": (lambda folder: (folder / GOLDEN).write_text("{}"), f"small/{GOLDEN}"),
     "manifest": (reword, "small/1/evidence/manifest.json"),
