@@ -9,9 +9,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
 # Steps of training the heart example.
 STEPS ?= 300
+# Tests that `make coverage` runs; `COVERED=tests` counts all of them, workers included, and takes as long as `make test`.
+COVERED ?= tests/unit
 CORPUS := build/corpus
 
-.PHONY: help install demo demo-imagenet test test-slow test-gpu check bench faultbench corpus schema modules format clean
+.PHONY: help install demo demo-imagenet test test-slow test-gpu coverage check bench faultbench corpus schema modules format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,11 +48,16 @@ examples/imagenet/samples/coffee.npz: examples/imagenet/make_sample.py examples/
 demo-imagenet: $(INSTALLED) examples/imagenet/samples/coffee.npz  ## The same for a published ImageNet classifier
 	$(BIN)/tritonize run examples/imagenet/imagenet.yaml
 
-test: $(INSTALLED)  ## Run the tests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow"
+test: $(INSTALLED)  ## Run the tests: the quick ones first, then those with workers and the real server
+	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow" --ignore tests/unit
 
-test-slow: $(INSTALLED)  ## Run the tests that are left out of `make test` for their time: second ways to the same end
+test-slow: $(INSTALLED)  ## Run what is left out of `make test` for its time: second ways to the same end, kill loops, soaks
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m slow
+
+coverage: $(INSTALLED)  ## Run the unit tests and say which lines they leave out; fails below the floor
+	rm -f .coverage .coverage.*
+	$(BIN)/python -m pytest $(COVERED) --cov --cov-report=term
 
 # With PYTHON given that one is taken, such as a container's own with its TensorRT; else .venv's where it is there.
 test-gpu:  ## Build, run, serve and time plans on the GPU here; writes docs/gpu-results.md; nothing need be installed

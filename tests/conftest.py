@@ -16,12 +16,25 @@ from tests.support.server_fixtures import served_repository, server  # noqa: F40
 # A shell that starts the tests in the background lets them ignore Ctrl-C, and what they start inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+TIMEOUTS_S = {"unit": 60, "integration": 300, "e2e": 600}
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that ask the same server something go to one process, so that it is started once."""
     for item in items:
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(_timeout_s(item), method="thread"))  # SIGALRM is the deadline's of a command
+        if item.get_closest_marker("server") and "e2e" not in item.path.parts:
+            raise pytest.UsageError(f"{item.nodeid} starts the real server: it belongs to tests/e2e")
         if "server" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("server"))
+
+
+def _timeout_s(item: pytest.Item) -> float:
+    """Ten times what such a test takes on a busy machine; some slow ones install, or kill hundreds of processes."""
+    if item.get_closest_marker("slow"):
+        return 3600
+    return next((seconds for kind, seconds in TIMEOUTS_S.items() if kind in item.path.parts), 300)
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from tests.integration.plans import test_plan
+from tests.support import plan_requests
 from tests.support.command import tritonize
 
 MODELS = """
@@ -235,7 +235,7 @@ def test_two_addresses_of_one_kind_are_refused(model_files):
 
 def test_rules_for_an_output_that_an_onnx_file_does_not_have_are_refused():
     """They would hold for none, and the output they were meant for would be judged by the defaults."""
-    onnx.save(onnx.shape_inference.infer_shapes(onnx.load(test_plan.network("m.onnx"))), "m.onnx")
+    onnx.save(onnx.shape_inference.infer_shapes(onnx.load(plan_requests.network("m.onnx"))), "m.onnx")
     Path("spec.yaml").write_text("schema: 1\nmodels: {net: {source: m.onnx, max_batch_size: 4, outputs: {y: {}}}}\n")
     done = tritonize("build", "spec.yaml", "--json")
     assert done.returncode == 2

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.e2e.test_servers import eventually, processes_of
 from tests.support import server_models
+from tests.support.waiting import eventually, processes_of
 from tritonize.core.artifacts import ServerHandle
 from tritonize.core.errors import ServerError, UsageError
 from tritonize.triton import client, serving
@@ -26,7 +26,7 @@ class TestMadeUp:
                 {"name": "C", "datatype": "BF16", "shape": ["1"]},
             ]
         }
-        found = serving.made_up(metadata)
+        found = serving.smallest_inputs(metadata)
         assert found["A"].shape == (1, 3, 1)
         assert found["A"].dtype == np.float32
         assert found["B"].tolist() == [b"", b""]
@@ -67,7 +67,7 @@ class TestServe:
         server_models.lookup(server_models.write(root, "lookup", server_models.LOOKUP))
         probes = {"lookup": {"X": np.array([[99]])}}
         with (
-            pytest.raises(ServerError, match="'lookup' is loaded and does not answer") as caught,
+            pytest.raises(ServerError, match="'lookup' is loaded but fails its first request") as caught,
             serving.serve(root, directory=tmp_path / "run", probes=probes),
         ):
             pass

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from tritonize.process import workers
-from tritonize.process.tasks import Answer, Request, Task
+from tritonize.core import errors
+from tritonize.process import worker_main, workers
+from tritonize.process.tasks import Answer, Request, Task, TaskError
 
 
 def run_task(task: Task[Request, Answer], request: Request) -> Answer:
@@ -34,6 +35,10 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         started = time.perf_counter()
         try:
             value = work()
+        except TaskError:
+            raise  # a bug of ours, and no answer
+        except Exception as error:
+            raise _as_a_worker_tells_it(error) from error
         finally:
             del sys.path[: len(search_path)]
         seconds = time.perf_counter() - started
@@ -64,3 +69,12 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in set(sys.modules) - known:
         if Path.cwd().as_posix() in (getattr(sys.modules[name], "__file__", None) or ""):
             del sys.modules[name]
+
+
+def _as_a_worker_tells_it(error: Exception) -> errors.TritonizeError:
+    """What `workers.run_worker` raises for an exception in a worker, through JSON as well."""
+    answer = json.loads(json.dumps(worker_main._describe(error)))
+    if "error" in answer:
+        return errors.from_dict(answer["error"])
+    unexpected = answer["unexpected"]
+    return errors.WorkerError(f"{unexpected['type']}: {unexpected['message']}", details=unexpected["traceback"])

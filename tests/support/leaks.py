@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -33,3 +35,22 @@ def nothing_left(within_s: float = 10.0) -> None:
     while time.monotonic() < until and processes():
         time.sleep(0.1)
     assert processes() == []
+
+
+INPUT = ("--input", "INPUT__0:fp32:1x4")
+
+
+def untouched(before: set[str]) -> None:
+    """Nothing but what was there lies in the working folder, and nothing of ours runs."""
+    assert set(os.listdir()) == before
+    nothing_left()
+
+
+def refused(done: subprocess.CompletedProcess[str], code: int, words: list[str]) -> None:
+    """One clear error and nothing else."""
+    assert done.returncode == code, done.stderr
+    told = " ".join(done.stderr.split())
+    for word in words:
+        assert word in told, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from tritonize.core import arrays
-from tritonize.core.artifacts import Check, Report, SampleSet, Stage, TensorFiles
+from tritonize.core.artifacts import Check, Report, SampleSet, Stage, StagedVersion, TensorFiles
+from tritonize.core.error_location import Location, NodeError
 from tritonize.core.figures import Figures
 from tritonize.core.stages import StageName
 from tritonize.quality import gates
@@ -16,6 +17,8 @@ from tritonize.quality.comparison import compare
 from tritonize.quality.figure_collector import FigureCollector
 from tritonize.quality.golden_set import GoldenSet, Rules
 from tritonize.quality.tracker import ErrorTracker
+from tritonize.spec import schema
+from tritonize.workflows import evidence
 
 STAGES = (StageName.ONNXRUNTIME, StageName.HTTP, StageName.GRPC, StageName.SHM)
 Tensors = Mapping[str, np.ndarray]
@@ -118,3 +121,25 @@ def classifier(folder: Path, wrong: bool = False) -> tuple[Report, Figures]:
     tracker = seen(known, found)
     labels = {"scores": ["tench", "goldfish", "white shark", "hammerhead", "hen", "ostrich", "brambling <& finch>"]}
     return report(tracker, found, model="classifier"), tracker.collector.figures(labels)
+
+
+def published(tmp_path: Path) -> Path:
+    """The folder of a version whose evidence has the report of a small classifier."""
+    expected = [{"scores": np.array([[0.1, 0.6, 0.3, 0, 0, 0, 0]], np.float32)}]
+    known = golden(tmp_path / "g", [{"x": np.zeros((1, 1), np.float32)}], expected, {"scores": "distribution"})
+    tracker = seen(known, expected)
+    node = NodeError(
+        position=4, node="Mul_1", operator="Mul", output="t", own=0.25, allowance=1e-6, inputs=0.0, propagated=0.0, total=0.25,
+        module="encoder.block",
+    )  # fmt: skip
+    located = Location(expected="A", found="B", kind="modules", series=(node,))
+    found = report(tracker, expected)
+    staged = StagedVersion(root=tmp_path / "repository", model=found.model, version=3)
+    staged.version_directory.mkdir(parents=True)
+    (staged.model_directory / "config.pbtxt").write_text("output [ { name: 'scores' label_filename: 'labels_scores.txt' } ]")
+    (staged.model_directory / "labels_scores.txt").write_text("\n".join(f"label {number}" for number in range(7)))
+    (staged.version_directory / "model.onnx").write_bytes(b"")
+    outputs = {"scores": {"labels": "labels.txt"}}
+    model = schema.Model.model_validate({"source": "m.onnx", "inputs": {"x": {"shape": [1]}}, "outputs": outputs})
+    evidence.write(staged, found, model, collector=tracker.collector, located=located)
+    return staged.version_directory

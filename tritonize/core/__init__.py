@@ -1,1 +1,1 @@
-"""What every folder may import: errors and their messages, results, and small helpers. Imports nothing else of tritonize."""
+"""Errors and their messages, result types and small helpers. Every folder may import `core`; it imports no other folder."""

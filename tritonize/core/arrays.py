@@ -29,7 +29,7 @@ Arrays = dict[str, Array]
 BFLOAT16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
 
 SMALL = 1 << 16
-"""Bytes of a file that is read instead of mapped."""
+"""Files below this size in bytes are read instead of memory-mapped."""
 _NPY_1 = b"\x93NUMPY\x01\x00"
 
 
@@ -40,7 +40,7 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
 
 
 def dtype_name(array: Array) -> str:
-    """The `dtypes` name of an array's elements, or NumPy's own name where there is none."""
+    """The `dtypes` name of an array's element type, or NumPy's name if the table does not list it."""
     return _named(array.dtype)
 
 
@@ -53,7 +53,7 @@ def _named(dtype: np.dtype[Any]) -> str:
 
 
 def save(files: TensorFiles, index: int, arrays: Mapping[str, Array]) -> None:
-    """Write one item. The arrays must be the set's tensors, all of them, in its types. Raises KeyError, TypeError, OSError."""
+    """Write one item: one array per tensor of the set, in the set's types. Raises KeyError, TypeError, OSError."""
     for position, tensor in enumerate(files.tensors):
         array = np.ascontiguousarray(arrays[tensor.name]).reshape(np.shape(arrays[tensor.name]))
         if array.dtype != numpy_dtype(tensor.dtype):
@@ -64,7 +64,7 @@ def save(files: TensorFiles, index: int, arrays: Mapping[str, Array]) -> None:
 
 
 def _write(array: Array, path: Path) -> None:
-    """`numpy.save`, but a full disk is an OSError with its number: NumPy's own says only how many elements were written."""
+    """`numpy.save` with an OSError that carries an errno when the disk is full; NumPy's own error has none."""
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
         file.write(array.reshape(-1).view(np.uint8).data)
@@ -73,7 +73,7 @@ def _write(array: Array, path: Path) -> None:
 def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
     """Write named arrays as one `.npz` file, bfloat16 as float32. Raises OSError.
 
-    `np.savez` takes no array that is called `file`.
+    It replaces `np.savez`, which does not accept an array named `file`.
     """
     with zipfile.ZipFile(path, "w", allowZip64=True) as archive:
         for name, array in arrays.items():
@@ -87,7 +87,7 @@ def load(files: TensorFiles, index: int) -> Arrays:
     arrays: Arrays = {}
     pack, row = files.packed[index] if files.packed else (index, None)
     for position, tensor in enumerate(files.tensors):
-        path = f"{files.directory}/{pack}/{position}.npy"  # as `TensorFiles.path`, which takes longer than reading a small file
+        path = f"{files.directory}/{pack}/{position}.npy"  # `TensorFiles.path` takes longer than reading a small file
         array = _item(path) if row is None else _pack(path)[row]
         arrays[tensor.name] = array.view(BFLOAT16) if tensor.dtype == "bf16" else array
         if tensor.dtype == "string":
@@ -97,13 +97,13 @@ def load(files: TensorFiles, index: int) -> Arrays:
 
 @functools.lru_cache(maxsize=64)
 def _pack(path: str) -> Array:
-    """A file of many items, kept open: packs are written once, into folders that are not used again."""
+    """A memory-mapped file of many items. It is cached, since packs are written once, into folders that are never reused."""
     mapped: Array = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     return mapped
 
 
 def _item(path: str) -> Array:
-    """A file of one item; a small one is read, since mapping it costs several times as much."""
+    """A file of one item. Small files are read, since mapping them costs several times as much."""
     with open(path, "rb") as file:  # noqa: PTH123 - see `load`
         content = file.read(SMALL)
     if len(content) < SMALL and content[:8] == _NPY_1:
@@ -122,7 +122,7 @@ def _header(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 
 def largest(files: TensorFiles) -> int:
-    """Bytes of the largest item at most, by the sizes of its files. Raises OSError."""
+    """Upper bound on the size of the largest item in bytes, from the file sizes. Raises OSError."""
     rows = Counter(pack for pack, _ in files.packed) if files.packed else dict.fromkeys(range(files.count), 1)
     sizes = (
         sum(Path(files.directory, str(pack), f"{position}.npy").stat().st_size for position in range(len(files.tensors))) // count
@@ -132,14 +132,14 @@ def largest(files: TensorFiles) -> int:
 
 
 def bits(array: Array) -> Array:
-    """The array as it lies in files: bfloat16, which NumPy cannot read back, as its bits; text in elements of one width."""
+    """The array as it is stored in a file: bfloat16, which NumPy cannot read back, as uint16; text as fixed-width strings."""
     if array.dtype == object:
         return text(array).astype(np.str_)
     return array.view(np.uint16) if array.dtype == BFLOAT16 else array
 
 
 def text(array: Array) -> Array:
-    """An array of text, of whatever type, as objects of `str`; bytes are UTF-8."""
+    """A text array of any type as an object array of `str`; bytes are decoded as UTF-8."""
     flat = [item.decode(errors="surrogateescape") if isinstance(item, bytes) else str(item) for item in array.reshape(-1)]
     found = np.empty(len(flat), object)
     found[:] = flat
@@ -152,7 +152,7 @@ def empty_like(array: Array) -> Array:
 
 
 def digest(found: Arrays) -> str:
-    """SHA-256 of the bits of arrays, with their names, types and shapes; equal where nothing at all differs."""
+    """SHA-256 of arrays with their names, types, shapes and bits."""
     whole = hashlib.sha256()
     for name in sorted(found):
         array = found[name]
@@ -162,12 +162,12 @@ def digest(found: Arrays) -> str:
 
 
 def release() -> None:
-    """Let go of the packs that are kept open, before their folder is removed."""
+    """Close the cached packs. Call it before their folder is removed."""
     _pack.cache_clear()
 
 
 def drop(files: TensorFiles, indices: Collection[int]) -> TensorFiles:
-    """The set without some items: their files are removed, and those behind them move up."""
+    """Remove items and their files; later items are renumbered."""
     kept = [index for index in range(files.count) if index not in indices]
     for index in indices:
         shutil.rmtree(files.directory / str(index))
@@ -185,7 +185,7 @@ def without_edges(samples: SampleSet, dropped: Collection[str]) -> SampleSet:
 
 
 def select(files: TensorFiles, names: Collection[str]) -> TensorFiles:
-    """The set without the other tensors: their files are removed, and those behind them move up."""
+    """Keep only the named tensors; the files of the others are removed, and later ones are renumbered."""
     kept = [position for position, tensor in enumerate(files.tensors) if tensor.name in names]
     for index in range(files.count):
         for position in range(len(files.tensors)):
@@ -197,7 +197,7 @@ def select(files: TensorFiles, names: Collection[str]) -> TensorFiles:
 
 
 def stack(files: TensorFiles, indices: Sequence[int]) -> Arrays:
-    """Several items joined along the first axis: a batch. A single one is returned as it lies."""
+    """Concatenate items along the first axis into a batch. A single item is returned unchanged."""
     if len(indices) == 1:
         return load(files, indices[0])
     items = [load(files, index) for index in indices]
@@ -205,9 +205,9 @@ def stack(files: TensorFiles, indices: Sequence[int]) -> Arrays:
 
 
 def batches(samples: SampleSet, size: int) -> Iterator[tuple[int, ...]]:
-    """Every sample in batches of `size`, samples of one shape together; the last batch is filled up from the first.
+    """All samples in batches of `size`, grouped by shape. The last batch of a group is filled up with the group's first samples.
 
-    For a model that is not batched each sample is alone, and so is an edge case: it comes with the batches of one.
+    An edge case is always alone and comes with the batches of size 1. Without batching, each sample is alone.
     """
     if not samples.batched:
         yield from ((index,) for index in range(samples.files.count))
@@ -225,7 +225,7 @@ def all_batches(samples: SampleSet, max_batch_size: int) -> list[tuple[int, ...]
 
 
 def groups(samples: SampleSet) -> list[list[int]]:
-    """The samples of each shape, without edge cases: only those can lie in one batch."""
+    """The drawn samples grouped by shape, without edge cases: only samples of one shape fit in one batch."""
     found: dict[tuple[tuple[int, ...], ...], list[int]] = {}
     for index in range(samples.drawn):
         item = load(samples.files, index)
@@ -240,7 +240,7 @@ def first_batches(samples: SampleSet, size: int) -> Iterator[tuple[int, ...]]:
 
 
 def batch_sizes(max_batch_size: int) -> tuple[int, ...]:
-    """The batch sizes a model is proven at: 1, 2 and its maximum; only 0 (no batch) for a model without one."""
+    """The batch sizes to compare a model at: 1, 2 and its maximum; only 0 (no batch) for a model without batching."""
     return tuple(sorted({1, min(2, max_batch_size), max_batch_size})) if max_batch_size else (0,)
 
 
@@ -250,16 +250,16 @@ def spec_of(name: str, array: Array) -> TensorSpec:
 
 
 def named(sample: Any, where: str) -> Iterator[tuple[str, Array]]:
-    """The arrays of a sample with their names: a dictionary's keys, or INPUT__0, INPUT__1 and so on; nested ones with dots.
+    """The arrays of a sample with their names: dictionary keys, or INPUT__0, INPUT__1 and so on; dots for nested values.
 
-    What is None is left out.
+    None values are skipped.
 
     Args:
         sample: arrays, numbers or torch tensors, in dictionaries, tuples and lists.
-        where: what it came from, for the error.
+        where: origin of the sample, for the error message.
 
     Raises:
-        UsageError: something that is no array or tensor is among them.
+        UsageError: a value is neither an array, a number nor a tensor.
     """
     if isinstance(sample, Mapping):
         for key, value in sample.items():
@@ -282,7 +282,7 @@ def _inside(name: str, value: Any, where: str) -> Iterator[tuple[str, Array]]:
 
 
 def _array(name: str, value: Any, where: str) -> Array:
-    if hasattr(value, "detach"):  # a tensor of torch, which is not imported here
+    if hasattr(value, "detach"):  # a torch tensor; torch is not imported here
         value = value.detach().cpu()
         value = value.float().numpy().astype(BFLOAT16) if str(value.dtype) == "torch.bfloat16" else value.numpy()
     if not isinstance(value, np.ndarray | np.generic | int | float | bool | str | bytes):
@@ -291,5 +291,5 @@ def _array(name: str, value: Any, where: str) -> Array:
     if array.dtype.kind in "UST" or (array.dtype == object and all(isinstance(each, str | bytes) for each in array.reshape(-1))):
         return text(array)
     if array.dtype.kind not in "biuf" and array.dtype != BFLOAT16:
-        raise UsageError(f"Input {name!r} of a sample has a type that models do not take.", where=where, found=str(array.dtype))
+        raise UsageError.of(wording.ARRAY_TYPE, where=where, found=str(array.dtype), name=name)
     return array

@@ -1,6 +1,6 @@
-"""What the stages hand on: frozen values that hold paths and numbers, never modules or arrays.
+"""The values that the stages pass on: frozen dataclasses of paths and numbers, without modules or arrays.
 
-Read this file and you know the system:
+In the order in which a run creates them:
 
     samples -> Reference -> OnnxArtifact -> StagedVersion -> ServerHandle -> Check ... -> Report -> PublishedVersion
 
@@ -36,15 +36,15 @@ class TensorSpec:
 class TensorFiles:
     """A numbered set of named arrays, one `.npy` file each: `<directory>/<index>/<position of the tensor>.npy`.
 
-    Names of tensors are free text, so files are named by position. In a packed set many items share a file, along a new first
-    axis: `<directory>/<pack>/<position of the tensor>.npy`.
+    Tensor names are free text, so files are named by position. In a packed set, many items share a file, stacked along a new
+    first axis: `<directory>/<pack>/<position of the tensor>.npy`.
     """
 
     directory: Path
     tensors: tuple[TensorSpec, ...]
     count: int
     packed: tuple[tuple[int, int], ...] | None = None
-    """Pack and row of each item; `None` where each lies by itself."""
+    """Pack and row of each item; `None` if each item has its own files."""
 
     def path(self, index: int, position: int) -> Path:
         """The file of tensor number `position` of item `index`."""
@@ -53,22 +53,22 @@ class TensorFiles:
 
 @dataclass(frozen=True, kw_only=True)
 class SampleSet:
-    """The inputs a model is proven on. One sample is one item: where the model is batched its first axis is 1."""
+    """The inputs that a model is compared on. One sample is one item; if the model is batched, its first axis is 1."""
 
     files: TensorFiles
     batched: bool
     origin: str
-    """How to make them again, in words: `normal, seed 0`, or the files they came from."""
+    """How to create them again, in words: `normal, seed 0`, or their files."""
     edges: Mapping[int, str] = field(default_factory=dict)
-    """Edge cases among them, the last ones, by number: `zeros`, `ones`, `smallest`, `largest`. Each is asked alone, in no batch."""
+    """Index to name of the edge cases, which are the last samples: `zeros`, `ones`, `smallest`, `largest`. Each is sent alone."""
 
     @property
     def drawn(self) -> int:
-        """How many are no edge cases."""
+        """The number of samples that are not edge cases."""
         return self.files.count - len(self.edges)
 
     def group(self, index: int) -> str:
-        """What a sample is judged with: all drawn ones together, each edge case by itself."""
+        """The group that gates evaluate a sample in: all drawn samples together, each edge case by itself."""
         return self.edges.get(index, DRAWN)
 
 
@@ -89,14 +89,14 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """What a model file says of itself."""
+    """The description of a model that `tritonize inspect` displays."""
 
     kind: str
     inputs: tuple[TensorSpec, ...]
-    """A shape of `?` where the file does not keep it."""
+    """A shape of `?` if the file does not store it."""
     outputs: tuple[TensorSpec, ...]
     operators: Mapping[str, int]
-    """How often each occurs, the most frequent first; for a factory, its leaf modules by class."""
+    """Operator to number of occurrences, the most frequent first; for a factory, leaf modules by class."""
     parameters: int
     """Number of elements."""
     opset: int | None = None
@@ -106,7 +106,7 @@ class Inspection:
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """What PyTorch answers: one expected output per sample, float32 as the model computes it."""
+    """PyTorch's outputs: one expected output per sample, in the model's own precision."""
 
     source: Source
     outputs: TensorFiles
@@ -114,18 +114,18 @@ class Reference:
     parameters: int
     """Number of elements in the parameters; 0 for a frozen TorchScript, whose weights are constants."""
     state: str | None = None
-    """Checksum of its parameters and buffers, where it is a PyTorch model."""
+    """Checksum of its parameters and buffers, if it is a PyTorch model."""
     renamed: Mapping[str, str] = field(default_factory=dict)
-    """The model's own names of outputs that are served under others, since an input has them, to those."""
+    """The model's output name to the served name, for outputs that had the name of an input."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OnnxArtifact:
-    """An ONNX file that was checked, reloaded and read back."""
+    """An ONNX file that passed the checker and was loaded again."""
 
     path: Path
     data: Path | None = None
-    """The file beside it that holds the weights, where they are too large for one file."""
+    """The external data file with the weights, if they are too large for one file."""
     node_map: Path | None
     """The file that says where its nodes come from in the PyTorch model; see `workers.origins`."""
     sha256: str
@@ -137,45 +137,45 @@ class OnnxArtifact:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     exporter: str
-    """Who wrote the file and in which version, as the file says."""
+    """Name and version of the exporter, as the file states them."""
     strategy: str
     """Which of `workers.export.STRATEGIES` it was."""
     simplified: bool
     optional: tuple[str, ...] = ()
-    """Inputs that have a value in the file, which a client may leave out."""
+    """Inputs with a default value in the file, which a client may omit."""
     precision: str = "fp32"
-    """Of its computing nodes: `fp32`, `fp16` or `bf16`."""
+    """Precision of its computing nodes: `fp32`, `fp16` or `bf16`."""
     reduced_nodes: int = 0
-    """Nodes in half precision, without casts."""
+    """Number of nodes in half precision, without casts."""
     kept_nodes: Mapping[str, int] = field(default_factory=dict)
-    """Why float32 nodes of a reduced file are so still, to how many there are."""
+    """Of a reduced file: the reason why nodes stayed in float32, to the number of nodes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One strategy of the export ladder, and what came of it."""
+    """One strategy of the export ladder and its outcome."""
 
     strategy: str
     outcome: Literal["right", "wrong", "failed"]
-    """`wrong`: it made a file that does not answer like PyTorch. `failed`: it made none."""
+    """`wrong`: the exported file's outputs differ from PyTorch's. `failed`: it exported no file."""
     seconds: float
     reason: str = ""
-    """In one line; empty where it was right."""
+    """Why it is not `right`, in one line."""
     code: str | None = None
-    """Of the error that it failed with, where that has one."""
+    """Code of the error, if it has one."""
     where: str | None = None
-    """The line of the user's code and the module it is in, where they are known."""
+    """The line of the user's code and its module, if known."""
     next_step: str | None = None
-    """What the user could do about it."""
+    """What the user can do."""
     decisions: tuple[Decision, ...] = ()
-    """What the model decides on data, and the exporter has frozen."""
+    """Data-dependent branches and values that the exporter froze."""
     warned: tuple[Warned, ...] = ()
-    """What the tracer warned of, with its lines."""
+    """Warnings of the tracer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Element:
-    """One element of an output where expected and found differ."""
+    """One element of an output for which expected and found differ."""
 
     index: tuple[int, ...]
     expected: float
@@ -184,16 +184,16 @@ class Element:
 
 @dataclass(frozen=True, kw_only=True)
 class TensorCheck:
-    """One output compared: what was expected, what was found, how far apart they are.
+    """The comparison of one output: expected, found and the difference.
 
-    Differences are computed in float64 over the elements that are finite on both sides; `None` where there is none, or
-    where shapes or types forbid comparing.
+    Differences are computed in float64 over the elements that are finite on both sides. They are `None` if there are none, or
+    if the shapes or types cannot be compared.
     """
 
     name: str
     passed: bool
     reason: str | None
-    """Why it failed, in one line; `None` where it passed."""
+    """Why it failed, in one line; `None` if it passed."""
     expected_shape: tuple[int, ...] | None
     found_shape: tuple[int, ...] | None
     expected_dtype: str | None
@@ -207,10 +207,10 @@ class TensorCheck:
     max_abs: float | None = None
     mean_abs: float | None = None
     max_rel: float | None = None
-    """max |found - expected| / |expected| where |expected| exceeds a thousandth of its largest magnitude."""
+    """max |found - expected| / |expected| over elements with |expected| above a thousandth of its largest magnitude."""
     cosine: float | None = None
     largest: float | None = None
-    """Largest finite magnitude expected; a tolerance above it lets anything of that size pass."""
+    """Largest finite expected magnitude; with a larger atol, every value of that size passes."""
     elements: int = 0
     mismatched: int = 0
     """Elements outside |found - expected| <= atol + rtol * |expected|."""
@@ -220,24 +220,24 @@ class TensorCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One answer compared with its reference: all outputs of one batch over one path."""
+    """The comparison of all outputs of one batch at one stage with the reference."""
 
     stage: StageName
     batch_size: int
-    """0 where the model is not batched."""
+    """0 if the model is not batched."""
     samples: tuple[int, ...]
     tensors: tuple[TensorCheck, ...]
     seconds: float = 0.0
 
     @property
     def passed(self) -> bool:
-        """Whether every output passed; an answer without outputs passes nothing."""
+        """Whether every output passed. A comparison without outputs does not pass."""
         return bool(self.tensors) and all(tensor.passed for tensor in self.tensors)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """Something that differs and is no tensor: a hash, a configuration field, a missing file."""
+    """A difference that is not in a tensor: a hash, a configuration field, a missing file."""
 
     where: str
     what: str
@@ -247,43 +247,43 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One stage of a run and what it cost."""
+    """One stage of a run with its verdict, time and memory."""
 
     name: Label
     verdict: Verdict
     seconds: float
     library_seconds: float = 0.0
-    """The part spent inside the libraries that do the work (torch, ONNX, ONNX Runtime, the server), imports included."""
+    """The part spent in libraries (torch, ONNX, ONNX Runtime, the server), imports included."""
     peak_memory: int = 0
-    """Largest resident memory of the stage's own processes, in bytes; 0 where it has none."""
+    """Peak resident memory of the stage's processes in bytes; 0 if it starts none."""
     note: str = ""
     optional: bool = False
-    """Where it did not run: whether the verdict is the same without it, as of a transport whose address was not given."""
+    """If it did not run: whether the verdict does not depend on it, such as a transport without an address."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StagedVersion:
-    """A complete model directory outside the repository, not visible to anyone yet."""
+    """A complete model directory in a staging folder, not yet published."""
 
     root: Path
-    """A model repository holding this model alone; what the proving server is started on."""
+    """A model repository with only this model; the embedded server serves it for the comparison."""
     model: str
     version: int
 
     @property
     def model_directory(self) -> Path:
-        """The directory of the model, holding config.pbtxt."""
+        """The model's directory with config.pbtxt."""
         return self.root / self.model
 
     @property
     def version_directory(self) -> Path:
-        """The directory of the version, holding the model file."""
+        """The version's directory with the model file."""
         return self.model_directory / str(self.version)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedVersion:
-    """A version in place in the model repository."""
+    """A version in the model repository."""
 
     repository: Path
     model: str
@@ -291,32 +291,32 @@ class PublishedVersion:
 
     @property
     def version_directory(self) -> Path:
-        """The directory of the version, holding the model file."""
+        """The version's directory with the model file."""
         return self.repository / self.model / str(self.version)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServerHandle:
-    """A running server: where it answers and what it is."""
+    """Addresses and identity of a running server."""
 
     http_url: str
     """`host:port`."""
     grpc_url: str
     log: Path | None = None
-    """The server's log; `None` for a server that is not ours."""
+    """The server's log; `None` for a server that tritonize did not start."""
     shm_prefix: str = "tritonize-"
-    """Start of the names of every shared-memory file that belongs to this server."""
+    """Prefix of the names of all shared-memory files of this server."""
     local: bool = True
     """Whether it shares this machine's /dev/shm."""
     identity: Mapping[str, str] = field(default_factory=dict)
-    """Name to version of what answers: server, backend, runtime."""
+    """Name to version: server, backend, runtime."""
     headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
-    """What a client sends along with every request, by protocol (`http`, `grpc`): keys, so they are never printed."""
+    """Headers of every request, by protocol (`http`, `grpc`). They hold access keys, so they are never printed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Everything a run or a verification found out; text, JSON and the exit code are made from it alone."""
+    """All results of a run or a verification; the text, HTML and JSON reports and the exit code depend on it alone."""
 
     command: str
     model: str
@@ -324,17 +324,17 @@ class Report:
     verdict: Verdict
     checks: tuple[Check, ...] = ()
     rows: tuple[StageRow, ...] = ()
-    """How large the error is, stage by stage."""
+    """The error metrics of each output at each stage."""
     gates: tuple[Gate, ...] = ()
     floors: tuple[NoiseFloor, ...] = ()
     findings: tuple[Finding, ...] = ()
     stages: tuple[Stage, ...] = ()
     notes: tuple[str, ...] = ()
-    """What a person who signs should know, in sentences."""
+    """Notes for the reader, in full sentences."""
     versions: Mapping[str, str] = field(default_factory=dict)
-    """Name to version of every tool that took part."""
+    """Name to version of every tool used."""
     proved_by: Mapping[str, str] = field(default_factory=dict)
-    """Name to version of the server, backend and runtime that answered."""
+    """Name to version of the server, backend and runtime whose outputs were compared."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """Source, ONNX file and configuration as plain data."""
     location: Path | None = None
@@ -342,21 +342,21 @@ class Report:
     published: bool = False
 
     def __repr__(self) -> str:
-        """Short: the whole of it is thousands of numbers, which `report.json` has."""
+        """A short form; the full content is thousands of numbers, which are in `report.json`."""
         version = f" version {self.version}" if self.version is not None else ""
         return f"<Report of {self.command}, {self.model}{version}: {self.verdict}>"
 
 
 def to_json(value: Any) -> Any:
-    """An artifact as plain JSON-able data."""
-    # Imported here, since reading artifacts must stay free of cost for `tritonize --help`.
+    """An artifact as JSON-serializable data."""
+    # Imported here to keep `tritonize --help` fast.
     from pydantic import TypeAdapter
 
     return TypeAdapter(type(value)).dump_python(value, mode="json")
 
 
 def from_json(kind: type[T], plain: Any) -> T:
-    """The artifact that `to_json` described. Raises pydantic.ValidationError."""
+    """The inverse of `to_json`. Raises pydantic.ValidationError."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(kind).validate_python(plain)

@@ -1,4 +1,4 @@
-"""Text and JSON files that somebody else may have written: regular files, of a bounded size, not nested without end."""
+"""Read text and JSON files from untrusted sources: regular files only, with limits on size and nesting depth."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import IO, Any
 
 LIMIT = 2**25
-"""Bytes of a file. As JSON it takes at most about twenty times as many in memory."""
+"""Largest file in bytes. Parsed JSON takes at most about 20 times as much memory."""
 DEPTH = 100
-"""Lists and mappings inside each other."""
+"""Maximum nesting depth of lists and mappings."""
 
 
 def content(path: Path, *, limit: int = LIMIT) -> bytes:
-    """A whole file.
+    """The content of a file.
 
     Raises:
-        OSError: it cannot be read, is no regular file, such as a pipe, which might never end, or is larger than `limit` bytes.
+        OSError: the file cannot be read, is not a regular file (a pipe might never end), or is larger than `limit` bytes.
     """
     with opened(path) as file:
         found = file.read(limit + 1)
@@ -29,26 +29,26 @@ def content(path: Path, *, limit: int = LIMIT) -> bytes:
 
 
 def opened(path: Path) -> IO[bytes]:
-    """A regular file for reading; a pipe that nobody writes to would block. Raises OSError."""
+    """Open a regular file for reading; opening a pipe without a writer would block. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(mode := os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError("it is a folder" if stat.S_ISDIR(mode) else "it is no regular file")
+        raise OSError("it is a folder" if stat.S_ISDIR(mode) else "it is not a regular file")
     return os.fdopen(descriptor, "rb")
 
 
 def text(path: Path, *, limit: int = LIMIT) -> str:
-    """A whole file of UTF-8. Raises OSError, ValueError; see `content`."""
+    """The content of a UTF-8 file. Raises OSError, ValueError; see `content`."""
     return content(path, limit=limit).decode("utf-8")
 
 
 def json_of(path: Path, *, limit: int = LIMIT) -> Any:
-    """What a JSON file holds. Raises OSError, ValueError; see `content` and `parsed`."""
+    """The value in a JSON file. Raises OSError, ValueError; see `content` and `parsed`."""
     return parsed(content(path, limit=limit))
 
 
 def parsed(text_or_bytes: str | bytes) -> Any:
-    """What JSON text holds. Raises ValueError: it is no JSON, or lists and mappings lie more than `DEPTH` deep."""
+    """The value of a JSON text. Raises ValueError if it is not valid JSON or is nested more than `DEPTH` deep."""
     try:
         found = json.loads(text_or_bytes)
     except RecursionError:

@@ -1,4 +1,4 @@
-"""What tritonize keeps between runs: a directory of things that are built once, complete or not there at all."""
+"""The cache between runs: directories that are built once and are either complete or absent."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from filelock import FileLock, Timeout
 
 from tritonize.core import errors, logs
 from tritonize.core.messages import files as wording
+from tritonize.core.messages import repository
 
 _LOG = logs.logger(__name__)
 _MARKER = ".complete"
 _STAGING = ".staging"
 _LOCK_INTERVAL_S = 0.2
-_TOLD_INTERVAL_S = 5.0
+_PROGRESS_INTERVAL_S = 5.0
 
 
 def directory() -> Path:
-    """`$TRITONIZE_CACHE`, else `$XDG_CACHE_HOME/tritonize`, else `~/.cache/tritonize`; it need not exist."""
+    """`$TRITONIZE_CACHE`, else `$XDG_CACHE_HOME/tritonize`, else `~/.cache/tritonize`; it may not exist yet."""
     if own := os.environ.get("TRITONIZE_CACHE"):
         return Path(own).expanduser().absolute()
     if shared := os.environ.get("XDG_CACHE_HOME"):
@@ -32,13 +33,11 @@ def directory() -> Path:
     try:
         return Path.home() / ".cache" / "tritonize"
     except RuntimeError as error:
-        raise errors.MissingError(
-            "There is no home directory for the cache.", found=str(error), next_step="set TRITONIZE_CACHE to a folder"
-        ) from error
+        raise errors.MissingError.of(wording.NO_CACHE_HOME, found=str(error)) from error
 
 
 def is_complete(path: Path) -> bool:
-    """Whether `build_once` has built this."""
+    """Whether `build_once` completed this directory."""
     return (path / _MARKER).is_file()
 
 
@@ -52,23 +51,23 @@ def build_once(
     cancelled: threading.Event | None = None,
     deadline_s: float | None = None,
 ) -> Path:
-    """A directory of the cache, built by the first who needs it while others wait.
+    """Return a cache directory; the first process that needs it builds it while others wait.
 
     Args:
-        path: where it shall be; its name is its key and says all that its content depends on.
-        build: fills the empty directory it is given, which lies beside `path` and is renamed when it is complete.
-        check: proves that what was built works; raises where it does not.
-        use: given the complete directory before anybody else may drop it; for entries that `keep_within` bounds.
-        on_progress: told when another process is building it.
-        cancelled: ends the wait for another process once it is set; for calls in threads, which Ctrl-C does not reach.
-        deadline_s: how long that wait may be; the building has a deadline of its own.
+        path: path of the directory; its name is the cache key and covers everything that the content depends on.
+        build: fills an empty directory next to `path`, which is renamed to `path` when it is complete.
+        check: tests the built directory; raises if it does not work.
+        use: called with the complete directory while its lock is held, so that no other process drops it; for entries that
+            `keep_within` limits.
+        on_progress: called while another process builds the directory.
+        cancelled: stops waiting for another process once it is set; for calls in threads, which Ctrl-C does not interrupt.
+        deadline_s: maximum wait for another process in seconds; `build` has its own deadline.
 
     Raises:
-        InterruptedRunError: it was cancelled.
+        InterruptedRunError: `cancelled` was set.
         TimeoutError: another process is still building it.
-        RepositoryError: the cache cannot be written.
-        RepositoryError: the disk is full.
-        Whatever `build`, `check` and `use` raise; of what failed to be built nothing is left then.
+        RepositoryError: the cache is not writable, or the disk is full.
+        Exceptions of `build`, `check` and `use`; a failed build leaves nothing behind.
     """
     if use is None and is_complete(path):
         _LOG.info("%s: taken from the cache", path.name)
@@ -80,14 +79,14 @@ def build_once(
     except TimeoutError:
         raise
     except OSError as error:
-        if use is not None and is_complete(path):  # a cache that others fill need not be ours to write: nobody here drops it
+        if use is not None and is_complete(path):  # a read-only shared cache: no local process can drop the entry
             use(path)
             return path
         raise _unwritable(error, path) from error
     try:
         try:
             if not is_complete(path):  # it may have been built while this process waited
-                _LOG.info("%s: not in the cache, built now", path.name)
+                _LOG.info("%s: not in the cache, building it", path.name)
                 _build(path, build, check)
         except OSError as error:
             raise _unwritable(error, path) from error
@@ -99,10 +98,10 @@ def build_once(
 
 
 def drop(path: Path, *, used: int | None = None) -> None:
-    """Take out what was built; who asks next builds it anew. What another process holds stays.
+    """Remove an entry; the next `build_once` builds it again. An entry that another process has locked stays.
 
     Args:
-        used: when it was last used, as `keep_within` saw it; if that was later, it stays too.
+        used: time of last use as `keep_within` read it; an entry that was used since then stays too.
 
     Raises:
         RepositoryError: the cache cannot be written.
@@ -110,7 +109,7 @@ def drop(path: Path, *, used: int | None = None) -> None:
     try:
         with FileLock(_lock_path(path), timeout=0):
             if used is None or _used(path) == used:
-                (path / _MARKER).unlink(missing_ok=True)  # first: from here on it is not complete
+                (path / _MARKER).unlink(missing_ok=True)  # first, so that a partly removed entry is not complete
                 shutil.rmtree(path, ignore_errors=True)
     except Timeout:
         return
@@ -119,7 +118,7 @@ def drop(path: Path, *, used: int | None = None) -> None:
 
 
 def _used(path: Path) -> int | None:
-    """When an entry was last used, in nanoseconds; `None` where it is none, or not complete."""
+    """Time of last use of an entry in nanoseconds; `None` if it is missing or incomplete."""
     try:
         return (path / _MARKER).stat().st_mtime_ns
     except OSError:
@@ -127,17 +126,17 @@ def _used(path: Path) -> int | None:
 
 
 def touch(path: Path) -> None:
-    """Note that this was used now."""
-    with contextlib.suppress(OSError):  # a cache that others fill need not be ours to write
+    """Set the time of last use to now."""
+    with contextlib.suppress(OSError):  # a shared cache may be read-only
         os.utime(path / _MARKER)
 
 
 def keep_within(folder: Path, bound: int) -> None:
-    """Drop what was used longest ago of a folder's entries, until their files take no more room than that; never the last one used.
+    """Drop the least recently used entries of a folder until their files fit the bound. The most recent entry always stays.
 
     Args:
-        folder: of the cache; its entries are built and used by `build_once`, and noted by `touch`.
-        bound: bytes.
+        folder: a folder of the cache; `build_once` builds its entries and `touch` records their use.
+        bound: maximum total size in bytes.
     """
     entries = []
     for path in folder.iterdir():
@@ -154,7 +153,7 @@ def keep_within(folder: Path, bound: int) -> None:
 
 
 def _drop_leftover(staging: Path) -> None:
-    """What a process that was killed has built of an entry; not what one is building now."""
+    """Remove the incomplete entry of a process that was killed; an entry that is being built is locked and stays."""
     with (
         contextlib.suppress(Timeout, OSError),
         FileLock(_lock_path(staging.with_name(staging.name.removesuffix(_STAGING))), timeout=0),
@@ -175,18 +174,18 @@ def _acquire(
     deadline_s: float | None,
 ) -> None:
     started = time.monotonic()
-    told = started
+    reported = started
     while True:
         try:
             lock.acquire(timeout=_LOCK_INTERVAL_S)
         except Timeout:
             now = time.monotonic()
             if cancelled is not None and cancelled.is_set():
-                raise errors.InterruptedRunError("Interrupted.") from None
+                raise errors.InterruptedRunError.of(repository.INTERRUPTED_WAITING) from None
             if deadline_s is not None and now - started > deadline_s:
                 raise TimeoutError(f"another process is still building {path.name} after {now - started:.1f} s") from None
-            if on_progress is not None and now - told > _TOLD_INTERVAL_S:
-                told = now
+            if on_progress is not None and now - reported > _PROGRESS_INTERVAL_S:
+                reported = now
                 on_progress(f"waiting for another process that builds {path.name}")
         else:
             return
@@ -217,6 +216,6 @@ def _unwritable(error: OSError, path: Path) -> Exception:
         found = errors.RepositoryError.of(
             wording.FOLDER_NOT_WRITABLE, where=str(error.filename or path), found=error.strerror, purpose="the cache"
         )
-        found.next_step = "set TRITONIZE_CACHE to a directory that you may write to"
+        found.next_step = "set TRITONIZE_CACHE to a writable folder"
         return found
     return error

@@ -1,8 +1,8 @@
-"""Every way tritonize can fail, with its exit code.
+"""The error classes of tritonize, each with its exit code.
 
-An error says what happened, where, what was expected against what was found, the likely cause and the next
-command to type. Library code raises these and never prints or exits; the command line turns `exit_code` into
-the process's own. A *mismatch between outputs* is not an error: it is a result, carried by a `Report`.
+An error states what failed, where, expected and found, the likely cause and the next command. Library code raises these errors
+and never prints or exits; the command line exits with `exit_code`. A *mismatch between outputs* is not an error but a result in
+a `Report`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from tritonize.core.messages import Message
+from tritonize.core.messages import Message, files
 
 EXIT_OK = 0
 EXIT_DIFFERS = 1
@@ -23,17 +23,17 @@ EXIT_INTERRUPTED = 130
 
 
 class TritonizeError(Exception):
-    """Base of every expected failure.
+    """Base class of all expected failures.
 
     Args:
-        what: one sentence, what happened.
-        where: the file, spec path, tensor or process it happened in.
-        expected: what was required there.
-        found: what was there instead.
-        cause: the usual reason.
-        next_step: what to type or change.
+        what: what failed, in one sentence.
+        where: the file, spec path, tensor or process in which it failed.
+        expected: the required value.
+        found: the actual value.
+        cause: the most common cause.
+        next_step: the command to run or the change to make.
         details: further lines, such as the end of a log.
-        code: of the message, for tests and scripts; `None` for one that has none yet.
+        code: the message's code, for tests and scripts; `None` for an error that is not in the catalogue.
     """
 
     exit_code: ClassVar[int] = EXIT_BUG
@@ -71,7 +71,7 @@ class TritonizeError(Exception):
         details: Sequence[str] = (),
         **values: object,
     ) -> Self:
-        """An error with the wording and the code of a message; `values` fill its texts."""
+        """An error with the texts and the code of a message; `values` fill its placeholders."""
         return cls(
             message.text(**values),
             where=where,
@@ -92,12 +92,12 @@ class TritonizeError(Exception):
             ("likely cause", self.cause),
             ("next", self.next_step),
         )
-        lines += [f"  {label}: {text}".replace("\n", "\n    ") for label, text in labelled if text]  # one cannot forge the next
+        lines += [f"  {label}: {text}".replace("\n", "\n    ") for label, text in labelled if text]  # indented: no forged lines
         lines += [f"  | {line}" for line in self.details]
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """The error as JSON-able data; how a worker hands its error to the process that started it."""
+        """The error as JSON-serializable data; a worker sends its error to the parent process in this form."""
         return {
             "error": type(self).__name__,
             "exit_code": self.exit_code,
@@ -113,25 +113,25 @@ class TritonizeError(Exception):
 
 
 class UsageError(TritonizeError):
-    """The command line, the spec or the model they name is not usable as asked."""
+    """The command line, the spec or the named model is invalid."""
 
     exit_code = 2
 
 
 class MissingError(TritonizeError):
-    """Something needed is not there: a package, the server runtime, a system library, a GPU."""
+    """Something required is missing: a package, the server runtime, a system library, a GPU."""
 
     exit_code = 3
 
 
 class UnprovenError(TritonizeError):
-    """A required proof could not run on this machine, so nothing is published."""
+    """A required comparison could not run on this machine, so nothing is published."""
 
     exit_code = 3
 
 
 class ExportError(TritonizeError):
-    """The model could not be run, exported to ONNX, or the exported file is unusable."""
+    """The model cannot be run or exported to ONNX, or the exported file is unusable."""
 
     exit_code = 4
 
@@ -141,11 +141,11 @@ class ModelRaisedError(ExportError):
 
 
 class NothingReducedError(ExportError):
-    """A file that was asked for in half precision would hold none."""
+    """No node of the file would compute in the requested half precision."""
 
 
 class SimplifyError(ExportError):
-    """The file could not be simplified; unsimplified it may be right."""
+    """onnxslim could not simplify the file; the file without simplification may still be correct."""
 
 
 class PlanError(TritonizeError):
@@ -155,25 +155,25 @@ class PlanError(TritonizeError):
 
 
 class RepositoryError(TritonizeError):
-    """The model repository cannot take the version: conflict, corruption, no space."""
+    """The model repository cannot accept the version: a conflict, a damaged file or no disk space."""
 
     exit_code = 6
 
 
 class ServerError(TritonizeError):
-    """The server did not start, refused a model, exited or did not answer in time."""
+    """The server did not start, could not load a model, exited or timed out."""
 
     exit_code = 7
 
 
 class InferenceError(TritonizeError):
-    """The server answered a request with an error."""
+    """The server returned an error for a request."""
 
     exit_code = 8
 
 
 class WorkerError(TritonizeError):
-    """A worker process died without an answer. Stages catch it and raise their own kind, so that the exit code is theirs."""
+    """A worker process ended without a result. Stages catch it and raise their own error class, which sets the exit code."""
 
     exit_code = EXIT_BUG
 
@@ -205,7 +205,7 @@ _KINDS: dict[str, type[TritonizeError]] = {
 
 
 def from_dict(fields: dict[str, Any]) -> TritonizeError:
-    """The error that `to_dict` described."""
+    """The inverse of `to_dict`."""
     kind = _KINDS.get(fields["error"], TritonizeError)
     return kind(
         fields["what"],
@@ -220,40 +220,35 @@ def from_dict(fields: dict[str, Any]) -> TritonizeError:
 
 
 _STORAGE_ERRORS = {
-    errno.ENOSPC: "No space is left on the disk.",
-    errno.EDQUOT: "The disk quota is used up.",
-    errno.EFBIG: "A file is larger than the filesystem or the limit on file sizes allows.",
-    errno.EROFS: "The filesystem is read-only.",
-    errno.EACCES: "The system does not permit access to a file or folder.",
-    errno.EPERM: "The system does not permit access to a file or folder.",
-    errno.EIO: "The disk reports an error.",
-    errno.ENAMETOOLONG: "A name is longer than the filesystem takes.",
-    errno.ENOTDIR: "There is a file where a folder should be.",
-    errno.EISDIR: "There is a folder where a file should be.",
-    errno.EXDEV: "A file would have to move to another filesystem, which takes more than one step.",
-    errno.EBUSY: "Something holds the file or folder, such as a mount.",
-    errno.ENOENT: "The folder does not exist, or takes no new files.",
-    errno.ENOLCK: "The filesystem gives out no locks.",
-    errno.EEXIST: "There is something of that name already.",
+    errno.ENOSPC: files.DISK_FULL,
+    errno.EDQUOT: files.DISK_QUOTA,
+    errno.EFBIG: files.FILE_TOO_LARGE,
+    errno.EROFS: files.READ_ONLY,
+    errno.EACCES: files.NOT_PERMITTED,
+    errno.EPERM: files.NOT_PERMITTED,
+    errno.EIO: files.DISK_ERROR,
+    errno.ENAMETOOLONG: files.NAME_TOO_LONG,
+    errno.ENOTDIR: files.NOT_A_FOLDER,
+    errno.EISDIR: files.IS_A_FOLDER,
+    errno.EXDEV: files.OTHER_FILESYSTEM,
+    errno.EBUSY: files.FILE_BUSY,
+    errno.ENOENT: files.FOLDER_MISSING,
+    errno.ENOLCK: files.NO_LOCKS,
+    errno.EEXIST: files.NAME_EXISTS,
 }
 
 
 def refused(error: OSError, where: Path | None = None) -> RepositoryError | None:
-    """The error of the operating system's refusal to write; `None` where it is something else."""
+    """The RepositoryError for a write that the operating system refused; `None` for any other OSError."""
     if error.errno not in _STORAGE_ERRORS:
         return None
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return RepositoryError(
-        _STORAGE_ERRORS[error.errno],
-        where=str(error.filename2 or error.filename or where or "") or None,  # of a move, where it was to go
-        found=error.strerror,
-        next_step="free some space, or name another place with --repository, TRITONIZE_CACHE or TMPDIR" if full else None,
-    )
+    place = str(error.filename2 or error.filename or where or "") or None  # the second name of a move is its target
+    return RepositoryError.of(_STORAGE_ERRORS[error.errno], where=place, found=error.strerror)
 
 
 @contextlib.contextmanager
 def storage_errors(where: Path) -> Iterator[None]:
-    """Turn the operating system's refusal to write into a RepositoryError that says so."""
+    """Raise an OSError of a refused write as a RepositoryError; see `refused`."""
     try:
         yield
     except OSError as error:
@@ -263,19 +258,15 @@ def storage_errors(where: Path) -> Iterator[None]:
 
 
 def full_disk(where: str | None) -> RepositoryError:
-    """The error of a disk without room, for the file that found it so."""
-    return RepositoryError(
-        "No space is left on the disk.",
-        where=where,
-        next_step="free some space, or name another place with --repository, TRITONIZE_CACHE or TMPDIR",
-    )
+    """The error of a full disk, for the file that could not be written."""
+    return RepositoryError.of(files.DISK_FULL, where=where)
 
 
 def require(package: str, *, extra: str) -> None:
-    """Make sure that an optional package is installed, without importing it.
+    """Check that an optional package is installed, without importing it.
 
     Raises:
-        MissingError: it is not; the text names the extra that brings it.
+        MissingError: it is not installed; the next step names the extra that includes it.
     """
     if importlib.util.find_spec(package) is None:
-        raise MissingError(f"The Python package {package!r} is not installed.", next_step=f'pip install "tritonize[{extra}]"')
+        raise MissingError.of(files.PACKAGE_MISSING, package=package, extra=extra)

@@ -1,8 +1,8 @@
-"""What is read off an ONNX file's protobuf encoding: its data files, its hash, the types it declares.
+"""Read external data locations, hash and tensor types from an ONNX file's protobuf encoding.
 
-Neither the package onnx nor any weight is loaded. Source: onnx.proto3. A message is a run of fields, each a key
-(number << 3 | kind) and its content, which can be skipped unread. For data files, what does not hold the word `location` is
-skipped as a whole, so a file of two gigabytes takes as long as one search over it.
+This loads neither the onnx package nor any weight. Source: onnx.proto3. A message is a sequence of fields, each with a key
+(number << 3 | kind) and content that can be skipped. The search for data files skips messages without the word `location`, so
+a 2 GB file takes one substring search.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tritonize.core.messages import files as wording
 
 _KEY = b"location"
 _MARK = b"\x0a\x08" + _KEY
-"""How the entry of a tensor begins that names its file: the key (field 1), of eight characters."""
+"""First bytes of the tensor entry that names its file: the key (field 1) of eight characters."""
 
 _INSIDE: Mapping[str, Mapping[int, str]] = {
     "model": {7: "graph", 20: "training", 25: "function"},
@@ -30,7 +30,7 @@ _INSIDE: Mapping[str, Mapping[int, str]] = {
     "sparse": {1: "tensor", 2: "tensor"},
     "tensor": {13: "entry"},
 }
-"""Message to its fields that may name a file somewhere inside."""
+"""Message to the fields that can contain a file name at any depth."""
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _Bytes = mmap.mmap | bytes
@@ -43,10 +43,10 @@ _TENSOR_TYPE, _ELEMENT_TYPE = 1, 1
 
 
 def data_files(path: Path) -> list[Path]:
-    """The data files that an ONNX file names, in the order of their names; whether they are there is not looked at.
+    """The external data files that an ONNX file names, sorted. They may not exist.
 
     Raises:
-        UsageError: one lies outside the file's own folder.
+        UsageError: one is outside the file's folder.
     """
     found = sorted(locations(path))
     if outside := [each for each in found if Path(each).is_absolute() or ".." in Path(each).parts]:
@@ -55,9 +55,9 @@ def data_files(path: Path) -> list[Path]:
 
 
 def locations(path: Path) -> set[str]:
-    """The locations that the tensors of an ONNX file name, also in subgraphs, attributes and functions.
+    """The external data locations of all tensors of an ONNX file, including subgraphs, attributes and functions.
 
-    A file that is no ONNX file, or is cut off, has those that are found before its fault.
+    For an invalid or truncated file, these are the locations before the first error.
     """
     found = set()
     with _content(path) as content:
@@ -65,12 +65,12 @@ def locations(path: Path) -> set[str]:
             for each in _locations(content, 0, len(content), message="model"):
                 found.add(each)
         except (ValueError, IndexError):
-            pass  # the builder's parser says what is wrong with it
+            pass  # TensorRT's or ONNX's own parser reports the error later
     return found
 
 
 def sha256(path: Path) -> str:
-    """Of an ONNX file and of the data files it names, in the order of their names, as plans name what they were built of."""
+    """SHA-256 of an ONNX file and its external data files in sorted order; plans identify their ONNX file by it."""
     digest = hashlib.sha256()
     for each in (path, *data_files(path)):
         if each.is_file():
@@ -80,10 +80,10 @@ def sha256(path: Path) -> str:
 
 
 def types(path: Path) -> dict[str, int]:
-    """The element type (`TensorProto.DataType`) of every tensor that an ONNX file takes or answers, weights left out.
+    """The element type (`TensorProto.DataType`) of every input and output of an ONNX file, without weights.
 
     Raises:
-        ValueError: it is no ONNX file, or cut off.
+        ValueError: the file is not a valid ONNX file, or is truncated.
     """
     try:
         return _types(path)
@@ -93,7 +93,7 @@ def types(path: Path) -> dict[str, int]:
 
 def _types(path: Path) -> dict[str, int]:
     found: dict[str, int] = {}
-    weights: set[str] = set()  # inputs too, in old files
+    weights: set[str] = set()  # old files list them as inputs too
     with _content(path) as content:
         for number, start, end in _fields(content, 0, len(content)):
             for field, low, high in _fields(content, start, end) if number == _GRAPH else ():
@@ -106,7 +106,7 @@ def _types(path: Path) -> dict[str, int]:
 
 
 def _inside(content: _Bytes, start: int, end: int, number: int, *further: int) -> Iterator[tuple[int, int]]:
-    """Where the fields of a number lie, inside those fields the next number's, and so on."""
+    """Start and end of the fields with this number; with further numbers, of the nested fields."""
     for found, low, high in _fields(content, start, end):
         if found == number:
             if further:
@@ -123,7 +123,7 @@ def _text(content: _Bytes, start: int, end: int, *, number: int) -> str:
 def _content(path: Path) -> Iterator[_Bytes]:
     with path.open("rb") as file:
         if not path.stat().st_size:
-            yield b""  # which no map can be of
+            yield b""  # mmap does not accept an empty file
             return
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             yield content
@@ -136,15 +136,15 @@ def _locations(content: _Bytes, start: int, end: int, *, message: str) -> Iterat
     for number, low, high in _fields(content, start, end):
         kind = inside.get(number)
         if kind == "entry":
-            said = {field: content[first:last] for field, first, last in _fields(content, low, high)}
-            if said.get(1) == _KEY:
-                yield said.get(2, b"").decode()
+            entry = {field: content[first:last] for field, first, last in _fields(content, low, high)}
+            if entry.get(1) == _KEY:
+                yield entry.get(2, b"").decode()
         elif kind is not None:
             yield from _locations(content, low, high, message=kind)
 
 
 def _fields(content: _Bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """The number of every field, and where its content begins and ends: bytes, or those that encode a number."""
+    """Number, start and end of every field; for a number field, start and end of its encoded bytes."""
     while start < end:
         key, start = _varint(content, start)
         number, kind = key >> 3, key & 7
@@ -161,11 +161,11 @@ def _fields(content: _Bytes, start: int, end: int) -> Iterator[tuple[int, int, i
             first, start = start, start + (8 if kind == _FIXED64 else 4)
             yield number, first, start
         else:
-            raise ValueError(f"no field is of kind {kind}")
+            raise ValueError(f"unknown wire type {kind}")
 
 
 def _varint(content: _Bytes, start: int) -> tuple[int, int]:
-    """A number of seven bits per byte, the lowest first, and where it ends."""
+    """A varint (seven bits per byte, lowest first) and its end."""
     value = shift = 0
     while True:
         byte = content[start]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 TRIALS = 64
 
 Passes = Callable[[frozenset[str]], bool]
-"""Whether the gate passes with these nodes in fp32; asked once per set."""
+"""Whether the gate passes with these nodes in fp32; evaluated once per set."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class _OutOfTrials(Exception):  # noqa: N818 - it ends a search, and is no error
 
 
 class _Gate:
-    """The gate, asked at most so many times and once per set."""
+    """The gate, with a limit on its evaluations; each set is evaluated once."""
 
     def __init__(self, passes: Passes, limit: int) -> None:
         self._passes, self._limit = passes, limit
@@ -62,7 +62,7 @@ def smallest(candidates: Sequence[str], passes: Passes, *, trials: int = TRIALS)
     Args:
         candidates: names of nodes, the worst own error first.
         passes: the gate; the costly part.
-        trials: how often it may be asked.
+        trials: limit on evaluations of the gate.
     """
     names = list(dict.fromkeys(candidates))
     gate = _Gate(passes, trials)
@@ -107,7 +107,7 @@ def _bisect(passing: list[str], gate: _Gate) -> list[str]:
 
 
 def _require_each(kept: list[str], gate: _Gate) -> None:
-    """Leave out what can be left out alone; with a monotonic gate there is none."""
+    """Remove each node that the set does not need; with a monotonic gate there is no such node."""
     while True:
         rests = ([name for name in kept if name != each] for each in reversed(kept))
         rest = next((each for each in rests if gate(each)), None)

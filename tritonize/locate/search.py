@@ -140,8 +140,8 @@ def _batched_as_it_is(model: schema.Model, source: Source, work: Path) -> schema
 
 def failing(checks: Sequence[Check]) -> tuple[int, ...]:
     """The samples of ONNX Runtime's worst check that failed, or of the one that is furthest off where none did."""
-    asked = [check for check in checks if check.stage == StageName.ONNXRUNTIME]
-    worst = max(asked, key=lambda check: (not check.passed, _share(check)), default=None)
+    candidates = [check for check in checks if check.stage == StageName.ONNXRUNTIME]
+    worst = max(candidates, key=lambda check: (not check.passed, _share(check)), default=None)
     return worst.samples if worst is not None else (0,)
 
 
@@ -204,7 +204,7 @@ def to_keep(series: Sequence[NodeError]) -> tuple[str, ...]:
 def ranking(series: Sequence[NodeError]) -> dict[str, float]:
     """The nodes of reduced precision by the names that `keep_fp32` takes, and their own errors, the largest first.
 
-    These are the candidates of `keeping.smallest`. What only moves values is none, but where its error exceeds its allowance.
+    These are the candidates of the bisection. A node that only moves values is one only if its error exceeds its allowance.
     """
     found: dict[str, float] = {}
     for each in series:

@@ -1,7 +1,7 @@
-"""ONNX to TensorRT plans: a build is a pure function of the ONNX file, the settings, the module and the GPU kind.
+"""Build TensorRT plans from ONNX. A build depends only on the ONNX file, the settings, the module and the GPU kind.
 
-So it is cached by those, and can be done anywhere: `build` takes a request that names everything, and leaves plan, metadata
-and log.
+Therefore it is cached by those, and any machine can run it: `build` takes a self-contained request and writes plan, metadata and
+log.
 """
 
 from __future__ import annotations
@@ -41,24 +41,24 @@ class BuiltPlan:
 
     path: Path
     log: Path | None
-    """What the builder said; `None` where somebody built it elsewhere and did not bring it along."""
+    """The builder's log; `None` for a plan that was built elsewhere and came without it."""
     metadata: PlanMetadata
     cached: bool
-    """Whether it was there already."""
+    """Whether the plan came from the cache."""
     seconds: float
-    """What this call took."""
+    """Duration of this call."""
 
     @property
     def files(self) -> tuple[Path, Path]:
-        """What belongs into a version: the plan and its metadata."""
+        """The files that a version contains: the plan and its metadata."""
         return self.path, plan_file.metadata_path(self.path)
 
 
 def read_request(path: Path) -> BuildRequest:
-    """A request from its JSON file; relative paths in it are relative to the file.
+    """Read a request from its JSON file; relative paths in it are relative to the file.
 
     Raises:
-        UsageError: it lists all that is wrong with it.
+        UsageError: the request is invalid; the error lists every problem.
     """
     try:
         request = BuildRequest.model_validate(bounded_files.json_of(path))
@@ -83,15 +83,15 @@ def read_request(path: Path) -> BuildRequest:
 def build(
     request: BuildRequest, directory: Path, *, use_cache: bool = True, on_progress: Callable[[str], None] | None = None
 ) -> tuple[BuiltPlan, ...]:
-    """Build the plans of a request, one per compute capability, side by side: `model.plan`, or `model.sm89.plan` of several.
+    """Build the plans of a request in parallel, one per compute capability: `model.plan`, or `model.sm89.plan` if several.
 
     Args:
-        directory: where plan, `.json` and `.log` go.
-        use_cache: take what was built before from the same file with the same settings.
+        directory: the folder for plan, `.json` and `.log`.
+        use_cache: reuse a plan that was built from the same file with the same settings.
 
     Raises:
-        MissingError: the module is not installed, or there is no GPU where it needs one.
-        UsageError: the settings or profiles cannot be had, or a file or the folder is not there.
+        MissingError: the module is not installed, or it needs a GPU and there is none.
+        UsageError: the settings or profiles are not supported, or a file or the folder is missing.
         PlanError: the network cannot be parsed or built, or the builder hangs or crashes.
     """
     version = installed.require_possible(request.module)
@@ -103,16 +103,16 @@ def build(
     with ThreadPoolExecutor(1) as hashing, ThreadPoolExecutor(min(len(targets), os.cpu_count() or 1)) as pool:
         digest = hashing.submit(
             onnx_protobuf.sha256, request.onnx
-        ).result  # asked for late, where there is no cache to look into first
+        ).result  # without a cache lookup, the digest is needed only after the build
         jobs = [
             _Job(request, version, digest, target, directory / _name(target, len(targets)), on_progress, cancelled)
             for target in targets
         ]
         building = [pool.submit(_one, job, use_cache) for job in jobs]
         try:
-            for each in as_completed(building):  # the first that fails is told at once, whichever it is
+            for each in as_completed(building):  # the first failure is raised immediately
                 each.result()
-        except BaseException:  # Ctrl-C, or one that failed: the others are not waited for
+        except BaseException:  # after Ctrl-C or a failure, the other builds are cancelled
             cancelled.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -124,7 +124,7 @@ def _make(directory: Path) -> None:
     with errors.storage_errors(directory):
         try:
             directory.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:  # a file is in the way, or the name is none
+        except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:  # a file has that path, or the name is invalid
             raise RepositoryError.of(
                 say.FOLDER_NOT_WRITABLE, where=str(directory), found=error.strerror, purpose="the plans"
             ) from error
@@ -143,12 +143,12 @@ class _Job:
     cancelled: threading.Event
 
     def tell(self, text: str) -> None:
-        """Progress, with the target where there are several."""
+        """Report progress, with the target if there are several."""
         if self.on_progress is not None:
             self.on_progress(f"{self.target}: {text}" if self.target else text)
 
     def key(self) -> str:
-        """All that the plan depends on, as a name."""
+        """A hash of everything that the plan depends on."""
         here = gpu.find()
         parts = {
             "onnx": self.onnx_sha256(),
@@ -159,7 +159,7 @@ class _Job:
             "target": self.target or (here.compute_capability if here else None),
             "gpu": here.name if here and not self.target else None,
             "profiles": self.request.shapes(),
-            "settings": self.request.settings.asked(),
+            "settings": self.request.settings.changed(),
             "plugins": [hashlib.sha256(path.read_bytes()).hexdigest() for path in self.request.settings.plugins],
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
@@ -200,8 +200,8 @@ def _name(target: str | None, count: int) -> str:
 def _build(job: _Job, folder: Path) -> None:
     """Build in a worker, read the header back, and write the metadata."""
     plan, request = folder / PLAN, job.request
-    asked = PlanBuildRequest(
-        onnx=request.onnx.absolute(),  # not resolved: data files lie beside a link, where they were hashed
+    task = PlanBuildRequest(
+        onnx=request.onnx.absolute(),  # not resolved: external data is next to the symlink, where it was hashed
         module=request.module,
         compute_capability=job.target,
         profiles=request.shapes(),
@@ -216,7 +216,7 @@ def _build(job: _Job, folder: Path) -> None:
     try:
         answer = workers.run_worker(
             tasks.BUILD,
-            asked,
+            task,
             directory=work,
             deadline_s=request.deadline_s,
             memory_bytes=request.memory_mib << 20 if request.memory_mib else None,
@@ -229,16 +229,16 @@ def _build(job: _Job, folder: Path) -> None:
             where=request.onnx.name,
             found=error.what,
             details=[*_tail(folder / LOG), *error.details],
-            next_step="raise deadline_s or memory_mib in the request if that is all it lacks",
+            next_step="read the log; if time or memory ran out, raise deadline_s or memory_mib in the request",
         ) from error
     finally:
         _keep_log(folder / LOG, job.plan)
     shutil.rmtree(work)
     header = plan_file.read_header(plan)
-    asked_version = job.version.partition(".post")[0].split(".")  # of some versions packages name three parts alone
-    if header.module != request.module or header.version_text.split(".")[: len(asked_version)] != asked_version:
+    requested_version = job.version.partition(".post")[0].split(".")  # some packages name only three parts of the version
+    if header.module != request.module or header.version_text.split(".")[: len(requested_version)] != requested_version:
         raise PlanError(
-            "The plan that was built is another than was asked for.",
+            "The module or version of the built plan differs from the request.",
             expected=f"{request.module} {job.version}",
             found=f"{header.module} {header.version_text}",
         )
@@ -248,14 +248,14 @@ def _build(job: _Job, folder: Path) -> None:
 
 
 def _timing_cache(job: _Job) -> Path:
-    """Timings are of one module version, GPU and driver, so each such has a file of its own."""
+    """The timing cache of this module version, GPU and driver; timings of others would be wrong."""
     here = gpu.find()
     parts = (job.request.module, job.version, here.name if here else "no GPU", here.driver if here else "no driver")
     return cache.directory() / "timings" / ("-".join(re.sub(r"[^A-Za-z0-9.]+", "_", part) for part in parts) + ".cache")
 
 
 def _keep_log(log: Path, plan: Path) -> None:
-    """What the builder said stays where the plan would be, also where there is none."""
+    """Copy the builder's log next to the plan's path, even if the build produced no plan."""
     if log.is_file():
         shutil.copyfile(log, placement.log_path(plan))
 

@@ -38,8 +38,8 @@ _VERIFIED: Mapping[str, str] = {
     "25.01-trtllm-python-py3": "10.8.0.43",
 }
 """Image tag to TensorRT, all four parts, where Triton's own compatibility page (docs/introduction/compatibility.md of
-triton-inference-server/server) says so. It has no row for the plain `YY.MM-py3` images, so neither has this table: these are
-asked themselves, through docker or skopeo."""
+triton-inference-server/server) lists it. That page has no row for the plain `YY.MM-py3` images, so neither has this table; their
+version is read from the image through docker or skopeo."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +58,9 @@ class ImageVersion:
 
     image: str
     version: str | None
-    """All four parts; `None` where nobody could be asked and the table has no row."""
+    """All four parts; `None` if neither docker nor skopeo can read the image and the table has no row."""
     source: str
-    """Who says so, or why it is not known."""
+    """The source of the version, or why it is unknown."""
 
 
 def check(plan: Path, version: str | None, *, image: bool = False) -> Compatibility:
@@ -106,7 +106,7 @@ def _where(header: plan_file.Header, known: PlanMetadata | None) -> str:
 
 
 def of_image(release: str) -> ImageVersion:
-    """The TensorRT of Triton's image of a release, asked of the image itself where docker or skopeo can.
+    """The TensorRT of Triton's image of a release, read from the image through docker or skopeo if possible.
 
     Args:
         release: `26.06` for the image `26.06-py3`, or another tag of it.

@@ -1,4 +1,4 @@
-"""From a proven ONNX file to the plans that a spec asks for: the profile from its axes, the targets, the request."""
+"""Derive the plans of a spec from a verified ONNX file: profiles from its axes, targets, and the build request."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from tritonize.spec import schema
 
 MODULES: Mapping[str, Module] = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt_rtx"}
 """Backend to the module that builds its plans."""
-QUESTION = "question"
-"""The folder of a request that holds what the plans have to answer."""
+PROOF_INPUT_FOLDER = "question"
+"""The folder of a request with the samples and expected outputs that verify the plans."""
 
 
 def require_possible(model: schema.Model, target: schema.Target, plans: Sequence[Path] = ()) -> None:
-    """Refuse what cannot be built here, before anything else is done for it.
+    """Fail early if the plans cannot be built on this machine.
 
     Args:
-        plans: folders with plans that were built already, so that nothing is built here.
+        plans: folders with plans that were built already; nothing is built then.
 
     Raises:
-        MissingError, UsageError: see `installed.require_possible` and `plan_cache.bound`; the target names no GPU, or one that is
-            not here.
+        MissingError, UsageError: see `installed.require_possible` and `plan_cache.bound`; the target names no GPU, or one that
+            this machine does not have.
         UsageError, PlanError: see `plan_collection.read`.
     """
     if model.backend not in MODULES:
@@ -47,7 +47,7 @@ def require_possible(model: schema.Model, target: schema.Target, plans: Sequence
     version = installed.require_possible(MODULES[model.backend])
     if model.backend == "tensorrt_rtx" and not target.compute_capabilities:
         raise UsageError(
-            "TensorRT-RTX builds for the GPUs that it is told, and the spec names none.",
+            "TensorRT-RTX needs the compute capabilities to build for, and the spec names none.",
             where="target.compute_capabilities",
             expected='such as ["8.9"]',
         )
@@ -64,7 +64,7 @@ def require_possible(model: schema.Model, target: schema.Target, plans: Sequence
 
 
 def request(model: schema.Model, target: schema.Target, artifact: OnnxArtifact) -> BuildRequest:
-    """What to build of a proven ONNX file, here or anywhere."""
+    """The build request for a verified ONNX file, for this machine or another one."""
     return _request(model, target, artifact.path).model_copy(update={"node_map": artifact.node_map})
 
 
@@ -75,7 +75,7 @@ def _request(model: schema.Model, target: schema.Target, onnx: Path) -> BuildReq
         compute_capabilities=tuple(target.compute_capabilities) if model.backend == "tensorrt_rtx" else (),
         profiles=profiles(model),
         settings=model.builder.model_copy(
-            # Without details the engine's inspector cannot show that layers run in half precision, and the plan stays unproven.
+            # Without details the engine inspector cannot report layers in half precision, and the plan cannot be verified.
             update={"tf32": model.precision == "tf32"}
             | ({"detailed_profiling": True} if model.precision in ("fp16", "bf16") else {})
         ),
@@ -84,33 +84,33 @@ def _request(model: schema.Model, target: schema.Target, onnx: Path) -> BuildReq
     )
 
 
-def write_request(asked: BuildRequest, directory: Path) -> Path:
-    """The request and all files it names, by relative names, in a folder that can be taken to another machine.
+def write_request(request: BuildRequest, directory: Path) -> Path:
+    """Write the request and all files that it names, with relative paths, into a folder that can be copied to another machine.
 
     Raises:
         UsageError: the folder is not empty.
     """
     require_empty(directory)
-    if missing := [str(path) for path in asked.settings.plugins if not path.is_file()]:
+    if missing := [str(path) for path in request.settings.plugins if not path.is_file()]:
         raise UsageError("There is no such library of plugins.", where="builder.plugins", found=", ".join(missing))
-    if len({path.name for path in asked.settings.plugins}) < len(asked.settings.plugins):
+    if len({path.name for path in request.settings.plugins}) < len(request.settings.plugins):
         raise UsageError("Two libraries of plugins have the same name, and would lie in one folder.", where="builder.plugins")
     directory.mkdir(parents=True, exist_ok=True)
-    files = {asked.onnx: asked.onnx.name, **{path: path.name for path in (asked.node_map, *asked.settings.plugins) if path}}
+    files = {request.onnx: request.onnx.name, **{path: path.name for path in (request.node_map, *request.settings.plugins) if path}}
     files |= {
-        path: str(path.relative_to(asked.onnx.parent)) for path in onnx_protobuf.data_files(asked.onnx)
+        path: str(path.relative_to(request.onnx.parent)) for path in onnx_protobuf.data_files(request.onnx)
     }  # the file names them so
     with errors.storage_errors(directory):
         for path, name in files.items():
             target = directory / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-    plugins = tuple(Path(path.name) for path in asked.settings.plugins)
-    portable = asked.model_copy(
+    plugins = tuple(Path(path.name) for path in request.settings.plugins)
+    portable = request.model_copy(
         update={
-            "onnx": Path(asked.onnx.name),
-            "node_map": Path(asked.node_map.name) if asked.node_map else None,
-            "settings": asked.settings.model_copy(update={"plugins": plugins}),
+            "onnx": Path(request.onnx.name),
+            "node_map": Path(request.node_map.name) if request.node_map else None,
+            "settings": request.settings.model_copy(update={"plugins": plugins}),
         }
     )
     path = directory / "request.json"
@@ -119,10 +119,10 @@ def write_request(asked: BuildRequest, directory: Path) -> Path:
 
 
 def require_empty(directory: Path) -> None:
-    """Refuse a folder for a request that is none, or has something in it.
+    """Fail if the path for a request is a file or a folder that is not empty.
 
     Raises:
-        UsageError: it does.
+        UsageError: it is.
     """
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         found = "something in it" if directory.is_dir() else "a file"
@@ -137,7 +137,7 @@ def build(
     directory: Path,
     on_progress: Callable[[str], None] | None = None,
 ) -> tuple[BuiltPlan, ...]:
-    """The plans of a model, one per compute capability of the target.
+    """Build the plans of a model, one per compute capability of the target.
 
     Raises:
         MissingError, UsageError, PlanError: see `plan_builder.build`.
@@ -148,18 +148,18 @@ def build(
 def take(
     model: schema.Model, target: schema.Target, artifact: OnnxArtifact, *, places: Sequence[Path], directory: Path
 ) -> tuple[BuiltPlan, ...]:
-    """Plans that were built elsewhere, if they are of this very ONNX file and of what the spec asks for.
+    """Take plans that were built elsewhere, if they belong to this ONNX file and to the spec.
 
     Raises:
-        UsageError, PlanError: see `plan_collection.read`; or they are of another file, module or setting, or one is missing.
+        UsageError, PlanError: see `plan_collection.read`; or they belong to another file, module or setting, or one is missing.
     """
     plans = plan_collection.collect(places, directory)
-    asked, known = request(model, target, artifact), plans[0].metadata
+    expected, known = request(model, target, artifact), plans[0].metadata
     wanted = {
-        "module": asked.module,
+        "module": expected.module,
         "onnx_sha256": onnx_protobuf.sha256(artifact.path),
-        "profiles": [{name: shapes.model_dump(mode="json") for name, shapes in each.items()} for each in asked.profiles],
-        "settings": asked.settings.portable(),
+        "profiles": [{name: shapes.model_dump(mode="json") for name, shapes in each.items()} for each in expected.profiles],
+        "settings": expected.settings.portable(),
     }
     found = {name: to_json(known)[name] for name in wanted}
     kinds = [each.metadata.compute_capability for each in plans]
@@ -168,27 +168,27 @@ def take(
     problems += [f"there is none for compute capability {kind}" for kind in missing]
     if problems:
         raise UsageError(
-            "The plans are not what the spec asks for.",
+            "The plans do not match the spec.",
             where=", ".join(map(str, places)),
             details=problems,
-            next_step="build them of the request that `tritonize plan request` writes now",
+            next_step="build them from a new request: `tritonize plan request`",
         )
     return tuple(BuiltPlan(path=each.path, log=each.log, metadata=each.metadata, cached=True, seconds=0.0) for each in plans)
 
 
 def profiles(model: schema.Model) -> tuple[dict[str, Shapes], ...]:
-    """The optimization profiles of a spec, one of all its axes by default: of every input its smallest, usual and largest shape.
+    """The optimization profiles of a spec (one that covers all axes): minimum, optimal and maximum shape of every input.
 
-    None where nothing is dynamic.
+    Empty without dynamic axes.
     """
     if not any(isinstance(size, str) for tensor in model.inputs.values() for size in tensor.shape):
         return ()
     return tuple(
-        {name: _shapes(model, asked, tensor.shape) for name, tensor in model.inputs.items()} for asked in model.profiles or [{}]
+        {name: _shapes(model, profile, tensor.shape) for name, tensor in model.inputs.items()} for profile in model.profiles or [{}]
     )
 
 
-def _shapes(model: schema.Model, asked: dict[str, schema.Span], shape: Sequence[int | str]) -> Shapes:
-    spans = [(size, size, size) if isinstance(size, int) else model.span(asked, size) for size in shape]
+def _shapes(model: schema.Model, profile: dict[str, schema.Span], shape: Sequence[int | str]) -> Shapes:
+    spans = [(size, size, size) if isinstance(size, int) else model.span(profile, size) for size in shape]
     low, usual, high = ([span[end] for span in spans] for end in range(3))
     return Shapes(min=tuple(low), opt=tuple(usual), max=tuple(high))

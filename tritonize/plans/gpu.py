@@ -1,7 +1,7 @@
-"""The GPU of this machine, asked of NVIDIA's driver; nothing of CUDA need be installed.
+"""Detect the GPU of this machine through NVIDIA's driver; CUDA itself need not be installed.
 
-Source: the CUDA driver API (cuInit, cuDeviceGetName, cuDeviceGetAttribute, cuDriverGetVersion), and what the kernel's module says
-of itself in /proc, since that API knows no version of the driver.
+Source: the CUDA driver API (cuInit, cuDeviceGetName, cuDeviceGetAttribute, cuDriverGetVersion), and the kernel module's file in
+/proc, because that API does not report the driver's version.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ def find() -> Gpu | None:
 
 
 def driver_version(cuda: str, module: Path = _KERNEL_MODULE) -> str:
-    """The version of the driver here.
+    """The version of the installed driver.
 
     Args:
-        cuda: the newest CUDA version that it takes, which is told instead where the kernel's module does not say its own.
-        module: what that says of itself.
+        cuda: the newest CUDA version that it supports, returned if the kernel module's file does not exist.
+        module: the kernel module's file in /proc.
     """
     try:
         found = _VERSION.search(f"{module.read_text(encoding='utf-8', errors='replace')}\n")

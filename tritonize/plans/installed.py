@@ -26,7 +26,7 @@ def require_possible(module: Module) -> str:
     Raises:
         MissingError: it is not installed, or there is no GPU and it needs one.
     """
-    if module == "tensorrt" and gpu.find() is None:  # before the package is asked for: it alone would not help
+    if module == "tensorrt" and gpu.find() is None:  # checked before the package, which alone would not help
         raise _no_gpu()
     return installed_version(module)
 
@@ -43,7 +43,7 @@ def installed_version(module: Module) -> str:
         except metadata.PackageNotFoundError:
             continue
     found = importlib.util.find_spec(module)
-    if found is None or found.origin is None:  # a folder of that name is no package
+    if found is None or found.origin is None:  # a folder of that name is not a package
         raise MissingError(
             f"The Python package {module!r} is not installed.", next_step=f'pip install "tritonize[{module.replace("_", "-")}]"'
         )
@@ -61,7 +61,7 @@ def installed_version(module: Module) -> str:
 
 def _no_gpu() -> MissingError:
     return MissingError(
-        "TensorRT builds a plan for the GPU of the machine it runs on, and there is none here.",
+        "TensorRT builds a plan for the GPU of the machine that it runs on, and this machine has no GPU.",
         next_step=(
             "build on a machine with the target's GPU: `tritonize plan request` writes a folder for it, and there "
             "`tritonize plan build --request request.json` builds, such as in NVIDIA's container "

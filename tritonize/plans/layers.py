@@ -68,8 +68,8 @@ def read(text: str) -> Layers:
         PlanError: it is no JSON with layers.
     """
     try:
-        told = json.loads(text)
-        layers = told["Layers"] if isinstance(told, dict) else told
+        information = json.loads(text)
+        layers = information["Layers"] if isinstance(information, dict) else information
         if not isinstance(layers, list):
             raise TypeError("its 'Layers' are no list")
     except (ValueError, KeyError, TypeError) as error:
@@ -125,5 +125,5 @@ def _computing(layer: Mapping[str, object], said: Sequence[str]) -> set[str]:
     found |= {next((name for name, pattern in _TACTICS if pattern.search(tactic)), UNKNOWN)} - {UNKNOWN}
     fused = "ForeignNode" in str(layer.get("Name", "")) or str(layer.get("LayerType", "")).lower() == "myelin"
     if fused and not found & {"fp16", "bf16"}:
-        found.add(UNKNOWN)  # what goes on inside one of these is not told
+        found.add(UNKNOWN)  # the inspector does not report what runs inside such a layer
     return found - ({UNKNOWN} if not fused and len(found) > 1 else set()) or {UNKNOWN}

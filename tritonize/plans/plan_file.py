@@ -119,7 +119,7 @@ def write_metadata(plan: Path, metadata: PlanMetadata) -> None:
 
 
 def read_metadata(plan: Path) -> PlanMetadata | None:
-    """The metadata beside a plan; `None` where there is none.
+    """Read the metadata next to a plan; `None` if the file does not exist.
 
     Raises:
         PlanError: it is damaged.

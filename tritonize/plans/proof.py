@@ -194,7 +194,7 @@ def _precision(wanted: str, layers: Layers) -> tuple[Verdict, str] | None:
     found = layers.has(wanted)
     if found is None:
         return "not run", f"the engine's inspector does not say whether a layer runs in {wanted}; build with detailed_profiling"
-    return None if found else ("failed", f"it was asked in {wanted}, and no layer of the engine runs in that: {_words(layers)}")
+    return None if found else ("failed", f"the plan was built for {wanted}, and no layer runs in it: {_words(layers)}")
 
 
 def _words(layers: Layers) -> str:

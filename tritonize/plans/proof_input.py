@@ -1,6 +1,6 @@
-"""The input of a proof of plans, in a folder that can be taken to a machine with a GPU: no torch, no source, no spec.
+"""The input of a proof of plans, in a folder that can be copied to a machine with a GPU: no torch, no source, no spec.
 
-It goes along with the request for the plans. A proof names its digest, so that a proof of an easier input does not count.
+It is part of the request for the plans. A proof names its digest, so that a proof with another input is rejected.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ProofInput:
 
     golden: GoldenSet
     precision: str
-    """As the spec says: `fp32`, `tf32`, or a half one, of which the engine inspector must then find layers."""
+    """The spec's precision: `fp32`, `tf32`, or a half precision, for which the engine inspector must then find layers."""
     deadline_s: float
 
     @property
@@ -37,7 +37,7 @@ class ProofInput:
 
 
 def digest(known: GoldenSet, precision: str) -> str:
-    """SHA-256 of the samples, the rules and the precision; not of PyTorch's answers, whose last bits differ between machines."""
+    """SHA-256 of the samples, the rules and the precision; not of PyTorch's outputs, whose last bits differ between machines."""
     rules = {name: to_json(each) for name, each in known.rules.items()}
     facts = {"precision": precision, "max_batch_size": known.max_batch_size, "required": known.required, "rules": rules}
     edges = sorted(known.samples.edges.items())
@@ -61,10 +61,10 @@ def write(given: ProofInput, directory: Path) -> None:
 
 
 def read(directory: Path) -> ProofInput:
-    """The input in a folder.
+    """Read the input from a folder.
 
     Raises:
-        UsageError: there is none, or it is not as it was written.
+        UsageError: the folder has no input, or the input was changed.
         RepositoryError: its samples are damaged.
     """
     try:
@@ -72,14 +72,14 @@ def read(directory: Path) -> ProofInput:
         precision, deadline, sha256 = str(facts["precision"]), float(facts["deadline_s"]), facts["sha256"]
     except FileNotFoundError as error:
         raise UsageError(
-            "There is no question for the plans in this folder.",
+            "This folder has no proof input for the plans.",
             where=str(directory),
             expected=f"a file {_FILE}",
-            next_step="`tritonize plan request` writes it into the folder `question` of the request",
+            next_step="pass the folder `question` of the request that `tritonize plan request` writes",
         ) from error
     except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
-        raise UsageError("The question for the plans cannot be read.", where=str(directory), found=str(error)) from error
+        raise UsageError("The proof input for the plans cannot be read.", where=str(directory), found=str(error)) from error
     given = ProofInput(golden=golden_set.read(directory), precision=precision, deadline_s=deadline)
     if given.sha256 != sha256:
-        raise UsageError("The question for the plans was changed after it was written.", where=str(directory))
+        raise UsageError("The proof input for the plans was changed after it was written.", where=str(directory))
     return given

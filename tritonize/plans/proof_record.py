@@ -53,7 +53,7 @@ def write(plan: Path, record: ProofRecord) -> Path:
 
 
 def read(plan: Path) -> ProofRecord | None:
-    """The record beside a plan; `None` where there is none.
+    """Read the record next to a plan; `None` if the file does not exist.
 
     Raises:
         PlanError: it is damaged, or of another form.

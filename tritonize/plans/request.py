@@ -1,9 +1,9 @@
-"""What a build of a plan may be asked for, and which TensorRT module can do it.
+"""The request for a plan build, and the settings that each TensorRT module supports.
 
-`SUPPORT` is the table. What a module ignores or fails at is refused before a build: a plan without what was asked for looks
-like any other. The rows of TensorRT-RTX 1.7 were measured (a setting that changes no byte of the plan is ignored); those of
-TensorRT were not run: they say in which of its bindings (8.6.1, 10.0.1, 10.3, 10.5, 10.8, 10.9, 10.11 to 10.13, 10.16, 11.4)
-the names first are.
+`SUPPORT` is the table. Settings that a module ignores or fails at are refused before a build, because the plan itself does not
+show that a setting was ignored. The rows of TensorRT-RTX 1.7 were measured (a setting that changes no byte of the plan is
+ignored). Those of TensorRT were not run: they give the first of its bindings (8.6.1, 10.0.1, 10.3, 10.5, 10.8, 10.9, 10.11 to
+10.13, 10.16, 11.4) with the name.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Shapes(Section):
 
 
 class BuildRequest(Section):
-    """Everything a build depends on: it can be sent to another machine with the ONNX file."""
+    """Everything that a build depends on; with the ONNX file it can be sent to another machine."""
 
     schema_version: Literal[1] = Field(1, alias="schema")
     onnx: Path
@@ -67,12 +67,12 @@ class BuildRequest(Section):
     @classmethod
     def _distinct(cls, capabilities: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(capabilities)) < len(capabilities):
-            raise ValueError(f"one of them is there twice: {', '.join(capabilities)}")
+            raise ValueError(f"duplicate values: {', '.join(capabilities)}")
         return capabilities
 
     @model_serializer(mode="wrap")
     def _with_schema(self, plain: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """The schema is written although it has its default: who reads the file later is to know which one it is of."""
+        """The schema is written although it has its default value, so that later versions can recognize the file."""
         fields: dict[str, object] = plain(self)
         fields.pop("schema_version", None)
         return {"schema": self.schema_version} | fields
@@ -112,7 +112,7 @@ SUPPORT: Mapping[Module, Mapping[str, tuple[Support, str]]] = {
         "compute_capabilities": ("supported", ""),
     },
 }
-"""Module to setting to what becomes of it, and the first version that has it; empty where all that are supported have it."""
+"""Module to setting to its support and the first version that has it; empty if all supported versions have it."""
 
 _NAMES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}
 _WORDS = {"ignored": "is ignored by", "failing": "fails in"}
@@ -120,26 +120,26 @@ _SAME_CAPABILITY_SINCE = "10.9"
 
 
 def require_supported(request: BuildRequest, version: str, *, section: str = "settings") -> None:
-    """Refuse what the module would ignore or fail at.
+    """Refuse settings that the module ignores or fails at.
 
     Args:
         version: of the module.
-        section: where the settings were read, for errors: `settings` of a request, `builder` of a spec.
+        section: the section of the settings, for errors: `settings` of a request, `builder` of a spec.
 
     Raises:
-        UsageError: it lists all of it, and which module has it.
+        UsageError: it lists every unsupported setting and the modules that support it.
     """
     found = list(_refusals(request, version, section))
     if found:
-        raise UsageError(f"{_NAMES[request.module]} {version} cannot build what is asked for.", details=found)
+        raise UsageError(f"{_NAMES[request.module]} {version} does not support the settings of the request.", details=found)
 
 
 def _refusals(request: BuildRequest, version: str, section: str) -> Iterator[str]:
-    asked = request.settings.asked()
+    settings = request.settings.changed()
     if request.compute_capabilities:
-        asked["compute_capabilities"] = request.compute_capabilities
+        settings["compute_capabilities"] = request.compute_capabilities
     module = request.module
-    for name in asked:
+    for name in settings:
         support, since = SUPPORT[module][name]
         field = name if name == "compute_capabilities" else f"{section}.{name}"
         if support != "supported":
@@ -149,9 +149,9 @@ def _refusals(request: BuildRequest, version: str, section: str) -> Iterator[str
     if module == "tensorrt_rtx":
         for each in request.compute_capabilities:
             if each not in RTX_CAPABILITIES:
-                yield f"compute_capabilities: {each} is none of TensorRT-RTX; it has {', '.join(RTX_CAPABILITIES)}"
+                yield f"compute_capabilities: TensorRT-RTX does not support {each}, only {', '.join(RTX_CAPABILITIES)}"
         if not request.compute_capabilities:
-            yield "compute_capabilities: TensorRT-RTX is told its targets; name at least one"
+            yield "compute_capabilities: TensorRT-RTX needs at least one target"
     if (
         module == "tensorrt"
         and request.settings.hardware_compatibility == "same_compute_capability"
@@ -161,7 +161,7 @@ def _refusals(request: BuildRequest, version: str, section: str) -> Iterator[str
 
 
 def _elsewhere(name: str, module: Module) -> str:
-    """Which other module has a setting, and from which version on where not all have it."""
+    """The other modules that support a setting, with the first version if not all versions do."""
     rows = {other: SUPPORT[other][name] for other in SUPPORT if other != module}
     return "".join(
         f"; {_NAMES[other]} has it{f' from {since} on' if since else ''}"

@@ -31,10 +31,10 @@ class Settings(Section):
     detailed_profiling: bool = Field(False, description="keep names and formats of layers for the engine inspector")
     plugins: tuple[Path, ...] = Field((), description="libraries with plugins")
 
-    def asked(self) -> dict[str, object]:
+    def changed(self) -> dict[str, object]:
         """The settings that differ from their defaults."""
         return self.model_dump(mode="json", exclude_defaults=True)
 
     def portable(self) -> dict[str, object]:
         """The same, plugins by name alone: the folders of one machine mean nothing on another."""
-        return self.asked() | ({"plugins": [path.name for path in self.plugins]} if self.plugins else {})
+        return self.changed() | ({"plugins": [path.name for path in self.plugins]} if self.plugins else {})

@@ -82,7 +82,7 @@ def _plan_problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], str]]
             yield ("precision",), "tf32 is a switch of TensorRT's builder; with backend onnxruntime there is none"
         if model.precision == "bf16":
             yield ("precision",), "bf16 is not run by ONNX Runtime's CPU provider; ask for fp16, or for a backend of TensorRT's"
-        if model.builder.asked():
+        if model.builder.changed():
             yield ("builder",), "there is nothing to build with backend onnxruntime"
         if model.profiles:
             yield ("profiles",), "are of TensorRT's plans; with backend onnxruntime there are none"

@@ -1,4 +1,4 @@
-"""Whether a model ran for the answers that a server gave, by the server's own statistics: an answer from a cache proves nothing."""
+"""Check from a server's statistics that a model computed the responses: a response from a cache verifies nothing."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import Literal
 
 from tritonize.core.artifacts import ServerHandle
 from tritonize.core.errors import InferenceError, ServerError
-from tritonize.core.messages import client as say
+from tritonize.core.messages import client as client_messages
 from tritonize.core.messages import server as wording
 from tritonize.core.stages import Transport
 from tritonize.triton import client
 from tritonize.triton.protocol import InferenceStatistics, ModelStatistics
 
 _SETTLE_S = 2.0
-"""Triton counts a request after it has answered it."""
+"""Triton counts a request after it has sent the response."""
 _INTERVAL_S = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """What one version of a model has done; as a difference, what it did meanwhile."""
+    """Statistics of one model version, in total or as the difference of two readings."""
 
     requests: int
-    """That ended, well or not, from a cache or not."""
+    """Completed requests, successful or not, from the cache or not."""
     inferences: int
-    """Items that were computed: a batch of four counts four."""
+    """Computed items: a batch of four counts as four."""
     executions: int
-    """Times that the model ran: fewer than requests where the server made batches of several."""
+    """Runs of the model: fewer than requests if the server batched several."""
     hits: int
-    """Answers from the server's response cache."""
+    """Responses from the server's response cache."""
 
     def since(self, before: Counts) -> Counts:
-        """What happened since then."""
+        """The difference from an earlier reading."""
         return Counts(
             requests=self.requests - before.requests,
             inferences=self.inferences - before.inferences,
@@ -44,7 +44,7 @@ class Counts:
 
 
 def counts(server: ServerHandle, transport: Transport, model: str, *, version: int) -> Counts | None:
-    """The counts so far; `None` where the server does not let us read them.
+    """Read the counts; `None` if the server does not allow it.
 
     Raises:
         ServerError: it cannot be reached.
@@ -54,8 +54,8 @@ def counts(server: ServerHandle, transport: Transport, model: str, *, version: i
             found = connection.statistics(model, str(version))
         except InferenceError:
             return None
-        except ServerError as error:  # a proxy that lets inferences through alone answers with a page of its own
-            if error.code in (say.HTTP_STATUS.code, say.NO_TRITON.code):
+        except ServerError as error:  # a proxy that passes only inference requests responds with its own page
+            if error.code in (client_messages.HTTP_STATUS.code, client_messages.NO_TRITON.code):
                 return None
             raise
     own: ModelStatistics = found[0] if found else {}
@@ -74,7 +74,7 @@ def counts(server: ServerHandle, transport: Transport, model: str, *, version: i
 
 
 def settled(read: Callable[[], Counts | None], before: Counts | None, requests: int) -> Counts | None:
-    """What happened since `before`, once so many requests are counted; what is counted after two seconds where they never are."""
+    """The counts since `before`, as soon as `requests` requests are counted, and after two seconds in any case."""
     until = time.monotonic() + _SETTLE_S
     while before is not None and (now := read()) is not None:
         done = now.since(before)
@@ -85,12 +85,12 @@ def settled(read: Callable[[], Counts | None], before: Counts | None, requests: 
 
 
 def why_nothing(done: Counts | None, answers: int, *, cached: bool) -> str | None:
-    """Why some answers prove nothing; `None` where the model ran for one at least.
+    """Why responses verify nothing; `None` if the model ran for at least one of them.
 
     Args:
-        done: what the server counted meanwhile; `None` where it does not say.
-        answers: how many it gave.
-        cached: whether the model's configuration on the server switches the response cache on.
+        done: the server's counts for these responses; `None` if it does not give them.
+        answers: the number of responses.
+        cached: whether the model's configuration on the server enables the response cache.
     """
     if not answers:
         return None

@@ -1,4 +1,4 @@
-"""One request to a served model: its answer becomes a check, its refusal a finding."""
+"""Send one request to a served model: a response becomes a check, an error becomes a finding."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tritonize.core import arrays
 from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import Check, Finding
 from tritonize.core.errors import InferenceError
-from tritonize.core.messages import client as say
+from tritonize.core.messages import client as client_messages
 from tritonize.core.stages import StageName
 from tritonize.quality.batch_checks import check_answer
 from tritonize.triton import client
@@ -21,16 +21,16 @@ from tritonize.triton.target import Target
 
 @dataclass(kw_only=True)
 class Answers:
-    """What some requests came to; it grows with each."""
+    """The results of some requests; each request adds one."""
 
     checks: list[Check] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     note: str = ""
-    """On the stage that they belong to."""
+    """The note of their stage."""
 
 
 def send_padded(target: Target, connection: client.Client, index: int, *, batch: Arrays, answers: Answers) -> None:
-    """One sample at the head of a batch of padding: its own part of the answer is compared."""
+    """Send one sample followed by padding, and compare the sample's part of the response."""
     size = target.golden.max_batch_size
     started = time.perf_counter()
     try:
@@ -56,7 +56,7 @@ def send(
     indices: tuple[int, ...],
     answers: Answers,
 ) -> None:
-    """One request; its answer becomes a check, its refusal a finding."""
+    """Send one request; a response becomes a check, an error becomes a finding."""
     inputs = as_served(arrays.stack(target.golden.samples.files, indices), target.config, "input")
     expected = as_served(target.golden.answer(indices), target.config, "output")
     size = len(indices) if target.golden.samples.batched else 0
@@ -76,18 +76,18 @@ def send(
 
 
 def _refusal(where: str, error: InferenceError) -> Finding:
-    """A request without a usable answer."""
-    refused = error.code in (None, say.MODEL_REFUSED.code)
+    """The finding for a request without a usable response."""
+    refused = error.code in (None, client_messages.MODEL_REFUSED.code)
     what = "the server refused" if refused else error.what
     return Finding(where=where, what=what, expected=error.expected, found=error.found or error.what)
 
 
 def _some(indices: Sequence[int]) -> str:
-    shown = ", ".join(str(index) for index in indices[:4])
-    return f"{shown}, …" if len(indices) > 4 else shown
+    first = ", ".join(str(index) for index in indices[:4])
+    return f"{first}, …" if len(indices) > 4 else first
 
 
 def as_served(batch: Arrays, config: ModelConfig, field: Literal["input", "output"]) -> Arrays:
-    """The arrays in the shape a client sees: a tensor without axes of its own is served with one of size 1."""
+    """The arrays in the shape that a client sends and receives: a scalar tensor is served with one axis of size 1."""
     reshaped = {tensor["name"] for tensor in config.get(field, []) if "reshape" in tensor}
     return {name: array.reshape(*array.shape, 1) if name in reshaped or array.ndim == 0 else array for name, array in batch.items()}

@@ -1,8 +1,8 @@
-"""What must not change an answer: the transport, sending it again, the place in a batch, and what else lies in the batch.
+"""Variations of a request that must not change its outputs: transport, repetition, position in the batch, and padding.
 
-The same request over HTTP, gRPC and shared memory, and sent twice, is expected to get the same bits: the same file answers on
-the same processor. In another order, or beside padding, the kernels may add in another order, so there the tolerance and the
-noise floor judge, as for every answer.
+The same request over HTTP, gRPC and shared memory, and a repeated request, must return the same bits, because the same file runs
+on the same processor. In another position or with padding, kernels may sum in another order, so the tolerance and the noise floor
+apply.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from tritonize.quality.golden_set import GoldenSet
 
 
 class Digests:
-    """Remembers the bits of the answers to every request, stage by stage. Several threads may add answers at the same time."""
+    """Stores a digest of the response to every request per stage. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._seen: dict[tuple[int, ...], dict[StageName, str]] = {}
 
     def add(self, stage: StageName, indices: Sequence[int], digest: str) -> None:
-        """One answer, by `arrays.digest`."""
+        """Add one response, by its `arrays.digest`."""
         if stage in SAME_BITS:
             with self._lock:
                 self._seen.setdefault(tuple(indices), {}).setdefault(stage, digest)
@@ -38,7 +38,7 @@ class Digests:
         return sum(len(stages) > 1 for stages in self._seen.values())
 
     def findings(self) -> Iterator[Finding]:
-        """One for each pair of stages that answered a question with other bits, with the first such question."""
+        """One finding for each pair of stages whose responses to a request have different bits, with the first such request."""
         named = set()
         for indices, stages in self._seen.items():
             first, *others = stages
@@ -48,17 +48,17 @@ class Digests:
                     again = other is StageName.AGAIN
                     yield Finding(
                         where=f"samples {', '.join(map(str, indices[:4]))}",
-                        what="asked again, the server answered with other bits" if again else "two transports differ",
+                        what="a repeated request returned different bits" if again else "two transports differ",
                         expected=f"the same bits as over {first}",
                         found="others" if again else f"others over {other}",
                     )
 
 
 def padded(golden: GoldenSet, fill: Callable[[Arrays], Arrays]) -> Iterator[tuple[int, Arrays]]:
-    """Single samples in a batch of the largest size, whose other places hold something else: their number, and the batch.
+    """Single samples followed by padding up to the largest batch size: the sample's index, and the batch.
 
     Args:
-        fill: makes one item of padding of a sample.
+        fill: creates one item of padding from a sample.
     """
     size = golden.max_batch_size
     if size < 2:
@@ -70,10 +70,10 @@ def padded(golden: GoldenSet, fill: Callable[[Arrays], Arrays]) -> Iterator[tupl
 
 
 def zeros(item: Arrays) -> Arrays:
-    """Padding of zeros and empty text, as clients pad."""
+    """Padding with zeros and empty text, as clients pad."""
     return {name: arrays.empty_like(array) for name, array in item.items()}
 
 
 def copies(item: Arrays) -> Arrays:
-    """Padding of the sample itself."""
+    """Padding with the sample itself."""
     return item

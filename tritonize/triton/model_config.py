@@ -17,6 +17,7 @@ from google.protobuf.message import Message as ProtobufMessage
 from tritonize.core import dtypes, names
 from tritonize.core.artifacts import Finding, OnnxArtifact, TensorSpec
 from tritonize.core.errors import UsageError
+from tritonize.core.messages import server as messages
 from tritonize.spec import rules, schema
 from tritonize.triton import config_template
 from tritonize.triton.protocol import ModelConfig
@@ -25,7 +26,7 @@ PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "tensorrt": "tensorrt_plan"}
 """Backend to platform, as `model_config_utils.cc` pairs them; Triton has none for TensorRT-RTX."""
 LABELS = "labels"
 _OWNED = ("name", "platform", "backend", "max_batch_size", "input", "output", "default_model_filename", "cc_model_filenames")
-"""Fields that the rest of the spec decides."""
+"""Fields whose values come from the rest of the spec."""
 
 
 def render(
@@ -39,8 +40,8 @@ def render(
     """The text of config.pbtxt, parsed back before it is returned.
 
     Args:
-        plans: compute capability to the file name of its plan, where a version has several.
-        labels: output to the name of the file with its labels, beside the configuration.
+        plans: compute capability to the file name of its plan, if a version has several.
+        labels: output to the name of its label file, next to the configuration.
 
     Raises:
         UsageError: the spec's `triton:` section or template does not make a valid configuration.
@@ -58,8 +59,8 @@ def render(
     text = config_template.rendered(model.template, fields).strip() + "\n"
     config = parse(text, where=str(model.template or "templates/config.pbtxt.j2"))
     if config["name"] != name or int(config.get("max_batch_size", 0)) != model.max_batch_size:
-        raise UsageError(
-            "The template's configuration is not the spec's.",
+        raise UsageError.of(
+            messages.TEMPLATE_DIFFERS,
             where=str(model.template),
             expected=f"name {name!r}, max_batch_size {model.max_batch_size}",
             found=f"name {config['name']!r}, max_batch_size {config.get('max_batch_size', 0)}",
@@ -68,22 +69,22 @@ def render(
 
 
 def foreseen(name: str, model: schema.Model) -> ModelConfig:
-    """The fields of a configuration that are known before there is an ONNX file, as `parse` gives them; not those of a template.
+    """The fields of a configuration that are known before export, as `parse` returns them; without those of a template.
 
     Raises:
-        UsageError: the spec's `triton:` section is none.
+        UsageError: the spec's `triton:` section is invalid.
     """
     known = parse(_extra(model, {}), where="triton")
     known |= {"name": name, "backend": model.backend}
     if platform := PLATFORMS.get(model.backend):
         known["platform"] = platform
-    if model.max_batch_size:  # protobuf knows no difference between zero and none
+    if model.max_batch_size:  # protobuf does not distinguish zero from unset
         known["max_batch_size"] = model.max_batch_size
     return known
 
 
 def label_filename(output: str, text: str) -> str:
-    """The file beside config.pbtxt that holds an output's labels, by their content: a configuration can then never meet others."""
+    """The name of an output's label file next to config.pbtxt; it contains a hash, so a configuration never uses other labels."""
     digest = hashlib.sha256(text.encode()).hexdigest()
     return f"{LABELS}_{names.file_name(output)}.{digest[:12]}.txt"
 
@@ -107,13 +108,13 @@ def _tensor(tensor: TensorSpec, batched: bool, labels: str | None, *, optional: 
 
 
 def _extra(model: schema.Model, plans: Mapping[str, str]) -> str:
-    """The `triton:` section as protobuf text; batching across requests is on where a batch is possible and nothing else is said."""
+    """The `triton:` section as protobuf text; with dynamic batching if batches are possible and the section sets nothing else."""
     section = dict(model.triton)
     if model.custom_op_libraries:
         section["model_operations"] = {"op_library_filename": model.custom_op_libraries}
     if plans:
         section["cc_model_filenames"] = dict(plans)
-    if len(model.profiles) > 1 and model.backend == "tensorrt":  # the field `profile` is refused beside any other platform
+    if len(model.profiles) > 1 and model.backend == "tensorrt":  # Triton refuses the field `profile` with other platforms
         section["instance_group"] = _instance_groups(model)
     choices = {"dynamic_batching", "sequence_batching", "ensemble_scheduling"}
     if model.max_batch_size > 1 and not choices & set(section):
@@ -124,23 +125,23 @@ def _extra(model: schema.Model, plans: Mapping[str, str]) -> str:
 
 
 def _instance_groups(model: schema.Model) -> list[Mapping[str, object]]:
-    """One group per profile; one of all profiles where no single one takes every size.
+    """One group per profile if every profile covers every size; otherwise one group with all profiles.
 
-    Triton hands a request to any instance that is free, and an instance refuses what its profiles do not take.
+    Triton sends a request to any free instance, and an instance refuses shapes outside of its profiles.
     """
     names = [str(number) for number in range(len(model.profiles))]
     chosen = [[name] for name in names] if rules.profiles_are_whole(model) else [names]
-    asked = model.triton.get("instance_group") or [{"kind": "KIND_GPU", "count": 1}]
+    groups = model.triton.get("instance_group") or [{"kind": "KIND_GPU", "count": 1}]
     return [
         group | ({} if group.get("profile") else {"profile": each})
-        for group in asked
+        for group in groups
         for each in ([[]] if group.get("profile") else chosen)
     ]
 
 
 def _message() -> ProtobufMessage:
     """An empty ModelConfig."""
-    # Imported here: it pulls in gRPC, which `tritonize --help` has no need of.
+    # Imported here because it imports gRPC, which would slow down `tritonize --help`.
     from tritonclient.grpc import model_config_pb2
 
     message: ProtobufMessage = model_config_pb2.ModelConfig()
@@ -148,7 +149,7 @@ def _message() -> ProtobufMessage:
 
 
 def triton_problems(section: Mapping[str, object]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """What is wrong in a spec's `triton:` section: the path inside it, and a sentence."""
+    """Problems in a spec's `triton:` section: the path inside it, and a sentence."""
     for field, value in section.items():
         if field not in _message().DESCRIPTOR.fields_by_name:
             yield (field,), "is no field of Triton's ModelConfig; its own names are written like max_batch_size"
@@ -167,26 +168,26 @@ def _short(error: Exception) -> str:
 
 
 def parse(text: str, *, where: str) -> ModelConfig:
-    """The configuration as plain data under protobuf's own field names; absent fields are absent.
+    """The configuration as plain data with protobuf's field names; unset fields are left out.
 
     Raises:
-        UsageError: it is no valid ModelConfig text; line and column are in the message.
+        UsageError: the text is not a valid ModelConfig; the error contains line and column.
     """
     try:
         message = text_format.Parse(text, _message())
     except text_format.ParseError as error:
-        raise UsageError("This is no valid model configuration.", where=where, found=str(error)) from error
+        raise UsageError.of(messages.CONFIG_INVALID, where=where, found=str(error)) from error
     return cast("ModelConfig", json_format.MessageToDict(message, preserving_proto_field_name=True))
 
 
 def versions_named(config: ModelConfig) -> tuple[int, ...] | None:
-    """The versions that a parsed configuration wants served by their numbers; `None` where it goes by their order."""
+    """The versions that a parsed configuration lists for serving; `None` if its policy selects by order."""
     specific = config.get("version_policy", {}).get("specific")
     return None if specific is None else tuple(int(each) for each in specific.get("versions", ()))
 
 
 def versions_served(config: ModelConfig, present: Sequence[int]) -> tuple[int, ...]:
-    """Those of the versions in place that Triton serves by a parsed configuration's policy; the newest where it has none."""
+    """The versions among `present` that Triton serves by a configuration's version policy; the newest without a policy."""
     named, policy = versions_named(config), config.get("version_policy", {})
     if named is not None:
         return tuple(each for each in sorted(present) if each in named)
@@ -197,31 +198,31 @@ def versions_served(config: ModelConfig, present: Sequence[int]) -> tuple[int, .
 
 
 def served_as(text: str, name: str, version: int, *, where: str) -> str:
-    """The same configuration for a model of another name, of which the server loads one version.
+    """The same configuration for a model of another name, with one version to load.
 
     Raises:
-        UsageError: the text is no valid ModelConfig.
+        UsageError: the text is not a valid ModelConfig.
     """
     message = _message()
     config = parse(text, where=where)
     config["name"], config["version_policy"] = name, {"specific": {"versions": [version]}}
     json_format.ParseDict(dict(config), message)
-    asked: str = text_format.MessageToString(message, as_utf8=True)
-    # Protobuf leaves out a zero, which Triton takes for a question.
-    return asked if config.get("max_batch_size") else f"max_batch_size: 0\n{asked}"
+    served: str = text_format.MessageToString(message, as_utf8=True)
+    # Protobuf leaves out a zero, and Triton would auto-complete the missing field.
+    return served if config.get("max_batch_size") else f"max_batch_size: 0\n{served}"
 
 
 def differences(wanted: ModelConfig, found: ModelConfig, *, where: str) -> tuple[Finding, ...]:
     """The fields of `wanted` that `found` lacks or has with another value.
 
-    A server answers with its defaults filled in, so fields that were never set may be there too.
+    A server fills in its defaults, so `found` may have further fields.
     """
     return tuple(_differences(dict(wanted), dict(found), "", where=where))
 
 
 _BEHAVIOUR = ("dynamic_batching", "sequence_batching", "ensemble_scheduling", "response_cache", "model_transaction_policy")
 _FILLED_IN = ("dynamic_batching.preferred_batch_size", "sequence_batching.max_sequence_idle_microseconds")
-"""What Triton 2.51 adds to the configuration that it was given (asked of it)."""
+"""Fields that Triton 2.51 adds to a configuration (observed)."""
 
 
 def _differences(wanted: object, found: object, path: str, *, where: str) -> Iterator[Finding]:
@@ -236,12 +237,12 @@ def _differences(wanted: object, found: object, path: str, *, where: str) -> Ite
 
 
 def _is_default(value: object) -> bool:
-    """Whether protobuf leaves such a value out: a zero, an empty text or list; no message, which is there though it is empty."""
+    """Whether protobuf omits such a value: a zero, an empty text or list; an empty message is not omitted."""
     return not value and not isinstance(value, dict)
 
 
 def additions(wanted: ModelConfig, found: ModelConfig, *, where: str) -> Iterator[Finding]:
-    """Scheduling, batching and caching that `found` has and `wanted` does not have, except for what a server fills in by itself."""
+    """Scheduling, batching and caching fields that `found` has and `wanted` lacks, except those that a server fills in."""
     own, theirs = (cast("Mapping[str, Mapping[str, object]]", config) for config in (wanted, found))  # of messages, in these fields
     for field in _BEHAVIOUR:
         if field in theirs:

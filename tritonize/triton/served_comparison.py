@@ -1,4 +1,4 @@
-"""Ask a running server for every sample, in every way a client can, and compare each answer with the reference."""
+"""Send every sample to a running server over every transport and compare each response with the reference."""
 
 from __future__ import annotations
 
@@ -24,39 +24,39 @@ CLIENTS = 8
 AGAIN = 4
 """Batches of each size that are sent a second time, and in another order."""
 CONCURRENT_SECONDS = 2.0
-"""A concurrent client asks again until this much time has passed, at least once."""
+"""Seconds for which each concurrent client sends requests; it sends at least one."""
 TURNS = 100
-"""Requests of each concurrent client, if there is time: an answer that goes astray once in 200 is hardly missed then."""
+"""Requests of each concurrent client, if time permits: enough to find a mix-up that affects one response in 200."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """What a server answered, compared."""
+    """The result of comparing a server's responses."""
 
     checks: tuple[Check, ...]
     findings: tuple[Finding, ...]
     stages: tuple[Stage, ...]
     identity: Mapping[str, str]
     on_gpu: tuple[StageName, ...] = ()
-    """The stages whose answers came from a GPU, which adds up in other orders."""
+    """The stages whose outputs a GPU computed, where sums have another order of operations."""
 
     @property
     def passed(self) -> bool:
-        """Whether every answer is as expected; without an answer nothing is proven."""
+        """Whether every comparison passed; false without any comparison."""
         return bool(self.checks) and not self.findings and all(check.passed for check in self.checks)
 
     @property
     def verdict(self) -> Verdict:
-        """Not run where all that was answered is right, and a stage has no answer that the model computed."""
+        """*Not run* if all comparisons passed but a required stage has no response that the model computed."""
         if not self.passed:
             return "failed"
         return "not run" if any(each.verdict == "not run" and not each.optional for each in self.stages) else "passed"
 
 
 def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> Verification:
-    """All samples at every batch size over every transport, then what must change nothing, then concurrent clients.
+    """Send all samples at every batch size over every transport, then variations that must not change outputs, then concurrently.
 
-    A mismatch, and a request that the server answers with an error, is a result.
+    A mismatch and an error response are results, not exceptions.
 
     Raises:
         ServerError: the server cannot be reached or does not serve the model.
@@ -104,14 +104,14 @@ def _in_words(counted: Counts | None) -> str:
 
 
 def _stage(name: StageName, answers: Answers, seconds: float, *, nothing: str | None) -> Stage:
-    """What a stage came to; `nothing` says why its answers prove nothing, though they may well show that something is wrong."""
+    """The result of a stage; `nothing` is the reason why its responses cannot pass it, although they can still fail it."""
     checks = answers.checks
     good = bool(checks) and not answers.findings and all(check.passed for check in checks)
     return Stage(
         name=name,
         verdict="failed" if not good else "passed" if nothing is None else "not run",
         seconds=seconds,
-        # Concurrent clients wait at the same time, so their waiting adds up to more than passed.
+        # Concurrent clients wait at the same time, so the sum of their times exceeds the elapsed time.
         library_seconds=min(seconds, sum(check.seconds for check in checks)),
         note=nothing if good and nothing else answers.note or f"{len(checks)} answers",
     )
@@ -123,12 +123,12 @@ def _unreachable(server: ServerHandle, transport: str | None) -> str | None:
     if transport in ("grpc", "shm") and not server.grpc_url:
         return "no gRPC address was given"
     if transport == "shm" and not server.local:
-        return "the server does not share this machine's memory, or does not let us use it"
+        return "the server does not share this machine's memory, or does not allow its use"
     return None
 
 
 def _over(target: Target, transport: Transport) -> Answers:
-    """Every batch of every size over one transport."""
+    """Send every batch of every size over one transport."""
     answers = Answers()
     with target.connect(transport) as connection:
         for indices in target.golden.batches():
@@ -137,7 +137,7 @@ def _over(target: Target, transport: Transport) -> Answers:
 
 
 def _invariances(target: Target, served: ModelConfig) -> Answers:
-    """The same requests again, in another order, and beside padding; and whether every transport gave the same bits."""
+    """Repeat requests, reorder their samples, add padding, and check that all transports returned the same bits."""
     answers, golden = Answers(), target.golden
     with target.connect(target.any_transport) as connection:
         for size in arrays.batch_sizes(golden.max_batch_size):
@@ -159,17 +159,17 @@ def _invariances(target: Target, served: ModelConfig) -> Answers:
 
 
 def _may_differ(target: Target, served: ModelConfig) -> str:
-    """What explains other bits in answer to the same question, so that they are no finding; empty where nothing does."""
-    if target.server.log is None:  # a server that others may ask too, and be batched with these
+    """An acceptable reason for different bits in responses to the same request; empty if there is none."""
+    if target.server.log is None:  # Triton may batch requests of other clients with these
         return "other clients can cause"
     if server_description.runs_on_gpu(served) and len(served.get("instance_group", ())) > 1:
-        # Triton hands a request to any instance that is free, and each group has kernels tuned for a profile of its own.
+        # Triton sends a request to any free instance, and each group has kernels tuned for its own profile.
         return "groups of instances with kernels of their own do"
     return ""
 
 
 def _concurrently(target: Target) -> Answers:
-    """Clients that send at the same time, each another mixture of samples and batch sizes."""
+    """Run clients that send concurrently, each with a different mix of samples and batch sizes."""
     batches = target.golden.batches()
 
     def send(number: int) -> Answers:

@@ -1,4 +1,4 @@
-"""What a server says of a model, its metadata and configuration, against the configuration that was staged."""
+"""Compare the metadata and configuration that a server reports for a model with the staged configuration."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Description(NamedTuple):
 
 
 def described(target: Target) -> Description:
-    """The server's own description of the model: its metadata and configuration."""
+    """Request the model's metadata and configuration from the server."""
     transport: Transport = "http" if target.server.http_url else "grpc"
     with target.connect(transport) as connection:
         version = str(target.version)
@@ -30,7 +30,7 @@ def described(target: Target) -> Description:
 
 
 def findings(target: Target, metadata: ModelMetadata, served: ModelConfig) -> Iterator[Finding]:
-    """What the server says of the model against the configuration that was staged."""
+    """Differences between the server's description of the model and the staged configuration."""
     where = f"{target.model} version {target.version} on the server"
     yield from model_config.differences(target.config, served, where=where)
     yield from model_config.additions(target.config, served, where=where)
@@ -41,7 +41,7 @@ def findings(target: Target, metadata: ModelMetadata, served: ModelConfig) -> It
         ("outputs", "output"),
     )
     for kind, section in sections:
-        wanted = {
+        expected = {
             tensor["name"]: (dtypes.by_triton(tensor["data_type"]).client, batch + [int(size) for size in tensor["dims"]])
             for tensor in target.config.get(section, [])
         }
@@ -49,18 +49,18 @@ def findings(target: Target, metadata: ModelMetadata, served: ModelConfig) -> It
             str(tensor.get("name", "")): (str(tensor.get("datatype", "no type")), [int(size) for size in tensor.get("shape", [])])
             for tensor in metadata.get(kind, [])
         }
-        for name in sorted(set(wanted) | set(found)):
-            if wanted.get(name) != found.get(name):
+        for name in sorted(set(expected) | set(found)):
+            if expected.get(name) != found.get(name):
                 yield Finding(
                     where=where,
                     what=f"metadata of {section} {name}",
-                    expected=_words(wanted.get(name)),
+                    expected=_words(expected.get(name)),
                     found=_words(found.get(name)),
                 )
 
 
 def _default_version(target: Target) -> Iterator[Finding]:
-    """Where requests that name no version are answered by another one: the highest that the server serves."""
+    """A finding if the server uses another version for requests without one: the highest that it serves."""
     with target.connect(target.any_transport) as connection:
         named = connection.model_metadata(target.model).get("versions", ())
     versions = [int(each) for each in named if each.isascii() and each.isdigit()]
@@ -78,7 +78,7 @@ def _words(tensor: tuple[str, list[int]] | None) -> str:
 
 
 def runs_on_gpu(served: ModelConfig) -> bool:
-    """Whether a GPU may answer, by the configuration as the server has it: it fills in where each group of instances runs.
+    """Whether a GPU may run the model, by the server's configuration, in which it fills in the kind of each instance group.
 
     Source: triton-inference-server/core, `NormalizeInstanceGroup` in `model_config_utils.cc`.
     """

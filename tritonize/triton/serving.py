@@ -1,4 +1,4 @@
-"""A server that is known to answer: the embedded one, started and probed, or a running one by its address."""
+"""Provide a server that responds: start and probe the embedded one, or connect to a running one by its address."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from tritonize.core import arrays, dtypes
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.artifacts import ServerHandle
 from tritonize.core.errors import InferenceError, ServerError, UsageError
-from tritonize.core.messages import client as say
+from tritonize.core.messages import client as client_messages
 from tritonize.core.messages import files
+from tritonize.core.messages import server as server_messages
 from tritonize.triton import client
 from tritonize.triton.client import refusals
 from tritonize.triton.client.address import FORM, Address, parse, without_credentials
@@ -28,17 +29,17 @@ from tritonize.triton.server.embedded import Ports, Running
 
 _DEFAULT_PORTS = {"http": 8000, "grpc": 8001}
 _PROBE_LIMIT = 2**31
-"""Bytes of inputs that are made up for a trial request."""
+"""Largest size in bytes of generated inputs for a probe request."""
 _GREETING_S = 30.0
-"""Seconds for what a server says of itself, whatever a model may take."""
+"""Timeout in seconds for requests of server metadata."""
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def require_possible() -> None:
-    """Refuse a machine that the embedded server cannot run on.
+    """Fail if the embedded server cannot run on this machine.
 
     Raises:
-        MissingError: the text holds the command that brings what is missing.
+        MissingError: its next step is the command that installs what is missing.
     """
     environment.require_possible()
 
@@ -56,22 +57,22 @@ def serve(
     plugins: Sequence[Path] = (),
     on_progress: Callable[[str], None] | None = None,
 ) -> Iterator[Running]:
-    """Serve a model repository until the context ends, each model having answered one inference.
+    """Serve a model repository until the context ends, after each model has completed one inference.
 
     Args:
         repository: the model repository.
-        directory: where the server's log goes.
-        models: what to load; every model by default.
-        probes: inputs for a model's first inference, by its name; made up where there are none.
-        http_port: where to listen on 127.0.0.1; 0 takes a free one.
+        directory: the folder for the server's log.
+        models: the models to load (all).
+        probes: inputs for a model's first inference, by model name; generated for other models.
+        http_port: HTTP port on 127.0.0.1; 0 selects a free one.
         grpc_port: the same for gRPC.
-        ready_timeout_s: seconds until all models must be loaded.
-        plugins: libraries with plugins that plans need, by their files; they are known by name alone to a plan.
-        on_progress: told what is being waited for.
+        ready_timeout_s: seconds within which all models must be loaded.
+        plugins: paths of plugin libraries that plans need; a plan contains only their names.
+        on_progress: receives a line about the current step.
 
     Raises:
         MissingError: the server is not installed and cannot be.
-        ServerError: the server or a model did not start, or a model does not answer.
+        ServerError: the server or a model did not start, or a model does not respond.
     """
     with embedded.start(
         repository,
@@ -87,10 +88,10 @@ def serve(
 
 
 def probe(server: ServerHandle, probes: Mapping[str, Mapping[str, Array]]) -> None:
-    """Ask every version of every loaded model once; that a server calls a model ready is no proof that it answers.
+    """Send one request to every version of every loaded model, because a model that the server reports as ready may still fail.
 
     Raises:
-        ServerError: a model does not answer, or refuses inputs that were given for it; the text names it.
+        ServerError: a model does not respond, or refuses the inputs in `probes`; the error names it.
     """
     with client.connect_to(server, "grpc") as connection:
         for entry in connection.model_index():
@@ -107,31 +108,27 @@ def _probe_one(
         if nbytes(metadata) > _PROBE_LIMIT:
             raise ServerError.of(files.NO_PROBE, where=f"{name} version {version}", model=name)
     try:
-        connection.infer(name, made_up(metadata) if inputs is None else inputs, version=version)
+        connection.infer(name, smallest_inputs(metadata) if inputs is None else inputs, version=version)
     except InferenceError as error:
         died = refusals.kind(error) is Refusal.MODEL_DIED
-        # Inputs that were made up may be refused with good reason (too small, a sequence without its id): that is an answer.
-        if inputs is None and error.code == say.MODEL_REFUSED.code and not died:
+        # A model may refuse generated inputs with good reason (too small, a sequence without its id): that counts as a response.
+        if inputs is None and error.code == client_messages.MODEL_REFUSED.code and not died:
             return
-        raise ServerError(
-            f"The model {name!r} is loaded and does not answer.",
-            where=f"{name} version {version}",
-            found=error.found,
-            cause="its process in the server has died" if died else None,
-            details=log.problems(server.log) if server.log else (),
-        ) from error
+        message = server_messages.MODEL_DIED if died else server_messages.MODEL_SILENT
+        details = log.problems(server.log) if server.log else ()
+        raise ServerError.of(message, where=f"{name} version {version}", found=error.found, details=details, model=name) from error
 
 
 def nbytes(metadata: ModelMetadata) -> int:
-    """Bytes of the smallest inputs that a model's description allows; an element of text counts as a pointer."""
+    """Size in bytes of the smallest inputs that a model's metadata allows; an element of text counts as a pointer."""
     return sum(
         math.prod(max(1, int(size)) for size in entry.get("shape", [])) * (dtypes.by_client(entry["datatype"]).itemsize or 8)
         for entry in metadata.get("inputs", [])
     )
 
 
-def made_up(metadata: ModelMetadata) -> Arrays:
-    """Zeros, or empty text, of the smallest shape that a model's description allows."""
+def smallest_inputs(metadata: ModelMetadata) -> Arrays:
+    """Inputs of zeros, or empty text, of the smallest shape that a model's metadata allows."""
     found: Arrays = {}
     for entry in metadata.get("inputs", []):
         shape = [max(1, int(size)) for size in entry.get("shape", [])]
@@ -143,10 +140,10 @@ def made_up(metadata: ModelMetadata) -> Arrays:
 
 
 def write_key(server: ServerHandle, file: Path) -> None:
-    """Write the HTTP header that lets its owner control the server, for `curl -H @FILE`; no other user can read it.
+    """Write the HTTP header that authorizes control of the server, for `curl -H @FILE`; only this user can read the file.
 
     Raises:
-        OSError: the file is there already, or cannot be written.
+        OSError: the file exists or cannot be written.
     """
     text = "".join(f"{name}: {value}\n" for name, value in server.headers["http"].items())
     with os.fdopen(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as out:
@@ -154,7 +151,7 @@ def write_key(server: ServerHandle, file: Path) -> None:
 
 
 def summary(server: ServerHandle) -> str:
-    """What answers, in a few words."""
+    """Names and versions of the server and its runtimes, in one line."""
     return ", ".join(
         f"{name} {server.identity[name]}"
         for name in ("tritonserver", "onnxruntime", "tensorrt", "tensorrt_rtx")
@@ -163,23 +160,25 @@ def summary(server: ServerHandle) -> str:
 
 
 def remote(urls: Sequence[str], *, headers: Mapping[str, Mapping[str, str]] | None = None) -> ServerHandle:
-    """A server that is not ours, by `http://host:port`, `grpc://host:port` or both; `host:port` alone is HTTP.
+    """Connect to a running server by `http://host:port`, `grpc://host:port` or both; `host:port` alone is HTTP.
 
     Args:
         urls: its addresses.
-        headers: sent along with every request, by protocol.
+        headers: sent with every request, by protocol.
 
-    User and password of an address become the header `authorization`, which no report and no error shows.
+    User and password of an address become the header `authorization`, which no report and no error contains.
 
     Raises:
-        UsageError: an address is none.
-        ServerError: nobody answers there, or something that is not Triton.
+        UsageError: an address is malformed.
+        ServerError: nothing responds at an address, or the service there is not Triton.
     """
     addresses: dict[str, Address] = {}
     for address in map(_address, urls):
         if addresses.setdefault(address.scheme, address) != address:
             raise UsageError.of(
-                say.TWO_ADDRESSES, scheme=address.scheme, found=f"{addresses[address.scheme].authority}, {address.authority}"
+                client_messages.TWO_ADDRESSES,
+                scheme=address.scheme,
+                found=f"{addresses[address.scheme].authority}, {address.authority}",
             )
     identity: dict[str, str] = {}
     known = _handle(addresses, headers or {})
@@ -187,14 +186,14 @@ def remote(urls: Sequence[str], *, headers: Mapping[str, Mapping[str, str]] | No
         with client.connect_to(known, "http" if scheme == "http" else "grpc", timeout_s=_GREETING_S) as connection:
             metadata = connection.server_metadata()
             if "version" not in metadata or "extensions" not in metadata:
-                raise ServerError.of(say.NO_TRITON, where=connection.where, found=str(metadata)[:200])
+                raise ServerError.of(client_messages.NO_TRITON, where=connection.where, found=str(metadata)[:200])
             identity["tritonserver"] = str(metadata["version"])
             identity[f"at {scheme}"] = address.authority
     return replace(known, local="grpc" in addresses and _shares_memory(known, addresses["grpc"]), identity=identity)
 
 
 def _handle(addresses: Mapping[str, Address], headers: Mapping[str, Mapping[str, str]]) -> ServerHandle:
-    """The server at these addresses, with the credentials that they hold."""
+    """The server at these addresses, with the credentials in the addresses."""
     authorities = {scheme: address.authority for scheme, address in addresses.items()}
     return ServerHandle(
         http_url=authorities.get("http", ""),
@@ -207,7 +206,7 @@ def _address(url: str) -> Address:
     address = parse(url, ports=_DEFAULT_PORTS)
     if address.scheme not in _DEFAULT_PORTS or address.path:
         reason = "a path" if address.path else f"the scheme {address.scheme!r}"
-        raise UsageError.of(say.ADDRESS, found=f"{without_credentials(url)}: {reason}", expected=FORM)
+        raise UsageError.of(client_messages.ADDRESS, found=f"{without_credentials(url)}: {reason}", expected=FORM)
     return address
 
 

@@ -1,4 +1,4 @@
-"""One version of one model on a server, and what it has to answer."""
+"""One version of one model on a server, and the outputs that it must return."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tritonize.triton.invariances import Digests
 from tritonize.triton.protocol import ModelConfig
 
 _SLACK = 2**26
-"""Bytes that any answer may have."""
+"""Bytes that every response may have, however small the expected outputs are."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """One version of one model on a server, and what it has to answer."""
+    """One version of one model on a server, and the outputs that it must return."""
 
     server: ServerHandle
     model: str
@@ -29,23 +29,23 @@ class Target:
     config: ModelConfig
     """The configuration it was staged with, parsed."""
     tracker: ErrorTracker
-    """Adds up the errors of all answers."""
+    """Collects the errors of all responses."""
     digests: Digests = field(default_factory=Digests)
-    """Compares the bits of all answers to the same request."""
+    """Compares the bits of all responses to the same request."""
     newest: bool = True
-    """Whether the server is to answer with it where a request names no version."""
+    """Whether the server must use this version for requests that name none."""
 
     @functools.cached_property
     def response_limit(self) -> int:
-        """Bytes that an answer may have: several times what is expected, since a wrong answer shall be seen and not refused."""
+        """Largest response in bytes: several times the expected size, so that a wrong response is compared and not refused."""
         largest = arrays.largest(self.golden.expected) * max(1, self.golden.max_batch_size)
         return max(_SLACK, 4 * largest)
 
     @property
     def any_transport(self) -> Transport:
-        """The one for requests of which it does not matter: gRPC where there is an address."""
+        """The transport for requests that may use any: gRPC if the server has a gRPC address."""
         return "grpc" if self.server.grpc_url else "http"
 
     def connect(self, transport: Transport) -> client.Client:
-        """A connection that takes answers up to `response_limit`."""
+        """Open a connection that accepts responses up to `response_limit`."""
         return client.connect_to(self.server, transport, response_limit=self.response_limit)

@@ -55,5 +55,5 @@ def request(specification: schema.Spec, directory: Path, *, models: Sequence[str
             )
         written = from_spec.write_request(from_spec.request(model, specification.target, proven.artifact), directory)
         given = ProofInput(golden=proven.golden, precision=model.precision, deadline_s=model.deadline_s)
-        proof_input.write(given, directory / from_spec.QUESTION)
+        proof_input.write(given, directory / from_spec.PROOF_INPUT_FOLDER)
         return written

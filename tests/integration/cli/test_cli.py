@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -13,17 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import CHECKOUT, MODELS, tritonize
-from tests.support.leaks import nothing_left
+from tests.support.command import MODELS, invoke, tritonize
+from tests.support.in_process import in_process  # noqa: F401 - a fixture
+from tests.support.leaks import INPUT, nothing_left, refused, untouched
+from tests.support.small_disk import mounted
 
-INPUT = ("--input", "INPUT__0:fp32:1x4")
+CLEAN = {"PYTHONDONTWRITEBYTECODE": "1"}
 HEAVY = ("torch", "onnx", "onnxruntime", "onnxslim", "tensorrt", "tritonclient", "grpc", "numpy", "pydantic", "jinja2")
-
-
-def untouched(before: set[str]) -> None:
-    """Nothing but what was there lies in the working folder, and nothing of ours runs."""
-    assert set(os.listdir()) == before
-    nothing_left()
 
 
 def test_help_answers_within_0_3_s_and_imports_nothing_heavy():
@@ -54,27 +48,6 @@ def test_the_pipeline_itself_imports_neither_torch_nor_onnx():
     assert done.stdout.strip() == ""
 
 
-def test_the_public_api_is_what_it_is():
-    import tritonize as package
-
-    assert package.__all__ == [
-        "build", "compare_models", "isolate", "operator", "run", "verify", "Report", "Spec",
-        "ExportError", "InferenceError", "MissingError", "PlanError",
-        "RepositoryError", "ServerError", "TritonizeError", "UnprovenError", "UsageError",
-    ]  # fmt: skip
-    for name in package.__all__:
-        assert getattr(package, name).__doc__
-    with pytest.raises(AttributeError):
-        package.nothing  # noqa: B018
-
-
-def test_every_command_explains_itself_in_80_columns():
-    for command in ([], ["run"], ["build"], ["serve"], ["verify"], ["check"], ["locate"], ["inspect"], ["doctor"]):
-        done = tritonize(*command, "--help", env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"})
-        assert done.returncode == 0
-        assert max(map(len, done.stdout.splitlines())) <= 80
-
-
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shell_completion(shell):
     done = tritonize(env={"_TRITONIZE_COMPLETE": f"source_{shell}"})
@@ -85,27 +58,23 @@ def test_shell_completion(shell):
     assert "verify" in tritonize(env=words | typed).stdout
 
 
+@pytest.fixture
+def models(model_files: Path) -> set[str]:
+    """Every model file and the module `zoo`, in the working folder; the names there."""
+    for path in (*model_files.iterdir(), MODELS / "zoo.py"):
+        shutil.copy(path, path.name)
+    return set(os.listdir())
+
+
+@pytest.mark.usefixtures("in_process")
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["no-such-command"], 2, ["No such command"]),
-        (["run"], 2, ["Missing argument"]),
         (["run", "classifier.pt"], 2, ["inputs are not described", "x (tensor)", "--input x:fp32:"]),
-        (["run", "nowhere.pt", *INPUT], 2, ["The model file does not exist.", "nowhere.pt"]),
-        (["run", "nowhere.yaml"], 2, ["The specification file does not exist."]),
-        (["run", "text.pt", *INPUT], 2, ["no TorchScript", "neither an archive nor a pickle"]),
         (["run", "empty.pt", *INPUT], 2, ["no TorchScript", "empty file"]),
         (["run", "pickle.pt", *INPUT], 2, ["no TorchScript", "no pickle is ever loaded", "torch.jit"]),
         (["run", "truncated.pt", *INPUT], 2, ["no TorchScript", "truncated"]),
-        (["run", "classifier.pt", "--input", "INPUT__0:fp33:1x4"], 2, ["fp33", "known: fp32"]),
-        (["run", "classifier.pt", "--input", "INPUT__0:fp32:1xfour"], 2, ["not described in full"]),
-        (["run", "classifier.pt", "--input", "INPUT__0:fp32:1x0"], 2, ["a whole number from 1"]),
-        (["run", "classifier.pt", "--input", "a\tb:fp32:1x4"], 2, ["is not a valid tensor name"]),
-        (["run", "classifier.pt", *INPUT, *INPUT], 2, ["Two inputs have one name"]),
         (["run", "classifier.pt", *INPUT, "--input", "INPUT__1:fp32:1x4"], 2, ["do not match the parameters of"]),
-        (["run", "classifier.pt", *INPUT, "--name", "a/b"], 2, ["is not a valid model name", "a_b"]),
-        (["run", "classifier.pt", *INPUT, "--name", ".."], 2, ["is not a valid model name"]),
-        (["run", "classifier.pt", *INPUT, "--name", ""], 2, ["is not a valid model name"]),
         (["run", "classifier.pt", *INPUT, "--output", "a", "--output", "b"], 2, ["another number of outputs"]),
         (["run", "classifier.pt", *INPUT, "--opset", "99"], 2, ["opset"]),
         (["run", "zoo:named", "--input", "left:fp32:1x4", "--input", "rigth:fp32:1x4"], 2, ["expected: left, right", "rigth"]),
@@ -116,27 +85,28 @@ def test_shell_completion(shell):
         (["run", "zoo:sums_batch", *INPUT], 2, ["not batchable", "shape []"]),
         (["run", "classifier.pt", "--input", "INPUT__0:fp32:1x5"], 4, ["raised an error", "1x5 and 4x8", "INPUT__0: fp32 [1, 5]"]),
         (["run", "classifier.pt", "--input", "INPUT__0:int64:1x4"], 4, ["raised an error", "same dtype", "int64"]),
-        (["run", "zoo:raises", *INPUT], 4, ["dislikes (1, 4)", "zoo.py:"]),
         (["run", "zoo:fails", *INPUT], 4, ["factory raised", "cannot find its file"]),
-        (["run", "zoo:exits", *INPUT], 4, ["exited the process with code 3"]),
         (["run", "zoo:text", *INPUT], 4, ["output is no tensor", "a str"]),
-        (["verify", "nowhere"], 2, ["no such model repository"]),
-        (["serve", "nowhere"], 2, ["no such model repository"]),
-        (["verify", "--url", "http://127.0.0.1:1"], 2, ["no such model repository"]),
     ],
 )  # fmt: skip
-def test_bad_input_gets_one_clear_error_and_leaves_no_trace(model_files, arguments, code, words):
-    for path in (*model_files.iterdir(), MODELS / "zoo.py"):
-        shutil.copy(path, path.name)
-    before = set(os.listdir())
-    done = tritonize(*arguments, env={"PYTHONDONTWRITEBYTECODE": "1"})
-    assert done.returncode == code, done.stderr
-    told = " ".join(done.stderr.split())
-    for word in words:
-        assert word in told, done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
-    untouched(before)
+def test_bad_input_gets_one_clear_error_and_leaves_no_trace(models, arguments, code, words):
+    refused(invoke(*arguments, env=CLEAN), code, words)
+    untouched(models)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["no-such-command"], 2, ["No such command"]),
+        (["run", "text.pt", *INPUT], 2, ["no TorchScript", "neither an archive nor a pickle"]),
+        (["run", "zoo:raises", *INPUT], 4, ["dislikes (1, 4)", "zoo.py:"]),
+        (["run", "zoo:exits", *INPUT], 4, ["exited the process with code 3"]),
+    ],
+)  # fmt: skip
+def test_bad_input_of_the_real_command_gets_the_same(models, arguments, code, words):
+    """With the entry point and the workers in processes of their own."""
+    refused(tritonize(*arguments, env=CLEAN), code, words)
+    untouched(models)
 
 
 def test_a_model_that_hangs_is_ended_at_its_deadline():
@@ -144,33 +114,11 @@ def test_a_model_that_hangs_is_ended_at_its_deadline():
     Path("s.yaml").write_text("schema: 1\nmodels: {m: {source: 'zoo:hangs', inputs: {x: {shape: [1, 4]}}, deadline_s: 5}}\n")
     before = set(os.listdir())
     started = time.perf_counter()
-    done = tritonize("run", "s.yaml", env={"PYTHONDONTWRITEBYTECODE": "1"})
+    done = tritonize("run", "s.yaml", env=CLEAN)
     assert done.returncode == 4
     assert "did not finish within 5" in " ".join(done.stderr.split())
     assert time.perf_counter() - started < 20
     untouched(before)
-
-
-def test_errors_are_json_where_json_is_asked_for():
-    done = tritonize("run", "nowhere.pt", *INPUT, "--json")
-    error = json.loads(done.stdout)["error"]
-    assert (error["error"], error["exit_code"], error["where"]) == ("UsageError", 2, "nowhere.pt")
-    assert done.returncode == 2
-
-
-@pytest.mark.server
-def test_a_port_in_use_is_exit_code_7(model_files):
-    done = tritonize("run", str(model_files / "classifier.pt"), *INPUT)
-    assert done.returncode == 0, done.stderr
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = str(taken.getsockname()[1])
-        before = set(os.listdir())
-        done = tritonize("serve", "--http-port", port, "--grpc-port", "0")
-        assert done.returncode == 7, done.stderr
-        assert f"127.0.0.1:{port}" in done.stderr
-        untouched(before)
 
 
 def test_a_missing_server_without_network_is_exit_code_3(model_files, tmp_path):
@@ -204,13 +152,6 @@ def test_a_missing_torch_is_exit_code_3(model_files, tmp_path):
     )
     assert done.returncode == 3
     assert 'pip install "tritonize[torch]"' in done.stderr
-
-
-def mounted(folder: Path, size: str) -> bool:
-    """Whether a small filesystem could be mounted there, which takes rights that not everybody has."""
-    folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False)
-    return done.returncode == 0
 
 
 @pytest.fixture
@@ -265,30 +206,3 @@ def test_a_bug_is_exit_code_70_with_versions():
     assert "This is a bug in tritonize: ZeroDivisionError" in done.stderr
     assert "onnxruntime" in done.stderr
     assert "Traceback" in done.stderr
-
-
-def test_every_exit_code_is_documented():
-    from tritonize.core import errors
-
-    design = (CHECKOUT / "docs" / "design.md").read_text()
-    kinds = (
-        errors.UsageError,
-        errors.MissingError,
-        errors.ExportError,
-        errors.RepositoryError,
-        errors.ServerError,
-        errors.InferenceError,
-    )
-    for code in {kind.exit_code for kind in kinds} | {0, errors.EXIT_DIFFERS, errors.EXIT_BUG, errors.EXIT_INTERRUPTED}:
-        assert f"| {code} |" in design
-
-
-@pytest.mark.parametrize("arguments", [("run",), ("verify", "--bogus"), ("plan", "build"), ("check", "a.onnx"), ("nosuch",)])
-def test_a_command_line_that_is_none_is_a_document_too(arguments):
-    plain = tritonize(*arguments)
-    assert (plain.returncode, plain.stdout) == (2, "")
-    done = tritonize(*arguments, "--json")
-    assert done.returncode == 2
-    error = json.loads(done.stdout)["error"]
-    assert error["exit_code"] == 2
-    assert error["what"].rstrip(".") in " ".join(done.stderr.split())

@@ -495,7 +495,7 @@ class TestProof:
     def test_half_precision_that_came_out_in_fp32_fails(self):
         (proof,), _ = self.prove(self.built(), precision="fp16")
         assert proof.verdict == "failed"
-        assert "no layer of the engine runs in that: 1 fp32" in proof.reason
+        assert "no layer runs in it: 1 fp32" in proof.reason
         assert all(check.passed for check in proof.checks)  # it answers like PyTorch, and is not what was asked for
         assert proof.findings
         (proof,), _ = self.prove(self.built(detailed=False), precision="fp16")
@@ -769,9 +769,9 @@ class TestWholeWay:
         assert sum(known.precision_built.values()) == 1
 
     def test_a_plan_that_answers_otherwise_fails_and_is_not_served(self, library):
-        from tests.integration.plans import test_plan
+        from tests.support import plan_requests
 
-        onnx.save(onnx.shape_inference.infer_shapes(onnx.load(test_plan.network("m.onnx"))), "m.onnx")
+        onnx.save(onnx.shape_inference.infer_shapes(onnx.load(plan_requests.network("m.onnx"))), "m.onnx")
         done, report = self.run(library, source="m.onnx", FAKE_GPU_ERROR="1.1")
         assert done.returncode == 1, done.stderr
         assert report["verdict"] == "failed"
@@ -813,13 +813,13 @@ def test_the_server_finds_plugins_and_refuses_instances_on_the_cpu(library, monk
 
 @without_gpu
 def test_a_plan_is_refused_by_the_server_where_there_is_no_gpu():
-    from tests.integration.plans import test_plan
+    from tests.support import plan_requests
     from tritonize.core.errors import MissingError
     from tritonize.plans import builder as plan_builder
     from tritonize.triton.server import embedded
 
-    test_plan.network("m.onnx")
-    (built,) = plan_builder.build(test_plan.request(), Path("out"))
+    plan_requests.network("m.onnx")
+    (built,) = plan_builder.build(plan_requests.request(), Path("out"))
     version = Path("repository", "net", "1")
     version.mkdir(parents=True)
     for file in built.files:

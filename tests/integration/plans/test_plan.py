@@ -22,8 +22,9 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from tests.integration.cli.test_cli import mounted
 from tests.support.command import tritonize
+from tests.support.plan_requests import PROFILE, network, request, stock_plan
+from tests.support.small_disk import mounted
 from tritonize.core import onnx_protobuf
 from tritonize.core.errors import ExportError, InterruptedRunError, MissingError, PlanError, RepositoryError, UsageError
 from tritonize.plans import build_files, compatibility, gpu, installed, placement, plan_file
@@ -32,36 +33,11 @@ from tritonize.plans import request as plan_request
 from tritonize.plans.request import BuildRequest
 from tritonize.spec.builder import Settings
 
-SHAPE = ("batch", 3, 16, 16)
-PROFILE = {"x": {"min": [1, 3, 16, 16], "opt": [2, 3, 16, 16], "max": [4, 3, 16, 16]}}
-
 
 @pytest.fixture(autouse=True)
 def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Plans are built in the test that asks for them."""
     monkeypatch.setenv("TRITONIZE_CACHE", str(tmp_path / "cache"))
-
-
-def network(path: str, dtype: int = TensorProto.FLOAT, operators: tuple[str, ...] = ("Relu",)) -> Path:
-    """A convolution and operators behind it."""
-    weight = np.random.default_rng(0).standard_normal((8, 3, 3, 3))
-    nodes = [helper.make_node("Conv", ["x", "w"], ["a"], name="convolution", pads=[1, 1, 1, 1])]
-    outputs = []
-    for number, operator in enumerate(operators):
-        nodes.append(helper.make_node(operator, ["a"], [f"y{number}"], name=f"node{number}"))
-        kind = TensorProto.INT64 if operator == "NonZero" else dtype
-        outputs.append(helper.make_tensor_value_info(f"y{number}", kind, None))
-    tensor = helper.make_tensor("w", dtype, weight.shape, weight.flatten().tolist())
-    if dtype == TensorProto.FLOAT:
-        tensor = numpy_helper.from_array(weight.astype(np.float32), "w")  # raw bytes, which may lie in another file
-    graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", dtype, list(SHAPE))], outputs, [tensor])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), path)
-    return Path(path)
-
-
-def request(model: Path | str = "m.onnx", **fields) -> BuildRequest:
-    known = {"onnx": str(model), "module": "tensorrt_rtx", "compute_capabilities": ["8.9"], "profiles": [PROFILE]}
-    return BuildRequest.model_validate({**known, **fields})
 
 
 class Residual(nn.Module):
@@ -284,7 +260,7 @@ def test_the_table_of_the_module_is_true():
 
 def test_targets_that_are_none():
     network("m.onnx")
-    for targets, words in ((["9.0"], "9.0 is none of TensorRT-RTX"), ([], "name at least one")):
+    for targets, words in ((["9.0"], "does not support 9.0"), ([], "needs at least one target")):
         with pytest.raises(UsageError) as error:
             plan_builder.build(request(compute_capabilities=targets), Path("out"))
         assert words in str(error.value)
@@ -362,7 +338,7 @@ def test_a_stock_build_without_a_gpu_says_the_ways_out():
     with pytest.raises(MissingError) as error:  # whether the package is installed or not
         plan_builder.build(request(module="tensorrt", compute_capabilities=[]), Path("out"))
     assert error.value.exit_code == 3
-    assert "there is none here" in error.value.what
+    assert "this machine has no GPU" in error.value.what
     for words in ("target's GPU", "tritonize plan request", "plan build --request", "tensorrt:YY.MM-py3", "tensorrt_rtx"):
         assert words in error.value.next_step
 
@@ -685,12 +661,6 @@ def test_a_truncated_or_changed_plan_does_not_load():
     built.path.write_bytes(b"hello")
     with pytest.raises(PlanError, match="no TensorRT plan"):
         compatibility.check(built.path, None)
-
-
-def stock_plan(path: str, version: tuple[int, int, int, int]) -> Path:
-    """A header as stock plans are said to have it, made here: no plan of a real TensorRT was at hand."""
-    Path(path).write_bytes(b"ftrt" + bytes(20) + bytes(version) + bytes(32))
-    return Path(path)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 import pytest
 
-from tests.integration.plans.test_plan import network, request
 from tests.support.command import tritonize
+from tests.support.plan_requests import network, request
 from tritonize.core.errors import PlanError, UsageError
 from tritonize.plans import builder as plan_builder
 from tritonize.plans import collection as plan_collection
@@ -77,7 +77,7 @@ def test_from_the_request_over_four_machines_to_one_version(monkeypatch, tmp_pat
     done = tritonize("build", "spec.yaml", "--plans", "together", "--json")
     assert done.returncode == 2
     error = json.loads(done.stdout)["error"]
-    assert error["what"] == "The plans are not what the spec asks for."
+    assert error["what"] == "The plans do not match the spec."
     assert "onnx_sha256" in error["details"][0]
     shutil.rmtree("together")
     done = tritonize("plan", "collect", *folders[1:], "--out", "together")

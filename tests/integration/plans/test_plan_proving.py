@@ -11,8 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
-from tests.integration.plans import test_plan
-from tests.support import fake_driver
+from tests.support import fake_driver, plan_requests
 from tests.support.command import tritonize
 from tritonize.core import arrays
 from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
@@ -51,7 +50,7 @@ def machine(library: Path, capability: str, **variables: str) -> dict[str, str]:
 
 def asked() -> None:
     """A model, its spec, and the request for its plans."""
-    onnx.save(onnx.shape_inference.infer_shapes(onnx.load(test_plan.network("m.onnx"))), "m.onnx")
+    onnx.save(onnx.shape_inference.infer_shapes(onnx.load(plan_requests.network("m.onnx"))), "m.onnx")
     Path("spec.yaml").write_text(SPEC.format(rtol="1.0e-4"))
     done = tritonize("plan", "request", "spec.yaml", "--out", "asked")
     assert done.returncode == 0, done.stderr

@@ -151,7 +151,7 @@ def test_a_library_of_plugins_that_is_none_is_named():
 
 def test_names_that_the_module_does_not_know_are_refused_before_the_build():
     model()
-    with pytest.raises(UsageError, match="does not know") as error:
+    with pytest.raises(UsageError, match="does not support a setting") as error:
         build(hardware_compatibility="ampere_plus")  # the stand-in has no such enumeration
     assert "HardwareCompatibilityLevel.AMPERE_PLUS" in error.value.expected
     assert error.value.where == "hardware_compatibility: ampere_plus"
@@ -191,7 +191,7 @@ def test_a_failure_of_the_builder_names_node_module_and_line(trt, monkeypatch):
     with pytest.raises(PlanError) as error:
         build("node_map.json")
     assert error.value.found == f"Add (node /layer/add): {text}"
-    assert error.value.details[0] == "Add (node /layer/add_1, module head, net.py:7): named beside it"
+    assert error.value.details[0] == "Add (node /layer/add_1, module head, net.py:7): named in the same text"
 
 
 @pytest.mark.parametrize("kept", ["all_creators", "plugin_creator_list"])

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.integration.plans.test_plan import stock_plan
 from tests.support.command import tritonize
+from tests.support.plan_requests import stock_plan
 from tritonize.core.artifacts import TensorSpec
 from tritonize.core.recorder import Recorder
 from tritonize.plans import compatibility, from_spec, gpu, plan_file

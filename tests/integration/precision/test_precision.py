@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.support.command import tritonize
 from tests.support.models import halves
+from tests.support.reduced_precision import BF16, FLOAT, FP16, computed, types, written
 from tritonize.core import arrays, artifacts
 from tritonize.core.errors import ExportError, UsageError
 from tritonize.onnx_model.tasks import FinishRequest
@@ -28,9 +28,7 @@ from tritonize.precision.tasks import ReduceAnswer, ReduceRequest
 from tritonize.precision.worker import reduction as worker_reduction
 from tritonize.spec import loader, rules, schema
 
-FLOAT, FP16, BF16 = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16
 KINDS = ("cnn", "residual", "encoder", "encoder_inf", "unet", "recurrent", "embedding", "heavy")
-COMPUTING = ("Conv", "ConvTranspose", "MatMul", "Gemm", "LSTM", "GRU")
 
 
 @pytest.fixture(scope="module")
@@ -85,19 +83,6 @@ def run(path: Path, batch: dict) -> np.ndarray:
     halves = {each.name for each in session.get_inputs() if each.type == "tensor(float16)"}
     fed = {each.name: batch[each.name] for each in session.get_inputs()}
     return session.run(None, {name: array.astype("f2") if name in halves else array for name, array in fed.items()})[0]
-
-
-def types(model: onnx.ModelProto) -> dict[str, int]:
-    graph = onnx.shape_inference.infer_shapes(model, strict_mode=True, check_type=True).graph
-    found = {value.name: value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.input, *graph.output)}
-    return found | {tensor.name: tensor.data_type for tensor in graph.initializer}
-
-
-def computed(path: Path, operators: tuple[str, ...] = COMPUTING) -> Counter:
-    """How many nodes of those operators take which type first."""
-    model = onnx.load(path)
-    known = types(model)
-    return Counter((node.op_type, known[node.input[0]]) for node in model.graph.node if node.op_type in operators)
 
 
 def graph(nodes, inputs, outputs, constants=(), opset: int = 18) -> onnx.ModelProto:
@@ -397,62 +382,7 @@ def test_rules_between_fields():
     assert problems(precision="bf16", backend="tensorrt", half_io=True) == {}
 
 
-SPEC = """
-schema: 1
-target: {{compute_capabilities: ["8.9"]}}
-models:
-  net:
-    source: {source}
-    backend: {backend}
-    precision: {precision}
-    inputs: {{x: {{shape: [batch, 3, 12, 12]}}}}
-    outputs: {{y: {{tolerance: {{rtol: 0, atol: {atol}}}}}}}
-    max_batch_size: 2
-{more}
-"""
-NETWORK = """
-import torch
-
-class Net(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.first, self.head = torch.nn.Conv2d(3, 8, 3), torch.nn.Linear(8, 4)
-
-    def forward(self, x):
-        return self.head(torch.relu(self.first(x)).mean((2, 3)))
-"""
-
-
 PLAIN = "    quality: {edge_cases: false}"
-
-
-def written(source: str | Path, precision: str, atol: float, backend: str = "onnxruntime", more: str = "") -> None:
-    Path("spec.yaml").write_text(SPEC.format(source=source, precision=precision, atol=atol, backend=backend, more=more))
-
-
-@pytest.mark.server
-def test_a_version_in_fp16_is_served_and_published():
-    Path("network.py").write_text(NETWORK)
-    written("network:Net", "fp16", 2e-3, more="    strategies: [legacy]\n    half_io: true\n    keep_fp32: {operators: [Gemm]}")
-    done = tritonize("run", "spec.yaml", "--json")
-    assert done.returncode == 0, done.stderr
-    (report,) = json.loads(done.stdout)["reports"]
-    stages = {check["stage"] for check in report["checks"]}
-    assert stages >= {"onnxruntime", "onnxruntime fp16", "onnxruntime fp16 (emulated)", "http", "grpc", "shm", "concurrent"}
-    served = [tensor for check in report["checks"] if check["stage"] == "shm" for tensor in check["tensors"]]
-    assert {(tensor["expected_dtype"], tensor["found_dtype"]) for tensor in served} == {("fp16", "fp16")}
-    judged = {gate["stage"]: gate["verdict"] for gate in report["gates"] if gate["gate"] == "noise floor"}
-    assert (judged["onnxruntime fp16 (emulated)"], judged["shm"]) == ("passed", "passed")  # by PyTorch's own error in fp16
-    version = Path(report["location"])
-    manifest = json.loads((version / "evidence" / "manifest.json").read_text())
-    assert manifest["onnx"]["precision"] == report["details"]["onnx"]["precision"] == "fp16"
-    assert manifest["onnx"]["kept_nodes"] == {"asked for": 1}
-    assert manifest["spec"]["precision"] == "fp16"
-    assert computed(version / "model.onnx", ("Conv", "Gemm")) == {("Conv", FP16): 1, ("Gemm", FLOAT): 1}
-    assert (version.parent / "config.pbtxt").read_text().count("TYPE_FP16") == 2
-    assert len(json.loads((version / "evidence" / "node_map.json").read_text())["nodes"]) == len(
-        onnx.load(version / "model.onnx").graph.node
-    )
 
 
 def test_fp16_outside_its_tolerance_fails_and_says_what_to_do(files):

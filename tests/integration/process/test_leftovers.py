@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
 import stat
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_servers import eventually
-from tests.support.command import CHECKOUT
+from tests.support.waiting import eventually, killed
 from tritonize.core import temporary
 from tritonize.process import cleanup, processes
-from tritonize.triton.client import connect_to, shm_region
+from tritonize.triton.client import shm_region
 from tritonize.triton.client.shm_region import Region
-from tritonize.triton.server.embedded import Running
-
-
-def killed(code: str, *arguments: str, after: str = "ready") -> None:
-    """Run Python code until it prints a word, and kill it there."""
-    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(CHECKOUT)!r})\n{code}", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline().strip() == after
-        process.send_signal(signal.SIGKILL)
 
 
 class TestFolders:
@@ -147,18 +133,3 @@ class TestRegions:
         assert len(left) == 1
         shm_region.remove_stale()
         assert not left[0].exists()
-
-    @pytest.mark.server
-    def test_a_client_that_is_killed_leaves_nothing(self, server: Running) -> None:
-        """Once its regions are registered, as they are in every moment but the first."""
-        code = (
-            "import numpy as np, time; from tritonize.triton import client\n"
-            "headers = {sys.argv[2]: sys.argv[3]}\n"
-            "with client.connect(sys.argv[1], 'shm', shm_prefix='tritonize-test-client-', headers=headers) as c:\n"
-            "    c.infer('identity_fp32', {'X': np.zeros((1, 1000), np.float32)})\n"
-            "    print('ready', flush=True); time.sleep(60)"
-        )
-        killed(code, server.grpc_url, *next(iter(server.headers["grpc"].items())))
-        assert list(cleanup.SHARED_MEMORY.glob("tritonize-test-client-*")) == []
-        with connect_to(server, "grpc") as connection:
-            connection._call(connection._client.unregister_system_shared_memory)

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from tests.support.command import tritonize
+from tests.support.golden_sets import files, question
 from tritonize.core import arrays
 from tritonize.core.artifacts import Check, SampleSet, TensorFiles, TensorSpec
 from tritonize.core.results import Metrics
@@ -21,37 +22,12 @@ from tritonize.onnx_model.tasks import SamplesRequest
 from tritonize.quality import comparison, golden_set, noise_floor
 from tritonize.quality import gates as quality_gates
 from tritonize.quality import tracker as observing
-from tritonize.quality.golden_set import GoldenSet, Rules
+from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import computation, edge_case_rounding, runner
 from tritonize.source import identification, samples
 from tritonize.spec import schema
 from tritonize.triton import served_comparison, server_description
-
-SHAPE = (1, 64)
-
-
-def files(folder: str, items: list[np.ndarray], dtype: str) -> TensorFiles:
-    made = TensorFiles(directory=Path(folder), tensors=(TensorSpec(name="y", dtype=dtype, shape=SHAPE),), count=len(items))
-    for index, item in enumerate(items):
-        arrays.save(made, index, {"y": item})
-    return made
-
-
-def question(count: int = 4, *, edges: dict[int, str] | None = None, own_error: float = 1e-7, **rules) -> GoldenSet:
-    """Exact answers of magnitude 1, and float32 ones that are off by up to `own_error`."""
-    generator = np.random.default_rng(0)
-    exact = [generator.uniform(-1, 1, SHAPE) for _ in range(count)]
-    own = [(each + generator.uniform(-own_error, own_error, SHAPE)).astype(np.float32) for each in exact]
-    drawn = SampleSet(files=files("in", own, "fp32"), batched=True, origin="drawn", edges=edges or {})
-    made = GoldenSet(
-        samples=drawn,
-        expected=files("own", own, "fp32"),
-        exact=files("exact", exact, "fp64"),
-        max_batch_size=4,
-        rules={"y": Rules(**{"noise_floor": 10.0, **rules})},
-    )
-    return replace(made, floors=noise_floor.noise_floors(drawn, made.expected, made.exact, precision="fp32"))
 
 
 def answer(asked: GoldenSet, indices: tuple[int, ...]) -> np.ndarray:

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
-import subprocess
-import sys
-import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import verification as bench
 from tests.support import small_versions
 from tests.support.command import tritonize
+from tests.support.golden_files import COUNT, exported, members, rewrite
 from tritonize.core import arrays
-from tritonize.core.artifacts import ServerHandle
-from tritonize.core.errors import InferenceError, RepositoryError, UsageError
+from tritonize.core.errors import RepositoryError, UsageError
 from tritonize.core.stages import StageName
 from tritonize.quality import golden_set
 from tritonize.reference import checksummed_archive, golden_file, golden_seeds
 from tritonize.report import text as report_text
-from tritonize.triton import serving
 from tritonize.workflows import golden as golden_workflow
-
-COUNT = 8
-"""Six drawn samples and two edge cases."""
 
 
 @pytest.fixture(scope="module")
@@ -37,41 +27,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("golden") / "models"
     small_versions.publish(place, 1)
     return place
-
-
-@pytest.fixture(scope="module")
-def deployed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerHandle]:
-    """A server on it."""
-    with serving.serve(root, directory=tmp_path_factory.mktemp("server")) as server:
-        yield server
-
-
-def exported(root: Path, name: str = "small.golden", **options: object) -> Path:
-    return golden_workflow.export(root, "small", out=Path(name), **options).path  # type: ignore[arg-type]
-
-
-def members(path: Path) -> dict[str, bytes]:
-    with zipfile.ZipFile(path) as archive:
-        return {entry.filename: archive.read(entry) for entry in archive.infolist()}
-
-
-def rewrite(path: Path, content: dict[str, bytes], *, seal: bool = True, twice: str = "") -> None:
-    """A file of these members, its sums made anew."""
-    content = {
-        name: each
-        for name, each in content.items()
-        if not seal or name not in (checksummed_archive.INDEX, checksummed_archive.SEAL)
-    }
-    if seal:
-        sums = {name: {"sha256": hashlib.sha256(each).hexdigest(), "bytes": len(each)} for name, each in content.items()}
-        content[checksummed_archive.INDEX] = json.dumps({"schema": 1, "members": sums}).encode()
-        content[checksummed_archive.SEAL] = hashlib.sha256(content[checksummed_archive.INDEX]).hexdigest().encode()
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, each in content.items():
-            archive.writestr(name, each)
-        if twice:
-            with pytest.warns(UserWarning, match="Duplicate"):
-                archive.writestr(twice, content[twice])
 
 
 @pytest.mark.parametrize("seeds", [False, True])
@@ -303,78 +258,6 @@ def test_the_command_line_says_what_a_file_holds(root):
     assert (plain["samples"], plain["origin"]["version"]) == (COUNT, 1)
     absent = tritonize("golden", "show", "absent.golden")
     assert (absent.returncode, "no such golden file" in absent.stderr) == (2, True)
-
-
-BLOCKED = """
-import sys
-class Block:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"torch", "onnx", "onnxruntime", "onnxslim", "tensorrt", "pytriton"}:
-            raise ModuleNotFoundError(f"blocked: {name}", name=name)
-sys.meta_path.insert(0, Block())
-sys.argv = ["tritonize", *sys.argv[1:]]
-from tritonize.cli import main
-main()
-"""
-
-
-@pytest.mark.server
-def test_a_deployment_is_verified_where_there_is_no_torch_no_onnx_and_no_repository(root, deployed, tmp_path):
-    path = exported(root, seeds=True)
-    place = tmp_path / "elsewhere"
-    place.mkdir()
-    shutil.move(path, place)
-    command = [sys.executable, "-c", BLOCKED, "verify", "--golden", path.name, "--url", f"grpc://{deployed.grpc_url}"]
-    command += ["--url", f"http://{deployed.http_url}", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=place, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    (found,) = json.loads(done.stdout)["reports"]
-    assert {stage["name"]: stage["verdict"] for stage in found["stages"]} == {
-        **dict.fromkeys(("http", "grpc", "invariances", "concurrent"), "passed"),
-        "shm": "not run",  # it takes the server's key
-    }
-    assert any(gate["gate"] == "noise floor" and gate["stage"] == "grpc" for gate in found["gates"])
-    assert found["details"]["golden"]["samples"] == COUNT
-
-
-@pytest.mark.server
-def test_other_answers_and_another_model_are_told_apart(root, deployed, tmp_path):
-    urls = [f"grpc://{deployed.grpc_url}"]
-    other = tmp_path / "other"
-    small_versions.publish(other, 1, small_versions.WEIGHTS + np.float32(0.01))
-    found = golden_workflow.verify(golden_workflow.Request(path=exported(other, "weights.golden"), urls=urls))
-    assert found.verdict == "failed"
-    assert {gate.gate for gate in found.gates if gate.verdict == "failed"} == {"tolerance", "noise floor"}
-
-    wide = tmp_path / "wide"
-    small_versions.publish(wide, 1, np.ones((8, 3), np.float32), inputs={"x": {"shape": ["batch", 8]}})
-    with pytest.raises(UsageError, match="another model") as caught:
-        golden_workflow.verify(golden_workflow.Request(path=exported(wide, "wide.golden"), urls=urls))
-    assert caught.value.details == (
-        "input x: the golden set has FP32 [8], the server FP32 [16]",
-        "output y: the golden set has FP32 [3], the server FP32 [10]",
-    )
-    with pytest.raises(InferenceError):
-        golden_workflow.verify(golden_workflow.Request(path=exported(root), urls=urls, model="absent"))
-    with pytest.raises(UsageError, match="running server"):
-        golden_workflow.verify(golden_workflow.Request(path=Path("small.golden"), urls=[]))
-
-
-@pytest.mark.server
-def test_a_truncated_file_is_an_error_of_the_command(root, deployed):
-    path = exported(root)
-    path.write_bytes(path.read_bytes()[:-200])
-    done = tritonize("verify", "--golden", str(path), "--url", f"grpc://{deployed.grpc_url}")
-    assert done.returncode == 6
-    assert "truncated" in done.stderr
-
-
-@pytest.mark.server
-def test_a_verification_keeps_up_with_the_raw_client(tmp_path):
-    """`make bench` asks for half the speed with 10,000 samples; here with few, and a bound that other work does not break."""
-    found = bench.compared(tmp_path, 500)
-    raw, verified = (requests / seconds for requests, seconds in found.values())
-    assert verified > 0.2 * raw, found
 
 
 def test_a_report_of_many_answers_stays_small():

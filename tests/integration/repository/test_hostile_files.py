@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.integration.reference.test_golden_file import members, rewrite
 from tests.support import small_versions
+from tests.support.golden_files import members, rewrite
 from tritonize.core import bounded_files
 from tritonize.core.errors import TritonizeError
 from tritonize.plans import builder as plan_builder

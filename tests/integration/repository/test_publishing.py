@@ -13,22 +13,17 @@ import shutil
 import signal
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from tests.support import small_versions
 from tritonize import repository
 from tritonize.core import durable_files, errors
 from tritonize.core.errors import TritonizeError
-from tritonize.triton import client, serving
 from tritonize.triton.model_config import label_filename
-from tritonize.triton.server import embedded
 
 PLACE = Path("models")
 MODEL = PLACE / "m"
@@ -331,37 +326,6 @@ def test_killed_or_failing_at_some_steps_nothing_is_seen_in_a_mixture(name, caps
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_killed_or_failing_at_every_step_nothing_is_seen_in_a_mixture(name, capsys):
     tried(name, 1, capsys)
-
-
-@pytest.mark.slow
-@pytest.mark.server
-def test_a_polling_server_answers_with_no_mixture(monkeypatch, tmp_path):
-    """The real server, which looks every second: each answer's version, weights and configuration belong together."""
-    own, root = embedded._command, tmp_path / "models"
-
-    def polling(*arguments: Any, **named: Any) -> list[str]:
-        mode = [each.replace("--model-control-mode=none", "--model-control-mode=poll") for each in own(*arguments, **named)]
-        return [*mode, "--repository-poll-secs=1"]
-
-    def replace(number: int) -> None:
-        small_versions.publish(root, number, small_versions.WEIGHTS * number, max_batch_size=4 + number % 2)
-
-    monkeypatch.setattr(embedded, "_command", polling)
-    replace(1)
-    ones = {"x": np.ones((1, 16), np.float32)}
-    first = np.maximum(ones["x"] @ small_versions.WEIGHTS, 0)
-    seen: Counter[tuple[int, int]] = Counter()
-    with serving.serve(root, directory=tmp_path / "server") as server, client.connect(server.grpc_url, "grpc") as connection:
-        for number in range(2, 8):
-            replace(number)
-            until = time.monotonic() + 2.2
-            while time.monotonic() < until:
-                before = connection.model_config("small")["max_batch_size"]
-                answered = round(float(connection.infer("small", ones)["y"].sum() / first.sum()))
-                if before == connection.model_config("small")["max_batch_size"]:
-                    seen[answered, before] += 1
-    assert {number for number, _ in seen} >= set(range(2, 8))
-    assert {size == 4 + number % 2 for number, size in seen} == {True}, seen
 
 
 def test_a_refused_move_names_where_it_was_to_go() -> None:

@@ -88,8 +88,8 @@ def test_an_onnx_file_enters_after_the_export(external):
 @pytest.mark.parametrize(
     ("model", "words", "code"),
     [
-        (graph(external="../outside.bin"), ["outside its folder", "../outside.bin"], (2,)),
-        (graph(external="/etc/hostname"), ["outside its folder", "/etc/hostname"], (2,)),
+        (graph(external="../outside.bin"), ["outside the file's folder", "../outside.bin"], (2,)),
+        (graph(external="/etc/hostname"), ["outside the file's folder", "/etc/hostname"], (2,)),
         (graph(external="absent.bin"), ["external data is missing", "absent.bin"], (2,)),
         (graph(cycle=True), ["onnx"], (4,)),
         (helper.make_model(helper.make_graph([], "g", [], [])), [], (2, 4)),

@@ -16,10 +16,9 @@ from typing import Any
 
 import pytest
 
-from tests.support import server_models
 from tritonize.core.errors import ServerError
 from tritonize.process import processes
-from tritonize.triton.server import embedded, readiness
+from tritonize.triton.server import readiness
 from tritonize.triton.server.readiness import Starting
 
 INDEX = [
@@ -151,26 +150,6 @@ def test_the_reason_of_a_refused_model(tmp_path: Path) -> None:
     with answering(0, {"/v2/repository/index": (200, INDEX)}) as (port, _), pytest.raises(ServerError) as caught:
         readiness.require_loaded(starting(port, tmp_path), tmp_path, ["lung"])
     assert (caught.value.code, caught.value.found) == ("server-model-refused", "too big")
-
-
-@pytest.mark.server
-def test_a_server_whose_log_stays_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a full disk: it starts, and what it refuses it says over its own protocol."""
-    start = processes.start
-
-    def without_log(*arguments: Any, log: Path, **options: Any) -> processes.Process:
-        process = start(*arguments, log=Path("/dev/null"), **options)
-        log.touch()
-        process.log = log
-        return process
-
-    monkeypatch.setattr(embedded.processes, "start", without_log)
-    root = tmp_path / "repository"
-    server_models.add_sub(server_models.write(root, "add_sub", server_models.ADD_SUB))
-    with embedded.start(root, directory=tmp_path / "run") as running:
-        assert running.identity["tritonserver"] == "2.51.0"
-        assert running.log is not None
-        assert running.log.read_text() == ""
 
 
 def test_no_room_for_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

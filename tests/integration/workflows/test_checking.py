@@ -48,11 +48,16 @@ def link_away(path: Path) -> None:
     path.symlink_to(path.rename("away").absolute())
 
 
+def append(path: Path, text: str) -> None:
+    with path.open("a") as file:
+        file.write(text)
+
+
 GOLDEN = "1/evidence/golden/golden.json"
 DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "model": (lambda folder: (folder / "1" / "model.onnx").write_bytes(b"other"), "small/1/model.onnx"),
-    "longer": (lambda folder: (folder / "1" / "model.onnx").open("ab").write(b"x"), "small/1/model.onnx"),
-    "configuration": (lambda folder: (folder / "config.pbtxt").open("a").write("# x\n"), "small/config.pbtxt"),
+    "longer": (lambda folder: append(folder / "1" / "model.onnx", "x"), "small/1/model.onnx"),
+    "configuration": (lambda folder: append(folder / "config.pbtxt", "# x\n"), "small/config.pbtxt"),
     "program": (change_backend, "small/1/model.py"),
     "golden": (lambda folder: (folder / GOLDEN).write_text("{}"), f"small/{GOLDEN}"),
     "manifest": (reword, "small/1/evidence/manifest.json"),
@@ -289,7 +294,7 @@ def test_a_full_disk_among_the_temporary_files_is_an_error_of_its_own_and_hangs_
         limited = ["prlimit", "--fsize=500", str(Path(sys.executable).with_name("tritonize")), *command]
         done = subprocess.run(limited, capture_output=True, text=True, timeout=60)
         assert done.returncode == 6, done.stderr
-        assert "larger than the filesystem or the limit" in " ".join(done.stderr.split())
+        assert "exceeds the size limit" in " ".join(done.stderr.split())
 
 
 def test_who_interrupts_a_run_is_told_what_is_in_place_by_then():

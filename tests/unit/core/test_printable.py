@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import tritonize
-from tests.support.command import tritonize as command
+from tests.support.command import invoke
 from tritonize.cli import display
 from tritonize.core import printable
 from tritonize.core.artifacts import Check, Finding, Report, Stage, TensorCheck
@@ -107,11 +107,11 @@ def test_pages() -> None:
 
 
 def test_errors_of_the_command_line() -> None:
-    done = command("verify", "\x1b[31mred\x9b\x07", "--json")
+    done = invoke("verify", "\x1b[31mred\x9b\x07", "--json")
     assert done.returncode == 2
     sound(done.stdout + done.stderr)
     assert json.loads(done.stdout)["error"]["where"] == "\x1b[31mred\x9b\x07"
-    wrong = command("verify", "--\x1b[31mred")
+    wrong = invoke("verify", "--\x1b[31mred")
     assert wrong.returncode == 2
     sound(wrong.stderr)
 

@@ -1,4 +1,4 @@
-"""The HTML report: as text, as numbers, and looked at in a browser."""
+"""The HTML report: as text and as numbers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,7 @@ import base64
 import itertools
 import json
 import re
-import signal
 import struct
-import subprocess
-import sys
-import urllib.request
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support import chromium, report_samples
-from tests.support.command import CHECKOUT, tritonize
+from tests.support import report_samples
+from tests.support.command import invoke
 from tritonize import repository
 from tritonize.core import figures
-from tritonize.core.artifacts import Finding, Report, StagedVersion, to_json
-from tritonize.core.error_location import FAR, Location, NodeError
+from tritonize.core.artifacts import Finding, Report, to_json
+from tritonize.core.error_location import FAR
 from tritonize.core.figures import BINS, LOWEST, PER_DECADE, Figures, Pane
 from tritonize.core.stages import StageName
 from tritonize.quality import slices as slice_choice
@@ -33,13 +29,10 @@ from tritonize.quality.figure_collector import FigureCollector
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.report import html
 from tritonize.report.html import png
-from tritonize.spec import schema
-from tritonize.workflows import evidence
 
 INLINE = {"code", "strong"}
 VOID = {"meta", "link", "img", "br", "input", "hr"}
 HOSTILE = "<script>alert(1)</script> \"><img src=x onerror='alert(2)'> & ‮ 心臓 `code`"
-SCREENSHOTS = CHECKOUT / "build" / "report-screenshots"
 
 
 class Parsed(HTMLParser):
@@ -469,29 +462,9 @@ def test_what_is_kept_is_bounded(tmp_path):
 # ---- evidence and commands ----
 
 
-def published(tmp_path: Path, report: Report, kept_by, located: Location | None = None) -> Path:
-    staged = StagedVersion(root=tmp_path / "repository", model=report.model, version=3)
-    staged.version_directory.mkdir(parents=True)
-    (staged.model_directory / "config.pbtxt").write_text("output [ { name: 'scores' label_filename: 'labels_scores.txt' } ]")
-    (staged.model_directory / "labels_scores.txt").write_text("\n".join(f"label {number}" for number in range(7)))
-    (staged.version_directory / "model.onnx").write_bytes(b"")
-    outputs = {"scores": {"labels": "labels.txt"}}
-    model = schema.Model.model_validate({"source": "m.onnx", "inputs": {"x": {"shape": [1]}}, "outputs": outputs})
-    evidence.write(staged, report, model, collector=kept_by, located=located)
-    return staged.version_directory
-
-
 @pytest.fixture
 def version(tmp_path) -> Path:
-    expected = [{"scores": np.array([[0.1, 0.6, 0.3, 0, 0, 0, 0]], np.float32)}]
-    known = report_samples.golden(tmp_path / "g", [{"x": np.zeros((1, 1), np.float32)}], expected, {"scores": "distribution"})
-    tracker = report_samples.seen(known, expected)
-    node = NodeError(
-        position=4, node="Mul_1", operator="Mul", output="t", own=0.25, allowance=1e-6, inputs=0.0, propagated=0.0, total=0.25,
-        module="encoder.block",
-    )  # fmt: skip
-    located = Location(expected="A", found="B", kind="modules", series=(node,))
-    return published(tmp_path, report_samples.report(tracker, expected), tracker.collector, located)
+    return report_samples.published(tmp_path)
 
 
 def test_evidence_holds_the_page_and_its_numbers(version):
@@ -508,171 +481,25 @@ def test_evidence_holds_the_page_and_its_numbers(version):
 
 
 def test_report_prints_where_it_lies(version):
-    done = tritonize("report", str(version.parents[1]), "--no-open")
+    done = invoke("report", str(version.parents[1]), "--no-open")
     assert done.stdout.strip() == str(version / "evidence" / "report.html")
-    assert tritonize("report", str(version), "--no-open").stdout == done.stdout
-    plain = json.loads(tritonize("report", str(version.parents[1]), "--json", "--model", "network").stdout)
+    assert invoke("report", str(version), "--no-open").stdout == done.stdout
+    plain = json.loads(invoke("report", str(version.parents[1]), "--json", "--model", "network").stdout)
     assert plain["reports"][0]["verdict"] == "passed"
 
 
 def test_report_says_what_is_missing(version):
     repository_ = str(version.parents[1])
-    assert tritonize("report", repository_, "--model", "other").returncode == 2
-    assert tritonize("report", repository_, "--version", "9").returncode == 2
+    assert invoke("report", repository_, "--model", "other").returncode == 2
+    assert invoke("report", repository_, "--version", "9").returncode == 2
     (version / "evidence" / "report.html").unlink()
-    done = tritonize("report", repository_, "--no-open")
+    done = invoke("report", repository_, "--no-open")
     assert (done.returncode, "carries no such report" in done.stderr) == (6, True)
-
-
-def test_view_without_netron_says_what_brings_it(version, tmp_path):
-    hidden = "lambda name, *more: None if name == 'netron' else find(name, *more)"
-    (tmp_path / "sitecustomize.py").write_text(f"import importlib.util as u\nfind = u.find_spec\nu.find_spec = {hidden}\n")
-    done = tritonize("view", str(version.parents[1]), env={"PYTHONPATH": str(tmp_path)})
-    assert done.returncode == 3
-    assert 'pip install "tritonize[view]"' in done.stderr
-
-
-def test_view_serves_the_network_on_this_machine_until_interrupted(version):
-    pytest.importorskip("netron", reason='Netron is not installed: pip install "tritonize[view]"')
-    onnx = pytest.importorskip("onnx")
-    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
-    graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["x"], ["y"])], "g", [value], [])
-    onnx.save(onnx.helper.make_model(graph), version / "model.onnx")
-    command = [str(Path(sys.executable).with_name("tritonize")), "view", str(version.parents[1]), "--no-open"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        line = running.stdout.readline()
-        address = re.search(r"http://127\.0\.0\.1:\d+", line)[0]
-        with urllib.request.urlopen(address, timeout=20) as answer:
-            assert "Netron" in answer.read().decode()
-        running.send_signal(signal.SIGINT)
-        assert running.wait(20) == 0
 
 
 def test_view_needs_a_file_or_one_model(version, tmp_path):
     pytest.importorskip("netron", reason='Netron is not installed: pip install "tritonize[view]"')
-    assert tritonize("view", str(tmp_path / "nowhere"), "--no-open").returncode == 2
+    assert invoke("view", str(tmp_path / "nowhere"), "--no-open").returncode == 2
     (version / "model.onnx").unlink()
-    done = tritonize("view", str(version.parents[1]), "--no-open")
+    done = invoke("view", str(version.parents[1]), "--no-open")
     assert (done.returncode, "has no ONNX file" in done.stderr) == (2, True)
-
-
-# ---- looked at ----
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory) -> Iterator[chromium.Page]:
-    if chromium.PROGRAM is None:
-        pytest.skip(chromium.INSTALL)
-    with chromium.page(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def pages(tmp_path_factory) -> dict[str, Path]:
-    """Reports of a volume that passed and of a classifier that failed, with a name that has no place to be broken at."""
-    folder = tmp_path_factory.mktemp("pages")
-    report, kept = report_samples.classifier(folder / "c", wrong=True)
-    finding = Finding(where="classifier/3/" + "long_name_" * 30, what="the file was changed", expected="a" * 64, found="b" * 64)
-    made = {
-        "volume": report_samples.volume(folder / "v", side=40),
-        "classifier": (replace(report, model="classifier_" + "x" * 120, findings=(finding,)), kept),
-    }
-    for name, (report, kept) in made.items():
-        (folder / f"{name}.html").write_text(html.render(report, kept))
-    return {name: folder / f"{name}.html" for name in made}
-
-
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, False), (1280, True), (390, True)])
-@pytest.mark.parametrize("name", ["volume", "classifier"])
-def test_looked_at_in_chromium(page, pages, name, width, dark):
-    page.open(pages[name], width=width, dark=dark)
-    page.screenshot(SCREENSHOTS / f"{name}-{width}{'-dark' if dark else ''}.png")
-    assert page.problems() == []
-    assert page.value("document.documentElement.scrollWidth") <= width  # a phone makes innerWidth fit what is too wide
-    assert page.value("[...document.images].every(each => each.complete && each.naturalWidth > 0)")
-    sizes = page.value(
-        "[...document.querySelectorAll('figure, svg, .window')].map(each => each.getBoundingClientRect())"
-        ".map(box => [box.width, box.height, box.left, box.right])"
-    )
-    assert len(sizes) > 12
-    assert all(wide > 100 and high > 40 and left >= 0 and right <= width for wide, high, left, right in sizes)
-    assert page.value(CUT_OFF) == []
-    colours = page.value("[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]")
-    light = [sum(map(int, re.findall(r"\d+", colour)[:3])) > 384 for colour in colours]
-    assert light == [not dark, dark]
-
-
-CUT_OFF = """
-[...document.querySelectorAll("h1, h2, h3, p, dt, dd, li, summary, label, button, svg text, pre")].filter(each => {
-  const box = each.getBoundingClientRect(), outer = each.closest("svg") || each.closest("figure") || document.body;
-  const around = outer.getBoundingClientRect(), inside = each.clientWidth > 0 && each.scrollWidth > each.clientWidth + 1;
-  return box.width > 0 && (box.left < around.left - 1 || box.right > around.right + 1 || inside);
-}).map(each => each.textContent)
-"""
-"""Texts that reach out of what they lie in; tables scroll in boxes of their own."""
-
-
-TEXTS = """
-(() => {
-  const found = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode())
-    if (!walker.currentNode.parentElement.closest("script, style, svg") && walker.currentNode.parentElement.checkVisibility())
-      found.push(walker.currentNode.textContent);
-  return found;
-})()
-"""
-"""Every text on the page outside its drawings, which have a name, a description and a table instead."""
-
-
-@pytest.mark.parametrize("name", ["volume", "classifier"])
-def test_a_screen_reader_is_told_everything(page, pages, name):
-    page.open(pages[name], width=390)
-    page.value("document.querySelectorAll('details').forEach(each => { each.open = true; })")
-    told = page.accessible()
-    everything = " ".join(" ".join(name.split()) for _, name, _ in told)
-    texts = {" ".join(text.split()) for text in page.value(TEXTS)} - {""}
-    assert len(texts) > 100
-    assert {text for text in texts if text not in everything} == set()
-    roles = [role for role, _, _ in told]
-    assert {"heading", "table", "columnheader", "rowheader", "image", "navigation", "main", "figure"} <= set(roles)
-    headings = {name for role, name, _ in told if role == "heading"}
-    assert {
-        " ".join(text.split()) for text in page.value("[...document.querySelectorAll('h1, h2, h3')].map(each => each.innerText)")
-    } <= headings
-    drawn = [(name, about) for role, name, about in told if role == "image" and about]
-    assert len(drawn) == page.value("document.querySelectorAll('svg').length") > 3
-    if name == "volume":
-        assert any(role == "slider" and name == "Depth" for role, name, _ in told)
-
-
-def test_the_slider_moves_through_the_depth(page, pages):
-    page.open(pages["volume"], width=1280)
-    assert page.value("document.querySelector('output').textContent") == "19"
-    moved = "(() => { const at = document.querySelector('.window img'); const before = at.getBoundingClientRect().top; %s;"
-    moved += " return (at.getBoundingClientRect().top - before) / at.parentElement.clientHeight; })()"
-    step = "const slider = document.querySelector('input'); slider.value = 1; slider.dispatchEvent(new Event('input'))"
-    slices = page.value("document.querySelector('.slices').dataset.depths.split(',').length")
-    middle = page.value("Number(document.querySelector('input').getAttribute('value'))")
-    assert page.value(moved % step) == pytest.approx(middle - 1, abs=0.05)
-    assert slices == 32
-    page.value("document.querySelectorAll('.slices')[1].querySelector('button').click()")
-    assert page.value("document.querySelectorAll('output')[1].textContent") == "5"
-    assert page.problems() == []
-
-
-def test_without_scripts_the_middle_slice_is_shown(page, pages):
-    page.open(pages["volume"], width=390, script=False)
-    page.ask("Emulation.setScriptExecutionDisabled", value=False)
-    assert page.value("document.querySelector('.slider').offsetHeight") == 0
-    assert page.value("document.querySelector('.at').innerText") == "Shown: slice 19 of 0 to 39."
-
-
-def test_printed(page, pages):
-    page.open(pages["volume"], width=1280, dark=True)
-    page.ask("Emulation.setEmulatedMedia", media="print", features=[{"name": "prefers-color-scheme", "value": "dark"}])
-    assert page.value("getComputedStyle(document.body).color") == "rgb(22, 25, 29)"
-    assert page.value("getComputedStyle(document.querySelector('.slider')).display") == "none"
-    assert page.value("[...document.querySelectorAll('svg, .window')].every(each => each.getBoundingClientRect().height > 40)")
-    page.ask("Emulation.setEmulatedMedia", media="")
-    page.pdf(SCREENSHOTS / "volume.pdf")
-    assert (SCREENSHOTS / "volume.pdf").read_bytes()[:5] == b"%PDF-"

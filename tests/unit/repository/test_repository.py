@@ -2,10 +2,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
-import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -100,24 +96,6 @@ def test_what_a_killed_run_left_is_swept_and_a_living_one_is_not():
         os.utime(older, (0, 0))
         with repository.staging(PLACE):
             assert not older.exists()
-
-
-def test_a_run_in_another_process_namespace_is_known_to_live():
-    """A process number means nothing there, and none is asked for."""
-    code = "from pathlib import Path; from tritonize import repository as r\nwith r.staging(Path('models')): print(1); input()"
-    unshared = ["unshare", "--pid", "--fork"] if os.getuid() == 0 and shutil.which("unshare") else []
-    with subprocess.Popen([*unshared, sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        assert other.stdout.readline() == b"1\n"
-        (run,) = (entry for entry in Path(".models.staging").iterdir() if (entry / "alive").exists())
-        with repository.staging(PLACE):
-            assert run.is_dir()
-        children = subprocess.run(["pgrep", "-P", str(other.pid)], capture_output=True, text=True).stdout.split()
-        for pid in children or [other.pid]:
-            os.kill(int(pid), signal.SIGKILL)
-        other.wait()
-    with repository.staging(PLACE):
-        assert not run.exists()
-    assert os.listdir() == ["home"]
 
 
 def test_an_existing_version_is_never_overwritten():
@@ -247,8 +225,9 @@ def test_a_model_that_is_a_file_or_a_link_and_names_that_are_too_long():
         publish(2)
     assert caught.value.code == "repository-model-is-file"
     for place in (Path("r" * 256), Path("r" * 250)):
-        with pytest.raises(RepositoryError, match="longer than the filesystem takes"), repository.staging(place):
+        with pytest.raises(RepositoryError) as caught, repository.staging(place):
             pass
+        assert caught.value.code == "file-name-too-long"
     assert sorted(os.listdir()) == ["elsewhere", "home", "models"]
     described = {"source": "m.onnx", "inputs": {"x": {"shape": [1]}}}
     with pytest.raises(ValidationError, match="too long"):

@@ -3,86 +3,17 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from tests.support.command import CHECKOUT
-from tritonize.core.artifacts import OnnxArtifact, TensorSpec
+from tests.support.model_configs import CASES
 from tritonize.core.errors import UsageError
-from tritonize.spec import schema
 from tritonize.triton import config_template, model_config
 
 GOLDEN = CHECKOUT / "tests" / "support" / "golden"
-
-
-def tensor(name: str, dtype: str, *shape: int | str) -> TensorSpec:
-    return TensorSpec(name=name, dtype=dtype, shape=shape)
-
-
-def artifact(inputs: list[TensorSpec], outputs: list[TensorSpec]) -> OnnxArtifact:
-    return OnnxArtifact(
-        path=Path("model.onnx"),
-        node_map=None,
-        sha256="",
-        size=0,
-        opset=18,
-        ir_version=8,
-        inputs=tuple(inputs),
-        outputs=tuple(outputs),
-        exporter="",
-        strategy="legacy",
-        simplified=True,
-    )
-
-
-def model(**fields) -> schema.Model:
-    return schema.Model.model_validate({"source": "m.pt", "inputs": {"x": {"shape": ["batch", 4]}}, "max_batch_size": 2, **fields})
-
-
-CASES = {
-    "heart": (
-        model(
-            triton={
-                "dynamic_batching": {"max_queue_delay_microseconds": 500},
-                "instance_group": [{"kind": "KIND_CPU", "count": 2}],
-            }
-        ),
-        artifact([tensor("INPUT__0", "fp32", "batch", 1, 160, 176, 176)], [tensor("OUTPUT__0", "fp32", "batch", 1, 160, 176, 176)]),
-    ),
-    "no_batch": (
-        model(max_batch_size=0, inputs={"x": {"shape": [4, "length"]}}, axes={"length": {"max": 8}}),
-        artifact([tensor("x", "int64", 4, "length")], [tensor("y", "bool", 4, "length"), tensor("sum", "fp64")]),
-    ),
-    "labels": (
-        model(outputs={"probabilities": {"labels": "labels.txt"}, "index": {}}, max_batch_size=8),
-        artifact(
-            [tensor("image", "fp16", "batch", 3, 224, 224)],
-            [tensor("probabilities", "bf16", "batch", 1000), tensor("index", "int32", "batch")],
-        ),
-    ),
-    "every_section": (
-        model(
-            max_batch_size=1,
-            triton={
-                "optimization": {
-                    "execution_accelerators": {"cpu_execution_accelerator": [{"name": "openvino"}]},
-                    "graph": {"level": 1},
-                },
-                "parameters": {"intra_op_thread_count": {"string_value": 'a "quoted" \\ line\nand ünïcode'}},
-                "version_policy": {"latest": {"num_versions": 2}},
-                "model_warmup": [
-                    {"name": "w", "batch_size": 1, "inputs": {"x": {"data_type": "TYPE_FP32", "dims": [4], "zero_data": True}}}
-                ],
-                "response_cache": {"enable": True},
-                "sequence_batching": {"max_sequence_idle_microseconds": 100, "oldest": {"max_candidate_sequences": 4}},
-            },
-        ),
-        artifact([tensor("x", "uint8", "batch", 4)], [tensor("y", "int8", "batch", 4)]),
-    ),
-}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -124,31 +55,6 @@ def test_dynamic_batching_is_on_where_a_batch_is_possible():
     assert "dynamic_batching" in model_config.render("labels", wanted, built)
     assert "dynamic_batching" not in model_config.render("every_section", *CASES["every_section"])
     assert "dynamic_batching" not in model_config.render("no_batch", *CASES["no_batch"])
-
-
-def test_a_template_of_the_users(tmp_path):
-    path = tmp_path / "mine.j2"
-    path.write_text('name: {{ name | pbtxt }}\nmax_batch_size: {{ max_batch_size }}\nbackend: "custom"\n')
-    assert 'backend: "custom"' in model_config.render(
-        "labels", CASES["labels"][0].model_copy(update={"template": path}), CASES["labels"][1]
-    )
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("name: {{ nam }}", "cannot be used"),
-        ("{% if %}", "cannot be used"),
-        ("name: {{ name | pbtxt }}\nmax_batch_size: 2\nno_such_field: 1", "no valid model configuration"),
-        ('name: "other"\nmax_batch_size: 8', "is not the spec's"),
-        ("name: {{ name | pbtxt }}", "is not the spec's"),
-    ],
-)
-def test_a_bad_template_is_refused(text, reason, tmp_path):
-    path = tmp_path / "bad.j2"
-    path.write_text(text)
-    with pytest.raises(UsageError, match=reason):
-        model_config.render("labels", CASES["labels"][0].model_copy(update={"template": path}), CASES["labels"][1])
 
 
 def test_bad_pbtxt_is_named_with_its_line():

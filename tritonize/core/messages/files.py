@@ -17,9 +17,11 @@ DATA_MISSING = Message(
     next_step="put the data files where the ONNX file names them, relative to its own folder",
 )
 DATA_OUTSIDE = Message(
-    code="external-data-outside", what="The ONNX file's external data lies outside its folder, which is never followed."
+    code="external-data-outside",
+    what="The ONNX file's external data is outside the file's folder, and tritonize does not read it.",
+    next_step="save the model again with its external data in the same folder",
 )
-FOLDER_NOT_WRITABLE = Message(code="folder-not-writable", what="The folder for {purpose} cannot be written.")
+FOLDER_NOT_WRITABLE = Message(code="folder-not-writable", what="The folder for {purpose} is not writable.")
 SAMPLE_FILE = Message(code="sample-file-unreadable", what="A sample file is not a readable .npz file or a folder of .npy files.")
 SAMPLE_TOO_LARGE = Message(
     code="sample-file-too-large",
@@ -49,6 +51,40 @@ REPORT_UNREADABLE = Message(
 REQUEST_MISSING = Message(code="plan-request-missing", what="The plan request does not exist.")
 REQUEST_UNREADABLE = Message(code="plan-request-unreadable", what="The plan request cannot be read.")
 REQUEST_INVALID = Message(code="plan-request-invalid", what="Invalid plan request.")
+NO_CACHE_HOME = Message(
+    code="cache-no-home",
+    what="There is no home directory for the cache.",
+    next_step="set TRITONIZE_CACHE to a writable folder",
+)
+DISK_FULL = Message(
+    code="disk-full",
+    what="No space is left on the disk.",
+    next_step="free some disk space, or use another disk with --repository, TRITONIZE_CACHE or TMPDIR",
+)
+DISK_QUOTA = Message(
+    code="disk-quota",
+    what="The disk quota is used up.",
+    next_step="free some disk space, or use another disk with --repository, TRITONIZE_CACHE or TMPDIR",
+)
+FILE_TOO_LARGE = Message(code="file-too-large", what="A file exceeds the size limit of the filesystem or of this process.")
+READ_ONLY = Message(code="disk-read-only", what="The filesystem is read-only.")
+NOT_PERMITTED = Message(code="not-permitted", what="The operating system denies access to a file or folder.")
+DISK_ERROR = Message(code="disk-error", what="The disk reports an input/output error.")
+NAME_TOO_LONG = Message(code="file-name-too-long", what="A file name is longer than the filesystem supports.")
+NOT_A_FOLDER = Message(code="not-a-folder", what="A file is in the place of a folder.")
+IS_A_FOLDER = Message(code="is-a-folder", what="A folder is in the place of a file.")
+OTHER_FILESYSTEM = Message(
+    code="other-filesystem", what="A file cannot be moved to another filesystem in one step.", cause="a folder is a mount point"
+)
+FILE_BUSY = Message(code="file-busy", what="The file or folder is in use, for example as a mount point.")
+FOLDER_MISSING = Message(code="folder-missing", what="The folder does not exist, or no files can be created in it.")
+NO_LOCKS = Message(code="filesystem-no-locks", what="The filesystem does not support file locks.")
+NAME_EXISTS = Message(code="file-exists", what="A file or folder of that name already exists.")
+PACKAGE_MISSING = Message(
+    code="package-missing",
+    what="The Python package {package!r} is not installed.",
+    next_step='pip install "tritonize[{extra}]"',
+)
 NO_TEMPORARY_FOLDER = Message(
     code="no-temporary-folder",
     what="No folder for temporary files is writable.",

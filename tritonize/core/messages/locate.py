@@ -22,3 +22,34 @@ STATE_BETWEEN_CALLS = Message(
     ),
     next_step="compute them in __init__, or make them inputs and outputs of forward(), and export again",
 )
+NO_COUNTERPART = Message(
+    code="locate-no-counterpart",
+    what="No tensor of the graph has a counterpart, so there is nothing to compare.",
+    cause="the names of nodes and tensors differ between the two files",
+    next_step="compare files whose nodes keep their names, such as a file and a simplified or reduced copy of it",
+)
+OTHER_INPUTS = Message(
+    code="locate-other-inputs",
+    what="The inputs of the graph differ from the inputs of the samples.",
+    next_step="pass samples with the inputs of the graph",
+)
+OTHER_CALLS = Message(
+    code="locate-other-calls",
+    what="The model calls other modules for another sample, so its modules cannot be compared over several samples.",
+    next_step="compare one sample",
+)
+PART_FAILED = Message(
+    code="locate-part-failed",
+    what="ONNX Runtime fails on a part of the graph.",
+    cause="an operator without an implementation on the CPU, or values that it does not accept",
+)
+PART_REFUSED = Message(
+    code="locate-part-refused",
+    what="ONNX Runtime does not load a part of the graph.",
+    cause="an operator that this version of ONNX Runtime does not implement",
+)
+OPERATOR_LIBRARY = Message(
+    code="locate-operator-library",
+    what="ONNX Runtime does not load the library of custom operators.",
+    cause="the library was built for another version of ONNX Runtime, or one of its own libraries is missing",
+)

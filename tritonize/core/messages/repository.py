@@ -66,6 +66,7 @@ RENUMBERED = Message(
     "meantime.",
 )
 INTERRUPTED = Message(code="interrupted", what="Interrupted. All processes are stopped, and nothing was published.")
+INTERRUPTED_WAITING = Message(code="interrupted-waiting", what="Interrupted.")
 INTERRUPTED_PUBLISHED = Message(
     code="interrupted-published",
     what="Interrupted. All processes are stopped. {count} of {total} models were published before: {published}.",

@@ -29,12 +29,33 @@ INDEX_UNREACHABLE = Message(
     cause="no package index can be reached",
     next_step="with a package index, run: tritonize doctor --install-server",
 )
+MODEL_SILENT = Message(
+    code="server-model-silent",
+    what="The model {model!r} is loaded but fails its first request.",
+    next_step="read the server's log; correct the model or its config.pbtxt",
+)
+MODEL_DIED = Message(
+    code="server-model-died",
+    what="The model {model!r} is loaded but fails its first request.",
+    cause="its process in the server has died",
+    next_step="read the server's log; correct the model or its config.pbtxt",
+)
+CONFIG_INVALID = Message(
+    code="model-config-invalid",
+    what="Invalid model configuration.",
+    next_step="correct the line and column that the error names",
+)
+TEMPLATE_DIFFERS = Message(
+    code="model-config-template-differs",
+    what="The configuration that the template renders differs from the spec.",
+    next_step="write name and max_batch_size in the template with {{{{ name }}}} and {{{{ max_batch_size }}}}",
+)
 NO_REPOSITORY = Message(
     code="server-no-repository",
     what="There is no such model repository.",
     next_step="check the path; `tritonize run` creates a repository and publishes a model into it",
 )
-ENDED = Message(code="server-ended", what="The server {how}.", next_step="read its log")
+SERVER_ENDED = Message(code="server-ended", what="The server {how}.", next_step="read its log")
 PORT_IN_USE = Message(
     code="server-port-in-use",
     what="The {protocol} port {port} cannot be used.",

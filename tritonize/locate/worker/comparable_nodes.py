@@ -1,4 +1,4 @@
-"""What of a graph can be compared, and in which pieces it is run; inside a worker."""
+"""Find the tensors of a graph that can be compared, and split the graph into parts to run; inside a worker."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from tritonize.locate.worker.subgraphs import Graph
 
 @dataclass(frozen=True)
 class Unit:
-    """A node with outputs that can be compared, and what has to run with it."""
+    """A node with outputs that can be compared, and the nodes that must run with it."""
 
     index: int
     outputs: tuple[str, ...]
     nodes: tuple[int, ...]
     takes: tuple[str, ...]
-    """The tensors that are fed with expected values."""
+    """The tensors that receive expected values."""
 
 
 def matches(graph: Graph, other: Graph, *, by_node: bool) -> dict[str, str]:
-    """Every tensor's counterpart: the one of its name.
+    """Map every tensor to its counterpart in the other graph, which is the tensor of the same name.
 
     Args:
-        by_node: else the same output of the one node of the same name and operator.
+        by_node: if there is no such tensor, use the same output of the only node with the same name and operator.
     """
     found = {}
     for node in graph.nodes:
@@ -49,7 +49,7 @@ def units(graph: Graph, matches: Mapping[str, str]) -> Iterator[Unit]:
 
 
 def parts(graph: Graph, units: Sequence[Unit], bound: int) -> Iterator[list[Unit]]:
-    """Units one after another, as many together as stay within the bound, weights included."""
+    """Group consecutive units into parts of at most `bound` bytes of outputs and weights."""
     part: list[Unit] = []
     size, largest = 0, 0
     for unit in units:

@@ -1,4 +1,4 @@
-"""How far apart two arrays are, in one pass with constant extra memory; inside a worker."""
+"""Distance between two arrays, in one pass with constant extra memory; inside a worker."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from tritonize.core.arrays import Array
 from tritonize.core.error_location import FAR
 
 CHUNK = 1 << 13
-"""Elements compared at a time: 64 KiB in float64, which the C library does not map and unmap each time."""
+"""Elements compared at a time: 64 KiB in float64, small enough that malloc does not map and unmap them each time."""
 
 
 class Distance(NamedTuple):
-    """A relative distance, and why it is `FAR` where it is."""
+    """A relative distance, and the reason if it is `FAR`."""
 
     value: float
     reason: str | None
 
 
 def distance(found: Array, expected: Array, scale: float) -> Distance:
-    """The largest |found - expected| over `scale`, and why it is `FAR` where it is.
+    """The largest |found - expected| divided by `scale`, and the reason if the distance is `FAR`.
 
-    Equal values, NaNs in the same place among them, are no distance apart, whatever the scale.
+    Equal values and NaNs at the same position have distance 0, whatever the scale.
     """
     if found.shape != expected.shape:
         return Distance(FAR, f"shape {list(found.shape)} instead of {list(expected.shape)}")
     furthest = 0.0
     one, other = found.reshape(-1), expected.reshape(-1)
     for start in range(0, one.size, CHUNK):
-        chunk, wanted = one[start : start + CHUNK], other[start : start + CHUNK]
-        if np.array_equal(chunk, wanted):  # most nodes answer the same bits, and this is far quicker
+        chunk, reference = one[start : start + CHUNK], other[start : start + CHUNK]
+        if np.array_equal(chunk, reference):  # most nodes produce equal bits, and this check is much faster
             continue
-        first, second = chunk.astype(np.float64), wanted.astype(np.float64)
+        first, second = chunk.astype(np.float64), reference.astype(np.float64)
         same = (first == second) | (np.isnan(first) & np.isnan(second))
         finite = np.isfinite(first) & np.isfinite(second)
         if not np.all(same | finite):

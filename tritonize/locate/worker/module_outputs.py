@@ -1,4 +1,4 @@
-"""What the modules of a PyTorch model take and answer on samples, kept in files; inside a worker."""
+"""Capture the inputs and outputs of a PyTorch model's modules on samples, in files; inside a worker."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ import torch.utils._pytree as pytree  # the one that knows the classes that libr
 from tritonize.core import arrays, dtypes
 from tritonize.core.arrays import Array
 from tritonize.core.errors import ExportError
+from tritonize.core.messages import locate as messages
 from tritonize.locate.tasks import Captured, CaptureRequest, Seen
 from tritonize.source.worker.torch_model import LoadedModel, load, to_numpy
 
 _KNOWN = {dtype.name for dtype in dtypes.TABLE}
 
 
-def capture(asked: CaptureRequest) -> Captured:
-    """Run the model, and keep what each of its modules took and answered.
+def capture(request: CaptureRequest) -> Captured:
+    """Run the model and capture the inputs and outputs of each of its modules.
 
     Raises:
         UsageError, ExportError: the model cannot be loaded or run.
     """
-    model = load(asked.model)
-    asked.directory.mkdir(parents=True, exist_ok=True)
-    runs = [_watched(model, asked, number, indices=indices) for number, indices in enumerate(asked.batches)]
+    model = load(request.model)
+    request.directory.mkdir(parents=True, exist_ok=True)
+    runs = [_watched(model, request, number, indices=indices) for number, indices in enumerate(request.batches)]
     return Captured(seen=tuple(_joined(runs)))
 
 
-def _watched(model: LoadedModel, asked: CaptureRequest, number: int, *, indices: tuple[int, ...]) -> list[Seen]:
-    folder = asked.directory / str(number)
+def _watched(model: LoadedModel, request: CaptureRequest, number: int, *, indices: tuple[int, ...]) -> list[Seen]:
+    folder = request.directory / str(number)
     folder.mkdir()
     watcher = _Watcher(folder)
     hooks = watcher.attach(model.module)
     try:
-        model.answer(arrays.stack(asked.samples.files, indices))
+        model.answer(arrays.stack(request.samples.files, indices))
     finally:
         for remove in hooks:
             remove()
@@ -46,23 +47,20 @@ def _watched(model: LoadedModel, asked: CaptureRequest, number: int, *, indices:
 
 
 def _joined(runs: Sequence[Sequence[Seen]]) -> Iterator[Seen]:
-    """The same tensors of all batches together.
+    """Merge the captured tensors of all batches.
 
     Raises:
-        ExportError: a module is called another number of times with another batch.
+        ExportError: a module is called a different number of times for another batch.
     """
     if len({tuple(each.key for each in run) for run in runs}) > 1:
-        raise ExportError(
-            "The model calls other modules for another sample, so its modules cannot be compared over several.",
-            next_step="look at one sample alone",
-        )
+        raise ExportError.of(messages.OTHER_CALLS)
     for same in zip(*runs, strict=True):
         shapes = tuple(shape for each in same for shape in each.shapes)
         yield replace(same[0], shapes=shapes, files=tuple(file for each in same for file in each.files))
 
 
 class _Watcher:
-    """Hooks of all modules, and what they saw. A tensor is written at once, since a later one may overwrite it in place."""
+    """Hooks on all modules. A tensor is written immediately, because a later operation may overwrite it in place."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -72,10 +70,10 @@ class _Watcher:
         self.seen: list[Seen] = []
 
     def attach(self, root: torch.nn.Module) -> list[Callable[[], None]]:
-        """Watch a model; the functions returned end that."""
+        """Attach hooks to a model; the returned functions remove them."""
         removes: list[Callable[[], None]] = []
         for path, module in root.named_modules():
-            if isinstance(module, torch.jit.ScriptModule) and path:  # its hooks are not called from inside TorchScript
+            if isinstance(module, torch.jit.ScriptModule) and path:  # TorchScript does not call its hooks
                 continue
             weighted = any(True for _ in (*module.parameters(recurse=False), *module.buffers(recurse=False)))
             if not any(True for _ in module.children()):
@@ -90,8 +88,8 @@ class _Watcher:
         return hook
 
     def _after(self, path: str, weighted: bool) -> Callable[[torch.nn.Module, object, object], None]:
-        def hook(_module: torch.nn.Module, _arguments: object, answer: object) -> None:
-            self._keep(path, "output", answer, weighted=weighted)
+        def hook(_module: torch.nn.Module, _arguments: object, output: object) -> None:
+            self._keep(path, "output", output, weighted=weighted)
             self._calls[path] = self._calls.get(path, 0) + 1
 
         return hook
@@ -101,7 +99,7 @@ class _Watcher:
         for position, tensor in enumerate(tensors):
             try:
                 array = to_numpy(tensor)
-            except ExportError:  # sparse, quantized, float8: no graph has those
+            except ExportError:  # sparse, quantized or float8: an ONNX graph has no such tensors
                 continue
             dtype = arrays.dtype_name(array)
             if dtype not in _KNOWN:
@@ -120,7 +118,7 @@ class _Watcher:
             )
 
     def _file(self, tensor: torch.Tensor, array: Array) -> Path:
-        """The file of a tensor; the same one where the last module answered the very same."""
+        """The file of a tensor; reused if the previous module returned the same unmodified tensor."""
         if self._last and self._last[0] is tensor and self._last[1] == tensor._version:
             return self._last[2]
         path = self._folder / f"{self._written}.npy"

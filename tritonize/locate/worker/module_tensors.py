@@ -1,6 +1,7 @@
-"""Which tensor of a graph is which module's answer, through `node_map.json`; inside a worker, without torch.
+"""Match tensors of a graph with inputs and outputs of modules, through `node_map.json`; inside a worker, without torch.
 
-A pair that is not certain is left out: a wrong one would name a healthy node. What lies between two pairs is looked at as one.
+Uncertain pairs are left out, because a wrong pair would blame a correct node. The nodes between two pairs are compared as one
+unit.
 """
 
 from __future__ import annotations
@@ -31,45 +32,45 @@ class MappedNode(TypedDict):
 
 @dataclass(frozen=True)
 class NodeMap:
-    """`node_map.json`: where nodes come from, by the names of their outputs."""
+    """`node_map.json`: the origin of nodes, by the names of their outputs."""
 
     entries: Mapping[str, MappedNode] = field(default_factory=dict)
 
     @staticmethod
     def read(path: Path | None) -> NodeMap:
-        """The map in a file; an empty one where there is none. Raises OSError, ValueError."""
+        """Read the map from a file; empty without a file. Raises OSError, ValueError."""
         if path is None:
             return NodeMap()
         nodes = json.loads(path.read_text(encoding="utf-8"))["nodes"]
         return NodeMap({name: entry for entry in nodes for name in entry["outputs"] if name})
 
     def origin(self, *nodes: NodeProto) -> tuple[str | None, str | None]:
-        """Module and line of the first node that it knows; `None` for what is not known."""
+        """Module and source line of the first of these nodes that is in the map; `None` for unknown parts."""
         entry = next((self.entries[name] for node in nodes for name in node.output if name in self.entries), None)
         return (entry.get("module"), entry.get("source")) if entry else (None, None)
 
 
 class ModuleAnswers:
-    """The right values, from the files of what the modules answered."""
+    """The expected values, from the captured outputs of modules."""
 
     def __init__(self, captured: Captured) -> None:
         self._seen = {each.key: each for each in captured.seen}
 
-    def advance(self, wanted: Iterable[str]) -> None:
-        """They are there already."""
+    def advance(self, names: Iterable[str]) -> None:
+        """Do nothing: the values are already captured."""
 
     def value(self, batch: int, name: str) -> Array:
-        """One of them, memory-mapped."""
+        """The value of one tensor, memory-mapped."""
         seen = self._seen[name]
         array: Array = np.load(seen.files[batch], mmap_mode="r", allow_pickle=False)
         return array.view(arrays.BFLOAT16) if seen.dtype == "bf16" else array
 
     def release(self, needed: set[str]) -> None:
-        """The files stay: several modules may share one."""
+        """Do nothing: several modules may share a file."""
 
 
 class Tensors:
-    """Pairs a graph's tensors with what the modules took and answered."""
+    """Pairs a graph's tensors with captured inputs and outputs of modules."""
 
     def __init__(self, graph: Graph, node_map: NodeMap, captured: Captured) -> None:
         self._graph = graph
@@ -90,7 +91,7 @@ class Tensors:
         found: dict[str, str] = {}
         for path in sorted(self._inside, key=lambda path: -path.count(".") if path else 1):
             for tensor, seen in self._outputs(path):
-                # A silent module with weights may have been folded into the one before it, whose node then answers for both.
+                # A module with weights but without nodes may have been folded into the previous module's node.
                 if doubtful.isdisjoint(seen.files):
                     found.setdefault(tensor, seen.key)
         for path in self._inside if not self._silent else ():
@@ -119,12 +120,12 @@ class Tensors:
             yield from self._paired(list(entering), seen)
 
     def _leaves(self, name: str, inside: set[int]) -> bool:
-        """Whether a tensor is taken by a node outside, or is an output of the graph."""
+        """Whether a node outside of the module consumes a tensor, or it is an output of the graph."""
         users = self._graph.consumers.get(name, ())
         return bool(name) and (name in self._graph.outputs or any(index not in inside for index in users))
 
     def _paired(self, made: Sequence[str], seen: Sequence[Seen]) -> Iterator[tuple[str, Seen]]:
-        """In order, where there are as many that fit; else those that fit only each other."""
+        """Pair in order if the numbers agree and all fit; otherwise pair only tensors whose match is unique."""
         fitting = [name for name in made if any(self._fits(name, each) for each in seen)]
         if len(fitting) == len(seen) and self._all_fit(fitting, seen):
             yield from zip(fitting, seen, strict=True)
@@ -139,7 +140,7 @@ class Tensors:
         return all(self._fits(name, each) for name, each in zip(made, seen, strict=True))
 
     def _fits(self, name: str, seen: Seen) -> bool:
-        """Whether shape and kind of type are the same, as far as they are known."""
+        """Whether the shapes agree, as far as they are known."""
         if name in self._graph.no_tensors:
             return False
         shape = self._graph.shapes.get(name)

@@ -1,4 +1,4 @@
-"""What is different about a node in two graphs: operator, attributes, inputs, weights; inside a worker."""
+"""Differences of a node between two graphs: operator, attributes, inputs, weights; inside a worker."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from onnx import NodeProto, TensorProto
 from tritonize.locate.worker.subgraphs import Graph
 from tritonize.onnx_model.worker import writer
 
-_SHOWN = 60
+_TEXT_LENGTH = 60
 """Characters of a value."""
 
 
 class Suspect(NamedTuple):
-    """A node by its number, and how it differs from its counterpart; `None` where none of those that were run does."""
+    """A node by its index, and its difference from its counterpart; `None` if no node of the unit differs."""
 
     node: int
     difference: str | None
 
 
 def suspect(graph: Graph, other: Graph, nodes: Sequence[int], *, last: int) -> Suspect:
-    """Of nodes that were run together the first that differs from its counterpart, and how; the last one where none does."""
+    """The first node of a unit that differs from its counterpart, and the difference; without one, the node `last`."""
     for index in nodes:
         node = graph.nodes[index]
         twin = counterpart(graph, other, node)
@@ -40,7 +40,7 @@ def suspect(graph: Graph, other: Graph, nodes: Sequence[int], *, last: int) -> S
 
 
 def counterpart(graph: Graph, other: Graph, node: NodeProto) -> NodeProto | None:
-    """The node of another graph that answers the same tensor, or has the same name and operator."""
+    """The node of another graph that produces the same tensor, or has the same name and operator."""
     for name in node.output:
         if name in other.producer:
             return other.nodes[other.producer[name]]
@@ -76,7 +76,7 @@ def _text(attribute: onnx.AttributeProto | None) -> str:
     else:
         value = onnx.helper.get_attribute_value(attribute)
         text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+    return text if len(text) <= _TEXT_LENGTH else f"{text[: _TEXT_LENGTH - 1]}…"
 
 
 def _weight_difference(found: TensorProto, expected: TensorProto) -> Iterator[str]:

@@ -1,8 +1,8 @@
-"""Which node of a graph an error comes from: every node is run on right inputs, so that its own error shows; inside a worker.
+"""Measure the error of every node of a graph: each node runs on the expected inputs, which isolates its own error; in a worker.
 
-Of every tensor that has a counterpart three values are compared: what the expected side gives, what the graph gives as it
-is, and what the node gives when it is fed the expected side's values. The last one says what the node itself does wrong,
-however small its inputs' errors are or however much it amplifies them. The graph is run in parts within a bound of memory.
+Three values of every tensor with a counterpart are compared: the expected value, the value in the graph, and the output of the
+node on the expected inputs. The last one gives the node's own error, separate from the error that it inherits or amplifies. The
+graph runs in parts of bounded memory.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tritonize.core import arrays
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.error_location import FAR, NodeError
 from tritonize.core.errors import ExportError, UsageError
+from tritonize.core.messages import locate as messages
 from tritonize.locate.tasks import ErrorsAnswer, ErrorsRequest
 from tritonize.locate.worker import comparable_nodes, distances, node_differences, rounding_allowance
 from tritonize.locate.worker.comparable_nodes import Unit
@@ -28,21 +29,21 @@ from tritonize.locate.worker.tensor_values import Evaluation, Runner, Store, cas
 
 
 class Expected(Protocol):
-    """The right values."""
+    """The source of expected values."""
 
-    def advance(self, wanted: Iterable[str]) -> None:
-        """Make sure that they are there."""
+    def advance(self, names: Iterable[str]) -> None:
+        """Make the values of these tensors available."""
 
     def value(self, batch: int, name: str) -> Array:
-        """One of them."""
+        """The value of one tensor for one batch."""
 
     def release(self, needed: set[str]) -> None:
-        """Remove all others."""
+        """Remove all values except the needed ones."""
 
 
 @dataclass
 class _Distances:
-    """Of one tensor, the worst over all batches."""
+    """The largest errors of one tensor over all batches."""
 
     own: float = 0.0
     propagated: float | None = 0.0
@@ -52,7 +53,7 @@ class _Distances:
 
 @dataclass
 class _Walk:
-    """The graph, the right values, and what is known so far."""
+    """The graph, the expected values, and the results so far."""
 
     graph: Graph
     matches: Mapping[str, str]
@@ -67,39 +68,35 @@ class _Walk:
     broken: str | None = None
 
 
-def compare(asked: ErrorsRequest) -> ErrorsAnswer:
-    """The error of every node that can be compared.
+def compare(request: ErrorsRequest) -> ErrorsAnswer:
+    """Measure the error of every node that can be compared.
 
     Raises:
-        UsageError: the two sides take other inputs, or no tensor of the graph has a counterpart.
-        ExportError: the expected side does not run.
+        UsageError: the two graphs have different inputs, or no tensor of the graph has a counterpart.
+        ExportError: the expected graph does not run.
     """
-    batches = [arrays.stack(asked.samples.files, indices) for indices in asked.batches]
-    graph, runner = Graph(asked.found), Runner(asked.directory / "parts", asked.libraries)
-    _require_inputs(graph, batches[0], asked.found)
+    batches = [arrays.stack(request.samples.files, indices) for indices in request.batches]
+    graph, runner = Graph(request.found), Runner(request.directory / "parts", request.libraries)
+    _require_inputs(graph, batches[0], request.found)
     graph.infer(max(batches, key=lambda batch: sum(array.nbytes for array in batch.values())))
-    node_map = NodeMap.read(asked.node_map)
-    other = Graph(asked.expected) if asked.expected else None
+    node_map = NodeMap.read(request.node_map)
+    other = Graph(request.expected) if request.expected else None
     expected: Expected
-    if other is not None and asked.expected is not None:
-        _require_inputs(other, batches[0], asked.expected)
-        matches = comparable_nodes.matches(graph, other, by_node=not asked.emulated)
-        expected = Evaluation(other, matches.values(), batches, store=Store(asked.directory / "expected"), runner=runner)
+    if other is not None and request.expected is not None:
+        _require_inputs(other, batches[0], request.expected)
+        matches = comparable_nodes.matches(graph, other, by_node=not request.emulated)
+        expected = Evaluation(other, matches.values(), batches, store=Store(request.directory / "expected"), runner=runner)
     else:
-        assert asked.captured is not None
-        tensors = Tensors(graph, node_map, asked.captured)
-        matches, expected = tensors.matches(), ModuleAnswers(asked.captured)
+        assert request.captured is not None
+        tensors = Tensors(graph, node_map, request.captured)
+        matches, expected = tensors.matches(), ModuleAnswers(request.captured)
     if not matches:
-        raise UsageError(
-            "No tensor of the graph has a counterpart, so there is nothing to compare.",
-            where=asked.found.name,
-            next_step="compare files whose nodes keep their names, such as a file and what was made of it",
-        )
-    found = Evaluation(graph, matches, batches, store=Store(asked.directory / "found"), runner=runner)
+        raise UsageError.of(messages.NO_COUNTERPART, where=request.found.name)
+    found = Evaluation(graph, matches, batches, store=Store(request.directory / "found"), runner=runner)
     walk = _Walk(
-        graph=graph, matches=matches, expected=expected, found=found, batches=batches, runner=runner, emulated=asked.emulated
+        graph=graph, matches=matches, expected=expected, found=found, batches=batches, runner=runner, emulated=request.emulated
     )
-    series = tuple(_series(walk, asked.part_bytes, other, node_map=node_map))
+    series = tuple(_series(walk, request.part_bytes, other, node_map=node_map))
     return ErrorsAnswer(
         series=series,
         nodes=len(graph.nodes),
@@ -112,12 +109,7 @@ def compare(asked: ErrorsRequest) -> ErrorsAnswer:
 
 def _require_inputs(graph: Graph, batch: Arrays, path: Path) -> None:
     if set(graph.inputs) != set(batch):
-        raise UsageError(
-            "The graph takes other inputs than the samples have.",
-            where=path.name,
-            expected=", ".join(graph.inputs),
-            found=", ".join(batch),
-        )
+        raise UsageError.of(messages.OTHER_INPUTS, where=path.name, expected=", ".join(graph.inputs), found=", ".join(batch))
 
 
 def _series(walk: _Walk, part_bytes: int, other: Graph | None, *, node_map: NodeMap) -> Iterator[NodeError]:
@@ -148,7 +140,7 @@ def _compare_part(walk: _Walk, part: Sequence[Unit]) -> None:
 
 
 def _kind(walk: _Walk, name: str) -> np.dtype:
-    """The type that a tensor has in the graph."""
+    """The NumPy type of a tensor in the graph."""
     if walk.broken is None:
         kind = walk.found.value(0, name).dtype
         walk.graph.types[name] = onnx.helper.np_dtype_to_tensor_dtype(kind)
@@ -158,18 +150,18 @@ def _kind(walk: _Walk, name: str) -> np.dtype:
 
 
 def _run_fed(walk: _Walk, part: Sequence[Unit]) -> None:
-    """Run every unit of a part on right inputs. Where a part does not run, its units are run one by one."""
+    """Run every unit of a part on the expected inputs. If the part does not run, run its units one by one."""
     graph = walk.graph
     nodes = sorted({index for unit in part for index in unit.nodes})
     takes = list(dict.fromkeys(name for unit in part for name in unit.takes))
     renamed = {name: f"{name}//own" for index in nodes for name in graph.nodes[index].output if name in walk.matches}
-    feeds = [{name: _right(walk, number, name) for name in takes} for number in range(len(walk.batches))]
+    feeds = [{name: _expected_input(walk, number, name) for name in takes} for number in range(len(walk.batches))]
     described = {name: (arrays.dtype_name(array), array.ndim) for name, array in feeds[0].items()}
     outputs = [name for unit in part for name in unit.outputs]
 
-    def measure(number: int, answer: Arrays) -> None:
+    def measure(number: int, found: Arrays) -> None:
         for name in outputs:
-            _measure(walk, number, name, own=answer[renamed[name]])
+            _measure(walk, number, name, own=found[renamed[name]])
 
     try:
         model = graph.model(nodes, described, [renamed[name] for name in outputs], renamed=renamed)
@@ -184,8 +176,8 @@ def _run_fed(walk: _Walk, part: Sequence[Unit]) -> None:
             walk.distances[name] = _Distances(own=FAR, propagated=None, total=None, reason=reason)
 
 
-def _right(walk: _Walk, number: int, name: str) -> Array:
-    """The right value of what a node takes, in the type that it takes it in."""
+def _expected_input(walk: _Walk, number: int, name: str) -> Array:
+    """The expected value of a node's input, in the input's type in the graph."""
     if name in walk.matches:
         return cast(walk.expected.value(number, walk.matches[name]), walk.kinds[name])
     return walk.found.value(number, name)
@@ -193,19 +185,19 @@ def _right(walk: _Walk, number: int, name: str) -> Array:
 
 def _measure(walk: _Walk, number: int, name: str, *, own: Array) -> None:
     so_far = walk.distances[name]
-    right = walk.expected.value(number, walk.matches[name])
-    scale = distances.largest(right)
-    error, reason = distances.distance(own, right, scale)
+    expected = walk.expected.value(number, walk.matches[name])
+    scale = distances.largest(expected)
+    error, reason = distances.distance(own, expected, scale)
     if error > so_far.own:
         so_far.own, so_far.reason = error, reason
     if walk.broken is not None:
         so_far.propagated = so_far.total = None
         return
     found = walk.found.value(number, name)
-    total = distances.distance(found, right, scale)[0]
-    passed_on = distances.distance(found, own, scale)[0] if error else total
+    total = distances.distance(found, expected, scale)[0]
+    propagated = distances.distance(found, own, scale)[0] if error else total
     so_far.total = max(so_far.total or 0.0, total)
-    so_far.propagated = max(so_far.propagated or 0.0, passed_on)
+    so_far.propagated = max(so_far.propagated or 0.0, propagated)
 
 
 def _error(walk: _Walk, unit: Unit, other: Graph | None, *, node_map: NodeMap) -> NodeError:
@@ -232,7 +224,7 @@ def _error(walk: _Walk, unit: Unit, other: Graph | None, *, node_map: NodeMap) -
         inputs=None if len(known) < len(totals) else max(known, default=0.0),
         propagated=found.propagated,
         total=found.total,
-        nodes=tuple(_label(graph, index) for index in _shown(graph, unit, emulated=walk.emulated)),
+        nodes=tuple(_label(graph, index) for index in _computing(graph, unit, emulated=walk.emulated)),
         takes=unit.takes,
         module=module,
         source=source,
@@ -244,8 +236,8 @@ def _error(walk: _Walk, unit: Unit, other: Graph | None, *, node_map: NodeMap) -
     )
 
 
-def _shown(graph: Graph, unit: Unit, *, emulated: bool) -> Sequence[int]:
-    """The nodes of a unit without the casts of an emulation."""
+def _computing(graph: Graph, unit: Unit, *, emulated: bool) -> Sequence[int]:
+    """The nodes of a unit without the casts that emulate reduced precision."""
     computing = [index for index in unit.nodes if graph.nodes[index].op_type != "Cast"]
     return computing if emulated and computing else unit.nodes
 
@@ -256,7 +248,7 @@ def _label(graph: Graph, index: int) -> str:
 
 
 def _named(graph: Graph, unit: Unit, other: Graph | None, *, exceeds: bool, reduced: bool) -> tuple[int, str | None]:
-    """Which of the nodes that were run together is named, and what is different about it."""
+    """The node of the unit to report, and its difference from its counterpart."""
     if reduced:
         computing = (index for index in unit.nodes if graph.nodes[index].op_type != "Cast")
         return next(computing, unit.index), "it is in a type below fp32" if exceeds else None

@@ -1,8 +1,8 @@
-"""How large a node's own error may be from rounding alone; inside a worker.
+"""The rounding allowance: how large a node's own error may be from rounding alone; inside a worker.
 
-The allowance of a node is FACTOR · u · (1 + sqrt(n)): u is the unit roundoff of the least exact type that it computes in, n the
-number of terms that one element of its answer adds up. Rounding errors of a sum behave like a random walk, hence the root;
-FACTOR is room for how large its terms are beside its answer. Of nodes that were run together the allowances add up.
+The allowance of a node is FACTOR · u · (1 + sqrt(n)): u is the unit roundoff of the least precise type that it computes in, n the
+number of terms that one element of its output sums. Rounding errors of a sum behave like a random walk, hence the square root;
+FACTOR covers terms that are larger than the sum. The allowances of the nodes of a unit are added.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tritonize.locate.worker.subgraphs import Graph
 
 FACTOR = 8.0
 UNKNOWN_TERMS = 1024
-"""n of a node that adds up and whose shapes are not known."""
+"""n of a summing node with unknown shapes."""
 _ROUNDOFF: dict[int, float] = {
     TensorProto.FLOAT: 2.0**-24,
     TensorProto.DOUBLE: 2.0**-53,
@@ -26,7 +26,7 @@ _ROUNDOFF: dict[int, float] = {
     TensorProto.FLOAT8E5M2: 2.0**-3,
 }
 _QUANTIZED = 2.0**-7
-"""Half a step of int8, as a part of the largest value."""
+"""Half a step of int8, relative to the largest value."""
 _BY_WEIGHT = {"Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "DeformConv"}
 _PRODUCTS = {"MatMul", "Gemm", "MatMulInteger", "QLinearMatMul", "Einsum"}
 _RECURRENT = {"LSTM", "GRU", "RNN"}
@@ -45,18 +45,18 @@ _WHOLE = (
     ),
     *("LRN", "LayerNorm", "LogSoftmax", "Loop", "Lp", "MeanVariance", "RMSNorm", "Reduce", "Resize", "Scan", "Scatter", "Softmax"),
 )
-"""Beginnings of operators that may add up all of their first input."""
+"""Prefixes of operators that may sum over their whole first input."""
 REDUCED: set[int] = {TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.FLOAT8E4M3FN, TensorProto.FLOAT8E5M2}
 
 
 def allowance(graph: Graph, nodes: Sequence[int], output: str, *, emulated: bool) -> float:
-    """The relative error that rounding in some nodes explains in `output`; 0 for integers that none but integers lead to."""
+    """The relative error of `output` that rounding in these nodes explains; 0 if only integers are involved."""
     unit = roundoff(graph, nodes, output, emulated=emulated)
     return sum(FACTOR * unit * (1 + math.sqrt(_terms(graph, graph.nodes[index]))) for index in nodes)
 
 
 def roundoff(graph: Graph, nodes: Sequence[int], output: str, *, emulated: bool) -> float:
-    """The unit roundoff of the least exact type in which nodes compute, answer, or take what they are given."""
+    """The unit roundoff of the least precise type among the inputs, intermediate tensors and outputs of nodes."""
     quantized = any(_quantizes(graph.nodes[index]) for index in nodes)
     return max(
         [_ROUNDOFF.get(kind, 0.0) for kind in _computed_in(graph, nodes, output, emulated=emulated)] + [_QUANTIZED] * quantized,
@@ -72,10 +72,10 @@ def is_reduced(graph: Graph, nodes: Sequence[int], output: str, *, emulated: boo
 
 
 def _computed_in(graph: Graph, nodes: Sequence[int], output: str, *, emulated: bool) -> set[int]:
-    """The types in question, apart from those of casts to and fro that have no other reason.
+    """The element types that nodes compute in, without types that only casts use.
 
-    A cast to fp16 and back between two tensors of fp32 is no computation in fp16: it is what an error may come from. In an
-    emulation of fp16 it is what stands for the computation.
+    A cast to fp16 and back between two fp32 tensors is not a computation in fp16 but a possible cause of an error. In an emulation
+    of fp16, such casts represent the computation.
     """
     computing = [graph.nodes[index] for index in nodes if emulated or graph.nodes[index].op_type != "Cast"]
     inside = {name for index in nodes for name in graph.nodes[index].output}
@@ -88,13 +88,13 @@ def _quantizes(node: NodeProto) -> bool:
 
 
 def _types(graph: Graph, names: Iterable[str]) -> set[int]:
-    """The element types of tensors; one that is not known counts as fp32."""
+    """The element types of tensors; an unknown type counts as fp32."""
     weights = graph.weights
     return {weights[name].data_type if name in weights else graph.types.get(name, TensorProto.FLOAT) for name in names if name}
 
 
 def _terms(graph: Graph, node: NodeProto) -> int:
-    """How many terms one element of the node's answer adds up, about."""
+    """The approximate number of terms that one element of the node's output sums."""
     weights = _shape(graph, node, 1)
     if node.op_type in _BY_WEIGHT:
         return math.prod(weights) // max(1, min(weights[:2])) if weights else UNKNOWN_TERMS

@@ -1,4 +1,4 @@
-"""An ONNX graph that can be cut into parts: which node needs what, and models of some of its nodes; inside a worker."""
+"""An ONNX graph that can be split into parts: dependencies of nodes, and models of subsets of nodes; inside a worker."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Graph:
     """The nodes of an ONNX file in topological order. A node with subgraphs (If, Loop, Scan) is one node."""
 
     def __init__(self, path: Path) -> None:
-        """Read a file; weights beside it stay there until a part needs them.
+        """Read a file; external data is read only when a part needs it.
 
         Raises:
             UsageError: its external data is missing or lies outside its folder.
-            ExportError: its nodes form a circle.
+            ExportError: its nodes form a cycle.
         """
         model = onnx.load(path, load_external_data=False)
         finishing.require_safe_external_data(model, path)
@@ -42,7 +42,7 @@ class Graph:
         self.outputs = tuple(value.name for value in model.graph.output)
         self.nodes: list[NodeProto] = _sorted(model.graph.node, path)
         self.needs = [tuple(name for name in _consumed(node) if not self._constant(name)) for node in self.nodes]
-        """The tensors that each node takes from other nodes or from the model's inputs, those of its subgraphs among them."""
+        """The tensors that each node, including its subgraphs, takes from other nodes or from the model's inputs."""
         self.producer = {name: index for index, node in enumerate(self.nodes) for name in node.output if name}
         self._named: dict[str, list[int]] = {}
         for index, node in enumerate(self.nodes):
@@ -52,17 +52,17 @@ class Graph:
             for name in needed:
                 self.consumers.setdefault(name, []).append(index)
         self.shapes: dict[str, tuple[int, ...]] = {}
-        """Of the tensors whose shape is known for the batch given to `infer`, and of the weights."""
+        """Shapes of the tensors whose shape is known for the batch given to `infer`, and of the weights."""
         self.types: dict[str, int] = {}
         """TensorProto.DataType of tensors, as far as it is known."""
         self.no_tensors: set[str] = set()
-        """Sequences, optional values and texts: nothing that could be compared or kept in a file."""
+        """Sequences, optional values and strings, which cannot be compared or stored in a file."""
 
     def _constant(self, name: str) -> bool:
         return name in self.weights or name in self._sparse
 
     def by_name(self, name: str) -> int | None:
-        """The one node of a name; `None` where there is none or several."""
+        """The only node with a name; `None` without one or with several."""
         found = self._named.get(name, []) if name else []
         return found[0] if len(found) == 1 else None
 
@@ -101,20 +101,20 @@ class Graph:
             self.shapes[value.name] = tuple(dim.dim_value for dim in tensor.shape.dim)
 
     def size(self, name: str) -> int | None:
-        """What a tensor takes, in bytes; `None` where its shape or type is not known."""
+        """The size of a tensor in bytes; `None` if its shape or type is unknown."""
         if name not in self.shapes or name not in self.types:
             return None
         return math.prod(self.shapes[name]) * int(onnx.helper.tensor_dtype_to_np_dtype(self.types[name]).itemsize)
 
     def weight_bytes(self, nodes: Iterable[int]) -> int:
-        """What the weights of some nodes take."""
+        """The size of the weights of some nodes, in bytes."""
         names = {name for index in nodes for name in _consumed(self.nodes[index]) if name in self.weights}
         return sum(writer.size(self.weights[name], self._folder) for name in names)
 
-    def ancestors(self, wanted: Iterable[str], known: Iterable[str]) -> list[int]:
-        """The nodes that it takes to compute tensors from known ones and the model's inputs, in topological order."""
+    def ancestors(self, tensors: Iterable[str], known: Iterable[str]) -> list[int]:
+        """The nodes that compute tensors from known tensors and the model's inputs, in topological order."""
         have, found = set(known), set[int]()
-        pending = [name for name in wanted if name in self.producer]
+        pending = [name for name in tensors if name in self.producer]
         while pending:
             index = self.producer[pending.pop()]
             if index not in found:
@@ -125,15 +125,15 @@ class Graph:
     def model(
         self, nodes: Sequence[int], feeds: Mapping[str, tuple[str, int]], outputs: Sequence[str], *, renamed: Mapping[str, str]
     ) -> onnx.ModelProto:
-        """A model of some nodes.
+        """Build a model from some nodes.
 
         Args:
-            feeds: name to element type (a name of `dtypes.TABLE`) and number of axes of what is fed.
-            outputs: what it answers, under the new names.
-            renamed: outputs of nodes that get another name, so that what consumes them takes what is fed instead.
+            feeds: name of each input to its element type (a name of `dtypes.TABLE`) and number of axes.
+            outputs: the model's outputs, by their new names.
+            renamed: outputs of nodes to rename, so that their consumers read the fed values instead.
 
         Raises:
-            OSError: weights beside the file cannot be read.
+            OSError: the external data cannot be read.
         """
         model = self._part(nodes, outputs, renamed)
         for name in dict.fromkeys(name for index in nodes for name in _consumed(self.nodes[index])):
@@ -170,7 +170,7 @@ def subgraphs(node: NodeProto) -> list[onnx.GraphProto]:
 
 
 def _consumed(node: NodeProto) -> Iterator[str]:
-    """What a node takes: its inputs, and what its subgraphs take from outside."""
+    """The tensors that a node consumes: its inputs, and the outer tensors that its subgraphs use."""
     yield from (name for name in node.input if name)
     for graph in subgraphs(node):
         yield from _free(graph)
@@ -185,7 +185,7 @@ def _free(graph: onnx.GraphProto) -> Iterator[str]:
 
 
 def _sorted(nodes: Iterable[NodeProto], path: Path) -> list[NodeProto]:
-    """In topological order, otherwise as they lie: tools that insert casts leave some files unsorted."""
+    """Sort nodes topologically and stably; tools that insert casts leave some files unsorted."""
     waiting = list(nodes)
     made_here = {name for node in waiting for name in node.output if name}
     done: set[str] = set()

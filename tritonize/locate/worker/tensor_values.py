@@ -1,4 +1,4 @@
-"""The values of a graph's tensors, computed part by part in ONNX Runtime and kept in files as long as they are needed."""
+"""Compute the values of a graph's tensors part by part in ONNX Runtime and store them in files while they are needed."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ import onnxruntime
 from tritonize.core import arrays
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.errors import ExportError, UsageError
+from tritonize.core.messages import locate as messages
 from tritonize.locate.worker.subgraphs import Graph
 from tritonize.process.stopwatch import Stopwatch
 
 _WEIGHTS_LIMIT = 1 << 30
-"""Bytes of weights above which a part is written to a file with its data beside it; protobuf holds less than 2 GiB."""
+"""Size of weights in bytes above which a part is written with external data, because protobuf is limited to 2 GiB."""
 
 
 class Store:
@@ -31,10 +32,10 @@ class Store:
         self._written = 0
 
     def put(self, batch: int, name: str, array: Array) -> None:
-        """Keep an array. Raises OSError."""
+        """Store an array. Raises OSError."""
         path = self._directory / f"{self._written}.npy"
         self._written += 1
-        narrow = array.dtype == arrays.BFLOAT16  # NumPy does not read it back
+        narrow = array.dtype == arrays.BFLOAT16  # NumPy cannot read a bfloat16 file back
         np.save(path, array.view(np.uint16) if narrow else array, allow_pickle=False)
         self._kept[batch, name] = (path, narrow)
 
@@ -45,28 +46,28 @@ class Store:
         return array.view(arrays.BFLOAT16) if narrow else array
 
     def names(self) -> set[str]:
-        """The tensors that are kept, for the first batch and so for all."""
+        """The names of the stored tensors; every batch has the same."""
         return {name for _, name in self._kept}
 
     def drop(self, names: Iterable[str]) -> None:
-        """Remove tensors, of all batches."""
+        """Remove tensors of all batches."""
         gone = set(names)
         for key in [key for key in self._kept if key[1] in gone]:
             self._kept.pop(key)[0].unlink()
 
 
 class Runner:
-    """Runs parts of graphs with ONNX Runtime's own changes of a graph switched off, and remembers how large they were."""
+    """Runs parts of graphs with ONNX Runtime's graph optimizations disabled, and records the largest part."""
 
     def __init__(self, directory: Path, libraries: Sequence[str]) -> None:
         self._directory = directory
         self._directory.mkdir(parents=True, exist_ok=True)
         self._libraries = tuple(libraries)
         self.watch = Stopwatch()
-        """The seconds that ONNX Runtime took."""
+        """Seconds spent in ONNX Runtime."""
         self.parts = 0
         self.largest = 0
-        """Bytes that one part answered at once."""
+        """Largest total size of the outputs of one part, in bytes."""
 
     def run(
         self,
@@ -76,7 +77,7 @@ class Runner:
         *,
         weights: int = 0,
     ) -> None:
-        """Run a part on every batch and hand over its answers, one batch at a time.
+        """Run a part on every batch and pass its outputs to `take`, one batch at a time.
 
         Raises:
             UsageError: a library of operators cannot be loaded.
@@ -92,14 +93,11 @@ class Runner:
                 with self.watch.library():
                     found = session.run_with_ort_values(names, {name: _value(array) for name, array in fed.items()})
             except Exception as error:
-                raise ExportError(
-                    "ONNX Runtime fails on a part of the graph.",
-                    found=_first_line(error),
-                    where=f"between {model.graph.node[0].name} and {model.graph.node[-1].name}",
-                ) from error
-            answer = {name: _array(value) for name, value in zip(names, found, strict=True)}
-            self.largest = max(self.largest, sum(array.nbytes for array in answer.values()))
-            take(number, answer)
+                where = f"between {model.graph.node[0].name} and {model.graph.node[-1].name}"
+                raise ExportError.of(messages.PART_FAILED, found=_first_line(error), where=where) from error
+            computed = {name: _array(value) for name, value in zip(names, found, strict=True)}
+            self.largest = max(self.largest, sum(array.nbytes for array in computed.values()))
+            take(number, computed)
 
     def _session(self, model: onnx.ModelProto, weights: int) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
@@ -109,9 +107,7 @@ class Runner:
             try:
                 options.register_custom_ops_library(library)
             except Exception as error:
-                raise UsageError(
-                    "ONNX Runtime does not load the library of custom operators.", where=library, found=_first_line(error)
-                ) from error
+                raise UsageError.of(messages.OPERATOR_LIBRARY, where=library, found=_first_line(error)) from error
         try:
             source: bytes | str
             if weights > _WEIGHTS_LIMIT:
@@ -124,39 +120,37 @@ class Runner:
             return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:
             nodes = ", ".join(f"{node.op_type} {node.name}" for node in model.graph.node[:3])
-            raise ExportError(
-                "ONNX Runtime does not load a part of the graph.", where=f"from {nodes}", found=_first_line(error)
-            ) from error
+            raise ExportError.of(messages.PART_REFUSED, where=f"from {nodes}", found=_first_line(error)) from error
 
 
 class Evaluation:
-    """The values of one graph on some batches. A tensor is computed when it is asked for, and once as a rule.
+    """The values of one graph on some batches. A tensor is computed on demand, normally once.
 
     Args:
-        wanted: every tensor that will ever be asked for; what nothing of it needs is not computed.
+        tensors: every tensor whose value is used; nodes that none of them depends on are not computed.
     """
 
-    def __init__(self, graph: Graph, wanted: Iterable[str], batches: Sequence[Arrays], *, store: Store, runner: Runner) -> None:
+    def __init__(self, graph: Graph, tensors: Iterable[str], batches: Sequence[Arrays], *, store: Store, runner: Runner) -> None:
         self.graph, self._batches, self._store, self._runner = graph, batches, store, runner
-        self._left = set(graph.ancestors(wanted, ()))
+        self._left = set(graph.ancestors(tensors, ()))
 
-    def advance(self, wanted: Iterable[str]) -> None:
-        """Compute tensors and keep them, and with them what nodes still to come take. Raises like `Runner.run`."""
+    def advance(self, names: Iterable[str]) -> None:
+        """Compute and store tensors, and the tensors that remaining nodes need. Raises like `Runner.run`."""
         graph, kept = self.graph, self._store.names()
-        missing = [name for name in wanted if name not in kept and name in graph.producer]
+        missing = [name for name in names if name not in kept and name in graph.producer]
         if not missing:
             return
         nodes = graph.ancestors(missing, kept)
         self._left.difference_update(nodes)
-        made = [name for index in nodes for name in graph.nodes[index].output if name]
-        alive = [name for name in made if self._needed(name) and name not in graph.no_tensors and name not in kept]
+        outputs_of_nodes = [name for index in nodes for name in graph.nodes[index].output if name]
+        alive = [name for name in outputs_of_nodes if self._needed(name) and name not in graph.no_tensors and name not in kept]
         outputs = list(dict.fromkeys([*missing, *alive]))
         fed = dict.fromkeys(name for index in nodes for name in graph.needs[index] if name in kept or name in graph.inputs)
         feeds = [{name: self.value(number, name) for name in fed} for number in range(len(self._batches))]
         described = {name: (arrays.dtype_name(array), array.ndim) for name, array in feeds[0].items()}
 
-        def keep(number: int, answer: Arrays) -> None:
-            for name, array in answer.items():
+        def keep(number: int, computed: Arrays) -> None:
+            for name, array in computed.items():
                 self._store.put(number, name, array)
 
         model = graph.model(nodes, described, outputs, renamed={})
@@ -170,7 +164,7 @@ class Evaluation:
         return self._store.get(batch, name)
 
     def release(self, needed: set[str]) -> None:
-        """Remove what neither nodes still to come nor anyone else needs."""
+        """Remove values that neither `needed` nor a remaining node refers to."""
         self._store.drop(name for name in self._store.names() if name not in needed and not self._needed(name))
 
     def _needed(self, name: str) -> bool:
@@ -178,7 +172,7 @@ class Evaluation:
 
 
 def cast(array: Array, kind: np.dtype[np.generic]) -> Array:
-    """The array in another type; too large a value becomes an infinity, as it does in a cast of ONNX."""
+    """The array in another type; values that are too large become infinity, as in ONNX's Cast."""
     if array.dtype == kind:
         return array
     with np.errstate(over="ignore", invalid="ignore"):
@@ -192,7 +186,7 @@ def _value(array: Array) -> onnxruntime.OrtValue:
 
 
 def _array(value: onnxruntime.OrtValue) -> Array:
-    """The value's elements; for bfloat16 from its memory, since ONNX Runtime has no NumPy type to give them in."""
+    """The value's elements; bfloat16 is read from memory, because ONNX Runtime has no NumPy type for it."""
     if value.data_type() != "tensor(bfloat16)":
         return value.numpy()  # type: ignore[no-any-return]
     shape = tuple(value.shape())

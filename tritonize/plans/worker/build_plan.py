@@ -1,7 +1,7 @@
-"""Build a TensorRT plan: one core for `tensorrt` (8.6, 10, 11) and `tensorrt_rtx`; runs inside a worker, without torch.
+"""Build a TensorRT plan with `tensorrt` (8.6, 10, 11) or `tensorrt_rtx`; runs inside a worker, without torch.
 
-The steps bear their names: parse the network, build the optimal plan, serialize. What a module lacks is asked of the module
-(`hasattr`), never of its version: the two count apart.
+The steps are: parse the network, build the optimal plan, serialize. Missing features are detected by attributes of the module
+(`hasattr`), never by its version, because the two modules have separate version numbers.
 """
 
 from __future__ import annotations
@@ -33,37 +33,37 @@ _KEPT = 3  # of the module's lines, where it does not start
 _PROBLEMS = ("WARNING", "ERROR", "INTERNAL_ERROR")
 
 
-def build(asked: PlanBuildRequest) -> PlanBuildAnswer:
+def build(request: PlanBuildRequest) -> PlanBuildAnswer:
     """Build one plan.
 
     Raises:
         MissingError: the module is not installed, cannot be loaded, or does not start with the driver here.
-        UsageError: profiles or settings do not fit the network, or a library of plugins is none.
+        UsageError: profiles or settings do not fit the network, or a plugin library is invalid.
         PlanError: the network cannot be parsed or built.
     """
-    trt = import_trt.load(asked.module)
-    with asked.log.open("w", encoding="utf-8") as file:
-        noise = _NOISE if asked.module == "tensorrt_rtx" and gpu.find() is None else ()
-        logger = _logger(trt, file, asked.onnx.parent, noise=noise)
+    trt = import_trt.load(request.module)
+    with request.log.open("w", encoding="utf-8") as file:
+        noise = _NOISE if request.module == "tensorrt_rtx" and gpu.find() is None else ()
+        logger = _logger(trt, file, request.onnx.parent, noise=noise)
         builder = _builder(trt, logger)
-        _load_plugins(trt, builder, logger, libraries=asked.settings.plugins)
+        _load_plugins(trt, builder, logger, libraries=request.settings.plugins)
         progress.tell("parse the network")
-        network = trt_network.parse(trt, builder, logger, asked=asked)
+        network = trt_network.parse(trt, builder, logger, request=request)
         inputs = _tensors(network.get_input(index) for index in range(network.num_inputs))
         outputs = _tensors(network.get_output(index) for index in range(network.num_outputs))
-        config = builder_config.configure(trt, builder, network, asked=asked)
+        config = builder_config.configure(trt, builder, network, request=request)
         progress.tell("build the optimal plan")
         monitor = _monitor(trt)
         if monitor is not None:
             config.progress_monitor = monitor
-        if asked.timing_cache:
-            timing_cache.load(config, asked.timing_cache)
+        if request.timing_cache:
+            timing_cache.load(config, request.timing_cache)
         started = time.perf_counter()
-        digest, size = serialization.write(trt, builder, network, config=config, logger=logger, asked=asked)
+        digest, size = serialization.write(trt, builder, network, config=config, logger=logger, request=request)
         seconds = time.perf_counter() - started
-        timings = _keep_timings(config, asked.timing_cache, logger) if asked.timing_cache else None
+        timings = _keep_timings(config, request.timing_cache, logger) if request.timing_cache else None
     return PlanBuildAnswer(
-        compute_capability=asked.compute_capability or _capability_here(),
+        compute_capability=request.compute_capability or _capability_here(),
         inputs=inputs,
         outputs=outputs,
         plan_sha256=digest,
@@ -82,13 +82,13 @@ def _keep_timings(config: BuilderConfig, path: Path, logger: BuildLog) -> str | 
         return None
 
 
-def version(asked: VersionRequest) -> str:
+def version(request: VersionRequest) -> str:
     """The version of a module that was installed without a package's metadata.
 
     Raises:
         MissingError: it cannot be loaded.
     """
-    return str(import_trt.load(asked.module).__version__)
+    return str(import_trt.load(request.module).__version__)
 
 
 def _logger(trt: TensorRT, file: TextIO, folder: Path, *, noise: Sequence[str]) -> BuildLog:
@@ -122,7 +122,7 @@ def _logger(trt: TensorRT, file: TextIO, folder: Path, *, noise: Sequence[str]) 
 def _builder(trt: TensorRT, logger: BuildLog) -> Builder:
     try:
         return trt.Builder(logger)
-    except TypeError as error:  # how the bindings tell that there is none; why, only the logger heard
+    except TypeError as error:  # raised by the bindings without a builder; only the logger receives the reason
         raise MissingError(
             f"{trt.__name__} {trt.__version__} does not start on this machine.",
             found="; ".join(dict.fromkeys(logger.problems)) or str(error),

@@ -1,6 +1,6 @@
-"""What a builder is told of a plan: settings, the GPU kind, and the optimization profiles, checked against the parsed network.
+"""Configure the builder: settings, the GPU kind, and the optimization profiles, checked against the parsed network.
 
-Runs inside a worker, without torch; one core for `tensorrt` and `tensorrt_rtx`, as `workers.plan`.
+Runs inside a worker, without torch; the same code serves `tensorrt` and `tensorrt_rtx`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FLAGS = {
 }
 
 
-def configure(trt: TensorRT, builder: Builder, network: Network, *, asked: PlanBuildRequest) -> BuilderConfig:
+def configure(trt: TensorRT, builder: Builder, network: Network, *, request: PlanBuildRequest) -> BuilderConfig:
     """The builder's configuration.
 
     Raises:
@@ -31,24 +31,24 @@ def configure(trt: TensorRT, builder: Builder, network: Network, *, asked: PlanB
         PlanError: the builder refuses one of them.
     """
     config = builder.create_builder_config()
-    _set(trt, config, asked.settings)
-    if asked.compute_capability is not None:
-        name = f"SM{asked.compute_capability.replace('.', '')}"
-        target = _member(trt, "ComputeCapability", name, asked=f"compute capability {asked.compute_capability}")
+    _set(trt, config, request.settings)
+    if request.compute_capability is not None:
+        name = f"SM{request.compute_capability.replace('.', '')}"
+        target = _member(trt, "ComputeCapability", name, setting=f"compute capability {request.compute_capability}")
         config.num_compute_capabilities = 1
         if not config.set_compute_capability(target, 0):
-            raise PlanError("The builder does not take the compute capability.", found=asked.compute_capability)
-    _add_profiles(builder, network, config, asked=asked)
+            raise PlanError("The builder refuses the compute capability.", found=request.compute_capability)
+    _add_profiles(builder, network, config, request=request)
     return config
 
 
 def _set(trt: TensorRT, config: BuilderConfig, settings: BuilderSettings) -> None:
     for name, (pool, shift) in _POOLS.items():
         if (value := getattr(settings, name)) is not None:
-            config.set_memory_pool_limit(_member(trt, "MemoryPoolType", pool, asked=name), value << shift)
+            config.set_memory_pool_limit(_member(trt, "MemoryPoolType", pool, setting=name), value << shift)
     for name, flag in _FLAGS.items():
         if getattr(settings, name):
-            config.set_flag(_member(trt, "BuilderFlag", flag, asked=name))
+            config.set_flag(_member(trt, "BuilderFlag", flag, setting=name))
     if settings.tf32:
         config.set_flag(trt.BuilderFlag.TF32)
     else:
@@ -61,40 +61,40 @@ def _set(trt: TensorRT, config: BuilderConfig, settings: BuilderSettings) -> Non
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     if level := settings.hardware_compatibility:
         config.hardware_compatibility_level = _member(
-            trt, "HardwareCompatibilityLevel", level.upper(), asked=f"hardware_compatibility: {level}"
+            trt, "HardwareCompatibilityLevel", level.upper(), setting=f"hardware_compatibility: {level}"
         )
     if settings.plugins and settings.version_compatible:  # others are loaded where the plan is, before it
         config.plugins_to_serialize = [str(each) for each in settings.plugins]
 
 
-def _member(trt: TensorRT, kind: str, name: str, *, asked: str) -> object:
+def _member(trt: TensorRT, kind: str, name: str, *, setting: str) -> object:
     """A member of one of the module's enumerations, which older versions may lack.
 
     Raises:
-        UsageError: this one does.
+        UsageError: the installed version lacks it.
     """
     member = getattr(getattr(trt, kind, None), name, None)
     if member is None:
         raise UsageError(
-            f"{trt.__name__} {trt.__version__} does not know what is asked for.",
-            where=asked,
+            f"{trt.__name__} {trt.__version__} does not support a setting of the request.",
+            where=setting,
             expected=f"a version with {kind}.{name}",
             next_step="leave it out, or install a newer version of the package",
         )
     return member
 
 
-def _add_profiles(builder: Builder, network: Network, config: BuilderConfig, *, asked: PlanBuildRequest) -> None:
+def _add_profiles(builder: Builder, network: Network, config: BuilderConfig, *, request: PlanBuildRequest) -> None:
     inputs = {each.name: tuple(each.shape) for each in (network.get_input(index) for index in range(network.num_inputs))}
-    problems = list(_profile_problems(inputs, asked.profiles))
+    problems = list(_profile_problems(inputs, request.profiles))
     if problems:
-        raise UsageError("The profiles do not fit the network.", where=asked.onnx.name, details=problems)
-    for number, shapes in enumerate(asked.profiles):
+        raise UsageError("The profiles do not fit the network.", where=request.onnx.name, details=problems)
+    for number, shapes in enumerate(request.profiles):
         profile = builder.create_optimization_profile()
         for name, each in shapes.items():
             profile.set_shape(name, each["min"], each["opt"], each["max"])
         if config.add_optimization_profile(profile) < 0:
-            raise PlanError("The builder does not take the profile.", found=f"profile {number}")
+            raise PlanError("The builder refuses the profile.", found=f"profile {number}")
 
 
 def _profile_problems(inputs: Mapping[str, tuple[int, ...]], profiles: Sequence[Profile]) -> Iterator[str]:

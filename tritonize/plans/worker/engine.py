@@ -26,7 +26,7 @@ from tritonize.process import progress
 JSON, ONELINE = "layers.json", "layers.txt"
 
 
-def run(asked: EngineRequest) -> EngineAnswer:
+def run(request: EngineRequest) -> EngineAnswer:
     """Run every batch.
 
     Raises:
@@ -37,10 +37,10 @@ def run(asked: EngineRequest) -> EngineAnswer:
         device = cuda.Device()
     except cuda.CudaError as error:
         raise MissingError("There is no GPU that the plan could run on.", found=str(error)) from error
-    trt = import_trt.load(asked.module)
+    trt = import_trt.load(request.module)
     try:
-        with asked.log.open("w", encoding="utf-8") as log:
-            return _run(asked, trt, device, log=log)
+        with request.log.open("w", encoding="utf-8") as log:
+            return _run(request, trt, device, log=log)
     except runner.StartError as error:
         raise MissingError(
             "TensorRT does not start on this machine.",
@@ -51,32 +51,32 @@ def run(asked: EngineRequest) -> EngineAnswer:
     except (runner.EngineError, cuda.CudaError) as error:
         raise PlanError(
             "The plan does not run on the GPU here.",
-            where=asked.plan.name,
+            where=request.plan.name,
             found=str(error),
             next_step="look at the engine's log beside the plan",
         ) from error
 
 
-def _run(asked: EngineRequest, trt: TensorRT, device: cuda.Device, *, log: TextIO) -> EngineAnswer:
+def _run(request: EngineRequest, trt: TensorRT, device: cuda.Device, *, log: TextIO) -> EngineAnswer:
     began = time.perf_counter()
     progress.tell("load the plan")
     engine = runner.Engine(
         trt,
         device,
-        asked.plan.read_bytes(),
-        plugins=[str(each) for each in asked.plugins],
-        host_code=asked.version_compatible,
+        request.plan.read_bytes(),
+        plugins=[str(each) for each in request.plugins],
+        host_code=request.version_compatible,
         log=lambda severity, text: _write(log, f"{severity}: {text}"),
     )
     loaded = time.perf_counter() - began
     stream, outputs, seconds = device.stream(), [], []
     information = engine.information()
-    for files, taken, told in _answers(asked, engine, stream):
+    for files, taken, layers in _answers(request, engine, stream):
         outputs.append(files)
         seconds.append(taken)
-        information = told or information
+        information = layers or information
     for name, text in zip((JSON, ONELINE), information, strict=True):
-        (asked.directory / name).write_text(text, encoding="utf-8")
+        (request.directory / name).write_text(text, encoding="utf-8")
     return EngineAnswer(
         outputs=tuple(outputs),
         seconds=tuple(seconds),
@@ -85,29 +85,29 @@ def _run(asked: EngineRequest, trt: TensorRT, device: cuda.Device, *, log: TextI
         driver=gpu.driver_version(device.cuda),
         cuda=device.cuda,
         version=trt.__version__,
-        layers=asked.directory / JSON,
+        layers=request.directory / JSON,
         load_seconds=loaded,
         library_seconds=time.perf_counter() - began,
     )
 
 
 def _answers(
-    asked: EngineRequest, engine: runner.Engine, stream: int
+    request: EngineRequest, engine: runner.Engine, stream: int
 ) -> Iterator[tuple[TensorFiles, float, tuple[str, str] | None]]:
-    """Every batch's answer, its seconds, and what the inspector says of the first profile once it has run."""
-    numbered = list(enumerate(asked.batches))
+    """The outputs and seconds of every batch, and the inspector's output for the first profile after its first run."""
+    numbered = list(enumerate(request.batches))
     for profile, members in groupby(numbered, key=lambda each: each[1].profile):
         context = engine.context(profile, stream)
-        told = False
+        described = False
         for position, batch in members:
             progress.tell(f"profile {profile}: batch {position + 1} of {len(numbered)}")
-            inputs = _as_engine_takes(arrays.stack(asked.samples.files, batch.samples))
+            inputs = _as_engine_takes(arrays.stack(request.samples.files, batch.samples))
             started = time.perf_counter()
             found = context.run(inputs)
             seconds = time.perf_counter() - started
-            files = _kept(engine, found, asked.directory / str(position))
-            yield files, seconds, engine.information(context) if profile == 0 and not told else None
-            told = True
+            files = _kept(engine, found, request.directory / str(position))
+            yield files, seconds, engine.information(context) if profile == 0 and not described else None
+            described = True
         context.release()
 
 

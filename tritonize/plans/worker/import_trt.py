@@ -1,4 +1,4 @@
-"""The TensorRT module that a worker is told to use."""
+"""Import the TensorRT module that a worker's request names."""
 
 from __future__ import annotations
 

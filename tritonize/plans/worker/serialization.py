@@ -25,7 +25,7 @@ class WrittenPlan(NamedTuple):
 
 
 def write(
-    trt: TensorRT, builder: Builder, network: Network, *, config: BuilderConfig, logger: BuildLog, asked: PlanBuildRequest
+    trt: TensorRT, builder: Builder, network: Network, *, config: BuilderConfig, logger: BuildLog, request: PlanBuildRequest
 ) -> WrittenPlan:
     """Build the plan into its file; its SHA-256 and its size in bytes.
 
@@ -34,7 +34,7 @@ def write(
         OSError: the plan cannot be written.
     """
     before = len(logger.errors)
-    path = asked.plan
+    path = request.plan
     with path.open("wb") as file, _Written(file) as written:
         if hasattr(builder, "build_serialized_network_to_stream"):
             built = builder.build_serialized_network_to_stream(network, config, _stream(trt, written))
@@ -48,12 +48,12 @@ def write(
         raise written.problem
     if not built or not written.size:
         path.unlink(missing_ok=True)
-        said = trt_network.named(logger.errors[before:], asked) or ["the builder gives no reason"]
+        said = trt_network.named(logger.errors[before:], request) or ["the builder gives no reason"]
         raise PlanError(
-            f"{asked.module} built no plan.",
-            where=asked.onnx.name,
+            f"{request.module} built no plan.",
+            where=request.onnx.name,
             found=said[0],
-            details=trt_network.shown(said[1:]),
+            details=trt_network.shortened(said[1:]),
             next_step="look at the whole log beside the plan",
         )
     return WrittenPlan(written.digest.hexdigest(), written.size)  # the hash is whole: leaving the block waits for it

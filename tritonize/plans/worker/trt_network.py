@@ -22,31 +22,31 @@ if TYPE_CHECKING:
     from tritonize.backends.plans import bindings
     from tritonize.backends.plans.bindings import TensorRT
 
-_SHOWN = 20
+_MOST_LINES = 20
 _NO_REASON = "the parser gives no reason"
 
 
-def parse(trt: TensorRT, builder: bindings.Builder, logger: bindings.BuildLog, *, asked: PlanBuildRequest) -> bindings.Network:
+def parse(trt: TensorRT, builder: bindings.Builder, logger: bindings.BuildLog, *, request: PlanBuildRequest) -> bindings.Network:
     """The network of the ONNX file. Unsupported nodes are looked for first, since parsing stops at one.
 
     Raises:
         UsageError: it has types that the module would turn into others in silence.
         PlanError: it is no ONNX file, or the module has no implementation of a node, or cannot parse it.
     """
-    _require_types(trt, asked)
-    _require_supported_nodes(trt, builder, logger, asked=asked)
+    _require_types(trt, request)
+    _require_supported_nodes(trt, builder, logger, request=request)
     network = builder.create_network(_network_flags(trt))
-    network.name = asked.onnx.stem  # it is kept in the plan, where its default counts the networks of the process
+    network.name = request.onnx.stem  # it is kept in the plan, where its default counts the networks of the process
     parser = _parser(trt, network, logger)
     before = len(logger.errors)
-    if not parser.parse_from_file(str(asked.onnx)):
-        nodes = _node_map(asked.node_map)
-        told = [_described(parser.get_error(index), nodes) for index in range(parser.num_errors)]
+    if not parser.parse_from_file(str(request.onnx)):
+        nodes = _node_map(request.node_map)
+        problems = [_described(parser.get_error(index), nodes) for index in range(parser.num_errors)]
         raise PlanError(
-            f"{asked.module} cannot parse the ONNX file.",
-            where=asked.onnx.name,
-            found=told[0] if told else None,
-            details=shown([*told[1:], *logger.errors[before:]]),
+            f"{request.module} cannot parse the ONNX file.",
+            where=request.onnx.name,
+            found=problems[0] if problems else None,
+            details=shortened([*problems[1:], *logger.errors[before:]]),
             next_step="look at the whole log beside the plan",
         )
     return network
@@ -65,22 +65,22 @@ def _parser(trt: TensorRT, network: bindings.Network, logger: bindings.BuildLog)
 
 
 def _network_flags(trt: TensorRT) -> int:
-    """Explicit batch for 8.6, where it must be asked for; precision as the graph has it, where a module knows that."""
+    """Explicit batch for 8.6, which requires the flag; strongly typed if the module supports it."""
     names = ("EXPLICIT_BATCH", "STRONGLY_TYPED")
     kinds = trt.NetworkDefinitionCreationFlag
     return sum(1 << int(getattr(kinds, name)) for name in names if hasattr(kinds, name))
 
 
 def _require_supported_nodes(
-    trt: TensorRT, builder: bindings.Builder, logger: bindings.BuildLog, *, asked: PlanBuildRequest
+    trt: TensorRT, builder: bindings.Builder, logger: bindings.BuildLog, *, request: PlanBuildRequest
 ) -> None:
     """List every node that the module has no implementation of, all at once, those of subgraphs and functions too."""
     network = builder.create_network(_network_flags(trt))  # named, since the parser does not keep it alive
     parser = _parser(trt, network, logger)
     knows = hasattr(parser, "supports_model_v2")
-    if knows and parser.supports_model_v2(asked.onnx.read_bytes(), str(asked.onnx)):
+    if knows and parser.supports_model_v2(request.onnx.read_bytes(), str(request.onnx)):
         return
-    model = _model(asked.onnx)
+    model = _model(request.onnx)
     every, plugins = list(_every_node(model)), _plugins(builder)
     plain = {node.op_type for node in every if not node.domain} - plugins  # of which the parser's list of importers knows nothing
     missing = {operator for operator in plain if not parser.supports_operator(operator)}
@@ -103,21 +103,21 @@ def _require_supported_nodes(
     found += [(name, operator, reason) for (name, operator), reason in of_node.items()]  # of no node that the file has by this name
     if not found:
         return
-    _require_wired(model, asked)
-    nodes = _node_map(asked.node_map)
+    _require_wired(model, request)
+    nodes = _node_map(request.node_map)
     lines = [_line(name, operator, nodes, why=reason) for name, operator, reason in found]
     for line in lines:
         logger.note(line)
     operators = sorted({operator for _, operator, _ in found})
     raise PlanError(
-        f"{asked.module} has no implementation of {len(lines)} node{'s' if len(lines) > 1 else ''}: {', '.join(operators)}.",
-        where=asked.onnx.name,
-        details=shown(lines),
+        f"{request.module} has no implementation of {len(lines)} node{'s' if len(lines) > 1 else ''}: {', '.join(operators)}.",
+        where=request.onnx.name,
+        details=shortened(lines),
         next_step="write these lines of the model with other operators, or name a library with a plugin",
     )
 
 
-def _require_wired(model: ModelProto, asked: PlanBuildRequest) -> None:
+def _require_wired(model: ModelProto, request: PlanBuildRequest) -> None:
     """Refuse a graph in which a node takes what nothing gives: a parser calls such a node unsupported."""
     given = {each.name for each in model.graph.input} | {each.name for each in model.graph.initializer}
     given |= {each.values.name for each in model.graph.sparse_initializer}
@@ -125,7 +125,7 @@ def _require_wired(model: ModelProto, asked: PlanBuildRequest) -> None:
         if absent := [name for name in node.input if name and name not in given]:
             raise ExportError.of(
                 files_wording.ONNX_NOT_WELL_FORMED,
-                where=asked.onnx.name,
+                where=request.onnx.name,
                 found=f"{node.op_type}{f' (node {node.name})' if node.name else ''} takes {', '.join(absent)}",
             )
         given.update(node.output)
@@ -159,59 +159,58 @@ def _nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
                 yield from _nodes(graph.node)
 
 
-def shown(lines: Sequence[str]) -> list[str]:
-    """As many of the lines as an error shows, and how many there are beside them; all of them are in the log."""
-    return [*lines[:_SHOWN], *([f"and {len(lines) - _SHOWN} more in the log"] if len(lines) > _SHOWN else [])]
+def shortened(lines: Sequence[str]) -> list[str]:
+    """The first lines, and the number of further lines; the log has all of them."""
+    return [*lines[:_MOST_LINES], *([f"and {len(lines) - _MOST_LINES} more in the log"] if len(lines) > _MOST_LINES else [])]
 
 
-def named(said: Sequence[str], asked: PlanBuildRequest) -> list[str]:
-    """What a builder said: first where it names nodes of the ONNX file, each with its module and line of the user's code.
+def named(said: Sequence[str], request: PlanBuildRequest) -> list[str]:
+    """The builder's messages: first those that name nodes of the ONNX file, each with its module and line of the user's code.
 
     TensorRT joins nodes to layers, so one text may name many.
     """
-    nodes = _node_map(asked.node_map)
-    operators = {node.name: node.op_type for node in _every_node(_model(asked.onnx)) if node.name}
+    nodes = _node_map(request.node_map)
+    operators = {node.name: node.op_type for node in _every_node(_model(request.onnx)) if node.name}
     names = "|".join(re.escape(name) for name in sorted(operators, key=len, reverse=True))  # the longest that fits
     pattern = re.compile(rf"(?<![\w/.])(?:{names})(?![\w/]|\.\w)") if names else None
-    told: list[str] = []
+    located: list[str] = []
     others: list[str] = []
     for text in dict.fromkeys(said):
         found = list(dict.fromkeys(pattern.findall(text))) if pattern else []
-        told += [
-            _line(name, operators[name], nodes, why="named beside it" if number else text) for number, name in enumerate(found)
-        ]
+        for number, name in enumerate(found):
+            located.append(_line(name, operators[name], nodes, why="named in the same text" if number else text))
         others += [] if found else [text]
-    return [*told, *others]
+    return [*located, *others]
 
 
-def _require_types(trt: TensorRT, asked: PlanBuildRequest) -> None:
+def _require_types(trt: TensorRT, request: PlanBuildRequest) -> None:
     """Refuse types that the module would turn into others in silence: of inputs and outputs, and half precision."""
     double, long = dtypes.by_name("fp64").onnx, dtypes.by_name("int64").onnx
     turned = {double: ("fp64", "fp32")} | ({} if hasattr(trt.DataType, "INT64") else {long: ("int64", "int32")})
     try:
-        declared = onnx_protobuf.types(asked.onnx)
+        declared = onnx_protobuf.types(request.onnx)
     except ValueError as error:
-        raise UsageError.of(files_wording.NOT_ONNX, where=asked.onnx.name, found=str(error)) from error
+        raise UsageError.of(files_wording.NOT_ONNX, where=request.onnx.name, found=str(error)) from error
     if not declared:
-        raise UsageError.of(files_wording.NOT_ONNX, where=asked.onnx.name, found="it declares no inputs and no outputs")
+        raise UsageError.of(files_wording.NOT_ONNX, where=request.onnx.name, found="it declares no inputs and no outputs")
     kinds = [(name, *turned[kind]) for name, kind in declared.items() if kind in turned]
     if kinds:
         raise UsageError(
-            f"{asked.module} {trt.__version__} has no such type for inputs and outputs, and would take another in silence.",
-            where=asked.onnx.name,
+            f"{request.module} {trt.__version__} has no such type for inputs and outputs, and would take another in silence.",
+            where=request.onnx.name,
             found="; ".join(f"{name} is {kind}, and would be {other}" for name, kind, other in kinds),
             next_step="cast in the model, so that it takes and answers the other type",
         )
     if hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
         return
     halves = {dtypes.by_name(name).onnx for name in ("fp16", "bf16")}
-    model = _model(asked.onnx)
+    model = _model(request.onnx)
     types = {each.data_type for each in model.graph.initializer} | set(declared.values())
     casts = {each.i for node in model.graph.node if node.op_type == "Cast" for each in node.attribute if each.name == "to"}
     if halves & (types | casts):
         raise UsageError(
             f"TensorRT {trt.__version__} has no strongly typed networks, so it would build this one in float32.",
-            where=asked.onnx.name,
+            where=request.onnx.name,
             found="a graph in half precision",
             next_step="build with TensorRT 10 or newer, or ask for precision: fp32",
         )

@@ -112,7 +112,11 @@ class Connection:
             decode_content=False,
         )
         response = self._inner.getresponse()
-        content = _decompressed(_content(response, limit), response.headers.get("content-encoding", ""), limit)
+        try:
+            content = _decompressed(_content(response, limit), response.headers.get("content-encoding", ""), limit)
+        except BaseException:
+            response.close()  # else its file keeps the socket open until it is collected
+            raise
         received_headers = {name.lower(): value for name, value in response.headers.items()}
         return Response(status=response.status, reason=response.reason or "", headers=received_headers, body=content)
 

@@ -43,7 +43,7 @@ class Running(ServerHandle):
         ended = self.process.wait(timeout_s)
         if ended.reason == "exited":
             details = log.problems(self.process.log)
-            raise ServerError.of(messages.ENDED, where=str(self.log), details=details, how=ended.describe())
+            raise ServerError.of(messages.SERVER_ENDED, where=str(self.log), details=details, how=ended.describe())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,6 @@ from tritonize.triton import config_template
 from tritonize.triton.tasks import TemplateRequest
 
 
-def render(asked: TemplateRequest) -> str:
+def render(request: TemplateRequest) -> str:
     """The text of the template."""
-    return config_template.fill(asked.path, asked.fields)
+    return config_template.fill(request.path, request.fields)

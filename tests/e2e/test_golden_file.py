@@ -1,0 +1,109 @@
+"""Golden files against a deployment."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import verification as bench
+from tests.support import small_versions
+from tests.support.command import tritonize
+from tests.support.golden_files import COUNT, exported
+from tritonize.core.artifacts import ServerHandle
+from tritonize.core.errors import InferenceError, UsageError
+from tritonize.triton import serving
+from tritonize.workflows import golden as golden_workflow
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with one small version."""
+    place = tmp_path_factory.mktemp("golden") / "models"
+    small_versions.publish(place, 1)
+    return place
+
+
+@pytest.fixture(scope="module")
+def deployed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerHandle]:
+    """A server on it."""
+    with serving.serve(root, directory=tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+BLOCKED = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"torch", "onnx", "onnxruntime", "onnxslim", "tensorrt", "pytriton"}:
+            raise ModuleNotFoundError(f"blocked: {name}", name=name)
+sys.meta_path.insert(0, Block())
+sys.argv = ["tritonize", *sys.argv[1:]]
+from tritonize.cli import main
+main()
+"""
+
+
+@pytest.mark.server
+def test_a_deployment_is_verified_where_there_is_no_torch_no_onnx_and_no_repository(root, deployed, tmp_path):
+    path = exported(root, seeds=True)
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    shutil.move(path, place)
+    command = [sys.executable, "-c", BLOCKED, "verify", "--golden", path.name, "--url", f"grpc://{deployed.grpc_url}"]
+    command += ["--url", f"http://{deployed.http_url}", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=place, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout)["reports"]
+    assert {stage["name"]: stage["verdict"] for stage in found["stages"]} == {
+        **dict.fromkeys(("http", "grpc", "invariances", "concurrent"), "passed"),
+        "shm": "not run",  # it takes the server's key
+    }
+    assert any(gate["gate"] == "noise floor" and gate["stage"] == "grpc" for gate in found["gates"])
+    assert found["details"]["golden"]["samples"] == COUNT
+
+
+@pytest.mark.server
+def test_other_answers_and_another_model_are_told_apart(root, deployed, tmp_path):
+    urls = [f"grpc://{deployed.grpc_url}"]
+    other = tmp_path / "other"
+    small_versions.publish(other, 1, small_versions.WEIGHTS + np.float32(0.01))
+    found = golden_workflow.verify(golden_workflow.Request(path=exported(other, "weights.golden"), urls=urls))
+    assert found.verdict == "failed"
+    assert {gate.gate for gate in found.gates if gate.verdict == "failed"} == {"tolerance", "noise floor"}
+
+    wide = tmp_path / "wide"
+    small_versions.publish(wide, 1, np.ones((8, 3), np.float32), inputs={"x": {"shape": ["batch", 8]}})
+    with pytest.raises(UsageError, match="another model") as caught:
+        golden_workflow.verify(golden_workflow.Request(path=exported(wide, "wide.golden"), urls=urls))
+    assert caught.value.details == (
+        "input x: the golden set has FP32 [8], the server FP32 [16]",
+        "output y: the golden set has FP32 [3], the server FP32 [10]",
+    )
+    with pytest.raises(InferenceError):
+        golden_workflow.verify(golden_workflow.Request(path=exported(root), urls=urls, model="absent"))
+    with pytest.raises(UsageError, match="running server"):
+        golden_workflow.verify(golden_workflow.Request(path=Path("small.golden"), urls=[]))
+
+
+@pytest.mark.server
+def test_a_truncated_file_is_an_error_of_the_command(root, deployed):
+    path = exported(root)
+    path.write_bytes(path.read_bytes()[:-200])
+    done = tritonize("verify", "--golden", str(path), "--url", f"grpc://{deployed.grpc_url}")
+    assert done.returncode == 6
+    assert "truncated" in done.stderr
+
+
+@pytest.mark.server
+def test_a_verification_keeps_up_with_the_raw_client(tmp_path):
+    """`make bench` asks for half the speed with 10,000 samples; here with few, and a bound that other work does not break."""
+    found = bench.compared(tmp_path, 500)
+    raw, verified = (requests / seconds for requests, seconds in found.values())
+    assert verified > 0.2 * raw, found

@@ -1,0 +1,136 @@
+"""The HTML report looked at in a browser: what is seen, read aloud and printed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.support import chromium, report_samples
+from tests.support.command import CHECKOUT
+from tritonize.core.artifacts import Finding
+from tritonize.report import html
+
+SCREENSHOTS = CHECKOUT / "build" / "report-screenshots"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> Iterator[chromium.Page]:
+    if chromium.PROGRAM is None:
+        pytest.skip(chromium.INSTALL)
+    with chromium.page(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory) -> dict[str, Path]:
+    """Reports of a volume that passed and of a classifier that failed, with a name that has no place to be broken at."""
+    folder = tmp_path_factory.mktemp("pages")
+    report, kept = report_samples.classifier(folder / "c", wrong=True)
+    finding = Finding(where="classifier/3/" + "long_name_" * 30, what="the file was changed", expected="a" * 64, found="b" * 64)
+    made = {
+        "volume": report_samples.volume(folder / "v", side=40),
+        "classifier": (replace(report, model="classifier_" + "x" * 120, findings=(finding,)), kept),
+    }
+    for name, (report, kept) in made.items():
+        (folder / f"{name}.html").write_text(html.render(report, kept))
+    return {name: folder / f"{name}.html" for name in made}
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, False), (1280, True), (390, True)])
+@pytest.mark.parametrize("name", ["volume", "classifier"])
+def test_looked_at_in_chromium(page, pages, name, width, dark):
+    page.open(pages[name], width=width, dark=dark)
+    page.screenshot(SCREENSHOTS / f"{name}-{width}{'-dark' if dark else ''}.png")
+    assert page.problems() == []
+    assert page.value("document.documentElement.scrollWidth") <= width  # a phone makes innerWidth fit what is too wide
+    assert page.value("[...document.images].every(each => each.complete && each.naturalWidth > 0)")
+    sizes = page.value(
+        "[...document.querySelectorAll('figure, svg, .window')].map(each => each.getBoundingClientRect())"
+        ".map(box => [box.width, box.height, box.left, box.right])"
+    )
+    assert len(sizes) > 12
+    assert all(wide > 100 and high > 40 and left >= 0 and right <= width for wide, high, left, right in sizes)
+    assert page.value(CUT_OFF) == []
+    colours = page.value("[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]")
+    light = [sum(map(int, re.findall(r"\d+", colour)[:3])) > 384 for colour in colours]
+    assert light == [not dark, dark]
+
+
+CUT_OFF = """
+[...document.querySelectorAll("h1, h2, h3, p, dt, dd, li, summary, label, button, svg text, pre")].filter(each => {
+  const box = each.getBoundingClientRect(), outer = each.closest("svg") || each.closest("figure") || document.body;
+  const around = outer.getBoundingClientRect(), inside = each.clientWidth > 0 && each.scrollWidth > each.clientWidth + 1;
+  return box.width > 0 && (box.left < around.left - 1 || box.right > around.right + 1 || inside);
+}).map(each => each.textContent)
+"""
+"""Texts that reach out of what they lie in; tables scroll in boxes of their own."""
+
+
+TEXTS = """
+(() => {
+  const found = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode())
+    if (!walker.currentNode.parentElement.closest("script, style, svg") && walker.currentNode.parentElement.checkVisibility())
+      found.push(walker.currentNode.textContent);
+  return found;
+})()
+"""
+"""Every text on the page outside its drawings, which have a name, a description and a table instead."""
+
+
+@pytest.mark.parametrize("name", ["volume", "classifier"])
+def test_a_screen_reader_is_told_everything(page, pages, name):
+    page.open(pages[name], width=390)
+    page.value("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+    told = page.accessible()
+    everything = " ".join(" ".join(name.split()) for _, name, _ in told)
+    texts = {" ".join(text.split()) for text in page.value(TEXTS)} - {""}
+    assert len(texts) > 100
+    assert {text for text in texts if text not in everything} == set()
+    roles = [role for role, _, _ in told]
+    assert {"heading", "table", "columnheader", "rowheader", "image", "navigation", "main", "figure"} <= set(roles)
+    headings = {name for role, name, _ in told if role == "heading"}
+    assert {
+        " ".join(text.split()) for text in page.value("[...document.querySelectorAll('h1, h2, h3')].map(each => each.innerText)")
+    } <= headings
+    drawn = [(name, about) for role, name, about in told if role == "image" and about]
+    assert len(drawn) == page.value("document.querySelectorAll('svg').length") > 3
+    if name == "volume":
+        assert any(role == "slider" and name == "Depth" for role, name, _ in told)
+
+
+def test_the_slider_moves_through_the_depth(page, pages):
+    page.open(pages["volume"], width=1280)
+    assert page.value("document.querySelector('output').textContent") == "19"
+    moved = "(() => { const at = document.querySelector('.window img'); const before = at.getBoundingClientRect().top; %s;"
+    moved += " return (at.getBoundingClientRect().top - before) / at.parentElement.clientHeight; })()"
+    step = "const slider = document.querySelector('input'); slider.value = 1; slider.dispatchEvent(new Event('input'))"
+    slices = page.value("document.querySelector('.slices').dataset.depths.split(',').length")
+    middle = page.value("Number(document.querySelector('input').getAttribute('value'))")
+    assert page.value(moved % step) == pytest.approx(middle - 1, abs=0.05)
+    assert slices == 32
+    page.value("document.querySelectorAll('.slices')[1].querySelector('button').click()")
+    assert page.value("document.querySelectorAll('output')[1].textContent") == "5"
+    assert page.problems() == []
+
+
+def test_without_scripts_the_middle_slice_is_shown(page, pages):
+    page.open(pages["volume"], width=390, script=False)
+    page.ask("Emulation.setScriptExecutionDisabled", value=False)
+    assert page.value("document.querySelector('.slider').offsetHeight") == 0
+    assert page.value("document.querySelector('.at').innerText") == "Shown: slice 19 of 0 to 39."
+
+
+def test_printed(page, pages):
+    page.open(pages["volume"], width=1280, dark=True)
+    page.ask("Emulation.setEmulatedMedia", media="print", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    assert page.value("getComputedStyle(document.body).color") == "rgb(22, 25, 29)"
+    assert page.value("getComputedStyle(document.querySelector('.slider')).display") == "none"
+    assert page.value("[...document.querySelectorAll('svg, .window')].every(each => each.getBoundingClientRect().height > 40)")
+    page.ask("Emulation.setEmulatedMedia", media="")
+    page.pdf(SCREENSHOTS / "volume.pdf")
+    assert (SCREENSHOTS / "volume.pdf").read_bytes()[:5] == b"%PDF-"

@@ -1,0 +1,93 @@
+"""The command line as a user meets it, as far as no model is read: help, bad input, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import CHECKOUT, invoke
+from tests.support.leaks import INPUT, refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["run"], 2, ["Missing argument"]),
+        (["run", "nowhere.pt", *INPUT], 2, ["The model file does not exist.", "nowhere.pt"]),
+        (["run", "nowhere.yaml"], 2, ["The specification file does not exist."]),
+        (["run", "classifier.pt", "--input", "INPUT__0:fp33:1x4"], 2, ["fp33", "known: fp32"]),
+        (["run", "classifier.pt", "--input", "INPUT__0:fp32:1xfour"], 2, ["not described in full"]),
+        (["run", "classifier.pt", "--input", "INPUT__0:fp32:1x0"], 2, ["a whole number from 1"]),
+        (["run", "classifier.pt", "--input", "a\tb:fp32:1x4"], 2, ["is not a valid tensor name"]),
+        (["run", "classifier.pt", *INPUT, *INPUT], 2, ["Two inputs have one name"]),
+        (["run", "classifier.pt", *INPUT, "--name", "a/b"], 2, ["is not a valid model name", "a_b"]),
+        (["run", "classifier.pt", *INPUT, "--name", ".."], 2, ["is not a valid model name"]),
+        (["run", "classifier.pt", *INPUT, "--name", ""], 2, ["is not a valid model name"]),
+        (["verify", "nowhere"], 2, ["no such model repository"]),
+        (["serve", "nowhere"], 2, ["no such model repository"]),
+        (["verify", "--url", "http://127.0.0.1:1"], 2, ["no such model repository"]),
+    ],
+)  # fmt: skip
+def test_bad_input_gets_one_clear_error_and_leaves_no_trace(arguments, code, words):
+    Path("classifier.pt").touch()
+    before = set(os.listdir())
+    refused(invoke(*arguments), code, words)
+    assert set(os.listdir()) == before
+
+
+def test_the_public_api_is_what_it_is():
+    import tritonize as package
+
+    assert package.__all__ == [
+        "build", "compare_models", "isolate", "operator", "run", "verify", "Report", "Spec",
+        "ExportError", "InferenceError", "MissingError", "PlanError",
+        "RepositoryError", "ServerError", "TritonizeError", "UnprovenError", "UsageError",
+    ]  # fmt: skip
+    for name in package.__all__:
+        assert getattr(package, name).__doc__
+    with pytest.raises(AttributeError):
+        package.nothing  # noqa: B018
+
+
+def test_every_command_explains_itself_in_80_columns():
+    for command in ([], ["run"], ["build"], ["serve"], ["verify"], ["check"], ["locate"], ["inspect"], ["doctor"]):
+        done = invoke(*command, "--help", env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"})
+        assert done.returncode == 0
+        assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_errors_are_json_where_json_is_asked_for():
+    done = invoke("run", "nowhere.pt", *INPUT, "--json")
+    error = json.loads(done.stdout)["error"]
+    assert (error["error"], error["exit_code"], error["where"]) == ("UsageError", 2, "nowhere.pt")
+    assert done.returncode == 2
+
+
+def test_every_exit_code_is_documented():
+    from tritonize.core import errors
+
+    design = (CHECKOUT / "docs" / "design.md").read_text()
+    kinds = (
+        errors.UsageError,
+        errors.MissingError,
+        errors.ExportError,
+        errors.RepositoryError,
+        errors.ServerError,
+        errors.InferenceError,
+    )
+    for code in {kind.exit_code for kind in kinds} | {0, errors.EXIT_DIFFERS, errors.EXIT_BUG, errors.EXIT_INTERRUPTED}:
+        assert f"| {code} |" in design
+
+
+@pytest.mark.parametrize("arguments", [("run",), ("verify", "--bogus"), ("plan", "build"), ("check", "a.onnx"), ("nosuch",)])
+def test_a_command_line_that_is_none_is_a_document_too(arguments):
+    plain = invoke(*arguments)
+    assert (plain.returncode, plain.stdout) == (2, "")
+    done = invoke(*arguments, "--json")
+    assert done.returncode == 2
+    error = json.loads(done.stdout)["error"]
+    assert error["exit_code"] == 2
+    assert error["what"].rstrip(".") in " ".join(done.stderr.split())
