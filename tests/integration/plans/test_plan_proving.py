@@ -122,7 +122,7 @@ def test_without_its_gpu_nothing_is_proven_and_nothing_is_left(library):
     assert not list(Path("plans8.9").glob("*.proof.json"))
     done = tritonize("plan", "prove", "plans8.9", "--question", "asked")
     assert done.returncode == 2
-    assert "no question" in done.stderr
+    assert "no proof input" in done.stderr
 
 
 def known(rtol: float = 1e-4) -> GoldenSet:
