@@ -12,6 +12,7 @@ import onnxruntime
 import torch
 
 from tritonize.core.artifacts import TensorSpec
+from tritonize.export.tasks import ExportRequest
 from tritonize.export.worker import strategies
 from tritonize.onnx_model.worker import ports
 from tritonize.source.worker.torch_model import LoadedModel
@@ -33,7 +34,7 @@ def exported(
         "opset": 18,
         "path": path,
     }
-    asked = strategies.ExportRequest(**{**{each.name: None for each in fields(strategies.ExportRequest)}, **given})
+    asked = ExportRequest(**{**{each.name: None for each in fields(ExportRequest)}, **given})
     with torch.no_grad():
         strategies.STRATEGIES[strategy](model, tuple(tensors), asked)
     made = onnx.load(path)

@@ -6,16 +6,18 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from tritonize.core.artifacts import OnnxArtifact, SampleSet, TensorFiles, TensorSpec, from_json, to_json
+from tritonize.core.artifacts import OnnxArtifact, SampleSet, TensorFiles, TensorSpec
 from tritonize.core.decisions import Decision, Warned
 from tritonize.core.errors import ExportError, SimplifyError, WorkerError
 from tritonize.core.messages import export as wording
 from tritonize.core.messages import reference as reference_wording
+from tritonize.export import tasks
 from tritonize.onnx_model import tasks as onnx_tasks
 from tritonize.onnx_model.tasks import FinishAnswer, FinishRequest
 from tritonize.process import workers
+from tritonize.source.tasks import LoadRequest
 from tritonize.spec import schema
 
 _NAMED = 5
@@ -30,9 +32,6 @@ LADDERS: Mapping[str, tuple[str, ...]] = {
 """Export strategies in order, by the kind of source. For TorchScript the legacy exporter comes first: it is fast, and right more
 often than conversion. For modules it comes last: it is as fast, but can write a wrong file without an error
 where dynamo fails."""
-
-
-_Answer = workers.WorkerAnswer[dict[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +56,8 @@ class Exported:
 class Subject:
     """The model to export and everything the exporter needs to know about it."""
 
-    load: Mapping[str, Any]
-    """How a worker loads the model (`workers.torch_source.LoadRequest` as plain data)."""
+    load: LoadRequest
+    """How a worker loads the model."""
     inputs: tuple[TensorSpec, ...]
     """Names, types and shapes, dynamic axes by name."""
     outputs: tuple[TensorSpec, ...]
@@ -88,19 +87,19 @@ def export(model: schema.Model, subject: Subject, strategy: str, *, directory: P
     """
     exported, path = directory / "exported" / "model.onnx", directory / "model.onnx"
     exported.parent.mkdir(parents=True)
-    request = {
-        "model": subject.load,
-        "inputs": [to_json(tensor) for tensor in subject.inputs],
-        "outputs": [to_json(tensor) for tensor in subject.outputs],
-        "example": to_json(subject.example),
-        "samples": to_json(subject.samples),
-        "state": subject.state,
-        "strategy": strategy,
-        "opset": model.opset,
-        "path": str(exported),
-    }
+    request = tasks.ExportRequest(
+        model=subject.load,
+        inputs=subject.inputs,
+        outputs=subject.outputs,
+        example=subject.example,
+        samples=subject.samples,
+        state=subject.state,
+        strategy=strategy,
+        opset=model.opset,
+        path=exported,
+    )
     search_path = [folder.resolve() for folder in model.search_path]
-    first = _work("export.worker.strategies.run", request, model, directory=directory / "export", search_path=search_path)
+    first = _work(request, model, directory=directory / "export", search_path=search_path)
     finish = FinishRequest(
         exported=exported,
         path=path,
@@ -109,8 +108,8 @@ def export(model: schema.Model, subject: Subject, strategy: str, *, directory: P
         inputs=subject.inputs,
         outputs=subject.outputs,
         roots=tuple(search_path),
-        scope=first.value["scope"],
-        modules=None if first.value["modules"] is None else tuple(first.value["modules"]),
+        scope=first.value.scope,
+        modules=first.value.modules,
     )
     second, notes = _finished(finish, model, directory)
     artifact = _artifact(path, second.value, strategy)
@@ -118,15 +117,12 @@ def export(model: schema.Model, subject: Subject, strategy: str, *, directory: P
     _require_same("output", subject.outputs, artifact.outputs)
     return Exported(
         artifact=artifact,
-        torch=first.value["torch"],
-        library_seconds=first.value["library_seconds"]
-        + first.import_seconds
-        + second.value.library_seconds
-        + second.import_seconds,
+        torch=first.value.torch,
+        library_seconds=first.value.library_seconds + first.import_seconds + second.value.library_seconds + second.import_seconds,
         peak_memory=max(first.peak_memory, second.peak_memory),
-        decisions=tuple(from_json(Decision, each) for each in first.value["decisions"]),
-        warned=tuple(from_json(Warned, each) for each in first.value["warned"]),
-        notes=(*notes, *(reference_wording.EXPORTED_WAY.text(where=each) for each in first.value["ways"])),
+        decisions=first.value.decisions,
+        warned=first.value.warned,
+        notes=(*notes, *(reference_wording.EXPORTED_WAY.text(where=each) for each in first.value.ways)),
     )
 
 
@@ -193,11 +189,13 @@ def _finish(request: FinishRequest, model: schema.Model, directory: Path) -> wor
         raise _ended(error, model) from error
 
 
-def _work(task: str, request: Mapping[str, Any], model: schema.Model, *, directory: Path, search_path: list[Path]) -> _Answer:
+def _work(
+    request: tasks.ExportRequest, model: schema.Model, *, directory: Path, search_path: list[Path]
+) -> workers.WorkerAnswer[tasks.ExportAnswer]:
     directory.mkdir(parents=True, exist_ok=True)
     try:
-        return workers.run_named(
-            task,
+        return workers.run_worker(
+            tasks.EXPORT,
             request,
             directory=directory,
             deadline_s=model.deadline_s,

@@ -122,7 +122,7 @@ def _export(model: schema.Model, baseline: Baseline, strategy: str, *, work: Pat
         exported = exporter.export(
             model,
             exporter.Subject(
-                load={**runner.load_request(model, baseline.source), "fast_path": False},
+                load=replace(runner.load_request(model, baseline.source), fast_path=False),
                 inputs=baseline.samples.files.tensors,
                 outputs=baseline.output_specs(model.batch_axis),
                 example=baseline.example,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tritonize.core.artifacts import Check, OnnxArtifact, SampleSet, Source, from_json
+from tritonize.core.artifacts import Check, OnnxArtifact, SampleSet, Source
 from tritonize.core.error_location import Location, NodeError
 from tritonize.core.errors import UsageError
 from tritonize.core.recorder import Outcome, Recorder
@@ -15,7 +15,6 @@ from tritonize.locate import tracing
 from tritonize.reference import runner
 from tritonize.source import identification, input_inference, inspection
 from tritonize.source import samples as sample_files
-from tritonize.source.tasks import LoadRequest
 from tritonize.spec import schema
 
 SHARE = 0.9
@@ -57,7 +56,7 @@ def locate(
             expected, artifact.path, samples, batches=[batch], work=work, limit=limit, recorder=recorder, node_map=artifact.node_map
         )
     with recorder.stage(StageName.MODULES) as outcome:
-        load = from_json(LoadRequest, runner.load_request(model, source))
+        load = runner.load_request(model, source)
         search_path = [folder.resolve() for folder in model.search_path]
         modules = tracing.modules(load, samples, [batch], directory=work / "modules", limits=limit, search_path=search_path)
         outcome.note = modules.unavailable or f"{len(modules.captured.seen)} tensors"

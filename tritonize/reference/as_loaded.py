@@ -15,7 +15,7 @@ from tritonize.core.stages import StageName
 from tritonize.quality.batch_checks import SingleAnswers, check_batches
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
-from tritonize.reference.runner import Variant
+from tritonize.reference.tasks import Variant
 from tritonize.spec import schema
 
 _PATHS = {"fast_path": "with attention's fast path", "math": "without attention's fast path"}

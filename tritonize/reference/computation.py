@@ -58,10 +58,10 @@ def _compute(model: schema.Model, source: Source, drawn: Drawn, *, work: Path, r
     """The baseline of a PyTorch model."""
     computed, checks = _run(model, source, drawn, work=work, recorder=recorder)
     requirements.require_outputs(model, computed.reference.outputs)
-    kept = arrays.without_edges(drawn.samples, computed.unusable)
-    golden = replace(_golden(model, kept, computed, work=work, recorder=recorder), unpadded=computed.unpadded)
+    kept = arrays.without_edges(drawn.samples, computed.observed.unusable)
+    golden = replace(_golden(model, kept, computed, work=work, recorder=recorder), unpadded=computed.observed.unpadded)
     named = source.location if source.kind == "factory" else Path(source.location).name
-    judged = as_loaded.judge(model, named, golden, variants=computed.variants)
+    judged = as_loaded.judge(model, named, golden, variants=computed.observed.variants)
     return Baseline(
         golden=golden,
         source=computed.reference.source,
@@ -74,12 +74,12 @@ def _compute(model: schema.Model, source: Source, drawn: Drawn, *, work: Path, r
         notes=(
             *_renamed(computed.reference),
             *judged.notes,
-            *dropped_notes(computed.unusable),
-            *((edge_wording.NOT_PADDED.text(why=computed.unpadded),) if computed.unpadded else ()),
-            *((wording.BRANCHES_NOT_OBSERVABLE.text(source=named),) if computed.traced else ()),
+            *dropped_notes(computed.observed.unusable),
+            *((edge_wording.NOT_PADDED.text(why=computed.observed.unpadded),) if computed.observed.unpadded else ()),
+            *((wording.BRANCHES_NOT_OBSERVABLE.text(source=named),) if computed.observed.traced else ()),
         ),
-        facts={"branches": "not observable" if computed.traced else "observed", **judged.facts},
-        changed=tuple(computed.changed),
+        facts={"branches": "not observable" if computed.observed.traced else "observed", **judged.facts},
+        changed=computed.observed.changed,
         findings=judged.findings,
     )
 
@@ -92,9 +92,10 @@ def _renamed(own: Reference) -> Iterator[str]:
 
 def _nonfinite(drawn: Drawn, computed: Computed) -> nonfinite.NonfiniteAnswers | None:
     """The answers to NaN and infinities, of the cases that the model answers."""
-    if not drawn.nonfinite or not computed.apart or not computed.apart.count:
+    answers, unasked = computed.observed.apart, computed.observed.unasked
+    if not drawn.nonfinite or not answers or not answers.count:
         return None
-    return nonfinite.NonfiniteAnswers(samples=arrays.without_edges(drawn.nonfinite, computed.unasked), outputs=computed.apart)
+    return nonfinite.NonfiniteAnswers(samples=arrays.without_edges(drawn.nonfinite, unasked), outputs=answers)
 
 
 def _run(
@@ -111,7 +112,7 @@ def _run(
         checks = tuple(requirements.batch_check(model, computed, position, batch=batch) for position, batch in enumerate(batches))
         outcome.cost(computed)
         outcome.note = f"{computed.reference.parameters:,} parameters, {drawn.samples.files.count} samples"
-        if any(each.cause == "training" for each in computed.variants):
+        if any(each.cause == "training" for each in computed.observed.variants):
             outcome.note += "; evaluation mode was switched on"
     return computed, checks
 
@@ -132,13 +133,15 @@ def _golden(model: schema.Model, drawn: SampleSet, computed: Computed, *, work: 
         recorder.not_run(StageName.PYTORCH_FP64, why)
         return replace(golden, why_not=why)
     with recorder.stage(StageName.PYTORCH_FP64) as outcome:
-        exact = computed.exact or runner.recompute(model, computed.reference, drawn, dtype="fp64", directory=work / "float64")
+        exact = computed.observed.exact or runner.recompute(
+            model, computed.reference, drawn, dtype="fp64", directory=work / "float64"
+        )
         outcome.cost(exact)
         if exact.outputs is None:
             outcome.verdict, outcome.note = "not run", exact.reason
             return replace(golden, why_not=exact.reason)
         kinds = {name: rule.kind for name, rule in golden.rules.items()}
-        found = noise_floor.measured(drawn, own, exact.outputs, kinds=kinds, moved=computed.moved, without=exact.without)
+        found = noise_floor.measured(drawn, own, exact.outputs, kinds=kinds, moved=computed.observed.moved, without=exact.without)
         outcome.note = f"{exact.outputs.count} samples"
         why = gates.without_float64(found)
         if why:

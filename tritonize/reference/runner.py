@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
 
-from tritonize.core.artifacts import Reference, SampleSet, Source, TensorFiles, from_json, to_json
+from tritonize.core.artifacts import Reference, SampleSet, Source, TensorFiles
 from tritonize.core.errors import ExportError, UsageError, WorkerError
 from tritonize.process import workers
+from tritonize.reference import tasks
+from tritonize.reference.tasks import Observed, Precision, Recomputed
+from tritonize.source.tasks import LoadRequest
 from tritonize.spec import schema
 
 
@@ -19,70 +21,28 @@ class Computed:
 
     reference: Reference
     batched: TensorFiles
-    library_seconds: float = 0.0
-    peak_memory: int = 0
-    """Bytes."""
-    unusable: Mapping[str, str] = field(default_factory=dict)
-    """Edge case to why the model has no answer to it; its files are left out of the outputs."""
-    exact: Recomputed | None = None
-    """The answers in float64, or why there are none; `None` where they were not tried."""
-    variants: tuple[Variant, ...] = ()
-    """What the model answers in another state, such as that in which it was loaded."""
-    changed: tuple[str, ...] = ()
-    """Attributes of Python's that were others after the answers than before, with what they held."""
-    traced: bool = False
-    """Whether it is a traced file, which has no branches of Python's left."""
-    apart: TensorFiles | None = None
-    """The answers to the samples asked apart, in their order, of those that it answers."""
-    unasked: Mapping[str, str] = field(default_factory=dict)
-    """Of the samples asked apart: name to why the model has no answer to it."""
-    unpadded: str = ""
-    """Why a sample beside zeros is not answered as alone; empty where it is."""
-    moved: tuple[Mapping[str, float], ...] = ()
-    """By sample, output to how far its answer moves where the weights are rounded otherwise; of small models alone."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Variant:
-    """Answers of the model in another state than that of the reference; see `workers.untouched.Variant`."""
-
-    cause: Literal["training", "evaluation", "attention", "compiled"]
-    parts: tuple[str, ...]
-    outputs: TensorFiles | None
-    """To the first samples, or to all of them."""
-    why_not: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recomputed:
-    """PyTorch's answers in another precision, or why there are none."""
-
-    outputs: TensorFiles | None
-    """Without those that the model does not answer in that precision."""
-    reason: str = ""
-    """Why there are none."""
-    without: Mapping[str, str] = field(default_factory=dict)
-    """The outputs that are missing, with the reason."""
+    observed: Observed = field(default_factory=Observed)
+    """What PyTorch showed beside them; nothing where ONNX Runtime computed them."""
     library_seconds: float = 0.0
     peak_memory: int = 0
     """Bytes."""
 
 
-def load_request(model: schema.Model, source: Source) -> dict[str, object]:
-    """The part of a worker's request that says how to load the model (`workers.torch_source.LoadRequest`)."""
-    return {
-        "kind": source.kind,
-        "location": source.location,
-        "kwargs": model.kwargs,
-        "weights": str(model.state_dict.file) if model.state_dict else None,
-        "weights_key": model.state_dict.key if model.state_dict else "",
-        "weights_prefix": model.state_dict.prefix if model.state_dict else "",
-        "operators": [str(path) for path in model.operators],
-        "inputs": list(model.inputs),
-        "outputs": list(model.outputs),
-        "training": model.training,
-        "fast_path": model.reference == "fast_path",
-    }
+def load_request(model: schema.Model, source: Source) -> LoadRequest:
+    """How a worker loads the model."""
+    return LoadRequest(
+        kind=source.kind,
+        location=source.location,
+        kwargs=model.kwargs,
+        weights=model.state_dict.file if model.state_dict else None,
+        weights_key=model.state_dict.key if model.state_dict else "",
+        weights_prefix=model.state_dict.prefix if model.state_dict else "",
+        operators=tuple(model.operators),
+        inputs=tuple(model.inputs),
+        outputs=tuple(model.outputs),
+        training=model.training,
+        fast_path=model.reference == "fast_path",
+    )
 
 
 def compute(
@@ -103,19 +63,19 @@ def compute(
     Raises:
         UsageError, ExportError: the model cannot be loaded or run as described; see the text.
     """
-    request = {
-        "model": load_request(model, source),
-        "samples": to_json(samples),
-        "batches": [list(batch) for batch in batches],
-        "directory": str(directory),
-        "float64": float64,
-        "apart": apart and to_json(apart),
-        "tolerances": {name: [output.tolerance.rtol, output.tolerance.atol] for name, output in model.outputs.items()},
-    }
+    request = tasks.ReferenceRequest(
+        model=load_request(model, source),
+        samples=samples,
+        batches=tuple(batches),
+        directory=directory,
+        float64=float64,
+        apart=apart,
+        tolerances={name: (output.tolerance.rtol, output.tolerance.atol) for name, output in model.outputs.items()},
+    )
     directory.mkdir(parents=True, exist_ok=True)
     try:
-        answer = workers.run_named(
-            "reference.worker.runner.compute",
+        answer = workers.run_worker(
+            tasks.COMPUTE,
             request,
             directory=directory,
             deadline_s=model.deadline_s,
@@ -127,58 +87,41 @@ def compute(
     return _computed(source, answer)
 
 
-def _computed(source: Source, answer: workers.WorkerAnswer[dict[str, Any]]) -> Computed:
-    """The worker's answer, typed."""
-    outputs = from_json(TensorFiles, answer.value["outputs"])
+def _computed(source: Source, answer: workers.WorkerAnswer[tasks.ReferenceAnswer]) -> Computed:
+    """The worker's answer, with what its process cost."""
+    value = answer.value
     return Computed(
         reference=Reference(
-            source=replace(source, sha256={**source.sha256, **answer.value["code"]}),
-            outputs=outputs,
-            parameters=answer.value["parameters"],
-            state=answer.value["state"],
-            renamed=answer.value["renamed"],
+            source=replace(source, sha256={**source.sha256, **value.code}),
+            outputs=value.outputs,
+            parameters=value.parameters,
+            state=value.state,
+            renamed=value.renamed,
         ),
-        batched=from_json(TensorFiles, answer.value["batched"]),
-        library_seconds=answer.value["library_seconds"] + answer.import_seconds,
+        batched=value.batched,
+        observed=value.observed,
+        library_seconds=value.library_seconds + answer.import_seconds,
         peak_memory=answer.peak_memory,
-        unusable=answer.value["unusable"],
-        apart=answer.value["apart"] and from_json(TensorFiles, answer.value["apart"]),
-        unasked=answer.value["unasked"],
-        unpadded=answer.value["unpadded"],
-        exact=_exact(answer.value),
-        variants=tuple(from_json(Variant, each) for each in answer.value["variants"]),
-        changed=tuple(answer.value["changed"]),
-        traced=answer.value["traced"],
-        moved=tuple(answer.value["moved"]),
     )
 
 
-def _exact(value: Mapping[str, Any]) -> Recomputed | None:
-    if value["exact"] is None and not value["why_not"]:
-        return None
-    outputs = value["exact"] and from_json(TensorFiles, value["exact"])
-    return Recomputed(outputs=outputs, reason=value["why_not"], without=value["without"])
-
-
-def recompute(
-    model: schema.Model, answered: Reference, samples: SampleSet, *, dtype: Literal["fp64", "fp16", "bf16"], directory: Path
-) -> Recomputed:
+def recompute(model: schema.Model, answered: Reference, samples: SampleSet, *, dtype: Precision, directory: Path) -> Recomputed:
     """Run the model in a worker on every sample again, weights and inputs in another precision, within the bounds of `quality`.
 
     That it cannot, for want of time or memory or since it keeps to float32 inside, is an answer and no error.
     """
-    request = {
-        "model": load_request(model, answered.source),
-        "samples": to_json(samples),
-        "expected": to_json(answered.outputs),
-        "dtype": dtype,
-        "directory": str(directory),
-    }
+    request = tasks.RecomputeRequest(
+        model=load_request(model, answered.source),
+        samples=samples,
+        expected=answered.outputs,
+        dtype=dtype,
+        directory=directory,
+    )
     directory.mkdir(parents=True, exist_ok=True)
     memory = model.quality.float64_memory_mib
     try:
-        answer = workers.run_named(
-            "reference.worker.recompute.recompute",
+        answer = workers.run_worker(
+            tasks.RECOMPUTE,
             request,
             directory=directory,
             deadline_s=model.quality.float64_deadline_s,
@@ -187,12 +130,8 @@ def recompute(
         )
     except (WorkerError, ExportError, UsageError) as error:
         return Recomputed(outputs=None, reason=f"{error.what} {error.found}" if error.found else error.what)
-    return Recomputed(
-        outputs=from_json(TensorFiles, answer.value["outputs"]),
-        without=answer.value["without"],
-        library_seconds=answer.value["library_seconds"] + answer.import_seconds,
-        peak_memory=answer.peak_memory,
-    )
+    seconds = answer.value.library_seconds + answer.import_seconds
+    return replace(answer.value, library_seconds=seconds, peak_memory=answer.peak_memory)
 
 
 def died(error: WorkerError, when: str, source: Source) -> ExportError:

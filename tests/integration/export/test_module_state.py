@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import copy
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 
 from tests.support.command import MODELS
 from tests.support.models import states
-from tritonize.core.artifacts import to_json
 from tritonize.core.errors import ExportError, UsageError
+from tritonize.reference.tasks import ReferenceAnswer, ReferenceRequest
 from tritonize.reference.worker import determinism, runner
 from tritonize.source import samples
-from tritonize.source.tasks import InspectRequest
+from tritonize.source.tasks import InspectRequest, LoadRequest
 from tritonize.source.worker import inspection, module_state
 from tritonize.source.worker.torch_model import to_numpy
 from tritonize.spec import schema
@@ -26,17 +27,12 @@ def _models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(".")
 
 
-def load_request(factory: str, **fields) -> dict:
-    fixed = {"kind": "factory", "location": f"states:{factory}", "weights": None, "inputs": ["x"], "outputs": []}
-    return {**fixed, "kwargs": {}, **fields}
-
-
-def answer(factory: str, folder, **fields) -> dict:
+def answer(factory: str, folder, **fields) -> ReferenceAnswer:
     """What the worker that runs PyTorch answers."""
     model = schema.Model.model_validate({"source": "-", "inputs": {"x": {"shape": ["batch", 4]}}, "max_batch_size": 2})
     drawn = samples.write(model, folder / "samples")
-    request = {"model": load_request(factory, **fields), "samples": to_json(drawn), "batches": [], "directory": str(folder / "out")}
-    return runner.compute(request)
+    load = LoadRequest(kind="factory", location=f"states:{factory}", inputs=("x",), **fields)
+    return runner.compute(ReferenceRequest(model=load, samples=drawn, directory=folder / "out"))
 
 
 @pytest.mark.parametrize("kind", list(states.tensors()))
@@ -82,7 +78,7 @@ def test_plain_tensors_keep_their_checksum():
 
 @pytest.mark.parametrize(("factory", "kwargs"), [("Float8", {}), ("Holder", {"kind": "sparse"}), ("Holder", {"kind": "quantized"})])
 def test_pytorch_is_asked_whatever_its_state_is_made_of(factory, kwargs, tmp_path):
-    assert answer(factory, tmp_path, kwargs=kwargs)["state"]
+    assert answer(factory, tmp_path, kwargs=kwargs).state
 
 
 @pytest.mark.parametrize(
@@ -104,8 +100,8 @@ def test_weights_put_values_in_place(factory, tmp_path):
     filled = {"lazy": lambda: torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 3)), "on_meta": None}
     made = filled[factory]() if factory == "lazy" else torch.nn.Sequential(torch.nn.Linear(4, 3))
     torch.save(made.state_dict(), "weights.pt")
-    found = answer(factory, tmp_path, weights="weights.pt")
-    assert found["state"] == determinism.checksum(determinism.fingerprint(copy.deepcopy(made)))
+    found = answer(factory, tmp_path, weights=Path("weights.pt"))
+    assert found.state == determinism.checksum(determinism.fingerprint(copy.deepcopy(made)))
 
 
 @pytest.mark.parametrize("kind", ["float8", "sparse", "quantized", "nested", "meta"])

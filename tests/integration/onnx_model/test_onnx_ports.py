@@ -17,10 +17,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.support.command import tritonize
 from tritonize.core import arrays, call_arguments, names
-from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
+from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
 from tritonize.core.errors import ExportError, UsageError, WorkerError
 from tritonize.core.messages import export as wording
 from tritonize.export import exporter as taking
+from tritonize.export.tasks import ExportRequest
 from tritonize.export.worker import strategies
 from tritonize.onnx_model.tasks import FinishAnswer, FinishRequest
 from tritonize.onnx_model.worker import finishing
@@ -70,25 +71,24 @@ class Recurrent(torch.nn.Module):
 
 def exported(location: str, strategy: str, sample: dict[str, np.ndarray], folder: Path, kind: str = "factory") -> Any:
     """What a strategy makes of a model, finished, as ONNX Runtime opens it; and what PyTorch answers to the sample."""
-    load = {"kind": kind, "location": location, "kwargs": {}, "weights": None, "inputs": list(sample), "outputs": []}
-    answer = torch_model.load(from_json(LoadRequest, load)).answer(sample)
+    load = LoadRequest(kind=kind, location=location, inputs=tuple(sample))
+    answer = torch_model.load(load).answer(sample)
     inputs, outputs = (
         [TensorSpec(name=name, dtype=arrays.dtype_name(array), shape=("batch", *array.shape[1:])) for name, array in each.items()]
         for each in (sample, answer)
     )
     example = TensorFiles(directory=folder / "example", tensors=tuple(inputs), count=1)
     arrays.save(example, 0, sample)
-    request = {
-        "model": load,
-        "inputs": to_json(tuple(inputs)),
-        "outputs": to_json(tuple(outputs)),
-        "example": to_json(example),
-        "samples": to_json(SampleSet(files=example, batched=True, origin="")),
-        "state": None,
-        "strategy": strategy,
-        "opset": 18,
-        "path": str(folder / "exported.onnx"),
-    }
+    request = ExportRequest(
+        model=load,
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
+        example=example,
+        samples=SampleSet(files=example, batched=True, origin=""),
+        strategy=strategy,
+        opset=18,
+        path=folder / "exported.onnx",
+    )
     strategies.run(request)
     finished = finishing.finish(
         FinishRequest(
@@ -258,13 +258,13 @@ def test_a_name_that_a_graph_has_inside_is_freed_in_subgraphs_too():
 
 
 def test_an_output_with_the_name_of_an_input_gets_another_that_is_told():
-    load = {"kind": "factory", "location": "tests.integration.onnx_model.test_onnx_ports:Masked", "kwargs": {}, "weights": None}
+    load = LoadRequest(kind="factory", location="tests.integration.onnx_model.test_onnx_ports:Masked", inputs=("mask",))
     x = {"mask": np.ones((1, 3), np.float32)}
     for wanted, found, renamed in (
-        ([], ["mask_out_out", "mask_out"], {"mask": "mask_out_out"}),
-        (["refined", "other"], ["refined", "other"], {}),
+        ((), ["mask_out_out", "mask_out"], {"mask": "mask_out_out"}),
+        (("refined", "other"), ["refined", "other"], {}),
     ):
-        model = torch_model.load(from_json(LoadRequest, {**load, "inputs": ["mask"], "outputs": wanted}))
+        model = torch_model.load(replace(load, outputs=wanted))
         assert list(model.answer(x)) == found
         assert model.renamed(x, found) == renamed
     problems = [

@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from tritonize.core import arrays
-from tritonize.core.artifacts import SampleSet, from_json, to_json
+from tritonize.core.artifacts import SampleSet
 from tritonize.core.stages import StageName
 from tritonize.quality import gates, golden_set, noise_floor
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import runner
-from tritonize.reference.runner import Computed, Recomputed
+from tritonize.reference.runner import Computed
+from tritonize.reference.tasks import ReferenceRequest
 from tritonize.reference.worker import recompute, weight_perturbation
 from tritonize.reference.worker import runner as worker
 from tritonize.source import identification, samples
@@ -117,18 +118,11 @@ def asked(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **fields
         }
     )
     drawn = samples.add_edges(model, samples.write(model, tmp_path / "drawn"))
-    request = {
-        "model": runner.load_request(model, identification.identify(model)),
-        "samples": to_json(drawn),
-        "batches": [],
-        "directory": str(tmp_path / "work"),
-        "float64": True,
-    }
-    answer = from_json(worker.ReferenceAnswer, worker.compute(request))
-    exact = Recomputed(outputs=answer.exact, reason=answer.why_not, without=answer.without)
+    load = runner.load_request(model, identification.identify(model))
+    answer = worker.compute(ReferenceRequest(model=load, samples=drawn, directory=tmp_path / "work", float64=True))
     own = runner.Reference(source=identification.identify(model), outputs=answer.outputs, parameters=answer.parameters)
-    drawn = arrays.without_edges(drawn, answer.unusable)
-    computed = Computed(reference=own, batched=answer.batched, exact=exact, moved=answer.moved)
+    drawn = arrays.without_edges(drawn, answer.observed.unusable)
+    computed = Computed(reference=own, batched=answer.batched, observed=answer.observed)
     from tritonize.core.recorder import Recorder
     from tritonize.reference import computation
 

@@ -14,7 +14,7 @@ from tests.support.command import MODELS
 from tests.support.exporting import exported
 from tests.support.models import edges
 from tritonize.core import arrays
-from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
+from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
 from tritonize.core.errors import UsageError
 from tritonize.onnx_model.runtime import OrtRun
 from tritonize.onnx_model.tasks import RunRequest
@@ -22,8 +22,10 @@ from tritonize.onnx_model.worker import session as ort_session
 from tritonize.quality import nonfinite
 from tritonize.quality.comparison import compare
 from tritonize.reference import onnx_edge_cases
+from tritonize.reference.tasks import ReferenceAnswer, ReferenceRequest
 from tritonize.reference.worker import runner
 from tritonize.source import samples
+from tritonize.source.tasks import LoadRequest
 from tritonize.source.worker import torch_model
 from tritonize.spec import loader, schema
 
@@ -38,18 +40,10 @@ def model(**fields) -> schema.Model:
     return schema.Model.model_validate({"source": "m:f", "inputs": {"x": {"shape": ["batch", 8]}}, "max_batch_size": 2, **fields})
 
 
-def asked_of_pytorch(factory: str, asked: schema.Model, drawn: SampleSet, apart: SampleSet | None = None) -> dict:
-    batches = list(arrays.first_batches(drawn, 2))
-    load = {
-        "kind": "factory",
-        "location": f"edges:{factory}",
-        "kwargs": {},
-        "weights": None,
-        "inputs": list(asked.inputs),
-        "outputs": [],
-    }
-    request = {"model": load, "samples": to_json(drawn), "batches": batches, "directory": "out", "apart": apart and to_json(apart)}
-    return runner.compute(request)
+def asked_of_pytorch(factory: str, asked: schema.Model, drawn: SampleSet, apart: SampleSet | None = None) -> ReferenceAnswer:
+    load = LoadRequest(kind="factory", location=f"edges:{factory}", inputs=tuple(asked.inputs))
+    batches = tuple(arrays.first_batches(drawn, 2))
+    return runner.compute(ReferenceRequest(model=load, samples=drawn, batches=batches, directory=Path("out"), apart=apart))
 
 
 def drawn_for(asked: schema.Model) -> SampleSet:
@@ -87,10 +81,8 @@ def test_a_file_that_loses_nan_is_told_by_output():
     asked = model()
     drawn = drawn_for(asked)
     answer = asked_of_pytorch("Largest", asked, drawn, nonfinite.write(asked, drawn, Path("apart")))
-    assert answer["unusable"] == answer["unasked"] == {}
-    questions = nonfinite.NonfiniteAnswers(
-        samples=nonfinite.write(asked, drawn, Path("apart")), outputs=from_json(TensorFiles, answer["apart"])
-    )
+    assert answer.observed.unusable == answer.observed.unasked == {}
+    questions = nonfinite.NonfiniteAnswers(samples=nonfinite.write(asked, drawn, Path("apart")), outputs=answer.observed.apart)
     inputs = (TensorSpec(name="x", dtype="fp32", shape=("batch", 8)),)
     module = torch_model.LoadedModel(edges.Largest(), ("x",), ())
     exported(module, inputs, ["top", "pooled", "place"], [torch.randn(2, 8)], "legacy")
@@ -130,8 +122,8 @@ def test_a_model_that_refuses_nan_is_not_judged_by_it():
     asked = model()
     drawn = drawn_for(asked)
     answer = asked_of_pytorch("Raises", asked, drawn, nonfinite.write(asked, drawn, Path("apart")))
-    assert set(answer["unasked"]) == {"nan", "infinity"}
-    assert "no image" in answer["unasked"]["nan"]
+    assert set(answer.observed.unasked) == {"nan", "infinity"}
+    assert "no image" in answer.observed.unasked["nan"]
 
 
 def test_an_edge_case_that_pytorch_cannot_batch_is_left_out_by_name():
@@ -140,15 +132,15 @@ def test_an_edge_case_that_pytorch_cannot_batch_is_left_out_by_name():
         np.savez(f"{index}.npz", **edges.promised(index))
     asked = asked.model_copy(update={"samples": schema.Samples(files="*.npz")})
     answer = asked_of_pytorch("Promised", asked, drawn_for(asked))
-    assert set(answer["unusable"]) == {"zeros", "ones", "largest"}
-    assert all("cannot batch it with another sample" in why for why in answer["unusable"].values())
-    assert "invalid for input of size 3" in answer["unpadded"]
+    assert set(answer.observed.unusable) == {"zeros", "ones", "largest"}
+    assert all("cannot batch it with another sample" in why for why in answer.observed.unusable.values())
+    assert "invalid for input of size 3" in answer.observed.unpadded
 
 
 def test_an_ordinary_model_keeps_its_edge_cases():
     asked = model()
     answer = asked_of_pytorch("Largest", asked, drawn_for(asked))
-    assert (answer["unusable"], answer["unpadded"]) == ({}, "")
+    assert (answer.observed.unusable, answer.observed.unpadded) == ({}, "")
 
 
 def test_a_file_is_asked_likewise(monkeypatch):
@@ -203,7 +195,7 @@ def test_an_axis_may_begin_at_nothing(size):
     drawn = drawn_for(asked)
     assert {arrays.load(drawn.files, index)["past"].shape[1] for index in range(drawn.drawn)} >= {0, 6}
     answer = asked_of_pytorch("Cache", asked, drawn)
-    assert arrays.load(from_json(TensorFiles, answer["outputs"]), 1)["OUTPUT__0"].shape == (1, 1, 4)
+    assert arrays.load(answer.outputs, 1)["OUTPUT__0"].shape == (1, 1, 4)
 
 
 def test_a_wrong_axis_brings_no_second_problem():

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from tritonize.core import arrays
-from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
+from tritonize.core.artifacts import SampleSet, TensorSpec
 from tritonize.core.errors import ExportError, TritonizeError, UsageError
 from tritonize.core.messages import export as wording
+from tritonize.export.tasks import ExportAnswer, ExportRequest
 from tritonize.export.worker import custom_operators, decisions, decompositions, failures, symbolic_sizes
 from tritonize.export.worker.custom_operators import DYNAMO_OPSET
 from tritonize.export.worker.export_checks import ExportedWays
@@ -25,7 +24,6 @@ from tritonize.export.worker.swallowed_errors import SwallowedErrors
 from tritonize.onnx_model.worker import ports
 from tritonize.process.stopwatch import Stopwatch
 from tritonize.reference.worker import determinism
-from tritonize.source.tasks import LoadRequest
 from tritonize.source.worker import modes
 from tritonize.source.worker.loader import ProgramModule
 from tritonize.source.worker.torch_model import LoadedModel, load
@@ -35,63 +33,34 @@ SCOPE = "module"
 Tensors = Sequence[torch.Tensor]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ExportRequest:
-    """What to export, and how."""
-
-    model: LoadRequest
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    """As the reference found them, with the batch axis by name where the model is batched."""
-    example: TensorFiles
-    samples: SampleSet | None = None
-    """What the model is proven on; without it, a decision that the tracer freezes is seen in the example alone."""
-    state: str | None
-    """Checksum of the model that answered as the reference."""
-    strategy: str
-    opset: int
-    path: Path
-
-    @property
-    def input_names(self) -> list[str]:
-        """What the inputs are called in the exported file; `onnx_file.finish` gives them their own names."""
-        return ports.exported_as("input", self.inputs)
-
-    @property
-    def output_names(self) -> list[str]:
-        """Likewise the outputs."""
-        return ports.exported_as("output", self.outputs)
-
-
-def run(request: dict[str, Any]) -> dict[str, Any]:
-    """The task: `ExportRequest` in; the file is written to `path`, the answer says what it cost."""
-    asked = from_json(ExportRequest, request)
+def run(request: ExportRequest) -> ExportAnswer:
+    """The task: write the file to `path`."""
     watch = Stopwatch()
     with watch.library():
-        model = load(asked.model)
-        _require_same_model(asked, model)
-        tensors = model.tensors(arrays.load(asked.example, 0))
+        model = load(request.model)
+        _require_same_model(request, model)
+        tensors = model.tensors(arrays.load(request.example, 0))
         recorder, refused, ways = decisions.Recorder(len(tensors), model), SwallowedErrors(), ExportedWays(model)
         try:
             with torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the tracer's own are recorded
                 # A tracer freezes what is read off a tensor; torch.export refuses it, which the model's code may catch.
-                with ways.watching(), recorder.watching() if asked.strategy in TRACING else refused.watching():
-                    scope = STRATEGIES[asked.strategy](model, tensors, asked)
+                with ways.watching(), recorder.watching() if request.strategy in TRACING else refused.watching():
+                    scope = STRATEGIES[request.strategy](model, tensors, request)
         except TritonizeError:
             raise
         except Exception as error:
-            if fixed := failures.fixed_axis(error, asked.inputs, asked.strategy):
+            if fixed := failures.fixed_axis(error, request.inputs, request.strategy):
                 raise fixed from error
             if failures.autocasts(model.module):
                 raise ExportError.of(
                     wording.AUTOCAST_IN_SCRIPT,
                     where=failures.place(error, model.module),
                     found=failures.reason(error),
-                    strategy=asked.strategy,
+                    strategy=request.strategy,
                 ) from error
             raise ExportError(
-                wording.EXPORT_FAILED.text(strategy=asked.strategy),
+                wording.EXPORT_FAILED.text(strategy=request.strategy),
                 where=failures.place(error, model.module),
                 found=failures.reason(error),
                 cause=wording.EXPORT_FAILED.cause,
@@ -99,18 +68,28 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
                 code=wording.EXPORT_FAILED.code,
             ) from error
         found = (
-            *decisions.found(model, tensors, _inputs(model, asked.samples), first=recorder.run),
-            *refused.found(model, _inputs(model, asked.samples), tensors),
+            *decisions.found(model, tensors, _inputs(model, request.samples), first=recorder.run),
+            *refused.found(model, _inputs(model, request.samples), tensors),
         )
-    return {
-        "library_seconds": watch.seconds,
-        "torch": torch.__version__,
-        "scope": scope,
-        "modules": _modules(model),
-        "decisions": [to_json(each) for each in found],
-        "ways": list(ways.places),
-        "warned": [to_json(each) for each in recorder.warned],
-    }
+    return ExportAnswer(
+        library_seconds=watch.seconds,
+        torch=torch.__version__,
+        scope=scope,
+        modules=_modules(model),
+        decisions=found,
+        ways=tuple(ways.places),
+        warned=tuple(recorder.warned),
+    )
+
+
+def _input_names(request: ExportRequest) -> list[str]:
+    """What the inputs are called in the exported file; `finishing.finish` gives them their own names."""
+    return ports.exported_as("input", request.inputs)
+
+
+def _output_names(request: ExportRequest) -> list[str]:
+    """Likewise the outputs."""
+    return ports.exported_as("output", request.outputs)
 
 
 def _inputs(model: LoadedModel, samples: SampleSet | None) -> Iterator[tuple[torch.Tensor, ...]]:
@@ -119,35 +98,35 @@ def _inputs(model: LoadedModel, samples: SampleSet | None) -> Iterator[tuple[tor
             yield model.tensors(arrays.load(samples.files, index))
 
 
-def _require_same_model(asked: ExportRequest, model: LoadedModel) -> None:
-    if asked.state is not None and determinism.checksum(determinism.fingerprint(model.module)) != asked.state:
-        raise UsageError.of(wording.SOURCE_NOT_REPRODUCIBLE, where=asked.model.location)
+def _require_same_model(request: ExportRequest, model: LoadedModel) -> None:
+    if request.state is not None and determinism.checksum(determinism.fingerprint(model.module)) != request.state:
+        raise UsageError.of(wording.SOURCE_NOT_REPRODUCIBLE, where=request.model.location)
 
 
-def _legacy(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> str:
+def _legacy(model: LoadedModel, tensors: Tensors, request: ExportRequest) -> str:
     """Use the TorchScript-based exporter: it accepts ScriptModules and traces other modules."""
     module: torch.nn.Module = model
     if isinstance(model.module, torch.jit.ScriptModule):
         plain = model.how.plain and isinstance(model.call(tensors), torch.Tensor | tuple)
         module = model.module if plain else torch.jit.trace(model, tuple(tensors), check_trace=False)  # type: ignore[no-untyped-call]
     for each in model.translations:
-        if each.opset <= asked.opset:
+        if each.opset <= request.opset:
             torch.onnx.register_custom_op_symbolic(  # type: ignore[attr-defined]
-                each.name, custom_operators.symbolic_function(each, asked.opset), asked.opset
+                each.name, custom_operators.symbolic_function(each, request.opset), request.opset
             )
     scope = "" if module is model.module else _scope(model)
-    graph = asked.path.with_name("graph.txt")
+    graph = request.path.with_name("graph.txt")
     try:
         with failures.printing_to(graph):
             torch.onnx.export(
                 module,
                 tuple(tensors),
-                str(asked.path),
+                str(request.path),
                 dynamo=False,
-                input_names=asked.input_names,
-                output_names=asked.output_names,
-                dynamic_axes=_dynamic_axes(asked),
-                opset_version=asked.opset,
+                input_names=_input_names(request),
+                output_names=_output_names(request),
+                dynamic_axes=_dynamic_axes(request),
+                opset_version=request.opset,
                 training=_mode(model),
                 verbose=True,  # keeps the lines of the user's code in the file
             )
@@ -162,61 +141,61 @@ def _mode(model: LoadedModel) -> Any:
     return torch.onnx.TrainingMode.PRESERVE if kept else torch.onnx.TrainingMode.EVAL
 
 
-def _dynamo(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> str:
+def _dynamo(model: LoadedModel, tensors: Tensors, request: ExportRequest) -> str:
     """Use the torch.export-based exporter, for modules whose Python code can be captured."""
-    return _write(_captured(model, tensors, asked), model, asked)
+    return _write(_captured(model, tensors, request), model, request)
 
 
-def _dynamo_decomposed(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> str:
+def _dynamo_decomposed(model: LoadedModel, tensors: Tensors, request: ExportRequest) -> str:
     """Like `_dynamo`, with sizes kept symbolic and operators decomposed that have no ONNX function or an inexact one."""
     with symbolic_sizes.preserved(model):
-        captured = _captured(model, tensors, asked)
-    return _write(decompositions.decomposed(captured), model, asked)
+        captured = _captured(model, tensors, request)
+    return _write(decompositions.decomposed(captured), model, request)
 
 
-def _converted(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> str:
+def _converted(model: LoadedModel, tensors: Tensors, request: ExportRequest) -> str:
     """Convert TorchScript to an exported program, then go on as `_dynamo`."""
-    return _write(_recaptured(model, tensors, asked), model, asked)
+    return _write(_recaptured(model, tensors, request), model, request)
 
 
-def _converted_decomposed(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> str:
+def _converted_decomposed(model: LoadedModel, tensors: Tensors, request: ExportRequest) -> str:
     """Like `_converted`, with operators decomposed that have no ONNX function."""
-    return _write(decompositions.decomposed(_recaptured(model, tensors, asked)), model, asked)
+    return _write(decompositions.decomposed(_recaptured(model, tensors, request)), model, request)
 
 
-def _captured(module: torch.nn.Module, tensors: Tensors, asked: ExportRequest) -> torch.export.ExportedProgram:
-    shapes = tuple(dict.fromkeys(_dynamic(tensor), torch.export.Dim.DYNAMIC) for tensor in asked.inputs)
+def _captured(module: torch.nn.Module, tensors: Tensors, request: ExportRequest) -> torch.export.ExportedProgram:
+    shapes = tuple(dict.fromkeys(_dynamic(tensor), torch.export.Dim.DYNAMIC) for tensor in request.inputs)
     # One group of shapes for the one variadic parameter of `LoadedModel.forward`.
     return torch.export.export(module, tuple(tensors), dynamic_shapes=(shapes,), strict=False)
 
 
-def _recaptured(model: LoadedModel, tensors: Tensors, asked: ExportRequest) -> torch.export.ExportedProgram:
+def _recaptured(model: LoadedModel, tensors: Tensors, request: ExportRequest) -> torch.export.ExportedProgram:
     """Convert and capture again: the converter makes all sizes symbolic or none, the second capture only those of the spec."""
     from torch._export.converter import TS2EPConverter  # private, and the only way from TorchScript to torch.export
 
     flat = torch.jit.trace(model, tuple(tensors), check_trace=False)  # type: ignore[no-untyped-call]
     program = TS2EPConverter(flat, tuple(tensors)).convert()
-    shapes = tuple(dict.fromkeys(_dynamic(tensor), torch.export.Dim.DYNAMIC) for tensor in asked.inputs)
+    shapes = tuple(dict.fromkeys(_dynamic(tensor), torch.export.Dim.DYNAMIC) for tensor in request.inputs)
     return torch.export.export(program.module(), tuple(tensors), dynamic_shapes=shapes, strict=False)
 
 
-def _write(program: torch.export.ExportedProgram, model: LoadedModel, asked: ExportRequest) -> str:
-    if asked.opset < DYNAMO_OPSET:
+def _write(program: torch.export.ExportedProgram, model: LoadedModel, request: ExportRequest) -> str:
+    if request.opset < DYNAMO_OPSET:
         raise ExportError.of(
             wording.EXPORTER_OPSET,
             expected=f"opset {DYNAMO_OPSET} or newer",
-            found=f"opset {asked.opset}",
-            opset=asked.opset,
+            found=f"opset {request.opset}",
+            opset=request.opset,
             lowest=DYNAMO_OPSET,
         )
     try:
         written = torch.onnx.export(
             program,
             dynamo=True,
-            input_names=asked.input_names,
-            output_names=asked.output_names,
-            opset_version=asked.opset,
-            custom_translation_table={**decompositions.TRANSLATIONS, **custom_operators.translations(model, asked.opset)},
+            input_names=_input_names(request),
+            output_names=_output_names(request),
+            opset_version=request.opset,
+            custom_translation_table={**decompositions.TRANSLATIONS, **custom_operators.translations(model, request.opset)},
             verbose=False,
         )
     except Exception as error:
@@ -227,14 +206,14 @@ def _write(program: torch.export.ExportedProgram, model: LoadedModel, asked: Exp
     if written is None:
         raise ExportError.of(wording.EXPORTER_SILENT)
     # Save the weights in a file of their own: inside the graph, serializing would hold them in memory several times.
-    written.save(str(asked.path), external_data=True)
+    written.save(str(request.path), external_data=True)
     return _scope(model)
 
 
-def _modules(model: LoadedModel) -> list[str]:
+def _modules(model: LoadedModel) -> tuple[str, ...]:
     """Return the paths of the user's modules."""
     root = model.module.program if isinstance(model.module, ProgramModule) else model.module
-    return [name for name, _ in root.named_modules()]
+    return tuple(name for name, _ in root.named_modules())
 
 
 def _scope(model: LoadedModel) -> str:
@@ -246,9 +225,9 @@ def _dynamic(tensor: TensorSpec) -> dict[int, str]:
     return {axis: size for axis, size in enumerate(tensor.shape) if isinstance(size, str)}
 
 
-def _dynamic_axes(asked: ExportRequest) -> dict[str, dict[int, str]]:
+def _dynamic_axes(request: ExportRequest) -> dict[str, dict[int, str]]:
     """Return the dynamic axes by the names in the exported file."""
-    named = (*zip(asked.input_names, asked.inputs, strict=True), *zip(asked.output_names, asked.outputs, strict=True))
+    named = (*zip(_input_names(request), request.inputs, strict=True), *zip(_output_names(request), request.outputs, strict=True))
     return {name: axes for name, tensor in named if (axes := _dynamic(tensor))}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,11 +14,9 @@ from tritonize.core.errors import ExportError
 from tritonize.core.messages import samples as wording
 from tritonize.process.stopwatch import Stopwatch
 from tritonize.quality.differences import measure, numeric
+from tritonize.reference.tasks import ReferenceRequest
 from tritonize.source.worker.torch_model import LoadedModel
 from tritonize.spec import schema
-
-if TYPE_CHECKING:
-    from tritonize.reference.worker.runner import ReferenceRequest
 
 
 class EdgeAnswers(NamedTuple):
@@ -28,16 +26,16 @@ class EdgeAnswers(NamedTuple):
     unusable: dict[str, str]
 
 
-def answers(model: LoadedModel, asked: ReferenceRequest, outputs: TensorFiles, *, watch: Stopwatch) -> EdgeAnswers:
+def answers(model: LoadedModel, request: ReferenceRequest, outputs: TensorFiles, *, watch: Stopwatch) -> EdgeAnswers:
     """The outputs with those of the edge cases behind them, and the cases that are none of this model, with the reason.
 
     A server puts requests of several clients into one batch, so an edge case is also asked in a batch with the first sample.
     """
     unusable = {}
-    for index, name in asked.samples.edges.items():
+    for index, name in request.samples.edges.items():
         try:
             with watch.library():
-                found = model.answer(arrays.load(asked.samples.files, index))
+                found = model.answer(arrays.load(request.samples.files, index))
             if [*found] != [tensor.name for tensor in outputs.tensors]:
                 unusable[name] = f"the model has other outputs there: {', '.join(found)}"
                 continue
@@ -47,7 +45,7 @@ def answers(model: LoadedModel, asked: ReferenceRequest, outputs: TensorFiles, *
         if bad := next((each for each, array in found.items() if not _finite(array)), None):
             unusable[name] = f"output {bad} is not finite"
             continue
-        if asked.batches and (why := _why_not_batchable(model, asked, index, own=found, outputs=outputs, watch=watch)):
+        if request.batches and (why := _why_not_batchable(model, request, index, own=found, outputs=outputs, watch=watch)):
             unusable[name] = wording.NO_BATCH.text(why=why)
             continue
         save(outputs, outputs.count, found)
@@ -56,7 +54,7 @@ def answers(model: LoadedModel, asked: ReferenceRequest, outputs: TensorFiles, *
 
 
 def _why_not_batchable(
-    model: LoadedModel, asked: ReferenceRequest, index: int, *, own: Arrays, outputs: TensorFiles, watch: Stopwatch
+    model: LoadedModel, request: ReferenceRequest, index: int, *, own: Arrays, outputs: TensorFiles, watch: Stopwatch
 ) -> str:
     """Why a batch of the first sample and an edge case is not answered as the two are alone; empty where it is."""
     first = arrays.load(outputs, 0)
@@ -65,18 +63,19 @@ def _why_not_batchable(
     if odd := next((name for name, array in own.items() if array.shape[1:] != first[name].shape[1:]), None):
         return f"output {odd} has shape {list(own[odd].shape)} there and {list(first[odd].shape)} otherwise"
     expected = {name: np.concatenate([first[name], array]) for name, array in own.items()}
-    return _why_other(model, asked, arrays.stack(asked.samples.files, (0, index)), expected=expected, watch=watch)
+    return _why_other(model, request, arrays.stack(request.samples.files, (0, index)), expected=expected, watch=watch)
 
 
-def why_not_padded(model: LoadedModel, asked: ReferenceRequest, outputs: TensorFiles, *, watch: Stopwatch) -> str:
+def why_not_padded(model: LoadedModel, request: ReferenceRequest, outputs: TensorFiles, *, watch: Stopwatch) -> str:
     """Why the first sample, in a batch with zeros as clients pad, is not answered as alone; empty where it is."""
-    if not asked.batches:
+    if not request.batches:
         return ""
-    batch = {name: np.concatenate([array, arrays.empty_like(array)]) for name, array in arrays.load(asked.samples.files, 0).items()}
-    return _why_other(model, asked, batch, expected=arrays.load(outputs, 0), watch=watch)
+    first = arrays.load(request.samples.files, 0)
+    batch = {name: np.concatenate([array, arrays.empty_like(array)]) for name, array in first.items()}
+    return _why_other(model, request, batch, expected=arrays.load(outputs, 0), watch=watch)
 
 
-def _why_other(model: LoadedModel, asked: ReferenceRequest, batch: Arrays, *, expected: Arrays, watch: Stopwatch) -> str:
+def _why_other(model: LoadedModel, request: ReferenceRequest, batch: Arrays, *, expected: Arrays, watch: Stopwatch) -> str:
     """Why a batch of two does not begin with what is expected."""
     try:
         with watch.library():
@@ -87,7 +86,7 @@ def _why_other(model: LoadedModel, asked: ReferenceRequest, batch: Arrays, *, ex
         wanted = expected[name]
         if array.shape != (2, *wanted.shape[1:]):
             return f"output {name} has shape {list(array.shape)} for the two"
-        rtol, atol = asked.tolerances.get(name, (schema.DEFAULT_RTOL, schema.DEFAULT_ATOL))
+        rtol, atol = request.tolerances.get(name, (schema.DEFAULT_RTOL, schema.DEFAULT_ATOL))
         if numeric(array) and (bad := measure(wanted, array[: len(wanted)], rtol, atol=atol).mismatched):
             return f"{bad} of {wanted.size} elements of output {name} are others than alone"
     return ""
@@ -100,15 +99,15 @@ class ApartAnswers(NamedTuple):
     unanswered: dict[str, str]
 
 
-def apart(model: LoadedModel, asked: ReferenceRequest, outputs: TensorFiles, *, watch: Stopwatch) -> ApartAnswers:
+def apart(model: LoadedModel, request: ReferenceRequest, outputs: TensorFiles, *, watch: Stopwatch) -> ApartAnswers:
     """The answers to samples that are asked apart, and the names of those without one, with the reason."""
-    if asked.apart is None:
+    if request.apart is None:
         return ApartAnswers(None, {})
-    files, unasked = TensorFiles(directory=asked.directory / "apart", tensors=outputs.tensors, count=0), {}
-    for index, name in asked.apart.edges.items():
+    files, unasked = TensorFiles(directory=request.directory / "apart", tensors=outputs.tensors, count=0), {}
+    for index, name in request.apart.edges.items():
         try:
             with watch.library():
-                found = model.answer(arrays.load(asked.apart.files, index))
+                found = model.answer(arrays.load(request.apart.files, index))
             save(files, files.count, found)
         except ExportError as error:
             unasked[name] = error.found or error.what

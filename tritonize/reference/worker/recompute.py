@@ -8,20 +8,20 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
 from tritonize.core import arrays, dtypes
 from tritonize.core.arrays import Arrays
-from tritonize.core.artifacts import SampleSet, TensorFiles, from_json, to_json
+from tritonize.core.artifacts import SampleSet, TensorFiles
 from tritonize.core.errors import ExportError
 from tritonize.core.messages import quality as wording
 from tritonize.process import progress
 from tritonize.process.stopwatch import Stopwatch
-from tritonize.source.tasks import LoadRequest
+from tritonize.reference.tasks import Precision, Recomputed, RecomputeRequest
 from tritonize.source.worker import widening
 from tritonize.source.worker.torch_model import LoadedModel, load
 
@@ -30,51 +30,20 @@ _COLUMNS_BYTES = 256 << 20
 """What a convolution in space may unfold at a time: PyTorch's own kernel for float64 unfolds all of it, 27 times the input."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class RecomputeRequest:
-    """What to run."""
-
-    model: LoadRequest
-    samples: SampleSet
-    expected: TensorFiles
-    """What it answered in its own precision: names and types are told apart by these."""
-    dtype: str
-    directory: Path
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecomputeAnswer:
-    """What was run: one item per sample, floating outputs in the precision asked for."""
-
-    outputs: TensorFiles
-    """Without those that the model does not answer in that precision."""
-    without: Mapping[str, str]
-    """These, with the reason."""
-    library_seconds: float
-
-
-def recompute(request: dict[str, Any]) -> dict[str, Any]:
-    """The task: `RecomputeRequest` in, `RecomputeAnswer` out, as plain data.
+def recompute(request: RecomputeRequest) -> Recomputed:
+    """The task.
 
     Raises:
         ExportError: the model cannot run in that precision, or keeps to another one inside.
     """
-    asked = from_json(RecomputeRequest, request)
     watch = Stopwatch()
     with watch.library():
-        model = load(asked.model)
-    batches = [(index,) for index in range(asked.samples.files.count)]
-    files, without = answers(
-        model, asked.samples, batches, expected=asked.expected, dtype=asked.dtype, directory=asked.directory, watch=watch
+        model = load(request.model)
+    batches = [(index,) for index in range(request.samples.files.count)]
+    found = answers(
+        model, request.samples, batches, expected=request.expected, dtype=request.dtype, directory=request.directory, watch=watch
     )
-    return to_json(RecomputeAnswer(outputs=files, without=without, library_seconds=watch.seconds))  # type: ignore[no-any-return]
-
-
-class PrecisionAnswers(NamedTuple):
-    """Answers in a precision; by name, the outputs without it, with the reason."""
-
-    outputs: TensorFiles
-    without: dict[str, str]
+    return replace(found, library_seconds=watch.seconds)
 
 
 def answers(
@@ -83,11 +52,11 @@ def answers(
     batches: Sequence[tuple[int, ...]],
     *,
     expected: TensorFiles,
-    dtype: str,
+    dtype: Precision,
     directory: Path,
     watch: Stopwatch,
-) -> PrecisionAnswers:
-    """One item per batch, computed in a precision, which the model keeps from then on; and the outputs without it, with the reason.
+) -> Recomputed:
+    """One item per batch, computed in a precision, which the model keeps from then on.
 
     Raises:
         ExportError: the model cannot run in that precision, or keeps to another one inside for every floating output.
@@ -109,7 +78,7 @@ def answers(
                 _require_some(files, without, dtype)
             arrays.save(files, position, found)
             files = replace(files, count=position + 1)
-    return PrecisionAnswers(files, without)
+    return Recomputed(outputs=files, without=without)
 
 
 def _floating(dtype: str) -> bool:

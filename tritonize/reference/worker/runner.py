@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from tritonize.core import arrays, dtypes
 from tritonize.core.arrays import Arrays
-from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
+from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
 from tritonize.core.errors import ExportError, UsageError
 from tritonize.process.stopwatch import Stopwatch
+from tritonize.reference.tasks import Observed, Recomputed, ReferenceAnswer, ReferenceRequest, Variant
 from tritonize.reference.worker import determinism, edge_cases, python_state, recompute, untouched, weight_perturbation
 from tritonize.source.tasks import LoadRequest
 from tritonize.source.worker import module_state, script_facts
@@ -25,144 +25,89 @@ _SMALL_BYTES = 8 << 20
 """Weights, and inputs and outputs of one sample, up to which float64 needs no process of its own."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReferenceRequest:
-    """What to run."""
-
-    model: LoadRequest
-    samples: SampleSet
-    batches: tuple[tuple[int, ...], ...]
-    """Batches of two samples and more that PyTorch runs too, to see whether the model may be batched at all."""
-    directory: Path
-    float64: bool = False
-    """Whether float64 is wanted too, where the model is so small that it needs no bounds and no process of its own."""
-    apart: SampleSet | None = None
-    """Further samples with names, each asked alone, whose answers may be anything."""
-    tolerances: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """rtol and atol by output, where they are not the default."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReferenceAnswer:
-    """What was run."""
-
-    outputs: TensorFiles
-    """One item per sample."""
-    batched: TensorFiles
-    """One item per batch asked for."""
-    parameters: int
-    renamed: Mapping[str, str]
-    """Outputs that are called otherwise than the model calls them, since an input has the name."""
-    state: str
-    """Checksum of its parameters and buffers."""
-    code: Mapping[str, str]
-    """SHA-256 of the file that defines a factory, by its name."""
-    library_seconds: float
-    unusable: Mapping[str, str]
-    """Edge case to why it is no sample of this model: PyTorch raises, answers nothing finite, or cannot batch it with another."""
-    apart: TensorFiles | None
-    """The answers to the samples asked apart that it answers, in order."""
-    unasked: Mapping[str, str]
-    """The others, with the reason."""
-    unpadded: str
-    """Why a sample beside zeros is not answered as alone; empty where it is."""
-    exact: TensorFiles | None
-    """The answers in float64, where they were asked for and the model is small."""
-    why_not: str
-    """Why there are none, where they were tried."""
-    without: Mapping[str, str]
-    """The outputs that the model does not answer in float64, with the reason."""
-    variants: tuple[untouched.Variant, ...]
-    """What the model answers in another state, such as that in which it was loaded."""
-    changed: tuple[str, ...]
-    """Attributes of Python's that were others after the answers than before, with what they held."""
-    traced: bool
-    """Whether it is a traced file, which has no branches of Python's left."""
-    moved: tuple[Mapping[str, float], ...]
-    """By sample, output to max |difference| of answers with weights rounded otherwise; empty where that was not asked."""
-
-
-def compute(request: dict[str, Any]) -> dict[str, Any]:
-    """The task: `ReferenceRequest` in, `ReferenceAnswer` out, as plain data."""
-    asked = from_json(ReferenceRequest, request)
+def compute(request: ReferenceRequest) -> ReferenceAnswer:
+    """The task."""
     watch = Stopwatch()
     with watch.library():
-        model = load(asked.model)
-    determinism.require_mode(model, asked.model.training)
+        model = load(request.model)
+    determinism.require_mode(model, request.model.training)
     before, kept = determinism.fingerprint(model.module), python_state.state(model.module)
-    singles = [(index,) for index in range(asked.samples.drawn)]
-    outputs = _run(model, asked.samples, singles, directory=asked.directory / "expected", watch=watch)
-    outputs, unusable = edge_cases.answers(model, asked, outputs, watch=watch)
-    apart, unasked = edge_cases.apart(model, asked, outputs, watch=watch)
-    unpadded = edge_cases.why_not_padded(model, asked, outputs, watch=watch)
-    batched = _run(model, asked.samples, asked.batches, directory=asked.directory / "batched", watch=watch, like=outputs)
+    singles = [(index,) for index in range(request.samples.drawn)]
+    outputs = _run(model, request.samples, singles, directory=request.directory / "expected", watch=watch)
+    outputs, unusable = edge_cases.answers(model, request, outputs, watch=watch)
+    apart, unasked = edge_cases.apart(model, request, outputs, watch=watch)
+    unpadded = edge_cases.why_not_padded(model, request, outputs, watch=watch)
+    batched = _run(model, request.samples, request.batches, directory=request.directory / "batched", watch=watch, like=outputs)
     with watch.library():
         changed = python_state.changes(kept, python_state.state(model.module))
-        determinism.require_repeatable(model, arrays.load(asked.samples.files, 0), arrays.load(outputs, 0), changed=changed)
-    renamed = model.renamed(arrays.load(asked.samples.files, 0), [tensor.name for tensor in outputs.tensors])
+        determinism.require_repeatable(model, arrays.load(request.samples.files, 0), arrays.load(outputs, 0), changed=changed)
+    renamed = model.renamed(arrays.load(request.samples.files, 0), [tensor.name for tensor in outputs.tensors])
     determinism.require_unchanged(before, model.module)
-    if asked.model.training != "keep":
+    if request.model.training != "keep":
         determinism.require_evaluation_mode(model)
     parameters = sum(tensor.numel() for tensor in model.module.parameters())
-    small = asked.float64 and _size(model, asked.samples, outputs) <= _SMALL_BYTES
-    usable = [(index,) for index in range(asked.samples.files.count) if asked.samples.edges.get(index) not in unusable]
+    small = request.float64 and _size(model, request.samples, outputs) <= _SMALL_BYTES
+    usable = [(index,) for index in range(request.samples.files.count) if request.samples.edges.get(index) not in unusable]
     moved: tuple[dict[str, float], ...] = ()
     if small:
         with watch.library():
             moved = weight_perturbation.moved(
-                model.module, lambda place: model.answer(arrays.stack(asked.samples.files, usable[place])), outputs
+                model.module, lambda place: model.answer(arrays.stack(request.samples.files, usable[place])), outputs
             )
-    variants = _variants(asked, model, usable, outputs=outputs)
-    exact, without, why_not = _float64(model, asked, usable, outputs=outputs, watch=watch) if small else (None, {}, "")
-    return to_json(  # type: ignore[no-any-return]
-        ReferenceAnswer(
-            outputs=outputs,
-            batched=batched,
-            parameters=parameters,
-            renamed=renamed,
-            state=determinism.checksum(before),
-            code=_code(asked.model),
-            library_seconds=watch.seconds,
-            unusable=unusable,
-            apart=apart,
-            unasked=unasked,
-            unpadded=unpadded,
-            exact=exact,
-            why_not=why_not,
-            without=without,
-            variants=(*variants, *_as_loaded(asked, model, usable, outputs=outputs)),
-            changed=changed,
-            traced=script_facts.is_traced(model.module),
-            moved=moved,
-        )
+    variants = _variants(request, model, usable, outputs=outputs)
+    exact = _float64(model, request, usable, outputs=outputs, watch=watch) if small else None
+    observed = Observed(
+        unusable=unusable,
+        apart=apart,
+        unasked=unasked,
+        unpadded=unpadded,
+        exact=exact,
+        variants=(*variants, *_as_loaded(request, model, usable, outputs=outputs)),
+        changed=changed,
+        traced=script_facts.is_traced(model.module),
+        moved=moved,
+    )
+    return ReferenceAnswer(
+        outputs=outputs,
+        batched=batched,
+        parameters=parameters,
+        renamed=renamed,
+        state=determinism.checksum(before),
+        code=_code(request.model),
+        observed=observed,
+        library_seconds=watch.seconds,
     )
 
 
 def _variants(
-    asked: ReferenceRequest, model: LoadedModel, usable: Sequence[tuple[int, ...]], *, outputs: TensorFiles
-) -> tuple[untouched.Variant, ...]:
+    request: ReferenceRequest, model: LoadedModel, usable: Sequence[tuple[int, ...]], *, outputs: TensorFiles
+) -> tuple[Variant, ...]:
     """What the same model answers with its attention on the other path, or in evaluation mode where the reference is not."""
 
     def ask(place: int) -> Arrays:
-        return model.answer(arrays.stack(asked.samples.files, usable[place]))
+        return model.answer(arrays.stack(request.samples.files, usable[place]))
 
     variants = []
     if model.found.fast_path:
-        variants.append(untouched.attention(ask, outputs, asked.directory, fast=not asked.model.fast_path))
-    if model.found.training and asked.model.training == "keep":
-        variants.append(untouched.modal(model, ask, outputs, directory=asked.directory))
+        variants.append(untouched.attention(ask, outputs, request.directory, fast=not request.model.fast_path))
+    if model.found.training and request.model.training == "keep":
+        variants.append(untouched.modal(model, ask, outputs, directory=request.directory))
     return tuple(variants)
 
 
 def _as_loaded(
-    asked: ReferenceRequest, model: LoadedModel, usable: Sequence[tuple[int, ...]], *, outputs: TensorFiles
-) -> tuple[untouched.Variant, ...]:
+    request: ReferenceRequest, model: LoadedModel, usable: Sequence[tuple[int, ...]], *, outputs: TensorFiles
+) -> tuple[Variant, ...]:
     """What the model answers as it was loaded; last of all, so that it is not in memory twice for longer than that takes."""
     found = model.found
-    if not found.compiled and not (found.training and asked.model.training == "eval"):
+    if not found.compiled and not (found.training and request.model.training == "eval"):
         return ()
     return untouched.reloaded(
-        asked.model, found, lambda place: arrays.stack(asked.samples.files, usable[place]), own=outputs, directory=asked.directory
+        request.model,
+        found,
+        lambda place: arrays.stack(request.samples.files, usable[place]),
+        own=outputs,
+        directory=request.directory,
     )
 
 
@@ -174,15 +119,15 @@ def _size(model: LoadedModel, samples: SampleSet, outputs: TensorFiles) -> int:
 
 
 def _float64(
-    model: LoadedModel, asked: ReferenceRequest, usable: Sequence[tuple[int, ...]], *, outputs: TensorFiles, watch: Stopwatch
-) -> tuple[TensorFiles | None, dict[str, str], str]:
-    """The same answers in float64, outputs without it, and why there is none at all; last of all, since the model stays so."""
+    model: LoadedModel, request: ReferenceRequest, usable: Sequence[tuple[int, ...]], *, outputs: TensorFiles, watch: Stopwatch
+) -> Recomputed:
+    """The same answers in float64; last of all, since the model stays so."""
     try:
-        return *recompute.answers(
-            model, asked.samples, usable, expected=outputs, dtype="fp64", directory=asked.directory, watch=watch
-        ), ""
+        return recompute.answers(
+            model, request.samples, usable, expected=outputs, dtype="fp64", directory=request.directory, watch=watch
+        )
     except (ExportError, UsageError) as error:
-        return None, {}, f"{error.what} {error.found}" if error.found else error.what
+        return Recomputed(outputs=None, reason=f"{error.what} {error.found}" if error.found else error.what)
 
 
 def _code(request: LoadRequest) -> dict[str, str]:

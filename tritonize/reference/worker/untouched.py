@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
 
 import torch
 
@@ -14,6 +13,7 @@ from tritonize.core import arrays
 from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import TensorFiles
 from tritonize.core.errors import TritonizeError
+from tritonize.reference.tasks import Cause, Variant
 from tritonize.source.tasks import LoadRequest
 from tritonize.source.worker import modes
 from tritonize.source.worker.loader import load_module
@@ -23,22 +23,6 @@ _SAMPLES = 4
 """How many are enough to tell how far a mode moves the answers."""
 _SECONDS = 5.0
 """After which no further one is asked for that."""
-Cause = Literal["training", "evaluation", "attention", "compiled"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Variant:
-    """Answers of the model in another state than that of the reference."""
-
-    cause: Cause
-    """What differs: it is in training mode, as loaded; it is in evaluation mode, while the reference keeps its own; its attention
-    takes the other path; it is compiled, as loaded."""
-    parts: tuple[str, ...]
-    """Of the model, which are in that state; empty where all are."""
-    outputs: TensorFiles | None
-    """To the first samples, or to all of them."""
-    why_not: str = ""
-    """Why there are none."""
 
 
 def attention(ask: Callable[[int], Arrays], own: TensorFiles, directory: Path, *, fast: bool) -> Variant:
@@ -98,8 +82,8 @@ def _asked(
             if time.perf_counter() - started > seconds:
                 break
     except (TritonizeError, TypeError, RuntimeError) as error:
-        found: Any = error.found or error.what if isinstance(error, TritonizeError) else error
-        return Variant(cause=cause, parts=parts, outputs=None, why_not=str(found))
+        why = error.found or error.what if isinstance(error, TritonizeError) else str(error)
+        return Variant(cause=cause, parts=parts, outputs=None, why_not=why)
     return Variant(cause=cause, parts=parts, outputs=files)
 
 
