@@ -19,7 +19,7 @@ from tritonize.core.stages import StageName
 from tritonize.quality import noise_floor
 from tritonize.quality.golden_set import GoldenSet, Rules
 from tritonize.reference import as_loaded
-from tritonize.reference.runner import Variant
+from tritonize.reference.tasks import Variant
 from tritonize.report.text import as_text
 from tritonize.spec.schema import Model, Spec
 
