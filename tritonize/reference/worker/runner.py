@@ -102,13 +102,11 @@ def _as_loaded(
     found = model.found
     if not found.compiled and not (found.training and request.model.training == "eval"):
         return ()
-    return untouched.reloaded(
-        request.model,
-        found,
-        lambda place: arrays.stack(request.samples.files, usable[place]),
-        own=outputs,
-        directory=request.directory,
-    )
+
+    def batch(place: int) -> Arrays:
+        return arrays.stack(request.samples.files, usable[place])
+
+    return untouched.reloaded(request.model, found, batch, own=outputs, directory=request.directory)
 
 
 def _size(model: LoadedModel, samples: SampleSet, outputs: TensorFiles) -> int:
