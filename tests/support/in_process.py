@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import random
 import sys
@@ -47,17 +46,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def run_worker(task: Any, request: Any, *, directory: Path, search_path: Any = (), **_: Any) -> workers.WorkerAnswer[Any]:
         return measured(lambda: run_task(task, request), directory, search_path)
 
-    def run_named(task: str, request: Any, *, directory: Path, search_path: Any = (), **_: Any) -> workers.WorkerAnswer[Any]:
-        module, _, function = task.rpartition(".")
-
-        def work() -> Any:
-            function_ = getattr(importlib.import_module(f"tritonize.{module}"), function)
-            return json.loads(json.dumps(function_(json.loads(json.dumps(request)))))
-
-        return measured(work, directory, search_path)
-
     monkeypatch.setattr(workers, "run_worker", run_worker)
-    monkeypatch.setattr(workers, "run_named", run_named)
     known, fast = set(sys.modules), torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(True)  # as in a new process
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()

@@ -14,7 +14,7 @@ import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from tritonize.core import onnx_protobuf, resources
 from tritonize.core.errors import MissingError, UsageError
@@ -46,6 +46,20 @@ _LIMITS_INSIDE = {"RLIMIT_NPROC": 4096}
 """Counted per user, so that it can be set only where the user is one of a namespace."""
 
 
+class Rules(TypedDict):
+    """What `guard_confine.apply` takes."""
+
+    read: list[str]
+    """Absolute paths of files and folders; likewise the next three."""
+    write: list[str]
+    execute: list[str]
+    devices: list[str]
+    namespaces: bool
+    """Whether it gets its own."""
+    limits: dict[str, int]
+    """Name in `resource` to bound."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Needs:
     """What a task needs beyond reading what its request names; see `tasks.Task`."""
@@ -53,12 +67,6 @@ class Needs:
     writes: tuple[str, ...] = ()
     """Keys of files that it puts outside its own directory: into their folders it may write."""
     gpu: bool = False
-
-
-NEEDS: Mapping[str, Needs] = {
-    "export.worker.strategies.run": Needs(writes=("path",)),
-}
-"""Of tasks that have no `Task` yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +116,8 @@ def switch_off() -> None:
 
 
 def policy(
-    needs: Needs, request: Mapping[str, Any], directory: Path, *, search_path: Sequence[Path]
-) -> tuple[dict[str, Any], dict[str, str]] | None:
+    needs: Needs, request: Mapping[str, object], directory: Path, *, search_path: Sequence[Path]
+) -> tuple[Rules, dict[str, str]] | None:
     """The policy for `guard_confine.apply` and the environment of one worker; `None` where isolation is off.
 
     Raises:
@@ -121,7 +129,7 @@ def policy(
     private.mkdir(exist_ok=True)
     namespaces = not _kernel.namespaces
     gpu = glob.glob(_GPU_DEVICES) if needs.gpu else []  # noqa: PTH207 - of device files
-    rules = {
+    rules: Rules = {
         "read": [*_SYSTEM.split(), *_python(), *_code(request, search_path), *_handed(request), *map(str, _named(request, ""))],
         "write": [str(directory.absolute()), *_written(needs, request)],
         "execute": [str(Path(sys.executable).resolve()), *(each for pattern in _LOADERS for each in glob.glob(pattern))],  # noqa: PTH207
@@ -151,7 +159,7 @@ def _python() -> Iterator[str]:
     yield from sorted(folder for folder in folders if Path(folder).exists() and not _opens_home(Path(folder)))
 
 
-def _code(request: Mapping[str, Any], search_path: Sequence[Path]) -> Iterator[str]:
+def _code(request: Mapping[str, object], search_path: Sequence[Path]) -> Iterator[str]:
     """The folders of the user's code, for a task that runs any."""
     model = request.get("model", request)
     runs_code = "function" in request or (isinstance(model, Mapping) and (model.get("operators") or model.get("kind") in _CODE))
@@ -164,14 +172,14 @@ def _code(request: Mapping[str, Any], search_path: Sequence[Path]) -> Iterator[s
 _CODE = ("factory", "module")
 
 
-def _handed(request: Mapping[str, Any]) -> Iterator[str]:
+def _handed(request: Mapping[str, object]) -> Iterator[str]:
     """The private folder of a module that the caller's own process gave: what it answered there lies beside it."""
     model = request.get("model", request)
     if isinstance(model, Mapping) and model.get("kind") == "module":
         yield str(Path(model["location"]).absolute().parent)
 
 
-def _named(value: Any, key: str) -> Iterator[Path]:
+def _named(value: object, key: str) -> Iterator[Path]:
     """Every file and folder that a request names, and the data files of an ONNX file."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
@@ -188,8 +196,8 @@ def _named(value: Any, key: str) -> Iterator[Path]:
             yield from onnx_protobuf.data_files(path)
 
 
-def _written(needs: Needs, request: Mapping[str, Any]) -> Iterator[str]:
+def _written(needs: Needs, request: Mapping[str, object]) -> Iterator[str]:
     for key in needs.writes:
-        asked = request.get(key)
-        if asked and not (key == "exported" and request.get("consume") is False):
-            yield str(Path(asked).absolute().parent)
+        named = request.get(key)
+        if isinstance(named, str) and named and not (key == "exported" and request.get("consume") is False):
+            yield str(Path(named).absolute().parent)

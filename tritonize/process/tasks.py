@@ -6,7 +6,7 @@ The tasks of a capability and their dataclasses are in its `tasks.py`, which bot
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
@@ -40,9 +40,10 @@ class Task(Generic[Request, Answer]):
         module, _, name = self.function.partition(":")
         return cast("Callable[[Request], Answer]", getattr(importlib.import_module(module), name))
 
-    def encode_request(self, request: Request) -> object:
-        """A request as JSON data. Raises TaskError."""
-        return self._checked("request", lambda: plain_data.encode(self.request, request))
+    def encode_request(self, request: Request) -> Mapping[str, object]:
+        """A request as JSON data, its fields by name. Raises TaskError."""
+        plain = self._checked("request", lambda: plain_data.encode(self.request, request))
+        return cast("Mapping[str, object]", plain)  # requests are dataclasses
 
     def decode_request(self, plain: object) -> Request:
         """The request that `encode_request` wrote. Raises TaskError."""

@@ -91,23 +91,12 @@ def _answer(name: str, directory: Path) -> dict[str, Any]:
 
     order = json.loads((directory / "request.json").read_text())
     _extend_path(order["search_path"])
-    if ":" not in name:
-        return _answer_named(name, order)
     task = tasks.find(name)
     request = task.decode_request(order["request"])
     started = time.perf_counter()
     work = task.load()
     imported = time.perf_counter() - started
     return {"value": task.encode_answer(work(request)), "import_seconds": imported}
-
-
-def _answer_named(task: str, order: dict[str, Any]) -> dict[str, Any]:
-    """For tasks that have no `Task` yet."""
-    module, _, function = task.rpartition(".")
-    started = time.perf_counter()
-    work = getattr(importlib.import_module(f"tritonize.{module}"), function)
-    imported = time.perf_counter() - started
-    return {"value": work(order["request"]), "import_seconds": imported}
 
 
 def main() -> None:

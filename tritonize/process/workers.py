@@ -8,10 +8,10 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, Required, TypedDict, TypeVar
 
 from tritonize.core import errors
 from tritonize.process import isolation, processes
@@ -71,80 +71,16 @@ def run_worker(
         TaskError: the request or the answer is not of the task's types, which is a bug of tritonize.
     """
     plain = task.encode_request(request)
-    answer, ended = _run(
-        task.name,
-        plain,  # type: ignore[arg-type]
-        isolation.Needs(writes=task.writes, gpu=task.gpu),
-        directory=directory,
-        deadline_s=deadline_s,
-        memory_bytes=memory_bytes,
-        search_path=search_path,
-        on_progress=on_progress,
-        cancelled=cancelled,
-    )
-    return WorkerAnswer(
-        value=task.decode_answer(answer["value"]),
-        seconds=ended.seconds,
-        import_seconds=answer["import_seconds"],
-        peak_memory=ended.peak_memory,
-        log=directory / "worker.log",
-    )
-
-
-def run_named(
-    task: str,
-    request: Mapping[str, Any],
-    *,
-    directory: Path,
-    deadline_s: float,
-    memory_bytes: int | None = None,
-    search_path: Sequence[Path] = (),
-    on_progress: Callable[[str], None] | None = None,
-    cancelled: threading.Event | None = None,
-) -> WorkerAnswer[dict[str, Any]]:
-    """`run_worker` for tasks that have no `Task` yet."""
-    answer, ended = _run(
-        task,
-        request,
-        isolation.NEEDS.get(task, isolation.Needs()),
-        directory=directory,
-        deadline_s=deadline_s,
-        memory_bytes=memory_bytes,
-        search_path=search_path,
-        on_progress=on_progress,
-        cancelled=cancelled,
-    )
-    return WorkerAnswer(
-        value=answer["value"],
-        seconds=ended.seconds,
-        import_seconds=answer["import_seconds"],
-        peak_memory=ended.peak_memory,
-        log=directory / "worker.log",
-    )
-
-
-def _run(
-    name: str,
-    request: Mapping[str, Any],
-    needs: isolation.Needs,
-    *,
-    directory: Path,
-    deadline_s: float,
-    memory_bytes: int | None,
-    search_path: Sequence[Path],
-    on_progress: Callable[[str], None] | None,
-    cancelled: threading.Event | None,
-) -> tuple[dict[str, Any], Ended]:
-    """The content of `result.json` where it holds an answer, and how the worker ended."""
     log, result, progress = (directory / name for name in ("worker.log", "result.json", "progress.txt"))
-    order = {"request": request, "search_path": [os.fspath(path.absolute()) for path in search_path]}
-    worker_argv = [sys.executable, "-P", "-u", "-X", "faulthandler", str(_ENTRY), name, str(directory.absolute())]
+    order = {"request": plain, "search_path": [os.fspath(path.absolute()) for path in search_path]}
+    worker_argv = [sys.executable, "-P", "-u", "-X", "faulthandler", str(_ENTRY), task.name, str(directory.absolute())]
     try:
         for leftover in (log, result, progress):
             leftover.unlink(missing_ok=True)
         (directory / "request.json").write_text(json.dumps(order))
+        needs = isolation.Needs(writes=task.writes, gpu=task.gpu)
         bound = memory_bytes or processes.machine_memory() * 9 // 10
-        rules, env = isolation.policy(needs, request, directory, search_path=search_path) or (None, None)
+        rules, env = isolation.policy(needs, plain, directory, search_path=search_path) or (None, None)
         worker = processes.start(
             worker_argv, log=log, env=env, deadline_s=deadline_s, memory_bytes=bound, grace_s=1.0, confine=rules
         )
@@ -154,7 +90,41 @@ def _run(
         ended = _wait_reporting(worker, progress, on_progress, cancelled=cancelled)
     if not result.exists():
         raise _no_answer(ended, log)
-    answer = json.loads(result.read_text())
+    answer = _received(result)
+    return WorkerAnswer(
+        value=task.decode_answer(answer.get("value")),
+        seconds=ended.seconds,
+        import_seconds=answer["import_seconds"],
+        peak_memory=ended.peak_memory,
+        log=log,
+    )
+
+
+class _Unexpected(TypedDict):
+    """An exception that is none of tritonize."""
+
+    type: str
+    message: str
+    traceback: list[str]
+
+
+class _Result(TypedDict, total=False):
+    """The content of `result.json`; see `worker_main`."""
+
+    value: object
+    import_seconds: Required[float]
+    error: dict[str, object]
+    bug: str
+    unexpected: _Unexpected
+
+
+def _received(result: Path) -> _Result:
+    """The worker's result where it holds an answer.
+
+    Raises:
+        TritonizeError, TaskError, WorkerError: it holds an error; see `run_worker`.
+    """
+    answer: _Result = json.loads(result.read_text())
     if "error" in answer:
         raise errors.from_dict(answer["error"])
     if "bug" in answer:
@@ -162,7 +132,7 @@ def _run(
     if "unexpected" in answer:
         unexpected = answer["unexpected"]
         raise errors.WorkerError(f"{unexpected['type']}: {unexpected['message']}", details=unexpected["traceback"])
-    return answer, ended
+    return answer
 
 
 def _wait_reporting(
