@@ -249,7 +249,7 @@ def spec_of(name: str, array: Array) -> TensorSpec:
     return TensorSpec(name=name, dtype=dtype_name(array), shape=array.shape)
 
 
-def named(sample: Any, where: str) -> Iterator[tuple[str, Array]]:
+def named(sample: object, where: str) -> Iterator[tuple[str, Array]]:
     """The arrays of a sample with their names: dictionary keys, or INPUT__0, INPUT__1 and so on; dots for nested values.
 
     None values are skipped.
@@ -269,7 +269,7 @@ def named(sample: Any, where: str) -> Iterator[tuple[str, Array]]:
         yield from _inside(f"INPUT__{position}", value, where)
 
 
-def _inside(name: str, value: Any, where: str) -> Iterator[tuple[str, Array]]:
+def _inside(name: str, value: object, where: str) -> Iterator[tuple[str, Array]]:
     if value is None:
         return
     if isinstance(value, Mapping | tuple | list):

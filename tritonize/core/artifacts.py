@@ -347,7 +347,7 @@ class Report:
         return f"<Report of {self.command}, {self.model}{version}: {self.verdict}>"
 
 
-def to_json(value: Any) -> Any:
+def to_json(value: object) -> Any:
     """An artifact as JSON-serializable data."""
     # Imported here to keep `tritonize --help` fast.
     from pydantic import TypeAdapter
@@ -355,7 +355,7 @@ def to_json(value: Any) -> Any:
     return TypeAdapter(type(value)).dump_python(value, mode="json")
 
 
-def from_json(kind: type[T], plain: Any) -> T:
+def from_json(kind: type[T], plain: object) -> T:
     """The inverse of `to_json`. Raises pydantic.ValidationError."""
     from pydantic import TypeAdapter
 

@@ -53,7 +53,7 @@ def parsed(text_or_bytes: str | bytes) -> Any:
         found = json.loads(text_or_bytes)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    level: list[Any] = [found]
+    level: list[object] = [found]
     for _ in range(DEPTH + 1):
         level = [inner for each in level for inner in _inside(each)]
         if not level:
@@ -61,7 +61,7 @@ def parsed(text_or_bytes: str | bytes) -> Any:
     raise ValueError(f"it is nested more than {DEPTH} deep")
 
 
-def _inside(value: Any) -> Iterable[Any]:
+def _inside(value: object) -> Iterable[object]:
     if isinstance(value, dict):
         return value.values()
     return value if isinstance(value, list) else ()

@@ -44,7 +44,7 @@ class Parameters:
     """Whether it takes further ones by name (`**kwargs`)."""
 
 
-def parameters(function: Callable[..., Any]) -> Parameters | None:
+def parameters(function: Callable[..., object]) -> Parameters | None:
     """The parameters of a Python function; `None` where they cannot be read."""
     try:
         found = list(inspect.signature(function).parameters.values())
@@ -75,8 +75,8 @@ def _admits_none(parameter: inspect.Parameter) -> bool:
 class Arguments(NamedTuple):
     """What a function is called with."""
 
-    positional: list[Any]
-    named: dict[str, Any]
+    positional: list[object]
+    named: dict[str, object]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,13 +101,13 @@ class Call:
         """Whether the arguments are the tensors, as they are listed."""
         return not self.by_name and self.places == tuple(range(len(self.inputs))) and self.count == len(self.inputs)
 
-    def arguments(self, tensors: Sequence[Any]) -> Arguments:
+    def arguments(self, tensors: Sequence[object]) -> Arguments:
         """The positional and the keyword arguments for one tensor per input, in the inputs' order."""
         roots = nested(dict(zip(self.inputs, tensors, strict=True)))
         if self.by_name:
             named = {**roots, **dict.fromkeys(self.absent)}
             return Arguments([named.pop(name) for name in self.leading], named)
-        found: list[Any] = [None] * self.count
+        found: list[object] = [None] * self.count
         for place, value in zip(self.places, roots.values(), strict=True):
             found[place] = value
         return Arguments(found, {})
@@ -168,7 +168,7 @@ def _not_these(named: Sequence[Parameter], inputs: Sequence[str]) -> UsageError:
     return UsageError.of(wording.NOT_THE_INPUTS, expected=", ".join(listed) or "none", found=", ".join(inputs))
 
 
-def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+def nested(flat: Mapping[str, object]) -> dict[str, object]:
     """`{"x.mask": a, "x.image": b, "ys.0": c}` as `{"x": {"mask": a, "image": b}, "ys": [c]}`: a name's dots lead inwards.
 
     `input.1` by itself is one tensor: exporters of ONNX call inputs so, and a list would begin at 0.
@@ -188,7 +188,7 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _lists(value) for name, value in root.items()}
 
 
-def _lists(value: Any) -> Any:
+def _lists(value: object) -> object:
     if not isinstance(value, dict):
         return value
     inner = {key: _lists(each) for key, each in value.items()}

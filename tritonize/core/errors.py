@@ -96,7 +96,7 @@ class TritonizeError(Exception):
         lines += [f"  | {line}" for line in self.details]
         return "\n".join(lines)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """The error as JSON-serializable data; a worker sends its error to the parent process in this form."""
         return {
             "error": type(self).__name__,

@@ -127,7 +127,7 @@ class Figures:
         return self.stage.heading if self.stage else ""
 
 
-def as_json(figures: Figures) -> dict[str, Any]:
+def as_json(figures: Figures) -> dict[str, object]:
     """The numbers behind the figures as plain data, without pixels."""
     slices = [replace(each, panes=tuple(replace(pane, pixels=b"") for pane in each.panes)) for each in figures.slices]
     classes = [replace(each, image=None) for each in figures.classes]
@@ -145,7 +145,7 @@ def dumps(figures: Figures) -> str:
     return json.dumps(_finite(as_json(figures)), indent=1, ensure_ascii=False, allow_nan=False)
 
 
-def _finite(plain: Any) -> Any:
+def _finite(plain: object) -> object:
     if isinstance(plain, dict):
         return {key: _finite(value) for key, value in plain.items()}
     if isinstance(plain, list):

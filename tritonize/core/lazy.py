@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from typing import Any
 
 
-def attach(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+def attach(package: str, homes: Mapping[str, str]) -> Callable[[str], object]:
     """Return a module's `__getattr__` (PEP 562) for names that its submodules define.
 
     Args:
@@ -19,7 +18,7 @@ def attach(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
         homes: public name to the submodule that defines it.
     """
 
-    def load(name: str) -> Any:
+    def load(name: str) -> object:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(importlib.import_module(f"{package}.{homes[name]}"), name)

@@ -15,14 +15,14 @@ _LAYER = {"key": "keys", "value": "values", "conv": "conv_states", "recurrent": 
 """Name of a tensor in an output's path to the attribute of a cache's layer."""
 
 
-def leaves(pytree: Any, answer: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def leaves(pytree: Any, answer: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
     """What is no container in an answer, and not None, with the steps to it.
 
     Args:
         pytree: the module `torch.utils._pytree`.
     """
 
-    def closed(value: Any) -> bool:
+    def closed(value: object) -> bool:
         return opened(value) is not None and (type(value) not in pytree.SUPPORTED_NODES or not dataclasses.is_dataclass(value))
 
     for place, leaf in pytree.tree_flatten_with_path(answer, is_leaf=closed)[0]:
@@ -50,13 +50,13 @@ def opened(value: Any) -> Mapping[str, Any] | None:
     return None
 
 
-def _layer(layer: Any) -> dict[str, Any]:
+def _layer(layer: object) -> dict[str, object]:
     """The tensors of one layer; states of a linear attention are numbered where there are several."""
     found = {name: getattr(layer, attribute, None) for name, attribute in _LAYER.items()}
     return {name: states for name, states in found.items() if states is not None}
 
 
-def step(part: Any) -> str:
+def step(part: object) -> str:
     """One step of a path as text: an index, a key, an attribute."""
     found = next((getattr(part, field) for field in ("idx", "key", "name") if hasattr(part, field)), part)
     return re.sub(r"[^A-Za-z0-9_-]", "_", str(found))

@@ -32,7 +32,7 @@ _WORD = re.compile(r"[A-Za-z_]{1,15}")
 """An ordinary word, such as `token_mixer: attention`: it may well be the name of a tensor or a node."""
 
 
-def redacted(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def redacted(kwargs: Mapping[str, object]) -> dict[str, object]:
     """Arguments of a factory without what is secret by its name or looks like it; numbers are none."""
     return {name: _redacted(value, secret=_is_secret(name)) for name, value in kwargs.items()}
 
@@ -43,7 +43,7 @@ def _is_secret(name: str) -> bool:
     return not _SECRET_WORDS.isdisjoint(re.split(r"[^a-z0-9]+", words))
 
 
-def _redacted(value: Any, *, secret: bool) -> Any:
+def _redacted(value: object, *, secret: bool) -> object:
     if isinstance(value, Mapping):
         return {name: _redacted(each, secret=secret or _is_secret(str(name))) for name, each in value.items()}
     if isinstance(value, list | tuple):
@@ -53,13 +53,13 @@ def _redacted(value: Any, *, secret: bool) -> Any:
     return REDACTED if secret or _SECRET_VALUE.match(value) else _IN_URL.sub(REDACTED, value)
 
 
-def secrets(kwargs: Mapping[str, Any]) -> tuple[str, ...]:
+def secrets(kwargs: Mapping[str, object]) -> tuple[str, ...]:
     """The texts that `redacted` leaves out: an error of the model may repeat them. Ordinary words are not among them."""
     texts = {before for before, after in _pairs(dict(kwargs), redacted(kwargs)) if before != after}
     return tuple(text for text in texts if len(text) >= _SHORTEST and not _WORD.fullmatch(text))
 
 
-def _pairs(before: Any, after: Any) -> Iterator[tuple[str, str]]:
+def _pairs(before: object, after: Any) -> Iterator[tuple[str, str]]:
     if isinstance(before, Mapping):
         for name in before:
             yield from _pairs(before[name], after[name])
@@ -96,7 +96,7 @@ def _paths(word: str) -> tuple[str, ...]:
     return (path,) if len(path) > 1 and not path.startswith("//") else ()
 
 
-def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+def _mapped(value: object, change: Callable[[str], str]) -> Any:
     if isinstance(value, Enum):
         return value  # a key of ours, also where it is a text as well
     if isinstance(value, str):

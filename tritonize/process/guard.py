@@ -97,7 +97,7 @@ def _resident(pids: list[int]) -> int:
     return (private + shared) * _PAGE
 
 
-def _report(**fields: Any) -> None:
+def _report(**fields: object) -> None:
     with contextlib.suppress(OSError):  # nobody reads any more: the tool is gone
         os.write(1, (json.dumps(fields) + "\n").encode())
 
@@ -330,14 +330,14 @@ class _Guard:
         )
 
 
-def _read_order() -> dict[str, Any]:
+def _read_order() -> dict[str, object]:
     text = b""
     while not text.endswith(b"\n"):
         part = os.read(0, 65536)
         if not part:
             sys.exit(1)  # the tool ended before it said what to start
         text += part
-    order: dict[str, Any] = json.loads(text)
+    order: dict[str, object] = json.loads(text)
     return order
 
 

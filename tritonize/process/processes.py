@@ -163,7 +163,7 @@ def start(
     shm_prefix: str | None = None,
     empty_folders: str | None = None,
     hidden: Mapping[int, str] | None = None,
-    confine: Mapping[str, Any] | None = None,
+    confine: Mapping[str, object] | None = None,
 ) -> Process:
     """Start a command under a guard; its standard input is empty, both its outputs are appended to the log.
 

@@ -18,7 +18,6 @@ import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 _TRACEBACK_LINES = 15
 
@@ -52,7 +51,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _describe(error: Exception) -> dict[str, Any]:
+def _describe(error: Exception) -> dict[str, object]:
     """The content of `result.json` for an exception."""
     from tritonize.core import errors
     from tritonize.process import tasks
@@ -86,7 +85,7 @@ def _trace(error: Exception) -> list[str]:
     return [line for line in lines if line.strip(" ^~")][-_TRACEBACK_LINES:]
 
 
-def _answer(name: str, directory: Path) -> dict[str, Any]:
+def _answer(name: str, directory: Path) -> dict[str, object]:
     from tritonize.process import tasks
 
     order = json.loads((directory / "request.json").read_text())

@@ -71,7 +71,7 @@ def _far(golden: GoldenSet, variant: Variant) -> _Far | None:
     return _Far(output=worst[0], difference=worst[1], within=within)
 
 
-def _facts(variant: Variant, far: _Far | None, **more: Any) -> dict[str, Any]:
+def _facts(variant: Variant, far: _Far | None, **more: object) -> dict[str, object]:
     if far is None:
         return {**more, "parts": list(variant.parts), "not_compared": variant.why_not}
     return {**more, "parts": list(variant.parts), "largest_difference": far.difference, "output": far.output, "within": far.within}

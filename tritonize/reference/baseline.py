@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from tritonize.core import arrays
 from tritonize.core.artifacts import Check, Finding, Reference, SampleSet, Source, TensorFiles, TensorSpec
@@ -41,7 +40,7 @@ class Baseline:
     checks: tuple[Check, ...] = ()
     """The model's answers to batches against its answers to single samples."""
     notes: tuple[str, ...] = ()
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict)
     """What is known of the reference itself, as plain data."""
     changed: tuple[str, ...] = ()
     """Attributes of Python's that the model changed while it answered, with what they held."""

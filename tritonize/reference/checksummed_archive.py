@@ -47,7 +47,7 @@ class Writer:
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
-        self._members: dict[str, dict[str, Any]] = {}
+        self._members: dict[str, dict[str, object]] = {}
 
     def add(self, name: str, pieces: Iterable[bytes | memoryview], *, compress: bool = True) -> None:
         """One member, piece by piece."""
@@ -135,7 +135,7 @@ def _damaged(
     )
 
 
-def _index(path: Path, archive: zipfile.ZipFile) -> dict[str, dict[str, Any]]:
+def _index(path: Path, archive: zipfile.ZipFile) -> dict[str, dict[str, object]]:
     content = _small(path, archive, INDEX)
     seal = _small(path, archive, SEAL).decode("ascii", "replace").strip()
     if hashlib.sha256(content).hexdigest() != seal:
@@ -167,7 +167,7 @@ def _small(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _entries(
-    path: Path, archive: zipfile.ZipFile, members: dict[str, dict[str, Any]], *, allowed: re.Pattern[str]
+    path: Path, archive: zipfile.ZipFile, members: dict[str, dict[str, object]], *, allowed: re.Pattern[str]
 ) -> dict[str, zipfile.ZipInfo]:
     """The entries that the index lists: each once, none beside them, under names that stay inside."""
     entries: dict[str, zipfile.ZipInfo] = {}

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import ValidationError
@@ -155,7 +155,7 @@ def _fixed(origin: Origin, known: GoldenSet) -> int:
 def _fitting(known: GoldenSet, seeded: Mapping[int, str], budget: int) -> int:
     """How many samples fit, the first ones; at least one."""
     used = 0
-    shapes: set[tuple[Any, ...]] = set()
+    shapes: set[tuple[object, ...]] = set()
     for index in range(known.samples.files.count):
         loaded = {kind: arrays.load(files, index) for kind, files in _kinds(known).items()}
         items = {kind: item for kind, item in loaded.items() if kind != "inputs" or index not in seeded}
@@ -177,14 +177,14 @@ def _first(known: GoldenSet, count: int) -> GoldenSet:
     return replace(known, samples=inputs, expected=replace(known.expected, count=count), exact=exact)
 
 
-def _form(known: GoldenSet, seeded: Mapping[int, str], index: int) -> tuple[Any, ...]:
+def _form(known: GoldenSet, seeded: Mapping[int, str], index: int) -> tuple[object, ...]:
     """What samples of one pack have in common."""
     shapes = [tuple(array.shape for array in arrays.load(files, index).values()) for files in _kinds(known).values()]
     return index in known.samples.edges, index in seeded, *shapes
 
 
 def _packs(known: GoldenSet, seeded: Mapping[int, str]) -> list[list[int]]:
-    found: dict[tuple[Any, ...], list[int]] = {}
+    found: dict[tuple[object, ...], list[int]] = {}
     for index in range(known.samples.files.count):
         found.setdefault(_form(known, seeded, index), []).append(index)
     return list(found.values())

@@ -39,7 +39,7 @@ def seeded(recipe: schema.Model, known: SampleSet) -> dict[int, str]:
     return found
 
 
-def recipe_of(model: schema.Model, sums: Mapping[int, str]) -> dict[str, Any]:
+def recipe_of(model: schema.Model, sums: Mapping[int, str]) -> dict[str, object]:
     """What `generate` needs, as plain data: the part of a spec that samples are drawn from, and the sums."""
     plain = model.model_dump(mode="json", exclude_defaults=True, include={"inputs", "axes", "max_batch_size", "samples"})
     return {"spec": {"source": "-", **plain}, "sha256": {str(index): each for index, each in sums.items()}}

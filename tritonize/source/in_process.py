@@ -31,7 +31,7 @@ def is_model(subject: object) -> bool:
 
 
 @contextlib.contextmanager
-def handed(subject: Any, example: Any = None) -> Iterator[str]:
+def handed(subject: object, example: object = None) -> Iterator[str]:
     """The text for `source` in a spec, while the model lies in a file.
 
     Args:
@@ -110,7 +110,7 @@ def _save_witness(torch: Any, subject: Any, example: Any, *, path: Path) -> None
     torch.save({"inputs": inputs, "outputs": outputs, "fast_path": fast_path}, witness(path))
 
 
-def _tensors(torch: Any, example: Any) -> Iterator[tuple[str, Any]]:
+def _tensors(torch: Any, example: object) -> Iterator[tuple[str, object]]:
     """The tensors of an example under the names that `arrays.named` gives them."""
     for name, array in arrays.named(example, "example"):
         if array.dtype == arrays.BFLOAT16:

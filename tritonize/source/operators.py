@@ -21,13 +21,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tritonize.core.errors import ExportError, UsageError
 
 _NAME = re.compile(r"(?P<namespace>\w+)::(?P<operator>\w+)(\.(?P<overload>\w+))?")
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+Function = TypeVar("Function", bound=Callable[..., object])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Operator:
     overload: str
     opset: int
     """The lowest opset the translation is valid for."""
-    function: Callable[..., Any]
+    function: Callable[..., object]
 
     @property
     def name(self) -> str:

@@ -89,11 +89,11 @@ def _filled(place: Place, where: Place) -> Place:
     return (*(own if part == ANY else part for part, own in zip(place[:count], where, strict=False)), *place[count:])
 
 
-def _is_model(annotation: Any) -> bool:
+def _is_model(annotation: object) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
-def _inner(annotation: Any) -> Any:
+def _inner(annotation: object) -> object:
     """Without `None`, and without what is annotated beside the type."""
     if hasattr(annotation, "__metadata__"):
         annotation = get_args(annotation)[0]

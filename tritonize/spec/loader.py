@@ -17,7 +17,7 @@ from tritonize.core.messages import files as say
 from tritonize.spec import key_places, rules, schema, yaml_file
 
 Location = tuple[str | int, ...]
-TritonCheck = Callable[[Mapping[str, Any]], Iterator[tuple[tuple[str | int, ...], str]]]
+TritonCheck = Callable[[Mapping[str, object]], Iterator[tuple[tuple[str | int, ...], str]]]
 """Given a model's `triton:` section, yields the path inside it and the sentence for each problem."""
 LISTED = 50
 """Problems of a file that are listed."""
@@ -70,7 +70,7 @@ def require_sound(specification: schema.Spec, *, check_triton: TritonCheck | Non
         raise UsageError("The specification is not sound.", details=found)
 
 
-def _parse(path: Path) -> Any:
+def _parse(path: Path) -> object:
     try:
         return yaml_file.load(path)[1]
     except FileNotFoundError as error:
@@ -81,7 +81,7 @@ def _parse(path: Path) -> Any:
         raise UsageError.of(say.SPEC_NO_YAML, where=str(path), found=str(error)) from error
 
 
-def _validate(plain: dict[str, Any], check_triton: TritonCheck | None) -> tuple[list[tuple[Location, str]], schema.Spec | None]:
+def _validate(plain: dict[str, object], check_triton: TritonCheck | None) -> tuple[list[tuple[Location, str]], schema.Spec | None]:
     found: list[tuple[Location, str]] = []
     try:
         parsed = schema.Spec.model_validate(plain)
@@ -102,7 +102,7 @@ def _validate(plain: dict[str, Any], check_triton: TritonCheck | None) -> tuple[
     return found, parsed
 
 
-def _partial(raw: Any, bad: Collection[str]) -> schema.Model | None:
+def _partial(raw: object, bad: Collection[str]) -> schema.Model | None:
     """The model without its bad fields, to check the rules between the good ones; `None` if too little is left."""
     if not isinstance(raw, dict):
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
@@ -26,7 +26,7 @@ class Loaded(NamedTuple):
     """The text of a file, and what it holds, with lines and comments."""
 
     text: str
-    content: Any
+    content: object
 
 
 def load(path: Path) -> Loaded:
@@ -86,7 +86,7 @@ def _require_bounded(text: str) -> None:
             raise ValueError(f"{line}the file comes to more than {NODES:,} values")
 
 
-def plain(node: Any) -> Any:
+def plain(node: object) -> object:
     """What was loaded, without ruamel's line-keeping types."""
     if isinstance(node, CommentedMap):
         return {key: plain(value) for key, value in node.items()}

@@ -25,7 +25,7 @@ def _bounds(size: Any, wanted: Any, device: torch.device) -> tuple[Tensor, Tenso
     return start, end
 
 
-def _divides(x: Tensor, output_size: Sequence[Any]) -> bool:
+def _divides(x: Tensor, output_size: Sequence[object]) -> bool:
     """Whether all windows of each axis have the same length; PyTorch's own decomposition handles that case."""
     sizes = x.shape[x.dim() - len(output_size) :]
     return all(
@@ -33,7 +33,7 @@ def _divides(x: Tensor, output_size: Sequence[Any]) -> bool:
     )
 
 
-def _average(x: Tensor, output_size: Sequence[Any]) -> Any:
+def _average(x: Tensor, output_size: Sequence[object]) -> object:
     """Average every window: multiply along each axis with a matrix that holds 1 / length inside every window."""
     if _divides(x, output_size):
         return NotImplemented
@@ -51,7 +51,7 @@ def _average(x: Tensor, output_size: Sequence[Any]) -> Any:
     return x
 
 
-def _largest(x: Tensor, output_size: Sequence[Any]) -> Any:
+def _largest(x: Tensor, output_size: Sequence[Any]) -> object:
     """Return the maximum of every window, and its index in the flattened pooled axes of the input."""
     first = x.dim() - len(output_size)
     sizes = x.shape[first:]
@@ -74,7 +74,7 @@ def _largest(x: Tensor, output_size: Sequence[Any]) -> Any:
     return x, where
 
 
-TABLE: dict[Any, Callable[..., Any]] = {
+TABLE: dict[object, Callable[..., object]] = {
     _aten.adaptive_avg_pool1d.default: _average,
     _aten.adaptive_avg_pool2d.default: _average,
     _aten.adaptive_avg_pool3d.default: _average,

@@ -35,13 +35,13 @@ class Watch:
             if self._conditions:
                 sys.settrace(before)
 
-    def _called(self, frame: FrameType, event: str, argument: Any) -> Any:  # noqa: ARG002 - Python's signature
+    def _called(self, frame: FrameType, event: str, argument: object) -> Any:  # noqa: ARG002 - Python's signature
         if frame.f_code.co_filename not in self._conditions or not self._of(frame.f_code):
             return None
         frame.f_trace_opcodes = True
         jumps, last = self._of(frame.f_code), -1
 
-        def step(frame: FrameType, event: str, argument: Any) -> Any:  # noqa: ARG001 - Python's signature
+        def step(frame: FrameType, event: str, argument: object) -> object:  # noqa: ARG001 - Python's signature
             nonlocal last
             if event == "opcode":
                 if last in jumps:

@@ -18,12 +18,12 @@ def traced() -> Iterator[None]:
     def get(tensor: torch.Tensor) -> torch.Tensor:
         return tensor.detach() if torch._C._get_tracing_state() is not None else inherited.__get__(tensor)
 
-    def copied(tensor: torch.Tensor) -> Any:
+    def copied(tensor: torch.Tensor) -> object:
         if torch._C._get_tracing_state() is not None:
             return tensor.detach()
         return _as_python_copies(tensor)
 
-    def deeply(tensor: torch.Tensor, memo: dict[int, Any]) -> Any:
+    def deeply(tensor: torch.Tensor, memo: dict[int, object]) -> object:
         if torch._C._get_tracing_state() is None:
             return deep(tensor, memo)
         return memo.setdefault(id(tensor), tensor.detach().clone())

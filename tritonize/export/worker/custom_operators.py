@@ -15,18 +15,18 @@ DYNAMO_OPSET = 18
 """The lowest opset that the dynamo exporter writes. For a lower one it writes 18 and only logs that."""
 
 
-def symbolic_function(each: Operator, opset: int) -> Callable[..., Any]:
+def symbolic_function(each: Operator, opset: int) -> Callable[..., object]:
     """Wrap the user's function for the legacy exporter, which passes its graph and arguments that may be None or constants."""
     function = _script(each, opset)
     wanted = len(inspect.signature(each.function).parameters)
 
-    def symbolic(g: Any, *arguments: Any) -> Any:
+    def symbolic(g: Any, *arguments: object) -> object:
         return g.onnxscript_op(function, *arguments[:wanted]).setTypeAs(arguments[0])
 
     return symbolic
 
 
-def _script(each: Operator, opset: int) -> Any:
+def _script(each: Operator, opset: int) -> object:
     """Compile the user's function with onnxscript."""
     import onnxscript
 

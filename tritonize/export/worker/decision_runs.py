@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from tritonize.core.decisions import Decision
 from tritonize.export.worker import harmless_decisions
@@ -68,7 +67,7 @@ def judge(first: Run, others: Sequence[Run]) -> tuple[Decision, ...]:
 
 def _shows(key: Key, runs: Sequence[Run]) -> bool:
     """Whether the graphs differ where the values differ, among runs of the same input sizes; true if there are no such runs."""
-    groups: dict[Any, list[tuple[Any, str]]] = {}
+    groups: dict[object, list[tuple[object, str]]] = {}
     for run in runs:
         groups.setdefault(run.sizes, []).append((run.values.get(key), run.graph))
     differing = [group for group in groups.values() if len({value for value, _ in group}) > 1]
@@ -94,7 +93,7 @@ def _verdict(first: Run, place: Place, kind: str, *, differs: bool, shows: bool)
     return "one side", "the model computes the same from these values for all samples" if differs else ""
 
 
-def _worst(where: str, kind: Any, found: list[tuple[str, str, tuple[str, ...], int]]) -> Decision:
+def _worst(where: str, kind: object, found: list[tuple[str, str, tuple[str, ...], int]]) -> Decision:
     """Merge the reads at one place, which a run may pass several times, into one decision with the worst verdict."""
     order = ("one side", "no effect", "both sides")
     verdict, why, seen, samples = min(found, key=lambda each: order.index(each[0]))

@@ -99,9 +99,9 @@ class Recorder:
             if issubclass(each.category, TracerWarning) and not each.filename.startswith(_PACKAGE):
                 self.warned[Warned(where=f"{origins.relative(each.filename)}:{each.lineno}", what=_first(each.message))] = None
 
-    def _reading(self, original: Callable[..., Any], kind: str) -> Callable[..., Any]:
+    def _reading(self, original: Callable[..., object], kind: str) -> Callable[..., object]:
         @functools.wraps(original)
-        def read(*arguments: Any, **named: Any) -> Any:
+        def read(*arguments: object, **named: object) -> object:
             state = None if self._silent else torch._C._get_tracing_state()
             frames = calls(sys._getframe(1)) if state is not None else []
             if state is None or not frames:
@@ -158,7 +158,7 @@ class Recorder:
 
 
 @contextlib.contextmanager
-def _replaced(owner: Any, name: str, other: Callable[..., Any]) -> Iterator[None]:
+def _replaced(owner: object, name: str, other: Callable[..., object]) -> Iterator[None]:
     original, own = getattr(owner, name), name in vars(owner)
     setattr(owner, name, other)
     try:
@@ -252,7 +252,7 @@ def calls(start: FrameType) -> list[FrameType]:
     return frames
 
 
-def _traced(tensor: torch.Tensor) -> Any:
+def _traced(tensor: torch.Tensor) -> object:
     """Return the tensor's value in the graph; `None` if the tensor was created outside of it."""
     try:
         return torch._C._get_value_trace(tensor)  # type: ignore[attr-defined]

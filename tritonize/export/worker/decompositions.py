@@ -168,7 +168,7 @@ def _signbit(x: Tensor) -> Tensor:
     return x < 0 if not x.is_floating_point() else (x < 0) | ((x == 0) & (x.reciprocal() < 0))
 
 
-def _scatter(x: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True) -> Any:
+def _scatter(x: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True) -> object:
     """Compute a mean as a sum divided by a count; the exporter's function writes the last value instead."""
     if reduce != "mean" or not x.is_floating_point():
         return NotImplemented
@@ -177,7 +177,7 @@ def _scatter(x: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, in
     return total / count.clamp(min=1)
 
 
-def _einsum(equation: str, tensors: Sequence[Tensor], *, path: Sequence[int] | None = None) -> Any:  # noqa: ARG001
+def _einsum(equation: str, tensors: Sequence[Tensor], *, path: Sequence[int] | None = None) -> object:  # noqa: ARG001
     """Multiply complex tensors by their real and imaginary parts."""
     if len(tensors) != 2 or not any(each.is_complex() for each in tensors):
         return NotImplemented
@@ -212,23 +212,27 @@ def _opset() -> Any:
     return onnxscript.opset18
 
 
-def _prod(x: Any, dims: Sequence[int] | None = None, output_dtype: int | None = None) -> Any:  # noqa: ARG001
+def _prod(x: Any, dims: Sequence[int] | None = None, output_dtype: int | None = None) -> object:  # noqa: ARG001
     op = _opset()
     axes = () if dims is None else (op.Constant(value_ints=list(dims)),)
     return op.ReduceProd(x, *axes, keepdims=False)
 
 
-def _nearest_exact(x: Any, output_size: Sequence[Any], *scales: Any) -> Any:  # noqa: ARG001
+def _nearest_exact(x: object, output_size: Sequence[object], *scales: object) -> object:  # noqa: ARG001
     op = _opset()
     one = op.Constant(value_ints=[1])
     sizes = [
         op.Constant(value_ints=[size]) if isinstance(size, int) else op.Reshape(op.Cast(size, to=7), one) for size in output_size
     ]
-    modes: dict[str, Any] = {"coordinate_transformation_mode": "half_pixel", "mode": "nearest", "nearest_mode": "round_prefer_ceil"}
+    modes: dict[str, object] = {
+        "coordinate_transformation_mode": "half_pixel",
+        "mode": "nearest",
+        "nearest_mode": "round_prefer_ceil",
+    }
     return op.Resize(x, None, None, op.Concat(op.Shape(x, start=0, end=2), *sizes, axis=0), **modes)
 
 
-_BETTER: dict[Any, Callable[..., Any]] = {
+_BETTER: dict[object, Callable[..., object]] = {
     _aten.scaled_dot_product_attention.default: _attention,
     _aten.einsum.default: _einsum,
     _aten.fft_irfft.default: _irfft,
@@ -236,7 +240,7 @@ _BETTER: dict[Any, Callable[..., Any]] = {
     **adaptive_pools.TABLE,
 }
 """Replace existing ONNX functions or decompositions that give other results, lack complex numbers or fix sizes."""
-_MISSING: dict[Any, Callable[..., Any]] = {
+_MISSING: dict[object, Callable[..., object]] = {
     _aten._native_multi_head_attention.default: _native_attention,
     _aten._transformer_encoder_layer_fwd.default: _encoder_layer,
     _aten.cdist.default: _cdist,
@@ -245,7 +249,7 @@ _MISSING: dict[Any, Callable[..., Any]] = {
     **orderings.TABLE,
 }
 """Decompositions of operators that have no ONNX function."""
-TRANSLATIONS: dict[Any, Callable[..., Any]] = {
+TRANSLATIONS: dict[Any, Callable[..., object]] = {
     _prims.prod.default: _prod,  # cumprod decomposes into it
     _aten._upsample_nearest_exact1d.default: _nearest_exact,  # run_decompositions() does not change these
     _aten._upsample_nearest_exact2d.default: _nearest_exact,

@@ -86,7 +86,7 @@ class Derived:
         return bool(self.conditions) and not self.computes and not self.lost
 
 
-def of(frames: Sequence[tuple[str, Range]], names: Sequence[dict[str, Any]]) -> Derived:
+def of(frames: Sequence[tuple[str, Range]], names: Sequence[dict[str, object]]) -> Derived:
     """Find the uses of a number that was read from a tensor.
 
     Args:
@@ -108,7 +108,7 @@ def of(frames: Sequence[tuple[str, Range]], names: Sequence[dict[str, Any]]) -> 
 class _Follower:
     """Follows expressions through the function that contains them."""
 
-    def __init__(self, file: str, names: dict[str, Any], found: Derived, *, caught: bool, in_arrays: bool) -> None:
+    def __init__(self, file: str, names: dict[str, object], found: Derived, *, caught: bool, in_arrays: bool) -> None:
         """Prepare to follow expressions in one file.
 
         Args:
@@ -235,7 +235,7 @@ class _Follower:
         if into or (not known and isinstance(self._parents[call], ast.Expr)):
             self._found.lost.add(f"{ast.unparse(function)}()")
 
-    def _named(self, function: ast.expr) -> Any:
+    def _named(self, function: ast.expr) -> object:
         """Resolve a dotted name among the global names; `None` if it is unknown."""
         path: list[str] = []
         at = function

@@ -56,9 +56,9 @@ class ExportedWays:
             for owner, name, original in kept.values():
                 setattr(owner, name, original)
 
-    def _recording(self, original: Callable[[], Any]) -> Callable[[], Any]:
+    def _recording(self, original: Callable[[], object]) -> Callable[[], object]:
         @functools.wraps(original)
-        def check() -> Any:
+        def check() -> object:
             result = original()
             frame = _caller(sys._getframe(1)) if result else None
             if frame is not None and not origins.is_installed(frame.f_code.co_filename):

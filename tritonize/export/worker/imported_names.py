@@ -9,18 +9,17 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from types import CellType, FunctionType
-from typing import Any
 
 import torch
 
 from tritonize.onnx_model.worker import origins
 
-Write = Callable[[Any], None]
+Write = Callable[[object], None]
 """Assigns another function to one of the names."""
 
 
 @contextlib.contextmanager
-def replaced(others: Mapping[str, tuple[Any, Any]], places: list[tuple[str, Write]]) -> Iterator[None]:
+def replaced(others: Mapping[str, tuple[object, object]], places: list[tuple[str, Write]]) -> Iterator[None]:
     """Assign replacements to the names in this context.
 
     Args:
@@ -36,7 +35,7 @@ def replaced(others: Mapping[str, tuple[Any, Any]], places: list[tuple[str, Writ
             write(others[key][0])
 
 
-def names(originals: Mapping[str, Any], model: torch.nn.Module, *, installed: bool) -> list[tuple[str, Write]]:
+def names(originals: Mapping[str, object], model: torch.nn.Module, *, installed: bool) -> list[tuple[str, Write]]:
     """Find every name of the functions in the loaded files and in the code of the model's classes.
 
     Args:
@@ -59,14 +58,14 @@ def names(originals: Mapping[str, Any], model: torch.nn.Module, *, installed: bo
     return found
 
 
-def _loaded(installed: bool) -> Iterator[dict[str, Any]]:
+def _loaded(installed: bool) -> Iterator[dict[str, object]]:
     for name, module in list(sys.modules.items()):
         space = getattr(module, "__dict__", None)
         if name.partition(".")[0] not in ("torch", "tritonize") and isinstance(space, dict) and _counts(space, installed):
             yield space
 
 
-def _counts(space: dict[str, Any], installed: bool) -> bool:
+def _counts(space: dict[str, object], installed: bool) -> bool:
     file = space.get("__file__")
     if not isinstance(file, str):
         return space.get("__name__") == "__main__" or "__file__" not in space  # a script's code, brought along by pickle
@@ -85,15 +84,15 @@ def _functions(model: torch.nn.Module) -> Iterator[FunctionType]:
                 yield inner
 
 
-def _in_space(space: dict[str, Any], name: str) -> Write:
-    def write(value: Any) -> None:
+def _in_space(space: dict[str, object], name: str) -> Write:
+    def write(value: object) -> None:
         space[name] = value
 
     return write
 
 
 def _in_cell(cell: CellType) -> Write:
-    def write(value: Any) -> None:
+    def write(value: object) -> None:
         cell.cell_contents = value
 
     return write

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,7 +31,7 @@ def _smallest(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> tuple[
     return (values, index) if keepdim else (values.squeeze(dim), index.squeeze(dim))
 
 
-TABLE: dict[Any, Callable[..., Any]] = {
+TABLE: dict[object, Callable[..., object]] = {
     torch.ops.aten.sort.stable: _sort,
     torch.ops.aten.argsort.stable: _argsort,
     torch.ops.aten.median.dim: _median,

@@ -19,7 +19,7 @@ from tritonize.export.worker import decision_runs, decisions, harmless_decisions
 from tritonize.export.worker.decision_runs import Place
 from tritonize.onnx_model.worker import origins
 
-_READS: dict[Any, dict[str, str]] = {
+_READS: dict[object, dict[str, str]] = {
     torch.Tensor: {
         "__bool__": "branch",
         "__int__": "number",
@@ -63,9 +63,9 @@ class SwallowedErrors:
         with _replaced(self._refusing):
             yield
 
-    def _refusing(self, original: Callable[..., Any], kind: str) -> Callable[..., Any]:
+    def _refusing(self, original: Callable[..., Any], kind: str) -> Callable[..., object]:
         @functools.wraps(original)
-        def read(*arguments: Any, **named: Any) -> Any:
+        def read(*arguments: object, **named: object) -> object:
             try:
                 answer = original(*arguments, **named)
             except Exception:
@@ -97,7 +97,7 @@ class SwallowedErrors:
         self._places.setdefault(decision_runs.site(place), (place, kind, why))
 
     def found(
-        self, model: Callable[..., Any], samples: Iterable[tuple[torch.Tensor, ...]], example: tuple[torch.Tensor, ...]
+        self, model: Callable[..., object], samples: Iterable[tuple[torch.Tensor, ...]], example: tuple[torch.Tensor, ...]
     ) -> tuple[Decision, ...]:
         """Return the decisions that are missing in the file. Samples of zeros are left out, as in `decisions.found`.
 
@@ -108,9 +108,9 @@ class SwallowedErrors:
             return ()
         seen: dict[str, dict[str, None]] = {where: {} for where in self._places}
 
-        def watched(original: Callable[..., Any], kind: str) -> Callable[..., Any]:
+        def watched(original: Callable[..., object], kind: str) -> Callable[..., object]:
             @functools.wraps(original)
-            def read(*arguments: Any, **named: Any) -> Any:
+            def read(*arguments: object, **named: object) -> object:
                 answer = original(*arguments, **named)
                 where = decision_runs.site(_place(sys._getframe(1))) if kind == "branch" else ""
                 if where in seen:
@@ -137,7 +137,7 @@ class SwallowedErrors:
 
 
 @contextlib.contextmanager
-def _replaced(wrapped: Callable[[Callable[..., Any], str], Callable[..., Any]]) -> Iterator[None]:
+def _replaced(wrapped: Callable[[Callable[..., object], str], Callable[..., object]]) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for owner, methods in _READS.items():
             for name, kind in methods.items():
@@ -147,7 +147,7 @@ def _replaced(wrapped: Callable[[Callable[..., Any], str], Callable[..., Any]]) 
 
 
 @contextlib.contextmanager
-def _method(owner: Any, name: str, other: Callable[..., Any]) -> Iterator[None]:
+def _method(owner: object, name: str, other: Callable[..., object]) -> Iterator[None]:
     own = vars(owner).get(name)
     setattr(owner, name, other)
     try:

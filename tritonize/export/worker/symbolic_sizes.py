@@ -47,7 +47,7 @@ class _IntType(type):
     def __subclasscheck__(cls, kind: type) -> bool:
         return issubclass(kind, builtins.int)
 
-    def __call__(cls, value: Any = 0, *base: Any) -> Any:
+    def __call__(cls, value: Any = 0, *base: object) -> object:
         if isinstance(value, torch.SymInt):
             return value
         if isinstance(value, torch.SymFloat):
@@ -59,7 +59,7 @@ class _Int(metaclass=_IntType):
     """Replace `int`: it leaves symbolic numbers symbolic."""
 
 
-def _pools() -> dict[str, Callable[..., Any]]:
+def _pools() -> dict[str, Callable[..., object]]:
     """Return replacements of torch.nn.functional's pooling functions by name; they accept symbolic windows."""
     reductions: dict[str, Callable[[Tensor, Sequence[int]], Tensor]] = {
         "avg": lambda x, axes: x.mean(tuple(axes), keepdim=True),
@@ -70,10 +70,10 @@ def _pools() -> dict[str, Callable[..., Any]]:
     return {name: _pool(original, int(name[-2]), reductions[name[:3]]) for name, original in originals.items()}
 
 
-def _pool(original: Callable[..., Any], axes: int, reduce: Callable[[Tensor, Sequence[int]], Tensor]) -> Callable[..., Any]:
+def _pool(original: Callable[..., object], axes: int, reduce: Callable[[Tensor, Sequence[int]], Tensor]) -> Callable[..., object]:
     """Wrap a pooling function: a dynamic window as large as the whole input becomes a reduction."""
 
-    def pool(x: Tensor, kernel_size: Any, *args: Any, **options: Any) -> Any:
+    def pool(x: Tensor, kernel_size: object, *args: object, **options: object) -> object:
         window = tuple(kernel_size) if isinstance(kernel_size, tuple | list) else (kernel_size,) * axes
         dynamic = any(isinstance(size, torch.SymInt) for size in window)
         if dynamic and not args and not options and all(bool(a == b) for a, b in zip(window, x.shape[-axes:], strict=True)):
@@ -91,10 +91,10 @@ def _max_pool1d(
     dilation: Any = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
-) -> Any:
+) -> object:
     """Use max_pool2d: torch.export fixes the input length of max_pool1d, and not of max_pool2d."""
 
-    def one(value: Any) -> Any:
+    def one(value: object) -> Any:
         return value[0] if isinstance(value, tuple | list) else value
 
     if return_indices:

@@ -76,11 +76,11 @@ class TracedGraph:
         self._graph = graph
         self._written: dict[int, list[Any]] | None = None
 
-    def depends(self, value: Any) -> bool:
+    def depends(self, value: object) -> bool:
         """Whether the value is computed from the values of the model's inputs."""
         return self._depends(value, set(), set())
 
-    def size_depends(self, value: Any) -> bool:
+    def size_depends(self, value: object) -> bool:
         """Whether the size of the tensor depends on the values of the model's inputs."""
         return self._size_depends(value, set(), set())
 
@@ -152,7 +152,7 @@ def _elements(value: Any) -> list[Any]:
     return list(value.node().inputs()) if value.node().kind() in ("prim::ListConstruct", "prim::TupleConstruct") else [value]
 
 
-def _read_by(node: Any) -> Iterator[Any]:
+def _read_by(node: Any) -> Iterator[object]:
     yield from node.inputs()
     for block in node.blocks():
         for inner in block.nodes():

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from types import FunctionType, ModuleType
-from typing import Any
 
 import numpy as np
 import torch
@@ -61,7 +60,7 @@ def _change(before: Kept | None, after: Kept) -> str:
     return f"{before.words}, then {after.words}" if before.words != after.words else f"{after.words}, with other values"
 
 
-def _places(module: torch.nn.Module) -> Iterator[tuple[str, Any]]:
+def _places(module: torch.nn.Module) -> Iterator[tuple[str, object]]:
     kinds: dict[type, None] = {}
     for path, part in module.named_modules():
         if isinstance(part, torch.jit.ScriptModule | torch.fx.GraphModule):
@@ -78,7 +77,7 @@ def _places(module: torch.nn.Module) -> Iterator[tuple[str, Any]]:
             yield from ((f"{name}:{each}", value) for each, value in space.items() if _holds(each, value))
 
 
-def _holds(name: str, value: Any) -> bool:
+def _holds(name: str, value: object) -> bool:
     """Whether a value of a class or a file is data, or a function with a cache."""
     if hasattr(value, "cache_info"):
         return True
@@ -93,7 +92,7 @@ class _Seen:
         self._left = _MOST
         self._inside: set[int] = set()
 
-    def digest(self, value: Any, depth: int) -> int:
+    def digest(self, value: object, depth: int) -> int:
         """The same for the same content."""
         self._left -= 1
         if depth < 0 or self._left < 0 or id(value) in self._inside:
@@ -113,7 +112,7 @@ class _Seen:
         return zlib.crc32(f"{type(value).__qualname__}{sorted(parts) if isinstance(value, Set) else parts}".encode())
 
 
-def _parts(value: Any) -> Iterator[Any]:
+def _parts(value: object) -> Iterator[object]:
     """What a container or an object holds, in order."""
     if hasattr(value, "cache_info"):
         with contextlib.suppress(TypeError):
@@ -139,7 +138,7 @@ def _of_tensor(tensor: torch.Tensor) -> int:
     return about
 
 
-def _words(value: Any) -> str:
+def _words(value: object) -> str:
     if isinstance(value, torch.Tensor | np.ndarray):
         return f"{'tensor' if isinstance(value, torch.Tensor) else 'array'} of shape {list(value.shape)}"
     if isinstance(value, bool | int | float | complex | None):

@@ -82,7 +82,7 @@ class _Checker:
 
     def __init__(self, where: str) -> None:
         self.where = where
-        self.rules: dict[str, Callable[[Any, str], None]] = {
+        self.rules: dict[str, Callable[[object, str], None]] = {
             "expr_str": self._expression,
             "guards_code": self._guards,
             "target": self._target,
@@ -114,7 +114,7 @@ class _Checker:
         except (ValueError, RecursionError) as error:
             _refuse(security.PROGRAM_UNREADABLE, self.where, found=str(error) or type(error).__name__)
 
-    def _walk(self, value: Any, path: str) -> None:
+    def _walk(self, value: object, path: str) -> None:
         if isinstance(value, dict):
             for key, inner in value.items():
                 place = f"{path}.{key}" if path else str(key)
@@ -132,16 +132,16 @@ class _Checker:
     def _at(self, path: str) -> str:
         return f"{self.where}: {path}"
 
-    def _expression(self, value: Any, path: str) -> None:
+    def _expression(self, value: object, path: str) -> None:
         if not isinstance(value, dict | list) and (found := expressions.problem(value)) is not None:
             _refuse(security.EXPRESSION_REFUSED, self._at(path), found=found)
 
-    def _guards(self, value: Any, path: str) -> None:
+    def _guards(self, value: object, path: str) -> None:
         for index, guard in enumerate(value if isinstance(value, list) else [value]):
             if (found := expressions.guard_problem(guard)) is not None:
                 _refuse(security.EXPRESSION_REFUSED, self._at(f"{path}[{index}]"), found=found)
 
-    def _target(self, value: Any, path: str) -> None:
+    def _target(self, value: object, path: str) -> None:
         if isinstance(value, dict | list) or value in FUNCTIONS:
             return
         text = str(value)
@@ -155,38 +155,38 @@ class _Checker:
             return
         _refuse(security.TARGET_REFUSED, self._at(path), found=text)
 
-    def _name(self, value: Any, path: str) -> None:
+    def _name(self, value: object, path: str) -> None:
         if isinstance(value, dict | list) or value is None or value == "":
             return
         if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
             _refuse(security.NAME_REFUSED, self._at(path), found=value)
 
-    def _names(self, value: Any, path: str) -> None:
+    def _names(self, value: object, path: str) -> None:
         for index, name in enumerate(value if isinstance(value, list) else []):
             self._name(name, f"{path}[{index}]")
 
     def _identifier_keys(self, value: Any, path: str) -> None:
         self._names(list(value), path)
 
-    def _plain_keys(self, value: Any, path: str) -> None:
+    def _plain_keys(self, value: object, path: str) -> None:
         for key in value if isinstance(value, dict) else ():
             self._plain(key, path)
 
-    def _plain(self, value: Any, path: str) -> None:
+    def _plain(self, value: object, path: str) -> None:
         if not isinstance(value, dict | list) and value is not None and not expressions.PLAIN.fullmatch(str(value)):
             _refuse(security.NAME_REFUSED, self._at(path), found=value)
 
-    def _constant(self, value: Any, path: str) -> None:
+    def _constant(self, value: object, path: str) -> None:
         constant = value.get("value") if isinstance(value, dict) else None
         if isinstance(constant, dict) and "as_string" in constant:
             self._plain(constant["as_string"], f"{path}.value.as_string")
 
-    def _user_input(self, value: Any, path: str) -> None:
+    def _user_input(self, value: object, path: str) -> None:
         argument = value.get("arg") if isinstance(value, dict) else None
         if isinstance(argument, dict) and "as_string" in argument:
             self._plain(argument["as_string"], f"{path}.arg.as_string")
 
-    def _path_name(self, value: Any, path: str) -> None:
+    def _path_name(self, value: object, path: str) -> None:
         if isinstance(value, dict | list):
             return
         if not isinstance(value, str) or not _FILE.fullmatch(value):
@@ -194,24 +194,24 @@ class _Checker:
         if value.startswith(("custom_obj", "opaque_obj")):
             _refuse(security.PAYLOAD_REFUSED, self._at(path), found=value, payload="an object that is not a tensor")
 
-    def _ranges(self, value: Any, path: str) -> None:
+    def _ranges(self, value: object, path: str) -> None:
         for symbol in value if isinstance(value, dict) else ():
             if not _SYMBOL_RANGE.fullmatch(symbol):
                 _refuse(security.NAME_REFUSED, self._at(path), found=symbol)
 
-    def _pickle(self, value: Any, path: str) -> None:
+    def _pickle(self, value: object, path: str) -> None:
         if value and not isinstance(value, dict | list):
             _refuse(security.PAYLOAD_REFUSED, self._at(path), payload="a pickled tensor")
 
-    def _custom_object(self, value: Any, path: str) -> None:
+    def _custom_object(self, value: object, path: str) -> None:
         if not isinstance(value, dict | list):
             _refuse(security.PAYLOAD_REFUSED, self._at(path), found=value, payload="an object of a C++ class")
 
-    def _tree(self, value: Any, path: str) -> None:
+    def _tree(self, value: object, path: str) -> None:
         if isinstance(value, str):
             self._tree_node(json.loads(value), path)
 
-    def _tree_node(self, value: Any, path: str) -> None:
+    def _tree_node(self, value: object, path: str) -> None:
         """A tree spec: no module that is imported by name, and no key that ends a quote."""
         if isinstance(value, list):
             for inner in value:
@@ -231,7 +231,7 @@ class _Checker:
 _FACTORIES = frozenset(("builtins", name) for name in ("list", "dict", "set", "tuple", "int", "float", "str", "bool"))
 
 
-def _is_json(value: Any) -> bool:
+def _is_json(value: object) -> bool:
     try:
         return isinstance(value, str) and json.loads(value) is not None
     except ValueError:

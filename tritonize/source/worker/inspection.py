@@ -128,12 +128,12 @@ def _upper(value: Any) -> int | None:
     return int(value) if value.is_Integer else None
 
 
-def _tensor(name: str, value: Any) -> TensorSpec:
+def _tensor(name: str, value: object) -> TensorSpec:
     shape = tuple(size if isinstance(size, int) else str(size) for size in getattr(value, "shape", ()))
     return TensorSpec(name=name, dtype=_torch_dtype(getattr(value, "dtype", type(value).__name__)), shape=shape)
 
 
-def _torch_dtype(dtype: Any) -> str:
+def _torch_dtype(dtype: object) -> str:
     text = str(dtype).removeprefix("torch.")
     try:
         return dtypes.by_name(text).name

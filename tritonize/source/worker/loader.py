@@ -47,7 +47,7 @@ class ProgramModule(torch.nn.Module):
         self.paths = tuple(paths[place] for place in self._places)
         """The same by their places in the arguments: `INPUT__0`, `INPUT__1.mask`, `image`."""
 
-    def forward(self, *tensors: torch.Tensor) -> Any:
+    def forward(self, *tensors: torch.Tensor) -> object:
         """The program's answer to its tensors in its own order."""
         leaves = list(self._constants)
         for place, tensor in zip(self._places, tensors, strict=True):
@@ -195,7 +195,7 @@ def _load_factory(request: LoadRequest) -> torch.nn.Module:
     return module
 
 
-def _no_factory(location: str, owner: Any) -> UsageError:
+def _no_factory(location: str, owner: object) -> UsageError:
     """The error of a name that a module or a class does not have, with the nearest that it has."""
     module, _, attribute = location.partition(":")
     name = next((part for part in attribute.split(".") if not hasattr(owner, part)), attribute)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 import torch.utils._pytree as pytree
@@ -83,7 +82,7 @@ def nbytes(module: torch.nn.Module) -> int:
 def parts(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
     """The ordinary tensors, contiguous and on the CPU, that a tensor is made of: one for most, none where it is empty."""
     tensor = tensor.detach()
-    wrapped: Any = tensor
+    wrapped: object = tensor
     if tensor.is_nested:
         for each in tensor.unbind():
             yield from parts(each)

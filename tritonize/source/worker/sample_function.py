@@ -42,10 +42,10 @@ def draw(request: DrawRequest) -> DrawAnswer:
     return DrawAnswer(tensors=first, varying=tuple(sorted(varying)))
 
 
-def _function(name: str) -> Any:
+def _function(name: str) -> object:
     module_name, _, attribute = name.partition(":")
     try:
-        found: Any = importlib.import_module(module_name)
+        found: object = importlib.import_module(module_name)
         for part in attribute.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError) as error:

@@ -25,7 +25,7 @@ def nodes(module: torch.jit.ScriptModule) -> Iterator[Any]:
     yield from _within(module.inlined_graph)
 
 
-def _within(block: Any) -> Iterator[Any]:
+def _within(block: Any) -> Iterator[object]:
     for node in block.nodes():
         yield node
         for inner in node.blocks():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import torch
 import torch.utils._pytree as pytree  # the one that knows the classes that libraries register
@@ -52,7 +51,7 @@ def parameters_of(module: torch.nn.Module) -> Parameters | None:
     )
 
 
-def name_outputs(answer: Any, wanted: Sequence[str], inputs: Sequence[str] = ()) -> Iterator[tuple[str, torch.Tensor]]:
+def name_outputs(answer: object, wanted: Sequence[str], inputs: Sequence[str] = ()) -> Iterator[tuple[str, torch.Tensor]]:
     """The tensors of an answer with their names: a tensor, or tensors in containers (`nested.leaves`).
 
     Wanted names go in order. By default a flat answer's are OUTPUT__0, OUTPUT__1, …, a nested one's the path to each, such as

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -52,7 +51,7 @@ class LoadedModel(torch.nn.Module):
         """The tensors of the module's answer, in order, without what is None in it."""
         return tuple(tensor for _, tensor in name_outputs(self.call(tensors), self.wanted_outputs, self.inputs))
 
-    def call(self, tensors: Sequence[torch.Tensor]) -> Any:
+    def call(self, tensors: Sequence[torch.Tensor]) -> object:
         """The module's own answer."""
         if isinstance(self.module, ProgramModule):
             return self.module(*(tensors[position] for position in self._program_order))

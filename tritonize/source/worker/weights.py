@@ -53,7 +53,7 @@ def load(module: torch.nn.Module, path: Path, *, key: str, prefix: str) -> None:
         raise _refused(path, error) from error
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> object:
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
@@ -61,7 +61,7 @@ def _read(path: Path) -> Any:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _entry(whole: Any, key: str, path: Path) -> dict[str, Any]:
+def _entry(whole: object, key: str, path: Path) -> dict[str, object]:
     at = whole
     for part in key.split(".") if key else ():
         if not isinstance(at, Mapping) or part not in at:
@@ -73,11 +73,11 @@ def _entry(whole: Any, key: str, path: Path) -> dict[str, Any]:
     return dict(at)
 
 
-def _holds_tensors(state: Mapping[Any, Any]) -> bool:
+def _holds_tensors(state: Mapping[Any, object]) -> bool:
     return any(isinstance(each, torch.Tensor) for each in state.values())
 
 
-def _guess(whole: Any, wanted: Mapping[str, Any], path: Path) -> UsageError | None:
+def _guess(whole: Any, wanted: Mapping[str, object], path: Path) -> UsageError | None:
     """The error that names the entry which holds the state dict, with the prefix of its names; `None` where none does."""
     entries = list(_entries(whole))
     fitting = [(key, prefix) for key, state in entries for prefix in ("", _prefix(state, wanted)) if _fits(state, prefix, wanted)]
@@ -88,7 +88,7 @@ def _guess(whole: Any, wanted: Mapping[str, Any], path: Path) -> UsageError | No
     return UsageError.of(wording.WEIGHTS_KEY, where=str(path), found=found, key=key, written=_written(path, key, prefix))
 
 
-def _entries(whole: Mapping[Any, Any], path: str = "", depth: int = 2) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _entries(whole: Mapping[object, object], path: str = "", depth: int = 2) -> Iterator[tuple[str, Mapping[str, object]]]:
     """Every entry that holds tensors by name, at most two levels down."""
     for name, each in whole.items():
         if isinstance(each, Mapping) and isinstance(name, str) and all(isinstance(inner, str) for inner in each):
@@ -98,7 +98,7 @@ def _entries(whole: Mapping[Any, Any], path: str = "", depth: int = 2) -> Iterat
                 yield from _entries(each, f"{path}{name}.", depth - 1)
 
 
-def _fits(state: Mapping[str, Any], prefix: str, wanted: Mapping[str, Any]) -> bool:
+def _fits(state: Mapping[str, object], prefix: str, wanted: Mapping[str, object]) -> bool:
     """Whether a state dict has all that is wanted, of the same shapes, behind a prefix."""
     if not wanted or not all(f"{prefix}{name}" in state for name in wanted):
         return False
@@ -106,12 +106,12 @@ def _fits(state: Mapping[str, Any], prefix: str, wanted: Mapping[str, Any]) -> b
     return all(one == other for one, other in shapes if one is not None and other is not None)
 
 
-def _shape(each: Any) -> tuple[int, ...] | None:
+def _shape(each: object) -> tuple[int, ...] | None:
     """`None` where it has none, or none yet."""
     return tuple(each.shape) if isinstance(each, torch.Tensor) and not is_lazy(each) else None
 
 
-def _prefix(state: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+def _prefix(state: Mapping[str, object], wanted: Mapping[str, object]) -> str:
     """What stands before each of the wanted names in a state dict; empty where they are there as they are, or are not there."""
     if not wanted or _fits(state, "", wanted):
         return ""
@@ -127,7 +127,7 @@ def _written(path: Path, key: str, prefix: str) -> str:
     return ", ".join(f"{name}: {value}" for name, value in fields.items() if value)
 
 
-def _some(state: Mapping[str, Any]) -> str:
+def _some(state: Mapping[str, object]) -> str:
     names = [str(name) for name in state]
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
