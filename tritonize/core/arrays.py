@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any  # Any: the element type of an array is known at run time alone
 
 import ml_dtypes
 import numpy as np

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar  # Any: JSON data, which readers take apart by key
 
 from tritonize.core.decisions import Decision, Warned
 from tritonize.core.results import DRAWN, Gate, NoiseFloor, StageRow, Verdict
@@ -127,7 +127,7 @@ class OnnxArtifact:
     data: Path | None = None
     """The external data file with the weights, if they are too large for one file."""
     node_map: Path | None
-    """The file that says where its nodes come from in the PyTorch model; see `workers.origins`."""
+    """The file that says where its nodes come from in the PyTorch model; see `onnx_model.worker.origins`."""
     sha256: str
     """Of the file itself, without `data`."""
     size: int
@@ -139,7 +139,7 @@ class OnnxArtifact:
     exporter: str
     """Name and version of the exporter, as the file states them."""
     strategy: str
-    """Which of `workers.export.STRATEGIES` it was."""
+    """Which of `export.worker.strategies.STRATEGIES` it was."""
     simplified: bool
     optional: tuple[str, ...] = ()
     """Inputs with a default value in the file, which a client may omit."""

@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any  # Any: JSON data of any shape
 
 LIMIT = 2**25
 """Largest file in bytes. Parsed JSON takes at most about 20 times as much memory."""

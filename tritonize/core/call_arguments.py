@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple  # Any: nested dictionaries of any depth
 
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import samples as wording

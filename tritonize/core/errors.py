@@ -12,7 +12,7 @@ import errno
 import importlib.util
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self  # Any: JSON data of `to_dict`
 
 from tritonize.core.messages import Message, files
 

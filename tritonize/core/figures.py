@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal  # Any: JSON data, which is changed here by key
 
 from tritonize.core.artifacts import to_json
 from tritonize.core.stages import StageName

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any  # Any: torch's pytree module, which is given by the caller, and nested answers of models
 
 _LAYER = {"key": "keys", "value": "values", "conv": "conv_states", "recurrent": "recurrent_states"}
 """Name of a tensor in an output's path to the attribute of a cache's layer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any  # Any: keyword arguments of `Attempt`
 
 from tritonize.core import decisions
 from tritonize.core.artifacts import Attempt

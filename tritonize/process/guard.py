@@ -25,7 +25,7 @@ import select
 import signal
 import sys
 import time
-from typing import Any, NoReturn
+from typing import Any, NoReturn  # Any: JSON data of the order; modules that are imported by path
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36

@@ -21,7 +21,7 @@ import resource
 import signal
 import struct
 import sys
-from typing import Any, NoReturn
+from typing import Any, NoReturn  # Any: JSON data of the order, and of the kernel's answers
 
 _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = 0x08000000, 0x10000000, 0x20000000, 0x40000000
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 22, 24, 38

@@ -5,8 +5,8 @@ gives the value back. Known are dataclasses, `None`, `bool`, `int`, `float` (NaN
 `Literal`, `tuple`, `list`, `frozenset`, `Mapping` and `dict` with keys of `str` or `int`, and unions whose members differ in JSON.
 A field of type `object` holds JSON data as it is, such as a user's keyword arguments; there alone a tuple becomes a list.
 
-pydantic does the same, but importing it takes 0.16 s and building its validators 0.15 s, in each worker; and it takes `"1"` for 1,
-and cannot write a path that is not UTF-8.
+pydantic does the same, but importing it and building its validators takes 0.07 s of each worker (0.3 s where all cores are busy)
+against 0.0004 s here; and it takes `"1"` for 1, and cannot write a path that is not UTF-8.
 """
 
 from __future__ import annotations

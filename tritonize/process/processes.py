@@ -20,7 +20,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self  # Any: JSON data for the guard and from it
 
 from tritonize.core import errors, logs
 from tritonize.core.messages import security

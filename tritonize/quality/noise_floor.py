@@ -79,7 +79,7 @@ def noise_floors(
 
     Args:
         own: PyTorch in the judged precision; in float32 for `tf32`, which no CPU computes.
-        moved: by sample and output, the change of PyTorch's output when its weights are rounded differently; see `Computed.moved`.
+        moved: by sample and output, the change of PyTorch's output when its weights are rounded differently; see `Observed.moved`.
     """
     found: dict[tuple[str, str], NoiseFloor] = {}
     misshaped: set[tuple[str, str]] = set()

@@ -7,7 +7,7 @@ chosen, that is a finding.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any  # Any: JSON data of the report
 
 from tritonize.core.artifacts import Finding
 from tritonize.core.messages import reference as wording

@@ -17,7 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any  # Any: JSON data, checked where it is read
 
 from tritonize.core import bounded_files
 from tritonize.core.errors import RepositoryError, UsageError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any  # Any: JSON data of an inspection
 
 from tritonize.core import arrays
 from tritonize.core.artifacts import Check, SampleSet, TensorFiles

@@ -13,7 +13,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any  # Any: torch, which is imported by the caller and never here, and the caller's objects
 
 import numpy as np
 

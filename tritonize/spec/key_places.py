@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin  # Any: annotations of types have no common type
 
 from pydantic import BaseModel
 

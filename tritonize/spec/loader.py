@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any  # Any: problems of pydantic and nodes of YAML
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml.comments import CommentedMap

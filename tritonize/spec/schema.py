@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal  # Any: pydantic describes a field of `object` otherwise in the JSON schema
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 

@@ -8,7 +8,7 @@ may be symbolic.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any  # Any: sizes are numbers or symbols, which torch gives no common type
 
 import torch
 from torch import Tensor

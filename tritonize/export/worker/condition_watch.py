@@ -7,7 +7,7 @@ import dis
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any  # Any: the type of a trace function is recursive
 
 from tritonize.export.worker.derived_values import Range
 

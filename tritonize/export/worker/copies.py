@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any  # Any: attributes of torch.Tensor are replaced, which its type forbids
 
 import torch
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any  # Any: onnxscript's functions, ONNX messages and torch's overloads have no public types
 
 import torch
 

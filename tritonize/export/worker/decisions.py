@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any  # Any: numbers and tensors, whichever was read off a tensor
 
 import torch
 from torch.jit._trace import TracerWarning, _get_trace_graph

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any  # Any: overloads of torch and operators of onnxscript have no public types
 
 import torch
 from torch import Tensor

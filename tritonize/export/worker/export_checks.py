@@ -11,7 +11,7 @@ import functools
 import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any
+from typing import Any  # Any: modules and classes whose attributes are replaced
 
 import torch
 

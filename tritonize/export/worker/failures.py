@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any  # Any: nodes of torch.fx have untyped targets and metadata
 
 import torch
 

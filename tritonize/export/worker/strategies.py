@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any  # Any: torch.onnx.TrainingMode is an enum without a public type
 
 import torch
 

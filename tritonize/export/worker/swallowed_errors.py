@@ -10,7 +10,7 @@ import functools
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
-from typing import Any
+from typing import Any  # Any: a method of torch, which takes and returns what it likes
 
 import torch
 

@@ -11,7 +11,7 @@ import builtins
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any  # Any: sizes are numbers, symbols or lists of them, in torch's signatures as here
 from unittest import mock
 
 import torch

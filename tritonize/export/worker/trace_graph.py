@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any  # Any: TorchScript's graphs, nodes and values have no public types
 
 import torch
 

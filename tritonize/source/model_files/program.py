@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn  # Any: JSON that is not trusted, checked where it is read
 
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import Message, security

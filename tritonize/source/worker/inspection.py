@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any  # Any: TorchScript's graphs and SymPy's bounds have no public types
 
 from tritonize.core import dtypes
 from tritonize.core.artifacts import Inspection, TensorSpec

@@ -9,7 +9,7 @@ import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any  # Any: torch.export's signature and tree specs have no public types
 
 import numpy as np
 import torch

@@ -7,7 +7,7 @@ of every method of every submodule, with the functions and methods that they cal
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any  # Any: TorchScript's modules and graphs have no public types
 
 import torch
 

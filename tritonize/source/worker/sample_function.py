@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import random
 import sys
-from typing import Any
+from typing import Any  # Any: the user's function
 
 import numpy as np
 

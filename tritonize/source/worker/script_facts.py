@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any  # Any: TorchScript's graphs and nodes of torch.fx have no public types
 
 import torch
 

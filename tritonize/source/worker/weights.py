@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any  # Any: what the user's file of weights holds
 
 import torch
 from torch.nn.parameter import is_lazy
