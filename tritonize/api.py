@@ -42,7 +42,7 @@ def run(
         allow_unproven: publish a version although a proof that it needs could not run here.
         plans: folders with TensorRT plans that were built elsewhere, of what `tritonize plan request` wrote; none is built then.
         description: of a model alone: `example`, its inputs as a tensor, a tuple or a dictionary of them, which gives names,
-            types and shapes (the first axis is the batch; 0 as `max_batch_size` says that it is none); `name` and
+            types and shapes (the first axis is the batch; 0 as `max_batch_size` for a first axis that is not the batch); `name` and
             `repository`; and any field of `spec.Model`, such as `inputs`, `axes`, `outputs` or `samples`.
 
     Returns:

@@ -26,5 +26,5 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def left() -> float:
-    """Seconds until the deadline, negative once it has passed; infinite where there is none."""
+    """Seconds until the deadline, negative once it has passed; infinite without a deadline."""
     return _end - time.monotonic()

@@ -90,7 +90,7 @@ class RunAnswer:
     version: str
     library_seconds: float
     apart: tuple[TensorFiles | str, ...] = ()
-    """The answers to the samples that were run alone; a text says why there is none."""
+    """The answers to the samples that were run alone; a text if they are not available, with the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -90,7 +90,7 @@ def build(
         use_cache: reuse a plan that was built from the same file with the same settings.
 
     Raises:
-        MissingError: the module is not installed, or it needs a GPU and there is none.
+        MissingError: the module is not installed, or it needs a GPU and this machine has none.
         UsageError: the settings or profiles are not supported, or a file or the folder is missing.
         PlanError: the network cannot be parsed or built, or the builder hangs or crashes.
     """

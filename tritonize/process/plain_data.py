@@ -202,7 +202,7 @@ def _forms(kind: object) -> frozenset[type]:
     """The types that JSON data of a declared type is read as.
 
     Raises:
-        PlainDataError: the type is none that this module knows.
+        PlainDataError: this module does not support the type.
     """
     origin = typing.get_origin(kind)
     if _is_union(kind):

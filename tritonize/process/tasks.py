@@ -71,7 +71,7 @@ def find(name: str) -> Task[object, object]:
     """The task of a name.
 
     Raises:
-        TaskError: there is none.
+        TaskError: the module has no task of that name.
     """
     module, _, attribute = name.partition(":")
     found = getattr(importlib.import_module(module), attribute, None)

@@ -107,7 +107,7 @@ def unpack(path: Path, directory: Path, *, allowed: re.Pattern[str]) -> None:
 
     Raises:
         UsageError: there is no such file.
-        RepositoryError: it is none, truncated, changed, or larger than `LIMIT`; the member is named.
+        RepositoryError: the file is not such an archive, or is truncated, changed, or larger than `LIMIT`; the member is named.
     """
     if not path.is_file():
         raise UsageError("There is no such golden file.", where=str(path))

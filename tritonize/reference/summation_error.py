@@ -111,7 +111,7 @@ def _is_over(gate: Gate) -> bool:
 
 
 def beyond_rounding(nodes: Iterable[Sequence[MeasuredSum]]) -> str:
-    """The first node whose own error rounding does not explain, in a sentence; empty where there is none."""
+    """The first node whose own error rounding does not explain, in a sentence; empty if rounding explains all."""
     for node in (node for sample in nodes for node in sample):
         if not node.error <= node.bound:
             return wording.SUMS_BEYOND.text(**vars(node))

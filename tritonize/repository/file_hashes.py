@@ -50,7 +50,7 @@ def opened(path: Path) -> int:
     """A descriptor of an ordinary file, by which it is read whatever its name leads to later.
 
     Raises:
-        OSError: it is none, or cannot be read.
+        OSError: it is not a regular file, or cannot be read.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -165,7 +165,7 @@ def _identity(directory: Path) -> list[int]:
 
 
 def _noted(place: Path) -> list[int] | None:
-    """What the journal says shall be in place; `None` where there is none that can be read, so it was not complete."""
+    """What the journal says shall be in place; `None` if there is no readable journal, so it was not complete."""
     try:
         note = json.loads((place / _JOURNAL).read_bytes())
         return list(note["next"]) if note["schema"] == 1 else None

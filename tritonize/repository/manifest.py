@@ -90,7 +90,7 @@ def read(version_directory: Path) -> Manifest:
     """The manifest of a published version.
 
     Raises:
-        RepositoryError: there is none, or it is damaged.
+        RepositoryError: the manifest is missing or damaged.
     """
     path = version_directory / EVIDENCE / MANIFEST
     try:

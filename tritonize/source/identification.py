@@ -23,7 +23,7 @@ def identify(model: schema.Model) -> Source:
     """What the spec's source is; files are hashed, nothing is loaded.
 
     Raises:
-        UsageError: there is no such file, or it is none that tritonize loads; the text says what it is instead.
+        UsageError: there is no such file, or tritonize does not load that kind; the text says what it is instead.
     """
     if model.is_factory:
         _require_module(model)

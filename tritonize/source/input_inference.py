@@ -113,7 +113,7 @@ def _inputs(tensors: Iterable[TensorSpec], where: str) -> dict[str, schema.Input
     """Tensors as a spec describes inputs.
 
     Raises:
-        UsageError: a name, a type or a size is none that a spec may have.
+        UsageError: a spec may not have such a name, type or size.
     """
     plain = {tensor.name: {"dtype": tensor.dtype, "shape": list(tensor.shape)} for tensor in tensors}
     try:

@@ -159,7 +159,7 @@ def _invariances(target: Target, served: ModelConfig) -> Answers:
 
 
 def _may_differ(target: Target, served: ModelConfig) -> str:
-    """An acceptable reason for different bits in responses to the same request; empty if there is none."""
+    """An acceptable reason for different bits in responses to the same request; empty if there is no such reason."""
     if target.server.log is None:  # Triton may batch requests of other clients with these
         return "other clients can cause"
     if server_description.runs_on_gpu(served) and len(served.get("instance_group", ())) > 1:

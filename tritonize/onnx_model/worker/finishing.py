@@ -160,7 +160,7 @@ def require_safe_external_data(model: onnx.ModelProto, path: Path) -> None:
 
 
 def opset(model: onnx.ModelProto) -> int:
-    """The version of ONNX's own operators; 0 where there is none."""
+    """The version of ONNX's own operators; 0 if the file imports none."""
     return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
 
 

@@ -124,7 +124,7 @@ def _exported_program(request: InspectRequest) -> Inspection:
 
 
 def _upper(value: Any) -> int | None:
-    """An upper bound as a number; `None` where there is none."""
+    """An upper bound as a number; `None` if the axis has no bound."""
     return int(value) if value.is_Integer else None
 
 
