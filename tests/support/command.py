@@ -42,6 +42,8 @@ def invoke(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None 
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"COLUMNS": "80", **(env or {})}.items():
             patch.setenv(name, value)
+        # Read at the start of an interpreter alone, so here by hand.
+        patch.setattr(sys, "dont_write_bytecode", bool(os.environ.get("PYTHONDONTWRITEBYTECODE")))
         for name, value in (("argv", ["tritonize", *arguments]), ("stdout", out), ("stderr", err)):
             patch.setattr(sys, name, value)
         patch.chdir(cwd or Path.cwd())

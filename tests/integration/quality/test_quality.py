@@ -230,7 +230,7 @@ def test_float64_of_a_torchscript_file_is_that_of_the_module(monkeypatch):
         x = torch.from_numpy(np.load(f"drawn/{index}/0.npy")).double()
         with torch.no_grad():
             wanted = exact(x).numpy()
-        for outputs in (alone.outputs, answered.exact.outputs):
+        for outputs in (alone.outputs, answered.observed.exact.outputs):
             found = arrays.load(outputs, index)["OUTPUT__0"]
             assert found.dtype == np.float64
             np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-14)
@@ -265,7 +265,7 @@ def test_what_keeps_float32_inside_is_not_run():
     )
     answered, cast = recomputed("casting:Net")
     assert "does not compute in fp64 throughout" in cast.reason
-    assert answered.exact.outputs is None
+    assert answered.observed.exact.outputs is None
 
 
 def test_float64_keeps_within_its_bounds():
@@ -465,23 +465,24 @@ def test_only_edge_cases_in_doubt_are_asked_and_drawn_samples_never_softened():
 def test_weights_rounded_otherwise_tell_what_to_expect_where_pytorch_is_exact_by_luck():
     torch.manual_seed(0)
     answered, _ = recomputed(saved(Deep()))
-    assert len(answered.moved) == 2
-    for moved, index in zip(answered.moved, range(2), strict=True):
+    assert len(answered.observed.moved) == 2
+    for moved, index in zip(answered.observed.moved, range(2), strict=True):
         largest = float(np.abs(arrays.load(answered.reference.outputs, index)["OUTPUT__0"]).max())
         assert 2**-26 * largest < moved["OUTPUT__0"] < 2**-18 * largest
     floors = noise_floor.noise_floors(
         SampleSet(files=TensorFiles(directory=Path("drawn"), tensors=(), count=2), batched=True, origin="drawn"),
         answered.reference.outputs,
-        answered.exact.outputs,
+        answered.observed.exact.outputs,
         precision="fp32",
-        moved=answered.moved,
+        moved=answered.observed.moved,
     )
-    assert floors[0].sensitivity == min(max(moved["OUTPUT__0"] for moved in answered.moved), noise_floor.LUCK * floors[0].noise)
+    furthest = max(moved["OUTPUT__0"] for moved in answered.observed.moved)
+    assert floors[0].sensitivity == min(furthest, noise_floor.LUCK * floors[0].noise)
     assert floors[0].denominator == max(floors[0].own, floors[0].sensitivity)
     lucky = noise_floor.noise_floors(
         SampleSet(files=TensorFiles(directory=Path("drawn"), tensors=(), count=2), batched=True, origin="drawn"),
         answered.reference.outputs,
-        answered.exact.outputs,
+        answered.observed.exact.outputs,
         precision="fp32",
         moved=[{"OUTPUT__0": 1.0}] * 2,
     )

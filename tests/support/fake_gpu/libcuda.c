@@ -1,4 +1,4 @@
-/* A stand-in for NVIDIA's driver over malloc and memcpy, for tests without a GPU.
+/* A stand-in for NVIDIA's driver over mmap and memcpy, for tests without a GPU.
 
 What it proves: that every function is called with its arguments in order, of their size (handles and addresses of 64 bits,
 sizes of size_t), that memory is copied inside what was allocated, device and pinned host memory apart, that nothing is freed
@@ -11,6 +11,7 @@ What it does not prove: anything about a GPU, about NVIDIA's own driver, or abou
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 typedef int CUresult;
@@ -39,8 +40,9 @@ static CUresult allocated(void **address, size_t size, int kind) {
     if (!current) return INVALID_CONTEXT;
     if (!size || !address) return INVALID_VALUE;
     if (size > (size_t)1 << 40) return 2; /* CUDA_ERROR_OUT_OF_MEMORY */
-    void *memory = NULL;
-    if (posix_memalign(&memory, 256, size)) return 2;
+    /* Not from the heap, which lies below 4 GiB in a Python without PIE: a cut address would go unnoticed there. */
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return 2;
     memset(memory, 0xAB, size);
     Block *block = malloc(sizeof *block);
     *block = (Block){(uint64_t)memory, size, kind, blocks};
@@ -55,7 +57,7 @@ static CUresult freed(uint64_t address, int kind) {
     if (!found || (*found)->address != address) return INVALID_VALUE;
     Block *block = *found;
     *found = block->next;
-    free((void *)block->address);
+    munmap((void *)block->address, block->size);
     free(block);
     return OK;
 }
