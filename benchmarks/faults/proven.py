@@ -24,8 +24,8 @@ from tritonize.core.recorder import Recorder
 from tritonize.core.stages import StageName
 from tritonize.onnx_model.worker import session as ort_session
 from tritonize.process import workers
-from tritonize.process.tasks import Answer, Request, Task
-from tritonize.quality.batch_checks import check_answer
+from tritonize.process.tasks import Request, Result, Task
+from tritonize.quality.batch_checks import check_outputs
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import edge_case_rounding, summation_error
@@ -72,7 +72,7 @@ def _asked(
     return tracker, checks
 
 
-def _here(task: Task[Request, Answer], request: Request, **_: Any) -> SimpleNamespace:
+def _here(task: Task[Request, Result], request: Request, **_: Any) -> SimpleNamespace:
     return SimpleNamespace(value=task.load()(request), import_seconds=0.0)
 
 
@@ -87,10 +87,10 @@ def _node_map(path: Path) -> Path:
 def _seen(tracker: ErrorTracker, path: Path) -> list[Check]:
     golden, session, checks = tracker.golden, ort_session.session(path, ()), []
     for index in range(golden.samples.files.count):
-        found = ort_session.answer(session, arrays.load(golden.samples.files, index), 1)
-        expected = golden.answer((index,))
+        found = ort_session.run_batch(session, arrays.load(golden.samples.files, index), 1)
+        expected = golden.expected_outputs((index,))
         checks.append(
-            check_answer(golden, StageName.ONNXRUNTIME, (index,), expected=expected, found=found, tracker=tracker, batch_size=1)
+            check_outputs(golden, StageName.ONNXRUNTIME, (index,), expected=expected, found=found, tracker=tracker, batch_size=1)
         )
     return checks
 

@@ -14,13 +14,13 @@ import pytest
 
 from tritonize.core import errors
 from tritonize.process import worker_main, workers
-from tritonize.process.tasks import Answer, Request, Task, TaskError
+from tritonize.process.tasks import Request, Result, Task, TaskError
 
 
-def run_task(task: Task[Request, Answer], request: Request) -> Answer:
+def run_task(task: Task[Request, Result], request: Request) -> Result:
     """The task's answer, worked out in this process; request and answer go through JSON as between processes."""
     received = task.decode_request(json.loads(json.dumps(task.encode_request(request))))
-    return task.decode_answer(json.loads(json.dumps(task.encode_answer(task.load()(received)))))
+    return task.decode_result(json.loads(json.dumps(task.encode_result(task.load()(received)))))
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     import numpy as np
     import torch
 
-    def measured(work: Callable[[], Any], directory: Path, search_path: Any) -> workers.WorkerAnswer[Any]:
+    def measured(work: Callable[[], Any], directory: Path, search_path: Any) -> workers.WorkerResult[Any]:
         sys.path[:0] = [str(path) for path in search_path]
         started = time.perf_counter()
         try:
@@ -41,9 +41,9 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         finally:
             del sys.path[: len(search_path)]
         seconds = time.perf_counter() - started
-        return workers.WorkerAnswer(value=value, seconds=seconds, import_seconds=0.0, peak_memory=0, log=directory / "worker.log")
+        return workers.WorkerResult(value=value, seconds=seconds, import_seconds=0.0, peak_memory=0, log=directory / "worker.log")
 
-    def run_worker(task: Any, request: Any, *, directory: Path, search_path: Any = (), **_: Any) -> workers.WorkerAnswer[Any]:
+    def run_worker(task: Any, request: Any, *, directory: Path, search_path: Any = (), **_: Any) -> workers.WorkerResult[Any]:
         return measured(lambda: run_task(task, request), directory, search_path)
 
     monkeypatch.setattr(workers, "run_worker", run_worker)

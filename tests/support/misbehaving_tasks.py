@@ -125,7 +125,7 @@ _WORK = (
 )
 _HERE = "tritonize.misbehaving_tasks"
 TASKS = {
-    work.__name__: Task(name=f"{_HERE}:{work.__name__.upper()}", function=f"{_HERE}:{work.__name__}", request=Fields, answer=Fields)
+    work.__name__: Task(name=f"{_HERE}:{work.__name__.upper()}", function=f"{_HERE}:{work.__name__}", request=Fields, result=Fields)
     for work in _WORK
 }
 globals().update({name.upper(): task for name, task in TASKS.items()})

@@ -15,7 +15,7 @@ from tritonize.core.messages import export as wording
 from tritonize.core.messages import reference as reference_wording
 from tritonize.export import tasks
 from tritonize.onnx_model import tasks as onnx_tasks
-from tritonize.onnx_model.tasks import FinishAnswer, FinishRequest
+from tritonize.onnx_model.tasks import FinishRequest, FinishResult
 from tritonize.process import workers
 from tritonize.source.tasks import LoadRequest
 from tritonize.spec import schema
@@ -166,7 +166,7 @@ def take(model: schema.Model, source: Path, directory: Path) -> Taken:
 
 def _finished(
     request: FinishRequest, model: schema.Model, directory: Path
-) -> tuple[workers.WorkerAnswer[FinishAnswer], tuple[str, ...]]:
+) -> tuple[workers.WorkerResult[FinishResult], tuple[str, ...]]:
     """Finish the exported file. If simplification fails, finish it again without, and return a note that says so."""
     try:
         return _finish(request, model, directory / "finish"), ()
@@ -179,7 +179,7 @@ def _finished(
     return answer, (wording.UNSIMPLIFIED.text(reason=reason),)
 
 
-def _finish(request: FinishRequest, model: schema.Model, directory: Path) -> workers.WorkerAnswer[FinishAnswer]:
+def _finish(request: FinishRequest, model: schema.Model, directory: Path) -> workers.WorkerResult[FinishResult]:
     directory.mkdir(parents=True, exist_ok=True)
     try:
         return workers.run_worker(
@@ -191,7 +191,7 @@ def _finish(request: FinishRequest, model: schema.Model, directory: Path) -> wor
 
 def _work(
     request: tasks.ExportRequest, model: schema.Model, *, directory: Path, search_path: list[Path]
-) -> workers.WorkerAnswer[tasks.ExportAnswer]:
+) -> workers.WorkerResult[tasks.ExportResult]:
     directory.mkdir(parents=True, exist_ok=True)
     try:
         return workers.run_worker(
@@ -211,7 +211,7 @@ def _ended(error: WorkerError, model: schema.Model) -> ExportError:
     return ExportError.of(wording.EXPORT_ENDED, where=location, found=error.what, details=error.details)
 
 
-def _artifact(path: Path, answer: FinishAnswer, strategy: str) -> OnnxArtifact:
+def _artifact(path: Path, answer: FinishResult, strategy: str) -> OnnxArtifact:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     data = path.with_name(answer.data) if answer.data else None

@@ -65,13 +65,13 @@ def check(
     started = time.perf_counter()
     apart = baseline.nonfinite.samples if baseline.nonfinite else None
     ran = runtime.run_within(model, artifact.path, golden.samples, batches=batches, directory=work / STAGE.key, apart=apart)
-    checks = tuple(check_batches(golden, STAGE, batches, answers=ran, tracker=tracker))
+    checks = tuple(check_batches(golden, STAGE, batches, found=ran, tracker=tracker))
     rounding = edge_case_rounding.allow_for_rounding(model, artifact, tracker, work=work / "rounding", recorder=recorder)
     sums = summation_error.allow(model, artifact, tracker, work=work / "sums", recorder=recorder)
     if sums.moved is not None:
         tracker.allow_for_sums(sums.moved)
         baseline.add_to(tracker)
-        checks = tuple(check_batches(golden, STAGE, batches, answers=ran, tracker=tracker))
+        checks = tuple(check_batches(golden, STAGE, batches, found=ran, tracker=tracker))
     stage = Stage(
         name=STAGE,
         verdict="failed" if first_failure(checks, tracker) else "passed",

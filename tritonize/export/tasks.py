@@ -35,7 +35,7 @@ class ExportRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportAnswer:
+class ExportResult:
     """What the exporter wrote, and what it cost."""
 
     library_seconds: float
@@ -57,6 +57,6 @@ EXPORT = Task(
     name="tritonize.export.tasks:EXPORT",
     function="tritonize.export.worker.strategies:run",
     request=ExportRequest,
-    answer=ExportAnswer,
+    result=ExportResult,
     writes=("path",),
 )

@@ -77,7 +77,7 @@ class ErrorsRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ErrorsAnswer:
+class ErrorsResult:
     """The error along the graph."""
 
     series: tuple[NodeError, ...]
@@ -95,11 +95,11 @@ CAPTURE = Task(
     name="tritonize.locate.tasks:CAPTURE",
     function="tritonize.locate.worker.module_outputs:capture",
     request=CaptureRequest,
-    answer=Captured,
+    result=Captured,
 )
 FIND_ERRORS = Task(
     name="tritonize.locate.tasks:FIND_ERRORS",
     function="tritonize.locate.worker.node_errors:compare",
     request=ErrorsRequest,
-    answer=ErrorsAnswer,
+    result=ErrorsResult,
 )

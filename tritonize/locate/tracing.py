@@ -9,10 +9,10 @@ from pathlib import Path
 from tritonize.core.artifacts import SampleSet
 from tritonize.core.errors import ExportError, WorkerError
 from tritonize.locate import tasks
-from tritonize.locate.tasks import Captured, CaptureRequest, ErrorsAnswer, ErrorsRequest
+from tritonize.locate.tasks import Captured, CaptureRequest, ErrorsRequest, ErrorsResult
 from tritonize.process import workers
-from tritonize.process.tasks import Answer, Request, Task
-from tritonize.process.workers import WorkerAnswer
+from tritonize.process.tasks import Request, Result, Task
+from tritonize.process.workers import WorkerResult
 from tritonize.source.tasks import LoadRequest
 
 PART_BYTES = 1 << 29
@@ -34,7 +34,7 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Traced(ErrorsAnswer):
+class Traced(ErrorsResult):
     """The error along a graph, and what the process took; `library_seconds` is with imports."""
 
     peak_memory: int
@@ -121,8 +121,8 @@ def errors(
 
 
 def _work(
-    task: Task[Request, Answer], request: Request, directory: Path, *, limits: Limits, search_path: Sequence[Path] = ()
-) -> WorkerAnswer[Answer]:
+    task: Task[Request, Result], request: Request, directory: Path, *, limits: Limits, search_path: Sequence[Path] = ()
+) -> WorkerResult[Result]:
     directory.mkdir(parents=True, exist_ok=True)
     try:
         return workers.run_worker(

@@ -11,19 +11,19 @@ from tritonize.core.artifacts import SampleSet, TensorFiles
 from tritonize.core.errors import ExportError, WorkerError
 from tritonize.core.messages import quality as wording
 from tritonize.onnx_model import tasks
-from tritonize.onnx_model.tasks import RunAnswer, RunRequest, SamplesRequest, Sensitivity, Sums
+from tritonize.onnx_model.tasks import RunRequest, RunResult, SamplesRequest, Sensitivity, Sums
 from tritonize.process import workers
 from tritonize.spec import schema
 
 
 @dataclass(frozen=True, kw_only=True)
-class OrtRun(RunAnswer):
+class OrtRun(RunResult):
     """What ONNX Runtime answered, and what its process took; `library_seconds` is with its import."""
 
     peak_memory: int
     """Bytes."""
 
-    def answer(self, position: int) -> arrays.Arrays:
+    def batch_outputs(self, position: int) -> arrays.Arrays:
         """The outputs of batch number `position`, by name."""
         return arrays.load(self.outputs[position], 0)
 
@@ -32,7 +32,7 @@ class OrtRun(RunAnswer):
         tensors = self.outputs[positions[0]].tensors if positions else ()
         files = TensorFiles(directory=directory, tensors=tensors, count=len(positions))
         for index, position in enumerate(positions):
-            arrays.save(files, index, self.answer(position))
+            arrays.save(files, index, self.batch_outputs(position))
         return files
 
 

@@ -41,7 +41,7 @@ class FinishRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinishAnswer:
+class FinishResult:
     """What the finished file says of itself, after it was written and loaded again."""
 
     opset: int
@@ -80,7 +80,7 @@ class RunRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunAnswer:
+class RunResult:
     """What ONNX Runtime answered, batch by batch."""
 
     outputs: tuple[TensorFiles, ...]
@@ -186,30 +186,30 @@ FINISH = Task(
     name="tritonize.onnx_model.tasks:FINISH",
     function="tritonize.onnx_model.worker.finishing:finish",
     request=FinishRequest,
-    answer=FinishAnswer,
+    result=FinishResult,
     writes=("path", "exported"),
 )
 RUN = Task(
     name="tritonize.onnx_model.tasks:RUN",
     function="tritonize.onnx_model.worker.session:run",
     request=RunRequest,
-    answer=RunAnswer,
+    result=RunResult,
 )
 MEASURE_SUMS = Task(
     name="tritonize.onnx_model.tasks:MEASURE_SUMS",
     function="tritonize.onnx_model.worker.sums:measure",
     request=SamplesRequest,
-    answer=Sums,
+    result=Sums,
 )
 MEASURE_SENSITIVITY = Task(
     name="tritonize.onnx_model.tasks:MEASURE_SENSITIVITY",
     function="tritonize.onnx_model.worker.sensitivity:measure",
     request=SamplesRequest,
-    answer=Sensitivity,
+    result=Sensitivity,
 )
 DIFF = Task(
     name="tritonize.onnx_model.tasks:DIFF",
     function="tritonize.onnx_model.worker.graph_diff:compare",
     request=GraphDiffRequest,
-    answer=GraphDiff,
+    result=GraphDiff,
 )

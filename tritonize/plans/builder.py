@@ -30,7 +30,7 @@ from tritonize.plans import request as plan_request
 from tritonize.plans.placement import LOG, PLAN
 from tritonize.plans.plan_file import PlanMetadata
 from tritonize.plans.request import BuildRequest
-from tritonize.plans.tasks import BuilderSettings, PlanBuildAnswer, PlanBuildRequest
+from tritonize.plans.tasks import BuilderSettings, PlanBuildRequest, PlanBuildResult
 from tritonize.process import processes, workers
 from tritonize.spec import loader
 
@@ -264,7 +264,7 @@ def _tail(log: Path) -> list[str]:
     return processes.log_tail(log, 10)
 
 
-def _metadata(job: _Job, answer: PlanBuildAnswer, version: str) -> PlanMetadata:
+def _metadata(job: _Job, answer: PlanBuildResult, version: str) -> PlanMetadata:
     here = gpu.find()
     return PlanMetadata(
         module=job.request.module,

@@ -13,7 +13,7 @@ from tritonize.plans import gpu, tasks
 from tritonize.plans import layers as plan_layers
 from tritonize.plans.layers import Layers
 from tritonize.plans.plan_file import PlanMetadata
-from tritonize.plans.tasks import Batch, EngineAnswer, EngineRequest, Profile
+from tritonize.plans.tasks import Batch, EngineRequest, EngineResult, Profile
 from tritonize.process import processes, workers
 
 ENDS = ("min", "opt", "max")
@@ -35,7 +35,7 @@ class Schedule:
 class EngineRun:
     """What an engine answered, batch by batch, and what its inspector says."""
 
-    engine: EngineAnswer
+    engine: EngineResult
     layers: Layers
     library_seconds: float
     """Imports included."""
@@ -47,7 +47,7 @@ class EngineRun:
         """Of each batch, with its copies."""
         return self.engine.seconds
 
-    def answer(self, position: int) -> arrays.Arrays:
+    def batch_outputs(self, position: int) -> arrays.Arrays:
         """The outputs of batch number `position`, by name."""
         return arrays.load(self.engine.outputs[position], 0)
 

@@ -159,7 +159,7 @@ def _recorded(built: BuiltPlan, run: ProofRun) -> PlanProof | None:
 def _judged(built: BuiltPlan, run: ProofRun, planned: engine.Schedule, *, ran: engine.EngineRun) -> PlanProof:
     """The verdict over what was run: answers first, then the precision, then what was left out."""
     golden, batches = run.input.golden, [batch.samples for batch in planned.batches]
-    checks = tuple(check_batches(golden, StageName.PLAN, batches, answers=ran, tracker=run.tracker))
+    checks = tuple(check_batches(golden, StageName.PLAN, batches, found=ran, tracker=run.tracker))
     inspected = replace(built, metadata=replace(built.metadata, precision_built=dict(ran.layers.precisions)))
     plan_file.write_metadata(inspected.path, inspected.metadata)
     bad = next(((check, tensor) for check in checks for tensor in check.tensors if not tensor.passed), None)

@@ -53,7 +53,7 @@ class PlanBuildRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanBuildAnswer:
+class PlanBuildResult:
     """What was built."""
 
     compute_capability: str
@@ -101,7 +101,7 @@ class EngineRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EngineAnswer:
+class EngineResult:
     """What an engine answered, batch by batch."""
 
     outputs: tuple[TensorFiles, ...]
@@ -124,7 +124,7 @@ BUILD = Task(
     name="tritonize.plans.tasks:BUILD",
     function="tritonize.plans.worker.build_plan:build",
     request=PlanBuildRequest,
-    answer=PlanBuildAnswer,
+    result=PlanBuildResult,
     writes=("plan", "log", "timing_cache"),
     gpu=True,
 )
@@ -132,14 +132,14 @@ VERSION = Task(
     name="tritonize.plans.tasks:VERSION",
     function="tritonize.plans.worker.build_plan:version",
     request=VersionRequest,
-    answer=str,
+    result=str,
     gpu=True,
 )
 RUN = Task(
     name="tritonize.plans.tasks:RUN",
     function="tritonize.plans.worker.engine:run",
     request=EngineRequest,
-    answer=EngineAnswer,
+    result=EngineResult,
     writes=("log",),
     gpu=True,
 )

@@ -133,7 +133,7 @@ def _check(
     batches = golden.batches()
     with recorder.stage(stage) as outcome:
         ran = runtime.run_within(model, path, golden.samples, batches=batches, directory=work / stage.key.replace(" ", "_"))
-        checks = tuple(check_batches(golden, stage, batches, answers=ran, tracker=tracker))
+        checks = tuple(check_batches(golden, stage, batches, found=ran, tracker=tracker))
         outcome.cost(ran)
         outcome.note = f"{len(batches)} batches"
         outcome.verdict = "passed" if all(check.passed for check in checks) else "failed"

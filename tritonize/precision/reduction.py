@@ -11,7 +11,7 @@ from tritonize.core.artifacts import OnnxArtifact
 from tritonize.core.errors import ExportError, WorkerError
 from tritonize.core.messages import precision as wording
 from tritonize.precision import tasks
-from tritonize.precision.tasks import HalfPrecision, ReduceAnswer, ReduceRequest
+from tritonize.precision.tasks import HalfPrecision, ReduceRequest, ReduceResult
 from tritonize.process import workers
 from tritonize.spec import schema
 
@@ -77,7 +77,7 @@ def reduce(model: schema.Model, artifact: OnnxArtifact, directory: Path) -> Redu
     )
 
 
-def _artifact(whole: OnnxArtifact, path: Path, answer: ReduceAnswer, *, precision: str) -> OnnxArtifact:
+def _artifact(whole: OnnxArtifact, path: Path, answer: ReduceResult, *, precision: str) -> OnnxArtifact:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     data = path.with_name(answer.data) if answer.data else None

@@ -32,7 +32,7 @@ class ReduceRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReduceAnswer:
+class ReduceResult:
     """Facts about the reduced file, read after it was written and loaded again."""
 
     opset: int
@@ -56,6 +56,6 @@ REDUCE = Task(
     name="tritonize.precision.tasks:REDUCE",
     function="tritonize.precision.worker.reduction:reduce",
     request=ReduceRequest,
-    answer=ReduceAnswer,
+    result=ReduceResult,
     writes=("path", "emulation"),
 )

@@ -1,4 +1,4 @@
-"""What a worker does, as both sides see it: the function, the type of its request and the type of its answer.
+"""What a worker does, as both sides see it: the function, the type of its request and the type of its result.
 
 The tasks of a capability and their dataclasses are in its `tasks.py`, which both sides import, and which imports nothing heavy.
 """
@@ -13,32 +13,32 @@ from typing import Generic, TypeVar, cast
 from tritonize.process import plain_data
 
 Request = TypeVar("Request")
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class TaskError(TypeError):
-    """A request or an answer is not of the type that its task declares: a bug of tritonize, never of the user's model."""
+    """A request or a result is not of the type that its task declares: a bug of tritonize, never of the user's model."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task(Generic[Request, Answer]):
-    """One worker function, `function(request: Request) -> Answer`."""
+class Task(Generic[Request, Result]):
+    """One worker function, `function(request: Request) -> Result`."""
 
     name: str
     """Where this value itself is, `tritonize.<capability>.tasks:<NAME>`: a worker finds it there."""
     function: str
     """`tritonize.<capability>.worker.<module>:<function>`; imported in workers alone."""
     request: type[Request]
-    answer: type[Answer]
+    result: type[Result]
     writes: tuple[str, ...] = ()
     """Fields of the request with files that it puts outside its own directory: an isolated worker may write into their folders."""
     gpu: bool = False
     """Whether it needs one: an isolated worker may open its device files."""
 
-    def load(self) -> Callable[[Request], Answer]:
+    def load(self) -> Callable[[Request], Result]:
         """The function itself, with all that its module imports."""
         module, _, name = self.function.partition(":")
-        return cast("Callable[[Request], Answer]", getattr(importlib.import_module(module), name))
+        return cast("Callable[[Request], Result]", getattr(importlib.import_module(module), name))
 
     def encode_request(self, request: Request) -> Mapping[str, object]:
         """A request as JSON data, its fields by name. Raises TaskError."""
@@ -49,13 +49,13 @@ class Task(Generic[Request, Answer]):
         """The request that `encode_request` wrote. Raises TaskError."""
         return self._checked("request", lambda: plain_data.decode(self.request, plain))
 
-    def encode_answer(self, answer: Answer) -> object:
-        """An answer as JSON data. Raises TaskError."""
-        return self._checked("answer", lambda: plain_data.encode(self.answer, answer))
+    def encode_result(self, result: Result) -> object:
+        """A result as JSON data. Raises TaskError."""
+        return self._checked("result", lambda: plain_data.encode(self.result, result))
 
-    def decode_answer(self, plain: object) -> Answer:
-        """The answer that `encode_answer` wrote. Raises TaskError."""
-        return self._checked("answer", lambda: plain_data.decode(self.answer, plain))
+    def decode_result(self, plain: object) -> Result:
+        """The result that `encode_result` wrote. Raises TaskError."""
+        return self._checked("result", lambda: plain_data.decode(self.result, plain))
 
     def _checked(self, what: str, convert: Callable[[], _Converted]) -> _Converted:
         try:

@@ -85,7 +85,7 @@ def _trace(error: Exception) -> list[str]:
     return [line for line in lines if line.strip(" ^~")][-_TRACEBACK_LINES:]
 
 
-def _answer(name: str, directory: Path) -> dict[str, object]:
+def _result(name: str, directory: Path) -> dict[str, object]:
     from tritonize.process import tasks
 
     order = json.loads((directory / "request.json").read_text())
@@ -95,7 +95,7 @@ def _answer(name: str, directory: Path) -> dict[str, object]:
     started = time.perf_counter()
     work = task.load()
     imported = time.perf_counter() - started
-    return {"value": task.encode_answer(work(request)), "import_seconds": imported}
+    return {"value": task.encode_result(work(request)), "import_seconds": imported}
 
 
 def main() -> None:
@@ -108,7 +108,7 @@ def main() -> None:
     logs.enable_as_environment_says()
     progress.report_to(directory / "progress.txt")
     try:
-        text = json.dumps(_answer(name, directory))
+        text = json.dumps(_result(name, directory))
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything, and all of it is the answer
         with contextlib.suppress(OSError):  # the log may lie on the very disk that is full
             traceback.print_exc()

@@ -16,7 +16,7 @@ from typing import Generic, Required, TypedDict, TypeVar
 from tritonize.core import errors
 from tritonize.process import isolation, processes
 from tritonize.process.processes import NO_SPACE_EXIT_CODE, Ended, Process, log_tail
-from tritonize.process.tasks import Answer, Request, Task, TaskError
+from tritonize.process.tasks import Request, Result, Task, TaskError
 
 _ENTRY = Path(__file__).with_name("worker_main.py")
 _PROGRESS_INTERVAL_S = 0.1
@@ -24,7 +24,7 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkerAnswer(Generic[Value]):
+class WorkerResult(Generic[Value]):
     """What a worker brought back."""
 
     value: Value
@@ -40,7 +40,7 @@ class WorkerAnswer(Generic[Value]):
 
 
 def run_worker(
-    task: Task[Request, Answer],
+    task: Task[Request, Result],
     request: Request,
     *,
     directory: Path,
@@ -49,7 +49,7 @@ def run_worker(
     search_path: Sequence[Path] = (),
     on_progress: Callable[[str], None] | None = None,
     cancelled: threading.Event | None = None,
-) -> WorkerAnswer[Answer]:
+) -> WorkerResult[Result]:
     """Run the function of a task in a process of its own.
 
     Args:
@@ -89,10 +89,10 @@ def run_worker(
     with worker:
         ended = _wait_reporting(worker, progress, on_progress, cancelled=cancelled)
     if not result.exists():
-        raise _no_answer(ended, log)
+        raise _no_result(ended, log)
     answer = _received(result)
-    return WorkerAnswer(
-        value=task.decode_answer(answer.get("value")),
+    return WorkerResult(
+        value=task.decode_result(answer.get("value")),
         seconds=ended.seconds,
         import_seconds=answer["import_seconds"],
         peak_memory=ended.peak_memory,
@@ -157,7 +157,7 @@ def _wait_reporting(
     return worker.wait()
 
 
-def _no_answer(ended: Ended, log: Path) -> errors.TritonizeError:
+def _no_result(ended: Ended, log: Path) -> errors.TritonizeError:
     """The error of a worker that ended without an answer."""
     if ended.exit_code == NO_SPACE_EXIT_CODE:
         return errors.full_disk(None)

@@ -1,4 +1,4 @@
-"""Compare outputs with a golden set: `check_batches` for stored outputs of many batches, `check_answer` for one batch.
+"""Compare outputs with a golden set: `check_batches` for stored outputs of many batches, `check_outputs` for one batch.
 
 Every stage uses these functions: the export ladder, reduced precision, plans, `check`, and the server.
 """
@@ -18,19 +18,19 @@ from tritonize.quality.golden_set import Batch, GoldenSet
 from tritonize.quality.tracker import ErrorTracker
 
 
-class BatchAnswers(Protocol):
+class BatchOutputs(Protocol):
     """The outputs of some batches, in the batches' order."""
 
     @property
     def seconds(self) -> Sequence[float]:
         """Run time of each batch."""
 
-    def answer(self, position: int) -> Arrays:
+    def batch_outputs(self, position: int) -> Arrays:
         """The outputs of batch number `position`, by name."""
 
 
 @dataclass(frozen=True)
-class SingleAnswers:
+class SingleOutputs:
     """Stored outputs, one numbered item per batch, without run times."""
 
     files: TensorFiles
@@ -40,7 +40,7 @@ class SingleAnswers:
         """Zeros."""
         return (0.0,) * self.files.count
 
-    def answer(self, position: int) -> Arrays:
+    def batch_outputs(self, position: int) -> Arrays:
         """Item number `position`."""
         return arrays.load(self.files, position)
 
@@ -50,9 +50,9 @@ def check_batches(
     stage: StageName,
     batches: Sequence[Batch],
     *,
-    answers: BatchAnswers,
+    found: BatchOutputs,
     tracker: ErrorTracker | None = None,
-    expected: BatchAnswers | None = None,
+    expected: BatchOutputs | None = None,
 ) -> Iterator[Check]:
     """Compare the outputs of each batch with the expected ones, by the golden set's tolerances.
 
@@ -61,12 +61,14 @@ def check_batches(
         expected: by batch; by default the golden set's outputs of the single samples, joined.
     """
     for position, batch in enumerate(batches):
-        outputs = golden.answer(batch) if expected is None else expected.answer(position)
-        seconds = answers.seconds[position]
-        yield check_answer(golden, stage, batch, expected=outputs, found=answers.answer(position), tracker=tracker, seconds=seconds)
+        outputs = golden.expected_outputs(batch) if expected is None else expected.batch_outputs(position)
+        seconds = found.seconds[position]
+        yield check_outputs(
+            golden, stage, batch, expected=outputs, found=found.batch_outputs(position), tracker=tracker, seconds=seconds
+        )
 
 
-def check_answer(
+def check_outputs(
     golden: GoldenSet,
     stage: StageName,
     batch: Batch,

@@ -73,7 +73,7 @@ class GoldenSet:
         """Return batches with every sample at every batch size up to `max_batch_size`."""
         return arrays.all_batches(self.samples, self.max_batch_size)
 
-    def answer(self, batch: Batch) -> Arrays:
+    def expected_outputs(self, batch: Batch) -> Arrays:
         """Return the expected outputs of a batch: the outputs of its single samples, joined."""
         return arrays.stack(self.expected, batch)
 

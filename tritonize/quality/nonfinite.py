@@ -28,7 +28,7 @@ _STRUCTURE = ("padding_mask", "one_hot")
 
 
 @dataclass(frozen=True, kw_only=True)
-class NonfiniteAnswers:
+class NonfiniteOutputs:
     """PyTorch's outputs for these samples."""
 
     samples: SampleSet
@@ -70,7 +70,7 @@ def _with(array: Array, values: tuple[float, ...], seed: int, *, chosen: bool) -
 
 
 def differences(
-    known: NonfiniteAnswers, answers: Mapping[str, Arrays | str], judge: Callable[[Arrays, Arrays], tuple[TensorCheck, ...]]
+    known: NonfiniteOutputs, answers: Mapping[str, Arrays | str], judge: Callable[[Arrays, Arrays], tuple[TensorCheck, ...]]
 ) -> Iterator[Finding]:
     """Yield the differences between a file and PyTorch.
 

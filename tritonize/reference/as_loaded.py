@@ -12,7 +12,7 @@ from typing import Any  # Any: JSON data of the report
 from tritonize.core.artifacts import Finding
 from tritonize.core.messages import reference as wording
 from tritonize.core.stages import StageName
-from tritonize.quality.batch_checks import SingleAnswers, check_batches
+from tritonize.quality.batch_checks import SingleOutputs, check_batches
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference.tasks import Variant
@@ -62,7 +62,7 @@ def _far(golden: GoldenSet, variant: Variant) -> _Far | None:
         return None
     tracker, within, worst = ErrorTracker(golden), True, ("", 0.0)
     singles = [(index,) for index in range(variant.outputs.count)]
-    for check in check_batches(golden, StageName.AS_LOADED, singles, answers=SingleAnswers(variant.outputs), tracker=tracker):
+    for check in check_batches(golden, StageName.AS_LOADED, singles, found=SingleOutputs(variant.outputs), tracker=tracker):
         for tensor in check.tensors:
             within = within and tensor.passed
             far = float("inf") if tensor.max_abs is None and not tensor.passed else tensor.max_abs or 0.0

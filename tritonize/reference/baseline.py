@@ -35,7 +35,7 @@ class Baseline:
     """See `Reference.renamed`."""
     example: TensorFiles | None = None
     """The one batch that an exporter runs; `None` where nothing is exported."""
-    nonfinite: nonfinite.NonfiniteAnswers | None = None
+    nonfinite: nonfinite.NonfiniteOutputs | None = None
     """The answers to NaN and infinities."""
     checks: tuple[Check, ...] = ()
     """The model's answers to batches against its answers to single samples."""

@@ -90,12 +90,12 @@ def _renamed(own: Reference) -> Iterator[str]:
         yield export_wording.RENAMED.text(own=each, name=name)
 
 
-def _nonfinite(drawn: Drawn, computed: Computed) -> nonfinite.NonfiniteAnswers | None:
+def _nonfinite(drawn: Drawn, computed: Computed) -> nonfinite.NonfiniteOutputs | None:
     """The answers to NaN and infinities, of the cases that the model answers."""
     answers, unasked = computed.observed.apart, computed.observed.unasked
     if not drawn.nonfinite or not answers or not answers.count:
         return None
-    return nonfinite.NonfiniteAnswers(samples=arrays.without_edges(drawn.nonfinite, unasked), outputs=answers)
+    return nonfinite.NonfiniteOutputs(samples=arrays.without_edges(drawn.nonfinite, unasked), outputs=answers)
 
 
 def _run(

@@ -65,9 +65,9 @@ def answerable(model: schema.Model, drawn: SampleSet, work: Path) -> Answerable:
             unusable[name] = f"the file fails: {own}"
         elif bad := next((each for each, array in own.items() if array.dtype.kind == "f" and not np.isfinite(array).all()), None):
             unusable[name] = f"output {bad} is not finite"
-        elif batched and (why := _why_not_batchable(model, ran.answer(0), own, both=found[len(items) + place])):
+        elif batched and (why := _why_not_batchable(model, ran.batch_outputs(0), own, both=found[len(items) + place])):
             unusable[name] = wording.NO_BATCH.text(why=why)
-    unpadded = _why_not_batchable(model, ran.answer(0), None, both=found[-1]) if batched else ""
+    unpadded = _why_not_batchable(model, ran.batch_outputs(0), None, both=found[-1]) if batched else ""
     return Answerable(
         samples=arrays.without_edges(drawn, unusable),
         notes=(*dropped_notes(unusable), *((wording.NOT_PADDED.text(why=unpadded),) if unpadded else ())),

@@ -87,7 +87,7 @@ def compute(
     return _computed(source, answer)
 
 
-def _computed(source: Source, answer: workers.WorkerAnswer[tasks.ReferenceAnswer]) -> Computed:
+def _computed(source: Source, answer: workers.WorkerResult[tasks.ReferenceResult]) -> Computed:
     """The worker's answer, with what its process cost."""
     value = answer.value
     return Computed(

@@ -89,7 +89,7 @@ class Observed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReferenceAnswer:
+class ReferenceResult:
     """What was run."""
 
     outputs: TensorFiles
@@ -124,11 +124,11 @@ COMPUTE = Task(
     name="tritonize.reference.tasks:COMPUTE",
     function="tritonize.reference.worker.runner:compute",
     request=ReferenceRequest,
-    answer=ReferenceAnswer,
+    result=ReferenceResult,
 )
 RECOMPUTE = Task(
     name="tritonize.reference.tasks:RECOMPUTE",
     function="tritonize.reference.worker.recompute:recompute",
     request=RecomputeRequest,
-    answer=Recomputed,
+    result=Recomputed,
 )

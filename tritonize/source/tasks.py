@@ -63,7 +63,7 @@ class DrawRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawAnswer:
+class DrawResult:
     """What the samples are like."""
 
     tensors: tuple[TensorSpec, ...]
@@ -76,11 +76,11 @@ INSPECT = Task(
     name="tritonize.source.tasks:INSPECT",
     function="tritonize.source.worker.inspection:inspect",
     request=InspectRequest,
-    answer=Inspection,
+    result=Inspection,
 )
 DRAW = Task(
     name="tritonize.source.tasks:DRAW",
     function="tritonize.source.worker.sample_function:draw",
     request=DrawRequest,
-    answer=DrawAnswer,
+    result=DrawResult,
 )

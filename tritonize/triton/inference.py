@@ -13,14 +13,14 @@ from tritonize.core.artifacts import Check, Finding
 from tritonize.core.errors import InferenceError
 from tritonize.core.messages import client as client_messages
 from tritonize.core.stages import StageName
-from tritonize.quality.batch_checks import check_answer
+from tritonize.quality.batch_checks import check_outputs
 from tritonize.triton import client
 from tritonize.triton.protocol import ModelConfig
 from tritonize.triton.target import Target
 
 
 @dataclass(kw_only=True)
-class Answers:
+class Responses:
     """The results of some requests; each request adds one."""
 
     checks: list[Check] = field(default_factory=list)
@@ -29,23 +29,23 @@ class Answers:
     """The note of their stage."""
 
 
-def send_padded(target: Target, connection: client.Client, index: int, *, batch: Arrays, answers: Answers) -> None:
+def send_padded(target: Target, connection: client.Client, index: int, *, batch: Arrays, responses: Responses) -> None:
     """Send one sample followed by padding, and compare the sample's part of the response."""
     size = target.golden.max_batch_size
     started = time.perf_counter()
     try:
         found = connection.infer(target.model, as_served(batch, target.config, "input"), version=str(target.version))
     except InferenceError as error:
-        answers.findings.append(_refusal(f"padded, sample {index}", error))
+        responses.findings.append(_refusal(f"padded, sample {index}", error))
         return
     seconds = time.perf_counter() - started
     own = {name: array[:1] if array.ndim and array.shape[0] == size else array for name, array in found.items()}
-    expected = as_served(target.golden.answer((index,)), target.config, "output")
+    expected = as_served(target.golden.expected_outputs((index,)), target.config, "output")
     golden, tracker = target.golden, target.tracker
-    check = check_answer(
+    check = check_outputs(
         golden, StageName.PADDED, (index,), expected=expected, found=own, tracker=tracker, seconds=seconds, batch_size=size
     )
-    answers.checks.append(check)
+    responses.checks.append(check)
 
 
 def send(
@@ -54,23 +54,23 @@ def send(
     stage: StageName,
     *,
     indices: tuple[int, ...],
-    answers: Answers,
+    responses: Responses,
 ) -> None:
     """Send one request; a response becomes a check, an error becomes a finding."""
     inputs = as_served(arrays.stack(target.golden.samples.files, indices), target.config, "input")
-    expected = as_served(target.golden.answer(indices), target.config, "output")
+    expected = as_served(target.golden.expected_outputs(indices), target.config, "output")
     size = len(indices) if target.golden.samples.batched else 0
     started = time.perf_counter()
     try:
         found = connection.infer(target.model, inputs, version=str(target.version))
     except InferenceError as error:
-        answers.findings.append(_refusal(f"{stage}, batch {size}, samples {_some(indices)}", error))
+        responses.findings.append(_refusal(f"{stage}, batch {size}, samples {_some(indices)}", error))
         return
     seconds = time.perf_counter() - started
     digest = arrays.digest(found)
     golden, tracker = target.golden, target.tracker
-    answers.checks.append(
-        check_answer(golden, stage, indices, expected=expected, found=found, tracker=tracker, seconds=seconds, digest=digest)
+    responses.checks.append(
+        check_outputs(golden, stage, indices, expected=expected, found=found, tracker=tracker, seconds=seconds, digest=digest)
     )
     target.digests.add(stage, indices, digest)
 

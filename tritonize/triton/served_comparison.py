@@ -15,7 +15,7 @@ from tritonize.core.results import Verdict
 from tritonize.core.stages import SERVED, TRANSPORTS, StageName, Transport, over
 from tritonize.triton import executions, inference, invariances, server_description
 from tritonize.triton.executions import Counts
-from tritonize.triton.inference import Answers
+from tritonize.triton.inference import Responses
 from tritonize.triton.protocol import ModelConfig
 from tritonize.triton.target import Target
 
@@ -65,7 +65,7 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
     findings = list(server_description.findings(target, metadata, served))
     checks: list[Check] = []
     stages: list[Stage] = []
-    requests: dict[StageName, Callable[[], Answers]] = {over(name): functools.partial(_over, target, name) for name in transports}
+    requests: dict[StageName, Callable[[], Responses]] = {over(name): functools.partial(_over, target, name) for name in transports}
     requests[StageName.INVARIANCES] = functools.partial(_invariances, target, served)
     requests[StageName.CONCURRENT] = functools.partial(_concurrently, target)
     for name, send in requests.items():
@@ -74,15 +74,15 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
             continue
         before = _counts(target)
         started = time.perf_counter()
-        answers = send()
+        responses = send()
         seconds = time.perf_counter() - started
-        checks += answers.checks
-        findings += answers.findings
-        counted = executions.settled(functools.partial(_counts, target), before, len(answers.checks))
-        why = executions.why_nothing(counted, len(answers.checks), cached=bool(served.get("response_cache", {}).get("enable")))
+        checks += responses.checks
+        findings += responses.findings
+        counted = executions.settled(functools.partial(_counts, target), before, len(responses.checks))
+        why = executions.why_nothing(counted, len(responses.checks), cached=bool(served.get("response_cache", {}).get("enable")))
         if name is StageName.CONCURRENT:
-            answers.note = f"{answers.note}; {_in_words(counted)}"
-        stages.append(_stage(name, answers, seconds, nothing=why))
+            responses.note = f"{responses.note}; {_in_words(counted)}"
+        stages.append(_stage(name, responses, seconds, nothing=why))
     return Verification(
         checks=tuple(checks),
         findings=tuple(findings),
@@ -103,17 +103,17 @@ def _in_words(counted: Counts | None) -> str:
     return f"{counted.inferences} inferences in {counted.executions} executions"
 
 
-def _stage(name: StageName, answers: Answers, seconds: float, *, nothing: str | None) -> Stage:
+def _stage(name: StageName, responses: Responses, seconds: float, *, nothing: str | None) -> Stage:
     """The result of a stage; `nothing` is the reason why its responses cannot pass it, although they can still fail it."""
-    checks = answers.checks
-    good = bool(checks) and not answers.findings and all(check.passed for check in checks)
+    checks = responses.checks
+    good = bool(checks) and not responses.findings and all(check.passed for check in checks)
     return Stage(
         name=name,
         verdict="failed" if not good else "passed" if nothing is None else "not run",
         seconds=seconds,
         # Concurrent clients wait at the same time, so the sum of their times exceeds the elapsed time.
         library_seconds=min(seconds, sum(check.seconds for check in checks)),
-        note=nothing if good and nothing else answers.note or f"{len(checks)} answers",
+        note=nothing if good and nothing else responses.note or f"{len(checks)} responses",
     )
 
 
@@ -127,35 +127,35 @@ def _unreachable(server: ServerHandle, transport: str | None) -> str | None:
     return None
 
 
-def _over(target: Target, transport: Transport) -> Answers:
+def _over(target: Target, transport: Transport) -> Responses:
     """Send every batch of every size over one transport."""
-    answers = Answers()
+    responses = Responses()
     with target.connect(transport) as connection:
         for indices in target.golden.batches():
-            inference.send(target, connection, over(transport), indices=indices, answers=answers)
-    return answers
+            inference.send(target, connection, over(transport), indices=indices, responses=responses)
+    return responses
 
 
-def _invariances(target: Target, served: ModelConfig) -> Answers:
+def _invariances(target: Target, served: ModelConfig) -> Responses:
     """Repeat requests, reorder their samples, add padding, and check that all transports returned the same bits."""
-    answers, golden = Answers(), target.golden
+    responses, golden = Responses(), target.golden
     with target.connect(target.any_transport) as connection:
         for size in arrays.batch_sizes(golden.max_batch_size):
             for indices in list(arrays.batches(golden.samples, size))[:AGAIN]:
-                inference.send(target, connection, StageName.AGAIN, indices=indices, answers=answers)
+                inference.send(target, connection, StageName.AGAIN, indices=indices, responses=responses)
                 if len(set(indices)) > 1:
-                    inference.send(target, connection, StageName.ORDER, indices=indices[::-1], answers=answers)
+                    inference.send(target, connection, StageName.ORDER, indices=indices[::-1], responses=responses)
         for fill in (invariances.copies,) if golden.unpadded else (invariances.zeros, invariances.copies):
             for index, batch in invariances.padded(golden, fill):
-                inference.send_padded(target, connection, index, batch=batch, answers=answers)
+                inference.send_padded(target, connection, index, batch=batch, responses=responses)
     differing = list(target.digests.findings())
-    count = len(answers.checks)
-    answers.note = f"{count} answers, {target.digests.compared} questions with the same bits"
+    count = len(responses.checks)
+    responses.note = f"{count} responses, {target.digests.compared} repeated requests with identical bits"
     if differing and (why := _may_differ(target, served)):
-        answers.note = f"{count} answers; {differing[0].what} ({differing[0].where}), as {why}"
+        responses.note = f"{count} responses; {differing[0].what} ({differing[0].where}), as {why}"
     else:
-        answers.findings += differing
-    return answers
+        responses.findings += differing
+    return responses
 
 
 def _may_differ(target: Target, served: ModelConfig) -> str:
@@ -168,24 +168,24 @@ def _may_differ(target: Target, served: ModelConfig) -> str:
     return ""
 
 
-def _concurrently(target: Target) -> Answers:
+def _concurrently(target: Target) -> Responses:
     """Run clients that send concurrently, each with a different mix of samples and batch sizes."""
     batches = target.golden.batches()
 
-    def send(number: int) -> Answers:
-        answers = Answers()
+    def send(number: int) -> Responses:
+        responses = Responses()
         with target.connect(target.any_transport) as connection:
             until = time.perf_counter() + CONCURRENT_SECONDS
             for turn in range(max(2 * len(batches), TURNS)):  # strides of 7, so that neighbours send different batches
                 batch = batches[(number + turn * 7) % len(batches)]
-                inference.send(target, connection, StageName.CONCURRENT, indices=batch, answers=answers)
-                if answers.findings or time.perf_counter() > until:
+                inference.send(target, connection, StageName.CONCURRENT, indices=batch, responses=responses)
+                if responses.findings or time.perf_counter() > until:
                     break
-        return answers
+        return responses
 
     with ThreadPoolExecutor(CLIENTS) as pool:
         clients = list(pool.map(send, range(CLIENTS)))
-    return Answers(
+    return Responses(
         checks=[check for each in clients for check in each.checks],
         findings=[finding for each in clients for finding in each.findings],
         note=f"{CLIENTS} clients",

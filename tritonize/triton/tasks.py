@@ -22,5 +22,5 @@ FILL_TEMPLATE = Task(
     name="tritonize.triton.tasks:FILL_TEMPLATE",
     function="tritonize.triton.worker.config_template:render",
     request=TemplateRequest,
-    answer=str,
+    result=str,
 )

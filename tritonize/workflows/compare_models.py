@@ -13,7 +13,7 @@ from tritonize.core.errors import UsageError
 from tritonize.core.recorder import Recorder
 from tritonize.core.stages import ModelFile, StageName
 from tritonize.onnx_model import runtime
-from tritonize.quality.batch_checks import BatchAnswers, SingleAnswers, check_batches
+from tritonize.quality.batch_checks import BatchOutputs, SingleOutputs, check_batches
 from tritonize.quality.golden_set import Batch, GoldenSet, Rules
 from tritonize.reference import runner
 from tritonize.source import identification, input_inference, inspection, samples
@@ -25,7 +25,7 @@ from tritonize.workflows import evidence
 class _Side:
     """One of the two models and its outputs."""
 
-    answers: BatchAnswers
+    batched: BatchOutputs
     """Outputs of the batches."""
     singles: TensorFiles
     """Outputs of the single samples."""
@@ -36,15 +36,15 @@ class _Side:
 class _UnderNames:
     """Outputs under the names of the expected ones: matched by name if all names are the same, else by order; without times."""
 
-    found: BatchAnswers
-    expected: BatchAnswers
+    found: BatchOutputs
+    expected: BatchOutputs
 
     @property
     def seconds(self) -> Sequence[float]:
         return (0.0,) * len(self.found.seconds)
 
-    def answer(self, position: int) -> arrays.Arrays:
-        expected, found = self.expected.answer(position), self.found.answer(position)
+    def batch_outputs(self, position: int) -> arrays.Arrays:
+        expected, found = self.expected.batch_outputs(position), self.found.batch_outputs(position)
         if set(expected) == set(found):
             return found
         if len(expected) != len(found):
@@ -85,8 +85,8 @@ def compare_models(
         max_batch_size=expected.max_batch_size,
         rules={name: Rules(tolerance=tolerance or expected.tolerance_of(name)) for name in names},
     )
-    answers = _UnderNames(second.answers, first.answers)
-    checks = tuple(check_batches(golden, StageName.CHECK, batches, answers=answers, expected=first.answers))
+    renamed = _UnderNames(second.batched, first.batched)
+    checks = tuple(check_batches(golden, StageName.CHECK, batches, found=renamed, expected=first.batched))
     passed = bool(checks) and all(check.passed for check in checks)
     return Report(
         command="check",
@@ -121,8 +121,8 @@ def _run(model: schema.Model, drawn: SampleSet, batches: list[Batch], *, work: P
             outcome.note = f"ONNX Runtime {ran.version}"
             alone = {batch[0]: position for position, batch in enumerate(batches) if len(batch) == 1}
             singles = ran.gather([alone[index] for index in range(drawn.files.count)], work / "singles")
-            return _Side(answers=ran, singles=singles, versions={"onnxruntime": ran.version})
+            return _Side(batched=ran, singles=singles, versions={"onnxruntime": ran.version})
         errors.require("torch", extra="torch")
         computed = runner.compute(model, source, drawn, batches=batches, directory=work)
         outcome.note = f"PyTorch, {computed.reference.parameters:,} parameters"
-    return _Side(answers=SingleAnswers(computed.batched), singles=computed.reference.outputs, versions={})
+    return _Side(batched=SingleOutputs(computed.batched), singles=computed.reference.outputs, versions={})

@@ -32,10 +32,10 @@ def test_a_cache_is_exported_as_its_tensors(make: Any, tmp_path: Path) -> None:
     module, names, tensors = make()
     model = LoadedModel(module, names, ())
     batch = {name: np.random.default_rng(0).integers(1, 50, (2, 6)) for name in names}
-    expected = model.answer(batch)
+    expected = model.run(batch)
     assert sum(name.endswith((".key", ".value")) for name in expected) == tensors
     inputs = [TensorSpec(name=name, dtype="int64", shape=("batch", 6)) for name in names]
     session = exported(model, inputs, list(expected), model.tensors(batch), "dynamo_decomposed", tmp_path / "m.onnx")
     three = {name: np.random.default_rng(1).integers(1, 50, (3, 6)) for name in names}
-    for found, wanted in zip(session.run(None, three), model.answer(three).values(), strict=True):
+    for found, wanted in zip(session.run(None, three), model.run(three).values(), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)

@@ -12,7 +12,7 @@ import torch
 from tests.support.command import MODELS
 from tests.support.models import states
 from tritonize.core.errors import ExportError, UsageError
-from tritonize.reference.tasks import ReferenceAnswer, ReferenceRequest
+from tritonize.reference.tasks import ReferenceRequest, ReferenceResult
 from tritonize.reference.worker import determinism, runner
 from tritonize.source import samples
 from tritonize.source.tasks import InspectRequest, LoadRequest
@@ -27,7 +27,7 @@ def _models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(".")
 
 
-def answer(factory: str, folder, **fields) -> ReferenceAnswer:
+def answer(factory: str, folder, **fields) -> ReferenceResult:
     """What the worker that runs PyTorch answers."""
     model = schema.Model.model_validate({"source": "-", "inputs": {"x": {"shape": ["batch", 4]}}, "max_batch_size": 2})
     drawn = samples.write(model, folder / "samples")

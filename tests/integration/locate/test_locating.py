@@ -34,7 +34,7 @@ from tritonize.core.recorder import Recorder
 from tritonize.core.stages import StageName
 from tritonize.locate import bisection, tracing
 from tritonize.locate.search import failing, locate, to_keep
-from tritonize.locate.tasks import Captured, ErrorsAnswer, ErrorsRequest, Seen
+from tritonize.locate.tasks import Captured, ErrorsRequest, ErrorsResult, Seen
 from tritonize.locate.worker import node_errors
 from tritonize.locate.worker.module_tensors import NodeMap, Tensors
 from tritonize.locate.worker.subgraphs import Graph
@@ -280,7 +280,7 @@ def batches(model: onnx.ModelProto, directory: Path, count: int = 2, scale: floa
     return SampleSet(files=files, batched=False, origin="test")
 
 
-def compared(expected: onnx.ModelProto, found: onnx.ModelProto, *, part_bytes: int = 1 << 20, folder: str = "work") -> ErrorsAnswer:
+def compared(expected: onnx.ModelProto, found: onnx.ModelProto, *, part_bytes: int = 1 << 20, folder: str = "work") -> ErrorsResult:
     """What the worker says of two graphs."""
     directory = Path(folder)
     directory.mkdir()
@@ -298,7 +298,7 @@ def compared(expected: onnx.ModelProto, found: onnx.ModelProto, *, part_bytes: i
     )
 
 
-def origin(answer: ErrorsAnswer) -> NodeError | None:
+def origin(answer: ErrorsResult) -> NodeError | None:
     return next((each for each in answer.series if each.exceeds), None)
 
 

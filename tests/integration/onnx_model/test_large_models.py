@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tritonize.core.errors import UsageError
 from tritonize.onnx_model import tasks
-from tritonize.onnx_model.tasks import FinishAnswer, FinishRequest
+from tritonize.onnx_model.tasks import FinishRequest, FinishResult
 from tritonize.process import workers
 
 WIDTH = 256
@@ -38,7 +38,7 @@ def model() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
 
 
-def finish(source: Path, **fields) -> FinishAnswer:
+def finish(source: Path, **fields) -> FinishResult:
     target = Path("finished")
     target.mkdir(exist_ok=True)
     request = FinishRequest(exported=source, path=target / "model.onnx", simplify=True, opset=18, **fields)

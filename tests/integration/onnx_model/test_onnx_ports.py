@@ -23,7 +23,7 @@ from tritonize.core.messages import export as wording
 from tritonize.export import exporter as taking
 from tritonize.export.tasks import ExportRequest
 from tritonize.export.worker import strategies
-from tritonize.onnx_model.tasks import FinishAnswer, FinishRequest
+from tritonize.onnx_model.tasks import FinishRequest, FinishResult
 from tritonize.onnx_model.worker import finishing
 from tritonize.onnx_model.worker import ports as onnx_ports
 from tritonize.process import workers
@@ -72,7 +72,7 @@ class Recurrent(torch.nn.Module):
 def exported(location: str, strategy: str, sample: dict[str, np.ndarray], folder: Path, kind: str = "factory") -> Any:
     """What a strategy makes of a model, finished, as ONNX Runtime opens it; and what PyTorch answers to the sample."""
     load = LoadRequest(kind=kind, location=location, inputs=tuple(sample))
-    answer = torch_model.load(load).answer(sample)
+    answer = torch_model.load(load).run(sample)
     inputs, outputs = (
         [TensorSpec(name=name, dtype=arrays.dtype_name(array), shape=("batch", *array.shape[1:])) for name, array in each.items()]
         for each in (sample, answer)
@@ -143,7 +143,7 @@ def scaled(*, listed: bool = True) -> onnx.ModelProto:
     return helper.make_model(made, opset_imports=[helper.make_opsetid("", 8)], ir_version=3)
 
 
-def finish(model: onnx.ModelProto, folder: Path, **more: Any) -> FinishAnswer:
+def finish(model: onnx.ModelProto, folder: Path, **more: Any) -> FinishResult:
     onnx.save(model, folder / "source.onnx")
     request = FinishRequest(exported=folder / "source.onnx", path=folder / "m.onnx", simplify=True, opset=None, consume=False)
     return finishing.finish(replace(request, **more))
@@ -215,7 +215,7 @@ def _crashing(model: onnx.ModelProto) -> onnx.ModelProto:
 def test_a_simplifier_that_fails_costs_the_simplification_alone(slim, tmp_path, monkeypatch):
     def work(request, model, directory):
         try:
-            return workers.WorkerAnswer(
+            return workers.WorkerResult(
                 value=finishing.finish(request), seconds=0.0, peak_memory=0, import_seconds=0.0, log=directory / "worker.log"
             )
         except SystemExit:
@@ -265,7 +265,7 @@ def test_an_output_with_the_name_of_an_input_gets_another_that_is_told():
         (("refined", "other"), ["refined", "other"], {}),
     ):
         model = torch_model.load(replace(load, outputs=wanted))
-        assert list(model.answer(x)) == found
+        assert list(model.run(x)) == found
         assert model.renamed(x, found) == renamed
     problems = [
         *rules.problems(schema.Model.model_validate({"source": "a:b", "inputs": {"x": {"shape": [1]}}, "outputs": {"x": {}}}))

@@ -22,7 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.support import fake_driver
 from tritonize.core.errors import MissingError, PlanError, UsageError
 from tritonize.plans import gpu
-from tritonize.plans.tasks import BuilderSettings, PlanBuildAnswer, PlanBuildRequest
+from tritonize.plans.tasks import BuilderSettings, PlanBuildRequest, PlanBuildResult
 from tritonize.plans.worker import build_plan, timing_cache
 
 HERE = gpu.Gpu(name="a GPU", compute_capability="8.9", driver="550.54.15", cuda="12.4")
@@ -54,7 +54,7 @@ def model(kind: int = TensorProto.FLOAT, operator: str = "Add") -> Path:
     return Path("m.onnx")
 
 
-def build(node_map: str | None = None, module: str = "tensorrt", timings: str | None = None, **settings) -> PlanBuildAnswer:
+def build(node_map: str | None = None, module: str = "tensorrt", timings: str | None = None, **settings) -> PlanBuildResult:
     """The worker's own function, in this process."""
     return build_plan.build(
         PlanBuildRequest(

@@ -24,7 +24,7 @@ from tritonize.core.errors import ExportError, UsageError
 from tritonize.onnx_model.tasks import FinishRequest
 from tritonize.onnx_model.worker import finishing
 from tritonize.precision import comparison as precision_comparison
-from tritonize.precision.tasks import ReduceAnswer, ReduceRequest
+from tritonize.precision.tasks import ReduceRequest, ReduceResult
 from tritonize.precision.worker import reduction as worker_reduction
 from tritonize.spec import loader, rules, schema
 
@@ -63,7 +63,7 @@ def finish(exported: Path, path: Path, **more) -> None:
     finishing.finish(FinishRequest(exported=exported, path=path, simplify=True, opset=None, consume=False, **more))
 
 
-def reduce(source: Path, kind: str, folder: Path, **more) -> ReduceAnswer:
+def reduce(source: Path, kind: str, folder: Path, **more) -> ReduceResult:
     folder.mkdir(exist_ok=True)
     node_map = source.with_name("node_map.json")
     asked = ReduceRequest(
@@ -325,7 +325,7 @@ def test_weights_that_old_files_declare_as_inputs_are_no_inputs_of_the_reduced_f
 
 
 def test_a_scattered_sum_stays_fp32_and_a_scattered_copy_does_not(tmp_path):
-    def scatter(reduction: str) -> ReduceAnswer:
+    def scatter(reduction: str) -> ReduceResult:
         node = helper.make_node("ScatterND", ["x", "at", "x"], ["t"], reduction=reduction)
         nodes = [helper.make_node("Exp", ["a"], ["x"]), node, helper.make_node("Exp", ["t"], ["y"])]
         model = graph(nodes, [("a", FLOAT, [2])], [("y", FLOAT, [2])], {"at": np.array([[1], [0]])})

@@ -22,7 +22,7 @@ from tests.support.misbehaving_tasks import TASKS, Fields
 from tritonize.core import errors
 from tritonize.process import processes, workers
 from tritonize.process.tasks import Task, TaskError
-from tritonize.process.workers import WorkerAnswer
+from tritonize.process.workers import WorkerResult
 
 
 def alive(pid: int) -> bool:
@@ -286,7 +286,7 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     assert not marked(str(directory))
 
 
-def work(task: str, directory: Path, request: Mapping[str, object] | None = None, **options: Any) -> WorkerAnswer[Fields]:
+def work(task: str, directory: Path, request: Mapping[str, object] | None = None, **options: Any) -> WorkerResult[Fields]:
     return workers.run_worker(TASKS[task], Fields(fields=request or {}), directory=directory, **{"deadline_s": 30, **options})
 
 
@@ -374,7 +374,7 @@ class TestWorker:
         assert "no space is left" in error.what.lower()
 
     def test_an_answer_that_is_no_json(self, tasks: Path) -> None:
-        with pytest.raises(TaskError, match=r"^The answer of task \S+:NOT_JSON: fields\.x: expected JSON data"):
+        with pytest.raises(TaskError, match=r"^The result of task \S+:NOT_JSON: fields\.x: expected JSON data"):
             work("not_json", tasks)
 
     def test_a_request_of_another_type_names_the_task(self, tasks: Path) -> None:

@@ -36,7 +36,7 @@ def test_a_task_fits_its_function(place: str) -> None:
     assert module.startswith(f"{place.partition('.tasks:')[0]}.worker.")
     work = getattr(importlib.import_module(module), name)
     hints = typing.get_type_hints(work)
-    assert hints.pop("return") is task.answer
+    assert hints.pop("return") is task.result
     assert list(hints.values()) == [task.request]
 
 
@@ -44,7 +44,7 @@ def test_a_task_fits_its_function(place: str) -> None:
 def test_all_that_a_task_hands_over_is_known(place: str) -> None:
     task = all_tasks()[place]
     plain_data.require_known(task.request)
-    plain_data.require_known(task.answer)
+    plain_data.require_known(task.result)
     assert set(task.writes) <= {each.name for each in fields(task.request)}  # type: ignore[arg-type]
 
 

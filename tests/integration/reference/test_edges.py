@@ -22,7 +22,7 @@ from tritonize.onnx_model.worker import session as ort_session
 from tritonize.quality import nonfinite
 from tritonize.quality.comparison import compare
 from tritonize.reference import onnx_edge_cases
-from tritonize.reference.tasks import ReferenceAnswer, ReferenceRequest
+from tritonize.reference.tasks import ReferenceRequest, ReferenceResult
 from tritonize.reference.worker import runner
 from tritonize.source import samples
 from tritonize.source.tasks import LoadRequest
@@ -40,7 +40,7 @@ def model(**fields) -> schema.Model:
     return schema.Model.model_validate({"source": "m:f", "inputs": {"x": {"shape": ["batch", 8]}}, "max_batch_size": 2, **fields})
 
 
-def asked_of_pytorch(factory: str, asked: schema.Model, drawn: SampleSet, apart: SampleSet | None = None) -> ReferenceAnswer:
+def asked_of_pytorch(factory: str, asked: schema.Model, drawn: SampleSet, apart: SampleSet | None = None) -> ReferenceResult:
     load = LoadRequest(kind="factory", location=f"edges:{factory}", inputs=tuple(asked.inputs))
     batches = tuple(arrays.first_batches(drawn, 2))
     return runner.compute(ReferenceRequest(model=load, samples=drawn, batches=batches, directory=Path("out"), apart=apart))
@@ -82,7 +82,7 @@ def test_a_file_that_loses_nan_is_told_by_output():
     drawn = drawn_for(asked)
     answer = asked_of_pytorch("Largest", asked, drawn, nonfinite.write(asked, drawn, Path("apart")))
     assert answer.observed.unusable == answer.observed.unasked == {}
-    questions = nonfinite.NonfiniteAnswers(samples=nonfinite.write(asked, drawn, Path("apart")), outputs=answer.observed.apart)
+    questions = nonfinite.NonfiniteOutputs(samples=nonfinite.write(asked, drawn, Path("apart")), outputs=answer.observed.apart)
     inputs = (TensorSpec(name="x", dtype="fp32", shape=("batch", 8)),)
     module = torch_model.LoadedModel(edges.Largest(), ("x",), ())
     exported(module, inputs, ["top", "pooled", "place"], [torch.randn(2, 8)], "legacy")

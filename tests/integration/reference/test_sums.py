@@ -102,7 +102,7 @@ def asked(asked_of: GoldenSet, path: Path) -> ErrorTracker:
     tracker = ErrorTracker(asked_of)
     session = ort_session.session(path, ())
     for index in range(asked_of.samples.drawn):
-        tracker.add(StageName.ONNXRUNTIME, (index,), ort_session.answer(session, arrays.load(asked_of.samples.files, index), 1))
+        tracker.add(StageName.ONNXRUNTIME, (index,), ort_session.run_batch(session, arrays.load(asked_of.samples.files, index), 1))
     return tracker
 
 
@@ -127,7 +127,7 @@ def test_a_normalization_of_a_volume_passes_with_the_measured_reason(volumes, in
     tracker.allow_for_sums(allowance.moved)
     answers = ort_session.session(path, ())
     for index in range(2):
-        found = ort_session.answer(answers, arrays.load(question.samples.files, index), 1)
+        found = ort_session.run_batch(answers, arrays.load(question.samples.files, index), 1)
         tracker.add(StageName.ONNXRUNTIME, (index,), found)
         # An answer with exact sums, as other runtimes give it, is right too.
         tracker.add(StageName.GRPC, (index,), {"y": arrays.load(question.exact, index)["y"].astype(np.float32)})
@@ -181,7 +181,7 @@ def test_a_constant_that_sums_move_beyond_the_tolerance_is_explained_and_a_wrong
         model = onnx.load(path)
         model.graph.initializer[1].CopyFrom(numpy_helper.from_array(np.full(1, np.float32(0.25 + bias)), "b"))
         onnx.save(model, path)
-        found = ort_session.answer(ort_session.session(path, ()), arrays.load(question.samples.files, 2), 1)
+        found = ort_session.run_batch(ort_session.session(path, ()), arrays.load(question.samples.files, 2), 1)
         tensors = compare(arrays.load(question.expected, 2), found, question.tolerances)
         assert not all(tensor.passed for tensor in tensors)
         check = Check(stage=StageName.ONNXRUNTIME, batch_size=1, samples=(2,), tensors=tensors)

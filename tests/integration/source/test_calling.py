@@ -142,12 +142,12 @@ def test_a_tuple_with_nested_and_missing_inputs_and_a_cache_as_answer_is_exporte
     assert list(item) == ["INPUT__0.image", "INPUT__0.other", "INPUT__2"]
     model = torch_model.LoadedModel(Everything().eval(), tuple(item), ())
     batch = {name: np.concatenate([array, 2 * array]) for name, array in item.items()}
-    expected = model.answer(batch)
+    expected = model.run(batch)
     assert list(expected) == ["logits", *(f"past_key_values.{layer}.{kind}" for layer in (0, 2) for kind in ("key", "value"))]
     inputs = tuple(TensorSpec(name=name, dtype="fp32", shape=("batch", array.shape[1])) for name, array in item.items())
     session = exported(model, inputs, list(expected), model.tensors(batch), strategy)
     three = {name: np.concatenate([array] * 3) for name, array in item.items()}
-    for found, wanted in zip(session.run(None, three), model.answer(three).values(), strict=True):
+    for found, wanted in zip(session.run(None, three), model.run(three).values(), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
 
 
@@ -232,4 +232,4 @@ def test_a_program_keeps_what_it_was_exported_with():
         model = torch_model.LoadedModel(wrapped, inputs, ())
         (answer,) = model(*(torch.full((4, 3), values[name]) for name in inputs))
         torch.testing.assert_close(answer, torch.full((4, 3), 7.0))
-    json.dumps(INSPECT.encode_answer(found))
+    json.dumps(INSPECT.encode_result(found))

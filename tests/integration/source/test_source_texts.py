@@ -130,7 +130,7 @@ def test_a_file_in_the_place_of_a_module_is_told_as_that():
 
 
 def test_a_module_that_forward_imports_is_no_matter_of_the_inputs():
-    error = refused(lambda: load("tests.support.models.lacking:Imports").answer({"x": X.numpy()}))
+    error = refused(lambda: load("tests.support.models.lacking:Imports").run({"x": X.numpy()}))
     assert (error.code, "lacking.py" in error.where) == ("model-missing-module", True)
 
 
@@ -157,7 +157,7 @@ def test_machine_code_of_aotinductor_is_told_as_that():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_model_that_asks_for_a_gpu_is_told_as_that():
-    error = refused(lambda: load("tests.support.models.sources:CallsCuda").answer({"x": X.numpy()}))
+    error = refused(lambda: load("tests.support.models.sources:CallsCuda").run({"x": X.numpy()}))
     assert (error.code, "sources.py" in error.where) == ("model-wants-gpu", True)
     assert refused(lambda: load("tests.support.models.sources:needs_gpu")).code == "model-wants-gpu"
 
@@ -165,13 +165,13 @@ def test_a_model_that_asks_for_a_gpu_is_told_as_that():
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_device_in_a_script_is_named_with_its_line_when_run_and_when_inspected():
     torch.jit.script(sources.MakesOnCuda()).save("net.pt")
-    error = refused(lambda: load("net.pt", "torchscript").answer({"x": X.numpy()}))
+    error = refused(lambda: load("net.pt", "torchscript").run({"x": X.numpy()}))
     assert error.code == "script-frozen-device"
     assert "cuda:0" in error.what
     assert "sources.py:" in error.what
     found = inspection.inspect(InspectRequest(kind="torchscript", location="net.pt"))
     assert "cuda:0" in found.details["devices"]
-    json.dumps(INSPECT.encode_answer(found))
+    json.dumps(INSPECT.encode_result(found))
 
 
 def test_a_file_made_before_eval_is_told_as_that():
@@ -205,7 +205,7 @@ def test_observers_of_quantization_are_told_as_that():
 
 def test_an_error_of_torchscript_is_told_without_its_own_text_of_the_model():
     torch.jit.script(sources.Adds()).save("net.pt")
-    error = refused(lambda: load("net.pt", "torchscript").answer({"x": X.numpy()}))
+    error = refused(lambda: load("net.pt", "torchscript").run({"x": X.numpy()}))
     assert "HERE" not in error.found
     assert "size of tensor" in error.found
     assert error.where.startswith("sources.py:")

@@ -9,8 +9,8 @@ import numpy as np
 from tritonize.core import arrays
 from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
 from tritonize.core.stages import StageName
-from tritonize.quality import ErrorTracker, GoldenSet, check_answer, check_batches
-from tritonize.quality.batch_checks import SingleAnswers
+from tritonize.quality import ErrorTracker, GoldenSet, check_batches, check_outputs
+from tritonize.quality.batch_checks import SingleOutputs
 from tritonize.quality.golden_set import Rules
 from tritonize.spec.schema import Tolerance
 
@@ -38,37 +38,44 @@ def test_every_sample_at_every_size_and_edge_cases_alone(tmp_path):
 
 def test_a_batch_is_expected_to_be_its_samples_joined(tmp_path):
     known = golden(tmp_path)
-    right = files(tmp_path, "found", [known.answer(batch)["y"] + 0.05 for batch in known.batches()])
-    checks = list(check_batches(known, StageName.ONNXRUNTIME, known.batches(), answers=SingleAnswers(right)))
+    right = files(tmp_path, "found", [known.expected_outputs(batch)["y"] + 0.05 for batch in known.batches()])
+    checks = list(check_batches(known, StageName.ONNXRUNTIME, known.batches(), found=SingleOutputs(right)))
     assert [(check.samples, check.batch_size, check.passed) for check in checks] == [
         ((2,), 1, True),
         ((0,), 1, True),
         ((1,), 1, True),
         ((0, 1), 2, True),
     ]
-    swapped = files(tmp_path, "swapped", [known.answer((1, 0))["y"]])
-    (check,) = check_batches(known, StageName.ONNXRUNTIME, [(0, 1)], answers=SingleAnswers(swapped))
+    swapped = files(tmp_path, "swapped", [known.expected_outputs((1, 0))["y"]])
+    (check,) = check_batches(known, StageName.ONNXRUNTIME, [(0, 1)], found=SingleOutputs(swapped))
     assert not check.passed
 
 
 def test_other_answers_may_be_expected_of_the_batches(tmp_path):
     known = golden(tmp_path)
-    other = SingleAnswers(files(tmp_path, "other", [np.full((1, 2), 7.0)]))
-    (check,) = check_batches(known, StageName.CHECK, [(0,)], answers=other, expected=other)
+    other = SingleOutputs(files(tmp_path, "other", [np.full((1, 2), 7.0)]))
+    (check,) = check_batches(known, StageName.CHECK, [(0,)], found=other, expected=other)
     assert check.passed
 
 
 def test_a_tracker_gets_every_answer_and_decides_alike(tmp_path):
     known, tracker = golden(tmp_path), ErrorTracker(golden(tmp_path))
     found = {"y": np.full((1, 2), 1.5, np.float32)}
-    check = check_answer(known, StageName.HTTP, (1,), expected=known.answer((1,)), found=found, tracker=tracker, seconds=0.25)
-    assert check == check_answer(known, StageName.HTTP, (1,), expected=known.answer((1,)), found=found, seconds=0.25)
+    check = check_outputs(
+        known, StageName.HTTP, (1,), expected=known.expected_outputs((1,)), found=found, tracker=tracker, seconds=0.25
+    )
+    assert check == check_outputs(known, StageName.HTTP, (1,), expected=known.expected_outputs((1,)), found=found, seconds=0.25)
     assert [(row.stage, row.metrics.max_abs) for row in tracker.rows()] == [(StageName.HTTP, 0.5)]
 
 
 def test_a_model_without_batches_has_size_zero(tmp_path):
     known = golden(tmp_path, batched=False)
-    assert check_answer(known, StageName.HTTP, (0,), expected=known.answer((0,)), found=known.answer((0,))).batch_size == 0
+    assert (
+        check_outputs(
+            known, StageName.HTTP, (0,), expected=known.expected_outputs((0,)), found=known.expected_outputs((0,))
+        ).batch_size
+        == 0
+    )
 
 
 def test_an_edge_case_that_is_dropped_is_gone_everywhere(tmp_path):

@@ -33,22 +33,22 @@ HTTP_STATUS = Message(
     what="The server returned HTTP status {status} ({reason}).",
     cause="a proxy between this machine and Triton rejected the request",
 )
-ANSWER_TOO_LARGE = Message(
+RESPONSE_TOO_LARGE = Message(
     code="answer-too-large",
     what="The server's response is larger than any response to this request can be.",
     cause="the address belongs to another service, or the model returns an output of another shape",
 )
-ANSWER_ENDED = Message(
+RESPONSE_ENDED = Message(
     code="answer-ended-early",
     what="The connection closed before the response was complete.",
     cause="the server stopped, or a proxy closed the connection",
 )
-ANSWER_UNSOUND = Message(
+RESPONSE_INVALID = Message(
     code="answer-unsound",
     what="The server's response does not follow the KServe v2 inference protocol.",
     cause="the server is not Triton, or a proxy changes its responses",
 )
-OTHER_ANSWERED = Message(
+OTHER_MODEL_RESPONDED = Message(
     code="other-model-answered",
     what="The response comes from another model or version than the request named.",
     cause="a proxy between this machine and Triton routes requests to another model",

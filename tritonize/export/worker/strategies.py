@@ -16,7 +16,7 @@ from tritonize.core import arrays
 from tritonize.core.artifacts import SampleSet, TensorSpec
 from tritonize.core.errors import ExportError, TritonizeError, UsageError
 from tritonize.core.messages import export as wording
-from tritonize.export.tasks import ExportAnswer, ExportRequest
+from tritonize.export.tasks import ExportRequest, ExportResult
 from tritonize.export.worker import custom_operators, decisions, decompositions, failures, symbolic_sizes
 from tritonize.export.worker.custom_operators import DYNAMO_OPSET
 from tritonize.export.worker.export_checks import ExportedWays
@@ -33,7 +33,7 @@ SCOPE = "module"
 Tensors = Sequence[torch.Tensor]
 
 
-def run(request: ExportRequest) -> ExportAnswer:
+def run(request: ExportRequest) -> ExportResult:
     """The task: write the file to `path`."""
     watch = Stopwatch()
     with watch.library():
@@ -71,7 +71,7 @@ def run(request: ExportRequest) -> ExportAnswer:
             *decisions.found(model, tensors, _inputs(model, request.samples), first=recorder.run),
             *refused.found(model, _inputs(model, request.samples), tensors),
         )
-    return ExportAnswer(
+    return ExportResult(
         library_seconds=watch.seconds,
         torch=torch.__version__,
         scope=scope,

@@ -39,7 +39,7 @@ def _watched(model: LoadedModel, request: CaptureRequest, number: int, *, indice
     watcher = _Watcher(folder)
     hooks = watcher.attach(model.module)
     try:
-        model.answer(arrays.stack(request.samples.files, indices))
+        model.run(arrays.stack(request.samples.files, indices))
     finally:
         for remove in hooks:
             remove()

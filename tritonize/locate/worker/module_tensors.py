@@ -50,7 +50,7 @@ class NodeMap:
         return (entry.get("module"), entry.get("source")) if entry else (None, None)
 
 
-class ModuleAnswers:
+class ModuleOutputs:
     """The expected values, from the captured outputs of modules."""
 
     def __init__(self, captured: Captured) -> None:

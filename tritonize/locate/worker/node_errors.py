@@ -20,10 +20,10 @@ from tritonize.core.arrays import Array, Arrays
 from tritonize.core.error_location import FAR, NodeError
 from tritonize.core.errors import ExportError, UsageError
 from tritonize.core.messages import locate as messages
-from tritonize.locate.tasks import ErrorsAnswer, ErrorsRequest
+from tritonize.locate.tasks import ErrorsRequest, ErrorsResult
 from tritonize.locate.worker import comparable_nodes, distances, node_differences, rounding_allowance
 from tritonize.locate.worker.comparable_nodes import Unit
-from tritonize.locate.worker.module_tensors import ModuleAnswers, NodeMap, Tensors
+from tritonize.locate.worker.module_tensors import ModuleOutputs, NodeMap, Tensors
 from tritonize.locate.worker.subgraphs import Graph
 from tritonize.locate.worker.tensor_values import Evaluation, Runner, Store, cast
 
@@ -68,7 +68,7 @@ class _Walk:
     broken: str | None = None
 
 
-def compare(request: ErrorsRequest) -> ErrorsAnswer:
+def compare(request: ErrorsRequest) -> ErrorsResult:
     """Measure the error of every node that can be compared.
 
     Raises:
@@ -89,7 +89,7 @@ def compare(request: ErrorsRequest) -> ErrorsAnswer:
     else:
         assert request.captured is not None
         tensors = Tensors(graph, node_map, request.captured)
-        matches, expected = tensors.matches(), ModuleAnswers(request.captured)
+        matches, expected = tensors.matches(), ModuleOutputs(request.captured)
     if not matches:
         raise UsageError.of(messages.NO_COUNTERPART, where=request.found.name)
     found = Evaluation(graph, matches, batches, store=Store(request.directory / "found"), runner=runner)
@@ -97,7 +97,7 @@ def compare(request: ErrorsRequest) -> ErrorsAnswer:
         graph=graph, matches=matches, expected=expected, found=found, batches=batches, runner=runner, emulated=request.emulated
     )
     series = tuple(_series(walk, request.part_bytes, other, node_map=node_map))
-    return ErrorsAnswer(
+    return ErrorsResult(
         series=series,
         nodes=len(graph.nodes),
         parts=runner.parts,

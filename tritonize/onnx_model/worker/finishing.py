@@ -18,7 +18,7 @@ from tritonize.core.artifacts import TensorSpec
 from tritonize.core.errors import ExportError, SimplifyError, UsageError
 from tritonize.core.messages import export as wording
 from tritonize.core.messages import files as files_wording
-from tritonize.onnx_model.tasks import FinishAnswer, FinishRequest
+from tritonize.onnx_model.tasks import FinishRequest, FinishResult
 from tritonize.onnx_model.worker import origins, ports, writer
 from tritonize.process.stopwatch import Stopwatch
 
@@ -26,7 +26,7 @@ NODE_MAP = "node_map.json"
 _RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 
 
-def finish(request: FinishRequest) -> FinishAnswer:
+def finish(request: FinishRequest) -> FinishResult:
     """Finish the file.
 
     Raises:
@@ -69,7 +69,7 @@ def finish(request: FinishRequest) -> FinishAnswer:
         finished = onnx.load(request.path, load_external_data=False)
     if request.opset is not None:
         _require_opset(opset(finished), request.opset)
-    return FinishAnswer(
+    return FinishResult(
         opset=opset(finished),
         ir_version=finished.ir_version,
         inputs=specs(finished.graph.input, "input"),

@@ -15,14 +15,14 @@ from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import TensorFiles
 from tritonize.core.errors import ExportError, UsageError
 from tritonize.core.messages import export as wording
-from tritonize.onnx_model.tasks import RunAnswer, RunRequest
+from tritonize.onnx_model.tasks import RunRequest, RunResult
 from tritonize.onnx_model.worker import unsupported
 from tritonize.process.stopwatch import Stopwatch
 
 _LONGEST = 300  # characters of ONNX Runtime's error text
 
 
-def run(request: RunRequest) -> RunAnswer:
+def run(request: RunRequest) -> RunResult:
     """Run every batch, and the samples that are run alone.
 
     Raises:
@@ -36,10 +36,10 @@ def run(request: RunRequest) -> RunAnswer:
         batch = arrays.stack(request.samples.files, indices)
         before = watch.seconds
         with watch.library():
-            found = answer(opened, batch, len(indices))
+            found = run_batch(opened, batch, len(indices))
         seconds.append(watch.seconds - before)
         outputs.append(_kept(found, request.directory / str(position)))
-    return RunAnswer(
+    return RunResult(
         outputs=tuple(outputs),
         seconds=tuple(seconds),
         version=onnxruntime.__version__,
@@ -53,7 +53,7 @@ def _apart(opened: onnxruntime.InferenceSession, request: RunRequest, watch: Sto
         assert request.apart is not None
         try:
             with watch.library():
-                found = answer(opened, arrays.load(request.apart.files, index), 1)
+                found = run_batch(opened, arrays.load(request.apart.files, index), 1)
         except ExportError as error:
             yield error.found or error.what
             continue
@@ -97,7 +97,7 @@ def session(path: Path, libraries: Sequence[str], *, optimized: bool = True) -> 
         ) from error
 
 
-def answer(session: onnxruntime.InferenceSession, batch: Arrays, size: int) -> Arrays:
+def run_batch(session: onnxruntime.InferenceSession, batch: Arrays, size: int) -> Arrays:
     """Return the outputs of one batch by name.
 
     Raises:
@@ -111,7 +111,7 @@ def answer(session: onnxruntime.InferenceSession, batch: Arrays, size: int) -> A
     try:
         outputs = session.get_outputs()
         if any(each.type == "tensor(bfloat16)" for each in (*session.get_inputs(), *outputs)):
-            return _answer_bfloat16(session, batch, names)
+            return _run_bfloat16(session, batch, names)
         return dict(zip(names, session.run(names, {name: batch[name] for name in batch}), strict=True))
     except Exception as error:
         raise ExportError.of(
@@ -121,7 +121,7 @@ def answer(session: onnxruntime.InferenceSession, batch: Arrays, size: int) -> A
         ) from error
 
 
-def _answer_bfloat16(session: onnxruntime.InferenceSession, batch: Arrays, names: list[str]) -> Arrays:
+def _run_bfloat16(session: onnxruntime.InferenceSession, batch: Arrays, names: list[str]) -> Arrays:
     """Run a batch through OrtValues, the only interface for a type that NumPy lacks."""
     values = {
         name: onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(array.view("uint16"), 16)

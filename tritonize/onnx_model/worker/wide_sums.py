@@ -77,7 +77,7 @@ class _Writer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Answer:
+class _WideNode:
     """What a node answers in float64, by names."""
 
     value: str
@@ -97,11 +97,11 @@ def widen(model: onnx.ModelProto, shapes: Mapping[str, Shape]) -> tuple[Sum, ...
     found: list[Sum] = []
     for position, node in enumerate(model.graph.node):
         writer = _Writer(prefix=f"__sum{position}_", opset=opset)
-        answer = _answer(writer, node, shapes) if node.op_type in OPERATORS and node.domain in ("", "ai.onnx") else None
+        answer = _widened(writer, node, shapes) if node.op_type in OPERATORS and node.domain in ("", "ai.onnx") else None
         if answer is None:
             nodes.append(node)
             continue
-        found.append(_told(writer, node, answer))
+        found.append(_replaced(writer, node, answer))
         nodes += writer.nodes
         model.graph.initializer.extend(writer.constants)
     del model.graph.node[:]
@@ -114,7 +114,7 @@ def widen(model: onnx.ModelProto, shapes: Mapping[str, Shape]) -> tuple[Sum, ...
     return tuple(found)
 
 
-def _told(writer: _Writer, node: onnx.NodeProto, answer: _Answer) -> Sum:
+def _replaced(writer: _Writer, node: onnx.NodeProto, answer: _WideNode) -> Sum:
     """The node as it was, under another name, beside the wide one, which takes its place."""
     own = f"{writer.prefix}own"
     beside = onnx.NodeProto()
@@ -133,7 +133,7 @@ def _told(writer: _Writer, node: onnx.NodeProto, answer: _Answer) -> Sum:
     )
 
 
-def _answer(writer: _Writer, node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> _Answer | None:
+def _widened(writer: _Writer, node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> _WideNode | None:
     """`None` where the node is not widened: its sizes are not known, or it answers more than its value."""
     shape = shapes.get(node.input[0])
     given = {each.name: helper.get_attribute_value(each) for each in node.attribute}
@@ -145,7 +145,7 @@ def _answer(writer: _Writer, node: onnx.NodeProto, shapes: Mapping[str, Shape]) 
     if node.op_type == "GlobalAveragePool":
         value = writer.wide(node.input[0])
         mean = writer.mean(value, axes)
-        return _Answer(value=mean, base=writer.largest(writer.mean(writer.add("Abs", value), axes)), sums=mean)
+        return _WideNode(value=mean, base=writer.largest(writer.mean(writer.add("Abs", value), axes)), sums=mean)
     epsilon = float(given.get("epsilon", 1e-5))
     if node.op_type == "LayerNormalization":
         first = int(given.get("axis", -1)) % rank
@@ -161,7 +161,7 @@ def _answer(writer: _Writer, node: onnx.NodeProto, shapes: Mapping[str, Shape]) 
     return _normalized(writer, node, grouped, axes=(2,), epsilon=epsilon, scale=channels, back=back)
 
 
-def _reduced(writer: _Writer, node: onnx.NodeProto) -> _Answer:
+def _reduced(writer: _Writer, node: onnx.NodeProto) -> _WideNode:
     def same(value: str) -> str:
         name = writer.add("Identity", value)
         again = onnx.NodeProto()
@@ -172,7 +172,7 @@ def _reduced(writer: _Writer, node: onnx.NodeProto) -> _Answer:
 
     value = writer.wide(node.input[0])
     answer = same(value)
-    return _Answer(value=answer, base=writer.largest(same(writer.add("Abs", value))), sums=answer)
+    return _WideNode(value=answer, base=writer.largest(same(writer.add("Abs", value))), sums=answer)
 
 
 def _normalized(
@@ -184,7 +184,7 @@ def _normalized(
     epsilon: float,
     scale: str | None,
     back: str | None = None,
-) -> _Answer:
+) -> _WideNode:
     """(x - mean) / sqrt(variance + epsilon) * scale + bias.
 
     Args:
@@ -203,7 +203,7 @@ def _normalized(
             weight = writer.wide(node.input[place])
             answer = writer.add(operator, answer, writer.add("Reshape", weight, scale) if scale else weight)
             base = writer.add(operator, base, writer.largest(weight))
-    return _Answer(value=answer, base=base, sums=mean)
+    return _WideNode(value=answer, base=base, sums=mean)
 
 
 def bound(terms: int, base: float, *, alike: bool) -> float:

@@ -17,7 +17,7 @@ from tritonize.core import dtypes
 from tritonize.core.artifacts import TensorSpec
 from tritonize.core.errors import ExportError, MissingError, UsageError
 from tritonize.plans import gpu
-from tritonize.plans.tasks import PlanBuildAnswer, PlanBuildRequest, VersionRequest
+from tritonize.plans.tasks import PlanBuildRequest, PlanBuildResult, VersionRequest
 from tritonize.plans.worker import builder_config, import_trt, serialization, timing_cache, trt_network
 from tritonize.process import progress
 
@@ -33,7 +33,7 @@ _KEPT = 3  # of the module's lines, where it does not start
 _PROBLEMS = ("WARNING", "ERROR", "INTERNAL_ERROR")
 
 
-def build(request: PlanBuildRequest) -> PlanBuildAnswer:
+def build(request: PlanBuildRequest) -> PlanBuildResult:
     """Build one plan.
 
     Raises:
@@ -62,7 +62,7 @@ def build(request: PlanBuildRequest) -> PlanBuildAnswer:
         digest, size = serialization.write(trt, builder, network, config=config, logger=logger, request=request)
         seconds = time.perf_counter() - started
         timings = _keep_timings(config, request.timing_cache, logger) if request.timing_cache else None
-    return PlanBuildAnswer(
+    return PlanBuildResult(
         compute_capability=request.compute_capability or _capability_here(),
         inputs=inputs,
         outputs=outputs,

@@ -19,14 +19,14 @@ from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import TensorFiles
 from tritonize.core.errors import MissingError, PlanError
 from tritonize.plans import gpu
-from tritonize.plans.tasks import EngineAnswer, EngineRequest
+from tritonize.plans.tasks import EngineRequest, EngineResult
 from tritonize.plans.worker import import_trt
 from tritonize.process import progress
 
 JSON, ONELINE = "layers.json", "layers.txt"
 
 
-def run(request: EngineRequest) -> EngineAnswer:
+def run(request: EngineRequest) -> EngineResult:
     """Run every batch.
 
     Raises:
@@ -57,7 +57,7 @@ def run(request: EngineRequest) -> EngineAnswer:
         ) from error
 
 
-def _run(request: EngineRequest, trt: TensorRT, device: cuda.Device, *, log: TextIO) -> EngineAnswer:
+def _run(request: EngineRequest, trt: TensorRT, device: cuda.Device, *, log: TextIO) -> EngineResult:
     began = time.perf_counter()
     progress.tell("load the plan")
     engine = runner.Engine(
@@ -77,7 +77,7 @@ def _run(request: EngineRequest, trt: TensorRT, device: cuda.Device, *, log: Tex
         information = layers or information
     for name, text in zip((JSON, ONELINE), information, strict=True):
         (request.directory / name).write_text(text, encoding="utf-8")
-    return EngineAnswer(
+    return EngineResult(
         outputs=tuple(outputs),
         seconds=tuple(seconds),
         gpu=device.name,

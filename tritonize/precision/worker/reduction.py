@@ -25,7 +25,7 @@ from onnx import TensorProto
 from tritonize.core.errors import ExportError, NothingReducedError, UsageError
 from tritonize.core.messages import precision as wording
 from tritonize.onnx_model.worker import finishing, origins, writer
-from tritonize.precision.tasks import ReduceAnswer, ReduceRequest
+from tritonize.precision.tasks import ReduceRequest, ReduceResult
 from tritonize.precision.worker import emulation as worker_emulation
 from tritonize.precision.worker import graph_rewrite, node_choice
 from tritonize.precision.worker.graph_rewrite import Rewritten
@@ -42,7 +42,7 @@ _CONSTANTS_IR = 4
 _NEAR = 3
 
 
-def reduce(request: ReduceRequest) -> ReduceAnswer:
+def reduce(request: ReduceRequest) -> ReduceResult:
     """Reduce the file, and write its emulation.
 
     Raises:
@@ -63,7 +63,7 @@ def reduce(request: ReduceRequest) -> ReduceAnswer:
         if not reduced:
             raise _nothing_reduced(request, Counter(place.kept for place in choice.places if place.kept))
         node_map = _write_node_map(model, done, request)
-        answer = ReduceAnswer(
+        answer = ReduceResult(
             opset=finishing.opset(model),
             ir_version=model.ir_version,
             inputs=finishing.specs(model.graph.input, "input"),

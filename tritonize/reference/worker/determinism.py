@@ -98,7 +98,7 @@ def require_repeatable(model: LoadedModel, batch: Arrays, first: Arrays, *, chan
     """
     for seed in (1, 2):
         torch.manual_seed(seed)
-        again = model.answer(batch)
+        again = model.run(batch)
         for name, array in first.items():
             distance = _distance(array, again[name])
             if distance is not None and (observing := _observing(model.module)):

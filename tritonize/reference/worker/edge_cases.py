@@ -19,14 +19,14 @@ from tritonize.source.worker.torch_model import LoadedModel
 from tritonize.spec import schema
 
 
-class EdgeAnswers(NamedTuple):
+class EdgeCaseOutputs(NamedTuple):
     """The outputs with those of the edge cases behind them; by name, the cases that the model has no answer to, with the reason."""
 
     outputs: TensorFiles
     unusable: dict[str, str]
 
 
-def answers(model: LoadedModel, request: ReferenceRequest, outputs: TensorFiles, *, watch: Stopwatch) -> EdgeAnswers:
+def answers(model: LoadedModel, request: ReferenceRequest, outputs: TensorFiles, *, watch: Stopwatch) -> EdgeCaseOutputs:
     """The outputs with those of the edge cases behind them, and the cases that are none of this model, with the reason.
 
     A server puts requests of several clients into one batch, so an edge case is also asked in a batch with the first sample.
@@ -35,7 +35,7 @@ def answers(model: LoadedModel, request: ReferenceRequest, outputs: TensorFiles,
     for index, name in request.samples.edges.items():
         try:
             with watch.library():
-                found = model.answer(arrays.load(request.samples.files, index))
+                found = model.run(arrays.load(request.samples.files, index))
             if [*found] != [tensor.name for tensor in outputs.tensors]:
                 unusable[name] = f"the model has other outputs there: {', '.join(found)}"
                 continue
@@ -50,7 +50,7 @@ def answers(model: LoadedModel, request: ReferenceRequest, outputs: TensorFiles,
             continue
         save(outputs, outputs.count, found)
         outputs = replace(outputs, count=outputs.count + 1)
-    return EdgeAnswers(outputs, unusable)
+    return EdgeCaseOutputs(outputs, unusable)
 
 
 def _why_not_batchable(
@@ -79,7 +79,7 @@ def _why_other(model: LoadedModel, request: ReferenceRequest, batch: Arrays, *, 
     """Why a batch of two does not begin with what is expected."""
     try:
         with watch.library():
-            found = model.answer(batch)
+            found = model.run(batch)
     except ExportError as error:
         return f"PyTorch raises: {error.found}"
     for name, array in found.items():
@@ -92,28 +92,28 @@ def _why_other(model: LoadedModel, request: ReferenceRequest, batch: Arrays, *, 
     return ""
 
 
-class ApartAnswers(NamedTuple):
+class SeparateOutputs(NamedTuple):
     """Answers to samples that are run apart; by name, those without one, with the reason."""
 
     outputs: TensorFiles | None
     unanswered: dict[str, str]
 
 
-def apart(model: LoadedModel, request: ReferenceRequest, outputs: TensorFiles, *, watch: Stopwatch) -> ApartAnswers:
+def apart(model: LoadedModel, request: ReferenceRequest, outputs: TensorFiles, *, watch: Stopwatch) -> SeparateOutputs:
     """The answers to samples that are asked apart, and the names of those without one, with the reason."""
     if request.apart is None:
-        return ApartAnswers(None, {})
+        return SeparateOutputs(None, {})
     files, unasked = TensorFiles(directory=request.directory / "apart", tensors=outputs.tensors, count=0), {}
     for index, name in request.apart.edges.items():
         try:
             with watch.library():
-                found = model.answer(arrays.load(request.apart.files, index))
+                found = model.run(arrays.load(request.apart.files, index))
             save(files, files.count, found)
         except ExportError as error:
             unasked[name] = error.found or error.what
             continue
         files = replace(files, count=files.count + 1)
-    return ApartAnswers(files, unasked)
+    return SeparateOutputs(files, unasked)
 
 
 def _finite(array: arrays.Array) -> bool:

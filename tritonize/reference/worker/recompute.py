@@ -71,7 +71,7 @@ def answers(
             progress.tell(f"PyTorch in {dtype}, sample {position + 1} of {len(batches)}")
             batch = _cast(arrays.stack(samples.files, indices), dtype)
             with watch.library():
-                found = model.answer(batch)
+                found = model.run(batch)
             if lost := lacking(files, found, dtype):
                 without |= lost
                 files = arrays.select(files, [each.name for each in files.tensors if each.name not in lost])

@@ -15,7 +15,7 @@ from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
 from tritonize.core.errors import ExportError, UsageError
 from tritonize.process.stopwatch import Stopwatch
-from tritonize.reference.tasks import Observed, Recomputed, ReferenceAnswer, ReferenceRequest, Variant
+from tritonize.reference.tasks import Observed, Recomputed, ReferenceRequest, ReferenceResult, Variant
 from tritonize.reference.worker import determinism, edge_cases, python_state, recompute, untouched, weight_perturbation
 from tritonize.source.tasks import LoadRequest
 from tritonize.source.worker import module_state, script_facts
@@ -25,7 +25,7 @@ _SMALL_BYTES = 8 << 20
 """Weights, and inputs and outputs of one sample, up to which float64 needs no process of its own."""
 
 
-def compute(request: ReferenceRequest) -> ReferenceAnswer:
+def compute(request: ReferenceRequest) -> ReferenceResult:
     """The task."""
     watch = Stopwatch()
     with watch.library():
@@ -52,7 +52,7 @@ def compute(request: ReferenceRequest) -> ReferenceAnswer:
     if small:
         with watch.library():
             moved = weight_perturbation.moved(
-                model.module, lambda place: model.answer(arrays.stack(request.samples.files, usable[place])), outputs
+                model.module, lambda place: model.run(arrays.stack(request.samples.files, usable[place])), outputs
             )
     variants = _variants(request, model, usable, outputs=outputs)
     exact = _float64(model, request, usable, outputs=outputs, watch=watch) if small else None
@@ -67,7 +67,7 @@ def compute(request: ReferenceRequest) -> ReferenceAnswer:
         traced=script_facts.is_traced(model.module),
         moved=moved,
     )
-    return ReferenceAnswer(
+    return ReferenceResult(
         outputs=outputs,
         batched=batched,
         parameters=parameters,
@@ -85,7 +85,7 @@ def _variants(
     """What the same model answers with its attention on the other path, or in evaluation mode where the reference is not."""
 
     def ask(place: int) -> Arrays:
-        return model.answer(arrays.stack(request.samples.files, usable[place]))
+        return model.run(arrays.stack(request.samples.files, usable[place]))
 
     variants = []
     if model.found.fast_path:
@@ -158,7 +158,7 @@ def _run(
 
 def _answer(model: LoadedModel, batch: Arrays, size: int) -> Arrays:
     try:
-        return model.answer(batch)
+        return model.run(batch)
     except ExportError as error:
         if size == 1:
             raise

@@ -54,12 +54,12 @@ def reloaded(
         fresh = LoadedModel(modes.unwrapped(load_module(request)), request.inputs, request.outputs)
         place = replace(own, directory=directory / "training")
         asked = range(min(own.count, _SAMPLES))
-        variants.append(_asked("training", found.training, lambda index: fresh.answer(batch(index)), place=place, indices=asked))
+        variants.append(_asked("training", found.training, lambda index: fresh.run(batch(index)), place=place, indices=asked))
     if found.compiled:
         module = load_module(request)
         whole = LoadedModel(module if request.training == "keep" else module.eval(), request.inputs, request.outputs)
         place = replace(own, directory=directory / "compiled")
-        variants.append(_asked("compiled", found.compiled, lambda index: whole.answer(batch(index)), place=place, indices=range(1)))
+        variants.append(_asked("compiled", found.compiled, lambda index: whole.run(batch(index)), place=place, indices=range(1)))
     return tuple(variants)
 
 

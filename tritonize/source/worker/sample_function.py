@@ -13,10 +13,10 @@ from tritonize.core import arrays, names
 from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import TensorSpec
 from tritonize.core.errors import UsageError
-from tritonize.source.tasks import DrawAnswer, DrawRequest
+from tritonize.source.tasks import DrawRequest, DrawResult
 
 
-def draw(request: DrawRequest) -> DrawAnswer:
+def draw(request: DrawRequest) -> DrawResult:
     """The task.
 
     Raises:
@@ -39,7 +39,7 @@ def draw(request: DrawRequest) -> DrawAnswer:
             )
         varying |= {each.name for each, other in zip(tensors, first, strict=True) if each.shape != other.shape}
         arrays.write_npz(request.directory / f"{index:06d}.npz", item)
-    return DrawAnswer(tensors=first, varying=tuple(sorted(varying)))
+    return DrawResult(tensors=first, varying=tuple(sorted(varying)))
 
 
 def _function(name: str) -> object:

@@ -76,7 +76,7 @@ class LoadedModel(torch.nn.Module):
         """The arrays as tensors, in the spec's order. A sample's file is never written through them."""
         return tuple(to_torch(batch[name]) for name in self.inputs)
 
-    def answer(self, batch: Mapping[str, Array]) -> Arrays:
+    def run(self, batch: Mapping[str, Array]) -> Arrays:
         """Named outputs for one batch.
 
         Raises:

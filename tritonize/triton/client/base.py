@@ -142,7 +142,10 @@ class Client(abc.ABC):
         """Raise InferenceError if the response is from, or about, a model or version that was not requested."""
         if (model and found != model) or (version and found_version != version):
             raise InferenceError.of(
-                messages.OTHER_ANSWERED, where=self.where, expected=_label(model, version), found=_label(found, found_version)
+                messages.OTHER_MODEL_RESPONDED,
+                where=self.where,
+                expected=_label(model, version),
+                found=_label(found, found_version),
             )
 
 

@@ -178,9 +178,9 @@ def _translate_errors(where: str, budget: Budget, seconds: float, *, limit: int)
     try:
         yield
     except TooMuchError as error:
-        raise ServerError.of(messages.ANSWER_TOO_LARGE, where=where, expected=f"at most {limit:,} bytes") from error
+        raise ServerError.of(messages.RESPONSE_TOO_LARGE, where=where, expected=f"at most {limit:,} bytes") from error
     except zlib.error as error:
-        raise InferenceError.of(messages.ANSWER_UNSOUND, where=where, found=str(error)) from error
+        raise InferenceError.of(messages.RESPONSE_INVALID, where=where, found=str(error)) from error
     except (HTTPError, http.client.HTTPException, OSError, ValueError) as error:
         causes = list(_causes(error))
         if budget.expired or any(isinstance(each, TimeoutError) for each in causes):
@@ -191,7 +191,7 @@ def _translate_errors(where: str, budget: Budget, seconds: float, *, limit: int)
         if any(isinstance(each, InvalidChunkLength) for each in causes):  # a subclass of IncompleteRead, so it comes first
             raise ServerError.of(messages.NOT_HTTP, where=where, found=found) from error
         if any(isinstance(each, IncompleteRead | http.client.IncompleteRead) for each in causes):
-            raise ServerError.of(messages.ANSWER_ENDED, where=where, found=found) from error
+            raise ServerError.of(messages.RESPONSE_ENDED, where=where, found=found) from error
         if any(isinstance(each, ConnectionError) for each in causes):
             raise ServerError.of(messages.SERVER_UNREACHABLE, where=where, found=found) from error
         if any(isinstance(each, http.client.HTTPException | ValueError) for each in causes):

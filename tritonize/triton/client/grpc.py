@@ -141,13 +141,13 @@ def _error(where: str, model: str, seconds: float, *, limit: int, text: str, sta
     if "DEADLINE_EXCEEDED" in status or text == "Deadline Exceeded":
         return ServerError.of(messages.SERVER_SILENT, where=where, seconds=seconds)
     if "RESOURCE_EXHAUSTED" in status and "larger than max" in lower:
-        return ServerError.of(messages.ANSWER_TOO_LARGE, where=where, expected=f"at most {limit:,} bytes", found=line)
+        return ServerError.of(messages.RESPONSE_TOO_LARGE, where=where, expected=f"at most {limit:,} bytes", found=line)
     if "UNAVAILABLE" in status and any(sign in lower for sign in _UNREACHABLE):
         return ServerError.of(messages.SERVER_UNREACHABLE, where=where, found=line)
     if "UNIMPLEMENTED" in status and any(sign in lower for sign in _NO_SUCH_METHOD):  # Triton uses that status for more
         return ServerError.of(messages.NO_TRITON, where=where, found=line)
     if "INTERNAL" in status and "deserializing" in lower:
-        return InferenceError.of(messages.ANSWER_UNSOUND, where=where, found=line)
+        return InferenceError.of(messages.RESPONSE_INVALID, where=where, found=line)
     if model:
         return InferenceError.of(messages.MODEL_REFUSED, where=where, found=text, model=model)
     return InferenceError.of(messages.REFUSED, where=where, found=text)

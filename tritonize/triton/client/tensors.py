@@ -132,4 +132,4 @@ def text(name: str, content: memoryview | bytes, count: int, *, where: str, exac
 
 def invalid_response(where: str, found: str) -> InferenceError:
     """The error for a response that contradicts itself or the protocol."""
-    return InferenceError.of(messages.ANSWER_UNSOUND, where=where, found=found)
+    return InferenceError.of(messages.RESPONSE_INVALID, where=where, found=found)
