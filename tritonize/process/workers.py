@@ -134,9 +134,7 @@ def _received(result: Path) -> _Result:
         raise TaskError(content["bug"])
     if "unexpected" in content:
         raised = content["unexpected"]
-        raise errors.WorkerError.of(
-            wording.WORKER_RAISED, details=raised["traceback"], type=raised["type"], message=raised["message"]
-        )
+        raise errors.WorkerError.of(wording.WORKER_RAISED, details=raised["traceback"], kind=raised["type"], text=raised["message"])
     return content
 
 

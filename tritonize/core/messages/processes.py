@@ -11,7 +11,7 @@ COMMAND_MISSING = Message(
 )
 COMMAND_NOT_STARTED = Message(code="command-not-started", what="The command {command!r} could not be started.")
 WORKER_ENDED = Message(code="worker-ended", what="The worker {how}.")
-WORKER_RAISED = Message(code="worker-raised", what="{type}: {message}")
+WORKER_RAISED = Message(code="worker-raised", what="{kind}: {text}")
 WORKER_OUT_OF_MEMORY = Message(
     code="worker-out-of-memory",
     what="The worker ran out of memory.",
