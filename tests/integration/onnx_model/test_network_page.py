@@ -81,15 +81,15 @@ def test_in_a_browser(server: netron_page.Server, tmp_path: Path) -> None:
     with chromium.page(tmp_path / "profile") as page:
         page.ask("Page.navigate", url=server.address)
         until = time.monotonic() + 30
-        shown = ""
-        while time.monotonic() < until and "MatMul" not in shown:
+        text = ""
+        while time.monotonic() < until and "MatMul" not in text:
             time.sleep(0.1)
             found = page.ask(
                 "Runtime.evaluate", expression="document.body.className + ' ' + document.body.innerText + document.body.textContent"
             )
-            shown = str(found["result"].get("value", ""))
+            text = str(found["result"].get("value", ""))
         requested = [event["params"]["request"]["url"] for event in page.events if event["method"] == "Network.requestWillBeSent"]
-    assert "MatMul" in shown
-    assert "anonymous usage" not in shown
+    assert "MatMul" in text
+    assert "anonymous usage" not in text
     assert requested
     assert [url for url in requested if not url.startswith((server.address, "blob:", "data:"))] == []
