@@ -111,8 +111,8 @@ def _profile_problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], st
     wrong = False
     for number, profile in enumerate(model.profiles):
         for name in profile:
-            where, whole = ("profiles", str(number), name), model.axis(name) if name in named else None
-            if whole is None:
+            where, axis = ("profiles", str(number), name), model.axis(name) if name in named else None
+            if axis is None:
                 wrong = True
                 yield where, f"no input has a dynamic axis {name!r}; the inputs have {', '.join(sorted(named))}"
                 continue
@@ -120,9 +120,9 @@ def _profile_problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], st
             if not low <= usual <= high:
                 wrong = True
                 yield where, f"min <= opt <= max must hold; found {low}, {usual}, {high}"
-            elif low < whole.min or high > whole.max:
+            elif low < axis.min or high > axis.max:
                 wrong = True
-                yield where, f"must be within the range of the axis, {whole.min} to {whole.max}; found {low} to {high}"
+                yield where, f"must be within the range of the axis, {axis.min} to {axis.max}; found {low} to {high}"
     if wrong:
         return
     ways = math.prod(map(len, _cut(model, model.profiles)[2]))
@@ -184,16 +184,16 @@ def _cut(
     spans = [{name: model.span(profile, name) for name in axes} for profile in profiles]
     starts = []
     for name in axes:
-        whole = model.axis(name)
-        cuts = {whole.min, *(span[name][0] for span in spans), *(span[name][2] + 1 for span in spans)}
-        sizes = {whole.min - (whole.min - cut) // whole.step * whole.step for cut in cuts}  # the next size that the axis has
-        starts.append(sorted(size for size in sizes if whole.min <= size <= whole.max))
+        axis = model.axis(name)
+        cuts = {axis.min, *(span[name][0] for span in spans), *(span[name][2] + 1 for span in spans)}
+        sizes = {axis.min - (axis.min - cut) // axis.step * axis.step for cut in cuts}  # rounded up to the next size of the axis
+        starts.append(sorted(size for size in sizes if axis.min <= size <= axis.max))
     return axes, spans, starts
 
 
 def _output_problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], str]]:
     for name, output in model.outputs.items():
-        if name in model.inputs and not model.source.endswith(".onnx"):  # in such a file the output is the input itself
+        if name in model.inputs and not model.source.endswith(".onnx"):  # an ONNX file may return an input unchanged
             yield ("outputs", name), wording.OUTPUT_IS_INPUT.text(suggested=f"{name}_out")
         for metric, bound in output.metrics.items():
             if metric not in METRICS:

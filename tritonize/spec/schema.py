@@ -345,9 +345,9 @@ class Model(_Section):
 
         Without an `opt`, the usual batch follows dynamic batching, see `usual_batch`.
         """
-        whole, part = self.axis(name), profile.get(name, Span())
-        low, high = whole.min if part.min is None else part.min, part.max or whole.max
-        usual = self.usual_batch if name == self.batch_axis else whole.opt or whole.max
+        axis, part = self.axis(name), profile.get(name, Span())
+        low, high = axis.min if part.min is None else part.min, part.max or axis.max
+        usual = self.usual_batch if name == self.batch_axis else axis.opt or axis.max
         return low, part.opt or min(max(usual, low), high), high
 
     def tolerance_of(self, output: str) -> Tolerance:

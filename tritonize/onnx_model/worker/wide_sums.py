@@ -223,7 +223,7 @@ def _normalized(
     return _WideNode(value=result, base=base, sums=mean)
 
 
-def bound(terms: int, base: float, *, alike: bool) -> float:
+def bound(terms: int, base: float, *, equal_terms: bool) -> float:
     """Return the largest summation error that rounding explains, in the unit of the node's output.
 
     For n terms this is 8 · u · (1 + sqrt(n)) · base with u = 2**-24. Measured over 64³ to 128³ elements, the errors of ONNX
@@ -233,7 +233,7 @@ def bound(terms: int, base: float, *, alike: bool) -> float:
     Args:
         terms: number of terms in one sum.
         base: the magnitude of `Sum.base`.
-        alike: whether the terms may be equal, as in an edge case.
+        equal_terms: whether the terms may be equal, as in an edge case.
     """
     walk = 8.0 * (1 + math.sqrt(terms))
-    return 2.0**-24 * (max(walk, terms / 4) if alike else walk) * base
+    return 2.0**-24 * (max(walk, terms / 4) if equal_terms else walk) * base
