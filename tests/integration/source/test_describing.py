@@ -164,7 +164,7 @@ def test_a_bad_function_of_samples(function, words, monkeypatch):
     assert words in str(error.value)
 
 
-@pytest.mark.parametrize(("function", "code", "words"), [("stops", 2, "exited the process"), ("empty", 2, "a whole number from 1")])
+@pytest.mark.parametrize(("function", "code", "words"), [("stops", 2, "exited with code"), ("empty", 2, "a whole number from 1")])
 def test_a_function_of_samples_that_ends_the_command(function, code, words):
     done, answer = build("net.pt", "--sample-function", f"described:{function}")
     assert done.returncode == code
