@@ -42,7 +42,7 @@ def problems(text: str) -> list[str]:
     return list(caught.value.details)
 
 
-def test_a_good_spec_is_read_and_its_paths_are_placed(tmp_path):
+def test_a_good_spec_is_read_and_its_paths_are_relative_to_its_folder(tmp_path):
     folder = tmp_path / "deep"
     folder.mkdir()
     heart = load(GOOD, folder).models["heart"]
@@ -57,7 +57,7 @@ def test_a_good_spec_is_read_and_its_paths_are_placed(tmp_path):
 def test_three_mistakes_are_reported_with_their_lines():
     found = problems(GOOD.replace("float32", "float33").replace("tolerance:", "tolerence:").replace("KIND_CPU", "KIND_CPV"))
     assert len(found) == 3, found
-    assert found[0].startswith("line 9: models.heart.inputs.INPUT__0.dtype: 'float33'")
+    assert found[0].startswith("line 9: models.heart.inputs.INPUT__0.dtype: unknown element type 'float33'")
     assert found[1].startswith("line 11: models.heart.outputs.OUTPUT__0.tolerence: unknown key; did you mean 'tolerance'?")
     assert found[2].startswith("line 16: models.heart.triton.instance_group")
     assert "KIND_CPV" in found[2]
@@ -66,10 +66,10 @@ def test_three_mistakes_are_reported_with_their_lines():
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (("max_batch_size: 2", "max_batch_size: 4"), "the batch axis runs from 1 to max_batch_size 4; found 1 to 2"),
-        (("[batch, 1, 8, 8, 8]", "[1, 1, 8, 8, 8]"), "with max_batch_size 2 the first axis is named"),
+        (("max_batch_size: 2", "max_batch_size: 4"), "the batch axis must run from 1 to max_batch_size 4; found 1 to 2"),
+        (("[batch, 1, 8, 8, 8]", "[1, 1, 8, 8, 8]"), "with max_batch_size 2 the first axis must be a name"),
         (("[batch, 1, 8, 8, 8]", "[batch, 1, depth, 8, 8]"), "the dynamic axis 'depth' has no range"),
-        (("[batch, 1, 8, 8, 8]", "[batch, 0, 8, 8, 8]"), "a size is a whole number from 1"),
+        (("[batch, 1, 8, 8, 8]", "[batch, 0, 8, 8, 8]"), "a size must be a whole number from 1"),
         (("heart:", "he/art:"), "is not a valid model name"),
         (("heart:", '"":'), "is not a valid model name"),
         (("heart:", "he.art:"), "is not a valid model name"),
@@ -79,17 +79,17 @@ def test_three_mistakes_are_reported_with_their_lines():
         (("source: heart.pt", "sauce: heart.pt"), "did you mean 'source'?"),
         (("dynamic_batching", "dynamic_batchin"), "is no field of Triton's ModelConfig"),
         (("instance_group: [{kind: KIND_CPU, count: 2}]", "max_batch_size: 3"), "is decided by the rest of the spec"),
-        (("shape: [batch, 1, 8, 8, 8]", "shape: [batch], distribution: one_hot"), "lies along the last axis"),
+        (("shape: [batch, 1, 8, 8, 8]", "shape: [batch], distribution: one_hot"), "one_hot needs an axis besides the batch axis"),
         (("shape: [batch,", "distribution: normal, range: [0, 1], shape: [batch,"), "has no range"),
         (("schema: 1", "schema: 2"), "schema"),
-        (("source: heart.pt", "source: heart.pt\n    weights: w.pt"), "weights go with a factory"),
+        (("source: heart.pt", "source: heart.pt\n    weights: w.pt"), "needs a factory as source"),
     ],
 )
 def test_each_mistake_has_its_sentence(change, text):
     assert any(text in line for line in problems(GOOD.replace(*change))), problems(GOOD.replace(*change))
 
 
-def test_mistakes_between_good_fields_are_found_beside_bad_fields():
+def test_mistakes_between_valid_fields_are_found_despite_invalid_fields():
     found = problems(GOOD.replace("max: 2", "max: 3").replace("samples:", "sample:"))
     assert len(found) == 2
 
@@ -107,13 +107,13 @@ def test_a_missing_file_is_a_usage_error():
     assert (caught.value.code, caught.value.where) == ("spec-missing", "nowhere.yaml")
 
 
-def test_the_published_schema_is_the_classes():
+def test_the_published_schema_matches_the_classes():
     published = json.loads((CHECKOUT / "docs" / "spec.schema.json").read_text())
     assert published == schema.Spec.model_json_schema(by_alias=True), "run: make schema"
 
 
 @pytest.mark.parametrize(("source", "is_factory"), [("a.b:c", True), ("heart.pt", False), ("c:/heart.pt", False), ("a:b.c", True)])
-def test_factories_are_told_from_files(source, is_factory):
+def test_factories_are_distinguished_from_files(source, is_factory):
     assert schema.is_factory(source) is is_factory
 
 

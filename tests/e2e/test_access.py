@@ -176,8 +176,8 @@ class TestHiddenArguments:
         """A process that is traced already cannot be traced by its parent, as under `strace -f`."""
         code = (
             "import sys; sys.path.append(sys.argv[1]); import guard_argv\n"
-            "guard_argv.be_traced()\n"
-            "try: guard_argv.be_traced()\n"
+            "guard_argv.allow_tracing()\n"
+            "try: guard_argv.allow_tracing()\n"
             "except OSError as error: print(error.strerror)\n"
         )
         done = subprocess.run(

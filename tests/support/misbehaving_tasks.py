@@ -30,7 +30,7 @@ def echo(request: Fields) -> Fields:
 
 def slow(request: Fields) -> Fields:
     for word in ("first", "second", "third"):
-        progress.tell(word)
+        progress.report(word)
         time.sleep(0.15)
     return Fields(fields={})
 

@@ -1,1 +1,1 @@
-"""Python-based Triton backends. They are copied into the server's backend directory and import nothing from tritonize."""
+"""Python-based Triton backends; tritonize copies them into the server's backend directory, and they do not import tritonize."""

@@ -1,9 +1,9 @@
-"""What Triton's Python backend hands to a model, as types: `triton_python_backend_utils` is inside the server alone.
+"""Types of the objects that Triton's Python backend passes to a model: `triton_python_backend_utils` exists only in the server.
 
-For the type checker alone: nothing is imported from here while a server runs.
+Only the type checker reads this module; nothing imports it at run time.
 """
 
-# ruff: noqa: D102 - what the methods do is Triton's to document
+# ruff: noqa: D102 - Triton documents the methods
 from __future__ import annotations
 
 from collections.abc import Sequence

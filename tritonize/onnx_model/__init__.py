@@ -1,4 +1,4 @@
-"""An ONNX file: run it in ONNX Runtime (`runtime.py`), compare two (`graph_diff.py`), show it in Netron."""
+"""ONNX files: run one in ONNX Runtime (`runtime.py`), compare two (`graph_diff.py`), display one in Netron (`netron_page.py`)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Netron's page for one network, without what it sends elsewhere: its telemetry, and the look-up of the country it is opened in.
+"""Serve Netron's page for one network, without its requests to other servers: telemetry and the look-up of the user's country.
 
-Netron (9.3) asks ipinfo.io where its user is, asks for leave to report to Google Analytics, and offers no refusal. Here its files
-are served by tritonize's own server, as a build that reports nothing (version 0.0.0), with the consent cookie set to "no". The
-header of every response forbids the page to reach any other server, so this also holds for later versions of Netron.
+Netron (9.3) requests the user's country from ipinfo.io and displays a consent dialog for Google Analytics that cannot be refused.
+tritonize serves Netron's files with its own server, as a development build that sends no telemetry (version 0.0.0), and sets the
+consent cookie to "no". The header of every response forbids the page to connect to any other server, which also covers later
+versions of Netron.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from tritonize.core import onnx_protobuf
 from tritonize.core.errors import UsageError
+from tritonize.core.messages import onnx_files as wording
 
 HOST = "127.0.0.1"
 _POLICY = "connect-src 'self' blob: data:; img-src 'self' blob: data:; frame-src 'none'; object-src 'none'; form-action 'none'"
@@ -33,7 +35,16 @@ _VERSION = re.compile(r'<meta name="version" content="[^"]*" ?/?>')
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves one network on 127.0.0.1 until it is closed."""
+    """Serves one network on 127.0.0.1 until the server is closed.
+
+    Args:
+        file: an ONNX file or another file that Netron can open.
+        port: TCP port; 0 lets the operating system choose one.
+
+    Raises:
+        UsageError: the page of the installed version of Netron is not supported.
+        OSError: the port is in use.
+    """
 
     daemon_threads = True
 
@@ -48,24 +59,22 @@ class Server(http.server.ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """Address for the browser."""
+        """URL for the browser, such as `http://127.0.0.1:8080`."""
         return f"http://{HOST}:{self.server_address[1]}"
 
 
 def _page(page: str, name: str) -> str:
-    """Set the file to open in Netron's page, and a development version, since packaged versions send telemetry."""
+    """Insert the file to open into Netron's page, and set its version to 0.0.0, since released versions send telemetry."""
     values = {"type": "Python", "version": "0.0.0", "file": f"/data/{quote(name)}", "name": name, "identifier": name}
     meta = "\n".join(f'<meta name="{key}" content="{html.escape(value)}">' for key, value in values.items())
     changed, count = _VERSION.subn(lambda _: meta, page)
     if count != 1:
-        raise UsageError(
-            "This version of Netron has a page that tritonize does not support.", next_step='pip install "netron>=9,<10"'
-        )
+        raise UsageError.of(wording.NETRON_PAGE, expected="one version tag in index.html", found=f"{count}")
     return changed
 
 
 def _data(file: Path) -> Mapping[str, Path]:
-    """What the page may read, by name: the network and the files with its weights; nothing else that lies beside it."""
+    """Return the files that the page may read, by name: the network and its external data, and no other file of the folder."""
     found = {file.name: file}
     if file.suffix == ".onnx":
         found |= {path.relative_to(file.parent).as_posix(): path for path in onnx_protobuf.data_files(file) if path.is_file()}
@@ -80,11 +89,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             f"{HOST}:{self.server.server_address[1]}",
             f"localhost:{self.server.server_address[1]}",
         ):
-            self.send_error(http.HTTPStatus.FORBIDDEN)  # DNS rebinding: another host name that resolves to this address
+            self.send_error(http.HTTPStatus.FORBIDDEN)  # against DNS rebinding, where another host name resolves to this address
             return
         path = unquote(urlsplit(self.path).path)
         if path in ("/", "/index.html"):
-            self._answer("text/html; charset=utf-8", self.server.page.encode())
+            self._send("text/html; charset=utf-8", self.server.page.encode())
         elif path.startswith("/data/"):
             self._send_file(self.server.data.get(path.removeprefix("/data/")), "application/octet-stream")
         else:
@@ -109,7 +118,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if self.command != "HEAD":
                 shutil.copyfileobj(file, self.wfile)
 
-    def _answer(self, kind: str, content: bytes) -> None:
+    def _send(self, kind: str, content: bytes) -> None:
         self._head(kind, len(content))
         if self.command != "HEAD":
             self.wfile.write(content)
@@ -121,4 +130,4 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Log nothing; the terminal already has the address."""
+        """Log nothing: `tritonize view` already printed the URL."""

@@ -1,4 +1,4 @@
-"""Run an ONNX file in ONNX Runtime, in a worker."""
+"""Run an ONNX file in ONNX Runtime, in a worker process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 from tritonize.core import arrays
 from tritonize.core.artifacts import SampleSet, TensorFiles
 from tritonize.core.errors import ExportError, WorkerError
-from tritonize.core.messages import quality as wording
+from tritonize.core.messages import onnx_files as wording
+from tritonize.core.messages import quality as quality_wording
 from tritonize.onnx_model import tasks
 from tritonize.onnx_model.tasks import RunRequest, RunResult, SamplesRequest, Sensitivity, Sums
 from tritonize.process import workers
@@ -17,18 +18,18 @@ from tritonize.spec import schema
 
 
 @dataclass(frozen=True, kw_only=True)
-class OrtRun(RunResult):
-    """What ONNX Runtime answered, and what its process took; `library_seconds` is with its import."""
+class OrtRun(RunAnswer):
+    """The outputs of ONNX Runtime, with time and memory of its process; `library_seconds` includes the import of ONNX Runtime."""
 
     peak_memory: int
-    """Bytes."""
+    """Largest resident memory of the worker, in bytes."""
 
-    def batch_outputs(self, position: int) -> arrays.Arrays:
-        """The outputs of batch number `position`, by name."""
+    def answer(self, position: int) -> arrays.Arrays:
+        """Load the outputs of batch number `position`, by name."""
         return arrays.load(self.outputs[position], 0)
 
     def gather(self, positions: Sequence[int], directory: Path) -> TensorFiles:
-        """Some of the answers as one set of items."""
+        """Copy the outputs of several batches into one set of files in `directory`, one item per batch."""
         tensors = self.outputs[positions[0]].tensors if positions else ()
         files = TensorFiles(directory=directory, tensors=tensors, count=len(positions))
         for index, position in enumerate(positions):
@@ -47,11 +48,17 @@ def run(
     libraries: Sequence[str] = (),
     apart: SampleSet | None = None,
 ) -> OrtRun:
-    """Run every batch on the CPU provider.
+    """Run every batch on ONNX Runtime's CPU provider.
 
     Args:
-        libraries: shared libraries with operators that the file uses.
-        apart: further samples, each run alone; that the file fails on one is an answer and no error.
+        path: the ONNX file.
+        samples: the samples that the batches are made of.
+        batches: the indices of the samples in each batch.
+        directory: folder for the outputs and the worker's files; it is created if missing.
+        deadline_s: seconds after which the worker is ended.
+        memory_bytes: limit on the worker's resident memory; `None` for the default of `workers.run_worker`.
+        libraries: shared libraries with custom operators that the file uses.
+        apart: further samples, each run alone. If the file fails on one of them, its entry in the result is the error's text.
 
     Raises:
         UsageError: one of the libraries cannot be loaded.
@@ -64,9 +71,7 @@ def run(
     try:
         answer = workers.run_worker(tasks.RUN, request, directory=directory, deadline_s=deadline_s, memory_bytes=memory_bytes)
     except WorkerError as error:
-        raise ExportError(
-            "ONNX Runtime ended without an answer.", where=path.name, found=error.what, details=error.details
-        ) from error
+        raise ExportError.of(wording.RUNTIME_ENDED, where=path.name, found=error.what, details=error.details) from error
     found = answer.value
     return OrtRun(
         outputs=found.outputs,
@@ -87,7 +92,7 @@ def run_within(
     directory: Path,
     apart: SampleSet | None = None,
 ) -> OrtRun:
-    """`run` with the limits and the operator libraries that a spec gives."""
+    """Call `run` with the deadline, the memory limit and the libraries of custom operators from the spec."""
     return run(
         path,
         samples,
@@ -101,10 +106,11 @@ def run_within(
 
 
 def sums(request: SamplesRequest, *, deadline_s: float, memory_bytes: int | None = None) -> Sums:
-    """How much of the answers to some samples is ONNX Runtime's own sum, in normalizations and means.
+    """Measure ONNX Runtime's own summation error in normalizations and means, for some samples.
 
     Raises:
-        UsageError, ExportError: it cannot be measured.
+        UsageError: a library of custom operators cannot be loaded.
+        ExportError: ONNX Runtime fails on the file, or the worker ended without an answer.
     """
     request.directory.mkdir(parents=True, exist_ok=True)
     try:
@@ -112,15 +118,16 @@ def sums(request: SamplesRequest, *, deadline_s: float, memory_bytes: int | None
             tasks.MEASURE_SUMS, request, directory=request.directory, deadline_s=deadline_s, memory_bytes=memory_bytes
         )
     except WorkerError as error:
-        raise ExportError.of(wording.SUMS_NOT_MEASURED, where=request.path.name, found=error.what) from error
+        raise ExportError.of(quality_wording.SUMS_NOT_MEASURED, where=request.path.name, found=error.what) from error
     return replace(answer.value, library_seconds=answer.value.library_seconds + answer.import_seconds)
 
 
 def sensitivity(request: SamplesRequest, *, deadline_s: float, memory_bytes: int | None = None) -> Sensitivity:
-    """How far rounding alone moves the answers to some samples.
+    """Measure how far rounding alone moves the outputs, for some samples.
 
     Raises:
-        ExportError: it cannot be measured.
+        UsageError: a library of custom operators cannot be loaded.
+        ExportError: ONNX Runtime fails on the file, or the worker ended without an answer.
     """
     request.directory.mkdir(parents=True, exist_ok=True)
     try:
@@ -128,7 +135,5 @@ def sensitivity(request: SamplesRequest, *, deadline_s: float, memory_bytes: int
             tasks.MEASURE_SENSITIVITY, request, directory=request.directory, deadline_s=deadline_s, memory_bytes=memory_bytes
         )
     except WorkerError as error:
-        raise ExportError(
-            "How far rounding moves the answers could not be measured.", where=request.path.name, found=error.what
-        ) from error
+        raise ExportError.of(wording.ROUNDING_NOT_MEASURED, where=request.path.name, found=error.what) from error
     return replace(answer.value, library_seconds=answer.value.library_seconds + answer.import_seconds)

@@ -1,4 +1,4 @@
-"""What workers do with ONNX files, as both sides see it."""
+"""The worker tasks for ONNX files, with the dataclasses of their requests and answers; both processes import this module."""
 
 from __future__ import annotations
 
@@ -10,39 +10,42 @@ from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
 from tritonize.process.tasks import Task
 
 INLINE_LIMIT = (1 << 31) - (1 << 26)
-"""Bytes of weights up to which a model is one file: protobuf holds less than 2 GiB, and the graph needs some of it."""
+"""Bytes of weights up to which a model is a single file: a protobuf message holds 2 GiB at most, and the graph needs some of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinishRequest:
-    """The exported file, and where the finished one goes."""
+    """Finish an exported file."""
 
     exported: Path
+    """The file as the exporter wrote it."""
     path: Path
+    """The path of the finished file."""
     simplify: bool
+    """Whether to run onnxslim."""
     opset: int | None
-    """The one the file must have; any where it is `None`."""
+    """The opset that the file must have; `None` accepts any."""
     consume: bool = True
-    """Whether the exported file may go once it is read."""
+    """Whether to delete the exported file after the finished one is written and checked."""
     inputs: tuple[TensorSpec, ...] | None = None
-    """What the inputs are to be called, in order, where the file has the names of `ports.exported_as`."""
+    """The model's inputs in order, if the exported file has the names of `ports.exported_as`; `None` keeps the file's names."""
     outputs: tuple[TensorSpec, ...] = ()
-    """What the model answers; declared where the exporter could not tell, as behind an operator of the user's."""
+    """The model's outputs. They give a type and shape to outputs that lack them, such as the result of a custom operator."""
     optional: tuple[str, ...] = ()
-    """Inputs that stay inputs although the file has a value for them."""
+    """Inputs that stay inputs although the file has a default value for them."""
     roots: tuple[Path, ...] = ()
-    """The user's folders; source files are named relative to them."""
+    """The user's folders; the node map names source files relative to them."""
     scope: str = ""
-    """Path of the user's module in what was exported."""
+    """Path of the user's module inside the exported module."""
     modules: tuple[str, ...] | None = None
-    """Paths of the modules that there are in it; `None` where that is not known."""
+    """Paths of all modules inside the user's module; `None` if unknown."""
     inline_limit: int = INLINE_LIMIT
-    """Bytes of weights above which they go into a file of their own."""
+    """Bytes of weights above which the weights go into a separate data file."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinishResult:
-    """What the finished file says of itself, after it was written and loaded again."""
+class FinishAnswer:
+    """Properties of the finished file, read back after it was written."""
 
     opset: int
     ir_version: int
@@ -50,102 +53,111 @@ class FinishResult:
     outputs: tuple[TensorSpec, ...]
     nodes: int
     parameters: int
-    """Number of elements of its initializers."""
+    """Number of elements of all initializers."""
     producer: str
+    """Name and version of the exporter."""
     optional: tuple[str, ...]
-    """The inputs that have a value in the file, which a client may leave out."""
+    """Inputs with a default value in the file; a client may omit them."""
     constants: tuple[str, ...]
-    """Weights that were inputs too in the exported file, and are none any more."""
+    """Weights that the exported file also listed as inputs and that are constants in the finished file."""
     simplified: bool
     data: str | None
-    """Name of the file beside it that holds the weights."""
+    """Name of the data file with the weights, in the same folder; `None` if the weights are in the ONNX file."""
     node_map: str
-    """Name of the file beside it that says where its nodes come from; see `worker.origins`."""
+    """Name of the file that maps nodes to modules and source lines, in the same folder; see `worker.origins`."""
     library_seconds: float
+    """Seconds spent in onnx and onnxslim."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
-    """Batches to run in ONNX Runtime."""
+    """Run batches in ONNX Runtime."""
 
     path: Path
     samples: SampleSet
     batches: tuple[tuple[int, ...], ...]
+    """Indices of the samples in each batch."""
     directory: Path
-    """Where the answers go."""
+    """Folder for the outputs."""
     libraries: tuple[str, ...] = ()
-    """Shared libraries with operators that the file uses."""
+    """Shared libraries with custom operators that the file uses."""
     apart: SampleSet | None = None
-    """Further samples, each run alone; that the file fails on one is an answer and no error."""
+    """Further samples, each run alone. A failure on one of them is part of the answer, not an error of the task."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunResult:
-    """What ONNX Runtime answered, batch by batch."""
+class RunAnswer:
+    """The outputs of ONNX Runtime, batch by batch."""
 
     outputs: tuple[TensorFiles, ...]
-    """One set of one item per batch: what an ONNX file answers may differ in shape and type from what is expected."""
+    """One set of files per batch, with one item each: the outputs of an incorrect file may differ in shape or type between
+    batches."""
     seconds: tuple[float, ...]
-    """Of each run."""
+    """Seconds of each run."""
     version: str
+    """The version of ONNX Runtime."""
     library_seconds: float
+    """Seconds spent in ONNX Runtime."""
     apart: tuple[TensorFiles | str, ...] = ()
-    """The answers to the samples that were run alone; a text if they are not available, with the reason."""
+    """For each sample that was run alone: its outputs, or the error's text if the run failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SamplesRequest:
-    """Samples to run one by one."""
+    """Run samples one by one."""
 
     path: Path
     samples: SampleSet
     indices: tuple[int, ...]
     directory: Path
-    """Where answers go that are kept."""
+    """Folder for outputs that the caller reads."""
     libraries: tuple[str, ...] = ()
-    """Shared libraries with operators that the file uses."""
+    """Shared libraries with custom operators that the file uses."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredSum:
-    """One node that adds up many terms, in float32 against float64 on the same values."""
+    """The error of one node with long sums: its float32 output compared with float64 on the same inputs."""
 
     node: str
     operator: str
     terms: int
-    """Elements that one sum adds up."""
+    """Number of elements in one sum."""
     error: float
-    """max |in float32 - in float64| of what the node answers."""
+    """max |float32 - float64| of the node's output."""
     bound: float
-    """What rounding explains at most, there."""
+    """The largest error that rounding explains; see `wide_sums.bound`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sums:
-    """What a file answers, and what it would if ONNX Runtime did its long sums in float64."""
+    """The outputs of a file, and the outputs of the same file with its long sums in float64."""
 
     plain: TensorFiles | None
-    """One item per sample; `None` where the file has no such sums."""
+    """Outputs of the unchanged file, one item per sample; `None` if the file has no long sums."""
     wide: TensorFiles | None
+    """Outputs with sums in float64, one item per sample; `None` if the file has no long sums."""
     nodes: tuple[tuple[MeasuredSum, ...], ...]
-    """For each sample, of each node that has such sums."""
+    """For each sample, the error of each node with long sums."""
     library_seconds: float
+    """Seconds spent in ONNX Runtime."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sensitivity:
-    """How far rounding alone moves answers."""
+    """How far rounding alone moves the outputs."""
 
     moved: tuple[dict[str, float], ...]
-    """Per sample, output to max |difference|, in the output's unit; infinite where rounding changes how many answers there are."""
+    """For each sample, output name to max |difference| in the output's unit; infinite if rounding changes the output's shape."""
     chosen: frozenset[str]
-    """Outputs that depend on which of several values comes first, as indices of a sort do."""
+    """Outputs that depend on a ranking of values, such as the indices of a sort."""
     library_seconds: float
+    """Seconds spent in ONNX Runtime."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GraphDiffRequest:
-    """Two files to compare."""
+    """Compare two files."""
 
     before: Path
     after: Path
@@ -153,33 +165,36 @@ class GraphDiffRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class WeightChange:
-    """An initializer that both files have, with other contents."""
+    """An initializer that both files have under the same name, with different contents."""
 
     name: str
     sha256: tuple[str, str]
-    """Of type, shape and contents; before, after."""
+    """SHA-256 of type, shape and contents: before, after."""
     relative: float | None
-    """||after - before|| / ||before||; `None` where the shapes differ, or where that is no number."""
+    """||after - before|| / ||before||; `None` if the shapes differ or the result is not finite."""
     elements: int
+    """Number of elements in the second file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GraphDiff:
-    """What changed; pairs are before, after."""
+    """The differences between two files; every pair is (before, after)."""
 
     opset: tuple[int, int]
     nodes: tuple[int, int]
+    """Number of nodes, including those of subgraphs and functions."""
     operators: Mapping[str, tuple[int, int]]
-    """Of each operator that does not occur as often in both, how often it does; subgraphs and functions included."""
+    """Number of nodes of each operator whose number differs, including those of subgraphs and functions."""
     inputs: Mapping[str, tuple[str, str]]
-    """Of each that differs, type and shape; `none` where one file lacks it."""
+    """Type and shape of each input that differs; `none` if a file lacks the input."""
     outputs: Mapping[str, tuple[str, str]]
+    """Type and shape of each output that differs; `none` if a file lacks the output."""
     weights: tuple[int, int]
     """Number of initializers."""
     weights_added: tuple[str, ...]
     weights_removed: tuple[str, ...]
     weights_changed: tuple[WeightChange, ...]
-    """The largest change first, those without a number before all."""
+    """Sorted by relative change, largest first; changes without a relative change come before them."""
 
 
 FINISH = Task(

@@ -1,1 +1,1 @@
-"""Processes: `processes.py` starts them, `guard.py` ends them and all that they start, `worker_main.py` is a worker's entry."""
+"""Processes: `processes.py` starts commands, `guard.py` ends them with all their descendants, `workers.py` runs worker tasks."""

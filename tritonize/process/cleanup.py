@@ -1,4 +1,4 @@
-"""What a guard that was killed could not clean up: the rest of its session, and shared memory."""
+"""Clean up after a guard that was killed: processes of its session, shared memory, and folders of Triton's Python backend."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the kernel puts POSIX shared memory
 _PATIENCE_S = 5.0
-BACKEND_FOLDERS = "/tmp/python_env_*"  # noqa: S108 - the Python backend's own place
-"""An empty folder that each server makes, and leaves where it is ended early."""
+BACKEND_FOLDERS = "/tmp/python_env_*"  # noqa: S108 - Triton's Python backend creates them there
+"""Each server creates such an empty folder, and leaves it behind if it is ended early."""
 
 
 def end_session(session: int) -> None:
-    """Kill every process of a session but its leader, and wait until they are gone."""
+    """Kill all processes of a session except its leader, and wait up to 5 s until they have ended."""
     until = time.monotonic() + _PATIENCE_S
     while (pids := [pid for pid in _running() if pid != session and _session_of(pid) == session]) and time.monotonic() < until:
         for pid in pids:
@@ -27,20 +27,23 @@ def end_session(session: int) -> None:
 
 
 def remove_shared_memory(prefix: str) -> None:
-    """Remove this user's files in /dev/shm whose names start with the prefix; others can read the prefix and put theirs there."""
+    """Remove the files in /dev/shm whose names start with the prefix and that belong to this user.
+
+    Other users can read the prefix and create files with it; these stay.
+    """
     user = os.getuid()
     for path in SHARED_MEMORY.glob(f"{glob.escape(prefix)}*"):
         if _owner(path) == user:
-            with contextlib.suppress(OSError):  # it went meanwhile, or is another user's by now
+            with contextlib.suppress(OSError):  # removed in the meantime, or replaced by a file of another user
                 path.unlink()
 
 
 def close_shared_memory(prefix: str) -> None:
-    """Let only their owner read the files in /dev/shm whose names start with the prefix.
+    """Make the files in /dev/shm whose names start with the prefix readable only by their owner.
 
-    Triton's Python backend makes them for all to read, whatever the umask, and the tensors of every request go through them. Who
-    opened one before this, while models were being loaded, still reads it. Others can read the prefix too: a link that one put
-    there is not followed, and what is another user's is left alone.
+    Triton's Python backend creates them readable by all users, regardless of the umask, and passes the tensors of every request
+    through them. A process that opened a file before this call, while the models were loading, can still read it. Other users can
+    read the prefix too, so links are not followed and files of other users stay unchanged.
     """
     user = os.getuid()
     for path in SHARED_MEMORY.glob(f"{glob.escape(prefix)}*"):
@@ -55,7 +58,7 @@ def close_shared_memory(prefix: str) -> None:
 
 
 def _running() -> list[int]:
-    """Every process that is not merely waiting to be reaped."""
+    """Return the ids of all processes except zombies."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -73,18 +76,18 @@ def _session_of(pid: int) -> int | None:
 
 
 def remove_backend_folders() -> None:
-    """Remove the empty folders that Triton's Python backend left where a server and its guard were killed.
+    """Remove the empty folders that Triton's Python backend left behind when a server and its guard were killed.
 
-    Every server makes one, at this very place, for environments that are packed, which ours are not; and a server whose folder
-    is gone aborts at its end. Whose a folder is cannot be seen, so as long as any server runs they all stay. The folders are
-    listed first: one that is made after that, by a server that starts now, is not among them.
+    Every server creates such a folder for packed environments, which tritonize does not use, and aborts at its end if the folder
+    is missing. A folder does not name its server, so no folder is removed while any server runs. The folders are listed before
+    the processes, so that the folder of a server that starts in between is not removed.
     """
     user = os.getuid()
     folders = [Path(folder) for folder in glob.glob(BACKEND_FOLDERS) if _owner(Path(folder)) == user]  # noqa: PTH207
     if any(_name_of(pid) == "tritonserver" for pid in _running()):
         return
     for folder in folders:
-        with contextlib.suppress(OSError):  # not empty, or somebody else removed it
+        with contextlib.suppress(OSError):  # not empty, or removed in the meantime
             folder.rmdir()
 
 

@@ -1,13 +1,14 @@
-"""The guard: a tiny program between tritonize and every process it starts, so that none is ever left behind.
+"""The guard: a small program that runs between tritonize and each command, and ends the command with all its descendants.
 
-It is run by path, as `python -I -S guard.py`, never imported, and uses the standard library alone: it has to start in
-a few milliseconds (so no pathlib), and to survive whatever happens to the tool. Standard input is the order (one JSON
-line) and then the leash: its end of file means that the tool is gone, and a line `{"stop": <grace in seconds>}` asks for
-the end. Standard output is the report: one JSON line when the command runs, or could not be started, and one when
-nothing of it is left.
+It runs as `python -I -S guard.py`, is never imported, and uses only the standard library, since it must start within a few
+milliseconds (hence no pathlib) and survive the end of tritonize.
 
-As a child subreaper the guard inherits every orphan among its descendants, so it can find, count and end all of them,
-also those that started a session of their own. Should the guard itself be killed, the kernel kills the command.
+Standard input carries the order (one JSON line that describes the command) and then control lines: `{"stop": <grace in seconds>}`
+ends the command, and end of file means that tritonize has ended. Standard output carries the report: one JSON line when the
+command runs or could not be started, and one when the command and all its descendants have ended.
+
+The guard is a child subreaper: it inherits every orphan among its descendants, so it can find, measure and end all of them,
+including those that started their own session. If the guard itself is killed, the kernel kills the command.
 
 Longer than 300 lines: it is started by its path and imports the standard library alone.
 """
@@ -30,9 +31,9 @@ from typing import Any, NoReturn  # Any: JSON data of the order; modules that ar
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _TICK_S = 0.1
-_TICK_OLD_S = 1.0  # a server has a hundred threads to look through, and other things to do with the processor
-_YOUNG_S = 5.0
-_TICK_BOUNDED_S = 0.03  # a bound on memory is only as good as the interval it is looked at
+_TICK_LATER_S = 1.0  # after `_EARLY_S`: reading the hundred threads of a server costs processor time that the server needs
+_EARLY_S = 5.0
+_TICK_BOUNDED_S = 0.03  # with a memory limit: the command can exceed the limit for as long as this interval
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where the kernel puts POSIX shared memory
 
@@ -46,7 +47,7 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _children(pid: int) -> list[int]:
-    """The children of all threads of a process; none where it has just ended."""
+    """Return the children of all threads of a process; an empty list if the process has just ended."""
     found: list[int] = []
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
@@ -59,7 +60,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _children_by_scan(pid: int) -> list[int]:
-    """The same for a kernel built without the `children` files."""
+    """Do the same as `_children` on a kernel that was built without the `children` files."""
     found: list[int] = []
     for entry in os.listdir("/proc"):
         if entry.isdigit():
@@ -84,7 +85,10 @@ def _descendants() -> list[int]:
 
 
 def _resident(pids: list[int]) -> int:
-    """Resident bytes of several processes: private pages added up, shared ones counted once, for who maps most of them."""
+    """Return the resident memory of several processes in bytes.
+
+    This is the sum of their private pages, plus the shared pages of the process that maps the most.
+    """
     private = shared = 0
     for pid in pids:
         try:
@@ -98,23 +102,23 @@ def _resident(pids: list[int]) -> int:
 
 
 def _report(**fields: object) -> None:
-    with contextlib.suppress(OSError):  # nobody reads any more: the tool is gone
+    with contextlib.suppress(OSError):  # the pipe has no reader once tritonize has ended
         os.write(1, (json.dumps(fields) + "\n").encode())
 
 
 def _kind(error: Exception) -> str:
-    """Of a problem: `trace` where arguments cannot be hidden, else `start`."""
+    """Return the kind of a problem: `trace` if arguments cannot be hidden, else `start`."""
     return str(getattr(error, "kind", "start"))
 
 
 def _exec(order: dict[str, Any], guard: int, problem: int) -> NoReturn:
-    """In the child: become the command; say why not through the pipe `problem`."""
+    """In the child process, execute the command; on failure, write the reason to the pipe `problem`."""
     try:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != guard:  # it ended before the line above took hold
+        if os.getppid() != guard:  # the guard ended before the line above took effect
             os._exit(1)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(2, 1)
@@ -122,33 +126,34 @@ def _exec(order: dict[str, Any], guard: int, problem: int) -> NoReturn:
             os.chdir(order["cwd"])
         environment = order["env"]
         if hidden := order["hidden"]:
-            environment = {**environment, **_beside("guard_argv").variables(hidden)}
-            _beside("guard_argv").be_traced()
+            environment = {**environment, **_sibling("guard_argv").variables(hidden)}
+            _sibling("guard_argv").allow_tracing()
         if order["confine"] is not None:
-            _beside("guard_confine").apply(order["confine"])
+            _sibling("guard_confine").apply(order["confine"])
         os.execvpe(order["argv"][0], order["argv"], environment)  # noqa: S606 - argv is a list
     except OSError as error:
         os.write(problem, json.dumps([_kind(error), error.strerror, error.filename]).encode())
-    except Exception as error:  # noqa: BLE001 - whatever it is, the command must not run
+    except Exception as error:  # noqa: BLE001 - after any exception, the command must not run
         os.write(problem, json.dumps([_kind(error), f"{type(error).__name__}: {error}", None]).encode())
     finally:
         os._exit(127)
 
 
 def _remove_shared_memory(prefix: str) -> None:
-    """Remove this user's files whose names start so; others can read the prefix, and may have put something there."""
+    """Remove this user's files with the prefix; other users can read the prefix and may have created files with it."""
     user = os.getuid()
     with contextlib.suppress(OSError):
         for found in os.scandir(_SHARED_MEMORY):
-            with contextlib.suppress(OSError):  # it went meanwhile
+            with contextlib.suppress(OSError):  # removed in the meantime
                 if found.name.startswith(prefix) and found.stat(follow_symlinks=False).st_uid == user:
                     os.unlink(found.path)
 
 
 def _remove_empty(pattern: str, *, unless_running: str) -> None:
-    """Remove empty folders of this user; whose each is cannot be seen, so as long as any process of that name runs they all stay.
+    """Remove this user's empty folders that match the pattern, unless a process named `unless_running` runs.
 
-    They are listed first: one that is made after that, by a process that starts now, is not among them.
+    A folder does not name the process that created it, so none is removed while such a process runs. The folders are listed before
+    the processes, so that the folder of a process that starts in between is not removed.
     """
     place, _, start = pattern.rstrip("*").rpartition("/")
     user = os.getuid()
@@ -163,12 +168,12 @@ def _remove_empty(pattern: str, *, unless_running: str) -> None:
                 if file.read().strip() == unless_running:
                     return
     for folder in folders:
-        with contextlib.suppress(OSError):  # not empty, or somebody else removed it
+        with contextlib.suppress(OSError):  # not empty, or removed in the meantime
             os.rmdir(folder)
 
 
-def _beside(name: str) -> Any:
-    """A module that lies beside this file, which is run by path and so has no package."""
+def _sibling(name: str) -> Any:
+    """Import a module of this file's folder; the guard runs by path, so it has no package to import from."""
     sys.path.append(os.path.dirname(__file__))
     return importlib.import_module(name)
 
@@ -183,14 +188,15 @@ class _Guard:
         self.status: int | None = None
         self.ended = self.began
         self.peak = 0
-        self.leash: int | None = 0
+        self.control: int | None = 0
+        """The descriptor of standard input; `None` after its end of file."""
         self.unread = b""
         self.wake = self._signals()
         self.child = self._start()
 
     @staticmethod
     def _signals() -> int:
-        """Turn signals into bytes on a pipe; its read end."""
+        """Turn signals into bytes on a pipe, and return its read end."""
         wake, waker = os.pipe()
         os.set_blocking(wake, False)
         os.set_blocking(waker, False)
@@ -201,11 +207,11 @@ class _Guard:
 
     def _start(self) -> int:
         guard = os.getpid()
-        problem, teller = os.pipe()  # closed by a successful exec, as every descriptor Python opens
+        problem, problem_writer = os.pipe()  # a successful exec closes it, as every descriptor that Python opens
         child = os.fork()
         if child == 0:
-            _exec(self.order, guard, teller)
-        os.close(teller)
+            _exec(self.order, guard, problem_writer)
+        os.close(problem_writer)
         hidden = self.order["hidden"]
         started = self._hide(child, hidden) if hidden else None
         text = os.read(problem, 65536)
@@ -213,16 +219,16 @@ class _Guard:
         if text or started is False:
             if started is None:
                 os.waitpid(child, 0)
-            _report(problem=json.loads(text or '["start", "it ended before it began", null]'))
+            _report(problem=json.loads(text or '["start", "it ended before it executed the command", null]'))
             sys.exit(1)
         _report(pid=child)
         return child
 
     @staticmethod
     def _hide(child: int, hidden: dict[str, str]) -> bool:
-        """Give the command the arguments that nobody else may read; whether it runs."""
+        """Pass the hidden arguments to the command, and return whether it runs."""
         try:
-            return bool(_beside("guard_argv").put_in_place(child, hidden))
+            return bool(_sibling("guard_argv").put_in_place(child, hidden))
         except OSError as error:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
@@ -230,60 +236,60 @@ class _Guard:
             sys.exit(1)
 
     def watch(self) -> None:
-        """Until the command has ended, by itself or because it had to."""
-        look_at = self.began
+        """Watch the command until it has ended, or until the grace period after a stop is over."""
+        check_at = self.began
         while self.status is None:
-            due = look_at if self.kill_at is None else min(look_at, self.kill_at)
+            due = check_at if self.kill_at is None else min(check_at, self.kill_at)
             timeout = max(0.0, due - time.monotonic())
-            ready, _, _ = select.select([self.wake] if self.leash is None else [self.wake, self.leash], [], [], timeout)
-            self._hear(ready)
+            ready, _, _ = select.select([self.wake] if self.control is None else [self.wake, self.control], [], [], timeout)
+            self._read(ready)
             self._reap()
             now = time.monotonic()
-            if self.status is None and now >= look_at:
-                look_at = now + self._tick(now)
-                self._look(now)
+            if self.status is None and now >= check_at:
+                check_at = now + self._tick(now)
+                self._check_limits(now)
             if self.kill_at is not None and now >= self.kill_at:
                 return
 
     def _tick(self, now: float) -> float:
-        """Seconds to the next look; what happens at once (an end, an order, the tool gone) wakes the guard by itself."""
+        """Return the seconds until the next check; signals and control lines wake the guard earlier."""
         if self.order["memory_bytes"] is not None:
             return _TICK_BOUNDED_S
-        if now - self.began < _YOUNG_S:
+        if now - self.began < _EARLY_S:
             return _TICK_S
         deadline = self.order["deadline_s"]
-        left = _TICK_OLD_S if deadline is None else self.began + deadline - now
-        return min(_TICK_OLD_S, max(_TICK_S, left))
+        left = _TICK_LATER_S if deadline is None else self.began + deadline - now
+        return min(_TICK_LATER_S, max(_TICK_S, left))
 
-    def _hear(self, ready: list[int]) -> None:
-        """Signals to the guard, and what comes over the leash."""
+    def _read(self, ready: list[int]) -> None:
+        """Handle signals to the guard and control lines."""
         if self.wake in ready and any(number != signal.SIGCHLD for number in os.read(self.wake, 4096)):
             self._end("stopped", self.order["grace_s"])
-        if self.leash is None or self.leash not in ready:
+        if self.control is None or self.control not in ready:
             return
-        text = os.read(self.leash, 4096)
+        text = os.read(self.control, 4096)
         if not text:
-            self.leash = None
+            self.control = None
             self._end("stopped", self.order["grace_s"])
         self.unread += text
         while b"\n" in self.unread:
             line, _, self.unread = self.unread.partition(b"\n")
             self._end("stopped", json.loads(line)["stop"])
 
-    def _look(self, now: float) -> None:
-        """Is its time up, does it use too much, has the tool gone."""
+    def _check_limits(self, now: float) -> None:
+        """End the command if it exceeds its memory or its deadline, or if tritonize has ended."""
         used = _resident(_descendants())
         self.peak = max(self.peak, used)
         bound, deadline = self.order["memory_bytes"], self.order["deadline_s"]
         if bound is not None and used > bound:
-            self._end("memory", 0.0)  # no grace: it would use it to take more
+            self._end("memory", 0.0)  # without a grace period, during which the command could allocate more
         elif deadline is not None and now - self.began >= deadline:
             self._end("deadline", self.order["grace_s"])
-        elif os.getppid() != self.parent:  # a fork of the tool may hold the leash open
+        elif os.getppid() != self.parent:  # a fork of tritonize may hold the control pipe open, so there is no end of file
             self._end("stopped", self.order["grace_s"])
 
     def _end(self, reason: str, grace_s: float) -> None:
-        """Ask the command to end; the first reason counts, the shortest grace counts."""
+        """Send SIGTERM to the command and set the time of SIGKILL; the first reason and the shortest grace period count."""
         if self.reason == "exited":
             self.reason = reason
             os.kill(self.child, signal.SIGTERM)
@@ -291,7 +297,7 @@ class _Guard:
         self.kill_at = at if self.kill_at is None else min(self.kill_at, at)
 
     def _reap(self) -> bool:
-        """Take the exit status of all that ended; whether nobody is left."""
+        """Reap all children that have ended, and return whether there are no more children."""
         while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -304,7 +310,7 @@ class _Guard:
                 self.status, self.ended = status, time.monotonic()
 
     def sweep(self) -> None:
-        """Kill and reap every descendant, then remove the shared memory they leave."""
+        """Kill and reap all descendants, then remove their shared memory and the empty folders of the order."""
         pause = 0.0005
         while not self._reap():
             for pid in _descendants():
@@ -335,14 +341,14 @@ def _read_order() -> dict[str, object]:
     while not text.endswith(b"\n"):
         part = os.read(0, 65536)
         if not part:
-            sys.exit(1)  # the tool ended before it said what to start
+            sys.exit(1)  # tritonize ended before it wrote the order
         text += part
     order: dict[str, object] = json.loads(text)
     return order
 
 
 def main() -> None:
-    """Read the order, run it, watch it, leave nothing of it."""
+    """Read the order, run and watch the command, end all of its descendants, and write the report."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     guard = _Guard(_read_order())
     try:

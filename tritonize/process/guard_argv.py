@@ -1,11 +1,11 @@
-"""An argument that no other user can read: put into a program's memory as it starts, and never into its command line.
+"""Pass arguments to a command that other users cannot read: through its memory instead of its command line.
 
-Any user reads `/proc/PID/cmdline`, from the moment a program is executed; `/proc/PID/environ` only its owner. So the command is
-executed with a placeholder, and with the real argument as the last variable of its environment. It stops before its first
-instruction, since it is traced. There the placeholder's entry in argv is made to point into that variable, the variable is taken
-out of the list that the command's own children inherit, and the command is let go, no longer traced.
+Every user can read `/proc/PID/cmdline` as soon as a program is executed, but only its owner can read `/proc/PID/environ`. So the
+guard executes the command with a placeholder in argv and with the real argument as the last variable of the environment. The
+command is traced, so it stops before its first instruction. The guard then makes the placeholder's entry in argv point into that
+variable, removes the variable from the environment that the command's children inherit, and stops tracing.
 
-Like `guard.py`, which alone imports this, it uses the standard library alone. Linux, 64 bits.
+Only `guard.py` imports this module; like the guard, it uses only the standard library. It needs 64-bit Linux.
 """
 
 # ruff: noqa: PTH123
@@ -19,7 +19,7 @@ import signal
 _VARIABLE = "_HIDDEN_{}"
 _TRACE_ME, _PEEK, _POKE, _CONTINUE, _DETACH = 0, 2, 5, 7, 17
 _WORD = 8
-_START_STACK = 28 - 3  # field of /proc/PID/stat (proc(5)), counted behind the name and its bracket: where argc lies
+_START_STACK = 28 - 3  # field 28 of /proc/PID/stat (proc(5)), counted after the command's name: the address of argc
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.ptrace.restype = ctypes.c_long
@@ -27,41 +27,45 @@ _libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c
 
 
 class NotAllowedError(OSError):
-    """The system does not let this process trace another one."""
+    """The system does not allow this process to trace another one."""
 
     kind = "trace"
 
 
 def _ptrace(request: int, pid: int, address: int = 0, value: int = 0) -> int:
     ctypes.set_errno(0)
-    answer = int(_libc.ptrace(request, pid, address, value))
-    if answer == -1 and (number := ctypes.get_errno()):
+    result = int(_libc.ptrace(request, pid, address, value))
+    if result == -1 and (number := ctypes.get_errno()):
         raise NotAllowedError(number, f"ptrace: {os.strerror(number)}")
-    return answer & (1 << 64) - 1
+    return result & (1 << 64) - 1
 
 
 def variables(hidden: dict[str, str]) -> dict[str, str]:
-    """What the environment has to end with.
+    """Return the variables that carry the hidden arguments; they must be the last ones of the environment.
 
     Args:
-        hidden: the arguments, by their index in argv.
+        hidden: the arguments by their index in argv.
     """
     return {_VARIABLE.format(index): text for index, text in hidden.items()}
 
 
-def be_traced() -> None:
-    """In the child, just before it executes the command. Raises OSError where the system does not allow it."""
+def allow_tracing() -> None:
+    """Let the parent trace this process; called in the child, just before it executes the command. Raises NotAllowedError."""
     _ptrace(_TRACE_ME, 0)
 
 
 def put_in_place(pid: int, hidden: dict[str, str]) -> bool:
-    """In the parent: wait until the child has executed the command, exchange the arguments, let it go.
+    """Wait until the child has executed the command, replace the placeholders, and stop tracing; called in the parent.
+
+    Args:
+        pid: the child.
+        hidden: the arguments by their index in argv.
 
     Returns:
-        Whether it runs; otherwise it has ended, and was waited for.
+        Whether the command runs. If not, the child has ended and is reaped.
 
     Raises:
-        OSError: an argument could not be exchanged; the child still waits.
+        OSError: an argument could not be replaced; the child is still stopped.
     """
     while True:
         _, status = os.waitpid(pid, 0)
@@ -80,8 +84,8 @@ def put_in_place(pid: int, hidden: dict[str, str]) -> bool:
         name = _VARIABLE.format(index).encode() + b"="
         found = b"".join(_ptrace(_PEEK, pid, entries[place] + at).to_bytes(_WORD, "little") for at in (0, _WORD))
         if not found.startswith(name):
-            raise OSError(0, "the environment is in another order than it was given in")
+            raise OSError(0, "the hidden arguments are not the last variables of the environment")
         _ptrace(_POKE, pid, arguments + int(index) * _WORD, entries[place] + len(name))
-        _ptrace(_POKE, pid, environment + place * _WORD, entries[0])  # a second time, so that the list keeps its length
+        _ptrace(_POKE, pid, environment + place * _WORD, entries[0])  # a duplicate of the first entry, to keep the list's length
     _ptrace(_DETACH, pid)
     return True

@@ -1,11 +1,12 @@
-"""What the kernel gives an ordinary user to confine a process: applied by the guard in the child, before it becomes the command.
+"""Confine a process with what Linux offers an ordinary user; the guard applies it in the child before it executes the command.
 
-Run or imported by path, under `python -I -S`, with the standard library alone; see `guard.py`. In this order: no new privileges,
-namespaces of its own (user, network, processes, shared memory) where the kernel allows them, limits, no capabilities, Landlock for
-files, and last a seccomp filter that takes away sockets, tracing and the calls that could undo the rest. All of it holds for
-everything that the command starts. What a policy requires and the kernel refuses is an `OSError`: nothing runs then.
+The guard imports this file by path, under `python -I -S`, so it uses only the standard library. `apply` sets, in this order:
+no new privileges; separate namespaces (user, network, processes, shared memory) if the kernel allows them; resource limits; no
+capabilities; Landlock rules for files; and a seccomp filter that refuses sockets, tracing and the calls that could undo the other
+measures. All of them also hold for every process that the command starts. If the kernel refuses a measure of the policy, `apply`
+raises an OSError and the command does not run.
 
-As a program (`guard_confine.py --probe`) it prints as JSON what this kernel has; each is tried, in children of its own.
+`guard_confine.py --probe` tries each measure in a child process and prints as JSON what this kernel supports.
 """
 
 # ruff: noqa: PTH110, PTH112, PTH123
@@ -21,21 +22,21 @@ import resource
 import signal
 import struct
 import sys
-from typing import Any, NoReturn  # Any: JSON data of the order, and of the kernel's answers
+from typing import Any, NoReturn  # Any: JSON data of the order and of the probe
 
 _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = 0x08000000, 0x10000000, 0x20000000, 0x40000000
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 22, 24, 38
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 _CAPABILITIES = 64
 
-_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # Landlock's have one number everywhere
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # Landlock's calls have the same numbers on every architecture
 _RIGHTS_BY_ABI = {1: 13, 2: 14, 3: 15, 5: 16}
-"""ABI to how many rights over files it knows; 2 is renaming between folders, 3 is truncating, 5 is ioctl on devices."""
+"""Landlock ABI to its number of file rights; 2 adds renaming between folders, 3 truncating, 5 ioctl on devices."""
 _EXECUTE, _WRITE, _READ, _READ_DIR, _REMOVE_DIR, _REMOVE_FILE = 1, 2, 4, 8, 16, 32
 _MAKE_DIR, _MAKE_REGULAR, _REFER, _TRUNCATE, _IOCTL = 128, 256, 8192, 16384, 32768
 _READING = _READ | _READ_DIR
 _WRITING = _READING | _WRITE | _REMOVE_DIR | _REMOVE_FILE | _MAKE_DIR | _MAKE_REGULAR | _REFER | _TRUNCATE
-"""Without links: the tool follows what it reads back, such as a log, and would be led elsewhere."""
+"""Without the right to create links: tritonize reads files such as the log back, and would follow a link out of the folder."""
 _OF_FILES = _EXECUTE | _WRITE | _READ | _TRUNCATE | _IOCTL
 
 _DENIED = {
@@ -50,15 +51,16 @@ _DENIED = {
         "425 426 427 41 51 428 429 430 431 432 442 60 89",
     ),
 }
-"""Machine to its audit number and calls that answer EPERM: socket, ptrace, mount, umount2, swapon, swapoff, reboot, init_module,
-delete_module, kexec_load, add_key, request_key, keyctl, unshare, perf_event_open, name_to_handle_at, open_by_handle_at, setns,
-process_vm_readv, process_vm_writev, finit_module, kexec_file_load, bpf, userfaultfd, pidfd_getfd, io_uring_setup, io_uring_enter,
-io_uring_register (which makes sockets too), pivot_root, chroot, open_tree, move_mount, fsopen, fsconfig, fsmount, mount_setattr,
-quotactl, acct."""
+"""Machine to its audit number and the calls that fail with EPERM: socket, ptrace, mount, umount2, swapon, swapoff, reboot,
+init_module, delete_module, kexec_load, add_key, request_key, keyctl, unshare, perf_event_open, name_to_handle_at,
+open_by_handle_at, setns, process_vm_readv, process_vm_writev, finit_module, kexec_file_load, bpf, userfaultfd, pidfd_getfd,
+io_uring_setup, io_uring_enter, io_uring_register (io_uring can create sockets too), pivot_root, chroot, open_tree, move_mount,
+fsopen, fsconfig, fsmount, mount_setattr, quotactl, acct."""
 _SIGNALS = {"x86_64": ((62, 234), (200, 129, 297, 424)), "aarch64": ((129, 131), (130, 138, 240, 424))}
-"""kill and tgkill, which may name the process itself; tkill, rt_sigqueueinfo, rt_tgsigqueueinfo and pidfd_send_signal."""
+"""Machine to (kill and tgkill, allowed only for the process itself) and (tkill, rt_sigqueueinfo, rt_tgsigqueueinfo and
+pidfd_send_signal, which are refused)."""
 _LIMIT = {"x86_64": 302, "aarch64": 261}
-"""prlimit64, which may name the process itself or nobody: a limit of processor time would end another one like a signal."""
+"""prlimit64, allowed only for the process itself (by its id or 0): a limit on processor time would end another process."""
 _X32 = 0x40000000
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -73,19 +75,19 @@ def _checked(result: int, what: str) -> int:
 
 
 def landlock_abi() -> int:
-    """Landlock's version; 0 where the kernel has none, or has it switched off."""
+    """Return the version of Landlock; 0 if the kernel lacks it or has it switched off."""
     return max(0, int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), 1)))
 
 
 def apply(policy: dict[str, Any]) -> None:
-    """Confine this process and whatever it becomes.
+    """Confine this process and every program that it executes.
 
     Args:
-        policy: `read`, `write`, `execute` and `devices`, lists of absolute paths; `namespaces`, whether to take them;
-            `limits`, names of `resource` to numbers.
+        policy: `read`, `write`, `execute` and `devices` are lists of absolute paths; `namespaces` is whether to create separate
+            namespaces; `limits` maps names of the module `resource` to numbers. See `isolation.Rules`.
 
     Raises:
-        OSError: the kernel refuses a part of it.
+        OSError: the kernel refuses a part of the policy.
     """
     _prctl(_PR_SET_NO_NEW_PRIVS, 1, "no new privileges")
     if policy["namespaces"]:
@@ -105,22 +107,22 @@ def _prctl(option: int, value: int, what: str) -> None:
 
 
 def _drop_capabilities() -> None:
-    """None survives the exec: what is not in the bounding set is not given to root either."""
+    """Drop all capabilities from the bounding set, so that no program executed later has any, not even as root."""
     _libc.prctl(_PR_CAP_AMBIENT, ctypes.c_ulong(_PR_CAP_AMBIENT_CLEAR_ALL), 0, 0, 0)
     for capability in range(_CAPABILITIES):
         if _libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) < 0:
             number = ctypes.get_errno()
-            if number == errno.EINVAL:  # there are no more
+            if number == errno.EINVAL:  # the kernel has no capability of this number
                 return
             if os.geteuid() == 0:
                 raise OSError(number, f"dropping capabilities: {os.strerror(number)}")
-            return  # an ordinary user has none to lose
+            return  # an ordinary user has no capabilities
 
 
 def _own_namespaces() -> None:
-    """Go on in a child that is process 1 of its own namespace; the parent waits, and ends as the child ends."""
+    """Continue in a child that is process 1 of a new namespace; the parent waits and ends in the same way as the child."""
     user, group = os.geteuid(), os.getegid()
-    _checked(_libc.unshare(_NEWUSER | _NEWNET | _NEWPID | _NEWIPC), "namespaces of its own")
+    _checked(_libc.unshare(_NEWUSER | _NEWNET | _NEWPID | _NEWIPC), "separate namespaces")
     for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
         with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
             file.write(text)
@@ -134,8 +136,8 @@ def _own_namespaces() -> None:
 
 
 def _await(child: int) -> NoReturn:
-    """The parent outside: pass the end on in both directions, and hold nothing open."""
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGKILL))  # process 1 would not hear SIGTERM
+    """In the parent, outside of the namespaces: forward SIGTERM to the child, wait for it, and end with its exit status."""
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGKILL))  # process 1 of a namespace ignores SIGTERM
     signal.set_wakeup_fd(-1)
     os.closerange(3, 256)
     _, status = os.waitpid(child, 0)
@@ -151,9 +153,9 @@ def _await(child: int) -> NoReturn:
 def _restrict_files(policy: dict[str, Any]) -> None:
     abi = landlock_abi()
     if abi < 1:
-        raise OSError(errno.ENOSYS, "Landlock")
+        raise OSError(errno.ENOSYS, "no Landlock")
     known = (1 << max(count for least, count in _RIGHTS_BY_ABI.items() if least <= abi)) - 1
-    # Rights over files; over TCP from ABI 4 on; signals and abstract sockets from ABI 6 on. No rule gives either of the last two.
+    # Rights for files; for TCP since ABI 4; for signals and abstract sockets since ABI 6. No rule grants the last two.
     fields = [known, *([3] if abi >= 4 else []), *([3] if abi >= 6 else [])]
     attributes = struct.pack(f"={len(fields)}Q", *fields)
     ruleset = _checked(_libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0), "Landlock")
@@ -170,7 +172,7 @@ def _restrict_files(policy: dict[str, Any]) -> None:
 
 
 def _allow(ruleset: int, path: str, rights: int) -> None:
-    """One rule; a path that is not there needs none."""
+    """Add one rule; a path that does not exist is skipped."""
     try:
         place = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
@@ -183,23 +185,26 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
 
 
 def _filter_calls(own_pid: int | None) -> None:
-    """A filter in the kernel's own small language (BPF): refuse these calls, and every call of another architecture.
+    """Install a seccomp filter (a BPF program) that refuses the calls of `_DENIED` and kills on calls of other architectures.
 
     Args:
-        own_pid: where other processes can be seen, the only one that may be sent a signal or given limits.
+        own_pid: the only process that may receive signals and limits; `None` if a process namespace hides the others.
+
+    Raises:
+        OSError: the machine's architecture is not supported, or the kernel refuses the filter.
     """
     machine = platform.machine()
     if machine not in _DENIED:
-        raise OSError(errno.ENOSYS, f"a seccomp filter for {machine}")
+        raise OSError(errno.ENOSYS, f"no seccomp filter for {machine}")
     audit, denied = _DENIED[machine]
     numbers = [int(number) for number in denied.split()]
-    load, equal, at_least, answer = 0x20, 0x15, 0x35, 0x06
-    allow, refuse, kill = (answer, 0, 0, 0x7FFF0000), (answer, 0, 0, 0x00050000 | errno.EPERM), (answer, 0, 0, 0x80000000)
+    load, equal, at_least, result = 0x20, 0x15, 0x35, 0x06
+    allow, refuse, kill = (result, 0, 0, 0x7FFF0000), (result, 0, 0, 0x00050000 | errno.EPERM), (result, 0, 0, 0x80000000)
     program = [(load, 0, 0, 4), (equal, 1, 0, audit), kill, (load, 0, 0, 0)]
     if own_pid is not None:
-        to_oneself, to_others = _SIGNALS[machine]
-        numbers += to_others
-        for number in to_oneself:
+        own_only, refused = _SIGNALS[machine]
+        numbers += refused
+        for number in own_only:
             program += [(equal, 0, 4, number), (load, 0, 0, 16), (equal, 0, 1, own_pid), allow, refuse]
         program += [(equal, 0, 5, _LIMIT[machine]), (load, 0, 0, 16), (equal, 1, 0, 0), (equal, 0, 1, own_pid), allow, refuse]
     count = len(numbers)
@@ -212,7 +217,7 @@ def _filter_calls(own_pid: int | None) -> None:
 
 
 def _works(part: Any) -> str:
-    """Try it in a child; empty where it works, else why not."""
+    """Try a measure in a child process; return an empty text if it works, else the reason."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:

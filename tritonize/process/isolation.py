@@ -1,8 +1,8 @@
-"""What an isolated worker may read, write and execute; `guard_confine.py` makes the kernel hold it to that.
+"""Determine what an isolated worker may read, write and execute; `guard_confine.py` makes the kernel enforce it.
 
-A worker reads Python, the installed packages, the files that its request names and the user's code; it writes into its own
-directory, and where its request has it put a file. It has no network and no other process to see, and of the environment it gets
-what names no secret. Whatever this policy does not know about is refused, so that a new task fails here before it opens anything.
+A worker may read Python, the installed packages, the files that its request names and the user's code. It may write into its own
+directory and into the folders of the files that its task writes. It has no network, cannot see or signal other processes, and gets
+only environment variables that are known to hold no secrets. Everything else is refused, so a new task that needs more fails.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tritonize.core.messages import security
 
 PROGRAM = Path(__file__).with_name("guard_confine.py")
 LEAST_LANDLOCK = 3
-"""Below it files outside could be cut off (`truncate`)."""
+"""Older versions do not control `truncate`, so a worker could truncate files outside its folders."""
 
 _SYSTEM = (
     "/usr /lib /lib64 /proc /sys/devices/system /sys/fs/cgroup /etc/ld.so.cache /etc/ld.so.conf /etc/ld.so.conf.d /etc/localtime "
@@ -40,49 +40,50 @@ _READ_NAMES = (
 )
 _READ_KEYS = frozenset(_READ_NAMES.split())
 _FREE_KEYS = frozenset({"kwargs", "fields", "roots", "scope", "modules"})
-"""Values of the user's, or names; no path in them opens anything."""
+"""Keys with values of the user or with names; their values are not treated as paths."""
 _LIMITS = {"RLIMIT_CORE": 0, "RLIMIT_NOFILE": 4096, "RLIMIT_FSIZE": 2**38, "RLIMIT_MSGQUEUE": 0}
 _LIMITS_INSIDE = {"RLIMIT_NPROC": 4096}
-"""Counted per user, so that it can be set only where the user is one of a namespace."""
+"""The kernel counts processes per user, so this limit is set only in a user namespace."""
 
 
 class Rules(TypedDict):
-    """What `guard_confine.apply` takes."""
+    """The policy that `guard_confine.apply` takes."""
 
     read: list[str]
-    """Absolute paths of files and folders; likewise the next three."""
+    """Absolute paths of files and folders, as in the next three fields."""
     write: list[str]
     execute: list[str]
     devices: list[str]
     namespaces: bool
-    """Whether it gets its own."""
+    """Whether to create separate namespaces."""
     limits: dict[str, int]
-    """Name in `resource` to bound."""
+    """Name of a limit in the module `resource` to its value."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """What a task needs beyond reading what its request names; see `tasks.Task`."""
+    """The access that a task needs in addition to reading the files that its request names; see `tasks.Task`."""
 
     writes: tuple[str, ...] = ()
-    """Keys of files that it puts outside its own directory: into their folders it may write."""
+    """Fields of the request that name files outside the worker's directory; the worker may write into their folders."""
     gpu: bool = False
+    """Whether the worker may open the device files of the GPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kernel:
-    """What the kernel of this machine gives this user."""
+    """What the kernel of this machine allows this user."""
 
     landlock: int
-    """The version of Landlock; 0 without."""
+    """The version of Landlock; 0 if there is none."""
     no_new_privs: str
-    """Empty where it works, else why not; like the next two."""
+    """Empty if it works, else the reason why it does not; likewise `seccomp` and `namespaces`."""
     seccomp: str
     namespaces: str
-    """Of users, network, processes and shared memory: a second wall where the kernel gives them, and not needed for the first."""
+    """Namespaces of users, network, processes and shared memory. Isolation uses them if available, but does not require them."""
 
     def missing(self) -> tuple[str, ...]:
-        """What isolation needs and this machine lacks; none where it can isolate."""
+        """Return what isolation requires and this machine lacks; empty if workers can be isolated."""
         found = []
         if self.landlock < LEAST_LANDLOCK:
             have = f"version {self.landlock}" if self.landlock else "none"
@@ -98,10 +99,10 @@ _kernel: Kernel | None = None
 
 
 def switch_on(kernel: Kernel) -> None:
-    """From now on every worker of this process is isolated.
+    """Isolate every worker that this process starts from now on.
 
     Raises:
-        MissingError: the machine lacks something that isolation needs; the text says what.
+        MissingError: the machine lacks something that isolation requires.
     """
     global _kernel
     if missing := kernel.missing():
@@ -110,7 +111,7 @@ def switch_on(kernel: Kernel) -> None:
 
 
 def switch_off() -> None:
-    """Workers of this process are as they were; for tests."""
+    """Stop isolating workers; for tests."""
     global _kernel
     _kernel = None
 
@@ -118,10 +119,16 @@ def switch_off() -> None:
 def policy(
     needs: Needs, request: Mapping[str, object], directory: Path, *, search_path: Sequence[Path]
 ) -> tuple[Rules, dict[str, str]] | None:
-    """The policy for `guard_confine.apply` and the environment of one worker; `None` where isolation is off.
+    """Return the policy for `guard_confine.apply` and the environment of one worker; `None` if isolation is off.
+
+    Args:
+        needs: the access that the task declares.
+        request: the request as JSON data.
+        directory: the worker's directory.
+        search_path: folders with the user's code.
 
     Raises:
-        UsageError: a folder of the user's code is the home directory or holds it, so that reading it would open the home.
+        UsageError: a folder of the user's code is or contains the home directory, which the worker could then read.
     """
     if _kernel is None:
         return None
@@ -130,8 +137,14 @@ def policy(
     namespaces = not _kernel.namespaces
     gpu = glob.glob(_GPU_DEVICES) if needs.gpu else []  # noqa: PTH207 - of device files
     rules: Rules = {
-        "read": [*_SYSTEM.split(), *_python(), *_code(request, search_path), *_handed(request), *map(str, _named(request, ""))],
-        "write": [str(directory.absolute()), *_written(needs, request)],
+        "read": [
+            *_SYSTEM.split(),
+            *_python(),
+            *_code_folders(request, search_path),
+            *_module_folder(request),
+            *map(str, _named_files(request, "")),
+        ],
+        "write": [str(directory.absolute()), *_written_folders(needs, request)],
         "execute": [str(Path(sys.executable).resolve()), *(each for pattern in _LOADERS for each in glob.glob(pattern))],  # noqa: PTH207
         "devices": [*_DEVICES.split(), *gpu],
         "namespaces": namespaces,
@@ -141,7 +154,7 @@ def policy(
 
 
 def _environment(private: Path) -> dict[str, str]:
-    """Without what may be a secret; temporary files, caches and the home are the worker's own."""
+    """Return the variables that hold no secrets, with a private folder for temporary files, caches and the home directory."""
     kept = {name: value for name, value in os.environ.items() if name in _VARIABLES or name.startswith(_PREFIXES)}
     own = dict.fromkeys(("TMPDIR", "HOME", "XDG_CACHE_HOME"), str(private.absolute()))
     return {**kept, **own, "USER": "tritonize", "LOGNAME": "tritonize"}
@@ -152,15 +165,15 @@ def _opens_home(folder: Path) -> bool:
 
 
 def _python() -> Iterator[str]:
-    """The interpreter, its library, every folder that packages are imported from, and tritonize itself."""
+    """Yield the folders of the interpreter, its library, all installed packages and tritonize."""
     folders = {sys.prefix, sys.base_prefix, sys.exec_prefix, *sysconfig.get_paths().values()}
     folders.update(entry for entry in sys.path if entry)
     folders.update((str(resources.package()), str(resources.templates())))
     yield from sorted(folder for folder in folders if Path(folder).exists() and not _opens_home(Path(folder)))
 
 
-def _code(request: Mapping[str, object], search_path: Sequence[Path]) -> Iterator[str]:
-    """The folders of the user's code, for a task that runs any."""
+def _code_folders(request: Mapping[str, object], search_path: Sequence[Path]) -> Iterator[str]:
+    """Yield the folders of the user's code if the task runs any of it."""
     model = request.get("model", request)
     runs_code = "function" in request or (isinstance(model, Mapping) and (model.get("operators") or model.get("kind") in _CODE))
     for folder in search_path if runs_code else ():
@@ -172,22 +185,22 @@ def _code(request: Mapping[str, object], search_path: Sequence[Path]) -> Iterato
 _CODE = ("factory", "module")
 
 
-def _handed(request: Mapping[str, object]) -> Iterator[str]:
-    """The private folder of a module that the caller's own process gave: what it answered there lies beside it."""
+def _module_folder(request: Mapping[str, object]) -> Iterator[str]:
+    """Yield the folder of a module that was passed to the Python API; it also holds the module's outputs in that process."""
     model = request.get("model", request)
     if isinstance(model, Mapping) and model.get("kind") == "module":
         yield str(Path(model["location"]).absolute().parent)
 
 
-def _named(value: object, key: str) -> Iterator[Path]:
-    """Every file and folder that a request names, and the data files of an ONNX file."""
+def _named_files(value: object, key: str) -> Iterator[Path]:
+    """Yield every file and folder that a request names, and the data files of ONNX files."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             if name not in _FREE_KEYS:
-                yield from _named(inner, name)
+                yield from _named_files(inner, name)
     elif isinstance(value, list | tuple):
         for inner in value:
-            yield from _named(inner, key)
+            yield from _named_files(inner, key)
     elif isinstance(value, str) and key in _READ_KEYS and value and Path(value).exists():
         path = Path(value).absolute()
         if not _opens_home(path):
@@ -196,7 +209,8 @@ def _named(value: object, key: str) -> Iterator[Path]:
             yield from onnx_protobuf.data_files(path)
 
 
-def _written(needs: Needs, request: Mapping[str, object]) -> Iterator[str]:
+def _written_folders(needs: Needs, request: Mapping[str, object]) -> Iterator[str]:
+    """Yield the folders of the files that the task writes outside the worker's directory."""
     for key in needs.writes:
         named = request.get(key)
         if isinstance(named, str) and named and not (key == "exported" and request.get("consume") is False):

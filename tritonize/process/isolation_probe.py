@@ -1,4 +1,4 @@
-"""What the kernel of this machine gives this user to isolate workers with, tried in a process of its own."""
+"""Find out in a separate process whether the kernel of this machine allows this user to isolate workers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _DEADLINE_S = 20.0
 
 
 def kernel() -> isolation.Kernel:
-    """Try everything.
+    """Try each measure of isolation.
 
     Raises:
-        MissingError: it cannot be tried.
+        MissingError: the test did not complete.
     """
     with temporary.folder() as folder:
         log = folder / "probe.log"
@@ -35,23 +35,24 @@ def kernel() -> isolation.Kernel:
 
 
 def isolate() -> None:
-    """Isolate every worker that this process starts from now on, as `--isolate` does; SECURITY.md says from what.
+    """Isolate every worker that this process starts from now on, as `--isolate` does; SECURITY.md describes the protection.
 
     Raises:
-        MissingError: this machine lacks something for it.
+        MissingError: this machine lacks something that isolation requires.
     """
     isolation.switch_on(kernel())
 
 
 class IsolationSupport(NamedTuple):
-    """Whether this machine can isolate a process, and everything that it has for it in one line."""
+    """Whether this machine can isolate workers."""
 
     possible: bool
     text: str
+    """What the machine supports and what it lacks, in one line."""
 
 
 def describe() -> IsolationSupport:
-    """Whether this machine can isolate, and everything that it has for it in one line."""
+    """Test whether this machine can isolate workers, for `tritonize doctor`."""
     try:
         found = kernel()
     except MissingError as error:

@@ -1,6 +1,6 @@
-"""The one place that starts a process. What is started here always ends: see `guard.py`.
+"""Start processes; no other module of tritonize does. Every process that starts here ends with tritonize: see `guard.py`.
 
-`start` runs any command under a guard, and not through a shell. `workers.py` runs worker tasks with it.
+`start` runs a command under a guard, without a shell. `workers.py` uses it to run worker tasks.
 """
 
 from __future__ import annotations
@@ -23,39 +23,42 @@ from types import TracebackType
 from typing import Any, Literal, Self  # Any: JSON data for the guard and from it
 
 from tritonize.core import errors, logs
+from tritonize.core.messages import processes as process_wording
 from tritonize.core.messages import security
 from tritonize.core.messages import server as wording
 from tritonize.process import cleanup
 
 _LOG = logs.logger(__name__)
 _GUARD = Path(__file__).with_name("guard.py")
-_GUARD_MARGIN_S = 10.0  # beyond the grace the guard needs moments; longer means that it hangs
+_GUARD_MARGIN_S = 10.0  # the guard ends within moments after the grace period; if it takes longer, it hangs
 _STOP_INTERVAL_S = 0.01
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 _NO_TELEMETRY = {"ORT_DISABLE_TELEMETRY": "1"}
-"""For whatever loads ONNX Runtime: its library (1.32) else keeps an id of the machine and events in the user's home."""
+"""Set for every process: the library of ONNX Runtime (1.32) otherwise writes a machine id and events into the user's home."""
 
 NO_SPACE_EXIT_CODE = 228
-"""How a worker says that the disk is too full for its answer; 200 + errno.ENOSPC, which no other program uses."""
+"""Exit code of a worker that cannot write its result because the disk is full: 200 + errno.ENOSPC, which is otherwise unused."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """How a process came to its end."""
+    """How a process ended."""
 
     exit_code: int | None
-    """`None` where a signal ended it."""
+    """`None` if a signal ended the process."""
     signal: int | None
+    """The number of the signal that ended the process; `None` if it exited."""
     reason: Literal["exited", "stopped", "deadline", "memory"]
-    """`exited`: by itself, crashes included. Otherwise why it had to."""
+    """`exited`: it ended by itself, which includes crashes. Otherwise the guard ended it, because of `stop`, its deadline or its
+    memory limit."""
     seconds: float
-    """From its start to its end."""
+    """Seconds from start to end."""
     peak_memory: int
-    """Largest resident memory of it and all its descendants together, in bytes."""
+    """Largest resident memory of the process and all its descendants together, in bytes."""
 
     def describe(self) -> str:
-        """The end in words, to follow `The process `."""
+        """Return the end as the predicate of a sentence, such as `exited with code 1`."""
         if self.reason == "deadline":
             return f"did not finish within {self.seconds:.1f} s and was ended"
         if self.reason == "memory":
@@ -66,47 +69,52 @@ class Ended:
 
 
 class Process:
-    """A running command. A context manager that ends it on every path; `stop` may be called at any time, and again."""
+    """A running command. As a context manager it stops the command on exit; `stop` may be called several times."""
 
     def __init__(self, guard: subprocess.Popen[bytes], *, pid: int, log: Path, grace_s: float, shm_prefix: str | None) -> None:
         self.pid = pid
-        """Of the command itself."""
+        """Process id of the command."""
         self.guard_pid = guard.pid
-        """Of the guard between the tool and the command."""
+        """Process id of the guard, the parent of the command."""
         self.log = log
-        """Where the command's standard output and standard error go."""
+        """The file with the command's standard output and standard error."""
         self._guard = guard
         self._grace_s = grace_s
         self._shm_prefix = shm_prefix
-        self._leash = threading.Lock()
+        self._control_lock = threading.Lock()
         self._ended: Future[Ended] = Future()
         threading.Thread(target=self._listen, name=f"guard of {pid}", daemon=True).start()
 
     def poll(self) -> Ended | None:
-        """How it ended, or `None` while it runs."""
+        """Return how the command ended, or `None` while it runs."""
         return self._ended.result() if self._ended.done() else None
 
     def wait(self, timeout_s: float | None = None) -> Ended:
-        """Wait for its end, as long as it takes by default.
+        """Wait until the command ends.
+
+        Args:
+            timeout_s: seconds to wait; `None` waits without limit.
 
         Raises:
-            TimeoutError: it still runs after `timeout_s` seconds.
+            TimeoutError: the command still runs after `timeout_s` seconds.
         """
         return self._ended.result(timeout_s)
 
     def stop(self, grace_s: float | None = None, *, enough: Callable[[], bool] | None = None) -> Ended:
-        """End it and all its descendants: SIGTERM to the command, SIGKILL to all of them after the grace; waited for.
+        """End the command and all its descendants, and wait until they have ended.
+
+        The guard sends SIGTERM to the command, and SIGKILL to the command and all its descendants after the grace period.
 
         Args:
-            grace_s: how long the command may take for its own end; as given to `start` by default.
-            enough: asked meanwhile; once it says yes, the command has done what matters and the grace is over.
+            grace_s: seconds between SIGTERM and SIGKILL; the default is the `grace_s` of `start`.
+            enough: called repeatedly during the grace period; once it returns true, the grace period ends early.
         """
         grace_s = self._grace_s if grace_s is None else grace_s
-        self._ask_to_stop(grace_s)
+        self._request_stop(grace_s)
         until = time.monotonic() + grace_s
         while enough is not None and not self._ended.done() and time.monotonic() < until:
             if enough():
-                self._ask_to_stop(0.0)
+                self._request_stop(0.0)
                 break
             with contextlib.suppress(TimeoutError):
                 self.wait(_STOP_INTERVAL_S)
@@ -116,11 +124,11 @@ class Process:
             self._guard.kill()
             return self.wait()
 
-    def _ask_to_stop(self, grace_s: float) -> None:
+    def _request_stop(self, grace_s: float) -> None:
         assert self._guard.stdin is not None
-        with self._leash:
+        with self._control_lock:
             if not self._ended.done():
-                with contextlib.suppress(BrokenPipeError):  # the guard ended in this moment; its report is on the way
+                with contextlib.suppress(BrokenPipeError):  # the guard just ended; `_listen` reads its report
                     os.write(self._guard.stdin.fileno(), (json.dumps({"stop": grace_s}) + "\n").encode())
 
     def __enter__(self) -> Self:
@@ -130,14 +138,14 @@ class Process:
         self.stop()
 
     def _listen(self) -> None:
-        """In a thread: until the guard reports the end, or dies."""
+        """Wait in a thread until the guard reports the command's end, or is killed."""
         assert self._guard.stdin is not None
         assert self._guard.stdout is not None
         began = time.monotonic()
         line = self._guard.stdout.readline()
         if line.endswith(b"\n"):
             ended = Ended(**json.loads(line))
-        else:  # the guard was killed, and the kernel killed the command; what that left is ours to end
+        else:  # the guard was killed, so the kernel killed the command, but descendants of the command may still run
             cleanup.end_session(self.guard_pid)
             if self._shm_prefix:
                 cleanup.remove_shared_memory(self._shm_prefix)
@@ -146,7 +154,7 @@ class Process:
         self._guard.wait()
         _LOG.info("process %d %s after %.2f s, at most %d MiB", self.pid, ended.describe(), ended.seconds, ended.peak_memory >> 20)
         self._guard.stdout.close()
-        with self._leash:
+        with self._control_lock:
             self._guard.stdin.close()
             self._ended.set_result(ended)
 
@@ -165,32 +173,33 @@ def start(
     hidden: Mapping[int, str] | None = None,
     confine: Mapping[str, object] | None = None,
 ) -> Process:
-    """Start a command under a guard; its standard input is empty, both its outputs are appended to the log.
+    """Start a command under a guard. Its standard input is empty; standard output and standard error are appended to the log.
 
     Args:
         argv: the command and its arguments.
         log: the file for its output; its directory must exist.
-        env: the whole environment but for `_NO_TELEMETRY`; the tool's own by default.
-        cwd: its working directory; the tool's own by default.
-        deadline_s: seconds after which it is ended.
-        memory_bytes: it is killed when it and its descendants hold more resident memory than this.
-        grace_s: seconds between the polite and the firm end.
-        shm_prefix: files in /dev/shm whose names start so are removed after its end.
-        empty_folders: a pattern of folders that are removed after its end where they are empty, unless the same command still runs.
-        hidden: arguments that no other user may read, by their index in `argv`, where something else stands that may be read.
-        confine: what it may do (`guard_confine.apply`), held by the kernel; everything by default.
+        env: the environment, to which `_NO_TELEMETRY` is added; the default is the environment of this process.
+        cwd: the working directory; the default is that of this process.
+        deadline_s: seconds after which the command is ended; `None` sets no limit.
+        memory_bytes: limit on the resident memory of the command and its descendants together; above it they are killed.
+        grace_s: seconds between SIGTERM and SIGKILL.
+        shm_prefix: files in /dev/shm whose names start with it are removed after the command has ended.
+        empty_folders: a pattern of folders. After the command has ended, the empty ones are removed, unless another process of the
+            same command runs.
+        hidden: arguments that other users must not be able to read, by their index in `argv`, which holds a placeholder there.
+        confine: a policy for `guard_confine.apply`; the default is no confinement.
 
     Raises:
-        MissingError: there is no such command, or it cannot be run or confined; or this system allows no hidden arguments.
+        MissingError: the command does not exist, or cannot be started or confined, or this system does not allow hidden arguments.
         OSError: the log cannot be written.
     """
     command = [os.fspath(part) for part in argv]
     environment = {**(os.environ if env is None else env), **_NO_TELEMETRY}
     program = shutil.which(command[0], path=environment.get("PATH", os.defpath))
     if program is None:
-        raise errors.MissingError(f"The command {command[0]!r} is not there, or may not be run.")
+        raise errors.MissingError.of(process_wording.COMMAND_MISSING, command=command[0])
     order = {
-        "argv": [os.path.abspath(program), *command[1:]],  # noqa: PTH100 - resolve() would leave a virtual environment
+        "argv": [os.path.abspath(program), *command[1:]],  # noqa: PTH100 - resolve() would follow links out of a virtual environment
         "env": environment,
         "cwd": None if cwd is None else os.fspath(cwd),
         "deadline_s": deadline_s,
@@ -207,7 +216,7 @@ def start(
 
 
 def _start_guard(order: Mapping[str, Any], log: Path) -> tuple[subprocess.Popen[bytes], int]:
-    """The guard and the process id of the command it started."""
+    """Start the guard; return it and the process id of the command."""
     command = order["argv"][0]
     with log.open("ab") as output:
         guard = subprocess.Popen(
@@ -215,7 +224,7 @@ def _start_guard(order: Mapping[str, Any], log: Path) -> tuple[subprocess.Popen[
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=output,
-            start_new_session=True,  # Ctrl-C at the terminal reaches the tool alone, which then ends it in order
+            start_new_session=True,  # Ctrl-C in the terminal reaches only tritonize, which then stops the guard in order
         )
     assert guard.stdin is not None
     assert guard.stdout is not None
@@ -223,23 +232,23 @@ def _start_guard(order: Mapping[str, Any], log: Path) -> tuple[subprocess.Popen[
         guard.stdin.write((json.dumps(order) + "\n").encode())
         guard.stdin.flush()
         line = guard.stdout.readline()
-        answer: dict[str, Any] = json.loads(line) if line else {"problem": ["start", "its guard did not start", None]}
-        if "problem" in answer:
-            kind, reason, file = answer["problem"]
+        report: dict[str, Any] = json.loads(line) if line else {"problem": ["start", "its guard did not start", None]}
+        if "problem" in report:
+            kind, reason, file = report["problem"]
             if kind == "trace":
                 raise errors.MissingError.of(wording.NOTHING_CAN_BE_HIDDEN, where=command, found=reason)
             if order["confine"] is not None:
                 raise errors.MissingError.of(security.ISOLATION_REFUSED, where=command, found=reason)
-            raise errors.MissingError(f"The command {command!r} could not be started.", where=file, found=reason)
+            raise errors.MissingError.of(process_wording.COMMAND_NOT_STARTED, where=file, found=reason, command=command)
     except BaseException:
         guard.kill()
         guard.communicate()
         raise
-    return guard, int(answer["pid"])
+    return guard, int(report["pid"])
 
 
 def machine_memory() -> int:
-    """Bytes of memory that processes here can have: the machine's, or the control group's where that is less."""
+    """Return the memory in bytes that processes can use: the machine's, or the limit of the control group if it is smaller."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         with contextlib.suppress(OSError, ValueError):
@@ -248,15 +257,15 @@ def machine_memory() -> int:
 
 
 def log_tail(log: Path, lines: int = 15) -> list[str]:
-    """The last lines of a log that say something, without terminal escapes; none where there is no log."""
+    """Return the last non-empty lines of a log, without terminal escapes; an empty list if the log cannot be read."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 65536))
             text = file.read().decode(errors="replace")
     except OSError:
         return []
-    told = [_ESCAPES.sub("", line).rstrip()[:400] for line in text.splitlines()]
-    return [line for line in told if line][-lines:]
+    plain = [_ESCAPES.sub("", line).rstrip()[:400] for line in text.splitlines()]
+    return [line for line in plain if line][-lines:]
 
 
 def _signal_name(number: int) -> str:

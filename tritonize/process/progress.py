@@ -1,4 +1,4 @@
-"""How a worker says what it is doing to the process that started it."""
+"""Report a worker's progress to the process that started the worker, through a text file."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ _file: Path | None = None
 
 
 def report_to(file: Path) -> None:
-    """Where `tell` writes; called once, by the worker's entry."""
+    """Set the file that `report` appends to; the worker's entry calls this once."""
     global _file
     _file = file
 
 
-def tell(text: str) -> None:
-    """One line for the `on_progress` of `workers.run_worker`; does nothing outside a worker."""
+def report(text: str) -> None:
+    """Report one line to the `on_progress` of `workers.run_worker`; outside a worker, do nothing."""
     if _file is not None:
         with _file.open("a") as file:
             file.write(" ".join(text.split()) + "\n")

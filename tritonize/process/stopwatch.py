@@ -1,4 +1,4 @@
-"""How long the libraries took, so that a run can say what tritonize itself added."""
+"""Measure the time spent in libraries, so that a report can give tritonize's own share of a run."""
 
 from __future__ import annotations
 

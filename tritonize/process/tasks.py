@@ -1,6 +1,7 @@
-"""What a worker does, as both sides see it: the function, the type of its request and the type of its result.
+"""Worker tasks: the function that a worker runs, the type of its request and the type of its answer.
 
-The tasks of a capability and their dataclasses are in its `tasks.py`, which both sides import, and which imports nothing heavy.
+Each capability defines its tasks and their dataclasses in its `tasks.py`. Both processes import that module, so it must not import
+torch, onnx or onnxruntime.
 """
 
 from __future__ import annotations
@@ -17,45 +18,45 @@ Result = TypeVar("Result")
 
 
 class TaskError(TypeError):
-    """A request or a result is not of the type that its task declares: a bug of tritonize, never of the user's model."""
+    """A request or answer does not have the type that its task declares. This is a bug of tritonize, not of the user's model."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task(Generic[Request, Result]):
-    """One worker function, `function(request: Request) -> Result`."""
+class Task(Generic[Request, Answer]):
+    """The declaration of one worker function, `function(request: Request) -> Answer`."""
 
     name: str
-    """Where this value itself is, `tritonize.<capability>.tasks:<NAME>`: a worker finds it there."""
+    """Where this `Task` is defined, as `tritonize.<capability>.tasks:<NAME>`; the worker imports it from there."""
     function: str
-    """`tritonize.<capability>.worker.<module>:<function>`; imported in workers alone."""
+    """`tritonize.<capability>.worker.<module>:<function>`; only workers import it."""
     request: type[Request]
     result: type[Result]
     writes: tuple[str, ...] = ()
-    """Fields of the request with files that it puts outside its own directory: an isolated worker may write into their folders."""
+    """Fields of the request that name files outside the worker's directory; an isolated worker may write into their folders."""
     gpu: bool = False
-    """Whether it needs one: an isolated worker may open its device files."""
+    """Whether the task uses a GPU; an isolated worker may then open the GPU's device files."""
 
-    def load(self) -> Callable[[Request], Result]:
-        """The function itself, with all that its module imports."""
+    def load(self) -> Callable[[Request], Answer]:
+        """Import the function's module and return the function."""
         module, _, name = self.function.partition(":")
         return cast("Callable[[Request], Result]", getattr(importlib.import_module(module), name))
 
     def encode_request(self, request: Request) -> Mapping[str, object]:
-        """A request as JSON data, its fields by name. Raises TaskError."""
+        """Convert a request to JSON data: field name to value. Raises TaskError."""
         plain = self._checked("request", lambda: plain_data.encode(self.request, request))
         return cast("Mapping[str, object]", plain)  # requests are dataclasses
 
     def decode_request(self, plain: object) -> Request:
-        """The request that `encode_request` wrote. Raises TaskError."""
+        """Convert JSON data of `encode_request` back to the request. Raises TaskError."""
         return self._checked("request", lambda: plain_data.decode(self.request, plain))
 
-    def encode_result(self, result: Result) -> object:
-        """A result as JSON data. Raises TaskError."""
-        return self._checked("result", lambda: plain_data.encode(self.result, result))
+    def encode_answer(self, answer: Answer) -> object:
+        """Convert an answer to JSON data. Raises TaskError."""
+        return self._checked("answer", lambda: plain_data.encode(self.answer, answer))
 
-    def decode_result(self, plain: object) -> Result:
-        """The result that `encode_result` wrote. Raises TaskError."""
-        return self._checked("result", lambda: plain_data.decode(self.result, plain))
+    def decode_answer(self, plain: object) -> Answer:
+        """Convert JSON data of `encode_answer` back to the answer. Raises TaskError."""
+        return self._checked("answer", lambda: plain_data.decode(self.answer, plain))
 
     def _checked(self, what: str, convert: Callable[[], _Converted]) -> _Converted:
         try:
@@ -68,13 +69,13 @@ _Converted = TypeVar("_Converted")
 
 
 def find(name: str) -> Task[object, object]:
-    """The task of a name.
+    """Import a task by its `Task.name`.
 
     Raises:
-        TaskError: the module has no task of that name.
+        TaskError: the module does not define a task of that name.
     """
     module, _, attribute = name.partition(":")
     found = getattr(importlib.import_module(module), attribute, None)
     if not isinstance(found, Task):
-        raise TaskError(f"There is no task {name}.")
+        raise TaskError(f"The task {name} does not exist.")
     return found

@@ -1,8 +1,8 @@
 """The entry of every worker process: `python …/process/worker_main.py tritonize.<capability>.tasks:<NAME> <directory>`.
 
-Reads `request.json` as the task's request, calls the task's function, writes `result.json` in one step: `{"value": …}`,
-`{"error": …}` for an error of tritonize, `{"bug": …}` where request or answer are not of the task's types, or `{"unexpected": …}`
-for any other exception. Only `workers.run_worker` starts it.
+It reads the task's request from `request.json`, calls the task's function, and writes `result.json` in one step: `{"value": …}`,
+`{"error": …}` for an error of tritonize, `{"bug": …}` if the request or the answer does not have the task's type, or
+`{"unexpected": …}` for any other exception. Only `workers.run_worker` starts it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TRACEBACK_LINES = 15
 
 
 def _load_package() -> None:
-    """Make `import tritonize` find the package this file lies in, installed or not, without a change of `sys.path`."""
+    """Make `import tritonize` load the package that contains this file, installed or not, without changing `sys.path`."""
     root = Path(__file__).resolve().parents[1]
     spec = importlib.util.spec_from_file_location("tritonize", root / "__init__.py", submodule_search_locations=[str(root)])
     assert spec is not None
@@ -34,16 +34,17 @@ def _load_package() -> None:
 
 
 def _extend_path(directories: list[str]) -> None:
-    """Put the user's directories behind the standard library and before installed packages.
+    """Insert the user's directories after the standard library and before installed packages.
 
-    So a `model.py` of the user wins over a package of that name, and a `random.py` of the user breaks nothing.
+    A `model.py` of the user then takes precedence over an installed package of that name, and a `random.py` of the user does not
+    replace the standard library's.
     """
     position = next((i for i, entry in enumerate(sys.path) if entry.endswith(("site-packages", "dist-packages"))), len(sys.path))
     sys.path[position:position] = [entry for entry in directories if entry not in sys.path]
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An exception and what it came from."""
+    """Yield an exception, then its causes or contexts."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -52,8 +53,9 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _describe(error: Exception) -> dict[str, object]:
-    """The content of `result.json` for an exception."""
+    """Return the content of `result.json` for an exception."""
     from tritonize.core import errors
+    from tritonize.core.messages import processes as wording
     from tritonize.process import tasks
 
     if isinstance(error, tasks.TaskError):
@@ -64,23 +66,23 @@ def _describe(error: Exception) -> dict[str, object]:
         if isinstance(link, OSError) and link.errno == errno.ENOSPC:
             return {"error": errors.full_disk(link.filename if isinstance(link.filename, str) else None).to_dict()}
         if isinstance(link, MemoryError) or "can't allocate memory" in _message(link):  # the latter is a RuntimeError of torch
-            what = errors.WorkerError("The worker ran out of memory.", found=_message(link), details=_trace(error))
-            return {"error": what.to_dict()}
+            out_of_memory = errors.WorkerError.of(wording.WORKER_OUT_OF_MEMORY, found=_message(link), details=_trace(error))
+            return {"error": out_of_memory.to_dict()}
     return {"unexpected": {"type": type(error).__name__, "message": _message(error), "traceback": _trace(error)}}
 
 
 def _message(error: BaseException) -> str:
-    """What an exception says; a user's `__str__` may fail itself."""
+    """Return an exception's text; the `__str__` of a user's exception may itself raise."""
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - any exception at all
-        return "(its text cannot be made)"
+    except Exception:  # noqa: BLE001 - the user's `__str__` may raise anything
+        return "(no text, since its __str__ raises)"
 
 
 def _trace(error: Exception) -> list[str]:
     try:
         lines = "".join(traceback.format_exception(error)).splitlines()
-    except Exception:  # noqa: BLE001 - any exception at all
+    except Exception:  # noqa: BLE001 - the user's `__str__` may raise anything
         return []
     return [line for line in lines if line.strip(" ^~")][-_TRACEBACK_LINES:]
 
@@ -99,7 +101,7 @@ def _result(name: str, directory: Path) -> dict[str, object]:
 
 
 def main() -> None:
-    """Do the task; exit code 0 means that there is an answer, be it an error."""
+    """Run the task and write its result; exit code 0 means that `result.json` exists, also if it holds an error."""
     name, directory = sys.argv[1], Path(sys.argv[2])
     _load_package()
     from tritonize.core import logs
@@ -108,9 +110,9 @@ def main() -> None:
     logs.enable_as_environment_says()
     progress.report_to(directory / "progress.txt")
     try:
-        text = json.dumps(_result(name, directory))
-    except Exception as error:  # noqa: BLE001 - the user's code may raise anything, and all of it is the answer
-        with contextlib.suppress(OSError):  # the log may lie on the very disk that is full
+        text = json.dumps(_answer(name, directory))
+    except Exception as error:  # noqa: BLE001 - the user's code may raise anything, and the result reports it
+        with contextlib.suppress(OSError):  # the log may be on the disk that is full
             traceback.print_exc()
         text = json.dumps(_describe(error))
     staged = directory / "result.json.new"
@@ -122,7 +124,7 @@ def main() -> None:
     with contextlib.suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()
-    os._exit(0)  # threads and destructors of the user's code have nothing more to say, and may hang
+    os._exit(0)  # the result is written; threads and destructors of the user's code might hang
 
 
 if __name__ == "__main__":

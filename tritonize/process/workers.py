@@ -1,4 +1,4 @@
-"""Run a worker task in a process of its own, and bring its answer, or its error, back."""
+"""Run a worker task in a separate process, and return its answer or raise its error."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Generic, Required, TypedDict, TypeVar
 
 from tritonize.core import errors
+from tritonize.core.messages import processes as wording
+from tritonize.core.messages import repository
 from tritonize.process import isolation, processes
 from tritonize.process.processes import NO_SPACE_EXIT_CODE, Ended, Process, log_tail
 from tritonize.process.tasks import Request, Result, Task, TaskError
@@ -24,19 +26,19 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkerResult(Generic[Value]):
-    """What a worker brought back."""
+class WorkerAnswer(Generic[Value]):
+    """The answer of a worker, with measurements of its process."""
 
     value: Value
-    """The function's own answer."""
+    """The return value of the task's function."""
     seconds: float
-    """Life of the process: interpreter, imports and work."""
+    """Lifetime of the process: start of the interpreter, imports and work."""
     import_seconds: float
-    """The part of it that importing the libraries took."""
+    """The part of `seconds` that imports took."""
     peak_memory: int
     """Largest resident memory of the worker and its descendants together, in bytes."""
     log: Path
-    """What it printed."""
+    """The file with the worker's standard output and standard error."""
 
 
 def run_worker(
@@ -49,26 +51,27 @@ def run_worker(
     search_path: Sequence[Path] = (),
     on_progress: Callable[[str], None] | None = None,
     cancelled: threading.Event | None = None,
-) -> WorkerResult[Result]:
-    """Run the function of a task in a process of its own.
+) -> WorkerAnswer[Answer]:
+    """Run the function of a task in a separate process.
 
     Args:
-        task: which function, and the types of what it gets and returns.
-        request: what the function gets.
-        directory: an existing directory for request, answer and log. It may be used again, one worker at a time.
+        task: the task.
+        request: the argument of the task's function.
+        directory: an existing directory for the request, the result and the log. Several workers may use it one after another.
         deadline_s: seconds after which the worker is ended.
-        memory_bytes: resident memory at which it is ended; nine tenths of what there is by default, before the kernel ends others.
-        search_path: directories with code of the user, importable in the worker before installed packages.
-        on_progress: called with each text the worker passes to `tritonize.process.progress.tell`.
-        cancelled: ends the worker once it is set; for calls in threads, which Ctrl-C does not reach.
+        memory_bytes: limit on resident memory, at which the worker is ended. The default is nine tenths of the machine's memory,
+            so that the kernel does not end other processes first.
+        search_path: directories with the user's code, which the worker imports in preference to installed packages.
+        on_progress: called with each line that the worker passes to `tritonize.process.progress.report`.
+        cancelled: the worker is ended once this is set; for calls in threads, which do not receive Ctrl-C.
 
     Raises:
-        TritonizeError: what the function raised, of the very kind.
+        TritonizeError: the function raised it; class and fields are the same.
         RepositoryError: the disk is full.
-        InterruptedRunError: it was cancelled.
-        MissingError, UsageError: workers are isolated (`isolation.switch_on`), and this one cannot be.
-        WorkerError: any other exception in the function, or the worker ended without an answer: the text says how.
-        TaskError: the request or the answer is not of the task's types, which is a bug of tritonize.
+        InterruptedRunError: `cancelled` was set.
+        MissingError, UsageError: isolation is on (`isolation.switch_on`), and this worker cannot be isolated.
+        WorkerError: the function raised any other exception, or the worker ended without a result.
+        TaskError: the request or the answer does not have the task's type, which is a bug of tritonize.
     """
     plain = task.encode_request(request)
     log, result, progress = (directory / name for name in ("worker.log", "result.json", "progress.txt"))
@@ -89,19 +92,19 @@ def run_worker(
     with worker:
         ended = _wait_reporting(worker, progress, on_progress, cancelled=cancelled)
     if not result.exists():
-        raise _no_result(ended, log)
-    answer = _received(result)
-    return WorkerResult(
-        value=task.decode_result(answer.get("value")),
+        raise _without_result(ended, log)
+    received = _received(result)
+    return WorkerAnswer(
+        value=task.decode_answer(received.get("value")),
         seconds=ended.seconds,
-        import_seconds=answer["import_seconds"],
+        import_seconds=received["import_seconds"],
         peak_memory=ended.peak_memory,
         log=log,
     )
 
 
 class _Unexpected(TypedDict):
-    """An exception that is none of tritonize."""
+    """An exception that is not a TritonizeError."""
 
     type: str
     message: str
@@ -119,37 +122,37 @@ class _Result(TypedDict, total=False):
 
 
 def _received(result: Path) -> _Result:
-    """The worker's result where it holds an answer.
+    """Read the worker's result.
 
     Raises:
-        TritonizeError, TaskError, WorkerError: it holds an error; see `run_worker`.
+        TritonizeError, TaskError, WorkerError: the result is an error; see `run_worker`.
     """
-    answer: _Result = json.loads(result.read_text())
-    if "error" in answer:
-        raise errors.from_dict(answer["error"])
-    if "bug" in answer:
-        raise TaskError(answer["bug"])
-    if "unexpected" in answer:
-        unexpected = answer["unexpected"]
-        raise errors.WorkerError(f"{unexpected['type']}: {unexpected['message']}", details=unexpected["traceback"])
-    return answer
+    content: _Result = json.loads(result.read_text())
+    if "error" in content:
+        raise errors.from_dict(content["error"])
+    if "bug" in content:
+        raise TaskError(content["bug"])
+    if "unexpected" in content:
+        raised = content["unexpected"]
+        raise errors.WorkerError.of(wording.WORKER_RAISED, details=raised["traceback"], kind=raised["type"], text=raised["message"])
+    return content
 
 
 def _wait_reporting(
     worker: Process, progress: Path, on_progress: Callable[[str], None] | None, *, cancelled: threading.Event | None
 ) -> Ended:
-    """Wait for the end, passing on every line of progress."""
-    told = 0
+    """Wait until the worker ends, and call `on_progress` with every line that it reports."""
+    reported = 0
     while on_progress is not None or cancelled is not None:
         ended = worker.poll()
         if cancelled is not None and cancelled.is_set():
-            raise errors.InterruptedRunError("Interrupted.")
+            raise errors.InterruptedRunError.of(repository.INTERRUPTED_WAITING)
         text = progress.read_text() if progress.exists() else ""
         lines = text[: text.rfind("\n") + 1].splitlines()
         if on_progress is not None:
-            for line in lines[told:]:
+            for line in lines[reported:]:
                 on_progress(line)
-        told = len(lines)
+        reported = len(lines)
         if ended is not None:
             return ended
         with contextlib.suppress(TimeoutError):
@@ -157,11 +160,11 @@ def _wait_reporting(
     return worker.wait()
 
 
-def _no_result(ended: Ended, log: Path) -> errors.TritonizeError:
-    """The error of a worker that ended without an answer."""
+def _without_result(ended: Ended, log: Path) -> errors.TritonizeError:
+    """Return the error of a worker that ended without writing a result."""
     if ended.exit_code == NO_SPACE_EXIT_CODE:
         return errors.full_disk(None)
     how = ended.describe()
     if ended.reason == "exited" and ended.exit_code is not None:
-        how = f"exited the process with code {ended.exit_code} before it answered"
-    return errors.WorkerError(f"The worker {how}.", where=str(log), details=log_tail(log))
+        how = f"exited with code {ended.exit_code} before it returned a result"
+    return errors.WorkerError.of(wording.WORKER_ENDED, where=str(log), details=log_tail(log), how=how)

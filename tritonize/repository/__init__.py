@@ -1,4 +1,4 @@
-"""The model repository: one entry for its callers to staging, publishing, versions and manifests."""
+"""The model repository: staging, publishing, versions and manifests; other packages import these names from here."""
 
 from __future__ import annotations
 

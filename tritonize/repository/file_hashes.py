@@ -1,4 +1,4 @@
-"""The files of a version, and their SHA-256."""
+"""List the files of a version and compute their SHA-256."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PIECE = 1 << 20
 
 
 def walk(directory: Path) -> Iterator[tuple[Path, str]]:
-    """Everything below a directory but directories: its path, and `file`, `link` or `other`. Links are not followed."""
+    """Yield every entry below a directory except directories, as its path and `file`, `link` or `other`; links are not followed."""
     with os.scandir(directory) as entries:
         found = sorted(entries, key=lambda each: each.name)
     for entry in found:
@@ -26,17 +26,18 @@ def walk(directory: Path) -> Iterator[tuple[Path, str]]:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file, read piece by piece."""
+    """Return the SHA-256 of a file, which is read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sha256_of(descriptor: int, bound: int, into: Callable[[bytes], object] = lambda _piece: None) -> str:
-    """The SHA-256 of an open file, read once and no further than a byte beyond what is expected.
+    """Return the SHA-256 of an open file, which is read once and up to `bound` + 1 bytes.
 
     Args:
-        bound: bytes that are expected; of a longer file the sum is another anyway.
-        into: given every piece that went into the sum.
+        descriptor: the open file.
+        bound: the expected size in bytes. The hash of a longer file differs anyway, so its rest is not read.
+        into: called with every piece that is hashed.
     """
     digest, rest = hashlib.sha256(), bound + 1
     while rest and (piece := os.read(descriptor, min(_PIECE, rest))):
@@ -47,20 +48,20 @@ def sha256_of(descriptor: int, bound: int, into: Callable[[bytes], object] = lam
 
 
 def opened(path: Path) -> int:
-    """A descriptor of an ordinary file, by which it is read whatever its name leads to later.
+    """Open a regular file for reading; later changes to its path do not affect the descriptor.
 
     Raises:
-        OSError: it is not a regular file, or cannot be read.
+        OSError: the path is not a regular file, or the file cannot be read.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(f"{path} is no ordinary file")
+        raise OSError(f"{path} is not a regular file")
     return descriptor
 
 
 def hash_in_place(_name: str, path: Path, size: int) -> str | None:
-    """The SHA-256 of a file where it lies; `None` where it cannot be read."""
+    """Return the SHA-256 of a file, without copying it; `None` if it cannot be read."""
     try:
         descriptor = opened(path)
     except OSError:

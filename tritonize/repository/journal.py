@@ -1,12 +1,13 @@
-"""A model's directory changed as a whole: a lock per model, and a journal by which the next run completes what was killed.
+"""Replace a model's directory in one step, with a lock per model and a journal for recovery after a killed run.
 
-Triton reads a configuration and the versions beside it, so the two must never be seen in a mixture. The directory that shall
-be is laid out beside the repository, of hard links to what stays, and takes the other's place in one step. Where the
-filesystem cannot exchange two directories, the model is taken out and the new one put in: a polling server may then miss it
-for a moment, which the journal bounds, but sees no mixture either.
+Triton reads a model's configuration and its versions together, so it must never see an old configuration with new versions or the
+reverse. The new directory is built in the staging area, from hard links to the files that stay, and then exchanged with the
+current one. If the filesystem cannot exchange two directories, the current directory is moved out and the new one is moved in. A
+polling server may then find no directory for a moment, but never a mixture; if the run is killed in between, the next run
+completes the change from the journal.
 
-`<staging area>/models/<model>/` holds `lock`, `journal.json`, `next/` (what shall be, or was, after an exchange) and
-`previous/` (what was taken out).
+`<staging area>/models/<model>/` holds `lock`, `journal.json`, `next/` (the new directory, or the old one after an exchange) and
+`previous/` (the old directory, if the two could not be exchanged).
 """
 
 from __future__ import annotations
@@ -27,16 +28,20 @@ _PREVIOUS = "previous"
 
 
 def area(repository: Path) -> Path:
-    """Where runs for a repository are staged and changes of it are laid out: beside it, on the same filesystem."""
+    """Return the staging area of a repository, in its parent folder and so on the same filesystem."""
     return repository.parent / f".{repository.name}.staging"
 
 
 @contextlib.contextmanager
 def held(repository: Path, model: str) -> Iterator[None]:
-    """The right to change a model, for one process at a time; what an earlier one left half-done is completed first.
+    """Hold the lock of a model, which one process at a time may change; first complete a change that was interrupted.
 
     Args:
         repository: an absolute path.
+        model: the model's name.
+
+    Raises:
+        OSError: the lock cannot be taken, or the interrupted change cannot be completed.
     """
     place = _place(repository, model)
     descriptor = locks.acquire(place / _LOCK)
@@ -48,7 +53,7 @@ def held(repository: Path, model: str) -> Iterator[None]:
 
 
 def recover_all(repository: Path) -> None:
-    """Complete every change of a repository that was killed; one that is being made now is left alone."""
+    """Complete every interrupted change in a repository; models that another process is changing are skipped."""
     models = area(repository) / "models"
     for place in sorted(models.iterdir()) if models.is_dir() else ():
         descriptor = locks.acquire(place / _LOCK, wait=False)
@@ -60,45 +65,47 @@ def recover_all(repository: Path) -> None:
 
 
 def change(repository: Path, model: str, lay_out: Callable[[Path], None], *, done: Callable[[], None] = lambda: None) -> None:
-    """Put another state of a model's directory in place of the present one, all of it in one step. The lock must be held.
+    """Replace a model's directory with a changed copy in one step. The caller must hold the model's lock.
 
     Args:
-        lay_out: given a directory like the model's, its files being the same ones; makes of it what shall be, by adding, removing
-            and replacing entries. It must not write into a file that is there; what it adds is on the disk already.
-        done: called when it is in place, before an interrupt can arrive.
+        repository: an absolute path.
+        model: the model's name.
+        lay_out: receives a copy of the model's directory that consists of hard links, and adds, removes or replaces entries. It
+            must not write into existing files, and must sync the files that it adds.
+        done: called after the replacement, before an interrupt can be handled.
 
     Raises:
-        OSError: nothing was changed.
+        OSError: the directory could not be replaced and is unchanged.
     """
     place, current = _place(repository, model), repository / model
-    shall_be = place / _NEXT
+    new = place / _NEXT
     try:
-        durable_files.link_tree(current, shall_be)
-        lay_out(shall_be)
-        durable_files.make_newer(shall_be, current)
-        durable_files.sync_directories(shall_be)
-        note = {"schema": 1, "model": model, "next": _identity(shall_be)}
+        durable_files.link_tree(current, new)
+        lay_out(new)
+        durable_files.make_newer(new, current)
+        durable_files.sync_directories(new)
+        note = {"schema": 1, "model": model, "next": _identity(new)}
         durable_files.write(place / _JOURNAL, json.dumps(note).encode())
         with interrupts.deferred():
             _switch(place, current)
             done()
     finally:
-        with contextlib.suppress(OSError):  # what is left is in nobody's way, and the next run clears it
+        with contextlib.suppress(OSError):  # leftovers disturb no other run, and the next run removes them
             recover(repository, model)
 
 
 def _switch(place: Path, current: Path) -> None:
-    """What was laid out takes the place of the model's directory, or nothing is changed and the error is raised."""
-    shall_be, previous = place / _NEXT, place / _PREVIOUS
-    exchanged = durable_files.exchange(shall_be, current)
+    """Put the new directory in place of the model's; after an error the model's directory is unchanged."""
+    new, previous = place / _NEXT, place / _PREVIOUS
+    exchanged = durable_files.exchange(new, current)
     if not exchanged:
         current.rename(previous)
         try:
-            shall_be.rename(current)
+            new.rename(current)
         except OSError:
             previous.rename(current)
             raise
-    with settled(lambda: _switch_back(place, current, exchanged=exchanged)):
+    with undone_on_error(lambda: _switch_back(place, current, exchanged=exchanged)):
         durable_files.sync(current.parent)
         durable_files.sync(place)
 
@@ -112,10 +119,10 @@ def _switch_back(place: Path, current: Path, *, exchanged: bool) -> None:
 
 
 @contextlib.contextmanager
-def settled(undo: Callable[[], None]) -> Iterator[None]:
-    """For what confirms a change that is visible already: where it fails the change is undone, and the error raised.
+def undone_on_error(undo: Callable[[], None]) -> Iterator[None]:
+    """Undo a visible change if the block, which syncs the change to the disk, raises an OSError; then raise the error.
 
-    Where it cannot be undone either, it stands, and is no failure: the version that is live must not be called refused.
+    If undoing also fails, the change stays and no error is raised, since the new version is live.
     """
     try:
         yield
@@ -128,19 +135,19 @@ def settled(undo: Callable[[], None]) -> Iterator[None]:
 
 
 def recover(repository: Path, model: str) -> None:
-    """Complete or clear away what a change left. The lock must be held.
+    """Complete or undo an interrupted change, and remove its leftovers. The caller must hold the model's lock.
 
     Raises:
-        OSError: the model is out of the repository and cannot be put back; the next run tries again.
+        OSError: the model's directory was moved out and cannot be moved back; the next run tries again.
     """
     place, current = _place(repository, model), repository / model
-    shall_be, previous = place / _NEXT, place / _PREVIOUS
-    if previous.is_dir() and not current.exists():  # killed between taking it out and putting the new one in
-        complete = shall_be.is_dir() and _noted(place) == _identity(shall_be)
-        (shall_be if complete else previous).rename(current)
+    new, previous = place / _NEXT, place / _PREVIOUS
+    if previous.is_dir() and not current.exists():  # killed after the old directory was moved out, before the new one was moved in
+        complete = new.is_dir() and _noted(place) == _identity(new)
+        (new if complete else previous).rename(current)
         durable_files.sync(repository)
     (place / _JOURNAL).unlink(missing_ok=True)
-    for leftover in (shall_be, previous):
+    for leftover in (new, previous):
         shutil.rmtree(leftover, ignore_errors=True)
 
 
@@ -149,7 +156,7 @@ def _place(repository: Path, model: str) -> Path:
 
 
 def _leave(place: Path, descriptor: int | None) -> None:
-    """Let the lock go, and remove its folder if nothing is left in it."""
+    """Release the lock, and remove its folder if nothing else is in it."""
     with contextlib.suppress(OSError):
         if [entry.name for entry in place.iterdir()] == [_LOCK]:
             (place / _LOCK).unlink()
@@ -165,7 +172,7 @@ def _identity(directory: Path) -> list[int]:
 
 
 def _noted(place: Path) -> list[int] | None:
-    """What the journal says shall be in place; `None` if there is no readable journal, so it was not complete."""
+    """Return the identity of the new directory from the journal; `None` if there is no complete journal."""
     try:
         note = json.loads((place / _JOURNAL).read_bytes())
         return list(note["next"]) if note["schema"] == 1 else None

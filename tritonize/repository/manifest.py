@@ -1,6 +1,7 @@
-"""The manifest of a version: what it was made of and proven by, and the SHA-256 of every file; and what differs from it.
+"""Write, read and check the manifest of a version: its sources, its verification, and the SHA-256 of every file.
 
-The sums, of which one is the manifest's own, find damage. They are no signature: who can write the files can write the sums.
+The checksums, including the manifest's own, detect damage. They are not signatures: whoever can write the files can also write the
+checksums.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ CONFIG = "config.pbtxt"
 EVIDENCE = "evidence"
 MANIFEST = "manifest.json"
 SCHEMA = 2
-"""Since 2 the manifest covers itself."""
+"""Version of the manifest's format; since version 2 a manifest holds its own checksum."""
 _OWN = "sha256"
 _LARGEST = 1 << 63
-"""Bytes that no file has."""
+"""Sizes from here on, in bytes, are invalid."""
 
 
 class Listed(TypedDict):
@@ -37,7 +38,7 @@ class Listed(TypedDict):
 
 
 class Manifest(TypedDict):
-    """Content of `evidence/manifest.json`. What `read` checks is required; the rest is as a tritonize of any version wrote it."""
+    """Content of `evidence/manifest.json`. `read` checks the required fields; the others depend on the version that wrote it."""
 
     schema: int
     files: dict[str, Listed]
@@ -46,19 +47,20 @@ class Manifest(TypedDict):
     verdict: NotRequired[str]
     created: NotRequired[str]
     sha256: NotRequired[str]
-    """Of the manifest itself, see `own_sha256`."""
+    """Checksum of the manifest itself, see `own_sha256`."""
     spec: NotRequired[object]
-    """The model's part of the spec."""
+    """The model's section of the spec."""
     details: NotRequired[JsonObject]
     tolerances: NotRequired[JsonObject]
 
 
 Take = Callable[[str, Path, int], str | None]
-"""How a file's SHA-256 is found: of its path inside the model's directory, where it lies, and how many bytes are expected."""
+"""Returns a file's SHA-256, or `None` if it cannot be read; called with the file's path inside the model's directory, its actual
+path and its expected size in bytes."""
 
 
 def write(staged: StagedVersion, facts: Mapping[str, object]) -> Manifest:
-    """Write `evidence/manifest.json`: the facts, and the SHA-256 of every file of the version, its configuration and itself."""
+    """Write `evidence/manifest.json`: the facts, and the SHA-256 of the version's files, of the configuration and of itself."""
     manifest = {"schema": SCHEMA, "model": staged.model, "version": staged.version, **facts, "files": _hashes(staged)}
     manifest[_OWN] = own_sha256(manifest)
     evidence = staged.version_directory / EVIDENCE
@@ -68,14 +70,14 @@ def write(staged: StagedVersion, facts: Mapping[str, object]) -> Manifest:
 
 
 def own_sha256(manifest: Mapping[str, object]) -> str:
-    """Of a manifest's content, apart from this sum itself: as JSON with sorted keys, without blanks, in UTF-8."""
+    """Return the SHA-256 of a manifest without its own checksum, as UTF-8 JSON with sorted keys and without whitespace."""
     content = {key: value for key, value in manifest.items() if key != _OWN}
     plain = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _hashes(staged: StagedVersion) -> dict[str, Listed]:
-    """Path relative to the model directory, to hash and size; files of the model directory and of this version."""
+    """Return hash and size of the files in the model's directory and in the version, by path relative to the model's directory."""
     files = [path for path in staged.model_directory.iterdir() if path.is_file()]
     files += [path for path, kind in file_hashes.walk(staged.version_directory) if kind == "file"]
     manifest = staged.version_directory / EVIDENCE / MANIFEST
@@ -87,10 +89,10 @@ def _hashes(staged: StagedVersion) -> dict[str, Listed]:
 
 
 def read(version_directory: Path) -> Manifest:
-    """The manifest of a published version.
+    """Read the manifest of a published version.
 
     Raises:
-        RepositoryError: the manifest is missing or damaged.
+        RepositoryError: the manifest is missing, damaged, or has an unknown format.
     """
     path = version_directory / EVIDENCE / MANIFEST
     try:
@@ -125,13 +127,19 @@ def integrity(
     known: Manifest | None = None,
     take: Take = file_hashes.hash_in_place,
 ) -> tuple[Finding, ...]:
-    """What differs between the files in place and the manifest's hashes.
+    """Return the differences between a version's files and its manifest.
 
     Args:
-        shared: look at what lies beside the versions too, configuration and labels among it. A version that is no longer the newest
-            is judged by the configuration it was proven with, where the one in place is a newer version's.
-        known: the manifest, where it was read already.
-        take: finds the SHA-256 of each listed file, in the order of the manifest.
+        repository: the model repository.
+        model: the model's name.
+        version: the version's number.
+        shared: also check the files that all versions share, such as config.pbtxt and labels. If a newer version has replaced the
+            configuration, the version's own configuration in its evidence is checked instead.
+        known: the manifest, if the caller has read it already.
+        take: computes the SHA-256 of each listed file; called in the order of the manifest.
+
+    Raises:
+        RepositoryError: the manifest is missing, damaged, or has an unknown format.
     """
     directory = repository / model
     manifest = read(directory / str(version)) if known is None else known
@@ -148,21 +156,21 @@ def integrity(
             findings.append(Finding(where=f"{model}/{name}", what=_NO_FILE[kind]))
         elif name not in manifest["files"]:
             findings.append(Finding(where=f"{model}/{name}", what="the file is not in the manifest"))
-    return (*findings, *(_strays(directory) if shared else ()))
+    return (*findings, *(_unlisted(directory) if shared else ()))
 
 
-_NO_FILE = {"link": "is a symbolic link, which is not followed", "other": "is no ordinary file"}
+_NO_FILE = {"link": "is a symbolic link, and links are not followed", "other": "is not a regular file"}
 
 
 def _file_findings(directory: Path, name: str, facts: Listed, *, source: Path, take: Take) -> Iterator[Finding]:
     where = f"{directory.name}/{name}"
     if name.startswith("/") or ".." in name.split("/"):
-        yield Finding(where=where, what="the manifest lists a path outside the model")
-    elif not {"", "."}.isdisjoint(name.split("/")):  # so that no file has two names
+        yield Finding(where=where, what="the manifest lists a path outside the model's directory")
+    elif not {"", "."}.isdisjoint(name.split("/")):  # otherwise a file could be listed under two names
         yield Finding(where=where, what=wording.LISTED_OTHERWISE.text())
     elif not os.path.lexists(source):
         yield Finding(where=where, what="the file is missing")
-    elif source.is_symlink() and "/" not in name:  # those of the version are named with all that lies there
+    elif source.is_symlink() and "/" not in name:  # `integrity` reports links inside the version
         yield Finding(where=where, what=_NO_FILE["link"])
     elif (found := take(name, source, facts["bytes"])) != facts["sha256"] and not source.is_symlink():
         what = "the file cannot be read" if found is None else "the file was changed after it was proven"
@@ -170,13 +178,13 @@ def _file_findings(directory: Path, name: str, facts: Listed, *, source: Path, t
 
 
 def _source(directory: Path, version: int, name: str, *, wanted: str) -> Path:
-    """Where a listed file lies: in its place, but a configuration that a newer version has replaced in that version's evidence."""
+    """Return the path of a listed file; for a configuration that a newer version replaced, the copy in the version's evidence."""
     kept = directory / str(version) / EVIDENCE / CONFIG
     return kept if name == CONFIG and superseded(directory, version, wanted) and kept.is_file() else directory / name
 
 
 def superseded(directory: Path, version: int, wanted: str) -> bool:
-    """Whether the configuration in place is a newer version's, and not the one with that SHA-256."""
+    """Return whether the current configuration differs from the SHA-256 `wanted` and is listed by a newer version."""
     found = file_hashes.hash_in_place("", directory / CONFIG, bounded_files.LIMIT)
     return found not in (None, wanted) and any(
         number > version and CONFIG in listed and listed[CONFIG]["sha256"] == found
@@ -185,7 +193,7 @@ def superseded(directory: Path, version: int, wanted: str) -> bool:
 
 
 def _siblings(directory: Path) -> dict[int, dict[str, Listed]]:
-    """The files that each version with a readable manifest lists."""
+    """Return the listed files of each version with a readable manifest."""
     found = {}
     for entry in directory.iterdir():
         if is_version(entry):
@@ -197,7 +205,7 @@ def _siblings(directory: Path) -> dict[int, dict[str, Listed]]:
 
 
 def listed_beside(directory: Path) -> dict[str, dict[str, int]]:
-    """What the manifests of a model's versions list beside them: by file, each SHA-256 to its bytes."""
+    """Return the shared files that the manifests of a model's versions list: file name to SHA-256 to size in bytes."""
     found: dict[str, dict[str, int]] = {}
     for files in _siblings(directory).values():
         for name, facts in files.items():
@@ -207,18 +215,18 @@ def listed_beside(directory: Path) -> dict[str, dict[str, int]]:
 
 
 def listed_sha256(known: Manifest, name: str) -> str | None:
-    """The SHA-256 that a manifest has of a file; `None` where it does not list it."""
+    """Return the SHA-256 of a file in a manifest; `None` if the manifest does not list the file."""
     listed = known["files"].get(name)
     return listed["sha256"] if listed else None
 
 
 def is_version(entry: Path) -> bool:
-    """Whether Triton takes this for a version: a directory named by a number above 0 without leading zeros."""
+    """Return whether Triton treats an entry as a version: a directory whose name is a number above 0 without leading zeros."""
     return entry.name.isascii() and entry.name.isdecimal() and not entry.name.startswith("0") and entry.is_dir()
 
 
-def _strays(directory: Path) -> Iterator[Finding]:
-    """What lies beside the versions and in no version's manifest; Triton may read it (`configs/`, a backend's files)."""
+def _unlisted(directory: Path) -> Iterator[Finding]:
+    """Find entries of the model's directory that no version's manifest lists; Triton may read them, such as `configs/`."""
     listed = {name for files in _siblings(directory).values() for name in files}
     for entry in sorted(directory.iterdir()):
         where = f"{directory.name}/{entry.name}"
@@ -227,22 +235,22 @@ def _strays(directory: Path) -> Iterator[Finding]:
                 yield Finding(where=where, what=_NO_FILE["link"])
         elif entry.is_dir():
             if not is_version(entry):
-                yield Finding(where=where, what="the folder is no version, and in no manifest")
+                yield Finding(where=where, what="the folder is not a version, and no manifest lists it")
         elif not entry.is_file():
             yield Finding(where=where, what=_NO_FILE["other"])
         elif entry.name not in listed:
-            yield Finding(where=where, what="the file is in no version's manifest")
+            yield Finding(where=where, what="no version's manifest lists the file")
 
 
 def _manifest_findings(manifest: Manifest, model: str, version: int) -> Iterator[Finding]:
-    """Whether the manifest is this version's, of a proof that passed or was allowed to be missing, and covers what matters."""
+    """Check that the manifest belongs to this version, records an accepted verdict and lists the required files."""
     where = f"{model}/{version}/{EVIDENCE}/{MANIFEST}"
     if (manifest["schema"] >= SCHEMA or _OWN in manifest) and (found := own_sha256(manifest)) != manifest.get(_OWN):
         yield Finding(where=where, what="the file was changed after it was proven", expected=str(manifest.get(_OWN)), found=found)
     for field, wanted in (("model", (model,)), ("version", (version,)), ("verdict", ("passed", "not run"))):
         if manifest.get(field) not in wanted:
             expected = " or ".join(map(str, wanted))
-            yield Finding(where=where, what=f"its {field} is another", expected=expected, found=str(manifest.get(field)))
+            yield Finding(where=where, what=f"the manifest's {field} differs", expected=expected, found=str(manifest.get(field)))
     for name in (CONFIG, f"{version}/{EVIDENCE}/report.json"):
         if name not in manifest["files"]:
-            yield Finding(where=where, what=f"it does not list {name}")
+            yield Finding(where=where, what=f"the manifest does not list {name}")

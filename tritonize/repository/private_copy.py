@@ -1,4 +1,4 @@
-"""Files as a server gets them: hashed while they are copied into a private folder, so that what is served is what was hashed."""
+"""Copy a version into a private folder for a server, and hash the copy, so that the server serves exactly the hashed files."""
 
 from __future__ import annotations
 
@@ -14,34 +14,46 @@ from tritonize.core.artifacts import Finding
 from tritonize.repository import file_hashes
 
 BUDGET = 4 << 30
-"""Bytes that are copied at most, where the filesystem cannot share them; files beyond that are served in place."""
+"""Largest number of bytes that are copied if the filesystem cannot share blocks; further files are served in place."""
 _FICLONE = 0x40049409
 
 
 @dataclass(frozen=True, kw_only=True)
 class InPlace:
-    """A file that is served where it lies."""
+    """A file that is served from the repository instead of a copy."""
 
     where: str
+    """`<model>/<path inside the model's directory>`, for findings."""
     path: Path
+    """The file in the repository."""
     sha256: str
+    """The SHA-256 before the file was served."""
     bytes: int
+    """The size that the manifest lists."""
 
 
 @dataclass(kw_only=True)
 class PrivateCopy:
-    """A model's directory, filled with the files that were hashed."""
+    """A private copy of a model's directory that consists of hashed files."""
 
     directory: Path
     budget: int = BUDGET
     """Bytes that may still be copied."""
     in_place: list[InPlace] = field(default_factory=list)
+    """Files that are links into the repository; `changed` checks them after serving."""
     files: int = 0
+    """Number of files in the copy, including links."""
 
     def take(self, name: str, path: Path, size: int) -> str | None:
-        """Copy a file and give the SHA-256 of the copy; `None` where it cannot be read.
+        """Copy a file and return the SHA-256 of the copy; `None` if the file cannot be read.
 
-        What does not fit is linked and hashed in place, and has to be hashed again after it was served.
+        A file that exceeds the budget or half of the free disk space is linked and hashed in the repository instead; it must be
+        hashed again after it was served.
+
+        Args:
+            name: path inside the model's directory.
+            path: the file in the repository.
+            size: the expected size in bytes.
 
         Raises:
             OSError: the private folder cannot be written.
@@ -73,18 +85,18 @@ class PrivateCopy:
 
 
 def changed(files: Sequence[InPlace]) -> tuple[Finding, ...]:
-    """Those that are no longer what was hashed before they were served."""
+    """Hash the files again, and return a finding for each one that changed while it was served."""
     findings = []
     for each in files:
         found = file_hashes.hash_in_place("", each.path, each.bytes)
         if found != each.sha256:
-            what = "the file was changed while it was served"
+            what = "the file changed while it was served"
             findings.append(Finding(where=each.where, what=what, expected=each.sha256, found=found))
     return tuple(findings)
 
 
 def _share(source: int, copy: int) -> bool:
-    """Let a file have another's blocks, as it is now, where the filesystem can."""
+    """Make `copy` share the blocks of `source` (a reflink); return whether the filesystem supports it."""
     with contextlib.suppress(OSError):
         fcntl.ioctl(copy, _FICLONE, source)
         return True

@@ -1,7 +1,7 @@
-"""A staged version put in place: the whole of it in one step, and nothing of it where anything fails.
+"""Publish a staged version into the repository in one step; after an error, the repository is unchanged.
 
-Nothing half-written is ever visible: a version is complete, with its evidence, before it is moved, on the same filesystem.
-Nothing is overwritten, and a published version is never touched again, since a polling Triton reloads what changes.
+A version is complete, including its evidence, before it is moved within the filesystem, so a server never sees a part of it. No
+version is overwritten or changed after it is published, since a polling Triton reloads changed files.
 """
 
 from __future__ import annotations
@@ -19,25 +19,27 @@ from tritonize.repository import journal, versions
 
 
 def config_changes(repository: Path, model: str, texts: Mapping[str, str]) -> dict[str, list[str]]:
-    """The lines in which a configuration and labels differ from those in place, by file.
+    """Return the differences between new and published configuration and labels: file name to lines of a unified diff.
 
     Args:
-        texts: name of each file beside the versions, to its new text.
+        repository: the model repository.
+        model: the model's name.
+        texts: name of each shared file (configuration, labels) to its new text.
     """
     found = {}
     for name, text in texts.items():
         path = repository / model / name
         if path.is_file() and (current := path.read_text(encoding="utf-8", errors="replace")) != text:
-            lines = difflib.unified_diff(current.splitlines(), text.splitlines(), "in place", "new", lineterm="", n=0)
-            found[name] = list(lines) or ["only in how its lines end"]
+            lines = difflib.unified_diff(current.splitlines(), text.splitlines(), "published", "new", lineterm="", n=0)
+            found[name] = list(lines) or ["only the line endings differ"]
     return found
 
 
 def require_same_config(repository: Path, model: str, texts: Mapping[str, str]) -> None:
-    """Refuse a configuration or labels that differ from those in place.
+    """Check that configuration and labels equal the published ones; arguments as in `config_changes`.
 
     Raises:
-        RepositoryError: one differs; the differing lines are listed.
+        RepositoryError: a file differs; the error lists the differing lines.
     """
     for name, lines in config_changes(repository, model, texts).items():
         where = str(repository / model / name)
@@ -52,21 +54,28 @@ def publish(
     finish: Callable[[StagedVersion], None] | None = None,
     done: Callable[[PublishedVersion], None] = lambda _published: None,
 ) -> PublishedVersion:
-    """Put a staged version in place, in one step, after everything is on the disk. Of many runs at once each gets a number.
+    """Publish a staged version in one step, after all of its files are on the disk. Concurrent runs get different numbers.
 
     Args:
-        allow_change: put its configuration and labels in place too where they differ.
-        finish: writes what names the version's number, which is known now; without it the staged number has to be free.
-        done: told of the published version before an interrupt can arrive.
+        staged: the version in the staging area.
+        repository: the model repository.
+        allow_change: whether configuration and labels may replace published ones that differ.
+        finish: called with the staged version under its final number, to write the files that contain the number. Without it, the
+            staged number must be free.
+        done: called with the published version, before an interrupt can be handled.
+
+    Returns:
+        The published version.
 
     Raises:
-        RepositoryError: the configuration in place differs, or the disk refuses; nothing was changed.
+        RepositoryError: the published configuration differs, the number is taken, or the operating system refuses a step; the
+            repository is unchanged.
     """
     repository = repository.absolute()
     directory = repository / staged.model
     _require_own_directory(directory)
     with _refusals(directory), storage_errors(directory):
-        durable_files.sync_tree(staged.model_directory)  # what is large, before others have to wait
+        durable_files.sync_tree(staged.model_directory)  # before the lock, so that other runs do not wait for large files
         with journal.held(repository, staged.model):
             staged = _numbered(staged, repository, renumber=finish is not None)
             texts = {path.name: path.read_text(encoding="utf-8") for path in staged.model_directory.iterdir() if path.is_file()}
@@ -81,7 +90,7 @@ def publish(
 
 
 def _require_own_directory(directory: Path) -> None:
-    """A model's directory that is elsewhere cannot be exchanged, nor anything be moved into it in one step."""
+    """Refuse a model's directory that is a link or a file: a version cannot be moved into it in one step."""
     if directory.is_symlink():
         raise RepositoryError.of(wording.MODEL_IS_LINK, where=str(directory), found=str(directory.readlink()))
     if directory.exists() and not directory.is_dir():
@@ -89,7 +98,7 @@ def _require_own_directory(directory: Path) -> None:
 
 
 def _numbered(staged: StagedVersion, repository: Path, *, renumber: bool) -> StagedVersion:
-    """The staged version under the number that it gets."""
+    """Give the staged version its final number."""
     number = staged.version
     if renumber:
         number = max(number, versions.next_version(repository, staged.model))
@@ -104,7 +113,11 @@ def _numbered(staged: StagedVersion, repository: Path, *, renumber: bool) -> Sta
 
 
 def _put(staged: StagedVersion, published: PublishedVersion, texts: Mapping[str, str], *, done: Callable[[], None]) -> None:
-    """The one step: a new model's directory, a version beside others, or the model's directory as a whole."""
+    """Move the version into the repository in one step.
+
+    For a new model this moves the whole directory of the model. If configuration and labels are unchanged, it moves the version's
+    directory. Otherwise it replaces the model's directory.
+    """
     directory = published.version_directory.parent
     if not directory.exists():
         made = durable_files.make_directory(published.repository)
@@ -122,7 +135,7 @@ def _put(staged: StagedVersion, published: PublishedVersion, texts: Mapping[str,
 
 
 def _lay_out(folder: Path, staged: StagedVersion, texts: Mapping[str, str]) -> None:
-    """The model's directory with the version, its configuration and its labels."""
+    """Add the version, its configuration and its labels to a copy of the model's directory."""
     durable_files.link_tree(staged.version_directory, folder / str(staged.version))
     for name, text in texts.items():
         if not _is(folder / name, text):
@@ -132,7 +145,7 @@ def _lay_out(folder: Path, staged: StagedVersion, texts: Mapping[str, str]) -> N
 def _move(source: Path, target: Path, done: Callable[[], None]) -> None:
     with interrupts.deferred():
         source.rename(target)
-        with journal.settled(lambda: _move_back(target, source)):
+        with journal.undone_on_error(lambda: _move_back(target, source)):
             durable_files.sync(target.parent)
         done()
 
@@ -147,7 +160,7 @@ def _is(path: Path, text: str) -> bool:
 
 @contextlib.contextmanager
 def _refusals(directory: Path) -> Iterator[None]:
-    """Whatever else the system refuses while a version is put in place is an error of the repository, and no bug."""
+    """Raise any other OSError during publishing as a RepositoryError, since it is not a bug of tritonize."""
     try:
         yield
     except OSError as error:

@@ -1,6 +1,6 @@
-"""One run's own folder beside the repository, and the removal of what killed runs left there.
+"""Create a run's folder in the staging area next to the repository, and remove folders that killed runs left there.
 
-Staging never lies inside the repository, where Triton would take it for a model.
+The staging area is not inside the repository, where Triton would treat it as a model.
 """
 
 from __future__ import annotations
@@ -29,21 +29,24 @@ _OLD_RUN_S = 24 * 3600.0
 
 
 class Run:
-    """One run's own folder in the staging area: `repository/` is what the proving server sees, `scratch/` is everything else."""
+    """A run's folder in the staging area."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.root = directory / "repository"
+        """The model repository of the server that verifies the staged version."""
         self.work = directory / "scratch"
+        """All other files of the run."""
         self.kept = False
+        """Whether the folder stays after the run."""
 
     def keep(self) -> None:
-        """Leave the folder where it is when the run ends; for a version that failed its proof."""
+        """Keep the folder after the run, for a version that failed verification."""
         (self.directory / _KEPT).touch()
         self.kept = True
 
     def keep_only(self, files: Sequence[Path]) -> tuple[Path, ...]:
-        """Leave these files of the run, in its folder, and nothing else; where they lie then."""
+        """Move the files directly into the run's folder, delete everything else, and keep the folder; return the new paths."""
         kept = tuple(file.replace(self.directory / file.name) for file in files)
         for folder in (self.root, self.work):
             shutil.rmtree(folder)
@@ -53,10 +56,10 @@ class Run:
 
 @contextlib.contextmanager
 def staging(repository: Path) -> Iterator[Run]:
-    """A folder for one run, beside the repository on the same filesystem; gone at the end unless kept.
+    """Create a run's folder in the staging area, on the repository's filesystem, and remove it afterwards unless it is kept.
 
     Raises:
-        RepositoryError: the repository cannot be written, or is no directory.
+        RepositoryError: the repository is not a directory, is a mount point, or cannot be written.
     """
     repository = repository.absolute()
     area = journal.area(repository)
@@ -64,12 +67,12 @@ def staging(repository: Path) -> Iterator[Run]:
         _require_directory(repository)
         created = [folder for folder in (area, *area.parents) if not folder.exists()]
         stack.callback(_remove_empty, created or [area])
-        durable_files.make_directory(area)  # the folders above it are the repository's too
+        durable_files.make_directory(area)  # with its parents, which are the repository's parents too
         run = Run(area / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}")
         stack.callback(lambda: None if run.kept else shutil.rmtree(run.directory, ignore_errors=True))
-        with locks.held(area / _LOCK):  # so that nobody sweeps a run that is being made
+        with locks.held(area / _LOCK):  # so that no other process removes the run's folder before its lock is held
             _require_same_filesystem(area, repository)
-            _sweep(area)
+            _remove_killed_runs(area)
             journal.recover_all(repository)
             for folder in (run.root, run.work):
                 folder.mkdir(parents=True)
@@ -95,12 +98,12 @@ def _require_same_filesystem(area: Path, repository: Path) -> None:
         raise RepositoryError.of(wording.MOUNT_POINT, where=str(area))
 
 
-def _sweep(area: Path) -> None:
-    """Remove what a run left that was killed in mid-work."""
+def _remove_killed_runs(area: Path) -> None:
+    """Remove the folders of runs that were killed."""
     for directory in area.iterdir():
         if not _RUN.fullmatch(directory.name) or (directory / _KEPT).exists() or _is_older_kind(directory):
             continue
-        if not (directory / _ALIVE).exists():  # killed in the moment it was made, or while it was being removed
+        if not (directory / _ALIVE).exists():  # killed before it took its lock, or while it was being removed
             shutil.rmtree(directory, ignore_errors=True)
         elif (descriptor := locks.acquire(directory / _ALIVE, wait=False)) is not None:
             shutil.rmtree(directory, ignore_errors=True)
@@ -108,7 +111,7 @@ def _sweep(area: Path) -> None:
 
 
 def _is_older_kind(directory: Path) -> bool:
-    """Whether it may be a living run of a tritonize that wrote its process number instead of holding a lock."""
+    """Return whether a folder may belong to a running process of an older tritonize, which wrote its id instead of a lock."""
     if not (directory / _OLD_OWNER).exists():
         return False
     with contextlib.suppress(OSError):
@@ -117,7 +120,7 @@ def _is_older_kind(directory: Path) -> bool:
 
 
 def _remove_empty(folders: list[Path]) -> None:
-    """Remove the staging area, and those above it that this run made, where nothing is left in them."""
+    """Remove the staging area, and the parent folders that this run created, if they are empty."""
     area, *above = folders
     with contextlib.suppress(OSError):
         if area.name.endswith(".staging") and (descriptor := locks.acquire(area / _LOCK, wait=False)) is not None:
@@ -131,12 +134,14 @@ def _remove_empty(folders: list[Path]) -> None:
 
 
 def stage(run: Run, model: str, version: int, *, files: Mapping[str, Path], texts: Mapping[str, str]) -> StagedVersion:
-    """Lay out a model directory for the proving server.
+    """Create a model's directory with one version for the server that verifies it.
 
     Args:
-        version: the number it is proven under; the one it gets is known when it is published.
-        files: path inside the model directory to the file that is moved there.
-        texts: likewise, to the text that is written there.
+        run: the run whose repository gets the directory.
+        model: the model's name.
+        version: the expected number; publishing determines the final one.
+        files: path inside the model's directory to the file that is moved there.
+        texts: path inside the model's directory to the text that is written there.
     """
     staged = StagedVersion(root=run.root, model=model, version=version)
     staged.version_directory.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""What is in a model repository: its models, their versions, and the configurations they were proven with."""
+"""Read a model repository: its models, their versions, and the configurations that the versions were verified with."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 from tritonize.core import bounded_files
 from tritonize.core.errors import RepositoryError, UsageError
 from tritonize.core.messages import repository as wording
+from tritonize.core.messages import server as server_wording
 from tritonize.repository import file_hashes, manifest
 from tritonize.repository.manifest import CONFIG, EVIDENCE, MANIFEST
 
 
 def versions(repository: Path, model: str) -> tuple[int, ...]:
-    """The versions of a model that are in place, in order."""
+    """Return the published versions of a model in ascending order; empty if the model does not exist."""
     directory = repository / model
     if not directory.is_dir():
         return ()
@@ -20,37 +21,42 @@ def versions(repository: Path, model: str) -> tuple[int, ...]:
 
 
 def next_version(repository: Path, model: str) -> int:
-    """The number behind all that are taken, also by what is no version."""
+    """Return the next free number: one above every entry with a numeric name, whether or not it is a version."""
     directory = repository / model
     taken = [int(entry.name) for entry in directory.iterdir() if entry.name.isdecimal()] if directory.is_dir() else []
     return max(taken, default=0) + 1
 
 
 def models(repository: Path) -> tuple[str, ...]:
-    """The models of a repository: its directories that hold a configuration.
+    """Return the models of a repository: its directories with a configuration or a version with a manifest.
 
     Raises:
-        UsageError: there is no such directory, or nothing in it.
+        UsageError: the repository does not exist or has no models.
     """
     if not repository.is_dir():
-        raise UsageError("There is no such model repository.", where=str(repository))
+        raise UsageError.of(server_wording.NO_REPOSITORY, where=str(repository))
     configured = {entry.parent.name for entry in repository.glob(f"*/{CONFIG}")}
-    proven = {entry.parents[2].name for entry in repository.glob(f"*/*/{EVIDENCE}/{MANIFEST}")}  # its configuration may be gone
+    proven = {entry.parents[2].name for entry in repository.glob(f"*/*/{EVIDENCE}/{MANIFEST}")}  # its configuration may be missing
     found = tuple(sorted(configured | proven))
     if not found:
-        raise UsageError("There is no model in the repository.", where=str(repository), expected=f"<model>/{CONFIG}")
+        raise UsageError.of(wording.NO_MODELS, where=str(repository), expected=f"<model>/{CONFIG}")
     return found
 
 
 def choose(repository: Path, model: str, version: int | None) -> int:
-    """A version of a model that is in place; the newest where none is named.
+    """Return a published version of a model.
+
+    Args:
+        repository: the model repository.
+        model: the model's name.
+        version: the version's number; `None` for the newest version.
 
     Raises:
-        UsageError: there is no such model or version.
+        UsageError: the repository, the model or the version does not exist.
     """
     known = models(repository)
     if model not in known:
-        raise UsageError("The repository has no such model.", found=model, expected=", ".join(known))
+        raise UsageError.of(wording.NO_MODEL, where=str(repository), expected=", ".join(known), found=model)
     present = versions(repository, model)
     wanted = version if version is not None else max(present, default=None)
     if wanted is None or wanted not in present:
@@ -65,10 +71,10 @@ def choose(repository: Path, model: str, version: int | None) -> int:
 
 
 def proven_config(repository: Path, model: str, version: int) -> str | None:
-    """The text of the configuration that a version was proven with; `None` where it was replaced and not kept.
+    """Return the text of the configuration that a version was verified with; `None` if it was replaced and no copy was kept.
 
     Raises:
-        RepositoryError: the version carries no evidence.
+        RepositoryError: the version's manifest is missing or damaged.
     """
     directory = repository / model / str(version)
     wanted = manifest.listed_sha256(manifest.read(directory), CONFIG)
@@ -79,10 +85,10 @@ def proven_config(repository: Path, model: str, version: int) -> str | None:
 
 
 def read_config(repository: Path, model: str) -> str:
-    """The text of a model's configuration.
+    """Return the text of a model's configuration.
 
     Raises:
-        RepositoryError: it cannot be read.
+        RepositoryError: the configuration cannot be read.
     """
     return _text(repository / model / CONFIG)
 
@@ -91,4 +97,4 @@ def _text(path: Path) -> str:
     try:
         return bounded_files.text(path)
     except (OSError, ValueError) as error:
-        raise RepositoryError("The model's configuration cannot be read.", where=str(path), found=str(error)) from error
+        raise RepositoryError.of(wording.CONFIG_UNREADABLE, where=str(path), found=str(error)) from error

@@ -1,4 +1,4 @@
-"""What a user writes: `schema.py` is the specification, `loader.py` reads it, `rules.py` checks it."""
+"""The specification file that users write: `schema.py` defines it, `loader.py` reads it, `rules.py` checks it."""
 
 from __future__ import annotations
 

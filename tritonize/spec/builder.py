@@ -1,4 +1,4 @@
-"""Settings of TensorRT's builder, as a spec (`builder:`) and a plan request (`settings:`) name them."""
+"""Settings of TensorRT's builder, for `builder:` in a spec and `settings:` in a plan request."""
 
 from __future__ import annotations
 
@@ -9,32 +9,34 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Section(BaseModel):
-    """A section of a file that users write: an unknown key is an error."""
+    """A section of a file that users write; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Settings(Section):
-    """Settings of the builder; a value that is left out is the module's own default."""
+    """Settings of the builder; `None` leaves the default of the TensorRT module."""
 
     workspace_mib: int | None = Field(None, gt=0)
     tactic_shared_memory_kib: int | None = Field(None, gt=0)
     optimization_level: int | None = Field(None, ge=0, le=5)
     max_aux_streams: int | None = Field(None, ge=0)
-    tf32: bool = Field(False, description="TensorFloat-32 for float32 convolutions and products; off, unlike the builder's default")
+    tf32: bool = Field(
+        False, description="TensorFloat-32 for float32 convolutions and matrix products; off, unlike the builder's default"
+    )
     timing_cache: bool = False
     hardware_compatibility: Literal["ampere_plus", "same_compute_capability"] | None = None
     version_compatible: bool = False
     strip_plan: bool = False
     refit: bool = False
     weight_streaming: bool = False
-    detailed_profiling: bool = Field(False, description="keep names and formats of layers for the engine inspector")
+    detailed_profiling: bool = Field(False, description="keep the names and formats of layers for the engine inspector")
     plugins: tuple[Path, ...] = Field((), description="libraries with plugins")
 
     def changed(self) -> dict[str, object]:
-        """The settings that differ from their defaults."""
+        """Return the settings that differ from their defaults."""
         return self.model_dump(mode="json", exclude_defaults=True)
 
     def portable(self) -> dict[str, object]:
-        """The same, plugins by name alone: the folders of one machine mean nothing on another."""
+        """Return the settings that differ from their defaults, with file names of plugins instead of paths, for other machines."""
         return self.changed() | ({"plugins": [path.name for path in self.plugins]} if self.plugins else {})

@@ -1,4 +1,4 @@
-"""Change a specification file and keep its comments, its order and its quotes."""
+"""Edit a specification file; comments, order and quotes stay."""
 
 from __future__ import annotations
 
@@ -9,25 +9,31 @@ from pathlib import Path
 from ruamel.yaml.comments import CommentedMap
 
 from tritonize.core.errors import UsageError
-from tritonize.core.messages import files as say
+from tritonize.core.messages import files as files_wording
+from tritonize.core.messages import specification as wording
 from tritonize.spec import yaml_file
 
 
 def keep_in_fp32(path: Path, model: str, nodes: Sequence[str]) -> None:
-    """Set `keep_fp32.nodes` of a model; what else `keep_fp32` says stays. The file is replaced in one step.
+    """Set `keep_fp32.nodes` of a model; other keys of `keep_fp32` stay. The file is replaced in one step.
+
+    Args:
+        path: the specification file.
+        model: the model's name.
+        nodes: names of ONNX nodes; they replace the current list.
 
     Raises:
-        UsageError: the file is no specification, or has no such model.
-        OSError: it cannot be written.
+        UsageError: the file cannot be read, is not valid YAML, or has no such model.
+        OSError: the file cannot be written.
     """
     try:
         text, root = yaml_file.load(path)
     except (OSError, ValueError) as error:
-        raise UsageError.of(say.SPEC_UNREADABLE, where=str(path), found=str(error)) from error
+        raise UsageError.of(files_wording.SPEC_UNREADABLE, where=str(path), found=str(error)) from error
     models = root.get("models") if isinstance(root, CommentedMap) else None
     if not isinstance(models, CommentedMap) or not isinstance(models.get(model), CommentedMap):
         known = ", ".join(map(str, models)) if isinstance(models, CommentedMap) else "none"
-        raise UsageError("The specification has no such model.", where=str(path), found=model, expected=known[:1000])
+        raise UsageError.of(wording.NO_MODEL, where=str(path), found=model, expected=known[:1000])
     section = models[model]
     if not isinstance(section.get("keep_fp32"), CommentedMap):
         section["keep_fp32"] = CommentedMap()
@@ -43,7 +49,7 @@ def keep_in_fp32(path: Path, model: str, nodes: Sequence[str]) -> None:
 
 
 def _indentation(text: str) -> tuple[int, int]:
-    """How far list items stand behind their key, and mappings behind theirs, in a file as it is."""
+    """Return the indentation of list items and of nested mappings, relative to their keys, that a file uses."""
     offset, step, before, key = 0, 0, 0, False
     for line in text.splitlines():
         bare = line.split(" #")[0].strip()

@@ -1,4 +1,4 @@
-"""Where the keys of a file's schema belong, for those who wrote one at another level."""
+"""Find the right place for a key that a user wrote at the wrong level of a file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 Place = tuple[str | int, ...]
 ANY = "<name>"
-"""A key that the user chooses, such as the name of an output."""
+"""Stands for a key that the user chooses, such as the name of an output."""
 _TRITON = (
     "dynamic_batching",
     "sequence_batching",
@@ -27,11 +27,11 @@ _TRITON = (
     "cc_model_filenames",
     "default_model_filename",
 )
-"""Fields of Triton's ModelConfig that a spec has under `triton`."""
+"""Fields of Triton's ModelConfig, which belong under `triton` in a spec."""
 
 
 def fields_at(where: Place, root: type[BaseModel]) -> Iterator[str]:
-    """The keys that the schema knows at a place."""
+    """Yield the keys that the schema defines at a place."""
     annotation: Any = root
     for part in where:
         annotation = _inner(annotation)
@@ -46,9 +46,14 @@ def fields_at(where: Place, root: type[BaseModel]) -> Iterator[str]:
 
 
 def elsewhere(where: Place, root: type[BaseModel]) -> Place | None:
-    """Where an unknown key belongs, if another level of the schema has it; names that the user chose stay as they are.
+    """Return the place where an unknown key belongs, or `None` if the schema does not define it at any level.
 
-    The nearest place is taken: the one with the longest way in common, then the shortest.
+    Of several places, the one with the longest common path is returned, then the shortest. Names that the user chose, such as the
+    model's name, are kept in the returned place.
+
+    Args:
+        where: the place of the unknown key, which is its last part.
+        root: the schema of the file.
     """
     name = str(where[-1])
     if name in _TRITON and where[:1] == ("models",) and len(where) > 2:
@@ -61,7 +66,7 @@ def elsewhere(where: Place, root: type[BaseModel]) -> Place | None:
 
 
 def _places(annotation: Any, above: Place = ()) -> Iterator[Place]:
-    """Every key of a schema with the way to it."""
+    """Yield the place of every key of a schema."""
     annotation = _inner(annotation)
     if _is_model(annotation):
         for name, field in annotation.model_fields.items():
@@ -84,7 +89,7 @@ def _common(place: Place, where: Place) -> int:
 
 
 def _filled(place: Place, where: Place) -> Place:
-    """The place with the names of the way in common."""
+    """Replace `<name>` in the common path of a place by the user's names."""
     count = _common(place, where)
     return (*(own if part == ANY else part for part, own in zip(place[:count], where, strict=False)), *place[count:])
 
@@ -94,7 +99,7 @@ def _is_model(annotation: object) -> bool:
 
 
 def _inner(annotation: object) -> object:
-    """Without `None`, and without what is annotated beside the type."""
+    """Remove `Annotated` and `None` from a type annotation."""
     if hasattr(annotation, "__metadata__"):
         annotation = get_args(annotation)[0]
     if get_origin(annotation) is Union or type(annotation).__name__ == "UnionType":

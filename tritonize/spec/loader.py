@@ -1,4 +1,4 @@
-"""Read a specification from YAML: every problem at once, each with its path, line and a suggestion."""
+"""Read a specification from YAML and report all of its problems at once, each with its line, its path and a suggestion."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from pydantic import BaseModel, ValidationError
 from ruamel.yaml.comments import CommentedMap
 
 from tritonize.core.errors import UsageError
-from tritonize.core.messages import files as say
+from tritonize.core.messages import files as files_wording
+from tritonize.core.messages import specification as wording
 from tritonize.spec import key_places, rules, schema, yaml_file
 
 Location = tuple[str | int, ...]
 TritonCheck = Callable[[Mapping[str, object]], Iterator[tuple[tuple[str | int, ...], str]]]
-"""Given a model's `triton:` section, yields the path inside it and the sentence for each problem."""
+"""Takes a model's `triton:` section, and yields the path inside it and a sentence for each problem."""
 LISTED = 50
-"""Problems of a file that are listed."""
+"""Largest number of problems that an error lists."""
 _FOLLOWS = {
     "axes": ("profiles", "triton"),
     "inputs": ("axes", "profiles", "triton"),
@@ -30,36 +31,43 @@ _FOLLOWS = {
     "profiles": ("triton",),
     "source": ("weights", "kwargs"),
 }
-"""Fields whose rules look at another one: where that is bad itself, what they find would be untrue."""
+"""Field to the fields whose rules depend on it: if the field itself is invalid, their findings could be wrong and are left out."""
 _OF_PYTHON = re.compile(r" or (?:an )?instance of \w+")
-"""What pydantic says to those who write Python, and not a file."""
+"""The part of pydantic's messages that only concerns Python code."""
 
 
 def load(path: Path, *, check_triton: TritonCheck | None = None) -> schema.Spec:
-    """The specification in `path`; relative paths in it are relative to the file.
+    """Read a specification; relative paths in it are made relative to the file's folder.
+
+    Args:
+        path: the YAML file.
+        check_triton: checks the `triton:` sections.
 
     Raises:
-        UsageError: the file is missing, no YAML, or has problems: all of them are listed with their lines.
+        UsageError: the file does not exist, cannot be read, is not valid YAML, or has problems; they are listed with their lines.
     """
     root = _parse(path)
     plain = yaml_file.plain(root)
     if not isinstance(plain, dict):
-        raise UsageError("The specification is no mapping.", where=str(path), expected="schema: 1 and models: …")
+        raise UsageError.of(wording.NO_MAPPING, where=str(path), expected="a mapping", found=type(plain).__name__)
     found, parsed = _validate(plain, check_triton)
     if found or parsed is None:
         lines = [f"line {_line(root, where)}: {dotted(where)}: {text}" for where, text in found]
         lines.sort(key=lambda line: int(line.split()[1].rstrip(":")))
-        count = "One problem" if len(lines) == 1 else f"{len(lines)} problems"
         more = [f"… and {len(lines) - LISTED} more"] if len(lines) > LISTED else []
-        raise UsageError(f"{count} in the specification.", where=str(path), details=lines[:LISTED] + more)
+        raise UsageError.of(wording.PROBLEMS, where=str(path), details=lines[:LISTED] + more, count=_counted(lines))
     return _resolve(parsed, path.parent)
 
 
 def require_sound(specification: schema.Spec, *, check_triton: TritonCheck | None = None) -> None:
-    """The rules between the fields, for a specification that was made in Python.
+    """Check the rules between fields for a specification that was built in Python.
+
+    Args:
+        specification: the specification; pydantic has checked its single fields.
+        check_triton: checks the `triton:` sections.
 
     Raises:
-        UsageError: all that is wrong with it.
+        UsageError: the specification has problems, which the error lists.
     """
     found: list[str] = []
     for name, model in specification.models.items():
@@ -67,18 +75,22 @@ def require_sound(specification: schema.Spec, *, check_triton: TritonCheck | Non
         found += [f"models.{name}.{dotted(where)}: {text}" for where, text in rules.problems(model)]
         found += [f"models.{name}.triton.{dotted(where)}: {text}" for where, text in triton]
     if found:
-        raise UsageError("The specification is not sound.", details=found)
+        raise UsageError.of(wording.PROBLEMS, details=found, count=_counted(found))
+
+
+def _counted(problems: Collection[str]) -> str:
+    return "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
 
 
 def _parse(path: Path) -> object:
     try:
         return yaml_file.load(path)[1]
     except FileNotFoundError as error:
-        raise UsageError.of(say.SPEC_MISSING, where=str(path)) from error
+        raise UsageError.of(files_wording.SPEC_MISSING, where=str(path)) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError.of(say.SPEC_UNREADABLE, where=str(path), found=str(error)) from error
+        raise UsageError.of(files_wording.SPEC_UNREADABLE, where=str(path), found=str(error)) from error
     except ValueError as error:
-        raise UsageError.of(say.SPEC_NO_YAML, where=str(path), found=str(error)) from error
+        raise UsageError.of(files_wording.SPEC_NO_YAML, where=str(path), found=str(error)) from error
 
 
 def _validate(plain: dict[str, object], check_triton: TritonCheck | None) -> tuple[list[tuple[Location, str]], schema.Spec | None]:
@@ -93,8 +105,8 @@ def _validate(plain: dict[str, object], check_triton: TritonCheck | None) -> tup
         bad = {str(where[2]) for where, _ in found if where[:2] == ("models", name) and len(where) > 2}
         model = parsed.models[name] if parsed else _partial(raw, bad)
         if model is not None:
-            silent = bad.union(*(_FOLLOWS.get(field, ()) for field in bad))
-            problems = [(where, text) for where, text in rules.problems(model) if where[0] not in silent]
+            skipped = bad.union(*(_FOLLOWS.get(field, ()) for field in bad))
+            problems = [(where, text) for where, text in rules.problems(model) if where[0] not in skipped]
             found += [(("models", name, *where), text) for where, text in problems]
         triton = raw.get("triton") if isinstance(raw, dict) else None
         if check_triton and isinstance(triton, dict):
@@ -103,7 +115,7 @@ def _validate(plain: dict[str, object], check_triton: TritonCheck | None) -> tup
 
 
 def _partial(raw: object, bad: Collection[str]) -> schema.Model | None:
-    """The model without its bad fields, to check the rules between the good ones; `None` if too little is left."""
+    """Return the model without its invalid fields, to check the rules between the others; `None` if required fields are missing."""
     if not isinstance(raw, dict):
         return None
     try:
@@ -113,16 +125,17 @@ def _partial(raw: object, bad: Collection[str]) -> schema.Model | None:
 
 
 def schema_problems(error: ValidationError, root: type[BaseModel]) -> Iterator[tuple[Location, str]]:
-    """What a file of a schema has wrong, as its author can mend it: where, and a sentence.
+    """Convert pydantic's errors to problems in the words of the file's author: place and sentence.
 
     Args:
+        error: pydantic's error.
         root: the schema of the whole file.
     """
     seen: set[Location] = set()
     for problem in error.errors(include_url=False):
         where = tuple(part for part in problem["loc"] if part != "[key]")
         while where and isinstance(where[-1], str) and where[-1] in {"int", "str", "float", "list[str]"}:
-            where = where[:-1]  # the branch of a union that was tried; the user wrote one value
+            where = where[:-1]  # pydantic names the branch of a union that it tried
         if where in seen:
             continue
         seen.add(where)
@@ -135,11 +148,11 @@ def _sentence(problem: Any, where: Location, root: type[BaseModel]) -> str:
         known = list(key_places.fields_at(where[:-1], root))
         close = difflib.get_close_matches(str(where[-1]), known, n=1)
         if place := key_places.elsewhere(where, root):
-            return f"unknown key here; it belongs at {dotted(place)}"
+            return f"unknown key; write it at {dotted(place)}"
         hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
         return f"unknown key; {hint}"
     if kind == "missing":
-        return "is required and missing"
+        return "this key is required"
     if kind == "value_error":
         return str(problem["ctx"]["error"])
     text = problem["msg"][:1].lower() + _OF_PYTHON.sub("", problem["msg"][1:].replace("tuple", "list"))
@@ -155,7 +168,7 @@ def _short(text: str) -> str:
 
 
 def _line(root: Any, where: Location) -> int:
-    """The line of a place, counted from 1; of its nearest parent where the place itself is missing."""
+    """Return the line of a place, counted from 1, or the line of its nearest existing parent."""
     node, line = root, 1
     for part in where:
         try:
@@ -167,12 +180,12 @@ def _line(root: Any, where: Location) -> int:
 
 
 def dotted(where: Location) -> str:
-    """A place in a file, such as `models.heart.axes`."""
+    """Format a place in a file, such as `models.heart.axes`."""
     return ".".join(str(part) for part in where) or "the file"
 
 
 def _resolve(parsed: schema.Spec, folder: Path) -> schema.Spec:
-    """The same specification with every relative path made relative to `folder`."""
+    """Return the specification with every relative path made relative to `folder`."""
 
     def at(path: Path | str) -> Path:
         return Path(os.path.normpath(folder / path))

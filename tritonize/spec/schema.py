@@ -1,7 +1,7 @@
-"""What the user asks for: the models of one repository, validated before any work starts.
+"""The schema of a specification: the models of one repository and their settings, validated before any work starts.
 
-The classes are the specification's schema; `tritonize.spec.loader` reads them from YAML with line numbers, and the
-command line makes a one-model `Spec` from flags.
+`tritonize.spec.loader` reads a `Spec` from YAML, and the command line builds one with a single model from flags. The JSON schema
+in docs/spec.schema.json is generated from these classes.
 
 Longer than 300 lines: one document is one file, from which its JSON schema is made.
 """
@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal  # Any: pydantic describes a field of `object` otherwise in the JSON schema
+from typing import Annotated, Any, Literal  # Any: with `object`, pydantic's JSON schema of a field differs
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from tritonize.core import dtypes, names
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import export as wording
+from tritonize.core.messages import specification
 from tritonize.core.results import Kind
 from tritonize.spec.builder import Settings
 
@@ -27,21 +28,21 @@ DEFAULT_OPSET = 18
 DEFAULT_DEADLINE = 900.0
 MAX_BATCH_SIZE = 4096
 MAX_SIZE = 2**31 - 1
-"""Of an axis, in elements."""
+"""Largest size of an axis, in elements."""
 MAX_AXES = 32
-"""As NumPy has before version 2."""
+"""Largest number of axes, which is the limit of NumPy before version 2."""
 DEFAULT_MAX_BATCH_SIZE = 2
-"""Where a model is described by flags or by an example, and not by a spec."""
+"""Default for a model that is described by flags or by an example instead of a spec."""
 
 _LONGEST_NAME = 220
-"""A filesystem takes names of 255 bytes, and files are named by models with something added."""
+"""Filesystems limit names to 255 bytes, and some file names consist of the model's name and a suffix."""
 
 
 def _model_name(name: str) -> str:
     if not names.is_model(name):
         raise ValueError(wording.MODEL_NAME.text(name=name, suggested=names.model(name)))
     if len(name) > _LONGEST_NAME:
-        raise ValueError(f"{name[:20]}… is too long for a directory: at most {_LONGEST_NAME} characters, found {len(name)}")
+        raise ValueError(f"the name {name[:20]}… is too long: at most {_LONGEST_NAME} characters; found {len(name)}")
     return name
 
 
@@ -56,7 +57,7 @@ def _dtype(name: str) -> str:
         dtype = dtypes.by_name(name)
     except KeyError:
         known = ", ".join(dtype.name for dtype in dtypes.TABLE)
-        raise ValueError(f"{name!r} is no element type; known: {known}") from None
+        raise ValueError(f"unknown element type {name!r}; known: {known}") from None
     return dtype.name
 
 
@@ -65,9 +66,11 @@ def _shape(shape: list[int | str]) -> list[int | str]:
         raise ValueError(f"a tensor has at most {MAX_AXES} axes; found {len(shape)}")
     for size in shape:
         if isinstance(size, bool) or (isinstance(size, int) and not 1 <= size <= MAX_SIZE):
-            raise ValueError(f"a size is a whole number from 1 to {MAX_SIZE}, or a name for a dynamic axis; found {size!r}")
+            raise ValueError(f"a size must be a whole number from 1 to {MAX_SIZE}, or the name of a dynamic axis; found {size!r}")
         if isinstance(size, str) and not size.isidentifier():
-            raise ValueError(f"{size!r} is no name for a dynamic axis: letters, digits and '_', not starting with a digit")
+            raise ValueError(
+                f"{size!r} is not a valid name for a dynamic axis: use letters, digits and '_', and no digit at the start"
+            )
     return shape
 
 
@@ -75,24 +78,25 @@ def _plain(kwargs: dict[str, Any]) -> dict[str, Any]:
     try:
         json.dumps(kwargs)
     except TypeError as error:
-        raise ValueError(f"only text, numbers, lists and mappings can be passed to a factory: {error}") from None
+        raise ValueError(f"only strings, numbers, lists and mappings can be passed to a factory: {error}") from None
     return kwargs
 
 
 def _distinct(values: list[str]) -> list[str]:
     if double := [each for position, each in enumerate(values) if each in values[:position]]:
-        raise ValueError(f"each is named once; found {', '.join(double)} again")
+        raise ValueError(f"each value may occur only once; found {', '.join(double)} again")
     return values
 
 
 ComputeCapability = Annotated[str, StringConstraints(pattern=r"^\d{1,2}\.\d$")]
 
 SourceLine = Annotated[str, StringConstraints(pattern=r"^.+:[0-9]+$")]
-"""`file.py:line`, as a refusal names it."""
+"""`file.py:line`, as the error about a branch on data names it."""
 
 Distribution = Literal["normal", "uniform", "token_ids", "padding_mask", "one_hot"]
-"""`token_ids` are integers of `range`, zeros behind the sample's length; `padding_mask` is 1 up to that length and 0 behind
-it: both lie along the last axis, and all of one sample share its length. `one_hot` has a single 1 along the last axis."""
+"""`token_ids` are integers of `range` up to the sample's length and zeros after it; `padding_mask` is 1 up to that length and 0
+after it. Both run along the last axis, and all inputs of one sample have the same length. `one_hot` has a single 1 along the last
+axis."""
 
 ModelName = Annotated[str, AfterValidator(_model_name)]
 TensorName = Annotated[str, AfterValidator(_tensor_name)]
@@ -103,7 +107,7 @@ class _Section(BaseModel):
 
 
 class Tolerance(_Section):
-    """|actual - expected| <= atol + rtol * |expected| must hold for every element."""
+    """Tolerance of an output: |actual - expected| <= atol + rtol * |expected| must hold for every element."""
 
     rtol: float = Field(DEFAULT_RTOL, ge=0, allow_inf_nan=False)
     atol: float = Field(DEFAULT_ATOL, ge=0, allow_inf_nan=False, description="in the output's own unit")
@@ -123,7 +127,7 @@ class Input(_Section):
 
 
 class Bound(_Section):
-    """What a metric may be, in the metric's own unit."""
+    """The allowed range of a metric, in the metric's unit."""
 
     min: float | None = Field(None, allow_inf_nan=False)
     max: float | None = Field(None, allow_inf_nan=False)
@@ -133,24 +137,28 @@ class Output(_Section):
     """One output of a model."""
 
     tolerance: Tolerance = Tolerance()
-    kind: Kind | None = Field(None, description="what it means, and so which metrics say something; default: what its values show")
-    noise_floor: float | None = Field(None, gt=0, description="largest k of this output; default: the model's (quality)")
+    kind: Kind | None = Field(
+        None, description="meaning of the output, which selects the metrics; default: inferred from its values"
+    )
+    noise_floor: float | None = Field(
+        None, gt=0, description="largest noise-floor ratio k of this output; default: quality.noise_floor of the model"
+    )
     metrics: dict[str, Bound] = Field(default_factory=dict, description="metric to its bounds, such as dice_min: {min: 0.99}")
     labels: Path | None = Field(None, description="file with one label per line, for the classification extension")
 
 
 class Axis(_Section):
-    """The sizes a dynamic axis takes: every whole number from `min` to `max`, or every `step`-th."""
+    """The sizes of a dynamic axis: every whole number from `min` to `max`, or every `step`-th."""
 
-    min: int = Field(1, ge=0, le=MAX_SIZE, description="0 where the model takes empty tensors, such as an empty key-value cache")
+    min: int = Field(1, ge=0, le=MAX_SIZE, description="0 if the model accepts empty tensors, such as an empty key-value cache")
     opt: int | None = Field(None, ge=1, le=MAX_SIZE, description="the usual size; default: max")
     max: int = Field(ge=1, le=MAX_SIZE)
     step: int = Field(
-        1, ge=1, le=MAX_SIZE, description="the model takes min, min + step, ...; as networks need that halve their input"
+        1, ge=1, le=MAX_SIZE, description="the sizes are min, min + step, ...; for networks that repeatedly halve their input"
     )
 
     def between(self, share: float) -> int:
-        """A size of the axis about that share of the way from its smallest to its largest, odd where there is one."""
+        """Return a size of the axis at about `share` (0 to 1) of its range, odd if the axis has odd sizes there."""
         count = (self.max - self.min) // self.step
         place = min(max(1, round(share * count)), max(1, count - 1)) if count > 1 else 0
         size = self.min + place * self.step
@@ -158,7 +166,7 @@ class Axis(_Section):
 
 
 class Span(_Section):
-    """Part of a dynamic axis in one optimization profile; what is left out is the axis's own."""
+    """The range of a dynamic axis in one optimization profile; omitted values are those of the axis."""
 
     min: int | None = Field(None, ge=0)
     opt: int | None = Field(None, ge=1)
@@ -166,26 +174,26 @@ class Span(_Section):
 
 
 class Samples(_Section):
-    """The inputs a model is proven on."""
+    """The samples on which a model is verified."""
 
     count: int = Field(4, ge=1, le=1_000_000)
     seed: int = Field(0, ge=0)
     files: list[str] | str | None = Field(
-        None, description=".npz files, folders of one .npy per input, or patterns of both; keyed by input name"
+        None, description=".npz files keyed by input name, folders with one .npy file per input, or patterns of both"
     )
     function: str | None = Field(
         None,
-        description="package.module:function; called with 0, 1, ... it returns one sample: a tensor, a tuple or a dictionary; "
-        "None leaves an optional input out",
+        description="package.module:function; called with 0, 1, ..., it returns one sample: a tensor, a tuple or a dictionary; "
+        "None omits an optional input",
     )
 
     texts: dict[TensorName, Annotated[list[str], Field(min_length=1)]] = Field(
-        default_factory=dict, description="for inputs of text: the texts that samples are made of, in turn"
+        default_factory=dict, description="for inputs of type string: the texts that the samples use in turn"
     )
 
     @property
     def patterns(self) -> list[str]:
-        """The file patterns as a list; empty where samples are generated."""
+        """The file patterns as a list; empty if samples are generated."""
         return [self.files] if isinstance(self.files, str) else list(self.files or ())
 
 
@@ -193,50 +201,57 @@ EdgeCase = Literal["zeros", "ones", "smallest", "largest"]
 
 
 class Quality(_Section):
-    """How the error is judged against PyTorch in float64, beyond the tolerance."""
+    """Gates in addition to the tolerance: the error relative to PyTorch in float64, edge cases, and NaN inputs."""
 
     noise_floor: float | None = Field(
-        10.0, gt=0, description="largest k = max|found - float64| / max|PyTorch - float64| on a CPU; null: no such gate"
+        10.0,
+        gt=0,
+        description="largest noise-floor ratio k = max|found - float64| / max|PyTorch - float64| on a CPU; null: no such gate",
     )
-    noise_floor_gpu: float | None = Field(100.0, gt=0, description="the same on a GPU, where sums run in other orders")
+    noise_floor_gpu: float | None = Field(100.0, gt=0, description="likewise on a GPU, which adds in a different order")
     float64: Literal["if_possible", "required", "off"] = Field(
-        "if_possible", description="required: the proof fails where PyTorch cannot run in float64 within its bounds"
+        "if_possible", description="required: verification fails if PyTorch cannot run in float64 within its limits"
     )
     float64_deadline_s: float = Field(300.0, gt=0, description="seconds for PyTorch in float64")
     float64_memory_mib: int | None = Field(
-        None, gt=0, description="MiB of memory for it; default: memory_mib, and weights up to 2 GiB"
+        None, gt=0, description="MiB of memory for PyTorch in float64; default: memory_mib, and weights up to 2 GiB"
     )
     edge_cases: bool | list[EdgeCase] = Field(
-        True, description="zeros, ones and the ends of the range are among the samples; a list names those that are"
+        True, description="add zeros, ones and the ends of the range to the samples; a list selects some of them"
     )
     nan: Literal["note", "strict", "off"] = Field(
         "note",
-        description="where the file answers NaN and infinities otherwise than PyTorch: a note, a failed proof, not asked",
+        description="if the outputs for NaN and infinite inputs differ from PyTorch's: note reports it, strict fails the "
+        "verification, off skips the comparison",
     )
 
 
 class Target(_Section):
-    """What the repository is for, where that is not this machine."""
+    """The machine that serves the repository, if it is not this one."""
 
-    triton: Annotated[str, StringConstraints(pattern=r"^\d\d\.\d\d$")] | None = Field(None, description='release, quoted: "26.06"')
+    triton: Annotated[str, StringConstraints(pattern=r"^\d\d\.\d\d$")] | None = Field(
+        None, description='Triton release, in quotes: "26.06"'
+    )
     compute_capabilities: Annotated[list[ComputeCapability], AfterValidator(_distinct)] = Field(
-        default_factory=list, description='such as ["8.6", "9.0"]'
+        default_factory=list, description='compute capabilities of its GPUs, such as ["8.6", "9.0"]'
     )
 
 
 class KeepFp32(_Section):
-    """Nodes that compute in fp32 in a graph of reduced precision."""
+    """Nodes that stay in fp32 in a graph of reduced precision."""
 
-    nodes: list[str] = Field(default_factory=list, description="exact names, as in evidence/node_map.json")
+    nodes: list[str] = Field(default_factory=list, description="exact names of nodes, as in evidence/node_map.json")
     operators: list[str] = Field(default_factory=list, description="ONNX operators, such as Softmax")
 
 
 class Weights(_Section):
-    """A state dict in a file that holds more than it, or whose names have a prefix."""
+    """A state dict that is an entry of its file, or whose names have a prefix."""
 
     file: Path
-    key: str = Field("", description="entry of the file that holds the state dict, such as state_dict; dots lead inwards")
-    prefix: str = Field("", description="of the names in the state dict, left out: module., _orig_mod., model.")
+    key: str = Field(
+        "", description="entry of the file that holds the state dict, such as state_dict; dots separate nested entries"
+    )
+    prefix: str = Field("", description="prefix to remove from the names in the state dict, such as module., _orig_mod. or model.")
 
 
 class Model(_Section):
@@ -244,102 +259,104 @@ class Model(_Section):
 
     source: str = Field(min_length=1, description="TorchScript file, or package.module:factory")
     kwargs: Annotated[dict[str, Any], AfterValidator(_plain)] = Field(
-        default_factory=dict, description="keyword arguments of the factory: text, numbers, lists and mappings"
+        default_factory=dict, description="keyword arguments of the factory: strings, numbers, lists and mappings"
     )
     weights: Path | Weights | None = Field(
-        None, description="state dict that is loaded into the factory's module: a file, or {file:, key:, prefix:}"
+        None, description="state dict to load into the factory's module: a file, or {file:, key:, prefix:}"
     )
     operators: list[Path] = Field(default_factory=list, description="files that register operators; see tritonize.operator")
     custom_op_libraries: list[str] = Field(
         default_factory=list,
-        description="shared libraries with operators for ONNX Runtime, where Triton finds them: absolute, or a bare name",
+        description="shared libraries with custom operators for ONNX Runtime, as Triton finds them: absolute paths or bare names",
     )
-    search_path: list[Path] = Field(default=[Path()], description="folders where the factory's module is looked for first")
+    search_path: list[Path] = Field(default=[Path()], description="folders that are searched first for the factory's module")
     inputs: dict[TensorName, Input] = Field(
-        default_factory=dict, description="default: what a .pt2 or .onnx file, or the samples' function, says of them"
+        default_factory=dict, description="default: read from a .pt2 or .onnx file, or from the samples of the function"
     )
-    axes: dict[str, Axis] = Field(default_factory=dict)
-    outputs: dict[TensorName, Output] = Field(default_factory=dict, description="in order; default names OUTPUT__0, ...")
+    axes: dict[str, Axis] = Field(default_factory=dict, description="ranges of the dynamic axes, by name")
+    outputs: dict[TensorName, Output] = Field(default_factory=dict, description="in order; default names: OUTPUT__0, ...")
     backend: Literal["onnxruntime", "tensorrt", "tensorrt_rtx"] = Field(
-        "onnxruntime", description="what serves it: the ONNX file, or a plan built of it"
+        "onnxruntime", description="Triton backend: onnxruntime serves the ONNX file, the others serve a plan built from it"
     )
     precision: Literal["fp32", "tf32", "fp16", "bf16"] = Field(
         "fp32",
-        description="fp16 and bf16 are written into the ONNX graph; fp32 clears the TF32 flag of a plan's builder, tf32 sets it",
+        description="fp16 and bf16 convert the ONNX graph; fp32 clears the TF32 flag of TensorRT's builder, tf32 sets it",
     )
-    keep_fp32: KeepFp32 = Field(KeepFp32(), description="what stays fp32 in a graph of fp16 or bf16")
-    half_io: bool = Field(False, description="with fp16 or bf16: fp32 inputs and outputs become of that type too")
+    keep_fp32: KeepFp32 = Field(KeepFp32(), description="nodes that stay in fp32 in a graph of fp16 or bf16")
+    half_io: bool = Field(False, description="with fp16 or bf16: convert fp32 inputs and outputs to that type too")
     builder: Settings = Field(default_factory=Settings, description="settings of TensorRT's builder")
     profiles: list[dict[str, Span]] = Field(
         default_factory=list,
         max_length=16,
-        description="optimization profiles of a plan: dynamic axis to its sizes; default: one, of all axes",
+        description="optimization profiles of a plan: dynamic axis to its sizes; default: one profile that covers all sizes",
     )
     opset: int = Field(DEFAULT_OPSET, ge=9, le=23)
     simplify: bool = Field(True, description="run onnxslim on the exported file")
     strategies: list[Literal["legacy", "dynamo", "dynamo_decomposed", "converted", "converted_decomposed"]] | None = Field(
-        None, min_length=1, description="pins the export ladder; default: all that suit the source, the fastest first"
+        None, min_length=1, description="exporters to try, in order; default: all that support the source, the fastest first"
     )
     training: Literal["error", "eval", "keep"] = Field(
         "eval",
-        description="of a model loaded in training mode: eval switches to evaluation mode and reports it; error refuses; keep",
+        description="for a model loaded in training mode: eval switches to evaluation mode and reports it, error fails, "
+        "keep leaves the mode",
     )
     reference: Literal["fast_path", "math"] | None = Field(
         None,
-        description="which answer counts where PyTorch's attention has two: that of its fast path for inference, or of its code",
+        description="reference if PyTorch's attention has two results: that of its fast path for inference, or of its Python code",
     )
     accept_branches: list[SourceLine] = Field(
-        default_factory=list, description="lines (net.py:8) whose decision on data the export may freeze as all samples take it"
+        default_factory=list,
+        description="source lines (net.py:8) with a branch on data; the export may fix the branch that all samples take",
     )
     max_batch_size: int = Field(0, ge=0, le=MAX_BATCH_SIZE)
     samples: Samples = Samples()
     quality: Quality = Quality()
     triton: dict[str, Any] = Field(default_factory=dict, description="further fields of Triton's ModelConfig")
     template: Path | None = Field(None, description="replaces templates/config.pbtxt.j2")
-    deadline_s: float = Field(DEFAULT_DEADLINE, gt=0, description="seconds a worker may take for one stage")
+    deadline_s: float = Field(DEFAULT_DEADLINE, gt=0, description="seconds after which a worker of one stage is ended")
     memory_mib: int | None = Field(
-        None, gt=0, description="MiB of resident memory a worker may take; default: nine tenths of what the machine has"
+        None, gt=0, description="MiB of resident memory at which a worker is ended; default: nine tenths of the machine's memory"
     )
 
     @property
     def state_dict(self) -> Weights | None:
-        """Where the weights are, if they are in a file of their own."""
+        """The location of the state dict; `None` if the source contains its weights."""
         return Weights(file=self.weights) if isinstance(self.weights, Path) else self.weights
 
     @property
     def memory_bytes(self) -> int | None:
-        """What a worker may take, in bytes; `None` for the default."""
+        """The memory limit of a worker in bytes; `None` for the default."""
         return None if self.memory_mib is None else self.memory_mib << 20
 
     @property
     def batch_axis(self) -> str | None:
-        """The name of the batch axis; `None` where the model is not batched."""
+        """The name of the batch axis; `None` if the model is not batched."""
         first = next((tensor.shape[:1] for tensor in self.inputs.values()), [])
         return str(first[0]) if self.max_batch_size and first else None
 
     def axis(self, name: str) -> Axis:
-        """The range of a dynamic axis; the batch axis has one without being asked."""
+        """Return the range of a dynamic axis; the default for the batch axis is 1 to `max_batch_size`."""
         if name in self.axes:
             return self.axes[name]
         return Axis(min=1, max=max(1, self.max_batch_size))
 
     def span(self, profile: dict[str, Span], name: str) -> tuple[int, int, int]:
-        """Smallest, usual and largest size of a dynamic axis in a profile.
+        """Return the smallest, usual and largest size of a dynamic axis in a profile.
 
-        What is not said of the batch follows dynamic batching, see `usual_batch`.
+        Without an `opt`, the usual batch follows dynamic batching, see `usual_batch`.
         """
-        whole, part = self.axis(name), profile.get(name, Span())
-        low, high = whole.min if part.min is None else part.min, part.max or whole.max
-        usual = self.usual_batch if name == self.batch_axis else whole.opt or whole.max
+        axis, part = self.axis(name), profile.get(name, Span())
+        low, high = axis.min if part.min is None else part.min, part.max or axis.max
+        usual = self.usual_batch if name == self.batch_axis else axis.opt or axis.max
         return low, part.opt or min(max(usual, low), high), high
 
     def tolerance_of(self, output: str) -> Tolerance:
-        """Of an output: the spec's, or the default."""
+        """Return the tolerance of an output: the spec's, or the default."""
         return self.outputs[output].tolerance if output in self.outputs else Tolerance()
 
     @property
     def usual_batch(self) -> int:
-        """What the batch axis says, else the largest batch that dynamic batching prefers, else the largest there is."""
+        """The batch axis's `opt`, else the largest preferred batch size of dynamic batching, else `max_batch_size`."""
         batching = self.triton.get("dynamic_batching")
         preferred = batching.get("preferred_batch_size", ()) if isinstance(batching, dict) else ()
         own = self.axes[self.batch_axis].opt if self.batch_axis in self.axes else None
@@ -347,12 +364,12 @@ class Model(_Section):
 
     @property
     def is_factory(self) -> bool:
-        """Whether the source is `package.module:factory` and not a file."""
+        """Whether the source is `package.module:factory` instead of a file."""
         return is_factory(self.source)
 
 
 class Spec(_Section):
-    """A whole specification file."""
+    """A specification file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, title="tritonize specification")
 
@@ -362,17 +379,17 @@ class Spec(_Section):
     models: dict[ModelName, Model] = Field(min_length=1)
 
     def selected(self, names: Sequence[str]) -> tuple[str, ...]:
-        """The named models, all of them where no name is given.
+        """Return the named models, or all models if no name is given.
 
         Raises:
-            UsageError: there is no such model.
+            UsageError: a name is not a model of the specification.
         """
         if unknown := [name for name in names if name not in self.models]:
-            raise UsageError("The specification has no such model.", found=", ".join(unknown), expected=", ".join(self.models))
+            raise UsageError.of(specification.NO_MODEL, found=", ".join(unknown), expected=", ".join(self.models))
         return tuple(names) or tuple(self.models)
 
 
 def is_factory(source: str) -> bool:
-    """Whether a source names a Python callable: dotted identifiers, a colon, an identifier."""
+    """Return whether a source names a Python callable: dotted identifiers, a colon, dotted identifiers."""
     module, colon, attribute = source.partition(":")
     return bool(colon) and all(part.isidentifier() for part in [*module.split("."), *attribute.split(".")])

@@ -1,4 +1,4 @@
-"""YAML that somebody else may have written: looked through before anything is made of it."""
+"""Read YAML from an untrusted source: size, depth and aliases are limited before any object is created."""
 
 from __future__ import annotations
 
@@ -13,28 +13,29 @@ from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEv
 from tritonize.core import bounded_files
 
 LIMIT = 2**21
-"""Bytes of a file."""
+"""Largest size of a file in bytes."""
 NODES = 20_000
-"""Scalars, lists and mappings, each counted as often as aliases repeat it."""
+"""Largest number of scalars, lists and mappings; those that aliases repeat are counted each time."""
 DEPTH = 100
-"""Lists and mappings inside each other."""
+"""Largest number of lists and mappings inside each other."""
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError, NotImplementedError)
-"""What ruamel.yaml raises beside its own errors, such as for a date in month 13."""
+"""Exceptions of ruamel.yaml in addition to its own classes, such as for a date in month 13."""
 
 
 class Loaded(NamedTuple):
-    """The text of a file, and what it holds, with lines and comments."""
+    """The content of a YAML file."""
 
     text: str
     content: object
+    """The parsed content; ruamel.yaml's types keep lines and comments."""
 
 
 def load(path: Path) -> Loaded:
-    """The text of a file, and what it holds, with lines and comments.
+    """Read a YAML file.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is no YAML, or larger or deeper than such files are; the text says where.
+        OSError: the file cannot be read, or is larger than `LIMIT`.
+        ValueError: the file is not valid YAML or exceeds `NODES` or `DEPTH`; the text names the line.
     """
     text = bounded_files.text(path, limit=LIMIT)
     try:
@@ -51,15 +52,15 @@ def load(path: Path) -> Loaded:
 
 
 def editor() -> YAML:
-    """What reads and writes files here: comments, order and quotes stay."""
+    """Return a reader and writer of YAML that keeps comments, order and quotes."""
     yaml = YAML(typ="rt")
     yaml.preserve_quotes = True
-    yaml.width = 1 << 16  # lines stay as long as they are
+    yaml.width = 1 << 16  # so that long lines are not wrapped
     return yaml
 
 
 def _require_bounded(text: str) -> None:
-    """Count what the file comes to, before any of it is made. Raises ValueError, YAMLError."""
+    """Check `NODES` and `DEPTH` on the parser's events, before any object is created. Raises ValueError and YAMLError."""
     total = 0
     sizes: dict[str, int] = {}
     open_nodes: list[tuple[str | None, int]] = []  # anchor, and the total before it
@@ -67,13 +68,13 @@ def _require_bounded(text: str) -> None:
         line = f"line {event.start_mark.line + 1}: " if event.start_mark else ""
         if isinstance(event, AliasEvent):
             if any(event.anchor == anchor for anchor, _ in open_nodes):
-                raise ValueError(f"{line}the alias *{event.anchor} stands inside of what it repeats")
+                raise ValueError(f"{line}the alias *{event.anchor} refers to a value that contains it")
             total += sizes.get(event.anchor, 1)
         elif isinstance(event, CollectionStartEvent):
             open_nodes.append((event.anchor, total))
             total += 1
             if len(open_nodes) > DEPTH:
-                raise ValueError(f"{line}lists and mappings are nested more than {DEPTH} deep")
+                raise ValueError(f"{line}lists and mappings are nested more than {DEPTH} levels deep")
         elif isinstance(event, CollectionEndEvent):
             anchor, before = open_nodes.pop()
             if anchor:
@@ -83,11 +84,11 @@ def _require_bounded(text: str) -> None:
             if event.anchor:
                 sizes[event.anchor] = 1
         if total > NODES:
-            raise ValueError(f"{line}the file comes to more than {NODES:,} values")
+            raise ValueError(f"{line}the file has more than {NODES:,} values, including those that aliases repeat")
 
 
 def plain(node: object) -> object:
-    """What was loaded, without ruamel's line-keeping types."""
+    """Convert ruamel.yaml's types, which keep lines and comments, to plain Python types."""
     if isinstance(node, CommentedMap):
         return {key: plain(value) for key, value in node.items()}
     if isinstance(node, CommentedSeq):

@@ -100,7 +100,7 @@ def test_bad_input_gets_one_clear_error_and_leaves_no_trace(models, arguments, c
         (["no-such-command"], 2, ["No such command"]),
         (["run", "text.pt", *INPUT], 2, ["no TorchScript", "neither an archive nor a pickle"]),
         (["run", "zoo:raises", *INPUT], 4, ["dislikes (1, 4)", "zoo.py:"]),
-        (["run", "zoo:exits", *INPUT], 4, ["exited the process with code 3"]),
+        (["run", "zoo:exits", *INPUT], 4, ["exited with code 3 before"]),
     ],
 )  # fmt: skip
 def test_bad_input_of_the_real_command_gets_the_same(models, arguments, code, words):

@@ -110,5 +110,5 @@ def test_truncated_external_data_is_an_error():
     weights = folder / "weights"
     weights.write_bytes(weights.read_bytes()[:-1000])
     for limit in (LIMIT, 1 << 30):
-        with pytest.raises(UsageError, match="cut off"):
+        with pytest.raises(UsageError, match="shorter than its tensors"):
             finish(path, inline_limit=limit)

@@ -75,21 +75,21 @@ def test_a_page_that_is_not_known() -> None:
 
 
 def test_in_a_browser(server: netron_page.Server, tmp_path: Path) -> None:
-    """It shows the network, asks nothing, and reaches for nobody."""
+    """The page displays the network, shows no consent dialog, and requests nothing from other servers."""
     if chromium.PROGRAM is None:
         pytest.skip(chromium.INSTALL)
     with chromium.page(tmp_path / "profile") as page:
         page.ask("Page.navigate", url=server.address)
         until = time.monotonic() + 30
-        shown = ""
-        while time.monotonic() < until and "MatMul" not in shown:
+        text = ""
+        while time.monotonic() < until and "MatMul" not in text:
             time.sleep(0.1)
             found = page.ask(
                 "Runtime.evaluate", expression="document.body.className + ' ' + document.body.innerText + document.body.textContent"
             )
-            shown = str(found["result"].get("value", ""))
-        asked = [event["params"]["request"]["url"] for event in page.events if event["method"] == "Network.requestWillBeSent"]
-    assert "MatMul" in shown
-    assert "anonymous usage" not in shown
-    assert asked
-    assert [url for url in asked if not url.startswith((server.address, "blob:", "data:"))] == []
+            text = str(found["result"].get("value", ""))
+        requested = [event["params"]["request"]["url"] for event in page.events if event["method"] == "Network.requestWillBeSent"]
+    assert "MatMul" in text
+    assert "anonymous usage" not in text
+    assert requested
+    assert [url for url in requested if not url.startswith((server.address, "blob:", "data:"))] == []

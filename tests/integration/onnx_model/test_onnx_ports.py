@@ -35,7 +35,7 @@ from tritonize.triton import model_config
 
 
 class Clashing(torch.nn.Module):
-    """Its answers are called as both exporters call values on the way to them; `mask` is also what goes in."""
+    """The names of its outputs are names that the exporters give to inner values; `mask` is also the name of its input."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,14 +50,14 @@ class Clashing(torch.nn.Module):
 
 
 class Masked(torch.nn.Module):
-    """Answers by the name of its input, and by what that would be called then."""
+    """Returns outputs named like its input, and like the name that such an output is renamed to."""
 
     def forward(self, mask: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"mask": mask + 1, "mask_out": mask + 2}
 
 
 class Recurrent(torch.nn.Module):
-    """Answers (y, (h, c))."""
+    """Returns (y, (h, c))."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class Recurrent(torch.nn.Module):
 
 
 def exported(location: str, strategy: str, sample: dict[str, np.ndarray], folder: Path, kind: str = "factory") -> Any:
-    """What a strategy makes of a model, finished, as ONNX Runtime opens it; and what PyTorch answers to the sample."""
+    """Export a model with a strategy, finish the file, and open it in ONNX Runtime; return the session and PyTorch's outputs."""
     load = LoadRequest(kind=kind, location=location, inputs=tuple(sample))
     answer = torch_model.load(load).run(sample)
     inputs, outputs = (
@@ -104,11 +104,11 @@ def exported(location: str, strategy: str, sample: dict[str, np.ndarray], folder
     return onnxruntime.InferenceSession(folder / "m.onnx"), answer
 
 
-def require_equal(session: Any, sample: dict[str, np.ndarray], answer: dict[str, np.ndarray]) -> None:
+def require_equal(session: Any, sample: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
     assert [each.name for each in session.get_inputs()] == list(sample)
-    assert [each.name for each in session.get_outputs()] == list(answer)
-    for name, found in zip(answer, session.run(None, sample), strict=True):
-        np.testing.assert_allclose(found, answer[name], atol=1e-5)
+    assert [each.name for each in session.get_outputs()] == list(expected)
+    for name, found in zip(expected, session.run(None, sample), strict=True):
+        np.testing.assert_allclose(found, expected[name], atol=1e-5)
 
 
 @pytest.mark.parametrize("strategy", ["dynamo", "legacy"])
@@ -118,18 +118,18 @@ def test_names_of_outputs_clash_with_nothing_inside_and_unused_inputs_stay(strat
         "unused": np.ones((2, 5), np.float32),
         "mask": np.linspace(0, 1, 24, dtype=np.float32).reshape(2, 3, 4),
     }
-    session, answer = exported("tests.integration.onnx_model.test_onnx_ports:Clashing", strategy, sample, tmp_path)
-    assert list(answer) == ["embedding", "relu", "linear", "mul", "mask_out"]
-    require_equal(session, sample, answer)
+    session, expected = exported("tests.integration.onnx_model.test_onnx_ports:Clashing", strategy, sample, tmp_path)
+    assert list(expected) == ["embedding", "relu", "linear", "mul", "mask_out"]
+    require_equal(session, sample, expected)
 
 
 @pytest.mark.parametrize("strategy", ["legacy", "converted"])
 def test_nested_answers_of_a_scripted_file(strategy, tmp_path):
     torch.jit.script(Recurrent().eval()).save(tmp_path / "r.pt")
     sample = {"x": np.linspace(-1, 1, 30, dtype=np.float32).reshape(2, 5, 3)}
-    session, answer = exported(str(tmp_path / "r.pt"), strategy, sample, tmp_path, kind="torchscript")
-    assert list(answer) == ["0", "1.0", "1.1"]
-    require_equal(session, sample, answer)
+    session, expected = exported(str(tmp_path / "r.pt"), strategy, sample, tmp_path, kind="torchscript")
+    assert list(expected) == ["0", "1.0", "1.1"]
+    require_equal(session, sample, expected)
 
 
 def scaled(*, listed: bool = True) -> onnx.ModelProto:
@@ -150,11 +150,11 @@ def finish(model: onnx.ModelProto, folder: Path, **more: Any) -> FinishResult:
 
 
 def test_weights_that_are_inputs_too_are_constants_unless_the_spec_names_them(tmp_path):
-    told = finish(scaled(), tmp_path)
-    assert ([each.name for each in told.inputs], told.optional, told.constants) == (["x"], (), ("w", "b"))
-    assert (told.simplified, told.ir_version) == (True, 4)
-    told = finish(scaled(), tmp_path, optional=("x", "w"))
-    assert ([each.name for each in told.inputs], told.optional, told.constants) == (["x", "w"], ("w",), ("b",))
+    finished = finish(scaled(), tmp_path)
+    assert ([each.name for each in finished.inputs], finished.optional, finished.constants) == (["x"], (), ("w", "b"))
+    assert (finished.simplified, finished.ir_version) == (True, 4)
+    finished = finish(scaled(), tmp_path, optional=("x", "w"))
+    assert ([each.name for each in finished.inputs], finished.optional, finished.constants) == (["x", "w"], ("w",), ("b",))
     session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
     x, w = np.ones((1, 3), np.float32), np.full(3, 5, np.float32)
     assert session.run(None, {"x": x})[0].tolist() == [[3, 3, 3]]
@@ -187,9 +187,9 @@ def test_an_input_that_a_file_does_not_use_survives_simplification(tmp_path):
     model = scaled(listed=False)
     model.ir_version = 8
     model.graph.input.insert(0, helper.make_tensor_value_info("extra", TensorProto.FLOAT, ["n", 2]))
-    told = finish(model, tmp_path)
-    assert told.simplified
-    assert [each.name for each in told.inputs] == ["extra", "x"]
+    finished = finish(model, tmp_path)
+    assert finished.simplified
+    assert [each.name for each in finished.inputs] == ["extra", "x"]
     assert [each.name for each in onnxruntime.InferenceSession(tmp_path / "m.onnx").get_inputs()] == ["extra", "x"]
 
 
@@ -257,7 +257,7 @@ def test_a_name_that_a_graph_has_inside_is_freed_in_subgraphs_too():
         np.testing.assert_array_equal(session.run(None, {"relu": sample["x"], "c": sample["c"]})[0], wanted)
 
 
-def test_an_output_with_the_name_of_an_input_gets_another_that_is_told():
+def test_an_output_with_the_name_of_an_input_is_renamed_and_reported():
     load = LoadRequest(kind="factory", location="tests.integration.onnx_model.test_onnx_ports:Masked", inputs=("mask",))
     x = {"mask": np.ones((1, 3), np.float32)}
     for wanted, found, renamed in (

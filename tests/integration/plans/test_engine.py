@@ -121,7 +121,7 @@ class TestDevice:
     def test_no_driver_and_no_gpu_are_said(self, library, monkeypatch):
         with pytest.raises(cuda.CudaError, match="no GPU here: NVIDIA's driver"):
             cuda.Device(library="libcuda_that_is_not_there.so")
-        with pytest.raises(cuda.CudaError, match="no GPU 3: the driver shows 1"):
+        with pytest.raises(cuda.CudaError, match="no GPU 3: the driver reports 1 GPUs"):
             cuda.Device(3, library=str(library))
         monkeypatch.setenv("FAKE_GPU_COUNT", "0")
         with pytest.raises(cuda.CudaError, match=r"cuInit: error 100, CUDA_ERROR_NO_DEVICE.*there is no GPU"):

@@ -219,11 +219,11 @@ def test_profiles_that_take_everything_have_instances_of_their_own():
 
 
 def test_profiles_that_share_the_sizes_share_their_instances():
-    """Triton hands a request to any instance: one of the small profile alone would refuse a large batch."""
+    """Triton sends a request to any instance, and an instance with only the small profile would refuse a large batch."""
     shared = [{"batch": {"max": 4}}, {"batch": {"min": 5}}]
     assert groups(profiles=shared) == [{"kind": "KIND_GPU", "count": 1, "profile": ["0", "1"]}]
-    asked = {"instance_group": [{"kind": "KIND_GPU", "count": 2, "gpus": [1]}]}
-    assert groups(profiles=shared, triton=asked) == [{"kind": "KIND_GPU", "count": 2, "gpus": [1], "profile": ["0", "1"]}]
+    configured = {"instance_group": [{"kind": "KIND_GPU", "count": 2, "gpus": [1]}]}
+    assert groups(profiles=shared, triton=configured) == [{"kind": "KIND_GPU", "count": 2, "gpus": [1], "profile": ["0", "1"]}]
     own = {"instance_group": [{"kind": "KIND_GPU", "profile": ["1", "0"]}]}
     assert groups(profiles=shared, triton=own) == [{"kind": "KIND_GPU", "profile": ["1", "0"]}]
 
@@ -231,41 +231,45 @@ def test_profiles_that_share_the_sizes_share_their_instances():
 @pytest.mark.parametrize(
     ("fields", "where", "words"),
     [
-        ({"profiles": [{"batch": {"max": 4}}]}, "profiles", "no profile takes batch 5, length 1 (max_batch_size is 8)"),
-        ({"profiles": [{"batch": {"max": 4}}, {"batch": {"min": 6}}]}, "profiles", "no profile takes batch 5"),
-        ({"profiles": [{"batch": {"max": 4}}, {"length": {"max": 8}}]}, "profiles", "no profile takes batch 5, length 9"),
+        ({"profiles": [{"batch": {"max": 4}}]}, "profiles", "no profile covers batch 5, length 1 (max_batch_size is 8)"),
+        ({"profiles": [{"batch": {"max": 4}}, {"batch": {"min": 6}}]}, "profiles", "no profile covers batch 5"),
+        ({"profiles": [{"batch": {"max": 4}}, {"length": {"max": 8}}]}, "profiles", "no profile covers batch 5, length 9"),
         (
             {"profiles": [{"length": {"max": 10}}]},
             "profiles.0.length",
-            "lies within the axis, which runs from 1 to 9; found 1 to 10",
+            "must be within the range of the axis, 1 to 9; found 1 to 10",
         ),
         ({"profiles": [{"length": {"min": 4, "opt": 2}}]}, "profiles.0.length", "min <= opt <= max must hold; found 4, 2, 9"),
-        ({"profiles": [{"width": {"min": 4}}]}, "profiles.0.width", "no input has an axis 'width'; there are batch, length"),
-        ({"profiles": [{}], "backend": "onnxruntime"}, "profiles", "are of TensorRT's plans"),
+        (
+            {"profiles": [{"width": {"min": 4}}]},
+            "profiles.0.width",
+            "no input has a dynamic axis 'width'; the inputs have batch, length",
+        ),
+        ({"profiles": [{}], "backend": "onnxruntime"}, "profiles", "needs backend tensorrt"),
         (
             {"profiles": [{"batch": {"max": 4}}, {}], "triton": {"instance_group": [{"profile": ["1"]}, {"profile": ["0"]}]}},
             "triton.instance_group.1.profile",
-            "its profiles do not take batch 5",
+            "its profiles do not cover batch 5",
         ),
         (
             {"profiles": [{}, {}], "triton": {"instance_group": [{"profile": ["2"]}]}},
             "triton.instance_group.0.profile",
-            "names profiles by number, from 0 to 1; found ['2']",
+            "must list profiles by number, from 0 to 1; found ['2']",
         ),
         (
             {"triton": {"instance_group": [{"profile": ["3"]}]}},
             "triton.instance_group.0.profile",
-            "names profiles by number, from 0 to 0; found ['3']",
+            "must list profiles by number, from 0 to 0; found ['3']",
         ),
         (
             {"triton": {"instance_group": [{"kind": "KIND_CPU", "count": 2}]}},
             "triton.instance_group.0.kind",
-            "plans run on GPUs alone",
+            "plans run on GPUs only",
         ),
         (
             {"profiles": [{}, {}], "backend": "tensorrt_rtx", "triton": {"instance_group": [{"profile": ["0"]}]}},
             "triton.instance_group.0.profile",
-            "Triton takes it for platform tensorrt_plan alone",
+            "Triton supports it for platform tensorrt_plan only",
         ),
     ],
 )

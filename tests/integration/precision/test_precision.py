@@ -375,7 +375,7 @@ def problems(**fields) -> dict[str, str]:
 
 def test_rules_between_fields():
     assert "CPU provider" in problems(precision="bf16")["precision"]
-    assert "tf32 is a switch" in problems(precision="tf32")["precision"]
+    assert "tf32 needs backend tensorrt" in problems(precision="tf32")["precision"]
     assert set(problems(keep_fp32={"operators": ["Softmax"]}, half_io=True)) == {"keep_fp32", "half_io"}
     assert set(problems(keep_fp32={"nodes": ["a"]}, precision="tf32", backend="tensorrt_rtx")) == {"keep_fp32"}
     assert problems(precision="fp16", keep_fp32={"nodes": ["a"]}, half_io=True) == {}

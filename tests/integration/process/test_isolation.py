@@ -1,4 +1,4 @@
-"""`--isolate`: a worker may do what it needs, held by the kernel; what is missing for that is named, and nothing runs."""
+"""`--isolate`: the kernel confines workers to the access that they need; if it cannot, the error names the reason."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def isolated(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def attack(monkeypatch: pytest.MonkeyPatch, directory: Path) -> dict[str, object]:
-    """What a factory got done of all that it tried."""
+    """Return which of a hostile factory's attempts succeeded."""
     home = Path(os.environ["HOME"])
     (home / ".ssh").mkdir(exist_ok=True)
     (home / ".ssh/id_test").write_text("secret")
@@ -101,13 +101,13 @@ def without_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @needs_kernel
 @pytest.mark.parametrize("namespaces", [True, False])
-def test_a_hostile_factory_gets_nothing_done(namespaces, isolated, monkeypatch, tmp_path):
+def test_a_hostile_factory_achieves_nothing(namespaces, isolated, monkeypatch, tmp_path):
     if not namespaces:
         without_namespaces(monkeypatch)
     elif KERNEL.namespaces:
         pytest.skip(f"not run: no user namespaces ({KERNEL.namespaces})")
     found = attack(monkeypatch, tmp_path / "work")
-    # In a namespace of its own there is no process of the caller's number, or it is another one.
+    # In a separate namespace, the caller's process id does not exist or belongs to a different process.
     assert set(found["done"]) == ITS_OWN, found
     assert len(found["refused"]) == 18
     assert Path("victim/data").read_text() == "data"
@@ -115,7 +115,7 @@ def test_a_hostile_factory_gets_nothing_done(namespaces, isolated, monkeypatch, 
     assert sorted(path.name for path in Path("code").iterdir() if path.suffix) == ["hostile.py"]
 
 
-def test_the_same_factory_does_all_of_it_without(monkeypatch, tmp_path):
+def test_without_isolation_the_same_factory_succeeds(monkeypatch, tmp_path):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     found = attack(monkeypatch, tmp_path)
     Path("/dev/shm/tritonize-test").unlink()
@@ -153,7 +153,7 @@ def test_code_in_the_home_directory_is_refused(isolated, tmp_path, monkeypatch):
 
 
 @needs_kernel
-def test_a_worker_that_hangs_or_crashes_ends_as_ever(isolated, tmp_path):
+def test_isolated_workers_that_hang_or_crash_are_ended(isolated, tmp_path):
     Path("code").mkdir()
     Path("code/bad.py").write_text(
         "import ctypes, os, time\n\ndef hang():\n    time.sleep(60)\n\n"
@@ -194,7 +194,7 @@ def test_a_machine_without_namespaces_can_isolate():
     assert dataclasses.replace(WHOLE, namespaces="Operation not permitted").missing() == ()
 
 
-def test_a_part_that_is_refused_stops_the_start(tmp_path):
+def test_a_refused_measure_prevents_the_start(tmp_path):
     rules = {"read": ["/"], "write": [str(tmp_path)], "execute": ["/"], "devices": [], "namespaces": False}
     with pytest.raises(MissingError) as caught:
         processes.start(["touch", str(tmp_path / "ran")], log=tmp_path / "log", confine={**rules, "limits": {"RLIMIT_NONE": 1}})
@@ -226,7 +226,7 @@ def test_a_module_of_the_callers_own_process_is_read_from_its_private_folder(iso
 
 
 @needs_kernel
-def test_a_key_that_no_rule_knows_opens_nothing(isolated, tmp_path):
+def test_a_path_under_an_unknown_key_is_not_readable(isolated, tmp_path):
     Path("data").mkdir()
     secret = str(Path("data").absolute())
     request = {"kwargs": {"path": secret, "location": secret}, "unknown": secret, "path": secret}

@@ -1,4 +1,4 @@
-"""What a process that was killed leaves, and who removes it: temporary folders, the server's own, shared memory."""
+"""Leftovers of killed processes are removed: temporary folders, folders of the server, shared memory."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class TestFolders:
 
 
 class TestEmptyFolders:
-    """Those that each server makes for itself."""
+    """The empty folders that each server creates."""
 
     def test_the_guard_removes_them_when_the_tool_is_killed(self, tmp_path: Path) -> None:
         for name in ("python_env_empty", "python_env_full", "other"):

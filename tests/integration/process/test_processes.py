@@ -1,4 +1,4 @@
-"""Processes end on every path, and a worker's answer, error or death comes back as what it is."""
+"""Processes end on every path, and a worker's answer, error or early end is reported correctly."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def alive(pid: int) -> bool:
 
 
 def marked(mark: str) -> list[int]:
-    """Every running process whose command line holds the mark."""
+    """Return all running processes whose command line contains the mark."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
@@ -57,7 +57,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
 
 @pytest.fixture
 def mark() -> Iterator[str]:
-    """A word in the command line of every process of a test, so that leftovers can be found, and are ended."""
+    """A word in the command line of every process of a test, by which the fixture finds and ends leftovers."""
     word = f"mark-{uuid.uuid4().hex}"
     yield word
     for pid in marked(word):
@@ -119,10 +119,11 @@ class TestStart:
 
     @pytest.mark.parametrize("command", ["no-such-command-at-all", "./no/such/file"])
     def test_a_missing_command(self, command: str, tmp_path: Path) -> None:
-        with pytest.raises(errors.MissingError, match=command.removeprefix("./")):
+        with pytest.raises(errors.MissingError, match=command.removeprefix("./")) as error:
             processes.start([command], log=tmp_path / "l")
+        assert error.value.code == "command-missing"
 
-    def test_a_file_that_is_no_program(self, tmp_path: Path) -> None:
+    def test_a_file_that_is_not_a_program(self, tmp_path: Path) -> None:
         program = tmp_path / "program"
         program.write_bytes(b"\x00\x01nothing to run")
         program.chmod(0o755)
@@ -130,7 +131,7 @@ class TestStart:
             processes.start([program], log=tmp_path / "l")
 
     def test_overhead(self, tmp_path: Path) -> None:
-        """Starting `true` costs a few hundredths of a second at most; the bound leaves room for a busy machine."""
+        """Starting `true` takes a few hundredths of a second; the bound is larger because the machine may be busy."""
         times = []
         for _ in range(5):
             began = time.perf_counter()
@@ -148,7 +149,7 @@ class TestEnd:
         assert gone(mark)
         assert process.stop() == ended  # again is harmless
 
-    def test_firm_after_the_grace(self, mark: str, tmp_path: Path) -> None:
+    def test_sigkill_after_the_grace_period(self, mark: str, tmp_path: Path) -> None:
         code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
         with processes.start(python(code, mark), log=tmp_path / "l") as process:
             assert eventually(lambda: "up" in (tmp_path / "l").read_text())
@@ -158,7 +159,7 @@ class TestEnd:
         assert (ended.reason, ended.signal) == ("stopped", signal.SIGKILL)
         assert gone(mark)
 
-    def test_polite_end_is_waited_for(self, tmp_path: Path) -> None:
+    def test_the_grace_period_is_waited_for(self, tmp_path: Path) -> None:
         code = "import signal, time, sys; signal.signal(signal.SIGTERM, lambda *_: (time.sleep(.3), sys.exit(7)))"
         code += "; print('up', flush=True); time.sleep(600)"
         with processes.start(python(code), log=tmp_path / "l") as process:
@@ -197,7 +198,7 @@ class TestEnd:
         process = family(mark, tmp_path)
         os.kill(process.guard_pid, signal.SIGKILL)
         assert process.wait(10).signal == signal.SIGKILL
-        # the child in a session of its own is out of reach then; the command, its group and the shared memory are not
+        # a child in its own session cannot be ended then; the command, its group and the shared memory are cleaned up
         assert len(marked(mark)) <= 1
         assert not list(Path("/dev/shm").glob(f"{mark}*"))
 
@@ -253,10 +254,10 @@ with processes.start(command, log=Path({log!r}), shm_prefix="{mark}-", grace_s=2
         ("process.wait()", signal.SIGTERM, 0),
         ("process.wait()", signal.SIGINT, 0),
         ("os.abort()", None, 0),
-        ("os._exit(1) if os.fork() else time.sleep(60)", None, 1),  # a fork of the tool lives on and holds the leash
+        ("os._exit(1) if os.fork() else time.sleep(60)", None, 1),  # a fork of tritonize lives on and holds the control pipe open
     ],
 )
-def test_the_parent_goes(then: str, number: int | None, survivors: int, mark: str, tmp_path: Path) -> None:
+def test_the_parent_ends(then: str, number: int | None, survivors: int, mark: str, tmp_path: Path) -> None:
     code = PARENT.format(root=str(CHECKOUT), family=FAMILY, mark=mark, log=str(tmp_path / "log"), then=then)
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as parent:
         try:
@@ -274,7 +275,7 @@ def test_the_parent_goes(then: str, number: int | None, survivors: int, mark: st
 
 @pytest.fixture
 def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of the package, not installed, whose workers know some tasks that behave badly; a directory to work in."""
+    """Copy the package, with tasks that misbehave, to a folder where it is not installed; yield a directory for workers."""
     package = tmp_path / "elsewhere" / "tritonize"
     shutil.copytree(CHECKOUT / "tritonize", package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(misbehaving_tasks.__file__, package)
@@ -308,12 +309,12 @@ class TestWorker:
 
     def test_the_directory_may_be_used_again(self, tasks: Path) -> None:
         work("echo", tasks)
-        assert worker_error("leave", tasks, {"code": 0}).what == "The worker exited the process with code 0 before it answered."
+        assert worker_error("leave", tasks, {"code": 0}).what == "The worker exited with code 0 before it returned a result."
 
     def test_progress(self, tasks: Path) -> None:
-        told: list[str] = []
-        work("slow", tasks, on_progress=told.append)
-        assert told == ["first", "second", "third"]
+        reported: list[str] = []
+        work("slow", tasks, on_progress=reported.append)
+        assert reported == ["first", "second", "third"]
 
     def test_search_path_comes_after_the_standard_library(self, tasks: Path, tmp_path: Path) -> None:
         code = tmp_path / "user code"
@@ -323,7 +324,7 @@ class TestWorker:
         answer = work("import_user_code", tasks, search_path=[code])
         assert answer.value.fields == {"value": 17, "random": True}
 
-    def test_an_error_of_ours_comes_back_whole(self, tasks: Path) -> None:
+    def test_an_error_of_tritonize_keeps_its_class_and_fields(self, tasks: Path) -> None:
         error = worker_error("known", tasks)
         assert type(error) is errors.ExportError
         assert (error.what, error.where, error.details) == ("It cannot be exported.", "layer 3", ("a", "b"))
@@ -331,17 +332,17 @@ class TestWorker:
     def test_any_other_exception(self, tasks: Path) -> None:
         error = worker_error("unknown", tasks)
         assert type(error) is errors.WorkerError
-        assert error.what == "KeyError: 'no such thing'"
+        assert (error.what, error.code) == ("KeyError: 'no such thing'", "worker-raised")
         assert any("in inner" in line for line in error.details)
 
     def test_an_exception_that_cannot_be_printed(self, tasks: Path) -> None:
-        assert worker_error("unprintable", tasks).what == "Odd: (its text cannot be made)"
+        assert worker_error("unprintable", tasks).what == "Odd: (no text, since its __str__ raises)"
 
     @pytest.mark.parametrize("task", ["leave", "leave_at_once"])
     def test_exit(self, task: str, tasks: Path) -> None:
         error = worker_error(task, tasks, {"code": 3})
         assert type(error) is errors.WorkerError
-        assert error.what == "The worker exited the process with code 3 before it answered."
+        assert (error.what, error.code) == ("The worker exited with code 3 before it returned a result.", "worker-ended")
         assert task == "leave" or error.details == ("last words",)
 
     def test_crash(self, tasks: Path) -> None:
@@ -363,7 +364,7 @@ class TestWorker:
 
     def test_allocation_refused(self, tasks: Path) -> None:
         error = worker_error("no_memory", tasks)
-        assert error.what == "The worker ran out of memory."
+        assert error.code == "worker-out-of-memory"
         assert error.found is not None
         assert "Unable to allocate" in error.found
 
@@ -373,8 +374,8 @@ class TestWorker:
         assert type(error) is errors.RepositoryError
         assert "no space is left" in error.what.lower()
 
-    def test_an_answer_that_is_no_json(self, tasks: Path) -> None:
-        with pytest.raises(TaskError, match=r"^The result of task \S+:NOT_JSON: fields\.x: expected JSON data"):
+    def test_an_answer_that_is_not_json(self, tasks: Path) -> None:
+        with pytest.raises(TaskError, match=r"^The answer of task \S+:NOT_JSON: fields\.x: expected JSON data"):
             work("not_json", tasks)
 
     def test_a_request_of_another_type_names_the_task(self, tasks: Path) -> None:
@@ -386,7 +387,7 @@ class TestWorker:
         with pytest.raises(TaskError, match=r"^The request of task \S+:ECHO: value: Fields has no field field"):
             work("echo", tasks)
 
-    def test_a_thread_does_not_hold_the_answer_back(self, tasks: Path) -> None:
+    def test_a_running_thread_does_not_delay_the_answer(self, tasks: Path) -> None:
         began = time.monotonic()
         assert work("thread_that_hangs", tasks, deadline_s=60).value.fields == {"done": True}
         assert time.monotonic() - began < 20

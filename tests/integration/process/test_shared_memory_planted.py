@@ -1,4 +1,4 @@
-"""What another user plants in /dev/shm under a server's prefix, which all can read: it is neither followed nor waited for."""
+"""Files that another user creates in /dev/shm with a server's prefix are neither followed nor waited for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PREFIX = f"tritonize-test-planted-{os.getpid()}-"
 
 @pytest.fixture
 def planted(tmp_path: Path) -> Iterator[dict[str, Path]]:
-    """A folder, a pipe and a link of somebody's, and two files of the server's, one of them behind the others in every order."""
+    """Create a folder, a pipe and a link of another user, and two files of the server, of which one sorts last."""
     (tmp_path / "precious").touch(mode=0o644)
     paths = {name: cleanup.SHARED_MEMORY / f"{PREFIX}{name}" for name in ("a-own", "folder", "link", "pipe", "z-own")}
     paths["folder"].mkdir()
@@ -58,7 +58,7 @@ def test_a_process_under_that_prefix_ends(planted: dict[str, Path], tmp_path: Pa
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
-def test_what_is_another_users_stays(planted: dict[str, Path], tmp_path: Path) -> None:
+def test_files_of_another_user_stay(planted: dict[str, Path], tmp_path: Path) -> None:
     os.chown(planted["z-own"], 65534, 65534)
     cleanup.close_shared_memory(PREFIX)
     processes.start(["true"], log=tmp_path / "log", shm_prefix=PREFIX).wait(30)

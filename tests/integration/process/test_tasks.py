@@ -1,4 +1,4 @@
-"""Every worker task fits its function; the functions are imported here, with all that they need."""
+"""The declaration of every worker task matches its function; these tests import all worker modules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tritonize.process.tasks import Task, TaskError, find
 
 
 def all_tasks() -> dict[str, Task[object, object]]:
-    """Every `Task` in the modules called `tasks`, by the place where it is."""
+    """Return every `Task` in the modules called `tasks`, by its `module:NAME`."""
     names = [each.name for each in pkgutil.walk_packages(tritonize.__path__, "tritonize.") if each.name.endswith(".tasks")]
     return {
         f"{name}:{attribute}": value
@@ -41,15 +41,15 @@ def test_a_task_fits_its_function(place: str) -> None:
 
 
 @pytest.mark.parametrize("place", sorted(all_tasks()))
-def test_all_that_a_task_hands_over_is_known(place: str) -> None:
+def test_the_types_of_requests_and_answers_are_supported(place: str) -> None:
     task = all_tasks()[place]
-    plain_data.require_known(task.request)
-    plain_data.require_known(task.result)
+    plain_data.require_supported(task.request)
+    plain_data.require_supported(task.answer)
     assert set(task.writes) <= {each.name for each in fields(task.request)}  # type: ignore[arg-type]
 
 
-def test_a_task_that_is_not_there() -> None:
-    with pytest.raises(TaskError, match=r"There is no task tritonize\.source\.tasks:NONE"):
+def test_a_task_that_does_not_exist() -> None:
+    with pytest.raises(TaskError, match=r"The task tritonize\.source\.tasks:NONE does not exist"):
         find("tritonize.source.tasks:NONE")
 
 

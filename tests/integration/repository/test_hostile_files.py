@@ -1,4 +1,4 @@
-"""Files of data that somebody made to hurt: each ends in an error of its own, soon, and without much memory."""
+"""Crafted data files: each causes an error of tritonize within a few seconds and with bounded memory."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ from tritonize.workflows import golden as golden_workflow
 MIB = 2**20
 SECONDS = 5.0
 MEMORY = 300 * MIB
-"""Of Python's and NumPy's allocations; a file of JSON may have 32 MiB."""
+"""Largest allocation of Python and NumPy; a JSON file may have 32 MiB."""
 DEEP = b"[" * 100_000
 DEEPER_THAN_ALLOWED = b"[" * 200 + b"]" * 200
 ran: list[str] = []
 
 
 def refused(name: str, act: Callable[[], object], *codes: int, traced: bool = True) -> TritonizeError:
-    """What an action ends in: an error of ours with one of these exit codes, within time and memory.
+    """Require that an action raises an error of tritonize with one of the exit codes, within the limits of time and memory.
 
-    Memory is not traced where there is much Python code, which becomes several times as slow by it.
+    `traced` is false for actions with much Python code, which tracing memory slows down several times.
     """
     if traced:
         tracemalloc.start()
@@ -69,7 +69,7 @@ def _count(pytestconfig: pytest.Config) -> Iterator[None]:
 
 
 def npy(shape: str, *, descr: str = "'<f4'", data: bytes = b"", more: str = "") -> bytes:
-    """A `.npy` file whose head says what it likes."""
+    """Return a `.npy` file with an arbitrary header."""
     head = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}{more}}}".encode()
     head += b" " * (-(len(head) + 11) % 64) + b"\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head + data
@@ -179,7 +179,7 @@ def zipped(entries: dict[str, bytes], *, method: int = zipfile.ZIP_STORED) -> by
 
 
 def spoiled(content: bytes, place: int, value: bytes) -> bytes:
-    """The same in the first entry's head and in the directory's."""
+    """Return the archive with one byte changed in the first entry's header and in its directory entry."""
     parts = bytearray(content)
     for signature, offset in ((b"PK\x03\x04", 0), (b"PK\x01\x02", 2)):
         start = content.index(signature) + place + offset
@@ -209,16 +209,16 @@ def sample_files() -> dict[str, bytes]:
 @pytest.mark.parametrize("name", sample_files())
 def test_sample_files(name: str, tmp_path: Path) -> None:
     Path("s.npz").write_bytes(sample_files()[name])
-    asked = model(axes={"n": {"max": 16}}, samples={"files": "s.npz"})
-    refused(f"sample file: {name}", lambda: samples.write(asked, tmp_path / "s"), 2)
+    described = model(axes={"n": {"max": 16}}, samples={"files": "s.npz"})
+    refused(f"sample file: {name}", lambda: samples.write(described, tmp_path / "s"), 2)
 
 
 @pytest.mark.parametrize("name", ARRAYS)
 def test_sample_folders(name: str, tmp_path: Path) -> None:
     Path("s").mkdir()
     Path("s/x.npy").write_bytes(ARRAYS[name])
-    asked = model(axes={"n": {"max": 16}}, samples={"files": "s"})
-    refused(f"sample folder: {name}", lambda: samples.write(asked, tmp_path / "out"), 2)
+    described = model(axes={"n": {"max": 16}}, samples={"files": "s"})
+    refused(f"sample folder: {name}", lambda: samples.write(described, tmp_path / "out"), 2)
 
 
 def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
@@ -226,8 +226,8 @@ def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
     Path("folder").mkdir()
     os.mkfifo("folder/x.npy")
     for files in ("pipe", "folder"):
-        asked = model(axes={"n": {"max": 16}}, samples={"files": files})
-        refused(f"samples: {files}", lambda asked=asked: samples.write(asked, tmp_path / "s"), 2)
+        described = model(axes={"n": {"max": 16}}, samples={"files": files})
+        refused(f"samples: {files}", lambda described=described: samples.write(described, tmp_path / "s"), 2)
     refused("spec: a pipe", lambda: loader.load(Path("pipe")), 2)
     refused("spec: a folder", lambda: loader.load(Path("folder")), 2)
     refused("golden file: a pipe", lambda: golden_workflow.look(Path("pipe")), 2)
@@ -383,17 +383,17 @@ JSON: dict[str, bytes] = {
 
 @pytest.mark.parametrize("name", JSON)
 def test_json(name: str) -> None:
-    """Everything that is read as JSON from a repository or a request."""
-    for folder in ("version/evidence", "question", "golden"):
+    """Check every kind of JSON file that is read from a repository or a request."""
+    for folder in ("version/evidence", "input", "golden"):
         Path(folder).mkdir(parents=True)
-    for path in ("version/evidence/manifest.json", "golden/golden.json", "question/question.json", "r.json"):
+    for path in ("version/evidence/manifest.json", "golden/golden.json", "input/question.json", "r.json"):
         Path(path).write_bytes(JSON[name])
     Path("model.plan").write_bytes(b"x")
     for path in (plan_file.metadata_path(Path("model.plan")), proof_record.path(Path("model.plan"))):
         path.write_bytes(JSON[name])
     refused(f"manifest: {name}", lambda: manifest.read(Path("version")), 6)
     refused(f"golden set: {name}", lambda: golden_set.read(Path("golden")), 6)
-    refused(f"question: {name}", lambda: proof_input.read(Path("question")), 2, 6)
+    refused(f"proof input: {name}", lambda: proof_input.read(Path("input")), 2, 6)
     refused(f"request: {name}", lambda: plan_builder.read_request(Path("r.json")), 2)
     refused(f"plan metadata: {name}", lambda: plan_file.read_metadata(Path("model.plan")), 5)
     refused(f"proof record: {name}", lambda: proof_record.read(Path("model.plan")), 5)
@@ -408,10 +408,10 @@ def test_arrays_of_versions(name: str, published: Path, tmp_path: Path) -> None:
     refused(f"golden set: {name}", lambda: golden_set.read(tmp_path / "golden"), 6)
 
 
-def test_what_is_sound_is_read(published: Path) -> None:
+def test_valid_files_are_read(published: Path) -> None:
     assert golden_workflow.look(published.parent / "sound.golden").golden.samples.files.count == 8
     assert golden_set.read(published / "small/1/evidence/golden").samples.files.count == 8
     assert bounded_files.parsed("[" * 100 + "]" * 100)
     np.savez("s.npz", x=np.random.default_rng(0).random((4, 16), np.float32))
-    asked = model(axes={"n": {"max": 16}}, samples={"files": "s.npz"})
-    assert samples.write(asked, Path("out")).files.count == 4
+    described = model(axes={"n": {"max": 16}}, samples={"files": "s.npz"})
+    assert samples.write(described, Path("out")).files.count == 4

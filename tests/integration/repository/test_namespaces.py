@@ -13,11 +13,9 @@ from tritonize import repository
 
 PLACE = Path("models")
 
-PLACE = Path("models")
 
-
-def test_a_run_in_another_process_namespace_is_known_to_live():
-    """A process number means nothing there, and none is asked for."""
+def test_a_run_in_another_process_namespace_counts_as_alive():
+    """Process ids differ between namespaces, so a run holds a lock instead of recording its id."""
     code = "from pathlib import Path; from tritonize import repository as r\nwith r.staging(Path('models')): print(1); input()"
     unshared = ["unshare", "--pid", "--fork"] if os.getuid() == 0 and shutil.which("unshare") else []
     with subprocess.Popen([*unshared, sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:

@@ -1,6 +1,6 @@
-"""Publishing as a transaction: at every step that changes a file the run is killed, or the step fails, and all readers see a whole.
+"""Publishing is atomic: if the run is killed or fails at any step that changes a file, readers see the old or the new state.
 
-A step is whatever Python does to a file or folder, as its audit events tell, and fsync, write and the exchange of two folders.
+A step is an operation on a file or folder that Python reports as an audit event, or a call of fsync, write or exchange.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ HEALTHY, MALIGNANT = "healthy\nmalignant\n", "malignant\nhealthy\n"
 
 @dataclass(frozen=True)
 class Seen:
-    """What a server that reads the repository finds of the model: the configuration, the labels it names, and the versions."""
+    """The state of the model that a server reads: the configuration, the labels that it names, and the versions."""
 
     config: str
     labels: str
@@ -61,7 +61,7 @@ def seen() -> Seen | None:
 
 
 def publish(content: str, labels: str, **options: Any) -> int:
-    """A version with a configuration that names its labels by their content, as a run publishes it."""
+    """Publish a version as a run does; the configuration names its labels file by the file's content."""
     named = label_filename("y", labels)
     with repository.staging(PLACE) as run:
         (run.work / "model.onnx").write_text(content)
@@ -82,28 +82,32 @@ def publish(content: str, labels: str, **options: Any) -> int:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a child ended: `published`, the class of its error, or `killed`; how many steps it made; mixtures that were seen."""
+    """The outcome of a child process."""
 
     ended: str
+    """`published`, `killed`, or the class of its error."""
     steps: int
+    """Number of steps that it made."""
     torn: list[str]
+    """Mixed states that a reader could have seen."""
 
 
 def in_child(work: Callable[[], Any], allowed: set[Seen | None], *, step: int = 0, number: int = 0, stays: bool = False) -> Outcome:
-    """Do the work in a process of its own.
+    """Run the work in a child process.
 
     Args:
-        allowed: what a reader may see before every step.
-        step: the step before which it is killed, or that fails; 0 for none.
-        number: the error that the step fails with; 0 to be killed.
+        work: the work.
+        allowed: the states that a reader may see before each step.
+        step: the step at which the child is killed or that fails; 0 for none.
+        number: the error with which the step fails; 0 kills the child.
         stays: whether every later step fails too.
     """
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            told = _child(work, allowed, step, number, stays)
-            os.write(writer, json.dumps(told).encode())
+            result = _child(work, allowed, step, number, stays)
+            os.write(writer, json.dumps(result).encode())
         finally:
             os._exit(0)
     os.close(writer)
@@ -157,7 +161,7 @@ def _child(work: Callable[[], Any], allowed: set[Seen | None], step: int, number
 
 
 def without_exchange(work: Callable[[], Any]) -> Callable[[], Any]:
-    """As on a filesystem that cannot exchange two folders, such as NFS."""
+    """Run the work as on a filesystem that cannot exchange two folders, such as NFS."""
 
     def call() -> Any:
         own, durable_files.exchange = durable_files.exchange, lambda _one, _other: False
@@ -187,7 +191,7 @@ FAILURES = [(0, False), (errno.EIO, False), (errno.ENOSPC, True)]
 
 
 def prepared(name: str) -> tuple[Seen | None, Seen]:
-    """The repository before and after the scenario; it is left as before, with a copy to go back to."""
+    """Return the states before and after the scenario; leave the repository in the state before, with a backup copy."""
     if name != "first version":
         publish("one", HEALTHY)
     old = seen()
@@ -208,7 +212,7 @@ def reset() -> None:
 
 
 def require_whole(name: str, step: int, number: int, stays: bool, old: Seen | None, new: Seen) -> str:
-    """One run that meets one failure, and the next run after it."""
+    """Run the scenario with one failure, then another run; check the states that readers see."""
     where = f"{name}, step {step}, {errno.errorcode.get(number, 'killed')}{' from then on' if stays else ''}"
     between = {None} if name == "without exchange" else set()
     outcome = in_child(SCENARIOS[name], {old, new, *between}, step=step, number=number, stays=stays)
@@ -254,7 +258,7 @@ def every(name: str, stride: int) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each fsync is a step that is counted and fails; nothing here loses its power, so none need wait."""
+    """Replace fsync by a function that returns at once; it is still counted as a step and made to fail."""
     monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
 
 
@@ -267,9 +271,9 @@ def tried(name: str, stride: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert {"killed", "RepositoryError"} <= set(ended)
 
 
-def test_an_interrupt_comes_before_a_version_is_in_place_or_after_it_was_told():
+def test_an_interrupt_is_handled_after_the_published_version_is_reported():
     publish("one", HEALTHY)
-    own, told = durable_files.exchange, []
+    own, reported = durable_files.exchange, []
 
     def interrupted(one: Path, other: Path) -> bool:
         os.kill(os.getpid(), signal.SIGINT)
@@ -278,16 +282,16 @@ def test_an_interrupt_comes_before_a_version_is_in_place_or_after_it_was_told():
     durable_files.exchange = interrupted
     try:
         with pytest.raises(KeyboardInterrupt):
-            publish("two", MALIGNANT, done=told.append)
+            publish("two", MALIGNANT, done=reported.append)
     finally:
         durable_files.exchange = own
-    assert [each.version for each in told] == [2]
+    assert [each.version for each in reported] == [2]
     assert seen().labels == MALIGNANT
     assert sorted(os.listdir()) == ["home", "models"]
 
 
 def test_a_polling_server_sees_that_the_model_changed_though_a_file_is_from_the_future():
-    """Triton compares the newest time of all that lies in a model's directory with the one that it saw last."""
+    """Triton compares the newest modification time in a model's directory with that of its last poll."""
     publish("one", HEALTHY)
     late = time.time() + 3600
     os.utime(MODEL / "1" / "model.onnx", (late, late))
@@ -297,7 +301,7 @@ def test_a_polling_server_sees_that_the_model_changed_though_a_file_is_from_the_
     assert (MODEL / "1" / "model.onnx").stat().st_ino == inode  # the older version's files are the same ones
 
 
-def test_labels_of_older_versions_stay_and_what_else_lies_there_too():
+def test_labels_of_older_versions_and_other_files_stay():
     publish("one", HEALTHY)
     (MODEL / "notes").mkdir()
     (MODEL / "notes" / "link").symlink_to("nowhere")
@@ -318,17 +322,17 @@ def test_where_there_are_no_hard_links_files_are_copied(monkeypatch):
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_killed_or_failing_at_some_steps_nothing_is_seen_in_a_mixture(name, capsys):
+def test_no_mixed_state_after_a_failure_at_some_steps(name, capsys):
     tried(name, 23 if "exchange" in name or "replaced" in name else 11, capsys)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_killed_or_failing_at_every_step_nothing_is_seen_in_a_mixture(name, capsys):
+def test_no_mixed_state_after_a_failure_at_every_step(name, capsys):
     tried(name, 1, capsys)
 
 
-def test_a_refused_move_names_where_it_was_to_go() -> None:
+def test_a_refused_move_names_its_target() -> None:
     refused = errors.refused(PermissionError(errno.EACCES, "Permission denied", "staging/small/2", None, "models/small/2"))
     assert refused is not None
     assert refused.where == "models/small/2"

@@ -164,7 +164,7 @@ def test_a_bad_function_of_samples(function, words, monkeypatch):
     assert words in str(error.value)
 
 
-@pytest.mark.parametrize(("function", "code", "words"), [("stops", 2, "exited the process"), ("empty", 2, "a whole number from 1")])
+@pytest.mark.parametrize(("function", "code", "words"), [("stops", 2, "exited with code"), ("empty", 2, "a whole number from 1")])
 def test_a_function_of_samples_that_ends_the_command(function, code, words):
     done, answer = build("net.pt", "--sample-function", f"described:{function}")
     assert done.returncode == code
@@ -339,7 +339,7 @@ def onnx_file(name: str, *shape) -> None:
         ((None, 3, None, None), "axes: {axis_1: {min: .., max: ..}, axis_2: {min: .., max: ..}}"),
         (("seq", "batch", 5), "axes: {axis_1"),
         (("N", "N"), "the first axis alone"),
-        (("batch", 0), "a size is a whole number from 1"),
+        (("batch", 0), "a size must be a whole number from 1"),
     ],
 )
 def test_axes_of_a_file_are_kept_apart(shape, words):

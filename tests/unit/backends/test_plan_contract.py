@@ -1,8 +1,8 @@
-"""What builds and runs plans, the GPU suite too, uses nothing that a supported TensorRT lacks, and calls it with what it takes.
+"""The code that builds and runs plans, and the GPU suite, use only members that every supported TensorRT has, with valid arguments.
 
-`tests/support/tensorrt_api` holds what the bindings of TensorRT 8.6.1, 10.0.1, 10.16.1.11 and 11.4.0.106 have: classes, members and
-signatures, as `scripts/tensorrt_api.py` reads them off the imported bindings, without the libraries, which are not on PyPI.
-TensorRT-RTX is installed and looked into itself. What the calls do is not seen here.
+`tests/support/tensorrt_api` lists the classes, members and signatures of the bindings of TensorRT 8.6.1, 10.0.1, 10.16.1.11 and
+11.4.0.106. `scripts/tensorrt_api.py` reads them from the imported bindings; the libraries, which are not on PyPI, are not needed.
+TensorRT-RTX is installed, and its bindings are inspected directly. These tests do not execute the calls.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ COMMON = {
     "said": "ParserError",
     "strategies": "DynamicShapesKernelSpecializationStrategy",
 }
-"""What the cores call the objects of the module, to their classes."""
+"""Variable name in the tested modules to the TensorRT class of its value."""
 SOURCES = {
     build_plan: {},
     builder_config: {},
@@ -53,11 +53,11 @@ SOURCES = {
     serialization: {},
     timing_cache: {"cache": "ITimingCache", "known": "ITimingCache"},
     runner: {"config": "IRuntimeConfig"},
-    steps: {"engine": None, "context": None},  # the runner's
+    steps: {"engine": None, "context": None},  # objects of tritonize's runner
 }
-"""The cores and the GPU suite, and what they call otherwise."""
+"""The tested modules, each with the variable names whose class differs from `COMMON`."""
 OTHER = {"nvinfer1::IEngineInspector": "EngineInspector", "nvonnxparser::IParserError": "ParserError"}
-"""Classes under the names that signatures have for them."""
+"""C++ name in a signature to the class in the bindings."""
 
 GUARDED: dict[str, set[str]] = {
     "NetworkDefinitionCreationFlag": {"EXPLICIT_BATCH", "STRONGLY_TYPED"},
@@ -74,23 +74,26 @@ GUARDED: dict[str, set[str]] = {
     "IRuntimeConfig": {"dynamic_shapes_kernel_specialization_strategy"},
     "DynamicShapesKernelSpecializationStrategy": {"EAGER"},
 }
-"""What some lack: asked for with `hasattr` first, refused by the table of settings, or of the targets that RTX alone takes."""
+"""Class to members that some versions lack; the code checks for them with `hasattr`, or the table of settings refuses them."""
 GUARDED_CALL = ("ICudaEngine", "create_execution_context", 1)
-"""With a configuration, where the module has those."""
+"""A call with a runtime configuration, which the code makes only if the module has that class."""
 
 
 class Use(NamedTuple):
-    """A member that a core takes of a class; with how many arguments it is called."""
+    """One use of a member of a TensorRT class."""
 
     kind: str
+    """The class."""
     member: str
     arguments: int | None
+    """Number of arguments of the call; `None` if it is not a call or the number is unknown."""
     where: str
+    """File and line of the use."""
 
 
 @cache
 def api(version: str) -> dict[str, dict[str, list[str]]]:
-    """Class to member to signatures."""
+    """Return the bindings of a version: class to member to signatures."""
     if version != "rtx":
         return json.loads((BINDINGS / f"{version}.json").read_text())
     import tensorrt_rtx
@@ -101,8 +104,8 @@ def api(version: str) -> dict[str, dict[str, list[str]]]:
     return script.described(tensorrt_rtx)
 
 
-def answered(version: str, kind: str, member: str) -> str | None:
-    """The class of what a member answers; `None` where that is no class of the module's, or nobody says."""
+def returned(version: str, kind: str, member: str) -> str | None:
+    """Return the TensorRT class that a member returns; `None` if it is no TensorRT class or the signature does not name it."""
     if not kind and member in api(version):
         return member
     for signature in api(version).get(kind, {}).get(member, []):
@@ -114,19 +117,19 @@ def answered(version: str, kind: str, member: str) -> str | None:
 
 
 def kind_of(version: str, node: ast.expr, names: dict[str, str | None]) -> str | None:
-    """The class of an expression."""
+    """Return the TensorRT class of an expression's value; `None` if it has none."""
     if isinstance(node, ast.Name):
         return names.get(node.id)
     if isinstance(node, ast.Call):
         return kind_of(version, node.func, names)
     if isinstance(node, ast.Attribute):
         kind = kind_of(version, node.value, names)
-        return None if kind is None else answered(version, kind, node.attr)
+        return None if kind is None else returned(version, kind, node.attr)
     return None
 
 
 def uses(version: str) -> Iterator[Use]:
-    """Every member of a class of the module's that a core takes."""
+    """Yield every use of a member of a TensorRT class in the tested modules."""
     for module, own in SOURCES.items():
         tree, names = ast.parse(Path(module.__file__).read_text()), COMMON | own
         called = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
@@ -142,7 +145,7 @@ def uses(version: str) -> Iterator[Use]:
 
 
 def tabled() -> Iterator[Use]:
-    """What the cores take by a name that is in a table of theirs."""
+    """Yield the members that the tested modules access by names in tables."""
     for name in builder_config._FLAGS.values():
         yield Use("BuilderFlag", name, None, "_FLAGS")
     for pool, _ in builder_config._POOLS.values():
@@ -153,25 +156,25 @@ def tabled() -> Iterator[Use]:
 
 
 def takes(signature: str, given: int) -> bool:
-    """Whether a function takes so many arguments beside itself."""
+    """Return whether a signature accepts `given` arguments besides self."""
     inside = signature[signature.index("(") + 1 : signature.rindex(")")]
     while (plain := re.sub(r"\[[^\[\]]*\]|<[^<>]*>|\([^()]*\)", "", inside)) != inside:
-        inside = plain  # commas inside types and values are none between parameters
+        inside = plain  # commas inside types and values do not separate parameters
     parameters = [each for each in inside.split(",") if each.strip() and not each.strip().startswith("self:")]
     return len([each for each in parameters if "=" not in each]) <= given <= len(parameters)
 
 
-def test_what_the_cores_use_is_found():
+def test_the_uses_are_found():
     found = {(each.kind, each.member, each.arguments) for each in uses("11.4.0.106")}
     built = {("OnnxParser", "parse_from_file", 1), ("IBuilderConfig", "add_optimization_profile", 1), ("BuilderFlag", "TF32", None)}
-    of_answers = {("IPluginRegistry", "load_library", 1), ("ParserError", "desc", 0), ("ITimingCache", "combine", 2)}
+    on_results = {("IPluginRegistry", "load_library", 1), ("ParserError", "desc", 0), ("ITimingCache", "combine", 2)}
     run = {("IExecutionContext", "execute_async_v3", 1), ("Runtime", "deserialize_cuda_engine", 1), ("", "IOutputAllocator", None)}
-    assert built | of_answers | run <= found
+    assert built | on_results | run <= found
     assert len(found) > 70
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_nothing_is_used_that_a_version_lacks(version):
+def test_every_used_member_exists(version):
     known = api(version)
     there = {"": {*known, *known[""]}} | {kind: set(members) for kind, members in known.items() if kind}
     excused = {(kind, name) for kind, names in GUARDED.items() for name in names}
@@ -179,7 +182,7 @@ def test_nothing_is_used_that_a_version_lacks(version):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_everything_is_called_with_what_it_takes(version):
+def test_calls_have_a_valid_number_of_arguments(version):
     wrong = []
     for each in uses(version):
         signatures = api(version).get(each.kind, {}).get(each.member, [])
@@ -190,7 +193,7 @@ def test_everything_is_called_with_what_it_takes(version):
     assert not wrong
 
 
-def test_what_is_excused_is_missing_somewhere():
+def test_every_exception_is_missing_in_some_version():
     everywhere = [(kind, name) for kind, names in GUARDED.items() for name in names]
     assert not [
         (kind, name)
@@ -208,7 +211,7 @@ def test_arguments_are_counted():
 
 
 def derived() -> Iterator[tuple[str, ast.FunctionDef]]:
-    """The methods that the cores write for classes of the module's to be called by it."""
+    """Yield the methods of subclasses of TensorRT classes, which TensorRT calls."""
     for module in SOURCES:
         for node in ast.walk(ast.parse(Path(module.__file__).read_text())):
             bases = [base.attr for base in getattr(node, "bases", []) if isinstance(base, ast.Attribute)]
@@ -217,14 +220,14 @@ def derived() -> Iterator[tuple[str, ast.FunctionDef]]:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_what_the_module_calls_has_the_modules_names(version):
-    """Where the bindings show them; those of an output allocator only 8.6 does, and bytes come to `write` as one argument."""
+def test_methods_that_tensorrt_calls_have_its_names_and_arguments(version):
+    """Only the bindings of 8.6 list the methods of an output allocator; `write` is left out: it takes bytes as one argument."""
     seen = set()
     for kind, method in derived():
-        shown = api(version).get(kind, {})
-        if method.name in shown and method.name not in ("__init__", "write"):
+        listed = api(version).get(kind, {})
+        if method.name in listed and method.name not in ("__init__", "write"):
             seen.add((kind, method.name))
-            assert any(takes(each, len(method.args.args) - 1) for each in shown[method.name]), (kind, method.name)
+            assert any(takes(each, len(method.args.args) - 1) for each in listed[method.name]), (kind, method.name)
     assert ("ILogger", "log") in seen
     if "IProgressMonitor" in api(version):
         assert {("IProgressMonitor", name) for name in ("phase_start", "phase_finish", "step_complete")} <= seen
@@ -233,6 +236,6 @@ def test_what_the_module_calls_has_the_modules_names(version):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_every_type_that_is_served_is_one_of_the_modules(version):
+def test_every_served_type_exists_in_the_module(version):
     lacking = {"8.6.1": {"BF16", "INT64"}}.get(version, set())
     assert set(runner.NUMPY) - set(api(version)["DataType"]) == lacking

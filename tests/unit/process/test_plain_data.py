@@ -1,4 +1,4 @@
-"""What one process hands another comes back the same, and what is of another type is refused with its place."""
+"""Data survives the conversion to JSON and back unchanged; values of another type are refused, and the error names the field."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def some_tree(draw: random.Random) -> Tree:
 
 
 def exactly(value: object) -> str:
-    """A text that two values share only where they are the same in type, in sign of zero and in every bit that a repr shows."""
+    """Return a text that is equal for two values only if their types, signs of zero and reprs are equal."""
     if isinstance(value, frozenset):
         return f"frozenset{sorted(value)}"
     if isinstance(value, Leaf | Tree):
@@ -117,18 +117,18 @@ def through_a_file(kind: type[Tree], value: Tree, file: Path) -> Tree:
     return plain_data.decode(kind, json.loads(file.read_text()))
 
 
-def test_any_value_comes_back_the_same(tmp_path: Path) -> None:
+def test_any_value_is_restored(tmp_path: Path) -> None:
     for seed in range(500):
         tree = some_tree(random.Random(seed))
         assert exactly(through_a_file(Tree, tree, tmp_path / "tree.json")) == exactly(tree), f"seed {seed}"
 
 
-def test_numbers_of_numpy_come_back_as_plain_ones(tmp_path: Path) -> None:
+def test_numpy_numbers_become_plain_numbers(tmp_path: Path) -> None:
     plain = plain_data.encode(Leaf, Leaf(number=np.float64(0.1), path=Path()))
     assert type(plain_data.decode(Leaf, json.loads(json.dumps(plain))).number) is float
 
 
-def test_in_free_data_alone_a_tuple_becomes_a_list() -> None:
+def test_only_in_untyped_data_a_tuple_becomes_a_list() -> None:
     tree = some_tree(random.Random(0))
     found = plain_data.decode(Tree, plain_data.encode(Tree, dataclasses.replace(tree, free={"a": (1, (2,))})))
     assert found.free == {"a": [1, [2]]}
@@ -192,6 +192,6 @@ class Keyed:
 
 
 @pytest.mark.parametrize("kind", [Ambiguous, Unknown, Keyed])
-def test_a_type_without_a_clear_form_is_refused(kind: type) -> None:
+def test_an_unsupported_or_ambiguous_type_is_refused(kind: type) -> None:
     with pytest.raises(PlainDataError):
-        plain_data.require_known(kind)
+        plain_data.require_supported(kind)

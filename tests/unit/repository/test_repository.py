@@ -41,7 +41,7 @@ def tree(folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
-def test_versions_are_published_beside_each_other_and_nothing_is_touched_again():
+def test_a_new_version_leaves_published_versions_unchanged():
     publish(1)
     before = tree(PLACE)
     publish(2, content=b"other")
@@ -51,7 +51,7 @@ def test_versions_are_published_beside_each_other_and_nothing_is_touched_again()
     assert sorted(os.listdir()) == ["home", "models"]  # no staging is left
 
 
-def test_staging_lies_beside_the_repository_and_is_gone_afterwards():
+def test_the_staging_area_is_next_to_the_repository_and_is_removed():
     with repository.staging(PLACE) as run:
         assert PLACE.absolute() not in run.directory.parents
         assert run.directory.is_dir()
@@ -59,7 +59,7 @@ def test_staging_lies_beside_the_repository_and_is_gone_afterwards():
     assert os.listdir() == ["home"]
 
 
-def test_an_error_leaves_nothing_a_kept_run_stays():
+def test_after_an_error_only_a_kept_run_stays():
     with pytest.raises(RuntimeError), repository.staging(PLACE) as run:
         stage(run, 1)
         raise RuntimeError
@@ -80,7 +80,7 @@ def make(folder: Path, *entries: str) -> Path:
     return folder
 
 
-def test_what_a_killed_run_left_is_swept_and_a_living_one_is_not():
+def test_folders_of_killed_runs_are_removed_and_others_stay():
     with repository.staging(PLACE) as living:
         area = living.directory.parent
         dead = make(area / "20260101-000000-aaaaaa", "alive")
@@ -107,7 +107,7 @@ def test_an_existing_version_is_never_overwritten():
     assert tree(PLACE) == before
 
 
-def test_another_configuration_is_refused_unless_asked_for():
+def test_a_different_configuration_is_refused_unless_allowed():
     publish(1)
     with pytest.raises(RepositoryError) as caught:
         publish(2, config=CONFIG + "# changed\n")
@@ -119,8 +119,8 @@ def test_another_configuration_is_refused_unless_asked_for():
     assert repository.versions(PLACE, "m") == (1, 2)
 
 
-def test_of_many_runs_at_once_each_gets_a_number_that_its_evidence_names():
-    """None of them is thrown away for a number that was taken before the proof."""
+def test_concurrent_runs_get_different_numbers_which_their_evidence_names():
+    """No run fails because another run took its expected number."""
     started = threading.Barrier(8)
     numbers: list[int] = []
 
@@ -189,7 +189,7 @@ def test_the_manifest_hashes_every_file():
     }
 
 
-def test_a_repository_that_is_a_file_or_is_not_there():
+def test_a_repository_that_is_a_file_or_does_not_exist():
     Path("models").write_text("")
     for place, code in ((Path("models"), "repository-no-directory"), (Path("models/below/it"), "repository-below-file")):
         with pytest.raises(RepositoryError) as caught, repository.staging(place):
@@ -203,7 +203,7 @@ def test_a_repository_that_is_a_file_or_is_not_there():
         repository.models(Path("empty"))
 
 
-def test_a_new_repository_is_on_the_disk_in_each_folder_above_it(monkeypatch):
+def test_a_new_repository_is_synced_in_each_parent_folder(monkeypatch):
     synced = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink())))
     place = Path("a/b/models")
@@ -236,7 +236,7 @@ def test_a_model_that_is_a_file_or_a_link_and_names_that_are_too_long():
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENAMETOOLONG])
-def test_the_system_refusing_to_write_is_a_repository_error(number):
+def test_a_refused_write_is_a_repository_error(number):
     with pytest.raises(RepositoryError) as caught, errors.storage_errors(Path("there")):
         raise OSError(number, os.strerror(number), "there/file")
     assert caught.value.where == "there/file"

@@ -1,4 +1,4 @@
-"""A key at the wrong level of a spec: the error says where it belongs."""
+"""A key at the wrong level of a spec: the error names the right place."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from tritonize.workflows import plan_request
         ("models.heart.nothing", None),
     ],
 )
-def test_a_key_of_another_level_is_placed(where, place):
+def test_a_key_at_the_wrong_level_gets_its_place(where, place):
     found = key_places.elsewhere(tuple(where.split(".")), Spec)
     assert (found and ".".join(map(str, found))) == place
 
 
-def test_a_spec_says_so_with_its_line():
+def test_the_error_names_line_and_place():
     Path("s.yaml").write_text("schema: 1\nmodels:\n  m:\n    source: m.pt\n    tolerance: {rtol: 1.0e-3}\n    inputz: {}\n")
     with pytest.raises(UsageError) as error:
         loader.load(Path("s.yaml"))
@@ -55,6 +55,6 @@ def test_the_readmes_request_names_a_spec_with_plans():
 
 def test_a_request_for_a_model_without_plans_says_what_to_write():
     with pytest.raises(UsageError) as error:
-        plan_request.request(loader.load(CHECKOUT / "examples/first/first.yaml"), Path("asked"))
+        plan_request.request(loader.load(CHECKOUT / "examples/first/first.yaml"), Path("request"))
     assert error.value.code == "no-plans"
     assert "backend: tensorrt" in error.value.next_step

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import bfloat16  # type: ignore[import-not-found] # it lies beside this file
+import bfloat16  # type: ignore[import-not-found] # it is in the folder of this file
 import numpy as np
 import triton_python_backend_utils as pb_utils
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import batching  # type: ignore[import-not-found] # it lies beside this file
+import batching  # type: ignore[import-not-found] # it is in the folder of this file
 import bfloat16  # type: ignore[import-not-found]
 import contract  # type: ignore[import-not-found]
 import numpy as np

@@ -1,11 +1,11 @@
-"""What tritonize uses of TensorRT's Python bindings, as types: they come without any, and `tensorrt` and `tensorrt_rtx` share them.
+"""Types of the part of TensorRT's Python bindings that tritonize uses; `tensorrt` and `tensorrt_rtx` ship no types and share them.
 
-For the type checker alone: nothing is imported from here while a program runs, and `tests/test_plan_contract.py` compares what is
-used with the bindings of every supported version. Members that only some versions have are here too; code asks for them with
-`hasattr` first. An enumeration's members are `object`s, which are passed on and compared.
+Only the type checker reads this module; nothing imports it at run time. `tests/unit/backends/test_plan_contract.py` compares the
+members that tritonize uses with the bindings of every supported version. Some members exist only in some versions; code checks for
+them with `hasattr` first. Members of enumerations are `object`s, which are only passed on and compared.
 """
 
-# ruff: noqa: D102 - what the methods do is NVIDIA's to document
+# ruff: noqa: D102 - NVIDIA documents the methods
 from __future__ import annotations
 
 from collections import deque
@@ -14,7 +14,7 @@ from typing import Protocol
 
 
 class Log(Protocol):
-    """`ILogger`, which tritonize derives its own from."""
+    """`ILogger`, the base class of tritonize's loggers."""
 
 
 class BuildLog(Log, Protocol):
@@ -27,7 +27,7 @@ class BuildLog(Log, Protocol):
 
 
 class Flags(Protocol):
-    """Enumerations whose members are taken by name."""
+    """Enumerations; code accesses their members by name."""
 
     TF32: object
     JSON: object
@@ -73,7 +73,7 @@ class Network(Protocol):
 
 
 class ParserError(Protocol):
-    """`ParserError`; 8.6 has neither the node's operator nor its name."""
+    """`ParserError`; version 8.6 lacks `node_operator` and `node_name`."""
 
     def desc(self) -> str: ...
     def node_operator(self) -> str: ...
@@ -190,7 +190,7 @@ class Runtime(Protocol):
 
 
 class TensorRT(Protocol):
-    """The module, `tensorrt` or `tensorrt_rtx`."""
+    """The Python module `tensorrt` or `tensorrt_rtx`."""
 
     __name__: str
     __version__: str

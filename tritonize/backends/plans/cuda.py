@@ -69,7 +69,7 @@ class Device:
         self._call("cuInit", 0)
         self._call("cuDeviceGetCount", ctypes.byref(count))
         if not 0 <= number < count.value:
-            raise CudaError(f"no GPU {number}: the driver shows {count.value}")
+            raise CudaError(f"no GPU {number}: the driver reports {count.value} GPUs, numbered from 0")
         self._call("cuDeviceGet", ctypes.byref(device), number)
         self._device = device.value
         self._call("cuDriverGetVersion", ctypes.byref(version))
@@ -84,23 +84,23 @@ class Device:
         self.use()
 
     def use(self) -> None:
-        """Make its context current in this thread; every thread calls this once before any other method."""
+        """Make the context current in this thread; every thread must call this once before any other method."""
         self._call("cuCtxSetCurrent", self._context)
 
     def close(self) -> None:
-        """Release the context. Its allocations are freed with it, unless others retain it too."""
+        """Release the context; its allocations are freed with it, unless other code retains the context too."""
         if self._context is not None:
             self._context = None
             self._call("cuDevicePrimaryCtxRelease_v2", self._device)
 
     def free_memory(self) -> tuple[int, int]:
-        """Free and whole device memory, in bytes."""
-        free, whole = _SIZE(), _SIZE()
-        self._call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(whole))
-        return free.value, whole.value
+        """Return the free and the total device memory in bytes."""
+        free, total = _SIZE(), _SIZE()
+        self._call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
+        return free.value, total.value
 
     def allocate(self, size: int) -> int:
-        """Address of `size` bytes of device memory, 256-byte aligned; at least one byte, so that it is never 0."""
+        """Return the address of `size` bytes of device memory, 256-byte aligned; at least 1 byte is allocated, so it is never 0."""
         address = _U64()
         self._call("cuMemAlloc_v2", ctypes.byref(address), max(1, size), what=f"{size:,} bytes")
         return address.value
@@ -110,7 +110,7 @@ class Device:
         self._call("cuMemFree_v2", address)
 
     def allocate_host(self, size: int) -> int:
-        """Address of `size` bytes of pinned host memory, which asynchronous copies need."""
+        """Return the address of `size` bytes of pinned host memory, which asynchronous copies need."""
         address = _POINTER()
         self._call("cuMemHostAlloc", ctypes.byref(address), max(1, size), 0, what=f"{size:,} bytes")
         return int(address.value or 0)
@@ -120,21 +120,21 @@ class Device:
         self._call("cuMemFreeHost", address)
 
     def upload(self, device: int, host: int, size: int, *, stream: int) -> None:
-        """Copy host to device memory, in order of the stream."""
+        """Enqueue a copy from host to device memory in the stream."""
         if size:
             self._call("cuMemcpyHtoDAsync_v2", device, host, size, stream, what=f"{size:,} bytes")
 
     def download(self, host: int, device: int, size: int, *, stream: int) -> None:
-        """Copy device to host memory, in order of the stream."""
+        """Enqueue a copy from device to host memory in the stream."""
         if size:
             self._call("cuMemcpyDtoHAsync_v2", host, device, size, stream, what=f"{size:,} bytes")
 
     def stream(self) -> int:
-        """A new stream."""
+        """Create a stream that does not wait for the default stream."""
         return self._made("cuStreamCreate", _NON_BLOCKING)
 
     def synchronize(self, stream: int) -> None:
-        """Wait for all work in the stream. Errors of kernels are raised here."""
+        """Wait for all work in the stream; raises CudaError for errors of its kernels."""
         self._call("cuStreamSynchronize", stream)
 
     def free_stream(self, stream: int) -> None:
@@ -142,7 +142,7 @@ class Device:
         self._call("cuStreamDestroy_v2", stream)
 
     def event(self) -> int:
-        """A new event that records its time."""
+        """Create an event that records its time."""
         return self._made("cuEventCreate", 0)
 
     def record(self, event: int, stream: int) -> None:
@@ -150,7 +150,7 @@ class Device:
         self._call("cuEventRecord", event, stream)
 
     def elapsed_ms(self, start: int, end: int) -> float:
-        """Milliseconds between two recorded events; waits for the second."""
+        """Wait for the second of two recorded events, and return the milliseconds between them."""
         found = ctypes.c_float()
         self._call("cuEventSynchronize", end)
         self._call("cuEventElapsedTime", ctypes.byref(found), start, end)

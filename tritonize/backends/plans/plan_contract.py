@@ -1,7 +1,7 @@
 """Select the plan that a model configuration refers to and compare both, by the rules of Triton's native backend.
 
-The configuration is the plain data that Triton hands to a backend: the JSON form of `ModelConfig`. Everything here raises
-`ValueError` with a text that names the tensor or file, what the configuration says and what the plan has.
+The configuration is the JSON form of `ModelConfig` that Triton passes to a backend. Every function raises `ValueError` with a text
+that names the tensor or file, the value in the configuration and the value in the plan.
 
 Source: triton-inference-server/tensorrt_backend, `src/model_state.cc` and `src/instance_state.cc`.
 """
@@ -26,7 +26,7 @@ PACKAGES = "TRITONIZE_TENSORRT"
 """Variable with the folders of the TensorRT packages that are installed with tritonize, formatted like PATH."""
 PLUGINS = "TRITONIZE_PLUGINS"
 """Variable with the paths of plugin libraries, formatted like PATH; metadata names them without their folders."""
-_MINE = ("tensorrt", "nvidia")  # prefixes of package names: bindings, libraries, CUDA's runtime
+_PREFIXES = ("tensorrt", "nvidia")  # of package names: bindings, libraries, the CUDA runtime
 _MAGIC = {b"ftrt": "tensorrt", b"vtrt": "tensorrt_rtx"}
 TYPES = {
     "TYPE_FP32": "FLOAT",
@@ -41,26 +41,26 @@ TYPES = {
 
 _NO_GPU = re.compile(r"^[^#\n]*\bkind\s*:\s*(KIND_CPU|KIND_MODEL|2|3)\b", re.MULTILINE)
 
-Config = Mapping[str, Any]  # JSON of Triton's, whose fields of a hundred kinds are looked at where they are used
+Config = Mapping[str, Any]  # the JSON form of ModelConfig, whose many fields have different types
 
 
 def plan_file(config: Config, version_directory: Path, compute_capability: str) -> Path:
-    """The plan for a GPU: `cc_model_filenames` of its compute capability, else `default_model_filename`, else model.plan."""
+    """Return the plan for a GPU: its entry in `cc_model_filenames`, else `default_model_filename`, else model.plan."""
     by_capability: Mapping[str, str] = config.get("cc_model_filenames") or {}
     name = by_capability.get(compute_capability) or config.get("default_model_filename") or "model.plan"
     path = version_directory / name
     if not path.is_file():
-        there = ", ".join(sorted(by_capability))
-        why = f"; there are plans for compute capability {there}" if there else ""
+        known = ", ".join(sorted(by_capability))
+        others = f"; the configuration names plans for compute capability {known}" if known else ""
         raise ValueError(
             f"there is no file {name} in version directory {version_directory.name} for a GPU of compute capability "
-            f"{compute_capability}{why}"
+            f"{compute_capability}{others}"
         )
     return path
 
 
 def metadata(plan: Path) -> Config:
-    """The metadata that tritonize wrote next to the plan when it built it; empty if the file does not exist."""
+    """Return the metadata that tritonize wrote next to the plan; empty if the file does not exist."""
     path = plan.with_name(f"{plan.name}.json")
     if not path.is_file():
         return {}
@@ -69,7 +69,7 @@ def metadata(plan: Path) -> Config:
 
 
 def check_version(plan: Path, module: str, version: str, *, known: Config) -> None:
-    """Refuse a plan of another module or version before TensorRT does, whose error is less specific."""
+    """Refuse a plan of another module or version before TensorRT refuses it with a less specific error."""
     with plan.open("rb") as file:
         start = file.read(28)
     owner = _MAGIC.get(start[:4])
@@ -80,18 +80,23 @@ def check_version(plan: Path, module: str, version: str, *, known: Config) -> No
         raise ValueError(f"{plan.name} is a plan of {owner} {built}, which {module} does not load")
     parts = version.split(".")  # TensorRT 8.6 reports three of the four numbers
     if built.split(".")[: len(parts)] != parts and not known.get("settings", {}).get("version_compatible"):
-        raise ValueError(f"{plan.name} was built by {module} {built}, and {version} is here; a plan loads only in the very version")
+        raise ValueError(
+            f"{plan.name} was built by {module} {built}, and this server has {version}; a plan loads only in the same version"
+        )
 
 
 def allow_packages(variable: str = PACKAGES) -> None:
-    """Import TensorRT's packages, and nothing else, from tritonize's environment; NumPy stays the server's own."""
+    """Import TensorRT's packages from tritonize's environment; all other packages, such as NumPy, stay the server's own."""
     folders = [each for each in os.environ.get(variable, "").split(os.pathsep) if each]
     if folders and not any(isinstance(each, _Finder) for each in sys.meta_path):
         sys.meta_path.insert(0, _Finder(folders))
 
 
 def plugins(names: Sequence[str], variable: str = PLUGINS) -> tuple[str, ...]:
-    """The paths of the plugin libraries that metadata names; an unknown name is left to the loader, which finds TensorRT's own."""
+    """Return the paths of plugin libraries by their names in the metadata.
+
+    A name that the variable does not list is returned unchanged; the loader finds TensorRT's own libraries by name.
+    """
     files = [each for each in os.environ.get(variable, "").split(os.pathsep) if each]
     known = {Path(each).name: each for each in reversed(files)}
     return tuple(known.get(name, name) for name in names)
@@ -105,16 +110,21 @@ class _Finder:
 
     def find_spec(self, name: str, path: object = None, target: ModuleType | None = None) -> importlib.machinery.ModuleSpec | None:
         """The protocol of `sys.meta_path`."""
-        if path is not None or not name.startswith(_MINE):
+        if path is not None or not name.startswith(_PREFIXES):
             return None
         return importlib.machinery.PathFinder.find_spec(name, self._folders, target)
 
 
 def profiles(config: Config, instance: str, count: int) -> tuple[int, ...]:
-    """The profiles of an instance: those that its group names, else the first. Triton names an instance `<group>_<number>`.
+    """Return the profiles of an instance: those of its instance group, else the first one.
 
-    For TensorRT-RTX all profiles: Triton accepts the field only with `platform: "tensorrt_plan"` (core's
+    TensorRT-RTX uses all profiles, since Triton accepts the field only with `platform: "tensorrt_plan"` (core's
     `model_config_utils.cc`).
+
+    Args:
+        config: the model configuration.
+        instance: the name of the instance, which Triton builds as `<group>_<number>`.
+        count: the number of profiles in the plan.
     """
     if config.get("backend") == "tensorrt_rtx":
         return tuple(range(count))
@@ -129,7 +139,7 @@ def profiles(config: Config, instance: str, count: int) -> tuple[int, ...]:
 
 
 def check(config: Config, engine: Engine, chosen: Sequence[int]) -> None:
-    """Compare names, types, dims and the batch of the configuration with the plan; raises for the first disagreement."""
+    """Compare names, types, dims and batch size of the configuration with the plan; raises ValueError for the first difference."""
     limit = int(config.get("max_batch_size", 0))
     _same_names([entry["name"] for entry in config.get("input", [])], list(engine.inputs))
     for kind, tensors in (("input", engine.inputs), ("output", engine.outputs)):
@@ -150,12 +160,12 @@ def check_groups(text: str) -> None:
     """Refuse instances that stock Triton refuses for plans.
 
     Args:
-        text: of config.pbtxt. The configuration that Triton passes to backends does not serve here: there, a group without a
-            kind already has one, which is KIND_CPU if Triton sees no GPU.
+        text: the content of config.pbtxt. The configuration that Triton passes to backends is not usable here, since Triton has
+            filled in the kind of groups without one: KIND_CPU if it finds no GPU.
     """
     if found := _NO_GPU.search(text):
         kind = {"2": "KIND_CPU", "3": "KIND_MODEL"}.get(found[1], found[1])
-        raise ValueError(f"instance_group: the kind is {kind}, but plans run only on GPUs: write KIND_GPU, or leave kind out")
+        raise ValueError(f"instance_group: the kind is {kind}, but plans run only on GPUs: write KIND_GPU, or remove the kind")
 
 
 def check_supported(config: Config) -> None:
@@ -174,7 +184,7 @@ def check_supported(config: Config) -> None:
 
 
 def nearest(contexts: Sequence[Context], shapes: Mapping[str, tuple[int, ...]]) -> Context:
-    """The context whose profile accepts these shapes and has the optimal shapes nearest to them."""
+    """Return the context whose profile accepts the shapes and has the optimal shapes nearest to them."""
     refusals = {context.profile: context.refusal(shapes) for context in contexts}
     fitting = [context for context in contexts if refusals[context.profile] is None]
     if not fitting:

@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "onnxruntime"))  # for what both share; behind everything else
+sys.path.append(str(Path(__file__).resolve().parents[1] / "onnxruntime"))  # shared modules; last on the path
 
 import batching  # type: ignore[import-not-found]
 import bfloat16  # type: ignore[import-not-found]
-import cuda  # type: ignore[import-not-found] # it lies beside this file
+import cuda  # type: ignore[import-not-found] # it is in the folder of this file
 import plan_contract  # type: ignore[import-not-found]
 import runner  # type: ignore[import-not-found]
 import triton_python_backend_utils as pb_utils
@@ -41,7 +41,7 @@ class PlanModel(batching.BatchingModel):  # type: ignore[misc]
     """Name of the TensorRT module and of the backend; set by the subclass."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Load the plan for this GPU and compare it with its configuration; raises with the reason, which Triton logs."""
+        """Load the plan for this GPU and compare it with its configuration; raises ValueError, whose text Triton logs."""
         config = json.loads(args["model_config"])
         plan_contract.check_supported(config)
         plan_contract.check_groups(_text(Path(args["model_repository"]) / "config.pbtxt"))
@@ -82,10 +82,10 @@ class PlanModel(batching.BatchingModel):  # type: ignore[misc]
         )
 
     def execute(self, requests: Sequence[Request]) -> list[object]:
-        """Answer every request; see `BatchingModel`."""
+        """Return a response for every request; see `BatchingModel`."""
         self._device.use()
-        answers: list[object] = super().execute(requests)
-        return answers
+        responses: list[object] = super().execute(requests)
+        return responses
 
     def finalize(self) -> None:
         """Free contexts, engine and device."""
@@ -93,16 +93,16 @@ class PlanModel(batching.BatchingModel):  # type: ignore[misc]
         while self._contexts:  # no variable may keep a context, and through it the engine, alive
             self._contexts.pop().release()
         self._device.free_stream(self._stream)
-        del self._engine  # before its context goes
+        del self._engine  # before the device's context is released
         self._device.close()
 
     def feed(self, tensor: Tensor) -> np.ndarray:
         """Convert an input tensor to the array that the engine expects."""
         described = self._engine.inputs[tensor.name()]
         array = bfloat16.read(tensor) if described.dtype == "BF16" else tensor.as_numpy()
-        return array if described.shape else array.reshape(())  # Triton has no scalars: they come as one element
+        return array if described.shape else array.reshape(())  # Triton has no scalars: it passes a scalar as one element
 
-    def compute(self, names: list[str], feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:  # noqa: ARG002 - an engine answers all
+    def compute(self, names: list[str], feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:  # noqa: ARG002 - an engine always computes all outputs
         """Compute all outputs for one batch with the nearest profile."""
         context = plan_contract.nearest(self._contexts, {name: tuple(array.shape) for name, array in feeds.items()})
         found: dict[str, np.ndarray] = context.run(feeds)

@@ -1,8 +1,8 @@
 """Run one engine on one GPU: deserialize a plan, create a context per optimization profile, compute outputs from arrays.
 
 It supports the modules `tensorrt` (8.6, 10, 11) and `tensorrt_rtx`. The worker that verifies plans and the backends that serve
-them use it. It needs NumPy of any version, and neither torch nor tritonize; the caller passes the module and the device.
-Missing features are detected by attributes of the module, never by its version.
+plans use it. It works with any version of NumPy and needs neither torch nor tritonize; the caller passes the module and the device.
+It detects missing features by attributes of the module, never by the module's version.
 
 Longer than 300 lines: the contexts, buffers and streams of one engine share their state, and Triton runs this file alone.
 """
@@ -32,9 +32,9 @@ NUMPY = {
     "UINT8": "uint8",
     "BOOL": "bool",
 }
-"""Member of the module's DataType to NumPy type; BF16, which NumPy lacks, as its bits."""
+"""Member of the module's DataType to NumPy type; BF16, which NumPy lacks, is passed as its bits."""
 
-_KEPT = 3  # of the module's lines
+_KEPT = 3  # number of the module's log lines that errors quote
 _ERRORS = ("ERROR", "INTERNAL_ERROR")
 _PROBLEMS = ("WARNING", *_ERRORS)
 
@@ -43,11 +43,11 @@ Shape = tuple[int, ...]
 
 
 class EngineError(RuntimeError):
-    """A plan cannot be loaded or run, or does not accept the inputs; the text says which and why."""
+    """A plan cannot be loaded or run, or does not accept the inputs; the text names the reason."""
 
 
 class StartError(EngineError):
-    """The module does not start on this machine with any plan; usually the GPU's driver is too old for it."""
+    """The module does not start on this machine; usually the GPU's driver is too old for it."""
 
 
 @dataclass(frozen=True)
@@ -109,24 +109,24 @@ class Engine:
         self.profiles = int(engine.num_optimization_profiles)
 
     def last_error(self) -> str:
-        """The module's last error, verbatim."""
+        """Return the text of the module's last error."""
         return str(self._logger.last())
 
     def limits(self, profile: int) -> dict[str, tuple[Shape, Shape, Shape]]:
-        """The minimum, optimal and maximum shape of every input in a profile."""
+        """Return the minimum, optimal and maximum shape of every input in a profile."""
         engine, found = self._engine, {}
         for each in self.inputs.values():
             limits = [tuple(int(size) for size in shape) for shape in engine.get_tensor_profile_shape(each.name, profile)]
-            # An engine without profiles may return none; its shapes are fixed then.
+            # An engine without dynamic axes may return no shapes here; its input shapes are fixed.
             shapes = limits if [len(shape) for shape in limits] == [len(each.shape)] * 3 else [each.shape] * 3
             found[each.name] = (shapes[0], shapes[1], shapes[2])
         return found
 
     def information(self, ran: Context | None = None) -> tuple[str, str]:
-        """The engine inspector's description of the layers: as JSON, and with one line per layer.
+        """Return the engine inspector's description of the layers, as JSON and as text with one line per layer.
 
         Args:
-            ran: a context that has run; its shapes make the formats of dynamic tensors known.
+            ran: a context that has run; with its shapes, the inspector also reports the formats of dynamic tensors.
         """
         trt, engine = self.trt, self._engine
         inspector = engine.create_engine_inspector()
@@ -168,7 +168,7 @@ class Context:
         self._allocators: dict[str, _Allocator] = {}
 
     def refusal(self, shapes: Mapping[str, Shape]) -> str | None:
-        """Why this profile does not accept inputs of these shapes; `None` if it does."""
+        """Return the reason why this profile does not accept inputs of these shapes; `None` if it accepts them."""
         for name, shape in shapes.items():
             low, _, high = self.limits[name]
             inside = len(shape) == len(low) and all(a <= size <= b for a, size, b in zip(low, shape, high, strict=True))
@@ -177,12 +177,12 @@ class Context:
         return None
 
     def distance(self, shapes: Mapping[str, Shape]) -> int:
-        """Distance of these shapes from the profile's optimal shapes: the sum over all axes, as in Triton's native backend."""
+        """Return the sum of the distances from the profile's optimal sizes over all axes, as in Triton's native backend."""
         pairs = ((shape, self.limits[name][1]) for name, shape in shapes.items())
         return sum(abs(size - usual) for shape, best in pairs for size, usual in zip(shape, best, strict=True))
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Compute the outputs of a batch, as arrays that own their memory.
+        """Compute the outputs of a batch; the returned arrays own their memory.
 
         Raises:
             EngineError: the engine does not accept the inputs, or the run fails.
@@ -209,7 +209,7 @@ class Context:
             self._bind(name, buffer.host if tensor.on_host else buffer.device)
 
     def bind_outputs(self) -> None:
-        """Allocate every output for the current input shapes; if a shape depends on values, when TensorRT requests the memory."""
+        """Allocate every output for the current input shapes; if a shape depends on values, TensorRT requests the memory later."""
         context = self.raw
         try:
             unknown = list(context.infer_shapes())
@@ -250,7 +250,7 @@ class Context:
         return {name: _array(tensor, shape, size, buffer=buffer) for name, (tensor, shape, size, buffer) in waiting.items()}
 
     def output_shape(self, name: str) -> Shape:
-        """The shape that an output has for the inputs that are set."""
+        """Return the shape of an output for the current input shapes; an axis that depends on values is -1."""
         context = self.raw
         return tuple(int(size) for size in context.get_tensor_shape(name))
 
@@ -298,7 +298,7 @@ class Context:
 
 
 class _Buffer:
-    """Device memory, and pinned host memory of the same size, that grow and never shrink."""
+    """Device memory and pinned host memory of the same size, which grow as needed and never shrink."""
 
     def __init__(self, device: Device) -> None:
         self._owner = device
@@ -314,7 +314,7 @@ class _Buffer:
         self.size = size
 
     def release(self) -> None:
-        """Free both."""
+        """Free the device memory and the host memory."""
         host, device = self.host, self.device
         self.size = self.host = self.device = 0
         if device:
@@ -324,23 +324,24 @@ class _Buffer:
 
 
 class _Allocator(Protocol):
-    """An `IOutputAllocator` of ours."""
+    """tritonize's implementation of `IOutputAllocator`."""
 
     shape: Shape | None
+    """The shape that TensorRT reported for the output; `None` before the run."""
 
 
 class _Log(Protocol):
-    """An `ILogger` of ours."""
+    """tritonize's implementation of `ILogger`."""
 
     def last(self) -> str:
-        """The last error."""
+        """Return the last error."""
 
     def why(self) -> str:
-        """The problems so far."""
+        """Return the last warnings and errors, joined."""
 
 
 def _allocator(trt: TensorRT, buffer: _Buffer) -> _Allocator:
-    """An allocator that gives TensorRT memory during the run and stores the shape that TensorRT reports."""
+    """Create an allocator that provides memory when TensorRT requests it during the run, and stores the output's shape."""
 
     class Allocator(trt.IOutputAllocator):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
@@ -381,7 +382,7 @@ def _tensors(trt: TensorRT, engine: bindings.Engine) -> Iterator[Tensor]:
 
 
 def _runtime_config(trt: TensorRT, engine: bindings.Engine) -> bindings.RuntimeConfig | None:
-    """The configuration for execution contexts; `None` for the module's default.
+    """Return the configuration for execution contexts; `None` for the module's default.
 
     By default TensorRT-RTX runs a fallback kernel while it compiles a kernel for the shapes, then switches. The served kernel
     would differ from the verified one, and results could change between two requests. EAGER compiles first.
@@ -403,7 +404,7 @@ def _bytes(tensor: Tensor, shape: Shape) -> int:
 
 
 def _array(tensor: Tensor, shape: Shape, size: int, *, buffer: _Buffer) -> Array:
-    """A copy of the buffer's contents; the next run reuses the buffer."""
+    """Copy the buffer's contents to a new array, since the next run reuses the buffer."""
     array = np.empty(shape, np.dtype(NUMPY[tensor.dtype]))
     if size:
         ctypes.memmove(array.ctypes.data, buffer.host, size)
@@ -411,7 +412,7 @@ def _array(tensor: Tensor, shape: Shape, size: int, *, buffer: _Buffer) -> Array
 
 
 def _logger(trt: TensorRT, log: Callable[[str, str], None]) -> _Log:
-    """A logger that stores errors: a failed call returns only None or False, the logger receives the reason."""
+    """Create a logger that stores errors: a failed call returns only None or False, and the reason goes to the logger."""
 
     class Logger(trt.ILogger):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
@@ -438,7 +439,7 @@ def _logger(trt: TensorRT, log: Callable[[str, str], None]) -> _Log:
 
 
 def _load_plugins(trt: TensorRT, logger: _Log, libraries: Sequence[str]) -> None:
-    """Load the plugins that come with TensorRT, as Triton's native backend does, and the user's."""
+    """Load the plugins that TensorRT includes, as Triton's native backend does, and the user's plugin libraries."""
     if trt.__name__ == "tensorrt" and hasattr(trt, "init_libnvinfer_plugins"):
         trt.init_libnvinfer_plugins(logger, "")
     for library in libraries:

@@ -23,6 +23,18 @@ MOUNT_POINT = Message(
     cause="the repository is a mount point",
     next_step="name a folder inside the mounted filesystem with --repository",
 )
+NO_MODELS = Message(
+    code="repository-no-models",
+    what="The model repository has no models.",
+    cause="the path names another folder, such as the folder of a single model",
+    next_step="check the path; `tritonize run` publishes a model into a repository",
+)
+NO_MODEL = Message(code="repository-no-model", what="The repository has no such model.")
+CONFIG_UNREADABLE = Message(
+    code="repository-config-unreadable",
+    what="The model's configuration cannot be read.",
+    next_step="restore the file, or publish the model again with `tritonize run`",
+)
 NO_VERSION = Message(code="repository-no-version", what="The model {model!r} has no such version.")
 CONFIG_DIFFERS = Message(
     code="repository-config-differs",

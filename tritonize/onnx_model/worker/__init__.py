@@ -1,1 +1,1 @@
-"""Runs in a worker process: finish and write ONNX files, run them, measure what their sums and weights do."""
+"""Worker side: finish and write ONNX files, run them, and measure the effects of summation and rounding on their outputs."""

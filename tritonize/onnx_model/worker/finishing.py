@@ -1,4 +1,4 @@
-"""Finish an exported ONNX file: strip, simplify, check, infer shapes, and read back what it is; runs inside a worker."""
+"""Finish an exported ONNX file: strip, simplify, infer shapes, write, check and read its properties. Runs in a worker process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from tritonize.core.artifacts import TensorSpec
 from tritonize.core.errors import ExportError, SimplifyError, UsageError
 from tritonize.core.messages import export as wording
 from tritonize.core.messages import files as files_wording
-from tritonize.onnx_model.tasks import FinishRequest, FinishResult
+from tritonize.core.messages import onnx_files
+from tritonize.onnx_model.tasks import FinishAnswer, FinishRequest
 from tritonize.onnx_model.worker import origins, ports, writer
 from tritonize.process.stopwatch import Stopwatch
 
@@ -30,7 +31,9 @@ def finish(request: FinishRequest) -> FinishResult:
     """Finish the file.
 
     Raises:
-        ExportError: the file is invalid, or its opset differs from the requested one.
+        ExportError: the file is invalid, draws random numbers, has another opset, or an input or output that Triton cannot serve.
+        SimplifyError: onnxslim fails, changes the inputs or outputs, or makes the file invalid.
+        UsageError: external data is missing, cut off or outside the file's folder.
     """
     watch = Stopwatch()
     with watch.library():
@@ -51,7 +54,7 @@ def finish(request: FinishRequest) -> FinishResult:
             model = _inlined(model)
             came_from = origins.of_inlined(model, came_from)
         _require_no_random_operators(model)
-        # onnxslim would have to hold large weights several times over, and folds what a client may send into constants.
+        # onnxslim would hold large weights in memory several times, and it folds optional inputs into constants.
         simplify = request.simplify and not large and not optional
         if simplify:
             model = _simplified(model)
@@ -65,7 +68,7 @@ def finish(request: FinishRequest) -> FinishResult:
         origins.write(model, came_from, request.path.with_name(NODE_MAP))
         del model
         _check(request.path, simplified=simplify)
-        _remove(files if request.consume else [])  # not before: where it cannot be simplified, it is finished again without that
+        _remove(files if request.consume else [])  # last: after a SimplifyError, the caller finishes the same file unsimplified
         finished = onnx.load(request.path, load_external_data=False)
     if request.opset is not None:
         _require_opset(opset(finished), request.opset)
@@ -88,13 +91,7 @@ def finish(request: FinishRequest) -> FinishResult:
 
 def _require_opset(found: int, wanted: int) -> None:
     if found != wanted:
-        raise ExportError(
-            "The exporter wrote a different opset than requested.",
-            expected=f"opset {wanted}",
-            found=f"opset {found}",
-            cause="the dynamo exporter does not go below 18, and converting downwards changes the file or fails",
-            next_step=f"ask for opset {found}",
-        )
+        raise ExportError.of(onnx_files.OPSET, expected=f"opset {wanted}", found=f"opset {found}", written=found)
 
 
 def _load(path: Path) -> onnx.ModelProto:
@@ -104,13 +101,13 @@ def _load(path: Path) -> onnx.ModelProto:
 
 
 def _remove(files: Iterable[Path]) -> None:
-    """The finished file replaces them: a large model need not lie on the disk twice."""
+    """Delete the exported files, which the finished file replaces, so that a large model is not on the disk twice."""
     for file in files:
         file.unlink()
 
 
 def _declare(model: onnx.ModelProto, outputs: Iterable[TensorSpec]) -> None:
-    """Give outputs without a type or a shape those that the model's answers have."""
+    """Give outputs that lack a type or a shape the type and shape of the model's outputs."""
     known = {tensor.name: tensor for tensor in outputs}
     for value in model.graph.output:
         tensor = value.type.tensor_type
@@ -120,7 +117,7 @@ def _declare(model: onnx.ModelProto, outputs: Iterable[TensorSpec]) -> None:
 
 
 def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model without functions of its own, such as the user's operators: not every runtime knows them."""
+    """Inline the model's local functions, such as custom operators, since not every runtime supports local functions."""
     inlined = onnx.inliner.inline_local_functions(model)
     used = {node.domain for node in nodes(inlined)}
     for entry in [entry for entry in inlined.opset_import if entry.domain and entry.domain not in used]:
@@ -129,16 +126,16 @@ def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def external_locations(model: onnx.ModelProto) -> set[str]:
-    """The files beside the model that hold weights."""
+    """Return the names of the external data files, relative to the model's folder."""
     tensors = [tensor for tensor in writer.external_or_large(model) if writer.is_external(tensor)]
     return {entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location"}
 
 
 def require_safe_external_data(model: onnx.ModelProto, path: Path) -> None:
-    """Refuse weights outside the model's own folder, and weights that are missing or cut off.
+    """Check that external data is inside the model's folder, present and complete.
 
     Raises:
-        UsageError: it names the location.
+        UsageError: a data file is outside the folder, missing, or shorter than its tensors.
     """
     for location in sorted(external_locations(model)):
         target = path.parent / location
@@ -151,8 +148,8 @@ def require_safe_external_data(model: onnx.ModelProto, path: Path) -> None:
         if writer.is_external(tensor):
             data, offset, length = writer.reference(tensor, path.parent)
             if offset + length > data.stat().st_size:
-                raise UsageError(
-                    "The ONNX file's external data is cut off.",
+                raise UsageError.of(
+                    onnx_files.DATA_CUT_OFF,
                     where=str(path),
                     expected=f"{offset + length} bytes in {data.name}, for tensor {tensor.name!r}",
                     found=f"{data.stat().st_size} bytes",
@@ -160,28 +157,24 @@ def require_safe_external_data(model: onnx.ModelProto, path: Path) -> None:
 
 
 def opset(model: onnx.ModelProto) -> int:
-    """The version of ONNX's own operators; 0 if the file imports none."""
+    """Return the version of the standard operator set; 0 if the file does not import it."""
     return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
 
 
 def elements(tensor: onnx.TensorProto) -> int:
-    """Number of elements of an initializer."""
+    """Return the number of elements of an initializer."""
     return math.prod(tensor.dims)
 
 
 def _require_no_random_operators(model: onnx.ModelProto) -> None:
-    """A random operator answers otherwise each time: nothing that it takes part in can be proven."""
+    """Refuse random operators: their outputs differ from run to run, so they cannot be compared."""
     found = sorted({node.op_type for node in nodes(model) if node.op_type in _RANDOM})
     if found:
-        raise ExportError(
-            "The exported file draws random numbers.",
-            found=", ".join(found),
-            cause="dropout or a random operator that is active in evaluation mode",
-        )
+        raise ExportError.of(onnx_files.RANDOM, found=", ".join(found))
 
 
 def nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
-    """Every node of the graph, its subgraphs and its functions."""
+    """Yield every node of the graph, its subgraphs and the model's functions."""
     pending = [*model.graph.node, *(node for function in model.functions for node in function.node)]
     while pending:
         node = pending.pop()
@@ -190,7 +183,7 @@ def nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
 
 
 def _strip(model: onnx.ModelProto) -> None:
-    """Remove source paths, stack traces and notes that exporters leave; names stay."""
+    """Remove the source paths, stack traces and metadata that exporters write; names stay."""
     del model.metadata_props[:]
     model.doc_string = ""
     graphs: list[onnx.GraphProto | onnx.FunctionProto] = [model.graph, *model.functions]
@@ -212,10 +205,10 @@ def _values(graph: onnx.GraphProto | onnx.FunctionProto) -> Iterable[onnx.ValueI
 
 
 def _simplified(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The file in fewer nodes, with the inputs and outputs that it had.
+    """Simplify the model with onnxslim; inputs and outputs stay the same.
 
     Raises:
-        SimplifyError: onnxslim fails, or changes them.
+        SimplifyError: onnxslim fails, or changes the inputs or outputs.
     """
     inputs = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in model.graph.input]
     outputs = [value.name for value in model.graph.output]
@@ -231,18 +224,18 @@ def _simplified(model: onnx.ModelProto) -> onnx.ModelProto:
     foreign = {value.name for value in slim.graph.input} - {value.name for value in inputs}
     if foreign or [value.name for value in slim.graph.output] != outputs:
         raise SimplifyError.of(wording.NOT_SIMPLIFIED, found="onnxslim changed the inputs or outputs")
-    del slim.graph.input[:]  # onnxslim drops those that nothing uses; a client sends them all the same
+    del slim.graph.input[:]  # onnxslim drops unused inputs, but clients send all inputs of the configuration
     slim.graph.input.extend(inputs)
     return slim
 
 
 def _infer_output_shapes(model: onnx.ModelProto, path: Path) -> None:
-    """Write inferred shapes on the outputs: configurations are made from them. The other inferred shapes are not kept."""
+    """Write the inferred shapes of the outputs, which config.pbtxt declares; other inferred shapes are discarded."""
     light = without_weights(model)
     try:
         inferred = onnx.shape_inference.infer_shapes(light, strict_mode=True, data_prop=True)
     except (onnx.shape_inference.InferenceError, ValueError):
-        try:  # following values through the graph also fails on graphs that are valid, such as an If with two branches
+        try:  # data propagation also fails on valid graphs, such as an If with two branches
             inferred = onnx.shape_inference.infer_shapes(light, strict_mode=True)
         except (onnx.shape_inference.InferenceError, ValueError) as error:
             raise _invalid(path, error) from error
@@ -251,7 +244,7 @@ def _infer_output_shapes(model: onnx.ModelProto, path: Path) -> None:
 
 
 def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same graph with large initializers named but left out: shapes never depend on their values."""
+    """Return the graph with large initializers declared but without values: shapes do not depend on them."""
     graph = model.graph
     light = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
     light.graph.name = graph.name
@@ -268,7 +261,7 @@ def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _check(path: Path, *, simplified: bool = False) -> None:
-    """ONNX's own checker, on the file as it lies on the disk."""
+    """Run the ONNX checker on the written file, which also covers models larger than 2 GiB."""
     try:
         onnx.checker.check_model(str(path))
     except (onnx.checker.ValidationError, ValueError) as error:
@@ -278,23 +271,28 @@ def _check(path: Path, *, simplified: bool = False) -> None:
 
 
 def _invalid(path: Path, error: Exception) -> ExportError:
-    return ExportError("The exported ONNX file is invalid.", where=path.name, found=str(error).strip().splitlines()[0])
+    return ExportError.of(onnx_files.INVALID, where=path.name, found=str(error).strip().splitlines()[0])
 
 
 def specs(values: Iterable[onnx.ValueInfoProto], kind: str) -> tuple[TensorSpec, ...]:
-    """Inputs or outputs of a graph. Raises ExportError where one is no tensor that Triton can serve."""
+    """Return name, type and shape of inputs or outputs of a graph.
+
+    Raises:
+        ExportError: one of them is not a tensor, has no rank, or has an element type that Triton cannot serve.
+    """
     return tuple(_spec(value, kind) for value in values)
 
 
 def _spec(value: onnx.ValueInfoProto, kind: str) -> TensorSpec:
     if not value.type.HasField("tensor_type"):
-        raise ExportError(f"The ONNX {kind} {value.name!r} is no tensor.", found=str(value.type.WhichOneof("value")))
+        found = str(value.type.WhichOneof("value"))
+        raise ExportError.of(onnx_files.NOT_A_TENSOR, expected="tensor_type", found=found, kind=kind, name=value.name)
     tensor = value.type.tensor_type
     try:
         dtype = dtypes.by_onnx(tensor.elem_type).name
     except KeyError as error:
-        raise ExportError(f"The ONNX {kind} {value.name!r} has a type that Triton cannot serve.", found=str(error)) from error
+        raise ExportError.of(onnx_files.NOT_SERVABLE, found=str(error), kind=kind, name=value.name) from error
     if not tensor.HasField("shape"):
-        raise ExportError(f"The ONNX {kind} {value.name!r} has no shape, not even a number of axes.")
+        raise ExportError.of(onnx_files.NO_RANK, kind=kind, name=value.name)
     dims = [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in tensor.shape.dim]
     return TensorSpec(name=value.name, dtype=dtype, shape=tuple(dims))

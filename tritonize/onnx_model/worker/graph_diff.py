@@ -1,4 +1,4 @@
-"""Two ONNX files: operators, inputs and outputs, weights by name and content; runs inside a worker."""
+"""Compare two ONNX files: operators, inputs, outputs, and weights by name and content. Runs in a worker process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ from tritonize.onnx_model.worker import finishing
 
 
 def compare(request: GraphDiffRequest) -> GraphDiff:
-    """What changed. Weights are read one by one."""
+    """Return the differences; weights are loaded one at a time.
+
+    Raises:
+        UsageError: a file is not a valid ONNX file, or its external data is missing, cut off or outside its folder.
+        ExportError: an input or output of a file is not a tensor that Triton can serve.
+    """
     before, after = _Side(request.before), _Side(request.after)
     counts = [
         Counter(f"{node.domain}::{node.op_type}" if node.domain else node.op_type for node in finishing.nodes(each.model))
@@ -44,7 +49,7 @@ def compare(request: GraphDiffRequest) -> GraphDiff:
 
 
 class _Side:
-    """One file, its weights left where they are."""
+    """One of the two files; its external data stays on the disk."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -56,16 +61,16 @@ class _Side:
         self.weights = {tensor.name: tensor for tensor in self.model.graph.initializer}
 
     def inputs(self) -> dict[str, TensorSpec]:
-        """What the graph takes."""
+        """Inputs by name, without initializers that are also listed as inputs."""
         values = [value for value in self.model.graph.input if value.name not in self.weights]
         return {spec.name: spec for spec in finishing.specs(values, "input")}
 
     def outputs(self) -> dict[str, TensorSpec]:
-        """What it answers."""
+        """Outputs by name."""
         return {spec.name: spec for spec in finishing.specs(self.model.graph.output, "output")}
 
     def array(self, name: str) -> np.ndarray:
-        """A weight, which is let go of again."""
+        """Load one weight; it is not kept."""
         tensor = onnx.TensorProto()
         tensor.CopyFrom(self.weights[name])
         if external_data_helper.uses_external_data(tensor):
@@ -80,13 +85,13 @@ def _differing(before: dict[str, TensorSpec], after: dict[str, TensorSpec]) -> d
 
 
 def _words(spec: TensorSpec | None) -> str:
-    """Type and shape; names of axes say nothing that a client sees."""
+    """Format type and shape. Dynamic axes are written as `?`, since clients do not see their names."""
     sizes = ", ".join(str(size) if isinstance(size, int) else "?" for size in spec.shape) if spec else ""
     return f"{spec.dtype} [{sizes}]" if spec else "none"
 
 
 def _change(before: _Side, after: _Side, name: str) -> WeightChange | None:
-    """How a weight differs; `None` where its contents are the same."""
+    """Return the change of a weight; `None` if type, shape and contents are equal."""
     old, new = before.array(name), after.array(name)
     sums = tuple(
         hashlib.sha256(f"{each.dtype} {each.shape} ".encode() + np.ascontiguousarray(each).tobytes()).hexdigest()
@@ -98,7 +103,7 @@ def _change(before: _Side, after: _Side, name: str) -> WeightChange | None:
 
 
 def _relative(old: np.ndarray, new: np.ndarray) -> float | None:
-    """||new - old|| / ||old||; `None` where shapes or numbers do not allow it."""
+    """||new - old|| / ||old||; `None` if the shapes differ, the type is text, or the result is not finite."""
     if old.shape != new.shape or old.dtype == object or new.dtype == object:
         return None
     difference = norm = 0.0

@@ -1,7 +1,7 @@
-"""Where the nodes of an exported graph come from: the module in the user's model, and the line of the user's code.
+"""Find the origin of each node of an exported graph: the module in the user's model, and the line of the user's code.
 
-The legacy exporter keeps a node's scope in its name and its stack in the doc string; the dynamo exporter keeps both in the
-metadata. Exporters write absolute paths; what is read here is relative, so that it may leave the machine.
+The legacy exporter writes a node's scope into its name and the stack into its doc string; the dynamo exporter writes both into
+the metadata. Exporters write absolute paths; this module makes them relative, so that evidence does not name the user's folders.
 """
 
 from __future__ import annotations
@@ -24,38 +24,39 @@ if TYPE_CHECKING:
     from torch.fx import Node
 
 FORMAT = 1
-"""Of `node_map.json`."""
+"""Format version of `node_map.json`."""
 _FRAME = re.compile(r'File "(?P<new>[^"]+)", line (?P<new_line>\d+)|^(?P<old>\S[^\n]*?)\((?P<old_line>\d+)\): ', re.MULTILINE)
 _LIBRARY = re.compile(r"(?:^|/)(?:site|dist)-packages/(?P<inside>.+)$")
 _LINE = re.compile(r"scope: (?P<scopes>\S*)(?: # (?P<file>.+?):(?P<line>\d+):\d+)?\s*$")
 _GENERATED = "code/__torch__"
-"""TorchScript's own text of a model, which is not the user's file; its lines are others."""
+"""Prefix of source files that TorchScript generates; their line numbers differ from those of the user's files."""
 _STANDARD = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib"))
 _PACKAGE = str(Path(__file__).resolve().parents[2]) + os.sep
 
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Where one node comes from; what the exporter did not keep is None."""
+    """The origin of one node; a field is `None` if the exporter did not record it."""
 
     module: str | None
-    """Path of the module in the user's model, such as `encoder.0.conv`; the empty text is the model itself."""
+    """Path of the module in the user's model, such as `encoder.0.conv`; the empty string is the model itself."""
     source: str | None
-    """`file.py:line` of the innermost code outside torch, relative to the user's folders or to the installed packages."""
+    """`file.py:line` of the innermost frame outside torch, relative to the user's folders or to the installed packages."""
     function: str | None = None
-    """The PyTorch operator."""
+    """The PyTorch operator; the legacy exporter does not record it."""
 
 
 def of_graph(
     model: onnx.ModelProto, roots: Sequence[Path], scope: str, *, modules: Sequence[str] | None = None
 ) -> dict[str, Origin]:
-    """The origins of all nodes, by the names of their outputs; a name that several graphs use has none.
+    """Return the origins of all nodes by output name; names that occur in several graphs are left out.
 
     Args:
-        model: as the exporter wrote it.
-        roots: the user's folders.
-        scope: path of the user's module in what was exported.
-        modules: the paths that there are in it; the legacy exporter makes up others, and they are left out.
+        model: the model as the exporter wrote it.
+        roots: the user's folders; source files are named relative to them.
+        scope: path of the user's module inside the exported module.
+        modules: paths of all modules inside the user's module. The legacy exporter also writes paths that do not exist; these
+            are replaced by the matching existing path, or by `None`.
     """
     found: dict[str, Origin] = {}
     named: Counter[str] = Counter()
@@ -71,10 +72,10 @@ def of_graph(
 
 
 def _known(path: str, modules: Sequence[str]) -> str | None:
-    """The path of a module that there is; `None` where it is not clear which one is meant.
+    """Return the existing module path that an exporter's path stands for; `None` if it is ambiguous.
 
-    The legacy exporter leaves out what a ModuleList or ModuleDict is called, and numbers the calls of a module: the second one
-    of `conv` is `conv_1`, which may be the name of another module.
+    The legacy exporter omits the name of a ModuleList or ModuleDict, and numbers repeated calls of a module: the second call of
+    `conv` is `conv_1`, which may also be the name of a different module.
     """
     called = re.fullmatch(r"(?P<first>.+)_\d+", path)
     if path in modules:
@@ -86,7 +87,10 @@ def _known(path: str, modules: Sequence[str]) -> str | None:
 
 
 def of_inlined(model: onnx.ModelProto, known: Mapping[str, Origin]) -> dict[str, Origin]:
-    """The known origins, and those of nodes that came out of an inlined function: of all that consumes them, if that is one."""
+    """Add origins for nodes of inlined functions to the known ones.
+
+    Such a node gets the origin of its consumers, if all of them have the same one.
+    """
     found = dict(known)
     consumers: dict[str, list[onnx.NodeProto]] = {}
     for node in _nodes(model.graph):
@@ -101,7 +105,7 @@ def of_inlined(model: onnx.ModelProto, known: Mapping[str, Origin]) -> dict[str,
 
 
 def write(model: onnx.ModelProto, origins: Mapping[str, Origin], path: Path) -> None:
-    """Write `node_map.json` for the finished graph; a node whose origin was lost says so."""
+    """Write `node_map.json` for the finished graph; a node without a known origin is marked `unmapped`."""
     entries: list[dict[str, object]] = []
     for node in _nodes(model.graph):
         origin = next((origins[name] for name in node.output if name in origins), None)
@@ -115,26 +119,35 @@ def write(model: onnx.ModelProto, origins: Mapping[str, Origin], path: Path) -> 
 
 
 def of_program_node(node: Node, scope: str) -> Origin:
-    """The origin of a node of an exported program (`torch.fx.Node`)."""
+    """Return the origin of a node of an exported program (`torch.fx.Node`).
+
+    Args:
+        node: the node.
+        scope: path of the user's module inside the exported module.
+    """
     scopes = list(node.meta.get("nn_module_stack", {}).values())
     module = _inside(scopes[-1][0], scope) if scopes else None
     return Origin(module=module, source=user_line(node.meta.get("stack_trace") or ""), function=str(node.target))
 
 
 def of_legacy_line(line: str, scope: str) -> Origin:
-    """The origin of a node in the legacy exporter's text of a graph: `…, scope: net.Net::/net.Block::a # file.py:3:0`."""
+    """Return the origin from a line of TorchScript's graph text, such as `…, scope: net.Net::/net.Block::a # file.py:3:0`."""
     found = _LINE.search(line)
     scopes, file, number = found.groups() if found else (None, None, None)
     if file and is_standard(file):
-        file = None  # torch's quantized modules answer through contextlib, and the line of the user's own code is not kept
+        file = None  # torch's quantized modules run inside contextlib, and the user's line is not recorded
     path = _joined([part for each in (scopes or "").split("/") if (part := each.rpartition("::")[2])])
     return Origin(module=_inside(path, scope) if scopes else None, source=f"{relative(file)}:{number}" if file else None)
 
 
 def user_line(stack: str, roots: Sequence[Path] = ()) -> str | None:
-    """The innermost frame outside torch and tritonize, from either kind of stack text, as `file.py:line`.
+    """Return the innermost frame outside torch and tritonize as `file.py:line`; `None` if the text has no frames.
 
-    The dynamo exporter keeps the frames of forward() alone: of a function that it calls, the line of the call.
+    The dynamo exporter records only the frames of forward(); for a function that forward() calls, this is the line of the call.
+
+    Args:
+        stack: a stack in the format of Python or of TorchScript.
+        roots: the user's folders; the file is named relative to them.
     """
     frames = [
         (each["new"], each["new_line"], True) if each["new"] else (each["old"], each["old_line"], False)
@@ -150,7 +163,7 @@ def user_line(stack: str, roots: Sequence[Path] = ()) -> str | None:
 
 
 def relative(file: str, roots: Iterable[Path] = ()) -> str:
-    """A path that says nothing of the machine: relative to the installed packages, a root or an entry of `sys.path`, or a name."""
+    """Make a path relative to site-packages, to one of `roots` or to an entry of `sys.path`; else return the file's name."""
     inside = _LIBRARY.search(file)
     if inside:
         return inside["inside"]
@@ -164,23 +177,23 @@ def relative(file: str, roots: Iterable[Path] = ()) -> str:
 
 
 def is_standard(file: str) -> bool:
-    """Whether a file is of Python's standard library, through which torch calls itself (contextlib)."""
+    """Return whether a file belongs to Python's standard library; stacks inside torch pass through it (contextlib)."""
     return not _LIBRARY.search(file) and file.startswith(_STANDARD)
 
 
 def is_torch(file: str) -> bool:
-    """Whether a file is torch's or tritonize's own, and not the user's."""
+    """Return whether a file belongs to torch or tritonize, or is generated code without a file (`<string>`)."""
     inside = _LIBRARY.search(file)
     return bool(inside and inside["inside"].startswith("torch/")) or file.startswith((_PACKAGE, "<"))
 
 
 def is_ours(file: str) -> bool:
-    """Whether a file is tritonize's own."""
+    """Return whether a file belongs to tritonize."""
     return file.startswith(_PACKAGE)
 
 
 def is_installed(file: str) -> bool:
-    """Whether a file is of an installed package, torch among them, or of tritonize itself."""
+    """Return whether a file belongs to an installed package, to torch or to tritonize."""
     return bool(_LIBRARY.search(file)) or is_torch(file)
 
 
@@ -202,13 +215,13 @@ def _origin(node: onnx.NodeProto, roots: Sequence[Path], scope: str) -> Origin |
 
 
 def _listed(text: str) -> list[str]:
-    """The exporter writes Python lists of texts."""
+    """Parse a list of strings, which the dynamo exporter writes as a Python literal."""
     listed = ast.literal_eval(text)
     return [str(each) for each in listed]
 
 
 def _of_legacy_name(node: onnx.NodeProto) -> str | None:
-    """`/blocks/blocks.0/conv/Conv` as `blocks.0.conv`: parts of containers repeat the container's name."""
+    """Return the module path of a node name: `blocks.0.conv` for `/blocks/blocks.0/conv/Conv`."""
     if not node.name.startswith("/"):
         return None
     return _joined(node.name.strip("/").split("/")[:-1])
@@ -217,7 +230,7 @@ def _of_legacy_name(node: onnx.NodeProto) -> str | None:
 def _joined(parts: Sequence[str]) -> str:
     path: list[str] = []
     for part in parts:
-        if path and part.startswith(f"{path[-1]}."):
+        if path and part.startswith(f"{path[-1]}."):  # the part of a module in a container repeats the container's name
             path[-1] = part
         else:
             path.append(part)
@@ -225,14 +238,14 @@ def _joined(parts: Sequence[str]) -> str:
 
 
 def _inside(path: str | None, scope: str) -> str | None:
-    """A path relative to the user's module; `None` outside it, where the exporter lost it."""
+    """Make a module path relative to the user's module; `None` if it is outside of it."""
     if path is None or not scope or path == scope:
         return "" if path == scope else path
     return path.removeprefix(f"{scope}.") if path.startswith(f"{scope}.") else None
 
 
 def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """All nodes in the file's order, those of subgraphs behind the node that has them."""
+    """Yield all nodes in the file's order; the nodes of a subgraph follow the node that contains it."""
     for node in graph.node:
         yield node
         for attribute in node.attribute:

@@ -1,8 +1,8 @@
-"""The inputs and outputs of an ONNX graph: their names, unused ones, and weights that are inputs too; in a worker.
+"""Set the names and order of a graph's inputs and outputs, and take weights off the inputs. Runs in a worker process.
 
-An exporter is given names that occur nowhere else (`exported_as`), since it does not look whether a wanted name is taken by a
-value inside the graph: dynamo names values after functions (`embedding`, `relu`), and two values of one name make a graph with
-a cycle. The wanted names are given afterwards, and a value inside that has one of them gets another.
+The exporter gets placeholder names (`exported_as`), since it does not check whether an input or output name is also the name of a
+value inside the graph: dynamo names values after functions (`embedding`, `relu`), and two values with the same name make the graph
+cyclic. `name` sets the final names after the export and renames inner values that clash with them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from tritonize.core import dtypes
 from tritonize.core.artifacts import TensorSpec
 
 SEPARATE_WEIGHTS = 4
-"""The IR version from which on an initializer need not be an input as well (ONNX, docs/IR.md)."""
+"""The first IR version in which an initializer need not be an input too (ONNX, docs/IR.md)."""
 
 
 def exported_as(kind: str, tensors: Sequence[TensorSpec]) -> list[str]:
-    """Names for an exporter, one per input or output.
+    """Return placeholder names for the exporter, one per input or output.
 
     Args:
         kind: `input` or `output`.
@@ -31,12 +31,12 @@ def exported_as(kind: str, tensors: Sequence[TensorSpec]) -> list[str]:
 
 
 def name(model: onnx.ModelProto, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> None:
-    """Give an exported graph the wanted names, and inputs that the exporter dropped since the model does not use them.
+    """Rename an exported graph's inputs and outputs, and add the inputs that the exporter dropped because the model ignores them.
 
     Args:
-        model: its inputs have the names of `exported_as`; one that is called otherwise keeps its name.
-        inputs: as they are to be called, in order.
-        outputs: likewise; where the graph has another number of them, they keep their names.
+        model: the exported model; inputs without a name of `exported_as` keep their name.
+        inputs: the final inputs in order.
+        outputs: the final outputs in order; if their number differs from the graph's, the outputs keep their names.
     """
     graph = model.graph
     wanted = dict(zip(exported_as("input", inputs), inputs, strict=True))
@@ -51,7 +51,7 @@ def name(model: onnx.ModelProto, inputs: Sequence[TensorSpec], outputs: Sequence
 
 
 def rename(graph: onnx.GraphProto, new: Mapping[str, str]) -> None:
-    """Rename values in a graph and all that is inside it; other values that have one of the new names get a free one."""
+    """Rename values in a graph and its subgraphs; other values that have one of the new names get an unused name."""
     taken = set(_names(graph))
     for clashing in sorted((taken & set(new.values())) - set(new)):
         new = {**new, clashing: _free(clashing, taken)}
@@ -59,17 +59,17 @@ def rename(graph: onnx.GraphProto, new: Mapping[str, str]) -> None:
 
 
 def unlist_weights(model: onnx.ModelProto, kept: Iterable[str]) -> tuple[str, ...]:
-    """Take initializers off the graph's inputs, so that they are constants.
+    """Take initializers off the graph's inputs, so that they become constants.
 
-    Files of IR version 3, and of exporters with `keep_initializers_as_inputs`, list them there. Triton's native backend takes them
-    for optional inputs, and a client cannot send those that the configuration leaves out.
+    Files of IR version 3 list initializers as inputs, and so do exporters with `keep_initializers_as_inputs`. Triton's native
+    backend treats them as optional inputs, and a client cannot send inputs that the configuration does not declare.
 
     Args:
-        model: it is changed.
-        kept: names of those that stay inputs, with their values as defaults.
+        model: the model, changed in place.
+        kept: names of initializers that stay inputs, with their values as defaults.
 
     Returns:
-        The names of those that were taken off.
+        The names of the inputs that were taken off.
     """
     weights = {tensor.name for tensor in model.graph.initializer} | {each.values.name for each in model.graph.sparse_initializer}
     off = [value.name for value in model.graph.input if value.name in weights - set(kept)]
@@ -82,7 +82,7 @@ def unlist_weights(model: onnx.ModelProto, kept: Iterable[str]) -> tuple[str, ..
 
 
 def weights_of(graph: onnx.GraphProto) -> list[str]:
-    """The inputs of a graph that have a value in the file: a client may leave them out."""
+    """Return the inputs that have a default value in the file, which a client may omit."""
     weights = {tensor.name for tensor in graph.initializer}
     return [value.name for value in graph.input if value.name in weights]
 
@@ -93,7 +93,7 @@ def _declared(name: str, spec: TensorSpec) -> onnx.ValueInfoProto:
 
 
 def _separate_outputs(graph: onnx.GraphProto) -> None:
-    """An output that is an input, a weight or an earlier output too gets a value of its own: two names need two values."""
+    """Add an Identity for each output that is also an input, an initializer or an earlier output, so that it has its own name."""
     shared = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
     taken = set(_names(graph))
     for value in graph.output:
@@ -105,14 +105,14 @@ def _separate_outputs(graph: onnx.GraphProto) -> None:
 
 
 def _free(name: str, taken: set[str]) -> str:
-    """A name like another that nothing has; it is taken then."""
+    """Return an unused name that starts with `name`, and add it to `taken`."""
     free = next(each for number in itertools.count(1) if (each := f"{name}_inner_{number}") not in taken)
     taken.add(free)
     return free
 
 
 def order(graph: onnx.GraphProto, wanted: Sequence[str]) -> None:
-    """Put the inputs in the wanted order, others behind them."""
+    """Sort the inputs in the wanted order; inputs that it does not list come last."""
     place = {name: position for position, name in enumerate(wanted)}
     copies = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in graph.input]
     del graph.input[:]
@@ -120,7 +120,7 @@ def order(graph: onnx.GraphProto, wanted: Sequence[str]) -> None:
 
 
 def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """A graph, and all that are inside it."""
+    """Yield a graph and all graphs inside it."""
     pending = [graph]
     while pending:
         each = pending.pop()
@@ -130,7 +130,7 @@ def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
 
 
 def _names(graph: onnx.GraphProto) -> Iterator[str]:
-    """Every name of a value, some more than once."""
+    """Yield the name of every value; a name may occur several times."""
     for each in _graphs(graph):
         yield from (value.name for value in (*each.input, *each.output, *each.value_info))
         yield from (tensor.name for tensor in each.initializer)

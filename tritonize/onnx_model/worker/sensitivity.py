@@ -35,7 +35,7 @@ _AVERAGING = frozenset(("GlobalAveragePool", "ReduceMean", "ReduceSum", "ReduceS
 _NORMALIZING = frozenset(
     ("GroupNormalization", "InstanceNormalization", "LayerNormalization", "MeanVarianceNormalization", "RMSNormalization")
 )
-"""Operators that add up a whole axis or more: plain sums of n terms are off by sqrt(n) units, and normalizations contain such."""
+"""Operators that add up one axis or more. The rounding error of a sum of n terms grows with sqrt(n). Normalizations add, too."""
 _ULP = 2.0**-23
 _TERMS = 1 << 12
 """Number of terms if the shapes are unknown."""
@@ -50,7 +50,7 @@ def measure(request: SamplesRequest) -> Sensitivity:
     moved = [dict[str, float]() for _ in request.indices]
     shapes = {name: array.shape for name, array in arrays.load(request.samples.files, request.indices[0]).items()}
     for draw in range(DRAWS):
-        path = request.path.with_name(f"{request.path.stem}.rounded{draw}.onnx")  # beside the file, whose data it names
+        path = request.path.with_name(f"{request.path.stem}.rounded{draw}.onnx")  # beside the file, to share its external data
         try:
             onnx.save(_rounded(onnx.load(request.path, load_external_data=False), shapes, draw), path)
             with watch.library():
@@ -60,19 +60,19 @@ def measure(request: SamplesRequest) -> Sensitivity:
         for found, index in zip(moved, request.indices, strict=True):
             batch = arrays.load(request.samples.files, index)
             with watch.library():
-                answers = ort_session.run_batch(plain, batch, 1), ort_session.run_batch(noisy, batch, 1)
-            _widen(found, *answers)
+                outputs = ort_session.answer(plain, batch, 1), ort_session.answer(noisy, batch, 1)
+            _widen(found, *outputs)
     chosen = _chosen(onnx.load(request.path, load_external_data=False).graph)
     return Sensitivity(moved=tuple(moved), chosen=frozenset(chosen), library_seconds=watch.seconds)
 
 
 def _chosen(graph: onnx.GraphProto) -> set[str]:
     """Return the outputs that depend on a ranking operator, also one in a subgraph; the nodes are in topological order."""
-    behind: set[str] = set()
+    dependent: set[str] = set()
     for node in graph.node:
-        if _chooses(node) or behind.intersection(node.input):
-            behind.update(node.output)
-    return behind & {output.name for output in graph.output}
+        if _chooses(node) or dependent.intersection(node.input):
+            dependent.update(node.output)
+    return dependent & {output.name for output in graph.output}
 
 
 def _chooses(node: onnx.NodeProto) -> bool:

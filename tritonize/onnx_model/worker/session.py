@@ -117,7 +117,7 @@ def run_batch(session: onnxruntime.InferenceSession, batch: Arrays, size: int) -
         raise ExportError.of(
             wording.RUNTIME_FAILS,
             size=size,
-            found=" ".join(str(error).split())[:_LONGEST] or type(error).__name__,  # of sizes, the second line says which
+            found=" ".join(str(error).split())[:_LONGEST] or type(error).__name__,  # all lines: the second one names the sizes
         ) from error
 
 

@@ -33,7 +33,7 @@ def measure(request: SamplesRequest) -> Sums:
     sums = wide_sums.widen(model, shapes)
     if not sums:
         return Sums(plain=None, wide=None, nodes=(), library_seconds=0.0)
-    path = request.path.with_name(f"{request.path.stem}.wide.onnx")  # beside the file, whose data it names
+    path = request.path.with_name(f"{request.path.stem}.wide.onnx")  # beside the file, to share its external data
     try:
         onnx.save(model, path)
         with watch.library():
@@ -48,10 +48,10 @@ def measure(request: SamplesRequest) -> Sums:
     for position, index in enumerate(request.indices):
         batch = arrays.load(request.samples.files, index)
         with watch.library():
-            answers = {"plain": ort_session.run_batch(plain, batch, 1), "wide": ort_session.run_batch(wide, batch, 1)}
-        nodes.append(tuple(_measured(each, answers["wide"], alike=index in request.samples.edges) for each in sums))
-        for kind, answer in answers.items():
-            kept = {name: array for name, array in answer.items() if name in names}
+            outputs = {"plain": ort_session.answer(plain, batch, 1), "wide": ort_session.answer(wide, batch, 1)}
+        nodes.append(tuple(_measured(each, outputs["wide"], equal_terms=index in request.samples.edges) for each in sums))
+        for kind, found in outputs.items():
+            kept = {name: array for name, array in found.items() if name in names}
             specs = tuple(arrays.spec_of(name, array) for name, array in kept.items())
             files[kind] = TensorFiles(directory=request.directory / kind, tensors=specs, count=position + 1)
             arrays.save(files[kind], position, kept)
@@ -62,7 +62,7 @@ def _session(path: Path, libraries: tuple[str, ...]) -> onnxruntime.InferenceSes
     return ort_session.session(path, libraries, optimized=False)
 
 
-def _measured(node: wide_sums.Sum, answer: Mapping[str, Array], *, alike: bool) -> MeasuredSum:
-    terms = max(1, int(answer[node.taken]) // max(1, int(answer[node.sums])))
-    bound = wide_sums.bound(terms, float(answer[node.base]), alike=alike)
-    return MeasuredSum(node=node.node, operator=node.operator, terms=terms, error=float(answer[node.error]), bound=bound)
+def _measured(node: wide_sums.Sum, outputs: Mapping[str, Array], *, equal_terms: bool) -> MeasuredSum:
+    terms = max(1, int(outputs[node.elements]) // max(1, int(outputs[node.sums])))
+    bound = wide_sums.bound(terms, float(outputs[node.base]), equal_terms=equal_terms)
+    return MeasuredSum(node=node.node, operator=node.operator, terms=terms, error=float(outputs[node.error]), bound=bound)

@@ -52,7 +52,7 @@ def without_path(error_text: str) -> str:
 
 
 def _type_of(path: Path, node: str) -> str | None:
-    """The type of the first floating input of a node, as `dtypes` calls it; `None` where it cannot be error_text."""
+    """Return the name in `dtypes` of the type of a node's first floating-point input; `None` if it is unknown."""
     import onnx  # only for a better error text
 
     model = onnx.load(path, load_external_data=False)

@@ -1,8 +1,9 @@
-"""Write an ONNX model without a second copy of its weights, into one file or into one with its data beside it; in a worker.
+"""Write an ONNX model without a second copy of its weights, as one file or with a data file. Runs in a worker process.
 
-`SerializeToString` needs up to three times the model's size beside the model itself. Here the weights go to the file one
-by one. The bytes are ordinary protobuf wire format (https://protobuf.dev/programming-guides/encoding): a message's fields
-may come in any order, so the large initializers are the last fields of the graph, and the graph is the last of the model.
+`SerializeToString` needs up to three times the model's size in addition to the model itself, so this module writes the weights
+one by one. The bytes are ordinary protobuf wire format (https://protobuf.dev/programming-guides/encoding): the fields of a message
+may come in any order, so the large initializers are written as the last fields of the graph, and the graph as the last field of
+the model.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from onnx import TensorProto
 M = TypeVar("M", bound=Message)
 
 SMALL = 1 << 16
-"""Bytes up to which an initializer may be a shape or an index; larger ones are weights."""
+"""Bytes up to which an initializer counts as a shape or an index; larger ones are weights."""
 _LENGTH_DELIMITED = 2
 _ALIGNMENT = 1 << 16
-"""Of weights in a data file, in bytes: what every system can map into memory, as the ONNX documentation advises."""
-_PIECE = 1 << 22
+"""Alignment of weights in a data file, in bytes: the ONNX documentation advises 64 KiB, which every system can memory-map."""
+_PIECE = 1 << 22  # bytes that are copied at a time
 
 
 def write(model: onnx.ModelProto, path: Path) -> None:
-    """Write the model; it is left as it was. Raises OSError."""
+    """Write the model as one file, without changing the model. Raises OSError."""
     weights = [tensor for tensor in model.graph.initializer if is_weight(tensor)]
     shell = _copy(model, without={"graph"})
     graph = _copy(model.graph, without={"initializer"})
@@ -42,11 +43,19 @@ def write(model: onnx.ModelProto, path: Path) -> None:
 
 
 def write_with_data(model: onnx.ModelProto, path: Path, folder: Path) -> Path:
-    """Write the model, and its weights into the one file `<path>.data`, which is returned. Raises OSError.
+    """Write the model, and its weights into a data file `<path>.data`.
 
     Args:
-        model: weights may be in memory, or be references to external data; afterwards all are references into the new file.
-        folder: where the references lead.
+        model: the model, changed in place: afterwards all of its weights refer to the new data file. Before, they may be in memory
+            or refer to external data.
+        path: path of the ONNX file.
+        folder: folder of the existing external data.
+
+    Returns:
+        The path of the data file.
+
+    Raises:
+        OSError: a file cannot be read or written.
     """
     data = path.with_name(f"{path.name}.data")
     with data.open("wb") as file:
@@ -65,7 +74,7 @@ def write_with_data(model: onnx.ModelProto, path: Path, folder: Path) -> Path:
 
 
 def external_or_large(model: onnx.ModelProto) -> list[onnx.TensorProto]:
-    """The tensors that belong into a data file: initializers, and constants of nodes and subgraphs that lie in one already."""
+    """Return the tensors that a data file holds: those that are external already, and all large initializers and attributes."""
     kept = list(model.graph.initializer)
     pending = list(model.graph.node)
     while pending:
@@ -76,12 +85,12 @@ def external_or_large(model: onnx.ModelProto) -> list[onnx.TensorProto]:
 
 
 def is_external(tensor: onnx.TensorProto) -> bool:
-    """Whether a tensor's values lie in another file."""
+    """Return whether a tensor's values are in another file."""
     return tensor.data_location == TensorProto.EXTERNAL
 
 
 def _copy_weights(tensor: onnx.TensorProto, folder: Path, file: BinaryIO) -> int:
-    """Copy a tensor's bytes piece by piece; their number."""
+    """Copy a tensor's bytes in pieces, and return their number."""
     if not is_external(tensor):
         return file.write(tensor.raw_data)
     path, offset, length = reference(tensor, folder)
@@ -94,12 +103,12 @@ def _copy_weights(tensor: onnx.TensorProto, folder: Path, file: BinaryIO) -> int
 
 
 def size(tensor: onnx.TensorProto, folder: Path) -> int:
-    """What a tensor of `external_or_large` takes, in bytes."""
+    """Return the size of a tensor of `external_or_large` in bytes."""
     return reference(tensor, folder)[2] if is_external(tensor) else len(tensor.raw_data)
 
 
 class ExternalBytes(NamedTuple):
-    """Where the bytes of an external tensor lie; offset and length in bytes."""
+    """The location of an external tensor's bytes; offset and length in bytes."""
 
     path: Path
     offset: int
@@ -107,7 +116,7 @@ class ExternalBytes(NamedTuple):
 
 
 def reference(tensor: onnx.TensorProto, folder: Path) -> ExternalBytes:
-    """Where an external tensor's bytes lie: file, offset and length. The latter two may be left out of the model."""
+    """Return the location of an external tensor's bytes; an offset or length that the model omits is filled in."""
     found = {entry.key: entry.value for entry in tensor.external_data}
     path, offset = folder / found["location"], int(found.get("offset", 0))
     length = int(found["length"]) if "length" in found else path.stat().st_size - offset
@@ -115,8 +124,8 @@ def reference(tensor: onnx.TensorProto, folder: Path) -> ExternalBytes:
 
 
 def is_weight(tensor: onnx.TensorProto) -> bool:
-    """Whether an initializer is large, and kept as raw bytes."""
-    return tensor.HasField("raw_data") and len(tensor.raw_data) > SMALL  # ByteSize() would serialize all of it
+    """Return whether a tensor is larger than `SMALL` and stored as raw bytes."""
+    return tensor.HasField("raw_data") and len(tensor.raw_data) > SMALL  # ByteSize() would serialize the whole tensor
 
 
 def _write_tensor(tensor: onnx.TensorProto, file: BinaryIO) -> None:
@@ -127,7 +136,7 @@ def _write_tensor(tensor: onnx.TensorProto, file: BinaryIO) -> None:
 
 
 def _copy(message: M, *, without: set[str]) -> M:
-    """A copy of a message that lacks some fields, made without copying those first."""
+    """Copy a message without some fields; these are never copied."""
     copy = type(message)()
     for field, value in message.ListFields():
         if field.name in without:

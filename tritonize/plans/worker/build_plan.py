@@ -47,12 +47,12 @@ def build(request: PlanBuildRequest) -> PlanBuildResult:
         logger = _logger(trt, file, request.onnx.parent, noise=noise)
         builder = _builder(trt, logger)
         _load_plugins(trt, builder, logger, libraries=request.settings.plugins)
-        progress.tell("parse the network")
+        progress.report("parse the network")
         network = trt_network.parse(trt, builder, logger, request=request)
         inputs = _tensors(network.get_input(index) for index in range(network.num_inputs))
         outputs = _tensors(network.get_output(index) for index in range(network.num_outputs))
         config = builder_config.configure(trt, builder, network, request=request)
-        progress.tell("build the optimal plan")
+        progress.report("build the optimal plan")
         monitor = _monitor(trt)
         if monitor is not None:
             config.progress_monitor = monitor
@@ -165,7 +165,7 @@ def _monitor(trt: TensorRT) -> object | None:
         def step_complete(self, name: str, step: int) -> bool:
             if name in self._outermost:
                 with contextlib.suppress(OSError):  # what is raised here would cancel the build
-                    progress.tell(f"build the optimal plan, step {step + 1} of {self._outermost[name]}")
+                    progress.report(f"build the optimal plan, step {step + 1} of {self._outermost[name]}")
             return True
 
     return Monitor()

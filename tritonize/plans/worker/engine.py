@@ -59,7 +59,7 @@ def run(request: EngineRequest) -> EngineResult:
 
 def _run(request: EngineRequest, trt: TensorRT, device: cuda.Device, *, log: TextIO) -> EngineResult:
     began = time.perf_counter()
-    progress.tell("load the plan")
+    progress.report("load the plan")
     engine = runner.Engine(
         trt,
         device,
@@ -100,7 +100,7 @@ def _answers(
         context = engine.context(profile, stream)
         described = False
         for position, batch in members:
-            progress.tell(f"profile {profile}: batch {position + 1} of {len(numbered)}")
+            progress.report(f"profile {profile}: batch {position + 1} of {len(numbered)}")
             inputs = _as_engine_takes(arrays.stack(request.samples.files, batch.samples))
             started = time.perf_counter()
             found = context.run(inputs)

@@ -68,7 +68,7 @@ def answers(
     without: dict[str, str] = {}
     with slabs():
         for position, indices in enumerate(batches):
-            progress.tell(f"PyTorch in {dtype}, sample {position + 1} of {len(batches)}")
+            progress.report(f"PyTorch in {dtype}, sample {position + 1} of {len(batches)}")
             batch = _cast(arrays.stack(samples.files, indices), dtype)
             with watch.library():
                 found = model.run(batch)
