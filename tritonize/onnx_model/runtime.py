@@ -18,13 +18,13 @@ from tritonize.spec import schema
 
 
 @dataclass(frozen=True, kw_only=True)
-class OrtRun(RunAnswer):
+class OrtRun(RunResult):
     """The outputs of ONNX Runtime, with time and memory of its process; `library_seconds` includes the import of ONNX Runtime."""
 
     peak_memory: int
     """Largest resident memory of the worker, in bytes."""
 
-    def answer(self, position: int) -> arrays.Arrays:
+    def batch_outputs(self, position: int) -> arrays.Arrays:
         """Load the outputs of batch number `position`, by name."""
         return arrays.load(self.outputs[position], 0)
 

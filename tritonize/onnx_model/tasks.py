@@ -44,7 +44,7 @@ class FinishRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinishAnswer:
+class FinishResult:
     """Properties of the finished file, read back after it was written."""
 
     opset: int
@@ -86,7 +86,7 @@ class RunRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunAnswer:
+class RunResult:
     """The outputs of ONNX Runtime, batch by batch."""
 
     outputs: tuple[TensorFiles, ...]

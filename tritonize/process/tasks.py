@@ -1,4 +1,4 @@
-"""Worker tasks: the function that a worker runs, the type of its request and the type of its answer.
+"""Worker tasks: the function that a worker runs, the type of its request and the type of its result.
 
 Each capability defines its tasks and their dataclasses in its `tasks.py`. Both processes import that module, so it must not import
 torch, onnx or onnxruntime.
@@ -18,12 +18,12 @@ Result = TypeVar("Result")
 
 
 class TaskError(TypeError):
-    """A request or answer does not have the type that its task declares. This is a bug of tritonize, not of the user's model."""
+    """A request or result does not have the type that its task declares. This is a bug of tritonize, not of the user's model."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task(Generic[Request, Answer]):
-    """The declaration of one worker function, `function(request: Request) -> Answer`."""
+class Task(Generic[Request, Result]):
+    """The declaration of one worker function, `function(request: Request) -> Result`."""
 
     name: str
     """Where this `Task` is defined, as `tritonize.<capability>.tasks:<NAME>`; the worker imports it from there."""
@@ -36,7 +36,7 @@ class Task(Generic[Request, Answer]):
     gpu: bool = False
     """Whether the task uses a GPU; an isolated worker may then open the GPU's device files."""
 
-    def load(self) -> Callable[[Request], Answer]:
+    def load(self) -> Callable[[Request], Result]:
         """Import the function's module and return the function."""
         module, _, name = self.function.partition(":")
         return cast("Callable[[Request], Result]", getattr(importlib.import_module(module), name))
@@ -50,13 +50,13 @@ class Task(Generic[Request, Answer]):
         """Convert JSON data of `encode_request` back to the request. Raises TaskError."""
         return self._checked("request", lambda: plain_data.decode(self.request, plain))
 
-    def encode_answer(self, answer: Answer) -> object:
-        """Convert an answer to JSON data. Raises TaskError."""
-        return self._checked("answer", lambda: plain_data.encode(self.answer, answer))
+    def encode_result(self, result: Result) -> object:
+        """Convert a result to JSON data. Raises TaskError."""
+        return self._checked("result", lambda: plain_data.encode(self.result, result))
 
-    def decode_answer(self, plain: object) -> Answer:
-        """Convert JSON data of `encode_answer` back to the answer. Raises TaskError."""
-        return self._checked("answer", lambda: plain_data.decode(self.answer, plain))
+    def decode_result(self, plain: object) -> Result:
+        """Convert JSON data of `encode_result` back to the result. Raises TaskError."""
+        return self._checked("result", lambda: plain_data.decode(self.result, plain))
 
     def _checked(self, what: str, convert: Callable[[], _Converted]) -> _Converted:
         try:

@@ -1,7 +1,7 @@
 """The entry of every worker process: `python …/process/worker_main.py tritonize.<capability>.tasks:<NAME> <directory>`.
 
 It reads the task's request from `request.json`, calls the task's function, and writes `result.json` in one step: `{"value": …}`,
-`{"error": …}` for an error of tritonize, `{"bug": …}` if the request or the answer does not have the task's type, or
+`{"error": …}` for an error of tritonize, `{"bug": …}` if the request or the result does not have the task's type, or
 `{"unexpected": …}` for any other exception. Only `workers.run_worker` starts it.
 """
 
@@ -110,7 +110,7 @@ def main() -> None:
     logs.enable_as_environment_says()
     progress.report_to(directory / "progress.txt")
     try:
-        text = json.dumps(_answer(name, directory))
+        text = json.dumps(_result(name, directory))
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything, and the result reports it
         with contextlib.suppress(OSError):  # the log may be on the disk that is full
             traceback.print_exc()

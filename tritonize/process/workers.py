@@ -1,4 +1,4 @@
-"""Run a worker task in a separate process, and return its answer or raise its error."""
+"""Run a worker task in a separate process, and return its result or raise its error."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkerAnswer(Generic[Value]):
-    """The answer of a worker, with measurements of its process."""
+class WorkerResult(Generic[Value]):
+    """The result of a worker, with measurements of its process."""
 
     value: Value
     """The return value of the task's function."""
@@ -51,7 +51,7 @@ def run_worker(
     search_path: Sequence[Path] = (),
     on_progress: Callable[[str], None] | None = None,
     cancelled: threading.Event | None = None,
-) -> WorkerAnswer[Answer]:
+) -> WorkerResult[Result]:
     """Run the function of a task in a separate process.
 
     Args:
@@ -71,7 +71,7 @@ def run_worker(
         InterruptedRunError: `cancelled` was set.
         MissingError, UsageError: isolation is on (`isolation.switch_on`), and this worker cannot be isolated.
         WorkerError: the function raised any other exception, or the worker ended without a result.
-        TaskError: the request or the answer does not have the task's type, which is a bug of tritonize.
+        TaskError: the request or the result does not have the task's type, which is a bug of tritonize.
     """
     plain = task.encode_request(request)
     log, result, progress = (directory / name for name in ("worker.log", "result.json", "progress.txt"))
@@ -94,8 +94,8 @@ def run_worker(
     if not result.exists():
         raise _without_result(ended, log)
     received = _received(result)
-    return WorkerAnswer(
-        value=task.decode_answer(received.get("value")),
+    return WorkerResult(
+        value=task.decode_result(received.get("value")),
         seconds=ended.seconds,
         import_seconds=received["import_seconds"],
         peak_memory=ended.peak_memory,

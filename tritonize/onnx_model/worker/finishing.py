@@ -19,7 +19,7 @@ from tritonize.core.errors import ExportError, SimplifyError, UsageError
 from tritonize.core.messages import export as wording
 from tritonize.core.messages import files as files_wording
 from tritonize.core.messages import onnx_files
-from tritonize.onnx_model.tasks import FinishAnswer, FinishRequest
+from tritonize.onnx_model.tasks import FinishRequest, FinishResult
 from tritonize.onnx_model.worker import origins, ports, writer
 from tritonize.process.stopwatch import Stopwatch
 

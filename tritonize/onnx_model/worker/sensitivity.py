@@ -60,7 +60,7 @@ def measure(request: SamplesRequest) -> Sensitivity:
         for found, index in zip(moved, request.indices, strict=True):
             batch = arrays.load(request.samples.files, index)
             with watch.library():
-                outputs = ort_session.answer(plain, batch, 1), ort_session.answer(noisy, batch, 1)
+                outputs = ort_session.run_batch(plain, batch, 1), ort_session.run_batch(noisy, batch, 1)
             _widen(found, *outputs)
     chosen = _chosen(onnx.load(request.path, load_external_data=False).graph)
     return Sensitivity(moved=tuple(moved), chosen=frozenset(chosen), library_seconds=watch.seconds)

@@ -48,7 +48,7 @@ def measure(request: SamplesRequest) -> Sums:
     for position, index in enumerate(request.indices):
         batch = arrays.load(request.samples.files, index)
         with watch.library():
-            outputs = {"plain": ort_session.answer(plain, batch, 1), "wide": ort_session.answer(wide, batch, 1)}
+            outputs = {"plain": ort_session.run_batch(plain, batch, 1), "wide": ort_session.run_batch(wide, batch, 1)}
         nodes.append(tuple(_measured(each, outputs["wide"], equal_terms=index in request.samples.edges) for each in sums))
         for kind, found in outputs.items():
             kept = {name: array for name, array in found.items() if name in names}
