@@ -39,7 +39,7 @@ def _log(level: str | None) -> None:
     if level:
         logs.enable(level)
     else:
-        logs.enable_as_environment_says()
+        logs.enable_from_environment()
 
 
 @app.callback()

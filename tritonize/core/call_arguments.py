@@ -1,6 +1,7 @@
-"""How flat named tensors become the arguments of a function; free of torch.
+"""Turn flat named tensors into the arguments of a function, without importing torch.
 
-Names of inputs are those of the parameters, or INPUT__0, INPUT__1 and so on by position; dots lead into dicts and lists.
+An input has the name of a parameter, or INPUT__0, INPUT__1 and so on for its position. A dot in a name leads into a dictionary
+or a list.
 """
 
 from __future__ import annotations
@@ -26,26 +27,26 @@ class Parameter:
 
     name: str
     required: bool
-    """Whether it has no default."""
+    """Whether the parameter has no default."""
     nullable: bool
-    """Whether `None` may be passed: it is the default, or the annotation says so."""
+    """Whether the parameter accepts `None`: its default is `None`, or its annotation includes it."""
     keyword_only: bool = False
     positional_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parameters:
-    """What a function takes."""
+    """The parameters of a function."""
 
     named: tuple[Parameter, ...]
     more_positions: bool = False
-    """Whether it takes further ones by position (`*args`)."""
+    """Whether the function has `*args`."""
     more_names: bool = False
-    """Whether it takes further ones by name (`**kwargs`)."""
+    """Whether the function has `**kwargs`."""
 
 
 def parameters(function: Callable[..., object]) -> Parameters | None:
-    """The parameters of a Python function; `None` where they cannot be read."""
+    """The parameters of a Python function; `None` if Python cannot inspect its signature."""
     try:
         found = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
@@ -73,7 +74,7 @@ def _admits_none(parameter: inspect.Parameter) -> bool:
 
 
 class Arguments(NamedTuple):
-    """What a function is called with."""
+    """The positional and the keyword arguments of one call."""
 
     positional: list[object]
     named: dict[str, object]
@@ -81,24 +82,24 @@ class Arguments(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """How a function is called with the tensors of a spec's inputs."""
+    """The assignment of a spec's inputs to the parameters of a function."""
 
     inputs: tuple[str, ...]
     by_name: bool
-    """Whether the inputs are found by the parameters' names; by position otherwise."""
+    """Whether the inputs are assigned by the parameters' names; otherwise by position."""
     places: tuple[int, ...] = ()
-    """By position: which argument each root of the inputs' names is."""
+    """For assignment by position: the argument position of each root, the part of an input's name before the first dot."""
     count: int = 0
-    """By position: how many arguments are passed; those that no input fills are None."""
+    """For assignment by position: the number of arguments. Arguments without an input are None."""
     absent: tuple[str, ...] = ()
-    """By name: parameters without a default that are passed as None."""
+    """For assignment by name: parameters without a default and without an input. They are passed as None."""
     leading: tuple[str, ...] = ()
-    """By name: the first parameters, which are passed by position as most callers pass them. A module's hooks are given those
-    alone, and some parameters have no name that a caller may use."""
+    """For assignment by name: the first parameters, which are passed by position all the same. Forward hooks of a module get only
+    positional arguments, and a positional-only parameter cannot be passed by name."""
 
     @property
     def plain(self) -> bool:
-        """Whether the arguments are the tensors, as they are listed."""
+        """Whether the arguments are exactly the tensors, in the inputs' order."""
         return not self.by_name and self.places == tuple(range(len(self.inputs))) and self.count == len(self.inputs)
 
     def arguments(self, tensors: Sequence[object]) -> Arguments:
@@ -114,13 +115,13 @@ class Call:
 
 
 def bind(known: Parameters | None, inputs: Sequence[str]) -> Call:
-    """Where each input goes. A parameter without an input has its default, or is None.
+    """Assign the inputs to the parameters. A parameter without an input keeps its default or is passed as None.
 
     Args:
-        known: what the function takes; `None` where that is not known, which is by position.
+        known: the function's parameters; `None` if they are unknown, which assigns the inputs by position.
 
     Raises:
-        UsageError: only some names are parameters, there are more or fewer inputs, or one is left out that may not be None.
+        UsageError: only some names are parameters, the number of inputs is wrong, or a parameter that rejects None has no input.
     """
     roots = list(dict.fromkeys(name.partition(".")[0] for name in inputs))
     numbers = [int(found[1]) for root in roots if (found := _NUMBERED.fullmatch(root))]
@@ -134,7 +135,8 @@ def bind(known: Parameters | None, inputs: Sequence[str]) -> Call:
     open_ended = known is None or known.more_positions or not named
     free = [place for place in range(max(last + 1, len(named))) if place not in places]
     unfilled = [place for place in free if place >= len(named) or (named[place].required and not named[place].nullable)]
-    clear = numbered or (len(roots) == 1 and not roots[0].startswith("INPUT__")) or not named  # one input has one place to go
+    # A single input without a number fits only the first position.
+    clear = numbered or (len(roots) == 1 and not roots[0].startswith("INPUT__")) or not named
     if unfilled or lacking or not clear or (last >= len(named) and not open_ended):
         raise _not_these(known.named if known else (), inputs)
     if odd := [named[place].name for place in free if place < last and not named[place].nullable]:
@@ -144,7 +146,7 @@ def bind(known: Parameters | None, inputs: Sequence[str]) -> Call:
 
 
 def _by_keyword(known: Parameters, inputs: Sequence[str], roots: Sequence[str], *, numbered: bool) -> Call | None:
-    """A call by the parameters' names; `None` where the inputs are not named after them, or one is missing."""
+    """The assignment by name; `None` if some inputs have other names, or a required parameter has no input."""
     names = {each.name for each in known.named}
     others = [root for root in roots if root not in names]
     taken = known.more_names and not numbered and (bool(known.named) or not known.more_positions)
@@ -169,9 +171,9 @@ def _not_these(named: Sequence[Parameter], inputs: Sequence[str]) -> UsageError:
 
 
 def nested(flat: Mapping[str, object]) -> dict[str, object]:
-    """`{"x.mask": a, "x.image": b, "ys.0": c}` as `{"x": {"mask": a, "image": b}, "ys": [c]}`: a name's dots lead inwards.
+    """Nest flat names at their dots: `{"x.mask": a, "x.image": b, "ys.0": c}` becomes `{"x": {"mask": a, "image": b}, "ys": [c]}`.
 
-    `input.1` by itself is one tensor: exporters of ONNX call inputs so, and a list would begin at 0.
+    A single `input.1` stays one tensor: ONNX exporters create such names, and a list would start at 0.
     """
     root: dict[str, Any] = {}
     uses = Counter(name.partition(".")[0] for name in flat)

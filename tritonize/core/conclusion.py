@@ -1,7 +1,6 @@
-"""What a Report comes to, in a few sentences: the one source of what terminal, text and HTML report say first.
+"""Summarize a Report in a few sentences. The terminal, the text report and the HTML report all start with this summary.
 
-Everything here is counted from the Report's own values, so that no page can say another number, or another reason, than the
-next one does.
+All numbers and reasons come from the Report's values, so the three cannot contradict each other.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from tritonize.core.stages import heading
 
 
 def reference_name(report: Report, dtype: str = "float32") -> str:
-    """What answers were compared with, in words: PyTorch in a type, or the ONNX file that is the source."""
+    """The name of the reference for a caption: PyTorch in an element type, or the ONNX file that is the source."""
     from_onnx = (report.details.get("source") or {}).get("kind") == "onnx"
     return "the ONNX source in ONNX Runtime" if from_onnx else f"PyTorch in {dtype}"
 
@@ -27,19 +26,19 @@ class Conclusion:
 
     verdict: Verdict
     comparisons: int
-    """Answers that were compared, over all stages and batch sizes."""
+    """Number of compared batches, over all stages and batch sizes."""
     outside: int
-    """Those of them with an output outside its tolerance, or that cannot be compared."""
+    """Number of comparisons with an output outside its tolerance or with another shape or type."""
     reasons: tuple[str, ...]
-    """Why it did not pass: an error, then what differs in the order in which it happened. Empty where it passed."""
+    """The reasons of a failed verdict: the error, then the differences in the order of the stages. Empty for other verdicts."""
     not_run: tuple[tuple[str, str], ...]
-    """What did not run, and why."""
+    """Name and reason of every stage or check that did not run."""
     sentence: str
-    """The first reason, or what passed."""
+    """The first reason; for a passed verdict, the number of comparisons that passed."""
 
 
 def conclude(report: Report) -> Conclusion:
-    """What a Report comes to."""
+    """Summarize a Report."""
     outside = sum(not check.passed for check in report.checks)
     not_run = tuple(_not_run(report))
     reasons = tuple(_reasons(report, outside)) if report.verdict == "failed" else ()
@@ -73,8 +72,8 @@ def _reasons(report: Report, outside: int) -> Iterator[str]:
             outside=outside, comparisons=counted(len(report.checks), "comparison"), output=name, stage=first.stage.heading
         )
     failed = [gate for gate in report.gates if gate.verdict == "failed" and gate.gate != "tolerance"]
-    yield from (f"{gate.output}: {gate_in_words(gate)}" for gate in sorted(failed, key=lambda each: each.stage.order))
-    if not report.details.get("error"):  # of an error the finding says the same again
+    yield from (f"{gate.output}: {describe_gate(gate)}" for gate in sorted(failed, key=lambda each: each.stage.order))
+    if not report.details.get("error"):  # the error's text repeats the findings
         yield from (f"{finding.where}: {finding.what}" for finding in report.findings)
     yield from (f"{heading(stage.name)}: {stage.note}" for stage in report.stages if stage.verdict == "failed" and stage.note)
 
@@ -92,8 +91,8 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def gate_in_words(gate: Gate) -> str:
-    """What a gate says, in one line."""
+def describe_gate(gate: Gate) -> str:
+    """A gate's value and limit in one line."""
     value = "nothing" if gate.value is None else f"{gate.value:.3g}"
     group = "" if gate.group in ("all", DRAWN) else f", edge case {gate.group}"
     why = f": {gate.note}" if gate.note and gate.gate != "tolerance" else ""

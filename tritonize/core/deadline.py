@@ -1,6 +1,6 @@
-"""When the running command has to be done: one point in time for the whole process, which every request respects.
+"""The deadline of the running command: one point in time for the whole process, which limits every request.
 
-The command line sets it; where nobody does, only each request has a limit of its own.
+The command line sets it. Without a deadline, only the timeouts of the single requests apply.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _end = math.inf  # of time.monotonic(), in seconds
 
 @contextlib.contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Everything inside has to end in that many seconds; an outer deadline that comes earlier stays."""
+    """Set a deadline for the block, in seconds from now; an earlier outer deadline stays in force."""
     global _end
     before = _end
     _end = min(before, time.monotonic() + seconds)

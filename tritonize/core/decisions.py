@@ -1,7 +1,8 @@
-"""Decisions that a model's Python code takes on data, as an exporter that traces one run has frozen them.
+"""Data-dependent decisions in a model's Python code, which an exporter that traces one run freezes into the file.
 
-A branch, a loop count or a number that is read off a tensor is a constant in the file. Where samples decide both ways, the
-comparison shows whether that matters. Where all decide alike, nothing does, and the file counts only if the spec accepts the line.
+A branch, a loop count or a number that is read from a tensor becomes a constant in the file. If the samples take both sides, the
+comparison shows whether the constant changes an output. If all samples take the same side, no comparison can show it, and the
+export fails unless the spec accepts the line.
 """
 
 from __future__ import annotations
@@ -16,20 +17,20 @@ from tritonize.core.messages import reference as wording
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """One place of the code where a value that depends on the inputs was read while the exporter traced the model."""
+    """A line of the model's code that reads a value that depends on the inputs during tracing."""
 
     where: str
     """`file.py:line`, relative to the user's folders."""
     kind: Literal["branch", "number", "array", "length", "text"]
-    """What was read: a truth value, a number, whole arrays, lists or memory, a text with values, or the number of elements where
-    that depends on data."""
+    """What the line reads: a truth value (`branch`), a number, a whole array, list or memory (`array`), a data-dependent number of
+    elements (`length`), or a text that contains values."""
     seen: tuple[str, ...]
     """Distinct values over the samples and the exporter's example, at most eight."""
     samples: int
-    """How many samples reached it."""
+    """Number of samples that reached the line."""
     verdict: Literal["both sides", "one side", "no effect"]
     why: str = ""
-    """Why it has no effect, such as that the other side raises; or why what the samples saw is not enough."""
+    """The reason of `no effect`, such as that the other side raises; or of `one side`, why the samples' values do not suffice."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,22 +43,22 @@ class Warned:
 
 
 def is_named(decision: Decision, accepted: Sequence[str]) -> bool:
-    """Whether one of `file.py:line` means this decision; a file may be named without its folders."""
+    """Whether a `file.py:line` in `accepted` matches the decision; the file may omit its folders."""
     return any(decision.where == each or decision.where.endswith("/" + each) for each in accepted)
 
 
 def require_seen(found: Sequence[Decision], accepted: Sequence[str]) -> None:
-    """Raise where samples saw one side of a frozen decision only, and the spec does not accept that.
+    """Check that the samples take both sides of every frozen decision, or that the spec accepts it.
 
     Raises:
-        ExportError: see `refusal`.
+        ExportError: a decision took one side only and is not accepted; see `refusal`.
     """
     if error := refusal(found, accepted):
         raise error
 
 
 def refusal(found: Sequence[Decision], accepted: Sequence[str], details: Sequence[str] = ()) -> ExportError | None:
-    """The error that names the lines and what was seen there; `None` where every decision was seen both ways, or is accepted."""
+    """The error with the unaccepted one-sided decisions and their values; `None` if there are none."""
     unseen = [each for each in found if each.verdict == "one side" and not is_named(each, accepted)]
     if not unseen:
         return None
@@ -65,7 +66,7 @@ def refusal(found: Sequence[Decision], accepted: Sequence[str], details: Sequenc
     return ExportError.of(
         wording.FROZEN_BRANCH,
         where=", ".join(sites[:5]),
-        expected="samples that decide both ways",
+        expected="samples that take both sides",
         found="; ".join(f"{each.where}: {in_words(each)}" for each in unseen[:5]),
         details=details,
         sites=", ".join(sites),
@@ -73,17 +74,17 @@ def refusal(found: Sequence[Decision], accepted: Sequence[str], details: Sequenc
 
 
 def in_words(decision: Decision) -> str:
-    """What the samples saw at a decision."""
+    """The decision's kind and its values over the samples, as text."""
     if decision.why:
         return f"{decision.kind} {', '.join(decision.seen)}; {decision.why}"
     return f"{decision.kind} {' and '.join(decision.seen)} for all of {decision.samples} samples"
 
 
 def notes(found: Sequence[Decision], accepted: Sequence[str], *, right: bool) -> tuple[str, ...]:
-    """A sentence for every frozen decision that the spec accepts, for what it accepts in vain, and for a likely cause.
+    """One note for each accepted decision, each accepted line without a decision, and each decision that may explain a failure.
 
     Args:
-        right: whether the file answers like PyTorch.
+        right: whether the file's outputs match PyTorch's; if not, two-sided decisions are named as a likely cause.
     """
     sentences = {}
     for each in found:
@@ -91,5 +92,5 @@ def notes(found: Sequence[Decision], accepted: Sequence[str], *, right: bool) ->
             sentences[each.where] = wording.BRANCH_FROZEN.text(where=each.where, seen=f"{each.kind} {', '.join(each.seen)}")
         if each.verdict == "one side" and is_named(each, accepted):
             sentences[each.where] = wording.BRANCH_ACCEPTED.text(where=each.where, seen=in_words(each))
-    vain = [each for each in accepted if not any(is_named(decision, [each]) for decision in found)]
-    return (*sentences.values(), *(wording.BRANCH_NOT_TAKEN.text(where=each) for each in vain))
+    unmatched = [each for each in accepted if not any(is_named(decision, [each]) for decision in found)]
+    return (*sentences.values(), *(wording.BRANCH_NOT_TAKEN.text(where=each) for each in unmatched))

@@ -1,4 +1,4 @@
-"""Files that are on the disk before anything refers to them, and changes of a folder that are seen whole or not at all."""
+"""Write files durably (fsync before anything refers to them) and change folders atomically."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, errno.EXDEV
 
 
 def sync(path: Path) -> None:
-    """Ask the kernel to put a file or directory on the disk before anything refers to it."""
+    """Flush a file or directory to the disk (fsync)."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         os.fsync(descriptor)
@@ -25,7 +25,7 @@ def sync(path: Path) -> None:
 
 
 def sync_tree(directory: Path) -> None:
-    """The same for everything below a directory, and for itself."""
+    """Flush a directory and everything below it to the disk."""
     for path in directory.rglob("*"):
         if not path.is_symlink():
             sync(path)
@@ -33,27 +33,31 @@ def sync_tree(directory: Path) -> None:
 
 
 def sync_directories(directory: Path) -> None:
-    """The same for the directories alone, where the files are on the disk already."""
+    """Flush a directory and its subdirectories to the disk, without their files, which are flushed already."""
     for path in (*directory.rglob("*"), directory):
         if path.is_dir() and not path.is_symlink():
             sync(path)
 
 
 def make_directory(path: Path) -> tuple[Path, ...]:
-    """Make a directory and those above it that are missing, each on the disk in the one above; which were made, lowest first."""
+    """Create a directory and its missing parents, and flush each to the disk.
+
+    Returns:
+        The created directories, the deepest first.
+    """
     missing = []
     for folder in (path, *path.parents):
         if folder.exists():
             break
         missing.append(folder)
     for folder in reversed(missing):
-        folder.mkdir(exist_ok=True)  # another run may have made it by now
+        folder.mkdir(exist_ok=True)  # another run may have created it in the meantime
         sync(folder.parent)
     return tuple(missing)
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all."""
+    """Write a file atomically and flush it to the disk: a reader sees the old content or the new one."""
     unfinished = path.with_name(f"{path.name}.unfinished")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     try:
@@ -68,7 +72,10 @@ def write(path: Path, content: bytes) -> None:
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Let two directories take each other's place in one step; `False` where the filesystem or the system's library cannot.
+    """Exchange two directories in one atomic step.
+
+    Returns:
+        False if the filesystem, the kernel or the C library does not support it.
 
     Raises:
         OSError: the kernel refuses it for another reason.
@@ -85,10 +92,10 @@ def exchange(one: Path, other: Path) -> bool:
 
 
 def link_tree(source: Path, target: Path) -> None:
-    """A directory like another, its files the same ones by hard links (copies where there can be none), its times the same.
+    """Copy a directory with hard links to its files, or copies of them if the filesystem allows no link. Times are kept.
 
     Raises:
-        OSError: something in it cannot be read, or is neither file, directory nor link.
+        OSError: an entry cannot be read, or is neither a file, a directory nor a symbolic link.
     """
     target.mkdir()
     for entry in sorted(source.iterdir()):
@@ -115,7 +122,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _like(source: Path, target: Path) -> None:
-    """Owner, rights and times of a directory; the owner where this user may give it away."""
+    """Copy permissions and times of a directory, and its owner if this user is allowed to."""
     status = source.stat()
     with contextlib.suppress(PermissionError):
         os.chown(target, status.st_uid, status.st_gid)
@@ -123,13 +130,13 @@ def _like(source: Path, target: Path) -> None:
 
 
 def make_newer(directory: Path, than: Path) -> None:
-    """Give a directory a time later than all that lies in another: that is how a polling Triton sees that a model changed."""
+    """Set a directory's modification time later than every time in another. A polling Triton reloads changed models."""
     newest = max(path.lstat().st_mtime_ns for path in (than, *than.rglob("*")))
     own = directory.stat()
     os.utime(directory, ns=(own.st_atime_ns, max(newest + 1_000_000, _now(directory))))
 
 
 def _now(directory: Path) -> int:
-    """The time by the filesystem's own clock, which is another machine's on a network."""
+    """The current time by the filesystem's clock; on a network filesystem, the server's."""
     os.utime(directory)
     return directory.stat().st_mtime_ns

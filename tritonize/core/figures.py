@@ -1,4 +1,4 @@
-"""What the pictures of a report are drawn from: plain numbers and small 8-bit images, kept while answers came in."""
+"""The data of a report's figures: plain numbers and small 8-bit images, collected while outputs are compared."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from tritonize.core.artifacts import to_json
 from tritonize.core.stages import StageName
 
 LOWEST, HIGHEST, PER_DECADE = -16, 8, 2
-"""Decades that a histogram covers, and bins of each; its first and last bin also take what lies beyond."""
+"""Lowest and highest decade of a histogram, and bins per decade. The first and the last bin also count errors beyond the range."""
 BINS = (HIGHEST - LOWEST) * PER_DECADE
 
 
 @dataclass(frozen=True, kw_only=True)
 class Histogram:
-    """How often an error of each size occurs in the elements of one output, over all samples."""
+    """Number of elements of one output by size of their error, over all samples."""
 
     output: str
     counts: tuple[int, ...]
-    """Bin i holds errors from 10^(LOWEST + i / PER_DECADE) on, in the output's own unit."""
+    """Bin i counts errors from 10^(LOWEST + i / PER_DECADE) up to the next bin, in the output's unit."""
     equal: int
-    """Elements without any difference."""
+    """Elements without a difference."""
     incomparable: int
     """Elements that are NaN or infinite on either side."""
     looked_at: int
-    """Elements counted."""
+    """Counted elements; of large outputs, every n-th."""
     elements: int
-    """Elements that there are: of large answers every n-th is counted."""
+    """All elements."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scatter:
-    """Expected against actual, at fixed positions spread evenly over every answer."""
+    """Expected and actual values at fixed positions, spread evenly over the outputs of every sample."""
 
     output: str
     expected: tuple[float, ...]
@@ -49,7 +49,7 @@ class Pane:
     title: Literal["Input", "Expected", "Actual", "Difference"]
     palette: Literal["gray", "colour", "difference"]
     low: float
-    """The value of the darkest pixel; of the difference, that of the bluest."""
+    """Value of the darkest pixel; in a difference pane, of the bluest."""
     high: float
     pixels: bytes
     """Slice after slice, row after row; three bytes for each pixel of `colour`."""
@@ -65,20 +65,20 @@ class Slices:
     output: str
     sample: int
     why: str
-    """In words, why this sample: the first one, or the one with the largest difference."""
+    """Why the report has this sample, as text: it is the first, or it has the largest difference."""
     source: str
-    """Name of the input that is shown; empty where none has such a shape."""
+    """Name of the input in the input pane; empty if no input has a matching shape."""
     depths: tuple[int, ...]
-    """Which slices are shown, counted from 0; one for an image."""
+    """Indices of the slices in the panes, from 0; one for an image."""
     depth: int
-    """How many there are."""
+    """Number of slices in the volume."""
     worst: int
-    """The position in `depths` of the slice with the largest difference."""
+    """Position in `depths` of the slice with the largest difference."""
     channel: int
-    """The channel with the largest difference, which is the one that is shown."""
+    """The channel in the panes, which is the one with the largest difference."""
     channels: int
     shrunk: int
-    """Places of the output that one pixel stands for, along each axis."""
+    """Number of output elements per pixel, along each axis."""
     panes: tuple[Pane, ...]
 
 
@@ -99,31 +99,31 @@ class TopClasses:
     sample: int
     why: str
     classes: tuple[Class, ...]
-    """The highest expected ones first."""
+    """In descending order of the expected score."""
     image: Pane | None = None
-    """The sample's input, where it is an image."""
+    """The sample's input, if it is an image."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """All that was kept of the answers at one stage."""
+    """The data of all figures, from the outputs at one stage."""
 
     stage: StageName | None = None
-    """The stage nearest to the client; `None`, in JSON an empty text, where nothing was answered."""
+    """The stage nearest to the client; `None`, in JSON an empty text, if no outputs were compared."""
     against: Literal["fp64", "fp32"] = "fp32"
-    """What `expected` is: PyTorch in float64, or in float32 where float64 could not run."""
+    """The reference of `expected`: PyTorch in float64, or in float32 if float64 could not run."""
     histograms: tuple[Histogram, ...] = ()
     scatters: tuple[Scatter, ...] = ()
     slices: tuple[Slices, ...] = ()
     classes: tuple[TopClasses, ...] = ()
     labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """By output, the name of every class."""
+    """Output to the names of its classes."""
     located: tuple[tuple[str, float], ...] = ()
-    """Along the graph: a module or node, and the error of its answer as a part of the largest value there."""
+    """In the graph's order: a module or node, and the error of its output divided by its largest magnitude."""
 
     @property
     def heading(self) -> str:
-        """What a report calls the stage."""
+        """The stage's name in a report."""
         return self.stage.heading if self.stage else ""
 
 
@@ -141,7 +141,7 @@ def as_json(figures: Figures) -> dict[str, object]:
 
 
 def dumps(figures: Figures) -> str:
-    """The same as JSON text; NaN and the infinities, which JSON has not, are null."""
+    """`as_json` as text; NaN and infinities become null, since JSON cannot represent them."""
     return json.dumps(_finite(as_json(figures)), indent=1, ensure_ascii=False, allow_nan=False)
 
 

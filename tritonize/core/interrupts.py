@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a command's deadline put off for a moment in which a change must not stop half-way."""
+"""Defer Ctrl-C, SIGTERM and a command's deadline while a change must not stop half-way."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)  # the
 
 @contextlib.contextmanager
 def deferred() -> Iterator[None]:
-    """Until the context ends no signal interrupts; one that came meanwhile does what it does right afterwards.
+    """Hold signals back until the context ends; the first one that arrived is then raised again.
 
-    Only the main thread is interrupted by signals, so in any other this does nothing.
+    Python handles signals in the main thread only, so in other threads this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

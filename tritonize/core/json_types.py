@@ -1,4 +1,4 @@
-"""Plain data, as JSON has it: what goes into a file, over a connection or to another process."""
+"""Types of JSON data, which goes into files, over connections and to other processes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Locks on files that end with their process, whatever ends it, in any container and after any restart.
+"""File locks that the kernel releases when their process ends.
 
-A process number means nothing in another container or after a restart; a lock is the kernel's own knowledge of who lives.
+A process ID in a file would be ambiguous in another container and after a restart; a kernel lock (`flock`) is not.
 """
 
 from __future__ import annotations
@@ -13,18 +13,24 @@ from pathlib import Path
 
 
 def acquire(path: Path, *, wait: bool = True) -> int | None:
-    """Hold a lock until the descriptor is closed; `None` where another holds it and nobody wants to wait.
+    """Take an exclusive lock. Creates the file and its folder.
 
-    The file and its folder are made. A lock's file may be removed by who holds it: who waited for it then takes the new one.
+    The holder may remove the lock's file. A process that waited for it then locks the new file of that name.
+
+    Args:
+        wait: wait for another holder; otherwise return `None`.
+
+    Returns:
+        A descriptor. Closing it releases the lock.
 
     Raises:
-        OSError: it cannot be made, or the filesystem has no locks.
+        OSError: the file cannot be created, or the filesystem does not support locks.
     """
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             descriptor = _open(path)
-        except FileNotFoundError:  # its folder was removed in this moment
+        except FileNotFoundError:  # another process has just removed the folder
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -41,7 +47,7 @@ def acquire(path: Path, *, wait: bool = True) -> int | None:
 
 @contextlib.contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Hold a lock as long as the context; waits for it."""
+    """Hold a lock during the context. Waits for another holder."""
     descriptor = acquire(path)
     try:
         yield
@@ -53,12 +59,12 @@ def held(path: Path) -> Iterator[None]:
 def _open(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except PermissionError:  # another user's; reading is enough for a lock
+    except PermissionError:  # another user's file; read access suffices for a lock
         return os.open(path, os.O_RDONLY)
 
 
 def _is_at(path: Path, descriptor: int) -> bool:
-    """Whether the file that is held is the one under that name."""
+    """Whether the path still names the locked file."""
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:

@@ -21,7 +21,7 @@ LEVELS = ("debug", "info", "warning")
 
 
 class _OneLine(logging.Formatter):
-    """Each record in one line that no control character leaves."""
+    """Writes each record as one line, with control characters escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable.line(super().format(record))
@@ -49,11 +49,11 @@ def enable(level: str) -> None:
     os.environ[VARIABLE] = level
 
 
-def enable_as_environment_says() -> None:
-    """Turn the log on where `TRITONIZE_LOG` names a level.
+def enable_from_environment() -> None:
+    """Turn the log on if the variable `TRITONIZE_LOG` is set.
 
     Raises:
-        UsageError: the variable names no level.
+        UsageError: its value is not a level.
     """
     if level := os.environ.get(VARIABLE):
         enable(level)

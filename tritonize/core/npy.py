@@ -1,4 +1,4 @@
-"""The heads of `.npy` files, held against the files before anything of the size that they promise is made or read."""
+"""Check the headers of `.npy` files against the file sizes, before memory of the stated size is allocated or read."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ _MOST = 2**62
 
 
 class PythonObjectsError(ValueError):
-    """The elements of a file are Python objects, which only unpickling could read."""
+    """A file's elements are Python objects, which only unpickling could read."""
 
 
 def require_sound(path: Path, tensor: TensorSpec, *, items: int | None = None) -> None:
-    """Hold a file against what it shall be.
+    """Check a file's header, size, element type and number of axes.
 
     Args:
         path: the file.
-        tensor: the type and the number of axes that it has to have.
-        items: of how many items it has to be a pack; `None` for a file of one.
+        tensor: the required element type and number of axes.
+        items: the required number of items of a packed file; `None` for a file with one item.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is no such file, shorter or longer than its head says, or of another type or number of axes.
+        OSError: the file cannot be read.
+        ValueError: it is not an .npy file, its size contradicts its header, or its type or number of axes differs.
     """
     shape, dtype = require_whole(path)
     wanted = arrays.bits(np.empty(0, arrays.numpy_dtype(tensor.dtype))).dtype
     axes = tensor.shape if items is None else (items, *tensor.shape)
-    same = dtype.kind == "U" if wanted.kind == "U" else dtype == wanted  # text is as wide as its longest element
+    same = dtype.kind == "U" if wanted.kind == "U" else dtype == wanted  # the width of a text type depends on the longest element
     if not same or len(shape) != len(axes) or (items is not None and shape[0] != items):
         raise ValueError(f"{dtype} {list(shape)} instead of {wanted} {list(axes)}")
 
 
 def require_whole(path: Path) -> Head:
-    """The head of a file that is as long as the head says. Raises OSError, ValueError."""
+    """The header of a file whose size matches it. Raises OSError, ValueError."""
     with bounded_files.opened(path) as file:
         (shape, dtype), start = read(file)
         size = os.fstat(file.fileno()).st_size
@@ -52,14 +52,14 @@ def require_whole(path: Path) -> Head:
 
 
 class HeadRead(NamedTuple):
-    """The head of an open file, and where its data begin, in bytes."""
+    """The header of an open file, and the offset of its data in bytes."""
 
     head: Head
     start: int
 
 
 def read(file: IO[bytes]) -> HeadRead:
-    """Head of an open file that stands at its start, and where its data begin. Raises OSError, ValueError."""
+    """Read the header of a file opened at its start. Raises OSError, ValueError."""
     try:
         version = np.lib.format.read_magic(file)
         if version not in ((1, 0), (2, 0)):

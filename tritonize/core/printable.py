@@ -1,4 +1,4 @@
-"""Text as a terminal may show it: what would move the cursor, change colours or turn the writing around is spelled out."""
+"""Make text safe to print: escape characters that move the cursor, change colours or reverse the writing direction."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202
 
 
 def text(given: str) -> str:
-    r"""The text with every control character but line ends and tabs as `\u001b`, which is the same character in JSON.
+    r"""Escape every control character except line ends and tabs, such as `\u001b`. In JSON, the escape means the same character.
 
-    Names of tensors, messages of models and answers of servers are somebody else's: an escape sequence in them could hide or
-    forge a verdict. A lone surrogate, as in a file name that is no UTF-8, could not even be written.
+    Tensor names, error texts of models and responses of servers are untrusted: an escape sequence in them could hide or forge a
+    verdict. A lone surrogate, as in a file name that is not UTF-8, cannot be encoded at all.
     """
     return _HIDDEN.sub(_spelled, given)
 
 
 def line(given: str) -> str:
-    """The same for what has to stay one line: a name with a line end in it could forge the next one."""
+    """Escape line ends and tabs too, so that a name cannot forge a line of its own."""
     return text(given).replace("\n", "\\n").replace("\t", "\\t")
 
 

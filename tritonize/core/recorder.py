@@ -1,4 +1,4 @@
-"""Keep the time and the outcome of every stage of a run, and tell a listener."""
+"""Record the time and the outcome of every stage of a run, and notify a listener."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ Listener = Callable[[Label, Stage | None], None]
 
 
 def silent(_name: Label, _stage: Stage | None) -> None:
-    """A listener to nothing."""
+    """A listener that does nothing."""
 
 
 class Costs(Protocol):
-    """What a worker's answer says of its own cost."""
+    """Time and memory that a worker took."""
 
     @property
     def library_seconds(self) -> float:
-        """Time inside the libraries."""
+        """Seconds inside the libraries."""
 
     @property
     def peak_memory(self) -> int:
-        """Largest resident memory, in bytes."""
+        """Peak resident memory in bytes."""
 
 
 @dataclass(kw_only=True)
 class Outcome:
-    """What a stage records while it runs; each field is that of `Stage`."""
+    """The values that a running stage sets; they become the fields of its `Stage`."""
 
     verdict: Verdict = "passed"
     library_seconds: float = 0.0
@@ -45,7 +45,7 @@ class Outcome:
     note: str = ""
 
     def cost(self, work: Costs) -> None:
-        """Record what one worker took."""
+        """Record time and memory of one worker."""
         self.library_seconds, self.peak_memory = work.library_seconds, work.peak_memory
 
 
@@ -58,7 +58,7 @@ class Recorder:
 
     @contextlib.contextmanager
     def stage(self, name: Label) -> Iterator[Outcome]:
-        """Time a block; what it sets of the outcome becomes part of its `Stage`."""
+        """Time a block and add its `Stage`. If the block raises, no stage is added."""
         self.begin(name)
         started = time.perf_counter()
         outcome = Outcome()
@@ -75,16 +75,16 @@ class Recorder:
         )
 
     def begin(self, name: Label) -> None:
-        """Tell the listener that a stage begins, which `add` ends."""
+        """Notify the listener that a stage begins; `add` ends it."""
         _LOG.info("%s: begins", name)
         self._listener(name, None)
 
     def add(self, stage: Stage) -> None:
-        """A stage that was timed elsewhere, or that did not run."""
+        """Add a stage that was timed elsewhere or that did not run."""
         self.stages.append(stage)
         _LOG.info("%s: %s in %.2f s%s", stage.name, stage.verdict, stage.seconds, f"; {stage.note}" if stage.note else "")
         self._listener(stage.name, stage)
 
     def not_run(self, name: Label, note: str) -> None:
-        """A stage that did not run, and why."""
+        """Add a stage that did not run; `note` is the reason."""
         self.add(Stage(name=name, verdict="not run", seconds=0.0, note=note))

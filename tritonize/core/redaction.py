@@ -1,4 +1,4 @@
-"""What evidence must not tell: where files lie on this machine, and secrets that a factory was given. It goes to other machines."""
+"""Remove this machine's paths and the secrets in a factory's arguments from evidence, which is copied to other machines."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ _SECRET_VALUE = re.compile(r"^(hf_|gh[pousr]_|github_pat_|glpat-|sk-|xox[abps]-|
 _IN_URL = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _SHORTEST = 4
 _WORD = re.compile(r"[A-Za-z_]{1,15}")
-"""An ordinary word, such as `token_mixer: attention`: it may well be the name of a tensor or a node."""
+"""An ordinary word, such as `attention` in `token_mixer: attention`. It may be the name of a tensor or a node, so it stays."""
 
 
 def redacted(kwargs: Mapping[str, object]) -> dict[str, object]:
-    """Arguments of a factory without what is secret by its name or looks like it; numbers are none."""
+    """A factory's arguments with every text replaced that has a secret's name or form. Numbers stay."""
     return {name: _redacted(value, secret=_is_secret(name)) for name, value in kwargs.items()}
 
 
 def _is_secret(name: str) -> bool:
-    """By the words of a name, such as `hf_token` or `apiKey`; `tokenizer` is none."""
+    """Whether a name contains a word for a secret, such as `hf_token` or `apiKey`; `tokenizer` does not."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
     return not _SECRET_WORDS.isdisjoint(re.split(r"[^a-z0-9]+", words))
 
@@ -54,7 +54,7 @@ def _redacted(value: object, *, secret: bool) -> object:
 
 
 def secrets(kwargs: Mapping[str, object]) -> tuple[str, ...]:
-    """The texts that `redacted` leaves out: an error of the model may repeat them. Ordinary words are not among them."""
+    """The texts that `redacted` replaces, except ordinary words: an error of the model may repeat them."""
     texts = {before for before, after in _pairs(dict(kwargs), redacted(kwargs)) if before != after}
     return tuple(text for text in texts if len(text) >= _SHORTEST and not _WORD.fullmatch(text))
 
@@ -70,13 +70,13 @@ def _pairs(before: object, after: Any) -> Iterator[tuple[str, str]]:
         yield before, after
 
 
-def discreet(value: T, *, words: Sequence[str] = (), folders: Mapping[Path, str], hidden: Sequence[str] = ()) -> T:
-    """The same artifact or plain data, each text in it without places of this machine.
+def sanitized(value: T, *, words: Sequence[str] = (), folders: Mapping[Path, str], hidden: Sequence[str] = ()) -> T:
+    """Replace this machine's paths and secrets in every text of an artifact or of plain data.
 
     Args:
-        words: a command line; absolute paths among them become names.
-        folders: absolute folders, and what stands in their place, such as `""` or `models/`.
-        hidden: texts that are left out.
+        words: a command line; absolute paths in it become file names.
+        folders: absolute folder to its replacement, such as `""` or `models/`.
+        hidden: texts to redact.
     """
     changes = {str(folder).rstrip("/") + "/": instead for folder, instead in folders.items() if folder != Path("/")}
     changes |= {
@@ -98,7 +98,7 @@ def _paths(word: str) -> tuple[str, ...]:
 
 def _mapped(value: object, change: Callable[[str], str]) -> Any:
     if isinstance(value, Enum):
-        return value  # a key of ours, also where it is a text as well
+        return value  # a fixed key of tritonize, even if it is also a str
     if isinstance(value, str):
         return change(value)
     if isinstance(value, Path):

@@ -1,6 +1,6 @@
-"""The stages of all commands in one table: what each is called in JSON, in a report and on a terminal, and its place on the way.
+"""The table of all stages: their names in JSON, in a report and on a terminal, and their order from PyTorch to the client.
 
-A stage is a step that a command times, or the path that an answer was compared over; some are both. In JSON a stage is its key.
+A stage is a step that a command times, a point at which outputs are compared, or both. JSON refers to a stage by its key.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from enum import StrEnum
 from typing import Literal, NewType
 
 Transport = Literal["http", "grpc", "shm"]
-"""A protocol that a client speaks to the server."""
+"""How a client sends requests to the server."""
 Precision = Literal["fp64", "fp16", "bf16"]
 
-_OFF_THE_WAY = 10
-"""The order of stages that no answer passes on its way from PyTorch to the client: after all that do."""
+_UNORDERED = 10
+"""Order of the stages at which no outputs are compared: after all others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class _Row:
     key: str
     heading: str = ""
     action: str = ""
-    order: int = _OFF_THE_WAY
+    order: int = _UNORDERED
     transport: Transport | Literal["any"] | None = None
     precision: Precision | None = None
     emulated: bool = False
@@ -33,22 +33,22 @@ class StageName(StrEnum):
     """A row of the table. Its value, and so its text, is the key."""
 
     heading: str
-    """What a report calls its answers or its outcome."""
+    """Name of its outputs or its result in a report."""
     action: str
-    """What the terminal says while it runs."""
+    """Text on the terminal while it runs."""
     order: int
-    """Place on the way of an answer from PyTorch to the client; stages in a precision have that of the plain one."""
+    """Position between PyTorch (0) and the client; stages in another precision have the position of the stage without one."""
     transport: Transport | Literal["any"] | None
-    """What carries the answers of a server; `any` where the command takes gRPC if there is an address. `None` without a server."""
+    """Transport of the responses; `any` if the stage uses gRPC when the server has a gRPC address. `None` without a server."""
     precision: Precision | None
-    """Of the answers, where it is not the model's own."""
+    """Precision of the outputs, if it differs from the model's."""
     emulated: bool
-    """Whether the answers are rounded to the precision node by node, and the rest is computed in float32."""
+    """Whether the precision is emulated: float32 arithmetic, with every node's result rounded to the precision."""
     pictured: bool
-    """Whether its answers are drawn in a report, where no stage nearer to the client has any."""
+    """Whether the report's figures can use its outputs. They use the stage nearest to the client that has outputs."""
 
     def __new__(cls, row: _Row) -> StageName:
-        """A member for a row of the table; without a heading or an action its key stands for it."""
+        """The member of a row; the key replaces a missing heading or action."""
         member = str.__new__(cls, row.key)
         member._value_ = row.key
         member.heading, member.action = row.heading or row.key, row.action or row.key
@@ -56,14 +56,14 @@ class StageName(StrEnum):
         member.precision, member.emulated, member.pictured = row.precision, row.emulated, row.pictured
         return member
 
-    # What is read and compared as files.
+    # Files.
     FILES = _Row(key="files", action="Check the files")
     GOLDEN_FILE = _Row(key="golden file", action="Read the golden file")
     GRAPH = _Row(key="graph", action="Compare the graphs")
-    NUMERICS = _Row(key="numerics", action="Compare answers")
+    NUMERICS = _Row(key="numerics", action="Compare outputs")
     LATENCY = _Row(key="latency", action="Measure latency")
     SERVED = _Row(key="served", transport="any")
-    """The answers of one of two versions that are served together."""
+    """Responses of one of two versions on the same server."""
 
     # The reference and the ONNX file.
     SAMPLES = _Row(key="samples", action="Draw samples")
@@ -72,13 +72,13 @@ class StageName(StrEnum):
     PYTORCH_FP16 = _Row(key="pytorch fp16", action="Run PyTorch in fp16", order=0, precision="fp16")
     PYTORCH_BF16 = _Row(key="pytorch bf16", action="Run PyTorch in bf16", order=0, precision="bf16")
     AS_LOADED = _Row(key="as loaded")
-    """PyTorch with the model in the state in which it was loaded. Unlike `PYTORCH`, which is the reference, it has gates."""
+    """PyTorch with the model in the mode it was loaded in. It is compared with the reference, `PYTORCH`, by gates."""
     SOURCE = _Row(key="source", heading="Source batched", action="Run the source")
     CHECK = _Row(key="check", heading="B against A")
     EXPORT = _Row(key="export", action="Export to ONNX")
     ONNXRUNTIME = _Row(key="onnxruntime", heading="ONNX Runtime", action="Compare ONNX Runtime", order=1, pictured=True)
-    ROUNDING = _Row(key="rounding", heading="How far rounding moves the edge cases", action="Measure rounding")
-    SUMS = _Row(key="sums", heading="What ONNX Runtime's own sums are off", action="Measure sums")
+    ROUNDING = _Row(key="rounding", heading="Rounding of the edge cases", action="Measure rounding")
+    SUMS = _Row(key="sums", heading="Error of ONNX Runtime's own sums", action="Measure sums")
     PRECISION = _Row(key="precision", heading="Reduced precision", action="Reduce the precision")
     ONNXRUNTIME_FP16 = _Row(
         key="onnxruntime fp16", heading="ONNX Runtime, fp16", action="Compare fp16", order=1, pictured=True, precision="fp16"
@@ -102,7 +102,7 @@ class StageName(StrEnum):
         emulated=True,
     )
     LOCATE = _Row(key="locate")
-    MODULES = _Row(key="modules", action="Watch the modules")
+    MODULES = _Row(key="modules", action="Record the modules")
     NODES = _Row(key="nodes", action="Compare the nodes")
     KEEP_FP32 = _Row(key="keep in fp32", action="Keep nodes in fp32")
 
@@ -119,7 +119,7 @@ class StageName(StrEnum):
     SHM = _Row(key="shm", heading="Triton, shared memory", action="Verify shared memory", order=5, transport="shm", pictured=True)
     INVARIANCES = _Row(key="invariances", action="Verify invariances", transport="any")
     """`AGAIN`, `ORDER` and `PADDED` together."""
-    AGAIN = _Row(key="again", heading="Triton, asked again", order=6, transport="any")
+    AGAIN = _Row(key="again", heading="Triton, repeated", order=6, transport="any")
     ORDER = _Row(key="order", heading="Triton, other order", order=7, transport="any")
     PADDED = _Row(key="padded", heading="Triton, padded batch", order=8, transport="any")
     CONCURRENT = _Row(key="concurrent", heading="Triton, concurrent", action="Verify concurrently", order=9, transport="any")
@@ -129,14 +129,14 @@ class StageName(StrEnum):
 
     @property
     def key(self) -> str:
-        """What it is in JSON."""
+        """The stage's name in JSON."""
         return self.value
 
     def at(self, precision: Precision, *, emulated: bool = False) -> StageName:
         """The same stage in another precision.
 
         Raises:
-            ValueError: there is no such stage.
+            ValueError: the table has no such stage.
         """
         wanted = (self.order, precision, emulated)
         for each in StageName:
@@ -146,30 +146,30 @@ class StageName(StrEnum):
 
 
 def over(transport: Transport) -> StageName:
-    """The stage in which every sample is sent over a transport."""
+    """The stage that sends every sample over a transport."""
     return {"http": StageName.HTTP, "grpc": StageName.GRPC, "shm": StageName.SHM}[transport]
 
 
 ModelFile = NewType("ModelFile", str)
-"""The name of a model file: what `tritonize check` calls the stage in which that model answers."""
+"""The name of a model file. `tritonize check` uses it as the name of the stage that runs this model."""
 
 Label = StageName | ModelFile
-"""What a timed stage is called."""
+"""The name of a timed stage."""
 
 TRANSPORTS: tuple[Transport, ...] = ("http", "grpc", "shm")
 SERVED = tuple(each for each in StageName if each.transport)
-"""The stages whose answers a server gives."""
+"""The stages that compare a server's responses."""
 SAME_BITS = (StageName.HTTP, StageName.GRPC, StageName.SHM, StageName.AGAIN)
-"""The stages whose answers to one request have the same bits."""
+"""The stages at which identical requests must have bitwise identical responses."""
 TIMED = (StageName.HTTP, StageName.GRPC, StageName.SHM, StageName.CONCURRENT)
-"""The stages whose request times a report shows."""
+"""The stages whose latency the report contains."""
 
 
 def heading(label: Label) -> str:
-    """What a report calls a stage."""
+    """The name of a stage in a report."""
     return label.heading if isinstance(label, StageName) else label
 
 
 def action(label: Label) -> str:
-    """What the terminal calls a stage."""
+    """The name of a stage on the terminal."""
     return label.action if isinstance(label, StageName) else label

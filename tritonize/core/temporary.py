@@ -1,7 +1,7 @@
-"""Folders among the temporary files, each locked by the process that made it; a later process removes what a killed one left.
+"""Temporary folders, each locked by its process. Later processes remove the folders of processes that were killed.
 
-A lock says whether a folder is in use, and no process id: it holds across containers that share the place, and the kernel releases
-it whatever ends the process.
+A kernel lock, not a process ID, marks a folder as in use: it works across containers that share the temporary directory, and the
+kernel releases it when the process ends for any reason.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from tritonize.core.errors import storage_errors
 _NAME = "tritonize_scratch_"
 _UNLOCKED = f".{_NAME}"
 _OURS = re.compile(rf"\.?{_NAME}[a-z0-9_]{{8}}")
-"""The names that `tempfile` makes; whoever uses this program may have folders called after it."""
+"""The names that `tempfile` creates. A user's own folder may start with the same words."""
 _ABANDONED_S = 3600.0
-"""What is older and was never locked was left by a process that was killed in that moment."""
+"""Age in seconds from which a folder that is not locked yet is removed: its process was killed before it took the lock."""
 _PLAIN = re.compile(r"[A-Za-z0-9/._+-]+")
 
 
 @contextlib.contextmanager
 def folder(*, plain: bool = False) -> Iterator[Path]:
-    """A folder that no other user can look into, for as long as the block runs; those of processes that were killed are removed.
+    """Create a private folder (mode 0700) for the duration of the block. Folders of killed processes are removed first.
 
     Args:
-        plain: under a name that Triton's Python backend can take: it splits paths at blanks, and knows ASCII alone.
+        plain: use an ASCII path without blanks, as Triton's Python backend requires.
 
     Raises:
-        RepositoryError: there is no room for it, say.
+        RepositoryError: the folder cannot be created, for example on a full disk.
     """
     usual = tempfile.gettempdir()
-    place = Path("/tmp" if plain and not _PLAIN.fullmatch(usual) else usual)  # noqa: S108 - it is made anew, for its owner alone
+    place = Path("/tmp" if plain and not _PLAIN.fullmatch(usual) else usual)  # noqa: S108 - mkdtemp creates a new private folder in it
     remove_left(place)
     with storage_errors(place):
         made = Path(tempfile.mkdtemp(prefix=_UNLOCKED, dir=place))
@@ -54,12 +54,12 @@ def folder(*, plain: bool = False) -> Iterator[Path]:
 
 
 def remove_left(place: Path) -> None:
-    """Remove the folders in which nobody works any more."""
+    """Remove the temporary folders in `place` that no process has locked."""
     user = os.getuid()
     for path in (*place.glob(f"{_NAME}*"), *place.glob(f"{_UNLOCKED}*")):
         with contextlib.suppress(OSError):
             found = path.lstat()
-            if not _OURS.fullmatch(path.name) or stat.S_IMODE(found.st_mode) != 0o700:  # as they are made
+            if not _OURS.fullmatch(path.name) or stat.S_IMODE(found.st_mode) != 0o700:  # not created by mkdtemp
                 continue
             new = path.name.startswith(_UNLOCKED) and time.time() - found.st_mtime < _ABANDONED_S
             if found.st_uid == user and not new and path.is_dir() and (held := _lock(path)) is not None:
@@ -68,7 +68,7 @@ def remove_left(place: Path) -> None:
 
 
 def _lock(path: Path) -> int | None:
-    """A descriptor that holds the folder's lock; `None` where somebody else does, or where the filesystem has none."""
+    """A descriptor that holds the folder's lock; `None` if another process holds it or the filesystem supports no locks."""
     held = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)

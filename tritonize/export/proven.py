@@ -60,4 +60,4 @@ def first_failure(checks: Sequence[Check], tracker: ErrorTracker) -> str:
     if bad:
         return f"{bad.name}: {bad.reason}"
     gate = gates.first_over_budget(tracker.gates())
-    return f"{gate.output}: {conclusion.gate_in_words(gate)}" if gate else ""
+    return f"{gate.output}: {conclusion.describe_gate(gate)}" if gate else ""

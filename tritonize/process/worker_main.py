@@ -107,7 +107,7 @@ def main() -> None:
     from tritonize.core import logs
     from tritonize.process import processes, progress
 
-    logs.enable_as_environment_says()
+    logs.enable_from_environment()
     progress.report_to(directory / "progress.txt")
     try:
         text = json.dumps(_result(name, directory))

@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 from tritonize.core import error_location, printable
 from tritonize.core.artifacts import Check, Finding, Report, TensorCheck, from_json, to_json
-from tritonize.core.conclusion import conclude, counted, gate_in_words
+from tritonize.core.conclusion import conclude, counted, describe_gate
 from tritonize.core.error_location import Location
 from tritonize.core.results import Gate, Metrics
 from tritonize.core.stages import StageName
@@ -219,7 +219,7 @@ def _gates(gates: Sequence[Gate]) -> Iterator[str]:
         yield ""
         yield "Gates that failed:"
         for gate in failed[:SHOWN]:
-            yield from _wrap(f"  ✗ {gate.output}: {gate_in_words(gate)}")
+            yield from _wrap(f"  ✗ {gate.output}: {describe_gate(gate)}")
 
 
 def _short(name: str, width: int) -> str:

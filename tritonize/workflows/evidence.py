@@ -50,7 +50,7 @@ class Places:
         if self.staged:
             folders = {self.staged: "", **folders}
         words = shlex.split(self.command)
-        return redaction.discreet(value, words=words, folders=folders, hidden=redaction.secrets(model.kwargs))
+        return redaction.sanitized(value, words=words, folders=folders, hidden=redaction.secrets(model.kwargs))
 
 
 def write(

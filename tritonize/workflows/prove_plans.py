@@ -54,7 +54,7 @@ def prove(
         judged = gates.judge(tracker, proof.checks, on_gpu=(StageName.PLAN,))
         over = gates.first_over_budget(judged.gates)
         if proof.verdict == "passed" and over is not None:
-            proof = replace(proof, verdict="failed", reason=f"{over.output}: {conclusion.gate_in_words(over)}")
+            proof = replace(proof, verdict="failed", reason=f"{over.output}: {conclusion.describe_gate(over)}")
         elif proof.verdict == "passed" and not judged.passed:
             proof = replace(proof, verdict="failed", reason="PyTorch in float64 is required and could not run")
         if proof.checks or proof.verdict == "failed":

@@ -56,7 +56,7 @@ class TestSwitch:
     def test_the_environment_is_held_to_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(logs.VARIABLE, "loud")
         with pytest.raises(UsageError):
-            logs.enable_as_environment_says()
+            logs.enable_from_environment()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Every outcome is planted once, and terminal, text and HTML report say the same of it."""
+"""Every outcome has one sample report; the terminal, text and HTML reports agree on it."""
 
 from __future__ import annotations
 

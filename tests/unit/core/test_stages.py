@@ -1,4 +1,4 @@
-"""The table of stages, and what a stage records."""
+"""The table of stages and the recorder."""
 
 import pytest
 
@@ -7,15 +7,15 @@ from tritonize.core.artifacts import Check, Stage, from_json, to_json
 from tritonize.core.recorder import Outcome, Recorder
 from tritonize.core.stages import ModelFile, StageName
 
-WAY = ("pytorch", "onnxruntime", "plan", "http", "grpc", "shm", "again", "order", "padded", "concurrent")
+ORDER = ("pytorch", "onnxruntime", "plan", "http", "grpc", "shm", "again", "order", "padded", "concurrent")
 
 
-def test_the_way_of_an_answer() -> None:
-    plain = [each for each in StageName if each.order < len(WAY) and each.precision is None and each is not StageName.PLAN_RUN]
-    assert tuple(each.key for each in sorted(plain, key=lambda each: each.order)) == WAY
+def test_stages_are_in_order_from_pytorch_to_the_client() -> None:
+    plain = [each for each in StageName if each.order < len(ORDER) and each.precision is None and each is not StageName.PLAN_RUN]
+    assert tuple(each.key for each in sorted(plain, key=lambda each: each.order)) == ORDER
 
 
-def test_every_row_has_a_key_of_its_own() -> None:
+def test_keys_are_unique() -> None:
     assert len({each.key for each in StageName}) == len(StageName.__members__)  # an equal key would make an alias
     assert all(each.heading and each.action for each in StageName)
 
@@ -36,7 +36,7 @@ def test_stages_in_a_precision(base, precision, emulated, text) -> None:
     assert (stage.key, stage.precision, stage.emulated, stage.order) == (text, precision, emulated, base.order)
 
 
-def test_a_precision_that_does_not_run_there() -> None:
+def test_a_missing_precision_is_an_error() -> None:
     with pytest.raises(ValueError, match="onnxruntime"):
         StageName.ONNXRUNTIME.at("bf16")
 
@@ -50,14 +50,14 @@ def test_in_json_a_stage_is_its_key() -> None:
     assert (stages.heading(named.name), stages.action(named.name)) == ("a.onnx", "a.onnx")
 
 
-def test_evidence_without_places_of_this_machine_has_the_same_stages() -> None:
+def test_redaction_keeps_stage_names() -> None:
     check = Check(stage=StageName.HTTP, batch_size=1, samples=(0,), tensors=())
-    assert redaction.discreet(check, words=("http",), folders={}).stage is StageName.HTTP
+    assert redaction.sanitized(check, words=("http",), folders={}).stage is StageName.HTTP
 
 
-def test_what_a_stage_records() -> None:
-    told: list[tuple[str, Stage | None]] = []
-    recorder = Recorder(lambda name, stage: told.append((name, stage)))
+def test_the_recorder_adds_stages_and_notifies_the_listener() -> None:
+    events: list[tuple[str, Stage | None]] = []
+    recorder = Recorder(lambda name, stage: events.append((name, stage)))
     with recorder.stage(StageName.EXPORT) as outcome:
         outcome.cost(Stage(name=StageName.EXPORT, verdict="passed", seconds=0.0, library_seconds=2.0, peak_memory=3))
         outcome.note, outcome.verdict = "n", "failed"
@@ -65,5 +65,5 @@ def test_what_a_stage_records() -> None:
     done, left = recorder.stages
     assert (done.verdict, done.library_seconds, done.peak_memory, done.note) == ("failed", 2.0, 3, "n")
     assert (left.name, left.verdict, left.note) == ("server", "not run", "no GPU")
-    assert told == [("export", None), ("export", done), ("server", left)]
+    assert events == [("export", None), ("export", done), ("server", left)]
     assert Outcome() == Outcome(verdict="passed", library_seconds=0.0, peak_memory=0, note="")

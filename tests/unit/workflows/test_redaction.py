@@ -1,4 +1,4 @@
-"""Evidence tells neither where files lie on this machine nor what is secret among a factory's arguments."""
+"""Evidence contains neither paths of this machine nor secrets among a factory's arguments."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tritonize.spec import schema
 from tritonize.workflows import evidence
 
 
-def test_what_is_secret_by_its_name_or_its_look_is_left_out():
+def test_texts_with_a_name_or_form_of_a_secret_are_redacted():
     kwargs = {
         "token": "very-secret-1",
         "apiKey": "very-secret-2",
@@ -39,7 +39,7 @@ def test_what_is_secret_by_its_name_or_its_look_is_left_out():
 def test_an_ordinary_word_is_left_out_where_it_is_an_argument_alone():
     kwargs = {"token_mixer": "attention", "key": "image", "password": "attention2", "token": "abcdefghijklmnopqrst"}
     assert set(redaction.redacted(kwargs).values()) == {redaction.REDACTED}
-    found = redaction.discreet({"/attention/MatMul": "image"}, folders={}, hidden=redaction.secrets(kwargs))
+    found = redaction.sanitized({"/attention/MatMul": "image"}, folders={}, hidden=redaction.secrets(kwargs))
     assert found == {"/attention/MatMul": "image"}
     assert set(redaction.secrets(kwargs)) == {"attention2", "abcdefghijklmnopqrst"}
 
@@ -59,7 +59,7 @@ def test_paths_of_the_command_line_become_relative_or_names():
         "a/b",
     ]
     text = "/data/secret place/heart.pt and /mnt/plans/one.plan and /here/model.pt and http://host/a"
-    found = redaction.discreet(text, words=["/data/secret place/heart.pt", *command], folders={Path("/here"): ""})
+    found = redaction.sanitized(text, words=["/data/secret place/heart.pt", *command], folders={Path("/here"): ""})
     assert found == "heart.pt and plans/one.plan and model.pt and http://host/a"
 
 
