@@ -1,6 +1,6 @@
-"""A PyTorch model to a Triton model repository that is proven to answer like the model.
+"""Turn a PyTorch model into a Triton model repository whose outputs are verified against the model.
 
-The public API, loaded when it is first used: importing the package costs nothing and needs neither torch nor a server.
+The public API. Each name is loaded at its first use, so importing the package is fast and needs neither torch nor a server.
 Functions return Reports; they never print and never exit.
 """
 

@@ -1,4 +1,4 @@
-"""The public functions. Each takes a spec, the path of one, or a model itself, and returns one Report per model."""
+"""The public functions. `run` and `build` accept a spec, the path of a spec file, or a model, and return one Report per model."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from tritonize.core import arrays, temporary
 from tritonize.core.artifacts import Report
 from tritonize.core.errors import UsageError
+from tritonize.core.messages import usage
 from tritonize.source import in_process, input_inference
 from tritonize.spec import loader
 from tritonize.spec.schema import DEFAULT_MAX_BATCH_SIZE, Input, Model, Spec, Tolerance
@@ -32,24 +33,25 @@ def run(
     plans: Sequence[Path | str] = (),
     **description: Any,
 ) -> tuple[Report, ...]:
-    """Build, serve, verify and publish the models of a specification: the main job.
+    """Export, serve, verify and publish the models of a specification.
 
     Args:
-        specification: a `Spec`, the path of a YAML file, or a model: a `torch.nn.Module` (ScriptModules too) or a
+        specification: a `Spec`, the path of a YAML file, or a model: a `torch.nn.Module` (also a ScriptModule) or a
             `torch.export.ExportedProgram`.
-        models: names of the models; all where it is empty.
-        replace_config: put a configuration in place that differs from the published one.
-        allow_unproven: publish a version although a proof that it needs could not run here.
-        plans: folders with TensorRT plans that were built elsewhere, of what `tritonize plan request` wrote; none is built then.
-        description: of a model alone: `example`, its inputs as a tensor, a tuple or a dictionary of them, which gives names,
-            types and shapes (the first axis is the batch; 0 as `max_batch_size` for a first axis that is not the batch); `name` and
-            `repository`; and any field of `spec.Model`, such as `inputs`, `axes`, `outputs` or `samples`.
+        models: names of the models; all models if empty.
+        replace_config: replace a published configuration that differs.
+        allow_unproven: publish a version although a required check could not run on this machine.
+        plans: folders with TensorRT plans that other machines built from a `tritonize plan request`; no plan is built then.
+        description: only with a model. `example`: its inputs as a tensor, or a tuple or dictionary of tensors, from which names,
+            types and shapes are inferred; the first axis is the batch, unless `max_batch_size` is 0. `name`, `repository`, and
+            any field of `spec.Model`, such as `inputs`, `axes`, `outputs` or `samples`.
 
     Returns:
-        One report per model; its `verdict` says whether the served outputs are PyTorch's.
+        One report per model; its `verdict` is `passed` if the served outputs match PyTorch's.
 
     Raises:
-        UsageError, MissingError, ExportError, RepositoryError, ServerError: nothing was published, nothing is left behind.
+        UsageError, MissingError, ExportError, RepositoryError, ServerError: the failing model is not published, and no process
+            or temporary file is left.
     """
     with _prepared(specification, description) as prepared:
         options = job_workflow.Options(
@@ -61,24 +63,24 @@ def run(
 def build(
     specification: Spec | Path | str | Any, *, models: Sequence[str] = (), plans: Sequence[Path | str] = (), **description: Any
 ) -> tuple[Report, ...]:
-    """Stage versions whose ONNX files answer like PyTorch in ONNX Runtime; no server is started, nothing is published.
+    """Export models, compare them with PyTorch in ONNX Runtime and stage the versions, without a server and without publishing.
 
-    Args, return value and errors are those of `run`.
+    Arguments, return value and errors are as in `run`.
     """
     with _prepared(specification, description) as prepared:
         return run_workflow.build(prepared, models=models, options=job_workflow.Options(plans=tuple(Path(each) for each in plans)))
 
 
 def compare_models(expected: Model, found: Model, *, tolerance: Tolerance | None = None) -> Report:
-    """Two models on the same samples at every batch size, without a server; the first is the reference.
+    """Compare the outputs of two models on the same samples at every batch size, without a server.
 
     Args:
-        expected: the reference; its inputs, axes, samples and max_batch_size describe what both are asked.
-        found: the model that has to answer like it; only its source, kwargs and weights matter.
-        tolerance: for every output; by default those of `expected`.
+        expected: the reference; its inputs, axes, samples and max_batch_size apply to both models.
+        found: the model to compare with it; only its source, kwargs and weights are used.
+        tolerance: for every output; by default the tolerances of `expected`.
 
     Raises:
-        UsageError, MissingError, ExportError: one of them cannot be loaded or run.
+        UsageError, MissingError, ExportError: one of the models cannot be loaded or run.
     """
     with temporary.folder() as folder:
         return compare_workflow.compare_models(expected, found, Path(folder), tolerance=tolerance)
@@ -92,17 +94,17 @@ def verify(
     urls: Sequence[str] = (),
     serve_anyway: bool = False,
 ) -> tuple[Report, ...]:
-    """Check published versions: their files against the manifest, a server's answers against the golden set.
+    """Verify published versions: their files against the manifest, a server's responses against the golden set.
 
     Args:
         repository: the model repository.
-        models: names of the models; all where it is empty.
-        version: the version; the newest where it is `None`.
-        urls: `http://host:port` and `grpc://host:port` of a running server; the embedded one is started where it is empty.
-        serve_anyway: ask a server also where files are not as they were proven; the verdict is `failed` all the same.
+        models: names of the models; all models if empty.
+        version: the version; the newest if `None`.
+        urls: `http://host:port` and `grpc://host:port` of a running server; if empty, the embedded server is started.
+        serve_anyway: verify also versions whose files changed after publication; their verdict is `failed` in any case.
 
     Raises:
-        UsageError, RepositoryError, MissingError, ServerError: it could not be verified.
+        UsageError, RepositoryError, MissingError, ServerError: the verification could not run.
     """
     request = verify_workflow.Request(
         repository=Path(repository), models=models, version=version, urls=urls, serve_anyway=serve_anyway
@@ -112,29 +114,32 @@ def verify(
 
 @contextlib.contextmanager
 def _prepared(subject: Any, description: Mapping[str, Any]) -> Iterator[Spec]:
-    """The specification, sound; where it is made for a model, the model lies in a file meanwhile."""
+    """The validated specification. A model is stored in a temporary file for the duration of the block."""
     if in_process.is_model(subject):
         with in_process.handed(subject, description.get("example")) as source:
-            yield _sound(_described(source, type(subject).__name__, description))
+            yield _validated(_described(source, type(subject).__name__, description))
         return
     if not isinstance(subject, Spec | Path | str):
-        raise UsageError(
-            "This is no specification and no model.",
-            expected="a Spec, the path of one, a torch.nn.Module (an object, not its class) or a torch.export.ExportedProgram",
+        raise UsageError.of(
+            usage.NO_SUBJECT,
+            expected="a Spec, the path of a spec file, a torch.nn.Module (an object, not its class) or a "
+            "torch.export.ExportedProgram",
             found=f"a {type(subject).__name__}",
         )
     if description:
-        raise UsageError("A specification describes its models itself.", found=", ".join(description))
-    yield _sound(subject) if isinstance(subject, Spec) else loader.load(Path(subject), check_triton=model_config.triton_problems)
+        raise UsageError.of(usage.DESCRIPTION_WITH_SPEC, found=", ".join(description))
+    yield (
+        _validated(subject) if isinstance(subject, Spec) else loader.load(Path(subject), check_triton=model_config.triton_problems)
+    )
 
 
-def _sound(specification: Spec) -> Spec:
+def _validated(specification: Spec) -> Spec:
     loader.require_sound(specification, check_triton=model_config.triton_problems)
     return specification
 
 
 def _described(source: str, kind: str, description: Mapping[str, Any]) -> Spec:
-    """A specification of one model that is handed over."""
+    """The specification of one model from the caller's process."""
     fields: dict[str, Any] = {"max_batch_size": DEFAULT_MAX_BATCH_SIZE, **description}
     name, repository = fields.pop("name", re.sub(r"[^A-Za-z0-9_-]", "_", kind)), fields.pop("repository", "model_repository")
     example = fields.pop("example", None)
@@ -145,14 +150,14 @@ def _described(source: str, kind: str, description: Mapping[str, Any]) -> Spec:
         return Spec.model_validate({"schema": 1, "repository": repository, "models": {name: model}})
     except ValidationError as error:
         problems = [f"{'.'.join(str(part) for part in each['loc'][2:])}: {each['msg']}" for each in error.errors(include_url=False)]
-        raise UsageError("The model is not described as one can be.", details=problems) from error
+        raise UsageError.of(usage.INVALID_DESCRIPTION, details=problems) from error
 
 
 def _inputs_like(example: Any, *, batched: bool) -> dict[str, Input]:
-    """Inputs like an example; integers are drawn between its smallest and its largest, since they may be indices."""
+    """Inputs with the types and shapes of an example. The range of an integer input is that of the example: it may hold indices."""
     found = dict(arrays.named(example, "example"))
     inputs = input_inference.like([arrays.spec_of(name, array) for name, array in found.items()], batched=batched, where="example")
     for name, array in found.items():
-        if array.dtype.kind in "iu" and array.size and array.min() < array.max():  # one value alone says nothing of a range
+        if array.dtype.kind in "iu" and array.size and array.min() < array.max():  # a single value is not a range
             inputs[name] = inputs[name].model_copy(update={"range": (int(array.min()), int(array.max()))})
     return inputs

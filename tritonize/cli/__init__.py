@@ -1,4 +1,4 @@
-"""The command line: the only place that prints or exits."""
+"""The command line: the only folder that prints or exits."""
 
 from __future__ import annotations
 
@@ -31,43 +31,43 @@ from tritonize.core.messages import files, repository
 ISOLATE = "--isolate"
 LOG = "--log"
 EXIT_PIPE = 141
-"""As a shell shows a program that SIGPIPE ended."""
+"""128 + SIGPIPE: the exit code that a shell reports for a program that this signal ended."""
 
 
 def main() -> NoReturn:
-    """Run the command line and turn whatever happens into an exit code and a text.
+    """Run the command line, print errors on stderr and exit.
 
-    A `TritonizeError` becomes its paragraph on stderr, Ctrl-C and SIGTERM become 130 after everything was cleaned up, and
-    anything else is a bug: traceback and versions, ready to paste, and 70.
+    The exit code of a `TritonizeError` is its `exit_code`. Ctrl-C and SIGTERM exit with 130, after cleanup. Any other exception is
+    a bug of tritonize: it is printed with traceback and versions for a bug report, and the exit code is 70.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode shows ✓ as \u2713, and no traceback
+            stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode prints ✓ as \u2713
     try:
         from tritonize.cli.app import app
 
-        # Not by itself: it would exit with the message of a wrong command line alone, and --json promises a document.
+        # Not standalone: Typer would print and exit by itself, and with --json an error must be a JSON document too.
         code = app(_arguments(sys.argv[1:]), prog_name="tritonize", standalone_mode=False)
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
     except TritonizeError as error:
         _fail(error)
-    except BrokenPipeError:  # whoever read the output has gone
+    except BrokenPipeError:  # the reader of stdout has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_PIPE)
-    except Exception as error:  # noqa: BLE001 - the boundary: what comes here is a command line that is none, or a bug of ours
-        if hasattr(error, "format_message") and hasattr(error, "show"):  # Typer's; it may bring Click or have its own
-            _refuse(error)
-        _fail(_of_this_machine(error) or _bug(error))
+    except Exception as error:  # noqa: BLE001 - the outermost handler: an invalid command line, or a bug of tritonize
+        if hasattr(error, "format_message") and hasattr(error, "show"):  # Typer's own, or the one of the Click that it bundles
+            _exit_with_usage(error)
+        _fail(_from_machine(error) or _bug(error))
     if code == EXIT_INTERRUPTED:
         _fail(InterruptedRunError.of(repository.INTERRUPTED))
     sys.exit(code or 0)
 
 
 def _arguments(given: list[str]) -> list[str]:
-    """The options that every command takes, put where Typer reads them."""
+    """Move the options that every command accepts to the front, where Typer reads them."""
     end = given.index("--") if "--" in given else len(given)
     first, rest, words = [], [], iter(given[:end])
     for word in words:
@@ -80,11 +80,11 @@ def _arguments(given: list[str]) -> list[str]:
     return [*first, *rest, *given[end:]]
 
 
-def _refuse(error: Any) -> NoReturn:
-    """A command line that is none: Typer's own text, and the document that --json asks for."""
-    shown = io.StringIO()
-    error.show(file=shown)
-    print(printable.text(shown.getvalue()), file=sys.stderr, end="")  # noqa: T201
+def _exit_with_usage(error: Any) -> NoReturn:
+    """Print Typer's error about an invalid command line, with --json also as a JSON document, and exit."""
+    text = io.StringIO()
+    error.show(file=text)
+    print(printable.text(text.getvalue()), file=sys.stderr, end="")  # noqa: T201
     if "--json" in sys.argv:
         _print_json(UsageError(error.format_message()))
     sys.exit(error.exit_code)
@@ -96,19 +96,19 @@ def _print_json(error: TritonizeError) -> None:
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # cleaning up has begun; a second one would stop it half-way
+        signal.signal(number, signal.SIG_IGN)  # cleanup has started; a second signal would stop it half-way
     raise KeyboardInterrupt
 
 
-def _of_this_machine(error: Exception) -> TritonizeError | None:
-    """What memory, disk or permissions refuse where no stage expected it; `None` for any other failure."""
+def _from_machine(error: Exception) -> TritonizeError | None:
+    """The error for missing memory, disk space or permissions that no stage handled; `None` for any other exception."""
     if isinstance(error, MemoryError):
         return MissingError.of(files.OUT_OF_MEMORY, found=str(error) or None)
     if not isinstance(error, OSError):
         return None
     if error.errno != errno.ENOENT:
-        return refused(error)  # a full disk is no bug, wherever it is met
-    if error.filename is None:  # Python tried to write into each of the folders that it names
+        return refused(error)  # a full disk is not a bug
+    if error.filename is None:  # Python found no writable folder for temporary files
         return RepositoryError.of(files.NO_TEMPORARY_FOLDER, found=error.strerror)
     return None
 
@@ -120,13 +120,13 @@ def _bug(error: Exception) -> TritonizeError:
     python = f"Python {platform.python_version()} on {platform.platform()}"
     return TritonizeError(
         f"This is a bug in tritonize: {type(error).__name__}: {error}",
-        next_step="please report it with the lines below",
+        next_step="report it, with the lines below",
         details=[*traceback.format_exc().splitlines(), ", ".join(versions), python],
     )
 
 
 def _wrapped(line: str) -> list[str]:
-    """A line in 80 columns; quoted ones (`  | `, a log or a diff) stay as they are, to be copied."""
+    """Wrap a line at 80 columns. Quoted lines (`  | `, a log or a diff) are not wrapped, so that they can be copied."""
     if line.startswith("  | "):
         return [line]
     return textwrap.wrap(line, 80, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False) or [""]

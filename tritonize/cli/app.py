@@ -1,4 +1,4 @@
-"""The Typer app: which commands there are. Each imports what it needs when it is called, so that `--help` is instant."""
+"""The Typer app with all commands. Each command imports its modules when it is called, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from tritonize.cli.terminal import say
 
 app = typer.Typer(
     name="tritonize",
-    help="A PyTorch model to a Triton model repository that is proven to answer like the model.",
+    help="Turn a PyTorch model into a Triton model repository whose outputs are verified against the model.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(enabled: bool) -> None:
+    if enabled:
         from importlib import metadata
 
         say(f"tritonize {metadata.version('tritonize')}")
         raise typer.Exit
 
 
-def _isolate(asked: bool) -> None:
-    if asked:
+def _isolate(enabled: bool) -> None:
+    if enabled:
         from tritonize.process import isolation_probe
 
         isolation_probe.isolate()
@@ -48,7 +48,9 @@ def _root(
     isolate: Annotated[
         bool,
         typer.Option(
-            "--isolate", callback=_isolate, help="Run workers without network, home and other files; before or behind any command."
+            "--isolate",
+            callback=_isolate,
+            help="Run workers without access to the network, the home folder and other files; before or after any command.",
         ),
     ] = False,
     log: Annotated[
@@ -57,7 +59,7 @@ def _root(
             "--log",
             callback=_log,
             metavar="LEVEL",
-            help="Write a log to standard error: debug, info or warning; before or behind any command. (TRITONIZE_LOG)",
+            help="Write a log to standard error: debug, info or warning; before or after any command. (TRITONIZE_LOG)",
         ),
     ] = None,
 ) -> None:

@@ -13,19 +13,19 @@ from tritonize.cli.run import Inputs, MaxBatch, NoBatch
 
 def check(
     expected: Annotated[str, typer.Argument(metavar="A", help="The reference: .pt, .pt2, .onnx or package.module:factory.")],
-    found: Annotated[str, typer.Argument(metavar="B", help="The model that has to answer like it.")],
+    found: Annotated[str, typer.Argument(metavar="B", help="The model to compare with A.")],
     inputs: Inputs = None,
     *,
     max_batch_size: MaxBatch = None,
     no_batch: NoBatch = False,
-    count: Annotated[int, typer.Option("--samples", min=1, metavar="N", help="How many samples.")] = 4,
+    count: Annotated[int, typer.Option("--samples", min=1, metavar="N", help="Number of samples.")] = 4,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the samples.")] = 0,
     rtol: Annotated[float, typer.Option(min=0, help="Relative tolerance.")] = 1e-4,
     atol: Annotated[float, typer.Option(min=0, help="Absolute tolerance, in the outputs' unit.")] = 9e-4,
     seconds: Deadline = RUN_S,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Compare two model files on the same samples, without a server."""
+    """Compare the outputs of two model files on the same samples, without a server."""
     from tritonize.cli import flags
     from tritonize.core import temporary
     from tritonize.core.recorder import Recorder
@@ -37,8 +37,8 @@ def check(
         (model,) = flags.specification(given).models.values()
         drawn = model.samples.model_copy(update={"count": count, "seed": seed})
         models.append(model.model_copy(update={"samples": drawn}))
-    with limited(seconds), temporary.folder() as folder, display() as shown:
+    with limited(seconds), temporary.folder() as folder, display() as terminal:
         report = compare_workflow.compare_models(
-            models[0], models[1], folder, recorder=Recorder(shown.on_stage), tolerance=flags.tolerance(rtol, atol)
+            models[0], models[1], folder, recorder=Recorder(terminal.on_stage), tolerance=flags.tolerance(rtol, atol)
         )
     finish([report], as_json=json)

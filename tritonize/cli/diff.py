@@ -16,31 +16,32 @@ if TYPE_CHECKING:
     from tritonize.onnx_model.tasks import GraphDiff
     from tritonize.workflows.diff import VersionDiff
 
-SHOWN = 8
-"""Operators, weights and findings listed in the text; all are in the JSON."""
+MAX_LISTED = 8
+"""Most operators, weights and findings in the text; the JSON has all."""
 
 
 def diff(
     names: Annotated[
         list[str], typer.Argument(metavar="[REPOSITORY] MODEL BEFORE AFTER", help="The model and two of its versions, such as 7 8.")
     ],
-    requests: Annotated[int, typer.Option(metavar="N", min=1, help="Requests of each version whose time is taken.")] = 100,
+    requests: Annotated[int, typer.Option(metavar="N", min=1, help="Timed requests to each version.")] = 100,
     seconds: Deadline = RUN_S,
     *,
     serve_anyway: Annotated[
-        bool, typer.Option("--serve-anyway", help="Serve also a version that was changed after it was proven.")
+        bool, typer.Option("--serve-anyway", help="Serve the versions even if their files changed after publication.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Compare two versions: answers, configuration, graph, files, latency."""
+    """Compare two versions: outputs, configuration, graph, files, latency."""
     from tritonize.cli.flags import repository_and
     from tritonize.core.errors import UsageError
+    from tritonize.core.messages import usage
     from tritonize.workflows import diff as diff_workflow
 
     root, (model, *numbers) = repository_and(names, 3, "MODEL BEFORE AFTER")
     if not all(number.isdecimal() for number in numbers):
-        raise UsageError("Versions are numbers.", found=" ".join(numbers), expected="such as 7 8")
-    with limited(seconds), display() as shown:
+        raise UsageError.of(usage.VERSION_NUMBERS, found=" ".join(numbers), expected="two numbers, such as 7 8")
+    with limited(seconds), display() as terminal:
         found = diff_workflow.diff(
             diff_workflow.Request(
                 repository=root,
@@ -49,8 +50,8 @@ def diff(
                 after=int(numbers[1]),
                 requests=requests,
                 serve_anyway=serve_anyway,
-                on_stage=shown.on_stage,
-                on_progress=shown.on_progress,
+                on_stage=terminal.on_stage,
+                on_progress=terminal.on_progress,
             )
         )
     if json:
@@ -66,7 +67,7 @@ def diff(
 
 
 def lines(found: VersionDiff) -> Iterator[str]:
-    """The comparison for a person, in 80 columns."""
+    """The comparison as text, in 80 columns."""
     verdict = {"failed": "DIFFER", "passed": "AGREE", "not run": "NOT RUN"}[found.verdict]
     yield f"{verdict}  {found.model} version {found.versions[1]} against version {found.versions[0]}"
     yield from _drift(found)
@@ -76,7 +77,7 @@ def lines(found: VersionDiff) -> Iterator[str]:
     yield from _files(found.files)
     if found.latency:
         yield ""
-        yield "Latency, one request at a time over gRPC, in turn:"
+        yield "Latency over gRPC, one request at a time, versions in turn:"
         for each in found.latency:
             yield (
                 f"  version {each.version:<6} median {each.median_ms:>8.2f} ms   p95 {each.p95_ms:>8.2f} ms   "
@@ -84,7 +85,7 @@ def lines(found: VersionDiff) -> Iterator[str]:
             )
     yield ""
     if found.proved_by:
-        yield from _wrapped(f"Answered by {', '.join(f'{name} {version}' for name, version in found.proved_by.items())}.")
+        yield from _wrapped(f"Compared on {', '.join(f'{name} {version}' for name, version in found.proved_by.items())}.")
     for note in found.notes:
         yield from _wrapped(note)
 
@@ -105,14 +106,14 @@ def _drift(found: VersionDiff) -> Iterator[str]:
         )
     yield from _wrapped(
         f"  outside: elements of {sum(each.metrics.elements for each in found.drift):,} that differ by more than the tolerance of "
-        f"version {after}; k: each version against its own float64 answers."
+        f"version {after}; k: noise-floor ratio of each version, against its own float64 outputs."
     )
 
 
 def _findings(found: VersionDiff) -> Iterator[str]:
     yield ""
-    yield "Configuration, inputs and outputs: " + ("no difference" if not found.findings else f"{len(found.findings)} found")
-    for finding in found.findings[:SHOWN]:
+    yield "Configuration, inputs and outputs: " + ("no difference" if not found.findings else f"{len(found.findings)} differences")
+    for finding in found.findings[:MAX_LISTED]:
         yield from _wrapped(f"  ✗ {finding.where}: {finding.what}")
         for number, text in zip(found.versions, (finding.expected, finding.found), strict=True):
             if text is not None:
@@ -124,7 +125,7 @@ def _graph(graph: GraphDiff) -> Iterator[str]:
     yield ""
     opset = f"opset {graph.opset[0]}" if graph.opset[0] == graph.opset[1] else f"opset {graph.opset[0]} → {graph.opset[1]}"
     yield f"Graph: {graph.nodes[0]} → {graph.nodes[1]} nodes, {opset}"
-    for kind, (before, after) in list(graph.operators.items())[:SHOWN]:
+    for kind, (before, after) in list(graph.operators.items())[:MAX_LISTED]:
         yield f"  {_short(kind, 40):<42}{before:>6} → {after}"
     yield from _more(len(graph.operators))
     changed = graph.weights_changed
@@ -132,12 +133,12 @@ def _graph(graph: GraphDiff) -> Iterator[str]:
         f"Weights: {graph.weights[0]} → {graph.weights[1]}; {len(changed)} changed, {len(graph.weights_added)} added, "
         f"{len(graph.weights_removed)} removed"
     )
-    for each in changed[:SHOWN]:
-        size = "another shape, or no number" if each.relative is None else f"by {each.relative:.2g} of its size"
+    for each in changed[:MAX_LISTED]:
+        size = "another shape, or not a number" if each.relative is None else f"by {each.relative:.2g} of its size"
         yield f"  {_short(each.name, 46):<48}{size}"
     yield from _more(len(changed))
     for sign, names in (("+", graph.weights_added), ("-", graph.weights_removed)):
-        yield from (f"  {sign} {_short(name, 74)}" for name in names[:SHOWN])
+        yield from (f"  {sign} {_short(name, 74)}" for name in names[:MAX_LISTED])
         yield from _more(len(names))
 
 
@@ -150,8 +151,8 @@ def _files(files: Mapping[str, tuple[int | None, int | None]]) -> Iterator[str]:
 
 
 def _more(count: int) -> Iterator[str]:
-    if count > SHOWN:
-        yield f"  … and {count - SHOWN} more with --json"
+    if count > MAX_LISTED:
+        yield f"  … and {count - MAX_LISTED} more with --json"
 
 
 def _number(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""What a person sees while a command works: one line per stage on stderr, a spinner only on a terminal."""
+"""Progress of a running command on stderr: one line per finished stage and, on a terminal, a line for the current step."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _MARKS = {"passed": ("✓", typer.colors.GREEN), "failed": ("✗", typer.colors.
 
 
 class Display:
-    """Listens to a run."""
+    """Prints the stages and the progress of a run."""
 
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
 
     def on_stage(self, name: Label, stage: Stage | None) -> None:
-        """A stage began (`None`) or ended."""
+        """Print a stage that begins (`stage` is `None`) or has ended."""
         title = action(name)
         if stage is None:
             self._transient(f"… {title}")
@@ -42,7 +42,7 @@ class Display:
         say(line if len(line) < WIDTH else f"{line[: WIDTH - 2]}…", err=True)
 
     def on_progress(self, text: str) -> None:
-        """What a long step is doing now."""
+        """Print the current step of a long stage."""
         if self._terminal:
             self._transient(f"… {text}")
         else:
@@ -54,23 +54,31 @@ class Display:
             say(text[: WIDTH - 1], err=True, nl=False)
 
     def clear(self) -> None:
-        """Remove the unfinished line."""
+        """Erase the line of the current step."""
         if self._terminal:
             typer.echo("\r\x1b[K", err=True, nl=False)
 
 
 @contextmanager
 def display() -> Iterator[Display]:
-    """A display whose unfinished line is gone at the end, also after an error."""
-    shown = Display()
+    """A display that erases its current line at the end, also after an error."""
+    created = Display()
     try:
-        yield shown
+        yield created
     finally:
-        shown.clear()
+        created.clear()
 
 
 def finish(reports: Sequence[Report], *, as_json: bool, allow_unproven: bool = False) -> None:
-    """Print the reports on stdout; leave with exit code 1 where one did not pass, 3 where a proof could not run."""
+    """Print the reports on stdout and set the exit code.
+
+    Args:
+        as_json: print one JSON document.
+        allow_unproven: exit with 0 although a required check could not run.
+
+    Raises:
+        typer.Exit: the exit code of the first report with an error; 1 if a report failed; 3 if a required check could not run.
+    """
     from tritonize.report import text as report_text
 
     if as_json:

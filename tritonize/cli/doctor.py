@@ -11,16 +11,16 @@ from tritonize.cli.terminal import say
 
 
 def doctor(
-    install_server: Annotated[bool, typer.Option("--install-server", help="Install the embedded server, or mend it.")] = False,
+    install_server: Annotated[bool, typer.Option("--install-server", help="Install or repair the embedded server.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Look at what this machine has of what tritonize needs; exit code 3 where something is missing."""
+    """Check the prerequisites on this machine; exit code 3 if one is missing."""
     from tritonize.core.errors import MissingError
     from tritonize.workflows import doctor as doctor_workflow
 
     if install_server:
-        with display() as shown:
-            doctor_workflow.install_server(shown.on_progress)
+        with display() as terminal:
+            doctor_workflow.install_server(terminal.on_progress)
     probes = doctor_workflow.probe()
     if json:
         from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""A one-model specification from command-line flags."""
+"""Create a specification of one model from command-line flags."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tritonize.core import names
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import export as wording
 from tritonize.core.messages import samples as say
+from tritonize.core.messages import usage
 from tritonize.spec import rules, schema
 
 _FORM = "NAME:TYPE:SHAPE, such as INPUT__0:fp32:1x1x160x176x176"
@@ -24,7 +25,7 @@ _OF_A_MODEL = ("inputs", "sample_function", "texts", "outputs", "name", "max_bat
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFlags:
-    """What the command line says of one model; `None` and `False` where a flag was not given."""
+    """The flags that describe a model; `None` or `False` for a missing flag."""
 
     source: str
     inputs: Sequence[str] | None = None
@@ -40,7 +41,7 @@ class ModelFlags:
     no_simplify: bool = False
 
     def describing(self) -> list[str]:
-        """The flags that were given and that a spec says itself, as they are typed."""
+        """The given flags that have a counterpart in a spec, as the user types them."""
         return [f"--{name.rstrip('s').replace('_', '-')}" for name in _OF_A_MODEL if getattr(self, name)]
 
 
@@ -57,25 +58,25 @@ class RunFlags(ModelFlags):
 
 
 def specification(flags: ModelFlags) -> schema.Spec:
-    """The specification that the flags describe; without inputs it is completed from the model's file or its samples.
+    """The specification that the flags describe. It may lack inputs; the run infers them from the model's file or samples.
 
     Raises:
-        UsageError: all that is wrong with them.
+        UsageError: a flag is invalid; the details list all problems of the described model.
     """
     if flags.no_batch and flags.max_batch_size:
-        raise UsageError("--no-batch and --max-batch-size exclude each other.")
+        raise UsageError.of(usage.BATCH_FLAGS)
     outputs = flags.outputs or ()
     if len(set(outputs)) < len(outputs):
-        raise UsageError("Two outputs have one name.", found=", ".join(outputs))
+        raise UsageError.of(usage.OUTPUT_TWICE, found=", ".join(outputs))
     inputs, sizes = {}, {1}
     for text in flags.inputs or ():
         name, dtype, shape = _parse(text)
         if name in inputs:
-            raise UsageError("Two inputs have one name.", found=f"--input {text}")
+            raise UsageError.of(usage.INPUT_TWICE, found=f"--input {text}")
         sizes.add(shape[0] if shape else 1)
         inputs[name] = {"dtype": dtype, "shape": shape if flags.no_batch else ["batch", *shape[1:]]}
         if not shape and not flags.no_batch:
-            raise UsageError("An input without axes has no batch.", found=f"--input {text}", next_step="add --no-batch")
+            raise UsageError.of(usage.INPUT_WITHOUT_AXES, found=f"--input {text}")
     max_batch_size = 0 if flags.no_batch else flags.max_batch_size or max(schema.DEFAULT_MAX_BATCH_SIZE, *sizes)
     model = {
         "source": flags.source,
@@ -95,7 +96,7 @@ def specification(flags: ModelFlags) -> schema.Spec:
 
 
 def _texts(given: Sequence[str]) -> dict[str, list[str]]:
-    """The texts of every input: `NAME=TEXT`, or `NAME=@FILE` with one per line."""
+    """Input name to its texts, from flags `NAME=TEXT` or `NAME=@FILE` (one text per line)."""
     found: dict[str, list[str]] = {}
     for each in given:
         name, equals, text = each.partition("=")
@@ -114,22 +115,22 @@ def _texts(given: Sequence[str]) -> dict[str, list[str]]:
 def _parse(text: str) -> tuple[str, str, list[int]]:
     parts = text.rsplit(":", 2)
     if len(parts) != 3 or not re.fullmatch(r"(\d+(x\d+)*)?", parts[2]):
-        raise UsageError("An input is not described in full.", expected=_FORM, found=f"--input {text}")
+        raise UsageError.of(usage.INPUT_FORM, expected=_FORM, found=f"--input {text}")
     return parts[0], parts[1], [int(size) for size in parts[2].split("x") if size]
 
 
 def tolerance(rtol: float, atol: float) -> schema.Tolerance:
-    """The tolerance that two flags give."""
+    """The tolerance from --rtol and --atol."""
     return schema.Tolerance(rtol=rtol, atol=atol)
 
 
 def default_name(source: str) -> str:
-    """A model name from a file's or a factory's; see `names.model`."""
+    """The model name for a file or a factory; see `names.model`."""
     return names.model(source.rpartition(":")[2] if schema.is_factory(source) else Path(source).stem)
 
 
-def spelled(source: str) -> str | None:
-    """What to say where the model is called otherwise than its file, for letters that its name cannot hold."""
+def transliterated(source: str) -> str | None:
+    """A note with the model's name if the file name has letters that a model name cannot have; otherwise `None`."""
     stem = Path(source).stem
     return None if stem.isascii() else wording.SPELLED.text(source=Path(source).name, name=default_name(source))
 
@@ -138,13 +139,11 @@ def _validated(name: str, model: dict[str, Any], repository: Path) -> schema.Spe
     try:
         parsed = schema.Spec.model_validate({"schema": 1, "repository": repository, "models": {name: model}})
     except ValidationError as error:
-        raise UsageError(
-            "The flags do not describe a model.",
-            details=[_sentence(problem) for problem in error.errors(include_url=False)],
-        ) from error
+        problems = [_sentence(problem) for problem in error.errors(include_url=False)]
+        raise UsageError.of(usage.INVALID_FLAGS, details=problems) from error
     problems = [f"{'.'.join(where)}: {text}" for where, text in rules.problems(parsed.models[name])]
     if problems:
-        raise UsageError("The flags do not describe a model.", details=problems)
+        raise UsageError.of(usage.INVALID_FLAGS, details=problems)
     return parsed
 
 
@@ -155,24 +154,24 @@ def _sentence(problem: Any) -> str:
 
 
 class RepositoryAndWords(NamedTuple):
-    """A repository and the words of the command line behind it."""
+    """The repository and the arguments after it."""
 
     repository: Path
     words: list[str]
 
 
 def repository_and(words: Sequence[str], count: int, form: str) -> RepositoryAndWords:
-    """A repository, which may be left out, and the words behind it.
+    """Split the optional repository (default: model_repository) from the other arguments.
 
     Args:
         words: the arguments of the command line.
-        count: how many there are without the repository.
-        form: their names, for the error.
+        count: the number of arguments without the repository.
+        form: the names of these arguments, for the error.
 
     Raises:
-        UsageError: there are more or fewer.
+        UsageError: the number of arguments is wrong.
     """
     if len(words) not in (count, count + 1):
-        raise UsageError("The arguments are not those of the command.", expected=f"[REPOSITORY] {form}", found=" ".join(words))
+        raise UsageError.of(usage.ARGUMENT_COUNT, expected=f"[REPOSITORY] {form}", found=" ".join(words))
     repository = Path(words[0]) if len(words) > count else Path("model_repository")
     return RepositoryAndWords(repository, list(words[-count:]))

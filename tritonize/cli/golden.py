@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tritonize.quality.golden_set import GoldenSet, Rules
     from tritonize.reference.golden_file import GoldenFile
 
-app = typer.Typer(help="A version's golden set as one portable file.", no_args_is_help=True)
+app = typer.Typer(help="Golden files: samples, expected outputs and rules of a version in one portable file.", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
@@ -28,11 +28,13 @@ def export(
     version: Annotated[int | None, typer.Option(metavar="N", help="The version; default: the newest.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: MODEL-VERSION.golden, here.")] = None,
     *,
-    max_mib: Annotated[int, typer.Option(metavar="N", min=1, max=4096, help="MiB of the file; one sample is always in it.")] = 64,
-    seeds: Annotated[bool, typer.Option("--seeds", help="Keep generated samples by their seed and a SHA-256.")] = False,
+    max_mib: Annotated[
+        int, typer.Option(metavar="N", min=1, max=4096, help="Largest size in MiB; the file has at least one sample.")
+    ] = 64,
+    seeds: Annotated[bool, typer.Option("--seeds", help="Store generated samples as a seed and a SHA-256.")] = False,
     json: Json = False,
 ) -> None:
-    """Write samples, expected outputs and rules of a version as one file."""
+    """Write the samples, expected outputs and rules of a version to one file."""
     from tritonize.cli.flags import repository_and
     from tritonize.workflows import golden as golden_workflow
 
@@ -49,14 +51,14 @@ def export(
 
 @app.command("show")
 def show(path: Annotated[Path, typer.Argument(metavar="FILE", help="A golden file.")], json: Json = False) -> None:
-    """Check a golden file, and say what it holds."""
+    """Check a golden file and print its contents."""
     from tritonize.workflows import golden as golden_workflow
 
     file = golden_workflow.look(path)
     if json:
         _print({**_plain(file), "path": str(path)})
     else:
-        say_lines([f"{path}: every member is sound", *_lines(file)])
+        say_lines([f"{path}: all checksums match", *_lines(file)])
 
 
 def _print(plain: Mapping[str, object]) -> None:
@@ -83,14 +85,14 @@ def _lines(file: GoldenFile) -> Iterator[str]:
     origin, known = file.origin, file.golden
     count = known.samples.files.count
     yield from _wrapped(f"{origin.model} version {origin.version}, proven on {origin.created}, verdict: {origin.verdict}")
-    kept = f", {len(file.seeded)} of them by their seed" if file.seeded else ""
-    edges = f", {len(known.samples.edges)} edge cases among them" if known.samples.edges else ""
+    kept = f", {len(file.seeded)} of them as seeds" if file.seeded else ""
+    edges = f", including {len(known.samples.edges)} edge cases" if known.samples.edges else ""
     yield from _wrapped(f"{count} of the version's {file.of} samples{kept}{edges}; {file.bytes / 2**20:.2f} MiB")
     batches = f"batches of at most {known.max_batch_size}" if known.max_batch_size else "not batched"
     yield from _wrapped(f"samples: {known.samples.origin}; {batches}")
     yield from tensors.lines("inputs", known.samples.files.tensors)
     yield from tensors.lines("outputs", known.expected.tensors)
-    yield f"answers: {known.answered_by}" + (", and float64 rounded to float32" if known.exact else "")
+    yield f"expected outputs: {known.answered_by}" + (", and float64 rounded to float32" if known.exact else "")
     for each in known.unmeasured:
         yield from _wrapped(f"no float64 of {each.output} ({each.group}): {each.why}")
     if known.why_not and not known.unmeasured:
@@ -104,7 +106,8 @@ def _rule(rule: Rules, known: GoldenSet, name: str) -> str:
     parts = [f"{rule.kind}, rtol {rule.tolerance.rtol:g}, atol {rule.tolerance.atol:g}"]
     floors = [floor for floor in known.floors if floor.output == name]
     if floors and rule.noise_floor is not None:
-        parts.append(f"k at most {rule.noise_floor:g} of a noise floor of {max(floor.denominator for floor in floors):.3g}")
+        largest = max(floor.denominator for floor in floors)
+        parts.append(f"noise-floor ratio k at most {rule.noise_floor:g}, noise floor {largest:.3g}")
     for metric, bound in rule.metrics.items():
         parts += [f"{metric} {sign} {limit:g}" for sign, limit in (("≥", bound.min), ("≤", bound.max)) if limit is not None]
     return "; ".join(parts)

@@ -14,15 +14,15 @@ from tritonize.cli.terminal import say, say_lines
 if TYPE_CHECKING:
     from tritonize.core.artifacts import Inspection
 
-SHOWN = 15
-"""Operators listed in the text; all are in the JSON."""
+MAX_LISTED = 15
+"""Most operators in the text; the JSON has all."""
 
 
 def inspect(
     source: Annotated[str, typer.Argument(metavar="MODEL", help="A .pt, .pt2 or .onnx file, or package.module:factory.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Show a model's inputs, outputs, operators, parameters and opset."""
+    """Print a model's inputs, outputs, operators, parameters and opset."""
     from tritonize.core import errors, temporary
     from tritonize.source import identification, inspection
     from tritonize.spec import schema
@@ -50,10 +50,10 @@ def _lines(source: str, found: Inspection) -> Iterator[str]:
     yield from tensors.lines("outputs", found.outputs)
     yield "modules" if found.kind == "factory" else "operators"
     operators = list(found.operators.items())
-    for name, count in operators[:SHOWN]:
+    for name, count in operators[:MAX_LISTED]:
         yield f"  {count:>6}  {name}"
-    if len(operators) > SHOWN:
-        yield f"          and {len(operators) - SHOWN} other kinds; --json lists all"
+    if len(operators) > MAX_LISTED:
+        yield f"          and {len(operators) - MAX_LISTED} other kinds; --json lists all"
     for name, value in found.details.items():
         if value not in ([], {}, "", None):
             yield f"{name.replace('_', ' ')}: {value}"

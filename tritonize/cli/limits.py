@@ -11,23 +11,23 @@ from typing import Annotated, NoReturn
 import typer
 
 VERIFY_S = 4 * 3600.0
-"""Seconds that a verification may take by default."""
+"""Default deadline of a verification in seconds."""
 RUN_S = 24 * 3600.0
-"""Seconds that everything else may take by default: an export of a large model takes hours."""
+"""Default deadline of other commands in seconds: the export of a large model takes hours."""
 
-Deadline = Annotated[float, typer.Option("--deadline", min=1, metavar="SECONDS", help="Seconds that the whole command may take.")]
+Deadline = Annotated[float, typer.Option("--deadline", min=1, metavar="SECONDS", help="Time limit of the whole command.")]
 
 
 class _ReachedError(KeyboardInterrupt):
-    """Raised wherever the main thread is, and cleaned up after like Ctrl-C."""
+    """The deadline has passed. It is raised in the main thread and triggers the same cleanup as Ctrl-C."""
 
 
 @contextlib.contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """End what is inside after so many seconds, wherever it waits. For the main thread.
+    """Interrupt the block after this many seconds. Call it in the main thread.
 
     Raises:
-        ServerError: the time is over; whatever failed because of it is chained.
+        ServerError: the block did not finish in time; the error that this caused in the block is chained.
     """
     from tritonize.core import deadline
     from tritonize.core.errors import ServerError, TritonizeError

@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 
 
 def locate(
-    expected: Annotated[str, typer.Argument(metavar="SPEC_OR_A", help="A spec (.yaml); or the ONNX file that is right.")],
+    expected: Annotated[str, typer.Argument(metavar="SPEC_OR_A", help="A spec (.yaml), or the correct ONNX file.")],
     found: Annotated[
-        Path | None, typer.Argument(metavar="B", help="The ONNX file that differs from A, its nodes named alike.")
+        Path | None, typer.Argument(metavar="B", help="The ONNX file that differs from A and has the same node names.")
     ] = None,
     models: Models = None,
     *,
     samples: Annotated[
-        list[str] | None, typer.Option("--samples", metavar="FILE", help="Samples for A and B: .npz files, or patterns of them.")
+        list[str] | None,
+        typer.Option("--samples", metavar="FILE", help="Samples for A and B: .npz files, or patterns such as samples/*.npz."),
     ] = None,
     inputs: Inputs = None,
     no_batch: NoBatch = False,
@@ -36,20 +37,21 @@ def locate(
         bool, typer.Option("--write", help="Write the nodes that have to stay fp32 into the spec (keep_fp32.nodes).")
     ] = False,
     trials: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Sets of nodes that are tried in fp16 and bf16, each with a whole comparison.")
+        int, typer.Option(metavar="N", min=1, help="In fp16 and bf16: most sets of nodes to try, each with a full comparison.")
     ] = 64,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Find the node an error comes from: of a model's export, or of one ONNX file against another.
+    """Find the node that an error comes from, in a model's export or in an ONNX file compared with another.
 
-    Every node is run on right inputs, so that its own error shows. In fp16 and bf16 it also finds a small set of nodes that have
-    to stay fp32. Exit code 1 where an origin or such a set was found, 3 where the modules cannot be watched.
+    Every node runs on the expected inputs, which separates its own error from the error it inherits. In fp16 and bf16, the command
+    also finds a small set of nodes that have to stay fp32. Exit code 1 if it finds an origin or such a set, 3 if the modules of the
+    model cannot be observed.
     """
     from tritonize.core import temporary
     from tritonize.core.recorder import Recorder
 
-    with temporary.folder() as folder, display() as shown:
-        recorder = Recorder(shown.on_stage)
+    with temporary.folder() as folder, display() as terminal:
+        recorder = Recorder(terminal.on_stage)
         if expected.lower().endswith((".yaml", ".yml")):
             locations = _of_spec(Path(expected), found, models or [], work=folder, recorder=recorder, write=write, trials=trials)
         else:
@@ -63,20 +65,17 @@ def _of_spec(
     path: Path, found: Path | None, models: list[str], *, work: Path, recorder: Recorder, write: bool, trials: int
 ) -> dict[str, Location]:
     from tritonize.core import errors
+    from tritonize.core.messages import usage
     from tritonize.source import identification
     from tritonize.spec import editing, loader
     from tritonize.triton import model_config
     from tritonize.workflows import keep_fp32
 
     if found is not None:
-        raise errors.UsageError("A spec is compared with its own export, not with another file.", found=str(found))
+        raise errors.UsageError.of(usage.SPEC_AND_FILE, found=str(found))
     specification = loader.load(path, check_triton=model_config.triton_problems)
-    unknown = [name for name in models if name not in specification.models]
-    if unknown:
-        known = ", ".join(specification.models)
-        raise errors.UsageError("The specification has no such model.", found=", ".join(unknown), expected=known)
     locations = {}
-    names = models or list(specification.models)
+    names = specification.selected(models)
     for name in names:
         model: Model = specification.models[name]
         if identification.identify(model).kind != "onnx":
@@ -87,7 +86,7 @@ def _of_spec(
         except errors.ExportError as error:
             if len(names) == 1:
                 raise
-            located = _not_exported(model, error)  # of several, one that fails does not hide the others
+            located = _not_exported(model, error)  # a failed export does not prevent the search in the other models
         locations[name] = located
         if write and located.keep_passes:
             editing.keep_in_fp32(path, name, [*model.keep_fp32.nodes, *located.keep])
@@ -112,12 +111,12 @@ def _of_files(
 ) -> Location:
     from tritonize.cli import flags
     from tritonize.core import errors
+    from tritonize.core.messages import usage
     from tritonize.locate import search as locate_search
 
     if found is None or not expected.lower().endswith(".onnx") or found.suffix.lower() != ".onnx":
-        raise errors.UsageError(
-            "Two ONNX files are compared, or a spec with its export.", found=" ".join([expected, str(found or "")]).strip()
-        )
+        given_files = " ".join([expected, str(found or "")]).strip()
+        raise errors.UsageError.of(usage.LOCATE_ARGUMENTS, expected="A.onnx B.onnx, or SPEC.yaml", found=given_files)
     inputs, no_batch = described
     given = flags.ModelFlags(source=expected, name="a", inputs=inputs, no_batch=no_batch)
     (model,) = flags.specification(given).models.values()

@@ -1,4 +1,4 @@
-"""`tritonize plan build` and `tritonize plan check`."""
+"""`tritonize plan`: build, request, prove, collect and check TensorRT plans."""
 
 from __future__ import annotations
 
@@ -15,25 +15,30 @@ if TYPE_CHECKING:
     from tritonize.plans.compatibility import Compatibility
 
 app = typer.Typer(
-    help="TensorRT plans: build them here or anywhere, and see where they load.", no_args_is_help=True, rich_markup_mode=None
+    help="TensorRT plans: build them on this or another machine, compare them with PyTorch, check where they load.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
 @app.command()
 def build(
-    request: Annotated[Path, typer.Option("--request", metavar="FILE", help="A request: ONNX file, module, profiles, settings.")],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where plan, metadata and log go.")] = Path(),
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Build although it was built before.")] = False,
+    request: Annotated[
+        Path, typer.Option("--request", metavar="FILE", help="A plan request: ONNX file, module, profiles, settings.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for plans, metadata and logs.")] = Path(),
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Do not take plans from the cache.")] = False,
     *,
     json: Json = False,
 ) -> None:
-    """Build the plans of a request. It needs the request and the ONNX file, and nothing else of tritonize's."""
+    """Build the plans of a request. The request and the ONNX file are all it needs."""
     from tritonize.cli.display import display
     from tritonize.plans import builder as plan_builder
 
-    with display() as shown:
-        built = plan_builder.build(plan_builder.read_request(request), out, use_cache=not no_cache, on_progress=shown.on_progress)
+    with display() as terminal:
+        wanted = plan_builder.read_request(request)
+        built = plan_builder.build(wanted, out, use_cache=not no_cache, on_progress=terminal.on_progress)
     if json:
         from json import dumps
 
@@ -50,16 +55,17 @@ def _lines(built: BuiltPlan) -> Iterator[str]:
     how = "from the cache" if built.cached else f"built in {built.metadata.build_seconds:.1f} s"
     yield f"{built.path}: {how}"
     yield from report_text.plan_lines(to_json(built.metadata))
-    yield f"  not run: {'no GPU here' if built.metadata.gpu is None else 'it was built alone'}, so nobody has seen what it answers"
+    why = "no GPU on this machine" if built.metadata.gpu is None else "`plan build` only builds"
+    yield f"  not run ({why}): its outputs are not compared with PyTorch yet"
 
 
 @app.command()
 def request(
     spec: Annotated[Path, typer.Argument(metavar="SPEC", help="A spec (.yaml).")],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="A new folder, for the request and the ONNX file.")],
-    model: Annotated[str | None, typer.Option("--model", "-m", metavar="NAME", help="Which model of the spec.")] = None,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="A new folder for the request and the ONNX file.")],
+    model: Annotated[str | None, typer.Option("--model", "-m", metavar="NAME", help="The model of the spec.")] = None,
 ) -> None:
-    """Export and prove a model, and write what to build of it on other machines."""
+    """Export and verify a model, and write a self-contained request to build its plans on other machines."""
     from tritonize.cli.display import display
     from tritonize.spec import loader
     from tritonize.triton import model_config
@@ -67,26 +73,26 @@ def request(
     from tritonize.workflows import plan_request
 
     specification = loader.load(spec, check_triton=model_config.triton_problems)
-    with display() as shown:
-        options = job_workflow.Options(on_stage=shown.on_stage, on_progress=shown.on_progress)
+    with display() as terminal:
+        options = job_workflow.Options(on_stage=terminal.on_stage, on_progress=terminal.on_progress)
         written = plan_request.request(specification, out, models=(model,) if model else (), options=options)
-    say(f"{written}: take this folder to each machine and run there")
+    say(f"{written}: copy this folder to each GPU machine and run there")
     say("  tritonize plan build --request request.json --out plans/")
-    say("  tritonize plan prove plans/ --question question/       (with its GPU)")
-    say(f"then bring the plans back: tritonize run {spec} --plans plans/")
+    say("  tritonize plan prove plans/ --question question/")
+    say(f"then copy the plans back and run: tritonize run {spec} --plans plans/")
 
 
 @app.command()
 def prove(
-    places: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders that `plan build` left, or plans.")],
+    places: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Output folders of `plan build`, or plans.")],
     question: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder `question` that `plan request` wrote.")],
-    plugin: Annotated[list[Path] | None, typer.Option("--plugin", metavar="FILE", help="A library of plugins they need.")] = None,
+    plugin: Annotated[list[Path] | None, typer.Option("--plugin", metavar="FILE", help="A plugin library of the plans.")] = None,
     *,
     json: Json = False,
 ) -> None:
-    """Run plans on the GPU here and compare them with PyTorch's answers; a record is left beside each, which `collect` takes along.
+    """Run plans on this machine's GPU and compare their outputs with PyTorch's. Writes a record beside each plan for `collect`.
 
-    Exit code 1 where one answers wrongly, 3 where one could not run.
+    Exit code 1 if a plan's outputs are wrong, 3 if a plan could not run.
     """
     from tritonize.cli.display import display
     from tritonize.core import temporary
@@ -96,10 +102,10 @@ def prove(
     from tritonize.plans import proof_input
     from tritonize.workflows import prove_plans
 
-    asked = proof_input.read(question)
-    with display() as shown, temporary.folder() as folder:
+    given = proof_input.read(question)
+    with display() as terminal, temporary.folder() as folder:
         plugins = tuple(each.absolute() for each in plugin or ())
-        proofs = prove_plans.prove(places, asked, folder, recorder=Recorder(shown.on_stage), plugins=plugins)
+        proofs = prove_plans.prove(places, given, folder, recorder=Recorder(terminal.on_stage), plugins=plugins)
     if json:
         from json import dumps
 
@@ -116,11 +122,11 @@ def prove(
 
 @app.command()
 def collect(
-    places: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders that `plan build` left, or plans.")],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="A new folder for all of them.")],
+    places: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Output folders of `plan build`, or plans.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="A new folder for the plans.")],
     json: Json = False,
 ) -> None:
-    """Bring the plans of several machines together, one per GPU kind, and refuse what does not go together."""
+    """Copy the plans of several machines into one folder, one per GPU model. Fails if they do not belong together."""
     from tritonize.plans import collection as plan_collection
 
     found = plan_collection.collect(places, out)
@@ -139,26 +145,28 @@ def collect(
 @app.command()
 def check(
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A .plan file.")],
-    triton: Annotated[str | None, typer.Option(metavar="YY.MM", help="Release of Triton, 26.06, or a tag of its image.")] = None,
+    triton: Annotated[str | None, typer.Option(metavar="YY.MM", help="Triton release, such as 26.06, or an image tag.")] = None,
     trt_version: Annotated[
-        str | None, typer.Option(metavar="VERSION", help="TensorRT of the target, all four parts: 10.16.1.11.")
+        str | None, typer.Option(metavar="VERSION", help="TensorRT version of the target, all four parts: 10.16.1.11.")
     ] = None,
     *,
     json: Json = False,
 ) -> None:
-    """Say what a plan is, and whether it will load in a TensorRT. Exit code 1 where it will not, 3 where nobody knows."""
+    """Describe a plan, and check whether it loads in a TensorRT version. Exit code 1 if it does not, 3 if that is unknown."""
     import re
 
     from tritonize.core.errors import MissingError, UsageError
+    from tritonize.core.messages import usage
     from tritonize.plans import compatibility
 
     if triton and trt_version:
-        raise UsageError("--triton and --trt-version exclude each other.")
+        raise UsageError.of(usage.TWO_TARGETS)
     if trt_version is not None and not re.fullmatch(r"\d+(\.\d+){3}", trt_version):
-        raise UsageError("A TensorRT version has four parts.", expected="10.16.1.11", found=trt_version)
+        raise UsageError.of(usage.TENSORRT_VERSION, expected="four numbers, such as 10.16.1.11", found=trt_version)
     if triton and not re.fullmatch(r"\d\d\.\d\d(-[a-z0-9.-]+)?", triton):
-        raise UsageError("A release of Triton is a year and a month.", expected="26.06, or a tag such as 26.06-py3", found=triton)
-    compatibility.check(plan, None)  # a file that is no plan is said so before anybody is asked about an image
+        expected = "year and month, such as 26.06, or an image tag such as 26.06-py3"
+        raise UsageError.of(usage.TRITON_RELEASE, expected=expected, found=triton)
+    compatibility.check(plan, None)  # raises for an invalid plan before the slow look-up of the image
     image = compatibility.of_image(triton) if triton else None
     found = compatibility.check(plan, image.version if image else trt_version, image=image is not None)
     if json:

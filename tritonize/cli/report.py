@@ -15,18 +15,19 @@ PAGE, PLAIN = "report.html", "report.json"
 def report(
     repository: Annotated[
         Path,
-        typer.Argument(metavar="REPOSITORY", help="The model repository; or the directory of one version, such as a staged one."),
+        typer.Argument(metavar="REPOSITORY", help="The model repository, or a version's directory, also a staged one."),
     ] = Path("model_repository"),
     models: Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="Only these models.")] = None,
     version: Annotated[int | None, typer.Option(metavar="N", help="The version; default: the newest.")] = None,
     *,
-    no_open: Annotated[bool, typer.Option("--no-open", help="Only print where the reports lie.")] = False,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Only print the paths of the reports.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the reports as one JSON document on stdout.")] = False,
 ) -> None:
     """Open the report of a version in the browser: one HTML file that needs no network."""
     from tritonize import repository as repositories
     from tritonize.cli import published
     from tritonize.core import errors
+    from tritonize.core.messages import usage
 
     if (repository / repositories.EVIDENCE).is_dir():
         found = [repository]
@@ -35,12 +36,7 @@ def report(
     pages = [each / repositories.EVIDENCE / (PLAIN if json else PAGE) for each in found]
     for page in pages:
         if not page.is_file():
-            raise errors.RepositoryError(
-                "The version carries no such report.",
-                where=str(page),
-                cause="it was published by an older tritonize, or not by it",
-                next_step="publish it again with `tritonize run`; what is there now is checked by `tritonize verify`",
-            )
+            raise errors.RepositoryError.of(usage.NO_REPORT, where=str(page))
     if json:
         _print(pages)
         return

@@ -33,33 +33,33 @@ Inputs = Annotated[
 SampleFunction = Annotated[
     str | None,
     typer.Option(
-        metavar="MODULE:FUNCTION", help="A function that draws samples: called with 0, 1, … it returns one, of the inputs' names."
+        metavar="MODULE:FUNCTION", help="A function that creates samples: called with 0, 1, …, it returns a dictionary of inputs."
     ),
 ]
 Texts = Annotated[
     list[str] | None,
-    typer.Option("--text", metavar="NAME=TEXT", help="A text for samples of an input of text; NAME=@FILE for one per line."),
+    typer.Option("--text", metavar="NAME=TEXT", help="A text for a text input; NAME=@FILE for one text per line."),
 ]
-Outputs = Annotated[list[str] | None, typer.Option("--output", "-o", metavar="NAME", help="Names of the outputs, in order.")]
-Name = Annotated[str | None, typer.Option(metavar="NAME", help="Name of the model; default: the file's.")]
+Outputs = Annotated[list[str] | None, typer.Option("--output", "-o", metavar="NAME", help="Name of an output, in order.")]
+Name = Annotated[str | None, typer.Option(metavar="NAME", help="Name of the model; default: the file's name.")]
 Repository = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="The model repository; default: model_repository, or the spec's.")
 ]
 MaxBatch = Annotated[int | None, typer.Option(min=1, metavar="N", help="Largest batch that Triton may form; default: 2.")]
-NoBatch = Annotated[bool, typer.Option("--no-batch", help="The first size is no batch: max_batch_size 0.")]
+NoBatch = Annotated[bool, typer.Option("--no-batch", help="The first axis is not a batch: max_batch_size 0.")]
 Opset = Annotated[int | None, typer.Option(metavar="N", help="ONNX opset; default: 18.")]
 NoSimplify = Annotated[bool, typer.Option("--no-simplify", help="Do not run onnxslim.")]
 Models = Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="Only these models of the spec.")]
 ReplaceConfig = Annotated[bool, typer.Option("--replace-config", help="Replace a published config.pbtxt that differs.")]
 AllowUnproven = Annotated[
-    bool, typer.Option("--allow-unproven", help="Publish although a proof could not run here; see exit code 3.")
+    bool, typer.Option("--allow-unproven", help="Publish although a required check could not run here (exit code 3).")
 ]
 SampleFiles = Annotated[
     list[str] | None,
-    typer.Option("--sample-file", metavar="FILE", help="Samples in .npz files, instead of the spec's or drawn ones."),
+    typer.Option("--sample-file", metavar="FILE", help="An .npz file with samples, instead of the spec's or random ones."),
 ]
 Plans = Annotated[
-    list[Path] | None, typer.Option(metavar="FOLDER", help="Plans that were built elsewhere, of `tritonize plan request`.")
+    list[Path] | None, typer.Option(metavar="FOLDER", help="Plans that another machine built from a `tritonize plan request`.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
@@ -87,10 +87,10 @@ def run(
     seconds: Deadline = RUN_S,
     json: Json = False,
 ) -> None:
-    """Build, serve, verify and publish: the main job.
+    """Export, serve, verify and publish models.
 
-    Exports the model, starts a real Triton server on it, asks that server for every sample, compares each answer with
-    PyTorch, and publishes the version only if all of it passed.
+    Exports each model, starts a Triton server with it, sends every sample, compares the responses with PyTorch's outputs, and
+    publishes the version only if all comparisons pass.
     """
     from tritonize.cli.flags import RunFlags
 
@@ -176,17 +176,17 @@ def _work(command: str, flags: RunFlags) -> None:
     published: list[PublishedVersion] = []
     with (
         limited(flags.seconds),
-        display() as shown,
-        _told_when_interrupted(published, flags.models or specification.models),
+        display() as terminal,
+        _listing_published(published, flags.models or specification.models),
     ):
         options = job_workflow.Options(
             replace_config=flags.replace_config,
             allow_unproven=flags.allow_unproven,
             plans=tuple(flags.plans or ()),
-            command=_again(),
+            command=_build_command(),
             on_published=published.append,
-            on_stage=shown.on_stage,
-            on_progress=shown.on_progress,
+            on_stage=terminal.on_stage,
+            on_progress=terminal.on_progress,
         )
         work = run_workflow.run if command == "run" else run_workflow.build
         reports = work(specification, models=flags.models or (), options=options)
@@ -194,8 +194,8 @@ def _work(command: str, flags: RunFlags) -> None:
 
 
 @contextmanager
-def _told_when_interrupted(published: Sequence[PublishedVersion], wanted: Collection[str]) -> Iterator[None]:
-    """Who interrupts a run of many models is told which of them are in place by then."""
+def _listing_published(published: Sequence[PublishedVersion], wanted: Collection[str]) -> Iterator[None]:
+    """After Ctrl-C, raise an error that lists the models published so far."""
     from tritonize.core.errors import InterruptedRunError
     from tritonize.core.messages import repository as wording
 
@@ -210,8 +210,8 @@ def _told_when_interrupted(published: Sequence[PublishedVersion], wanted: Collec
         ) from None
 
 
-def _again() -> str:
-    """The command line that builds the same again, without flags that only say what becomes of it."""
+def _build_command() -> str:
+    """The `tritonize build` command line that repeats this build, without the flags that concern only the result."""
     import shlex
     import sys
 
@@ -219,7 +219,7 @@ def _again() -> str:
 
 
 def _with_samples(specification: Spec, files: Sequence[str]) -> Spec:
-    """Every model of the spec with samples from these files."""
+    """The spec with these sample files for every model."""
     models = {
         name: model.model_copy(update={"samples": model.samples.model_copy(update={"files": list(files), "function": None})})
         for name, model in specification.models.items()
@@ -228,21 +228,22 @@ def _with_samples(specification: Spec, files: Sequence[str]) -> Spec:
 
 
 def _specification(flags: RunFlags) -> Spec:
-    """The spec file, or one made from the flags."""
+    """The spec from the file, or a spec created from the flags."""
     from tritonize.cli import flags as from_flags
     from tritonize.core.errors import UsageError
+    from tritonize.core.messages import usage
     from tritonize.spec import loader
     from tritonize.triton import model_config
 
     source = flags.source
     if not source.lower().endswith((".yaml", ".yml")):
         if flags.models:
-            raise UsageError("--model chooses among the models of a spec.", found=source)
-        if flags.name is None and (note := from_flags.spelled(source)):
+            raise UsageError.of(usage.MODEL_WITHOUT_SPEC, found=source)
+        if flags.name is None and (note := from_flags.transliterated(source)):
             say(note, err=True)
         return from_flags.specification(flags)
     if given := flags.describing():
-        raise UsageError("A spec describes its models itself.", found=", ".join(given), next_step=f"say it in {source}")
+        raise UsageError.of(usage.FLAGS_WITH_SPEC, found=", ".join(given), source=source)
     specification = loader.load(Path(source), check_triton=model_config.triton_problems)
     if flags.repository:
         specification = specification.model_copy(update={"repository": flags.repository})

@@ -17,7 +17,7 @@ from tritonize.core.stages import StageName
 if TYPE_CHECKING:
     from tritonize.workflows.checked_copy import ToServe
 
-Port = Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="Port on 127.0.0.1; 0 takes a free one.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="Port on 127.0.0.1; 0 for any free port.")]
 
 
 def serve(
@@ -26,12 +26,14 @@ def serve(
     http_port: Port = 8000,
     *,
     grpc_port: Port = 8001,
-    serve_anyway: Annotated[bool, typer.Option("--serve-anyway", help="Serve also what was changed after it was proven.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout when it is ready.")] = False,
+    serve_anyway: Annotated[
+        bool, typer.Option("--serve-anyway", help="Serve versions even if their files changed after publication.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout when the server is ready.")] = False,
 ) -> None:
     """Serve a model repository on 127.0.0.1 with the embedded Triton, until Ctrl-C.
 
-    Published versions are checked against their manifests first, and what is served is what was checked.
+    Before that, the files of published versions are compared with their manifests; the server gets exactly these files.
     """
     from tritonize import repository as repositories
     from tritonize.core import temporary
@@ -40,19 +42,19 @@ def serve(
     from tritonize.workflows import checked_copy
 
     served = models or repositories.models(repository)
-    with temporary.folder() as folder, display() as shown:
+    with temporary.folder() as folder, display() as terminal:
         checked = checked_copy.to_serve(repository, served, folder)
-        _say(checked, serve_anyway=serve_anyway, json=json)
-        shown.on_stage(StageName.SERVER_START, None)
+        _print_findings(checked, serve_anyway=serve_anyway, json=json)
+        terminal.on_stage(StageName.SERVER_START, None)
         with serving.serve(
             checked.root,
             directory=folder,
             models=served,
             http_port=http_port,
             grpc_port=grpc_port,
-            on_progress=shown.on_progress,
+            on_progress=terminal.on_progress,
         ) as server:
-            shown.clear()
+            terminal.clear()
             key = folder / "key"
             serving.write_key(server, key)
             addresses = {"http": server.http_url, "grpc": server.grpc_url}
@@ -64,13 +66,17 @@ def serve(
             else:
                 say(wording.SERVING.text(models=", ".join(served), **addresses))
                 say(wording.SERVING_KEY.text(key=key, http=server.http_url))
-            with contextlib.suppress(KeyboardInterrupt):  # it was to be served until then, so this is success
+            with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is the regular end
                 server.wait()
         _require_unchanged(checked)
 
 
-def _say(checked: ToServe, *, serve_anyway: bool, json: bool) -> None:
-    """What was checked; the end where something differs and nobody wants it served."""
+def _print_findings(checked: ToServe, *, serve_anyway: bool, json: bool) -> None:
+    """Print the results of the check.
+
+    Raises:
+        typer.Exit: files changed after publication, and --serve-anyway is not given.
+    """
     from tritonize.core.messages import repository as wording
 
     for note in () if json else checked.notes:
@@ -89,7 +95,11 @@ def _say(checked: ToServe, *, serve_anyway: bool, json: bool) -> None:
 
 
 def _require_unchanged(checked: ToServe) -> None:
-    """What was served where it lies is hashed again at the end."""
+    """Hash the files that were served from the repository itself again.
+
+    Raises:
+        typer.Exit: files changed while they were served.
+    """
     findings = [finding for each in checked.checked for finding in each.again()]
     for finding in findings:
         say(f"{finding.where}: {finding.what}", err=True)

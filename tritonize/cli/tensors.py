@@ -1,4 +1,4 @@
-"""A list of tensors on a terminal."""
+"""Format a list of tensors for the terminal."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from tritonize.core.artifacts import TensorSpec
 
 NAME = 24
-"""Columns of a name; more where one is longer, so that its type never touches it."""
+"""Smallest width of the name column; longer names widen it."""
 
 
 def lines(title: str, tensors: Sequence[TensorSpec]) -> Iterator[str]:
-    """Name, element type and shape of each, in columns; no lines for an empty list."""
+    """One line per tensor with name, element type and shape, below a title; nothing for an empty list."""
     if tensors:
         yield title
     width = max([NAME, *(len(tensor.name) + 2 for tensor in tensors)])

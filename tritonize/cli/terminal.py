@@ -1,4 +1,4 @@
-"""The one place that prints what is not ours alone."""
+"""Print text that may contain names or messages from outside, such as models and servers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tritonize.core import printable
 
 
 def say(text: str = "", *, err: bool = False, nl: bool = True) -> None:
-    """Print, without the control characters that names and messages may hold."""
+    """Print text with its control characters escaped; line ends and tabs stay."""
     typer.echo(printable.text(text), err=err, nl=nl)
 
 
 def say_lines(lines: Iterable[str]) -> None:
-    """Print lines, each of which stays one."""
+    """Print lines with all control characters escaped, line ends included."""
     typer.echo("\n".join(map(printable.line, lines)))

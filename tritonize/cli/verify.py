@@ -24,34 +24,34 @@ def verify(
     urls: Annotated[
         list[str] | None,
         typer.Option(
-            "--url", metavar="URL", help="A running server: http://host:8000, grpc://host:8001, or both; default: one is started."
+            "--url", metavar="URL", help="A running server: http://host:8000, grpc://host:8001, or both; default: start one."
         ),
     ] = None,
     golden: Annotated[
         Path | None,
-        typer.Option("--golden", metavar="FILE", help="Verify the running server with this file; no repository is needed."),
+        typer.Option("--golden", metavar="FILE", help="Verify the running server with this file, without a repository."),
     ] = None,
     seconds: Deadline = VERIFY_S,
     serve_anyway: Annotated[
-        bool, typer.Option("--serve-anyway", help="Serve and ask also what was changed after it was proven.")
+        bool, typer.Option("--serve-anyway", help="Verify also versions whose files changed after publication.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Check published versions: their files, and what a server answers from them."""
+    """Verify published versions: their files, and a server's responses against the expected outputs."""
     from tritonize.workflows import verify as verify_workflow
 
     if golden is not None:
         _with_file(golden, repository, models or [], version=version, urls=urls or [], seconds=seconds, as_json=json)
         return
-    with limited(seconds), display() as shown:
+    with limited(seconds), display() as terminal:
         request = verify_workflow.Request(
             repository=repository or Path("model_repository"),
             models=models or (),
             version=version,
             urls=urls or (),
             serve_anyway=serve_anyway,
-            on_stage=shown.on_stage,
-            on_progress=shown.on_progress,
+            on_stage=terminal.on_stage,
+            on_progress=terminal.on_progress,
         )
         reports = verify_workflow.verify(request)
     finish(reports, as_json=json)
@@ -68,15 +68,16 @@ def _with_file(
     as_json: bool,
 ) -> None:
     from tritonize.core.errors import UsageError
+    from tritonize.core.messages import usage
     from tritonize.workflows import golden as golden_workflow
 
     if repository is not None:
-        raise UsageError("With --golden no repository is named.", found=str(repository), next_step="leave it out")
+        raise UsageError.of(usage.GOLDEN_WITH_REPOSITORY, found=str(repository))
     if len(models) > 1:
-        raise UsageError("A golden file is of one model.", found=", ".join(models))
-    with limited(seconds), display() as shown:
+        raise UsageError.of(usage.GOLDEN_MODELS, found=", ".join(models))
+    with limited(seconds), display() as terminal:
         request = golden_workflow.Request(
-            path=golden, urls=urls, model=models[0] if models else None, version=version, on_stage=shown.on_stage
+            path=golden, urls=urls, model=models[0] if models else None, version=version, on_stage=terminal.on_stage
         )
         report = golden_workflow.verify(request)
     finish([report], as_json=as_json)

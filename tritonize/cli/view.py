@@ -16,7 +16,7 @@ NETWORK = "model.onnx"
 
 def view(
     source: Annotated[
-        Path, typer.Argument(metavar="MODEL | REPOSITORY", help="A model file; or a model repository, whose ONNX file is shown.")
+        Path, typer.Argument(metavar="MODEL | REPOSITORY", help="A model file, or a model repository with an ONNX file.")
     ] = Path("model_repository"),
     model: Annotated[str | None, typer.Option("--model", "-m", metavar="NAME", help="The model of the repository.")] = None,
     version: Annotated[int | None, typer.Option(metavar="N", help="The version; default: the newest.")] = None,
@@ -24,7 +24,7 @@ def view(
     port: Port = 0,
     no_open: Annotated[bool, typer.Option("--no-open", help="Only print the address.")] = False,
 ) -> None:
-    """Open a network in Netron, served on 127.0.0.1 until Ctrl-C."""
+    """Open a model's graph in Netron, served on 127.0.0.1 until Ctrl-C."""
     import webbrowser
 
     from tritonize.cli import published
@@ -33,36 +33,38 @@ def view(
     from tritonize.onnx_model import netron_page
 
     errors.require("netron", extra="view")
-    file = source if source.is_file() else _network(source, model, version)
+    file = source if source.is_file() else _onnx_file(source, model, version)
     try:
         server = netron_page.Server(file, port)
     except OSError as error:
         raise errors.ServerError.of(wording.PORT_TAKEN, where=f"{netron_page.HOST}:{port}", found=str(error)) from error
     with server:
-        say(f"{file} on {server.address}; Ctrl-C ends it.")
+        say(f"Serving {file} on {server.address}. Press Ctrl-C to stop.")
         if not no_open and published.has_display():
             webbrowser.open(server.address)
-        with contextlib.suppress(KeyboardInterrupt):  # it was to be served until then, so this is success
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is the regular end
             server.serve_forever()
 
 
-def _network(repository: Path, model: str | None, version: int | None) -> Path:
+def _onnx_file(repository: Path, model: str | None, version: int | None) -> Path:
     """The ONNX file of a version.
 
     Raises:
-        UsageError: there is no such version, or it has no ONNX file; several models, and none is named.
+        UsageError: the repository, model or version does not exist; the version has no ONNX file; the repository has several
+            models and `model` is None.
     """
     from tritonize.cli import published
     from tritonize.core import errors
+    from tritonize.core.messages import usage
 
     if not repository.exists():
-        raise errors.UsageError("There is no such file or repository.", where=str(repository))
+        raise errors.UsageError.of(usage.NOTHING_TO_VIEW, where=str(repository))
     found = published.directories(repository, [model] if model else (), version)
     if len(found) > 1:
-        raise errors.UsageError("One network is shown at a time.", found=", ".join(found), next_step="name one with --model")
+        raise errors.UsageError.of(usage.VIEW_SEVERAL, found=", ".join(found))
     (directory,) = found.values()
     file = directory / NETWORK
     if not file.is_file():
         names = ", ".join(sorted(path.name for path in directory.iterdir() if path.is_file()))
-        raise errors.UsageError("The version has no ONNX file.", where=str(directory), expected=NETWORK, found=names)
+        raise errors.UsageError.of(usage.VIEW_NO_ONNX, where=str(directory), expected=NETWORK, found=names)
     return file

@@ -299,10 +299,10 @@ def test_a_full_disk_among_the_temporary_files_is_an_error_of_its_own_and_hangs_
 
 def test_who_interrupts_a_run_is_told_what_is_in_place_by_then():
     published = [PublishedVersion(repository=ROOT, model=name, version=2) for name in ("one", "two")]
-    with pytest.raises(InterruptedRunError) as caught, cli_run._told_when_interrupted(published, ["one", "two", "three"]):
+    with pytest.raises(InterruptedRunError) as caught, cli_run._listing_published(published, ["one", "two", "three"]):
         raise KeyboardInterrupt
     assert (caught.value.code, caught.value.exit_code) == ("interrupted-published", 130)
     assert "2 of 3 models" in caught.value.what
     assert "two version 2" in caught.value.what
-    with pytest.raises(KeyboardInterrupt), cli_run._told_when_interrupted([], ["one"]):
+    with pytest.raises(KeyboardInterrupt), cli_run._listing_published([], ["one"]):
         raise KeyboardInterrupt

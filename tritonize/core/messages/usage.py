@@ -1,0 +1,87 @@
+"""Messages about arguments of the command line and of the Python API."""
+
+from __future__ import annotations
+
+from tritonize.core.messages import Message
+
+BATCH_FLAGS = Message(
+    code="flags-no-batch-and-size",
+    what="--no-batch and --max-batch-size cannot be combined.",
+    next_step="remove one of the two",
+)
+OUTPUT_TWICE = Message(
+    code="flag-output-twice",
+    what="Two --output flags have the same name.",
+    next_step="give each output its own name",
+)
+INPUT_TWICE = Message(
+    code="flag-input-twice",
+    what="Two --input flags have the same name.",
+    next_step="give each input its own name",
+)
+INPUT_WITHOUT_AXES = Message(
+    code="flag-input-without-axes",
+    what="An input without axes cannot be batched.",
+    next_step="add --no-batch",
+)
+INPUT_FORM = Message(code="flag-input-form", what="Invalid --input flag.")
+INVALID_FLAGS = Message(code="flags-invalid", what="The flags do not describe a valid model.")
+ARGUMENT_COUNT = Message(code="argument-count", what="Wrong number of arguments.")
+MODEL_WITHOUT_SPEC = Message(
+    code="flag-model-without-spec",
+    what="--model selects models of a spec, and the source is not a spec.",
+    next_step="remove --model, or pass a spec (.yaml)",
+)
+FLAGS_WITH_SPEC = Message(
+    code="flags-with-spec",
+    what="Flags that describe a model cannot be combined with a spec.",
+    next_step="write these settings into {source}",
+)
+VERSION_NUMBERS = Message(code="version-numbers", what="A version is not a number.")
+SPEC_AND_FILE = Message(
+    code="locate-spec-and-file",
+    what="With a spec, `tritonize locate` takes no second file: it compares the model with its own export.",
+    next_step="remove the second argument, or pass two ONNX files",
+)
+LOCATE_ARGUMENTS = Message(
+    code="locate-arguments",
+    what="`tritonize locate` compares two ONNX files, or the model of a spec with its export.",
+)
+TWO_TARGETS = Message(
+    code="plan-check-two-targets",
+    what="--triton and --trt-version cannot be combined.",
+    next_step="remove one of the two",
+)
+TENSORRT_VERSION = Message(code="tensorrt-version-form", what="Invalid TensorRT version.")
+TRITON_RELEASE = Message(code="triton-release-form", what="Invalid Triton release.")
+NO_MODEL = Message(code="no-such-published-model", what="The model repository has no such model.")
+NO_REPORT = Message(
+    code="report-missing",
+    what="The version has no report.",
+    cause="an older tritonize published it, or another tool",
+    next_step="publish it again with `tritonize run`, or check its files with `tritonize verify`",
+)
+GOLDEN_WITH_REPOSITORY = Message(
+    code="golden-with-repository",
+    what="--golden verifies a running server and cannot be combined with a repository.",
+    next_step="remove the repository",
+)
+GOLDEN_MODELS = Message(
+    code="golden-several-models",
+    what="A golden file belongs to one model, and --model names several.",
+    next_step="pass --model once, or not at all",
+)
+NOTHING_TO_VIEW = Message(code="view-no-source", what="The file or model repository does not exist.")
+VIEW_SEVERAL = Message(
+    code="view-several-models",
+    what="The repository has several models, and `tritonize view` opens one.",
+    next_step="select one with --model",
+)
+VIEW_NO_ONNX = Message(code="view-no-onnx", what="The version has no ONNX file.")
+NO_SUBJECT = Message(code="api-no-subject", what="The first argument is neither a specification nor a model.")
+DESCRIPTION_WITH_SPEC = Message(
+    code="api-description-with-spec",
+    what="Keyword arguments that describe a model cannot be combined with a specification.",
+    next_step="write them into the specification",
+)
+INVALID_DESCRIPTION = Message(code="api-description-invalid", what="The keyword arguments do not describe a valid model.")
