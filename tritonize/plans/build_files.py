@@ -1,4 +1,4 @@
-"""The files that a build request names, each held against what is there."""
+"""Check that every file that a build request names exists and is readable."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from pathlib import Path
 from tritonize.core import onnx_protobuf
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import files as say
+from tritonize.core.messages import plans as wording
 from tritonize.plans.request import BuildRequest
 
 
 def require(request: BuildRequest) -> None:
-    """Refuse a request of which a file is missing or cannot be read.
+    """Check the ONNX file, its external data, the node map and the plugin libraries of a request.
 
     Raises:
-        UsageError: it names the file.
+        UsageError: a file is missing or cannot be read.
     """
     if not request.onnx.is_file():
-        raise UsageError("There is no such ONNX file.", where=str(request.onnx))
+        raise UsageError.of(wording.ONNX_MISSING, where=str(request.onnx))
     if request.node_map is not None and not request.node_map.is_file():
-        raise UsageError("There is no such node map.", where="node_map", found=str(request.node_map))
+        raise UsageError.of(wording.NODE_MAP_MISSING, where="node_map", found=str(request.node_map))
     _require_readable([request.onnx, *[path for path in request.settings.plugins if path.is_file()]])
-    data = onnx_protobuf.data_files(request.onnx)  # once: it is a search over the whole file
+    data = onnx_protobuf.data_files(request.onnx)  # called once, since it searches the whole file
     if missing := [path.relative_to(request.onnx.parent) for path in data if not path.is_file()]:
         raise UsageError.of(say.DATA_MISSING, where=str(request.onnx), expected=", ".join(map(str, missing)))
     _require_readable(data)
     if missing := [path for path in request.settings.plugins if not path.is_file()]:
-        raise UsageError("There is no such library of plugins.", where="plugins", found=", ".join(map(str, missing)))
+        raise UsageError.of(wording.PLUGINS_MISSING, where="plugins", found=", ".join(map(str, missing)))
 
 
 def _require_readable(paths: Iterable[Path]) -> None:
@@ -36,4 +37,4 @@ def _require_readable(paths: Iterable[Path]) -> None:
             with path.open("rb"):
                 pass
         except OSError as error:
-            raise UsageError("The file cannot be read.", where=str(path), found=error.strerror) from error
+            raise UsageError.of(wording.INPUT_UNREADABLE, where=str(path), found=error.strerror) from error

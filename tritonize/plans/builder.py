@@ -1,7 +1,7 @@
-"""Build TensorRT plans from ONNX. A build depends only on the ONNX file, the settings, the module and the GPU kind.
+"""Build TensorRT plans from ONNX files.
 
-Therefore it is cached by those, and any machine can run it: `build` takes a self-contained request and writes plan, metadata and
-log.
+`build` takes a self-contained request, which any machine with the module can build, and writes plan, metadata and log. A plan
+depends only on the ONNX file, the settings, the module's version and the kind of GPU; a hash of them is its key in the cache.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from tritonize.core import bounded_files, cache, errors, onnx_protobuf
 from tritonize.core.artifacts import to_json
 from tritonize.core.errors import PlanError, RepositoryError, UsageError, WorkerError
 from tritonize.core.messages import files as say
+from tritonize.core.messages import plans as wording
 from tritonize.plans import build_files, gpu, installed, placement, plan_cache, plan_file, tasks
 from tritonize.plans import request as plan_request
 from tritonize.plans.placement import LOG, PLAN
@@ -142,7 +143,7 @@ class _Job:
     on_progress: Callable[[str], None] | None
     cancelled: threading.Event
 
-    def tell(self, text: str) -> None:
+    def progress(self, text: str) -> None:
         """Report progress, with the target if there are several."""
         if self.on_progress is not None:
             self.on_progress(f"{self.target}: {text}" if self.target else text)
@@ -152,7 +153,7 @@ class _Job:
         here = gpu.find()
         parts = {
             "onnx": self.onnx_sha256(),
-            "name": self.request.onnx.stem,  # the plan has it inside
+            "name": self.request.onnx.stem,  # the name of the network, which the plan contains
             "build_steps": plan_cache.BUILD_STEPS,
             "module": self.request.module,
             "version": self.version,
@@ -169,11 +170,11 @@ def _one(job: _Job, use_cache: bool) -> BuiltPlan:
     started = time.perf_counter()
     cached = False
     if use_cache:
-        cached = plan_cache.bring(
+        cached = plan_cache.place(
             job.key(),
             job.plan,
             lambda folder: _build(job, folder),
-            tell=job.tell,
+            on_progress=job.progress,
             cancelled=job.cancelled,
             deadline_s=job.request.deadline_s,
         )
@@ -186,10 +187,10 @@ def _one(job: _Job, use_cache: bool) -> BuiltPlan:
             placement.move(scratch, job.plan)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-    known = plan_file.read_metadata(job.plan)
-    assert known is not None
+    built = plan_file.read_metadata(job.plan)
+    assert built is not None
     return BuiltPlan(
-        path=job.plan, log=placement.log_path(job.plan), metadata=known, cached=cached, seconds=time.perf_counter() - started
+        path=job.plan, log=placement.log_path(job.plan), metadata=built, cached=cached, seconds=time.perf_counter() - started
     )
 
 
@@ -220,16 +221,15 @@ def _build(job: _Job, folder: Path) -> None:
             directory=work,
             deadline_s=request.deadline_s,
             memory_bytes=request.memory_mib << 20 if request.memory_mib else None,
-            on_progress=job.tell,
+            on_progress=job.progress,
             cancelled=job.cancelled,
         ).value
     except WorkerError as error:
-        raise PlanError(
-            "The builder ended without a plan.",
+        raise PlanError.of(
+            wording.BUILD_ENDED,
             where=request.onnx.name,
             found=error.what,
-            details=[*_tail(folder / LOG), *error.details],
-            next_step="read the log; if time or memory ran out, raise deadline_s or memory_mib in the request",
+            details=[*processes.log_tail(folder / LOG, 10), *error.details],
         ) from error
     finally:
         _keep_log(folder / LOG, job.plan)
@@ -237,18 +237,22 @@ def _build(job: _Job, folder: Path) -> None:
     header = plan_file.read_header(plan)
     requested_version = job.version.partition(".post")[0].split(".")  # some packages name only three parts of the version
     if header.module != request.module or header.version_text.split(".")[: len(requested_version)] != requested_version:
-        raise PlanError(
-            "The module or version of the built plan differs from the request.",
+        raise PlanError.of(
+            wording.OTHER_MODULE,
+            where=str(job.plan),
             expected=f"{request.module} {job.version}",
             found=f"{header.module} {header.version_text}",
+            extra=request.module.replace("_", "-"),
         )
     if job.target and header.compute_capabilities and header.compute_capabilities != (job.target,):
-        raise PlanError("The plan is for another GPU.", expected=job.target, found=", ".join(header.compute_capabilities))
+        raise PlanError.of(
+            wording.OTHER_GPU, where=str(job.plan), expected=job.target, found=", ".join(header.compute_capabilities)
+        )
     plan_file.write_metadata(plan, _metadata(job, answer, header.version_text))
 
 
 def _timing_cache(job: _Job) -> Path:
-    """The timing cache of this module version, GPU and driver; timings of others would be wrong."""
+    """The timing cache file of this module version, GPU and driver; timings from another one would be wrong."""
     here = gpu.find()
     parts = (job.request.module, job.version, here.name if here else "no GPU", here.driver if here else "no driver")
     return cache.directory() / "timings" / ("-".join(re.sub(r"[^A-Za-z0-9.]+", "_", part) for part in parts) + ".cache")
@@ -260,11 +264,7 @@ def _keep_log(log: Path, plan: Path) -> None:
         shutil.copyfile(log, placement.log_path(plan))
 
 
-def _tail(log: Path) -> list[str]:
-    return processes.log_tail(log, 10)
-
-
-def _metadata(job: _Job, answer: PlanBuildResult, version: str) -> PlanMetadata:
+def _metadata(job: _Job, answer: PlanBuildAnswer, version: str) -> PlanMetadata:
     here = gpu.find()
     return PlanMetadata(
         module=job.request.module,
@@ -288,6 +288,6 @@ def _metadata(job: _Job, answer: PlanBuildResult, version: str) -> PlanMetadata:
 
 
 def describe(built: BuiltPlan) -> dict[str, object]:
-    """A built plan as plain data."""
-    plain: dict[str, object] = to_json(built.metadata)
-    return {"path": str(built.path), "log": str(built.log), "cached": built.cached, "seconds": built.seconds, **plain}
+    """A built plan as JSON-serializable data."""
+    fields: dict[str, object] = to_json(built.metadata)
+    return {"path": str(built.path), "log": str(built.log), "cached": built.cached, "seconds": built.seconds, **fields}

@@ -1,7 +1,7 @@
-"""Plans of one network for several GPU kinds, built on several machines and brought together.
+"""Collect the plans of one network that were built on several machines, one per compute capability.
 
-They become one version of a model: Triton takes of it the plan of its own GPU (`cc_model_filenames`). So they must be of one
-network, one module version and one set of settings and profiles, and each for another GPU kind.
+They become one version of a model, from which Triton loads the plan of its own GPU (`cc_model_filenames`). Therefore all of them
+must come from the same ONNX file with the same module version, settings and profiles.
 """
 
 from __future__ import annotations
@@ -13,53 +13,58 @@ from pathlib import Path
 
 from tritonize.core import errors
 from tritonize.core.errors import PlanError, UsageError
+from tritonize.core.messages import plans as wording
 from tritonize.plans import plan_file, proof_record
 from tritonize.plans.plan_file import PlanMetadata
 
 _SHARED = ("module", "version", "onnx_sha256", "profiles", "settings", "tf32")
-"""What all plans of a version have in common."""
-_WORDS = {"version": "TensorRT versions", "onnx_sha256": "ONNX files", "tf32": "TF32 settings"}
+"""The metadata fields that are the same for all plans of a version."""
+_LABELS = {"version": "TensorRT versions", "onnx_sha256": "ONNX files", "tf32": "TF32 settings"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class CollectedPlan:
-    """A plan that somebody built."""
+    """A plan that was built before, on this machine or another one."""
 
     path: Path
     metadata: PlanMetadata
     log: Path | None
-    """What the builder said, where that was kept beside it."""
+    """The builder's log next to the plan; `None` if the file does not exist."""
 
 
 def read(places: Sequence[Path]) -> tuple[CollectedPlan, ...]:
-    """The plans in folders, and plans named themselves; sorted by compute capability.
+    """Read plans, sorted by compute capability. Of two identical plans only one is returned.
+
+    Args:
+        places: folders with `*.plan` files, and paths of plans.
 
     Raises:
-        UsageError: there is no such place or no plan, or they do not go together; every reason is listed.
-        PlanError: one is damaged, or has no metadata.
+        UsageError: a path does not exist, there is no plan, or the plans cannot be one version; the error lists every reason.
+        PlanError: a plan is damaged or has no metadata.
     """
     if absent := [str(place) for place in places if not place.exists()]:
-        raise UsageError("There is no such folder or plan.", where=", ".join(absent))
+        raise UsageError.of(wording.PLANS_MISSING, where=", ".join(absent))
     paths = [path for place in places for path in (sorted(place.glob("*.plan")) if place.is_dir() else [place])]
     if not paths:
-        raise UsageError("There is no plan in these folders.", where=", ".join(map(str, places)))
+        raise UsageError.of(wording.PLANS_NONE, where=", ".join(map(str, places)), expected="a file *.plan")
     found = [_read(path) for path in paths]
-    if problems := [*_mixtures(found), *_doubles(found)]:
-        raise UsageError("These plans cannot be one version of a model.", details=problems)
+    if problems := [*_different(found), *_duplicates(found)]:
+        raise UsageError.of(wording.PLANS_MIXED, where=", ".join(map(str, places)), details=problems)
     kinds = {plan.metadata.compute_capability: plan for plan in reversed(found)}
     return tuple(kinds[kind] for kind in sorted(kinds, key=lambda text: tuple(map(int, text.split(".")))))
 
 
 def collect(places: Sequence[Path], directory: Path) -> tuple[CollectedPlan, ...]:
-    """Copy the plans of several machines into one folder, `model.sm89.plan` and so on, each with metadata, log and proof.
+    """Copy plans into one folder as `model.sm89.plan` and so on, each with its metadata, log and proof record.
 
     Raises:
         UsageError, PlanError: see `read`; or the folder is not empty.
+        RepositoryError: the disk is full.
     """
     plans = read(places)
     directory.mkdir(parents=True, exist_ok=True)
     if any(directory.iterdir()):
-        raise UsageError("The folder for the plans is not empty.", where=str(directory))
+        raise UsageError.of(wording.PLANS_FOLDER_IN_USE, where=str(directory))
     with errors.storage_errors(directory):
         _copy(plans, directory)
     return read([directory])
@@ -79,30 +84,27 @@ def _copy(plans: Sequence[CollectedPlan], directory: Path) -> None:
 def _read(path: Path) -> CollectedPlan:
     header, known = plan_file.read_header(path), plan_file.read_metadata(path)
     if known is None:
-        raise PlanError(
-            "There is no metadata beside the plan, so it is not known what it was built of.",
-            where=str(path),
-            expected=plan_file.metadata_path(path).name,
-            next_step="bring the .plan.json along that `tritonize plan build` writes beside each plan",
-        )
-    if wrong := list(plan_file.contradictions(path, header, known)):
-        raise PlanError("The plan is not the one that its metadata describes.", where=str(path), details=wrong)
+        raise PlanError.of(wording.METADATA_MISSING, where=str(path), expected=f"a file {plan_file.metadata_path(path).name}")
+    if differences := list(plan_file.contradictions(path, header, known)):
+        raise PlanError.of(wording.METADATA_DIFFERS, where=str(path), details=differences)
     log = path.with_suffix(".log")
     return CollectedPlan(path=path, metadata=known, log=log if log.is_file() else None)
 
 
-def _mixtures(plans: Sequence[CollectedPlan]) -> Iterator[str]:
+def _different(plans: Sequence[CollectedPlan]) -> Iterator[str]:
+    """The fields in which the plans differ although all plans of a version have them in common, a sentence each."""
     for field in _SHARED:
         values = {plan.path: getattr(plan.metadata, field) for plan in plans}
         first = plans[0]
         for path, value in values.items():
             if value != values[first.path]:
-                what = _WORDS.get(field, field)
+                what = _LABELS.get(field, field)
                 yield f"they have different {what}: {values[first.path]} ({first.path}) and {value} ({path})"
                 break
 
 
-def _doubles(plans: Sequence[CollectedPlan]) -> Iterator[str]:
+def _duplicates(plans: Sequence[CollectedPlan]) -> Iterator[str]:
+    """The compute capabilities for which there are two different plans, a sentence each."""
     seen: dict[str, CollectedPlan] = {}
     for plan in plans:
         known = seen.setdefault(plan.metadata.compute_capability, plan)

@@ -1,4 +1,4 @@
-"""Whether a plan will load in a given TensorRT, and which TensorRT a release of Triton has."""
+"""Decide whether a plan will load in a version of TensorRT, and find the TensorRT version of a Triton release."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tritonize.plans.plan_file import PlanMetadata
 from tritonize.process import processes
 
 IMAGE = "nvcr.io/nvidia/tritonserver"
-_ASK_S = 60.0
+_IMAGE_QUERY_S = 60.0
 _VERIFIED: Mapping[str, str] = {
     "26.07-trtllm-python-py3": "10.14.1.48",
     "26.06-trtllm-python-py3": "10.14.1.48",
@@ -37,14 +37,14 @@ _VERIFIED: Mapping[str, str] = {
     "25.02-trtllm-python-py3": "10.8.0.43",
     "25.01-trtllm-python-py3": "10.8.0.43",
 }
-"""Image tag to TensorRT, all four parts, where Triton's own compatibility page (docs/introduction/compatibility.md of
-triton-inference-server/server) lists it. That page has no row for the plain `YY.MM-py3` images, so neither has this table; their
-version is read from the image through docker or skopeo."""
+"""Image tag to TensorRT version (all four parts), from Triton's compatibility page (docs/introduction/compatibility.md of
+triton-inference-server/server). The page does not list the plain `YY.MM-py3` images; their version is read from the image through
+docker or skopeo."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compatibility:
-    """Whether a plan will load in some TensorRT."""
+    """Whether a plan will load in a version of TensorRT, and why."""
 
     verdict: Literal["loads", "does not load", "unknown"]
     reasons: tuple[str, ...]
@@ -54,7 +54,7 @@ class Compatibility:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageVersion:
-    """The TensorRT of a Triton image."""
+    """The TensorRT version of a Triton image."""
 
     image: str
     version: str | None
@@ -64,14 +64,14 @@ class ImageVersion:
 
 
 def check(plan: Path, version: str | None, *, image: bool = False) -> Compatibility:
-    """Whether a plan will load in the TensorRT of a version; `unknown` where the files do not say.
+    """Whether a plan will load in a version of TensorRT; `unknown` if the plan and its metadata do not tell.
 
     Args:
-        version: all four parts; `None` where it is not known.
-        image: whether it is that of a Triton image, known or not.
+        version: of TensorRT, all four parts; `None` if unknown.
+        image: whether the plan is meant for a Triton image, whose version may be unknown.
 
     Raises:
-        PlanError: it is no plan, or damaged.
+        PlanError: the file is not a plan, or is damaged.
     """
     header, known = plan_file.read_header(plan), plan_file.read_metadata(plan)
     reasons = list(plan_file.contradictions(plan, header, known))
@@ -91,9 +91,9 @@ def check(plan: Path, version: str | None, *, image: bool = False) -> Compatibil
             metadata=known,
         )
     if known is not None and known.settings.get("version_compatible"):
-        text = "it was built version-compatible, and which other versions take it was never tried"
+        text = "it was built version-compatible, and tritonize has no list of the other versions that load such a plan"
         return Compatibility(verdict="unknown", reasons=(text,), header=header, metadata=known)
-    reason = f"a plan loads only in the very version that built it: {header.version_text}, not {version}"
+    reason = f"a plan loads only in the version that built it: {header.version_text}, not {version}"
     return Compatibility(verdict="does not load", reasons=(reason,), header=header, metadata=known)
 
 
@@ -101,12 +101,12 @@ def _where(header: plan_file.Header, known: PlanMetadata | None) -> str:
     """The GPUs that the verdict is about."""
     kinds = header.compute_capabilities or ((known.compute_capability,) if known else ())
     if not kinds:
-        return "on a GPU of the kind that it was built for, which the files do not say"
+        return "on a GPU of the kind that it was built for, which its files do not name"
     return f"on a GPU of compute capability {' or '.join(kinds)}"
 
 
 def of_image(release: str) -> ImageVersion:
-    """The TensorRT of Triton's image of a release, read from the image through docker or skopeo if possible.
+    """The TensorRT version of a Triton release, read from its image through docker or skopeo, else from the table.
 
     Args:
         release: `26.06` for the image `26.06-py3`, or another tag of it.
@@ -117,7 +117,7 @@ def of_image(release: str) -> ImageVersion:
         ("docker", "image", "inspect", "--format", "{{json .Config.Env}}", image),
         ("skopeo", "inspect", "--config", f"docker://{image}"),
     ):
-        if version := _asked(command):
+        if version := _version_from(command):
             return ImageVersion(image=image, version=version, source=f"TRT_VERSION of the image, by {command[0]}")
     if tag in _VERIFIED:
         return ImageVersion(image=image, version=_VERIFIED[tag], source="Triton's compatibility page")
@@ -125,16 +125,16 @@ def of_image(release: str) -> ImageVersion:
     return ImageVersion(
         image=image,
         version=None,
-        source=f"neither docker nor skopeo knows {image} here; ask it with `{how}` and give --trt-version",
+        source=f"neither docker nor skopeo can read {image} on this machine; run `{how}` and pass the version with --trt-version",
     )
 
 
-def _asked(command: Sequence[str]) -> str | None:
-    """TRT_VERSION in what a command says of an image; `None` where it cannot say."""
+def _version_from(command: Sequence[str]) -> str | None:
+    """TRT_VERSION in a command's output; `None` if the program is not installed or its output does not name it."""
     with temporary.folder() as folder:
-        log = Path(folder) / "said.txt"
+        log = Path(folder) / "output.txt"
         try:
-            with processes.start(command, log=log, deadline_s=_ASK_S) as process:
+            with processes.start(command, log=log, deadline_s=_IMAGE_QUERY_S) as process:
                 process.wait()
         except MissingError:
             return None

@@ -1,4 +1,4 @@
-"""Run a TensorRT plan on the GPU of this machine, in a worker: which batches go into which profile, and what came out."""
+"""Run a TensorRT plan on the GPU of this machine: choose the batches of each profile, and run them in a worker."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from tritonize.core import arrays
 from tritonize.core.artifacts import SampleSet
 from tritonize.core.errors import PlanError, WorkerError
+from tritonize.core.messages import plans as wording
 from tritonize.plans import gpu, tasks
 from tritonize.plans import layers as plan_layers
 from tritonize.plans.layers import Layers
@@ -22,29 +23,29 @@ LOG = "engine.log"
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """What is run of a plan, and what of its profiles no sample reaches."""
+    """The batches that are run, and the sizes of the plan's profiles that no sample has."""
 
     batches: tuple[Batch, ...]
     gaps: tuple[str, ...]
-    """Sizes of a profile that no sample has, in words."""
+    """The minimum, optimal and maximum sizes of profiles that no sample has, a sentence each."""
     unreached: tuple[str, ...]
-    """Profiles that no sample fits at all, and samples that fit no profile: what makes a proof incomplete."""
+    """Profiles that no sample fits and samples that fit no profile, a sentence each; they make a proof incomplete."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineRun:
-    """What an engine answered, batch by batch, and what its inspector says."""
+    """The outputs of an engine, batch by batch, and the layers that the engine inspector reports."""
 
     engine: EngineResult
     layers: Layers
     library_seconds: float
-    """Imports included."""
+    """Seconds in the module and the driver: import, loading and inference."""
     peak_memory: int
-    """Bytes of the host's memory."""
+    """Peak host memory of the worker, in bytes."""
 
     @property
     def seconds(self) -> tuple[float, ...]:
-        """Of each batch, with its copies."""
+        """Duration of each batch, with the copies to and from the GPU."""
         return self.engine.seconds
 
     def batch_outputs(self, position: int) -> arrays.Arrays:
@@ -53,7 +54,7 @@ class EngineRun:
 
 
 def not_possible(known: PlanMetadata) -> str | None:
-    """Why a plan cannot run on this machine: `no GPU`, or none of its kind; `None` where it can."""
+    """Why a plan cannot run on this machine (no GPU, or one of another compute capability); `None` if it can."""
     here = gpu.find()
     if here is None:
         return "no GPU"
@@ -63,7 +64,7 @@ def not_possible(known: PlanMetadata) -> str | None:
 
 
 def _fits(known: PlanMetadata, here: str) -> bool:
-    """Whether a plan is for a GPU: of its very kind, or of a newer one where it was built for that."""
+    """Whether a plan runs on a compute capability: its own, or 8.0 and newer with `hardware_compatibility: ampere_plus`."""
     level = known.settings.get("hardware_compatibility")
     if level == "ampere_plus":
         return tuple(map(int, here.split("."))) >= (8, 0)
@@ -71,9 +72,9 @@ def _fits(known: PlanMetadata, here: str) -> bool:
 
 
 def schedule(profiles: Sequence[Profile], samples: SampleSet) -> Schedule:
-    """Every sample at the batch sizes min, opt and max of every profile that its other sizes fit.
+    """The batches that run every sample at the min, opt and max batch size of every profile that its other sizes fit.
 
-    A plan without profiles, whose sizes are all fixed, is one that takes everything in its one shape.
+    A plan without profiles has fixed shapes only and is treated as one profile that takes every sample.
     """
     members = arrays.groups(samples) if samples.batched else [[index] for index in range(samples.files.count)]
     shapes = [{name: array.shape for name, array in arrays.load(samples.files, each[0]).items()} for each in members]
@@ -85,20 +86,20 @@ def schedule(profiles: Sequence[Profile], samples: SampleSet) -> Schedule:
         taken = [position for position, each in enumerate(shapes) if _takes(profile, each, batched=samples.batched)]
         fitting.update(taken)
         if not taken:
-            unreached.append(f"profile {number}: no sample has sizes that it takes")
+            unreached.append(f"profile {number}: no sample fits its sizes")
         for size in _batch_sizes(profile) if samples.batched else (1,):
             for position in taken:
                 batches += [Batch(profile=number, samples=batch) for batch in _cut(members[position], size)]
         gaps += _gaps(number, profile, [shapes[position] for position in taken], batched=samples.batched)
     for position in range(len(shapes)):
         if position not in fitting:
-            words = ", ".join(f"{name} {list(shape)}" for name, shape in shapes[position].items())
-            unreached.append(f"{len(members[position])} samples of shape {words}: no profile takes them")
+            sizes = ", ".join(f"{name} {list(shape)}" for name, shape in shapes[position].items())
+            unreached.append(f"{len(members[position])} samples of shape {sizes}: they fit no profile")
     return Schedule(batches=tuple(batches), gaps=tuple(gaps), unreached=tuple(unreached))
 
 
 def _cut(members: Sequence[int], size: int) -> Iterator[tuple[int, ...]]:
-    """All of them in batches of a size, the last one filled up from the first."""
+    """All members in batches of one size; the last batch is filled up from the first members."""
     for start in range(0, len(members), size):
         yield tuple(members[(start + offset) % len(members)] for offset in range(size))
 
@@ -119,7 +120,7 @@ def _takes(profile: Profile, shapes: Mapping[str, tuple[int, ...]], *, batched: 
 
 
 def _gaps(number: int, profile: Profile, shapes: Sequence[Mapping[str, tuple[int, ...]]], *, batched: bool) -> Iterator[str]:
-    """Ends of a profile's axes, the batch apart, that no sample has."""
+    """The min, opt and max sizes of a profile that no sample has, without the batch axis, a sentence each."""
     for name, ends in profile.items() if shapes else ():
         for axis in range(1 if batched else 0, len(ends["min"])):
             sizes = {each[name][axis] for each in shapes}
@@ -140,17 +141,17 @@ def run(
     memory_bytes: int | None = None,
     plugins: Sequence[Path] = (),
 ) -> EngineRun:
-    """Load a plan on the GPU here and run the batches.
+    """Load a plan on the GPU of this machine and run the batches.
 
     Args:
-        known: the plan's metadata; its settings say whether it is version-compatible.
-        batches: as `schedule` gives them, profile by profile.
-        directory: where answers, the inspector's text and the log go.
+        known: the plan's metadata; its settings tell whether the plan is version-compatible.
+        batches: sorted by profile, as `schedule` returns them.
+        directory: the folder for outputs, the inspector's output and the log.
         plugins: libraries with plugins, loaded before the plan.
 
     Raises:
-        MissingError: there is no GPU, or the module is not installed or does not start here.
-        PlanError: the plan is not loaded, or the engine fails, hangs or crashes.
+        MissingError: there is no GPU, or the module is not installed or does not start on this machine.
+        PlanError: the plan cannot be loaded, or the engine fails, hangs or crashes.
     """
     directory.mkdir(parents=True, exist_ok=True)
     request = EngineRequest(
@@ -166,8 +167,8 @@ def run(
     try:
         answer = workers.run_worker(tasks.RUN, request, directory=directory, deadline_s=deadline_s, memory_bytes=memory_bytes)
     except WorkerError as error:
-        raise PlanError(
-            "The engine ended without an answer.",
+        raise PlanError.of(
+            wording.ENGINE_ENDED,
             where=plan.name,
             found=error.what,
             details=[*processes.log_tail(directory / LOG, 10), *error.details],
@@ -181,7 +182,7 @@ def run(
 
 
 def _layers(path: Path) -> Layers:
-    """What the inspector said; unknown where it cannot be read, which is no fault of the engine's answers."""
+    """The layers from the inspector's output; no layers if it cannot be parsed, since the engine's outputs can still be right."""
     try:
         return plan_layers.read(path.read_text(encoding="utf-8"))
     except PlanError:

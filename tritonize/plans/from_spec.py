@@ -1,4 +1,4 @@
-"""Derive the plans of a spec from a verified ONNX file: profiles from its axes, targets, and the build request."""
+"""Derive the build request of a spec from a verified ONNX file: optimization profiles, targets and builder settings."""
 
 from __future__ import annotations
 
@@ -46,20 +46,16 @@ def require_possible(model: schema.Model, target: schema.Target, plans: Sequence
     plan_cache.bound()
     version = installed.require_possible(MODULES[model.backend])
     if model.backend == "tensorrt_rtx" and not target.compute_capabilities:
-        raise UsageError(
-            "TensorRT-RTX needs the compute capabilities to build for, and the spec names none.",
-            where="target.compute_capabilities",
-            expected='such as ["8.9"]',
-        )
+        raise UsageError.of(wording.TARGETS_MISSING, where="target.compute_capabilities", expected='a list such as ["8.9"]')
     plan_request.require_supported(_request(model, target, Path()), version, section="builder")
     here = gpu.find()
     elsewhere = [each for each in target.compute_capabilities if here is None or each != here.compute_capability]
     if model.backend == "tensorrt" and elsewhere:
-        raise UsageError(
-            "TensorRT builds for the GPU of the machine it runs on, and the target names others.",
+        raise UsageError.of(
+            wording.TARGETS_ELSEWHERE,
             where="target.compute_capabilities",
-            found=f"{', '.join(elsewhere)}; here is {here.compute_capability if here else 'none'}",
-            next_step="`tritonize plan request` writes what to build on each machine; bring the results back with --plans",
+            expected=f"{here.compute_capability}, the GPU of this machine" if here else None,
+            found=", ".join(elsewhere),
         )
 
 
@@ -88,18 +84,20 @@ def write_request(request: BuildRequest, directory: Path) -> Path:
     """Write the request and all files that it names, with relative paths, into a folder that can be copied to another machine.
 
     Raises:
-        UsageError: the folder is not empty.
+        UsageError: the folder is not empty, a plugin library does not exist, or two of them have the same file name.
+        RepositoryError: the disk is full.
     """
     require_empty(directory)
     if missing := [str(path) for path in request.settings.plugins if not path.is_file()]:
-        raise UsageError("There is no such library of plugins.", where="builder.plugins", found=", ".join(missing))
+        raise UsageError.of(wording.PLUGINS_MISSING, where="builder.plugins", found=", ".join(missing))
     if len({path.name for path in request.settings.plugins}) < len(request.settings.plugins):
-        raise UsageError("Two libraries of plugins have the same name, and would lie in one folder.", where="builder.plugins")
+        libraries = ", ".join(map(str, request.settings.plugins))
+        raise UsageError.of(wording.PLUGINS_SAME_NAME, where="builder.plugins", found=libraries)
     directory.mkdir(parents=True, exist_ok=True)
     files = {request.onnx: request.onnx.name, **{path: path.name for path in (request.node_map, *request.settings.plugins) if path}}
-    files |= {
+    files |= {  # external data keeps the relative paths that the ONNX file contains
         path: str(path.relative_to(request.onnx.parent)) for path in onnx_protobuf.data_files(request.onnx)
-    }  # the file names them so
+    }
     with errors.storage_errors(directory):
         for path, name in files.items():
             target = directory / name
@@ -122,11 +120,11 @@ def require_empty(directory: Path) -> None:
     """Fail if the path for a request is a file or a folder that is not empty.
 
     Raises:
-        UsageError: it is.
+        UsageError: the path is in use.
     """
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        found = "something in it" if directory.is_dir() else "a file"
-        raise UsageError("The folder for the request is not empty.", where=str(directory), found=found)
+        found = "a folder with files" if directory.is_dir() else "a file"
+        raise UsageError.of(wording.REQUEST_FOLDER_IN_USE, where=str(directory), expected="a new or empty folder", found=found)
 
 
 def build(
@@ -148,31 +146,27 @@ def build(
 def take(
     model: schema.Model, target: schema.Target, artifact: OnnxArtifact, *, places: Sequence[Path], directory: Path
 ) -> tuple[BuiltPlan, ...]:
-    """Take plans that were built elsewhere, if they belong to this ONNX file and to the spec.
+    """Copy plans that were built on other machines into a folder, if they were built from this ONNX file and the spec's settings.
 
     Raises:
-        UsageError, PlanError: see `plan_collection.read`; or they belong to another file, module or setting, or one is missing.
+        UsageError, PlanError: see `plan_collection.collect`; or a plan was built from another ONNX file, by another module or with
+            other settings; or there is no plan for a compute capability of the target.
     """
     plans = plan_collection.collect(places, directory)
     expected, known = request(model, target, artifact), plans[0].metadata
-    wanted = {
+    required = {
         "module": expected.module,
         "onnx_sha256": onnx_protobuf.sha256(artifact.path),
         "profiles": [{name: shapes.model_dump(mode="json") for name, shapes in each.items()} for each in expected.profiles],
         "settings": expected.settings.portable(),
     }
-    found = {name: to_json(known)[name] for name in wanted}
+    found = {name: to_json(known)[name] for name in required}
     kinds = [each.metadata.compute_capability for each in plans]
     missing = [kind for kind in target.compute_capabilities if kind not in kinds]
-    problems = [f"{name}: {found[name]}, not {value}" for name, value in wanted.items() if found[name] != value]
-    problems += [f"there is none for compute capability {kind}" for kind in missing]
+    problems = [f"{name}: expected {value}, found {found[name]}" for name, value in required.items() if found[name] != value]
+    problems += [f"there is no plan for compute capability {kind}" for kind in missing]
     if problems:
-        raise UsageError(
-            "The plans do not match the spec.",
-            where=", ".join(map(str, places)),
-            details=problems,
-            next_step="build them from a new request: `tritonize plan request`",
-        )
+        raise UsageError.of(wording.PLANS_OF_OTHER_SPEC, where=", ".join(map(str, places)), details=problems)
     return tuple(BuiltPlan(path=each.path, log=each.log, metadata=each.metadata, cached=True, seconds=0.0) for each in plans)
 
 

@@ -27,13 +27,13 @@ class Gpu:
     compute_capability: str
     """Such as `9.0`."""
     driver: str
-    """The driver's version, such as `550.54.15`; `CUDA 12.4` where the machine does not tell it."""
+    """The driver's version, such as `550.54.15`; `CUDA 12.4` if the machine does not report it."""
     cuda: str
-    """The newest CUDA version that the driver takes, such as `12.8`."""
+    """The newest CUDA version that the driver supports, such as `12.8`."""
 
 
 def find() -> Gpu | None:
-    """The first GPU; `None` where there is no driver or no device."""
+    """The first GPU; `None` without a driver or a device."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -68,6 +68,6 @@ def driver_version(cuda: str, module: Path = _KERNEL_MODULE) -> str:
     """
     try:
         found = _VERSION.search(f"{module.read_text(encoding='utf-8', errors='replace')}\n")
-    except OSError:  # some virtual machines show no such file
+    except OSError:  # some virtual machines lack this file
         found = None
     return found[1] if found else f"CUDA {cuda}"

@@ -1,4 +1,4 @@
-"""The module that builds plans here: whether it can, and its version, without importing it."""
+"""Check whether an installed TensorRT module can build plans on this machine, and find its version."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from importlib import metadata
 
 from tritonize.core import temporary
 from tritonize.core.errors import MissingError, WorkerError
+from tritonize.core.messages import plans as wording
 from tritonize.plans import gpu, tasks
 from tritonize.plans.plan_file import Module
 from tritonize.plans.tasks import VersionRequest
@@ -21,21 +22,23 @@ _DISTRIBUTIONS: Mapping[Module, tuple[str, ...]] = {
 
 
 def require_possible(module: Module) -> str:
-    """The version of a module that can build here.
+    """The version of a module that can build plans on this machine.
 
     Raises:
-        MissingError: it is not installed, or there is no GPU and it needs one.
+        MissingError: the module is not installed, or it is `tensorrt` and this machine has no GPU.
     """
-    if module == "tensorrt" and gpu.find() is None:  # checked before the package, which alone would not help
-        raise _no_gpu()
+    if module == "tensorrt" and gpu.find() is None:  # checked first: without a GPU, installing the package does not help
+        raise MissingError.of(wording.NO_GPU_TO_BUILD)
     return installed_version(module)
 
 
 def installed_version(module: Module) -> str:
-    """The version of a module, by its package's metadata, else by importing it in a worker: containers bring it without any.
+    """The version of a module, from the metadata of its package.
+
+    Without that metadata, as in some containers, a worker imports the module.
 
     Raises:
-        MissingError: it is not installed, or cannot be loaded.
+        MissingError: the module is not installed or cannot be loaded.
     """
     for name in _DISTRIBUTIONS[module]:
         try:
@@ -44,29 +47,18 @@ def installed_version(module: Module) -> str:
             continue
     found = importlib.util.find_spec(module)
     if found is None or found.origin is None:  # a folder of that name is not a package
-        raise MissingError(
-            f"The Python package {module!r} is not installed.", next_step=f'pip install "tritonize[{module.replace("_", "-")}]"'
-        )
+        raise MissingError.of(wording.MODULE_MISSING, module=module, extra=module.replace("_", "-"))
     with temporary.folder() as folder:
         try:
             answer = workers.run_worker(
                 tasks.VERSION, VersionRequest(module=module), directory=folder, deadline_s=_IMPORT_DEADLINE_S
             )
         except WorkerError as error:
-            raise MissingError(
-                f"The Python package {module!r} cannot be loaded.", found=error.what, details=error.details
+            raise MissingError.of(
+                wording.MODULE_NOT_LOADED,
+                found=error.what,
+                details=error.details,
+                module=module,
+                extra=module.replace("_", "-"),
             ) from error
     return answer.value
-
-
-def _no_gpu() -> MissingError:
-    return MissingError(
-        "TensorRT builds a plan for the GPU of the machine that it runs on, and this machine has no GPU.",
-        next_step=(
-            "build on a machine with the target's GPU: `tritonize plan request` writes a folder for it, and there "
-            "`tritonize plan build --request request.json` builds, such as in NVIDIA's container "
-            "nvcr.io/nvidia/tensorrt:YY.MM-py3 of the target's month; or ask for TensorRT-RTX (backend: tensorrt_rtx in a spec, "
-            "module: tensorrt_rtx in a request), "
-            "which builds for other GPUs, into plans of its own kind"
-        ),
-    )

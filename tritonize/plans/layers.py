@@ -1,9 +1,9 @@
-"""What an engine's inspector says of its layers: how many run in which precision, in which formats.
+"""Parse the output of TensorRT's engine inspector: how many layers of an engine compute in which precision and format.
 
-The text is JSON with a list `Layers`. A plan that was built without detailed profiling has names alone. Of each tensor of a layer
-8.6 and 10 say `Format/Datatype` ("Row major linear FP16 format", "Half", "N/A due to dynamic shapes"), 11 says `Format` and
-`DataType` apart. What is not said is `unknown`, and never a guess. The texts were taken from NVIDIA's documentation and
-from published reports; no engine was inspected here.
+The output is JSON with a list `Layers`. Without detailed profiling it contains only the layers' names. For each tensor of a layer,
+TensorRT 8.6 and 10 write `Format/Datatype` ("Row major linear FP16 format", "Half", "N/A due to dynamic shapes"); 11 writes
+`Format` and `DataType`. Where the output names no precision, the layer counts as `unknown`. The patterns below come from NVIDIA's
+documentation and from published inspector output; they were not checked on a GPU.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tritonize.core.errors import PlanError
+from tritonize.core.messages import plans as wording
 
 UNKNOWN = "unknown"
 _WORDS = (
@@ -30,29 +31,30 @@ _WORDS = (
     ("bool", r"\bbool(ean)?\b"),
     ("fp32", r"\b(fp32|float|float32|tf32)\b"),
 )
-"""Precision to how it is written; in order, since `float` is a part of other names."""
+"""Precision to the pattern of its names; the first match counts, since `float` is part of other names."""
 _MOVES = {"reformat", "noop", "identity", "cast", "constant", "shapehosttodevice", "devicetoshapehost", "signal", "wait"}
-"""Layers that move or convert data: that one of them has half precision at one end says nothing of the network."""
+"""Layer types that only move or convert data; a half-precision tensor of such a layer does not count as half-precision compute."""
 _TACTICS = (("bf16", re.compile(r"bf16")), ("fp16", re.compile(r"f16|h884|h1688|h16816|hmma|fp16")))
-"""How names of kernels tell the precision that they compute in."""
+"""Precision to a pattern in the names of kernels that compute in it."""
 _MOVING_KERNEL = re.compile(r"__myl_(cast|move|copy|tran|resh|repl|slic|conc|fill)+_0x")
-"""A fused kernel, lower case, that only converts or copies."""
+"""The name, in lower case, of a fused kernel that only converts or copies."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layers:
-    """An engine's layers, counted."""
+    """The number of layers of an engine, by precision and format."""
 
     total: int
     precisions: Mapping[str, int]
-    """Precision to number of layers; one whose tensors differ is `fp16+fp32`, one of which nothing is said `unknown`."""
+    """Precision to number of layers; `fp16+fp32` if a layer's tensors differ, `unknown` if the inspector names no precision."""
     formats: Mapping[str, int]
-    """Format of the first output, in the inspector's words, to number of layers."""
+    """Format of a layer's first output, as the inspector writes it, to number of layers."""
     computing: Mapping[str, int]
-    """Precision to number of layers that compute, and not only move data, and have it in a tensor, a weight or a kernel's name."""
+    """Precision to number of layers that compute with it: in a tensor, a weight or a kernel's name. Layers that only move data do
+    not count."""
 
     def has(self, precision: str) -> bool | None:
-        """Whether a layer computes in a precision; `None` where the inspector leaves it open."""
+        """Whether a layer computes in a precision; `None` if the inspector's output does not tell."""
         if self.computing.get(precision, 0):
             return True
         return None if self.computing.get(UNKNOWN, 0) or not self.total else False
@@ -62,28 +64,30 @@ def read(text: str) -> Layers:
     """Count the layers.
 
     Args:
-        text: what `get_engine_information(LayerInformationFormat.JSON)` gives.
+        text: the result of `get_engine_information(LayerInformationFormat.JSON)`.
 
     Raises:
-        PlanError: it is no JSON with layers.
+        PlanError: the text is not JSON with a list of layers.
     """
     try:
         information = json.loads(text)
         layers = information["Layers"] if isinstance(information, dict) else information
         if not isinstance(layers, list):
-            raise TypeError("its 'Layers' are no list")
+            raise TypeError("'Layers' is not a list")
     except (ValueError, KeyError, TypeError) as error:
-        raise PlanError("The engine's inspector answered what cannot be read.", found=f"{error}: {text[:200]!r}") from error
+        raise PlanError.of(
+            wording.LAYERS_UNREADABLE, expected="JSON with a list 'Layers'", found=f"{error}: {text[:200]!r}"
+        ) from error
     precisions: Counter[str] = Counter()
     formats: Counter[str] = Counter()
     computing: Counter[str] = Counter()
     for layer in layers:
         plain = layer if isinstance(layer, dict) else {}
-        said = sorted({each for tensor in _tensors(plain, "Inputs", "Outputs") if (each := precision_of(tensor)) != UNKNOWN})
-        precisions["+".join(said) or UNKNOWN] += 1
+        named = sorted({each for tensor in _tensors(plain, "Inputs", "Outputs") if (each := precision_of(tensor)) != UNKNOWN})
+        precisions["+".join(named) or UNKNOWN] += 1
         formats[_format(plain)] += 1
         if not _moves(plain, layer):
-            for each in _computing(plain, said):
+            for each in _computing(plain, named):
                 computing[each] += 1
     return Layers(total=len(layers), precisions=dict(precisions), formats=dict(formats), computing=dict(computing))
 
@@ -112,15 +116,16 @@ def _format(layer: Mapping[str, object]) -> str:
 
 
 def _moves(layer: Mapping[str, object], whole: object) -> bool:
+    """Whether a layer only moves or converts data; `whole` is its name if that is all that the inspector reports."""
     name = str(layer.get("Name", whole if isinstance(whole, str) else ""))
     kind, tactic = (str(layer.get(key, "")).lower() for key in ("LayerType", "TacticName"))
     return kind in _MOVES or name.startswith("Reformatting CopyNode") or _MOVING_KERNEL.match(tactic) is not None
 
 
-def _computing(layer: Mapping[str, object], said: Sequence[str]) -> set[str]:
-    """The precisions in a layer that computes: of its tensors, its weights, and its kernel by name."""
+def _computing(layer: Mapping[str, object], named: Sequence[str]) -> set[str]:
+    """The precisions that a layer computes in: those of its tensors and weights, and the one in its kernel's name."""
     weights = layer.get("Weights")
-    found = set(said) | ({precision_of(weights)} if isinstance(weights, dict) else set())
+    found = set(named) | ({precision_of(weights)} if isinstance(weights, dict) else set())
     tactic = str(layer.get("TacticName", "")).lower()
     found |= {next((name for name, pattern in _TACTICS if pattern.search(tactic)), UNKNOWN)} - {UNKNOWN}
     fused = "ForeignNode" in str(layer.get("Name", "")) or str(layer.get("LayerType", "")).lower() == "myelin"

@@ -1,4 +1,4 @@
-"""A plan, its metadata and its log from where they were built to their places: all of them or none, the plan last."""
+"""Move or copy a built plan with its metadata and log to the requested path: all three files or none, the plan last."""
 
 from __future__ import annotations
 
@@ -17,10 +17,14 @@ _PIECE = 1 << 20
 
 
 def move(folder: Path, plan: Path) -> None:
-    """Plan, metadata and log of a folder to their places, the plan last: where it lies it is whole.
+    """Move plan, metadata and log out of a folder. The plan is moved last and in one step, so a file at its path is complete.
+
+    Args:
+        folder: the folder in which they were built.
+        plan: the new path of the plan; metadata and log go next to it.
 
     Raises:
-        RepositoryError: there is no room for them; none of them is left then.
+        RepositoryError: the disk is full; none of the three files remains then.
     """
     with _staging(plan) as staged:
         shutil.move(folder / LOG, log_path(plan))
@@ -30,10 +34,17 @@ def move(folder: Path, plan: Path) -> None:
 
 
 def copied(entry: Path, plan: Path) -> bool:
-    """Copy the same from an entry of the cache; whether its plan is the one that was built. If not, nothing is placed.
+    """Copy plan, metadata and log out of a cache entry, if the plan still has the SHA-256 in its metadata.
+
+    Args:
+        entry: the folder of the cache entry.
+        plan: the path for the plan; metadata and log go next to it.
+
+    Returns:
+        False if the entry is incomplete or damaged; nothing is copied then.
 
     Raises:
-        RepositoryError: there is no room for them; none of them is left then.
+        RepositoryError: the disk is full; none of the three files remains then.
     """
     try:
         known = plan_file.read_metadata(entry / PLAN)
@@ -52,7 +63,7 @@ def copied(entry: Path, plan: Path) -> bool:
 
 
 def _copy(source: Path, target: Path) -> str:
-    """Copy a file; the SHA-256 of what was copied."""
+    """Copy a file and return the SHA-256 of the bytes that were read."""
     digest, piece = hashlib.sha256(), memoryview(bytearray(_PIECE))
     with source.open("rb", buffering=0) as reading, target.open("wb") as writing:
         while size := reading.readinto(piece):
@@ -63,7 +74,7 @@ def _copy(source: Path, target: Path) -> str:
 
 @contextlib.contextmanager
 def _staging(plan: Path) -> Iterator[Path]:
-    """Where a plan is put first. Where the disk refuses, neither that nor metadata nor log is left."""
+    """The temporary path of a plan, next to its own path. After an OSError, this file, the metadata and the log are deleted."""
     staged = plan.with_name(f"{plan.name}.new")
     with errors.storage_errors(plan):
         try:
@@ -75,5 +86,5 @@ def _staging(plan: Path) -> Iterator[Path]:
 
 
 def log_path(plan: Path) -> Path:
-    """Where the log of a plan lies: `model.log` beside `model.plan`."""
+    """The path of a plan's log: `model.log` next to `model.plan`."""
     return plan.with_suffix(".log")

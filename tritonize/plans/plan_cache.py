@@ -1,4 +1,4 @@
-"""The plans that were built before, by what they depend on; the ones used longest ago go where they take too much room."""
+"""The cache of built plans, keyed by everything that a plan depends on. Above its size limit, it deletes the least recently used."""
 
 from __future__ import annotations
 
@@ -10,65 +10,66 @@ from pathlib import Path
 
 from tritonize.core import cache
 from tritonize.core.errors import PlanError, UsageError
+from tritonize.core.messages import plans as wording
 from tritonize.plans import placement
 
 BOUND = "TRITONIZE_PLAN_CACHE_GIB"
 _DEFAULT_GIB = 20.0
 BUILD_STEPS = 1
-"""Number of the calls that the worker makes on TensorRT for a request; part of the key of every plan.
+"""Version of the sequence of TensorRT calls that the worker makes for a request; part of the key of every plan.
 
-Raise it when the same request makes other calls than before, so that no plan of the former calls is taken from the cache.
-`tests/support/golden/build_steps_<number>.txt` lists the calls, and a test compares them.
+Raise it when a request leads to other calls than before, so that plans from the previous sequence are not reused.
+`tests/support/golden/build_steps_<version>.txt` lists the calls, and a test compares them.
 """
 
 
 def folder() -> Path:
-    """Where the plans are kept, an entry each; it need not exist."""
+    """The folder of the cache, with one entry per plan; it may not exist yet."""
     return cache.directory() / "plans"
 
 
 def bound() -> int:
-    """How many bytes the plans may take together.
+    """The size limit of the cache, in bytes.
 
     Raises:
-        UsageError: the variable that says so is no size.
+        UsageError: the environment variable TRITONIZE_PLAN_CACHE_GIB is not a number from 0 up.
     """
-    said = os.environ.get(BOUND)
+    setting = os.environ.get(BOUND)
     try:
-        gib = float(said) if said else _DEFAULT_GIB
+        gib = float(setting) if setting else _DEFAULT_GIB
     except ValueError:
         gib = math.nan
     if not 0 <= gib < math.inf:
-        raise UsageError("The bound on the cache of plans is no size.", where=BOUND, expected="GiB, such as 20", found=said)
+        raise UsageError.of(wording.CACHE_SIZE, where=BOUND, expected="a number of GiB from 0 up", found=setting)
     return round(gib * 2**30)
 
 
-def bring(
+def place(
     key: str,
-    place: Path,
+    plan: Path,
     build: Callable[[Path], None],
     *,
-    tell: Callable[[str], None],
+    on_progress: Callable[[str], None],
     cancelled: threading.Event,
     deadline_s: float,
 ) -> bool:
-    """Bring a plan from the cache, built now where it is not in there or is damaged.
+    """Copy a plan with its metadata and log out of the cache. If the entry is missing or damaged, build it first.
 
     Args:
-        key: all that the plan depends on.
-        place: where plan, metadata and log shall lie.
-        build: builds them into the empty folder it is given.
-        tell: progress.
-        cancelled: ends the wait for another process that builds the same.
-        deadline_s: how long that wait may be.
+        key: the hash of everything that the plan depends on.
+        plan: the path for the plan; metadata and log go next to it.
+        build: builds plan, metadata and log into the empty folder that it receives.
+        on_progress: receives progress messages.
+        cancelled: ends the wait for another process that builds the same plan.
+        deadline_s: the longest wait for that process, in seconds.
 
     Returns:
-        Whether it was in there.
+        Whether the plan was in the cache.
 
     Raises:
-        PlanError: another process did not finish it in time, or what was just written is read otherwise.
+        PlanError: another process did not finish the plan in time, or an entry that was just written is damaged.
         UsageError: see `bound`.
-        What `build` raises.
+        Exception: every exception of `build`.
     """
     limit, entry = bound(), folder() / key
     for _ in range(2):
@@ -77,28 +78,18 @@ def bring(
             cache.build_once(
                 entry,
                 build,
-                use=lambda path: placed.append(placement.copied(path, place)),  # noqa: B023 - it is called before the next round
-                on_progress=tell,
+                use=lambda path: placed.append(placement.copied(path, plan)),  # noqa: B023 - called before the next iteration
+                on_progress=on_progress,
                 cancelled=cancelled,
                 deadline_s=deadline_s,
             )
         except TimeoutError as error:
-            raise PlanError(
-                "Another process is building this plan, and did not finish in time.",
-                where=str(entry),
-                found=str(error),
-                next_step="wait for it, or end it; or raise deadline_s in the request",
-            ) from error
+            raise PlanError.of(wording.CACHE_WAIT, where=str(entry), found=str(error)) from error
         if placed == [True]:
             cache.touch(entry)
             if not cached:
                 cache.keep_within(folder(), limit)
             return cached
-        tell("the plan in the cache is damaged and is built anew")
+        on_progress("the plan in the cache is damaged and is built anew")
         cache.drop(entry)
-    raise PlanError(
-        "The plan in the cache is damaged, and so is the one that was built anew.",
-        where=str(entry),
-        cause="the disk of the cache does not keep what is written",
-        next_step="set TRITONIZE_CACHE to a folder on another disk",
-    )
+    raise PlanError.of(wording.CACHE_DAMAGED, where=str(entry))

@@ -1,9 +1,10 @@
-"""TensorRT plans as files: what the header says, and the metadata beside a plan.
+"""Read the header of a TensorRT plan, and read and write the metadata file next to a plan.
 
-A stock plan starts with `ftrt`, one of TensorRT-RTX with `vtrt`; bytes 24 to 27 are major, minor, patch and build. RTX plans
-also hold their size (u64 at 16) and a mask of compute capabilities (u32 at 32); a stock plan's is nowhere in the header, so it
-is written beside the plan when that is built. The RTX format was read off
-plans built here; that of a stock plan is as the project's notes have it, and no stock plan was seen.
+A plan of TensorRT starts with `ftrt`, a plan of TensorRT-RTX with `vtrt`. Bytes 24 to 27 are the four parts of the version. The
+header of a TensorRT-RTX plan also contains its size (u64 at byte 16) and a mask of compute capabilities (u32 at byte 32). The
+header of a TensorRT plan names no compute capability, so the build writes it into the metadata.
+
+Source: the TensorRT-RTX format was read off plans that this project built. The TensorRT format was not checked against a real plan.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from typing import Literal
 from tritonize.core import bounded_files
 from tritonize.core.artifacts import TensorSpec, from_json, to_json
 from tritonize.core.errors import PlanError
+from tritonize.core.messages import plans as wording
 
 Module = Literal["tensorrt", "tensorrt_rtx"]
 MODULES: tuple[Module, ...] = ("tensorrt", "tensorrt_rtx")
-"""Their versions count apart: 1.x of TensorRT-RTX is not older than 10.x of TensorRT."""
+"""The modules number their versions independently: TensorRT-RTX 1.x is not older than TensorRT 10.x."""
 
 RTX_CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
-"""Bit by bit, in the order of the mask in an RTX plan's header."""
+"""The compute capabilities in the order of the bits of the mask in a TensorRT-RTX plan's header, lowest bit first."""
 
 _MAGIC: Mapping[bytes, Module] = {b"ftrt": "tensorrt", b"vtrt": "tensorrt_rtx"}
 _HEADER_BYTES = 36
@@ -33,66 +35,66 @@ _HEADER_BYTES = 36
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What a plan says of itself."""
+    """The header of a plan."""
 
     module: Module
     version: tuple[int, int, int, int]
     compute_capabilities: tuple[str, ...]
-    """Of an RTX plan; a stock plan does not say."""
+    """The targets of a TensorRT-RTX plan; empty for a TensorRT plan, whose header does not name them."""
 
     @property
     def version_text(self) -> str:
-        """Such as `10.16.1.11`."""
+        """The version as text, such as `10.16.1.11`."""
         return ".".join(map(str, self.version))
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanMetadata:
-    """What was known when a plan was built; `model.plan.json` beside `model.plan`."""
+    """The facts about a plan that the build recorded, in `model.plan.json` next to `model.plan`."""
 
     schema: int = 1
     module: Module
     version: str
-    """All four parts."""
+    """Version of the module that built the plan, all four parts."""
     compute_capability: str
     gpu: str | None
-    """Name of the GPU it was built on; `None` where it was built without one."""
+    """Name of the GPU that the plan was built on; `None` if it was built without a GPU."""
     driver: str | None
     profiles: tuple[Mapping[str, Mapping[str, tuple[int, ...]]], ...]
-    """Input to its smallest, usual and largest shape (`min`, `opt`, `max`), profile by profile."""
+    """For each profile: input to its minimum, optimal and maximum shape (`min`, `opt`, `max`)."""
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     tf32: bool
     precision_built: Mapping[str, int] | None
-    """Layers by precision, as the engine inspector counts them; `None` where there was no GPU to load the engine on."""
+    """Number of layers by precision, from the engine inspector; `None` until the plan has run on a GPU."""
     onnx_sha256: str
-    """Of the model file, and of its external data where it has any."""
+    """SHA-256 of the ONNX file and of its external data."""
     settings: Mapping[str, object]
     plan_sha256: str
     plan_bytes: int
     build_seconds: float
-    """Of the builder alone."""
+    """Duration of the builder's own call."""
     timing_cache_sha256: str | None
     built_by: str
-    """tritonize and its version."""
+    """tritonize and its version, such as `tritonize 1.0`."""
 
 
 def read_header(path: Path) -> Header:
-    """The header of a plan.
+    """Read the header of a plan.
 
     Raises:
-        PlanError: it is no plan, or cut off.
+        PlanError: the file cannot be read, is not a plan, or does not have the size that its header names.
     """
     try:
         with path.open("rb") as file:
             start = file.read(_HEADER_BYTES)
         size = path.stat().st_size
     except OSError as error:
-        raise PlanError("The plan cannot be read.", where=str(path), found=error.strerror) from error
+        raise PlanError.of(wording.PLAN_UNREADABLE, where=str(path), found=error.strerror) from error
     module = _MAGIC.get(start[:4])
     if module is None or len(start) < _HEADER_BYTES:
-        raise PlanError(
-            "This is no TensorRT plan.",
+        raise PlanError.of(
+            wording.NOT_A_PLAN,
             where=str(path),
             expected="a file that starts with 'ftrt' (TensorRT) or 'vtrt' (TensorRT-RTX)",
             found=f"{start[:4]!r}" if start else "an empty file",
@@ -100,21 +102,21 @@ def read_header(path: Path) -> Header:
     major, minor, patch, build = start[24:28]
     capabilities: tuple[str, ...] = ()
     if module == "tensorrt_rtx":
-        (said,) = struct.unpack_from("<Q", start, 16)
-        if said != size:
-            raise PlanError("The plan is cut off.", where=str(path), expected=f"{said:,} bytes", found=f"{size:,} bytes")
+        (named,) = struct.unpack_from("<Q", start, 16)
+        if named != size:
+            raise PlanError.of(wording.PLAN_CUT_OFF, where=str(path), expected=f"{named:,} bytes", found=f"{size:,} bytes")
         (mask,) = struct.unpack_from("<I", start, 32)
         capabilities = tuple(name for bit, name in enumerate(RTX_CAPABILITIES) if mask >> bit & 1)
     return Header(module=module, version=(major, minor, patch, build), compute_capabilities=capabilities)
 
 
 def metadata_path(plan: Path) -> Path:
-    """Where the metadata of a plan lies: `model.plan.json` beside `model.plan`."""
+    """The path of a plan's metadata: `model.plan.json` next to `model.plan`."""
     return plan.with_name(f"{plan.name}.json")
 
 
 def write_metadata(plan: Path, metadata: PlanMetadata) -> None:
-    """Write the metadata beside its plan."""
+    """Write the metadata next to its plan."""
     metadata_path(plan).write_text(json.dumps(to_json(metadata), indent=2) + "\n", encoding="utf-8")
 
 
@@ -122,7 +124,7 @@ def read_metadata(plan: Path) -> PlanMetadata | None:
     """Read the metadata next to a plan; `None` if the file does not exist.
 
     Raises:
-        PlanError: it is damaged.
+        PlanError: the file cannot be parsed.
     """
     path = metadata_path(plan)
     if not path.is_file():
@@ -130,18 +132,18 @@ def read_metadata(plan: Path) -> PlanMetadata | None:
     try:
         return from_json(PlanMetadata, bounded_files.json_of(path))
     except (OSError, ValueError, TypeError, OverflowError) as error:
-        raise PlanError("The plan's metadata cannot be read.", where=str(path), found=str(error).splitlines()[0]) from error
+        raise PlanError.of(wording.METADATA_UNREADABLE, where=str(path), found=str(error).splitlines()[0]) from error
 
 
 def contradictions(plan: Path, header: Header, known: PlanMetadata | None) -> Iterator[str]:
-    """Where a plan and the metadata beside it disagree, a sentence each."""
+    """The differences between a plan and its metadata, a sentence each; none without metadata."""
     if known is None:
         return
     if (known.module, known.version) != (header.module, header.version_text):
-        yield f"its metadata says {known.module} {known.version}, its header {header.module} {header.version_text}"
+        yield f"its metadata names {known.module} {known.version}, its header {header.module} {header.version_text}"
     if header.compute_capabilities and known.compute_capability not in header.compute_capabilities:
         targets = ", ".join(header.compute_capabilities)
-        yield f"its metadata says compute capability {known.compute_capability}, its header {targets}"
+        yield f"its metadata names compute capability {known.compute_capability}, its header {targets}"
     with plan.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != known.plan_sha256:
-            yield "its bytes are not those that were built: the SHA-256 differs from the metadata's"
+            yield "the SHA-256 differs from the one in the metadata: the file changed after the build"

@@ -1,6 +1,6 @@
-"""The proof of built plans: each is run on the GPU of this machine, if that is of its kind, and compared with PyTorch.
+"""Verify built plans: run each plan on the GPU of this machine, if the plan is for that GPU, and compare it with PyTorch.
 
-What cannot run here is *not run*, with the reason; it is never passed over.
+The verdict of a plan that cannot run on this machine is *not run*, with the reason.
 """
 
 from __future__ import annotations
@@ -27,34 +27,34 @@ HALF = ("fp16", "bf16")
 
 @dataclass(frozen=True, kw_only=True)
 class ProofRun:
-    """What every plan of a model has to answer, and what its engines may take."""
+    """The proof input of a model's plans, and the limits and plugin libraries of the engines."""
 
     input: ProofInput
     memory_bytes: int | None = None
     plugins: tuple[Path, ...] = ()
-    """Libraries with plugins that the plans need."""
+    """Plugin libraries that the plans need."""
     tracker: ErrorTracker | None = None
-    """Adds up the errors; without one tolerances alone decide."""
+    """Accumulates the errors; without it, only the tolerances decide."""
     accept_records: bool = True
-    """Whether proofs of other machines count, where they are of this input."""
+    """Whether proof records from other machines count, if they are for the same proof input."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanProof:
-    """A plan, and what became of its proof here."""
+    """A plan and the verdict of its proof."""
 
     plan: BuiltPlan
-    """With `precision_built` in its metadata where an engine was inspected."""
+    """Its metadata contains `precision_built` if the engine was inspected."""
     verdict: Verdict
     reason: str = ""
-    """Why it failed or did not run."""
+    """Why the proof failed or did not run; empty if it passed."""
     checks: tuple[Check, ...] = ()
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
     facts: Mapping[str, object] | None = None
     """GPU, driver, versions and layers of the run."""
     elsewhere: bool = False
-    """Whether that was on another machine, whose record lies beside the plan."""
+    """Whether the verdict comes from the proof record of another machine."""
 
     @property
     def text(self) -> str:
@@ -62,7 +62,7 @@ class PlanProof:
         return f"{self.verdict}: {self.reason}" if self.reason else self.verdict
 
     def as_json(self) -> dict[str, object]:
-        """The plan's metadata, and its proof."""
+        """The plan's metadata and the verdict, as JSON-serializable data."""
         return {**to_json(self.plan.metadata), "proof": self.text, **({"proof_run": dict(self.facts)} if self.facts else {})}
 
 
@@ -74,9 +74,13 @@ def prove(
     recorder: Recorder,
     on_progress: Callable[[str], None] | None = None,
 ) -> tuple[PlanProof, ...]:
-    """Run what can run here, plan by plan.
+    """Verify plans one after another; see `PlanProof` for the result of each.
 
-    An engine that answers wrongly, fails, hangs or crashes is a failed proof, and no exception.
+    Wrong outputs, and an engine that fails, hangs or crashes, make a failed proof and raise nothing.
+
+    Args:
+        directory: the folder for outputs and logs, with a subfolder per plan.
+        recorder: receives a stage per plan.
     """
     if gpu.find() is None and plans and not any(proof_record.path(each.path).is_file() for each in plans):
         recorder.not_run(StageName.PLAN_RUN, "no GPU")
@@ -108,12 +112,14 @@ def prove(
 def _prove(built: BuiltPlan, run: ProofRun, directory: Path) -> PlanProof:
     known = built.metadata
     if known.settings.get("strip_plan"):
-        return PlanProof(plan=built, verdict="not run", reason="strip_plan left its weights out, and nothing here refits it")
+        return PlanProof(
+            plan=built, verdict="not run", reason="it was built with strip_plan and has no weights; tritonize does not refit it"
+        )
     if why := engine.not_possible(known):
         return PlanProof(plan=built, verdict="not run", reason=why)
     planned = engine.schedule(known.profiles, run.input.golden.samples)
     if not planned.batches:
-        return PlanProof(plan=built, verdict="not run", reason="; ".join(planned.unreached) or "there is no sample")
+        return PlanProof(plan=built, verdict="not run", reason="; ".join(planned.unreached) or "there are no samples")
     try:
         ran = engine.run(
             built.path,
@@ -134,7 +140,7 @@ def _prove(built: BuiltPlan, run: ProofRun, directory: Path) -> PlanProof:
 
 
 def _recorded(built: BuiltPlan, run: ProofRun) -> PlanProof | None:
-    """What another machine found out about this very plan with this very input; `None` where there is no such record."""
+    """The proof in the record next to a plan, if it is for the same plan, proof input and compute capability; else `None`."""
     record, known = proof_record.read(built.path), built.metadata
     if record is None or not run.accept_records:
         return None
@@ -144,11 +150,15 @@ def _recorded(built: BuiltPlan, run: ProofRun) -> PlanProof | None:
         return None
     reason = f"{record.reason}; " if record.reason else ""
     where = built.path.name
-    failed = (Finding(where=where, what=f"it failed on {record.place}", found=record.reason),) if record.verdict == "failed" else ()
+    failed = (
+        (Finding(where=where, what=f"the plan failed on {record.place}", found=record.reason),)
+        if record.verdict == "failed"
+        else ()
+    )
     return PlanProof(
         plan=built,
         verdict=record.verdict,
-        reason=f"{reason}on {record.place}, as the record beside the plan says",
+        reason=f"{reason}on {record.place}, from the proof record next to the plan",
         findings=failed,
         notes=record.notes,
         facts=record.facts,
@@ -157,7 +167,7 @@ def _recorded(built: BuiltPlan, run: ProofRun) -> PlanProof | None:
 
 
 def _judged(built: BuiltPlan, run: ProofRun, planned: engine.Schedule, *, ran: engine.EngineRun) -> PlanProof:
-    """The verdict over what was run: answers first, then the precision, then what was left out."""
+    """The verdict on a plan that ran: from its outputs first, then its precision, then the profiles that no sample fits."""
     golden, batches = run.input.golden, [batch.samples for batch in planned.batches]
     checks = tuple(check_batches(golden, StageName.PLAN, batches, found=ran, tracker=run.tracker))
     inspected = replace(built, metadata=replace(built.metadata, precision_built=dict(ran.layers.precisions)))
@@ -168,10 +178,10 @@ def _judged(built: BuiltPlan, run: ProofRun, planned: engine.Schedule, *, ran: e
     reason = ""
     findings: tuple[Finding, ...] = ()
     if bad is not None or not all(check.passed for check in checks):
-        verdict, reason = "failed", f"{bad[1].name}: {bad[1].reason}" if bad else "it answered nothing"
+        verdict, reason = "failed", f"{bad[1].name}: {bad[1].reason}" if bad else "it returned no outputs"
     elif precision is not None and precision[0] == "failed":
         verdict, reason = precision
-        findings = (Finding(where=built.path.name, what=reason, expected=run.input.precision, found=_words(ran.layers)),)
+        findings = (Finding(where=built.path.name, what=reason, expected=run.input.precision, found=_summary(ran.layers)),)
     elif precision is not None:
         verdict, reason = precision
     elif planned.unreached:
@@ -187,17 +197,20 @@ def _judged(built: BuiltPlan, run: ProofRun, planned: engine.Schedule, *, ran: e
     )
 
 
-def _precision(wanted: str, layers: Layers) -> tuple[Verdict, str] | None:
-    """What is wrong with the precision of the layers; `None` where it is the wanted one, or that is no half one."""
-    if wanted not in HALF:
+def _precision(requested: str, layers: Layers) -> tuple[Verdict, str] | None:
+    """The verdict if no layer is known to compute in the requested half precision; `None` if one does, or for fp32 and tf32."""
+    if requested not in HALF:
         return None
-    found = layers.has(wanted)
+    found = layers.has(requested)
     if found is None:
-        return "not run", f"the engine's inspector does not say whether a layer runs in {wanted}; build with detailed_profiling"
-    return None if found else ("failed", f"the plan was built for {wanted}, and no layer runs in it: {_words(layers)}")
+        reason = f"the engine inspector does not tell whether a layer runs in {requested}; build with detailed_profiling: true"
+        return "not run", reason
+    return (
+        None if found else ("failed", f"the plan was built for {requested}, but no layer runs in {requested}: {_summary(layers)}")
+    )
 
 
-def _words(layers: Layers) -> str:
+def _summary(layers: Layers) -> str:
     return ", ".join(f"{count} {name}" for name, count in sorted(layers.precisions.items())) or "no layers"
 
 
@@ -214,12 +227,12 @@ def _facts(ran: engine.EngineRun, batches: int) -> dict[str, object]:
         "batches": batches,
         "load_seconds": ran.engine.load_seconds,
         "library_seconds": ran.library_seconds,
-        "note": f"{batches} batches on {ran.engine.gpu}, layers: {_words(ran.layers)}",
+        "note": f"{batches} batches on {ran.engine.gpu}, layers: {_summary(ran.layers)}",
     }
 
 
 def overall(proofs: Sequence[PlanProof]) -> Verdict:
-    """Of all plans together: one that failed fails, and one that did not run leaves the version unproven."""
+    """The verdict on all plans: `failed` if one failed, else `not run` if one did not run or there is none, else `passed`."""
     verdicts = {each.verdict for each in proofs}
     if "failed" in verdicts:
         return "failed"
@@ -227,7 +240,7 @@ def overall(proofs: Sequence[PlanProof]) -> Verdict:
 
 
 def served_here(proofs: Sequence[PlanProof]) -> bool:
-    """Whether one of the plans ran rightly on this machine's GPU, so that a server here can serve it."""
+    """Whether a plan passed on the GPU of this machine, so that a server on this machine can serve it."""
     return any(each.verdict == "passed" and not each.elsewhere for each in proofs)
 
 

@@ -1,6 +1,7 @@
-"""The input of a proof of plans, in a folder that can be copied to a machine with a GPU: no torch, no source, no spec.
+"""The input of a plan proof, in a folder that can be copied to a machine with a GPU. That machine needs no torch, source or spec.
 
-It is part of the request for the plans. A proof names its digest, so that a proof with another input is rejected.
+The folder is part of a plan request. A proof record contains the SHA-256 of the input; tritonize rejects a record of another
+input.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from tritonize.core import arrays, bounded_files, errors
 from tritonize.core.artifacts import to_json
 from tritonize.core.errors import UsageError
+from tritonize.core.messages import plans as wording
 from tritonize.quality import golden_set
 from tritonize.quality.golden_set import GoldenSet
 
@@ -23,11 +25,11 @@ _ALL = 1 << 62
 
 @dataclass(frozen=True, kw_only=True)
 class ProofInput:
-    """Samples, expected outputs, the rules, and the precision that the plans were built for."""
+    """Samples, expected outputs, tolerances and gates, and the precision that the plans are built for."""
 
     golden: GoldenSet
     precision: str
-    """The spec's precision: `fp32`, `tf32`, or a half precision, for which the engine inspector must then find layers."""
+    """The precision of the spec. For `fp16` and `bf16`, the engine inspector must find a layer that computes in it."""
     deadline_s: float
 
     @property
@@ -37,7 +39,10 @@ class ProofInput:
 
 
 def digest(known: GoldenSet, precision: str) -> str:
-    """SHA-256 of the samples, the rules and the precision; not of PyTorch's outputs, whose last bits differ between machines."""
+    """SHA-256 of the samples, tolerances, gates and precision.
+
+    PyTorch's outputs are not part of it, since their last bits differ between machines.
+    """
     rules = {name: to_json(each) for name, each in known.rules.items()}
     facts = {"precision": precision, "max_batch_size": known.max_batch_size, "required": known.required, "rules": rules}
     edges = sorted(known.samples.edges.items())
@@ -71,15 +76,12 @@ def read(directory: Path) -> ProofInput:
         facts = bounded_files.json_of(directory / _FILE)
         precision, deadline, sha256 = str(facts["precision"]), float(facts["deadline_s"]), facts["sha256"]
     except FileNotFoundError as error:
-        raise UsageError(
-            "This folder has no proof input for the plans.",
-            where=str(directory),
-            expected=f"a file {_FILE}",
-            next_step="pass the folder `question` of the request that `tritonize plan request` writes",
-        ) from error
+        raise UsageError.of(wording.PROOF_INPUT_MISSING, where=str(directory), expected=f"a file {_FILE}") from error
     except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
-        raise UsageError("The proof input for the plans cannot be read.", where=str(directory), found=str(error)) from error
+        raise UsageError.of(wording.PROOF_INPUT_UNREADABLE, where=str(directory), found=str(error)) from error
     given = ProofInput(golden=golden_set.read(directory), precision=precision, deadline_s=deadline)
     if given.sha256 != sha256:
-        raise UsageError("The proof input for the plans was changed after it was written.", where=str(directory))
+        raise UsageError.of(
+            wording.PROOF_INPUT_CHANGED, where=str(directory), expected=f"SHA-256 {sha256}", found=f"SHA-256 {given.sha256}"
+        )
     return given

@@ -1,9 +1,11 @@
 """The request for a plan build, and the settings that each TensorRT module supports.
 
-`SUPPORT` is the table. Settings that a module ignores or fails at are refused before a build, because the plan itself does not
-show that a setting was ignored. The rows of TensorRT-RTX 1.7 were measured (a setting that changes no byte of the plan is
-ignored). Those of TensorRT were not run: they give the first of its bindings (8.6.1, 10.0.1, 10.3, 10.5, 10.8, 10.9, 10.11 to
-10.13, 10.16, 11.4) with the name.
+A request with a setting that the module ignores or fails on is rejected before the build, because a plan does not show whether a
+setting was ignored.
+
+Source of the table `SUPPORT`: for TensorRT-RTX, builds with version 1.7; a setting that changes no byte of the plan is ignored. For
+TensorRT, the Python bindings of 8.6.1, 10.0.1, 10.3, 10.5, 10.8, 10.9, 10.11 to 10.13, 10.16 and 11.4; the table names the first of
+them that has the setting, and no build was run.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from pydantic import (
 )
 
 from tritonize.core.errors import UsageError
+from tritonize.core.messages import plans as wording
 from tritonize.plans.plan_file import RTX_CAPABILITIES, Module
 from tritonize.spec.builder import Section, Settings
 
@@ -38,14 +41,14 @@ class Shapes(Section):
     @model_validator(mode="after")
     def _ordered(self) -> Shapes:
         if not len(self.min) == len(self.opt) == len(self.max):
-            raise ValueError("min, opt and max have one number of axes")
+            raise ValueError(f"min, opt and max must have the same number of axes; found {self.min}, {self.opt}, {self.max}")
         if any(not 0 < low <= usual <= high for low, usual, high in zip(self.min, self.opt, self.max, strict=True)):
             raise ValueError(f"0 < min <= opt <= max must hold on every axis; found {self.min}, {self.opt}, {self.max}")
         return self
 
 
 class BuildRequest(Section):
-    """Everything that a build depends on; with the ONNX file it can be sent to another machine."""
+    """Everything that a build depends on. Together with the files that it names, it can be copied to another machine."""
 
     schema_version: Literal[1] = Field(1, alias="schema")
     onnx: Path
@@ -55,12 +58,12 @@ class BuildRequest(Section):
     )
     profiles: tuple[Mapping[str, Shapes], ...] = ()
     settings: Settings = Settings()
-    node_map: Path | None = Field(None, description="node_map.json of the ONNX file, for errors")
+    node_map: Path | None = Field(None, description="node_map.json of the ONNX file; errors then name modules and source lines")
     deadline_s: float = Field(3600.0, gt=0)
     memory_mib: int | None = Field(None, gt=0)
 
     def shapes(self) -> tuple[dict[str, dict[str, tuple[int, ...]]], ...]:
-        """Profile by profile: input to its shapes `min`, `opt` and `max`."""
+        """For each profile: input to its shapes `min`, `opt` and `max`."""
         return tuple({name: each.model_dump() for name, each in profile.items()} for profile in self.profiles)
 
     @field_validator("compute_capabilities")
@@ -115,23 +118,25 @@ SUPPORT: Mapping[Module, Mapping[str, tuple[Support, str]]] = {
 """Module to setting to its support and the first version that has it; empty if all supported versions have it."""
 
 _NAMES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}
-_WORDS = {"ignored": "is ignored by", "failing": "fails in"}
+_PHRASES = {"ignored": "is ignored by", "failing": "fails in"}
 _SAME_CAPABILITY_SINCE = "10.9"
 
 
 def require_supported(request: BuildRequest, version: str, *, section: str = "settings") -> None:
-    """Refuse settings that the module ignores or fails at.
+    """Check that the module supports the settings and targets of a request.
 
     Args:
         version: of the module.
         section: the section of the settings, for errors: `settings` of a request, `builder` of a spec.
 
     Raises:
-        UsageError: it lists every unsupported setting and the modules that support it.
+        UsageError: the module ignores a setting or fails on it; the error lists every such setting and the modules that support it.
     """
     found = list(_refusals(request, version, section))
     if found:
-        raise UsageError(f"{_NAMES[request.module]} {version} does not support the settings of the request.", details=found)
+        raise UsageError.of(
+            wording.SETTINGS_UNSUPPORTED, where=section, details=found, module=_NAMES[request.module], version=version
+        )
 
 
 def _refusals(request: BuildRequest, version: str, section: str) -> Iterator[str]:
@@ -143,7 +148,7 @@ def _refusals(request: BuildRequest, version: str, section: str) -> Iterator[str
         support, since = SUPPORT[module][name]
         field = name if name == "compute_capabilities" else f"{section}.{name}"
         if support != "supported":
-            yield f"{field}: {_WORDS[support]} {_NAMES[module]}{_elsewhere(name, module)}"
+            yield f"{field}: {_PHRASES[support]} {_NAMES[module]}{_elsewhere(name, module)}"
         elif since and _parts(version) < _parts(since):
             yield f"{field}: needs {_NAMES[module]} {since} or newer"
     if module == "tensorrt_rtx":
@@ -164,7 +169,7 @@ def _elsewhere(name: str, module: Module) -> str:
     """The other modules that support a setting, with the first version if not all versions do."""
     rows = {other: SUPPORT[other][name] for other in SUPPORT if other != module}
     return "".join(
-        f"; {_NAMES[other]} has it{f' from {since} on' if since else ''}"
+        f"; {_NAMES[other]}{f' {since} and newer' if since else ''} supports it"
         for other, (support, since) in rows.items()
         if support == "supported"
     )

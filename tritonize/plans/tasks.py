@@ -1,6 +1,6 @@
-"""What workers do with TensorRT, as both sides see it: build a plan, say which version a module has, run a plan.
+"""The worker tasks that use TensorRT, with their requests and results: build a plan, read a module's version, run a plan.
 
-Free of pydantic, whose import takes a worker about as long as a small plan takes to build.
+This module does not import pydantic, since that takes about as long as building a small plan.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Profile = Mapping[str, Mapping[str, tuple[int, ...]]]
 
 @dataclass(frozen=True, kw_only=True)
 class BuilderSettings:
-    """The fields of `spec.builder.Settings`, checked there; `None` is the module's own default."""
+    """The fields of `spec.builder.Settings`, already validated; `None` stands for the module's default."""
 
     workspace_mib: int | None = None
     tactic_shared_memory_kib: int | None = None
@@ -37,40 +37,40 @@ class BuilderSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanBuildRequest:
-    """One plan, for one GPU kind, of a request that was checked before."""
+    """Build one plan for one compute capability. `plans.builder.build` has already validated the request."""
 
     onnx: Path
     module: str
     compute_capability: str | None
-    """The target of TensorRT-RTX; `None` for the GPU here."""
+    """The target of TensorRT-RTX; `None` for the GPU of this machine."""
     profiles: tuple[Profile, ...]
     settings: BuilderSettings
     node_map: Path | None
     plan: Path
     log: Path
     timing_cache: Path | None
-    """The file of this module version, GPU and driver; `None` without a timing cache."""
+    """The timing cache file of this module version, GPU and driver; `None` without a timing cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanBuildResult:
-    """What was built."""
+class PlanBuildAnswer:
+    """The facts about a plan that was built."""
 
     compute_capability: str
     inputs: tuple[TensorSpec, ...]
-    """Of the network; an axis that is dynamic has the size `?`."""
+    """Inputs of the network; a dynamic axis has the size `?`."""
     outputs: tuple[TensorSpec, ...]
     plan_sha256: str
     plan_bytes: int
     build_seconds: float
-    """Of the builder alone."""
+    """Duration of the builder's own call."""
     timing_cache_sha256: str | None
-    """Of the timing cache after the build; `None` without one, or where it cannot be written."""
+    """SHA-256 of the timing cache after the build; `None` without a timing cache, or if it cannot be written."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class VersionRequest:
-    """Which module."""
+    """Read the version of a module."""
 
     module: str
 
@@ -85,37 +85,37 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineRequest:
-    """What to run."""
+    """Run one plan on batches of samples."""
 
     plan: Path
     module: str
     samples: SampleSet
     batches: tuple[Batch, ...]
-    """Profile by profile."""
+    """The batches, sorted by profile."""
     directory: Path
     log: Path
     plugins: tuple[Path, ...]
-    """Libraries with plugins, loaded before the plan."""
+    """Plugin libraries, loaded before the plan."""
     version_compatible: bool
-    """The plan carries code of its own, which is run then."""
+    """Whether the plan contains host code, which TensorRT may run only if this is true."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class EngineResult:
-    """What an engine answered, batch by batch."""
+class EngineAnswer:
+    """The outputs of an engine, batch by batch, and facts about the run."""
 
     outputs: tuple[TensorFiles, ...]
-    """One set of one item per batch: what an engine answers may differ in shape and type from what is expected."""
+    """One `TensorFiles` with one item per batch, since an engine's outputs may differ from the expected ones in shape and type."""
     seconds: tuple[float, ...]
-    """Of each batch, with its copies."""
+    """Duration of each batch, with the copies to and from the GPU."""
     gpu: str
     compute_capability: str
     driver: str
     cuda: str
-    """The newest CUDA version that the driver takes."""
+    """The newest CUDA version that the driver supports."""
     version: str
     layers: Path
-    """What the engine's inspector says, as JSON; in one line per layer in the file beside it."""
+    """File with the output of the engine inspector as JSON; `layers.txt` next to it has one line per layer."""
     load_seconds: float
     library_seconds: float
 

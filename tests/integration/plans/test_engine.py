@@ -369,8 +369,9 @@ class TestLayers:
 
     @pytest.mark.parametrize("text", ["", "no json", "{}", '{"Layers": 3}', "None"])
     def test_what_is_no_answer_is_an_error(self, text):
-        with pytest.raises(PlanError, match="cannot be read"):
+        with pytest.raises(PlanError, match="cannot be parsed") as error:
             plan_layers.read(text)
+        assert error.value.code == "plan-layers-unreadable"
 
 
 def samples(shapes: list[tuple[int, ...]], *, batched: bool = True, dtype: str = "fp32") -> SampleSet:
@@ -412,8 +413,8 @@ class TestSchedule:
     def test_a_profile_and_a_sample_without_each_other_leave_the_proof_incomplete(self):
         found = engine.schedule([profile((1, 2), (2, 3), (4, 3)), profile((1, 20), (1, 20), (4, 20))], samples([(1, 2), (1, 7)]))
         assert found.unreached == (
-            "profile 1: no sample has sizes that it takes",
-            "1 samples of shape x [1, 7]: no profile takes them",
+            "profile 1: no sample fits its sizes",
+            "1 samples of shape x [1, 7]: they fit no profile",
         )
         assert {each.profile for each in found.batches} == {0}
 
@@ -495,7 +496,7 @@ class TestProof:
     def test_half_precision_that_came_out_in_fp32_fails(self):
         (proof,), _ = self.prove(self.built(), precision="fp16")
         assert proof.verdict == "failed"
-        assert "no layer runs in it: 1 fp32" in proof.reason
+        assert "no layer runs in fp16: 1 fp32" in proof.reason
         assert all(check.passed for check in proof.checks)  # it answers like PyTorch, and is not what was asked for
         assert proof.findings
         (proof,), _ = self.prove(self.built(detailed=False), precision="fp16")
@@ -533,7 +534,7 @@ class TestProof:
         built = self.built()
         stripped = replace(built, metadata=replace(built.metadata, settings={"strip_plan": True}))
         (proof,), _ = self.prove(stripped)
-        assert proof.text == "not run: strip_plan left its weights out, and nothing here refits it"
+        assert proof.text == "not run: it was built with strip_plan and has no weights; tritonize does not refit it"
 
     def test_without_a_gpu_nothing_passes(self, monkeypatch):
         monkeypatch.setattr(gpu, "find", lambda: None)

@@ -169,12 +169,12 @@ def test_two_plans_of_one_gpu_kind_are_refused_unless_they_are_the_same():
 def test_plans_without_or_with_wrong_metadata():
     first, second = two()
     (second / "model.plan.json").unlink()
-    with pytest.raises(PlanError, match="no metadata beside"):
+    with pytest.raises(PlanError, match="has no metadata"):
         plan_collection.read([first, second])
     shutil.copyfile(first / "model.plan.json", second / "model.plan.json")
     with pytest.raises(PlanError, match="not the one that its metadata describes"):
         plan_collection.read([first, second])
-    with pytest.raises(UsageError, match="no plan in these folders"):
+    with pytest.raises(UsageError, match="contain no plan"):
         plan_collection.read([Path("home")])
 
 

@@ -93,7 +93,7 @@ def test_every_plan_is_proven_where_its_gpu_is_and_the_version_where_it_is_serve
     assert report["published"]
     proofs = {each["compute_capability"]: each["proof"] for each in report["details"]["plans"]}
     assert proofs["8.9"] == "passed"
-    assert "as the record beside the plan says" in proofs["9.0"]
+    assert "from the proof record next to the plan" in proofs["9.0"]
     assert (Path(report["location"]) / "evidence" / "model.sm90.plan.proof.json").is_file()
     shutil.rmtree("model_repository")
     env = machine(library, "9.0", FAKE_GPU_ERROR="1.1")

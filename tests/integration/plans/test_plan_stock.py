@@ -144,7 +144,7 @@ def test_a_library_of_plugins_that_is_none_is_named():
     model()
     Path("good.so").write_text("")
     build(plugins=(Path("good.so"),))
-    with pytest.raises(UsageError, match="library of plugins") as error:
+    with pytest.raises(UsageError, match="plugin library") as error:
         build(plugins=(Path("good.so"), Path("bad.so")))
     assert error.value.where == "bad.so"
 
@@ -162,11 +162,11 @@ def test_int64_inputs_and_outputs_where_the_module_has_none(trt, monkeypatch):
     model(TensorProto.INT64)
     build()
     monkeypatch.setattr(trt, "DataType", enum.Enum("DataType", [each.name for each in trt.DataType if each.name != "INT64"]))
-    with pytest.raises(UsageError, match="in silence") as error:
+    with pytest.raises(UsageError, match="silently") as error:
         build()
     assert error.value.found == "x is int64, and would be int32; y is int64, and would be int32"
     model(TensorProto.DOUBLE)
-    with pytest.raises(UsageError, match="in silence"):
+    with pytest.raises(UsageError, match="silently"):
         build()
 
 
@@ -191,7 +191,7 @@ def test_a_failure_of_the_builder_names_node_module_and_line(trt, monkeypatch):
     with pytest.raises(PlanError) as error:
         build("node_map.json")
     assert error.value.found == f"Add (node /layer/add): {text}"
-    assert error.value.details[0] == "Add (node /layer/add_1, module head, net.py:7): named in the same text"
+    assert error.value.details[0] == "Add (node /layer/add_1, module head, net.py:7): named in the same message"
 
 
 @pytest.mark.parametrize("kept", ["all_creators", "plugin_creator_list"])
@@ -223,7 +223,7 @@ def test_a_timing_cache_that_cannot_be_kept_costs_no_plan(monkeypatch):
     monkeypatch.setattr(timing_cache, "store", refused)
     assert build(timings="timings/a.cache").timing_cache_sha256 is None
     assert Path("m.plan").is_file()
-    assert "the timing cache is not kept" in Path("m.log").read_text()
+    assert "the timing cache cannot be written" in Path("m.log").read_text()
 
 
 def test_a_disk_that_fills_up_while_the_plan_comes_is_said_so(trt, monkeypatch):

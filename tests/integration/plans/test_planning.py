@@ -97,7 +97,7 @@ def test_it_is_published_where_that_is_allowed_and_says_so():
 @without_gpu
 def test_plans_and_bounds_are_looked_at_before_anything_is_exported():
     Path("empty").mkdir()
-    for place, code, words in (("nowhere", 2, "no such folder"), ("empty", 2, "no plan"), ("network.py", 5, "no TensorRT plan")):
+    for place, code, words in (("nowhere", 2, "does not exist"), ("empty", 2, "no plan"), ("network.py", 5, "not a TensorRT plan")):
         done, answer = run("run", "--plans", place)
         assert (done.returncode, "Export" in done.stderr) == (code, False), done.stderr
         assert words in answer["error"]["what"]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TextIO
 from tritonize.core import dtypes
 from tritonize.core.artifacts import TensorSpec
 from tritonize.core.errors import ExportError, MissingError, UsageError
+from tritonize.core.messages import plans as wording
 from tritonize.plans import gpu
 from tritonize.plans.tasks import PlanBuildRequest, PlanBuildResult, VersionRequest
 from tritonize.plans.worker import builder_config, import_trt, serialization, timing_cache, trt_network
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
 
 
 _NOISE = ("cudaError 35", "CUDA driver version is insufficient")
-"""What the builder of TensorRT-RTX says again and again on a machine without a GPU, where it works all the same. Elsewhere it is
-the very reason of a failure.
+"""Parts of messages that TensorRT-RTX logs repeatedly on a machine without a GPU, where it builds nevertheless. In all other cases
+these messages explain a failure.
 """
-_KEPT = 3  # of the module's lines, where it does not start
+_KEPT = 3  # number of log lines that the error contains if the module does not start
 _PROBLEMS = ("WARNING", "ERROR", "INTERNAL_ERROR")
 
 
@@ -37,8 +38,9 @@ def build(request: PlanBuildRequest) -> PlanBuildResult:
     """Build one plan.
 
     Raises:
-        MissingError: the module is not installed, cannot be loaded, or does not start with the driver here.
-        UsageError: profiles or settings do not fit the network, or a plugin library is invalid.
+        MissingError: the module is not installed, cannot be loaded, or does not start with this machine's driver.
+        UsageError: the profiles do not match the network, the module lacks a setting, or a plugin library cannot be loaded.
+        ExportError: an input or output has a type that no request can carry, or a node takes a tensor that no node computes.
         PlanError: the network cannot be parsed or built.
     """
     trt = import_trt.load(request.module)
@@ -74,31 +76,37 @@ def build(request: PlanBuildRequest) -> PlanBuildResult:
 
 
 def _keep_timings(config: BuilderConfig, path: Path, logger: BuildLog) -> str | None:
-    """The SHA-256 of the timing cache; `None` where it cannot be written, which is no reason to lose the plan."""
+    """Write the timing cache and return its SHA-256; `None` if it cannot be written, since the plan is usable without it."""
     try:
         return timing_cache.store(config, path)
     except OSError as error:
-        logger.note(f"the timing cache is not kept: {error}")
+        logger.note(f"the timing cache cannot be written: {error}")
         return None
 
 
 def version(request: VersionRequest) -> str:
-    """The version of a module that was installed without a package's metadata.
+    """The version of an installed module, read by importing it.
 
     Raises:
-        MissingError: it cannot be loaded.
+        MissingError: the module cannot be loaded.
     """
     return str(import_trt.load(request.module).__version__)
 
 
 def _logger(trt: TensorRT, file: TextIO, folder: Path, *, noise: Sequence[str]) -> BuildLog:
-    """Keeps everything the module says in the log as it comes, without the folder of this machine, and the errors apart."""
+    """A logger that writes the module's messages to a file immediately and also collects the errors.
+
+    It removes the folder of the ONNX file from the messages, since the log becomes part of a version. Messages that contain one of
+    the `noise` texts are not written.
+    """
 
     class Logger(trt.ILogger):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
             super().__init__()
             self.errors: list[str] = []
-            self.problems: deque[str] = deque(maxlen=_KEPT)  # warnings and noise too: why a module does not start is one of them
+            self.problems: deque[str] = deque(
+                maxlen=_KEPT
+            )  # with warnings and noise: one of them explains why a module does not start
 
         def log(self, severity: object, message: str) -> None:
             message = message.replace(f"{folder}/", "")
@@ -112,7 +120,7 @@ def _logger(trt: TensorRT, file: TextIO, folder: Path, *, noise: Sequence[str]) 
                 self.errors.append(message)
 
         def note(self, line: str) -> None:
-            """A line of our own into the log."""
+            """Write a line of tritonize's own."""
             file.write(f"{line}\n")
             file.flush()
 
@@ -123,30 +131,30 @@ def _builder(trt: TensorRT, logger: BuildLog) -> Builder:
     try:
         return trt.Builder(logger)
     except TypeError as error:  # raised by the bindings without a builder; only the logger receives the reason
-        raise MissingError(
-            f"{trt.__name__} {trt.__version__} does not start on this machine.",
+        raise MissingError.of(
+            wording.MODULE_NOT_STARTED,
             found="; ".join(dict.fromkeys(logger.problems)) or str(error),
-            cause="the GPU's driver is too old for it",
-            next_step="install a newer driver, or an older version of the package",
+            module=trt.__name__,
+            version=trt.__version__,
         ) from error
 
 
 def _load_plugins(trt: TensorRT, builder: Builder, logger: BuildLog, *, libraries: Sequence[Path]) -> None:
-    """The plugins that come with TensorRT, which from 10 on its parser does not register itself, and the user's."""
+    """Load TensorRT's own plugins, which the parser does not register from TensorRT 10 on, and the user's libraries."""
     if trt.__name__ == "tensorrt" and hasattr(trt, "init_libnvinfer_plugins"):
         trt.init_libnvinfer_plugins(logger, "")
     for library in libraries:
         before, registry = len(logger.errors), builder.get_plugin_registry()
         if registry.load_library(str(library)) is None:
-            raise UsageError(
-                "The library of plugins cannot be loaded.",
+            raise UsageError.of(
+                wording.PLUGINS_NOT_LOADED,
                 where=str(library),
-                found="; ".join(logger.errors[before:]) or f"{trt.__name__} gives no reason",
+                found="; ".join(logger.errors[before:]) or f"{trt.__name__} logs no reason",
             )
 
 
 def _monitor(trt: TensorRT) -> object | None:
-    """Tells the outermost phases; `None` where the module has no such interface (8.6)."""
+    """A progress monitor that reports the steps of the outermost phases; `None` if the module has no such interface (8.6)."""
     if not hasattr(trt, "IProgressMonitor"):
         return None
 
@@ -164,43 +172,42 @@ def _monitor(trt: TensorRT) -> object | None:
 
         def step_complete(self, name: str, step: int) -> bool:
             if name in self._outermost:
-                with contextlib.suppress(OSError):  # what is raised here would cancel the build
-                    progress.report(f"build the optimal plan, step {step + 1} of {self._outermost[name]}")
+                with contextlib.suppress(OSError):  # an exception in this method cancels the build
+                    progress.tell(f"build the optimal plan, step {step + 1} of {self._outermost[name]}")
             return True
 
     return Monitor()
 
 
 def _tensors(tensors: Iterable[Tensor]) -> tuple[TensorSpec, ...]:
-    """Inputs or outputs of the network.
+    """The inputs or outputs of the network.
 
     Raises:
-        PlanError: one is of a type that no array of a client has, such as FP8.
+        ExportError: one has a type that Triton's protocol lacks, such as FP8.
     """
-    found, refused = [], []
+    found, unsupported = [], []
     for tensor in tensors:
         kind = str(tensor.dtype).rpartition(".")[2]
         shape: Iterable[int] = tensor.shape
         try:
             dtype = dtypes.by_tensorrt(kind)
         except KeyError:
-            refused.append(f"{tensor.name}: {kind}")
+            unsupported.append(f"{tensor.name}: {kind}")
             continue
         sizes = tuple("?" if size == -1 else int(size) for size in shape)
         found.append(TensorSpec(name=tensor.name, dtype=dtype.name, shape=sizes))
-    if refused:
-        raise ExportError(
-            "The network has an input or output of a type that no request can carry.",
+    if unsupported:
+        raise ExportError.of(
+            wording.TENSOR_TYPE,
             expected=f"one of {', '.join(each.tensorrt for each in dtypes.TABLE if each.tensorrt)}",
-            found="; ".join(refused),
-            next_step="cast it to another type in the model",
+            found="; ".join(unsupported),
         )
     return tuple(found)
 
 
 def _capability_here() -> str:
-    """Of the GPU that the plan was built on."""
+    """The compute capability of the GPU that the plan was built on."""
     here = gpu.find()
     if here is None:
-        raise MissingError("A plan was built, and no GPU is found that it is for.")
+        raise MissingError.of(wording.GPU_GONE)
     return here.compute_capability

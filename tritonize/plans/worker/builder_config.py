@@ -1,4 +1,4 @@
-"""Configure the builder: settings, the GPU kind, and the optimization profiles, checked against the parsed network.
+"""Configure the builder: settings, compute capability, and the optimization profiles, checked against the parsed network.
 
 Runs inside a worker, without torch; the same code serves `tensorrt` and `tensorrt_rtx`.
 """
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tritonize.core.errors import PlanError, UsageError
+from tritonize.core.messages import plans as wording
 from tritonize.plans.tasks import BuilderSettings, PlanBuildRequest, Profile
 
 if TYPE_CHECKING:
@@ -24,11 +25,11 @@ _FLAGS = {
 
 
 def configure(trt: TensorRT, builder: Builder, network: Network, *, request: PlanBuildRequest) -> BuilderConfig:
-    """The builder's configuration.
+    """Make the builder's configuration.
 
     Raises:
-        UsageError: the profiles do not fit the network, or the module lacks a setting.
-        PlanError: the builder refuses one of them.
+        UsageError: the profiles do not match the network, or the module lacks a setting.
+        PlanError: the builder rejects the compute capability or a profile.
     """
     config = builder.create_builder_config()
     _set(trt, config, request.settings)
@@ -37,7 +38,7 @@ def configure(trt: TensorRT, builder: Builder, network: Network, *, request: Pla
         target = _member(trt, "ComputeCapability", name, setting=f"compute capability {request.compute_capability}")
         config.num_compute_capabilities = 1
         if not config.set_compute_capability(target, 0):
-            raise PlanError("The builder refuses the compute capability.", found=request.compute_capability)
+            raise PlanError.of(wording.CAPABILITY_REFUSED, found=request.compute_capability)
     _add_profiles(builder, network, config, request=request)
     return config
 
@@ -63,7 +64,7 @@ def _set(trt: TensorRT, config: BuilderConfig, settings: BuilderSettings) -> Non
         config.hardware_compatibility_level = _member(
             trt, "HardwareCompatibilityLevel", level.upper(), setting=f"hardware_compatibility: {level}"
         )
-    if settings.plugins and settings.version_compatible:  # others are loaded where the plan is, before it
+    if settings.plugins and settings.version_compatible:  # otherwise, whoever loads the plan loads the libraries first
         config.plugins_to_serialize = [str(each) for each in settings.plugins]
 
 
@@ -75,11 +76,12 @@ def _member(trt: TensorRT, kind: str, name: str, *, setting: str) -> object:
     """
     member = getattr(getattr(trt, kind, None), name, None)
     if member is None:
-        raise UsageError(
-            f"{trt.__name__} {trt.__version__} does not support a setting of the request.",
+        raise UsageError.of(
+            wording.SETTING_TOO_NEW,
             where=setting,
             expected=f"a version with {kind}.{name}",
-            next_step="leave it out, or install a newer version of the package",
+            module=trt.__name__,
+            version=trt.__version__,
         )
     return member
 
@@ -88,23 +90,23 @@ def _add_profiles(builder: Builder, network: Network, config: BuilderConfig, *, 
     inputs = {each.name: tuple(each.shape) for each in (network.get_input(index) for index in range(network.num_inputs))}
     problems = list(_profile_problems(inputs, request.profiles))
     if problems:
-        raise UsageError("The profiles do not fit the network.", where=request.onnx.name, details=problems)
+        raise UsageError.of(wording.PROFILES_DIFFER, where=request.onnx.name, details=problems)
     for number, shapes in enumerate(request.profiles):
         profile = builder.create_optimization_profile()
         for name, each in shapes.items():
             profile.set_shape(name, each["min"], each["opt"], each["max"])
         if config.add_optimization_profile(profile) < 0:
-            raise PlanError("The builder refuses the profile.", found=f"profile {number}")
+            raise PlanError.of(wording.PROFILE_REFUSED, where=request.onnx.name, found=f"profile {number}: {shapes}")
 
 
 def _profile_problems(inputs: Mapping[str, tuple[int, ...]], profiles: Sequence[Profile]) -> Iterator[str]:
     dynamic = [name for name, shape in inputs.items() if -1 in shape]
     if dynamic and not profiles:
-        yield f"{', '.join(dynamic)}: has dynamic axes, and no profile gives their sizes"
+        yield f"{', '.join(dynamic)}: dynamic axes, and the request has no profiles"
     for number, shapes in enumerate(profiles):
         for name in dynamic:
             if name not in shapes:
-                yield f"profile {number}: has no shapes for {name} {list(inputs[name])}"
+                yield f"profile {number}: no shapes for input {name} {list(inputs[name])}"
         for name, each in shapes.items():
             if name not in inputs:
                 yield f"profile {number}: there is no input {name}; the network has {', '.join(inputs)}"
@@ -112,11 +114,11 @@ def _profile_problems(inputs: Mapping[str, tuple[int, ...]], profiles: Sequence[
             yield from _shape_problems(f"profile {number}: {name}", inputs[name], each)
 
 
-def _shape_problems(where: str, shape: tuple[int, ...], wanted: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
-    if len(wanted["min"]) != len(shape):
-        yield f"{where} has {len(shape)} axes {list(shape)}; the profile gives {len(wanted['min'])}"
+def _shape_problems(where: str, shape: tuple[int, ...], limits: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
+    if len(limits["min"]) != len(shape):
+        yield f"{where} has {len(shape)} axes {list(shape)}; the profile has {len(limits['min'])}"
         return
     for axis, size in enumerate(shape):
-        given = {wanted["min"][axis], wanted["opt"][axis], wanted["max"][axis]}
-        if size != -1 and given != {size}:
-            yield f"{where} axis {axis} is {size} in the network; the profile gives {sorted(given)}"
+        sizes = {limits["min"][axis], limits["opt"][axis], limits["max"][axis]}
+        if size != -1 and sizes != {size}:
+            yield f"{where} axis {axis} is {size} in the network; the profile has {sorted(sizes)}"

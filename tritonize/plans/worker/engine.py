@@ -1,7 +1,7 @@
-"""Run a TensorRT plan on the GPU here: every batch of samples in its profile, answers kept, layers inspected.
+"""Run a TensorRT plan on the GPU of this machine: every batch of samples in its profile. Write the outputs, and inspect the layers.
 
-Runs inside a worker, without torch. The core that drives the engine is `backends/plans/runner.py`, which serves plans
-too; the GPU's memory is `cuda.py` beside it.
+Runs inside a worker, without torch. `backends/plans/runner.py`, which the serving backends use too, runs the engine;
+`backends/plans/cuda.py` manages the GPU's memory.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tritonize.core import arrays
 from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import TensorFiles
 from tritonize.core.errors import MissingError, PlanError
+from tritonize.core.messages import plans as wording
 from tritonize.plans import gpu
 from tritonize.plans.tasks import EngineRequest, EngineResult
 from tritonize.plans.worker import import_trt
@@ -30,31 +31,23 @@ def run(request: EngineRequest) -> EngineResult:
     """Run every batch.
 
     Raises:
-        MissingError: there is no GPU, or the module is not installed or does not start here.
-        PlanError: the plan is not loaded or does not run; with the module's own words.
+        MissingError: there is no GPU, or the module is not installed or does not start on this machine.
+        PlanError: the plan cannot be loaded or run; the error contains the module's message.
     """
     try:
         device = cuda.Device()
     except cuda.CudaError as error:
-        raise MissingError("There is no GPU that the plan could run on.", found=str(error)) from error
+        raise MissingError.of(wording.NO_GPU_TO_RUN, found=str(error)) from error
     trt = import_trt.load(request.module)
     try:
         with request.log.open("w", encoding="utf-8") as log:
             return _run(request, trt, device, log=log)
     except runner.StartError as error:
-        raise MissingError(
-            "TensorRT does not start on this machine.",
-            found=str(error),
-            cause="the GPU's driver is older than this version of it needs",
-            next_step="install a newer driver, or the TensorRT that the driver takes",
+        raise MissingError.of(
+            wording.MODULE_NOT_STARTED, found=str(error), module=request.module, version=trt.__version__
         ) from error
     except (runner.EngineError, cuda.CudaError) as error:
-        raise PlanError(
-            "The plan does not run on the GPU here.",
-            where=request.plan.name,
-            found=str(error),
-            next_step="look at the engine's log beside the plan",
-        ) from error
+        raise PlanError.of(wording.ENGINE_FAILED, where=request.plan.name, found=str(error), plan=request.plan) from error
 
 
 def _run(request: EngineRequest, trt: TensorRT, device: cuda.Device, *, log: TextIO) -> EngineResult:
@@ -71,7 +64,7 @@ def _run(request: EngineRequest, trt: TensorRT, device: cuda.Device, *, log: Tex
     loaded = time.perf_counter() - began
     stream, outputs, seconds = device.stream(), [], []
     information = engine.information()
-    for files, taken, layers in _answers(request, engine, stream):
+    for files, taken, layers in _outputs(request, engine, stream):
         outputs.append(files)
         seconds.append(taken)
         information = layers or information
@@ -91,7 +84,7 @@ def _run(request: EngineRequest, trt: TensorRT, device: cuda.Device, *, log: Tex
     )
 
 
-def _answers(
+def _outputs(
     request: EngineRequest, engine: runner.Engine, stream: int
 ) -> Iterator[tuple[TensorFiles, float, tuple[str, str] | None]]:
     """The outputs and seconds of every batch, and the inspector's output for the first profile after its first run."""
@@ -100,26 +93,26 @@ def _answers(
         context = engine.context(profile, stream)
         described = False
         for position, batch in members:
-            progress.report(f"profile {profile}: batch {position + 1} of {len(numbered)}")
-            inputs = _as_engine_takes(arrays.stack(request.samples.files, batch.samples))
+            progress.tell(f"profile {profile}: batch {position + 1} of {len(numbered)}")
+            inputs = _engine_inputs(arrays.stack(request.samples.files, batch.samples))
             started = time.perf_counter()
             found = context.run(inputs)
             seconds = time.perf_counter() - started
-            files = _kept(engine, found, request.directory / str(position))
+            files = _save(engine, found, request.directory / str(position))
             yield files, seconds, engine.information(context) if profile == 0 and not described else None
             described = True
         context.release()
 
 
-def _as_engine_takes(batch: Arrays) -> Arrays:
-    """The arrays with bfloat16 as its bits."""
+def _engine_inputs(batch: Arrays) -> Arrays:
+    """The arrays as the engine expects them: bfloat16 as uint16."""
     return {name: array.view("uint16") if array.dtype == arrays.BFLOAT16 else array for name, array in batch.items()}
 
 
-def _kept(engine: runner.Engine, found: Arrays, directory: Path) -> TensorFiles:
-    plain = {name: array.view(arrays.BFLOAT16) if engine.outputs[name].dtype == "BF16" else array for name, array in found.items()}
-    files = TensorFiles(directory=directory, tensors=tuple(arrays.spec_of(name, array) for name, array in plain.items()), count=1)
-    arrays.save(files, 0, plain)
+def _save(engine: runner.Engine, found: Arrays, directory: Path) -> TensorFiles:
+    typed = {name: array.view(arrays.BFLOAT16) if engine.outputs[name].dtype == "BF16" else array for name, array in found.items()}
+    files = TensorFiles(directory=directory, tensors=tuple(arrays.spec_of(name, array) for name, array in typed.items()), count=1)
+    arrays.save(files, 0, typed)
     return files
 
 

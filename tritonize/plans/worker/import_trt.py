@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, cast
 
 from tritonize.core.errors import MissingError
+from tritonize.core.messages import plans as wording
 
 if TYPE_CHECKING:
     from tritonize.backends.plans.bindings import TensorRT
@@ -15,13 +16,11 @@ def load(name: str) -> TensorRT:
     """Import `tensorrt` or `tensorrt_rtx`.
 
     Raises:
-        MissingError: it is not installed, or cannot be loaded.
+        MissingError: the module is not installed or cannot be loaded.
     """
     try:
         return cast("TensorRT", importlib.import_module(name))
     except Exception as error:
-        raise MissingError(
-            f"The Python package {name!r} cannot be loaded.",
-            found=f"{type(error).__name__}: {error}",
-            next_step=f'pip install "tritonize[{name.replace("_", "-")}]"',
+        raise MissingError.of(
+            wording.MODULE_NOT_LOADED, found=f"{type(error).__name__}: {error}", module=name, extra=name.replace("_", "-")
         ) from error

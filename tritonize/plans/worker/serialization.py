@@ -1,6 +1,6 @@
-"""Build the optimal plan and serialize it into its file, piece by piece where the module can, hashed while it is written.
+"""Build the plan and write it to its file, in pieces if the module supports that, and hash it meanwhile.
 
-Runs inside a worker, without torch; one core for `tensorrt` and `tensorrt_rtx`, as `workers.plan`.
+Runs inside a worker, without torch; the same code serves `tensorrt` and `tensorrt_rtx`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
 
 from tritonize.core.errors import PlanError
+from tritonize.core.messages import plans as wording
 from tritonize.plans.tasks import PlanBuildRequest
 from tritonize.plans.worker import trt_network
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class WrittenPlan(NamedTuple):
-    """The SHA-256 of a plan, and its size in bytes."""
+    """SHA-256 and size in bytes of a plan."""
 
     sha256: str
     size: int
@@ -27,10 +28,10 @@ class WrittenPlan(NamedTuple):
 def write(
     trt: TensorRT, builder: Builder, network: Network, *, config: BuilderConfig, logger: BuildLog, request: PlanBuildRequest
 ) -> WrittenPlan:
-    """Build the plan into its file; its SHA-256 and its size in bytes.
+    """Build the plan and write it to its file. After an error, the file is deleted.
 
     Raises:
-        PlanError: the builder built none; it says what the builder said, by nodes of the ONNX file.
+        PlanError: the builder returned no plan; the error contains the builder's messages, those that name ONNX nodes first.
         OSError: the plan cannot be written.
     """
     before = len(logger.errors)
@@ -48,19 +49,19 @@ def write(
         raise written.problem
     if not built or not written.size:
         path.unlink(missing_ok=True)
-        said = trt_network.named(logger.errors[before:], request) or ["the builder gives no reason"]
-        raise PlanError(
-            f"{request.module} built no plan.",
+        reasons = trt_network.with_nodes(logger.errors[before:], request) or ["the builder logs no reason"]
+        raise PlanError.of(
+            wording.NOTHING_BUILT,
             where=request.onnx.name,
-            found=said[0],
-            details=trt_network.shortened(said[1:]),
-            next_step="look at the whole log beside the plan",
+            found=reasons[0],
+            details=trt_network.shortened(reasons[1:]),
+            module=request.module,
         )
-    return WrittenPlan(written.digest.hexdigest(), written.size)  # the hash is whole: leaving the block waits for it
+    return WrittenPlan(written.digest.hexdigest(), written.size)  # leaving the block waited for the hash
 
 
 class _Written:
-    """A file that is hashed while it is written: in a thread beside it, at most one piece behind, so that few are in memory."""
+    """A file that a second thread hashes while it is written. The hash is at most one piece behind, so few pieces are in memory."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -69,7 +70,7 @@ class _Written:
         self.digest = hashlib.sha256()
         self.size = 0
         self.problem: OSError | None = None
-        """Why a piece was not written: the builder, which calls, hears of no exception."""
+        """The error of a failed write. TensorRT calls `write` and cannot pass an exception on, so `write` stores it here."""
 
     def write(self, piece: bytes | memoryview) -> int:
         if self._hashed:

@@ -1,7 +1,7 @@
-"""The builder's timing cache as a file that many builds share: read before a build, merged after it, under a lock.
+"""The builder's timing cache as a file that several builds share, so that no build repeats the measurements of another.
 
-What one build measured another need not measure again. The file belongs to one module version, GPU and driver: timings of
-others mean nothing, and the builder refuses them.
+It is read before a build and merged after it, under a lock. Each file belongs to one module version, GPU and driver, since the
+builder rejects timings from another one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def load(config: BuilderConfig, path: Path) -> None:
-    """Hand a builder's configuration what is known, or an empty cache where nothing is, or where it refuses what is there."""
+    """Give the configuration the timings of the file, or an empty cache if there is no file or the builder rejects it."""
     known = path.read_bytes() if path.is_file() else b""
     for content in (known, b""):
         cache = config.create_timing_cache(content)
@@ -24,8 +24,8 @@ def load(config: BuilderConfig, path: Path) -> None:
 
 
 def store(config: BuilderConfig, path: Path) -> str:
-    """Merge what a build measured into the file, which others may have written to meanwhile; the SHA-256 of the result."""
-    from filelock import FileLock  # here, since most builds have no timing cache
+    """Merge the timings of a build into the file, which other builds may have changed meanwhile; return the file's SHA-256."""
+    from filelock import FileLock  # imported late, since most builds have no timing cache
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f"{path.name}.lock")):

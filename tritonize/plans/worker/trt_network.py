@@ -1,6 +1,6 @@
-"""Parse the network: an ONNX file as TensorRT's own, or the nodes that it has no implementation of, by module and line.
+"""Parse an ONNX file into a TensorRT network, or list the nodes that TensorRT has no implementation of, by module and source line.
 
-Runs inside a worker, without torch; one core for `tensorrt` and `tensorrt_rtx`, as `workers.plan`.
+Runs inside a worker, without torch; the same code serves `tensorrt` and `tensorrt_rtx`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from tritonize.core import dtypes, onnx_protobuf
 from tritonize.core.errors import ExportError, PlanError, UsageError
 from tritonize.core.messages import files as files_wording
+from tritonize.core.messages import plans as wording
 from tritonize.plans.tasks import PlanBuildRequest
 
 if TYPE_CHECKING:
@@ -23,39 +24,40 @@ if TYPE_CHECKING:
     from tritonize.backends.plans.bindings import TensorRT
 
 _MOST_LINES = 20
-_NO_REASON = "the parser gives no reason"
+_NO_REASON = "the parser logs no reason"
 
 
 def parse(trt: TensorRT, builder: bindings.Builder, logger: bindings.BuildLog, *, request: PlanBuildRequest) -> bindings.Network:
-    """The network of the ONNX file. Unsupported nodes are looked for first, since parsing stops at one.
+    """Parse the ONNX file of a request. All unsupported nodes are listed first, because parsing stops at the first one.
 
     Raises:
-        UsageError: it has types that the module would turn into others in silence.
-        PlanError: it is no ONNX file, or the module has no implementation of a node, or cannot parse it.
+        UsageError: the file is not an ONNX file, or has types that the module would replace silently.
+        ExportError: a node takes a tensor that no node before it computes.
+        PlanError: the module has no implementation of a node, or cannot parse the file.
     """
     _require_types(trt, request)
     _require_supported_nodes(trt, builder, logger, request=request)
     network = builder.create_network(_network_flags(trt))
-    network.name = request.onnx.stem  # it is kept in the plan, where its default counts the networks of the process
+    network.name = request.onnx.stem  # the plan contains it; the default name counts the networks of the process
     parser = _parser(trt, network, logger)
     before = len(logger.errors)
     if not parser.parse_from_file(str(request.onnx)):
         nodes = _node_map(request.node_map)
         problems = [_described(parser.get_error(index), nodes) for index in range(parser.num_errors)]
-        raise PlanError(
-            f"{request.module} cannot parse the ONNX file.",
+        raise PlanError.of(
+            wording.PARSE_FAILED,
             where=request.onnx.name,
             found=problems[0] if problems else None,
             details=shortened([*problems[1:], *logger.errors[before:]]),
-            next_step="look at the whole log beside the plan",
+            module=request.module,
         )
     return network
 
 
 def _parser(trt: TensorRT, network: bindings.Network, logger: bindings.BuildLog) -> bindings.Parser:
-    """A parser that keeps instance normalization as one of TensorRT's own layers.
+    """A parser that maps instance normalization to TensorRT's own layer.
 
-    From 10.0 on that is its default. 8.6 asks for it where a plan is to be version or hardware compatible.
+    That is the default from 10.0 on. TensorRT 8.6 needs the flag for version- and hardware-compatible plans.
     """
     parser = trt.OnnxParser(network, logger)
     flags = getattr(trt, "OnnxParserFlag", None)
@@ -74,21 +76,21 @@ def _network_flags(trt: TensorRT) -> int:
 def _require_supported_nodes(
     trt: TensorRT, builder: bindings.Builder, logger: bindings.BuildLog, *, request: PlanBuildRequest
 ) -> None:
-    """List every node that the module has no implementation of, all at once, those of subgraphs and functions too."""
-    network = builder.create_network(_network_flags(trt))  # named, since the parser does not keep it alive
+    """Check that the module implements every node, also those in subgraphs and functions; the error lists all that it lacks."""
+    network = builder.create_network(_network_flags(trt))  # in a variable, since the parser does not keep it alive
     parser = _parser(trt, network, logger)
     knows = hasattr(parser, "supports_model_v2")
     if knows and parser.supports_model_v2(request.onnx.read_bytes(), str(request.onnx)):
         return
     model = _model(request.onnx)
     every, plugins = list(_every_node(model)), _plugins(builder)
-    plain = {node.op_type for node in every if not node.domain} - plugins  # of which the parser's list of importers knows nothing
+    plain = {node.op_type for node in every if not node.domain} - plugins  # the parser's list of importers does not include plugins
     missing = {operator for operator in plain if not parser.supports_operator(operator)}
     of_node: dict[tuple[str, str], str] = {}
     of_operator = dict.fromkeys(missing, "no importer")
     for index in range(parser.num_errors if knows else 0):
-        said = parser.get_error(index)
-        operator, name, why = said.node_operator(), said.node_name(), _reason(said.desc())
+        error = parser.get_error(index)
+        operator, name, why = error.node_operator(), error.node_name(), _reason(error.desc())
         if not operator or (why == _NO_REASON and operator in of_operator):
             continue
         if name and not _of_operator(why):
@@ -100,7 +102,9 @@ def _require_supported_nodes(
         for node in every
         if (reason := of_node.pop((node.name, node.op_type), "") or of_operator.get(node.op_type))
     ]
-    found += [(name, operator, reason) for (name, operator), reason in of_node.items()]  # of no node that the file has by this name
+    found += [
+        (name, operator, reason) for (name, operator), reason in of_node.items()
+    ]  # errors about nodes whose names the file does not have
     if not found:
         return
     _require_wired(model, request)
@@ -109,43 +113,52 @@ def _require_supported_nodes(
     for line in lines:
         logger.note(line)
     operators = sorted({operator for _, operator, _ in found})
-    raise PlanError(
-        f"{request.module} has no implementation of {len(lines)} node{'s' if len(lines) > 1 else ''}: {', '.join(operators)}.",
+    raise PlanError.of(
+        wording.NODES_UNSUPPORTED,
         where=request.onnx.name,
         details=shortened(lines),
-        next_step="write these lines of the model with other operators, or name a library with a plugin",
+        module=request.module,
+        nodes=f"{len(lines)} node{'s' if len(lines) > 1 else ''}",
+        operators=", ".join(operators),
     )
 
 
 def _require_wired(model: ModelProto, request: PlanBuildRequest) -> None:
-    """Refuse a graph in which a node takes what nothing gives: a parser calls such a node unsupported."""
-    given = {each.name for each in model.graph.input} | {each.name for each in model.graph.initializer}
-    given |= {each.values.name for each in model.graph.sparse_initializer}
+    """Check that every tensor that a node takes is computed before it; the parser reports such a node as unsupported.
+
+    Raises:
+        ExportError: a node takes a tensor that is neither an input nor a weight nor an output of an earlier node.
+    """
+    available = {each.name for each in model.graph.input} | {each.name for each in model.graph.initializer}
+    available |= {each.values.name for each in model.graph.sparse_initializer}
     for node in model.graph.node:
-        if absent := [name for name in node.input if name and name not in given]:
+        if absent := [name for name in node.input if name and name not in available]:
             raise ExportError.of(
                 files_wording.ONNX_NOT_WELL_FORMED,
                 where=request.onnx.name,
                 found=f"{node.op_type}{f' (node {node.name})' if node.name else ''} takes {', '.join(absent)}",
             )
-        given.update(node.output)
+        available.update(node.output)
 
 
 def _plugins(builder: bindings.Builder) -> set[str]:
-    """The operators that registered plugins implement, whatever their namespace."""
+    """The operators that registered plugins implement, in any namespace."""
     registry = builder.get_plugin_registry()
     creators = registry.all_creators if hasattr(registry, "all_creators") else registry.plugin_creator_list
     return {creator.name for creator in creators}
 
 
 def _of_operator(why: str) -> bool:
-    """Whether a reason is the operator's, and not that of a node's attributes: the parser stops at the first node then."""
+    """Whether a parser's reason applies to all nodes of the operator (no plugin) and not only to the attributes of one node.
+
+    The parser reports such a reason only for the first node.
+    """
     why = why.lower()
     return "plugin" in why and "not found" in why
 
 
 def _every_node(model: ModelProto) -> Iterator[NodeProto]:
-    """The nodes of a model, those of its subgraphs and functions too."""
+    """All nodes of a model, with those of subgraphs and functions."""
     yield from _nodes(model.graph.node)
     for function in model.functions:
         yield from _nodes(function.node)
@@ -160,46 +173,51 @@ def _nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
 
 
 def shortened(lines: Sequence[str]) -> list[str]:
-    """The first lines, and the number of further lines; the log has all of them."""
+    """The first 20 lines and the number of further ones; the log contains all of them."""
     return [*lines[:_MOST_LINES], *([f"and {len(lines) - _MOST_LINES} more in the log"] if len(lines) > _MOST_LINES else [])]
 
 
-def named(said: Sequence[str], request: PlanBuildRequest) -> list[str]:
-    """The builder's messages: first those that name nodes of the ONNX file, each with its module and line of the user's code.
+def with_nodes(messages: Sequence[str], request: PlanBuildRequest) -> list[str]:
+    """The builder's messages. Those that name nodes of the ONNX file come first, each with the node's module and source line.
 
-    TensorRT joins nodes to layers, so one text may name many.
+    TensorRT joins nodes to layers, so one message may name several nodes; each of them gets its own line.
     """
     nodes = _node_map(request.node_map)
     operators = {node.name: node.op_type for node in _every_node(_model(request.onnx)) if node.name}
-    names = "|".join(re.escape(name) for name in sorted(operators, key=len, reverse=True))  # the longest that fits
+    names = "|".join(re.escape(name) for name in sorted(operators, key=len, reverse=True))  # the longest match counts
     pattern = re.compile(rf"(?<![\w/.])(?:{names})(?![\w/]|\.\w)") if names else None
     located: list[str] = []
     others: list[str] = []
-    for text in dict.fromkeys(said):
+    for text in dict.fromkeys(messages):
         found = list(dict.fromkeys(pattern.findall(text))) if pattern else []
         for number, name in enumerate(found):
-            located.append(_line(name, operators[name], nodes, why="named in the same text" if number else text))
+            located.append(_line(name, operators[name], nodes, why="named in the same message" if number else text))
         others += [] if found else [text]
     return [*located, *others]
 
 
 def _require_types(trt: TensorRT, request: PlanBuildRequest) -> None:
-    """Refuse types that the module would turn into others in silence: of inputs and outputs, and half precision."""
+    """Check that the module supports the types of inputs and outputs, and half precision, instead of replacing them silently.
+
+    Raises:
+        UsageError: the module lacks a type, or the file is not an ONNX file.
+    """
     double, long = dtypes.by_name("fp64").onnx, dtypes.by_name("int64").onnx
-    turned = {double: ("fp64", "fp32")} | ({} if hasattr(trt.DataType, "INT64") else {long: ("int64", "int32")})
+    replaced = {double: ("fp64", "fp32")} | ({} if hasattr(trt.DataType, "INT64") else {long: ("int64", "int32")})
     try:
         declared = onnx_protobuf.types(request.onnx)
     except ValueError as error:
         raise UsageError.of(files_wording.NOT_ONNX, where=request.onnx.name, found=str(error)) from error
     if not declared:
         raise UsageError.of(files_wording.NOT_ONNX, where=request.onnx.name, found="it declares no inputs and no outputs")
-    kinds = [(name, *turned[kind]) for name, kind in declared.items() if kind in turned]
+    kinds = [(name, *replaced[kind]) for name, kind in declared.items() if kind in replaced]
     if kinds:
-        raise UsageError(
-            f"{request.module} {trt.__version__} has no such type for inputs and outputs, and would take another in silence.",
+        raise UsageError.of(
+            wording.TYPES_CHANGED,
             where=request.onnx.name,
             found="; ".join(f"{name} is {kind}, and would be {other}" for name, kind, other in kinds),
-            next_step="cast in the model, so that it takes and answers the other type",
+            module=request.module,
+            version=trt.__version__,
         )
     if hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
         return
@@ -208,16 +226,13 @@ def _require_types(trt: TensorRT, request: PlanBuildRequest) -> None:
     types = {each.data_type for each in model.graph.initializer} | set(declared.values())
     casts = {each.i for node in model.graph.node if node.op_type == "Cast" for each in node.attribute if each.name == "to"}
     if halves & (types | casts):
-        raise UsageError(
-            f"TensorRT {trt.__version__} has no strongly typed networks, so it would build this one in float32.",
-            where=request.onnx.name,
-            found="a graph in half precision",
-            next_step="build with TensorRT 10 or newer, or ask for precision: fp32",
+        raise UsageError.of(
+            wording.HALF_UNSUPPORTED, where=request.onnx.name, found="a graph in half precision", version=trt.__version__
         )
 
 
 def _model(path: Path) -> ModelProto:
-    """The file's graph without its weights. Read where it is needed: onnx takes as long to import as a small plan to build."""
+    """The model of an ONNX file, without external data. `onnx` is imported late: that takes as long as building a small plan."""
     import onnx
 
     try:
@@ -226,15 +241,15 @@ def _model(path: Path) -> ModelProto:
         raise UsageError.of(files_wording.NOT_ONNX, where=path.name, found=f"{error}".splitlines()[0]) from error
 
 
-def _described(said: bindings.ParserError, nodes: Mapping[str, Mapping[str, str]]) -> str:
-    """An error of the parser; older ones lack the node's operator and name."""
-    operator = said.node_operator() if hasattr(said, "node_operator") else ""
-    name = said.node_name() if hasattr(said, "node_name") else ""
-    return _line(name, operator, nodes, why=_reason(said.desc()))
+def _described(error: bindings.ParserError, nodes: Mapping[str, Mapping[str, str]]) -> str:
+    """The text of a parser error, with the node; older versions of the parser do not name the node."""
+    operator = error.node_operator() if hasattr(error, "node_operator") else ""
+    name = error.node_name() if hasattr(error, "node_name") else ""
+    return _line(name, operator, nodes, why=_reason(error.desc()))
 
 
 def _line(name: str, operator: str, nodes: Mapping[str, Mapping[str, str]], *, why: str) -> str:
-    """Operator, node, module and line of the user's code, and the reason."""
+    """One line of an error: operator, node, module and source line of the user's code, and the reason."""
     origin = nodes.get(name, {})
     places = [
         f"node {name}" if name else "",
@@ -246,7 +261,7 @@ def _line(name: str, operator: str, nodes: Mapping[str, Mapping[str, str]], *, w
 
 
 def _reason(text: str) -> str:
-    """A parser's text; some say nothing."""
+    """The parser's text on one line; a fixed text if it contains no reason."""
     text = " ".join(text.split())
     return _NO_REASON if text in ("", "false", "Assertion failed: false") else text
 
