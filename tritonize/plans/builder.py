@@ -264,7 +264,7 @@ def _keep_log(log: Path, plan: Path) -> None:
         shutil.copyfile(log, placement.log_path(plan))
 
 
-def _metadata(job: _Job, answer: PlanBuildAnswer, version: str) -> PlanMetadata:
+def _metadata(job: _Job, answer: PlanBuildResult, version: str) -> PlanMetadata:
     here = gpu.find()
     return PlanMetadata(
         module=job.request.module,

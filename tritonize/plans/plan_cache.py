@@ -1,4 +1,4 @@
-"""The cache of built plans, keyed by everything that a plan depends on. Above its size limit, it deletes the least recently used."""
+"""The cache of built plans, keyed by everything that a plan depends on. Above its size limit, the least recently used go."""
 
 from __future__ import annotations
 

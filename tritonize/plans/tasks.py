@@ -53,7 +53,7 @@ class PlanBuildRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanBuildAnswer:
+class PlanBuildResult:
     """The facts about a plan that was built."""
 
     compute_capability: str
@@ -101,7 +101,7 @@ class EngineRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EngineAnswer:
+class EngineResult:
     """The outputs of an engine, batch by batch, and facts about the run."""
 
     outputs: tuple[TensorFiles, ...]

@@ -1,4 +1,4 @@
-"""Format a Report as text and JSON (`text.py`) and as one HTML page (`html/`)."""
+"""A Report as text, as JSON (`text.py`) and as one HTML page (`html/`)."""
 
 from __future__ import annotations
 

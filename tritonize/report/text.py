@@ -1,4 +1,4 @@
-"""Format a Report as text for a terminal of 80 columns, and as JSON."""
+"""A Report as text for a terminal of 80 columns, and as JSON. Reads nothing but the Report."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tritonize.core.results import Gate, Metrics
 from tritonize.core.stages import StageName
 
 WIDTH = 80
-MAX_LISTED = 8
-"""Most findings and failing outputs in the text; the JSON has more."""
-MAX_CHECKS = 200
-"""Most passed comparisons, and most failed ones, of each stage and batch size in the JSON."""
+SHOWN = 8
+"""Findings and failing tensors listed in the text; more are in the JSON."""
+LISTED = 200
+"""Answers of one stage and batch size that the JSON lists one by one: so many that passed, and so many that did not."""
 _MARK = {"passed": "✓", "failed": "✗", "not run": "–"}
 _VERDICT = {"passed": "PASSED", "failed": "FAILED", "not run": "NOT RUN"}
 
 
 def as_json(report: Report) -> dict[str, object]:
-    """The report as plain data. `answers` summarizes all comparisons; `checks` lists the first `MAX_CHECKS` of each kind."""
+    """The whole report as plain data: every kind of answer counted in `answers`, the first `LISTED` of each in `checks`."""
     listed = replace(report, checks=tuple(_listed(report.checks)))
     plain: dict[str, Any] = to_json(listed)
     for check, original in zip(plain["checks"], listed.checks, strict=True):
@@ -36,17 +36,17 @@ def as_json(report: Report) -> dict[str, object]:
 
 
 def _listed(checks: Sequence[Check]) -> Iterator[Check]:
-    """The first passed and the first failed comparisons of each stage and batch size, which bounds the size of a report."""
+    """Of each stage and batch size the first answers that passed, and the first that did not: a report stays readable."""
     seen: Counter[tuple[StageName, int, bool]] = Counter()
     for check in checks:
         key = check.stage, check.batch_size, check.passed
         seen[key] += 1
-        if seen[key] <= MAX_CHECKS:
+        if seen[key] <= LISTED:
             yield check
 
 
 class SummaryRow(TypedDict):
-    """The comparisons of one stage, batch size and output."""
+    """The answers of one stage, batch size and output, counted."""
 
     stage: StageName
     batch_size: int
@@ -60,7 +60,7 @@ class SummaryRow(TypedDict):
 
 
 def summary(checks: Sequence[Check]) -> list[SummaryRow]:
-    """Number of comparisons and largest difference per stage, batch size and output."""
+    """Number of answers and largest difference per stage, batch size and output, over all answers."""
     rows: dict[tuple[StageName, int, str], SummaryRow] = {}
     for check in checks:
         for tensor in check.tensors:
@@ -87,12 +87,12 @@ def summary(checks: Sequence[Check]) -> list[SummaryRow]:
 
 
 def dumps(report: Report) -> str:
-    """The report as JSON text."""
+    """The whole report as JSON text."""
     return json.dumps(as_json(report), indent=2, ensure_ascii=False)
 
 
 def as_text(report: Report) -> str:
-    """The report as text: the verdict, then the numbers behind it."""
+    """The report for a person: the verdict first, then the numbers behind it."""
     return "".join(f"{printable.line(each)}\n" for each in _lines(report))
 
 
@@ -101,7 +101,7 @@ def _lines(report: Report) -> Iterator[str]:
     concluded = conclude(report)
     yield from _wrap(f"{_VERDICT[report.verdict]} {report.model}{version}: {concluded.sentence}")
     if report.location is not None:
-        yield f"  {'published' if report.published else 'staged'}: {report.location}"
+        yield f"  {'published' if report.published else 'lies in'}: {report.location}"
     yield ""
     yield from _table(report)
     for name, note in concluded.not_run:
@@ -120,18 +120,18 @@ def _lines(report: Report) -> Iterator[str]:
     if report.proved_by:
         yield ""
         proof = ", ".join(f"{name} {version}" for name, version in report.proved_by.items())
-        yield from _wrap(f"Verified with {proof}.")
+        yield from _wrap(f"Answered by {proof}.")
     for note in report.notes:
         yield from _wrap(note)
 
 
 def plan_lines(known: Mapping[str, Any]) -> Iterator[str]:
-    """The description of a plan as lines of text.
+    """What is known of a plan, for a person.
 
     Args:
-        known: its metadata as plain data, since a report's metadata comes from JSON.
+        known: its metadata as plain data: of a report too, which knows no type of `plans`. Hence `Any`.
     """
-    yield f"Plan for compute capability {known['compute_capability']}, built by {known['module']} {known['version']}"
+    yield f"Plan for compute capability {known['compute_capability']}, of {known['module']} {known['version']}"
     yield f"  {known['plan_bytes'] / 2**20:.1f} MiB, TF32 {'on' if known['tf32'] else 'off'}, SHA-256 {known['plan_sha256'][:16]}…"
     for title, tensors in (("in", known["inputs"]), ("out", known["outputs"])):
         for tensor in tensors:
@@ -146,7 +146,7 @@ def _wrap(text: str) -> list[str]:
 
 
 def _table(report: Report) -> Iterator[str]:
-    """One row per stage and output, over all samples and batch sizes; the JSON has the single comparisons."""
+    """One row per stage and output, over all its samples and batch sizes; what each answer was is in the JSON."""
     rows: dict[tuple[StageName, str], list[tuple[int, TensorCheck]]] = {}
     for check in report.checks:
         for tensor in check.tensors:
@@ -154,32 +154,32 @@ def _table(report: Report) -> Iterator[str]:
     if not rows:
         return
     marks = {(row.stage, row.output): row.metrics for row in report.rows}
-    printed: dict[str, str] = {}  # output to its last line of extra metrics, which is not repeated
+    told: dict[str, str] = {}  # what a kind's metrics said of an output last; it is not repeated
     exact = any(row.against == "fp64" for row in report.rows)
-    yield f"  {'stage':<21}{'batch':>6}  {'output':<12}{'checks':>7}{'max abs':>10}{'SNR dB':>7}{'k':>8}{'bad':>5}"
-    for (stage, name), found in rows.items():
-        passed = all(tensor.passed for _, tensor in found)
-        apart = any(incomparable(tensor) for _, tensor in found)
-        sizes = sorted({size for size, _ in found})
+    yield f"  {'stage':<21}{'batch':>6}  {'output':<12}{'answers':>7}{'max abs':>10}{'SNR dB':>7}{'k':>8}{'bad':>5}"
+    for (stage, name), answers in rows.items():
+        passed = all(tensor.passed for _, tensor in answers)
+        apart = any(incomparable(tensor) for _, tensor in answers)
+        sizes = sorted({size for size, _ in answers})
         batch = "mixed" if stage is StageName.CONCURRENT else "–" if sizes == [0] else ",".join(map(str, sizes))
-        metrics = marks.get((stage, name)) if stage is not StageName.PYTORCH else None
+        shown = marks.get((stage, name)) if stage is not StageName.PYTORCH else None
         k = largest_k(report.gates, stage, name)
         mark, title = _MARK["passed" if passed else "failed"], stage.heading
         yield (
             f"{mark} {title:<21}{_short(batch, 6):>6}  {_short(name, 11):<12}"
-            f"{len(found):>7}{_largest([tensor for _, tensor in found]):>10}{_snr(None if apart else metrics):>7}"
-            f"{_number(k):>8}{sum(not tensor.passed for _, tensor in found):>5}"
+            f"{len(answers):>7}{_largest([tensor for _, tensor in answers]):>10}{_snr(None if apart else shown):>7}"
+            f"{_number(k):>8}{sum(not tensor.passed for _, tensor in answers):>5}"
         )
-        if metrics and (extra := _extra(metrics)) and printed.get(name) != extra:
-            printed[name] = extra
+        if shown and (extra := _extra(shown)) and told.get(name) != extra:
+            told[name] = extra
             yield f"    {extra}"
     if exact:
         yield from _wrap("  max abs and bad: against PyTorch. SNR and k: against PyTorch in float64;")
-        yield from _wrap("  k (noise-floor ratio) is the error divided by PyTorch's own error in the row's precision.")
+        yield from _wrap("  k is the error in units of PyTorch's own error in the type of the row: float32, fp16 or bf16.")
 
 
 def _number(k: float | None) -> str:
-    """Format k in at most seven characters, the width of its column."""
+    """In at most seven characters, so that columns stay apart."""
     if k is None:
         return "–"
     if not k or not math.isfinite(k) or 1e-3 <= k < 9999.5:
@@ -194,13 +194,13 @@ def _snr(marks: Metrics | None) -> str:
 
 
 def largest_k(gates: Sequence[Gate], stage: StageName, output: str) -> float | None:
-    """The largest k of a stage and output over all groups of samples; `None` if none was computed."""
+    """The k of a stage and output, over all groups of samples."""
     values = [gate.value for gate in gates if gate.gate == "noise floor" and (gate.stage, gate.output) == (stage, output)]
     return max((value for value in values if value is not None), default=None)
 
 
 def _extra(marks: Metrics) -> str:
-    """The metrics that apply to the output's kind."""
+    """What says something about the output's kind."""
     shown = {
         "top-1": marks.top1,
         "top-5": marks.top5,
@@ -213,12 +213,12 @@ def _extra(marks: Metrics) -> str:
 
 
 def _gates(gates: Sequence[Gate]) -> Iterator[str]:
-    """The failed gates, except tolerances, in the order of the stages."""
+    """The gates that failed, the first on the way first."""
     failed = [gate for gate in gates if gate.verdict == "failed" and gate.gate != "tolerance"]
     if failed:
         yield ""
-        yield "Failed gates:"
-        for gate in failed[:MAX_LISTED]:
+        yield "Gates that failed:"
+        for gate in failed[:SHOWN]:
             yield from _wrap(f"  ✗ {gate.output}: {describe_gate(gate)}")
 
 
@@ -227,7 +227,7 @@ def _short(name: str, width: int) -> str:
 
 
 def incomparable(tensor: TensorCheck) -> bool:
-    """Whether an output failed by its shape or type, so that it has no difference to print."""
+    """Whether an answer failed without figures: by its shape or type. Figures of the other answers say nothing of it."""
     return not tensor.passed and tensor.max_abs is None
 
 
@@ -239,7 +239,7 @@ def _largest(tensors: Sequence[TensorCheck]) -> str:
 
 
 def _failures(checks: Sequence[Check]) -> Iterator[str]:
-    """The outputs that differ. The same difference at several places is listed once, with the first place and a count."""
+    """The answers that differ; what is the same at several places is listed once, with the first place and how many more."""
     alike: dict[tuple[str, str, str], list[Check]] = {}
     for check in checks:
         for tensor in check.tensors:
@@ -248,19 +248,19 @@ def _failures(checks: Sequence[Check]) -> Iterator[str]:
     if not alike:
         return
     yield ""
-    yield "Differences:"
-    for (name, reason, worst), places in list(alike.items())[:MAX_LISTED]:
+    yield "What differs:"
+    for (name, reason, worst), places in list(alike.items())[:SHOWN]:
         first = places[0]
         size = f"batch {first.batch_size}" if first.batch_size else "no batch"
         place = f"{first.stage.heading}, {size}, sample {first.samples[0]}"
         if len(places) > 1:
-            place += f", and {counted(len(places) - 1, 'more comparison')}"
+            place += f", and {counted(len(places) - 1, 'more answer')}"
         yield from _wrap(f"  ✗ {name} ({place}): {reason}")
         if worst:
             yield from _wrap(f"      {worst}")
-    if len(alike) > MAX_LISTED:
-        rest = sum(len(places) for places in list(alike.values())[MAX_LISTED:])
-        yield f"  … and {counted(rest, 'more comparison')} in the JSON report"
+    if len(alike) > SHOWN:
+        rest = sum(len(places) for places in list(alike.values())[SHOWN:])
+        yield f"  … and {counted(rest, 'more answer')} in the JSON report"
 
 
 def _worst(tensor: TensorCheck) -> str:
@@ -271,7 +271,7 @@ def _worst(tensor: TensorCheck) -> str:
 
 
 def _attempts(attempts: Sequence[Mapping[str, object]]) -> Iterator[str]:
-    """The export strategies, if more than one was tried."""
+    """The export strategies, where more than one was tried."""
     if len(attempts) < 2:
         return
     yield ""
@@ -287,12 +287,12 @@ def _findings(findings: Sequence[Finding]) -> Iterator[str]:
     if not findings:
         return
     yield ""
-    yield "Findings:"
-    for finding in findings[:MAX_LISTED]:
+    yield "What is wrong:"
+    for finding in findings[:SHOWN]:
         yield from _wrap(f"  ✗ {finding.where}: {finding.what}")
         if finding.expected is not None:
             yield f"      expected {finding.expected}"
         if finding.found is not None:
             yield from textwrap.wrap(f"found    {finding.found}", WIDTH, initial_indent="      ", subsequent_indent="        ")
-    if len(findings) > MAX_LISTED:
-        yield f"  … and {len(findings) - MAX_LISTED} more in the JSON report"
+    if len(findings) > SHOWN:
+        yield f"  … and {len(findings) - SHOWN} more in the JSON report"

@@ -113,7 +113,7 @@ def test_terminal_text_and_html_say_the_same(name, capsys):
         assert f"{thing}: not run: {why}" in flat(text)
         assert f"{thing}: {why}" in page
     for reason in concluded.reasons[1:]:
-        assert f"Also failed {reason}" in page
+        assert f"Failed too {reason}" in page
 
     code = {"passed": 0, "failed": ERROR["error"]["exit_code"] if found.details else 1, "not run": 3}[found.verdict]
     try:

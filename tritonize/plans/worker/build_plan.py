@@ -173,7 +173,7 @@ def _monitor(trt: TensorRT) -> object | None:
         def step_complete(self, name: str, step: int) -> bool:
             if name in self._outermost:
                 with contextlib.suppress(OSError):  # an exception in this method cancels the build
-                    progress.tell(f"build the optimal plan, step {step + 1} of {self._outermost[name]}")
+                    progress.report(f"build the optimal plan, step {step + 1} of {self._outermost[name]}")
             return True
 
     return Monitor()

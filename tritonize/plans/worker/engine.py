@@ -93,7 +93,7 @@ def _outputs(
         context = engine.context(profile, stream)
         described = False
         for position, batch in members:
-            progress.tell(f"profile {profile}: batch {position + 1} of {len(numbered)}")
+            progress.report(f"profile {profile}: batch {position + 1} of {len(numbered)}")
             inputs = _engine_inputs(arrays.stack(request.samples.files, batch.samples))
             started = time.perf_counter()
             found = context.run(inputs)

@@ -1,4 +1,4 @@
-"""Render a Report with its figures as one HTML file that needs no network and has at most 10 MB."""
+"""A Report and the figures kept of its answers as one HTML file that needs no network and is at most 10 MB."""
 
 from tritonize.report.html.page import LIMIT, render
 

@@ -1,4 +1,4 @@
-"""Create the figures of a report: each has a drawing, a text and a table of its numbers."""
+"""Every figure of a report: a drawing, what it says in words, and the same numbers as a table."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tritonize.report.html import svg as svg_charts
 from tritonize.report.html.svg import Bar
 from tritonize.report.html.tables import Table, number, table
 
-POINTS = 12
-"""Most evenly spaced elements, and most worst elements, in the table of a scatter plot."""
+SHOWN = 12
+"""Rows of the table beside a scatter plot; of the stages and batch sizes beside each other."""
 ROWS = 200
-"""Most samples, or nodes of the graph, in one figure; the worst are selected."""
+"""Samples, or places along the graph, that one figure shows; of more, the worst."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +34,11 @@ class Figure:
     svg: Markup
     table: Table
     image: str = ""
-    """A data URI of an image beside the drawing."""
+    """A data URI beside it."""
 
 
 def histograms(figures: Figures) -> Iterator[Figure]:
-    """One histogram of errors per output."""
+    """How often an error of each size occurs."""
     for each in figures.histograms:
         yield _histogram(each, figures.heading)
 
@@ -80,30 +80,30 @@ def _power(place: int) -> str:
 
 
 def scatters(report: Report, figures: Figures) -> Iterator[Figure]:
-    """One scatter plot of expected and actual values per output."""
+    """Expected against actual."""
     for each in figures.scatters:
         yield _scatter(each, _worst_elements(report.checks, figures.stage, each.output), figures.heading)
 
 
 def _worst_elements(checks: Sequence[Check], stage: StageName | None, output: str) -> list[tuple[float, float]]:
-    """The elements furthest outside the tolerance, of the failed outputs."""
+    """The elements furthest outside the tolerance, of every answer that failed."""
     tensors = (tensor for check in checks if check.stage == stage for tensor in check.tensors if tensor.name == output)
     worst = [(each.expected, each.found) for tensor in tensors if not tensor.passed for each in tensor.worst]
-    return [pair for pair in worst if all(map(math.isfinite, pair))][:POINTS]
+    return [pair for pair in worst if all(map(math.isfinite, pair))][:SHOWN]
 
 
 def _scatter(each: Scatter, worst: Sequence[tuple[float, float]], stage: str) -> Figure:
     points = list(zip(each.expected, each.found, strict=True))
     title = f"Expected against actual: {each.output}"
-    text = f"{stage}: {len(points):,} elements, evenly spaced over all samples. On the line, both are equal."
+    text = f"{stage}: {len(points):,} elements, evenly spaced over all samples. On the line both are the same."
     if worst:
         text += f" Crosses are the elements furthest outside the tolerance ({len(worst)})."
     ordered = sorted(points)
-    places = sorted({round(place * (len(ordered) - 1) / (POINTS - 1)) for place in range(POINTS)}) if ordered else []
+    places = sorted({round(place * (len(ordered) - 1) / (SHOWN - 1)) for place in range(SHOWN)}) if ordered else []
     rows = [("evenly spaced", *_pair(*ordered[place])) for place in places]
     rows += [("outside the tolerance", *_pair(*pair)) for pair in worst]
     svg = svg_charts.scatter(points, worst, name=title, about=text, x="expected", y="actual")
-    numbers = table(f"{title}, some of the elements", ("Element", "Expected", "Actual", "Difference"), rows, limit=3 * POINTS)
+    numbers = table(f"{title}, some of the elements", ("Element", "Expected", "Actual", "Difference"), rows, limit=3 * SHOWN)
     return Figure(title=title, text=text, svg=svg, table=numbers)
 
 
@@ -116,13 +116,13 @@ def _exactly(value: float) -> str:
 
 
 def by_sample(report: Report, figures: Figures) -> Iterator[Figure]:
-    """The largest error of each sample in a batch of its own, at the stage nearest to the client."""
-    found: dict[str, dict[int, tuple[float | None, bool]]] = {}
+    """The largest error of every sample asked alone, at the stage nearest to the client."""
+    answers: dict[str, dict[int, tuple[float | None, bool]]] = {}
     for check in report.checks:
         if check.stage == figures.stage and len(check.samples) == 1:
             for tensor in check.tensors:
-                found.setdefault(tensor.name, {})[check.samples[0]] = (tensor.max_abs, tensor.passed)
-    for name, samples in found.items():
+                answers.setdefault(tensor.name, {})[check.samples[0]] = (tensor.max_abs, tensor.passed)
+    for name, samples in answers.items():
         yield _by_sample(name, samples, f"{figures.heading}, against {reference_name(report)}")
 
 
@@ -133,10 +133,10 @@ def _by_sample(name: str, samples: Mapping[int, tuple[float | None, bool]], stag
     values = [samples[index][0] for index in chosen]
     bad = frozenset(place for place, index in enumerate(chosen) if not samples[index][1])
     title = f"Error per sample: {name}"
-    text = f"{stage}: the largest difference of each sample in a batch of its own, edge cases included."
-    text += f" {len(bad)} of {len(samples)} are outside the tolerance" + (", drawn as crosses." if bad else ".")
+    text = f"{stage}: the largest difference of each sample asked alone, edge cases among them."
+    text += f" {len(bad)} of {len(samples)} lie outside the tolerance" + (", shown as crosses." if bad else ".")
     if len(chosen) < len(samples):
-        text += f" The figure has the {len(chosen)} worst of {len(samples)} samples, numbered from 0 in their order."
+        text += f" The {len(chosen)} worst of {len(samples)} samples are shown, counted from 0 in their order."
     svg = svg_charts.columns(values, name=title, about=text, x="sample", y="max |difference|", bad=bad)
     rows = [(index, samples[index][0], "within" if samples[index][1] else "outside") for index in chosen]
     return Figure(
@@ -145,7 +145,7 @@ def _by_sample(name: str, samples: Mapping[int, tuple[float | None, bool]], stag
 
 
 def by_batch(report: Report) -> Iterator[Figure]:
-    """The largest error per stage and batch size, one figure per output."""
+    """The largest error of every stage and batch size."""
     found: dict[str, dict[tuple[StageName, int], tuple[float, bool]]] = {}
     for check in report.checks:
         for tensor in check.tensors:
@@ -171,7 +171,7 @@ def _batch(stage: StageName, size: int) -> str:
 
 
 def along_graph(figures: Figures) -> Figure | None:
-    """The error by module along the graph; `None` if it was not located."""
+    """The error by module along the graph, where it was located."""
     series = figures.located
     if not series:
         return None
@@ -183,24 +183,23 @@ def along_graph(figures: Figures) -> Figure | None:
     place, worst = max(enumerate(series), key=lambda item: item[1][1])
     title = "Error by module along the graph"
     text = (
-        f"In the graph's order, divided by the output's largest magnitude. The largest error is {_relative(worst[1])} at {place}, "
-        f"{worst[0]}."
+        f"In the graph's order, as a part of the largest value there. The largest is {_relative(worst[1])} at {place}, {worst[0]}."
     )
     if apart:
-        text += f" Crosses mark outputs that cannot be compared ({len(apart)})."
-    svg = svg_charts.columns(values, name=title, about=text, x="position in the graph", y="relative error", bad=apart)
+        text += f" Crosses cannot be compared ({len(apart)})."
+    svg = svg_charts.columns(values, name=title, about=text, x="place along the graph", y="relative error", bad=apart)
     rows = [(place, series[place][0], _relative(series[place][1])) for place in chosen]
     return Figure(
-        title=title, text=text, svg=svg, table=table(f"{title}, as numbers", ("Position", "Module", "Error"), rows, limit=ROWS)
+        title=title, text=text, svg=svg, table=table(f"{title}, as numbers", ("Place", "Module", "Error"), rows, limit=ROWS)
     )
 
 
 def _relative(error: float) -> str:
-    return "not comparable" if error >= FAR else number(error)
+    return "beyond comparison" if error >= FAR else number(error)
 
 
 def latency(report: Report) -> Figure | None:
-    """The latency of requests per transport and batch size; `None` without a server."""
+    """How long an answer took, per transport and batch size."""
     found: dict[tuple[StageName, int], list[float]] = {}
     for check in report.checks:
         if check.stage in TIMED:
@@ -214,15 +213,15 @@ def latency(report: Report) -> Figure | None:
         rows.append(Bar(label=label, value=median, upper=late, text=f"{median:.1f} ms, p95 {late:.1f}"))
         cells.append((label, len(times), f"{median:.2f}", f"{late:.2f}", f"{min(times):.2f}", f"{max(times):.2f}"))
     title = "Latency per transport"
-    text = "Median over this run's requests, with a line to the 95th percentile. It was measured on the machine of this run while"
-    text += " outputs were being compared, so it is not a benchmark of a deployment."
+    text = "Median of the requests of this proof, with a line to the 95th percentile. It is measured on the machine of the proof"
+    text += " while answers were being compared, so it is no benchmark of a deployment."
     svg = svg_charts.bars(rows, name=title, about=text)
     head = ("Transport and batch size", "Requests", "Median ms", "p95 ms", "Least ms", "Most ms")
     return Figure(title=title, text=text, svg=svg, table=table(f"{title}, as numbers", head, cells, limit=ROWS))
 
 
 def top_classes(figures: Figures) -> Iterator[Figure]:
-    """The five highest classes, expected and actual, per output."""
+    """The highest five classes, expected and actual."""
     for each in figures.classes:
         yield _top_classes(each, figures.labels.get(each.output, ()), figures.heading)
 
@@ -232,7 +231,7 @@ def _top_classes(each: TopClasses, labels: Sequence[str], stage: str) -> Figure:
     text = f"{stage}, {each.why}. The upper bar is expected, the lower one actual."
     named = [(labels[one.number] if one.number < len(labels) else f"class {one.number}", one) for one in each.classes]
     numbers = [value for _, one in named for value in (one.expected, one.found) if math.isfinite(value)]
-    ground = min(0.0, *numbers) if numbers else 0.0  # logits may be negative; bars then start at the lowest
+    ground = min(0.0, *numbers) if numbers else 0.0  # logits may be negative; bars start at the least one then
     if ground < 0:
         text += f" Bars start at {number(ground)}."
     rows = [

@@ -1,4 +1,4 @@
-"""Render the HTML page: the verdict first, then its reasons, tables and figures."""
+"""The page: the verdict in words first, then everything behind it."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ from tritonize.report.html.figures import Figure
 from tritonize.report.html.tables import Table
 
 LIMIT = 10_000_000
-"""Largest size of a page in bytes."""
+"""Bytes of a page at most."""
 _SHRINKING = ((8_000_000, 400), (4_000_000, 200), (1_000_000, 50), (0, 10))
-"""Limits for the characters of all images and the rows of a table, tried in this order until the page is small enough."""
+"""Characters of images and rows of a table, tried in this order until the page is small enough."""
 _CODE = re.compile("`([^`\n]+)`")
 _NUMBER = re.compile(r"-?[0-9][0-9.,e+-]{0,15}( %)?")
 SHORT = 28
-"""Longest text of a table cell that does not wrap on a screen."""
+"""Characters of a cell that is kept in one line on a screen."""
 TEMPLATE = "report.html.j2"
 REASONS = 3
-"""Most further reasons of a failure at the top."""
+"""Further reasons of a failure that stand at the top."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A heading with its texts, tables, figures and commands."""
+    """A heading with what stands below it."""
 
     anchor: str
     title: str
     text: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
-    slices: tuple[slice_panes.SliceFigure, ...] = ()
+    slices: tuple[slice_panes.Shown, ...] = ()
     commands: tuple[tuple[str, str], ...] = field(default_factory=tuple)
-    """Purpose and command line."""
+    """What it does, and what to type."""
 
 
 def render(report: Report, figures: Figures | None = None) -> str:
-    """Render the whole page. The result depends on the report and the figures only.
+    """The whole page. The same report and figures make the same text.
 
     Raises:
-        jinja2.TemplateError: the template uses an undefined value.
+        jinja2.TemplateError: the template asks for something that is not there.
     """
     for budget, rows in _SHRINKING:
         page = _page(report, figures or Figures(), budget, rows=rows)
@@ -81,76 +81,76 @@ def _page(report: Report, figures: Figures, budget: int, *, rows: int) -> str:
 
 
 def _prose(text: str) -> Markup:
-    """Turn text between backticks into code. The text is escaped first; entities contain no backtick."""
+    """What stands between backticks as code. The text is escaped first, and a backtick is no part of an entity."""
     return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
 
 
 def _width(cell: str) -> Markup:
-    """The CSS class of a cell: a number never wraps, a short text wraps only on paper."""
+    """How a cell may be broken: a number never, a short text on paper alone."""
     kind = "number" if _NUMBER.fullmatch(cell) else "short" if len(cell) <= SHORT else ""
     return Markup(f' class="{kind}"') if kind else Markup("")  # noqa: S704 - one of two words
 
 
 def _capitalized(text: str) -> str:
-    """The text as a sentence, with a capital letter and a final period."""
+    """As a sentence of its own."""
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}"
 
 
 def _facts(report: Report, concluded: Conclusion) -> Iterator[tuple[str, str]]:
-    """Name and text of each line below the verdict: the server, further failures, checks that did not run, the location."""
+    """What proved it, what did not run, and what failed: what a person who signs reads first."""
     if report.proved_by:
-        yield "Verified with", ", ".join(f"{name} {version}" for name, version in report.proved_by.items())
+        yield "Proved by", ", ".join(f"{name} {version}" for name, version in report.proved_by.items())
     else:
-        yield "Verified with", "no server: responses of a server were not compared"
+        yield "Proved by", "no server: this is no proof of what a server answers"
     further = concluded.reasons[1:]  # the first is the banner's sentence
     for reason in further[:REASONS]:
-        yield "Also failed", reason
+        yield "Failed too", reason
     if len(further) > REASONS:
-        yield "Also failed", f"{len(further) - REASONS} more, see below"
-    yield "Comparisons", f"{concluded.comparisons}, {concluded.outside} of them outside the tolerance"
+        yield "Failed too", f"{len(further) - REASONS} more, see below"
+    yield "Answers", f"{concluded.comparisons} compared, {concluded.outside} of them outside the tolerance"
     for name, note in concluded.not_run:
         yield "Not run", f"{name}: {note}" if note else name
     if report.location is not None:
-        yield ("Published as" if report.published else "Staged as"), str(report.location)
+        yield ("Published as" if report.published else "Lies in"), str(report.location)
     yield "Command", f"tritonize {report.command}"
 
 
 def _sections(report: Report, figures: Figures, budget: int, *, rows: int) -> Iterator[Section]:
     yield from _differences(report, rows)
     if report.notes:
-        yield Section(anchor="notes", title="Notes", text=report.notes)
+        yield Section(anchor="notes", title="Before you sign", text=report.notes)
     yield Section(anchor="stages", title="Stage table", text=_no_rows(report), tables=_filled(tables.of_errors(report, rows)))
     slices = slice_panes.fitting(figures.slices, budget)
     if slices:
-        yield Section(anchor="pictures", title="Images", text=(f"At {figures.heading}.",), slices=slices)
+        yield Section(anchor="pictures", title="Pictures", text=(f"At {figures.heading}.",), slices=slices)
     classes = tuple(html_figures.top_classes(figures))
     if classes:
         yield Section(anchor="classes", title="Highest classes", figures=classes)
     yield from _errors(report, figures)
     yield _graph(figures)
     timed = html_figures.latency(report)
-    none = ("No latency was measured, since no server took part.",)
+    none = ("No server was asked, so there is no latency.",)
     yield Section(anchor="latency", title="Latency", text=() if timed else none, figures=(timed,) if timed else ())
-    behind = (tables.of_gates(report.gates, rows), tables.of_comparisons(report, rows), tables.of_floors(report, rows))
-    yield Section(anchor="rules", title="Rules and comparisons", tables=_filled(*behind))
+    behind = (tables.of_gates(report.gates, rows), tables.of_answers(report, rows), tables.of_floors(report, rows))
+    yield Section(anchor="rules", title="Rules and answers", tables=_filled(*behind))
     yield Section(anchor="run", title="The run", tables=_filled(tables.of_stages(report, rows), tables.of_attempts(report, rows)))
     yield Section(
         anchor="reproduce",
         title="Reproduce",
         commands=tuple(_commands(report)),
         tables=_filled(tables.of_versions(report, rows), tables.of_details(report, rows)),
-        text=("evidence/manifest.json has the spec and the SHA-256 of every file of the version.",),
+        text=("The SHA-256 of every file of the version, and the spec, are in evidence/manifest.json.",),
     )
 
 
 def _differences(report: Report, rows: int) -> Iterator[Section]:
     found = _filled(tables.of_findings(report, rows), tables.of_failures(report.checks, rows))
     if found:
-        yield Section(anchor="differs", title="Differences", tables=found)
+        yield Section(anchor="differs", title="What differs", tables=found)
 
 
 def _no_rows(report: Report) -> tuple[str, ...]:
-    return () if report.rows else ("This report has no error metrics per stage.",)
+    return () if report.rows else ("No error was measured stage by stage.",)
 
 
 def _errors(report: Report, figures: Figures) -> Iterator[Section]:
@@ -162,13 +162,13 @@ def _errors(report: Report, figures: Figures) -> Iterator[Section]:
     )
     against = {"fp64": "float64", "fp32": "float32"}[figures.against]
     names = reference_name(report, against), reference_name(report)
-    text = f"Histograms and scatter plots compare with {names[0]}; errors per sample and per batch size with {names[1]}."
-    yield Section(anchor="errors", title="Errors", text=(text if pictures else "No outputs were compared.",), figures=pictures)
+    text = f"Histograms and points compare with {names[0]}; samples and batch sizes with {names[1]}."
+    yield Section(anchor="errors", title="Errors", text=(text if pictures else "No answer was compared.",), figures=pictures)
 
 
 def _graph(figures: Figures) -> Section:
     located = html_figures.along_graph(figures)
-    text = () if located else ("This run did not locate an error; `tritonize locate` finds the node that an error comes from.",)
+    text = () if located else ("Nothing was located in this run; `tritonize locate` finds the node an error comes from.",)
     return Section(anchor="graph", title="Error along the graph", text=text, figures=(located,) if located else ())
 
 
@@ -180,7 +180,7 @@ def _commands(report: Report) -> Iterator[tuple[str, str]]:
     model = shlex.quote(report.model)
     which: Sequence[str] = (f"--model {model}",) if report.version is None else (f"--model {model}", f"--version {report.version}")
     rest = " ".join(which)
-    yield "Export, serve and verify again; SPEC is the spec in evidence/manifest.json", f"tritonize run SPEC --model {model}"
-    yield "Verify this version on a new server", f"tritonize verify REPOSITORY {rest}"
-    yield "Verify a running server", f"tritonize verify REPOSITORY {rest} --url http://HOST:8000 --url grpc://HOST:8001"
-    yield "View the graph", f"tritonize view REPOSITORY {rest}"
+    yield "Build, serve and verify again; SPEC is the spec of evidence/manifest.json", f"tritonize run SPEC --model {model}"
+    yield "Ask a server for the golden set of this version", f"tritonize verify REPOSITORY {rest}"
+    yield "Ask the server that is deployed", f"tritonize verify REPOSITORY {rest} --url http://HOST:8000 --url grpc://HOST:8001"
+    yield "Open the network", f"tritonize view REPOSITORY {rest}"

@@ -1,4 +1,4 @@
-"""Encode 8-bit pixels as a PNG data URI with NumPy and zlib."""
+"""8-bit pixels as a PNG inside a data URI, with NumPy and zlib alone."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tritonize.quality.slices import NOT_A_NUMBER
 
 _TRUE_COLOUR, _INDEXED = 2, 3
 _MAGENTA = (255, 0, 255)
-"""The colour of NaN and infinities; no other value has a similar hue."""
+"""Of NaN and infinities: no other pixel has a hue like it."""
 _BLUE, _WHITE, _RED = np.array((20, 70, 190)), np.array((250, 250, 250)), np.array((190, 30, 20))
 
 
 def data_uri(pane: Pane) -> str:
-    """The slices of a pane as one image, stacked vertically."""
+    """The slices of a pane below each other, in one image."""
     depth = 3 if pane.palette == "colour" else 1
     rows = np.frombuffer(pane.pixels, np.uint8).reshape(pane.slices * pane.height, pane.width * depth)
     kind = _TRUE_COLOUR if depth == 3 else _INDEXED
@@ -30,7 +30,7 @@ def data_uri(pane: Pane) -> str:
 
 
 def _smallest(rows: Array) -> bytes:
-    """The compressed rows, unfiltered or with PNG's filter Up, whichever is shorter."""
+    """The rows as they are, or as differences from the row above, whichever is shorter."""
     above = rows.copy()
     above[1:] -= rows[:-1]
     return min((_compressed(0, rows), _compressed(2, above)), key=len)
@@ -46,7 +46,7 @@ def _chunk(name: bytes, content: bytes) -> bytes:
 
 
 def _palette(name: str) -> bytes:
-    """255 colours for values and one for NaN and infinities."""
+    """255 colours of values and one of what is no number."""
     place = np.linspace(0.0, 1.0, NOT_A_NUMBER)[:, None]
     if name == "gray":
         colours = np.repeat(place * 255, 3, axis=1)

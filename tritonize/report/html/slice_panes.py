@@ -1,4 +1,4 @@
-"""Create the figures with slices side by side, limited to the size of the page."""
+"""Slices side by side: which of them fit into the page, and what is said of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tritonize.report.html.tables import Table, number, table
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """One pane: an image of all its slices, stacked vertically; the page displays one slice at a time."""
+    """One pane: all its slices below each other in one image, of which one is seen."""
 
     title: str
     window: str
@@ -23,15 +23,15 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SliceFigure:
-    """Panes side by side with a slider over depth."""
+class Shown:
+    """A figure of panes with a slider over depth."""
 
     title: str
     text: str
     pictures: tuple[Picture, ...]
     depths: tuple[int, ...]
     middle: int
-    """The initial position of the slider."""
+    """The position that is shown at first."""
     worst: int
     depth: int
     height: int
@@ -39,22 +39,22 @@ class SliceFigure:
     table: Table
 
 
-def fitting(slices: Sequence[Slices], budget: int) -> tuple[SliceFigure, ...]:
-    """Figures of all slices, with at most `budget` characters of images.
+def fitting(slices: Sequence[Slices], budget: int) -> tuple[Shown, ...]:
+    """All of them with at most `budget` characters of images.
 
-    Every second slice of the deepest figures is dropped until the images fit or each figure has one slice.
+    Where they are too many, every second slice of the deepest is left out, again and again, down to one slice each.
     """
     chosen = list(slices)
     while True:
-        created = tuple(_figure(each) for each in chosen)
+        shown = tuple(_shown(each) for each in chosen)
         deepest = max((len(each.depths) for each in chosen), default=0)
-        if deepest <= 1 or sum(len(picture.uri) for each in created for picture in each.pictures) <= budget:
-            return created
+        if deepest <= 1 or sum(len(picture.uri) for each in shown for picture in each.pictures) <= budget:
+            return shown
         chosen = [_thinned(each) if len(each.depths) == deepest else each for each in chosen]
 
 
 def _thinned(slices: Slices) -> Slices:
-    """Drop every second slice, but keep the worst."""
+    """Every second slice; the worst is always among them."""
     kept = tuple(range(slices.worst % 2, len(slices.depths), 2)) if len(slices.depths) > 2 else (slices.worst,)
     panes = tuple(replace(pane, pixels=_of(pane, kept), slices=len(kept)) for pane in slices.panes)
     return replace(slices, depths=tuple(slices.depths[place] for place in kept), worst=kept.index(slices.worst), panes=panes)
@@ -64,13 +64,13 @@ def _of(pane: Pane, kept: Sequence[int]) -> bytes:
     return np.frombuffer(pane.pixels, np.uint8).reshape(pane.slices, -1)[list(kept)].tobytes()
 
 
-def _figure(slices: Slices) -> SliceFigure:
+def _shown(slices: Slices) -> Shown:
     volume = slices.depth > 1
     title = f"{'Slices' if volume else 'Picture'} of {slices.output}: sample {slices.sample}"
-    pane = slices.panes[-1]
+    shown = slices.panes[-1]
     middle = min(range(len(slices.depths)), key=lambda place: abs(slices.depths[place] - (slices.depth - 1) / 2))
-    place = f"slice {slices.depths[slices.worst]}" if volume else "the only one"
-    return SliceFigure(
+    place = f"slice {slices.depths[slices.worst]}" if volume else "it"
+    return Shown(
         title=title,
         text=_text(slices),
         pictures=tuple(_picture(pane, slices) for pane in slices.panes),
@@ -78,8 +78,8 @@ def _figure(slices: Slices) -> SliceFigure:
         middle=middle,
         worst=slices.worst,
         depth=slices.depth,
-        height=pane.height,
-        width=pane.width,
+        height=shown.height,
+        width=shown.width,
         table=table(
             f"{title}, as numbers",
             ("Picture", "Darkest or bluest", "Brightest or reddest"),
@@ -98,10 +98,9 @@ def _text(slices: Slices) -> str:
     if slices.depth > 1:
         text += f" {len(slices.depths)} of {slices.depth} slices, counted from 0; the largest difference is in slice"
         text += f" {slices.depths[slices.worst]}."
-    text += " Expected and actual share one value range; the range of the difference is symmetric around 0. NaN and infinity are"
-    text += " magenta."
+    text += " Expected and actual share one window; the difference has its own, symmetric around 0. NaN and infinity are magenta."
     if slices.shrunk > 1:
-        text += f" A pixel is the mean of {slices.shrunk} x {slices.shrunk} elements; of the difference, the largest."
+        text += f" A pixel is {slices.shrunk} x {slices.shrunk} places: their mean, and of the difference the largest."
     return text
 
 

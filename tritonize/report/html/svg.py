@@ -1,6 +1,6 @@
-"""Draw charts as SVG. A report needs neither a library nor a script to display them.
+"""Figures as SVG, drawn here: no library and no script has to run where a report is read.
 
-Every text is escaped. Colours come from the page's style sheet, so that charts are readable in dark mode and on paper.
+Every text goes through `escape`. Colours come from the page's style sheet, so that a figure is readable in the dark and printed.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 360, 220
-"""Size of a drawing; a unit is about one pixel on a phone."""
+"""Of the drawing; a unit is about a pixel on a phone."""
 LEFT, RIGHT, TOP, BOTTOM = 52, 350, 12, 182
-"""Edges of the plot inside the drawing."""
+"""Where the plot lies in it."""
 FEW = 50
-"""Up to this number, points are drawn larger."""
+"""Points up to so many are drawn larger."""
 LONG = 44
-"""Longest label of a bar; the figure's table has the whole text."""
+"""Characters of a bar's label; the table beside the figure has all of it."""
 _ROW = 34
 
 
@@ -30,26 +30,26 @@ class Bar:
     value: float
     text: str
     upper: float | None = None
-    """End of a thin line, such as the 95th percentile."""
+    """Where a thin line ends, such as a 95th percentile."""
     second: float | None = None
-    """Length of a second bar below the first, such as the actual value below the expected one."""
+    """The length of another bar below it, such as the actual value beside the expected one."""
     bad: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
-    """Maps values to positions."""
+    """From values to places."""
 
     low: float
     high: float
     log: bool = False
 
     def at(self, value: float) -> float:
-        """The position of a value: 0 at `low`, 1 at `high`."""
+        """0 at `low`, 1 at `high`."""
         if self.log:
             low, high = math.log10(self.low), math.log10(self.high)
             return (math.log10(max(value, self.low)) - low) / (high - low)
-        # Halved, since the difference of two finite values can overflow.
+        # Halves, because the distance between two finite values may lie beyond the largest one.
         return (value / 2 - self.low / 2) / (self.high / 2 - self.low / 2)
 
     def ticks(self) -> list[float]:
@@ -66,7 +66,7 @@ class Axis:
 
 
 def log_axis(values: Iterable[float]) -> Axis:
-    """A logarithmic axis of whole decades around the positive values."""
+    """Whole decades around the positive values."""
     positive = [value for value in values if value > 0 and math.isfinite(value)]
     low = math.floor(math.log10(min(positive))) if positive else -8
     high = math.ceil(math.log10(max(positive))) if positive else -7
@@ -75,7 +75,7 @@ def log_axis(values: Iterable[float]) -> Axis:
 
 
 def linear_axis(values: Sequence[float]) -> Axis:
-    """A linear axis from the smallest to the largest value, with a margin."""
+    """From the least to the largest value, with a little room."""
     low, high = min(values, default=0.0), max(values, default=1.0)
     room = (high / 2 - low / 2) * 0.08 or abs(high) * 0.1 or 1.0
     largest = 1.7e308
@@ -83,7 +83,7 @@ def linear_axis(values: Sequence[float]) -> Axis:
 
 
 def columns(values: Sequence[float | None], *, name: str, about: str, x: str, y: str, bad: frozenset[int] = frozenset()) -> Markup:
-    """One stem per value on a logarithmic axis. Zeros are at the bottom, bad values are crosses, `None` leaves a gap."""
+    """One stem for each value, on a logarithmic axis; zeros lie on its ground, bad ones are crosses, `None` leaves a gap."""
     axis = log_axis(value for value in values if value is not None)
     parts = [_frame(x, y), *_left_ticks(axis), *_counted(len(values))]
     for place, value in enumerate(values):
@@ -97,7 +97,7 @@ def columns(values: Sequence[float | None], *, name: str, about: str, x: str, y:
 
 
 def histogram(shares: Sequence[tuple[str, float]], *, name: str, about: str, x: str, y: str) -> Markup:
-    """One column per label; shares are between 0 and 1."""
+    """One column for each label; a share is of 1."""
     axis = Axis(low=0.0, high=max((share for _, share in shares), default=0.0) or 1.0)
     parts = [_frame(x, y)]
     for tick in axis.ticks():
@@ -115,7 +115,7 @@ def histogram(shares: Sequence[tuple[str, float]], *, name: str, about: str, x: 
 def scatter(
     points: Sequence[tuple[float, float]], worst: Sequence[tuple[float, float]], *, name: str, about: str, x: str, y: str
 ) -> Markup:
-    """A dot per pair on equal axes, with the line of equal values; the worst pairs are crosses."""
+    """A dot for each pair on equal axes, with the line on which both are the same; the worst ones are crosses."""
     axis = linear_axis([value for pair in (*points, *worst) for value in pair])
     parts = [_frame(x, y), *_left_ticks(axis)]
     parts += [_text(LEFT + (RIGHT - LEFT) * axis.at(tick), BOTTOM + 14, _short(tick), anchor="middle") for tick in axis.ticks()]
@@ -128,7 +128,7 @@ def scatter(
 
 
 def bars(rows: Sequence[Bar], *, name: str, about: str, log: bool = False) -> Markup:
-    """Horizontal bars, each with its label and its text above it."""
+    """Horizontal bars, each with its label and its value in words above it, the number at its end."""
     values = [value for row in rows for value in (row.value, row.upper, row.second) if value is not None and math.isfinite(value)]
     axis = log_axis(values) if log else Axis(low=0.0, high=max(values, default=0.0) or 1.0)
     parts = []
@@ -150,13 +150,13 @@ def bars(rows: Sequence[Bar], *, name: str, about: str, log: bool = False) -> Ma
 
 
 def _along(axis: Axis, value: float) -> float:
-    """The length of a bar: shortest for NaN, full for infinity."""
+    """A NaN has no length, an infinity the whole one."""
     place = 0.0 if math.isnan(value) else axis.at(value) if math.isfinite(value) else float(value > 0)
     return min(1.0, max(0.0, place)) * (WIDTH - 6) or 1.0
 
 
 def _svg(content: str, name: str, about: str, *, height: int = HEIGHT) -> Markup:
-    return Markup(  # noqa: S704 - made of numbers and escaped texts
+    return Markup(  # noqa: S704 - made here of numbers and of texts that `escape` went over
         f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(name)}" aria-description="{escape(about)}">'
         f"<title>{escape(name)}</title><desc>{escape(about)}</desc>{content}</svg>"
     )
@@ -179,7 +179,7 @@ def _left_tick(place: float, label: str) -> list[str]:
 
 
 def _counted(count: int) -> list[str]:
-    """Numbers below the columns, from 0; at most eight."""
+    """Numbers below the columns, from 0, at most eight of them."""
     every = max(1, -(-count // 8))
     return [
         _text(LEFT + (RIGHT - LEFT) * (place + 0.5) / count, BOTTOM + 14, str(place), anchor="middle")

@@ -1,4 +1,4 @@
-"""The tables of a report as text, without HTML."""
+"""A Report as tables of text: captions, heads and cells, nothing of HTML."""
 
 from __future__ import annotations
 
@@ -15,28 +15,24 @@ from tritonize.report.text import largest_k
 NOTHING = "–"
 WORDS = {"passed": "✓ passed", "failed": "✗ failed", "not run": "– not run"}
 _MANY = 10**7
-"""Integers from this size are rounded to three digits."""
+"""A whole number from here on is written in three digits."""
 CELL = 2000
-"""Longest text of a cell; the JSON has the rest."""
+"""Characters of a cell; the JSON has all of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table; the first cell of each row is its header."""
+    """The first cell of a row is its head."""
 
     caption: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     left_out: int = 0
-    """Number of rows that only the JSON has."""
+    """Rows that are only in the JSON."""
 
 
 def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[object]], *, limit: int, verdict: int | None = None) -> Table:
-    """A table of at most `limit` rows.
-
-    Args:
-        verdict: the column with the verdict; in a longer table, failed rows come first.
-    """
+    """A table of at most `limit` rows. Of more, failed ones come first, by the column of the verdict."""
     cells = [tuple(_cell(value) for value in row) for row in rows]
     if verdict is not None and len(cells) > limit:
         cells.sort(key=lambda row: row[verdict] != WORDS["failed"])
@@ -51,32 +47,19 @@ def _cell(value: object) -> str:
 
 
 def number(value: float | None) -> str:
-    """A measured number in three digits."""
+    """A number of a measurement, in three digits."""
     if value is None:
         return NOTHING
     return f"{value:.3g}" if math.isfinite(value) else str(value)
 
 
 def of_errors(report: Report, limit: int) -> Table:
-    """The stage table: the error of each output against PyTorch at every stage."""
+    """The stage table: how far each output is from PyTorch at every stage."""
     against = {"fp64": "float64", "fp32": "float32"}[report.rows[0].against] if report.rows else "float32"
-    head = (
-        "Stage",
-        "Output",
-        "Verdict",
-        "k",
-        "Max abs",
-        "Mean abs",
-        "RMSE",
-        "Max rel",
-        "SNR dB",
-        "Max ULP",
-        "Bad",
-        "Metrics of its kind",
-    )
+    head = ("Stage", "Output", "Verdict", "k", "Max abs", "Mean abs", "RMSE", "Max rel", "SNR dB", "Max ULP", "Bad", "For its kind")
     return table(
         f"Error against {reference_name(report, against)}, stage by stage",
-        (*head, "Comparisons", "Kind"),
+        (*head, "Answers", "Kind"),
         (_error_row(report, row) for row in report.rows),
         limit=limit,
         verdict=2,
@@ -114,24 +97,24 @@ def _error_row(report: Report, row: StageRow) -> tuple[object, ...]:
     )
 
 
-def of_comparisons(report: Report, limit: int) -> Table:
-    """The comparisons by tolerance: one row per stage, batch size and output, over all samples."""
+def of_answers(report: Report, limit: int) -> Table:
+    """One row per stage, batch size and output, over all its samples: what the tolerance was asked about."""
     rows: dict[tuple[StageName, int, str], list[TensorCheck]] = {}
     for check in report.checks:
         size = -1 if check.stage is StageName.CONCURRENT else check.batch_size  # concurrent clients mix batch sizes
         for tensor in check.tensors:
             rows.setdefault((check.stage, size, tensor.name), []).append(tensor)
-    head = ("Stage", "Batch", "Output", "Verdict", "Comparisons", "Bad", "Max abs", "Mean abs", "rtol", "atol")
+    head = ("Stage", "Batch", "Output", "Verdict", "Answers", "Bad", "Max abs", "Mean abs", "rtol", "atol")
     return table(
-        f"Outputs against {reference_name(report)}, by tolerance",
+        f"Answers against {reference_name(report)}, by tolerance",
         head,
-        (_comparison_row(*key, tensors=tensors) for key, tensors in rows.items()),
+        (_answer_row(*key, tensors=tensors) for key, tensors in rows.items()),
         limit=limit,
         verdict=3,
     )
 
 
-def _comparison_row(stage: StageName, size: int, name: str, *, tensors: Sequence[TensorCheck]) -> tuple[object, ...]:
+def _answer_row(stage: StageName, size: int, name: str, *, tensors: Sequence[TensorCheck]) -> tuple[object, ...]:
     bad = sum(not tensor.passed for tensor in tensors)
     batch = {-1: "mixed", 0: "none"}.get(size, str(size))
     verdict = WORDS["failed" if bad else "passed"]
@@ -143,7 +126,7 @@ def _comparison_row(stage: StageName, size: int, name: str, *, tensors: Sequence
 
 
 def of_failures(checks: Sequence[Check], limit: int) -> Table:
-    """Every output outside its tolerance, with its worst element."""
+    """Every answer that differs, with its worst element."""
     rows = []
     for check in checks:
         for tensor in check.tensors:
@@ -152,16 +135,14 @@ def of_failures(checks: Sequence[Check], limit: int) -> Table:
                 samples = ", ".join(map(str, check.samples))
                 place = "" if worst is None else f"{list(worst.index)}: expected {worst.expected:.7g}, found {worst.found:.7g}"
                 rows.append((tensor.name, check.stage.heading, check.batch_size, samples, tensor.reason, place))
-    return table(
-        "Outputs outside the tolerance", ("Output", "Stage", "Batch", "Samples", "Reason", "Worst element"), rows, limit=limit
-    )
+    return table("Answers that differ", ("Output", "Stage", "Batch", "Samples", "Reason", "Worst element"), rows, limit=limit)
 
 
 def of_gates(gates: Sequence[Gate], limit: int) -> Table:
-    """Every rule of every output."""
+    """Every rule that an output had to keep."""
     head = ("Rule", "Verdict", "Stage", "Output", "Samples", "Value", "Limit", "Worst sample", "Note")
     return table(
-        "Rules of the outputs",
+        "Rules that the outputs had to keep",
         head,
         ((g.gate, WORDS[g.verdict], g.stage.heading, g.output, _group(g.group), g.value, g.limit, g.sample, g.note) for g in gates),
         limit=limit,
@@ -181,14 +162,14 @@ def of_floors(report: Report, limit: int) -> Table:
 
 
 def of_findings(report: Report, limit: int) -> Table:
-    """Differences that are not in tensors."""
+    """What differs and is no tensor."""
     rows = ((f.where, f.what, f.expected, f.found) for f in report.findings)
-    return table("Findings", ("Where", "What", "Expected", "Found"), rows, limit=limit)
+    return table("What is wrong", ("Where", "What", "Expected", "Found"), rows, limit=limit)
 
 
 def of_stages(report: Report, limit: int) -> Table:
-    """Time and memory of every stage."""
-    head = ("Stage", "Verdict", "Seconds", "Seconds in libraries", "Peak memory MiB", "Note")
+    """What the run cost."""
+    head = ("Stage", "Verdict", "Seconds", "Of these in libraries", "Peak memory MiB", "Note")
     rows = (
         (s.name, WORDS[s.verdict], f"{s.seconds:.2f}", f"{s.library_seconds:.2f}", s.peak_memory // 2**20 or None, s.note)
         for s in report.stages
@@ -197,25 +178,27 @@ def of_stages(report: Report, limit: int) -> Table:
 
 
 def of_attempts(report: Report, limit: int) -> Table:
-    """The export strategies with their outcomes."""
+    """The export strategies that were tried."""
     rows = (
         (a["strategy"], a["outcome"], f"{a['seconds']:.1f}", a.get("reason"), a.get("where"), a.get("next_step"))
         for a in report.details.get("attempts", ())
     )
-    return table("Export strategies", ("Strategy", "Outcome", "Seconds", "Reason", "Where", "Next"), rows, limit=limit)
+    return table(
+        "Export strategies that were tried", ("Strategy", "Outcome", "Seconds", "Reason", "Where", "Next"), rows, limit=limit
+    )
 
 
 def of_versions(report: Report, limit: int) -> Table:
-    """Name and version of every tool."""
-    rows = [*((name, version, "served") for name, version in report.proved_by.items())]
-    rows += [(name, version, "used") for name, version in report.versions.items()]
+    """Every tool that took part."""
+    rows = [*((name, version, "answered") for name, version in report.proved_by.items())]
+    rows += [(name, version, "took part") for name, version in report.versions.items()]
     return table("Versions", ("Name", "Version", "Role"), rows, limit=limit)
 
 
 def of_details(report: Report, limit: int) -> Table:
-    """The other details of the run, such as source, ONNX file, target and hashes."""
+    """Source, ONNX file, target and whatever else the run noted, hashes among it."""
     rest = {name: value for name, value in report.details.items() if name != "attempts"}
-    return table("Source, model file and target", ("Name", "Value"), _flat("", rest), limit=limit)
+    return table("Source, model file and target", ("What", "Value"), _flat("", rest), limit=limit)
 
 
 def _flat(path: str, value: object) -> Iterator[tuple[str, object]]:
