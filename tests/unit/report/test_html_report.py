@@ -494,7 +494,7 @@ def test_report_says_what_is_missing(version):
     assert invoke("report", repository_, "--version", "9").returncode == 2
     (version / "evidence" / "report.html").unlink()
     done = invoke("report", repository_, "--no-open")
-    assert (done.returncode, "carries no such report" in done.stderr) == (6, True)
+    assert (done.returncode, "The version has no report." in done.stderr) == (6, True)
 
 
 def test_view_needs_a_file_or_one_model(version, tmp_path):
