@@ -526,7 +526,7 @@ class TestProof:
         monkeypatch.setenv("FAKE_GPU_OLD_DRIVER", "1")
         (proof,), recorder = self.prove(self.built())
         assert proof.verdict == recorder.stages[0].verdict == "not run"
-        assert "TensorRT does not start on this machine." in proof.reason
+        assert "tensorrt 10.16.1.11 does not start on this machine." in proof.reason
         assert "CUDA driver version is insufficient" in proof.reason  # a warning
         assert "CUDA initialization failure with error: 35" in proof.reason
 
@@ -566,14 +566,14 @@ class TestContract:
 
     def test_none_for_this_gpu_names_those_that_there_are(self):
         Path("1").mkdir()
-        with pytest.raises(ValueError, match=r"no file model.plan .* capability 8.9; there are plans for compute capability 9.0"):
+        with pytest.raises(ValueError, match=r"no file model.plan .* capability 8.9; the configuration names plans for compute capability 9.0"):
             plan_contract.plan_file({"cc_model_filenames": {"9.0": "model.sm90.plan"}}, Path("1"), "8.9")
 
     def test_versions_are_compared_before_tensorrt_does(self):
         Path("m.plan").write_bytes(plan_bytes(b"", []))
         plan_contract.check_version(Path("m.plan"), "tensorrt", "10.16.1.11", known={})
         plan_contract.check_version(Path("m.plan"), "tensorrt", "10.16.1", known={})  # 8.6 tells three parts of its own
-        with pytest.raises(ValueError, match=r"built by tensorrt 10.16.1.11, and 11.4.0.106 is here"):
+        with pytest.raises(ValueError, match=r"built by tensorrt 10.16.1.11, and this server has 11.4.0.106"):
             plan_contract.check_version(Path("m.plan"), "tensorrt", "11.4.0.106", known={})
         plan_contract.check_version(Path("m.plan"), "tensorrt", "11.4.0.106", known={"settings": {"version_compatible": True}})
         with pytest.raises(ValueError, match=r"is a plan of tensorrt 10.16.1.11, which tensorrt_rtx does not load"):

@@ -185,7 +185,7 @@ def test_several_profiles():
 @pytest.mark.parametrize(
     ("profiles", "words"),
     [
-        ([], "no profile gives their sizes"),
+        ([], "dynamic axes, and the request has no profiles"),
         ([{"z": PROFILE["x"]}], "there is no input z"),
         ([{"x": {key: value[:3] for key, value in PROFILE["x"].items()}}], "has 4 axes"),
         ([{"x": {**PROFILE["x"], "max": [4, 3, 17, 16]}}], "axis 2 is 16 in the network"),
@@ -202,7 +202,7 @@ def test_every_mistake_in_a_profile_is_named_before_the_build(profiles, words):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"optimization_level": 5}, "is ignored by TensorRT-RTX; TensorRT has it"),
+        ({"optimization_level": 5}, "is ignored by TensorRT-RTX"),
         ({"hardware_compatibility": "ampere_plus"}, "is ignored by TensorRT-RTX"),
         ({"hardware_compatibility": "same_compute_capability"}, "is ignored by TensorRT-RTX"),
         ({"timing_cache": True}, "is ignored by TensorRT-RTX"),
@@ -771,7 +771,7 @@ def test_the_command_line():
     )
     done = tritonize("plan", "build", "--request", "r.json", "--out", "out")
     assert done.returncode == 0, done.stderr
-    assert "not run: no GPU here" in done.stdout or gpu.find() is not None
+    assert "not run (no GPU on this machine)" in done.stdout or gpu.find() is not None
     done = tritonize("plan", "build", "--request", "r.json", "--out", "out", "--json")
     (told,) = json.loads(done.stdout)["plans"]
     assert told["cached"]

@@ -255,7 +255,7 @@ def test_progress_that_cannot_be_told_cancels_no_build(monkeypatch):
     def refused(_: str) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(build_plan.progress, "tell", refused)
+    monkeypatch.setattr(build_plan.progress, "report", refused)
     monitor = build_plan._monitor(importlib.import_module("tensorrt_rtx"))
     monitor.phase_start("whole", None, 3)
     assert monitor.step_complete("whole", 0)

@@ -115,7 +115,7 @@ def test_what_cannot_be_built_here_is_said_before_anything_is_exported():
     done, answer = run("run", targets="[]")
     assert done.returncode == 2
     assert "names none" in answer["error"]["what"]
-    for targets, words in (('["banana"]', "banana"), ('["8.9", "8.9"]', "named once"), ('["8.7"]', "RTX does not support")):
+    for targets, words in (('["banana"]', "banana"), ('["8.9", "8.9"]', "only once"), ('["8.7"]', "RTX does not support")):
         done, answer = run("run", targets=targets)
         assert done.returncode == 2
         assert words in done.stdout
