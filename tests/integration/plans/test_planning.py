@@ -173,7 +173,7 @@ def test_precision_goes_with_a_plan():
     )
     done = tritonize("build", "spec.yaml")
     assert done.returncode == 2
-    assert "switch of TensorRT's builder" in " ".join(done.stderr.split())
+    assert "tf32 needs backend tensorrt or tensorrt_rtx" in " ".join(done.stderr.split())
 
 
 def model(**fields) -> schema.Model:
