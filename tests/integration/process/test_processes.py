@@ -375,7 +375,7 @@ class TestWorker:
         assert "no space is left" in error.what.lower()
 
     def test_an_answer_that_is_not_json(self, tasks: Path) -> None:
-        with pytest.raises(TaskError, match=r"^The answer of task \S+:NOT_JSON: fields\.x: expected JSON data"):
+        with pytest.raises(TaskError, match=r"^The result of task \S+:NOT_JSON: fields\.x: expected JSON data"):
             work("not_json", tasks)
 
     def test_a_request_of_another_type_names_the_task(self, tasks: Path) -> None:

@@ -44,7 +44,7 @@ def test_a_task_fits_its_function(place: str) -> None:
 def test_the_types_of_requests_and_answers_are_supported(place: str) -> None:
     task = all_tasks()[place]
     plain_data.require_supported(task.request)
-    plain_data.require_supported(task.answer)
+    plain_data.require_supported(task.result)
     assert set(task.writes) <= {each.name for each in fields(task.request)}  # type: ignore[arg-type]
 
 
