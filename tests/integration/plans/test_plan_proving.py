@@ -103,7 +103,7 @@ def test_every_plan_is_proven_where_its_gpu_is_and_the_version_where_it_is_serve
     code, report = run(**machine(library, "8.9"))
     assert code == 1
     assert not report["published"]
-    assert [each["what"].startswith("it failed on ") for each in report["findings"]] == [True]
+    assert [each["what"].startswith("the plan failed on ") for each in report["findings"]] == [True]
     shutil.copyfile("plans8.9/model.plan.proof.json", "plans9.0/model.plan.proof.json")  # of another GPU kind: it says nothing
     code, report = run(**machine(library, "8.9"))
     assert code == 3
