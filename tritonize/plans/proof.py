@@ -232,7 +232,7 @@ def _facts(ran: engine.EngineRun, batches: int) -> dict[str, object]:
 
 
 def overall(proofs: Sequence[PlanProof]) -> Verdict:
-    """The verdict on all plans: `failed` if one failed, else `not run` if one did not run or there is none, else `passed`."""
+    """The verdict on all plans: `failed` if a plan failed; `not run` if a plan did not run or no plan exists; else `passed`."""
     verdicts = {each.verdict for each in proofs}
     if "failed" in verdicts:
         return "failed"

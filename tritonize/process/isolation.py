@@ -75,7 +75,7 @@ class Kernel:
     """What the kernel of this machine allows this user."""
 
     landlock: int
-    """The version of Landlock; 0 if there is none."""
+    """The version of Landlock; 0 if the kernel does not have it."""
     no_new_privs: str
     """Empty if it works, else the reason why it does not; likewise `seccomp` and `namespaces`."""
     seccomp: str

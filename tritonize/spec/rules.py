@@ -164,7 +164,7 @@ def profiles_are_whole(model: schema.Model) -> bool:
 
 
 def _missed(model: schema.Model, profiles: list[dict[str, schema.Span]]) -> str | None:
-    """Return a combination of sizes that none of the profiles covers, such as `batch 5, length 9`; `None` if there is none.
+    """Return sizes that no profile covers, such as `batch 5, length 9`; `None` if the profiles cover all combinations.
 
     The ends of the profiles divide each axis into intervals in which all sizes are covered alike, so one size of each is checked.
     """
