@@ -339,7 +339,7 @@ def onnx_file(name: str, *shape) -> None:
     [
         ((None, 3, None, None), "axes: {axis_1: {min: .., max: ..}, axis_2: {min: .., max: ..}}"),
         (("seq", "batch", 5), "axes: {axis_1"),
-        (("N", "N"), "the first axis alone"),
+        (("N", "N"), "must be the first axis only"),
         (("batch", 0), "a size must be a whole number from 1"),
     ],
 )
