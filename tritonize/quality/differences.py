@@ -241,21 +241,25 @@ class _Pass:
 
 
 def _ulp_distance(expected: Array, found: Array, bits: tuple[type[np.signedinteger], type[np.unsignedinteger]]) -> int:
-    """Return the largest distance in ULP (units in the last place) of found's type; expected is rounded to it; -0.0 equals 0.0."""
+    """Return the largest distance in ULP (units in the last place) of found's type; expected is rounded to it; -0.0 equals 0.0.
+
+    The bits without the sign bit count the ULPs from zero. So the distance of two values with the same sign is the difference of
+    their bits, and that of two values with different signs is the sum of both counts.
+    """
     signed, unsigned = bits
     left, right = (side.view(signed) for side in (expected.astype(found.dtype, copy=False), found))
-    if int(np.bitwise_or(left, right).min()) >= 0:  # no sign bits, as in probabilities: the bits are already in order
-        return int(np.abs(left - right).max())
-    left, right = _ordered(left), _ordered(right)
-    # The true distance fits the unsigned type, and integer subtraction wraps around, so the result is exact.
-    return int((np.maximum(left, right) - np.minimum(left, right)).view(unsigned).max())
+    signs = left ^ right
+    if int(signs.min()) >= 0:  # every pair has the same sign: the usual case, half as many passes over the chunk
+        return _largest_magnitude(left - right)
+    opposite = signs < 0
+    count = np.iinfo(signed).max
+    across = (left[opposite] & count).view(unsigned) + (right[opposite] & count).view(unsigned)
+    same = ~opposite
+    return max(int(across.max()), _largest_magnitude(left[same] - right[same]) if same.any() else 0)
 
 
-def _ordered(bits: Array) -> Array:
-    """Map the bits of floating-point numbers to integers in the same order: neighbours differ by 1, both zeros map to 0."""
-    sign = bits >> (bits.dtype.itemsize * 8 - 1)
-    ordered: Array = (bits ^ (sign & np.iinfo(bits.dtype).max)) - sign
-    return ordered
+def _largest_magnitude(integers: Array) -> int:
+    return max(int(integers.max()), -int(integers.min()))
 
 
 def largest(flat: Array) -> float:

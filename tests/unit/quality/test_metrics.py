@@ -602,16 +602,16 @@ def test_a_volume_takes_one_pass_and_constant_memory():
     tracemalloc.stop()
     assert peak < 16 << 20
     assert all(accumulator.result().elements == 224**3 for accumulator in accumulators)
-    slow, fast = [], []
-    for _ in range(3):
-        start = time.perf_counter()
+    compared, measured = [], []
+    for _ in range(5):  # processor time: other processes on the machine take none of it
+        start = time.process_time()
         Accumulator("values", rtol=1e-4, atol=9e-4, batched=True).add(expected, found)
-        fast.append(time.perf_counter() - start)
-        start = time.perf_counter()
+        measured.append(time.process_time() - start)
+        start = time.process_time()
         compare_tensor("y", expected, found, tolerance=Tolerance())
-        slow.append(time.perf_counter() - start)
-    print(f"224^3: peak {peak / 2**20:.2f} MiB, metrics {min(fast):.3f} s, compare {min(slow):.3f} s")
-    assert min(fast) < 2 * min(slow)
+        compared.append(time.process_time() - start)
+    print(f"224^3: peak {peak / 2**20:.2f} MiB, metrics {min(measured):.3f} s, compare {min(compared):.3f} s")
+    assert min(measured) < 2 * min(compared)
 
 
 @pytest.mark.parametrize("kind", ["values", "classes", "distribution", "mask_logits"])
