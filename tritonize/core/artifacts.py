@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar  # Any: JSON data, which readers take apart by key
 
 from tritonize.core.decisions import Decision, Warned
+from tritonize.core.errors import CodePlace
 from tritonize.core.results import DRAWN, Gate, NoiseFloor, StageRow, Verdict
 from tritonize.core.stages import Label, StageName
 
@@ -164,7 +165,9 @@ class Attempt:
     code: str | None = None
     """Code of the error, if it has one."""
     where: str | None = None
-    """The line of the user's code and its module, if known."""
+    """The file or the place that the error names."""
+    place: CodePlace | None = None
+    """The place in the user's model, if the error belongs to one."""
     next_step: str | None = None
     """What the user can do."""
     decisions: tuple[Decision, ...] = ()

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import importlib.util
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self  # Any: JSON data of `to_dict`
 
@@ -22,12 +23,25 @@ EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
 
 
+@dataclass(frozen=True, kw_only=True)
+class CodePlace:
+    """A place in the user's model: a line of its code, a module, or both. One of them is known."""
+
+    line: str | None = None
+    """`file.py:line`."""
+    module: str | None = None
+    """Path of the module in the model, such as `encoder.0.conv`."""
+
+    def __str__(self) -> str:
+        return ", ".join(filter(None, (self.line, self.module and f"module {self.module}")))
+
+
 class TritonizeError(Exception):
     """Base class of all expected failures.
 
     Args:
         what: what failed, in one sentence.
-        where: the file, spec path, tensor or process in which it failed.
+        where: the file, spec path, tensor or process in which it failed, or the place in the user's model.
         expected: the required value.
         found: the actual value.
         cause: the most common cause.
@@ -42,7 +56,7 @@ class TritonizeError(Exception):
         self,
         what: str,
         *,
-        where: str | None = None,
+        where: str | CodePlace | None = None,
         expected: str | None = None,
         found: str | None = None,
         cause: str | None = None,
@@ -52,7 +66,8 @@ class TritonizeError(Exception):
     ) -> None:
         super().__init__(what)
         self.what = what
-        self.where = where
+        self.where = None if where is None else str(where)
+        self.place = where if isinstance(where, CodePlace) else None
         self.expected = expected
         self.found = found
         self.cause = cause
@@ -65,7 +80,7 @@ class TritonizeError(Exception):
         cls,
         message: Message,
         *,
-        where: str | None = None,
+        where: str | CodePlace | None = None,
         expected: str | None = None,
         found: str | None = None,
         details: Sequence[str] = (),
@@ -109,6 +124,7 @@ class TritonizeError(Exception):
             "next_step": self.next_step,
             "details": list(self.details),
             "code": self.code,
+            "place": asdict(self.place) if self.place else None,
         }
 
 
@@ -209,7 +225,7 @@ def from_dict(fields: dict[str, Any]) -> TritonizeError:
     kind = _KINDS.get(fields["error"], TritonizeError)
     return kind(
         fields["what"],
-        where=fields.get("where"),
+        where=CodePlace(**place) if (place := fields.get("place")) else fields.get("where"),
         expected=fields.get("expected"),
         found=fields.get("found"),
         cause=fields.get("cause"),

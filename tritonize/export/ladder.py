@@ -110,6 +110,7 @@ def _failed(strategy: str, error: ExportError, seconds: float, *, frozen: dict[s
         reason=f"{error.what} {error.found}" if error.found else error.what,
         code=error.code,
         where=error.where,
+        place=error.place,
         next_step=error.next_step,
         **frozen,
     )

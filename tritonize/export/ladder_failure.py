@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from tritonize.core import decisions
 from tritonize.core.artifacts import Attempt, Source
-from tritonize.core.errors import ExportError
+from tritonize.core.errors import CodePlace, ExportError
 from tritonize.core.messages import export as wording
 from tritonize.spec import schema
 
 _SAME_FROM_PYTHON = (wording.RUNTIME_LACKS_OPERATOR.code, wording.RUNTIME_LACKS_OTHER.code, wording.AUTOCAST_IN_SCRIPT.code)
 """Codes of failures that an export of the model's Python code would meet as well."""
-_LINE = re.compile(r"(?P<line>[^,]*\S:\d+)(, module .*)?")
-"""A place in the user's code: `net.py:8`, or `net.py:8, module blocks.0`; `model.onnx` does not match."""
 
 
 def every_strategy_failed(model: schema.Model, source: Source, attempts: Sequence[Attempt]) -> ExportError:
@@ -27,29 +24,22 @@ def every_strategy_failed(model: schema.Model, source: Source, attempts: Sequenc
     frozen = [each for attempt in attempts for each in attempt.decisions]
     if refused := decisions.refusal(frozen, model.accept_branches, tried):
         return refused
-    where = next((attempt.where for attempt in attempts if attempt.where and user_line(attempt.where)), None)
+    places = [attempt.place for attempt in attempts if attempt.place]  # not `where`, which may name a file of this run
+    place = next((each for each in places if each.line), places[0] if places else None)
     if len(attempts) == 1:
         what, found = f"The {attempts[0].strategy} export failed.", attempts[0].reason
     else:
         what, found = f"None of {len(attempts)} export strategies made a right ONNX file.", None
     return ExportError(
         what,
-        where=where
-        or next((attempt.where for attempt in attempts if attempt.where and not attempt.where.endswith(".onnx")), None)
-        or source.location,
+        where=place or source.location,
         found=found,
-        next_step="; or ".join(_next_steps(source, attempts, where)) or "simplify the code that the reasons name",
+        next_step="; or ".join(_next_steps(source, attempts, place)) or "simplify the code that the reasons name",
         details=[] if found else tried,
     )
 
 
-def user_line(where: str) -> str | None:
-    """Return `file.py:line` of a place in the user's code; `None` if the place is a file or a tensor."""
-    found = _LINE.fullmatch(where)
-    return found["line"] if found else None
-
-
-def _next_steps(source: Source, attempts: Sequence[Attempt], where: str | None) -> Iterator[str]:
+def _next_steps(source: Source, attempts: Sequence[Attempt], place: CodePlace | None) -> Iterator[str]:
     """Yield suggestions, the best first."""
     # If ONNX Runtime lacks an operator, the export itself worked, and any other export of the model has the same operator.
     lacking = next((each for each in attempts if each.code in _SAME_FROM_PYTHON), None)
@@ -60,5 +50,5 @@ def _next_steps(source: Source, attempts: Sequence[Attempt], where: str | None) 
         return
     if source.kind == "torchscript":
         yield "export the model's Python code (package.module:factory) instead of TorchScript: torch.export sees more of it"
-    elif where and (line := user_line(where)) and not line.startswith("torch/"):  # the user cannot change torch's code
-        yield f"write {line} with operators that ONNX has"
+    elif place and place.line and not place.line.startswith("torch/"):  # the user cannot change torch's code
+        yield f"write {place.line} with operators that ONNX has"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import types
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from tritonize.core import errors
 from tritonize.core.artifacts import Attempt, Source
-from tritonize.core.errors import ExportError
+from tritonize.core.errors import CodePlace, ExportError
 from tritonize.export import ladder_failure
 from tritonize.export.worker import failures
 from tritonize.onnx_model.worker import session as ort_session
@@ -32,25 +34,32 @@ def error_of(kind: str, *attempts: Attempt) -> ExportError:
 
 
 @pytest.mark.parametrize(
-    ("where", "line"),
+    ("place", "where"),
     [
-        ("net.py:8", "net.py:8"),
-        ("sub/net.py:8, module blocks.0", "sub/net.py:8"),
-        ("model.onnx", None),
-        ("module blocks.0", None),
-        ("x:0, y", None),
+        (CodePlace(line="net.py:8"), "net.py:8"),
+        (CodePlace(line="sub/net.py:8", module="blocks.0"), "sub/net.py:8, module blocks.0"),
+        (CodePlace(module="blocks.0"), "module blocks.0"),
+        (None, "m"),
     ],
 )
-def test_a_line_of_the_users_code_alone_is_one_to_rewrite(where, line):
-    assert ladder_failure.user_line(where) == line
-    told = error_of("factory", failed(where=where), failed())
-    assert told.where == ("m" if where == "model.onnx" else where)  # that is a file of the run, and gone
-    assert (f"write {line} with operators" in str(told.next_step)) == (line is not None)
-    assert "write model.onnx" not in str(told.next_step)
+def test_the_next_step_names_only_lines_of_the_users_code(place, where):
+    error = error_of("factory", failed(where="model.onnx", place=place), failed())  # the file is the run's own and gone by now
+    assert error.where == where
+    line = place and place.line
+    assert (f"write {line} with operators" in str(error.next_step)) == bool(line)
+    assert "write model.onnx" not in str(error.next_step)
 
 
-def test_a_line_comes_before_a_file():
-    assert error_of("factory", failed(where="model.onnx"), failed(where="net.py:8")).where == "net.py:8"
+def test_a_line_of_code_comes_before_a_module():
+    module, line = CodePlace(module="blocks.0"), CodePlace(line="net.py:8")
+    assert error_of("factory", failed(place=module), failed(place=line)).where == "net.py:8"
+
+
+def test_a_place_survives_the_way_from_a_worker():
+    place = CodePlace(line="net.py:8", module="blocks.0")
+    received = errors.from_dict(json.loads(json.dumps(ExportError("It failed.", where=place).to_dict())))
+    assert (received.place, received.where) == (place, "net.py:8, module blocks.0")
+    assert errors.from_dict(ExportError("It failed.", where="model.onnx").to_dict()).place is None
 
 
 def test_python_code_is_no_way_out_of_what_onnxruntime_lacks():

@@ -15,7 +15,7 @@ from tests.support.in_process import in_process  # noqa: F401 - a fixture
 from tests.support.models import sources
 from tritonize import api
 from tritonize.core.artifacts import Source
-from tritonize.core.errors import TritonizeError
+from tritonize.core.errors import CodePlace, TritonizeError
 from tritonize.export import ladder_failure
 from tritonize.onnx_model.worker import origins
 from tritonize.reference.worker.determinism import require_mode
@@ -144,8 +144,9 @@ def test_lines_of_the_standard_library_are_not_the_user_s():
     scope = "scope: net.Net::/net.Quantized::layer # {}:137:0"
     assert origins.of_legacy_line(scope.format(contextlib.__file__), "").source is None
     assert origins.of_legacy_line(scope.format("net.py"), "").source == "net.py:137"
-    told = ladder_failure._next_steps(Source(kind="factory", location="m", sha256={}), (), "torch/__init__.py:4")
-    assert not [each for each in told if "torch/__init__.py" in each]
+    place = CodePlace(line="torch/__init__.py:4")
+    steps = ladder_failure._next_steps(Source(kind="factory", location="m", sha256={}), (), place)
+    assert not [step for step in steps if "torch/__init__.py" in step]
 
 
 def test_machine_code_of_aotinductor_is_told_as_that():

@@ -50,8 +50,19 @@ _SIGNATURES: dict[str, tuple[type, ...]] = {
 """Function to the types of its arguments; each returns a CUresult, 0 on success. `_U64` is a CUdeviceptr."""
 
 
+NO_GPU = "[no-gpu]"
+"""Code in the text of an error for which there is no GPU: Triton passes on nothing of a backend's exception but its text."""
+
+
 class CudaError(RuntimeError):
-    """A call to the driver failed; the text names the call and CUDA's error. It contains `no GPU` if there is no GPU."""
+    """A call to the driver failed; the text names the call and CUDA's error."""
+
+
+class NoGpuError(CudaError):
+    """There is no driver, no GPU, or none with the number of the device. Its text contains `NO_GPU`."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"{text} {NO_GPU}")
 
 
 class Device:
@@ -69,7 +80,7 @@ class Device:
         self._call("cuInit", 0)
         self._call("cuDeviceGetCount", ctypes.byref(count))
         if not 0 <= number < count.value:
-            raise CudaError(f"no GPU {number}: the driver reports {count.value} GPUs, numbered from 0")
+            raise NoGpuError(f"no GPU {number}: the driver reports {count.value} GPUs, numbered from 0")
         self._call("cuDeviceGet", ctypes.byref(device), number)
         self._device = device.value
         self._call("cuDriverGetVersion", ctypes.byref(version))
@@ -173,7 +184,8 @@ class Device:
     def _call(self, function: str, *arguments: object, what: str = "") -> None:
         code = getattr(self._driver, function)(*arguments)
         if code != 0:
-            raise CudaError(f"{function}{f' ({what})' if what else ''}: {self._described(code)}")
+            kind = NoGpuError if code == _NO_DEVICE else CudaError
+            raise kind(f"{function}{f' ({what})' if what else ''}: {self._described(code)}")
 
     def _described(self, code: int) -> str:
         texts = []
@@ -182,14 +194,14 @@ class Device:
             if getattr(self._driver, function)(code, ctypes.byref(text)) == 0 and text.value:
                 texts.append(text.value.decode())
         words = ": ".join(texts) or "unknown to the driver"
-        return f"error {code}, {words}{'; there is no GPU' if code == _NO_DEVICE else ''}"
+        return f"error {code}, {words}"
 
 
 def _load(library: str) -> ctypes.CDLL:
     try:
         driver = ctypes.CDLL(library)
     except OSError as error:
-        raise CudaError(f"no GPU here: NVIDIA's driver ({library}) is not installed") from error
+        raise NoGpuError(f"no GPU here: NVIDIA's driver ({library}) is not installed") from error
     for name, types in _SIGNATURES.items():
         try:
             function: Callable[..., int] = getattr(driver, name)

@@ -14,7 +14,7 @@ from typing import Any  # Any: nodes of torch.fx have untyped targets and metada
 import torch
 
 from tritonize.core.artifacts import TensorSpec
-from tritonize.core.errors import ExportError
+from tritonize.core.errors import CodePlace, ExportError
 from tritonize.core.messages import export as wording
 from tritonize.onnx_model.worker import origins
 
@@ -67,7 +67,7 @@ def fixed_axis(error: BaseException, inputs: Sequence[TensorSpec], strategy: str
     )
 
 
-def place(error: BaseException, model: torch.nn.Module) -> str | None:
+def place(error: BaseException, model: torch.nn.Module) -> CodePlace | None:
     """Return the line of the user's code and the module in which an exception was raised; `None` if it came from elsewhere."""
     names = {id(part): name for name, part in model.named_modules()}
     line = module = None
@@ -79,7 +79,7 @@ def place(error: BaseException, model: torch.nn.Module) -> str | None:
             line = f"{origins.relative(file)}:{number}"
         module = names.get(id(frame.f_locals.get("self")), module)
         traceback = traceback.tb_next
-    return _where(origins.Origin(module=module, source=line))
+    return _code_place(origins.Origin(module=module, source=line))
 
 
 def autocasts(module: torch.nn.Module) -> bool:
@@ -123,17 +123,19 @@ def untranslated(error: Exception, program: torch.export.ExportedProgram, scope:
     origin = origins.of_program_node(node, scope) if node else origins.Origin(module=None, source=None)
     if operator is None:
         what = _found(_DYNAMO_TARGET, messages, "target") or "an operator"
-        return ExportError.of(wording.NO_FUNCTION_FOR, where=_where(origin), exporter="dynamo", what=what)
+        return ExportError.of(wording.NO_FUNCTION_FOR, where=_code_place(origin), exporter="dynamo", what=what)
     return _unsupported(operator.replace(".", "::", 1), origin, "dynamo")
 
 
 def _unsupported(operator: str, origin: origins.Origin, exporter: str) -> ExportError:
-    return ExportError.of(wording.NO_FUNCTION, where=_where(origin), exporter=exporter, operator=operator)
+    return ExportError.of(wording.NO_FUNCTION, where=_code_place(origin), exporter=exporter, operator=operator)
 
 
-def _where(origin: origins.Origin) -> str | None:
-    parts = [origin.source, f"module {origin.module}" if origin.module else None]
-    return ", ".join(part for part in parts if part) or None
+def _code_place(origin: origins.Origin) -> CodePlace | None:
+    """Return the place of an origin; `None` if it names neither a line nor a part of the model."""
+    if not origin.source and not origin.module:
+        return None
+    return CodePlace(line=origin.source or None, module=origin.module or None)
 
 
 def _found(pattern: re.Pattern[str], text: str, group: str) -> str | None:

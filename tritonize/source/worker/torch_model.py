@@ -11,7 +11,7 @@ import torch
 
 from tritonize.core import arrays, call_arguments
 from tritonize.core.arrays import Array, Arrays
-from tritonize.core.errors import ExportError, ModelRaisedError, UsageError
+from tritonize.core.errors import CodePlace, ExportError, ModelRaisedError, UsageError
 from tritonize.core.messages import source as source_wording
 from tritonize.core.messages import state as wording
 from tritonize.source import in_process, operators
@@ -93,7 +93,8 @@ class LoadedModel(torch.nn.Module):
     def _raised(self, error: BaseException, batch: Mapping[str, Array]) -> ExportError:
         """The error of a model that raised on a batch."""
         text = str(error)
-        where, found = place(error) or script_errors.place(text), f"{type(error).__name__}: {last_lines(text)}"
+        line, found = place(error) or script_errors.place(text), f"{type(error).__name__}: {last_lines(text)}"
+        where = CodePlace(line=line) if line else None
         if script_errors.wants_gpu(text):
             if frozen := script_facts.devices(self.module):
                 device = ", ".join(f"{name} at {line}" if line else name for name, line in frozen.items())
