@@ -18,7 +18,7 @@ CORPUS := build/corpus
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt hatch_build.py $(wildcard tritonize/backends/onnxruntime/native/*.[ch])
 	@$(PYTHON) scripts/preflight.py
 	@echo "Installing into $(VENV) …"
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)

@@ -83,10 +83,15 @@ def tracked(*folders: str) -> set[str]:
     return {name for name in listed.stdout.decode().split("\0") if name}
 
 
-def test_the_wheel_holds_the_package_and_its_templates_and_nothing_else(distributions):
+NATIVE = "tritonize/backends/onnxruntime/native"
+
+
+def test_the_wheel_holds_the_package_its_templates_and_the_native_backend_and_nothing_else(distributions):
     names = set(zipfile.ZipFile(distributions[0]).namelist())
     ours = {name for name in names if ".dist-info/" not in name}
-    assert ours == tracked("tritonize") | {f"tritonize/{name}" for name in tracked("templates")}
+    code = tracked("tritonize") - tracked(NATIVE)
+    templates = {f"tritonize/{name}" for name in tracked("templates")}
+    assert ours == code | templates | {f"{NATIVE}/libtriton_onnxruntime.so"}
     about = {name.split("/", 1)[1] for name in names - ours}
     assert about == {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"}
 
@@ -96,6 +101,25 @@ def test_the_sdist_holds_what_builds_and_tests_the_package(distributions):
         names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
     wanted = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
     assert names - {"PKG-INFO", ".gitignore"} == tracked(*wanted) | {"pyproject.toml"}
+
+
+def test_the_wheel_is_for_the_glibc_that_its_library_needs(distributions):
+    assert distributions[0].name.endswith("-py3-none-manylinux_2_28_x86_64.whl")
+    library = zipfile.ZipFile(distributions[0]).read(f"{NATIVE}/libtriton_onnxruntime.so")
+    versions = {tuple(map(int, each.split(b"."))) for each in re.findall(rb"GLIBC_([0-9.]+)\0", library)}
+    assert (2, 17) <= max(versions) <= (2, 28)
+    assert str(CHECKOUT).encode() not in library
+
+
+def test_a_second_build_makes_the_same_bytes(distributions, tmp_path):
+    """From the sdist, in another folder."""
+    wheel, sdist = distributions
+    run(
+        *(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(sdist)),
+        cwd=tmp_path,
+        env=fresh(tmp_path / "home"),
+    )
+    assert (tmp_path / wheel.name).read_bytes() == wheel.read_bytes()
 
 
 def test_the_version_stands_in_one_place(distributions):
