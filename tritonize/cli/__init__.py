@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import io
-import itertools
 import json
 import os
 import platform
@@ -15,6 +14,7 @@ import traceback
 from types import FrameType
 from typing import Any, NoReturn
 
+from tritonize.cli import global_options
 from tritonize.core import printable
 from tritonize.core.errors import (
     EXIT_BUG,
@@ -28,8 +28,6 @@ from tritonize.core.errors import (
 )
 from tritonize.core.messages import files, repository
 
-ISOLATE = "--isolate"
-LOG = "--log"
 EXIT_PIPE = 141
 """128 + SIGPIPE: the exit code that a shell reports for a program that this signal ended."""
 
@@ -49,7 +47,7 @@ def main() -> NoReturn:
         from tritonize.cli.app import app
 
         # Not standalone: Typer would print and exit by itself, and with --json an error must be a JSON document too.
-        code = app(_arguments(sys.argv[1:]), prog_name="tritonize", standalone_mode=False)
+        code = app(global_options.split(sys.argv[1:]).words(), prog_name="tritonize", standalone_mode=False)
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
     except TritonizeError as error:
@@ -64,20 +62,6 @@ def main() -> NoReturn:
     if code == EXIT_INTERRUPTED:
         _fail(InterruptedRunError.of(repository.INTERRUPTED))
     sys.exit(code or 0)
-
-
-def _arguments(given: list[str]) -> list[str]:
-    """Move the options that every command accepts to the front, where Typer reads them."""
-    end = given.index("--") if "--" in given else len(given)
-    first, rest, words = [], [], iter(given[:end])
-    for word in words:
-        if word == ISOLATE or word.startswith(f"{LOG}="):
-            first.append(word)
-        elif word == LOG:
-            first += [word, *itertools.islice(words, 1)]
-        else:
-            rest.append(word)
-    return [*first, *rest, *given[end:]]
 
 
 def _exit_with_usage(error: Any) -> NoReturn:

@@ -211,11 +211,15 @@ def _listing_published(published: Sequence[PublishedVersion], wanted: Collection
 
 
 def _build_command() -> str:
-    """The `tritonize build` command line that repeats this build, without the flags that concern only the result."""
+    """The `tritonize build` command line that repeats this build, without the flags that concern only the result or the log."""
     import shlex
     import sys
 
-    return shlex.join(["tritonize", "build", *(word for word in sys.argv[2:] if word not in _ABOUT_THE_RESULT)])
+    from tritonize.cli import global_options
+
+    given = global_options.split(sys.argv[1:])
+    kept = (word for word in given.command[1:] if word not in _ABOUT_THE_RESULT)
+    return shlex.join(["tritonize", *given.isolation, "build", *kept])
 
 
 def _with_samples(specification: Spec, files: Sequence[str]) -> Spec:

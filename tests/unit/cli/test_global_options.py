@@ -1,0 +1,38 @@
+"""Options that every command accepts may stand anywhere before `--`; the command that repeats a build keeps only isolation."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tritonize.cli import global_options, run
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["run", "m.pt"], ["run", "m.pt"]),
+        (["run", "m.pt", "--isolate", "--json"], ["--isolate", "run", "m.pt", "--json"]),
+        (["run", "--log", "debug", "m.pt"], ["--log", "debug", "run", "m.pt"]),
+        (["--log=info", "run", "m.pt"], ["--log=info", "run", "m.pt"]),
+        (["run", "m.pt", "--log"], ["--log", "run", "m.pt"]),  # Typer then says that the value is missing
+        (["run", "--", "--isolate", "--log"], ["run", "--", "--isolate", "--log"]),
+    ],
+)
+def test_global_options_are_moved_to_the_front(words, expected):
+    assert global_options.split(words).words() == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "again"),
+    [
+        ("run m.pt -i x:fp32:1x4 --json", "tritonize build m.pt -i x:fp32:1x4"),
+        ("--log info run m.pt", "tritonize build m.pt"),
+        ("run m.pt --log=debug --allow-unproven", "tritonize build m.pt"),
+        ("--isolate build spec.yaml -m heart", "tritonize --isolate build spec.yaml -m heart"),
+    ],
+)
+def test_the_command_that_repeats_a_build_can_be_pasted(words, again, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["tritonize", *words.split()])
+    assert run._build_command() == again
