@@ -1,4 +1,4 @@
-"""A headless Chromium on one page, asked over the DevTools protocol through a pipe: no driver package and no port are needed."""
+"""A headless Chromium with one page, controlled over the DevTools protocol through a pipe, so without a driver and a port."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 PROGRAM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
-INSTALL = "no Chromium here to look at the report with; on Debian: apt-get install chromium"
+INSTALL = "Chromium is not installed; on Debian: apt-get install chromium"
 
 
 class Page:
@@ -27,13 +27,13 @@ class Page:
         self._number = 0
         self._session: str | None = None
         self.events: list[dict[str, Any]] = []
-        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        target = self.command("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.command("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network", "Accessibility", "DOM"):
-            self.ask(f"{domain}.enable")
+            self.command(f"{domain}.enable")
 
-    def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """A command and its answer; events that come meanwhile are kept."""
+    def command(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Send a command and return its result; events that arrive meanwhile go to `events`."""
         self._number += 1
         message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
         if self._session:
@@ -60,23 +60,25 @@ class Page:
         return message
 
     def open(self, path: Path, *, width: int, height: int = 900, dark: bool = False, script: bool = True) -> None:
-        """Load a file at a width in CSS pixels, and wait until everything in it is there."""
+        """Load a file at a width in CSS pixels, and wait until it is complete."""
         self.events.clear()
-        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
-        self.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
-        self.ask("Emulation.setScriptExecutionDisabled", value=not script)
-        self.ask("Page.navigate", url=path.as_uri())
+        self.command("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self.command(
+            "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        )
+        self.command("Emulation.setScriptExecutionDisabled", value=not script)
+        self.command("Page.navigate", url=path.as_uri())
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self._next()
 
     def value(self, expression: str) -> Any:
-        """What a JavaScript expression comes to; promises are waited for."""
-        answer = self.ask("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        """The value of a JavaScript expression; a promise is awaited."""
+        answer = self.command("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
     def problems(self) -> list[str]:
-        """Everything the console or the page complained about, and every request that is no file and no data."""
+        """The errors of the page and its console, and all requests except those for files and data URIs."""
         found = []
         for event in self.events:
             facts = event["params"]
@@ -91,29 +93,29 @@ class Page:
         return found
 
     def accessible(self) -> list[tuple[str, str, str]]:
-        """Role, name and description of everything that a screen reader is told."""
-        nodes = self.ask("Accessibility.getFullAXTree")["nodes"]
+        """Role, name and description of every node in the accessibility tree."""
+        nodes = self.command("Accessibility.getFullAXTree")["nodes"]
         shown = [node for node in nodes if not node["ignored"]]
         part = [[node.get(key, {}).get("value", "") for key in ("role", "name", "description")] for node in shown]
         return [(str(role), str(name), str(about)) for role, name, about in part]
 
     def screenshot(self, path: Path, clip: dict[str, float] | None = None) -> None:
-        """The whole page, or a part of it, as a PNG."""
+        """Write the whole page, or a part of it, as a PNG."""
         size = clip or self.value("({x: 0, y: 0, width: document.documentElement.scrollWidth, height: document.body.scrollHeight})")
         parameters = {"format": "png", "captureBeyondViewport": True, "clip": {**size, "scale": 1}}
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(base64.b64decode(self.ask("Page.captureScreenshot", **parameters)["data"]))
+        path.write_bytes(base64.b64decode(self.command("Page.captureScreenshot", **parameters)["data"]))
 
     def pdf(self, path: Path) -> None:
-        """The page as it is printed on A4."""
+        """Write the page as it is printed on A4."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        answer = self.ask("Page.printToPDF", printBackground=True, paperWidth=8.27, paperHeight=11.69)
+        answer = self.command("Page.printToPDF", printBackground=True, paperWidth=8.27, paperHeight=11.69)
         path.write_bytes(base64.b64decode(answer["data"]))
 
 
 @contextmanager
 def page(profile: Path) -> Iterator[Page]:
-    """A browser with a profile of its own; it ends with the block."""
+    """Start a browser with its own profile; it is closed at the end of the block."""
     assert PROGRAM
     to_browser, from_browser = os.pipe(), os.pipe()
     command = f'exec "$0" "$@" 3<&{to_browser[0]} 4>&{from_browser[1]}'  # the protocol speaks on descriptors 3 and 4
@@ -130,7 +132,7 @@ def page(profile: Path) -> Iterator[Page]:
         opened = Page(to_browser[1], from_browser[0])
         yield opened
         opened._session = None
-        opened.ask("Browser.close")
+        opened.command("Browser.close")
     finally:
         try:
             browser.wait(10)

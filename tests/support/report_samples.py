@@ -1,4 +1,4 @@
-"""Golden sets, answers and Reports for the tests of the HTML report, small enough to be made in an instant."""
+"""Small golden sets, outputs and Reports for the tests of the HTML report."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Tensors = Mapping[str, np.ndarray]
 def golden(
     folder: Path, inputs: Sequence[Tensors], expected: Sequence[Tensors], kinds: Mapping[str, str] | None = None
 ) -> GoldenSet:
-    """Samples with a batch axis, and what was expected of each, as files."""
+    """A golden set of samples with a batch axis and their expected outputs, as files."""
     sets = []
     for name, items in (("inputs", inputs), ("expected", expected)):
         specs = tuple(arrays.spec_of(key, array) for key, array in items[0].items())
@@ -37,11 +37,11 @@ def golden(
         sets.append(files)
     samples = SampleSet(files=sets[0], batched=True, origin="made by the test")
     rules = {name: Rules(kind=kind) for name, kind in (kinds or {}).items()}  # type: ignore[arg-type]
-    return GoldenSet(samples=samples, expected=sets[1], max_batch_size=1, rules=rules, why_not="it was not asked for")
+    return GoldenSet(samples=samples, expected=sets[1], max_batch_size=1, rules=rules, why_not="float64 was not requested")
 
 
 def seen(known: GoldenSet, found: Sequence[Tensors], stages: Sequence[StageName] = STAGES) -> ErrorTracker:
-    """An tracker that was shown the same answer to each sample at every stage."""
+    """A tracker that compared the same outputs at every stage."""
     tracker = ErrorTracker(known, FigureCollector(known))
     for stage in stages:
         for index, answer in enumerate(found):
@@ -50,7 +50,7 @@ def seen(known: GoldenSet, found: Sequence[Tensors], stages: Sequence[StageName]
 
 
 def report(tracker: ErrorTracker, found: Sequence[Tensors], **fields: object) -> Report:
-    """The report of these answers."""
+    """The Report of these outputs."""
     checks = tuple(
         Check(
             stage=stage,
@@ -62,16 +62,16 @@ def report(tracker: ErrorTracker, found: Sequence[Tensors], **fields: object) ->
         for place, stage in enumerate(STAGES)
         for index, answer in enumerate(found)
     )
-    judged = gates.judge(tracker, checks)
-    good = judged.passed and all(check.passed for check in checks)
+    judgement = gates.judge(tracker, checks)
+    passed = judgement.passed and all(check.passed for check in checks)
     known: dict[str, object] = {
         "command": "run",
         "model": "network",
         "version": 3,
-        "verdict": "passed" if good else "failed",
+        "verdict": "passed" if passed else "failed",
         "checks": checks,
-        "rows": judged.rows,
-        "gates": judged.gates,
+        "rows": judgement.rows,
+        "gates": judgement.gates,
         "notes": ("Verify the deployment itself with `tritonize verify --url`.",),
         "stages": (
             Stage(name=StageName.HTTP, verdict="passed", seconds=1.5, library_seconds=1.0, peak_memory=3 * 2**20, note="2 answers"),
@@ -90,7 +90,7 @@ def report(tracker: ErrorTracker, found: Sequence[Tensors], **fields: object) ->
 
 
 def volume(folder: Path, side: int = 24, noise: float = 1e-7) -> tuple[Report, Figures]:
-    """A ball in a noisy volume, marked; the second sample has its largest difference in slice 5."""
+    """Masks of a ball in a noisy volume; the second sample has its largest difference in slice 5."""
     random = np.random.default_rng(7)
     place = np.stack(np.meshgrid(*[np.linspace(-1, 1, size) for size in (side, side + 4, side + 8)], indexing="ij"))
     ball = (np.sqrt((place**2).sum(0)) < 0.6).astype(np.float32)[None, None]
@@ -106,7 +106,7 @@ def volume(folder: Path, side: int = 24, noise: float = 1e-7) -> tuple[Report, F
 
 
 def classifier(folder: Path, wrong: bool = False) -> tuple[Report, Figures]:
-    """Scores of seven classes for two pictures; where it is wrong, one of them is another class."""
+    """Scores of seven classes for two images; with `wrong`, the second image gets another class."""
     random = np.random.default_rng(8)
     inputs = [{"photo": random.normal(0, 1, (1, 3, 40, 48)).astype(np.float32)} for _ in range(2)]
     scores = [
@@ -124,7 +124,7 @@ def classifier(folder: Path, wrong: bool = False) -> tuple[Report, Figures]:
 
 
 def published(tmp_path: Path) -> Path:
-    """The folder of a version whose evidence has the report of a small classifier."""
+    """The directory of a published version whose evidence has the report of a small classifier."""
     expected = [{"scores": np.array([[0.1, 0.6, 0.3, 0, 0, 0, 0]], np.float32)}]
     known = golden(tmp_path / "g", [{"x": np.zeros((1, 1), np.float32)}], expected, {"scores": "distribution"})
     tracker = seen(known, expected)

@@ -1,4 +1,4 @@
-"""A Report as text, as JSON (`text.py`) and as one HTML page (`html/`)."""
+"""Render a Report as text and JSON (`text.py`) and as an HTML page (`html/`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Report as text for a terminal of 80 columns, and as JSON. Reads nothing but the Report."""
+"""Render a Report as text for a terminal of 80 columns, and as JSON. Both use the Report alone."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from tritonize.core.results import Gate, Metrics
 from tritonize.core.stages import StageName
 
 WIDTH = 80
-SHOWN = 8
-"""Findings and failing tensors listed in the text; more are in the JSON."""
-LISTED = 200
-"""Answers of one stage and batch size that the JSON lists one by one: so many that passed, and so many that did not."""
+MAX_ROWS = 8
+"""Gates, findings and outputs that differ in the text; the JSON has all of them."""
+MAX_CHECKS = 200
+"""Checks of one stage and batch size that the JSON lists: up to this many that passed, and up to this many that failed."""
 _MARK = {"passed": "✓", "failed": "✗", "not run": "–"}
 _VERDICT = {"passed": "PASSED", "failed": "FAILED", "not run": "NOT RUN"}
 
 
 def as_json(report: Report) -> dict[str, object]:
-    """The whole report as plain data: every kind of answer counted in `answers`, the first `LISTED` of each in `checks`."""
+    """The report as plain data. `answers` is the `summary` of all checks; `checks` lists at most `MAX_CHECKS` of a kind."""
     listed = replace(report, checks=tuple(_listed(report.checks)))
     plain: dict[str, Any] = to_json(listed)
-    for check, original in zip(plain["checks"], listed.checks, strict=True):
-        check["passed"] = original.passed
+    for plain_check, check in zip(plain["checks"], listed.checks, strict=True):
+        plain_check["passed"] = check.passed
     return plain | {"answers": summary(report.checks)}
 
 
 def _listed(checks: Sequence[Check]) -> Iterator[Check]:
-    """Of each stage and batch size the first answers that passed, and the first that did not: a report stays readable."""
-    seen: Counter[tuple[StageName, int, bool]] = Counter()
+    """Yield the first checks that passed and the first that failed, for each stage and batch size, to limit the report's size."""
+    counts: Counter[tuple[StageName, int, bool]] = Counter()
     for check in checks:
         key = check.stage, check.batch_size, check.passed
-        seen[key] += 1
-        if seen[key] <= LISTED:
+        counts[key] += 1
+        if counts[key] <= MAX_CHECKS:
             yield check
 
 
 class SummaryRow(TypedDict):
-    """The answers of one stage, batch size and output, counted."""
+    """The comparisons of one output at one stage and batch size."""
 
     stage: StageName
     batch_size: int
@@ -60,7 +60,7 @@ class SummaryRow(TypedDict):
 
 
 def summary(checks: Sequence[Check]) -> list[SummaryRow]:
-    """Number of answers and largest difference per stage, batch size and output, over all answers."""
+    """Count the comparisons of each stage, batch size and output; `max_abs` is their largest |found - expected|."""
     rows: dict[tuple[StageName, int, str], SummaryRow] = {}
     for check in checks:
         for tensor in check.tensors:
@@ -87,24 +87,24 @@ def summary(checks: Sequence[Check]) -> list[SummaryRow]:
 
 
 def dumps(report: Report) -> str:
-    """The whole report as JSON text."""
+    """`as_json` as text."""
     return json.dumps(as_json(report), indent=2, ensure_ascii=False)
 
 
 def as_text(report: Report) -> str:
-    """The report for a person: the verdict first, then the numbers behind it."""
-    return "".join(f"{printable.line(each)}\n" for each in _lines(report))
+    """The report as text: the verdict, then the numbers that it follows from."""
+    return "".join(f"{printable.line(line)}\n" for line in _lines(report))
 
 
 def _lines(report: Report) -> Iterator[str]:
     version = f" version {report.version}" if report.version is not None else ""
-    concluded = conclude(report)
-    yield from _wrap(f"{_VERDICT[report.verdict]} {report.model}{version}: {concluded.sentence}")
+    conclusion = conclude(report)
+    yield from _wrap(f"{_VERDICT[report.verdict]} {report.model}{version}: {conclusion.sentence}")
     if report.location is not None:
         yield f"  {'published' if report.published else 'lies in'}: {report.location}"
     yield ""
     yield from _table(report)
-    for name, note in concluded.not_run:
+    for name, note in conclusion.not_run:
         yield from _wrap(f"{_MARK['not run']} {name}: not run{f': {note}' if note else ''}")
     yield from _failures(report.checks)
     yield from _gates(report.gates)
@@ -114,31 +114,32 @@ def _lines(report: Report) -> Iterator[str]:
         yield from error_location.lines(from_json(Location, report.details["location"]))
     if plans := report.details.get("plans"):
         yield ""
-        for each in plans:
-            yield from plan_lines(each)
+        for plan in plans:
+            yield from plan_lines(plan)
     yield from _attempts(report.details.get("attempts", ()))
     if report.proved_by:
         yield ""
-        proof = ", ".join(f"{name} {version}" for name, version in report.proved_by.items())
-        yield from _wrap(f"Answered by {proof}.")
+        runtimes = ", ".join(f"{name} {version}" for name, version in report.proved_by.items())
+        yield from _wrap(f"Answered by {runtimes}.")
     for note in report.notes:
         yield from _wrap(note)
 
 
-def plan_lines(known: Mapping[str, Any]) -> Iterator[str]:
-    """What is known of a plan, for a person.
+def plan_lines(metadata: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines that describe a plan.
 
     Args:
-        known: its metadata as plain data: of a report too, which knows no type of `plans`. Hence `Any`.
+        metadata: the plan's metadata as plain data. A Report has it in this form too, since `report` does not import `plans`.
     """
-    yield f"Plan for compute capability {known['compute_capability']}, of {known['module']} {known['version']}"
-    yield f"  {known['plan_bytes'] / 2**20:.1f} MiB, TF32 {'on' if known['tf32'] else 'off'}, SHA-256 {known['plan_sha256'][:16]}…"
-    for title, tensors in (("in", known["inputs"]), ("out", known["outputs"])):
+    yield f"Plan for compute capability {metadata['compute_capability']}, of {metadata['module']} {metadata['version']}"
+    tf32 = "on" if metadata["tf32"] else "off"
+    yield f"  {metadata['plan_bytes'] / 2**20:.1f} MiB, TF32 {tf32}, SHA-256 {metadata['plan_sha256'][:16]}…"
+    for title, tensors in (("in", metadata["inputs"]), ("out", metadata["outputs"])):
         for tensor in tensors:
             yield f"  {title:<3} {tensor['name']} {tensor['dtype']} [{', '.join(map(str, tensor['shape']))}]"
-    for number, shapes in enumerate(known["profiles"]):
-        for name, each in shapes.items():
-            yield f"  profile {number}: {name} {' .. '.join(str(list(each[key])) for key in ('min', 'opt', 'max'))}"
+    for number, shapes in enumerate(metadata["profiles"]):
+        for name, sizes in shapes.items():
+            yield f"  profile {number}: {name} {' .. '.join(str(list(sizes[key])) for key in ('min', 'opt', 'max'))}"
 
 
 def _wrap(text: str) -> list[str]:
@@ -146,40 +147,41 @@ def _wrap(text: str) -> list[str]:
 
 
 def _table(report: Report) -> Iterator[str]:
-    """One row per stage and output, over all its samples and batch sizes; what each answer was is in the JSON."""
+    """Yield one row per stage and output, over all samples and batch sizes. The JSON has the single comparisons."""
     rows: dict[tuple[StageName, str], list[tuple[int, TensorCheck]]] = {}
     for check in report.checks:
         for tensor in check.tensors:
             rows.setdefault((check.stage, tensor.name), []).append((check.batch_size, tensor))
     if not rows:
         return
-    marks = {(row.stage, row.output): row.metrics for row in report.rows}
-    told: dict[str, str] = {}  # what a kind's metrics said of an output last; it is not repeated
-    exact = any(row.against == "fp64" for row in report.rows)
+    metrics_of = {(row.stage, row.output): row.metrics for row in report.rows}
+    previous: dict[str, str] = {}  # the last line of metrics of each output, which is not repeated
+    against_fp64 = any(row.against == "fp64" for row in report.rows)
     yield f"  {'stage':<21}{'batch':>6}  {'output':<12}{'answers':>7}{'max abs':>10}{'SNR dB':>7}{'k':>8}{'bad':>5}"
-    for (stage, name), answers in rows.items():
-        passed = all(tensor.passed for _, tensor in answers)
-        apart = any(incomparable(tensor) for _, tensor in answers)
-        sizes = sorted({size for size, _ in answers})
+    for (stage, name), compared in rows.items():
+        tensors = [tensor for _, tensor in compared]
+        passed = all(tensor.passed for tensor in tensors)
+        sizes = sorted({size for size, _ in compared})
         batch = "mixed" if stage is StageName.CONCURRENT else "–" if sizes == [0] else ",".join(map(str, sizes))
-        shown = marks.get((stage, name)) if stage is not StageName.PYTORCH else None
+        metrics = metrics_of.get((stage, name)) if stage is not StageName.PYTORCH else None
+        snr = "–" if any(map(incomparable, tensors)) else _snr(metrics)
         k = largest_k(report.gates, stage, name)
         mark, title = _MARK["passed" if passed else "failed"], stage.heading
         yield (
             f"{mark} {title:<21}{_short(batch, 6):>6}  {_short(name, 11):<12}"
-            f"{len(answers):>7}{_largest([tensor for _, tensor in answers]):>10}{_snr(None if apart else shown):>7}"
-            f"{_number(k):>8}{sum(not tensor.passed for _, tensor in answers):>5}"
+            f"{len(tensors):>7}{_largest(tensors):>10}{snr:>7}"
+            f"{_number(k):>8}{sum(not tensor.passed for tensor in tensors):>5}"
         )
-        if shown and (extra := _extra(shown)) and told.get(name) != extra:
-            told[name] = extra
-            yield f"    {extra}"
-    if exact:
+        if metrics and (line := _kind_metrics(metrics)) and previous.get(name) != line:
+            previous[name] = line
+            yield f"    {line}"
+    if against_fp64:
         yield from _wrap("  max abs and bad: against PyTorch. SNR and k: against PyTorch in float64;")
         yield from _wrap("  k is the error in units of PyTorch's own error in the type of the row: float32, fp16 or bf16.")
 
 
 def _number(k: float | None) -> str:
-    """In at most seven characters, so that columns stay apart."""
+    """Format k in at most seven characters, because its column has eight."""
     if k is None:
         return "–"
     if not k or not math.isfinite(k) or 1e-3 <= k < 9999.5:
@@ -187,38 +189,38 @@ def _number(k: float | None) -> str:
     return f"{k:.1e}" if 1e-99 < k < 9.95e99 else f"{k:.0e}"
 
 
-def _snr(marks: Metrics | None) -> str:
-    if marks is None:
+def _snr(metrics: Metrics | None) -> str:
+    if metrics is None:
         return "–"
-    return "equal" if marks.equal else "–" if marks.snr_db is None else f"{marks.snr_db:.1f}"
+    return "equal" if metrics.equal else "–" if metrics.snr_db is None else f"{metrics.snr_db:.1f}"
 
 
 def largest_k(gates: Sequence[Gate], stage: StageName, output: str) -> float | None:
-    """The k of a stage and output, over all groups of samples."""
+    """The largest noise-floor ratio (k) of an output at a stage, over all groups of samples; `None` if none was computed."""
     values = [gate.value for gate in gates if gate.gate == "noise floor" and (gate.stage, gate.output) == (stage, output)]
     return max((value for value in values if value is not None), default=None)
 
 
-def _extra(marks: Metrics) -> str:
-    """What says something about the output's kind."""
-    shown = {
-        "top-1": marks.top1,
-        "top-5": marks.top5,
-        "KL max": marks.kl_max,
-        "Dice min": marks.dice_min,
-        "IoU min": marks.iou_min,
-        "unmatched": None if marks.unmatched_expected is None else marks.unmatched_expected + (marks.unmatched_found or 0),
+def _kind_metrics(metrics: Metrics) -> str:
+    """The metrics that belong to the output's kind."""
+    values = {
+        "top-1": metrics.top1,
+        "top-5": metrics.top5,
+        "KL max": metrics.kl_max,
+        "Dice min": metrics.dice_min,
+        "IoU min": metrics.iou_min,
+        "unmatched": None if metrics.unmatched_expected is None else metrics.unmatched_expected + (metrics.unmatched_found or 0),
     }
-    return ", ".join(f"{name} {value:.6g}" for name, value in shown.items() if value is not None)
+    return ", ".join(f"{name} {value:.6g}" for name, value in values.items() if value is not None)
 
 
 def _gates(gates: Sequence[Gate]) -> Iterator[str]:
-    """The gates that failed, the first on the way first."""
+    """Yield the gates that failed, except the tolerance, which the table shows."""
     failed = [gate for gate in gates if gate.verdict == "failed" and gate.gate != "tolerance"]
     if failed:
         yield ""
         yield "Gates that failed:"
-        for gate in failed[:SHOWN]:
+        for gate in failed[:MAX_ROWS]:
             yield from _wrap(f"  ✗ {gate.output}: {describe_gate(gate)}")
 
 
@@ -227,7 +229,7 @@ def _short(name: str, width: int) -> str:
 
 
 def incomparable(tensor: TensorCheck) -> bool:
-    """Whether an answer failed without figures: by its shape or type. Figures of the other answers say nothing of it."""
+    """Whether the output failed by its shape or type, and so has no error values. Those of other batches do not stand for it."""
     return not tensor.passed and tensor.max_abs is None
 
 
@@ -239,27 +241,27 @@ def _largest(tensors: Sequence[TensorCheck]) -> str:
 
 
 def _failures(checks: Sequence[Check]) -> Iterator[str]:
-    """The answers that differ; what is the same at several places is listed once, with the first place and how many more."""
-    alike: dict[tuple[str, str, str], list[Check]] = {}
+    """Yield the outputs that differ. Equal differences take one entry, with the first place and the number of the others."""
+    groups: dict[tuple[str, str, str], list[Check]] = {}
     for check in checks:
         for tensor in check.tensors:
             if not tensor.passed:
-                alike.setdefault((tensor.name, tensor.reason or "", _worst(tensor)), []).append(check)
-    if not alike:
+                groups.setdefault((tensor.name, tensor.reason or "", _worst(tensor)), []).append(check)
+    if not groups:
         return
     yield ""
     yield "What differs:"
-    for (name, reason, worst), places in list(alike.items())[:SHOWN]:
-        first = places[0]
+    for (name, reason, worst), checks_alike in list(groups.items())[:MAX_ROWS]:
+        first = checks_alike[0]
         size = f"batch {first.batch_size}" if first.batch_size else "no batch"
         place = f"{first.stage.heading}, {size}, sample {first.samples[0]}"
-        if len(places) > 1:
-            place += f", and {counted(len(places) - 1, 'more answer')}"
+        if len(checks_alike) > 1:
+            place += f", and {counted(len(checks_alike) - 1, 'more answer')}"
         yield from _wrap(f"  ✗ {name} ({place}): {reason}")
         if worst:
             yield from _wrap(f"      {worst}")
-    if len(alike) > SHOWN:
-        rest = sum(len(places) for places in list(alike.values())[SHOWN:])
+    if len(groups) > MAX_ROWS:
+        rest = sum(map(len, list(groups.values())[MAX_ROWS:]))
         yield f"  … and {counted(rest, 'more answer')} in the JSON report"
 
 
@@ -271,7 +273,7 @@ def _worst(tensor: TensorCheck) -> str:
 
 
 def _attempts(attempts: Sequence[Mapping[str, object]]) -> Iterator[str]:
-    """The export strategies, where more than one was tried."""
+    """Yield the export strategies if more than one was tried."""
     if len(attempts) < 2:
         return
     yield ""
@@ -288,11 +290,11 @@ def _findings(findings: Sequence[Finding]) -> Iterator[str]:
         return
     yield ""
     yield "What is wrong:"
-    for finding in findings[:SHOWN]:
+    for finding in findings[:MAX_ROWS]:
         yield from _wrap(f"  ✗ {finding.where}: {finding.what}")
         if finding.expected is not None:
             yield f"      expected {finding.expected}"
         if finding.found is not None:
             yield from textwrap.wrap(f"found    {finding.found}", WIDTH, initial_indent="      ", subsequent_indent="        ")
-    if len(findings) > SHOWN:
-        yield f"  … and {len(findings) - SHOWN} more in the JSON report"
+    if len(findings) > MAX_ROWS:
+        yield f"  … and {len(findings) - MAX_ROWS} more in the JSON report"

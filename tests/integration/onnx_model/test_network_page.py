@@ -79,12 +79,12 @@ def test_in_a_browser(server: netron_page.Server, tmp_path: Path) -> None:
     if chromium.PROGRAM is None:
         pytest.skip(chromium.INSTALL)
     with chromium.page(tmp_path / "profile") as page:
-        page.ask("Page.navigate", url=server.address)
+        page.command("Page.navigate", url=server.address)
         until = time.monotonic() + 30
         text = ""
         while time.monotonic() < until and "MatMul" not in text:
             time.sleep(0.1)
-            found = page.ask(
+            found = page.command(
                 "Runtime.evaluate", expression="document.body.className + ' ' + document.body.innerText + document.body.textContent"
             )
             text = str(found["result"].get("value", ""))

@@ -278,7 +278,7 @@ def test_a_report_of_many_answers_stays_small():
         checks=tuple(check(index, index != 9_999) for index in range(10_000)),
     )
     plain = report_text.as_json(many)
-    assert len(plain["checks"]) == report_text.LISTED + 1
+    assert len(plain["checks"]) == report_text.MAX_CHECKS + 1
     assert [each["samples"] for each in plain["checks"] if not each["passed"]] == [[9_999]]
     (row,) = plain["answers"]
     assert (row["answers"], row["failed"], row["max_abs"]) == (10_000, 1, 9_999.0)

@@ -1,4 +1,4 @@
-"""The HTML report looked at in a browser: what is seen, read aloud and printed."""
+"""The HTML report in a browser: on screens, in the accessibility tree and in print."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def page(tmp_path_factory) -> Iterator[chromium.Page]:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory) -> dict[str, Path]:
-    """Reports of a volume that passed and of a classifier that failed, with a name that has no place to be broken at."""
+    """Reports of a volume that passed and of a classifier that failed, whose name has no place for a line break."""
     folder = tmp_path_factory.mktemp("pages")
     report, kept = report_samples.classifier(folder / "c", wrong=True)
     finding = Finding(where="classifier/3/" + "long_name_" * 30, what="the file was changed", expected="a" * 64, found="b" * 64)
@@ -42,7 +42,7 @@ def pages(tmp_path_factory) -> dict[str, Path]:
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, False), (1280, True), (390, True)])
 @pytest.mark.parametrize("name", ["volume", "classifier"])
-def test_looked_at_in_chromium(page, pages, name, width, dark):
+def test_the_page_fits_its_window_in_chromium(page, pages, name, width, dark):
     page.open(pages[name], width=width, dark=dark)
     page.screenshot(SCREENSHOTS / f"{name}-{width}{'-dark' if dark else ''}.png")
     assert page.problems() == []
@@ -67,7 +67,7 @@ CUT_OFF = """
   return box.width > 0 && (box.left < around.left - 1 || box.right > around.right + 1 || inside);
 }).map(each => each.textContent)
 """
-"""Texts that reach out of what they lie in; tables scroll in boxes of their own."""
+"""Texts that overflow their container; tables are excluded because they scroll."""
 
 
 TEXTS = """
@@ -79,31 +79,31 @@ TEXTS = """
   return found;
 })()
 """
-"""Every text on the page outside its drawings, which have a name, a description and a table instead."""
+"""Every text on the page outside the drawings, which have a name, a description and a table instead."""
 
 
 @pytest.mark.parametrize("name", ["volume", "classifier"])
-def test_a_screen_reader_is_told_everything(page, pages, name):
+def test_the_accessibility_tree_has_every_text(page, pages, name):
     page.open(pages[name], width=390)
     page.value("document.querySelectorAll('details').forEach(each => { each.open = true; })")
-    told = page.accessible()
-    everything = " ".join(" ".join(name.split()) for _, name, _ in told)
+    nodes = page.accessible()
+    everything = " ".join(" ".join(name.split()) for _, name, _ in nodes)
     texts = {" ".join(text.split()) for text in page.value(TEXTS)} - {""}
     assert len(texts) > 100
     assert {text for text in texts if text not in everything} == set()
-    roles = [role for role, _, _ in told]
+    roles = [role for role, _, _ in nodes]
     assert {"heading", "table", "columnheader", "rowheader", "image", "navigation", "main", "figure"} <= set(roles)
-    headings = {name for role, name, _ in told if role == "heading"}
+    headings = {name for role, name, _ in nodes if role == "heading"}
     assert {
         " ".join(text.split()) for text in page.value("[...document.querySelectorAll('h1, h2, h3')].map(each => each.innerText)")
     } <= headings
-    drawn = [(name, about) for role, name, about in told if role == "image" and about]
+    drawn = [(name, about) for role, name, about in nodes if role == "image" and about]
     assert len(drawn) == page.value("document.querySelectorAll('svg').length") > 3
     if name == "volume":
-        assert any(role == "slider" and name == "Depth" for role, name, _ in told)
+        assert any(role == "slider" and name == "Depth" for role, name, _ in nodes)
 
 
-def test_the_slider_moves_through_the_depth(page, pages):
+def test_the_slider_moves_through_the_slices(page, pages):
     page.open(pages["volume"], width=1280)
     assert page.value("document.querySelector('output').textContent") == "19"
     moved = "(() => { const at = document.querySelector('.window img'); const before = at.getBoundingClientRect().top; %s;"
@@ -120,17 +120,17 @@ def test_the_slider_moves_through_the_depth(page, pages):
 
 def test_without_scripts_the_middle_slice_is_shown(page, pages):
     page.open(pages["volume"], width=390, script=False)
-    page.ask("Emulation.setScriptExecutionDisabled", value=False)
+    page.command("Emulation.setScriptExecutionDisabled", value=False)
     assert page.value("document.querySelector('.slider').offsetHeight") == 0
     assert page.value("document.querySelector('.at').innerText") == "Shown: slice 19 of 0 to 39."
 
 
-def test_printed(page, pages):
+def test_the_page_prints(page, pages):
     page.open(pages["volume"], width=1280, dark=True)
-    page.ask("Emulation.setEmulatedMedia", media="print", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    page.command("Emulation.setEmulatedMedia", media="print", features=[{"name": "prefers-color-scheme", "value": "dark"}])
     assert page.value("getComputedStyle(document.body).color") == "rgb(22, 25, 29)"
     assert page.value("getComputedStyle(document.querySelector('.slider')).display") == "none"
     assert page.value("[...document.querySelectorAll('svg, .window')].every(each => each.getBoundingClientRect().height > 40)")
-    page.ask("Emulation.setEmulatedMedia", media="")
+    page.command("Emulation.setEmulatedMedia", media="")
     page.pdf(SCREENSHOTS / "volume.pdf")
     assert (SCREENSHOTS / "volume.pdf").read_bytes()[:5] == b"%PDF-"

@@ -1,4 +1,4 @@
-"""The HTML report: as text and as numbers."""
+"""The HTML report: its text, its size, its figures and their numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 from tests.support import report_samples
 from tests.support.command import invoke
 from tritonize import repository
-from tritonize.core import figures
+from tritonize.core import figures as core_figures
 from tritonize.core.artifacts import Finding, Report, to_json
 from tritonize.core.error_location import FAR
 from tritonize.core.figures import BINS, LOWEST, PER_DECADE, Figures, Pane
@@ -36,7 +36,7 @@ HOSTILE = "<script>alert(1)</script> \"><img src=x onerror='alert(2)'> & ‮ 心
 
 
 class Parsed(HTMLParser):
-    """Elements with their attributes, and all text; it fails where a tag is not closed in order."""
+    """The elements of a page with their attributes, and its text. It fails if a tag is not closed in order."""
 
     def __init__(self, page: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -74,7 +74,7 @@ class Parsed(HTMLParser):
 
 
 def pixels(uri: str) -> np.ndarray:
-    """The bytes of a PNG, read as the specification says: height x width, or x 3."""
+    """The pixels of a PNG, decoded as its specification says: height x width, or height x width x 3."""
     content = base64.b64decode(uri.removeprefix("data:image/png;base64,"))
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
     place, data, header = 8, b"", b""
@@ -102,9 +102,9 @@ def volume(tmp_path) -> tuple[Report, Figures]:
 
 @pytest.fixture
 def wrong(tmp_path) -> tuple[Report, Figures]:
-    report, kept = report_samples.classifier(tmp_path / "wrong", wrong=True)
+    report, figures = report_samples.classifier(tmp_path / "wrong", wrong=True)
     finding = Finding(where="wrong/1/model.onnx", what="the file was changed", expected="a" * 64, found="b" * 64)
-    return replace(report, findings=(finding,)), kept
+    return replace(report, findings=(finding,)), figures
 
 
 def one_output(tmp_path: Path, expected: np.ndarray, found: np.ndarray, kind: str = "values") -> tuple[Report, Figures]:
@@ -117,7 +117,7 @@ def one_output(tmp_path: Path, expected: np.ndarray, found: np.ndarray, kind: st
 # ---- the text ----
 
 
-def test_the_verdict_comes_first_in_words(volume, wrong):
+def test_the_page_starts_with_the_verdict(volume, wrong):
     page = Parsed(html.render(*volume)).text
     assert page.startswith("Passed: heart version 3 heart version 3 ✓ Passed 8 comparisons, all within tolerance.")
     assert page.index("✓ Passed") < page.index("Proved by tritonserver 2.51.0, onnxruntime 1.32.0") < page.index("Stage table")
@@ -127,10 +127,10 @@ def test_the_verdict_comes_first_in_words(volume, wrong):
 
 
 def strings(value: object, inside: str = "") -> Iterator[str]:
-    """Every text of plain data, and every name of `details` and the versions."""
+    """Every text of plain data, and the keys of the versions and of two details."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            if key not in IN_OTHER_WORDS:
+            if key not in REPHRASED:
                 yield from strings(inner, key)
         if inside in ("versions", "proved_by", "sha256", "deep"):
             yield from value
@@ -141,8 +141,8 @@ def strings(value: object, inside: str = "") -> Iterator[str]:
         yield value
 
 
-IN_OTHER_WORDS = {"stage", "against", "verdict", "expected_dtype", "found_dtype", "found_dtypes", "group"}
-"""Fields of a Report that a page says in words of its own, or in the reason of a failure."""
+REPHRASED = {"stage", "against", "verdict", "expected_dtype", "found_dtype", "found_dtypes", "group"}
+"""Fields of a Report that the page words differently, or has in the reason of a failure only."""
 
 
 def test_all_text_of_the_report_is_in_the_page(wrong):
@@ -158,8 +158,8 @@ def test_all_text_of_the_report_is_in_the_page(wrong):
     assert not [text for text in wanted if " ".join(text.replace("`", "").split()) not in page]
 
 
-def test_hostile_names_are_text_and_nothing_else(volume):
-    report, kept = volume
+def test_hostile_names_are_escaped(volume):
+    report, figures = volume
     checks = tuple(
         replace(check, tensors=tuple(replace(tensor, name=HOSTILE, passed=False, reason=HOSTILE) for tensor in check.tensors))
         for check in report.checks
@@ -169,14 +169,14 @@ def test_hostile_names_are_text_and_nothing_else(volume):
         details={HOSTILE: HOSTILE, "attempts": [{"strategy": HOSTILE, "outcome": "right", "seconds": 1.0}]},
         findings=(Finding(where=HOSTILE, what=HOSTILE),), verdict="failed",
     )  # fmt: skip
-    kept = replace(
-        kept,
-        histograms=tuple(replace(each, output=HOSTILE) for each in kept.histograms),
-        scatters=tuple(replace(each, output=HOSTILE) for each in kept.scatters),
-        slices=tuple(replace(each, output=HOSTILE, source=HOSTILE, why=HOSTILE) for each in kept.slices),
+    figures = replace(
+        figures,
+        histograms=tuple(replace(each, output=HOSTILE) for each in figures.histograms),
+        scatters=tuple(replace(each, output=HOSTILE) for each in figures.scatters),
+        slices=tuple(replace(each, output=HOSTILE, source=HOSTILE, why=HOSTILE) for each in figures.slices),
         located=((HOSTILE, 1.0),),
     )
-    page = Parsed(html.render(report, kept))
+    page = Parsed(html.render(report, figures))
     assert len(page.all("script")) == 1
     assert all(image["src"].startswith("data:image/png;base64,") for image in page.all("img"))
     assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
@@ -185,9 +185,9 @@ def test_hostile_names_are_text_and_nothing_else(volume):
     assert any("onerror" in image["alt"] for image in page.all("img"))  # as text of an attribute
 
 
-def test_the_markup_says_what_everything_is(volume, wrong):
-    for report, kept in (volume, wrong):
-        page = Parsed(html.render(report, kept))
+def test_the_markup_labels_every_element(volume, wrong):
+    for report, figures in (volume, wrong):
+        page = Parsed(html.render(report, figures))
         ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
         assert len(ids) == len(set(ids))
         assert {link["href"][1:] for link in page.all("a")} <= set(ids)
@@ -205,7 +205,7 @@ def test_the_markup_says_what_everything_is(volume, wrong):
         assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
 
 
-def test_nothing_is_loaded_from_anywhere(volume):
+def test_the_page_loads_no_external_resource(volume):
     page = html.render(*volume)
     assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'" in page
     assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page)
@@ -230,15 +230,15 @@ def test_a_large_volume_stays_below_the_limit_and_is_shrunk(tmp_path):
     found[0]["a"][0, 1, 100] += random.random((side, side), np.float32) * 1e-4
     known = report_samples.golden(tmp_path / "large", inputs, expected, {"a": "mask_logits"})
     tracker = report_samples.seen(known, found, stages=(StageName.SHM,))
-    kept = tracker.collector.figures()
-    (deep, flat) = kept.slices
+    figures = tracker.collector.figures()
+    (deep, flat) = figures.slices
     assert (deep.channel, deep.depths[deep.worst], len(deep.depths)) == (1, 100, 32)
     assert [(pane.slices, pane.height, pane.width) for pane in deep.panes] == [(32, 224, 224)] * 4
     assert (flat.shrunk, flat.panes[0].height, flat.panes[0].width) == (3, 100, 234)
-    page = html.render(report_samples.report(tracker, found), kept)
+    page = html.render(report_samples.report(tracker, found), figures)
     assert 1_000_000 < len(page.encode()) <= html.LIMIT
     assert "of 224 slices" in page
-    many = replace(kept, slices=kept.slices * 3)  # noise does not compress: three of them do not fit in full
+    many = replace(figures, slices=figures.slices * 3)  # noise does not compress: three of them do not fit in full
     page = html.render(report_samples.report(tracker, found), many)
     assert len(page.encode()) <= html.LIMIT
     shown = re.findall(r'data-depths="([0-9,]+)"', page)
@@ -246,20 +246,20 @@ def test_a_large_volume_stays_below_the_limit_and_is_shrunk(tmp_path):
 
 
 def test_any_number_of_failures_stays_below_the_limit(wrong):
-    report, kept = wrong
+    report, figures = wrong
     check = next(check for check in report.checks if not check.passed)
     long = replace(check, tensors=tuple(replace(tensor, reason="r" * 5000, name="n" * 3000) for tensor in check.tensors))
     full = replace(report, checks=(long,) * 5000, findings=report.findings * 5000, gates=report.gates * 5000)
-    page = html.render(full, kept)
+    page = html.render(full, figures)
     assert len(page.encode()) <= html.LIMIT
     assert "4600 more rows are in evidence/report.json" in Parsed(page).text
 
 
-def test_rows_are_left_out_where_even_four_hundred_are_too_much(wrong):
-    report, kept = wrong
+def test_tables_get_fewer_rows_until_the_page_fits(wrong):
+    report, figures = wrong
     ampersands = "&" * 5000  # each takes five bytes on the page
     finding = Finding(where=ampersands, what=ampersands, expected=ampersands, found=ampersands)
-    page = html.render(replace(report, findings=(finding,) * 1000), kept)
+    page = html.render(replace(report, findings=(finding,) * 1000), figures)
     assert len(page.encode()) <= html.LIMIT
     assert "800 more rows are in evidence/report.json" in Parsed(page).text
 
@@ -268,8 +268,8 @@ def test_rows_are_left_out_where_even_four_hundred_are_too_much(wrong):
 
 
 def test_a_volume_shows_input_expected_actual_and_difference(volume):
-    report, kept = volume
-    first, worst = kept.slices
+    report, figures = volume
+    first, worst = figures.slices
     assert [pane.title for pane in worst.panes] == ["Input", "Expected", "Actual", "Difference"]
     assert (first.sample, worst.sample, worst.why) == (0, 1, "largest difference")
     assert worst.depths[worst.worst] == 5
@@ -281,20 +281,20 @@ def test_a_volume_shows_input_expected_actual_and_difference(volume):
     assert abs(int(np.median(shown)) - 127) <= 1
     bright = pixels(png.data_uri(expected)).reshape(24, 28, 32)
     assert (bright[12, 14, 16], bright[0, 0, 0]) == (254, 0) or bright[12, 14, 16] > 240 > bright[0, 0, 0]
-    page = html.render(report, kept)
+    page = html.render(report, figures)
     assert page.count('type="range"') == 2
     assert 'max="23"' in page
 
 
 def test_a_picture_of_the_input_is_in_colour_beside_the_highest_classes(wrong):
-    report, kept = wrong
-    first, worst = kept.classes
+    report, figures = wrong
+    first, worst = figures.classes
     assert [each.number for each in first.classes][:2] == [4, 1]
     assert (worst.sample, worst.classes[0].number, worst.classes[0].expected) == (1, 0, pytest.approx(0.9))
     assert first.image.palette == "colour"
     photo = pixels(png.data_uri(first.image))
     assert photo.shape == (40, 48, 3)
-    page = Parsed(html.render(report, kept)).text
+    page = Parsed(html.render(report, figures)).text
     assert "brambling <& finch>" in page
     assert re.search(r"tench 0 0\.9\d* 0\.01", page) or re.search(r"tench 0 0\.899999976 0\.00999999978", page)
 
@@ -302,24 +302,24 @@ def test_a_picture_of_the_input_is_in_colour_beside_the_highest_classes(wrong):
 def test_the_histogram_counts_every_error_in_its_bin(tmp_path):
     expected = np.zeros((1, 6), np.float32)
     found = np.array([[0, 2e-6, 2e-6, 5e-6, 0.2, np.nan]], np.float32)
-    report, kept = one_output(tmp_path, expected, found)
-    (counted,) = kept.histograms
+    report, figures = one_output(tmp_path, expected, found)
+    (counted,) = figures.histograms
     assert (counted.equal, counted.incomparable, counted.looked_at, counted.elements) == (1, 1, 6, 6)
     filled = {LOWEST + place / PER_DECADE: count for place, count in enumerate(counted.counts) if count}
     assert filled == {-6.0: 2, -5.5: 1, -1.0: 1}
-    page = Parsed(html.render(report, kept)).text
+    page = Parsed(html.render(report, figures)).text
     assert "1.0e-06 to 3.2e-06 2 33.3 %" in page
     assert "Crosses are the elements furthest outside the tolerance (1)" in page
 
 
 def test_errors_beyond_the_bins_are_in_the_last_ones(tmp_path):
     expected = np.zeros((1, 3), np.float64)
-    _, kept = one_output(tmp_path, expected, np.array([[1e-30, 1e300, 1e8]]))
-    counts = kept.histograms[0].counts
+    _, figures = one_output(tmp_path, expected, np.array([[1e-30, 1e300, 1e8]]))
+    counts = figures.histograms[0].counts
     assert (counts[0], counts[BINS - 1], sum(counts)) == (1, 2, 3)
 
 
-def test_what_cannot_be_compared_along_the_graph_is_a_cross(volume):
+def test_a_module_that_cannot_be_compared_is_a_cross(volume):
     series = (("stem", 1e-7), ("block", FAR), ("head", 2e-3))
     page = html.render(volume[0], replace(volume[1], located=series))
     drawing = page[page.index('aria-label="Error by module along the graph"') :].split("</svg>")[0]
@@ -330,33 +330,33 @@ def test_what_cannot_be_compared_along_the_graph_is_a_cross(volume):
 
 
 def test_scalars_have_points_and_no_pictures(tmp_path):
-    report, kept = one_output(tmp_path, np.array([[2.5]], np.float32), np.array([[2.5]], np.float32))
-    assert kept.scatters[0].expected == kept.scatters[0].found == (2.5,)
-    assert not kept.slices
-    assert "100 % do not differ at all" in Parsed(html.render(report, kept)).text
+    report, figures = one_output(tmp_path, np.array([[2.5]], np.float32), np.array([[2.5]], np.float32))
+    assert figures.scatters[0].expected == figures.scatters[0].found == (2.5,)
+    assert not figures.slices
+    assert "100 % do not differ at all" in Parsed(html.render(report, figures)).text
 
 
 def test_empty_and_unusable_outputs_make_a_page(tmp_path):
     nothing = np.zeros((1, 0), np.float32)
-    report, kept = one_output(tmp_path / "empty", nothing, nothing)
-    Parsed(html.render(report, kept))
+    report, figures = one_output(tmp_path / "empty", nothing, nothing)
+    Parsed(html.render(report, figures))
     bad = np.full((1, 1, 16, 16), np.nan, np.float32)
     bad[0, 0, 3] = np.inf
-    report, kept = one_output(tmp_path / "nan", bad, bad, "mask_logits")
-    assert set(kept.slices[0].panes[0].pixels) == {slice_choice.NOT_A_NUMBER}
-    assert kept.scatters[0].expected == ()
-    Parsed(html.render(report, kept))
+    report, figures = one_output(tmp_path / "nan", bad, bad, "mask_logits")
+    assert set(figures.slices[0].panes[0].pixels) == {slice_choice.NOT_A_NUMBER}
+    assert figures.scatters[0].expected == ()
+    Parsed(html.render(report, figures))
     wide = np.array([[[[-1.7e308, 1.7e308] * 8] * 16]])
-    report, kept = one_output(tmp_path / "wide", wide, -wide, "mask_logits")
-    assert "nan" not in html.render(report, kept).split("<main>")[1].split("</svg>")[0]
-    json.loads(figures.dumps(kept))
+    report, figures = one_output(tmp_path / "wide", wide, -wide, "mask_logits")
+    assert "nan" not in html.render(report, figures).split("<main>")[1].split("</svg>")[0]
+    json.loads(core_figures.dumps(figures))
 
 
-def test_a_report_of_nothing_says_so(tmp_path):
+def test_a_report_without_comparisons_names_what_is_missing(tmp_path):
     page = Parsed(html.render(Report(command="run", model="m", version=None, verdict="failed"))).text
     assert "no server: this is no proof of what a server answers" in page
     assert "No answer was compared." in page
-    assert "No server was asked, so there is no latency." in page
+    assert "No server ran, so latency was not measured." in page
     assert "Nothing was located in this run" in page
 
 
@@ -372,7 +372,7 @@ def test_a_report_of_nothing_says_so(tmp_path):
         ((1, 2, 30, 64, 64), None, (2, 30, 64, 64)),
     ],
 )
-def test_which_axes_are_which(shape, channelled, layout):
+def test_the_axes_of_an_output_are_recognized(shape, channelled, layout):
     array = np.random.default_rng(0).random(shape)
     other = array.copy()
     other[(0, *(size - 1 for size in shape[1:]))] += 1
@@ -383,7 +383,7 @@ def test_which_axes_are_which(shape, channelled, layout):
 
 
 @pytest.mark.parametrize("shape", [(1, 10), (1,), (1, 3, 4, 4), (1, 2, 3, 4, 16, 16), (1, 0, 16, 16)])
-def test_what_is_no_picture(shape):
+def test_an_array_without_two_image_axes_has_no_picture(shape):
     array = np.zeros(shape)
     assert slice_choice.picture("y", 0, "", expected=array, found=array, batched=True) is None
 
@@ -409,35 +409,35 @@ def test_colours_of_the_difference():
     assert none == (255, 0, 255)
 
 
-# ---- what is kept ----
+# ---- what the collector keeps ----
 
 
-def test_the_stage_nearest_to_the_client_is_kept(tmp_path):
+def test_the_figures_use_the_stage_nearest_to_the_client(tmp_path):
     expected = [{"y": np.zeros((1, 4), np.float32)}, {"y": np.ones((1, 4), np.float32)}]
     known = report_samples.golden(tmp_path / "g", [{"x": np.zeros((1, 1), np.float32)}] * 2, expected)
     tracker = report_samples.seen(known, [{"y": each["y"] + 1} for each in expected], (StageName.ONNXRUNTIME, StageName.HTTP))
     for stage in (StageName.GRPC, StageName.SHM, StageName.ONNXRUNTIME, StageName.CONCURRENT, StageName.AGAIN):
         tracker.add(stage, (0,), {"y": expected[0]["y"] + np.float32(0.5)})
     tracker.add(StageName.SHM, (0, 1), {"y": np.full((2, 4), 9, np.float32)})
-    kept = tracker.collector.figures()
-    assert kept.stage == StageName.SHM
-    assert kept.scatters[0].found == (0.5,) * 4
+    figures = tracker.collector.figures()
+    assert figures.stage == StageName.SHM
+    assert figures.scatters[0].found == (0.5,) * 4
 
 
-def test_a_sample_is_counted_once_and_the_worst_is_kept(tmp_path):
+def test_a_sample_is_counted_once_and_the_worst_gets_a_picture(tmp_path):
     expected = [{"y": np.zeros((1, 16, 16), np.float32)} for _ in range(4)]
     known = report_samples.golden(tmp_path / "g", [{"x": np.zeros((1, 16, 16), np.float32)}] * 4, expected)
     found = [{"y": np.full((1, 16, 16), far, np.float32)} for far in (1, 3, 7, 2)]
-    kept = report_samples.seen(known, [*found, *found[:0]], (StageName.SHM,)).collector.figures()
-    assert [(each.sample, each.why, each.panes[-1].high) for each in kept.slices] == [
+    figures = report_samples.seen(known, [*found, *found[:0]], (StageName.SHM,)).collector.figures()
+    assert [(each.sample, each.why, each.panes[-1].high) for each in figures.slices] == [
         (0, "first sample", 1.0),
         (2, "largest difference", 7.0),
     ]
-    assert kept.histograms[0].elements == 4 * 256
-    assert len(kept.scatters[0].expected) <= 2000
+    assert figures.histograms[0].elements == 4 * 256
+    assert len(figures.scatters[0].expected) <= 2000
 
 
-def test_the_first_sample_is_shown_also_where_an_edge_case_was_asked_before_it(tmp_path):
+def test_the_first_sample_gets_a_picture_even_if_an_edge_case_ran_before_it(tmp_path):
     expected = [{"y": np.zeros((1, 16, 16), np.float32)} for _ in range(3)]
     known = report_samples.golden(tmp_path / "g", [{"x": np.zeros((1, 1), np.float32)}] * 3, expected)
     known = replace(known, samples=replace(known.samples, edges={2: "zeros"}))
@@ -448,15 +448,15 @@ def test_the_first_sample_is_shown_also_where_an_edge_case_was_asked_before_it(t
     assert shown == [(0, "first sample"), (2, "largest difference, edge case zeros")]
 
 
-def test_what_is_kept_is_bounded(tmp_path):
+def test_the_size_of_the_figures_is_bounded(tmp_path):
     names = [f"y{number}" for number in range(12)]
     expected = [{name: np.zeros((1, 33, 40, 260), np.float32) for name in names}]
     known = report_samples.golden(tmp_path / "g", [{"x": np.zeros((1, 1), np.float32)}], expected)
-    kept = report_samples.seen(
+    figures = report_samples.seen(
         known, [{name: array + np.float32(1) for name, array in expected[0].items()}], (StageName.SHM,)
     ).collector.figures()
-    assert (len(kept.histograms), len(kept.slices)) == (8, 4)
-    assert all(pane.slices <= 32 and max(pane.height, pane.width) <= 256 for each in kept.slices for pane in each.panes)
+    assert (len(figures.histograms), len(figures.slices)) == (8, 4)
+    assert all(pane.slices <= 32 and max(pane.height, pane.width) <= 256 for each in figures.slices for pane in each.panes)
 
 
 # ---- evidence and commands ----
@@ -467,7 +467,7 @@ def version(tmp_path) -> Path:
     return report_samples.published(tmp_path)
 
 
-def test_evidence_holds_the_page_and_its_numbers(version):
+def test_the_evidence_has_the_page_and_its_numbers(version):
     folder = version / repository.EVIDENCE
     listed = repository.read_manifest(version)["files"]
     assert {"3/evidence/report.html", "3/evidence/figures.json"} <= set(listed)
@@ -480,7 +480,7 @@ def test_evidence_holds_the_page_and_its_numbers(version):
     assert plain["located"] == [["encoder.block", 0.25]]
 
 
-def test_report_prints_where_it_lies(version):
+def test_report_prints_the_path_of_the_page(version):
     done = invoke("report", str(version.parents[1]), "--no-open")
     assert done.stdout.strip() == str(version / "evidence" / "report.html")
     assert invoke("report", str(version), "--no-open").stdout == done.stdout
@@ -488,7 +488,7 @@ def test_report_prints_where_it_lies(version):
     assert plain["reports"][0]["verdict"] == "passed"
 
 
-def test_report_says_what_is_missing(version):
+def test_report_fails_for_a_missing_model_version_or_page(version):
     repository_ = str(version.parents[1])
     assert invoke("report", repository_, "--model", "other").returncode == 2
     assert invoke("report", repository_, "--version", "9").returncode == 2

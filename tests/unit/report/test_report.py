@@ -42,13 +42,13 @@ FAILED = replace(
 )
 
 
-def test_the_verdict_comes_first():
+def test_the_text_starts_with_the_verdict():
     assert report_text.as_text(PASSED).startswith("PASSED heart version 7: 3 comparisons, all within tolerance\n")
     assert report_text.as_text(FAILED).startswith("FAILED heart version 7: 20 of 23 comparisons outside the tolerance")
     assert report_text.as_text(replace(PASSED, verdict="not run")).startswith("NOT RUN")
 
 
-def test_a_person_sees_what_was_answered_what_was_not_run_and_what_differs():
+def test_the_text_names_the_server_what_was_not_run_and_what_differs():
     text = report_text.as_text(FAILED)
     assert "shared memory: not run: the server does not share" in text
     assert "2 of 3 elements are outside rtol 0.0001, atol 0.0009; 1 NaN instead of 0" in " ".join(text.split())
@@ -62,7 +62,7 @@ def test_lines_fit_a_terminal_of_80_columns():
     assert max(len(line) for line in report_text.as_text(FAILED).splitlines() if "expected a" not in line) <= 80
 
 
-def test_json_holds_everything_and_is_read_back():
+def test_the_json_has_the_whole_report():
     plain = json.loads(report_text.dumps(FAILED))
     assert len(plain["checks"]) == 23
     assert [each["passed"] for each in plain["checks"][:4]] == [True, True, True, False]
@@ -73,24 +73,24 @@ def test_json_holds_everything_and_is_read_back():
     assert again.checks[3].tensors[0].mismatched == 2
 
 
-def test_a_check_without_outputs_passes_nothing():
+def test_a_check_without_outputs_does_not_pass():
     assert not Check(stage=StageName.HTTP, batch_size=1, samples=(0,), tensors=()).passed
 
 
 @pytest.mark.parametrize("k", [None, 0.0, 1.234e-7, 0.779, 9999.4, 1.72e5, 5.87e123, math.inf, math.nan])
-def test_a_column_of_k_leaves_room(k):
+def test_k_takes_at_most_seven_characters(k):
     assert len(report_text._number(k)) <= 7
 
 
-def test_a_large_k_says_its_size():
+def test_a_large_k_has_an_exponent():
     assert (report_text._number(171900.0), report_text._number(9.996), report_text._number(None)) == ("1.7e+05", "10", "–")
 
 
-def test_a_report_shows_itself_in_a_line():
+def test_the_repr_of_a_report_is_one_line():
     assert repr(PASSED) == "<Report of run, heart version 7: passed>"
 
 
-def test_figures_of_other_answers_do_not_stand_for_one_of_another_shape():
+def test_a_row_with_an_output_of_another_shape_has_no_error_values():
     apart = replace(
         PASSED,
         verdict="failed",

@@ -1,4 +1,4 @@
-"""A Report and the figures kept of its answers as one HTML file that needs no network and is at most 10 MB."""
+"""Render a Report and its figures as one HTML file of at most 10 MB that loads nothing over the network."""
 
 from tritonize.report.html.page import LIMIT, render
 

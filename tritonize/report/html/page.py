@@ -1,4 +1,4 @@
-"""The page: the verdict in words first, then everything behind it."""
+"""Build the HTML page: the verdict first, then the sections with tables and figures."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ from tritonize.report.html.figures import Figure
 from tritonize.report.html.tables import Table
 
 LIMIT = 10_000_000
-"""Bytes of a page at most."""
-_SHRINKING = ((8_000_000, 400), (4_000_000, 200), (1_000_000, 50), (0, 10))
-"""Characters of images and rows of a table, tried in this order until the page is small enough."""
+"""Largest size of a page in bytes."""
+_SIZES = ((8_000_000, 400), (4_000_000, 200), (1_000_000, 50), (0, 10))
+"""Characters of all images and rows of each table; the first pair whose page is at most `LIMIT` bytes is used."""
 _CODE = re.compile("`([^`\n]+)`")
 _NUMBER = re.compile(r"-?[0-9][0-9.,e+-]{0,15}( %)?")
-SHORT = 28
-"""Characters of a cell that is kept in one line on a screen."""
+_SHORT = 28
+"""Largest number of characters of a table cell that does not wrap on a screen."""
 TEMPLATE = "report.html.j2"
-REASONS = 3
-"""Further reasons of a failure that stand at the top."""
+_MAX_REASONS = 3
+"""Further reasons of a failure that the head of the page lists."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A heading with what stands below it."""
+    """A section of the page."""
 
     anchor: str
     title: str
     text: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
-    slices: tuple[slice_panes.Shown, ...] = ()
+    slices: tuple[slice_panes.SliceFigure, ...] = ()
     commands: tuple[tuple[str, str], ...] = field(default_factory=tuple)
-    """What it does, and what to type."""
+    """Description and command line."""
 
 
 def render(report: Report, figures: Figures | None = None) -> str:
-    """The whole page. The same report and figures make the same text.
+    """The page as HTML; the same report and figures give the same text.
 
     Raises:
-        jinja2.TemplateError: the template asks for something that is not there.
+        jinja2.TemplateError: the template uses a name that it is not given.
     """
-    for budget, rows in _SHRINKING:
+    for budget, rows in _SIZES:
         page = _page(report, figures or Figures(), budget, rows=rows)
         if len(page.encode()) <= LIMIT:
             break
@@ -69,46 +69,46 @@ def _page(report: Report, figures: Figures, budget: int, *, rows: int) -> str:
     )
     environment.filters |= {"prose": _prose, "width": _width}
     version = f" version {report.version}" if report.version is not None else ""
-    concluded = conclude(report)
+    conclusion = conclude(report)
     return environment.get_template(TEMPLATE).render(
         title=f"{report.model}{version}",
         verdict=report.verdict,
         word={"passed": "Passed", "failed": "Failed", "not run": "Not run"}[report.verdict],
-        sentence=_capitalized(concluded.sentence),
-        facts=tuple(_facts(report, concluded)),
+        sentence=_capitalized(conclusion.sentence),
+        facts=tuple(_facts(report, conclusion)),
         sections=tuple(_sections(report, figures, budget, rows=rows)),
     )
 
 
 def _prose(text: str) -> Markup:
-    """What stands between backticks as code. The text is escaped first, and a backtick is no part of an entity."""
+    """Turn text in backticks into code. The text is escaped first; no HTML entity contains a backtick."""
     return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
 
 
 def _width(cell: str) -> Markup:
-    """How a cell may be broken: a number never, a short text on paper alone."""
-    kind = "number" if _NUMBER.fullmatch(cell) else "short" if len(cell) <= SHORT else ""
+    """The class of a table cell, which sets how it wraps: a number never does, a short text does on paper only."""
+    kind = "number" if _NUMBER.fullmatch(cell) else "short" if len(cell) <= _SHORT else ""
     return Markup(f' class="{kind}"') if kind else Markup("")  # noqa: S704 - one of two words
 
 
 def _capitalized(text: str) -> str:
-    """As a sentence of its own."""
+    """The text as a sentence, with a capital and a full stop."""
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}"
 
 
-def _facts(report: Report, concluded: Conclusion) -> Iterator[tuple[str, str]]:
-    """What proved it, what did not run, and what failed: what a person who signs reads first."""
+def _facts(report: Report, conclusion: Conclusion) -> Iterator[tuple[str, str]]:
+    """Yield the list at the head of the page: the server, further failures, the comparisons and what did not run."""
     if report.proved_by:
         yield "Proved by", ", ".join(f"{name} {version}" for name, version in report.proved_by.items())
     else:
         yield "Proved by", "no server: this is no proof of what a server answers"
-    further = concluded.reasons[1:]  # the first is the banner's sentence
-    for reason in further[:REASONS]:
+    further = conclusion.reasons[1:]  # the first is the banner's sentence
+    for reason in further[:_MAX_REASONS]:
         yield "Failed too", reason
-    if len(further) > REASONS:
-        yield "Failed too", f"{len(further) - REASONS} more, see below"
-    yield "Answers", f"{concluded.comparisons} compared, {concluded.outside} of them outside the tolerance"
-    for name, note in concluded.not_run:
+    if len(further) > _MAX_REASONS:
+        yield "Failed too", f"{len(further) - _MAX_REASONS} more, see below"
+    yield "Answers", f"{conclusion.comparisons} compared, {conclusion.outside} of them outside the tolerance"
+    for name, note in conclusion.not_run:
         yield "Not run", f"{name}: {note}" if note else name
     if report.location is not None:
         yield ("Published as" if report.published else "Lies in"), str(report.location)
@@ -128,11 +128,11 @@ def _sections(report: Report, figures: Figures, budget: int, *, rows: int) -> It
         yield Section(anchor="classes", title="Highest classes", figures=classes)
     yield from _errors(report, figures)
     yield _graph(figures)
-    timed = html_figures.latency(report)
-    none = ("No server was asked, so there is no latency.",)
-    yield Section(anchor="latency", title="Latency", text=() if timed else none, figures=(timed,) if timed else ())
-    behind = (tables.of_gates(report.gates, rows), tables.of_answers(report, rows), tables.of_floors(report, rows))
-    yield Section(anchor="rules", title="Rules and answers", tables=_filled(*behind))
+    latency = html_figures.latency(report)
+    no_latency = ("No server ran, so latency was not measured.",)
+    yield Section(anchor="latency", title="Latency", text=() if latency else no_latency, figures=(latency,) if latency else ())
+    rules = (tables.of_gates(report.gates, rows), tables.of_answers(report, rows), tables.of_floors(report, rows))
+    yield Section(anchor="rules", title="Rules and answers", tables=_filled(*rules))
     yield Section(anchor="run", title="The run", tables=_filled(tables.of_stages(report, rows), tables.of_attempts(report, rows)))
     yield Section(
         anchor="reproduce",
@@ -144,9 +144,9 @@ def _sections(report: Report, figures: Figures, budget: int, *, rows: int) -> It
 
 
 def _differences(report: Report, rows: int) -> Iterator[Section]:
-    found = _filled(tables.of_findings(report, rows), tables.of_failures(report.checks, rows))
-    if found:
-        yield Section(anchor="differs", title="What differs", tables=found)
+    differences = _filled(tables.of_findings(report, rows), tables.of_failures(report.checks, rows))
+    if differences:
+        yield Section(anchor="differs", title="What differs", tables=differences)
 
 
 def _no_rows(report: Report) -> tuple[str, ...]:
@@ -172,15 +172,16 @@ def _graph(figures: Figures) -> Section:
     return Section(anchor="graph", title="Error along the graph", text=text, figures=(located,) if located else ())
 
 
-def _filled(*found: Table) -> tuple[Table, ...]:
-    return tuple(each for each in found if each.rows)
+def _filled(*candidates: Table) -> tuple[Table, ...]:
+    """The tables that have rows."""
+    return tuple(table for table in candidates if table.rows)
 
 
 def _commands(report: Report) -> Iterator[tuple[str, str]]:
     model = shlex.quote(report.model)
-    which: Sequence[str] = (f"--model {model}",) if report.version is None else (f"--model {model}", f"--version {report.version}")
-    rest = " ".join(which)
+    flags: Sequence[str] = (f"--model {model}",) if report.version is None else (f"--model {model}", f"--version {report.version}")
+    rest = " ".join(flags)
     yield "Build, serve and verify again; SPEC is the spec of evidence/manifest.json", f"tritonize run SPEC --model {model}"
-    yield "Ask a server for the golden set of this version", f"tritonize verify REPOSITORY {rest}"
-    yield "Ask the server that is deployed", f"tritonize verify REPOSITORY {rest} --url http://HOST:8000 --url grpc://HOST:8001"
+    yield "Verify this version on a server that tritonize starts", f"tritonize verify REPOSITORY {rest}"
+    yield "Verify the deployed server", f"tritonize verify REPOSITORY {rest} --url http://HOST:8000 --url grpc://HOST:8001"
     yield "Open the network", f"tritonize view REPOSITORY {rest}"

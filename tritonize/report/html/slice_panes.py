@@ -1,4 +1,4 @@
-"""Slices side by side: which of them fit into the page, and what is said of them."""
+"""Make the figures of slices side by side, with as many slices as fit into the page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tritonize.report.html.tables import Table, number, table
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """One pane: all its slices below each other in one image, of which one is seen."""
+    """One pane: an image of all its slices, stacked vertically, of which the page shows one at a time."""
 
     title: str
     window: str
@@ -23,54 +23,58 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
-    """A figure of panes with a slider over depth."""
+class SliceFigure:
+    """Panes side by side, with a slider over the slices."""
 
     title: str
     text: str
     pictures: tuple[Picture, ...]
     depths: tuple[int, ...]
     middle: int
-    """The position that is shown at first."""
+    """Position in `depths` of the slice that the page shows first."""
     worst: int
+    """Position in `depths` of the slice with the largest difference."""
     depth: int
+    """Number of slices in the volume."""
     height: int
     width: int
     table: Table
 
 
-def fitting(slices: Sequence[Slices], budget: int) -> tuple[Shown, ...]:
-    """All of them with at most `budget` characters of images.
+def fitting(slices: Sequence[Slices], budget: int) -> tuple[SliceFigure, ...]:
+    """The figures, with at most `budget` characters of image data in all.
 
-    Where they are too many, every second slice of the deepest is left out, again and again, down to one slice each.
+    If there is more, every second slice of the deepest volumes is dropped, repeatedly, until each has one slice.
     """
     chosen = list(slices)
     while True:
-        shown = tuple(_shown(each) for each in chosen)
+        figures = tuple(map(_figure, chosen))
         deepest = max((len(each.depths) for each in chosen), default=0)
-        if deepest <= 1 or sum(len(picture.uri) for each in shown for picture in each.pictures) <= budget:
-            return shown
+        if deepest <= 1 or sum(len(picture.uri) for figure in figures for picture in figure.pictures) <= budget:
+            return figures
         chosen = [_thinned(each) if len(each.depths) == deepest else each for each in chosen]
 
 
 def _thinned(slices: Slices) -> Slices:
-    """Every second slice; the worst is always among them."""
-    kept = tuple(range(slices.worst % 2, len(slices.depths), 2)) if len(slices.depths) > 2 else (slices.worst,)
-    panes = tuple(replace(pane, pixels=_of(pane, kept), slices=len(kept)) for pane in slices.panes)
-    return replace(slices, depths=tuple(slices.depths[place] for place in kept), worst=kept.index(slices.worst), panes=panes)
+    """Drop every second slice, but never the one with the largest difference."""
+    remaining = tuple(range(slices.worst % 2, len(slices.depths), 2)) if len(slices.depths) > 2 else (slices.worst,)
+    panes = tuple(replace(pane, pixels=_pixels(pane, remaining), slices=len(remaining)) for pane in slices.panes)
+    depths = tuple(slices.depths[position] for position in remaining)
+    return replace(slices, depths=depths, worst=remaining.index(slices.worst), panes=panes)
 
 
-def _of(pane: Pane, kept: Sequence[int]) -> bytes:
-    return np.frombuffer(pane.pixels, np.uint8).reshape(pane.slices, -1)[list(kept)].tobytes()
+def _pixels(pane: Pane, positions: Sequence[int]) -> bytes:
+    """The pixels of some slices."""
+    return np.frombuffer(pane.pixels, np.uint8).reshape(pane.slices, -1)[list(positions)].tobytes()
 
 
-def _shown(slices: Slices) -> Shown:
+def _figure(slices: Slices) -> SliceFigure:
     volume = slices.depth > 1
     title = f"{'Slices' if volume else 'Picture'} of {slices.output}: sample {slices.sample}"
-    shown = slices.panes[-1]
-    middle = min(range(len(slices.depths)), key=lambda place: abs(slices.depths[place] - (slices.depth - 1) / 2))
-    place = f"slice {slices.depths[slices.worst]}" if volume else "it"
-    return Shown(
+    difference = slices.panes[-1]
+    middle = min(range(len(slices.depths)), key=lambda position: abs(slices.depths[position] - (slices.depth - 1) / 2))
+    worst = f"slice {slices.depths[slices.worst]}" if volume else "it"
+    return SliceFigure(
         title=title,
         text=_text(slices),
         pictures=tuple(_picture(pane, slices) for pane in slices.panes),
@@ -78,13 +82,13 @@ def _shown(slices: Slices) -> Shown:
         middle=middle,
         worst=slices.worst,
         depth=slices.depth,
-        height=shown.height,
-        width=shown.width,
+        height=difference.height,
+        width=difference.width,
         table=table(
             f"{title}, as numbers",
             ("Picture", "Darkest or bluest", "Brightest or reddest"),
             [(pane.title, f"{pane.low:.6g}", f"{pane.high:.6g}") for pane in slices.panes]
-            + [("Slice with the largest difference", place, "")],
+            + [("Slice with the largest difference", worst, "")],
             limit=9,
         ),
     )

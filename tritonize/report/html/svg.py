@@ -1,6 +1,6 @@
-"""Figures as SVG, drawn here: no library and no script has to run where a report is read.
+"""Draw charts as SVG, without a plotting library and without a script in the page.
 
-Every text goes through `escape`. Colours come from the page's style sheet, so that a figure is readable in the dark and printed.
+Every text goes through `escape`. Colours come from the page's style sheet, which has a light, a dark and a print scheme.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 360, 220
-"""Of the drawing; a unit is about a pixel on a phone."""
+"""Size of a drawing in SVG units; one unit is about one pixel on a phone."""
 LEFT, RIGHT, TOP, BOTTOM = 52, 350, 12, 182
-"""Where the plot lies in it."""
+"""The plot area inside the drawing."""
 FEW = 50
-"""Points up to so many are drawn larger."""
+"""A scatter plot of at most this many points draws them larger."""
 LONG = 44
-"""Characters of a bar's label; the table beside the figure has all of it."""
+"""Largest number of characters of a bar's label; the figure's table has the whole label."""
 _ROW = 34
+"""Height of one row of a bar chart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,30 +31,31 @@ class Bar:
     value: float
     text: str
     upper: float | None = None
-    """Where a thin line ends, such as a 95th percentile."""
+    """End of a thin line over the bar, such as the 95th percentile."""
     second: float | None = None
-    """The length of another bar below it, such as the actual value beside the expected one."""
+    """Length of a second bar below it, such as the actual value below the expected one."""
     bad: bool = False
+    """Whether the value is outside its tolerance."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
-    """From values to places."""
+    """The scale from values to positions along an axis."""
 
     low: float
     high: float
     log: bool = False
 
     def at(self, value: float) -> float:
-        """0 at `low`, 1 at `high`."""
+        """The position of a value: 0 at `low`, 1 at `high`."""
         if self.log:
             low, high = math.log10(self.low), math.log10(self.high)
             return (math.log10(max(value, self.low)) - low) / (high - low)
-        # Halves, because the distance between two finite values may lie beyond the largest one.
+        # Halves, because the difference of two finite values can exceed the largest float64.
         return (value / 2 - self.low / 2) / (self.high / 2 - self.low / 2)
 
     def ticks(self) -> list[float]:
-        """At most six round values."""
+        """At most six round values to label."""
         if self.log:
             first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
             every = max(1, -(-(last - first) // 5))
@@ -66,7 +68,7 @@ class Axis:
 
 
 def log_axis(values: Iterable[float]) -> Axis:
-    """Whole decades around the positive values."""
+    """A logarithmic axis of whole decades around the positive values."""
     positive = [value for value in values if value > 0 and math.isfinite(value)]
     low = math.floor(math.log10(min(positive))) if positive else -8
     high = math.ceil(math.log10(max(positive))) if positive else -7
@@ -75,15 +77,15 @@ def log_axis(values: Iterable[float]) -> Axis:
 
 
 def linear_axis(values: Sequence[float]) -> Axis:
-    """From the least to the largest value, with a little room."""
+    """A linear axis from the smallest to the largest value, with a margin."""
     low, high = min(values, default=0.0), max(values, default=1.0)
-    room = (high / 2 - low / 2) * 0.08 or abs(high) * 0.1 or 1.0
+    margin = (high / 2 - low / 2) * 0.08 or abs(high) * 0.1 or 1.0
     largest = 1.7e308
-    return Axis(low=max(low - room, -largest), high=min(high + room, largest))
+    return Axis(low=max(low - margin, -largest), high=min(high + margin, largest))
 
 
 def columns(values: Sequence[float | None], *, name: str, about: str, x: str, y: str, bad: frozenset[int] = frozenset()) -> Markup:
-    """One stem for each value, on a logarithmic axis; zeros lie on its ground, bad ones are crosses, `None` leaves a gap."""
+    """One stem per value on a logarithmic axis. A zero lies on the axis, a bad value is a cross, `None` leaves a gap."""
     axis = log_axis(value for value in values if value is not None)
     parts = [_frame(x, y), *_left_ticks(axis), *_counted(len(values))]
     for place, value in enumerate(values):
@@ -97,7 +99,7 @@ def columns(values: Sequence[float | None], *, name: str, about: str, x: str, y:
 
 
 def histogram(shares: Sequence[tuple[str, float]], *, name: str, about: str, x: str, y: str) -> Markup:
-    """One column for each label; a share is of 1."""
+    """One column per label; a share is between 0 and 1."""
     axis = Axis(low=0.0, high=max((share for _, share in shares), default=0.0) or 1.0)
     parts = [_frame(x, y)]
     for tick in axis.ticks():
@@ -115,20 +117,20 @@ def histogram(shares: Sequence[tuple[str, float]], *, name: str, about: str, x: 
 def scatter(
     points: Sequence[tuple[float, float]], worst: Sequence[tuple[float, float]], *, name: str, about: str, x: str, y: str
 ) -> Markup:
-    """A dot for each pair on equal axes, with the line on which both are the same; the worst ones are crosses."""
+    """One dot per pair on equal axes, with the diagonal; the worst pairs are crosses."""
     axis = linear_axis([value for pair in (*points, *worst) for value in pair])
     parts = [_frame(x, y), *_left_ticks(axis)]
     parts += [_text(LEFT + (RIGHT - LEFT) * axis.at(tick), BOTTOM + 14, _short(tick), anchor="middle") for tick in axis.ticks()]
     parts.append(f'<path class="same" d="M{LEFT} {BOTTOM}L{RIGHT} {TOP}"/>')
-    places = [(LEFT + (RIGHT - LEFT) * axis.at(one), _up(axis.at(other))) for one, other in points]
+    places = [(LEFT + (RIGHT - LEFT) * axis.at(first), _up(axis.at(second))) for first, second in points]
     kind = "points" if len(places) > FEW else "points few"
     parts.append(f'<path class="{kind}" d="{"".join(f"M{across:.1f} {up:.1f}h0" for across, up in places)}"/>')
-    parts += [_cross(LEFT + (RIGHT - LEFT) * axis.at(one), _up(axis.at(other))) for one, other in worst]
+    parts += [_cross(LEFT + (RIGHT - LEFT) * axis.at(first), _up(axis.at(second))) for first, second in worst]
     return _svg("".join(parts), name, about)
 
 
 def bars(rows: Sequence[Bar], *, name: str, about: str, log: bool = False) -> Markup:
-    """Horizontal bars, each with its label and its value in words above it, the number at its end."""
+    """Horizontal bars; above each stand its label on the left and its value on the right."""
     values = [value for row in rows for value in (row.value, row.upper, row.second) if value is not None and math.isfinite(value)]
     axis = log_axis(values) if log else Axis(low=0.0, high=max(values, default=0.0) or 1.0)
     parts = []
@@ -150,13 +152,13 @@ def bars(rows: Sequence[Bar], *, name: str, about: str, log: bool = False) -> Ma
 
 
 def _along(axis: Axis, value: float) -> float:
-    """A NaN has no length, an infinity the whole one."""
+    """The length of a bar: of NaN the shortest, of +infinity the longest."""
     place = 0.0 if math.isnan(value) else axis.at(value) if math.isfinite(value) else float(value > 0)
     return min(1.0, max(0.0, place)) * (WIDTH - 6) or 1.0
 
 
 def _svg(content: str, name: str, about: str, *, height: int = HEIGHT) -> Markup:
-    return Markup(  # noqa: S704 - made here of numbers and of texts that `escape` went over
+    return Markup(  # noqa: S704 - numbers, and texts that `escape` escaped
         f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(name)}" aria-description="{escape(about)}">'
         f"<title>{escape(name)}</title><desc>{escape(about)}</desc>{content}</svg>"
     )
@@ -179,7 +181,7 @@ def _left_tick(place: float, label: str) -> list[str]:
 
 
 def _counted(count: int) -> list[str]:
-    """Numbers below the columns, from 0, at most eight of them."""
+    """Labels below the columns: at most eight numbers, from 0."""
     every = max(1, -(-count // 8))
     return [
         _text(LEFT + (RIGHT - LEFT) * (place + 0.5) / count, BOTTOM + 14, str(place), anchor="middle")
