@@ -20,17 +20,17 @@ NAN, INF = math.nan, math.inf
 class Alternating(nn.Module):
     """Returns one output, then the other, and so on."""
 
-    def __init__(self, first: list[float], second: list[float]) -> None:
+    def __init__(self, first: list[float], second: list[float], dtype: torch.dtype) -> None:
         super().__init__()
-        self.outputs = [torch.tensor(first), torch.tensor(second)]
+        self.outputs = [torch.tensor(first, dtype=dtype), torch.tensor(second, dtype=dtype)]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.outputs.reverse()
-        return self.outputs[1] + x * 0
+        return self.outputs[1] + x.to(self.outputs[1].dtype) * 0
 
 
-def require_repeatable(first: list[float], second: list[float]) -> None:
-    model = LoadedModel(Alternating(first, second), ("x",), ("y",))
+def require_repeatable(first: list[float], second: list[float], dtype: torch.dtype = torch.float32) -> None:
+    model = LoadedModel(Alternating(first, second, dtype), ("x",), ("y",))
     batch = {"x": np.zeros(1, np.float32)}
     determinism.require_repeatable(model, batch, model.run(batch))
 
@@ -42,6 +42,9 @@ def require_repeatable(first: list[float], second: list[float]) -> None:
         ([1.0, 2.0], [NAN, NAN], "two answers differ: NaN in one of them"),
         ([NAN, 2.0], [1.0, NAN], "two answers differ: NaN in one of them"),
         ([INF, NAN], [INF, 1.0], "two answers differ: NaN in one of them"),
+        ([1.0, NAN], [1.0, 2.0], "two answers differ: NaN in one of them"),
+        ([INF, 1.0], [INF, 1.5], "two answers differ by up to 0.5"),
+        ([INF, 1.0], [-INF, 1.0], "two answers differ in shape or by infinity"),
         ([2.0, 1.0], [2.0, 1.5], "two answers differ by up to 0.5"),
     ],
 )
@@ -53,5 +56,10 @@ def test_different_outputs_are_reported_without_a_warning_of_numpy(first, second
 
 
 @pytest.mark.parametrize("values", [[NAN, NAN], [NAN, INF], [INF, -INF], [1.0, NAN]])
-def test_the_same_output_twice_is_repeatable(values):
-    require_repeatable(values, values)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_the_same_output_twice_is_repeatable(values, dtype):
+    require_repeatable(values, values, dtype)
+
+
+def test_a_difference_of_rounding_is_allowed_beside_an_infinity():
+    require_repeatable([INF, 1.0], [INF, 1.0 + 2**-22])

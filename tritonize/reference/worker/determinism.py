@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from tritonize.core.arrays import Array, Arrays
+from tritonize.core.arrays import BFLOAT16, Array, Arrays
 from tritonize.core.errors import ExportError
 from tritonize.core.messages import reference as wording
 from tritonize.core.messages import source as source_wording
@@ -120,18 +120,16 @@ def _apart(distance: float) -> str:
 
 
 def _distance(one: Array, other: Array) -> float | None:
-    """How far two answers are apart; `None` where they are the same."""
+    """How far two answers are apart; NaN where one of them has a NaN that the other has not, `None` where they are the same."""
     if one.shape != other.shape:
         return float("inf")
-    if not one.size or np.array_equal(one, other, equal_nan=one.dtype.kind == "f"):
+    if not one.size or np.array_equal(one, other, equal_nan=one.dtype.kind == "f" or one.dtype == BFLOAT16):
         return None
     wide, wider = one.astype(np.float64), other.astype(np.float64)
-    no_difference = np.isnan(wide) | np.isnan(wider) | (np.isinf(wide) & (wide == wider))  # infinity minus infinity is NaN
-    distance = _largest(np.abs(wide[~no_difference] - wider[~no_difference]))
-    allowed = REPEAT_RTOL * _largest(np.abs(wide[~np.isnan(wide)])) if one.dtype.kind not in "biu" else 0.0
-    return None if distance <= allowed and np.array_equal(np.isnan(wide), np.isnan(wider)) else distance
-
-
-def _largest(values: Array) -> float:
-    """The largest value; NaN if there is none. `numpy.nanmax` warns there."""
-    return float(values.max()) if values.size else math.nan
+    if not np.array_equal(np.isnan(wide), np.isnan(wider)):
+        return math.nan
+    differ = (wide != wider) & ~np.isnan(wide)  # not where both are the same infinity, whose difference is NaN
+    distance = float(np.abs(wide[differ] - wider[differ]).max(initial=0.0))
+    # Infinities, such as those of masked scores, have no magnitude: with them, any distance would be allowed.
+    allowed = REPEAT_RTOL * float(np.abs(wide[np.isfinite(wide)]).max(initial=0.0)) if one.dtype.kind not in "biu" else 0.0
+    return None if distance <= allowed else distance
