@@ -114,7 +114,9 @@ def beyond_rounding(nodes: Iterable[Sequence[MeasuredSum]]) -> str:
     """The first node whose own error rounding does not explain, in a sentence; empty if rounding explains all."""
     for node in (node for sample in nodes for node in sample):
         if not node.error <= node.bound:
-            return wording.SUMS_BEYOND.text(**vars(node))
+            return wording.SUMS_BEYOND.text(
+                node=node.node, operator=node.operator, terms=node.terms, error=node.error, bound=node.bound
+            )
     return ""
 
 
@@ -136,7 +138,18 @@ def moved(golden: GoldenSet, failed: Sequence[Gate], indices: Sequence[int], *, 
             nodes = [node for place, _ in places for node in found.nodes[place]]
             worst = max(nodes, key=lambda node: node.error / (node.bound or 1.0))
             count = len(found.nodes[0])
-            why = wording.SUMS.text(**vars(worst), output=gate.output, far=far, count=count, wide=k, k=gate.value, limit=gate.limit)
+            why = wording.SUMS.text(
+                node=worst.node,
+                operator=worst.operator,
+                terms=worst.terms,
+                error=worst.error,
+                output=gate.output,
+                far=far,
+                count=count,
+                wide=k,
+                k=gate.value,
+                limit=gate.limit,
+            )
             allowed.append(replace(floor, summing=far, why=why))
     if not allowed:
         return None

@@ -83,12 +83,12 @@ NOT_READY = Message(
 )
 NOT_ALIVE = Message(code="server-not-alive", what="The server started but does not accept requests.")
 NO_INDEX = Message(code="server-no-index", what="The server does not return its index of loaded models.")
-MODEL_REFUSED = Message(
+MODEL_NOT_LOADED = Message(
     code="server-model-refused",
     what="The server could not load the model {model}.",
     next_step="correct the model or its config.pbtxt",
 )
-MODELS_REFUSED = Message(
+MODELS_NOT_LOADED = Message(
     code="server-models-refused",
     what="The server could not load {count} models.",
     next_step="correct the models or their config.pbtxt",

@@ -35,13 +35,15 @@ def lacking(error_text: str, path: Path) -> ExportError | None:
         return None
     kind = found.groupdict().get("type") or _type_of(path, found["node"])
     kind = {"double": "fp64", "float": "fp32", "float16": "fp16", "bfloat16": "bf16"}.get(kind or "", kind)
-    message = wording.RUNTIME_LACKS_OPERATOR if kind in _COMPUTED_IN else wording.RUNTIME_LACKS_OTHER
+    where, reason, operator = path.name, without_path(error_text), found["operator"]
+    if kind not in _COMPUTED_IN:
+        return ExportError.of(wording.RUNTIME_LACKS_OTHER, where=where, found=reason, operator=operator, type=kind or "this type")
     return ExportError.of(
-        message,
-        where=path.name,
-        found=without_path(error_text),
-        operator=found["operator"],
-        type=_COMPUTED_IN.get(kind or "", kind or "this type"),
+        wording.RUNTIME_LACKS_OPERATOR,
+        where=where,
+        found=reason,
+        operator=operator,
+        type=_COMPUTED_IN[kind],
         remedy=_FROM_FLOAT64 if kind == "fp64" else _FROM_HALF,
     )
 

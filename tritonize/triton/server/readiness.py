@@ -181,9 +181,10 @@ def require_loaded(starting: Starting, repository: Path, models: Sequence[str] |
     first, *others = refused
     if all(gpu_access.needs_gpu(reason) for reason in refused.values()):
         raise MissingError.of(messages.NO_GPU, found=refused[first], models=", ".join(map(repr, refused)))
-    message = messages.MODELS_REFUSED if others else messages.MODEL_REFUSED
+    if not others:
+        raise ServerError.of(messages.MODEL_NOT_LOADED, where=first, found=refused[first], model=repr(first))
     details = [f"{name}: {refused[name]}" for name in others]
-    raise ServerError.of(message, where=first, found=refused[first], details=details, model=repr(first), count=len(refused))
+    raise ServerError.of(messages.MODELS_NOT_LOADED, where=first, found=refused[first], details=details, count=len(refused))
 
 
 def _absent(directory: Path, file: Path) -> str:
