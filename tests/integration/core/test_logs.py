@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import tritonize
-from tritonize import cli
 from tritonize.core import logs
 from tritonize.core.errors import UsageError
 from tritonize.core.recorder import Recorder
@@ -57,20 +56,6 @@ class TestSwitch:
         monkeypatch.setenv(logs.VARIABLE, "loud")
         with pytest.raises(UsageError):
             logs.enable_from_environment()
-
-
-@pytest.mark.parametrize(
-    ("given", "read"),
-    [
-        (["doctor", "--log", "info"], ["--log", "info", "doctor"]),
-        (["doctor", "--log=info", "--isolate"], ["--log=info", "--isolate", "doctor"]),
-        (["run", "--", "--log"], ["run", "--", "--log"]),
-        (["run", "a.pt", "--log"], ["--log", "run", "a.pt"]),
-        (["doctor", "--isolate", "--", "--isolate"], ["--isolate", "doctor", "--", "--isolate"]),
-    ],
-)
-def test_it_stands_before_or_behind_any_command(given: list[str], read: list[str]) -> None:
-    assert cli._arguments(given) == read
 
 
 def test_a_command_logs_to_standard_error_alone(tmp_path: Path) -> None:
