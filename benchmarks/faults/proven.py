@@ -50,7 +50,7 @@ def prove(proof: Proof, make: Callable[[GoldenSet], Seeing], file: bytes, direct
     model = proof.healthy.spec(proof.seed)
     with mock.patch.object(workers, "run_worker", _here):
         tracker, checks = _asked(proof.golden, make, artifact, model, directory / "first")
-        left_out = edge_case_rounding.unanswerable(
+        left_out = edge_case_rounding.undetermined(
             model, artifact, tracker.golden, checks=checks, work=directory / "unanswerable", recorder=Recorder()
         )
         if not left_out:

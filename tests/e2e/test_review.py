@@ -240,4 +240,4 @@ def test_rules_for_an_output_that_an_onnx_file_does_not_have_are_refused():
     done = tritonize("build", "spec.yaml", "--json")
     assert done.returncode == 2
     error = json.loads(done.stdout)["error"]
-    assert (error["what"], error["found"], error["expected"]) == ("The model has no such output.", "y", "one of y0")
+    assert (error["code"], error["found"], error["expected"]) == ("spec-output-unknown", "y", "one of y0")

@@ -80,7 +80,7 @@ def _try(model: schema.Model, baseline: Baseline, strategy: str, *, work: Path, 
         artifact, tracker = exported.artifact, baseline.tracker()
         checked = onnxruntime_check.check(model, baseline, artifact, tracker=tracker, work=work, recorder=recorder)
         folder = work / "unanswerable"
-        if dropped := edge_case_rounding.unanswerable(
+        if dropped := edge_case_rounding.undetermined(
             model, artifact, tracker.golden, checks=checked.checks, work=folder, recorder=recorder
         ):
             baseline = baseline.without(dropped)

@@ -1,7 +1,7 @@
-"""What the model itself answers: the baseline of every comparison, and golden files made of it.
+"""The outputs of the model itself: the baseline of every comparison, and golden files made from it.
 
-`compute` makes a `Baseline` of drawn samples (`computation.py`; `onnx_source.py` for an ONNX file), `runner.py` starts the worker
-that runs the model, `requirements.py` says what a model has to be.
+`compute` makes a `Baseline` from drawn samples (`computation.py`; `onnx_source.py` for an ONNX file), `runner.py` starts the worker
+that runs the model, `requirements.py` checks what a model must fulfil before anything is compared with it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The reference against the model as the user loaded it: training mode, attention's fast path, torch.compile.
+"""Compare the reference with the model as it was loaded: in training mode, with attention's fast path, with torch.compile.
 
-What tritonize switches is said with the measured difference. Where PyTorch has two answers for the same code and neither was
-chosen, that is a finding.
+A note states the measured difference for everything that tritonize switched. If PyTorch has two outputs for the same code and the
+spec chooses neither, that is a finding.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _PATHS = {"fast_path": "with attention's fast path", "math": "without attention'
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
-    """What came of one or all comparisons."""
+class Judgement:
+    """What one variant or all of them add to the report."""
 
     notes: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
@@ -32,32 +32,33 @@ class Judged:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Far:
-    """How far apart two answers are."""
+class _Difference:
+    """How far a variant's outputs differ from the reference."""
 
     output: str
-    """The one that differs most."""
-    difference: float
+    """The output that differs most."""
+    largest: float
+    """max |difference| of that output; infinite if the two cannot be subtracted."""
     within: bool
-    """Whether every gate is kept."""
+    """Whether the outputs are within the tolerances and all gates pass."""
 
 
-def judge(model: schema.Model, source: str, golden: GoldenSet, *, variants: tuple[Variant, ...]) -> Judged:
-    """Compare what the model answers in other states with the reference.
+def judge(model: schema.Model, source: str, golden: GoldenSet, *, variants: tuple[Variant, ...]) -> Judgement:
+    """Compare the outputs of the model in other states with the reference.
 
     Args:
-        source: the model's name for a person.
+        source: the model's name in findings.
     """
-    judged = [_JUDGES[each.cause](model, source, each, far=_far(golden, each)) for each in variants]
-    return Judged(
-        notes=tuple(note for each in judged for note in each.notes),
-        findings=tuple(finding for each in judged for finding in each.findings),
-        facts={name: fact for each in judged for name, fact in each.facts.items()},
+    judgements = [_JUDGES[variant.cause](model, source, variant, difference=_difference(golden, variant)) for variant in variants]
+    return Judgement(
+        notes=tuple(note for judgement in judgements for note in judgement.notes),
+        findings=tuple(finding for judgement in judgements for finding in judgement.findings),
+        facts={name: fact for judgement in judgements for name, fact in judgement.facts.items()},
     )
 
 
-def _far(golden: GoldenSet, variant: Variant) -> _Far | None:
-    """`None` where there is nothing to compare."""
+def _difference(golden: GoldenSet, variant: Variant) -> _Difference | None:
+    """Return `None` if the variant has no outputs."""
     if variant.outputs is None:
         return None
     tracker, within, worst = ErrorTracker(golden), True, ("", 0.0)
@@ -65,57 +66,80 @@ def _far(golden: GoldenSet, variant: Variant) -> _Far | None:
     for check in check_batches(golden, StageName.AS_LOADED, singles, found=SingleOutputs(variant.outputs), tracker=tracker):
         for tensor in check.tensors:
             within = within and tensor.passed
-            far = float("inf") if tensor.max_abs is None and not tensor.passed else tensor.max_abs or 0.0
-            worst = max(worst, (tensor.name, far), key=lambda each: each[1])
+            largest = float("inf") if tensor.max_abs is None and not tensor.passed else tensor.max_abs or 0.0
+            worst = max(worst, (tensor.name, largest), key=lambda item: item[1])
     within = within and not any(gate.verdict == "failed" for gate in tracker.gates() if gate.stage is StageName.AS_LOADED)
-    return _Far(output=worst[0], difference=worst[1], within=within)
+    return _Difference(output=worst[0], largest=worst[1], within=within)
 
 
-def _facts(variant: Variant, far: _Far | None, **more: object) -> dict[str, object]:
-    if far is None:
-        return {**more, "parts": list(variant.parts), "not_compared": variant.why_not}
-    return {**more, "parts": list(variant.parts), "largest_difference": far.difference, "output": far.output, "within": far.within}
+def _facts(variant: Variant, difference: _Difference | None, **more: object) -> dict[str, object]:
+    facts = {**more, "parts": list(variant.parts)}
+    if difference is None:
+        return {**facts, "not_compared": variant.why_not}
+    return {**facts, "largest_difference": difference.largest, "output": difference.output, "within": difference.within}
 
 
-def _training(model: schema.Model, source: str, variant: Variant, *, far: _Far | None) -> Judged:  # noqa: ARG001 - one of a table
-    facts = {"training": _facts(variant, far, mode="eval", found="training")}
-    if far is None:
-        return Judged(notes=(wording.EVALUATION_SWITCHED_ON_UNMEASURED.text(reason=variant.why_not),), facts=facts)
-    if not far.difference:
-        return Judged(facts=facts)
-    note = wording.EVALUATION_SWITCHED_ON.text(difference=f"{far.difference:.3g}", output=far.output)
-    return Judged(notes=(note,), facts=facts)
+def _training(
+    model: schema.Model,  # noqa: ARG001 - the functions of _JUDGES have one signature
+    source: str,  # noqa: ARG001
+    variant: Variant,
+    *,
+    difference: _Difference | None,
+) -> Judgement:
+    facts = {"training": _facts(variant, difference, mode="eval", found="training")}
+    if difference is None:
+        return Judgement(notes=(wording.EVALUATION_SWITCHED_ON_UNMEASURED.text(reason=variant.why_not),), facts=facts)
+    if not difference.largest:
+        return Judgement(facts=facts)
+    note = wording.EVALUATION_SWITCHED_ON.text(difference=f"{difference.largest:.3g}", output=difference.output)
+    return Judgement(notes=(note,), facts=facts)
 
 
-def _evaluation(model: schema.Model, source: str, variant: Variant, *, far: _Far | None) -> Judged:  # noqa: ARG001 - one of a table
-    facts = {"training": _facts(variant, far, mode="keep", found="training")}
-    difference, output = (f"{far.difference:.3g}", far.output) if far else (f"an unknown amount: {variant.why_not}", "all")
-    return Judged(notes=(wording.TRAINING_KEPT.text(difference=difference, output=output),), facts=facts)
-
-
-def _attention(model: schema.Model, source: str, variant: Variant, *, far: _Far | None) -> Judged:
-    chosen = model.reference or "math"
-    facts = {"attention": _facts(variant, far, reference=chosen, chosen=model.reference is not None)}
-    if far is None:
-        path = "code path" if chosen == "fast_path" else "fast path"
-        return Judged(notes=(wording.ANOTHER_ANSWER_FAILED.text(path=path, reason=variant.why_not),), facts=facts)
-    values = {"difference": f"{far.difference:.3g}", "output": far.output}
-    if model.reference:
-        return Judged(notes=(wording.ANSWER_CHOSEN.text(reference=_PATHS[chosen], chosen=chosen, **values),), facts=facts)
-    if far.within:
-        return Judged(facts=facts)
-    return Judged(findings=(Finding(where=source, what=wording.TWO_ANSWERS.text(**values)),), facts=facts)
-
-
-def _compiled(model: schema.Model, source: str, variant: Variant, *, far: _Far | None) -> Judged:  # noqa: ARG001 - one of a table
-    facts = {"compiled": _facts(variant, far)}
-    if far is not None and not far.within:
-        text = wording.COMPILED_DIFFERS.text(output=far.output, difference=f"{far.difference:.3g}")
-        return Judged(findings=(Finding(where=source, what=text),), facts=facts)
-    compared = (
-        f"; compiled, it differs by up to {far.difference:.3g}" if far else f", which could not be compared: {variant.why_not}"
+def _evaluation(
+    model: schema.Model,  # noqa: ARG001 - the functions of _JUDGES have one signature
+    source: str,  # noqa: ARG001
+    variant: Variant,
+    *,
+    difference: _Difference | None,
+) -> Judgement:
+    facts = {"training": _facts(variant, difference, mode="keep", found="training")}
+    amount, output = (
+        (f"{difference.largest:.3g}", difference.output) if difference else (f"an unknown amount: {variant.why_not}", "all")
     )
-    return Judged(notes=(wording.COMPILE_TAKEN_OFF.text(parts=", ".join(variant.parts[:3]), compared=compared),), facts=facts)
+    return Judgement(notes=(wording.TRAINING_KEPT.text(difference=amount, output=output),), facts=facts)
+
+
+def _attention(model: schema.Model, source: str, variant: Variant, *, difference: _Difference | None) -> Judgement:
+    chosen = model.reference or "math"
+    facts = {"attention": _facts(variant, difference, reference=chosen, chosen=model.reference is not None)}
+    if difference is None:
+        path = "code path" if chosen == "fast_path" else "fast path"
+        return Judgement(notes=(wording.OTHER_PATH_FAILED.text(path=path, reason=variant.why_not),), facts=facts)
+    values = {"difference": f"{difference.largest:.3g}", "output": difference.output}
+    if model.reference:
+        return Judgement(notes=(wording.REFERENCE_CHOSEN.text(reference=_PATHS[chosen], chosen=chosen, **values),), facts=facts)
+    if difference.within:
+        return Judgement(facts=facts)
+    return Judgement(findings=(Finding(where=source, what=wording.TWO_OUTPUTS.text(**values)),), facts=facts)
+
+
+def _compiled(
+    model: schema.Model,  # noqa: ARG001 - the functions of _JUDGES have one signature
+    source: str,
+    variant: Variant,
+    *,
+    difference: _Difference | None,
+) -> Judgement:
+    facts = {"compiled": _facts(variant, difference)}
+    if difference is not None and not difference.within:
+        text = wording.COMPILED_DIFFERS.text(output=difference.output, difference=f"{difference.largest:.3g}")
+        return Judgement(findings=(Finding(where=source, what=text),), facts=facts)
+    compared = (
+        f"; the outputs of the compiled model differ by up to {difference.largest:.3g}"
+        if difference
+        else f"; the compiled model could not be compared: {variant.why_not}"
+    )
+    return Judgement(notes=(wording.COMPILE_TAKEN_OFF.text(parts=", ".join(variant.parts[:3]), compared=compared),), facts=facts)
 
 
 _JUDGES = {"training": _training, "evaluation": _evaluation, "attention": _attention, "compiled": _compiled}

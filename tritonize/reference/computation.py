@@ -1,7 +1,7 @@
-"""Compute a model's baseline: run it on every sample, on one batch of every size, and in float64 within its bounds.
+"""Compute a model's baseline: run it on every sample, on one batch of every size, and in float64 within the limits of the spec.
 
-A model that answers the same question differently, that changes itself by answering, or that cannot be batched is reported as
-that, and not as a failed export.
+A model whose outputs vary for the same input, that changes itself when it runs, or that cannot be batched gets an error that says
+so, and not a failed export.
 """
 
 from __future__ import annotations
@@ -28,18 +28,19 @@ from tritonize.source.drawing import Drawn
 from tritonize.spec import schema
 
 WEIGHTS_BYTES = 2 << 30
-"""Weights in float64 up to which PyTorch runs in float64 by default: a run keeps to 2.5 times the size of a large model."""
+"""Largest size of the weights in float64 for which PyTorch runs in float64 by default. For larger models the processes of a run
+must stay within 2.5 times the model's size (`benchmarks/large.py`), and float64 weights alone take twice that size."""
 
 
 def compute(model: schema.Model, source: Source, drawn: Drawn, *, work: Path, recorder: Recorder) -> Baseline:
     """Run the model on every sample.
 
-    Where it refuses the negative integers that were drawn for lack of a range, as token ids and indices are none, samples from
-    0 on are drawn and computed instead, and a note says so.
+    Integer inputs without a range are drawn negative too. If the model raises on them, as it does for token ids and indices, new
+    samples without negative integers are drawn, and a note says so.
 
     Raises:
-        UsageError: the model is not batchable, or not what the spec says.
-        ExportError: it cannot be loaded or run, or is no pure function.
+        UsageError: the model is not batchable, or contradicts the spec.
+        ExportError: the model cannot be loaded or run, or is not a pure function.
     """
     if source.kind == "onnx":
         return onnx_source.compute(model, source, drawn, work=work, recorder=recorder)
@@ -50,18 +51,18 @@ def compute(model: schema.Model, source: Source, drawn: Drawn, *, work: Path, re
             raise
     work = work / "not_negative"
     drawn = drawing.draw(model, source, work, recorder=recorder, negative=False)
-    found = _compute(model, source, drawn, work=work, recorder=recorder)
-    return replace(found, notes=(*found.notes, edge_wording.NOT_NEGATIVE.text()))
+    baseline = _compute(model, source, drawn, work=work, recorder=recorder)
+    return replace(baseline, notes=(*baseline.notes, edge_wording.NOT_NEGATIVE.text()))
 
 
 def _compute(model: schema.Model, source: Source, drawn: Drawn, *, work: Path, recorder: Recorder) -> Baseline:
-    """The baseline of a PyTorch model."""
+    """Compute the baseline of a PyTorch model."""
     computed, checks = _run(model, source, drawn, work=work, recorder=recorder)
     requirements.require_outputs(model, computed.reference.outputs)
-    kept = arrays.without_edges(drawn.samples, computed.observed.unusable)
-    golden = replace(_golden(model, kept, computed, work=work, recorder=recorder), unpadded=computed.observed.unpadded)
-    named = source.location if source.kind == "factory" else Path(source.location).name
-    judged = as_loaded.judge(model, named, golden, variants=computed.observed.variants)
+    usable = arrays.without_edges(drawn.samples, computed.observed.unusable)
+    golden = replace(_golden(model, usable, computed, work=work, recorder=recorder), unpadded=computed.observed.unpadded)
+    source_name = source.location if source.kind == "factory" else Path(source.location).name
+    judgement = as_loaded.judge(model, source_name, golden, variants=computed.observed.variants)
     return Baseline(
         golden=golden,
         source=computed.reference.source,
@@ -73,86 +74,88 @@ def _compute(model: schema.Model, source: Source, drawn: Drawn, *, work: Path, r
         checks=checks,
         notes=(
             *_renamed(computed.reference),
-            *judged.notes,
+            *judgement.notes,
             *dropped_notes(computed.observed.unusable),
             *((edge_wording.NOT_PADDED.text(why=computed.observed.unpadded),) if computed.observed.unpadded else ()),
-            *((wording.BRANCHES_NOT_OBSERVABLE.text(source=named),) if computed.observed.traced else ()),
+            *((wording.BRANCHES_NOT_OBSERVABLE.text(source=source_name),) if computed.observed.traced else ()),
         ),
-        facts={"branches": "not observable" if computed.observed.traced else "observed", **judged.facts},
+        facts={"branches": "not observable" if computed.observed.traced else "observed", **judgement.facts},
         changed=computed.observed.changed,
-        findings=judged.findings,
+        findings=judgement.findings,
     )
 
 
-def _renamed(own: Reference) -> Iterator[str]:
-    """A sentence for each output that is not called as the model calls it."""
-    for each, name in own.renamed.items():
-        yield export_wording.RENAMED.text(own=each, name=name)
+def _renamed(reference: Reference) -> Iterator[str]:
+    """Yield a sentence for each output that has another name than in the model."""
+    for model_name, name in reference.renamed.items():
+        yield export_wording.RENAMED.text(own=model_name, name=name)
 
 
 def _nonfinite(drawn: Drawn, computed: Computed) -> nonfinite.NonfiniteOutputs | None:
-    """The answers to NaN and infinities, of the cases that the model answers."""
-    answers, unasked = computed.observed.apart, computed.observed.unasked
-    if not drawn.nonfinite or not answers or not answers.count:
+    """Return the samples with NaN and infinities on which the model does not fail, with their outputs; `None` if there are none."""
+    outputs, failed = computed.observed.apart, computed.observed.failed_apart
+    if not drawn.nonfinite or not outputs or not outputs.count:
         return None
-    return nonfinite.NonfiniteOutputs(samples=arrays.without_edges(drawn.nonfinite, unasked), outputs=answers)
+    return nonfinite.NonfiniteOutputs(samples=arrays.without_edges(drawn.nonfinite, failed), outputs=outputs)
 
 
 def _run(
     model: schema.Model, source: Source, drawn: Drawn, *, work: Path, recorder: Recorder
 ) -> tuple[Computed, tuple[Check, ...]]:
-    """PyTorch on every sample, and on one batch of every size: a model that answers a batch otherwise is not batchable."""
+    """Run PyTorch on every sample and on one batch of every size, and check that the model is batchable."""
     batches = requirements.first_batches(model, drawn.samples)
     with recorder.stage(StageName.PYTORCH) as outcome:
-        wanted = model.quality.float64 != "off"
+        float64 = model.quality.float64 != "off"
         computed = runner.compute(
-            model, source, drawn.samples, batches=batches, directory=work / "reference", float64=wanted, apart=drawn.nonfinite
+            model, source, drawn.samples, batches=batches, directory=work / "reference", float64=float64, apart=drawn.nonfinite
         )
         requirements.require_one_shape(model, computed.reference.outputs, drawn.samples)
         checks = tuple(requirements.batch_check(model, computed, position, batch=batch) for position, batch in enumerate(batches))
         outcome.cost(computed)
         outcome.note = f"{computed.reference.parameters:,} parameters, {drawn.samples.files.count} samples"
-        if any(each.cause == "training" for each in computed.observed.variants):
+        if any(variant.cause == "training" for variant in computed.observed.variants):
             outcome.note += "; evaluation mode was switched on"
     return computed, checks
 
 
 def _golden(model: schema.Model, drawn: SampleSet, computed: Computed, *, work: Path, recorder: Recorder) -> GoldenSet:
-    """What the error is judged by: PyTorch in float64, within its bounds, and the rules of the spec."""
-    own = computed.reference.outputs
+    """Make the golden set: the expected outputs, PyTorch in float64 within its limits, and the rules of the spec."""
+    outputs = computed.reference.outputs
     golden = GoldenSet(
         samples=drawn,
-        expected=own,
+        expected=outputs,
         max_batch_size=model.max_batch_size,
         required=model.quality.float64 == "required",
-        rules=gates.rules(model, drawn, own),
+        rules=gates.rules(model, drawn, outputs),
     )
     if model.quality.float64 == "off":
-        return replace(golden, why_not="the spec says off")
+        return replace(golden, why_not="the spec sets quality.float64: off")
     if why := _too_large(model, computed):
         recorder.not_run(StageName.PYTORCH_FP64, why)
         return replace(golden, why_not=why)
     with recorder.stage(StageName.PYTORCH_FP64) as outcome:
-        exact = computed.observed.exact or runner.recompute(
+        float64 = computed.observed.exact or runner.recompute(
             model, computed.reference, drawn, dtype="fp64", directory=work / "float64"
         )
-        outcome.cost(exact)
-        if exact.outputs is None:
-            outcome.verdict, outcome.note = "not run", exact.reason
-            return replace(golden, why_not=exact.reason)
+        outcome.cost(float64)
+        if float64.outputs is None:
+            outcome.verdict, outcome.note = "not run", float64.reason
+            return replace(golden, why_not=float64.reason)
         kinds = {name: rule.kind for name, rule in golden.rules.items()}
-        found = noise_floor.measured(drawn, own, exact.outputs, kinds=kinds, moved=computed.observed.moved, without=exact.without)
-        outcome.note = f"{exact.outputs.count} samples"
-        why = gates.without_float64(found)
+        measured = noise_floor.measured(
+            drawn, outputs, float64.outputs, kinds=kinds, moved=computed.observed.moved, without=float64.without
+        )
+        outcome.note = f"{float64.outputs.count} samples"
+        why = gates.without_float64(measured)
         if why:
-            outcome.verdict, outcome.note = "passed" if found.floors else "not run", why
-    why_not = "" if found.exact else why
-    return replace(golden, exact=found.exact, floors=found.floors, unmeasured=found.unmeasured, why_not=why_not)
+            outcome.verdict, outcome.note = "passed" if measured.floors else "not run", why
+    why_not = "" if measured.exact else why
+    return replace(golden, exact=measured.exact, floors=measured.floors, unmeasured=measured.unmeasured, why_not=why_not)
 
 
 def _too_large(model: schema.Model, computed: Computed) -> str:
-    """Why float64 is not even tried, where the spec does not ask for it by name; empty where it is."""
+    """Return why float64 is not tried for a large model; empty if it is tried, also because the spec requires it."""
     size = 8 * computed.reference.parameters
     if size <= WEIGHTS_BYTES or model.quality.float64 == "required" or model.quality.float64_memory_mib:
         return ""
-    return f"the weights alone take {size / 2**30:.1f} GiB in float64; quality.float64_memory_mib allows it"
+    return f"the weights alone take {size / 2**30:.1f} GiB in float64; to run it, set quality.float64_memory_mib"

@@ -1,4 +1,4 @@
-"""Edge cases whose answer rounding alone decides: how far it moves them is measured and allowed for, or they are left out."""
+"""Edge cases whose outputs depend on rounding: measure the effect of rounding and allow for it, or drop the edge case."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import summation_error
 from tritonize.spec import schema
 
-OVER_PLACES = ("InstanceNormalization", "GroupNormalization", "MeanVarianceNormalization")
-"""Operators that divide a constant by next to nothing."""
+SPATIAL_NORMALIZATIONS = ("InstanceNormalization", "GroupNormalization", "MeanVarianceNormalization")
+"""Operators that compute 0 / sqrt(epsilon) for a constant input, where 0 is a rounding error."""
 EXPLAINED = 10.0
-"""How many times as far as rounding was seen to move an answer it may be off, and rounding still be the reason."""
+"""Rounding explains an error of up to this many times the measured effect of rounding."""
 
 
 def allow_for_rounding(
     model: schema.Model, artifact: OnnxArtifact, tracker: ErrorTracker, *, work: Path, recorder: Recorder
 ) -> float:
-    """Measure how far rounding alone moves the answers to edge cases whose error PyTorch's own noise hardly explains.
+    """Measure how far rounding alone moves the outputs for edge cases whose error is near or above PyTorch's noise floor.
 
-    Sums over whole axes count as plain ones, since on a constant their error is one of sign and not of chance. Where it cannot be
-    measured, PyTorch's own noise decides alone.
+    On a constant input the rounding errors of a sum have one sign and do not average out, so the noise floor says little there.
+    If rounding cannot be measured, the noise floor alone decides.
 
     Returns:
-        Seconds that the libraries took for it.
+        Seconds spent in libraries.
     """
-    edges, indices = tracker.golden.samples.edges, _in_doubt(artifact, tracker)
+    edges, indices = tracker.golden.samples.edges, _doubtful(artifact, tracker)
     if not indices:
         return 0.0
-    found = _sensitivity(model, artifact, tracker.golden.samples, indices=indices, work=work, recorder=recorder)
-    if found is None:
+    sensitivity = _sensitivity(model, artifact, tracker.golden.samples, indices=indices, work=work, recorder=recorder)
+    if sensitivity is None:
         return 0.0
-    pairs = zip(indices, found.moved, strict=True)
-    moved = ((name, index, far) for index, outputs in pairs for name, far in outputs.items())
-    tracker.allow_for_rounding({(name, edges[index]): far for name, index, far in moved if math.isfinite(far)})
-    return found.library_seconds
+    pairs = zip(indices, sensitivity.moved, strict=True)
+    moved = ((name, index, distance) for index, outputs in pairs for name, distance in outputs.items())
+    tracker.allow_for_rounding({(name, edges[index]): distance for name, index, distance in moved if math.isfinite(distance)})
+    return sensitivity.library_seconds
 
 
-def _in_doubt(artifact: OnnxArtifact, tracker: ErrorTracker) -> tuple[int, ...]:
-    """Edge cases that rounding may decide: by their error here; all of them where a constant is 0 / sqrt(eps) on the way."""
+def _doubtful(artifact: OnnxArtifact, tracker: ErrorTracker) -> tuple[int, ...]:
+    """Return the edge cases whose error may come from rounding; all of them if the file has a spatial normalization."""
     if tracker.golden.floors and artifact.node_map is not None:
         nodes = artifact.node_map.read_text(encoding="utf-8")
-        if any(f'"{operator}"' in nodes for operator in OVER_PLACES):
+        if any(f'"{operator}"' in nodes for operator in SPATIAL_NORMALIZATIONS):
             return tuple(tracker.golden.samples.edges)
     return tracker.doubtful()
 
@@ -59,7 +59,7 @@ def _in_doubt(artifact: OnnxArtifact, tracker: ErrorTracker) -> tuple[int, ...]:
 def _sensitivity(
     model: schema.Model, artifact: OnnxArtifact, samples: SampleSet, *, indices: Sequence[int], work: Path, recorder: Recorder
 ) -> Sensitivity | None:
-    """How far rounding moves the answers; `None`, and a stage that did not run, where that cannot be measured."""
+    """Measure how far rounding moves the outputs; on failure, return `None` and record a stage that did not run."""
     try:
         return runtime.sensitivity(
             SamplesRequest(
@@ -78,47 +78,54 @@ def _sensitivity(
         return None
 
 
-def unanswerable(
+def undetermined(
     model: schema.Model, artifact: OnnxArtifact, golden: GoldenSet, *, checks: Sequence[Check], work: Path, recorder: Recorder
 ) -> dict[str, str]:
-    """Edge cases that float32 cannot answer to the tolerance: name to why.
+    """Find the edge cases whose outputs float32 does not determine to within the tolerance: name to reason.
 
-    Of those whose answer is outside it, where rounding alone moves the answer as far, and explains the whole error; or where the
-    answer is whole numbers that say which of several values comes first, which no rule decides where inputs of one value tie.
+    An edge case is undetermined if rounding moves its output beyond the tolerance. If its output is outside the tolerance, the
+    effect of rounding must also explain the whole error, or the output must be integers from a ranking (the order of tied values
+    is unspecified), or summation in ONNX Runtime must be the cause.
     """
     edges = golden.samples.edges
     failing = {check.samples[0]: check for check in checks if not check.passed and check.samples[0] in edges}
-    found = {edges[index]: why for index, why in _beyond_tolerance(golden).items() if index not in failing}
-    measured = (
+    reasons = {edges[index]: why for index, why in _beyond_tolerance(golden).items() if index not in failing}
+    sensitivity = (
         _sensitivity(model, artifact, golden.samples, indices=list(failing), work=work, recorder=recorder) if failing else None
     )
-    for (index, check), far in zip(failing.items(), measured.moved if measured else (), strict=False):
-        bad = [tensor for tensor in check.tensors if not tensor.passed]
-        reasons = [_why_unanswerable(tensor, far.get(tensor.name, 0.0), measured.chosen if measured else ()) for tensor in bad]
-        if all(reasons):
-            found[edges[index]] = reasons[0]
-    left = {index: check for index, check in failing.items() if edges[index] not in found}
+    for (index, check), moved in zip(failing.items(), sensitivity.moved if sensitivity else (), strict=False):
+        failed = [tensor for tensor in check.tensors if not tensor.passed]
+        ranked = sensitivity.chosen if sensitivity else ()
+        by_tensor = [_why_undetermined(tensor, moved.get(tensor.name, 0.0), ranked) for tensor in failed]
+        if all(by_tensor):
+            reasons[edges[index]] = by_tensor[0]
+    left = {index: check for index, check in failing.items() if edges[index] not in reasons}
     sums = summation_error.explained(model, artifact, golden, checks=left, work=work / "sums", recorder=recorder)
-    return found | {edges[index]: why for index, why in sums.items()}
+    return reasons | {edges[index]: why for index, why in sums.items()}
 
 
 def _beyond_tolerance(golden: GoldenSet) -> dict[int, str]:
-    """Edge cases that rounding was seen to move beyond the tolerance: what another machine answers to them is chance."""
+    """Return the edge cases that rounding moves beyond the tolerance, with the reason; their outputs may differ by machine."""
     indices = {name: index for index, name in golden.samples.edges.items()}
-    found = {}
+    reasons = {}
     for floor in golden.floors:
         tolerance = golden.rule(floor.output).tolerance
         if floor.group in indices and floor.sensitivity > tolerance.atol + tolerance.rtol * floor.scale:
-            found[indices[floor.group]] = wording.EDGE_ROUNDED.text(output=floor.output, far=floor.sensitivity)
-    return found
+            reasons[indices[floor.group]] = wording.EDGE_ROUNDED.text(output=floor.output, far=floor.sensitivity)
+    return reasons
 
 
-def _why_unanswerable(tensor: TensorCheck, moved: float, chosen: Collection[str]) -> str:
-    """Empty where the answer is simply wrong."""
-    alike = (tensor.expected_dtype, tensor.expected_shape) == (tensor.found_dtype, tensor.found_shape)
-    if alike and (tensor.expected_dtype or "").startswith(("int", "uint")) and tensor.name in chosen:
+def _why_undetermined(tensor: TensorCheck, moved: float, ranked: Collection[str]) -> str:
+    """Return why float32 does not determine an output; empty if the output is wrong.
+
+    Args:
+        moved: effect of rounding on the output.
+        ranked: outputs that depend on a ranking of values.
+    """
+    same_form = (tensor.expected_dtype, tensor.expected_shape) == (tensor.found_dtype, tensor.found_shape)
+    if same_form and (tensor.expected_dtype or "").startswith(("int", "uint")) and tensor.name in ranked:
         return wording.EDGE_TIES.text(output=tensor.name)
-    if not alike and math.isinf(moved) and tensor.found_dtype == tensor.expected_dtype:
+    if not same_form and math.isinf(moved) and tensor.found_dtype == tensor.expected_dtype:
         return wording.EDGE_NUMBER.text(output=tensor.name)
     if _explained(tensor, moved):
         return wording.EDGE_ROUNDED.text(output=tensor.name, far=moved)

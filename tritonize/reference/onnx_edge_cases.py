@@ -1,4 +1,4 @@
-"""Edge cases of a model that is an ONNX file already: which of them it answers, alone and in a batch."""
+"""Find the edge cases that a model supports that is already an ONNX file, alone and in a batch."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ from tritonize.spec import schema
 
 
 def require_types(model: schema.Model, inputs: Sequence[TensorSpec]) -> None:
-    """Hold the spec's inputs against the file's.
+    """Check that the spec's inputs have the element types of the file's inputs.
 
     Raises:
-        UsageError: one has another element type; it names both.
+        UsageError: the types of an input differ; the error names both.
     """
     for tensor in inputs:
         described = model.inputs.get(tensor.name)
-        if described and described.dtype != tensor.dtype and tensor.dtype in {each.name for each in dtypes.TABLE}:
+        if described and described.dtype != tensor.dtype and tensor.dtype in {dtype.name for dtype in dtypes.TABLE}:
             raise UsageError.of(
                 wording.INPUT_TYPE, where=Path(model.source).name, expected=tensor.dtype, found=described.dtype, name=tensor.name
             )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answerable:
-    """The samples that a file answers."""
+class UsableSamples:
+    """The samples that a file supports."""
 
     samples: SampleSet
-    """Without edge cases that the file fails on, answers with no numbers, or answers otherwise in a batch."""
+    """The samples without edge cases on which the file fails, returns NaN or infinity, or returns something else in a batch."""
     notes: tuple[str, ...]
     """A sentence for each edge case that is left out."""
     unpadded: str
-    """Why samples are not sent beside zeros; empty where they are."""
+    """Why no sample is sent in a batch with zeros; empty if samples are."""
 
 
-def answerable(model: schema.Model, drawn: SampleSet, work: Path) -> Answerable:
+def usable_samples(model: schema.Model, drawn: SampleSet, work: Path) -> UsableSamples:
     """Run the file on every edge case, alone and in a batch with the first sample."""
     first, batched = arrays.load(drawn.files, 0), model.max_batch_size > 1
     items = [arrays.load(drawn.files, index) for index in drawn.edges]
@@ -56,34 +56,47 @@ def answerable(model: schema.Model, drawn: SampleSet, work: Path) -> Answerable:
         arrays.save(inputs, inputs.count, item)
         inputs = replace(inputs, count=inputs.count + 1)
     apart = replace(drawn, files=inputs, edges={})
-    ran = runtime.run_within(model, Path(model.source), drawn, batches=[(0,)], directory=work / "edge_answers", apart=apart)
-    found = [answer if isinstance(answer, str) else arrays.load(answer, 0) for answer in ran.apart]
+    ran = runtime.run_within(model, Path(model.source), drawn, batches=[(0,)], directory=work / "edge_outputs", apart=apart)
+    results = [result if isinstance(result, str) else arrays.load(result, 0) for result in ran.apart]
     unusable = {}
     for place, name in enumerate(drawn.edges.values()):
-        own = found[place]
-        if isinstance(own, str):
-            unusable[name] = f"the file fails: {own}"
-        elif bad := next((each for each, array in own.items() if array.dtype.kind == "f" and not np.isfinite(array).all()), None):
+        alone = results[place]
+        if isinstance(alone, str):
+            unusable[name] = f"the file fails: {alone}"
+        elif bad := next((output for output, array in alone.items() if not _is_finite(array)), None):
             unusable[name] = f"output {bad} is not finite"
-        elif batched and (why := _why_not_batchable(model, ran.batch_outputs(0), own, both=found[len(items) + place])):
+        elif batched and (why := _why_not_batchable(model, ran.batch_outputs(0), alone, both=results[len(items) + place])):
             unusable[name] = wording.NO_BATCH.text(why=why)
-    unpadded = _why_not_batchable(model, ran.batch_outputs(0), None, both=found[-1]) if batched else ""
-    return Answerable(
+    unpadded = _why_not_batchable(model, ran.batch_outputs(0), None, both=results[-1]) if batched else ""
+    return UsableSamples(
         samples=arrays.without_edges(drawn, unusable),
         notes=(*dropped_notes(unusable), *((wording.NOT_PADDED.text(why=unpadded),) if unpadded else ())),
         unpadded=unpadded,
     )
 
 
-def _why_not_batchable(model: schema.Model, first: Arrays, own: Arrays | None, *, both: Arrays | str) -> str:
-    """Why a batch of the first sample and another is not answered as the two are alone, or the first is; empty where it is."""
+def _is_finite(array: arrays.Array) -> bool:
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+
+
+def _why_not_batchable(model: schema.Model, first: Arrays, alone: Arrays | None, *, both: Arrays | str) -> str:
+    """Compare the outputs for a batch of two samples with the outputs for each of them alone.
+
+    Args:
+        first: outputs for the first sample.
+        alone: outputs for the second sample; `None` if only the first one is compared.
+        both: outputs for the batch, or the error.
+
+    Returns:
+        How they differ; empty if they do not.
+    """
     if isinstance(both, str):
         return f"the file fails: {both}"
     if single := next((name for name, array in first.items() if not array.ndim), None):
-        return f"output {single} has no axes, so none of a batch"
-    if own and (odd := next((name for name, array in own.items() if array.shape[1:] != first[name].shape[1:]), None)):
-        return f"output {odd} has shape {list(own[odd].shape)} there and {list(first[odd].shape)} otherwise"
-    expected = {name: np.concatenate([first[name], own[name]]) for name in own} if own else first
-    head = both if own else {name: array[:1] for name, array in both.items()}
+        return f"output {single} has no axes, so no batch axis"
+    if alone and (odd := next((name for name, array in alone.items() if array.shape[1:] != first[name].shape[1:]), None)):
+        return f"output {odd} has shape {list(alone[odd].shape)} for it and {list(first[odd].shape)} otherwise"
+    expected = {name: np.concatenate([first[name], alone[name]]) for name in alone} if alone else first
+    head = both if alone else {name: array[:1] for name, array in both.items()}
     checks = compare(expected, head, {name: model.tolerance_of(name) for name in expected})
     return next((f"output {check.name}: {check.reason}" for check in checks if not check.passed), "")

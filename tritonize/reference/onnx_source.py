@@ -1,4 +1,4 @@
-"""The baseline of a model that is an ONNX file already: what the file answers in ONNX Runtime, sample by sample."""
+"""Compute the baseline of a model that is already an ONNX file: its outputs in ONNX Runtime, sample by sample."""
 
 from __future__ import annotations
 
@@ -22,38 +22,39 @@ def compute(model: schema.Model, source: Source, drawn: Drawn, *, work: Path, re
     """Run the file on every sample, and on one batch of every size.
 
     Raises:
-        UsageError: the file is not what the spec says of it, or is not batchable.
-        ExportError: ONNX Runtime does not run it.
+        UsageError: the file contradicts the spec, or is not batchable.
+        ExportError: ONNX Runtime does not run the file.
     """
     path = Path(source.location)
-    found = inspection.inspect(source, work / "inspect")  # before anything follows a path in it
-    requirements.require_servable(model, found.details)
-    onnx_edge_cases.require_types(model, found.inputs)
-    kept = onnx_edge_cases.answerable(model, drawn.samples, work)
-    singles = [(index,) for index in range(kept.samples.files.count)]
-    batches = requirements.first_batches(model, kept.samples)
+    inspected = inspection.inspect(source, work / "inspect")  # checks the paths in the file before anything follows them
+    requirements.require_servable(model, inspected.details)
+    onnx_edge_cases.require_types(model, inspected.inputs)
+    usable = onnx_edge_cases.usable_samples(model, drawn.samples, work)
+    singles = [(index,) for index in range(usable.samples.files.count)]
+    batches = requirements.first_batches(model, usable.samples)
     with recorder.stage(StageName.SOURCE) as outcome:
-        ran = runtime.run_within(model, path, kept.samples, batches=[*singles, *batches], directory=work / "source")
+        ran = runtime.run_within(model, path, usable.samples, batches=[*singles, *batches], directory=work / "source")
         expected = ran.gather(range(len(singles)), work / "expected")
         outcome.cost(ran)
-        outcome.note = f"{kept.samples.files.count} samples"
+        outcome.note = f"{usable.samples.files.count} samples"
     computed = Computed(
         reference=Reference(source=source, outputs=expected, parameters=0),
         batched=ran.gather(range(len(singles), len(singles) + len(batches)), work / "batched"),
     )
-    requirements.require_one_shape(model, expected, kept.samples)
+    requirements.require_one_shape(model, expected, usable.samples)
     checks = tuple(
-        requirements.batch_check(model, computed, at, batch=batch, stage=StageName.SOURCE) for at, batch in enumerate(batches)
+        requirements.batch_check(model, computed, position, batch=batch, stage=StageName.SOURCE)
+        for position, batch in enumerate(batches)
     )
     requirements.require_outputs(model, expected)
     golden = GoldenSet(
-        samples=kept.samples,
+        samples=usable.samples,
         expected=expected,
         max_batch_size=model.max_batch_size,
-        why_not="the source is an ONNX file, and there is no PyTorch to ask in float64",
+        why_not="the source is an ONNX file, which PyTorch cannot run in float64",
         answered_by=ONNX_SOURCE,
         required=model.quality.float64 == "required",
-        unpadded=kept.unpadded,
-        rules=gates.rules(model, kept.samples, expected),
+        unpadded=usable.unpadded,
+        rules=gates.rules(model, usable.samples, expected),
     )
-    return Baseline(golden=golden, source=source, checks=checks, notes=kept.notes)
+    return Baseline(golden=golden, source=source, checks=checks, notes=usable.notes)

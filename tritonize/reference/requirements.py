@@ -1,4 +1,4 @@
-"""What a model has to be before anything is compared with it: batchable, and with the inputs and outputs of its spec."""
+"""Check the model before anything is compared with it: it must be batchable, and have the inputs and outputs of its spec."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tritonize.quality.golden_set import Batch
 from tritonize.reference.runner import Computed
 from tritonize.spec import schema
 
-OVERRIDABLE = 4
-"""The IR version from which on a client may send a weight that is an input too (ONNX Runtime, `Graph::CanOverrideInitializer`)."""
+OVERRIDABLE_IR_VERSION = 4
+"""First IR version in which a client may send a weight that is also an input (ONNX Runtime, `Graph::CanOverrideInitializer`)."""
 
 
 def first_batches(model: schema.Model, drawn: SampleSet) -> list[Batch]:
-    """One batch of every size and shape."""
+    """Return one batch of every size and shape."""
     sizes = [size for size in arrays.batch_sizes(model.max_batch_size) if size > 1]
     return [batch for size in sizes for batch in arrays.first_batches(drawn, size)]
 
@@ -30,13 +30,13 @@ def first_batches(model: schema.Model, drawn: SampleSet) -> list[Batch]:
 def batch_check(
     model: schema.Model, computed: Computed, position: int, *, batch: Batch, stage: StageName = StageName.PYTORCH
 ) -> Check:
-    """Compare the answer to a batch with the answers to its samples alone.
+    """Compare the output for a batch with the outputs for its samples alone.
 
     Args:
-        position: of the batch among `computed.batched`.
+        position: position of the batch in `computed.batched`.
 
     Raises:
-        UsageError: they differ, or the outputs have no batch axis.
+        UsageError: the outputs differ, or have no batch axis.
     """
     found = arrays.load(computed.batched, position)
     singles = [arrays.load(computed.reference.outputs, index) for index in batch]
@@ -54,10 +54,10 @@ def batch_check(
 
 
 def require_one_shape(model: schema.Model, outputs: TensorFiles, drawn: SampleSet) -> None:
-    """Raise where answers to samples of one shape, which may lie in one batch, have several.
+    """Check that samples of one shape, which a server may put into one batch, have outputs of one shape.
 
     Raises:
-        UsageError: it names the output and two shapes.
+        UsageError: an output has several shapes; the error names two of them.
     """
     for members in arrays.groups(drawn) if model.max_batch_size > 1 else ():
         first = arrays.load(outputs, members[0])
@@ -72,29 +72,30 @@ def require_one_shape(model: schema.Model, outputs: TensorFiles, drawn: SampleSe
 
 
 def require_outputs(model: schema.Model, outputs: TensorFiles) -> None:
-    """Raise where the spec has rules for an output that the model does not have, which would then hold for none.
+    """Check that the model has every output for which the spec has rules.
 
     Raises:
-        UsageError: it names the outputs that there are.
+        UsageError: it does not have one of them; the error lists the model's outputs.
     """
     names = [tensor.name for tensor in outputs.tensors]
     if unknown := [name for name in model.outputs if name not in names]:
-        raise UsageError(
-            "The model has no such output.", where="outputs", found=", ".join(unknown), expected=f"one of {', '.join(names)}"
+        raise UsageError.of(
+            wording.NO_SUCH_OUTPUT, where="outputs", found=", ".join(unknown), expected=f"one of {', '.join(names)}"
         )
 
 
 def require_servable(model: schema.Model, details: Mapping[str, Any]) -> None:
-    """Refuse a weight of an ONNX file as an input where no server takes it as one.
+    """Check that no weight of an ONNX file is declared as an input that a server does not accept.
 
     Args:
-        details: of the file's inspection.
+        details: `details` of the file's inspection.
 
     Raises:
-        UsageError: with batching Triton takes no optional input; before IR version 4 a weight is a constant to ONNX Runtime.
+        UsageError: Triton supports no optional input with batching; before IR version 4, ONNX Runtime treats a weight as a
+            constant.
     """
-    for name in (each for each in details["optional_inputs"] if each in model.inputs):
-        if details["ir_version"] < OVERRIDABLE:
+    for name in (optional for optional in details["optional_inputs"] if optional in model.inputs):
+        if details["ir_version"] < OVERRIDABLE_IR_VERSION:
             raise UsageError.of(export_wording.FIXED_WEIGHT, where="inputs", name=name, found=f"IR version {details['ir_version']}")
         if model.max_batch_size:
             raise UsageError.of(export_wording.OPTIONAL_BATCHED, where="inputs", name=name)

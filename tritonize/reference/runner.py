@@ -1,4 +1,4 @@
-"""The PyTorch model and what it answers: the reference that everything later is compared with."""
+"""Start the workers that run the PyTorch model: for the reference, and again in another precision."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tritonize.core.artifacts import Reference, SampleSet, Source, TensorFiles
 from tritonize.core.errors import ExportError, UsageError, WorkerError
+from tritonize.core.messages import reference as wording
 from tritonize.process import workers
 from tritonize.reference import tasks
 from tritonize.reference.tasks import Observed, Precision, Recomputed
@@ -17,19 +18,19 @@ from tritonize.spec import schema
 
 @dataclass(frozen=True, kw_only=True)
 class Computed:
-    """A reference, and PyTorch's own answers to some batches of the same samples."""
+    """A reference, and PyTorch's outputs for some batches of the same samples."""
 
     reference: Reference
     batched: TensorFiles
     observed: Observed = field(default_factory=Observed)
-    """What PyTorch showed beside them; nothing where ONNX Runtime computed them."""
+    """What the run found out besides the outputs; empty if ONNX Runtime computed them."""
     library_seconds: float = 0.0
     peak_memory: int = 0
     """Bytes."""
 
 
 def load_request(model: schema.Model, source: Source) -> LoadRequest:
-    """How a worker loads the model."""
+    """Return how a worker loads the model."""
     return LoadRequest(
         kind=source.kind,
         location=source.location,
@@ -55,13 +56,14 @@ def compute(
     float64: bool = False,
     apart: SampleSet | None = None,
 ) -> Computed:
-    """Run the model in a worker on every sample alone, and on `batches` of them; a small one in float64 too, where that is asked.
+    """Run the model in a worker on every sample alone, and on `batches` of samples.
 
     Args:
-        apart: further samples with names (`edges`), each asked alone; that the model fails on one is an answer and no error.
+        float64: run a small model in float64 too.
+        apart: further samples with names (`edges`), each run alone; a failure of the model on one of them is not an error.
 
     Raises:
-        UsageError, ExportError: the model cannot be loaded or run as described; see the text.
+        UsageError, ExportError: the model cannot be loaded or run as described; the error names the reason.
     """
     request = tasks.ReferenceRequest(
         model=load_request(model, source),
@@ -74,7 +76,7 @@ def compute(
     )
     directory.mkdir(parents=True, exist_ok=True)
     try:
-        answer = workers.run_worker(
+        result = workers.run_worker(
             tasks.COMPUTE,
             request,
             directory=directory,
@@ -83,13 +85,13 @@ def compute(
             search_path=[path.resolve() for path in model.search_path],
         )
     except WorkerError as error:
-        raise died(error, "while PyTorch loaded and ran the model", source) from error
-    return _computed(source, answer)
+        raise ExportError.of(wording.MODEL_ENDED, where=source.location, found=error.what, details=error.details) from error
+    return _computed(source, result)
 
 
-def _computed(source: Source, answer: workers.WorkerResult[tasks.ReferenceResult]) -> Computed:
-    """The worker's answer, with what its process cost."""
-    value = answer.value
+def _computed(source: Source, result: workers.WorkerResult[tasks.ReferenceResult]) -> Computed:
+    """The worker's result, with time and memory of its process."""
+    value = result.value
     return Computed(
         reference=Reference(
             source=replace(source, sha256={**source.sha256, **value.code}),
@@ -100,27 +102,27 @@ def _computed(source: Source, answer: workers.WorkerResult[tasks.ReferenceResult
         ),
         batched=value.batched,
         observed=value.observed,
-        library_seconds=value.library_seconds + answer.import_seconds,
-        peak_memory=answer.peak_memory,
+        library_seconds=value.library_seconds + result.import_seconds,
+        peak_memory=result.peak_memory,
     )
 
 
-def recompute(model: schema.Model, answered: Reference, samples: SampleSet, *, dtype: Precision, directory: Path) -> Recomputed:
-    """Run the model in a worker on every sample again, weights and inputs in another precision, within the bounds of `quality`.
+def recompute(model: schema.Model, reference: Reference, samples: SampleSet, *, dtype: Precision, directory: Path) -> Recomputed:
+    """Run the model in a worker on every sample again, weights and inputs in another precision, within the limits of `quality`.
 
-    That it cannot, for want of time or memory or since it keeps to float32 inside, is an answer and no error.
+    A failure is a result with a reason, not an error: too little time or memory, or code that computes in float32 regardless.
     """
     request = tasks.RecomputeRequest(
-        model=load_request(model, answered.source),
+        model=load_request(model, reference.source),
         samples=samples,
-        expected=answered.outputs,
+        expected=reference.outputs,
         dtype=dtype,
         directory=directory,
     )
     directory.mkdir(parents=True, exist_ok=True)
     memory = model.quality.float64_memory_mib
     try:
-        answer = workers.run_worker(
+        result = workers.run_worker(
             tasks.RECOMPUTE,
             request,
             directory=directory,
@@ -130,17 +132,5 @@ def recompute(model: schema.Model, answered: Reference, samples: SampleSet, *, d
         )
     except (WorkerError, ExportError, UsageError) as error:
         return Recomputed(outputs=None, reason=f"{error.what} {error.found}" if error.found else error.what)
-    seconds = answer.value.library_seconds + answer.import_seconds
-    return replace(answer.value, library_seconds=seconds, peak_memory=answer.peak_memory)
-
-
-def died(error: WorkerError, when: str, source: Source) -> ExportError:
-    """The error of a worker that ran the user's model and gave no answer."""
-    return ExportError(
-        f"The model's process ended {when}.",
-        where=source.location,
-        found=error.what,
-        cause="the model's own code exits, hangs, crashes or needs more memory than there is",
-        next_step="raise deadline_s or memory_mib in the spec if that is all it lacks",
-        details=error.details,
-    )
+    seconds = result.value.library_seconds + result.import_seconds
+    return replace(result.value, library_seconds=seconds, peak_memory=result.peak_memory)

@@ -1,4 +1,4 @@
-"""Worker tasks that run the PyTorch model: the reference, and its answers in another precision."""
+"""Worker tasks that run the PyTorch model: once for the reference, and once more in another precision."""
 
 from __future__ import annotations
 
@@ -17,80 +17,80 @@ Precision = Literal["fp64", "fp16", "bf16"]
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceRequest:
-    """What to run."""
+    """Run a model on samples and batches."""
 
     model: LoadRequest
     samples: SampleSet
     batches: tuple[tuple[int, ...], ...] = ()
-    """Batches of two samples and more that PyTorch runs too, to see whether the model may be batched at all."""
+    """Batches of two or more samples that PyTorch also runs, to check that the model is batchable."""
     directory: Path
     float64: bool = False
-    """Whether float64 is wanted too, where the model is so small that it needs no bounds and no process of its own."""
+    """Whether to run float64 too, if the model is small enough to need neither limits nor its own process."""
     apart: SampleSet | None = None
-    """Further samples with names, each run alone, whose answers may be anything."""
+    """Further samples with names, each run alone; the model may fail on them or return NaN."""
     tolerances: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """rtol and atol by output, where they are not the default."""
+    """rtol and atol by output, for outputs with other tolerances than the default."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """Answers of the model in another state than that of the reference."""
+    """Outputs of the model in another state than the reference."""
 
     cause: Cause
-    """What differs: it is in training mode, as loaded; it is in evaluation mode, while the reference keeps its own; its attention
-    takes the other path; it is compiled, as loaded."""
+    """What differs: `training` is the model in training mode, as loaded; `evaluation` is evaluation mode, while the reference keeps
+    training mode; `attention` takes attention's other path; `compiled` is the compiled model, as loaded."""
     parts: tuple[str, ...]
-    """Of the model, which are in that state; empty where all are."""
+    """Parts of the model that are in that state; empty if the whole model is."""
     outputs: TensorFiles | None
-    """To the first samples, or to all of them."""
+    """For the first samples, or for all of them; `None` if there are none."""
     why_not: str = ""
     """Why there are none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recomputed:
-    """PyTorch's answers in another precision, one item per sample, or why there are none."""
+    """PyTorch's outputs in another precision, one item per sample, or the reason why there are none."""
 
     outputs: TensorFiles | None
-    """Floating outputs in that precision, without those that the model does not answer in it."""
+    """Floating-point outputs in that precision, without those that the model does not return in it."""
     reason: str = ""
     """Why there are none."""
     without: Mapping[str, str] = field(default_factory=dict)
-    """The outputs that are missing, with the reason."""
+    """Missing output to the reason."""
     library_seconds: float = 0.0
-    """0 where it was computed beside the reference, and counts there."""
+    """0 if the run was part of the reference run, whose seconds include it."""
     peak_memory: int = 0
-    """Bytes, likewise."""
+    """Bytes; 0 if the run was part of the reference run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
-    """What running the model showed beside the expected outputs."""
+    """What the reference run found out besides the expected outputs."""
 
     unusable: Mapping[str, str] = field(default_factory=dict)
-    """Edge case to why it is no sample of this model: PyTorch raises, answers nothing finite, or cannot batch it with another. Its
-    files are left out of the outputs."""
+    """Edge case to the reason why the model does not support it: PyTorch raises, an output is not finite, or PyTorch cannot batch
+    it with another sample. `outputs` has no item for it."""
     apart: TensorFiles | None = None
-    """The answers to the samples run apart, in their order, of those that it answers."""
-    unasked: Mapping[str, str] = field(default_factory=dict)
-    """Of the samples run apart: name to why the model has no answer to it."""
+    """The outputs for the samples of `ReferenceRequest.apart` on which the model does not fail, in their order."""
+    failed_apart: Mapping[str, str] = field(default_factory=dict)
+    """Name of the other samples of `ReferenceRequest.apart` to the model's error."""
     unpadded: str = ""
-    """Why a sample beside zeros is not answered as alone; empty where it is."""
+    """Why the output for a sample changes if zeros are in the same batch; empty if it does not change."""
     exact: Recomputed | None = None
-    """The answers in float64, or why there are none; `None` where they were not tried."""
+    """The outputs in float64, or the reason why there are none; `None` if float64 was not tried."""
     variants: tuple[Variant, ...] = ()
-    """What the model answers in another state, such as that in which it was loaded."""
+    """The outputs of the model in other states, such as the one in which it was loaded."""
     changed: tuple[str, ...] = ()
-    """Attributes of Python's that were others after the answers than before, with what they held."""
+    """Python attributes that the model changed while it ran, with their values before and after."""
     traced: bool = False
-    """Whether it is a traced file, which has no branches of Python's left."""
+    """Whether the model is a traced file, which contains no Python branches any more."""
     moved: tuple[Mapping[str, float], ...] = ()
-    """By sample, output to max |difference| of answers with weights rounded otherwise; of small models alone."""
+    """For each sample, output to max |difference| when the weights are rounded differently; empty for large models."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceResult:
-    """What was run."""
+    """The model's outputs, and facts about the model."""
 
     outputs: TensorFiles
     """One item per sample."""
@@ -99,23 +99,23 @@ class ReferenceResult:
     parameters: int
     """Number of elements."""
     renamed: Mapping[str, str]
-    """Outputs that are called otherwise than the model calls them, since an input has the name."""
+    """The model's name of an output to its new name, for outputs that have the name of an input."""
     state: str
-    """Checksum of its parameters and buffers."""
+    """Checksum of the parameters and buffers."""
     code: Mapping[str, str]
-    """SHA-256 of the file that defines a factory, by its name."""
+    """File name to SHA-256, for the file that defines a factory."""
     observed: Observed
     library_seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecomputeRequest:
-    """What to run."""
+    """Run a model on samples in another precision."""
 
     model: LoadRequest
     samples: SampleSet
     expected: TensorFiles
-    """What it answered in its own precision, whose names and types the outputs are compared with."""
+    """The outputs in the model's own precision, for the names and types of the outputs."""
     dtype: Precision
     directory: Path
 

@@ -88,7 +88,7 @@ def test_edge_cases_that_rounding_moves_beyond_the_tolerance_are_left_out_though
     tracker = ErrorTracker(asked)
     tracker.allow_for_rounding({("y", "zeros"): 0.5, ("y", "ones"): 1e-5})
     artifact = SimpleNamespace(path=Path("m.onnx"))
-    dropped = edge_case_rounding.unanswerable(model(), artifact, tracker.golden, checks=[], work=Path("work"), recorder=Recorder())
+    dropped = edge_case_rounding.undetermined(model(), artifact, tracker.golden, checks=[], work=Path("work"), recorder=Recorder())
     assert dropped == {"zeros": wording.EDGE_ROUNDED.text(output="y", far=0.5)}
     # One that fails by more than rounding explains is no such case.
     wrong = comparison.compare(arrays.load(asked.expected, 4), {"y": arrays.load(asked.expected, 4)["y"] + np.float32(100)}, {})
@@ -97,7 +97,7 @@ def test_edge_cases_that_rounding_moves_beyond_the_tolerance_are_left_out_though
     monkeypatch.setattr(edge_case_rounding.runtime, "sensitivity", lambda *_, **__: found)
     monkeypatch.setattr(edge_case_rounding.summation_error, "explained", lambda *_, **__: {})
     assert (
-        edge_case_rounding.unanswerable(model(), artifact, tracker.golden, checks=[check], work=Path("work"), recorder=Recorder())
+        edge_case_rounding.undetermined(model(), artifact, tracker.golden, checks=[check], work=Path("work"), recorder=Recorder())
         == {}
     )
 
@@ -107,7 +107,7 @@ def test_all_edge_cases_of_a_file_that_normalizes_over_places_are_asked_how_far_
     tracker = ErrorTracker(asked)
     for operator, wanted in (("InstanceNormalization", (4, 5)), ("Conv", ())):
         Path("node_map.json").write_text(f'{{"nodes": [{{"operator": "{operator}"}}]}}')
-        assert edge_case_rounding._in_doubt(SimpleNamespace(node_map=Path("node_map.json")), tracker) == wanted
+        assert edge_case_rounding._doubtful(SimpleNamespace(node_map=Path("node_map.json")), tracker) == wanted
 
 
 def test_an_edge_case_with_another_number_of_answers_is_left_out_where_rounding_changes_it(monkeypatch):
@@ -129,8 +129,8 @@ def test_an_edge_case_with_another_number_of_answers_is_left_out_where_rounding_
     (moved,) = sensitivity.measure(request).moved
     assert moved == {"y": float("inf")}
     (tensor,) = comparison.compare({"y": np.ones(64, np.float32)}, {"y": np.ones(30, np.float32)}, {})
-    assert edge_case_rounding._why_unanswerable(tensor, moved["y"], ()) == wording.EDGE_NUMBER.text(output="y")
-    assert edge_case_rounding._why_unanswerable(tensor, 1.0, ()) == ""
+    assert edge_case_rounding._why_undetermined(tensor, moved["y"], ()) == wording.EDGE_NUMBER.text(output="y")
+    assert edge_case_rounding._why_undetermined(tensor, 1.0, ()) == ""
     asked = question(5, edges={4: "ones"})
     found = Sensitivity(moved=({"y": float("inf")},), chosen=frozenset(), library_seconds=0.0)
     monkeypatch.setattr(edge_case_rounding.runtime, "sensitivity", lambda *_, **__: found)

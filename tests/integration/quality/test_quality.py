@@ -672,9 +672,9 @@ def test_the_order_of_equal_values_is_nobodys_rule():
 def test_whole_numbers_that_choose_nothing_are_not_excused():
 
     (tensor,) = comparison.compare({"y": np.array([1, 2])}, {"y": np.array([1, 3])}, {})
-    assert "tied" in edge_case_rounding._why_unanswerable(tensor, 0.0, {"y"})
-    assert edge_case_rounding._why_unanswerable(tensor, 0.0, {"z"}) == ""
+    assert "tied" in edge_case_rounding._why_undetermined(tensor, 0.0, {"y"})
+    assert edge_case_rounding._why_undetermined(tensor, 0.0, {"z"}) == ""
     (other,) = comparison.compare({"y": np.array([1.0, 2.0])}, {"y": np.array([1.0, 3.0])}, {})
-    assert edge_case_rounding._why_unanswerable(other, 0.0, {"y"}) == ""
+    assert edge_case_rounding._why_undetermined(other, 0.0, {"y"}) == ""
     (shape,) = comparison.compare({"y": np.array([1, 2])}, {"y": np.array([1])}, {})
-    assert edge_case_rounding._why_unanswerable(shape, 0.0, {"y"}) == ""
+    assert edge_case_rounding._why_undetermined(shape, 0.0, {"y"}) == ""

@@ -81,7 +81,7 @@ def test_a_file_that_loses_nan_is_told_by_output():
     asked = model()
     drawn = drawn_for(asked)
     answer = asked_of_pytorch("Largest", asked, drawn, nonfinite.write(asked, drawn, Path("apart")))
-    assert answer.observed.unusable == answer.observed.unasked == {}
+    assert answer.observed.unusable == answer.observed.failed_apart == {}
     questions = nonfinite.NonfiniteOutputs(samples=nonfinite.write(asked, drawn, Path("apart")), outputs=answer.observed.apart)
     inputs = (TensorSpec(name="x", dtype="fp32", shape=("batch", 8)),)
     module = torch_model.LoadedModel(edges.Largest(), ("x",), ())
@@ -122,8 +122,8 @@ def test_a_model_that_refuses_nan_is_not_judged_by_it():
     asked = model()
     drawn = drawn_for(asked)
     answer = asked_of_pytorch("Raises", asked, drawn, nonfinite.write(asked, drawn, Path("apart")))
-    assert set(answer.observed.unasked) == {"nan", "infinity"}
-    assert "no image" in answer.observed.unasked["nan"]
+    assert set(answer.observed.failed_apart) == {"nan", "infinity"}
+    assert "no image" in answer.observed.failed_apart["nan"]
 
 
 def test_an_edge_case_that_pytorch_cannot_batch_is_left_out_by_name():
@@ -162,7 +162,7 @@ def test_a_file_is_asked_likewise(monkeypatch):
         return OrtRun(outputs=(first,), seconds=(0.0,), version="", library_seconds=0.0, peak_memory=0, apart=tuple(found))
 
     monkeypatch.setattr(onnx_edge_cases.runtime, "run_within", lambda *_, apart, **__: run(apart))
-    found = onnx_edge_cases.answerable(asked, drawn, Path())
+    found = onnx_edge_cases.usable_samples(asked, drawn, Path())
     assert list(found.samples.edges.values()) == ["ones"]
     assert len(found.notes) == 2
     assert found.unpadded
@@ -179,9 +179,9 @@ def test_a_file_whose_answer_has_no_axes_cannot_be_batched_with_anything(monkeyp
         return OrtRun(outputs=(number,), seconds=(0.0,), version="", library_seconds=0.0, peak_memory=0, apart=(number,) * count)
 
     monkeypatch.setattr(onnx_edge_cases.runtime, "run_within", lambda *_, apart, **__: run(apart))
-    found = onnx_edge_cases.answerable(asked, drawn, Path())
+    found = onnx_edge_cases.usable_samples(asked, drawn, Path())
     assert not found.samples.edges
-    assert found.unpadded == "output y has no axes, so none of a batch"
+    assert found.unpadded == "output y has no axes, so no batch axis"
 
 
 @pytest.mark.parametrize("size", ["min: 0, opt: 3, max: 6", "min: 0, max: 6"])

@@ -70,7 +70,9 @@ EVALUATION_SWITCHED_ON = Message(
 )
 EVALUATION_SWITCHED_ON_UNMEASURED = Message(
     code="evaluation-switched-on-unmeasured",
-    what="tritonize switched the model from training to evaluation mode. In training mode, it has no comparable output: {reason}.",
+    what=(
+        "tritonize switched the model from training to evaluation mode. Its outputs in training mode were not compared: {reason}."
+    ),
 )
 TRAINING_KEPT = Message(
     code="training-kept",
@@ -79,7 +81,7 @@ TRAINING_KEPT = Message(
         "{difference} (output {output})."
     ),
 )
-TWO_ANSWERS = Message(
+TWO_OUTPUTS = Message(
     code="attention-two-answers",
     what=(
         "PyTorch computes two different outputs for this model. With attention's fast path, which PyTorch takes in eval() under "
@@ -88,7 +90,7 @@ TWO_ANSWERS = Message(
         "positions, or choose a reference in the spec: reference: math, or reference: fast_path."
     ),
 )
-ANSWER_CHOSEN = Message(
+REFERENCE_CHOSEN = Message(
     code="attention-answer-chosen",
     what=(
         "The reference is PyTorch {reference} (reference: {chosen} in the spec). The outputs of the other path differ by up to "
@@ -106,15 +108,50 @@ COMPILE_TAKEN_OFF = Message(
     code="compile-taken-off",
     what="The reference is the model without torch.compile ({parts}){compared}.",
 )
-ANOTHER_ANSWER_FAILED = Message(
+OTHER_PATH_FAILED = Message(
     code="attention-not-compared",
     what="Attention's {path} could not be compared with the reference: {reason}.",
 )
 NOT_BATCHABLE = Message(
     code="model-not-batchable",
-    what="The model is not batchable: its answer to a batch of {size} is not its answers to the samples one by one.",
+    what="The model is not batchable: its outputs for a batch of {size} differ from its outputs for the samples one by one.",
     cause="the model mixes the samples of a batch, or has no batch axis",
-    next_step="set max_batch_size to 0 (--no-batch on the command line), or mend the model",
+    next_step="set max_batch_size to 0 (--no-batch on the command line), or change the model",
+)
+BATCH_FAILS = Message(
+    code="model-batch-fails",
+    what="The model is not batchable: PyTorch runs it on one sample and fails on a batch of {size}.",
+    cause="the model's code is written for one sample, or an input or output has no batch axis",
+    next_step="set max_batch_size to 0 (--no-batch on the command line), or change the model",
+)
+NO_SUCH_OUTPUT = Message(
+    code="spec-output-unknown",
+    what="The spec has rules for an output that the model does not have.",
+    cause="a misspelled name under outputs",
+    next_step="write one of the model's outputs under outputs in the spec",
+)
+OTHER_OUTPUTS = Message(
+    code="outputs-vary",
+    what="The model's outputs are not the same for every sample.",
+    cause="forward() returns more, fewer or other outputs depending on its input",
+    next_step="return the same outputs for every input",
+)
+OTHER_OUTPUT_TYPE = Message(
+    code="output-type-varies",
+    what="The element type of an output is not the same for every sample.",
+    cause="forward() returns a type that depends on the values or the size of its input",
+    next_step="cast the output to one type in forward()",
+)
+OUTPUT_NOT_SERVABLE = Message(
+    code="output-type-not-servable",
+    what="Output {name!r} has an element type that Triton does not serve.",
+    next_step="cast it in forward() to a type that Triton serves, such as float32; split a complex tensor with view_as_real",
+)
+MODEL_ENDED = Message(
+    code="model-process-ended",
+    what="The process that loads and runs the model in PyTorch ended without outputs.",
+    cause="the model's code exits, hangs, crashes, or needs more memory than the limit",
+    next_step="if it only needs more time or memory, raise deadline_s or memory_mib in the spec",
 )
 STILL_TRAINING = Message(
     code="part-in-training-mode",

@@ -48,7 +48,7 @@ NO_BATCH = Message(
 )
 NOT_PADDED = Message(
     code="not-padded",
-    what="The padded-batch check is skipped, since the model's output for a sample changes beside zeros: {why}.",
+    what="The padded-batch check is skipped, since the model's output for a sample changes if zeros are in the same batch: {why}.",
 )
 PICKLED_TEXT = Message(
     code="samples-pickled",
@@ -76,5 +76,5 @@ EDGE_CASE_DROPPED = Message(
 )
 NOT_NEGATIVE = Message(
     code="integers-not-negative",
-    what="Integer inputs were proven for 0 to 9 only: the model refuses negative ones.",
+    what="Integer inputs were drawn from 0 to 9 only: the model raises on negative ones.",
 )

@@ -11,6 +11,7 @@ from tritonize.core import arrays
 from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import TensorFiles
 from tritonize.core.errors import ExportError
+from tritonize.core.messages import reference as reference_wording
 from tritonize.core.messages import samples as wording
 from tritonize.process.stopwatch import Stopwatch
 from tritonize.quality.differences import measure, numeric
@@ -59,7 +60,7 @@ def _why_not_batchable(
     """Why a batch of the first sample and an edge case is not answered as the two are alone; empty where it is."""
     first = arrays.load(outputs, 0)
     if single := next((name for name, array in own.items() if not array.ndim), None):
-        return f"output {single} has no axes, so none of a batch"
+        return f"output {single} has no axes, so no batch axis"
     if odd := next((name for name, array in own.items() if array.shape[1:] != first[name].shape[1:]), None):
         return f"output {odd} has shape {list(own[odd].shape)} there and {list(first[odd].shape)} otherwise"
     expected = {name: np.concatenate([first[name], array]) for name, array in own.items()}
@@ -129,8 +130,8 @@ def save(files: TensorFiles, position: int, found: Arrays) -> None:
     """
     names = [tensor.name for tensor in files.tensors]
     if list(found) != names:
-        raise ExportError("The model's outputs differ from sample to sample.", expected=", ".join(names), found=", ".join(found))
+        raise ExportError.of(reference_wording.OTHER_OUTPUTS, expected=", ".join(names), found=", ".join(found))
     try:
         arrays.save(files, position, found)
     except TypeError as error:
-        raise ExportError("An output's type differs from sample to sample.", found=str(error)) from error
+        raise ExportError.of(reference_wording.OTHER_OUTPUT_TYPE, found=str(error)) from error

@@ -14,6 +14,7 @@ from tritonize.core import arrays, dtypes
 from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
 from tritonize.core.errors import ExportError, UsageError
+from tritonize.core.messages import reference as wording
 from tritonize.process.stopwatch import Stopwatch
 from tritonize.reference.tasks import Observed, Recomputed, ReferenceRequest, ReferenceResult, Variant
 from tritonize.reference.worker import determinism, edge_cases, python_state, recompute, untouched, weight_perturbation
@@ -35,7 +36,7 @@ def compute(request: ReferenceRequest) -> ReferenceResult:
     singles = [(index,) for index in range(request.samples.drawn)]
     outputs = _run(model, request.samples, singles, directory=request.directory / "expected", watch=watch)
     outputs, unusable = edge_cases.answers(model, request, outputs, watch=watch)
-    apart, unasked = edge_cases.apart(model, request, outputs, watch=watch)
+    apart, failed = edge_cases.apart(model, request, outputs, watch=watch)
     unpadded = edge_cases.why_not_padded(model, request, outputs, watch=watch)
     batched = _run(model, request.samples, request.batches, directory=request.directory / "batched", watch=watch, like=outputs)
     with watch.library():
@@ -59,7 +60,7 @@ def compute(request: ReferenceRequest) -> ReferenceResult:
     observed = Observed(
         unusable=unusable,
         apart=apart,
-        unasked=unasked,
+        failed_apart=failed,
         unpadded=unpadded,
         exact=exact,
         variants=(*variants, *_as_loaded(request, model, usable, outputs=outputs)),
@@ -162,18 +163,13 @@ def _answer(model: LoadedModel, batch: Arrays, size: int) -> Arrays:
     except ExportError as error:
         if size == 1:
             raise
-        raise UsageError(
-            f"The model is not batchable: PyTorch runs it on one sample and fails on {size}.",
-            where=error.where,
-            found=error.found,
-            next_step="set max_batch_size to 0 (--no-batch on the command line), or mend the model",
-        ) from error
+        raise UsageError.of(wording.BATCH_FAILS, where=error.place or error.where, found=error.found, size=size) from error
 
 
 def _spec(name: str, array: arrays.Array) -> TensorSpec:
     dtype = arrays.dtype_name(array)
     if dtype not in {each.name for each in dtypes.TABLE}:
-        raise ExportError(f"Output {name!r} has a type that Triton cannot serve.", found=dtype, expected="a real or integer type")
+        raise ExportError.of(wording.OUTPUT_NOT_SERVABLE, expected="a real or integer type", found=dtype, name=name)
     return arrays.spec_of(name, array)
 
 
