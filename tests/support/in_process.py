@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import sys
@@ -47,6 +48,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return measured(lambda: run_task(task, request), directory, search_path)
 
     monkeypatch.setattr(workers, "run_worker", run_worker)
+    monkeypatch.setattr(workers, "preloading", lambda **_: contextlib.nullcontext())  # torch is loaded in this process
     known, fast = set(sys.modules), torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(True)  # as in a new process
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()

@@ -28,6 +28,25 @@ def echo(request: Fields) -> Fields:
     return Fields(fields={"got": request.fields, "path": sys.path, "cwd": str(Path.cwd())})
 
 
+def describe(request: Fields) -> Fields:
+    import numpy as np
+
+    return Fields(
+        fields={
+            "command": Path("/proc/self/cmdline").read_bytes().decode().split("\0"),
+            "drawn": [float(np.random.random()), hash("a")],
+            "signals": [
+                str(signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE)
+            ],
+            "descriptors": sorted(str(Path(f"/proc/self/fd/{each}").readlink()) for each in (0, 1, 2)),
+            "open": len(os.listdir("/proc/self/fd")),
+            "threads": len(os.listdir("/proc/self/task")),
+            "variable": os.environ.get("A_VARIABLE"),
+            "leads_session": os.getsid(0) == os.getppid(),
+        }
+    )
+
+
 def slow(request: Fields) -> Fields:
     for word in ("first", "second", "third"):
         progress.report(word)
@@ -120,7 +139,7 @@ def thread_that_hangs(request: Fields) -> Fields:
 
 
 _WORK = (
-    *(echo, slow, import_user_code, known, unknown, unprintable, leave, leave_at_once, crash, killed, hang),
+    *(echo, describe, slow, import_user_code, known, unknown, unprintable, leave, leave_at_once, crash, killed, hang),
     *(full, full_behind_another, eat, no_memory, not_json, thread_that_hangs),
 )
 _HERE = "tritonize.misbehaving_tasks"

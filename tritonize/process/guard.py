@@ -26,6 +26,7 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn  # Any: JSON data of the order; modules that are imported by path
 
 _PR_SET_PDEATHSIG = 1
@@ -35,6 +36,7 @@ _TICK_LATER_S = 1.0  # after `_EARLY_S`: reading the hundred threads of a server
 _EARLY_S = 5.0
 _TICK_BOUNDED_S = 0.03  # with a memory limit: the command can exceed the limit for as long as this interval
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where the kernel puts POSIX shared memory
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -111,16 +113,30 @@ def _kind(error: Exception) -> str:
     return str(getattr(error, "kind", "start"))
 
 
-def _exec(order: dict[str, Any], guard: int, problem: int) -> NoReturn:
-    """In the child process, execute the command; on failure, write the reason to the pipe `problem`."""
+Work = Callable[[dict[str, Any]], NoReturn]
+"""What a forked child does instead of executing the order's command; see `preload_main.py`."""
+
+
+def _become_command(order: dict[str, Any], *, guard: int, problem: int, pipes: tuple[int, ...], work: Work | None) -> NoReturn:
+    """In the child process, execute the command or do the work; on failure, write the reason to the pipe `problem`.
+
+    Args:
+        order: what tritonize wrote to the guard.
+        guard: process id of the guard.
+        problem: the end to write to.
+        pipes: other descriptors of the guard, which an executed command does not inherit.
+        work: instead of the command.
+    """
     try:
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        signal.set_wakeup_fd(-1)
+        for number in _SIGNALS:  # an executed program resets handlers by itself, and Python's own for Ctrl-C is installed again
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT and work else signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != guard:  # the guard ended before the line above took effect
             os._exit(1)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
         os.dup2(2, 1)
         if order["cwd"] is not None:
             os.chdir(order["cwd"])
@@ -130,6 +146,12 @@ def _exec(order: dict[str, Any], guard: int, problem: int) -> NoReturn:
             _sibling("guard_argv").allow_tracing()
         if order["confine"] is not None:
             _sibling("guard_confine").apply(order["confine"])
+        if work is not None:
+            for descriptor in (nothing, problem, *pipes):
+                os.close(descriptor)
+            work(order)
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         os.execvpe(order["argv"][0], order["argv"], environment)  # noqa: S606 - argv is a list
     except OSError as error:
         os.write(problem, json.dumps([_kind(error), error.strerror, error.filename]).encode())
@@ -179,8 +201,9 @@ def _sibling(name: str) -> Any:
 
 
 class _Guard:
-    def __init__(self, order: dict[str, Any]) -> None:
+    def __init__(self, order: dict[str, Any], work: Work | None) -> None:
         self.order = order
+        self.work = work
         self.parent = os.getppid()
         self.began = time.monotonic()
         self.reason = "exited"
@@ -191,26 +214,27 @@ class _Guard:
         self.control: int | None = 0
         """The descriptor of standard input; `None` after its end of file."""
         self.unread = b""
-        self.wake = self._signals()
+        self.wake, self.waker = self._signals()
         self.child = self._start()
 
     @staticmethod
-    def _signals() -> int:
-        """Turn signals into bytes on a pipe, and return its read end."""
+    def _signals() -> tuple[int, int]:
+        """Turn signals into bytes on a pipe, and return its ends, the one to read first."""
         wake, waker = os.pipe()
         os.set_blocking(wake, False)
         os.set_blocking(waker, False)
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
-        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in _SIGNALS:
             signal.signal(number, lambda *_: None)
-        return wake
+        return wake, waker
 
     def _start(self) -> int:
         guard = os.getpid()
         problem, problem_writer = os.pipe()  # a successful exec closes it, as every descriptor that Python opens
         child = os.fork()
         if child == 0:
-            _exec(self.order, guard, problem_writer)
+            pipes = (self.wake, self.waker, problem)
+            _become_command(self.order, guard=guard, problem=problem_writer, pipes=pipes, work=self.work)
         os.close(problem_writer)
         hidden = self.order["hidden"]
         started = self._hide(child, hidden) if hidden else None
@@ -347,10 +371,14 @@ def _read_order() -> dict[str, object]:
     return order
 
 
-def main() -> None:
-    """Read the order, run and watch the command, end all of its descendants, and write the report."""
+def main(work: Work | None = None) -> None:
+    """Read the order, run and watch the command, end all of its descendants, and write the report.
+
+    Args:
+        work: what the child does instead of executing the command, with what is in memory already.
+    """
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    guard = _Guard(_read_order())
+    guard = _Guard(_read_order(), work)
     try:
         guard.watch()
     finally:

@@ -110,6 +110,11 @@ def switch_on(kernel: Kernel) -> None:
     _kernel = kernel
 
 
+def is_on() -> bool:
+    """Whether workers are isolated."""
+    return _kernel is not None
+
+
 def switch_off() -> None:
     """Stop isolating workers; for tests."""
     global _kernel
@@ -174,12 +179,16 @@ def _python() -> Iterator[str]:
 
 def _code_folders(request: Mapping[str, object], search_path: Sequence[Path]) -> Iterator[str]:
     """Yield the folders of the user's code if the task runs any of it."""
-    model = request.get("model", request)
-    runs_code = "function" in request or (isinstance(model, Mapping) and (model.get("operators") or model.get("kind") in _CODE))
-    for folder in search_path if runs_code else ():
+    for folder in search_path if runs_user_code(request) else ():
         if _opens_home(folder):
             raise UsageError.of(security.ISOLATION_OPENS_HOME, where=str(folder))
         yield str(folder.absolute())
+
+
+def runs_user_code(request: Mapping[str, object]) -> bool:
+    """Whether the task of a request (as JSON data) runs Python code of the user: a factory, a module, operators or a function."""
+    model = request.get("model", request)
+    return "function" in request or (isinstance(model, Mapping) and bool(model.get("operators") or model.get("kind") in _CODE))
 
 
 _CODE = ("factory", "module")

@@ -27,6 +27,7 @@ from tritonize.core.messages import processes as process_wording
 from tritonize.core.messages import security
 from tritonize.core.messages import server as wording
 from tritonize.process import cleanup
+from tritonize.process.preload import ForkedGuard, Preloaded
 
 _LOG = logs.logger(__name__)
 _GUARD = Path(__file__).with_name("guard.py")
@@ -36,6 +37,8 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 _NO_TELEMETRY = {"ORT_DISABLE_TELEMETRY": "1"}
 """Set for every process: the library of ONNX Runtime (1.32) otherwise writes a machine id and events into the user's home."""
+
+_GuardProcess = subprocess.Popen[bytes] | ForkedGuard
 
 NO_SPACE_EXIT_CODE = 228
 """Exit code of a worker that cannot write its result because the disk is full: 200 + errno.ENOSPC, which is otherwise unused."""
@@ -71,7 +74,7 @@ class Ended:
 class Process:
     """A running command. As a context manager it stops the command on exit; `stop` may be called several times."""
 
-    def __init__(self, guard: subprocess.Popen[bytes], *, pid: int, log: Path, grace_s: float, shm_prefix: str | None) -> None:
+    def __init__(self, guard: _GuardProcess, *, pid: int, log: Path, grace_s: float, shm_prefix: str | None) -> None:
         self.pid = pid
         """Process id of the command."""
         self.guard_pid = guard.pid
@@ -172,6 +175,7 @@ def start(
     empty_folders: str | None = None,
     hidden: Mapping[int, str] | None = None,
     confine: Mapping[str, object] | None = None,
+    preloaded: Preloaded | None = None,
 ) -> Process:
     """Start a command under a guard. Its standard input is empty; standard output and standard error are appended to the log.
 
@@ -188,20 +192,23 @@ def start(
             same command runs.
         hidden: arguments that other users must not be able to read, by their index in `argv`, which holds a placeholder there.
         confine: a policy for `guard_confine.apply`; the default is no confinement.
+        preloaded: the process to fork the command from; then `argv` must be the command line of a worker.
 
     Raises:
         MissingError: the command does not exist, or cannot be started or confined, or this system does not allow hidden arguments.
         OSError: the log cannot be written.
     """
     command = [os.fspath(part) for part in argv]
-    environment = {**(os.environ if env is None else env), **_NO_TELEMETRY}
+    environment = child_environment(os.environ if env is None else env)
+    if preloaded and environment != preloaded.environment:
+        preloaded = None
     program = shutil.which(command[0], path=environment.get("PATH", os.defpath))
     if program is None:
         raise errors.MissingError.of(process_wording.COMMAND_MISSING, command=command[0])
     order = {
         "argv": [os.path.abspath(program), *command[1:]],  # noqa: PTH100 - resolve() would follow links out of a virtual environment
         "env": environment,
-        "cwd": None if cwd is None else os.fspath(cwd),
+        "cwd": os.fspath(cwd) if cwd is not None else str(Path.cwd()) if preloaded else None,
         "deadline_s": deadline_s,
         "memory_bytes": memory_bytes,
         "grace_s": grace_s,
@@ -210,16 +217,22 @@ def start(
         "hidden": {str(index): text for index, text in (hidden or {}).items()},
         "confine": None if confine is None else dict(confine),
     }
-    guard, pid = _start_guard(order, log)
+    guard, pid = _start_guard(order, log, preloaded)
     _LOG.info("started %s (process %d), output in %s", program, pid, log)
     return Process(guard, pid=pid, log=log, grace_s=grace_s, shm_prefix=shm_prefix)
 
 
-def _start_guard(order: Mapping[str, Any], log: Path) -> tuple[subprocess.Popen[bytes], int]:
+def child_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a process that gets these variables."""
+    return {**variables, **_NO_TELEMETRY}
+
+
+def _start_guard(order: Mapping[str, Any], log: Path, preloaded: Preloaded | None) -> tuple[_GuardProcess, int]:
     """Start the guard; return it and the process id of the command."""
     command = order["argv"][0]
     with log.open("ab") as output:
-        guard = subprocess.Popen(
+        guard: _GuardProcess | None = preloaded.fork_guard(output) if preloaded else None
+        guard = guard or subprocess.Popen(
             [sys.executable, "-I", "-S", os.fspath(_GUARD), Path(command).name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -18,11 +18,12 @@ import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 _TRACEBACK_LINES = 15
 
 
-def _load_package() -> None:
+def load_package() -> None:
     """Make `import tritonize` load the package that contains this file, installed or not, without changing `sys.path`."""
     root = Path(__file__).resolve().parents[1]
     spec = importlib.util.spec_from_file_location("tritonize", root / "__init__.py", submodule_search_locations=[str(root)])
@@ -100,10 +101,15 @@ def _result(name: str, directory: Path) -> dict[str, object]:
     return {"value": task.encode_result(work(request)), "import_seconds": imported}
 
 
-def main() -> None:
-    """Run the task and write its result; exit code 0 means that `result.json` exists, also if it holds an error."""
-    name, directory = sys.argv[1], Path(sys.argv[2])
-    _load_package()
+def run(name: str, directory: Path) -> NoReturn:
+    """Run the task and write its result; exit code 0 means that `result.json` exists, also if it holds an error.
+
+    The package is loaded (`load_package`).
+
+    Args:
+        name: the task's name; see `tasks.Task`.
+        directory: the folder with `request.json`.
+    """
     from tritonize.core import logs
     from tritonize.process import processes, progress
 
@@ -128,4 +134,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    load_package()
+    run(sys.argv[1], Path(sys.argv[2]))

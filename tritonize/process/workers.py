@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Required, TypedDict, TypeVar
@@ -16,13 +16,28 @@ from typing import Generic, Required, TypedDict, TypeVar
 from tritonize.core import errors
 from tritonize.core.messages import processes as wording
 from tritonize.core.messages import repository
-from tritonize.process import isolation, processes
+from tritonize.process import isolation, preload, processes
 from tritonize.process.processes import NO_SPACE_EXIT_CODE, Ended, Process, log_tail
 from tritonize.process.tasks import Request, Result, Task, TaskError
 
 _ENTRY = Path(__file__).with_name("worker_main.py")
 _PROGRESS_INTERVAL_S = 0.1
 Value = TypeVar("Value")
+
+
+@contextlib.contextmanager
+def preloading(*, torch: bool) -> Iterator[None]:
+    """Within this context, workers that run no code of the user's are forked from a process that has imported what they import.
+
+    Args:
+        torch: whether such workers need torch, which takes the longest to import.
+    """
+    if isolation.is_on():  # isolated workers are new interpreters
+        yield
+        return
+    modules = preload.MODULES if torch else preload.MODULES[1:]
+    with preload.preloading(processes.child_environment(os.environ), modules):
+        yield
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +100,14 @@ def run_worker(
         bound = memory_bytes or processes.machine_memory() * 9 // 10
         rules, env = isolation.policy(needs, plain, directory, search_path=search_path) or (None, None)
         worker = processes.start(
-            worker_argv, log=log, env=env, deadline_s=deadline_s, memory_bytes=bound, grace_s=1.0, confine=rules
+            worker_argv,
+            log=log,
+            env=env,
+            deadline_s=deadline_s,
+            memory_bytes=bound,
+            grace_s=1.0,
+            confine=rules,
+            preloaded=None if rules or isolation.runs_user_code(plain) else preload.current(),
         )
     except OSError as error:
         raise (errors.full_disk(error.filename) if error.errno == errno.ENOSPC else error) from error

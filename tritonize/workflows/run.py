@@ -11,6 +11,7 @@ from tritonize.core.artifacts import Finding, Report, Source
 from tritonize.core.errors import RepositoryError, TritonizeError
 from tritonize.core.recorder import Recorder
 from tritonize.plans import from_spec, gpu
+from tritonize.process import workers
 from tritonize.source import drawing, identification, input_inference
 from tritonize.spec import schema
 from tritonize.triton import serving
@@ -67,7 +68,8 @@ def _run_model(specification: schema.Spec, name: str, options: Options, *, serve
     place, source = specification.repository, identification.identify(specification.models[name])
     _require_possible(specification.models[name], source, specification.target, options=options, serve=serve)
     started = time.perf_counter()
-    with errors.storage_errors(place), repository.staging(place) as run_:
+    runs_torch = source.kind in ("torchscript", "exported_program")
+    with errors.storage_errors(place), workers.preloading(torch=runs_torch), repository.staging(place) as run_:
         job = _job(specification, name, source, run_=run_, options=options, serve=serve, started=started)
         model, work, recorder = job.model, job.work, job.recorder
         drawn = drawing.draw(model, job.source, work, recorder=recorder)

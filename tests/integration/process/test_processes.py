@@ -3,56 +3,24 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support import misbehaving_tasks
 from tests.support.command import CHECKOUT
-from tests.support.misbehaving_tasks import TASKS, Fields
+from tests.support.waiting import eventually
+from tests.support.worker_processes import alive, children, marked, package_elsewhere, preloading, work
 from tritonize.core import errors
-from tritonize.process import processes, workers
+from tritonize.process import processes
 from tritonize.process.tasks import Task, TaskError
-from tritonize.process.workers import WorkerResult
-
-
-def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state not in "ZX"
-
-
-def marked(mark: str) -> list[int]:
-    """Return all running processes whose command line contains the mark."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                if mark.encode() in (entry / "cmdline").read_bytes() and alive(int(entry.name)):
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-    return found
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return condition()
 
 
 @pytest.fixture
@@ -273,22 +241,17 @@ def test_the_parent_ends(then: str, number: int | None, survivors: int, mark: st
         assert eventually(lambda: not list(Path("/dev/shm").glob(f"{mark}*")))
 
 
-@pytest.fixture
-def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Copy the package, with tasks that misbehave, to a folder where it is not installed; yield a directory for workers."""
-    package = tmp_path / "elsewhere" / "tritonize"
-    shutil.copytree(CHECKOUT / "tritonize", package, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(misbehaving_tasks.__file__, package)
-    monkeypatch.setattr(workers, "_ENTRY", package / "process" / "worker_main.py")
-    monkeypatch.chdir("/")
-    directory = tmp_path / "work"
-    directory.mkdir()
-    yield directory
+@pytest.fixture(params=["new interpreter", "forked"])
+def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A directory for workers that run `misbehaving_tasks`, as new interpreters or forked from a preloaded process."""
+    directory = package_elsewhere(tmp_path, monkeypatch)
+    if request.param == "new interpreter":
+        yield directory
+    else:
+        with preloading(["numpy"]) as process:
+            yield directory
+            assert eventually(lambda: not children(process))
     assert not marked(str(directory))
-
-
-def work(task: str, directory: Path, request: Mapping[str, object] | None = None, **options: Any) -> WorkerResult[Fields]:
-    return workers.run_worker(TASKS[task], Fields(fields=request or {}), directory=directory, **{"deadline_s": 30, **options})
 
 
 def worker_error(task: str, directory: Path, request: Mapping[str, object] | None = None, **options: Any) -> errors.TritonizeError:
