@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Required, TypedDict, TypeVar
@@ -90,25 +90,12 @@ def run_worker(
     """
     plain = task.encode_request(request)
     log, result, progress = (directory / name for name in ("worker.log", "result.json", "progress.txt"))
-    order = {"request": plain, "search_path": [os.fspath(path.absolute()) for path in search_path]}
-    worker_argv = [sys.executable, "-P", "-u", "-X", "faulthandler", str(_ENTRY), task.name, str(directory.absolute())]
     try:
         for leftover in (log, result, progress):
             leftover.unlink(missing_ok=True)
+        order = {"request": plain, "search_path": [os.fspath(path.absolute()) for path in search_path]}
         (directory / "request.json").write_text(json.dumps(order))
-        needs = isolation.Needs(writes=task.writes, gpu=task.gpu)
-        bound = memory_bytes or processes.machine_memory() * 9 // 10
-        rules, env = isolation.policy(needs, plain, directory, search_path=search_path) or (None, None)
-        worker = processes.start(
-            worker_argv,
-            log=log,
-            env=env,
-            deadline_s=deadline_s,
-            memory_bytes=bound,
-            grace_s=1.0,
-            confine=rules,
-            preloaded=None if rules or isolation.runs_user_code(plain) else preload.current(),
-        )
+        worker = _start(task, plain, directory, search_path=search_path, log=log, deadline_s=deadline_s, memory_bytes=memory_bytes)
     except OSError as error:
         raise (errors.full_disk(error.filename) if error.errno == errno.ENOSPC else error) from error
     with worker:
@@ -122,6 +109,31 @@ def run_worker(
         import_seconds=received["import_seconds"],
         peak_memory=ended.peak_memory,
         log=log,
+    )
+
+
+def _start(
+    task: Task[Request, Result],
+    plain: Mapping[str, object],
+    directory: Path,
+    *,
+    search_path: Sequence[Path],
+    log: Path,
+    deadline_s: float,
+    memory_bytes: int | None,
+) -> Process:
+    """Start the worker of a request, which is JSON data here, isolated if isolation is on, and forked if it may be."""
+    needs = isolation.Needs(writes=task.writes, gpu=task.gpu)
+    rules, env = isolation.policy(needs, plain, directory, search_path=search_path) or (None, None)
+    return processes.start(
+        [sys.executable, "-P", "-u", "-X", "faulthandler", str(_ENTRY), task.name, str(directory.absolute())],
+        log=log,
+        env=env,
+        deadline_s=deadline_s,
+        memory_bytes=memory_bytes or processes.machine_memory() * 9 // 10,
+        grace_s=1.0,
+        confine=rules,
+        preloaded=None if rules or isolation.runs_user_code(plain) else preload.current(),
     )
 
 
