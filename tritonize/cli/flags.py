@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from tritonize.core import names
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import export as wording
-from tritonize.core.messages import samples as say
+from tritonize.core.messages import samples as samples_wording
 from tritonize.core.messages import usage
 from tritonize.spec import rules, schema
 
@@ -101,14 +101,14 @@ def _texts(given: Sequence[str]) -> dict[str, list[str]]:
     for each in given:
         name, equals, text = each.partition("=")
         if not equals or not name:
-            raise UsageError.of(say.TEXT_FORM, found=f"--text {each}")
+            raise UsageError.of(samples_wording.TEXT_FORM, found=f"--text {each}")
         if not text.startswith("@"):
             found.setdefault(name, []).append(text)
             continue
         try:
             found.setdefault(name, []).extend(Path(text[1:]).read_text(encoding="utf-8").splitlines())
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError.of(say.TEXT_FILE, where=text[1:], found=str(error)) from error
+            raise UsageError.of(samples_wording.TEXT_FILE, where=text[1:], found=str(error)) from error
     return found
 
 

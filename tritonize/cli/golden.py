@@ -82,29 +82,29 @@ def _plain(file: GoldenFile) -> dict[str, object]:
 
 
 def _lines(file: GoldenFile) -> Iterator[str]:
-    origin, known = file.origin, file.golden
-    count = known.samples.files.count
+    origin, golden = file.origin, file.golden
+    count = golden.samples.files.count
     yield from _wrapped(f"{origin.model} version {origin.version}, proven on {origin.created}, verdict: {origin.verdict}")
     kept = f", {len(file.seeded)} of them as seeds" if file.seeded else ""
-    edges = f", including {len(known.samples.edges)} edge cases" if known.samples.edges else ""
+    edges = f", including {len(golden.samples.edges)} edge cases" if golden.samples.edges else ""
     yield from _wrapped(f"{count} of the version's {file.of} samples{kept}{edges}; {file.bytes / 2**20:.2f} MiB")
-    batches = f"batches of at most {known.max_batch_size}" if known.max_batch_size else "not batched"
-    yield from _wrapped(f"samples: {known.samples.origin}; {batches}")
-    yield from tensors.lines("inputs", known.samples.files.tensors)
-    yield from tensors.lines("outputs", known.expected.tensors)
-    yield f"expected outputs: {known.answered_by}" + (", and float64 rounded to float32" if known.exact else "")
-    for each in known.unmeasured:
+    batches = f"batches of at most {golden.max_batch_size}" if golden.max_batch_size else "not batched"
+    yield from _wrapped(f"samples: {golden.samples.origin}; {batches}")
+    yield from tensors.lines("inputs", golden.samples.files.tensors)
+    yield from tensors.lines("outputs", golden.expected.tensors)
+    yield f"expected outputs: {golden.answered_by}" + (", and float64 rounded to float32" if golden.exact else "")
+    for each in golden.unmeasured:
         yield from _wrapped(f"no float64 of {each.output} ({each.group}): {each.why}")
-    if known.why_not and not known.unmeasured:
-        yield from _wrapped(f"no float64: {known.why_not}")
+    if golden.why_not and not golden.unmeasured:
+        yield from _wrapped(f"no float64: {golden.why_not}")
     yield "rules"
-    for name in (tensor.name for tensor in known.expected.tensors):
-        yield from _wrapped(f"  {name}: {_rule(known.rule(name), known, name)}")
+    for name in (tensor.name for tensor in golden.expected.tensors):
+        yield from _wrapped(f"  {name}: {_rule(golden.rule(name), golden, name)}")
 
 
-def _rule(rule: Rules, known: GoldenSet, name: str) -> str:
+def _rule(rule: Rules, golden: GoldenSet, name: str) -> str:
     parts = [f"{rule.kind}, rtol {rule.tolerance.rtol:g}, atol {rule.tolerance.atol:g}"]
-    floors = [floor for floor in known.floors if floor.output == name]
+    floors = [floor for floor in golden.floors if floor.output == name]
     if floors and rule.noise_floor is not None:
         largest = max(floor.denominator for floor in floors)
         parts.append(f"noise-floor ratio k at most {rule.noise_floor:g}, noise floor {largest:.3g}")

@@ -31,7 +31,7 @@ def limited(seconds: float) -> Iterator[None]:
     """
     from tritonize.core import deadline
     from tritonize.core.errors import ServerError, TritonizeError
-    from tritonize.core.messages import client as say
+    from tritonize.core.messages import client as wording
 
     def ring(_number: int, _frame: FrameType | None) -> NoReturn:
         raise _ReachedError
@@ -46,7 +46,7 @@ def limited(seconds: float) -> Iterator[None]:
                 if deadline.left() > 0:
                     raise
                 details = str(error).splitlines() if isinstance(error, TritonizeError) else ()
-                raise ServerError.of(say.COMMAND_DEADLINE, seconds=seconds, details=details) from error
+                raise ServerError.of(wording.COMMAND_DEADLINE, seconds=seconds, details=details) from error
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

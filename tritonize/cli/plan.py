@@ -138,8 +138,8 @@ def collect(
         say(dumps({"plans": [to_json(each) for each in found]}, indent=2))
         return
     for each in found:
-        known = each.metadata
-        say(f"{each.path}: {known.module} {known.version}, compute capability {known.compute_capability}")
+        metadata = each.metadata
+        say(f"{each.path}: {metadata.module} {metadata.version}, compute capability {metadata.compute_capability}")
 
 
 @app.command()
@@ -186,9 +186,9 @@ def check(
 
 
 def _verdict(path: Path, found: Compatibility) -> Iterator[str]:
-    header, known = found.header, found.metadata
-    capabilities = header.compute_capabilities or ((known.compute_capability,) if known else ())
+    header, metadata = found.header, found.metadata
+    capabilities = header.compute_capabilities or ((metadata.compute_capability,) if metadata else ())
     yield f"{path}: {header.module} {header.version_text}, compute capability {', '.join(capabilities) or 'unknown'}"
     yield f"  {found.verdict}: {'; '.join(found.reasons)}"
-    if known is None:
+    if metadata is None:
         yield "  no metadata beside it"

@@ -100,7 +100,7 @@ def _require_unchanged(checked: ToServe) -> None:
     Raises:
         typer.Exit: files changed while they were served.
     """
-    findings = [finding for each in checked.checked for finding in each.again()]
+    findings = [finding for each in checked.checked for finding in each.changed_in_place()]
     for finding in findings:
         say(f"{finding.where}: {finding.what}", err=True)
     if findings:

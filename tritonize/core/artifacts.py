@@ -4,7 +4,7 @@ In the order in which a run creates them:
 
     samples -> Reference -> OnnxArtifact -> StagedVersion -> ServerHandle -> Check ... -> Report -> PublishedVersion
 
-Longer than 300 lines: the values that stages hand on refer to each other.
+Longer than 300 lines: these values refer to each other.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class SampleSet:
     files: TensorFiles
     batched: bool
     origin: str
-    """How to create them again, in words: `normal, seed 0`, or their files."""
+    """How to create them again, as text: `normal, seed 0`, or their files."""
     edges: Mapping[int, str] = field(default_factory=dict)
     """Index to name of the edge cases, which are the last samples: `zeros`, `ones`, `smallest`, `largest`. Each is sent alone."""
 
@@ -74,7 +74,7 @@ class SampleSet:
 
 
 SourceKind = Literal["torchscript", "exported_program", "factory", "module", "onnx"]
-"""A `module` is one of the caller's own process."""
+"""`module`: an object of the calling Python process."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +102,7 @@ class Inspection:
     """Number of elements."""
     opset: int | None = None
     details: Mapping[str, object] = field(default_factory=dict)
-    """JSON data, other for each kind."""
+    """JSON data; the keys depend on the kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +128,7 @@ class OnnxArtifact:
     data: Path | None = None
     """The external data file with the weights, if they are too large for one file."""
     node_map: Path | None
-    """The file that says where its nodes come from in the PyTorch model; see `onnx_model.worker.origins`."""
+    """The file that maps its nodes to modules and lines of the PyTorch model; see `onnx_model.worker.origins`."""
     sha256: str
     """Of the file itself, without `data`."""
     size: int
@@ -140,7 +140,7 @@ class OnnxArtifact:
     exporter: str
     """Name and version of the exporter, as the file states them."""
     strategy: str
-    """Which of `export.worker.strategies.STRATEGIES` it was."""
+    """Its name in `export.worker.strategies.STRATEGIES`."""
     simplified: bool
     optional: tuple[str, ...] = ()
     """Inputs with a default value in the file, which a client may omit."""

@@ -145,10 +145,10 @@ def keep_within(folder: Path, bound: int) -> None:
         elif used := _used(path):
             with contextlib.suppress(FileNotFoundError):  # another process may be dropping it at the same time
                 entries.append((used, path, sum(each.stat().st_size for each in path.iterdir())))
-    room = bound
+    left = bound
     for number, (used, path, size) in enumerate(sorted(entries, reverse=True)):
-        room -= size
-        if room < 0 and number:
+        left -= size
+        if left < 0 and number:
             drop(path, used=used)
 
 

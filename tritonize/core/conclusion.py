@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tritonize.core.artifacts import Report
-from tritonize.core.messages import verdict as words
+from tritonize.core.messages import verdict as wording
 from tritonize.core.results import DRAWN, Gate, Verdict
 from tritonize.core.stages import heading
 
@@ -43,15 +43,15 @@ def conclude(report: Report) -> Conclusion:
     not_run = tuple(_not_run(report))
     reasons = tuple(_reasons(report, outside)) if report.verdict == "failed" else ()
     if report.verdict == "failed":
-        sentence = reasons[0] if reasons else words.FAILED_ELSEWHERE.text()
+        sentence = reasons[0] if reasons else wording.FAILED_ELSEWHERE.text()
     elif report.verdict == "not run":
         needed = {(heading(stage.name), stage.note) for stage in report.stages if not stage.optional}
-        name, note = next((each for each in not_run if each in needed), not_run[0] if not_run else (words.THE_PROOF.text(), ""))
-        sentence = words.NOT_RUN.text(what=f"{name}: {note}" if note else name)
+        name, note = next((each for each in not_run if each in needed), not_run[0] if not_run else (wording.THE_PROOF.text(), ""))
+        sentence = wording.NOT_RUN.text(what=f"{name}: {note}" if note else name)
     elif report.checks:
-        sentence = words.ALL_WITHIN.text(comparisons=counted(len(report.checks), "comparison"))
+        sentence = wording.ALL_WITHIN.text(comparisons=counted(len(report.checks), "comparison"))
     else:
-        sentence = words.NOTHING_COMPARED.text()
+        sentence = wording.NOTHING_COMPARED.text()
     return Conclusion(
         verdict=report.verdict,
         comparisons=len(report.checks),
@@ -68,7 +68,7 @@ def _reasons(report: Report, outside: int) -> Iterator[str]:
     first = min((check for check in report.checks if not check.passed), key=lambda each: each.stage.order, default=None)
     if first is not None:
         name = next((tensor.name for tensor in first.tensors if not tensor.passed), "")
-        yield words.OUTSIDE.text(
+        yield wording.OUTSIDE.text(
             outside=outside, comparisons=counted(len(report.checks), "comparison"), output=name, stage=first.stage.heading
         )
     failed = [gate for gate in report.gates if gate.verdict == "failed" and gate.gate != "tolerance"]
@@ -83,7 +83,7 @@ def _not_run(report: Report) -> Iterator[tuple[str, str]]:
         if stage.verdict == "not run":
             yield heading(stage.name), stage.note
     for output, note in dict.fromkeys((gate.output, gate.note) for gate in report.gates if gate.verdict == "not run"):
-        yield words.NOISE_FLOOR.text(output=output), note
+        yield wording.NOISE_FLOOR.text(output=output), note
 
 
 def counted(count: int, noun: str) -> str:

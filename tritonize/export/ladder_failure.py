@@ -17,8 +17,7 @@ _SAME_FROM_PYTHON = (wording.RUNTIME_LACKS_OPERATOR.code, wording.RUNTIME_LACKS_
 def every_strategy_failed(model: schema.Model, source: Source, attempts: Sequence[Attempt]) -> ExportError:
     """Build the error that lists every strategy with its reason, and the best next steps.
 
-    If one file was right and only refused for a frozen branch, the error is about that branch, since that export
-    came closest.
+    If a file was correct except for a frozen branch, the error is about that branch, since that export came closest.
     """
     tried = [f"{attempt.strategy} ({attempt.seconds:.1f} s): {attempt.reason}" for attempt in attempts]
     frozen = [each for attempt in attempts for each in attempt.decisions]
@@ -26,17 +25,15 @@ def every_strategy_failed(model: schema.Model, source: Source, attempts: Sequenc
         return refused
     places = [attempt.place for attempt in attempts if attempt.place]  # not `where`, which may name a file of this run
     place = next((each for each in places if each.line), places[0] if places else None)
+    where = place or source.location
+    steps = "; or ".join(_next_steps(source, attempts, place)) or "simplify the code that the reasons name"
     if len(attempts) == 1:
-        what, found = f"The {attempts[0].strategy} export failed.", attempts[0].reason
-    else:
-        what, found = f"None of {len(attempts)} export strategies made a right ONNX file.", None
-    return ExportError(
-        what,
-        where=place or source.location,
-        found=found,
-        next_step="; or ".join(_next_steps(source, attempts, place)) or "simplify the code that the reasons name",
-        details=[] if found else tried,
-    )
+        (only,) = attempts
+        details = [] if only.reason else tried
+        return ExportError.of(
+            wording.STRATEGY_FAILED, where=where, found=only.reason, details=details, strategy=only.strategy, steps=steps
+        )
+    return ExportError.of(wording.STRATEGIES_FAILED, where=where, details=tried, count=len(attempts), steps=steps)
 
 
 def _next_steps(source: Source, attempts: Sequence[Attempt], place: CodePlace | None) -> Iterator[str]:

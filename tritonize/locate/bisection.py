@@ -1,4 +1,4 @@
-"""A small set of nodes to keep in fp32 with which a gate passes: bisection over named nodes, the best guesses first."""
+"""Find a small set of nodes to keep in fp32 with which a gate passes, by bisection over the nodes with the largest errors."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ Passes = Callable[[frozenset[str]], bool]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kept:
-    """What was found."""
+class SearchResult:
+    """The result of a search."""
 
     nodes: tuple[str, ...] | None
-    """The smallest set seen to pass, in the candidates' order; `None` where not even all candidates together pass."""
+    """The smallest set that passed, in the candidates' order; `None` if not even all candidates together pass."""
     minimal: bool
-    """Whether it is known that none of them can be left out alone."""
+    """Whether the search checked that the gate fails without any single one of them."""
     trials: int
     exhausted: bool = False
-    """Whether the trials ran out before the search was at its end."""
+    """Whether the search used all its trials before it was complete."""
 
 
-class _OutOfTrials(Exception):  # noqa: N818 - it ends a search, and is no error
+class _OutOfTrials(Exception):  # noqa: N818 - it ends a search and is not an error
     pass
 
 
@@ -51,18 +51,18 @@ class _Gate:
         return self._known[key]
 
 
-def smallest(candidates: Sequence[str], passes: Passes, *, trials: int = TRIALS) -> Kept:
-    """A small set of candidates with which the gate passes.
+def smallest(candidates: Sequence[str], passes: Passes, *, trials: int = TRIALS) -> SearchResult:
+    """Find a small set of candidates with which the gate passes.
 
-    The worst 1, 2, 4, … are tried until they pass together. Bisection then finds the one without which they no longer do; it
-    is kept, and the search goes on among those before it, until the kept ones pass alone. That takes about log2(n) trials for
-    each node of the set, which may be any of the candidates. Last, each is left out once more. The gate need not be
-    monotonic: what is returned was seen to pass.
+    The search tries the worst 1, 2, 4, … candidates until they pass together. Bisection then finds the last one that is needed;
+    it is kept, and the search continues among those before it until the kept ones pass alone. This takes about log2(n) trials
+    for each node of the set. At the end, each kept node is left out once. The gate need not be monotonic: the returned set was
+    evaluated and passed.
 
     Args:
-        candidates: names of nodes, the worst own error first.
-        passes: the gate; the costly part.
-        trials: limit on evaluations of the gate.
+        candidates: names of nodes, the largest own error first.
+        passes: the gate, which takes most of the time.
+        trials: largest number of evaluations of the gate.
     """
     names = list(dict.fromkeys(candidates))
     gate = _Gate(passes, trials)
@@ -70,13 +70,13 @@ def smallest(candidates: Sequence[str], passes: Passes, *, trials: int = TRIALS)
     try:
         start = _first_passing(names, gate)
         if start is not None:
-            _require_each(_bisect(start, gate), gate)
+            _without_unneeded(_bisect(start, gate), gate)
             minimal = True
     except _OutOfTrials:
         exhausted = True
     order = {name: position for position, name in enumerate(names)}
-    found = None if gate.best is None else tuple(sorted(gate.best, key=order.__getitem__))
-    return Kept(nodes=found, minimal=minimal and found is not None, trials=gate.trials, exhausted=exhausted)
+    nodes = None if gate.best is None else tuple(sorted(gate.best, key=order.__getitem__))
+    return SearchResult(nodes=nodes, minimal=minimal and nodes is not None, trials=gate.trials, exhausted=exhausted)
 
 
 def _first_passing(names: list[str], gate: _Gate) -> list[str] | None:
@@ -90,7 +90,7 @@ def _first_passing(names: list[str], gate: _Gate) -> list[str] | None:
 
 
 def _bisect(passing: list[str], gate: _Gate) -> list[str]:
-    """Of nodes that pass together those that it takes. All along, `kept` and `pool` together pass."""
+    """Return the needed nodes of a set that passes. Invariant: `kept` and `pool` together pass."""
     kept: list[str] = []
     pool = passing
     while not gate(kept):
@@ -106,11 +106,11 @@ def _bisect(passing: list[str], gate: _Gate) -> list[str]:
     return kept
 
 
-def _require_each(kept: list[str], gate: _Gate) -> None:
-    """Remove each node that the set does not need; with a monotonic gate there is no such node."""
+def _without_unneeded(kept: list[str], gate: _Gate) -> None:
+    """Remove each node that the set does not need, which a monotonic gate has none of."""
     while True:
-        rests = ([name for name in kept if name != each] for each in reversed(kept))
-        rest = next((each for each in rests if gate(each)), None)
-        if rest is None:
+        smaller_sets = ([name for name in kept if name != left_out] for left_out in reversed(kept))
+        passing = next((nodes for nodes in smaller_sets if gate(nodes)), None)
+        if passing is None:
             return
-        kept = rest
+        kept = passing

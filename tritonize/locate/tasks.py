@@ -1,4 +1,4 @@
-"""What workers do to find the node that an error comes from, as both sides see it."""
+"""Requests and results of the worker tasks that find the node that an error comes from."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from tritonize.source.tasks import LoadRequest
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
-    """A tensor that went into a module or came out of it, in every batch."""
+class ModuleTensor:
+    """One input or output tensor of one call of a module, in every batch."""
 
     module: str
     """Path in the user's model; the empty text is the model itself."""
     call: int
-    """Which call of the module it was, from 0."""
+    """Number of the module's call, from 0."""
     place: Literal["input", "output"]
     position: int
-    """Among the tensors of that call's inputs or outputs."""
+    """Index among the tensors of the call's inputs or outputs."""
     dtype: str
     shapes: tuple[tuple[int, ...], ...]
-    """By batch."""
+    """One shape per batch."""
     files: tuple[Path, ...]
-    """By batch. Two that are the same tensor share the file."""
+    """One file per batch. Entries for the same tensor share a file."""
     weighted: bool
-    """Whether the module has parameters or buffers of its own."""
+    """Whether the module itself has parameters or buffers."""
 
     @property
     def key(self) -> str:
-        """Tells it from all others."""
+        """A text that identifies the tensor."""
         return f"{self.place} {self.position} of call {self.call} of {self.module}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Captured:
-    """What the modules of a PyTorch model took and answered."""
+    """The inputs and outputs of the modules of a PyTorch model."""
 
-    seen: tuple[Seen, ...]
-    """In the order in which it was seen."""
+    tensors: tuple[ModuleTensor, ...]
+    """In the order in which the modules were called."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaptureRequest:
-    """The model to run, and where the files go."""
+    """The model to run, and the folder for the tensors."""
 
     model: LoadRequest
     samples: SampleSet
@@ -57,23 +57,24 @@ class CaptureRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorsRequest:
-    """What to compare with what."""
+    """The two sides to compare."""
 
     found: Path
-    """The graph that is looked at."""
+    """The ONNX file whose errors are measured."""
     expected: Path | None = None
-    """The graph that is right."""
+    """The reference as an ONNX file."""
     captured: Captured | None = None
-    """What the modules answered, where there is no graph that is right."""
+    """The reference as tensors of PyTorch's modules, if `expected` is `None`."""
     node_map: Path | None = None
     samples: SampleSet
     batches: tuple[tuple[int, ...], ...]
     directory: Path
     part_bytes: int
-    """What one part may answer at once; a single node that answers more is a part of its own."""
+    """Largest size in bytes of the outputs of one part; a single node with larger outputs is a part by itself."""
     libraries: tuple[str, ...] = ()
+    """Shared libraries with custom operators."""
     emulated: bool = False
-    """Whether casts to a type below fp32 and back stand for computing in it; nodes are then named as in `expected`."""
+    """Whether `found` emulates a type below fp32 by casts to it and back; its nodes then have the names of `expected`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,13 +82,13 @@ class ErrorsResult:
     """The error along the graph."""
 
     series: tuple[NodeError, ...]
-    """In topological order; the nodes whose answers could be compared."""
+    """The nodes whose outputs could be compared, in topological order."""
     nodes: int
     parts: int
     largest_part: int
-    """Bytes."""
+    """Size in bytes of the outputs of the largest part."""
     broken: str | None
-    """Why the graph does not run as a whole, where it does not: errors are then known for right inputs alone."""
+    """Why the graph does not run as a whole; `None` if it does. If not, only the own errors of nodes are known."""
     library_seconds: float
 
 

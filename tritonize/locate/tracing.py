@@ -1,4 +1,4 @@
-"""The values inside a graph and inside a PyTorch model: where they part, node by node and module by module, in workers."""
+"""Start the workers that record the tensors of PyTorch's modules and measure the error of every node of an ONNX file."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tritonize.core.artifacts import SampleSet
 from tritonize.core.errors import ExportError, WorkerError
+from tritonize.core.messages import locate as wording
 from tritonize.locate import tasks
 from tritonize.locate.tasks import Captured, CaptureRequest, ErrorsRequest, ErrorsResult
 from tritonize.process import workers
@@ -16,38 +17,39 @@ from tritonize.process.workers import WorkerResult
 from tritonize.source.tasks import LoadRequest
 
 PART_BYTES = 1 << 29
-"""What one part of a graph may answer at once, by default: 512 MiB."""
-UNWATCHED: Mapping[str, str] = {"torchscript": "a TorchScript file", "exported_program": "an exported program"}
-"""Kinds of sources whose modules run without Python, where no hook is called."""
+"""Default limit on the outputs of one part of a graph, in bytes: 512 MiB."""
+_WITHOUT_HOOKS: Mapping[str, str] = {"torchscript": "a TorchScript file", "exported_program": "an exported program"}
+"""Kinds of sources whose modules run without Python, so that they call no hooks."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a worker may take."""
+    """The limits of a worker."""
 
     deadline_s: float
     memory_bytes: int | None = None
-    """Of the whole process; `None` for the default."""
+    """Limit on the memory of the process; `None` for the default."""
     part_bytes: int = PART_BYTES
+    """Limit on the outputs of one part of the graph."""
     libraries: tuple[str, ...] = ()
-    """Shared libraries with operators that the files use."""
+    """Shared libraries with custom operators."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Traced(ErrorsResult):
-    """The error along a graph, and what the process took; `library_seconds` is with imports."""
+    """The error along a graph, with the worker's memory; `library_seconds` includes imports."""
 
     peak_memory: int
-    """Bytes."""
+    """Peak resident memory of the worker in bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Modules:
-    """What the modules of a PyTorch model took and answered."""
+    """The inputs and outputs of the modules of a PyTorch model."""
 
     captured: Captured
     unavailable: str | None = None
-    """Why they could not be watched."""
+    """Why they could not be recorded; `None` if they were."""
 
 
 def modules(
@@ -59,17 +61,17 @@ def modules(
     limits: Limits,
     search_path: Sequence[Path] = (),
 ) -> Modules:
-    """Run a PyTorch model on batches and keep what each of its modules took and answered.
+    """Run a PyTorch model on batches and record the inputs and outputs of its modules.
 
     Args:
         load: how a worker loads the model.
 
     Raises:
-        UsageError, ExportError: it cannot be loaded or run.
+        UsageError, ExportError: the model cannot be loaded or run.
     """
-    if load.kind in UNWATCHED:
-        why = f"the modules inside {UNWATCHED[load.kind]} run without Python, so their answers cannot be watched"
-        return Modules(captured=Captured(seen=()), unavailable=why)
+    if load.kind in _WITHOUT_HOOKS:
+        why = f"the modules of {_WITHOUT_HOOKS[load.kind]} run without Python, so their outputs cannot be recorded"
+        return Modules(captured=Captured(tensors=()), unavailable=why)
     request = CaptureRequest(model=load, samples=samples, batches=tuple(batches), directory=directory / "values")
     return Modules(captured=_work(tasks.CAPTURE, request, directory, limits=limits, search_path=search_path).value)
 
@@ -85,14 +87,14 @@ def errors(
     node_map: Path | None = None,
     emulated: bool = False,
 ) -> Traced:
-    """The error of every node of the ONNX file `found`, against another file or against PyTorch's modules.
+    """Measure the error of every node of the ONNX file `found`, against another file or against PyTorch's modules.
 
     Args:
-        node_map: of `found`; with modules it says which node is whose.
-        emulated: whether `found` is an emulation: its casts to a type below fp32 and back stand for computing in it.
+        node_map: the node map of `found`; for modules, it assigns the nodes to them.
+        emulated: whether `found` emulates a type below fp32 by casts to it and back.
 
     Raises:
-        UsageError: the two have nothing in common, or take other inputs than the samples have.
+        UsageError: the two sides have no tensors in common, or their inputs differ from those of the samples.
         ExportError: the expected file does not run.
     """
     request = ErrorsRequest(
@@ -107,16 +109,16 @@ def errors(
         libraries=limits.libraries,
         emulated=emulated,
     )
-    answer = _work(tasks.FIND_ERRORS, request, directory, limits=limits)
-    found_errors = answer.value
+    result = _work(tasks.FIND_ERRORS, request, directory, limits=limits)
+    measured = result.value
     return Traced(
-        series=found_errors.series,
-        nodes=found_errors.nodes,
-        parts=found_errors.parts,
-        largest_part=found_errors.largest_part,
-        broken=found_errors.broken,
-        library_seconds=found_errors.library_seconds + answer.import_seconds,
-        peak_memory=answer.peak_memory,
+        series=measured.series,
+        nodes=measured.nodes,
+        parts=measured.parts,
+        largest_part=measured.largest_part,
+        broken=measured.broken,
+        library_seconds=measured.library_seconds + result.import_seconds,
+        peak_memory=result.peak_memory,
     )
 
 
@@ -134,13 +136,4 @@ def _work(
             search_path=search_path,
         )
     except WorkerError as error:
-        raise _ended(error) from error
-
-
-def _ended(error: WorkerError) -> ExportError:
-    return ExportError(
-        "The search for the error ended without an answer.",
-        found=error.what,
-        next_step="raise deadline_s or memory_mib in the spec, or ask for smaller parts",
-        details=error.details,
-    )
+        raise ExportError.of(wording.SEARCH_ENDED, found=error.what, details=error.details) from error

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tritonize.core import onnx_protobuf
 from tritonize.core.errors import UsageError
-from tritonize.core.messages import files as say
+from tritonize.core.messages import files as files_wording
 from tritonize.core.messages import plans as wording
 from tritonize.plans.request import BuildRequest
 
@@ -25,7 +25,7 @@ def require(request: BuildRequest) -> None:
     _require_readable([request.onnx, *[path for path in request.settings.plugins if path.is_file()]])
     data = onnx_protobuf.data_files(request.onnx)  # called once, since it searches the whole file
     if missing := [path.relative_to(request.onnx.parent) for path in data if not path.is_file()]:
-        raise UsageError.of(say.DATA_MISSING, where=str(request.onnx), expected=", ".join(map(str, missing)))
+        raise UsageError.of(files_wording.DATA_MISSING, where=str(request.onnx), expected=", ".join(map(str, missing)))
     _require_readable(data)
     if missing := [path for path in request.settings.plugins if not path.is_file()]:
         raise UsageError.of(wording.PLUGINS_MISSING, where="plugins", found=", ".join(map(str, missing)))

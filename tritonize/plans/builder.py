@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from tritonize.core import bounded_files, cache, errors, onnx_protobuf
 from tritonize.core.artifacts import to_json
 from tritonize.core.errors import PlanError, RepositoryError, UsageError, WorkerError
-from tritonize.core.messages import files as say
+from tritonize.core.messages import files as files_wording
 from tritonize.core.messages import plans as wording
 from tritonize.plans import build_files, gpu, installed, placement, plan_cache, plan_file, tasks
 from tritonize.plans import request as plan_request
@@ -64,12 +64,12 @@ def read_request(path: Path) -> BuildRequest:
     try:
         request = BuildRequest.model_validate(bounded_files.json_of(path))
     except FileNotFoundError as error:
-        raise UsageError.of(say.REQUEST_MISSING, where=str(path)) from error
+        raise UsageError.of(files_wording.REQUEST_MISSING, where=str(path)) from error
     except ValidationError as error:
         lines = [f"{loader.dotted(where)}: {text}" for where, text in loader.schema_problems(error, BuildRequest)]
-        raise UsageError.of(say.REQUEST_INVALID, where=str(path), details=lines) from error
+        raise UsageError.of(files_wording.REQUEST_INVALID, where=str(path), details=lines) from error
     except (OSError, ValueError) as error:
-        raise UsageError.of(say.REQUEST_UNREADABLE, where=str(path), found=str(error)) from error
+        raise UsageError.of(files_wording.REQUEST_UNREADABLE, where=str(path), found=str(error)) from error
     folder = path.parent
     plugins = tuple(folder / each for each in request.settings.plugins)
     return request.model_copy(
@@ -127,7 +127,7 @@ def _make(directory: Path) -> None:
             directory.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:  # a file has that path, or the name is invalid
             raise RepositoryError.of(
-                say.FOLDER_NOT_WRITABLE, where=str(directory), found=error.strerror, purpose="the plans"
+                files_wording.FOLDER_NOT_WRITABLE, where=str(directory), found=error.strerror, purpose="the plans"
             ) from error
 
 

@@ -82,13 +82,13 @@ def _copy(plans: Sequence[CollectedPlan], directory: Path) -> None:
 
 
 def _read(path: Path) -> CollectedPlan:
-    header, known = plan_file.read_header(path), plan_file.read_metadata(path)
-    if known is None:
+    header, metadata = plan_file.read_header(path), plan_file.read_metadata(path)
+    if metadata is None:
         raise PlanError.of(wording.METADATA_MISSING, where=str(path), expected=f"a file {plan_file.metadata_path(path).name}")
-    if differences := list(plan_file.contradictions(path, header, known)):
+    if differences := list(plan_file.contradictions(path, header, metadata)):
         raise PlanError.of(wording.METADATA_DIFFERS, where=str(path), details=differences)
     log = path.with_suffix(".log")
-    return CollectedPlan(path=path, metadata=known, log=log if log.is_file() else None)
+    return CollectedPlan(path=path, metadata=metadata, log=log if log.is_file() else None)
 
 
 def _different(plans: Sequence[CollectedPlan]) -> Iterator[str]:
@@ -107,6 +107,6 @@ def _duplicates(plans: Sequence[CollectedPlan]) -> Iterator[str]:
     """The compute capabilities for which there are two different plans, a sentence each."""
     seen: dict[str, CollectedPlan] = {}
     for plan in plans:
-        known = seen.setdefault(plan.metadata.compute_capability, plan)
-        if known.metadata.plan_sha256 != plan.metadata.plan_sha256:
-            yield f"two different plans are for compute capability {plan.metadata.compute_capability}: {known.path} and {plan.path}"
+        first = seen.setdefault(plan.metadata.compute_capability, plan)
+        if first.metadata.plan_sha256 != plan.metadata.plan_sha256:
+            yield f"two different plans are for compute capability {plan.metadata.compute_capability}: {first.path} and {plan.path}"

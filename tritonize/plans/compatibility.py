@@ -73,33 +73,33 @@ def check(plan: Path, version: str | None, *, image: bool = False) -> Compatibil
     Raises:
         PlanError: the file is not a plan, or is damaged.
     """
-    header, known = plan_file.read_header(plan), plan_file.read_metadata(plan)
-    reasons = list(plan_file.contradictions(plan, header, known))
+    header, metadata = plan_file.read_header(plan), plan_file.read_metadata(plan)
+    reasons = list(plan_file.contradictions(plan, header, metadata))
     if reasons:
-        return Compatibility(verdict="does not load", reasons=tuple(reasons), header=header, metadata=known)
+        return Compatibility(verdict="does not load", reasons=tuple(reasons), header=header, metadata=metadata)
     if header.module == "tensorrt_rtx" and (version is not None or image):
         reasons.append("it is a plan of TensorRT-RTX, which TensorRT and Triton's tensorrt backend do not load")
-        return Compatibility(verdict="does not load", reasons=tuple(reasons), header=header, metadata=known)
+        return Compatibility(verdict="does not load", reasons=tuple(reasons), header=header, metadata=metadata)
     if version is None:
-        return Compatibility(verdict="unknown", reasons=("no version to compare with",), header=header, metadata=known)
+        return Compatibility(verdict="unknown", reasons=("no version to compare with",), header=header, metadata=metadata)
     wanted = tuple(int(part) for part in version.split("."))
     if wanted == header.version:
         return Compatibility(
             verdict="loads",
-            reasons=(f"all four parts of the version are the same; {_where(header, known)}",),
+            reasons=(f"all four parts of the version are the same; {_where(header, metadata)}",),
             header=header,
-            metadata=known,
+            metadata=metadata,
         )
-    if known is not None and known.settings.get("version_compatible"):
+    if metadata is not None and metadata.settings.get("version_compatible"):
         text = "it was built version-compatible, and tritonize has no list of the other versions that load such a plan"
-        return Compatibility(verdict="unknown", reasons=(text,), header=header, metadata=known)
+        return Compatibility(verdict="unknown", reasons=(text,), header=header, metadata=metadata)
     reason = f"a plan loads only in the version that built it: {header.version_text}, not {version}"
-    return Compatibility(verdict="does not load", reasons=(reason,), header=header, metadata=known)
+    return Compatibility(verdict="does not load", reasons=(reason,), header=header, metadata=metadata)
 
 
-def _where(header: plan_file.Header, known: PlanMetadata | None) -> str:
+def _where(header: plan_file.Header, metadata: PlanMetadata | None) -> str:
     """The GPUs that the verdict is about."""
-    kinds = header.compute_capabilities or ((known.compute_capability,) if known else ())
+    kinds = header.compute_capabilities or ((metadata.compute_capability,) if metadata else ())
     if not kinds:
         return "on a GPU of the kind that it was built for, which its files do not name"
     return f"on a GPU of compute capability {' or '.join(kinds)}"

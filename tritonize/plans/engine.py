@@ -53,22 +53,22 @@ class EngineRun:
         return arrays.load(self.engine.outputs[position], 0)
 
 
-def not_possible(known: PlanMetadata) -> str | None:
+def not_possible(metadata: PlanMetadata) -> str | None:
     """Why a plan cannot run on this machine (no GPU, or one of another compute capability); `None` if it can."""
     here = gpu.find()
     if here is None:
         return "no GPU"
-    if not _fits(known, here.compute_capability):
-        return f"no GPU of compute capability {known.compute_capability} here; this one is {here.compute_capability}"
+    if not _fits(metadata, here.compute_capability):
+        return f"no GPU of compute capability {metadata.compute_capability} here; this one is {here.compute_capability}"
     return None
 
 
-def _fits(known: PlanMetadata, here: str) -> bool:
+def _fits(metadata: PlanMetadata, here: str) -> bool:
     """Whether a plan runs on a compute capability: its own, or 8.0 and newer with `hardware_compatibility: ampere_plus`."""
-    level = known.settings.get("hardware_compatibility")
+    level = metadata.settings.get("hardware_compatibility")
     if level == "ampere_plus":
         return tuple(map(int, here.split("."))) >= (8, 0)
-    return here == known.compute_capability
+    return here == metadata.compute_capability
 
 
 def schedule(profiles: Sequence[Profile], samples: SampleSet) -> Schedule:
@@ -132,7 +132,7 @@ def _gaps(number: int, profile: Profile, shapes: Sequence[Mapping[str, tuple[int
 
 def run(
     plan: Path,
-    known: PlanMetadata,
+    metadata: PlanMetadata,
     samples: SampleSet,
     *,
     batches: Sequence[Batch],
@@ -144,7 +144,7 @@ def run(
     """Load a plan on the GPU of this machine and run the batches.
 
     Args:
-        known: the plan's metadata; its settings tell whether the plan is version-compatible.
+        metadata: the plan's metadata; its settings tell whether the plan is version-compatible.
         batches: sorted by profile, as `schedule` returns them.
         directory: the folder for outputs, the inspector's output and the log.
         plugins: libraries with plugins, loaded before the plan.
@@ -156,13 +156,13 @@ def run(
     directory.mkdir(parents=True, exist_ok=True)
     request = EngineRequest(
         plan=plan,
-        module=known.module,
+        module=metadata.module,
         samples=samples,
         batches=tuple(batches),
         directory=directory,
         log=directory / LOG,
         plugins=tuple(plugins),
-        version_compatible=bool(known.settings.get("version_compatible")),
+        version_compatible=bool(metadata.settings.get("version_compatible")),
     )
     try:
         answer = workers.run_worker(tasks.RUN, request, directory=directory, deadline_s=deadline_s, memory_bytes=memory_bytes)

@@ -153,14 +153,14 @@ def take(
             other settings; or there is no plan for a compute capability of the target.
     """
     plans = plan_collection.collect(places, directory)
-    expected, known = request(model, target, artifact), plans[0].metadata
+    expected, metadata = request(model, target, artifact), plans[0].metadata
     required = {
         "module": expected.module,
         "onnx_sha256": onnx_protobuf.sha256(artifact.path),
         "profiles": [{name: shapes.model_dump(mode="json") for name, shapes in each.items()} for each in expected.profiles],
         "settings": expected.settings.portable(),
     }
-    found = {name: to_json(known)[name] for name in required}
+    found = {name: to_json(metadata)[name] for name in required}
     kinds = [each.metadata.compute_capability for each in plans]
     missing = [kind for kind in target.compute_capabilities if kind not in kinds]
     problems = [f"{name}: expected {value}, found {found[name]}" for name, value in required.items() if found[name] != value]

@@ -47,13 +47,13 @@ def copied(entry: Path, plan: Path) -> bool:
         RepositoryError: the disk is full; none of the three files remains then.
     """
     try:
-        known = plan_file.read_metadata(entry / PLAN)
+        metadata = plan_file.read_metadata(entry / PLAN)
     except PlanError:
         return False
-    if known is None or not (entry / PLAN).is_file() or not (entry / LOG).is_file():
+    if metadata is None or not (entry / PLAN).is_file() or not (entry / LOG).is_file():
         return False
     with _staging(plan) as staged:
-        if _copy(entry / PLAN, staged) != known.plan_sha256:
+        if _copy(entry / PLAN, staged) != metadata.plan_sha256:
             staged.unlink()
             return False
         shutil.copyfile(entry / LOG, log_path(plan))

@@ -135,15 +135,15 @@ def read_metadata(plan: Path) -> PlanMetadata | None:
         raise PlanError.of(wording.METADATA_UNREADABLE, where=str(path), found=str(error).splitlines()[0]) from error
 
 
-def contradictions(plan: Path, header: Header, known: PlanMetadata | None) -> Iterator[str]:
+def contradictions(plan: Path, header: Header, metadata: PlanMetadata | None) -> Iterator[str]:
     """The differences between a plan and its metadata, a sentence each; none without metadata."""
-    if known is None:
+    if metadata is None:
         return
-    if (known.module, known.version) != (header.module, header.version_text):
-        yield f"its metadata names {known.module} {known.version}, its header {header.module} {header.version_text}"
-    if header.compute_capabilities and known.compute_capability not in header.compute_capabilities:
+    if (metadata.module, metadata.version) != (header.module, header.version_text):
+        yield f"its metadata names {metadata.module} {metadata.version}, its header {header.module} {header.version_text}"
+    if header.compute_capabilities and metadata.compute_capability not in header.compute_capabilities:
         targets = ", ".join(header.compute_capabilities)
-        yield f"its metadata names compute capability {known.compute_capability}, its header {targets}"
+        yield f"its metadata names compute capability {metadata.compute_capability}, its header {targets}"
     with plan.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != known.plan_sha256:
+        if hashlib.file_digest(file, "sha256").hexdigest() != metadata.plan_sha256:
             yield "the SHA-256 differs from the one in the metadata: the file changed after the build"

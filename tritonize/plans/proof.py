@@ -110,20 +110,20 @@ def prove(
 
 
 def _prove(built: BuiltPlan, run: ProofRun, directory: Path) -> PlanProof:
-    known = built.metadata
-    if known.settings.get("strip_plan"):
+    metadata = built.metadata
+    if metadata.settings.get("strip_plan"):
         return PlanProof(
             plan=built, verdict="not run", reason="it was built with strip_plan and has no weights; tritonize does not refit it"
         )
-    if why := engine.not_possible(known):
+    if why := engine.not_possible(metadata):
         return PlanProof(plan=built, verdict="not run", reason=why)
-    planned = engine.schedule(known.profiles, run.input.golden.samples)
+    planned = engine.schedule(metadata.profiles, run.input.golden.samples)
     if not planned.batches:
         return PlanProof(plan=built, verdict="not run", reason="; ".join(planned.unreached) or "there are no samples")
     try:
         ran = engine.run(
             built.path,
-            known,
+            metadata,
             run.input.golden.samples,
             batches=planned.batches,
             directory=directory,
@@ -141,12 +141,14 @@ def _prove(built: BuiltPlan, run: ProofRun, directory: Path) -> PlanProof:
 
 def _recorded(built: BuiltPlan, run: ProofRun) -> PlanProof | None:
     """The proof in the record next to a plan, if it is for the same plan, proof input and compute capability; else `None`."""
-    record, known = proof_record.read(built.path), built.metadata
+    record, metadata = proof_record.read(built.path), built.metadata
     if record is None or not run.accept_records:
         return None
-    if (record.plan_sha256, record.question_sha256) != (known.plan_sha256, run.input.sha256):
+    if (record.plan_sha256, record.question_sha256) != (metadata.plan_sha256, run.input.sha256):
         return None
-    if record.facts.get("compute_capability") != known.compute_capability and not known.settings.get("hardware_compatibility"):
+    if record.facts.get("compute_capability") != metadata.compute_capability and not metadata.settings.get(
+        "hardware_compatibility"
+    ):
         return None
     reason = f"{record.reason}; " if record.reason else ""
     where = built.path.name

@@ -38,17 +38,17 @@ class ProofInput:
         return digest(self.golden, self.precision)
 
 
-def digest(known: GoldenSet, precision: str) -> str:
+def digest(golden: GoldenSet, precision: str) -> str:
     """SHA-256 of the samples, tolerances, gates and precision.
 
     PyTorch's outputs are not part of it, since their last bits differ between machines.
     """
-    rules = {name: to_json(each) for name, each in known.rules.items()}
-    facts = {"precision": precision, "max_batch_size": known.max_batch_size, "required": known.required, "rules": rules}
-    edges = sorted(known.samples.edges.items())
-    whole = hashlib.sha256(json.dumps([facts, edges, known.exact is not None], sort_keys=True).encode())
-    for index in range(known.samples.files.count):
-        whole.update(arrays.digest(arrays.load(known.samples.files, index)).encode())
+    rules = {name: to_json(each) for name, each in golden.rules.items()}
+    facts = {"precision": precision, "max_batch_size": golden.max_batch_size, "required": golden.required, "rules": rules}
+    edges = sorted(golden.samples.edges.items())
+    whole = hashlib.sha256(json.dumps([facts, edges, golden.exact is not None], sort_keys=True).encode())
+    for index in range(golden.samples.files.count):
+        whole.update(arrays.digest(arrays.load(golden.samples.files, index)).encode())
     return whole.hexdigest()
 
 

@@ -12,7 +12,7 @@ from tritonize.core import arrays, bounded_files, dtypes, npy
 from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
 from tritonize.core.errors import RepositoryError
-from tritonize.core.messages import files as say
+from tritonize.core.messages import files as wording
 from tritonize.core.results import Kind, NoiseFloor, Unmeasured
 from tritonize.spec.schema import MAX_BATCH_SIZE, Bound, Tolerance
 
@@ -175,13 +175,13 @@ def read(directory: Path) -> GoldenSet:
         found = bounded_files.json_of(path)
         golden = from_facts(directory, found if found["schema"] == _SCHEMA else _from_schema_1(found))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise RepositoryError.of(say.GOLDEN_UNREADABLE, where=str(path), found=repr(error)[:1000]) from error
+        raise RepositoryError.of(wording.GOLDEN_UNREADABLE, where=str(path), found=repr(error)[:1000]) from error
     for files in (golden.samples.files, golden.expected, golden.exact):
         for item, tensor in _paths(files) if files else ():
             try:
                 npy.require_sound(item, tensor)
             except (OSError, ValueError) as error:
-                raise RepositoryError.of(say.GOLDEN_DAMAGED, where=str(item), found=str(error)) from error
+                raise RepositoryError.of(wording.GOLDEN_DAMAGED, where=str(item), found=str(error)) from error
     return golden
 
 

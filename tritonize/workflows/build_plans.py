@@ -32,7 +32,7 @@ class ProvenPlans:
 
 
 def build_plans(job: Job, proven: ProvenOnnx) -> ProvenPlans:
-    """The plans of a right ONNX file, where the backend is one of TensorRT's, each run where its GPU is here.
+    """Build or collect the plans of an ONNX file that passed, for a TensorRT backend, and run those whose GPU is in this machine.
 
     Raises:
         UsageError, PlanError: see `from_spec.build` and `from_spec.take`.
@@ -45,7 +45,7 @@ def build_plans(job: Job, proven: ProvenOnnx) -> ProvenPlans:
         if options.plans:
             built = from_spec.take(model, target, proven.artifact, places=options.plans, directory=place)
         else:
-            with _logs_kept(job.run, place):
+            with _keeping_logs(job.run, place):
                 built = from_spec.build(model, target, proven.artifact, directory=place, on_progress=options.on_progress)
         outcome.library_seconds = sum(each.metadata.build_seconds for each in built if not each.cached)
         targets = ", ".join(each.metadata.compute_capability for each in built)
@@ -74,24 +74,26 @@ def _at_target(built: BuiltPlan, release: str, recorder: Recorder) -> tuple[Find
             outcome.verdict = "not run"
             return ()
         image = compatibility.of_image(release)
-        found = compatibility.check(built.path, image.version, image=True)
+        loading = compatibility.check(built.path, image.version, image=True)
         has = f"{image.image} has TensorRT {image.version or 'unknown'} ({image.source})"
-        outcome.note = f"{'; '.join(found.reasons)}; {has}"
-        outcome.verdict = _LOADING[found.verdict]
-    if found.verdict != "does not load":
+        outcome.note = f"{'; '.join(loading.reasons)}; {has}"
+        outcome.verdict = _LOADING[loading.verdict]
+    if loading.verdict != "does not load":
         return ()
     return (
-        Finding(where=built.path.name, what=f"it does not load in Triton {release}", expected=has, found="; ".join(found.reasons)),
+        Finding(
+            where=built.path.name, what=f"it does not load in Triton {release}", expected=has, found="; ".join(loading.reasons)
+        ),
     )
 
 
 @contextmanager
-def _logs_kept(run_: Run, place: Path) -> Iterator[None]:
-    """If a build fails, keep the builder's output, and let the error name its folder."""
+def _keeping_logs(run_: Run, place: Path) -> Iterator[None]:
+    """If a build fails, keep the builder's log, and name it in the error."""
     try:
         yield
     except PlanError as error:
         if logs := sorted(place.glob("*.log")):
-            kept = run_.keep_only(logs)
-            error.next_step = f"look at the whole log: {', '.join(map(str, kept))}"
+            paths = run_.keep_only(logs)
+            error.next_step = f"read the builder's log: {', '.join(map(str, paths))}"
         raise

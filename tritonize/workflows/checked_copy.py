@@ -31,7 +31,7 @@ class Checked:
     """A model repository with this version only: the hashed files, or the published ones if they differ and are served anyway."""
     files: int
     copied: int = 0
-    """Bytes."""
+    """Number of bytes."""
     in_place: tuple[InPlace, ...] = ()
     own_config: bool = False
     """Whether a newer version replaced the configuration that it was proven with; it is then verified with its own."""
@@ -42,7 +42,7 @@ class Checked:
         """The version's directory in the private repository."""
         return self.root / self.model / str(self.version)
 
-    def again(self) -> tuple[Finding, ...]:
+    def changed_in_place(self) -> tuple[Finding, ...]:
         """Hash the files that were served without a copy, and report those that changed."""
         return private_copy.changed(self.in_place)
 
@@ -50,57 +50,57 @@ class Checked:
 def check(
     place: Path, model: str, version: int, *, folder: Path, shared: bool = True, budget: int = private_copy.BUDGET
 ) -> Checked:
-    """Check a version, copying what it lists into a private repository as it is hashed.
+    """Hash the files that a version's manifest lists, and copy each into a private repository while it is read.
 
     Args:
         place: the model repository.
-        folder: an empty one for the private repository.
-        shared: look at what lies beside the versions too; else at its configuration and labels alone, of which one was kept.
-        budget: bytes that are copied at most; what is larger is served where it lies.
+        folder: an empty folder for the private repository.
+        shared: check also the files beside the versions; otherwise only the version's own copy of the configuration and labels.
+        budget: largest number of bytes to copy; files beyond it are served from the model repository.
 
     Raises:
-        RepositoryError: the version carries no evidence, or it cannot be read.
+        RepositoryError: the version has no evidence, or it cannot be read.
         OSError: the private folder cannot be written.
     """
-    known = manifest.read(place / model / str(version))
+    listed = manifest.read(place / model / str(version))
     copy = PrivateCopy(directory=folder / "checked" / model, budget=budget)
     copy.directory.mkdir(parents=True)
-    findings = repository.integrity(place, model, version, known=known, take=copy.take)
-    _keep(known, copy.directory / str(version))
+    findings = repository.integrity(place, model, version, known=listed, take=copy.take)
+    _write_manifest(listed, copy.directory / str(version))
     if not shared:
         findings = tuple(each for each in findings if each.where.startswith(f"{model}/{version}/"))
-    root = folder / "checked" if not findings else _as_it_is(place, model, version, root=folder / "changed")
+    root = folder / "checked" if not findings else _linked(place, model, version, root=folder / "changed")
     return Checked(
         model=model,
         version=version,
-        manifest=known,
+        manifest=listed,
         findings=findings,
         root=root,
         files=copy.files,
         copied=budget - copy.budget,
         in_place=tuple(copy.in_place) if not findings else (),
-        own_config=manifest.superseded(place / model, version, manifest.listed_sha256(known, repository.CONFIG) or ""),
-        notes=tuple(_notes(known, copy.in_place)),
+        own_config=manifest.superseded(place / model, version, manifest.listed_sha256(listed, repository.CONFIG) or ""),
+        notes=tuple(_notes(listed, copy.in_place)),
     )
 
 
-def _keep(known: Manifest, directory: Path) -> None:
+def _write_manifest(listed: Manifest, directory: Path) -> None:
     """Copy the checked manifest beside the files that it lists."""
     path = directory / repository.EVIDENCE / repository.MANIFEST
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(known), encoding="utf-8")
+    path.write_text(json.dumps(listed), encoding="utf-8")
 
 
-def _notes(known: Manifest, in_place: Sequence[InPlace]) -> Iterator[str]:
-    if known["schema"] < manifest.SCHEMA:
+def _notes(listed: Manifest, in_place: Sequence[InPlace]) -> Iterator[str]:
+    if listed["schema"] < manifest.SCHEMA:
         yield wording.UNCOVERED.text()
     if in_place:
         gib = sum(each.bytes for each in in_place) / 2**30
         yield wording.SERVED_IN_PLACE.text(count=len(in_place), gib=gib)
 
 
-def _as_it_is(place: Path, model: str, version: int, *, root: Path) -> Path:
-    """Link the published files as they are, for `--serve-anyway`."""
+def _linked(place: Path, model: str, version: int, *, root: Path) -> Path:
+    """Link the published files without a check, for `--serve-anyway`."""
     directory = place.absolute() / model
     beside = [each for each in directory.iterdir() if not manifest.is_version(each)]
     paths = (*beside, directory / str(version))
@@ -133,13 +133,13 @@ def served_versions(place: Path, model: str) -> tuple[int, ...]:
 
 def unlike_config(place: Path, model: str) -> tuple[int, ...]:
     """Return the versions that are served with a configuration that differs from the one they were proven with."""
-    found = []
+    unlike = []
     for version in served_versions(place, model):
         if _is_proven(place / model, version):
             listed = manifest.listed_sha256(manifest.read(place / model / str(version)), repository.CONFIG)
             if manifest.superseded(place / model, version, listed or ""):
-                found.append(version)
-    return tuple(found)
+                unlike.append(version)
+    return tuple(unlike)
 
 
 @dataclass(kw_only=True)
@@ -158,52 +158,51 @@ class ToServe:
 def to_serve(place: Path, models: Sequence[str], folder: Path) -> ToServe:
     """Check every version that would be served, and build a repository of the checked files.
 
-    A model that carries no evidence at all is served as it is, and named.
+    A model without any evidence is served unchecked, with a note.
 
     Raises:
         RepositoryError: a manifest is damaged.
         OSError: the private folder cannot be written.
     """
-    found = ToServe(root=folder / "repository")
-    found.root.mkdir(parents=True)
+    private = ToServe(root=folder / "repository")
+    private.root.mkdir(parents=True)
     for model, directory in view.model_folders(place, models).items():
         if any(_is_proven(directory, version) for version in repository.versions(place, model)):
-            _add_checked(found, place, model, folder=folder / "versions")
+            _add_checked(private, place, model, folder=folder / "versions")
         else:
-            found.notes += [wording.UNCHECKED.text(model=model, version=each) for each in repository.versions(place, model)]
-            view.link_entries(found.root, {model: directory})
-    if found.checked:
-        found.notes.append(wording.SUMS.text())
-    return found
+            private.notes += [wording.UNCHECKED.text(model=model, version=each) for each in repository.versions(place, model)]
+            view.link_entries(private.root, {model: directory})
+    if private.checked:
+        private.notes.append(wording.SUMS.text())
+    return private
 
 
-def _add_checked(found: ToServe, place: Path, model: str, *, folder: Path) -> None:
+def _add_checked(private: ToServe, place: Path, model: str, *, folder: Path) -> None:
     """Check every version of a model that its policy serves; each of them must have evidence."""
     directory = place / model
-    served = served_versions(place, model) or repository.versions(
-        place, model
-    )  # an unreadable configuration is a finding of every version
+    # If the configuration cannot be read, every version is checked, and each has a finding about it.
+    served = served_versions(place, model) or repository.versions(place, model)
     proven = [version for version in served if _is_proven(directory, version)]
     checked: list[Checked] = []
     findings: list[Finding] = []
     for version in proven:
-        each = check(place, model, version, folder=folder / model / str(version), budget=found.budget)
-        found.budget = max(0, found.budget - each.copied)
+        each = check(place, model, version, folder=folder / model / str(version), budget=private.budget)
+        private.budget = max(0, private.budget - each.copied)
         checked.append(each)
         findings += each.findings
         if not each.findings:
-            found.notes.append(wording.CHECKED.text(model=model, version=version, count=each.files))
-        found.notes += each.notes
+            private.notes.append(wording.CHECKED.text(model=model, version=version, count=each.files))
+        private.notes += each.notes
     unproven = [version for version in served if version not in proven]
     findings += [Finding(where=f"{model}/{version}", what=wording.SERVED_UNPROVEN.text()) for version in unproven]
-    found.notes += [wording.SERVED_WITH_OTHER_CONFIG.text(version=version) for version in unlike_config(place, model)]
-    found.checked += checked
-    found.findings += findings
+    private.notes += [wording.SERVED_WITH_OTHER_CONFIG.text(version=version) for version in unlike_config(place, model)]
+    private.checked += checked
+    private.findings += findings
     if findings:
-        view.link_entries(found.root, {model: directory})
+        view.link_entries(private.root, {model: directory})
     else:
-        view.link_entries(found.root, {f"{model}/{each.version}": each.version_directory for each in checked})
-        _copy_beside(directory, found.root / model)
+        view.link_entries(private.root, {f"{model}/{each.version}": each.version_directory for each in checked})
+        _copy_beside(directory, private.root / model)
 
 
 def _is_proven(directory: Path, version: int) -> bool:

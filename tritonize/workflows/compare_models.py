@@ -10,6 +10,7 @@ from pathlib import Path
 from tritonize.core import arrays, errors
 from tritonize.core.artifacts import Report, SampleSet, TensorFiles
 from tritonize.core.errors import UsageError
+from tritonize.core.messages import usage as wording
 from tritonize.core.recorder import Recorder
 from tritonize.core.stages import ModelFile, StageName
 from tritonize.onnx_model import runtime
@@ -33,8 +34,8 @@ class _Side:
 
 
 @dataclass(frozen=True)
-class _UnderNames:
-    """Outputs under the names of the expected ones: matched by name if all names are the same, else by order; without times."""
+class _Renamed:
+    """Outputs renamed to the expected names: matched by name if all names are equal, otherwise by order. Times are 0."""
 
     found: BatchOutputs
     expected: BatchOutputs
@@ -48,9 +49,7 @@ class _UnderNames:
         if set(expected) == set(found):
             return found
         if len(expected) != len(found):
-            raise UsageError(
-                "The two models differ in their number of outputs.", expected=", ".join(expected), found=", ".join(found)
-            )
+            raise UsageError.of(wording.OUTPUT_COUNTS_DIFFER, expected=", ".join(expected), found=", ".join(found))
         return dict(zip(expected, found.values(), strict=True))
 
 
@@ -67,11 +66,11 @@ def compare_models(
     Both specs describe the same inputs; their sources may be TorchScript, `.pt2`, factories or `.onnx` files.
 
     Raises:
-        UsageError, ExportError: one of them cannot be loaded or run; they have another number of outputs.
+        UsageError, ExportError: a model cannot be loaded or run, or the two have different numbers of outputs.
     """
     recorder = recorder or Recorder()
     started = time.perf_counter()
-    expected, found = _described(expected, found, work / "describe")
+    expected, found = _with_inputs(expected, found, work / "describe")
     with recorder.stage(StageName.SAMPLES) as outcome:
         drawn = samples.write(expected, work / "samples")
         outcome.note = f"{drawn.files.count} samples, {drawn.origin}"
@@ -85,7 +84,7 @@ def compare_models(
         max_batch_size=expected.max_batch_size,
         rules={name: Rules(tolerance=tolerance or expected.tolerance_of(name)) for name in names},
     )
-    renamed = _UnderNames(second.batched, first.batched)
+    renamed = _Renamed(second.batched, first.batched)
     checks = tuple(check_batches(golden, StageName.CHECK, batches, found=renamed, expected=first.batched))
     passed = bool(checks) and all(check.passed for check in checks)
     return Report(
@@ -100,14 +99,14 @@ def compare_models(
     )
 
 
-def _described(expected: schema.Model, found: schema.Model, work: Path) -> tuple[schema.Model, schema.Model]:
+def _with_inputs(expected: schema.Model, found: schema.Model, work: Path) -> tuple[schema.Model, schema.Model]:
     """Give both models the same inputs: those of the specs, or of the first file that describes them."""
     sources = [(each, identification.identify(each)) for each in (expected, found)]
-    telling = [pair for pair in sources if pair[1].kind in ("exported_program", "onnx")]
-    model, source = telling[0] if telling and not expected.inputs and not expected.samples.function else sources[0]
-    described = input_inference.complete(model, source, work)
-    update = {"inputs": described.inputs, "axes": described.axes}
-    expected = expected.model_copy(update={**update, "samples": described.samples})
+    describing = [pair for pair in sources if pair[1].kind in ("exported_program", "onnx")]
+    model, source = describing[0] if describing and not expected.inputs and not expected.samples.function else sources[0]
+    completed = input_inference.complete(model, source, work)
+    update = {"inputs": completed.inputs, "axes": completed.axes}
+    expected = expected.model_copy(update={**update, "samples": completed.samples})
     return expected, found if found.inputs else found.model_copy(update=update)
 
 

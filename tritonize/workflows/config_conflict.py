@@ -21,7 +21,7 @@ def require_none(place: Path, name: str, model: schema.Model) -> None:
     """Fail at the start of a run if its version could not be published at the end.
 
     Raises:
-        RepositoryError: the configuration in place differs in what the spec says; the fields are listed.
+        RepositoryError: the published configuration differs from the one that the spec gives; the error lists the fields.
     """
     lines = list(_lines(place, name, model))
     if lines:

@@ -12,6 +12,7 @@ from tritonize.core import arrays, temporary
 from tritonize.core.artifacts import Finding, Stage, TensorSpec
 from tritonize.core.errors import MissingError, ServerError, UsageError
 from tritonize.core.messages import repository as wording
+from tritonize.core.messages import usage
 from tritonize.core.recorder import Listener, silent
 from tritonize.core.results import Verdict
 from tritonize.core.stages import StageName
@@ -28,7 +29,7 @@ REQUESTS = 100
 """Default number of timed requests per version."""
 _MODEL = "model.onnx"
 _CONFIG = "config.pbtxt"
-_UNKNOWN = "the text of the configuration it was proven with was not kept"
+_UNKNOWN = "the configuration that it was proven with was replaced, and no copy of it exists"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,7 @@ class VersionDiff:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What to compare."""
+    """The versions to compare, and the options."""
 
     repository: Path
     model: str
@@ -67,25 +68,26 @@ class Request:
 
 @dataclass(kw_only=True)
 class _Served:
-    """The server's log."""
+    """The results of serving both versions."""
 
     drift: tuple[Drift, ...] = ()
     latency: tuple[Latency, ...] = ()
     refused: tuple[Finding, ...] = ()
     identity: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
+    """Why the versions were not served; empty if they were."""
 
 
 def diff(request: Request) -> VersionDiff:
     """Compare two published versions; both are served side by side by the embedded server.
 
     Raises:
-        UsageError: there is no such model or version, or the two are one.
-        RepositoryError: a version carries no evidence, or it is damaged.
-        MissingError, ServerError: the server is not installed, or does not serve the versions.
+        UsageError: the model or a version does not exist, or both versions are the same.
+        RepositoryError: a version has no evidence, or it is damaged.
+        MissingError, ServerError: the server is not installed, or cannot serve the versions.
     """
     if request.before == request.after:
-        raise UsageError("diff needs two different versions.", found=f"{request.before} and {request.after}")
+        raise UsageError.of(usage.DIFF_SAME_VERSION, found=f"{request.before} and {request.after}")
     numbers = (request.before, request.after)
     for number in numbers:
         repository.choose(request.repository, request.model, number)
@@ -95,14 +97,14 @@ def diff(request: Request) -> VersionDiff:
         ]
         changed = tuple(finding for each in checked for finding in each.findings)
         if changed and not request.serve_anyway:
-            return _ended(request, changed)
+            return _changed(request, changed)
         before, after = (_version(request, each) for each in checked)
         notes = [note for each in (before, after) for note in _version_notes(each)]
         notes += [f"Version {each.version}: {note}" for each in checked for note in each.notes]
         graph, why = _graph(request, before, after, directory=folder / "graph")
         notes += [why] if why else []
         served = _served(request, (before, after), folder)
-        changed += tuple(finding for each in checked for finding in each.again())
+        changed += tuple(finding for each in checked for finding in each.changed_in_place())
     notes += [served.problem] if served.problem else []
     findings = (*changed, *_tensor_findings(before, after, graph), *_config_findings(before, after), *served.refused)
     differs = bool(findings) or any(
@@ -122,8 +124,8 @@ def diff(request: Request) -> VersionDiff:
     )
 
 
-def _ended(request: Request, changed: tuple[Finding, ...]) -> VersionDiff:
-    """Raise if a version changed after it was proven."""
+def _changed(request: Request, changed: tuple[Finding, ...]) -> VersionDiff:
+    """The result if a version changed after it was proven: nothing is served."""
     return VersionDiff(
         model=request.model,
         versions=(request.before, request.after),
@@ -146,7 +148,7 @@ def _version(request: Request, checked: Checked) -> Version:
         number=number,
         directory=directory,
         manifest=manifest,
-        known=golden_set.read(directory / repository.EVIDENCE / "golden"),
+        golden=golden_set.read(directory / repository.EVIDENCE / "golden"),
         text=text,
         config=model_config.parse(text, where=f"{_CONFIG} of version {number}"),
         proven=proven is not None,
@@ -160,8 +162,8 @@ def _tensor_findings(before: Version, after: Version, graph: GraphDiff | None) -
         sides = {"input": graph.inputs, "output": graph.outputs}
     else:
         pairs = {
-            "input": (before.known.samples.files, after.known.samples.files),
-            "output": (before.known.expected, after.known.expected),
+            "input": (before.golden.samples.files, after.golden.samples.files),
+            "output": (before.golden.expected, after.golden.expected),
         }
         sides = {kind: _unlike(one.tensors, other.tensors) for kind, (one, other) in pairs.items()}
     for kind, differing in sides.items():
@@ -175,20 +177,22 @@ def _unlike(one: Sequence[TensorSpec], other: Sequence[TensorSpec]) -> dict[str,
 
 
 def _config_findings(before: Version, after: Version) -> Iterator[Finding]:
-    """Compare the configurations that the versions were proven with, field by field; all versions share the published one."""
+    """Compare the configurations that the versions were proven with, field by field."""
     sums = [manifest.listed_sha256(each.manifest, repository.CONFIG) for each in (before, after)]
     if sums[0] == sums[1] and sums[0] is not None:
         return
     if not (before.proven and after.proven):
-        words = ["known" if each.proven else _UNKNOWN for each in (before, after)]
-        yield Finding(where=_CONFIG, what="is another; which fields is not known", expected=words[0], found=words[1])
+        sides = ["known" if each.proven else _UNKNOWN for each in (before, after)]
+        yield Finding(where=_CONFIG, what="differs; the fields are unknown", expected=sides[0], found=sides[1])
         return
-    there = model_config.differences(before.config, after.config, where=_CONFIG)
-    back = model_config.differences(after.config, before.config, where=_CONFIG)
-    yield from there
-    known = {finding.what for finding in there}
+    forward = model_config.differences(before.config, after.config, where=_CONFIG)
+    backward = model_config.differences(after.config, before.config, where=_CONFIG)
+    yield from forward
+    reported = {finding.what for finding in forward}
     yield from (
-        Finding(where=_CONFIG, what=each.what, expected=each.found, found=each.expected) for each in back if each.what not in known
+        Finding(where=_CONFIG, what=each.what, expected=each.found, found=each.expected)
+        for each in backward
+        if each.what not in reported
     )
 
 
@@ -201,47 +205,51 @@ def _graph(request: Request, before: Version, after: Version, *, directory: Path
     paths = [each.directory / _MODEL for each in (before, after)]
     missing = [str(each.number) for each, path in zip((before, after), paths, strict=True) if not path.is_file()]
     if missing:
-        return None, f"Graphs were not compared: version {' and '.join(missing)} holds no {_MODEL}."
+        return None, f"Graphs were not compared: version {' and '.join(missing)} has no {_MODEL}."
     request.on_stage(StageName.GRAPH, None)
     started = time.perf_counter()
-    found = graph_diff.compare(paths[0], paths[1], directory)
+    graph = graph_diff.compare(paths[0], paths[1], directory)
     seconds = time.perf_counter() - started
     request.on_stage(
-        StageName.GRAPH, Stage(name=StageName.GRAPH, verdict="passed", seconds=seconds, note=f"{found.nodes[1]} nodes")
+        StageName.GRAPH, Stage(name=StageName.GRAPH, verdict="passed", seconds=seconds, note=f"{graph.nodes[1]} nodes")
     )
-    return found, ""
+    return graph, ""
 
 
 def _sizes(before: Version, after: Version) -> dict[str, tuple[int | None, int | None]]:
-    found: list[dict[str, int]] = []
+    sizes: list[dict[str, int]] = []
     for each in (before, after):
-        own = f"{each.number}/"
+        folder = f"{each.number}/"
         names = [
-            name for name in each.manifest["files"] if name.startswith(own) and not name.startswith(f"{own}{repository.EVIDENCE}/")
+            name
+            for name in each.manifest["files"]
+            if name.startswith(folder) and not name.startswith(f"{folder}{repository.EVIDENCE}/")
         ]
-        found.append({name.removeprefix(own): int(each.manifest["files"][name]["bytes"]) for name in names})
-    return {name: (found[0].get(name), found[1].get(name)) for name in sorted({*found[0], *found[1]})}
+        sizes.append({name.removeprefix(folder): int(each.manifest["files"][name]["bytes"]) for name in names})
+    return {name: (sizes[0].get(name), sizes[1].get(name)) for name in sorted({*sizes[0], *sizes[1]})}
 
 
 def _served(request: Request, versions: tuple[Version, Version], folder: Path) -> _Served:
     """Serve both versions on one server and compare their outputs; returns the reason if they cannot be served."""
-    one, other = ({(tensor.name, tensor.dtype) for tensor in each.known.samples.files.tensors} for each in versions)
-    if one != other:
+    before, after = ({(tensor.name, tensor.dtype) for tensor in each.golden.samples.files.tensors} for each in versions)
+    if before != after:
         return _Served(problem="Answers and latency were not compared: the versions take other inputs.")
     try:
-        return _ask(request, versions, folder)
+        return _serve_both(request, versions, folder)
     except (MissingError, ServerError) as error:
-        ours = all(each.proven and each.config.get("platform") == model_config.PLATFORMS["onnxruntime"] for each in versions)
-        if ours:
+        by_onnxruntime = all(
+            each.proven and each.config.get("platform") == model_config.PLATFORMS["onnxruntime"] for each in versions
+        )
+        if by_onnxruntime:
             raise
         # A plan's GPU is missing on this machine, or the configuration of one version does not fit the other.
         found = f": {error.found}" if error.found else ""
         return _Served(problem=f"Answers and latency were not compared. {error.what.rstrip('.')}{found}")
 
 
-def _ask(request: Request, versions: tuple[Version, Version], folder: Path) -> _Served:
+def _serve_both(request: Request, versions: tuple[Version, Version], folder: Path) -> _Served:
     root = _side_by_side(versions, folder / "repository")
-    probes = {each.name: inference.as_served(arrays.load(each.known.samples.files, 0), each.config, "input") for each in versions}
+    probes = {each.name: inference.as_served(arrays.load(each.golden.samples.files, 0), each.config, "input") for each in versions}
     request.on_stage(StageName.SERVER_START, None)
     started = time.perf_counter()
     with serving.serve(

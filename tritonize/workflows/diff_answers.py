@@ -33,7 +33,7 @@ class Version:
     number: int
     directory: Path
     manifest: Manifest
-    known: GoldenSet
+    golden: GoldenSet
     text: str
     """Text of the configuration that it is served with."""
     config: ModelConfig
@@ -79,7 +79,7 @@ class ServedPair:
     refused: list[Finding] = field(default_factory=list)
     """Requests that one of the versions rejected."""
 
-    def ask(self, version: Version, inputs: Arrays) -> Arrays:
+    def infer(self, version: Version, inputs: Arrays) -> Arrays:
         """Return the outputs of one version for one sample."""
         served = inference.as_served(inputs, version.config, "input")
         return self.connection.infer(version.name, served, version=str(version.number))
@@ -89,20 +89,21 @@ class ServedPair:
         self.on_stage(StageName.NUMERICS, None)
         started = time.perf_counter()
         before, after = self.versions
-        trackers = {each.number: ErrorTracker(each.known) for each in self.versions}
+        trackers = {each.number: ErrorTracker(each.golden) for each in self.versions}
         sums: dict[str, metrics.Accumulator] = {}
         bad: dict[str, int] = {}
-        seen: set[str] = set()
+        compared: set[str] = set()
+        """Digests of the samples; one that both versions have counts once."""
         for owner in (after, before):
-            for index in range(owner.known.samples.files.count):
-                inputs = arrays.load(owner.known.samples.files, index)
-                found = {each.number: answer for each in self.versions if (answer := self._try(each, inputs, owner, index=index))}
+            for index in range(owner.golden.samples.files.count):
+                inputs = arrays.load(owner.golden.samples.files, index)
+                found = {each.number: outputs for each in self.versions if (outputs := self._try(each, inputs, owner, index=index))}
                 if len(found) < len(self.versions):
                     continue
                 trackers[owner.number].add(StageName.SERVED, (index,), found[owner.number])
-                print_ = golden_seeds.digest(inputs)
-                if print_ not in seen:
-                    seen.add(print_)
+                digest = golden_seeds.digest(inputs)
+                if digest not in compared:
+                    compared.add(digest)
                     self._add(found[before.number], found[after.number], sums, bad=bad)
         self.on_stage(
             StageName.NUMERICS,
@@ -110,7 +111,7 @@ class ServedPair:
                 name=StageName.NUMERICS,
                 verdict="failed" if any(bad.values()) else "passed",
                 seconds=time.perf_counter() - started,
-                note=f"{len(seen)} samples, each sent to both versions",
+                note=f"{len(compared)} samples, each sent to both versions",
             ),
         )
         ks = {number: _largest_k(tracker) for number, tracker in trackers.items()}
@@ -118,7 +119,7 @@ class ServedPair:
             Drift(
                 output=name,
                 metrics=each.result(),
-                samples=len(seen),
+                samples=len(compared),
                 mismatched_samples=bad[name],
                 k={number: values[name] for number, values in ks.items() if name in values},
             )
@@ -128,22 +129,22 @@ class ServedPair:
     def _try(self, version: Version, inputs: Arrays, owner: Version, *, index: int) -> Arrays:
         """Return the outputs of one version; on a rejected request, record a finding and return nothing."""
         try:
-            return self.ask(version, inputs)
+            return self.infer(version, inputs)
         except InferenceError as error:
             what = f"version {version.number} refused it: {error.found or error.what}"
             self.refused.append(Finding(where=f"sample {index} of version {owner.number}", what=what))
             return {}
 
     def _add(self, one: Arrays, other: Arrays, sums: dict[str, metrics.Accumulator], *, bad: dict[str, int]) -> None:
-        known = self.versions[1].known
-        checks = {check.name: check for check in comparison.compare(one, other, known.tolerances)}
+        golden = self.versions[1].golden
+        checks = {check.name: check for check in comparison.compare(one, other, golden.tolerances)}
         for name in one:
             if name not in other:
                 continue  # already a finding
-            rule = known.rule(name)
+            rule = golden.rule(name)
             if name not in sums:
                 sums[name] = metrics.Accumulator(
-                    rule.kind, rtol=rule.tolerance.rtol, atol=rule.tolerance.atol, batched=known.samples.batched
+                    rule.kind, rtol=rule.tolerance.rtol, atol=rule.tolerance.atol, batched=golden.samples.batched
                 )
                 bad[name] = 0
             sums[name].add(one[name], other[name])
@@ -153,12 +154,12 @@ class ServedPair:
         """Time requests with one sample, alternating between the versions; the order changes with each pair."""
         self.on_stage(StageName.LATENCY, None)
         started = time.perf_counter()
-        inputs = arrays.load(self.versions[1].known.samples.files, 0)
+        inputs = arrays.load(self.versions[1].golden.samples.files, 0)
         times: dict[int, list[float]] = {each.number: [] for each in self.versions}
         for turn in range(_WARMUP + requests):
             for each in self.versions if turn % 2 else self.versions[::-1]:
                 sent = time.perf_counter()
-                self.ask(each, inputs)
+                self.infer(each, inputs)
                 if turn >= _WARMUP:
                     times[each.number].append(1000 * (time.perf_counter() - sent))
         note = f"{requests} requests of each"
@@ -168,20 +169,20 @@ class ServedPair:
         return tuple(
             Latency(
                 version=number,
-                requests=len(found),
-                batch_size=1 if self.versions[1].known.samples.batched else 0,
-                median_ms=statistics.median(found),
-                p95_ms=sorted(found)[max(0, -(-95 * len(found) // 100) - 1)],
+                requests=len(durations),
+                batch_size=1 if self.versions[1].golden.samples.batched else 0,
+                median_ms=statistics.median(durations),
+                p95_ms=sorted(durations)[max(0, -(-95 * len(durations) // 100) - 1)],
             )
-            for number, found in times.items()
+            for number, durations in times.items()
         )
 
 
 def _largest_k(tracker: ErrorTracker) -> dict[str, float | None]:
     """Return the largest noise-floor ratio (k) of each output with a noise floor; `None` if the denominator is 0."""
-    found: dict[str, float | None] = {}
+    largest: dict[str, float | None] = {}
     for gate in tracker.gates():
         if gate.gate == "noise floor" and gate.verdict != "not run":
-            known = found.get(gate.output, 0.0)
-            found[gate.output] = None if gate.value is None or known is None else max(known, gate.value)
-    return found
+            so_far = largest.get(gate.output, 0.0)
+            largest[gate.output] = None if gate.value is None or so_far is None else max(so_far, gate.value)
+    return largest

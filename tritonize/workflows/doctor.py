@@ -1,4 +1,4 @@
-"""The checks of `tritonize doctor`: packages, GPU and TensorRT, the embedded server. They change nothing."""
+"""The checks of `tritonize doctor`: packages, GPU and TensorRT, embedded server, isolation. They change nothing."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from tritonize.process import isolation_probe
 from tritonize.triton.server import environment
 from tritonize.triton.server.prerequisites import Probe
 
-REQUIRED = ("numpy", "onnx", "onnxruntime", "onnxslim", "tritonclient")
-EXPORTING = ("torch", "onnxscript")
+_REQUIRED = ("numpy", "onnx", "onnxruntime", "onnxslim", "tritonclient")
+_FOR_EXPORT = ("torch", "onnxscript")
 
 
 def probe() -> tuple[Probe, ...]:
-    """All checks, in the order in which a run needs the parts."""
-    packages = [_package(name, None) for name in REQUIRED] + [_package(name, "torch") for name in EXPORTING]
+    """Run all checks, in the order in which a run needs the parts."""
+    packages = [_package(name, None) for name in _REQUIRED] + [_package(name, "torch") for name in _FOR_EXPORT]
     return (*packages, _gpu(), *map(_builder, get_args(Module)), *environment.probe(), _isolation())
 
 
 def _isolation() -> Probe:
-    """Needed only for `--isolate`."""
-    able, found = isolation_probe.describe()
-    return Probe(name="isolation of workers, for --isolate alone", ok=True, found=found if able else f"not possible: {found}")
+    """Check the isolation of workers, which only `--isolate` needs."""
+    possible, reason = isolation_probe.describe()
+    return Probe(name="isolation of workers, for --isolate alone", ok=True, found=reason if possible else f"not possible: {reason}")
 
 
 def _gpu() -> Probe:
-    """Needed only to prove plans."""
+    """Look for a GPU, which only the proof of plans needs."""
     here = gpu.find()
     found = (
         f"{here.name}, compute capability {here.compute_capability}, driver {here.driver}" if here else "none: they stay not run"
@@ -40,7 +40,7 @@ def _gpu() -> Probe:
 
 
 def _builder(module: Module) -> Probe:
-    """One of the two is enough; without plans, neither is needed."""
+    """Check a module that builds plans. One of the two is enough; without plans, neither is needed."""
     try:
         found = installed.installed_version(module)
     except MissingError as error:

@@ -41,8 +41,8 @@ class Places:
     command: str = ""
     """The command line."""
 
-    def left_out(self, value: T, model: schema.Model) -> T:
-        """Return a report or facts without these folders, and without secrets among a factory's arguments."""
+    def removed_from(self, value: T, model: schema.Model) -> T:
+        """Return a report or facts without these paths, and without secrets among a factory's arguments."""
         folders = {Path.cwd(): "", Path(os.path.expanduser("~")): "~/"}  # noqa: PTH111 - never raises
         if self.repository:
             place = self.repository.absolute()
@@ -62,15 +62,16 @@ def write(
     located: Location | None = None,
     places: Places | None = None,
 ) -> None:
-    """Write report and manifest into a staged version, before anyone can see it; the manifest last, since it hashes the rest.
+    """Write report and manifest into a staged version. The manifest is last, since it has the hashes of all other files.
 
     Args:
-        collector: what was kept of the answers, for the figures; the samples must still be there.
-        located: where an error comes from, if someone looked.
-        places: of this machine, which the evidence does not tell.
+        finished: the report.
+        collector: collected the data of the figures; the sample files must still exist.
+        located: the node that an error comes from, if `locate` ran.
+        places: paths of this machine, which are removed from the evidence.
     """
     private = places or Places()
-    finished = private.left_out(finished, model)
+    finished = private.removed_from(finished, model)
     evidence = staged.version_directory / repository.EVIDENCE
     evidence.mkdir(parents=True, exist_ok=True)
     # All versions share the configuration beside them, which a later version may replace.
@@ -92,7 +93,7 @@ def write(
         **finished.details,
         "spec": _portable(model),
     }
-    repository.write_manifest(staged, private.left_out(facts, model))
+    repository.write_manifest(staged, private.removed_from(facts, model))
 
 
 def _figures(staged: StagedVersion, collector: FigureCollector | None, located: Location | None) -> Figures:
@@ -131,10 +132,10 @@ def write_worst(staged: StagedVersion, samples: SampleSet, index: int) -> Path:
 
 
 def details(
-    model: schema.Model, target: schema.Target, artifact: OnnxArtifact, *, answered: Reference, attempts: Sequence[Attempt]
+    model: schema.Model, target: schema.Target, artifact: OnnxArtifact, *, reference: Reference, attempts: Sequence[Attempt]
 ) -> JsonObject:
     """Return source, ONNX file, export attempts and target as plain data, without paths of this machine."""
-    source, onnx = to_json(answered.source), to_json(artifact)
+    source, onnx = to_json(reference.source), to_json(artifact)
     source["location"] = model.source if model.is_factory else Path(model.source).name
     del onnx["path"], onnx["node_map"]
     onnx["data"] = artifact.data.name if artifact.data else None
@@ -143,8 +144,8 @@ def details(
         "onnx": onnx,
         "attempts": [to_json(attempt) for attempt in attempts],
         "custom_op_libraries": {Path(name).name: _sha256(name) for name in model.custom_op_libraries},
-        "parameters": answered.parameters,
-        "renamed": dict(answered.renamed),
+        "parameters": reference.parameters,
+        "renamed": dict(reference.renamed),
         "target": target.model_dump(mode="json", exclude_none=True),
     }
 
@@ -187,5 +188,5 @@ def _portable(model: schema.Model) -> JsonObject:
 
 def versions(*packages: str) -> dict[str, str]:
     """Return the versions of tritonize, Python and the named packages."""
-    own = {"tritonize": importlib.metadata.version("tritonize"), "python": platform.python_version()}
-    return own | {package: importlib.metadata.version(package) for package in packages}
+    base = {"tritonize": importlib.metadata.version("tritonize"), "python": platform.python_version()}
+    return base | {package: importlib.metadata.version(package) for package in packages}

@@ -14,6 +14,8 @@ from tritonize import repository
 from tritonize.core import arrays, dtypes, temporary
 from tritonize.core.artifacts import Report, ServerHandle, Stage
 from tritonize.core.errors import RepositoryError, UsageError, storage_errors
+from tritonize.core.messages import repository as repository_wording
+from tritonize.core.messages import usage as wording
 from tritonize.core.recorder import Listener, silent
 from tritonize.core.stages import StageName
 from tritonize.quality import gates, golden_set
@@ -51,26 +53,21 @@ def export(
     Args:
         root: the model repository.
         model: its name there.
-        version: the newest where it is `None`.
-        out: the file; `<model>-<version>.golden` in the working folder by default.
-        budget: bytes of the file; at least one whole sample is in it.
-        seeds: keep generated samples by their seed even where the arrays would fit.
+        version: the version (the newest).
+        out: the file (`<model>-<version>.golden` in the working folder).
+        budget: largest size of the file in bytes; it has at least one whole sample.
+        seeds: store generated samples by their seed even if the arrays fit.
 
     Raises:
-        UsageError: there is no such model or version, the file exists, or no sample can be generated again.
-        RepositoryError: the version carries no evidence, or its own files were changed.
+        UsageError: the model or version does not exist, the file exists, or no sample can be generated again.
+        RepositoryError: the version has no evidence, or its files changed.
     """
     number = repository.choose(root, model, version)
     directory = root / model / str(number)
     manifest = repository.read_manifest(directory)
     findings = repository.integrity(root, model, number, shared=False)
     if findings:
-        raise RepositoryError(
-            "The version was changed after it was proven, so its golden set is not exported.",
-            where=findings[0].where,
-            found=findings[0].what,
-            next_step="`tritonize verify` lists all that differs",
-        )
+        raise RepositoryError.of(repository_wording.GOLDEN_VERSION_CHANGED, where=findings[0].where, found=findings[0].what)
     path = out or Path(f"{model}-{number}{golden_file.SUFFIX}")
     origin = Origin(
         model=model,
@@ -80,9 +77,9 @@ def export(
         verdict=str(manifest.get("verdict", "unknown")),
         versions=evidence.versions("numpy"),
     )
-    known = golden_set.read(directory / repository.EVIDENCE / "golden")
+    golden = golden_set.read(directory / repository.EVIDENCE / "golden")
     with storage_errors(path):
-        golden_file.write(path, origin, known, recipe=_recipe(manifest), budget=budget, seeds=seeds)
+        golden_file.write(path, origin, golden, recipe=_recipe(manifest), budget=budget, seeds=seeds)
     return Export(path=path, file=look(path), notes=tuple(_export_notes(root, model, number)))
 
 
@@ -98,8 +95,8 @@ def _recipe(manifest: Manifest) -> schema.Model | None:
 def _export_notes(root: Path, model: str, version: int) -> Iterator[str]:
     if repository.proven_config(root, model, version) is None:
         yield (
-            "The configuration that the version was proven with was replaced and not kept, so the one in place is in the file; "
-            "every version of a model shares it."
+            "The configuration that the version was proven with was replaced, and no copy of it exists. The golden file has the "
+            "current one, which all versions of the model share."
         )
 
 
@@ -130,14 +127,12 @@ def verify(request: Request) -> Report:
     """Compare a deployment's outputs with a golden file, by the file's rules.
 
     Raises:
-        UsageError: no address was given, or the file is of a model with other inputs and outputs.
+        UsageError: no address was given, or the served model has other inputs or outputs than the file.
         RepositoryError: the file is truncated, changed or damaged.
         ServerError, InferenceError: the server cannot be reached or does not serve the model.
     """
     if not request.urls:
-        raise UsageError(
-            "A golden file is verified against a running server.", next_step="add --url http://host:8000 or grpc://host:8001"
-        )
+        raise UsageError.of(wording.GOLDEN_WITHOUT_SERVER, where=str(request.path))
     with temporary.folder() as folder:
         request.on_stage(StageName.GOLDEN_FILE, None)
         try:
@@ -172,18 +167,18 @@ def _verify(request: Request, file: GoldenFile) -> Report:
     verified = served_comparison.verify(target)
     for stage in verified.stages:
         request.on_stage(stage.name, stage)
-    judged = gates.judge(tracker, verified.checks, on_gpu=verified.on_gpu)
+    judgement = gates.judge(tracker, verified.checks, on_gpu=verified.on_gpu)
     blank = Report(
         command="verify", model=name, version=version, verdict="failed", versions=evidence.versions("numpy", "tritonclient")
     )
     return replace(
         blank,
-        verdict=verified.verdict if judged.passed else "failed",
+        verdict=verified.verdict if judgement.passed else "failed",
         checks=verified.checks,
-        rows=judged.rows,
-        gates=judged.gates,
-        floors=judged.floors,
-        notes=(*_notes(request.path, file), *judged.notes),
+        rows=judgement.rows,
+        gates=judgement.gates,
+        floors=judgement.floors,
+        notes=(*_notes(request.path, file), *judgement.notes),
         findings=verified.findings,
         stages=verified.stages,
         proved_by=verified.identity,
@@ -211,13 +206,11 @@ def _require_same_model(
         problem for field in ("input", "output") for problem in _unlike(field, _tensors(config, field), _tensors(served, field))
     ]
     if problems:
-        raise UsageError(
-            "The golden set is of another model than the server serves.",
+        raise UsageError.of(
+            wording.GOLDEN_OTHER_MODEL,
             where=f"{path.name}, {name} version {version}",
             expected=f"the inputs and outputs of {file.origin.model} version {file.origin.version}",
             found=f"{len(problems)} that differ",
-            cause="another model has that name on the server, or the file is of another one",
-            next_step="name the right model with --model, or take its own golden file",
             details=problems,
         )
 

@@ -25,14 +25,14 @@ from tritonize.spec import schema
 
 
 def locate_model(model: schema.Model, work: Path, recorder: Recorder | None = None, *, trials: int = bisection.TRIALS) -> Location:
-    """Export a model as a run does, and locate where the file departs from it; in reduced precision also find nodes for fp32.
+    """Export a model as a run does and locate the node where the file goes wrong; in half precision, find nodes to keep in fp32.
 
     Args:
         work: an empty folder.
-        trials: how often nodes to keep may be tried.
+        trials: maximum number of sets of nodes to try.
 
     Raises:
-        UsageError, ExportError: it cannot be loaded, run or exported.
+        UsageError, ExportError: the model cannot be loaded, run or exported.
     """
     recorder = recorder or Recorder()
     source = identification.identify(model)
@@ -62,18 +62,18 @@ def repair(
     tracker: ErrorTracker | None = None,
     trials: int = bisection.TRIALS,
 ) -> Location:
-    """Locate where a file in the spec's precision departs from its fp32 file, and find a few nodes to keep so that it passes.
+    """Locate the node where a file in reduced precision goes wrong, and find a few nodes to keep in fp32 so that it passes.
 
     Args:
-        artifact: the proven fp32 file.
-        baseline: what `artifact` was compared with.
+        artifact: the fp32 file, which passed.
+        baseline: the baseline that `artifact` was compared with.
         work: an empty folder.
-        tracker: the rules of the gate; without one tolerances alone decide.
-        trials: how often the gate may be tried.
+        tracker: the rules of the gate; if `None`, only the tolerances apply.
+        trials: maximum number of evaluations of the gate.
 
     Returns:
-        The location of the emulated graph against the fp32 one. `keep` is empty where it passes as it is; `keep_passes` says
-        whether a set that passes was found.
+        The location of the emulated graph against the fp32 one. `keep` is empty if the file passes without it; `keep_passes` is
+        true if the search found a set that passes.
 
     Raises:
         UsageError, ExportError: the file cannot be reduced or run.
@@ -99,7 +99,7 @@ def repair(
     )
     located = replace(located, found=f"{artifact.path.name} in {model.precision}, emulated")
     if passed:
-        return replace(located, keep=(), notes=(*located.notes, f"The gate passes in {model.precision} as it is."))
+        return replace(located, keep=(), notes=(*located.notes, f"The gate passes in {model.precision} without nodes in fp32."))
     with recorder.stage(StageName.KEEP_FP32) as outcome:
         found = bisection.smallest(list(locate_search.ranking(located.series)), gate, trials=trials)
         if found.nodes is not None and frozenset(found.nodes) in gate.whole:
@@ -109,14 +109,14 @@ def repair(
     return _with_nodes(located, found, model.precision)
 
 
-def _with_nodes(located: Location, found: bisection.Kept, precision: str) -> Location:
+def _with_nodes(located: Location, found: bisection.SearchResult, precision: str) -> Location:
     """Return a location with the nodes to keep in fp32, or with the reason why none were found."""
     if found.nodes is None:
         message = wording.NONE_FOUND if found.exhausted else wording.NOTHING_HELPS
         why = message.text(precision=precision, trials=found.trials)
         ended = replace(located, keep=(), hopeless=not found.exhausted, exhausted=found.exhausted)
         return replace(ended, notes=(*located.notes, why))
-    least = "none of them can be left out" if found.minimal else "a smaller set may do: the trials ran out"
+    least = "each of them is needed" if found.minimal else "a smaller set may pass too; the search used all its trials"
     note = f"The gate fails in {precision}. With {len(found.nodes)} nodes in fp32 it passes; {least} ({found.trials} trials)."
     return replace(located, keep=found.nodes, keep_passes=True, notes=(*located.notes, note))
 

@@ -21,17 +21,15 @@ from tritonize.workflows.job import Options
 def request(specification: schema.Spec, directory: Path, *, models: Sequence[str] = (), options: Options | None = None) -> Path:
     """Write a folder for other machines with the compared ONNX file of one model and the request for its plans.
 
-    Returns the request's file, for `tritonize plan build --request`. What was built of it comes back as `Options.plans`.
+    `tritonize plan build --request` builds the plans from the returned file; a run takes them as `Options.plans`.
 
     Raises:
-        UsageError: the spec has several models and none is named, or its backend is none of TensorRT's.
-        ExportError: no strategy made an ONNX file that answers like PyTorch.
+        UsageError: the spec has several models and none is named, or the backend is not a TensorRT one.
+        ExportError: no strategy exported an ONNX file whose outputs match PyTorch's.
     """
-    chosen, names = options or Options(), specification.selected(models)
+    names = specification.selected(models)
     if len(names) > 1:
-        raise UsageError(
-            "A plan request covers one model, and the spec has several.", found=", ".join(names), next_step="name one with --model"
-        )
+        raise UsageError.of(wording.REQUEST_SEVERAL_MODELS, found=", ".join(names))
     (name,) = names
     model, place = specification.models[name], specification.repository
     if model.backend not in from_spec.MODULES:
@@ -42,18 +40,14 @@ def request(specification: schema.Spec, directory: Path, *, models: Sequence[str
         errors.require("torch", extra="torch")
     with errors.storage_errors(place), repository.staging(place) as run_:
         model = input_inference.complete(model, source, run_.work)
-        recorder = Recorder(chosen.on_stage)
+        recorder = Recorder(options.on_stage if options else None)
         proven = prove.prove(model, source, run_.work, recorder=recorder)
         proven = prove.reduce_precision(model, proven, run_.work, recorder=recorder)
         if not proven.passed or (proven.nonfinite and model.quality.nan == "strict"):
             if proven.baseline.findings:
-                raise ExportError(proven.baseline.findings[0].what, where=name)
-            raise ExportError(
-                "The ONNX file does not answer like PyTorch, so there is nothing to build of it.",
-                where=name,
-                next_step="see the report of `tritonize build`",
-            )
+                raise ExportError.of(wording.REQUEST_WITHOUT_REFERENCE, where=name, found=proven.baseline.findings[0].what)
+            raise ExportError.of(wording.REQUEST_ONNX_DIFFERS, where=name)
         written = from_spec.write_request(from_spec.request(model, specification.target, proven.artifact), directory)
-        given = ProofInput(golden=proven.golden, precision=model.precision, deadline_s=model.deadline_s)
-        proof_input.write(given, directory / from_spec.PROOF_INPUT_FOLDER)
+        inputs = ProofInput(golden=proven.golden, precision=model.precision, deadline_s=model.deadline_s)
+        proof_input.write(inputs, directory / from_spec.PROOF_INPUT_FOLDER)
         return written

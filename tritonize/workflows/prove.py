@@ -39,7 +39,7 @@ def prove(model: schema.Model, source: Source, work: Path, *, recorder: Recorder
 def reduce_precision(model: schema.Model, proven: ProvenOnnx, work: Path, *, recorder: Recorder) -> ProvenOnnx:
     """Reduce the file to the spec's precision; return it unchanged for fp32 and tf32, and if the fp32 file already fails.
 
-    From now on the tracker judges what is not ONNX Runtime in float32 by the noise floors of that precision.
+    From then on, the tracker uses the noise floors of that precision for every stage except ONNX Runtime in float32.
     """
     golden = proven.baseline.golden
     if model.precision == "tf32" and golden.exact:
@@ -49,15 +49,15 @@ def reduce_precision(model: schema.Model, proven: ProvenOnnx, work: Path, *, rec
     if not proven.passed:
         recorder.not_run(StageName.PRECISION, "the fp32 file already differs from PyTorch")
         return proven
-    done = precision_comparison.reduce(
+    reduced = precision_comparison.reduce(
         model, proven.artifact, proven.baseline, work=work, recorder=recorder, tracker=proven.tracker
     )
     return replace(
         proven,
-        artifact=done.artifact,
-        baseline=done.baseline,
-        checks=(*proven.checks, *done.checks),
-        notes=(*proven.notes, *done.notes),
+        artifact=reduced.artifact,
+        baseline=reduced.baseline,
+        checks=(*proven.checks, *reduced.checks),
+        notes=(*proven.notes, *reduced.notes),
     )
 
 
@@ -76,7 +76,7 @@ def locate_error(
     place.mkdir(parents=True)
     if proven.artifact.precision in reduction.HALF:
         artifact, baseline, tracker = exported.artifact, exported.baseline, exported.tracker
-        return _found(
+        return _searched(
             lambda: keep_fp32.repair(model, artifact, baseline, work=place, recorder=recorder, tracker=tracker, trials=TRIALS),
             recorder,
         )
@@ -84,13 +84,13 @@ def locate_error(
     if source.kind == "onnx":
         return None
     batch = locate_search.failing(proven.checks)
-    return _found(
+    return _searched(
         lambda: locate_search.locate(model, source, proven.artifact, samples=samples, work=place, recorder=recorder, batch=batch),
         recorder,
     )
 
 
-def _found(search: Callable[[], Location], recorder: Recorder) -> Location | None:
+def _searched(search: Callable[[], Location], recorder: Recorder) -> Location | None:
     """Return a search's result; if the search cannot run, record that as a stage instead of raising a second error."""
     try:
         return search()

@@ -39,8 +39,8 @@ def prove(
 
     Args:
         places: folders with plans, or plans.
-        given: what they have to answer.
-        directory: for what the engines answer.
+        given: the golden set to compare with, and its precision.
+        directory: an empty folder for the outputs of the engines.
 
     Raises:
         UsageError, PlanError: see `plan_collection.read`.
@@ -51,11 +51,11 @@ def prove(
         built = BuiltPlan(path=each.path, log=each.log, metadata=each.metadata, cached=True, seconds=0.0)
         run = ProofRun(input=given, plugins=plugins, tracker=tracker, accept_records=False)
         (proof,) = plan_proof.prove([built], run, directory / each.path.stem, recorder=recorder)
-        judged = gates.judge(tracker, proof.checks, on_gpu=(StageName.PLAN,))
-        over = gates.first_over_budget(judged.gates)
+        judgement = gates.judge(tracker, proof.checks, on_gpu=(StageName.PLAN,))
+        over = gates.first_over_budget(judgement.gates)
         if proof.verdict == "passed" and over is not None:
             proof = replace(proof, verdict="failed", reason=f"{over.output}: {conclusion.describe_gate(over)}")
-        elif proof.verdict == "passed" and not judged.passed:
+        elif proof.verdict == "passed" and not judgement.passed:
             proof = replace(proof, verdict="failed", reason="PyTorch in float64 is required and could not run")
         if proof.checks or proof.verdict == "failed":
             record = ProofRecord(
@@ -64,7 +64,7 @@ def prove(
                 verdict=proof.verdict,
                 reason=proof.reason,
                 answers=tuple(report_text.summary(proof.checks)),
-                gates=tuple(to_json(gate) for gate in judged.gates),
+                gates=tuple(to_json(gate) for gate in judgement.gates),
                 notes=proof.notes,
                 facts=proof.facts or {},
                 proved_by=f"tritonize {importlib.metadata.version('tritonize')}",

@@ -58,8 +58,8 @@ def keep(release: Release) -> Report:
     written = _write(release, staged, staged.version_directory)
     texts = {path.name: path.read_text(encoding="utf-8") for path in staged.model_directory.iterdir() if path.is_file()}
     changes = repository.config_changes(release.place, staged.model, texts)
-    will = [wording.CONFIG_WILL_DIFFER.text(file=name, count=_count(lines)) for name, lines in changes.items()]
-    written = replace(written, notes=(*written.notes, *will))
+    changed = [wording.CONFIG_WILL_DIFFER.text(file=name, count=_count(lines)) for name, lines in changes.items()]
+    written = replace(written, notes=(*written.notes, *changed))
     note = f"The staged version and its report (evidence/report.json) lie in {staged.version_directory}; nothing was published."
     return replace(written, location=staged.version_directory, notes=(*written.notes, note))
 
@@ -72,8 +72,8 @@ def publish(release: Release, *, allow_change: bool, done: Callable[[PublishedVe
     """Publish the version under the next free number, which its evidence names.
 
     Args:
-        allow_change: put its configuration in place too where it differs.
-        done: called with the version before an interrupt can arrive.
+        allow_change: replace the published configuration if it differs.
+        done: called with the version directly after it is published; interrupts are delayed until it returns.
 
     Raises:
         RepositoryError: see `repository.publish`; nothing was changed.
@@ -100,7 +100,7 @@ def _write(release: Release, staged: StagedVersion, home: Path) -> Report:
     """Write report, figures and manifest of the version with its number.
 
     Args:
-        home: where the version will lie.
+        home: the directory of the version after publication.
     """
     report, proved_as = replace(release.report, version=staged.version), release.built.staged.version
     if staged.version != proved_as:
@@ -118,15 +118,15 @@ def _write(release: Release, staged: StagedVersion, home: Path) -> Report:
 
 def _served_too(release: Release, staged: StagedVersion) -> tuple[int, ...]:
     """Return the published versions that the new configuration also serves, and that were not proven with it."""
-    own, found = repository.sha256(staged.model_directory / repository.CONFIG), []
+    config, unlike = repository.sha256(staged.model_directory / repository.CONFIG), []
     present = repository.versions(release.place, staged.model)
     for version in model_config.versions_served(release.built.config, (*present, staged.version)):
         directory = release.place / staged.model / str(version)
         if version != staged.version and (directory / repository.EVIDENCE / repository.MANIFEST).is_file():
             with contextlib.suppress(RepositoryError):  # `verify` reports another version that is damaged
                 listed = manifest.listed_sha256(repository.read_manifest(directory), repository.CONFIG)
-                found += [version] if listed != own else []
-    return tuple(found)
+                unlike += [version] if listed != config else []
+    return tuple(unlike)
 
 
 def _with_worst(report: Report, release: Release, staged: StagedVersion, *, home: Path) -> Report:

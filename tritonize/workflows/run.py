@@ -1,4 +1,4 @@
-"""`tritonize run` and `tritonize build`: `_run_model` is the list of the stages that a model passes."""
+"""`tritonize run` and `tritonize build`: `_run_model` lists the stages of one model in their order."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from tritonize import export, reference, repository
 from tritonize.core import errors
 from tritonize.core.artifacts import Finding, Report, Source
 from tritonize.core.errors import RepositoryError, TritonizeError
+from tritonize.core.messages import repository as wording
 from tritonize.core.recorder import Recorder
 from tritonize.plans import from_spec, gpu
 from tritonize.process import workers
@@ -28,13 +29,13 @@ def run(specification: schema.Spec, *, models: Sequence[str] = (), options: Opti
     """Build, serve, verify and publish every model of a specification, or the named ones; one Report each.
 
     Raises:
-        TritonizeError: a model cannot be proven or published; nothing of it is left behind.
+        TritonizeError: a model cannot be compared or published; no file of it is left in the repository.
     """
     return _each(specification, models, options or Options(), serve=True)
 
 
 def build(specification: schema.Spec, *, models: Sequence[str] = (), options: Options | None = None) -> tuple[Report, ...]:
-    """Build every model up to a staged version that ONNX Runtime answers like PyTorch; nothing is served or published."""
+    """Export every model, compare the ONNX file with PyTorch and stage the version; nothing is served or published."""
     return _each(specification, models, options or Options(), serve=False)
 
 
@@ -94,7 +95,7 @@ def _require_possible(model: schema.Model, source: Source, target: schema.Target
     if source.kind != "onnx":
         errors.require("torch", extra="torch")
     from_spec.require_possible(model, target, options.plans)
-    if serve and (model.backend not in from_spec.MODULES or gpu.find()):  # plans are served where there is a GPU
+    if serve and (model.backend not in from_spec.MODULES or gpu.find()):  # without a GPU, plans are not served
         serving.require_possible()
 
 
@@ -122,11 +123,7 @@ def _require_same_source(job: Job) -> None:
     """Raise if the source changed since the samples were drawn.
 
     Raises:
-        RepositoryError: it is not known what the version was made from.
+        RepositoryError: the files differ from those that the reference was computed with.
     """
     if identification.identify(job.model).sha256 != job.source.sha256:
-        raise RepositoryError(
-            "The source changed while it was being proven, so it is not known what the version was made from.",
-            where=job.model.source,
-            next_step="run again once nothing writes to it any more",
-        )
+        raise RepositoryError.of(wording.SOURCE_CHANGED, where=job.model.source)

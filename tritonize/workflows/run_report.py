@@ -21,25 +21,25 @@ def report_of(job: Job, built: Built, served: served_comparison.Verification | N
     """Compute a version's verdict from all its results.
 
     Args:
-        served: what a server answered; `None` where none was started.
+        served: the comparison of the served outputs; `None` if no server was started.
     """
     recorder, command = job.recorder, job.command
-    wrong = tuple(finding for each in built.plans for finding in each.findings)
+    plan_findings = tuple(finding for each in built.plans for finding in each.findings)
     checks = built.checks
-    findings = (*proof_strength.empty_proofs(built.checks), *built.findings, *wrong, *(served.findings if served else ()))
+    findings = (*proof_strength.empty_proofs(built.checks), *built.findings, *plan_findings, *(served.findings if served else ()))
     verdict: Verdict = "passed" if built.passed and not findings else "failed"
     if served is not None:
         checks = (*checks, *served.checks)
         verdict = served.verdict if built.passed and not findings else "failed"
-    judged = gates.judge(built.tracker, checks, on_gpu=(StageName.PLAN, *(served.on_gpu if served else ())))
-    if not judged.passed:
+    judgement = gates.judge(built.tracker, checks, on_gpu=(StageName.PLAN, *(served.on_gpu if served else ())))
+    if not judgement.passed:
         verdict = "failed"
     if verdict == "passed" and built.plans:
         verdict = plan_proof.overall(built.plans)  # a plan that did not run leaves the version unproven
         if command == "run" and served is None:
             verdict = "not run"  # plans proven one by one on other machines do not prove the served version
     if served is None and command == "run" and built.plans:
-        recorder.not_run(StageName.SERVER, "no plan answered rightly here")
+        recorder.not_run(StageName.SERVER, "no plan passed on this machine")
     elif served is None and command == "run" and not built.plans:
         recorder.not_run(StageName.SERVER, _why_not_served(built))
     return Report(
@@ -48,14 +48,14 @@ def report_of(job: Job, built: Built, served: served_comparison.Verification | N
         version=built.staged.version,
         verdict=verdict,
         checks=checks,
-        rows=judged.rows,
-        gates=judged.gates,
-        floors=judged.floors,
+        rows=judgement.rows,
+        gates=judgement.gates,
+        floors=judgement.floors,
         findings=findings,
         stages=tuple(recorder.stages),
         notes=(
             *built.notes,
-            *judged.notes,
+            *judgement.notes,
             *proof_strength.weak_proofs(built.checks),
             *_notes(job.specification, served, from_onnx=built.source.kind == "onnx", plans=built.plans),
         ),
@@ -69,7 +69,7 @@ def _why_not_served(built: Built) -> str:
     """Return why `run` started no server."""
     if not all(check.passed for check in built.checks):
         return "ONNX Runtime already differs from PyTorch"
-    return "it is not settled what the reference is" if built.findings else "ONNX Runtime already differs from PyTorch"
+    return "the model has no single reference output" if built.findings else "ONNX Runtime already differs from PyTorch"
 
 
 def _notes(

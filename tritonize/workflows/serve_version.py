@@ -19,7 +19,7 @@ from tritonize.workflows.stage_version import Built
 def serve_and_verify(job: Job, built: Built) -> Verification | None:
     """Start the server on the staged version and compare its outputs; returns `None` if no server is started.
 
-    No server is started for `build`, for a version that is wrong already, or where no plan runs on this machine.
+    No server is started for `build`, for a version that failed already, or if no plan runs on this machine.
 
     Raises:
         MissingError, ServerError: the server does not start, or refuses the model.

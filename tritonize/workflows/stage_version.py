@@ -11,6 +11,7 @@ from tritonize.core.artifacts import Check, Finding, OnnxArtifact, Source, Stage
 from tritonize.core.error_location import Location
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import samples as wording
+from tritonize.core.messages import specification as specification_wording
 from tritonize.core.stages import StageName
 from tritonize.export.proven import ProvenOnnx
 from tritonize.plans import placement, proof_record
@@ -84,7 +85,7 @@ def stage(job: Job, proven: ProvenOnnx, plans: ProvenPlans, *, located: Location
         notes=notes,
         details={
             **evidence.details(
-                model, job.specification.target, proven.artifact, answered=proven.baseline.reference, attempts=proven.attempts
+                model, job.specification.target, proven.artifact, reference=proven.baseline.reference, attempts=proven.attempts
             ),
             "reference": dict(proven.baseline.facts),
             **({"plans": [each.as_json() for each in proofs]} if proofs else {}),
@@ -97,7 +98,7 @@ def stage(job: Job, proven: ProvenOnnx, plans: ProvenPlans, *, located: Location
 
 
 def _nonfinite_note(finding: Finding) -> str:
-    """Describe differences that appear only with NaN or infinities as notes."""
+    """Describe a difference that appears only with NaN or infinities as a note."""
     return wording.NONFINITE_NOTE.text(what=finding.what, expected=finding.expected or "an answer", found=finding.found)
 
 
@@ -106,10 +107,10 @@ def _stage(
 ) -> StagedVersion:
     model, place = specification.models[name], specification.repository
     # Triton loads model.plan unless the configuration names a file per GPU type; a single collected plan has such a name too.
-    own_names = {each.metadata.compute_capability: each.path.name for each in plans if each.path.name != placement.PLAN}
-    labels = {output: _labels(output, wanted.labels, artifact) for output, wanted in model.outputs.items() if wanted.labels}
+    plan_names = {each.metadata.compute_capability: each.path.name for each in plans if each.path.name != placement.PLAN}
+    labels = {output: _labels(output, rules.labels, artifact) for output, rules in model.outputs.items() if rules.labels}
     named = {output: model_config.label_filename(output, text) for output, text in labels.items()}
-    texts = {repository.CONFIG: model_config.render(name, model, artifact, plans=own_names, labels=named)}
+    texts = {repository.CONFIG: model_config.render(name, model, artifact, plans=plan_names, labels=named)}
     texts |= {named[output]: text for output, text in labels.items()}
     version = repository.next_version(place, name)
     served = [artifact.path, artifact.data] if not plans else [path for each in plans for path in each.files]
@@ -129,11 +130,11 @@ def _labels(output: str, path: Path, artifact: OnnxArtifact) -> str:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"The labels of output {output!r} cannot be read.", where=str(path), found=str(error)) from error
+        raise UsageError.of(specification_wording.LABELS_UNREADABLE, where=str(path), found=str(error), output=output) from error
     tensor = next((tensor for tensor in artifact.outputs if tensor.name == output), None)
     classes, lines = tensor.shape[-1] if tensor and tensor.shape else None, len(text.splitlines())
     if isinstance(classes, int) and classes != lines:
-        raise UsageError(
-            f"The labels of output {output!r} do not fit it.", where=str(path), expected=f"{classes} lines", found=f"{lines} lines"
+        raise UsageError.of(
+            specification_wording.LABELS_COUNT, where=str(path), expected=f"{classes} lines", found=f"{lines} lines", output=output
         )
     return text

@@ -48,14 +48,14 @@ def verify(request: Request) -> tuple[Report, ...]:
     """Check each version's files against its manifest, and a server's outputs against its golden set; one Report each.
 
     Raises:
-        UsageError, RepositoryError: there is no such model or version, or it carries no evidence.
-        ServerError: the server cannot be started or reached, or refuses a model whose files are as they were published.
+        UsageError, RepositoryError: the model or version does not exist, or it has no evidence.
+        ServerError: the server cannot be started or reached, or rejects a model whose files are unchanged.
     """
-    known = repository.models(request.repository)
-    unknown = [name for name in request.models if name not in known]
-    if unknown:
-        raise UsageError("The repository has no such model.", found=", ".join(unknown), expected=", ".join(known))
-    return tuple(_verify_model(request, name) for name in request.models or known)
+    present = repository.models(request.repository)
+    absent = [name for name in request.models if name not in present]
+    if absent:
+        raise UsageError.of(wording.NO_MODEL, where=str(request.repository), found=", ".join(absent), expected=", ".join(present))
+    return tuple(_verify_model(request, name) for name in request.models or present)
 
 
 def _verify_model(request: Request, name: str) -> Report:
@@ -65,7 +65,7 @@ def _verify_model(request: Request, name: str) -> Report:
         request.on_stage(StageName.FILES, None)
         started = time.perf_counter()
         checked = checked_copy.check(request.repository, name, published.version, folder=folder / "files")
-        # Older versions are not served here, but a policy of the repository may serve them.
+        # Older versions are not served here, but a version policy may serve them elsewhere.
         older = checked_copy.older_findings(request.repository, name, published.version) if request.version is None else ()
         findings = (*checked.findings, *older)
         request.on_stage(StageName.FILES, _files_stage(checked, findings, time.perf_counter() - started))
@@ -84,28 +84,28 @@ def _verify_model(request: Request, name: str) -> Report:
             return replace(blank, notes=(*blank.notes, wording.NOT_SERVED.text()))
         if findings:
             blank = replace(blank, notes=(*blank.notes, wording.SERVED_ANYWAY.text()))
-        return _asked(request, published, checked, blank=blank, folder=folder)
+        return _compared(request, published, checked, blank=blank, folder=folder)
 
 
-def _asked(request: Request, published: PublishedVersion, checked: Checked, *, blank: Report, folder: Path) -> Report:
+def _compared(request: Request, published: PublishedVersion, checked: Checked, *, blank: Report, folder: Path) -> Report:
     """Serve the checked files and compare the server's outputs."""
     try:
-        verified, judged = _served(request, published, checked, folder=folder)
+        verified, judgement = _served(request, published, checked, folder=folder)
     except (MissingError, ServerError, UsageError, RepositoryError, InferenceError) as error:
         if not blank.findings:
             raise
         # The changed file is the likely cause of the server's refusal, so the report shows both.
         refusal = Finding(where=error.where or published.model, what=error.what, expected=error.expected, found=error.found)
         return replace(blank, findings=(*blank.findings, refusal))
-    findings = (*blank.findings, *verified.findings, *checked.again())
+    findings = (*blank.findings, *verified.findings, *checked.changed_in_place())
     return replace(
         blank,
-        verdict=verified.verdict if judged.passed and not findings else "failed",
+        verdict=verified.verdict if judgement.passed and not findings else "failed",
         checks=verified.checks,
-        rows=judged.rows,
-        gates=judged.gates,
-        floors=judged.floors,
-        notes=(*blank.notes, *judged.notes),
+        rows=judgement.rows,
+        gates=judgement.gates,
+        floors=judgement.floors,
+        notes=(*blank.notes, *judgement.notes),
         findings=findings,
         stages=verified.stages,
         proved_by=verified.identity,
@@ -132,11 +132,12 @@ def _version(request: Request, name: str) -> PublishedVersion:
     present = repository.versions(request.repository, name)
     wanted = request.version if request.version is not None else max(present, default=None)
     if wanted is None or wanted not in present:
-        raise UsageError(
-            f"The model {name!r} has no such version.",
+        raise UsageError.of(
+            wording.NO_VERSION,
             where=str(request.repository / name),
             expected=", ".join(str(version) for version in present) or "at least one version",
             found=str(wanted),
+            model=name,
         )
     return PublishedVersion(repository=request.repository, model=name, version=wanted)
 
@@ -153,19 +154,19 @@ def _served(
 ) -> tuple[served_comparison.Verification, Judgement]:
     path = checked.root / published.model / repository.CONFIG
     config = model_config.parse(repository.read_config(checked.root, published.model), where=str(path))
-    known = golden_set.read(checked.version_directory / repository.EVIDENCE / "golden")
-    tracker = ErrorTracker(known)
+    golden = golden_set.read(checked.version_directory / repository.EVIDENCE / "golden")
+    tracker = ErrorTracker(golden)
     with contextlib.ExitStack() as stack:
         server = (
             serving.remote(request.urls)
             if request.urls
-            else stack.enter_context(_own_server(request, published, known, config=config, root=checked.root, folder=folder))
+            else stack.enter_context(_embedded_server(request, published, golden, config=config, root=checked.root, folder=folder))
         )
         target = Target(
             server=server,
             model=published.model,
             version=published.version,
-            golden=known,
+            golden=golden,
             config=config,
             tracker=tracker,
             newest=request.version is None,
@@ -177,10 +178,10 @@ def _served(
 
 
 @contextlib.contextmanager
-def _own_server(
-    request: Request, published: PublishedVersion, known: GoldenSet, *, config: ModelConfig, root: Path, folder: Path
+def _embedded_server(
+    request: Request, published: PublishedVersion, golden: GoldenSet, *, config: ModelConfig, root: Path, folder: Path
 ) -> Iterator[ServerHandle]:
-    probe = inference.as_served(arrays.load(known.samples.files, 0), config, "input")
+    probe = inference.as_served(arrays.load(golden.samples.files, 0), config, "input")
     request.on_stage(StageName.SERVER_START, None)
     started = time.perf_counter()
     with serving.serve(

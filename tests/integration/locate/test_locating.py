@@ -34,7 +34,7 @@ from tritonize.core.recorder import Recorder
 from tritonize.core.stages import StageName
 from tritonize.locate import bisection, tracing
 from tritonize.locate.search import failing, locate, to_keep
-from tritonize.locate.tasks import Captured, ErrorsRequest, ErrorsResult, Seen
+from tritonize.locate.tasks import Captured, ErrorsRequest, ErrorsResult, ModuleTensor
 from tritonize.locate.worker import node_errors
 from tritonize.locate.worker.module_tensors import NodeMap, Tensors
 from tritonize.locate.worker.subgraphs import Graph
@@ -807,16 +807,18 @@ def test_an_operator_that_was_translated_wrongly_is_found_at_its_module_and_line
     assert all(len(line) <= 80 for line in text.splitlines())
 
 
-def seen(module: str, *shape: int, place: str = "output", call: int = 0, position: int = 0, file: str = "", weighted: bool = True):
+def module_tensor(
+    module: str, *shape: int, place: str = "output", call: int = 0, position: int = 0, file: str = "", weighted: bool = True
+):
     """What a hook saw."""
     name = file or f"{module}{place}{call}{position}"
-    return Seen(
+    return ModuleTensor(
         module=module, call=call, place=place, position=position, dtype="fp32", shapes=(shape,), files=(Path(name),),
         weighted=weighted,
     )  # fmt: skip
 
 
-def paired(model: onnx.ModelProto, modules: dict[str, str], *captured: Seen) -> dict[str, str]:
+def paired(model: onnx.ModelProto, modules: dict[str, str], *captured: ModuleTensor) -> dict[str, str]:
     """Tensor of the graph to what it is paired with."""
     Path("m.onnx").write_bytes(model.SerializeToString())
     graph = Graph(Path("m.onnx"))
@@ -824,7 +826,7 @@ def paired(model: onnx.ModelProto, modules: dict[str, str], *captured: Seen) -> 
         {name: np.zeros([dim.dim_value for dim in value.type.tensor_type.shape.dim]) for name, value in graph.inputs.items()}
     )
     entries = {tensor: {"module": module} for tensor, module in modules.items()}
-    return Tensors(graph, NodeMap(entries), Captured(seen=captured)).matches()
+    return Tensors(graph, NodeMap(entries), Captured(tensors=captured)).matches()
 
 
 def test_a_tensor_and_a_module_are_paired_where_that_is_certain():
@@ -838,13 +840,13 @@ def test_a_tensor_and_a_module_are_paired_where_that_is_certain():
     net.add("Split", "t", "s2", outputs=2, num_outputs=2, axis=1)  # t: two answers of one shape
     net.add("Add", "y", "t", "t_1")
     modules = {"a1": "a", "a2": "a", "r": "", "s1": "s", "between": "", "s2": "s", "t": "t", "t_1": "t", "y": ""}
-    a, twice = seen("a", 1, 4), [seen("s", 1, 4, call=call) for call in (0, 1)]
-    parts = [seen("t", 1, 2, position=position, weighted=False) for position in (0, 1)]
-    whole = seen("", 1, 2, weighted=False)
+    a, twice = module_tensor("a", 1, 4), [module_tensor("s", 1, 4, call=call) for call in (0, 1)]
+    parts = [module_tensor("t", 1, 2, position=position, weighted=False) for position in (0, 1)]
+    whole = module_tensor("", 1, 2, weighted=False)
     found = paired(net.model("y"), modules, a, *twice, *parts, whole)
     assert found == {"a2": a.key, "s1": twice[0].key, "s2": twice[1].key, "t": parts[0].key, "t_1": parts[1].key, "y": whole.key}
     # Another shape is no pair, nor is one call of two, nor one of two tensors that both fit.
-    found = paired(net.model("y"), modules, seen("a", 1, 5), twice[0], parts[0], whole)
+    found = paired(net.model("y"), modules, module_tensor("a", 1, 5), twice[0], parts[0], whole)
     assert found == {"y": whole.key}
 
 
@@ -854,8 +856,8 @@ def test_a_module_that_may_have_been_folded_into_another_leaves_both_unpaired():
     net.add("Relu", "r", "a")
     net.add("MatMul", "y", "r", net.weight("v", 4, 4))
     modules = {"a": "a", "r": "", "y": "c"}
-    kept = [seen("a", 1, 4), seen("c", 1, 4), seen("c", 1, 4, place="input")]
-    norm = [seen("norm", 1, 4, place="input", file="aoutput00"), seen("norm", 1, 4)]
+    kept = [module_tensor("a", 1, 4), module_tensor("c", 1, 4), module_tensor("c", 1, 4, place="input")]
+    norm = [module_tensor("norm", 1, 4, place="input", file="aoutput00"), module_tensor("norm", 1, 4)]
     assert paired(net.model("y"), modules, *kept) == {"a": kept[0].key, "r": kept[2].key, "y": kept[1].key}
     assert paired(net.model("y"), modules, kept[0], *norm, *kept[1:]) == {"y": kept[1].key}
 

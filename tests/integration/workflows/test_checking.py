@@ -153,9 +153,9 @@ def test_what_is_too_large_to_copy_is_served_in_place_and_hashed_again(published
     assert "small/1/model.onnx" in [each.where for each in checked.in_place]
     assert (checked.version_directory / "model.onnx").is_symlink()
     assert any("hashed again" in note for note in checked.notes)
-    assert checked.again() == ()
+    assert checked.changed_in_place() == ()
     (VERSION / "model.onnx").write_bytes(b"other")
-    assert [finding.where for finding in checked.again()] == ["small/1/model.onnx"]
+    assert [finding.where for finding in checked.changed_in_place()] == ["small/1/model.onnx"]
 
 
 def test_where_the_filesystem_can_share_blocks_nothing_is_in_place(monkeypatch, published):

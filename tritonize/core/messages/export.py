@@ -159,3 +159,13 @@ AUTOCAST_IN_SCRIPT = Message(
     cause="forward() enables torch.autocast for a type that neither this exporter nor ONNX Runtime's CPU provider supports",
     next_step="remove torch.autocast from forward() and save the file again",
 )
+STRATEGY_FAILED = Message(
+    code="export-strategy-failed",
+    what="The {strategy} export failed.",
+    next_step="{steps}",
+)
+STRATEGIES_FAILED = Message(
+    code="export-strategies-failed",
+    what="None of {count} export strategies made a correct ONNX file.",
+    next_step="{steps}",
+)

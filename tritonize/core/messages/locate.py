@@ -53,3 +53,14 @@ OPERATOR_LIBRARY = Message(
     what="ONNX Runtime does not load the library of custom operators.",
     cause="the library was built for another version of ONNX Runtime, or one of its own libraries is missing",
 )
+MODEL_FILE_MISSING = Message(
+    code="locate-file-missing",
+    what="The ONNX file does not exist.",
+    next_step="correct the path",
+)
+SEARCH_ENDED = Message(
+    code="locate-search-ended",
+    what="The worker that searches for the error ended without a result.",
+    cause="the search takes longer or needs more memory than its limits allow",
+    next_step="raise deadline_s or memory_mib in the spec",
+)

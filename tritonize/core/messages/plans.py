@@ -48,6 +48,21 @@ REQUEST_FOLDER_IN_USE = Message(
     what="The folder for the plan request is not empty.",
     next_step="choose a new folder with --out",
 )
+REQUEST_SEVERAL_MODELS = Message(
+    code="plan-request-several-models",
+    what="A plan request is for one model, and the spec has several.",
+    next_step="select one with --model",
+)
+REQUEST_WITHOUT_REFERENCE = Message(
+    code="plan-request-without-reference",
+    what="The model has no single reference output, so no plan request was written.",
+    next_step="run `tritonize build` with the spec; its report names the differences and how to choose a reference",
+)
+REQUEST_ONNX_DIFFERS = Message(
+    code="plan-request-onnx-differs",
+    what="The outputs of the ONNX file differ from PyTorch's, so no plan request was written.",
+    next_step="run `tritonize build` with the spec; its report lists the differences",
+)
 SETTINGS_UNSUPPORTED = Message(
     code="plan-settings-unsupported",
     what="{module} {version} does not support the settings of the request.",

@@ -98,3 +98,13 @@ EDGE_NUMBER = Message(
     code="edge-case-number", what="rounding alone changes the number of elements of output {output} in this edge case"
 )
 EDGE_TIES = Message(code="edge-case-ties", what="output {output} depends on the order of values that are tied in this edge case")
+BOUND_COUNTS = Message(
+    code="mismatch-bound-counts",
+    what="The counts or the confidence of a mismatch bound are invalid.",
+    next_step="pass 0 <= mismatched <= total and 0 < confidence < 1",
+)
+BOXES_DO_NOT_MATCH = Message(
+    code="detection-rows-shapes",
+    what="Boxes, scores and labels do not belong together.",
+    next_step="pass one score and one label per box, and labels only with scores",
+)

@@ -131,3 +131,14 @@ SERVED_UNPROVEN = Message(
 )
 CHECKED = Message(code="serve-checked", what="{model} version {version}: {count} files are unchanged since publication.")
 UNCHECKED = Message(code="serve-unchecked", what="{model} version {version} has no evidence, so nothing was checked.")
+GOLDEN_VERSION_CHANGED = Message(
+    code="golden-version-changed",
+    what="The version changed after it was proven, so its golden set is not exported.",
+    next_step="run `tritonize verify` on the repository, which lists all differences",
+)
+SOURCE_CHANGED = Message(
+    code="source-changed",
+    what="The source changed during the run, so the version may not match it.",
+    cause="another program, such as a training, writes the file",
+    next_step="run again when the file does not change any more",
+)

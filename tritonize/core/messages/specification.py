@@ -15,3 +15,13 @@ PROBLEMS = Message(
     next_step="correct the lines below; docs/spec.schema.json describes all keys",
 )
 NO_MODEL = Message(code="spec-no-model", what="The specification has no such model.")
+LABELS_UNREADABLE = Message(
+    code="labels-unreadable",
+    what="The labels of output {output!r} cannot be read.",
+    next_step="correct the path under outputs, labels; the file is UTF-8 text with one label per line",
+)
+LABELS_COUNT = Message(
+    code="labels-count",
+    what="The number of labels differs from the number of classes of output {output!r}.",
+    next_step="write one label per line, in the order of the classes, without empty lines",
+)

@@ -85,3 +85,24 @@ DESCRIPTION_WITH_SPEC = Message(
     next_step="write them into the specification",
 )
 INVALID_DESCRIPTION = Message(code="api-description-invalid", what="The keyword arguments do not describe a valid model.")
+OUTPUT_COUNTS_DIFFER = Message(
+    code="check-output-counts-differ",
+    what="The two models differ in their number of outputs.",
+    next_step="compare models with the same outputs",
+)
+DIFF_SAME_VERSION = Message(
+    code="diff-same-version",
+    what="`tritonize diff` needs two different versions.",
+    next_step="name two version numbers, such as: tritonize diff REPOSITORY MODEL 1 2",
+)
+GOLDEN_WITHOUT_SERVER = Message(
+    code="golden-without-server",
+    what="A golden file is verified against a running server, and no address is given.",
+    next_step="add --url http://host:8000 or --url grpc://host:8001",
+)
+GOLDEN_OTHER_MODEL = Message(
+    code="golden-other-model",
+    what="The golden file belongs to another model than the one that the server serves.",
+    cause="another model has that name on the server, or the wrong golden file was passed",
+    next_step="name the model with --model, or pass the golden file of the served model",
+)

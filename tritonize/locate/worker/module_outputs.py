@@ -15,7 +15,7 @@ from tritonize.core import arrays, dtypes
 from tritonize.core.arrays import Array
 from tritonize.core.errors import ExportError
 from tritonize.core.messages import locate as messages
-from tritonize.locate.tasks import Captured, CaptureRequest, Seen
+from tritonize.locate.tasks import Captured, CaptureRequest, ModuleTensor
 from tritonize.source.worker.torch_model import LoadedModel, load, to_numpy
 
 _KNOWN = {dtype.name for dtype in dtypes.TABLE}
@@ -29,11 +29,11 @@ def capture(request: CaptureRequest) -> Captured:
     """
     model = load(request.model)
     request.directory.mkdir(parents=True, exist_ok=True)
-    runs = [_watched(model, request, number, indices=indices) for number, indices in enumerate(request.batches)]
-    return Captured(seen=tuple(_joined(runs)))
+    runs = [_recorded(model, request, number, indices=indices) for number, indices in enumerate(request.batches)]
+    return Captured(tensors=tuple(_joined(runs)))
 
 
-def _watched(model: LoadedModel, request: CaptureRequest, number: int, *, indices: tuple[int, ...]) -> list[Seen]:
+def _recorded(model: LoadedModel, request: CaptureRequest, number: int, *, indices: tuple[int, ...]) -> list[ModuleTensor]:
     folder = request.directory / str(number)
     folder.mkdir()
     watcher = _Watcher(folder)
@@ -43,10 +43,10 @@ def _watched(model: LoadedModel, request: CaptureRequest, number: int, *, indice
     finally:
         for remove in hooks:
             remove()
-    return watcher.seen
+    return watcher.tensors
 
 
-def _joined(runs: Sequence[Sequence[Seen]]) -> Iterator[Seen]:
+def _joined(runs: Sequence[Sequence[ModuleTensor]]) -> Iterator[ModuleTensor]:
     """Merge the captured tensors of all batches.
 
     Raises:
@@ -67,7 +67,7 @@ class _Watcher:
         self._calls: dict[str, int] = {}
         self._last: tuple[torch.Tensor, int, Path] | None = None
         self._written = 0
-        self.seen: list[Seen] = []
+        self.tensors: list[ModuleTensor] = []
 
     def attach(self, root: torch.nn.Module) -> list[Callable[[], None]]:
         """Attach hooks to a model; the returned functions remove them."""
@@ -104,8 +104,8 @@ class _Watcher:
             dtype = arrays.dtype_name(array)
             if dtype not in _KNOWN:
                 continue
-            self.seen.append(
-                Seen(
+            self.tensors.append(
+                ModuleTensor(
                     module=path,
                     call=self._calls.get(path, 0),
                     place=place,

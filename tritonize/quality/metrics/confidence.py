@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tritonize.core.errors import UsageError
+from tritonize.core.messages import quality as wording
 
 _STEPS = 200
 """Enough halvings to reach neighbouring float64 numbers; the search ends there."""
@@ -24,10 +25,7 @@ def mismatch_bound(mismatched: int, total: int, confidence: float = 0.95) -> flo
         UsageError: the counts are negative or inconsistent, or the confidence is not strictly between 0 and 1.
     """
     if not 0 <= mismatched <= total or not 0.0 < confidence < 1.0:
-        raise UsageError(
-            "A bound needs 0 <= mismatched <= total and 0 < confidence < 1.",
-            found=f"mismatched {mismatched}, total {total}, confidence {confidence:g}",
-        )
+        raise UsageError.of(wording.BOUND_COUNTS, found=f"mismatched {mismatched}, total {total}, confidence {confidence:g}")
     if mismatched == total:
         return 1.0
     if mismatched == 0:

@@ -33,9 +33,9 @@ def detection_rows(boxes: Array, scores: Array | None = None, labels: Array | No
     """
     columns = [np.asarray(each, np.float64)[..., None] for each in (scores, labels) if each is not None]
     if (labels is not None and scores is None) or any(column.shape[:-1] != boxes.shape[:-1] for column in columns):
-        raise UsageError(
-            "Boxes, scores and labels do not belong together.",
-            expected="one score for each box, and labels only beside scores",
+        raise UsageError.of(
+            wording.BOXES_DO_NOT_MATCH,
+            expected="one score for each box, and labels only with scores",
             found=f"shapes {[list(each.shape) for each in (boxes, scores, labels) if each is not None]}",
         )
     return np.concatenate([np.asarray(boxes, np.float64), *columns], axis=-1)

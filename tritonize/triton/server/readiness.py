@@ -1,6 +1,7 @@
-"""Waiting until a server of ours answers, and asking it what it has loaded. The server's own answers decide, not its log.
+"""Wait until a started server is ready, and check over HTTP which models it loaded.
 
-A log can be cut short by a full disk, and a request can go unanswered on a busy machine; neither says anything of the server.
+The server's responses decide, not its log, which a full disk can truncate. A request without a response is sent again, since the
+machine may be busy.
 """
 
 from __future__ import annotations
