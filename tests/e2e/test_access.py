@@ -51,7 +51,7 @@ def found(server: Running, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 @pytest.mark.server
 class TestOthers:
-    def test_no_control_call_is_answered(self, found: dict[str, Any]) -> None:
+    def test_no_control_call_succeeds(self, found: dict[str, Any]) -> None:
         calls = found["control"]
         assert len(calls) >= 30
         assert {name for name in calls if name.startswith("http")} | {name for name in calls if name.startswith("grpc")} == set(
@@ -63,11 +63,11 @@ class TestOthers:
         assert found["loaded"] == []
         assert not found["ran"]
 
-    def test_what_everybody_may(self, found: dict[str, Any]) -> None:
+    def test_inference_and_descriptions_are_open_to_everybody(self, found: dict[str, Any]) -> None:
         assert {name: status for name, status in found["free"].items() if status != 200} == {}
         assert len(found["free"]) == 7
 
-    def test_the_key_can_be_read_nowhere(self, found: dict[str, Any], server: Running) -> None:
+    def test_the_key_is_in_no_command_line_and_no_log(self, found: dict[str, Any], server: Running) -> None:
         (key,) = server.headers["http"].values()
         assert f"--http-restricted-api={access._PLACEHOLDER}" in "".join(found["command_lines"])
         assert key not in "".join(found["command_lines"])
@@ -77,7 +77,7 @@ class TestOthers:
         if os.getuid() == 0:
             assert found["environment"] == "PermissionError"
 
-    def test_the_models_processes_do_not_inherit_it(self, server: Running) -> None:
+    def test_the_models_processes_do_not_inherit_the_key(self, server: Running) -> None:
         (key,) = server.headers["http"].values()
         environments = [
             (folder / "environ").read_text(errors="replace")
@@ -87,12 +87,12 @@ class TestOthers:
         assert environments
         assert key not in "".join(environments)
 
-    def test_tensors_in_shared_memory_are_the_owners(self, server: Running) -> None:
+    def test_shared_memory_is_readable_only_by_its_owner(self, server: Running) -> None:
         files = list(Path("/dev/shm").glob(f"{server.shm_prefix}*"))
         assert files
         assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
-    def test_with_the_key(self, server: Running) -> None:
+    def test_with_the_key_statistics_and_index_are_readable(self, server: Running) -> None:
         for transport in ("http", "grpc"):
             with client.connect_to(server, transport) as connection:  # type: ignore[arg-type]
                 assert connection.statistics()
@@ -103,7 +103,7 @@ class TestOthers:
                 assert caught.value.code == "request-refused-by-server"
                 assert "restricted" in str(caught.value.found)
 
-    def test_no_model_is_loaded_with_the_key_either(self, server: Running) -> None:
+    def test_even_with_the_key_no_model_is_loaded(self, server: Running) -> None:
         with client.connect_to(server, "grpc") as connection, pytest.raises(InferenceError) as caught:
             connection._call(connection._client.load_model, "add_sub", model="add_sub")
         assert "explicit" in str(caught.value.found)
@@ -112,7 +112,7 @@ class TestOthers:
         assert answer.status != 200
         assert b"explicit" in answer.body
 
-    def test_regions_have_names_that_nobody_sees(self, server: Running) -> None:
+    def test_region_names_differ_from_their_file_names(self, server: Running) -> None:
         """A request may name any region that is registered, and a file in /dev/shm is seen by everybody."""
         with client.connect_to(server, "shm") as connection:
             tensors = {name: np.ones((1, 3), np.float32) for name in "AB"}
@@ -122,7 +122,7 @@ class TestOthers:
         assert len(regions) >= 2
         assert [name for name, file in regions.items() if name in file or file in name] == []
 
-    def test_a_file_with_the_key(self, server: Running, tmp_path: Path) -> None:
+    def test_the_key_is_written_into_a_private_file(self, server: Running, tmp_path: Path) -> None:
         serving.write_key(server, tmp_path / "key")
         assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
         assert (tmp_path / "key").read_text() == f"tritonize-key: {server.headers['http']['tritonize-key']}\n"
@@ -138,7 +138,7 @@ def _read(file: Path) -> str:
 class TestHiddenArguments:
     SHOW = "import json, os, sys, time; print(json.dumps([sys.argv[1:], dict(os.environ)]), flush=True); time.sleep({})"
 
-    def test_it_arrives_and_is_never_seen(self, tmp_path: Path) -> None:
+    def test_a_hidden_argument_arrives_and_is_never_visible(self, tmp_path: Path) -> None:
         seen: set[str] = set()
         over = threading.Event()
 
@@ -166,13 +166,13 @@ class TestHiddenArguments:
         assert any("--key=(hidden)" in text for text in seen)
         assert "s3cret" not in "".join(seen)
 
-    def test_a_command_that_is_not_there(self, tmp_path: Path) -> None:
+    def test_a_command_that_cannot_start_is_an_error(self, tmp_path: Path) -> None:
         (tmp_path / "broken").write_bytes(b"\x7fELF")
         (tmp_path / "broken").chmod(0o755)
         with pytest.raises(MissingError, match="could not be started"):
             processes.start([tmp_path / "broken", "x"], log=tmp_path / "log", hidden={1: "y"})
 
-    def test_where_nothing_can_be_traced(self, tmp_path: Path) -> None:
+    def test_without_ptrace_the_start_is_an_error(self, tmp_path: Path) -> None:
         """A process that is traced already cannot be traced by its parent, as under `strace -f`."""
         code = (
             "import sys; sys.path.append(sys.argv[1]); import guard_argv\n"
@@ -186,7 +186,7 @@ class TestHiddenArguments:
         assert done.stdout.startswith("ptrace: ")
         assert wording.NOTHING_CAN_BE_HIDDEN.next_step
 
-    def test_it_ends_with_the_guard(self, tmp_path: Path) -> None:
+    def test_a_process_with_a_hidden_argument_can_be_stopped(self, tmp_path: Path) -> None:
         argv = [sys.executable, "-c", self.SHOW.format(60), "--key=(hidden)"]
         with processes.start(argv, log=tmp_path / "log", hidden={3: "--key=s3cret"}) as process:
             began = time.monotonic()
@@ -195,7 +195,7 @@ class TestHiddenArguments:
 
 
 class TestView:
-    def test_nothing_but_what_is_served(self, tmp_path: Path) -> None:
+    def test_the_view_has_only_the_served_models(self, tmp_path: Path) -> None:
         repository = tmp_path / "repository"
         for name in ("one", "two", "both", "other"):
             server_models.write(repository, name, "")
@@ -206,7 +206,7 @@ class TestView:
         assert sorted(view.model_folders(repository, None)) == ["both", "one", "other", "two"]
         assert view.model_folders(repository, ["nobody"]) == {}
 
-    def test_links(self, tmp_path: Path) -> None:
+    def test_the_view_links_to_the_published_files(self, tmp_path: Path) -> None:
         (tmp_path / "repository" / "heart" / "1").mkdir(parents=True)
         (tmp_path / "view").mkdir()
         served = view.link_entries(tmp_path / "view", {"heart/1": tmp_path / "repository" / "heart" / "1"})

@@ -70,19 +70,19 @@ class TestContract:
 
         return run
 
-    def test_what_fits(self, check: Any) -> None:
+    def test_matching_configurations_are_accepted(self, check: Any) -> None:
         check("add_sub", server_models.ADD_SUB)
         check("scalar", server_models.SCALAR)
         check("identity", server_models.identity_config("TYPE_FP32"))
 
-    def test_a_subset_of_the_outputs(self, check: Any) -> None:
+    def test_a_configuration_may_name_a_subset_of_the_outputs(self, check: Any) -> None:
         check("add_sub", server_models.ADD_SUB.replace(', { name: "DIFF" data_type: TYPE_FP32 dims: [ 3 ] }', ""))
 
     def test_an_input_may_be_narrower_than_the_model(self, check: Any) -> None:
         output = 'output [ { name: "Y" data_type: TYPE_FP32 dims: [ -1 ] } ]'
         check("identity", f'max_batch_size: 2 input [ {{ name: "X" data_type: TYPE_FP32 dims: [ 7 ] }} ] {output}')
 
-    def test_an_output_may_not(self, check: Any) -> None:
+    def test_an_output_may_not_be_narrower_than_the_model(self, check: Any) -> None:
         with pytest.raises(ValueError, match=r"output 'Y': the configuration says dims \[-1, 7\].*the model has \[-1, -1\]"):
             check(
                 "identity",
@@ -90,11 +90,11 @@ class TestContract:
                 'output [ { name: "Y" data_type: TYPE_FP32 dims: [ 7 ] } ]',
             )
 
-    def test_without_a_batch_the_whole_shape_is_written(self, check: Any) -> None:
+    def test_without_a_batch_dims_are_the_whole_shape(self, check: Any) -> None:
         text = server_models.ADD_SUB.replace("max_batch_size: 4", "max_batch_size: 0").replace("dims: [ 3 ]", "dims: [ -1, 3 ]")
         check("add_sub", text)
 
-    def test_reshape_counts(self, check: Any) -> None:
+    def test_a_reshape_is_applied_before_the_comparison(self, check: Any) -> None:
         check("add_sub", server_models.ADD_SUB.replace("dims: [ 3 ]", "dims: [ 3, 1 ] reshape { shape: [ 3 ] }"))
 
     @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ class TestContract:
             ),
         ],
     )
-    def test_what_does_not_fit(self, old: str, new: str, text: str, check: Any) -> None:
+    def test_a_configuration_that_contradicts_the_model_is_an_error(self, old: str, new: str, text: str, check: Any) -> None:
         assert old in server_models.ADD_SUB
         with pytest.raises(ValueError) as caught:
             check("add_sub", server_models.ADD_SUB.replace(old, new))
@@ -146,7 +146,7 @@ class TestContract:
             ("optimization { execution_accelerators { cpu_execution_accelerator [ { name: 'openvino' } ] } }", "cpu_execution"),
         ],
     )
-    def test_what_only_the_native_backend_has_is_refused(self, extra: str, what: str, check: Any) -> None:
+    def test_a_feature_of_the_native_backend_alone_is_rejected(self, extra: str, what: str, check: Any) -> None:
         text = server_models.ADD_SUB.replace("dynamic_batching { }", "") + extra
         with pytest.raises(ValueError, match="the embedded server does not support") as caught:
             check("add_sub", text)
@@ -172,7 +172,7 @@ class TestParameters:
         ):
             assert getattr(ours, name) == getattr(theirs, name), name
 
-    def test_all_of_them(self, contract: Any) -> None:
+    def test_every_parameter_becomes_an_option(self, contract: Any) -> None:
         options = contract.session_options(
             self.config(
                 intra_op_thread_count="3",
@@ -192,21 +192,21 @@ class TestParameters:
     @pytest.mark.parametrize(
         ("level", "expected"), [(-1, "ORT_ENABLE_BASIC"), (0, "ORT_ENABLE_ALL"), (1, "ORT_ENABLE_EXTENDED"), (2, "ORT_DISABLE_ALL")]
     )
-    def test_graph_level(self, level: int, expected: str, contract: Any) -> None:
+    def test_the_graph_level_becomes_an_optimization_level(self, level: int, expected: str, contract: Any) -> None:
         options = contract.session_options({"optimization": {"graph": {"level": level}}})
         assert options.graph_optimization_level.name == expected
 
     @pytest.mark.parametrize(
         ("name", "value"), [("execution_mode", "2"), ("intra_op_thread_count", "many"), ("enable_mem_arena", "perhaps")]
     )
-    def test_nonsense(self, name: str, value: str, contract: Any) -> None:
+    def test_an_invalid_parameter_is_an_error(self, name: str, value: str, contract: Any) -> None:
         with pytest.raises(ValueError, match=f"parameter {name}: expected .*, found '?{value}"):
             contract.session_options(self.config(**{name: value}))
 
 
 @pytest.mark.server
 class TestBatching:
-    def test_requests_are_joined_and_each_gets_its_own(self, server: Running) -> None:
+    def test_requests_are_joined_and_each_gets_its_own_output(self, server: Running) -> None:
         """Eight requests at once, of one to three rows, become fewer runs of the model."""
         with client.connect_to(server, "grpc") as connection:
             before = connection.statistics("lookup")[0]
@@ -248,7 +248,7 @@ class TestBatching:
             else:
                 np.testing.assert_array_equal(answer, [[index]])
 
-    def test_shapes_that_cannot_be_joined_are_run_apart(self, server: Running) -> None:
+    def test_requests_of_different_shapes_run_separately(self, server: Running) -> None:
         def ask(length: int) -> None:
             with client.connect_to(server, "grpc") as connection:
                 array = np.full((1, length), length, ml_dtypes.bfloat16)
@@ -257,7 +257,7 @@ class TestBatching:
         with ThreadPoolExecutor(6) as pool:
             list(pool.map(ask, [1, 2, 3, 3, 2, 1]))
 
-    def test_different_outputs_may_be_wanted_in_one_batch(self, server: Running) -> None:
+    def test_requests_of_one_batch_may_name_different_outputs(self, server: Running) -> None:
         array = np.ones((1, 3), np.float32)
 
         def ask(name: str) -> None:
@@ -269,7 +269,7 @@ class TestBatching:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(ask, ["SUM", "DIFF"] * 8))
 
-    def test_bytes_that_are_no_text(self, server: Running) -> None:
+    def test_bytes_that_are_not_utf_8_fail_only_their_request(self, server: Running) -> None:
         with client.connect_to(server, "grpc") as connection:
             with pytest.raises(InferenceError) as caught:
                 connection.infer("identity_string", {"X": np.array([[b"\xff\xfe"]], dtype=object)})
@@ -289,7 +289,7 @@ class TestLoading:
             for name in ("named", "folder"):
                 assert connection.infer(name, {"A": array, "B": array})["SUM"].tolist() == [[2, 2, 2]]
 
-    def test_every_reason_is_told_at_once(self, tmp_path: Path) -> None:
+    def test_one_error_lists_every_rejected_model(self, tmp_path: Path) -> None:
         """Several bad models: one answer names each, with the model's part and the configuration's."""
         root = tmp_path / "repository"
         server_models.add_sub(server_models.write(root, "dims", server_models.ADD_SUB.replace("[ 3 ]", "[ 5 ]")))
@@ -308,7 +308,7 @@ class TestLoading:
         assert "At:" not in text
         assert "fine" not in text
 
-    def test_a_stub_that_dies_is_reported_and_the_others_go_on(self, tmp_path: Path) -> None:
+    def test_a_model_process_that_dies_is_reported_and_the_others_continue(self, tmp_path: Path) -> None:
         """A crash inside ONNX Runtime ends one model's process, never the server."""
         root = tmp_path / "repository"
         for name in ("first", "second"):

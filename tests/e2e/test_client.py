@@ -44,22 +44,22 @@ def connection(request: pytest.FixtureRequest, server: Running) -> Iterator[Clie
 
 
 class TestDescriptions:
-    def test_health(self, connection: Client) -> None:
+    def test_the_client_reads_the_health(self, connection: Client) -> None:
         assert connection.live()
         assert connection.ready()
         assert connection.model_ready("add_sub", "1")
         assert connection.model_ready("add_sub")
         assert not connection.model_ready("nobody")
 
-    def test_server(self, connection: Client) -> None:
+    def test_the_client_reads_the_servers_version(self, connection: Client) -> None:
         assert connection.server_metadata()["version"] == "2.51.0"
 
-    def test_index(self, connection: Client) -> None:
+    def test_the_client_reads_the_model_index(self, connection: Client) -> None:
         entries = {entry["name"]: entry for entry in connection.model_index()}
         assert entries["add_sub"]["state"] == "READY"
         assert len(entries) == 4 + len(server_models.TYPES)
 
-    def test_every_transport_says_the_same(self, server: Running) -> None:
+    def test_every_transport_gives_the_same_description(self, server: Running) -> None:
         answers = []
         for transport in TRANSPORTS:
             with connect(server, transport) as opened:
@@ -71,7 +71,7 @@ class TestDescriptions:
         assert config["platform"] == "onnxruntime_onnx"
         assert config["input"][1] == {"name": "B", "data_type": "TYPE_FP32", "dims": ["3"]}
 
-    def test_statistics(self, connection: Client) -> None:
+    def test_the_client_reads_the_statistics(self, connection: Client) -> None:
         def count() -> int:
             return int(connection.statistics("identity_int8", "1")[0].get("inference_count", 0))
 
@@ -83,7 +83,7 @@ class TestDescriptions:
         assert count() >= before + 2
         assert len(connection.statistics()) > 1
 
-    def test_unknown_model(self, connection: Client) -> None:
+    def test_an_unknown_model_is_an_error(self, connection: Client) -> None:
         for ask in (connection.model_metadata, connection.model_config):
             with pytest.raises(InferenceError, match="nobody") as caught:
                 ask("nobody")
@@ -91,19 +91,19 @@ class TestDescriptions:
 
 
 class TestInference:
-    def test_all_outputs_by_default(self, connection: Client) -> None:
+    def test_all_outputs_are_returned_by_default(self, connection: Client) -> None:
         a, b = np.arange(6, dtype=np.float32).reshape(2, 3), np.ones((2, 3), np.float32)
         answer = connection.infer("add_sub", {"A": a, "B": b})
         assert set(answer) == {"SUM", "DIFF"}
         np.testing.assert_array_equal(answer["SUM"], a + b)
         np.testing.assert_array_equal(answer["DIFF"], a - b)
 
-    def test_some_outputs(self, connection: Client) -> None:
+    def test_only_the_named_outputs_are_returned(self, connection: Client) -> None:
         a = np.ones((1, 3), np.float32)
         assert set(connection.infer("add_sub", {"A": a, "B": a}, outputs=["DIFF"], version="1")) == {"DIFF"}
 
     @pytest.mark.parametrize("name", server_models.TYPES)
-    def test_every_type(self, name: str, connection: Client) -> None:
+    def test_every_element_type_is_sent_and_received(self, name: str, connection: Client) -> None:
         if name == "string":
             array = np.array([[b"one", "zwölf"], [b"", b"x" * 1000]], dtype=object)
             expected = np.array([[b"one", "zwölf".encode()], [b"", b"x" * 1000]], dtype=object)
@@ -122,20 +122,20 @@ class TestInference:
         assert answer.dtype == array.dtype
         np.testing.assert_array_equal(answer.view(np.uint16), array.view(np.uint16))
 
-    def test_text_as_numpy_strings(self, connection: Client) -> None:
+    def test_numpy_strings_are_sent_as_text(self, connection: Client) -> None:
         answer = connection.infer("identity_string", {"X": np.array([["a", "bc"]])})["Y"]
         np.testing.assert_array_equal(answer, np.array([[b"a", b"bc"]], dtype=object))
 
-    def test_an_array_that_is_not_contiguous(self, connection: Client) -> None:
+    def test_an_array_that_is_not_contiguous_is_sent_correctly(self, connection: Client) -> None:
         array = np.arange(12, dtype=np.float32).reshape(4, 3)[::2, ::-1]
         np.testing.assert_array_equal(connection.infer("identity_fp32", {"X": array})["Y"], array)
 
-    def test_nothing_in_it(self, connection: Client) -> None:
+    def test_an_empty_array_is_sent_and_received(self, connection: Client) -> None:
         for name in ("fp32", "bool"):
             answer = connection.infer(f"identity_{name}", {"X": np.empty((2, 0), arrays.numpy_dtype(name))})["Y"]
             assert answer.shape == (2, 0)
 
-    def test_outputs_whose_size_nobody_knows_before(self, connection: Client) -> None:
+    def test_outputs_of_data_dependent_size_are_received(self, connection: Client) -> None:
         for hits in ([1, 3], [], [0, 1, 2, 3, 4]):  # the same input shape, more and less of an output
             array = np.zeros(5, np.float32)
             array[hits] = 2
@@ -143,7 +143,7 @@ class TestInference:
             np.testing.assert_array_equal(answer["WHERE"], np.array([hits], np.int64).reshape(1, len(hits)))
             np.testing.assert_array_equal(answer["TOTAL"], [2 * len(hits)])
 
-    def test_text_that_grows(self, connection: Client) -> None:
+    def test_text_outputs_of_growing_size_are_received(self, connection: Client) -> None:
         for word in (b"a", b"b" * 5000, b"c"):
             answer = connection.infer("identity_string", {"X": np.array([[word]], dtype=object)})
             assert answer["Y"].tolist() == [[word]]
@@ -157,7 +157,7 @@ class TestInference:
 
 
 class TestRefusals:
-    def test_wrong_shape_type_and_name(self, connection: Client) -> None:
+    def test_a_wrong_shape_type_or_name_is_an_error(self, connection: Client) -> None:
         a = np.zeros((1, 3), np.float32)
         for inputs in ({"A": a, "B": a[:, :2]}, {"A": a, "B": a.astype(np.float64)}, {"A": a}, {"A": a, "C": a}):
             with pytest.raises(InferenceError, match="add_sub") as caught:
@@ -169,23 +169,23 @@ class TestRefusals:
                 assert caught.value.__cause__ is not None
         assert connection.infer("add_sub", {"A": a, "B": a})["SUM"].shape == (1, 3)  # it goes on
 
-    def test_too_many_in_one_batch(self, connection: Client) -> None:
+    def test_a_batch_above_the_limit_is_an_error(self, connection: Client) -> None:
         a = np.zeros((5, 3), np.float32)
         with pytest.raises(InferenceError) as caught:
             connection.infer("add_sub", {"A": a, "B": a})
         assert "batch-size must be <= 4" in str(caught.value.found)
 
-    def test_an_unknown_output(self, connection: Client) -> None:
+    def test_an_unknown_output_is_an_error(self, connection: Client) -> None:
         a = np.zeros((1, 3), np.float32)
         with pytest.raises(InferenceError):
             connection.infer("add_sub", {"A": a, "B": a}, outputs=["PRODUCT"])
 
-    def test_an_element_type_of_nobody(self, connection: Client) -> None:
+    def test_an_unsupported_element_type_is_an_error(self, connection: Client) -> None:
         with pytest.raises(UsageError, match="element type") as caught:
             connection.infer("add_sub", {"A": np.zeros((1, 3), np.complex64)})
         assert caught.value.where == "A"
 
-    def test_too_large_for_grpc(self, server: Running) -> None:
+    def test_inputs_above_the_grpc_limit_are_an_error(self, server: Running) -> None:
         huge = np.broadcast_to(np.zeros(1, np.float32), (1, 2**29))  # it takes no memory here
         with connect(server, "grpc") as opened, pytest.raises(InferenceError) as caught:
             opened.infer("identity_fp32", {"X": huge})
@@ -219,7 +219,7 @@ class TestSharedMemory:
             opened._client.unregister_system_shared_memory = held
         assert regions(server) == []
 
-    def test_an_answer_that_is_kept_is_not_written_again(self, server: Running) -> None:
+    def test_the_region_of_an_output_in_use_is_not_reused(self, server: Running) -> None:
         with connect(server, "shm") as opened:
             kept = [opened.infer("identity_fp32", {"X": np.full((1, 5), i, np.float32)})["Y"] for i in range(4)]
             assert len(regions(server)) == 5  # one for the inputs
@@ -230,7 +230,7 @@ class TestSharedMemory:
         np.testing.assert_array_equal(kept[0], np.zeros((1, 5)))
         kept[0][0, 0] = 7  # it is the caller's
 
-    def test_an_output_that_is_not_written_shows(self) -> None:
+    def test_an_output_that_the_server_does_not_write_is_detected(self) -> None:
         for size in (1, 4, 12, 4096, 10000):
             part = np.zeros(size, np.uint8)
             shm_region.poison(part)
@@ -238,7 +238,7 @@ class TestSharedMemory:
             if size >= 4:
                 assert np.isnan(part.view(np.float32)[:: mmap.PAGESIZE // 4]).all()
 
-    def test_nothing_is_left_after_an_error_in_the_block(self, server: Running) -> None:
+    def test_no_region_is_left_after_an_error_in_the_block(self, server: Running) -> None:
         with pytest.raises(KeyboardInterrupt), connect(server, "shm") as opened:
             opened.infer("identity_fp32", {"X": np.zeros((1, 10), np.float32)})
             assert len(regions(server)) == 2
@@ -254,7 +254,7 @@ class TestSharedMemory:
             time.sleep(0.2)  # the count is written after the answer
             assert int(opened.statistics("scalar")[0]["inference_count"]) == before + 1  # no request to find out
 
-    def test_no_room(self, server: Running) -> None:
+    def test_too_little_shared_memory_is_an_error(self, server: Running) -> None:
         huge = np.broadcast_to(np.zeros(1, np.float32), (1, 2**44))
         with connect(server, "shm") as opened, pytest.raises(ServerError, match="not enough shared memory") as caught:
             opened.infer("identity_fp32", {"X": huge}, output_nbytes={"Y": 4})
@@ -263,7 +263,7 @@ class TestSharedMemory:
 
 class TestUnreachable:
     @pytest.mark.parametrize("transport", TRANSPORTS)
-    def test_nobody_listens(self, transport: Transport) -> None:
+    def test_a_closed_port_is_an_error(self, transport: Transport) -> None:
         with socket.socket() as held:
             held.bind(("127.0.0.1", 0))
             address = f"127.0.0.1:{held.getsockname()[1]}"
@@ -275,14 +275,14 @@ class TestUnreachable:
                 assert (caught.value.exit_code, caught.value.code) == (7, "server-unreachable")
 
     @pytest.mark.parametrize("transport", ["http", "grpc"])
-    def test_somebody_listens_and_says_nothing(self, transport: Transport) -> None:
+    def test_a_silent_server_is_an_error_after_the_timeout(self, transport: Transport) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             address = f"127.0.0.1:{listener.getsockname()[1]}"
             with client.connect(address, transport, timeout_s=0.5) as opened, pytest.raises(ServerError) as caught:
                 opened.server_metadata()
         assert caught.value.code == "server-silent"
 
-    def test_addresses_with_a_scheme(self, server: Running) -> None:
+    def test_addresses_may_have_a_scheme(self, server: Running) -> None:
         with client.connect(f"http://{server.http_url}", "http") as opened:
             assert opened.live()
         with client.connect(f"grpc://{server.grpc_url}/", "grpc") as opened:

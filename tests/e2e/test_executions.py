@@ -62,7 +62,7 @@ class TestCache:
             with serving.serve(root, directory=tmp_path_factory.mktemp("server")) as server:
                 yield server
 
-    def test_answers_from_the_cache_prove_nothing(self, root: Path, cached: Running) -> None:
+    def test_responses_from_the_cache_prove_nothing(self, root: Path, cached: Running) -> None:
         first = served_comparison.verify(target(root, cached, 1), transports=("grpc", "http"))
         stages = {stage.name: stage.verdict for stage in first.stages}
         assert (stages["grpc"], stages["http"]) == ("passed", "not run")  # the same requests again
@@ -73,7 +73,7 @@ class TestCache:
         assert all("came from its response cache" in stage.note for stage in second.stages)
         assert second.verdict == "not run"
 
-    def test_the_exit_code_is_3_and_the_report_says_why(self, root: Path, cached: Running) -> None:
+    def test_verify_of_cached_responses_is_not_run_with_a_reason(self, root: Path, cached: Running) -> None:
         """The whole of `verify --url`, which does not have the key: statistics are not for it."""
         urls = [f"http://{cached.http_url}", f"grpc://{cached.grpc_url}"]
         (report,) = verify_workflow.verify(verify_workflow.Request(repository=root, urls=urls))
@@ -83,14 +83,14 @@ class TestCache:
             display.finish([report], as_json=True)
         assert caught.value.exit_code == 3
 
-    def test_wrong_answers_from_the_cache_fail(self, root: Path, cached: Running, tmp_path: Path) -> None:
+    def test_wrong_responses_from_the_cache_fail(self, root: Path, cached: Running, tmp_path: Path) -> None:
         other = tmp_path / "models"
         small_versions.publish(other, 1, -small_versions.WEIGHTS, triton={"response_cache": {"enable": True}})
         assert served_comparison.verify(target(other, cached, 1), transports=("grpc",)).verdict == "failed"
 
 
 @pytest.mark.server
-def test_a_foreign_version_that_clients_get(tmp_path: Path) -> None:
+def test_another_version_that_clients_get_is_a_finding(tmp_path: Path) -> None:
     """Version 1 is proven and version 2 is there too; who names none gets 2."""
     root = tmp_path / "models"
     small_versions.publish(root, 1, triton={"version_policy": {"all": {}}})

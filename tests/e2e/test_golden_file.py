@@ -51,7 +51,7 @@ main()
 
 
 @pytest.mark.server
-def test_a_deployment_is_verified_where_there_is_no_torch_no_onnx_and_no_repository(root, deployed, tmp_path):
+def test_a_deployment_is_verified_without_torch_onnx_and_repository(root, deployed, tmp_path):
     path = exported(root, seeds=True)
     place = tmp_path / "elsewhere"
     place.mkdir()
@@ -70,7 +70,7 @@ def test_a_deployment_is_verified_where_there_is_no_torch_no_onnx_and_no_reposit
 
 
 @pytest.mark.server
-def test_other_answers_and_another_model_are_told_apart(root, deployed, tmp_path):
+def test_other_outputs_fail_and_another_model_is_an_error(root, deployed, tmp_path):
     urls = [f"grpc://{deployed.grpc_url}"]
     other = tmp_path / "other"
     small_versions.publish(other, 1, small_versions.WEIGHTS + np.float32(0.01))
@@ -93,7 +93,7 @@ def test_other_answers_and_another_model_are_told_apart(root, deployed, tmp_path
 
 
 @pytest.mark.server
-def test_a_truncated_file_is_an_error_of_the_command(root, deployed):
+def test_a_truncated_golden_file_is_exit_code_6(root, deployed):
     path = exported(root)
     path.write_bytes(path.read_bytes()[:-200])
     done = tritonize("verify", "--golden", str(path), "--url", f"grpc://{deployed.grpc_url}")

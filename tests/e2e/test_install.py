@@ -41,7 +41,7 @@ def commands_of_the_readme() -> list[str]:
 
 
 @pytest.mark.parametrize("installed", ["before", pytest.param("by make", marks=pytest.mark.slow)])
-def test_the_readme_in_a_clean_clone(installed, tmp_path):
+def test_the_commands_of_the_readme_run_in_a_clean_clone(installed, tmp_path):
     """With the packages of this checkout, or with all that `make` installs by itself, which takes some minutes more."""
     env = fresh(tmp_path / "home")
     clone = tmp_path / "clone"
@@ -86,7 +86,7 @@ def tracked(*folders: str) -> set[str]:
 NATIVE = "tritonize/backends/onnxruntime/native"
 
 
-def test_the_wheel_holds_the_package_its_templates_and_the_native_backend_and_nothing_else(distributions):
+def test_the_wheel_has_the_package_its_templates_and_the_native_backend_only(distributions):
     names = set(zipfile.ZipFile(distributions[0]).namelist())
     ours = {name for name in names if ".dist-info/" not in name}
     code = tracked("tritonize") - tracked(NATIVE)
@@ -96,7 +96,7 @@ def test_the_wheel_holds_the_package_its_templates_and_the_native_backend_and_no
     assert about == {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"}
 
 
-def test_the_sdist_holds_what_builds_and_tests_the_package(distributions):
+def test_the_sdist_has_the_files_to_build_and_test_the_package(distributions):
     with tarfile.open(distributions[1]) as archive:
         names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
     wanted = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
@@ -122,12 +122,12 @@ def test_a_second_build_makes_the_same_bytes(distributions, tmp_path):
     assert (tmp_path / wheel.name).read_bytes() == wheel.read_bytes()
 
 
-def test_the_version_stands_in_one_place(distributions):
+def test_the_version_is_defined_in_one_place(distributions):
     assert distributions[0].name.startswith(f"tritonize-{package.__version__}-")
     assert importlib.metadata.version("tritonize") == package.__version__
 
 
-def test_the_wheel_outside_the_checkout(tmp_path, model_files, distributions):
+def test_the_wheel_works_outside_the_checkout(tmp_path, model_files, distributions):
     """With the packages that are here, which are all that the wheel asks for."""
     env = fresh(tmp_path / "home")
     wheel, _ = distributions
@@ -149,7 +149,7 @@ def test_the_wheel_outside_the_checkout(tmp_path, model_files, distributions):
     run(tritonize, "verify", cwd=tmp_path, env=env)
 
 
-def test_the_committed_version_is_true():
+def test_the_committed_example_version_verifies():
     """The example in model_repository/ verifies, as it lies in the checkout."""
     env = {**os.environ}
     told = run(

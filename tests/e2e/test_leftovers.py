@@ -12,7 +12,7 @@ from tritonize.triton.server.embedded import Running
 
 class TestRegions:
     @pytest.mark.server
-    def test_a_client_that_is_killed_leaves_nothing(self, server: Running) -> None:
+    def test_the_regions_of_a_killed_client_are_removed(self, server: Running) -> None:
         """Once its regions are registered, as they are in every moment but the first."""
         code = (
             "import numpy as np, time; from tritonize.triton import client\n"

@@ -16,7 +16,7 @@ from tritonize.triton.server import embedded
 
 @pytest.mark.slow
 @pytest.mark.server
-def test_a_polling_server_answers_with_no_mixture(monkeypatch, tmp_path):
+def test_a_polling_server_never_mixes_two_versions(monkeypatch, tmp_path):
     """The real server, which looks every second: each answer's version, weights and configuration belong together."""
     own, root = embedded._command, tmp_path / "models"
 

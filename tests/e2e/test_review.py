@@ -80,7 +80,7 @@ def session(answer: dict) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
-def test_one_sample_in_every_place_of_a_batch_hides_nothing():
+def test_a_model_that_mixes_a_batch_of_equal_samples_is_found():
     x = "inputs: {x: {shape: [batch, 4]}}, max_batch_size: 4"
     done, answer = work("build", f"source: 'odd:Mixes', {x}, samples: {{count: 1}}")
     assert done.returncode == 2
@@ -102,7 +102,7 @@ def test_outputs_that_the_model_names_keep_their_names():
 
 
 @pytest.mark.parametrize("names", [("INPUT__1", "INPUT__0"), ("y", "x")])
-def test_numbered_and_named_inputs_go_where_their_names_say(names):
+def test_numbered_and_named_inputs_reach_their_parameters(names):
     inputs = ", ".join(f"{name}: {{shape: [batch, 4]}}" for name in names)
     done, answer = work("build", f"source: 'odd:Minus', inputs: {{{inputs}}}, max_batch_size: 2")
     assert done.returncode == 0, done.stderr
@@ -111,7 +111,7 @@ def test_numbered_and_named_inputs_go_where_their_names_say(names):
     assert session(answer).run(None, {first: one, second: zero})[0][0, 0] == 1
 
 
-def test_an_open_end_hides_no_name():
+def test_keyword_parameters_receive_their_names():
     names = ("ids", "extra", "more")
     inputs = ", ".join(f"{name}: {{shape: [batch, 4]}}" for name in names)
     done, answer = work("build", f"source: 'odd:Open', inputs: {{{inputs}}}, max_batch_size: 2")
@@ -121,13 +121,13 @@ def test_an_open_end_hides_no_name():
 
 
 @pytest.mark.parametrize("names", [("INPUT__3", "INPUT__7"), ("left", "right")])
-def test_names_that_say_nothing_are_refused(names):
+def test_inputs_that_match_no_parameter_are_an_error(names):
     inputs = ", ".join(f"{name}: {{shape: [batch, 4]}}" for name in names)
     done, _ = work("build", f"source: 'odd:Minus', inputs: {{{inputs}}}, max_batch_size: 2")
     assert done.returncode == 2
 
 
-def test_integers_of_both_signs_are_asked():
+def test_integer_samples_have_both_signs():
     import sys
 
     import torch
@@ -143,13 +143,13 @@ def test_integers_of_both_signs_are_asked():
         assert done.returncode in (1, 4)
 
 
-def test_an_output_that_is_never_a_number_proves_nothing():
+def test_an_output_that_is_always_nan_proves_nothing():
     done, answer = work("build", "source: 'odd:Nan', inputs: {x: {shape: [batch, 4]}}, max_batch_size: 2")
     assert done.returncode == 1
     assert "proves nothing" in json.dumps(answer["reports"][0]["findings"])
 
 
-def test_a_tolerance_above_the_output_is_called_a_weak_proof():
+def test_a_tolerance_above_the_output_is_a_weak_proof():
     _, answer = work("build", "source: 'odd:Tiny', inputs: {x: {shape: [batch, 4]}}, max_batch_size: 2")
     assert any("Weak proof" in note for note in answer["reports"][0]["notes"])
 
@@ -170,7 +170,7 @@ def test_scalars_and_short_types_are_served(model):
 
 
 @pytest.mark.server
-def test_a_repository_under_any_name():
+def test_a_repository_path_may_have_any_characters():
     folder = "ünï with blank"
     model = "{source: 'odd:Half', inputs: {x: {shape: [batch, 4]}}, max_batch_size: 2, strategies: [legacy]}"
     Path("s.yaml").write_text(f"schema: 1\nrepository: '{folder}'\nmodels: {{m: {model}}}\n")
@@ -181,7 +181,7 @@ def test_a_repository_under_any_name():
 
 @pytest.mark.slow  # tests/integration/repository/test_publishing.py and test_checking.py have each part by itself
 @pytest.mark.server
-def test_labels_of_published_versions_are_not_exchanged_and_damage_is_named():
+def test_labels_of_published_versions_stay_and_damage_is_a_finding():
     Path("labels.txt").write_text("a\nb\nc\nd\n")
     model = "source: 'odd:Half', inputs: {x: {shape: [batch, 4]}}, outputs: {y: {labels: labels.txt}}, max_batch_size: 2"
     done, _ = work("run", model)
@@ -216,7 +216,7 @@ def test_labels_of_published_versions_are_not_exchanged_and_damage_is_named():
 
 
 @pytest.mark.server
-def test_of_several_models_one_that_fails_hides_nothing():
+def test_a_failing_model_does_not_hide_the_others():
     kinds = {"one": "Half", "two": "Mixes", "three": "Half"}
     rest = "inputs: {x: {shape: [batch, 4]}}, max_batch_size: 2, strategies: [legacy]"
     lines = [f"  {name}: {{source: 'odd:{kind}', {rest}}}" for name, kind in kinds.items()]
@@ -226,14 +226,14 @@ def test_of_several_models_one_that_fails_hides_nothing():
     assert [report["published"] for report in json.loads(done.stdout)["reports"]] == [True, False, True]
 
 
-def test_two_addresses_of_one_kind_are_refused(model_files):
+def test_two_addresses_of_one_protocol_are_an_error(model_files):
     Path("model_repository/m/1").mkdir(parents=True)
     Path("model_repository/m/config.pbtxt").write_text('name: "m"')
     done = tritonize("verify", "--url", "http://127.0.0.1:1", "--url", "http://127.0.0.1:2")
     assert done.returncode in (2, 6)
 
 
-def test_rules_for_an_output_that_an_onnx_file_does_not_have_are_refused():
+def test_rules_for_an_unknown_output_are_an_error():
     """They would hold for none, and the output they were meant for would be judged by the defaults."""
     onnx.save(onnx.shape_inference.infer_shapes(onnx.load(plan_requests.network("m.onnx"))), "m.onnx")
     Path("spec.yaml").write_text("schema: 1\nmodels: {net: {source: m.onnx, max_batch_size: 4, outputs: {y: {}}}}\n")

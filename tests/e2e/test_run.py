@@ -74,7 +74,7 @@ def test_a_torchscript_file_becomes_a_proven_version(proven, model_files, monkey
 
 
 @pytest.mark.server
-def test_the_next_run_takes_the_next_version_and_touches_nothing(published, model_files):
+def test_the_next_run_publishes_the_next_version_and_changes_no_file(published, model_files):
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in PLACE.rglob("*") if path.is_file()}
     done = tritonize("run", str(model_files / "classifier.pt"), *CLASSIFIER, "--max-batch-size", "4")
     assert done.returncode == 0, done.stderr
@@ -127,7 +127,7 @@ def edit(old: str, new: str):
         (edit("max_batch_size: 4", "max_batch_size: ?"), ["config.pbtxt", "4:17"]),
     ],
 )
-def test_verify_names_what_was_changed(published, damage, named):
+def test_verify_names_the_changed_file(published, damage, named):
     damage(PLACE / "classifier")
     bad = tritonize("verify", "--serve-anyway")
     assert bad.returncode in (1, 7), bad.stderr + bad.stdout
@@ -138,7 +138,7 @@ def test_verify_names_what_was_changed(published, damage, named):
 
 
 @pytest.mark.server
-def test_a_factory_with_arguments_weights_and_labels(model_files):
+def test_a_factory_with_arguments_weights_and_labels_is_published(model_files):
     Path("zoo.py").write_text((MODELS / "zoo.py").read_text())
     Path("labels.txt").write_text("cat\ndog\nbird\n")
     Path("spec.yaml").write_text(
@@ -185,7 +185,7 @@ models:
     assert {tensor["name"] for check in named["checks"] for tensor in check["tensors"]} == {"sum", "larger"}
 
 
-def test_a_wrong_export_is_a_result_publishes_nothing_and_says_where_its_report_lies():
+def test_a_wrong_export_fails_and_is_kept_with_its_report():
     """A model that exports without a word, and wrong."""
     Path("wrong.py").write_text(
         "import torch\n"
@@ -211,7 +211,7 @@ def test_a_wrong_export_is_a_result_publishes_nothing_and_says_where_its_report_
 @pytest.mark.server
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("moment", ["Export", "Triton"])
-def test_an_interrupted_run_leaves_nothing_running_and_publishes_nothing(model_files, number, moment):
+def test_an_interrupted_run_leaves_no_process_and_no_version(model_files, number, moment):
     command = [str(Path(sys.executable).with_name("tritonize")), "run", str(model_files / "classifier.pt"), *CLASSIFIER]
     marks = {"Export": "Run PyTorch", "Triton": "Stage the version"}  # the line before the moment
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
@@ -255,7 +255,7 @@ def test_the_python_api_runs_and_verifies(model_files, monkeypatch):
         api.verify("model_repository", version=9)
 
 
-def test_the_spec_is_checked_before_anything_runs():
+def test_the_spec_is_checked_before_any_work():
     Path("bad.yaml").write_text("schema: 1\nmodels:\n  a/b:\n    sauce: x\n    inputs: {x: {dtype: fp33, shape: [1]}}\n")
     started = time.perf_counter()
     done = tritonize("run", "bad.yaml")
@@ -279,7 +279,7 @@ def test_build_stops_at_a_staged_version(model_files):
 
 
 @pytest.mark.server
-def test_verify_asks_a_running_server_by_its_url(published, model_files):
+def test_verify_uses_a_running_server_by_its_url(published, model_files):
     """`serve` in one process, `verify --url` in another: what a person does after a deployment."""
     command = [str(Path(sys.executable).with_name("tritonize")), "serve", "--http-port", "0", "--grpc-port", "0", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

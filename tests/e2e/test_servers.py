@@ -29,19 +29,19 @@ from tritonize.workflows import run as run_workflow
 
 
 class TestPrerequisites:
-    def test_this_machine(self) -> None:
+    def test_this_machine_has_everything(self) -> None:
         probes = prerequisites.probe()
         assert [probe.name for probe in probes if not probe.ok] == []
         assert len(probes) == 6
         prerequisites.require()
 
-    def test_another_platform(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_another_platform_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(platform, "machine", lambda: "aarch64")
         with pytest.raises(MissingError, match="Linux x86_64") as caught:
             prerequisites.require()
         assert "aarch64" in str(caught.value.found)
 
-    def test_where_nothing_can_be_hidden(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_machine_without_ptrace_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Before anything else is done: after the export would be late."""
         refusal = MissingError.of(wording.NOTHING_CAN_BE_HIDDEN, found="ptrace: Operation not permitted")
 
@@ -55,19 +55,19 @@ class TestPrerequisites:
         assert caught.value.code == "server-key-not-hidden"
         assert [probe.found for probe in prerequisites.probe() if not probe.ok] == ["ptrace: Operation not permitted"]
 
-    def test_an_older_c_library(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_older_c_library_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.31"))
         with pytest.raises(MissingError, match=r"glibc 2\.35 or newer"):
             prerequisites.require()
 
-    def test_no_venv(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_missing_venv_module_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(prerequisites.importlib.util, "find_spec", lambda name: None if name == "ensurepip" else object())
         monkeypatch.setattr(shutil, "which", lambda name, **_: f"/usr/bin/{name}")
         with pytest.raises(MissingError, match="venv") as caught:
             prerequisites.require()
         assert caught.value.next_step == f"apt-get install python3.{sys.version_info.minor}-venv"
 
-    def test_a_run_says_so_before_it_does_anything(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_a_run_checks_the_machine_first(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("TRITONIZE_CACHE", str(tmp_path / "cache"))
         monkeypatch.setattr(platform, "machine", lambda: "aarch64")
         (tmp_path / "m.onnx").touch()
@@ -79,7 +79,7 @@ class TestPrerequisites:
         with pytest.raises(ExportError):  # what is not served needs no server
             run_workflow.build(specification)
 
-    def test_no_shared_library(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_a_missing_libpython_is_an_error(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(prerequisites, "_LOADER_CACHE", tmp_path / "none")
         monkeypatch.setattr(prerequisites.sysconfig, "get_config_var", lambda name: str(tmp_path))
         monkeypatch.setattr(sys, "base_prefix", "/usr")
@@ -88,14 +88,14 @@ class TestPrerequisites:
             prerequisites.require()
         assert caught.value.next_step == f"apt-get install libpython3.{sys.version_info.minor}"
 
-    def test_a_library_outside_the_loaders_path(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_a_libpython_outside_the_loaders_path_is_found(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         library = tmp_path / f"libpython3.{sys.version_info.minor}.so.1.0"
         library.touch()
         monkeypatch.setattr(prerequisites.sysconfig, "get_config_var", lambda name: str(tmp_path))
         found = prerequisites.libpython()
         assert found == prerequisites.LibPython(path=library, on_loader_path=False)
 
-    def test_a_library_of_another_patch_release_is_none(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_a_libpython_of_another_patch_release_is_not_used(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         library = prerequisites.libpython()
         assert library is not None
         cache = tmp_path / "ld.so.cache"
@@ -111,7 +111,7 @@ class TestPrerequisites:
         real = f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
         assert caught.value.found == f"{library.path} of Python {real}, while this is 3.11.99"
 
-    def test_little_shared_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_too_little_shared_memory_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         usage = shutil.disk_usage("/dev/shm")
         monkeypatch.setattr(shutil, "disk_usage", lambda _: type(usage)(64 * 2**20, 0, 64 * 2**20))
         with pytest.raises(MissingError, match="128 MiB free in /dev/shm") as caught:
@@ -126,7 +126,7 @@ class TestEnvironment:
         assert (last.ok, last.found, last.next_step) == (False, "not installed", "tritonize doctor --install-server")
         assert not (tmp_path / "cache").exists()
 
-    def test_without_a_package_index(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_a_missing_package_index_is_an_error(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("TRITONIZE_CACHE", str(tmp_path / "cache"))
         for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
             monkeypatch.delenv(name, raising=False)
@@ -140,7 +140,7 @@ class TestEnvironment:
         left = [path.name for path in (tmp_path / "cache" / "server").iterdir()]
         assert [name for name in left if not name.endswith(".lock")] == []
 
-    def test_ctrl_c_while_installing(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_ctrl_c_ends_the_installation(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("TRITONIZE_CACHE", str(tmp_path / "cache"))
 
         def interrupt(_: str) -> None:
@@ -153,14 +153,14 @@ class TestEnvironment:
         assert [name for name in left if not name.endswith(".lock")] == []
         assert not processes_of(str(tmp_path))
 
-    def test_a_cache_that_cannot_be_written(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_an_unwritable_cache_is_an_error(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (tmp_path / "cache").write_text("")
         monkeypatch.setenv("TRITONIZE_CACHE", str(tmp_path / "cache"))
         with pytest.raises(RepositoryError) as caught:
             environment.ready()
         assert caught.value.code == "folder-not-writable"
 
-    def test_the_key_is_of_lock_and_python(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_the_key_covers_the_lock_file_and_python(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         place = environment._prefix()
         assert platform.python_version() in place.name
         monkeypatch.setattr(environment, "_LOCK", tmp_path / "lock")
@@ -169,7 +169,7 @@ class TestEnvironment:
         assert environment.locked() == {"onnxruntime": "9"}
 
     @pytest.mark.server
-    def test_installed(self) -> None:
+    def test_the_installed_environment_is_complete(self) -> None:
         installed = environment.ready()
         assert os.access(installed.server, os.X_OK)
         assert cache.is_complete(installed.prefix)
@@ -181,7 +181,7 @@ class TestEnvironment:
         assert set(installed.variables()) <= {"HOME", "TMPDIR", "TZ", "PATH", "LANG", "LD_LIBRARY_PATH"}
 
     @pytest.mark.server
-    def test_install_keeps_what_works(self) -> None:
+    def test_install_keeps_a_working_environment(self) -> None:
         before = environment.ready()
         told: list[str] = []
         assert environment.install(told.append) == before
@@ -205,14 +205,14 @@ I1124 21:08:12.004800 8675 model.py:69] "vol_0_1: ONNX Runtime 1.32.0, Python 3.
         path.write_text(self.LINES)
         return path
 
-    def test_reasons(self, file: Path) -> None:
+    def test_the_log_gives_the_reasons_of_rejected_models(self, file: Path) -> None:
         assert log.refusals(file) == {
             "a": 'config.pbtxt, line 3, column 8: Message type has no field "inputs".',
             "b": "must specify 'platform' or 'backend'",
             "c": "input 'X': wrong",
         }
 
-    def test_versions(self, file: Path) -> None:
+    def test_the_log_gives_the_versions(self, file: Path) -> None:
         assert log.versions(file) == {"tritonserver": "2.51.0", "onnxruntime": "1.32.0", "python": "3.11.2"}
 
     def test_problems_are_warnings_and_errors(self, file: Path) -> None:
@@ -241,7 +241,7 @@ def nothing_left(mark: str) -> bool:
 
 @pytest.mark.server
 class TestStart:
-    def test_up_and_down(self, repository: Path, tmp_path: Path) -> None:
+    def test_a_server_starts_and_stops(self, repository: Path, tmp_path: Path) -> None:
         with embedded.start(repository, directory=tmp_path / "run") as running:
             assert running.identity["tritonserver"] == "2.51.0"
             assert running.identity["onnxruntime"] == "1.32.0"
@@ -271,7 +271,7 @@ class TestStart:
             assert len(listening) >= 2
             assert {address.partition(":")[0][-8:] for address in listening} == {"0100007F"}
 
-    def test_given_ports(self, repository: Path, tmp_path: Path) -> None:
+    def test_the_server_uses_the_given_ports(self, repository: Path, tmp_path: Path) -> None:
         chosen = embedded._choose(Ports(metrics=0))
         with embedded.start(repository, directory=tmp_path / "run", ports=chosen) as running:
             assert running.http_url == f"127.0.0.1:{chosen.http}"
@@ -289,7 +289,7 @@ class TestStart:
                 assert b"nv_inference_count" in connection.recv(65536)
 
     @pytest.mark.parametrize("which", ["http", "grpc"])
-    def test_a_port_in_use(self, which: str, repository: Path, tmp_path: Path) -> None:
+    def test_a_port_in_use_is_an_error(self, which: str, repository: Path, tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
             with (
@@ -301,7 +301,9 @@ class TestStart:
         assert "in use" in str(caught.value.found)
         assert "another port" in str(caught.value.next_step)
 
-    def test_a_port_that_is_stolen(self, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_port_taken_before_the_bind_is_replaced(
+        self, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Between the choice and the server's own bind: another one is chosen."""
         choose = embedded._choose
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -311,7 +313,7 @@ class TestStart:
                 assert running.http_url != f"127.0.0.1:{listener.getsockname()[1]}"
         assert not stolen
 
-    def test_only_the_named_models(self, repository: Path, tmp_path: Path) -> None:
+    def test_only_the_named_models_are_loaded(self, repository: Path, tmp_path: Path) -> None:
         server_models.write(repository, "broken", "this is no configuration")
         with embedded.start(repository, directory=tmp_path / "run", models=["add_sub"]):
             pass
@@ -323,7 +325,7 @@ class TestStart:
         assert caught.value.code == "server-model-refused"
         assert "config.pbtxt, line 1" in str(caught.value.found)
 
-    def test_a_model_that_is_not_there(self, repository: Path, tmp_path: Path) -> None:
+    def test_a_missing_model_is_an_error(self, repository: Path, tmp_path: Path) -> None:
         with (
             pytest.raises(ServerError, match="'nobody'") as caught,
             embedded.start(repository, directory=tmp_path, models=["nobody"]),
@@ -331,12 +333,14 @@ class TestStart:
             pass
         assert "there is no directory nobody" in str(caught.value.found)
 
-    def test_a_repository_that_is_not_there(self, tmp_path: Path) -> None:
+    def test_a_missing_repository_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="no such model repository") as caught:
             up_and_down(tmp_path / "nowhere", tmp_path / "run")
         assert "nowhere" in str(caught.value.where)
 
-    def test_a_folder_that_vanishes(self, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_repository_that_vanishes_is_an_error(
+        self, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """The server runs then, and says that it is not alive."""
         command = embedded._command
         monkeypatch.setattr(embedded, "_command", lambda *given, **named: [shutil.rmtree(given[1]), *command(*given, **named)][1:])
@@ -345,7 +349,7 @@ class TestStart:
         assert caught.value.code == "server-not-alive"
         assert "failed to stat file" in str(caught.value.found)
 
-    def test_a_server_that_cannot_start_is_noticed_at_once(
+    def test_a_server_that_exits_at_the_start_is_an_error_at_once(
         self, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         command = embedded._command
@@ -356,14 +360,14 @@ class TestStart:
         assert time.monotonic() - began < 10
         assert caught.value.details
 
-    def test_too_slow(self, repository: Path, tmp_path: Path) -> None:
+    def test_a_server_that_is_not_ready_in_time_is_an_error(self, repository: Path, tmp_path: Path) -> None:
         with pytest.raises(ServerError, match="was not ready within 0 s"):
             up_and_down(repository, tmp_path / "run", ready_timeout_s=0.0)
 
 
 @pytest.mark.server
 class TestEnd:
-    def test_a_server_that_crashes(self, repository: Path, tmp_path: Path) -> None:
+    def test_a_crash_of_the_server_is_reported_and_cleaned_up(self, repository: Path, tmp_path: Path) -> None:
         with embedded.start(repository, directory=tmp_path / "run") as running:
             os.kill(running.process.pid, signal.SIGKILL)
             with pytest.raises(ServerError, match="was killed by SIGKILL"):
@@ -378,7 +382,7 @@ class TestEnd:
             with pytest.raises(ServerError, match="exited with code 0"):
                 running.wait(20)
 
-    def test_one_server_ends_while_others_run(self, repository: Path, tmp_path: Path) -> None:
+    def test_a_server_stops_cleanly_while_others_run(self, repository: Path, tmp_path: Path) -> None:
         """Each makes a folder of its own in /tmp, and aborts in its end where somebody else removed it."""
         with embedded.start(repository, directory=tmp_path / "long") as long:
             up_and_down(repository, tmp_path / "short")
@@ -386,7 +390,7 @@ class TestEnd:
             with pytest.raises(ServerError, match="exited with code 0"):
                 long.wait(20)
 
-    def test_a_server_ends_that_started_meanwhile(self, repository: Path, tmp_path: Path) -> None:
+    def test_a_server_that_started_later_stops_cleanly(self, repository: Path, tmp_path: Path) -> None:
         with contextlib.ExitStack() as first, contextlib.ExitStack() as second:
             first.enter_context(embedded.start(repository, directory=tmp_path / "first"))
             later = second.enter_context(embedded.start(repository, directory=tmp_path / "second"))
@@ -395,14 +399,14 @@ class TestEnd:
             with pytest.raises(ServerError, match="exited with code 0"):
                 later.wait(20)
 
-    def test_the_guard_is_killed(self, repository: Path, tmp_path: Path) -> None:
+    def test_the_server_ends_if_its_guard_is_killed(self, repository: Path, tmp_path: Path) -> None:
         with embedded.start(repository, directory=tmp_path / "run") as running:
             os.kill(running.process.guard_pid, signal.SIGKILL)
             with pytest.raises(ServerError, match="SIGKILL"):
                 running.wait(20)
             assert eventually(lambda: nothing_left(running.shm_prefix))
 
-    def test_an_error_in_the_block(self, repository: Path, tmp_path: Path) -> None:
+    def test_an_error_in_the_block_stops_the_server(self, repository: Path, tmp_path: Path) -> None:
         held: list[Running] = []
         with pytest.raises(KeyboardInterrupt), embedded.start(repository, directory=tmp_path / "run") as running:
             held.append(running)
@@ -420,7 +424,7 @@ with embedded.start(Path({repository!r}), directory=Path({run!r})) as running:
 """
 
     @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-    def test_the_parent_is_gone(self, number: int, repository: Path, tmp_path: Path) -> None:
+    def test_the_server_ends_with_its_parent_process(self, number: int, repository: Path, tmp_path: Path) -> None:
         code = self.PARENT.format(root=str(CHECKOUT), repository=str(repository), run=str(tmp_path / "run"))
         with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as parent:
             assert parent.stdout is not None
@@ -437,5 +441,5 @@ with embedded.start(Path({repository!r}), directory=Path({run!r})) as running:
             assert eventually(lambda: nothing_left(prefix))
 
 
-def test_errors_have_the_servers_exit_code() -> None:
+def test_server_errors_have_exit_code_7() -> None:
     assert errors.ServerError.exit_code == 7

@@ -18,7 +18,7 @@ from tritonize.triton.server.embedded import Running
 
 
 class TestMadeUp:
-    def test_the_smallest_that_fits(self) -> None:
+    def test_the_probe_has_the_smallest_sizes_that_fit(self) -> None:
         metadata = {
             "inputs": [
                 {"name": "A", "datatype": "FP32", "shape": ["-1", "3", "-1"]},
@@ -32,7 +32,7 @@ class TestMadeUp:
         assert found["B"].tolist() == [b"", b""]
         assert str(found["C"].dtype) == "bfloat16"
 
-    def test_sizes_that_no_trial_request_has(self) -> None:
+    def test_a_probe_that_would_be_too_large_is_an_error(self) -> None:
         metadata = {"inputs": [{"name": "A", "datatype": "FP32", "shape": ["-1", str(2**40), str(2**40)]}]}
         assert serving.nbytes(metadata) == 2**82
 
@@ -48,7 +48,7 @@ class TestMadeUp:
 
 @pytest.mark.server
 class TestServe:
-    def test_every_model_answers_first(self, tmp_path: Path) -> None:
+    def test_serve_returns_after_every_model_responded(self, tmp_path: Path) -> None:
         root = tmp_path / "repository"
         for name in ("first", "second"):
             server_models.add_sub(server_models.write(root, name, server_models.ADD_SUB))
@@ -62,7 +62,7 @@ class TestServe:
 
             assert eventually(lambda: counts() == {"first": 1, "second": 1})  # they are written after the answer
 
-    def test_given_inputs_that_are_refused(self, tmp_path: Path) -> None:
+    def test_a_model_that_rejects_the_given_probe_is_an_error(self, tmp_path: Path) -> None:
         root = tmp_path / "repository"
         server_models.lookup(server_models.write(root, "lookup", server_models.LOOKUP))
         probes = {"lookup": {"X": np.array([[99]])}}
@@ -74,7 +74,7 @@ class TestServe:
         assert "out of data bounds" in str(caught.value.found)
         assert processes_of(str(root)) == []
 
-    def test_a_model_whose_process_has_died(self, tmp_path: Path) -> None:
+    def test_a_model_whose_process_died_is_an_error(self, tmp_path: Path) -> None:
         """The server goes on calling it ready, so only an inference finds out."""
         root = tmp_path / "repository"
         server_models.add_sub(server_models.write(root, "add_sub", server_models.ADD_SUB))
@@ -91,21 +91,21 @@ class TestServe:
 
 @pytest.mark.server
 class TestRemote:
-    def test_both_addresses(self, server: Running) -> None:
+    def test_both_addresses_of_a_remote_server_are_used(self, server: Running) -> None:
         handle = serving.remote([f"http://{server.http_url}", f"grpc://{server.grpc_url}"], headers=server.headers)
         assert (handle.http_url, handle.grpc_url, handle.local) == (server.http_url, server.grpc_url, True)
         addresses = {"at http": server.http_url, "at grpc": server.grpc_url}
         assert handle.identity == {"tritonserver": "2.51.0", **addresses}
         assert handle.log is None
 
-    def test_without_the_key_there_is_no_shared_memory(self, server: Running) -> None:
+    def test_without_the_key_shared_memory_is_not_used(self, server: Running) -> None:
         assert not serving.remote([f"grpc://{server.grpc_url}"]).local
 
-    def test_one_alone(self, server: Running) -> None:
+    def test_a_single_address_is_enough(self, server: Running) -> None:
         handle = serving.remote([server.http_url])
         assert (handle.http_url, handle.grpc_url, handle.local) == (server.http_url, "", False)
 
-    def test_nobody_there(self) -> None:
+    def test_an_unreachable_server_is_an_error(self) -> None:
         with pytest.raises(ServerError) as caught:
             serving.remote(["http://127.0.0.1:9"])
         assert caught.value.code == "server-unreachable"
@@ -122,7 +122,7 @@ class TestRemote:
         ("http://[::1]:8000/", ("http", "[::1]:8000")),
     ],
 )
-def test_addresses(url: str, found: tuple[str, str]) -> None:
+def test_an_address_is_split_into_scheme_and_authority(url: str, found: tuple[str, str]) -> None:
     address = serving._address(url)
     assert (address.scheme, address.authority) == found
 
@@ -135,13 +135,13 @@ def test_addresses(url: str, found: tuple[str, str]) -> None:
         *("http://a..b:1", f"grpc://{'n' * 256}:1", "http://.:1"),
     ],
 )
-def test_what_is_no_address(url: str) -> None:
+def test_an_invalid_address_is_an_error(url: str) -> None:
     with pytest.raises(UsageError) as caught:
         serving._address(url)
     assert caught.value.code == "server-address"
 
 
-def test_user_and_password_become_a_header_and_are_never_shown() -> None:
+def test_user_and_password_become_a_header_and_are_never_printed() -> None:
     address = serving._address("grpc://me:s%40cret@host:1")
     assert address.headers == {"authorization": "Basic bWU6c0BjcmV0"}
     assert "cret" not in f"{address} {address!r} {address.authority}"

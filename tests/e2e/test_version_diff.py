@@ -49,7 +49,7 @@ def diff(root: Path, before: int, after: int) -> VersionDiff:
     return found
 
 
-def test_a_version_and_its_copy_agree(root):
+def test_a_version_and_its_copy_do_not_differ(root):
     # The configuration in place is version 5's, which suits neither: each is served with its own.
     found = diff(root, 1, 2)
     assert (found.verdict, found.findings, found.notes) == ("passed", (), ())
@@ -65,7 +65,7 @@ def test_a_version_and_its_copy_agree(root):
     assert found.files["model.onnx"][0] == (root / "small/1/model.onnx").stat().st_size
 
 
-def test_changed_weights_are_named_with_the_size_of_the_change(root):
+def test_changed_weights_are_reported_with_the_size_of_the_difference(root):
     found = diff(root, 1, 3)
     assert found.verdict == "failed"
     assert found.findings == ()
@@ -86,7 +86,7 @@ def test_changed_weights_are_named_with_the_size_of_the_change(root):
     assert "w" in "\n".join(shown.lines(found))
 
 
-def test_graph_and_configuration_are_told_field_by_field(root):
+def test_graph_and_configuration_are_compared_field_by_field(root):
     found = diff(root, 1, 4)
     assert found.verdict == "failed"
     (output,) = found.drift
@@ -99,14 +99,14 @@ def test_graph_and_configuration_are_told_field_by_field(root):
     assert found.graph.nodes == (2, 3)
 
 
-def test_other_inputs_leave_the_answers_uncompared_and_say_so(root):
+def test_versions_with_other_inputs_are_compared_without_outputs(root):
     found = diff(root, 1, 5)
     assert found.verdict == "failed"
     assert ("input x", "fp32 [?, 16]", "fp32 [?, 8]") in [(each.where, each.expected, each.found) for each in found.findings]
     assert any("refused" in finding.what for finding in found.findings)
 
 
-def test_a_configuration_that_was_not_kept_is_said_to_be_unknown(root, tmp_path):
+def test_a_configuration_without_a_copy_is_reported_as_unknown(root, tmp_path):
     place = tmp_path / "models"
     shutil.copytree(root, place)
     path = place / "small/1/evidence/manifest.json"  # as tritonize published before it kept them
@@ -120,7 +120,7 @@ def test_a_configuration_that_was_not_kept_is_said_to_be_unknown(root, tmp_path)
     assert any("was not kept" in note for note in found.notes)
 
 
-def test_what_cannot_be_compared_is_an_error(root, tmp_path):
+def test_equal_missing_or_damaged_versions_are_an_error(root, tmp_path):
     with pytest.raises(UsageError, match="two different versions"):
         diff_workflow.diff(Request(repository=root, model="small", before=1, after=1))
     with pytest.raises(UsageError, match="no such version"):

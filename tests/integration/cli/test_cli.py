@@ -20,7 +20,7 @@ CLEAN = {"PYTHONDONTWRITEBYTECODE": "1"}
 HEAVY = ("torch", "onnx", "onnxruntime", "onnxslim", "tensorrt", "tritonclient", "grpc", "numpy", "pydantic", "jinja2")
 
 
-def test_help_answers_within_0_3_s_and_imports_nothing_heavy():
+def test_help_takes_less_than_0_3_s_and_imports_no_heavy_package():
     seconds = []
     for _ in range(5):
         started = time.perf_counter()
@@ -35,13 +35,13 @@ def test_help_answers_within_0_3_s_and_imports_nothing_heavy():
 @pytest.mark.parametrize(
     "statement", ["import tritonize", "import tritonize.cli.app", "import tritonize.core.artifacts, tritonize.core.errors"]
 )
-def test_importing_pulls_in_no_heavy_dependency(statement):
+def test_an_import_loads_no_heavy_package(statement):
     code = f"import sys; {statement}; print(*[name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 
 
-def test_the_pipeline_itself_imports_neither_torch_nor_onnx():
+def test_the_api_imports_neither_torch_nor_onnx():
     heavy = ("torch", "onnx", "onnxruntime", "onnxslim", "tensorrt")
     code = f"import sys, tritonize.api; print(*[name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -89,7 +89,7 @@ def models(model_files: Path) -> set[str]:
         (["run", "zoo:text", *INPUT], 4, ["output is no tensor", "a str"]),
     ],
 )  # fmt: skip
-def test_bad_input_gets_one_clear_error_and_leaves_no_trace(models, arguments, code, words):
+def test_bad_input_gets_one_error_and_leaves_no_files(models, arguments, code, words):
     refused(invoke(*arguments, env=CLEAN), code, words)
     untouched(models)
 
@@ -103,13 +103,13 @@ def test_bad_input_gets_one_clear_error_and_leaves_no_trace(models, arguments, c
         (["run", "zoo:exits", *INPUT], 4, ["exited with code 3 before"]),
     ],
 )  # fmt: skip
-def test_bad_input_of_the_real_command_gets_the_same(models, arguments, code, words):
+def test_bad_input_of_the_installed_command_gets_one_error(models, arguments, code, words):
     """With the entry point and the workers in processes of their own."""
     refused(tritonize(*arguments, env=CLEAN), code, words)
     untouched(models)
 
 
-def test_a_model_that_hangs_is_ended_at_its_deadline():
+def test_a_model_that_hangs_ends_at_its_deadline():
     shutil.copy(MODELS / "zoo.py", "zoo.py")
     Path("s.yaml").write_text("schema: 1\nmodels: {m: {source: 'zoo:hangs', inputs: {x: {shape: [1, 4]}}, deadline_s: 5}}\n")
     before = set(os.listdir())
@@ -164,7 +164,7 @@ def full_disk(tmp_path: Path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_is_exit_code_6_and_leaves_no_trace(full_disk, model_files):
+def test_a_full_disk_is_exit_code_6_and_leaves_no_files(full_disk, model_files):
     before = list(full_disk.rglob("*"))
     done = tritonize(
         "run", str(model_files / "volume.pt"), "--input", "INPUT__0:fp32:1x1x32x32x32", "--repository", str(full_disk / "models")
@@ -179,7 +179,7 @@ def test_a_full_disk_is_exit_code_6_and_leaves_no_trace(full_disk, model_files):
 
 
 @pytest.mark.parametrize("stage", ["reference", "export", "onnxruntime"])
-def test_a_disk_that_fills_up_later_is_exit_code_6_too(stage, tmp_path, model_files):
+def test_a_disk_that_fills_up_later_is_exit_code_6(stage, tmp_path, model_files):
     """Workers write as well: the limit is met by another stage each time."""
     sizes = {"reference": "700k", "export": "2600k", "onnxruntime": "3300k"}
     folder = tmp_path / "small"

@@ -63,7 +63,9 @@ CAUSES: dict[str, tuple[Callable[[], None], int, str]] = {
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("cause", CAUSES)
-def test_cause_and_command(cause: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_exits_with_the_code_of_the_cause(
+    cause: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     make, code, words = CAUSES[cause]
     onnx.save(graph(), "good.onnx")
@@ -75,7 +77,7 @@ def test_cause_and_command(cause: str, command: str, tmp_path: Path, monkeypatch
     assert words in " ".join(done.stderr.split())
 
 
-def test_a_port_that_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_in_use_is_exit_code_7(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As of `serve`, which tests/integration/cli/test_cli.py has."""
     monkeypatch.chdir(tmp_path)
     onnx.save(graph(), "good.onnx")

@@ -20,7 +20,7 @@ def version(tmp_path) -> Path:
     return report_samples.published(tmp_path)
 
 
-def test_view_without_netron_says_what_brings_it(version, tmp_path):
+def test_view_without_netron_names_the_extra_to_install(version, tmp_path):
     hidden = "lambda name, *more: None if name == 'netron' else find(name, *more)"
     (tmp_path / "sitecustomize.py").write_text(f"import importlib.util as u\nfind = u.find_spec\nu.find_spec = {hidden}\n")
     done = tritonize("view", str(version.parents[1]), env={"PYTHONPATH": str(tmp_path)})
@@ -28,7 +28,7 @@ def test_view_without_netron_says_what_brings_it(version, tmp_path):
     assert 'pip install "tritonize[view]"' in done.stderr
 
 
-def test_view_serves_the_network_on_this_machine_until_interrupted(version):
+def test_view_serves_the_network_locally_until_interrupted(version):
     pytest.importorskip("netron", reason='Netron is not installed: pip install "tritonize[view]"')
     onnx = pytest.importorskip("onnx")
     value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])

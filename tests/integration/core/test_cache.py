@@ -16,17 +16,17 @@ from tritonize.core import cache, errors
 
 
 class TestDirectory:
-    def test_own_variable_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_cache_is_in_tritonize_cache_if_it_is_set(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
         monkeypatch.setenv("TRITONIZE_CACHE", "/own")
         assert cache.directory() == Path("/own")
 
-    def test_then_the_shared_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_cache_is_below_xdg_cache_home_otherwise(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("TRITONIZE_CACHE", raising=False)
         monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
         assert cache.directory() == Path("/xdg/tritonize")
 
-    def test_then_home(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_cache_is_in_the_home_directory_by_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("TRITONIZE_CACHE", raising=False)
         monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
         monkeypatch.setenv("HOME", "/home/someone")
@@ -50,7 +50,7 @@ def slow_build(place: str, results: multiprocessing.Queue[str]) -> None:
 
 
 class TestBuildOnce:
-    def test_built_and_kept(self, tmp_path: Path) -> None:
+    def test_an_entry_is_built_once_and_used_again(self, tmp_path: Path) -> None:
         place = tmp_path / "not" / "yet" / "key"
         assert not cache.is_complete(place)
         assert cache.build_once(place, fill) == place
@@ -58,7 +58,7 @@ class TestBuildOnce:
         cache.build_once(place, never)
         assert (place / "file").read_text() == "content"
 
-    def test_nothing_is_left_of_a_failure(self, tmp_path: Path) -> None:
+    def test_a_failed_build_leaves_no_files(self, tmp_path: Path) -> None:
         def build(staging: Path) -> None:
             fill(staging)
             raise KeyboardInterrupt
@@ -67,7 +67,7 @@ class TestBuildOnce:
             cache.build_once(tmp_path / "cache" / "key", build)
         assert [path.name for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"] == []
 
-    def test_what_fails_its_check_is_not_kept(self, tmp_path: Path) -> None:
+    def test_an_entry_that_fails_its_check_is_removed(self, tmp_path: Path) -> None:
         def check(staging: Path) -> None:
             assert (staging / "file").exists()
             raise errors.MissingError("It does not work.")
@@ -111,7 +111,7 @@ class TestBuildOnce:
         assert "waiting for another process that builds key" in progress
         cache.build_once(tmp_path / "key", fill, cancelled=threading.Event(), deadline_s=0.1)
 
-    def test_what_is_damaged_is_built_anew(self, tmp_path: Path) -> None:
+    def test_a_dropped_entry_is_built_again(self, tmp_path: Path) -> None:
         cache.build_once(tmp_path / "key", fill)
         (tmp_path / "key" / "file").write_text("damage")
         cache.drop(tmp_path / "key")
@@ -119,13 +119,13 @@ class TestBuildOnce:
         cache.build_once(tmp_path / "key", fill)
         assert (tmp_path / "key" / "file").read_text() == "content"
 
-    def test_what_another_process_builds_anew_is_not_dropped(self, tmp_path: Path) -> None:
+    def test_an_entry_that_another_process_has_locked_is_not_dropped(self, tmp_path: Path) -> None:
         cache.build_once(tmp_path / "key", fill)
         with FileLock(tmp_path / "key.lock"):
             cache.drop(tmp_path / "key")
         assert cache.is_complete(tmp_path / "key")
 
-    def test_a_cache_that_is_a_file(self, tmp_path: Path) -> None:
+    def test_a_cache_directory_that_is_a_file_is_an_error(self, tmp_path: Path) -> None:
         (tmp_path / "cache").write_text("")
         with pytest.raises(errors.RepositoryError) as caught:
             cache.build_once(tmp_path / "cache" / "key", fill)
@@ -135,7 +135,7 @@ class TestBuildOnce:
     @pytest.mark.parametrize(
         ("number", "kind"), [(errno.EROFS, errors.RepositoryError), (errno.ENOSPC, errors.RepositoryError), (errno.EIO, OSError)]
     )
-    def test_trouble_with_the_disk(self, number: int, kind: type[Exception], tmp_path: Path) -> None:
+    def test_an_error_of_the_disk_removes_the_unfinished_entry(self, number: int, kind: type[Exception], tmp_path: Path) -> None:
         def build(staging: Path) -> None:
             raise OSError(number, os.strerror(number), str(staging / "file"))
 
@@ -156,16 +156,16 @@ class TestKeepWithin:
         return made
 
     @pytest.mark.parametrize(("bound", "left"), [(4096, 4), (4095, 3), (2048, 2), (1500, 1), (0, 1)])
-    def test_the_newest_stay_as_far_as_there_is_room_and_the_last_always(self, entries, bound, left):
+    def test_the_most_recent_entries_stay_within_the_bound_and_the_newest_always(self, entries, bound, left):
         cache.keep_within(entries[0].parent, bound)
         assert [path.exists() for path in entries] == [False] * (4 - left) + [True] * left
 
-    def test_use_makes_new(self, entries):
+    def test_an_entry_that_was_used_counts_as_recent(self, entries):
         cache.touch(entries[0])
         cache.keep_within(entries[0].parent, 2048)
         assert [path.exists() for path in entries] == [True, False, False, True]
 
-    def test_what_is_in_use_stays(self, entries):
+    def test_an_entry_in_use_stays(self, entries):
         seen = []
 
         def use(path: Path) -> None:
@@ -177,13 +177,13 @@ class TestKeepWithin:
         assert seen == [bytes(1024)]
         assert [path.exists() for path in entries] == [True, False, False, True]
 
-    def test_what_was_used_meanwhile_stays(self, entries):
+    def test_an_entry_that_was_used_meanwhile_stays(self, entries):
         before = cache._used(entries[0])
         cache.touch(entries[0])
         cache.drop(entries[0], used=before)
         assert cache.is_complete(entries[0])
 
-    def test_what_is_being_built_stays_and_what_a_killed_process_left_goes(self, entries):
+    def test_an_entry_that_is_being_built_stays_and_a_leftover_is_removed(self, entries):
         place = entries[0].parent / "new"
 
         def build(staging: Path) -> None:
@@ -198,7 +198,7 @@ class TestKeepWithin:
         assert not leftover.exists()
         assert cache.is_complete(place)
 
-    def test_a_cache_that_cannot_be_written_is_read(self, entries, monkeypatch):
+    def test_an_entry_of_a_read_only_cache_is_used(self, entries, monkeypatch):
         def refused(*_: object, **__: object) -> None:
             raise PermissionError(errno.EACCES, "Permission denied")
 
@@ -207,5 +207,5 @@ class TestKeepWithin:
         cache.build_once(entries[0], never, use=seen.append)
         assert seen == [entries[0]]
 
-    def test_what_cannot_be_noted_is_no_error(self, tmp_path):
+    def test_touching_a_missing_entry_does_nothing(self, tmp_path):
         cache.touch(tmp_path / "none")

@@ -20,7 +20,7 @@ from tritonize.triton import client
 from tritonize.workflows import golden as golden_workflow
 
 
-def test_it_ends_waiting() -> None:
+def test_the_deadline_ends_a_wait() -> None:
     started = time.monotonic()
     with pytest.raises(ServerError) as caught, limited(0.2):
         time.sleep(10)
@@ -28,7 +28,7 @@ def test_it_ends_waiting() -> None:
     assert time.monotonic() - started < 2
 
 
-def test_it_ends_threads_that_ask_a_silent_server() -> None:
+def test_the_deadline_ends_threads_that_wait_for_a_silent_server() -> None:
     def ask(address: str) -> object:
         with client.connect(address, "http") as opened:
             return opened.server_metadata()
@@ -41,7 +41,7 @@ def test_it_ends_threads_that_ask_a_silent_server() -> None:
     assert time.monotonic() - started < 3
 
 
-def test_other_errors_and_ctrl_c_stay_what_they_are() -> None:
+def test_other_errors_and_ctrl_c_pass_through() -> None:
     with pytest.raises(UsageError), limited(5):
         raise UsageError("no")
     with pytest.raises(KeyboardInterrupt), limited(5):
@@ -50,7 +50,7 @@ def test_other_errors_and_ctrl_c_stay_what_they_are() -> None:
     assert deadline.left() == float("inf")
 
 
-def test_a_change_that_must_not_stop_half_way_is_finished_first() -> None:
+def test_the_deadline_waits_until_deferred_work_is_done() -> None:
     done = False
     with pytest.raises(ServerError) as caught, limited(0.1):  # noqa: SIM117
         with interrupts.deferred():
@@ -60,14 +60,14 @@ def test_a_change_that_must_not_stop_half_way_is_finished_first() -> None:
     assert caught.value.code == "command-deadline"
 
 
-def test_an_outer_deadline_stays() -> None:
+def test_an_earlier_outer_deadline_stays_in_force() -> None:
     with deadline.within(1):
         with deadline.within(100):
             assert deadline.left() <= 1
         assert deadline.left() <= 1
 
 
-def test_verify_leaves_a_server_that_drips(tmp_path) -> None:
+def test_verify_ends_at_its_deadline_if_the_server_responds_byte_by_byte(tmp_path) -> None:
     small_versions.publish(tmp_path / "models", 1)
     golden_workflow.export(tmp_path / "models", "small", out=tmp_path / "small.golden")
     started = time.monotonic()

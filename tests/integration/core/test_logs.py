@@ -33,7 +33,7 @@ class TestSwitch:
             pass
         assert capsys.readouterr() == ("", "")
 
-    def test_stages_are_written_once_it_is_on(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_stages_are_written_once_the_log_is_on(self, capsys: pytest.CaptureFixture[str]) -> None:
         logs.enable("info")
         logs.enable("info")
         with Recorder().stage(StageName.EXPORT) as outcome:
@@ -43,22 +43,22 @@ class TestSwitch:
         assert written[0].endswith("INFO tritonize.core.recorder: export: begins")
         assert written[1].endswith("; two\\nlines\\u001b[2J")
 
-    def test_workers_inherit_it(self) -> None:
+    def test_workers_inherit_the_level(self) -> None:
         logs.enable("debug")
         assert os.environ[logs.VARIABLE] == "debug"
 
-    def test_a_level_that_is_none_names_those_that_are(self) -> None:
+    def test_an_unknown_level_is_an_error_that_lists_the_levels(self) -> None:
         with pytest.raises(UsageError) as error:
             logs.enable("loud")
         assert (error.value.code, error.value.expected) == ("no-such-log-level", "debug, info, warning")
 
-    def test_the_environment_is_held_to_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_unknown_level_in_the_environment_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(logs.VARIABLE, "loud")
         with pytest.raises(UsageError):
             logs.enable_from_environment()
 
 
-def test_a_command_logs_to_standard_error_alone(tmp_path: Path) -> None:
+def test_a_command_logs_only_to_standard_error(tmp_path: Path) -> None:
     plain, logged = tritonize("inspect", "no.pt"), tritonize("inspect", "no.pt", "--log", "debug")
     assert (logged.returncode, logged.stdout) == (plain.returncode, plain.stdout)
     done = tritonize("doctor", "--log", "info")

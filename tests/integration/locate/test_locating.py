@@ -319,7 +319,7 @@ def test_a_fault_in_one_node_is_found_at_that_node(graph, named, edit):
 
 
 @pytest.mark.parametrize("graph", GRAPHS)
-def test_equal_graphs_have_no_origin_and_no_error_at_all(graph):
+def test_equal_graphs_have_no_origin_and_no_error(graph):
     answer = compared(GRAPHS[graph], GRAPHS[graph])
     assert len(answer.series) == answer.nodes
     assert all(each.own == each.total == each.propagated == each.inputs == 0 for each in answer.series)
@@ -341,7 +341,7 @@ def test_of_two_faults_the_first_is_the_origin_and_the_larger_one_the_largest():
     assert max(answer.series, key=lambda each: each.own).node == "n_cat"
 
 
-def test_what_a_node_passes_on_is_told_from_what_it_does():
+def test_a_nodes_own_error_is_separated_from_the_inherited_one():
     model = GRAPHS["convolutions"]
     answer = compared(model, copied(model, weight("w1", lambda array: array * np.float32(1.5))))
     by_name = {each.node: each for each in answer.series}
@@ -353,7 +353,7 @@ def test_what_a_node_passes_on_is_told_from_what_it_does():
     assert by_name["n_bn"].inputs == by_name["n_c1"].total
 
 
-def test_a_folded_normalization_is_no_fault():
+def test_a_folded_normalization_is_not_an_error():
     onnxslim = pytest.importorskip("onnxslim")
     model = GRAPHS["convolutions"]
     answer = compared(model, onnxslim.slim(copied(model)))
@@ -455,7 +455,7 @@ def chain(length: int, size: int) -> onnx.ModelProto:
     return net.model("y")
 
 
-def test_the_parts_stay_within_the_bound_and_say_the_same():
+def test_the_parts_stay_within_the_bound_and_give_the_same_errors():
     model = chain(40, 1 << 12)  # 16 KiB per tensor
     found = copied(model, weight("w17", lambda array: np.float32(0.8)))
     bound = 5 << 14
@@ -468,7 +468,7 @@ def test_the_parts_stay_within_the_bound_and_say_the_same():
     assert len(left) <= 2 * 3  # values go as soon as nothing needs them: what is left is the last tensors, of two batches
 
 
-def test_the_batch_to_look_at_is_the_worst_that_failed():
+def test_the_worst_failed_batch_is_compared():
     def check(sample: int, error: float, *, passed: bool, stage: StageName = StageName.ONNXRUNTIME) -> Check:
         shape = {"expected_shape": (1,), "found_shape": (1,), "expected_dtype": "fp32", "found_dtype": "fp32"}
         tensor = TensorCheck(name="y", passed=passed, reason=None, rtol=0, atol=0, max_abs=error, largest=2.0, **shape)
@@ -514,7 +514,7 @@ def test_weights_beside_the_file_are_read_part_by_part():
     assert found.parts > 3
 
 
-def test_graphs_without_a_name_in_common_are_refused():
+def test_graphs_without_a_common_name_are_an_error():
     model = GRAPHS["recurrent"]
     other = copied(model)
     for each in other.graph.node:
@@ -546,7 +546,7 @@ def overflowing() -> onnx.ModelProto:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_rounding_of_a_reduced_graph_is_no_fault_and_an_overflow_is():
+def test_rounding_of_a_reduced_graph_is_allowed_and_an_overflow_is_an_error():
     for graph in ("convolutions", "volume"):
         answer = compared(GRAPHS[graph], half(GRAPHS[graph]), folder=graph)
         assert origin(answer) is None
@@ -577,7 +577,7 @@ def reduced_question(model: onnx.ModelProto, tolerance: float) -> tuple[OnnxArti
     return artifact(Path("fp32.onnx")), baseline
 
 
-def test_what_has_to_stay_fp32_is_found_with_the_real_gate():
+def test_the_nodes_that_must_stay_in_fp32_are_found_with_the_real_gate():
     net = Net(x=(1, 16))
     net.add("MatMul", "first", "x", net.weight("w1", 16, 16))
     net.add("Mul", "wide", "first", net.weight("large", value=np.float32(6e4)))
@@ -597,7 +597,7 @@ def test_what_has_to_stay_fp32_is_found_with_the_real_gate():
 
 
 @pytest.mark.slow
-def test_a_bound_on_a_metric_is_a_gate_of_the_search_too():
+def test_the_search_also_uses_bounds_on_metrics():
     """The tolerance lets everything pass; what is asked of the metric does not."""
     net = Net(x=(1, 16))
     net.add("MatMul", "first", "x", net.weight("w1", 16, 16))
@@ -622,7 +622,7 @@ def test_a_bound_on_a_metric_is_a_gate_of_the_search_too():
     assert not {"n_second", "n_third"} & set(found.keep)
 
 
-def test_the_search_finds_a_small_set_that_is_no_prefix():
+def test_the_search_finds_a_small_set_that_is_not_a_prefix():
     names = [f"n{number}" for number in range(64)]
     for needed in ({"n63"}, {"n0", "n41"}, {"n5", "n6", "n40"}, set(), set(names[:9])):
         asked: list[frozenset[str]] = []
@@ -713,7 +713,7 @@ models:
 
 
 @pytest.mark.parametrize("write", [True, False])
-def test_what_passed_is_written_into_the_spec_where_that_is_asked_for(write, monkeypatch):
+def test_write_puts_the_nodes_that_passed_into_the_spec(write, monkeypatch):
     Path("a.onnx").write_bytes(GRAPHS["attention"].SerializeToString())
     Path("spec.yaml").write_text(HALF_SPEC)
     Path("w").mkdir()
@@ -791,7 +791,7 @@ def located(*arguments: str) -> tuple[int, Location, str]:
     return done.returncode, found, as_text(found)
 
 
-def test_an_operator_that_was_translated_wrongly_is_found_at_its_module_and_line():
+def test_a_wrongly_translated_operator_is_found_with_its_module_and_line():
     network_spec()
     code, found, text = located("spec.yaml", "--model", "wrong")
     assert (code, found.kind) == (1, "modules")
@@ -829,7 +829,7 @@ def paired(model: onnx.ModelProto, modules: dict[str, str], *captured: ModuleTen
     return Tensors(graph, NodeMap(entries), Captured(tensors=captured)).matches()
 
 
-def test_a_tensor_and_a_module_are_paired_where_that_is_certain():
+def test_a_tensor_and_a_module_are_paired_if_the_match_is_unique():
     net = Net(x=(1, 4))
     net.add("MatMul", "a1", "x", net.weight("w", 4, 4))
     net.add("Add", "a2", "a1", net.weight("b", 4))  # a: its answer
@@ -863,7 +863,7 @@ def test_a_module_that_may_have_been_folded_into_another_leaves_both_unpaired():
 
 
 @pytest.mark.parametrize("kind", ["torchscript", "exported_program"])
-def test_modules_that_run_without_python_are_not_available_and_that_is_no_pass(kind, capsys):
+def test_modules_that_run_without_python_are_not_available_and_the_command_fails(kind, capsys):
     model = schema.Model.model_validate({"source": "plain.pt", "inputs": {"x": {"shape": [1, 4]}}})
     exported = artifact(Path("model.onnx"), Path("node_map.json"))
     source = Source(kind=kind, location="plain.pt", sha256={})
@@ -877,7 +877,7 @@ def test_modules_that_run_without_python_are_not_available_and_that_is_no_pass(k
     assert "Module outputs are not available" in text
 
 
-def test_two_files_on_the_command_line():
+def test_locate_compares_two_files_on_the_command_line():
     model = GRAPHS["attention"]
     Path("a.onnx").write_bytes(model.SerializeToString())
     Path("b.onnx").write_bytes(copied(model, attribute("n_weights", axis=1)).SerializeToString())
@@ -905,7 +905,7 @@ def test_two_files_on_the_command_line():
         assert refused.value.exit_code == 2
 
 
-def test_a_search_that_ran_out_of_trials_says_so_and_not_that_nothing_helps():
+def test_a_search_that_used_all_trials_says_so():
     names = [f"n{place}" for place in range(20)]
     needed = frozenset(names[:13])
     found = bisection.smallest(names, lambda kept: needed <= kept or len(kept) == 20, trials=8)

@@ -64,7 +64,7 @@ def expected(x: np.ndarray) -> np.ndarray:
     return x @ WEIGHTS["first"] @ WEIGHTS["second"] @ CONSTANT[0]
 
 
-def test_one_data_file_holds_all_weights(exported):
+def test_one_data_file_has_all_weights(exported):
     answer = finish(exported, inline_limit=LIMIT)
     assert answer.data == "model.onnx.data"
     assert not answer.simplified
@@ -79,7 +79,7 @@ def test_one_data_file_holds_all_weights(exported):
     assert not list(Path("exported").iterdir())  # the disk need not hold it twice
 
 
-def test_a_source_is_left_where_it_is_and_small_models_have_no_data_file(exported):
+def test_the_source_is_not_moved_and_a_small_model_has_no_data_file(exported):
     before = sorted(path.name for path in exported.parent.iterdir())
     answer = finish(exported, consume=False)
     assert answer.data is None
@@ -91,7 +91,7 @@ def test_a_source_is_left_where_it_is_and_small_models_have_no_data_file(exporte
     np.testing.assert_allclose(session.run(None, {"x": x})[0], expected(x), rtol=1e-4, atol=1e-2)
 
 
-def test_the_same_bytes_again():
+def test_a_second_export_gives_the_same_bytes():
     contents = []
     for number in range(2):
         folder = Path(f"exported{number}")

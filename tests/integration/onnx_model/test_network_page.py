@@ -48,7 +48,7 @@ def ask(server: netron_page.Server, path: str, **headers: str) -> tuple[int, htt
     return found
 
 
-def test_the_page_reports_nothing(server: netron_page.Server) -> None:
+def test_the_page_sends_no_telemetry(server: netron_page.Server) -> None:
     status, headers, body = ask(server, "/")
     assert status == 200
     assert b'<meta name="version" content="0.0.0">' in body  # what Netron takes for a build that has no telemetry
@@ -57,7 +57,7 @@ def test_the_page_reports_nothing(server: netron_page.Server) -> None:
     assert headers["Set-Cookie"].startswith("consent=")
 
 
-def test_the_network_and_its_weights_alone(server: netron_page.Server) -> None:
+def test_the_server_delivers_only_the_network_and_its_weights(server: netron_page.Server) -> None:
     assert ask(server, "/data/a%20%22network%22.onnx")[0] == 200
     assert len(ask(server, "/data/weights.bin")[2]) == 64
     for path in ("/data/secret.txt", "/data/../net/secret.txt", "/../server.py", "/server.py", "/data/", "/nowhere.js"):
@@ -65,16 +65,16 @@ def test_the_network_and_its_weights_alone(server: netron_page.Server) -> None:
     assert ask(server, "/index.js")[1]["Content-Type"] == "text/javascript"
 
 
-def test_another_name_for_this_machine_is_refused(server: netron_page.Server) -> None:
+def test_a_request_with_another_host_name_is_rejected(server: netron_page.Server) -> None:
     assert ask(server, "/", Host="evil.example")[0] == 403
 
 
-def test_a_page_that_is_not_known() -> None:
+def test_an_unknown_page_is_an_error() -> None:
     with pytest.raises(UsageError, match="Netron"):
         netron_page._page("<html></html>", "x")
 
 
-def test_in_a_browser(server: netron_page.Server, tmp_path: Path) -> None:
+def test_the_page_shows_the_network_in_a_browser(server: netron_page.Server, tmp_path: Path) -> None:
     """The page displays the network, shows no consent dialog, and requests nothing from other servers."""
     if chromium.PROGRAM is None:
         pytest.skip(chromium.INSTALL)

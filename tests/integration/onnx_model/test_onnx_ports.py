@@ -112,7 +112,7 @@ def require_equal(session: Any, sample: dict[str, np.ndarray], expected: dict[st
 
 
 @pytest.mark.parametrize("strategy", ["dynamo", "legacy"])
-def test_names_of_outputs_clash_with_nothing_inside_and_unused_inputs_stay(strategy, tmp_path):
+def test_output_names_do_not_clash_with_inner_names_and_unused_inputs_stay(strategy, tmp_path):
     sample = {
         "tokens": np.arange(6).reshape(2, 3),
         "unused": np.ones((2, 5), np.float32),
@@ -124,7 +124,7 @@ def test_names_of_outputs_clash_with_nothing_inside_and_unused_inputs_stay(strat
 
 
 @pytest.mark.parametrize("strategy", ["legacy", "converted"])
-def test_nested_answers_of_a_scripted_file(strategy, tmp_path):
+def test_nested_outputs_of_a_scripted_file_are_flattened(strategy, tmp_path):
     torch.jit.script(Recurrent().eval()).save(tmp_path / "r.pt")
     sample = {"x": np.linspace(-1, 1, 30, dtype=np.float32).reshape(2, 5, 3)}
     session, expected = exported(str(tmp_path / "r.pt"), strategy, sample, tmp_path, kind="torchscript")
@@ -149,7 +149,7 @@ def finish(model: onnx.ModelProto, folder: Path, **more: Any) -> FinishResult:
     return finishing.finish(replace(request, **more))
 
 
-def test_weights_that_are_inputs_too_are_constants_unless_the_spec_names_them(tmp_path):
+def test_weights_listed_as_inputs_are_constants_unless_the_spec_names_them(tmp_path):
     finished = finish(scaled(), tmp_path)
     assert ([each.name for each in finished.inputs], finished.optional, finished.constants) == (["x"], (), ("w", "b"))
     assert (finished.simplified, finished.ir_version) == (True, 4)
@@ -174,7 +174,7 @@ def test_an_optional_input_is_optional_in_the_configuration(tmp_path):
 
 
 @pytest.mark.parametrize(("version", "batch", "code"), [(3, 0, "fixed-weight"), (8, 2, "optional-input-batched")])
-def test_a_weight_that_no_server_takes_as_an_input_is_refused(version, batch, code):
+def test_a_weight_of_a_type_that_servers_do_not_accept_is_rejected_as_input(version, batch, code):
     inputs = {"x": {"shape": ["n", 3]}, "w": {"shape": ["n"]}}
     model = schema.Model.model_validate({"source": "m.onnx", "inputs": inputs, "max_batch_size": batch, "axes": {"n": {"max": 2}}})
     with pytest.raises(UsageError) as refused:
@@ -212,7 +212,7 @@ def _crashing(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize("slim", [_dropping, _nonsense, _raising, _crashing])
-def test_a_simplifier_that_fails_costs_the_simplification_alone(slim, tmp_path, monkeypatch):
+def test_if_the_simplifier_fails_the_file_is_exported_unsimplified(slim, tmp_path, monkeypatch):
     def work(request, model, directory):
         try:
             return workers.WorkerResult(
@@ -232,7 +232,7 @@ def test_a_simplifier_that_fails_costs_the_simplification_alone(slim, tmp_path, 
     assert found[0].tolist() == [[3, 3, 3]] * 2
 
 
-def test_a_name_that_a_graph_has_inside_is_freed_in_subgraphs_too():
+def test_an_inner_name_is_renamed_in_subgraphs_too():
     branches = []
     for name, operator in (("then", "Neg"), ("else", "Abs")):
         nodes = [helper.make_node(operator, ["x"], ["y"]), helper.make_node("Add", ["y", "relu"], [f"{name}_out"])]
@@ -284,13 +284,13 @@ def test_an_output_with_the_name_of_an_input_is_renamed_and_reported():
         ("-x", "_x"),
     ],
 )
-def test_a_model_is_called_after_its_file_in_letters_that_urls_have(text, name):
+def test_a_model_name_is_the_transliterated_file_name(text, name):
     assert names.model(text) == name
     assert names.is_model(name)
     assert not names.is_model(text)
 
 
-def test_tensors_have_any_name_that_can_be_printed():
+def test_a_tensor_name_is_any_printable_text():
     for name in ("x:0", "onnx::MatMul_0", "input.1", "a/b", "/Add_output_0", "изображение", "图像", "1.0", "a b"):
         assert names.is_tensor(name)
         assert "/" not in model_config.label_filename(name, "a\nb\n")
@@ -298,18 +298,18 @@ def test_tensors_have_any_name_that_can_be_printed():
         assert not names.is_tensor(name)
 
 
-def test_arrays_of_any_name_are_kept_in_one_file(tmp_path):
+def test_arrays_with_any_name_are_stored_in_one_file(tmp_path):
     kept = {name: np.arange(3.0) + place for place, name in enumerate(("file", "allow_pickle", "a/b", "x:0", "图像"))}
     arrays.write_npz(tmp_path / "a.npz", kept)
     with np.load(tmp_path / "a.npz", allow_pickle=False) as found:
         assert {name: list(found[name]) for name in found} == {name: list(array) for name, array in kept.items()}
 
 
-def test_no_two_outputs_get_one_name():
+def test_renamed_outputs_have_unique_names():
     assert signature.own_names(["a", "a_out", "b"], ["a", "a_out"]) == ["a_out_out", "a_out_out_out", "b"]
 
 
-def test_the_name_that_exporters_give_an_input_is_one_tensor():
+def test_an_exporters_name_with_a_dot_is_one_tensor():
     assert call_arguments.nested({"input.1": 1, "y.0": 2, "z.1": 3, "z.0": 4}) == {"input": 1, "y": [2], "z": {"1": 3, "0": 4}}
     known = call_arguments.parameters(lambda input: input)  # noqa: A006
     assert call_arguments.bind(known, ["input.1"]).arguments([5]) == ([5], {})  # by position, as hooks expect it
@@ -317,7 +317,7 @@ def test_the_name_that_exporters_give_an_input_is_one_tensor():
 
 
 @pytest.mark.slow
-def test_a_file_of_foreign_letters_is_served_with_its_own_names_of_tensors():
+def test_a_file_with_a_cyrillic_name_is_served_with_its_tensor_names():
     made = scaled()
     onnx_ports.rename(made.graph, {"x": "x:0", "y": "/y/изображение"})
     onnx.save(made, "сердце.onnx")

@@ -40,23 +40,23 @@ def named(path: Path) -> list[str]:
     return [str(each) for each in onnx_protobuf.data_files(path)]
 
 
-def test_a_file_without_any():
+def test_a_file_without_external_data_names_no_file():
     inside = numpy_helper.from_array(np.frombuffer(b"\x0a\x08location\x12\x01a" * 4, np.uint8), "w")
     assert named(saved(helper.make_node("Identity", ["x"], ["y"]), weights=(inside,))) == []
 
 
-def test_each_once_and_in_the_order_of_their_names():
+def test_data_files_are_listed_once_and_sorted():
     tensors = (outside("b", "weights.bin"), outside("a", "parts/deep/one.bin"), outside("c", "weights.bin", 16), outside("d", "a"))
     assert named(saved(weights=tensors)) == ["a", "parts/deep/one.bin", "weights.bin"]
 
 
-def test_of_a_folder_that_is_named(tmp_path):
+def test_data_files_are_relative_to_the_folder_of_the_file(tmp_path):
     Path("sub").mkdir()
     saved(weights=(outside("a", "w.bin"),)).rename("sub/m.onnx")
     assert onnx_protobuf.data_files(tmp_path / "sub" / "m.onnx") == [tmp_path / "sub" / "w.bin"]
 
 
-def test_those_of_subgraphs_attributes_functions_and_sparse_tensors():
+def test_data_files_of_subgraphs_attributes_functions_and_sparse_tensors_are_found():
     branches = {
         f"{name}_branch": helper.make_graph([constant("c", f"{name}.bin")], name, [], [helper.make_tensor_value_info("c", 1, [4])])
         for name in ("then", "else")
@@ -70,7 +70,7 @@ def test_those_of_subgraphs_attributes_functions_and_sparse_tensors():
     assert named(path) == ["else.bin", "function.bin", "indices.bin", "then.bin", "values.bin"]
 
 
-def test_what_is_no_onnx_file_names_none():
+def test_a_file_that_is_not_onnx_names_no_data_file():
     for content in (b"", b"hello, location", b"\x0a\x08location", b"\xff" * 40 + b"\x0a\x08location"):
         Path("m.onnx").write_bytes(content)
         assert named(Path("m.onnx")) == []
@@ -81,13 +81,13 @@ def test_what_is_no_onnx_file_names_none():
 
 
 @pytest.mark.parametrize("location", ["/etc/hostname", "../w.bin", "a/../../w.bin"])
-def test_what_lies_outside_is_refused_by_name(location):
+def test_a_data_file_outside_the_folder_is_rejected(location):
     with pytest.raises(UsageError) as error:
         onnx_protobuf.data_files(saved(weights=(outside("a", location),)))
     assert error.value.found == location
 
 
-def test_the_hash_is_of_all_of_them_and_of_one_as_ever():
+def test_the_hash_covers_all_data_files():
     path = saved(weights=(outside("a", "m.onnx.data"),))
     Path("m.onnx.data").write_bytes(bytes(16))
     parts = b"".join(hashlib.sha256(Path(name).read_bytes()).digest() for name in ("m.onnx", "m.onnx.data"))
@@ -103,7 +103,7 @@ def test_the_hash_is_of_all_of_them_and_of_one_as_ever():
     assert len(seen) == 3
 
 
-def test_types_are_those_of_inputs_and_outputs_and_not_of_weights():
+def test_types_are_read_for_inputs_and_outputs_without_weights():
     kinds = {"x": TensorProto.DOUBLE, "n": TensorProto.INT64, "w": TensorProto.FLOAT, "y": TensorProto.BFLOAT16}
     values = [helper.make_tensor_value_info(name, kind, ["batch", 4]) for name, kind in kinds.items()]
     many = helper.make_tensor_sequence_value_info("many", TensorProto.FLOAT, [4])  # of no one type
@@ -114,7 +114,7 @@ def test_types_are_those_of_inputs_and_outputs_and_not_of_weights():
 
 
 @pytest.mark.parametrize("kept", [0.2, 0.5, 0.9])
-def test_types_of_a_file_that_is_cut_off_are_refused(kept):
+def test_types_of_a_truncated_file_are_an_error(kept):
     path = saved(weights=(outside("a", "w.bin"),))
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * kept)])

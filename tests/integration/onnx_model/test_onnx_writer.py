@@ -21,7 +21,7 @@ def model(sizes: list[int]) -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize("sizes", [[], [10], [100_000], [10, 20_000, 100_000, 7, 4_200_000]])
-def test_what_is_written_is_the_model(sizes, tmp_path):
+def test_the_written_file_equals_the_model(sizes, tmp_path):
     original = model(sizes)
     kept = original.SerializeToString(deterministic=True)
     writer.write(original, tmp_path / "m.onnx")
@@ -36,7 +36,7 @@ def test_what_is_written_is_the_model(sizes, tmp_path):
     onnx.checker.check_model(str(tmp_path / "m.onnx"))
 
 
-def test_the_bytes_are_the_same_every_time(tmp_path):
+def test_two_writes_give_the_same_bytes(tmp_path):
     for name in ("a", "b"):
         writer.write(model([30_000, 5]), tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()

@@ -158,7 +158,7 @@ def test_the_number_of_the_build_steps_is_raised_with_the_calls(traced):
     assert text == GOLDEN.read_text(encoding="utf-8")
 
 
-def test_the_key_of_a_plan_does_not_hang_on_names_of_source_files(monkeypatch):
+def test_the_key_of_a_plan_depends_on_the_build_steps_and_not_on_source_files(monkeypatch):
     """The number is in the key, and no file of the package is read for it."""
     job = builder._Job(BuildRequest(onnx=Path("m.onnx")), "1.0", lambda: "digest", "8.9", Path("m.plan"), None, threading.Event())
     monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} is read"))

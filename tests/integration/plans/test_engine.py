@@ -78,11 +78,11 @@ def live(library: Path) -> int:
 class TestDevice:
     """cuda.py against the stand-in for the driver."""
 
-    def test_what_it_says_of_the_gpu(self, device):
+    def test_the_device_reports_compute_capability_cuda_and_memory(self, device):
         assert (device.compute_capability, device.cuda) == ("8.9", "12.8")
         assert device.free_memory() == (5 << 32, 6 << 32)  # more than 32 bits
 
-    def test_copies_go_there_and_back_in_the_order_of_the_stream(self, library, device):
+    def test_copies_to_and_from_the_device_run_in_stream_order(self, library, device):
         before = live(library)
         stream = device.stream()
         source, target, memory = device.allocate_host(1000), device.allocate_host(1000), device.allocate(1000)
@@ -100,7 +100,7 @@ class TestDevice:
         device.free_stream(stream)
         assert live(library) == before
 
-    def test_events_tell_the_time_between_them(self, device):
+    def test_events_measure_the_time_between_them(self, device):
         stream, start, end = device.stream(), device.event(), device.event()
         device.record(start, stream)
         device.record(end, stream)
@@ -108,7 +108,7 @@ class TestDevice:
         for event in (start, end):
             device.free_event(event)
 
-    def test_every_error_names_the_call_and_cudas_own_words(self, device):
+    def test_every_error_has_the_call_and_the_text_of_cuda(self, device):
         with pytest.raises(cuda.CudaError, match=r"cuMemAlloc_v2 \(2,199,023,255,552 bytes\): error 2, CUDA_ERROR_OUT_OF_MEMORY"):
             device.allocate(1 << 41)
         memory = device.allocate(8)
@@ -118,7 +118,7 @@ class TestDevice:
         with pytest.raises(cuda.CudaError, match="cuMemcpyHtoDAsync_v2"):  # it was freed, and the other end is no pinned memory
             device.upload(memory, memory, 8, stream=device.stream())
 
-    def test_no_driver_and_no_gpu_are_said(self, library, monkeypatch):
+    def test_a_missing_driver_or_gpu_is_an_error(self, library, monkeypatch):
         with pytest.raises(cuda.NoGpuError, match=r"no GPU here: NVIDIA's driver .*\[no-gpu\]"):
             cuda.Device(library="libcuda_that_is_not_there.so")
         with pytest.raises(cuda.NoGpuError, match="no GPU 3: the driver reports 1 GPUs"):
@@ -143,12 +143,12 @@ class TestGpu:
             (None, "CUDA 12.4"),
         ],
     )
-    def test_the_drivers_own_version_or_cudas(self, told, version):
+    def test_the_driver_version_comes_from_the_driver_or_cuda(self, told, version):
         if told is not None:
             Path("version").write_text(f"{told}GCC version:  gcc version 11.4.0 (Ubuntu)\n" if told.endswith("\n") else told)
         assert gpu.driver_version("12.4", Path("version")) == version
 
-    def test_both_versions_are_kept_apart(self, library):
+    def test_driver_and_cuda_version_are_separate(self, library):
         code = "from tritonize.plans import gpu; found = gpu.find(); print(found.driver, found.cuda, sep=chr(10))"
         env = {**os.environ, **fake_driver.environment(library)}
         done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True, timeout=60)
@@ -185,7 +185,7 @@ class TestRunner:
         loaded = runner.Engine(trt, device, plan_bytes(onnx_file(operator=operator), list(profiles)))
         return loaded.context(profile, device.stream())
 
-    def test_answers_of_changing_shapes_are_right_and_the_callers_own(self, trt, device, library):
+    def test_outputs_of_changing_shapes_are_right_and_are_copies(self, trt, device, library):
         before = live(library)
         context = self.context(trt, device)
         random = np.random.default_rng(0)
@@ -200,7 +200,7 @@ class TestRunner:
         device.free_stream(stream)
         assert live(library) == before
 
-    def test_what_a_profile_does_not_take_is_refused_with_its_limits(self, trt, device):
+    def test_an_input_outside_the_profile_is_an_error_with_the_limits(self, trt, device):
         context = self.context(trt, device)
         with pytest.raises(runner.EngineError, match=r"input 'x' has shape \[5, 2\]; profile 0 takes \[1, 2\] to \[4, 5\]"):
             context.run({"x": np.zeros((5, 2), np.float32)})
@@ -211,7 +211,7 @@ class TestRunner:
         with pytest.raises(runner.EngineError, match="there is no profile 2: the plan has 2 profiles, from 0"):
             self.context(trt, device, profile=2)
 
-    def test_the_second_profile_takes_what_the_first_does_not(self, trt, device):
+    def test_the_second_profile_runs_what_the_first_rejects(self, trt, device):
         context = self.context(trt, device, profile=1)
         assert context.run({"x": -np.ones((5, 2), np.float32)})["y"].tolist() == [[0.0, 0.0]] * 5
         contexts = [self.context(trt, device, profile=0), context]
@@ -220,12 +220,12 @@ class TestRunner:
         with pytest.raises(ValueError, match=r"profile 0 takes .*; .*profile 1 takes"):
             plan_contract.nearest(contexts, {"x": (17, 3)})
 
-    def test_shapes_that_depend_on_values_are_given_memory_when_they_are_known(self, trt, device):
+    def test_outputs_with_data_dependent_shapes_are_allocated_during_the_run(self, trt, device):
         context = self.context(trt, device, operator="NonZero")
         for array in (np.eye(2, dtype=np.float32), np.ones((4, 5), np.float32), np.zeros((1, 2), np.float32)):
             np.testing.assert_array_equal(context.run({"x": array})["y"], np.array(np.nonzero(array)))
 
-    def test_without_an_allocator_they_are_refused(self, trt, device, monkeypatch):
+    def test_without_an_output_allocator_data_dependent_shapes_are_an_error(self, trt, device, monkeypatch):
         context = self.context(trt, device, operator="NonZero")
         monkeypatch.delattr(trt, "IOutputAllocator")
         with pytest.raises(runner.EngineError, match="depends on values"):
@@ -237,14 +237,14 @@ class TestRunner:
             context.run({"x": np.eye(2, dtype=np.float32)})
         assert len(context.raw.kept_allocators) == 1
 
-    def test_kernels_are_specialized_before_the_first_answer(self, trt, device, monkeypatch):
+    def test_kernels_are_specialized_before_the_first_run(self, trt, device, monkeypatch):
         strategies = enum.Enum("Strategies", ("LAZY", "EAGER", "NONE"))
         monkeypatch.setattr(trt, "DynamicShapesKernelSpecializationStrategy", strategies, raising=False)
         context, array = self.context(trt, device), np.full((2, 3), 0.1, np.float32)
         for _ in range(2):  # a fallback kernel would give the first answer other bits
             np.testing.assert_array_equal(context.run({"x": array})["y"], array)
 
-    def test_tensorrt_rtx_has_what_that_needs(self):
+    def test_tensorrt_rtx_has_the_calls_for_eager_specialization(self):
         import tensorrt_rtx as rtx
 
         assert hasattr(rtx.DynamicShapesKernelSpecializationStrategy, "EAGER")
@@ -252,7 +252,7 @@ class TestRunner:
         assert hasattr(rtx.ICudaEngine, "create_runtime_config")
         assert "runtime_config: " in rtx.ICudaEngine.create_execution_context.__doc__
 
-    def test_a_module_that_raises_says_the_same_as_one_that_returns_false(self, trt, device, monkeypatch):
+    def test_a_call_that_raises_gives_the_same_error_as_one_that_returns_false(self, trt, device, monkeypatch):
         def raising(*_):
             raise RuntimeError("cuda failure")
 
@@ -264,13 +264,13 @@ class TestRunner:
         with pytest.raises(runner.EngineError, match="profile 1 cannot be set: cuda failure"):
             self.context(trt, device, profile=1)
 
-    def test_a_module_that_does_not_start_is_no_fault_of_the_plan(self, trt, device, monkeypatch):
+    def test_a_module_that_does_not_start_is_a_start_error(self, trt, device, monkeypatch):
         monkeypatch.setenv("FAKE_GPU_OLD_DRIVER", "1")
         words = "tensorrt 10.16.1.11 does not start: CUDA driver version is insufficient .*; CUDA initialization failure"
         with pytest.raises(runner.StartError, match=words):
             self.context(trt, device)
 
-    def test_limits_are_those_of_the_profile_also_where_the_plan_shows_no_open_axis(self, trt, device, monkeypatch):
+    def test_the_limits_come_from_the_profile_even_without_a_dynamic_axis(self, trt, device, monkeypatch):
         loaded = self.context(trt, device, profiles=[{"x": [[2, 3]] * 3}]).engine
         assert loaded.inputs["x"].shape == (2, 3)
         assert loaded.limits(0) == {"x": ((2, 3),) * 3}
@@ -290,11 +290,11 @@ class TestRunner:
         assert plan_contract.plugins(names) == (str(library.absolute()), names[1])
         runner.Engine(trt, device, plan, plugins=plan_contract.plugins(names))
 
-    def test_a_plan_that_is_not_taken_says_what_tensorrt_says(self, trt, device):
+    def test_a_plan_that_does_not_load_is_an_error_with_the_text_of_tensorrt(self, trt, device):
         with pytest.raises(runner.EngineError, match=r"tensorrt 10.16.1.11 does not load the plan: .*magic tag does not match"):
             runner.Engine(trt, device, b"vtrt" + bytes(60))
 
-    def test_the_inspector_is_asked_with_a_context_that_has_run(self, trt, device):
+    def test_the_inspector_uses_a_context_that_has_run(self, trt, device):
         context = self.context(trt, device)
         context.run({"x": np.zeros((1, 2), np.float32)})
         assert plan_layers.read(context.engine.information()[0]).precisions == {"unknown": 1}
@@ -345,7 +345,7 @@ class TestLayers:
         assert plan_layers.read(TEN).precisions == {"fp16+fp32": 1, "fp16": 1, "unknown": 1}
         assert plan_layers.read(ELEVEN).precisions == {"bf16": 1, "fp32": 1}
 
-    def test_a_half_layer_is_one_that_computes(self):
+    def test_only_a_computing_layer_counts_as_half_precision(self):
         assert plan_layers.read(OLD).has("fp16")
         assert plan_layers.read(TEN).has("fp16")
         assert plan_layers.read(ELEVEN).has("bf16")
@@ -358,7 +358,7 @@ class TestLayers:
         del cast["Layers"][1:]
         assert not plan_layers.read(json.dumps(cast)).has("fp16")
 
-    def test_what_is_not_said_stays_open(self):
+    def test_an_unstated_precision_is_unknown(self):
         names = plan_layers.read('{"Layers": ["conv1 + relu1", "fc"], "Bindings": ["x"]}')  # without detailed profiling
         assert names.precisions == {"unknown": 2}
         assert names.has("fp16") is None
@@ -368,7 +368,7 @@ class TestLayers:
         assert plan_layers.read('{"Layers": []}').has("fp16") is None
 
     @pytest.mark.parametrize("text", ["", "no json", "{}", '{"Layers": 3}', "None"])
-    def test_what_is_no_answer_is_an_error(self, text):
+    def test_unreadable_output_of_the_inspector_is_an_error(self, text):
         with pytest.raises(PlanError, match="cannot be parsed") as error:
             plan_layers.read(text)
         assert error.value.code == "plan-layers-unreadable"
@@ -418,7 +418,7 @@ class TestSchedule:
         )
         assert {each.profile for each in found.batches} == {0}
 
-    def test_without_profiles_and_without_a_batch(self):
+    def test_a_plan_without_profiles_and_batch_runs_each_sample(self):
         found = engine.schedule([], samples([(3, 2), (3, 2)], batched=False))
         assert [each.samples for each in found.batches] == [(0,), (1,)]
 
@@ -477,7 +477,7 @@ class TestProof:
         run = plan_proof.ProofRun(input=ProofInput(golden=golden, precision=precision, deadline_s=60.0))
         return plan_proof.prove(plans, run, Path("engines"), recorder=recorder), recorder
 
-    def test_a_plan_of_another_gpu_is_not_run_and_the_whole_unproven(self):
+    def test_a_plan_of_another_gpu_is_not_run_and_the_version_stays_unproven(self):
         proofs, recorder = self.prove(self.built("model.sm89.plan"), self.built("model.sm90.plan", "9.0"))
         here, elsewhere = proofs
         assert here.text == "passed"
@@ -493,7 +493,7 @@ class TestProof:
         assert plan_proof.served_here(proofs)
         assert [stage.verdict for stage in recorder.stages] == ["passed", "not run"]
 
-    def test_half_precision_that_came_out_in_fp32_fails(self):
+    def test_a_half_precision_plan_whose_layers_run_in_fp32_fails(self):
         (proof,), _ = self.prove(self.built(), precision="fp16")
         assert proof.verdict == "failed"
         assert "no layer runs in fp16: 1 fp32" in proof.reason
@@ -503,26 +503,26 @@ class TestProof:
         assert proof.verdict == "not run"  # the inspector knows names alone, which proves neither
         assert "detailed_profiling" in proof.reason
 
-    def test_wrong_answers_fail(self, monkeypatch):
+    def test_wrong_outputs_fail(self, monkeypatch):
         monkeypatch.setenv("FAKE_GPU_ERROR", "1.1")
         (proof,), recorder = self.prove(self.built())
         assert proof.verdict == recorder.stages[0].verdict == plan_proof.overall((proof,)) == "failed"
         assert "elements are outside" in proof.reason
 
-    def test_an_engine_that_kills_its_process_fails_and_the_tool_lives(self, monkeypatch):
+    def test_an_engine_that_crashes_its_worker_fails_the_proof(self, monkeypatch):
         monkeypatch.setenv("FAKE_GPU_CRASH", "1")
         (proof,), _ = self.prove(self.built())
         assert proof.verdict == "failed"
         assert "SIGSEGV" in proof.reason
 
-    def test_a_damaged_plan_fails_with_the_words_of_tensorrt(self):
+    def test_a_damaged_plan_fails_with_the_text_of_tensorrt(self):
         built = self.built()
         built.path.write_bytes(b"vtrt" + bytes(100))
         (proof,), _ = self.prove(built)
         assert proof.verdict == "failed"
         assert "magic tag does not match" in proof.reason
 
-    def test_a_driver_that_is_too_old_is_no_fault_of_the_plan(self, monkeypatch):
+    def test_with_a_driver_that_is_too_old_the_plan_is_not_run(self, monkeypatch):
         monkeypatch.setenv("FAKE_GPU_OLD_DRIVER", "1")
         (proof,), recorder = self.prove(self.built())
         assert proof.verdict == recorder.stages[0].verdict == "not run"
@@ -536,7 +536,7 @@ class TestProof:
         (proof,), _ = self.prove(stripped)
         assert proof.text == "not run: it was built with strip_plan and has no weights; tritonize does not refit it"
 
-    def test_without_a_gpu_nothing_passes(self, monkeypatch):
+    def test_without_a_gpu_the_plan_is_not_run(self, monkeypatch):
         monkeypatch.setattr(gpu, "find", lambda: None)
         (proof,), recorder = self.prove(self.built())
         assert proof.text == "not run: no GPU"
@@ -557,19 +557,19 @@ class TestContract:
             ({"cc_model_filenames": {"9.0": "model.sm90.plan"}}, "model.plan"),
         ],
     )
-    def test_the_plan_of_its_own_compute_capability(self, config, name):
+    def test_the_plan_of_the_gpus_compute_capability_is_chosen(self, config, name):
         version = Path("1")
         version.mkdir()
         for each in ("model.plan", "other.plan", "model.sm89.plan", "model.sm90.plan"):
             (version / each).touch()
         assert plan_contract.plan_file(config, version, "8.9").name == name
 
-    def test_none_for_this_gpu_names_those_that_there_are(self):
+    def test_a_missing_plan_for_the_gpu_is_an_error_that_lists_the_others(self):
         Path("1").mkdir()
         with pytest.raises(ValueError, match=r"capability 8.9; the configuration names plans for compute capability 9.0"):
             plan_contract.plan_file({"cc_model_filenames": {"9.0": "model.sm90.plan"}}, Path("1"), "8.9")
 
-    def test_versions_are_compared_before_tensorrt_does(self):
+    def test_versions_are_compared_before_the_plan_is_loaded(self):
         Path("m.plan").write_bytes(plan_bytes(b"", []))
         plan_contract.check_version(Path("m.plan"), "tensorrt", "10.16.1.11", known={})
         plan_contract.check_version(Path("m.plan"), "tensorrt", "10.16.1", known={})  # 8.6 tells three parts of its own
@@ -600,7 +600,7 @@ class TestContract:
             ({"max_batch_size": 0}, "input 'x': the configuration says dims [-1], the plan has [-1, -1]"),
         ],
     )
-    def test_configuration_against_plan(self, change, text, trt, device):
+    def test_a_configuration_that_contradicts_the_plan_is_an_error(self, change, text, trt, device):
         loaded = runner.Engine(trt, device, plan_bytes(onnx_file(), [SMALL, LARGE]))
         tensor = {"name": "x", "data_type": "TYPE_FP32", "dims": ["-1"]}
         config = {"max_batch_size": 4, "input": [tensor], "output": [{**tensor, "name": "y"}]}
@@ -622,7 +622,7 @@ class TestContract:
             ([[2, 3]] * 3, 2, None),
         ],
     )
-    def test_a_size_that_the_profiles_fix_is_no_disagreement(self, shapes, limit, text, trt, device):
+    def test_a_dynamic_axis_may_have_a_size_that_the_profiles_fix(self, shapes, limit, text, trt, device):
         loaded = runner.Engine(trt, device, plan_bytes(onnx_file(), [{"x": shapes}]))
         tensor = {"name": "x", "data_type": "TYPE_FP32", "dims": ["-1"]}
         config = {"max_batch_size": limit, "input": [tensor], "output": [{**tensor, "name": "y"}]}
@@ -643,14 +643,14 @@ class TestContract:
             ("", None),
         ],
     )
-    def test_instances_that_are_not_on_a_gpu_are_refused(self, text, kind):
+    def test_instances_that_are_not_on_a_gpu_are_an_error(self, text, kind):
         if kind is None:
             plan_contract.check_groups(text)
             return
         with pytest.raises(ValueError, match=f"instance_group: the kind is {kind}, but plans run only on GPUs"):
             plan_contract.check_groups(text)
 
-    def test_tensorrt_is_found_where_it_is_and_nothing_else(self, monkeypatch):
+    def test_only_tensorrt_is_imported_from_the_packages_folder(self, monkeypatch):
         for name in ("tensorrt_here", "numpy"):
             Path("packages", name).mkdir(parents=True)
             Path("packages", name, "__init__.py").touch()
@@ -662,7 +662,7 @@ class TestContract:
         finder = sys.meta_path[0]
         assert finder.find_spec("numpy") is None
 
-    def test_the_servers_python_takes_tensorrt_from_here_and_keeps_its_own_numpy(self):
+    def test_the_servers_python_imports_tensorrt_from_here_and_its_own_numpy(self):
         code = (
             "import sys; sys.path.insert(0, sys.argv[1]); import plan_contract; plan_contract.allow_packages(); "
             "import tensorrt_rtx, numpy; print(tensorrt_rtx.__version__, numpy.__version__, tensorrt_rtx.Runtime.__name__)"
@@ -676,7 +676,7 @@ class TestContract:
         assert numpy_version.startswith("1.")
         assert name == "Runtime"
 
-    def test_only_plans_make_the_server_see_a_gpu(self):
+    def test_the_server_gets_access_to_a_gpu_only_for_plans(self):
         for name, text in (("a", 'backend: "onnxruntime"'), ("b", 'platform: "tensorrt_plan"'), ("c", '  backend: "tensorrt_rtx"')):
             Path("repository", name).mkdir(parents=True)
             Path("repository", name, "config.pbtxt").write_text(f'name: "{name}"\n{text}\n')
@@ -687,14 +687,14 @@ class TestContract:
         assert any("tensorrt_rtx" in os.listdir(folder) for folder in gpu_access.packages())
 
     @pytest.mark.parametrize(("mine", "seen"), [(None, "0"), ("2,0", "2"), (" GPU-7, 1", "GPU-7"), ("", ""), ("-1", "-1")])
-    def test_the_server_sees_the_gpu_of_the_proof_alone(self, mine, seen, monkeypatch):
+    def test_the_server_sees_only_the_gpu_of_the_proof(self, mine, seen, monkeypatch):
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         if mine is not None:
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", mine)
         assert gpu_access.variables()["CUDA_VISIBLE_DEVICES"] == seen
         assert gpu_access.variables(every_gpu=True).get("CUDA_VISIBLE_DEVICES") == mine
 
-    def test_configurations_that_choose_their_gpus_see_them(self):
+    def test_a_configuration_that_names_gpus_gets_all_of_them(self):
         Path("repository", "a").mkdir(parents=True)
         config = Path("repository", "a", "config.pbtxt")
         config.write_text('platform: "tensorrt_plan"\n# gpus: [1]\n')
@@ -702,7 +702,7 @@ class TestContract:
         config.write_text('platform: "tensorrt_plan"\ninstance_group [ { kind: KIND_GPU gpus: [ 1 ] } ]\n')
         assert gpu_access.names_gpus(Path("repository"), None)
 
-    def test_the_users_library_path_is_the_servers_too(self, monkeypatch):
+    def test_the_server_gets_the_users_library_path(self, monkeypatch):
         monkeypatch.setenv("LD_LIBRARY_PATH", f"/opt/tensorrt/lib::{Path('here')}:/drivers")
         monkeypatch.setenv("TRITONIZE_LIBCUDA", "/drivers/libcuda.so.1")
         assert gpu_access.variables()["LD_LIBRARY_PATH"] == f"/opt/tensorrt/lib:{Path('here').absolute()}"
@@ -751,7 +751,7 @@ class TestWholeWay:
         (report,) = json.loads(done.stdout)["reports"]
         return done, report
 
-    def test_a_plan_that_answers_like_pytorch_is_served_and_published(self, library):
+    def test_a_plan_whose_outputs_match_is_served_and_published(self, library):
         done, report = self.run(library)
         assert done.returncode == 0, done.stderr
         assert report["published"]
@@ -769,7 +769,7 @@ class TestWholeWay:
         assert known.precision_built == told["precision_built"]
         assert sum(known.precision_built.values()) == 1
 
-    def test_a_plan_that_answers_otherwise_fails_and_is_not_served(self, library):
+    def test_a_plan_whose_outputs_differ_fails_and_is_not_served(self, library):
         from tests.support import plan_requests
 
         onnx.save(onnx.shape_inference.infer_shapes(onnx.load(plan_requests.network("m.onnx"))), "m.onnx")
@@ -782,7 +782,7 @@ class TestWholeWay:
         assert report["details"]["plans"][0]["proof"].startswith("failed: ")
 
 
-def test_the_server_finds_plugins_and_refuses_instances_on_the_cpu(library, monkeypatch):
+def test_the_server_loads_plugins_and_rejects_instances_on_the_cpu(library, monkeypatch):
     from tritonize.core.errors import ServerError
     from tritonize.triton.server import embedded
 
@@ -813,7 +813,7 @@ def test_the_server_finds_plugins_and_refuses_instances_on_the_cpu(library, monk
 
 
 @without_gpu
-def test_a_plan_is_refused_by_the_server_where_there_is_no_gpu():
+def test_without_a_gpu_the_server_rejects_a_plan():
     from tests.support import plan_requests
     from tritonize.core.errors import MissingError
     from tritonize.plans import builder as plan_builder
@@ -842,7 +842,7 @@ def test_a_plan_is_refused_by_the_server_where_there_is_no_gpu():
         pass
 
 
-def test_half_precision_is_built_with_what_its_proof_needs():
+def test_a_half_precision_plan_is_built_with_detailed_profiling():
     model = schema.Model.model_validate(
         {"source": "m.onnx", "backend": "tensorrt", "precision": "fp16", "inputs": {"x": {"shape": [3]}}}
     )
@@ -863,7 +863,7 @@ class TestGpuSuite:
         return done, out.read_text()
 
     @without_gpu
-    def test_without_a_gpu_nothing_runs_and_nothing_passes(self):
+    def test_without_a_gpu_every_step_is_not_run(self):
         done, written = self.run()
         assert done.returncode == 3, done.stderr
         lines = done.stdout.splitlines()
@@ -881,7 +881,7 @@ class TestGpuSuite:
             for step in steps.steps_of(group):
                 assert f"| {step} |" in committed
 
-    def test_every_step_with_the_stand_ins(self, library):
+    def test_every_step_passes_with_the_stand_ins(self, library):
         done, written = self.run("--only", "case:cnn", **fake_driver.environment(library))
         assert "GPU: no GPU, a test's stand-in" in written
         for step in ("build", "deserialize", "infer", "time TensorRT"):
@@ -899,7 +899,7 @@ class TestGpuSuite:
         assert "| lstm: infer | failed | its process ended with -11" in written
         assert "| lstm: inspect | not run | a step before it did not pass |" in written
 
-    def test_its_models_build_with_tensorrt_rtx(self):
+    def test_the_models_of_the_suite_build_with_tensorrt_rtx(self):
         import tensorrt_rtx
 
         bench = object.__new__(steps.Bench)
@@ -913,7 +913,7 @@ class TestGpuSuite:
             assert known.tf32 == (case.precision == "tf32")
             assert len(known.profiles) == len(case.profiles)
 
-    def test_without_the_products_packages_they_are_built_all_the_same(self, monkeypatch):
+    def test_the_models_of_the_suite_build_without_pydantic(self, monkeypatch):
         import tensorrt_rtx
 
         def missing(*_: Any) -> None:
@@ -928,7 +928,7 @@ class TestGpuSuite:
         assert builder == "by TensorRT's own calls, without pydantic"
 
     @without_gpu
-    def test_results_of_a_gpu_are_kept_by_a_machine_without_one(self):
+    def test_a_machine_without_a_gpu_does_not_overwrite_the_results(self):
         kept = "| test | outcome | |\n|---|---|---|\n| cnn: build | passed | 0.1 MiB |\n| cnn: infer | not run | no GPU |\n"
         Path("results.md").write_text(kept)
         done, written = self.run("--only", "driver")
@@ -939,7 +939,7 @@ class TestGpuSuite:
         done, written = self.run("--only", "driver")
         assert "| driver: memory, copies, events | not run | no GPU |" in written
 
-    def test_its_models_answer_like_their_kept_answers(self):
+    def test_the_outputs_of_the_suites_models_match_the_stored_ones(self):
         from gpu import networks
 
         for case in CASES:

@@ -123,20 +123,20 @@ def test_networks_build_for_another_gpu(name):
 @pytest.mark.parametrize(
     ("dtype", "name"), [(TensorProto.FLOAT, "fp32"), (TensorProto.FLOAT16, "fp16"), (TensorProto.BFLOAT16, "bf16")]
 )
-def test_precision_is_the_graphs(dtype, name):
+def test_the_plan_has_the_types_of_the_graph(dtype, name):
     (built,) = plan_builder.build(request(network("m.onnx", dtype)), Path("out"))
     assert built.metadata.inputs[0].dtype == name
     assert built.metadata.outputs[0].dtype == name
 
 
-def test_tf32_is_off_unless_asked_for_and_changes_the_plan():
+def test_tf32_is_off_by_default_and_changes_the_plan():
     network("m.onnx")
     plain, fast = (plan_builder.build(request(settings={"tf32": each}), Path(str(each)))[0] for each in (False, True))
     assert (plain.metadata.tf32, fast.metadata.tf32) == (False, True)
     assert plain.metadata.plan_sha256 != fast.metadata.plan_sha256
 
 
-def test_several_gpu_kinds_side_by_side_and_the_second_time_from_the_cache():
+def test_plans_for_several_gpus_are_built_in_parallel_and_then_taken_from_the_cache():
     network("m.onnx")
     targets = ["8.0", "8.6", "8.9", "12.0"]
     both = threading.Barrier(2, timeout=60)
@@ -165,7 +165,7 @@ def test_several_gpu_kinds_side_by_side_and_the_second_time_from_the_cache():
     assert [each.path.read_bytes() for each in again] == [each.path.read_bytes() for each in built]
 
 
-def test_what_a_plan_depends_on_is_its_key():
+def test_everything_that_a_plan_depends_on_is_in_its_key():
     network("m.onnx")
     plan_builder.build(request(), Path("out"))
     wider = {"x": {**PROFILE["x"], "max": [8, 3, 16, 16]}}
@@ -175,7 +175,7 @@ def test_what_a_plan_depends_on_is_its_key():
     assert not plan_builder.build(request(), Path("out"))[0].cached
 
 
-def test_several_profiles():
+def test_a_plan_has_several_profiles():
     network("m.onnx")
     wide = {"x": {"min": [5, 3, 16, 16], "opt": [6, 3, 16, 16], "max": [8, 3, 16, 16]}}
     (built,) = plan_builder.build(request(profiles=[PROFILE, wide]), Path("out"))
@@ -211,7 +211,7 @@ def test_every_mistake_in_a_profile_is_named_before_the_build(profiles, words):
         ({"strip_plan": True}, "fails in TensorRT-RTX; TensorRT 10.0 and newer supports it"),
     ],
 )
-def test_what_a_module_ignores_or_fails_at_is_refused(settings, words):
+def test_a_setting_that_the_module_ignores_is_rejected(settings, words):
     network("m.onnx")
     with pytest.raises(UsageError) as error:
         plan_builder.build(request(settings=settings), Path("out"))
@@ -219,7 +219,7 @@ def test_what_a_module_ignores_or_fails_at_is_refused(settings, words):
     assert len(error.value.details) == 1  # no version of TensorRT is asked of TensorRT-RTX
 
 
-def test_what_a_version_of_tensorrt_is_too_old_for_names_the_first_that_has_it():
+def test_a_setting_of_a_newer_tensorrt_is_rejected_with_the_version_that_has_it():
     settings = {"hardware_compatibility": "same_compute_capability", "strip_plan": True}
     asked = request(module="tensorrt", compute_capabilities=[], settings=settings)
     with pytest.raises(UsageError) as error:
@@ -233,7 +233,7 @@ def test_what_a_version_of_tensorrt_is_too_old_for_names_the_first_that_has_it()
     assert error.value.details == ("compute_capabilities: fails in TensorRT; TensorRT-RTX supports it",)
 
 
-def test_the_table_of_the_module_is_true():
+def test_the_table_of_settings_matches_the_module():
     """What the table calls ignored changes no byte of a plan, and what it calls failing fails: asked past the table."""
     network("m.onnx")
     (base,) = plan_builder.build(request(), Path("base"))
@@ -259,7 +259,7 @@ def test_the_table_of_the_module_is_true():
             assert (folder / "model.plan").read_bytes() == base.path.read_bytes()
 
 
-def test_targets_that_are_none():
+def test_unsupported_targets_are_rejected():
     network("m.onnx")
     for targets, words in ((["9.0"], "does not support 9.0"), ([], "needs at least one target")):
         with pytest.raises(UsageError) as error:
@@ -268,7 +268,7 @@ def test_targets_that_are_none():
 
 
 @pytest.mark.parametrize(("targets", "words"), [(["8.9", "8.9"], "duplicate values"), (["sm89"], "should match pattern")])
-def test_targets_that_no_request_can_have(targets, words):
+def test_invalid_targets_of_a_request_are_rejected(targets, words):
     network("m.onnx")
     Path("r.json").write_text(json.dumps({"onnx": "m.onnx", "module": "tensorrt_rtx", "compute_capabilities": targets}))
     done = tritonize("plan", "build", "--request", "r.json", "--out", "out")
@@ -276,7 +276,7 @@ def test_targets_that_no_request_can_have(targets, words):
     assert words in " ".join(done.stderr.split())
 
 
-def test_a_folder_or_a_plugin_that_is_none():
+def test_an_unusable_folder_or_plugin_is_an_error():
     network("m.onnx")
     Path("file").write_text("")
     for folder in ("file", "file/below", "/proc/none"):
@@ -289,7 +289,7 @@ def test_a_folder_or_a_plugin_that_is_none():
     assert (error.value.code, error.value.found) == ("plan-plugins-missing", "none.so")
 
 
-def test_a_request_says_its_schema():
+def test_a_request_has_its_schema_number():
     written = request("m.onnx").model_dump_json(by_alias=True, exclude_defaults=True)
     assert json.loads(written)["schema"] == 1
     assert BuildRequest.model_validate_json(written) == request("m.onnx")
@@ -297,7 +297,7 @@ def test_a_request_says_its_schema():
         BuildRequest.model_validate({"schema": 2, "onnx": "m.onnx"})
 
 
-def test_what_is_wrong_with_a_request_is_said_as_of_a_spec():
+def test_the_problems_of_a_request_are_listed_as_for_a_spec():
     wrong = {"schema": 1, "onnx": 3, "compute_capabilites": ["8.9"], "profiles": 3, "settings": {"workspace_mb": 3}}
     Path("r.json").write_text(json.dumps(wrong))
     with pytest.raises(UsageError) as error:
@@ -314,14 +314,14 @@ def test_what_is_wrong_with_a_request_is_said_as_of_a_spec():
     assert error.value.details == ("the file: input should be a valid dictionary; found [1]",)
 
 
-def test_a_node_map_that_is_not_there_is_named():
+def test_a_missing_node_map_is_an_error():
     network("m.onnx")
     with pytest.raises(UsageError) as error:
         plan_builder.build(request(node_map="nope.json"), Path("out"))
     assert (error.value.code, error.value.found) == ("plan-node-map-missing", "nope.json")
 
 
-def test_files_that_are_no_graphs_are_not_called_unsupported():
+def test_an_invalid_graph_is_not_reported_as_unsupported():
     Path("m.onnx").touch()
     with pytest.raises(UsageError, match="no ONNX file"):
         plan_builder.build(request(), Path("out"))
@@ -333,7 +333,7 @@ def test_files_that_are_no_graphs_are_not_called_unsupported():
     assert error.value.found.startswith(broken.graph.node[1].op_type)
 
 
-def test_a_stock_build_without_a_gpu_says_the_ways_out():
+def test_a_tensorrt_build_without_a_gpu_names_the_alternatives():
     network("m.onnx")
     if gpu.find() is not None:
         pytest.skip("not run: there is a GPU")
@@ -346,7 +346,7 @@ def test_a_stock_build_without_a_gpu_says_the_ways_out():
 
 
 @pytest.mark.parametrize("module", ["tensorrt", "tensorrt_rtx"])
-def test_a_module_without_a_packages_metadata_is_asked_itself(module, monkeypatch):
+def test_the_version_of_a_module_without_package_metadata_is_read_from_the_module(module, monkeypatch):
     """As in NVIDIA's containers."""
     monkeypatch.setattr(installed, "_DISTRIBUTIONS", {module: ("no-such-package",)})
     monkeypatch.setattr(sys, "path", [*sys.path])
@@ -369,7 +369,7 @@ def test_a_module_without_a_packages_metadata_is_asked_itself(module, monkeypatc
     assert "libnvinfer.so.10" in error.value.found
 
 
-def test_unsupported_nodes_are_all_named_with_their_origin():
+def test_all_unsupported_nodes_are_listed_with_their_origin():
     network("m.onnx", operators=("NonZero", "Relu", "NonZero"))
     node_map = {"format": 1, "nodes": [{"node": "node0", "operator": "NonZero", "module": "head.pick", "source": "net.py:7"}]}
     Path("node_map.json").write_text(json.dumps(node_map))
@@ -400,7 +400,7 @@ def refused(nodes: list[onnx.NodeProto], outputs: list[str], **fields) -> PlanEr
     return error.value
 
 
-def test_a_reason_is_the_nodes_own_and_a_healthy_node_has_none():
+def test_only_unsupported_nodes_are_listed_each_with_its_reason():
     nodes = [
         helper.make_node("Resize", ["x", "", "sizes"], ["a"], name="healthy", mode="nearest"),
         helper.make_node("Resize", ["a", "", "sizes"], ["b"], name="smooth", mode="cubic", antialias=1),
@@ -425,7 +425,7 @@ def test_a_node_in_a_subgraph_is_counted_and_named():
     assert error.details == ("Det (node in_then): no importer",)
 
 
-def test_a_long_list_says_how_many_are_left_out_and_the_log_has_them_all():
+def test_a_long_list_of_nodes_is_shortened_and_complete_in_the_log():
     nodes = [helper.make_node("Det", ["x"], [f"y{number}"], name=f"det{number}") for number in range(30)]
     error = refused(nodes, [f"y{number}" for number in range(30)], shape=(4, 4))
     assert "30 nodes: Det" in error.what
@@ -434,14 +434,14 @@ def test_a_long_list_says_how_many_are_left_out_and_the_log_has_them_all():
     assert all(f"Det (node det{number})" in Path("out/model.log").read_text() for number in range(30))
 
 
-def test_inputs_and_outputs_that_would_be_turned_into_others_in_silence():
+def test_inputs_of_a_type_that_tensorrt_converts_silently_are_rejected():
     model("m.onnx", [helper.make_node("Neg", ["x"], ["y"])], ["y"], kind=TensorProto.DOUBLE)
     with pytest.raises(UsageError) as error:
         plan_builder.build(request(profiles=[]), Path("out"))
     assert error.value.found == "x is fp64, and would be fp32; y is fp64, and would be fp32"
 
 
-def test_types_that_no_request_carries_are_refused_before_the_build():
+def test_types_that_requests_do_not_support_are_rejected_before_the_build():
     told: list[str] = []
     zero = helper.make_node("Constant", [], ["z"], value=helper.make_tensor("", TensorProto.FLOAT8E4M3FN, [], [0.0]))
     scale = helper.make_node("Constant", [], ["s"], value=helper.make_tensor("", TensorProto.FLOAT, [], [1.0]))
@@ -456,7 +456,7 @@ def test_types_that_no_request_carries_are_refused_before_the_build():
 
 
 @pytest.mark.parametrize("bad", ["text", "truncated", "no data"])
-def test_bad_onnx_files(bad):
+def test_a_damaged_onnx_file_is_an_error(bad):
     path = network("m.onnx")
     if bad == "text":
         path.write_text("hello")
@@ -473,7 +473,7 @@ def test_bad_onnx_files(bad):
 
 
 @pytest.mark.parametrize("location", ["m.onnx.data", "weights.bin", "parts/weights.bin"])
-def test_external_data(location):
+def test_external_data_is_found_and_is_part_of_the_key(location):
     path = network("m.onnx")
     Path("parts").mkdir()
     onnx.save_model(onnx.load(path), path, save_as_external_data=True, size_threshold=0, location=location)
@@ -488,7 +488,7 @@ def test_external_data(location):
     assert other.metadata.onnx_sha256 != built.metadata.onnx_sha256
 
 
-def test_the_data_of_a_linked_file_lies_beside_the_link():
+def test_the_data_of_a_linked_file_is_beside_the_link():
     path = network("m.onnx")
     onnx.save_model(onnx.load(path), path, save_as_external_data=True, size_threshold=0, location="weights.bin")
     Path("blobs").mkdir()
@@ -499,7 +499,7 @@ def test_the_data_of_a_linked_file_lies_beside_the_link():
 
 
 @pytest.mark.parametrize("damage", ["cut off", "a byte", "no plan", "no metadata", "half the metadata", "no log"])
-def test_a_damaged_plan_in_the_cache_is_built_anew(damage):
+def test_a_damaged_plan_in_the_cache_is_built_again(damage):
     network("m.onnx")
     (built,) = plan_builder.build(request(), Path("out"))
     whole = built.path.read_bytes()
@@ -520,7 +520,7 @@ def test_a_damaged_plan_in_the_cache_is_built_anew(damage):
     assert not list(Path("again").glob("*.new"))
 
 
-def test_the_plan_used_longest_ago_makes_room_in_the_cache(monkeypatch):
+def test_the_least_recently_used_plan_is_dropped_from_a_full_cache(monkeypatch):
     network("m.onnx")
     targets = ("8.0", "8.6", "8.9")
     for each in targets[:2]:
@@ -536,7 +536,7 @@ def test_the_plan_used_longest_ago_makes_room_in_the_cache(monkeypatch):
     ]
 
 
-def test_targets_side_by_side_do_not_take_each_others_place_in_a_full_cache(monkeypatch):
+def test_parallel_builds_do_not_drop_each_others_plans_from_a_full_cache(monkeypatch):
     network("m.onnx")
     monkeypatch.setenv("TRITONIZE_PLAN_CACHE_GIB", "0")
     told: list[str] = []
@@ -548,7 +548,7 @@ def test_targets_side_by_side_do_not_take_each_others_place_in_a_full_cache(monk
     assert not any("damaged" in text for text in told)
 
 
-def test_a_plan_is_built_anew_where_the_build_steps_are_others(monkeypatch):
+def test_a_plan_is_built_again_if_the_build_steps_changed(monkeypatch):
     network("m.onnx")
     plan_builder.build(request(), Path("out"))
     assert plan_builder.build(request(), Path("out"))[0].cached
@@ -557,7 +557,7 @@ def test_a_plan_is_built_anew_where_the_build_steps_are_others(monkeypatch):
 
 
 @pytest.mark.parametrize("said", ["much", "-1", "nan", "inf"])
-def test_a_bound_on_the_cache_that_is_no_size_is_refused_before_the_build(said, monkeypatch):
+def test_an_invalid_cache_size_is_an_error_before_the_build(said, monkeypatch):
     network("m.onnx")
     monkeypatch.setenv("TRITONIZE_PLAN_CACHE_GIB", said)
     with pytest.raises(UsageError, match="not a number") as error:
@@ -567,7 +567,7 @@ def test_a_bound_on_the_cache_that_is_no_size_is_refused_before_the_build(said, 
 
 
 @pytest.mark.parametrize("name", ["m.onnx", "weights.bin", "p.so"])
-def test_a_file_that_cannot_be_read_is_named(name, monkeypatch):
+def test_an_unreadable_file_of_the_request_is_an_error(name, monkeypatch):
     onnx.save_model(onnx.load(network("m.onnx")), "m.onnx", save_as_external_data=True, size_threshold=0, location="weights.bin")
     Path("p.so").touch()
     asked = request().model_copy(
@@ -586,7 +586,7 @@ def test_a_file_that_cannot_be_read_is_named(name, monkeypatch):
     assert error.value.where == name
 
 
-def test_a_cache_that_keeps_nothing_right_is_an_error(monkeypatch):
+def test_a_cache_that_changes_the_content_is_an_error(monkeypatch):
     network("m.onnx")
     monkeypatch.setattr(placement, "_copy", lambda source, target: str(target.write_bytes(b"other")))
     with pytest.raises(PlanError, match="damaged") as error:
@@ -631,7 +631,7 @@ def test_a_deadline_and_ctrl_c_end_the_wait_for_another_process():
     assert not plan_builder.build(request(deadline_s=60), Path("out"))[0].cached
 
 
-def test_the_first_failure_is_told_at_once(monkeypatch):
+def test_the_first_failed_target_is_reported_at_once(monkeypatch):
     """The target that fails is the last one, while the first is waited for."""
     network("m.onnx")
     told = threading.Event()
@@ -669,7 +669,7 @@ def test_a_truncated_or_changed_plan_does_not_load():
     ("target", "verdict"),
     [("10.16.1.11", "loads"), ("10.16.1.12", "does not load"), ("11.4.0.106", "does not load"), (None, "unknown")],
 )
-def test_a_stock_plan_loads_in_its_own_version_alone(target, verdict):
+def test_a_tensorrt_plan_loads_only_in_its_own_version(target, verdict):
     assert compatibility.check(stock_plan("m.plan", (10, 16, 1, 11)), target).verdict == verdict
 
 
@@ -745,7 +745,7 @@ def test_too_much_memory_during_the_build_is_an_error_with_the_log():
     assert not list(Path("out").glob("*.plan"))
 
 
-def test_ctrl_c_leaves_nothing():
+def test_ctrl_c_leaves_no_files_and_processes():
     deep()
     Path("r.json").write_text(
         json.dumps({"schema": 1, "onnx": "m.onnx", "module": "tensorrt_rtx", "compute_capabilities": ["8.9"]})
@@ -762,7 +762,7 @@ def test_ctrl_c_leaves_nothing():
     assert not [entry for entry in Path(os.environ["TRITONIZE_CACHE"], "plans").iterdir() if entry.is_dir()]
 
 
-def test_the_command_line():
+def test_plan_build_writes_the_plans():
     network("m.onnx")
     Path("r.json").write_text(
         json.dumps(
@@ -810,7 +810,7 @@ def test_a_builder_that_is_killed_is_an_error_with_the_log():
 
 
 @pytest.mark.parametrize("place", ["out", "cache"])
-def test_a_full_disk_is_said_so_and_leaves_nothing(place, monkeypatch):
+def test_a_full_disk_is_an_error_and_leaves_no_files(place, monkeypatch):
     if not mounted(Path("small"), "16k"):
         pytest.skip("not run: mounting a small disk takes rights that this user lacks")
     network("m.onnx")

@@ -41,7 +41,7 @@ def source(factor: float = 1.0) -> None:
 
 
 @pytest.mark.slow  # tests/integration/plans/test_plan_proving.py goes the whole way with two machines and their proofs
-def test_from_the_request_over_four_machines_to_one_version(monkeypatch, tmp_path):
+def test_plans_of_four_machines_become_one_version(monkeypatch, tmp_path):
     """Each machine is a cache of its own and knows the request's folder alone."""
     source()
     Path("spec.yaml").write_text(SPEC)
@@ -87,7 +87,7 @@ def test_from_the_request_over_four_machines_to_one_version(monkeypatch, tmp_pat
     assert json.loads(done.stdout)["error"]["details"] == ["there is none for compute capability 12.0"]
 
 
-def test_one_plan_that_was_collected_is_found_by_its_name():
+def test_a_single_collected_plan_is_named_in_the_configuration():
     """Triton looks for model.plan unless the configuration names another."""
     source()
     Path("spec.yaml").write_text(SPEC.replace('["8.0", "8.6", "8.9", "12.0"]', '["8.9"]'))
@@ -123,7 +123,7 @@ def changed(folder: Path, **fields) -> None:
         ({"tf32": True}, "different TF32 settings"),
     ],
 )
-def test_what_does_not_go_together_is_refused(fields, words):
+def test_plans_with_different_settings_are_rejected(fields, words):
     folders = two()
     changed(folders[1], **fields)
     with pytest.raises(UsageError, match="cannot be one version") as error:
@@ -150,14 +150,14 @@ def plan_file_sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_mixed_tensorrt_versions_are_refused():
+def test_plans_of_different_tensorrt_versions_are_rejected():
     folders = stock("a", (10, 16, 1, 11), "8.6"), stock("b", (10, 16, 0, 72), "8.9")
     with pytest.raises(UsageError) as error:
         plan_collection.read(folders)
     assert "different TensorRT versions: 10.16.1.11" in error.value.details[0]
 
 
-def test_two_plans_of_one_gpu_kind_are_refused_unless_they_are_the_same():
+def test_two_different_plans_for_one_gpu_are_rejected():
     folders = stock("a", (10, 16, 1, 11), "8.6"), stock("b", (10, 16, 1, 11), "8.6")
     with pytest.raises(UsageError, match="cannot be one version") as error:
         plan_collection.read(folders)
@@ -166,7 +166,7 @@ def test_two_plans_of_one_gpu_kind_are_refused_unless_they_are_the_same():
     assert len(plan_collection.read([folders[0], Path("c")])) == 1
 
 
-def test_plans_without_or_with_wrong_metadata():
+def test_a_plan_without_its_metadata_is_an_error():
     first, second = two()
     (second / "model.plan.json").unlink()
     with pytest.raises(PlanError, match="has no metadata"):
@@ -183,7 +183,7 @@ SKOPEO = """#!/bin/sh
 """
 
 
-def test_the_image_of_a_release_is_asked_what_it_has(monkeypatch):
+def test_the_tensorrt_version_of_a_release_is_read_from_its_image(monkeypatch):
     folder = Path("bin").absolute()
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:{os.defpath}")

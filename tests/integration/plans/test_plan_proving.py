@@ -73,7 +73,7 @@ def run(**env: str):
     return done.returncode, json.loads(done.stdout)["reports"][0]
 
 
-def test_every_plan_is_proven_where_its_gpu_is_and_the_version_where_it_is_served(library):
+def test_each_plan_is_proven_on_its_gpu_and_the_version_where_it_is_served(library):
     asked()
     for capability in ("8.9", "9.0"):
         done = built(library, capability)
@@ -111,7 +111,7 @@ def test_every_plan_is_proven_where_its_gpu_is_and_the_version_where_it_is_serve
     assert "no GPU of compute capability 9.0" in report["details"]["plans"][1]["proof"]
 
 
-def test_without_its_gpu_nothing_is_proven_and_nothing_is_left(library):
+def test_without_its_gpu_a_plan_is_not_run_and_no_record_is_written(library):
     asked()
     env = machine(library, "8.9")
     done = tritonize("plan", "build", "--request", "asked/request.json", "--out", "plans8.9", env=env)
@@ -139,7 +139,7 @@ def known(rtol: float = 1e-4) -> GoldenSet:
     return GoldenSet(samples=samples, expected=files[1], max_batch_size=2, rules=rules, why_not="none")
 
 
-def test_a_question_comes_back_as_it_was_and_not_otherwise(monkeypatch):
+def test_the_proof_input_is_read_back_unchanged_and_damage_is_an_error(monkeypatch):
     monkeypatch.setattr(golden_set, "BUDGET", 1)  # every sample goes along, whatever a version carries
     question = ProofInput(golden=known(), precision="fp16", deadline_s=60.0)
     proof_input.write(question, Path("question"))

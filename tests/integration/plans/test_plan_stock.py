@@ -78,7 +78,7 @@ def calls() -> list[list[str]]:
     return json.loads(content[44 : 44 + size])["calls"]
 
 
-def test_tf32_is_taken_from_a_build_in_fp32_since_the_builders_default_is_on():
+def test_a_build_in_fp32_clears_tf32_which_the_builder_sets_by_default():
     model()
     build()
     assert ["clear_flag", "TF32"] in calls()
@@ -95,7 +95,7 @@ def test_settings_reach_the_builder():
     assert [["set_flag", name] in calls() for name in ("VERSION_COMPATIBLE", "REFIT", "STRIP_PLAN")] == [True, True, False]
 
 
-def test_a_driver_that_is_too_old_is_missing_and_says_why(monkeypatch):
+def test_a_driver_that_is_too_old_is_a_missing_error(monkeypatch):
     model()
     monkeypatch.setenv("FAKE_GPU_OLD_DRIVER", "1")
     with pytest.raises(MissingError, match="does not start") as error:
@@ -110,7 +110,7 @@ def test_a_driver_that_is_too_old_is_missing_and_says_why(monkeypatch):
     ("module", "here", "kept"),
     [("tensorrt", HERE, True), ("tensorrt", None, True), ("tensorrt_rtx", HERE, True), ("tensorrt_rtx", None, False)],
 )
-def test_what_is_noise_without_a_gpu_is_heard_elsewhere(module, here, kept, trt, monkeypatch):
+def test_warnings_that_a_missing_gpu_explains_are_dropped(module, here, kept, trt, monkeypatch):
     model()
     monkeypatch.setattr(gpu, "find", lambda: here)
     monkeypatch.setitem(sys.modules, module, trt)
@@ -132,7 +132,7 @@ def test_what_is_noise_without_a_gpu_is_heard_elsewhere(module, here, kept, trt,
     assert (DRIVER in Path("m.log").read_text()) is kept
 
 
-def test_the_plugins_that_come_with_it_are_registered(trt, monkeypatch):
+def test_the_plugins_of_tensorrt_are_registered(trt, monkeypatch):
     model()
     build()
     assert trt.registered == [""]
@@ -140,7 +140,7 @@ def test_the_plugins_that_come_with_it_are_registered(trt, monkeypatch):
     build()
 
 
-def test_a_library_of_plugins_that_is_none_is_named():
+def test_an_invalid_plugin_library_is_an_error():
     model()
     Path("good.so").write_text("")
     build(plugins=(Path("good.so"),))
@@ -149,7 +149,7 @@ def test_a_library_of_plugins_that_is_none_is_named():
     assert error.value.where == "bad.so"
 
 
-def test_names_that_the_module_does_not_know_are_refused_before_the_build():
+def test_a_setting_without_a_name_in_the_module_is_rejected_before_the_build():
     model()
     with pytest.raises(UsageError, match="does not support a setting") as error:
         build(hardware_compatibility="ampere_plus")  # the stand-in has no such enumeration
@@ -158,7 +158,7 @@ def test_names_that_the_module_does_not_know_are_refused_before_the_build():
     assert not Path("m.plan").exists()
 
 
-def test_int64_inputs_and_outputs_where_the_module_has_none(trt, monkeypatch):
+def test_int64_tensors_are_rejected_if_the_module_has_no_int64(trt, monkeypatch):
     model(TensorProto.INT64)
     build()
     monkeypatch.setattr(trt, "DataType", enum.Enum("DataType", [each.name for each in trt.DataType if each.name != "INT64"]))
@@ -205,7 +205,7 @@ def test_an_operator_that_a_plugin_implements_needs_no_importer(kept, trt, monke
     build()
 
 
-def test_instance_normalization_is_the_parsers_own_where_it_can_be_asked_for(trt, monkeypatch):
+def test_native_instance_normalization_is_requested_if_the_parser_has_it(trt, monkeypatch):
     asked = []
     monkeypatch.setattr(trt, "OnnxParserFlag", enum.Enum("OnnxParserFlag", "NATIVE_INSTANCENORM"), raising=False)
     monkeypatch.setattr(trt.OnnxParser, "set_flag", lambda self, flag: asked.append(flag.name), raising=False)
@@ -214,7 +214,7 @@ def test_instance_normalization_is_the_parsers_own_where_it_can_be_asked_for(trt
     assert set(asked) == {"NATIVE_INSTANCENORM"}
 
 
-def test_a_timing_cache_that_cannot_be_kept_costs_no_plan(monkeypatch):
+def test_an_unwritable_timing_cache_does_not_fail_the_build(monkeypatch):
     def refused(*_: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", "timings")
 
@@ -226,7 +226,7 @@ def test_a_timing_cache_that_cannot_be_kept_costs_no_plan(monkeypatch):
     assert "the timing cache cannot be written" in Path("m.log").read_text()
 
 
-def test_a_disk_that_fills_up_while_the_plan_comes_is_said_so(trt, monkeypatch):
+def test_a_disk_that_fills_up_during_serialization_is_an_error(trt, monkeypatch):
     """The builder hears of no exception: it is told that nothing was written."""
 
     class Full:
@@ -251,7 +251,7 @@ def test_a_disk_that_fills_up_while_the_plan_comes_is_said_so(trt, monkeypatch):
         build()
 
 
-def test_progress_that_cannot_be_told_cancels_no_build(monkeypatch):
+def test_a_failing_progress_callback_does_not_cancel_the_build(monkeypatch):
     def refused(_: str) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -56,7 +56,7 @@ def run(command: str, *arguments: str, targets: str = '["8.9", "12.0"]', backend
 
 
 @without_gpu
-def test_a_plan_that_nobody_ran_is_unproven_and_not_published():
+def test_a_plan_that_did_not_run_is_unproven_and_not_published():
     done, answer = run("run")
     assert done.returncode == 3, done.stderr
     (report,) = answer["reports"]
@@ -78,7 +78,7 @@ def test_a_plan_that_nobody_ran_is_unproven_and_not_published():
 
 
 @without_gpu
-def test_it_is_published_where_that_is_allowed_and_says_so():
+def test_allow_unproven_publishes_it_with_a_note():
     done, answer = run("run", "--allow-unproven", targets='["8.9"]')
     assert done.returncode == 0, done.stderr
     (report,) = answer["reports"]
@@ -95,7 +95,7 @@ def test_it_is_published_where_that_is_allowed_and_says_so():
 
 
 @without_gpu
-def test_plans_and_bounds_are_looked_at_before_anything_is_exported():
+def test_plans_and_limits_are_checked_before_the_export():
     Path("empty").mkdir()
     for place, code, words in (("nowhere", 2, "does not exist"), ("empty", 2, "no plan"), ("network.py", 5, "not a TensorRT plan")):
         done, answer = run("run", "--plans", place)
@@ -107,7 +107,7 @@ def test_plans_and_bounds_are_looked_at_before_anything_is_exported():
 
 
 @without_gpu
-def test_what_cannot_be_built_here_is_said_before_anything_is_exported():
+def test_a_plan_that_cannot_be_built_here_is_an_error_before_the_export():
     done, answer = run("run", backend="tensorrt")
     assert done.returncode == 3
     assert answer["error"]["next_step"]
@@ -127,7 +127,7 @@ def test_what_cannot_be_built_here_is_said_before_anything_is_exported():
     assert "Export" not in done.stderr
 
 
-def test_where_no_plan_can_be_built_the_log_of_the_builder_stays():
+def test_if_the_build_fails_the_log_of_the_builder_stays():
     """The run's other files go; the error says where the log lies."""
     Path("network.py").write_text(NETWORK.replace("torch.relu(", "torch.nonzero("))
     text = SPEC.format(targets='["8.9"]', backend="tensorrt_rtx").replace("max_batch_size: 4", "max_batch_size: 0")
@@ -142,7 +142,7 @@ def test_where_no_plan_can_be_built_the_log_of_the_builder_stays():
 
 
 @pytest.mark.parametrize(("version", "verdict"), [("10.16.1.11", "passed"), ("10.13.3.9", "failed"), (None, "not run")])
-def test_whether_a_plan_loads_at_the_declared_target_is_said(version, verdict, monkeypatch):
+def test_the_report_states_whether_the_plan_loads_at_the_declared_target(version, verdict, monkeypatch):
     """Before any server starts, and as a finding where it does not."""
     plan = stock_plan("model.plan", (10, 16, 1, 11))
     image = compatibility.ImageVersion(image="image", version=version, source="asked")
@@ -157,7 +157,7 @@ def test_whether_a_plan_loads_at_the_declared_target_is_said(version, verdict, m
     assert "no backend for plans of TensorRT-RTX" in recorder.stages[-1].note
 
 
-def test_a_request_needs_an_empty_folder_before_anything_is_exported():
+def test_a_folder_that_is_not_empty_is_an_error_before_the_export():
     Path("spec.yaml").write_text(SPEC.format(targets='["8.9"]', backend="tensorrt_rtx"))
     Path("asked").mkdir()
     (Path("asked") / "mine").touch()
@@ -167,7 +167,7 @@ def test_a_request_needs_an_empty_folder_before_anything_is_exported():
     assert "Export" not in done.stderr
 
 
-def test_precision_goes_with_a_plan():
+def test_tf32_needs_a_plan_backend():
     Path("spec.yaml").write_text(
         SPEC.format(targets="[]", backend="onnxruntime").replace("backend:", "precision: tf32\n    backend:")
     )
@@ -183,18 +183,18 @@ def model(**fields) -> schema.Model:
 
 
 @pytest.mark.parametrize(("batching", "usual"), [({"preferred_batch_size": [2, 4]}, 4), ({}, 8), (None, 8)])
-def test_the_usual_batch_is_the_one_that_batching_prefers(batching, usual):
+def test_opt_is_the_preferred_batch_size(batching, usual):
     (shapes,) = from_spec.profiles(model(triton={} if batching is None else {"dynamic_batching": batching}))
     assert (shapes["x"].min, shapes["x"].opt, shapes["x"].max) == ((1, 1), (usual, 5), (8, 9))
 
 
-def test_what_the_batch_axis_says_goes_before_what_batching_prefers():
+def test_the_opt_of_the_batch_axis_overrides_the_preferred_batch_size():
     axes = {"length": {"min": 1, "max": 9}, "batch": {"min": 1, "opt": 2, "max": 8}}
     (shapes,) = from_spec.profiles(model(axes=axes, triton={"dynamic_batching": {"preferred_batch_size": [4]}}))
     assert (shapes["x"].min, shapes["x"].opt, shapes["x"].max) == ((1, 1), (2, 9), (8, 9))
 
 
-def test_profiles_of_part_of_the_axes():
+def test_a_profile_may_set_some_of_the_axes():
     asked = [{"batch": {"max": 2}}, {"batch": {"min": 2, "opt": 4}, "length": {"opt": 3}}]
     first, second = from_spec.profiles(model(profiles=asked))
     assert (first["x"].min, first["x"].opt, first["x"].max) == ((1, 1), (2, 5), (2, 9))
@@ -209,7 +209,7 @@ def groups(**fields) -> list[dict]:
     return model_config.parse(model_config.render("m", made, artifact), where="m").get("instance_group", [])
 
 
-def test_profiles_that_take_everything_have_instances_of_their_own():
+def test_profiles_that_cover_every_size_get_their_own_instances():
     assert groups(profiles=[{"batch": {"opt": 1}}, {}]) == [
         {"kind": "KIND_GPU", "count": 1, "profile": ["0"]},
         {"kind": "KIND_GPU", "count": 1, "profile": ["1"]},
@@ -218,7 +218,7 @@ def test_profiles_that_take_everything_have_instances_of_their_own():
     assert groups(profiles=[{"batch": {"opt": 1}}, {}], backend="tensorrt_rtx") == []  # Triton refuses the field there
 
 
-def test_profiles_that_share_the_sizes_share_their_instances():
+def test_profiles_that_divide_the_sizes_share_an_instance():
     """Triton sends a request to any instance, and an instance with only the small profile would refuse a large batch."""
     shared = [{"batch": {"max": 4}}, {"batch": {"min": 5}}]
     assert groups(profiles=shared) == [{"kind": "KIND_GPU", "count": 1, "profile": ["0", "1"]}]
@@ -273,12 +273,12 @@ def test_profiles_that_share_the_sizes_share_their_instances():
         ),
     ],
 )
-def test_every_mistake_in_the_profiles_is_named(fields, where, words):
+def test_every_problem_of_the_profiles_is_listed(fields, where, words):
     found = {".".join(path): text for path, text in rules.problems(model(**fields))}
     assert words in found.get(where, ""), found
 
 
-def test_sizes_that_an_axis_does_not_have_need_no_profile():
+def test_sizes_outside_the_steps_of_an_axis_need_no_profile():
     axes = {"length": {"min": 4, "max": 12, "step": 4}}
     parts = [{"length": {"max": 4, "opt": 4}}, {"length": {"min": 8}}]
     assert list(rules.problems(model(axes=axes, profiles=parts))) == []

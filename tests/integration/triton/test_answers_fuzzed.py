@@ -137,7 +137,9 @@ def verify(file: Path, address: str) -> Report:
 
 
 @pytest.mark.parametrize(("seed", "rounds"), [(0, 0), pytest.param(1, 1500, marks=pytest.mark.slow)])
-def test_answers_with_a_part_changed(file: Path, monkeypatch: pytest.MonkeyPatch, seed: int, rounds: int) -> None:
+def test_any_changed_response_ends_in_a_verdict_or_an_error(
+    file: Path, monkeypatch: pytest.MonkeyPatch, seed: int, rounds: int
+) -> None:
     """Every part once, and then parts by chance."""
     monkeypatch.setattr(served_comparison, "CONCURRENT_SECONDS", 0.0)
     monkeypatch.setattr(served_comparison, "CLIENTS", 2)

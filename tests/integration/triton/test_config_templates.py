@@ -9,7 +9,7 @@ from tritonize.core.errors import UsageError
 from tritonize.triton import model_config
 
 
-def test_a_template_of_the_users(tmp_path):
+def test_a_template_of_the_user_is_rendered(tmp_path):
     path = tmp_path / "mine.j2"
     path.write_text('name: {{ name | pbtxt }}\nmax_batch_size: {{ max_batch_size }}\nbackend: "custom"\n')
     assert 'backend: "custom"' in model_config.render(
@@ -27,7 +27,7 @@ def test_a_template_of_the_users(tmp_path):
         ("name: {{ name | pbtxt }}", "differs from the spec"),
     ],
 )
-def test_a_bad_template_is_refused(text, reason, tmp_path):
+def test_an_invalid_template_is_rejected(text, reason, tmp_path):
     path = tmp_path / "bad.j2"
     path.write_text(text)
     with pytest.raises(UsageError, match=reason):

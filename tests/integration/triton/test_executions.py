@@ -35,33 +35,35 @@ class TestWhyNothing:
             (counts(), 0, False, None),
         ],
     )
-    def test_what_proves_nothing(self, done: Counts | None, answers: int, cached: bool, nothing: Any) -> None:
+    def test_responses_without_an_execution_prove_nothing(
+        self, done: Counts | None, answers: int, cached: bool, nothing: Any
+    ) -> None:
         values = {"answers": answers, "hits": done.hits if done else 0}
         assert executions.why_nothing(done, answers, cached=cached) == (nothing and nothing.text(**values))
 
-    def test_the_counts_are_waited_for(self) -> None:
+    def test_the_counts_are_read_until_they_settle(self) -> None:
         read = iter([ZERO, ZERO, Counts(requests=13, inferences=14, executions=12, hits=1)])
         assert executions.settled(lambda: next(read), ZERO, 3) == counts(requests=3, inferences=4, executions=2, hits=1)
         assert executions.settled(lambda: None, ZERO, 3) is None
         assert executions.settled(lambda: ZERO, None, 3) is None
 
-    def test_but_not_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_wait_for_the_counts_is_limited(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(executions, "_SETTLE_S", 0.05)
         assert executions.settled(lambda: ZERO, ZERO, 3) == counts()
 
     @pytest.mark.parametrize("status", ["403 Forbidden", "404 Not Found", "200 OK"])
-    def test_a_proxy_that_lets_inferences_through_alone_does_not_let_us_read_them(self, status: str) -> None:
+    def test_a_proxy_that_passes_only_inferences_gives_no_counts(self, status: str) -> None:
         with listening(saying(http(b"<html><body>not here</body></html>", status=status))) as address:
             server = ServerHandle(http_url=address.removeprefix("http://"), grpc_url="")
             assert executions.counts(server, "http", "m", version=1) is None
 
-    def test_a_server_that_has_gone_is_an_error(self) -> None:
+    def test_an_unreachable_server_is_an_error(self) -> None:
         with pytest.raises(ServerError):
             executions.counts(ServerHandle(http_url="127.0.0.1:9", grpc_url=""), "http", "m", version=1)
 
 
 class TestConfigurations:
-    def test_a_message_that_is_set_but_empty_is_there(self) -> None:
+    def test_an_empty_message_that_is_set_differs_from_a_missing_one(self) -> None:
         wanted = model_config.parse("dynamic_batching { }", where="")
         (finding,) = model_config.differences(wanted, {}, where="here")
         assert (finding.what, finding.expected, finding.found) == ("dynamic_batching", "{}", "nothing")
@@ -70,7 +72,7 @@ class TestConfigurations:
         assert finding.what == "dynamic_batching.default_queue_policy"
 
     @pytest.mark.parametrize("value", [0, "", False, [], "0"])
-    def test_a_default_that_is_left_out_is_the_same(self, value: Any) -> None:
+    def test_an_omitted_default_is_equal(self, value: Any) -> None:
         different = value == "0"
         assert bool(model_config.differences({"field": value}, {}, where="")) is different
 
@@ -90,6 +92,6 @@ class TestConfigurations:
             ("", "version_policy { latest { num_versions: 1 } } optimization { } instance_group { count: 2 }", []),
         ],
     )
-    def test_what_only_the_server_has(self, wanted: str, found: str, what: list[str]) -> None:
+    def test_fields_that_only_the_server_has_are_listed(self, wanted: str, found: str, what: list[str]) -> None:
         ours, theirs = (model_config.parse(text, where="") for text in (wanted, found))
         assert [finding.what for finding in model_config.additions(ours, theirs, where="here")] == what

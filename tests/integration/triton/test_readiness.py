@@ -83,21 +83,21 @@ def starting(port: int, tmp_path: Path, timeout_s: float = 20.0, ended: processe
     )
 
 
-def test_a_request_without_an_answer_is_asked_again(tmp_path: Path) -> None:
+def test_a_request_without_a_response_is_sent_again(tmp_path: Path) -> None:
     (tmp_path / "heart").mkdir()
     with answering(3, {"/v2/repository/index": (200, INDEX)}) as (port, asked):
         readiness.require_loaded(starting(port, tmp_path), tmp_path, ["heart"])
     assert len(asked) == 4
 
 
-def test_an_answer_that_takes_its_time(tmp_path: Path) -> None:
+def test_a_slow_response_is_awaited(tmp_path: Path) -> None:
     """More than the one second that an answer once had."""
     with answering(0, {"/v2/repository/index": (200, INDEX)}, slow_s=1.2) as (port, asked):
         assert starting(port, tmp_path).index() == INDEX
     assert len(asked) == 1
 
 
-def test_a_live_server_that_does_not_say_so_at_once(tmp_path: Path) -> None:
+def test_a_server_that_is_live_late_is_awaited(tmp_path: Path) -> None:
     with answering(2, {"/v2": (200, {"name": "mine", "version": "9"}), "/v2/health/live": (200, {})}) as (port, asked):
         assert starting(port, tmp_path).wait() == "9"
     assert asked == ["/v2", "/v2", "/v2", "/v2/health/live"]
@@ -110,13 +110,13 @@ def test_a_live_server_that_does_not_say_so_at_once(tmp_path: Path) -> None:
         ({"/v2": (200, {"name": "mine", "version": "9"}), "/v2/health/live": (400, {})}, "server-not-alive"),
     ],
 )
-def test_what_is_no_answer_of_ours(answers: dict[str, tuple[int, Any]], code: str, tmp_path: Path) -> None:
+def test_a_response_of_another_server_is_not_accepted(answers: dict[str, tuple[int, Any]], code: str, tmp_path: Path) -> None:
     with answering(0, answers) as (port, _), pytest.raises(ServerError) as caught:
         starting(port, tmp_path, 0.3).wait()
     assert caught.value.code == code
 
 
-def test_nobody_else_gets_the_key(tmp_path: Path) -> None:
+def test_another_program_on_the_port_does_not_get_the_key(tmp_path: Path) -> None:
     """Another program took the port while models were loaded, and answers under the server's name."""
     answers = {"/v2": (200, {"name": "mine", "version": "9"}), "/v2/health/live": (200, {}), "/v2/repository/index": (200, INDEX)}
     with subprocess.Popen(["sleep", "60"]) as real, answering(0, answers) as (port, asked):
@@ -133,7 +133,7 @@ def test_nobody_else_gets_the_key(tmp_path: Path) -> None:
     assert asked == ["/v2", "/v2/health/live", "/v2/repository/index with the key"]
 
 
-def test_an_index_that_is_refused_or_never_comes(tmp_path: Path) -> None:
+def test_an_index_that_is_rejected_or_missing_is_an_error(tmp_path: Path) -> None:
     with answering(0, {"/v2/repository/index": (403, {"error": "restricted"})}) as (port, _), pytest.raises(ServerError) as caught:
         starting(port, tmp_path).index()
     assert (caught.value.code, "restricted" in str(caught.value.found)) == ("server-no-index", True)
@@ -146,13 +146,13 @@ def test_an_index_that_is_refused_or_never_comes(tmp_path: Path) -> None:
     assert caught.value.code == "server-ended-early"
 
 
-def test_the_reason_of_a_refused_model(tmp_path: Path) -> None:
+def test_the_error_has_the_reason_of_the_rejected_model(tmp_path: Path) -> None:
     with answering(0, {"/v2/repository/index": (200, INDEX)}) as (port, _), pytest.raises(ServerError) as caught:
         readiness.require_loaded(starting(port, tmp_path), tmp_path, ["lung"])
     assert (caught.value.code, caught.value.found) == ("server-model-refused", "too big")
 
 
-def test_no_room_for_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_names_a_full_disk_that_truncated_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Full:
         f_bavail = 0
 

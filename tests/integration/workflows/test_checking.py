@@ -94,7 +94,7 @@ def never_served(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_what_was_changed_is_named_and_never_served(name, never_served, published):
+def test_a_changed_file_is_a_finding_and_is_not_served(name, never_served, published):
     assert repository.integrity(ROOT, "small", 1) == ()
     damage, where = DAMAGES[name]
     damage(MODEL)
@@ -124,7 +124,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bytes]]:
     return found
 
 
-def test_what_is_exchanged_after_it_was_hashed_is_not_served(given, monkeypatch, published):
+def test_a_file_exchanged_after_the_check_is_not_served(given, monkeypatch, published):
     right = (VERSION / "model.onnx").read_bytes()
     own = checked_copy.check
 
@@ -140,14 +140,14 @@ def test_what_is_exchanged_after_it_was_hashed_is_not_served(given, monkeypatch,
     assert [(content == right, "python" in config) for config, content in given] == [(True, False)]
 
 
-def test_serve_anyway_serves_what_is_in_place_and_stays_failed(given, published):
+def test_serve_anyway_serves_the_changed_file_and_the_verdict_is_failed(given, published):
     (VERSION / "model.onnx").write_bytes(b"other")
     with pytest.raises(ServedError):
         verify_workflow.verify(verify_workflow.Request(repository=ROOT, serve_anyway=True))
     assert given[0][1] == b"other"
 
 
-def test_what_is_too_large_to_copy_is_served_in_place_and_hashed_again(published):
+def test_a_file_too_large_to_copy_is_served_in_place_and_hashed_again(published):
     checked = checked_copy.check(ROOT, "small", 1, folder=Path("private"), budget=400)
     assert checked.findings == ()
     assert "small/1/model.onnx" in [each.where for each in checked.in_place]
@@ -158,7 +158,7 @@ def test_what_is_too_large_to_copy_is_served_in_place_and_hashed_again(published
     assert [finding.where for finding in checked.changed_in_place()] == ["small/1/model.onnx"]
 
 
-def test_where_the_filesystem_can_share_blocks_nothing_is_in_place(monkeypatch, published):
+def test_on_a_filesystem_with_reflinks_every_file_is_copied(monkeypatch, published):
     """The ioctl is the kernel's; here it is stood in for by a copy."""
 
     def clone(copy: int, request: int, source: int) -> None:
@@ -177,7 +177,7 @@ def replaced() -> None:
     small_versions.publish(ROOT, 2, max_batch_size=8)
 
 
-def test_an_older_version_is_judged_by_the_configuration_it_was_proven_with(given):
+def test_an_older_version_is_verified_with_its_own_configuration(given):
     replaced()
     checked = checked_copy.check(ROOT, "small", 1, folder=Path("private"))
     assert checked.findings == ()
@@ -193,7 +193,7 @@ def test_an_older_version_is_judged_by_the_configuration_it_was_proven_with(give
     assert [each.where for each in repository.integrity(ROOT, "small", 1)] == ["small/config.pbtxt"]
 
 
-def test_versions_that_a_policy_serves_with_another_configuration_are_named(given):
+def test_a_note_names_versions_served_with_another_configuration(given):
     policy = {"triton": {"version_policy": {"all": {}}}}
     small_versions.publish(ROOT, 1, max_batch_size=4, **policy)
     small_versions.publish(ROOT, 2, max_batch_size=8, **policy)
@@ -210,7 +210,7 @@ def test_versions_that_a_policy_serves_with_another_configuration_are_named(give
     assert [each.where for each in checked_copy.older_findings(ROOT, "small", 2)] == ["small/3"]
 
 
-def test_a_configuration_that_will_differ_is_refused_before_anything_is_proven():
+def test_a_configuration_that_will_differ_is_an_error_before_the_export():
     small_versions.publish(ROOT, 1, max_batch_size=4)
     described = {"source": "small.pt", "inputs": {"x": {"shape": ["batch", 16]}}, "max_batch_size": 4, "outputs": {"y": {}}}
 
@@ -232,7 +232,7 @@ def test_a_configuration_that_will_differ_is_refused_before_anything_is_proven()
     config_conflict.require_none(ROOT, "another", schema.Model.model_validate({**described, "max_batch_size": 8}))
 
 
-def test_a_configuration_that_cannot_be_read_is_no_way_around_the_check(published):
+def test_with_an_unreadable_configuration_every_version_is_still_checked(published):
     (MODEL / "config.pbtxt").write_text("unheard_of: 1\n")
     (VERSION / "model.onnx").write_bytes(b"other")
     found = checked_copy.to_serve(ROOT, ["small"], Path("to serve"))
@@ -240,7 +240,7 @@ def test_a_configuration_that_cannot_be_read_is_no_way_around_the_check(publishe
     assert not any("unchanged since publication" in note for note in found.notes)
 
 
-def test_what_carries_no_evidence_is_served_and_named():
+def test_a_version_without_evidence_is_served_with_a_note():
     (ROOT / "plain" / "1").mkdir(parents=True)
     (ROOT / "plain" / "config.pbtxt").write_text('name: "plain"')
     found = checked_copy.to_serve(ROOT, ["plain"], Path("to serve"))
@@ -249,7 +249,7 @@ def test_what_carries_no_evidence_is_served_and_named():
     assert (found.root / "plain" / "config.pbtxt").is_file()
 
 
-def test_a_difference_to_a_changed_version_is_not_asked_for(never_served):
+def test_diff_does_not_serve_a_changed_version(never_served):
     small_versions.publish(ROOT, 1)
     small_versions.publish(ROOT, 2)
     (VERSION / "model.onnx").write_bytes(b"other")
@@ -257,7 +257,7 @@ def test_a_difference_to_a_changed_version_is_not_asked_for(never_served):
     assert (found.verdict, [each.where for each in found.findings]) == ("failed", ["small/1/model.onnx"])
 
 
-def test_the_manifest_covers_itself_and_an_older_kind_says_that_it_does_not(published):
+def test_the_manifest_has_its_own_checksum_and_an_older_one_gets_a_note(published):
     path = VERSION / "evidence" / "manifest.json"
     known = json.loads(path.read_text())
     assert (known["schema"], known["sha256"]) == (2, manifest.own_sha256(known))
@@ -269,7 +269,7 @@ def test_the_manifest_covers_itself_and_an_older_kind_says_that_it_does_not(publ
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "[" * 100_000, '{"schema": 3}', '{"schema": 2, "files": {"a": 1}}', "\x00"])
-def test_a_manifest_that_is_none_is_an_error_of_its_own(text):
+def test_an_invalid_manifest_is_an_error(text):
     (VERSION / "evidence").mkdir(parents=True)
     (VERSION / "evidence" / "manifest.json").write_text(text)
     with pytest.raises(RepositoryError) as caught:
@@ -277,7 +277,7 @@ def test_a_manifest_that_is_none_is_an_error_of_its_own(text):
     assert caught.value.code in ("manifest-damaged", "manifest-other-kind")
 
 
-def test_a_path_outside_the_model_is_not_followed(published):
+def test_a_listed_path_outside_the_model_is_not_read(published):
     path = VERSION / "evidence" / "manifest.json"
     known = json.loads(path.read_text())
     known["files"]["../../outside"] = {"sha256": "0", "bytes": 5}
@@ -288,7 +288,7 @@ def test_a_path_outside_the_model_is_not_followed(published):
     assert [(each.where, each.found) for each in checked.findings] == [("small/../../outside", None)]
 
 
-def test_a_full_disk_among_the_temporary_files_is_an_error_of_its_own_and_hangs_nothing(published):
+def test_a_full_disk_for_the_private_copy_is_exit_code_6(published):
     """The limit on a file's size stands for the disk: both are met where the private copy is written."""
     for command in (["verify", "models"], ["serve", "models", "--http-port", "0", "--grpc-port", "0"]):
         limited = ["prlimit", "--fsize=500", str(Path(sys.executable).with_name("tritonize")), *command]
@@ -297,7 +297,7 @@ def test_a_full_disk_among_the_temporary_files_is_an_error_of_its_own_and_hangs_
         assert "exceeds the size limit" in " ".join(done.stderr.split())
 
 
-def test_who_interrupts_a_run_is_told_what_is_in_place_by_then():
+def test_an_interrupted_run_names_the_versions_already_published():
     published = [PublishedVersion(repository=ROOT, model=name, version=2) for name in ("one", "two")]
     with pytest.raises(InterruptedRunError) as caught, cli_run._listing_published(published, ["one", "two", "three"]):
         raise KeyboardInterrupt

@@ -35,6 +35,6 @@ def test_global_options_are_moved_to_the_front(words, expected):
         ("--isolate build spec.yaml -m heart", "tritonize --isolate build spec.yaml -m heart"),
     ],
 )
-def test_the_command_that_repeats_a_build_can_be_pasted(words, again, monkeypatch):
+def test_the_command_that_repeats_a_build_is_quoted_for_a_shell(words, again, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["tritonize", *words.split()])
     assert run._build_command() == again

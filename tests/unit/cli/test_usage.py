@@ -31,14 +31,14 @@ from tests.support.leaks import INPUT, refused
         (["verify", "--url", "http://127.0.0.1:1"], 2, ["no such model repository"]),
     ],
 )  # fmt: skip
-def test_bad_input_gets_one_clear_error_and_leaves_no_trace(arguments, code, words):
+def test_bad_input_gets_one_error_and_leaves_no_files(arguments, code, words):
     Path("classifier.pt").touch()
     before = set(os.listdir())
     refused(invoke(*arguments), code, words)
     assert set(os.listdir()) == before
 
 
-def test_the_public_api_is_what_it_is():
+def test_the_public_names_are_listed_and_documented():
     import tritonize as package
 
     assert package.__all__ == [
@@ -52,14 +52,14 @@ def test_the_public_api_is_what_it_is():
         package.nothing  # noqa: B018
 
 
-def test_every_command_explains_itself_in_80_columns():
+def test_every_help_text_fits_80_columns():
     for command in ([], ["run"], ["build"], ["serve"], ["verify"], ["check"], ["locate"], ["inspect"], ["doctor"]):
         done = invoke(*command, "--help", env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"})
         assert done.returncode == 0
         assert max(map(len, done.stdout.splitlines())) <= 80
 
 
-def test_errors_are_json_where_json_is_asked_for():
+def test_errors_are_json_with_the_json_flag():
     done = invoke("run", "nowhere.pt", *INPUT, "--json")
     error = json.loads(done.stdout)["error"]
     assert (error["error"], error["exit_code"], error["where"]) == ("UsageError", 2, "nowhere.pt")
@@ -83,7 +83,7 @@ def test_every_exit_code_is_documented():
 
 
 @pytest.mark.parametrize("arguments", [("run",), ("verify", "--bogus"), ("plan", "build"), ("check", "a.onnx"), ("nosuch",)])
-def test_a_command_line_that_is_none_is_a_document_too(arguments):
+def test_an_invalid_command_line_is_a_json_document_with_the_json_flag(arguments):
     plain = invoke(*arguments)
     assert (plain.returncode, plain.stdout) == (2, "")
     done = invoke(*arguments, "--json")

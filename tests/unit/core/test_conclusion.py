@@ -96,7 +96,7 @@ def words_of(page: str) -> str:
 
 
 @pytest.mark.parametrize("name", OUTCOMES)
-def test_terminal_text_and_html_say_the_same(name, capsys):
+def test_terminal_text_and_html_have_the_same_sentence(name, capsys):
     found, sentence = OUTCOMES[name]
     concluded = conclude(found)
     assert concluded.sentence == sentence
@@ -158,22 +158,22 @@ def test_the_samples_of_the_stage_that_failed_are_counted():
     assert "4 of 4 drawn samples are outside the tolerance (ONNX Runtime)" in confidence(checks)
 
 
-def test_of_two_stages_at_one_place_the_later_one_is_counted():
+def test_of_two_stages_with_the_same_order_the_later_one_counts():
     checks = tuple(check(stage, sample=n) for stage in (StageName.ONNXRUNTIME, StageName.EMULATED_FP16) for n in range(4))
     assert "0 of 4 drawn samples are outside the tolerance (fp16, emulated)" in confidence(checks)
 
 
-def test_where_another_rule_was_broken_the_tolerance_gives_no_confidence():
+def test_if_another_gate_fails_the_report_states_no_confidence():
     assert "drawn samples" in confidence(CHECKS)
     assert "drawn samples" not in confidence(CHECKS, (K,))
 
 
 @pytest.mark.parametrize(("share", "text"), [(1.0, "100 %"), (0.527, "53 %"), (0.0951, "9.5 %"), (0.0003, "0.03 %")])
-def test_a_share_is_never_written_in_powers_of_ten(share, text):
+def test_a_percentage_has_no_exponent(share, text):
     assert percent(share) == text
 
 
-def test_a_long_name_never_touches_its_type():
+def test_a_long_tensor_name_keeps_a_space_before_its_type():
     long = "encoder.layers.0.attention.output"
     shown = list(tensors.lines("inputs", [TensorSpec(name=name, dtype="fp32", shape=(1, "n")) for name in ("x", long)]))
     assert [line.split() for line in shown[1:]] == [["x", "fp32", "[1,", "n]"], [long, "fp32", "[1,", "n]"]]

@@ -33,7 +33,7 @@ def raised(tree: ast.AST) -> Iterator[tuple[str, str]]:
             yield name, "".join(str(each.value) if isinstance(each, ast.Constant) else "{}" for each in what.values)
 
 
-def test_no_cause_has_two_exit_codes() -> None:
+def test_every_cause_has_one_exit_code() -> None:
     codes: dict[str, set[int]] = defaultdict(set)
     for path in CODE.rglob("*.py"):
         for name, cause in raised(ast.parse(path.read_text(encoding="utf-8"))):
@@ -42,7 +42,7 @@ def test_no_cause_has_two_exit_codes() -> None:
     assert {cause: sorted(found) for cause, found in codes.items() if len(found) > 1} == {}
 
 
-def test_two_codes_for_one_cause_are_found() -> None:
+def test_planted_errors_are_found() -> None:
     planted = "raise PlanError.of(files.DATA_MISSING)\nraise errors.UsageError.of(say.DATA_MISSING)\nPlanError(f'The {a} is.')"
     assert list(raised(ast.parse(planted))) == [
         ("PlanError", "DATA_MISSING"),
@@ -51,7 +51,7 @@ def test_two_codes_for_one_cause_are_found() -> None:
     ]
 
 
-def test_every_error_crosses_a_process_boundary_as_its_own_kind() -> None:
+def test_every_error_keeps_its_class_over_a_process_boundary() -> None:
     for kind in CLASSES.values():
         again = errors.from_dict(kind("What happened.").to_dict())
         assert (type(again), again.exit_code) == (kind, kind.exit_code)

@@ -23,7 +23,7 @@ EVIL = '\x1b[2K\x1b[1A\x1b[32mPASSED\x9b0m\r\u202e<img src=x onerror="alert(1)">
 ROOT = Path(tritonize.__file__).parent
 
 
-def test_what_is_spelled_out() -> None:
+def test_control_characters_are_escaped() -> None:
     for number in [*range(0x20), *range(0x7F, 0xA0), *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xD800, 0xDFFF, 0xFEFF]:
         shown = printable.line(chr(number))
         assert shown.isascii()
@@ -79,7 +79,7 @@ def sound(text: str) -> None:
     assert not any(line.startswith("✓ all is well") for line in text.splitlines())
 
 
-def test_reports(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_report_contains_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     sound(report_text.as_text(evil_report()))
     with pytest.raises(display.typer.Exit):
         display.finish([evil_report()], as_json=False)
@@ -91,7 +91,7 @@ def test_reports(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(printed)["reports"][0]["model"] == EVIL
 
 
-def test_progress(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_contains_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     with display.display() as shown:
         shown.on_progress(EVIL)
         shown.on_stage(ModelFile(EVIL), Stage(name=ModelFile(EVIL), verdict="passed", seconds=1.0, note=EVIL))
@@ -100,13 +100,13 @@ def test_progress(capsys: pytest.CaptureFixture[str]) -> None:
     assert "\x1b[2K" not in printed
 
 
-def test_pages() -> None:
+def test_the_html_report_escapes_markup() -> None:
     written = page.render(evil_report())
     assert "<img src=x" not in written
     assert 'onerror="alert' not in written
 
 
-def test_errors_of_the_command_line() -> None:
+def test_errors_contain_no_control_characters() -> None:
     done = invoke("verify", "\x1b[31mred\x9b\x07", "--json")
     assert done.returncode == 2
     sound(done.stdout + done.stderr)
@@ -116,7 +116,7 @@ def test_errors_of_the_command_line() -> None:
     sound(wrong.stderr)
 
 
-def test_nothing_else_prints() -> None:
+def test_every_other_module_prints_constants_only() -> None:
     """`say` is the way to the terminal: who prints otherwise prints constants, or says why."""
     found = []
     for file in sorted((ROOT / "cli").glob("*.py")):

@@ -31,7 +31,7 @@ def test_keys_are_unique() -> None:
         (StageName.ONNXRUNTIME, "bf16", True, "onnxruntime bf16 (emulated)"),
     ],
 )
-def test_stages_in_a_precision(base, precision, emulated, text) -> None:
+def test_a_stage_in_another_precision_has_its_own_key(base, precision, emulated, text) -> None:
     stage = base.at(precision, emulated=emulated)
     assert (stage.key, stage.precision, stage.emulated, stage.order) == (text, precision, emulated, base.order)
 
@@ -41,7 +41,7 @@ def test_a_missing_precision_is_an_error() -> None:
         StageName.ONNXRUNTIME.at("bf16")
 
 
-def test_in_json_a_stage_is_its_key() -> None:
+def test_a_stage_is_stored_as_its_key_in_json() -> None:
     check = Check(stage=StageName.EMULATED_FP16, batch_size=1, samples=(0,), tensors=())
     assert to_json(check)["stage"] == "onnxruntime fp16 (emulated)"
     assert from_json(Check, to_json(check)) == check

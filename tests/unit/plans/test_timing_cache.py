@@ -52,7 +52,7 @@ def build(path: Path, *measured: bytes) -> str:
     return timing_cache.store(config, path)
 
 
-def test_what_one_build_measured_the_next_one_knows(tmp_path):
+def test_a_build_reads_the_timings_of_the_previous_one(tmp_path):
     path = tmp_path / "timings" / "a.cache"
     first = build(path, b"conv", b"relu")
     assert build(path) == first
@@ -62,7 +62,7 @@ def test_what_one_build_measured_the_next_one_knows(tmp_path):
     assert config.get_timing_cache().lines == {b"conv", b"relu", b"softmax"}
 
 
-def test_builds_at_the_same_time_lose_nothing(tmp_path):
+def test_simultaneous_builds_merge_their_timings(tmp_path):
     path = tmp_path / "a.cache"
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: build(path, b"layer%d" % number), range(40)))
@@ -70,14 +70,14 @@ def test_builds_at_the_same_time_lose_nothing(tmp_path):
     assert not list(tmp_path.glob("*.new"))
 
 
-def test_a_file_that_the_builder_refuses_is_replaced(tmp_path):
+def test_a_file_that_the_builder_rejects_is_replaced(tmp_path):
     path = tmp_path / "a.cache"
     path.write_bytes(b"other GPU")
     build(path, b"conv")
     assert path.read_bytes() == b"conv"
 
 
-def test_the_calls_are_those_of_the_module(tmp_path):
+def test_the_module_has_the_calls_of_the_stand_in(tmp_path):
     import tensorrt_rtx as trt
 
     class Logger(trt.ILogger):

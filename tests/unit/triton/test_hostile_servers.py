@@ -78,7 +78,7 @@ DESCRIPTIONS: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", DESCRIPTIONS)
-def test_what_is_no_description(name: str) -> None:
+def test_an_invalid_description_is_an_error(name: str) -> None:
     content, code = DESCRIPTIONS[name]
     error = error_of(saying(content))
     assert error.code == code
@@ -97,7 +97,7 @@ def test_what_is_no_description(name: str) -> None:
     ],
     ids=["a body", "chunks", "a chunk of -1", "chunks with extensions", "100 Continue"],
 )
-def test_what_never_ends_takes_little_memory(behaviour: hostile.Behaviour) -> None:
+def test_an_endless_response_takes_little_memory(behaviour: hostile.Behaviour) -> None:
     tracemalloc.start()
     try:
         assert error_of(behaviour, timeout_s=20.0).code == "answer-too-large"
@@ -121,13 +121,13 @@ def silence(peer: socket.socket) -> None:
     ],
     ids=["silence", "a first line", "headers", "a body", "chunks"],
 )
-def test_a_server_that_drips_is_left_at_the_deadline(behaviour: hostile.Behaviour) -> None:
+def test_a_response_byte_by_byte_ends_at_the_deadline(behaviour: hostile.Behaviour) -> None:
     started = time.monotonic()
     assert error_of(behaviour, timeout_s=0.3).code == "server-silent"
     assert time.monotonic() - started < 2
 
 
-def test_a_server_that_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_read_the_request_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     huge = {"X": np.zeros((1, 2**24), np.float32)}
     with listening(silence) as address, client.connect(address, "http", timeout_s=0.3) as opened:
         started = time.monotonic()
@@ -204,14 +204,14 @@ INFERENCES: dict[str, tuple[hostile.Behaviour, str]] = {
 
 
 @pytest.mark.parametrize("name", INFERENCES)
-def test_what_is_no_answer_to_an_inference(name: str) -> None:
+def test_an_invalid_response_to_an_inference_is_an_error(name: str) -> None:
     behaviour, code = INFERENCES[name]
     error = error_of(behaviour, ask="infer")
     assert error.code == code
     assert error.exit_code == (7 if code == "no-triton" else 8)
 
 
-def test_what_is_one() -> None:
+def test_valid_responses_are_read() -> None:
     values = np.array([[1.5, -2]], np.float32)
     for behaviour in (inference(output(), values.tobytes()), inference(output(parameters={}, data=[1.5, -2]))):
         with listening(behaviour) as address, client.connect(address, "http") as opened:
@@ -223,7 +223,7 @@ def test_what_is_one() -> None:
         assert opened.server_metadata()["version"] == "2"
 
 
-def test_an_answer_is_bounded_by_what_the_caller_expects() -> None:
+def test_the_size_of_a_response_is_limited() -> None:
     behaviour = hostile.endless(OK + b"\r\n", bytes(MIB))
     with listening(behaviour) as address, client.connect(address, "http", response_limit=3 * MIB) as opened:
         tracemalloc.start()
@@ -235,11 +235,11 @@ def test_an_answer_is_bounded_by_what_the_caller_expects() -> None:
 
 
 @pytest.mark.parametrize("ask", ["model_metadata", "model_config"])
-def test_a_description_of_another_model(ask: str) -> None:
+def test_a_description_of_another_model_is_an_error(ask: str) -> None:
     assert error_of(saying(http(b'{"name": "n"}')), ask=ask).code == "other-model-answered"
 
 
-def test_a_description_of_another_version() -> None:
+def test_a_description_of_another_version_is_an_error() -> None:
     with (
         listening(saying(http(b'{"name": "m", "versions": ["2"]}'))) as address,
         client.connect(address, "http") as opened,
@@ -287,7 +287,7 @@ OVER_GRPC: dict[str, tuple[bytes | Callable[[bytes], bytes], str]] = {
 
 
 @pytest.mark.parametrize("name", OVER_GRPC)
-def test_over_grpc(name: str) -> None:
+def test_an_invalid_grpc_response_is_an_error(name: str) -> None:
     content, code = OVER_GRPC[name]
     with (
         listening_grpc({"ModelInfer": content}) as address,
@@ -298,7 +298,7 @@ def test_over_grpc(name: str) -> None:
     assert caught.value.code == code
 
 
-def test_a_bomb_over_grpc() -> None:
+def test_a_compressed_bomb_over_grpc_is_an_error() -> None:
     bomb = {"ModelInfer": answered(raw=[bytes(64 * MIB)])}
     with (
         listening_grpc(bomb, compression=grpc.Compression.Gzip) as address,
@@ -309,7 +309,7 @@ def test_a_bomb_over_grpc() -> None:
     assert caught.value.code == "answer-too-large"
 
 
-def test_credentials_are_sent_to_the_address_that_has_them_alone() -> None:
+def test_credentials_are_sent_only_to_the_address_that_has_them() -> None:
     heads: list[bytes] = []
 
     def triton(peer: socket.socket) -> None:
@@ -329,7 +329,7 @@ def test_credentials_are_sent_to_the_address_that_has_them_alone() -> None:
         assert "bWU6" not in f"{found!r} {found.identity}"
 
 
-def test_grpc_that_is_none() -> None:
+def test_a_server_without_grpc_is_an_error() -> None:
     for behaviour, code in ((saying(http(PAGE)), "server-unreachable"), (saying(b"garbage"), "server-unreachable")):
         with (
             listening(behaviour) as address,

@@ -35,7 +35,7 @@ def lines(connection: Connection, path: str = "v2") -> list[str]:
     return [line.lower() for line in json.loads(connection.request("GET", path, limit=10_000).body)]
 
 
-def test_path_headers_and_one_connection() -> None:
+def test_requests_share_a_connection_with_path_and_headers() -> None:
     peers: list[object] = []
 
     def behave(peer: socket.socket) -> None:
@@ -52,7 +52,7 @@ def test_path_headers_and_one_connection() -> None:
     assert len(peers) == 1
 
 
-def test_a_server_that_hangs_up_between_requests() -> None:
+def test_a_connection_closed_between_requests_is_opened_again() -> None:
     with listening(hostile.saying(http(b"1"))) as where:
         connection = opened(where)
         for _ in range(3):
@@ -61,7 +61,7 @@ def test_a_server_that_hangs_up_between_requests() -> None:
         connection.close()
 
 
-def test_the_rest_of_a_failed_answer_is_in_no_other() -> None:
+def test_the_rest_of_a_failed_response_is_not_read_as_the_next_one() -> None:
     def behave(peer: socket.socket) -> None:
         hostile.request(peer)
         peer.sendall(http(b"x" * 100))
@@ -76,7 +76,7 @@ def test_the_rest_of_a_failed_answer_is_in_no_other() -> None:
         connection.close()
 
 
-def test_tls_is_checked_and_has_the_same_bounds() -> None:
+def test_tls_certificates_are_checked_and_limits_apply() -> None:
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     server.load_cert_chain(TLS / "certificate.pem", TLS / "key.pem")
     with listening(echo, tls=server) as where:
@@ -97,7 +97,7 @@ def test_tls_is_checked_and_has_the_same_bounds() -> None:
         assert caught.value.code == code
 
 
-def test_tls_on_a_plain_port_and_a_handshake_that_never_ends() -> None:
+def test_a_failing_tls_handshake_is_an_error() -> None:
     for behaviour, code in ((hostile.saying(b"no"), "server-silent"), (lambda peer: time.sleep(5), "server-silent")):
         started = time.monotonic()
         with listening(behaviour) as where, pytest.raises(ServerError) as caught:

@@ -17,7 +17,7 @@ GOLDEN = CHECKOUT / "tests" / "support" / "golden"
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_text_is_the_golden_one_and_parses(name):
+def test_the_text_equals_the_golden_file_and_parses(name):
     labels = {
         output: model_config.label_filename(output, "cat\n") for output, rules in CASES[name][0].outputs.items() if rules.labels
     }
@@ -38,7 +38,7 @@ def test_the_text_is_the_golden_one_and_parses(name):
     assert (message.platform, message.backend) == ("onnxruntime_onnx", "onnxruntime")
 
 
-def test_a_tensor_without_axes_of_its_own_is_reshaped():
+def test_a_tensor_with_only_the_batch_axis_gets_a_reshape():
     text = model_config.render("labels", *CASES["labels"])
     index = text_format.Parse(text, model_config_pb2.ModelConfig()).output[1]
     assert (list(index.dims), index.HasField("reshape"), list(index.reshape.shape)) == ([1], True, [])
@@ -50,14 +50,14 @@ def test_strings_cannot_break_out_of_the_text():
     assert message.name == 'x" } output [ { name: "evil\n\\'
 
 
-def test_dynamic_batching_is_on_where_a_batch_is_possible():
+def test_dynamic_batching_is_on_if_the_batch_size_exceeds_one():
     wanted, built = CASES["labels"]
     assert "dynamic_batching" in model_config.render("labels", wanted, built)
     assert "dynamic_batching" not in model_config.render("every_section", *CASES["every_section"])
     assert "dynamic_batching" not in model_config.render("no_batch", *CASES["no_batch"])
 
 
-def test_bad_pbtxt_is_named_with_its_line():
+def test_an_invalid_pbtxt_is_an_error_with_its_line():
     with pytest.raises(UsageError) as caught:
         model_config.parse('name: "a"\nmax_batch_sice: 1\n', where="config.pbtxt")
     assert caught.value.found.startswith("2:1")

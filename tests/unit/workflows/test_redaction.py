@@ -36,7 +36,7 @@ def test_texts_with_a_name_or_form_of_a_secret_are_redacted():
     assert found["options"]["auth"] == [redaction.REDACTED, 5]
 
 
-def test_an_ordinary_word_is_left_out_where_it_is_an_argument_alone():
+def test_an_ordinary_word_is_redacted_only_as_an_argument():
     kwargs = {"token_mixer": "attention", "key": "image", "password": "attention2", "token": "abcdefghijklmnopqrst"}
     assert set(redaction.redacted(kwargs).values()) == {redaction.REDACTED}
     found = redaction.sanitized({"/attention/MatMul": "image"}, folders={}, hidden=redaction.secrets(kwargs))
@@ -63,7 +63,7 @@ def test_paths_of_the_command_line_become_relative_or_names():
     assert found == "heart.pt and plans/one.plan and model.pt and http://host/a"
 
 
-def test_no_file_of_the_evidence_has_them(tmp_path):
+def test_no_file_of_the_evidence_has_local_paths_or_secrets(tmp_path):
     staged = StagedVersion(root=tmp_path / "area" / "run" / "repository", model="m", version=1)
     staged.version_directory.mkdir(parents=True)
     (staged.model_directory / repository.CONFIG).write_text('name: "m"')

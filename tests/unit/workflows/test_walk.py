@@ -9,7 +9,7 @@ CHECKOUT = Path(__file__).parents[3]
 NAMED = re.compile(r"`([a-z_0-9/]+\.py):([A-Za-z_.]+)`")
 
 
-def test_every_function_of_the_walk_is_defined_where_it_says():
+def test_every_function_of_the_walk_exists_in_its_module():
     named = NAMED.findall((CHECKOUT / "docs/walk.md").read_text(encoding="utf-8"))
     assert len(named) > 60
     lost = [
@@ -20,7 +20,7 @@ def test_every_function_of_the_walk_is_defined_where_it_says():
     assert not lost
 
 
-def test_the_stages_of_a_run_are_walked_in_their_order():
+def test_the_walk_lists_the_stages_in_the_order_of_the_run():
     """`_run_model` is the list of stages; the walk has them in the order in which it calls them."""
     source = (CHECKOUT / "tritonize/workflows/run.py").read_text(encoding="utf-8")
     body = source[source.index("def _run_model(") :].split("\n\n\n")[0]
