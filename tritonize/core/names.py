@@ -33,7 +33,7 @@ def is_model(name: str) -> bool:
 
 
 def is_tensor(name: str) -> bool:
-    """Whether the name is valid for an input or output: any printable text that is no path out of an `.npz` file's folder."""
+    """Whether the name is valid for an input or output: printable text, without a `..` that leaves the folder of an `.npz` file."""
     return bool(name) and name.isprintable() and name == name.strip() and ".." not in re.split(r"[/\\]", name)
 
 

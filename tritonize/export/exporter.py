@@ -148,20 +148,20 @@ def take(model: schema.Model, source: Path, directory: Path) -> Taken:
     request = FinishRequest(
         exported=source, path=path, simplify=model.simplify, opset=None, consume=False, optional=tuple(model.inputs)
     )
-    answer, notes = _finished(request, model, directory)
-    optional, constants = answer.value.optional, answer.value.constants
+    worker_result, notes = _finished(request, model, directory)
+    optional, constants = worker_result.value.optional, worker_result.value.constants
     notes += tuple(wording.OPTIONAL.text(name=name) for name in optional)
     if constants:
         names = ", ".join(constants[:_NAMED]) + (", …" if len(constants) > _NAMED else "")
         notes += (wording.CONSTANTS.text(count=len(constants), names=names),)
     exported = Exported(
-        artifact=_artifact(path, answer.value, "as_is"),
+        artifact=_artifact(path, worker_result.value, "as_is"),
         torch="",
-        library_seconds=answer.value.library_seconds + answer.import_seconds,
-        peak_memory=answer.peak_memory,
+        library_seconds=worker_result.value.library_seconds + worker_result.import_seconds,
+        peak_memory=worker_result.peak_memory,
         notes=notes,
     )
-    return Taken(exported, answer.value.parameters)
+    return Taken(exported, worker_result.value.parameters)
 
 
 def _finished(
@@ -175,8 +175,8 @@ def _finished(
         if not request.simplify or not (ended or isinstance(error, SimplifyError)):
             raise
         reason = str(error.found).rstrip(".")
-    answer = _finish(replace(request, simplify=False), model, directory / "unsimplified")
-    return answer, (wording.UNSIMPLIFIED.text(reason=reason),)
+    worker_result = _finish(replace(request, simplify=False), model, directory / "unsimplified")
+    return worker_result, (wording.UNSIMPLIFIED.text(reason=reason),)
 
 
 def _finish(request: FinishRequest, model: schema.Model, directory: Path) -> workers.WorkerResult[FinishResult]:
@@ -211,24 +211,24 @@ def _ended(error: WorkerError, model: schema.Model) -> ExportError:
     return ExportError.of(wording.EXPORT_ENDED, where=location, found=error.what, details=error.details)
 
 
-def _artifact(path: Path, answer: FinishResult, strategy: str) -> OnnxArtifact:
+def _artifact(path: Path, worker_result: FinishResult, strategy: str) -> OnnxArtifact:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    data = path.with_name(answer.data) if answer.data else None
+    data = path.with_name(worker_result.data) if worker_result.data else None
     return OnnxArtifact(
         path=path,
         data=data,
-        node_map=path.with_name(answer.node_map),
+        node_map=path.with_name(worker_result.node_map),
         sha256=sha256,
         size=path.stat().st_size + (data.stat().st_size if data else 0),
-        opset=answer.opset,
-        ir_version=answer.ir_version,
-        inputs=answer.inputs,
-        outputs=answer.outputs,
-        exporter=answer.producer,
+        opset=worker_result.opset,
+        ir_version=worker_result.ir_version,
+        inputs=worker_result.inputs,
+        outputs=worker_result.outputs,
+        exporter=worker_result.producer,
         strategy=strategy,
-        simplified=answer.simplified,
-        optional=answer.optional,
+        simplified=worker_result.simplified,
+        optional=worker_result.optional,
     )
 
 

@@ -87,12 +87,12 @@ def _nonfinite_findings(baseline: Baseline, ran: runtime.OrtRun) -> tuple[Findin
     """Differences between PyTorch and the file on inputs with NaN or infinities."""
     if baseline.nonfinite is None:
         return ()
-    answers = {
-        case: answer if isinstance(answer, str) else arrays.load(answer, 0)
-        for case, answer in zip(baseline.nonfinite.samples.edges.values(), ran.apart, strict=True)
+    outputs = {
+        case: output if isinstance(output, str) else arrays.load(output, 0)
+        for case, output in zip(baseline.nonfinite.samples.edges.values(), ran.apart, strict=True)
     }
 
     def compare_case(expected: arrays.Arrays, found: arrays.Arrays) -> tuple[TensorCheck, ...]:
         return compare(expected, found, baseline.golden.tolerances)
 
-    return tuple(nonfinite.differences(baseline.nonfinite, answers, compare_case))
+    return tuple(nonfinite.differences(baseline.nonfinite, outputs, compare_case))

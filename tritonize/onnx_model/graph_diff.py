@@ -17,12 +17,12 @@ def compare(before: Path, after: Path, directory: Path, *, deadline_s: float = 6
     Args:
         before: the first ONNX file.
         after: the second ONNX file.
-        directory: folder for the worker's request, answer and log; it is created if missing.
+        directory: folder for the worker's request, result and log; it is created if missing.
         deadline_s: seconds after which the worker is ended.
 
     Raises:
         UsageError: one of the files is not a valid ONNX file, or its external data is missing or outside its folder.
-        ExportError: an input or output of a file is not a tensor that Triton can serve, or the worker ended without an answer.
+        ExportError: an input or output of a file is not a tensor that Triton can serve, or the worker ended without an result.
     """
     directory.mkdir(parents=True, exist_ok=True)
     request = GraphDiffRequest(before=before.absolute(), after=after.absolute())

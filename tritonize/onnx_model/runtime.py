@@ -69,17 +69,17 @@ def run(
         path=path, samples=samples, batches=tuple(batches), directory=directory, libraries=tuple(libraries), apart=apart
     )
     try:
-        answer = workers.run_worker(tasks.RUN, request, directory=directory, deadline_s=deadline_s, memory_bytes=memory_bytes)
+        result = workers.run_worker(tasks.RUN, request, directory=directory, deadline_s=deadline_s, memory_bytes=memory_bytes)
     except WorkerError as error:
         raise ExportError.of(wording.RUNTIME_ENDED, where=path.name, found=error.what, details=error.details) from error
-    found = answer.value
+    found = result.value
     return OrtRun(
         outputs=found.outputs,
         seconds=found.seconds,
         version=found.version,
-        library_seconds=found.library_seconds + answer.import_seconds,
+        library_seconds=found.library_seconds + result.import_seconds,
         apart=found.apart,
-        peak_memory=answer.peak_memory,
+        peak_memory=result.peak_memory,
     )
 
 
@@ -110,16 +110,16 @@ def sums(request: SamplesRequest, *, deadline_s: float, memory_bytes: int | None
 
     Raises:
         UsageError: a library of custom operators cannot be loaded.
-        ExportError: ONNX Runtime fails on the file, or the worker ended without an answer.
+        ExportError: ONNX Runtime fails on the file, or the worker ended without an result.
     """
     request.directory.mkdir(parents=True, exist_ok=True)
     try:
-        answer = workers.run_worker(
+        result = workers.run_worker(
             tasks.MEASURE_SUMS, request, directory=request.directory, deadline_s=deadline_s, memory_bytes=memory_bytes
         )
     except WorkerError as error:
         raise ExportError.of(quality_wording.SUMS_NOT_MEASURED, where=request.path.name, found=error.what) from error
-    return replace(answer.value, library_seconds=answer.value.library_seconds + answer.import_seconds)
+    return replace(result.value, library_seconds=result.value.library_seconds + result.import_seconds)
 
 
 def sensitivity(request: SamplesRequest, *, deadline_s: float, memory_bytes: int | None = None) -> Sensitivity:
@@ -127,13 +127,13 @@ def sensitivity(request: SamplesRequest, *, deadline_s: float, memory_bytes: int
 
     Raises:
         UsageError: a library of custom operators cannot be loaded.
-        ExportError: ONNX Runtime fails on the file, or the worker ended without an answer.
+        ExportError: ONNX Runtime fails on the file, or the worker ended without an result.
     """
     request.directory.mkdir(parents=True, exist_ok=True)
     try:
-        answer = workers.run_worker(
+        result = workers.run_worker(
             tasks.MEASURE_SENSITIVITY, request, directory=request.directory, deadline_s=deadline_s, memory_bytes=memory_bytes
         )
     except WorkerError as error:
         raise ExportError.of(wording.ROUNDING_NOT_MEASURED, where=request.path.name, found=error.what) from error
-    return replace(answer.value, library_seconds=answer.value.library_seconds + answer.import_seconds)
+    return replace(result.value, library_seconds=result.value.library_seconds + result.import_seconds)

@@ -1,4 +1,4 @@
-"""The worker tasks for ONNX files, with the dataclasses of their requests and answers; both processes import this module."""
+"""The worker tasks for ONNX files, with the dataclasses of their requests and results; both processes import this module."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class RunRequest:
     libraries: tuple[str, ...] = ()
     """Shared libraries with custom operators that the file uses."""
     apart: SampleSet | None = None
-    """Further samples, each run alone. A failure on one of them is part of the answer, not an error of the task."""
+    """Further samples, each run alone. A failure on one of them is part of the result, not an error of the task."""
 
 
 @dataclass(frozen=True, kw_only=True)

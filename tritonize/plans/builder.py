@@ -215,7 +215,7 @@ def _build(job: _Job, folder: Path) -> None:
     work = folder / "work"
     work.mkdir()
     try:
-        answer = workers.run_worker(
+        result = workers.run_worker(
             tasks.BUILD,
             task,
             directory=work,
@@ -248,7 +248,7 @@ def _build(job: _Job, folder: Path) -> None:
         raise PlanError.of(
             wording.OTHER_GPU, where=str(job.plan), expected=job.target, found=", ".join(header.compute_capabilities)
         )
-    plan_file.write_metadata(plan, _metadata(job, answer, header.version_text))
+    plan_file.write_metadata(plan, _metadata(job, result, header.version_text))
 
 
 def _timing_cache(job: _Job) -> Path:
@@ -264,25 +264,25 @@ def _keep_log(log: Path, plan: Path) -> None:
         shutil.copyfile(log, placement.log_path(plan))
 
 
-def _metadata(job: _Job, answer: PlanBuildResult, version: str) -> PlanMetadata:
+def _metadata(job: _Job, result: PlanBuildResult, version: str) -> PlanMetadata:
     here = gpu.find()
     return PlanMetadata(
         module=job.request.module,
         version=version,
-        compute_capability=answer.compute_capability,
+        compute_capability=result.compute_capability,
         gpu=here.name if here else None,
         driver=here.driver if here else None,
         profiles=job.request.shapes(),
-        inputs=answer.inputs,
-        outputs=answer.outputs,
+        inputs=result.inputs,
+        outputs=result.outputs,
         tf32=job.request.settings.tf32,
         precision_built=None,
         onnx_sha256=job.onnx_sha256(),
         settings=job.request.settings.portable(),
-        plan_sha256=answer.plan_sha256,
-        plan_bytes=answer.plan_bytes,
-        build_seconds=answer.build_seconds,
-        timing_cache_sha256=answer.timing_cache_sha256,
+        plan_sha256=result.plan_sha256,
+        plan_bytes=result.plan_bytes,
+        build_seconds=result.build_seconds,
+        timing_cache_sha256=result.timing_cache_sha256,
         built_by=f"tritonize {metadata.version('tritonize')}",
     )
 

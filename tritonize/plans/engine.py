@@ -165,7 +165,7 @@ def run(
         version_compatible=bool(metadata.settings.get("version_compatible")),
     )
     try:
-        answer = workers.run_worker(tasks.RUN, request, directory=directory, deadline_s=deadline_s, memory_bytes=memory_bytes)
+        result = workers.run_worker(tasks.RUN, request, directory=directory, deadline_s=deadline_s, memory_bytes=memory_bytes)
     except WorkerError as error:
         raise PlanError.of(
             wording.ENGINE_ENDED,
@@ -174,10 +174,10 @@ def run(
             details=[*processes.log_tail(directory / LOG, 10), *error.details],
         ) from error
     return EngineRun(
-        engine=answer.value,
-        layers=_layers(answer.value.layers),
-        library_seconds=answer.value.library_seconds + answer.import_seconds,
-        peak_memory=answer.peak_memory,
+        engine=result.value,
+        layers=_layers(result.value.layers),
+        library_seconds=result.value.library_seconds + result.import_seconds,
+        peak_memory=result.peak_memory,
     )
 
 

@@ -50,7 +50,7 @@ def installed_version(module: Module) -> str:
         raise MissingError.of(wording.MODULE_MISSING, module=module, extra=module.replace("_", "-"))
     with temporary.folder() as folder:
         try:
-            answer = workers.run_worker(
+            result = workers.run_worker(
                 tasks.VERSION, VersionRequest(module=module), directory=folder, deadline_s=_IMPORT_DEADLINE_S
             )
         except WorkerError as error:
@@ -61,4 +61,4 @@ def installed_version(module: Module) -> str:
                 module=module,
                 extra=module.replace("_", "-"),
             ) from error
-    return answer.value
+    return result.value

@@ -57,7 +57,7 @@ def reduce(model: schema.Model, artifact: OnnxArtifact, directory: Path) -> Redu
         half_io=model.half_io,
     )
     try:
-        answer = workers.run_worker(
+        result = workers.run_worker(
             tasks.REDUCE,
             request,
             directory=directory,
@@ -69,30 +69,30 @@ def reduce(model: schema.Model, artifact: OnnxArtifact, directory: Path) -> Redu
             wording.CONVERSION_ENDED, where=artifact.path.name, found=error.what, details=error.details, precision=model.precision
         ) from error
     return Reduced(
-        artifact=_artifact(artifact, path, answer.value, precision=model.precision),
+        artifact=_artifact(artifact, path, result.value, precision=model.precision),
         emulation=emulation,
-        casts=answer.value.casts,
-        library_seconds=answer.value.library_seconds + answer.import_seconds,
-        peak_memory=answer.peak_memory,
+        casts=result.value.casts,
+        library_seconds=result.value.library_seconds + result.import_seconds,
+        peak_memory=result.peak_memory,
     )
 
 
-def _artifact(whole: OnnxArtifact, path: Path, answer: ReduceResult, *, precision: str) -> OnnxArtifact:
+def _artifact(whole: OnnxArtifact, path: Path, result: ReduceResult, *, precision: str) -> OnnxArtifact:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    data = path.with_name(answer.data) if answer.data else None
+    data = path.with_name(result.data) if result.data else None
     return replace(
         whole,
         path=path,
         data=data,
-        node_map=path.with_name(answer.node_map),
+        node_map=path.with_name(result.node_map),
         sha256=sha256,
         size=path.stat().st_size + (data.stat().st_size if data else 0),
-        opset=answer.opset,
-        ir_version=answer.ir_version,
-        inputs=answer.inputs,
-        outputs=answer.outputs,
+        opset=result.opset,
+        ir_version=result.ir_version,
+        inputs=result.inputs,
+        outputs=result.outputs,
         precision=precision,
-        reduced_nodes=answer.reduced,
-        kept_nodes=answer.kept,
+        reduced_nodes=result.reduced,
+        kept_nodes=result.kept,
     )

@@ -1,4 +1,4 @@
-"""Request and answer of the worker task that reduces a file's precision."""
+"""Request and result of the worker task that reduces a file's precision."""
 
 from __future__ import annotations
 

@@ -229,14 +229,14 @@ class _Pass:
             self.sums.max_ulp = max(self.sums.max_ulp or 0, distance)
 
     def _keep_worst(self, start: int, places: NDArray[np.intp], expected: _Wide, *, found: _Wide) -> None:
-        values, answers = expected[places], found[places]
-        excess = np.abs(answers - values) - (self.atol + self.rtol * np.abs(values))
-        excess = np.where(np.isfinite(values) & np.isfinite(answers), excess, np.inf)
+        values, actual = expected[places], found[places]
+        excess = np.abs(actual - values) - (self.atol + self.rtol * np.abs(values))
+        excess = np.where(np.isfinite(values) & np.isfinite(actual), excess, np.inf)
         if places.size > self.keep:
             least = -np.partition(-excess, self.keep - 1)[self.keep - 1]
             kept = np.concatenate([np.flatnonzero(excess > least), np.flatnonzero(excess == least)[: self.keep]])
-            places, values, answers, excess = places[kept], values[kept], answers[kept], excess[kept]
-        rows = zip(excess.tolist(), (-(start + places)).tolist(), values.tolist(), answers.tolist(), strict=True)
+            places, values, actual, excess = places[kept], values[kept], actual[kept], excess[kept]
+        rows = zip(excess.tolist(), (-(start + places)).tolist(), values.tolist(), actual.tolist(), strict=True)
         self.sums.worst = heapq.nlargest(self.keep, [*self.sums.worst, *rows])
 
 

@@ -61,7 +61,7 @@ def judge(tracker: ErrorTracker, checks: Sequence[Check], *, on_gpu: Collection[
 
     Args:
         checks: the comparisons of all stages; the tolerance gates are computed from them.
-        on_gpu: stages whose answers a GPU gave.
+        on_gpu: stages whose outputs a GPU computed.
     """
     golden = tracker.golden
     gates = (*tolerance_gates(checks), *tracker.gates(on_gpu=on_gpu))
@@ -104,7 +104,7 @@ def _budget(gates: Sequence[Gate]) -> Iterator[str]:
 
 
 def _edges_alone(golden: GoldenSet, checks: Sequence[Check], gates: Sequence[Gate]) -> Iterator[str]:
-    """If only edge cases failed, say which ones, and how to leave them out."""
+    """If only edge cases failed, name them and how to leave them out."""
     samples = golden.samples
     groups = {samples.group(index) for check in checks if not check.passed for index in check.samples}
     groups |= {gate.group for gate in gates if gate.verdict == "failed" and gate.gate != "tolerance"}
@@ -122,10 +122,10 @@ def _confidence(golden: GoldenSet, checks: Sequence[Check]) -> Iterator[str]:
     if not counted:
         return
     stage = _counted_stage(counted)
-    answers = {check.samples[0]: check.passed for check in counted if check.stage == stage}
-    bad = sum(not passed for passed in answers.values())
-    bound = metrics.mismatch_bound(bad, len(answers))
-    yield verdict.CONFIDENCE.text(bad=bad, count=len(answers), stage=stage.heading, bound=percent(bound))
+    passed_by_sample = {check.samples[0]: check.passed for check in counted if check.stage == stage}
+    bad = sum(not passed for passed in passed_by_sample.values())
+    bound = metrics.mismatch_bound(bad, len(passed_by_sample))
+    yield verdict.CONFIDENCE.text(bad=bad, count=len(passed_by_sample), stage=stage.heading, bound=percent(bound))
 
 
 def _counted_stage(checks: Sequence[Check]) -> StageName:
@@ -171,7 +171,7 @@ def first_over_budget(gates: Sequence[Gate]) -> Gate | None:
 
 
 def worst(gates: Sequence[Gate]) -> Gate | None:
-    """Return the gate to look at first, among those with a sample: a failed one, else the one closest to its limit."""
+    """Return the worst gate that belongs to a sample: a failed one, otherwise the one closest to its limit."""
     known = [gate for gate in gates if gate.sample is not None and gate.value is not None]
 
     def badness(gate: Gate) -> tuple[bool, float]:

@@ -112,13 +112,13 @@ def write(golden: GoldenSet, directory: Path, *, budget: int = BUDGET) -> Golden
     edges: dict[int, str] = {}
     kept = used = 0
     for index in range(golden.samples.files.count):
-        sample, answer = arrays.load(golden.samples.files, index), arrays.load(golden.expected, index)
+        sample, expected = arrays.load(golden.samples.files, index), arrays.load(golden.expected, index)
         rounded = _rounded(exact, arrays.load(golden.exact, index)) if golden.exact else {}
-        used += sum(array.nbytes for array in (*sample.values(), *answer.values(), *rounded.values()))
+        used += sum(array.nbytes for array in (*sample.values(), *expected.values(), *rounded.values()))
         if kept and used > budget:
             break
         arrays.save(inputs, kept, sample)
-        arrays.save(outputs, kept, answer)
+        arrays.save(outputs, kept, expected)
         if golden.exact:
             arrays.save(exact, kept, rounded)
         if index in golden.samples.edges:

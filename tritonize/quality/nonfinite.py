@@ -70,16 +70,17 @@ def _with(array: Array, values: tuple[float, ...], seed: int, *, chosen: bool) -
 
 
 def differences(
-    known: NonfiniteOutputs, answers: Mapping[str, Arrays | str], judge: Callable[[Arrays, Arrays], tuple[TensorCheck, ...]]
+    reference: NonfiniteOutputs, outputs: Mapping[str, Arrays | str], judge: Callable[[Arrays, Arrays], tuple[TensorCheck, ...]]
 ) -> Iterator[Finding]:
     """Yield the differences between a file and PyTorch.
 
     Args:
-        answers: the file's outputs by case, or the reason why it failed.
+        reference: PyTorch's outputs.
+        outputs: the file's outputs by case, or the reason why it failed.
         judge: compares two sets of outputs by the tolerances.
     """
-    for index, case in known.samples.edges.items():
-        expected, found = arrays.load(known.outputs, index), answers[case]
+    for index, case in reference.samples.edges.items():
+        expected, found = arrays.load(reference.outputs, index), outputs[case]
         if isinstance(found, str):
             yield Finding(where=f"edge case {case}", what=wording.NONFINITE_FAILS.text(case=case), found=found)
             continue

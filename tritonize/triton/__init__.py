@@ -1,6 +1,6 @@
 """Triton: `config.pbtxt` (`model_config.py`), the server (`server/`, `serving.py`), the client (`client/`), the served comparison.
 
-`verify` compares what a server answers for a `Target`: `served_comparison.py` decides which requests, `inference.py` sends one.
+`verify` compares the responses of a server for a `Target`: `served_comparison.py` chooses the requests, `inference.py` sends one.
 """
 
 from __future__ import annotations

@@ -46,19 +46,19 @@ def rendered(path: Path | None, fields: Mapping[str, object]) -> str:
         fields: plain data.
 
     Raises:
-        UsageError: it is no template, does something the sandbox refuses, or does not end; the text says where.
+        UsageError: it is not a template, uses an operation that the sandbox forbids, or does not end; the error has the place.
     """
     if path is None:
         return fill(resources.templates() / "config.pbtxt.j2", fields)
     request = TemplateRequest(path=path.absolute(), fields=fields)
     with temporary.folder() as folder:
         try:
-            answer = workers.run_worker(
+            result = workers.run_worker(
                 tasks.FILL_TEMPLATE, request, directory=folder, deadline_s=_DEADLINE_S, memory_bytes=_MEMORY
             )
         except WorkerError as error:
             raise UsageError.of(security.TEMPLATE_UNENDING, where=str(path), found=error.what) from error
-    return answer.value
+    return result.value
 
 
 def fill(path: Path, fields: Mapping[str, object]) -> str:
@@ -107,7 +107,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
 
 def _source(path: Path, name: str) -> tuple[str, str, None] | None:
-    """A template's text and place: the file itself, or a `.j2` file that lies beside it and nowhere else."""
+    """Text and path of a template: the file itself, or a `.j2` file in the same folder."""
     file = path
     if name != path.name:
         file = path.parent / name

@@ -100,7 +100,7 @@ def _tensor(tensor: TensorSpec, batched: bool, labels: str | None, *, optional: 
         "name": tensor.name,
         "data_type": dtypes.by_name(tensor.dtype).triton,
         "dims": [size if isinstance(size, int) else -1 for size in shape] or [1],
-        # Without a batch an empty shape is no shape to Triton: then a scalar is served as one element.
+        # Without a batch, Triton rejects an empty shape, so a scalar is served as one element.
         "reshape": [] if batched and not shape else None,
         "label_filename": labels,
         "optional": optional,
@@ -152,7 +152,7 @@ def triton_problems(section: Mapping[str, object]) -> Iterator[tuple[tuple[str |
     """Problems in a spec's `triton:` section: the path inside it, and a sentence."""
     for field, value in section.items():
         if field not in _message().DESCRIPTOR.fields_by_name:
-            yield (field,), "is no field of Triton's ModelConfig; its own names are written like max_batch_size"
+            yield (field,), "is not a field of Triton's ModelConfig; field names are in snake case, such as max_batch_size"
             continue
         if field in _OWNED:
             yield (field,), "is decided by the rest of the spec; remove it here"
@@ -160,7 +160,7 @@ def triton_problems(section: Mapping[str, object]) -> Iterator[tuple[tuple[str |
         try:
             json_format.ParseDict({field: value}, _message())
         except json_format.ParseError as error:
-            yield (field,), f"is no valid ModelConfig field: {_short(error)}"
+            yield (field,), f"is not a valid ModelConfig field: {_short(error)}"
 
 
 def _short(error: Exception) -> str:

@@ -59,7 +59,7 @@ class VersionPolicy(TypedDict, total=False):
 
 
 class ResponseCache(TypedDict, total=False):
-    """Whether answers are cached."""
+    """Whether responses are cached."""
 
     enable: bool
 

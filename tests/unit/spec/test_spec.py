@@ -77,7 +77,7 @@ def test_three_mistakes_are_reported_with_their_lines():
         (("rtol: 1.0e-4", "rtol: -1"), "greater than or equal to 0"),
         (("float32", "string"), "no string tensors"),
         (("source: heart.pt", "sauce: heart.pt"), "did you mean 'source'?"),
-        (("dynamic_batching", "dynamic_batchin"), "is no field of Triton's ModelConfig"),
+        (("dynamic_batching", "dynamic_batchin"), "is not a field of Triton's ModelConfig"),
         (("instance_group: [{kind: KIND_CPU, count: 2}]", "max_batch_size: 3"), "is decided by the rest of the spec"),
         (("shape: [batch, 1, 8, 8, 8]", "shape: [batch], distribution: one_hot"), "one_hot needs an axis besides the batch axis"),
         (("shape: [batch,", "distribution: normal, range: [0, 1], shape: [batch,"), "has no range"),

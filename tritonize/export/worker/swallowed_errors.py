@@ -67,15 +67,15 @@ class SwallowedErrors:
         @functools.wraps(original)
         def read(*arguments: object, **named: object) -> object:
             try:
-                answer = original(*arguments, **named)
+                result = original(*arguments, **named)
             except Exception:
                 place = _place(sys._getframe(1))
                 if _goes_on(place):
                     self._keep(place, kind, _REFUSED)
                 raise
-            if (kind == "text" and not answer.startswith(_PLAIN)) or original.__name__ == "untyped_storage":
+            if (kind == "text" and not result.startswith(_PLAIN)) or original.__name__ == "untyped_storage":
                 self._empty(sys._getframe(1), kind)
-            return answer
+            return result
 
         return read
 
@@ -111,11 +111,11 @@ class SwallowedErrors:
         def watched(original: Callable[..., object], kind: str) -> Callable[..., object]:
             @functools.wraps(original)
             def read(*arguments: object, **named: object) -> object:
-                answer = original(*arguments, **named)
+                result = original(*arguments, **named)
                 where = decision_runs.site(_place(sys._getframe(1))) if kind == "branch" else ""
                 if where in seen:
-                    seen[where][str(bool(answer))] = None
-                return answer
+                    seen[where][str(bool(result))] = None
+                return result
 
             return read
 

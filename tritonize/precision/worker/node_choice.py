@@ -230,11 +230,11 @@ class Chooser:
         floats = self._floats(node)
         large = any(name in self._large or self._outside(name)[0] for name in floats)
         tiny = any(name in self._tiny or self._outside(name)[1] for name in floats)
-        answers = [name for name in node.output if self._is_float(name)]
+        outputs = [name for name in node.output if self._is_float(name)]
         if large and node.op_type in _KEEPS_LARGE:
-            self._large.update(answers)
+            self._large.update(outputs)
         if tiny and node.op_type in _KEEPS_TINY:
-            self._tiny.update(answers)
+            self._tiny.update(outputs)
         return large or tiny
 
     def _outside(self, name: str) -> tuple[bool, bool]:

@@ -63,7 +63,7 @@ def reduce(request: ReduceRequest) -> ReduceResult:
         if not reduced:
             raise _nothing_reduced(request, Counter(place.kept for place in choice.places if place.kept))
         node_map = _write_node_map(model, done, request)
-        answer = ReduceResult(
+        result = ReduceResult(
             opset=finishing.opset(model),
             ir_version=model.ir_version,
             inputs=finishing.specs(model.graph.input, "input"),
@@ -78,7 +78,7 @@ def reduce(request: ReduceRequest) -> ReduceResult:
         worker_emulation.emulate(model.graph, done.half, half)
         _types(model, request.emulation)
         writer.write(model, request.emulation)  # it refers to the reduced file's external weights, if there are any
-    return replace(answer, library_seconds=watch.seconds)
+    return replace(result, library_seconds=watch.seconds)
 
 
 def _prepared(request: ReduceRequest) -> onnx.ModelProto:

@@ -56,12 +56,12 @@ class Rows:
 
     def _add(self, expected: Array, found: Array) -> None:
         self.rows += expected.shape[0]
-        scores, answers = _rounded(expected, found)
-        valid = ~(np.isnan(scores).any(axis=1) | np.isnan(answers).any(axis=1))
+        scores, found_scores = _rounded(expected, found)
+        valid = ~(np.isnan(scores).any(axis=1) | np.isnan(found_scores).any(axis=1))
         for top in TOP:
             if top < expected.shape[1]:
                 self.ranked[top] += expected.shape[0]
-                self.agreeing[top] += int(np.count_nonzero(_agree(scores, answers, top) & valid))
+                self.agreeing[top] += int(np.count_nonzero(_agree(scores, found_scores, top) & valid))
         if self.distribution:
             smallest = _smallest(found)
             self._diverge(expected.astype(np.float64), found.astype(np.float64), smallest)
@@ -116,13 +116,13 @@ def _rounded(expected: Array, found: Array) -> tuple[Array, Array]:
     return expected.astype(fast, copy=False), found.astype(fast, copy=False)
 
 
-def _agree(scores: Array, answers: Array, top: int) -> NDArray[np.bool_]:
+def _agree(scores: Array, found_scores: Array, top: int) -> NDArray[np.bool_]:
     """Whether each of found's `top` highest classes has an expected score not below expected's own `top`-th highest."""
     if top == 1:
-        picks = answers.argmax(axis=1)[:, None]
+        picks = found_scores.argmax(axis=1)[:, None]
         least = scores.max(axis=1)[:, None]
     else:
-        picks = np.argpartition(answers, -top, axis=1)[:, -top:]
+        picks = np.argpartition(found_scores, -top, axis=1)[:, -top:]
         least = np.partition(scores, -top, axis=1)[:, -top][:, None]
     agree: NDArray[np.bool_] = (np.take_along_axis(scores, picks, axis=1) >= least).all(axis=1)
     return agree

@@ -99,11 +99,11 @@ def _marked(expected: Array, found: Array, threshold: float) -> tuple[_Counts, i
     for start in range(0, expected.size, CHUNK):
         one, other = _plain(expected[start : start + CHUNK]), _plain(found[start : start + CHUNK])
         bad = np.isnan(one) | np.isnan(other)
-        marked, answered = (one > threshold) & ~bad, (other > threshold) & ~bad
+        expected_mask, found_mask = (one > threshold) & ~bad, (other > threshold) & ~bad
         unknown += int(np.count_nonzero(bad))
-        both += int(np.count_nonzero(marked & answered))
-        left += int(np.count_nonzero(marked))
-        right += int(np.count_nonzero(answered))
+        both += int(np.count_nonzero(expected_mask & found_mask))
+        left += int(np.count_nonzero(expected_mask))
+        right += int(np.count_nonzero(found_mask))
     return ({0: [both, left, right]} if left or right else {}), unknown
 
 

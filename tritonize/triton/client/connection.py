@@ -174,7 +174,7 @@ def _decompressed(content: bytes, encoding: str, limit: int) -> bytes:
 
 @contextlib.contextmanager
 def _translate_errors(where: str, budget: Budget, seconds: float, *, limit: int) -> Iterator[None]:
-    """Turn exceptions of sockets and of urllib3 into a ServerError that says what the server did."""
+    """Turn exceptions of sockets and of urllib3 into a ServerError that states what the server did."""
     try:
         yield
     except TooMuchError as error:
