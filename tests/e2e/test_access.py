@@ -1,4 +1,4 @@
-"""What other users, and web pages, can do with a server of ours: infer and read descriptions, and nothing else."""
+"""What other users and web pages can do with the embedded server: send inferences and read descriptions, nothing else."""
 
 from __future__ import annotations
 

@@ -220,7 +220,7 @@ class TestBatching:
             list(pool.map(ask, range(8)))
         with client.connect_to(server, "grpc") as connection:
             until = time.monotonic() + 10
-            while True:  # they are written after the answer
+            while True:  # they are written after the response
                 after = connection.statistics("lookup")[0]
                 inferences = int(after.get("inference_count", 0)) - int(before.get("inference_count", 0))
                 if inferences >= 15 or time.monotonic() > until:
@@ -290,7 +290,7 @@ class TestLoading:
                 assert connection.infer(name, {"A": array, "B": array})["SUM"].tolist() == [[2, 2, 2]]
 
     def test_one_error_lists_every_rejected_model(self, tmp_path: Path) -> None:
-        """Several bad models: one answer names each, with the model's part and the configuration's."""
+        """Several invalid models: one error names each, with the value of the model and of the configuration."""
         root = tmp_path / "repository"
         server_models.add_sub(server_models.write(root, "dims", server_models.ADD_SUB.replace("[ 3 ]", "[ 5 ]")))
         server_models.write(root, "empty", server_models.ADD_SUB)

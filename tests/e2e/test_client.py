@@ -78,7 +78,7 @@ class TestDescriptions:
         before = count()
         connection.infer("identity_int8", {"X": np.zeros((2, 3), np.int8)})
         until = time.monotonic() + 10
-        while count() < before + 2 and time.monotonic() < until:  # it is written after the answer
+        while count() < before + 2 and time.monotonic() < until:  # it is written after the response
             time.sleep(0.02)
         assert count() >= before + 2
         assert len(connection.statistics()) > 1
@@ -165,7 +165,7 @@ class TestRefusals:
             assert caught.value.exit_code == 8
             assert connection.transport in str(caught.value.where)
             assert caught.value.code == "request-refused"
-            if connection.transport != "http":  # there a library raises, here the status says it
+            if connection.transport != "http":  # gRPC raises; HTTP has it in the status
                 assert caught.value.__cause__ is not None
         assert connection.infer("add_sub", {"A": a, "B": a})["SUM"].shape == (1, 3)  # it goes on
 
@@ -205,7 +205,7 @@ class TestSharedMemory:
         assert regions(server) == []
 
     def test_a_region_that_the_server_still_holds_is_taken_back_later(self, server: Running) -> None:
-        """Triton holds a region for a moment after its answer, and refuses so long: about one client in five met that."""
+        """Triton holds a region for a moment after its response and rejects its removal until then: one client in five met that."""
         refusals = iter([True, True, False, False])
         with connect(server, "shm") as opened:
             opened.infer("identity_fp32", {"X": np.zeros((1, 10), np.float32)})
@@ -251,7 +251,7 @@ class TestSharedMemory:
             array = np.ones(3, np.float32)
             answer = opened.infer("scalar", {"X": array}, output_nbytes={"WHERE": 24})
             assert answer["WHERE"].tolist() == [[0, 1, 2]]
-            time.sleep(0.2)  # the count is written after the answer
+            time.sleep(0.2)  # the count is written after the response
             assert int(opened.statistics("scalar")[0]["inference_count"]) == before + 1  # no request to find out
 
     def test_too_little_shared_memory_is_an_error(self, server: Running) -> None:

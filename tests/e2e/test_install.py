@@ -46,12 +46,12 @@ def test_the_commands_of_the_readme_run_in_a_clean_clone(installed, tmp_path):
     env = fresh(tmp_path / "home")
     clone = tmp_path / "clone"
     run("git", "-c", "safe.directory=*", "clone", "--quiet", str(CHECKOUT), str(clone), cwd=tmp_path, env=env)
-    # The example's network is trained shorter than a user's: what is asked here is that the way works.
+    # The example's network is trained for a shorter time than a user's, since only the commands are tested.
     flags = [f"PYTHON={sys.executable}", "STEPS=60"]
     if installed == "before":
         (clone / ".venv").symlink_to(sys.prefix)
         env["PYTHONPATH"] = str(clone)  # the packages are the checkout's, tritonize is the clone's
-        flags += ["-o", ".venv/.installed"]  # whatever its time: nothing is installed into it
+        flags += ["-o", ".venv/.installed"]  # regardless of its time: nothing is installed into it
     told = {}
     for line in commands_of_the_readme():
         told[line] = run(*line.split(), *(flags if line.startswith("make ") else []), cwd=clone, env=env)
@@ -76,7 +76,7 @@ def distributions(tmp_path_factory) -> tuple[Path, Path]:
 
 
 def tracked(*folders: str) -> set[str]:
-    """What git knows of below some folders, without what lies in the working tree alone."""
+    """The files below some folders that git tracks."""
     listed = subprocess.run(
         ["git", "-c", "safe.directory=*", "ls-files", "-z", *folders], cwd=CHECKOUT, capture_output=True, check=True
     )
@@ -150,7 +150,7 @@ def test_the_wheel_works_outside_the_checkout(tmp_path, model_files, distributio
 
 
 def test_the_committed_example_version_verifies():
-    """The example in model_repository/ verifies, as it lies in the checkout."""
+    """The example in model_repository/ of the checkout verifies."""
     env = {**os.environ}
     told = run(
         str(Path(sys.executable).with_name("tritonize")), "verify", str(CHECKOUT / "model_repository"), cwd=Path.cwd(), env=env

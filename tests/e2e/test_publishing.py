@@ -17,7 +17,7 @@ from tritonize.triton.server import embedded
 @pytest.mark.slow
 @pytest.mark.server
 def test_a_polling_server_never_mixes_two_versions(monkeypatch, tmp_path):
-    """The real server, which looks every second: each answer's version, weights and configuration belong together."""
+    """The real server polls every second; version, weights and configuration of each response belong together."""
     own, root = embedded._command, tmp_path / "models"
 
     def polling(*arguments: Any, **named: Any) -> list[str]:

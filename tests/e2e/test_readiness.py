@@ -14,7 +14,7 @@ from tritonize.triton.server import embedded
 
 @pytest.mark.server
 def test_a_server_without_a_log_starts_and_reports_rejections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a full disk: it starts, and what it refuses it says over its own protocol."""
+    """As on a full disk: the server starts, and reports rejected models over its own protocol."""
     start = processes.start
 
     def without_log(*arguments: Any, log: Path, **options: Any) -> processes.Process:

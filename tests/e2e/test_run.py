@@ -90,7 +90,7 @@ def test_the_next_run_publishes_the_next_version_and_changes_no_file(published, 
     assert "differs from the published one" in " ".join(other.stderr.split())
     assert "-max_batch_size: 4" in other.stderr
     assert "+max_batch_size: 8" in other.stderr
-    assert "Export to ONNX" not in other.stderr  # it is told before anything is proven
+    assert "Export to ONNX" not in other.stderr  # the error comes before the export
     built = tritonize("build", str(model_files / "classifier.pt"), *CLASSIFIER, "--max-batch-size", "8")
     assert built.returncode == 0, built.stderr
     assert "needs --replace-config" in " ".join(built.stdout.split())

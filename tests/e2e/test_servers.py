@@ -276,7 +276,7 @@ class TestStart:
         with embedded.start(repository, directory=tmp_path / "run", ports=chosen) as running:
             assert running.http_url == f"127.0.0.1:{chosen.http}"
             assert running.grpc_url == f"127.0.0.1:{chosen.grpc}"
-            until = time.monotonic() + 20  # Triton opens that port last, after it said that it is ready
+            until = time.monotonic() + 20  # Triton opens that port last, after it reports that it is ready
             while True:
                 try:
                     connection = socket.create_connection(("127.0.0.1", chosen.metrics or 0), timeout=5)
@@ -341,7 +341,7 @@ class TestStart:
     def test_a_repository_that_vanishes_is_an_error(
         self, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The server runs then, and says that it is not alive."""
+        """The server then runs and reports that it is not live."""
         command = embedded._command
         monkeypatch.setattr(embedded, "_command", lambda *given, **named: [shutil.rmtree(given[1]), *command(*given, **named)][1:])
         with pytest.raises(ServerError) as caught:
@@ -383,7 +383,7 @@ class TestEnd:
                 running.wait(20)
 
     def test_a_server_stops_cleanly_while_others_run(self, repository: Path, tmp_path: Path) -> None:
-        """Each makes a folder of its own in /tmp, and aborts in its end where somebody else removed it."""
+        """Each server creates its own folder in /tmp, and aborts at its end if another process removed it."""
         with embedded.start(repository, directory=tmp_path / "long") as long:
             up_and_down(repository, tmp_path / "short")
             os.kill(long.process.pid, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""A server that is known to answer."""
+"""Starting a server and waiting until every model responds; remote servers."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class TestServe:
             def counts() -> dict[str, int]:
                 return {entry["name"]: int(entry.get("inference_count", 0)) for entry in connection.statistics()}
 
-            assert eventually(lambda: counts() == {"first": 1, "second": 1})  # they are written after the answer
+            assert eventually(lambda: counts() == {"first": 1, "second": 1})  # they are written after the response
 
     def test_a_model_that_rejects_the_given_probe_is_an_error(self, tmp_path: Path) -> None:
         root = tmp_path / "repository"

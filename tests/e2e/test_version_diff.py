@@ -1,4 +1,4 @@
-"""Version against version: answers, configuration, graph, files, latency."""
+"""Version against version: outputs, configuration, graph, files, latency."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_changed_weights_are_reported_with_the_size_of_the_difference(root):
     assert 0.1 < output.metrics.max_abs < 5
     assert 0 < output.mismatched_samples < output.samples
     assert output.metrics.mismatched <= 11  # only the first of ten classes
-    # Each against its own float64 answers: both are right.
+    # Each is compared with its own float64 outputs, so both are right.
     assert all(k is not None and k <= 10 for k in output.k.values())
     assert set(output.k) == {1, 3}
     assert found.graph
@@ -90,7 +90,7 @@ def test_graph_and_configuration_are_compared_field_by_field(root):
     found = diff(root, 1, 4)
     assert found.verdict == "failed"
     (output,) = found.drift
-    assert output.metrics.equal  # |relu(x)| is relu(x): the answers agree, the configuration does not
+    assert output.metrics.equal  # |relu(x)| is relu(x): the outputs agree, the configuration does not
     fields = {finding.what: (finding.expected, finding.found) for finding in found.findings}
     assert fields["dynamic_batching.max_queue_delay_microseconds"] == ("nothing", "100")
     assert "version_policy" in " ".join(fields)

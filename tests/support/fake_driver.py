@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parent / "fake_gpu"
 
 
 def compiled(directory: Path) -> Path:
-    """The driver's stand-in as `libcuda.so.1` in a folder; without a C compiler the test is skipped, which says so."""
+    """The stand-in for the driver as `libcuda.so.1` in a folder; without a C compiler the test is skipped with that reason."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("not run: there is no C compiler for the driver's stand-in")
@@ -26,7 +26,7 @@ def compiled(directory: Path) -> Path:
         "-Wall",
         "-Wextra",
         "-Werror",
-    ]  # no soname: nobody else in this process is to get it
+    ]  # no soname, so that no other library in this process loads it
     subprocess.run([*command, "-o", str(library), source, "-lpthread"], check=True, timeout=60)
     return library
 

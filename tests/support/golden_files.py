@@ -26,7 +26,7 @@ def members(path: Path) -> dict[str, bytes]:
 
 
 def rewrite(path: Path, content: dict[str, bytes], *, seal: bool = True, twice: str = "") -> None:
-    """A file of these members, its sums made anew."""
+    """A golden file of these members, with their checksums."""
     content = {
         name: each
         for name, each in content.items()

@@ -1,4 +1,4 @@
-"""Golden sets made of random numbers, with exact answers."""
+"""Golden sets of random numbers, with float64 outputs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def files(folder: str, items: list[np.ndarray], dtype: str) -> TensorFiles:
 
 
 def question(count: int = 4, *, edges: dict[int, str] | None = None, own_error: float = 1e-7, **rules) -> GoldenSet:
-    """Exact answers of magnitude 1, and float32 ones that are off by up to `own_error`."""
+    """Float64 outputs of magnitude 1, and float32 outputs that differ from them by up to `own_error`."""
     generator = np.random.default_rng(0)
     exact = [generator.uniform(-1, 1, SHAPE) for _ in range(count)]
     own = [(each + generator.uniform(-own_error, own_error, SHAPE)).astype(np.float32) for each in exact]

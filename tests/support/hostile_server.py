@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 
 Behaviour = Callable[[socket.socket], None]
-"""Gets each connection; whatever it raises ends it."""
+"""Called with each connection; an exception ends the connection."""
 
 
 @contextlib.contextmanager
@@ -84,7 +84,7 @@ def saying(answer: bytes) -> Behaviour:
 
 
 def http(body: bytes, *headers: str, status: str = "200 OK", length: int | None = None) -> bytes:
-    """A whole answer."""
+    """A complete response."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
 
@@ -102,7 +102,7 @@ def endless(start: bytes, piece: bytes) -> Behaviour:
 
 
 def dripping(content: bytes, seconds: float = 0.02) -> Behaviour:
-    """Read a request, and send the answer byte by byte: no single byte is late."""
+    """Read a request and send the response byte by byte, each byte within the timeout."""
 
     def behave(peer: socket.socket) -> None:
         request(peer)
@@ -114,7 +114,7 @@ def dripping(content: bytes, seconds: float = 0.02) -> Behaviour:
 
 
 def inference(head: dict[str, Any] | bytes, tensors: bytes = b"", *, head_length: str | None = None) -> Behaviour:
-    """An answer to an inference: its JSON, and the bytes behind it."""
+    """The response to an inference: its JSON, and the bytes after it."""
     plain = head if isinstance(head, bytes) else json.dumps(head).encode()
     length = str(len(plain)) if head_length is None else head_length
     return saying(http(plain + tensors, f"Inference-Header-Content-Length: {length}"))

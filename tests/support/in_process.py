@@ -19,14 +19,14 @@ from tritonize.process.tasks import Request, Result, Task, TaskError
 
 
 def run_task(task: Task[Request, Result], request: Request) -> Result:
-    """The task's answer, worked out in this process; request and answer go through JSON as between processes."""
+    """The task's result, computed in this process; request and result go through JSON as between processes."""
     received = task.decode_request(json.loads(json.dumps(task.encode_request(request))))
     return task.decode_result(json.loads(json.dumps(task.encode_result(task.load()(received)))))
 
 
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Run every task's function here, its request and its answer through JSON as between processes."""
+    """Run every task's function in this process, with request and result through JSON as between processes."""
     import numpy as np
     import torch
 
@@ -36,7 +36,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         try:
             value = work()
         except TaskError:
-            raise  # a bug of ours, and no answer
+            raise  # a bug of tritonize, not a result
         except Exception as error:
             raise _as_a_worker_tells_it(error) from error
         finally:

@@ -11,7 +11,7 @@ WORDS = ("tritonserver", "triton_python_backend_stub", "tritonize/process/guard.
 
 
 def processes() -> list[str]:
-    """Command lines of processes of ours, started in the current test's folder."""
+    """Command lines of the processes that were started in the current test's folder."""
     here, found = str(Path.cwd()), []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -41,7 +41,7 @@ INPUT = ("--input", "INPUT__0:fp32:1x4")
 
 
 def untouched(before: set[str]) -> None:
-    """Nothing but what was there lies in the working folder, and nothing of ours runs."""
+    """Check that the working folder has no new entries, and that no process that the test started still runs."""
     assert set(os.listdir()) == before
     nothing_left()
 

@@ -18,7 +18,7 @@ from tritonize.process.tasks import Task
 
 @dataclass(frozen=True, kw_only=True)
 class Fields:
-    """Any request and any answer."""
+    """Any request and any result."""
 
     fields: Mapping[str, object]
 

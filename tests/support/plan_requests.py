@@ -39,6 +39,6 @@ def request(model: Path | str = "m.onnx", **fields) -> BuildRequest:
 
 
 def stock_plan(path: str, version: tuple[int, int, int, int]) -> Path:
-    """A header as stock plans are said to have it, made here: no plan of a real TensorRT was at hand."""
+    """A header as TensorRT's plans have it by their documentation, made here because no real plan was available."""
     Path(path).write_bytes(b"ftrt" + bytes(20) + bytes(version) + bytes(32))
     return Path(path)

@@ -1,4 +1,4 @@
-"""The deadline of a whole command: it ends waiting of every kind, and says so."""
+"""The deadline of a whole command: it ends every kind of wait with an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The corpus in small: the table is what it says it is, and a sample of it goes through."""
+"""The corpus: the composition of the table, and a sample of its architectures."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ Edit = Callable[[onnx.ModelProto], None]
 
 
 class Net:
-    """A graph under construction: every node is named after the tensor that it answers, with `n_` before it."""
+    """A graph under construction: every node has the name of its output with the prefix `n_`."""
 
     def __init__(self, **inputs: tuple[int, ...]) -> None:
         self.nodes, self.weights, self.inputs = [], [], inputs
@@ -213,7 +213,7 @@ def operator(name: str, kind: str) -> Edit:
 
 
 def rounded(name: str, kind: int, where: str) -> Edit:
-    """Cast a node's answer, or what it takes, to another type and back."""
+    """Cast a node's output, or its input, to another type and back."""
 
     def edit(model: onnx.ModelProto) -> None:
         changed = node(model, name)
@@ -281,7 +281,7 @@ def batches(model: onnx.ModelProto, directory: Path, count: int = 2, scale: floa
 
 
 def compared(expected: onnx.ModelProto, found: onnx.ModelProto, *, part_bytes: int = 1 << 20, folder: str = "work") -> ErrorsResult:
-    """What the worker says of two graphs."""
+    """The worker's result for two graphs."""
     directory = Path(folder)
     directory.mkdir()
     for name, model in (("a", expected), ("b", found)):
@@ -313,7 +313,7 @@ def test_a_fault_in_one_node_is_found_at_that_node(graph, named, edit):
     first = origin(answer)
     assert first is not None
     assert first.node == named
-    assert first.difference  # what was planted is said in words
+    assert first.difference  # it describes the planted fault
     wrong = [each.node for each in answer.series if each.exceeds]
     assert wrong == [named]  # and no other node is blamed
 
@@ -429,7 +429,7 @@ def test_a_node_with_subgraphs_is_one_node(named, edit, part_bytes):
     assert (origin(answer).node if origin(answer) else None) == named
     compared_nodes = {each.node for each in answer.series}
     assert "n_branch" in compared_nodes
-    assert "n_parts" not in compared_nodes  # a sequence is no tensor: it is looked at with the node that takes it
+    assert "n_parts" not in compared_nodes  # a sequence is not a tensor, so it is compared with the node that consumes it
     if named == "n_joined":
         assert origin(answer).nodes == ("SplitToSequence n_parts", "ConcatFromSequence n_joined")
 
@@ -557,13 +557,13 @@ def test_rounding_of_a_reduced_graph_is_allowed_and_an_overflow_is_an_error():
     assert (first.node, first.own) == ("n_square", FAR)
     assert first.reason.startswith("inf where ")
     kept = to_keep(answer.series)
-    assert set(kept) == {"n_square", "n_mean", "n_root"}  # each answers, or takes, more than fp16 holds
+    assert set(kept) == {"n_square", "n_mean", "n_root"}  # each has an output or an input beyond the range of fp16
     blocked = origin(compared(model, half(model, node_block_list=list(kept)), folder="blocked"))
     assert (blocked.operator, blocked.output) == ("Cast", "square")  # the tool casts between two nodes that it keeps: found too
 
 
 def reduced_question(model: onnx.ModelProto, tolerance: float) -> tuple[OnnxArtifact, Baseline]:
-    """A graph as a proven artifact, and its own answers as the baseline of its reduced file."""
+    """A graph as a proven artifact, and its own outputs as the baseline of its reduced file."""
     Path("fp32.onnx").write_bytes(model.SerializeToString())
     output = TensorSpec(name="y", dtype="fp32", shape=(1, 16))
     drawn = batches(model, Path())
@@ -592,13 +592,13 @@ def test_the_nodes_that_must_stay_in_fp32_are_found_with_the_real_gate():
     assert found.origin.node == "n_wide"
     assert found.origin.reason.startswith(("inf where", "-inf where"))
     assert found.keep_passes
-    assert set(found.keep) == {"n_wide", "n_narrow"}  # one answers, the other takes, more than fp16 holds
+    assert set(found.keep) == {"n_wide", "n_narrow"}  # one has an output, the other an input, beyond the range of fp16
     assert not list(Path("w/trials").glob("*"))
 
 
 @pytest.mark.slow
 def test_the_search_also_uses_bounds_on_metrics():
-    """The tolerance lets everything pass; what is asked of the metric does not."""
+    """The tolerance accepts everything; the bound on the metric does not."""
     net = Net(x=(1, 16))
     net.add("MatMul", "first", "x", net.weight("w1", 16, 16))
     net.add("Mul", "wide", "first", net.weight("large", value=np.float32(100)))
@@ -634,7 +634,7 @@ def test_the_search_finds_a_small_set_that_is_not_a_prefix():
         found = bisection.smallest(names, passes)
         assert set(found.nodes) == needed
         assert found.minimal
-        assert found.trials == len(asked) == len(set(asked))  # nothing is asked twice
+        assert found.trials == len(asked) == len(set(asked))  # no set is evaluated twice
 
 
 def test_the_search_is_bounded_and_returns_only_what_passed():
@@ -832,12 +832,12 @@ def paired(model: onnx.ModelProto, modules: dict[str, str], *captured: ModuleTen
 def test_a_tensor_and_a_module_are_paired_if_the_match_is_unique():
     net = Net(x=(1, 4))
     net.add("MatMul", "a1", "x", net.weight("w", 4, 4))
-    net.add("Add", "a2", "a1", net.weight("b", 4))  # a: its answer
+    net.add("Add", "a2", "a1", net.weight("b", 4))  # a: its output
     net.add("Relu", "r", "a2")  # of the model itself
     net.add("MatMul", "s1", "r", net.weight("ws", 4, 4))  # s: called twice
     net.add("Tanh", "between", "s1")
     net.add("MatMul", "s2", "between", "ws")
-    net.add("Split", "t", "s2", outputs=2, num_outputs=2, axis=1)  # t: two answers of one shape
+    net.add("Split", "t", "s2", outputs=2, num_outputs=2, axis=1)  # t: two outputs of one shape
     net.add("Add", "y", "t", "t_1")
     modules = {"a1": "a", "a2": "a", "r": "", "s1": "s", "between": "", "s2": "s", "t": "t", "t_1": "t", "y": ""}
     a, twice = module_tensor("a", 1, 4), [module_tensor("s", 1, 4, call=call) for call in (0, 1)]
@@ -845,7 +845,7 @@ def test_a_tensor_and_a_module_are_paired_if_the_match_is_unique():
     whole = module_tensor("", 1, 2, weighted=False)
     found = paired(net.model("y"), modules, a, *twice, *parts, whole)
     assert found == {"a2": a.key, "s1": twice[0].key, "s2": twice[1].key, "t": parts[0].key, "t_1": parts[1].key, "y": whole.key}
-    # Another shape is no pair, nor is one call of two, nor one of two tensors that both fit.
+    # A different shape, one of two calls, or one of two tensors that both fit is not paired.
     found = paired(net.model("y"), modules, module_tensor("a", 1, 5), twice[0], parts[0], whole)
     assert found == {"y": whole.key}
 

@@ -115,7 +115,7 @@ class TestDevice:
         device.free(memory)
         with pytest.raises(cuda.CudaError, match="cuMemFree_v2: error 1"):
             device.free(memory)
-        with pytest.raises(cuda.CudaError, match="cuMemcpyHtoDAsync_v2"):  # it was freed, and the other end is no pinned memory
+        with pytest.raises(cuda.CudaError, match="cuMemcpyHtoDAsync_v2"):  # it was freed, and the other end is not pinned memory
             device.upload(memory, memory, 8, stream=device.stream())
 
     def test_a_missing_driver_or_gpu_is_an_error(self, library, monkeypatch):
@@ -131,7 +131,7 @@ class TestDevice:
 
 
 class TestGpu:
-    """gpu.py: what is said of the driver."""
+    """gpu.py: the description of the driver."""
 
     @pytest.mark.parametrize(
         ("told", "version"),
@@ -241,7 +241,7 @@ class TestRunner:
         strategies = enum.Enum("Strategies", ("LAZY", "EAGER", "NONE"))
         monkeypatch.setattr(trt, "DynamicShapesKernelSpecializationStrategy", strategies, raising=False)
         context, array = self.context(trt, device), np.full((2, 3), 0.1, np.float32)
-        for _ in range(2):  # a fallback kernel would give the first answer other bits
+        for _ in range(2):  # a fallback kernel would give the first output other bits
             np.testing.assert_array_equal(context.run({"x": array})["y"], array)
 
     def test_tensorrt_rtx_has_the_calls_for_eager_specialization(self):
@@ -276,7 +276,7 @@ class TestRunner:
         assert loaded.limits(0) == {"x": ((2, 3),) * 3}
         monkeypatch.setattr(trt._Engine, "get_tensor_profile_shape", lambda *_: [(1, 3), (2, 3), (2, 3)])
         assert loaded.limits(0) == {"x": ((1, 3), (2, 3), (2, 3))}
-        monkeypatch.setattr(trt._Engine, "get_tensor_profile_shape", lambda *_: [(), (), ()])  # there is no profile
+        monkeypatch.setattr(trt._Engine, "get_tensor_profile_shape", lambda *_: [(), (), ()])  # without a profile
         assert loaded.limits(0) == {"x": ((2, 3),) * 3}
 
     def test_plugins_are_loaded_from_their_files(self, trt, device, monkeypatch):
@@ -336,7 +336,7 @@ FLOATS = json.dumps({"Layers": [{"Name": "c", "LayerType": "CaskConvolution", "I
 
 
 class TestLayers:
-    """What inspectors say, of three generations; taken from NVIDIA's documentation and published reports."""
+    """The output of inspectors of three generations, from NVIDIA's documentation and published reports."""
 
     def test_precisions_and_formats(self):
         found = plan_layers.read(OLD)
@@ -352,7 +352,7 @@ class TestLayers:
         assert plan_layers.read(ELEVEN).has("fp16") is False
         assert plan_layers.read(FLOATS).has("fp16") is False
         reformat = json.loads(OLD)
-        del reformat["Layers"][1:]  # a copy that converts is no layer that runs in half precision
+        del reformat["Layers"][1:]  # a copy that converts does not compute in half precision
         assert not plan_layers.read(json.dumps(reformat)).has("fp16")
         cast = json.loads(TEN)
         del cast["Layers"][1:]
@@ -389,7 +389,7 @@ def profile(low: tuple[int, ...], usual: tuple[int, ...], high: tuple[int, ...])
 
 
 class TestSchedule:
-    """Which batches are run, and what is said to be left out."""
+    """Which batches run, and which sizes are reported as not run."""
 
     def test_every_sample_at_min_opt_and_max_of_every_profile(self):
         drawn = samples([(1, 2), (1, 5), (1, 2), (1, 3)])
@@ -497,7 +497,9 @@ class TestProof:
         (proof,), _ = self.prove(self.built(), precision="fp16")
         assert proof.verdict == "failed"
         assert "no layer runs in fp16: 1 fp32" in proof.reason
-        assert all(check.passed for check in proof.checks)  # it answers like PyTorch, and is not what was asked for
+        assert all(
+            check.passed for check in proof.checks
+        )  # its outputs match PyTorch, but it does not run in the requested precision
         assert proof.findings
         (proof,), _ = self.prove(self.built(detailed=False), precision="fp16")
         assert proof.verdict == "not run"  # the inspector knows names alone, which proves neither
@@ -572,7 +574,7 @@ class TestContract:
     def test_versions_are_compared_before_the_plan_is_loaded(self):
         Path("m.plan").write_bytes(plan_bytes(b"", []))
         plan_contract.check_version(Path("m.plan"), "tensorrt", "10.16.1.11", known={})
-        plan_contract.check_version(Path("m.plan"), "tensorrt", "10.16.1", known={})  # 8.6 tells three parts of its own
+        plan_contract.check_version(Path("m.plan"), "tensorrt", "10.16.1", known={})  # 8.6 has three parts in its version
         with pytest.raises(ValueError, match=r"built by tensorrt 10.16.1.11, and this server has 11.4.0.106"):
             plan_contract.check_version(Path("m.plan"), "tensorrt", "11.4.0.106", known={})
         plan_contract.check_version(Path("m.plan"), "tensorrt", "11.4.0.106", known={"settings": {"version_compatible": True}})

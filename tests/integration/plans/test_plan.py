@@ -1,4 +1,4 @@
-"""Plans of TensorRT-RTX, built for real on a machine without a GPU. What they answer is run by nobody here: not run."""
+"""Plans of TensorRT-RTX, built on a machine without a GPU, where they cannot run."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def test_a_setting_that_the_module_ignores_is_rejected(settings, words):
     with pytest.raises(UsageError) as error:
         plan_builder.build(request(settings=settings), Path("out"))
     assert words in str(error.value)
-    assert len(error.value.details) == 1  # no version of TensorRT is asked of TensorRT-RTX
+    assert len(error.value.details) == 1  # the error names no TensorRT version for TensorRT-RTX
 
 
 def test_a_setting_of_a_newer_tensorrt_is_rejected_with_the_version_that_has_it():
@@ -234,7 +234,7 @@ def test_a_setting_of_a_newer_tensorrt_is_rejected_with_the_version_that_has_it(
 
 
 def test_the_table_of_settings_matches_the_module():
-    """What the table calls ignored changes no byte of a plan, and what it calls failing fails: asked past the table."""
+    """A setting listed as ignored changes no byte of a plan, and one listed as failing fails, if the table is bypassed."""
     network("m.onnx")
     (base,) = plan_builder.build(request(), Path("base"))
     values = {
@@ -359,7 +359,7 @@ def test_the_version_of_a_module_without_package_metadata_is_read_from_the_modul
     sys.path.insert(0, str(Path("site").absolute()))
     if module == "tensorrt":
         with pytest.raises(MissingError, match="not installed"):
-            installed.installed_version(module)  # a folder is no package
+            installed.installed_version(module)  # a folder is not a package
     Path("site", module, "__init__.py").write_text("__version__ = '10.3.0'")
     importlib.invalidate_caches()
     assert installed.installed_version(module) == "10.3.0"

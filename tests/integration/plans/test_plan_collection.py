@@ -61,7 +61,7 @@ def test_plans_of_four_machines_become_one_version(monkeypatch, tmp_path):
     done = tritonize("plan", "collect", *folders, "--out", "together")
     assert done.returncode == 0, done.stderr
     done = tritonize("build", "spec.yaml", "--plans", "together", "--json")
-    assert done.returncode == 3, done.stderr  # nobody ran them
+    assert done.returncode == 3, done.stderr  # they did not run
     (report,) = json.loads(done.stdout)["reports"]
     version = Path(report["location"])
     names = {"8.0": "model.sm80.plan", "8.6": "model.sm86.plan", "8.9": "model.sm89.plan", "12.0": "model.sm120.plan"}
@@ -200,7 +200,7 @@ def test_the_tensorrt_version_of_a_release_is_read_from_its_image(monkeypatch):
     network("m.onnx")
     plan_builder.build(request(), Path("rtx"))
     done = tritonize("plan", "check", "rtx/model.plan", "--triton", "26.07")
-    assert done.returncode == 1, done.stdout  # whatever that image has
+    assert done.returncode == 1, done.stdout  # regardless of the version in that image
     stock("same", (10, 16, 1, 11), "8.6")
     stock("other", (10, 13, 3, 9), "8.6")
     for name, code, words in (("same", 0, "loads: all four"), ("other", 1, "does not load"), ("same-rtx", 1, "does not load")):

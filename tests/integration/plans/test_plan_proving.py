@@ -58,7 +58,7 @@ def asked() -> None:
 
 
 def built(library: Path, capability: str, **variables: str):
-    """Build and prove on one machine, which has the request's folder alone; what `plan prove` said."""
+    """Build and prove on one machine, which has only the folder of the request; returns the result of `plan prove`."""
     env = machine(library, capability, **variables)
     done = tritonize("plan", "build", "--request", "asked/request.json", "--out", f"plans{capability}", env=env)
     assert done.returncode == 0, done.stderr
@@ -104,7 +104,9 @@ def test_each_plan_is_proven_on_its_gpu_and_the_version_where_it_is_served(libra
     assert code == 1
     assert not report["published"]
     assert [each["what"].startswith("the plan failed on ") for each in report["findings"]] == [True]
-    shutil.copyfile("plans8.9/model.plan.proof.json", "plans9.0/model.plan.proof.json")  # of another GPU kind: it says nothing
+    shutil.copyfile(
+        "plans8.9/model.plan.proof.json", "plans9.0/model.plan.proof.json"
+    )  # of another kind of GPU, so it does not count
     code, report = run(**machine(library, "8.9"))
     assert code == 3
     assert not report["published"]
@@ -140,7 +142,7 @@ def known(rtol: float = 1e-4) -> GoldenSet:
 
 
 def test_the_proof_input_is_read_back_unchanged_and_damage_is_an_error(monkeypatch):
-    monkeypatch.setattr(golden_set, "BUDGET", 1)  # every sample goes along, whatever a version carries
+    monkeypatch.setattr(golden_set, "BUDGET", 1)  # every sample is included, regardless of the budget of a version
     question = ProofInput(golden=known(), precision="fp16", deadline_s=60.0)
     proof_input.write(question, Path("question"))
     found = proof_input.read(Path("question"))

@@ -1,4 +1,4 @@
-"""The core that builds plans with the stand-in for TensorRT: what it asks of the module, and what it says where that refuses.
+"""The worker that builds plans, with a stand-in for TensorRT: its calls on the module, and its errors if the module fails.
 
 It proves the wiring and nothing about TensorRT, see `tests/support/fake_gpu`.
 """
@@ -72,7 +72,7 @@ def build(node_map: str | None = None, module: str = "tensorrt", timings: str | 
 
 
 def calls() -> list[list[str]]:
-    """What the builder's configuration was asked, in order."""
+    """The calls on the builder's configuration, in order."""
     content = Path("m.plan").read_bytes()
     (size,) = struct.unpack_from("<Q", content, 36)
     return json.loads(content[44 : 44 + size])["calls"]
@@ -227,7 +227,7 @@ def test_an_unwritable_timing_cache_does_not_fail_the_build(monkeypatch):
 
 
 def test_a_disk_that_fills_up_during_serialization_is_an_error(trt, monkeypatch):
-    """The builder hears of no exception: it is told that nothing was written."""
+    """No exception reaches the builder; the writer reports that nothing was written."""
 
     class Full:
         def __enter__(self):

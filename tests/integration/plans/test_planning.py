@@ -88,7 +88,7 @@ def test_allow_unproven_publishes_it_with_a_note():
     assert json.loads((version / "evidence" / "manifest.json").read_text())["verdict"] == "not run"
     assert "No GPU ran the plan" in (version / "evidence" / "report.txt").read_text()
     checked = tritonize("verify", "--json")
-    assert checked.returncode == 3, checked.stderr  # nothing was changed; it is only that nobody can ask the plan here
+    assert checked.returncode == 3, checked.stderr  # nothing changed, but the plan cannot run here
     assert "no GPU" in json.loads(checked.stdout)["error"]["what"] + checked.stderr
     exported = tritonize("golden", "export", "model_repository", "net")
     assert exported.returncode == 0, exported.stderr
@@ -128,7 +128,7 @@ def test_a_plan_that_cannot_be_built_here_is_an_error_before_the_export():
 
 
 def test_if_the_build_fails_the_log_of_the_builder_stays():
-    """The run's other files go; the error says where the log lies."""
+    """The other files of the run are removed; the error names the log."""
     Path("network.py").write_text(NETWORK.replace("torch.relu(", "torch.nonzero("))
     text = SPEC.format(targets='["8.9"]', backend="tensorrt_rtx").replace("max_batch_size: 4", "max_batch_size: 0")
     Path("spec.yaml").write_text(text.replace("[batch, 3", "[1, 3"))

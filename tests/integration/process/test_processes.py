@@ -1,4 +1,4 @@
-"""Processes end on every path, and a worker's answer, error or early end is reported correctly."""
+"""Processes end on every path, and a worker's result, error or early end is reported correctly."""
 
 from __future__ import annotations
 

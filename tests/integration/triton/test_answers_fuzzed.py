@@ -1,4 +1,4 @@
-"""A server that answers almost rightly: whatever is changed in them, a verification ends in a verdict or an error of ours."""
+"""A server whose responses are almost right: for any change in them, a verification ends in a verdict or a tritonize error."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ ANSWERS: dict[str, Any] = {
 
 
 class Server:
-    """The small model over HTTP; one part of one kind of answer is changed."""
+    """The small model over HTTP; one part of one kind of response is changed."""
 
     def __init__(self) -> None:
         self.answers = copy.deepcopy(ANSWERS)
@@ -79,7 +79,7 @@ class Server:
             peer.sendall(self._inferred(head, body, plain) if last == "infer" else http(json.dumps(plain).encode()))
 
     def _counted(self, plain: Any) -> Any:
-        """The statistics with what was asked so far, where they still look like that."""
+        """The statistics with the number of requests so far, if they still have that field."""
         if plain != ANSWERS["stats"]:
             return plain
         plain = copy.deepcopy(plain)

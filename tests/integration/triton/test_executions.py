@@ -1,4 +1,4 @@
-"""An answer proves something of a model where the model ran for it; and a server's description of it counts too."""
+"""A response counts only if the model ran for it; the server's description of the model is compared too."""
 
 from __future__ import annotations
 

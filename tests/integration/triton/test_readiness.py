@@ -1,4 +1,4 @@
-"""Whether a server is ready is what it answers, however late, and not what its log says."""
+"""The responses of a server, even late ones, decide whether it is ready; its log does not."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class FakeProcess:
 
 @contextlib.contextmanager
 def answering(silent: int, answers: dict[str, tuple[int, Any]], slow_s: float = 0.0) -> Iterator[tuple[int, list[str]]]:
-    """A server that hangs up on its first requests, and then answers: its port and the paths it was asked."""
+    """A server that closes its first connections and then responds; yields its port and the requested paths."""
     asked: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.path if "key" not in self.headers else f"{self.path} with the key")
             if len(asked) <= silent:
-                return  # without an answer
+                return  # without a response
             time.sleep(slow_s)
             status, body = answers[self.path]
             self.send_response(status)
@@ -91,7 +91,7 @@ def test_a_request_without_a_response_is_sent_again(tmp_path: Path) -> None:
 
 
 def test_a_slow_response_is_awaited(tmp_path: Path) -> None:
-    """More than the one second that an answer once had."""
+    """The response takes longer than one second, which was the limit once."""
     with answering(0, {"/v2/repository/index": (200, INDEX)}, slow_s=1.2) as (port, asked):
         assert starting(port, tmp_path).index() == INDEX
     assert len(asked) == 1
@@ -117,7 +117,7 @@ def test_a_response_of_another_server_is_not_accepted(answers: dict[str, tuple[i
 
 
 def test_another_program_on_the_port_does_not_get_the_key(tmp_path: Path) -> None:
-    """Another program took the port while models were loaded, and answers under the server's name."""
+    """Another program took the port while models were loaded, and responds with the server's name."""
     answers = {"/v2": (200, {"name": "mine", "version": "9"}), "/v2/health/live": (200, {}), "/v2/repository/index": (200, INDEX)}
     with subprocess.Popen(["sleep", "60"]) as real, answering(0, answers) as (port, asked):
         started = starting(port, tmp_path, 0.3)

@@ -32,7 +32,7 @@ VERSION = MODEL / "1"
 
 
 def change_backend(folder: Path) -> None:
-    """As in an attack: a version whose files are programs, beside a configuration that says so."""
+    """As in an attack: a version whose files are programs, with a configuration that runs them."""
     path = folder / "config.pbtxt"
     path.write_text(path.read_text().replace('backend: "onnxruntime"', 'backend: "python"'))
     (folder / "1" / "model.py").write_text("raise SystemExit")
@@ -111,7 +111,7 @@ class ServedError(Exception):
 
 @pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bytes]]:
-    """What a server is started on: its configuration and model; it never answers."""
+    """Configuration and model that a server is started on; the server itself never starts."""
     found: list[tuple[str, bytes]] = []
 
     @contextlib.contextmanager
@@ -261,7 +261,7 @@ def test_the_manifest_has_its_own_checksum_and_an_older_one_gets_a_note(publishe
     path = VERSION / "evidence" / "manifest.json"
     known = json.loads(path.read_text())
     assert (known["schema"], known["sha256"]) == (2, manifest.own_sha256(known))
-    path.write_text(json.dumps({key: known[key] for key in sorted(known, reverse=True)}))  # another order is no other content
+    path.write_text(json.dumps({key: known[key] for key in sorted(known, reverse=True)}))  # a different order is the same content
     assert repository.integrity(ROOT, "small", 1) == ()
     path.write_text(json.dumps({**{key: value for key, value in known.items() if key != "sha256"}, "schema": 1}))
     assert repository.integrity(ROOT, "small", 1) == ()
@@ -289,7 +289,7 @@ def test_a_listed_path_outside_the_model_is_not_read(published):
 
 
 def test_a_full_disk_for_the_private_copy_is_exit_code_6(published):
-    """The limit on a file's size stands for the disk: both are met where the private copy is written."""
+    """A limit on the file size stands in for a full disk: both occur when the private copy is written."""
     for command in (["verify", "models"], ["serve", "models", "--http-port", "0", "--grpc-port", "0"]):
         limited = ["prlimit", "--fsize=500", str(Path(sys.executable).with_name("tritonize")), *command]
         done = subprocess.run(limited, capture_output=True, text=True, timeout=60)

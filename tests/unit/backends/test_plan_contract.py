@@ -105,7 +105,7 @@ def api(version: str) -> dict[str, dict[str, list[str]]]:
 
 
 def returned(version: str, kind: str, member: str) -> str | None:
-    """Return the TensorRT class that a member returns; `None` if it is no TensorRT class or the signature does not name it."""
+    """Return the TensorRT class that a member returns; `None` if it is not a TensorRT class or the signature does not name it."""
     if not kind and member in api(version):
         return member
     for signature in api(version).get(kind, {}).get(member, []):

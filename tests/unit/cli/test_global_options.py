@@ -16,7 +16,7 @@ from tritonize.cli import global_options, run
         (["run", "m.pt", "--isolate", "--json"], ["--isolate", "run", "m.pt", "--json"]),
         (["run", "--log", "debug", "m.pt"], ["--log", "debug", "run", "m.pt"]),
         (["--log=info", "run", "m.pt"], ["--log=info", "run", "m.pt"]),
-        (["run", "m.pt", "--log"], ["--log", "run", "m.pt"]),  # Typer then says that the value is missing
+        (["run", "m.pt", "--log"], ["--log", "run", "m.pt"]),  # Typer then reports that the value is missing
         (["doctor", "--log=info", "--isolate"], ["--isolate", "--log=info", "doctor"]),
         (["doctor", "--isolate", "--", "--isolate"], ["--isolate", "doctor", "--", "--isolate"]),
         (["run", "--", "--isolate", "--log"], ["run", "--", "--isolate", "--log"]),

@@ -117,7 +117,7 @@ def test_errors_contain_no_control_characters() -> None:
 
 
 def test_every_other_module_prints_constants_only() -> None:
-    """`say` is the way to the terminal: who prints otherwise prints constants, or says why."""
+    """Modules print with `say`; any other print has constants only."""
     found = []
     for file in sorted((ROOT / "cli").glob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):

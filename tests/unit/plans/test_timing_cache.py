@@ -92,7 +92,7 @@ def test_the_module_has_the_calls_of_the_stand_in(tmp_path):
     config = builder.create_builder_config()
     path = tmp_path / "a.cache"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # the module says so of all its timing caches
+        warnings.simplefilter("ignore", DeprecationWarning)  # the module warns so for all its timing caches
         timing_cache.load(config, path)
         first = timing_cache.store(config, path)
         assert timing_cache.store(config, path) == first

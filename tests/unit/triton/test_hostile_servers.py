@@ -149,7 +149,7 @@ def test_the_commands_deadline_ends_each_request() -> None:
 
 
 def output(**changes: Any) -> dict[str, Any]:
-    """A sound answer's JSON, its one output changed."""
+    """The JSON of a valid response with its one output changed."""
     entry = {"name": "Y", "datatype": "FP32", "shape": [1, 2], "parameters": {"binary_data_size": 8}, **changes}
     return {"model_name": "m", "model_version": "1", "outputs": [entry]}
 
@@ -250,7 +250,7 @@ def test_a_description_of_another_version_is_an_error() -> None:
 
 
 def answered(**changes: Any) -> bytes:
-    """A sound answer over gRPC, its one output changed."""
+    """A valid gRPC response with its one output changed."""
     message = service_pb2.ModelInferResponse(model_name="m", model_version="1", raw_output_contents=[bytes(8)])
     message.outputs.add(name="Y", datatype="FP32", shape=[1, 2])
     for name, value in changes.items():

@@ -1,4 +1,4 @@
-"""A stand-in for the Python package `tensorrt` in tests without a GPU: its "plans" hold the ONNX file, and ONNX Runtime answers.
+"""A stand-in for the Python package `tensorrt` in tests without a GPU: its "plans" hold the ONNX file, which ONNX Runtime runs.
 
 It takes what TensorRT's bindings take, in their order and types (`python/src/infer/pyCore.cpp`), and is strict about it; memory and
 streams are those of the stand-in for the driver, `libcuda.c`. What it proves: the wiring around an engine, from profiles to
@@ -123,7 +123,7 @@ class _RuntimeConfig:
 
 def _require_driver(logger):
     assert isinstance(logger, ILogger)
-    if os.environ.get("FAKE_GPU_OLD_DRIVER"):  # as pybind11 tells that the factory made none
+    if os.environ.get("FAKE_GPU_OLD_DRIVER"):  # as pybind11 reports that the factory returned null
         logger.log(ILogger.Severity.WARNING, "CUDA driver version is insufficient for CUDA runtime version")
         logger.log(ILogger.Severity.ERROR, "CUDA initialization failure with error: 35")
         raise TypeError("pybind11::init(): factory function returned nullptr")
