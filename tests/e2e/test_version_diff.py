@@ -117,7 +117,7 @@ def test_a_configuration_without_a_copy_is_reported_as_unknown(root, tmp_path):
     found = diff(place, 1, 4)
     (finding,) = [each for each in found.findings if each.where == "config.pbtxt"]
     assert "not known" in finding.what
-    assert any("was not kept" in note for note in found.notes)
+    assert any("no copy of it exists" in note for note in found.notes)
 
 
 def test_equal_missing_or_damaged_versions_are_an_error(root, tmp_path):

@@ -1,4 +1,4 @@
-"""What is said where no strategy made a right file: the user's line alone is one to rewrite, and no advice that fails alike."""
+"""The error after every strategy failed: next steps name only the user's lines, and none that would fail the same way."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def test_if_the_build_fails_the_log_of_the_builder_stays():
     error = json.loads(done.stdout)["error"]
     assert error["error"] == "PlanError"
     assert "NonZero" in json.dumps(error)
-    log = Path(error["next_step"].removeprefix("look at the whole log: "))
+    log = Path(error["next_step"].removeprefix("read the builder's log: "))
     assert log.is_file()
     assert [each for each in log.parent.iterdir() if each.is_dir()] == []
 
