@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks import large, memory, overhead, plans, throughput, verification
+from benchmarks import large, memory, one_layer, overhead, plans, throughput, verification
 
 PARTS = {
     "overhead": overhead.measure,
+    "one_layer": one_layer.measure,
     "memory": memory.measure,
     "large": large.measure,
     "plans": plans.measure,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Required, TypedDict, TypeVar
 
-from tritonize.core import errors
+from tritonize.core import errors, logs
 from tritonize.core.messages import processes as wording
 from tritonize.core.messages import repository
 from tritonize.process import isolation, preload, processes
@@ -21,6 +21,7 @@ from tritonize.process.processes import NO_SPACE_EXIT_CODE, Ended, Process, log_
 from tritonize.process.tasks import Request, Result, Task, TaskError
 
 _ENTRY = Path(__file__).with_name("worker_main.py")
+_LOG = logs.logger(__name__)
 _PROGRESS_INTERVAL_S = 0.1
 Value = TypeVar("Value")
 
@@ -103,6 +104,7 @@ def run_worker(
     if not result.exists():
         raise _without_result(ended, log)
     received = _received(result)
+    _LOG.info("%s took %.3f s, of which %.3f s were imports", task.name, ended.seconds, received["import_seconds"])
     return WorkerResult(
         value=task.decode_result(received.get("value")),
         seconds=ended.seconds,
