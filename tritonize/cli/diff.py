@@ -42,7 +42,7 @@ def diff(
     if not all(number.isdecimal() for number in numbers):
         raise UsageError.of(usage.VERSION_NUMBERS, found=" ".join(numbers), expected="two numbers, such as 7 8")
     with limited(seconds), display() as terminal:
-        found = diff_workflow.diff(
+        difference = diff_workflow.diff(
             diff_workflow.Request(
                 repository=root,
                 model=model,
@@ -59,11 +59,11 @@ def diff(
 
         from tritonize.core.artifacts import to_json
 
-        say(dumps(to_json(found), indent=2, ensure_ascii=False))
+        say(dumps(to_json(difference), indent=2, ensure_ascii=False))
     else:
-        say_lines(lines(found))
-    if found.verdict != "passed":
-        raise typer.Exit(EXIT_DIFFERS if found.verdict == "failed" else UnprovenError.exit_code)
+        say_lines(lines(difference))
+    if difference.verdict != "passed":
+        raise typer.Exit(EXIT_DIFFERS if difference.verdict == "failed" else UnprovenError.exit_code)
 
 
 def lines(found: VersionDiff) -> Iterator[str]:

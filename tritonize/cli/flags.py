@@ -97,19 +97,19 @@ def specification(flags: ModelFlags) -> schema.Spec:
 
 def _texts(given: Sequence[str]) -> dict[str, list[str]]:
     """Input name to its texts, from flags `NAME=TEXT` or `NAME=@FILE` (one text per line)."""
-    found: dict[str, list[str]] = {}
+    texts: dict[str, list[str]] = {}
     for each in given:
         name, equals, text = each.partition("=")
         if not equals or not name:
             raise UsageError.of(samples_wording.TEXT_FORM, found=f"--text {each}")
         if not text.startswith("@"):
-            found.setdefault(name, []).append(text)
+            texts.setdefault(name, []).append(text)
             continue
         try:
-            found.setdefault(name, []).extend(Path(text[1:]).read_text(encoding="utf-8").splitlines())
+            texts.setdefault(name, []).extend(Path(text[1:]).read_text(encoding="utf-8").splitlines())
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError.of(samples_wording.TEXT_FILE, where=text[1:], found=str(error)) from error
-    return found
+    return texts
 
 
 def _parse(text: str) -> tuple[str, str, list[int]]:

@@ -32,15 +32,15 @@ def inspect(
     if identified.kind != "onnx":
         errors.require("torch", extra="torch")
     with temporary.folder() as folder:
-        found = inspection.inspect(identified, Path(folder), search_path=[Path.cwd()])
+        inspected = inspection.inspect(identified, Path(folder), search_path=[Path.cwd()])
     if json:
         from json import dumps
 
         from tritonize.core.artifacts import to_json
 
-        say(dumps(to_json(found), indent=2, ensure_ascii=False))
+        say(dumps(to_json(inspected), indent=2, ensure_ascii=False))
         return
-    say_lines(_lines(source, found))
+    say_lines(_lines(source, inspected))
 
 
 def _lines(source: str, found: Inspection) -> Iterator[str]:

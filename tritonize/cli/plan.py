@@ -129,15 +129,15 @@ def collect(
     """Copy the plans of several machines into one folder, one per GPU model. Fails if they do not belong together."""
     from tritonize.plans import collection as plan_collection
 
-    found = plan_collection.collect(places, out)
+    collected = plan_collection.collect(places, out)
     if json:
         from json import dumps
 
         from tritonize.core.artifacts import to_json
 
-        say(dumps({"plans": [to_json(each) for each in found]}, indent=2))
+        say(dumps({"plans": [to_json(each) for each in collected]}, indent=2))
         return
-    for each in found:
+    for each in collected:
         metadata = each.metadata
         say(f"{each.path}: {metadata.module} {metadata.version}, compute capability {metadata.compute_capability}")
 
@@ -168,20 +168,20 @@ def check(
         raise UsageError.of(usage.TRITON_RELEASE, expected=expected, found=triton)
     compatibility.check(plan, None)  # raises for an invalid plan before the slow look-up of the image
     image = compatibility.of_image(triton) if triton else None
-    found = compatibility.check(plan, image.version if image else trt_version, image=image is not None)
+    loading = compatibility.check(plan, image.version if image else trt_version, image=image is not None)
     if json:
         from json import dumps
 
         from tritonize.core.artifacts import to_json
 
-        say(dumps(to_json(found) | {"image": to_json(image) if image else None}, indent=2))
+        say(dumps(to_json(loading) | {"image": to_json(image) if image else None}, indent=2))
     else:
-        say_lines(_verdict(plan, found))
+        say_lines(_verdict(plan, loading))
         if image:
             say(f"  {image.image} has TensorRT {image.version or 'unknown'}: {image.source}")
-    if found.verdict == "does not load":
+    if loading.verdict == "does not load":
         raise typer.Exit(1)
-    if found.verdict == "unknown" and (triton or trt_version):
+    if loading.verdict == "unknown" and (triton or trt_version):
         raise typer.Exit(MissingError.exit_code)
 
 

@@ -26,7 +26,7 @@ def directories(repository: Path, models: Sequence[str], version: int | None) ->
     unknown = [name for name in models if name not in known]
     if unknown:
         raise UsageError.of(usage.NO_MODEL, where=str(repository), found=", ".join(unknown), expected=", ".join(known))
-    found = {}
+    directories = {}
     for name in models or known:
         present = repositories.versions(repository, name)
         wanted = version if version is not None else max(present, default=None)
@@ -38,8 +38,8 @@ def directories(repository: Path, models: Sequence[str], version: int | None) ->
                 found=str(wanted),
                 model=name,
             )
-        found[name] = repository / name / str(wanted)
-    return found
+        directories[name] = repository / name / str(wanted)
+    return directories
 
 
 def has_display() -> bool:

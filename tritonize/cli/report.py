@@ -30,10 +30,10 @@ def report(
     from tritonize.core.messages import usage
 
     if (repository / repositories.EVIDENCE).is_dir():
-        found = [repository]
+        directories = [repository]
     else:
-        found = list(published.directories(repository, models or (), version).values())
-    pages = [each / repositories.EVIDENCE / (PLAIN if json else PAGE) for each in found]
+        directories = list(published.directories(repository, models or (), version).values())
+    pages = [each / repositories.EVIDENCE / (PLAIN if json else PAGE) for each in directories]
     for page in pages:
         if not page.is_file():
             raise errors.RepositoryError.of(usage.NO_REPORT, where=str(page))

@@ -59,10 +59,10 @@ def _onnx_file(repository: Path, model: str | None, version: int | None) -> Path
 
     if not repository.exists():
         raise errors.UsageError.of(usage.NOTHING_TO_VIEW, where=str(repository))
-    found = published.directories(repository, [model] if model else (), version)
-    if len(found) > 1:
-        raise errors.UsageError.of(usage.VIEW_SEVERAL, found=", ".join(found))
-    (directory,) = found.values()
+    directories = published.directories(repository, [model] if model else (), version)
+    if len(directories) > 1:
+        raise errors.UsageError.of(usage.VIEW_SEVERAL, found=", ".join(directories))
+    (directory,) = directories.values()
     file = directory / NETWORK
     if not file.is_file():
         names = ", ".join(sorted(path.name for path in directory.iterdir() if path.is_file()))

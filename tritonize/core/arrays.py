@@ -141,9 +141,9 @@ def bits(array: Array) -> Array:
 def text(array: Array) -> Array:
     """A text array of any type as an object array of `str`; bytes are decoded as UTF-8."""
     flat = [item.decode(errors="surrogateescape") if isinstance(item, bytes) else str(item) for item in array.reshape(-1)]
-    found = np.empty(len(flat), object)
-    found[:] = flat
-    return found.reshape(array.shape)
+    texts = np.empty(len(flat), object)
+    texts[:] = flat
+    return texts.reshape(array.shape)
 
 
 def empty_like(array: Array) -> Array:
@@ -226,11 +226,11 @@ def all_batches(samples: SampleSet, max_batch_size: int) -> list[tuple[int, ...]
 
 def groups(samples: SampleSet) -> list[list[int]]:
     """The drawn samples grouped by shape, without edge cases: only samples of one shape fit in one batch."""
-    found: dict[tuple[tuple[int, ...], ...], list[int]] = {}
+    by_shape: dict[tuple[tuple[int, ...], ...], list[int]] = {}
     for index in range(samples.drawn):
         item = load(samples.files, index)
-        found.setdefault(tuple(array.shape for array in item.values()), []).append(index)
-    return list(found.values())
+        by_shape.setdefault(tuple(array.shape for array in item.values()), []).append(index)
+    return list(by_shape.values())
 
 
 def first_batches(samples: SampleSet, size: int) -> Iterator[tuple[int, ...]]:

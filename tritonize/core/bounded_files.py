@@ -22,10 +22,10 @@ def content(path: Path, *, limit: int = LIMIT) -> bytes:
         OSError: the file cannot be read, is not a regular file (a pipe might never end), or is larger than `limit` bytes.
     """
     with opened(path) as file:
-        found = file.read(limit + 1)
-    if len(found) > limit:
+        content = file.read(limit + 1)
+    if len(content) > limit:
         raise OSError(f"it is larger than {limit / 2**20:g} MiB")
-    return found
+    return content
 
 
 def opened(path: Path) -> IO[bytes]:
@@ -50,14 +50,14 @@ def json_of(path: Path, *, limit: int = LIMIT) -> Any:
 def parsed(text_or_bytes: str | bytes) -> Any:
     """The value of a JSON text. Raises ValueError if it is not valid JSON or is nested more than `DEPTH` deep."""
     try:
-        found = json.loads(text_or_bytes)
+        value = json.loads(text_or_bytes)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    level: list[object] = [found]
+    level: list[object] = [value]
     for _ in range(DEPTH + 1):
         level = [inner for each in level for inner in _inside(each)]
         if not level:
-            return found
+            return value
     raise ValueError(f"it is nested more than {DEPTH} deep")
 
 

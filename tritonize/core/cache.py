@@ -213,9 +213,9 @@ def _unwritable(error: OSError, path: Path) -> Exception:
     if error.errno == errno.ENOSPC:
         return errors.full_disk(str(error.filename or path))
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
-        found = errors.RepositoryError.of(
+        refusal = errors.RepositoryError.of(
             wording.FOLDER_NOT_WRITABLE, where=str(error.filename or path), found=error.strerror, purpose="the cache"
         )
-        found.next_step = "set TRITONIZE_CACHE to a writable folder"
-        return found
+        refusal.next_step = "set TRITONIZE_CACHE to a writable folder"
+        return refusal
     return error

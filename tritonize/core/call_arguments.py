@@ -48,10 +48,10 @@ class Parameters:
 def parameters(function: Callable[..., object]) -> Parameters | None:
     """The parameters of a Python function; `None` if Python cannot inspect its signature."""
     try:
-        found = list(inspect.signature(function).parameters.values())
+        parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         return None
-    kinds = {each.kind for each in found}
+    kinds = {each.kind for each in parameters}
     return Parameters(
         named=tuple(
             Parameter(
@@ -61,7 +61,7 @@ def parameters(function: Callable[..., object]) -> Parameters | None:
                 keyword_only=each.kind is each.KEYWORD_ONLY,
                 positional_only=each.kind is each.POSITIONAL_ONLY,
             )
-            for each in found
+            for each in parameters
             if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
         ),
         more_positions=inspect.Parameter.VAR_POSITIONAL in kinds,
@@ -108,10 +108,10 @@ class Call:
         if self.by_name:
             named = {**roots, **dict.fromkeys(self.absent)}
             return Arguments([named.pop(name) for name in self.leading], named)
-        found: list[object] = [None] * self.count
+        values: list[object] = [None] * self.count
         for place, value in zip(self.places, roots.values(), strict=True):
-            found[place] = value
-        return Arguments(found, {})
+            values[place] = value
+        return Arguments(values, {})
 
 
 def bind(known: Parameters | None, inputs: Sequence[str]) -> Call:

@@ -54,8 +54,8 @@ def opened(value: Any) -> Mapping[str, Any] | None:
 
 def _layer(layer: object) -> dict[str, object]:
     """The tensors of one layer of a cache."""
-    found = {name: getattr(layer, attribute, None) for name, attribute in _LAYER.items()}
-    return {name: states for name, states in found.items() if states is not None}
+    tensors = {name: getattr(layer, attribute, None) for name, attribute in _LAYER.items()}
+    return {name: states for name, states in tensors.items() if states is not None}
 
 
 def step(part: object) -> str:

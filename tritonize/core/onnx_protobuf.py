@@ -48,10 +48,10 @@ def data_files(path: Path) -> list[Path]:
     Raises:
         UsageError: one is outside the file's folder.
     """
-    found = sorted(locations(path))
-    if outside := [each for each in found if Path(each).is_absolute() or ".." in Path(each).parts]:
+    names = sorted(locations(path))
+    if outside := [each for each in names if Path(each).is_absolute() or ".." in Path(each).parts]:
         raise UsageError.of(wording.DATA_OUTSIDE, where=path.name, found=", ".join(outside))
-    return [path.parent / each for each in found]
+    return [path.parent / each for each in names]
 
 
 def locations(path: Path) -> set[str]:
@@ -59,14 +59,14 @@ def locations(path: Path) -> set[str]:
 
     For an invalid or truncated file, these are the locations before the first error.
     """
-    found = set()
+    names = set()
     with _content(path) as content:
         try:
             for each in _locations(content, 0, len(content), message="model"):
-                found.add(each)
+                names.add(each)
         except (ValueError, IndexError):
             pass  # TensorRT's or ONNX's own parser reports the error later
-    return found
+    return names
 
 
 def sha256(path: Path) -> str:
@@ -92,7 +92,7 @@ def types(path: Path) -> dict[str, int]:
 
 
 def _types(path: Path) -> dict[str, int]:
-    found: dict[str, int] = {}
+    types: dict[str, int] = {}
     weights: set[str] = set()  # old files list them as inputs too
     with _content(path) as content:
         for number, start, end in _fields(content, 0, len(content)):
@@ -101,8 +101,8 @@ def _types(path: Path) -> dict[str, int]:
                     weights.add(_text(content, low, high, number=_TENSOR_NAME))
                 elif field in (_INPUT, _OUTPUT):
                     kinds = _inside(content, low, high, _VALUE_TYPE, _TENSOR_TYPE, _ELEMENT_TYPE)
-                    found |= {_text(content, low, high, number=_VALUE_NAME): _varint(content, first)[0] for first, _ in kinds}
-    return {name: kind for name, kind in found.items() if name not in weights}
+                    types |= {_text(content, low, high, number=_VALUE_NAME): _varint(content, first)[0] for first, _ in kinds}
+    return {name: kind for name, kind in types.items() if name not in weights}
 
 
 def _inside(content: _Bytes, start: int, end: int, number: int, *further: int) -> Iterator[tuple[int, int]]:

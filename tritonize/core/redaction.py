@@ -86,8 +86,8 @@ def sanitized(value: T, *, words: Sequence[str] = (), folders: Mapping[Path, str
     if not changes:
         return value
     pattern = re.compile("|".join(re.escape(each) for each in sorted(changes, key=len, reverse=True)))
-    found: T = _mapped(value, lambda text: pattern.sub(lambda match: changes[match.group()], text))
-    return found
+    sanitized_value: T = _mapped(value, lambda text: pattern.sub(lambda match: changes[match.group()], text))
+    return sanitized_value
 
 
 def _paths(word: str) -> tuple[str, ...]:

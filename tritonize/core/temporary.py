@@ -58,11 +58,11 @@ def remove_left(place: Path) -> None:
     user = os.getuid()
     for path in (*place.glob(f"{_NAME}*"), *place.glob(f"{_UNLOCKED}*")):
         with contextlib.suppress(OSError):
-            found = path.lstat()
-            if not _OURS.fullmatch(path.name) or stat.S_IMODE(found.st_mode) != 0o700:  # not created by mkdtemp
+            status = path.lstat()
+            if not _OURS.fullmatch(path.name) or stat.S_IMODE(status.st_mode) != 0o700:  # not created by mkdtemp
                 continue
-            new = path.name.startswith(_UNLOCKED) and time.time() - found.st_mtime < _ABANDONED_S
-            if found.st_uid == user and not new and path.is_dir() and (held := _lock(path)) is not None:
+            new = path.name.startswith(_UNLOCKED) and time.time() - status.st_mtime < _ABANDONED_S
+            if status.st_uid == user and not new and path.is_dir() and (held := _lock(path)) is not None:
                 shutil.rmtree(path, ignore_errors=True)
                 os.close(held)
 

@@ -75,10 +75,10 @@ def _page(page: str, name: str) -> str:
 
 def _data(file: Path) -> Mapping[str, Path]:
     """Return the files that the page may read, by name: the network and its external data, and no other file of the folder."""
-    found = {file.name: file}
+    files = {file.name: file}
     if file.suffix == ".onnx":
-        found |= {path.relative_to(file.parent).as_posix(): path for path in onnx_protobuf.data_files(file) if path.is_file()}
-    return found
+        files |= {path.relative_to(file.parent).as_posix(): path for path in onnx_protobuf.data_files(file) if path.is_file()}
+    return files
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -97,9 +97,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         elif path.startswith("/data/"):
             self._send_file(self.server.data.get(path.removeprefix("/data/")), "application/octet-stream")
         else:
-            found = (self.server.assets / path.lstrip("/")).resolve()
-            inside = found.is_relative_to(self.server.assets) and found.is_file()
-            self._send_file(found if inside and found.suffix in _TYPES else None, _TYPES.get(found.suffix, ""))
+            asset = (self.server.assets / path.lstrip("/")).resolve()
+            inside = asset.is_relative_to(self.server.assets) and asset.is_file()
+            self._send_file(asset if inside and asset.suffix in _TYPES else None, _TYPES.get(asset.suffix, ""))
 
     do_HEAD = do_GET  # noqa: N815 - the names are http.server's
 

@@ -72,13 +72,13 @@ def run(
         result = workers.run_worker(tasks.RUN, request, directory=directory, deadline_s=deadline_s, memory_bytes=memory_bytes)
     except WorkerError as error:
         raise ExportError.of(wording.RUNTIME_ENDED, where=path.name, found=error.what, details=error.details) from error
-    found = result.value
+    ran = result.value
     return OrtRun(
-        outputs=found.outputs,
-        seconds=found.seconds,
-        version=found.version,
-        library_seconds=found.library_seconds + result.import_seconds,
-        apart=found.apart,
+        outputs=ran.outputs,
+        seconds=ran.seconds,
+        version=ran.version,
+        library_seconds=ran.library_seconds + result.import_seconds,
+        apart=ran.apart,
         peak_memory=result.peak_memory,
     )
 

@@ -138,5 +138,5 @@ def _version_from(command: Sequence[str]) -> str | None:
                 process.wait()
         except MissingError:
             return None
-        found = re.search(r'"TRT_VERSION=(\d+(?:\.\d+){3})"', log.read_text(errors="replace"))
-    return found[1] if found else None
+        match = re.search(r'"TRT_VERSION=(\d+(?:\.\d+){3})"', log.read_text(errors="replace"))
+    return match[1] if match else None

@@ -67,7 +67,7 @@ def driver_version(cuda: str, module: Path = _KERNEL_MODULE) -> str:
         module: the kernel module's file in /proc.
     """
     try:
-        found = _VERSION.search(f"{module.read_text(encoding='utf-8', errors='replace')}\n")
+        match = _VERSION.search(f"{module.read_text(encoding='utf-8', errors='replace')}\n")
     except OSError:  # some virtual machines lack this file
-        found = None
-    return found[1] if found else f"CUDA {cuda}"
+        match = None
+    return match[1] if match else f"CUDA {cuda}"

@@ -45,8 +45,8 @@ def installed_version(module: Module) -> str:
             return metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    found = importlib.util.find_spec(module)
-    if found is None or found.origin is None:  # a folder of that name is not a package
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:  # a folder of that name is not a package
         raise MissingError.of(wording.MODULE_MISSING, module=module, extra=module.replace("_", "-"))
     with temporary.folder() as folder:
         try:

@@ -203,12 +203,14 @@ def _precision(requested: str, layers: Layers) -> tuple[Verdict, str] | None:
     """The verdict if no layer is known to compute in the requested half precision; `None` if one does, or for fp32 and tf32."""
     if requested not in HALF:
         return None
-    found = layers.has(requested)
-    if found is None:
+    has_layer = layers.has(requested)
+    if has_layer is None:
         reason = f"the engine inspector does not tell whether a layer runs in {requested}; build with detailed_profiling: true"
         return "not run", reason
     return (
-        None if found else ("failed", f"the plan was built for {requested}, but no layer runs in {requested}: {_summary(layers)}")
+        None
+        if has_layer
+        else ("failed", f"the plan was built for {requested}, but no layer runs in {requested}: {_summary(layers)}")
     )
 
 

@@ -132,10 +132,10 @@ def require_supported(request: BuildRequest, version: str, *, section: str = "se
     Raises:
         UsageError: the module ignores a setting or fails on it; the error lists every such setting and the modules that support it.
     """
-    found = list(_refusals(request, version, section))
-    if found:
+    refusals = list(_refusals(request, version, section))
+    if refusals:
         raise UsageError.of(
-            wording.SETTINGS_UNSUPPORTED, where=section, details=found, module=_NAMES[request.module], version=version
+            wording.SETTINGS_UNSUPPORTED, where=section, details=refusals, module=_NAMES[request.module], version=version
         )
 
 

@@ -264,7 +264,7 @@ def _largest_magnitude(integers: Array) -> int:
 
 def largest(flat: Array) -> float:
     """Return the largest finite magnitude, computed in the array's own type, chunk by chunk; 0.0 for an empty array."""
-    found = 0.0
+    largest = 0.0
     for start in range(0, flat.size, CHUNK):
         chunk = flat[start : start + CHUNK]
         if chunk.dtype.kind != "f" or chunk.dtype.itemsize < 4:
@@ -273,8 +273,8 @@ def largest(flat: Array) -> float:
         if not math.isfinite(low) or not math.isfinite(high):
             finite = chunk[np.isfinite(chunk)]
             low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-        found = max(found, -low, high)
-    return found
+        largest = max(largest, -low, high)
+    return largest
 
 
 def _exponent(top: float, expected: Array, found: Array) -> int:

@@ -21,18 +21,18 @@ from tritonize.spec import schema
 def rules(model: schema.Model, samples: SampleSet, expected: TensorFiles) -> dict[str, Rules]:
     """Return the rules for every output; a kind that the spec does not declare is detected from the first expected output."""
     first = arrays.load(expected, 0)
-    found = {}
+    by_output = {}
     for name, array in first.items():
         output = model.outputs.get(name, schema.Output())
         numbers = numeric(array)
-        found[name] = Rules(
+        by_output[name] = Rules(
             kind=output.kind or (metrics.detect(array, batched=samples.batched) if numbers else "values"),
             tolerance=output.tolerance,
             noise_floor=output.noise_floor or model.quality.noise_floor,
             noise_floor_gpu=output.noise_floor or model.quality.noise_floor_gpu,
             metrics=output.metrics,
         )
-    return found
+    return by_output
 
 
 def without_float64(found: noise_floor.Measured) -> str:

@@ -172,8 +172,8 @@ def read(directory: Path) -> GoldenSet:
     """
     path = directory / _FILE
     try:
-        found = bounded_files.json_of(path)
-        golden = from_facts(directory, found if found["schema"] == _SCHEMA else _from_schema_1(found))
+        facts = bounded_files.json_of(path)
+        golden = from_facts(directory, facts if facts["schema"] == _SCHEMA else _from_schema_1(facts))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise RepositoryError.of(wording.GOLDEN_UNREADABLE, where=str(path), found=repr(error)[:1000]) from error
     for files in (golden.samples.files, golden.expected, golden.exact):
@@ -232,7 +232,7 @@ def _paths(files: TensorFiles) -> Iterator[tuple[Path, TensorSpec]]:
 
 
 def _tensors(plain: list[dict[str, object]]) -> tuple[TensorSpec, ...]:
-    found = tuple(from_json(TensorSpec, each) for each in plain)
-    for each in found:
+    tensors = tuple(from_json(TensorSpec, each) for each in plain)
+    for each in tensors:
         arrays.numpy_dtype(each.dtype)  # raises KeyError for an unknown type
-    return found
+    return tensors

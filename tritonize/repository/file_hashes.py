@@ -14,8 +14,8 @@ _PIECE = 1 << 20
 def walk(directory: Path) -> Iterator[tuple[Path, str]]:
     """Yield every entry below a directory except directories, as its path and `file`, `link` or `other`; links are not followed."""
     with os.scandir(directory) as entries:
-        found = sorted(entries, key=lambda each: each.name)
-    for entry in found:
+        entries_sorted = sorted(entries, key=lambda each: each.name)
+    for entry in entries_sorted:
         path = Path(entry.path)
         if entry.is_symlink():
             yield path, "link"

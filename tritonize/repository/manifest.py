@@ -194,24 +194,24 @@ def superseded(directory: Path, version: int, wanted: str) -> bool:
 
 def _siblings(directory: Path) -> dict[int, dict[str, Listed]]:
     """Return the listed files of each version with a readable manifest."""
-    found = {}
+    hashes = {}
     for entry in directory.iterdir():
         if is_version(entry):
             try:
-                found[int(entry.name)] = read(entry)["files"]
+                hashes[int(entry.name)] = read(entry)["files"]
             except RepositoryError:
                 continue
-    return found
+    return hashes
 
 
 def listed_beside(directory: Path) -> dict[str, dict[str, int]]:
     """Return the shared files that the manifests of a model's versions list: file name to SHA-256 to size in bytes."""
-    found: dict[str, dict[str, int]] = {}
+    listed: dict[str, dict[str, int]] = {}
     for files in _siblings(directory).values():
         for name, facts in files.items():
             if "/" not in name:
-                found.setdefault(name, {})[facts["sha256"]] = facts["bytes"]
-    return found
+                listed.setdefault(name, {})[facts["sha256"]] = facts["bytes"]
+    return listed
 
 
 def listed_sha256(known: Manifest, name: str) -> str | None:

@@ -75,23 +75,23 @@ class PrivateCopy:
                     return file_hashes.sha256_of(source, size, lambda piece: _write(copy, piece))
             finally:
                 os.close(copy)
-            found = file_hashes.sha256_of(source, size)
+            digest = file_hashes.sha256_of(source, size)
         finally:
             os.close(source)
         target.unlink()
         target.symlink_to(path.absolute())
-        self.in_place.append(InPlace(where=f"{self.directory.name}/{name}", path=path, sha256=found, bytes=size))
-        return found
+        self.in_place.append(InPlace(where=f"{self.directory.name}/{name}", path=path, sha256=digest, bytes=size))
+        return digest
 
 
 def changed(files: Sequence[InPlace]) -> tuple[Finding, ...]:
     """Hash the files again, and return a finding for each one that changed while it was served."""
     findings = []
     for each in files:
-        found = file_hashes.hash_in_place("", each.path, each.bytes)
-        if found != each.sha256:
+        digest = file_hashes.hash_in_place("", each.path, each.bytes)
+        if digest != each.sha256:
             what = "the file changed while it was served"
-            findings.append(Finding(where=each.where, what=what, expected=each.sha256, found=found))
+            findings.append(Finding(where=each.where, what=what, expected=each.sha256, found=digest))
     return tuple(findings)
 
 

@@ -26,13 +26,13 @@ def config_changes(repository: Path, model: str, texts: Mapping[str, str]) -> di
         model: the model's name.
         texts: name of each shared file (configuration, labels) to its new text.
     """
-    found = {}
+    changes = {}
     for name, text in texts.items():
         path = repository / model / name
         if path.is_file() and (current := path.read_text(encoding="utf-8", errors="replace")) != text:
             lines = difflib.unified_diff(current.splitlines(), text.splitlines(), "published", "new", lineterm="", n=0)
-            found[name] = list(lines) or ["only the line endings differ"]
-    return found
+            changes[name] = list(lines) or ["only the line endings differ"]
+    return changes
 
 
 def require_same_config(repository: Path, model: str, texts: Mapping[str, str]) -> None:

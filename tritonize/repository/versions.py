@@ -37,10 +37,10 @@ def models(repository: Path) -> tuple[str, ...]:
         raise UsageError.of(server_wording.NO_REPOSITORY, where=str(repository))
     configured = {entry.parent.name for entry in repository.glob(f"*/{CONFIG}")}
     proven = {entry.parents[2].name for entry in repository.glob(f"*/*/{EVIDENCE}/{MANIFEST}")}  # its configuration may be missing
-    found = tuple(sorted(configured | proven))
-    if not found:
+    names = tuple(sorted(configured | proven))
+    if not names:
         raise UsageError.of(wording.NO_MODELS, where=str(repository), expected=f"<model>/{CONFIG}")
-    return found
+    return names
 
 
 def choose(repository: Path, model: str, version: int | None) -> int:

@@ -58,10 +58,10 @@ def elsewhere(where: Place, root: type[BaseModel]) -> Place | None:
     name = str(where[-1])
     if name in _TRITON and where[:1] == ("models",) and len(where) > 2:
         return (*where[:2], "triton", name)
-    found = [place for place in _places(root) if place[-1] == name]
-    if not found:
+    places = [place for place in _places(root) if place[-1] == name]
+    if not places:
         return None
-    best = max(found, key=lambda place: (_common(place, where), -len(place)))
+    best = max(places, key=lambda place: (_common(place, where), -len(place)))
     return _filled(best, where)
 
 

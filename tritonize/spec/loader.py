@@ -69,13 +69,13 @@ def require_sound(specification: schema.Spec, *, check_triton: TritonCheck | Non
     Raises:
         UsageError: the specification has problems, which the error lists.
     """
-    found: list[str] = []
+    lines: list[str] = []
     for name, model in specification.models.items():
         triton = check_triton(model.triton) if check_triton else ()
-        found += [f"models.{name}.{dotted(where)}: {text}" for where, text in rules.problems(model)]
-        found += [f"models.{name}.triton.{dotted(where)}: {text}" for where, text in triton]
-    if found:
-        raise UsageError.of(wording.PROBLEMS, details=found, count=_counted(found))
+        lines += [f"models.{name}.{dotted(where)}: {text}" for where, text in rules.problems(model)]
+        lines += [f"models.{name}.triton.{dotted(where)}: {text}" for where, text in triton]
+    if lines:
+        raise UsageError.of(wording.PROBLEMS, details=lines, count=_counted(lines))
 
 
 def _counted(problems: Collection[str]) -> str:

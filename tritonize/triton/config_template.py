@@ -85,8 +85,8 @@ def fill(path: Path, fields: Mapping[str, object]) -> str:
 def _refuse_template(path: Path, error: Exception) -> NoReturn:
     if isinstance(error, jinja2.TemplateNotFound) and error.name != path.name:
         raise UsageError.of(security.TEMPLATE_FILE_REFUSED, where=_place(path, error), found=str(error.name)) from error
-    found = str(error) or type(error).__name__
-    raise UsageError.of(security.TEMPLATE_UNUSABLE, where=_place(path, error), found=found) from error
+    reason = str(error) or type(error).__name__
+    raise UsageError.of(security.TEMPLATE_UNUSABLE, where=_place(path, error), found=reason) from error
 
 
 class _Environment(ImmutableSandboxedEnvironment):

@@ -51,14 +51,14 @@ def counts(server: ServerHandle, transport: Transport, model: str, *, version: i
     """
     with client.connect_to(server, transport) as connection:
         try:
-            found = connection.statistics(model, str(version))
+            statistics = connection.statistics(model, str(version))
         except InferenceError:
             return None
         except ServerError as error:  # a proxy that passes only inference requests responds with its own page
             if error.code in (client_messages.HTTP_STATUS.code, client_messages.NO_TRITON.code):
                 return None
             raise
-    own: ModelStatistics = found[0] if found else {}
+    own: ModelStatistics = statistics[0] if statistics else {}
     stats: InferenceStatistics = own.get("inference_stats", {})
 
     def count(name: Literal["success", "fail", "cache_hit"]) -> int:

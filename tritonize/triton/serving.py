@@ -129,14 +129,14 @@ def nbytes(metadata: ModelMetadata) -> int:
 
 def smallest_inputs(metadata: ModelMetadata) -> Arrays:
     """Inputs of zeros, or empty text, of the smallest shape that a model's metadata allows."""
-    found: Arrays = {}
+    inputs: Arrays = {}
     for entry in metadata.get("inputs", []):
         shape = [max(1, int(size)) for size in entry.get("shape", [])]
         dtype = dtypes.by_client(entry["datatype"])
-        found[entry["name"]] = (
+        inputs[entry["name"]] = (
             np.full(shape, b"", object) if dtype.name == "string" else np.zeros(shape, arrays.numpy_dtype(dtype.name))
         )
-    return found
+    return inputs
 
 
 def write_key(server: ServerHandle, file: Path) -> None:

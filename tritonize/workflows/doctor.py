@@ -33,19 +33,19 @@ def _isolation() -> Probe:
 def _gpu() -> Probe:
     """Look for a GPU, which only the proof of plans needs."""
     here = gpu.find()
-    found = (
+    description = (
         f"{here.name}, compute capability {here.compute_capability}, driver {here.driver}" if here else "none: they stay not run"
     )
-    return Probe(name="a GPU, for plans alone", ok=True, found=found)
+    return Probe(name="a GPU, for plans alone", ok=True, found=description)
 
 
 def _builder(module: Module) -> Probe:
     """Check a module that builds plans. One of the two is enough; without plans, neither is needed."""
     try:
-        found = installed.installed_version(module)
+        description = installed.installed_version(module)
     except MissingError as error:
-        found = f"not installed: {error.next_step}" if error.next_step else f"{error.what} {error.found or ''}".strip()
-    return Probe(name=f"the package {module}, for plans alone", ok=True, found=found)
+        description = f"not installed: {error.next_step}" if error.next_step else f"{error.what} {error.found or ''}".strip()
+    return Probe(name=f"the package {module}, for plans alone", ok=True, found=description)
 
 
 def _package(name: str, extra: str | None) -> Probe:

@@ -101,12 +101,12 @@ def repair(
     if passed:
         return replace(located, keep=(), notes=(*located.notes, f"The gate passes in {model.precision} without nodes in fp32."))
     with recorder.stage(StageName.KEEP_FP32) as outcome:
-        found = bisection.smallest(list(locate_search.ranking(located.series)), gate, trials=trials)
-        if found.nodes is not None and frozenset(found.nodes) in gate.whole:
-            found = replace(found, nodes=None)  # no smaller set passes
-        outcome.note = f"{len(found.nodes or ())} nodes, {found.trials} trials"
-        outcome.verdict = "passed" if found.nodes is not None else "failed"
-    return _with_nodes(located, found, model.precision)
+        result = bisection.smallest(list(locate_search.ranking(located.series)), gate, trials=trials)
+        if result.nodes is not None and frozenset(result.nodes) in gate.whole:
+            result = replace(result, nodes=None)  # no smaller set passes
+        outcome.note = f"{len(result.nodes or ())} nodes, {result.trials} trials"
+        outcome.verdict = "passed" if result.nodes is not None else "failed"
+    return _with_nodes(located, result, model.precision)
 
 
 def _with_nodes(located: Location, found: bisection.SearchResult, precision: str) -> Location:

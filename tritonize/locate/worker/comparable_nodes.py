@@ -25,7 +25,7 @@ def matches(graph: Graph, other: Graph, *, by_node: bool) -> dict[str, str]:
     Args:
         by_node: if there is no such tensor, use the same output of the only node with the same name and operator.
     """
-    found = {}
+    matches = {}
     for node in graph.nodes:
         named = other.by_name(node.name) if by_node and graph.by_name(node.name) is not None else None
         twin = other.nodes[named] if named is not None and other.nodes[named].op_type == node.op_type else None
@@ -33,8 +33,8 @@ def matches(graph: Graph, other: Graph, *, by_node: bool) -> dict[str, str]:
             of_twin = twin.output[position] if twin is not None and position < len(twin.output) else ""
             counterpart = name if name in other.producer else of_twin
             if name and counterpart and name not in graph.no_tensors and counterpart not in other.no_tensors:
-                found[name] = counterpart
-    return found
+                matches[name] = counterpart
+    return matches
 
 
 def units(graph: Graph, matches: Mapping[str, str]) -> Iterator[Unit]:

@@ -50,9 +50,9 @@ def distance(found: Array, expected: Array, scale: float) -> Distance:
 
 def largest(array: Array) -> float:
     """The largest finite magnitude."""
-    found, flat = 0.0, array.reshape(-1)
+    largest, flat = 0.0, array.reshape(-1)
     for start in range(0, flat.size, CHUNK):
         chunk = np.abs(flat[start : start + CHUNK].astype(np.float64))
         finite = chunk[np.isfinite(chunk)]
-        found = max(found, float(finite.max())) if finite.size else found
-    return found
+        largest = max(largest, float(finite.max())) if finite.size else largest
+    return largest

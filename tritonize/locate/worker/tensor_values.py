@@ -91,11 +91,11 @@ class Runner:
             names = [output.name for output in outputs]
             try:
                 with self.watch.library():
-                    found = session.run_with_ort_values(names, {name: _value(array) for name, array in fed.items()})
+                    values = session.run_with_ort_values(names, {name: _value(array) for name, array in fed.items()})
             except Exception as error:
                 where = f"between {model.graph.node[0].name} and {model.graph.node[-1].name}"
                 raise ExportError.of(messages.PART_FAILED, found=_first_line(error), where=where) from error
-            computed = {name: _array(value) for name, value in zip(names, found, strict=True)}
+            computed = {name: _array(value) for name, value in zip(names, values, strict=True)}
             self.largest = max(self.largest, sum(array.nbytes for array in computed.values()))
             take(number, computed)
 

@@ -168,9 +168,9 @@ def elements(tensor: onnx.TensorProto) -> int:
 
 def _require_no_random_operators(model: onnx.ModelProto) -> None:
     """Refuse random operators: their outputs differ from run to run, so they cannot be compared."""
-    found = sorted({node.op_type for node in nodes(model) if node.op_type in _RANDOM})
-    if found:
-        raise ExportError.of(onnx_files.RANDOM, found=", ".join(found))
+    operators = sorted({node.op_type for node in nodes(model) if node.op_type in _RANDOM})
+    if operators:
+        raise ExportError.of(onnx_files.RANDOM, found=", ".join(operators))
 
 
 def nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
@@ -285,8 +285,8 @@ def specs(values: Iterable[onnx.ValueInfoProto], kind: str) -> tuple[TensorSpec,
 
 def _spec(value: onnx.ValueInfoProto, kind: str) -> TensorSpec:
     if not value.type.HasField("tensor_type"):
-        found = str(value.type.WhichOneof("value"))
-        raise ExportError.of(onnx_files.NOT_A_TENSOR, expected="tensor_type", found=found, kind=kind, name=value.name)
+        kind_found = str(value.type.WhichOneof("value"))
+        raise ExportError.of(onnx_files.NOT_A_TENSOR, expected="tensor_type", found=kind_found, kind=kind, name=value.name)
     tensor = value.type.tensor_type
     try:
         dtype = dtypes.by_onnx(tensor.elem_type).name

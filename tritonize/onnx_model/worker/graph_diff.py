@@ -110,8 +110,8 @@ def _relative(old: np.ndarray, new: np.ndarray) -> float | None:
     for one, other in _chunks(old.reshape(-1), new.reshape(-1)):
         difference += float(np.square(other - one).sum())
         norm += float(np.square(one).sum())
-    found = math.sqrt(difference / norm) if norm else math.nan
-    return found if math.isfinite(found) else None
+    change = math.sqrt(difference / norm) if norm else math.nan
+    return change if math.isfinite(change) else None
 
 
 def _chunks(old: np.ndarray, new: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

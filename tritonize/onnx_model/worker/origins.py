@@ -58,7 +58,7 @@ def of_graph(
         modules: paths of all modules inside the user's module. The legacy exporter also writes paths that do not exist; these
             are replaced by the matching existing path, or by `None`.
     """
-    found: dict[str, Origin] = {}
+    origins: dict[str, Origin] = {}
     named: Counter[str] = Counter()
     for node in _nodes(model.graph):
         names = [name for name in node.output if name]
@@ -67,8 +67,8 @@ def of_graph(
         if origin and modules is not None and origin.module is not None:
             origin = replace(origin, module=_known(origin.module, modules))
         if origin:
-            found.update(dict.fromkeys(names, origin))
-    return {name: origin for name, origin in found.items() if named[name] == 1}
+            origins.update(dict.fromkeys(names, origin))
+    return {name: origin for name, origin in origins.items() if named[name] == 1}
 
 
 def _known(path: str, modules: Sequence[str]) -> str | None:
@@ -91,17 +91,17 @@ def of_inlined(model: onnx.ModelProto, known: Mapping[str, Origin]) -> dict[str,
 
     Such a node gets the origin of its consumers, if all of them have the same one.
     """
-    found = dict(known)
+    completed = dict(known)
     consumers: dict[str, list[onnx.NodeProto]] = {}
     for node in _nodes(model.graph):
         for name in node.input:
             consumers.setdefault(name, []).append(node)
     for node in reversed(model.graph.node):
         users = [user for name in node.output for user in consumers.get(name, ())]
-        origins = {found.get(user.output[0]) for user in users}
-        if users and node.output[0] not in found and len(origins) == 1 and (origin := origins.pop()):
-            found.update(dict.fromkeys(node.output, origin))
-    return found
+        origins = {completed.get(user.output[0]) for user in users}
+        if users and node.output[0] not in completed and len(origins) == 1 and (origin := origins.pop()):
+            completed.update(dict.fromkeys(node.output, origin))
+    return completed
 
 
 def write(model: onnx.ModelProto, origins: Mapping[str, Origin], path: Path) -> None:
@@ -132,8 +132,8 @@ def of_program_node(node: Node, scope: str) -> Origin:
 
 def of_legacy_line(line: str, scope: str) -> Origin:
     """Return the origin from a line of TorchScript's graph text, such as `…, scope: net.Net::/net.Block::a # file.py:3:0`."""
-    found = _LINE.search(line)
-    scopes, file, number = found.groups() if found else (None, None, None)
+    match = _LINE.search(line)
+    scopes, file, number = match.groups() if match else (None, None, None)
     if file and is_standard(file):
         file = None  # torch's quantized modules run inside contextlib, and the user's line is not recorded
     path = _joined([part for each in (scopes or "").split("/") if (part := each.rpartition("::")[2])])

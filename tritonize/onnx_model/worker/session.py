@@ -36,9 +36,9 @@ def run(request: RunRequest) -> RunResult:
         batch = arrays.stack(request.samples.files, indices)
         before = watch.seconds
         with watch.library():
-            found = run_batch(opened, batch, len(indices))
+            outputs_of_batch = run_batch(opened, batch, len(indices))
         seconds.append(watch.seconds - before)
-        outputs.append(_kept(found, request.directory / str(position)))
+        outputs.append(_kept(outputs_of_batch, request.directory / str(position)))
     return RunResult(
         outputs=tuple(outputs),
         seconds=tuple(seconds),
@@ -53,11 +53,11 @@ def _apart(opened: onnxruntime.InferenceSession, request: RunRequest, watch: Sto
         assert request.apart is not None
         try:
             with watch.library():
-                found = run_batch(opened, arrays.load(request.apart.files, index), 1)
+                outputs = run_batch(opened, arrays.load(request.apart.files, index), 1)
         except ExportError as error:
             yield error.found or error.what
             continue
-        yield _kept(found, request.directory / f"apart-{index}")
+        yield _kept(outputs, request.directory / f"apart-{index}")
 
 
 def _kept(found: Arrays, directory: Path) -> TensorFiles:
@@ -129,8 +129,8 @@ def _run_bfloat16(session: onnxruntime.InferenceSession, batch: Arrays, names: l
         else onnxruntime.OrtValue.ortvalue_from_numpy(array)
         for name, array in batch.items()
     }
-    found = session.run_with_ort_values(names, values)
-    return {name: _array(value) for name, value in zip(names, found, strict=True)}
+    outputs = session.run_with_ort_values(names, values)
+    return {name: _array(value) for name, value in zip(names, outputs, strict=True)}
 
 
 def _array(value: onnxruntime.OrtValue) -> arrays.Array:

@@ -30,12 +30,12 @@ def lacking(error_text: str, path: Path) -> ExportError | None:
         error_text: text of ONNX Runtime's error.
         path: the ONNX file.
     """
-    found = _UNIMPLEMENTED.search(error_text) or _INVALID_TYPE.search(error_text)
-    if not found:
+    match = _UNIMPLEMENTED.search(error_text) or _INVALID_TYPE.search(error_text)
+    if not match:
         return None
-    kind = found.groupdict().get("type") or _type_of(path, found["node"])
+    kind = match.groupdict().get("type") or _type_of(path, match["node"])
     kind = {"double": "fp64", "float": "fp32", "float16": "fp16", "bfloat16": "bf16"}.get(kind or "", kind)
-    where, reason, operator = path.name, without_path(error_text), found["operator"]
+    where, reason, operator = path.name, without_path(error_text), match["operator"]
     if kind not in _COMPUTED_IN:
         return ExportError.of(wording.RUNTIME_LACKS_OTHER, where=where, found=reason, operator=operator, type=kind or "this type")
     return ExportError.of(

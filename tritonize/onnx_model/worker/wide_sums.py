@@ -103,24 +103,24 @@ def widen(model: onnx.ModelProto, shapes: Mapping[str, Shape]) -> tuple[Sum, ...
     """
     opset = next((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), 0)
     nodes: list[onnx.NodeProto] = []
-    found: list[Sum] = []
+    sums: list[Sum] = []
     for position, node in enumerate(model.graph.node):
         writer = _Writer(prefix=f"__sum{position}_", opset=opset)
         wide = _widened(writer, node, shapes) if node.op_type in OPERATORS and node.domain in ("", "ai.onnx") else None
         if wide is None:
             nodes.append(node)
             continue
-        found.append(_with_original(writer, node, wide))
+        sums.append(_with_original(writer, node, wide))
         nodes += writer.nodes
         model.graph.initializer.extend(writer.constants)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    for each in found:
+    for each in sums:
         for name, kind in ((each.error, TensorProto.DOUBLE), (each.base, TensorProto.DOUBLE)):
             model.graph.output.append(helper.make_tensor_value_info(name, kind, []))
         for name in (each.elements, each.sums):
             model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.INT64, []))
-    return tuple(found)
+    return tuple(sums)
 
 
 def _with_original(writer: _Writer, node: onnx.NodeProto, wide: _WideNode) -> Sum:

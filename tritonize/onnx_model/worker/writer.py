@@ -117,9 +117,9 @@ class ExternalBytes(NamedTuple):
 
 def reference(tensor: onnx.TensorProto, folder: Path) -> ExternalBytes:
     """Return the location of an external tensor's bytes; an offset or length that the model omits is filled in."""
-    found = {entry.key: entry.value for entry in tensor.external_data}
-    path, offset = folder / found["location"], int(found.get("offset", 0))
-    length = int(found["length"]) if "length" in found else path.stat().st_size - offset
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    path, offset = folder / entries["location"], int(entries.get("offset", 0))
+    length = int(entries["length"]) if "length" in entries else path.stat().st_size - offset
     return ExternalBytes(path, offset, length)
 
 

@@ -96,9 +96,9 @@ def _outputs(
             progress.report(f"profile {profile}: batch {position + 1} of {len(numbered)}")
             inputs = _engine_inputs(arrays.stack(request.samples.files, batch.samples))
             started = time.perf_counter()
-            found = context.run(inputs)
+            outputs = context.run(inputs)
             seconds = time.perf_counter() - started
-            files = _save(engine, found, request.directory / str(position))
+            files = _save(engine, outputs, request.directory / str(position))
             yield files, seconds, engine.information(context) if profile == 0 and not described else None
             described = True
         context.release()

@@ -75,24 +75,24 @@ class Client(abc.ABC):
 
     def model_metadata(self, name: str, version: str = "") -> ModelMetadata:
         """Names, datatypes and shapes of the model's inputs and outputs. Raises InferenceError if it is not loaded."""
-        found = cast("ModelMetadata", self._describe("ModelMetadataResponse", name, version))
+        metadata = cast("ModelMetadata", self._describe("ModelMetadataResponse", name, version))
         self._require(
-            name, version, found.get("name"), found_version=version if version in found.get("versions", [version]) else None
+            name, version, metadata.get("name"), found_version=version if version in metadata.get("versions", [version]) else None
         )
-        return found
+        return metadata
 
     def model_config(self, name: str, version: str = "") -> ModelConfig:
         """The configuration that the server runs the model with. Raises InferenceError if it is not loaded."""
-        found = cast("ModelConfig", self._describe("ModelConfigResponse", name, version).get("config", {}))
-        self._require(name, "", found.get("name"), found_version="")
-        return found
+        config = cast("ModelConfig", self._describe("ModelConfigResponse", name, version).get("config", {}))
+        self._require(name, "", config.get("name"), found_version="")
+        return config
 
     def statistics(self, name: str = "", version: str = "") -> list[ModelStatistics]:
         """Counts and durations of inference requests, per model version."""
-        found = cast("list[ModelStatistics]", self._describe("ModelStatisticsResponse", name, version).get("model_stats", []))
-        for each in found:
+        statistics = cast("list[ModelStatistics]", self._describe("ModelStatisticsResponse", name, version).get("model_stats", []))
+        for each in statistics:
             self._require(name, version, each.get("name"), found_version=each.get("version"))
-        return found
+        return statistics
 
     def infer(
         self,

@@ -185,18 +185,18 @@ def _translate_errors(where: str, budget: Budget, seconds: float, *, limit: int)
         causes = list(_causes(error))
         if budget.expired or any(isinstance(each, TimeoutError) for each in causes):
             raise ServerError.of(messages.SERVER_SILENT, where=where, seconds=max(seconds, 0.0)) from error
-        found = _line(causes)
+        text = _line(causes)
         if any(isinstance(each, ssl.SSLError) for each in causes):
-            raise ServerError.of(messages.TLS_FAILED, where=where, found=found) from error
+            raise ServerError.of(messages.TLS_FAILED, where=where, found=text) from error
         if any(isinstance(each, InvalidChunkLength) for each in causes):  # a subclass of IncompleteRead, so it comes first
-            raise ServerError.of(messages.NOT_HTTP, where=where, found=found) from error
+            raise ServerError.of(messages.NOT_HTTP, where=where, found=text) from error
         if any(isinstance(each, IncompleteRead | http.client.IncompleteRead) for each in causes):
-            raise ServerError.of(messages.RESPONSE_ENDED, where=where, found=found) from error
+            raise ServerError.of(messages.RESPONSE_ENDED, where=where, found=text) from error
         if any(isinstance(each, ConnectionError) for each in causes):
-            raise ServerError.of(messages.SERVER_UNREACHABLE, where=where, found=found) from error
+            raise ServerError.of(messages.SERVER_UNREACHABLE, where=where, found=text) from error
         if any(isinstance(each, http.client.HTTPException | ValueError) for each in causes):
-            raise ServerError.of(messages.NOT_HTTP, where=where, found=found) from error
-        raise ServerError.of(messages.SERVER_UNREACHABLE, where=where, found=found) from error
+            raise ServerError.of(messages.NOT_HTTP, where=where, found=text) from error
+        raise ServerError.of(messages.SERVER_UNREACHABLE, where=where, found=text) from error
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

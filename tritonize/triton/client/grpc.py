@@ -132,8 +132,8 @@ def _translate_errors(where: str, model: str, seconds: float, *, limit: int) -> 
     except InferenceServerException as error:
         raise _error(where, model, seconds, limit=limit, text=str(error.message()), status=str(error.status())) from error
     except OSError as error:
-        found = (str(error) or type(error).__name__).splitlines()[0][:300]
-        raise ServerError.of(messages.SERVER_UNREACHABLE, where=where, found=found) from error
+        reason = (str(error) or type(error).__name__).splitlines()[0][:300]
+        raise ServerError.of(messages.SERVER_UNREACHABLE, where=where, found=reason) from error
 
 
 def _error(where: str, model: str, seconds: float, *, limit: int, text: str, status: str) -> TritonizeError:

@@ -63,10 +63,10 @@ def element_type(name: str, kind: object, where: str) -> dtypes.DType:
 
 def sizes(name: str, shape: Sequence[object], where: str) -> tuple[int, ...]:
     """The validated shape of an output in a response. Raises InferenceError."""
-    found = tuple(axis for axis in shape if isinstance(axis, int) and type(axis) is int and 0 <= axis < 2**62)
-    if len(shape) > _MOST_AXES or len(found) < len(shape):
+    sizes = tuple(axis for axis in shape if isinstance(axis, int) and type(axis) is int and 0 <= axis < 2**62)
+    if len(shape) > _MOST_AXES or len(sizes) < len(shape):
         raise invalid_response(where, f"output {name!r} has the shape {str(list(shape))[:80]}")
-    return found
+    return sizes
 
 
 def size(name: str, shape: Sequence[object], where: str) -> int:
@@ -93,8 +93,8 @@ def decode(name: str, kind: object, shape: Sequence[object], *, content: memoryv
         return _reshaped(name, text(name, content, count, where=where), axes, where=where)
     if count * dtype.itemsize != len(content):
         raise invalid_response(where, f"output {name!r} of {dtype.client} {list(shape)} has {len(content):,} bytes")
-    found = np.frombuffer(content, arrays.numpy_dtype(dtype.name)) if count else np.empty(0, arrays.numpy_dtype(dtype.name))
-    return _reshaped(name, found, axes, where=where)
+    array = np.frombuffer(content, arrays.numpy_dtype(dtype.name)) if count else np.empty(0, arrays.numpy_dtype(dtype.name))
+    return _reshaped(name, array, axes, where=where)
 
 
 def _reshaped(name: str, array: Array, shape: tuple[int, ...], *, where: str) -> Array:

@@ -107,11 +107,11 @@ def probe() -> list[Probe]:
     """Check the prerequisites and whether the server is installed. Raises nothing and changes nothing."""
     prefix = _prefix()
     complete = cache.is_complete(prefix)
-    found = f"{', '.join(f'{name} {version}' for name, version in locked().items())}, in {prefix}"
+    versions_found = f"{', '.join(f'{name} {version}' for name, version in locked().items())}, in {prefix}"
     installed = Probe(
         name="the embedded server",
         ok=complete,
-        found=found if complete else "not installed",
+        found=versions_found if complete else "not installed",
         next_step=None if complete else _INSTALL_COMMAND,
     )
     return [*prerequisites.probe(), installed]

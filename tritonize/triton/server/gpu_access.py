@@ -59,24 +59,24 @@ def variables(*, plugins: Sequence[Path] = (), every_gpu: bool = False) -> dict[
         every_gpu: make all GPUs visible. By default only the first is, because Triton places instances on every visible GPU
             while a plan is built for one GPU model and was verified on the first.
     """
-    found = {name: os.environ[name] for name in _PASSED if name in os.environ}
+    variables = {name: os.environ[name] for name in _PASSED if name in os.environ}
     if not every_gpu:
-        found["CUDA_VISIBLE_DEVICES"] = found.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0].strip()
+        variables["CUDA_VISIBLE_DEVICES"] = variables.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0].strip()
     if files := [*(str(each.absolute()) for each in plugins), *_folders("TRITONIZE_PLUGINS")]:
-        found["TRITONIZE_PLUGINS"] = os.pathsep.join(files)
+        variables["TRITONIZE_PLUGINS"] = os.pathsep.join(files)
     libraries = _folders("LD_LIBRARY_PATH")  # for a TensorRT outside of Python packages; workers inherit the variable too
     if folders := packages():
-        found["TRITONIZE_TENSORRT"] = os.pathsep.join(folders)
+        variables["TRITONIZE_TENSORRT"] = os.pathsep.join(folders)
     if named := os.environ.get("TRITONIZE_LIBCUDA"):
-        found["TRITONIZE_LIBCUDA"] = named  # for the backends only; the server finds its own driver, or sees no GPU
+        variables["TRITONIZE_LIBCUDA"] = named  # for the backends only; the server finds its own driver, or sees no GPU
         libraries = [each for each in libraries if each != str(Path(named).absolute().parent)]
     elif driver := _libcuda():
-        found["TRITONIZE_LIBCUDA"] = driver
+        variables["TRITONIZE_LIBCUDA"] = driver
         if not driver.startswith(_LOADER_FOLDERS):
             libraries.insert(0, str(Path(driver).parent))  # the server itself loads the driver too
     if libraries:
-        found["LD_LIBRARY_PATH"] = os.pathsep.join(dict.fromkeys(libraries))
-    return found
+        variables["LD_LIBRARY_PATH"] = os.pathsep.join(dict.fromkeys(libraries))
+    return variables
 
 
 def _folders(variable: str) -> list[str]:

@@ -26,11 +26,11 @@ def read(log: Path) -> str:
 
 def messages(log: Path) -> list[tuple[str, str]]:
     """Level and text of every line; the level is `I`, `W`, `E` or `F`, or empty for a line that Triton did not write."""
-    found = []
+    lines = []
     for line in read(log).splitlines():
         match = _LINE.match(line)
-        found.append((match["level"], _unescape(match["text"])) if match else ("", line))
-    return found
+        lines.append((match["level"], _unescape(match["text"])) if match else ("", line))
+    return lines
 
 
 def refusals(log: Path) -> dict[str, str]:
@@ -82,14 +82,14 @@ def _tail(log: Path) -> bytes:
 def versions(log: Path) -> dict[str, str]:
     """The versions of the server, its runtimes, its Python and its GPU that the log reports."""
     text = read(log)
-    found = {}
+    versions = {}
     if server := _SERVER_VERSION.search(text):
-        found["tritonserver"] = server[1]
+        versions["tritonserver"] = server[1]
     if runtime := _RUNTIME.search(text):
-        found["onnxruntime"], found["python"] = runtime[1], runtime[2]
+        versions["onnxruntime"], versions["python"] = runtime[1], runtime[2]
     for module, version, gpu, python in _PLANS.findall(text):
-        found[module], found["gpu"], found["python"] = version, gpu, python
-    return found
+        versions[module], versions["gpu"], versions["python"] = version, gpu, python
+    return versions
 
 
 def _unescape(text: str) -> str:

@@ -90,8 +90,8 @@ def libpython() -> LibPython | None:
 
 def _mismatched_library(name: str) -> str | None:
     """Describe an installed library of another patch release, if there is one."""
-    found = [f"{path} of Python {release}" for path in _loader_paths(name) if (release := _release(path))]
-    return f"{found[0]}, while this is {platform.python_version()}" if found else None
+    others = [f"{path} of Python {release}" for path in _loader_paths(name) if (release := _release(path))]
+    return f"{others[0]}, while this is {platform.python_version()}" if others else None
 
 
 def _release(library: Path) -> str | None:
@@ -111,8 +111,8 @@ def _loader_paths(name: str) -> list[Path]:
         content = _LOADER_CACHE.read_bytes()
     except OSError:
         return []
-    found = re.findall(rb"[^\0]*/" + re.escape(name.encode()) + rb"(?=\0)", content)
-    return [path for path in map(Path, map(os.fsdecode, found)) if path.is_file()]
+    paths = re.findall(rb"[^\0]*/" + re.escape(name.encode()) + rb"(?=\0)", content)
+    return [path for path in map(Path, map(os.fsdecode, paths)) if path.is_file()]
 
 
 def _apt(package: str) -> str | None:

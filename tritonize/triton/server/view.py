@@ -39,17 +39,17 @@ def model_folders(repository: Path, models: Sequence[str] | None) -> dict[str, P
     """
     if models is None:
         return {each.name: each for each in sorted(repository.iterdir()) if each.is_dir()}
-    found: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
     pending = list(models)
     while pending:
         name = pending.pop()
         if name in ("", ".", "..") or "/" in name or name.encode(errors="ignore").decode() != name:  # Triton requires UTF-8
             raise UsageError.of(messages.NO_MODEL_NAME, where=str(repository), found=name)
         directory = repository / name
-        if name not in found and directory.is_dir():  # a missing model is reported later, from the server's index
-            found[name] = directory
+        if name not in folders and directory.is_dir():  # a missing model is reported later, from the server's index
+            folders[name] = directory
             pending += _steps(directory)
-    return found
+    return folders
 
 
 def _steps(directory: Path) -> list[str]:
