@@ -116,7 +116,7 @@ def verify(
 def _prepared(subject: Any, description: Mapping[str, Any]) -> Iterator[Spec]:
     """The validated specification. A model is stored in a temporary file for the duration of the block."""
     if in_process.is_model(subject):
-        with in_process.handed(subject, description.get("example")) as source:
+        with in_process.saved_model(subject, description.get("example")) as source:
             yield _validated(_described(source, type(subject).__name__, description))
         return
     if not isinstance(subject, Spec | Path | str):
@@ -156,7 +156,9 @@ def _described(source: str, kind: str, description: Mapping[str, Any]) -> Spec:
 def _inputs_like(example: Any, *, batched: bool) -> dict[str, Input]:
     """Inputs with the types and shapes of an example. The range of an integer input is that of the example: it may hold indices."""
     found = dict(arrays.named(example, "example"))
-    inputs = input_inference.like([arrays.spec_of(name, array) for name, array in found.items()], batched=batched, where="example")
+    inputs = input_inference.inputs_like(
+        [arrays.spec_of(name, array) for name, array in found.items()], batched=batched, where="example"
+    )
     for name, array in found.items():
         if array.dtype.kind in "iu" and array.size and array.min() < array.max():  # a single value is not a range
             inputs[name] = inputs[name].model_copy(update={"range": (int(array.min()), int(array.max()))})

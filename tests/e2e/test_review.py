@@ -88,7 +88,7 @@ def test_a_model_that_mixes_a_batch_of_equal_samples_is_found():
     np.savez("one.npz", x=np.ones((1, 4), np.float32))
     done, answer = work("build", f"source: 'odd:Mixes', {x}, samples: {{files: one.npz}}")
     assert done.returncode == 2
-    assert "only one sample" in answer["error"]["what"]
+    assert "All samples of one shape are equal" in answer["error"]["what"]
 
 
 def test_outputs_that_the_model_names_keep_their_names():

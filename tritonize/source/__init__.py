@@ -1,6 +1,6 @@
-"""The model as the user gave it: where it is, its inputs, and samples of them.
+"""The model as the user provides it: its kind, its inputs, and samples of them.
 
-`model_files/` checks a file before PyTorch reads it; `worker/` loads it.
+`model_files/` checks a model file before PyTorch reads it; `worker/` loads the model.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""All inputs that a model is compared on: the drawn samples, the edge cases behind them, NaN and infinities, and the example."""
+"""Write all inputs that a model is compared on: samples, edge cases, NaN and infinities, and the example for the exporter."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tritonize.quality import nonfinite
 from tritonize.source import samples
 from tritonize.spec import schema
 
-SIGNED = 9
-"""Integer inputs without a range are drawn from minus this to this; from 0 where the model refuses negative numbers."""
+_INTEGER_LIMIT = 9
+"""Signed integer inputs without a range are drawn from -9 to 9, or from 0 to 9 if the model refuses negative numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,27 +22,27 @@ class Drawn:
     """The inputs of one model, in files."""
 
     samples: SampleSet
-    """Edge cases behind the others."""
+    """The samples, then the edge cases."""
     example: TensorFiles
-    """The one batch that an exporter runs."""
+    """The one batch that an exporter runs the model on."""
     nonfinite: SampleSet | None = None
-    """Samples with NaN or infinities, as edge cases by name; `None` where they are off, or the source is an ONNX file."""
+    """Samples with NaN or infinities, as edge cases by name; `None` if the spec switches them off or the source is an ONNX file."""
     guessed_sign: bool = False
-    """Whether integer inputs whose range the spec leaves out were drawn with both signs."""
+    """Whether integer inputs without a range in the spec were drawn with both signs."""
 
 
 def draw(model: schema.Model, source: Source, work: Path, *, recorder: Recorder, negative: bool = True) -> Drawn:
-    """Draw the samples that the spec asks for, into `work`.
+    """Write the inputs that the spec describes into `work`.
 
     Args:
-        negative: draw negative numbers too for integer inputs whose range the spec leaves out.
+        negative: also draw negative numbers for signed integer inputs without a range in the spec.
 
     Raises:
-        UsageError: a file of samples is missing or does not hold what the spec describes.
-        RepositoryError: the disk has no room for them.
+        UsageError: a sample file is missing or does not match the spec.
+        RepositoryError: the disk has too little free space.
     """
     given = bool(model.samples.patterns) or source.kind == "onnx"
-    ranged = model if given else samples.signed(model, -SIGNED if negative else 0)
+    ranged = model if given else samples.with_integer_range(model, -_INTEGER_LIMIT if negative else 0)
     with recorder.stage(StageName.SAMPLES) as outcome:
         drawn = samples.write(ranged, work / "samples")
         example = samples.write_example(ranged, drawn, work / "example")
@@ -57,9 +57,9 @@ def draw(model: schema.Model, source: Source, work: Path, *, recorder: Recorder,
 
 
 def with_edges(model: schema.Model, drawn: SampleSet) -> SampleSet:
-    """The samples with the edge cases behind them that the spec asks for."""
-    wanted = model.quality.edge_cases
-    if not wanted:
+    """The samples, then the edge cases that the spec selects (`quality.edge_cases`)."""
+    selected = model.quality.edge_cases
+    if not selected:
         return drawn
-    whole = samples.add_edges(model, drawn)
-    return whole if wanted is True else arrays.without_edges(whole, set(whole.edges.values()).difference(wanted))
+    with_all = samples.add_edges(model, drawn)
+    return with_all if selected is True else arrays.without_edges(with_all, set(with_all.edges.values()).difference(selected))

@@ -1,7 +1,7 @@
-"""A model of the caller's own process, handed to the workers as a file that lives as long as the job.
+"""Pass a model from the caller's own process to the workers, in a file that lives as long as the job.
 
-Classes that an import finds are pickled by name, those of a script or notebook with their code (cloudpickle). Such a file
-is made here and read by the job's own workers; no file that a user names is ever unpickled.
+Classes that can be imported are pickled by name; those of a script or notebook are pickled with their code (cloudpickle). Only
+the job's own workers read such a file. tritonize never unpickles a file that a user names.
 """
 
 from __future__ import annotations
@@ -19,30 +19,31 @@ import numpy as np
 
 from tritonize.core import arrays, call_arguments, errors, nested, temporary
 from tritonize.core.errors import ModelRaisedError, UsageError
+from tritonize.core.messages import source as wording
 
-_handed: dict[str, Path] = {}
+_model_files: dict[str, Path] = {}
 _numbers = itertools.count(1)
 
 
 def is_model(subject: object) -> bool:
-    """Whether it is a model of torch: a module, a ScriptModule or an exported program."""
+    """Whether it is a PyTorch model: a module, a ScriptModule or an exported program."""
     torch: Any = sys.modules.get("torch")
     return torch is not None and isinstance(subject, torch.nn.Module | torch.export.ExportedProgram)
 
 
 @contextlib.contextmanager
-def handed(subject: object, example: object = None) -> Iterator[str]:
-    """The text for `source` in a spec, while the model lies in a file.
+def saved_model(subject: object, example: object = None) -> Iterator[str]:
+    """Save the model to a temporary file, and yield the text for `source` in a spec.
 
     Args:
         subject: the model.
-        example: its inputs, as a tensor, a tuple or a dictionary. What the module answers here to them goes into the file
-            beside it: a worker that imports its class may get other code than this process runs.
+        example: its inputs, as a tensor, a tuple or a dictionary. The module's outputs for them are saved next to it, since a
+            worker that imports its class may get other code than this process runs.
 
     Raises:
         MissingError: cloudpickle is not installed.
         UsageError: the model holds something that cannot be pickled.
-        ModelRaisedError: it raises on its example.
+        ModelRaisedError: the model raises on its example.
     """
     torch: Any = sys.modules["torch"]
     with temporary.folder() as folder:
@@ -58,12 +59,12 @@ def handed(subject: object, example: object = None) -> Iterator[str]:
         source, path = f"<{name} object {next(_numbers)}>", folder / f"{name}.module"
         _save(torch, subject, path)
         if example is not None:
-            _save_witness(torch, subject, example, path=path)
-        _handed[source] = path
+            _save_expected_outputs(torch, subject, example, path=path)
+        _model_files[source] = path
         try:
             yield source
         finally:
-            del _handed[source]
+            del _model_files[source]
 
 
 def _save(torch: Any, subject: Any, path: Path) -> None:
@@ -73,19 +74,14 @@ def _save(torch: Any, subject: Any, path: Path) -> None:
     try:
         torch.save(subject, path, pickle_module=cloudpickle)
     except Exception as error:
-        raise UsageError(
-            "The module cannot be handed to another process.",
-            where=type(subject).__qualname__,
-            found=f"{type(error).__name__}: {error}",
-            cause="it holds a lock, an open file or another thing that cannot be pickled",
-            next_step="give a factory instead: package.module:factory",
-        ) from error
+        found = f"{type(error).__name__}: {error}"
+        raise UsageError.of(wording.MODULE_NOT_PICKLED, where=type(subject).__qualname__, found=found) from error
 
 
-def _save_witness(torch: Any, subject: Any, example: Any, *, path: Path) -> None:
-    """What a copy of the module, in evaluation mode and on the CPU, answers to the example; nothing where it cannot be copied."""
+def _save_expected_outputs(torch: Any, subject: Any, example: Any, *, path: Path) -> None:
+    """Save the outputs for the example of a copy in evaluation mode on the CPU. A module that cannot be copied is skipped."""
     try:
-        # On the CPU, as the worker answers; what torch.compile does is looked at elsewhere.
+        # On the CPU, as in the worker. The effect of torch.compile is compared elsewhere.
         module = copy.deepcopy(getattr(subject, "_orig_mod", subject)).eval().to("cpu")
     except Exception:  # noqa: BLE001 - whatever a module's own __deepcopy__ raises
         return
@@ -93,21 +89,18 @@ def _save_witness(torch: Any, subject: Any, example: Any, *, path: Path) -> None
     arguments, named = call_arguments.bind(call_arguments.parameters(module.forward), list(inputs)).arguments(list(inputs.values()))
     fast_path = torch.backends.mha.get_fastpath_enabled()
     try:
-        torch.backends.mha.set_fastpath_enabled(False)  # the worker answers so too; the fast path is compared there
+        torch.backends.mha.set_fastpath_enabled(False)  # as in the worker, which compares the fast path separately
         with torch.no_grad():
-            answer = module(*arguments, **named)
+            output = module(*arguments, **named)
     except Exception as error:
-        raise ModelRaisedError(
-            "The module raised an error on its example.",
-            where=type(subject).__qualname__,
-            found=f"{type(error).__name__}: {error}",
-        ) from error
+        found = f"{type(error).__name__}: {error}"
+        raise ModelRaisedError.of(wording.EXAMPLE_RAISED, where=type(subject).__qualname__, found=found) from error
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
-    leaves = [leaf for _, leaf in nested.leaves(torch.utils._pytree, answer) if isinstance(leaf, torch.Tensor)]
+    leaves = [leaf for _, leaf in nested.leaves(torch.utils._pytree, output) if isinstance(leaf, torch.Tensor)]
     inputs = {name: torch.as_tensor(value) for name, value in _tensors(torch, example)}  # a model may write into its inputs
     outputs = [leaf.detach().cpu() for leaf in leaves]
-    torch.save({"inputs": inputs, "outputs": outputs, "fast_path": fast_path}, witness(path))
+    torch.save({"inputs": inputs, "outputs": outputs, "fast_path": fast_path}, expected_outputs_file(path))
 
 
 def _tensors(torch: Any, example: object) -> Iterator[tuple[str, object]]:
@@ -119,18 +112,18 @@ def _tensors(torch: Any, example: object) -> Iterator[tuple[str, object]]:
             yield name, torch.from_numpy(np.array(array))
 
 
-def witness(path: Path) -> Path:
-    """Where the answer of the caller's own module lies, beside the module."""
-    return path.with_suffix(".witness")
+def expected_outputs_file(path: Path) -> Path:
+    """The file with the example and the module's outputs for it, next to the module's file `path`."""
+    return path.with_suffix(".expected")
 
 
-def file(source: str) -> Path | None:
-    """Where a model that was handed over lies; `None` for every other source."""
-    return _handed.get(source)
+def model_file(source: str) -> Path | None:
+    """The file of a model that `saved_model` saved; `None` for every other source."""
+    return _model_files.get(source)
 
 
 def search_path() -> list[Path]:
-    """The folders of the caller's own code, where the workers find the classes that are pickled by name."""
+    """The folders with the caller's own code, where workers find the classes that are pickled by name."""
     installed = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     entries = [Path(entry or ".").resolve() for entry in sys.path if not entry.endswith(".zip")]
     return [entry for entry in entries if entry.is_dir() and not any(entry.is_relative_to(each) for each in installed)]

@@ -1,4 +1,4 @@
-"""Look into a model file, in a worker: `tritonize inspect`."""
+"""Inspect a model in a worker, for `tritonize inspect` and to infer inputs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tritonize.core.artifacts import Inspection, Source
 from tritonize.core.errors import ExportError, WorkerError
+from tritonize.core.messages import source as wording
 from tritonize.process import workers
 from tritonize.source import tasks
 
@@ -21,15 +22,24 @@ def inspect(
     deadline_s: float = 300.0,
     memory_bytes: int | None = None,
 ) -> Inspection:
-    """What a model says of itself.
+    """Read inputs, outputs, operators and number of parameters from a model.
+
+    Args:
+        source: the model.
+        directory: folder for the worker's files; created if missing.
+        kwargs: keyword arguments of the factory, as JSON data.
+        weights: file with the factory's state dict.
+        search_path: folders with the user's code.
+        deadline_s: seconds after which the worker is ended.
+        memory_bytes: limit on the worker's memory; see `workers.run_worker`.
 
     Raises:
-        UsageError, ExportError: it cannot be loaded.
+        UsageError, ExportError: the model cannot be loaded.
     """
     request = tasks.InspectRequest(kind=source.kind, location=source.location, kwargs=kwargs or {}, weights=weights)
     directory.mkdir(parents=True, exist_ok=True)
     try:
-        answer = workers.run_worker(
+        result = workers.run_worker(
             tasks.INSPECT,
             request,
             directory=directory,
@@ -38,7 +48,5 @@ def inspect(
             search_path=search_path,
         )
     except WorkerError as error:
-        raise ExportError(
-            "The model cannot be inspected.", where=source.location, found=error.what, details=error.details
-        ) from error
-    return answer.value
+        raise ExportError.of(wording.INSPECTION_ENDED, where=source.location, found=error.what, details=error.details) from error
+    return result.value

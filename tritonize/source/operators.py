@@ -1,4 +1,4 @@
-"""Operators that exporters do not know: the user's translations, in a file that the spec names.
+"""Translations of operators that exporters do not know. The user writes them in a Python file that the spec names.
 
     # operators.py
     import tritonize
@@ -8,9 +8,9 @@
     def asinh(x):
         return op.Log(x + op.Sqrt(x * x + 1.0))
 
-The function is written in onnxscript (https://microsoft.github.io/onnxscript). The legacy exporter gets it as a symbolic, the
-dynamo exporter as a translation. The file may register operators of torch.library as well; it is run before the model is
-loaded, in the worker. This module needs neither torch nor onnxscript.
+The function is written in onnxscript (https://microsoft.github.io/onnxscript). The legacy exporter gets it as a symbolic function,
+the dynamo exporter as a translation. The file may also register operators of torch.library. A worker runs it before it loads the
+model. This module needs neither torch nor onnxscript.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tritonize.core.errors import ExportError, UsageError
+from tritonize.core.messages import source as wording
 
 _NAME = re.compile(r"(?P<namespace>\w+)::(?P<operator>\w+)(\.(?P<overload>\w+))?")
 
@@ -32,18 +33,19 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 @dataclass(frozen=True, kw_only=True)
 class Operator:
-    """One translation."""
+    """The translation of one PyTorch operator."""
 
     namespace: str
     operator: str
     overload: str
     opset: int
-    """The lowest opset the translation is valid for."""
+    """The lowest ONNX opset that the translation is valid for."""
     function: Callable[..., object]
+    """The onnxscript function."""
 
     @property
     def name(self) -> str:
-        """As TorchScript writes it."""
+        """The operator's name in TorchScript, `namespace::operator`."""
         return f"{self.namespace}::{self.operator}"
 
 
@@ -54,15 +56,15 @@ def operator(name: str, *, opset: int) -> Callable[[Function], Function]:
     """Register the decorated onnxscript function as the translation of a PyTorch operator.
 
     Args:
-        name: `namespace::operator`, or with an overload, `namespace::operator.overload`.
-        opset: the lowest ONNX opset the function is valid for.
+        name: `namespace::operator`, or `namespace::operator.overload` for one overload.
+        opset: the lowest ONNX opset that the function is valid for.
 
     Raises:
         UsageError: the name has another form.
     """
     parts = _NAME.fullmatch(name)
     if parts is None:
-        raise UsageError("This is no operator's name.", found=name, expected="namespace::operator, such as aten::asinh")
+        raise UsageError.of(wording.OPERATOR_NAME, found=name, expected="namespace::operator, such as aten::asinh")
 
     def register(function: Function) -> Function:
         _registered.append(
@@ -80,24 +82,22 @@ def operator(name: str, *, opset: int) -> Callable[[Function], Function]:
 
 
 def load(paths: Sequence[Path]) -> tuple[Operator, ...]:
-    """Run the users' files, in order, and return what they registered.
+    """Run the user's operators files in order, and return the translations that they register.
 
     Raises:
-        UsageError: there is no such file.
-        ExportError: it raises; the text names the line.
+        UsageError: a file does not exist.
+        ExportError: a file raises an error.
     """
     _registered.clear()
     for number, path in enumerate(paths):
         if not path.is_file():
-            raise UsageError("There is no such file of operators.", where=str(path))
-        found = importlib.util.spec_from_file_location(f"tritonize_operators_{number}", path)
-        assert found is not None
-        assert found.loader is not None
-        module = sys.modules[found.name] = importlib.util.module_from_spec(found)  # onnxscript looks it up there
+            raise UsageError.of(wording.OPERATORS_MISSING, where=str(path))
+        module_spec = importlib.util.spec_from_file_location(f"tritonize_operators_{number}", path)
+        assert module_spec is not None
+        assert module_spec.loader is not None
+        module = sys.modules[module_spec.name] = importlib.util.module_from_spec(module_spec)  # onnxscript looks the module up
         try:
-            found.loader.exec_module(module)
+            module_spec.loader.exec_module(module)
         except Exception as error:
-            raise ExportError(
-                "The file of operators raised an error.", where=str(path), found=f"{type(error).__name__}: {error}"
-            ) from error
+            raise ExportError.of(wording.OPERATORS_RAISED, where=str(path), found=f"{type(error).__name__}: {error}") from error
     return tuple(_registered)

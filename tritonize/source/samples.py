@@ -1,6 +1,6 @@
 """Samples: the inputs a model is proven on, generated from the spec or read from the user's files.
 
-Only NumPy generators are used, so that a sample can be made again where there is no torch.
+All randomness comes from NumPy, so that samples can be generated again on a machine without torch.
 """
 
 from __future__ import annotations
@@ -16,29 +16,31 @@ from tritonize.core import arrays, dtypes
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
 from tritonize.core.errors import UsageError
+from tritonize.core.messages import samples as wording
 from tritonize.source import sample_files, sample_sizes
 from tritonize.spec import schema
 
 EXAMPLE_STREAM = 1_000_000
-"""Numbers the streams of the example inputs that an exporter traces; never those of a sample (`Samples.count` is below it)."""
+"""Number of the first random stream for the exporter's example. Samples use the streams below it (`Samples.count` is lower)."""
 
 
 def tensor_specs(model: schema.Model) -> tuple[TensorSpec, ...]:
-    """The model's inputs as tensor specs, dynamic axes by name."""
+    """The model's inputs as tensor specs; dynamic axes have their names."""
     return tuple(TensorSpec(name=name, dtype=tensor.dtype, shape=tuple(tensor.shape)) for name, tensor in model.inputs.items())
 
 
 def write(model: schema.Model, directory: Path) -> SampleSet:
-    """Write the samples of a model: generated, or taken from its files. One sample is one item (batch axis 1).
+    """Write the samples of a model, generated or read from the spec's files. Each sample is one item (batch axis 1).
 
     Raises:
-        UsageError: a file is missing or does not hold what the spec describes.
-        RepositoryError: the disk has no room for them.
+        UsageError: a file is missing or does not match the spec.
+        RepositoryError: the disk has too little free space.
     """
     if not model.samples.patterns:
         sample_sizes.require_room(model, directory)
     items = _from_files(model) if model.samples.patterns else (generate(model, index) for index in range(sample_sizes.count(model)))
-    names = ", ".join(Path(pattern).name for pattern in model.samples.patterns)  # the evidence goes to other machines
+    # File names without folders, since the evidence is copied to other machines.
+    names = ", ".join(Path(pattern).name for pattern in model.samples.patterns)
     origin = names or f"generated, seed {model.samples.seed}"
     if model.samples.function:
         origin = f"drawn by {model.samples.function}, seed {model.samples.seed}"
@@ -50,30 +52,27 @@ def write(model: schema.Model, directory: Path) -> SampleSet:
         files=TensorFiles(directory=directory, tensors=tensors, count=count), batched=bool(model.max_batch_size), origin=origin
     )
     if model.max_batch_size > 1 and not all(_differ(drawn, members) for members in arrays.groups(drawn)):
-        raise UsageError(
-            "A shape has only one sample, or the same over and over: copies in a batch prove nothing about batching.",
-            where=", ".join(model.samples.patterns),
-            next_step="give at least two different samples of every shape, or set max_batch_size to 1",
-        )
+        raise UsageError.of(wording.SAMPLES_EQUAL, where=", ".join(model.samples.patterns))
     return drawn
 
 
 def add_edges(model: schema.Model, drawn: SampleSet) -> SampleSet:
-    """The same set with edge cases behind it: zeros, ones, and the smallest and largest values of the ranges, all axes usual.
+    """Append the edge cases: all zeros, all ones, and all inputs at the lower or the upper end of their range.
 
-    Masks are full and one-hot inputs name the first or the last class, since a network asked about nothing answers NaN. Where
-    samples come from the user, whole numbers keep to what occurs in them.
+    All dynamic axes have their usual size. Padding masks are all ones and one-hot inputs select the first or the last class: a
+    network without any valid position returns NaN. Without a range in the spec, an integer input takes the smallest and the
+    largest value of the samples.
     """
     first = arrays.load(drawn.files, 0)
-    ends = {name: _ends(model, drawn, name) for name in model.inputs}
+    limits = {name: _limits(model, drawn, name) for name in model.inputs}
     cases = {"zeros": (0, 0), "ones": (1, 0), "smallest": (None, 0), "largest": (None, 1)}
     edges: dict[int, str] = {}
-    seen: list[Arrays] = []
+    written: list[Arrays] = []
     for case, (value, end) in cases.items():
-        item = {name: _edge(model.inputs[name], first[name], ends[name], value=value, end=end) for name in model.inputs}
-        if any(all(np.array_equal(item[name], other[name]) for name in item) for other in seen):
+        item = {name: _edge(model.inputs[name], first[name], limits[name], value=value, end=end) for name in model.inputs}
+        if any(all(np.array_equal(item[name], other[name]) for name in item) for other in written):
             continue
-        seen.append(item)
+        written.append(item)
         index = drawn.files.count + len(edges)
         files = replace(drawn.files, count=index + 1)
         arrays.save(files, index, item)
@@ -81,8 +80,8 @@ def add_edges(model: schema.Model, drawn: SampleSet) -> SampleSet:
     return replace(drawn, files=replace(drawn.files, count=drawn.files.count + len(edges)), edges=edges)
 
 
-def _ends(model: schema.Model, drawn: SampleSet, name: str) -> tuple[float, float] | None:
-    """Smallest and largest value of an input; `None` where nothing bounds it."""
+def _limits(model: schema.Model, drawn: SampleSet, name: str) -> tuple[float, float] | None:
+    """The smallest and the largest value of an input; `None` for text and for floating-point inputs without a range."""
     tensor = model.inputs[name]
     if tensor.dtype == "string":
         return None
@@ -92,12 +91,17 @@ def _ends(model: schema.Model, drawn: SampleSet, name: str) -> tuple[float, floa
         return tensor.range
     if dtypes.by_name(tensor.dtype).floating:
         return None
-    found = [arrays.load(drawn.files, index)[name] for index in range(drawn.files.count)]
-    return min(float(each.min(initial=0)) for each in found), max(float(each.max(initial=0)) for each in found)
+    values = [arrays.load(drawn.files, index)[name] for index in range(drawn.files.count)]
+    return min(float(array.min(initial=0)) for array in values), max(float(array.max(initial=0)) for array in values)
 
 
-def _edge(tensor: schema.Input, like: Array, ends: tuple[float, float] | None, *, value: int | None, end: int) -> Array:
-    """An input full of one value, or of its range's end; of text an empty one, or a text of the sample."""
+def _edge(tensor: schema.Input, like: Array, limits: tuple[float, float] | None, *, value: int | None, end: int) -> Array:
+    """One input of an edge case, with the shape and type of `like`.
+
+    Args:
+        value: the value of all elements, moved into `limits`; `None` for one of the limits.
+        end: which limit, 0 for the lower and 1 for the upper. Text is empty for `value` 0, else the first text of the sample.
+    """
     if tensor.dtype == "string":
         return np.full_like(like, "" if value == 0 or not like.size else like.reshape(-1)[0])
     if tensor.distribution == "padding_mask":
@@ -108,17 +112,17 @@ def _edge(tensor: schema.Input, like: Array, ends: tuple[float, float] | None, *
         hot[..., classes - 1 if value == 1 or (value is None and end) else 0] = 1
         return hot
     if value is None:
-        return np.full_like(like, ends[end] if ends else 0)
-    return np.full_like(like, min(max(value, ends[0]), ends[1]) if ends else value)
+        return np.full_like(like, limits[end] if limits else 0)
+    return np.full_like(like, min(max(value, limits[0]), limits[1]) if limits else value)
 
 
 def _bytes(array: Array) -> bytes:
-    """What tells one array from another: of text the text, not where it lies."""
+    """The values of an array as bytes. An array of text holds pointers, so its texts are taken."""
     return arrays.bits(array).tobytes()
 
 
 def _differ(drawn: SampleSet, members: Sequence[int]) -> bool:
-    """Whether at least two of the samples are not the same. Only as many are read as it takes."""
+    """Whether at least two of the samples differ. It reads samples until one differs from the first."""
     first = arrays.load(drawn.files, members[0])
     return any(
         any(_bytes(first[name]) != _bytes(array) for name, array in arrays.load(drawn.files, index).items())
@@ -127,9 +131,10 @@ def _differ(drawn: SampleSet, members: Sequence[int]) -> bool:
 
 
 def write_example(model: schema.Model, samples: SampleSet, directory: Path) -> TensorFiles:
-    """Write the one example an exporter runs the model on: batch 2 where the model may be batched, since 1 is baked in.
+    """Write the one example that an exporter runs the model on. A batched model gets batch 2, since exporters freeze batch 1.
 
-    Generated samples get an example of their own, so that the samples stay fresh; samples from files lend theirs.
+    The example is generated from random streams of its own, so that the comparison runs on inputs that the exporter has not seen.
+    With sample files it repeats the first sample.
     """
     size = min(2, model.max_batch_size) or 1
     if model.samples.patterns:
@@ -142,18 +147,24 @@ def write_example(model: schema.Model, samples: SampleSet, directory: Path) -> T
     return files
 
 
-def signed(model: schema.Model, low: int) -> schema.Model:
-    """The model with a range from `low` to 9 for every signed integer input that is left undescribed."""
-    undescribed = {
+def with_integer_range(model: schema.Model, low: int) -> schema.Model:
+    """The model, with a range from `low` to 9 for every signed integer input that has neither range nor distribution."""
+    changed = {
         name: tensor.model_copy(update={"range": (low, 9)})
         for name, tensor in model.inputs.items()
         if tensor.range is None and tensor.distribution is None and tensor.dtype in ("int8", "int16", "int32", "int64")
     }
-    return model.model_copy(update={"inputs": {**model.inputs, **undescribed}}) if undescribed else model
+    return model.model_copy(update={"inputs": {**model.inputs, **changed}}) if changed else model
 
 
 def generate(model: schema.Model, index: int, sizes: Mapping[str, int] | None = None) -> Arrays:
-    """Sample number `index`: the same bits for the same spec and NumPy."""
+    """Generate sample number `index`: the same bits for the same spec and the same version of NumPy.
+
+    Args:
+        model: the model, with its inputs.
+        index: the number of the sample, which selects its random streams.
+        sizes: the size of every dynamic axis; by default those of `sample_sizes.axis_sizes`.
+    """
     sizes = sample_sizes.axis_sizes(model, index) if sizes is None else sizes
     item: Arrays = {}
     for position, (name, tensor) in enumerate(model.inputs.items()):
@@ -164,25 +175,33 @@ def generate(model: schema.Model, index: int, sizes: Mapping[str, int] | None = 
         generator = np.random.default_rng([model.samples.seed, index, position])
         drawn = _draw(generator, tensor, shape, share=_length_share(model, index))
         both_signs = drawn.dtype.kind == "i" and tensor.range is not None and tensor.range[0] == -tensor.range[1]
-        # Every other sample of such integers is negative throughout: with few elements chance might give none.
+        # In every second sample all such integers are negative or zero: with few elements, chance may draw no negative one.
         item[name] = -np.abs(drawn) if both_signs and index % 2 else drawn
     return item
 
 
 def _texts(texts: Sequence[str], shape: tuple[int, ...], index: int) -> Array:
-    """The texts in turn, from sample to sample; where one sample takes all of them, the next one begins with another."""
-    found = np.empty(math.prod(shape), object)
-    start = index * (found.size + (found.size % len(texts) == 0))
-    found[:] = [texts[(start + place) % len(texts)] for place in range(found.size)]
-    return found.reshape(shape)
+    """Sample `index` of a text input. The texts take turns across the samples.
+
+    If the number of elements is a multiple of the number of texts, every sample starts one text later, so that samples differ.
+    """
+    elements = np.empty(math.prod(shape), object)
+    start = index * (elements.size + (elements.size % len(texts) == 0))
+    elements[:] = [texts[(start + place) % len(texts)] for place in range(elements.size)]
+    return elements.reshape(shape)
 
 
 def _length_share(model: schema.Model, index: int) -> float:
-    """Which part of its last axis a sample fills; the first sample fills it whole."""
+    """The share of the last axis that a padded sample fills; 1 for the first sample."""
     return float(np.random.default_rng([model.samples.seed, index, 1 << 20]).uniform(0.2, 1.0)) if index else 1.0
 
 
 def _draw(generator: np.random.Generator, tensor: schema.Input, shape: tuple[int, ...], *, share: float) -> Array:
+    """Draw one input: by its distribution if it has one, else uniform in its range (integers 0 to 9; floats standard normal).
+
+    Args:
+        share: the share of the last axis that tokens and padding masks fill.
+    """
     dtype = arrays.numpy_dtype(tensor.dtype)
     if tensor.distribution in ("token_ids", "padding_mask"):
         inside = np.arange(shape[-1]) < max(1, round(share * shape[-1]))
@@ -190,8 +209,8 @@ def _draw(generator: np.random.Generator, tensor: schema.Input, shape: tuple[int
         drawn = generator.integers(int(low), int(high), shape, endpoint=True) if tensor.distribution == "token_ids" else 1
         return np.broadcast_to(drawn * inside, shape).astype(dtype)
     if tensor.distribution == "one_hot":
-        places = np.asarray(generator.integers(0, shape[-1], shape[:-1]))
-        hot: Array = np.arange(shape[-1]) == places[..., None]
+        classes = np.asarray(generator.integers(0, shape[-1], shape[:-1]))
+        hot: Array = np.arange(shape[-1]) == classes[..., None]
         return hot.astype(dtype)
     if tensor.dtype == "bool":
         return generator.integers(0, 2, shape).astype(dtype)
@@ -208,44 +227,42 @@ def _from_files(model: schema.Model) -> Iterator[Arrays]:
     for path in paths:
         stored = sample_files.read(path)
         if set(stored) != set(model.inputs):
-            raise UsageError(
-                "A sample file does not hold the model's inputs.",
-                where=str(path),
-                expected=", ".join(model.inputs),
-                found=", ".join(stored) or "nothing",
-            )
+            found = ", ".join(stored) or "nothing"
+            raise UsageError.of(wording.FILE_INPUTS, where=str(path), expected=", ".join(model.inputs), found=found)
         yield from _items(
-            model, path, {name: _fitting(path, name, tensor, array=stored[name]) for name, tensor in model.inputs.items()}
+            model, path, {name: _checked(path, name, tensor, array=stored[name]) for name, tensor in model.inputs.items()}
         )
 
 
-def _fitting(path: str, name: str, tensor: schema.Input, *, array: Array) -> Array:
-    """The array, where it is what the spec describes."""
+def _checked(path: str, name: str, tensor: schema.Input, *, array: Array) -> Array:
+    """The array in the type of the spec, bfloat16 and text included.
+
+    Raises:
+        UsageError: type or shape differ from the spec.
+    """
     fits = len(array.shape) == len(tensor.shape) and all(
-        isinstance(want, str) or want == size for want, size in zip(tensor.shape, array.shape, strict=True)
+        isinstance(expected, str) or expected == size for expected, size in zip(tensor.shape, array.shape, strict=True)
     )
     dtype = arrays.numpy_dtype(tensor.dtype)
     if tensor.dtype == "bf16" and array.dtype == np.float32:
-        array = array.astype(dtype)  # .npz cannot hold bfloat16
+        array = array.astype(dtype)  # an .npz file cannot hold bfloat16
     if tensor.dtype == "string" and array.dtype.kind in "UST":
         array = arrays.text(array)
     if not fits or array.dtype != dtype:
-        raise UsageError(
-            f"The sample of input {name!r} is not what the spec describes.",
-            where=path,
-            expected=f"{tensor.dtype} {list(tensor.shape)}",
-            found=f"{array.dtype} {list(array.shape)}",
+        expected = f"{tensor.dtype} {list(tensor.shape)}"
+        raise UsageError.of(
+            wording.FILE_TENSOR, where=path, expected=expected, found=f"{array.dtype} {list(array.shape)}", name=name
         )
     return array
 
 
 def _items(model: schema.Model, path: str, stored: Arrays) -> Iterator[Arrays]:
-    """One item per element of the batch axis."""
+    """Split a file along the batch axis into one item per element; a model without batching takes the file as one item."""
     if not model.max_batch_size:
         yield stored
         return
     sizes = {name: array.shape[0] for name, array in stored.items()}
     if len(set(sizes.values())) != 1 or 0 in sizes.values():
-        raise UsageError("The inputs of a sample file differ in batch size.", where=path, found=str(sizes))
+        raise UsageError.of(wording.FILE_BATCH_SIZES, where=path, found=str(sizes))
     for index in range(next(iter(sizes.values()))):
         yield {name: array[index : index + 1] for name, array in stored.items()}

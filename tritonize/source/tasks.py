@@ -1,4 +1,4 @@
-"""Worker tasks about the model as it is given: look into it, draw samples from the user's function."""
+"""Worker tasks of this folder: inspect a model, and call the user's sample function."""
 
 from __future__ import annotations
 
@@ -13,63 +13,63 @@ from tritonize.process.tasks import Task
 
 @dataclass(frozen=True, kw_only=True)
 class LoadRequest:
-    """Where a PyTorch model is and how it is called."""
+    """Which PyTorch model to load, and how to call it."""
 
     kind: SourceKind
     location: str
     """The file, or `package.module:factory`."""
     kwargs: Mapping[str, object] = field(default_factory=dict)
-    """JSON data, for the factory."""
+    """Keyword arguments of the factory, as JSON data."""
     weights: Path | None = None
     weights_key: str = ""
-    """Entry of the weights file that holds the state dict."""
+    """Entry of the weights file that holds the state dict; empty if the file is the state dict."""
     weights_prefix: str = ""
-    """Of the state dict's names, left out."""
+    """Prefix to remove from the names in the state dict."""
     operators: tuple[Path, ...] = ()
-    """Files that register operators, run before the model is loaded."""
+    """Files that register operators; they run before the model is loaded."""
     inputs: tuple[str, ...] = ()
     """Names of the inputs in the spec's order."""
     outputs: tuple[str, ...] = ()
-    """Names wanted for the outputs, in the model's order; empty for the default names."""
+    """Names for the outputs, in the model's order; empty for the default names."""
     training: Literal["eval", "keep", "error"] = "eval"
-    """`eval`: evaluation mode is switched on. `keep`: the model stays in the mode that it is loaded in. `error`: it has to be in
-    evaluation mode already."""
+    """`eval`: switch evaluation mode on. `keep`: keep the mode that the model is loaded in. `error`: require evaluation mode."""
     fast_path: bool = False
-    """Whether attention takes PyTorch's fast path for inference, which no exporter knows."""
+    """Whether attention takes PyTorch's fast path for inference, which no exporter supports."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class InspectRequest:
-    """What to look at."""
+    """Which model to inspect."""
 
     kind: SourceKind
     location: str
     """The file, or `package.module:factory`."""
     kwargs: Mapping[str, object] = field(default_factory=dict)
-    """JSON data, for the factory."""
+    """Keyword arguments of the factory, as JSON data."""
     weights: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class DrawRequest:
-    """Which function, and how often."""
+    """Which sample function to call, and how often."""
 
     function: str
     """`package.module:function`."""
     count: int
+    """Number of samples."""
     seed: int
     directory: Path
-    """Where the samples go, one `.npz` file each."""
+    """Folder for the samples, one `.npz` file each."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DrawResult:
-    """What the samples are like."""
+    """A description of the samples."""
 
     tensors: tuple[TensorSpec, ...]
-    """Names and types as the first sample has them, with its sizes."""
+    """Name, type and shape of each input in the first sample."""
     varying: tuple[str, ...]
-    """Inputs whose shape is not the same in all samples."""
+    """Names of inputs whose shape differs between samples."""
 
 
 INSPECT = Task(

@@ -56,7 +56,7 @@ def no_file() -> None:
 CAUSES: dict[str, tuple[Callable[[], None], int, str]] = {
     "external data missing": (without_data, 2, "external data is missing"),
     "external data outside": (data_outside, 2, "outside the file's folder"),
-    "no ONNX file": (no_onnx, 2, "This is no ONNX file"),
+    "no ONNX file": (no_onnx, 2, "The file is not an ONNX file"),
     "no file": (no_file, 2, "m.onnx"),
 }
 

@@ -155,7 +155,7 @@ def test_a_library_that_is_not_there(library, words):
 @pytest.mark.parametrize(
     ("text", "words", "code"),
     [
-        ("import tritonize\n@tritonize.operator('asinh', opset=9)\ndef f(x): return x\n", "no operator's name", 2),
+        ("import tritonize\n@tritonize.operator('asinh', opset=9)\ndef f(x): return x\n", "Invalid operator name", 2),
         ("1 / 0\n", "ZeroDivisionError", 4),
         ("import nowhere\n", "nowhere", 4),
     ],

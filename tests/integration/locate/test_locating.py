@@ -892,7 +892,7 @@ def test_locate_compares_two_files_on_the_command_line():
     assert (code, found.origin) == (0, None)
     Path("cut.onnx").write_bytes(Path("a.onnx").read_bytes()[:100])
     done = tritonize("locate", "a.onnx", "cut.onnx")
-    assert (done.returncode, "This is no ONNX file" in done.stderr, "Traceback" in done.stderr) == (2, True, False)
+    assert (done.returncode, "The file is not an ONNX file" in done.stderr, "Traceback" in done.stderr) == (2, True, False)
     hopeless = Location(expected="a", found="b", kind="graphs", hopeless=True, notes=("It fails whatever is kept.",))
     assert "nothing was written" in " ".join(as_text(hopeless).split())
     assert "not tried" not in as_text(hopeless)

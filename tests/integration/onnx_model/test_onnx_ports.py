@@ -266,7 +266,7 @@ def test_an_output_with_the_name_of_an_input_is_renamed_and_reported():
     ):
         model = torch_model.load(replace(load, outputs=wanted))
         assert list(model.run(x)) == found
-        assert model.renamed(x, found) == renamed
+        assert model.renamed_outputs(x, found) == renamed
     problems = [
         *rules.problems(schema.Model.model_validate({"source": "a:b", "inputs": {"x": {"shape": [1]}}, "outputs": {"x": {}}}))
     ]
@@ -306,7 +306,7 @@ def test_arrays_with_any_name_are_stored_in_one_file(tmp_path):
 
 
 def test_renamed_outputs_have_unique_names():
-    assert signature.own_names(["a", "a_out", "b"], ["a", "a_out"]) == ["a_out_out", "a_out_out_out", "b"]
+    assert signature.unique_output_names(["a", "a_out", "b"], ["a", "a_out"]) == ["a_out_out", "a_out_out_out", "b"]
 
 
 def test_an_exporters_name_with_a_dot_is_one_tensor():

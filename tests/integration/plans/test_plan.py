@@ -323,7 +323,7 @@ def test_a_missing_node_map_is_an_error():
 
 def test_an_invalid_graph_is_not_reported_as_unsupported():
     Path("m.onnx").touch()
-    with pytest.raises(UsageError, match="no ONNX file"):
+    with pytest.raises(UsageError, match="not an ONNX file"):
         plan_builder.build(request(), Path("out"))
     broken = onnx.load(network("m.onnx"))
     broken.graph.node[0].output[0] = "elsewhere"

@@ -153,18 +153,18 @@ def test_a_tuple_with_nested_and_missing_inputs_and_a_cache_as_answer_is_exporte
 
 @pytest.mark.parametrize("example", [{"image": torch.ones(2, 4)}, (torch.ones(2, 4),), torch.ones(2, 4), {"x": torch.ones(2, 4)}])
 def test_an_example_of_any_name_is_the_one_input(example):
-    with in_process.handed(Plain(), example) as source:
+    with in_process.saved_model(Plain(), example) as source:
         names = tuple(name for name, _ in arrays.named(example, "example"))
         request = LoadRequest(
-            kind="module", location=str(in_process.file(source)), kwargs={}, weights=None, inputs=names, outputs=()
+            kind="module", location=str(in_process.model_file(source)), kwargs={}, weights=None, inputs=names, outputs=()
         )
         model = torch_model.load(request)  # compares with what this process answered
         assert model(torch.ones(1, 4))[0].shape == (1, 3)
 
 
 def test_an_example_with_a_cache_as_its_answer_is_compared_too():
-    with in_process.handed(Everything(), calls.sample(0)) as source:
-        told = torch.load(in_process.witness(in_process.file(source)), weights_only=True)
+    with in_process.saved_model(Everything(), calls.sample(0)) as source:
+        told = torch.load(in_process.expected_outputs_file(in_process.model_file(source)), weights_only=True)
     assert len(told["outputs"]) == 5
     assert set(told["inputs"]) == {"INPUT__0.image", "INPUT__0.other", "INPUT__2"}
 
@@ -186,14 +186,17 @@ class Elsewhere(Plain):
 
 def test_a_module_on_a_gpu_answers_its_example_on_the_cpu_as_the_worker_does():
     module = Elsewhere()
-    with in_process.handed(module, torch.ones(2, 4)) as source:
-        told = torch.load(in_process.witness(in_process.file(source)), weights_only=True)
+    with in_process.saved_model(module, torch.ones(2, 4)) as source:
+        told = torch.load(in_process.expected_outputs_file(in_process.model_file(source)), weights_only=True)
     assert [each.shape for each in told["outputs"]] == [(2, 3)]
     assert module.device == "cuda:0"  # the caller's own stays where it is
 
 
 def test_an_example_that_does_not_fit_is_named():
-    with pytest.raises(UsageError) as error, in_process.handed(Plain(), {"image": torch.ones(1, 4), "other": torch.ones(1, 4)}):
+    with (
+        pytest.raises(UsageError) as error,
+        in_process.saved_model(Plain(), {"image": torch.ones(1, 4), "other": torch.ones(1, 4)}),
+    ):
         pass
     assert (error.value.code, error.value.expected) == ("inputs-not-parameters", "x")
 

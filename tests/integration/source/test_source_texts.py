@@ -191,8 +191,8 @@ def test_what_normalizes_each_sample_or_is_scripted_is_not_in_training_mode():
     for model in (sources.Instances().eval(), sources.Trains().eval()):
         shape = (2, 2, 4) if isinstance(model, sources.Instances) else (2, 4)
         for module in (torch.jit.trace(model, torch.rand(shape)), torch.jit.script(model)):
-            assert not script_facts.baked_training(module)
-    assert not script_facts.baked_training(torch.jit.script(sources.Trains().train()).eval())
+            assert not script_facts.training_operators(module)
+    assert not script_facts.training_operators(torch.jit.script(sources.Trains().train()).eval())
 
 
 @pytest.mark.usefixtures("in_process")
@@ -214,4 +214,4 @@ def test_an_error_of_torchscript_is_told_without_its_own_text_of_the_model():
 
 def test_other_errors_keep_their_last_lines():
     assert script_errors.last_lines("one\n\n two \nthree\nfour") == "two / three / four"
-    assert script_errors.place("RuntimeError: no") is None
+    assert script_errors.user_line("RuntimeError: no") is None

@@ -7,10 +7,11 @@ from tritonize.core.messages import Message
 SPEC_MISSING = Message(code="spec-missing", what="The specification file does not exist.")
 SPEC_UNREADABLE = Message(code="spec-unreadable", what="The specification file cannot be read.")
 SPEC_NO_YAML = Message(code="spec-no-yaml", what="The specification is not valid YAML.")
-NOT_ONNX = Message(code="not-onnx", what="This is no ONNX file.")
+NOT_ONNX = Message(code="not-onnx", what="The file is not an ONNX file.")
 ONNX_NOT_WELL_FORMED = Message(
-    code="onnx-not-well-formed", what="The ONNX file is not well-formed: a node takes a value that no node before it gives."
+    code="onnx-not-well-formed", what="The ONNX file is not well-formed: a node reads a value that no earlier node computes."
 )
+ONNX_EMPTY = Message(code="onnx-empty", what="The graph of the ONNX file is empty.", next_step="export the model again")
 DATA_MISSING = Message(
     code="external-data-missing",
     what="The ONNX file's external data is missing.",

@@ -5,6 +5,90 @@ from __future__ import annotations
 from tritonize.core.messages import Message
 
 TEXTS = Message(code="texts-wanted", what="The text samples do not match the model's inputs.")
+INPUTS_UNKNOWN = Message(
+    code="inputs-unknown",
+    what="The model's inputs are not described, and tritonize cannot infer them from the model.",
+    next_step="describe every input, such as {flags}; or pass a sample function, --sample-function module:function",
+)
+INPUTS_UNKNOWN_OBJECT = Message(
+    code="inputs-unknown-object",
+    what="The model's inputs are not described, and tritonize cannot infer them from the model.",
+    next_step="pass example= (a tensor, a tuple or a dictionary of tensors), or inputs= as in a spec",
+)
+INFERRED_INVALID = Message(
+    code="inferred-inputs-invalid",
+    what="The inferred inputs are not valid in a spec.",
+    next_step="describe the inputs, and the axes that are dynamic, in a spec",
+)
+FIRST_AXIS_FIXED = Message(
+    code="first-axis-fixed",
+    what="The model cannot be batched: the first axis of its inputs is fixed in the file, or differs between them.",
+    next_step="set max_batch_size to 0 (--no-batch on the command line), or save the model with a dynamic first axis",
+)
+AXES_WITHOUT_RANGE = Message(
+    code="axes-without-range",
+    what="The file does not state the largest size of its dynamic axes.",
+    next_step="set a range for them in the spec: axes: {{{axes}}}",
+)
+NO_BATCH_AXIS = Message(
+    code="input-without-batch-axis",
+    what="Input {name!r} has no axis for the batch.",
+    next_step="set max_batch_size to 0 (--no-batch)",
+)
+FUNCTION_MISSING = Message(
+    code="sample-function-missing",
+    what="The sample function does not exist.",
+    next_step="correct samples.function in the spec, or --sample-function: module:function",
+)
+FUNCTION_NOT_CALLABLE = Message(
+    code="sample-function-not-callable",
+    what="The object named as the sample function is not a function.",
+    next_step="correct samples.function in the spec, or --sample-function: module:function",
+)
+FUNCTION_RAISED = Message(code="sample-function-raised", what="The sample function raised an error.")
+FUNCTION_ENDED = Message(
+    code="sample-function-ended",
+    what="The process that runs the sample function ended without a result.",
+    cause="the function crashes, hangs, or needs more time or memory than the limit",
+    next_step="if it only needs more time or memory, raise deadline_s or memory_mib in the spec",
+)
+FUNCTION_RESULT = Message(code="sample-function-result", what="The sample function returned no inputs.")
+FUNCTION_INPUT_NAME = Message(code="sample-function-input-name", what="The sample function returned an input with an invalid name.")
+FUNCTION_DIFFERS = Message(
+    code="sample-function-differs",
+    what="The samples that the sample function returned differ in names or types.",
+    next_step="return inputs with the same names and types for every index",
+)
+FUNCTION_SHAPES = Message(
+    code="sample-function-shapes",
+    what="The samples that the sample function returned differ in shape, so tritonize cannot infer the inputs from them.",
+    next_step="describe the inputs in the spec, with a name for every axis that varies and its range under axes",
+)
+NO_FILES = Message(
+    code="sample-files-missing",
+    what="No sample file matches the pattern.",
+    next_step="correct samples.files in the spec, or write the files",
+)
+FILE_INPUTS = Message(
+    code="sample-file-inputs",
+    what="The arrays in a sample file do not match the model's inputs.",
+    next_step="store one array per input, under the input's name",
+)
+FILE_TENSOR = Message(
+    code="sample-file-tensor",
+    what="Input {name!r} in a sample file differs from the spec in type or shape.",
+    next_step="correct the file, or the input's dtype and shape in the spec",
+)
+FILE_BATCH_SIZES = Message(
+    code="sample-file-batch-sizes",
+    what="The inputs in a sample file are empty or differ in batch size.",
+    next_step="give all inputs of one file the same first axis, of size 1 or more",
+)
+SAMPLES_EQUAL = Message(
+    code="samples-equal",
+    what="All samples of one shape are equal, and a batch of equal samples cannot test batching.",
+    next_step="provide at least two different samples of every shape, or set max_batch_size to 1",
+)
 
 NOT_THE_INPUTS = Message(
     code="inputs-not-parameters",

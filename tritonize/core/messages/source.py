@@ -1,4 +1,4 @@
-"""Messages about model files, factories and weights that cannot be found or loaded, and what to write instead."""
+"""Messages about model files, factories, weights and operators that cannot be found, loaded or run, and what to write instead."""
 
 from __future__ import annotations
 
@@ -30,10 +30,88 @@ NEAR_FACTORY = Message(
     what="The factory does not exist: module {module} has no {name}; it has {near}.",
     next_step="write {written}",
 )
+NOT_TORCHSCRIPT = Message(
+    code="source-not-torchscript",
+    what="The file is not a TorchScript file.",
+    next_step="save the model with torch.jit.trace(model, example).save(path) or torch.jit.script(model).save(path); "
+    "or pass a factory, package.module:factory, with the state dict as weights",
+)
 AOT_INDUCTOR = Message(
     code="source-aot-inductor",
     what="AOTInductor compiled this .pt2 file: it holds machine code for one machine and no program to export.",
     next_step="save the program it was compiled from: torch.export.save(torch.export.export(model, example), path)",
+)
+NO_PYTHON_MODULE = Message(
+    code="source-no-python-module",
+    what="Python cannot find the module {module!r}.",
+    next_step="run tritonize in the folder that contains it, put it next to the spec, add its folder to search_path, or install it",
+)
+FACTORY_RAISED = Message(code="factory-raised", what="The factory raised an error.")
+FACTORY_RESULT = Message(
+    code="factory-result",
+    what="The factory did not return a torch.nn.Module.",
+    next_step="return the module from the factory, or name another factory",
+)
+SCRIPT_NOT_LOADED = Message(
+    code="torchscript-not-loaded",
+    what="PyTorch cannot load the TorchScript file.",
+    cause="the file is truncated, or uses custom operators that are not registered here",
+    next_step="save the model again, or list the files that register its operators under operators in the spec",
+)
+PROGRAM_NOT_LOADED = Message(
+    code="exported-program-not-loaded",
+    what="PyTorch cannot load the exported program.",
+    cause="the file is truncated, or another version of torch wrote it",
+    next_step="save it with torch.export.save under torch {version}",
+)
+PROGRAM_INPUT = Message(
+    code="exported-program-input",
+    what="The exported program has an input that is not a tensor, and Triton serves only tensors.",
+    next_step="export it with that value as a constant",
+)
+PROGRAM_NAMES = Message(
+    code="exported-program-names",
+    what="The inputs do not match those of the exported program.",
+    next_step="name every input as the program does, or use INPUT__0, INPUT__1, … for the first, the second, and so on",
+)
+MODULE_NOT_PICKLED = Message(
+    code="module-not-pickled",
+    what="The module cannot be passed to a worker process: it cannot be pickled.",
+    cause="it holds a lock, an open file or another object that cannot be pickled",
+    next_step="pass a factory instead: package.module:factory",
+)
+PICKLED_MODULE_NOT_LOADED = Message(
+    code="module-not-loaded",
+    what="The worker process cannot load the module.",
+    next_step="pass a factory instead: package.module:factory",
+)
+MODULE_DIFFERS = Message(
+    code="module-differs",
+    what="The module's outputs for the example in a worker process differ from those in your process.",
+    cause="the worker imports the class by name from the file as it is now; your process changed a global or a method since",
+    next_step="make what the module depends on a part of it, or pass a factory: package.module:factory",
+)
+EXAMPLE_RAISED = Message(
+    code="example-raised",
+    what="The module raised an error on its example.",
+    next_step="pass an example that the module accepts (example=)",
+)
+INSPECTION_ENDED = Message(
+    code="inspection-ended",
+    what="The process that inspects the model ended without a result.",
+    cause="loading the model crashes, hangs, or needs more time or memory than the limit",
+)
+WEIGHTS_MISSING = Message(code="weights-missing", what="The weights file does not exist.")
+WEIGHTS_NO_STATE_DICT = Message(
+    code="weights-no-state-dict",
+    what="The weights file does not contain a state dict.",
+    next_step="torch.save(module.state_dict(), path) writes a state dict",
+)
+WEIGHTS_NOT_LOADED = Message(
+    code="weights-not-loaded",
+    what="The weights cannot be loaded into the factory's module.",
+    cause="the weights belong to another architecture, or the file pickles more than tensors, which tritonize never loads",
+    next_step="torch.save(module.state_dict(), path) writes a state dict that can be loaded",
 )
 WEIGHTS_KEY = Message(
     code="weights-key",
@@ -91,7 +169,37 @@ OBSERVERS = Message(
 MODEL_RAISED = Message(
     code="model-raised",
     what="The model raised an error when PyTorch ran it on a sample.",
-    cause="a name, shape, type or range of values that the model does not take; it was given {described}",
-    next_step="correct --input or the spec's inputs (dtype, shape, range, or the step of an axis that takes not every size), "
-    "or give real samples (samples.files)",
+    cause="the model does not accept this name, shape, type or range of values: {described}",
+    next_step="correct --input or the spec's inputs (dtype, shape, range, or the step of an axis that does not take every size), "
+    "or pass real samples (samples.files)",
 )
+OUTPUT_COUNT = Message(
+    code="output-count",
+    what="The spec names a different number of outputs than the model has.",
+    next_step="name every output of the model in the spec, or none",
+)
+OUTPUT_NAMES_MIXED = Message(
+    code="output-names-mixed",
+    what="The spec uses the model's own names for only some of the outputs.",
+    next_step="use the model's names for all outputs, or other names for all of them",
+)
+NO_OUTPUT = Message(
+    code="output-none",
+    what="The model's output contains no tensor.",
+    next_step="wrap the model so that it returns tensors only",
+)
+OUTPUT_NOT_A_TENSOR = Message(
+    code="output-not-a-tensor",
+    what="The model's output {name!r} is not a tensor.",
+    next_step="wrap the model so that it returns tensors only",
+)
+SINGLE_OUTPUT_NOT_A_TENSOR = Message(
+    code="single-output-not-a-tensor",
+    what="The model's output is not a tensor.",
+    next_step="wrap the model so that it returns tensors only",
+)
+OPERATOR_NAME = Message(code="operator-name", what="Invalid operator name.")
+OPERATORS_MISSING = Message(
+    code="operators-missing", what="The operators file does not exist.", next_step="correct operators in the spec"
+)
+OPERATORS_RAISED = Message(code="operators-raised", what="The operators file raised an error.")

@@ -107,7 +107,7 @@ def _legacy(model: LoadedModel, tensors: Tensors, request: ExportRequest) -> str
     """Use the TorchScript-based exporter: it accepts ScriptModules and traces other modules."""
     module: torch.nn.Module = model
     if isinstance(model.module, torch.jit.ScriptModule):
-        plain = model.how.plain and isinstance(model.call(tensors), torch.Tensor | tuple)
+        plain = model.assignment.plain and isinstance(model.call(tensors), torch.Tensor | tuple)
         module = model.module if plain else torch.jit.trace(model, tuple(tensors), check_trace=False)  # type: ignore[no-untyped-call]
     for each in model.translations:
         if each.opset <= request.opset:

@@ -47,12 +47,12 @@ def require_mode(model: LoadedModel, training: str) -> None:
     Raises:
         ExportError: it names the parts in training mode.
     """
-    if training == "error" and model.found.training:
-        raise ExportError.of(wording.TRAINING_MODE, where=", ".join(model.found.training[:5]))
+    if training == "error" and model.as_loaded.training:
+        raise ExportError.of(wording.TRAINING_MODE, where=", ".join(model.as_loaded.training[:5]))
     if training == "keep":
         return
     require_evaluation_mode(model)
-    if baked := script_facts.baked_training(model.module):
+    if baked := script_facts.training_operators(model.module):
         raise ExportError.of(source_wording.BAKED_TRAINING, where=baked[0].line or None, operators=", ".join(map(str, baked[:5])))
 
 
@@ -62,7 +62,7 @@ def require_evaluation_mode(model: LoadedModel) -> None:
     Raises:
         ExportError: it names the parts.
     """
-    training = [name or modes.ITSELF for name, part in model.module.named_modules() if modes.is_training(part)]
+    training = [name or modes.WHOLE_MODEL for name, part in model.module.named_modules() if modes.is_training(part)]
     if training:
         raise ExportError.of(wording.STILL_TRAINING, where=", ".join(training[:5]))
 

@@ -42,7 +42,7 @@ def compute(request: ReferenceRequest) -> ReferenceResult:
     with watch.library():
         changed = python_state.changes(kept, python_state.state(model.module))
         determinism.require_repeatable(model, arrays.load(request.samples.files, 0), arrays.load(outputs, 0), changed=changed)
-    renamed = model.renamed(arrays.load(request.samples.files, 0), [tensor.name for tensor in outputs.tensors])
+    renamed = model.renamed_outputs(arrays.load(request.samples.files, 0), [tensor.name for tensor in outputs.tensors])
     determinism.require_unchanged(before, model.module)
     if request.model.training != "keep":
         determinism.require_evaluation_mode(model)
@@ -89,9 +89,9 @@ def _variants(
         return model.run(arrays.stack(request.samples.files, usable[place]))
 
     variants = []
-    if model.found.fast_path:
+    if model.as_loaded.fast_path:
         variants.append(untouched.attention(ask, outputs, request.directory, fast=not request.model.fast_path))
-    if model.found.training and request.model.training == "keep":
+    if model.as_loaded.training and request.model.training == "keep":
         variants.append(untouched.modal(model, ask, outputs, directory=request.directory))
     return tuple(variants)
 
@@ -100,14 +100,13 @@ def _as_loaded(
     request: ReferenceRequest, model: LoadedModel, usable: Sequence[tuple[int, ...]], *, outputs: TensorFiles
 ) -> tuple[Variant, ...]:
     """What the model answers as it was loaded; last of all, so that it is not in memory twice for longer than that takes."""
-    found = model.found
-    if not found.compiled and not (found.training and request.model.training == "eval"):
+    if not model.as_loaded.compiled and not (model.as_loaded.training and request.model.training == "eval"):
         return ()
 
     def batch(place: int) -> Arrays:
         return arrays.stack(request.samples.files, usable[place])
 
-    return untouched.reloaded(request.model, found, batch, own=outputs, directory=request.directory)
+    return untouched.reloaded(request.model, model.as_loaded, batch, own=outputs, directory=request.directory)
 
 
 def _size(model: LoadedModel, samples: SampleSet, outputs: TensorFiles) -> int:

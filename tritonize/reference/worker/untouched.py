@@ -42,16 +42,16 @@ def modal(model: LoadedModel, ask: Callable[[int], Arrays], own: TensorFiles, *,
     """What a model that is kept in training mode answers in evaluation mode."""
     with modes.evaluating(model.module):
         place = replace(own, directory=directory / "evaluation")
-        return _asked("evaluation", model.found.training, ask, place=place, indices=range(min(own.count, _SAMPLES)))
+        return _asked("evaluation", model.as_loaded.training, ask, place=place, indices=range(min(own.count, _SAMPLES)))
 
 
 def reloaded(
-    request: LoadRequest, found: modes.Found, batch: Callable[[int], Arrays], *, own: TensorFiles, directory: Path
+    request: LoadRequest, found: modes.AsLoaded, batch: Callable[[int], Arrays], *, own: TensorFiles, directory: Path
 ) -> tuple[Variant, ...]:
     """What the model answers as loaded, in training mode and compiled: loaded once more, since answering may change it then."""
     variants = []
     if found.training and request.training == "eval":
-        fresh = LoadedModel(modes.unwrapped(load_module(request)), request.inputs, request.outputs)
+        fresh = LoadedModel(modes.without_compile(load_module(request)), request.inputs, request.outputs)
         place = replace(own, directory=directory / "training")
         asked = range(min(own.count, _SAMPLES))
         variants.append(_asked("training", found.training, lambda index: fresh.run(batch(index)), place=place, indices=asked))

@@ -1,4 +1,4 @@
-"""What a model file says of itself: inputs, outputs, operators, parameters; runs inside a worker."""
+"""Read inputs, outputs, operators and number of parameters from a model; runs inside a worker."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ from typing import Any  # Any: TorchScript's graphs and SymPy's bounds have no p
 from tritonize.core import dtypes
 from tritonize.core.artifacts import Inspection, TensorSpec
 from tritonize.core.errors import ExportError, UsageError
-from tritonize.core.messages import files as files_wording
+from tritonize.core.messages import files as wording
 from tritonize.source.tasks import InspectRequest, LoadRequest
 
 
 def inspect(request: InspectRequest) -> Inspection:
-    """The task."""
-    look = {
+    """The task.
+
+    Raises:
+        UsageError, ExportError: the model cannot be loaded.
+    """
+    inspect_kind = {
         "torchscript": _torchscript,
         "exported_program": _exported_program,
         "factory": _factory,
         "module": _factory,
         "onnx": _onnx,
     }
-    return look[request.kind](request)
+    return inspect_kind[request.kind](request)
 
 
 def _torchscript(request: InspectRequest) -> Inspection:
@@ -32,7 +36,7 @@ def _torchscript(request: InspectRequest) -> Inspection:
     module, torch = _module(request)
     schema = module._c._get_method("forward").schema
     inputs = tuple(_described(argument.name, str(argument.type)) for argument in list(schema.arguments)[1:])
-    outputs = tuple(_described(each.name or f"OUTPUT__{index}", str(each.type)) for index, each in enumerate(schema.returns))
+    outputs = tuple(_described(value.name or f"OUTPUT__{index}", str(value.type)) for index, value in enumerate(schema.returns))
     graph = module.inlined_graph
     operators = Counter(node.kind() for node in _torch_nodes(graph))
     for structural in [name for name in operators if name.startswith("prim::")]:
@@ -53,6 +57,7 @@ def _torchscript(request: InspectRequest) -> Inspection:
 
 
 def _devices(module: Any) -> dict[str, str]:
+    """Devices that the code names, with the line in words."""
     from tritonize.source.worker import script_facts
 
     return {name: f"at {line}" if line else "" for name, line in script_facts.devices(module).items()}
@@ -66,7 +71,7 @@ def _torch_nodes(graph: Any) -> Iterable[Any]:
 
 
 def _described(name: str, kind: str) -> TensorSpec:
-    """An argument whose shape TorchScript does not keep."""
+    """An argument or a return value of forward(). TorchScript does not store shapes."""
     return TensorSpec(name=name, dtype="tensor" if kind == "Tensor" else kind, shape=("?",) if kind == "Tensor" else ())
 
 
@@ -84,12 +89,12 @@ def _factory(request: InspectRequest) -> Inspection:
     kinds = Counter(type(part).__name__ for part in module.modules() if not list(part.children()))
     from tritonize.source.worker.signature import parameters_of
 
-    known = parameters_of(module)
+    parameters = parameters_of(module)
     return Inspection(
         kind=request.kind,
         inputs=tuple(
-            TensorSpec(name=each.name, dtype="required" if each.required else "optional", shape=("?",))
-            for each in (known.named if known else ())
+            TensorSpec(name=parameter.name, dtype="required" if parameter.required else "optional", shape=("?",))
+            for parameter in (parameters.named if parameters else ())
         ),
         outputs=(),
         operators=dict(kinds.most_common()),
@@ -105,7 +110,7 @@ def _exported_program(request: InspectRequest) -> Inspection:
 
     program = load_program(request.location)
     placeholders = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
-    names = [each.name for each in user_inputs(program) if isinstance(placeholders.get(each.name), torch.Tensor)]
+    names = [argument.name for argument in user_inputs(program) if isinstance(placeholders.get(argument.name), torch.Tensor)]
     inputs = tuple(_tensor(name, placeholders[name]) for name in names)
     last = next(node for node in reversed(program.graph.nodes) if node.op == "output")
     outputs = tuple(
@@ -124,7 +129,7 @@ def _exported_program(request: InspectRequest) -> Inspection:
 
 
 def _upper(value: Any) -> int | None:
-    """An upper bound as a number; `None` if the axis has no bound."""
+    """An upper bound as a number; `None` if the axis is unbounded."""
     return int(value) if value.is_Integer else None
 
 
@@ -150,20 +155,18 @@ def _onnx(request: InspectRequest) -> Inspection:
     try:
         model = onnx.load(path, load_external_data=False)
     except Exception as error:
-        raise UsageError.of(
-            files_wording.NOT_ONNX, where=str(path), found=str(error).splitlines()[0] or type(error).__name__
-        ) from error
+        raise UsageError.of(wording.NOT_ONNX, where=str(path), found=str(error).splitlines()[0] or type(error).__name__) from error
     finishing.require_safe_external_data(model, path)
     graph = model.graph
     if not graph.node and not graph.output:
-        raise ExportError("The ONNX file holds an empty graph.", where=str(path))
+        raise ExportError.of(wording.ONNX_EMPTY, where=str(path))
     initializers = {tensor.name for tensor in graph.initializer}
-    counted = Counter(f"{node.domain}::{node.op_type}" if node.domain else node.op_type for node in finishing.nodes(model))
+    operators = Counter(f"{node.domain}::{node.op_type}" if node.domain else node.op_type for node in finishing.nodes(model))
     return Inspection(
         kind="onnx",
         inputs=finishing.specs([value for value in graph.input if value.name not in initializers], "input"),
         outputs=finishing.specs(graph.output, "output"),
-        operators=dict(counted.most_common()),
+        operators=dict(operators.most_common()),
         parameters=sum(finishing.elements(tensor) for tensor in graph.initializer),
         opset=finishing.opset(model),
         details={

@@ -1,4 +1,4 @@
-"""The user's module, from wherever it is: TorchScript, an exported program, a factory, or the caller's own process; in a worker."""
+"""Load the user's module from a TorchScript file, an exported program, a factory or the caller's process; runs inside a worker."""
 
 from __future__ import annotations
 
@@ -13,109 +13,102 @@ from typing import Any  # Any: torch.export's signature and tree specs have no p
 
 import numpy as np
 import torch
-import torch.utils._pytree as pytree  # the one that knows the classes that libraries register
+import torch.utils._pytree as pytree  # this pytree knows the classes that libraries register
 from torch.export.graph_signature import ConstantArgument, InputKind, TensorArgument
 
 from tritonize.core import nested
 from tritonize.core.errors import ExportError, UsageError
-from tritonize.core.messages import source as source_wording
+from tritonize.core.messages import source as wording
 from tritonize.onnx_model.worker.origins import is_standard
 from tritonize.source import model_files
 from tritonize.source.tasks import LoadRequest
 from tritonize.source.worker import module_state, operators_used, weights
-from tritonize.source.worker.script_errors import last_lines, wants_gpu
+from tritonize.source.worker.script_errors import last_lines, requires_gpu
 
 
 class ProgramModule(torch.nn.Module):
-    """An exported program behind its flat tensors, by the names that it gives them itself.
+    """An exported program as a module of flat tensors, under the names that the program gives them.
 
-    What it was exported with beside tensors, such as None for an optional input, is part of it and passed again.
+    Arguments that are not tensors, such as None for an optional input, belong to the program; every call passes them again.
 
     Raises:
-        UsageError: it takes a number that may vary.
+        UsageError: the program has an input that is a variable number.
     """
 
     def __init__(self, program: torch.export.ExportedProgram) -> None:
         super().__init__()
         self.program = program.module(check_guards=False)
         self._spec = program.call_spec.in_spec
-        taken = user_inputs(program)
-        self._constants = [None if isinstance(each, TensorArgument) else getattr(each, "value", None) for each in taken]
-        self._places = [place for place, each in enumerate(taken) if isinstance(each, TensorArgument)]
-        self.names = tuple(taken[place].name for place in self._places)
+        arguments = user_inputs(program)
+        self._constants = [None if isinstance(each, TensorArgument) else getattr(each, "value", None) for each in arguments]
+        self._positions = [position for position, each in enumerate(arguments) if isinstance(each, TensorArgument)]
+        self.names = tuple(arguments[position].name for position in self._positions)
         paths = _paths(self._spec)
-        self.paths = tuple(paths[place] for place in self._places)
-        """The same by their places in the arguments: `INPUT__0`, `INPUT__1.mask`, `image`."""
+        self.paths = tuple(paths[position] for position in self._positions)
+        """The path of each tensor in the arguments: `INPUT__0`, `INPUT__1.mask`, `image`."""
 
     def forward(self, *tensors: torch.Tensor) -> object:
-        """The program's answer to its tensors in its own order."""
+        """The program's output for its tensors, which are in the program's order."""
         leaves = list(self._constants)
-        for place, tensor in zip(self._places, tensors, strict=True):
-            leaves[place] = tensor
+        for position, tensor in zip(self._positions, tensors, strict=True):
+            leaves[position] = tensor
         arguments, named = pytree.tree_unflatten(leaves, self._spec)
         return self.program(*arguments, **named)
 
 
 def user_inputs(program: torch.export.ExportedProgram) -> list[Any]:
-    """What a program is called with, in its order: tensors, and constants with the value that it was exported for.
+    """The inputs of a program in its order: tensors, and constants with the value that it was exported with.
 
     Raises:
-        UsageError: it takes a number that may vary.
+        UsageError: the program has an input that is a variable number.
     """
-    taken = [each.arg for each in program.graph_signature.input_specs if each.kind == InputKind.USER_INPUT]
-    if others := [each.name for each in taken if not isinstance(each, TensorArgument | ConstantArgument)]:
-        raise UsageError(
-            "The exported program takes an input that is no tensor, which nothing can serve.",
-            found=", ".join(others),
-            next_step="export it with that value as a constant",
-        )
-    return taken
+    arguments = [each.arg for each in program.graph_signature.input_specs if each.kind == InputKind.USER_INPUT]
+    if others := [each.name for each in arguments if not isinstance(each, TensorArgument | ConstantArgument)]:
+        raise UsageError.of(wording.PROGRAM_INPUT, found=", ".join(others))
+    return arguments
 
 
 def _paths(spec: Any) -> list[str]:
-    """The places of a program's leaves in its arguments, as inputs are named."""
+    """The path of every leaf in the program's arguments, in the form of an input's name."""
     arguments, named = pytree.tree_unflatten(list(range(spec.num_leaves)), spec)
-    found = [f"INPUT__{number}" for number in range(len(arguments))]
-    roots = {**dict(zip(found, arguments, strict=True)), **named}
+    numbered = [f"INPUT__{number}" for number in range(len(arguments))]
+    roots = {**dict(zip(numbered, arguments, strict=True)), **named}
     return [".".join(nested.step(part) for part in path) for path, _ in pytree.tree_flatten_with_path(roots)[0]]
 
 
 def load_module(request: LoadRequest) -> torch.nn.Module:
-    """The module alone, on the CPU. Raises like `load`."""
+    """Load only the module, onto the CPU. Raises the errors of `torch_model.load`."""
     if request.kind == "torchscript":
         return _load_torchscript(request.location)
     if request.kind == "exported_program":
         return ProgramModule(load_program(request.location))
-    module = _load_handed(request.location) if request.kind == "module" else _load_factory(request)
+    module = _load_pickled(request.location) if request.kind == "module" else _load_factory(request)
     module_state.require_values(module)
     return module.to("cpu")
 
 
 def load_program(location: str) -> torch.export.ExportedProgram:
-    """A program that torch.export saved.
+    """Load a program that torch.export.save wrote.
 
     Raises:
-        ExportError: it was written by another version of torch, or is damaged.
+        UsageError: the file contains something that tritonize refuses.
+        ExportError: another version of torch wrote it, or it is damaged.
     """
     model_files.require_safe("exported_program", location)
     try:
-        with _tensors_alone():
+        with _weights_only():
             program = torch.export.load(location)
     except Exception as error:
-        raise ExportError(
-            "The exported program cannot be loaded.",
-            where=location,
-            found=last_lines(str(error)),
-            cause="a truncated file, or one that another version of torch wrote",
-            next_step=f"save it with torch.export.save under torch {torch.__version__}",
+        raise ExportError.of(
+            wording.PROGRAM_NOT_LOADED, where=location, found=last_lines(str(error)), version=torch.__version__
         ) from error
     operators_used.require_harmless_program(program, location)
     return program
 
 
 @contextlib.contextmanager
-def _tensors_alone() -> Iterator[None]:
-    """torch.export.load falls back to pickles; meanwhile torch itself refuses what is more than tensors."""
+def _weights_only() -> Iterator[None]:
+    """Force `weights_only=True` in torch.load, since torch.export.load falls back to pickles."""
     forced, forbidden = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
     before = {name: os.environ.pop(name, None) for name in (forced, forbidden)}
     os.environ[forced] = "1"
@@ -126,17 +119,13 @@ def _tensors_alone() -> Iterator[None]:
         os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
-def _load_handed(location: str) -> torch.nn.Module:
-    """A module that the caller's own process pickled for this job."""
+def _load_pickled(location: str) -> torch.nn.Module:
+    """Load a module that the caller's own process pickled for this job."""
     try:
         module: torch.nn.Module = torch.load(location, map_location="cpu", weights_only=False)
     except Exception as error:
-        raise UsageError(
-            "The module cannot be loaded in another process.",
-            where=Path(location).stem,
-            found=f"{type(error).__name__}: {last_lines(str(error))}",
-            next_step="give a factory instead: package.module:factory",
-        ) from error
+        found = f"{type(error).__name__}: {last_lines(str(error))}"
+        raise UsageError.of(wording.PICKLED_MODULE_NOT_LOADED, where=Path(location).stem, found=found) from error
     return module
 
 
@@ -145,12 +134,7 @@ def _load_torchscript(location: str) -> torch.nn.Module:
     try:
         module: torch.nn.Module = torch.jit.load(location, map_location="cpu")  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError) as error:
-        raise ExportError(
-            "The TorchScript file cannot be loaded.",
-            where=location,
-            found=last_lines(str(error)),
-            cause="a truncated file, or custom operators that are not registered here",
-        ) from error
+        raise ExportError.of(wording.SCRIPT_NOT_LOADED, where=location, found=last_lines(str(error))) from error
     operators_used.require_harmless_script(module, location)
     return module
 
@@ -162,41 +146,29 @@ def _load_factory(request: LoadRequest) -> torch.nn.Module:
         for part in attribute.split("."):
             owner = getattr(owner, part)
     except ModuleNotFoundError as error:
-        raise UsageError(
-            f"There is no Python module {error.name!r}.",
-            where=request.location,
-            next_step="run from the folder that holds it, or put it beside the spec file, or install it",
-        ) from error
+        raise UsageError.of(wording.NO_PYTHON_MODULE, where=request.location, module=error.name) from error
     except AttributeError as error:
         raise _no_factory(request.location, owner) from error
-    random.seed(0)  # every process that loads the model has to see the same weights
+    random.seed(0)  # every process that loads the model must get the same weights
     np.random.seed(0)
     torch.manual_seed(0)
     try:
         module = owner(**request.kwargs)
     except Exception as error:
-        if wants_gpu(str(error)):
-            raise ExportError.of(
-                source_wording.WANTS_GPU,
-                where=place(error) or request.location,
-                found=f"{type(error).__name__}: {last_lines(str(error))}",
-            ) from error
-        raise ExportError(
-            "The factory raised an error.",
-            where=place(error) or request.location,
+        raise ExportError.of(
+            wording.WANTS_GPU if requires_gpu(str(error)) else wording.FACTORY_RAISED,
+            where=user_line(error) or request.location,
             found=f"{type(error).__name__}: {last_lines(str(error))}",
         ) from error
     if not isinstance(module, torch.nn.Module):
-        raise UsageError(
-            "The factory did not return a torch.nn.Module.", where=request.location, found=f"a {type(module).__name__}"
-        )
+        raise UsageError.of(wording.FACTORY_RESULT, where=request.location, found=f"a {type(module).__name__}")
     if request.weights:
         weights.load(module, request.weights, key=request.weights_key, prefix=request.weights_prefix)
     return module
 
 
 def _no_factory(location: str, owner: object) -> UsageError:
-    """The error of a name that a module or a class does not have, with the nearest that it has."""
+    """The error for a name that a module or a class lacks; it suggests the most similar names."""
     module, _, attribute = location.partition(":")
     name = next((part for part in attribute.split(".") if not hasattr(owner, part)), attribute)
     callables = [each for each in dir(owner) if not each.startswith("_") and callable(getattr(owner, each, None))]
@@ -207,18 +179,18 @@ def _no_factory(location: str, owner: object) -> UsageError:
     near = [lowered[each] for each in difflib.get_close_matches(name.lower(), list(lowered), n=3, cutoff=0.6)]
     values = {"module": module, "name": name}
     if not near:
-        return UsageError.of(source_wording.NO_FACTORY, where=location, found=", ".join(callables[:8]) or None, **values)
+        return UsageError.of(wording.NO_FACTORY, where=location, found=", ".join(callables[:8]) or None, **values)
     written = " or ".join(f"{location[: len(location) - len(name)]}{each}" for each in near)
-    return UsageError.of(source_wording.NEAR_FACTORY, where=location, near=", ".join(near), written=written, **values)
+    return UsageError.of(wording.NEAR_FACTORY, where=location, near=", ".join(near), written=written, **values)
 
 
-def place(error: BaseException) -> str | None:
-    """File and line of the user's code that raised, where it is not torch's."""
-    traceback, place = error.__traceback__, None
+def user_line(error: BaseException) -> str | None:
+    """`file.py:line` of the innermost frame outside installed packages, the standard library and tritonize; else `None`."""
+    traceback, line = error.__traceback__, None
     while traceback:
         filename = traceback.tb_frame.f_code.co_filename
         foreign = "site-packages" in filename or "/tritonize/" in filename or is_standard(filename)
         if not foreign and not filename.startswith("<"):
-            place = f"{filename}:{traceback.tb_lineno}"
+            line = f"{filename}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
-    return place
+    return line

@@ -1,4 +1,4 @@
-"""What is changed about a module before it is asked: training mode, torch.compile, attention's fast path; inside a worker."""
+"""Prepare a loaded module to run: training mode, torch.compile and attention's fast path; runs inside a worker."""
 
 from __future__ import annotations
 
@@ -11,51 +11,52 @@ import torch
 
 from tritonize.source.worker.loader import ProgramModule
 
-ITSELF = "the model itself"
-_FAST = (torch.nn.MultiheadAttention, torch.nn.TransformerEncoderLayer, torch.nn.TransformerEncoder)
+WHOLE_MODEL = "the model itself"
+_ATTENTION = (torch.nn.MultiheadAttention, torch.nn.TransformerEncoderLayer, torch.nn.TransformerEncoder)
+"""The classes in which PyTorch may take attention's fast path."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """A module as it was loaded."""
+class AsLoaded:
+    """The state of a module after loading, before tritonize changes it."""
 
     training: tuple[str, ...]
-    """Its parts in training mode."""
+    """Paths of its parts in training mode."""
     compiled: tuple[str, ...]
-    """Its parts that torch.compile wrapped."""
+    """Paths of its parts that torch.compile wrapped."""
     fast_path: bool
-    """Whether it has attention whose fast path PyTorch may take in it."""
+    """Whether the fast path is on and the module has attention that may take it."""
 
 
-def found(module: torch.nn.Module) -> Found:
-    """What of a module will be changed. An exported program has neither modes nor wrappers."""
+def as_loaded(module: torch.nn.Module) -> AsLoaded:
+    """Record what `prepared` changes in a module. An exported program has neither modes nor wrappers."""
     if isinstance(module, torch.fx.GraphModule | ProgramModule):
-        return Found(training=(), compiled=(), fast_path=False)
-    parts = [(name or ITSELF, part) for name, part in module.named_modules()]
-    return Found(
+        return AsLoaded(training=(), compiled=(), fast_path=False)
+    parts = [(name or WHOLE_MODEL, part) for name, part in module.named_modules()]
+    return AsLoaded(
         training=tuple(name for name, part in parts if is_training(part)),
         compiled=tuple(name for name, part in parts if _is_compiled(part)),
-        fast_path=torch.backends.mha.get_fastpath_enabled() and any(isinstance(part, _FAST) for _, part in parts),
+        fast_path=torch.backends.mha.get_fastpath_enabled() and any(isinstance(part, _ATTENTION) for _, part in parts),
     )
 
 
 def is_training(part: torch.nn.Module) -> bool:
-    """Whether a part is in training mode; a frozen TorchScript has none."""
+    """Whether a part is in training mode; a frozen TorchScript has no mode."""
     return bool(getattr(part, "training", False))
 
 
-def settled(module: torch.nn.Module, *, keep_training: bool) -> torch.nn.Module:
-    """The module without torch.compile, and in evaluation mode unless the mode is kept."""
-    module = unwrapped(module)
+def prepared(module: torch.nn.Module, *, keep_training: bool) -> torch.nn.Module:
+    """Remove torch.compile, and switch to evaluation mode unless the mode is kept."""
+    module = without_compile(module)
     if isinstance(module, torch.fx.GraphModule | ProgramModule):
         for part in module.modules():
-            part.training = False  # it is in the mode it was captured in, and has no eval()
+            part.training = False  # an exported program stays in the mode it was captured in, and its eval() raises
         return module
     return module if keep_training else module.eval()
 
 
-def unwrapped(module: torch.nn.Module) -> torch.nn.Module:
-    """The module as it was before torch.compile: the same weights, the same Python code."""
+def without_compile(module: torch.nn.Module) -> torch.nn.Module:
+    """Remove torch.compile from a module and its parts, in place. Weights and Python code stay."""
     module = _original(module)
     for part in list(module.modules()):
         if isinstance(part, torch.jit.ScriptModule):
@@ -70,7 +71,7 @@ def unwrapped(module: torch.nn.Module) -> torch.nn.Module:
 
 @contextlib.contextmanager
 def fast_path(*, enabled: bool) -> Iterator[None]:
-    """Attention's fast path on or off meanwhile."""
+    """Switch attention's fast path on or off for the duration of the context."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(enabled)
     try:
@@ -81,7 +82,7 @@ def fast_path(*, enabled: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def evaluating(module: torch.nn.Module) -> Iterator[None]:
-    """The module in evaluation mode meanwhile."""
+    """Switch the module to evaluation mode for the duration of the context."""
     before = [(part, part.training) for part in module.modules() if hasattr(part, "training")]
     module.eval()
     try:

@@ -1,7 +1,6 @@
-"""The bytes of a module's parameters and buffers, whatever kind of tensor they are; runs inside a worker.
+"""Read the bytes of a module's parameters and buffers, for every kind of tensor; runs inside a worker.
 
-NumPy knows neither float8 nor sparse, quantized or nested tensors, so each kind is taken apart into the ordinary tensors that it
-is made of, and these are read as bytes.
+NumPy has no float8, sparse, quantized or nested tensors. So each of these is taken apart into the ordinary tensors it consists of.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from tritonize.core.errors import ExportError, UsageError
 from tritonize.core.messages import state as wording
 
-_SCALES = (torch.per_channel_affine, torch.per_channel_affine_float_qparams, torch.per_channel_symmetric)
+_PER_CHANNEL = (torch.per_channel_affine, torch.per_channel_affine_float_qparams, torch.per_channel_symmetric)
 _COMPRESSED = {
     torch.sparse_csr: ("crow_indices", "col_indices"),
     torch.sparse_bsr: ("crow_indices", "col_indices"),
@@ -25,28 +24,28 @@ _COMPRESSED = {
     torch.sparse_bsc: ("ccol_indices", "row_indices"),
 }
 _RESIZABLE_BYTES = 1 << 20
-"""Up to which a tensor is copied before its bytes are read: numpy() keeps memory from being resized, as observers do theirs."""
+"""Tensors up to this size are copied before their bytes are read: numpy() makes memory unresizable, and observers resize theirs."""
 
 
 def named(module: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """Every parameter and buffer, and the weights that quantized modules keep packed outside both."""
+    """Every parameter and buffer, and the packed weights of quantized modules, which are neither."""
     yield from module.named_parameters()
     yield from module.named_buffers()
     for path, part in module.named_modules():
         if type(part).__module__.startswith("torch.ao.nn"):
-            kept = {
+            packed = {
                 name: value for name, value in part.state_dict().items() if "_packed" in name or name.endswith("_weight_values")
             }
-            for place, leaf in pytree.tree_flatten_with_path(kept)[0]:
+            for place, leaf in pytree.tree_flatten_with_path(packed)[0]:
                 if isinstance(leaf, torch.Tensor):
                     yield f"{path}{pytree.keystr(place)}", leaf
 
 
 def require_values(module: torch.nn.Module) -> None:
-    """Raise where a parameter or buffer has no values.
+    """Require that every parameter and buffer has values.
 
     Raises:
-        UsageError: it names the first one, and why: a lazy module that was never called, or the meta device.
+        UsageError: it names the first one without, and the reason: a lazy module that was never called, or the meta device.
     """
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         if is_lazy(tensor):
@@ -59,34 +58,34 @@ def checksum(name: str, tensor: torch.Tensor) -> int:
     """CRC-32 of a tensor's bytes.
 
     Raises:
-        ExportError: they cannot be read.
+        ExportError: the bytes cannot be read.
     """
-    found = 0
+    crc = 0
     try:
         for part in parts(tensor):
             if part.nbytes <= _RESIZABLE_BYTES:
                 part = part.clone()
-            found = zlib.crc32(part.reshape(-1).view(torch.uint8).numpy().data, found)
+            crc = zlib.crc32(part.reshape(-1).view(torch.uint8).numpy().data, crc)
     except (RuntimeError, TypeError, NotImplementedError) as error:
         raise ExportError.of(
             wording.UNREADABLE, where=name, found=f"{tensor.layout}, {tensor.dtype}: {str(error).splitlines()[0]}", name=name
         ) from error
-    return found
+    return crc
 
 
 def nbytes(module: torch.nn.Module) -> int:
-    """Bytes of all parameters and buffers, as they are stored."""
+    """Bytes of all parameters and buffers as they are stored."""
     return sum(part.nbytes for _, tensor in named(module) for part in parts(tensor))
 
 
 def parts(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
-    """The ordinary tensors, contiguous and on the CPU, that a tensor is made of: one for most, none where it is empty."""
+    """The ordinary tensors that a tensor consists of, contiguous and on the CPU: usually itself; none if it is empty."""
     tensor = tensor.detach()
     wrapped: object = tensor
     if tensor.is_nested:
         for each in tensor.unbind():
             yield from parts(each)
-    elif is_traceable_wrapper_subclass(wrapped):  # torchao's quantized weights, and others made of inner tensors
+    elif is_traceable_wrapper_subclass(wrapped):  # torchao's quantized weights, and other subclasses made of inner tensors
         for attribute in wrapped.__tensor_flatten__()[0]:
             yield from parts(getattr(wrapped, attribute))
     elif tensor.layout == torch.sparse_coo:
@@ -98,13 +97,13 @@ def parts(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
     elif tensor.layout != torch.strided:
         yield from parts(tensor.to_dense())
     elif tensor.is_quantized:
-        yield from (*parts(tensor.int_repr()), *(part for each in _steps(tensor) for part in parts(each)))
+        yield from (*parts(tensor.int_repr()), *(part for each in _quantization(tensor) for part in parts(each)))
     elif tensor.numel():
         yield tensor.cpu().resolve_conj().resolve_neg().contiguous()
 
 
-def _steps(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
+def _quantization(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Scales and zero points of a quantized tensor."""
-    if tensor.qscheme() in _SCALES:
+    if tensor.qscheme() in _PER_CHANNEL:
         return tensor.q_per_channel_scales(), tensor.q_per_channel_zero_points()
     return torch.tensor(tensor.q_scale(), dtype=torch.float64), torch.tensor(tensor.q_zero_point())

@@ -1,7 +1,7 @@
-"""The operators in a model that was loaded, looked through before any of them runs; in a worker.
+"""Check the operators of a loaded model before any of them runs; runs inside a worker.
 
-The file was looked through before (`model_files`); this is the second look, at what PyTorch made of it: the graphs themselves,
-of every method of every submodule, with the functions and methods that they call.
+`model_files` checks the file before the load. This second check looks at what PyTorch made of the file: the graphs of every
+method of every submodule, with the functions and methods that they call.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from tritonize.source.model_files import refused
 
 
 def require_harmless_script(module: Any, location: str) -> None:
-    """Refuse a scripted or traced module with an operator that is refused.
+    """Refuse a scripted or traced module that uses a refused operator (`refused.py`).
 
     Args:
         module: a `torch.jit.ScriptModule`.
+        location: the model file, for the error.
 
     Raises:
         UsageError: the operator, and the method of the submodule that calls it.
@@ -31,12 +32,16 @@ def require_harmless_script(module: Any, location: str) -> None:
             kind = node.kind()
             if (reason := refused.reason(kind)) is not None:
                 where = f"{location}: {'.'.join(filter(None, (path, method)))}"
-                found = str(node.sourceRange()).strip().splitlines() or [""]
-                raise UsageError.of(security.OPERATOR_REFUSED, where=where, found=found[0], operator=kind, reason=reason)
+                source_range = str(node.sourceRange()).strip().splitlines() or [""]
+                raise UsageError.of(security.OPERATOR_REFUSED, where=where, found=source_range[0], operator=kind, reason=reason)
 
 
 def _graphs(module: Any) -> Iterator[tuple[str, str, Any]]:
-    """Every method of every submodule as it is, which names the place best, then those of the whole with all that they call."""
+    """The graphs of a module, with the path of the submodule and the method.
+
+    First every method of every submodule by itself, since its path locates a node best; then the methods of the whole module
+    with everything that they call.
+    """
     for path, part in _parts(module, ""):
         for name in part._method_names():
             yield path, name, part._get_method(name).graph
@@ -59,7 +64,7 @@ def _nodes(graph: Any) -> Iterable[Any]:
 
 
 def require_harmless_program(program: torch.export.ExportedProgram, location: str) -> None:
-    """Refuse a program whose graphs call anything but operators, and what torch.export itself writes into them.
+    """Refuse a program whose graphs call anything but allowed operators and the functions that torch.export itself writes.
 
     Raises:
         UsageError: the function, and the node that calls it.

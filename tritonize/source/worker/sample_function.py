@@ -1,4 +1,4 @@
-"""Draw samples from a user's function; runs inside a worker."""
+"""Call the user's sample function and write its samples; runs inside a worker."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from tritonize.core import arrays, names
 from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import TensorSpec
 from tritonize.core.errors import UsageError
+from tritonize.core.messages import samples as wording
 from tritonize.source.tasks import DrawRequest, DrawResult
 
 
 def draw(request: DrawRequest) -> DrawResult:
-    """The task.
+    """The task: call the function with 0, 1, 2, … and write each sample to an `.npz` file.
 
     Raises:
-        UsageError: there is no such function, it raises, or it returns no arrays.
+        UsageError: the function does not exist, raises, or returns no arrays; or its samples differ in names or types.
     """
     function = _function(request.function)
     request.directory.mkdir(parents=True, exist_ok=True)
@@ -30,14 +31,14 @@ def draw(request: DrawRequest) -> DrawResult:
         item = _sample(function, request, index)
         tensors = tuple(arrays.spec_of(name, array) for name, array in item.items())
         first = first or tensors
-        if [(each.name, each.dtype) for each in tensors] != [(each.name, each.dtype) for each in first]:
-            raise UsageError(
-                "The samples of the function differ in names or types.",
+        if [(tensor.name, tensor.dtype) for tensor in tensors] != [(tensor.name, tensor.dtype) for tensor in first]:
+            raise UsageError.of(
+                wording.FUNCTION_DIFFERS,
                 where=request.function,
-                expected=", ".join(f"{each.name} {each.dtype}" for each in first),
-                found=", ".join(f"{each.name} {each.dtype}" for each in tensors),
+                expected=", ".join(f"{tensor.name} {tensor.dtype}" for tensor in first),
+                found=", ".join(f"{tensor.name} {tensor.dtype}" for tensor in tensors),
             )
-        varying |= {each.name for each, other in zip(tensors, first, strict=True) if each.shape != other.shape}
+        varying |= {tensor.name for tensor, other in zip(tensors, first, strict=True) if tensor.shape != other.shape}
         arrays.write_npz(request.directory / f"{index:06d}.npz", item)
     return DrawResult(tensors=first, varying=tuple(sorted(varying)))
 
@@ -45,45 +46,43 @@ def draw(request: DrawRequest) -> DrawResult:
 def _function(name: str) -> object:
     module_name, _, attribute = name.partition(":")
     try:
-        found: object = importlib.import_module(module_name)
+        function: object = importlib.import_module(module_name)
         for part in attribute.split("."):
-            found = getattr(found, part)
+            function = getattr(function, part)
     except (ImportError, AttributeError) as error:
-        raise UsageError("There is no such function of samples.", where=name, found=str(error)) from error
-    if not callable(found):
-        raise UsageError("What should draw the samples is no function.", where=name, found=f"a {type(found).__name__}")
-    return found
+        raise UsageError.of(wording.FUNCTION_MISSING, where=name, found=str(error)) from error
+    if not callable(function):
+        raise UsageError.of(wording.FUNCTION_NOT_CALLABLE, where=name, found=f"a {type(function).__name__}")
+    return function
 
 
 def _sample(function: Any, request: DrawRequest, index: int) -> Arrays:
-    random.seed(request.seed + index)  # a function that draws by chance draws the same again
+    random.seed(request.seed + index)  # a function with random numbers returns the same sample again
     np.random.seed(request.seed + index)
     _seed_torch(request.seed + index)
     try:
-        answer = function(index)
+        returned = function(index)
     except Exception as error:
-        raise UsageError(
-            "The function of samples raised an error.",
+        raise UsageError.of(
+            wording.FUNCTION_RAISED,
             where=request.function,
             expected=f"a sample for index {index}",
             found=f"{type(error).__name__}: {error}",
         ) from error
-    item = dict(arrays.named(answer, request.function))
-    bad = [name for name in item if not names.is_tensor(name)]
-    if bad or not item:
-        raise UsageError(
-            "The function of samples returned no inputs."
-            if not item
-            else "An input of a sample has a name that no tensor may have.",
-            where=request.function,
-            found=", ".join(map(repr, bad)) or f"a {type(answer).__name__}",
-            expected="a text that can be printed" if bad else "a tensor, a tuple or a dictionary of them",
+    item = dict(arrays.named(returned, request.function))
+    if not item:
+        expected = "a tensor, a tuple or a dictionary of them"
+        raise UsageError.of(
+            wording.FUNCTION_RESULT, where=request.function, expected=expected, found=f"a {type(returned).__name__}"
         )
+    if invalid := [name for name in item if not names.is_tensor(name)]:
+        found = ", ".join(map(repr, invalid))
+        raise UsageError.of(wording.FUNCTION_INPUT_NAME, where=request.function, expected="printable text", found=found)
     return item
 
 
 def _seed_torch(seed: int) -> None:
-    """Seed torch where a function has imported it; here it is not needed."""
+    """Seed torch if the function's module has imported it; this module does not need torch."""
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.manual_seed(seed)

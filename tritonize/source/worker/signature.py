@@ -1,39 +1,35 @@
-"""How flat named tensors become the arguments of a module's forward(), and its answer named tensors; in a worker."""
+"""Map flat named tensors to the arguments of forward(), and its output to named tensors; runs inside a worker."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
-import torch.utils._pytree as pytree  # the one that knows the classes that libraries register
+import torch.utils._pytree as pytree  # this pytree knows the classes that libraries register
 
 from tritonize.core import call_arguments, nested
 from tritonize.core.call_arguments import Parameter, Parameters
 from tritonize.core.errors import ExportError, UsageError
+from tritonize.core.messages import source as wording
 from tritonize.source.worker.loader import ProgramModule
 
 
 def program_order(program: ProgramModule, inputs: Sequence[str]) -> list[int]:
-    """Position in the spec of every input of the program, in its order.
+    """For every input of the program, in the program's order, its position in the spec.
 
     Raises:
-        UsageError: the spec's names are neither the program's, nor the paths into its arguments.
+        UsageError: the spec uses neither the program's names nor the paths into its arguments.
     """
     for names in (program.names, program.paths):
         if set(inputs) == set(names) and len(inputs) == len(names):
             return [list(inputs).index(name) for name in names]
     if len(program.names) == len(inputs) == 1 and not inputs[0].startswith("INPUT__"):
         return [0]
-    raise UsageError(
-        "The inputs are not those of the exported program.",
-        expected=", ".join(program.names),
-        found=", ".join(inputs),
-        next_step="name every input as the program does, or use INPUT__0, INPUT__1, … in order",
-    )
+    raise UsageError.of(wording.PROGRAM_NAMES, expected=", ".join(program.names), found=", ".join(inputs))
 
 
 def parameters_of(module: torch.nn.Module) -> Parameters | None:
-    """forward()'s parameters; `None` where they are unknown, or the module has another way to be called."""
+    """The parameters of forward(); `None` if they are unknown or the module is an exported program."""
     if isinstance(module, ProgramModule):
         return None
     if not isinstance(module, torch.jit.ScriptModule):
@@ -42,68 +38,62 @@ def parameters_of(module: torch.nn.Module) -> Parameters | None:
     return Parameters(
         named=tuple(
             Parameter(
-                name=each.name,
-                required=not each.has_default_value(),
-                nullable=each.type.kind() == "OptionalType" or (each.has_default_value() and each.default_value is None),
+                name=argument.name,
+                required=not argument.has_default_value(),
+                nullable=argument.type.kind() == "OptionalType"
+                or (argument.has_default_value() and argument.default_value is None),
             )
-            for each in arguments
+            for argument in arguments
         )
     )
 
 
-def name_outputs(answer: object, wanted: Sequence[str], inputs: Sequence[str] = ()) -> Iterator[tuple[str, torch.Tensor]]:
-    """The tensors of an answer with their names: a tensor, or tensors in containers (`nested.leaves`).
+def name_outputs(output: object, names: Sequence[str], inputs: Sequence[str] = ()) -> Iterator[tuple[str, torch.Tensor]]:
+    """Name the tensors in the output of forward(): a tensor, or tensors in containers (`nested.leaves`). `None` is left out.
 
-    Wanted names go in order. By default a flat answer's are OUTPUT__0, OUTPUT__1, …, a nested one's the path to each, such as
-    `boxes` or `features.0`; one that has an input's name gets another (`own_names`), since a graph has one value of a name. What is
-    None is left out.
+    Args:
+        output: the return value of forward().
+        names: names from the spec, in the order of the tensors. If they are the default names, their order does not matter.
+            If empty, every tensor gets its default name: OUTPUT__0, OUTPUT__1, … for a tensor or a flat tuple, else the path to
+            the tensor, such as `boxes` or `features.0`.
+        inputs: the names of the inputs. In a graph, a name stands for one value, so `unique_output_names` renames an output with
+            the name of an input.
 
     Raises:
-        ExportError: something that is no tensor is among them.
-        UsageError: there are more or fewer than names.
+        ExportError: a value in the output is not a tensor.
+        UsageError: the number of names differs from the number of tensors, or only some of them are default names.
     """
-    leaves = list(nested.leaves(pytree, answer))
+    leaves = list(nested.leaves(pytree, output))
     if not leaves:
-        raise ExportError("The model's output is no tensor.", found=f"a {type(answer).__name__}", expected="tensors")
-    if wanted and len(wanted) != len(leaves):
-        raise UsageError(
-            "The spec names another number of outputs than the model has.",
-            expected=f"{len(leaves)} outputs",
-            found=f"{len(wanted)}: {', '.join(wanted)}",
-        )
+        raise ExportError.of(wording.NO_OUTPUT, found=f"a {type(output).__name__}", expected="tensors")
+    if names and len(names) != len(leaves):
+        raise UsageError.of(wording.OUTPUT_COUNT, expected=f"{len(leaves)} outputs", found=f"{len(names)}: {', '.join(names)}")
     defaults = [".".join(path) for path, _ in leaves]
-    by_key = isinstance(answer, Mapping) or nested.opened(answer) is not None
+    by_key = isinstance(output, Mapping) or nested.opened(output) is not None
     if not by_key and all(not path or (len(path) == 1 and path[0].isdigit()) for path, _ in leaves):
         defaults = [f"OUTPUT__{position}" for position in range(len(leaves))]
-    defaults = own_names(defaults, inputs)
-    if set(wanted) == set(defaults):
-        wanted = defaults  # the model names them itself: then a name means its own tensor, in whatever order it is listed
-    elif set(wanted) & set(defaults):
-        raise UsageError(
-            "Only some of the spec's outputs are named as the model names them.",
-            expected=", ".join(defaults),
-            found=", ".join(wanted),
-            next_step="use the model's names for all outputs, or other names for all of them",
-        )
+    defaults = unique_output_names(defaults, inputs)
+    if set(names) == set(defaults):
+        names = defaults  # the spec lists the model's own names: each name stands for its own tensor, in any order
+    elif set(names) & set(defaults):
+        raise UsageError.of(wording.OUTPUT_NAMES_MIXED, expected=", ".join(defaults), found=", ".join(names))
     for position, (path, tensor) in enumerate(leaves):
         default = defaults[position]
         if not isinstance(tensor, torch.Tensor):
-            raise ExportError(
-                "The model's output is no tensor." if not path else f"Output {default!r} of the model is no tensor.",
-                expected="a tensor",
-                found=f"a {type(tensor).__name__}",
-                next_step="wrap the model so that it returns tensors only",
-            )
-        yield wanted[position] if wanted else default, tensor
+            expected, found = "a tensor", f"a {type(tensor).__name__}"
+            if not path:
+                raise ExportError.of(wording.SINGLE_OUTPUT_NOT_A_TENSOR, expected=expected, found=found)
+            raise ExportError.of(wording.OUTPUT_NOT_A_TENSOR, expected=expected, found=found, name=default)
+        yield names[position] if names else default, tensor
 
 
-def own_names(outputs: Sequence[str], inputs: Sequence[str]) -> list[str]:
-    """What outputs are called: as the model calls them, or `mask_out` where an input is called `mask`."""
-    taken, found = {*inputs, *outputs}, []
+def unique_output_names(outputs: Sequence[str], inputs: Sequence[str]) -> list[str]:
+    """The names of the outputs; an output with the name of an input, such as `mask`, becomes `mask_out`."""
+    taken, unique = {*inputs, *outputs}, []
     for output in outputs:
         name = output
         while name in inputs or (name != output and name in taken):
             name = f"{name}_out"
         taken.add(name)
-        found.append(name)
-    return found
+        unique.append(name)
+    return unique

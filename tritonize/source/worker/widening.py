@@ -1,7 +1,7 @@
-"""A module's parameters and buffers in another precision, without changing what they stand for; runs inside a worker.
+"""Convert a module's parameters and buffers to another precision without changing their meaning; runs inside a worker.
 
-`Module.to(torch.float64)` makes complex numbers real, and 8-bit floating types, which hold encoded weights, numbers of another
-type than the model's code decodes.
+`Module.to(torch.float64)` drops the imaginary part of complex tensors. It also converts 8-bit floating types, which hold encoded
+weights, to a type that the model's code cannot decode.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Iterator
 import torch
 
 NUMBERS = frozenset((torch.float64, torch.float32, torch.float16, torch.bfloat16))
-"""The real types whose elements are plain numbers, in whatever width."""
+"""The real types whose elements are plain numbers."""
 _COMPLEX = {torch.float64: torch.complex128}
-"""Half precision has no complex type that PyTorch computes in: complex weights stay as they are there."""
+"""Real type to complex type. PyTorch does not compute in half-precision complex types, so complex weights stay as they are."""
 
 
 def to_precision(module: torch.nn.Module, dtype: torch.dtype) -> None:
-    """Give every real and complex parameter and buffer that precision; whole numbers and encoded weights stay as they are."""
+    """Convert every real and complex parameter and buffer to that precision, in place. Integers and encoded weights stay."""
 
     def converted(tensor: torch.Tensor) -> torch.Tensor:
         if tensor.dtype in NUMBERS:
@@ -28,11 +28,11 @@ def to_precision(module: torch.nn.Module, dtype: torch.dtype) -> None:
 
 
 def weights(module: torch.nn.Module) -> Iterator[torch.Tensor]:
-    """The parameters and buffers that hold numbers: complex ones as pairs of real ones, in the same memory."""
-    for each in (*module.parameters(), *module.buffers()):
-        if torch.nn.parameter.is_lazy(each) or each.is_meta or each.layout != torch.strided:
+    """The parameters and buffers that hold numbers. They share memory with the module; complex ones are pairs of real numbers."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        if torch.nn.parameter.is_lazy(tensor) or tensor.is_meta or tensor.layout != torch.strided:
             continue
-        if each.is_complex() and not each.is_conj():
-            yield torch.view_as_real(each.detach())
-        elif each.dtype in NUMBERS:
-            yield each.detach()
+        if tensor.is_complex() and not tensor.is_conj():
+            yield torch.view_as_real(tensor.detach())
+        elif tensor.dtype in NUMBERS:
+            yield tensor.detach()
