@@ -1,6 +1,6 @@
-"""What is checked of a model file before PyTorch may read it; standard library alone, nothing of the file is executed.
+"""Check a model file before PyTorch reads it, with only the standard library and without executing anything in the file.
 
-`require_safe` is called by every worker that loads a TorchScript or torch.export file, immediately before the load.
+Every worker that loads a TorchScript or torch.export file calls `require_safe` immediately before the load.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from tritonize.source.model_files import archive, program, script
 
 
 def require_safe(kind: str, location: str) -> None:
-    """Refuse a file whose load, or whose model, would do more than arithmetic.
+    """Refuse a file if loading it, or running its model, could do more than arithmetic.
 
     Args:
-        kind: of `artifacts.Source`; only `torchscript` and `exported_program` are files that PyTorch loads.
+        kind: the kind of an `artifacts.Source`; all but `torchscript` and `exported_program` are accepted, since PyTorch does
+            not load them as files.
+        location: the file.
 
     Raises:
-        UsageError: the file holds something that is refused; `where` names the file, and the member and line or JSON path in it.
+        UsageError: the file contains something that tritonize refuses; `where` states the file, the member, and the line or JSON
+            path in the member.
     """
     if kind not in ("torchscript", "exported_program"):
         return

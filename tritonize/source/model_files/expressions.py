@@ -1,8 +1,8 @@
-"""Which expressions of an exported program are arithmetic: sizes (`expr_str`) and guards (`guards_code`).
+"""Check that the expressions in an exported program are arithmetic: sizes (`expr_str`) and guards (`guards_code`).
 
-PyTorch hands the first to sympy's `sympify` and the second to `exec`, and both execute whatever Python stands there. What
-`torch.export.save` writes was read in its serializer (`_print_sympy`: sympy's `srepr`; in older versions `str`) and in
-`torch.utils._sympy`: calls of the functions below on symbols and numbers, and operators.
+PyTorch passes sizes to sympy's `sympify` and guards to `exec`, and both execute any Python code in them. `torch.export.save` writes
+only operators, and calls of the functions below on symbols and numbers. Source: its serializer (`_print_sympy`, which writes
+sympy's `srepr`, in older versions `str`) and `torch.utils._sympy`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SYMPY_FUNCTIONS = (
 FUNCTIONS = frozenset(
     [*_TORCH_FUNCTIONS.split(), *_SYMPY_FUNCTIONS.split(), *(f"OpaqueUnaryFn_{name}" for name in _OPAQUE.split())]
 )
-"""Everything that an expression may call."""
+"""The functions that an expression may call."""
 
 _ASSUMPTIONS = frozenset({"integer", "positive", "negative", "nonnegative", "real", "zero", "finite", "precision", "evaluate"})
 _GUARD_FUNCTIONS = frozenset({"abs", "min", "max", "float", "int", "round"})
@@ -32,37 +32,38 @@ _GUARD_METHODS = frozenset({"size", "stride", "storage_offset"})
 _OPERATORS = (
     ast.Expression | ast.BinOp | ast.UnaryOp | ast.BoolOp | ast.Compare | ast.operator | ast.unaryop | ast.boolop | ast.cmpop
 )
-_NO_COMPARISON = ast.In | ast.NotIn | ast.Is | ast.IsNot | ast.MatMult
+_FORBIDDEN_OPERATORS = ast.In | ast.NotIn | ast.Is | ast.IsNot | ast.MatMult
 _SYMBOL = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _NUMBER = re.compile(r"[+-]?[0-9.]{1,60}(e[+-]?[0-9]{1,4})?")
 PLAIN = re.compile(r"""[^"'\\{}\x00-\x1f\x7f-\xa0\u2028\u2029]*""")
-"""Text that stays text wherever PyTorch writes it into code between quotes."""
+"""Text that stays inside the quotes if PyTorch writes it into code between quotes."""
 _ONE_LINE = re.compile(r"[\x20-\x5b\x5d-\x7e]*")
-"""Printable ASCII without a backslash. `sympify` takes line ends out before it parses: a backslash before one would then stand
-before a quote, and what Python's own parser takes for the end of a text, or for a comment, would be code."""
+"""Printable ASCII without a backslash. `sympify` removes line ends before it parses: a backslash before a line end would then
+escape a quote, and what Python's parser reads as the end of a string, or as a comment, would become code."""
 
 _MAX_LENGTH = 20_000
 _MAX_DIGITS = 10**40
 
 
 def problem(text: object) -> str | None:
-    """What of a size expression is not arithmetic; `None` where all of it is."""
+    """The part of a size expression that is not arithmetic; `None` if all of it is."""
     return _problem(text, _expression_node)
 
 
 def guard_problem(text: object) -> str | None:
-    """What of a guard is not a comparison of the inputs' sizes; `None` where all of it is."""
+    """The part of a guard that is not a comparison of the inputs' sizes; `None` if all of it is."""
     return _problem(text, _guard_node)
 
 
 def _problem(text: object, allowed: object) -> str | None:
+    """The first part of `text` with a syntax node that the predicate `allowed` rejects, shortened; `None` if there is none."""
     if not isinstance(text, str) or not _ONE_LINE.fullmatch(text) or len(text) > _MAX_LENGTH:
         return f"{str(text)[:80]!r}"
     assert callable(allowed)
     try:
         tree = ast.parse(text.strip(), mode="eval")
-        texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-        if text.count("#") != sum(each.count("#") for each in texts):  # a comment hides what follows where this is put into code
+        strings = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+        if text.count("#") != sum(each.count("#") for each in strings):  # a comment would hide the code that follows the text
             return text[:120]
         for node in ast.walk(tree):
             if not allowed(node):
@@ -73,7 +74,7 @@ def _problem(text: object, allowed: object) -> str | None:
 
 
 def _operator(node: ast.AST) -> bool:
-    return isinstance(node, _OPERATORS) and not isinstance(node, _NO_COMPARISON)
+    return isinstance(node, _OPERATORS) and not isinstance(node, _FORBIDDEN_OPERATORS)
 
 
 def _number(node: ast.Constant) -> bool:
@@ -83,7 +84,7 @@ def _number(node: ast.Constant) -> bool:
 
 def _expression_node(node: ast.AST) -> bool:
     if isinstance(node, ast.Call):
-        return isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS and _texts_fit(node)
+        return isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS and _strings_fit(node)
     if isinstance(node, ast.Constant):
         text = node.value if isinstance(node.value, str) else ""
         return _number(node) or bool(_SYMBOL.fullmatch(text) or _NUMBER.fullmatch(text))
@@ -94,15 +95,15 @@ def _expression_node(node: ast.AST) -> bool:
     return _operator(node) or isinstance(node, ast.Load | ast.Tuple)
 
 
-def _texts_fit(call: ast.Call) -> bool:
-    """Text is the name of a symbol, or the digits of a number; sympy would execute it anywhere else."""
+def _strings_fit(call: ast.Call) -> bool:
+    """Whether every string is the name of a symbol or the digits of a number; sympy would execute any other string."""
     assert isinstance(call.func, ast.Name)
-    texts = [value.value for value in call.args if isinstance(value, ast.Constant) and isinstance(value.value, str)]
+    strings = [value.value for value in call.args if isinstance(value, ast.Constant) and isinstance(value.value, str)]
     if call.func.id == "Symbol":
-        return len(call.args) == len(texts) == 1 and bool(_SYMBOL.fullmatch(texts[0]))
+        return len(call.args) == len(strings) == 1 and bool(_SYMBOL.fullmatch(strings[0]))
     if call.func.id in ("Float", "Integer", "Rational"):
-        return all(_NUMBER.fullmatch(text) for text in texts)
-    return not texts
+        return all(_NUMBER.fullmatch(text) for text in strings)
+    return not strings
 
 
 def _guard_node(node: ast.AST) -> bool:
@@ -121,5 +122,5 @@ def _guard_node(node: ast.AST) -> bool:
 
 
 def _guard_callee(function: ast.expr) -> bool:
-    """`abs(…)`, `math.floor(…)`, `L['x'].size()`."""
+    """Whether it has a form such as `abs(…)`, `math.floor(…)` or `L['x'].size()`; the attribute is checked as its own node."""
     return isinstance(function, ast.Attribute) or (isinstance(function, ast.Name) and function.id in _GUARD_FUNCTIONS)

@@ -1,11 +1,11 @@
-"""A `.pt2` file of torch.export, checked before PyTorch reads it.
+"""Check a `.pt2` file of torch.export before PyTorch reads it.
 
-Where its reader executes what stands in the file was read in torch 2.13 (`torch/_export/serde/serialize.py`,
+PyTorch executes parts of the file when it loads it. Source: torch 2.13 (`torch/_export/serde/serialize.py`,
 `torch/export/pt2_archive/_package.py`, `torch/export/_unlift.py`, `torch/fx/graph.py`, `torch/utils/_pytree.py`):
 
-- `expr_str` goes to sympy's `sympify`, `guards_code` to `exec`;
-- `target` and `as_operator` name any attribute below `torch`, `operator` and `math`, which is then called;
-- names become variables, arguments and attributes of Python code that is generated and executed;
+- `expr_str` is passed to sympy's `sympify`, and `guards_code` to `exec`;
+- `target` and `as_operator` name any attribute of `torch`, `operator` and `math`, which is then called;
+- names become variables, arguments and attributes in Python code that is generated and executed;
 - tree specs import modules by name (`defaultdict`, enumerations);
 - weights, constants and custom objects may be pickles; an AOTInductor package is a shared library.
 """
@@ -31,7 +31,7 @@ _JSON = re.compile(r"(models|data)/.+\.json", re.IGNORECASE)
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FILE = re.compile(r"[A-Za-z0-9_.-]+")
 _SYMBOL_RANGE = re.compile(r"(?:u|zuf)\d{1,5}|(?!u\d|zuf\d)[A-Za-z][A-Za-z0-9_]{0,63}")
-"""Counters run up to the number of an unbacked symbol, so that one may not be large."""
+"""Unbacked symbols have at most five digits, since PyTorch counts up to the number of the largest one."""
 
 _OVERLOAD = re.compile(r"torch\.ops\.(\w+)\.(\w+)\.([A-Za-z]\w*)")
 _HIGHER_ORDER = re.compile(r"torch\.ops\.higher_order\.(\w+)")
@@ -40,7 +40,7 @@ _GRAPH_RUNNERS = (
     "out_dtype scan while_loop wrap_with_autocast wrap_with_set_grad_enabled"
 )
 HIGHER_ORDER = frozenset(_GRAPH_RUNNERS.split())
-"""Operators over graphs that a program may use: those that run the graphs they are given, and nothing else."""
+"""Higher-order operators that a program may use: they run the graphs among their arguments and nothing else."""
 
 _DUNDERS = "__and__ __iand__ __ior__ __ixor__ __lshift__ __ilshift__ __or__ __xor__ __rshift__ __irshift__"
 _OF_OPERATOR = "eq ne le ge lt gt neg pos mul add sub floordiv mod pow truediv and_ or_ lshift rshift getitem not_ abs"
@@ -52,14 +52,14 @@ _OF_TORCH = (
 )
 _ALL_FUNCTIONS = (("_operator", _OF_OPERATOR), ("math", "ceil floor trunc sqrt"), ("torch", _OF_TORCH))
 FUNCTIONS = frozenset(f"{module}.{name}" for module, names in _ALL_FUNCTIONS for name in names.split())
-"""Python functions that torch.export itself writes into a graph (its verifier's list, less those that call code by name)."""
+"""Python functions that torch.export itself writes into a graph: its verifier's list without those that call code by name."""
 
 
 def check(opened: Archive) -> None:
-    """Refuse a program whose load would do more than build a graph of operators.
+    """Refuse a program if loading it would do more than build a graph of operators.
 
     Raises:
-        UsageError: `where` is the file, the member and the path in its JSON.
+        UsageError: `where` states the file, the member and the path in its JSON.
     """
     for name in opened.members:
         lower = name.lower()
@@ -78,7 +78,7 @@ def _refuse(message: Message, where: str, *, found: object = None, **values: str
 
 
 class _Checker:
-    """One JSON document, walked through; every key that PyTorch makes code of has a rule."""
+    """Walks through one JSON document. Every key that PyTorch turns into code has a rule."""
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -107,7 +107,7 @@ class _Checker:
         }
 
     def document(self, data: bytes) -> None:
-        """Parse and walk; the same parser that PyTorch uses, so that both see the same."""
+        """Parse a document and check it. PyTorch uses the same parser, so both see the same values."""
         try:
             root = json.loads(data.decode("utf-8"))
             self._walk(root, "")
@@ -117,11 +117,11 @@ class _Checker:
     def _walk(self, value: object, path: str) -> None:
         if isinstance(value, dict):
             for key, inner in value.items():
-                place = f"{path}.{key}" if path else str(key)
+                inner_path = f"{path}.{key}" if path else str(key)
                 rule = self.rules.get(key)
                 if rule is not None:
-                    rule(inner, place)
-                self._walk(inner, place)
+                    rule(inner, inner_path)
+                self._walk(inner, inner_path)
         elif isinstance(value, list):
             graph_inputs = path.endswith("graph.inputs")
             for index, inner in enumerate(value):
@@ -133,13 +133,13 @@ class _Checker:
         return f"{self.where}: {path}"
 
     def _expression(self, value: object, path: str) -> None:
-        if not isinstance(value, dict | list) and (found := expressions.problem(value)) is not None:
-            _refuse(security.EXPRESSION_REFUSED, self._at(path), found=found)
+        if not isinstance(value, dict | list) and (problem := expressions.problem(value)) is not None:
+            _refuse(security.EXPRESSION_REFUSED, self._at(path), found=problem)
 
     def _guards(self, value: object, path: str) -> None:
         for index, guard in enumerate(value if isinstance(value, list) else [value]):
-            if (found := expressions.guard_problem(guard)) is not None:
-                _refuse(security.EXPRESSION_REFUSED, self._at(f"{path}[{index}]"), found=found)
+            if (problem := expressions.guard_problem(guard)) is not None:
+                _refuse(security.EXPRESSION_REFUSED, self._at(f"{path}[{index}]"), found=problem)
 
     def _target(self, value: object, path: str) -> None:
         if isinstance(value, dict | list) or value in FUNCTIONS:
@@ -212,7 +212,7 @@ class _Checker:
             self._tree_node(json.loads(value), path)
 
     def _tree_node(self, value: object, path: str) -> None:
-        """A tree spec: no module that is imported by name, and no key that ends a quote."""
+        """Check a tree spec: it imports no module by name, and no key contains a quote."""
         if isinstance(value, list):
             for inner in value:
                 self._tree_node(inner, path)

@@ -1,15 +1,15 @@
-"""Operators of PyTorch that do more than arithmetic, by name; decided for each operator that torch 2.13 registers.
+"""PyTorch operators that do more than arithmetic, by name. The lists cover every operator that torch 2.13 registers.
 
-A test (`test_hostile_models.py`) walks over every schema that is registered and fails where one that takes text is in neither
-list, so that a new PyTorch brings its new operators to somebody's eyes.
+A test (`test_hostile_models.py`) reads every registered schema and fails if an operator that takes text is in neither list, so
+that the new operators of a new PyTorch are reviewed.
 """
 
 from __future__ import annotations
 
 OPENS_FILES = "opens or writes files"
-OTHER_PROCESSES = "talks to other processes"
+OTHER_PROCESSES = "communicates with other processes"
 RUNS_PYTHON = "runs Python code"
-RAW_MEMORY = "reads memory as it lies"
+RAW_MEMORY = "reinterprets raw memory"
 
 OPERATORS = {
     "aten::from_file": OPENS_FILES,
@@ -20,14 +20,14 @@ OPERATORS = {
     "prim::rpc_sync": OTHER_PROCESSES,
     "prim::PythonOp": RUNS_PYTHON,
     "prim::IgnoredPythonOp": RUNS_PYTHON,
-    # Of libraries that a file of operators may have loaded: torchvision, torchaudio, torchcodec.
+    # Operators of torchvision, torchaudio and torchcodec, which an operators file may have loaded.
     "image::read_file": OPENS_FILES,
     "image::write_file": OPENS_FILES,
     "torchcodec_ns::create_from_file": OPENS_FILES,
     "torchcodec_ns::encode_audio_to_file": OPENS_FILES,
     "torchcodec_ns::encode_video_to_file": OPENS_FILES,
 }
-"""Operator, without its overload, to why it is refused."""
+"""Operator without its overload, to the reason for refusing it."""
 
 NAMESPACES = {
     "c10d": OTHER_PROCESSES,
@@ -42,7 +42,7 @@ NAMESPACES = {
     "torio_ffmpeg": OPENS_FILES,
     "video_reader": OPENS_FILES,
 }
-"""Namespaces refused as a whole."""
+"""Namespace to the reason for refusing all of its operators."""
 
 HARMLESS_TEXT = frozenset(
     {
@@ -57,21 +57,21 @@ HARMLESS_TEXT = frozenset(
         "profiler::_record_function_enter_new",
     }
 )
-"""Operators outside `aten` and the kernels' namespaces that take text and do nothing with it outside the model."""
+"""Operators outside `aten` and the kernels' namespaces that take text, and whose text has no effect outside the model."""
 
 CLASSES = ("quantized.", "rnn.CellParamsBase", "sparse.LinearPackedParamsBase", "mkldnn.ConvOpContext", "xnnpack.")
-"""Classes of C++ that a model file may hold: packed weights. Whatever else is made by a class's own code at load."""
+"""C++ classes that a model file may contain: packed weights. The load runs the code of every other class."""
 
 METHODS = frozenset(name.rpartition("::")[2] for name in OPERATORS if name.startswith("aten::"))
-"""What the operators are called as methods of a tensor, or below `torch`."""
+"""Names of the refused `aten` operators as methods of a tensor or functions of `torch`."""
 
 
 def reason(operator: str) -> str | None:
-    """Why an operator `namespace::name` is refused, with or without `.overload`; `None` where it is not."""
+    """The reason for refusing an operator `namespace::name`, with or without `.overload`; `None` for an allowed one."""
     name = operator.split(".", 1)[0]
     return OPERATORS.get(name) or NAMESPACES.get(name.partition("::")[0])
 
 
 def class_allowed(name: str) -> bool:
-    """Whether a class below `torch.classes` may be in a model file."""
+    """Whether a model file may contain this class of `torch.classes`."""
     return name.startswith(CLASSES)
