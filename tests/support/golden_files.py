@@ -30,12 +30,12 @@ def rewrite(path: Path, content: dict[str, bytes], *, seal: bool = True, twice: 
     content = {
         name: each
         for name, each in content.items()
-        if not seal or name not in (checksummed_archive.INDEX, checksummed_archive.SEAL)
+        if not seal or name not in (checksummed_archive.INDEX, checksummed_archive.INDEX_DIGEST)
     }
     if seal:
         sums = {name: {"sha256": hashlib.sha256(each).hexdigest(), "bytes": len(each)} for name, each in content.items()}
         content[checksummed_archive.INDEX] = json.dumps({"schema": 1, "members": sums}).encode()
-        content[checksummed_archive.SEAL] = hashlib.sha256(content[checksummed_archive.INDEX]).hexdigest().encode()
+        content[checksummed_archive.INDEX_DIGEST] = hashlib.sha256(content[checksummed_archive.INDEX]).hexdigest().encode()
     with zipfile.ZipFile(path, "w") as archive:
         for name, each in content.items():
             archive.writestr(name, each)

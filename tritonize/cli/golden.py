@@ -74,7 +74,7 @@ def _plain(file: GoldenFile) -> dict[str, object]:
     return {
         "origin": to_json(file.origin),
         "samples": file.golden.samples.files.count,
-        "of": file.of,
+        "of": file.samples_in_version,
         "seeded": list(file.seeded),
         "bytes": file.bytes,
         "set": golden_set.facts(file.golden),
@@ -87,7 +87,7 @@ def _lines(file: GoldenFile) -> Iterator[str]:
     yield from _wrapped(f"{origin.model} version {origin.version}, proven on {origin.created}, verdict: {origin.verdict}")
     kept = f", {len(file.seeded)} of them as seeds" if file.seeded else ""
     edges = f", including {len(golden.samples.edges)} edge cases" if golden.samples.edges else ""
-    yield from _wrapped(f"{count} of the version's {file.of} samples{kept}{edges}; {file.bytes / 2**20:.2f} MiB")
+    yield from _wrapped(f"{count} of the version's {file.samples_in_version} samples{kept}{edges}; {file.bytes / 2**20:.2f} MiB")
     batches = f"batches of at most {golden.max_batch_size}" if golden.max_batch_size else "not batched"
     yield from _wrapped(f"samples: {golden.samples.origin}; {batches}")
     yield from tensors.lines("inputs", golden.samples.files.tensors)

@@ -1,8 +1,8 @@
-"""The golden set of a version as one portable file: written from a repository, read on any machine.
+"""Write the golden set of a version as one portable file, and read it on any machine.
 
-`golden_set.json` says what it is, `config.pbtxt` is the version's configuration, and the arrays lie in packs: `inputs/0/1.npy`
-holds input number 1 of all samples of pack 0, one after the other along a new first axis. The samples of a pack have the same
-shapes. Samples that tritonize generated may be kept as their spec and a SHA-256: then they are generated again when it is read.
+`golden.json` describes the set, `config.pbtxt` is the version's configuration, and the arrays are in packs: `inputs/0/1.npy`
+contains input 1 of all samples of pack 0, concatenated along a new first axis. The samples of a pack have the same shapes. Samples
+that tritonize generated may be stored as their spec and a SHA-256; reading the file generates them again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from tritonize.core import arrays, bounded_files, npy
 from tritonize.core.artifacts import TensorFiles
 from tritonize.core.errors import RepositoryError, UsageError
-from tritonize.core.messages import files as say
+from tritonize.core.messages import golden as wording
 from tritonize.quality import golden_set
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.reference import checksummed_archive, golden_seeds
@@ -29,70 +29,73 @@ from tritonize.spec import schema
 
 SUFFIX = ".golden"
 BUDGET = golden_set.BUDGET
-"""Bytes of the file by default; at least one whole sample is always in it."""
+"""Default size limit of the file in bytes; the file contains at least one sample regardless."""
 FACTS = "golden.json"
 CONFIG = "config.pbtxt"
 _ALLOWED = re.compile(rf"{re.escape(FACTS)}|{re.escape(CONFIG)}|(inputs|expected|exact)/\d{{1,9}}/\d{{1,9}}\.npy")
 _SCHEMA = 1
-_HEAD = 512
-"""Bytes that a member takes at most beside its content: a `.npy` head, and what ZIP and the index write about it."""
-_SEEDED = 96
-"""Bytes that a seeded sample takes in `golden_set.json`."""
+_MEMBER_BYTES = 512
+"""Upper bound on the bytes of a member besides its content: the `.npy` header, and its entries in the ZIP and the index."""
+_SEEDED_BYTES = 96
+"""Bytes of a seeded sample in `golden.json`."""
 
 _Kind = Literal["inputs", "expected", "exact"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Which version a golden set is of."""
+    """The version that a golden set belongs to."""
 
     model: str
     version: int
     config: str
     """Text of config.pbtxt."""
     created: str
-    """When the version was proven."""
+    """Time at which the version was proven."""
     verdict: str
-    """Of that proof."""
+    """Verdict of that proof."""
     versions: Mapping[str, str]
-    """Name to version of tritonize and NumPy when the file was written."""
+    """Versions of tritonize and NumPy that wrote the file, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GoldenFile:
-    """What a portable file holds; the arrays lie in the folder it was read into."""
+    """The contents of a golden file; the arrays are in the folder into which it was read."""
 
     origin: Origin
     golden: GoldenSet
-    of: int
-    """How many samples the version itself carries."""
+    samples_in_version: int
+    """Number of samples in the version's own golden set."""
     seeded: tuple[int, ...]
-    """Samples that were generated again."""
+    """Numbers of the samples that were generated again."""
     bytes: int
-    """Of the file."""
+    """Size of the file."""
 
 
 def write(
-    path: Path, origin: Origin, known: GoldenSet, *, recipe: schema.Model | None, budget: int = BUDGET, seeds: bool = False
+    path: Path, origin: Origin, golden: GoldenSet, *, recipe: schema.Model | None, budget: int = BUDGET, seeds: bool = False
 ) -> int:
-    """Write as many samples as fit, but at least one; the number of them.
+    """Write as many samples as fit into the budget, at least one.
 
     Args:
         path: the file; it must not exist.
-        origin: which version it is of.
-        known: the version's golden set.
-        recipe: what its samples were generated from; `None` where they were not.
-        budget: bytes of the file.
-        seeds: keep generated samples by their seed even where the arrays would fit.
+        origin: the version of the golden set.
+        golden: the version's golden set.
+        recipe: the spec from which its samples were generated; `None` if they were not generated.
+        budget: size limit of the file in bytes.
+        seeds: store generated samples by their seed even if the arrays fit.
+
+    Returns:
+        The number of samples written.
 
     Raises:
-        UsageError: the file exists, or seeds were asked for and no sample can be generated again.
+        UsageError: the file exists, or `seeds` is set and no sample can be generated again.
     """
-    seeded = _chosen(origin, known, recipe, budget=budget, asked=seeds)
-    count = _fitting(known, seeded, budget - _fixed(origin, known))
-    kept = _first(known, count)
-    packs = _packs(kept, seeded)
-    sums = {index: each for index, each in seeded.items() if index < count}
+    seeded = _seeded(origin, golden, recipe, budget=budget, required=seeds)
+    count = _fitting(golden, seeded, budget - _fixed_bytes(origin, golden))
+    written = _first(golden, count)
+    packs = _packs(written, seeded)
+    digests = {index: sha256 for index, sha256 in seeded.items() if index < count}
     facts = {
         "schema": _SCHEMA,
         "model": origin.model,
@@ -100,121 +103,118 @@ def write(
         "created": origin.created,
         "verdict": origin.verdict,
         "versions": dict(origin.versions),
-        "of": known.samples.files.count,
-        "set": golden_set.facts(kept),
+        "of": golden.samples.files.count,
+        "set": golden_set.facts(written),
         "packs": packs,
-        "seeds": golden_seeds.recipe_of(recipe, sums) if recipe and sums else None,
+        "seeds": golden_seeds.recipe_of(recipe, digests) if recipe and digests else None,
     }
     with checksummed_archive.writing(path) as file:
         file.add(FACTS, [json.dumps(facts, ensure_ascii=False).encode()])
         file.add(CONFIG, [origin.config.encode()])
         for number, members in enumerate(packs):
-            _add(file, kept, number, members=members, seeded=seeded)
+            _add(file, written, number, members=members, seeded=seeded)
     return count
 
 
-def _chosen(origin: Origin, known: GoldenSet, recipe: schema.Model | None, *, budget: int, asked: bool) -> dict[int, str]:
-    """The samples that are kept by their seed: none where all arrays fit, unless it was asked for."""
-    found: dict[int, str] = {}
-    if recipe and (asked or _fitting(known, {}, budget - _fixed(origin, known)) < known.samples.files.count):
-        found = golden_seeds.seeded(recipe, known.samples)
-    if asked and not found:
-        raise UsageError(
-            "The samples cannot be kept by their seed.",
-            where=f"{origin.model} version {origin.version}",
-            found=known.samples.origin,
-            cause="they come from files or a function, or this NumPy generates other bits",
-            next_step="leave --seeds out: then the arrays are kept",
-        )
-    return found
+def _seeded(origin: Origin, golden: GoldenSet, recipe: schema.Model | None, *, budget: int, required: bool) -> dict[int, str]:
+    """Return the samples that are stored by their seed, with their SHA-256; unless required, none if all arrays fit."""
+    digests: dict[int, str] = {}
+    if recipe and (required or _fitting(golden, {}, budget - _fixed_bytes(origin, golden)) < golden.samples.files.count):
+        digests = golden_seeds.reproducible(recipe, golden.samples)
+    if required and not digests:
+        where = f"{origin.model} version {origin.version}"
+        raise UsageError.of(wording.NO_SEEDS, where=where, found=golden.samples.origin)
+    return digests
 
 
 def _add(
-    file: checksummed_archive.Writer, kept: GoldenSet, number: int, *, members: Sequence[int], seeded: Mapping[int, str]
+    file: checksummed_archive.Writer, golden: GoldenSet, number: int, *, members: Sequence[int], seeded: Mapping[int, str]
 ) -> None:
-    """The arrays of one pack."""
-    for kind, files in _kinds(kept).items():
+    """Write the arrays of one pack."""
+    for kind, files in _kinds(golden).items():
         if kind == "inputs" and members[0] in seeded:
             continue
         for position in range(len(files.tensors)):
-            # Edge cases are constants: only they get smaller.
-            compress = kind == "inputs" and members[0] in kept.samples.edges
-            file.add(f"{kind}/{number}/{position}.npy", _pieces(files, members, position), compress=compress)
+            # Only edge cases, which are constant, get smaller by compression.
+            compress = kind == "inputs" and members[0] in golden.samples.edges
+            file.add(f"{kind}/{number}/{position}.npy", _chunks(files, members, position), compress=compress)
 
 
-def _kinds(known: GoldenSet) -> dict[_Kind, TensorFiles]:
-    found: dict[_Kind, TensorFiles] = {"inputs": known.samples.files, "expected": known.expected}
-    return found | {"exact": known.exact} if known.exact else found
+def _kinds(golden: GoldenSet) -> dict[_Kind, TensorFiles]:
+    kinds: dict[_Kind, TensorFiles] = {"inputs": golden.samples.files, "expected": golden.expected}
+    return kinds | {"exact": golden.exact} if golden.exact else kinds
 
 
-def _fixed(origin: Origin, known: GoldenSet) -> int:
-    """Bytes of everything but samples, at most."""
-    return len(json.dumps(golden_set.facts(known), ensure_ascii=False).encode()) + len(origin.config.encode()) + 8 * _HEAD
+def _fixed_bytes(origin: Origin, golden: GoldenSet) -> int:
+    """Return an upper bound on the bytes of everything but samples."""
+    return len(json.dumps(golden_set.facts(golden), ensure_ascii=False).encode()) + len(origin.config.encode()) + 8 * _MEMBER_BYTES
 
 
-def _fitting(known: GoldenSet, seeded: Mapping[int, str], budget: int) -> int:
-    """How many samples fit, the first ones; at least one."""
+def _fitting(golden: GoldenSet, seeded: Mapping[int, str], budget: int) -> int:
+    """Return how many of the first samples fit into the budget; at least one."""
     used = 0
     shapes: set[tuple[object, ...]] = set()
-    for index in range(known.samples.files.count):
-        loaded = {kind: arrays.load(files, index) for kind, files in _kinds(known).items()}
+    for index in range(golden.samples.files.count):
+        loaded = {kind: arrays.load(files, index) for kind, files in _kinds(golden).items()}
         items = {kind: item for kind, item in loaded.items() if kind != "inputs" or index not in seeded}
-        used += sum(array.nbytes for item in items.values() for array in item.values()) + (_SEEDED if index in seeded else 8)
-        form = _form(known, seeded, index)
+        used += sum(array.nbytes for item in items.values() for array in item.values()) + (_SEEDED_BYTES if index in seeded else 8)
+        form = _form(golden, seeded, index)
         if form not in shapes:
             shapes.add(form)
-            used += _HEAD * sum(len(item) for item in items.values())
+            used += _MEMBER_BYTES * sum(len(item) for item in items.values())
         if index and used > budget:
             return index
-    return known.samples.files.count
+    return golden.samples.files.count
 
 
-def _first(known: GoldenSet, count: int) -> GoldenSet:
-    """The set with its first samples alone."""
-    edges = {index: name for index, name in known.samples.edges.items() if index < count}
-    exact = replace(known.exact, count=count) if known.exact else None
-    inputs = replace(known.samples, files=replace(known.samples.files, count=count), edges=edges)
-    return replace(known, samples=inputs, expected=replace(known.expected, count=count), exact=exact)
+def _first(golden: GoldenSet, count: int) -> GoldenSet:
+    """Return the golden set with its first samples only."""
+    edges = {index: name for index, name in golden.samples.edges.items() if index < count}
+    exact = replace(golden.exact, count=count) if golden.exact else None
+    inputs = replace(golden.samples, files=replace(golden.samples.files, count=count), edges=edges)
+    return replace(golden, samples=inputs, expected=replace(golden.expected, count=count), exact=exact)
 
 
-def _form(known: GoldenSet, seeded: Mapping[int, str], index: int) -> tuple[object, ...]:
-    """What samples of one pack have in common."""
-    shapes = [tuple(array.shape for array in arrays.load(files, index).values()) for files in _kinds(known).values()]
-    return index in known.samples.edges, index in seeded, *shapes
+def _form(golden: GoldenSet, seeded: Mapping[int, str], index: int) -> tuple[object, ...]:
+    """Return what all samples of a pack have in common: shapes, and whether they are edge cases or seeded."""
+    shapes = [tuple(array.shape for array in arrays.load(files, index).values()) for files in _kinds(golden).values()]
+    return index in golden.samples.edges, index in seeded, *shapes
 
 
-def _packs(known: GoldenSet, seeded: Mapping[int, str]) -> list[list[int]]:
-    found: dict[tuple[object, ...], list[int]] = {}
-    for index in range(known.samples.files.count):
-        found.setdefault(_form(known, seeded, index), []).append(index)
-    return list(found.values())
+def _packs(golden: GoldenSet, seeded: Mapping[int, str]) -> list[list[int]]:
+    """Return the sample numbers of each pack."""
+    packs: dict[tuple[object, ...], list[int]] = {}
+    for index in range(golden.samples.files.count):
+        packs.setdefault(_form(golden, seeded, index), []).append(index)
+    return list(packs.values())
 
 
-def _pieces(files: TensorFiles, members: Sequence[int], position: int) -> Iterator[bytes | memoryview]:
-    """A `.npy` file of one tensor of several items."""
+def _chunks(files: TensorFiles, members: Sequence[int], position: int) -> Iterator[bytes | memoryview]:
+    """Yield the contents of a `.npy` file with one tensor of several samples."""
     name = files.tensors[position].name
     first = arrays.bits(arrays.load(files, members[0])[name])
-    kind = first.dtype
-    if kind.kind == "U":  # as wide as the longest text of all of them
-        kind = max((arrays.bits(arrays.load(files, index)[name]).dtype for index in members), key=lambda each: each.itemsize)
-    head = io.BytesIO()
-    facts = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": (len(members), *first.shape)}
-    np.lib.format.write_array_header_1_0(head, facts)
-    yield head.getvalue()
+    dtype = first.dtype
+    if dtype.kind == "U":  # as wide as the longest text
+        dtype = max((arrays.bits(arrays.load(files, index)[name]).dtype for index in members), key=lambda other: other.itemsize)
+    header = io.BytesIO()
+    facts = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (len(members), *first.shape)}
+    np.lib.format.write_array_header_1_0(header, facts)
+    yield header.getvalue()
     for index in members:
-        found = arrays.bits(arrays.load(files, index)[name]).astype(kind, copy=False)
-        yield np.ascontiguousarray(found).reshape(-1).view(np.uint8).data
+        array = arrays.bits(arrays.load(files, index)[name]).astype(dtype, copy=False)
+        yield np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 def read(path: Path, directory: Path) -> GoldenFile:
-    """Read and check a file; its arrays go into a folder, and samples kept by their seed are generated there.
+    """Read and check a file, unpack its arrays into a folder, and generate the seeded samples there.
 
     Raises:
-        UsageError: there is no such file.
-        RepositoryError: it is truncated, changed or damaged (the member is named), or NumPy generates other samples here.
+        UsageError: the file does not exist.
+        RepositoryError: the file is truncated, changed or damaged (the error names the member), or the installed NumPy generates
+            other samples.
     """
     directory = directory.absolute()
-    arrays.release()  # a pack of that name may have been read before
+    arrays.release()  # a pack of the same path may be cached
     checksummed_archive.unpack(path, directory, allowed=_ALLOWED)
     try:
         facts = bounded_files.json_of(directory / FACTS)
@@ -228,35 +228,35 @@ def read(path: Path, directory: Path) -> GoldenFile:
             verdict=str(facts["verdict"]),
             versions={str(name): str(version) for name, version in facts["versions"].items()},
         )
-        known = _packed(golden_set.from_facts(directory, facts["set"]), facts["packs"])
+        golden = _packed(golden_set.from_facts(directory, facts["set"]), facts["packs"])
         seeded = tuple(sorted(int(index) for index in facts["seeds"]["sha256"])) if facts["seeds"] else ()
         if seeded:
             numpy = origin.versions.get("numpy", "?")
-            golden_seeds.generate(known.samples.files, facts["packs"], facts["seeds"], numpy=numpy, path=path)
-        of = int(facts["of"])
+            golden_seeds.generate(golden.samples.files, facts["packs"], facts["seeds"], numpy=numpy, path=path)
+        samples_in_version = int(facts["of"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, ValidationError) as error:
-        raise RepositoryError.of(say.GOLDEN_FILE_UNREADABLE, where=f"{path}: {FACTS}", found=repr(error)[:1000]) from error
-    for files in _kinds(known).values():
+        raise RepositoryError.of(wording.UNREADABLE, where=f"{path}: {FACTS}", found=repr(error)[:1000]) from error
+    for files in _kinds(golden).values():
         _require_sound(path, files, facts["packs"])
-    return GoldenFile(origin=origin, golden=known, of=of, seeded=seeded, bytes=path.stat().st_size)
+    return GoldenFile(origin=origin, golden=golden, samples_in_version=samples_in_version, seeded=seeded, bytes=path.stat().st_size)
 
 
-def _packed(known: GoldenSet, packs: list[list[int]]) -> GoldenSet:
-    """The set with every sample's place in the packs. Raises ValueError where they are not all the samples, each once."""
-    count = known.samples.files.count
-    if sum(map(len, packs)) != count or not all(packs):  # counted first: a list of all numbers may not fit into memory
-        raise ValueError(f"the packs are not {count} samples, each once")
+def _packed(golden: GoldenSet, packs: list[list[int]]) -> GoldenSet:
+    """Return the golden set with every sample's place in the packs. Raises ValueError unless the packs list each sample once."""
+    count = golden.samples.files.count
+    if sum(map(len, packs)) != count or not all(packs):  # first, since a list of all numbers may not fit into memory
+        raise ValueError(f"the packs do not list each of {count} samples once")
     places = {index: (number, row) for number, members in enumerate(packs) for row, index in enumerate(members)}
     if sorted(index for members in packs for index in members) != list(range(count)):
-        raise ValueError(f"the packs are not {count} samples, each once")
+        raise ValueError(f"the packs do not list each of {count} samples once")
     rows = tuple(places[index] for index in range(count))
-    exact = replace(known.exact, packed=rows) if known.exact else None
-    inputs = replace(known.samples, files=replace(known.samples.files, packed=rows))
-    return replace(known, samples=inputs, expected=replace(known.expected, packed=rows), exact=exact)
+    exact = replace(golden.exact, packed=rows) if golden.exact else None
+    inputs = replace(golden.samples, files=replace(golden.samples.files, packed=rows))
+    return replace(golden, samples=inputs, expected=replace(golden.expected, packed=rows), exact=exact)
 
 
 def _require_sound(path: Path, files: TensorFiles, packs: Sequence[Sequence[int]]) -> None:
-    """Every pack is there, of its type, as long as it says, and no pickle."""
+    """Check that every pack exists, has its element type and length, and is not a pickle."""
     for members in packs:
         for position, tensor in enumerate(files.tensors):
             place = files.path(members[0], position)
@@ -264,4 +264,4 @@ def _require_sound(path: Path, files: TensorFiles, packs: Sequence[Sequence[int]
             try:
                 npy.require_sound(place, tensor, items=len(members))
             except (OSError, ValueError) as error:
-                raise RepositoryError.of(say.GOLDEN_FILE_DAMAGED, where=f"{path}: {member}", found=str(error)) from error
+                raise RepositoryError.of(wording.DAMAGED, where=f"{path}: {member}", found=str(error)) from error

@@ -1,4 +1,4 @@
-"""Samples of a golden set that are kept as what they were generated from, with a SHA-256 of what must come out."""
+"""Store generated samples of a golden set as their spec, with a SHA-256 of each, and generate them again."""
 
 from __future__ import annotations
 
@@ -13,40 +13,52 @@ from tritonize.core import arrays
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.artifacts import SampleSet, TensorFiles
 from tritonize.core.errors import RepositoryError
+from tritonize.core.messages import golden as wording
 from tritonize.reference import checksummed_archive
 from tritonize.source import sample_sizes, samples
 from tritonize.spec import schema
 
 
 def digest(item: Arrays) -> str:
-    """SHA-256 over names, types, shapes and bits of a sample."""
-    found = hashlib.sha256()
+    """Return the SHA-256 of a sample's names, types, shapes and bits."""
+    sha256 = hashlib.sha256()
     for name, array in item.items():
-        found.update(f"{name} {arrays.dtype_name(array)} {array.shape} ".encode())
-        found.update(np.ascontiguousarray(arrays.bits(array)).reshape(-1).view(np.uint8).data)
-    return found.hexdigest()
+        sha256.update(f"{name} {arrays.dtype_name(array)} {array.shape} ".encode())
+        sha256.update(np.ascontiguousarray(arrays.bits(array)).reshape(-1).view(np.uint8).data)
+    return sha256.hexdigest()
 
 
-def seeded(recipe: schema.Model, known: SampleSet) -> dict[int, str]:
-    """Samples that the recipe generates with the same bits, with their SHA-256."""
-    found: dict[int, str] = {}
-    if any(tensor.dtype == "string" for tensor in known.files.tensors):
-        return found  # the spec has the texts themselves
-    for index in range(known.drawn):
-        sum_ = digest(arrays.load(known.files, index))
-        if digest(samples.generate(recipe, index)) == sum_:
-            found[index] = sum_
-    return found
+def reproducible(recipe: schema.Model, drawn: SampleSet) -> dict[int, str]:
+    """Return the samples that the recipe generates with the same bits: sample number to SHA-256."""
+    digests: dict[int, str] = {}
+    if any(tensor.dtype == "string" for tensor in drawn.files.tensors):
+        return digests  # the spec would contain the texts themselves
+    for index in range(drawn.drawn):
+        stored = digest(arrays.load(drawn.files, index))
+        if digest(samples.generate(recipe, index)) == stored:
+            digests[index] = stored
+    return digests
 
 
-def recipe_of(model: schema.Model, sums: Mapping[int, str]) -> dict[str, object]:
-    """What `generate` needs, as plain data: the part of a spec that samples are drawn from, and the sums."""
+def recipe_of(model: schema.Model, digests: Mapping[int, str]) -> dict[str, object]:
+    """Return the input of `generate` as JSON-serializable data: the part of a spec that samples depend on, and the digests."""
     plain = model.model_dump(mode="json", exclude_defaults=True, include={"inputs", "axes", "max_batch_size", "samples"})
-    return {"spec": {"source": "-", **plain}, "sha256": {str(index): each for index, each in sums.items()}}
+    return {"spec": {"source": "-", **plain}, "sha256": {str(index): sha256 for index, sha256 in digests.items()}}
 
 
 def generate(files: TensorFiles, packs: Sequence[Sequence[int]], seeds: Mapping[str, Any], *, numpy: str, path: Path) -> None:
-    """Draw the samples that are kept by their seed, and check that they are the ones the answers belong to."""
+    """Generate the samples that are stored by their seed, write them as packs, and check their digests.
+
+    Args:
+        files: all samples of the golden set.
+        packs: sample numbers of each pack.
+        seeds: recipe and digests, as `recipe_of` returns them.
+        numpy: version of NumPy that generated the samples.
+        path: the golden file.
+
+    Raises:
+        RepositoryError: a generated sample differs, or the samples are larger than `checksummed_archive.LIMIT`.
+    """
     recipe = schema.Model.model_validate(seeds["spec"])
     _require_bounded(recipe, [int(index) for index in seeds["sha256"]], path)
     for members in packs:
@@ -56,13 +68,12 @@ def generate(files: TensorFiles, packs: Sequence[Sequence[int]], seeds: Mapping[
         for row, index in enumerate(members):
             item = samples.generate(recipe, index)
             if list(item) != [tensor.name for tensor in files.tensors] or digest(item) != seeds["sha256"][str(index)]:
-                raise RepositoryError(
-                    "The samples that are generated here are not those of the golden file.",
+                raise RepositoryError.of(
+                    wording.SAMPLES_DIFFER,
                     where=f"{path}: sample {index}",
-                    expected=f"SHA-256 {seeds['sha256'][str(index)]}, as NumPy {numpy} generated it",
-                    found=f"SHA-256 {digest(item)}, by NumPy {np.__version__}",
-                    cause="the random generator of this NumPy gives other bits",
-                    next_step="install that NumPy, or export the golden set again without --seeds and with a larger --max-mib",
+                    expected=f"SHA-256 {seeds['sha256'][str(index)]}, as generated by NumPy {numpy}",
+                    found=f"SHA-256 {digest(item)}, generated by NumPy {np.__version__}",
+                    numpy=numpy,
                 )
             for position, array in enumerate(item.values()):
                 if row == 0:
@@ -74,12 +85,12 @@ def generate(files: TensorFiles, packs: Sequence[Sequence[int]], seeds: Mapping[
 
 
 def _require_bounded(recipe: schema.Model, indices: Sequence[int], path: Path) -> None:
-    """Refuse sizes that no golden set has, before anything of that size is made."""
+    """Check the total size of the samples before any of them is generated."""
     total = sum(sample_sizes.nbytes(recipe, sample_sizes.axis_sizes(recipe, index)) for index in indices)
     if total > checksummed_archive.LIMIT:
-        raise RepositoryError(
-            "The golden file's samples are larger than is read.",
-            where=f"{path}",
+        raise RepositoryError.of(
+            wording.SAMPLES_TOO_LARGE,
+            where=str(path),
             expected=f"at most {checksummed_archive.LIMIT >> 20} MiB",
             found=f"{total >> 20} MiB",
         )

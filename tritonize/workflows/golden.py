@@ -146,7 +146,10 @@ def _verify(request: Request, file: GoldenFile) -> Report:
     request.on_stage(
         StageName.GOLDEN_FILE,
         Stage(
-            name=StageName.GOLDEN_FILE, verdict="passed", seconds=0.0, note=f"{count} of {file.of} samples, {size:.1f} MiB, sound"
+            name=StageName.GOLDEN_FILE,
+            verdict="passed",
+            seconds=0.0,
+            note=f"{count} of {file.samples_in_version} samples, {size:.1f} MiB, sound",
         ),
     )
     name = request.model or file.origin.model
@@ -182,14 +185,21 @@ def _verify(request: Request, file: GoldenFile) -> Report:
         findings=verified.findings,
         stages=verified.stages,
         proved_by=verified.identity,
-        details={"golden": {"file": request.path.name, "sha256": repository.sha256(request.path), "samples": count, "of": file.of}},
+        details={
+            "golden": {
+                "file": request.path.name,
+                "sha256": repository.sha256(request.path),
+                "samples": count,
+                "of": file.samples_in_version,
+            }
+        },
     )
 
 
 def _notes(path: Path, file: GoldenFile) -> Iterator[str]:
     origin = file.origin
     yield (
-        f"Verified with {path.name}: {file.golden.samples.files.count} of {file.of} samples of {origin.model} "
+        f"Verified with {path.name}: {file.golden.samples.files.count} of {file.samples_in_version} samples of {origin.model} "
         f"version {origin.version}, proven on {origin.created}, verdict then: {origin.verdict}."
     )
     if file.seeded:

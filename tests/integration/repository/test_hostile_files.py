@@ -310,7 +310,7 @@ def test_seeds_of_golden_files(published: Path) -> None:
 def sealed_zip(entries: dict[str, bytes], index: dict[str, Any] | bytes, **options: Any) -> bytes:
     plain = index if isinstance(index, bytes) else json.dumps(index).encode()
     seal = hashlib.sha256(plain).hexdigest().encode()
-    return zipped({**entries, checksummed_archive.INDEX: plain, checksummed_archive.SEAL: seal}, **options)
+    return zipped({**entries, checksummed_archive.INDEX: plain, checksummed_archive.INDEX_DIGEST: seal}, **options)
 
 
 @functools.cache

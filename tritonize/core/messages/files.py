@@ -42,8 +42,6 @@ BATCH_TOO_LARGE = Message(
 )
 GOLDEN_DAMAGED = Message(code="golden-set-damaged", what="The version's golden set is damaged.")
 GOLDEN_UNREADABLE = Message(code="golden-set-unreadable", what="The version's golden set cannot be read.")
-GOLDEN_FILE_DAMAGED = Message(code="golden-file-damaged", what="The golden file is damaged.")
-GOLDEN_FILE_UNREADABLE = Message(code="golden-file-unreadable", what="The golden file cannot be parsed.")
 REPORT_UNREADABLE = Message(
     code="report-unreadable",
     what="The version's report cannot be read.",
