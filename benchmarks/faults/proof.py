@@ -87,13 +87,13 @@ def _answers(
     )
     for index in range(drawn.files.count):
         arrays.save(own, index, ask(healthy, module, arrays.load(drawn.files, index)))
-    moved = weight_perturbation.moved(module, lambda index: ask(healthy, module, arrays.load(drawn.files, index)), own)
+    moved = weight_perturbation.measure(module, lambda index: ask(healthy, module, arrays.load(drawn.files, index)), own)
     widening.to_precision(module, torch.float64)
     exact, without = replace(exact, count=0), {}
-    with recompute.slabs():
+    with recompute.convolution_in_slabs():
         for index in range(drawn.files.count):
             found = ask(healthy, module, arrays.load(drawn.files, index))
-            without |= recompute.lacking(exact, found, "fp64")
+            without |= recompute.missing_outputs(exact, found, "fp64")
             exact = arrays.select(exact, [tensor.name for tensor in exact.tensors if tensor.name not in without])
             arrays.save(exact, index, found)
             exact = replace(exact, count=index + 1)
@@ -129,7 +129,7 @@ def strength(proof: Proof, module: nn.Module, left_out: Collection[str] = ()) ->
         right = arrays.load(golden.exact, index)
         if golden.samples.group(index) in left_out:
             continue
-        with recompute.slabs():
+        with recompute.convolution_in_slabs():
             wrong = ask(proof.healthy, module, arrays.load(golden.samples.files, index))
         for name, array in right.items():
             key = name, golden.samples.group(index)

@@ -166,7 +166,7 @@ def test_other_roundings_of_complex_weights_move_an_answer_too():
     before = net.filter.detach().clone()
     files = arrays.TensorFiles(directory=Path("own"), tensors=(arrays.spec_of("y", np.zeros(64, np.float32)),), count=1)
     arrays.save(files, 0, {"y": net().detach().numpy()})
-    (moved,) = weight_perturbation.moved(net, lambda _: {"y": net().detach().numpy().copy()}, files)
+    (moved,) = weight_perturbation.measure(net, lambda _: {"y": net().detach().numpy().copy()}, files)
     assert 2**-24 < moved["y"] < 2**-20
     assert torch.equal(net.filter, before)
 

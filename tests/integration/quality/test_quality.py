@@ -247,7 +247,7 @@ def test_convolutions_in_slabs_are_those_in_one_piece():
         whole = conv(x)
         old, recompute._COLUMNS_BYTES = recompute._COLUMNS_BYTES, 1
         try:
-            with recompute.slabs():
+            with recompute.convolution_in_slabs():
                 pieces = conv(x)
         finally:
             recompute._COLUMNS_BYTES = old

@@ -38,14 +38,14 @@ def require_repeatable(first: list[float], second: list[float], dtype: torch.dty
 @pytest.mark.parametrize(
     ("first", "second", "found"),
     [
-        ([NAN, NAN], [1.0, 2.0], "two answers differ: NaN in one of them"),
-        ([1.0, 2.0], [NAN, NAN], "two answers differ: NaN in one of them"),
-        ([NAN, 2.0], [1.0, NAN], "two answers differ: NaN in one of them"),
-        ([INF, NAN], [INF, 1.0], "two answers differ: NaN in one of them"),
-        ([1.0, NAN], [1.0, 2.0], "two answers differ: NaN in one of them"),
-        ([INF, 1.0], [INF, 1.5], "two answers differ by up to 0.5"),
-        ([INF, 1.0], [-INF, 1.0], "two answers differ in shape or by infinity"),
-        ([2.0, 1.0], [2.0, 1.5], "two answers differ by up to 0.5"),
+        ([NAN, NAN], [1.0, 2.0], "two outputs differ: NaN in one of them"),
+        ([1.0, 2.0], [NAN, NAN], "two outputs differ: NaN in one of them"),
+        ([NAN, 2.0], [1.0, NAN], "two outputs differ: NaN in one of them"),
+        ([INF, NAN], [INF, 1.0], "two outputs differ: NaN in one of them"),
+        ([1.0, NAN], [1.0, 2.0], "two outputs differ: NaN in one of them"),
+        ([INF, 1.0], [INF, 1.5], "two outputs differ by up to 0.5"),
+        ([INF, 1.0], [-INF, 1.0], "two outputs differ in shape or by infinity"),
+        ([2.0, 1.0], [2.0, 1.5], "two outputs differ by up to 0.5"),
     ],
 )
 def test_different_outputs_are_reported_without_a_warning_of_numpy(first, second, found):

@@ -1,1 +1,1 @@
-"""Runs in a worker process: the model on its samples, again in float64, and whether it is deterministic."""
+"""Runs in a worker process: the model on its samples, again in float64, and a check that it is deterministic."""

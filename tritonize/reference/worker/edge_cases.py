@@ -1,4 +1,4 @@
-"""Edge cases and other odd samples in PyTorch: what the model answers to them, or why it does not; runs inside a worker."""
+"""Run the model on edge cases and on samples with NaN and infinities, and find those that it does not support. In a worker."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ from tritonize.spec import schema
 
 
 class EdgeCaseOutputs(NamedTuple):
-    """The outputs with those of the edge cases behind them; by name, the cases that the model has no answer to, with the reason."""
+    """The outputs of samples and edge cases, and the edge cases that the model does not support."""
 
     outputs: TensorFiles
+    """The outputs of the samples, followed by those of the edge cases."""
     unusable: dict[str, str]
+    """Name of an edge case to the reason why the model does not support it."""
 
 
-def answers(model: LoadedModel, request: ReferenceRequest, outputs: TensorFiles, *, watch: Stopwatch) -> EdgeCaseOutputs:
-    """The outputs with those of the edge cases behind them, and the cases that are none of this model, with the reason.
+def run(model: LoadedModel, request: ReferenceRequest, outputs: TensorFiles, *, watch: Stopwatch) -> EdgeCaseOutputs:
+    """Run the model on every edge case, and append the outputs to those of the samples.
 
-    A server puts requests of several clients into one batch, so an edge case is also asked in a batch with the first sample.
+    A server puts requests of several clients into one batch, so an edge case also runs in a batch with the first sample.
     """
     unusable = {}
     for index, name in request.samples.edges.items():
@@ -38,15 +40,15 @@ def answers(model: LoadedModel, request: ReferenceRequest, outputs: TensorFiles,
             with watch.library():
                 found = model.run(arrays.load(request.samples.files, index))
             if [*found] != [tensor.name for tensor in outputs.tensors]:
-                unusable[name] = f"the model has other outputs there: {', '.join(found)}"
+                unusable[name] = f"the model has other outputs for it: {', '.join(found)}"
                 continue
         except ExportError as error:
             unusable[name] = f"the model raises: {error.found}"
             continue
-        if bad := next((each for each, array in found.items() if not _finite(array)), None):
+        if bad := next((output for output, array in found.items() if not _is_finite(array)), None):
             unusable[name] = f"output {bad} is not finite"
             continue
-        if request.batches and (why := _why_not_batchable(model, request, index, own=found, outputs=outputs, watch=watch)):
+        if request.batches and (why := _why_not_batchable(model, request, index, alone=found, outputs=outputs, watch=watch)):
             unusable[name] = wording.NO_BATCH.text(why=why)
             continue
         save(outputs, outputs.count, found)
@@ -55,78 +57,80 @@ def answers(model: LoadedModel, request: ReferenceRequest, outputs: TensorFiles,
 
 
 def _why_not_batchable(
-    model: LoadedModel, request: ReferenceRequest, index: int, *, own: Arrays, outputs: TensorFiles, watch: Stopwatch
+    model: LoadedModel, request: ReferenceRequest, index: int, *, alone: Arrays, outputs: TensorFiles, watch: Stopwatch
 ) -> str:
-    """Why a batch of the first sample and an edge case is not answered as the two are alone; empty where it is."""
+    """Return how the outputs for a batch of the first sample and an edge case differ from those alone; empty if they do not."""
     first = arrays.load(outputs, 0)
-    if single := next((name for name, array in own.items() if not array.ndim), None):
+    if single := next((name for name, array in alone.items() if not array.ndim), None):
         return f"output {single} has no axes, so no batch axis"
-    if odd := next((name for name, array in own.items() if array.shape[1:] != first[name].shape[1:]), None):
-        return f"output {odd} has shape {list(own[odd].shape)} there and {list(first[odd].shape)} otherwise"
-    expected = {name: np.concatenate([first[name], array]) for name, array in own.items()}
-    return _why_other(model, request, arrays.stack(request.samples.files, (0, index)), expected=expected, watch=watch)
+    if odd := next((name for name, array in alone.items() if array.shape[1:] != first[name].shape[1:]), None):
+        return f"output {odd} has shape {list(alone[odd].shape)} for it and {list(first[odd].shape)} otherwise"
+    expected = {name: np.concatenate([first[name], array]) for name, array in alone.items()}
+    return _why_different(model, request, arrays.stack(request.samples.files, (0, index)), expected=expected, watch=watch)
 
 
 def why_not_padded(model: LoadedModel, request: ReferenceRequest, outputs: TensorFiles, *, watch: Stopwatch) -> str:
-    """Why the first sample, in a batch with zeros as clients pad, is not answered as alone; empty where it is."""
+    """Return how the output for the first sample changes in a batch with zeros, as clients pad; empty if it does not."""
     if not request.batches:
         return ""
     first = arrays.load(request.samples.files, 0)
     batch = {name: np.concatenate([array, arrays.empty_like(array)]) for name, array in first.items()}
-    return _why_other(model, request, batch, expected=arrays.load(outputs, 0), watch=watch)
+    return _why_different(model, request, batch, expected=arrays.load(outputs, 0), watch=watch)
 
 
-def _why_other(model: LoadedModel, request: ReferenceRequest, batch: Arrays, *, expected: Arrays, watch: Stopwatch) -> str:
-    """Why a batch of two does not begin with what is expected."""
+def _why_different(model: LoadedModel, request: ReferenceRequest, batch: Arrays, *, expected: Arrays, watch: Stopwatch) -> str:
+    """Run a batch of two and return how its outputs differ from the expected ones, of one or both samples; empty if they do not."""
     try:
         with watch.library():
             found = model.run(batch)
     except ExportError as error:
         return f"PyTorch raises: {error.found}"
     for name, array in found.items():
-        wanted = expected[name]
-        if array.shape != (2, *wanted.shape[1:]):
+        reference = expected[name]
+        if array.shape != (2, *reference.shape[1:]):
             return f"output {name} has shape {list(array.shape)} for the two"
         rtol, atol = request.tolerances.get(name, (schema.DEFAULT_RTOL, schema.DEFAULT_ATOL))
-        if numeric(array) and (bad := measure(wanted, array[: len(wanted)], rtol, atol=atol).mismatched):
-            return f"{bad} of {wanted.size} elements of output {name} are others than alone"
+        if numeric(array) and (bad := measure(reference, array[: len(reference)], rtol, atol=atol).mismatched):
+            return f"{bad} of {reference.size} elements of output {name} differ from those for the sample alone"
     return ""
 
 
 class SeparateOutputs(NamedTuple):
-    """Answers to samples that are run apart; by name, those without one, with the reason."""
+    """The outputs for the samples of `ReferenceRequest.apart`."""
 
     outputs: TensorFiles | None
-    unanswered: dict[str, str]
+    """`None` if the request has no such samples."""
+    failed: dict[str, str]
+    """Name of a sample to the error of the model."""
 
 
-def apart(model: LoadedModel, request: ReferenceRequest, outputs: TensorFiles, *, watch: Stopwatch) -> SeparateOutputs:
-    """The answers to samples that are asked apart, and the names of those without one, with the reason."""
+def run_apart(model: LoadedModel, request: ReferenceRequest, outputs: TensorFiles, *, watch: Stopwatch) -> SeparateOutputs:
+    """Run the model on each sample of `ReferenceRequest.apart`."""
     if request.apart is None:
         return SeparateOutputs(None, {})
-    files, unasked = TensorFiles(directory=request.directory / "apart", tensors=outputs.tensors, count=0), {}
+    files, failed = TensorFiles(directory=request.directory / "apart", tensors=outputs.tensors, count=0), {}
     for index, name in request.apart.edges.items():
         try:
             with watch.library():
                 found = model.run(arrays.load(request.apart.files, index))
             save(files, files.count, found)
         except ExportError as error:
-            unasked[name] = error.found or error.what
+            failed[name] = error.found or error.what
             continue
         files = replace(files, count=files.count + 1)
-    return SeparateOutputs(files, unasked)
+    return SeparateOutputs(files, failed)
 
 
-def _finite(array: arrays.Array) -> bool:
+def _is_finite(array: arrays.Array) -> bool:
     floating = array.dtype.kind == "f" or array.dtype == arrays.BFLOAT16
     return not floating or bool(np.isfinite(array.astype(np.float32) if array.dtype.itemsize < 4 else array).all())
 
 
 def save(files: TensorFiles, position: int, found: Arrays) -> None:
-    """Write one answer.
+    """Write the outputs of one run.
 
     Raises:
-        ExportError: it has other outputs, or of another type, than those before.
+        ExportError: they have other names or types than those of the runs before.
     """
     names = [tensor.name for tensor in files.tensors]
     if list(found) != names:

@@ -1,6 +1,6 @@
-"""What a model keeps in Python beside its parameters and buffers: caches, counters, tables. Runs inside a worker.
+"""Find Python attributes that a model changes when it runs, besides parameters and buffers: caches, counters, tables. In a worker.
 
-PyTorch knows nothing of it, so an export holds what it was in the one run that it was made from.
+PyTorch does not track them, so an exported file contains their values from the exported run.
 """
 
 from __future__ import annotations
@@ -21,46 +21,52 @@ from tritonize.onnx_model.worker import origins
 from tritonize.source.worker import module_state
 
 _OF_TORCH = frozenset(vars(torch.nn.Module())) | {"_compiled_call_impl"}
-"""Attributes that every module has, its parameters and buffers among them."""
+"""Attributes that every module has, including its parameters and buffers."""
 _DEPTH = 6
-"""How deep an attribute is looked into."""
-_MOST = 20_000
-"""How many values are looked at, so that a large table costs no seconds."""
+"""Levels of nesting that are inspected in an attribute."""
+_MOST_VALUES = 20_000
+"""Number of values that are inspected in total, so that a large table does not take seconds."""
 
-State = Mapping[str, "Kept"]
+State = Mapping[str, "Attribute"]
 
 
 @dataclass(frozen=True)
-class Kept:
-    """One attribute."""
+class Attribute:
+    """The value of an attribute."""
 
     digest: int
-    words: str
-    """What it holds, short."""
+    """Checksum of the contents."""
+    description: str
+    """Short description of the value."""
 
 
-def state(module: torch.nn.Module) -> dict[str, Kept]:
-    """The attributes of a model's parts and of their classes, and the values in its own files, by their paths.
+def state(module: torch.nn.Module) -> dict[str, Attribute]:
+    """Return the attributes of a model's parts, of their classes, and of the Python files that define them, by path.
 
-    What is deeper than 6 levels, or beyond 20,000 values, is left out.
+    Values deeper than 6 levels, or after the first 20,000 values, are not inspected.
     """
-    seen = _Seen()
-    return {name: Kept(seen.digest(value, _DEPTH), _words(value)) for name, value in _places(module)}
+    digester = _Digester()
+    return {name: Attribute(digester.digest(value, _DEPTH), _describe(value)) for name, value in _attributes(module)}
 
 
 def changes(before: State, after: State) -> tuple[str, ...]:
-    """What became another, or was added, with what it held before and after."""
-    names = [name for name, kept in after.items() if name not in before or before[name].digest != kept.digest]
+    """Describe the attributes that changed or were added, with their values before and after."""
+    names = [name for name, attribute in after.items() if name not in before or before[name].digest != attribute.digest]
     return tuple(f"{name} ({_change(before.get(name), after[name])})" for name in names)
 
 
-def _change(before: Kept | None, after: Kept) -> str:
+def _change(before: Attribute | None, after: Attribute) -> str:
     if before is None:
-        return f"new: {after.words}"
-    return f"{before.words}, then {after.words}" if before.words != after.words else f"{after.words}, with other values"
+        return f"new: {after.description}"
+    return (
+        f"{before.description}, then {after.description}"
+        if before.description != after.description
+        else f"{after.description}, with other values"
+    )
 
 
-def _places(module: torch.nn.Module) -> Iterator[tuple[str, object]]:
+def _attributes(module: torch.nn.Module) -> Iterator[tuple[str, object]]:
+    """Yield path and value of every attribute that may hold state."""
     kinds: dict[type, None] = {}
     for path, part in module.named_modules():
         if isinstance(part, torch.jit.ScriptModule | torch.fx.GraphModule):
@@ -68,37 +74,37 @@ def _places(module: torch.nn.Module) -> Iterator[tuple[str, object]]:
         for name, value in vars(part).items():
             if name not in _OF_TORCH:
                 yield f"{path}.{name}" if path else name, value
-        kinds.update(dict.fromkeys(each for each in type(part).__mro__ if each.__module__.partition(".")[0] != "torch"))
+        kinds.update(dict.fromkeys(base for base in type(part).__mro__ if base.__module__.partition(".")[0] != "torch"))
     for kind in kinds:
-        yield from ((f"{kind.__qualname__}.{name}", each) for name, each in vars(kind).items() if _holds(name, each))
-    for name in dict.fromkeys(kind.__module__ for kind in kinds):
-        space = vars(sys.modules[name]) if name in sys.modules else {}
-        if space.get("__file__") and not origins.is_installed(space["__file__"]):
-            yield from ((f"{name}:{each}", value) for each, value in space.items() if _holds(each, value))
+        yield from ((f"{kind.__qualname__}.{name}", value) for name, value in vars(kind).items() if _is_data(name, value))
+    for module_name in dict.fromkeys(kind.__module__ for kind in kinds):
+        variables = vars(sys.modules[module_name]) if module_name in sys.modules else {}
+        if variables.get("__file__") and not origins.is_installed(variables["__file__"]):
+            yield from ((f"{module_name}:{name}", value) for name, value in variables.items() if _is_data(name, value))
 
 
-def _holds(name: str, value: object) -> bool:
-    """Whether a value of a class or a file is data, or a function with a cache."""
+def _is_data(name: str, value: object) -> bool:
+    """Return whether a variable of a class or a module is data, or a function with a cache."""
     if hasattr(value, "cache_info"):
         return True
     code = (FunctionType, ModuleType, type, staticmethod, classmethod, property, torch.nn.Module)
     return not name.startswith("__") and not isinstance(value, code) and not callable(value)
 
 
-class _Seen:
-    """Digests of values, within the bound of all of them together."""
+class _Digester:
+    """Computes checksums of values, up to a total number of values."""
 
     def __init__(self) -> None:
-        self._left = _MOST
+        self._left = _MOST_VALUES
         self._inside: set[int] = set()
 
     def digest(self, value: object, depth: int) -> int:
-        """The same for the same content."""
+        """Return a checksum of the contents; 0 beyond the limits, and for a value inside itself."""
         self._left -= 1
         if depth < 0 or self._left < 0 or id(value) in self._inside:
             return 0
         if isinstance(value, torch.Tensor):
-            return _of_tensor(value)
+            return _tensor_digest(value)
         if isinstance(value, np.ndarray):
             content = value.tobytes() if value.dtype != object else repr(value).encode()
             return zlib.crc32(content, zlib.crc32(f"{value.dtype}{value.shape}".encode()))
@@ -106,21 +112,21 @@ class _Seen:
             return zlib.crc32(repr(value).encode())
         self._inside.add(id(value))
         try:
-            parts = [self.digest(each, depth - 1) for each in _parts(value)]
+            parts = [self.digest(part, depth - 1) for part in _parts(value)]
         finally:
             self._inside.discard(id(value))
         return zlib.crc32(f"{type(value).__qualname__}{sorted(parts) if isinstance(value, Set) else parts}".encode())
 
 
 def _parts(value: object) -> Iterator[object]:
-    """What a container or an object holds, in order."""
+    """Yield the values inside a container or an object, in order."""
     if hasattr(value, "cache_info"):
         with contextlib.suppress(TypeError):
             yield value.cache_info().currsize
     elif isinstance(value, Mapping):
-        for key, each in list(value.items()):
+        for key, item in list(value.items()):
             yield key
-            yield each
+            yield item
     elif isinstance(value, Sequence | Set | deque):
         yield from list(value)
     elif isinstance(value, functools.partial):
@@ -131,14 +137,14 @@ def _parts(value: object) -> Iterator[object]:
         yield from list(getattr(value, "__dict__", {}).values())
 
 
-def _of_tensor(tensor: torch.Tensor) -> int:
+def _tensor_digest(tensor: torch.Tensor) -> int:
     about = zlib.crc32(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-    with contextlib.suppress(Exception):  # a kind whose bytes cannot be read
+    with contextlib.suppress(Exception):  # a kind of tensor whose bytes cannot be read
         return zlib.crc32(str(module_state.checksum("", tensor)).encode(), about)
     return about
 
 
-def _words(value: object) -> str:
+def _describe(value: object) -> str:
     if isinstance(value, torch.Tensor | np.ndarray):
         return f"{'tensor' if isinstance(value, torch.Tensor) else 'array'} of shape {list(value.shape)}"
     if isinstance(value, bool | int | float | complex | None):

@@ -1,4 +1,4 @@
-"""Run the PyTorch model on samples and keep what it answers; runs inside a worker."""
+"""Run the PyTorch model on samples, write its outputs, and check the model. Runs in a worker."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from tritonize.core.errors import ExportError, UsageError
 from tritonize.core.messages import reference as wording
 from tritonize.process.stopwatch import Stopwatch
 from tritonize.reference.tasks import Observed, Recomputed, ReferenceRequest, ReferenceResult, Variant
-from tritonize.reference.worker import determinism, edge_cases, python_state, recompute, untouched, weight_perturbation
+from tritonize.reference.worker import determinism, edge_cases, python_state, recompute, variants, weight_perturbation
 from tritonize.source.tasks import LoadRequest
 from tritonize.source.worker import module_state, script_facts
 from tritonize.source.worker.torch_model import LoadedModel, load
 
 _SMALL_BYTES = 8 << 20
-"""Weights, and inputs and outputs of one sample, up to which float64 needs no process of its own."""
+"""Largest size of the weights plus one sample's inputs and outputs for which float64 runs in the same process."""
 
 
 def compute(request: ReferenceRequest) -> ReferenceResult:
-    """The task."""
+    """Load a model, run it on all samples and batches of the request, and check that it is a pure function."""
     watch = Stopwatch()
     with watch.library():
         model = load(request.model)
     determinism.require_mode(model, request.model.training)
-    before, kept = determinism.fingerprint(model.module), python_state.state(model.module)
+    before, state_before = determinism.fingerprint(model.module), python_state.state(model.module)
     singles = [(index,) for index in range(request.samples.drawn)]
     outputs = _run(model, request.samples, singles, directory=request.directory / "expected", watch=watch)
-    outputs, unusable = edge_cases.answers(model, request, outputs, watch=watch)
-    apart, failed = edge_cases.apart(model, request, outputs, watch=watch)
+    outputs, unusable = edge_cases.run(model, request, outputs, watch=watch)
+    apart, failed = edge_cases.run_apart(model, request, outputs, watch=watch)
     unpadded = edge_cases.why_not_padded(model, request, outputs, watch=watch)
     batched = _run(model, request.samples, request.batches, directory=request.directory / "batched", watch=watch, like=outputs)
     with watch.library():
-        changed = python_state.changes(kept, python_state.state(model.module))
+        changed = python_state.changes(state_before, python_state.state(model.module))
         determinism.require_repeatable(model, arrays.load(request.samples.files, 0), arrays.load(outputs, 0), changed=changed)
     renamed = model.renamed_outputs(arrays.load(request.samples.files, 0), [tensor.name for tensor in outputs.tensors])
     determinism.require_unchanged(before, model.module)
@@ -52,10 +52,10 @@ def compute(request: ReferenceRequest) -> ReferenceResult:
     moved: tuple[dict[str, float], ...] = ()
     if small:
         with watch.library():
-            moved = weight_perturbation.moved(
+            moved = weight_perturbation.measure(
                 model.module, lambda place: model.run(arrays.stack(request.samples.files, usable[place])), outputs
             )
-    variants = _variants(request, model, usable, outputs=outputs)
+    other_states = _other_states(request, model, usable, outputs=outputs)
     exact = _float64(model, request, usable, outputs=outputs, watch=watch) if small else None
     observed = Observed(
         unusable=unusable,
@@ -63,7 +63,7 @@ def compute(request: ReferenceRequest) -> ReferenceResult:
         failed_apart=failed,
         unpadded=unpadded,
         exact=exact,
-        variants=(*variants, *_as_loaded(request, model, usable, outputs=outputs)),
+        variants=(*other_states, *_as_loaded(request, model, usable, outputs=outputs)),
         changed=changed,
         traced=script_facts.is_traced(model.module),
         moved=moved,
@@ -80,37 +80,37 @@ def compute(request: ReferenceRequest) -> ReferenceResult:
     )
 
 
-def _variants(
+def _other_states(
     request: ReferenceRequest, model: LoadedModel, usable: Sequence[tuple[int, ...]], *, outputs: TensorFiles
 ) -> tuple[Variant, ...]:
-    """What the same model answers with its attention on the other path, or in evaluation mode where the reference is not."""
+    """Run the model with attention's other path, and in evaluation mode if the reference is in training mode."""
 
-    def ask(place: int) -> Arrays:
+    def run(place: int) -> Arrays:
         return model.run(arrays.stack(request.samples.files, usable[place]))
 
-    variants = []
+    found = []
     if model.as_loaded.fast_path:
-        variants.append(untouched.attention(ask, outputs, request.directory, fast=not request.model.fast_path))
+        found.append(variants.attention(run, outputs, request.directory, fast=not request.model.fast_path))
     if model.as_loaded.training and request.model.training == "keep":
-        variants.append(untouched.modal(model, ask, outputs, directory=request.directory))
-    return tuple(variants)
+        found.append(variants.evaluation(model, run, outputs, directory=request.directory))
+    return tuple(found)
 
 
 def _as_loaded(
     request: ReferenceRequest, model: LoadedModel, usable: Sequence[tuple[int, ...]], *, outputs: TensorFiles
 ) -> tuple[Variant, ...]:
-    """What the model answers as it was loaded; last of all, so that it is not in memory twice for longer than that takes."""
+    """Run the model as it was loaded. This comes last, since the model is in memory twice while it runs."""
     if not model.as_loaded.compiled and not (model.as_loaded.training and request.model.training == "eval"):
         return ()
 
     def batch(place: int) -> Arrays:
         return arrays.stack(request.samples.files, usable[place])
 
-    return untouched.reloaded(request.model, model.as_loaded, batch, own=outputs, directory=request.directory)
+    return variants.reloaded(request.model, model.as_loaded, batch, reference=outputs, directory=request.directory)
 
 
 def _size(model: LoadedModel, samples: SampleSet, outputs: TensorFiles) -> int:
-    """Bytes of the weights, and of the inputs and outputs of one sample."""
+    """Return the bytes of the weights, and of the inputs and outputs of one sample."""
     return module_state.nbytes(model.module) + sum(
         array.nbytes for files in (samples.files, outputs) for array in arrays.load(files, 0).values()
     )
@@ -119,9 +119,9 @@ def _size(model: LoadedModel, samples: SampleSet, outputs: TensorFiles) -> int:
 def _float64(
     model: LoadedModel, request: ReferenceRequest, usable: Sequence[tuple[int, ...]], *, outputs: TensorFiles, watch: Stopwatch
 ) -> Recomputed:
-    """The same answers in float64; last of all, since the model stays so."""
+    """Run the model in float64. This comes after all float32 runs, since the model stays in float64."""
     try:
-        return recompute.answers(
+        return recompute.run(
             model, request.samples, usable, expected=outputs, dtype="fp64", directory=request.directory, watch=watch
         )
     except (ExportError, UsageError) as error:
@@ -129,6 +129,7 @@ def _float64(
 
 
 def _code(request: LoadRequest) -> dict[str, str]:
+    """Return file name and SHA-256 of the file that defines a factory."""
     module = sys.modules.get(request.location.partition(":")[0])
     path = Path(getattr(module, "__file__", None) or "")
     if request.kind != "factory" or not path.is_file():
@@ -145,18 +146,23 @@ def _run(
     watch: Stopwatch,
     like: TensorFiles | None = None,
 ) -> TensorFiles:
+    """Run the model on batches and write the outputs.
+
+    Args:
+        like: outputs with the expected names and types; those of the first batch if it is `None`.
+    """
     files = TensorFiles(directory=directory, tensors=like.tensors if like else (), count=len(batches))
     for position, indices in enumerate(batches):
         batch = arrays.stack(samples.files, indices)
         with watch.library():
-            found = _answer(model, batch, len(indices))
+            outputs = _run_batch(model, batch, len(indices))
         if not files.tensors:
-            files = replace(files, tensors=tuple(_spec(name, array) for name, array in found.items()))
-        edge_cases.save(files, position, found)
+            files = replace(files, tensors=tuple(_spec(name, array) for name, array in outputs.items()))
+        edge_cases.save(files, position, outputs)
     return files
 
 
-def _answer(model: LoadedModel, batch: Arrays, size: int) -> Arrays:
+def _run_batch(model: LoadedModel, batch: Arrays, size: int) -> Arrays:
     try:
         return model.run(batch)
     except ExportError as error:
@@ -167,7 +173,7 @@ def _answer(model: LoadedModel, batch: Arrays, size: int) -> Arrays:
 
 def _spec(name: str, array: arrays.Array) -> TensorSpec:
     dtype = arrays.dtype_name(array)
-    if dtype not in {each.name for each in dtypes.TABLE}:
+    if dtype not in {row.name for row in dtypes.TABLE}:
         raise ExportError.of(wording.OUTPUT_NOT_SERVABLE, expected="a real or integer type", found=dtype, name=name)
     return arrays.spec_of(name, array)
 

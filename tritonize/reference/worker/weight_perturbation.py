@@ -1,7 +1,6 @@
-"""How far a PyTorch model's answers move where its weights are rounded otherwise; runs inside a worker.
+"""Measure how far a PyTorch model's outputs move if its weights are rounded differently. Runs in a worker.
 
-An answer of few elements may be exact by luck; then PyTorch's own error says nothing of what is to be expected of another right
-runtime.
+An output of few elements may be exact by luck. PyTorch's own error then says nothing about the error of another correct runtime.
 """
 
 from __future__ import annotations
@@ -17,36 +16,41 @@ from tritonize.core.artifacts import TensorFiles
 from tritonize.source.worker import widening
 
 _DRAWS = 4
+"""Number of random roundings."""
 
 
-def moved(module: torch.nn.Module, answer: Callable[[int], Arrays], own: TensorFiles) -> tuple[dict[str, float], ...]:
-    """By item, floating output to max |difference| over some draws of weights that are up to a unit in the last place off.
+def measure(module: torch.nn.Module, run: Callable[[int], Arrays], reference: TensorFiles) -> tuple[dict[str, float], ...]:
+    """Run the model with every weight changed at random by up to one unit in the last place.
 
     Args:
-        module: its weights are as before afterwards.
-        answer: asks it again for item number so and so.
-        own: what it answered with its own weights.
+        module: the model. Its weights are restored afterwards.
+        run: runs the model on the sample of a number.
+        reference: its outputs with the original weights.
+
+    Returns:
+        For each sample, floating-point output to max |difference| over several draws.
     """
     weights = list(widening.weights(module))
-    kept = [each.clone() for each in weights]
+    originals = [weight.clone() for weight in weights]
     generator = torch.Generator().manual_seed(0)
-    found = [dict[str, float]() for _ in range(own.count)]
+    moved = [dict[str, float]() for _ in range(reference.count)]
     for _ in range(_DRAWS):
         with torch.no_grad():
-            for each, weight in zip(weights, kept, strict=True):
-                noise = torch.rand(weight.shape, generator=generator, dtype=torch.float64) * 2 - 1
-                each.copy_(weight.double() * (1 + 2.0**-23 * noise))
-        for index in range(own.count):
-            _widen(found[index], arrays.load(own, index), answer(index))
+            for weight, original in zip(weights, originals, strict=True):
+                noise = torch.rand(original.shape, generator=generator, dtype=torch.float64) * 2 - 1
+                weight.copy_(original.double() * (1 + 2.0**-23 * noise))
+        for index in range(reference.count):
+            _widen(moved[index], arrays.load(reference, index), run(index))
     with torch.no_grad():
-        for each, weight in zip(weights, kept, strict=True):
-            each.copy_(weight)
-    return tuple(found)
+        for weight, original in zip(weights, originals, strict=True):
+            weight.copy_(original)
+    return tuple(moved)
 
 
-def _widen(found: dict[str, float], one: Arrays, other: Arrays) -> None:
+def _widen(moved: dict[str, float], one: Arrays, other: Arrays) -> None:
+    """Raise the distances in `moved` to those of two outputs; elements that are not finite are left out."""
     for name, array in one.items():
         if array.dtype.kind == "f" and other[name].shape == array.shape:
             with np.errstate(invalid="ignore"):
-                far = np.abs(other[name].astype(np.float64) - array)
-            found[name] = max(found.get(name, 0.0), float(far[np.isfinite(far)].max(initial=0.0)))
+                distance = np.abs(other[name].astype(np.float64) - array)
+            moved[name] = max(moved.get(name, 0.0), float(distance[np.isfinite(distance)].max(initial=0.0)))
