@@ -126,7 +126,7 @@ def unpack(path: Path, directory: Path, *, allowed: re.Pattern[str]) -> None:
 
 
 def _damaged(path: Path, member: str, found: str) -> RepositoryError:
-    return RepositoryError.of(wording.DAMAGED, where=f"{path}: {member}", found=found)
+    return RepositoryError.of(wording.GOLDEN_FILE_DAMAGED, where=f"{path}: {member}", found=found)
 
 
 def _index(path: Path, archive: zipfile.ZipFile) -> dict[str, dict[str, object]]:

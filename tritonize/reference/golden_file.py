@@ -235,7 +235,7 @@ def read(path: Path, directory: Path) -> GoldenFile:
             golden_seeds.generate(golden.samples.files, facts["packs"], facts["seeds"], numpy=numpy, path=path)
         samples_in_version = int(facts["of"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, ValidationError) as error:
-        raise RepositoryError.of(wording.UNREADABLE, where=f"{path}: {FACTS}", found=repr(error)[:1000]) from error
+        raise RepositoryError.of(wording.GOLDEN_FILE_UNREADABLE, where=f"{path}: {FACTS}", found=repr(error)[:1000]) from error
     for files in _kinds(golden).values():
         _require_sound(path, files, facts["packs"])
     return GoldenFile(origin=origin, golden=golden, samples_in_version=samples_in_version, seeded=seeded, bytes=path.stat().st_size)
@@ -264,4 +264,4 @@ def _require_sound(path: Path, files: TensorFiles, packs: Sequence[Sequence[int]
             try:
                 npy.require_sound(place, tensor, items=len(members))
             except (OSError, ValueError) as error:
-                raise RepositoryError.of(wording.DAMAGED, where=f"{path}: {member}", found=str(error)) from error
+                raise RepositoryError.of(wording.GOLDEN_FILE_DAMAGED, where=f"{path}: {member}", found=str(error)) from error

@@ -26,13 +26,13 @@ NOT_AN_ARCHIVE = Message(
     cause="it was copied or downloaded incompletely",
     next_step="copy it again, or write it again with `tritonize golden export`",
 )
-DAMAGED = Message(
+GOLDEN_FILE_DAMAGED = Message(
     code="golden-file-damaged",
     what="The golden file is damaged.",
     cause="it was changed or damaged after it was written",
     next_step="copy it again, or write it again with `tritonize golden export`",
 )
-UNREADABLE = Message(
+GOLDEN_FILE_UNREADABLE = Message(
     code="golden-file-unreadable",
     what="The golden file cannot be parsed.",
     cause="another version of tritonize wrote it, or another tool",
