@@ -31,9 +31,10 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 
 def main() -> None:
     kept = dict(_sections(PAGE.read_text())) if PAGE.is_file() else {}
+    when = _when()
     for name in sys.argv[1:] or PARTS:
         ((title, text),) = _sections(PARTS[name]())
-        kept[title] = f"{_when()}\n\n{text}"
+        kept[title] = f"{when}\n\n{text}"
         print(f"{title}\n\n{kept[title]}")
         PAGE.write_text(
             "# Benchmarks\n\nWritten by `make bench`.\n\n" + "\n\n".join(f"{each}\n\n{kept[each]}" for each in kept) + "\n"
@@ -49,11 +50,15 @@ def _sections(page: str) -> list[tuple[str, str]]:
 def _when() -> str:
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "onnx", "onnxruntime", "numpy", "tritonclient"))
     cores = len(os.sched_getaffinity(0))
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout
+    commit = _git("describe", "--always")
+    if commit and _git("status", "--porcelain", "--untracked-files=no", "--", ".", f":!{PAGE.relative_to(ROOT)}"):
+        commit += "-dirty"
     machine = f"{platform.machine()}, {cores} cores, Python {platform.python_version()}, {versions}"
-    return f"*Measured on {datetime.now(UTC):%Y-%m-%d}, commit {commit.strip() or 'unknown'}; {machine}.*"
+    return f"*Measured on {datetime.now(UTC):%Y-%m-%d}, commit {commit or 'unknown'}; {machine}.*"
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 if __name__ == "__main__":
