@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from tritonize.core.errors import ExportError, SimplifyError, WorkerError
 from tritonize.core.messages import export as wording
 from tritonize.core.messages import reference as reference_wording
 from tritonize.export import tasks
+from tritonize.onnx_model import artifact as onnx_artifact
 from tritonize.onnx_model import tasks as onnx_tasks
 from tritonize.onnx_model.tasks import FinishRequest, FinishResult
 from tritonize.process import workers
@@ -112,7 +112,7 @@ def export(model: schema.Model, subject: Subject, strategy: str, *, directory: P
         modules=first.value.modules,
     )
     second, notes = _finished(finish, model, directory)
-    artifact = _artifact(path, second.value, strategy)
+    artifact = _artifact(path, second.value, strategy=strategy)
     _require_same("input", subject.inputs, artifact.inputs)
     _require_same("output", subject.outputs, artifact.outputs)
     return Exported(
@@ -155,7 +155,7 @@ def take(model: schema.Model, source: Path, directory: Path) -> Taken:
         names = ", ".join(constants[:_NAMED]) + (", …" if len(constants) > _NAMED else "")
         notes += (wording.CONSTANTS.text(count=len(constants), names=names),)
     exported = Exported(
-        artifact=_artifact(path, worker_result.value, "as_is"),
+        artifact=_artifact(path, worker_result.value, strategy="as_is"),
         torch="",
         library_seconds=worker_result.value.library_seconds + worker_result.import_seconds,
         peak_memory=worker_result.peak_memory,
@@ -211,24 +211,14 @@ def _ended(error: WorkerError, model: schema.Model) -> ExportError:
     return ExportError.of(wording.EXPORT_ENDED, where=location, found=error.what, details=error.details)
 
 
-def _artifact(path: Path, worker_result: FinishResult, strategy: str) -> OnnxArtifact:
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    data = path.with_name(worker_result.data) if worker_result.data else None
-    return OnnxArtifact(
-        path=path,
-        data=data,
-        node_map=path.with_name(worker_result.node_map),
-        sha256=sha256,
-        size=path.stat().st_size + (data.stat().st_size if data else 0),
-        opset=worker_result.opset,
-        ir_version=worker_result.ir_version,
-        inputs=worker_result.inputs,
-        outputs=worker_result.outputs,
-        exporter=worker_result.producer,
+def _artifact(path: Path, finished: FinishResult, *, strategy: str) -> OnnxArtifact:
+    return onnx_artifact.describe(
+        path,
+        finished,
+        exporter=finished.producer,
         strategy=strategy,
-        simplified=worker_result.simplified,
-        optional=worker_result.optional,
+        simplified=finished.simplified,
+        optional=finished.optional,
     )
 
 

@@ -22,7 +22,7 @@ def compare(before: Path, after: Path, directory: Path, *, deadline_s: float = 6
 
     Raises:
         UsageError: one of the files is not a valid ONNX file, or its external data is missing or outside its folder.
-        ExportError: an input or output of a file is not a tensor that Triton can serve, or the worker ended without an result.
+        ExportError: an input or output of a file is not a tensor that Triton can serve, or the worker ended without a result.
     """
     directory.mkdir(parents=True, exist_ok=True)
     request = GraphDiffRequest(before=before.absolute(), after=after.absolute())

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from tritonize.core import arrays
 from tritonize.core.artifacts import SampleSet, TensorFiles
 from tritonize.core.errors import ExportError, WorkerError
+from tritonize.core.messages import Message
 from tritonize.core.messages import onnx_files as wording
 from tritonize.core.messages import quality as quality_wording
 from tritonize.onnx_model import tasks
 from tritonize.onnx_model.tasks import RunRequest, RunResult, SamplesRequest, Sensitivity, Sums
 from tritonize.process import workers
+from tritonize.process.tasks import Task
 from tritonize.spec import schema
 
 
@@ -110,16 +113,11 @@ def sums(request: SamplesRequest, *, deadline_s: float, memory_bytes: int | None
 
     Raises:
         UsageError: a library of custom operators cannot be loaded.
-        ExportError: ONNX Runtime fails on the file, or the worker ended without an result.
+        ExportError: ONNX Runtime fails on the file, or the worker ended without a result.
     """
-    request.directory.mkdir(parents=True, exist_ok=True)
-    try:
-        result = workers.run_worker(
-            tasks.MEASURE_SUMS, request, directory=request.directory, deadline_s=deadline_s, memory_bytes=memory_bytes
-        )
-    except WorkerError as error:
-        raise ExportError.of(quality_wording.SUMS_NOT_MEASURED, where=request.path.name, found=error.what) from error
-    return replace(result.value, library_seconds=result.value.library_seconds + result.import_seconds)
+    return _measure(
+        tasks.MEASURE_SUMS, request, quality_wording.SUMS_NOT_MEASURED, deadline_s=deadline_s, memory_bytes=memory_bytes
+    )
 
 
 def sensitivity(request: SamplesRequest, *, deadline_s: float, memory_bytes: int | None = None) -> Sensitivity:
@@ -127,13 +125,28 @@ def sensitivity(request: SamplesRequest, *, deadline_s: float, memory_bytes: int
 
     Raises:
         UsageError: a library of custom operators cannot be loaded.
-        ExportError: ONNX Runtime fails on the file, or the worker ended without an result.
+        ExportError: ONNX Runtime fails on the file, or the worker ended without a result.
     """
+    return _measure(
+        tasks.MEASURE_SENSITIVITY, request, wording.ROUNDING_NOT_MEASURED, deadline_s=deadline_s, memory_bytes=memory_bytes
+    )
+
+
+_Measured = TypeVar("_Measured", Sums, Sensitivity)
+
+
+def _measure(
+    task: Task[SamplesRequest, _Measured],
+    request: SamplesRequest,
+    failure: Message,
+    *,
+    deadline_s: float,
+    memory_bytes: int | None,
+) -> _Measured:
+    """Run a measuring task; `failure` is the message if its worker ends without a result."""
     request.directory.mkdir(parents=True, exist_ok=True)
     try:
-        result = workers.run_worker(
-            tasks.MEASURE_SENSITIVITY, request, directory=request.directory, deadline_s=deadline_s, memory_bytes=memory_bytes
-        )
+        result = workers.run_worker(task, request, directory=request.directory, deadline_s=deadline_s, memory_bytes=memory_bytes)
     except WorkerError as error:
-        raise ExportError.of(wording.ROUNDING_NOT_MEASURED, where=request.path.name, found=error.what) from error
+        raise ExportError.of(failure, where=request.path.name, found=error.what) from error
     return replace(result.value, library_seconds=result.value.library_seconds + result.import_seconds)

@@ -44,13 +44,23 @@ class FinishRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinishResult:
-    """Properties of the finished file, read back after it was written."""
+class WrittenFile:
+    """Properties of an ONNX file that a worker wrote, read back after it was written."""
 
     opset: int
     ir_version: int
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    data: str | None
+    """Name of the data file with the weights, in the same folder; `None` if the weights are in the ONNX file."""
+    node_map: str
+    """Name of the file that maps nodes to modules and source lines, in the same folder; see `worker.origins`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishResult(WrittenFile):
+    """Properties of the finished file."""
+
     nodes: int
     parameters: int
     """Number of elements of all initializers."""
@@ -61,10 +71,6 @@ class FinishResult:
     constants: tuple[str, ...]
     """Weights that the exported file also listed as inputs and that are constants in the finished file."""
     simplified: bool
-    data: str | None
-    """Name of the data file with the weights, in the same folder; `None` if the weights are in the ONNX file."""
-    node_map: str
-    """Name of the file that maps nodes to modules and source lines, in the same folder; see `worker.origins`."""
     library_seconds: float
     """Seconds spent in onnx and onnxslim."""
 

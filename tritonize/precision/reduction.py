@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -10,6 +9,7 @@ from typing import cast
 from tritonize.core.artifacts import OnnxArtifact
 from tritonize.core.errors import ExportError, WorkerError
 from tritonize.core.messages import precision as wording
+from tritonize.onnx_model import artifact as onnx_artifact
 from tritonize.precision import tasks
 from tritonize.precision.tasks import HalfPrecision, ReduceRequest, ReduceResult
 from tritonize.process import workers
@@ -77,22 +77,9 @@ def reduce(model: schema.Model, artifact: OnnxArtifact, directory: Path) -> Redu
     )
 
 
-def _artifact(whole: OnnxArtifact, path: Path, result: ReduceResult, *, precision: str) -> OnnxArtifact:
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    data = path.with_name(result.data) if result.data else None
-    return replace(
-        whole,
-        path=path,
-        data=data,
-        node_map=path.with_name(result.node_map),
-        sha256=sha256,
-        size=path.stat().st_size + (data.stat().st_size if data else 0),
-        opset=result.opset,
-        ir_version=result.ir_version,
-        inputs=result.inputs,
-        outputs=result.outputs,
-        precision=precision,
-        reduced_nodes=result.reduced,
-        kept_nodes=result.kept,
+def _artifact(whole: OnnxArtifact, path: Path, reduced: ReduceResult, *, precision: str) -> OnnxArtifact:
+    """Return the artifact of the reduced file of `whole`."""
+    written = onnx_artifact.describe(
+        path, reduced, exporter=whole.exporter, strategy=whole.strategy, simplified=whole.simplified, optional=whole.optional
     )
+    return replace(written, precision=precision, reduced_nodes=reduced.reduced, kept_nodes=reduced.kept)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tritonize.core.artifacts import TensorSpec
-from tritonize.onnx_model.tasks import INLINE_LIMIT
+from tritonize.onnx_model.tasks import INLINE_LIMIT, WrittenFile
 from tritonize.process.tasks import Task
 
 HalfPrecision = Literal["fp16", "bf16"]
@@ -32,23 +31,15 @@ class ReduceRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReduceResult:
-    """Facts about the reduced file, read after it was written and loaded again."""
+class ReduceResult(WrittenFile):
+    """Properties of the reduced file."""
 
-    opset: int
-    ir_version: int
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
     reduced: int
     """Number of nodes with half-precision inputs, without casts."""
     kept: Mapping[str, int]
     """Number of nodes that stay in float32, by reason."""
     casts: int
     """Number of Cast nodes added between the precisions."""
-    data: str | None
-    """Name of the file of weights beside it; `None` if the weights are inside."""
-    node_map: str
-    """Name of the file beside it with the origins of its nodes."""
     library_seconds: float
 
 
