@@ -24,8 +24,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(_timeout_s(item), method="thread"))  # SIGALRM is the deadline's of a command
-        if "unit" in item.path.parts:
-            item.add_marker(pytest.mark.filterwarnings("error"))  # elsewhere PyTorch warns of what is tested on purpose
         if item.get_closest_marker("server") and "e2e" not in item.path.parts:
             raise pytest.UsageError(f"{item.nodeid} starts the real server: it belongs to tests/e2e")
         if "server" in getattr(item, "fixturenames", ()):
