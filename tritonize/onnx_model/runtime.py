@@ -116,7 +116,7 @@ def sums(request: SamplesRequest, *, deadline_s: float, memory_bytes: int | None
         ExportError: ONNX Runtime fails on the file, or the worker ended without a result.
     """
     return _measure(
-        tasks.MEASURE_SUMS, request, quality_wording.SUMS_NOT_MEASURED, deadline_s=deadline_s, memory_bytes=memory_bytes
+        quality_wording.SUMS_NOT_MEASURED, tasks.MEASURE_SUMS, request, deadline_s=deadline_s, memory_bytes=memory_bytes
     )
 
 
@@ -128,7 +128,7 @@ def sensitivity(request: SamplesRequest, *, deadline_s: float, memory_bytes: int
         ExportError: ONNX Runtime fails on the file, or the worker ended without a result.
     """
     return _measure(
-        tasks.MEASURE_SENSITIVITY, request, wording.ROUNDING_NOT_MEASURED, deadline_s=deadline_s, memory_bytes=memory_bytes
+        wording.ROUNDING_NOT_MEASURED, tasks.MEASURE_SENSITIVITY, request, deadline_s=deadline_s, memory_bytes=memory_bytes
     )
 
 
@@ -136,9 +136,9 @@ _Measured = TypeVar("_Measured", Sums, Sensitivity)
 
 
 def _measure(
+    failure: Message,
     task: Task[SamplesRequest, _Measured],
     request: SamplesRequest,
-    failure: Message,
     *,
     deadline_s: float,
     memory_bytes: int | None,
