@@ -34,7 +34,7 @@ def lint(root: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False, timeout=120)
 
 
-def test_the_copy_keeps_them(package: Path) -> None:
+def test_the_unchanged_copy_keeps_all_contracts(package: Path) -> None:
     done = lint(package)
     assert done.returncode == 0, done.stdout
     for each in (FLOORS, WORKERS, HEAVY, CIRCLES):
@@ -60,7 +60,7 @@ def test_the_copy_keeps_them(package: Path) -> None:
         ),
     ],
 )
-def test_a_planted_violation_breaks(package: Path, contract: str, files: dict[str, str]) -> None:
+def test_a_planted_violation_breaks_its_contract(package: Path, contract: str, files: dict[str, str]) -> None:
     planted = []
     try:
         for name, text in files.items():

@@ -107,7 +107,7 @@ def test_a_given_compiler_is_used_and_its_wheel_is_for_this_machine(
     assert "-Werror" not in commands[0]  # another compiler has other warnings
 
 
-def test_pip_installs_zig_where_no_compiler_is_given(hook: Any, checkout: Path) -> None:
+def test_pip_installs_zig_without_a_given_compiler(hook: Any, checkout: Path) -> None:
     assert hook.NativeBackendHook(checkout).dependencies() == ["ziglang==0.17.0"]
 
 
@@ -142,15 +142,13 @@ def test_other_platforms_get_a_wheel_without_it(
     assert system in warning
 
 
-def test_without_a_compiler_the_error_says_what_to_install(hook: Any, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_compiler_the_error_names_what_to_install(hook: Any, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hook.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(RuntimeError, match=r"Set CC .*, or run: pip install ziglang==0\.17\.0"):
         hook.NativeBackendHook(checkout).initialize("standard", {})
 
 
-def test_a_compiler_that_fails_is_quoted_and_the_old_library_stays(
-    hook: Any, checkout: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failing_compiler_is_quoted_and_the_old_library_stays(hook: Any, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     library = checkout / hook.SOURCES / hook.LIBRARY
     library.write_bytes(b"old")
     failed = subprocess.CompletedProcess([], 1, "", "a.c:1:1: error: nonsense")
@@ -161,7 +159,7 @@ def test_a_compiler_that_fails_is_quoted_and_the_old_library_stays(
     assert library.read_bytes() == b"old"
 
 
-def test_a_compiler_that_is_missing_is_named(hook: Any, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_compiler_is_an_error(hook: Any, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: object, **__: object) -> None:
         raise FileNotFoundError(2, "No such file or directory")
 

@@ -7,7 +7,7 @@ import importlib.util
 from tests.support.command import CHECKOUT
 
 
-def test_the_table_of_modules_is_current_and_every_module_says_what_it_does() -> None:
+def test_the_table_of_modules_is_current_and_every_module_has_a_docstring() -> None:
     spec = importlib.util.spec_from_file_location("module_table", CHECKOUT / "scripts/module_table.py")
     assert spec is not None
     assert spec.loader is not None

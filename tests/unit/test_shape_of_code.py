@@ -104,7 +104,7 @@ def found(check, exempt: dict[str, str] | None = None) -> list[str]:
     return [f"{name}:{each}" for name, tree, _ in modules() if name not in (exempt or {}) for each in check(tree)]
 
 
-def test_many_arguments_are_given_by_name() -> None:
+def test_functions_with_many_arguments_take_them_by_keyword() -> None:
     assert found(many_positional, CALLED_BY_LIBRARIES) == []
 
 
@@ -112,25 +112,25 @@ def test_functions_are_short() -> None:
     assert found(long_functions) == []
 
 
-def test_unlike_results_have_names() -> None:
+def test_results_of_different_kinds_have_names() -> None:
     assert found(unnamed_results) == []
 
 
-def test_no_function_hands_on_its_locals() -> None:
+def test_no_function_passes_its_locals() -> None:
     assert found(calls_of_locals) == []
 
 
-def test_no_decision_hangs_on_a_sentence() -> None:
+def test_no_decision_depends_on_a_sentence() -> None:
     assert found(decisions_on_sentences, TEXTS_OF_OTHERS) == []
 
 
-def test_long_modules_say_why() -> None:
+def test_long_modules_give_the_reason() -> None:
     long = {name: ast.get_docstring(tree) or "" for name, tree, text in modules() if len(text.splitlines()) > MODULE_LINES}
     assert {name for name, words in long.items() if REASON not in words} == set()
 
 
 @pytest.mark.parametrize("listed", [CALLED_BY_LIBRARIES, TEXTS_OF_OTHERS])
-def test_what_is_listed_is_there(listed: dict[str, str]) -> None:
+def test_every_listed_exception_exists(listed: dict[str, str]) -> None:
     assert [name for name in listed if not (CODE / name).is_file()] == []
 
 
@@ -151,5 +151,5 @@ def test_what_is_listed_is_there(listed: dict[str, str]) -> None:
         (decisions_on_sentences, "if error.code == 'model-raised': ...", 0),
     ],
 )
-def test_what_is_planted_is_found(check, text: str, count: int) -> None:
+def test_planted_violations_are_found(check, text: str, count: int) -> None:
     assert len(list(check(ast.parse(text)))) == count

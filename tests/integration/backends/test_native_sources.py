@@ -32,12 +32,12 @@ def readelf(library: Path, option: str) -> str:
     return subprocess.run(["readelf", "--wide", option, library], capture_output=True, text=True, check=True).stdout
 
 
-def test_the_library_needs_the_c_library_alone(library: Path) -> None:
+def test_the_library_needs_only_the_c_library(library: Path) -> None:
     needed = set(re.findall(r"\(NEEDED\).*\[(.*)\]", readelf(library, "--dynamic")))
     assert needed <= {"libc.so.6", "libdl.so.2", "libpthread.so.0"}
 
 
-def test_only_what_triton_and_the_probe_call_is_visible(library: Path) -> None:
+def test_only_the_functions_that_triton_and_the_probe_call_are_visible(library: Path) -> None:
     rows = [line.split() for line in readelf(library, "--dyn-syms").splitlines() if re.match(r"\s*\d+:", line)]
     defined = {row[7] for row in rows if len(row) > 7 and row[6] != "UND"}
     assert defined == {

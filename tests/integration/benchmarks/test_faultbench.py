@@ -48,20 +48,20 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
     ]
 
 
-def test_every_counted_fault_is_found_and_no_healthy_model_refused(cases: list[Case]) -> None:
+def test_every_counted_fault_is_found_and_every_healthy_model_passes(cases: list[Case]) -> None:
     assert {case.fault for case in cases} == {HEALTHY, *FAULTS}
     assert len(cases) == 4 * (1 + len(FAULTS))
     assert table.problems(cases) == ()
 
 
-def test_each_gate_finds_what_the_other_cannot(cases: list[Case]) -> None:
+def test_each_gate_finds_faults_that_the_other_misses(cases: list[Case]) -> None:
     tiny = [case for case in cases if case.model == "audio" and case.fault == "TF32"]
     missing = [case for case in cases if case.fault == "missing output"]
     assert all(case.judged.accepted[TOLERANCE] and not case.judged.accepted[NOISE] for case in tiny)
     assert all(case.judged.accepted[NOISE] and not case.judged.accepted[TOLERANCE] for case in missing)
 
 
-def test_the_rules_of_other_tools_see_the_answers(cases: list[Case]) -> None:
+def test_the_rules_of_other_tools_get_the_outputs(cases: list[Case]) -> None:
     for fault, rule in (
         ("NaN in one element", "finite and shape"),
         ("all zeros", "torch, 1.3e-6/1e-5"),
@@ -93,7 +93,7 @@ def test_the_page_is_readable_in_80_columns(cases: list[Case]) -> None:
     assert "tritonize: both" in page
 
 
-def test_a_server_that_refuses_is_no_healthy_one(tmp_path: Path) -> None:
+def test_a_server_that_rejects_requests_does_not_pass(tmp_path: Path) -> None:
     proof = prepare(MODELS[0], 0, tmp_path)
     file = deploy.export(MODELS[0], MODELS[0].module(0))
     judged = judge(proof, lambda asked: {"value": np.zeros((len(asked.inputs["x"]), 4), np.float32)}, file)
@@ -102,7 +102,7 @@ def test_a_server_that_refuses_is_no_healthy_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "fault"), [("spectral", "imaginary parts 5 % off"), ("flagged", "weights of one layer 1e-03")])
-def test_faults_beside_what_float64_is_got_wrong_of_are_found(name: str, fault: str, tmp_path: Path) -> None:
+def test_faults_in_complex_weights_and_beside_an_output_without_float64_are_found(name: str, fault: str, tmp_path: Path) -> None:
     """Complex weights whose imaginary parts float64 would drop, and an output beside one without float64."""
     (healthy,) = [each for each in SOURCES if each.name == name]
     right, wrong = measure(healthy, 1, tmp_path, faulted=True, only=(fault,))
@@ -112,7 +112,7 @@ def test_faults_beside_what_float64_is_got_wrong_of_are_found(name: str, fault: 
 
 
 @pytest.mark.slow  # tests/integration/reference/test_sums.py has the same of one node
-def test_a_normalization_of_a_volume_is_no_fault_and_hides_none(tmp_path: Path) -> None:
+def test_a_normalization_of_a_volume_passes_and_its_faults_are_found(tmp_path: Path) -> None:
     (smallest,) = [each for each in VOLUMES if each.name == "instancenorm 96"]
     cases = list(measure(replace(smallest, faults=("weights of all layers 1e-05",)), 0, tmp_path, faulted=True))
     assert [case.fault for case in cases] == [HEALTHY, "weights of all layers 1e-05"]
@@ -121,7 +121,7 @@ def test_a_normalization_of_a_volume_is_no_fault_and_hides_none(tmp_path: Path) 
     assert table.problems(cases) == ()
 
 
-def test_frozen_branches_are_refused_and_harmless_ones_are_not() -> None:
+def test_frozen_branches_fail_and_harmless_ones_pass() -> None:
     cases = list(frozen(1))
     assert {case.fault for case in cases} > {HEALTHY}
     assert table.problems(cases) == ()
@@ -165,7 +165,7 @@ def test_tolerances_are_those_of_the_tool(rule: rules.Rule, tool: Callable[[np.n
     assert verdicts == {True, False}
 
 
-def test_torch_wants_the_same_type_and_numpy_does_not() -> None:
+def test_torch_requires_the_same_type_and_numpy_does_not() -> None:
     expected = {"y": np.ones(3, np.float32)}
     found = {"y": np.ones(3, np.float64)}
     assert not rules.torch_default(expected, found)
@@ -173,7 +173,7 @@ def test_torch_wants_the_same_type_and_numpy_does_not() -> None:
     assert rules.loose(expected, found)
 
 
-def test_recorded_accepts_whatever_can_be_subtracted() -> None:
+def test_recorded_accepts_anything_that_can_be_subtracted() -> None:
     expected = {"y": np.ones((2, 3), np.float32)}
     assert rules.recorded(expected, {"y": np.full((2, 3), np.nan, np.float32)})
     assert rules.recorded(expected, {})

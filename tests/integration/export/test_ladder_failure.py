@@ -62,7 +62,7 @@ def test_a_place_survives_the_way_from_a_worker():
     assert errors.from_dict(ExportError("It failed.", where="model.onnx").to_dict()).place is None
 
 
-def test_python_code_is_no_way_out_of_what_onnxruntime_lacks():
+def test_no_export_of_the_python_code_is_suggested_if_onnxruntime_lacks_the_operator():
     lacking = failed(code="onnxruntime-lacks-operator", next_step="call float() on it")
     assert error_of("torchscript", failed(next_step="register one"), lacking).next_step == "call float() on it"
     assert (
@@ -114,7 +114,7 @@ def test_the_legacy_exporters_operator_is_named_or_nothing_is(told, named, tmp_p
     assert (f'"{named}"' in str(error.next_step)) == (named is not None)
 
 
-def test_what_dynamo_cannot_translate_and_is_no_operator_is_named():
+def test_a_part_that_dynamo_cannot_translate_and_that_is_not_an_operator_is_named():
     told = RuntimeError("No ONNX function found for <built-in function gcd>. Failure message: none")
     program = types.SimpleNamespace(graph=types.SimpleNamespace(nodes=[]))
     error = failures.untranslated(told, program, "")
@@ -146,7 +146,7 @@ def test_autocast_in_a_script_is_seen():
         ({"why_not": "the source is an ONNX file", "answered_by": golden_set.ONNX_SOURCE}, golden_set.ONNX_SOURCE),
     ],
 )
-def test_a_golden_set_says_who_answered(facts, named, tmp_path):
+def test_a_golden_set_names_what_computed_its_outputs(facts, named, tmp_path):
     whole = {"schema": 2, "count": 1, "drawn": 1, "origin": "", "edges": {}, "max_batch_size": 0, "inputs": [], "expected": []}
     whole |= {"exact": None, "required": False, "floors": [], "rules": {}, **facts}
     assert golden_set.from_facts(tmp_path, whole).answered_by == named

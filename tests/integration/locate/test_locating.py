@@ -905,7 +905,7 @@ def test_locate_compares_two_files_on_the_command_line():
         assert refused.value.exit_code == 2
 
 
-def test_a_search_that_used_all_trials_says_so():
+def test_a_search_that_used_all_trials_is_exhausted():
     names = [f"n{place}" for place in range(20)]
     needed = frozenset(names[:13])
     found = bisection.smallest(names, lambda kept: needed <= kept or len(kept) == 20, trials=8)

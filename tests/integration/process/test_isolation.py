@@ -124,7 +124,7 @@ def test_without_isolation_the_same_factory_succeeds(monkeypatch, tmp_path):
 
 
 @needs_kernel
-def test_a_model_is_built_under_it_and_the_terminal_says_where(tmp_path):
+def test_a_model_is_built_in_isolation(tmp_path):
     Path("model").mkdir()
     network = torch.nn.Sequential(torch.nn.Conv3d(1, 2, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv3d(2, 2, 1))
     torch.jit.trace(network.eval(), torch.randn(1, 1, 6, 6, 6)).save("model/heart.pt")
@@ -135,7 +135,7 @@ def test_a_model_is_built_under_it_and_the_terminal_says_where(tmp_path):
 
 @needs_kernel
 @pytest.mark.slow
-def test_a_factory_is_served_under_it(tmp_path):
+def test_a_factory_is_served_in_isolation(tmp_path):
     Path("model").mkdir()
     Path("model/net.py").write_text("import torch\n\n\ndef make():\n    return torch.nn.Linear(4, 2).eval()\n")
     done = tritonize("--isolate", "run", "net:make", "--input", "x:fp32:1x4", cwd=tmp_path / "model")
@@ -182,7 +182,7 @@ MISSING = {
 
 
 @pytest.mark.parametrize("part", MISSING)
-def test_what_is_missing_is_named_and_nothing_runs(part):
+def test_a_missing_part_of_the_isolation_is_an_error_and_nothing_runs(part):
     with pytest.raises(MissingError) as caught:
         isolation.switch_on(MISSING[part])
     assert caught.value.code == "isolation-missing"
@@ -203,7 +203,7 @@ def test_a_refused_measure_prevents_the_start(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_doctor_says_what_this_machine_has():
+def test_doctor_reports_the_isolation_of_this_machine():
     found = json.loads(tritonize("doctor", "--json").stdout)["probes"]
     (probe,) = [each for each in found if "isolation" in each["name"]]
     assert probe["ok"]

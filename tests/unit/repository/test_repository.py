@@ -107,7 +107,7 @@ def test_an_existing_version_is_never_overwritten():
     assert tree(PLACE) == before
 
 
-def test_a_different_configuration_is_refused_unless_allowed():
+def test_a_different_configuration_is_an_error_unless_allowed():
     publish(1)
     with pytest.raises(RepositoryError) as caught:
         publish(2, config=CONFIG + "# changed\n")
@@ -153,7 +153,7 @@ def test_concurrent_runs_get_different_numbers_which_their_evidence_names():
         (lambda folder: (folder / "1" / "new.bin").touch(), "m/1/new.bin", "is not in the manifest"),
     ],
 )
-def test_integrity_names_what_was_changed(damage, where, what):
+def test_integrity_names_every_changed_file(damage, where, what):
     publish(1)
     assert repository.integrity(PLACE, "m", 1) == ()
     damage(PLACE / "m")

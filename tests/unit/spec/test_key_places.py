@@ -53,7 +53,7 @@ def test_the_readmes_request_names_a_spec_with_plans():
     assert {model.backend for model in specification.models.values()} <= set(from_spec.MODULES)
 
 
-def test_a_request_for_a_model_without_plans_says_what_to_write():
+def test_a_request_for_a_model_without_plans_names_the_backend_to_write():
     with pytest.raises(UsageError) as error:
         plan_request.request(loader.load(CHECKOUT / "examples/first/first.yaml"), Path("request"))
     assert error.value.code == "no-plans"
