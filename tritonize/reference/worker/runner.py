@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from tritonize.core import arrays, dtypes
 from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
@@ -176,8 +174,3 @@ def _spec(name: str, array: arrays.Array) -> TensorSpec:
     if dtype not in {row.name for row in dtypes.TABLE}:
         raise ExportError.of(wording.OUTPUT_NOT_SERVABLE, expected="a real or integer type", found=dtype, name=name)
     return arrays.spec_of(name, array)
-
-
-def versions() -> dict[str, str]:
-    """Of the libraries used here."""
-    return {"torch": torch.__version__}
