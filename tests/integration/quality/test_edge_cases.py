@@ -1,4 +1,4 @@
-"""Edge cases that decide alone: for an error that matters only, by name, and with the way to leave them out."""
+"""Edge cases that alone fail: which errors count, which edge cases are dropped, and the note about them."""
 
 from __future__ import annotations
 
@@ -31,47 +31,47 @@ def model(**fields) -> schema.Model:
     return schema.Model.model_validate({"source": "m.pt", "inputs": {"x": {"shape": ["batch", 4]}}, **fields})
 
 
-def test_an_edge_case_refuses_for_nothing_that_the_drawn_answers_cannot_feel():
-    """A sigmoid that is saturated at 1e-8 there: 6e-8 is half a unit of an answer of 1, and 10,000 times its own error."""
-    asked = question(5, edges={4: "ones"})
+def test_an_edge_case_passes_if_its_error_is_below_the_resolution_of_the_drawn_outputs():
+    """A saturated sigmoid returns 1e-8; an error of 6e-8 is half a unit at 1, and a million times PyTorch's own error there."""
+    golden = question(5, edges={4: "ones"})
     tiny = np.full((1, 64), 1e-8)
-    arrays.save(asked.exact, 4, {"y": tiny})
-    arrays.save(asked.expected, 4, {"y": tiny.astype(np.float32)})
-    asked = replace(asked, floors=noise_floor.noise_floors(asked.samples, asked.expected, asked.exact, precision="fp32"))
-    floor = next(floor for floor in asked.floors if floor.group == "ones")
+    arrays.save(golden.exact, 4, {"y": tiny})
+    arrays.save(golden.expected, 4, {"y": tiny.astype(np.float32)})
+    golden = replace(golden, floors=noise_floor.noise_floors(golden.samples, golden.expected, golden.exact, precision="fp32"))
+    floor = next(floor for floor in golden.floors if floor.group == "ones")
     assert floor.own < 1e-14
-    assert floor.least == 2**-23 * next(floor.scale for floor in asked.floors if floor.group == "drawn")
+    assert floor.least == 2**-23 * next(floor.scale for floor in golden.floors if floor.group == "drawn")
     for far, verdict in ((6e-8, "passed"), (3e-6, "failed")):
-        tracker = ErrorTracker(asked)
+        tracker = ErrorTracker(golden)
         tracker.add(StageName.ONNXRUNTIME, (4,), {"y": (tiny + far).astype(np.float32)})
         assert [gate.verdict for gate in tracker.gates()] == [verdict]
-    # Of a drawn sample there is no such allowance: what is small there has a scale of its own.
-    assert all(floor.least == 0.0 for floor in asked.floors if floor.group == "drawn")
+    # A drawn sample gets no such allowance: small outputs of drawn samples have their own scale.
+    assert all(floor.least == 0.0 for floor in golden.floors if floor.group == "drawn")
 
 
-def test_that_edge_cases_alone_decided_is_said_with_the_way_to_leave_them_out():
-    asked = question(7, edges={4: "zeros", 5: "ones", 6: "largest"})
+def test_a_note_names_the_edge_cases_if_only_they_fail():
+    golden = question(7, edges={4: "zeros", 5: "ones", 6: "largest"})
 
     def notes(*failing: int) -> list[str]:
         checks = []
         for index in range(7):
-            own = arrays.load(asked.expected, index)
+            own = arrays.load(golden.expected, index)
             found = {"y": own["y"] + np.float32(1.0 if index in failing else 0.0)}
-            tensors = comparison.compare(own, found, asked.tolerances)
+            tensors = comparison.compare(own, found, golden.tolerances)
             checks.append(Check(stage=StageName.ONNXRUNTIME, batch_size=1, samples=(index,), tensors=tensors))
-        return list(gates.judge(ErrorTracker(asked), checks).notes)
+        return list(gates.judge(ErrorTracker(golden), checks).notes)
 
-    said = wording.EDGES_DECIDED.text(names="ones", others="zeros, largest")
-    assert said in notes(5)
+    expected_note = wording.EDGES_DECIDED.text(names="ones", others="zeros, largest")
+    assert expected_note in notes(5)
     assert wording.EDGES_DECIDED.text(names="zeros and ones", others="largest") in notes(4, 5)
     start = wording.EDGES_DECIDED.what.split(":")[0]
     assert not [note for note in (*notes(), *notes(5, 1)) if note.startswith(start)]
-    tracker = ErrorTracker(asked)
-    tracker.add(StageName.ONNXRUNTIME, (5,), {"y": arrays.load(asked.expected, 5)["y"] + np.float32(1.0)})
-    assert said in gates.judge(tracker, ()).notes  # the noise floor alone
+    tracker = ErrorTracker(golden)
+    tracker.add(StageName.ONNXRUNTIME, (5,), {"y": arrays.load(golden.expected, 5)["y"] + np.float32(1.0)})
+    assert expected_note in gates.judge(tracker, ()).notes  # the noise floor alone
 
 
-def test_a_spec_names_the_edge_cases_that_are_asked():
+def test_a_spec_can_select_edge_cases():
     drawn = samples.write(model(samples={"count": 2}), Path("drawn"))
     assert drawing.with_edges(model(quality={"edge_cases": ["zeros"]}), drawn).edges == {drawn.files.count: "zeros"}
     drawn = samples.write(model(samples={"count": 2}), Path("all"))
@@ -82,16 +82,16 @@ def test_a_spec_names_the_edge_cases_that_are_asked():
         model(quality={"edge_cases": ["zero"]})
 
 
-def test_edge_cases_that_rounding_moves_beyond_the_tolerance_are_left_out_though_they_pass_here(monkeypatch):
-    """Another machine adds up otherwise, and would refuse the version for it."""
-    asked = question(6, edges={4: "zeros", 5: "ones"})
-    tracker = ErrorTracker(asked)
+def test_edge_cases_that_rounding_moves_beyond_the_tolerance_are_dropped_even_if_they_pass(monkeypatch):
+    """Another machine sums in another order, and the version would fail there."""
+    golden = question(6, edges={4: "zeros", 5: "ones"})
+    tracker = ErrorTracker(golden)
     tracker.allow_for_rounding({("y", "zeros"): 0.5, ("y", "ones"): 1e-5})
     artifact = SimpleNamespace(path=Path("m.onnx"))
     dropped = edge_case_rounding.undetermined(model(), artifact, tracker.golden, checks=[], work=Path("work"), recorder=Recorder())
     assert dropped == {"zeros": wording.EDGE_ROUNDED.text(output="y", far=0.5)}
-    # One that fails by more than rounding explains is no such case.
-    wrong = comparison.compare(arrays.load(asked.expected, 4), {"y": arrays.load(asked.expected, 4)["y"] + np.float32(100)}, {})
+    # An edge case that fails by more than rounding explains is not dropped.
+    wrong = comparison.compare(arrays.load(golden.expected, 4), {"y": arrays.load(golden.expected, 4)["y"] + np.float32(100)}, {})
     check = Check(stage=StageName.ONNXRUNTIME, batch_size=1, samples=(4,), tensors=wrong)
     found = Sensitivity(moved=({"y": 0.5},), chosen=frozenset(), library_seconds=0.0)
     monkeypatch.setattr(edge_case_rounding.runtime, "sensitivity", lambda *_, **__: found)
@@ -102,16 +102,16 @@ def test_edge_cases_that_rounding_moves_beyond_the_tolerance_are_left_out_though
     )
 
 
-def test_all_edge_cases_of_a_file_that_normalizes_over_places_are_asked_how_far_rounding_moves_them():
-    asked = question(6, edges={4: "zeros", 5: "ones"})
-    tracker = ErrorTracker(asked)
+def test_rounding_is_measured_on_all_edge_cases_if_the_file_has_a_spatial_normalization():
+    golden = question(6, edges={4: "zeros", 5: "ones"})
+    tracker = ErrorTracker(golden)
     for operator, wanted in (("InstanceNormalization", (4, 5)), ("Conv", ())):
         Path("node_map.json").write_text(f'{{"nodes": [{{"operator": "{operator}"}}]}}')
         assert edge_case_rounding._doubtful(SimpleNamespace(node_map=Path("node_map.json")), tracker) == wanted
 
 
-def test_an_edge_case_with_another_number_of_answers_is_left_out_where_rounding_changes_it(monkeypatch):
-    """y = x[x * 3 - 3 >= 0], at ones: whether they pass is up to the last bit."""
+def test_an_edge_case_is_dropped_if_rounding_changes_the_number_of_elements(monkeypatch):
+    """y = x[x * 3 - 3 >= 0] at ones: the last bit decides which elements are selected."""
     nodes = [
         helper.make_node("Mul", ["x", "three"], ["m"]),
         helper.make_node("Sub", ["m", "three"], ["d"]),
@@ -131,17 +131,17 @@ def test_an_edge_case_with_another_number_of_answers_is_left_out_where_rounding_
     (tensor,) = comparison.compare({"y": np.ones(64, np.float32)}, {"y": np.ones(30, np.float32)}, {})
     assert edge_case_rounding._why_undetermined(tensor, moved["y"], ()) == wording.EDGE_NUMBER.text(output="y")
     assert edge_case_rounding._why_undetermined(tensor, 1.0, ()) == ""
-    asked = question(5, edges={4: "ones"})
+    golden = question(5, edges={4: "ones"})
     found = Sensitivity(moved=({"y": float("inf")},), chosen=frozenset(), library_seconds=0.0)
     monkeypatch.setattr(edge_case_rounding.runtime, "sensitivity", lambda *_, **__: found)
-    tracker = ErrorTracker(asked)
-    tracker.add(StageName.ONNXRUNTIME, (4,), {"y": arrays.load(asked.expected, 4)["y"] + np.float32(1.0)})
+    tracker = ErrorTracker(golden)
+    tracker.add(StageName.ONNXRUNTIME, (4,), {"y": arrays.load(golden.expected, 4)["y"] + np.float32(1.0)})
     artifact = SimpleNamespace(path=Path("m.onnx"), node_map=None)
     edge_case_rounding.allow_for_rounding(model(), artifact, tracker, work=Path("work"), recorder=Recorder())
     assert tracker.gates()[0].verdict == "failed"  # an infinite allowance would pass anything
 
 
-def test_answers_whose_number_depends_on_the_data_do_not_lie_in_one_batch():
+def test_a_model_is_not_batchable_if_the_output_size_depends_on_the_data():
     drawn = SampleSet(
         files=TensorFiles(directory=Path("in"), tensors=(TensorSpec(name="x", dtype="fp32", shape=(1, 4)),), count=2),
         batched=True,
@@ -158,7 +158,7 @@ def test_answers_whose_number_depends_on_the_data_do_not_lie_in_one_batch():
     requirements.require_one_shape(model(max_batch_size=1), outputs, drawn)
 
 
-def test_a_batch_of_another_shape_is_told_without_a_difference():
+def test_a_batch_output_of_another_shape_is_reported_without_a_difference():
     own = files("own", [np.zeros((1, 64)), np.zeros((1, 64))], "fp64")
     batched = TensorFiles(directory=Path("batched"), tensors=own.tensors, count=1)
     arrays.save(batched, 0, {"y": np.zeros((2, 32))})

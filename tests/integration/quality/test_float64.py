@@ -1,4 +1,4 @@
-"""PyTorch in float64: it has to be the same model, output by output, or the noise floor is not run and says why."""
+"""PyTorch in float64: an output that float64 computes differently has no noise floor, with a reason."""
 
 from __future__ import annotations
 
@@ -104,8 +104,8 @@ class Rows(nn.Module):
 """
 
 
-def asked(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **fields):
-    """The golden set of a model of this file as `computation` makes it, without a process of its own."""
+def golden_of(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **fields):
+    """Make the golden set of a model of this file as `computation` does, in this process."""
     (tmp_path / "float64_nets.py").write_text(NETS)
     monkeypatch.syspath_prepend(str(tmp_path))
     model = schema.Model.model_validate(
@@ -130,30 +130,30 @@ def asked(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **fields
 
 
 @pytest.fixture
-def ask(tmp_path, monkeypatch):
-    return lambda source, **fields: asked(source, tmp_path, monkeypatch, **fields)
+def make_golden(tmp_path, monkeypatch):
+    return lambda source, **fields: golden_of(source, tmp_path, monkeypatch, **fields)
 
 
-def gates_of(known: GoldenSet, name: str, change=lambda array: array) -> dict[str, str]:
-    """Verdicts by group, where the answer to every sample is PyTorch's own with one output changed."""
-    tracker = ErrorTracker(known)
-    for index in range(known.samples.files.count):
-        answer = dict(arrays.load(known.expected, index))
+def gates_of(golden: GoldenSet, name: str, change=lambda array: array) -> dict[str, str]:
+    """Return the verdicts by group for PyTorch's own outputs with one output changed."""
+    tracker = ErrorTracker(golden)
+    for index in range(golden.samples.files.count):
+        answer = dict(arrays.load(golden.expected, index))
         answer[name] = change(answer[name])
         tracker.add(StageName.ONNXRUNTIME, (index,), answer)
     return {gate.group: gate.verdict for gate in tracker.gates() if gate.output == name}
 
 
-def test_complex_weights_stay_complex_and_a_small_error_in_them_is_found(ask):
-    known = ask("Complex")
-    (floor,) = [floor for floor in known.floors if floor.group == "drawn"]
+def test_complex_weights_stay_complex_in_float64_and_a_small_error_in_them_is_found(make_golden):
+    golden = make_golden("Complex")
+    (floor,) = [floor for floor in golden.floors if floor.group == "drawn"]
     assert floor.noise < 1e-5 * floor.scale
-    assert noise_floor.ill_conditioned(known) == ()
-    assert set(gates_of(known, "OUTPUT__0").values()) == {"passed"}
-    assert gates_of(known, "OUTPUT__0", lambda array: array * np.float32(1.05))["drawn"] == "failed"
+    assert noise_floor.ill_conditioned(golden) == ()
+    assert set(gates_of(golden, "OUTPUT__0").values()) == {"passed"}
+    assert gates_of(golden, "OUTPUT__0", lambda array: array * np.float32(1.05))["drawn"] == "failed"
 
 
-def test_other_roundings_of_complex_weights_move_an_answer_too():
+def test_the_weight_perturbation_includes_complex_weights():
     class Net(torch.nn.Module):
         def __init__(self):
             super().__init__()
@@ -171,26 +171,26 @@ def test_other_roundings_of_complex_weights_move_an_answer_too():
     assert torch.equal(net.filter, before)
 
 
-def test_an_output_without_float64_leaves_the_gates_of_the_others_on(ask):
-    known = ask("Mixed")
-    assert [(each.output, each.group) for each in known.unmeasured] == [("OUTPUT__1", "all")]
-    assert gates_of(known, "OUTPUT__1") == {"all": "not run"}
-    assert set(gates_of(known, "OUTPUT__0").values()) == {"passed"}
-    assert gates_of(known, "OUTPUT__0", lambda array: array * np.float32(1.05))["drawn"] == "failed"
-    rows = {row.output: row.against for row in _seen(known).rows()}
+def test_an_output_without_float64_does_not_disable_the_gates_of_other_outputs(make_golden):
+    golden = make_golden("Mixed")
+    assert [(each.output, each.group) for each in golden.unmeasured] == [("OUTPUT__1", "all")]
+    assert gates_of(golden, "OUTPUT__1") == {"all": "not run"}
+    assert set(gates_of(golden, "OUTPUT__0").values()) == {"passed"}
+    assert gates_of(golden, "OUTPUT__0", lambda array: array * np.float32(1.05))["drawn"] == "failed"
+    rows = {row.output: row.against for row in _seen(golden).rows()}
     assert rows == {"OUTPUT__0": "fp64", "OUTPUT__1": "fp32", "OUTPUT__2": "fp64"}
-    required = replace(known, required=True)
+    required = replace(golden, required=True)
     assert gates_of(required, "OUTPUT__1") == {"all": "failed"}
     assert set(gates_of(required, "OUTPUT__0").values()) == {"passed"}
-    read = golden_set.write(known, Path("golden"))
-    assert read.unmeasured == known.unmeasured
+    read = golden_set.write(golden, Path("golden"))
+    assert read.unmeasured == golden.unmeasured
     assert gates_of(read, "OUTPUT__0", lambda array: array * np.float32(1.05))["drawn"] == "failed"
     assert set(gates_of(read, "OUTPUT__0").values()) == {"passed"}
 
 
-def _seen(known: GoldenSet) -> ErrorTracker:
-    tracker = ErrorTracker(known)
-    tracker.add(StageName.ONNXRUNTIME, (0,), arrays.load(known.expected, 0))
+def _seen(golden: GoldenSet) -> ErrorTracker:
+    tracker = ErrorTracker(golden)
+    tracker.add(StageName.ONNXRUNTIME, (0,), arrays.load(golden.expected, 0))
     return tracker
 
 
@@ -202,28 +202,28 @@ def _seen(known: GoldenSet) -> ErrorTracker:
         ("Sorted", "OUTPUT__0", "float64-far"),
     ],
 )
-def test_what_float64_computes_otherwise_is_not_run_with_the_reason(ask, source, output, code):
-    """It would be a noise floor as large as the output, under which anything passes."""
-    known = ask(source)
+def test_an_output_that_float64_computes_differently_is_not_run_with_the_reason(make_golden, source, output, code):
+    """Otherwise the noise floor would be as large as the output, and anything would pass."""
+    golden = make_golden(source)
     from tritonize.core.messages import quality as wording
 
     start = next(each.what for each in vars(wording).values() if getattr(each, "code", "") == code).split("{")[0]
-    assert [each.why.startswith(start) for each in known.unmeasured if each.output == output] == [True], known.unmeasured
-    assert gates_of(known, output) == {"all": "not run"}
+    assert [each.why.startswith(start) for each in golden.unmeasured if each.output == output] == [True], golden.unmeasured
+    assert gates_of(golden, output) == {"all": "not run"}
     if source != "Sorted":
-        assert gates_of(known, "OUTPUT__1", lambda array: array * np.float32(1.001))["drawn"] == "failed"
+        assert gates_of(golden, "OUTPUT__1", lambda array: array * np.float32(1.001))["drawn"] == "failed"
 
 
-def test_whole_numbers_that_float64_answers_otherwise_are_compared_with_float32(ask):
-    known = ask("Sorted")
-    assert not known.is_exact("OUTPUT__1")
-    (row,) = [row for row in _seen(known).rows() if row.output == "OUTPUT__1"]
+def test_integers_that_differ_in_float64_are_compared_with_float32(make_golden):
+    golden = make_golden("Sorted")
+    assert not golden.is_exact("OUTPUT__1")
+    (row,) = [row for row in _seen(golden).rows() if row.output == "OUTPUT__1"]
     assert (row.against, row.metrics.mismatched) == ("fp32", 0)
 
 
-def test_packed_numbers_and_encoded_weights(ask):
-    """Bits that are looked at stop the run in float64; 8-bit weights stay as they are and are decoded alike."""
-    packed = ask("Bits")
+def test_packed_bits_prevent_float64_and_encoded_weights_do_not(make_golden):
+    """A model that reads the bits of its weights fails in float64; 8-bit weights stay unchanged and are decoded as in float32."""
+    packed = make_golden("Bits")
     assert packed.exact is None
     assert gates_of(packed, "OUTPUT__0") == {"all": "not run"}
     import float64_nets
@@ -236,21 +236,21 @@ def test_packed_numbers_and_encoded_weights(ask):
     torch.testing.assert_close(encoded(x.double()).float(), single)
 
 
-def test_detections_in_another_order_are_matched_and_lost_ones_are_not_run(ask):
+def test_reordered_detections_are_matched_before_they_are_compared(make_golden):
     outputs = {"OUTPUT__0": {"kind": "detections"}}
-    known = ask("Rows", outputs=outputs)
-    assert known.unmeasured == ()
-    assert next(floor.noise for floor in known.floors if floor.group == "drawn") < 1e-4
-    assert gates_of(known, "OUTPUT__0", lambda array: array * np.float32(1.001))["drawn"] == "failed"
+    golden = make_golden("Rows", outputs=outputs)
+    assert golden.unmeasured == ()
+    assert next(floor.noise for floor in golden.floors if floor.group == "drawn") < 1e-4
+    assert gates_of(golden, "OUTPUT__0", lambda array: array * np.float32(1.001))["drawn"] == "failed"
 
 
-def test_detections_that_only_float32_has(ask):
-    known = ask("Rows", outputs={"OUTPUT__0": {"kind": "detections"}}, kwargs={"lost": True})
-    assert next((each.output, each.group) for each in known.unmeasured) == ("OUTPUT__0", "all")
-    assert gates_of(known, "OUTPUT__0") == {"all": "not run"}
+def test_detections_that_float64_does_not_return_are_not_run(make_golden):
+    golden = make_golden("Rows", outputs={"OUTPUT__0": {"kind": "detections"}}, kwargs={"lost": True})
+    assert next((each.output, each.group) for each in golden.unmeasured) == ("OUTPUT__0", "all")
+    assert gates_of(golden, "OUTPUT__0") == {"all": "not run"}
 
 
-def test_torchscript_keeps_complex_weights(tmp_path, monkeypatch):
+def test_torchscript_keeps_complex_weights_in_float64(tmp_path, monkeypatch):
     (tmp_path / "float64_nets.py").write_text(NETS)
     monkeypatch.syspath_prepend(str(tmp_path))
     import float64_nets
@@ -264,7 +264,7 @@ def test_torchscript_keeps_complex_weights(tmp_path, monkeypatch):
     torch.testing.assert_close(scripted(x), plain(x), rtol=0, atol=0)
 
 
-def test_an_output_is_taken_out_of_files():
+def test_select_removes_the_files_of_other_outputs():
     files = arrays.TensorFiles(
         directory=Path("files"), tensors=tuple(arrays.spec_of(name, np.zeros(1, np.float32)) for name in "abc"), count=2
     )
@@ -278,13 +278,13 @@ def test_an_output_is_taken_out_of_files():
     assert len(list(Path("files/0").iterdir())) == 2
 
 
-def test_samples_of_a_single_shape_are_no_matter_of_the_model():
-    """A set without float64 at all says so once for each output."""
+def test_without_float64_each_output_with_a_limit_has_one_gate_that_is_not_run():
+    """One gate per output, and not one per group of samples."""
     drawn = SampleSet(files=arrays.TensorFiles(directory=Path("in"), tensors=(), count=1), batched=True, origin="drawn")
     own = arrays.TensorFiles(directory=Path("own"), tensors=(arrays.spec_of("y", np.zeros(1, np.float32)),), count=1)
-    known = GoldenSet(samples=drawn, expected=own, max_batch_size=1, why_not="no memory")
-    assert [(gate.verdict, gate.note) for gate in ErrorTracker(known).gates()] == []
+    golden = GoldenSet(samples=drawn, expected=own, max_batch_size=1, why_not="no memory")
+    assert [(gate.verdict, gate.note) for gate in ErrorTracker(golden).gates()] == []
     rules = {"y": golden_set.Rules(noise_floor=10.0)}
-    assert [(gate.verdict, gate.note) for gate in ErrorTracker(replace(known, rules=rules)).gates()] == [("not run", "no memory")]
+    assert [(gate.verdict, gate.note) for gate in ErrorTracker(replace(golden, rules=rules)).gates()] == [("not run", "no memory")]
     assert gates.without_float64(noise_floor.Measured(exact=None, floors=(), unmeasured=())) == ""
     assert recompute._TORCH["fp64"] is torch.float64

@@ -1,4 +1,4 @@
-"""The gates and the stage table: what an error is measured in, and what it may be."""
+"""Gates and the stage table: noise floors, limits and edge cases."""
 
 from __future__ import annotations
 
@@ -30,78 +30,78 @@ from tritonize.spec import schema
 from tritonize.triton import served_comparison, server_description
 
 
-def answer(asked: GoldenSet, indices: tuple[int, ...]) -> np.ndarray:
-    return arrays.stack(asked.expected, indices)["y"].copy()
+def expected_output(golden: GoldenSet, indices: tuple[int, ...]) -> np.ndarray:
+    return arrays.stack(golden.expected, indices)["y"].copy()
 
 
-def gates(asked: GoldenSet, found: np.ndarray, indices: tuple[int, ...] = (0,), stage: StageName = StageName.HTTP):
-    tracker = ErrorTracker(asked)
+def gates(golden: GoldenSet, found: np.ndarray, indices: tuple[int, ...] = (0,), stage: StageName = StageName.HTTP):
+    tracker = ErrorTracker(golden)
     tracker.add(stage, indices, {"y": found})
     return tracker.gates()
 
 
-def test_k_is_the_error_over_the_references_own():
-    asked = question(own_error=1e-4)
-    exact = arrays.load(asked.exact, 1)["y"]
+def test_k_is_the_error_divided_by_pytorchs_own_error():
+    golden = question(own_error=1e-4)
+    exact = arrays.load(golden.exact, 1)["y"]
     found = exact.copy()
     found[0, 7] += 5e-4
-    (gate,) = gates(asked, found.astype(np.float32), (1,))
-    own = max(float(np.abs(arrays.load(asked.expected, i)["y"] - arrays.load(asked.exact, i)["y"]).max()) for i in range(4))
+    (gate,) = gates(golden, found.astype(np.float32), (1,))
+    own = max(float(np.abs(arrays.load(golden.expected, i)["y"] - arrays.load(golden.exact, i)["y"]).max()) for i in range(4))
     assert gate.value == pytest.approx(np.abs(found.astype(np.float32) - exact).max() / own)
     assert (gate.verdict, gate.sample, gate.group, gate.limit) == ("passed", 1, "drawn", 10.0)
     found[0, 7] += 10e-4
-    assert gates(asked, found.astype(np.float32), (1,))[0].verdict == "failed"
+    assert gates(golden, found.astype(np.float32), (1,))[0].verdict == "failed"
 
 
-def test_an_error_below_what_float32_can_say_is_none():
-    """A model that computes exactly has no noise: neighbours in float32 are still its answers."""
-    asked = question(own_error=0.0)
-    exact = arrays.load(asked.exact, 0)["y"]
-    largest = max(float(np.abs(arrays.load(asked.exact, i)["y"]).max()) for i in range(4))
-    assert asked.floors[0].denominator == max(asked.floors[0].noise, 2**-23 * largest)
-    assert gates(asked, np.nextafter(exact.astype(np.float32), np.float32(9)))[0].value < 2
+def test_the_noise_floor_is_at_least_a_unit_of_float32():
+    """A model that computes exactly has no noise floor of its own; neighbouring float32 values still pass."""
+    golden = question(own_error=0.0)
+    exact = arrays.load(golden.exact, 0)["y"]
+    largest = max(float(np.abs(arrays.load(golden.exact, i)["y"]).max()) for i in range(4))
+    assert golden.floors[0].denominator == max(golden.floors[0].noise, 2**-23 * largest)
+    assert gates(golden, np.nextafter(exact.astype(np.float32), np.float32(9)))[0].value < 2
 
 
-def test_each_edge_case_is_a_group_of_its_own():
-    """An edge case has a noise of its own; that of the drawn samples would hide an error in it."""
-    asked = question(5, edges={4: "zeros"}, own_error=1e-3)
-    quiet = arrays.load(asked.exact, 4)["y"]
-    arrays.save(asked.expected, 4, {"y": quiet.astype(np.float32)})
-    asked = replace(asked, floors=noise_floor.noise_floors(asked.samples, asked.expected, asked.exact, precision="fp32"))
-    assert {floor.group for floor in asked.floors} == {"drawn", "zeros"}
-    tracker = ErrorTracker(asked)
+def test_each_edge_case_has_its_own_noise_floor():
+    """The noise floor of the drawn samples would hide an error in an edge case."""
+    golden = question(5, edges={4: "zeros"}, own_error=1e-3)
+    quiet = arrays.load(golden.exact, 4)["y"]
+    arrays.save(golden.expected, 4, {"y": quiet.astype(np.float32)})
+    golden = replace(golden, floors=noise_floor.noise_floors(golden.samples, golden.expected, golden.exact, precision="fp32"))
+    assert {floor.group for floor in golden.floors} == {"drawn", "zeros"}
+    tracker = ErrorTracker(golden)
     tracker.add(StageName.HTTP, (4,), {"y": (quiet + 1e-4).astype(np.float32)})
-    tracker.add(StageName.HTTP, (0,), {"y": (arrays.load(asked.exact, 0)["y"] + 1e-4).astype(np.float32)})
+    tracker.add(StageName.HTTP, (0,), {"y": (arrays.load(golden.exact, 0)["y"] + 1e-4).astype(np.float32)})
     verdicts = {gate.group: gate.verdict for gate in tracker.gates()}
     assert verdicts == {"drawn": "passed", "zeros": "failed"}
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_number_that_is_none_fails_whatever_the_rest_is(bad):
-    asked = question()
-    found = answer(asked, (0,))
+def test_nan_or_infinity_fails_the_gate(bad):
+    golden = question()
+    found = expected_output(golden, (0,))
     found[0, 3] = bad
-    (gate,) = gates(asked, found)
+    (gate,) = gates(golden, found)
     assert gate.verdict == "failed"
     assert "NaN or infinity" in gate.note
 
 
-def test_the_worst_of_a_batch_is_named():
-    asked = question()
-    found = answer(asked, (0, 1, 2))
+def test_the_worst_sample_of_a_batch_is_named():
+    golden = question()
+    found = expected_output(golden, (0, 1, 2))
     found[2, 0] += 1.0
-    tracker = ErrorTracker(asked)
+    tracker = ErrorTracker(golden)
     tracker.add(StageName.GRPC, (0, 1, 2), {"y": found})
     gate = quality_gates.worst(tracker.gates())
     assert (gate.sample, gate.verdict, gate.stage) == (2, "failed", "grpc")
     assert quality_gates.worst(()) is None
 
 
-def test_bounds_on_metrics_and_a_metric_that_the_kind_lacks():
-    asked = question(
+def test_bounds_on_metrics_and_on_a_metric_that_the_kind_does_not_have():
+    golden = question(
         metrics={"max_abs": schema.Bound(max=1e-3), "cosine": schema.Bound(min=0.999), "dice_min": schema.Bound(min=0.5)}
     )
-    found = {gate.gate: gate for gate in gates(asked, answer(asked, (0,))) if gate.gate != "noise floor"}
+    found = {gate.gate: gate for gate in gates(golden, expected_output(golden, (0,))) if gate.gate != "noise floor"}
     assert {name: gate.verdict for name, gate in found.items()} == {
         "max_abs <=": "passed",
         "cosine >=": "passed",
@@ -110,70 +110,72 @@ def test_bounds_on_metrics_and_a_metric_that_the_kind_lacks():
     assert "has no such metric" in found["dice_min >="].note
 
 
-def test_without_float64_the_gate_is_not_run_and_fails_where_it_is_required():
-    asked = replace(question(), exact=None, floors=(), why_not="no memory")
-    (gate,) = gates(asked, answer(asked, (0,)))
+def test_without_float64_the_gate_is_not_run_and_fails_if_float64_is_required():
+    golden = replace(question(), exact=None, floors=(), why_not="no memory")
+    (gate,) = gates(golden, expected_output(golden, (0,)))
     assert (gate.verdict, gate.note, gate.value) == ("not run", "no memory", None)
-    assert gates(replace(asked, required=True), answer(asked, (0,)))[0].verdict == "failed"
+    assert gates(replace(golden, required=True), expected_output(golden, (0,)))[0].verdict == "failed"
 
 
-def test_reduced_precision_is_judged_by_its_own_noise():
-    asked = question()
-    halved = [arrays.load(asked.exact, index)["y"].astype(np.float16).astype(np.float32) for index in range(4)]
-    tracker = ErrorTracker(asked)
-    tracker.judge_reduced_by(noise_floor.noise_floors(asked.samples, files("half", halved, "fp32"), asked.exact, precision="fp16"))
-    tracker.add(StageName.ONNXRUNTIME, (0,), {"y": answer(asked, (0,))})
+def test_reduced_precision_is_compared_with_its_own_noise_floor():
+    golden = question()
+    halved = [arrays.load(golden.exact, index)["y"].astype(np.float16).astype(np.float32) for index in range(4)]
+    tracker = ErrorTracker(golden)
+    tracker.judge_reduced_by(
+        noise_floor.noise_floors(golden.samples, files("half", halved, "fp32"), golden.exact, precision="fp16")
+    )
+    tracker.add(StageName.ONNXRUNTIME, (0,), {"y": expected_output(golden, (0,))})
     tracker.add(StageName.HTTP, (0,), {"y": halved[0]})
     assert {gate.stage: gate.verdict for gate in tracker.gates()} == {"onnxruntime": "passed", "http": "passed"}
-    plain = ErrorTracker(asked)
+    plain = ErrorTracker(golden)
     plain.add(StageName.HTTP, (0,), {"y": halved[0]})
     assert plain.gates()[0].verdict == "failed"
 
 
-def test_the_first_stage_over_the_budget_is_the_first_on_the_way():
-    asked = question()
-    tracker = ErrorTracker(asked)
+def test_the_first_stage_over_the_limit_is_named_in_the_order_of_stages():
+    golden = question()
+    tracker = ErrorTracker(golden)
     for stage in (StageName.SHM, StageName.HTTP, StageName.ONNXRUNTIME):
-        tracker.add(stage, (0,), {"y": answer(asked, (0,)) + (0.0 if stage == "onnxruntime" else 1.0)})
+        tracker.add(stage, (0,), {"y": expected_output(golden, (0,)) + (0.0 if stage == "onnxruntime" else 1.0)})
     assert quality_gates.first_over_budget(tracker.gates()).stage == StageName.HTTP
     assert [row.stage for row in tracker.rows()] == ["onnxruntime", "http", "shm"]
     assert isinstance(tracker.rows()[0].metrics, Metrics)
 
 
-def test_tolerance_gates_count_what_the_checks_say():
-    asked = question()
-    found = answer(asked, (1,))
+def test_tolerance_gates_count_the_results_of_the_checks():
+    golden = question()
+    found = expected_output(golden, (1,))
     found[0, :3] += 1.0
     checks = []
-    for index, array in ((0, answer(asked, (0,))), (1, found)):
-        tensors = comparison.compare({"y": answer(asked, (index,))}, {"y": array}, asked.tolerances)
+    for index, array in ((0, expected_output(golden, (0,))), (1, found)):
+        tensors = comparison.compare({"y": expected_output(golden, (index,))}, {"y": array}, golden.tolerances)
         checks.append(Check(stage=StageName.HTTP, batch_size=1, samples=(index,), tensors=tensors))
     (gate,) = quality_gates.tolerance_gates(checks)
     assert (gate.verdict, gate.value, gate.sample) == ("failed", 3.0, 1)
 
 
-def test_a_model_that_is_itself_far_from_exact_is_called_ill_conditioned():
-    asked = question(own_error=0.1)
-    assert [floor.output for floor in noise_floor.ill_conditioned(asked)] == ["y"]
+def test_a_model_whose_own_error_exceeds_the_tolerance_is_ill_conditioned():
+    golden = question(own_error=0.1)
+    assert [floor.output for floor in noise_floor.ill_conditioned(golden)] == ["y"]
     assert noise_floor.ill_conditioned(question(own_error=1e-6)) == ()
 
 
-def test_a_golden_set_keeps_all_that_it_is_judged_by():
-    asked = question(5, edges={4: "zeros"}, kind="classes", metrics={"top1": schema.Bound(min=1.0)})
-    read = golden_set.write(asked, Path("golden"))
-    assert read.rules == asked.rules
-    assert read.floors == asked.floors
+def test_a_golden_set_stores_all_rules_and_noise_floors():
+    golden = question(5, edges={4: "zeros"}, kind="classes", metrics={"top1": schema.Bound(min=1.0)})
+    read = golden_set.write(golden, Path("golden"))
+    assert read.rules == golden.rules
+    assert read.floors == golden.floors
     assert read.samples.edges == {4: "zeros"}
     assert read.rounded
-    exact = arrays.load(asked.exact, 2)["y"]
+    exact = arrays.load(golden.exact, 2)["y"]
     assert np.array_equal(arrays.load(read.exact, 2)["y"], exact.astype(np.float32))
-    # What rounding the exact answers adds is not held against an answer.
-    (gate,) = [each for each in gates(read, answer(read, (0,))) if each.gate == "noise floor"]
-    assert gate.value <= gates(asked, answer(asked, (0,)))[0].value + 1e-9
-    assert golden_set.write(asked, Path("small"), budget=1).samples.files.count == 1
+    # The rounding of the stored float64 values does not count as an error.
+    (gate,) = [each for each in gates(read, expected_output(read, (0,))) if each.gate == "noise floor"]
+    assert gate.value <= gates(golden, expected_output(golden, (0,)))[0].value + 1e-9
+    assert golden_set.write(golden, Path("small"), budget=1).samples.files.count == 1
 
 
-def test_a_golden_set_of_the_first_form_is_still_read():
+def test_a_golden_set_of_the_first_format_is_still_read():
     folder = Path("old")
     golden_set.write(question(2), folder)
     facts = json.loads((folder / "golden.json").read_text())
@@ -188,7 +190,7 @@ def test_a_golden_set_of_the_first_form_is_still_read():
 
 
 class Deep(torch.nn.Module):
-    """Convolutions in space of every kind that PyTorch's own float64 kernel does."""
+    """3D convolutions of every kind that PyTorch's own float64 kernel supports."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -210,9 +212,9 @@ def recomputed(source: str, dtype: str = "fp64", **fields):
         }
     )
     drawn = samples.write(model, Path("drawn"))
-    answered = runner.compute(model, identification.identify(model), drawn, batches=[], directory=Path("reference"), float64=True)
-    alone = runner.recompute(model, answered.reference, drawn, dtype=dtype, directory=Path("alone"))  # type: ignore[arg-type]
-    return answered, alone
+    computed = runner.compute(model, identification.identify(model), drawn, batches=[], directory=Path("reference"), float64=True)
+    alone = runner.recompute(model, computed.reference, drawn, dtype=dtype, directory=Path("alone"))  # type: ignore[arg-type]
+    return computed, alone
 
 
 def saved(module: torch.nn.Module, *, freeze: bool = False) -> str:
@@ -224,20 +226,20 @@ def saved(module: torch.nn.Module, *, freeze: bool = False) -> str:
 def test_float64_of_a_torchscript_file_is_that_of_the_module(monkeypatch):
     torch.manual_seed(0)
     module = Deep()
-    answered, alone = recomputed(saved(module))
+    computed, alone = recomputed(saved(module))
     exact = module.double()
     for index in range(2):
         x = torch.from_numpy(np.load(f"drawn/{index}/0.npy")).double()
         with torch.no_grad():
             wanted = exact(x).numpy()
-        for outputs in (alone.outputs, answered.observed.exact.outputs):
+        for outputs in (alone.outputs, computed.observed.exact.outputs):
             found = arrays.load(outputs, index)["OUTPUT__0"]
             assert found.dtype == np.float64
             np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-14)
-        assert np.abs(arrays.load(answered.reference.outputs, index)["OUTPUT__0"] - wanted).max() > 1e-9
+        assert np.abs(arrays.load(computed.reference.outputs, index)["OUTPUT__0"] - wanted).max() > 1e-9
 
 
-def test_convolutions_in_slabs_are_those_in_one_piece():
+def test_a_convolution_in_slabs_equals_pytorchs_own():
     from tritonize.reference.worker import recompute
 
     torch.manual_seed(0)
@@ -255,34 +257,34 @@ def test_convolutions_in_slabs_are_those_in_one_piece():
     torch.testing.assert_close(pieces, whole, rtol=0, atol=1e-14)
 
 
-def test_what_keeps_float32_inside_is_not_run():
-    """A frozen file's weights are constants that cannot be widened, and a cast inside is no float64."""
+def test_a_model_that_computes_in_float32_regardless_is_not_run_in_float64():
+    """The weights of a frozen file are constants that cannot be widened; a cast to float32 inside is not float64 either."""
     _, frozen = recomputed(saved(Deep(), freeze=True))
     assert frozen.outputs is None
     assert frozen.reason
     Path("casting.py").write_text(
         "import torch\nclass Net(torch.nn.Module):\n    def forward(self, x):\n        return x.float() * 2\n"
     )
-    answered, cast = recomputed("casting:Net")
+    computed, cast = recomputed("casting:Net")
     assert "does not compute in fp64 throughout" in cast.reason
-    assert answered.observed.exact.outputs is None
+    assert computed.observed.exact.outputs is None
 
 
-def test_float64_keeps_within_its_bounds():
+def test_float64_stays_within_its_limits():
     _, late = recomputed(saved(Deep()), quality={"float64_deadline_s": 0.01})
     assert late.outputs is None
     assert "0 s" in late.reason or "deadline" in late.reason.lower() or "ended" in late.reason
 
 
-def test_half_precision_of_pytorch_itself():
-    answered, half = recomputed(saved(Deep()), "bf16")
+def test_pytorch_runs_in_half_precision():
+    computed, half = recomputed(saved(Deep()), "bf16")
     found = arrays.load(half.outputs, 0)["OUTPUT__0"]
     assert found.dtype == arrays.BFLOAT16
-    own = arrays.load(answered.reference.outputs, 0)["OUTPUT__0"]
+    own = arrays.load(computed.reference.outputs, 0)["OUTPUT__0"]
     assert 1e-4 < np.abs(found.astype(np.float64) - own).max() < 0.1
 
 
-def test_edge_cases_of_every_kind_of_input():
+def test_every_kind_of_input_has_edge_cases():
     model = schema.Model.model_validate(
         {
             "source": "m.pt",
@@ -327,7 +329,7 @@ class Net(torch.nn.Module):
 """
 
 
-def test_edge_cases_that_a_model_has_no_answer_to_are_left_out_and_named():
+def test_edge_cases_that_a_model_does_not_support_are_dropped_and_named():
     Path("dividing.py").write_text(DIVIDING)
     done = tritonize("build", "dividing:Net", "--input", "x:fp32:1x5", "--json")
     (report,) = json.loads(done.stdout)["reports"]
@@ -368,8 +370,8 @@ models:
 """
 
 
-def test_an_error_that_the_tolerance_lets_pass_is_found_and_located():
-    """0.1 % of an output of 1e-4 is far below atol 9e-4; in units of float32's own error it is large."""
+def test_an_error_within_the_tolerance_is_found_by_the_noise_floor_and_located():
+    """0.1 % of an output of 1e-4 is far below atol 9e-4, but large relative to PyTorch's own float32 error."""
     Path("scaled.py").write_text(SCALED)
     Path("wrong.py").write_text(OPERATORS)
     Path("spec.yaml").write_text(WEAK)
@@ -404,8 +406,8 @@ class Net(torch.nn.Module):
 """
 
 
-def test_a_constant_that_is_normalized_is_judged_by_what_rounding_does_to_it():
-    """There the answer is 0 / sqrt(eps): whether the sums come out exact is luck, on PyTorch's side as on the other."""
+def test_rounding_is_allowed_for_if_a_constant_is_normalized():
+    """The output is 0 / sqrt(epsilon): whether the sums are exact is luck, in PyTorch as in ONNX Runtime."""
     Path("normalized.py").write_text(NORMALIZED)
     done = tritonize("build", "normalized:Net", "--input", "x:fp32:1x1x61x67", "--json")
     (report,) = json.loads(done.stdout)["reports"]
@@ -415,8 +417,8 @@ def test_a_constant_that_is_normalized_is_judged_by_what_rounding_does_to_it():
     assert all(gate["value"] <= 10 for gate in report["gates"] if gate["gate"] == "noise floor")
 
 
-def test_how_far_rounding_moves_a_file():
-    """By about a unit in the last place per node, and much further where a difference of equals is divided by little."""
+def test_the_effect_of_rounding_on_a_file_is_measured():
+    """About a unit in the last place per node, and far more if a difference of equal values is multiplied by a large number."""
     from onnx import TensorProto, helper, numpy_helper, save
 
     from tritonize.onnx_model import runtime
@@ -449,40 +451,40 @@ def test_how_far_rounding_moves_a_file():
     assert not list(Path().glob("*.rounded*"))
 
 
-def test_only_edge_cases_in_doubt_are_asked_and_drawn_samples_never_softened():
-    asked = question(5, edges={4: "zeros"})
-    arrays.save(asked.expected, 4, {"y": arrays.load(asked.exact, 4)["y"].astype(np.float32)})
-    asked = replace(asked, floors=noise_floor.noise_floors(asked.samples, asked.expected, asked.exact, precision="fp32"))
-    tracker = ErrorTracker(asked)
+def test_only_doubtful_edge_cases_get_an_allowance_and_drawn_samples_never_do():
+    golden = question(5, edges={4: "zeros"})
+    arrays.save(golden.expected, 4, {"y": arrays.load(golden.exact, 4)["y"].astype(np.float32)})
+    golden = replace(golden, floors=noise_floor.noise_floors(golden.samples, golden.expected, golden.exact, precision="fp32"))
+    tracker = ErrorTracker(golden)
     for index in (0, 4):
-        tracker.add(StageName.ONNXRUNTIME, (index,), {"y": (arrays.load(asked.exact, index)["y"] + 1e-3).astype(np.float32)})
+        tracker.add(StageName.ONNXRUNTIME, (index,), {"y": (arrays.load(golden.exact, index)["y"] + 1e-3).astype(np.float32)})
     assert tracker.doubtful() == (4,)
     tracker.allow_for_rounding({("y", "zeros"): 1e-3})
     assert {gate.group: gate.verdict for gate in tracker.gates()} == {"drawn": "failed", "zeros": "passed"}
     assert tracker.doubtful() == ()
 
 
-def test_weights_rounded_otherwise_tell_what_to_expect_where_pytorch_is_exact_by_luck():
+def test_the_weight_perturbation_widens_the_noise_floor_if_pytorch_is_exact_by_luck():
     torch.manual_seed(0)
-    answered, _ = recomputed(saved(Deep()))
-    assert len(answered.observed.moved) == 2
-    for moved, index in zip(answered.observed.moved, range(2), strict=True):
-        largest = float(np.abs(arrays.load(answered.reference.outputs, index)["OUTPUT__0"]).max())
+    computed, _ = recomputed(saved(Deep()))
+    assert len(computed.observed.moved) == 2
+    for moved, index in zip(computed.observed.moved, range(2), strict=True):
+        largest = float(np.abs(arrays.load(computed.reference.outputs, index)["OUTPUT__0"]).max())
         assert 2**-26 * largest < moved["OUTPUT__0"] < 2**-18 * largest
     floors = noise_floor.noise_floors(
         SampleSet(files=TensorFiles(directory=Path("drawn"), tensors=(), count=2), batched=True, origin="drawn"),
-        answered.reference.outputs,
-        answered.observed.exact.outputs,
+        computed.reference.outputs,
+        computed.observed.exact.outputs,
         precision="fp32",
-        moved=answered.observed.moved,
+        moved=computed.observed.moved,
     )
-    furthest = max(moved["OUTPUT__0"] for moved in answered.observed.moved)
+    furthest = max(moved["OUTPUT__0"] for moved in computed.observed.moved)
     assert floors[0].sensitivity == min(furthest, noise_floor.LUCK * floors[0].noise)
     assert floors[0].denominator == max(floors[0].own, floors[0].sensitivity)
     lucky = noise_floor.noise_floors(
         SampleSet(files=TensorFiles(directory=Path("drawn"), tensors=(), count=2), batched=True, origin="drawn"),
-        answered.reference.outputs,
-        answered.observed.exact.outputs,
+        computed.reference.outputs,
+        computed.observed.exact.outputs,
         precision="fp32",
         moved=[{"OUTPUT__0": 1.0}] * 2,
     )
@@ -505,7 +507,7 @@ class Net(torch.nn.Module):
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
-def test_few_elements_in_which_pytorch_is_exact_by_luck_are_no_false_alarm(seed):
+def test_a_small_output_that_is_exact_by_luck_gives_no_false_alarm(seed):
     Path("lucky.py").write_text(LUCKY.format(seed=seed))
     Path("spec.yaml").write_text(
         "schema: 1\nmodels: {net: {source: 'lucky:Net', strategies: [legacy], inputs: {x: {shape: [batch, 32]}}, "
@@ -531,8 +533,8 @@ class Net(torch.nn.Module):
 """
 
 
-def test_edge_cases_that_float32_cannot_answer_are_left_out_and_named():
-    """Each normalization of a constant makes 300 times as much of what rounding left: three of them make anything of it."""
+def test_edge_cases_that_depend_on_rounding_are_dropped_and_named():
+    """Each normalization of a constant multiplies the rounding error by 300, so after three of them the output is arbitrary."""
     Path("amplifying.py").write_text(AMPLIFYING)
     done = tritonize("build", "amplifying:Net", "--input", "x:fp32:1x3x61x67", "--json")
     (report,) = json.loads(done.stdout)["reports"]
@@ -548,72 +550,72 @@ def test_edge_cases_that_float32_cannot_answer_are_left_out_and_named():
     assert len(list((Path(report["location"]) / "evidence/golden/exact").iterdir())) == golden_facts["count"]
 
 
-def test_float64_of_very_large_weights_is_asked_for_by_name(monkeypatch):
+def test_float64_of_very_large_weights_runs_only_if_the_spec_requests_it(monkeypatch):
 
     Path("lucky.py").write_text(LUCKY.format(seed=0))
     monkeypatch.setattr(computation, "WEIGHTS_BYTES", 1 << 10)
-    answered = SimpleNamespace(reference=SimpleNamespace(parameters=129))
+    computed = SimpleNamespace(reference=SimpleNamespace(parameters=129))
     model = schema.Model.model_validate({"source": "lucky:Net"})
-    assert "in float64" in computation._too_large(model, answered)
+    assert "in float64" in computation._too_large(model, computed)
     for quality_ in ({"float64": "required"}, {"float64_memory_mib": 4096}):
-        assert computation._too_large(schema.Model.model_validate({"source": "lucky:Net", "quality": quality_}), answered) == ""
+        assert computation._too_large(schema.Model.model_validate({"source": "lucky:Net", "quality": quality_}), computed) == ""
     assert computation._too_large(model, SimpleNamespace(reference=SimpleNamespace(parameters=128))) == ""
 
 
-def test_answers_of_a_gpu_are_judged_by_its_own_limit():
-    """The server says where its instances run; what a GPU adds up in another order is not held against it."""
+def test_outputs_of_a_gpu_have_their_own_limit():
+    """The server reports where its instances run; a GPU may sum in another order."""
     assert server_description.runs_on_gpu({"instance_group": [{"kind": "KIND_CPU"}, {"kind": "KIND_GPU"}]})
     assert not server_description.runs_on_gpu({"instance_group": [{"kind": "KIND_CPU"}]})
     assert not server_description.runs_on_gpu({})
-    asked = question(noise_floor_gpu=100.0)
-    tracker = ErrorTracker(asked)
-    off = 30 * asked.floors[0].denominator
-    tracker.add(StageName.HTTP, (0,), {"y": (arrays.load(asked.exact, 0)["y"] + off).astype(np.float32)})
+    golden = question(noise_floor_gpu=100.0)
+    tracker = ErrorTracker(golden)
+    off = 30 * golden.floors[0].denominator
+    tracker.add(StageName.HTTP, (0,), {"y": (arrays.load(golden.exact, 0)["y"] + off).astype(np.float32)})
     assert not quality_gates.judge(tracker, ()).passed
     assert quality_gates.judge(tracker, (), on_gpu=SERVED).passed
 
 
 def test_the_same_bits_are_compared_once_and_count_each_time(monkeypatch):
-    """Other bits, another question, another tolerance and another expected shape are compared anew."""
+    """Other bits, another sample, another tolerance and another expected shape are compared again."""
     from tritonize.quality import comparison as comparing
 
-    asked = question(3)
-    tracker, plain = ErrorTracker(asked), ErrorTracker(asked)
+    golden = question(3)
+    tracker, plain = ErrorTracker(golden), ErrorTracker(golden)
     calls = []
     monkeypatch.setattr(observing, "compare", lambda *given: calls.append(1) or comparing.compare(*given))
-    answer = {"y": arrays.load(asked.expected, 0)["y"] + np.float32(1e-3)}
-    expected = arrays.load(asked.expected, 0)
+    answer = {"y": arrays.load(golden.expected, 0)["y"] + np.float32(1e-3)}
+    expected = arrays.load(golden.expected, 0)
     for stage in (StageName.ONNXRUNTIME, StageName.HTTP, StageName.GRPC):
-        tensors = tracker.check(stage, (0,), expected, found={"y": answer["y"].copy()}, tolerances=asked.tolerances)
+        tensors = tracker.check(stage, (0,), expected, found={"y": answer["y"].copy()}, tolerances=golden.tolerances)
         plain.add(stage, (0,), answer)
-        assert tensors == comparing.compare(expected, answer, asked.tolerances)
+        assert tensors == comparing.compare(expected, answer, golden.tolerances)
     assert len(calls) == 1
     assert tracker.rows() == plain.rows()
     assert tracker.gates() == plain.gates()
     changed = {"y": answer["y"].copy()}
     changed["y"].reshape(-1)[0] = np.nextafter(changed["y"].reshape(-1)[0], np.float32(9))
-    tracker.check(StageName.HTTP, (0,), expected, found=changed, tolerances=asked.tolerances)
-    tracker.check(StageName.HTTP, (1,), arrays.load(asked.expected, 1), found=answer, tolerances=asked.tolerances)
+    tracker.check(StageName.HTTP, (0,), expected, found=changed, tolerances=golden.tolerances)
+    tracker.check(StageName.HTTP, (1,), arrays.load(golden.expected, 1), found=answer, tolerances=golden.tolerances)
     tracker.check(StageName.HTTP, (0,), expected, found=answer, tolerances={"y": schema.Tolerance(rtol=0.0, atol=0.0)})
     assert len(calls) == 4
-    (reshaped,) = tracker.check(StageName.HTTP, (0,), {"y": expected["y"][None]}, found=answer, tolerances=asked.tolerances)
+    (reshaped,) = tracker.check(StageName.HTTP, (0,), {"y": expected["y"][None]}, found=answer, tolerances=golden.tolerances)
     assert len(calls) == 5
     assert not reshaped.passed
 
 
-def test_what_is_remembered_of_answers_is_bounded(monkeypatch):
+def test_the_cache_of_comparisons_is_bounded(monkeypatch):
     monkeypatch.setattr(observing, "REMEMBERED", 2)
-    asked = question(3)
-    tracker = ErrorTracker(asked)
+    golden = question(3)
+    tracker = ErrorTracker(golden)
     for index in (0, 1, 2, 0, 2):
-        one = arrays.load(asked.expected, index)
-        assert tracker.check(StageName.HTTP, (index,), one, found=one, tolerances=asked.tolerances)[0].passed
+        one = arrays.load(golden.expected, index)
+        assert tracker.check(StageName.HTTP, (index,), one, found=one, tolerances=golden.tolerances)[0].passed
     assert len(tracker._known) == 2
     assert [row.metrics.answers for row in tracker.rows()] == [5]
 
 
-def test_groups_of_instances_on_a_gpu_may_answer_with_other_bits():
-    """Each has kernels of its own, and Triton picks an instance; on a server that others use, they may be batched together."""
+def test_instance_groups_on_a_gpu_may_return_different_bits():
+    """Each has its own kernels, and Triton picks an instance; on a shared server, requests of others may join the batch."""
     own = SimpleNamespace(server=SimpleNamespace(log=Path("log")))
     groups = [{"kind": "KIND_GPU"}, {"kind": "KIND_GPU"}]
     assert served_comparison._may_differ(own, {"instance_group": groups})
@@ -622,14 +624,14 @@ def test_groups_of_instances_on_a_gpu_may_answer_with_other_bits():
     assert served_comparison._may_differ(SimpleNamespace(server=SimpleNamespace(log=None)), {})
 
 
-def test_that_rounding_cannot_be_measured_is_told_and_decides_nothing(monkeypatch):
+def test_a_failed_measurement_of_rounding_is_reported_and_changes_no_verdict(monkeypatch):
     from tritonize.core.errors import ExportError
     from tritonize.core.recorder import Recorder
     from tritonize.onnx_model import runtime
 
-    asked = question(5, edges={4: "zeros"})
-    tracker = ErrorTracker(asked)
-    tracker.add(StageName.ONNXRUNTIME, (4,), {"y": (arrays.load(asked.exact, 4)["y"] + 1.0).astype(np.float32)})
+    golden = question(5, edges={4: "zeros"})
+    tracker = ErrorTracker(golden)
+    tracker.add(StageName.ONNXRUNTIME, (4,), {"y": (arrays.load(golden.exact, 4)["y"] + 1.0).astype(np.float32)})
 
     def fails(*_, **__):
         raise ExportError("no", found="why")
@@ -654,8 +656,8 @@ class Order(torch.nn.Module):
 """
 
 
-def test_the_order_of_equal_values_is_nobodys_rule():
-    """A constant ties throughout; what it says of another question is still judged."""
+def test_an_edge_case_with_tied_values_is_dropped():
+    """All values of a constant are tied; the outputs for other samples are still compared."""
     from tests.support.command import tritonize
 
     Path("order.py").write_text(ORDER)
@@ -669,7 +671,7 @@ def test_the_order_of_equal_values_is_nobodys_rule():
     assert "values that are tied" in " ".join(report["notes"])
 
 
-def test_whole_numbers_that_choose_nothing_are_not_excused():
+def test_integers_that_do_not_depend_on_a_ranking_are_not_excused():
 
     (tensor,) = comparison.compare({"y": np.array([1, 2])}, {"y": np.array([1, 3])}, {})
     assert "tied" in edge_case_rounding._why_undetermined(tensor, 0.0, {"y"})

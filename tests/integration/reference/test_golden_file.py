@@ -1,4 +1,4 @@
-"""Golden sets as portable files: what they hold, what damage shows, and verifying a deployment with nothing else."""
+"""Golden files: contents, damage, hostile files, and the commands that write and show them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("seeds", [False, True])
-def test_what_is_read_is_what_the_version_carries(root, seeds):
+def test_a_golden_file_has_the_samples_outputs_and_rules_of_the_version(root, seeds):
     path = exported(root, seeds=seeds)
     found = golden_file.read(path, Path("out"))
     known = golden_set.read(root / "small/1/evidence/golden")
@@ -55,7 +55,7 @@ def test_what_is_read_is_what_the_version_carries(root, seeds):
                 assert got.tobytes() == array.tobytes()
 
 
-def test_the_same_version_is_the_same_file_and_none_is_overwritten(root):
+def test_exporting_twice_gives_the_same_bytes_and_overwrites_no_file(root):
     one, other = exported(root, "a.golden"), exported(root, "b.golden")
     assert one.read_bytes() == other.read_bytes()
     with pytest.raises(UsageError, match="not overwritten"):
@@ -64,14 +64,14 @@ def test_the_same_version_is_the_same_file_and_none_is_overwritten(root):
 
 
 @pytest.mark.parametrize("budget", [1, 3000, 4000, 8000])
-def test_the_file_keeps_to_its_size_but_holds_one_sample(root, budget):
+def test_the_file_stays_within_its_budget_but_has_at_least_one_sample(root, budget):
     path = exported(root, budget=budget)
     count = golden_file.read(path, Path("out")).golden.samples.files.count
     assert 1 <= count <= COUNT
     assert path.stat().st_size <= budget or count == 1
 
 
-def test_samples_that_do_not_fit_as_arrays_are_kept_by_their_seed(tmp_path):
+def test_samples_that_do_not_fit_as_arrays_are_stored_by_their_seed(tmp_path):
     small_versions.publish(
         tmp_path / "models", 1, np.ones((4096, 2), np.float32), inputs={"x": {"shape": ["batch", 4096]}}, samples={"count": 8}
     )
@@ -81,7 +81,7 @@ def test_samples_that_do_not_fit_as_arrays_are_kept_by_their_seed(tmp_path):
     assert path.stat().st_size <= 100_000 < 8 * 4096 * 4
 
 
-def test_samples_of_several_shapes_and_bfloat16_come_back(tmp_path):
+def test_samples_of_several_shapes_and_bfloat16_are_read_back_unchanged(tmp_path):
     from dataclasses import replace
 
     from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
@@ -110,7 +110,7 @@ def test_samples_of_several_shapes_and_bfloat16_come_back(tmp_path):
     assert arrays.load(again.expected, 3)["y"].tolist() == [[3.0, 4.0]]
 
 
-def test_every_changed_byte_is_found_and_every_cut(root):
+def test_changed_contents_and_truncated_files_are_rejected(root):
     path = exported(root)
     whole = path.read_bytes()
     generator = np.random.default_rng(0)
@@ -122,7 +122,7 @@ def test_every_changed_byte_is_found_and_every_cut(root):
             survived.append(place)
         except RepositoryError as error:
             assert str(path) in str(error.where)
-    # What ZIP writes about a member and nobody reads (its time, its rights) may change; no content may.
+    # ZIP metadata that is not read (timestamps, permissions) may change; contents may not.
     untouched = golden_file.read(exported(root, "other.golden"), Path("whole"))
     for place in survived:
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
@@ -140,7 +140,7 @@ def test_every_changed_byte_is_found_and_every_cut(root):
         assert caught.value.exit_code == 6
 
 
-def test_a_changed_member_is_named(root):
+def test_the_error_names_a_changed_or_missing_member(root):
     path = exported(root)
     content = members(path)
     content["expected/0/0.npy"] = content["expected/0/0.npy"][:-4] + b"\0\0\0\1"
@@ -156,7 +156,7 @@ def test_a_changed_member_is_named(root):
 
 
 @pytest.mark.parametrize("name", ["../evil.npy", "/tmp/evil.npy", "inputs/../../evil.npy", "evil.py", "inputs/0/0.npy/x"])
-def test_names_that_no_golden_file_has_are_refused(root, name):
+def test_a_member_with_an_unknown_name_is_rejected(root, name):
     path = exported(root)
     rewrite(path, {**members(path), name: b"evil"})
     with pytest.raises(RepositoryError) as caught:
@@ -165,7 +165,7 @@ def test_names_that_no_golden_file_has_are_refused(root, name):
     assert not list(Path().rglob("evil*"))
 
 
-def test_a_member_that_is_there_twice_is_refused(root):
+def test_a_member_that_occurs_twice_is_rejected(root):
     path = exported(root)
     rewrite(path, members(path), twice="golden.json")
     with pytest.raises(RepositoryError) as caught:
@@ -173,7 +173,7 @@ def test_a_member_that_is_there_twice_is_refused(root):
     assert caught.value.found == "the member occurs twice"
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked(root, monkeypatch):
+def test_a_zip_bomb_is_rejected_before_it_is_unpacked(root, monkeypatch):
     path = exported(root)
     monkeypatch.setattr(checksummed_archive, "LIMIT", 2**20)
     content = {**members(path), "inputs/0/0.npy": bytes(2**21)}
@@ -181,7 +181,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(root, monkeypatch):
     with pytest.raises(RepositoryError, match="larger than tritonize reads"):
         golden_file.read(path, Path("out"))
     assert not Path("out").exists() or not list(Path("out").iterdir())
-    # One that lies about its size in the index is cut off there.
+    # A member that is larger than the index says is rejected.
     path.unlink()
     content = members(exported(root))
     rewrite(path, content)
@@ -193,7 +193,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(root, monkeypatch):
     assert "bytes instead of" in str(caught.value.found)
 
 
-def test_pickles_and_other_types_are_refused(root):
+def test_pickles_and_invalid_arrays_are_rejected(root):
     path = exported(root)
     content = members(path)
     np.save("pickled.npy", np.array([{"a": 1}] * 6, dtype=object), allow_pickle=True)
@@ -204,7 +204,7 @@ def test_pickles_and_other_types_are_refused(root):
         assert "expected/0/0.npy" in str(caught.value.where)
 
 
-def test_hostile_facts_are_an_error_of_ours(root):
+def test_invalid_facts_raise_a_repository_error(root):
     path = exported(root, seeds=True)
     content = members(path)
     facts = json.loads(content["golden.json"])
@@ -221,7 +221,7 @@ def test_hostile_facts_are_an_error_of_ours(root):
             golden_workflow.look(path)
 
 
-def test_other_bits_from_the_generator_are_said(root, monkeypatch):
+def test_a_generated_sample_that_differs_is_an_error_that_names_numpy(root, monkeypatch):
     path = exported(root, seeds=True)
     drawn = golden_seeds.samples.generate
     monkeypatch.setattr(golden_seeds.samples, "generate", lambda *asked: {name: array + 1 for name, array in drawn(*asked).items()})
@@ -230,7 +230,7 @@ def test_other_bits_from_the_generator_are_said(root, monkeypatch):
     assert f"NumPy {np.__version__}" in str(caught.value.expected)
 
 
-def test_samples_from_files_have_no_seed(tmp_path):
+def test_samples_from_files_cannot_be_stored_by_seed(tmp_path):
     np.savez(tmp_path / "mine.npz", x=np.random.default_rng(1).random((4, 16), np.float32))
     small_versions.publish(tmp_path / "models", 1, samples={"files": str(tmp_path / "mine.npz")})
     with pytest.raises(UsageError, match="by its seed"):
@@ -246,7 +246,7 @@ def test_a_changed_version_is_not_exported(root, tmp_path):
         exported(tmp_path / "models")
 
 
-def test_the_command_line_says_what_a_file_holds(root):
+def test_golden_show_prints_the_contents_of_a_file(root):
     done = tritonize("golden", "export", str(root), "small")
     assert done.returncode == 0, done.stderr
     assert "8 of the version's 8 samples" in done.stdout
@@ -260,7 +260,7 @@ def test_the_command_line_says_what_a_file_holds(root):
     assert (absent.returncode, "golden file does not exist" in absent.stderr) == (2, True)
 
 
-def test_a_report_of_many_answers_stays_small():
+def test_the_json_report_of_many_checks_stays_small():
     from tritonize.core.artifacts import Check, Report, TensorCheck
 
     def check(index: int, passed: bool) -> Check:

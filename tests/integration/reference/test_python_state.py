@@ -1,4 +1,4 @@
-"""What a model keeps in Python between calls: named where its file is wrong, instead of a fault that no node has."""
+"""Python attributes that a model changes when it runs are named as the likely cause if its file is wrong."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def model(name: str) -> Model:
 
 
 @pytest.mark.usefixtures("in_process")
-def test_locate_names_a_table_of_the_first_call_and_the_report_too():
+def test_locate_and_the_report_name_an_attribute_that_the_first_call_sets():
     found = keep_fp32.locate_model(model("Cached"), Path("work"))
     assert (found.kind, found.origin) == ("modules", None)
     assert found.state == ("inner.table (None, then tensor of shape [4])",)
@@ -73,7 +73,7 @@ def test_locate_names_a_table_of_the_first_call_and_the_report_too():
 
 
 @pytest.mark.usefixtures("in_process")
-def test_a_counter_that_decides_is_named():
+def test_the_error_names_a_counter_that_changes_the_outputs():
     with pytest.raises(ExportError) as caught:
         api.build(Spec(schema=1, models={"m": model("Counts")}))
     assert caught.value.code == "state-decides"
@@ -81,13 +81,13 @@ def test_a_counter_that_decides_is_named():
 
 
 @pytest.mark.usefixtures("in_process")
-def test_state_of_a_right_file_is_not_mentioned():
+def test_changed_state_is_not_mentioned_if_the_file_passes():
     (report,) = api.build(Spec(schema=1, models={"m": model("Harmless")}))
     assert report.verdict == "passed"
     assert not any("last" in note for note in report.notes)
 
 
-class Keeps(nn.Module):
+class Stateful(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.deep = {"a": [1, {"b": torch.zeros(3)}], "q": deque([1, 2])}
@@ -108,19 +108,19 @@ class Keeps(nn.Module):
 @pytest.mark.parametrize(
     ("change", "name"),
     [
-        (lambda kept: kept.deep["a"][1]["b"].add_(1), "deep"),
-        (lambda kept: kept.deep["q"].append(3), "deep"),
-        (lambda kept: kept.names.add("z"), "names"),
-        (lambda kept: setattr(kept.other, "count", 2), "other"),
-        (lambda kept: setattr(kept, "added", 1), "added"),
-        (lambda kept: kept.table(3), "Keeps.table"),
+        (lambda module: module.deep["a"][1]["b"].add_(1), "deep"),
+        (lambda module: module.deep["q"].append(3), "deep"),
+        (lambda module: module.names.add("z"), "names"),
+        (lambda module: setattr(module.other, "count", 2), "other"),
+        (lambda module: setattr(module, "added", 1), "added"),
+        (lambda module: module.table(3), "Stateful.table"),
     ],
 )
-def test_whatever_changes_is_named(change, name):
-    kept = Keeps()
-    before = python_state.state(kept)
-    assert python_state.changes(before, python_state.state(kept)) == ()
-    change(kept)
-    (found, *others) = python_state.changes(before, python_state.state(kept))
+def test_every_kind_of_changed_attribute_is_found(change, name):
+    module = Stateful()
+    before = python_state.state(module)
+    assert python_state.changes(before, python_state.state(module)) == ()
+    change(module)
+    (found, *others) = python_state.changes(before, python_state.state(module))
     assert found.startswith(f"{name} (")
     assert all(each.startswith("myself") for each in others)  # it holds `deep` too

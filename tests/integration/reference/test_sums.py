@@ -1,4 +1,4 @@
-"""ONNX Runtime's own sums in normalizations: measured and allowed for, and no cover for a fault."""
+"""Summation errors of ONNX Runtime in normalizations are measured and allowed for, and do not hide a fault."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tritonize.reference import summation_error
 from tritonize.spec import schema
 
 SIZE = 96
-"""From about here on one normalization is over the limit in ONNX Runtime."""
+"""From about this size on, one normalization exceeds the noise-floor limit in ONNX Runtime."""
 MODEL = schema.Model.model_validate({"source": "m.onnx"})
 
 
@@ -58,8 +58,8 @@ def volumes() -> list[np.ndarray]:
     return [*drawn, np.full((1, 1, SIZE, SIZE, SIZE), 0.7, np.float32)]
 
 
-def known(volumes: list[np.ndarray]) -> GoldenSet:
-    """The exact answers in float64, and PyTorch's in float32."""
+def golden_set_of(volumes: list[np.ndarray]) -> GoldenSet:
+    """PyTorch's outputs in float32, and the exact ones in float64."""
     import torch
 
     shape = volumes[0].shape
@@ -89,7 +89,7 @@ def known(volumes: list[np.ndarray]) -> GoldenSet:
 
 @pytest.fixture
 def in_process(monkeypatch):
-    """The worker's function in this process; it starts in half the time."""
+    """Run the worker's function in this process, which takes half the time."""
 
     def run(task, request, **_):
         assert task is tasks.MEASURE_SUMS
@@ -98,11 +98,11 @@ def in_process(monkeypatch):
     monkeypatch.setattr(onnx_runtime.workers, "run_worker", run)
 
 
-def asked(asked_of: GoldenSet, path: Path) -> ErrorTracker:
-    tracker = ErrorTracker(asked_of)
+def tracker_of(golden: GoldenSet, path: Path) -> ErrorTracker:
+    tracker = ErrorTracker(golden)
     session = ort_session.session(path, ())
-    for index in range(asked_of.samples.drawn):
-        tracker.add(StageName.ONNXRUNTIME, (index,), ort_session.run_batch(session, arrays.load(asked_of.samples.files, index), 1))
+    for index in range(golden.samples.drawn):
+        tracker.add(StageName.ONNXRUNTIME, (index,), ort_session.run_batch(session, arrays.load(golden.samples.files, index), 1))
     return tracker
 
 
@@ -116,10 +116,10 @@ def drawn_gate(tracker: ErrorTracker, stage: str) -> Gate:
     return next(gate for gate in tracker.gates() if (gate.stage, gate.group) == (stage, "drawn"))
 
 
-def test_a_normalization_of_a_volume_passes_with_the_measured_reason(volumes, in_process):
+def test_the_summation_error_of_a_large_normalization_is_allowed_for(volumes, in_process):
     path = normalization("m.onnx")
-    question = known(volumes)
-    tracker = asked(question, path)
+    golden_of_volumes = golden_set_of(volumes)
+    tracker = tracker_of(golden_of_volumes, path)
     before = drawn_gate(tracker, StageName.ONNXRUNTIME)
     assert before.verdict == "failed"
     assert before.value > 20
@@ -127,13 +127,13 @@ def test_a_normalization_of_a_volume_passes_with_the_measured_reason(volumes, in
     tracker.allow_for_sums(allowance.moved)
     answers = ort_session.session(path, ())
     for index in range(2):
-        found = ort_session.run_batch(answers, arrays.load(question.samples.files, index), 1)
+        found = ort_session.run_batch(answers, arrays.load(golden_of_volumes.samples.files, index), 1)
         tracker.add(StageName.ONNXRUNTIME, (index,), found)
-        # An answer with exact sums, as other runtimes give it, is right too.
-        tracker.add(StageName.GRPC, (index,), {"y": arrays.load(question.exact, index)["y"].astype(np.float32)})
-        # And a fault of 30 times PyTorch's own error, which is less than these sums move the answer, is found.
+        # An output with exact sums, as other runtimes compute it, passes too.
+        tracker.add(StageName.GRPC, (index,), {"y": arrays.load(golden_of_volumes.exact, index)["y"].astype(np.float32)})
+        # A fault of 30 times PyTorch's own error is found, although these sums move the output further.
         fault = found["y"].copy()
-        fault[0, 0, :9] += np.float32(30 * question.floors[0].own)
+        fault[0, 0, :9] += np.float32(30 * golden_of_volumes.floors[0].own)
         tracker.add(StageName.HTTP, (index,), {"y": fault})
     assert drawn_gate(tracker, StageName.ONNXRUNTIME).value < 2
     assert drawn_gate(tracker, StageName.GRPC).verdict == "passed"
@@ -142,31 +142,31 @@ def test_a_normalization_of_a_volume_passes_with_the_measured_reason(volumes, in
     assert (floor.output, floor.group) == ("y", "drawn")
     assert "norm adds 884,736 terms" in floor.why
     assert floor.summing > 20 * floor.own
-    # A version carries how far they move the answers, and passes again with them.
+    # The golden set stores the allowance, and the file passes again with it.
     carried = golden_set.write(tracker.golden, Path("golden"))
     assert carried.floors == tracker.golden.floors
-    assert drawn_gate(asked(carried, path), StageName.ONNXRUNTIME).verdict == "passed"
+    assert drawn_gate(tracker_of(carried, path), StageName.ONNXRUNTIME).verdict == "passed"
 
 
 @pytest.mark.parametrize("fault", ["weight", "epsilon"])
-def test_a_fault_in_the_same_node_is_not_allowed_for(volumes, in_process, fault):
-    """30 times PyTorch's own error: a third of what the sums of the right node are off."""
-    question = known(volumes)
-    floor = next(floor for floor in question.floors if floor.group == "drawn")
+def test_a_fault_in_the_summing_node_is_not_allowed_for(volumes, in_process, fault):
+    """The fault is 30 times PyTorch's own error: a third of the summation error of the correct node."""
+    golden_of_volumes = golden_set_of(volumes)
+    floor = next(floor for floor in golden_of_volumes.floors if floor.group == "drawn")
     share = 30 * floor.own / floor.scale
     variance = float(np.var(volumes[0], dtype=np.float64))
-    # epsilon + d makes 1 - d / (2 variance) of an answer
+    # epsilon + d multiplies an output by 1 - d / (2 variance)
     path = normalization("m.onnx", **({"factor": 1 + share} if fault == "weight" else {"epsilon": 1e-5 + 2 * share * variance}))
-    tracker = asked(question, path)
+    tracker = tracker_of(golden_of_volumes, path)
     allowance, recorder = allowed(tracker, path)
     assert allowance.moved is None
     assert recorder.stages == []
     assert drawn_gate(tracker, StageName.ONNXRUNTIME).verdict == "failed"
 
 
-def test_a_kernel_that_is_further_off_than_rounding_explains_is_not_allowed_for(volumes, in_process, monkeypatch):
+def test_a_node_error_beyond_rounding_is_not_allowed_for(volumes, in_process, monkeypatch):
     path = normalization("m.onnx")
-    tracker = asked(known(volumes), path)
+    tracker = tracker_of(golden_set_of(volumes), path)
     monkeypatch.setattr(wide_sums, "bound", lambda *_, **__: 1e-9)
     allowance, recorder = allowed(tracker, path)
     assert allowance.moved is None
@@ -174,19 +174,21 @@ def test_a_kernel_that_is_further_off_than_rounding_explains_is_not_allowed_for(
     assert "InstanceNormalization norm" in recorder.stages[0].note
 
 
-def test_a_constant_that_sums_move_beyond_the_tolerance_is_explained_and_a_wrong_one_is_not(volumes, in_process):
-    question = known(volumes)
+def test_summation_explains_a_failing_constant_sample_unless_the_file_is_wrong(volumes, in_process):
+    golden_of_volumes = golden_set_of(volumes)
     for factor, bias, reason in ((1.0, 0.0, True), (1.0, 0.01, False)):
         path = normalization("m.onnx", factor=factor)
         model = onnx.load(path)
         model.graph.initializer[1].CopyFrom(numpy_helper.from_array(np.full(1, np.float32(0.25 + bias)), "b"))
         onnx.save(model, path)
-        found = ort_session.run_batch(ort_session.session(path, ()), arrays.load(question.samples.files, 2), 1)
-        tensors = compare(arrays.load(question.expected, 2), found, question.tolerances)
+        found = ort_session.run_batch(ort_session.session(path, ()), arrays.load(golden_of_volumes.samples.files, 2), 1)
+        tensors = compare(arrays.load(golden_of_volumes.expected, 2), found, golden_of_volumes.tolerances)
         assert not all(tensor.passed for tensor in tensors)
         check = Check(stage=StageName.ONNXRUNTIME, batch_size=1, samples=(2,), tensors=tensors)
         artifact = SimpleNamespace(path=path)
-        why = summation_error.explained(MODEL, artifact, question, checks={2: check}, work=Path("work"), recorder=Recorder())
+        why = summation_error.explained(
+            MODEL, artifact, golden_of_volumes, checks={2: check}, work=Path("work"), recorder=Recorder()
+        )
         assert bool(why) is reason, why
 
 
@@ -208,8 +210,8 @@ OPSETS = [
 
 
 @pytest.mark.parametrize(("opset", "operator", "attributes", "weights"), OPSETS)
-def test_every_sum_is_the_same_in_float64(opset, operator, attributes, weights):
-    """Against ONNX Runtime in float32, where few terms are added up; what is told of the node is its own error."""
+def test_a_node_with_float64_sums_computes_the_same_function(opset, operator, attributes, weights):
+    """Compared with ONNX Runtime in float32 on sums of few terms; the reported error is that of the node."""
     generator = np.random.default_rng(1)
     shape = (2, 4, 5, 6)
     kinds = {
@@ -238,7 +240,7 @@ def test_every_sum_is_the_same_in_float64(opset, operator, attributes, weights):
     assert not list(Path().glob("*.wide*"))
 
 
-def test_without_long_sums_nothing_is_run():
+def test_a_file_without_long_sums_is_not_run():
     path = write([helper.make_node("Relu", ["x"], ["y"])], (1, 4), {}, "m.onnx")
     files = TensorFiles(directory=Path("in"), tensors=(TensorSpec(name="x", dtype="fp32", shape=(1, 4)),), count=1)
     arrays.save(files, 0, {"x": np.ones((1, 4), np.float32)})

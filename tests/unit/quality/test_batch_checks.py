@@ -1,4 +1,4 @@
-"""The one comparison of answers with a golden set: which batches, what is expected of each, and what a check says."""
+"""The comparison with a golden set: batches, their expected outputs, and the checks."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def golden(place: Path, *, batched: bool = True) -> GoldenSet:
     return GoldenSet(samples=samples, expected=own, max_batch_size=2 if batched else 0, rules=rules)
 
 
-def test_every_sample_at_every_size_and_edge_cases_alone(tmp_path):
+def test_batches_have_every_sample_at_every_size_and_edge_cases_alone(tmp_path):
     assert golden(tmp_path / "a").batches() == [(2,), (0,), (1,), (0, 1)]
     assert golden(tmp_path / "b", batched=False).batches() == [(0,), (1,), (2,)]
 
 
-def test_a_batch_is_expected_to_be_its_samples_joined(tmp_path):
+def test_the_expected_output_of_a_batch_is_that_of_its_samples_concatenated(tmp_path):
     known = golden(tmp_path)
     right = files(tmp_path, "found", [known.expected_outputs(batch)["y"] + 0.05 for batch in known.batches()])
     checks = list(check_batches(known, StageName.ONNXRUNTIME, known.batches(), found=SingleOutputs(right)))
@@ -51,14 +51,14 @@ def test_a_batch_is_expected_to_be_its_samples_joined(tmp_path):
     assert not check.passed
 
 
-def test_other_answers_may_be_expected_of_the_batches(tmp_path):
+def test_the_expected_outputs_of_the_batches_can_be_replaced(tmp_path):
     known = golden(tmp_path)
     other = SingleOutputs(files(tmp_path, "other", [np.full((1, 2), 7.0)]))
     (check,) = check_batches(known, StageName.CHECK, [(0,)], found=other, expected=other)
     assert check.passed
 
 
-def test_a_tracker_gets_every_answer_and_decides_alike(tmp_path):
+def test_a_tracker_gets_every_output_and_agrees_with_the_checks(tmp_path):
     known, tracker = golden(tmp_path), ErrorTracker(golden(tmp_path))
     found = {"y": np.full((1, 2), 1.5, np.float32)}
     check = check_outputs(
@@ -68,7 +68,7 @@ def test_a_tracker_gets_every_answer_and_decides_alike(tmp_path):
     assert [(row.stage, row.metrics.max_abs) for row in tracker.rows()] == [(StageName.HTTP, 0.5)]
 
 
-def test_a_model_without_batches_has_size_zero(tmp_path):
+def test_a_model_without_batching_has_batch_size_zero(tmp_path):
     known = golden(tmp_path, batched=False)
     assert (
         check_outputs(
@@ -78,6 +78,6 @@ def test_a_model_without_batches_has_size_zero(tmp_path):
     )
 
 
-def test_an_edge_case_that_is_dropped_is_gone_everywhere(tmp_path):
+def test_a_dropped_edge_case_is_removed_from_samples_and_outputs(tmp_path):
     known = golden(tmp_path).without({"zeros"})
     assert (known.samples.files.count, known.expected.count, known.samples.edges) == (2, 2, {})

@@ -33,7 +33,7 @@ def test_equal_arrays_pass_with_zero_differences():
         (-10.0, -10.0018, True),
     ],
 )
-def test_the_rule_is_atol_plus_rtol_times_expected(expected, found, passes):
+def test_the_limit_is_atol_plus_rtol_times_expected(expected, found, passes):
     assert check([expected], [found]).passed is passes
 
 
@@ -50,7 +50,7 @@ def test_the_gate_agrees_with_numpy_on_random_arrays():
         assert result.mean_abs == pytest.approx(np.abs(wide[0] - wide[1]).mean())
 
 
-def test_one_wrong_element_is_found_and_named(monkeypatch):
+def test_one_wrong_element_is_found_with_its_position(monkeypatch):
     monkeypatch.setattr(differences, "CHUNK", 7)  # the element lies in a later chunk
     expected = np.zeros((2, 3, 5), np.float32)
     found = expected.copy()
@@ -64,7 +64,7 @@ def test_one_wrong_element_is_found_and_named(monkeypatch):
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 1000])
-def test_the_numbers_do_not_depend_on_the_chunk(monkeypatch, chunk):
+def test_the_result_does_not_depend_on_the_chunk_size(monkeypatch, chunk):
     generator = np.random.default_rng(2)
     expected, found = generator.standard_normal((2, 500))
     whole = check(expected, found)
@@ -76,7 +76,7 @@ def test_the_numbers_do_not_depend_on_the_chunk(monkeypatch, chunk):
     assert parts.worst == whole.worst
 
 
-def test_relative_difference_is_taken_away_from_zero_only():
+def test_relative_difference_ignores_values_near_zero():
     result = check([1000.0, 1e-9], [1000.1, 1e-5])
     assert result.max_rel == pytest.approx(1e-4)
 
@@ -127,7 +127,7 @@ def test_integers_and_booleans_must_be_equal_whatever_the_tolerance():
         (np.zeros((0, 3), np.float32), np.zeros((0, 4), np.float32), "shape"),
     ],
 )
-def test_another_shape_or_type_fails(expected, found, reason):
+def test_a_different_shape_or_type_fails(expected, found, reason):
     result = compare_tensor("y", expected, found, tolerance=TOLERANCE)
     assert not result.passed
     assert reason in result.reason

@@ -31,7 +31,7 @@ def metrics(expected, found, kind="values", rtol=0.0, atol=0.0, batched=True, **
 
 
 def plain(expected, found, rtol, atol):
-    """The same numbers, written straight down."""
+    """The same metrics, computed directly from their formulas."""
     e, f = expected.astype(np.float64).ravel(), found.astype(np.float64).ravel()
     d = np.abs(f - e)
     far = np.abs(e) > 1e-3 * np.abs(e).max()
@@ -49,7 +49,7 @@ def plain(expected, found, rtol, atol):
 
 @pytest.mark.parametrize(("left", "right"), list(itertools.product(FLOATS, repeat=2)))
 @pytest.mark.parametrize("shape", [(1,), (7,), (2, 3, 5), (1, 20000)])
-def test_the_general_numbers_are_those_of_their_formulas(left, right, shape):
+def test_general_metrics_equal_their_formulas(left, right, shape):
     generator = np.random.default_rng([*shape, FLOATS.index(left), FLOATS.index(right)])
     for scale in (1e-3, 1.0, 300.0):
         expected = (generator.standard_normal(shape) * scale).astype(left)
@@ -63,7 +63,7 @@ def test_the_general_numbers_are_those_of_their_formulas(left, right, shape):
         assert result.items == shape[0]
 
 
-def test_many_answers_are_one_and_their_order_does_not_matter(monkeypatch):
+def test_several_outputs_accumulate_like_one_in_any_order(monkeypatch):
     generator = np.random.default_rng(3)
     answers = []
     for size in (1, 3, 100, 1000, 17):
@@ -87,7 +87,7 @@ def test_many_answers_are_one_and_their_order_does_not_matter(monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", [*FLOATS, np.int32])
-def test_special_values_and_the_worst_elements_counted_one_by_one(dtype):
+def test_special_values_and_worst_elements_equal_a_count_element_by_element(dtype):
     generator = np.random.default_rng(4)
     for size in (20, 20000):
         expected = (generator.standard_normal(size) * 50).astype(dtype)
@@ -111,7 +111,7 @@ def test_special_values_and_the_worst_elements_counted_one_by_one(dtype):
         assert (sums.nan, sums.inf) == (([2, 1], [1, 2]) if dtype is not np.int32 else ([0, 0], [0, 0]))
 
 
-def test_of_equally_bad_elements_the_first_are_kept(monkeypatch):
+def test_the_first_of_equally_bad_elements_are_listed(monkeypatch):
     for chunk in (8192, 10, 3):
         monkeypatch.setattr(differences, "CHUNK", chunk)
         sums = measure(np.zeros(100, int), np.where(np.arange(100) == 50, 2, 1), 0.0, atol=0.0, worst=5)
@@ -119,7 +119,7 @@ def test_of_equally_bad_elements_the_first_are_kept(monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", [*FLOATS, np.int8, np.uint8, np.int64, np.bool_])
-def test_identical_arrays_give_perfect_marks(dtype):
+def test_identical_arrays_have_perfect_metrics(dtype):
     array = (np.random.default_rng(5).standard_normal((3, 4, 5)) * 3).astype(dtype)
     result = metrics(array, array.copy())
     assert result.equal
@@ -154,7 +154,7 @@ def test_ulps_are_steps_of_nextafter(dtype, start, steps):
         assert metrics(walked[None], value[None]).max_ulp == abs(steps)
 
 
-def test_ulps_of_zeros_of_ends_and_of_a_wide_reference():
+def test_ulps_at_zero_at_the_largest_values_and_for_a_float64_reference():
     for dtype in FLOATS:
         assert metrics(np.array([0.0], dtype), np.array([-0.0], dtype)).max_ulp == 0
     ends = np.array([-LARGEST]), np.array([LARGEST])
@@ -170,7 +170,7 @@ def test_ulps_of_zeros_of_ends_and_of_a_wide_reference():
 # Class scores and distributions
 
 
-def test_top_agreement_counted_by_sorting():
+def test_top_agreement_equals_a_count_by_sorting():
     generator = np.random.default_rng(6)
     for classes in (2, 5, 6, 40):
         expected = generator.standard_normal((300, classes))
@@ -183,7 +183,7 @@ def test_top_agreement_counted_by_sorting():
         assert (result.rows, result.kl_mean, 0 < result.top1 < 1) == (300, None, True)
 
 
-def test_ties_within_the_types_own_rounding_agree_and_a_constant_answer_does_not():
+def test_ties_within_rounding_agree_and_a_constant_output_does_not():
     expected = np.array([[0.1, 0.50001, 0.50002]])
     assert metrics(expected, np.array([[0.1, 0.5, 0.5]], np.float16), "classes").top1 == 1.0
     assert metrics(expected, np.array([[0.1, 0.50002, 0.50001]], np.float32), "classes").top1 == 0.0
@@ -195,7 +195,7 @@ def test_ties_within_the_types_own_rounding_agree_and_a_constant_answer_does_not
     assert metrics([[3.0]], [[4.0]], "classes").top1 is None
 
 
-def test_divergence_is_the_textbooks():
+def test_divergence_equals_the_textbook_formula():
     generator = np.random.default_rng(8)
     for classes, spread in ((2, 1), (10, 5), (1000, 20)):
         logits = spread * generator.standard_normal((50, classes))
@@ -209,7 +209,7 @@ def test_divergence_is_the_textbooks():
     assert metrics(p, p, "distribution").kl_max == 0.0
 
 
-def test_divergence_at_zeros_and_of_what_is_no_distribution():
+def test_divergence_at_zeros_and_for_rows_that_are_not_distributions():
     half = metrics([[0.5, 0.5, 0.0]], [[0.25, 0.5, 0.25]], "distribution")
     assert half.kl_mean == pytest.approx(0.5 * math.log(2))  # nothing expected there, nothing to lose
     lost = metrics([[0.5, 0.5]], np.array([[1.0, 0.0]], np.float32), "distribution")
@@ -225,7 +225,7 @@ def test_divergence_at_zeros_and_of_what_is_no_distribution():
 # Masks
 
 
-def test_one_flipped_voxel_by_hand():
+def test_overlap_with_one_flipped_voxel():
     expected = np.full((1, 1, 4, 4, 4), -1.0, np.float32)
     expected[0, 0, 1, :2] = 1.0  # 8 voxels
     found = expected.copy()
@@ -237,7 +237,7 @@ def test_one_flipped_voxel_by_hand():
     assert (probabilities.dice_mean, probabilities.iou_mean) == (14 / 15, 7 / 8)
 
 
-def test_overlap_of_masks_and_segmentations_counted_with_sets(monkeypatch):
+def test_overlap_of_masks_and_segmentations_equals_a_count_with_sets(monkeypatch):
     generator = np.random.default_rng(9)
     shape = (3, 4, 6, 7)
     expected = generator.standard_normal(shape)
@@ -292,7 +292,7 @@ def boxes(generator, count):
     return np.concatenate([corner, corner + size, scores, generator.integers(0, 3, (count, 1))], axis=1)
 
 
-def test_a_permuted_set_matches():
+def test_permuted_detections_match():
     generator = np.random.default_rng(10)
     for count in (1, 2, 30, 200):
         expected = boxes(generator, count)[None]
@@ -330,14 +330,14 @@ def test_lost_added_moved_and_relabelled_detections_are_counted():
     assert metrics(poisoned, poisoned, "detections").matched == 0
 
 
-def test_partners_overlap_by_half():
+def test_matched_boxes_overlap_by_at_least_half():
     expected = np.array([[[0, 0, 10, 10.0]]])
     for share, matched in ((0.51, 1), (0.49, 0)):
         assert metrics(expected, expected * [1, 1, 1, share], "detections").matched == matched
     assert metrics(expected, expected * [1, 1, 1, 0.6], "detections").max_box == pytest.approx(4.0)
 
 
-def test_boxes_one_above_another_are_told_apart_by_score_and_boxes_in_space_work():
+def test_identical_boxes_are_matched_by_score_and_3d_boxes_are_supported():
     expected = np.array([[[0, 0, 10, 10, 0.9], [0, 0, 10, 10.01, 0.2]]])
     swapped = expected[:, ::-1] + np.array([0.0, 0, 0, 0.006, 0])
     assert metrics(expected, swapped, "detections").max_score == 0.0
@@ -354,7 +354,7 @@ def test_boxes_one_above_another_are_told_apart_by_score_and_boxes_in_space_work
 # Bad input
 
 
-def test_special_values_are_counted_and_never_a_perfect_mark():
+def test_special_values_are_counted_and_never_give_a_perfect_metric():
     for value in (np.nan, np.inf, -np.inf):
         array = np.array([1.0, value, 3.0])
         both = metrics(array, array)
@@ -367,7 +367,7 @@ def test_special_values_are_counted_and_never_a_perfect_mark():
 
 
 @pytest.mark.parametrize("kind", ["values", "classes", "distribution", "mask_logits", "segmentation", "labels", "detections"])
-def test_empty_arrays_and_other_shapes_have_no_marks(kind):
+def test_empty_arrays_and_different_shapes_have_no_metrics(kind):
     empty = np.zeros((0, 3, 8, 8), np.int32) if kind != "detections" else np.zeros((0, 3, 6))
     result = metrics(empty, empty, kind)
     assert (result.answers, result.elements, result.equal) == (1, 0, False)
@@ -379,7 +379,7 @@ def test_empty_arrays_and_other_shapes_have_no_marks(kind):
         assert (result.equal, result.top1, result.dice_mean, result.matched or None) == (False, None, None, None)
 
 
-def test_another_shape_counts_against_every_item():
+def test_a_different_shape_counts_as_a_mismatch_of_every_item():
     accumulator = Accumulator("values", rtol=0.0, atol=0.0, batched=True)
     accumulator.add(np.ones((3, 2)), np.ones((3, 2)))
     accumulator.add(np.ones((3, 2)), np.ones((3, 1)))
@@ -425,7 +425,7 @@ def test_scalars_integers_booleans_and_strings():
         ("mask_logits", np.array([["a", "b"]], object)),
     ],
 )
-def test_what_cannot_be_of_a_kind_is_an_error_with_its_shape(kind, array):
+def test_an_output_that_does_not_fit_its_kind_is_an_error_with_its_shape(kind, array):
     accumulator = Accumulator(kind, rtol=0.0, atol=0.0, batched=True)
     with pytest.raises(UsageError) as error:
         accumulator.add(np.asarray(array), np.asarray(array))
@@ -444,7 +444,7 @@ def test_an_invalid_tolerance_is_an_error():
 
 
 @pytest.mark.parametrize("scale", [1e300, 1e-300, 1e200, 1e-160])
-def test_huge_and_tiny_values_have_the_marks_of_ordinary_ones(scale):
+def test_metrics_do_not_depend_on_the_scale_of_the_values(scale):
     generator = np.random.default_rng(11)
     expected = generator.standard_normal(1000)
     found = expected + 1e-3 * generator.standard_normal(1000)
@@ -461,7 +461,7 @@ def test_huge_and_tiny_values_have_the_marks_of_ordinary_ones(scale):
         assert both[0].mean_abs == pytest.approx(ordinary.mean_abs / 2, rel=1e-12)
 
 
-def test_answers_of_several_huge_scales_are_joined_as_they_would_be_at_ordinary_ones():
+def test_outputs_of_several_huge_scales_accumulate_like_ordinary_ones():
     generator = np.random.default_rng(15)
     answers = [(each, each + 1e-3 * generator.standard_normal(100)) for each in generator.standard_normal((3, 100))]
     ordinary = [(left * 2.0**power, right * 2.0**power) for (left, right), power in zip(answers, (0, 7, 3), strict=True)]
@@ -481,7 +481,7 @@ def metrics_of(answers):
     return accumulator.result()
 
 
-def test_no_number_leaves_json():
+def test_every_metric_is_valid_json():
     extremes = np.array([LARGEST, -LARGEST, 5e-324, -0.0, 0.0, 1.0, np.inf, np.nan])
     for left, right in itertools.product((extremes, extremes[::-1].copy(), np.zeros(8), np.full(8, 5e-324)), repeat=2):
         result = metrics(left, right, rtol=1e-3)
@@ -494,7 +494,7 @@ def test_no_number_leaves_json():
     assert (ends.cosine, ends.max_abs, ends.rmse, ends.mean_abs, ends.finite) == (-1.0, LARGEST, LARGEST, LARGEST, 2)
 
 
-# What an output seems to be
+# Detection of the kind of an output
 
 
 def softmax(logits, axis):
@@ -502,7 +502,7 @@ def softmax(logits, axis):
     return powers / powers.sum(axis=axis, keepdims=True)
 
 
-def test_detect_tells_what_it_can_and_leaves_the_rest():
+def test_detect_finds_the_kind_of_an_output_or_returns_values():
     generator = np.random.default_rng(12)
     normal = generator.standard_normal
     for dtype in FLOATS:
@@ -524,12 +524,12 @@ def test_detect_tells_what_it_can_and_leaves_the_rest():
         assert detect(np.asarray(odd), batched=True) == "values"
 
 
-# The bound on the rate
+# The bound on the mismatch rate
 
 
 @pytest.mark.parametrize("confidence", [0.3, 0.9, 0.95, 0.999])
 @pytest.mark.parametrize(("mismatched", "total"), [(0, 1), (0, 59), (1, 10), (5, 100), (9, 10), (50, 60), (3, 1000)])
-def test_the_bound_is_where_the_exact_binomial_tail_is_what_is_left(mismatched, total, confidence):
+def test_the_bound_solves_the_exact_binomial_tail(mismatched, total, confidence):
     bound = mismatch_bound(mismatched, total, confidence)
 
     def tail(rate):
@@ -539,7 +539,7 @@ def test_the_bound_is_where_the_exact_binomial_tail_is_what_is_left(mismatched, 
     assert tail(bound) == pytest.approx(1 - confidence, rel=1e-9)
 
 
-def test_known_bounds():
+def test_the_bound_of_known_counts():
     assert mismatch_bound(0, 10) == pytest.approx(1 - 0.05**0.1)
     assert mismatch_bound(1, 10) == pytest.approx(0.394163, abs=1e-6)
     assert mismatch_bound(0, 10_000) == pytest.approx(2.9953e-4, rel=1e-4)
@@ -555,7 +555,7 @@ def test_known_bounds():
 @pytest.mark.parametrize(
     "kind", ["values", "classes", "distribution", "mask_logits", "mask_probabilities", "segmentation", "labels"]
 )
-def test_merging_is_adding_one_after_the_other(kind):
+def test_merging_accumulators_equals_adding_to_one(kind):
     generator = np.random.default_rng(3)
     whole, merged = (Accumulator(kind, rtol=1e-3, atol=1e-3, batched=True) for _ in range(2))
     for number in range(4):
@@ -615,7 +615,7 @@ def test_a_volume_takes_one_pass_and_constant_memory():
 
 
 @pytest.mark.parametrize("kind", ["values", "classes", "distribution", "mask_logits"])
-def test_a_small_answer_takes_little_time(kind):
+def test_a_small_output_takes_little_time(kind):
     expected = softmax(np.random.default_rng(14).standard_normal((1, 1000)), 1).astype(np.float32)
     found = expected + np.float32(1e-6)
     accumulator = Accumulator(kind, rtol=1e-4, atol=9e-4, batched=True)
