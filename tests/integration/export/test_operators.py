@@ -1,4 +1,4 @@
-"""Operators of the user's: asinh, which the legacy exporter lacks at every opset, and one of torch.library."""
+"""The user's operators: asinh, which the legacy exporter lacks at every opset, and one of torch.library."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def build(source: str, opset: int, strategy: str, *, operators: str | None = OPE
 
 
 @pytest.mark.parametrize(("opset", "strategy"), [(9, "legacy"), pytest.param(18, "legacy", marks=pytest.mark.slow), (18, "dynamo")])
-def test_asinh_the_documented_example(opset, strategy):
+def test_the_documented_translation_of_asinh_is_exported(opset, strategy):
     done, answer = build("network:Asinh", opset, strategy)
     assert done.returncode == 0, done.stderr
     model = onnx.load(Path(answer["reports"][0]["location"]) / "model.onnx")
@@ -71,20 +71,20 @@ def test_asinh_the_documented_example(opset, strategy):
     assert "Asinh" in [node.op_type for node in model.graph.node]
 
 
-def test_without_it_the_missing_operator_is_named():
+def test_without_a_translation_the_missing_operator_is_named():
     done, answer = build("network:Asinh", 18, "legacy", operators=None)
     assert done.returncode == 4
     assert "aten::asinh" in answer["error"]["found"]
 
 
-def test_dynamo_below_18_is_refused_and_not_silently_18():
+def test_dynamo_refuses_opsets_below_18():
     done, answer = build("network:Asinh", 17, "dynamo")
     assert done.returncode == 4
     assert "does not write opset" in answer["error"]["found"]
 
 
 @pytest.mark.parametrize("strategy", [pytest.param("legacy", marks=pytest.mark.slow), "dynamo"])
-def test_an_operator_of_torch_library(strategy):
+def test_an_operator_of_torch_library_is_exported(strategy):
     done, _ = build("network:custom", 18, strategy)
     assert done.returncode == 0, done.stderr
 
@@ -137,7 +137,7 @@ def test_a_library_of_custom_operators_is_checked_and_served(strategy):
     assert done.returncode == 0, done.stdout + done.stderr
     (report,) = json.loads(done.stdout)["reports"]
     assert {check["stage"] for check in report["checks"]} >= {"onnxruntime", "grpc", "shm"}
-    assert set(report["details"]["custom_op_libraries"]) == {Path(library).name}  # evidence tells no places
+    assert set(report["details"]["custom_op_libraries"]) == {Path(library).name}  # evidence contains no folders
     version = Path(report["location"])
     assert f'op_library_filename: "{library}"' in (version.parent / "config.pbtxt").read_text()
     model = onnx.load(version / "model.onnx")
@@ -145,7 +145,7 @@ def test_a_library_of_custom_operators_is_checked_and_served(strategy):
 
 
 @pytest.mark.parametrize(("library", "words"), [("/nowhere/libops.so", "does not load the library"), ("libs/ops.so", "bare name")])
-def test_a_library_that_is_not_there(library, words):
+def test_a_missing_library_of_custom_operators_is_an_error(library, words):
     library_spec("legacy", library)
     done = tritonize("build", "s.yaml", "--json")
     assert done.returncode == 2
@@ -160,7 +160,7 @@ def test_a_library_that_is_not_there(library, words):
         ("import nowhere\n", "nowhere", 4),
     ],
 )
-def test_a_bad_file_of_operators(text, words, code):
+def test_an_invalid_operators_file_is_an_error(text, words, code):
     done, answer = build("network:Asinh", 18, "legacy", operators=text)
     assert done.returncode in (code, 4), done.stderr
     assert words in json.dumps(answer["error"])
