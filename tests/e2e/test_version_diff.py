@@ -116,7 +116,7 @@ def test_a_configuration_without_a_copy_is_reported_as_unknown(root, tmp_path):
     (place / "small/1/evidence/config.pbtxt").unlink()
     found = diff(place, 1, 4)
     (finding,) = [each for each in found.findings if each.where == "config.pbtxt"]
-    assert "not known" in finding.what
+    assert "unknown" in finding.what
     assert any("no copy of it exists" in note for note in found.notes)
 
 
