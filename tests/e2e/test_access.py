@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from tests.support import attacker, server_models
+from tests.support.waiting import processes_of
 from tritonize.core.errors import InferenceError, MissingError
 from tritonize.core.messages import server as wording
 from tritonize.process import processes
@@ -77,20 +78,10 @@ class TestOthers:
         if os.getuid() == 0:
             assert found["environment"] == "PermissionError"
 
-    def test_the_models_processes_do_not_inherit_the_key(self, server: Running) -> None:
-        (key,) = server.headers["http"].values()
-        environments = [
-            (folder / "environ").read_text(errors="replace")
-            for folder in Path("/proc").glob("[0-9]*")
-            if "triton_python_backend_stub" in _read(folder / "cmdline") and server.shm_prefix in _read(folder / "cmdline")
-        ]
-        assert environments
-        assert key not in "".join(environments)
-
-    def test_shared_memory_is_readable_only_by_its_owner(self, server: Running) -> None:
-        files = list(Path("/dev/shm").glob(f"{server.shm_prefix}*"))
-        assert files
-        assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    def test_no_process_and_no_shared_memory_but_the_servers(self, server: Running) -> None:
+        """What a server with Python has is in `test_python_backend.py`."""
+        assert [pid for pid, _ in processes_of(server.shm_prefix)] == [server.process.pid]
+        assert list(Path("/dev/shm").glob(f"{server.shm_prefix}*")) == []
 
     def test_with_the_key_statistics_and_index_are_readable(self, server: Running) -> None:
         for transport in ("http", "grpc"):

@@ -1,210 +1,302 @@
-"""The Python-based onnxruntime backend: what it accepts, how it batches, and that an error stays with its request."""
+"""The native onnxruntime backend: what it accepts, how it batches, and that an error stays with its request."""
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
+import dataclasses
+import json
+import shutil
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import ml_dtypes
 import numpy as np
-import onnxruntime as ort
 import pytest
-from google.protobuf import json_format, text_format
 
 from tests.support import server_models
 from tritonize.core.errors import InferenceError, ServerError
+from tritonize.core.stages import TRANSPORTS
 from tritonize.triton import client
-from tritonize.triton.server import embedded
+from tritonize.triton.server import embedded, log, native_backend
 from tritonize.triton.server.embedded import Running
+from tritonize.triton.server.native_backend import NativeBackend
 
-BACKEND = Path(embedded.__file__).parents[2] / "backends" / "onnxruntime"
+pytestmark = pytest.mark.server
+
+ADD_SUB = server_models.ADD_SUB
+PLAIN_ADD_SUB = ADD_SUB.replace("dynamic_batching { }", "")
+RECORDER = Path(__file__).parents[1] / "support" / "recording_onnxruntime.c"
+
+
+def refusals(repository: Path, directory: Path) -> Mapping[str, str]:
+    """The reason of every model that the server refuses; one at least."""
+    with pytest.raises(ServerError) as caught, embedded.start(repository, directory=directory):
+        pass
+    assert caught.value.code == "server-models-refused"
+    return log.refusals(directory / embedded.LOG_NAME)
 
 
 @pytest.fixture(scope="module")
-def contract() -> Iterator[Any]:
-    """The backend's own module, imported as the backend imports it."""
-    sys.path.insert(0, str(BACKEND))
-    try:
-        import contract as module
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server of models that only these tests ask."""
+    root = tmp_path_factory.mktemp("backend")
+    for name, text in FITTING.items():
+        write(root / "repository", name, text)
+    server_models.sequence_sum(server_models.write(root / "repository", "sequence", server_models.SEQUENCE_SUM))
+    server_models.ragged_sum(server_models.write(root / "repository", "ragged", server_models.RAGGED_SUM))
+    server_models.sums(server_models.write(root / "repository", "sums", server_models.SUMS))
+    server_models.overridable(server_models.write(root / "repository", "overridable", server_models.OVERRIDABLE))
+    with embedded.start(root / "repository", directory=root / "run") as running:
+        yield running
 
-        yield module
-    finally:
-        sys.path.remove(str(BACKEND))
-        sys.modules.pop("contract", None)
+
+def write(repository: Path, name: str, text: str) -> None:
+    """A model with this configuration; the start of its name chooses the file."""
+    path = server_models.write(repository, name, text)
+    if name.startswith("scalar"):
+        server_models.scalar(path)
+    elif name.startswith("identity"):
+        server_models.identity(path, server_models.TYPES["fp32"])
+    else:
+        server_models.add_sub(path)
 
 
-def configuration(text: str) -> dict[str, Any]:
-    """The data Triton gives a backend for a config.pbtxt."""
-    from tritonclient.grpc import model_config_pb2
+def identity(x: str, y: str) -> str:
+    return (
+        f'backend: "onnxruntime" max_batch_size: 2 input [ {{ name: "X" data_type: TYPE_FP32 dims: [ {x} ] }} ] '
+        f'output [ {{ name: "Y" data_type: TYPE_FP32 dims: [ {y} ] }} ] instance_group [ {{ kind: KIND_CPU }} ]'
+    )
 
-    message = text_format.Parse(text, model_config_pb2.ModelConfig())
-    found: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
-    return found
+
+DIFF = ', { name: "DIFF" data_type: TYPE_FP32 dims: [ 3 ] }'
+FITTING = {
+    "add_sub": ADD_SUB,
+    "scalar": server_models.SCALAR,
+    "identity": server_models.identity_config("TYPE_FP32"),
+    "some_outputs": ADD_SUB.replace(DIFF, ""),
+    "identity_narrower_input": identity("7", "-1"),
+    "whole_shape_without_batch": PLAIN_ADD_SUB.replace("max_batch_size: 4", "max_batch_size: 0").replace(
+        "dims: [ 3 ]", "dims: [ -1, 3 ]"
+    ),
+    "reshaped": ADD_SUB.replace("dims: [ 3 ]", "dims: [ 3, 1 ] reshape { shape: [ 3 ] }"),
+    **{
+        f"graph_level_{level + 1}": ADD_SUB + f"optimization {{ graph {{ level: {level} }} }}"
+        for level in (-1, 0, 1, 2)  # a model's name has no minus
+    },
+}
+A, B = ('{ name: "A" data_type: TYPE_FP32 dims: [ 3 ] }', '{ name: "B" data_type: TYPE_FP32 dims: [ 3 ] }')
+ACCELERATOR = "optimization {{ execution_accelerators {{ {}_execution_accelerator [ {{ name: 'openvino' }} ] }} }}"
+BATCH_INPUT = "batch_input [ {{ kind: {} target_name: 'C' data_type: {} source_input: '{}' }} ]"
+CONTROL = "sequence_batching {{ control_input [ {{ name: '{}' control [ {{ kind: CONTROL_SEQUENCE_START {} }} ] }} ] }}"
+STATE = "sequence_batching {{ state [ {{ input_name: 'B' output_name: '{}' data_type: {} dims: [ 3 ] }} ] }}"
+REFUSED = {
+    "another_name": (
+        ADD_SUB.replace('name: "A"', 'name: "a"'),
+        "the configuration has inputs 'a', 'B', the model has 'A', 'B'; not in the model: 'a'",
+    ),
+    "one_input_less": (
+        ADD_SUB.replace(A + ", ", ""),
+        "the configuration has inputs 'B', the model has 'A', 'B'; not in the configuration: 'A'",
+    ),
+    "a_name_twice": (ADD_SUB.replace('name: "A"', 'name: "B"'), "a name appears twice"),
+    "another_output": (ADD_SUB.replace("SUM", "PRODUCT"), "output 'PRODUCT' is not in the model, which has 'SUM', 'DIFF'"),
+    "another_type": (
+        ADD_SUB.replace("TYPE_FP32", "TYPE_FP16"),
+        "input 'A': the configuration says TYPE_FP16, the model has TYPE_FP32",
+    ),
+    "another_output_type": (
+        ADD_SUB.replace('"DIFF" data_type: TYPE_FP32', '"DIFF" data_type: TYPE_INT8'),
+        "output 'DIFF': the configuration says TYPE_INT8, the model has TYPE_FP32",
+    ),
+    "another_size": (
+        ADD_SUB.replace("dims: [ 3 ]", "dims: [ 4 ]"),
+        "input 'A': the configuration says dims [-1, 4] (the batch first), the model has [-1, 3]",
+    ),
+    "another_rank": (ADD_SUB.replace("dims: [ 3 ]", "dims: [ 3, 1 ]"), "input 'A': the configuration says dims [-1, 3, 1]"),
+    "no_batch": (
+        PLAIN_ADD_SUB.replace("max_batch_size: 4", "max_batch_size: 0"),
+        "input 'A': the configuration says dims [3], the model has [-1, 3]",
+    ),
+    "an_optional_input": (
+        ADD_SUB.replace(A, A.replace(" }", " optional: true }")),
+        "the configuration has inputs 'B', the model has 'A', 'B'",
+    ),
+    "identity_narrower_output": (
+        identity("7", "7"),
+        "output 'Y': the configuration says dims [-1, 7] (the batch first), the model has [-1, -1]",
+    ),
+    "scalar_with_two_elements": (server_models.SCALAR.replace("dims: [ 1 ]", "dims: [ 2 ]"), "is a scalar in the model"),
+    "ragged_matrix": (
+        ADD_SUB.replace(A, A.replace(" }", " allow_ragged_batch: true }")),
+        "input 'A': allow_ragged_batch needs shape [-1] in the model, which has [-1, 3]",
+    ),
+    "accelerator_cpu": (
+        ADD_SUB + ACCELERATOR.format("cpu"),
+        "optimization.execution_accelerators.cpu_execution_accelerator: the embedded server does not support 'openvino'",
+    ),
+    "accelerator_gpu": (
+        ADD_SUB + ACCELERATOR.format("gpu"),
+        "optimization.execution_accelerators.gpu_execution_accelerator: the embedded server does not support 'openvino'",
+    ),
+    "batch_input_type": (
+        ADD_SUB + BATCH_INPUT.format("BATCH_ELEMENT_COUNT", "TYPE_INT64", "A"),
+        "batch input data type must be TYPE_INT32 or TYPE_FP32",  # Triton's core says so
+    ),
+    "batch_input_target": (
+        ADD_SUB + BATCH_INPUT.format("BATCH_ELEMENT_COUNT", "TYPE_FP32", "A"),
+        "the configuration has inputs 'A', 'B', 'C', the model has 'A', 'B'; not in the model: 'C'",
+    ),
+    "control_shape": (
+        PLAIN_ADD_SUB.replace(", " + B, "") + CONTROL.format("B", "fp32_false_true: [ 0, 1 ]"),
+        "sequence control 'B': dims [1] are expected, the model has [-1, 3]",
+    ),
+    "state_output": (
+        PLAIN_ADD_SUB.replace(", " + B, "").replace(DIFF, "") + STATE.format("STATE", "TYPE_FP32"),
+        "state output 'STATE' is not in the model, which has 'SUM', 'DIFF'",
+    ),
+    "state_type": (
+        PLAIN_ADD_SUB.replace(", " + B, "").replace(DIFF, "") + STATE.format("DIFF", "TYPE_FP16"),
+        "state input 'B': the configuration says TYPE_FP16, the model has TYPE_FP32",
+    ),
+    **{
+        f"parameter_{name}": (
+            ADD_SUB + f'parameters {{ key: "{name}" value {{ string_value: "{value}" }} }}',
+            f"parameter {name}: expected {expected}, found {value if name == 'execution_mode' else repr(value)}",
+        )
+        for name, value, expected in (
+            ("execution_mode", "2", "0 (sequential) or 1 (parallel)"),
+            ("intra_op_thread_count", "many", "a whole number"),
+            ("inter_op_thread_count", "1.5", "a whole number"),
+            ("enable_mem_arena", "perhaps", "true or false"),
+            ("enable_mem_pattern", "", "true or false"),
+            ("share_session_between_instances", "both", "true or false"),
+        )
+    },
+    "operator_library": (
+        ADD_SUB + "model_operations { op_library_filename: '/no/such/operators.so' }",
+        "model_operations.op_library_filename '/no/such/operators.so'",
+    ),
+    "on_a_gpu": (ADD_SUB.replace("KIND_CPU", "KIND_GPU"), "GPU"),
+}
 
 
 class TestContract:
-    """Names, types and dims of the configuration against the model, by the native backend's rules."""
+    """Names, types and dims of the configuration against the model, by the rules of Triton's own backend."""
 
     @pytest.fixture(scope="class")
     @staticmethod
-    def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-        folder = tmp_path_factory.mktemp("contract")
-        return {
-            "add_sub": server_models.add_sub(folder / "add_sub.onnx"),
-            "scalar": server_models.scalar(folder / "scalar.onnx"),
-            "identity": server_models.identity(folder / "identity.onnx", server_models.TYPES["fp32"]),
-        }
+    def reasons(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+        """Why each model of `REFUSED` is refused; one server tries them all."""
+        root = tmp_path_factory.mktemp("contract")
+        for name, (text, _) in REFUSED.items():
+            write(root / "repository", name, text)
+        return refusals(root / "repository", root / "run")
 
-    @pytest.fixture
-    @staticmethod
-    def check(contract: Any, files: dict[str, Path]) -> Any:
-        def run(model: str, text: str) -> None:
-            session = ort.InferenceSession(str(files[model]), providers=["CPUExecutionProvider"])
-            contract.check(configuration(text), session)
+    @pytest.mark.parametrize("name", REFUSED)
+    def test_a_configuration_that_contradicts_the_model_is_an_error(self, name: str, reasons: Mapping[str, str]) -> None:
+        assert REFUSED[name][1] in reasons[name]
 
-        return run
+    @pytest.mark.parametrize("name", [name for name in FITTING if not name.startswith(("scalar", "identity"))])
+    def test_matching_configurations_are_accepted(self, name: str, made: Running) -> None:
+        shape = (1, 3, 1) if name == "reshaped" else (1, 3)
+        array = np.ones(shape, np.float32)
+        with client.connect_to(made, "grpc") as connection:
+            answer = connection.infer(name, {"A": array, "B": array})
+        assert set(answer) == ({"SUM"} if name == "some_outputs" else {"SUM", "DIFF"})
+        np.testing.assert_array_equal(answer["SUM"], 2 * array)
 
-    def test_matching_configurations_are_accepted(self, check: Any) -> None:
-        check("add_sub", server_models.ADD_SUB)
-        check("scalar", server_models.SCALAR)
-        check("identity", server_models.identity_config("TYPE_FP32"))
-
-    def test_a_configuration_may_name_a_subset_of_the_outputs(self, check: Any) -> None:
-        check("add_sub", server_models.ADD_SUB.replace(', { name: "DIFF" data_type: TYPE_FP32 dims: [ 3 ] }', ""))
-
-    def test_an_input_may_be_narrower_than_the_model(self, check: Any) -> None:
-        output = 'output [ { name: "Y" data_type: TYPE_FP32 dims: [ -1 ] } ]'
-        check("identity", f'max_batch_size: 2 input [ {{ name: "X" data_type: TYPE_FP32 dims: [ 7 ] }} ] {output}')
-
-    def test_an_output_may_not_be_narrower_than_the_model(self, check: Any) -> None:
-        with pytest.raises(ValueError, match=r"output 'Y': the configuration says dims \[-1, 7\].*the model has \[-1, -1\]"):
-            check(
-                "identity",
-                'max_batch_size: 2 input [ { name: "X" data_type: TYPE_FP32 dims: [ 7 ] } ] '
-                'output [ { name: "Y" data_type: TYPE_FP32 dims: [ 7 ] } ]',
-            )
-
-    def test_without_a_batch_dims_are_the_whole_shape(self, check: Any) -> None:
-        text = server_models.ADD_SUB.replace("max_batch_size: 4", "max_batch_size: 0").replace("dims: [ 3 ]", "dims: [ -1, 3 ]")
-        check("add_sub", text)
-
-    def test_a_reshape_is_applied_before_the_comparison(self, check: Any) -> None:
-        check("add_sub", server_models.ADD_SUB.replace("dims: [ 3 ]", "dims: [ 3, 1 ] reshape { shape: [ 3 ] }"))
-
-    @pytest.mark.parametrize(
-        ("old", "new", "text"),
-        [
-            ('name: "A"', 'name: "a"', "the configuration has inputs 'a', 'B', the model has 'A', 'B'; not in the model: 'a'"),
-            (
-                '{ name: "A" data_type: TYPE_FP32 dims: [ 3 ] }, ',
-                "",
-                "the configuration has inputs 'B', the model has 'A', 'B'; not in the configuration: 'A'",
-            ),
-            ('name: "A"', 'name: "B"', "a name appears twice"),
-            ('name: "SUM"', 'name: "PRODUCT"', "output 'PRODUCT' is not in the model, which has 'SUM', 'DIFF'"),
-            ("TYPE_FP32", "TYPE_FP16", "input 'A': the configuration says TYPE_FP16, the model has TYPE_FP32"),
-            ('"DIFF" data_type: TYPE_FP32', '"DIFF" data_type: TYPE_INT8', "output 'DIFF': the configuration says TYPE_INT8"),
-            (
-                "dims: [ 3 ]",
-                "dims: [ 4 ]",
-                "input 'A': the configuration says dims [-1, 4] (the batch first), the model has [-1, 3]",
-            ),
-            ("dims: [ 3 ]", "dims: [ 3, 1 ]", "input 'A': the configuration says dims [-1, 3, 1]"),
-            ("max_batch_size: 4", "max_batch_size: 0", "input 'A': the configuration says dims [3], the model has [-1, 3]"),
-            (
-                '"A" data_type: TYPE_FP32 dims: [ 3 ]',
-                '"A" data_type: TYPE_FP32 dims: [ 3 ] optional: true',
-                "the configuration has inputs 'B', the model has 'A', 'B'",
-            ),
-        ],
-    )
-    def test_a_configuration_that_contradicts_the_model_is_an_error(self, old: str, new: str, text: str, check: Any) -> None:
-        assert old in server_models.ADD_SUB
-        with pytest.raises(ValueError) as caught:
-            check("add_sub", server_models.ADD_SUB.replace(old, new))
-        assert text in str(caught.value)
-
-    def test_a_scalar_cannot_be_batched(self, check: Any) -> None:
-        with pytest.raises(ValueError, match="is a scalar in the model"):
-            check(
-                "scalar",
-                'input [ { name: "X" data_type: TYPE_FP32 dims: [ -1 ] } ] '
-                'output [ { name: "TOTAL" data_type: TYPE_FP32 dims: [ 2 ] } ]',
-            )
-
-    @pytest.mark.parametrize(
-        ("extra", "what"),
-        [
-            ("batch_input [ { kind: BATCH_ELEMENT_COUNT } ]", "batch_input and batch_output"),
-            ("sequence_batching { state [ { input_name: 'A' } ] }", "sequence_batching.state"),
-            ("optimization { execution_accelerators { cpu_execution_accelerator [ { name: 'openvino' } ] } }", "cpu_execution"),
-        ],
-    )
-    def test_a_feature_of_the_native_backend_alone_is_rejected(self, extra: str, what: str, check: Any) -> None:
-        text = server_models.ADD_SUB.replace("dynamic_batching { }", "") + extra
-        with pytest.raises(ValueError, match="the embedded server does not support") as caught:
-            check("add_sub", text)
-        assert what in str(caught.value)
+    def test_an_input_may_be_narrower_than_the_model(self, made: Running) -> None:
+        array = np.ones((2, 7), np.float32)
+        with client.connect_to(made, "grpc") as connection:
+            np.testing.assert_array_equal(connection.infer("identity_narrower_input", {"X": array})["Y"], array)
+            with pytest.raises(InferenceError):
+                connection.infer("identity_narrower_input", {"X": array[:, :6]})
 
 
 class TestParameters:
-    """The parameters of the native backend become ONNX Runtime's options."""
+    """The parameters of Triton's own backend become ONNX Runtime's options."""
+
+    DEFAULTS = ("SetSessionGraphOptimizationLevel 99", "SetSessionExecutionMode 0", "EnableCpuMemArena", "EnableMemPattern")
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def recorder(tmp_path_factory: pytest.TempPathFactory) -> tuple[NativeBackend, Path]:
+        """The backend with a library between it and ONNX Runtime, and the file in which that notes the calls."""
+        compiler = shutil.which("cc") or shutil.which("gcc")
+        if compiler is None:
+            pytest.skip("not run: there is no C compiler for the recorder")
+        folder = tmp_path_factory.mktemp("recorder")
+        installed = native_backend.find()
+        library, notes = folder / installed.onnxruntime.name, folder / "notes"
+        command = [compiler, "-std=c11", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-o", str(library), str(RECORDER)]
+        subprocess.run([*command, f'-DREAL="{installed.onnxruntime}"', f'-DNOTES="{notes}"', "-ldl"], check=True, timeout=60)
+        return dataclasses.replace(installed, onnxruntime=library), notes
+
+    @pytest.fixture
+    @staticmethod
+    def calls(recorder: tuple[NativeBackend, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> object:
+        def run(text: str) -> list[str]:
+            native, notes = recorder
+            monkeypatch.setattr(native_backend, "find", lambda: native)
+            server_models.add_sub(server_models.write(tmp_path / "repository", "add_sub", ADD_SUB + text))
+            array = np.ones((1, 3), np.float32)
+            with (
+                embedded.start(tmp_path / "repository", directory=tmp_path / "run") as running,
+                client.connect_to(running, "grpc") as connection,
+            ):
+                assert connection.infer("add_sub", {"A": array, "B": array})["SUM"].tolist() == [[2, 2, 2]]
+            lines = [line.partition(" ") for line in notes.read_text().splitlines()]
+            return [call for pid, _, call in lines if int(pid) == running.process.pid]
+
+        return run
 
     @staticmethod
-    def config(**parameters: str) -> dict[str, Any]:
-        return {"parameters": {name: {"string_value": value} for name, value in parameters.items()}}
+    def parameters(**values: str) -> str:
+        return "".join(f'parameters {{ key: "{name}" value {{ string_value: "{value}" }} }}\n' for name, value in values.items())
 
-    def test_defaults_are_those_of_onnx_runtime(self, contract: Any) -> None:
-        ours, theirs = contract.session_options({}), ort.SessionOptions()
-        for name in (
-            "intra_op_num_threads",
-            "inter_op_num_threads",
-            "execution_mode",
-            "graph_optimization_level",
-            "enable_cpu_mem_arena",
-            "enable_mem_pattern",
-        ):
-            assert getattr(ours, name) == getattr(theirs, name), name
+    def test_defaults_are_those_of_onnx_runtime(self, calls: object) -> None:
+        assert callable(calls)
+        assert set(calls("")) == set(self.DEFAULTS)
 
-    def test_every_parameter_becomes_an_option(self, contract: Any) -> None:
-        options = contract.session_options(
-            self.config(
-                intra_op_thread_count="3",
-                inter_op_thread_count="2",
-                execution_mode="1",
-                enable_mem_arena="false",
-                enable_mem_pattern="0",
-                **{"session.use_device_allocator_for_initializers": "1"},
-            )
+    def test_every_parameter_becomes_an_option(self, calls: object) -> None:
+        assert callable(calls)
+        text = self.parameters(
+            intra_op_thread_count="3",
+            inter_op_thread_count="2",
+            execution_mode="1",
+            enable_mem_arena="false",
+            enable_mem_pattern="0",
+            **{"session.use_device_allocator_for_initializers": "1"},
         )
-        assert (options.intra_op_num_threads, options.inter_op_num_threads) == (3, 2)
-        assert options.execution_mode == ort.ExecutionMode.ORT_PARALLEL
-        assert not options.enable_cpu_mem_arena
-        assert not options.enable_mem_pattern
-        assert options.get_session_config_entry("session.use_device_allocator_for_initializers") == "1"
+        assert set(calls(text)) == {
+            "SetSessionGraphOptimizationLevel 99",
+            "SetIntraOpNumThreads 3",
+            "SetInterOpNumThreads 2",
+            "SetSessionExecutionMode 1",
+            "DisableCpuMemArena",
+            "DisableMemPattern",
+            "AddSessionConfigEntry session.use_device_allocator_for_initializers=1",
+        }
 
-    @pytest.mark.parametrize(
-        ("level", "expected"), [(-1, "ORT_ENABLE_BASIC"), (0, "ORT_ENABLE_ALL"), (1, "ORT_ENABLE_EXTENDED"), (2, "ORT_DISABLE_ALL")]
-    )
-    def test_the_graph_level_becomes_an_optimization_level(self, level: int, expected: str, contract: Any) -> None:
-        options = contract.session_options({"optimization": {"graph": {"level": level}}})
-        assert options.graph_optimization_level.name == expected
+    def test_an_option_of_every_run_is_set(self, calls: object) -> None:
+        assert callable(calls)
+        entry = "memory.enable_memory_arena_shrinkage"
+        assert set(calls(self.parameters(**{entry: "cpu:0"}))) == {*self.DEFAULTS, f"AddRunConfigEntry {entry}=cpu:0"}
 
-    @pytest.mark.parametrize(
-        ("name", "value"), [("execution_mode", "2"), ("intra_op_thread_count", "many"), ("enable_mem_arena", "perhaps")]
-    )
-    def test_an_invalid_parameter_is_an_error(self, name: str, value: str, contract: Any) -> None:
-        with pytest.raises(ValueError, match=f"parameter {name}: expected .*, found '?{value}"):
-            contract.session_options(self.config(**{name: value}))
+    @pytest.mark.parametrize(("level", "expected"), [(-1, 1), (0, 99), (1, 2), (2, 0)])
+    def test_the_graph_level_becomes_an_optimization_level(self, level: int, expected: int, calls: object) -> None:
+        """Triton's numbers of the levels and ONNX Runtime's differ."""
+        assert callable(calls)
+        found = calls(f"optimization {{ graph {{ level: {level} }} }}")
+        assert f"SetSessionGraphOptimizationLevel {expected}" in found
+
+    def test_zero_threads_leave_the_choice_to_onnx_runtime(self, calls: object) -> None:
+        assert callable(calls)
+        assert set(calls(self.parameters(intra_op_thread_count="0", inter_op_thread_count="0"))) == set(self.DEFAULTS)
 
 
-@pytest.mark.server
 class TestBatching:
     def test_requests_are_joined_and_each_gets_its_own_output(self, server: Running) -> None:
         """Eight requests at once, of one to three rows, become fewer runs of the model."""
@@ -269,15 +361,129 @@ class TestBatching:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(ask, ["SUM", "DIFF"] * 8))
 
-    def test_bytes_that_are_not_utf_8_fail_only_their_request(self, server: Running) -> None:
+    def test_bytes_that_are_not_utf_8_pass_unchanged(self, server: Running) -> None:
+        """Like in Triton's own backend: ONNX Runtime copies the bytes."""
         with client.connect_to(server, "grpc") as connection:
-            with pytest.raises(InferenceError) as caught:
-                connection.infer("identity_string", {"X": np.array([[b"\xff\xfe"]], dtype=object)})
-            assert "input 'X': an element is not valid UTF-8" in str(caught.value.found)
+            for content in (b"\xff\xfe", b"a\0b", b""):
+                array = np.array([[content]], dtype=object)
+                assert connection.infer("identity_string", {"X": array})["Y"].tolist() == [[content]]
+
+    def test_text_that_is_cut_short_fails_only_its_request(self, server: Running) -> None:
+        """The length of an element is beyond the end of the data; the next request is right."""
+        body = (
+            b'{"inputs":[{"name":"X","shape":[1,1],"datatype":"BYTES","parameters":{"binary_data_size":6}}]}',
+            (100).to_bytes(4, "little") + b"ab",
+        )
+        with client.connect_to(server, "http") as connection:
+            answer = connection._connection.request(
+                "POST",
+                "v2/models/identity_string/infer",
+                body=list(body),
+                headers={"Inference-Header-Content-Length": str(len(body[0]))},
+                limit=10_000,
+            )
+            assert answer.status == 400
             assert connection.infer("identity_string", {"X": np.array([[b"fine"]], dtype=object)})["Y"].tolist() == [[b"fine"]]
 
+    def test_an_empty_batch_is_refused(self, server: Running) -> None:
+        """Triton's core refuses it, and the next request is right."""
+        with client.connect_to(server, "grpc") as connection:
+            empty = np.empty((0, 3), np.float32)
+            with pytest.raises(InferenceError) as caught:
+                connection.infer("add_sub", {"A": empty, "B": empty})
+            assert "input byte size mismatch" in str(caught.value.found)
+            array = np.ones((1, 3), np.float32)
+            assert connection.infer("add_sub", {"A": array, "B": array})["SUM"].tolist() == [[2, 2, 2]]
 
-@pytest.mark.server
+    def test_a_batch_that_is_too_large_is_refused(self, server: Running) -> None:
+        array = np.ones((5, 3), np.float32)
+        with client.connect_to(server, "grpc") as connection, pytest.raises(InferenceError, match="add_sub") as caught:
+            connection.infer("add_sub", {"A": array, "B": array})
+        assert "batch-size must be <= 4" in str(caught.value.found)
+
+
+class TestMemory:
+    def test_a_request_has_the_same_bits_wherever_its_tensors_lie(self, made: Running) -> None:
+        """In the body of an HTTP request a tensor begins where its header ends; kernels of ONNX Runtime add by alignment."""
+        array = np.random.default_rng(0).normal(size=(3, 37)).astype(np.float32)
+        found = []
+        for transport in TRANSPORTS:
+            with client.connect_to(made, transport) as connection:
+                answers = [connection.infer("sums", {"X": array}) for _ in range(3)]
+            np.testing.assert_allclose(answers[0]["SUM"], array.sum(1, keepdims=True), rtol=1e-5)
+            found += [answer["SUM"].tobytes() + answer["EXP"].tobytes() for answer in answers]
+        described = {"name": "X", "shape": [3, 37], "datatype": "FP32", "parameters": {"binary_data_size": array.nbytes}}
+        with client.connect_to(made, "http") as connection:
+            for length in range(1, 70):
+                order = {"id": "x" * length, "inputs": [described], "parameters": {"binary_data_output": True}}
+                header = json.dumps(order).encode()
+                answer = connection._connection.request(
+                    "POST",
+                    "v2/models/sums/infer",
+                    body=[header, array.tobytes()],
+                    headers={"Inference-Header-Content-Length": str(len(header))},
+                    limit=10_000,
+                )
+                assert answer.status == 200
+                found.append(bytes(answer.body[-len(found[0]) :]))
+        assert len(set(found)) == 1
+
+
+class TestSpecialInputs:
+    """Inputs that Triton's batchers add, and those that a request may leave out."""
+
+    def test_a_sequence_keeps_its_state(self, made: Running) -> None:
+        import tritonclient.grpc as grpc
+
+        def ask(connection: grpc.InferenceServerClient, sequence: int, values: list[float]) -> list[float]:
+            sums = []
+            for index, value in enumerate(values):
+                tensor = grpc.InferInput("X", [1, 1], "FP32")
+                tensor.set_data_from_numpy(np.array([[value]], np.float32))
+                answer = connection.infer(
+                    "sequence",
+                    [tensor],
+                    sequence_id=sequence,
+                    sequence_start=index == 0,
+                    sequence_end=index + 1 == len(values),
+                )
+                sums.append(float(answer.as_numpy("SUM")[0, 0]))
+            return sums
+
+        with grpc.InferenceServerClient(made.grpc_url) as connection:
+            assert ask(connection, 1, [1, 2, 3]) == [1, 3, 6]
+            assert ask(connection, 1, [5, 5]) == [5, 10]  # a new start forgets
+        with ThreadPoolExecutor(4) as pool:
+
+            def together(sequence: int) -> list[float]:
+                with grpc.InferenceServerClient(made.grpc_url) as connection:
+                    return ask(connection, sequence, [sequence] * 5)
+
+            for sequence, sums in zip(range(10, 14), pool.map(together, range(10, 14)), strict=True):
+                assert sums == [sequence * count for count in range(1, 6)]
+
+    def test_ragged_requests_are_joined_without_padding(self, made: Running) -> None:
+        def ask(length: int) -> float:
+            with client.connect_to(made, "grpc") as connection:
+                return float(connection.infer("ragged", {"X": np.full((1, length), 2, np.float32)})["SUM"][0, 0])
+
+        with client.connect_to(made, "grpc") as connection:
+            before = int(connection.statistics("ragged")[0].get("execution_count", 0))
+        with ThreadPoolExecutor(6) as pool:
+            assert list(pool.map(ask, [1, 5, 2, 7, 3, 1])) == [2, 10, 4, 14, 6, 2]
+        with client.connect_to(made, "grpc") as connection:
+            time.sleep(0.2)  # the count is written after the answer
+            assert int(connection.statistics("ragged")[0]["execution_count"]) - before < 6
+
+    def test_an_initializer_may_be_overridden(self, made: Running) -> None:
+        array = np.ones((2, 3), np.float32)
+        with client.connect_to(made, "grpc") as connection:
+            for _ in range(2):
+                np.testing.assert_array_equal(connection.infer("overridable", {"X": array})["Y"], array + np.array([10, 20, 30]))
+                weights = np.array([1, 2, 3], np.float32)
+                np.testing.assert_array_equal(connection.infer("overridable", {"X": array, "W": weights})["Y"], array + weights)
+
+
 class TestLoading:
     def test_default_model_filename_and_a_directory_of_that_name(self, tmp_path: Path) -> None:
         root = tmp_path / "repository"
@@ -288,6 +494,24 @@ class TestLoading:
             array = np.ones((1, 3), np.float32)
             for name in ("named", "folder"):
                 assert connection.infer(name, {"A": array, "B": array})["SUM"].tolist() == [[2, 2, 2]]
+
+    def test_instances_with_sessions_of_their_own_and_a_shared_one_respond(self, tmp_path: Path) -> None:
+        root = tmp_path / "repository"
+        for name, extra in (
+            ("own", ""),
+            ("shared", 'parameters { key: "share_session_between_instances" value { string_value: "true" } }'),
+        ):
+            text = ADD_SUB.replace("count: 1", "count: 3") + extra
+            server_models.add_sub(server_models.write(root, name, text))
+        array = np.ones((1, 3), np.float32)
+        with embedded.start(root, directory=tmp_path / "run") as running:
+
+            def ask(number: int) -> np.ndarray:
+                with client.connect_to(running, "grpc") as connection:
+                    return connection.infer(("own", "shared")[number % 2], {"A": array, "B": array})["SUM"]
+
+            with ThreadPoolExecutor(8) as pool:
+                assert {tuple(found[0]) for found in pool.map(ask, range(40))} == {(2, 2, 2)}
 
     def test_one_error_lists_every_rejected_model(self, tmp_path: Path) -> None:
         """Several invalid models: one error names each, with the value of the model and of the configuration."""
@@ -307,20 +531,3 @@ class TestLoading:
         assert 'syntax: config.pbtxt, line 2, column 14: Message type "inference.ModelConfig" has no field named "max_bach' in text
         assert "At:" not in text
         assert "fine" not in text
-
-    def test_a_model_process_that_dies_is_reported_and_the_others_continue(self, tmp_path: Path) -> None:
-        """A crash inside ONNX Runtime ends one model's process, never the server."""
-        root = tmp_path / "repository"
-        for name in ("first", "second"):
-            server_models.add_sub(server_models.write(root, name, server_models.ADD_SUB))
-        array = np.ones((1, 3), np.float32)
-        with embedded.start(root, directory=tmp_path / "run") as running, client.connect_to(running, "grpc") as connection:
-            for entry in Path("/proc").glob("[0-9]*"):
-                command = (entry / "cmdline").read_bytes() if (entry / "cmdline").exists() else b""
-                if b"triton_python_backend_stub" in command and running.shm_prefix.encode() in command and b"first" in command:
-                    os.kill(int(entry.name), signal.SIGKILL)
-            time.sleep(0.2)
-            with pytest.raises(InferenceError) as caught:
-                connection.infer("first", {"A": array, "B": array})
-            assert "not healthy" in str(caught.value.found)
-            assert connection.infer("second", {"A": array, "B": array})["SUM"].tolist() == [[2, 2, 2]]

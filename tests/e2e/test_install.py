@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -19,6 +20,9 @@ from tests.support.command import CHECKOUT
 from tests.support.leaks import nothing_left
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("install")]
+
+NATIVE = "tritonize/backends/onnxruntime/native"
+LIBRARY = f"{NATIVE}/libtriton_onnxruntime.so"
 
 
 def fresh(home: Path) -> dict[str, str]:
@@ -52,6 +56,7 @@ def test_the_commands_of_the_readme_run_in_a_clean_clone(installed, tmp_path):
         (clone / ".venv").symlink_to(sys.prefix)
         env["PYTHONPATH"] = str(clone)  # the packages are the checkout's, tritonize is the clone's
         flags += ["-o", ".venv/.installed"]  # regardless of its time: nothing is installed into it
+        shutil.copy2(CHECKOUT / LIBRARY, clone / LIBRARY)  # what installing the clone would compile
     told = {}
     for line in commands_of_the_readme():
         told[line] = run(*line.split(), *(flags if line.startswith("make ") else []), cwd=clone, env=env)
@@ -83,15 +88,12 @@ def tracked(*folders: str) -> set[str]:
     return {name for name in listed.stdout.decode().split("\0") if name}
 
 
-NATIVE = "tritonize/backends/onnxruntime/native"
-
-
 def test_the_wheel_has_the_package_its_templates_and_the_native_backend_only(distributions):
     names = set(zipfile.ZipFile(distributions[0]).namelist())
     ours = {name for name in names if ".dist-info/" not in name}
     code = tracked("tritonize") - tracked(NATIVE)
     templates = {f"tritonize/{name}" for name in tracked("templates")}
-    assert ours == code | templates | {f"{NATIVE}/libtriton_onnxruntime.so"}
+    assert ours == code | templates | {LIBRARY}
     about = {name.split("/", 1)[1] for name in names - ours}
     assert about == {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"}
 
@@ -105,7 +107,7 @@ def test_the_sdist_has_the_files_to_build_and_test_the_package(distributions):
 
 def test_the_wheel_is_for_the_glibc_that_its_library_needs(distributions):
     assert distributions[0].name.endswith("-py3-none-manylinux_2_28_x86_64.whl")
-    library = zipfile.ZipFile(distributions[0]).read(f"{NATIVE}/libtriton_onnxruntime.so")
+    library = zipfile.ZipFile(distributions[0]).read(LIBRARY)
     versions = {tuple(map(int, each.split(b"."))) for each in re.findall(rb"GLIBC_([0-9.]+)\0", library)}
     assert (2, 17) <= max(versions) <= (2, 28)
     assert str(CHECKOUT).encode() not in library

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -73,20 +71,6 @@ class TestServe:
             pass
         assert "out of data bounds" in str(caught.value.found)
         assert processes_of(str(root)) == []
-
-    def test_a_model_whose_process_died_is_an_error(self, tmp_path: Path) -> None:
-        """The server goes on calling it ready, so only an inference finds out."""
-        root = tmp_path / "repository"
-        server_models.add_sub(server_models.write(root, "add_sub", server_models.ADD_SUB))
-        with serving.serve(root, directory=tmp_path / "run", models=["add_sub"]) as running:
-            stubs = [pid for pid, command in processes_of(running.shm_prefix) if "triton_python_backend_stub" in command]
-            for pid in stubs:
-                os.kill(pid, signal.SIGKILL)
-            with client.connect(running.http_url, "http") as connection:
-                assert connection.model_ready("add_sub")
-            with pytest.raises(ServerError, match="'add_sub'") as caught:
-                serving.probe(running, {})
-            assert caught.value.cause == "its process in the server has died"
 
 
 @pytest.mark.server

@@ -131,6 +131,136 @@ def bfloat16(path: Path) -> Path:
     )
 
 
+def sequence_sum(path: Path) -> Path:
+    """SUM = X + STATE, or X alone at the START of a sequence; NEXT is the same, as the sequence's new state."""
+    names = ("X", "STATE", "START")
+    return save(
+        path,
+        [
+            helper.make_node("Sub", ["ONE", "START"], ["KEPT"]),
+            helper.make_node("Mul", ["STATE", "KEPT"], ["BEFORE"]),
+            helper.make_node("Add", ["X", "BEFORE"], ["SUM"]),
+            helper.make_node("Identity", ["SUM"], ["NEXT"]),
+        ],
+        [(name, TensorProto.FLOAT, ["batch", 1]) for name in names],
+        [(name, TensorProto.FLOAT, ["batch", 1]) for name in ("SUM", "NEXT")],
+        {"ONE": np.ones((1, 1), np.float32)},
+    )
+
+
+SEQUENCE_SUM = """
+platform: "onnxruntime_onnx"
+max_batch_size: 4
+input [ { name: "X" data_type: TYPE_FP32 dims: [ 1 ] } ]
+output [ { name: "SUM" data_type: TYPE_FP32 dims: [ 1 ] } ]
+sequence_batching {
+  control_input [ { name: "START" control [ { kind: CONTROL_SEQUENCE_START fp32_false_true: [ 0, 1 ] } ] } ]
+  state [ { input_name: "STATE" output_name: "NEXT" data_type: TYPE_FP32 dims: [ 1 ] } ]
+  oldest { max_candidate_sequences: 8 }
+}
+instance_group [ { kind: KIND_CPU count: 1 } ]
+"""
+
+
+def ragged_sum(path: Path) -> Path:
+    """SUM[i] = sum of the elements of request i: X are all requests' elements in a row, ENDS where each request ends."""
+    return save(
+        path,
+        [
+            helper.make_node("Sub", ["ENDS", "ONE"], ["LAST"]),
+            helper.make_node("CumSum", ["X", "AXIS"], ["SUMS"]),
+            helper.make_node("Gather", ["SUMS", "LAST"], ["TOTALS"]),
+            helper.make_node("Slice", ["TOTALS", "ZERO", "MINUS_ONE"], ["OTHERS"]),
+            helper.make_node("Concat", ["NOTHING", "OTHERS"], ["BEFORE"], axis=0),
+            helper.make_node("Sub", ["TOTALS", "BEFORE"], ["OWN"]),
+            helper.make_node("Unsqueeze", ["OWN", "SECOND"], ["SUM"]),
+        ],
+        [("X", TensorProto.FLOAT, ["n"]), ("ENDS", TensorProto.INT32, ["batch"])],
+        [("SUM", TensorProto.FLOAT, ["batch", 1])],
+        {
+            "ONE": np.ones(1, np.int32),
+            "AXIS": np.array(0, np.int64),
+            "ZERO": np.zeros(1, np.int64),
+            "MINUS_ONE": np.full(1, -1, np.int64),
+            "NOTHING": np.zeros(1, np.float32),
+            "SECOND": np.ones(1, np.int64),
+        },
+    )
+
+
+RAGGED_SUM = """
+platform: "onnxruntime_onnx"
+max_batch_size: 8
+input [ { name: "X" data_type: TYPE_FP32 dims: [ -1 ] allow_ragged_batch: true } ]
+output [ { name: "SUM" data_type: TYPE_FP32 dims: [ 1 ] } ]
+batch_input [ { kind: BATCH_ACCUMULATED_ELEMENT_COUNT target_name: "ENDS" data_type: TYPE_INT32 source_input: "X" } ]
+dynamic_batching { max_queue_delay_microseconds: 200000 }
+instance_group [ { kind: KIND_CPU count: 1 } ]
+"""
+
+
+def overridable(path: Path) -> Path:
+    """Y = X + W, with a value for W in the file, which a request may override."""
+    return save(
+        path,
+        [helper.make_node("Add", ["X", "W"], ["Y"])],
+        [("X", TensorProto.FLOAT, ["n", 3]), ("W", TensorProto.FLOAT, [3])],
+        [("Y", TensorProto.FLOAT, ["n", 3])],
+        {"W": np.array([10, 20, 30], np.float32)},
+    )
+
+
+OVERRIDABLE = """
+platform: "onnxruntime_onnx"
+max_batch_size: 0
+input [ { name: "X" data_type: TYPE_FP32 dims: [ -1, 3 ] }, { name: "W" data_type: TYPE_FP32 dims: [ 3 ] optional: true } ]
+output [ { name: "Y" data_type: TYPE_FP32 dims: [ -1, 3 ] } ]
+instance_group [ { kind: KIND_CPU count: 1 } ]
+"""
+
+
+def sums(path: Path) -> Path:
+    """SUM[i] = sum of X[i], EXP = exp(X): kernels that group elements by their addresses."""
+    return save(
+        path,
+        [helper.make_node("ReduceSum", ["X", "SECOND"], ["SUM"], keepdims=1), helper.make_node("Exp", ["X"], ["EXP"])],
+        [("X", TensorProto.FLOAT, ["batch", 37])],
+        [("SUM", TensorProto.FLOAT, ["batch", 1]), ("EXP", TensorProto.FLOAT, ["batch", 37])],
+        {"SECOND": np.ones(1, np.int64)},
+    )
+
+
+SUMS = """
+platform: "onnxruntime_onnx"
+max_batch_size: 4
+input [ { name: "X" data_type: TYPE_FP32 dims: [ 37 ] } ]
+output [ { name: "SUM" data_type: TYPE_FP32 dims: [ 1 ] }, { name: "EXP" data_type: TYPE_FP32 dims: [ 37 ] } ]
+instance_group [ { kind: KIND_CPU count: 1 } ]
+"""
+
+
+def doubling(path: Path) -> Path:
+    """Y = 2 X, in Python; `path` is where an ONNX file would be."""
+    code = path.with_name("model.py")
+    code.write_text(
+        "import numpy\nimport triton_python_backend_utils as utils\n\n\n"
+        "class TritonPythonModel:\n"
+        "    def execute(self, requests):\n"
+        "        found = [utils.get_input_tensor_by_name(each, 'X').as_numpy() for each in requests]\n"
+        "        return [utils.InferenceResponse([utils.Tensor('Y', each * numpy.float32(2))]) for each in found]\n"
+    )
+    return code
+
+
+DOUBLING = """
+backend: "python"
+max_batch_size: 4
+input [ { name: "X" data_type: TYPE_FP32 dims: [ 2 ] } ]
+output [ { name: "Y" data_type: TYPE_FP32 dims: [ 2 ] } ]
+instance_group [ { kind: KIND_CPU count: 1 } ]
+"""
+
+
 TYPES = {
     "fp32": TensorProto.FLOAT,
     "fp16": TensorProto.FLOAT16,

@@ -1,1 +1,1 @@
-"""Python-based Triton backends; tritonize copies them into the server's backend directory, and they do not import tritonize."""
+"""Triton backends: ONNX models natively, plans in Triton's Python backend. The server gets copies; they do not import tritonize."""

@@ -25,18 +25,3 @@ class Request(Protocol):
 
     def inputs(self) -> Sequence[Tensor]: ...
     def requested_output_names(self) -> Sequence[str]: ...
-
-
-class OrtValue(Protocol):
-    """`onnxruntime.OrtValue`."""
-
-    def data_ptr(self) -> int: ...
-    def shape(self) -> Sequence[int]: ...
-
-
-class NodeArg(Protocol):
-    """`onnxruntime.NodeArg`: one input or output of a session."""
-
-    name: str
-    type: str
-    shape: Sequence[int | str | None] | None

@@ -69,7 +69,7 @@ def check(
     rounding = edge_case_rounding.allow_for_rounding(model, artifact, tracker, work=work / "rounding", recorder=recorder)
     sums = summation_error.allow(model, artifact, tracker, work=work / "sums", recorder=recorder)
     if sums.moved is not None:
-        tracker.allow_for_sums(sums.moved)  # which clears it: all comparisons are made again with this allowance
+        tracker.allow_for_sums(sums.moved)
         baseline.add_to(tracker)
         checks = tuple(check_batches(golden, STAGE, batches, found=ran, tracker=tracker))
     stage = Stage(

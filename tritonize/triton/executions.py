@@ -84,20 +84,20 @@ def settled(read: Callable[[], Counts | None], before: Counts | None, requests: 
     return None
 
 
-def why_not_run(done: Counts | None, responses: int, *, cached: bool) -> str | None:
+def why_nothing(done: Counts | None, answers: int, *, cached: bool) -> str | None:
     """Why responses verify nothing; `None` if the model ran for at least one of them.
 
     Args:
         done: the server's counts for these responses; `None` if it does not give them.
-        responses: the number of them.
+        answers: the number of responses.
         cached: whether the model's configuration on the server enables the response cache.
     """
-    if not responses:
+    if not answers:
         return None
     if done is None:
         return wording.CACHE_NOT_OBSERVABLE.text() if cached else None
     if done.executions < 1:
-        return wording.NOTHING_EXECUTED.text(answers=responses, hits=done.hits)
-    if done.hits >= responses:
-        return wording.ALL_FROM_CACHE.text(answers=responses, hits=done.hits)
+        return wording.NOTHING_EXECUTED.text(answers=answers, hits=done.hits)
+    if done.hits >= answers:
+        return wording.ALL_FROM_CACHE.text(answers=answers, hits=done.hits)
     return None

@@ -79,10 +79,10 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
         checks += responses.checks
         findings += responses.findings
         counted = executions.settled(functools.partial(_counts, target), before, len(responses.checks))
-        why = executions.why_not_run(counted, len(responses.checks), cached=bool(served.get("response_cache", {}).get("enable")))
+        why = executions.why_nothing(counted, len(responses.checks), cached=bool(served.get("response_cache", {}).get("enable")))
         if name is StageName.CONCURRENT:
             responses.note = f"{responses.note}; {_in_words(counted)}"
-        stages.append(_stage(name, responses, seconds, not_run=why))
+        stages.append(_stage(name, responses, seconds, nothing=why))
     return Verification(
         checks=tuple(checks),
         findings=tuple(findings),
@@ -103,17 +103,17 @@ def _in_words(counted: Counts | None) -> str:
     return f"{counted.inferences} inferences in {counted.executions} executions"
 
 
-def _stage(name: StageName, responses: Responses, seconds: float, *, not_run: str | None) -> Stage:
-    """The result of a stage; `not_run` is the reason why its responses cannot pass it, although they can still fail it."""
+def _stage(name: StageName, responses: Responses, seconds: float, *, nothing: str | None) -> Stage:
+    """The result of a stage; `nothing` is the reason why its responses cannot pass it, although they can still fail it."""
     checks = responses.checks
     good = bool(checks) and not responses.findings and all(check.passed for check in checks)
     return Stage(
         name=name,
-        verdict="failed" if not good else "passed" if not_run is None else "not run",
+        verdict="failed" if not good else "passed" if nothing is None else "not run",
         seconds=seconds,
         # Concurrent clients wait at the same time, so the sum of their times exceeds the elapsed time.
         library_seconds=min(seconds, sum(check.seconds for check in checks)),
-        note=not_run if good and not_run else responses.note or f"{len(checks)} responses",
+        note=nothing if good and nothing else responses.note or f"{len(checks)} responses",
     )
 
 

@@ -30,18 +30,23 @@ from tritonize.triton.server.embedded import Ports, Running
 _DEFAULT_PORTS = {"http": 8000, "grpc": 8001}
 _PROBE_LIMIT = 2**31
 """Largest size in bytes of generated inputs for a probe request."""
+_END_S = 5.0
+"""Seconds within which a server whose connections broke has ended, if it crashed."""
 _GREETING_S = 30.0
 """Timeout in seconds for requests of server metadata."""
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def require_possible() -> None:
+def require_possible(*, plans: bool = False) -> None:
     """Fail if the embedded server cannot run on this machine.
+
+    Args:
+        plans: whether it has to serve plans.
 
     Raises:
         MissingError: its next step is the command that installs what is missing.
     """
-    environment.require_possible()
+    environment.require_possible(python=plans)
 
 
 @contextlib.contextmanager
@@ -83,8 +88,33 @@ def serve(
         plugins=plugins,
         on_progress=on_progress,
     ) as server:
-        probe(server, probes or {})
-        yield server
+        try:
+            probe(server, probes or {})
+            yield server
+        except ServerError as error:
+            if (crash := _crash(server, error, models)) is not None:
+                raise crash from error
+            raise
+
+
+def _crash(server: Running, error: ServerError, models: Sequence[str] | None) -> ServerError | None:
+    """The error of a server that ended by itself, if that is why it could not be reached; `None` if it still runs."""
+    if error.code != client_messages.SERVER_UNREACHABLE.code:
+        return None
+    try:
+        ended = server.process.wait(_END_S)
+    except TimeoutError:
+        return None
+    served = ", ".join(map(repr, models)) if models else "its models"
+    details = log.problems(server.log) if server.log else ()
+    return ServerError.of(
+        server_messages.SERVER_CRASHED,
+        where=str(server.log),
+        found=error.where,
+        details=details,
+        how=ended.describe(),
+        models=served,
+    )
 
 
 def probe(server: ServerHandle, probes: Mapping[str, Mapping[str, Array]]) -> None:

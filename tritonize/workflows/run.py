@@ -95,8 +95,9 @@ def _require_possible(model: schema.Model, source: Source, target: schema.Target
     if source.kind != "onnx":
         errors.require("torch", extra="torch")
     from_spec.require_possible(model, target, options.plans)
-    if serve and (model.backend not in from_spec.MODULES or gpu.find()):  # without a GPU, plans are not served
-        serving.require_possible()
+    plans = model.backend in from_spec.MODULES
+    if serve and (not plans or gpu.find()):  # without a GPU, plans are not served
+        serving.require_possible(plans=plans)
 
 
 def _job(

@@ -1,4 +1,4 @@
-"""Adaptive pooling to sizes that do not divide the input: its decomposition equals PyTorch's kernels, and is exported."""
+"""Adaptive pooling to sizes that do not divide the input: the decomposition against PyTorch's own kernels, and exported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tritonize.source.worker.torch_model import LoadedModel
 
 @pytest.mark.parametrize("size", [(7,), (7, 8), (9, 4, 5), (3, 3)])
 @pytest.mark.parametrize("wanted", [1, 2, 3, 5, 11])
-def test_the_decomposition_of_adaptive_pooling_equals_pytorch(size, wanted):
+def test_every_window_is_pytorchs(size, wanted):
     x = torch.randn(2, 3, *size)
     output_size = (wanted, *size[1:-1], wanted)[: len(size)]
     pool = {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}[len(size)]
@@ -28,7 +28,7 @@ def test_the_decomposition_of_adaptive_pooling_equals_pytorch(size, wanted):
     torch.testing.assert_close(found[1], where)
 
 
-def test_output_sizes_that_divide_the_input_are_not_decomposed():
+def test_sizes_that_divide_are_left_to_pytorch():
     assert adaptive_pools._average(torch.ones(1, 1, 6, 9), (2, 3)) is NotImplemented
 
 
@@ -46,7 +46,7 @@ class Pooled(nn.Module):
     ("strategy", "scripted"),
     [("dynamo_decomposed", False), pytest.param("converted_decomposed", True, marks=pytest.mark.slow)],
 )
-def test_adaptive_pooling_is_exported_for_every_size(strategy, scripted, tmp_path):
+def test_it_is_exported_for_every_size(strategy, scripted, tmp_path):
     module = torch.jit.script(Pooled().eval()) if scripted else Pooled().eval()
     axes = [TensorSpec(name="x", dtype="fp32", shape=("batch", 2, "d", "h", "w"))]
     x = torch.randn(2, 2, 7, 9, 11)

@@ -1,4 +1,4 @@
-"""Data-dependent branches that a tracing exporter freezes are found, and refused if all samples take the same side."""
+"""Decisions on data that a tracing exporter freezes: found, and refused where the samples see one side only."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LARGE = torch.full((1, 4), 200.0)
 
 
 def look(kind: type[torch.nn.Module], *more: torch.Tensor) -> tuple[decisions.Decision, ...]:
-    """Like the export: trace the example, then run every sample."""
+    """As the export does: the example is traced, then every sample."""
     model, example = LoadedModel(kind(), ["x"], []), (torch.rand(2, 4),)
     recorder = Recorder(1, model)
     with torch.no_grad(), recorder.watching():
@@ -85,25 +85,25 @@ def line(label: str) -> str:
         (decides.Copied, "copied"),
     ],
 )
-def test_a_branch_with_all_samples_on_one_side_is_refused_with_its_line(kind, label):
+def test_a_decision_that_all_samples_take_alike_is_refused_by_its_line(kind, label):
     with pytest.raises(ExportError) as caught:
         decisions.require_seen(look(kind), [])
     assert caught.value.code == "frozen-branch"
     assert caught.value.where.endswith(line(label))
     assert line(label) in caught.value.next_step
-    decisions.require_seen(look(kind), [caught.value.where.rpartition("/")[2]])  # accepting the line that the error names helps
+    decisions.require_seen(look(kind), [caught.value.where.rpartition("/")[2]])  # what it offers is a way out
 
 
 @pytest.mark.parametrize(
     "kind", [decides.Pixels, decides.PixelsByNumber, decides.PixelsByHelper, decides.HalvesUntilSmall, decides.Counted]
 )
-def test_a_branch_with_samples_on_both_sides_is_accepted(kind):
+def test_samples_on_both_sides_are_the_other_way_out(kind):
     seen = look(kind, LARGE, LARGE / 2 + 20)
     decisions.require_seen(seen, [])
     assert any(each.verdict == "both sides" for each in seen)
 
 
-def test_zeros_do_not_count_as_a_sample_of_the_other_side():
+def test_zeros_on_the_other_side_show_nothing():
     model, example = LoadedModel(decides.Pixels(), ["x"], []), (LARGE.expand(2, 4),)
     recorder = Recorder(1, model)
     with torch.no_grad(), recorder.watching():
@@ -112,7 +112,7 @@ def test_zeros_do_not_count_as_a_sample_of_the_other_side():
     assert (seen.verdict, seen.samples, seen.seen) == ("one side", 2, ("True",))
 
 
-def test_a_condition_on_an_array_counts_as_a_branch():
+def test_each_condition_on_the_way_of_an_array_is_a_decision():
     with pytest.raises(ExportError) as caught:
         decisions.require_seen(look(decides.Chosen), [])
     assert line("chosen").removeprefix("decides.py") in caught.value.where
@@ -121,18 +121,18 @@ def test_a_condition_on_an_array_counts_as_a_branch():
 @pytest.mark.parametrize(
     "kind", [decides.Alike, decides.Newton, decides.Checks, decides.ChecksArrays, decides.Validated, decides.Logs]
 )
-def test_branches_that_do_not_change_the_output_are_accepted(kind):
+def test_what_the_samples_show_or_changes_no_answer_needs_no_fuss(kind):
     decisions.require_seen(look(kind, LARGE / 9000), [])
 
 
-def test_conditions_on_weights_and_sizes_are_not_data_dependent_branches():
+def test_what_is_computed_of_weights_and_sizes_is_no_decision_on_data():
     lines = {each.where.rpartition(":")[2] for each in look(decides.Checks)}
     text = Path(decides.__file__).read_text().splitlines()
     assert all("self.scale" not in text[int(each) - 1] and "shape" not in text[int(each) - 1] for each in lines)
     assert len(lines) == 4
 
 
-def test_patched_functions_of_torch_are_restored():
+def test_what_is_watched_is_put_back():
     before = {
         name: getattr(torch.Tensor, name) for name in ("__bool__", "item", "__len__", "data", "__repr__", "storage", "__deepcopy__")
     }
@@ -150,7 +150,7 @@ def test_a_copy_stays_in_the_trace(copied):
     assert traced(LARGE).max() == 400
 
 
-def test_warnings_of_the_tracer_are_recorded_with_their_lines():
+def test_the_tracers_warnings_keep_their_lines():
     model = LoadedModel(decides.Pixels(), ["x"], [])
     recorder = Recorder(1, model)
     with torch.no_grad(), recorder.watching():
@@ -169,14 +169,14 @@ def build(source: str, **fields: object) -> Report:
 
 
 @pytest.mark.usefixtures("in_process")
-def test_report_and_manifest_list_the_accepted_branches():
+def test_what_the_spec_accepts_is_repeated_by_report_and_manifest():
     with pytest.raises(ExportError) as caught:
         build("decides:Pixels")
     assert (caught.value.code, caught.value.where) == ("frozen-branch", line("pixels"))
     report = build("decides:Pixels", accept_branches=[line("pixels"), "decides.py:1"])
     assert report.verdict == "passed"
     assert any(line("pixels") in note for note in report.notes)
-    assert any("decides.py:1," in note for note in report.notes)  # the export freezes no branch there
+    assert any("decides.py:1," in note for note in report.notes)  # accepted in vain
     manifest = json.loads((report.location / "evidence" / "manifest.json").read_text())
     (attempt,) = manifest["attempts"]
     assert attempt["decisions"][0]["where"] == attempt["warned"][0]["where"] == line("pixels")
@@ -185,7 +185,7 @@ def test_report_and_manifest_list_the_accepted_branches():
 
 
 @pytest.mark.usefixtures("in_process")
-def test_samples_on_both_sides_of_a_frozen_branch_fail_the_comparison():
+def test_samples_on_both_sides_find_the_difference_by_themselves():
     report = build("decides:Pixels", inputs={"x": {"shape": [4], "range": [0, 255]}}, max_batch_size=0)
     assert report.verdict == "failed"
     assert any(line("pixels") in note for note in report.notes)
@@ -193,7 +193,7 @@ def test_samples_on_both_sides_of_a_frozen_branch_fail_the_comparison():
 
 @pytest.mark.usefixtures("in_process")
 @pytest.mark.parametrize("how", ["trace", "script"])
-def test_branches_of_a_traced_file_are_reported_as_not_observable(how):
+def test_a_traced_file_has_no_branches_left_to_observe(how):
     module = (
         torch.jit.trace(decides.Pixels(), torch.rand(2, 4)) if how == "trace" else torch.jit.script(nn.Sequential(nn.Linear(4, 2)))
     )
@@ -204,7 +204,7 @@ def test_branches_of_a_traced_file_are_reported_as_not_observable(how):
 
 
 def captured(kind: type[torch.nn.Module], *more: torch.Tensor) -> tuple[decisions.Decision, ...]:
-    """Like an export with torch.export."""
+    """As an export by torch.export does."""
     model, example, watched = LoadedModel(kind(), ["x"], []), (torch.rand(2, 4),), SwallowedErrors()
     with torch.no_grad(), watched.watching():
         torch.export.export(model, example, strict=False)
@@ -221,7 +221,7 @@ def captured(kind: type[torch.nn.Module], *more: torch.Tensor) -> tuple[decision
         (decides.Formatted, "formatted"),
     ],
 )
-def test_a_branch_whose_torch_export_error_the_model_catches_is_refused(kind, label):
+def test_a_decision_that_torch_export_refuses_and_the_model_catches_is_refused(kind, label):
     before = torch.Tensor.__bool__, torch.Tensor.numpy, torch.SymBool.__bool__
     with pytest.raises(ExportError) as caught:
         decisions.require_seen(captured(kind), [])
@@ -229,18 +229,18 @@ def test_a_branch_whose_torch_export_error_the_model_catches_is_refused(kind, la
     assert before == (torch.Tensor.__bool__, torch.Tensor.numpy, torch.SymBool.__bool__)
 
 
-def test_such_a_branch_with_samples_on_both_sides_is_accepted():
+def test_samples_on_both_sides_of_it_are_compared_instead():
     (seen,) = captured(decides.Tried, LARGE)
     assert (seen.verdict, set(seen.seen)) == ("both sides", {"True", "False"})
 
 
 @pytest.mark.parametrize("kind", [decides.TriesOthers, decides.Logs])
-def test_other_exceptions_that_a_model_catches_are_not_branches(kind):
+def test_other_exceptions_that_a_model_catches_and_logs_hide_nothing(kind):
     assert captured(kind) == ()
 
 
 @pytest.mark.usefixtures("in_process")
-def test_the_dynamo_strategy_refuses_a_branch_whose_error_the_model_catches():
+def test_a_file_without_the_branch_that_was_caught_is_not_taken():
     with pytest.raises(ExportError) as caught:
         build("decides:Tried", strategies=["dynamo"])
     assert (caught.value.code, caught.value.where) == ("frozen-branch", line("tried"))
@@ -248,10 +248,10 @@ def test_the_dynamo_strategy_refuses_a_branch_whose_error_the_model_catches():
 
 @pytest.mark.usefixtures("in_process")
 @pytest.mark.parametrize("strategy", ["legacy", "dynamo"])
-def test_a_note_names_the_line_where_a_model_checks_whether_it_is_exported(strategy):
+def test_a_model_that_takes_another_way_while_it_is_exported_is_told(strategy):
     before = torch.compiler.is_compiling, torch.jit.is_tracing
-    notes_of_builds = [build(f"decides:{kind}", strategies=[strategy]).notes for kind in ("AsksFirst", "TriesOthers")]
-    assert [any(line("asks") in note for note in notes) for notes in notes_of_builds] == [True, False]
+    told = [build(f"decides:{kind}", strategies=[strategy]).notes for kind in ("AsksFirst", "TriesOthers")]
+    assert [any(line("asks") in note for note in notes) for notes in told] == [True, False]
     assert before == (torch.compiler.is_compiling, torch.jit.is_tracing)
 
 
@@ -266,7 +266,7 @@ def test_a_note_names_the_line_where_a_model_checks_whether_it_is_exported(strat
         (decides.TriesOthers, None),
     ],
 )
-def test_the_check_for_an_export_is_found_under_every_name(kind, label, strategy, monkeypatch):
+def test_it_is_told_under_whatever_name_the_model_asks(kind, label, strategy, monkeypatch):
     if strategy == "legacy":
         monkeypatch.setattr("torch.onnx._internal.torchscript_exporter._globals.GLOBALS.in_onnx_export", True)
     model, example = LoadedModel(kind(), ["x"], []), (torch.rand(2, 4),)

@@ -1,4 +1,4 @@
-"""The model's code turns a size that is dynamic in the spec into a constant: the error names input and axis."""
+"""A size that the spec has dynamic and the model's code makes a constant of: the error names input and axis."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Steps(nn.Module):
         return start
 
 
-def test_the_error_for_a_fixed_axis_names_input_and_axis():
+def test_the_input_and_the_axis_are_named():
     inputs = [
         TensorSpec(name="start", dtype="fp32", shape=("batch", 3)),
         TensorSpec(name="x", dtype="fp32", shape=("batch", "t", 3)),

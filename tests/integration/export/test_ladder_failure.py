@@ -43,19 +43,19 @@ def error_of(kind: str, *attempts: Attempt) -> ExportError:
     ],
 )
 def test_the_next_step_names_only_lines_of_the_users_code(place, where):
-    error = error_of("factory", failed(where="model.onnx", place=place), failed())  # the run has deleted this file by now
+    error = error_of("factory", failed(where="model.onnx", place=place), failed())  # the file is the run's own and gone by now
     assert error.where == where
     line = place and place.line
     assert (f"write {line} with operators" in str(error.next_step)) == bool(line)
     assert "write model.onnx" not in str(error.next_step)
 
 
-def test_a_line_of_code_is_preferred_to_a_module():
+def test_a_line_of_code_comes_before_a_module():
     module, line = CodePlace(module="blocks.0"), CodePlace(line="net.py:8")
     assert error_of("factory", failed(place=module), failed(place=line)).where == "net.py:8"
 
 
-def test_a_worker_passes_the_place_of_an_error_on():
+def test_a_place_survives_the_way_from_a_worker():
     place = CodePlace(line="net.py:8", module="blocks.0")
     received = errors.from_dict(json.loads(json.dumps(ExportError("It failed.", where=place).to_dict())))
     assert (received.place, received.where) == (place, "net.py:8, module blocks.0")
@@ -99,31 +99,31 @@ def test_an_operator_that_onnxruntime_lacks_is_named_with_its_type(dtype, name, 
 
 
 @pytest.mark.parametrize(
-    ("message", "named"),
+    ("told", "named"),
     [
         ("Exporting the operator 'aten::foo' to ONNX opset version 18 is not supported.", "aten::foo"),
         ("ONNX export failed on an operator with unrecognized namespace my::thing. If you are trying", "my::thing"),
         ("something else went wrong", None),
     ],
 )
-def test_an_operator_in_an_error_of_the_legacy_exporter_is_named(message, named, tmp_path):
+def test_the_legacy_exporters_operator_is_named_or_nothing_is(told, named, tmp_path):
     (tmp_path / "graph.txt").write_text("")
-    error = failures.unsupported_in_graph(RuntimeError(message), tmp_path / "graph.txt", "")
+    error = failures.unsupported_in_graph(RuntimeError(told), tmp_path / "graph.txt", "")
     assert error.code == ("no-onnx-function" if named else "no-onnx-function-for-part")
     assert "operator an operator" not in error.what
     assert (f'"{named}"' in str(error.next_step)) == (named is not None)
 
 
 def test_a_part_that_dynamo_cannot_translate_and_that_is_not_an_operator_is_named():
-    raised = RuntimeError("No ONNX function found for <built-in function gcd>. Failure message: none")
+    told = RuntimeError("No ONNX function found for <built-in function gcd>. Failure message: none")
     program = types.SimpleNamespace(graph=types.SimpleNamespace(nodes=[]))
-    error = failures.untranslated(raised, program, "")
+    error = failures.untranslated(told, program, "")
     assert error is not None
     assert "<built-in function gcd>" in error.what
     assert (error.code, error.next_step) == ("no-onnx-function-for-part", None)
 
 
-def test_autocast_in_a_script_is_found():
+def test_autocast_in_a_script_is_seen():
     class Cast(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -1,4 +1,4 @@
-"""Sorting operators with many equal values, signs of zero, and scattered means are exported."""
+"""Operators that put values in order, signs of zero, and means that are scattered: exported, with many equal values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Ordered(nn.Module):
         return values, index, x.argsort(dim=1, stable=True), x.kthvalue(2, dim=1).values, x.median(1).values, signs
 
 
-def test_sorting_keeps_the_order_of_equal_values_and_the_sign_of_zeros():
+def test_equal_values_keep_their_order_and_zeros_their_sign():
     axes = [TensorSpec(name="x", dtype="fp32", shape=("batch", 40))]
     model = LoadedModel(Ordered(), ("x",), ())
     session = exported(model, axes, list("abcdef"), [torch.randn(2, 40)], "dynamo_decomposed")
@@ -34,7 +34,7 @@ class Scattered(nn.Module):
         return start.scatter_reduce(1, i, x, "mean"), start.scatter_reduce(1, i, x, "mean", include_self=False)
 
 
-def test_scatter_reduce_with_means_is_exported():
+def test_means_are_scattered():
     axes = [TensorSpec(name="x", dtype="fp32", shape=("batch", 6)), TensorSpec(name="i", dtype="int64", shape=("batch", 6))]
     x, i = torch.randn(2, 6), torch.tensor([[0, 0, 0, 3, 3, 5], [1, 1, 1, 1, 1, 1]])
     session = exported(LoadedModel(Scattered(), ("x", "i"), ()), axes, ["a", "b"], [x, i], "dynamo_decomposed")

@@ -1,4 +1,4 @@
-"""Every node is mapped to its module and line, and errors name operator, module, line and next steps."""
+"""Clean files that can still be traced back, and failures that name operator, module, line and next steps."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def line(marker: str) -> str:
 
 @pytest.fixture(autouse=True)
 def tracing():
-    """The module of networks, imported from a copy in the user's folder, since a traced file names the file of its code."""
+    """The module of networks, from a copy in the user's folder: what is traced names the file it was traced from."""
     shutil.copy(MODELS / "tracing.py", "tracing.py")
     Path("operators.py").write_text(OPERATORS)
     found = importlib.util.spec_from_file_location("tracing", Path("tracing.py").absolute())
@@ -69,8 +69,8 @@ def build(source: str, strategy: str) -> Path:
         pytest.param("net.pt", "converted", marks=pytest.mark.slow),
     ],
 )
-def test_every_node_is_mapped_or_listed_as_unmapped(source, strategy):
-    """Also, each exporter writes the same bytes for the same model."""
+def test_every_node_is_mapped_or_says_that_it_is_not(source, strategy):
+    """And the same model makes the same bytes, by each of the exporters."""
     version = build(source, strategy)
     content = (version / "model.onnx").read_bytes()
     if (source, strategy) in (("tracing:Net", "dynamo"), ("net.pt", "legacy")):
@@ -83,14 +83,14 @@ def test_every_node_is_mapped_or_listed_as_unmapped(source, strategy):
         (node.name, node.op_type) for node in model.graph.node
     ]
     assert table["mapped"] + table["unmapped"] == len(model.graph.node)
-    if strategy == "converted":  # a converted program stores neither module nor line
+    if strategy == "converted":  # its program keeps neither module nor line
         assert all(entry["unmapped"] for entry in table["nodes"])
         return
     assert table["unmapped"] == 0
     places = {(entry["operator"], entry["module"]): entry["source"] for entry in table["nodes"]}
     for block in ("blocks.0", "blocks.1"):
         assert places["Sigmoid", block] == places["Relu", block] == line("# the line of Block")
-    assert places["Log", ""] == places["Sqrt", ""] == line("# the line of Net")  # from an inlined function of the user
+    assert places["Log", ""] == places["Sqrt", ""] == line("# the line of Net")  # out of an inlined function of the user
     manifest = json.loads((version / "evidence" / "manifest.json").read_text())
     assert any(name.endswith("node_map.json") for name in manifest["files"])
 
@@ -98,26 +98,26 @@ def test_every_node_is_mapped_or_listed_as_unmapped(source, strategy):
 def test_an_unsupported_operator_is_named_with_module_line_strategies_and_two_steps():
     done = tritonize("build", "tracing:Unsupported", *INPUT, timeout=300)
     assert done.returncode == 4
-    text = " ".join(done.stderr.split())
-    assert f"{line('# the line of Bessel')}, module parts.1" in text
-    assert 'register one: @tritonize.operator("' in text
-    assert f"; or write {line('# the line of Bessel')}" in text
+    told = " ".join(done.stderr.split())
+    assert f"{line('# the line of Bessel')}, module parts.1" in told
+    assert 'register one: @tritonize.operator("' in told
+    assert f"; or write {line('# the line of Bessel')}" in told
     for strategy in ("dynamo (", "dynamo_decomposed (", "legacy ("):
-        assert f"| {strategy}" in text
-    assert "operator aten::i0" in text
+        assert f"| {strategy}" in told
+    assert "operator aten::i0" in told
 
 
 @pytest.mark.slow
-def test_an_unsupported_operator_in_a_traced_file_is_named(tracing):
+def test_an_unsupported_operator_in_a_traced_file(tracing):
     torch.jit.trace(tracing.Unsupported().eval(), torch.randn(2, 3, 8, 8)).save("unsupported.pt")
     done = tritonize("build", "unsupported.pt", "--input", "INPUT__0:fp32:1x3x8x8", timeout=300)
     assert done.returncode == 4
-    text = " ".join(done.stderr.split())
-    assert f"{line('# the line of Bessel')}, module parts.1" in text
-    assert "export the model's Python code" in text
+    told = " ".join(done.stderr.split())
+    assert f"{line('# the line of Bessel')}, module parts.1" in told
+    assert "export the model's Python code" in told
 
 
-def test_a_factory_that_returns_another_model_each_time_is_refused():
+def test_a_factory_that_makes_another_model_each_time():
     done = tritonize("build", "tracing:other_each_time", *INPUT, "--json", timeout=300)
     assert done.returncode == 2
     assert json.loads(done.stdout)["error"]["code"] == "source-not-reproducible"
@@ -143,12 +143,12 @@ class Shared(torch.nn.Module):
 """
 
 
-def test_module_names_that_the_legacy_exporter_makes_up_are_left_out():
+def test_the_legacy_exporters_made_up_modules_are_left_out():
     Path("shared.py").write_text(LEGACY_NAMES)
     Path("spec.yaml").write_text(SPEC.format(source="shared:Shared", strategy="legacy").replace("3, 8, 8", "2, 4"))
     done = tritonize("build", "spec.yaml", "--json", timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     version = Path(json.loads(done.stdout)["reports"][0]["location"])
     found = [entry.get("module") for entry in json.loads((version / "evidence" / "node_map.json").read_text())["nodes"]]
-    assert found[:4] == ["conv", None, None, "parts.x_y"]  # the exporter's name for the second call of conv equals conv_1
-    assert set(found[4:]) == {"other"}  # called twice, and no other module has this name
+    assert found[:4] == ["conv", None, None, "parts.x_y"]  # the second call of conv may not be told from conv_1
+    assert set(found[4:]) == {"other"}  # called twice, and nothing else is called so

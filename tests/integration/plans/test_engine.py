@@ -169,7 +169,11 @@ def plan_bytes(content: bytes, profiles: list[dict[str, Any]], *, detailed: bool
     """A plan as the stand-in for TensorRT takes it."""
     header = bytearray(36)
     header[:4], header[24:28] = b"ftrt", bytes((10, 16, 1, 11))
-    told = json.dumps({"profiles": profiles, "detailed": detailed}).encode()
+    spec = importlib.util.find_spec("onnxruntime")
+    assert spec is not None
+    assert spec.origin is not None
+    known = {"profiles": profiles, "detailed": detailed, "packages": str(Path(spec.origin).parents[1])}
+    told = json.dumps(known).encode()
     return bytes(header) + struct.pack("<Q", len(told)) + told + content
 
 
@@ -669,8 +673,9 @@ class TestContract:
             "import sys; sys.path.insert(0, sys.argv[1]); import plan_contract; plan_contract.allow_packages(); "
             "import tensorrt_rtx, numpy; print(tensorrt_rtx.__version__, numpy.__version__, tensorrt_rtx.Runtime.__name__)"
         )
-        installed = environment.ready()
-        command = [str(installed.prefix / "bin" / "python"), "-I", "-c", code, str(installed.backends / "plans")]
+        installed = environment.ready(python=True)
+        assert installed.python is not None
+        command = [str(installed.python.prefix / "bin" / "python"), "-I", "-c", code, str(installed.backends / "plans")]
         done = subprocess.run(command, env=gpu_access.variables(), capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         version, numpy_version, name = done.stdout.split()

@@ -1,4 +1,4 @@
-"""fp16 and bf16 in the ONNX graph: which nodes are reduced, which stay fp32, their outputs, the spec, and whole builds."""
+"""fp16 and bf16 in the ONNX graph: what is reduced, what stays, and what it answers; the spec, and a run from end to end."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ KINDS = ("cnn", "residual", "encoder", "encoder_inf", "unet", "recurrent", "embe
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder per network, with its finished float32 file, a batch, and PyTorch's output for it."""
+    """A folder per network with its finished float32 file, a batch, and what PyTorch answers to it."""
     place = tmp_path_factory.mktemp("halves")
     for name, (network, inputs) in halves.networks().items():
         folder = place / name
         folder.mkdir()
         network.eval()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # deprecation of the exporter, and constants from tracing
+            warnings.simplefilter("ignore")  # of the exporter's own age, and of what tracing fixes
             torch.onnx.export(
                 network,
                 tuple(inputs.values()),
@@ -53,9 +53,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
             )
         finish(folder / "exported.onnx", folder / "model.onnx")
         with torch.no_grad():
-            output = network(*inputs.values()).numpy()
+            answer = network(*inputs.values()).numpy()
         np.savez(folder / "batch.npz", **{each: tensor.numpy() for each, tensor in inputs.items()})
-        np.save(folder / "y.npy", output)
+        np.save(folder / "y.npy", answer)
     return place
 
 
@@ -66,14 +66,14 @@ def finish(exported: Path, path: Path, **more) -> None:
 def reduce(source: Path, kind: str, folder: Path, **more) -> ReduceResult:
     folder.mkdir(exist_ok=True)
     node_map = source.with_name("node_map.json")
-    request = ReduceRequest(
+    asked = ReduceRequest(
         source=source,
         node_map=node_map if node_map.exists() else None,
         path=folder / "model.onnx",
         emulation=folder / "emulation.onnx",
         precision=kind,
     )
-    return worker_reduction.reduce(replace(request, **more))
+    return worker_reduction.reduce(replace(asked, **more))
 
 
 def run(path: Path, batch: dict) -> np.ndarray:
@@ -103,37 +103,37 @@ def made(tmp_path: Path, model: onnx.ModelProto) -> Path:
 
 @pytest.mark.parametrize("half_io", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_file_reduced_to_fp16_computes_in_fp16_and_agrees_with_pytorch(files, tmp_path, kind, half_io):
+def test_fp16_is_in_the_graph_and_answers_like_pytorch(files, tmp_path, kind, half_io):
     source, batch, expected = files / kind / "model.onnx", np.load(files / kind / "batch.npz"), np.load(files / kind / "y.npy")
-    result = reduce(source, "fp16", tmp_path / "half", half_io=half_io)
+    answer = reduce(source, "fp16", tmp_path / "half", half_io=half_io)
     path = tmp_path / "half" / "model.onnx"
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
     before = computed(source)
     after = computed(path)
-    kept = {("Gemm", FLOAT): 1} if kind == "heavy" else {}  # the node with large numbers stays fp32
+    kept = {("Gemm", FLOAT): 1} if kind == "heavy" else {}  # what takes the large numbers stays
     assert after == {(name, FP16): count - kept.get((name, FLOAT), 0) for (name, _), count in before.items()} | kept
-    floats = [tensor.dtype for tensor in (*result.inputs, *result.outputs) if tensor.dtype.startswith("fp")]
+    floats = [tensor.dtype for tensor in (*answer.inputs, *answer.outputs) if tensor.dtype.startswith("fp")]
     assert set(floats) == ({"fp16"} if half_io else {"fp32"})
     assert not [each.name for each in model.graph.initializer if each.data_type == FP16 and not finite(each)]
     for file in ("model.onnx", "emulation.onnx"):
         np.testing.assert_allclose(run(tmp_path / "half" / file, batch).astype("f4"), expected, rtol=0, atol=5e-3)
     outputs = {name for node in onnx.load(source).graph.node for name in node.output}
-    assert outputs <= {name for node in model.graph.node for name in node.output}  # the node map identifies nodes by their outputs
+    assert outputs <= {name for node in model.graph.node for name in node.output}  # nodes are traced by them
 
 
 def finite(tensor: TensorProto) -> bool:
-    return bool(np.isfinite(numpy_helper.to_array(tensor)).all()) or tensor.dims == []  # the -inf of a mask is a scalar
+    return bool(np.isfinite(numpy_helper.to_array(tensor)).all()) or tensor.dims == []  # a mask's -inf is a single number
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_file_reduced_to_bf16_computes_in_bf16_and_its_emulation_agrees_with_pytorch(files, tmp_path, kind):
+def test_bf16_is_in_the_graph_and_its_emulation_answers_like_pytorch(files, tmp_path, kind):
     source, expected = files / kind / "model.onnx", np.load(files / kind / "y.npy")
-    result = reduce(source, "bf16", tmp_path / "half")
+    answer = reduce(source, "bf16", tmp_path / "half")
     model = onnx.load(tmp_path / "half" / "model.onnx")
     onnx.checker.check_model(model, full_check=True)
-    assert result.opset == 22
-    never = {"ConvTranspose", "LSTM", "GRU"}  # TensorRT does not build them in bf16, or not next to one in fp32
+    assert answer.opset == 22
+    never = {"ConvTranspose", "LSTM", "GRU"}  # TensorRT builds none of them in bf16, or not beside one in fp32
     assert computed(tmp_path / "half" / "model.onnx") == {
         (name, FLOAT if name in never else BF16): count for (name, _), count in computed(source).items()
     }
@@ -153,7 +153,7 @@ def test_a_softmax_behind_a_mask_of_1e9_stays_fp32_where_fp16_cannot_hold_it(fil
 
 
 @pytest.mark.parametrize("kind", ["fp16", "bf16"])
-def test_reducing_twice_writes_the_same_bytes(files, tmp_path, kind):
+def test_the_same_bytes_twice(files, tmp_path, kind):
     for folder in ("first", "second"):
         reduce(files / "encoder" / "model.onnx", kind, tmp_path / folder)
     for file in ("model.onnx", "emulation.onnx", "node_map.json"):
@@ -163,17 +163,17 @@ def test_reducing_twice_writes_the_same_bytes(files, tmp_path, kind):
 def test_nodes_and_operators_that_the_spec_keeps_stay_fp32(files, tmp_path):
     source = files / "cnn" / "model.onnx"
     first, second = (node.name for node in onnx.load(source).graph.node if node.op_type == "Conv")
-    result = reduce(source, "fp16", tmp_path / "half", keep_nodes=(first,), keep_operators=("Gemm",))
+    answer = reduce(source, "fp16", tmp_path / "half", keep_nodes=(first,), keep_operators=("Gemm",))
     model = onnx.load(tmp_path / "half" / "model.onnx")
     known = types(model)
     by_name = {node.name: {known[name] for name in node.input} for node in model.graph.node}
     assert by_name[first] == {FLOAT}
     assert by_name[second] == {FP16}
     assert computed(tmp_path / "half" / "model.onnx") == {("Conv", FLOAT): 1, ("Conv", FP16): 1, ("Gemm", FLOAT): 1}
-    assert result.kept["asked for"] == 2
+    assert answer.kept["asked for"] == 2
 
 
-def test_unknown_names_in_keep_fp32_are_refused_with_suggestions(files, tmp_path):
+def test_names_that_are_not_in_the_graph_are_refused_with_the_nearest(files, tmp_path):
     with pytest.raises(UsageError) as refused:
         reduce(files / "cnn" / "model.onnx", "fp16", tmp_path / "half", keep_nodes=("/frst/Conv",))
     assert refused.value.found == "/frst/Conv"
@@ -192,7 +192,7 @@ def test_a_file_that_would_stay_fp32_is_an_error(files, tmp_path):
     assert "asked for" in refused.value.found
 
 
-def test_a_cast_is_mapped_to_the_module_whose_tensor_it_casts(files, tmp_path):
+def test_casts_are_traced_to_the_module_whose_tensor_they_cast(files, tmp_path):
     source = files / "cnn" / "model.onnx"
     listed = json.loads(source.with_name("node_map.json").read_text())
     for entry in listed["nodes"]:
@@ -207,7 +207,7 @@ def test_a_cast_is_mapped_to_the_module_whose_tensor_it_casts(files, tmp_path):
     assert (gemm["outputs"], gemm["module"]) == (["y__fp16"], "of y")
 
 
-def test_the_emulation_overflows_in_fp16_and_onnxruntime_does_not(tmp_path):
+def test_fp16_overflow_shows_in_the_emulation_and_not_in_onnxruntime(tmp_path):
     nodes = [helper.make_node("Mul", ["x", "w"], ["t"]), helper.make_node("Mul", ["t", "v"], ["y"])]
     constants = {"w": np.full(4, 300, "f4"), "v": np.full(4, 1 / 512, "f4")}
     source = made(tmp_path, graph(nodes, [("x", FLOAT, [4])], [("y", FLOAT, [4])], constants))
@@ -215,12 +215,12 @@ def test_the_emulation_overflows_in_fp16_and_onnxruntime_does_not(tmp_path):
     batch = {"x": np.array([1, 2, 300, -300], "f4")}
     emulated = run(tmp_path / "half" / "emulation.onnx", batch)
     assert list(np.isinf(emulated)) == [False, False, True, True]
-    # The reason for the emulation: ONNX Runtime's CPU provider computes float16 in float32.
+    # Why there is an emulation: if this changes, ONNX Runtime's CPU provider has become a judge of float16.
     assert np.isfinite(run(tmp_path / "half" / "model.onnx", batch)).all()
 
 
-def test_the_bf16_emulation_equals_numpy_bit_for_bit(tmp_path):
-    """All sums are exact, so their order does not matter and only the rounding is compared."""
+def test_bf16_emulation_is_numpys_bit_for_bit(tmp_path):
+    """Sums of exact products, so that their order does not matter: only the roundings are left."""
     rng = np.random.default_rng(0)
     x = rng.integers(-1024, 1024, (5, 8)).astype("f4") / 512  # 11 bits: rounded to 8
     w, v = (rng.integers(-128, 128, shape).astype("f4") / 64 for shape in ((8, 6), (6, 4)))
@@ -234,10 +234,10 @@ def test_the_bf16_emulation_equals_numpy_bit_for_bit(tmp_path):
     expected = rounded(rounded(rounded(x) @ rounded(w)) @ rounded(v))
     found = run(tmp_path / "half" / "emulation.onnx", {"x": x})
     assert np.array_equal(found, expected.astype("f4"))
-    assert not np.array_equal(found, rounded(x.astype("f8") @ w @ v).astype("f4"))  # the result of rounding only once
+    assert not np.array_equal(found, rounded(x.astype("f8") @ w @ v).astype("f4"))  # what rounding once would give
 
 
-def test_the_bf16_emulation_of_a_convolution_rounds_ties_to_even(tmp_path):
+def test_bf16_emulation_of_a_convolution_and_ties_to_even(tmp_path):
     x = np.array([1 + 2**-8, 1 + 3 * 2**-8, -1 - 2**-8, 3.0, 1 + 2**-9, 0.5], "f4").reshape(1, 1, 6)
     nodes = [helper.make_node("Conv", ["x", "w"], ["y"])]
     source = made(tmp_path, graph(nodes, [("x", FLOAT, [1, 1, 6])], [("y", FLOAT, [1, 1, 6])], {"w": np.ones((1, 1, 1), "f4")}))
@@ -246,7 +246,7 @@ def test_the_bf16_emulation_of_a_convolution_rounds_ties_to_even(tmp_path):
 
 
 def test_sizes_and_positions_are_computed_in_fp32(tmp_path):
-    """fp16 holds all integers only up to 2048, so the sine of a position up to 4099 would differ."""
+    """Half precision counts to 2048: at 4099 positions a sine of the position would be another one."""
     nodes = [
         helper.make_node("Shape", ["x"], ["size"], start=0, end=1),
         helper.make_node("Squeeze", ["size"], ["count"]),
@@ -258,27 +258,27 @@ def test_sizes_and_positions_are_computed_in_fp32(tmp_path):
     ]
     constants = {"zero": np.array(0), "one": np.array(1), "step": np.array(0.1, "f4")}
     source = made(tmp_path, graph(nodes, [("x", FLOAT, ["n"])], [("y", FLOAT, ["n"])], constants))
-    result = reduce(source, "fp16", tmp_path / "half")
-    assert (result.reduced, result.kept) == (1, {"integers": 2})
+    answer = reduce(source, "fp16", tmp_path / "half")
+    assert (answer.reduced, answer.kept) == (1, {"integers": 2})
     x = np.ones(4099, "f4")
     np.testing.assert_allclose(run(tmp_path / "half" / "emulation.onnx", {"x": x}), run(source, {"x": x}), atol=1e-3)
 
 
-def test_a_tiny_number_that_prevents_a_division_by_zero_stays_fp32(tmp_path):
+def test_a_tiny_number_that_keeps_a_division_alive_stays_fp32(tmp_path):
     nodes = [
         helper.make_node("Mul", ["x", "x"], ["square"]),
         helper.make_node("Add", ["square", "tiny"], ["above"]),
         helper.make_node("Div", ["x", "above"], ["y"]),
     ]
     source = made(tmp_path, graph(nodes, [("x", FLOAT, [2])], [("y", FLOAT, [2])], {"tiny": np.array(1e-9, "f4")}))
-    result = reduce(source, "fp16", tmp_path / "half")
-    assert result.kept == {"range": 2}
+    answer = reduce(source, "fp16", tmp_path / "half")
+    assert answer.kept == {"range": 2}
     assert run(tmp_path / "half" / "emulation.onnx", {"x": np.array([0, 2], "f4")}).tolist() == [0, 0.5]
 
 
 @pytest.mark.parametrize("half_io", [False, True])
-def test_subgraphs_shared_weights_and_outputs_with_further_uses_are_reduced(tmp_path, half_io):
-    """The branches of an If use a half tensor and a weight of the outer graph; `y` is an output and an input of further nodes."""
+def test_subgraphs_shared_weights_and_outputs_that_are_used_again(tmp_path, half_io):
+    """An If whose branches take a half tensor and a weight from around them; `y` is an output and an input of more."""
     scalar = ("z", FLOAT, [2])
     then = helper.make_graph([helper.make_node("Add", ["y", "w"], ["z"])], "then", [], [helper.make_tensor_value_info(*scalar)])
     other = helper.make_graph([helper.make_node("Sub", ["y", "w"], ["z"])], "other", [], [helper.make_tensor_value_info(*scalar)])
@@ -289,15 +289,15 @@ def test_subgraphs_shared_weights_and_outputs_with_further_uses_are_reduced(tmp_
     ]
     inputs, outputs = [("x", FLOAT, [2]), ("yes", TensorProto.BOOL, [])], [("last", FLOAT, [2]), ("y", FLOAT, [2])]
     source = made(tmp_path, graph(nodes, inputs, outputs, {"w": np.array([2, 3], "f4")}))
-    result = reduce(source, "fp16", tmp_path / "half", half_io=half_io)
-    assert (result.reduced, result.kept) == (2, {"subgraphs": 1})
+    answer = reduce(source, "fp16", tmp_path / "half", half_io=half_io)
+    assert (answer.reduced, answer.kept) == (2, {"subgraphs": 1})
     for yes in (True, False):
         batch = {"x": np.array([1, 4], "f4"), "yes": np.array(yes)}
         for file in ("model.onnx", "emulation.onnx"):
             assert run(tmp_path / "half" / file, batch).tolist() == run(source, batch).tolist()
 
 
-def test_constant_nodes_are_reduced_and_a_reshape_between_kept_nodes_stays_fp32(tmp_path):
+def test_constants_of_nodes_are_reduced_and_a_mover_stays_between_kept_nodes(tmp_path):
     nodes = [
         helper.make_node("Constant", [], ["c"], value=numpy_helper.from_array(np.ones(4, "f4"))),
         helper.make_node("Constant", [], ["d"], value_float=2.0),
@@ -308,19 +308,19 @@ def test_constant_nodes_are_reduced_and_a_reshape_between_kept_nodes_stays_fp32(
         helper.make_node("Mul", ["g", "d"], ["y"]),
     ]
     source = made(tmp_path, graph(nodes, [("x", FLOAT, [2, 2])], [("y", FLOAT, [4])], {"shape": np.array([4])}))
-    result = reduce(source, "fp16", tmp_path / "half", keep_operators=("Exp",))
-    assert result.kept == {"asked for": 2, "moves float32": 1}
-    assert (result.reduced, result.casts) == (2, 2)
+    answer = reduce(source, "fp16", tmp_path / "half", keep_operators=("Exp",))
+    assert answer.kept == {"asked for": 2, "moves float32": 1}
+    assert (answer.reduced, answer.casts) == (2, 2)
     assert "Constant" not in {node.op_type for node in onnx.load(tmp_path / "half" / "model.onnx").graph.node}
     x = {"x": np.zeros((2, 2), "f4")}
     np.testing.assert_allclose(run(tmp_path / "half" / "emulation.onnx", x), run(source, x), rtol=1e-3)
 
 
-def test_weights_that_old_files_declare_as_inputs_are_not_inputs_of_the_reduced_file(tmp_path):
+def test_weights_that_old_files_declare_as_inputs_are_no_inputs_of_the_reduced_file(tmp_path):
     inputs = [("x", FLOAT, [2, 3]), ("w", FLOAT, [3, 4])]
     model = graph([helper.make_node("MatMul", ["x", "w"], ["y"])], inputs, [("y", FLOAT, [2, 4])], {"w": np.ones((3, 4), "f4")})
-    result = reduce(made(tmp_path, model), "fp16", tmp_path / "half", half_io=True)
-    assert [(tensor.name, tensor.dtype) for tensor in result.inputs] == [("x", "fp16")]
+    answer = reduce(made(tmp_path, model), "fp16", tmp_path / "half", half_io=True)
+    assert [(tensor.name, tensor.dtype) for tensor in answer.inputs] == [("x", "fp16")]
     assert run(tmp_path / "half" / "model.onnx", {"x": np.ones((2, 3), "f4")}).tolist() == [[3] * 4] * 2
 
 
@@ -335,8 +335,8 @@ def test_a_scattered_sum_stays_fp32_and_a_scattered_copy_does_not(tmp_path):
     assert scatter("none").kept == {}
 
 
-def test_an_output_out_of_the_range_of_fp16_is_refused(tmp_path):
-    """In fp16 the expected output would be infinite, and a wrong output too, so they would be equal."""
+def test_an_answer_that_half_outputs_cannot_hold_is_refused(tmp_path):
+    """Cast to fp16 it would be infinite, and so would a wrong answer: they would be equal."""
     tensor = artifacts.TensorSpec(name="y", dtype="fp32", shape=(2,))
     files = artifacts.TensorFiles(directory=tmp_path / "fp32", tensors=(tensor,), count=2)
     declared = (replace(tensor, dtype="fp16"),)
@@ -351,8 +351,8 @@ def test_an_output_out_of_the_range_of_fp16_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("limit", [0, 1 << 30])
-def test_external_weights_are_read_and_written(tmp_path, limit):
-    """As for files over 2 GB: weights are read from the data file, and written to another one if they are still too large."""
+def test_weights_in_a_file_of_their_own(tmp_path, limit):
+    """As with more than 2 GB: read from the data file, and written into another where they are still too large."""
     rng = np.random.default_rng(0)
     weights = {name: (rng.standard_normal((160, 160)) / 12).astype("f4") for name in ("w", "v")}
     nodes = [helper.make_node("MatMul", ["x", "w"], ["t"]), helper.make_node("MatMul", ["t", "v"], ["y"], name="kept")]
@@ -361,8 +361,8 @@ def test_external_weights_are_read_and_written(tmp_path, limit):
     finish(made(tmp_path, model), tmp_path / "whole" / "model.onnx", inline_limit=0)
     assert (tmp_path / "whole" / "model.onnx.data").exists()
     source = tmp_path / "whole" / "model.onnx"
-    result = reduce(source, "fp16", tmp_path / "half", inline_limit=limit, keep_nodes=("kept",))
-    assert result.data == (None if limit else "model.onnx.data")
+    answer = reduce(source, "fp16", tmp_path / "half", inline_limit=limit, keep_nodes=("kept",))
+    assert answer.data == (None if limit else "model.onnx.data")
     x = {"x": rng.standard_normal((2, 160)).astype("f4")}
     for file in ("model.onnx", "emulation.onnx"):
         np.testing.assert_allclose(run(tmp_path / "half" / file, x), run(source, x), atol=2e-2)
@@ -373,7 +373,7 @@ def problems(**fields) -> dict[str, str]:
     return {".".join(path): text for path, text in rules.problems(model)}
 
 
-def test_precision_settings_that_conflict_are_problems_of_the_spec():
+def test_rules_between_fields():
     assert "CPU provider" in problems(precision="bf16")["precision"]
     assert "tf32 needs backend tensorrt" in problems(precision="tf32")["precision"]
     assert set(problems(keep_fp32={"operators": ["Softmax"]}, half_io=True)) == {"keep_fp32", "half_io"}
@@ -385,7 +385,7 @@ def test_precision_settings_that_conflict_are_problems_of_the_spec():
 PLAIN = "    quality: {edge_cases: false}"
 
 
-def test_fp16_out_of_tolerance_fails_and_suggests_keep_fp32(files):
+def test_fp16_outside_its_tolerance_fails_and_says_what_to_do(files):
     written(files / "cnn" / "model.onnx", "fp16", 1e-6, more=PLAIN)
     done = tritonize("build", "spec.yaml", "--json")
     assert done.returncode == 1, done.stderr
@@ -399,7 +399,7 @@ def test_fp16_out_of_tolerance_fails_and_suggests_keep_fp32(files):
     assert "keep_fp32" in note
 
 
-def test_bf16_is_emulated_and_its_plan_is_built_from_the_reduced_file(files):
+def test_bf16_is_emulated_and_its_plan_is_built_of_the_reduced_file(files):
     pytest.importorskip("tensorrt_rtx")
     written(files / "cnn" / "model.onnx", "bf16", 3e-2, backend="tensorrt_rtx", more=PLAIN)
     done = tritonize("build", "spec.yaml", "--json")
@@ -414,7 +414,7 @@ def test_bf16_is_emulated_and_its_plan_is_built_from_the_reduced_file(files):
     assert plan.get("metadata", plan)["onnx_sha256"] == built_of
 
 
-def test_keep_fp32_is_read_from_the_spec():
+def test_the_spec_reads_what_is_kept():
     written("a.onnx", "fp16", 1e-3, more="    keep_fp32: {nodes: [/head/Gemm], operators: [Softmax]}")
     model = loader.load(Path("spec.yaml")).models["net"]
     assert model.keep_fp32 == schema.KeepFp32(nodes=["/head/Gemm"], operators=["Softmax"])

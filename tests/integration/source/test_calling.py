@@ -1,4 +1,4 @@
-"""The argument of forward() for each input of a spec, inputs that a sample omits, and the names of a model's outputs."""
+"""Where each input of a spec goes in forward(), what a sample leaves out, and the names of what a model answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ A, B, C = "a", "b", "c"
 
 
 def call(function, *inputs: str, values=(A, B, C)):
-    """The arguments that a function is called with."""
+    """What a function is called with."""
     return call_arguments.bind(call_arguments.parameters(function), inputs).arguments(values[: len(inputs)])
 
 
@@ -68,7 +68,7 @@ def _nameless(x, y=None, /): ...
         (_keyword, ["image"], [A], {}),
     ],
 )
-def test_inputs_are_assigned_to_parameters(function, inputs, positional, named):
+def test_inputs_go_to_their_parameters(function, inputs, positional, named):
     assert call(function, *inputs) == (positional, named)
 
 
@@ -85,13 +85,13 @@ def test_inputs_are_assigned_to_parameters(function, inputs, positional, named):
         (_open, ["INPUT__0", "INPUT__2"], "inputs-not-parameters"),
     ],
 )
-def test_inputs_without_a_parameter_are_refused(function, inputs, code):
+def test_inputs_that_have_no_place_are_refused(function, inputs, code):
     with pytest.raises(UsageError) as error:
         call(function, *inputs)
     assert error.value.code == code
 
 
-def test_forward_hooks_receive_the_inputs():
+def test_hooks_are_given_the_inputs():
     module = torch.nn.Linear(2, 2)
     module.register_forward_pre_hook(lambda _, arguments: (arguments[0] + 1,))
     x = torch.ones(1, 2)
@@ -99,7 +99,7 @@ def test_forward_hooks_receive_the_inputs():
     assert torch.equal(found, module(x))
 
 
-def test_a_script_model_accepts_none_for_optional_parameters():
+def test_scripts_know_what_may_be_none():
     script = torch.jit.script(_Scripted())
     model = torch_model.LoadedModel(script, ("INPUT__0", "INPUT__2"), ())
     x, y = torch.ones(1), torch.full((1,), 3.0)
@@ -112,11 +112,11 @@ class _Scripted(torch.nn.Module):
         return x + y if mask is None else x * mask
 
 
-def named(output) -> dict[str, object]:
-    return {".".join(path): leaf for path, leaf in nested.leaves(pytree, output)}
+def named(answer) -> dict[str, object]:
+    return {".".join(path): leaf for path, leaf in nested.leaves(pytree, answer)}
 
 
-def test_caches_and_dataclasses_are_flattened():
+def test_caches_and_dataclasses_are_opened():
     own = DynamicCache(Layer(1, 2), Layer(None, None))
     assert named((0, own)) == {"0": 0, "1.0.key": 1, "1.0.value": 2}
     assert named({"c": EncoderDecoderCache(own, OldCache((3, 4)))}) == {
@@ -137,7 +137,7 @@ def test_caches_and_dataclasses_are_flattened():
 
 
 @pytest.mark.parametrize("strategy", ["dynamo", "legacy"])
-def test_nested_and_missing_inputs_and_a_cache_as_output_are_exported(strategy, tmp_path):
+def test_a_tuple_with_nested_and_missing_inputs_and_a_cache_as_answer_is_exported(strategy, tmp_path):
     item = dict(arrays.named(calls.sample(0), "sample"))
     assert list(item) == ["INPUT__0.image", "INPUT__0.other", "INPUT__2"]
     model = torch_model.LoadedModel(Everything().eval(), tuple(item), ())
@@ -152,25 +152,25 @@ def test_nested_and_missing_inputs_and_a_cache_as_output_are_exported(strategy, 
 
 
 @pytest.mark.parametrize("example", [{"image": torch.ones(2, 4)}, (torch.ones(2, 4),), torch.ones(2, 4), {"x": torch.ones(2, 4)}])
-def test_an_example_with_any_name_is_assigned_to_the_only_input(example):
+def test_an_example_of_any_name_is_the_one_input(example):
     with in_process.saved_model(Plain(), example) as source:
         names = tuple(name for name, _ in arrays.named(example, "example"))
         request = LoadRequest(
             kind="module", location=str(in_process.model_file(source)), kwargs={}, weights=None, inputs=names, outputs=()
         )
-        model = torch_model.load(request)  # compares with the outputs of this process
+        model = torch_model.load(request)  # compares with what this process answered
         assert model(torch.ones(1, 4))[0].shape == (1, 3)
 
 
-def test_outputs_in_a_cache_are_saved_for_the_comparison_too():
+def test_an_example_with_a_cache_as_its_answer_is_compared_too():
     with in_process.saved_model(Everything(), calls.sample(0)) as source:
-        saved = torch.load(in_process.expected_outputs_file(in_process.model_file(source)), weights_only=True)
-    assert len(saved["outputs"]) == 5
-    assert set(saved["inputs"]) == {"INPUT__0.image", "INPUT__0.other", "INPUT__2"}
+        told = torch.load(in_process.expected_outputs_file(in_process.model_file(source)), weights_only=True)
+    assert len(told["outputs"]) == 5
+    assert set(told["inputs"]) == {"INPUT__0.image", "INPUT__0.other", "INPUT__2"}
 
 
 class Elsewhere(Plain):
-    """A module that behaves as if it were on a GPU."""
+    """A module on another device than the CPU, as far as that can be told without one."""
 
     device = "cuda:0"
 
@@ -184,15 +184,15 @@ class Elsewhere(Plain):
         return super().forward(x)
 
 
-def test_a_module_on_a_gpu_runs_its_example_on_the_cpu_like_the_worker():
+def test_a_module_on_a_gpu_answers_its_example_on_the_cpu_as_the_worker_does():
     module = Elsewhere()
     with in_process.saved_model(module, torch.ones(2, 4)) as source:
-        saved = torch.load(in_process.expected_outputs_file(in_process.model_file(source)), weights_only=True)
-    assert [each.shape for each in saved["outputs"]] == [(2, 3)]
-    assert module.device == "cuda:0"  # the caller's own module stays on its device
+        told = torch.load(in_process.expected_outputs_file(in_process.model_file(source)), weights_only=True)
+    assert [each.shape for each in told["outputs"]] == [(2, 3)]
+    assert module.device == "cuda:0"  # the caller's own stays where it is
 
 
-def test_an_example_with_wrong_names_is_an_error_that_lists_the_parameters():
+def test_an_example_that_does_not_fit_is_named():
     with (
         pytest.raises(UsageError) as error,
         in_process.saved_model(Plain(), {"image": torch.ones(1, 4), "other": torch.ones(1, 4)}),
@@ -201,14 +201,14 @@ def test_an_example_with_wrong_names_is_an_error_that_lists_the_parameters():
     assert (error.value.code, error.value.expected) == ("inputs-not-parameters", "x")
 
 
-def test_a_sample_function_may_return_a_tuple_with_nested_and_missing_inputs(monkeypatch):
+def test_a_function_of_samples_may_return_that_tuple(monkeypatch):
     shutil.copy(MODELS / "calls.py", "calls.py")
     monkeypatch.syspath_prepend(".")
-    drawn = sample_function.draw(DrawRequest(function="calls:sample", count=2, seed=0, directory=Path("drawn")))
-    assert [each.name for each in drawn.tensors] == ["INPUT__0.image", "INPUT__0.other", "INPUT__2"]
+    answer = sample_function.draw(DrawRequest(function="calls:sample", count=2, seed=0, directory=Path("drawn")))
+    assert [each.name for each in answer.tensors] == ["INPUT__0.image", "INPUT__0.other", "INPUT__2"]
 
 
-def test_none_in_a_list_is_an_error_that_names_the_element():
+def test_none_in_a_list_is_named():
     with pytest.raises(UsageError) as error:
         list(arrays.named({"x": [np.ones(1), None]}, "sample"))
     assert (error.value.code, "x.1" in error.value.what) == ("sample-none-in-list", True)
@@ -219,7 +219,7 @@ class _Optional(torch.nn.Module):
         return batch["a"] * scale + y
 
 
-def test_an_exported_program_keeps_the_constants_that_it_was_exported_with():
+def test_a_program_keeps_what_it_was_exported_with():
     example = ({"a": torch.ones(2, 3)}, None, 2.0)
     dynamic = torch.export.Dim.DYNAMIC
     shapes = {"batch": {"a": {0: dynamic}}, "mask": None, "scale": None, "y": {0: dynamic}}
@@ -233,6 +233,6 @@ def test_an_exported_program_keeps_the_constants_that_it_was_exported_with():
     for inputs in (names, ["y", "INPUT__0.a"]):
         values = {names[0]: 3.0, "INPUT__0.a": 3.0, names[1]: 1.0, "y": 1.0}
         model = torch_model.LoadedModel(wrapped, inputs, ())
-        (output,) = model(*(torch.full((4, 3), values[name]) for name in inputs))
-        torch.testing.assert_close(output, torch.full((4, 3), 7.0))
+        (answer,) = model(*(torch.full((4, 3), values[name]) for name in inputs))
+        torch.testing.assert_close(answer, torch.full((4, 3), 7.0))
     json.dumps(INSPECT.encode_result(found))

@@ -1,4 +1,4 @@
-"""Inputs that a spec leaves out, sample functions, and models from the caller's own process."""
+"""What a spec leaves out: inputs from files, samples from functions, models from the caller's own process."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def described(answer) -> dict:
     return json.loads((location / "evidence" / "manifest.json").read_text())["spec"]
 
 
-def test_inputs_are_inferred_from_an_exported_program():
+def test_an_exported_program_says_its_inputs():
     program({0: DYNAMIC}, {0: DYNAMIC})
     done, answer = build("net.pt2")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -59,7 +59,7 @@ def test_inputs_are_inferred_from_an_exported_program():
     assert inputs["mask"]["shape"] == ["batch", 6]
 
 
-def test_axis_ranges_are_inferred_from_an_exported_program():
+def test_an_exported_program_says_the_ranges_of_its_axes():
     length = torch.export.Dim("length", min=2, max=9)
     program({0: DYNAMIC, 1: length}, {0: DYNAMIC, 1: length})
     done, answer = build("net.pt2")
@@ -78,7 +78,7 @@ def test_a_program_of_one_batch_size_cannot_be_batched():
     assert build("net.pt2", "--no-batch")[0].returncode == 0
 
 
-def test_inputs_are_inferred_from_an_onnx_file_but_not_axis_ranges():
+def test_an_onnx_file_says_its_inputs_but_no_ranges():
     torch.onnx.export(
         torch.nn.Linear(4, 3),
         (torch.randn(2, 4),),
@@ -96,7 +96,7 @@ def test_inputs_are_inferred_from_an_onnx_file_but_not_axis_ranges():
 
 
 @pytest.mark.parametrize("source", ["described:Net", "net.pt"])
-def test_inputs_of_torchscript_and_modules_must_be_described(source):
+def test_torchscript_and_modules_are_asked_for(source):
     done, answer = build(source)
     assert done.returncode == 2
     assert "ids" in answer["error"]["expected"]
@@ -104,28 +104,28 @@ def test_inputs_of_torchscript_and_modules_must_be_described(source):
     assert not Path(".model_repository.staging").exists() or not list(Path(".model_repository.staging").iterdir())
 
 
-def test_a_sample_function_provides_samples_and_inputs():
+def test_a_function_draws_samples_and_describes_the_inputs():
     done, answer = build("net.pt", "--sample-function", "described:draw")
     assert done.returncode == 0, done.stdout + done.stderr
     spec = described(answer)
     assert spec["inputs"]["ids"] == {"dtype": "int64", "shape": ["batch", 6]}
     assert spec["samples"] == {"function": "described:draw"}
     drawn = sorted(Path(answer["reports"][0]["location"]).glob("evidence/golden/inputs/*/0.npy"))
-    assert max(np.load(file).max() for file in drawn) > 9  # generated samples end at 9
+    assert max(np.load(file).max() for file in drawn) > 9  # generated ones end there
     again = build("net.pt", "--sample-function", "described:draw")[1]
-    for file in drawn:  # the seed is the same, so the function draws the same samples
+    for file in drawn:  # a function that draws by chance draws the same again
         other = Path(again["reports"][0]["location"], *file.parts[-5:])
         np.testing.assert_array_equal(np.load(file), np.load(other))
 
 
-def test_a_sample_function_that_returns_batches_provides_one_sample_per_row():
+def test_a_function_that_draws_batches_gives_one_sample_for_each_row():
     done, answer = build("net.pt", "--sample-function", "described:draw_three")
     assert done.returncode == 0, done.stdout + done.stderr
     golden = json.loads((Path(answer["reports"][0]["location"]) / "evidence/golden/golden.json").read_text())
     assert (golden["drawn"], golden["count"] - len(golden["edges"])) == (12, 12)
 
 
-def test_a_sample_function_with_varying_lengths_requires_a_range():
+def test_a_function_that_draws_lengths_needs_their_range():
     done, answer = build("net.pt", "--sample-function", "described:draw_numpy")
     assert done.returncode == 2
     assert "differ in shape" in answer["error"]["what"]
@@ -156,7 +156,7 @@ def test_a_sample_function_with_varying_lengths_requires_a_range():
         ("slashes", "an input with an invalid name"),
     ],
 )
-def test_an_invalid_sample_function_is_refused(function, words, monkeypatch):
+def test_a_bad_function_of_samples(function, words, monkeypatch):
     monkeypatch.syspath_prepend(str(Path.cwd()))
     monkeypatch.delitem(sys.modules, "described", raising=False)
     with pytest.raises(api.UsageError) as error:
@@ -165,19 +165,19 @@ def test_an_invalid_sample_function_is_refused(function, words, monkeypatch):
 
 
 @pytest.mark.parametrize(("function", "code", "words"), [("stops", 2, "exited with code"), ("empty", 2, "a whole number from 1")])
-def test_a_sample_function_that_exits_or_returns_empty_arrays_is_an_error(function, code, words):
+def test_a_function_of_samples_that_ends_the_command(function, code, words):
     done, answer = build("net.pt", "--sample-function", f"described:{function}")
     assert done.returncode == code
     assert words in json.dumps(answer["error"])
 
 
-def test_check_infers_the_inputs_from_the_file_that_states_them():
+def test_check_takes_the_inputs_from_the_file_that_has_them():
     program({0: DYNAMIC}, {0: DYNAMIC})
     done = tritonize("check", "net.pt", "net.pt2", timeout=200)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_model_that_exceeds_memory_mib_is_an_error():
+def test_memory_is_bounded():
     Path("spec.yaml").write_text(
         "schema: 1\nmodels: {m: {source: 'described:Hungry', memory_mib: 1500, inputs: {x: {shape: [4]}}}}\n"
     )
@@ -187,7 +187,7 @@ def test_a_model_that_exceeds_memory_mib_is_an_error():
     assert "memory_mib" in answer["error"]["next_step"]
 
 
-def test_a_module_of_the_callers_own_process_is_proven():
+def test_a_module_of_the_callers_own_process():
     module = Net().train()
     (report,) = api.build(module, example=draw(0))
     assert report.verdict == "passed"
@@ -197,13 +197,13 @@ def test_a_module_of_the_callers_own_process_is_proven():
     assert {tensor.name for check in report.checks for tensor in check.tensors} == {"logits"}
 
 
-def test_a_scripted_module_of_the_callers_own_process_is_proven():
+def test_a_scripted_module_of_the_callers_own_process():
     (report,) = api.build(torch.jit.script(Net().eval()), example=draw(0))
     assert report.verdict == "passed"
     assert report.details["source"]["kind"] == "torchscript"
 
 
-def test_an_exported_program_of_the_callers_own_process_is_proven():
+def test_an_exported_program_of_the_callers_own_process():
     example = (torch.randint(0, 20, (2, 6)), torch.rand(2, 6))
     (report,) = api.build(torch.export.export(Net().eval(), example), max_batch_size=0, name="net")
     assert report.verdict == "passed"
@@ -228,7 +228,7 @@ if __name__ == "__main__":
     assert done.stdout.strip() == "passed", done.stderr
 
 
-def test_a_module_that_cannot_be_pickled_and_wrong_keywords_are_errors():
+def test_what_cannot_be_handed_over():
     module = Net()
     module.lock = threading.Lock()
     with pytest.raises(api.UsageError, match="cannot be passed to a worker process"):
@@ -275,19 +275,18 @@ def own_module(monkeypatch):
     return module
 
 
-def served_output(report, **inputs):
-    """The first output of the version's ONNX file."""
+def ask(report, **inputs):
     location = report["location"] if isinstance(report, dict) else report.location
     session = onnxruntime.InferenceSession(str(Path(location) / "model.onnx"), providers=["CPUExecutionProvider"])
     return session.run(None, {name: np.asarray(value, np.float32) for name, value in inputs.items()})[0]
 
 
-def test_inputs_of_an_exported_program_are_assigned_by_name(own_module):
+def test_inputs_of_a_program_go_by_its_names(own_module):
     torch.export.save(torch.export.export(own_module.Sub(), (torch.rand(2, 3), torch.rand(2, 3))), "sub.pt2")
     Path("s.yaml").write_text("schema: 1\nmodels: {s: {source: sub.pt2, inputs: {b: {shape: [2, 3]}, a: {shape: [2, 3]}}}}\n")
     done, answer = build("s.yaml")
     assert done.returncode == 0, done.stdout
-    assert served_output(answer["reports"][0], a=np.ones((2, 3)), b=np.zeros((2, 3))).tolist() == np.ones((2, 3)).tolist()
+    assert ask(answer["reports"][0], a=np.ones((2, 3)), b=np.zeros((2, 3))).tolist() == np.ones((2, 3)).tolist()
     Path("s.yaml").write_text("schema: 1\nmodels: {s: {source: sub.pt2, inputs: {b: {shape: [2, 3]}, c: {shape: [2, 3]}}}}\n")
     done, answer = build("s.yaml")
     assert done.returncode == 2
@@ -297,10 +296,10 @@ def test_inputs_of_an_exported_program_are_assigned_by_name(own_module):
 def test_a_traced_graph_takes_its_inputs_by_name(own_module):
     traced = torch.fx.symbolic_trace(own_module.Sub())
     (report,) = api.build(traced, example={"b": torch.rand(1, 3), "a": torch.rand(1, 3)})
-    assert served_output(report, a=np.ones((1, 3)), b=np.zeros((1, 3))).tolist() == [[1, 1, 1]]
+    assert ask(report, a=np.ones((1, 3)), b=np.zeros((1, 3))).tolist() == [[1, 1, 1]]
 
 
-def test_nested_inputs_of_an_exported_program_are_inferred(own_module):
+def test_a_program_with_nested_inputs_is_described_and_run(own_module):
     module = own_module.Dicts()
     example = {"batch": {"x": torch.rand(2, 3), "m": torch.rand(2, 3)}, "scale": torch.rand(2, 3)}
     dynamic = {"batch": {"x": {0: DYNAMIC}, "m": {0: DYNAMIC}}, "scale": {0: DYNAMIC}}
@@ -310,20 +309,20 @@ def test_nested_inputs_of_an_exported_program_are_inferred(own_module):
     assert set(described(answer)["inputs"]) == {"batch_x", "batch_m", "scale"}
 
 
-def test_an_example_may_be_a_list(own_module):
+def test_a_list_of_examples_is_as_good_as_a_tuple(own_module):
     (report,) = api.build(own_module.Sub(), example=[torch.rand(1, 3), torch.rand(1, 3)])
     assert report.verdict == "passed"
 
 
-def test_a_module_that_computes_something_else_in_the_worker_is_refused(own_module):
-    own_module.SCALE = 5.0  # only in this process
+def test_the_module_that_is_proven_is_the_callers(own_module):
+    own_module.SCALE = 5.0  # in this process alone
     with pytest.raises(api.UsageError, match="differ from those in your process"):
         api.build(own_module.Scaled(), example=torch.rand(1, 3))
     own_module.SCALE = 1.0
     assert api.build(own_module.Scaled(), example=torch.rand(1, 3))[0].verdict == "passed"
 
 
-def test_an_example_of_zeros_sets_no_range():
+def test_an_example_of_zeros_says_nothing_of_a_range():
     (report,) = api.build(Net(), example=torch.zeros(1, 6, dtype=torch.long))
     location = report.location
     assert "range" not in json.loads((location / "evidence" / "manifest.json").read_text())["spec"]["inputs"]["INPUT__0"]
@@ -344,14 +343,14 @@ def onnx_file(name: str, *shape) -> None:
         (("batch", 0), "a size must be a whole number from 1"),
     ],
 )
-def test_axes_that_the_file_does_not_equate_get_different_names(shape, words):
+def test_axes_of_a_file_are_kept_apart(shape, words):
     onnx_file("x.onnx", *shape)
     done, answer = build("x.onnx")
     assert done.returncode == 2, done.stdout
     assert words in json.dumps(answer["error"])
 
 
-def test_an_axis_in_the_spec_that_the_file_lacks_is_an_error():
+def test_axes_that_the_file_has_not_are_an_error():
     onnx_file("x.onnx", "batch", "width")
     Path("s.yaml").write_text("schema: 1\nmodels: {s: {source: x.onnx, max_batch_size: 2, axes: {widht: {min: 2, max: 9}}}}\n")
     done, answer = build("s.yaml")
@@ -360,18 +359,18 @@ def test_an_axis_in_the_spec_that_the_file_lacks_is_an_error():
 
 
 @pytest.mark.parametrize("what", [None, 3, Net])
-def test_an_object_that_is_not_a_model_is_an_error(what):
+def test_an_object_that_is_no_model_is_an_error(what):
     with pytest.raises(api.UsageError) as error:
         api.build(what)
     assert error.value.code == "api-no-subject"
 
 
-def test_options_of_api_run_are_passed_to_the_run(monkeypatch, tmp_path):
-    passed = []
-    monkeypatch.setattr(run_workflow, "run", lambda prepared, models, options: passed.append(options) or ())
+def test_what_a_run_is_told_beside_the_specification_reaches_it(monkeypatch, tmp_path):
+    told = []
+    monkeypatch.setattr(run_workflow, "run", lambda prepared, models, options: told.append(options) or ())
     path = tmp_path / "spec.yaml"
     (tmp_path / "m.onnx").touch()
     path.write_text("schema: 1\nmodels:\n  m:\n    source: m.onnx\n")
     api.run(path, allow_unproven=True, plans=["here", tmp_path])
     api.run(path)
-    assert passed == [job_workflow.Options(allow_unproven=True, plans=(Path("here"), tmp_path)), job_workflow.Options()]
+    assert told == [job_workflow.Options(allow_unproven=True, plans=(Path("here"), tmp_path)), job_workflow.Options()]

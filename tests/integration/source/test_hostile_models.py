@@ -1,7 +1,7 @@
-"""Model files crafted to run code, open files or fill the memory: each is refused with its place, and nothing of it runs.
+"""Model files that are made to run code, to open files or to fill the memory: each is refused by name and place, and does nothing.
 
-An attack that succeeds creates a file in the test's folder. Without the checks, under torch 2.13, the expressions, guards,
-pickles and `__setstate__` succeed. Other forms are refused because PyTorch writes them into code, even if these files fail first.
+An attack that succeeds leaves a mark in the test's folder. Under torch 2.13 alone the expressions, the guards, the pickles and
+`__setstate__` do; other forms are refused since PyTorch writes them into code, whether or not these very files get that far.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from tritonize.triton import config_template
 MARK = "executed"
 TOUCH = f"__import__('pathlib').Path('{MARK}').touch()"
 TRIED: list[str] = []
-"""Every attack that was refused; the number is printed at the end."""
+"""Every attack that was tried and refused; counted at the end."""
 
 
 class Network(torch.nn.Module):
@@ -52,14 +52,14 @@ class Network(torch.nn.Module):
 
 
 class Reader(torch.nn.Module):
-    """Opens, and so creates, a file in a method of a submodule."""
+    """Opens a file, which makes it, in a method of a submodule."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + torch.from_file("executed", True, 4)
 
 
 class Whole(torch.nn.Module):
-    """The model that a user would load."""
+    """What a user would load."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class Reviver(torch.nn.Module):
 
 
 class Plain(torch.nn.Module):
-    """A harmless model that uses the names of an attack."""
+    """Names that an attack would use, in a model that does nothing but arithmetic."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def rewritten(source: Path, change: Callable[[str, bytes], bytes | None], more: dict[str, bytes] | None = None) -> str:
-    """A copy of an archive in this folder. `change` returns the new contents of a member, or `None` to remove it."""
+    """A copy of an archive in this folder with changed members; `None` leaves one out."""
     target = Path("attack" + source.suffix)
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         folder = old.namelist()[0].split("/")[0]
@@ -149,7 +149,7 @@ def refused_program(location: str, code: str, place: str = "") -> UsageError:
 
 
 def refused_load(kind: str, location: str, code: str, place: str = "") -> UsageError:
-    """Load the file as a worker does. Expect an error with this code and place, and no effect of the attack."""
+    """Load it as a worker does: an error of this code and place, and nothing done."""
     request = LoadRequest(kind=kind, location=location, kwargs={}, weights=None, inputs=(), outputs=())
     with pytest.raises(UsageError) as caught:
         loader.load_module(request)
@@ -198,7 +198,7 @@ EXPRESSIONS = [
     "2" * 60,
     "1+" * 9000 + "1",
     "\N{FULLWIDTH LATIN SMALL LETTER E}val('1')",
-    # `sympify` removes line ends: a string that Python's parser ends here continues there, and the comment becomes code.
+    # `sympify` takes line ends out: a text that ends in a comment here goes on there, and what was the comment is code.
     f'Symbol("s77\\\n" # ") and {TOUCH} and Symbol("s77"\n)',
     "Symbol('s77'\n)",
     "s77 # + 1",
@@ -207,14 +207,14 @@ EXPRESSIONS = [
 
 @pytest.mark.parametrize("text", EXPRESSIONS)
 def test_a_size_that_is_not_arithmetic_is_refused(text, saved):
-    if text == "eval":  # a name without a call has no effect
+    if text == "eval":  # a name alone does nothing; it is only never called
         assert expressions.problem(text) is None
         return
     location = changed_program(saved / "program.pt2", lambda root: a_size(root).update(expr_str=text))
     assert refused_program(location, "expression-refused", "expr_str").found
 
 
-def test_inspect_refuses_a_size_that_is_not_arithmetic(saved):
+def test_inspect_refuses_it_too_and_runs_nothing(saved):
     location = changed_program(saved / "program.pt2", lambda root: a_size(root).update(expr_str=TOUCH))
     with pytest.raises(UsageError) as caught:
         inspect_worker.inspect(InspectRequest(kind="exported_program", location=location))
@@ -225,7 +225,7 @@ def test_inspect_refuses_a_size_that_is_not_arithmetic(saved):
     TRIED.append("inspect")
 
 
-def test_expressions_that_torch_writes_are_accepted():
+def test_what_torch_writes_itself_is_arithmetic():
     for text in (
         "Symbol('s77', positive=True, integer=True)",
         "TruncToInt(Mul(Float('1.5', precision=53), ToFloat(Symbol('s77', positive=True, integer=True))))",
@@ -296,12 +296,12 @@ TARGETS = {
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_a_graph_that_calls_anything_but_operators_is_refused(target, saved):
+def test_a_graph_calls_operators_alone(target, saved):
     location = changed_program(saved / "program.pt2", lambda root: first_node(root).update(target=target))
     refused_program(location, TARGETS[target], "nodes[0].target")
 
 
-def test_a_function_as_an_argument_is_refused(saved):
+def test_an_operator_as_an_argument_is_looked_at_too(saved):
     def change(root: Any) -> None:
         first_node(root)["inputs"].append({"name": "f", "arg": {"as_operator": "torch.hub.load"}, "kind": 1})
 
@@ -363,7 +363,7 @@ NAMES.append(_tree({"type": "builtins.dict", "context": json.dumps([f'x"+{TOUCH}
 
 
 @pytest.mark.parametrize("change", NAMES)
-def test_a_name_that_is_not_an_identifier_is_refused(change, saved):
+def test_a_name_is_a_name(change, saved):
     refused_program(changed_program(saved / "program.pt2", change), "name-refused")
 
 
@@ -372,7 +372,7 @@ ENUM = [{"__enum__": True, "fqn": "antigravity:x", "name": "x"}]
 
 
 @pytest.mark.parametrize(("kind", "context"), [("collections.defaultdict", FACTORY), ("builtins.dict", ENUM)])
-def test_a_tree_spec_that_imports_a_module_is_refused(kind, context, saved):
+def test_a_tree_spec_imports_nothing(kind, context, saved):
     for held in (context, json.dumps(context)):
         change = _tree({"type": kind, "context": held, "children_spec": [LEAF]})
         refused_program(changed_program(saved / "program.pt2", change), "payload-refused", "in_spec")
@@ -395,7 +395,7 @@ PAYLOADS = {
 
 
 @pytest.mark.parametrize("name", PAYLOADS)
-def test_a_program_with_a_library_or_a_pickle_is_refused(name, saved):
+def test_a_program_brings_no_library_and_no_pickle(name, saved):
     location = rewritten(saved / "program.pt2", lambda _name, data: data, {name: PAYLOADS[name]})
     refused_program(location, "payload-refused", name)
 
@@ -424,7 +424,7 @@ def test_sample_inputs_that_are_a_pickle_are_not_loaded(saved):
     TRIED.append("sample inputs")
 
 
-def test_every_program_of_an_archive_is_checked(saved):
+def test_every_program_of_an_archive_is_looked_at(saved):
     with zipfile.ZipFile(saved / "program.pt2") as archive:
         root = json.loads(archive.read(next(name for name in archive.namelist() if name.endswith("models/model.json"))))
     a_size(root)["expr_str"] = TOUCH
@@ -433,7 +433,7 @@ def test_every_program_of_an_archive_is_checked(saved):
 
 
 @pytest.mark.parametrize("text", [b"[" * 200_000, b"\xff\xfe{", b"no json", b'{"graph_module": 1'])
-def test_an_invalid_program_description_is_refused(text, saved):
+def test_a_description_that_is_none_is_named(text, saved):
     location = rewritten(saved / "program.pt2", lambda name, data: text if name == "models/model.json" else data)
     refused_program(location, "program-unreadable", "models/model.json")
 
@@ -465,7 +465,7 @@ def _elsewhere(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("change", [_appended, _commented, _prefixed, _other_local_name, _encrypted, _elsewhere])
-def test_an_archive_that_two_readers_understand_differently_is_refused(change, saved):
+def test_an_archive_that_two_readers_read_in_two_ways_is_refused(change, saved):
     Path("attack.pt2").write_bytes(change((saved / "program.pt2").read_bytes()))
     refused_program("attack.pt2", "archive-ambiguous")
 
@@ -475,7 +475,7 @@ MEMBERS = ["models/model.json", "Models/MODEL.json", "models/../../x", "/etc/x",
 
 @pytest.mark.parametrize("name", MEMBERS)
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_a_duplicate_or_invalid_member_name_is_refused(name, saved):
+def test_a_member_has_one_name_inside_the_archive(name, saved):
     location = rewritten(saved / "program.pt2", lambda _name, data: data, {name: b"{}"})
     refused_program(location, "archive-ambiguous")
 
@@ -487,7 +487,7 @@ def test_a_second_folder_at_the_top_is_refused(saved):
     refused_program(location, "archive-ambiguous")
 
 
-def test_an_archive_that_expands_beyond_the_limit_is_refused(saved):
+def test_an_archive_that_grows_without_bound_is_refused(saved):
     location = rewritten(saved / "Plain.pt", lambda _name, data: data)
     member = zipfile.ZipInfo("Plain/data/9")
     member.compress_type = zipfile.ZIP_DEFLATED
@@ -502,7 +502,7 @@ def test_an_archive_that_expands_beyond_the_limit_is_refused(saved):
 
 
 @pytest.mark.parametrize(("name", "place"), [("Reader", "__torch__"), ("Whole", "__torch__"), ("Reviver", "__torch__")])
-def test_a_script_that_opens_a_file_when_loaded_or_run_is_refused(name, place, saved):
+def test_a_script_opens_no_file_when_it_is_run_nor_when_it_is_loaded(name, place, saved):
     error = refused_load("torchscript", str(saved / f"{name}.pt"), "operator-refused", place)
     assert "aten::from_file" in error.what
     file, line = re.search(r": (code/\S+\.py):(\d+)$", error.where).groups()
@@ -534,7 +534,7 @@ CODE = {
 
 
 @pytest.mark.parametrize("line", CODE)
-def test_every_spelling_of_a_refused_operator_is_found(line, saved):
+def test_no_spelling_of_an_operator_is_missed(line, saved):
     def change(name: str, data: bytes) -> bytes:
         if b"class Plain" not in data or not name.endswith(".py"):
             return data
@@ -544,7 +544,7 @@ def test_every_spelling_of_a_refused_operator_is_found(line, saved):
     refused_load("torchscript", rewritten(saved / "Plain.pt", change), CODE[line], "code/__torch__/")
 
 
-def test_a_script_pickle_with_another_class_than_packed_weights_is_refused(saved):
+def test_a_pickle_of_a_script_makes_packed_weights_alone(saved):
     evil = b"\x80\x02c__torch__.torch.classes.dist_c10d.ProcessGroup\nX\n)\x81."
     location = rewritten(saved / "Plain.pt", lambda name, data: evil if name == "data.pkl" else data)
     refused_load("torchscript", location, "class-refused", "data.pkl")
@@ -552,7 +552,7 @@ def test_a_script_pickle_with_another_class_than_packed_weights_is_refused(saved
     refused_load("torchscript", location, "archive-ambiguous", "model.json")
 
 
-def test_graphs_are_checked_again_after_the_load(saved, monkeypatch):
+def test_the_graphs_are_looked_at_again_after_the_load(saved, monkeypatch):
     monkeypatch.setattr(model_files, "require_safe", lambda _kind, _location: None)
     for name, place in (("Reader", "forward"), ("Whole", "inner.forward")):
         error = refused_load("torchscript", str(saved / f"{name}.pt"), "operator-refused", place)
@@ -573,7 +573,7 @@ def test_a_graph_that_was_changed_in_memory_is_refused():
     TRIED.append("a graph in memory")
 
 
-def test_harmless_files_are_loaded(saved):
+def test_what_is_harmless_is_loaded(saved):
     loader.load_program(str(saved / "program.pt2"))
     request = LoadRequest(kind="torchscript", location=str(saved / "Plain.pt"), kwargs={}, weights=None, inputs=(), outputs=())
     assert loader.load_module(request)(torch.ones(1, 4), 2).shape == (1, 4)
@@ -586,17 +586,17 @@ print(json.dumps([(schema.name, kinds(schema)) for schema in torch._C._jit_get_a
 """
 
 
-def test_every_operator_of_this_torch_that_takes_text_is_reviewed():
-    # In a separate process, since other tests in this one register operators.
+def test_every_operator_of_this_torch_that_takes_text_was_decided():
+    # In a process of its own: other tests of this one register operators.
     done = subprocess.run([sys.executable, "-c", SCHEMAS], capture_output=True, text=True, check=True, timeout=120)
     schemas = json.loads(done.stdout)
     undecided = [(name, arguments) for name, arguments in schemas if refused.reason(name) is None]
     takes_text = {name for name, arguments in undecided for _, kind in arguments if kind in ("str", "str[]")}
-    kernels = ("aten", "quantized", "onednn", "mkldnn", "mkldnn_prepacked")  # these are reviewed by argument names, below
+    kernels = ("aten", "quantized", "onednn", "mkldnn", "mkldnn_prepacked")  # by the names of their arguments, below
     assert {name for name in takes_text if name.split("::")[0] not in kernels} - refused.HARMLESS_TEXT == set()
     of_files = ("filename", "file", "path", "url", "library", "lib", "directory", "uri")
     named = {f"{name}({argument})" for name, arguments in undecided for argument, _ in arguments if argument in of_files}
-    assert named == {"aten::einsum(path)"}  # the contraction order of einsum
+    assert named == {"aten::einsum(path)"}  # the order of its sums
     assert len(schemas) > 4000
 
 
@@ -626,7 +626,7 @@ TEMPLATES = {
 
 
 @pytest.mark.parametrize("text", TEMPLATES)
-def test_a_template_cannot_access_anything_but_its_fields(text):
+def test_a_template_reaches_nothing_but_its_fields(text):
     folder = Path("templates")
     folder.mkdir()
     Path("secret.j2").write_text("secret")
@@ -643,7 +643,7 @@ def test_a_template_cannot_access_anything_but_its_fields(text):
     TRIED.append(caught.value.code)
 
 
-def test_a_template_that_does_not_end_is_stopped_with_its_worker(monkeypatch):
+def test_a_template_that_does_not_end_ends_with_its_worker(monkeypatch):
     monkeypatch.setattr(config_template, "_DEADLINE_S", 1.0)
     Path("slow.j2").write_text("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}")
     with pytest.raises(UsageError) as caught:
@@ -652,7 +652,7 @@ def test_a_template_that_does_not_end_is_stopped_with_its_worker(monkeypatch):
     TRIED.append("an endless template")
 
 
-def test_a_template_may_include_a_file_next_to_it():
+def test_a_template_may_include_one_beside_it():
     Path("part.j2").write_text("max_batch_size: {{ size }}")
     Path("mine.j2").write_text("name: {{ name | pbtxt }}\n{% include 'part.j2' %}")
     assert config_template.rendered(Path("mine.j2"), {"name": "net", "size": 2}) == 'name: "net"\nmax_batch_size: 2'
@@ -662,7 +662,7 @@ def test_a_template_may_include_a_file_next_to_it():
 
 
 @pytest.mark.parametrize("place", ["/etc/hostname", "../outside.bin", "link.bin"])
-def test_external_data_outside_the_folder_of_the_onnx_file_is_refused(place):
+def test_an_onnx_file_reads_no_data_from_elsewhere(place):
     Path("outside.bin").write_bytes(bytes(64))
     Path("model").mkdir()
     Path("model/link.bin").symlink_to(Path("outside.bin").absolute())

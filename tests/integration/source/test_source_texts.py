@@ -1,4 +1,4 @@
-"""Errors for sources that cannot be found, loaded or run: each suggests what to write."""
+"""What is said of a source that cannot be found, loaded or run: what is meant, and what to write."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ NET = "tests.support.models.sources:Net"
 
 
 @pytest.mark.parametrize(
-    ("wrap", "key", "prefix"),
+    ("kept", "key", "prefix"),
     [
         (lambda state: {f"module.{name}": each for name, each in state.items()}, "", "module."),
         (lambda state: {f"_orig_mod.{name}": each for name, each in state.items()}, "", "_orig_mod."),
@@ -54,19 +54,19 @@ NET = "tests.support.models.sources:Net"
         (lambda state: {f"net.module.{name}": each for name, each in state.items()} | {"loss.weight": X}, "", "net.module."),
     ],
 )
-def test_the_error_suggests_entry_and_prefix_of_a_state_dict_and_they_load(wrap, key, prefix):
+def test_an_entry_and_a_prefix_of_a_state_dict_are_named_and_what_is_offered_loads(kept, key, prefix):
     own = sources.Net().state_dict()
     changed = {name: each + 1 for name, each in own.items()}
-    torch.save(wrap(changed), "net.pth")
+    torch.save(kept(changed), "net.pth")
     error = refused(lambda: load(NET, weights=Path("net.pth")))
     assert error.code == ("weights-key" if key else "weights-prefix")
-    suggested = "".join(f", {name}: {value}" for name, value in (("key", key), ("prefix", prefix)) if value)
-    assert f"weights: {{file: net.pth{suggested}}}" in error.next_step
+    offered = "".join(f", {name}: {value}" for name, value in (("key", key), ("prefix", prefix)) if value)
+    assert f"weights: {{file: net.pth{offered}}}" in error.next_step
     model = load(NET, weights=Path("net.pth"), weights_key=key, weights_prefix=prefix)
     assert torch.equal(model.module.first.weight, changed["first.weight"])
 
 
-def test_a_wrapped_factory_and_wrong_weights_fields_have_their_own_errors():
+def test_a_wrapped_factory_and_wrong_fields_are_named():
     torch.save(sources.Net().state_dict(), "net.pth")
     assert refused(lambda: load("tests.support.models.sources:Wrapped", weights=Path("net.pth"))).code == "weights-wrapped"
     assert refused(lambda: load(NET, weights=Path("net.pth"), weights_key="state_dict")).code == "weights-no-key"
@@ -75,7 +75,7 @@ def test_a_wrapped_factory_and_wrong_weights_fields_have_their_own_errors():
     assert "architecture" in refused(lambda: load(NET, weights=Path("other.pth"))).cause
 
 
-def test_weights_fields_are_read_from_a_spec_and_stored_without_folders():
+def test_weights_with_fields_are_read_from_a_spec_and_written_without_a_folder():
     Path("sub").mkdir()
     Path("sub/s.yaml").write_text(
         "schema: 1\nmodels:\n  m:\n    source: a:b\n    weights: {file: w.pt, prefix: module., key: state_dict}\n"
@@ -97,14 +97,14 @@ def test_weights_fields_are_read_from_a_spec_and_stored_without_folders():
         ("elsewhere.pt", "source-no-file", None),
     ],
 )
-def test_a_source_in_another_form_or_with_a_typo_gets_a_suggestion(source, code, written):
+def test_a_source_written_otherwise_is_told_as_what_is_meant(source, code, written):
     Path("UNet3d.pt").write_bytes(b"x")
     error = refused(lambda: identification.identify(Model(source=source, inputs={})))
     assert error.code == code
     assert written is None or written in error.next_step
 
 
-def test_a_factory_with_a_typo_gets_a_suggestion():
+def test_a_factory_called_otherwise_is_told_as_what_is_meant():
     error = refused(lambda: load("tests.support.models.sources:resnet50"))
     assert error.code == "source-near-attribute"
     assert "tests.support.models.sources:resnet18" in error.next_step
@@ -115,26 +115,26 @@ def test_a_factory_with_a_typo_gets_a_suggestion():
     ("written", "near"),
     [("tests.support.models.sources:RESNET18", "tests.support.models.sources:resnet18"), ("torch.nn:Linaer", "torch.nn:Linear")],
 )
-def test_a_factory_in_another_case_or_file_of_the_package_is_suggested(written, near):
+def test_a_factory_in_other_case_or_of_another_file_of_the_package_is_found(written, near):
     error = refused(lambda: load(written))
     assert (error.code, near in error.next_step) == ("source-near-attribute", True)
 
 
-def test_a_file_name_instead_of_a_module_name_is_an_error():
+def test_a_file_in_the_place_of_a_module_is_told_as_that():
     Path("net.py").touch()
     error = refused(lambda: identification.identify(Model(source="net.py:Net", inputs={})))
     assert (error.code, error.next_step) == ("source-factory-suffix", "write net:Net")
     assert (
         identification.identify(Model(source="other.py:Net", inputs={})).kind == "factory"
-    )  # a package `other` may have a module `py`
+    )  # a package may have a module called py
 
 
-def test_a_missing_module_that_forward_imports_has_its_own_error():
+def test_a_module_that_forward_imports_is_no_matter_of_the_inputs():
     error = refused(lambda: load("tests.support.models.lacking:Imports").run({"x": X.numpy()}))
     assert (error.code, "lacking.py" in error.where) == ("model-missing-module", True)
 
 
-def test_lines_of_the_standard_library_are_not_lines_of_the_user():
+def test_lines_of_the_standard_library_are_not_the_user_s():
     assert "lacking.py" in refused(lambda: load("tests.support.models.lacking:reads")).where
     frames = [(contextlib.__file__, 137), ("net.py", 8), (torch.__file__, 4)]
     stack = "\n".join(f'File "{file}", line {line}, in f' for file, line in [frames[2], frames[1], frames[0]])
@@ -149,7 +149,7 @@ def test_lines_of_the_standard_library_are_not_lines_of_the_user():
     assert not [step for step in steps if "torch/__init__.py" in step]
 
 
-def test_a_program_compiled_by_aotinductor_has_its_own_error():
+def test_machine_code_of_aotinductor_is_told_as_that():
     with zipfile.ZipFile("net.pt2", "w") as archive:
         for name in ("archive_format", "data/aotinductor/model/net.wrapper.so", "version"):
             archive.writestr(f"net/{name}", "pt2")
@@ -157,14 +157,14 @@ def test_a_program_compiled_by_aotinductor_has_its_own_error():
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_model_that_requires_a_gpu_has_its_own_error():
+def test_a_model_that_asks_for_a_gpu_is_told_as_that():
     error = refused(lambda: load("tests.support.models.sources:CallsCuda").run({"x": X.numpy()}))
     assert (error.code, "sources.py" in error.where) == ("model-wants-gpu", True)
     assert refused(lambda: load("tests.support.models.sources:needs_gpu")).code == "model-wants-gpu"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_run_and_inspect_name_a_device_in_a_script_with_its_line():
+def test_a_device_in_a_script_is_named_with_its_line_when_run_and_when_inspected():
     torch.jit.script(sources.MakesOnCuda()).save("net.pt")
     error = refused(lambda: load("net.pt", "torchscript").run({"x": X.numpy()}))
     assert error.code == "script-frozen-device"
@@ -175,7 +175,7 @@ def test_run_and_inspect_name_a_device_in_a_script_with_its_line():
     json.dumps(INSPECT.encode_result(found))
 
 
-def test_a_file_saved_in_training_mode_has_its_own_error():
+def test_a_file_made_before_eval_is_told_as_that():
     model = sources.Trains().train()
     torch.jit.trace(model, X, check_trace=False).save("traced.pt")
     torch.export.save(torch.export.export(model, (X,)), "program.pt2")
@@ -187,7 +187,7 @@ def test_a_file_saved_in_training_mode_has_its_own_error():
         require_mode(loaded, "keep")
 
 
-def test_instance_normalization_and_scripted_models_do_not_count_as_training_mode():
+def test_what_normalizes_each_sample_or_is_scripted_is_not_in_training_mode():
     for model in (sources.Instances().eval(), sources.Trains().eval()):
         shape = (2, 2, 4) if isinstance(model, sources.Instances) else (2, 4)
         for module in (torch.jit.trace(model, torch.rand(shape)), torch.jit.script(model)):
@@ -196,7 +196,7 @@ def test_instance_normalization_and_scripted_models_do_not_count_as_training_mod
 
 
 @pytest.mark.usefixtures("in_process")
-def test_quantization_observers_have_their_own_error():
+def test_observers_of_quantization_are_told_as_that():
     Path("sources.py").write_text(Path(sources.__file__).read_text())
     model = {"source": "sources:observing", "inputs": {"x": {"shape": ["batch", 4]}}, "max_batch_size": 1}
     error = refused(lambda: api.build(Spec.model_validate({"schema": 1, "models": {"m": model}})))
@@ -204,7 +204,7 @@ def test_quantization_observers_have_their_own_error():
     assert "nan" not in error.found
 
 
-def test_an_error_of_torchscript_is_shortened_and_names_the_users_line():
+def test_an_error_of_torchscript_is_told_without_its_own_text_of_the_model():
     torch.jit.script(sources.Adds()).save("net.pt")
     error = refused(lambda: load("net.pt", "torchscript").run({"x": X.numpy()}))
     assert "HERE" not in error.found
@@ -212,6 +212,6 @@ def test_an_error_of_torchscript_is_shortened_and_names_the_users_line():
     assert error.where.startswith("sources.py:")
 
 
-def test_other_errors_are_shortened_to_their_last_lines():
+def test_other_errors_keep_their_last_lines():
     assert script_errors.last_lines("one\n\n two \nthree\nfour") == "two / three / four"
     assert script_errors.user_line("RuntimeError: no") is None

@@ -47,13 +47,13 @@ def build(*arguments: str):
     return done, json.loads(done.stdout)
 
 
-def test_an_exported_program_is_built(program):
+def test_an_exported_program(program):
     done, answer = build(str(program), *INPUT)
     assert done.returncode == 0, done.stderr
     assert answer["reports"][0]["details"]["source"]["kind"] == "exported_program"
 
 
-def test_weights_from_a_safetensors_file_are_loaded():
+def test_safetensors_weights():
     from safetensors.torch import save_file
 
     shutil.copy(MODELS / "zoo.py", "zoo.py")
@@ -68,7 +68,7 @@ def test_weights_from_a_safetensors_file_are_loaded():
 
 
 @pytest.mark.parametrize("external", [False, True])
-def test_an_onnx_file_skips_the_export_stage(external):
+def test_an_onnx_file_enters_after_the_export(external):
     model = graph()
     if external:
         onnx.save(model, "m.onnx", save_as_external_data=True, location="m.onnx.data", size_threshold=0)
@@ -81,7 +81,7 @@ def test_an_onnx_file_skips_the_export_stage(external):
     assert "torch" not in report["versions"]
     assert any("PyTorch did not run" in note for note in report["notes"])
     assert {check["stage"] for check in report["checks"]} == {"source", "onnxruntime"}
-    assert {name: Path(name).read_bytes() for name in kept} == kept  # the user's files are unchanged
+    assert {name: Path(name).read_bytes() for name in kept} == kept  # the user's files are not touched
     assert not (Path(report["location"]) / "m.onnx.data").exists()
 
 
@@ -117,7 +117,7 @@ def test_a_truncated_program_is_refused(program, cut):
 
 
 def test_a_program_with_a_pickle_inside_never_runs_it(program):
-    """torch.export.load falls back to pickles; tritonize prevents it."""
+    """torch.export.load falls back to loading pickles; here it must not."""
     import pickle
     import zipfile
 
@@ -137,7 +137,7 @@ def test_a_program_with_a_pickle_inside_never_runs_it(program):
 
 
 @pytest.mark.parametrize("name", ["classifier.pt", "classifier.pt2", "zoo:classifier", "m.onnx"])
-def test_inspect_displays_inputs_operators_and_parameters(name, model_files, program):
+def test_inspect_shows_what_a_file_says(name, model_files, program):
     shutil.copy(MODELS / "zoo.py", "zoo.py")
     shutil.copy(model_files / "classifier.pt", "classifier.pt")
     onnx.save(graph(), "m.onnx")
@@ -148,9 +148,9 @@ def test_inspect_displays_inputs_operators_and_parameters(name, model_files, pro
     assert [tensor["name"] for tensor in found["inputs"]] == ["x"]
     assert sum(found["operators"].values()) >= 2
     assert found["opset"] == (18 if name == "m.onnx" else None)
-    text = tritonize("inspect", name)
-    assert "parameters" in text.stdout
-    assert max(map(len, text.stdout.splitlines())) <= 80
+    told = tritonize("inspect", name)
+    assert "parameters" in told.stdout
+    assert max(map(len, told.stdout.splitlines())) <= 80
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_inspect_displays_inputs_operators_and_parameters(name, model_files, pro
         ("classifier.pt", "scores.pt", 2),
     ],
 )
-def test_check_compares_models_of_any_kind(first, second, code, model_files, program):
+def test_check_compares_any_two(first, second, code, model_files, program):
     shutil.copy(MODELS / "zoo.py", "zoo.py")
     for name in ("classifier.pt", "scores.pt"):
         shutil.copy(model_files / name, name)
@@ -180,7 +180,7 @@ def test_check_compares_models_of_any_kind(first, second, code, model_files, pro
         assert any("shape" in tensor["reason"] for check in report["checks"] for tensor in check["tensors"] if not tensor["passed"])
 
 
-def test_an_onnx_file_may_list_weights_as_inputs_and_have_unused_inputs():
+def test_weights_among_the_inputs_and_unused_inputs_of_an_onnx_file():
     old = graph()
     old.ir_version = 3
     old.graph.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [4, 4]))  # as files of that time list weights

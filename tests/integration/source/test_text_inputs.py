@@ -1,4 +1,4 @@
-"""Text inputs of ONNX files, with samples from the spec, from files and from the command line."""
+"""Inputs of text, which an ONNX file may have: samples from the spec, from files and from the command line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TEXTS = ["good", "bad", "grüße dich", "one that is longer than the others"]
 
 @pytest.fixture(autouse=True)
 def _file() -> None:
-    """words.onnx, which returns a number for each word, and the words."""
+    """A file that numbers words and gives them back."""
     nodes = [
         helper.make_node(
             "LabelEncoder",
@@ -62,7 +62,7 @@ def texts(**fields) -> schema.Model:
 
 
 @pytest.mark.parametrize("shape", [(), (0, 2), (2, 2)])
-def test_text_is_read_back_from_its_files_unchanged(shape):
+def test_text_survives_its_files(shape):
     array = np.full(shape, "grüße", object)
     files = TensorFiles(directory=Path("f"), tensors=(TensorSpec(name="w", dtype="string", shape=shape),), count=1)
     arrays.save(files, 0, {"w": array})
@@ -71,12 +71,12 @@ def test_text_is_read_back_from_its_files_unchanged(shape):
     assert found.tolist() == array.tolist()
 
 
-def test_samples_go_through_the_texts_in_turn():
+def test_samples_are_the_texts_in_turn():
     drawn = samples.write(texts(), Path("s"))
     found = [arrays.load(drawn.files, index)["words"].tolist() for index in range(drawn.drawn)]
     assert found[:2] == [[TEXTS[:2]], [TEXTS[2:]]]
     two = texts().model_copy(update={"samples": schema.Samples(texts={"words": ["a", "b"]})})
-    drawn = samples.write(two, Path("two"))  # every sample contains both texts, and consecutive samples differ
+    drawn = samples.write(two, Path("two"))  # every sample takes both, and no two in a row are the same
     assert [arrays.load(drawn.files, index)["words"].tolist() for index in range(2)] == [[["a", "b"]], [["b", "a"]]]
     many = texts().model_copy(update={"samples": schema.Samples(texts={"words": [str(each) for each in range(30)]})})
     drawn = samples.write(many, Path("many"))
@@ -85,14 +85,14 @@ def test_samples_go_through_the_texts_in_turn():
     }
 
 
-def test_the_zeros_edge_case_and_padding_are_empty_text():
+def test_edge_cases_and_padding_are_empty_text():
     drawn = samples.add_edges(texts(), samples.write(texts(), Path("s")))
     assert drawn.edges[drawn.drawn] == "zeros"
     assert arrays.load(drawn.files, drawn.drawn)["words"].tolist() == [["", ""]]
     assert invariances.zeros(arrays.load(drawn.files, 0))["words"].tolist() == [["", ""]]
 
 
-def test_text_in_npz_files_is_read_and_pickles_are_refused():
+def test_text_in_npz_files_is_taken_and_pickles_are_not():
     np.savez("a.npz", words=np.array([["good", "bad"], ["ugly", "grüße"]]))
     drawn = samples.write(model(samples={"files": "a.npz"}), Path("s"))
     assert arrays.load(drawn.files, 1)["words"].tolist() == [["ugly", "grüße"]]
@@ -102,7 +102,7 @@ def test_text_in_npz_files_is_read_and_pickles_are_refused():
     assert error.value.code == "samples-pickled"
 
 
-def test_a_sample_function_may_return_text():
+def test_a_function_may_return_text():
     item = dict(arrays.named({"words": np.array([["good", "bad"]]), "one": "x", "raw": np.array([b"\xc3\xbc"], object)}, "f"))
     assert {name: array.tolist() for name, array in item.items()} == {"words": [["good", "bad"]], "one": "x", "raw": ["ü"]}
 
@@ -117,11 +117,11 @@ def test_a_sample_function_may_return_text():
         ({"samples": {"texts": {"words": ["a"]}, "files": "a.npz"}}, ("samples", "texts")),
     ],
 )
-def test_invalid_texts_are_problems_of_the_spec(fields, place):
+def test_what_cannot_be_asked_is_a_problem_of_the_spec(fields, place):
     assert place in [where for where, _ in rules.problems(model(**fields))]
 
 
-def test_texts_are_read_from_the_command_line():
+def test_the_command_line_gives_texts():
     Path("more.txt").write_text("one\ntwo words\n", encoding="utf-8")
     texts = ["words=good", "words=a=b", "words=@more.txt"]
     given = flags.ModelFlags(source="words.onnx", inputs=["words:string:1x2"], texts=texts)
@@ -133,7 +133,7 @@ def test_texts_are_read_from_the_command_line():
         assert error.value.code == code
 
 
-def test_text_inputs_are_inferred_and_missing_texts_are_an_error():
+def test_the_file_says_its_inputs_and_what_is_missing():
     source = identification.identify(model())
     found = input_inference.complete(texts(inputs={}), source, Path("work"))
     assert found.inputs["words"].dtype == "string"
@@ -147,7 +147,7 @@ def test_text_inputs_are_inferred_and_missing_texts_are_an_error():
     assert (error.value.code, error.value.expected, error.value.found) == ("input-type", "string", "fp32")
 
 
-def test_outputs_of_onnx_runtime_and_bytes_of_a_server_are_compared_as_text():
+def test_onnx_runtime_and_a_server_s_bytes_are_compared_as_text():
     drawn = samples.write(texts(), Path("s"))
     ran = ort_session.run(RunRequest(path=Path("words.onnx"), samples=drawn, batches=((0, 1),), directory=Path("out")))
     found = arrays.load(ran.outputs[0], 0)
@@ -158,7 +158,7 @@ def test_outputs_of_onnx_runtime_and_bytes_of_a_server_are_compared_as_text():
     assert [check.passed for check in compare(found, served, {})] == [True, False]
 
 
-def test_a_golden_file_stores_texts_of_different_lengths():
+def test_a_golden_file_keeps_texts_of_all_lengths():
     drawn = samples.write(texts(), Path("s"))
     expected = TensorFiles(directory=Path("e"), tensors=(TensorSpec(name="echo", dtype="string", shape=(1, 2)),), count=0)
     for index in range(drawn.files.count):
@@ -178,7 +178,7 @@ def test_a_golden_file_stores_texts_of_different_lengths():
 
 
 @pytest.mark.slow
-def test_a_model_with_text_inputs_is_served_and_proven():
+def test_a_server_answers_text():
     (report,) = api.run(schema.Spec.model_validate({"schema": 1, "models": {"words": texts(inputs={})}}))
     assert report.verdict == "passed"
     assert {check.stage for check in report.checks} >= {"http", "grpc", "shm", "concurrent"}

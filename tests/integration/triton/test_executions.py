@@ -39,7 +39,7 @@ class TestWhyNothing:
         self, done: Counts | None, answers: int, cached: bool, nothing: Any
     ) -> None:
         values = {"answers": answers, "hits": done.hits if done else 0}
-        assert executions.why_not_run(done, answers, cached=cached) == (nothing and nothing.text(**values))
+        assert executions.why_nothing(done, answers, cached=cached) == (nothing and nothing.text(**values))
 
     def test_the_counts_are_read_until_they_settle(self) -> None:
         read = iter([ZERO, ZERO, Counts(requests=13, inferences=14, executions=12, hits=1)])

@@ -18,7 +18,7 @@ def model(**fields) -> schema.Model:
     return schema.Model.model_validate(fields)
 
 
-def test_samples_are_single_items_and_reproducible(tmp_path):
+def test_samples_are_items_and_can_be_made_again(tmp_path):
     one = samples.write(model(), tmp_path / "one")
     two = samples.write(model(), tmp_path / "two")
     assert one.files.count == 4
@@ -29,22 +29,22 @@ def test_samples_are_single_items_and_reproducible(tmp_path):
     assert not np.array_equal(arrays.load(one.files, 0)["x"], arrays.load(one.files, 1)["x"])
 
 
-def test_a_sample_has_the_same_bits_in_every_version():
-    """A golden file stores a seed instead of samples, so a change of the generator is a change of its format."""
+def test_the_bits_of_a_sample_are_fixed():
+    """A golden set made elsewhere must be made again bit by bit; a change of the generator is a change of the format."""
     drawn = samples.generate(model(), 0)["x"]
     np.testing.assert_array_equal(drawn, np.random.default_rng([0, 0, 0]).standard_normal((1, 3), dtype=np.float32))
 
 
-def test_another_seed_generates_other_samples():
+def test_another_seed_gives_other_samples():
     assert not np.array_equal(samples.generate(model(), 0)["x"], samples.generate(model(samples={"seed": 1}), 0)["x"])
 
 
-def test_samples_have_values_of_both_signs_and_the_example_is_not_a_sample(tmp_path):
+def test_samples_have_values_of_both_signs_and_the_example_is_none_of_them(tmp_path):
     drawn = samples.write(model(), tmp_path / "s")
     values = np.concatenate([arrays.load(drawn.files, index)["x"] for index in range(4)])
     assert values.min() < 0 < values.max()
     example = arrays.load(samples.write_example(model(), drawn, tmp_path / "e"), 0)["x"]
-    assert example.shape == (2, 3)  # an exporter would freeze batch 1
+    assert example.shape == (2, 3)  # batch 1 would be baked in by exporters
     assert not any(np.array_equal(row, value) for row in example for value in values)
 
 
@@ -73,7 +73,7 @@ def test_tokens_and_their_mask_share_a_length():
     assert len(lengths) > 2
 
 
-def test_a_one_hot_input_has_a_single_one():
+def test_one_hot_has_a_single_one():
     drawn = samples.generate(model(inputs={"x": {"shape": ["batch", 3, 5], "distribution": "one_hot"}}), 1)["x"]
     assert drawn.dtype == np.float32
     np.testing.assert_array_equal(drawn.sum(-1), np.ones((1, 3)))
@@ -87,12 +87,12 @@ def test_a_folder_of_npy_files_is_a_sample(tmp_path):
     np.testing.assert_array_equal(arrays.load(drawn.files, 0)["x"], [[1, 1, 1]])
 
 
-def test_floats_with_a_range_are_uniform_in_the_range():
+def test_floats_with_a_range_are_uniform_in_it():
     drawn = samples.generate(model(inputs={"x": {"shape": ["batch", 1000], "range": [0, 255]}}), 0)["x"]
     assert 0 <= drawn.min() < 5 < 250 < drawn.max() <= 255
 
 
-def test_a_dynamic_axis_takes_its_usual_smallest_and_largest_size_and_one_between(tmp_path):
+def test_other_dynamic_axes_take_their_usual_smallest_largest_and_another_size(tmp_path):
     sequence = model(inputs={"x": {"shape": ["batch", "length"]}}, axes={"length": {"min": 2, "opt": 5, "max": 9}})
     drawn = samples.write(sequence, tmp_path)
     shapes = [arrays.load(drawn.files, index)["x"].shape for index in range(5)]
@@ -101,24 +101,24 @@ def test_a_dynamic_axis_takes_its_usual_smallest_and_largest_size_and_one_betwee
     assert list(arrays.first_batches(drawn, 3)) == [(0, 4, 0), (1, 5, 1), (2, 6, 2), (3, 7, 3)]
 
 
-def test_samples_include_the_smallest_usual_and_largest_size_of_every_profile(tmp_path):
+def test_the_ends_of_every_profile_are_among_the_sizes(tmp_path):
     profiles = [{"length": {"max": 4}}, {"length": {"min": 5, "opt": 8}}]
     axes = {"length": {"min": 2, "opt": 5, "max": 9}}
     sequence = model(inputs={"x": {"shape": ["batch", "length"]}}, profiles=profiles, backend="tensorrt", axes=axes)
     drawn = samples.write(sequence, tmp_path)
     sizes = [arrays.load(drawn.files, index)["x"].shape[1] for index in range(drawn.drawn)]
-    # the sizes of the axis, then min, opt and max of the profiles (2, 4, 4 and 5, 8, 9) that are not among them yet
+    # the axis itself, then what of min, opt and max of 2..4 and 5..8..9 is not among them
     assert sizes[:6] == [5, 2, 9, 7, 4, 8]
 
 
-def test_some_samples_have_two_dynamic_axes_at_opposite_ends():
+def test_two_dynamic_axes_are_at_opposite_ends_too():
     axes = {name: {"min": 2, "opt": 4, "max": 6} for name in ("height", "width")}
     wanted = model(inputs={"x": {"shape": ["batch", "height", "width"]}}, axes=axes, max_batch_size=2)
     sizes = [(each["height"], each["width"]) for each in (sample_sizes.axis_sizes(wanted, index) for index in range(6))]
     assert sizes == [(4, 4), (2, 2), (6, 6), (5, 3), (2, 6), (6, 2)]
 
 
-def test_batches_hold_every_sample_and_the_last_one_is_filled_up(tmp_path):
+def test_batches_hold_every_sample_and_are_filled_up(tmp_path):
     drawn = samples.write(model(samples={"count": 3}), tmp_path)
     assert list(arrays.batches(drawn, 1)) == [(0,), (1,), (2,)]
     assert list(arrays.batches(drawn, 2)) == [(0, 1), (2, 0)]
@@ -129,7 +129,7 @@ def test_batches_hold_every_sample_and_the_last_one_is_filled_up(tmp_path):
     assert arrays.batch_sizes(0) == (0,)
 
 
-def test_a_single_sample_is_refused_for_a_batched_model(tmp_path):
+def test_one_sample_cannot_prove_batching(tmp_path):
     np.savez("one.npz", x=np.ones((1, 3), np.float32))
     with pytest.raises(UsageError, match="All samples of one shape are equal"):
         samples.write(model(samples={"files": "one.npz"}), tmp_path / "s")
@@ -137,7 +137,7 @@ def test_a_single_sample_is_refused_for_a_batched_model(tmp_path):
     assert samples.write(model(samples={"files": "one.npz"}, max_batch_size=1), tmp_path / "alone").files.count == 1
 
 
-def test_a_sample_file_is_split_along_the_batch_axis(tmp_path):
+def test_files_are_split_into_items(tmp_path):
     np.savez("many.npz", x=np.arange(9, dtype=np.float32).reshape(3, 3))
     drawn = samples.write(model(samples={"files": "*.npz"}), tmp_path / "s")
     assert drawn.files.count == 3
@@ -154,13 +154,13 @@ def test_a_sample_file_is_split_along_the_batch_axis(tmp_path):
         ({"x": np.zeros((0, 3), np.float32)}, "differ in batch size"),
     ],
 )
-def test_sample_files_that_differ_from_the_spec_are_refused(content, text, tmp_path):
+def test_files_that_do_not_fit_are_refused(content, text, tmp_path):
     np.savez("bad.npz", **content)
     with pytest.raises(UsageError, match=text):
         samples.write(model(samples={"files": "bad.npz"}), tmp_path / "s")
 
 
-def test_missing_and_damaged_sample_files_are_refused(tmp_path):
+def test_missing_and_broken_files_are_refused(tmp_path):
     with pytest.raises(UsageError, match="No sample file matches"):
         samples.write(model(samples={"files": "none*.npz"}), tmp_path / "s")
     Path("broken.npz").write_bytes(b"PK\x03\x04 nothing")
@@ -171,7 +171,7 @@ def test_missing_and_damaged_sample_files_are_refused(tmp_path):
 
 @pytest.mark.parametrize("dtype", ["fp32", "fp16", "bf16", "fp64", "int8", "uint8", "int64", "bool"])
 @pytest.mark.parametrize("shape", [(), (0, 2), (2, 3)])
-def test_arrays_are_read_back_from_their_files_unchanged(dtype, shape, tmp_path):
+def test_arrays_survive_their_files(dtype, shape, tmp_path):
     array = np.ones(shape).astype(arrays.numpy_dtype(dtype))
     files = TensorFiles(directory=tmp_path, tensors=(TensorSpec(name="a/b ../c", dtype=dtype, shape=shape),), count=1)
     arrays.save(files, 0, {"a/b ../c": array})
@@ -188,7 +188,7 @@ def test_an_array_of_another_type_is_not_saved(tmp_path):
     arrays.save(files, 0, {"x": np.zeros(2, BFLOAT16)})
 
 
-def test_equal_samples_are_refused_for_a_batched_model(tmp_path):
+def test_the_same_sample_over_and_over_proves_no_batching(tmp_path):
     np.savez(tmp_path / "s.npz", x=np.ones((3, 3), np.float32))
     with pytest.raises(UsageError, match="cannot test batching"):
         samples.write(model(samples={"files": str(tmp_path / "s.npz")}), tmp_path / "out")
@@ -197,6 +197,6 @@ def test_equal_samples_are_refused_for_a_batched_model(tmp_path):
 @pytest.mark.parametrize(
     ("low", "high", "step", "found"), [(2, 9, 1, 7), (16, 64, 16, 48), (4, 4, 1, 4), (4, 5, 1, 4), (8, 24, 8, 16), (1, 3, 1, 2)]
 )
-def test_a_size_between_the_ends_is_a_valid_size_of_the_axis(low, high, step, found):
+def test_a_size_in_between_is_one_that_the_axis_takes(low, high, step, found):
     axis = schema.Axis(min=low, max=high, step=step)
     assert axis.between(0.6) == found

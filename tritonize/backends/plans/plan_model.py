@@ -16,11 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "onnxruntime"))  # shared modules; last on the path
-
-import batching  # type: ignore[import-not-found]
+import batching  # type: ignore[import-not-found] # it is in the folder of this file, like those below
 import bfloat16  # type: ignore[import-not-found]
-import cuda  # type: ignore[import-not-found] # it is in the folder of this file
+import cuda  # type: ignore[import-not-found]
 import plan_contract  # type: ignore[import-not-found]
 import runner  # type: ignore[import-not-found]
 import triton_python_backend_utils as pb_utils

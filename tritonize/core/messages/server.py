@@ -18,6 +18,22 @@ PREREQUISITE_MISSING = Message(
     what="The embedded server cannot run on this machine: a prerequisite is missing.",
     next_step="{next_step}",
 )
+NATIVE_BACKEND_MISSING = Message(
+    code="server-native-backend-missing",
+    what="tritonize is installed without its backend for ONNX models, which the embedded server needs.",
+    cause="tritonize was installed without a build: in a checkout, or on another platform",
+    next_step="in a checkout: pip install -e . ; elsewhere: pip install --force-reinstall --no-deps tritonize",
+)
+ONNXRUNTIME_LIBRARY_MISSING = Message(
+    code="server-onnxruntime-library-missing",
+    what="The embedded server does not find the library of ONNX Runtime, which the package onnxruntime contains.",
+    next_step='pip install --force-reinstall "onnxruntime>=1.23"',
+)
+ONNXRUNTIME_UNUSABLE = Message(
+    code="server-onnxruntime-unusable",
+    what="The embedded server cannot use the installed ONNX Runtime.",
+    next_step='install another version, such as: pip install "onnxruntime==1.32.0"',
+)
 INSTALL_FAILED = Message(
     code="server-install-failed",
     what="The embedded server is not installed, and tritonize could not {step}.",
@@ -56,6 +72,12 @@ NO_REPOSITORY = Message(
     next_step="check the path; `tritonize run` creates a repository and publishes a model into it",
 )
 SERVER_ENDED = Message(code="server-ended", what="The server {how}.", next_step="read its log")
+SERVER_CRASHED = Message(
+    code="server-crashed",
+    what="The server {how} while it served {models}.",
+    cause="a model crashed: ONNX Runtime and operators run in the server's process",
+    next_step="read the server's log; run the model alone with `tritonize check`, in a process of its own",
+)
 PORT_IN_USE = Message(
     code="server-port-in-use",
     what="The {protocol} port {port} cannot be used.",

@@ -1,1 +1,1 @@
-"""Runs in a worker process: load the user's model and call it with named tensors."""
+"""Runs in a worker process: load the user's model and call it by named tensors."""

@@ -16,11 +16,10 @@ from tritonize.core.artifacts import ServerHandle
 from tritonize.core.errors import ServerError, UsageError
 from tritonize.core.messages import server as messages
 from tritonize.process import cleanup, processes
-from tritonize.triton.server import access, environment, gpu_access, log, readiness, view
+from tritonize.triton.server import access, environment, gpu_access, log, native_backend, python_environment, readiness, view
 
 ADDRESS = "127.0.0.1"
 LOG_NAME = "tritonserver.log"
-_BACKEND = "tritonize {} (Python-based)"
 _ATTEMPTS = 3  # another process may take a free port before the server binds it
 _EXIT_TIMEOUT_S = 5
 _GRACE_S = 8.0  # longer than the exit timeout, during which the server completes pending requests
@@ -85,8 +84,10 @@ def start(
     """
     if not repository.is_dir():
         raise UsageError.of(messages.NO_REPOSITORY, where=str(repository))
-    installed = environment.ready(on_progress)
-    cleanup.remove_backend_folders()
+    served = view.model_folders(repository, models)
+    installed = environment.ready(on_progress, python=python_environment.is_needed(served))
+    if installed.python:
+        cleanup.remove_backend_folders()
     with errors.storage_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
     requested = ports or Ports()
@@ -94,9 +95,10 @@ def start(
         installed=installed,
         repository=repository,
         models=models,
+        served=served,
         directory=directory,
         ready_timeout_s=ready_timeout_s,
-        on_gpu=gpu_access.serves_plans(repository, models),
+        on_gpu=gpu_access.serves_plans(repository, tuple(served)),
         plugins=tuple(plugins),
     )
     for attempt in range(_ATTEMPTS):
@@ -118,6 +120,8 @@ class _Launch:
     installed: environment.Environment
     repository: Path
     models: Sequence[str] | None
+    served: Mapping[str, Path]
+    """The folders of the models that are served, by model name."""
     directory: Path
     ready_timeout_s: float
     on_gpu: bool
@@ -128,7 +132,7 @@ class _Launch:
         """The environment variables that give the server access to the GPU, or deny it."""
         if not self.on_gpu:
             return gpu_access.without_gpu()
-        return gpu_access.variables(plugins=self.plugins, every_gpu=gpu_access.names_gpus(self.repository, self.models))
+        return gpu_access.variables(plugins=self.plugins, every_gpu=gpu_access.names_gpus(self.repository, tuple(self.served)))
 
 
 @contextlib.contextmanager
@@ -140,7 +144,7 @@ def _run(launch: _Launch, ports: Ports) -> Iterator[Running]:
     key = access.new_key()
     with temporary.folder(plain=True) as private:
         with errors.storage_errors(private):
-            served = view.link_entries(private, view.model_folders(launch.repository, launch.models))
+            served = view.link_entries(private, launch.served)
         process = _start(launch, _command(launch, served, ports, prefix=prefix), key, file=file, prefix=prefix)
         grace_s = _LOADING_GRACE_S
         try:
@@ -157,7 +161,8 @@ def _run(launch: _Launch, ports: Ports) -> Iterator[Running]:
             )
             version = starting.wait()
             readiness.require_loaded(starting, launch.repository, launch.models)
-            cleanup.close_shared_memory(prefix)
+            if launch.installed.python:
+                cleanup.close_shared_memory(prefix)
             grace_s = _GRACE_S
             yield Running(
                 http_url=f"{ADDRESS}:{ports.http}",
@@ -186,25 +191,27 @@ def _start(launch: _Launch, command: list[str], key: str, *, file: Path, prefix:
             env=environ,
             cwd=launch.directory,
             shm_prefix=prefix,
-            empty_folders=cleanup.BACKEND_FOLDERS,
+            empty_folders=cleanup.BACKEND_FOLDERS if launch.installed.python else None,
             hidden=dict(enumerate(options.values(), start=len(command))),
         )
 
 
 def _identity(launch: _Launch, version: str, logged: Mapping[str, str]) -> dict[str, str]:
-    """Name and versions of the server; if the log is truncated, the version of ONNX Runtime is the installed one."""
-    backends = [name for name in ("onnxruntime", *gpu_access.MODULES) if name in logged] or ["onnxruntime"]
-    known = {"onnxruntime": launch.installed.versions["onnxruntime"]} if backends == ["onnxruntime"] else {}
-    return {
-        "tritonserver": version,
-        "backend": _BACKEND.format(" and ".join(backends)),
-        "python": launch.installed.versions["python"],
-        **known,
-        **logged,
-    }
+    """Name and versions of the server; if the log is truncated, the version of ONNX Runtime is that of its library's name."""
+    python, native = launch.installed.python, launch.installed.native
+    modules = [name for name in gpu_access.MODULES if name in logged]
+    known = {"tritonserver": version}
+    backends = [f"tritonize {' and '.join(modules)} (Python-based)"] if modules else ["Triton's python"] if python else []
+    if native_backend.NAME in logged or not python:
+        backends.insert(0, "tritonize onnxruntime (native)")
+        known[native_backend.NAME] = native.version
+    if python:
+        known["python"] = python.version
+    return {**known, "backend": ", ".join(backends), **logged}
 
 
 def _command(launch: _Launch, served: Path, ports: Ports, *, prefix: str) -> list[str]:
+    python = [f"--backend-config=python,shm-region-prefix-name={prefix}"] if launch.installed.python else []
     metrics = ["--allow-metrics=false"]
     if ports.metrics is not None:
         metrics = ["--allow-metrics=true", f"--metrics-address={ADDRESS}", f"--metrics-port={ports.metrics}"]
@@ -214,7 +221,8 @@ def _command(launch: _Launch, served: Path, ports: Ports, *, prefix: str) -> lis
         f"--model-repository={served}",
         "--model-control-mode=none",
         f"--backend-directory={launch.installed.backends}",
-        f"--backend-config=python,shm-region-prefix-name={prefix}",
+        *launch.installed.native.options(),
+        *python,
         "--disable-auto-complete-config",  # auto-complete would silently repair a wrong configuration
         "--exit-on-error=false",  # so that the log gives the reason for every refused model, not only for the first
         "--strict-readiness=false",

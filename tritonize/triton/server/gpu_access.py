@@ -1,7 +1,7 @@
 """Give a server that serves TensorRT plans access to the GPU and to the installed TensorRT packages.
 
-A server without plans sees no GPU: Triton would otherwise place instances of the Python backend on it, although ONNX Runtime runs
-on the CPU.
+A server without plans sees no GPU: Triton would otherwise place instances of ONNX models on it, although ONNX Runtime runs on the
+CPU.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from tritonize.backends.plans import cuda
 from tritonize.core import bounded_files
 
 MODULES = ("tensorrt", "tensorrt_rtx")
-_PLAN = re.compile(r'^\s*(?:backend\s*:\s*"(?:tensorrt|tensorrt_rtx)"|platform\s*:\s*"tensorrt_plan")', re.MULTILINE)
+_PLAN = re.compile(
+    r"""^[^#\n]*\b(?:backend\s*:\s*["'](?:tensorrt|tensorrt_rtx)["']|platform\s*:\s*["']tensorrt_plan["'])""", re.MULTILINE
+)
 _LOADER_FOLDERS = ("/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/")
 _PASSED = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_MODULE_LOADING", "NVIDIA_VISIBLE_DEVICES")
 _GPUS = re.compile(r"^[^#\n]*\bgpus\s*:", re.MULTILINE)
@@ -26,7 +28,12 @@ _GPUS = re.compile(r"^[^#\n]*\bgpus\s*:", re.MULTILINE)
 
 def serves_plans(repository: Path, models: Sequence[str] | None) -> bool:
     """Whether the configuration of one of the models (all) says that it is served from a plan."""
-    return any(map(_PLAN.search, _texts(repository, models)))
+    return any(map(is_plan, _texts(repository, models)))
+
+
+def is_plan(configuration: str) -> bool:
+    """Whether the text of a configuration says that its model is served from a plan."""
+    return _PLAN.search(configuration) is not None
 
 
 def names_gpus(repository: Path, models: Sequence[str] | None) -> bool:

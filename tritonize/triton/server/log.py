@@ -15,7 +15,7 @@ _STATUS = re.compile(r"^(Internal|Invalid argument|Invalid_arg|Not found|Unavail
 _EXCEPTION = re.compile(r"^(ValueError|TritonModelException|c_python_backend_utils\.TritonModelException): ")
 _TAKEN = re.compile(rb"Socket '\S+' already in use")
 _SERVER_VERSION = re.compile(r"^\| server_version +\| (\S+) ", re.MULTILINE)
-_RUNTIME = re.compile(r"ONNX Runtime (\S+), Python (\S+?)\"")
+_RUNTIME = re.compile(r"native backend: ONNX Runtime (\S+?)\"")
 _PLANS = re.compile(r": (tensorrt|tensorrt_rtx) (\d\S*), \S+ on (.+?), profiles .*?, Python (\S+?)\"")
 
 
@@ -80,13 +80,13 @@ def _tail(log: Path) -> bytes:
 
 
 def versions(log: Path) -> dict[str, str]:
-    """The versions of the server, its runtimes, its Python and its GPU that the log reports."""
+    """The versions of the server, its runtimes, and for plans of Python and the GPU, as far as the log reports them."""
     text = read(log)
     versions = {}
     if server := _SERVER_VERSION.search(text):
         versions["tritonserver"] = server[1]
     if runtime := _RUNTIME.search(text):
-        versions["onnxruntime"], versions["python"] = runtime[1], runtime[2]
+        versions["onnxruntime"] = runtime[1]
     for module, version, gpu, python in _PLANS.findall(text):
         versions[module], versions["gpu"], versions["python"] = version, gpu, python
     return versions

@@ -1,4 +1,7 @@
-"""Check what the embedded server needs from the machine, without installing or starting anything."""
+"""Check what the embedded server needs from the machine, without installing or starting anything.
+
+Nothing but the standard library is imported here: `scripts/preflight.py` runs this before anything is installed.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritonize.core import errors
@@ -45,17 +49,22 @@ class LibPython:
 
 
 def probe() -> list[Probe]:
-    """Check everything that the server needs from this machine."""
-    return [_platform(), _python(), _venv(), _libpython(), _shared_memory(), _ptrace()]
+    """Check everything that a server of ONNX models needs from this machine."""
+    return [_platform(), _pip(), _ptrace()]
 
 
-def require() -> None:
-    """Raise for the first check that fails.
+def probe_python() -> list[Probe]:
+    """Check what Triton's Python backend needs beyond that, which runs plans and models that are Python code."""
+    return [_python(), venv(), _libpython(), _shared_memory()]
+
+
+def require(probes: Sequence[Probe]) -> None:
+    """Raise for the first check that failed.
 
     Raises:
         MissingError: its next step is the command that installs what is missing.
     """
-    for item in probe():
+    for item in probes:
         if not item.ok:
             next_step = item.next_step or "tritonize doctor"
             raise errors.MissingError.of(messages.PREREQUISITE_MISSING, expected=item.name, found=item.found, next_step=next_step)
@@ -145,14 +154,21 @@ def _platform() -> Probe:
 def _python() -> Probe:
     ok = sys.version_info[:2] in _PYTHONS and sys.implementation.name == "cpython"
     return Probe(
-        name="CPython 3.11 or 3.12",
+        name="CPython 3.11 or 3.12",  # the server's wheel has stubs for more, but NumPy 1.26 does not
         ok=ok,
         found=f"{platform.python_implementation()} {platform.python_version()}",
-        next_step=None if ok else "install tritonize under Python 3.11 or 3.12",
+        next_step=None if ok else "serve plans with tritonize installed under Python 3.11 or 3.12",
     )
 
 
-def _venv() -> Probe:
+def _pip() -> Probe:
+    if importlib.util.find_spec("pip") is not None:
+        return Probe(name="pip, or Python's venv and ensurepip", ok=True, found="installed")
+    return replace(venv(), name="pip, or Python's venv and ensurepip")
+
+
+def venv() -> Probe:
+    """Check that virtual environments with pip can be created."""
     missing = [name for name in ("venv", "ensurepip") if importlib.util.find_spec(name) is None]
     package = f"python{_version()}-venv"
     return Probe(

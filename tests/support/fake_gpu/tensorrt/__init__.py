@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import ctypes
 import enum
+import importlib.util
 import json
 import os
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +80,10 @@ def init_libnvinfer_plugins(logger, namespace):
     return True
 
 
-def _session(content):
+def _session(content, packages=None):
+    """`packages` is where the builder found ONNX Runtime; the server's Python has none, and keeps its own NumPy."""
+    if packages and importlib.util.find_spec("onnxruntime") is None:
+        sys.path.append(packages)
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -145,7 +150,8 @@ class Runtime:
 
 class _Engine:
     def __init__(self, known, content, logger):
-        self.session, self.profiles, self.detailed, self.logger = _session(content), known["profiles"], known["detailed"], logger
+        self.session = _session(content, known.get("packages"))
+        self.profiles, self.detailed, self.logger = known["profiles"], known["detailed"], logger
         self.inputs = {each.name: each for each in map(_Tensor, self.session.get_inputs())}
         self.outputs = {each.name: each for each in map(_Tensor, self.session.get_outputs())}
         self.tensors = {**self.inputs, **self.outputs}
@@ -402,6 +408,7 @@ class Builder:
             "profiles": config.profiles,
             "detailed": config.profiling_verbosity is ProfilingVerbosity.DETAILED,
             "calls": config.calls,
+            "packages": str(Path(importlib.util.find_spec("onnxruntime").origin).parents[1]),
         }
         told = json.dumps(known).encode()
         return bytes(header) + struct.pack("<Q", len(told)) + told + network.content

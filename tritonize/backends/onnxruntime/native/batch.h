@@ -39,7 +39,8 @@ typedef struct {
     Tensor *tensor;
     size_t index; /* among the model's outputs */
     OrtValue *value;
-    bool in_place; /* computed in the memory of the response */
+    void *placed;  /* memory of the response, if it is begun before the run */
+    bool in_place; /* computed there */
     Shape shape;   /* once it is computed */
     const char *data;
     char *text;     /* of a text output: all elements, one after the other */
@@ -74,6 +75,11 @@ typedef struct Batch {
     int64_t rows;                          /* of all jobs */
     uint64_t started, computing, computed; /* nanoseconds */
 } Batch;
+
+/* Of memory that ONNX Runtime computes in. Its own is aligned so, and so many bytes its widest
+ * instructions load. With another alignment some kernels add in another order, so that the same
+ * request would have other bits over another transport. */
+enum { ALIGNMENT = 64 };
 
 /* Reads one request into a job whose lists have been allocated. */
 TrError *read_request(const Model *model, Job *job);

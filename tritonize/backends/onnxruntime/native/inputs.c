@@ -6,7 +6,6 @@
 #include "batch.h"
 
 enum {
-    ALIGNMENT = 64,
     PAGE = 4096,
     LARGEST_KEPT_ROOM = 64 << 20 /* bytes; larger ones are freed after the run */
 };
@@ -55,7 +54,7 @@ static TrError *copy_source(const Tensor *tensor, const Source *source, char *to
 }
 
 /* The input's data of all requests in one piece: the request's own memory where there is one
- * request, one buffer and the alignment that the type needs; a copy otherwise. */
+ * request, one buffer and the alignment; a copy otherwise. */
 static TrError *collect(Batch *batch, size_t input, const char **data, uint64_t *bytes)
 {
     const Tensor *tensor = &batch->instance->model->inputs.items[input];
@@ -65,7 +64,7 @@ static TrError *collect(Batch *batch, size_t input, const char **data, uint64_t 
         const void *piece;
         TRY(buffer_of(tensor, only, 0, &piece, bytes));
         *data = piece;
-        if (*bytes == only->bytes && piece && (!unit || (uintptr_t)piece % unit == 0))
+        if (*bytes == only->bytes && piece && (!unit || (uintptr_t)piece % ALIGNMENT == 0))
             return NULL;
     }
     *bytes = 0;

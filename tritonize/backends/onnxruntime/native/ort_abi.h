@@ -3,8 +3,8 @@
  *
  * Source: microsoft/onnxruntime, include/onnxruntime/core/session/onnxruntime_c_api.h, `struct
  * OrtApi`, release 1.17. The table only grows: the headers of releases 1.15 to 1.26, 1.28 and 1.29
- * have these functions in the same slots; scripts/recount_ort_slots.py compares them.
- * `tritonize_probe` calls each in the library that is to be used. */
+ * have these functions in the same slots. `tritonize_probe` calls each in the library that is to be
+ * used. */
 #ifndef ORT_ABI_H
 #define ORT_ABI_H
 

@@ -81,7 +81,10 @@ static TrError *place_result(Batch *batch, Result *result)
         return NULL;
     uint64_t bytes = elements * type_size(tensor->type);
     TRY(place(batch->jobs[0], tensor, &shape, bytes, &to));
-    result->in_place = true;
+    result->placed = to;
+    result->in_place = (uintptr_t)to % ALIGNMENT == 0;
+    if (!result->in_place)
+        return NULL; /* computed elsewhere and copied there */
     return checked(ort.CreateTensorWithDataAsOrtValue(
         ort_cpu, to, bytes, shape.dims, shape.rank, type_onnx(tensor->type),
         &batch->instance->out_values[result - batch->instance->results]));
@@ -260,6 +263,25 @@ static TrError *write_state(Job *job, const Result *result, const Shape *shape, 
     return TRITONBACKEND_StateUpdate(state);
 }
 
+/* Where to write one request's part of an output. */
+static TrError *destination(Batch *batch, const Result *result, Job *job, const Shape *shape,
+                            uint64_t bytes, void **to)
+{
+    const Tensor *tensor = result->tensor;
+    char found[SHAPE_TEXT], expected[SHAPE_TEXT];
+    Shape declared;
+    if (!result->placed)
+        return place(job, tensor, shape, bytes, to);
+    *to = result->placed;
+    if (declared_shape(batch, tensor, &declared) && declared.rank == shape->rank &&
+        !memcmp(declared.dims, shape->dims, shape->rank * sizeof *shape->dims))
+        return NULL;
+    batch->instance->placements[result->index] = NEVER_IN_PLACE;
+    return fail(TR_INTERNAL, "output '%s' has shape %s, the model declares %s", tensor->name,
+                shape_text(shape->dims, shape->rank, found),
+                shape_text(declared.dims, declared.rank, expected));
+}
+
 TrError *write_outputs(Batch *batch, size_t index)
 {
     Instance *instance = batch->instance;
@@ -280,7 +302,7 @@ TrError *write_outputs(Batch *batch, size_t index)
                 TRY(write_state(job, result, &shape, first, count));
                 continue;
             }
-            TRY(place(job, result->tensor, &shape, part_bytes(result, first, count), &to));
+            TRY(destination(batch, result, job, &shape, part_bytes(result, first, count), &to));
             copy_part(result, first, count, to);
         }
     return NULL;

@@ -14,7 +14,7 @@
 
 /* Y = X + W and T = S, with X: float [n, 2], W: float [2] = [10, 20], which a request may override,
  * and S: string [n]; ONNX's protobuf, IR version 8, opset 13.
- * tests/integration/test_native_probe.py reads it back. */
+ * tests/integration/backends/test_native_probe.py reads it back. */
 static const char model[] =
     "\010\010\072\231\001\012\016\012\001\130\012\001\127\022\001\131\042\003\101\144\144\012"
     "\020\012\001\123\022\001\124\042\010\111\144\145\156\164\151\164\171\022\001\147\052\021"

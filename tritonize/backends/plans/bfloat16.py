@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from tritonize.backends.python_backend import OrtValue, Tensor
+    from tritonize.backends.python_backend import Tensor
 
 _CAPSULE = b"dltensor"
 _CPU = 1
@@ -58,11 +58,6 @@ def read(tensor: Tensor) -> NDArray[np.uint16]:
     dltensor = _DLManagedTensor.from_address(_get_pointer(capsule, _CAPSULE)).tensor
     shape = tuple((ctypes.c_int64 * dltensor.ndim).from_address(dltensor.shape)) if dltensor.ndim else ()
     return _view((dltensor.data or 0) + dltensor.byte_offset, shape)
-
-
-def bits_of(value: OrtValue) -> NDArray[np.uint16]:
-    """The bits of a BF16 `OrtValue`, copied."""
-    return _view(value.data_ptr(), tuple(value.shape())).copy()
 
 
 def _view(address: int, shape: tuple[int, ...]) -> NDArray[np.uint16]:

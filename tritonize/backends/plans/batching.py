@@ -1,4 +1,4 @@
-"""Batching for the Python-based backends: requests with equal shapes and types run as one batch; each gets its own response.
+"""Batching for the backends that serve plans: requests with equal shapes and types run as one batch; each gets its own response.
 
 Subclasses define what runs. Triton runs this file in its own process and environment.
 """
