@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.metadata
+import json
 import os
 import platform
 import shutil
@@ -13,6 +14,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +23,7 @@ import pytest
 
 from tests.support import server_models
 from tests.support.command import CHECKOUT
-from tests.support.waiting import eventually, processes_of
+from tests.support.waiting import descendants, eventually, processes_of
 from tritonize.core import cache, errors
 from tritonize.core.errors import ExportError, MissingError, RepositoryError, ServerError, UsageError
 from tritonize.core.messages import server as wording
@@ -610,6 +613,54 @@ with embedded.start(Path({repository!r}), directory=Path({run!r})) as running:
             finally:
                 parent.kill()
             assert eventually(lambda: nothing_left(prefix))
+
+
+@pytest.mark.server
+class TestServe:
+    """`tritonize serve`, whose server is killed."""
+
+    @staticmethod
+    @contextlib.contextmanager
+    def serving(repository: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+        tritonize = str(Path(sys.executable).with_name("tritonize"))
+        command = [tritonize, "serve", str(repository), "--http-port", "0", "--grpc-port", "0", "--json", *options]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                yield process, json.loads(process.stdout.readline())
+            finally:
+                process.send_signal(signal.SIGINT)
+                process.wait(60)
+
+    @staticmethod
+    def kill_server(process: subprocess.Popen[str]) -> None:
+        (server,) = (pid for pid in descendants(process.pid) if b"/tritonserver\0" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        os.kill(server, signal.SIGKILL)
+
+    @staticmethod
+    def is_ready(address: str) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{address}/v2/health/ready", timeout=5) as response:
+                return bool(response.status == 200)
+        except OSError:
+            return False
+
+    def test_a_crashed_server_is_restarted_on_the_same_port(self, repository: Path) -> None:
+        with self.serving(repository) as (process, ready):
+            assert self.is_ready(ready["http"])
+            self.kill_server(process)
+            assert process.stderr is not None
+            said = process.stderr.readline()
+            assert "The server was killed by SIGKILL. Restarting in 1 s (crash 1" in said
+            assert not self.is_ready(ready["http"])  # clients see a refused connection meanwhile
+            assert "Serving again" in process.stderr.readline()
+            assert self.is_ready(ready["http"])
+        assert process.returncode == 0
+
+    def test_without_restarts_a_crash_is_exit_code_7(self, repository: Path) -> None:
+        with self.serving(repository, "--no-restart") as (process, _):
+            self.kill_server(process)
+            assert process.wait(60) == 7
 
 
 def test_server_errors_have_exit_code_7() -> None:

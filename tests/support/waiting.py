@@ -34,6 +34,18 @@ def processes_of(mark: str) -> list[tuple[int, str]]:
     return found
 
 
+def descendants(pid: int) -> list[int]:
+    """The process ids of everything below a process."""
+    found = [pid]
+    for each in found:
+        for children in Path(f"/proc/{each}/task").glob("*/children"):
+            try:
+                found += map(int, children.read_text().split())
+            except OSError:
+                continue
+    return found[1:]
+
+
 def killed(code: str, *arguments: str, after: str = "ready") -> None:
     """Run Python code until it prints a word, and kill it there."""
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(CHECKOUT)!r})\n{code}", *arguments]

@@ -15,6 +15,9 @@ from tritonize.core.errors import EXIT_DIFFERS
 from tritonize.core.stages import StageName
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tritonize.triton.server.embedded import Running
     from tritonize.workflows.checked_copy import ToServe
 
 Port = Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="Port on 127.0.0.1; 0 for any free port.")]
@@ -29,46 +32,69 @@ def serve(
     serve_anyway: Annotated[
         bool, typer.Option("--serve-anyway", help="Serve versions even if their files changed after publication.")
     ] = False,
+    no_restart: Annotated[
+        bool, typer.Option("--no-restart", help="End when the server ends by itself; by default it is restarted.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout when the server is ready.")] = False,
 ) -> None:
     """Serve a model repository on 127.0.0.1 with the embedded Triton, until Ctrl-C.
 
-    Before that, the files of published versions are compared with their manifests; the server gets exactly these files.
+    Before that, the files of published versions are compared with their manifests; the server gets exactly these files. A server
+    that crashes is restarted, after 1 s, 2 s, 4 s and 8 s; after the fifth crash in a row the command fails.
     """
     from tritonize import repository as repositories
     from tritonize.core import temporary
     from tritonize.core.messages import server as wording
     from tritonize.triton import serving
     from tritonize.workflows import checked_copy
+    from tritonize.workflows.keep_serving import keep_serving
 
     served = models or repositories.models(repository)
     with temporary.folder() as folder, display() as terminal:
         checked = checked_copy.to_serve(repository, served, folder)
         _print_findings(checked, serve_anyway=serve_anyway, json=json)
         terminal.on_stage(StageName.SERVER_START, None)
-        with serving.serve(
-            checked.root,
-            directory=folder,
-            models=served,
-            http_port=http_port,
-            grpc_port=grpc_port,
-            on_progress=terminal.on_progress,
-        ) as server:
+        announced: list[str] = []
+
+        def on_ready(server: Running) -> None:
             terminal.clear()
             key = folder / "key"
+            key.unlink(missing_ok=True)  # that of the server before
             serving.write_key(server, key)
-            addresses = {"http": server.http_url, "grpc": server.grpc_url}
-            if json:
-                from json import dumps
+            if announced:
+                say(wording.SERVING_AGAIN.text(http=server.http_url, key=key), err=True)
+                return
+            announced.append(server.http_url)
+            _announce(server, served, key, checked=checked, json=json)
 
-                ready = {**addresses, "models": list(served), "server": dict(server.identity), "key_file": str(key)}
-                say(dumps({**ready, "checked": checked.notes}))
-            else:
-                say(wording.SERVING.text(models=", ".join(served), **addresses))
-                say(wording.SERVING_KEY.text(key=key, http=server.http_url))
-            with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is the regular end
-                server.wait()
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is the regular end
+            keep_serving(
+                checked.root,
+                directory=folder,
+                models=served,
+                http_port=http_port,
+                grpc_port=grpc_port,
+                restart=not no_restart,
+                on_ready=on_ready,
+                on_restart=lambda text: say(text, err=True),
+                on_progress=terminal.on_progress,
+            )
         _require_unchanged(checked)
+
+
+def _announce(server: Running, models: Sequence[str], key: Path, *, checked: ToServe, json: bool) -> None:
+    """Print where the server listens and where its key is."""
+    from tritonize.core.messages import server as wording
+
+    addresses = {"http": server.http_url, "grpc": server.grpc_url}
+    if json:
+        from json import dumps
+
+        ready = {**addresses, "models": list(models), "server": dict(server.identity), "key_file": str(key)}
+        say(dumps({**ready, "checked": checked.notes}))
+    else:
+        say(wording.SERVING.text(models=", ".join(models), **addresses))
+        say(wording.SERVING_KEY.text(key=key, http=server.http_url))
 
 
 def _print_findings(checked: ToServe, *, serve_anyway: bool, json: bool) -> None:

@@ -78,6 +78,15 @@ SERVER_CRASHED = Message(
     cause="a model crashed: ONNX Runtime and operators run in the server's process",
     next_step="read the server's log; run the model alone with `tritonize check`, in a process of its own",
 )
+SERVER_RESTARTS = Message(
+    code="server-restarts", what="{why} Restarting in {pause} s (crash {count}; tritonize gives up at {limit} in a row)."
+)
+SERVER_GIVEN_UP = Message(
+    code="server-given-up",
+    what="The server ended by itself {count} times in a row and is not started again.",
+    cause="a model crashes: ONNX Runtime and operators run in the server's process",
+    next_step="read the server's log; run each model alone with `tritonize check`, in a process of its own",
+)
 PORT_IN_USE = Message(
     code="server-port-in-use",
     what="The {protocol} port {port} cannot be used.",
@@ -122,6 +131,7 @@ NO_GPU = Message(
 )
 
 SERVING = Message(code="serving", what="Serving {models} on http://{http} and grpc://{grpc}. Press Ctrl-C to stop.")
+SERVING_AGAIN = Message(code="serving-again", what="Serving again on http://{http}; the key in {key} is a new one.")
 SERVING_KEY = Message(
     code="serving-key",
     what="Anyone on this machine can send inference requests. Statistics, shared memory, the repository index, trace and log "

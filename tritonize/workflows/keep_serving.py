@@ -1,0 +1,98 @@
+"""Serve a repository and start the server again when it ends by itself, with growing pauses, a bounded number of times.
+
+A crash in ONNX Runtime or in a custom operator ends the whole server, as in stock Triton. Until the next start, clients see a
+refused connection.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tritonize.core.errors import ServerError
+from tritonize.core.messages import server as messages
+from tritonize.triton import serving
+from tritonize.triton.server.embedded import Running
+
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 60.0
+MOST_CRASHES = 5
+"""Crashes in a row after which the server is not started again."""
+STEADY_S = 600.0
+"""A server that ran for this many seconds starts a new row."""
+
+
+class Crashes:
+    """The crashes in a row, and the pause after each."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def pause_s(self, ran_s: float) -> float | None:
+        """Count a crash; return the seconds to wait before the next start, or `None` if there is to be none.
+
+        Args:
+            ran_s: seconds between the server's start and its crash.
+        """
+        self.count = 1 if ran_s >= STEADY_S else self.count + 1
+        if self.count >= MOST_CRASHES:
+            return None
+        return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (self.count - 1))
+
+
+def keep_serving(
+    repository: Path,
+    *,
+    directory: Path,
+    models: Sequence[str],
+    http_port: int,
+    grpc_port: int,
+    restart: bool,
+    on_ready: Callable[[Running], None],
+    on_restart: Callable[[str], None],
+    on_progress: Callable[[str], None] | None = None,
+) -> None:
+    """Serve until the server is stopped. The ports stay the same over restarts.
+
+    Args:
+        repository: the model repository.
+        directory: an existing folder for the logs, one folder for each start.
+        models: the models to load.
+        http_port: HTTP port on 127.0.0.1; 0 selects a free one.
+        grpc_port: the same for gRPC.
+        restart: whether to start a server again that ended by itself.
+        on_ready: called after each start, once every model has completed one inference.
+        on_restart: receives a sentence after each crash.
+        on_progress: receives a line about the current step of a start.
+
+    Raises:
+        MissingError: the server is not installed and cannot be.
+        ServerError: the first start failed; the server ended by itself, and is not to be started again or has been too often.
+    """
+    crashes, start = Crashes(), 0
+    while True:
+        began, start = time.monotonic(), start + 1
+        try:
+            with serving.serve(
+                repository,
+                directory=directory / f"start-{start}",
+                models=models,
+                http_port=http_port,
+                grpc_port=grpc_port,
+                on_progress=on_progress,
+            ) as server:
+                http_port, grpc_port = (int(url.rpartition(":")[2]) for url in (server.http_url, server.grpc_url))
+                on_ready(server)
+                server.wait()
+            return
+        except ServerError as error:
+            if not restart or (start == 1 and error.code != messages.SERVER_ENDED.code):
+                raise
+            pause = crashes.pause_s(time.monotonic() - began)
+            if pause is None:
+                raise ServerError.of(
+                    messages.SERVER_GIVEN_UP, where=error.where, found=error.what, details=error.details, count=crashes.count
+                ) from error
+            on_restart(messages.SERVER_RESTARTS.text(why=error.what, pause=f"{pause:g}", count=crashes.count, limit=MOST_CRASHES))
+            time.sleep(pause)
