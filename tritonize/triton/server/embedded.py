@@ -64,6 +64,7 @@ def start(
     ports: Ports | None = None,
     ready_timeout_s: float = 600.0,
     plugins: Sequence[Path] = (),
+    explicit: bool = False,
     on_progress: Callable[[str], None] | None = None,
 ) -> Iterator[Running]:
     """Serve a model repository until the context ends; afterwards no process and no shared memory remains.
@@ -75,6 +76,7 @@ def start(
         ports: the ports to listen on.
         ready_timeout_s: seconds within which all models must be loaded.
         plugins: paths of plugin libraries that plans need.
+        explicit: whether models can be loaded and unloaded by requests with the server's key, which `benchmarks.soak` does.
         on_progress: receives a line about the current step.
 
     Raises:
@@ -100,6 +102,7 @@ def start(
         ready_timeout_s=ready_timeout_s,
         on_gpu=gpu_access.serves_plans(repository, tuple(served)),
         plugins=tuple(plugins),
+        explicit=explicit,
     )
     for attempt in range(_ATTEMPTS):
         chosen = _choose(requested)
@@ -127,6 +130,7 @@ class _Launch:
     on_gpu: bool
     """Whether plans are served, so that the server needs access to the GPU."""
     plugins: tuple[Path, ...]
+    explicit: bool
 
     def gpu_variables(self) -> dict[str, str]:
         """The environment variables that give the server access to the GPU, or deny it."""
@@ -212,6 +216,7 @@ def _identity(launch: _Launch, version: str, logged: Mapping[str, str]) -> dict[
 
 def _command(launch: _Launch, served: Path, ports: Ports, *, prefix: str) -> list[str]:
     python = [f"--backend-config=python,shm-region-prefix-name={prefix}"] if launch.installed.python else []
+    control = ["--model-control-mode=explicit", "--load-model=*"] if launch.explicit else ["--model-control-mode=none"]
     metrics = ["--allow-metrics=false"]
     if ports.metrics is not None:
         metrics = ["--allow-metrics=true", f"--metrics-address={ADDRESS}", f"--metrics-port={ports.metrics}"]
@@ -219,7 +224,7 @@ def _command(launch: _Launch, served: Path, ports: Ports, *, prefix: str) -> lis
         str(launch.installed.server),
         f"--id={prefix}",
         f"--model-repository={served}",
-        "--model-control-mode=none",
+        *control,
         f"--backend-directory={launch.installed.backends}",
         *launch.installed.native.options(),
         *python,
