@@ -13,7 +13,7 @@ STEPS ?= 300
 COVERED ?= tests/unit
 CORPUS := build/corpus
 
-.PHONY: help install demo demo-imagenet test test-slow test-gpu coverage check bench faultbench corpus schema modules format clean
+.PHONY: help install demo demo-imagenet test test-slow test-gpu coverage check bench soak faultbench corpus schema modules format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -81,6 +81,9 @@ format: $(INSTALLED)  ## Format the code
 
 bench: $(INSTALLED) examples/heart/heart.pt examples/heart/samples/volume_0.npz  ## Measure speed and memory; print ratios
 	$(BIN)/python -m benchmarks
+
+soak: $(INSTALLED)  ## Send mixed requests to the embedded server for ten minutes; fails if a response is wrong or a resource grows
+	$(BIN)/python -m benchmarks.soak
 
 faultbench: $(INSTALLED)  ## Put faults into healthy models; print what each acceptance rule finds; writes docs/faultbench.md
 	$(BIN)/python -m benchmarks.faults
