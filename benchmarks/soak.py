@@ -38,7 +38,8 @@ CLIENTS = 2
 WARM = 0.25
 """Part of the time after which resources must not grow."""
 MEMORY_SLACK = 0.03
-"""Growth of the median memory, from the second quarter of the time to the last, that allocators explain."""
+"""Growth of the median memory, from the second quarter of the time to the last, that allocators explain. Measured: the memory rises
+from 75 to 94 MiB in the first 75 s, as each thread of the server gets an arena of the allocator, and by 2 % in the next 225 s."""
 _BATCH = 8
 _CONFIG = """platform: "onnxruntime_onnx"
 max_batch_size: {batch}
@@ -128,7 +129,7 @@ def soak(seconds: float, *, seed: int = 0) -> tuple[Counts, list[Resources]]:
     return counts, seen
 
 
-def problems(counts: Counts, seen: list[Resources]) -> list[str]:
+def problems(counts: Counts, seen: list[Resources], memory_slack: float = MEMORY_SLACK) -> list[str]:
     """Return what is wrong; empty if every response was right and nothing grew."""
     found = counts.wrong[:10]
     early = seen[int(WARM * len(seen)) : len(seen) // 2]
@@ -136,7 +137,7 @@ def problems(counts: Counts, seen: list[Resources]) -> list[str]:
     if not early or not late:
         return [*found, "the time was too short to judge resources"]
     before, after = (statistics.median(each.memory for each in part) for part in (early, late))
-    if after > before * (1 + MEMORY_SLACK):
+    if after > before * (1 + memory_slack):
         found.append(f"memory grew from {before / 2**20:.1f} to {after / 2**20:.1f} MiB")
     for name in ("threads", "descriptors", "shared_files"):
         first, last = (max(getattr(each, name) for each in part) for part in (early, late))

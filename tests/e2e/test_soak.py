@@ -13,7 +13,8 @@ from benchmarks.soak import Counts, Resources
 def test_a_minute_of_mixed_requests_gets_right_responses_and_leaks_nothing():
     counts, seen = soak.soak(60.0, seed=1)
     print(soak.table(counts, seen))
-    assert soak.problems(counts, seen) == []
+    assert soak.problems(counts, seen, memory_slack=0.15) == []  # a minute is within the rise at the start; see MEMORY_SLACK
+    assert max(each.memory for each in seen) < 128 << 20
     for transport in soak.TRANSPORTS:
         assert counts.requests[f"{transport}, good, answered"] > 100
         assert counts.requests[f"{transport}, bad, refused"] > 10
