@@ -277,6 +277,7 @@ static Json *add(Json *into, const char *name, Json *value)
     if (!into || !value || (name && !copy)) {
         json_free(into);
         json_free(value);
+        free(copy);
         return NULL;
     }
     Json **place = &into->first;
