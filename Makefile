@@ -13,7 +13,7 @@ STEPS ?= 300
 COVERED ?= tests/unit
 CORPUS := build/corpus
 
-.PHONY: help install demo demo-imagenet test test-slow test-gpu coverage check bench soak faultbench corpus schema modules format clean
+.PHONY: help install demo demo-imagenet test test-slow test-gpu sanitize coverage check bench soak faultbench corpus schema modules format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -54,6 +54,9 @@ test: $(INSTALLED)  ## Run the tests: the quick ones first, then those with work
 
 test-slow: $(INSTALLED)  ## Run what is left out of `make test` for its time: second ways to the same end, kill loops, soaks
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m slow
+
+sanitize: $(INSTALLED)  ## Run the native backend under AddressSanitizer and UndefinedBehaviorSanitizer; needs a C compiler
+	$(BIN)/python -m tests.support.sanitize
 
 coverage: $(INSTALLED)  ## Run the unit tests and say which lines they leave out; fails below the floor
 	rm -f .coverage .coverage.*
