@@ -100,8 +100,8 @@ static TrError *read_config(TrModel *handle, Json **config)
     TRY(TRITONBACKEND_ModelConfig(handle, 1, &message));
     TrError *error = TRITONSERVER_MessageSerializeToJson(message, &text, &size);
     Json *found = error ? NULL : json_parse(text, size);
-    if (!error && !found)
-        error = fail(TR_INTERNAL, "the configuration that Triton gives is not JSON");
+    if (!error && (!found || found->kind != JSON_OBJECT))
+        error = fail(TR_INTERNAL, "the configuration that Triton gives is not a JSON object");
     error = first_of(error, TRITONSERVER_MessageDelete(message));
     if (error) {
         json_free(found);
