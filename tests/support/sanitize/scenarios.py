@@ -222,6 +222,11 @@ def _batches() -> Iterator[Scenario]:
     one.request({"a": a, "b": Input(a, on_gpu=True)}, wanted=["sum"], error="GPU")
     one.request({"a": a, "b": a}, {"sum": a + a})
     one.run(2)
+    for dims in ([2**62, 0], [2**63 - 1, 0]):
+        empty = Raw("FP32", dims, b"")
+        for _ in range(2):
+            one.request({"a": empty, "b": empty}, wanted=["sum"], error=f"has a batch of {dims[0]}, max_batch_size is 4")
+    one.run()
     yield one
 
     fixed = Scenario("batches-in-place", copy("FP32", ["n", 5]))

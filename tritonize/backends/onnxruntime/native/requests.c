@@ -37,6 +37,10 @@ static TrError *count_rows(const Model *model, Job *job)
             return fail(TR_INVALID_ARG,
                         "input '%s' has a batch of %" PRId64 ", input '%s' one of %" PRId64, name,
                         source->dims[0], first, job->rows);
+        if (source->dims[0] > model->max_batch)
+            return fail(TR_INVALID_ARG,
+                        "input '%s' has a batch of %" PRId64 ", max_batch_size is %" PRId64, name,
+                        source->dims[0], model->max_batch);
         job->rows = source->dims[0];
         first = name;
     }
