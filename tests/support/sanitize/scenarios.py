@@ -434,6 +434,7 @@ def _ragged() -> Iterator[Scenario]:
             }
         )
         flat.request({"x": floats(1, 3)}, {"same": floats(1, 3), "seen": np.full([1] * len(dims), 3, np.int32)})
+        flat.request({"x": Raw("FP32", [2**40, 0], b"")}, wanted=["seen"], error="input 'x' has more than 16777216 items")
         flat.run()
         yield flat
 

@@ -7,7 +7,8 @@
 
 enum {
     PAGE = 4096,
-    LARGEST_KEPT_ROOM = 64 << 20 /* bytes; larger ones are freed after the run */
+    LARGEST_KEPT_ROOM = 64 << 20, /* bytes; larger ones are freed after the run */
+    MOST_ITEM_SHAPES = 1 << 24    /* numbers of a batch_input */
 };
 
 static char *room_for(Room *room, size_t bytes)
@@ -172,10 +173,11 @@ static uint64_t batch_numbers(BatchKind kind, const Source *source, uint64_t *su
     count_elements(source->dims, source->rank, &elements);
     *sum += elements;
     if (kind == ITEM_SHAPE || kind == ITEM_SHAPE_FLAT) {
+        if (!numbers)
+            return (uint64_t)source->dims[0] * (source->rank - 1);
         for (int64_t row = 0; row < source->dims[0]; row++)
-            for (uint32_t d = 1; d < source->rank; d++, count++)
-                if (numbers)
-                    numbers[count] = source->dims[d];
+            for (uint32_t d = 1; d < source->rank; d++)
+                numbers[count++] = source->dims[d];
         return count;
     }
     if (numbers)
@@ -196,6 +198,9 @@ static TrError *make_batch_input(Batch *batch, size_t input, OrtValue **value)
         if (!source->handle || !source->rank)
             return fail(TR_INVALID_ARG, "batch_input '%s' needs input '%s'", tensor->name,
                         tensor->batch_source);
+        if ((kind == ITEM_SHAPE || kind == ITEM_SHAPE_FLAT) && source->dims[0] > MOST_ITEM_SHAPES)
+            return fail(TR_INVALID_ARG, "batch_input '%s': input '%s' has more than %d items",
+                        tensor->name, tensor->batch_source, MOST_ITEM_SHAPES);
         count += batch_numbers(kind, source, &sum, NULL);
         largest = sum - before > largest ? sum - before : largest;
     }
