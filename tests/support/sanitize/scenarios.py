@@ -85,6 +85,10 @@ def _text() -> Iterator[Scenario]:
         ([1], whole, "more data than its 1 elements"),
         ([0], whole, "more data than its 0 elements"),
         ([2], b"\xff" * 8, "the data ends in element 0 of 2"),
+        ([2], whole[:6], "has 6 bytes, too few for 2 elements"),
+        ([2], b"", "has 0 bytes, too few for 2 elements"),
+        ([3], whole, "has 11 bytes, too few for 3 elements"),
+        ([2**40], whole, "too few for 1099511627776 elements"),
         ([-1], whole, "impossible shape"),
         ([2**62], whole, "impossible shape"),
     ):

@@ -8,6 +8,7 @@
 enum {
     PAGE = 4096,
     LARGEST_KEPT_ROOM = 64 << 20, /* bytes; larger ones are freed after the run */
+    TEXT_LENGTH_SIZE = 4,         /* bytes before every element of a text */
     MOST_ITEM_SHAPES = 1 << 24    /* numbers of a batch_input */
 };
 
@@ -99,6 +100,11 @@ static TrError *joined_shape(const Batch *batch, size_t input, Shape *shape)
             return fail(TR_INVALID_ARG,
                         "input '%s' has %" PRIu64 " bytes, its shape needs %" PRIu64, tensor->name,
                         source->bytes, elements * unit);
+        /* Before ONNX Runtime makes room for the elements: a shape costs a client nothing. */
+        if (!unit && elements > source->bytes / TEXT_LENGTH_SIZE)
+            return fail(TR_INVALID_ARG,
+                        "input '%s' has %" PRIu64 " bytes, too few for %" PRIu64 " elements",
+                        tensor->name, source->bytes, elements);
         all += elements;
     }
     shape->rank = first->rank;
