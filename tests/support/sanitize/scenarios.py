@@ -169,6 +169,9 @@ def _declared() -> Iterator[Scenario]:
                 if int(np.prod(dims)) == count:
                     one.request({"x": numbers(kind, count), "shape": np.int64(dims)}, {"y": numbers(kind, *dims)})
         one.run(3)
+        one.request(
+            {"x": numbers(kind, 1), "shape": np.int64([])}, wanted=["y"], error="output 'y' is a scalar, the model declares [3]"
+        )
         one.request({"x": numbers(kind, 3), "shape": np.int64([3])}, {"y": numbers(kind, 3)})
         one.run(2)
         yield one

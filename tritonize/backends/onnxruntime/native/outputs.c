@@ -150,6 +150,9 @@ static TrError *read_result(Batch *batch, Result *result, OrtValue *value)
         declared.rank == shape->rank &&
         !memcmp(declared.dims, shape->dims, shape->rank * sizeof *shape->dims))
         *placement = CONFIRMED;
+    if (!shape->rank && tensor->shape.rank)
+        return fail(TR_INTERNAL, "output '%s' is a scalar, the model declares %s", tensor->name,
+                    shape_text(tensor->shape.dims, tensor->shape.rank, text));
     if (!shape->rank)
         *shape = tensor->dims; /* Triton has no scalars: the configuration's dims are ones */
     if (!type_size(type))
