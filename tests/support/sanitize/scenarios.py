@@ -352,6 +352,8 @@ def _ragged_refused(graph: onnx.ModelProto, config: dict[str, Any]) -> Scenario:
     ):
         one.config({**config, "batch_output": [{**config["batch_output"][0], **broken}]})
         one.load(error)
+    one.config({**config, "output": config["output"][1:]})
+    one.load("batch_output.target_name 'same' is not an output of the configuration")
     return one
 
 

@@ -345,5 +345,12 @@ TrError *compare_with_config(Model *model)
     TRY(compare_states(model, batching));
     for (const Json *each = json_first(config, "output"); each; each = each->next)
         TRY(compare_output(model, each));
+    for (size_t i = 0; i < model->outputs.count; i++) {
+        const Tensor *output = &model->outputs.items[i];
+        if (output->batch_source && !output->in_config)
+            return fail(TR_INVALID_ARG,
+                        "batch_output.target_name '%s' is not an output of the configuration",
+                        output->name);
+    }
     return NULL;
 }
