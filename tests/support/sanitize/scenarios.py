@@ -393,6 +393,12 @@ def _ragged() -> Iterator[Scenario]:
                 one.run(2)
             one.request({"row": floats(1, 1)}, wanted=["counted"], error="needs input 'x'")
             one.run()
+            one.served({**config, "output": [tensor("same", "FP32", [1]), config["output"][1]]})
+            for length in (2, 1):
+                error = "output 'same' has 2 elements, the shapes of input 'x' need 1" if length == 2 else None
+                given = {"x": floats(1, length), "row": floats(1, 1)}
+                one.request(given, {} if error else {"same": floats(1, 1)}, wanted=["same"], error=error)
+            one.run(2)
             yield one
             if (batch_kind, kind) == ("BATCH_ELEMENT_COUNT", "INT32"):
                 yield _ragged_refused(graph, config)

@@ -210,6 +210,19 @@ static TrError *part_of(const Batch *batch, const Result *result, size_t job, Sh
                 result->tensor->name);
 }
 
+/* The last request's part ends where an output that is split by an input's shape ends. */
+static TrError *check_end(const Result *result, const Shape *last, uint64_t first)
+{
+    uint64_t all, own;
+    count_elements(result->shape.dims, result->shape.rank, &all);
+    count_elements(last->dims, last->rank, &own);
+    if (!result->tensor->batch_source || first + own == all)
+        return NULL;
+    return fail(TR_INTERNAL,
+                "output '%s' has %" PRIu64 " elements, the shapes of input '%s' need %" PRIu64,
+                result->tensor->name, all, result->tensor->batch_source, first + own);
+}
+
 TrError *read_results(Batch *batch)
 {
     Instance *instance = batch->instance;
@@ -219,6 +232,7 @@ TrError *read_results(Batch *batch)
         uint64_t first;
         TRY(read_result(batch, result, instance->out_values[i]));
         TRY(part_of(batch, result, batch->count - 1, &shape, &first));
+        TRY(check_end(result, &shape, first));
     }
     return NULL;
 }
