@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks import large, memory, one_layer, overhead, plans, throughput, verification
+from benchmarks import large, memory, one_layer, overhead, plans, startup, throughput, verification
 
 PARTS = {
     "overhead": overhead.measure,
@@ -22,6 +22,7 @@ PARTS = {
     "memory": memory.measure,
     "large": large.measure,
     "plans": plans.measure,
+    "startup": startup.measure,
     "throughput": throughput.measure,
     "verification": verification.measure,
 }
