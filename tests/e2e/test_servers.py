@@ -298,6 +298,7 @@ class TestNativeBackend:
         (tmp_path / "onnxruntime").mkdir()
         (tmp_path / "onnxruntime" / "__init__.py").touch()
         monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)  # else `find_spec` gives that of the imported package
         with pytest.raises(MissingError, match="does not find the library of ONNX Runtime") as caught:
             environment.require_possible()
         assert str(tmp_path / "onnxruntime" / "capi") in str(caught.value.found)
