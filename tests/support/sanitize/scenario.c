@@ -278,9 +278,19 @@ static void add_order(Play *play)
     play->orders[play->order_count++] = order;
 }
 
-static void add_input(Order *order, char **rest)
+static Value zeros(char **rest)
 {
     Value value = read_value(rest);
+    value.bytes = element_size(value.type);
+    for (uint32_t i = 0; i < value.rank; i++)
+        value.bytes *= (uint64_t)value.dims[i];
+    free(value.data);
+    value.data = must(calloc(value.bytes + !value.bytes, 1));
+    return value;
+}
+
+static void add_input(Order *order, Value value)
+{
     order->inputs[order->input_count++] = (Given){.value = value,
                                                   .said_bytes = value.bytes,
                                                   .piece_count = 1,
@@ -299,7 +309,7 @@ static bool change_input(Order *order, const char *step, char **rest)
     } else if (!strcmp(step, "offset")) {
         given->offset = (size_t)number(rest);
     } else if (!strcmp(step, "said-bytes")) {
-        given->said_bytes = (uint64_t)number(rest);
+        given->said_bytes = strtoull(needed_word(rest), NULL, 10);
     } else if (!strcmp(step, "on-gpu")) {
         given->memory = TR_MEMORY_GPU;
     } else {
@@ -311,7 +321,9 @@ static bool change_input(Order *order, const char *step, char **rest)
 static bool change_order(Order *order, const char *step, char **rest)
 {
     if (!strcmp(step, "input"))
-        add_input(order, rest);
+        add_input(order, read_value(rest));
+    else if (!strcmp(step, "zeros")) /* NAME TYPE DIMS */
+        add_input(order, zeros(rest));
     else if (!strcmp(step, "want"))
         order->wanted[order->wanted_count++] = copy_text(needed_word(rest));
     else if (!strcmp(step, "answer"))

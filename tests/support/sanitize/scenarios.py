@@ -24,6 +24,7 @@ from tests.support.sanitize.writing import (
     tensor,
     value,
 )
+from tritonize.triton.server import native_backend
 
 node = helper.make_node
 
@@ -46,7 +47,7 @@ def floats(*shape: int) -> Array:
 def _types() -> Iterator[Scenario]:
     """Each type, in one piece and several, aligned and not, and computed in place from the second run on."""
     for kind in DTYPES:
-        one = Scenario(f"type-{kind.lower()}", copy(kind, [2, 3]))
+        one = Scenario(f"type-{kind.lower()}", copy(kind, [2, 3]), long=kind not in ("FP32", "BYTES"))
         one.served(copy_config(kind, [2, 3]))
         array = numbers(kind, 2, 3)
         size = len(content(array))
@@ -117,6 +118,10 @@ def _shapes() -> Iterator[Scenario]:
     scalar.served(copy_config("FP32", [1, 1, 1]))
     scalar.request({"x": np.float32([[[3]]])}, {"y": np.float32([[[6]]])})
     scalar.run(2)
+    scalar.config(copy_config("FP32", [2]))
+    scalar.load("needs dims of 1 and max_batch_size 0, the configuration says [2]")
+    scalar.config(copy_config("FP32", [1], max_batch_size=2))
+    scalar.load("the configuration says [1] with batching")
     yield scalar
 
     dynamic = Scenario("dynamic", copy("INT64", [None, 3, None]))
@@ -194,6 +199,16 @@ def _declared() -> Iterator[Scenario]:
     late.request({"x": np.float32([0, 0, 0, 0])}, {"y": np.int64([])})
     late.run(2)
     yield late
+    copied = Scenario("declared-late-copied", late.model)
+    copied.served({"input": [tensor("x", "FP32", [4])], "output": [tensor("y", "INT64", [2])]})
+    copied.request({"x": np.float32([0, 1, 0, 1])}, {"y": np.int64([1, 3])}, options=("output-offset 8",))
+    copied.run(3)
+    error = "output 'y' has shape [3], the model declares [2]"
+    copied.request({"x": np.float32([1, 1, 0, 1])}, wanted=["y"], error=error, options=("output-offset 8",))
+    copied.run()
+    copied.request({"x": np.float32([1, 1, 0, 1])}, {"y": np.int64([0, 1, 3])}, options=("output-offset 8",))
+    copied.run(2)
+    yield copied
 
 
 def _batches() -> Iterator[Scenario]:
@@ -318,6 +333,7 @@ def _initializers() -> Iterator[Scenario]:
         ({"input": [tensor("x", "FP32", [2]), tensor("v", "FP32", [2], optional=True)]}, "is not in the model"),
         ({"input": [tensor("x", "FP32", [2]), tensor("w", "FP32", [2])]}, "inputs 'x', 'w', the model has 'x'"),
         ({"input": [tensor("x", "FP32", [2], optional=True)]}, "inputs none"),
+        ({"input": [tensor("x", "FP32", [2]), tensor("w", "FP32", [2], optional=True, allow_ragged_batch=True)]}, "with optional"),
     ):
         one.config({**config, "input": [tensor("x", "FP32", [2]), tensor("w", "FP32", [2], optional=True)], **broken})
         one.load(error)
@@ -333,8 +349,56 @@ BATCH_INPUTS: dict[str, Callable[[list[int]], list[int]]] = {
 }
 
 
+def _more_optional() -> Iterator[Scenario]:
+    graph = model(
+        [node("Add", ["x", "w"], ["y"])],
+        [value("x", "FP32", [None, 2]), value("w", "FP32", [2])],
+        [value("y", "FP32", [None, 2])],
+        [helper.make_tensor("w", TensorProto.FLOAT, [2], [10, 20])],
+    )
+    one = Scenario("optional-in-batch", graph)
+    config = copy_config("FP32", [2], max_batch_size=2)
+    one.config({**config, "input": [*config["input"], tensor("w", "FP32", [2], optional=True)]})
+    one.load("an optional input is not possible in a model with batching")
+    yield one
+    constant = Scenario(
+        "no-inputs", model([node("Identity", ["w"], ["y"])], [], [value("y", "FP32", [2])], graph.graph.initializer)
+    )
+    constant.served({"output": [tensor("y", "FP32", [2])]})
+    constant.request({}, {"y": np.float32([10, 20])})
+    constant.run(3)
+    constant.config(copy_config("FP32", [2]))
+    constant.load("the model has none; not in the model: 'x'")
+    constant.config({"batch_output": [{"kind": "BATCH_SCATTER_WITH_INPUT_SHAPE", "source_input": ["x"]}], "input": []})
+    constant.load("batch_output.source_input 'x'")
+    yield constant
+
+
+def _large() -> Iterator[Scenario]:
+    """Inputs that are copied, and whose memory is not kept."""
+    graph = model(
+        [node("ReduceMax", ["x"], ["y"], keepdims=1), node("ReduceMax", ["s"], ["t"], keepdims=1)],
+        [value("x", "UINT8", [None, None]), value("s", "FP32", [None])],
+        [value("y", "UINT8", [1, 1]), value("t", "FP32", [1])],
+    )
+    one = Scenario("large", graph, long=True)
+    one.served(
+        {
+            "input": [tensor("x", "UINT8", [-1, -1]), tensor("s", "FP32", [-1])],
+            "output": [tensor("y", "UINT8", [1, 1]), tensor("t", "FP32", [1])],
+        }
+    )
+    for megabytes in (1, 65, 80, 2, 65):
+        half = megabytes << 19
+        one.request({"s": floats(3)}, {"y": numbers("UINT8", 1, 1), "t": np.float32([2])})
+        one.step("zeros", "x", "UINT8", f"2,{half}")
+        one.step("pieces", str(half), str(half))
+        one.run(2)
+    yield one
+
+
 def _ragged_refused(graph: onnx.ModelProto, config: dict[str, Any]) -> Scenario:
-    one = Scenario("ragged-refused", graph)
+    one = Scenario("ragged-refused", graph, long=True)
     for broken, error in (
         ({"kind": "BATCH_NOTHING"}, "batch_input.kind"),
         ({"data_type": "TYPE_INT64"}, "batch_input.data_type"),
@@ -372,7 +436,8 @@ def _ragged() -> Iterator[Scenario]:
                 [value("x", "FP32", [None]), value("counts", kind, [None]), value("row", "FP32", [None, 1])],
                 [value("same", "FP32", [None]), value("counted", kind, [None, None])],
             )
-            one = Scenario(f"ragged-{batch_kind.lower().replace('_', '-')}-{kind.lower()}", graph)
+            name = f"ragged-{batch_kind.lower().replace('_', '-')}-{kind.lower()}"
+            one = Scenario(name, graph, long=name != "ragged-batch-item-shape-flatten-int32")
             config: dict[str, Any] = {
                 "max_batch_size": 8,
                 "input": [tensor("x", "FP32", [-1], allow_ragged_batch=True), tensor("row", "FP32", [1])],
@@ -399,6 +464,9 @@ def _ragged() -> Iterator[Scenario]:
                 given = {"x": floats(1, length), "row": floats(1, 1)}
                 one.request(given, {} if error else {"same": floats(1, 1)}, wanted=["same"], error=error)
             one.run(2)
+            one.served({**config, "output": [tensor("same", "FP32", [3]), config["output"][1]]})
+            one.request({"x": floats(1, 1), "row": floats(1, 1)}, wanted=["same"], error="too few elements for the batch")
+            one.run()
             yield one
             if (batch_kind, kind) == ("BATCH_ELEMENT_COUNT", "INT32"):
                 yield _ragged_refused(graph, config)
@@ -511,6 +579,11 @@ def _sequences() -> Iterator[Scenario]:
         one.request({**given, "word": Raw("BYTES", [1, 1], b"\x09\0\0\0")}, wanted=["y"], error="the data ends")
         one.request(given, {}, states=states)
         one.run()
+        one.request(given, wanted=[], error="state 'new' is wanted in the memory of a GPU", options=("output-on-gpu",))
+        one.request(given, wanted=[], error="not enough memory for new", options=("no-memory",))
+        one.run()
+    yield one
+    refused = Scenario("sequences-refused", graph, long=True)
     for broken, error in (
         ({"control_input": [{**control, "control": [{"int32_false_true": [0, 1]}]}]}, "sequence control 'start'"),
         ({"control_input": [{**control, "control": []}]}, "sequence control 'start'"),
@@ -522,9 +595,9 @@ def _sequences() -> Iterator[Scenario]:
         ({"state": [{**batching["state"][0], "data_type": "TYPE_INT8"}, batching["state"][1]]}, "state input 'old'"),
         ({"state": [{**batching["state"][0], "output_name": "next"}, batching["state"][1]]}, "state output 'next'"),
     ):
-        one.config({**config, "sequence_batching": {**batching, **broken}})
-        one.load(error)
-    yield one
+        refused.config({**config, "sequence_batching": {**batching, **broken}})
+        refused.load(error)
+    yield refused
 
     wide = Scenario(
         "sequences-wide-control",
@@ -660,6 +733,36 @@ def _completed() -> Iterator[Scenario]:
     scalar.request({"x": numbers("INT32", 3)}, {"y": numbers("INT32", 3)})
     scalar.run(2)
     yield scalar
+
+    output = value("y", "FP32", [2, 3])
+    half = Scenario(
+        "completed-half",
+        model(
+            [node("Reshape", ["x", "shape"], ["y"])],
+            [value("x", "FP32", ["n"])],
+            [output],
+            [helper.make_tensor("shape", TensorProto.INT64, [2], [2, 3])],
+        ),
+    )
+    half.option("default-max-batch-size", "4")
+    half.config("{}")
+    half.step("complete")
+    half.load()
+    half.step("completed", quoted('"dims":[-1]'))
+    half.instance()
+    half.request({"x": floats(6)}, {"y": floats(2, 3)})
+    half.run(2)
+    yield half
+
+    small = helper.make_tensor_value_info("y", TensorProto.FLOAT8E4M3FN, [2])
+    cast = node("Cast", ["x"], ["y"], to=TensorProto.FLOAT8E4M3FN)
+    unknown = Scenario("completed-unknown", model([cast], [value("x", "FP32", [2])], [small]))
+    unknown.config("{}")
+    unknown.step("complete")
+    unknown.load("output 'y' of the model has a type that Triton does not have")
+    unknown.config({"input": [tensor("x", "FP32", [2])], "output": [tensor("y", "UINT8", [2])]})
+    unknown.load("the model has a type that Triton does not have")
+    yield unknown
 
     odd = helper.make_tensor_value_info("x", TensorProto.COMPLEX64, ["n"])
     other = helper.make_tensor_value_info("y", TensorProto.COMPLEX64, ["n"])
@@ -799,6 +902,7 @@ def _starts() -> Iterator[Scenario]:
     for name, option, error in (
         ("relative", ("library", "x.so"), "expected the absolute path"),
         ("missing", ("library", "/no/such/libonnxruntime.so"), "cannot load ONNX Runtime"),
+        ("other", ("library", str(native_backend.find().file)), "is no ONNX Runtime: it has no OrtGetApiBase"),
         ("long", ("library", "/" * 4000), "cannot load ONNX Runtime"),
         ("batch", ("default-max-batch-size", "four"), "default-max-batch-size: expected a whole number, found 'four'"),
         ("threads", ("intra_op_thread_count", "1x"), "intra_op_thread_count"),
@@ -821,6 +925,6 @@ def _starts() -> Iterator[Scenario]:
 
 def all_scenarios() -> list[Scenario]:
     tensors = (_types, _text, _shapes, _declared)
-    requests = (_batches, _initializers, _ragged, _sequences, _cancelled, _instances)
+    requests = (_batches, _large, _initializers, _more_optional, _ragged, _sequences, _cancelled, _instances)
     loads = (_completed, _refused, _files, _starts)
     return [each for group in (*tensors, *requests, *loads) for each in group()]

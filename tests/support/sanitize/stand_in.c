@@ -673,6 +673,7 @@ TrError *TRITONBACKEND_StateNew(TrState **state, TrRequest *request, const char 
         abort();
     *state = must(calloc(1, sizeof **state));
     request->states[request->state_count++] = *state;
+    (*state)->request = request;
     fill_value(&(*state)->value, name, type, shape, rank);
     return NULL;
 }
@@ -684,11 +685,12 @@ TrError *TRITONBACKEND_StateBuffer(TrState *state, void **buffer, uint64_t bytes
     if (state->placed)
         finding("state '%s' is placed twice", state->value.name);
     check_bytes(&state->value, bytes);
+    const Order *order = state->request->outcome->order;
     state->placed = true;
     state->value.data = must(malloc(bytes + !bytes));
     state->value.bytes = bytes;
-    *buffer = bytes ? state->value.data : NULL;
-    *memory = TR_MEMORY_CPU;
+    *buffer = bytes && !order->no_memory ? state->value.data : NULL;
+    *memory = order->output_memory;
     *memory_id = 0;
     return NULL;
 }
