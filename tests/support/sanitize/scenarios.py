@@ -103,6 +103,9 @@ def _text() -> Iterator[Scenario]:
     batch.request({"x": Raw("BYTES", [1, 2], content(text(b"long", b"words"))[:-2])}, wanted=["y"], error="the data ends")
     batch.request({"x": numbers("BYTES", 3, 2)}, {"y": numbers("BYTES", 3, 2)})
     batch.run(2)
+    batch.request({"x": good}, {"y": good})
+    batch.request({"x": Input(good, said_bytes=2**64 - 1)}, wanted=["y"], error="not enough memory for x")
+    batch.run()
     yield batch
 
 

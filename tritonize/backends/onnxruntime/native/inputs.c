@@ -17,10 +17,13 @@ static char *room_for(Room *room, size_t bytes)
     if (room->size >= bytes && room->data)
         return room->data;
     free(room->data);
-    room->size = (bytes + PAGE) / PAGE * PAGE;
-    room->data = aligned_alloc(ALIGNMENT, room->size);
-    if (!room->data)
-        room->size = 0;
+    *room = (Room){NULL, 0};
+    if (bytes > SIZE_MAX - PAGE)
+        return NULL;
+    size_t size = (bytes + PAGE) / PAGE * PAGE;
+    room->data = aligned_alloc(ALIGNMENT, size);
+    if (room->data)
+        room->size = size;
     return room->data;
 }
 
@@ -71,7 +74,8 @@ static TrError *collect(Batch *batch, size_t input, const char **data, uint64_t 
     }
     *bytes = 0;
     for (size_t i = 0; i < batch->count; i++)
-        *bytes += batch->jobs[i]->sources[input].bytes;
+        if (__builtin_add_overflow(*bytes, batch->jobs[i]->sources[input].bytes, bytes))
+            return no_memory(tensor->name);
     char *to = room_for(&batch->instance->rooms[input], *bytes);
     *data = to;
     if (!to)
@@ -159,7 +163,7 @@ static TrError *make_value(Batch *batch, size_t input, OrtValue **value)
 {
     const Tensor *tensor = &batch->instance->model->inputs.items[input];
     int type = type_onnx(tensor->type);
-    const char *data;
+    const char *data = NULL;
     uint64_t bytes;
     Shape shape;
     TRY(joined_shape(batch, input, &shape));
