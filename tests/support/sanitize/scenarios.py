@@ -237,8 +237,8 @@ def _batches() -> Iterator[Scenario]:
     one.request({"a": a, "b": a}, {}, error="At least one output should be requested")
     one.request({"a": a, "b": floats(2, 2)}, wanted=["sum"], error="has a batch of 2, input 'a' one of 1")
     one.request({"a": a, "b": floats(1, 3)}, wanted=["sum"], error="")
-    one.request({"a": a}, wanted=["sum"], error="")
-    one.request({}, wanted=["sum"], error="")
+    one.request({"a": a}, wanted=["sum"], error="input 'b' is missing")
+    one.request({}, wanted=["sum"], error="input 'a' is missing")
     one.request({"a": a, "b": a}, wanted=["sum", "other"], error="output 'other' is not in the model")
     one.request({"a": a, "c": a}, wanted=["sum"], error="input 'c' is not in the model")
     one.request({"a": a, "b": numbers("FP64", 1, 2)}, wanted=["sum"], error="input 'b' has TYPE_FP64, the model needs TYPE_FP32")
@@ -324,7 +324,7 @@ def _initializers() -> Iterator[Scenario]:
     one.served({**config, "input": [tensor("x", "FP32", [2]), tensor("w", "FP32", [2], optional=True)]})
     one.request({"x": x}, {"y": x + w})
     one.request({"x": x, "w": x}, {"y": x + x})
-    one.request({"w": x}, wanted=["y"], error="")
+    one.request({"w": x}, wanted=["y"], error="input 'x' is missing")
     one.run(2)
     one.served(config)
     one.request({"x": x}, {"y": x + w})
@@ -459,7 +459,7 @@ def _ragged() -> Iterator[Scenario]:
                         {"same": floats(1, length), "counted": numbers(kind, 1, 1) + DTYPES[kind][0].type(total)},
                     )
                 one.run(2)
-            one.request({"row": floats(1, 1)}, wanted=["counted"], error="needs input 'x'")
+            one.request({"row": floats(1, 1)}, wanted=["counted"], error="input 'x' is missing")
             one.run()
             one.served({**config, "output": [tensor("same", "FP32", [1]), config["output"][1]]})
             for length in (2, 1):

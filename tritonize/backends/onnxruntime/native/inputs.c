@@ -248,9 +248,11 @@ TrError *gather_inputs(Batch *batch)
     const Tensors *inputs = &instance->model->inputs;
     for (size_t i = 0; i < inputs->count; i++) {
         bool given = batch->jobs[0]->sources[i].handle != NULL;
-        if (!given && !inputs->items[i].batch_kind)
-            continue; /* an initializer; what is required Triton has checked, and ONNX Runtime will
-                       */
+        if (!given && !inputs->items[i].batch_kind) {
+            if (i < instance->model->required)
+                return fail(TR_INVALID_ARG, "input '%s' is missing", inputs->items[i].name);
+            continue; /* an initializer, which has a value of its own */
+        }
         size_t slot = instance->in_count++;
         instance->in_names[slot] = inputs->items[i].name;
         instance->in_values[slot] = NULL;
