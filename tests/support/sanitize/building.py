@@ -33,7 +33,7 @@ OPTIONS = {
 
 
 def compiler() -> list[str] | None:
-    """`$CC`, else cc or gcc; None if there is none of them."""
+    """The compiler's command: `$CC`, else gcc or cc; `None` without a compiler."""
     if given := shlex.split(os.environ.get("CC", "")):
         return given
     return next(([found] for name in ("gcc", "cc") if (found := shutil.which(name))), None)

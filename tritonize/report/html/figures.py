@@ -34,7 +34,7 @@ class Figure:
     svg: Markup
     table: Table
     image: str = ""
-    """Data URI of an image beside the drawing; empty if there is none."""
+    """Data URI of an image beside the drawing; empty without an image."""
 
 
 def histograms(figures: Figures) -> Iterator[Figure]:

@@ -56,7 +56,7 @@ def guard_problem(text: object) -> str | None:
 
 
 def _problem(text: object, allowed: object) -> str | None:
-    """The first part of `text` with a syntax node that the predicate `allowed` rejects, shortened; `None` if there is none."""
+    """The first part of `text` with a syntax node that the predicate `allowed` rejects, shortened; `None` if it allows all."""
     if not isinstance(text, str) or not _ONE_LINE.fullmatch(text) or len(text) > _MAX_LENGTH:
         return f"{str(text)[:80]!r}"
     assert callable(allowed)
