@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,6 +63,7 @@ Plans = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
+TORCH_FILES = (".pt", ".pth", ".pt2", ".ts", ".jit", ".torchscript")
 _ABOUT_THE_RESULT = ("--json", "--allow-unproven", "--replace-config")
 
 
@@ -167,6 +168,15 @@ def build(
 
 
 def _work(command: str, flags: RunFlags) -> None:
+    from tritonize.process import workers
+
+    # Torch takes longer to import than all of tritonize, so begin with it; what a spec needs is known when it is read.
+    early = workers.preloading(torch=True) if flags.source.lower().endswith(TORCH_FILES) else nullcontext()
+    with early:
+        _run(command, flags)
+
+
+def _run(command: str, flags: RunFlags) -> None:
     from tritonize.workflows import job as job_workflow
     from tritonize.workflows import run as run_workflow
 

@@ -30,8 +30,16 @@ from tritonize.process import preload_main
 
 _LOG = logs.logger(__name__)
 _PROGRAM = Path(preload_main.__file__)
-MODULES = ("torch", "onnx", "onnxslim")
-"""Imported in this order. ONNX Runtime is not among them: importing it starts a thread, and a fork would not copy it."""
+MODULES = (
+    "torch",
+    "tritonize.reference.worker.runner",
+    "tritonize.export.worker.strategies",
+    "tritonize.onnx_model.worker.finishing",
+)
+"""Imported in this order, that in which a run needs them; a worker may be forked between two of them. ONNX Runtime is not among
+them: importing it starts a thread, and a fork would not copy it."""
+WITHOUT_TORCH = ("tritonize.onnx_model.worker.finishing",)
+"""The same for a source that no forked worker loads with torch."""
 
 
 class ForkedGuard:

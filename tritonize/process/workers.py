@@ -36,7 +36,7 @@ def preloading(*, torch: bool) -> Iterator[None]:
     if isolation.is_on():  # isolated workers are new interpreters
         yield
         return
-    modules = preload.MODULES if torch else preload.MODULES[1:]
+    modules = preload.MODULES if torch else preload.WITHOUT_TORCH
     with preload.preloading(processes.child_environment(os.environ), modules):
         yield
 
