@@ -17,7 +17,7 @@ from tritonize.core.artifacts import SampleSet, TensorSpec
 from tritonize.core.errors import ExportError, TritonizeError, UsageError
 from tritonize.core.messages import export as wording
 from tritonize.export.tasks import ExportRequest, ExportResult
-from tritonize.export.worker import custom_operators, decisions, decompositions, failures, symbolic_sizes
+from tritonize.export.worker import custom_operators, decisions, decompositions, deferred_weights, failures, symbolic_sizes
 from tritonize.export.worker.custom_operators import DYNAMO_OPSET
 from tritonize.export.worker.export_checks import ExportedWays
 from tritonize.export.worker.swallowed_errors import SwallowedErrors
@@ -117,7 +117,7 @@ def _legacy(model: LoadedModel, tensors: Tensors, request: ExportRequest) -> str
     scope = "" if module is model.module else _scope(model)
     graph = request.path.with_name("graph.txt")
     try:
-        with failures.printing_to(graph):
+        with failures.printing_to(graph), deferred_weights.deferred(model, request.path):
             torch.onnx.export(
                 module,
                 tuple(tensors),
