@@ -1,4 +1,4 @@
-"""Peak memory of the process tree on a 500 MB model, by stage, above that of a tiny one. Target: at most 4 times its size."""
+"""Peak memory of the process tree on a 500 MB model, by stage, above that of a tiny one. Target: at most 3 times its size."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def measure() -> str:
         rows.append(f"| {stage} | {floor.peaks.get(stage, 0) / 2**20:,.0f} | {peak / 2**20:,.0f} | {above / size:.2f} |")
     worst = max(peak - floor.peaks.get(stage, 0) for stage, peak in _stages(large)) / size
     head = ["| stage | floor MiB | peak MiB | above the floor, in sizes of the model |", "|---|---|---|---|"]
-    text = f"Model file: {size / 2**20:.0f} MiB. Largest: **{worst:.2f}** times its size (target: at most 4)."
+    text = f"Model file: {size / 2**20:.0f} MiB. Largest: **{worst:.2f}** times its size (target: at most 3)."
     return "\n".join([TITLE, *head, *rows, "", text, ""])
 
 
