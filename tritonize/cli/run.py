@@ -170,19 +170,24 @@ def build(
 def _work(command: str, flags: RunFlags) -> None:
     from tritonize.process import workers
 
-    # Torch takes longer to import than all of tritonize, so begin with it; what a spec needs is known when it is read.
-    early = workers.preloading(torch=True) if flags.source.lower().endswith(TORCH_FILES) else nullcontext()
-    with early:
-        _run(command, flags)
-
-
-def _run(command: str, flags: RunFlags) -> None:
-    from tritonize.workflows import job as job_workflow
-    from tritonize.workflows import run as run_workflow
-
     specification = _specification(flags)
     if flags.sample_files:
         specification = _with_samples(specification, flags.sample_files)
+    # Before the imports below: torch takes longer to import than all of tritonize.
+    with workers.preloading(torch=True) if _has_torch_files(specification) else nullcontext():
+        _run(command, specification, flags)
+
+
+def _has_torch_files(specification: Spec) -> bool:
+    """Whether a model of the spec is a file that workers load with torch, and no code of the user's."""
+    sources = (Path(model.source) for model in specification.models.values())
+    return any(source.suffix.lower() in TORCH_FILES and source.is_file() for source in sources)
+
+
+def _run(command: str, specification: Spec, flags: RunFlags) -> None:
+    from tritonize.workflows import job as job_workflow
+    from tritonize.workflows import run as run_workflow
+
     published: list[PublishedVersion] = []
     with (
         limited(flags.seconds),
