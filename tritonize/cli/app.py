@@ -6,7 +6,24 @@ from typing import Annotated
 
 import typer
 
-from tritonize.cli import check, diff, doctor, golden, inspect, locate, plan, report, run, serve, verify, view
+from tritonize.cli import (
+    check,
+    diff,
+    doctor,
+    golden,
+    inspect,
+    list_versions,
+    locate,
+    plan,
+    promote,
+    prune,
+    report,
+    run,
+    serve,
+    show,
+    verify,
+    view,
+)
 from tritonize.cli.terminal import say
 
 app = typer.Typer(
@@ -73,6 +90,11 @@ app.command("verify")(verify.verify)
 app.command("check")(check.check)
 app.command("locate")(locate.locate)
 app.command("diff")(diff.diff)
+app.command("list")(list_versions.list_versions)
+app.command("show")(show.show)
+app.command("promote")(promote.promote)
+app.command("rollback")(promote.rollback)
+app.command("prune")(prune.prune)
 app.command("inspect")(inspect.inspect)
 app.command("report")(report.report)
 app.command("view")(view.view)

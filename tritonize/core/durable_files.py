@@ -58,8 +58,8 @@ def make_directory(path: Path) -> tuple[Path, ...]:
 
 def write(path: Path, content: bytes) -> None:
     """Write a file atomically and flush it to the disk: a reader sees the old content or the new one."""
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    new = unfinished(path)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     try:
         rest = memoryview(content)
         while rest:
@@ -67,8 +67,13 @@ def write(path: Path, content: bytes) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    unfinished.replace(path)
+    new.replace(path)
     sync(path.parent)
+
+
+def unfinished(path: Path) -> Path:
+    """Return the path under which `write` prepares a file. A killed process leaves a file there."""
+    return path.with_name(f"{path.name}.unfinished")
 
 
 def exchange(one: Path, other: Path) -> bool:

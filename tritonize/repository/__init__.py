@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from tritonize.core.artifacts import StagedVersion as StagedVersion
+from tritonize.repository.changes import remove_versions, replace_config
 from tritonize.repository.file_hashes import sha256
 from tritonize.repository.journal import area as staging_area
-from tritonize.repository.manifest import CONFIG, EVIDENCE, MANIFEST, integrity
+from tritonize.repository.manifest import CONFIG, EVIDENCE, MANIFEST, integrity, pinned
+from tritonize.repository.manifest import Manifest as Manifest
 from tritonize.repository.manifest import read as read_manifest
 from tritonize.repository.manifest import write as write_manifest
+from tritonize.repository.pinned_config import with_pin
 from tritonize.repository.publishing import config_changes, publish, require_same_config
 from tritonize.repository.staging import Run, stage, staging
 from tritonize.repository.versions import choose, models, next_version, proven_config, read_config, versions
@@ -23,15 +26,19 @@ __all__ = [
     "integrity",
     "models",
     "next_version",
+    "pinned",
     "proven_config",
     "publish",
     "read_config",
     "read_manifest",
+    "remove_versions",
+    "replace_config",
     "require_same_config",
     "sha256",
     "stage",
     "staging",
     "staging_area",
     "versions",
+    "with_pin",
     "write_manifest",
 ]

@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tritonize.core import durable_files, interrupts, locks
+from tritonize.core.errors import RepositoryError
+from tritonize.core.messages import repository as wording
 
 _LOCK = "lock"
 _JOURNAL = "journal.json"
@@ -30,6 +32,18 @@ _PREVIOUS = "previous"
 def area(repository: Path) -> Path:
     """Return the staging area of a repository, in its parent folder and so on the same filesystem."""
     return repository.parent / f".{repository.name}.staging"
+
+
+def require_own_directory(directory: Path) -> None:
+    """Refuse a model's directory that is a link or a file: it cannot be changed in one step.
+
+    Raises:
+        RepositoryError: it states where the link leads.
+    """
+    if directory.is_symlink():
+        raise RepositoryError.of(wording.MODEL_IS_LINK, where=str(directory), found=str(directory.readlink()))
+    if directory.exists() and not directory.is_dir():
+        raise RepositoryError.of(wording.MODEL_IS_FILE, where=str(directory))
 
 
 @contextlib.contextmanager
@@ -146,7 +160,8 @@ def recover(repository: Path, model: str) -> None:
         complete = new.is_dir() and _noted(place) == _identity(new)
         (new if complete else previous).rename(current)
         durable_files.sync(repository)
-    (place / _JOURNAL).unlink(missing_ok=True)
+    for note in (place / _JOURNAL, durable_files.unfinished(place / _JOURNAL)):
+        note.unlink(missing_ok=True)
     for leftover in (new, previous):
         shutil.rmtree(leftover, ignore_errors=True)
 

@@ -18,7 +18,7 @@ from tritonize.core.artifacts import Finding, StagedVersion
 from tritonize.core.errors import RepositoryError
 from tritonize.core.json_types import JsonObject
 from tritonize.core.messages import repository as wording
-from tritonize.repository import file_hashes
+from tritonize.repository import file_hashes, pinned_config
 
 CONFIG = "config.pbtxt"
 EVIDENCE = "evidence"
@@ -134,7 +134,7 @@ def integrity(
         model: the model's name.
         version: the version's number.
         shared: also check the files that all versions share, such as config.pbtxt and labels. If a newer version has replaced the
-            configuration, the version's own configuration in its evidence is checked instead.
+            configuration, or one version is pinned, the version's own configuration in its evidence is checked instead.
         known: the manifest, if the caller has read it already.
         take: computes the SHA-256 of each listed file; called in the order of the manifest.
 
@@ -178,18 +178,42 @@ def _file_findings(directory: Path, name: str, facts: Listed, *, source: Path, t
 
 
 def _source(directory: Path, version: int, name: str, *, wanted: str) -> Path:
-    """Return the path of a listed file; for a configuration that a newer version replaced, the copy in the version's evidence."""
+    """Return the path of a listed file; for a configuration that was replaced, the copy in the version's evidence."""
     kept = directory / str(version) / EVIDENCE / CONFIG
     return kept if name == CONFIG and superseded(directory, version, wanted) and kept.is_file() else directory / name
 
 
 def superseded(directory: Path, version: int, wanted: str) -> bool:
-    """Return whether the current configuration differs from the SHA-256 `wanted` and is listed by a newer version."""
+    """Return whether the current configuration differs from the SHA-256 `wanted`, and is one that tritonize put there.
+
+    That is the configuration of a newer version, or one that pins a version.
+    """
     found = file_hashes.hash_in_place("", directory / CONFIG, bounded_files.LIMIT)
-    return found not in (None, wanted) and any(
+    if found in (None, wanted):
+        return False
+    return pinned(directory) is not None or any(
         number > version and CONFIG in listed and listed[CONFIG]["sha256"] == found
         for number, listed in _siblings(directory).items()
     )
+
+
+def pinned(directory: Path) -> int | None:
+    """Return the version that `promote` or `rollback` pinned in a model's directory.
+
+    `None` if no version is pinned, or if the configuration is not the one that follows from the version's evidence.
+    """
+    try:
+        text = bounded_files.text(directory / CONFIG)
+        version = pinned_config.pinned_version(text)
+        if version is None:
+            return None
+        kept = directory / str(version) / EVIDENCE / CONFIG
+        wanted = listed_sha256(read(kept.parents[1]), CONFIG)
+        proven = bounded_files.text(kept)
+    except (OSError, ValueError, RepositoryError):
+        return None
+    same = hashlib.sha256(proven.encode()).hexdigest() == wanted and pinned_config.with_pin(proven, version) == text
+    return version if same else None
 
 
 def _siblings(directory: Path) -> dict[int, dict[str, Listed]]:

@@ -15,7 +15,7 @@ from tritonize.core import durable_files, interrupts
 from tritonize.core.artifacts import PublishedVersion, StagedVersion
 from tritonize.core.errors import RepositoryError, storage_errors
 from tritonize.core.messages import repository as wording
-from tritonize.repository import journal, versions
+from tritonize.repository import journal, manifest, versions
 
 
 def config_changes(repository: Path, model: str, texts: Mapping[str, str]) -> dict[str, list[str]]:
@@ -59,7 +59,8 @@ def publish(
     Args:
         staged: the version in the staging area.
         repository: the model repository.
-        allow_change: whether configuration and labels may replace published ones that differ.
+        allow_change: whether configuration and labels may replace published ones that differ. Otherwise they must be the same; or,
+            if a version is pinned, its configuration stays and the new version is not served.
         finish: called with the staged version under its final number, to write the files that contain the number. Without it, the
             staged number must be free.
         done: called with the published version, before an interrupt can be handled.
@@ -73,13 +74,15 @@ def publish(
     """
     repository = repository.absolute()
     directory = repository / staged.model
-    _require_own_directory(directory)
+    journal.require_own_directory(directory)
     with _refusals(directory), storage_errors(directory):
         durable_files.sync_tree(staged.model_directory)  # before the lock, so that other runs do not wait for large files
         with journal.held(repository, staged.model):
             staged = _numbered(staged, repository, renumber=finish is not None)
             texts = {path.name: path.read_text(encoding="utf-8") for path in staged.model_directory.iterdir() if path.is_file()}
-            if not allow_change:
+            if not allow_change and manifest.pinned(directory) is not None:
+                del texts[manifest.CONFIG]  # the pinned version stays served; the new one has its configuration in its evidence
+            elif not allow_change:
                 require_same_config(repository, staged.model, texts)
             if finish is not None:
                 finish(staged)
@@ -87,14 +90,6 @@ def publish(
             published = PublishedVersion(repository=repository, model=staged.model, version=staged.version)
             _put(staged, published, texts, done=lambda: done(published))
     return published
-
-
-def _require_own_directory(directory: Path) -> None:
-    """Refuse a model's directory that is a link or a file: a version cannot be moved into it in one step."""
-    if directory.is_symlink():
-        raise RepositoryError.of(wording.MODEL_IS_LINK, where=str(directory), found=str(directory.readlink()))
-    if directory.exists() and not directory.is_dir():
-        raise RepositoryError.of(wording.MODEL_IS_FILE, where=str(directory))
 
 
 def _numbered(staged: StagedVersion, repository: Path, *, renumber: bool) -> StagedVersion:

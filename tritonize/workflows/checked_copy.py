@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -132,10 +133,14 @@ def served_versions(place: Path, model: str) -> tuple[int, ...]:
 
 
 def unlike_config(place: Path, model: str) -> tuple[int, ...]:
-    """Return the versions that are served with a configuration that differs from the one they were proven with."""
+    """Return the versions that are served with a configuration that differs from the one they were proven with.
+
+    A pinned version is not among them: its version policy alone differs.
+    """
     unlike = []
+    pinned = repository.pinned(place / model)
     for version in served_versions(place, model):
-        if _is_proven(place / model, version):
+        if version != pinned and is_proven(place / model, version):
             listed = manifest.listed_sha256(manifest.read(place / model / str(version)), repository.CONFIG)
             if manifest.superseded(place / model, version, listed or ""):
                 unlike.append(version)
@@ -167,7 +172,7 @@ def to_serve(place: Path, models: Sequence[str], folder: Path) -> ToServe:
     private = ToServe(root=folder / "repository")
     private.root.mkdir(parents=True)
     for model, directory in view.model_folders(place, models).items():
-        if any(_is_proven(directory, version) for version in repository.versions(place, model)):
+        if any(is_proven(directory, version) for version in repository.versions(place, model)):
             _add_checked(private, place, model, folder=folder / "versions")
         else:
             private.notes += [wording.UNCHECKED.text(model=model, version=each) for each in repository.versions(place, model)]
@@ -182,7 +187,7 @@ def _add_checked(private: ToServe, place: Path, model: str, *, folder: Path) -> 
     directory = place / model
     # If the configuration cannot be read, every version is checked, and each has a finding about it.
     served = served_versions(place, model) or repository.versions(place, model)
-    proven = [version for version in served if _is_proven(directory, version)]
+    proven = [version for version in served if is_proven(directory, version)]
     checked: list[Checked] = []
     findings: list[Finding] = []
     for version in proven:
@@ -205,7 +210,7 @@ def _add_checked(private: ToServe, place: Path, model: str, *, folder: Path) -> 
         _copy_beside(directory, private.root / model)
 
 
-def _is_proven(directory: Path, version: int) -> bool:
+def is_proven(directory: Path, version: int) -> bool:
     """Whether a version has evidence. Evidence without a manifest counts too: that version is damaged, not without evidence."""
     return os.path.lexists(directory / str(version) / repository.EVIDENCE)
 
@@ -214,6 +219,9 @@ def _copy_beside(directory: Path, target: Path) -> None:
     """Copy the published configuration and the other files beside the versions, as far as a manifest lists them."""
     listed = manifest.listed_beside(directory)
     copy = PrivateCopy(directory=target)
+    if repository.pinned(directory) is not None:
+        text = repository.read_config(directory.parent, directory.name).encode()
+        listed.setdefault(repository.CONFIG, {})[hashlib.sha256(text).hexdigest()] = len(text)
     for path in sorted(directory.iterdir()):
         sums = listed.get(path.name, {})
         if sums and copy.take(path.name, path, max(sums.values())) not in sums:

@@ -20,6 +20,8 @@ _LATER = ("input", "output", "cc_model_filenames", "default_model_filename")
 def require_none(place: Path, name: str, model: schema.Model) -> None:
     """Fail at the start of a run if its version could not be published at the end.
 
+    If a version is pinned, the published configuration stays that of the pinned version, so it may differ.
+
     Raises:
         RepositoryError: the published configuration differs from the one that the spec gives; the error lists the fields.
     """
@@ -31,7 +33,7 @@ def require_none(place: Path, name: str, model: schema.Model) -> None:
 
 def _lines(place: Path, name: str, model: schema.Model) -> Iterator[str]:
     path = place / name / repository.CONFIG
-    if not path.is_file() or model.template:
+    if not path.is_file() or model.template or repository.pinned(place / name) is not None:
         return
     try:
         current = model_config.parse(repository.read_config(place, name), where=str(path))

@@ -82,7 +82,8 @@ def publish(release: Release, *, allow_change: bool, done: Callable[[PublishedVe
 
     def finish(staged: StagedVersion) -> None:
         _require_served(release, staged.version)
-        written.append(_write(release, staged, release.place / staged.model / str(staged.version)))
+        pinned = None if allow_change else repository.pinned(release.place / staged.model)
+        written.append(_write(release, staged, release.place / staged.model / str(staged.version), pinned=pinned))
 
     published = repository.publish(release.built.staged, release.place, allow_change=allow_change, finish=finish, done=done)
     return replace(written[-1], published=True, location=published.version_directory)
@@ -96,19 +97,23 @@ def _require_served(release: Release, number: int) -> None:
         raise RepositoryError.of(wording.NUMBER_NAMED, where=taken, expected=", ".join(map(str, named)), found=str(number))
 
 
-def _write(release: Release, staged: StagedVersion, home: Path) -> Report:
+def _write(release: Release, staged: StagedVersion, home: Path, *, pinned: int | None = None) -> Report:
     """Write report, figures and manifest of the version with its number.
 
     Args:
         home: the directory of the version after publication.
+        pinned: the version that the repository serves instead of this one.
     """
     report, proved_as = replace(release.report, version=staged.version), release.built.staged.version
     if staged.version != proved_as:
         note = wording.RENUMBERED.text(proved_as=proved_as, version=staged.version)
         report = replace(report, notes=(*report.notes, note))
     report = _with_worst(report, release, staged, home=home)
-    unlike = _served_too(release, staged)
-    report = replace(report, notes=(*report.notes, *(wording.SERVED_WITH_OTHER_CONFIG.text(version=each) for each in unlike)))
+    if pinned is None:
+        served = [wording.SERVED_WITH_OTHER_CONFIG.text(version=each) for each in _served_too(release, staged)]
+    else:
+        served = [wording.PINNED.text(pinned=pinned, repository=release.place, model=staged.model, version=staged.version)]
+    report = replace(report, notes=(*report.notes, *served))
     places = evidence.Places(repository=release.place, staged=staged.root.parent, command=release.again)
     evidence.write(
         staged, report, release.model, collector=release.built.tracker.collector, located=release.built.located, places=places

@@ -35,7 +35,7 @@ class Request:
     models: Sequence[str] = ()
     """Model names; empty means all models."""
     version: int | None = None
-    """Version number (the newest)."""
+    """Version number (the pinned version; without a pin, the newest)."""
     urls: Sequence[str] = ()
     """A running server's `http://host:port` and `grpc://host:port`; if empty, the embedded server is started."""
     serve_anyway: bool = False
@@ -130,7 +130,9 @@ def _config_notes(request: Request, checked: Checked) -> Iterator[str]:
 
 def _version(request: Request, name: str) -> PublishedVersion:
     present = repository.versions(request.repository, name)
-    wanted = request.version if request.version is not None else max(present, default=None)
+    wanted = request.version if request.version is not None else repository.pinned(request.repository / name)
+    if wanted is None:
+        wanted = max(present, default=None)
     if wanted is None or wanted not in present:
         raise UsageError.of(
             wording.NO_VERSION,
@@ -154,6 +156,8 @@ def _served(
 ) -> tuple[served_comparison.Verification, Judgement]:
     path = checked.root / published.model / repository.CONFIG
     config = model_config.parse(repository.read_config(checked.root, published.model), where=str(path))
+    if request.urls and repository.pinned(published.version_directory.parent) == published.version:
+        config["version_policy"] = {"specific": {"versions": [published.version]}}
     golden = golden_set.read(checked.version_directory / repository.EVIDENCE / "golden")
     tracker = ErrorTracker(golden)
     with contextlib.ExitStack() as stack:

@@ -66,6 +66,58 @@ NOT_PUBLISHED = Message(
     code="repository-not-published",
     what="The operating system refused a step of publishing. The repository is unchanged.",
 )
+NOT_CHANGED = Message(
+    code="repository-not-changed",
+    what="The operating system refused a step of the change. The model is unchanged.",
+)
+PIN_CHANGED = Message(
+    code="version-changed-not-served",
+    what="Version {version} of {model!r} changed after it was proven, so tritonize does not make the repository serve it.",
+    next_step="run `tritonize verify -m {model} --version {version}`, which lists all differences",
+)
+PIN_WITHOUT_CONFIG = Message(
+    code="version-config-lost",
+    what="The configuration that version {version} of {model!r} was proven with is unknown.",
+    cause="an older tritonize published the version without a copy of the configuration",
+    next_step="publish the model again with `tritonize run`",
+)
+PIN_UNPROVEN = Message(
+    code="version-unproven",
+    what="Version {version} of {model!r} is unproven: a required check could not run when it was published.",
+    next_step="add --allow-unproven to serve it nevertheless",
+)
+POLICY_DIFFERS = Message(
+    code="version-policy-differs",
+    what="The configuration of version {version} with the version policy of the repository is not what was asked for.",
+    cause="the configuration has a form that tritonize does not change",
+    next_step="write the version policy into config.pbtxt by hand",
+)
+CONFIG_BY_HAND = Message(
+    code="repository-config-by-hand",
+    what="The model's config.pbtxt is not one that tritonize wrote, and this would replace it.",
+    cause="the file was edited by hand",
+    next_step="add --replace-config to replace it nevertheless",
+)
+PRUNE_UNKNOWN = Message(
+    code="prune-served-unknown",
+    what="A configuration cannot be read, so it is unknown which versions are served. Nothing of this model was removed.",
+    next_step="repair the file, or publish or promote a version of the model",
+)
+NO_EARLIER = Message(
+    code="version-no-earlier",
+    what="No earlier version of {model!r} can be served: none below version {version} passed and is complete.",
+    next_step="name a version with --to; `tritonize list` has all versions",
+)
+NOTHING_SERVED = Message(
+    code="version-nothing-served",
+    what="The version policy of {model!r} serves no version, so there is none to roll back from.",
+    next_step="name the version to serve with --to",
+)
+PINNED = Message(
+    code="version-pinned",
+    what="The repository serves version {pinned} alone (promote, rollback), so version {version} is published and not served. To "
+    "serve it: tritonize promote {repository} {model} {version}",
+)
 NUMBER_NAMED = Message(
     code="repository-number-named",
     what="The version_policy of the configuration does not include the number of the new version.",
@@ -82,6 +134,14 @@ INTERRUPTED_WAITING = Message(code="interrupted-waiting", what="Interrupted.")
 INTERRUPTED_PUBLISHED = Message(
     code="interrupted-published",
     what="Interrupted. All processes are stopped. {count} of {total} models were published before: {published}.",
+)
+INTERRUPTED_CHANGED = Message(
+    code="interrupted-changed",
+    what="Interrupted, after the change: the repository serves version {served} of {model!r}.",
+)
+INTERRUPTED_PRUNING = Message(
+    code="interrupted-pruning",
+    what="Interrupted. Versions were removed before: {removed}. No other model was changed.",
 )
 NO_EVIDENCE = Message(
     code="version-no-evidence",
@@ -115,7 +175,8 @@ SERVED_IN_PLACE = Message(
 )
 OTHER_CONFIG = Message(
     code="version-other-config",
-    what="A newer version replaced the configuration that version {version} was proven with; tritonize used the original one.",
+    what="The configuration that version {version} was proven with was replaced, by a newer version or by promote or rollback; "
+    "tritonize used the original one.",
 )
 SERVED_WITH_OTHER_CONFIG = Message(
     code="version-served-with-other-config",

@@ -1,0 +1,234 @@
+"""list, show, promote, rollback and prune, as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import invoke
+from tests.support.plain_versions import config, publish
+from tritonize import repository
+from tritonize.core.errors import RepositoryError
+from tritonize.workflows import checked_copy, overview, promotion, pruning
+
+PLACE = Path("model_repository")
+CONFIG = PLACE / "m" / "config.pbtxt"
+
+
+def three() -> None:
+    for number in (1, 2, 3):
+        publish(PLACE, f"model {number}", text=config(size=number))
+
+
+def served(name: str = "m") -> tuple[int, ...]:
+    (line,) = overview.listing(PLACE, [name])
+    return tuple(each.version for each in line.versions if each.served)
+
+
+def test_list_has_versions_policy_verdict_and_what_is_served():
+    three()
+    (PLACE / "other" / "1").mkdir(parents=True)
+    (PLACE / "other" / "config.pbtxt").write_text('backend: "python"\nversion_policy { all { } }\n')
+    (PLACE / "m" / "1" / "evidence" / "manifest.json").write_text("{")
+    done = invoke("list")
+    assert done.returncode == 0
+    assert re.sub(r"\+ \d+ B", "+ …", done.stdout) == (
+        "model_repository: 2 models, 4 versions\n\n"
+        "m  (version policy: latest 1)\n"
+        "      3  served  passed       2026-01-02 03:04  onnxruntime   7 B + …\n"
+        "      2          passed       2026-01-02 03:04  onnxruntime   7 B + …\n"
+        "      1          damaged                        onnxruntime   7 B + …\n"
+        "      ✗ The version's manifest is damaged.\n\n"
+        "other  (version policy: all)\n"
+        "      1  served  no evidence                    python        0 B\n"
+    )
+    plain = json.loads(invoke("list", "--json", "-m", "m").stdout)
+    assert [each["version"] for each in plain["models"][0]["versions"]] == [3, 2, 1]
+    refused = invoke("list", "-m", "nothing")
+    assert (refused.returncode, "The repository has no such model." in refused.stderr) == (2, True)
+    (PLACE / "m" / "config.pbtxt").write_text("{{")
+    assert "✗ config.pbtxt: " in invoke("list").stdout
+
+
+def test_show_prints_the_manifest_in_words():
+    rows = [{"stage": "http", "output": "y", "answers": 4, "failed": 0, "max_abs": 1e-6, "rtol": 1e-4, "atol": 1e-5}]
+    facts = {
+        "source": {"kind": "torchscript", "location": "m.pt", "sha256": {"m.pt": "0a" * 32}},
+        "verification": rows,
+        "versions": {"torch": "2.0"},
+        "proved_by": {"tritonserver": "2.51.0"},
+        "target": {"triton": "26.06"},
+        "notes": ["A note \x1b[31m."],
+    }
+    publish(PLACE, "one", facts=facts)
+    done = invoke("show", "m")
+    assert done.returncode == 0
+    for words in (
+        "m version 1",
+        "yes (version policy: latest 1)",
+        "passed, proven on 2026-01-02",
+        "torchscript m.pt",
+        "m.pt: SHA-256\n               " + "0a" * 32,
+        "4 outputs, 0 outside of the tolerance; http",
+        "y: largest error 1e-06; rtol 0.0001, atol 1e-05",
+        "tritonserver 2.51.0",
+        "Triton 26.06",
+        "config       in place",
+        "A note \\u001b[31m.",
+    ):
+        assert words in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert json.loads(invoke("show", "m", "--json").stdout)["manifest"]["target"] == {"triton": "26.06"}
+    assert invoke("show", "m", "--version", "9").returncode == 2
+    shutil.rmtree(PLACE / "m" / "1" / "evidence")
+    assert "none; tritonize did not publish" in invoke("show", "m").stdout
+
+
+def test_rollback_serves_the_earlier_version_with_its_own_configuration_until_the_next_promote():
+    three()
+    done = invoke("rollback", "m")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "m: served: 2; before: 3")
+    assert CONFIG.read_text().startswith(config(size=2))
+    assert (served(), repository.pinned(PLACE / "m")) == ((2,), 2)
+    for version in (1, 2, 3):  # the change is no damage
+        assert repository.integrity(PLACE, "m", version) == ()
+    assert checked_copy.unlike_config(PLACE, "m") == ()
+    assert publish(PLACE, "four", text=config(size=4), allow_change=False) == 4  # published, and not served
+    assert (served(), repository.integrity(PLACE, "m", 4)) == ((2,), ())
+    assert CONFIG.read_text().startswith(config(size=2))
+    assert invoke("rollback", "m").stdout.startswith("m: served: 1; before: 2")
+    assert invoke("rollback", "m").returncode == 6  # nothing is older
+    assert invoke("promote", "m", "4").stdout.startswith("m: served: 4; before: 1")
+    assert invoke("promote", "m", "4").stdout == "m: nothing to change; served: 4\n"
+    assert invoke("promote", "--newest", "m").returncode == 0
+    assert (CONFIG.read_text(), repository.pinned(PLACE / "m")) == (config(size=4), None)
+    plain = json.loads(invoke("rollback", "m", "--to", "3", "--json").stdout)
+    assert (plain["before"], plain["after"], plain["pinned"]) == ([4], [3], True)
+    assert publish(PLACE, "five", text=config(size=5)) == 5  # --replace-config ends the pin
+    assert (served(), CONFIG.read_text()) == ((5,), config(size=5))
+    assert sorted(os.listdir()) == ["home", "model_repository"]
+
+
+def test_the_configuration_of_a_pin_is_checked_byte_by_byte():
+    three()
+    promotion.rollback(promotion.Request(repository=PLACE, model="m"))
+    text = CONFIG.read_text()
+    for changed in (text.replace("max_batch_size: 2", "max_batch_size: 9"), text.replace("version 2", "version 1"), f"{text}\n"):
+        CONFIG.write_text(changed)
+        assert repository.pinned(PLACE / "m") is None
+        assert [each.where for each in repository.integrity(PLACE, "m", 2)] == ["m/config.pbtxt"]
+    CONFIG.write_text(text)
+    (PLACE / "m" / "2" / "evidence" / "config.pbtxt").write_text(config(size=9))
+    assert repository.pinned(PLACE / "m") is None
+
+
+def test_what_is_served_by_a_pin_is_what_was_checked(tmp_path):
+    three()
+    promotion.rollback(promotion.Request(repository=PLACE, model="m"))
+    private = checked_copy.to_serve(PLACE, ["m"], tmp_path)
+    assert private.findings == []
+    assert [each.version for each in private.checked] == [2]
+    assert (private.root / "m" / "config.pbtxt").read_bytes() == CONFIG.read_bytes()
+
+
+def test_a_version_that_changed_or_is_unproven_is_not_promoted():
+    three()
+    publish(PLACE, "four", facts={"verdict": "not run"})
+    (PLACE / "m" / "2" / "model.onnx").write_text("changed")
+    (PLACE / "m" / "5").mkdir()
+    before = CONFIG.read_bytes()
+    for version, code in (("2", "version-changed-not-served"), ("4", "version-unproven"), ("5", "version-no-evidence")):
+        done = invoke("promote", "m", version, "--json")
+        assert (done.returncode, json.loads(done.stdout)["error"]["code"]) == (6, code)
+    assert CONFIG.read_bytes() == before
+    assert invoke("promote", "m", "4", "--allow-unproven").returncode == 0
+    assert invoke("rollback", "m").returncode == 0  # version 3: what is unproven is passed over
+    assert served() == (3,)
+    (PLACE / "m" / "1" / "evidence" / "config.pbtxt").unlink()
+    assert json.loads(invoke("rollback", "m", "--to", "1", "--json").stdout)["error"]["code"] == "version-config-lost"
+
+
+def test_a_configuration_edited_by_hand_is_replaced_only_if_asked():
+    three()
+    CONFIG.write_text(config(size=8))
+    done = invoke("rollback", "m", "--to", "1")
+    assert done.returncode == 6
+    assert "-max_batch_size: 8" in done.stderr
+    assert CONFIG.read_text() == config(size=8)
+    assert invoke("rollback", "m", "--to", "1", "--replace-config").returncode == 0
+    CONFIG.unlink()
+    assert invoke("rollback", "m", "--to", "1").returncode == 0
+    assert served() == (1,)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("promote", "m"), ("promote", "m", "two"), ("promote", "m", "9"), ("rollback", "n"), ("prune",)]
+)
+def test_wrong_arguments_change_nothing(arguments):
+    three()
+    before = CONFIG.stat()
+    done = invoke(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert CONFIG.stat() == before
+    assert invoke(*arguments, cwd=Path("home")).returncode == 2
+
+
+def test_prune_keeps_what_is_served_and_what_tritonize_did_not_publish():
+    for number in range(1, 8):
+        publish(PLACE, f"model {number}")
+    shutil.rmtree(PLACE / "m" / "1" / "evidence")
+    promotion.rollback(promotion.Request(repository=PLACE, model="m", version=3))
+    before = sorted(path for path in PLACE.rglob("*"))
+    dry = invoke("prune", "--keep", "2", "--dry-run")
+    assert sorted(path for path in PLACE.rglob("*")) == before
+    assert dry.stdout.startswith("m: would remove 2, 4, 5 (")
+    done = invoke("prune", "--keep", "2")
+    assert done.stdout == dry.stdout.replace("would remove", "removed")
+    assert "kept: 1, 3, 6, 7; served: 3\n    without evidence, so kept: 1\n" in done.stdout
+    assert repository.versions(PLACE, "m") == (1, 3, 6, 7)
+    assert all(repository.integrity(PLACE, "m", version, shared=False) == () for version in (3, 6, 7))
+    assert sorted(os.listdir()) == ["home", "model_repository"]
+    assert publish(PLACE, "eight", allow_change=False) == 8
+    assert "nothing to remove" in invoke("prune", "--keep", "9").stdout
+    assert invoke("prune", "--keep", "0").returncode == 2
+
+
+def test_prune_removes_nothing_of_a_model_whose_served_versions_are_unknown():
+    three()
+    publish(PLACE, "one", name="n")
+    publish(PLACE, "two", name="n")
+    CONFIG.write_text("{{")
+    done = invoke("prune", "--keep", "1", "--json")
+    assert done.returncode == 6
+    plain = json.loads(done.stdout)["models"]
+    assert [(each["model"], each["removed"]) for each in plain] == [("m", []), ("n", [1])]
+    assert plain[0]["error"]["code"] == "prune-served-unknown"
+    assert repository.versions(PLACE, "m") == (1, 2, 3)
+
+
+def test_prune_keeps_what_a_named_variant_of_the_configuration_serves():
+    three()
+    (PLACE / "m" / "configs").mkdir()
+    (PLACE / "m" / "configs" / "canary.pbtxt").write_text("version_policy { specific { versions: 1 } }")
+    (removal,) = pruning.prune(pruning.Request(repository=PLACE, keep=1))
+    assert (removal.removed, removal.served) == ((2,), (1, 3))
+
+
+def test_a_model_that_is_a_link_is_left_alone():
+    publish(Path("outside"), "one")
+    publish(Path("outside"), "two")
+    PLACE.mkdir()
+    (PLACE / "m").symlink_to(Path("outside/m").absolute())
+    before = sorted(Path("outside").rglob("*"))
+    (removal,) = pruning.prune(pruning.Request(repository=PLACE, keep=1))
+    assert removal.error is not None
+    assert removal.error.code == "repository-model-is-link"
+    with pytest.raises(RepositoryError) as caught:
+        promotion.rollback(promotion.Request(repository=PLACE, model="m"))
+    assert caught.value.code == "repository-model-is-link"
+    assert sorted(Path("outside").rglob("*")) == before

@@ -1,0 +1,181 @@
+"""`tritonize list` and `tritonize show`: the models and versions of a repository, from their configurations and manifests alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any  # Any: JSON data of a manifest, which readers take apart by key
+
+from tritonize import repository
+from tritonize.core.errors import RepositoryError, TritonizeError, UsageError
+from tritonize.core.messages import repository as wording
+from tritonize.repository import file_hashes
+from tritonize.repository.manifest import Manifest
+from tritonize.triton import model_config
+from tritonize.triton.protocol import ModelConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionLine:
+    """One version in a list."""
+
+    version: int
+    served: bool
+    """Whether the version policy serves it."""
+    verdict: str | None
+    """Of its manifest; `None` without one."""
+    created: str | None
+    """When it was proven: ISO 8601."""
+    backend: str | None
+    bytes: int
+    """Size of what Triton reads of it."""
+    evidence_bytes: int
+    problem: str | None = None
+    """Why its manifest could not be read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelLine:
+    """One model in a list."""
+
+    model: str
+    policy: str
+    """Its version policy in words."""
+    pinned: int | None
+    """The version that `promote` or `rollback` pinned."""
+    versions: tuple[VersionLine, ...]
+    """The newest first."""
+    problem: str | None = None
+    """Why its configuration could not be read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """One version with its manifest."""
+
+    model: str
+    line: VersionLine
+    policy: str
+    config: str
+    """Whether the configuration in place is the one that the version was proven with, in words."""
+    manifest: Mapping[str, Any]
+    """Empty without evidence."""
+    location: Path
+
+
+def listing(place: Path, models: Sequence[str] = ()) -> tuple[ModelLine, ...]:
+    """List models with their versions. No file but configurations and manifests is read.
+
+    Raises:
+        UsageError: the repository or a model does not exist.
+    """
+    present = repository.models(place)
+    absent = [name for name in models if name not in present]
+    if absent:
+        raise UsageError.of(wording.NO_MODEL, where=str(place), found=", ".join(absent), expected=", ".join(present))
+    return tuple(_model(place, name) for name in models or present)
+
+
+def show(place: Path, model: str, version: int | None = None) -> Shown:
+    """Return one version (the pinned one; without a pin, the newest) with its manifest.
+
+    Raises:
+        UsageError: the repository, the model or the version does not exist.
+        RepositoryError: the version's manifest is damaged.
+    """
+    number = repository.choose(place, model, version if version is not None else repository.pinned(place / model))
+    whole = _model(place, model)
+    line = next(each for each in whole.versions if each.version == number)
+    directory = place / model / str(number)
+    known = repository.read_manifest(directory) if line.verdict is not None or line.problem else None
+    return Shown(
+        model=model,
+        line=line,
+        policy=whole.policy,
+        config=_config_in_words(place, whole, number) if known else "",
+        manifest=dict(known) if known else {},
+        location=directory,
+    )
+
+
+def _model(place: Path, model: str) -> ModelLine:
+    present = repository.versions(place, model)
+    config, problem = _config(place, model)
+    served = model_config.versions_served(config, present) if config is not None else ()
+    return ModelLine(
+        model=model,
+        policy=_policy(config, present) if config is not None else "unknown",
+        pinned=repository.pinned(place / model),
+        versions=tuple(_version(place / model, each, config, served=each in served) for each in reversed(present)),
+        problem=problem,
+    )
+
+
+def _config(place: Path, model: str) -> tuple[ModelConfig | None, str | None]:
+    path = place / model / repository.CONFIG
+    try:
+        return model_config.parse(repository.read_config(place, model), where=str(path)), None
+    except TritonizeError as error:
+        return None, f"{repository.CONFIG}: {error.what}"
+
+
+def _policy(config: ModelConfig, present: Sequence[int]) -> str:
+    """Return a version policy in words."""
+    named, policy = model_config.versions_named(config), config.get("version_policy", {})
+    if named is not None:
+        missing = [each for each in named if each not in present]
+        return f"specific: {_numbers(named)}" + (f" (missing: {_numbers(missing)})" if missing else "")
+    if "all" in policy:
+        return "all"
+    count = int(policy.get("latest", {}).get("num_versions") or 1)
+    return f"latest {count}"
+
+
+def _numbers(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def _version(directory: Path, version: int, config: ModelConfig | None, *, served: bool) -> VersionLine:
+    folder = directory / str(version)
+    known: Manifest | None = None
+    problem = None
+    if os.path.lexists(folder / repository.EVIDENCE):
+        try:
+            known = repository.read_manifest(folder)
+        except RepositoryError as error:
+            problem = error.what
+    evidence = folder / repository.EVIDENCE
+    sizes = [(path, os.lstat(path).st_size) for path, kind in file_hashes.walk(folder) if kind == "file"]
+    return VersionLine(
+        version=version,
+        served=served,
+        verdict=str(known.get("verdict")) if known else None,
+        created=str(known["created"]) if known and "created" in known else None,
+        backend=_backend(known, config),
+        bytes=sum(size for path, size in sizes if not path.is_relative_to(evidence)),
+        evidence_bytes=sum(size for path, size in sizes if path.is_relative_to(evidence)),
+        problem=problem,
+    )
+
+
+def _backend(known: Manifest | None, config: ModelConfig | None) -> str | None:
+    """Return a version's backend, from its own spec; for a version without a manifest, from the configuration in place."""
+    spec = known.get("spec") if known else None
+    if isinstance(spec, dict):
+        return str(spec.get("backend", "onnxruntime"))
+    plain: Mapping[str, object] = dict(config or {})
+    found = plain.get("backend") or plain.get("platform")
+    return str(found) if found else None
+
+
+def _config_in_words(place: Path, line: ModelLine, version: int) -> str:
+    current = place / line.model / repository.CONFIG
+    proven = repository.proven_config(place, line.model, version)
+    if proven is None:
+        return "replaced since, and no copy was kept"
+    if line.pinned == version:
+        return f"in place, pinned to this version (version_policy: {line.policy})"
+    same = current.is_file() and current.read_bytes() == proven.encode()
+    return "in place" if same else "not the one in place; a copy is in the evidence"

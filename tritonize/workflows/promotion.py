@@ -1,0 +1,172 @@
+"""`tritonize promote` and `tritonize rollback`: serve one version of a model, with the configuration that it was proven with."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tritonize import repository
+from tritonize.core import bounded_files
+from tritonize.core.errors import RepositoryError
+from tritonize.core.messages import repository as wording
+from tritonize.repository import manifest
+from tritonize.triton import model_config
+from tritonize.triton.protocol import ModelConfig
+from tritonize.workflows import checked_copy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """The model and the version to serve."""
+
+    repository: Path
+    model: str
+    version: int | None = None
+    """`rollback`: the newest earlier version that passed. `promote`: the newest, by its own configuration, without a pin."""
+    allow_unproven: bool = False
+    """Serve the version even if it was published without a required check."""
+    replace_config: bool = False
+    """Replace the configuration even if it was written or changed by hand."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What a promotion changed."""
+
+    model: str
+    version: int
+    before: tuple[int, ...]
+    """The versions that were served before."""
+    after: tuple[int, ...]
+    changed: bool
+    """Whether the configuration differs from the one before."""
+    pinned: bool
+    """Whether this version stays served when newer ones are published."""
+    differences: tuple[str, ...]
+    """Lines of a unified diff of the configuration."""
+
+
+def promote(request: Request, *, done: Callable[[Change], None] = lambda _change: None) -> Change:
+    """Serve a version with its proven configuration, and no other version.
+
+    Args:
+        done: called after the step, before an interrupt can be handled.
+
+    Raises:
+        UsageError: the model or the version does not exist.
+        RepositoryError: the version changed, is unproven or has no copy of its configuration; the configuration in place was edited
+            by hand; or the operating system refuses a step. Nothing was changed.
+    """
+    return _put(request, lambda: repository.choose(request.repository, request.model, request.version), done=done)
+
+
+def rollback(request: Request, *, done: Callable[[Change], None] = lambda _change: None) -> Change:
+    """Serve an earlier version, as `promote` does; arguments and errors as there."""
+    return _put(request, lambda: request.version or _earlier(request), done=done, pin=True)
+
+
+def _put(request: Request, choose: Callable[[], int], *, done: Callable[[Change], None], pin: bool | None = None) -> Change:
+    place, model = request.repository, request.model
+    repository.choose(place, model, request.version)  # fails for an unknown model before anything is written
+    found: list[Change] = []
+
+    def decide() -> str:
+        version = repository.choose(place, model, choose())
+        text = _proven(request, version)
+        pinned = request.version is not None if pin is None else pin
+        text = _pinned(text, version) if pinned else text
+        before = checked_copy.served_versions(place, model)
+        config = model_config.parse(text, where=f"{model}/{repository.CONFIG}")
+        after = model_config.versions_served(config, repository.versions(place, model))
+        lines = _differences(request, text)
+        found.append(
+            Change(
+                model=model,
+                version=version,
+                before=before,
+                after=after,
+                changed=bool(lines),
+                pinned=pinned,
+                differences=tuple(lines),
+            )
+        )
+        return text
+
+    with repository.staging(place):
+        repository.replace_config(place, model, decide, done=lambda: done(found[-1]))
+    return found[-1]
+
+
+def _earlier(request: Request) -> int:
+    """Return the newest version that passed, has its configuration, and is older than the newest served one."""
+    place, model = request.repository, request.model
+    served = checked_copy.served_versions(place, model)
+    if not served:
+        raise RepositoryError.of(wording.NOTHING_SERVED, where=str(place / model), model=model)
+    for version in reversed(repository.versions(place, model)):
+        if version < max(served):
+            with contextlib.suppress(RepositoryError):  # damaged, or published by something else
+                listed = repository.read_manifest(place / model / str(version))
+                if listed.get("verdict") == "passed" and repository.proven_config(place, model, version) is not None:
+                    return version
+    raise RepositoryError.of(wording.NO_EARLIER, where=str(place / model), model=model, version=max(served))
+
+
+def _proven(request: Request, version: int) -> str:
+    """Return the proven configuration of a version, whose files must be unchanged."""
+    place, model = request.repository, request.model
+    where = str(place / model / str(version))
+    listed = repository.read_manifest(place / model / str(version))
+    if listed.get("verdict") != "passed" and not request.allow_unproven:
+        raise RepositoryError.of(wording.PIN_UNPROVEN, where=where, version=version, model=model)
+    text = repository.proven_config(place, model, version)
+    if text is None:
+        raise RepositoryError.of(wording.PIN_WITHOUT_CONFIG, where=where, version=version, model=model)
+    own = (f"{model}/{version}/", *(f"{model}/{name}" for name in listed["files"] if name != repository.CONFIG))
+    # The configuration in place may be damaged: it is replaced.
+    findings = [each for each in repository.integrity(place, model, version, known=listed) if each.where.startswith(own)]
+    if findings:
+        lines = [f"{each.where}: {each.what}" for each in findings]
+        raise RepositoryError.of(wording.PIN_CHANGED, where=where, details=lines, version=version, model=model)
+    return text
+
+
+def _pinned(proven: str, version: int) -> str:
+    """Return the configuration that serves this version alone, after a check with Triton's own parser."""
+    text = repository.with_pin(proven, version)
+    wanted, config = (_parsed(each) for each in (proven, text))
+    policy = config.pop("version_policy", None)
+    wanted.pop("version_policy", None)
+    if config != wanted or policy is None or model_config.versions_named({"version_policy": policy}) != (version,):
+        raise RepositoryError.of(wording.POLICY_DIFFERS, where=repository.CONFIG, version=version)
+    return text
+
+
+def _parsed(text: str) -> ModelConfig:
+    return model_config.parse(text, where=repository.CONFIG)
+
+
+def _differences(request: Request, text: str) -> list[str]:
+    """Return how the new configuration differs from the one in place.
+
+    Raises:
+        RepositoryError: the one in place was written or changed by hand.
+    """
+    path = request.repository / request.model / repository.CONFIG
+    if not path.is_file():
+        return [f"+{line}" for line in text.splitlines()]
+    current = bounded_files.content(path).decode(errors="replace")
+    lines = list(difflib.unified_diff(current.splitlines(), text.splitlines(), "before", "after", lineterm="", n=0))
+    lines = lines or (["only the line endings differ"] if current != text else [])
+    if lines and not request.replace_config and not _is_proven(path):
+        raise RepositoryError.of(wording.CONFIG_BY_HAND, where=str(path), details=lines)
+    return lines
+
+
+def _is_proven(path: Path) -> bool:
+    """Whether the configuration is that of a version, or a pinned one."""
+    listed = manifest.listed_beside(path.parent).get(repository.CONFIG, {})
+    return repository.sha256(path) in listed or repository.pinned(path.parent) is not None
