@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from tests.support import server_models
 from tritonize.core.errors import InferenceError, ServerError
 from tritonize.core.stages import TRANSPORTS
 from tritonize.triton import client
-from tritonize.triton.server import embedded, log, native_backend
+from tritonize.triton.server import embedded, native_backend
 from tritonize.triton.server.embedded import Running
 from tritonize.triton.server.native_backend import NativeBackend
 
@@ -28,14 +28,6 @@ pytestmark = pytest.mark.server
 ADD_SUB = server_models.ADD_SUB
 PLAIN_ADD_SUB = ADD_SUB.replace("dynamic_batching { }", "")
 RECORDER = Path(__file__).parents[1] / "support" / "recording_onnxruntime.c"
-
-
-def refusals(repository: Path, directory: Path) -> Mapping[str, str]:
-    """The reason of every model that the server refuses; one at least."""
-    with pytest.raises(ServerError) as caught, embedded.start(repository, directory=directory):
-        pass
-    assert caught.value.code == "server-models-refused"
-    return log.refusals(directory / embedded.LOG_NAME)
 
 
 @pytest.fixture(scope="module")
@@ -86,117 +78,10 @@ FITTING = {
         for level in (-1, 0, 1, 2)  # a model's name has no minus
     },
 }
-A, B = ('{ name: "A" data_type: TYPE_FP32 dims: [ 3 ] }', '{ name: "B" data_type: TYPE_FP32 dims: [ 3 ] }')
-ACCELERATOR = "optimization {{ execution_accelerators {{ {}_execution_accelerator [ {{ name: 'openvino' }} ] }} }}"
-BATCH_INPUT = "batch_input [ {{ kind: {} target_name: 'C' data_type: {} source_input: '{}' }} ]"
-CONTROL = "sequence_batching {{ control_input [ {{ name: '{}' control [ {{ kind: CONTROL_SEQUENCE_START {} }} ] }} ] }}"
-STATE = "sequence_batching {{ state [ {{ input_name: 'B' output_name: '{}' data_type: {} dims: [ 3 ] }} ] }}"
-REFUSED = {
-    "another_name": (
-        ADD_SUB.replace('name: "A"', 'name: "a"'),
-        "the configuration has inputs 'a', 'B', the model has 'A', 'B'; not in the model: 'a'",
-    ),
-    "one_input_less": (
-        ADD_SUB.replace(A + ", ", ""),
-        "the configuration has inputs 'B', the model has 'A', 'B'; not in the configuration: 'A'",
-    ),
-    "a_name_twice": (ADD_SUB.replace('name: "A"', 'name: "B"'), "a name appears twice"),
-    "another_output": (ADD_SUB.replace("SUM", "PRODUCT"), "output 'PRODUCT' is not in the model, which has 'SUM', 'DIFF'"),
-    "another_type": (
-        ADD_SUB.replace("TYPE_FP32", "TYPE_FP16"),
-        "input 'A': the configuration says TYPE_FP16, the model has TYPE_FP32",
-    ),
-    "another_output_type": (
-        ADD_SUB.replace('"DIFF" data_type: TYPE_FP32', '"DIFF" data_type: TYPE_INT8'),
-        "output 'DIFF': the configuration says TYPE_INT8, the model has TYPE_FP32",
-    ),
-    "another_size": (
-        ADD_SUB.replace("dims: [ 3 ]", "dims: [ 4 ]"),
-        "input 'A': the configuration says dims [-1, 4] (the batch first), the model has [-1, 3]",
-    ),
-    "another_rank": (ADD_SUB.replace("dims: [ 3 ]", "dims: [ 3, 1 ]"), "input 'A': the configuration says dims [-1, 3, 1]"),
-    "no_batch": (
-        PLAIN_ADD_SUB.replace("max_batch_size: 4", "max_batch_size: 0"),
-        "input 'A': the configuration says dims [3], the model has [-1, 3]",
-    ),
-    "an_optional_input": (
-        ADD_SUB.replace(A, A.replace(" }", " optional: true }")),
-        "the configuration has inputs 'B', the model has 'A', 'B'",
-    ),
-    "identity_narrower_output": (
-        identity("7", "7"),
-        "output 'Y': the configuration says dims [-1, 7] (the batch first), the model has [-1, -1]",
-    ),
-    "scalar_with_two_elements": (server_models.SCALAR.replace("dims: [ 1 ]", "dims: [ 2 ]"), "is a scalar in the model"),
-    "ragged_matrix": (
-        ADD_SUB.replace(A, A.replace(" }", " allow_ragged_batch: true }")),
-        "input 'A': allow_ragged_batch needs shape [-1] in the model, which has [-1, 3]",
-    ),
-    "accelerator_cpu": (
-        ADD_SUB + ACCELERATOR.format("cpu"),
-        "optimization.execution_accelerators.cpu_execution_accelerator: the embedded server does not support 'openvino'",
-    ),
-    "accelerator_gpu": (
-        ADD_SUB + ACCELERATOR.format("gpu"),
-        "optimization.execution_accelerators.gpu_execution_accelerator: the embedded server does not support 'openvino'",
-    ),
-    "batch_input_type": (
-        ADD_SUB + BATCH_INPUT.format("BATCH_ELEMENT_COUNT", "TYPE_INT64", "A"),
-        "batch input data type must be TYPE_INT32 or TYPE_FP32",  # Triton's core says so
-    ),
-    "batch_input_target": (
-        ADD_SUB + BATCH_INPUT.format("BATCH_ELEMENT_COUNT", "TYPE_FP32", "A"),
-        "the configuration has inputs 'A', 'B', 'C', the model has 'A', 'B'; not in the model: 'C'",
-    ),
-    "control_shape": (
-        PLAIN_ADD_SUB.replace(", " + B, "") + CONTROL.format("B", "fp32_false_true: [ 0, 1 ]"),
-        "sequence control 'B': dims [1] are expected, the model has [-1, 3]",
-    ),
-    "state_output": (
-        PLAIN_ADD_SUB.replace(", " + B, "").replace(DIFF, "") + STATE.format("STATE", "TYPE_FP32"),
-        "state output 'STATE' is not in the model, which has 'SUM', 'DIFF'",
-    ),
-    "state_type": (
-        PLAIN_ADD_SUB.replace(", " + B, "").replace(DIFF, "") + STATE.format("DIFF", "TYPE_FP16"),
-        "state input 'B': the configuration says TYPE_FP16, the model has TYPE_FP32",
-    ),
-    **{
-        f"parameter_{name}": (
-            ADD_SUB + f'parameters {{ key: "{name}" value {{ string_value: "{value}" }} }}',
-            f"parameter {name}: expected {expected}, found {value if name == 'execution_mode' else repr(value)}",
-        )
-        for name, value, expected in (
-            ("execution_mode", "2", "0 (sequential) or 1 (parallel)"),
-            ("intra_op_thread_count", "many", "a whole number"),
-            ("inter_op_thread_count", "1.5", "a whole number"),
-            ("enable_mem_arena", "perhaps", "true or false"),
-            ("enable_mem_pattern", "", "true or false"),
-            ("share_session_between_instances", "both", "true or false"),
-        )
-    },
-    "operator_library": (
-        ADD_SUB + "model_operations { op_library_filename: '/no/such/operators.so' }",
-        "model_operations.op_library_filename '/no/such/operators.so'",
-    ),
-    "on_a_gpu": (ADD_SUB.replace("KIND_CPU", "KIND_GPU"), "GPU"),
-}
 
 
 class TestContract:
-    """Names, types and dims of the configuration against the model, by the rules of Triton's own backend."""
-
-    @pytest.fixture(scope="class")
-    @staticmethod
-    def reasons(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-        """Why each model of `REFUSED` is refused; one server tries them all."""
-        root = tmp_path_factory.mktemp("contract")
-        for name, (text, _) in REFUSED.items():
-            write(root / "repository", name, text)
-        return refusals(root / "repository", root / "run")
-
-    @pytest.mark.parametrize("name", REFUSED)
-    def test_a_configuration_that_contradicts_the_model_is_an_error(self, name: str, reasons: Mapping[str, str]) -> None:
-        assert REFUSED[name][1] in reasons[name]
+    """What fits the model, by the rules of Triton's own backend; tests/e2e/test_refusals.py has what does not."""
 
     @pytest.mark.parametrize("name", [name for name in FITTING if not name.startswith(("scalar", "identity"))])
     def test_matching_configurations_are_accepted(self, name: str, made: Running) -> None:

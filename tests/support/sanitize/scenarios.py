@@ -409,6 +409,8 @@ def _ragged_refused(graph: onnx.ModelProto, config: dict[str, Any]) -> Scenario:
         ({"source_input": ["y"]}, "is not an input of the configuration"),
         ({"source_input": []}, "is not an input of the configuration"),
         ({"target_name": ["other"]}, "not in the model: 'other'"),
+        ({"target_name": ["counts", "counts"]}, "batch_input.target_name: one name is expected, found 2"),
+        ({"target_name": []}, "batch_input.target_name: one name is expected, found 0"),
     ):
         one.config({**config, "batch_input": [{**config["batch_input"][0], **broken}]})
         one.load(error)
@@ -613,6 +615,10 @@ def _sequences() -> Iterator[Scenario]:
     fp32 = {"name": "start", "control": [{"kind": "CONTROL_SEQUENCE_START", "fp32_false_true": [0, 1]}]}
     wide.config({**config, "input": [], "output": [tensor("y", "FP32", [2])], "sequence_batching": {"control_input": [fp32]}})
     wide.load("dims [1] are expected, the model has [-1, 2]")
+    for controls in ([], fp32["control"] * 2):
+        several = {"control_input": [{"name": "start", "control": controls}]}
+        wide.config({**config, "input": [], "output": [tensor("y", "FP32", [2])], "sequence_batching": several})
+        wide.load(f"sequence control 'start': one entry of control is expected, found {len(controls)}")
     yield wide
 
 
@@ -650,6 +656,26 @@ def _cancelled() -> Iterator[Scenario]:
         batch.request({"x": x}, {} if cancelled else {"y": x}, wanted=["y"], error="" if cancelled else None, options=options)
     batch.run(2)
     yield batch
+    yield _cancelled_together(body)
+
+
+def _cancelled_together(body: onnx.GraphProto) -> Scenario:
+    """All requests of a batch are cancelled while it runs: it ends, and none of them runs again alone."""
+    largest = [node("ReduceMax", ["x"], ["largest"], keepdims=0), node("Cast", ["largest"], ["count"], to=TensorProto.INT64)]
+    graph = model(
+        [*largest, node("Loop", ["count", "go", "x"], ["y"], body=body)],
+        [value("x", "FP32", [None, 1])],
+        [value("y", "FP32", [None, 1])],
+        [helper.make_tensor("go", TensorProto.BOOL, [], [True])],
+    )
+    one = Scenario("cancelled-together", graph, long=True)
+    one.served(copy_config("FP32", [1], max_batch_size=8))
+    for count in (1e12, 2e12, 3e12):
+        one.request({"x": np.float32([[count]])}, wanted=["y"], error="cancelled before", options=("cancel-after-ms 100",))
+    one.run()
+    one.request({"x": np.float32([[2]])}, {"y": np.float32([[8]])})
+    one.run()
+    return one
 
 
 def _instances() -> Iterator[Scenario]:

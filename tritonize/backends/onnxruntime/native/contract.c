@@ -193,12 +193,15 @@ static TrError *compare_control(Model *model, const Json *entry)
                     {"int32_false_true", "TYPE_INT32"},
                     {"bool_false_true", "TYPE_BOOL"}};
     const char *name = json_text(entry, "name");
-    const Tensor *tensor =
-        tensor_named(&model->inputs, name); /* it is there: names were compared */
+    Tensor *tensor = tensor_named(&model->inputs, name); /* it is there: names were compared */
     const Json *control = json_first(entry, "control");
     const char *type = json_text(control, "data_type");
-    size_t start = model->max_batch > 0 ? 1 : 0;
+    size_t start = model->max_batch > 0 ? 1 : 0, controls = json_count(entry, "control");
     char text[SHAPE_TEXT];
+    if (controls != 1)
+        return fail(TR_INVALID_ARG,
+                    "sequence control '%s': one entry of control is expected, found %zu", name,
+                    controls);
     if (tensor->shape.rank != start + 1 || tensor->shape.dims[start] != 1)
         return fail(TR_INVALID_ARG,
                     "sequence control '%s': dims [1] are expected, the model has %s", name,
@@ -206,6 +209,7 @@ static TrError *compare_control(Model *model, const Json *entry)
     for (size_t i = 0; i < sizeof switches / sizeof *switches; i++)
         if (json_count(control, switches[i].field))
             type = switches[i].type;
+    tensor->control = true;
     return compare_type("sequence control", name, type, tensor->type);
 }
 
@@ -243,12 +247,18 @@ static BatchKind batch_kind(const char *name)
     return COUNT_NONE;
 }
 
+/* The first text of a list, empty if there is none. */
+static const char *first_text(const Json *entry, const char *key)
+{
+    const Json *first = json_first(entry, key);
+    return first && first->text ? first->text : "";
+}
+
 /* The input that an entry of batch_input or batch_output is computed from. */
 static TrError *batch_source(const Model *model, const char *field, const Json *entry,
                              const char **source)
 {
-    const Json *first = json_first(entry, "source_input");
-    *source = first && first->text ? first->text : "";
+    *source = first_text(entry, "source_input");
     for (const Json *each = json_first(model->config, "input"); each; each = each->next)
         if (!strcmp(json_text(each, "name"), *source))
             return NULL;
@@ -261,21 +271,23 @@ static TrError *read_batch_input(Model *model, const Json *entry)
     const char *source, *type = json_text(entry, "data_type"), *name = json_text(entry, "kind");
     BatchKind kind = batch_kind(name);
     int number = type_named(type);
+    size_t targets = json_count(entry, "target_name");
     if (!kind)
         return fail(TR_INVALID_ARG, "batch_input.kind '%s' is unknown", name);
     if (number != TYPE_INT32 && number != TYPE_FP32)
         return fail(TR_INVALID_ARG,
                     "batch_input.data_type: expected TYPE_INT32 or TYPE_FP32, found %s", type);
+    if (targets != 1) /* Triton's own backend counts an entry as one input of the model */
+        return fail(TR_INVALID_ARG, "batch_input.target_name: one name is expected, found %zu",
+                    targets);
     TRY(batch_source(model, "batch_input", entry, &source));
-    for (const Json *each = json_first(entry, "target_name"); each; each = each->next) {
-        Tensor *tensor = tensor_named(&model->inputs, each->text ? each->text : "");
-        if (!tensor)
-            continue; /* names are compared later, all at once */
-        TRY(compare_type("batch_input", tensor->name, type, tensor->type));
-        tensor->batch_kind = kind;
-        tensor->batch_type = number;
-        tensor->batch_source = source;
-    }
+    Tensor *tensor = tensor_named(&model->inputs, first_text(entry, "target_name"));
+    if (!tensor)
+        return NULL; /* names are compared later, all at once */
+    TRY(compare_type("batch_input", tensor->name, type, tensor->type));
+    tensor->batch_kind = kind;
+    tensor->batch_type = number;
+    tensor->batch_source = source;
     return NULL;
 }
 
@@ -304,9 +316,8 @@ static TrError *compare_input_names(const Model *model, const Json *batching)
 {
     const Json *config = model->config;
     size_t room = json_count(config, "input") + json_count(batching, "control_input") +
-                  json_count(batching, "state") + model->inputs.count + 1;
-    for (const Json *each = json_first(config, "batch_input"); each; each = each->next)
-        room += json_count(each, "target_name");
+                  json_count(batching, "state") + json_count(config, "batch_input") +
+                  model->inputs.count + 1;
     const char **names = calloc(room, sizeof *names);
     if (!names)
         return no_memory("the names of the inputs");
@@ -314,9 +325,8 @@ static TrError *compare_input_names(const Model *model, const Json *batching)
     for (const Json *each = json_first(config, "input"); each; each = each->next)
         if (!json_true(each, "optional"))
             names[configured.count++] = json_text(each, "name");
-    for (const Json *entry = json_first(config, "batch_input"); entry; entry = entry->next)
-        for (const Json *each = json_first(entry, "target_name"); each; each = each->next)
-            names[configured.count++] = each->text ? each->text : "";
+    for (const Json *each = json_first(config, "batch_input"); each; each = each->next)
+        names[configured.count++] = first_text(each, "target_name");
     for (const Json *each = json_first(batching, "control_input"); each; each = each->next)
         names[configured.count++] = json_text(each, "name");
     for (const Json *each = json_first(batching, "state"); each; each = each->next)

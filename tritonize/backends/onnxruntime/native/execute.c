@@ -61,10 +61,44 @@ static TrError *compute(Batch *batch)
     return error;
 }
 
+/* Answers a request that does not run. */
+static void refuse(Instance *instance, Job *job, TrError *error)
+{
+    uint64_t time = now();
+    Batch none = {.instance = instance, .started = time, .computing = time, .computed = time};
+    job->error = error;
+    finish(job, &none);
+}
+
+static TrError *check_cancelled(TrRequest *request)
+{
+    bool cancelled = false;
+    if (TRITONBACKEND_RequestIsCancelled)
+        drop(TRITONBACKEND_RequestIsCancelled(request, &cancelled));
+    return cancelled ? fail(TR_CANCELLED, "the request was cancelled before the model ran") : NULL;
+}
+
+/* Answers the jobs that have been cancelled; returns the number of the others, which come first. */
+static size_t drop_cancelled(Instance *instance, Job **jobs, size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        TrError *cancelled = check_cancelled(jobs[i]->request);
+        if (cancelled)
+            refuse(instance, jobs[i], cancelled);
+        else
+            jobs[kept++] = jobs[i];
+    }
+    return kept;
+}
+
 /* Runs the jobs as one batch. If that fails, each runs alone, so that only the faulty one gets an
  * error. */
 static void run_jobs(Instance *instance, Job **jobs, size_t count)
 {
+    count = drop_cancelled(instance, jobs, count);
+    if (!count)
+        return;
     uint64_t started = now();
     Batch batch = {.instance = instance, .jobs = jobs, .count = count};
     batch.started = batch.computing = batch.computed = started;
@@ -108,25 +142,6 @@ static size_t next_group(const Model *model, Job *jobs, size_t count, Job **grou
     return found;
 }
 
-static TrError *check_cancelled(TrRequest *request)
-{
-    bool cancelled = false;
-    if (TRITONBACKEND_RequestIsCancelled)
-        drop(TRITONBACKEND_RequestIsCancelled(request, &cancelled));
-    return cancelled ? fail(TR_CANCELLED, "the request was cancelled before the model ran") : NULL;
-}
-
-static void refuse_all(Instance *instance, TrRequest **requests, uint32_t count)
-{
-    uint64_t started = now();
-    Batch batch = {
-        .instance = instance, .started = started, .computing = started, .computed = started};
-    for (uint32_t i = 0; i < count; i++) {
-        Job job = {.request = requests[i], .error = no_memory("the requests")};
-        finish(&job, &batch);
-    }
-}
-
 void execute(Instance *instance, TrRequest **requests, uint32_t count)
 {
     const Model *model = instance->model;
@@ -136,7 +151,8 @@ void execute(Instance *instance, TrRequest **requests, uint32_t count)
     Source *sources = calloc(count * inputs + 1, sizeof *sources);
     bool *wanted = calloc(count * outputs + 1, sizeof *wanted);
     if (!jobs || !group || !sources || !wanted) {
-        refuse_all(instance, requests, count);
+        for (uint32_t i = 0; i < count; i++)
+            refuse(instance, &(Job){.request = requests[i]}, no_memory("the requests"));
         count = 0;
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -144,17 +160,9 @@ void execute(Instance *instance, TrRequest **requests, uint32_t count)
         *job = (Job){.request = requests[i],
                      .sources = sources + i * inputs,
                      .wanted = wanted + i * outputs};
-        job->error = check_cancelled(job->request);
-        if (!job->error)
-            job->error = read_request(model, job);
-        if (job->error) {
-            uint64_t started = now();
-            Batch none = {.instance = instance,
-                          .started = started,
-                          .computing = started,
-                          .computed = started};
-            finish(job, &none);
-        }
+        TrError *error = read_request(model, job);
+        if (error)
+            refuse(instance, job, error);
     }
     for (size_t found; count && (found = next_group(model, jobs, count, group));)
         run_jobs(instance, group, found);
