@@ -25,6 +25,7 @@ typedef struct {
     Shape dims;     /* in the configuration, after `reshape`, without the batch */
     bool in_config; /* listed as `input` or `output` */
     bool ragged;
+    bool control;         /* added by the sequence batcher */
     BatchKind batch_kind; /* of an input that is a target of `batch_input` */
     int batch_type;
     const char
