@@ -299,6 +299,20 @@ class PublishedVersion:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SetAside:
+    """A field of a model's configuration that the embedded server cannot load, so the model is served without it."""
+
+    field: str
+    """Path of the field, such as `instance_group[0]`."""
+    value: str
+    """Its value in short; empty for a field without a short one."""
+    reason: str
+    """What the embedded server lacks, as a clause."""
+    needs: Literal["gpu", "triton"]
+    """What a target has to declare: GPUs (`compute_capabilities`), or a Triton release (`triton`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServerHandle:
     """Addresses and identity of a running server."""
 
@@ -313,6 +327,8 @@ class ServerHandle:
     """Whether it shares this machine's /dev/shm."""
     identity: Mapping[str, str] = field(default_factory=dict)
     """Name to version: server, backend, runtime."""
+    set_aside: Mapping[str, tuple[SetAside, ...]] = field(default_factory=dict)
+    """Model to the fields of its configuration that it is served without; empty for a server that tritonize did not start."""
     headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     """Headers of every request, by protocol (`http`, `grpc`). They hold access keys, so they are never printed."""
 

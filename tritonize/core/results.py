@@ -7,7 +7,8 @@ from typing import Literal
 
 from tritonize.core.stages import StageName
 
-Verdict = Literal["passed", "failed", "not run"]
+Verdict = Literal["passed", "failed", "not run", "passed here"]
+"""*Passed here* is only the verdict of a report: all that this machine can run passed, and the rest is for the declared target."""
 
 DRAWN = "drawn"
 """The group of all samples except the edge cases."""

@@ -110,6 +110,7 @@ class StageName(StrEnum):
     PLAN = _Row(key="plan", heading="TensorRT plan", action="Build the plan", order=2, pictured=True)
     PLAN_RUN = _Row(key="plan run", heading="The plan on a GPU", action="Run the plan", order=2)
     TARGET = _Row(key="target", heading="Loading at the target")
+    SET_ASIDE = _Row(key="set aside", heading="Whole configuration", action="Load at the target")
 
     # The server.
     STAGE = _Row(key="stage", action="Stage the version")

@@ -23,7 +23,7 @@ MAX_ROWS = 8
 MAX_CHECKS = 200
 """Checks of one stage and batch size that the JSON lists: up to this many that passed, and up to this many that failed."""
 _MARK = {"passed": "✓", "failed": "✗", "not run": "–"}
-_VERDICT = {"passed": "PASSED", "failed": "FAILED", "not run": "NOT RUN"}
+_VERDICT = {"passed": "PASSED", "failed": "FAILED", "not run": "NOT RUN", "passed here": "PASSED HERE"}
 
 
 def as_json(report: Report) -> dict[str, object]:

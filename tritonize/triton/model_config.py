@@ -203,9 +203,14 @@ def served_as(text: str, name: str, version: int, *, where: str) -> str:
     Raises:
         UsageError: the text is not a valid ModelConfig.
     """
-    message = _message()
     config = parse(text, where=where)
     config["name"], config["version_policy"] = name, {"specific": {"versions": [version]}}
+    return as_text(config)
+
+
+def as_text(config: ModelConfig) -> str:
+    """The text of a configuration that `parse` returned."""
+    message = _message()
     json_format.ParseDict(dict(config), message)
     served: str = text_format.MessageToString(message, as_utf8=True)
     # Protobuf leaves out a zero, and Triton would auto-complete the missing field.

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from tritonize.core import arrays
-from tritonize.core.artifacts import Check, Finding, ServerHandle, Stage
+from tritonize.core.artifacts import Check, Finding, ServerHandle, SetAside, Stage
 from tritonize.core.messages import server as wording
 from tritonize.core.results import Verdict
 from tritonize.core.stages import SERVED, TRANSPORTS, StageName, Transport, over
@@ -39,6 +39,8 @@ class Verification:
     identity: Mapping[str, str]
     on_gpu: tuple[StageName, ...] = ()
     """The stages whose outputs a GPU computed, where sums have another order of operations."""
+    set_aside: tuple[SetAside, ...] = ()
+    """The fields of the configuration that the server left out."""
 
     @property
     def passed(self) -> bool:
@@ -89,6 +91,7 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
         stages=tuple(stages),
         identity=dict(target.server.identity),
         on_gpu=SERVED if server_description.runs_on_gpu(served) else (),
+        set_aside=target.server.set_aside.get(target.model, ()),
     )
 
 

@@ -32,8 +32,8 @@ def described(target: Target) -> Description:
 def findings(target: Target, metadata: ModelMetadata, served: ModelConfig) -> Iterator[Finding]:
     """Differences between the server's description of the model and the staged configuration."""
     where = f"{target.model} version {target.version} on the server"
-    yield from model_config.differences(target.config, served, where=where)
-    yield from model_config.additions(target.config, served, where=where)
+    yield from model_config.differences(target.served_config, served, where=where)
+    yield from model_config.additions(target.served_config, served, where=where)
     yield from _default_version(target)
     batch = [-1] if int(target.config.get("max_batch_size", 0)) else []
     sections: tuple[tuple[Literal["inputs", "outputs"], Literal["input", "output"]], ...] = (

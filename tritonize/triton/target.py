@@ -10,7 +10,7 @@ from tritonize.core.artifacts import ServerHandle
 from tritonize.core.stages import Transport
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
-from tritonize.triton import client
+from tritonize.triton import client, set_aside
 from tritonize.triton.invariances import Digests
 from tritonize.triton.protocol import ModelConfig
 
@@ -34,6 +34,13 @@ class Target:
     """Compares the bits of all responses to the same request."""
     newest: bool = True
     """Whether the server must use this version for requests that name none."""
+
+    @functools.cached_property
+    def served_config(self) -> ModelConfig:
+        """The configuration that this server has: without the fields that the embedded server cannot load."""
+        if self.model not in self.server.set_aside:
+            return self.config
+        return set_aside.without(self.config).config
 
     @functools.cached_property
     def response_limit(self) -> int:

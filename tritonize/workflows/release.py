@@ -44,7 +44,8 @@ def publish_or_keep(job: Job, built: Built, report: Report) -> Report:
     several = len(job.specification.models) > 1
     again += f" -m {job.name}" if several and " -m " not in again and " --model" not in again else ""
     release = Release(built=built, report=report, model=job.model, place=job.place, again=again)
-    if not job.serve or not (report.verdict == "passed" or (report.verdict == "not run" and job.options.allow_unproven)):
+    accepted = ("passed", "passed here", "not run") if job.options.allow_unproven else ("passed", "passed here")
+    if not job.serve or report.verdict not in accepted:
         job.run.keep()
         return keep(release)
     with job.recorder.stage(StageName.PUBLISH):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from tritonize.core.artifacts import Report
+from tritonize.core.artifacts import Report, to_json
 from tritonize.core.results import Verdict
 from tritonize.core.stages import StageName
 from tritonize.plans import proof as plan_proof
@@ -13,6 +13,7 @@ from tritonize.plans.proof import PlanProof
 from tritonize.quality import gates, proof_strength
 from tritonize.spec import schema
 from tritonize.triton import served_comparison
+from tritonize.workflows import target_only
 from tritonize.workflows.job import Job
 from tritonize.workflows.stage_version import Built
 
@@ -38,6 +39,11 @@ def report_of(job: Job, built: Built, served: served_comparison.Verification | N
         verdict = plan_proof.overall(built.plans)  # a plan that did not run leaves the version unproven
         if command == "run" and served is None:
             verdict = "not run"  # plans proven one by one on other machines do not prove the served version
+    fields = served.set_aside if served else ()
+    target = job.specification.target
+    verdict = target_only.verdict(verdict, fields, target)
+    for stage in target_only.stages(fields, target):
+        recorder.add(stage)
     if served is None and command == "run" and built.plans:
         recorder.not_run(StageName.SERVER, "no plan passed on this machine")
     elif served is None and command == "run" and not built.plans:
@@ -61,7 +67,11 @@ def report_of(job: Job, built: Built, served: served_comparison.Verification | N
         ),
         versions=built.versions,
         proved_by=served.identity if served else {},
-        details={**built.details, "seconds": time.perf_counter() - job.started},
+        details={
+            **built.details,
+            **({"set_aside": [to_json(each) for each in fields]} if fields else {}),
+            "seconds": time.perf_counter() - job.started,
+        },
     )
 
 

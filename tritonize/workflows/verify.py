@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tritonize import repository
 from tritonize.core import arrays, temporary
-from tritonize.core.artifacts import Finding, PublishedVersion, Report, ServerHandle, Stage
+from tritonize.core.artifacts import Finding, PublishedVersion, Report, ServerHandle, Stage, to_json
 from tritonize.core.errors import InferenceError, MissingError, RepositoryError, ServerError, UsageError
 from tritonize.core.messages import repository as wording
 from tritonize.core.recorder import Listener, silent
@@ -20,10 +20,11 @@ from tritonize.quality.gates import Judgement
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.repository.manifest import Manifest
+from tritonize.spec import schema
 from tritonize.triton import inference, model_config, served_comparison, serving
 from tritonize.triton.protocol import ModelConfig
 from tritonize.triton.target import Target
-from tritonize.workflows import checked_copy, evidence
+from tritonize.workflows import checked_copy, evidence, target_only
 from tritonize.workflows.checked_copy import Checked
 
 
@@ -98,16 +99,22 @@ def _compared(request: Request, published: PublishedVersion, checked: Checked, *
         refusal = Finding(where=error.where or published.model, what=error.what, expected=error.expected, found=error.found)
         return replace(blank, findings=(*blank.findings, refusal))
     findings = (*blank.findings, *verified.findings, *checked.changed_in_place())
+    target = schema.Target.model_validate(checked.manifest.get("target", {}))
+    for stage in target_only.stages(verified.set_aside, target):
+        request.on_stage(stage.name, stage)
     return replace(
         blank,
-        verdict=verified.verdict if judgement.passed and not findings else "failed",
+        verdict=target_only.verdict(verified.verdict, verified.set_aside, target)
+        if judgement.passed and not findings
+        else "failed",
         checks=verified.checks,
         rows=judgement.rows,
         gates=judgement.gates,
         floors=judgement.floors,
         notes=(*blank.notes, *judgement.notes),
         findings=findings,
-        stages=verified.stages,
+        stages=(*verified.stages, *target_only.stages(verified.set_aside, target)),
+        details={"set_aside": [to_json(each) for each in verified.set_aside]} if verified.set_aside else {},
         proved_by=verified.identity,
     )
 

@@ -10,6 +10,12 @@ OUTSIDE = Message(
     code="outside-tolerance", what="{outside} of {comparisons} outside the tolerance, first output {output} ({stage})"
 )
 NOT_RUN = Message(code="proof-not-run", what="{what}")
+SET_ASIDE = Message(code="set-aside", what="{fields}: {reason}")
+UNDECLARED = Message(code="undeclared-target", what=". Declare the deployment in the spec: {keys}")
+PASSED_HERE = Message(
+    code="passed-here",
+    what="{comparisons}, all within tolerance, without {fields} of the configuration, which only the target can load",
+)
 FAILED_ELSEWHERE = Message(code="failed-elsewhere", what="a check listed below failed")
 THE_PROOF = Message(code="the-proof", what="a required check")
 NOISE_FLOOR = Message(code="noise-floor-of", what="noise floor of {output}")

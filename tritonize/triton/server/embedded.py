@@ -148,8 +148,8 @@ def _run(launch: _Launch, ports: Ports) -> Iterator[Running]:
     key = access.new_key()
     with temporary.folder(plain=True) as private:
         with errors.storage_errors(private):
-            served = view.link_entries(private, launch.served)
-        process = _start(launch, _command(launch, served, ports, prefix=prefix), key, file=file, prefix=prefix)
+            set_aside = view.link_models(private, launch.served, gpu=launch.on_gpu)
+        process = _start(launch, _command(launch, private, ports, prefix=prefix), key, file=file, prefix=prefix)
         grace_s = _LOADING_GRACE_S
         try:
             starting = readiness.Starting(
@@ -175,6 +175,7 @@ def _run(launch: _Launch, ports: Ports) -> Iterator[Running]:
                 shm_prefix=prefix,
                 identity=_identity(launch, version, log.versions(file)),
                 headers=access.headers(key),
+                set_aside=set_aside,
                 process=process,
             )
         finally:

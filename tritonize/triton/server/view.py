@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tritonize.core import bounded_files
-from tritonize.core.errors import UsageError
+from tritonize.core.artifacts import SetAside
+from tritonize.core.errors import TritonizeError, UsageError
 from tritonize.core.messages import server as messages
+from tritonize.triton import model_config, set_aside
 
+CONFIG = "config.pbtxt"
 _STEP = re.compile(r"""\bmodel_name\s*:\s*["']([^"'\n]+)["']""")
 
 
@@ -25,6 +28,40 @@ def link_entries(folder: Path, entries: Mapping[str, Path]) -> Path:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(source.absolute())
     return folder
+
+
+def link_models(folder: Path, models: Mapping[str, Path], *, gpu: bool) -> dict[str, tuple[SetAside, ...]]:
+    """Link every model's folder; a model whose configuration the embedded server cannot load gets a changed configuration.
+
+    Args:
+        folder: the folder that receives the links.
+        models: model name to its folder.
+        gpu: whether the server has access to a GPU.
+
+    Returns:
+        Model name to the fields that are left out, for models where there are any.
+    """
+    changed = {}
+    for name, directory in models.items():
+        text, fields = _loadable(directory / CONFIG, gpu=gpu)
+        if not fields:
+            link_entries(folder, {name: directory})
+            continue
+        changed[name] = fields
+        link_entries(folder / name, {each.name: each for each in directory.iterdir() if each.name != CONFIG})
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name / CONFIG).write_text(text, encoding="utf-8")
+    return changed
+
+
+def _loadable(path: Path, *, gpu: bool) -> tuple[str, tuple[SetAside, ...]]:
+    """The text of a configuration without the fields that the embedded server cannot load, and these fields."""
+    try:
+        text = bounded_files.text(path)
+        loadable = set_aside.without(model_config.parse(text, where=str(path)), gpu=gpu)
+    except (OSError, ValueError, TritonizeError):  # the server reports what is wrong with it
+        return "", ()
+    return (model_config.as_text(loadable.config), loadable.left_out) if loadable.left_out else (text, ())
 
 
 def model_folders(repository: Path, models: Sequence[str] | None) -> dict[str, Path]:
@@ -55,7 +92,7 @@ def model_folders(repository: Path, models: Sequence[str] | None) -> dict[str, P
 def _steps(directory: Path) -> list[str]:
     """The models that an ensemble's configuration names."""
     try:
-        text = bounded_files.text(directory / "config.pbtxt")
+        text = bounded_files.text(directory / CONFIG)
     except (OSError, ValueError):  # the server reports what is wrong with it
         return []
     return _STEP.findall(text)
