@@ -13,7 +13,7 @@ STEPS ?= 300
 COVERED ?= tests/unit
 CORPUS := build/corpus
 
-.PHONY: help install demo demo-imagenet test test-slow test-gpu sanitize coverage check bench soak faultbench corpus schema modules format clean
+.PHONY: help install demo demo-imagenet test test-slow test-gpu sanitize coverage check bench soak faultbench corpus schema modules lint-pages format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -74,6 +74,9 @@ check: $(INSTALLED)  ## Lint, format, types, layers
 
 modules: $(INSTALLED)  ## Write docs/modules.md from the docstrings
 	$(BIN)/python scripts/module_table.py > docs/modules.md
+
+lint-pages: $(INSTALLED)  ## Write docs/lint from the lint rules
+	$(BIN)/python scripts/lint_pages.py
 
 schema: $(INSTALLED)  ## Write docs/spec.schema.json
 	$(BIN)/python -c "import json; from tritonize.spec import Spec; print(json.dumps(Spec.model_json_schema(by_alias=True), indent=2))" > docs/spec.schema.json

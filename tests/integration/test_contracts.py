@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.command import CHECKOUT
 
-FLOORS = "Eight floors"
+FLOORS = "Nine floors"
 WORKERS = "A worker is started by its task, never imported by the front"
 HEAVY = "torch, onnx, onnxruntime live in worker folders"
 CIRCLES = "No circles between siblings"

@@ -12,6 +12,7 @@ from tritonize.cli import (
     doctor,
     golden,
     inspect,
+    lint,
     list_versions,
     locate,
     plan,
@@ -88,6 +89,7 @@ app.command("build")(run.build)
 app.command("serve")(serve.serve)
 app.command("verify")(verify.verify)
 app.command("check")(check.check)
+app.command("lint")(lint.lint)
 app.command("locate")(locate.locate)
 app.command("diff")(diff.diff)
 app.command("list")(list_versions.list_versions)

@@ -33,7 +33,9 @@ _INSIDE: Mapping[str, Mapping[int, str]] = {
 """Message to the fields that can contain a file name at any depth."""
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_Bytes = mmap.mmap | bytes
+_LONGEST_VARINT = 10
+"""Bytes of the longest number that protobuf writes."""
+Bytes = mmap.mmap | bytes
 
 _GRAPH = 7  # of a model
 _INITIALIZER, _INPUT, _OUTPUT = 5, 11, 12  # of a graph
@@ -60,7 +62,7 @@ def locations(path: Path) -> set[str]:
     For an invalid or truncated file, these are the locations before the first error.
     """
     names = set()
-    with _content(path) as content:
+    with mapped(path) as content:
         try:
             for each in _locations(content, 0, len(content), message="model"):
                 names.add(each)
@@ -94,20 +96,20 @@ def types(path: Path) -> dict[str, int]:
 def _types(path: Path) -> dict[str, int]:
     types: dict[str, int] = {}
     weights: set[str] = set()  # old files list them as inputs too
-    with _content(path) as content:
-        for number, start, end in _fields(content, 0, len(content)):
-            for field, low, high in _fields(content, start, end) if number == _GRAPH else ():
+    with mapped(path) as content:
+        for number, start, end in fields(content, 0, len(content)):
+            for field, low, high in fields(content, start, end) if number == _GRAPH else ():
                 if field == _INITIALIZER:
                     weights.add(_text(content, low, high, number=_TENSOR_NAME))
                 elif field in (_INPUT, _OUTPUT):
                     kinds = _inside(content, low, high, _VALUE_TYPE, _TENSOR_TYPE, _ELEMENT_TYPE)
-                    types |= {_text(content, low, high, number=_VALUE_NAME): _varint(content, first)[0] for first, _ in kinds}
+                    types |= {_text(content, low, high, number=_VALUE_NAME): varint(content, first)[0] for first, _ in kinds}
     return {name: kind for name, kind in types.items() if name not in weights}
 
 
-def _inside(content: _Bytes, start: int, end: int, number: int, *further: int) -> Iterator[tuple[int, int]]:
+def _inside(content: Bytes, start: int, end: int, number: int, *further: int) -> Iterator[tuple[int, int]]:
     """Start and end of the fields with this number; with further numbers, of the nested fields."""
-    for found, low, high in _fields(content, start, end):
+    for found, low, high in fields(content, start, end):
         if found == number:
             if further:
                 yield from _inside(content, low, high, *further)
@@ -115,12 +117,13 @@ def _inside(content: _Bytes, start: int, end: int, number: int, *further: int) -
                 yield low, high
 
 
-def _text(content: _Bytes, start: int, end: int, *, number: int) -> str:
+def _text(content: Bytes, start: int, end: int, *, number: int) -> str:
     return "".join(content[low:high].decode() for low, high in _inside(content, start, end, number))
 
 
 @contextlib.contextmanager
-def _content(path: Path) -> Iterator[_Bytes]:
+def mapped(path: Path) -> Iterator[Bytes]:
+    """The bytes of a file, mapped into memory; only pages that are looked at are read. Raises OSError."""
     with path.open("rb") as file:
         if not path.stat().st_size:
             yield b""  # mmap does not accept an empty file
@@ -129,33 +132,37 @@ def _content(path: Path) -> Iterator[_Bytes]:
             yield content
 
 
-def _locations(content: _Bytes, start: int, end: int, *, message: str) -> Iterator[str]:
+def _locations(content: Bytes, start: int, end: int, *, message: str) -> Iterator[str]:
     if content.find(_MARK, start, end) < 0:
         return
     inside = _INSIDE[message]
-    for number, low, high in _fields(content, start, end):
+    for number, low, high in fields(content, start, end):
         kind = inside.get(number)
         if kind == "entry":
-            entry = {field: content[first:last] for field, first, last in _fields(content, low, high)}
+            entry = {field: content[first:last] for field, first, last in fields(content, low, high)}
             if entry.get(1) == _KEY:
                 yield entry.get(2, b"").decode()
         elif kind is not None:
             yield from _locations(content, low, high, message=kind)
 
 
-def _fields(content: _Bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Number, start and end of every field; for a number field, start and end of its encoded bytes."""
+def fields(content: Bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Number, start and end of every field; for a number field, start and end of its encoded bytes.
+
+    Raises:
+        ValueError, IndexError: the encoding is invalid, or ends inside a field.
+    """
     while start < end:
-        key, start = _varint(content, start)
+        key, start = varint(content, start)
         number, kind = key >> 3, key & 7
         if kind == _BYTES:
-            size, start = _varint(content, start)
+            size, start = varint(content, start)
             if size > end - start:
                 raise ValueError("a field is longer than its message")
             yield number, start, start + size
             start += size
         elif kind == _VARINT:
-            first, (_, start) = start, _varint(content, start)
+            first, (_, start) = start, varint(content, start)
             yield number, first, start
         elif kind in (_FIXED64, _FIXED32):
             first, start = start, start + (8 if kind == _FIXED64 else 4)
@@ -164,12 +171,13 @@ def _fields(content: _Bytes, start: int, end: int) -> Iterator[tuple[int, int, i
             raise ValueError(f"unknown wire type {kind}")
 
 
-def _varint(content: _Bytes, start: int) -> tuple[int, int]:
-    """A varint (seven bits per byte, lowest first) and its end."""
-    value = shift = 0
-    while True:
+def varint(content: Bytes, start: int) -> tuple[int, int]:
+    """A varint (seven bits per byte, lowest first) and its end. Raises ValueError, IndexError."""
+    value = 0
+    for shift in range(0, _LONGEST_VARINT * 7, 7):
         byte = content[start]
         value |= (byte & 0x7F) << shift
-        start, shift = start + 1, shift + 7
+        start += 1
         if byte < 0x80:
             return value, start
+    raise ValueError("a number is longer than 64 bits")

@@ -65,6 +65,8 @@ def start(
     ready_timeout_s: float = 600.0,
     plugins: Sequence[Path] = (),
     explicit: bool = False,
+    complete: bool = False,
+    all_loaded: bool = True,
     on_progress: Callable[[str], None] | None = None,
 ) -> Iterator[Running]:
     """Serve a model repository until the context ends; afterwards no process and no shared memory remains.
@@ -77,6 +79,8 @@ def start(
         ready_timeout_s: seconds within which all models must be loaded.
         plugins: paths of plugin libraries that plans need.
         explicit: whether models can be loaded and unloaded by requests with the server's key, which `benchmarks.soak` does.
+        complete: whether the server completes configurations, as it does by default; here this is off by default.
+        all_loaded: whether a model that the server refuses is an error.
         on_progress: receives a line about the current step.
 
     Raises:
@@ -103,6 +107,8 @@ def start(
         on_gpu=gpu_access.serves_plans(repository, tuple(served)),
         plugins=tuple(plugins),
         explicit=explicit,
+        complete=complete,
+        all_loaded=all_loaded,
     )
     for attempt in range(_ATTEMPTS):
         chosen = _choose(requested)
@@ -131,6 +137,8 @@ class _Launch:
     """Whether plans are served, so that the server needs access to the GPU."""
     plugins: tuple[Path, ...]
     explicit: bool
+    complete: bool
+    all_loaded: bool
 
     def gpu_variables(self) -> dict[str, str]:
         """The environment variables that give the server access to the GPU, or deny it."""
@@ -164,7 +172,8 @@ def _run(launch: _Launch, ports: Ports) -> Iterator[Running]:
                 timeout_s=launch.ready_timeout_s,
             )
             version = starting.wait()
-            readiness.require_loaded(starting, launch.repository, launch.models)
+            if launch.all_loaded:
+                readiness.require_loaded(starting, launch.repository, launch.models)
             if launch.installed.python:
                 cleanup.close_shared_memory(prefix)
             grace_s = _GRACE_S
@@ -229,7 +238,7 @@ def _command(launch: _Launch, served: Path, ports: Ports, *, prefix: str) -> lis
         f"--backend-directory={launch.installed.backends}",
         *launch.installed.native.options(),
         *python,
-        "--disable-auto-complete-config",  # auto-complete would silently repair a wrong configuration
+        *([] if launch.complete else ["--disable-auto-complete-config"]),  # it would silently repair a wrong configuration
         "--exit-on-error=false",  # so that the log gives the reason for every refused model, not only for the first
         "--strict-readiness=false",
         f"--exit-timeout-secs={_EXIT_TIMEOUT_S}",

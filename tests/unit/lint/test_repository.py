@@ -1,0 +1,199 @@
+"""Lint of a whole repository: rules about more than one model, hostile files, the places of fields."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.support import lint_cases
+from tests.support.lint_cases import BASE, ENSEMBLE, IDENTITY, ONE, Model
+from tritonize.core.errors import UsageError
+from tritonize.lint.repository import Repository
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """An empty repository."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    return folder
+
+
+def found(root: Path, models: dict[str, Model], **options: bool) -> dict[str, list[str]]:
+    """The ids of the rules that each model breaks, after the models were written."""
+    for name, model in models.items():
+        model.write(root / name)
+    ids: dict[str, list[str]] = {}
+    for each in Repository(root, **options).lint():
+        ids.setdefault(each.model, []).append(each.rule.id)
+    return ids
+
+
+def test_a_models_directory_is_not_taken_for_a_repository(root: Path) -> None:
+    Model().write(root / "heart")
+    first, *_ = Repository(root / "heart").lint()
+    assert first.rule.id == "TR001"
+
+
+def test_a_broken_link_at_the_root_is_found(root: Path) -> None:
+    (root / "old").symlink_to("gone")
+    assert found(root, {"heart": Model()}) == {"": ["TR004"]}
+
+
+def test_links_that_lead_outside_are_read_only_on_request(root: Path) -> None:
+    secret = root.parent / "secret"
+    secret.write_text("password: 1234\n")
+    Model().write(root.parent / "elsewhere")
+    Model(config="-> ../../secret").write(root / "config")
+    Model(config="-> config").write(root / "text")
+    root.joinpath("whole").symlink_to(root.parent / "elsewhere")
+    (root / "text/config.pbtxt").unlink()
+    (root / "text/config.pbtxt").symlink_to("../config/config.pbtxt")
+    messages = list(Repository(root).lint())
+    assert {(each.model, each.rule.id) for each in messages} == {("config", "TR005"), ("text", "TR005"), ("whole", "TR005")}
+    assert "password" not in repr(messages)
+    assert found(root, {}, follow=True) == {"config": ["TR102"], "text": ["TR102"]}
+
+
+def test_a_configuration_that_is_not_text_is_found(root: Path) -> None:
+    Model(config=None).write(root / "utf16")
+    (root / "utf16/config.pbtxt").write_bytes(BASE.encode("utf-16"))
+    Model(config=None, files=ONE | {"config.pbtxt": None}).write(root / "folder")
+    Model(config=None).write(root / "pipe")
+    os.mkfifo(root / "pipe/config.pbtxt")
+    Model(config="# " + "x" * 2**23).write(root / "large")
+    ids = found(root, {})
+    assert ids == {"folder": ["TR008", "TR103"], **{name: ["TR103"] for name in ("large", "pipe", "utf16")}}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_what_cannot_be_read_is_found(root: Path) -> None:
+    Model().write(root / "heart")
+    (root / "heart/1").chmod(0)
+    try:
+        assert "TR006" in found(root, {})["heart"]
+    finally:
+        (root / "heart/1").chmod(0o755)
+
+
+def test_a_directory_without_permission_is_found(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Model().write(root / "heart")
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "heart":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert found(root, {}) == {"heart": ["TR006"]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "input { " * 50_000,
+        "[" * 50_000,
+        'name: "' + "x" * 100_000,
+        "parameters { key: 'a' value { string_value: '\\x' } }" * 1000,
+        "\0" * 1000,
+        "input [ " + "{}, " * 5_000 + "{} ]",
+        "max_batch_size: " + "9" * 10_000,
+        "ensemble_scheduling { " + "step { model_name: 'heart' } " * 5_000 + "}",
+        "a: <" * 1000,
+    ],
+    ids=["deep", "brackets", "open text", "escapes", "zeros", "entries", "number", "steps", "angles"],
+)
+def test_hostile_configurations_are_diagnostics(root: Path, text: str) -> None:
+    ids = found(root, {"heart": Model(config=text)})
+    assert ids["heart"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x3a",
+        b"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+        b"\xff" * 100_000,
+        b"\x3a\x05hello",
+        IDENTITY[:-9],
+        b"\x08\x08" * 100,
+    ],
+    ids=["empty", "cut", "long number", "ones", "garbage", "truncated", "no graph"],
+)
+def test_hostile_onnx_files_are_diagnostics(root: Path, content: bytes) -> None:
+    assert found(root, {"heart": Model(files={"1/model.onnx": content})}) == {"heart": ["TR601"]}
+
+
+def test_the_file_outside_of_its_version_is_a_warning(root: Path) -> None:
+    shared = Model(config=BASE + 'default_model_filename: "../model.onnx"\n', files={"model.onnx": IDENTITY, "1": None})
+    assert found(root, {"heart": shared}) == {"heart": ["TR112"]}
+
+
+def test_a_backend_that_is_gone_is_a_warning(root: Path) -> None:
+    old = Model(config=BASE.replace('backend: "onnxruntime"', 'platform: "tensorflow_savedmodel"'))
+    assert found(root, {"heart": old}) == {"heart": ["TR113"]}
+
+
+def test_a_profile_is_named_by_a_number(root: Path) -> None:
+    for name, ids in (("small", ["TR403"]), ("1", [])):
+        config = BASE.replace("onnxruntime", "tensorrt") + f'instance_group [ {{ kind: KIND_GPU profile: [ "{name}" ] }} ]\n'
+        assert [
+            each for each in found(root / name, {"plan": Model(config=config)}).get("plan", []) if each.startswith("TR4")
+        ] == ids
+
+
+DECOUPLED = "model_transaction_policy { decoupled: true }\n"
+JOIN = (
+    'step [ { model_name: "part" model_version: -1 input_map { key: "X" value: "IN" } output_map { key: "Y" value: "ONE" } },'
+    ' { model_name: "SECOND" model_version: -1 input_map { key: "X" value: "IN" } output_map { key: "Y" value: "TWO" } },'
+    ' { model_name: "pair" model_version: -1 input_map { key: "A" value: "ONE" } input_map { key: "B" value: "TWO" }'
+    ' output_map { key: "C" value: "OUT" } } ]'
+)
+
+
+@pytest.mark.parametrize(("second", "ids"), [("other", ["TR521"]), ("plain", ["TR521"])])
+def test_a_step_takes_tensors_of_one_decoupled_model(root: Path, second: str, ids: list[str]) -> None:
+    joined = ENSEMBLE.replace(lint_cases.ENSEMBLE_STEP, JOIN.replace("SECOND", second))
+    part = Model(config=BASE + DECOUPLED)
+    models = {
+        "part": part,
+        "other": part,
+        "plain": Model(),
+        "pair": lint_cases.PARTS["pair"],
+        "all": Model(config=joined, files={"1": None}),
+    }
+    assert found(root, models) == {"all": ids}
+
+
+def test_tensors_of_models_that_are_not_decoupled_are_joined(root: Path) -> None:
+    joined = ENSEMBLE.replace(lint_cases.ENSEMBLE_STEP, JOIN.replace("SECOND", "part"))
+    models = {"part": Model(), "pair": lint_cases.PARTS["pair"], "all": Model(config=joined, files={"1": None})}
+    assert found(root, models) == {}
+
+
+def test_ensembles_of_ensembles_are_followed(root: Path) -> None:
+    inner = Model(config=ENSEMBLE, files={"1": None})
+    outer = Model(config=ENSEMBLE.replace('"part"', '"inner"').replace('"X"', '"IN"').replace('"Y"', '"OUT"'), files={"1": None})
+    part = Model(config=BASE.replace("TYPE_FP32", "TYPE_FP16", 1))
+    assert found(root, {"part": part, "inner": inner, "outer": outer}) == {
+        "part": ["TR605"],
+        "inner": ["TR517"],
+        "outer": ["TR512"],
+    }
+
+
+def test_named_models_alone_are_linted(root: Path) -> None:
+    for name in ("one", "two"):
+        Model(config="x").write(root / name)
+    assert {each.model for each in Repository(root).lint(["two"])} == {"two"}
+    with pytest.raises(UsageError, match="no directory of this name"):
+        list(Repository(root).lint(["three"]))
+
+
+def test_a_repository_that_does_not_exist_is_an_error(root: Path) -> None:
+    with pytest.raises(UsageError):
+        Repository(root / "nowhere")

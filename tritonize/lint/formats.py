@@ -1,0 +1,147 @@
+"""Diagnostics as text for a terminal, as JSON, as SARIF 2.1.0, and as annotations of GitHub Actions.
+
+Sources: SARIF 2.1.0 (OASIS); docs.github.com, *Workflow commands for GitHub Actions*.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from tritonize.lint import catalogue
+from tritonize.lint.rule import SEVERITIES, Diagnostic
+
+_WIDTH = 80
+Data = dict[str, object]
+"""A JSON object."""
+_LEVELS = {"error": "error", "warning": "warning", "info": "note"}
+_COMMANDS = {"error": "error", "warning": "warning", "info": "notice"}
+
+
+def text(diagnostic: Diagnostic) -> Iterator[str]:
+    """One diagnostic as lines of at most 80 columns, but for long names."""
+    rule = diagnostic.rule
+    place = diagnostic.path + "".join(f":{each}" for each in (diagnostic.line, diagnostic.column) if each is not None)
+    yield f"{place}: {rule.severity} {rule.id} {rule.name}"
+    yield from _wrapped(rule.what, "  ")
+    yield from _wrapped(f"found: {diagnostic.found}", "    ")
+    if diagnostic.expected:
+        yield from _wrapped(f"expected: {diagnostic.expected}", "    ")
+    yield from _wrapped(f"fix: {rule.fix}" + (" (--fix does it)" if diagnostic.edit else ""), "    ")
+
+
+def _wrapped(line: str, indent: str) -> list[str]:
+    options = {"break_long_words": False, "break_on_hyphens": False}
+    return textwrap.wrap(line, _WIDTH, initial_indent=indent, subsequent_indent=f"{indent}  ", **options)  # type: ignore[arg-type]
+
+
+def counted(diagnostics: Sequence[Diagnostic]) -> dict[str, int]:
+    """The number of diagnostics of each severity."""
+    counts = Counter(each.rule.severity for each in diagnostics)
+    return {severity: counts[severity] for severity in SEVERITIES}
+
+
+def summary(diagnostics: Sequence[Diagnostic], models: int) -> str:
+    """One sentence with the numbers of diagnostics and models."""
+    looked_at = f"{models:,} model{'s' * (models != 1)}"
+    counts = counted(diagnostics)
+    if not diagnostics:
+        return f"No problems in {looked_at}."
+    names = {"error": "error", "warning": "warning", "info": "note"}
+    parts = [f"{count:,} {names[each]}{'s' * (count != 1)}" for each, count in counts.items() if count]
+    fixable = sum(each.edit is not None for each in diagnostics)
+    return f"{', '.join(parts)} in {looked_at}." + (f" {fixable:,} can be fixed with --fix." if fixable else "")
+
+
+def as_json(diagnostic: Diagnostic) -> Data:
+    """One diagnostic as JSON data."""
+    rule = diagnostic.rule
+    return {
+        "rule": rule.id,
+        "name": rule.name,
+        "severity": rule.severity,
+        "model": diagnostic.model or None,
+        "path": diagnostic.path,
+        "line": diagnostic.line,
+        "column": diagnostic.column,
+        "what": rule.what,
+        "found": diagnostic.found,
+        "expected": diagnostic.expected,
+        "fix": rule.fix,
+        "fixable": diagnostic.edit is not None,
+        "triton": diagnostic.triton,
+    }
+
+
+def sarif(diagnostics: Sequence[Diagnostic], *, repository: Path, version: str) -> Data:
+    """All diagnostics as a SARIF log; paths are relative to the working directory if the repository is inside it."""
+    used = sorted({each.rule.id for each in diagnostics})
+    driver: Data = {
+        "name": "tritonize",
+        "semanticVersion": version,
+        "rules": [_sarif_rule(each) for each in used],
+    }
+    results = [_sarif_result(each, repository, index=used.index(each.rule.id)) for each in diagnostics]
+    return {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}],
+    }
+
+
+def _sarif_rule(name: str) -> Data:
+    rule = catalogue.RULES[name]
+    return {
+        "id": rule.id,
+        "name": rule.name,
+        "shortDescription": {"text": rule.what},
+        "fullDescription": {"text": rule.why},
+        "help": {"text": f"{rule.fix[0].upper()}{rule.fix[1:]}.", "markdown": catalogue.page(rule)},
+        "defaultConfiguration": {"level": _LEVELS[rule.severity]},
+    }
+
+
+def _sarif_result(diagnostic: Diagnostic, repository: Path, *, index: int) -> Data:
+    location: Data = {"artifactLocation": {"uri": quote(_path(diagnostic, repository))}}
+    if diagnostic.line is not None:
+        region = {"startLine": diagnostic.line}
+        if diagnostic.column is not None:
+            region["startColumn"] = diagnostic.column
+        location["region"] = region
+    return {
+        "ruleId": diagnostic.rule.id,
+        "ruleIndex": index,
+        "level": _LEVELS[diagnostic.rule.severity],
+        "message": {"text": _sentence(diagnostic)},
+        "locations": [{"physicalLocation": location}],
+    }
+
+
+def github(diagnostic: Diagnostic, repository: Path) -> str:
+    """One diagnostic as a workflow command."""
+    properties = {"file": _path(diagnostic, repository), "line": diagnostic.line, "col": diagnostic.column}
+    written = [f"{name}={_property(str(value))}" for name, value in properties.items() if value is not None]
+    title = _property(f"{diagnostic.rule.id} {diagnostic.rule.name}")
+    return f"::{_COMMANDS[diagnostic.rule.severity]} {','.join(written)},title={title}::{_escaped(_sentence(diagnostic))}"
+
+
+def _sentence(diagnostic: Diagnostic) -> str:
+    expected = f"; expected: {diagnostic.expected}" if diagnostic.expected else ""
+    return f"{diagnostic.rule.what} Found: {diagnostic.found}{expected}. Fix: {diagnostic.rule.fix}."
+
+
+def _path(diagnostic: Diagnostic, repository: Path) -> str:
+    path = repository / diagnostic.path
+    here = Path.cwd()
+    return (path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path).as_posix()
+
+
+def _escaped(value: str) -> str:
+    return value.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(value: str) -> str:
+    return _escaped(value).replace(":", "%3A").replace(",", "%2C")
