@@ -64,7 +64,7 @@ class Repository:
         try:
             self.entries = entries(self._root, self._root)
         except OSError as error:
-            raise UsageError.of(messages.UNREADABLE, where=str(path), found=error.strerror or str(error)) from error
+            raise UsageError.of(messages.REPOSITORY_UNREADABLE, where=str(path), found=error.strerror or str(error)) from error
         self._by_name = {each.name: each for each in self.entries}
         self._models: OrderedDict[str, Model | None] = OrderedDict()
         self._refusals: dict[str, Diagnostic | None] = {}

@@ -110,6 +110,13 @@ def start(
         complete=complete,
         all_loaded=all_loaded,
     )
+    with _run_on_free_ports(launch, requested) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def _run_on_free_ports(launch: _Launch, requested: Ports) -> Iterator[Running]:
+    """Run the server, on other ports if another process takes a free one before the server binds it."""
     for attempt in range(_ATTEMPTS):
         chosen = _choose(requested)
         try:
