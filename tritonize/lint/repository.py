@@ -113,7 +113,7 @@ class Repository:
             found += ensemble_models.check(model, self.model)
             if not any(each.triton == "refuses" for each in found):
                 found += self._refused_members(model)
-        yield from sorted(found, key=lambda each: each.order)
+        yield from sorted(found, key=_order)
 
     def _not_a_model(self, model: Model, entry: Entry) -> Diagnostic | None:
         """The diagnostic of a directory that is no model, or that is not looked into."""
@@ -148,6 +148,11 @@ class Repository:
             of_members = (self._refusal(each) for each in members if each is not None)
             self._refusals[model.name] = next(reasons, None) or next(filter(None, of_members), None)
         return self._refusals[model.name]
+
+
+def _order(diagnostic: Diagnostic) -> tuple[str, int, int, str, str]:
+    """The key to sort by: place, then rule."""
+    return diagnostic.path, diagnostic.line or 0, diagnostic.column or 0, diagnostic.rule.id, diagnostic.found
 
 
 def _own(model: Model) -> Iterator[Diagnostic]:

@@ -70,8 +70,3 @@ class Diagnostic:
     """The change that `--fix` makes."""
     triton: Verdict
     """What Triton does in this case."""
-
-    @property
-    def order(self) -> tuple[str, int, int, str, str]:
-        """The key to sort by: place, then rule."""
-        return self.path, self.line or 0, self.column or 0, self.rule.id, self.found
