@@ -14,6 +14,7 @@ from tritonize.lint import (
     layout,
     model_files,
     onnx_files,
+    onnx_tensors,
     scheduling,
     sequences,
     tensor_files,
@@ -33,6 +34,7 @@ _MODULES = (
     ensembles,
     ensemble_models,
     onnx_files,
+    onnx_tensors,
 )
 RULES: Mapping[str, Rule] = dict(sorted((rule.id, rule) for each in _MODULES for rule in each.RULES))
 """Every rule by its id, in ascending order."""
