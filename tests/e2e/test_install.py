@@ -58,15 +58,19 @@ def test_the_commands_of_the_readme_run_in_a_clean_clone(installed, tmp_path):
         flags += ["-o", ".venv/.installed"]  # regardless of its time: nothing is installed into it
         shutil.copy2(CHECKOUT / LIBRARY, clone / LIBRARY)  # what installing the clone would compile
     told = {}
-    for line in commands_of_the_readme():
+    lines = commands_of_the_readme()
+    if installed == "before":  # `make demo` runs the same file by its spec
+        lines = [line for line in lines if not line.startswith(".venv/bin/tritonize run examples/heart/heart.pt ")]
+    for line in lines:
         told[line] = run(*line.split(), *(flags if line.startswith("make ") else []), cwd=clone, env=env)
     assert "PASSED heart version 1" in told["make demo"]
     assert (clone / "examples/heart/model_repository/heart/1/evidence/manifest.json").is_file()
-    assert (clone / "model_repository/heart/1/model.onnx").is_file()
+    assert (clone / "model_repository/heart/1/model.onnx").is_file() == (installed == "by make")
     assert "PASSED first version 2" in told[".venv/bin/tritonize run examples/first/first.yaml"]
     status = run("git", "status", "--porcelain", cwd=clone, env=env).splitlines()
     assert (clone / "asked/request.json").is_file()
-    assert {line.split()[1] for line in status} - {".venv"} == {"asked/", "model_repository/first/2/", "model_repository/heart/"}
+    written = {"asked/", "model_repository/first/2/"} | ({"model_repository/heart/"} if installed == "by make" else set())
+    assert {line.split()[1] for line in status} - {".venv"} == written
     nothing_left()
 
 

@@ -160,7 +160,9 @@ def test_a_tolerance_above_the_output_is_a_weak_proof():
     [
         "source: 'odd:Total', inputs: {x: {shape: [4]}}",
         "source: 'odd:Short', inputs: {x: {dtype: bf16, shape: [batch, 4]}}, max_batch_size: 2",
-        "source: 'odd:Short', inputs: {x: {dtype: fp16, shape: [batch, 4]}}, max_batch_size: 2",
+        pytest.param(
+            "source: 'odd:Short', inputs: {x: {dtype: fp16, shape: [batch, 4]}}, max_batch_size: 2", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_scalars_and_short_types_are_served(model):

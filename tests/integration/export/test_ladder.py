@@ -100,7 +100,7 @@ def test_what_the_exporters_cannot_do_is_rescued(name):
     assert not_wrong(name, answer["reports"][0])
 
 
-@pytest.mark.parametrize("strategy", [pytest.param("legacy", marks=pytest.mark.slow), "dynamo"])
+@pytest.mark.parametrize("strategy", ["legacy", pytest.param("dynamo", marks=pytest.mark.slow)])
 def test_two_axes_are_tried_at_unequal_sizes(strategy):
     axes = ", ".join(f"{name}: {{min: 2, opt: 4, max: 6}}" for name in ("height", "width"))
     rest = f"inputs: {{x: {{shape: [batch, height, width]}}}}, axes: {{{axes}}}, max_batch_size: 2, strategies: [{strategy}]"
@@ -108,7 +108,7 @@ def test_two_axes_are_tried_at_unequal_sizes(strategy):
     assert done.returncode in (1, 4), done.stdout
 
 
-@pytest.mark.parametrize("strategy", [pytest.param("legacy", marks=pytest.mark.slow), "dynamo"])
+@pytest.mark.parametrize("strategy", ["legacy", pytest.param("dynamo", marks=pytest.mark.slow)])
 def test_sizes_between_the_ends_are_tried(strategy):
     rest = "inputs: {x: {shape: [batch, width]}}, axes: {width: {min: 16, max: 64}}, max_batch_size: 2"
     rest += f", strategies: [{strategy}]"
