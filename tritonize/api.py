@@ -17,7 +17,7 @@ from tritonize.core.messages import usage
 from tritonize.source import in_process, input_inference
 from tritonize.spec import loader
 from tritonize.spec.schema import DEFAULT_MAX_BATCH_SIZE, Input, Model, Spec, Tolerance
-from tritonize.triton import model_config
+from tritonize.triton import config_section
 from tritonize.workflows import compare_models as compare_workflow
 from tritonize.workflows import job as job_workflow
 from tritonize.workflows import run as run_workflow
@@ -29,6 +29,7 @@ def run(
     *,
     models: Sequence[str] = (),
     replace_config: bool = False,
+    drop_config_fields: bool = False,
     allow_unproven: bool = False,
     plans: Sequence[Path | str] = (),
     **description: Any,
@@ -40,6 +41,7 @@ def run(
             `torch.export.ExportedProgram`.
         models: names of the models; all models if empty.
         replace_config: replace a published configuration that differs.
+        drop_config_fields: replace it even if it was written by hand and has fields that the new one lacks.
         allow_unproven: publish a version although a required check could not run on this machine.
         plans: folders with TensorRT plans that other machines built from a `tritonize plan request`; no plan is built then.
         description: only with a model. `example`: its inputs as a tensor, or a tuple or dictionary of tensors, from which names,
@@ -55,7 +57,10 @@ def run(
     """
     with _prepared(specification, description) as prepared:
         options = job_workflow.Options(
-            replace_config=replace_config, allow_unproven=allow_unproven, plans=tuple(Path(each) for each in plans)
+            replace_config=replace_config,
+            drop_config_fields=drop_config_fields,
+            allow_unproven=allow_unproven,
+            plans=tuple(Path(each) for each in plans),
         )
         return run_workflow.run(prepared, models=models, options=options)
 
@@ -128,13 +133,11 @@ def _prepared(subject: Any, description: Mapping[str, Any]) -> Iterator[Spec]:
         )
     if description:
         raise UsageError.of(usage.DESCRIPTION_WITH_SPEC, found=", ".join(description))
-    yield (
-        _validated(subject) if isinstance(subject, Spec) else loader.load(Path(subject), check_triton=model_config.triton_problems)
-    )
+    yield (_validated(subject) if isinstance(subject, Spec) else loader.load(Path(subject), check_triton=config_section.problems))
 
 
 def _validated(specification: Spec) -> Spec:
-    loader.require_sound(specification, check_triton=model_config.triton_problems)
+    loader.require_sound(specification, check_triton=config_section.problems)
     return specification
 
 

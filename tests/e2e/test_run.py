@@ -88,8 +88,7 @@ def test_the_next_run_publishes_the_next_version_and_changes_no_file(published, 
     other = tritonize("run", str(model_files / "classifier.pt"), *CLASSIFIER, "--max-batch-size", "8")
     assert other.returncode == 6
     assert "differs from the published one" in " ".join(other.stderr.split())
-    assert "-max_batch_size: 4" in other.stderr
-    assert "+max_batch_size: 8" in other.stderr
+    assert "max_batch_size: 4 -> 8" in other.stderr
     assert "Export to ONNX" not in other.stderr  # the error comes before the export
     built = tritonize("build", str(model_files / "classifier.pt"), *CLASSIFIER, "--max-batch-size", "8")
     assert built.returncode == 0, built.stderr

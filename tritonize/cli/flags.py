@@ -51,6 +51,7 @@ class RunFlags(ModelFlags):
 
     models: Sequence[str] | None = None
     replace_config: bool = False
+    drop_config_fields: bool = False
     allow_unproven: bool = False
     plans: Sequence[Path] | None = None
     seconds: float

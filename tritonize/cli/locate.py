@@ -68,12 +68,12 @@ def _of_spec(
     from tritonize.core.messages import usage
     from tritonize.source import identification
     from tritonize.spec import editing, loader
-    from tritonize.triton import model_config
+    from tritonize.triton import config_section
     from tritonize.workflows import keep_fp32
 
     if found is not None:
         raise errors.UsageError.of(usage.SPEC_AND_FILE, found=str(found))
-    specification = loader.load(path, check_triton=model_config.triton_problems)
+    specification = loader.load(path, check_triton=config_section.problems)
     locations = {}
     names = specification.selected(models)
     for name in names:

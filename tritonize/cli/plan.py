@@ -68,11 +68,11 @@ def request(
     """Export and verify a model, and write a self-contained request to build its plans on other machines."""
     from tritonize.cli.display import display
     from tritonize.spec import loader
-    from tritonize.triton import model_config
+    from tritonize.triton import config_section
     from tritonize.workflows import job as job_workflow
     from tritonize.workflows import plan_request
 
-    specification = loader.load(spec, check_triton=model_config.triton_problems)
+    specification = loader.load(spec, check_triton=config_section.problems)
     with display() as terminal:
         options = job_workflow.Options(on_stage=terminal.on_stage, on_progress=terminal.on_progress)
         written = plan_request.request(specification, out, models=(model,) if model else (), options=options)

@@ -51,6 +51,10 @@ Opset = Annotated[int | None, typer.Option(metavar="N", help="ONNX opset; defaul
 NoSimplify = Annotated[bool, typer.Option("--no-simplify", help="Do not run onnxslim.")]
 Models = Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="Only these models of the spec.")]
 ReplaceConfig = Annotated[bool, typer.Option("--replace-config", help="Replace a published config.pbtxt that differs.")]
+DropConfigFields = Annotated[
+    bool,
+    typer.Option("--drop-config-fields", help="With --replace-config: also drop fields of a config.pbtxt written by hand."),
+]
 AllowUnproven = Annotated[
     bool, typer.Option("--allow-unproven", help="Publish although a required check could not run here (exit code 3).")
 ]
@@ -64,7 +68,7 @@ Plans = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 TORCH_FILES = (".pt", ".pth", ".pt2", ".ts", ".jit", ".torchscript")
-_ABOUT_THE_RESULT = ("--json", "--allow-unproven", "--replace-config")
+_ABOUT_THE_RESULT = ("--json", "--allow-unproven", "--replace-config", "--drop-config-fields")
 
 
 def run(
@@ -82,6 +86,7 @@ def run(
     no_simplify: NoSimplify = False,
     models: Models = None,
     replace_config: ReplaceConfig = False,
+    drop_config_fields: DropConfigFields = False,
     allow_unproven: AllowUnproven = False,
     plans: Plans = None,
     sample_files: SampleFiles = None,
@@ -111,6 +116,7 @@ def run(
             no_simplify=no_simplify,
             models=models,
             replace_config=replace_config,
+            drop_config_fields=drop_config_fields,
             allow_unproven=allow_unproven,
             plans=plans,
             sample_files=sample_files,
@@ -196,6 +202,7 @@ def _run(command: str, specification: Spec, flags: RunFlags) -> None:
     ):
         options = job_workflow.Options(
             replace_config=flags.replace_config,
+            drop_config_fields=flags.drop_config_fields,
             allow_unproven=flags.allow_unproven,
             plans=tuple(flags.plans or ()),
             command=_build_command(),
@@ -252,7 +259,7 @@ def _specification(flags: RunFlags) -> Spec:
     from tritonize.core.errors import UsageError
     from tritonize.core.messages import usage
     from tritonize.spec import loader
-    from tritonize.triton import model_config
+    from tritonize.triton import config_section
 
     source = flags.source
     if not source.lower().endswith((".yaml", ".yml")):
@@ -263,7 +270,7 @@ def _specification(flags: RunFlags) -> Spec:
         return from_flags.specification(flags)
     if given := flags.describing():
         raise UsageError.of(usage.FLAGS_WITH_SPEC, found=", ".join(given), source=source)
-    specification = loader.load(Path(source), check_triton=model_config.triton_problems)
+    specification = loader.load(Path(source), check_triton=config_section.problems)
     if flags.repository:
         specification = specification.model_copy(update={"repository": flags.repository})
     return specification

@@ -17,31 +17,45 @@ from tritonize.core.errors import RepositoryError, storage_errors
 from tritonize.core.messages import repository as wording
 from tritonize.repository import journal, manifest, versions
 
+Compare = Callable[[str, str], list[str]]
+"""Returns a line for each field that differs between the texts of two configurations, old and new."""
 
-def config_changes(repository: Path, model: str, texts: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return the differences between new and published configuration and labels: file name to lines of a unified diff.
+
+def line_differences(current: str, text: str) -> list[str]:
+    """Return the differing lines of two texts, as a unified diff; empty if they are the same."""
+    if current == text:
+        return []
+    lines = difflib.unified_diff(current.splitlines(), text.splitlines(), "published", "new", lineterm="", n=0)
+    return list(lines) or ["only the line endings differ"]
+
+
+def config_changes(
+    repository: Path, model: str, texts: Mapping[str, str], *, compare: Compare = line_differences
+) -> dict[str, list[str]]:
+    """Return the differences between published and new configuration and labels: file name to lines about it.
 
     Args:
         repository: the model repository.
         model: the model's name.
         texts: name of each shared file (configuration, labels) to its new text.
+        compare: compares two configurations; the lines of a label file are those of a unified diff.
     """
-    changes = {}
+    changes: dict[str, list[str]] = {}
     for name, text in texts.items():
         path = repository / model / name
         if path.is_file() and (current := path.read_text(encoding="utf-8", errors="replace")) != text:
-            lines = difflib.unified_diff(current.splitlines(), text.splitlines(), "published", "new", lineterm="", n=0)
-            changes[name] = list(lines) or ["only the line endings differ"]
+            lines = compare(current, text) if name == manifest.CONFIG else line_differences(current, text)
+            changes |= {name: lines} if lines else {}
     return changes
 
 
-def require_same_config(repository: Path, model: str, texts: Mapping[str, str]) -> None:
+def require_same_config(repository: Path, model: str, texts: Mapping[str, str], *, compare: Compare = line_differences) -> None:
     """Check that configuration and labels equal the published ones; arguments as in `config_changes`.
 
     Raises:
-        RepositoryError: a file differs; the error lists the differing lines.
+        RepositoryError: a file differs; the error lists what differs.
     """
-    for name, lines in config_changes(repository, model, texts).items():
+    for name, lines in config_changes(repository, model, texts, compare=compare).items():
         where = str(repository / model / name)
         raise RepositoryError.of(wording.CONFIG_DIFFERS, where=where, details=lines, file=name)
 
@@ -51,6 +65,7 @@ def publish(
     repository: Path,
     *,
     allow_change: bool,
+    compare: Compare = line_differences,
     finish: Callable[[StagedVersion], None] | None = None,
     done: Callable[[PublishedVersion], None] = lambda _published: None,
 ) -> PublishedVersion:
@@ -61,6 +76,7 @@ def publish(
         repository: the model repository.
         allow_change: whether configuration and labels may replace published ones that differ. Otherwise they must be the same; or,
             if a version is pinned, its configuration stays and the new version is not served.
+        compare: compares two configurations. Where it finds no difference, the published text stays, also if it is another one.
         finish: called with the staged version under its final number, to write the files that contain the number. Without it, the
             staged number must be free.
         done: called with the published version, before an interrupt can be handled.
@@ -83,13 +99,24 @@ def publish(
             if not allow_change and manifest.pinned(directory) is not None:
                 del texts[manifest.CONFIG]  # the pinned version stays served; the new one has its configuration in its evidence
             elif not allow_change:
-                require_same_config(repository, staged.model, texts)
+                require_same_config(repository, staged.model, texts, compare=compare)
+            _keep_text(staged, directory, texts, compare=compare)
             if finish is not None:
                 finish(staged)
                 durable_files.sync_tree(staged.model_directory)
             published = PublishedVersion(repository=repository, model=staged.model, version=staged.version)
             _put(staged, published, texts, done=lambda: done(published))
     return published
+
+
+def _keep_text(staged: StagedVersion, directory: Path, texts: dict[str, str], *, compare: Compare) -> None:
+    """Stage the published text of a configuration that says the same, since a polling Triton reloads what changes."""
+    published = directory / manifest.CONFIG
+    if manifest.CONFIG in texts and published.is_file():
+        current = published.read_text(encoding="utf-8", errors="replace")
+        if current != texts[manifest.CONFIG] and not compare(current, texts[manifest.CONFIG]):
+            texts[manifest.CONFIG] = current
+            (staged.model_directory / manifest.CONFIG).write_bytes(published.read_bytes())
 
 
 def _numbered(staged: StagedVersion, repository: Path, *, renumber: bool) -> StagedVersion:

@@ -7,26 +7,22 @@ batch and `dims` leave it out; `dims` are never empty, so a tensor without furth
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 from google.protobuf import json_format, text_format
-from google.protobuf.message import Message as ProtobufMessage
 
 from tritonize.core import dtypes, names
 from tritonize.core.artifacts import Finding, OnnxArtifact, TensorSpec
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import server as messages
-from tritonize.spec import rules, schema
-from tritonize.triton import config_template
+from tritonize.spec import schema
+from tritonize.triton import config_section, config_template
 from tritonize.triton.protocol import ModelConfig
 
 PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "tensorrt": "tensorrt_plan"}
 """Backend to platform, as `model_config_utils.cc` pairs them; Triton has none for TensorRT-RTX."""
 LABELS = "labels"
-_OWNED = ("name", "platform", "backend", "max_batch_size", "input", "output", "default_model_filename", "cc_model_filenames")
-"""Fields whose values come from the rest of the spec."""
 
 
 def render(
@@ -46,15 +42,14 @@ def render(
     Raises:
         UsageError: the spec's `triton:` section or template does not make a valid configuration.
     """
-    batched = bool(model.max_batch_size)
     fields = {
         "name": name,
         "platform": PLATFORMS.get(model.backend),
         "backend": model.backend,
         "max_batch_size": model.max_batch_size,
-        "inputs": [_tensor(tensor, batched, None, optional=tensor.name in artifact.optional) for tensor in artifact.inputs],
-        "outputs": [_tensor(tensor, batched, (labels or {}).get(tensor.name)) for tensor in artifact.outputs],
-        "extra": _extra(model, plans or {}),
+        "inputs": [_tensor(tensor, model, None, optional=tensor.name in artifact.optional) for tensor in artifact.inputs],
+        "outputs": [_tensor(tensor, model, (labels or {}).get(tensor.name)) for tensor in artifact.outputs],
+        "extra": config_section.as_text(model, plans or {}),
     }
     text = config_template.rendered(model.template, fields).strip() + "\n"
     config = parse(text, where=str(model.template or "templates/config.pbtxt.j2"))
@@ -74,7 +69,7 @@ def foreseen(name: str, model: schema.Model) -> ModelConfig:
     Raises:
         UsageError: the spec's `triton:` section is invalid.
     """
-    known = parse(_extra(model, {}), where="triton")
+    known = parse(config_section.as_text(model, {}), where="triton")
     known |= {"name": name, "backend": model.backend}
     if platform := PLATFORMS.get(model.backend):
         known["platform"] = platform
@@ -94,12 +89,14 @@ def label_files(config: ModelConfig) -> dict[str, str]:
     return {output["name"]: output["label_filename"] for output in config.get("output", ()) if output.get("label_filename")}
 
 
-def _tensor(tensor: TensorSpec, batched: bool, labels: str | None, *, optional: bool = False) -> dict[str, object]:
+def _tensor(tensor: TensorSpec, model: schema.Model, labels: str | None, *, optional: bool = False) -> dict[str, object]:
+    batched = bool(model.max_batch_size)
     shape = tensor.shape[1:] if batched else tensor.shape
     return {
         "name": tensor.name,
         "data_type": dtypes.by_name(tensor.dtype).triton,
         "dims": [size if isinstance(size, int) else -1 for size in shape] or [1],
+        "axes": [_axis(size, model) for size in shape if isinstance(size, str)],
         # Without a batch, Triton rejects an empty shape, so a scalar is served as one element.
         "reshape": [] if batched and not shape else None,
         "label_filename": labels,
@@ -107,64 +104,13 @@ def _tensor(tensor: TensorSpec, batched: bool, labels: str | None, *, optional: 
     }
 
 
-def _extra(model: schema.Model, plans: Mapping[str, str]) -> str:
-    """The `triton:` section as protobuf text; with dynamic batching if batches are possible and the section sets nothing else."""
-    section = dict(model.triton)
-    if model.custom_op_libraries:
-        section["model_operations"] = {"op_library_filename": model.custom_op_libraries}
-    if plans:
-        section["cc_model_filenames"] = dict(plans)
-    if len(model.profiles) > 1 and model.backend == "tensorrt":  # Triton refuses the field `profile` with other platforms
-        section["instance_group"] = _instance_groups(model)
-    choices = {"dynamic_batching", "sequence_batching", "ensemble_scheduling"}
-    if model.max_batch_size > 1 and not choices & set(section):
-        section["dynamic_batching"] = {}
-    message = _message()
-    json_format.ParseDict(section, message)
-    return text_format.MessageToString(message, as_utf8=True).strip()
-
-
-def _instance_groups(model: schema.Model) -> list[Mapping[str, object]]:
-    """One group per profile if every profile covers every size; otherwise one group with all profiles.
-
-    Triton sends a request to any free instance, and an instance refuses shapes outside of its profiles.
-    """
-    names = [str(number) for number in range(len(model.profiles))]
-    chosen = [[name] for name in names] if rules.profiles_are_whole(model) else [names]
-    groups = model.triton.get("instance_group") or [{"kind": "KIND_GPU", "count": 1}]
-    return [
-        group | ({} if group.get("profile") else {"profile": each})
-        for group in groups
-        for each in ([[]] if group.get("profile") else chosen)
-    ]
-
-
-def _message() -> ProtobufMessage:
-    """An empty ModelConfig."""
-    # Imported here because it imports gRPC, which would slow down `tritonize --help`.
-    from tritonclient.grpc import model_config_pb2
-
-    message: ProtobufMessage = model_config_pb2.ModelConfig()
-    return message
-
-
-def triton_problems(section: Mapping[str, object]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Problems in a spec's `triton:` section: the path inside it, and a sentence."""
-    for field, value in section.items():
-        if field not in _message().DESCRIPTOR.fields_by_name:
-            yield (field,), "is not a field of Triton's ModelConfig; field names are in snake case, such as max_batch_size"
-            continue
-        if field in _OWNED:
-            yield (field,), "is decided by the rest of the spec; remove it here"
-            continue
-        try:
-            json_format.ParseDict({field: value}, _message())
-        except json_format.ParseError as error:
-            yield (field,), f"is not a valid ModelConfig field: {_short(error)}"
-
-
-def _short(error: Exception) -> str:
-    return re.sub(r"\s+", " ", str(error)).removeprefix('Message type "inference.ModelConfig" ').strip(" .")
+def _axis(name: str, model: schema.Model) -> str:
+    """A dynamic axis for a comment: its name, and its range if the spec gives one."""
+    shown = name if name.isidentifier() else "an axis"  # a name from an ONNX file is free text
+    if name not in model.axes:
+        return shown
+    axis = model.axes[name]
+    return f"{shown} {axis.min} to {axis.max}"
 
 
 def parse(text: str, *, where: str) -> ModelConfig:
@@ -174,7 +120,7 @@ def parse(text: str, *, where: str) -> ModelConfig:
         UsageError: the text is not a valid ModelConfig; the error contains line and column.
     """
     try:
-        message = text_format.Parse(text, _message())
+        message = text_format.Parse(text, config_section.message())
     except text_format.ParseError as error:
         raise UsageError.of(messages.CONFIG_INVALID, where=where, found=str(error)) from error
     return cast("ModelConfig", json_format.MessageToDict(message, preserving_proto_field_name=True))
@@ -210,7 +156,7 @@ def served_as(text: str, name: str, version: int, *, where: str) -> str:
 
 def as_text(config: ModelConfig) -> str:
     """The text of a configuration that `parse` returned."""
-    message = _message()
+    message = config_section.message()
     json_format.ParseDict(dict(config), message)
     served: str = text_format.MessageToString(message, as_utf8=True)
     # Protobuf leaves out a zero, and Triton would auto-complete the missing field.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tritonize import repository
-from tritonize.core.errors import RepositoryError, TritonizeError
+from tritonize.core.errors import RepositoryError, TritonizeError, UsageError
 from tritonize.core.messages import repository as wording
+from tritonize.repository import manifest
 from tritonize.spec import schema
-from tritonize.triton import model_config
+from tritonize.triton import config_changes, model_config
+from tritonize.triton.protocol import ModelConfig
 
 _LATER = ("input", "output", "cc_model_filenames", "default_model_filename")
 """Fields that depend on the ONNX file and the plans."""
@@ -20,8 +21,6 @@ _LATER = ("input", "output", "cc_model_filenames", "default_model_filename")
 def require_none(place: Path, name: str, model: schema.Model) -> None:
     """Fail at the start of a run if its version could not be published at the end.
 
-    If a version is pinned, the published configuration stays that of the pinned version, so it may differ.
-
     Raises:
         RepositoryError: the published configuration differs from the one that the spec gives; the error lists the fields.
     """
@@ -29,6 +28,40 @@ def require_none(place: Path, name: str, model: schema.Model) -> None:
     if lines:
         where = str(place / name / repository.CONFIG)
         raise RepositoryError.of(wording.CONFIG_DIFFERS, where=where, details=lines, file=repository.CONFIG)
+
+
+def require_nothing_dropped_early(place: Path, name: str, model: schema.Model) -> None:
+    """`require_nothing_dropped` at the start of a run, as far as the new configuration is known then."""
+    with contextlib.suppress(UsageError):  # reported later, when the configuration is rendered
+        if not model.template:
+            require_nothing_dropped(place, name, model_config.foreseen(name, model), unknown=("cc_model_filenames",))
+
+
+def require_nothing_dropped(place: Path, name: str, config: ModelConfig, *, unknown: Sequence[str] = ()) -> None:
+    """Fail if a configuration would drop fields of a published one that was written by hand.
+
+    Args:
+        place: the model repository.
+        name: the model's name.
+        config: the new configuration. Inputs and outputs are not compared.
+        unknown: fields that the configuration may get later.
+
+    Raises:
+        RepositoryError: the error lists the fields that it drops.
+    """
+    path = place / name / repository.CONFIG
+    if not path.is_file() or is_proven(path):
+        return
+    current = model_config.parse(repository.read_config(place, name), where=str(path))
+    kept = {field: value for field, value in current.items() if field not in ("input", "output", *unknown)}
+    if lines := config_changes.dropped(kept, config):
+        raise RepositoryError.of(wording.CONFIG_DROPS, where=str(path), details=lines, file=repository.CONFIG)
+
+
+def is_proven(path: Path) -> bool:
+    """Return whether a published configuration is that of a version, or a pinned one."""
+    listed = manifest.listed_beside(path.parent).get(repository.CONFIG, {})
+    return repository.sha256(path) in listed or repository.pinned(path.parent) is not None
 
 
 def _lines(place: Path, name: str, model: schema.Model) -> Iterator[str]:
@@ -40,17 +73,13 @@ def _lines(place: Path, name: str, model: schema.Model) -> Iterator[str]:
         wanted = model_config.foreseen(name, model)
     except TritonizeError:  # reported later, when the configuration is rendered
         return
-    for field in sorted({*current, *wanted} - {*_LATER}):
-        yield from _differing(field, current.get(field), wanted.get(field))
+    yield from config_changes.between_fields(*({f: v for f, v in each.items() if f not in _LATER} for each in (current, wanted)))
     labels = model_config.label_files(current)
     for output in sorted({*labels, *(each for each, rules in model.outputs.items() if rules.labels)}):
         rules = model.outputs.get(output)
         with contextlib.suppress(OSError, UnicodeDecodeError):  # an unreadable file is reported later, when it is needed
             text = rules.labels.read_text(encoding="utf-8") if rules and rules.labels else None
             named = None if text is None else model_config.label_filename(output, text)
-            yield from _differing(f"label_filename of {output}", labels.get(output), named)
-
-
-def _differing(field: str, current: object, wanted: object) -> Iterator[str]:
-    if current != wanted:
-        yield from (f"{sign}{field}: {json.dumps(each)}" for sign, each in (("-", current), ("+", wanted)) if each is not None)
+            old, new = labels.get(output) or config_changes.ABSENT, named or config_changes.ABSENT
+            if old != new:
+                yield f"label_filename of {output}: {old} -> {new}"

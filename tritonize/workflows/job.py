@@ -18,6 +18,8 @@ class Options:
 
     replace_config: bool = False
     """Replace the published configuration if it differs."""
+    drop_config_fields: bool = False
+    """Replace it even if it was written by hand and has fields that the new one lacks."""
     allow_unproven: bool = False
     """Publish a version even if a required proof could not run on this machine."""
     plans: tuple[Path, ...] = ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,9 @@ from tritonize import repository
 from tritonize.core import bounded_files
 from tritonize.core.errors import RepositoryError
 from tritonize.core.messages import repository as wording
-from tritonize.repository import manifest
-from tritonize.triton import model_config
+from tritonize.triton import config_changes, model_config
 from tritonize.triton.protocol import ModelConfig
-from tritonize.workflows import checked_copy
+from tritonize.workflows import checked_copy, config_conflict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,14 +157,7 @@ def _differences(request: Request, text: str) -> list[str]:
     if not path.is_file():
         return [f"+{line}" for line in text.splitlines()]
     current = bounded_files.content(path).decode(errors="replace")
-    lines = list(difflib.unified_diff(current.splitlines(), text.splitlines(), "before", "after", lineterm="", n=0))
-    lines = lines or (["only the line endings differ"] if current != text else [])
-    if lines and not request.replace_config and not _is_proven(path):
+    lines = config_changes.between(current, text) or (["only comments or the layout differ"] if current != text else [])
+    if lines and not request.replace_config and not config_conflict.is_proven(path):
         raise RepositoryError.of(wording.CONFIG_BY_HAND, where=str(path), details=lines)
     return lines
-
-
-def _is_proven(path: Path) -> bool:
-    """Whether the configuration is that of a version, or a pinned one."""
-    listed = manifest.listed_beside(path.parent).get(repository.CONFIG, {})
-    return repository.sha256(path) in listed or repository.pinned(path.parent) is not None

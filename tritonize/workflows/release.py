@@ -15,8 +15,8 @@ from tritonize.core.stages import StageName
 from tritonize.quality import gates
 from tritonize.repository import manifest
 from tritonize.spec import schema
-from tritonize.triton import model_config
-from tritonize.workflows import evidence
+from tritonize.triton import config_changes, model_config
+from tritonize.workflows import config_conflict, evidence
 from tritonize.workflows.job import Job
 from tritonize.workflows.stage_version import Built
 
@@ -48,6 +48,8 @@ def publish_or_keep(job: Job, built: Built, report: Report) -> Report:
     if not job.serve or report.verdict not in accepted:
         job.run.keep()
         return keep(release)
+    if job.options.replace_config and not job.options.drop_config_fields:
+        config_conflict.require_nothing_dropped(job.place, job.name, built.config)
     with job.recorder.stage(StageName.PUBLISH):
         published = publish(release, allow_change=job.options.replace_config, done=job.options.on_published)
     return replace(published, stages=tuple(job.recorder.stages))
@@ -57,16 +59,11 @@ def keep(release: Release) -> Report:
     """Write the evidence of an unpublished version into the staging area."""
     staged = release.built.staged
     written = _write(release, staged, staged.version_directory)
-    texts = {path.name: path.read_text(encoding="utf-8") for path in staged.model_directory.iterdir() if path.is_file()}
-    changes = repository.config_changes(release.place, staged.model, texts)
-    changed = [wording.CONFIG_WILL_DIFFER.text(file=name, count=_count(lines)) for name, lines in changes.items()]
+    changes = _changes(release)
+    changed = [wording.CONFIG_WILL_DIFFER.text(file=name, fields="; ".join(lines)) for name, lines in changes.items()]
     written = replace(written, notes=(*written.notes, *changed))
     note = f"The staged version and its report (evidence/report.json) lie in {staged.version_directory}; nothing was published."
     return replace(written, location=staged.version_directory, notes=(*written.notes, note))
-
-
-def _count(lines: list[str]) -> int:
-    return sum(not line.startswith(("---", "+++", "@@")) for line in lines)
 
 
 def publish(release: Release, *, allow_change: bool, done: Callable[[PublishedVersion], None]) -> Report:
@@ -80,14 +77,32 @@ def publish(release: Release, *, allow_change: bool, done: Callable[[PublishedVe
         RepositoryError: see `repository.publish`; nothing was changed.
     """
     written: list[Report] = []
+    if allow_change:
+        release = _noting_changes(release)
 
     def finish(staged: StagedVersion) -> None:
         _require_served(release, staged.version)
         pinned = None if allow_change else repository.pinned(release.place / staged.model)
         written.append(_write(release, staged, release.place / staged.model / str(staged.version), pinned=pinned))
 
-    published = repository.publish(release.built.staged, release.place, allow_change=allow_change, finish=finish, done=done)
+    published = repository.publish(
+        release.built.staged, release.place, allow_change=allow_change, compare=config_changes.between, finish=finish, done=done
+    )
     return replace(written[-1], published=True, location=published.version_directory)
+
+
+def _noting_changes(release: Release) -> Release:
+    """Add a note about each file beside the versions that will be replaced."""
+    changes = _changes(release)
+    notes = [wording.CONFIG_REPLACED.text(file=name, fields="; ".join(lines)) for name, lines in changes.items()]
+    return replace(release, report=replace(release.report, notes=(*release.report.notes, *notes)))
+
+
+def _changes(release: Release) -> dict[str, list[str]]:
+    """Return the differences from the published configuration and labels, by file name."""
+    staged = release.built.staged
+    texts = {path.name: path.read_text(encoding="utf-8") for path in staged.model_directory.iterdir() if path.is_file()}
+    return repository.config_changes(release.place, staged.model, texts, compare=config_changes.between)
 
 
 def _require_served(release: Release, number: int) -> None:

@@ -107,6 +107,8 @@ def _job(
     model = input_inference.complete(specification.models[name], source, run_.work)
     if serve and not options.replace_config:
         config_conflict.require_none(specification.repository, name, model)
+    elif serve and not options.drop_config_fields:
+        config_conflict.require_nothing_dropped_early(specification.repository, name, model)
     return Job(
         specification=specification.model_copy(update={"models": {**specification.models, name: model}}),
         name=name,

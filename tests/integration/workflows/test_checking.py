@@ -220,10 +220,10 @@ def test_a_configuration_that_will_differ_is_an_error_before_the_export():
     require()
     Path("labels.txt").write_text("a\nb\n")
     for changes, line in (
-        ({"max_batch_size": 8}, "+max_batch_size: 8"),
-        ({"triton": {"instance_group": [{"count": 2}]}}, '+instance_group: [{"count": 2}]'),
-        ({"outputs": {"y": {"labels": "labels.txt"}}}, "+label_filename of y"),
-        ({"backend": "tensorrt"}, '-platform: "onnxruntime_onnx"'),
+        ({"max_batch_size": 8}, "max_batch_size: 4 -> 8"),
+        ({"triton": {"instance_group": [{"count": 2}]}}, 'instance_group: not set -> [{"count": 2}]'),
+        ({"outputs": {"y": {"labels": "labels.txt"}}}, "label_filename of y: not set -> labels_y."),
+        ({"backend": "tensorrt"}, "platform: onnxruntime_onnx -> tensorrt_plan"),
     ):
         with pytest.raises(RepositoryError) as caught:
             require(**changes)

@@ -12,7 +12,8 @@ from tritonize import repository
 from tritonize.core import errors
 from tritonize.core.errors import RepositoryError, UsageError
 from tritonize.spec import schema
-from tritonize.triton import model_config
+from tritonize.triton import config_changes, model_config
+from tritonize.workflows import config_conflict
 
 CONFIG = 'name: "m"\nmax_batch_size: 2\n'
 PLACE = Path("models")
@@ -242,3 +243,33 @@ def test_a_refused_write_is_a_repository_error(number):
     assert caught.value.where == "there/file"
     with pytest.raises(OSError, match="Broken pipe"), errors.storage_errors(Path("there")):
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+def test_the_text_of_a_configuration_that_says_the_same_stays():
+    publish(1)
+    before = tree(PLACE)
+    commented = f"# chosen by hand\n{CONFIG}"
+    with repository.staging(PLACE) as run:
+        staged = stage(run, 2, config=commented)
+        repository.publish(staged, PLACE, allow_change=False, compare=config_changes.between)
+    assert (PLACE / "m" / "config.pbtxt").read_text() == CONFIG
+    after = tree(PLACE)
+    assert {name: after[name] for name in before} == before
+
+
+def test_a_configuration_written_by_hand_loses_no_field_unasked():
+    wanted = model_config.parse(CONFIG, where="")
+    (PLACE / "m").mkdir(parents=True)
+    config_conflict.require_nothing_dropped(PLACE, "m", wanted)  # there is none
+    (PLACE / "m" / "config.pbtxt").write_text(CONFIG + 'default_model_filename: "net.onnx"\n')
+    with pytest.raises(RepositoryError) as caught:
+        config_conflict.require_nothing_dropped(PLACE, "m", wanted)
+    assert caught.value.code == "repository-config-drops"
+    assert caught.value.details == ("default_model_filename: net.onnx",)
+    (PLACE / "m" / "config.pbtxt").write_text(CONFIG.replace("2", "1"))
+    config_conflict.require_nothing_dropped(PLACE, "m", wanted)  # changed, not dropped
+
+
+def test_a_field_of_a_proven_configuration_may_be_dropped():
+    publish(1, config=CONFIG + 'default_model_filename: "net.onnx"\n')
+    config_conflict.require_nothing_dropped(PLACE, "m", model_config.parse(CONFIG, where=""))

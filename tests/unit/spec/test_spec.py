@@ -8,7 +8,7 @@ import pytest
 from tests.support.command import CHECKOUT
 from tritonize.core.errors import UsageError
 from tritonize.spec import loader, schema
-from tritonize.triton import model_config
+from tritonize.triton import config_section
 
 GOOD = """
 schema: 1
@@ -32,7 +32,7 @@ models:
 def load(text: str, folder: Path = Path()) -> schema.Spec:
     path = folder / "spec.yaml"
     path.write_text(text)
-    return loader.load(path, check_triton=model_config.triton_problems)
+    return loader.load(path, check_triton=config_section.problems)
 
 
 def problems(text: str) -> list[str]:

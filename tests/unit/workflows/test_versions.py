@@ -158,7 +158,7 @@ def test_a_configuration_edited_by_hand_is_replaced_only_if_asked():
     CONFIG.write_text(config(size=8))
     done = invoke("rollback", "m", "--to", "1")
     assert done.returncode == 6
-    assert "-max_batch_size: 8" in done.stderr
+    assert "max_batch_size: 8 -> 1" in done.stderr
     assert CONFIG.read_text() == config(size=8)
     assert invoke("rollback", "m", "--to", "1", "--replace-config").returncode == 0
     CONFIG.unlink()

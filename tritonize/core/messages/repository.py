@@ -44,7 +44,14 @@ CONFIG_DIFFERS = Message(
 )
 CONFIG_WILL_DIFFER = Message(
     code="repository-config-will-differ",
-    what="The published {file} differs from this one in {count} lines, so `tritonize run` needs --replace-config to publish it.",
+    what="The published {file} differs from this one, so `tritonize run` needs --replace-config to publish it: {fields}.",
+)
+CONFIG_REPLACED = Message(code="repository-config-replaced", what="The published {file} was replaced: {fields}.")
+CONFIG_DROPS = Message(
+    code="repository-config-drops",
+    what="The new {file} would drop fields of the published one, which no version was proven with.",
+    cause="the file was written by hand; versions that tritonize did not publish may need these fields",
+    next_step="put the fields into the spec's `triton:` section, or add --drop-config-fields",
 )
 VERSION_EXISTS = Message(
     code="repository-version-exists",
