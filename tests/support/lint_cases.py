@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support import tiny_onnx
 from tests.support.tiny_onnx import FLOAT, INT32, INT64
+from tritonize.repository import manifest
 
 Content = str | bytes | None
 """Of a file; `None` is a directory, a text that starts with `-> ` a symbolic link."""
@@ -40,6 +45,8 @@ class Model:
                 path.symlink_to(each.removeprefix("-> "))
             else:
                 path.write_bytes(each.encode() if isinstance(each, str) else each)
+        if content.get("1/evidence/manifest.json") == MANIFEST:
+            (directory / "1/evidence/manifest.json").write_text(manifest_of(directory))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +149,103 @@ DATA = {"location": "weights.bin", "offset": "8", "length": "8"}
 def with_data(entries: Mapping[str, str], **files: Content) -> dict[str, Content]:
     values = [("X", FLOAT, ["b", 3])], [("Y", FLOAT, ["b", 3])]
     return {"1/model.onnx": tiny_onnx.identity(*values, weight=tiny_onnx.external("W", entries)), **files}
+
+
+def warm(content: str, *, files: Mapping[str, Content] = ONE) -> Model:
+    """A model with a warmup sample of one input."""
+    sample = f'inputs {{ key: "X" value {{ data_type: TYPE_FP32 {content} }} }}'
+    return Model(config=BASE + f'model_warmup [ {{ name: "w" batch_size: 1 {sample} }} ]\n', files=files)
+
+
+def warmed(content: str) -> Case:
+    return Case(wrong=warm(content), right=warm("dims: [ 3 ] zero_data: true"))
+
+
+PLANNED = BASE.replace("onnxruntime", "tensorrt")
+GPU = CPU.replace("CPU", "GPU")
+TWO_PLANS = 'cc_model_filenames { key: "8.0" value: "a.plan" }\ncc_model_filenames { key: "8.9" value: "b.plan" }\n'
+
+
+def plan(build: int = 11) -> bytes:
+    """The header of a plan of TensorRT 10.16.1 and some bytes; no real plan."""
+    return b"ftrt" + b"\0" * 20 + bytes([10, 16, 1, build]) + b"\0" * 100
+
+
+def rtx_plan() -> bytes:
+    content = bytearray(b"vtrt" + b"\0" * 124)
+    content[16:24] = len(content).to_bytes(8, "little")
+    content[24:28] = bytes([1, 7, 0, 3])
+    return bytes(content)
+
+
+PLAN: dict[str, Content] = {"1/model.plan": plan()}
+
+
+def described(version: str = "10.16.1.11") -> dict[str, Content]:
+    """A plan with metadata beside it: one profile of batches from 1 to 8."""
+    metadata = {
+        "schema": 1,
+        "module": "tensorrt",
+        "version": version,
+        "compute_capability": "8.9",
+        "gpu": None,
+        "driver": None,
+        "profiles": [{"X": {"min": [1, 3], "opt": [4, 3], "max": [8, 3]}}],
+        "inputs": [{"name": "X", "dtype": "fp32", "shape": ["b", 3]}],
+        "outputs": [{"name": "Y", "dtype": "fp32", "shape": ["b", 3]}],
+        "tf32": False,
+        "precision_built": None,
+        "onnx_sha256": "",
+        "settings": {},
+        "plan_sha256": hashlib.sha256(plan()).hexdigest(),
+        "plan_bytes": len(plan()),
+        "build_seconds": 1.0,
+        "timing_cache_sha256": None,
+        "built_by": "tritonize 1.0",
+    }
+    return {**PLAN, "1/model.plan.json": json.dumps(metadata)}
+
+
+SCRIPT = (
+    'backend: "pytorch"\nmax_batch_size: 4\n'
+    'input [ { name: "X__0" data_type: TYPE_FP32 dims: [ 3 ] } ]\noutput [ { name: "Y__0" data_type: TYPE_FP32 dims: [ 3 ] } ]\n'
+)
+
+
+def archive(*names: str) -> bytes:
+    """A ZIP archive with empty members."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as out:
+        for name in names:
+            out.writestr(name, "")
+    return content.getvalue()
+
+
+SCRIPTED: dict[str, Content] = {"1/model.pt": archive("model/data.pkl", "model/code/__torch__.py")}
+PYTHON = BASE.replace("onnxruntime", "python")
+CODE = "class TritonPythonModel:\n    def execute(self, requests):\n        raise NotImplementedError\n"
+ENVIRONMENT = 'parameters { key: "EXECUTION_ENV_PATH" value { string_value: "$$TRITON_MODEL_DIRECTORY/env.tar.gz" } }\n'
+
+
+def python(code: str) -> Case:
+    return Case(wrong=Model(config=PYTHON, files={"1/model.py": code}), right=Model(config=PYTHON, files={"1/model.py": CODE}))
+
+
+def published(*, changed: bool = False) -> dict[str, Content]:
+    """A version with a manifest; the directory's name is not known here, so the manifest names none and `write` completes it."""
+    return {"1/model.onnx": IDENTITY, "1/evidence/report.json": "[]" if changed else "{}", "1/evidence/manifest.json": MANIFEST}
+
+
+MANIFEST = "written by Model.write"
+
+
+def manifest_of(directory: Path) -> str:
+    """The manifest of version 1, as it is with the report that was published."""
+    names = ("config.pbtxt", "1/model.onnx", "1/evidence/report.json")
+    contents = {name: (directory / name).read_bytes() for name in names} | {"1/evidence/report.json": b"{}"}
+    listed = {name: {"sha256": hashlib.sha256(each).hexdigest(), "bytes": len(each)} for name, each in contents.items()}
+    facts = {"schema": 2, "model": directory.name, "version": 1, "verdict": "passed", "files": listed}
+    return json.dumps(facts | {"sha256": manifest.own_sha256(facts)})
 
 
 CASES: dict[str, Case] = {
@@ -285,6 +389,51 @@ CASES: dict[str, Case] = {
     "TR612": graphs(
         graph([("X", FLOAT, ["b", 3]), ("S", 0, None)], [("Y", FLOAT, ["b", 3]), ("T", 0, None)]),
     ),
+    "TR421": warmed("dims: [ -1 ] zero_data: true"),
+    "TR422": warmed("dims: [ 3 ]"),
+    "TR423": Case(
+        wrong=warm('dims: [ 3 ] input_data_file: "x.bin"', files=ONE | {"warmup/x.bin": b"\0" * 11}),
+        right=warm('dims: [ 3 ] input_data_file: "x.bin"', files=ONE | {"warmup/x.bin": b"\0" * 12}),
+    ),
+    "TR424": Case(
+        wrong=Model(config=BASE + 'model_warmup [ { name: "w" batch_size: 1 } ]\n'), right=warm("dims: [ 3 ] zero_data: true")
+    ),
+    "TR701": graphs({"1": None}, PLAN, config=PLANNED),
+    "TR702": graphs({"1/model.plan": IDENTITY}, PLAN, config=PLANNED),
+    "TR703": graphs({"1/model.plan": rtx_plan()}, PLAN, config=PLANNED),
+    "TR704": graphs(described(version="10.1.0.27"), described(), config=PLANNED),
+    "TR705": Case(wrong=Model(config=PLANNED + CPU, files=PLAN), right=Model(config=PLANNED + GPU, files=PLAN)),
+    "TR706": Case(
+        wrong=Model(config=PLANNED + TWO_PLANS, files={"1/a.plan": plan(), "1/b.plan": plan(build=12)}),
+        right=Model(config=PLANNED + TWO_PLANS, files={"1/a.plan": plan(), "1/b.plan": plan()}),
+    ),
+    "TR707": Case(
+        wrong=Model(config=PLANNED + GPU.replace("count", 'profile: [ "1" ] count'), files=described()),
+        right=Model(config=PLANNED + GPU.replace("count", 'profile: [ "0" ] count'), files=described()),
+    ),
+    "TR708": replaced("4", "16", base=PLANNED, files=described()),
+    "TR709": replaced("[ 3 ]", "[ 5 ]", base=PLANNED, files=described()),
+    "TR710": replaced("TYPE_FP32", "TYPE_FP64", base=PLANNED, files=PLAN),
+    "TR801": replaced('"Y__0"', '"Y"', base=SCRIPT, files=SCRIPTED),
+    "TR802": Case(
+        wrong=Model(
+            config=SCRIPT.replace(" } ]\noutput", ' }, { name: "Z" data_type: TYPE_FP32 dims: [ 3 ] } ]\noutput'), files=SCRIPTED
+        ),
+        right=Model(config=SCRIPT, files=SCRIPTED),
+    ),
+    "TR803": replaced("TYPE_FP32", "TYPE_UINT32", base=SCRIPT, files=SCRIPTED),
+    "TR804": Case(
+        wrong=Model(config=SCRIPT, files={"1/model.pt": archive("model/data.pkl")}), right=Model(config=SCRIPT, files=SCRIPTED)
+    ),
+    "TR811": python("def predict(x):\n    return x\n"),
+    "TR812": python("class TritonPythonModel\n    pass\n"),
+    "TR813": Case(
+        wrong=Model(config=PYTHON + ENVIRONMENT, files={"1/model.py": CODE}),
+        right=Model(config=PYTHON, files={"1/model.py": CODE}),
+    ),
+    "TR901": Case(wrong=Model(files=published(changed=True)), right=Model(files=published())),
+    "TR902": Case(wrong=Model(files=published() | {"1/evidence/manifest.json": "{"}), right=Model(files=published())),
+    "TR903": Case(wrong=Model(files=published() | {"2/model.onnx": IDENTITY}), right=Model(files=published())),
 }
 """By rule id."""
 

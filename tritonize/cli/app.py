@@ -8,6 +8,7 @@ import typer
 
 from tritonize.cli import (
     check,
+    config,
     diff,
     doctor,
     golden,
@@ -89,6 +90,7 @@ app.command("build")(run.build)
 app.command("serve")(serve.serve)
 app.command("verify")(verify.verify)
 app.command("check")(check.check)
+app.command("config")(config.config)
 app.command("lint")(lint.lint)
 app.command("locate")(locate.locate)
 app.command("diff")(diff.diff)

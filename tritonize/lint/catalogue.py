@@ -7,18 +7,22 @@ from collections.abc import Iterator, Mapping
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import lint as messages
 from tritonize.lint import (
+    backends,
     configuration,
     ensemble_models,
     ensembles,
+    evidence,
     instances,
     layout,
     model_files,
     onnx_files,
     onnx_tensors,
+    plan_files,
     scheduling,
     sequences,
     tensor_files,
     tensors,
+    warmup,
 )
 from tritonize.lint.rule import Rule, Verdict
 
@@ -35,6 +39,10 @@ _MODULES = (
     ensemble_models,
     onnx_files,
     onnx_tensors,
+    warmup,
+    plan_files,
+    backends,
+    evidence,
 )
 RULES: Mapping[str, Rule] = dict(sorted((rule.id, rule) for each in _MODULES for rule in each.RULES))
 """Every rule by its id, in ascending order."""

@@ -20,7 +20,7 @@ MISSING = Rule(
     why="What Triton completes depends on its version and on the backend; with `--disable-auto-complete-config` it refuses "
     "the model "
     "(core, `InitializeModelInfo`). `tritonize config MODEL` prints what it would complete.",
-    fix="write the configuration down, such as by `tritonize config MODEL --output DIRECTORY`",
+    fix="write the configuration down, such as what `tritonize config MODEL` prints",
     wrong="heart/\n└── 1/model.onnx",
     right="heart/\n├── config.pbtxt\n└── 1/model.onnx",
 )

@@ -8,10 +8,12 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote
 
 from tritonize.lint import catalogue
+from tritonize.lint.oracle import Verdict
 from tritonize.lint.rule import SEVERITIES, Diagnostic
 
 _WIDTH = 80
@@ -54,6 +56,34 @@ def summary(diagnostics: Sequence[Diagnostic], models: int) -> str:
     parts = [f"{count:,} {names[each]}{'s' * (count != 1)}" for each, count in counts.items() if count]
     fixable = sum(each.edit is not None for each in diagnostics)
     return f"{', '.join(parts)} in {looked_at}." + (f" {fixable:,} can be fixed with --fix." if fixable else "")
+
+
+def document(diagnostics: Sequence[Diagnostic], *, models: int, verdicts: Sequence[Verdict]) -> Data:
+    """All diagnostics as one JSON document; with the server's verdicts if it was asked."""
+    listed = [as_json(each) for each in diagnostics]
+    whole: Data = {"schema": 1, "models": models, **counted(diagnostics), "diagnostics": listed}
+    return whole | ({"oracle": [asdict(each) | {"agrees": each.agrees} for each in verdicts]} if verdicts else {})
+
+
+def comparison(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """What lint and the server agree on, and each model that they do not."""
+    compared = [each for each in verdicts if each.compared]
+    agreed = sum(each.agrees for each in compared)
+    yield f"Lint and the server agree on {agreed:,} of {len(compared):,} models."
+    for each in compared:
+        if not each.agrees:
+            yield from _wrapped(f"{each.model}: lint says that Triton {_DOES[each.lint]} it, and it {_DOES[each.server]} it", "  ")
+            if each.reason:
+                yield from _wrapped(each.reason, "    ")
+    skipped = [each for each in verdicts if not each.compared]
+    if skipped:
+        yield f"Not run: {len(skipped):,}."
+    for each in skipped:
+        reason = each.reason if each.server is None else "the rule depends on the server"
+        yield from _wrapped(f"{each.model}: {reason}", "  ")
+
+
+_DOES = {True: "loads", False: "refuses", None: "?"}
 
 
 def as_json(diagnostic: Diagnostic) -> Data:

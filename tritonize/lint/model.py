@@ -89,6 +89,8 @@ class Model:
     name: str
     follow: bool = False
     """Whether links that lead out of the repository are followed."""
+    given: str | None = None
+    """A text in place of the configuration's."""
     problem: str | None = field(default=None, init=False)
     """Why the configuration cannot be read as text."""
 
@@ -108,8 +110,9 @@ class Model:
     @cached_property
     def text(self) -> str | None:
         """The text of the configuration; `None` without one, or if it cannot be read, which `problem` then explains."""
-        entry = self.entries.get(CONFIG)
-        if entry is None:
+        if self.given is not None:
+            return self.given
+        if CONFIG not in self.entries:
             return None
         if not self.may_read(self.directory / CONFIG):
             self.problem = "it is a link that leads out of the repository"

@@ -11,17 +11,21 @@ from tritonize.core.errors import UsageError
 from tritonize.core.messages import lint as messages
 from tritonize.core.messages import server as server_messages
 from tritonize.lint import (
+    backends,
     configuration,
     ensemble_models,
     ensembles,
+    evidence,
     instances,
     layout,
     model_files,
     onnx_files,
+    plan_files,
     scheduling,
     sequences,
     tensor_files,
     tensors,
+    warmup,
 )
 from tritonize.lint.model import Entry, Model, entries
 from tritonize.lint.rule import Diagnostic
@@ -39,19 +43,22 @@ _BY_CONFIG = (
     instances.groups,
     instances.options,
     ensembles.check,
+    warmup.check,
+    backends.torch_script,
 )
-_BY_FILES = (model_files.versions, model_files.files, onnx_files.check)
+_BY_FILES = (model_files.versions, model_files.files, onnx_files.check, plan_files.check, backends.python)
 
 
 class Repository:
     """A repository to lint."""
 
-    def __init__(self, path: Path, *, follow: bool = False) -> None:
+    def __init__(self, path: Path, *, follow: bool = False, hash_all: bool = False) -> None:
         """Open a repository.
 
         Args:
             path: its directory.
             follow: whether links that lead out of it are followed.
+            hash_all: whether all files of proven versions are hashed; else large ones are compared by their size.
 
         Raises:
             UsageError: the directory does not exist or cannot be read.
@@ -59,6 +66,7 @@ class Repository:
         self.path = path
         self._root = Path(os.path.realpath(path))
         self._follow = follow
+        self._hash_all = hash_all
         if not self._root.is_dir():
             raise UsageError.of(server_messages.NO_REPOSITORY, where=str(path))
         try:
@@ -108,12 +116,19 @@ class Repository:
         if stray := self._not_a_model(model, entry):
             yield stray
             return
-        found = list(_own(model))
+        found = [*_own(model), *evidence.check(model, hash_all=self._hash_all)]
         if model.config is not None:
             found += ensemble_models.check(model, self.model)
             if not any(each.triton == "refuses" for each in found):
                 found += self._refused_members(model)
         yield from sorted(found, key=_order)
+
+    def lint_as(self, name: str, text: str) -> Iterator[Diagnostic]:
+        """The diagnostics of a model if its configuration had this text; without those of evidence."""
+        model = Model(root=self._root, name=name, follow=self._follow, given=text)
+        yield from _own(model)
+        if model.config is not None:
+            yield from ensemble_models.check(model, self.model)
 
     def _not_a_model(self, model: Model, entry: Entry) -> Diagnostic | None:
         """The diagnostic of a directory that is no model, or that is not looked into."""
