@@ -19,7 +19,7 @@ ORACLE_WITH_IGNORE = Message(
     what="--oracle compares the verdict of all rules, so it cannot be combined with --ignore.",
     next_step="remove --ignore",
 )
-CONFIG_UNREADABLE = Message(code="config-model-unreadable", what="The model file cannot be read.")
+MODEL_UNREADABLE = Message(code="config-model-unreadable", what="The model file cannot be read.")
 CONFIG_NO_MODEL = Message(
     code="config-no-model",
     what="The file is not an ONNX file, so it has no configuration.",
