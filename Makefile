@@ -13,7 +13,7 @@ STEPS ?= 300
 COVERED ?= tests/unit
 CORPUS := build/corpus
 
-.PHONY: help install demo demo-imagenet test test-slow test-gpu sanitize coverage check bench soak faultbench corpus schema modules lint-pages format clean
+.PHONY: help install demo demo-imagenet test test-slow test-gpu sanitize coverage check bench soak faultbench corpus schema modules lint-pages format wheel-aarch64 clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -105,6 +105,9 @@ $(CORPUS)/.installed: corpus/requirements.txt corpus/requirements-nodeps.txt con
 
 corpus: $(CORPUS)/.installed  ## Export the corpus of public architectures and judge every file (hours; goes on where it stopped)
 	$(CORPUS)/bin/python -m corpus --resume --out build/corpus-results.json --report docs/corpus.md
+
+wheel-aarch64: $(INSTALLED)  ## Build a wheel for Linux aarch64 in dist/, cross-compiled by zig
+	TRITONIZE_MACHINE=aarch64 $(BIN)/python -m build --wheel --outdir dist .
 
 clean:  ## Remove what was made; not the cache of server runtimes
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

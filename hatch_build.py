@@ -3,6 +3,8 @@
 `$CC` compiles it if it is set. Otherwise `zig cc` of the PyPI package ziglang does, which pip installs for the build alone. The
 library uses the C library and nothing else: it loads ONNX Runtime when the server starts, and Triton's functions come from the
 server's process. On a platform that the embedded server does not support, the wheel is built without it.
+
+`TRITONIZE_MACHINE=aarch64` builds a wheel for that processor on any machine (`make wheel-aarch64`).
 """
 
 from __future__ import annotations
@@ -26,6 +28,9 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 LIBRARY = "libtriton_onnxruntime.so"
 SOURCES = "tritonize/backends/onnxruntime/native"
 ZIG = "ziglang==0.17.0"
+MACHINES = ("x86_64", "aarch64")
+MACHINE = "TRITONIZE_MACHINE"
+"""The environment variable that names the processor to build for; by default it is this machine's."""
 _GLIBC = (2, 28)  # the oldest that zig links for here; the server itself needs 2.35
 _FLAGS = (
     "-std=c11",
@@ -51,13 +56,13 @@ class NativeBackendHook(BuildHookInterface):  # type: ignore[misc] # hatchling h
 
     def dependencies(self) -> list[str]:
         """What pip installs for this build."""
-        return [ZIG] if is_supported() and not os.environ.get("CC") else []
+        return [ZIG] if is_supported(os.environ) and not os.environ.get("CC") else []
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile the library; `version` is `standard` or `editable`."""
-        if not is_supported():
+        if not is_supported(os.environ):
             self.app.display_warning(
-                "tritonize is built without its embedded Triton server, which needs Linux x86_64 with glibc; "
+                f"tritonize is built without its embedded Triton server, which needs Linux {' or '.join(MACHINES)} with glibc; "
                 f"this is {sysconfig.get_platform()}"
             )
             return
@@ -65,6 +70,8 @@ class NativeBackendHook(BuildHookInterface):  # type: ignore[misc] # hatchling h
         build_data["pure_python"] = False
         build_data["tag"] = wheel_tag(os.environ)
         if version == "editable":
+            if os.environ.get(MACHINE):
+                raise RuntimeError(f"{MACHINE} is for wheels: an editable installation runs on this machine. Unset {MACHINE}")
             build(sources, sources / LIBRARY)
             return
         self._folder = tempfile.mkdtemp()
@@ -82,24 +89,38 @@ class NativeBackendHook(BuildHookInterface):  # type: ignore[misc] # hatchling h
             shutil.rmtree(self._folder)
 
 
-def is_supported() -> bool:
-    """Whether the library can be built for this platform."""
+def is_supported(environ: Mapping[str, str]) -> bool:
+    """Whether the library can be built: for the processor that the environment names, or for this platform."""
     libc, number = platform.libc_ver()
     version = tuple(int(part) for part in re.findall(r"\d+", number)[:2])
-    return sysconfig.get_platform() == "linux-x86_64" and libc == "glibc" and version >= _GLIBC
+    here = sysconfig.get_platform() in [f"linux-{each}" for each in MACHINES] and libc == "glibc" and version >= _GLIBC
+    return bool(environ.get(MACHINE)) or here
+
+
+def machine(environ: Mapping[str, str]) -> str:
+    """The processor to build for.
+
+    Raises:
+        RuntimeError: the environment names one for which there is no server.
+    """
+    found = environ.get(MACHINE) or sysconfig.get_platform().removeprefix("linux-")
+    if found not in MACHINES:
+        raise RuntimeError(f"{MACHINE}: expected {' or '.join(MACHINES)}, found {found!r}")
+    return found
 
 
 def compiler(environ: Mapping[str, str]) -> list[str]:
     """The compiler's command: `$CC`, else zig for a fixed version of glibc, where a warning is an error."""
     if given := shlex.split(environ.get("CC", "")):
         return given
-    target = f"x86_64-linux-gnu.{_GLIBC[0]}.{_GLIBC[1]}"
+    target = f"{machine(environ)}-linux-gnu.{_GLIBC[0]}.{_GLIBC[1]}"
     return [sys.executable, "-m", "ziglang", "cc", "-target", target, "-Werror"]
 
 
 def wheel_tag(environ: Mapping[str, str]) -> str:
-    """The wheel's tag. What another compiler's library needs of glibc is unknown, so that wheel is for this machine alone."""
-    return "py3-none-linux_x86_64" if environ.get("CC") else f"py3-none-manylinux_{_GLIBC[0]}_{_GLIBC[1]}_x86_64"
+    """The wheel's tag. What another compiler's library needs of glibc is unknown, so that wheel is for machines like this one."""
+    system = "linux" if environ.get("CC") else f"manylinux_{_GLIBC[0]}_{_GLIBC[1]}"
+    return f"py3-none-{system}_{machine(environ)}"
 
 
 def build(sources: Path, library: Path, environ: Mapping[str, str] = os.environ) -> None:

@@ -117,6 +117,20 @@ def test_the_wheel_is_for_the_glibc_that_its_library_needs(distributions):
     assert str(CHECKOUT).encode() not in library
 
 
+@pytest.mark.slow
+def test_a_wheel_for_aarch64_is_cross_compiled(tmp_path):
+    env = {**fresh(tmp_path / "home"), "TRITONIZE_MACHINE": "aarch64"}
+    run(sys.executable, "-m", "build", "--quiet", "--wheel", "--outdir", str(tmp_path), str(CHECKOUT), cwd=tmp_path, env=env)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.name.endswith("-py3-none-manylinux_2_28_aarch64.whl")
+    library = zipfile.ZipFile(wheel).read(LIBRARY)
+    assert library[:6] == b"\x7fELF\x02\x01"  # 64 bits, little-endian
+    assert int.from_bytes(library[18:20], "little") == 183  # EM_AARCH64 of elf.h
+    versions = {tuple(map(int, each.split(b"."))) for each in re.findall(rb"GLIBC_([0-9.]+)\0", library)}
+    assert (2, 17) <= max(versions) <= (2, 28)  # 2.17 is the first with aarch64
+    assert all(name in library for name in (b"TRITONBACKEND_ModelInstanceExecute\0", b"tritonize_probe\0"))
+
+
 def test_a_second_build_makes_the_same_bytes(distributions, tmp_path):
     """From the sdist, in another folder."""
     wheel, sdist = distributions

@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import socket
@@ -19,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 
 from tests.support import server_models
@@ -28,6 +30,7 @@ from tritonize.core import cache, errors
 from tritonize.core.errors import ExportError, MissingError, RepositoryError, ServerError, UsageError
 from tritonize.core.messages import server as wording
 from tritonize.spec import schema
+from tritonize.triton import client
 from tritonize.triton.server import embedded, environment, installation, log, native_backend, prerequisites, python_environment
 from tritonize.triton.server.embedded import Ports, Running
 from tritonize.workflows import run as run_workflow
@@ -44,10 +47,15 @@ class TestPrerequisites:
         assert len(python) == 4
 
     def test_another_platform_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(platform, "machine", lambda: "aarch64")
-        with pytest.raises(MissingError, match="Linux x86_64") as caught:
+        monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+        with pytest.raises(MissingError, match="Linux x86_64 or aarch64") as caught:
             prerequisites.require(prerequisites.probe())
-        assert "aarch64" in str(caught.value.found)
+        assert "riscv64" in str(caught.value.found)
+
+    def test_aarch64_serves_onnx_models_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+        assert [probe.name for probe in prerequisites.probe() if not probe.ok] == []
+        assert [probe.name for probe in prerequisites.probe_python() if not probe.ok] == ["CPython 3.11 or 3.12 on x86_64"]
 
     def test_a_machine_without_ptrace_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Before anything else is done: after the export would be late."""
@@ -87,11 +95,13 @@ class TestPrerequisites:
 
         monkeypatch.setattr(prerequisites.sys, "version_info", Version(3, 14))
         assert [probe.name for probe in prerequisites.probe() if not probe.ok] == []
-        assert prerequisites.probe_python()[0].next_step == "serve plans with tritonize installed under Python 3.11 or 3.12"
+        assert (
+            prerequisites.probe_python()[0].next_step == "serve plans with tritonize installed under Python 3.11 or 3.12 on x86_64"
+        )
 
     def test_a_run_checks_the_machine_first(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("TRITONIZE_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+        monkeypatch.setattr(platform, "machine", lambda: "riscv64")
         (tmp_path / "m.onnx").touch()
         model = {"source": str(tmp_path / "m.onnx")}
         specification = schema.Spec.model_validate({"schema": 1, "repository": tmp_path / "repository", "models": {"m": model}})
@@ -236,6 +246,23 @@ class TestEnvironment:
         assert libraries <= {*expected, "/lib64/ld-linux-x86-64"}
         size = sum(path.lstat().st_size for path in environment._prefix().rglob("*") if path.is_file())
         assert size < 120 * 2**20
+
+    @pytest.mark.server
+    def test_no_python_is_in_the_process_of_a_server_of_onnx_models(self, server: Running) -> None:
+        """None is mapped after requests, the server has no child, and no file that it starts names a libpython."""
+        with client.connect_to(server, "grpc") as connection:
+            connection.infer("identity_fp32", {"X": np.ones((1, 2), np.float32)})
+        mapped = set(re.findall(r" (/.*)$", Path(f"/proc/{server.process.pid}/maps").read_text(), re.MULTILINE))
+        assert any("libonnxruntime.so" in path for path in mapped)
+        assert any(path.endswith("libtriton_onnxruntime.so") for path in mapped)
+        assert [path for path in mapped if "python" in Path(path).name.lower()] == []
+        assert descendants(server.process.pid) == []
+        installed = environment.ready()
+        places = [environment._prefix(), installed.backends]
+        files = [path for place in places for path in place.rglob("*") if path.is_file() and path.read_bytes()[:4] == b"\x7fELF"]
+        assert len(files) > 20
+        named = {path.name for path in files if b"libpython" in path.read_bytes()}
+        assert named <= {"triton_python_backend_stub"}  # started for models that are Python code alone
 
     @pytest.mark.server
     def test_install_keeps_a_working_environment(self) -> None:

@@ -115,7 +115,7 @@ def test_pip_installs_zig_without_a_given_compiler(hook: Any, checkout: Path) ->
     ("system", "libc"),
     [
         ("macosx-14.0-arm64", ("", "")),
-        ("linux-aarch64", ("glibc", "2.36")),
+        ("linux-riscv64", ("glibc", "2.36")),
         ("linux-x86_64", ("", "")),  # musl
         ("linux-x86_64", ("glibc", "2.27")),
     ],
@@ -167,3 +167,37 @@ def test_a_missing_compiler_is_an_error(hook: Any, checkout: Path, monkeypatch: 
     monkeypatch.setenv("CC", "no-such-compiler")
     with pytest.raises(RuntimeError, match=r"does not start: no-such-compiler: .*No such file"):
         hook.NativeBackendHook(checkout).initialize("editable", {})
+
+
+def test_a_wheel_for_another_processor_is_cross_compiled(
+    hook: Any, commands: list[list[str]], checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hook.sysconfig, "get_platform", lambda: "macosx-14.0-arm64")  # any machine will do
+    monkeypatch.setenv("TRITONIZE_MACHINE", "aarch64")
+    made = hook.NativeBackendHook(checkout)
+    assert made.dependencies() == [hook.ZIG]
+    data: dict[str, Any] = {"force_include": {}}
+    made.initialize("standard", data)
+    made.finalize("standard", data, "")
+    assert data["tag"] == "py3-none-manylinux_2_28_aarch64"
+    assert commands[0][4:6] == ["-target", "aarch64-linux-gnu.2.28"]
+    monkeypatch.setenv("CC", "aarch64-linux-gnu-gcc")
+    assert hook.wheel_tag(hook.os.environ) == "py3-none-linux_aarch64"
+
+
+def test_a_machine_of_that_processor_builds_for_itself(hook: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hook.sysconfig, "get_platform", lambda: "linux-aarch64")
+    assert hook.is_supported({})
+    assert hook.wheel_tag({}) == "py3-none-manylinux_2_28_aarch64"
+
+
+def test_an_unknown_processor_and_an_editable_installation_for_another_are_errors(
+    hook: Any, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRITONIZE_MACHINE", "riscv64")
+    data: dict[str, Any] = {"force_include": {}}
+    with pytest.raises(RuntimeError, match="TRITONIZE_MACHINE: expected x86_64 or aarch64, found 'riscv64'"):
+        hook.NativeBackendHook(checkout).initialize("standard", data)
+    monkeypatch.setenv("TRITONIZE_MACHINE", "aarch64")
+    with pytest.raises(RuntimeError, match="Unset TRITONIZE_MACHINE"):
+        hook.NativeBackendHook(checkout).initialize("editable", data)

@@ -147,6 +147,11 @@ def _probe_one(
         message = server_messages.MODEL_DIED if died else server_messages.MODEL_SILENT
         details = log.problems(server.log) if server.log else ()
         raise ServerError.of(message, where=f"{name} version {version}", found=error.found, details=details, model=name) from error
+    except ServerError as error:
+        if error.code != client_messages.SERVER_SILENT.code:
+            raise
+        unanswered = server_messages.MODEL_UNANSWERED
+        raise ServerError.of(unanswered, where=f"{name} version {version}", found=error.what, model=name) from error
 
 
 def nbytes(metadata: ModelMetadata) -> int:

@@ -162,7 +162,7 @@ def test_a_library_of_custom_operators_is_checked_and_served(strategy, tmp_path)
 
 def test_a_model_that_crashes_the_server_fails_the_run_and_is_named(tmp_path):
     """Nothing hangs: the server's end is exit code 7, and the report names the model."""
-    library_spec("legacy", compiled(tmp_path / "libcrash.so", "-DCRASH"), TWICE)
+    library_spec("legacy", compiled(tmp_path / "libcrash.so", "-DIN_SERVER=abort()"), TWICE)
     done = tritonize("run", "s.yaml", timeout=120)
     assert done.returncode == 7, done.stdout + done.stderr
     assert "'shop'" in done.stdout + done.stderr

@@ -50,6 +50,12 @@ MODEL_SILENT = Message(
     what="The model {model!r} is loaded but fails its first request.",
     next_step="read the server's log; correct the model or its config.pbtxt",
 )
+MODEL_UNANSWERED = Message(
+    code="server-model-unanswered",
+    what="The model {model!r} is loaded but does not answer its first request.",
+    cause="a loop of the model that does not end, or a model that is slower than expected",
+    next_step="run the model in ONNX Runtime alone; correct the model",
+)
 MODEL_DIED = Message(
     code="server-model-died",
     what="The model {model!r} is loaded but fails its first request.",

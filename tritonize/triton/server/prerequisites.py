@@ -22,6 +22,9 @@ from tritonize.core.messages import server as messages
 from tritonize.process import cleanup, processes
 
 _GLIBC = (2, 35)  # the server's wheel is built for manylinux_2_35
+_MACHINES = ("x86_64", "aarch64")
+_PYTHON_MACHINE = "x86_64"
+"""Triton's Python backend is installed from wheels that are locked for this processor alone."""
 _PYTHONS = ((3, 11), (3, 12))
 _SHARED_MEMORY_MIB = 128  # the Python backend uses a few MiB per instance and passes every tensor through shared memory
 _LOADER_CACHE = Path("/etc/ld.so.cache")
@@ -142,9 +145,9 @@ def _platform() -> Probe:
     libc, number = platform.libc_ver()
     found = f"{platform.system()} {platform.machine()}, {libc or 'another C library'} {number}".strip()
     version = tuple(int(part) for part in re.findall(r"\d+", number)[:2])
-    ok = platform.system() == "Linux" and platform.machine() == "x86_64" and libc == "glibc" and version >= _GLIBC
+    ok = platform.system() == "Linux" and platform.machine() in _MACHINES and libc == "glibc" and version >= _GLIBC
     return Probe(
-        name="Linux x86_64 with glibc 2.35 or newer",
+        name="Linux x86_64 or aarch64 with glibc 2.35 or newer",
         ok=ok,
         found=found,
         next_step=None if ok else "verify against a running Triton: tritonize verify --url http://host:8000",
@@ -152,12 +155,12 @@ def _platform() -> Probe:
 
 
 def _python() -> Probe:
-    ok = sys.version_info[:2] in _PYTHONS and sys.implementation.name == "cpython"
+    ok = sys.version_info[:2] in _PYTHONS and sys.implementation.name == "cpython" and platform.machine() == _PYTHON_MACHINE
     return Probe(
-        name="CPython 3.11 or 3.12",  # the server's wheel has stubs for more, but NumPy 1.26 does not
+        name=f"CPython 3.11 or 3.12 on {_PYTHON_MACHINE}",  # the server's wheel has stubs for more, but NumPy 1.26 does not
         ok=ok,
-        found=f"{platform.python_implementation()} {platform.python_version()}",
-        next_step=None if ok else "serve plans with tritonize installed under Python 3.11 or 3.12",
+        found=f"{platform.python_implementation()} {platform.python_version()} on {platform.machine()}",
+        next_step=None if ok else f"serve plans with tritonize installed under Python 3.11 or 3.12 on {_PYTHON_MACHINE}",
     )
 
 
