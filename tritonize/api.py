@@ -32,6 +32,7 @@ def run(
     drop_config_fields: bool = False,
     allow_unproven: bool = False,
     plans: Sequence[Path | str] = (),
+    force: bool = False,
     **description: Any,
 ) -> tuple[Report, ...]:
     """Export, serve, verify and publish the models of a specification.
@@ -44,6 +45,7 @@ def run(
         drop_config_fields: replace it even if it was written by hand and has fields that the new one lacks.
         allow_unproven: publish a version although a required check could not run on this machine.
         plans: folders with TensorRT plans that other machines built from a `tritonize plan request`; no plan is built then.
+        force: run models that are up to date too.
         description: only with a model. `example`: its inputs as a tensor, or a tuple or dictionary of tensors, from which names,
             types and shapes are inferred; the first axis is the batch, unless `max_batch_size` is 0. `name`, `repository`, and
             any field of `spec.Model`, such as `inputs`, `axes`, `outputs` or `samples`.
@@ -61,6 +63,7 @@ def run(
             drop_config_fields=drop_config_fields,
             allow_unproven=allow_unproven,
             plans=tuple(Path(each) for each in plans),
+            force=force,
         )
         return run_workflow.run(prepared, models=models, options=options)
 

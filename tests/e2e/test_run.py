@@ -76,7 +76,10 @@ def test_a_torchscript_file_becomes_a_proven_version(proven, model_files, monkey
 @pytest.mark.server
 def test_the_next_run_publishes_the_next_version_and_changes_no_file(published, model_files):
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in PLACE.rglob("*") if path.is_file()}
-    done = tritonize("run", str(model_files / "classifier.pt"), *CLASSIFIER, "--max-batch-size", "4")
+    same = tritonize("run", str(model_files / "classifier.pt"), *CLASSIFIER, "--max-batch-size", "4")
+    assert (same.returncode, same.stderr) == (0, "")
+    assert "UP TO DATE classifier version 1" in same.stdout
+    done = tritonize("run", str(model_files / "classifier.pt"), *CLASSIFIER, "--max-batch-size", "4", "--force")
     assert done.returncode == 0, done.stderr
     assert "PASSED classifier version 2" in done.stdout
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in before} == before

@@ -69,6 +69,16 @@ def display() -> Iterator[Display]:
         created.clear()
 
 
+def _up_to_date(report: Report) -> str | None:
+    """The text about a model that was not run, since it is up to date; `None` for any other report."""
+    from textwrap import fill
+
+    if not report.details.get("up_to_date"):
+        return None
+    notes = "".join(fill(f"  {note}", WIDTH, subsequent_indent="  ", break_on_hyphens=False) + "\n" for note in report.notes)
+    return f"UP TO DATE {report.model} version {report.version}\n  published: {report.location}\n{notes}"
+
+
 def finish(reports: Sequence[Report], *, as_json: bool, allow_unproven: bool = False) -> None:
     """Print the reports on stdout and set the exit code.
 
@@ -87,7 +97,7 @@ def finish(reports: Sequence[Report], *, as_json: bool, allow_unproven: bool = F
         say(json.dumps({"reports": [report_text.as_json(each) for each in reports]}, indent=2, ensure_ascii=False))
     else:
         for each in reports:
-            say(f"\n{report_text.as_text(each)}", nl=False)
+            say(f"\n{_up_to_date(each) or report_text.as_text(each)}", nl=False)
     errors = [each.details["error"]["exit_code"] for each in reports if "error" in each.details]
     if errors:
         raise typer.Exit(errors[0])

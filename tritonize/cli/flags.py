@@ -54,6 +54,7 @@ class RunFlags(ModelFlags):
     drop_config_fields: bool = False
     allow_unproven: bool = False
     plans: Sequence[Path] | None = None
+    force: bool = False
     seconds: float
     json: bool = False
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,8 +15,8 @@ from tritonize.cli.terminal import say
 
 if TYPE_CHECKING:
     from tritonize.cli.flags import RunFlags
-    from tritonize.core.artifacts import PublishedVersion
-    from tritonize.spec.schema import Spec
+    from tritonize.core.artifacts import PublishedVersion, Report
+    from tritonize.spec.schema import Model, Spec
 
 Source = Annotated[
     str, typer.Argument(metavar="SOURCE", help="A spec (.yaml), a .pt, .pt2 or .onnx file, or package.module:factory.")
@@ -58,6 +58,7 @@ DropConfigFields = Annotated[
 AllowUnproven = Annotated[
     bool, typer.Option("--allow-unproven", help="Publish although a required check could not run here (exit code 3).")
 ]
+Force = Annotated[bool, typer.Option("--force", help="Run models that are up to date too.")]
 SampleFiles = Annotated[
     list[str] | None,
     typer.Option("--sample-file", metavar="FILE", help="An .npz file with samples, instead of the spec's or random ones."),
@@ -68,7 +69,7 @@ Plans = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 TORCH_FILES = (".pt", ".pth", ".pt2", ".ts", ".jit", ".torchscript")
-_ABOUT_THE_RESULT = ("--json", "--allow-unproven", "--replace-config", "--drop-config-fields")
+_ABOUT_THE_RESULT = ("--json", "--allow-unproven", "--replace-config", "--drop-config-fields", "--force")
 
 
 def run(
@@ -90,13 +91,15 @@ def run(
     allow_unproven: AllowUnproven = False,
     plans: Plans = None,
     sample_files: SampleFiles = None,
+    force: Force = False,
     seconds: Deadline = RUN_S,
     json: Json = False,
 ) -> None:
     """Export, serve, verify and publish models.
 
     Exports each model, starts a Triton server with it, sends every sample, compares the responses with PyTorch's outputs, and
-    publishes the version only if all comparisons pass.
+    publishes the version only if all comparisons pass. A model whose newest version was made from the same source, Python files,
+    samples, spec and library versions is up to date and is not run.
     """
     from tritonize.cli.flags import RunFlags
 
@@ -120,6 +123,7 @@ def run(
             allow_unproven=allow_unproven,
             plans=plans,
             sample_files=sample_files,
+            force=force,
             seconds=seconds,
             json=json,
         ),
@@ -179,18 +183,33 @@ def _work(command: str, flags: RunFlags) -> None:
     specification = _specification(flags)
     if flags.sample_files:
         specification = _with_samples(specification, flags.sample_files)
+    current = _up_to_date(specification, flags) if command == "run" else {}
+    rest = [model for name, model in specification.models.items() if name not in current and name in (flags.models or [name])]
     # Before the imports below: torch takes longer to import than all of tritonize.
-    with workers.preloading(torch=True) if _has_torch_files(specification) else nullcontext():
-        _run(command, specification, flags)
+    with workers.preloading(torch=True) if _has_torch_files(rest) else nullcontext():
+        if rest or not current:
+            _run(command, specification, flags, current=current)
+        else:
+            finish(list(current.values()), as_json=flags.json)
 
 
-def _has_torch_files(specification: Spec) -> bool:
-    """Whether a model of the spec is a file that workers load with torch, and no code of the user's."""
-    sources = (Path(model.source) for model in specification.models.values())
+def _up_to_date(specification: Spec, flags: RunFlags) -> dict[str, Report]:
+    """The reports of the models that need no run; of a model without a version nothing is read."""
+    names = [name for name in flags.models or specification.models if (specification.repository / name).is_dir()]
+    if flags.force or flags.plans or not names or not set(names) <= set(specification.models):
+        return {}
+    from tritonize.workflows import up_to_date
+
+    return up_to_date.reports(specification, names, replace_config=flags.replace_config)
+
+
+def _has_torch_files(models: Iterable[Model]) -> bool:
+    """Whether one of the models is a file that workers load with torch, and no code of the user's."""
+    sources = (Path(model.source) for model in models)
     return any(source.suffix.lower() in TORCH_FILES and source.is_file() for source in sources)
 
 
-def _run(command: str, specification: Spec, flags: RunFlags) -> None:
+def _run(command: str, specification: Spec, flags: RunFlags, *, current: Mapping[str, Report]) -> None:
     from tritonize.workflows import job as job_workflow
     from tritonize.workflows import run as run_workflow
 
@@ -205,6 +224,8 @@ def _run(command: str, specification: Spec, flags: RunFlags) -> None:
             drop_config_fields=flags.drop_config_fields,
             allow_unproven=flags.allow_unproven,
             plans=tuple(flags.plans or ()),
+            force=flags.force,
+            current=current,
             command=_build_command(),
             on_published=published.append,
             on_stage=terminal.on_stage,

@@ -89,16 +89,20 @@ def _trace(error: Exception) -> list[str]:
 
 
 def _result(name: str, directory: Path) -> dict[str, object]:
-    from tritonize.process import tasks
+    from tritonize.process import isolation, loaded_code, tasks
 
     order = json.loads((directory / "request.json").read_text())
     _extend_path(order["search_path"])
+    if isolation.runs_user_code(order["request"]):
+        loaded_code.watch()
     task = tasks.find(name)
     request = task.decode_request(order["request"])
     started = time.perf_counter()
     work = task.load()
     imported = time.perf_counter() - started
-    return {"value": task.encode_result(work(request)), "import_seconds": imported}
+    value = task.encode_result(work(request))
+    known = [f"{directory.absolute()}/", *loaded_code.known_places(order["request"])]
+    return {"value": value, "import_seconds": imported, "loaded": loaded_code.found(known)}
 
 
 def run(name: str, directory: Path) -> NoReturn:

@@ -16,7 +16,7 @@ from typing import Generic, Required, TypedDict, TypeVar
 from tritonize.core import errors, logs
 from tritonize.core.messages import processes as wording
 from tritonize.core.messages import repository
-from tritonize.process import isolation, preload, processes
+from tritonize.process import isolation, loaded_code, preload, processes
 from tritonize.process.processes import NO_SPACE_EXIT_CODE, Ended, Process, log_tail
 from tritonize.process.tasks import Request, Result, Task, TaskError
 
@@ -105,6 +105,8 @@ def run_worker(
         raise _without_result(ended, log)
     received = _received(result)
     _LOG.info("%s took %.3f s, of which %.3f s were imports", task.name, ended.seconds, received["import_seconds"])
+    if "loaded" in received:
+        loaded_code.add(received["loaded"])
     return WorkerResult(
         value=task.decode_result(received.get("value")),
         seconds=ended.seconds,
@@ -152,6 +154,7 @@ class _Result(TypedDict, total=False):
 
     value: object
     import_seconds: Required[float]
+    loaded: loaded_code.Answer
     error: dict[str, object]
     bug: str
     unexpected: _Unexpected

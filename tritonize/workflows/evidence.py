@@ -24,6 +24,7 @@ from tritonize.report import html
 from tritonize.report import text as report_text
 from tritonize.spec import schema
 from tritonize.triton import model_config
+from tritonize.workflows import portable_spec
 
 T = TypeVar("T")
 
@@ -91,7 +92,7 @@ def write(
         "notes": list(finished.notes),
         "versions": dict(finished.versions),
         **finished.details,
-        "spec": _portable(model),
+        "spec": portable_spec.portable(model),
     }
     repository.write_manifest(staged, private.removed_from(facts, model))
 
@@ -153,37 +154,6 @@ def details(
 def _sha256(library: str) -> str | None:
     """Return the SHA-256 of a library's file; `None` if only the dynamic loader knows its path."""
     return repository.sha256(Path(library)) if Path(library).is_absolute() else None
-
-
-def _portable(model: schema.Model) -> JsonObject:
-    """Return the model's part of the spec with bare file names, since the manifest is copied to other machines."""
-    plain = model.model_dump(mode="json", exclude_defaults=True, exclude={"search_path"})
-    if not model.is_factory:
-        plain["source"] = Path(model.source).name
-    if model.template:
-        plain["template"] = model.template.name
-    if model.state_dict:
-        plain["weights"] = (
-            {**plain["weights"], "file": model.state_dict.file.name}
-            if isinstance(plain["weights"], dict)
-            else model.state_dict.file.name
-        )
-    if model.builder.plugins:
-        plain["builder"]["plugins"] = [path.name for path in model.builder.plugins]
-    if model.kwargs:
-        plain["kwargs"] = redaction.redacted(plain["kwargs"])
-    if model.custom_op_libraries:
-        plain["custom_op_libraries"] = [Path(name).name for name in model.custom_op_libraries]
-    if model.operators:
-        plain["operators"] = [path.name for path in model.operators]
-    for output in plain.get("outputs", {}).values():
-        if output.get("labels"):
-            output["labels"] = Path(output["labels"]).name
-    if model.samples.function:
-        plain["samples"].pop("files", None)
-    elif model.samples.patterns:
-        plain["samples"]["files"] = [Path(pattern).name for pattern in model.samples.patterns]
-    return plain
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritonize.core.artifacts import PublishedVersion, Source
+from tritonize.core.artifacts import PublishedVersion, Report, Source
 from tritonize.core.recorder import Listener, Recorder
 from tritonize.repository import Run
 from tritonize.spec import schema
@@ -24,6 +24,10 @@ class Options:
     """Publish a version even if a required proof could not run on this machine."""
     plans: tuple[Path, ...] = ()
     """Folders with plans built on other machines from the request of `plan request`; if given, no plan is built here."""
+    force: bool = False
+    """Run a model even if its newest version is up to date."""
+    current: Mapping[str, Report] | None = None
+    """Models that the caller found up to date, with their reports; `None` if it did not look."""
     command: str | None = None
     """Command line that repeats the build, for the report."""
     on_published: Callable[[PublishedVersion], None] = lambda _published: None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tritonize import export, reference, repository
 from tritonize.core import errors
@@ -12,13 +13,15 @@ from tritonize.core.errors import RepositoryError, TritonizeError
 from tritonize.core.messages import repository as wording
 from tritonize.core.recorder import Recorder
 from tritonize.plans import from_spec, gpu
-from tritonize.process import workers
+from tritonize.process import loaded_code, workers
+from tritonize.process.loaded_code import Loaded
 from tritonize.source import drawing, identification, input_inference
 from tritonize.spec import schema
 from tritonize.triton import serving
-from tritonize.workflows import config_conflict, release
+from tritonize.workflows import config_conflict, made_from, release, up_to_date
 from tritonize.workflows.build_plans import build_plans
 from tritonize.workflows.job import Job, Options
+from tritonize.workflows.made_from import Given, Origin
 from tritonize.workflows.prove import locate_error, reduce_precision
 from tritonize.workflows.run_report import report_of
 from tritonize.workflows.serve_version import serve_and_verify
@@ -28,10 +31,16 @@ from tritonize.workflows.stage_version import stage
 def run(specification: schema.Spec, *, models: Sequence[str] = (), options: Options | None = None) -> tuple[Report, ...]:
     """Build, serve, verify and publish every model of a specification, or the named ones; one Report each.
 
+    A model whose newest version was made from the same source, files, spec and libraries is up to date and is not run.
+
     Raises:
         TritonizeError: a model cannot be compared or published; no file of it is left in the repository.
     """
-    return _each(specification, models, options or Options(), serve=True)
+    options = options or Options()
+    if options.current is None and not options.force and not options.plans:
+        current = up_to_date.reports(specification, models, replace_config=options.replace_config)
+        options = replace(options, current=current)
+    return _each(specification, models, options, serve=True)
 
 
 def build(specification: schema.Spec, *, models: Sequence[str] = (), options: Options | None = None) -> tuple[Report, ...]:
@@ -65,12 +74,20 @@ def _each(specification: schema.Spec, models: Sequence[str], options: Options, *
 
 
 def _run_model(specification: schema.Spec, name: str, options: Options, *, serve: bool) -> Report:
-    """Run all stages of one model. Every stage returns a frozen value for the next one."""
+    """Run all stages of one model, unless it is up to date. Every stage returns a frozen value for the next one."""
+    if options.current and name in options.current:
+        return options.current[name]
     place, source = specification.repository, identification.identify(specification.models[name])
     _require_possible(specification.models[name], source, specification.target, options=options, serve=serve)
     started = time.perf_counter()
     runs_torch = source.kind in ("torchscript", "exported_program")
-    with errors.storage_errors(place), workers.preloading(torch=runs_torch), repository.staging(place) as run_:
+    before = made_from.given(specification, name, source.sha256)
+    with (
+        errors.storage_errors(place),
+        workers.preloading(torch=runs_torch),
+        repository.staging(place) as run_,
+        loaded_code.collecting() as loaded,
+    ):
         job = _job(specification, name, source, run_=run_, options=options, serve=serve, started=started)
         model, work, recorder = job.model, job.work, job.recorder
         drawn = drawing.draw(model, job.source, work, recorder=recorder)
@@ -81,8 +98,9 @@ def _run_model(specification: schema.Spec, name: str, options: Options, *, serve
         plans = build_plans(job, proven)
         built = stage(job, proven, plans, located=located)
         served = serve_and_verify(job, built)
-        _require_same_source(job)
+        origin = _origin(specification, job, before=before, loaded=loaded)
         report = report_of(job, built, served)
+        report = replace(report, details={**report.details, "made_from": origin})
         return release.publish_or_keep(job, built, report)
 
 
@@ -122,11 +140,13 @@ def _job(
     )
 
 
-def _require_same_source(job: Job) -> None:
-    """Raise if the source changed since the samples were drawn.
+def _origin(specification: schema.Spec, job: Job, *, before: Given, loaded: Loaded) -> Origin:
+    """Return what the version was made from.
 
     Raises:
-        RepositoryError: the files differ from those that the reference was computed with.
+        RepositoryError: a file of the spec, or a Python file that a worker loaded, changed during the run.
     """
-    if identification.identify(job.model).sha256 != job.source.sha256:
+    source = identification.identify(job.model).sha256
+    if source != job.source.sha256 or made_from.given(specification, job.name, source) != before:
         raise RepositoryError.of(wording.SOURCE_CHANGED, where=job.model.source)
+    return made_from.complete(before, specification.models[job.name], loaded)

@@ -24,7 +24,7 @@ from tritonize.source.tasks import INSPECT, InspectRequest, LoadRequest
 from tritonize.source.worker import inspection, script_errors, script_facts, torch_model
 from tritonize.spec import loader
 from tritonize.spec.schema import Model, Spec
-from tritonize.workflows import evidence
+from tritonize.workflows import portable_spec
 
 X = torch.rand(2, 4)
 
@@ -83,8 +83,8 @@ def test_weights_with_fields_are_read_from_a_spec_and_written_without_a_folder()
     )
     model = loader.load(Path("sub/s.yaml"), check_triton=lambda _: []).models["m"]
     assert (model.state_dict.file, model.state_dict.prefix, model.state_dict.key) == (Path("sub/w.pt"), "module.", "state_dict")
-    assert evidence._portable(model)["weights"] == {"file": "w.pt", "prefix": "module.", "key": "state_dict"}
-    assert evidence._portable(model.model_copy(update={"weights": Path("sub/w.pt")}))["weights"] == "w.pt"
+    assert portable_spec.portable(model)["weights"] == {"file": "w.pt", "prefix": "module.", "key": "state_dict"}
+    assert portable_spec.portable(model.model_copy(update={"weights": Path("sub/w.pt")}))["weights"] == "w.pt"
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,11 @@ NOTHING_SERVED = Message(
     what="The version policy of {model!r} serves no version, so there is none to roll back from.",
     next_step="name the version to serve with --to",
 )
+UP_TO_DATE = Message(
+    code="version-up-to-date",
+    what="Version {version} was made on {created} from the same source, Python files, samples, spec and library versions, and its "
+    "files are unchanged, so nothing was run. To run nevertheless, add --force.",
+)
 PINNED = Message(
     code="version-pinned",
     what="The repository serves version {pinned} alone (promote, rollback), so version {version} is published and not served. To "

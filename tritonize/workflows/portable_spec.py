@@ -1,0 +1,45 @@
+"""A model's part of the spec without paths and secrets of this machine, since it is copied to other machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tritonize.core import redaction
+from tritonize.core.json_types import JsonObject
+from tritonize.spec import schema
+
+
+def portable(model: schema.Model) -> JsonObject:
+    """Return the model's part of the spec with bare file names."""
+    plain = model.model_dump(mode="json", exclude_defaults=True, exclude={"search_path"})
+    if not model.is_factory:
+        plain["source"] = Path(model.source).name
+    if model.template:
+        plain["template"] = model.template.name
+    if model.state_dict:
+        plain["weights"] = (
+            {**plain["weights"], "file": model.state_dict.file.name}
+            if isinstance(plain["weights"], dict)
+            else model.state_dict.file.name
+        )
+    if model.builder.plugins:
+        plain["builder"]["plugins"] = [path.name for path in model.builder.plugins]
+    if model.kwargs:
+        plain["kwargs"] = redaction.redacted(plain["kwargs"])
+    if model.custom_op_libraries:
+        plain["custom_op_libraries"] = [Path(name).name for name in model.custom_op_libraries]
+    if model.operators:
+        plain["operators"] = [path.name for path in model.operators]
+    for output in plain.get("outputs", {}).values():
+        if output.get("labels"):
+            output["labels"] = Path(output["labels"]).name
+    if model.samples.function:
+        plain["samples"].pop("files", None)
+    elif model.samples.patterns:
+        plain["samples"]["files"] = [Path(pattern).name for pattern in model.samples.patterns]
+    return plain
+
+
+def has_secrets(model: schema.Model) -> bool:
+    """Whether a factory has arguments that `portable` leaves out, so that two different specs can look the same."""
+    return redaction.redacted(model.kwargs) != model.kwargs
