@@ -15,6 +15,8 @@ from tritonize.triton import config_changes, model_config
 from tritonize.triton.protocol import ModelConfig
 from tritonize.workflows import checked_copy, config_conflict
 
+_PASSED = ("passed", "passed here")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -108,7 +110,7 @@ def _earlier(request: Request) -> int:
         if version < max(served):
             with contextlib.suppress(RepositoryError):  # damaged, or published by something else
                 listed = repository.read_manifest(place / model / str(version))
-                if listed.get("verdict") == "passed" and repository.proven_config(place, model, version) is not None:
+                if listed.get("verdict") in _PASSED and repository.proven_config(place, model, version) is not None:
                     return version
     raise RepositoryError.of(wording.NO_EARLIER, where=str(place / model), model=model, version=max(served))
 
@@ -118,7 +120,7 @@ def _proven(request: Request, version: int) -> str:
     place, model = request.repository, request.model
     where = str(place / model / str(version))
     listed = repository.read_manifest(place / model / str(version))
-    if listed.get("verdict") != "passed" and not request.allow_unproven:
+    if listed.get("verdict") not in _PASSED and not request.allow_unproven:
         raise RepositoryError.of(wording.PIN_UNPROVEN, where=where, version=version, model=model)
     text = repository.proven_config(place, model, version)
     if text is None:

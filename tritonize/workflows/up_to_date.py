@@ -11,10 +11,13 @@ from tritonize import repository
 from tritonize.core.artifacts import Report
 from tritonize.core.errors import TritonizeError
 from tritonize.core.messages import repository as wording
+from tritonize.core.results import Verdict
 from tritonize.source import identification
 from tritonize.spec import schema
 from tritonize.workflows import made_from
 from tritonize.workflows.made_from import Origin
+
+_PASSED: dict[str, Verdict] = {"passed": "passed", "passed here": "passed here"}
 
 
 def reports(specification: schema.Spec, models: Sequence[str] = (), *, replace_config: bool = False) -> dict[str, Report]:
@@ -40,7 +43,8 @@ def _report(specification: schema.Spec, name: str, *, replace_config: bool) -> R
     try:
         known = repository.read_manifest(directory)
         origin = known.get("made_from")
-        if known.get("verdict") != "passed" or not isinstance(origin, dict):
+        verdict = _PASSED.get(known.get("verdict", ""))
+        if verdict is None or not isinstance(origin, dict):
             return None
         if replace_config and repository.proven_config(place, name, newest) != repository.read_config(place, name):
             return None
@@ -60,7 +64,7 @@ def _report(specification: schema.Spec, name: str, *, replace_config: bool) -> R
         command="run",
         model=name,
         version=newest,
-        verdict="passed",
+        verdict=verdict,
         notes=tuple(notes),
         details={"up_to_date": True},
         location=directory,
