@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks import large, memory, one_layer, overhead, plans, startup, throughput, up_to_date, verification
+from benchmarks import large, many_clients, memory, one_layer, overhead, plans, startup, throughput, up_to_date, verification
 
 PARTS = {
     "overhead": overhead.measure,
@@ -25,6 +25,7 @@ PARTS = {
     "startup": startup.measure,
     "throughput": throughput.measure,
     "up_to_date": up_to_date.measure,
+    "many_clients": many_clients.measure,
     "verification": verification.measure,
 }
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,4 +1,7 @@
-"""Serves an ONNX file with pytriton's Python API; run by benchmarks/throughput.py in an environment of its own."""
+"""Serves an ONNX file with one input and one output with pytriton's Python API, in an environment of its own.
+
+Run by benchmarks/throughput.py and benchmarks/many_clients.py, with the path, two ports and the largest batch.
+"""
 
 import sys
 
@@ -10,14 +13,15 @@ from pytriton.triton import Triton, TritonConfig
 
 
 def main() -> None:
-    path, http_port, grpc_port = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    path, http_port, grpc_port, max_batch = sys.argv[1], *map(int, sys.argv[2:5])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    (given,), (wanted,) = session.get_inputs(), session.get_outputs()
 
     @batch
-    def infer(volume: np.ndarray) -> list[np.ndarray]:
-        return session.run(["mask"], {"volume": volume})
+    def infer(**inputs: np.ndarray) -> list[np.ndarray]:
+        return session.run([wanted.name], inputs)
 
     config = TritonConfig(
         http_address="127.0.0.1", http_port=http_port, grpc_address="127.0.0.1", grpc_port=grpc_port, allow_metrics=False
@@ -26,9 +30,9 @@ def main() -> None:
         triton.bind(
             model_name="network",
             infer_func=infer,
-            inputs=[Tensor(name="volume", dtype=np.float32, shape=(1, 128, 128, 128))],
-            outputs=[Tensor(name="mask", dtype=np.float32, shape=(1, 128, 128, 128))],
-            config=ModelConfig(max_batch_size=1),
+            inputs=[Tensor(name=given.name, dtype=np.float32, shape=tuple(given.shape[1:]))],
+            outputs=[Tensor(name=wanted.name, dtype=np.float32, shape=tuple(wanted.shape[1:]))],
+            config=ModelConfig(max_batch_size=max_batch),
         )
         triton.serve()
 

@@ -89,7 +89,7 @@ def _measured(network: torch.nn.Module) -> dict[str, float]:
         _same_answers(ways)
         measured: dict[str, Callable[[], float]] = {name: partial(_rate, ask) for name, ask in ways.items()}
         np.save(place / "volume.npy", volume)
-        python, http_url, grpc_url = stack.enter_context(_pytriton(path, place))
+        python, http_url, grpc_url = stack.enter_context(pytriton(path, place))
         for url in (grpc_url, http_url):
             command = [str(python), str(CLIENT), url, str(place / "volume.npy"), str(SECONDS)]
             measured[f"pytriton's Python API, {url.partition(':')[0]}"] = partial(_rate_of, command)
@@ -226,7 +226,7 @@ def _direct(path: Path, volume: np.ndarray) -> Callable[[], object]:
 
 
 @contextlib.contextmanager
-def _pytriton(path: Path, place: Path) -> Iterator[tuple[Path, str, str]]:
+def pytriton(path: Path, place: Path, *, max_batch_size: int = 1) -> Iterator[tuple[Path, str, str]]:
     """The same file served by pytriton's Python API, in an environment of its own."""
     environment = cache.directory() / "bench" / "pytriton-0.7.0"
     python = environment / "bin" / "python"
@@ -235,7 +235,7 @@ def _pytriton(path: Path, place: Path) -> Iterator[tuple[Path, str, str]]:
         subprocess.run([str(python), "-m", "pip", "install", "-q", *PYTRITON], check=True)
         (environment / "complete").touch()
     ports = _free_ports(2)
-    command = [str(python), str(SERVER), str(path), *map(str, ports)]
+    command = [str(python), str(SERVER), str(path), *map(str, ports), str(max_batch_size)]
     variables = {"PATH": f"{environment / 'bin'}:/usr/bin:/bin", "HOME": str(place)}
     if (library := prerequisites.libpython()) and not library.on_loader_path:
         variables["LD_LIBRARY_PATH"] = str(library.path.parent)  # the system's own may be of another patch release
