@@ -201,6 +201,7 @@ def _resolve(parsed: schema.Spec, folder: Path) -> schema.Spec:
                 if isinstance(model.weights, schema.Weights)
                 else placed(model.weights),
                 "template": placed(model.template),
+                "config": placed(model.config),
                 "operators": [at(path) for path in model.operators],
                 "builder": model.builder.model_copy(update={"plugins": tuple(at(path) for path in model.builder.plugins)}),
                 "search_path": [at(path) for path in model.search_path],

@@ -54,6 +54,18 @@ def problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], str]]:
     yield from _output_problems(model)
     yield from _plan_problems(model)
     yield from _profile_problems(model)
+    yield from _config_problems(model)
+
+
+def _config_problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Check that a configuration of the user's own is not also put together from other parts of the spec."""
+    if model.config:
+        for key in ("template", "triton", "custom_op_libraries"):
+            if getattr(model, key):
+                yield (key,), "cannot be given together with config, which is published as it is; remove one of them"
+        for name, output in model.outputs.items():
+            if output.labels:
+                yield ("outputs", name, "labels"), "cannot be given together with config; name the labels in that file"
 
 
 def _text_problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -313,6 +313,9 @@ class Model(_Section):
     quality: Quality = Quality()
     triton: dict[str, Any] = Field(default_factory=dict, description="further fields of Triton's ModelConfig")
     template: Path | None = Field(None, description="replaces templates/config.pbtxt.j2")
+    config: Path | None = Field(
+        None, description="a config.pbtxt to publish as it is, such as the one in place; it is compared with the model"
+    )
     deadline_s: float = Field(DEFAULT_DEADLINE, gt=0, description="seconds after which a worker of one stage is ended")
     memory_mib: int | None = Field(
         None, gt=0, description="MiB of resident memory at which a worker is ended; default: nine tenths of the machine's memory"

@@ -33,7 +33,7 @@ def require_none(place: Path, name: str, model: schema.Model) -> None:
 def require_nothing_dropped_early(place: Path, name: str, model: schema.Model) -> None:
     """`require_nothing_dropped` at the start of a run, as far as the new configuration is known then."""
     with contextlib.suppress(UsageError):  # reported later, when the configuration is rendered
-        if not model.template:
+        if not model.template and not model.config:
             require_nothing_dropped(place, name, model_config.foreseen(name, model), unknown=("cc_model_filenames",))
 
 
@@ -66,7 +66,7 @@ def is_proven(path: Path) -> bool:
 
 def _lines(place: Path, name: str, model: schema.Model) -> Iterator[str]:
     path = place / name / repository.CONFIG
-    if not path.is_file() or model.template or repository.pinned(place / name) is not None:
+    if not path.is_file() or model.template or model.config or repository.pinned(place / name) is not None:
         return
     try:
         current = model_config.parse(repository.read_config(place, name), where=str(path))

@@ -86,6 +86,8 @@ def _named(model: schema.Model) -> Iterator[tuple[str, Path]]:
             yield from (("data", path) for path in onnx_protobuf.data_files(Path(model.source)))
     if model.template:
         yield "template", model.template
+    if model.config:
+        yield "config", model.config
     yield from (("labels", rules.labels) for rules in model.outputs.values() if rules.labels)
     for pattern in () if model.samples.function else model.samples.patterns:
         for match in map(Path, sample_files.matches(pattern)):

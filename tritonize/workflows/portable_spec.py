@@ -14,8 +14,8 @@ def portable(model: schema.Model) -> JsonObject:
     plain = model.model_dump(mode="json", exclude_defaults=True, exclude={"search_path"})
     if not model.is_factory:
         plain["source"] = Path(model.source).name
-    if model.template:
-        plain["template"] = model.template.name
+    for key, path in (("template", model.template), ("config", model.config)):
+        plain |= {key: path.name} if path else {}
     if model.state_dict:
         plain["weights"] = (
             {**plain["weights"], "file": model.state_dict.file.name}

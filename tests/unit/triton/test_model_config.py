@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from tests.support.command import CHECKOUT
-from tests.support.model_configs import CASES
+from tests.support.model_configs import CASES, artifact, model, tensor
 from tritonize.core.errors import UsageError
 from tritonize.triton import config_template, model_config
 
@@ -73,3 +74,53 @@ def test_differences_name_the_field():
     assert (finding.what, finding.expected, finding.found) == ("input[0].dims[1]", "160", "161")
     (finding,) = model_config.differences(base, {**base, "output": []}, where="w")
     assert finding.what == "output"
+
+
+OWN = """
+# written by hand
+name: "m"
+platform: "onnxruntime_onnx"
+max_batch_size: 2
+input [ { name: "x" data_type: TYPE_FP32 dims: [ 4 ] } ]
+output [ { name: "y" data_type: TYPE_FP32 dims: [ -1 ] } ]
+parameters { key: "intra_op_thread_count" value { string_value: "1" } }
+"""
+
+
+def own(text: str) -> str:
+    Path("own.pbtxt").write_text(text)
+    built = artifact([tensor("x", "fp32", "batch", 4)], [tensor("y", "fp32", "batch", 3)])
+    return model_config.render("m", model(config="own.pbtxt"), built)
+
+
+def test_a_configuration_of_the_users_own_is_published_as_it_is():
+    assert own(OWN) == OWN
+    for unnecessary in ('name: "m"\n', "# written by hand\n"):
+        assert own(OWN.replace(unnecessary, "")) == OWN.replace(unnecessary, "")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line"),
+    [
+        ('name: "m"', 'name: "n"', "name: n, expected m"),
+        ("onnxruntime_onnx", "tensorrt_plan", "platform: tensorrt_plan, expected onnxruntime_onnx"),
+        ('platform: "onnxruntime_onnx"', "", "backend: not set, expected onnxruntime"),
+        ("max_batch_size: 2", "max_batch_size: 4", "max_batch_size: 4, expected 2"),
+        ('"x"', '"z"', "input x: not set"),
+        ('"x"', '"z"', "input z: the model has none of this name"),
+        ('"y" data_type: TYPE_FP32', '"y" data_type: TYPE_FP64', "output y: TYPE_FP64, expected TYPE_FP32"),
+        ("dims: [ 4 ]", "dims: [ 5 ]", "input x: dims [5], expected [4]"),
+        ("dims: [ -1 ]", "dims: [ 1, 3 ]", "output y: dims [1, 3], expected [3]"),
+    ],
+)
+def test_a_configuration_that_contradicts_the_model_is_an_error_with_each_line(before, after, line):
+    with pytest.raises(UsageError) as caught:
+        own(OWN.replace(before, after))
+    assert caught.value.code == "model-config-own-differs"
+    assert line in caught.value.details
+
+
+def test_an_unreadable_configuration_of_the_users_own_is_an_error():
+    with pytest.raises(UsageError) as caught:
+        model_config.render("m", model(config="absent.pbtxt"), artifact([], []))
+    assert caught.value.code == "model-config-own-unreadable"

@@ -69,9 +69,15 @@ CONFIG_INVALID = Message(
 )
 TEMPLATE_DIFFERS = Message(
     code="model-config-template-differs",
-    what="The configuration that the template renders differs from the spec.",
-    next_step="write name and max_batch_size in the template with {{{{ name }}}} and {{{{ max_batch_size }}}}",
+    what="The configuration that the template renders contradicts the model.",
+    next_step="write name, max_batch_size, inputs and outputs in the template with the values that it gets, such as {{{{ name }}}}",
 )
+OWN_CONFIG_DIFFERS = Message(
+    code="model-config-own-differs",
+    what="The spec's own configuration contradicts the model.",
+    next_step="correct the file, or remove `config` from the spec to have the configuration written",
+)
+OWN_CONFIG_UNREADABLE = Message(code="model-config-own-unreadable", what="The spec's own configuration cannot be read.")
 NO_REPOSITORY = Message(
     code="server-no-repository",
     what="There is no such model repository.",
