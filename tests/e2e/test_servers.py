@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -689,6 +690,11 @@ class TestServe:
         with self.serving(repository, "--no-restart") as (process, _):
             self.kill_server(process)
             assert process.wait(60) == 7
+            assert process.stderr is not None
+            (log,) = re.findall(r"where: (\S+\.log)", process.stderr.read())
+        assert "Started HTTPService" in Path(log).read_text()  # the error names a log that is still there
+        assert stat.S_IMODE(Path(log).stat().st_mode) == 0o600
+        Path(log).unlink()
 
 
 def test_server_errors_have_exit_code_7() -> None:

@@ -542,6 +542,20 @@ ONLY_OURS = {
         config=_parameter("intra_op_thread_count", "1.5"),
         why="a number with something behind it is a mistake",
     ),
+    "more_threads_than_any_machine_has": Row(
+        stock=f"{STATE} gives any number to ONNX Runtime, whose error is std::bad_alloc",
+        refuses=False,
+        ours="parameter inter_op_thread_count: expected at most 4096, found 2000000000",
+        config=_parameter("inter_op_thread_count", "2000000000"),
+        why="the error names its field",
+    ),
+    "file_outside_its_version": Row(
+        stock=f"{LOAD} joins the paths",
+        refuses=False,
+        ours="default_model_filename '../../other/1/model.onnx' leads out of the version directory",
+        config=_with('default_model_filename: "../../other/1/model.onnx"'),
+        why="a version's evidence is of its own files; another file could change unseen",
+    ),
     "share_session_between_instances": Row(
         stock="no function reads the parameter",
         refuses=False,

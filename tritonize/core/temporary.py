@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tritonize.core.errors import storage_errors
+from tritonize.core.errors import TritonizeError, storage_errors
 
 _NAME = "tritonize_scratch_"
 _UNLOCKED = f".{_NAME}"
@@ -25,12 +25,17 @@ _OURS = re.compile(rf"\.?{_NAME}[a-z0-9_]{{8}}")
 """The names that `tempfile` creates. A user's own folder may start with the same words."""
 _ABANDONED_S = 3600.0
 """Age in seconds from which a folder that is not locked yet is removed: its process was killed before it took the lock."""
+_KEPT_BYTES = 2**20
+"""How much is kept of a log that an error names: its end."""
 _PLAIN = re.compile(r"[A-Za-z0-9/._+-]+")
 
 
 @contextlib.contextmanager
 def folder(*, plain: bool = False) -> Iterator[Path]:
     """Create a private folder (mode 0700) for the duration of the block. Folders of killed processes are removed first.
+
+    If an error of tritonize that names a log of the folder leaves the block, the end of the log is kept beside the folder, and the
+    error names that file.
 
     Args:
         plain: use an ASCII path without blanks, as Triton's Python backend requires.
@@ -47,10 +52,27 @@ def folder(*, plain: bool = False) -> Iterator[Path]:
         path = made.rename(made.with_name(f"{_NAME}{made.name.removeprefix(_UNLOCKED)}"))
     try:
         yield path
+    except TritonizeError as error:
+        error.where = _kept(path, error.where)
+        raise
     finally:
         shutil.rmtree(path, ignore_errors=True)
         if held is not None:
             os.close(held)
+
+
+def _kept(folder: Path, where: str | None) -> str | None:
+    """Copy the log in the folder that `where` names to a file that stays, and return that; otherwise return `where`."""
+    log = Path(where) if where else folder
+    if log.suffix != ".log" or not log.is_relative_to(folder) or not log.is_file():
+        return where
+    with contextlib.suppress(OSError), log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _KEPT_BYTES))
+        descriptor, name = tempfile.mkstemp(prefix=f"tritonize-{log.stem}-", suffix=".log", dir=folder.parent)
+        with os.fdopen(descriptor, "wb") as kept:
+            shutil.copyfileobj(file, kept)
+        return name
+    return where
 
 
 def remove_left(place: Path) -> None:

@@ -41,6 +41,9 @@ them: importing it starts a thread, and a fork would not copy it."""
 WITHOUT_TORCH = ("tritonize.onnx_model.worker.finishing",)
 """The same for a source that no forked worker loads with torch."""
 
+_ANSWER_S = 120.0
+"""Seconds after which a preloaded process that does not answer is given up: it imports torch first, perhaps from a slow disk."""
+
 
 class ForkedGuard:
     """A guard that the preloaded process forked; it has the methods of `subprocess.Popen` that `processes` uses."""
@@ -79,6 +82,7 @@ class Preloaded:
         """The environment that its workers inherit; a worker with another one has to be a new interpreter."""
         self._lock = threading.Lock()
         ours, theirs = socket.socketpair()
+        ours.settimeout(_ANSWER_S)
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-u", "-X", "faulthandler", os.fspath(_PROGRAM), *modules],
@@ -103,12 +107,12 @@ class Preloaded:
                 reply, descriptors, _, _ = socket.recv_fds(self._orders, preload_main.REPLY.size, 1)
                 (pid,) = preload_main.REPLY.unpack(reply) if reply else (preload_main.REFUSED,)
             except OSError as error:
-                _LOG.info("the preloaded process has ended: %s", error)
+                _LOG.info("the preloaded process has ended or does not answer: %s", error)
                 pid = preload_main.REFUSED
             finally:
                 os.close(read_in)
                 os.close(write_out)
-            if pid == preload_main.REFUSED:
+            if pid == preload_main.REFUSED or not descriptors:  # without a free descriptor, none is received
                 _LOG.info("the preloaded process forks no more workers")
                 self._orders.close()
                 self._orders = None

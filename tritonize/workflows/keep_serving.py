@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tritonize.core.errors import ServerError
+from tritonize.core.errors import MissingError, ServerError
+from tritonize.core.messages import processes
 from tritonize.core.messages import server as messages
 from tritonize.triton import serving
 from tritonize.triton.server.embedded import Running
@@ -86,9 +87,11 @@ def keep_serving(
                 on_ready(server)
                 server.wait()
             return
-        except ServerError as error:
+        except (ServerError, MissingError) as error:
             if not restart or (start == 1 and error.code != messages.SERVER_ENDED.code):
                 raise
+            if isinstance(error, MissingError) and error.code != processes.COMMAND_NOT_STARTED.code:
+                raise  # a server that was killed in its first instants counts, a missing one does not
             pause = crashes.pause_s(time.monotonic() - began)
             if pause is None:
                 raise ServerError.of(

@@ -111,6 +111,22 @@ def test_it_has_ended_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             assert FORKED not in str(work("describe", directory).value.fields["command"])
 
 
+def test_it_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped, or in an import that hangs: the worker is a new interpreter, and its guard is no second one later."""
+    directory = package_elsewhere(tmp_path, monkeypatch)
+    monkeypatch.setattr(preload, "_ANSWER_S", 1.0)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with preload.preloading(processes.child_environment(os.environ), []):
+        preloaded = preload.current()
+        assert preloaded is not None
+        os.kill(preloaded._process.pid, signal.SIGSTOP)
+        for _ in range(2):
+            assert FORKED not in str(work("describe", directory).value.fields["command"])
+        os.kill(preloaded._process.pid, signal.SIGCONT)
+        assert preloaded._process.wait(10) is not None  # it has nobody to answer
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 def test_no_descriptor_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = package_elsewhere(tmp_path, monkeypatch)
     before = len(list(Path("/proc/self/fd").iterdir()))

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from tritonize.core.errors import MissingError, ServerError
+from tritonize.core.messages import processes
 from tritonize.core.messages import server as messages
 from tritonize.workflows import keep_serving as module
 from tritonize.workflows.keep_serving import Crashes, keep_serving
@@ -99,6 +100,13 @@ def test_a_first_start_that_fails_and_no_restart_are_errors_at_once(starts, ends
         server.run(restart=restart)
     assert error.value.code in ("server-ended", "model-refused")
     assert server.pauses == []
+
+
+def test_a_server_that_is_killed_before_its_first_instruction_has_crashed(monkeypatch):
+    not_started = MissingError.of(processes.COMMAND_NOT_STARTED, command="tritonserver")
+    server = Server(monkeypatch, [None, not_started, None], [crashed(), None])
+    server.run()
+    assert (server.ready, server.pauses) == (2, [1.0, 2.0])
 
 
 def test_a_missing_server_is_no_crash(monkeypatch):

@@ -112,6 +112,15 @@ static TrError *read_config(TrModel *handle, Json **config)
     return NULL;
 }
 
+/* Whether a path has a component "..". */
+static bool leads_out(const char *path)
+{
+    for (const char *at = path; (at = strstr(at, "..")); at += 2)
+        if ((at == path || at[-1] == '/') && (!at[2] || at[2] == '/'))
+            return true;
+    return false;
+}
+
 /* The ONNX file: `default_model_filename`, else model.onnx; in a folder of that name, its
  * model.onnx. */
 static TrError *find_file(TrModel *handle, Model *model)
@@ -126,6 +135,9 @@ static TrError *find_file(TrModel *handle, Model *model)
     TRY(TRITONBACKEND_ModelVersion(handle, &version));
     if (!*file)
         file = "model.onnx";
+    if (leads_out(file))
+        return fail(TR_INVALID_ARG,
+                    "default_model_filename '%s' leads out of the version directory", file);
     if (asprintf(&model->path, "%s/%" PRIu64 "/%s", repository, version, file) < 0) {
         model->path = NULL;
         return no_memory("a path");

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+enum { MOST_THREADS = 4096 }; /* of a session; with too many, ONNX Runtime says std::bad_alloc */
+
 bool parse_int(const char *text, int *value)
 {
     char *stop;
@@ -73,6 +75,16 @@ static TrError *set_optimization(const Json *config, OrtSessionOptions *options)
     return checked(ort.SetSessionGraphOptimizationLevel(options, chosen));
 }
 
+/* A number of threads; 0, as in Triton's backend, leaves the choice to ONNX Runtime. */
+static TrError *read_threads(const Json *config, const char *name, int *count)
+{
+    TRY(read_int(config, name, count));
+    if (*count <= MOST_THREADS)
+        return NULL;
+    return fail(TR_INVALID_ARG, "parameter %s: expected at most %d, found %d", name, MOST_THREADS,
+                *count);
+}
+
 static TrError *set_threads(const Json *config, OrtSessionOptions *options)
 {
     int mode = 0, intra = 0, inter = 0;
@@ -84,9 +96,8 @@ static TrError *set_threads(const Json *config, OrtSessionOptions *options)
     TRY(checked(ort.SetSessionExecutionMode(options, mode ? ORT_PARALLEL : ORT_SEQUENTIAL)));
     if (ort_global_threads)
         return checked(ort.DisablePerSessionThreads(options));
-    TRY(read_int(config, "intra_op_thread_count", &intra));
-    TRY(read_int(config, "inter_op_thread_count", &inter));
-    /* 0, as in Triton's backend, leaves the choice to ONNX Runtime. */
+    TRY(read_threads(config, "intra_op_thread_count", &intra));
+    TRY(read_threads(config, "inter_op_thread_count", &inter));
     if (intra > 0)
         TRY(checked(ort.SetIntraOpNumThreads(options, intra)));
     if (inter > 0)
