@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks import large, many_clients, memory, one_layer, overhead, plans, startup, throughput, up_to_date, verification
+from benchmarks import large, lint, many_clients, memory, one_layer, overhead, plans, startup, throughput, up_to_date, verification
 
 PARTS = {
     "overhead": overhead.measure,
@@ -22,6 +22,7 @@ PARTS = {
     "memory": memory.measure,
     "large": large.measure,
     "plans": plans.measure,
+    "lint": lint.measure,
     "startup": startup.measure,
     "throughput": throughput.measure,
     "up_to_date": up_to_date.measure,

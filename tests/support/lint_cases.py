@@ -124,7 +124,13 @@ PARTS = {
         files={"1/model.onnx": PAIR},
     ),
 }
+PARTS["stream"] = Model(config=BASE + CPU + "model_transaction_policy { decoupled: true }\n")
 """Models that the cases' ensembles consist of."""
+STREAM = '{{ model_name: "stream" model_version: -1 input_map {{ key: "X" value: "IN" }} output_map {{ key: "Y" value: "{}" }} }}'
+JOIN = (
+    '{{ model_name: "pair" model_version: -1 input_map {{ key: "A" value: "{}" }} input_map {{ key: "B" value: "{}" }} '
+    'output_map {{ key: "C" value: "OUT" }} }}'
+)
 PAIR_STEP = (
     'step [ { model_name: "pair" model_version: -1 input_map { key: "A" value: "IN" } input_map { key: "B" value: "IN" } '
     'output_map { key: "C" value: "OUT" } } ]'
@@ -369,6 +375,11 @@ CASES: dict[str, Case] = {
     "TR518": ensemble("[ 3 ]", "[ 4 ]"),
     "TR519": ensemble("4", "8"),
     "TR520": ensemble('"part"', '"tr520_wrong"'),
+    "TR521": ensemble(
+        ENSEMBLE_STEP,
+        f"step [ {STREAM.format('ONE')}, {STREAM.format('TWO')}, {JOIN.format('ONE', 'TWO')} ]",
+        f"step [ {STREAM.format('ONE')}, {JOIN.format('ONE', 'ONE')} ]",
+    ),
     "TR601": graphs({"1/model.onnx": "version https://git-lfs.github.com/spec/v1\n"}),
     "TR602": replaced('"X"', '"x"'),
     "TR603": Case(
@@ -425,6 +436,7 @@ CASES: dict[str, Case] = {
     "TR804": Case(
         wrong=Model(config=SCRIPT, files={"1/model.pt": archive("model/data.pkl")}), right=Model(config=SCRIPT, files=SCRIPTED)
     ),
+    "TR805": Case(wrong=Model(config=SCRIPT.partition("output")[0], files=SCRIPTED), right=Model(config=SCRIPT, files=SCRIPTED)),
     "TR811": python("def predict(x):\n    return x\n"),
     "TR812": python("class TritonPythonModel\n    pass\n"),
     "TR813": Case(
@@ -456,7 +468,6 @@ ELSEWHERE = {
     "TR112": "the server serves it",
     "TR113": "the server has no such backend",
     "TR403": "the server needs a GPU for it",
-    "TR521": "it takes four models",
 }
 """Rules whose tests are in tests/unit/lint/test_repository.py, with the reason."""
 

@@ -29,7 +29,7 @@ class Format(enum.StrEnum):
 
 def lint(
     repository: Annotated[Path | None, typer.Argument(metavar="REPOSITORY", help="Any model repository.")] = None,
-    models: Annotated[list[str] | None, typer.Argument(metavar="[MODEL]...", help="Models to check (all).")] = None,
+    models: Annotated[list[str] | None, typer.Argument(metavar="MODEL", help="Models to check (all).")] = None,
     *,
     form: Annotated[Format, typer.Option("--format", help="Form of the output.")] = Format.TEXT,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout; the same as --format json.")] = False,

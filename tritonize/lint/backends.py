@@ -63,6 +63,17 @@ TORCH_FILE = Rule(
     wrong="torch.save(model.state_dict(), '1/model.pt')",
     right="torch.jit.save(torch.jit.script(model), '1/model.pt')",
 )
+TORCH_TENSORS = Rule(
+    id="TR805",
+    name="libtorch-without-tensors",
+    severity="error",
+    triton="refuses",
+    what="The configuration of a TorchScript model has no inputs or no outputs.",
+    why="A TorchScript file says neither names nor types nor shapes of its outputs, so the PyTorch backend completes nothing.",
+    fix="write the inputs and outputs down",
+    wrong='backend: "pytorch"\nmax_batch_size: 4',
+    right='backend: "pytorch"\nmax_batch_size: 4\ninput [ { name: "INPUT__0" … } ]\noutput [ { name: "OUTPUT__0" … } ]',
+)
 PYTHON_CLASS = Rule(
     id="TR811",
     name="python-model-class",
@@ -97,7 +108,7 @@ PYTHON_ENVIRONMENT = Rule(
     wrong='parameters { key: "EXECUTION_ENV_PATH" value { string_value: "$$TRITON_MODEL_DIRECTORY/env.tar.gz" } }   # no such file',
     right='parameters { key: "EXECUTION_ENV_PATH" value { string_value: "$$TRITON_MODEL_DIRECTORY/env.tar.gz" } }',
 )
-RULES = (TORCH_OUTPUT, TORCH_INPUT, TORCH_TYPE, TORCH_FILE, PYTHON_CLASS, PYTHON_SYNTAX, PYTHON_ENVIRONMENT)
+RULES = (TORCH_OUTPUT, TORCH_INPUT, TORCH_TYPE, TORCH_FILE, TORCH_TENSORS, PYTHON_CLASS, PYTHON_SYNTAX, PYTHON_ENVIRONMENT)
 _INDEXED = re.compile(r".*__\d+")
 _TORCH_TYPES = ["BOOL", "UINT8", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BF16", "STRING"]
 _PYTHON_LIMIT = 4 * 2**20
@@ -110,6 +121,9 @@ def torch_script(model: Model) -> Iterator[Diagnostic]:
     if model.completed.platform != "pytorch_libtorch":
         return
     config = model.config
+    if model.text is not None and not (config.input and config.output):
+        found = " and ".join(f"no {field}s" for field in ("input", "output") if not getattr(config, field))
+        yield model.at(TORCH_TENSORS, found=found)
     indexed = [bool(_INDEXED.fullmatch(each.name)) for each in config.input]
     for index, each in enumerate(config.input):
         if any(indexed) and not indexed[index]:

@@ -132,9 +132,9 @@ DECOUPLED = Rule(
     name="step-of-several-decoupled",
     severity="error",
     triton="refuses",
-    what="A step of an ensemble takes tensors from different decoupled models.",
+    what="A step or the outputs of an ensemble take tensors from different decoupled models.",
     why="Each decoupled model sends any number of responses, so Triton cannot tell which of them belong together.",
-    fix="let a step take tensors from one decoupled model only",
+    fix="let each step, and the outputs, take tensors from one decoupled model only",
     wrong="two steps with decoupled models, and one that takes outputs of both",
     right="one step with a decoupled model, and one that takes its outputs",
 )
@@ -263,7 +263,9 @@ def _decoupled(model: Model, resolve: Resolve) -> Iterator[Diagnostic]:
     """Follow which decoupled model each tensor comes from, step by step, as soon as all its inputs are known."""
     origin: dict[str, str] = {each.name: "" for each in model.config.input}
     waiting = list(enumerate(model.config.ensemble_scheduling.step))
-    while waiting and len(waiting) <= _MOST_STEPS:
+    if len(waiting) > _MOST_STEPS:
+        return
+    while waiting:
         able = [each for each in waiting if all(tensor in origin for tensor in each[1].input_map.values())]
         if not able:
             return  # `ensembles` reports what is never written
@@ -279,6 +281,10 @@ def _decoupled(model: Model, resolve: Resolve) -> Iterator[Diagnostic]:
             decoupled = config is not None and config.model_transaction_policy.decoupled
             for tensor in step.output_map.values():
                 origin[tensor] = f"step {index} ({step.model_name})" if decoupled else next(iter(origins), "")
+
+    ends = {origin.get(each.name, "") for each in model.config.output}
+    if len(ends) > 1:
+        yield model.at(DECOUPLED, "output", found=f"the outputs are tensors of {_list(ends)}")
 
 
 def _list(origins: set[str]) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tritonize.core import names
 from tritonize.lint.model import CONFIG, SPECIAL, Entry, Model, as_version
 from tritonize.lint.rule import Diagnostic, Rule
 
@@ -133,6 +133,10 @@ RULES = (
 )
 
 
+_ADDRESSABLE = re.compile(r"[A-Za-z0-9_.~-]+")
+"""What clients write into a URL as it is."""
+
+
 def root(directory: Path, found: list[Entry]) -> Iterator[Diagnostic]:
     """Check the entries of the repository itself, except what belongs to one model."""
     by_name = {each.name: each for each in found}
@@ -152,10 +156,8 @@ def _at_root(rule: Rule, path: str, *, found: str) -> Diagnostic:
 
 def check(model: Model) -> Iterator[Diagnostic]:
     """Check the entries of a model's directory."""
-    if not names.is_model(model.name):
-        yield model.of(
-            ENTRY_NAME, "", found=f"the directory is called {model.name!r}", expected="ASCII letters, digits, '_' and '-'"
-        )
+    if not _ADDRESSABLE.fullmatch(model.name):
+        yield model.of(ENTRY_NAME, "", found=f"the directory is called {model.name!r}", expected="ASCII letters, digits and '_.~-'")
     for entry in model.entries.values():
         yield from _entry(model, entry)
     if not model.versions:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tritonize.lint.model import FILES, Model
 from tritonize.lint.rule import Diagnostic, Rule, Verdict
+from tritonize.lint.tensors import COMPLETING_TENSORS
 
 FILE_MISSING = Rule(
     id="TR107",
@@ -47,8 +48,9 @@ INCOMPLETE = Rule(
     name="incomplete",
     severity="info",
     triton="completes",
-    what="The configuration names no inputs or no outputs, so Triton completes them.",
-    why="Backends for ONNX, TensorRT and Python fill in tensors that the configuration leaves out. With "
+    what="The configuration leaves out inputs, outputs, or parts of them, which Triton completes.",
+    why="Backends for ONNX, TensorRT and Python fill in tensors that the configuration leaves out, the latter two also "
+    "types and dims. With "
     "`--disable-auto-complete-config` a model without its inputs is refused.",
     fix="write the tensors down; `tritonize config MODEL` prints them",
     wrong='backend: "onnxruntime"\nmax_batch_size: 4',
@@ -67,7 +69,7 @@ FILE_OUTSIDE = Rule(
     right='default_model_filename: "model.onnx"',
 )
 RULES = (FILE_MISSING, NO_SERVED_VERSION, VERSION_MISSING, INCOMPLETE, FILE_OUTSIDE)
-_COMPLETING = ("onnxruntime", "tensorrt", "python", "openvino", "pytorch")
+_COMPLETING = ("onnxruntime", "tensorrt", "python", "openvino")
 
 
 def versions(model: Model) -> Iterator[Diagnostic]:
@@ -124,3 +126,8 @@ def completeness(model: Model) -> Iterator[Diagnostic]:
         known = model.completed.backend in ("onnxruntime", "tensorrt")
         verdict: Verdict | None = None if known and not inputs else "accepts"
         yield model.at(INCOMPLETE, found=f"no {missing}", triton=verdict)
+    for field in ("input", "output") if model.completed.backend in COMPLETING_TENSORS else ():
+        for index, each in enumerate(getattr(config, field)):
+            lacking = [name for name in ("data_type", "dims") if not getattr(each, name)]
+            if each.name and lacking:
+                yield model.at(INCOMPLETE, field, index, found=f"{field} {each.name!r} has no {' and no '.join(lacking)}")

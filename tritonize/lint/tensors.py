@@ -10,10 +10,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any  # Any: a message of protobuf's generated classes, which have no types
 
-from tritonize.lint.model import Model
+from tritonize.lint.model import FILES, Model
 from tritonize.lint.rule import Diagnostic, Rule
 
 WILDCARD = -1
+COMPLETING_TENSORS = ("tensorrt", "python", "openvino")
+"""Backends that complete types and dims of tensors that are named; `model_files` reports these."""
 _CORE = "Triton checks this before it loads the model (core, `model_config_utils.cc`)."
 
 NAME_MISSING = Rule(
@@ -193,13 +195,13 @@ def _names(model: Model, field: str, *, index: int, count: int) -> Iterator[Diag
         counted_on = model.completed.backend == "onnxruntime" and field == "input"
         found = f"{count} {field}s are called {tensor.name!r}"
         yield model.at(NAME_TWICE, field, index, "name", found=found, triton="refuses" if counted_on else "accepts")
-    if not tensor.data_type:
+    if not tensor.data_type and model.completed.backend not in COMPLETING_TENSORS:
         yield model.at(TYPE_MISSING, field, index, found=f"{label(tensor, field)} has no data type")
 
 
 def _dims(model: Model, field: str, index: int) -> Iterator[Diagnostic]:
     tensor = getattr(model.config, field)[index]
-    if not tensor.dims:
+    if not tensor.dims and model.completed.backend not in COMPLETING_TENSORS:
         yield model.at(DIMS_MISSING, field, index, found=f"{label(tensor, field)} has no dims", expected="one at least")
     for axis, size in enumerate(tensor.dims):
         if size < 1 and size != WILDCARD:
@@ -254,6 +256,8 @@ def _formats(model: Model, field: str, index: int) -> Iterator[Diagnostic]:
 
 def _ragged(model: Model) -> Iterator[Diagnostic]:
     config = model.config
+    if model.completed.backend not in FILES:
+        return  # a backend of its own may join requests itself
     joined = config.max_batch_size > 0 and (config.HasField("dynamic_batching") or config.HasField("sequence_batching"))
     for index, tensor in enumerate(config.input):
         if tensor.allow_ragged_batch and not joined:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import lint_cases
-from tests.support.lint_cases import BASE, ENSEMBLE, IDENTITY, ONE, Model
+from tests.support.lint_cases import BASE, ENSEMBLE, IDENTITY, ONE, UNBATCHED, Model
 from tritonize.core.errors import UsageError
 from tritonize.lint.repository import Repository
 
@@ -146,7 +146,6 @@ def test_a_profile_is_named_by_a_number(root: Path) -> None:
         ] == ids
 
 
-DECOUPLED = "model_transaction_policy { decoupled: true }\n"
 JOIN = (
     'step [ { model_name: "part" model_version: -1 input_map { key: "X" value: "IN" } output_map { key: "Y" value: "ONE" } },'
     ' { model_name: "SECOND" model_version: -1 input_map { key: "X" value: "IN" } output_map { key: "Y" value: "TWO" } },'
@@ -155,18 +154,11 @@ JOIN = (
 )
 
 
-@pytest.mark.parametrize(("second", "ids"), [("other", ["TR521"]), ("plain", ["TR521"])])
-def test_a_step_takes_tensors_of_one_decoupled_model(root: Path, second: str, ids: list[str]) -> None:
-    joined = ENSEMBLE.replace(lint_cases.ENSEMBLE_STEP, JOIN.replace("SECOND", second))
-    part = Model(config=BASE + DECOUPLED)
-    models = {
-        "part": part,
-        "other": part,
-        "plain": Model(),
-        "pair": lint_cases.PARTS["pair"],
-        "all": Model(config=joined, files={"1": None}),
-    }
-    assert found(root, models) == {"all": ids}
+def test_outputs_of_an_ensemble_come_from_one_decoupled_model(root: Path) -> None:
+    steps = f"step [ {lint_cases.STREAM.format('OUT')}, {lint_cases.STREAM.format('OTHER')} ]"
+    other = ENSEMBLE.replace(lint_cases.ENSEMBLE_STEP, steps) + 'output [ { name: "OTHER" data_type: TYPE_FP32 dims: [ 3 ] } ]\n'
+    models = {"stream": lint_cases.PARTS["stream"], "all": Model(config=other, files={"1": None})}
+    assert found(root, models) == {"all": ["TR521"]}
 
 
 def test_tensors_of_models_that_are_not_decoupled_are_joined(root: Path) -> None:
@@ -197,3 +189,27 @@ def test_named_models_alone_are_linted(root: Path) -> None:
 def test_a_repository_that_does_not_exist_is_an_error(root: Path) -> None:
     with pytest.raises(UsageError):
         Repository(root / "nowhere")
+
+
+def test_a_backend_that_completes_tensors_may_leave_out_types(root: Path) -> None:
+    models = {
+        name: Model(
+            config=BASE.replace("onnxruntime", name).replace("data_type: TYPE_FP32 ", "", 1), files={f"1/{file}": lint_cases.CODE}
+        )
+        for name, file in (("python", "model.py"), ("onnxruntime", "model.onnx"))
+    }
+    assert found(root, models) == {"python": ["TR111"], "onnxruntime": ["TR601", "TR203"]}
+
+
+def test_names_with_dots_are_addressable(root: Path) -> None:
+    assert found(root, {"llava-1.5": Model(), "heart v2": Model()}) == {"heart v2": ["TR003"]}
+
+
+def test_backends_of_others_join_ragged_requests_themselves(root: Path) -> None:
+    ragged = UNBATCHED.replace("dims", "allow_ragged_batch: true dims", 1)
+    models = {
+        "own": Model(config=ragged.replace("onnxruntime", "tensorrtllm")),
+        "python": Model(config=ragged.replace("onnxruntime", "python")),
+    }
+    assert "TR212" in found(root, models)["python"]
+    assert "own" not in found(root, {})
