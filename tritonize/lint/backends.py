@@ -6,13 +6,16 @@ Source: pytorch_backend, `ValidateInputs` and `ValidateOutputs`; python_backend,
 from __future__ import annotations
 
 import ast
+import os
 import re
 import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from tritonize.core import bounded_files
+from tritonize.lint import files
 from tritonize.lint.model import Model
 from tritonize.lint.rule import Diagnostic, Rule
 
@@ -112,8 +115,11 @@ RULES = (TORCH_OUTPUT, TORCH_INPUT, TORCH_TYPE, TORCH_FILE, TORCH_TENSORS, PYTHO
 _INDEXED = re.compile(r".*__\d+")
 _TORCH_TYPES = ["BOOL", "UINT8", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BF16", "STRING"]
 _PYTHON_LIMIT = 4 * 2**20
-_ARCHIVE_LIMIT = 100_000
-"""Most members of a TorchScript archive."""
+_DIRECTORY_LIMIT = 16 * 2**20
+"""Bytes of the list of members up to which an archive is judged."""
+_END = b"PK\x05\x06"
+_END_BYTES = 22
+_LONGEST_COMMENT = 2**16
 
 
 def torch_script(model: Model) -> Iterator[Diagnostic]:
@@ -138,24 +144,34 @@ def torch_script(model: Model) -> Iterator[Diagnostic]:
             if each.data_type and name.removeprefix("TYPE_") not in _TORCH_TYPES:
                 yield model.at(TORCH_TYPE, field, index, "data_type", found=f"{field} {each.name!r}: {name}")
     for version, path in model.files():
-        if model.may_read(path) and path.is_file() and (problem := _not_script(path)):
+        if model.may_read(path) and files.is_file(path) and (problem := _not_script(path)):
             yield model.of(TORCH_FILE, f"{version}/{path.name}", found=problem)
 
 
 def _not_script(path: Path) -> str | None:
     """Why a file is not a TorchScript archive, by its directory of members alone."""
     try:
-        with bounded_files.opened(path) as file, zipfile.ZipFile(file) as archive:
-            names = archive.namelist()
+        with bounded_files.opened(path) as file:
+            if _directory_bytes(file) > _DIRECTORY_LIMIT:
+                return None  # not judged
+            with zipfile.ZipFile(file) as archive:
+                names = archive.namelist()
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
         return "not a ZIP archive"
-    if len(names) > _ARCHIVE_LIMIT:
-        return f"an archive of {len(names):,} members"
     if any("/code/" in name or name.startswith("code/") for name in names):
         return None
     return (
         "an archive without code, such as a state dict" if any(name.endswith("data.pkl") for name in names) else "another archive"
     )
+
+
+def _directory_bytes(file: IO[bytes]) -> int:
+    """The size of the list of members that an archive names at its end; 0 without one."""
+    length = file.seek(0, os.SEEK_END)
+    file.seek(max(0, length - _END_BYTES - _LONGEST_COMMENT))
+    tail = file.read()
+    at = tail.rfind(_END)
+    return int.from_bytes(tail[at + 12 : at + 16], "little") if at >= 0 else 0
 
 
 def python(model: Model) -> Iterator[Diagnostic]:
@@ -164,7 +180,7 @@ def python(model: Model) -> Iterator[Diagnostic]:
         return
     for version, path in model.files():
         name = f"{version}/{path.name}"
-        if not model.may_read(path) or not path.is_file():
+        if not model.may_read(path) or not files.is_file(path):
             continue
         try:
             with warnings.catch_warnings(action="ignore"):
@@ -194,7 +210,7 @@ def _no_model(tree: ast.Module) -> str | None:
 def _environment(model: Model) -> Iterator[Diagnostic]:
     value = model.config.parameters["EXECUTION_ENV_PATH"].string_value if "EXECUTION_ENV_PATH" in model.config.parameters else ""
     path = value.replace("$$TRITON_MODEL_DIRECTORY", str(model.directory), 1)
-    if value and not Path(path).exists():
+    if value and not files.exists(Path(path)):
         entry = model.places.entry(("parameters",), "EXECUTION_ENV_PATH")
         place = ("parameters",) if entry is None else ("parameters", entry)
         yield model.at(PYTHON_ENVIRONMENT, *place, found=f"there is no {value!r}")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tritonize.lint.ensembles import entry_path, is_ensemble
+from tritonize.lint.files import listed
 from tritonize.lint.model import Model
 from tritonize.lint.rule import Diagnostic, Rule
 
@@ -211,7 +212,7 @@ def _mapping(model: Model, member: Model, *, index: int, known: dict[str, _Tenso
         for key, name in sorted(mapped.items()):
             place = entry_path(model, index, field=field, key=key)
             if key not in tensors:
-                expected = ", ".join(map(repr, tensors))
+                expected = listed(tensors)
                 yield model.at(unknown, *place, found=f"step {index}: {key!r} of {member.name!r}", expected=expected)
                 continue
             tensor = tensors[key]

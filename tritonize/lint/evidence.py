@@ -6,10 +6,13 @@ lint reads no weights, unless all are to be hashed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from tritonize.core.artifacts import Finding
 from tritonize.core.errors import RepositoryError
+from tritonize.lint import files
 from tritonize.lint.model import Model
 from tritonize.lint.rule import Diagnostic, Rule
 from tritonize.repository import file_hashes, manifest
@@ -51,11 +54,12 @@ UNPROVEN = Rule(
 )
 RULES = (CHANGED, DAMAGED, UNPROVEN)
 _SMALL = 2**20
+_SUM = re.compile(r"[0-9a-f]{64}")
 
 
 def check(model: Model, *, hash_all: bool = False) -> Iterator[Diagnostic]:
     """Check the versions of a model that have a manifest."""
-    proven = [version for version in model.versions if (model.directory / str(version) / manifest.EVIDENCE).is_dir()]
+    proven = [version for version in model.versions if files.is_directory(model.directory / str(version) / manifest.EVIDENCE)]
     for version in proven:
         folder = f"{version}/{manifest.EVIDENCE}"
         if not model.may_read(model.directory / folder / manifest.MANIFEST):
@@ -71,11 +75,18 @@ def check(model: Model, *, hash_all: bool = False) -> Iterator[Diagnostic]:
             yield model.of(DAMAGED, folder, found=error.strerror or str(error))
             continue
         for each in found:
-            path = each.where.removeprefix(f"{model.name}/")
-            yield model.of(CHANGED, path, found=each.what)
+            yield _changed(model, each)
     for version in model.served if proven else ():
         if version not in proven:
             yield model.of(UNPROVEN, str(version), found=f"version {version} has no evidence")
+
+
+def _changed(model: Model, finding: Finding) -> Diagnostic:
+    path = finding.where.removeprefix(f"{model.name}/")
+    if finding.expected is None or finding.found is None:
+        return model.of(CHANGED, path, found=finding.what, expected=finding.expected)
+    sums = [f"SHA-256 {each[:12]}…" if _SUM.fullmatch(each) else each for each in (finding.found, finding.expected)]
+    return model.of(CHANGED, path, found=sums[0], expected=sums[1])
 
 
 def _sizes_of(known: manifest.Manifest) -> manifest.Take:

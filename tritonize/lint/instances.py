@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path as FilePath
 
+from tritonize.lint import files
 from tritonize.lint.model import Model
 from tritonize.lint.pbtxt import Path
 from tritonize.lint.rule import Diagnostic, Edit, Rule, Verdict
@@ -146,7 +147,7 @@ def options(model: Model) -> Iterator[Diagnostic]:
             yield model.at(PARAMETER, *place, found=f"{name}: {value!r}", expected="true or false")
     yield from _accelerators(model)
     for index, name in enumerate(model.config.model_operations.op_library_filename):
-        if not FilePath(name).is_file():
+        if not files.is_file(FilePath(name)):
             yield model.at(
                 OPERATORS, "model_operations", "op_library_filename", index, found=f"there is no file {name!r} on this machine"
             )

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tritonize.lint.model import CONFIG, SPECIAL, Entry, Model, as_version
+from tritonize.lint.files import Entry
+from tritonize.lint.model import CONFIG, SPECIAL, Model, as_version
 from tritonize.lint.rule import Diagnostic, Rule
 
 REPOSITORY_IS_MODEL = Rule(
@@ -120,6 +121,17 @@ MISREAD_VERSION = Rule(
     wrong="heart/\n├── config.pbtxt\n├── 1/\n└── 2-old/",
     right="heart/\n├── config.pbtxt\n├── 1/\n└── 2/",
 )
+TOO_MANY = Rule(
+    id="TR010",
+    name="too-many-findings",
+    severity="info",
+    triton="depends",
+    what="The model has more findings than lint lists.",
+    why="Lint lists the first 1,000 findings of a model.",
+    fix="correct the findings above, and run lint again",
+    wrong="a configuration of thousands of tensors without names",
+    right="a configuration of the tensors that the model has",
+)
 RULES = (
     REPOSITORY_IS_MODEL,
     STRAY_DIRECTORY,
@@ -130,6 +142,7 @@ RULES = (
     NO_VERSION,
     NOT_A_VERSION,
     MISREAD_VERSION,
+    TOO_MANY,
 )
 
 
@@ -165,6 +178,8 @@ def check(model: Model) -> Iterator[Diagnostic]:
             NO_VERSION, "", found="no directory of the model has a number as its name", expected="a directory such as 1/"
         )
     for version in model.versions:
+        if model.entries[str(version)].outside and not model.follow:
+            continue
         folder = model.directory / str(version)
         try:
             next(folder.iterdir(), None)

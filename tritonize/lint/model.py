@@ -5,8 +5,6 @@ Every read is bounded, and nothing outside the repository is read unless links a
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,68 +14,18 @@ from typing import Any  # Any: a message of protobuf's generated classes, which 
 from google.protobuf import text_format
 
 from tritonize.core import bounded_files
+from tritonize.lint.files import Entry, entries, leads_outside
 from tritonize.lint.pbtxt import Places
 from tritonize.lint.rule import Diagnostic, Edit, Rule, Verdict
 
 CONFIG = "config.pbtxt"
-CONFIG_LIMIT = 4 * 2**20
+CONFIG_LIMIT = 2**20
 """Largest configuration in bytes."""
-ENTRIES_LIMIT = 100_000
-"""Most entries of one directory that are looked at."""
 SPECIAL = ("configs", "warmup", "initial_state")
 """Directories inside a model that Triton uses itself and does not take for versions."""
+_LONGEST = 300
 ModelConfig = Any
 """`inference.ModelConfig` of Triton's `model_config.proto`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One entry of a directory."""
-
-    name: str
-    kind: str
-    """`directory`, `file`, `other`, `missing` (a link to nothing) or `unreadable`."""
-    outside: bool
-    """Whether it is a link that leads out of the repository."""
-
-
-def entries(directory: Path, root: Path) -> list[Entry]:
-    """The entries of a directory, sorted by name.
-
-    Args:
-        directory: the directory to list.
-        root: the repository, without symbolic links in its path.
-
-    Raises:
-        OSError: the directory cannot be read.
-    """
-    found = []
-    with os.scandir(directory) as scanned:
-        for number, each in enumerate(scanned):
-            if number >= ENTRIES_LIMIT:
-                raise OSError(f"it has more than {ENTRIES_LIMIT:,} entries")
-            found.append(_entry(Path(each.path), root, link=each.is_symlink()))
-    return sorted(found, key=lambda each: each.name)
-
-
-def _entry(path: Path, root: Path, *, link: bool) -> Entry:
-    kind = "unreadable"
-    try:
-        mode = path.stat().st_mode
-        kind = "directory" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
-    except FileNotFoundError:
-        kind = "missing"
-    except OSError:
-        pass
-    return Entry(name=path.name, kind=kind, outside=link and leads_outside(path, root))
-
-
-def leads_outside(path: Path, root: Path) -> bool:
-    """Whether a path leads out of the repository once all links are followed; also if that cannot be told."""
-    try:
-        return not Path(os.path.realpath(path)).is_relative_to(root)
-    except (OSError, ValueError):
-        return True
 
 
 @dataclass(kw_only=True)
@@ -199,8 +147,8 @@ class Model:
             path=f"{self.name}/{CONFIG}",
             line=place.line,
             column=place.column,
-            found=found,
-            expected=expected,
+            found=_short(found),
+            expected=expected and _short(expected),
             edit=edit,
             triton=triton or rule.triton,
         )
@@ -221,10 +169,15 @@ class Model:
             model=self.name,
             path=f"{self.name}/{path}" if path else self.name,
             line=line,
-            found=found,
-            expected=expected,
+            found=_short(found),
+            expected=expected and _short(expected),
             triton=triton or rule.triton,
         )
+
+
+def _short(text: str) -> str:
+    """A text of at most 300 characters."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 2]} …"
 
 
 def as_version(name: str) -> int | None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from tritonize.lint.files import exists, is_directory
 from tritonize.lint.model import FILES, Model
 from tritonize.lint.rule import Diagnostic, Rule, Verdict
 from tritonize.lint.tensors import COMPLETING_TENSORS
@@ -107,12 +108,8 @@ def files(model: Model) -> Iterator[Diagnostic]:
 
 
 def _is_there(path: Path, backend: str) -> bool:
-    try:
-        if backend == "onnxruntime" and path.is_dir():
-            path = path / "model.onnx"
-        return path.exists()
-    except OSError:
-        return True  # `layout` reports what cannot be read
+    inner = path / "model.onnx" if backend == "onnxruntime" and is_directory(path) else path
+    return exists(inner)
 
 
 def completeness(model: Model) -> Iterator[Diagnostic]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tritonize.core import onnx_graph
 from tritonize.core.onnx_graph import Graph
-from tritonize.lint import onnx_tensors
+from tritonize.lint import files, onnx_tensors
 from tritonize.lint.model import Model
 from tritonize.lint.rule import Diagnostic, Rule
 
@@ -65,9 +65,9 @@ def check(model: Model) -> Iterator[Diagnostic]:
     if model.completed.backend != "onnxruntime":
         return
     for version, path in model.files():
-        file = path / "model.onnx" if path.is_dir() else path
+        file = path / "model.onnx" if files.is_directory(path) else path
         name = f"{version}/{file.relative_to(path.parent)}"
-        if not model.may_read(file) or not file.is_file():
+        if not model.may_read(file) or not files.is_file(file):
             continue
         try:
             graph = onnx_graph.read(file)
@@ -85,10 +85,10 @@ def _data(model: Model, file: Path, *, name: str, graph: Graph) -> Iterator[Diag
         path = file.parent / location
         if Path(location).is_absolute() or ".." in Path(location).parts:
             yield model.of(DATA_OUTSIDE, name, found=repr(location))
-        elif not location or "\0" in location or not path.is_file():
+        elif not location or not files.is_file(path):
             yield model.of(DATA_MISSING, name, found=f"there is no file {location!r}")
-        elif path.stat().st_size < needed:
-            found, expected = f"{location!r} has {path.stat().st_size:,} bytes", f"{needed:,} bytes"
+        elif files.size(path) < needed:
+            found, expected = f"{location!r} has {files.size(path):,} bytes", f"{needed:,} bytes"
             yield model.of(DATA_MISSING, name, found=found, expected=expected)
 
 

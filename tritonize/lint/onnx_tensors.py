@@ -5,11 +5,12 @@ Source: onnxruntime_backend, `ValidateInputs`, `ValidateOutputs` and `CompareDim
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any  # Any: a message of protobuf's generated classes, which have no types
 
 from tritonize.core import dtypes
 from tritonize.core.onnx_graph import Graph, GraphValue
+from tritonize.lint.files import listed
 from tritonize.lint.model import Model
 from tritonize.lint.rule import Diagnostic, Rule
 
@@ -126,16 +127,11 @@ def check(model: Model, graph: Graph) -> Iterator[Diagnostic]:
     for index, output in enumerate(config.output):
         if output.name not in outputs:
             if output.name:
-                yield model.at(UNKNOWN_OUTPUT, "output", index, "name", found=repr(output.name), expected=_names(outputs))
+                yield model.at(UNKNOWN_OUTPUT, "output", index, "name", found=repr(output.name), expected=listed(outputs))
             continue
         yield from _type(model, "output", index=index, value=outputs[output.name])
         if output.name not in scattered:
             yield from _dims(model, "output", index=index, value=outputs[output.name])
-
-
-def _names(values: Mapping[str, GraphValue]) -> str:
-    names = [repr(each) for each in values]
-    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "") or "none"
 
 
 def _inputs(model: Model, graph: Graph) -> Iterator[Diagnostic]:
@@ -149,7 +145,7 @@ def _inputs(model: Model, graph: Graph) -> Iterator[Diagnostic]:
                 OPTIONAL, "input", index, "optional", found=f"input {each.name!r}, max_batch_size {config.max_batch_size}"
             )
         if value is None and each.name:
-            yield model.at(UNKNOWN_INPUT, "input", index, "name", found=repr(each.name), expected=_names(known))
+            yield model.at(UNKNOWN_INPUT, "input", index, "name", found=repr(each.name), expected=listed(known))
         if value is None:
             continue
         yield from _type(model, "input", index=index, value=value)
@@ -161,7 +157,7 @@ def _inputs(model: Model, graph: Graph) -> Iterator[Diagnostic]:
     provided = _provided(config)
     for name in required:
         if name not in provided:
-            yield model.at(MISSING_INPUT, "input", found=f"input {name!r} of the model", expected=_names(required))
+            yield model.at(MISSING_INPUT, "input", found=f"input {name!r} of the model", expected=listed(required))
 
 
 def _provided(config: Any) -> set[str]:

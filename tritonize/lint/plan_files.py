@@ -12,6 +12,7 @@ from pathlib import Path
 from tritonize.core import dtypes
 from tritonize.core.artifacts import TensorSpec
 from tritonize.core.errors import PlanError
+from tritonize.lint import files
 from tritonize.lint.model import Model
 from tritonize.lint.rule import Diagnostic, Rule
 from tritonize.plans import plan_file
@@ -149,7 +150,7 @@ def check(model: Model) -> Iterator[Diagnostic]:
             path = Path(f"{model.directory}/{version}/{name}")
             if not model.may_read(path):
                 continue
-            if not path.is_file():
+            if not files.is_file(path):
                 yield from _missing(model, version, name=name, place=place)
                 continue
             yield from _plan(model, path, headers=headers)
@@ -219,8 +220,8 @@ def _contradictions(path: Path, header: Header, metadata: PlanMetadata) -> Itera
     """What does not need the plan's content: `plan_file.contradictions` hashes it too."""
     if (metadata.module, metadata.version) != (header.module, header.version_text):
         yield f"{metadata.module} {metadata.version}, and the plan's header says {header.module} {header.version_text}"
-    if metadata.plan_bytes != path.stat().st_size:
-        yield f"{metadata.plan_bytes:,} bytes, and the plan has {path.stat().st_size:,}"
+    if metadata.plan_bytes != files.size(path):
+        yield f"{metadata.plan_bytes:,} bytes, and the plan has {files.size(path):,}"
 
 
 def _contract(model: Model, metadata: PlanMetadata) -> Iterator[Diagnostic]:
@@ -247,7 +248,7 @@ def _tensors(model: Model, field: str, specs: Mapping[str, TensorSpec]) -> Itera
     for index, tensor in enumerate(tensors):
         spec = specs.get(tensor.name)
         if spec is None:
-            found, known = f"{field} {tensor.name!r}", ", ".join(map(repr, specs))
+            found, known = f"{field} {tensor.name!r}", files.listed(specs)
             yield model.at(TENSORS, field, index, "name", found=found, expected=known)
             continue
         wanted = dtypes.by_name(spec.dtype).triton
@@ -263,4 +264,4 @@ def _tensors(model: Model, field: str, specs: Mapping[str, TensorSpec]) -> Itera
             )
     for name in specs if field == "input" and tensors else ():
         if name not in {each.name for each in tensors}:
-            yield model.at(TENSORS, "input", found=f"input {name!r} of the plan is missing", expected=", ".join(map(repr, specs)))
+            yield model.at(TENSORS, "input", found=f"input {name!r} of the plan is missing", expected=files.listed(specs))

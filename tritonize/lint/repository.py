@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -27,9 +28,12 @@ from tritonize.lint import (
     tensors,
     warmup,
 )
-from tritonize.lint.model import Entry, Model, entries
+from tritonize.lint.files import Entry, entries
+from tritonize.lint.model import Model
 from tritonize.lint.rule import Diagnostic
 
+_MOST_FINDINGS = 1_000
+"""Findings of one model that are listed."""
 _CACHED_MODELS = 64
 """Models whose configuration is kept for the ensembles that name them."""
 _BY_CONFIG = (
@@ -116,12 +120,28 @@ class Repository:
         if stray := self._not_a_model(model, entry):
             yield stray
             return
-        found = [*_own(model), *evidence.check(model, hash_all=self._hash_all)]
+        found = list(itertools.islice(self._found(model), _MOST_FINDINGS + 1))
+        yield from sorted(found[:_MOST_FINDINGS], key=_order)
+        if len(found) > _MOST_FINDINGS:
+            yield model.of(layout.TOO_MANY, "", found=f"more than {_MOST_FINDINGS:,} findings")
+
+    def _found(self, model: Model) -> Iterator[Diagnostic]:
+        """All diagnostics of a model; if a file of it disappears meanwhile, or cannot be read after all, that is one too."""
+        try:
+            yield from self._all(model)
+        except OSError as error:
+            yield model.of(layout.UNREADABLE, "", found=f"{error.strerror or error}: {error.filename or 'a file'}")
+
+    def _all(self, model: Model) -> Iterator[Diagnostic]:
+        refused = False
+        checks = [_own(model), evidence.check(model, hash_all=self._hash_all)]
         if model.config is not None:
-            found += ensemble_models.check(model, self.model)
-            if not any(each.triton == "refuses" for each in found):
-                found += self._refused_members(model)
-        yield from sorted(found, key=_order)
+            checks.append(ensemble_models.check(model, self.model))
+        for each in itertools.chain.from_iterable(checks):
+            refused = refused or each.triton == "refuses"
+            yield each
+        if model.config is not None and not refused:
+            yield from self._refused_members(model)
 
     def lint_as(self, name: str, text: str) -> Iterator[Diagnostic]:
         """The diagnostics of a model if its configuration had this text; without those of evidence."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tritonize.core import bounded_files
+from tritonize.lint import files
 from tritonize.lint.model import Model
 from tritonize.lint.rule import Diagnostic, Rule
 
@@ -90,7 +91,7 @@ def labels(model: Model) -> Iterator[Diagnostic]:
         place, path = ("output", index, "label_filename"), model.directory / name
         if _escapes(path, model.directory):
             yield model.at(LABELS_OUTSIDE, *place, found=f"output {output.name!r}: {name!r}")
-        elif not path.is_file():
+        elif not files.is_file(path):
             yield model.at(LABELS_MISSING, *place, found=f"output {output.name!r}: there is no file {name!r}")
         elif len(output.dims) == 1 and output.dims[0] > 1:
             yield from _count(model, index, path)
@@ -140,5 +141,5 @@ def _sources(model: Model, rule: Rule, *, field: str, index: int, inputs: set[st
         yield model.at(rule, field, index, found=f"{len(sources)} sources", expected="1 source")
     for position, source in enumerate(sources):
         if source not in inputs:
-            found, known = f"no input {source!r}", ", ".join(map(repr, sorted(inputs))) or "no inputs"
+            found, known = f"no input {source!r}", files.listed(sorted(inputs))
             yield model.at(rule, field, index, "source_input", position, found=found, expected=known)

@@ -14,6 +14,7 @@ from tritonize.lint.model import FILES, Model
 from tritonize.lint.rule import Diagnostic, Rule
 
 WILDCARD = -1
+_MOST_AXES = 64
 COMPLETING_TENSORS = ("tensorrt", "python", "openvino")
 """Backends that complete types and dims of tensors that are named; `model_files` reports these."""
 _CORE = "Triton checks this before it loads the model (core, `model_config_utils.cc`)."
@@ -213,6 +214,8 @@ def _reshape(model: Model, field: str, index: int) -> Iterator[Diagnostic]:
     tensor = getattr(model.config, field)[index]
     place = (field, index, "reshape")
     sizes = list(tensor.reshape.shape)
+    if max(len(sizes), len(tensor.dims)) > _MOST_AXES:
+        return  # no backend has so many, and the products would become huge
     if not sizes and not model.config.max_batch_size:
         yield model.at(RESHAPE_EMPTY, *place, found=f"{label(tensor, field)}: an empty reshape and max_batch_size 0")
     invalid = [axis for axis, size in enumerate(sizes) if size < 1 and size != WILDCARD]

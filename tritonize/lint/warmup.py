@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any  # Any: a message of protobuf's generated classes, which have no types
 
 from tritonize.core import dtypes
+from tritonize.lint import files
 from tritonize.lint.model import Model
 from tritonize.lint.rule import Diagnostic, Rule
 
@@ -60,6 +60,7 @@ INPUTS = Rule(
     wrong='inputs { key: "A" … }   # the model has A and B',
     right='inputs { key: "A" … }\ninputs { key: "B" … }',
 )
+_MOST_AXES = 64
 RULES = (DIMS, DATA, FILE, INPUTS)
 
 
@@ -104,10 +105,9 @@ def _content(model: Model, index: int, *, name: str, value: Any) -> Iterator[Dia
         yield model.at(DIMS, *place, found=f"{label}: {list(value.dims)}", expected="fixed sizes")
     elif kind == "input_data_file":
         path = model.directory / "warmup" / value.input_data_file
-        size = _size(path) if model.may_read(path) else 0
-        needed = _bytes(value)
-        if size is None or size < needed:
-            found = f"{label}: " + ("there is no file" if size is None else f"{size:,} bytes in")
+        there, needed = files.is_file(path), _bytes(value)
+        if not there or files.size(path) < needed:
+            found = f"{label}: " + (f"{files.size(path):,} bytes in" if there else "there is no file")
             expected = f"{needed:,} bytes" if needed else None
             yield model.at(FILE, *place, found=f"{found} warmup/{value.input_data_file}", expected=expected)
 
@@ -118,16 +118,10 @@ def _place(model: Model, index: int, key: str) -> tuple[str | int, ...]:
     return place if number is None else (*place, number)
 
 
-def _size(path: Path) -> int | None:
-    """Size of a file in bytes; `None` if it does not exist."""
-    try:
-        return path.stat().st_size if path.is_file() else None
-    except OSError:
-        return None
-
-
 def _bytes(value: Any) -> int:
-    """Bytes of a tensor of a fixed shape; 0 for text, whose size varies."""
+    """Bytes of a tensor of a fixed shape; 0 for text, whose size varies, and for more axes than any backend has."""
+    if len(value.dims) > _MOST_AXES:
+        return 0
     types = value.DESCRIPTOR.fields_by_name["data_type"].enum_type.values_by_number
     try:
         return int(math.prod(value.dims)) * dtypes.by_triton(types[value.data_type].name).itemsize

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.support import lint_cases
 from tests.support.lint_cases import BASE, ENSEMBLE, IDENTITY, ONE, UNBATCHED, Model
 from tritonize.core.errors import UsageError
+from tritonize.lint import repository
 from tritonize.lint.repository import Repository
 
 
@@ -109,6 +111,50 @@ def test_a_directory_without_permission_is_found(root: Path, monkeypatch: pytest
 def test_hostile_configurations_are_diagnostics(root: Path, text: str) -> None:
     ids = found(root, {"heart": Model(config=text)})
     assert ids["heart"]
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\\000b", "x/" * 3000, "..", "", "/", "\\377", "~"])
+def test_hostile_file_names_are_diagnostics_or_accepted(root: Path, name: str) -> None:
+    y = lint_cases.Y.replace("dims", f'label_filename: "{name}" dims')
+    configs = {
+        "file": BASE + f'default_model_filename: "{name}"\n',
+        "label": BASE.replace(lint_cases.Y, y),
+        "plan": BASE.replace("onnxruntime", "tensorrt") + f'cc_model_filenames {{ key: "8.9" value: "{name}" }}\n',
+        "library": BASE + f'model_operations {{ op_library_filename: "{name}" }}\n',
+        "warmup": lint_cases.warm(f'dims: [ 3 ] input_data_file: "{name}"').config,
+        "environment": lint_cases.PYTHON + lint_cases.ENVIRONMENT.replace("$$TRITON_MODEL_DIRECTORY/env.tar.gz", name),
+        "script": lint_cases.SCRIPT + f'default_model_filename: "{name}"\n',
+    }
+    ids = found(root, {key: Model(config=each) for key, each in configs.items()})
+    assert "TR422" not in ids.get("warmup", [])
+    assert {"plan", "library"} <= set(ids)
+
+
+def test_a_model_has_at_most_a_thousand_findings(root: Path) -> None:
+    ids = found(root, {"heart": Model(config="input { }\n" * 2_000)})
+    assert len(ids["heart"]) == 1_001
+    assert ids["heart"][-1] == "TR010"
+
+
+def test_dims_without_end_take_no_time(root: Path) -> None:
+    dims = f"dims: [ {', '.join(['9223372036854775807'] * 10_000)} ] reshape {{ shape: [ 1 ] }}"
+    started = time.monotonic()
+    (model,) = found(root, {"heart": Model(config=BASE.replace("dims: [ 3 ]", dims, 1))}).values()
+    assert time.monotonic() - started < 10
+    assert model == ["TR606"]
+
+
+def test_a_file_that_disappears_meanwhile_is_a_diagnostic(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(path: Path) -> None:
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+
+    monkeypatch.setattr(repository.onnx_files.files, "is_directory", gone)
+    assert found(root, {"heart": Model()}) == {"heart": ["TR006"]}
+
+
+def test_a_large_archive_is_not_read(root: Path) -> None:
+    end = b"PK\x05\x06" + b"\0" * 8 + (2**30).to_bytes(4, "little") + b"\0" * 6
+    assert found(root, {"script": Model(config=lint_cases.SCRIPT, files={"1/model.pt": b"PK" * 100 + end})}) == {}
 
 
 @pytest.mark.parametrize(
