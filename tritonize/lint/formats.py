@@ -5,6 +5,7 @@ Sources: SARIF 2.1.0 (OASIS); docs.github.com, *Workflow commands for GitHub Act
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -135,7 +136,7 @@ def _sarif_rule(name: str) -> Data:
 
 
 def _sarif_result(diagnostic: Diagnostic, repository: Path, *, index: int) -> Data:
-    location: Data = {"artifactLocation": {"uri": quote(_path(diagnostic, repository))}}
+    location: Data = {"artifactLocation": {"uri": quote(os.fsencode(_path(diagnostic, repository)))}}
     if diagnostic.line is not None:
         region = {"startLine": diagnostic.line}
         if diagnostic.column is not None:

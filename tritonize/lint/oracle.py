@@ -82,6 +82,8 @@ def by_lint(models: Sequence[str], found: Sequence[Diagnostic]) -> Mapping[str, 
 
 def _not_asked(repository: Repository, name: str, *, seen: set[str]) -> str | None:
     """Why the embedded server cannot judge a model; `None` if it can."""
+    if name.encode(errors="ignore").decode() != name:
+        return "the name is not UTF-8"
     model = repository.model(name)
     seen.add(name)
     if model is None or model.config is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,15 @@ def test_control_characters_of_names_are_not_printed(root: Path) -> None:
     Model(config='name: "\\033[2J"\n' + BASE).write(root / "evil\x1b[31m")
     for form in ("text", "json", "sarif", "github"):
         assert "\x1b" not in invoke("lint", "repository", "--format", form).stdout
+
+
+def test_names_that_are_not_utf8_are_printed_in_every_form(root: Path) -> None:
+    name = os.fsdecode(b"\xff\xfe")
+    Model(config="x").write(root / name)
+    for form in ("text", "json", "sarif", "github"):
+        done = invoke("lint", "repository", "--format", form)
+        assert done.returncode == 1
+        assert "TR003" in done.stdout
 
 
 def test_a_rule_is_explained_by_id_and_by_name() -> None:
