@@ -23,6 +23,7 @@ from tritonize.cli import (
     run,
     serve,
     show,
+    sign,
     verify,
     view,
 )
@@ -99,6 +100,8 @@ app.command("show")(show.show)
 app.command("promote")(promote.promote)
 app.command("rollback")(promote.rollback)
 app.command("prune")(prune.prune)
+app.command("sign")(sign.sign)
+app.command("provenance")(sign.provenance)
 app.command("inspect")(inspect.inspect)
 app.command("report")(report.report)
 app.command("view")(view.view)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tritonize.cli.display import display
+from tritonize.cli.sign import RequireSignature
 from tritonize.cli.terminal import say
 from tritonize.core.errors import EXIT_DIFFERS
 from tritonize.core.stages import StageName
@@ -32,6 +33,7 @@ def serve(
     serve_anyway: Annotated[
         bool, typer.Option("--serve-anyway", help="Serve versions even if their files changed after publication.")
     ] = False,
+    require_signature: RequireSignature = None,
     no_restart: Annotated[
         bool, typer.Option("--no-restart", help="End when the server ends by itself; by default it is restarted.")
     ] = False,
@@ -51,7 +53,7 @@ def serve(
 
     served = models or repositories.models(repository)
     with temporary.folder() as folder, display() as terminal:
-        checked = checked_copy.to_serve(repository, served, folder)
+        checked = checked_copy.to_serve(repository, served, folder, key=require_signature)
         _print_findings(checked, serve_anyway=serve_anyway, json=json)
         terminal.on_stage(StageName.SERVER_START, None)
         announced: list[str] = []

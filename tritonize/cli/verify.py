@@ -9,6 +9,7 @@ import typer
 
 from tritonize.cli.display import display, finish
 from tritonize.cli.limits import VERIFY_S, Deadline, limited
+from tritonize.cli.sign import RequireSignature
 
 
 def verify(
@@ -35,6 +36,7 @@ def verify(
     serve_anyway: Annotated[
         bool, typer.Option("--serve-anyway", help="Verify also versions whose files changed after publication.")
     ] = False,
+    require_signature: RequireSignature = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Verify published versions: their files, and a server's responses against the expected outputs."""
@@ -50,6 +52,7 @@ def verify(
             version=version,
             urls=urls or (),
             serve_anyway=serve_anyway,
+            key=require_signature,
             on_stage=terminal.on_stage,
             on_progress=terminal.on_progress,
         )

@@ -176,6 +176,12 @@ class RepositoryError(TritonizeError):
     exit_code = 6
 
 
+class SignatureError(TritonizeError):
+    """A version has no signature that holds."""
+
+    exit_code = EXIT_DIFFERS
+
+
 class ServerError(TritonizeError):
     """The server did not start, could not load a model, exited or timed out."""
 
@@ -212,6 +218,7 @@ _KINDS: dict[str, type[TritonizeError]] = {
         SimplifyError,
         PlanError,
         RepositoryError,
+        SignatureError,
         ServerError,
         InferenceError,
         WorkerError,

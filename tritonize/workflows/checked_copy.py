@@ -18,6 +18,7 @@ from tritonize.repository.manifest import Manifest
 from tritonize.repository.private_copy import InPlace, PrivateCopy
 from tritonize.triton import model_config
 from tritonize.triton.server import view
+from tritonize.workflows import signed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,10 +161,16 @@ class ToServe:
     """Remaining number of bytes that may be copied."""
 
 
-def to_serve(place: Path, models: Sequence[str], folder: Path) -> ToServe:
+def to_serve(place: Path, models: Sequence[str], folder: Path, *, key: Path | None = None) -> ToServe:
     """Check every version that would be served, and build a repository of the checked files.
 
     A model without any evidence is served unchecked, with a note.
+
+    Args:
+        place: the model repository.
+        models: the models.
+        folder: an empty folder for the private repository.
+        key: public key; every version must have a signature that holds for it.
 
     Raises:
         RepositoryError: a manifest is damaged.
@@ -173,16 +180,21 @@ def to_serve(place: Path, models: Sequence[str], folder: Path) -> ToServe:
     private.root.mkdir(parents=True)
     for model, directory in view.model_folders(place, models).items():
         if any(is_proven(directory, version) for version in repository.versions(place, model)):
-            _add_checked(private, place, model, folder=folder / "versions")
+            _add_checked(private, place, model, folder=folder / "versions", key=key)
         else:
-            private.notes += [wording.UNCHECKED.text(model=model, version=each) for each in repository.versions(place, model)]
+            present = repository.versions(place, model)
+            private.notes += [wording.UNCHECKED.text(model=model, version=each) for each in present]
+            if key is not None:
+                private.findings += [
+                    finding for each in present for finding in signed.findings(place, model, each, key=key, manifest=None)
+                ]
             view.link_entries(private.root, {model: directory})
-    if private.checked:
+    if private.checked and key is None:
         private.notes.append(wording.SUMS.text())
     return private
 
 
-def _add_checked(private: ToServe, place: Path, model: str, *, folder: Path) -> None:
+def _add_checked(private: ToServe, place: Path, model: str, *, folder: Path, key: Path | None) -> None:
     """Check every version of a model that its policy serves; each of them must have evidence."""
     directory = place / model
     # If the configuration cannot be read, every version is checked, and each has a finding about it.
@@ -195,6 +207,8 @@ def _add_checked(private: ToServe, place: Path, model: str, *, folder: Path) -> 
         private.budget = max(0, private.budget - each.copied)
         checked.append(each)
         findings += each.findings
+        if key is not None:
+            findings += signed.findings(place, model, version, key=key, manifest=each.manifest, own_config=each.own_config)
         if not each.findings:
             private.notes.append(wording.CHECKED.text(model=model, version=version, count=each.files))
         private.notes += each.notes

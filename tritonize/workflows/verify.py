@@ -12,6 +12,7 @@ from tritonize import repository
 from tritonize.core import arrays, temporary
 from tritonize.core.artifacts import Finding, PublishedVersion, Report, ServerHandle, Stage, to_json
 from tritonize.core.errors import InferenceError, MissingError, RepositoryError, ServerError, UsageError
+from tritonize.core.messages import provenance as provenance_wording
 from tritonize.core.messages import repository as wording
 from tritonize.core.recorder import Listener, silent
 from tritonize.core.stages import StageName
@@ -24,7 +25,7 @@ from tritonize.spec import schema
 from tritonize.triton import inference, model_config, served_comparison, serving
 from tritonize.triton.protocol import ModelConfig
 from tritonize.triton.target import Target
-from tritonize.workflows import checked_copy, evidence, target_only
+from tritonize.workflows import checked_copy, evidence, signed, target_only
 from tritonize.workflows.checked_copy import Checked
 
 
@@ -41,6 +42,8 @@ class Request:
     """A running server's `http://host:port` and `grpc://host:port`; if empty, the embedded server is started."""
     serve_anyway: bool = False
     """Also serve and compare versions whose files changed after they were proven."""
+    key: Path | None = None
+    """Public key; each version must have a signature that holds for it."""
     on_stage: Listener = silent
     on_progress: Callable[[str], None] | None = None
 
@@ -68,7 +71,7 @@ def _verify_model(request: Request, name: str) -> Report:
         checked = checked_copy.check(request.repository, name, published.version, folder=folder / "files")
         # Older versions are not served here, but a version policy may serve them elsewhere.
         older = checked_copy.older_findings(request.repository, name, published.version) if request.version is None else ()
-        findings = (*checked.findings, *older)
+        findings = (*checked.findings, *older, *_signature_findings(request, checked))
         request.on_stage(StageName.FILES, _files_stage(checked, findings, time.perf_counter() - started))
         blank = Report(
             command="verify",
@@ -79,13 +82,34 @@ def _verify_model(request: Request, name: str) -> Report:
             versions=evidence.versions("numpy", "tritonclient"),
             location=published.version_directory,
             published=True,
-            notes=(*_notes(manifest), wording.SUMS.text(), *checked.notes, *_config_notes(request, checked)),
+            notes=(*_notes(manifest), *_trust(request, checked), *checked.notes, *_config_notes(request, checked)),
         )
         if findings and not request.serve_anyway:
             return replace(blank, notes=(*blank.notes, wording.NOT_SERVED.text()))
         if findings:
             blank = replace(blank, notes=(*blank.notes, wording.SERVED_ANYWAY.text()))
         return _compared(request, published, checked, blank=blank, folder=folder)
+
+
+def _trust(request: Request, checked: Checked) -> Iterator[str]:
+    """Say what the files can be trusted for."""
+    if request.key is None:
+        yield wording.SUMS.text()
+    else:
+        yield provenance_wording.SIGNED.text(model=checked.model, version=checked.version, key=request.key.name)
+
+
+def _signature_findings(request: Request, checked: Checked) -> tuple[Finding, ...]:
+    if request.key is None:
+        return ()
+    return signed.findings(
+        request.repository,
+        checked.model,
+        checked.version,
+        key=request.key,
+        manifest=checked.manifest,
+        own_config=checked.own_config,
+    )
 
 
 def _compared(request: Request, published: PublishedVersion, checked: Checked, *, blank: Report, folder: Path) -> Report:
