@@ -400,6 +400,8 @@ CASES: dict[str, Case] = {
     "TR612": graphs(
         graph([("X", FLOAT, ["b", 3]), ("S", 0, None)], [("Y", FLOAT, ["b", 3]), ("T", 0, None)]),
     ),
+    "TR613": replaced("fp32_false_true", "int32_false_true", base=SEQUENCE, files=SEQUENCE_GRAPH),
+    "TR614": replaced('"NEXT"', '"NEW"', base=SEQUENCE, files=SEQUENCE_GRAPH),
     "TR421": warmed("dims: [ -1 ] zero_data: true"),
     "TR422": warmed("dims: [ 3 ]"),
     "TR423": Case(
@@ -453,6 +455,8 @@ FOLLOWS: dict[str, set[str]] = {
     "TR201": {"TR603"},
     "TR226": {"TR606"},
     "TR321": {"TR603"},
+    "TR322": {"TR613"},
+    "TR324": {"TR613"},
     "TR507": {"TR506"},
     "TR514": {"TR516"},
     "TR602": {"TR603"},

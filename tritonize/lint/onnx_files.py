@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tritonize.core import onnx_graph
 from tritonize.core.onnx_graph import Graph
-from tritonize.lint import files, onnx_tensors
+from tritonize.lint import files, onnx_sequences, onnx_tensors
 from tritonize.lint.model import Model
 from tritonize.lint.rule import Diagnostic, Rule
 
@@ -78,6 +78,7 @@ def check(model: Model) -> Iterator[Diagnostic]:
         yield from _values(model, name, graph)
         if model.config is not None:
             yield from onnx_tensors.check(model, graph)
+            yield from onnx_sequences.check(model, graph)
 
 
 def _data(model: Model, file: Path, *, name: str, graph: Graph) -> Iterator[Diagnostic]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
+
+from google.protobuf import json_format
 
 from tritonize.lint.ensemble_models import members
 from tritonize.lint.model import Model
 from tritonize.lint.repository import Repository
 from tritonize.lint.rule import Diagnostic
-from tritonize.triton import acceptance
+from tritonize.triton import acceptance, set_aside
+from tritonize.triton.protocol import ModelConfig
 
 _BACKENDS = ("onnxruntime", "python")
 """The backends that the embedded server has on any machine."""
-_NEWER = ("model_metrics",)
-"""Fields that the embedded server's Triton (2.51) does not have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,14 +104,7 @@ def _not_asked(repository: Repository, name: str, *, seen: set[str]) -> str | No
 
 
 def _beyond(model: Model) -> str | None:
-    """What a model's configuration asks for that the embedded server does not have."""
-    config = model.config
-    fields = [name for name in _NEWER if config.HasField(name)]
-    if fields:
-        return f"the embedded server's Triton has no field {fields[0]}"
-    if any(group.kind == group.KIND_GPU for group in config.instance_group):
-        return "KIND_GPU needs a GPU"
-    accelerators = config.optimization.execution_accelerators
-    if accelerators.cpu_execution_accelerator or accelerators.gpu_execution_accelerator:
-        return "the embedded server has no execution accelerators"
-    return None
+    """What a model's configuration asks for that the embedded server does not have; it would serve the model without that."""
+    config = cast("ModelConfig", json_format.MessageToDict(model.config, preserving_proto_field_name=True))
+    left_out = set_aside.without(config).left_out
+    return f"{left_out[0].field}: {left_out[0].reason}" if left_out else None

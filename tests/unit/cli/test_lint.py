@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from tests.support import lint_cases, tiny_onnx
-from tests.support.command import invoke
+from tests.support.command import CHECKOUT, invoke
 from tests.support.lint_cases import BASE, Model
 from tests.support.tiny_onnx import FLOAT
-from tritonize.lint import catalogue, formats
+from tritonize.lint import catalogue, formats, oracle
 from tritonize.lint.oracle import Verdict
+from tritonize.lint.repository import Repository
 
 WRONG = BASE.replace("[ 3 ]", "[ 0 ]", 1)
 
@@ -167,6 +170,30 @@ def test_the_comparison_with_the_server_names_what_differs_and_what_was_not_run(
         "  c: the embedded server has no backend tensorrt",
         "  d: the rule depends on the server",
     ]
+
+
+def test_what_the_embedded_server_would_leave_out_is_not_asked_of_it(root: Path) -> None:
+    Model(config=BASE + "instance_group [ { kind: KIND_GPU } ]\n").write(root / "gpu")
+    Model(config=BASE.replace("onnxruntime", "dali")).write(root / "dali")
+    step = lint_cases.ENSEMBLE.replace('"part"', '"gpu"')
+    Model(config=step, files={"1": None}).write(root / "pipeline")
+    repository = Repository(root)
+    verdicts = oracle.ask(repository, ["gpu", "dali", "pipeline"], found=list(repository.lint()), directory=root.parent)
+    reason = "instance_group[0]: the embedded server's ONNX Runtime has no GPU"
+    assert {each.model: each.reason for each in verdicts} == {
+        "gpu": reason,
+        "dali": "the embedded server has no backend dali",
+        "pipeline": f"the step gpu: {reason}",
+    }
+    assert not any(each.compared for each in verdicts)
+
+
+def test_the_hook_for_pre_commit_runs_this_command() -> None:
+    (hook,) = YAML(typ="safe").load((CHECKOUT / ".pre-commit-hooks.yaml").read_text())
+    assert hook["entry"].split() == ["tritonize", "lint"]
+    for name in ("m/config.pbtxt", "m/1/model.onnx", "m/1/model.plan.json", "m/labels.txt", "m/1/model.py"):
+        assert re.search(hook["files"], name)
+    assert not re.search(hook["files"], "src/network.py")
 
 
 def test_config_prints_what_triton_completes_without_importing_torch_or_onnx(root: Path) -> None:
