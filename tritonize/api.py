@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from tritonize.core import arrays, temporary
 from tritonize.core.artifacts import Report
 from tritonize.core.errors import UsageError
+from tritonize.core.local_paths import local
 from tritonize.core.messages import usage
 from tritonize.source import in_process, input_inference
 from tritonize.spec import loader
@@ -62,7 +63,7 @@ def run(
             replace_config=replace_config,
             drop_config_fields=drop_config_fields,
             allow_unproven=allow_unproven,
-            plans=tuple(Path(each) for each in plans),
+            plans=tuple(local(each) for each in plans),
             force=force,
         )
         return run_workflow.run(prepared, models=models, options=options)
@@ -76,7 +77,7 @@ def build(
     Arguments, return value and errors are as in `run`.
     """
     with _prepared(specification, description) as prepared:
-        return run_workflow.build(prepared, models=models, options=job_workflow.Options(plans=tuple(Path(each) for each in plans)))
+        return run_workflow.build(prepared, models=models, options=job_workflow.Options(plans=tuple(local(each) for each in plans)))
 
 
 def compare_models(expected: Model, found: Model, *, tolerance: Tolerance | None = None) -> Report:
@@ -115,7 +116,7 @@ def verify(
         UsageError, RepositoryError, MissingError, ServerError: the verification could not run.
     """
     request = verify_workflow.Request(
-        repository=Path(repository), models=models, version=version, urls=urls, serve_anyway=serve_anyway
+        repository=local(repository), models=models, version=version, urls=urls, serve_anyway=serve_anyway
     )
     return verify_workflow.verify(request)
 
@@ -136,7 +137,7 @@ def _prepared(subject: Any, description: Mapping[str, Any]) -> Iterator[Spec]:
         )
     if description:
         raise UsageError.of(usage.DESCRIPTION_WITH_SPEC, found=", ".join(description))
-    yield (_validated(subject) if isinstance(subject, Spec) else loader.load(Path(subject), check_triton=config_section.problems))
+    yield (_validated(subject) if isinstance(subject, Spec) else loader.load(local(subject), check_triton=config_section.problems))
 
 
 def _validated(specification: Spec) -> Spec:

@@ -8,10 +8,13 @@ from typing import Annotated
 import typer
 
 from tritonize.cli.terminal import say
+from tritonize.core.local_paths import local
 
 
 def config(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An .onnx file, or a .plan file with its metadata beside it.")],
+    model: Annotated[
+        Path, typer.Argument(parser=local, metavar="MODEL", help="An .onnx file, or a .plan file with its metadata beside it.")
+    ],
     *,
     name: Annotated[str | None, typer.Option("--name", help="The model's name. (the file's, or its directory's)")] = None,
     max_batch_size: Annotated[

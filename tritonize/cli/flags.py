@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from tritonize.core import names
 from tritonize.core.errors import UsageError
+from tritonize.core.local_paths import local
 from tritonize.core.messages import export as wording
 from tritonize.core.messages import samples as samples_wording
 from tritonize.core.messages import usage
@@ -171,9 +172,9 @@ def repository_and(words: Sequence[str], count: int, form: str) -> RepositoryAnd
         form: the names of these arguments, for the error.
 
     Raises:
-        UsageError: the number of arguments is wrong.
+        UsageError: the number of arguments is wrong, or the repository is an address.
     """
     if len(words) not in (count, count + 1):
         raise UsageError.of(usage.ARGUMENT_COUNT, expected=f"[REPOSITORY] {form}", found=" ".join(words))
-    repository = Path(words[0]) if len(words) > count else Path("model_repository")
+    repository = local(words[0]) if len(words) > count else Path("model_repository")
     return RepositoryAndWords(repository, list(words[-count:]))

@@ -10,6 +10,7 @@ import typer
 
 from tritonize.cli import tensors
 from tritonize.cli.terminal import say, say_lines
+from tritonize.core.local_paths import local
 
 if TYPE_CHECKING:
     from tritonize.quality.golden_set import GoldenSet, Rules
@@ -26,7 +27,7 @@ def export(
         list[str], typer.Argument(metavar="[REPOSITORY] MODEL", help="The model; its repository is model_repository by default.")
     ],
     version: Annotated[int | None, typer.Option(metavar="N", help="The version; default: the newest.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: MODEL-VERSION.golden, here.")] = None,
+    out: Annotated[Path | None, typer.Option(parser=local, metavar="FILE", help="Default: MODEL-VERSION.golden, here.")] = None,
     *,
     max_mib: Annotated[
         int, typer.Option(metavar="N", min=1, max=4096, help="Largest size in MiB; the file has at least one sample.")
@@ -50,7 +51,7 @@ def export(
 
 
 @app.command("show")
-def show(path: Annotated[Path, typer.Argument(metavar="FILE", help="A golden file.")], json: Json = False) -> None:
+def show(path: Annotated[Path, typer.Argument(parser=local, metavar="FILE", help="A golden file.")], json: Json = False) -> None:
     """Check a golden file and print its contents."""
     from tritonize.workflows import golden as golden_workflow
 

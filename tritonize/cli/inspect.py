@@ -10,6 +10,7 @@ import typer
 
 from tritonize.cli import tensors
 from tritonize.cli.terminal import say, say_lines
+from tritonize.core.local_paths import local
 
 if TYPE_CHECKING:
     from tritonize.core.artifacts import Inspection
@@ -27,6 +28,7 @@ def inspect(
     from tritonize.source import identification, inspection
     from tritonize.spec import schema
 
+    local(source)  # it may also be a factory
     model = schema.Model.model_validate({"source": source, "inputs": {"x": {"shape": [1]}}})
     identified = identification.identify(model)
     if identified.kind != "onnx":

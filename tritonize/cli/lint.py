@@ -11,6 +11,7 @@ import typer
 
 from tritonize.cli.limits import RUN_S, Deadline, limited
 from tritonize.cli.terminal import say, say_lines
+from tritonize.core.local_paths import local
 
 if TYPE_CHECKING:
     from tritonize.lint.oracle import Verdict
@@ -28,7 +29,7 @@ class Format(enum.StrEnum):
 
 
 def lint(
-    repository: Annotated[Path | None, typer.Argument(metavar="REPOSITORY", help="Any model repository.")] = None,
+    repository: Annotated[Path | None, typer.Argument(parser=local, metavar="REPOSITORY", help="Any model repository.")] = None,
     models: Annotated[list[str] | None, typer.Argument(metavar="MODEL", help="Models to check (all).")] = None,
     *,
     form: Annotated[Format, typer.Option("--format", help="Form of the output.")] = Format.TEXT,

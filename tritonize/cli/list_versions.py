@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tritonize.cli.terminal import say, say_lines
+from tritonize.core.local_paths import local
 
 if TYPE_CHECKING:
     from tritonize.workflows.overview import ModelLine, VersionLine
 
 
 def list_versions(
-    repository: Annotated[Path, typer.Argument(metavar="REPOSITORY", help="The model repository.")] = Path("model_repository"),
+    repository: Annotated[Path, typer.Argument(parser=local, metavar="REPOSITORY", help="The model repository.")] = Path(
+        "model_repository"
+    ),
     models: Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="Only these models.")] = None,
     *,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,

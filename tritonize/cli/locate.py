@@ -12,6 +12,7 @@ from tritonize.cli.display import display
 from tritonize.cli.run import Inputs, Models, NoBatch
 from tritonize.cli.terminal import say
 from tritonize.core.errors import EXIT_DIFFERS, UnprovenError
+from tritonize.core.local_paths import local
 
 if TYPE_CHECKING:
     from tritonize.core.error_location import Location
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 def locate(
     expected: Annotated[str, typer.Argument(metavar="SPEC_OR_A", help="A spec (.yaml), or the correct ONNX file.")],
     found: Annotated[
-        Path | None, typer.Argument(metavar="B", help="The ONNX file that differs from A and has the same node names.")
+        Path | None,
+        typer.Argument(parser=local, metavar="B", help="The ONNX file that differs from A and has the same node names."),
     ] = None,
     models: Models = None,
     *,

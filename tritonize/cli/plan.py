@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tritonize.cli.terminal import say, say_lines
+from tritonize.core.local_paths import local
 
 if TYPE_CHECKING:
     from tritonize.plans.builder import BuiltPlan
@@ -25,9 +26,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 @app.command()
 def build(
     request: Annotated[
-        Path, typer.Option("--request", metavar="FILE", help="A plan request: ONNX file, module, profiles, settings.")
+        Path, typer.Option("--request", parser=local, metavar="FILE", help="A plan request: ONNX file, module, profiles, settings.")
     ],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for plans, metadata and logs.")] = Path(),
+    out: Annotated[Path, typer.Option(parser=local, metavar="FOLDER", help="Folder for plans, metadata and logs.")] = Path(),
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Do not take plans from the cache.")] = False,
     *,
     json: Json = False,
@@ -61,8 +62,8 @@ def _lines(built: BuiltPlan) -> Iterator[str]:
 
 @app.command()
 def request(
-    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="A spec (.yaml).")],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="A new folder for the request and the ONNX file.")],
+    spec: Annotated[Path, typer.Argument(parser=local, metavar="SPEC", help="A spec (.yaml).")],
+    out: Annotated[Path, typer.Option(parser=local, metavar="FOLDER", help="A new folder for the request and the ONNX file.")],
     model: Annotated[str | None, typer.Option("--model", "-m", metavar="NAME", help="The model of the spec.")] = None,
 ) -> None:
     """Export and verify a model, and write a self-contained request to build its plans on other machines."""
@@ -84,9 +85,15 @@ def request(
 
 @app.command()
 def prove(
-    places: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Output folders of `plan build`, or plans.")],
-    question: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder `question` that `plan request` wrote.")],
-    plugin: Annotated[list[Path] | None, typer.Option("--plugin", metavar="FILE", help="A plugin library of the plans.")] = None,
+    places: Annotated[
+        list[Path], typer.Argument(parser=local, metavar="FOLDER...", help="Output folders of `plan build`, or plans.")
+    ],
+    question: Annotated[
+        Path, typer.Option(parser=local, metavar="FOLDER", help="The folder `question` that `plan request` wrote.")
+    ],
+    plugin: Annotated[
+        list[Path] | None, typer.Option("--plugin", parser=local, metavar="FILE", help="A plugin library of the plans.")
+    ] = None,
     *,
     json: Json = False,
 ) -> None:
@@ -122,8 +129,10 @@ def prove(
 
 @app.command()
 def collect(
-    places: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Output folders of `plan build`, or plans.")],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="A new folder for the plans.")],
+    places: Annotated[
+        list[Path], typer.Argument(parser=local, metavar="FOLDER...", help="Output folders of `plan build`, or plans.")
+    ],
+    out: Annotated[Path, typer.Option(parser=local, metavar="FOLDER", help="A new folder for the plans.")],
     json: Json = False,
 ) -> None:
     """Copy the plans of several machines into one folder, one per GPU model. Fails if they do not belong together."""
@@ -144,7 +153,7 @@ def collect(
 
 @app.command()
 def check(
-    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A .plan file.")],
+    plan: Annotated[Path, typer.Argument(parser=local, metavar="PLAN", help="A .plan file.")],
     triton: Annotated[str | None, typer.Option(metavar="YY.MM", help="Triton release, such as 26.06, or an image tag.")] = None,
     trt_version: Annotated[
         str | None, typer.Option(metavar="VERSION", help="TensorRT version of the target, all four parts: 10.16.1.11.")

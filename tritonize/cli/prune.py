@@ -11,13 +11,16 @@ import typer
 
 from tritonize.cli.list_versions import size
 from tritonize.cli.terminal import say, say_lines
+from tritonize.core.local_paths import local
 
 if TYPE_CHECKING:
     from tritonize.workflows.pruning import Removal
 
 
 def prune(
-    repository: Annotated[Path, typer.Argument(metavar="REPOSITORY", help="The model repository.")] = Path("model_repository"),
+    repository: Annotated[Path, typer.Argument(parser=local, metavar="REPOSITORY", help="The model repository.")] = Path(
+        "model_repository"
+    ),
     models: Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="Only these models.")] = None,
     *,
     keep: Annotated[int, typer.Option(min=1, metavar="N", help="Number of the newest versions of each model that stay.")],

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tritonize.cli.terminal import say
+from tritonize.core.local_paths import local
 
 PAGE, PLAIN = "report.html", "report.json"
 
@@ -15,7 +16,9 @@ PAGE, PLAIN = "report.html", "report.json"
 def report(
     repository: Annotated[
         Path,
-        typer.Argument(metavar="REPOSITORY", help="The model repository, or a version's directory, also a staged one."),
+        typer.Argument(
+            parser=local, metavar="REPOSITORY", help="The model repository, or a version's directory, also a staged one."
+        ),
     ] = Path("model_repository"),
     models: Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="Only these models.")] = None,
     version: Annotated[int | None, typer.Option(metavar="N", help="The version; default: the newest.")] = None,

@@ -12,6 +12,7 @@ import typer
 from tritonize.cli.display import display, finish
 from tritonize.cli.limits import RUN_S, Deadline, limited
 from tritonize.cli.terminal import say
+from tritonize.core.local_paths import local
 
 if TYPE_CHECKING:
     from tritonize.cli.flags import RunFlags
@@ -43,7 +44,8 @@ Texts = Annotated[
 Outputs = Annotated[list[str] | None, typer.Option("--output", "-o", metavar="NAME", help="Name of an output, in order.")]
 Name = Annotated[str | None, typer.Option(metavar="NAME", help="Name of the model; default: the file's name.")]
 Repository = Annotated[
-    Path | None, typer.Option(metavar="FOLDER", help="The model repository; default: model_repository, or the spec's.")
+    Path | None,
+    typer.Option(parser=local, metavar="FOLDER", help="The model repository; default: model_repository, or the spec's."),
 ]
 MaxBatch = Annotated[int | None, typer.Option(min=1, metavar="N", help="Largest batch that Triton may form; default: 2.")]
 NoBatch = Annotated[bool, typer.Option("--no-batch", help="The first axis is not a batch: max_batch_size 0.")]
@@ -64,7 +66,8 @@ SampleFiles = Annotated[
     typer.Option("--sample-file", metavar="FILE", help="An .npz file with samples, instead of the spec's or random ones."),
 ]
 Plans = Annotated[
-    list[Path] | None, typer.Option(metavar="FOLDER", help="Plans that another machine built from a `tritonize plan request`.")
+    list[Path] | None,
+    typer.Option(parser=local, metavar="FOLDER", help="Plans that another machine built from a `tritonize plan request`."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 

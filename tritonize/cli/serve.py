@@ -13,6 +13,7 @@ from tritonize.cli.display import display
 from tritonize.cli.sign import RequireSignature
 from tritonize.cli.terminal import say
 from tritonize.core.errors import EXIT_DIFFERS
+from tritonize.core.local_paths import local
 from tritonize.core.stages import StageName
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ Port = Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="Port 
 
 
 def serve(
-    repository: Annotated[Path, typer.Argument(metavar="REPOSITORY", help="The model repository.")] = Path("model_repository"),
+    repository: Annotated[Path, typer.Argument(parser=local, metavar="REPOSITORY", help="The model repository.")] = Path(
+        "model_repository"
+    ),
     models: Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="Only these models.")] = None,
     http_port: Port = 8000,
     *,

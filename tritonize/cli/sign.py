@@ -9,11 +9,15 @@ from typing import Annotated
 import typer
 
 from tritonize.cli.terminal import say
+from tritonize.core.local_paths import local
 
 RequireSignature = Annotated[
     Path | None,
     typer.Option(
-        "--require-signature", metavar="KEY", help="A public key (PEM); each version needs a signature that holds for it."
+        "--require-signature",
+        parser=local,
+        metavar="KEY",
+        help="A public key (PEM); each version needs a signature that holds for it.",
     ),
 ]
 
@@ -29,7 +33,7 @@ def sign(
     names: Annotated[
         list[str], typer.Argument(metavar="[REPOSITORY] MODEL", help="The model; its repository is model_repository by default.")
     ],
-    key: Annotated[Path, typer.Option(metavar="FILE", help="A private key of an elliptic curve, in PEM format.")],
+    key: Annotated[Path, typer.Option(parser=local, metavar="FILE", help="A private key of an elliptic curve, in PEM format.")],
     version: Annotated[int | None, typer.Option(metavar="N", help="The version; default: the newest.")] = None,
 ) -> None:
     """Sign a published version with a key; `verify` and `serve` take --require-signature.

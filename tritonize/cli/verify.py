@@ -10,13 +10,17 @@ import typer
 from tritonize.cli.display import display, finish
 from tritonize.cli.limits import VERIFY_S, Deadline, limited
 from tritonize.cli.sign import RequireSignature
+from tritonize.core.local_paths import local
 
 
 def verify(
     repository: Annotated[
         Path | None,
         typer.Argument(
-            metavar="REPOSITORY", help="The repository, with its evidence.  [default: model_repository]", show_default=False
+            parser=local,
+            metavar="REPOSITORY",
+            help="The repository, with its evidence.  [default: model_repository]",
+            show_default=False,
         ),
     ] = None,
     models: Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="Only these models.")] = None,
@@ -30,7 +34,9 @@ def verify(
     ] = None,
     golden: Annotated[
         Path | None,
-        typer.Option("--golden", metavar="FILE", help="Verify the running server with this file, without a repository."),
+        typer.Option(
+            "--golden", parser=local, metavar="FILE", help="Verify the running server with this file, without a repository."
+        ),
     ] = None,
     seconds: Deadline = VERIFY_S,
     serve_anyway: Annotated[

@@ -10,13 +10,15 @@ import typer
 
 from tritonize.cli.serve import Port
 from tritonize.cli.terminal import say
+from tritonize.core.local_paths import local
 
 NETWORK = "model.onnx"
 
 
 def view(
     source: Annotated[
-        Path, typer.Argument(metavar="MODEL | REPOSITORY", help="A model file, or a model repository with an ONNX file.")
+        Path,
+        typer.Argument(parser=local, metavar="MODEL | REPOSITORY", help="A model file, or a model repository with an ONNX file."),
     ] = Path("model_repository"),
     model: Annotated[str | None, typer.Option("--model", "-m", metavar="NAME", help="The model of the repository.")] = None,
     version: Annotated[int | None, typer.Option(metavar="N", help="The version; default: the newest.")] = None,

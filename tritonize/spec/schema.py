@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal  # Any: with `object`, pydantic's JSON schema of a field differs
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from tritonize.core import dtypes, names
 from tritonize.core.errors import UsageError
+from tritonize.core.local_paths import local
 from tritonize.core.messages import export as wording
 from tritonize.core.messages import specification
 from tritonize.core.results import Kind
@@ -44,6 +45,16 @@ def _model_name(name: str) -> str:
     if len(name) > _LONGEST_NAME:
         raise ValueError(f"the name {name[:20]}… is too long: at most {_LONGEST_NAME} characters; found {len(name)}")
     return name
+
+
+def _not_an_address(path: Any) -> Any:
+    """Refuse `s3://bucket/models`, of which pathlib would make a local folder `s3:`."""
+    if isinstance(path, str | Path):
+        try:
+            local(path)
+        except UsageError as error:
+            raise ValueError(f"{error.what} Found: {error.found}") from error
+    return path
 
 
 def _tensor_name(name: str) -> str:
@@ -257,7 +268,9 @@ class Weights(_Section):
 class Model(_Section):
     """One model of the repository."""
 
-    source: str = Field(min_length=1, description="TorchScript file, or package.module:factory")
+    source: Annotated[str, AfterValidator(_not_an_address)] = Field(
+        min_length=1, description="TorchScript file, or package.module:factory"
+    )
     kwargs: Annotated[dict[str, Any], AfterValidator(_plain)] = Field(
         default_factory=dict, description="keyword arguments of the factory: strings, numbers, lists and mappings"
     )
@@ -377,7 +390,7 @@ class Spec(_Section):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, title="tritonize specification")
 
     schema_version: Literal[1] = Field(alias="schema")
-    repository: Path = Path("model_repository")
+    repository: Annotated[Path, BeforeValidator(_not_an_address)] = Path("model_repository")
     target: Target = Target()
     models: dict[ModelName, Model] = Field(min_length=1)
 

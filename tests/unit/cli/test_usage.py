@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import typing
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from typer.models import ParameterInfo
 
 from tests.support.command import CHECKOUT, invoke
 from tests.support.leaks import INPUT, refused
@@ -91,3 +94,46 @@ def test_an_invalid_command_line_is_a_json_document_with_the_json_flag(arguments
     error = json.loads(done.stdout)["error"]
     assert error["exit_code"] == 2
     assert error["what"].rstrip(".") in " ".join(done.stderr.split())
+
+
+def _of_type_path(function: Callable[..., object]) -> Iterator[ParameterInfo]:
+    """The declarations of all parameters of a command that are paths."""
+    for declared in typing.get_type_hints(function, include_extras=True).values():
+        if typing.get_origin(declared) is typing.Annotated:
+            kind, info = typing.get_args(declared)
+            if "Path" in str(kind):
+                yield info
+
+
+def test_every_path_of_every_command_refuses_addresses():
+    from tritonize.cli.app import app
+    from tritonize.core.local_paths import local
+
+    groups = [app, *(each.typer_instance for each in app.registered_groups)]
+    functions = [each.callback for group in groups for each in group.registered_commands]
+    infos = [(function.__name__, info) for function in functions for info in _of_type_path(function)]
+    assert len(infos) > 25
+    assert [name for name, info in infos if info.parser is not local] == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "classifier.pt", *INPUT, "--repository", "s3://key:hunter2@bucket/models"],
+        ["run", "s3://key:hunter2@bucket/model.onnx"],
+        ["build", "classifier.pt", *INPUT, "--repository", "gs://bucket/models"],
+        ["inspect", "az://container/model.onnx"],
+        ["show", "s3://bucket/models", "heart"],
+        ["rollback", "s3://bucket/models", "heart"],
+        ["golden", "export", "heart", "--out", "s3://bucket/heart.golden"],
+        ["plan", "request", "spec.yaml", "--out", "s3://bucket/request"],
+    ],
+)  # fmt: skip
+def test_an_address_is_refused_and_makes_no_local_folder(arguments):
+    Path("classifier.pt").touch()
+    before = set(os.listdir())
+    done = invoke(*arguments)
+    assert done.returncode == 2
+    assert "only a local path is supported" in " ".join(done.stderr.split())
+    assert "hunter2" not in done.stdout + done.stderr
+    assert set(os.listdir()) == before

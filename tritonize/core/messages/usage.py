@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from tritonize.core.messages import Message
 
+ADDRESS = Message(
+    code="address-not-local",
+    what="This is an address with a scheme, and only a local path is supported here.",
+    next_step="name a path of this machine; tools of the store, such as `aws s3 cp --recursive`, can copy a finished repository",
+)
 BATCH_FLAGS = Message(
     code="flags-no-batch-and-size",
     what="--no-batch and --max-batch-size cannot be combined.",
