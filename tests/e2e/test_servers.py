@@ -16,6 +16,7 @@ import stat
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -685,6 +686,21 @@ class TestServe:
             assert "Serving again" in process.stderr.readline()
             assert self.is_ready(ready["http"])
         assert process.returncode == 0
+
+    @pytest.mark.slow
+    def test_a_request_that_ends_triton_costs_a_restart(self, repository: Path) -> None:
+        """Triton 2.51 makes room for a tensor in JSON by its declared shape."""
+        body = b'{"inputs": [{"name": "A", "datatype": "FP32", "shape": [9223372036854775807, 2147483648], "data": [[1.5]]}]}'
+        with self.serving(repository) as (process, ready):
+            for crash in (1, 2):
+                request = urllib.request.Request(f"http://{ready['http']}/v2/models/add_sub/infer", data=body)
+                with pytest.raises(OSError) as caught:
+                    urllib.request.urlopen(request, timeout=30)
+                assert not isinstance(caught.value, urllib.error.HTTPError)  # no response at all
+                assert process.stderr is not None
+                assert f"was killed by SIGABRT. Restarting in {crash} s" in process.stderr.readline()
+                assert "Serving again" in process.stderr.readline()
+                assert self.is_ready(ready["http"])
 
     def test_without_restarts_a_crash_is_exit_code_7(self, repository: Path) -> None:
         with self.serving(repository, "--no-restart") as (process, _):
