@@ -31,12 +31,13 @@ ensemble_scheduling {{ step [ {{ model_name: "{step}" model_version: -1
   input_map {{ key: "X" value: "IN" }} output_map {{ key: "Y" value: "OUT" }} }} ] }}
 """
 _CHILD = """
-import resource, sys, time
+import re, sys, time
 from pathlib import Path
 from tritonize.lint.repository import Repository
 began = time.perf_counter()
 count = sum(1 for _ in Repository(Path(sys.argv[1])).lint())
-print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, count)
+peak = re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())  # ru_maxrss includes the parent's before exec
+print(time.perf_counter() - began, int(peak[1]) * 1024, count)
 """
 
 

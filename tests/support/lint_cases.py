@@ -254,6 +254,12 @@ def manifest_of(directory: Path) -> str:
     return json.dumps(facts | {"sha256": manifest.own_sha256(facts)})
 
 
+ANY = BASE.replace("[ 3 ]", "[ -1 ]")
+ANY_GRAPH = graph([("X", FLOAT, ["b", "n"])], [("Y", FLOAT, ["b", "n"])])
+SCALAR = BASE.replace("4", "0").replace("[ 3 ]", "[ 1 ]")
+SCALAR_GRAPH = graph([("X", FLOAT, [])], [("Y", FLOAT, [])])
+
+
 CASES: dict[str, Case] = {
     "TR002": Case(wrong=Model(config=None, files={"notes.txt": "x"}), right=Model()),
     "TR003": Case(wrong=Model(), right=Model(), name="сердце"),
@@ -448,8 +454,38 @@ CASES: dict[str, Case] = {
     "TR901": Case(wrong=Model(files=published(changed=True)), right=Model(files=published())),
     "TR902": Case(wrong=Model(files=published() | {"1/evidence/manifest.json": "{"}), right=Model(files=published())),
     "TR903": Case(wrong=Model(files=published() | {"2/model.onnx": IDENTITY}), right=Model(files=published())),
+    "TR104-after": Case(wrong=Model(config='platform: "onnxruntime_onnx" name: "a" max_batch_size: 4\n' + TENSORS), right=Model()),
+    "TR107-folder": graphs({"1/model.onnx/network.onnx": IDENTITY}, {"1/model.onnx/model.onnx": IDENTITY}),
+    "TR108-none": added("version_policy { specific { } }\n", "version_policy { latest { num_versions: 1 } }\n"),
+    "TR208-any": Case(
+        wrong=Model(config=ANY.replace("[ -1 ]", "[ 2, -1 ] reshape { shape: [ -1 ] }", 1), files=ANY_GRAPH),
+        right=Model(config=ANY.replace("[ -1 ]", "[ 1, -1 ] reshape { shape: [ -1 ] }", 1), files=ANY_GRAPH),
+    ),
+    "TR518-batch": Case(
+        wrong=Model(config=ENSEMBLE.replace("4", "0").replace("[ 3 ]", "[ -1, 4 ]"), files=EMPTY_VERSION),
+        right=Model(config=ENSEMBLE.replace("4", "0").replace("[ 3 ]", "[ -1, 3 ]"), files=EMPTY_VERSION),
+    ),
+    "TR606-input": Case(
+        wrong=Model(config=ANY.replace("[ -1 ]", "[ 3, 3 ]", 1), files=ANY_GRAPH),
+        right=Model(config=ANY.replace("[ -1 ]", "[ 3 ]", 1), files=ANY_GRAPH),
+    ),
+    "TR606-output": Case(
+        wrong=Model(config=ANY.replace("[ -1 ]", "[ 3 ]"), files=ANY_GRAPH), right=Model(config=ANY, files=ANY_GRAPH)
+    ),
+    "TR606-scalar": Case(
+        wrong=Model(config=SCALAR.replace("[ 1 ]", "[ 2 ]", 1), files=SCALAR_GRAPH), right=Model(config=SCALAR, files=SCALAR_GRAPH)
+    ),
+    "TR607-scalar": Case(
+        wrong=Model(config=SCALAR.replace("0", "4", 1), files=SCALAR_GRAPH), right=Model(config=SCALAR, files=SCALAR_GRAPH)
+    ),
+    "TR607-output": graphs(graph([("X", FLOAT, ["b", 3])], [("Y", FLOAT, [1, 3])])),
+    "TR613-dims": graphs(
+        graph([("X", FLOAT, ["b", 3]), ("START", FLOAT, ["b", 2])], [("Y", FLOAT, ["b", 3]), ("Z", FLOAT, ["b", 2])]),
+        graph([("X", FLOAT, ["b", 3]), ("START", FLOAT, ["b", 1])], [("Y", FLOAT, ["b", 3]), ("Z", FLOAT, ["b", 1])]),
+        config=BASE + f"sequence_batching {{ control_input [ {START} ] }}\n",
+    ),
 }
-"""By rule id."""
+"""By rule id; further cases of a rule have a word behind its id."""
 
 FOLLOWS: dict[str, set[str]] = {
     "TR201": {"TR603"},

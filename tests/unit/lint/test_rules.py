@@ -26,13 +26,13 @@ def diagnostics(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, list[D
 
 
 def test_every_rule_has_a_case() -> None:
-    assert sorted({*lint_cases.CASES, *lint_cases.ELSEWHERE}) == sorted(catalogue.RULES)
+    assert sorted({*(name[:5] for name in lint_cases.CASES), *lint_cases.ELSEWHERE}) == sorted(catalogue.RULES)
 
 
 @pytest.mark.parametrize("name", lint_cases.CASES)
 def test_the_rule_finds_the_model_that_breaks_it(name: str, diagnostics: Mapping[str, list[Diagnostic]]) -> None:
     found = diagnostics[lint_cases.CASES[name].name or f"{name.lower()}_wrong"]
-    assert {each.rule.id for each in found} - lint_cases.FOLLOWS.get(name, set()) == {name}
+    assert {each.rule.id for each in found} - lint_cases.FOLLOWS.get(name, set()) == {name[:5]}
 
 
 @pytest.mark.parametrize("name", [*(f"{each.lower()}_right" for each in lint_cases.CASES), *lint_cases.PARTS])
