@@ -461,6 +461,9 @@ CASES: dict[str, Case] = {
         wrong=Model(config=ANY.replace("[ -1 ]", "[ 2, -1 ] reshape { shape: [ -1 ] }", 1), files=ANY_GRAPH),
         right=Model(config=ANY.replace("[ -1 ]", "[ 1, -1 ] reshape { shape: [ -1 ] }", 1), files=ANY_GRAPH),
     ),
+    "TR301-zero": added("dynamic_batching { preferred_batch_size: [ 0 ] }\n", "dynamic_batching { preferred_batch_size: [ 1 ] }\n"),
+    "TR303-high": added(PRIORITIES.replace("level: 1", "level: 3"), PRIORITIES.replace("level: 1", "level: 2")),
+    "TR304-zero": added(PRIORITIES.replace("}", "priority_queue_policy { key: 0 value { max_queue_size: 8 } } }"), PRIORITIES),
     "TR518-batch": Case(
         wrong=Model(config=ENSEMBLE.replace("4", "0").replace("[ 3 ]", "[ -1, 4 ]"), files=EMPTY_VERSION),
         right=Model(config=ENSEMBLE.replace("4", "0").replace("[ 3 ]", "[ -1, 3 ]"), files=EMPTY_VERSION),
