@@ -49,7 +49,7 @@ def lint(
     from tritonize.lint import catalogue
 
     if explain is not None:
-        say(catalogue.page(catalogue.rule(explain)), nl=False)
+        say(catalogue.explanation(catalogue.rule(explain)), nl=False)
         return
     if rules:
         say_lines(f"{each.id} {each.severity:<7} {each.name}{' (--fix)' * each.fixable}" for each in catalogue.RULES.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping
 
 from tritonize.core.errors import UsageError
@@ -63,6 +64,7 @@ SUBJECTS = {
 }
 """The first digit of an id, and what the rules are about."""
 
+_WIDTH = 80
 _TRITON: Mapping[Verdict, str] = {
     "refuses": "refuses the model",
     "completes": "completes the configuration; with `--disable-auto-complete-config` it refuses the model",
@@ -109,6 +111,17 @@ def page(rule: Rule) -> str:
     return "\n".join(lines)
 
 
+def explanation(rule: Rule) -> str:
+    """The page of a rule with its sentences wrapped for a terminal; examples are left as they are."""
+    lines: list[str] = []
+    example = False
+    for line in page(rule).splitlines():
+        fence = line == "```"
+        lines += [line] if example or fence or not line else textwrap.wrap(line, _WIDTH, break_on_hyphens=False)
+        example = example != fence
+    return "\n".join(lines) + "\n"
+
+
 def index() -> str:
     """The page that lists all rules, in Markdown."""
     return "\n".join(_index())
@@ -117,6 +130,14 @@ def index() -> str:
 def _index() -> Iterator[str]:
     yield from ("# Lint rules", "", "Written by `make lint-pages` from the rules in `tritonize/lint`.")
     yield "`tritonize lint --explain ID` prints one of these pages."
+    yield ""
+    yield "An *error* is a model that Triton refuses, or that is not what was proven. A *warning* is probably not meant;"
+    yield "*info* is worth knowing. The column *Triton* says what the server does with a model that breaks the rule:"
+    yield ""
+    yield from (
+        f"- *{verdict}*: it {meaning}." if verdict != "depends" else f"- *depends*: {meaning[8:]}."
+        for verdict, meaning in _TRITON.items()
+    )
     for digit, subject in SUBJECTS.items():
         rules = [each for each in RULES.values() if each.id[2] == digit]
         if rules:
