@@ -507,6 +507,7 @@ ELSEWHERE = {
     "TR001": "it is about the repository itself",
     "TR005": "lint does not look into such a model",
     "TR006": "the tests may run as root, who reads everything",
+    "TR011": "it is about the repository itself",
     "TR010": "it takes a thousand findings",
     "TR103": "the file is not text",
     "TR112": "the server serves it",

@@ -213,7 +213,7 @@ def identity(model: Model) -> Iterator[Diagnostic]:
         yield model.at(NAME, "name", found=repr(config.name), expected=repr(model.name), edit=_new_name(model))
     if completed.platform == "ensemble":
         return  # in `ensembles`
-    if not completed.backend:
+    if not completed.backend and model.text is not None:
         found = f"platform {config.platform!r}" if config.platform else "neither backend nor platform, and no file that tells"
         yield model.at(NO_BACKEND, "platform", found=found)
     elif completed.backend in PLATFORMS.values() and PLATFORMS.get(completed.platform) != completed.backend:

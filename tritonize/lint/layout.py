@@ -132,6 +132,17 @@ TOO_MANY = Rule(
     wrong="a configuration of thousands of tensors without names",
     right="a configuration of the tensors that the model has",
 )
+NO_MODELS = Rule(
+    id="TR011",
+    name="no-models",
+    severity="warning",
+    triton="accepts",
+    what="The repository has no models.",
+    why="Every directory of the repository is a model, and there is none. The path may be another one than the one that is meant.",
+    fix="check the path",
+    wrong="model_repository/",
+    right="model_repository/\n└── heart/\n    ├── config.pbtxt\n    └── 1/model.onnx",
+)
 RULES = (
     REPOSITORY_IS_MODEL,
     STRAY_DIRECTORY,
@@ -143,6 +154,7 @@ RULES = (
     NOT_A_VERSION,
     MISREAD_VERSION,
     TOO_MANY,
+    NO_MODELS,
 )
 
 
@@ -156,6 +168,8 @@ def root(directory: Path, found: list[Entry]) -> Iterator[Diagnostic]:
     if CONFIG in by_name or any(each.kind == "directory" and as_version(each.name) for each in found):
         beside = CONFIG if CONFIG in by_name else "directories that are versions"
         yield _at_root(REPOSITORY_IS_MODEL, ".", found=f"{directory.name or directory} contains {beside}")
+    if not any(each.kind == "directory" for each in found):
+        yield _at_root(NO_MODELS, ".", found=f"{directory.name or directory} contains no directory")
     for entry in found:
         if entry.kind == "missing":
             yield _at_root(BROKEN_LINK, entry.name, found="the link's target does not exist")

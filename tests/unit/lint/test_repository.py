@@ -39,6 +39,13 @@ def test_a_models_directory_is_not_taken_for_a_repository(root: Path) -> None:
     assert first.rule.id == "TR001"
 
 
+def test_a_repository_without_models_is_a_warning(root: Path) -> None:
+    (root / "notes.txt").write_text("")
+    assert found(root, {}) == {"": ["TR011"]}
+    (root / "notes.txt").unlink()
+    assert found(root, {"heart": Model(config=None, files={"1/x": "x"})}) == {"heart": ["TR105"]}
+
+
 def test_a_broken_link_at_the_root_is_found(root: Path) -> None:
     (root / "old").symlink_to("gone")
     assert found(root, {"heart": Model()}) == {"": ["TR004"]}
