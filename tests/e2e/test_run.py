@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -16,12 +19,15 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from tests.support.command import MODELS, tritonize
+from tests.support.command import CHECKOUT, MODELS, tritonize
 from tests.support.leaks import nothing_left
 
 PLACE = Path("model_repository")
 STAGES = {"http", "grpc", "shm", "again", "order", "padded", "concurrent"}
 CLASSIFIER = ("--input", "INPUT__0:fp32:1x4")
+
+PRIVATE = {"USER": "somebody-7c1d", "LOGNAME": "somebody-7c1d", "SECRET_VALUE": "value-9f2e"}
+"""Environment of the run whose published files a test searches for these values."""
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +35,7 @@ def proven(model_files: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
     """Where the classifier was run, and the report."""
     folder = tmp_path_factory.mktemp("proven")
     arguments = ("run", str(model_files / "classifier.pt"), *CLASSIFIER, "--max-batch-size", "4", "--json")
-    done = tritonize(*arguments, cwd=folder)
+    done = tritonize(*arguments, cwd=folder, env=PRIVATE)
     assert done.returncode == 0, done.stderr
     (report,) = json.loads(done.stdout)["reports"]
     return folder, report
@@ -71,6 +77,29 @@ def test_a_torchscript_file_becomes_a_proven_version(proven, model_files, monkey
     assert manifest["proved_by"]["onnxruntime"]
     assert any("stock Triton" in note and "not run here" in note for note in manifest["notes"])
     assert {row["stage"] for row in manifest["verification"]} >= {"pytorch", "onnxruntime", "http", "grpc", "shm", "concurrent"}
+
+
+@pytest.mark.server
+def test_no_published_byte_names_this_machine(proven, model_files):
+    home, _ = proven
+    places = {str(home), str(model_files), str(CHECKOUT), os.environ["HOME"], tempfile.gettempdir(), *PRIVATE.values()}
+    files = [path for path in (home / PLACE).rglob("*") if path.is_file()]
+    assert {"model.onnx", "config.pbtxt", "manifest.json", "report.json", "report.txt", "report.html"} <= {
+        each.name for each in files
+    }
+    machine = re.compile(rb"\b" + re.escape(platform.node().encode()) + rb"\b")
+    for path in files:
+        content = path.read_bytes()
+        assert {place for place in places if place.encode() in content} == set(), path
+        # A machine's name may be two letters, which numbers and pixels have by chance.
+        words = re.sub(rb"[A-Za-z0-9+/=]{60,}", b"", _without_weights(path) if path.suffix == ".onnx" else content)
+        assert path.suffix == ".npy" or not machine.search(words), path
+
+
+def _without_weights(path: Path) -> bytes:
+    model = onnx.load(path)
+    del model.graph.initializer[:]
+    return model.SerializeToString()
 
 
 @pytest.mark.server

@@ -14,6 +14,7 @@ from tritonize.core import arrays
 from tritonize.core.artifacts import OnnxArtifact, Report, TensorFiles, TensorSpec
 from tritonize.quality import gates, golden_set, noise_floor
 from tritonize.quality.golden_set import GoldenSet
+from tritonize.repository import evidence_place
 from tritonize.source import samples
 from tritonize.spec import schema
 from tritonize.triton import model_config
@@ -24,7 +25,13 @@ WEIGHTS = np.random.default_rng(0).standard_normal((16, 10), dtype=np.float32)
 
 
 def publish(
-    root: Path, version: int, weights: np.ndarray = WEIGHTS, *, operators: tuple[str, ...] = ("Relu",), **described: Any
+    root: Path,
+    version: int,
+    weights: np.ndarray = WEIGHTS,
+    *,
+    operators: tuple[str, ...] = ("Relu",),
+    place: evidence_place.Place = "inside",
+    **described: Any,
 ) -> Path:
     """Put a version in place, with evidence as a run writes it; its folder."""
     described = {"inputs": {"x": {"shape": ["batch", 16]}}, "max_batch_size": 4, "samples": {"count": 6}, **described}
@@ -46,7 +53,7 @@ def publish(
         staged = repository.stage(run, NAME, version, files=files, texts={repository.CONFIG: config})
         golden_set.write(known, staged.version_directory / repository.EVIDENCE / "golden")
         evidence.write(staged, Report(command="run", model=NAME, version=version, verdict="passed"), model)
-        return repository.publish(staged, root, allow_change=True).version_directory
+        return repository.publish(staged, root, allow_change=True, place=place).version_directory
 
 
 def _answers(

@@ -16,6 +16,7 @@ from tritonize.cli import (
     lint,
     list_versions,
     locate,
+    pack,
     plan,
     promote,
     prune,
@@ -102,6 +103,7 @@ app.command("rollback")(promote.rollback)
 app.command("prune")(prune.prune)
 app.command("sign")(sign.sign)
 app.command("provenance")(sign.provenance)
+app.command("pack")(pack.pack)
 app.command("inspect")(inspect.inspect)
 app.command("report")(report.report)
 app.command("view")(view.view)

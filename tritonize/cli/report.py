@@ -32,11 +32,11 @@ def report(
     from tritonize.core import errors
     from tritonize.core.messages import usage
 
-    if (repository / repositories.EVIDENCE).is_dir():
+    if (repository / repositories.EVIDENCE).is_dir():  # a version's directory
         directories = [repository]
     else:
         directories = list(published.directories(repository, models or (), version).values())
-    pages = [each / repositories.EVIDENCE / (PLAIN if json else PAGE) for each in directories]
+    pages = [repositories.evidence_of(each) / (PLAIN if json else PAGE) for each in directories]
     for page in pages:
         if not page.is_file():
             raise errors.RepositoryError.of(usage.NO_REPORT, where=str(page))

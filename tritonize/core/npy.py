@@ -15,6 +15,8 @@ from tritonize.core.artifacts import TensorSpec
 Head = tuple[tuple[int, ...], np.dtype[Any]]
 """Shape and element type."""
 _MOST = 2**62
+HEAD_BYTES = 128
+"""Size of the header that NumPy writes for an array of few axes."""
 
 
 class PythonObjectsError(ValueError):

@@ -31,7 +31,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9/._+-]+")
 
 
 @contextlib.contextmanager
-def folder(*, plain: bool = False) -> Iterator[Path]:
+def folder(*, plain: bool = False, inside: Path | None = None) -> Iterator[Path]:
     """Create a private folder (mode 0700) for the duration of the block. Folders of killed processes are removed first.
 
     If an error of tritonize that names a log of the folder leaves the block, the end of the log is kept beside the folder, and the
@@ -39,12 +39,13 @@ def folder(*, plain: bool = False) -> Iterator[Path]:
 
     Args:
         plain: use an ASCII path without blanks, as Triton's Python backend requires.
+        inside: the folder in which it is created (the system's folder for temporary files), for files that are then moved.
 
     Raises:
         RepositoryError: the folder cannot be created, for example on a full disk.
     """
     usual = tempfile.gettempdir()
-    place = Path("/tmp" if plain and not _PLAIN.fullmatch(usual) else usual)  # noqa: S108 - mkdtemp creates a new private folder in it
+    place = inside or Path("/tmp" if plain and not _PLAIN.fullmatch(usual) else usual)  # noqa: S108 - mkdtemp creates a new private folder in it
     remove_left(place)
     with storage_errors(place):
         made = Path(tempfile.mkdtemp(prefix=_UNLOCKED, dir=place))

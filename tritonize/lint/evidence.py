@@ -15,7 +15,7 @@ from tritonize.core.errors import RepositoryError
 from tritonize.lint import files
 from tritonize.lint.model import Model
 from tritonize.lint.rule import Diagnostic, Rule
-from tritonize.repository import file_hashes, manifest
+from tritonize.repository import evidence_place, file_hashes, manifest
 
 CHANGED = Rule(
     id="TR901",
@@ -59,10 +59,11 @@ _SUM = re.compile(r"[0-9a-f]{64}")
 
 def check(model: Model, *, hash_all: bool = False) -> Iterator[Diagnostic]:
     """Check the versions of a model that have a manifest."""
-    proven = [version for version in model.versions if files.is_directory(model.directory / str(version) / manifest.EVIDENCE)]
+    proven = [version for version in model.versions if _has_evidence(model.directory / str(version))]
     for version in proven:
         folder = f"{version}/{manifest.EVIDENCE}"
-        if not model.may_read(model.directory / folder / manifest.MANIFEST):
+        place = evidence_place.evidence(model.directory / str(version))
+        if place.parent.parent == model.directory and not model.may_read(place / manifest.MANIFEST):
             continue
         try:
             known = manifest.read(model.directory / str(version))
@@ -79,6 +80,10 @@ def check(model: Model, *, hash_all: bool = False) -> Iterator[Diagnostic]:
     for version in model.served if proven else ():
         if version not in proven:
             yield model.of(UNPROVEN, str(version), found=f"version {version} has no evidence")
+
+
+def _has_evidence(version_directory: Path) -> bool:
+    return files.is_directory(evidence_place.evidence(version_directory))
 
 
 def _changed(model: Model, finding: Finding) -> Diagnostic:

@@ -12,7 +12,7 @@ from tritonize.core.messages import lint as messages
 from tritonize.lint.model import CONFIG, Model
 from tritonize.lint.repository import Repository
 from tritonize.lint.rule import Diagnostic, Edit
-from tritonize.repository import journal, manifest
+from tritonize.repository import evidence_place, journal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ def _fix(repository: Repository, model: Model, changes: Sequence[Edit]) -> str |
     path = model.directory / CONFIG
     if path.is_symlink() or model.directory.is_symlink():
         return messages.FIX_LINK.text()
-    if any((model.directory / str(version) / manifest.EVIDENCE).is_dir() for version in model.versions):
+    if any(evidence_place.exists(model.directory / str(version)) for version in model.versions):
         return messages.FIX_PROVEN.text()
     before = model.text
     if before is None or path.read_bytes() != before.encode():

@@ -20,7 +20,6 @@ from tritonize.quality.golden_set import GoldenSet
 
 _FILE = "question.json"
 _SCHEMA = 1
-_ALL = 1 << 62
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +59,7 @@ def write(given: ProofInput, directory: Path) -> None:
     """
     with errors.storage_errors(directory):
         directory.mkdir(parents=True)
-        golden_set.write(given.golden, directory, budget=_ALL)
+        golden_set.write(given.golden, directory)
         facts = {"schema": _SCHEMA, "precision": given.precision, "deadline_s": given.deadline_s, "sha256": given.sha256}
         (directory / _FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 

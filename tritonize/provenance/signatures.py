@@ -44,12 +44,15 @@ def sign(place: Path, model: str, version: int, *, key: Path) -> Path:
     Raises:
         MissingError: the package `model-signing` is not installed.
         UsageError: the key cannot be used.
-        RepositoryError: the version has no manifest, its files differ from it, or the signature cannot be written.
+        RepositoryError: the version has no manifest or has its evidence outside, its files differ from it, or the signature cannot
+            be written.
     """
     require("model_signing", extra="sign")
     from model_signing import signing
 
     directory = place / model / str(version)
+    if repository.evidence_of(directory).parent != directory:
+        raise RepositoryError.of(wording.OUTSIDE, where=str(directory))
     if findings := repository.integrity(place, model, version):
         lines = [f"{each.where}: {each.what}" for each in findings]
         raise RepositoryError.of(wording.NOT_SIGNED, where=str(directory), details=lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec, from_js
 from tritonize.core.errors import RepositoryError
 from tritonize.core.messages import files as wording
 from tritonize.core.results import Kind, NoiseFloor, Unmeasured
+from tritonize.quality import sample_digests
 from tritonize.spec.schema import MAX_BATCH_SIZE, Bound, Tolerance
 
 BUDGET = 64 * 2**20
-"""Bytes of arrays that a version carries by default; at least one whole sample is always kept."""
+"""Bytes of arrays that a version keeps by default."""
 MOST = 2_000_000
 """Largest number of samples in a set: a spec allows up to a million, with two batch sizes per shape."""
 _FILE = "golden.json"
@@ -103,32 +104,62 @@ class GoldenSet:
         return self.rules.get(output, Rules())
 
 
-def write(golden: GoldenSet, directory: Path, *, budget: int = BUDGET) -> GoldenSet:
-    """Write as many samples as fit into `budget` bytes, but at least one; return the set that was written."""
+def fitting(
+    golden: GoldenSet, *, budget: int = BUDGET, first: Sequence[int] = (), allowed: Collection[int] | None = None
+) -> list[int]:
+    """Return which samples fit into `budget` bytes with their expected and float64 outputs; empty if not one does.
+
+    Args:
+        first: samples to take before the others, such as the one with the largest error.
+        allowed: the samples that may be kept (all).
+    """
+    chosen: list[int] = []
+    left = budget
+    others = [index for index in range(golden.samples.files.count) if index not in first]
+    for index in (each for each in (*first, *others) if allowed is None or each in allowed):
+        left -= _bytes(golden, index)
+        if left < 0:
+            break
+        chosen.append(index)
+    return sorted(chosen)
+
+
+def _bytes(golden: GoldenSet, index: int) -> int:
+    """Return the bytes of a sample and its outputs in files; float64 values are stored as float32."""
+    stored = [*arrays.load(golden.samples.files, index).values(), *arrays.load(golden.expected, index).values()]
+    if golden.exact:
+        stored += _rounded(_exact_files(golden, Path()), arrays.load(golden.exact, index)).values()
+    return sum(arrays.bits(array).nbytes + npy.HEAD_BYTES for array in stored)
+
+
+def _exact_files(golden: GoldenSet, directory: Path) -> TensorFiles:
+    tensors = _rounded_specs(golden.exact.tensors) if golden.exact else ()
+    return TensorFiles(directory=directory / "exact", tensors=tensors, count=0)
+
+
+def write(golden: GoldenSet, directory: Path, *, keep: Sequence[int] | None = None) -> GoldenSet:
+    """Write samples with their outputs; return the set that was written.
+
+    Args:
+        keep: the samples to write, in ascending order (all).
+    """
     inputs = TensorFiles(directory=directory / "inputs", tensors=golden.samples.files.tensors, count=0)
     outputs = TensorFiles(directory=directory / "expected", tensors=golden.expected.tensors, count=0)
-    rounded_to = _rounded_specs(golden.exact.tensors) if golden.exact else ()
-    exact = TensorFiles(directory=directory / "exact", tensors=rounded_to, count=0)
+    exact = _exact_files(golden, directory)
     edges: dict[int, str] = {}
-    kept = used = 0
-    for index in range(golden.samples.files.count):
-        sample, expected = arrays.load(golden.samples.files, index), arrays.load(golden.expected, index)
-        rounded = _rounded(exact, arrays.load(golden.exact, index)) if golden.exact else {}
-        used += sum(array.nbytes for array in (*sample.values(), *expected.values(), *rounded.values()))
-        if kept and used > budget:
-            break
-        arrays.save(inputs, kept, sample)
-        arrays.save(outputs, kept, expected)
+    kept = range(golden.samples.files.count) if keep is None else keep
+    for place, index in enumerate(kept):
+        arrays.save(inputs, place, arrays.load(golden.samples.files, index))
+        arrays.save(outputs, place, arrays.load(golden.expected, index))
         if golden.exact:
-            arrays.save(exact, kept, rounded)
+            arrays.save(exact, place, _rounded(exact, arrays.load(golden.exact, index)))
         if index in golden.samples.edges:
-            edges[kept] = golden.samples.edges[index]
-        kept += 1
+            edges[place] = golden.samples.edges[index]
     written = replace(
         golden,
-        samples=replace(golden.samples, files=replace(inputs, count=kept), edges=edges),
-        expected=replace(outputs, count=kept),
-        exact=replace(exact, count=kept) if golden.exact else None,
+        samples=replace(golden.samples, files=replace(inputs, count=len(kept)), edges=edges),
+        expected=replace(outputs, count=len(kept)),
+        exact=replace(exact, count=len(kept)) if golden.exact else None,
     )
     (directory / _FILE).write_text(json.dumps(facts(written), indent=2) + "\n", encoding="utf-8")
     return read(directory)
@@ -170,6 +201,8 @@ def read(directory: Path) -> GoldenSet:
     Raises:
         RepositoryError: it is missing or damaged.
     """
+    if why := sample_digests.why_alone(directory):
+        raise RepositoryError.of(wording.GOLDEN_NOT_KEPT, where=str(directory), found=why)
     path = directory / _FILE
     try:
         facts = bounded_files.json_of(path)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tritonize.core.artifacts import StagedVersion as StagedVersion
 from tritonize.repository.changes import remove_versions, replace_config
+from tritonize.repository.evidence_place import evidence as evidence_of
+from tritonize.repository.evidence_place import exists as has_evidence
 from tritonize.repository.file_hashes import sha256
 from tritonize.repository.journal import area as staging_area
 from tritonize.repository.manifest import CONFIG, EVIDENCE, MANIFEST, integrity, pinned
@@ -23,6 +25,8 @@ __all__ = [
     "StagedVersion",
     "choose",
     "config_changes",
+    "evidence_of",
+    "has_evidence",
     "integrity",
     "models",
     "next_version",

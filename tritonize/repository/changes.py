@@ -10,7 +10,7 @@ from pathlib import Path
 from tritonize.core import durable_files
 from tritonize.core.errors import RepositoryError, storage_errors
 from tritonize.core.messages import repository as wording
-from tritonize.repository import journal
+from tritonize.repository import evidence_place, journal, versions
 from tritonize.repository.manifest import CONFIG
 
 
@@ -41,7 +41,7 @@ def replace_config(repository: Path, model: str, decide: Callable[[], str], *, d
 def remove_versions(
     repository: Path, model: str, decide: Callable[[], Sequence[int]], *, done: Callable[[Sequence[int]], None] = lambda _gone: None
 ) -> tuple[int, ...]:
-    """Remove versions of a model in one step: a reader sees all of them or none.
+    """Remove versions of a model in one step: a reader sees all of them or none. Evidence without a version is removed too.
 
     Args:
         repository: the model repository.
@@ -59,6 +59,10 @@ def remove_versions(
         gone = tuple(decide())
         if gone:
             journal.change(directory.parent, model, lambda folder: _remove(folder, gone), done=lambda: done(gone))
+        present = versions.versions(directory.parent, model)
+        for version in evidence_place.numbers(directory):
+            if version not in present:  # removed now, or left behind by a run that was killed
+                evidence_place.remove(directory / str(version))
         return gone
 
 

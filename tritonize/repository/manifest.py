@@ -18,10 +18,10 @@ from tritonize.core.artifacts import Finding, StagedVersion
 from tritonize.core.errors import RepositoryError
 from tritonize.core.json_types import JsonObject
 from tritonize.core.messages import repository as wording
-from tritonize.repository import file_hashes, pinned_config
+from tritonize.repository import evidence_place, file_hashes, pinned_config
+from tritonize.repository.evidence_place import EVIDENCE as EVIDENCE
 
 CONFIG = "config.pbtxt"
-EVIDENCE = "evidence"
 MANIFEST = "manifest.json"
 SCHEMA = 2
 """Version of the manifest's format; since version 2 a manifest holds its own checksum."""
@@ -94,7 +94,7 @@ def read(version_directory: Path) -> Manifest:
     Raises:
         RepositoryError: the manifest is missing, damaged, or has an unknown format.
     """
-    path = version_directory / EVIDENCE / MANIFEST
+    path = evidence_place.evidence(version_directory) / MANIFEST
     try:
         manifest = bounded_files.json_of(path)
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -144,7 +144,7 @@ def integrity(
     directory = repository / model
     manifest = read(directory / str(version)) if known is None else known
     findings = list(_manifest_findings(manifest, model, version))
-    own = {str(path.relative_to(directory)): kind for path, kind in file_hashes.walk(directory / str(version))}
+    own = {f"{version}/{name}": kind for name, _, kind in evidence_place.files_of(directory / str(version))}
     own.pop(f"{version}/{EVIDENCE}/{MANIFEST}", None)
     for name, facts in manifest["files"].items():
         if "/" in name or shared:
@@ -179,8 +179,10 @@ def _file_findings(directory: Path, name: str, facts: Listed, *, source: Path, t
 
 def _source(directory: Path, version: int, name: str, *, wanted: str) -> Path:
     """Return the path of a listed file; for a configuration that was replaced, the copy in the version's evidence."""
-    kept = directory / str(version) / EVIDENCE / CONFIG
-    return kept if name == CONFIG and superseded(directory, version, wanted) and kept.is_file() else directory / name
+    kept = evidence_place.evidence(directory / str(version)) / CONFIG
+    if name == CONFIG and superseded(directory, version, wanted) and kept.is_file():
+        return kept
+    return evidence_place.place_of(directory, name)
 
 
 def superseded(directory: Path, version: int, wanted: str) -> bool:
@@ -207,8 +209,8 @@ def pinned(directory: Path) -> int | None:
         version = pinned_config.pinned_version(text)
         if version is None:
             return None
-        kept = directory / str(version) / EVIDENCE / CONFIG
-        wanted = listed_sha256(read(kept.parents[1]), CONFIG)
+        kept = evidence_place.evidence(directory / str(version)) / CONFIG
+        wanted = listed_sha256(read(directory / str(version)), CONFIG)
         proven = bounded_files.text(kept)
     except (OSError, ValueError, RepositoryError):
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from tritonize.core import durable_files, interrupts
 from tritonize.core.artifacts import PublishedVersion, StagedVersion
 from tritonize.core.errors import RepositoryError, storage_errors
 from tritonize.core.messages import repository as wording
-from tritonize.repository import journal, manifest, versions
+from tritonize.repository import evidence_place, journal, manifest, versions
+from tritonize.repository.evidence_place import Place
 
 Compare = Callable[[str, str], list[str]]
 """Returns a line for each field that differs between the texts of two configurations, old and new."""
@@ -68,6 +70,7 @@ def publish(
     compare: Compare = line_differences,
     finish: Callable[[StagedVersion], None] | None = None,
     done: Callable[[PublishedVersion], None] = lambda _published: None,
+    place: Place = "inside",
 ) -> PublishedVersion:
     """Publish a staged version in one step, after all of its files are on the disk. Concurrent runs get different numbers.
 
@@ -80,6 +83,7 @@ def publish(
         finish: called with the staged version under its final number, to write the files that contain the number. Without it, the
             staged number must be free.
         done: called with the published version, before an interrupt can be handled.
+        place: where the evidence goes; with `none` it is deleted before the version is published.
 
     Returns:
         The published version.
@@ -105,7 +109,8 @@ def publish(
                 finish(staged)
                 durable_files.sync_tree(staged.model_directory)
             published = PublishedVersion(repository=repository, model=staged.model, version=staged.version)
-            _put(staged, published, texts, done=lambda: done(published))
+            with _evidence(staged, published, place):
+                _put(staged, published, texts, done=lambda: done(published))
     return published
 
 
@@ -117,6 +122,23 @@ def _keep_text(staged: StagedVersion, directory: Path, texts: dict[str, str], *,
         if current != texts[manifest.CONFIG] and not compare(current, texts[manifest.CONFIG]):
             texts[manifest.CONFIG] = current
             (staged.model_directory / manifest.CONFIG).write_bytes(published.read_bytes())
+
+
+@contextlib.contextmanager
+def _evidence(staged: StagedVersion, published: PublishedVersion, place: Place) -> Iterator[None]:
+    """Put the evidence in its place before the version is visible; after an error, put it back."""
+    if place == "none":
+        shutil.rmtree(staged.version_directory / manifest.EVIDENCE, ignore_errors=True)
+    if place != "outside":
+        yield
+        return
+    evidence_place.move_out(staged.version_directory, published.version_directory)
+    try:
+        yield
+    except BaseException:
+        if not published.version_directory.exists():  # an interrupt can come after the last step
+            evidence_place.move_back(staged.version_directory, published.version_directory)
+        raise
 
 
 def _numbered(staged: StagedVersion, repository: Path, *, renumber: bool) -> StagedVersion:

@@ -8,7 +8,7 @@ from tritonize.core import bounded_files
 from tritonize.core.errors import RepositoryError, UsageError
 from tritonize.core.messages import repository as wording
 from tritonize.core.messages import server as server_wording
-from tritonize.repository import file_hashes, manifest
+from tritonize.repository import evidence_place, file_hashes, manifest
 from tritonize.repository.manifest import CONFIG, EVIDENCE, MANIFEST
 
 
@@ -21,10 +21,10 @@ def versions(repository: Path, model: str) -> tuple[int, ...]:
 
 
 def next_version(repository: Path, model: str) -> int:
-    """Return the next free number: one above every entry with a numeric name, whether or not it is a version."""
+    """Return the next free number: one above every entry with a numeric name, whether or not it is a version, and all evidence."""
     directory = repository / model
     taken = [int(entry.name) for entry in directory.iterdir() if entry.name.isdecimal()] if directory.is_dir() else []
-    return max(taken, default=0) + 1
+    return max((*taken, *evidence_place.numbers(directory)), default=0) + 1
 
 
 def models(repository: Path) -> tuple[str, ...]:
@@ -37,6 +37,8 @@ def models(repository: Path) -> tuple[str, ...]:
         raise UsageError.of(server_wording.NO_REPOSITORY, where=str(repository))
     configured = {entry.parent.name for entry in repository.glob(f"*/{CONFIG}")}
     proven = {entry.parents[2].name for entry in repository.glob(f"*/*/{EVIDENCE}/{MANIFEST}")}  # its configuration may be missing
+    apart = evidence_place.outside(repository / "-" / "-").parents[1]
+    proven |= {entry.parents[1].name for entry in apart.glob(f"*/*/{MANIFEST}")} & {entry.name for entry in repository.iterdir()}
     names = tuple(sorted(configured | proven))
     if not names:
         raise UsageError.of(wording.NO_MODELS, where=str(repository), expected=f"<model>/{CONFIG}")
@@ -78,7 +80,7 @@ def proven_config(repository: Path, model: str, version: int) -> str | None:
     """
     directory = repository / model / str(version)
     wanted = manifest.listed_sha256(manifest.read(directory), CONFIG)
-    for path in (directory / EVIDENCE / CONFIG, repository / model / CONFIG):
+    for path in (evidence_place.evidence(directory) / CONFIG, repository / model / CONFIG):
         if wanted and file_hashes.hash_in_place("", path, bounded_files.LIMIT) == wanted:
             return _text(path)
     return None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tritonize.core import npy
+from tritonize.core import bounded_files, npy
 from tritonize.core.arrays import Arrays
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import files as files_wording
@@ -57,7 +57,8 @@ def read(path: str) -> Arrays:
             for file in files:
                 npy.require_whole(file)
             _require_memory(path, sum(file.stat().st_size for file in files))
-            return {file.stem: np.load(file, allow_pickle=False) for file in files}
+            names = _golden_names(Path(path))
+            return {names.get(file.stem, file.stem): np.load(file, allow_pickle=False) for file in files}
         if not Path(path).is_file():
             raise OSError("it is not a regular file")
         with zipfile.ZipFile(path) as archive:
@@ -68,6 +69,14 @@ def read(path: str) -> Arrays:
         raise UsageError.of(wording.PICKLED_TEXT, where=path, found=str(error)) from error
     except _UNREADABLE as error:
         raise UsageError.of(files_wording.SAMPLE_FILE, where=path, found=str(error) or type(error).__name__) from error
+
+
+def _golden_names(folder: Path) -> dict[str, str]:
+    """Return the input names of a sample in a golden set (`golden/inputs/3`), whose files are named by position; else empty."""
+    facts = folder.parent.with_name("golden.json")
+    if folder.parent.name != "inputs" or not facts.is_file():
+        return {}
+    return {str(position): str(tensor["name"]) for position, tensor in enumerate(bounded_files.json_of(facts)["inputs"])}
 
 
 def _unpacked_bytes(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> int:

@@ -248,6 +248,24 @@ class Target(_Section):
     )
 
 
+class Evidence(_Section):
+    """What a version keeps of its proof, and where."""
+
+    place: Literal["inside", "outside", "none"] = Field(
+        "inside",
+        description="inside: in the version's directory; outside: in <repository>.evidence beside the repository; "
+        "none: nothing is kept, so the version cannot be verified later",
+    )
+    golden_mib: int = Field(
+        64, ge=1, le=1 << 20, description="MiB of samples and outputs that a version keeps; if not one sample fits: checksums alone"
+    )
+    samples: Literal["all", "synthetic", "hashes"] = Field(
+        "all",
+        description="all: also samples from files and functions, which may be confidential; synthetic: only those that tritonize "
+        "generated; hashes: checksums alone",
+    )
+
+
 class KeepFp32(_Section):
     """Nodes that stay in fp32 in a graph of reduced precision."""
 
@@ -392,6 +410,7 @@ class Spec(_Section):
     schema_version: Literal[1] = Field(alias="schema")
     repository: Annotated[Path, BeforeValidator(_not_an_address)] = Path("model_repository")
     target: Target = Target()
+    evidence: Evidence = Evidence()
     models: dict[ModelName, Model] = Field(min_length=1)
 
     def selected(self, names: Sequence[str]) -> tuple[str, ...]:

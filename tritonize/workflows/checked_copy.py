@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,9 +103,13 @@ def _notes(listed: Manifest, in_place: Sequence[InPlace]) -> Iterator[str]:
 def _linked(place: Path, model: str, version: int, *, root: Path) -> Path:
     """Link the published files without a check, for `--serve-anyway`."""
     directory = place.absolute() / model
-    beside = [each for each in directory.iterdir() if not manifest.is_version(each)]
-    paths = (*beside, directory / str(version))
-    return view.link_entries(root, {f"{model}/{path.name}": path for path in paths})
+    links = {f"{model}/{path.name}": path for path in directory.iterdir() if not manifest.is_version(path)}
+    own = directory / str(version)
+    evidence = repository.evidence_of(own)
+    if evidence.parent == own:
+        return view.link_entries(root, {**links, f"{model}/{version}": own})
+    links |= {f"{model}/{version}/{path.name}": path for path in own.iterdir()}
+    return view.link_entries(root, {**links, f"{model}/{version}/{repository.EVIDENCE}": evidence})
 
 
 def older_findings(place: Path, model: str, newest: int) -> tuple[Finding, ...]:
@@ -116,7 +119,7 @@ def older_findings(place: Path, model: str, newest: int) -> tuple[Finding, ...]:
     for version in repository.versions(place, model):
         if version == newest:
             continue
-        if (place / model / str(version) / repository.EVIDENCE).is_dir():
+        if repository.has_evidence(place / model / str(version)):
             findings += repository.integrity(place, model, version, shared=False)
         elif version in served:
             findings.append(Finding(where=f"{model}/{version}", what=wording.SERVED_UNPROVEN.text()))
@@ -226,7 +229,7 @@ def _add_checked(private: ToServe, place: Path, model: str, *, folder: Path, key
 
 def is_proven(directory: Path, version: int) -> bool:
     """Whether a version has evidence. Evidence without a manifest counts too: that version is damaged, not without evidence."""
-    return os.path.lexists(directory / str(version) / repository.EVIDENCE)
+    return repository.has_evidence(directory / str(version))
 
 
 def _copy_beside(directory: Path, target: Path) -> None:

@@ -8,14 +8,14 @@ import platform
 import shlex
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 from tritonize import repository
-from tritonize.core import arrays, figures, redaction
-from tritonize.core.artifacts import Attempt, OnnxArtifact, Reference, Report, SampleSet, StagedVersion, to_json
+from tritonize.core import figures, redaction
+from tritonize.core.artifacts import Attempt, OnnxArtifact, Reference, Report, StagedVersion, to_json
 from tritonize.core.error_location import Location
 from tritonize.core.figures import Figures
 from tritonize.core.json_types import JsonObject
@@ -27,9 +27,6 @@ from tritonize.triton import model_config
 from tritonize.workflows import portable_spec
 
 T = TypeVar("T")
-
-WORST = "worst.npz"
-"""File of the sample with the largest error."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +59,7 @@ def write(
     collector: FigureCollector | None = None,
     located: Location | None = None,
     places: Places | None = None,
+    pictures: bool = True,
 ) -> None:
     """Write report and manifest into a staged version. The manifest is last, since it has the hashes of all other files.
 
@@ -70,6 +68,7 @@ def write(
         collector: collected the data of the figures; the sample files must still exist.
         located: the node that an error comes from, if `locate` ran.
         places: paths of this machine, which are removed from the evidence.
+        pictures: whether figures may show single samples.
     """
     private = places or Places()
     finished = private.removed_from(finished, model)
@@ -79,9 +78,11 @@ def write(
     shutil.copyfile(staged.model_directory / repository.CONFIG, evidence / repository.CONFIG)
     (evidence / "report.json").write_text(report_text.dumps(finished) + "\n", encoding="utf-8")
     (evidence / "report.txt").write_text(report_text.as_text(finished), encoding="utf-8")
-    pictures = _figures(staged, collector, located)
-    (evidence / "figures.json").write_text(figures.dumps(pictures) + "\n", encoding="utf-8")
-    (evidence / "report.html").write_text(html.render(finished, pictures), encoding="utf-8")
+    drawn = _figures(staged, collector, located)
+    if not pictures:
+        drawn = replace(drawn, slices=(), classes=(), scatters=())
+    (evidence / "figures.json").write_text(figures.dumps(drawn) + "\n", encoding="utf-8")
+    (evidence / "report.html").write_text(html.render(finished, drawn), encoding="utf-8")
     facts = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "verdict": finished.verdict,
@@ -117,19 +118,6 @@ def along(location: Location) -> tuple[tuple[str, float], ...]:
         (each.label if each.module is None else each.module or "(the model itself)", each.own if each.total is None else each.total)
         for each in location.series
     )
-
-
-def write_worst(staged: StagedVersion, samples: SampleSet, index: int) -> Path:
-    """Write a sample as a file for a spec (`samples.files`); in a batched model, a second sample follows it."""
-    items = [index]
-    if samples.batched:
-        alike = next((members for members in arrays.groups(samples) if index in members), list(range(samples.drawn)))
-        items += [other for other in alike if other != index][:1]
-    path = staged.version_directory / repository.EVIDENCE / WORST
-    path.parent.mkdir(parents=True, exist_ok=True)
-    stacked = arrays.stack(samples.files, items)
-    arrays.write_npz(path, stacked)
-    return path
 
 
 def details(

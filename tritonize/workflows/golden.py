@@ -77,7 +77,7 @@ def export(
         verdict=str(manifest.get("verdict", "unknown")),
         versions=evidence.versions("numpy"),
     )
-    golden = golden_set.read(directory / repository.EVIDENCE / "golden")
+    golden = golden_set.read(repository.evidence_of(directory) / "golden")
     with storage_errors(path):
         golden_file.write(path, origin, golden, recipe=_recipe(manifest), budget=budget, seeds=seeds)
     return Export(path=path, file=look(path), notes=tuple(_export_notes(root, model, number)))

@@ -69,10 +69,12 @@ def given(specification: schema.Spec, name: str, source: Mapping[str, str]) -> G
         "name": name,
         "model": portable_spec.portable(model),
         "target": specification.target.model_dump(mode="json", exclude_defaults=True),
+        "evidence": specification.evidence.model_dump(mode="json"),
     }
     plain = json.dumps(described, sort_keys=True, ensure_ascii=False)
     files = [["source", *each] for each in sorted(source.items())]
-    files += [[role, path.name, _sha256_now(path)] for role, path in _named(model)]
+    # The names of samples are left out: they may be those of patients.
+    files += [[role, "" if role == "sample" else path.name, _sha256_now(path)] for role, path in _named(model)]
     return {"spec": hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest(), "files": files}
 
 

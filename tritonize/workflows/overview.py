@@ -11,7 +11,7 @@ from typing import Any  # Any: JSON data of a manifest, which readers take apart
 from tritonize import repository
 from tritonize.core.errors import RepositoryError, TritonizeError, UsageError
 from tritonize.core.messages import repository as wording
-from tritonize.repository import file_hashes
+from tritonize.repository import evidence_place
 from tritonize.repository.manifest import Manifest
 from tritonize.triton import model_config
 from tritonize.triton.protocol import ModelConfig
@@ -141,21 +141,21 @@ def _version(directory: Path, version: int, config: ModelConfig | None, *, serve
     folder = directory / str(version)
     known: Manifest | None = None
     problem = None
-    if os.path.lexists(folder / repository.EVIDENCE):
+    if repository.has_evidence(folder):
         try:
             known = repository.read_manifest(folder)
         except RepositoryError as error:
             problem = error.what
-    evidence = folder / repository.EVIDENCE
-    sizes = [(path, os.lstat(path).st_size) for path, kind in file_hashes.walk(folder) if kind == "file"]
+    entries = [(name, os.lstat(path).st_size) for name, path, kind in evidence_place.files_of(folder) if kind == "file"]
+    evidence = sum(size for name, size in entries if name.startswith(f"{repository.EVIDENCE}/"))
     return VersionLine(
         version=version,
         served=served,
         verdict=str(known.get("verdict")) if known else None,
         created=str(known["created"]) if known and "created" in known else None,
         backend=_backend(known, config),
-        bytes=sum(size for path, size in sizes if not path.is_relative_to(evidence)),
-        evidence_bytes=sum(size for path, size in sizes if path.is_relative_to(evidence)),
+        bytes=sum(size for _, size in entries) - evidence,
+        evidence_bytes=evidence,
         problem=problem,
     )
 

@@ -12,7 +12,7 @@ from tritonize import repository
 from tritonize.core import bounded_files
 from tritonize.core.errors import RepositoryError, TritonizeError, UsageError
 from tritonize.core.messages import repository as wording
-from tritonize.repository import file_hashes
+from tritonize.repository import evidence_place
 from tritonize.triton import model_config
 from tritonize.workflows import checked_copy
 
@@ -125,4 +125,4 @@ def served_by_any(place: Path, model: str) -> tuple[int, ...]:
 
 
 def _bytes(directory: Path) -> int:
-    return sum(os.lstat(path).st_size for path, kind in file_hashes.walk(directory) if kind == "file")
+    return sum(os.lstat(path).st_size for _, path, kind in evidence_place.files_of(directory) if kind == "file")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import os
+import shlex
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,11 +15,12 @@ from tritonize.core.errors import RepositoryError
 from tritonize.core.messages import repository as wording
 from tritonize.core.stages import StageName
 from tritonize.quality import gates
-from tritonize.repository import manifest
+from tritonize.repository import evidence_place, manifest
 from tritonize.spec import schema
 from tritonize.triton import config_changes, model_config
-from tritonize.workflows import config_conflict, evidence
+from tritonize.workflows import config_conflict, evidence, kept_samples
 from tritonize.workflows.job import Job
+from tritonize.workflows.kept_samples import Kept
 from tritonize.workflows.stage_version import Built
 
 
@@ -32,6 +35,9 @@ class Release:
     """The model repository."""
     again: str
     """Command line that repeats the build."""
+    evidence: schema.Evidence
+    kept: Kept
+    """The samples in the evidence."""
 
 
 def publish_or_keep(job: Job, built: Built, report: Report) -> Report:
@@ -43,7 +49,11 @@ def publish_or_keep(job: Job, built: Built, report: Report) -> Report:
     again = job.options.command or "tritonize build SPEC"
     several = len(job.specification.models) > 1
     again += f" -m {job.name}" if several and " -m " not in again and " --model" not in again else ""
-    release = Release(built=built, report=report, model=job.model, place=job.place, again=again)
+    wanted = job.specification.evidence
+    gate = gates.worst(report.gates)
+    golden = built.staged.version_directory / repository.EVIDENCE / "golden"
+    kept = kept_samples.write(built.golden, golden, job.model, wanted=wanted, worst=gate.sample if gate else None)
+    release = Release(built=built, report=report, model=job.model, place=job.place, again=again, evidence=wanted, kept=kept)
     accepted = ("passed", "passed here", "not run") if job.options.allow_unproven else ("passed", "passed here")
     if not job.serve or report.verdict not in accepted:
         job.run.keep()
@@ -58,7 +68,7 @@ def publish_or_keep(job: Job, built: Built, report: Report) -> Report:
 def keep(release: Release) -> Report:
     """Write the evidence of an unpublished version into the staging area."""
     staged = release.built.staged
-    written = _write(release, staged, staged.version_directory)
+    written = _write(replace(release, evidence=schema.Evidence()), staged, staged.version_directory / repository.EVIDENCE)
     changes = _changes(release)
     changed = [wording.CONFIG_WILL_DIFFER.text(file=name, fields="; ".join(lines)) for name, lines in changes.items()]
     written = replace(written, notes=(*written.notes, *changed))
@@ -83,10 +93,17 @@ def publish(release: Release, *, allow_change: bool, done: Callable[[PublishedVe
     def finish(staged: StagedVersion) -> None:
         _require_served(release, staged.version)
         pinned = None if allow_change else repository.pinned(release.place / staged.model)
-        written.append(_write(release, staged, release.place / staged.model / str(staged.version), pinned=pinned))
+        home = release.place / staged.model / str(staged.version)
+        written.append(_write(release, staged, _evidence_home(release, home), pinned=pinned))
 
     published = repository.publish(
-        release.built.staged, release.place, allow_change=allow_change, compare=config_changes.between, finish=finish, done=done
+        release.built.staged,
+        release.place,
+        allow_change=allow_change,
+        compare=config_changes.between,
+        finish=finish,
+        done=done,
+        place=release.evidence.place,
     )
     return replace(written[-1], published=True, location=published.version_directory)
 
@@ -117,24 +134,48 @@ def _write(release: Release, staged: StagedVersion, home: Path, *, pinned: int |
     """Write report, figures and manifest of the version with its number.
 
     Args:
-        home: the directory of the version after publication.
+        home: the folder of the evidence after publication.
         pinned: the version that the repository serves instead of this one.
     """
     report, proved_as = replace(release.report, version=staged.version), release.built.staged.version
     if staged.version != proved_as:
         note = wording.RENUMBERED.text(proved_as=proved_as, version=staged.version)
         report = replace(report, notes=(*report.notes, note))
-    report = _with_worst(report, release, staged, home=home)
+    report = _with_worst(report, release, home)
     if pinned is None:
         served = [wording.SERVED_WITH_OTHER_CONFIG.text(version=each) for each in _served_too(release, staged)]
     else:
         served = [wording.PINNED.text(pinned=pinned, repository=release.place, model=staged.model, version=staged.version)]
-    report = replace(report, notes=(*report.notes, *served))
+    report = replace(report, notes=(*report.notes, *served, *_evidence_notes(release, home)))
     places = evidence.Places(repository=release.place, staged=staged.root.parent, command=release.again)
     evidence.write(
-        staged, report, release.model, collector=release.built.tracker.collector, located=release.built.located, places=places
+        staged,
+        report,
+        release.model,
+        collector=release.built.tracker.collector,
+        located=release.built.located,
+        places=places,
+        pictures=release.kept.pictures,
     )
     return report
+
+
+def _evidence_home(release: Release, version_directory: Path) -> Path:
+    """Return where the evidence of a version lies after publication."""
+    if release.evidence.place != "outside":
+        return version_directory / repository.EVIDENCE
+    outside = evidence_place.outside(version_directory)
+    return outside if release.place.is_absolute() else Path(os.path.relpath(outside))
+
+
+def _evidence_notes(release: Release, home: Path) -> Iterator[str]:
+    """Say what is kept, and where."""
+    if release.evidence.place == "none":
+        yield wording.EVIDENCE_NONE.text()
+        return
+    yield from release.kept.notes
+    if release.evidence.place == "outside":
+        yield wording.EVIDENCE_OUTSIDE.text(where=home)
 
 
 def _served_too(release: Release, staged: StagedVersion) -> tuple[int, ...]:
@@ -143,22 +184,29 @@ def _served_too(release: Release, staged: StagedVersion) -> tuple[int, ...]:
     present = repository.versions(release.place, staged.model)
     for version in model_config.versions_served(release.built.config, (*present, staged.version)):
         directory = release.place / staged.model / str(version)
-        if version != staged.version and (directory / repository.EVIDENCE / repository.MANIFEST).is_file():
+        if version != staged.version and (repository.evidence_of(directory) / repository.MANIFEST).is_file():
             with contextlib.suppress(RepositoryError):  # `verify` reports another version that is damaged
                 listed = manifest.listed_sha256(repository.read_manifest(directory), repository.CONFIG)
                 unlike += [version] if listed != config else []
     return tuple(unlike)
 
 
-def _with_worst(report: Report, release: Release, staged: StagedVersion, *, home: Path) -> Report:
-    """Write the sample with the largest error into the evidence, and add to the report how to run it again."""
+def _with_worst(report: Report, release: Release, home: Path) -> Report:
+    """Add to the report which sample has the largest error and, if the evidence keeps it, how to run it again."""
     gate = gates.worst(report.gates)
     samples = release.built.tracker.golden.samples
     if gate is None or gate.sample is None:
         return report
-    evidence.write_worst(staged, samples, gate.sample)
-    again = f"{release.again} --sample-file {home / repository.EVIDENCE / evidence.WORST}"
     facts = {"sample": gate.sample, "group": samples.group(gate.sample), "output": gate.output, "stage": gate.stage}
-    facts |= {"gate": gate.gate, "value": gate.value, "limit": gate.limit, "file": evidence.WORST, "command": again}
-    note = f"Largest error: sample {gate.sample} ({samples.group(gate.sample)}), output {gate.output}, {gate.stage}. Again: {again}"
+    facts |= {"gate": gate.gate, "value": gate.value, "limit": gate.limit}
+    note = f"Largest error: sample {gate.sample} ({samples.group(gate.sample)}), output {gate.output}, {gate.stage}."
+    files = [
+        f"golden/inputs/{place}"
+        for place in map(release.kept.place, kept_samples.worst_first(samples, gate.sample))
+        if place is not None
+    ]
+    if release.kept.place(gate.sample) is not None and release.evidence.place != "none":
+        again = " ".join((release.again, *(f"--sample-file {shlex.quote(str(home / file))}" for file in files)))
+        facts |= {"files": files, "command": again}
+        note += f" Again: {again}"
     return replace(report, notes=(*report.notes, note), details={**report.details, "worst": facts})

@@ -1,4 +1,4 @@
-"""Write a version into the staging area: model file or plans, configuration, labels and golden set."""
+"""Write a version into the staging area: model file or plans, configuration and labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from tritonize.plans import placement, proof_record
 from tritonize.plans import proof as plan_proof
 from tritonize.plans.builder import BuiltPlan
 from tritonize.plans.proof import PlanProof
-from tritonize.quality import golden_set
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.repository import Run
@@ -69,7 +68,6 @@ def stage(job: Job, proven: ProvenOnnx, plans: ProvenPlans, *, located: Location
     with job.recorder.stage(StageName.STAGE):
         staged = _stage(job.specification, job.name, proven.artifact, plans=[each.plan for each in proofs], run_=job.run)
         config = model_config.parse((staged.model_directory / repository.CONFIG).read_text(), where=repository.CONFIG)
-        golden_set.write(golden, staged.version_directory / repository.EVIDENCE / "golden")
     notes = (*proven.baseline.notes, *proven.notes)
     if model.quality.nan == "note":
         notes += tuple(map(_nonfinite_note, proven.nonfinite))

@@ -16,7 +16,7 @@ from tritonize.core.messages import provenance as provenance_wording
 from tritonize.core.messages import repository as wording
 from tritonize.core.recorder import Listener, silent
 from tritonize.core.stages import StageName
-from tritonize.quality import gates, golden_set
+from tritonize.quality import gates, golden_set, sample_digests
 from tritonize.quality.gates import Judgement
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
@@ -86,6 +86,8 @@ def _verify_model(request: Request, name: str) -> Report:
         )
         if findings and not request.serve_anyway:
             return replace(blank, notes=(*blank.notes, wording.NOT_SERVED.text()))
+        if why := sample_digests.why_alone(checked.version_directory / repository.EVIDENCE / "golden"):
+            return _without_samples(blank, why)
         if findings:
             blank = replace(blank, notes=(*blank.notes, wording.SERVED_ANYWAY.text()))
         return _compared(request, published, checked, blank=blank, folder=folder)
@@ -110,6 +112,13 @@ def _signature_findings(request: Request, checked: Checked) -> tuple[Finding, ..
         manifest=checked.manifest,
         own_config=checked.own_config,
     )
+
+
+def _without_samples(blank: Report, why: str) -> Report:
+    """The report of a version whose evidence keeps no samples: its files were checked, and no output can be compared."""
+    stage = Stage(name=StageName.GOLDEN_FILE, verdict="not run", seconds=0.0, note=why)
+    notes = (*blank.notes, wording.NO_SAMPLES.text())
+    return replace(blank, verdict="failed" if blank.findings else "not run", stages=(stage,), notes=notes)
 
 
 def _compared(request: Request, published: PublishedVersion, checked: Checked, *, blank: Report, folder: Path) -> Report:

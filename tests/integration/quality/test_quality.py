@@ -172,7 +172,9 @@ def test_a_golden_set_stores_all_rules_and_noise_floors():
     # The rounding of the stored float64 values does not count as an error.
     (gate,) = [each for each in gates(read, expected_output(read, (0,))) if each.gate == "noise floor"]
     assert gate.value <= gates(golden, expected_output(golden, (0,)))[0].value + 1e-9
-    assert golden_set.write(golden, Path("small"), budget=1).samples.files.count == 1
+    some = golden_set.write(golden, Path("some"), keep=[1, 4])
+    assert (some.samples.files.count, some.samples.edges) == (2, {1: "zeros"})
+    assert np.array_equal(arrays.load(some.expected, 0)["y"], arrays.load(golden.expected, 1)["y"])
 
 
 def test_a_golden_set_of_the_first_format_is_still_read():
@@ -387,7 +389,9 @@ def test_an_error_within_the_tolerance_is_found_by_the_noise_floor_and_located()
     assert "scaled.py" in (origin["source"] or "")
     again = report["details"]["worst"]["command"]
     assert again.startswith("tritonize build spec.yaml --sample-file ")
-    assert Path(again.rpartition(" ")[2]).is_file()
+    assert Path(again.rpartition(" ")[2]).is_dir()  # a sample of the golden set
+    repeated = tritonize(*again.split()[1:], "--json")
+    assert repeated.returncode == 1, repeated.stderr  # it fails with this sample too
 
 
 NORMALIZED = """

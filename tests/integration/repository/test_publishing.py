@@ -28,6 +28,7 @@ from tritonize.workflows import promotion, pruning
 
 PLACE = Path("models")
 MODEL = PLACE / "m"
+APART = Path("models.evidence")
 EVENTS = (
     "os.rename",
     "os.link",
@@ -197,7 +198,17 @@ def prune() -> None:
         raise removal.error
 
 
+def outside() -> int:
+    return publish("two", HEALTHY, place="outside")
+
+
+def prune_outside() -> None:
+    prune()
+
+
 SCENARIOS = {
+    "evidence outside": outside,
+    "prune of evidence outside": prune_outside,
     "replaced configuration": change,
     "without exchange": without_exchange(change),
     "same configuration": same,
@@ -216,8 +227,9 @@ def before(name: str) -> None:
     if name != "first version":
         publish("one", HEALTHY)
     kind = name.partition(" ")[0]
+    options = {"place": "outside"} if "outside" in name else {}
     if kind in ("rollback", "promote", "prune"):
-        publish("two", MALIGNANT)
+        publish("two", MALIGNANT, **options)
     if kind == "promote":
         rollback()
     if kind == "prune":
@@ -231,8 +243,9 @@ def prepared(name: str) -> tuple[Seen | None, Seen]:
     """Return the states before and after the scenario; leave the repository in the state before, with a backup copy."""
     before(name)
     old = seen()
-    if PLACE.exists():
-        shutil.copytree(PLACE, "backup")
+    for folder, copy in ((PLACE, "backup"), (APART, "backup.evidence")):
+        if folder.exists():
+            shutil.copytree(folder, copy)
     SCENARIOS[name]()
     new = seen()
     assert new is not None
@@ -241,10 +254,11 @@ def prepared(name: str) -> tuple[Seen | None, Seen]:
 
 
 def reset() -> None:
-    for folder in (PLACE, Path(".models.staging")):
+    for folder in (PLACE, APART, Path(".models.staging")):
         shutil.rmtree(folder, ignore_errors=True)
-    if Path("backup").exists():
-        shutil.copytree("backup", PLACE)
+    for folder, copy in ((PLACE, "backup"), (APART, "backup.evidence")):
+        if Path(copy).exists():
+            shutil.copytree(copy, folder)
 
 
 def require_whole(name: str, step: int, number: int, stays: bool, old: Seen | None, new: Seen) -> str:
@@ -272,7 +286,11 @@ def require_whole(name: str, step: int, number: int, stays: bool, old: Seen | No
     if after is not None:
         assert {**contents, **dict(after.versions)} == contents, where
     assert all(repository.integrity(PLACE, "m", each, shared=False) == () for each in contents), where
-    assert sorted(os.listdir()) == [*(["backup"] if old else []), "home", "models"], where
+    assert {"home", "models"} <= set(os.listdir()) <= {"backup", "backup.evidence", "home", "models", APART.name}, where
+    if "prune" in name:
+        pruning.prune(pruning.Request(repository=PLACE, keep=9))
+        left = {int(each.name) for each in APART.glob("m/*")}
+        assert left <= set(repository.versions(PLACE, "m")), where
     reset()
     return outcome.ended
 

@@ -41,6 +41,11 @@ BATCH_TOO_LARGE = Message(
     next_step="lower max_batch_size or the axes' max",
 )
 GOLDEN_DAMAGED = Message(code="golden-set-damaged", what="The version's golden set is damaged.")
+GOLDEN_NOT_KEPT = Message(
+    code="golden-set-not-kept",
+    what="The version keeps no samples, only their checksums, so no output can be compared with what it was proven with.",
+    next_step="publish the model again with another `evidence` section in the spec",
+)
 GOLDEN_UNREADABLE = Message(code="golden-set-unreadable", what="The version's golden set cannot be read.")
 REPORT_UNREADABLE = Message(
     code="report-unreadable",

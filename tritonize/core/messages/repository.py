@@ -120,6 +120,61 @@ NOTHING_SERVED = Message(
     what="The version policy of {model!r} serves no version, so there is none to roll back from.",
     next_step="name the version to serve with --to",
 )
+NO_SAMPLES = Message(
+    code="version-no-samples",
+    what="No output was compared, since the version keeps no samples, only their checksums; its files were checked.",
+)
+EVIDENCE_SOME = Message(
+    code="evidence-some-samples",
+    what="The evidence keeps {count} of {total} samples with outputs: {mib:.1f} of at most {limit} MiB (evidence.golden_mib).",
+)
+EVIDENCE_SYNTHETIC = Message(
+    code="evidence-synthetic",
+    what="The evidence keeps {count} samples that tritonize generated, and none of your own (evidence.samples: synthetic).",
+)
+EVIDENCE_DIGESTS = Message(
+    code="evidence-digests",
+    what="The evidence keeps checksums of the samples alone, since {why}. `tritonize verify` can check the files of this "
+    "version, and cannot compare a server's outputs.",
+)
+EVIDENCE_REAL = Message(
+    code="evidence-real-samples",
+    what="The evidence has copies of {count} of your own samples with the model's outputs, and report.html may have pictures of "
+    "them. If they are confidential, such as patients' images, set `evidence: {{samples: synthetic}}` in the spec.",
+)
+EVIDENCE_OUTSIDE = Message(
+    code="evidence-outside",
+    what="The evidence lies beside the repository, in {where}. Verification needs it there.",
+)
+EVIDENCE_NONE = Message(
+    code="evidence-none",
+    what="No evidence is kept (evidence.place: none). Nothing can tell later whether this version's files changed or what it was "
+    "proven with; it cannot be verified, compared, exported as a golden file, promoted or called up to date.",
+)
+PACK_EXISTS = Message(
+    code="pack-exists",
+    what="The folder for the deployment already exists and is not overwritten.",
+    next_step="name a new folder, or delete the old one",
+)
+PACK_INSIDE = Message(
+    code="pack-inside",
+    what="The folder for the deployment lies inside the repository, where Triton would take it for a model.",
+    next_step="name a folder outside of the repository",
+)
+PACK_CHANGED = Message(
+    code="pack-changed",
+    what="A file changed after it was proven, so nothing was packed.",
+    next_step="run `tritonize verify` on the repository, which lists all differences",
+)
+PACK_NOTHING = Message(
+    code="pack-nothing",
+    what="The version policy of {model!r} serves no version.",
+    next_step="promote a version: tritonize promote {repository} {model} VERSION",
+)
+PACK_UNCHECKED = Message(
+    code="pack-unchecked",
+    what="{model} version {version} has no evidence, so its files were copied without a check.",
+)
 UP_TO_DATE = Message(
     code="version-up-to-date",
     what="Version {version} was made on {created} from the same source, Python files, samples, spec and library versions, and its "
@@ -158,7 +213,7 @@ INTERRUPTED_PRUNING = Message(
 NO_EVIDENCE = Message(
     code="version-no-evidence",
     what="The version has no evidence to verify it against.",
-    cause="it was not published by tritonize",
+    cause="it was not published by tritonize, its spec keeps no evidence, or the evidence beside the repository was not copied",
     next_step="publish it with `tritonize run`",
 )
 MANIFEST_DAMAGED = Message(code="manifest-damaged", what="The version's manifest is damaged.")
