@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
@@ -63,16 +64,14 @@ def mixed() -> str | None:
     """What a server would find that does not belong together: the policy's version is there, with its own configuration."""
     for _ in range(1000):
         before = MODEL.stat().st_ino
-        text = (MODEL / "config.pbtxt").read_text()
-        pinned = re.search(r"versions: \[ (\d+) \]", text)
-        present = repository.versions(PLACE, "m")
-        number = int(pinned[1]) if pinned else max(present)
-        try:
+        text, content, number, pinned = "", "missing", 0, None
+        with contextlib.suppress(FileNotFoundError):  # the old directory is removed after an exchange, while it is read here
+            text = (MODEL / "config.pbtxt").read_text()
+            pinned = re.search(r"versions: \[ (\d+) \]", text)
+            number = int(pinned[1]) if pinned else max(repository.versions(PLACE, "m"), default=0)
             content = (MODEL / str(number) / "model.onnx").read_text()
-        except FileNotFoundError:
-            content = "missing"
         if MODEL.stat().st_ino == before:  # otherwise the directory was exchanged between the reads
-            if pinned and f"max_batch_size: {content}\n" not in text:
+            if content == "missing" or (pinned and f"max_batch_size: {content}\n" not in text):
                 return f"{text} serves {number}: {content}"
             return None
     return "the directory was exchanged at each of 1000 looks"
@@ -94,10 +93,11 @@ def test_many_processes_change_one_model_and_a_reader_sees_no_mixture(count, mon
     while pids and time.monotonic() < until:
         assert mixed() is None
         looks += 1
-        pid, status = os.waitpid(-1, os.WNOHANG)
-        if pid:
-            pids.remove(pid)
-            codes.append(status)
+        for pid in tuple(pids):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                pids.remove(pid)
+                codes.append(status)
     assert codes == [0] * count
     assert looks > 100
     for version in repository.versions(PLACE, "m"):
