@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from tritonize.cli.terminal import say
+from tritonize.core.local_paths import local
 
 
 def pack(
-    repository: Annotated[Path, typer.Argument(metavar="REPOSITORY", help="The model repository.")],
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The new folder; it must not exist.")],
+    repository: Annotated[Path, typer.Argument(parser=local, metavar="REPOSITORY", help="The model repository.")],
+    folder: Annotated[Path, typer.Argument(parser=local, metavar="FOLDER", help="The new folder; it must not exist.")],
     models: Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="Only these models.")] = None,
     *,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
