@@ -73,8 +73,9 @@ def read(path: str) -> Arrays:
 
 def _golden_names(folder: Path) -> dict[str, str]:
     """Return the input names of a sample in a golden set (`golden/inputs/3`), whose files are named by position; else empty."""
-    facts = folder.parent.with_name("golden.json")
-    if folder.parent.name != "inputs" or not facts.is_file():
+    inputs = folder.absolute().parent
+    facts = inputs.parent / "golden.json"
+    if inputs.name != "inputs" or not facts.is_file():
         return {}
     return {str(position): str(tensor["name"]) for position, tensor in enumerate(bounded_files.json_of(facts)["inputs"])}
 
