@@ -11,6 +11,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+_MOST_ATTEMPTS = 1000
+"""A folder that is missing that often is not one that other processes remove."""
+
 
 def acquire(path: Path, *, wait: bool = True) -> int | None:
     """Take an exclusive lock. Creates the file and its folder.
@@ -26,11 +29,15 @@ def acquire(path: Path, *, wait: bool = True) -> int | None:
     Raises:
         OSError: the file cannot be created, or the filesystem does not support locks.
     """
+    missing = 0
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = _open(path)
-        except FileNotFoundError:  # another process has just removed the folder
+        except FileNotFoundError:  # another process has just removed the folder, or one above it
+            missing += 1
+            if missing == _MOST_ATTEMPTS:
+                raise
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

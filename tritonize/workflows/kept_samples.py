@@ -59,13 +59,19 @@ def write(golden: GoldenSet, directory: Path, model: schema.Model, *, wanted: sc
 
 
 def worst_first(samples: SampleSet, worst: int | None) -> list[int]:
-    """Return the sample with the largest error and, in a batched model, one of the same shape: they repeat its batch of two."""
+    """Return the sample with the largest error and, in a batched model, one of the same shape: they repeat its batch of two.
+
+    A drawn sample comes before an edge case: where one alone fits, zeros or ones would be a weak golden set.
+    """
     if worst is None:
         return []
     alike: Sequence[int] = ()
     if samples.batched:
         alike = next((members for members in arrays.groups(samples) if worst in members), list(range(samples.drawn)))
-    return [worst, *[other for other in alike if other != worst][:1]]
+    first = [worst, *[other for other in alike if other != worst][:1]]
+    if samples.drawn and all(index in samples.edges for index in first):
+        first.append(0)
+    return sorted(first, key=lambda index: index in samples.edges)
 
 
 def _why_none(wanted: schema.Evidence, *, allowed: bool) -> str:
@@ -87,5 +93,5 @@ def _notes(
         yield wording.EVIDENCE_SOME.text(count=len(kept), total=total, mib=size, limit=wanted.golden_mib)
     if count := len(set(own).intersection(kept)):
         yield wording.EVIDENCE_REAL.text(count=count)
-    elif kept and own:
+    elif kept and own and wanted.samples == "synthetic":
         yield wording.EVIDENCE_SYNTHETIC.text(count=len(kept))

@@ -80,6 +80,12 @@ def test_the_worst_sample_and_one_of_its_shape_are_kept_first():
     assert golden_set.read(FOLDER).samples.edges == {4: "edge 1"}
 
 
+def test_where_one_sample_fits_it_is_a_drawn_one():
+    kept = write(golden(4, kib=250, edges=2), FROM_FILES, golden_mib=1, worst=3)
+    assert (kept.samples, kept.own) == ((0,), 1)
+    assert "copies of 1 of your own samples" in kept.notes[1]
+
+
 def test_a_sample_of_the_set_can_be_given_as_a_sample_file():
     known = golden()
     write(known)
