@@ -144,7 +144,7 @@ def _validated(name: str, model: dict[str, Any], repository: Path) -> schema.Spe
     except ValidationError as error:
         problems = [_sentence(problem) for problem in error.errors(include_url=False)]
         raise UsageError.of(usage.INVALID_FLAGS, details=problems) from error
-    problems = [f"{'.'.join(where)}: {text}" for where, text in rules.problems(parsed.models[name])]
+    problems = [f"{'.'.join(map(str, where))}: {text}" for where, text in rules.problems(parsed.models[name])]
     if problems:
         raise UsageError.of(usage.INVALID_FLAGS, details=problems)
     return parsed

@@ -54,7 +54,8 @@ def _lines(shown: Shown) -> Iterator[str]:
         return
     yield _row("verdict", f"{line.verdict}, proven on {line.created or 'an unknown date'}")
     yield from _source(known)
-    yield _row("backend", f"{line.backend}, precision {_of(known, 'onnx').get('precision', 'fp32')}")
+    precision = f", precision {_of(known, 'onnx').get('precision', 'fp32')}" if "onnx" in known else ""
+    yield _row("backend", f"{line.backend}{precision}")
     yield from _tensors(known)
     yield from _comparisons(known)
     yield _row("proven by", _versions(known.get("proved_by")) or "no server")

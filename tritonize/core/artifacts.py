@@ -73,8 +73,8 @@ class SampleSet:
         return self.edges.get(index, DRAWN)
 
 
-SourceKind = Literal["torchscript", "exported_program", "factory", "module", "onnx"]
-"""`module`: an object of the calling Python process."""
+SourceKind = Literal["torchscript", "exported_program", "factory", "module", "onnx", "python"]
+"""`module`: an object of the calling Python process. `python`: a function that Triton's Python backend runs."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -74,6 +74,8 @@ class StageName(StrEnum):
     AS_LOADED = _Row(key="as loaded")
     """PyTorch with the model in the mode it was loaded in. It is compared with the reference, `PYTORCH`, by gates."""
     SOURCE = _Row(key="source", heading="Source batched", action="Run the source")
+    STEP = _Row(key="step", heading="Function batched", action="Call the function", order=0)
+    """The function of a Python step, in a process without a server."""
     CHECK = _Row(key="check", heading="B against A")
     EXPORT = _Row(key="export", action="Export to ONNX")
     ONNXRUNTIME = _Row(key="onnxruntime", heading="ONNX Runtime", action="Compare ONNX Runtime", order=1, pictured=True)

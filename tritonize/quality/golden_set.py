@@ -29,6 +29,7 @@ Batch = tuple[int, ...]
 """Indices of the samples that are joined along the first axis."""
 PYTORCH = "PyTorch in float32"
 ONNX_SOURCE = "the source, an ONNX file, in ONNX Runtime"
+STEP_SOURCE = "the function of the Python step itself, without a server"
 """Values of `GoldenSet.answered_by`: what computed the expected outputs."""
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from tritonize.core.artifacts import SampleSet, TensorFiles
+from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
 from tritonize.process.tasks import Task
 from tritonize.source.tasks import LoadRequest
 
@@ -120,6 +120,35 @@ class RecomputeRequest:
     directory: Path
 
 
+@dataclass(frozen=True, kw_only=True)
+class StepRequest:
+    """Call the function of a Python step on samples and batches."""
+
+    function: str
+    """`file.py:function`; the file is in `folder`."""
+    folder: Path
+    """Holds the step's files, and nothing else."""
+    inputs: tuple[str, ...]
+    outputs: tuple[TensorSpec, ...]
+    """The outputs that the spec describes, with the batch axis if the model is batched."""
+    samples: SampleSet
+    batches: tuple[tuple[int, ...], ...] = ()
+    directory: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepResult:
+    """What the function returned."""
+
+    outputs: TensorFiles
+    """One item per sample."""
+    batched: TensorFiles
+    """One item per batch of the request."""
+    unusable: Mapping[str, str]
+    """Edge case to the reason why the step does not support it; `outputs` has no item for it."""
+    library_seconds: float
+
+
 COMPUTE = Task(
     name="tritonize.reference.tasks:COMPUTE",
     function="tritonize.reference.worker.runner:compute",
@@ -131,4 +160,10 @@ RECOMPUTE = Task(
     function="tritonize.reference.worker.recompute:recompute",
     request=RecomputeRequest,
     result=Recomputed,
+)
+CALL_STEP = Task(
+    name="tritonize.reference.tasks:CALL_STEP",
+    function="tritonize.reference.worker.python_step:call",
+    request=StepRequest,
+    result=StepResult,
 )

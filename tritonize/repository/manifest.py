@@ -50,6 +50,8 @@ class Manifest(TypedDict):
     """Checksum of the manifest itself, see `own_sha256`."""
     spec: NotRequired[object]
     """The model's section of the spec."""
+    steps: NotRequired[JsonObject]
+    """Of an ensemble: the models of its steps to the versions and files that it was proven with."""
     details: NotRequired[JsonObject]
     tolerances: NotRequired[JsonObject]
 

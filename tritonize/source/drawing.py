@@ -26,7 +26,8 @@ class Drawn:
     example: TensorFiles
     """The one batch that an exporter runs the model on."""
     nonfinite: SampleSet | None = None
-    """Samples with NaN or infinities, as edge cases by name; `None` if the spec switches them off or the source is an ONNX file."""
+    """Samples with NaN or infinities, as edge cases by name; `None` if the spec switches them off, the source is an ONNX file, or
+    nothing is exported."""
     guessed_sign: bool = False
     """Whether integer inputs without a range in the spec were drawn with both signs."""
 
@@ -41,7 +42,7 @@ def draw(model: schema.Model, source: Source, work: Path, *, recorder: Recorder,
         UsageError: a sample file is missing or does not match the spec.
         RepositoryError: the disk has too little free space.
     """
-    given = bool(model.samples.patterns) or source.kind == "onnx"
+    given = bool(model.samples.patterns) or source.kind in ("onnx", "python")
     ranged = model if given else samples.with_integer_range(model, -_INTEGER_LIMIT if negative else 0)
     with recorder.stage(StageName.SAMPLES) as outcome:
         drawn = samples.write(ranged, work / "samples")
@@ -51,7 +52,7 @@ def draw(model: schema.Model, source: Source, work: Path, *, recorder: Recorder,
     return Drawn(
         samples=drawn,
         example=example,
-        nonfinite=None if source.kind == "onnx" else nonfinite.write(ranged, drawn, work / "nonfinite"),
+        nonfinite=nonfinite.write(ranged, drawn, work / "nonfinite") if model.is_exported and source.kind != "onnx" else None,
         guessed_sign=negative and ranged is not model,
     )
 

@@ -26,6 +26,11 @@ def identify(model: schema.Model) -> Source:
     Raises:
         UsageError: the file does not exist, or tritonize does not load files of its kind; the text names the kind.
     """
+    if model.python:
+        if missing := [path for path in model.python_files if not path.is_file()]:
+            raise UsageError.of(wording.NO_STEP_FILE, where=str(missing[0]))
+        hashes = {path.name: _sha256(path) for path in model.python_files}
+        return Source(kind="python", location=Path(model.python).name, sha256=hashes)
     if model.is_factory:
         _require_module_name(model)
         weights = model.state_dict.file if model.state_dict else None

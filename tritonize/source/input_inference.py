@@ -91,7 +91,7 @@ def _checked(model: schema.Model, where: str) -> schema.Model:
         UsageError: it lists the rules that the inferred inputs violate.
     """
     problems = [(place, text) for place, text in rules.problems(model) if place[:2] != ("samples",)]
-    lines = [f"{'.'.join(place)}: {text}" for place, text in problems]
+    lines = [f"{'.'.join(map(str, place))}: {text}" for place, text in problems]
     if lines and all(place[:2] == ("samples", "texts") for place, _ in problems):
         raise UsageError.of(wording.TEXTS, where=where, details=lines)
     if lines:

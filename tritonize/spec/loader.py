@@ -15,7 +15,7 @@ from ruamel.yaml.comments import CommentedMap
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import files as files_wording
 from tritonize.core.messages import specification as wording
-from tritonize.spec import key_places, rules, schema, yaml_file
+from tritonize.spec import ensembles, key_places, rules, schema, steps, yaml_file
 
 Location = tuple[str | int, ...]
 TritonCheck = Callable[[Mapping[str, object]], Iterator[tuple[tuple[str | int, ...], str]]]
@@ -30,6 +30,10 @@ _FOLLOWS = {
     "precision": ("keep_fp32", "half_io"),
     "profiles": ("triton",),
     "source": ("weights", "kwargs"),
+    "python": ("source", "files", "inputs", "outputs"),
+    "files": ("python",),
+    "ensemble": ("source", "inputs", "outputs", "files"),
+    "outputs": ("ensemble",),
 }
 """Field to the fields whose rules depend on it: if the field itself is invalid, their findings could be wrong and are left out."""
 _OF_PYTHON = re.compile(r" or (?:an )?instance of \w+")
@@ -50,7 +54,7 @@ def load(path: Path, *, check_triton: TritonCheck | None = None) -> schema.Spec:
     plain = yaml_file.plain(root)
     if not isinstance(plain, dict):
         raise UsageError.of(wording.NO_MAPPING, where=str(path), expected="a mapping", found=type(plain).__name__)
-    found, parsed = _validate(plain, check_triton)
+    found, parsed = _validate(plain, path.parent, check_triton)
     if found or parsed is None:
         lines = [f"line {_line(root, where)}: {dotted(where)}: {text}" for where, text in found]
         lines.sort(key=lambda line: int(line.split()[1].rstrip(":")))
@@ -73,6 +77,7 @@ def require_sound(specification: schema.Spec, *, check_triton: TritonCheck | Non
     for name, model in specification.models.items():
         triton = check_triton(model.triton) if check_triton else ()
         lines += [f"models.{name}.{dotted(where)}: {text}" for where, text in rules.problems(model)]
+        lines += [f"models.{name}.{dotted(where)}: {text}" for where, text in ensembles.problems(specification.models, name)]
         lines += [f"models.{name}.triton.{dotted(where)}: {text}" for where, text in triton]
     if lines:
         raise UsageError.of(wording.PROBLEMS, details=lines, count=_counted(lines))
@@ -93,7 +98,9 @@ def _parse(path: Path) -> object:
         raise UsageError.of(files_wording.SPEC_NO_YAML, where=str(path), found=str(error)) from error
 
 
-def _validate(plain: dict[str, object], check_triton: TritonCheck | None) -> tuple[list[tuple[Location, str]], schema.Spec | None]:
+def _validate(
+    plain: dict[str, object], folder: Path, check_triton: TritonCheck | None
+) -> tuple[list[tuple[Location, str]], schema.Spec | None]:
     found: list[tuple[Location, str]] = []
     try:
         parsed = schema.Spec.model_validate(plain)
@@ -106,11 +113,15 @@ def _validate(plain: dict[str, object], check_triton: TritonCheck | None) -> tup
         model = parsed.models[name] if parsed else _partial(raw, bad)
         if model is not None:
             skipped = bad.union(*(_FOLLOWS.get(field, ()) for field in bad))
-            problems = [(where, text) for where, text in rules.problems(model) if where[0] not in skipped]
+            every = (*rules.problems(model), *steps.missing_files(model, folder))
+            problems = [(where, text) for where, text in every if where[0] not in skipped]
             found += [(("models", name, *where), text) for where, text in problems]
         triton = raw.get("triton") if isinstance(raw, dict) else None
         if check_triton and isinstance(triton, dict):
             found += [(("models", name, "triton", *where), text) for where, text in check_triton(triton)]
+    if parsed:  # the rules between models need every model
+        for name in parsed.models:
+            found += [(("models", name, *where), text) for where, text in ensembles.problems(parsed.models, name)]
     return found, parsed
 
 
@@ -196,7 +207,9 @@ def _resolve(parsed: schema.Spec, folder: Path) -> schema.Spec:
     models = {
         name: model.model_copy(
             update={
-                "source": model.source if model.is_factory else str(at(model.source)),
+                "source": model.source if model.is_factory or not model.source else str(at(model.source)),
+                "python": f"{at(model.python_file)}:{model.python.rpartition(':')[2]}" if model.python else None,
+                "files": [at(path) for path in model.files],
                 "weights": model.weights.model_copy(update={"file": at(model.weights.file)})
                 if isinstance(model.weights, schema.Weights)
                 else placed(model.weights),

@@ -11,14 +11,14 @@ from collections.abc import Iterator
 
 from tritonize.core.messages import export as wording
 from tritonize.core.results import METRICS
-from tritonize.spec import schema
+from tritonize.spec import schema, steps
 
 MOST_COMBINATIONS = 200_000
 """Largest number of combinations of sizes for which the profiles are checked."""
 _LAST_AXIS = ("token_ids", "padding_mask", "one_hot")
 
 
-def problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], str]]:
+def problems(model: schema.Model) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Yield the problems of one model: the path of a field inside the model, and a sentence.
 
     With batching, Triton requires that the first axis of every tensor is the batch axis.
@@ -55,6 +55,7 @@ def problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], str]]:
     yield from _plan_problems(model)
     yield from _profile_problems(model)
     yield from _config_problems(model)
+    yield from steps.problems(model)
 
 
 def _config_problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -69,12 +70,12 @@ def _config_problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], str
 
 
 def _text_problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Check inputs of type `string`, which only ONNX files support."""
+    """Check inputs of type `string`, which ONNX files, Python steps and ensembles support."""
     drawn = not model.samples.patterns and not model.samples.function
     for name, tensor in model.inputs.items():
         if tensor.dtype != "string":
             continue
-        if not model.source.endswith(".onnx"):
+        if model.is_exported and not model.source.endswith(".onnx"):
             yield ("inputs", name, "dtype"), "PyTorch has no string tensors; describe the numeric tensor that the model takes"
         elif drawn and name not in model.samples.texts:
             yield (
@@ -205,7 +206,9 @@ def _cut(
 
 def _output_problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], str]]:
     for name, output in model.outputs.items():
-        if name in model.inputs and not model.source.endswith(".onnx"):  # an ONNX file may return an input unchanged
+        if (
+            name in model.inputs and model.is_exported and not model.source.endswith(".onnx")
+        ):  # an ONNX file may return an input unchanged
             yield ("outputs", name), wording.OUTPUT_IS_INPUT.text(suggested=f"{name}_out")
         for metric, bound in output.metrics.items():
             if metric not in METRICS:

@@ -101,6 +101,9 @@ def _distinct(values: list[str]) -> list[str]:
 
 ComputeCapability = Annotated[str, StringConstraints(pattern=r"^\d{1,2}\.\d$")]
 
+Function = Annotated[str, StringConstraints(pattern=r"^[^:]+\.py:[A-Za-z_][A-Za-z0-9_]*$")]
+"""`file.py:function`."""
+
 SourceLine = Annotated[str, StringConstraints(pattern=r"^.+:[0-9]+$")]
 """`file.py:line`, as the error about a branch on data names it."""
 
@@ -147,6 +150,12 @@ class Bound(_Section):
 class Output(_Section):
     """One output of a model."""
 
+    dtype: Annotated[str, AfterValidator(_dtype)] | None = Field(
+        None, description="element type; for a Python step only, since tritonize finds it out for every other model"
+    )
+    shape: Annotated[list[int | str], AfterValidator(_shape)] | None = Field(
+        None, description="a size, or the name of a dynamic axis, per axis; for a Python step only"
+    )
     tolerance: Tolerance = Tolerance()
     kind: Kind | None = Field(
         None, description="meaning of the output, which selects the metrics; default: inferred from its values"
@@ -283,12 +292,31 @@ class Weights(_Section):
     prefix: str = Field("", description="prefix to remove from the names in the state dict, such as module., _orig_mod. or model.")
 
 
+class Step(_Section):
+    """One step of an ensemble. A tensor that both maps leave out has the same name in the ensemble as in the model."""
+
+    model: ModelName = Field(description="a model of this specification")
+    inputs: dict[TensorName, TensorName] = Field(
+        default_factory=dict, description="input of the model to the name of its tensor in the ensemble"
+    )
+    outputs: dict[TensorName, TensorName] = Field(
+        default_factory=dict, description="output of the model to the name of its tensor in the ensemble"
+    )
+
+
 class Model(_Section):
-    """One model of the repository."""
+    """One model of the repository: exported from its source, a step in Python, or an ensemble of other models."""
 
     source: Annotated[str, AfterValidator(_not_an_address)] = Field(
-        min_length=1, description="TorchScript file, or package.module:factory"
+        "",
+        description="TorchScript file, or package.module:factory; for an ensemble, the PyTorch model of the whole",
     )
+    python: Function | None = Field(
+        None,
+        description="file.py:function, from NumPy arrays to NumPy arrays; instead of a source",
+    )
+    files: list[Path] = Field(default_factory=list, description="further files that a Python step imports or reads from its folder")
+    ensemble: list[Step] | None = Field(None, min_length=1, description="the steps of an ensemble")
     kwargs: Annotated[dict[str, Any], AfterValidator(_plain)] = Field(
         default_factory=dict, description="keyword arguments of the factory: strings, numbers, lists and mappings"
     )
@@ -395,6 +423,22 @@ class Model(_Section):
         preferred = batching.get("preferred_batch_size", ()) if isinstance(batching, dict) else ()
         own = self.axes[self.batch_axis].opt if self.batch_axis in self.axes else None
         return own or max((size for size in preferred if isinstance(size, int)), default=self.max_batch_size)
+
+    @property
+    def is_exported(self) -> bool:
+        """Whether Triton serves an export of the source, rather than a Python step or an ensemble."""
+        return self.python is None and self.ensemble is None
+
+    @property
+    def python_file(self) -> Path:
+        """The file with the function of a Python step."""
+        assert self.python is not None
+        return Path(self.python.rpartition(":")[0])
+
+    @property
+    def python_files(self) -> tuple[Path, ...]:
+        """All files of a Python step, the one with the function first; empty for other models."""
+        return (self.python_file, *self.files) if self.python else ()
 
     @property
     def is_factory(self) -> bool:

@@ -13,6 +13,8 @@ from tritonize.spec import rules, schema
 
 OWNED = ("name", "platform", "backend", "max_batch_size", "input", "output", "default_model_filename", "cc_model_filenames")
 """Fields whose values come from the rest of the spec."""
+FUNCTION = "function"
+"""The parameter that names the function of a Python step; `backends/python_step/model.py` reads it."""
 _SCHEDULERS = {"dynamic_batching", "sequence_batching", "ensemble_scheduling"}
 _WHY = {
     "model_operations": "custom_op_libraries of the spec",
@@ -45,11 +47,14 @@ def fields(model: schema.Model, plans: Mapping[str, str]) -> dict[str, Any]:
     section = _plain_parameters(model.triton)
     if model.custom_op_libraries:
         section["model_operations"] = {"op_library_filename": model.custom_op_libraries}
+    if model.python:
+        function = f"{model.python_file.name}:{model.python.rpartition(':')[2]}"
+        section["parameters"] = {**section.get("parameters", {}), FUNCTION: {"string_value": function}}
     if plans:
         section["cc_model_filenames"] = dict(plans)
     if len(model.profiles) > 1 and model.backend == "tensorrt":  # Triton refuses the field `profile` with other platforms
         section["instance_group"] = _instance_groups(model)
-    if model.max_batch_size > 1 and not _SCHEDULERS & set(section):
+    if model.max_batch_size > 1 and not model.ensemble and not _SCHEDULERS & set(section):
         section["dynamic_batching"] = {}
     return section
 

@@ -14,8 +14,8 @@ from tritonize.core.errors import InferenceError
 from tritonize.core.messages import client as client_messages
 from tritonize.core.stages import StageName
 from tritonize.quality.batch_checks import check_outputs
-from tritonize.triton import client
-from tritonize.triton.protocol import ModelConfig
+from tritonize.triton import client, model_config
+from tritonize.triton.protocol import ModelConfig, TensorConfig
 from tritonize.triton.target import Target
 
 
@@ -89,5 +89,16 @@ def _some(indices: Sequence[int]) -> str:
 
 def as_served(batch: Arrays, config: ModelConfig, field: Literal["input", "output"]) -> Arrays:
     """The arrays in the shape that a client sends and receives: a scalar tensor is served with one axis of size 1."""
-    reshaped = {tensor["name"] for tensor in config.get(field, []) if "reshape" in tensor}
+    batched = bool(int(config.get("max_batch_size", 0)))
+    reshaped = {
+        tensor["name"]
+        for tensor in config.get(field, [])
+        if "reshape" in tensor or (config.get("platform") == model_config.ENSEMBLE and _is_single(tensor, batch, batched=batched))
+    }
     return {name: array.reshape(*array.shape, 1) if name in reshaped or array.ndim == 0 else array for name, array in batch.items()}
+
+
+def _is_single(tensor: TensorConfig, batch: Arrays, *, batched: bool) -> bool:
+    """Whether an array of an ensemble has no axis besides the batch, where its step has one of size 1."""
+    array = batch.get(tensor["name"])
+    return array is not None and array.ndim == batched and [int(size) for size in tensor["dims"]] == [1]

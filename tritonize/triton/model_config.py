@@ -21,6 +21,10 @@ from tritonize.spec import schema
 from tritonize.triton import config_section, config_template
 from tritonize.triton.protocol import ModelConfig
 
+ENSEMBLE = "ensemble"
+"""The platform of an ensemble, which has no backend."""
+PYTHON = "python"
+"""The backend of a Python step, which has no platform."""
 PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "tensorrt": "tensorrt_plan"}
 """Backend to platform, as `model_config_utils.cc` pairs them; Triton has none for TensorRT-RTX."""
 LABELS = "labels"
@@ -44,14 +48,47 @@ def render(
         UsageError: the spec's `triton:` section or template does not make a valid configuration, or the user's own configuration
             contradicts the model; the error lists every contradiction.
     """
+    inputs = [_tensor(tensor, model, None, optional=tensor.name in artifact.optional) for tensor in artifact.inputs]
+    return _rendered(name, model, inputs, outputs=artifact.outputs, labels=labels or {}, plans=plans or {})
+
+
+def render_tensors(
+    name: str,
+    model: schema.Model,
+    *,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    labels: Mapping[str, str],
+) -> str:
+    """The text of config.pbtxt of a Python step, or of an ensemble whose steps are in the `triton:` section, parsed back.
+
+    Args:
+        inputs: with the batch axis if the model is batched.
+        outputs: likewise.
+        labels: output to the name of its label file, next to the configuration.
+
+    Raises:
+        UsageError: see `render`.
+    """
+    return _rendered(name, model, [_tensor(tensor, model, None) for tensor in inputs], outputs=outputs, labels=labels, plans={})
+
+
+def _rendered(
+    name: str,
+    model: schema.Model,
+    inputs: Sequence[Mapping[str, object]],
+    *,
+    outputs: Sequence[TensorSpec],
+    labels: Mapping[str, str],
+    plans: Mapping[str, str],
+) -> str:
     fields: dict[str, Any] = {
         "name": name,
-        "platform": PLATFORMS.get(model.backend),
-        "backend": model.backend,
+        **_kind(model),
         "max_batch_size": model.max_batch_size,
-        "inputs": [_tensor(tensor, model, None, optional=tensor.name in artifact.optional) for tensor in artifact.inputs],
-        "outputs": [_tensor(tensor, model, (labels or {}).get(tensor.name)) for tensor in artifact.outputs],
-        "extra": config_section.as_text(model, plans or {}),
+        "inputs": inputs,
+        "outputs": [_tensor(tensor, model, labels.get(tensor.name)) for tensor in outputs],
+        "extra": config_section.as_text(model, plans),
     }
     own = model.config or model.template
     text = _as_it_is(model.config) if model.config else config_template.rendered(model.template, fields).strip() + "\n"
@@ -114,12 +151,19 @@ def foreseen(name: str, model: schema.Model) -> ModelConfig:
         UsageError: the spec's `triton:` section is invalid.
     """
     known = parse(config_section.as_text(model, {}), where="triton")
-    known |= {"name": name, "backend": model.backend}
-    if platform := PLATFORMS.get(model.backend):
-        known["platform"] = platform
+    known |= {"name": name, **{field: value for field, value in _kind(model).items() if value}}  # type: ignore[typeddict-item]
     if model.max_batch_size:  # protobuf does not distinguish zero from unset
         known["max_batch_size"] = model.max_batch_size
     return known
+
+
+def _kind(model: schema.Model) -> dict[str, str | None]:
+    """The platform and the backend of a model."""
+    if model.ensemble:
+        return {"platform": ENSEMBLE, "backend": None}
+    if model.python:
+        return {"platform": None, "backend": PYTHON}
+    return {"platform": PLATFORMS.get(model.backend), "backend": model.backend}
 
 
 def label_filename(output: str, text: str) -> str:
@@ -240,7 +284,7 @@ def additions(wanted: ModelConfig, found: ModelConfig, *, where: str) -> Iterato
     """Scheduling, batching and caching fields that `found` has and `wanted` lacks, except those that a server fills in."""
     own, theirs = (cast("Mapping[str, Mapping[str, object]]", config) for config in (wanted, found))  # of messages, in these fields
     for field in _BEHAVIOUR:
-        if field in theirs:
+        if field in theirs and (theirs[field] or field != "model_transaction_policy"):  # an empty one is the default
             ours = own.get(field)
             for key in (None, *theirs[field]):
                 path = field if key is None else f"{field}.{key}"

@@ -64,6 +64,21 @@ class ResponseCache(TypedDict, total=False):
     enable: bool
 
 
+class EnsembleStep(TypedDict, total=False):
+    """One step of an ensemble: its model, and model's tensor to ensemble's tensor."""
+
+    model_name: str
+    model_version: Int64
+    input_map: Mapping[str, str]
+    output_map: Mapping[str, str]
+
+
+class EnsembleScheduling(TypedDict, total=False):
+    """The steps of an ensemble."""
+
+    step: list[EnsembleStep]
+
+
 class ModelConfig(TypedDict, total=False):
     """ModelConfig of Triton's `model_config.proto`."""
 
@@ -78,6 +93,7 @@ class ModelConfig(TypedDict, total=False):
     instance_group: list[InstanceGroup]
     version_policy: VersionPolicy
     response_cache: ResponseCache
+    ensemble_scheduling: EnsembleScheduling
 
 
 class TensorMetadata(TypedDict, total=False):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tritonize.core import arrays
 from tritonize.core.artifacts import Check, Finding, ServerHandle, SetAside, Stage
 from tritonize.core.messages import server as wording
 from tritonize.core.results import Verdict
 from tritonize.core.stages import SERVED, TRANSPORTS, StageName, Transport, over
-from tritonize.triton import executions, inference, invariances, server_description
+from tritonize.triton import executions, inference, invariances, model_config, server_description
 from tritonize.triton.executions import Counts
 from tritonize.triton.inference import Responses
 from tritonize.triton.protocol import ModelConfig
@@ -91,8 +91,17 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
         stages=tuple(stages),
         identity=dict(target.server.identity),
         on_gpu=SERVED if server_description.runs_on_gpu(served) else (),
-        set_aside=target.server.set_aside.get(target.model, ()),
+        set_aside=tuple(_set_aside(target)),
     )
+
+
+def _set_aside(target: Target) -> Iterator[SetAside]:
+    """The fields that the model is served without, and for an ensemble those of its steps."""
+    for model, fields in target.server.set_aside.items():
+        if model == target.model:
+            yield from fields
+        elif target.config.get("platform") == model_config.ENSEMBLE:
+            yield from (replace(each, field=f"{model}: {each.field}") for each in fields)
 
 
 def _counts(target: Target) -> Counts | None:

@@ -27,6 +27,8 @@ from tritonize.triton.protocol import ModelMetadata
 from tritonize.triton.server import embedded, environment, log
 from tritonize.triton.server.embedded import Ports, Running
 
+READY_TIMEOUT_S = 600.0
+"""Default for the seconds within which all models must be loaded."""
 _DEFAULT_PORTS = {"http": 8000, "grpc": 8001}
 _PROBE_LIMIT = 2**31
 """Largest size in bytes of generated inputs for a probe request."""
@@ -37,16 +39,16 @@ _GREETING_S = 30.0
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def require_possible(*, plans: bool = False) -> None:
+def require_possible(*, python: bool = False) -> None:
     """Fail if the embedded server cannot run on this machine.
 
     Args:
-        plans: whether it has to serve plans.
+        python: whether it has to serve plans or Python code.
 
     Raises:
         MissingError: its next step is the command that installs what is missing.
     """
-    environment.require_possible(python=plans)
+    environment.require_possible(python=python)
 
 
 @contextlib.contextmanager
@@ -58,7 +60,7 @@ def serve(
     probes: Mapping[str, Mapping[str, Array]] | None = None,
     http_port: int = 0,
     grpc_port: int = 0,
-    ready_timeout_s: float = 600.0,
+    ready_timeout_s: float = READY_TIMEOUT_S,
     plugins: Sequence[Path] = (),
     on_progress: Callable[[str], None] | None = None,
 ) -> Iterator[Running]:

@@ -16,8 +16,9 @@ from tritonize.repository import manifest, private_copy
 from tritonize.repository.manifest import Manifest
 from tritonize.repository.private_copy import InPlace, PrivateCopy
 from tritonize.triton import model_config
+from tritonize.triton.protocol import ModelConfig
 from tritonize.triton.server import view
-from tritonize.workflows import signed
+from tritonize.workflows import ensemble_steps, signed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +84,32 @@ def check(
         own_config=manifest.superseded(place / model, version, manifest.listed_sha256(listed, repository.CONFIG) or ""),
         notes=tuple(_notes(listed, copy.in_place)),
     )
+
+
+def add_steps(place: Path, config: ModelConfig, root: Path, *, folder: Path) -> None:
+    """Add the models of an ensemble's steps to a private repository, each as the version that a step runs.
+
+    The steps are not compared with anything here; see `ensemble_steps.changes`.
+
+    Args:
+        place: the model repository.
+        config: the configuration of a model; without steps, nothing is added.
+        root: the private repository, which has the ensemble.
+        folder: the folder given to `check`.
+
+    Raises:
+        UsageError, RepositoryError: the repository does not have a step, or it has no evidence.
+    """
+    pending = list(ensemble_steps.members(config))
+    while pending:
+        step = pending.pop(0)
+        if (root / step).exists():
+            continue
+        checked = check(place, step, ensemble_steps.current(place, step), folder=folder)
+        if checked.root != root:
+            view.link_entries(root, {step: checked.root / step})
+        text = repository.read_config(checked.root, step)
+        pending += ensemble_steps.members(model_config.parse(text, where=f"{step}/{repository.CONFIG}"))
 
 
 def _write_manifest(listed: Manifest, directory: Path) -> None:
@@ -209,7 +236,7 @@ def _add_checked(private: ToServe, place: Path, model: str, *, folder: Path, key
         each = check(place, model, version, folder=folder / model / str(version), budget=private.budget)
         private.budget = max(0, private.budget - each.copied)
         checked.append(each)
-        findings += each.findings
+        findings += (*each.findings, *ensemble_steps.changes(place, model, each.manifest))
         if key is not None:
             findings += signed.findings(place, model, version, key=key, manifest=each.manifest, own_config=each.own_config)
         if not each.findings:

@@ -14,8 +14,8 @@ from tritonize.spec import schema
 from tritonize.triton import config_changes, model_config
 from tritonize.triton.protocol import ModelConfig
 
-_LATER = ("input", "output", "cc_model_filenames", "default_model_filename")
-"""Fields that depend on the ONNX file and the plans."""
+_LATER = ("input", "output", "cc_model_filenames", "default_model_filename", "ensemble_scheduling")
+"""Fields that depend on the ONNX file, the plans or the models of the steps."""
 
 
 def require_none(place: Path, name: str, model: schema.Model) -> None:

@@ -164,7 +164,8 @@ def _backend(known: Manifest | None, config: ModelConfig | None) -> str | None:
     """Return a version's backend, from its own spec; for a version without a manifest, from the configuration in place."""
     spec = known.get("spec") if known else None
     if isinstance(spec, dict):
-        return str(spec.get("backend", "onnxruntime"))
+        kinds = [name for name in ("python", "ensemble") if name in spec]
+        return kinds[0] if kinds else str(spec.get("backend", "onnxruntime"))
     plain: Mapping[str, object] = dict(config or {})
     found = plain.get("backend") or plain.get("platform")
     return str(found) if found else None

@@ -12,8 +12,7 @@ from tritonize.spec import schema
 def portable(model: schema.Model) -> JsonObject:
     """Return the model's part of the spec with bare file names."""
     plain = model.model_dump(mode="json", exclude_defaults=True, exclude={"search_path"})
-    if not model.is_factory:
-        plain["source"] = Path(model.source).name
+    plain |= _source(model)
     for key, path in (("template", model.template), ("config", model.config)):
         plain |= {key: path.name} if path else {}
     if model.state_dict:
@@ -38,6 +37,13 @@ def portable(model: schema.Model) -> JsonObject:
     elif model.samples.patterns:
         plain["samples"]["files"] = [Path(pattern).name for pattern in model.samples.patterns]
     return plain
+
+
+def _source(model: schema.Model) -> JsonObject:
+    """Return the names of the files that a model is made of."""
+    if model.python:
+        return {"python": Path(model.python).name, **({"files": [path.name for path in model.files]} if model.files else {})}
+    return {} if model.is_factory or not model.source else {"source": Path(model.source).name}
 
 
 def has_secrets(model: schema.Model) -> bool:

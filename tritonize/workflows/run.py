@@ -8,24 +8,26 @@ from dataclasses import replace
 
 from tritonize import export, reference, repository
 from tritonize.core import errors
-from tritonize.core.artifacts import Finding, Report, Source
+from tritonize.core.artifacts import Finding, Report, Source, Stage
 from tritonize.core.errors import RepositoryError, TritonizeError
 from tritonize.core.messages import repository as wording
+from tritonize.core.messages import steps as step_wording
 from tritonize.core.recorder import Recorder
+from tritonize.core.stages import StageName
 from tritonize.plans import from_spec, gpu
 from tritonize.process import loaded_code, workers
 from tritonize.process.loaded_code import Loaded
 from tritonize.source import drawing, identification, input_inference
-from tritonize.spec import schema
+from tritonize.spec import ensembles, schema
 from tritonize.triton import serving
-from tritonize.workflows import config_conflict, made_from, release, up_to_date
+from tritonize.workflows import config_conflict, ensemble_steps, made_from, release, stage_pipeline, up_to_date
 from tritonize.workflows.build_plans import build_plans
 from tritonize.workflows.job import Job, Options
 from tritonize.workflows.made_from import Given, Origin
 from tritonize.workflows.prove import locate_error, reduce_precision
 from tritonize.workflows.run_report import report_of
 from tritonize.workflows.serve_version import serve_and_verify
-from tritonize.workflows.stage_version import stage
+from tritonize.workflows.stage_version import Built, stage
 
 
 def run(specification: schema.Spec, *, models: Sequence[str] = (), options: Options | None = None) -> tuple[Report, ...]:
@@ -51,12 +53,14 @@ def build(specification: schema.Spec, *, models: Sequence[str] = (), options: Op
 def _each(specification: schema.Spec, models: Sequence[str], options: Options, *, serve: bool) -> tuple[Report, ...]:
     """Run the models one by one. With several models, an error goes into the report of its model, and the others still run."""
     names = specification.selected(models)
-    if len(names) == 1:
+    if len(names) == 1 and (serve or not specification.models[names[0]].ensemble):
         return (_run_model(specification, names[0], options, serve=serve),)
-    reports = []
-    for name in names:
+    reports: list[Report] = []
+    for name in ensembles.ordered(specification.models, names):
         try:
-            reports.append(_run_model(specification, name, options, serve=serve))
+            why = _why_not_run(specification, name, reports, serve=serve)
+            report = _not_run(name, why, serve=serve) if why else _run_model(specification, name, options, serve=serve)
+            reports.append(report)
         except TritonizeError as error:
             finding = Finding(where=error.where or name, what=error.what, expected=error.expected, found=error.found)
             reports.append(
@@ -71,6 +75,20 @@ def _each(specification: schema.Spec, models: Sequence[str], options: Options, *
                 )
             )
     return tuple(reports)
+
+
+def _why_not_run(specification: schema.Spec, name: str, reports: Sequence[Report], *, serve: bool) -> str | None:
+    """Return why an ensemble cannot run: `build` publishes no steps, or a step ran before it and was not published."""
+    members = {step.model for step in specification.models[name].ensemble or ()}
+    if members and not serve:
+        return step_wording.ONLY_SERVED.text()
+    unproven = [report.model for report in reports if report.model in members and not report.published]
+    return step_wording.STEP_UNPROVEN.text(step=unproven[0]) if unproven else None
+
+
+def _not_run(name: str, why: str, *, serve: bool) -> Report:
+    stage = Stage(name=StageName.SERVER, verdict="not run", seconds=0.0, note=why)
+    return Report(command="run" if serve else "build", model=name, version=None, verdict="not run", stages=(stage,))
 
 
 def _run_model(specification: schema.Spec, name: str, options: Options, *, serve: bool) -> Report:
@@ -91,14 +109,17 @@ def _run_model(specification: schema.Spec, name: str, options: Options, *, serve
         job = _job(specification, name, source, run_=run_, options=options, serve=serve, started=started)
         model, work, recorder = job.model, job.work, job.recorder
         drawn = drawing.draw(model, job.source, work, recorder=recorder)
-        baseline = reference.compute(model, job.source, drawn, work=work, recorder=recorder)
-        exported = export.climb(model, baseline, work, recorder=recorder)
-        proven = reduce_precision(model, exported, work, recorder=recorder)
-        located = locate_error(model, exported, proven, work=work, recorder=recorder)
-        plans = build_plans(job, proven)
-        built = stage(job, proven, plans, located=located)
+        if model.is_exported:
+            baseline = reference.compute(model, job.source, drawn, work=work, recorder=recorder)
+            exported = export.climb(model, baseline, work, recorder=recorder)
+            proven = reduce_precision(model, exported, work, recorder=recorder)
+            located = locate_error(model, exported, proven, work=work, recorder=recorder)
+            plans = build_plans(job, proven)
+            built = stage(job, proven, plans, located=located)
+        else:
+            built = stage_pipeline.stage(job, drawn)
         served = serve_and_verify(job, built)
-        origin = _origin(specification, job, before=before, loaded=loaded)
+        origin = _origin(specification, job, built, before=before, loaded=loaded)
         report = report_of(job, built, served)
         report = replace(report, details={**report.details, "made_from": origin})
         return release.publish_or_keep(job, built, report)
@@ -110,12 +131,12 @@ def _require_possible(model: schema.Model, source: Source, target: schema.Target
     Raises:
         MissingError: a package, the server's runtime or the module that builds plans.
     """
-    if source.kind != "onnx":
+    if source.kind not in ("onnx", "python"):
         errors.require("torch", extra="torch")
     from_spec.require_possible(model, target, options.plans)
     plans = model.backend in from_spec.MODULES
     if serve and (not plans or gpu.find()):  # without a GPU, plans are not served
-        serving.require_possible(plans=plans)
+        serving.require_possible(python=plans or model.python is not None)
 
 
 def _job(
@@ -140,13 +161,14 @@ def _job(
     )
 
 
-def _origin(specification: schema.Spec, job: Job, *, before: Given, loaded: Loaded) -> Origin:
+def _origin(specification: schema.Spec, job: Job, built: Built, *, before: Given, loaded: Loaded) -> Origin:
     """Return what the version was made from.
 
     Raises:
-        RepositoryError: a file of the spec, or a Python file that a worker loaded, changed during the run.
+        RepositoryError: a file of the spec, a Python file that a worker loaded, or a step of an ensemble changed during the run.
     """
+    ensemble_steps.require_unchanged(job.place, job.name, built.details)
     source = identification.identify(job.model).sha256
     if source != job.source.sha256 or made_from.given(specification, job.name, source) != before:
-        raise RepositoryError.of(wording.SOURCE_CHANGED, where=job.model.source)
+        raise RepositoryError.of(wording.SOURCE_CHANGED, where=job.model.python or job.model.source)
     return made_from.complete(before, specification.models[job.name], loaded)

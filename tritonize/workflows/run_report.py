@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from tritonize.core.artifacts import Report, to_json
+from tritonize.core.artifacts import Report, Source, to_json
+from tritonize.core.messages import steps as step_wording
 from tritonize.core.results import Verdict
 from tritonize.core.stages import StageName
 from tritonize.plans import proof as plan_proof
@@ -39,6 +40,9 @@ def report_of(job: Job, built: Built, served: served_comparison.Verification | N
         verdict = plan_proof.overall(built.plans)  # a plan that did not run leaves the version unproven
         if command == "run" and served is None:
             verdict = "not run"  # plans proven one by one on other machines do not prove the served version
+    if verdict == "passed" and served is None and not job.model.is_exported:
+        verdict = "not run"
+        recorder.not_run(StageName.SERVER, step_wording.ONLY_SERVED.text())
     fields = served.set_aside if served else ()
     target = job.specification.target
     verdict = target_only.verdict(verdict, fields, target)
@@ -63,7 +67,7 @@ def report_of(job: Job, built: Built, served: served_comparison.Verification | N
             *built.notes,
             *judgement.notes,
             *proof_strength.weak_proofs(built.checks),
-            *_notes(job.specification, served, from_onnx=built.source.kind == "onnx", plans=built.plans),
+            *_notes(job.specification, served, source=built.source, plans=built.plans),
         ),
         versions=built.versions,
         proved_by=served.identity if served else {},
@@ -83,7 +87,7 @@ def _why_not_served(built: Built) -> str:
 
 
 def _notes(
-    specification: schema.Spec, served: served_comparison.Verification | None, *, from_onnx: bool, plans: Sequence[PlanProof]
+    specification: schema.Spec, served: served_comparison.Verification | None, *, source: Source, plans: Sequence[PlanProof]
 ) -> tuple[str, ...]:
     """Return notes for the reader of the report, beyond the numbers."""
     notes = []
@@ -91,7 +95,9 @@ def _notes(
         notes.append("No GPU ran the plan, so it is unproven: what was compared is the ONNX file that it was built of.")
     for each in plans:
         notes += [f"{each.plan.path.name}: {each.text}.", *each.notes]
-    if from_onnx:
+    if source.kind == "python":
+        notes.append(step_wording.OTHER_PYTHON.text())
+    if source.kind == "onnx":
         notes.append("The reference is the ONNX file itself in ONNX Runtime; PyTorch did not run.")
     target = specification.target.triton
     if served is None and not plans:
@@ -101,6 +107,6 @@ def _notes(
             f"The declared target is Triton {target}; that server and its native backend were not run here. "
             "Verify the deployment itself with `tritonize verify --url`."
         )
-    elif served is not None:
+    elif served is not None and source.kind != "python":
         notes.append("No target was declared. A stock Triton loads the same files with its native backend, which was not run here.")
     return tuple(notes)

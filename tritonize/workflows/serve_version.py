@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 
-from tritonize.core import arrays
+from tritonize.core import arrays, deadline
 from tritonize.core.artifacts import Stage
 from tritonize.core.stages import StageName
 from tritonize.plans import proof as plan_proof
@@ -29,15 +29,18 @@ def serve_and_verify(job: Job, built: Built) -> Verification | None:
     staged = built.staged
     probe = arrays.load(built.golden.samples.files, 0)
     with contextlib.ExitStack() as stack:
+        if not job.model.is_exported:  # the user's code may wait for ever, in the server too
+            stack.enter_context(deadline.within(job.model.deadline_s))
         with job.recorder.stage(StageName.SERVER_START) as outcome:
             started = time.perf_counter()
             handle = stack.enter_context(
                 serving.serve(
-                    staged.root,
+                    built.serving_root or staged.root,
                     models=[staged.model],
                     probes={staged.model: inference.as_served(probe, built.config, "input")},
                     directory=job.work / "server",
                     plugins=job.model.builder.plugins,
+                    ready_timeout_s=serving.READY_TIMEOUT_S if job.model.is_exported else job.model.deadline_s,
                     on_progress=job.options.on_progress,
                 )
             )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritonize import repository
-from tritonize.core.artifacts import Check, Finding, OnnxArtifact, Source, StagedVersion, to_json
+from tritonize.core.artifacts import Check, Finding, OnnxArtifact, Source, StagedVersion, TensorSpec, to_json
 from tritonize.core.error_location import Location
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import samples as wording
@@ -54,6 +54,8 @@ class Built:
     """Findings other than wrong outputs."""
     plans: tuple[PlanProof, ...] = ()
     """TensorRT plans of the ONNX file, with the proof of each whose GPU is in this machine."""
+    serving_root: Path | None = None
+    """The model repository that the server serves, if it is not `staged.root`: an ensemble's, with its steps."""
 
 
 def stage(job: Job, proven: ProvenOnnx, plans: ProvenPlans, *, located: Location | None) -> Built:
@@ -106,7 +108,7 @@ def _stage(
     model, place = specification.models[name], specification.repository
     # Triton loads model.plan unless the configuration names a file per GPU type; a single collected plan has such a name too.
     plan_names = {each.metadata.compute_capability: each.path.name for each in plans if each.path.name != placement.PLAN}
-    labels = {output: _labels(output, rules.labels, artifact) for output, rules in model.outputs.items() if rules.labels}
+    labels = labels_of(model, artifact.outputs)
     named = {output: model_config.label_filename(output, text) for output, text in labels.items()}
     texts = {repository.CONFIG: model_config.render(name, model, artifact, plans=plan_names, labels=named)}
     texts |= {named[output]: text for output, text in labels.items()}
@@ -123,13 +125,22 @@ def _stage(
     return repository.stage(run_, name, version, files=files, texts=texts)
 
 
-def _labels(output: str, path: Path, artifact: OnnxArtifact) -> str:
+def labels_of(model: schema.Model, outputs: Sequence[TensorSpec]) -> dict[str, str]:
+    """Return the text of the label file of every output that has one in the spec.
+
+    Raises:
+        UsageError: the labels of an output do not fit it.
+    """
+    return {output: _labels(output, rules.labels, outputs) for output, rules in model.outputs.items() if rules.labels}
+
+
+def _labels(output: str, path: Path, outputs: Sequence[TensorSpec]) -> str:
     """Return the text of a label file, one label per class."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError.of(specification_wording.LABELS_UNREADABLE, where=str(path), found=str(error), output=output) from error
-    tensor = next((tensor for tensor in artifact.outputs if tensor.name == output), None)
+    tensor = next((tensor for tensor in outputs if tensor.name == output), None)
     classes, lines = tensor.shape[-1] if tensor and tensor.shape else None, len(text.splitlines())
     if isinstance(classes, int) and classes != lines:
         raise UsageError.of(

@@ -13,8 +13,8 @@ from tritonize.core.errors import TritonizeError
 from tritonize.core.messages import repository as wording
 from tritonize.core.results import Verdict
 from tritonize.source import identification
-from tritonize.spec import schema
-from tritonize.workflows import made_from
+from tritonize.spec import ensembles, schema
+from tritonize.workflows import ensemble_steps, made_from
 from tritonize.workflows.made_from import Origin
 
 _PASSED: dict[str, Verdict] = {"passed": "passed", "passed here": "passed here"}
@@ -30,7 +30,11 @@ def reports(specification: schema.Spec, models: Sequence[str] = (), *, replace_c
     names = specification.selected(models)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:  # hashing releases Python's lock
         found = pool.map(lambda name: _report(specification, name, replace_config=replace_config), names)
-        return {name: report for name, report in zip(names, found, strict=True) if report is not None}
+        current = {name: report for name, report in zip(names, found, strict=True) if report is not None}
+    for name in ensembles.ordered(specification.models, names):  # an ensemble is run again after any of its steps
+        if any(step.model in names and step.model not in current for step in specification.models[name].ensemble or ()):
+            current.pop(name, None)
+    return current
 
 
 def _report(specification: schema.Spec, name: str, *, replace_config: bool) -> Report | None:
@@ -51,7 +55,7 @@ def _report(specification: schema.Spec, name: str, *, replace_config: bool) -> R
         now = made_from.given(specification, name, identification.identify(model).sha256)
         if made_from.difference(cast("Origin", origin), now, model) is not None:
             return None
-        if repository.integrity(place, name, newest, known=known):
+        if repository.integrity(place, name, newest, known=known) or ensemble_steps.changes(place, name, known):
             return None
     except (TritonizeError, OSError, ValueError, KeyError, TypeError, AttributeError):  # the run reports what is wrong
         return None

@@ -25,7 +25,7 @@ from tritonize.spec import schema
 from tritonize.triton import inference, model_config, served_comparison, serving
 from tritonize.triton.protocol import ModelConfig
 from tritonize.triton.target import Target
-from tritonize.workflows import checked_copy, evidence, signed, target_only
+from tritonize.workflows import checked_copy, ensemble_steps, evidence, signed, target_only
 from tritonize.workflows.checked_copy import Checked
 
 
@@ -71,7 +71,12 @@ def _verify_model(request: Request, name: str) -> Report:
         checked = checked_copy.check(request.repository, name, published.version, folder=folder / "files")
         # Older versions are not served here, but a version policy may serve them elsewhere.
         older = checked_copy.older_findings(request.repository, name, published.version) if request.version is None else ()
-        findings = (*checked.findings, *older, *_signature_findings(request, checked))
+        findings = (
+            *checked.findings,
+            *older,
+            *ensemble_steps.changes(request.repository, name, manifest),
+            *_signature_findings(request, checked),
+        )
         request.on_stage(StageName.FILES, _files_stage(checked, findings, time.perf_counter() - started))
         blank = Report(
             command="verify",
@@ -225,6 +230,7 @@ def _served(
 def _embedded_server(
     request: Request, published: PublishedVersion, golden: GoldenSet, *, config: ModelConfig, root: Path, folder: Path
 ) -> Iterator[ServerHandle]:
+    checked_copy.add_steps(request.repository, config, root, folder=folder / "files")
     probe = inference.as_served(arrays.load(golden.samples.files, 0), config, "input")
     request.on_stage(StageName.SERVER_START, None)
     started = time.perf_counter()

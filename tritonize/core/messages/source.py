@@ -5,6 +5,7 @@ from __future__ import annotations
 from tritonize.core.messages import Message
 
 NO_FILE = Message(code="source-no-file", what="The model file does not exist.")
+NO_STEP_FILE = Message(code="step-no-file", what="The file of the Python step does not exist.")
 DID_YOU_MEAN_FILE = Message(
     code="source-near-file",
     what="The model file does not exist; its folder has {near}.",

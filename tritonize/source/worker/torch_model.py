@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -152,7 +153,9 @@ def _require_callers_outputs(model: LoadedModel, path: Path) -> None:
 
 
 def to_torch(array: Array) -> torch.Tensor:
-    """A tensor with a copy of the array's values, since a model may write into its input."""
+    """A tensor with a copy of the array's values, since a model may write into its input. Text stays a NumPy array of `str`."""
+    if array.dtype == object:
+        return cast("torch.Tensor", np.array(array))  # PyTorch has no text; the source of an ensemble may take it
     if array.dtype == arrays.BFLOAT16:
         return torch.from_numpy(np.array(array.view(np.uint16))).view(torch.bfloat16)
     return torch.from_numpy(np.array(array))
