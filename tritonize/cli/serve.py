@@ -88,16 +88,22 @@ def serve(
 
 
 def _announce(server: Running, models: Sequence[str], key: Path, *, checked: ToServe, json: bool) -> None:
-    """Print where the server listens and where its key is."""
+    """Print where the server listens and where its key is, and what it does not serve."""
     from tritonize.core.messages import server as wording
+    from tritonize.core.messages import verdict as verdict_wording
 
     addresses = {"http": server.http_url, "grpc": server.grpc_url}
     if json:
         from json import dumps
 
         ready = {**addresses, "models": list(models), "server": dict(server.identity), "key_file": str(key)}
-        say(dumps({**ready, "checked": checked.notes}))
+        left_out = {model: [asdict(each) for each in fields] for model, fields in server.set_aside.items()}
+        say(dumps({**ready, "checked": checked.notes, "set_aside": left_out}))
     else:
+        for model, fields in server.set_aside.items():
+            for each in fields:
+                said = verdict_wording.SET_ASIDE.text(fields=f"{each.field} {each.value}".strip(), reason=each.reason)
+                say(wording.SERVED_WITHOUT.text(model=model, field=said), err=True)
         say(wording.SERVING.text(models=", ".join(models), **addresses))
         say(wording.SERVING_KEY.text(key=key, http=server.http_url))
 

@@ -142,6 +142,7 @@ NO_GPU = Message(
     next_step="serve it on a machine with the plan's GPU; or verify a running server: tritonize verify --url http://host:8000",
 )
 
+SERVED_WITHOUT = Message(code="server-served-without", what="{model} is served without a part of its configuration, {field}")
 SERVING = Message(code="serving", what="Serving {models} on http://{http} and grpc://{grpc}. Press Ctrl-C to stop.")
 SERVING_AGAIN = Message(code="serving-again", what="Serving again on http://{http}; the key in {key} is a new one.")
 SERVING_KEY = Message(
