@@ -10,6 +10,7 @@ import typer
 from tritonize.cli.display import display, finish
 from tritonize.cli.limits import VERIFY_S, Deadline, limited
 from tritonize.cli.sign import RequireSignature
+from tritonize.core.errors import UsageError
 from tritonize.core.local_paths import local
 
 
@@ -46,9 +47,12 @@ def verify(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Verify published versions: their files, and a server's responses against the expected outputs."""
+    from tritonize.core.messages import usage
     from tritonize.workflows import verify as verify_workflow
 
     if golden is not None:
+        if require_signature is not None:
+            raise UsageError.of(usage.GOLDEN_UNSIGNED, found=str(require_signature))
         _with_file(golden, repository, models or [], version=version, urls=urls or [], seconds=seconds, as_json=json)
         return
     with limited(seconds), display() as terminal:
@@ -76,7 +80,6 @@ def _with_file(
     seconds: float,
     as_json: bool,
 ) -> None:
-    from tritonize.core.errors import UsageError
     from tritonize.core.messages import usage
     from tritonize.workflows import golden as golden_workflow
 

@@ -99,9 +99,12 @@ def signed_manifest(place: Path, model: str, version: int, *, key: Path) -> Mani
     if not signature.is_file():
         raise SignatureError.of(wording.UNSIGNED, where=str(signature), model=model, version=version)
     try:
-        verifier.verify(directory, signature)
+        signed = bounded_files.content(signature)
+        with temporary.folder() as folder:  # read once: a file that is read again may be another one by then
+            (folder / signature.name).write_bytes(signed)
+            verifier.verify(directory, folder / signature.name)
         content = bounded_files.content(directory / repository.EVIDENCE / repository.MANIFEST)
-        vouched = _digests(signature).get(f"{repository.EVIDENCE}/{repository.MANIFEST}")
+        vouched = _digests(signed).get(f"{repository.EVIDENCE}/{repository.MANIFEST}")
     except Exception as error:
         found = str(error) or type(error).__name__
         raise SignatureError.of(wording.SIGNATURE_WRONG, where=str(signature), found=found, model=model, version=version) from error
@@ -113,8 +116,8 @@ def signed_manifest(place: Path, model: str, version: int, *, key: Path) -> Mani
     return manifest
 
 
-def _digests(signature: Path) -> dict[str, str]:
+def _digests(signature: bytes) -> dict[str, str]:
     """The SHA-256 of every file that a verified signature covers, by path inside the version's directory."""
-    bundle = json.loads(bounded_files.text(signature))
+    bundle = json.loads(signature)
     payload = json.loads(base64.b64decode(bundle["dsseEnvelope"]["payload"]))
     return {each["name"]: each["digest"] for each in payload["predicate"]["resources"]}

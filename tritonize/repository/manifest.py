@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NotRequired, TypedDict, cast
 
@@ -234,8 +234,13 @@ def _siblings(directory: Path) -> dict[int, dict[str, Listed]]:
 
 def listed_beside(directory: Path) -> dict[str, dict[str, int]]:
     """Return the shared files that the manifests of a model's versions list: file name to SHA-256 to size in bytes."""
+    return shared_files(_siblings(directory).values())
+
+
+def shared_files(lists: Iterable[Mapping[str, Listed]]) -> dict[str, dict[str, int]]:
+    """Return the shared files among the lists of several manifests: file name to SHA-256 to size in bytes."""
     listed: dict[str, dict[str, int]] = {}
-    for files in _siblings(directory).values():
+    for files in lists:
         for name, facts in files.items():
             if "/" not in name:
                 listed.setdefault(name, {})[facts["sha256"]] = facts["bytes"]
@@ -249,8 +254,9 @@ def listed_sha256(known: Manifest, name: str) -> str | None:
 
 
 def is_version(entry: Path) -> bool:
-    """Return whether Triton treats an entry as a version: a directory whose name is a number above 0 without leading zeros."""
-    return entry.name.isascii() and entry.name.isdecimal() and not entry.name.startswith("0") and entry.is_dir()
+    """Return whether Triton treats an entry as a version: a directory with a number from 0, without leading zeros, as its name."""
+    name = entry.name
+    return name.isascii() and name.isdecimal() and (name == "0" or not name.startswith("0")) and entry.is_dir()
 
 
 def _unlisted(directory: Path) -> Iterator[Finding]:

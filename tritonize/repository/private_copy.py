@@ -15,6 +15,8 @@ from tritonize.repository import file_hashes
 
 BUDGET = 4 << 30
 """Largest number of bytes that are copied if the filesystem cannot share blocks; further files are served in place."""
+ALL = 1 << 63
+"""A budget for files of any size, as far as the disk has room: nothing else may be served."""
 _FICLONE = 0x40049409
 
 

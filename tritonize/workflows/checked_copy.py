@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -214,10 +214,7 @@ def to_serve(place: Path, models: Sequence[str], folder: Path, *, key: Path | No
         else:
             present = repository.versions(place, model)
             private.notes += [wording.UNCHECKED.text(model=model, version=each) for each in present]
-            if key is not None:
-                private.findings += [
-                    finding for each in present for finding in signed.findings(place, model, each, key=key, manifest=None)
-                ]
+            private.findings += signed.without_evidence(place, model) if key is not None else ()
             view.link_entries(private.root, {model: directory})
     if private.checked and key is None:
         private.notes.append(wording.SUMS.text())
@@ -233,12 +230,15 @@ def _add_checked(private: ToServe, place: Path, model: str, *, folder: Path, key
     checked: list[Checked] = []
     findings: list[Finding] = []
     for version in proven:
-        each = check(place, model, version, folder=folder / model / str(version), budget=private.budget)
+        budget = private.budget if key is None else private_copy.ALL
+        each = check(place, model, version, folder=folder / model / str(version), budget=budget)
         private.budget = max(0, private.budget - each.copied)
         checked.append(each)
         findings += (*each.findings, *ensemble_steps.changes(place, model, each.manifest))
         if key is not None:
-            findings += signed.findings(place, model, version, key=key, manifest=each.manifest, own_config=each.own_config)
+            findings += signed.findings(
+                place, model, version, key=key, manifest=each.manifest, own_config=each.own_config, in_place=each.in_place
+            )
         if not each.findings:
             private.notes.append(wording.CHECKED.text(model=model, version=version, count=each.files))
         private.notes += each.notes
@@ -251,7 +251,7 @@ def _add_checked(private: ToServe, place: Path, model: str, *, folder: Path, key
         view.link_entries(private.root, {model: directory})
     else:
         view.link_entries(private.root, {f"{model}/{each.version}": each.version_directory for each in checked})
-        _copy_beside(directory, private.root / model)
+        _copy_beside(directory, private.root / model, _beside(place, model, checked, key=key))
 
 
 def is_proven(directory: Path, version: int) -> bool:
@@ -259,13 +259,23 @@ def is_proven(directory: Path, version: int) -> bool:
     return repository.has_evidence(directory / str(version))
 
 
-def _copy_beside(directory: Path, target: Path) -> None:
-    """Copy the published configuration and the other files beside the versions, as far as a manifest lists them."""
+def _beside(place: Path, model: str, checked: Sequence[Checked], *, key: Path | None) -> dict[str, dict[str, int]]:
+    """The files beside the versions that may be served: those that a manifest lists, with a key a signed one."""
+    directory = place / model
+    if key is not None:
+        others = any(each.own_config for each in checked)  # the configuration in place is that of a version that is not served
+        versions = repository.versions(place, model) if others else [each.version for each in checked]
+        return signed.beside(place, model, versions, key=key)
     listed = manifest.listed_beside(directory)
-    copy = PrivateCopy(directory=target)
     if repository.pinned(directory) is not None:
-        text = repository.read_config(directory.parent, directory.name).encode()
+        text = repository.read_config(place, model).encode()
         listed.setdefault(repository.CONFIG, {})[hashlib.sha256(text).hexdigest()] = len(text)
+    return listed
+
+
+def _copy_beside(directory: Path, target: Path, listed: Mapping[str, Mapping[str, int]]) -> None:
+    """Copy the published configuration and the other files beside the versions, as far as they are listed."""
+    copy = PrivateCopy(directory=target)
     for path in sorted(directory.iterdir()):
         sums = listed.get(path.name, {})
         if sums and copy.take(path.name, path, max(sums.values())) not in sums:

@@ -65,7 +65,7 @@ def promote(request: Request, *, done: Callable[[Change], None] = lambda _change
 
 def rollback(request: Request, *, done: Callable[[Change], None] = lambda _change: None) -> Change:
     """Serve an earlier version, as `promote` does; arguments and errors as there."""
-    return _put(request, lambda: request.version or _earlier(request), done=done, pin=True)
+    return _put(request, lambda: _earlier(request) if request.version is None else request.version, done=done, pin=True)
 
 
 def _put(request: Request, choose: Callable[[], int], *, done: Callable[[Change], None], pin: bool | None = None) -> Change:

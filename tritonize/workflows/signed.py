@@ -1,19 +1,30 @@
-"""Findings about the signatures of versions, for `--require-signature`."""
+"""What signatures vouch for, for `--require-signature`: versions, and the files beside them."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tritonize import repository
+from tritonize.core import bounded_files
 from tritonize.core.artifacts import Finding
 from tritonize.core.errors import SignatureError
 from tritonize.core.messages import provenance as wording
 from tritonize.provenance import signatures
-from tritonize.repository.manifest import Manifest, listed_sha256
+from tritonize.repository.manifest import Manifest, listed_sha256, own_sha256, shared_files
+from tritonize.repository.private_copy import InPlace
 
 
 def findings(
-    place: Path, model: str, version: int, *, key: Path, manifest: Manifest | None, own_config: bool = False
+    place: Path,
+    model: str,
+    version: int,
+    *,
+    key: Path,
+    manifest: Manifest,
+    own_config: bool = False,
+    in_place: Sequence[InPlace] = (),
 ) -> tuple[Finding, ...]:
     """Verify a version's signature; empty if it holds.
 
@@ -22,8 +33,9 @@ def findings(
         model: the model's name.
         version: the version's number.
         key: the public key.
-        manifest: the manifest that the version's files were compared with; `None` if it has none.
+        manifest: the manifest that the version's files were compared with.
         own_config: whether the configuration in place is another one than the version's.
+        in_place: files that would be served without a copy. They may change after they were hashed, so each is a finding.
 
     Raises:
         MissingError, UsageError: see `signatures.signed_manifest`.
@@ -33,22 +45,52 @@ def findings(
         vouched = signatures.signed_manifest(place, model, version, key=key)
     except SignatureError as error:
         return (Finding(where=where, what=error.what, found=error.found),)
-    if vouched != manifest:
+    if own_sha256(vouched) != own_sha256(manifest):  # not `!=`, since NaN differs from itself
         return (Finding(where=where, what=wording.OTHER_MANIFEST.text()),)
-    if own_config and not _is_vouched(place, model, key):
-        return (Finding(where=f"{model}/{repository.CONFIG}", what=wording.CONFIG_UNSIGNED.text()),)
-    return ()
+    if own_config:
+        listed = beside(place, model, repository.versions(place, model), key=key).get(repository.CONFIG, {})
+        if repository.sha256(place / model / repository.CONFIG) not in listed:
+            return (Finding(where=f"{model}/{repository.CONFIG}", what=wording.CONFIG_UNSIGNED.text()),)
+    return tuple(Finding(where=each.where, what=wording.NOT_COPIED.text()) for each in in_place)
 
 
-def _is_vouched(place: Path, model: str, key: Path) -> bool:
-    """Whether a signature covers the configuration in place: that of a version, or of a pinned version."""
-    directory = place / model
-    in_place, pinned = repository.sha256(directory / repository.CONFIG), repository.pinned(directory)
-    for version in repository.versions(place, model):
+def without_evidence(place: Path, model: str) -> tuple[Finding, ...]:
+    """Findings about a model without evidence, of which no signature can vouch for anything.
+
+    Triton may take more for versions than tritonize does, so a model without any is not harmless.
+    """
+    present = repository.versions(place, model)
+    what = wording.NO_EVIDENCE.text()
+    return tuple(Finding(where=f"{model}/{each}", what=what) for each in present) or (Finding(where=model, what=what),)
+
+
+def beside(place: Path, model: str, versions: Iterable[int], *, key: Path) -> dict[str, dict[str, int]]:
+    """Return the files beside the versions that signatures vouch for: file name to SHA-256 to size in bytes.
+
+    Args:
+        place: the model repository.
+        model: the model's name.
+        versions: the versions whose signatures count; those without one that holds are left out.
+        key: the public key.
+    """
+    lists = []
+    for version in versions:
         try:
             vouched = signatures.signed_manifest(place, model, version, key=key)
         except SignatureError:
             continue
-        if version == pinned or listed_sha256(vouched, repository.CONFIG) == in_place:
-            return True
-    return False
+        lists.append(vouched["files"])
+        if (pinned := _pinned(place / model / str(version), vouched)) is not None:
+            lists.append({repository.CONFIG: {"sha256": hashlib.sha256(pinned).hexdigest(), "bytes": len(pinned)}})
+    return shared_files(lists)
+
+
+def _pinned(directory: Path, vouched: Manifest) -> bytes | None:
+    """The configuration that pins a version, which follows from its signed one; `None` if that was not kept."""
+    try:
+        proven = bounded_files.text(directory / repository.EVIDENCE / repository.CONFIG)
+    except (OSError, ValueError):
+        return None
+    if hashlib.sha256(proven.encode()).hexdigest() != listed_sha256(vouched, repository.CONFIG):
+        return None
+    return repository.with_pin(proven, int(directory.name)).encode()

@@ -20,6 +20,7 @@ from tritonize.quality import gates, golden_set, sample_digests
 from tritonize.quality.gates import Judgement
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
+from tritonize.repository import private_copy
 from tritonize.repository.manifest import Manifest
 from tritonize.spec import schema
 from tritonize.triton import inference, model_config, served_comparison, serving
@@ -68,15 +69,12 @@ def _verify_model(request: Request, name: str) -> Report:
     with temporary.folder() as folder:
         request.on_stage(StageName.FILES, None)
         started = time.perf_counter()
-        checked = checked_copy.check(request.repository, name, published.version, folder=folder / "files")
+        budget = private_copy.BUDGET if request.key is None else private_copy.ALL
+        checked = checked_copy.check(request.repository, name, published.version, folder=folder / "files", budget=budget)
         # Older versions are not served here, but a version policy may serve them elsewhere.
         older = checked_copy.older_findings(request.repository, name, published.version) if request.version is None else ()
-        findings = (
-            *checked.findings,
-            *older,
-            *ensemble_steps.changes(request.repository, name, manifest),
-            *_signature_findings(request, checked),
-        )
+        unsigned = tuple(_signature_findings(request, checked))
+        findings = (*checked.findings, *older, *ensemble_steps.changes(request.repository, name, manifest), *unsigned)
         request.on_stage(StageName.FILES, _files_stage(checked, findings, time.perf_counter() - started))
         blank = Report(
             command="verify",
@@ -87,7 +85,7 @@ def _verify_model(request: Request, name: str) -> Report:
             versions=evidence.versions("numpy", "tritonclient"),
             location=published.version_directory,
             published=True,
-            notes=(*_notes(manifest), *_trust(request, checked), *checked.notes, *_config_notes(request, checked)),
+            notes=(*_notes(manifest), *_trust(request, checked, unsigned), *checked.notes, *_config_notes(request, checked)),
         )
         if findings and not request.serve_anyway:
             return replace(blank, notes=(*blank.notes, wording.NOT_SERVED.text()))
@@ -98,25 +96,33 @@ def _verify_model(request: Request, name: str) -> Report:
         return _compared(request, published, checked, blank=blank, folder=folder)
 
 
-def _trust(request: Request, checked: Checked) -> Iterator[str]:
+def _trust(request: Request, checked: Checked, unsigned: Sequence[Finding]) -> Iterator[str]:
     """Say what the files can be trusted for."""
     if request.key is None:
         yield wording.SUMS.text()
-    else:
+    elif not unsigned:
         yield provenance_wording.SIGNED.text(model=checked.model, version=checked.version, key=request.key.name)
 
 
-def _signature_findings(request: Request, checked: Checked) -> tuple[Finding, ...]:
-    if request.key is None:
-        return ()
-    return signed.findings(
-        request.repository,
-        checked.model,
+def _signature_findings(request: Request, checked: Checked) -> Iterator[Finding]:
+    """Verify the signatures of the version and, unless it was chosen by its number, of the others that the repository serves."""
+    place, model, key = request.repository, checked.model, request.key
+    if key is None:
+        return
+    yield from signed.findings(
+        place,
+        model,
         checked.version,
-        key=request.key,
+        key=key,
         manifest=checked.manifest,
         own_config=checked.own_config,
+        in_place=checked.in_place,
     )
+    others = checked_copy.served_versions(place, model) if request.version is None else ()
+    for version in others:
+        if version != checked.version and checked_copy.is_proven(place / model, version):
+            manifest = repository.read_manifest(place / model / str(version))
+            yield from signed.findings(place, model, version, key=key, manifest=manifest)
 
 
 def _without_samples(blank: Report, why: str) -> Report:

@@ -6,17 +6,21 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any  # Any: arguments of model-signing
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from model_signing import verifying
 
 from tests.support import plain_versions
 from tests.support.command import invoke
 from tritonize import repository
 from tritonize.core.artifacts import StagedVersion
 from tritonize.core.errors import RepositoryError, SignatureError, UsageError
+from tritonize.core.messages import provenance as wording
 from tritonize.provenance import signatures
+from tritonize.repository import private_copy
 from tritonize.workflows import checked_copy
 
 PLACE = Path("models")
@@ -119,11 +123,90 @@ def test_a_version_that_rollback_pinned_is_served(key: Path) -> None:
     assert checked_copy.to_serve(PLACE, ["m"], Path("to serve"), key=key).findings == []
 
 
-def test_a_model_without_evidence_is_not_served(key: Path) -> None:
-    (PLACE / "n" / "1").mkdir(parents=True)
+@pytest.mark.parametrize(("folder", "where"), [("1", "n/1"), ("0", "n/0"), ("-1", "n"), (".", "n")])
+def test_a_model_without_evidence_is_not_served(folder: str, where: str, key: Path) -> None:
+    """Triton serves a version 0, and what else is a version for it is not ours to guess."""
+    (PLACE / "n" / folder).mkdir(parents=True)
     (PLACE / "n" / "config.pbtxt").write_text('name: "n"')
     found = checked_copy.to_serve(PLACE, ["m", "n"], Path("to serve"), key=key).findings
-    assert [each.where for each in found] == ["n/1"]
+    assert [each.where for each in found] == [where]
+
+
+def test_a_signature_that_is_replaced_after_it_was_verified(key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    verify, other = verifying.Config.verify, new_key("other")[0]
+
+    def then_changed(self: Any, *arguments: Any) -> None:
+        verify(self, *arguments)
+        rewrite(1, **{"model.onnx": "other"})
+        signatures.sign(PLACE, "m", 1, key=other)
+
+    monkeypatch.setattr(verifying.Config, "verify", then_changed)
+    with pytest.raises(SignatureError):
+        signatures.signed_manifest(PLACE, "m", 1, key=key)
+
+
+def _list(version: int, name: str) -> None:
+    """Let the manifest of a version, whose signature does not hold any more, list a file beside the versions."""
+    path, file = PLACE / "m" / str(version) / "evidence" / "manifest.json", PLACE / "m" / name
+    facts = json.loads(path.read_text())
+    facts["files"][name] = {"sha256": repository.sha256(file), "bytes": file.stat().st_size}
+    path.write_text(json.dumps(facts))
+
+
+def test_a_configuration_that_is_replaced_after_the_check_is_not_served(key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is one that a version lists that is neither served nor signed."""
+    copy_beside = checked_copy._copy_beside
+
+    def replaced_before(*arguments: Any) -> None:
+        (PLACE / "m" / "config.pbtxt").write_text(plain_versions.config(size=8))
+        copy_beside(*arguments)
+
+    config = PLACE / "m" / "config.pbtxt"
+    proven = config.read_text()
+    config.write_text(plain_versions.config(size=8))
+    _list(1, "config.pbtxt")
+    config.write_text(proven)
+    monkeypatch.setattr(checked_copy, "_copy_beside", replaced_before)
+    private = checked_copy.to_serve(PLACE, ["m"], Path("to serve"), key=key)
+    assert sorted(each.name for each in (private.root / "m").iterdir()) == ["2"]  # which Triton refuses
+    assert (private.root / "m" / "2" / "model.onnx").read_text() == "two"
+
+
+def test_labels_beside_signed_versions_are_signed_ones(key: Path) -> None:
+    """A version that is not served lists other labels, or one file more."""
+    (PLACE / "m" / "labels.txt").write_text("cat")
+    private = checked_copy.to_serve(PLACE, ["m"], Path("to serve"), key=key)
+    assert [each.where for each in private.findings] == ["m/labels.txt"]
+    _list(1, "labels.txt")
+    private = checked_copy.to_serve(PLACE, ["m"], Path("again"), key=key)
+    assert (private.findings, sorted(each.name for each in (private.root / "m").iterdir())) == ([], ["2", "config.pbtxt"])
+
+
+def test_what_cannot_be_copied_is_not_served(key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is served from the repository may be another one as soon as it was verified."""
+    monkeypatch.setattr(private_copy, "ALL", 0)
+    monkeypatch.setattr(private_copy, "_share", lambda *_descriptors: False)
+    found = checked_copy.to_serve(PLACE, ["m"], Path("to serve"), key=key).findings
+    assert {each.what for each in found} == {wording.NOT_COPIED.text()}
+    assert "m/2/model.onnx" in {each.where for each in found}
+
+
+def test_every_version_that_is_served_must_be_signed_for_verify(key: Path) -> None:
+    text = plain_versions.config(policy="version_policy { latest { num_versions: 2 } }")
+    number = plain_versions.publish(PLACE, "three", text=text)
+    signatures.sign(PLACE, "m", number, key=Path("key.pem"))
+    signatures.path_of(PLACE, "m", 2).unlink()
+    done = invoke("verify", str(PLACE), "--require-signature", str(key))
+    said = " ".join(done.stdout.split())
+    assert done.returncode == 1
+    assert "m version 2 has no signature" in said
+    assert "signature holds" not in said  # what is not signed is not said to be
+
+
+def test_a_golden_file_has_no_signature(key: Path) -> None:
+    done = invoke("verify", "--golden", "x.golden", "--url", "http://127.0.0.1:1", "--require-signature", str(key))
+    assert done.returncode == 2
+    assert "--require-signature" in done.stderr
 
 
 def test_the_command_line(key: Path) -> None:

@@ -36,6 +36,14 @@ OTHER_MANIFEST = Message(
     code="provenance-other-manifest",
     what="The version changed while its signature was verified; the signature is of another manifest",
 )
+NO_EVIDENCE = Message(
+    code="provenance-no-evidence", what="Nothing here is signed: there is no evidence that a signature could cover"
+)
+NOT_COPIED = Message(
+    code="provenance-not-copied",
+    what="The file is too large for a private copy in the folder for temporary files (TMPDIR), so somebody could replace it after "
+    "its verification",
+)
 CONFIG_UNSIGNED = Message(
     code="provenance-config-unsigned",
     what="No signature covers the configuration in place, which is another one than the version's",

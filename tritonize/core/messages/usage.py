@@ -71,6 +71,11 @@ GOLDEN_WITH_REPOSITORY = Message(
     what="--golden verifies a running server and cannot be combined with a repository.",
     next_step="remove the repository",
 )
+GOLDEN_UNSIGNED = Message(
+    code="golden-require-signature",
+    what="--golden cannot be combined with --require-signature: signatures are those of versions in a repository.",
+    next_step="verify the server with the repository: tritonize verify REPOSITORY --url URL --require-signature KEY",
+)
 GOLDEN_MODELS = Message(
     code="golden-several-models",
     what="A golden file belongs to one model, and --model names several.",
