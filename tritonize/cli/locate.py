@@ -69,7 +69,7 @@ def _of_spec(
     from tritonize.core import errors
     from tritonize.core.messages import usage
     from tritonize.source import identification
-    from tritonize.spec import editing, loader
+    from tritonize.spec import editing, loader, steps
     from tritonize.triton import config_section
     from tritonize.workflows import keep_fp32
 
@@ -77,9 +77,11 @@ def _of_spec(
         raise errors.UsageError.of(usage.SPEC_AND_FILE, found=str(found))
     specification = loader.load(path, check_triton=config_section.problems)
     locations = {}
-    names = specification.selected(models)
+    named = specification.selected(models)
+    names = [name for name in named if specification.models[name].is_exported] or named[:1]
     for name in names:
         model: Model = specification.models[name]
+        steps.require_exported(name, model)
         if identification.identify(model).kind != "onnx":
             errors.require("torch", extra="torch")
         (work / name).mkdir()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from tritonize.core.errors import UsageError
+from tritonize.core.messages import steps as wording
 from tritonize.spec import schema
 
 Problem = tuple[tuple[str | int, ...], str]
@@ -47,6 +49,17 @@ def problems(model: schema.Model) -> Iterator[Problem]:
             for key in ("dtype", "shape"):
                 if getattr(output, key) is not None:
                     yield ("outputs", name, key), "is for a Python step only; tritonize finds it out for this model"
+
+
+def require_exported(name: str, model: schema.Model) -> None:
+    """Fail for a model that has no export.
+
+    Raises:
+        UsageError: it is a Python step or an ensemble.
+    """
+    if not model.is_exported:
+        kind = "a Python step" if model.python else "an ensemble"
+        raise UsageError.of(wording.NOTHING_EXPORTED, where=f"models.{name}", name=name, kind=kind)
 
 
 def _unused(model: schema.Model, fields: tuple[str, ...], what: str) -> Iterator[Problem]:

@@ -12,6 +12,7 @@ from tritonize.core import arrays, temporary
 from tritonize.core.artifacts import Finding, Stage, TensorSpec
 from tritonize.core.errors import MissingError, ServerError, UsageError
 from tritonize.core.messages import repository as wording
+from tritonize.core.messages import steps as step_wording
 from tritonize.core.messages import usage
 from tritonize.core.recorder import Listener, silent
 from tritonize.core.results import Verdict
@@ -21,7 +22,7 @@ from tritonize.onnx_model.tasks import GraphDiff
 from tritonize.quality import golden_set
 from tritonize.repository import manifest
 from tritonize.triton import client, inference, model_config, serving
-from tritonize.workflows import checked_copy
+from tritonize.workflows import checked_copy, ensemble_steps
 from tritonize.workflows.checked_copy import Checked
 from tritonize.workflows.diff_answers import Drift, Latency, ServedPair, Version
 
@@ -234,6 +235,9 @@ def _served(request: Request, versions: tuple[Version, Version], folder: Path) -
     before, after = ({(tensor.name, tensor.dtype) for tensor in each.golden.samples.files.tensors} for each in versions)
     if before != after:
         return _Served(problem="Answers and latency were not compared: the versions take other inputs.")
+    if any(each.config.get("platform") == model_config.ENSEMBLE for each in versions):
+        differences = ensemble_steps.differences(*(each.manifest for each in versions))
+        return _Served(problem=step_wording.STEPS_NOW.text(differences=differences))
     try:
         return _serve_both(request, versions, folder)
     except (MissingError, ServerError) as error:

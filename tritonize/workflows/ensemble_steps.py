@@ -64,6 +64,16 @@ def changes(place: Path, model: str, known: Mapping[str, object]) -> tuple[Findi
     return tuple(finding for step, proven in _recorded(known).items() for finding in _changes(place, model, step, proven=proven))
 
 
+def differences(before: Mapping[str, object], after: Mapping[str, object]) -> str:
+    """The steps that two versions of an ensemble were proven with, in one sentence, from their manifests."""
+    old, new = _recorded(before), _recorded(after)
+    versions = {
+        name: [str(each[name]["version"]) if name in each else "none" for each in (old, new)] for name in sorted({*old, *new})
+    }
+    changed = [f"{name} {' -> '.join(pair)}" for name, pair in versions.items() if old.get(name) != new.get(name)]
+    return f"They were proven with other steps: {', '.join(changed)}." if changed else "They were proven with the same steps."
+
+
 def _recorded(known: Mapping[str, object]) -> dict[str, UsedStep]:
     steps = known.get("steps", {})
     return cast("dict[str, UsedStep]", steps) if isinstance(steps, dict) else {}

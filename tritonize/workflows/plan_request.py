@@ -13,7 +13,7 @@ from tritonize.core.recorder import Recorder
 from tritonize.plans import from_spec, proof_input
 from tritonize.plans.proof_input import ProofInput
 from tritonize.source import identification, input_inference
-from tritonize.spec import schema
+from tritonize.spec import schema, steps
 from tritonize.workflows import prove
 from tritonize.workflows.job import Options
 
@@ -32,6 +32,7 @@ def request(specification: schema.Spec, directory: Path, *, models: Sequence[str
         raise UsageError.of(wording.REQUEST_SEVERAL_MODELS, found=", ".join(names))
     (name,) = names
     model, place = specification.models[name], specification.repository
+    steps.require_exported(name, model)
     if model.backend not in from_spec.MODULES:
         raise UsageError.of(wording.NO_PLANS, where=f"models.{name}.backend")
     from_spec.require_empty(directory)

@@ -81,6 +81,15 @@ OTHER_PYTHON = Message(
     ),
 )
 STEPS_USED = Message(code="ensemble-steps", what="The steps were served from their published versions: {steps}.")
+NOTHING_EXPORTED = Message(
+    code="step-nothing-exported",
+    what="Nothing is exported of {name!r}, which is {kind}.",
+    next_step="name a model with a source that is exported: -m MODEL",
+)
+STEPS_NOW = Message(
+    code="ensemble-steps-now",
+    what="Answers and latency were not compared: both versions would run the steps that the repository serves now. {differences}",
+)
 ONLY_SERVED = Message(
     code="only-served",
     what="a Python step or an ensemble is compared when it is served: use `tritonize run`",
