@@ -49,7 +49,7 @@ demo-imagenet: $(INSTALLED) examples/imagenet/samples/coffee.npz  ## The same fo
 	$(BIN)/tritonize run examples/imagenet/imagenet.yaml
 
 test: $(INSTALLED)  ## Run the tests: the quick ones first, then those with workers and the real server
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest -n $(WORKERS) tests/unit
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow" --ignore tests/unit
 
 test-slow: $(INSTALLED)  ## Run what is left out of `make test` for its time: second ways to the same end, kill loops, soaks
