@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tritonize.cli import (
+    adopt,
     check,
     config,
     diff,
@@ -92,6 +93,7 @@ app.command("build")(run.build)
 app.command("serve")(serve.serve)
 app.command("verify")(verify.verify)
 app.command("check")(check.check)
+app.command("adopt")(adopt.adopt)
 app.command("config")(config.config)
 app.command("lint")(lint.lint)
 app.command("locate")(locate.locate)

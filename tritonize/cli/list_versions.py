@@ -40,6 +40,8 @@ def list_versions(
 
 
 def _lines(repository: Path, models: Sequence[ModelLine]) -> Iterator[str]:
+    from tritonize.core.messages import adoption
+
     count = sum(len(each.versions) for each in models)
     yield f"{repository}: {_counted(len(models), 'model')}, {_counted(count, 'version')}"
     for model in models:
@@ -50,6 +52,8 @@ def _lines(repository: Path, models: Sequence[ModelLine]) -> Iterator[str]:
             yield f"  ✗ {model.problem}"
         for each in model.versions:
             yield _line(each)
+            if each.reference == "none":
+                yield f"      {adoption.UNREFERENCED.text()}"
             if each.problem:
                 yield f"      ✗ {each.problem}"
         if not model.versions:

@@ -63,8 +63,7 @@ def serve(
 
         def on_ready(server: Running) -> None:
             terminal.clear()
-            key = folder / "key"
-            key.unlink(missing_ok=True)  # that of the server before
+            (key := folder / "key").unlink(missing_ok=True)  # that of the server before
             serving.write_key(server, key)
             if announced:
                 say(wording.SERVING_AGAIN.text(http=server.http_url, key=key), err=True)
@@ -82,6 +81,7 @@ def serve(
                 restart=not no_restart,
                 on_ready=on_ready,
                 on_restart=lambda text: say(text, err=True),
+                complete=checked.completes,
                 on_progress=terminal.on_progress,
             )
         _require_unchanged(checked)

@@ -53,6 +53,8 @@ def _lines(shown: Shown) -> Iterator[str]:
         yield _row("files", f"{size(line.bytes)} in {shown.location}")
         return
     yield _row("verdict", f"{line.verdict}, proven on {line.created or 'an unknown date'}")
+    if text := _of(known, "reference").get("text"):
+        yield _row("reference", str(text))
     yield from _source(known)
     precision = f", precision {_of(known, 'onnx').get('precision', 'fp32')}" if "onnx" in known else ""
     yield _row("backend", f"{line.backend}{precision}")

@@ -55,6 +55,8 @@ def conclude(report: Report) -> Conclusion:
         sentence = wording.ALL_WITHIN.text(comparisons=counted(len(report.checks), "comparison"))
     else:
         sentence = wording.NOTHING_COMPARED.text()
+    if report.verdict in ("passed", "passed here") and (unreferenced := _unreferenced(report)):
+        sentence = f"{sentence}; {unreferenced}"
     return Conclusion(
         verdict=report.verdict,
         comparisons=len(report.checks),
@@ -63,6 +65,12 @@ def conclude(report: Report) -> Conclusion:
         not_run=not_run,
         sentence=sentence,
     )
+
+
+def _unreferenced(report: Report) -> str:
+    """Return the words for an adopted version whose reference is its own file; empty for any other."""
+    reference = report.details.get("reference")
+    return str(reference.get("text", "")) if isinstance(reference, dict) else ""
 
 
 def _reasons(report: Report, outside: int) -> Iterator[str]:

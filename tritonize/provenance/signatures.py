@@ -1,6 +1,7 @@
 """Sign published versions with a key, and verify such signatures, with OpenSSF's `model-signing`.
 
-A signature covers every file of the version's directory, and through the manifest in it the configuration and labels beside it. It
+A signature covers every file of the version's directory, and through the manifest in it the configuration and labels beside it.
+Of a version whose evidence lies outside of the repository, it covers the evidence, and through its manifest all other files. It
 lies at `<repository>.signatures/<model>/<version>.sig`, in the format of `model_signing sign key`, so other tools verify it too.
 """
 
@@ -44,15 +45,12 @@ def sign(place: Path, model: str, version: int, *, key: Path) -> Path:
     Raises:
         MissingError: the package `model-signing` is not installed.
         UsageError: the key cannot be used.
-        RepositoryError: the version has no manifest or has its evidence outside, its files differ from it, or the signature cannot
-            be written.
+        RepositoryError: the version has no manifest, its files differ from it, or the signature cannot be written.
     """
     require("model_signing", extra="sign")
     from model_signing import signing
 
     directory = place / model / str(version)
-    if repository.evidence_of(directory).parent != directory:
-        raise RepositoryError.of(wording.OUTSIDE, where=str(directory))
     if findings := repository.integrity(place, model, version):
         lines = [f"{each.where}: {each.what}" for each in findings]
         raise RepositoryError.of(wording.NOT_SIGNED, where=str(directory), details=lines)
@@ -62,10 +60,16 @@ def sign(place: Path, model: str, version: int, *, key: Path) -> Path:
         raise UsageError.of(wording.KEY_UNUSABLE, where=str(key), found=str(error) or type(error).__name__) from error
     target = path_of(place, model, version)
     with temporary.folder() as folder, storage_errors(target):
-        configured.sign(directory, folder / target.name)
+        configured.sign(_covered(directory), folder / target.name)
         durable_files.make_directory(target.parent)
         durable_files.write(target, (folder / target.name).read_bytes())
     return target
+
+
+def _covered(version_directory: Path) -> Path:
+    """The folder that a signature covers: the version's directory, or its evidence if that lies elsewhere."""
+    evidence = repository.evidence_of(version_directory)
+    return version_directory if evidence.parent == version_directory else evidence
 
 
 def _password() -> Any:
@@ -99,12 +103,13 @@ def signed_manifest(place: Path, model: str, version: int, *, key: Path) -> Mani
     if not signature.is_file():
         raise SignatureError.of(wording.UNSIGNED, where=str(signature), model=model, version=version)
     try:
-        signed = bounded_files.content(signature)
+        signed, covered = bounded_files.content(signature), _covered(directory)
         with temporary.folder() as folder:  # read once: a file that is read again may be another one by then
             (folder / signature.name).write_bytes(signed)
-            verifier.verify(directory, folder / signature.name)
-        content = bounded_files.content(directory / repository.EVIDENCE / repository.MANIFEST)
-        vouched = _digests(signed).get(f"{repository.EVIDENCE}/{repository.MANIFEST}")
+            verifier.verify(covered, folder / signature.name)
+        known = repository.evidence_of(directory) / repository.MANIFEST
+        content = bounded_files.content(known)
+        vouched = _digests(signed).get(known.relative_to(covered).as_posix())
     except Exception as error:
         found = str(error) or type(error).__name__
         raise SignatureError.of(wording.SIGNATURE_WRONG, where=str(signature), found=found, model=model, version=version) from error

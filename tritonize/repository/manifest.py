@@ -54,6 +54,11 @@ class Manifest(TypedDict):
     """Of an ensemble: the models of its steps to the versions and files that it was proven with."""
     details: NotRequired[JsonObject]
     tolerances: NotRequired[JsonObject]
+    adopted: NotRequired[bool]
+    """Whether somebody else made the version's files; see `workflows.adopt`."""
+    reference: NotRequired[JsonObject]
+    completed: NotRequired[JsonObject]
+    """Of an adopted version: the fields that Triton completes in its configuration."""
 
 
 Take = Callable[[str, Path, int], str | None]
@@ -81,7 +86,8 @@ def own_sha256(manifest: Mapping[str, object]) -> str:
 def _hashes(staged: StagedVersion) -> dict[str, Listed]:
     """Return hash and size of the files in the model's directory and in the version, by path relative to the model's directory."""
     files = [path for path in staged.model_directory.iterdir() if path.is_file()]
-    files += [path for path, kind in file_hashes.walk(staged.version_directory) if kind == "file"]
+    # A file that is too large to be copied for `adopt` is a link.
+    files += [path for path, kind in file_hashes.walk(staged.version_directory) if kind == "file" or path.is_file()]
     manifest = staged.version_directory / EVIDENCE / MANIFEST
     return {
         str(path.relative_to(staged.model_directory)): {"sha256": file_hashes.sha256(path), "bytes": path.stat().st_size}

@@ -214,6 +214,11 @@ def parse(text: str, *, where: str) -> ModelConfig:
     return cast("ModelConfig", json_format.MessageToDict(message, preserving_proto_field_name=True))
 
 
+def with_completed(config: ModelConfig, completed: Mapping[str, object]) -> ModelConfig:
+    """A configuration with the fields that Triton completes in it, as an adopted version's manifest has them."""
+    return cast("ModelConfig", {**config, **completed})
+
+
 def versions_named(config: ModelConfig) -> tuple[int, ...] | None:
     """The versions that a parsed configuration lists for serving; `None` if its policy selects by order."""
     specific = config.get("version_policy", {}).get("specific")

@@ -62,6 +62,7 @@ def serve(
     grpc_port: int = 0,
     ready_timeout_s: float = READY_TIMEOUT_S,
     plugins: Sequence[Path] = (),
+    complete: bool = False,
     on_progress: Callable[[str], None] | None = None,
 ) -> Iterator[Running]:
     """Serve a model repository until the context ends, after each model has completed one inference.
@@ -75,6 +76,7 @@ def serve(
         grpc_port: the same for gRPC.
         ready_timeout_s: seconds within which all models must be loaded.
         plugins: paths of plugin libraries that plans need; a plan contains only their names.
+        complete: whether the server completes configurations, as for adopted versions.
         on_progress: receives a line about the current step.
 
     Raises:
@@ -88,6 +90,7 @@ def serve(
         ports=Ports(http=http_port, grpc=grpc_port),
         ready_timeout_s=ready_timeout_s,
         plugins=plugins,
+        complete=complete,
         on_progress=on_progress,
     ) as server:
         try:

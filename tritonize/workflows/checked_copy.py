@@ -190,6 +190,11 @@ class ToServe:
     budget: int = private_copy.BUDGET
     """Remaining number of bytes that may be copied."""
 
+    @property
+    def completes(self) -> bool:
+        """Whether a version was proven with a configuration that the server completes."""
+        return any("completed" in each.manifest for each in self.checked)
+
 
 def to_serve(place: Path, models: Sequence[str], folder: Path, *, key: Path | None = None) -> ToServe:
     """Check every version that would be served, and build a repository of the checked files.

@@ -145,13 +145,17 @@ def _version(request: Request, checked: Checked) -> Version:
     number, directory, manifest = checked.version, checked.version_directory, checked.manifest
     proven = repository.proven_config(checked.root, request.model, number)
     text = repository.read_config(checked.root, request.model) if proven is None else proven
+    config = model_config.parse(text, where=f"{_CONFIG} of version {number}")
+    if completed := manifest.get("completed"):
+        config = model_config.with_completed(config, completed)
+        text = model_config.as_text(config)
     return Version(
         number=number,
         directory=directory,
         manifest=manifest,
         golden=golden_set.read(directory / repository.EVIDENCE / "golden"),
         text=text,
-        config=model_config.parse(text, where=f"{_CONFIG} of version {number}"),
+        config=config,
         proven=proven is not None,
         name=f"{request.model}_{number}",
     )

@@ -72,7 +72,7 @@ def export(
     origin = Origin(
         model=model,
         version=number,
-        config=repository.proven_config(root, model, number) or repository.read_config(root, model),
+        config=_config(root, model, number, manifest=manifest),
         created=str(manifest.get("created", "an unknown time")),
         verdict=str(manifest.get("verdict", "unknown")),
         versions=evidence.versions("numpy"),
@@ -81,6 +81,14 @@ def export(
     with storage_errors(path):
         golden_file.write(path, origin, golden, recipe=_recipe(manifest), budget=budget, seeds=seeds)
     return Export(path=path, file=look(path), notes=tuple(_export_notes(root, model, number)))
+
+
+def _config(root: Path, model: str, version: int, *, manifest: Manifest) -> str:
+    """Return the configuration that the version was proven with; of an adopted version, with what Triton completes."""
+    text = repository.proven_config(root, model, version) or repository.read_config(root, model)
+    if not (completed := manifest.get("completed")):
+        return text
+    return model_config.as_text(model_config.with_completed(model_config.parse(text, where=repository.CONFIG), completed))
 
 
 def _recipe(manifest: Manifest) -> schema.Model | None:

@@ -52,6 +52,7 @@ def keep_serving(
     restart: bool,
     on_ready: Callable[[Running], None],
     on_restart: Callable[[str], None],
+    complete: bool = False,
     on_progress: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until the server is stopped. The ports stay the same over restarts.
@@ -65,6 +66,7 @@ def keep_serving(
         restart: whether to start a server again that ended by itself.
         on_ready: called after each start, once every model has completed one inference.
         on_restart: receives a sentence after each crash.
+        complete: whether the server completes configurations, as for adopted versions.
         on_progress: receives a line about the current step of a start.
 
     Raises:
@@ -81,6 +83,7 @@ def keep_serving(
                 models=models,
                 http_port=http_port,
                 grpc_port=grpc_port,
+                complete=complete,
                 on_progress=on_progress,
             ) as server:
                 http_port, grpc_port = (int(url.rpartition(":")[2]) for url in (server.http_url, server.grpc_url))

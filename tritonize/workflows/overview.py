@@ -32,6 +32,8 @@ class VersionLine:
     bytes: int
     """Size of what Triton reads of it."""
     evidence_bytes: int
+    reference: str | None = None
+    """Kind of the reference of an adopted version; `none` if it is the file itself."""
     problem: str | None = None
     """Why its manifest could not be read."""
 
@@ -154,10 +156,16 @@ def _version(directory: Path, version: int, config: ModelConfig | None, *, serve
         verdict=str(known.get("verdict")) if known else None,
         created=str(known["created"]) if known and "created" in known else None,
         backend=_backend(known, config),
+        reference=_reference(known),
         bytes=sum(size for _, size in entries) - evidence,
         evidence_bytes=evidence,
         problem=problem,
     )
+
+
+def _reference(known: Manifest | None) -> str | None:
+    reference = known.get("reference") if known and known.get("adopted") else None
+    return str(reference.get("kind")) if isinstance(reference, dict) else None
 
 
 def _backend(known: Manifest | None, config: ModelConfig | None) -> str | None:

@@ -88,7 +88,7 @@ def beside(place: Path, model: str, versions: Iterable[int], *, key: Path) -> di
 def _pinned(directory: Path, vouched: Manifest) -> bytes | None:
     """The configuration that pins a version, which follows from its signed one; `None` if that was not kept."""
     try:
-        proven = bounded_files.text(directory / repository.EVIDENCE / repository.CONFIG)
+        proven = bounded_files.text(repository.evidence_of(directory) / repository.CONFIG)
     except (OSError, ValueError):
         return None
     if hashlib.sha256(proven.encode()).hexdigest() != listed_sha256(vouched, repository.CONFIG):

@@ -158,9 +158,15 @@ def _compared(request: Request, published: PublishedVersion, checked: Checked, *
         notes=(*blank.notes, *judgement.notes),
         findings=findings,
         stages=(*verified.stages, *target_only.stages(verified.set_aside, target)),
-        details={"set_aside": [to_json(each) for each in verified.set_aside]} if verified.set_aside else {},
+        details=_details(checked, verified),
         proved_by=verified.identity,
     )
+
+
+def _details(checked: Checked, verified: served_comparison.Verification) -> dict[str, object]:
+    """What the report says besides the comparisons: fields that were left out, and the reference of an adopted version."""
+    fields = {"set_aside": [to_json(each) for each in verified.set_aside]} if verified.set_aside else {}
+    return {**fields, **({"reference": checked.manifest["reference"]} if "adopted" in checked.manifest else {})}
 
 
 def _files_stage(checked: Checked, findings: Sequence[Finding], seconds: float) -> Stage:
@@ -207,6 +213,7 @@ def _served(
 ) -> tuple[served_comparison.Verification, Judgement]:
     path = checked.root / published.model / repository.CONFIG
     config = model_config.parse(repository.read_config(checked.root, published.model), where=str(path))
+    config = model_config.with_completed(config, checked.manifest.get("completed", {}))
     if request.urls and repository.pinned(published.version_directory.parent) == published.version:
         config["version_policy"] = {"specific": {"versions": [published.version]}}
     golden = golden_set.read(checked.version_directory / repository.EVIDENCE / "golden")
@@ -215,7 +222,7 @@ def _served(
         server = (
             serving.remote(request.urls)
             if request.urls
-            else stack.enter_context(_embedded_server(request, published, golden, config=config, root=checked.root, folder=folder))
+            else stack.enter_context(_embedded_server(request, checked, golden, config=config, folder=folder))
         )
         target = Target(
             server=server,
@@ -234,17 +241,18 @@ def _served(
 
 @contextlib.contextmanager
 def _embedded_server(
-    request: Request, published: PublishedVersion, golden: GoldenSet, *, config: ModelConfig, root: Path, folder: Path
+    request: Request, checked: Checked, golden: GoldenSet, *, config: ModelConfig, folder: Path
 ) -> Iterator[ServerHandle]:
-    checked_copy.add_steps(request.repository, config, root, folder=folder / "files")
+    checked_copy.add_steps(request.repository, config, checked.root, folder=folder / "files")
     probe = inference.as_served(arrays.load(golden.samples.files, 0), config, "input")
     request.on_stage(StageName.SERVER_START, None)
     started = time.perf_counter()
     with serving.serve(
-        root,
-        models=[published.model],
-        probes={published.model: probe},
+        checked.root,
+        models=[checked.model],
+        probes={checked.model: probe},
         directory=folder / "server",
+        complete="completed" in checked.manifest,
         on_progress=request.on_progress,
     ) as server:
         request.on_stage(StageName.SERVER_START, _started(server, time.perf_counter() - started))

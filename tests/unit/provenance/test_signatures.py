@@ -244,3 +244,23 @@ def test_keys_that_cannot_be_used_and_one_with_a_password(key: Path, monkeypatch
     monkeypatch.setenv(signatures.PASSWORD, "secret")
     signatures.sign(PLACE, "m", 1, key=Path("locked.pem"))
     signatures.signed_manifest(PLACE, "m", 1, key=Path("locked.pub"))
+
+
+def test_a_version_with_evidence_outside_is_signed_by_its_evidence() -> None:
+    private, public = new_key("key")
+    plain_versions.publish(PLACE, "one", place="outside")
+    signatures.sign(PLACE, "m", 1, key=private)
+    manifest = signatures.signed_manifest(PLACE, "m", 1, key=public)
+    assert manifest == repository.read_manifest(ONE)
+    assert "1/model.onnx" in manifest["files"]
+
+    (ONE / "model.onnx").write_text("other")  # found by the manifest, which the signature covers
+    private_copy = checked_copy.to_serve(PLACE, ["m"], Path("changed"), key=public)
+    assert [each.where for each in private_copy.findings] == ["m/1/model.onnx"]
+    report = Path("models.evidence/m/1/report.json")
+    report.write_text('{"verdict": "passed"}')
+    with pytest.raises(SignatureError, match="does not hold"):
+        signatures.signed_manifest(PLACE, "m", 1, key=public)
+    shutil.copytree(report.parent, ONE / "evidence")  # evidence inside comes first, and this signature is not of it
+    with pytest.raises(SignatureError, match="does not hold"):
+        signatures.signed_manifest(PLACE, "m", 1, key=public)

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from tritonize.core.messages import Message
 
-OUTSIDE = Message(
-    code="signature-evidence-outside",
-    what="The version's evidence lies outside of its directory, where a signature of the directory does not cover the manifest.",
-    next_step="publish the version with `evidence: {{place: inside}}` in the spec",
-)
 NOT_SIGNED = Message(
     code="provenance-not-signed",
     what="The version was not signed, because its files differ from its manifest.",
