@@ -10,6 +10,7 @@ from google.protobuf import text_format
 from tritonize.core import bounded_files
 from tritonize.lint.model import CONFIG, CONFIG_LIMIT, PLATFORMS, Model
 from tritonize.lint.rule import Diagnostic, Edit, Rule
+from tritonize.triton import text_form
 
 MISSING = Rule(
     id="TR101",
@@ -200,7 +201,7 @@ def variants(model: Model) -> Iterator[Diagnostic]:
     for file in files:
         if model.may_read(file):
             try:
-                text_format.Parse(bounded_files.text(file, limit=CONFIG_LIMIT), model_config_pb2.ModelConfig())
+                text_form.parse(bounded_files.text(file, limit=CONFIG_LIMIT), model_config_pb2.ModelConfig())
             except (OSError, ValueError, text_format.ParseError) as error:
                 line = error.GetLine() if isinstance(error, text_format.ParseError) else None
                 yield model.of(VARIANT, f"configs/{file.name}", found=_short(_AT.sub("", str(error))), line=line)

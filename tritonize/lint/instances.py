@@ -14,6 +14,7 @@ from tritonize.lint.model import Model
 from tritonize.lint.pbtxt import Path
 from tritonize.lint.rule import Diagnostic, Edit, Rule, Verdict
 from tritonize.lint.scheduling import removal
+from tritonize.triton import set_aside
 
 GPUS = Rule(
     id="TR401",
@@ -99,7 +100,6 @@ RULES = (GPUS, PROFILE, PROFILE_NUMBER, COUNT, PARAMETER, ACCELERATOR, OPERATORS
 
 _NUMBERS = ("execution_mode", "intra_op_thread_count", "inter_op_thread_count")
 _SWITCHES = ("enable_mem_arena", "enable_mem_pattern", "share_session_between_instances")
-_ACCELERATORS = {"cpu": ("openvino",), "gpu": ("tensorrt", "cuda")}
 
 
 def groups(model: Model) -> Iterator[Diagnostic]:
@@ -156,10 +156,9 @@ def options(model: Model) -> Iterator[Diagnostic]:
 def _accelerators(model: Model) -> Iterator[Diagnostic]:
     chosen = model.config.optimization.execution_accelerators
     on_gpu = any(group.kind == group.KIND_GPU for group in model.config.instance_group)
-    for device, known in _ACCELERATORS.items():
-        field = f"{device}_execution_accelerator"
+    for field, known in set_aside.ACCELERATORS.items():
         for index, each in enumerate(getattr(chosen, field)):
             if each.name not in known:
                 place = ("optimization", "execution_accelerators", field, index)
-                verdict: Verdict | None = None if device == "cpu" or on_gpu else "depends"
+                verdict: Verdict | None = None if field.startswith("cpu") or on_gpu else "depends"
                 yield model.at(ACCELERATOR, *place, found=repr(each.name), expected=" or ".join(known), triton=verdict)

@@ -17,6 +17,7 @@ from tritonize.core import bounded_files
 from tritonize.lint.files import Entry, entries, leads_outside
 from tritonize.lint.pbtxt import Places
 from tritonize.lint.rule import Diagnostic, Edit, Rule, Verdict
+from tritonize.triton import text_form
 
 CONFIG = "config.pbtxt"
 CONFIG_LIMIT = 2**20
@@ -85,7 +86,7 @@ class Model:
 
         message = model_config_pb2.ModelConfig()
         try:
-            return text_format.Parse(self.text or "", message)
+            return text_form.parse(self.text or "", message)
         except text_format.ParseError as error:
             return error
         except (RecursionError, ValueError) as error:

@@ -45,10 +45,23 @@ def config_changes(
     changes: dict[str, list[str]] = {}
     for name, text in texts.items():
         path = repository / model / name
-        if path.is_file() and (current := path.read_text(encoding="utf-8", errors="replace")) != text:
-            lines = compare(current, text) if name == manifest.CONFIG else line_differences(current, text)
+        if path.is_file() and not _is(path, text):
+            lines = _lines(path, text, compare if name == manifest.CONFIG else line_differences)
             changes |= {name: lines} if lines else {}
     return changes
+
+
+def _lines(path: Path, text: str, compare: Compare) -> list[str]:
+    """Return the differences between a published file and its new text."""
+    try:
+        return compare(path.read_bytes().decode(), text)
+    except UnicodeDecodeError as error:
+        return [wording.NOT_UTF8.text(found=error)]
+
+
+def texts_of(staged: StagedVersion) -> dict[str, str]:
+    """Return the shared files of a staged version, such as its configuration: file name to text, with its line endings."""
+    return {path.name: path.read_bytes().decode() for path in staged.model_directory.iterdir() if path.is_file()}
 
 
 def require_same_config(repository: Path, model: str, texts: Mapping[str, str], *, compare: Compare = line_differences) -> None:
@@ -99,7 +112,7 @@ def publish(
         durable_files.sync_tree(staged.model_directory)  # before the lock, so that other runs do not wait for large files
         with journal.held(repository, staged.model):
             staged = _numbered(staged, repository, renumber=finish is not None)
-            texts = {path.name: path.read_text(encoding="utf-8") for path in staged.model_directory.iterdir() if path.is_file()}
+            texts = texts_of(staged)
             if not allow_change and manifest.pinned(directory) is not None:
                 del texts[manifest.CONFIG]  # the pinned version stays served; the new one has its configuration in its evidence
             elif not allow_change:
@@ -118,10 +131,10 @@ def _keep_text(staged: StagedVersion, directory: Path, texts: dict[str, str], *,
     """Stage the published text of a configuration that says the same, since a polling Triton reloads what changes."""
     published = directory / manifest.CONFIG
     if manifest.CONFIG in texts and published.is_file():
-        current = published.read_text(encoding="utf-8", errors="replace")
-        if current != texts[manifest.CONFIG] and not compare(current, texts[manifest.CONFIG]):
-            texts[manifest.CONFIG] = current
-            (staged.model_directory / manifest.CONFIG).write_bytes(published.read_bytes())
+        content = published.read_bytes()
+        if content != texts[manifest.CONFIG].encode() and not _lines(published, texts[manifest.CONFIG], compare):
+            texts[manifest.CONFIG] = content.decode()
+            (staged.model_directory / manifest.CONFIG).write_bytes(content)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from tritonize.core.artifacts import Finding, OnnxArtifact, TensorSpec
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import server as messages
 from tritonize.spec import schema
-from tritonize.triton import config_section, config_template
+from tritonize.triton import config_section, config_template, text_form
 from tritonize.triton.protocol import ModelConfig
 
 ENSEMBLE = "ensemble"
@@ -208,7 +208,7 @@ def parse(text: str, *, where: str) -> ModelConfig:
         UsageError: the text is not a valid ModelConfig; the error contains line and column.
     """
     try:
-        message = text_format.Parse(text, config_section.message())
+        message = text_form.parse(text, config_section.message())
     except text_format.ParseError as error:
         raise UsageError.of(messages.CONFIG_INVALID, where=where, found=str(error)) from error
     return cast("ModelConfig", json_format.MessageToDict(message, preserving_proto_field_name=True))

@@ -1,15 +1,17 @@
 """The fields of a configuration that the embedded server cannot load: it serves the model without them, and says so.
 
 What a deployment needs is not always here: a GPU, a backend built with an accelerator, a newer Triton. Such a version is proven
-without these fields and published with them. Sources: the native backend's refusals (`backends/onnxruntime/native/options.c` and
-`backend.c`); the server of the `nvidia-pytriton` wheel has no repository agents; `NEWER` is compared in a test with the description
-of `model_config.proto` that is part of the server's binary.
+without these fields and published with them. What no Triton would load stays in, so that the embedded server refuses it.
+
+Sources: the native backend's refusals (`backends/onnxruntime/native/options.c` and `backend.c`); the server of the
+`nvidia-pytriton` wheel has no repository agents; `NEWER` is compared in a test with the description of `model_config.proto` that is
+part of the server's binary.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, cast  # Any: a parsed configuration, taken apart by field
 
 from tritonize.core.artifacts import SetAside
@@ -17,6 +19,11 @@ from tritonize.triton.protocol import ModelConfig
 
 NEWER = ("model_metrics", "ensemble_scheduling.max_inflight_requests")
 """Fields that tritonclient's protobuf knows and the embedded server's does not."""
+ACCELERATORS: Mapping[str, tuple[str, ...]] = {
+    "cpu_execution_accelerator": ("openvino",),
+    "gpu_execution_accelerator": ("tensorrt", "cuda"),
+}
+"""The names that any build of Triton's ONNX Runtime backend takes (`src/onnxruntime.cc` there)."""
 _NO_GPU = "the embedded server's ONNX Runtime has no GPU"
 _NO_GPU_HERE = "the embedded server has no access to a GPU"
 _NO_ACCELERATOR = "the embedded server's ONNX Runtime is built without it"
@@ -53,7 +60,11 @@ def _gpu_instances(config: dict[str, Any], *, gpu: bool) -> Iterator[SetAside]:
     if gpu and not onnx:
         return
     for index, group in enumerate(config.get("instance_group", ())):
-        if group.get("kind") == "KIND_GPU":
+        if group.get("kind") != "KIND_GPU":
+            continue
+        if wrong := [number for number in group.get("gpus", ()) if number < 0]:
+            group["gpus"] = wrong  # so that the server names these
+        else:
             group["kind"] = "KIND_CPU"
             for field in ("gpus", "secondary_devices"):
                 group.pop(field, None)
@@ -62,12 +73,17 @@ def _gpu_instances(config: dict[str, Any], *, gpu: bool) -> Iterator[SetAside]:
 
 
 def _accelerators(config: dict[str, Any]) -> Iterator[SetAside]:
-    optimization = config.get("optimization", {})
-    for kind, accelerators in optimization.pop("execution_accelerators", {}).items():
-        names = ", ".join(each.get("name", "") for each in accelerators)
+    every = config.get("optimization", {}).get("execution_accelerators", {})
+    onnx = str(config.get("backend") or config.get("platform", "")).startswith("onnxruntime")
+    for kind, accelerators in list(every.items()):
+        if onnx and any(each.get("name") not in ACCELERATORS[kind] for each in accelerators):
+            continue
+        names = ", ".join(each.get("name", "") for each in every.pop(kind))
         field = f"optimization.execution_accelerators.{kind}"
         on_gpu = kind == "gpu_execution_accelerator"
         yield SetAside(field=field, value=names, reason=_NO_ACCELERATOR, needs="gpu" if on_gpu else "triton")
+    if not every:
+        config.get("optimization", {}).pop("execution_accelerators", None)
 
 
 def _agents(config: dict[str, Any]) -> Iterator[SetAside]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tritonize import repository
+from tritonize.core import bounded_files
 from tritonize.core.errors import RepositoryError, TritonizeError, UsageError
 from tritonize.core.messages import repository as wording
 from tritonize.repository import manifest
@@ -58,6 +59,21 @@ def require_nothing_dropped(place: Path, name: str, config: ModelConfig, *, unkn
         raise RepositoryError.of(wording.CONFIG_DROPS, where=str(path), details=lines, file=repository.CONFIG)
 
 
+def kept(place: Path, name: str, text: str) -> str:
+    """Return the published configuration if it says the same as a new one, else the new one, to be proven as it will be published.
+
+    Args:
+        place: the model repository.
+        name: the model's name.
+        text: the new configuration.
+    """
+    try:
+        current = bounded_files.text(place / name / repository.CONFIG)
+    except (OSError, ValueError):  # there is none, or it differs, which is reported later
+        return text
+    return text if config_changes.between(current, text) else current
+
+
 def is_proven(path: Path) -> bool:
     """Return whether a published configuration is that of a version, or a pinned one."""
     listed = manifest.listed_beside(path.parent).get(repository.CONFIG, {})
@@ -69,9 +85,13 @@ def _lines(place: Path, name: str, model: schema.Model) -> Iterator[str]:
     if not path.is_file() or model.template or model.config or repository.pinned(place / name) is not None:
         return
     try:
-        current = model_config.parse(repository.read_config(place, name), where=str(path))
         wanted = model_config.foreseen(name, model)
     except TritonizeError:  # reported later, when the configuration is rendered
+        return
+    try:
+        current = model_config.parse(repository.read_config(place, name), where=str(path))
+    except TritonizeError as error:
+        yield wording.CONFIG_INVALID.text(found=error.found)
         return
     yield from config_changes.between_fields(*({f: v for f, v in each.items() if f not in _LATER} for each in (current, wanted)))
     labels = model_config.label_files(current)

@@ -118,8 +118,7 @@ def _noting_changes(release: Release) -> Release:
 def _changes(release: Release) -> dict[str, list[str]]:
     """Return the differences from the published configuration and labels, by file name."""
     staged = release.built.staged
-    texts = {path.name: path.read_text(encoding="utf-8") for path in staged.model_directory.iterdir() if path.is_file()}
-    return repository.config_changes(release.place, staged.model, texts, compare=config_changes.between)
+    return repository.config_changes(release.place, staged.model, repository.texts_of(staged), compare=config_changes.between)
 
 
 def _require_served(release: Release, number: int) -> None:

@@ -20,7 +20,7 @@ from tritonize.source.drawing import Drawn
 from tritonize.spec import ensembles, schema, steps
 from tritonize.triton import model_config
 from tritonize.triton.server import view
-from tritonize.workflows import checked_copy, ensemble_steps, evidence
+from tritonize.workflows import checked_copy, config_conflict, ensemble_steps, evidence
 from tritonize.workflows.ensemble_steps import UsedStep
 from tritonize.workflows.job import Job
 from tritonize.workflows.stage_version import PACKAGES, Built, labels_of
@@ -150,7 +150,8 @@ def _texts(job: Job, model: schema.Model, *, inputs: tuple[TensorSpec, ...], out
     labels = labels_of(model, outputs)
     named = {output: model_config.label_filename(output, text) for output, text in labels.items()}
     config = model_config.render_tensors(job.name, model, inputs=inputs, outputs=outputs, labels=named)
-    return {repository.CONFIG: config, **{named[output]: text for output, text in labels.items()}}
+    kept = config_conflict.kept(job.place, job.name, config)
+    return {repository.CONFIG: kept, **{named[output]: text for output, text in labels.items()}}
 
 
 def _built(job: Job, staged: StagedVersion, baseline: Baseline) -> Built:

@@ -24,7 +24,7 @@ from tritonize.repository import Run
 from tritonize.spec import schema
 from tritonize.triton import model_config
 from tritonize.triton.protocol import ModelConfig
-from tritonize.workflows import evidence
+from tritonize.workflows import config_conflict, evidence
 from tritonize.workflows.build_plans import ProvenPlans
 from tritonize.workflows.job import Job
 
@@ -110,7 +110,8 @@ def _stage(
     plan_names = {each.metadata.compute_capability: each.path.name for each in plans if each.path.name != placement.PLAN}
     labels = labels_of(model, artifact.outputs)
     named = {output: model_config.label_filename(output, text) for output, text in labels.items()}
-    texts = {repository.CONFIG: model_config.render(name, model, artifact, plans=plan_names, labels=named)}
+    text = model_config.render(name, model, artifact, plans=plan_names, labels=named)
+    texts = {repository.CONFIG: config_conflict.kept(place, name, text)}
     texts |= {named[output]: text for output, text in labels.items()}
     version = repository.next_version(place, name)
     served = [artifact.path, artifact.data] if not plans else [path for each in plans for path in each.files]

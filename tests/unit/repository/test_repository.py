@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from tests.support import plain_versions
 from tritonize import repository
 from tritonize.core import errors
 from tritonize.core.errors import RepositoryError, UsageError
@@ -255,6 +256,35 @@ def test_the_text_of_a_configuration_that_says_the_same_stays():
     assert (PLACE / "m" / "config.pbtxt").read_text() == CONFIG
     after = tree(PLACE)
     assert {name: after[name] for name in before} == before
+
+
+def test_line_endings_of_a_configuration_stay():
+    """They are part of what the manifest hashes, in a first version and in a second with the same file."""
+    text = CONFIG.replace("\n", "\r\n")
+    for number in (1, 2):
+        plain_versions.publish(PLACE, f"content {number}", text=text, allow_change=False, compare=config_changes.between)
+        assert (PLACE / "m" / "config.pbtxt").read_bytes() == text.encode()
+        assert repository.integrity(PLACE, "m", number) == ()
+    assert config_conflict.kept(PLACE, "m", CONFIG) == text  # what is proven is what will be published
+
+
+def test_a_configuration_that_is_not_utf8_is_another_one():
+    publish(1)
+    path = PLACE / "m" / "config.pbtxt"
+    path.write_bytes(b"# caf\xe9\n" + CONFIG.encode())
+    with repository.staging(PLACE) as run:
+        staged = stage(run, 2)
+        with pytest.raises(RepositoryError) as caught:
+            repository.publish(staged, PLACE, allow_change=False, compare=config_changes.between)
+        assert "not UTF-8" in caught.value.details[0]
+        assert config_conflict.kept(PLACE, "m", CONFIG) == CONFIG
+        repository.publish(staged, PLACE, allow_change=True, compare=config_changes.between)
+    assert path.read_text() == CONFIG
+    path.write_bytes(b"\xff")
+    described = {"source": "m.onnx", "inputs": {"x": {"shape": [1]}}}
+    with pytest.raises(RepositoryError) as caught:  # before the export, not after it
+        config_conflict.require_none(PLACE, "m", schema.Model.model_validate(described))
+    assert "not a valid configuration" in caught.value.details[0]
 
 
 def test_a_configuration_written_by_hand_loses_no_field_unasked():

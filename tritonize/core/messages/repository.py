@@ -236,6 +236,8 @@ NOT_SERVED = Message(
     what="Nothing was served, since files changed after publication; to serve them nevertheless, add --serve-anyway.",
 )
 SERVED_ANYWAY = Message(code="changed-served-anyway", what="The served files changed after publication (--serve-anyway).")
+CONFIG_INVALID = Message(code="config-published-invalid", what="the published one is not a valid configuration: {found}")
+NOT_UTF8 = Message(code="not-utf8", what="the published file is not UTF-8: {found}")
 SERVED_IN_PLACE = Message(
     code="served-in-place",
     what="{count} files of {gib:.1f} GiB were served from the repository, not from a private copy, and hashed again afterwards.",
