@@ -67,11 +67,11 @@ def _models():
     Path("odd.py").write_text(MODELS)
 
 
-def work(command: str, model: str, *, name: str = "m"):
+def work(command: str, model: str, *flags: str, name: str = "m"):
     """The command, with one model; by the quick exporter, since none of this is about exporting."""
     model += "" if "strategies" in model else ", strategies: [legacy]"
     Path("s.yaml").write_text(f"schema: 1\nmodels: {{{name}: {{{model}}}}}\n")
-    done = tritonize(command, "s.yaml", "--json")
+    done = tritonize(command, "s.yaml", "--json", *flags)
     return done, json.loads(done.stdout)
 
 
@@ -192,9 +192,11 @@ def test_labels_of_published_versions_stay_and_damage_is_a_finding():
     done, answer = work("run", model)
     assert done.returncode == 6
     assert answer["error"]["code"] == "repository-config-differs"
-    assert [line.partition(":")[0] for line in answer["error"]["details"]] == ["-label_filename of y", "+label_filename of y"]
+    assert [line.partition(":")[0] for line in answer["error"]["details"]] == ["label_filename of y"]
     Path("labels.txt").write_text("a\nb\nc\nd\n")
-    done, _ = work("run", model)
+    done, answer = work("run", model)
+    assert (done.returncode, answer["reports"][0]["details"]) == (0, {"up_to_date": True})
+    done, _ = work("run", model, "--force")
     assert done.returncode == 0, done.stderr
 
     place = Path("model_repository/m")
