@@ -193,6 +193,14 @@ def test_a_module_that_would_be_imported_instead_runs_again():
     assert made_from.difference(origin, made_from.given(spec, "m", {}), spec.models["m"]) == "net.py changed"
 
 
+def test_python_steps_and_ensembles_always_run():
+    published()
+    model = specification().models["m"]
+    assert made_from.why_not_repeatable(model) is None
+    assert made_from.why_not_repeatable(model.model_copy(update={"ensemble": [schema.Step(model="other")]}))
+    assert made_from.why_not_repeatable(model.model_copy(update={"python": "net:step"}))
+
+
 def test_run_says_up_to_date_in_no_time_and_with_exit_code_0(monkeypatch):
     published()
     started = time.perf_counter()
