@@ -12,11 +12,11 @@ from tritonize import repository
 from tritonize.core.artifacts import Finding
 from tritonize.core.errors import TritonizeError
 from tritonize.core.messages import repository as wording
+from tritonize.core.messages import steps as step_wording
 from tritonize.repository import manifest, private_copy
 from tritonize.repository.manifest import Manifest
 from tritonize.repository.private_copy import InPlace, PrivateCopy
 from tritonize.triton import model_config
-from tritonize.triton.protocol import ModelConfig
 from tritonize.triton.server import view
 from tritonize.workflows import ensemble_steps, signed
 
@@ -86,30 +86,31 @@ def check(
     )
 
 
-def add_steps(place: Path, config: ModelConfig, root: Path, *, folder: Path) -> None:
-    """Add the models of an ensemble's steps to a private repository, each as the version that a step runs.
-
-    The steps are not compared with anything here; see `ensemble_steps.changes`.
+def add_steps(place: Path, known: Manifest, root: Path, *, folder: Path, budget: int = private_copy.BUDGET) -> tuple[Finding, ...]:
+    """Copy the models of an ensemble's steps into a private repository, each as the version that a step runs now.
 
     Args:
         place: the model repository.
-        config: the configuration of a model; without steps, nothing is added.
+        known: the ensemble's manifest; that of a model without steps adds nothing.
         root: the private repository, which has the ensemble.
-        folder: the folder given to `check`.
+        folder: a folder for the copies.
+        budget: largest number of bytes to copy per step.
+
+    Returns:
+        A finding for each step whose copy is not what the manifest says, or that is served without a copy although all are
+        to be copied.
 
     Raises:
         UsageError, RepositoryError: the repository does not have a step, or it has no evidence.
     """
-    pending = list(ensemble_steps.members(config))
-    while pending:
-        step = pending.pop(0)
-        if (root / step).exists():
-            continue
-        checked = check(place, step, ensemble_steps.current(place, step), folder=folder)
-        if checked.root != root:
-            view.link_entries(root, {step: checked.root / step})
-        text = repository.read_config(checked.root, step)
-        pending += ensemble_steps.members(model_config.parse(text, where=f"{step}/{repository.CONFIG}"))
+    findings: list[Finding] = []
+    for step, proven in ensemble_steps.recorded(known).items():
+        checked = check(place, step, ensemble_steps.current(place, step), folder=folder / step, budget=budget)
+        view.link_entries(root, {step: checked.root / step})
+        in_place = checked.in_place if budget == private_copy.ALL else ()
+        if checked.findings or in_place or ensemble_steps.used(checked.manifest) != proven:
+            findings.append(Finding(where=step, what=step_wording.STEP_CHANGED.text()))
+    return tuple(findings)
 
 
 def _write_manifest(listed: Manifest, directory: Path) -> None:

@@ -61,12 +61,12 @@ def changes(place: Path, model: str, known: Mapping[str, object]) -> tuple[Findi
         model: the ensemble.
         known: its manifest, or the details of its report; those of a model without steps give no finding.
     """
-    return tuple(finding for step, proven in _recorded(known).items() for finding in _changes(place, model, step, proven=proven))
+    return tuple(finding for step, proven in recorded(known).items() for finding in _changes(place, model, step, proven=proven))
 
 
 def differences(before: Mapping[str, object], after: Mapping[str, object]) -> str:
     """The steps that two versions of an ensemble were proven with, in one sentence, from their manifests."""
-    old, new = _recorded(before), _recorded(after)
+    old, new = recorded(before), recorded(after)
     versions = {
         name: [str(each[name]["version"]) if name in each else "none" for each in (old, new)] for name in sorted({*old, *new})
     }
@@ -74,7 +74,8 @@ def differences(before: Mapping[str, object], after: Mapping[str, object]) -> st
     return f"They were proven with other steps: {', '.join(changed)}." if changed else "They were proven with the same steps."
 
 
-def _recorded(known: Mapping[str, object]) -> dict[str, UsedStep]:
+def recorded(known: Mapping[str, object]) -> dict[str, UsedStep]:
+    """The steps that an ensemble was proven with, by model, from its manifest; empty for a model without steps."""
     steps = known.get("steps", {})
     return cast("dict[str, UsedStep]", steps) if isinstance(steps, dict) else {}
 

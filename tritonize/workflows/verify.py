@@ -14,6 +14,7 @@ from tritonize.core.artifacts import Finding, PublishedVersion, Report, ServerHa
 from tritonize.core.errors import InferenceError, MissingError, RepositoryError, ServerError, UsageError
 from tritonize.core.messages import provenance as provenance_wording
 from tritonize.core.messages import repository as wording
+from tritonize.core.messages import steps as step_wording
 from tritonize.core.recorder import Listener, silent
 from tritonize.core.stages import StageName
 from tritonize.quality import gates, golden_set, sample_digests
@@ -243,7 +244,11 @@ def _served(
 def _embedded_server(
     request: Request, checked: Checked, golden: GoldenSet, *, config: ModelConfig, folder: Path
 ) -> Iterator[ServerHandle]:
-    checked_copy.add_steps(request.repository, config, checked.root, folder=folder / "files")
+    budget = private_copy.BUDGET if request.key is None else private_copy.ALL
+    changed = checked_copy.add_steps(request.repository, checked.manifest, checked.root, folder=folder / "steps", budget=budget)
+    if changed and not request.serve_anyway:  # since they were compared, or without a copy
+        where = ", ".join(each.where for each in changed)
+        raise RepositoryError.of(step_wording.STEP_DAMAGED, where=checked.model, step=where)
     probe = inference.as_served(arrays.load(golden.samples.files, 0), config, "input")
     request.on_stage(StageName.SERVER_START, None)
     started = time.perf_counter()

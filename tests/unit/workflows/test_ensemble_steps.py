@@ -93,3 +93,19 @@ def test_the_ports_of_a_step_are_those_that_a_client_sees() -> None:
     ports = ensemble_steps.ports({"max_batch_size": 2, "input": [tensor], "output": []})  # type: ignore[list-item]
     assert ports.inputs is not None
     assert (ports.inputs["x"].dtype, ports.inputs["x"].shape) == ("string", ("batch", "?"))
+
+
+def test_the_copies_of_the_steps_are_compared_with_what_the_ensemble_was_proven_with(tmp_path: Path) -> None:
+    whole()
+    known = repository.read_manifest(PLACE / "whole" / "1")
+    roots = {name: tmp_path / name for name in ("same", "changed", "later")}
+    copies = tmp_path / "copies"
+    assert checked_copy.add_steps(PLACE, known, roots["same"], folder=copies / "1") == ()
+    assert (roots["same"] / "m" / "1" / "model.onnx").read_text() == "first"
+    (PLACE / "m" / "1" / "model.onnx").write_text("other")
+    (finding,) = checked_copy.add_steps(PLACE, known, roots["changed"], folder=copies / "2")
+    assert finding.where == "m"
+    assert (roots["changed"] / "m" / "1" / "model.onnx").read_text() == "other"  # for --serve-anyway
+    (PLACE / "m" / "1" / "model.onnx").write_text("first")
+    publish(PLACE, "second")
+    assert checked_copy.add_steps(PLACE, known, roots["later"], folder=copies / "3")
