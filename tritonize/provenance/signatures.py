@@ -26,8 +26,8 @@ PASSWORD = "TRITONIZE_SIGNING_PASSWORD"  # noqa: S105 - the name of a variable
 
 def path_of(place: Path, model: str, version: int) -> Path:
     """Return where the signature of a version lies, whether or not there is one."""
-    absolute = place.absolute()
-    return absolute.with_name(f"{absolute.name}.signatures") / model / f"{version}.sig"
+    real = Path(os.path.realpath(place))  # the same folder, whether the repository is named by a link or as `..`
+    return real.parent / f"{real.name}.signatures" / model / f"{version}.sig"
 
 
 def sign(place: Path, model: str, version: int, *, key: Path) -> Path:

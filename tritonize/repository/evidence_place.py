@@ -22,9 +22,9 @@ Place = Literal["inside", "outside", "none"]
 
 def outside(version_directory: Path) -> Path:
     """Return the folder beside the repository for the evidence of a version."""
-    version = version_directory.absolute()
-    repository = version.parents[1]
-    return repository.parent / f"{repository.name}.evidence" / version.parent.name / version.name
+    model = version_directory.parent
+    repository = Path(os.path.realpath(model.parent))  # the same folder, whether the repository is named by a link or as `..`
+    return repository.parent / f"{repository.name}.evidence" / model.name / version_directory.name
 
 
 def evidence(version_directory: Path) -> Path:

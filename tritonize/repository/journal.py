@@ -31,7 +31,8 @@ _PREVIOUS = "previous"
 
 def area(repository: Path) -> Path:
     """Return the staging area of a repository, in its parent folder and so on the same filesystem."""
-    return repository.parent / f".{repository.name}.staging"
+    real = Path(os.path.realpath(repository))  # one area and one lock for a repository, whether it is named by a link or as `..`
+    return real.parent / f".{real.name}.staging"
 
 
 def require_own_directory(directory: Path) -> None:

@@ -6,6 +6,7 @@ Nothing in the repository is written. What cannot be proven is a result with its
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -95,7 +96,7 @@ def adopt(request: Request) -> tuple[Adoption, ...]:
     """
     opened = Repository(request.repository)
     _require_known(request, opened)
-    beside = request.repository.absolute().parent
+    beside = Path(os.path.realpath(request.repository)).parent
     found: list[Adoption] = []
     with errors.storage_errors(beside), temporary.folder(inside=beside) as folder, contextlib.ExitStack() as stack:
         work = _Work(request=request, folder=folder, stack=stack)

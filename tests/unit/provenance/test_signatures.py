@@ -20,7 +20,7 @@ from tritonize.core.artifacts import StagedVersion
 from tritonize.core.errors import RepositoryError, SignatureError, UsageError
 from tritonize.core.messages import provenance as wording
 from tritonize.provenance import signatures
-from tritonize.repository import private_copy
+from tritonize.repository import evidence_place, private_copy
 from tritonize.workflows import checked_copy
 
 PLACE = Path("models")
@@ -255,8 +255,8 @@ def test_a_version_with_evidence_outside_is_signed_by_its_evidence() -> None:
     assert "1/model.onnx" in manifest["files"]
 
     (ONE / "model.onnx").write_text("other")  # found by the manifest, which the signature covers
-    private_copy = checked_copy.to_serve(PLACE, ["m"], Path("changed"), key=public)
-    assert [each.where for each in private_copy.findings] == ["m/1/model.onnx"]
+    private = checked_copy.to_serve(PLACE, ["m"], Path("changed"), key=public)
+    assert [each.where for each in private.findings] == ["m/1/model.onnx"]
     report = Path("models.evidence/m/1/report.json")
     report.write_text('{"verdict": "passed"}')
     with pytest.raises(SignatureError, match="does not hold"):
@@ -264,3 +264,16 @@ def test_a_version_with_evidence_outside_is_signed_by_its_evidence() -> None:
     shutil.copytree(report.parent, ONE / "evidence")  # evidence inside comes first, and this signature is not of it
     with pytest.raises(SignatureError, match="does not hold"):
         signatures.signed_manifest(PLACE, "m", 1, key=public)
+
+
+def test_a_repository_has_one_place_for_signatures_evidence_and_staging(key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However it is named: a place inside it would be taken for a model or a version, and two places have two locks."""
+    Path("linked").symlink_to("models")
+    top = Path.cwd()
+    for folder, named in ((top, "models"), (top, "linked"), (PLACE / "m", ".."), (PLACE / "m" / "1", "../.."), (PLACE, ".")):
+        monkeypatch.chdir(top / folder)
+        place = Path(named)
+        assert signatures.path_of(place, "m", 1) == top / "models.signatures" / "m" / "1.sig"
+        assert evidence_place.outside(place / "m" / "1") == top / "models.evidence" / "m" / "1"
+        assert repository.staging_area(place) == top / ".models.staging"
+        signatures.signed_manifest(place, "m", 1, key=top / key)
