@@ -21,6 +21,7 @@ from tritonize.cli import (
     plan,
     promote,
     prune,
+    push,
     report,
     run,
     serve,
@@ -103,6 +104,7 @@ app.command("show")(show.show)
 app.command("promote")(promote.promote)
 app.command("rollback")(promote.rollback)
 app.command("prune")(prune.prune)
+app.command("push")(push.push)
 app.command("sign")(sign.sign)
 app.command("provenance")(sign.provenance)
 app.command("pack")(pack.pack)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tritonize.cli import repositories
 from tritonize.cli.limits import RUN_S, Deadline, limited
 from tritonize.cli.terminal import say, say_lines
-from tritonize.core.local_paths import local
+from tritonize.core.local_paths import is_address
 
 if TYPE_CHECKING:
     from tritonize.lint.oracle import Verdict
@@ -29,7 +30,7 @@ class Format(enum.StrEnum):
 
 
 def lint(
-    repository: Annotated[Path | None, typer.Argument(parser=local, metavar="REPOSITORY", help="Any model repository.")] = None,
+    repository: Annotated[str | None, typer.Argument(metavar="REPOSITORY", help="Any repository; a folder or address.")] = None,
     models: Annotated[list[str] | None, typer.Argument(metavar="MODEL", help="Models to check (all).")] = None,
     *,
     form: Annotated[Format, typer.Option("--format", help="Form of the output.")] = Format.TEXT,
@@ -61,16 +62,29 @@ def lint(
     left_out = {catalogue.rule(name).id for each in ignore or () for name in each.split(",") if name.strip()}
     if oracle and left_out:
         raise UsageError.of(messages.ORACLE_WITH_IGNORE, found=", ".join(sorted(left_out)))
-    with limited(seconds):
-        opened = Repository(repository, follow=follow_links, hash_all=hash_all)
+    is_remote = is_address(repository)
+    if option := next((name for name, given in (("--fix", fix), ("--oracle", oracle), ("--hash", hash_all)) if given), None):
+        _require_local(repository, option)
+    with limited(seconds), repositories.opened(repository, (), depth="HEADERS") as root:
+        opened = Repository(root, follow=follow_links, hash_all=hash_all)
         found = [each for each in opened.lint(models) if each.rule.id not in left_out]
         if fix and _fix(opened, found):
-            opened = Repository(repository, follow=follow_links, hash_all=hash_all)
+            opened = Repository(root, follow=follow_links, hash_all=hash_all)
             found = [each for each in opened.lint(models) if each.rule.id not in left_out]
         verdicts = _ask(opened, models or opened.names, found) if oracle else ()
-    _print(found, Format.JSON if json else form, repository=repository, count=len(models or opened.names), verdicts=verdicts)
+    place = Path() if is_remote else root  # paths of an address are relative to it
+    _print(found, Format.JSON if json else form, repository=place, count=len(models or opened.names), verdicts=verdicts)
     if any(each.rule.severity == "error" for each in found) or any(each.compared and not each.agrees for each in verdicts):
         raise typer.Exit(1)
+
+
+def _require_local(repository: str, option: str) -> None:
+    """Refuse an option that needs whole files or changes them, if the repository is an address."""
+    from tritonize.core.errors import UsageError
+    from tritonize.core.messages import remote as wording
+
+    if is_address(repository):
+        raise UsageError.of(wording.NOT_FOR_ADDRESS, found=repositories.shown(repository), option=option)
 
 
 def _fix(repository: Repository, found: Sequence[Diagnostic]) -> bool:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tritonize.cli import repositories
 from tritonize.cli.terminal import say, say_lines
-from tritonize.core.local_paths import local
 
 if TYPE_CHECKING:
     from tritonize.workflows.overview import ModelLine, VersionLine
 
 
 def list_versions(
-    repository: Annotated[Path, typer.Argument(parser=local, metavar="REPOSITORY", help="The model repository.")] = Path(
-        "model_repository"
-    ),
+    repository: Annotated[str, typer.Argument(metavar="REPOSITORY", help=repositories.HELP)] = "model_repository",
     models: Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="Only these models.")] = None,
     *,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
@@ -29,17 +26,19 @@ def list_versions(
     """
     from tritonize.workflows import overview
 
-    found = overview.listing(repository, models or ())
+    with repositories.opened(repository, models or (), depth="MANIFESTS") as root:
+        found = overview.listing(root, models or ())
+    name = repositories.shown(repository)
     if json:
         from dataclasses import asdict
         from json import dumps
 
-        say(dumps({"repository": str(repository), "models": [asdict(each) for each in found]}, indent=2, ensure_ascii=False))
+        say(dumps({"repository": name, "models": [asdict(each) for each in found]}, indent=2, ensure_ascii=False))
         return
-    say_lines(_lines(repository, found))
+    say_lines(_lines(name, found))
 
 
-def _lines(repository: Path, models: Sequence[ModelLine]) -> Iterator[str]:
+def _lines(repository: str, models: Sequence[ModelLine]) -> Iterator[str]:
     from tritonize.core.messages import adoption
 
     count = sum(len(each.versions) for each in models)

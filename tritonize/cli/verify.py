@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tritonize.cli import repositories
 from tritonize.cli.display import display, finish
 from tritonize.cli.limits import VERIFY_S, Deadline, limited
 from tritonize.cli.sign import RequireSignature
 from tritonize.core.errors import UsageError
-from tritonize.core.local_paths import local
+from tritonize.core.local_paths import is_address, local
 
 
 def verify(
     repository: Annotated[
-        Path | None,
+        str | None,
         typer.Argument(
-            parser=local,
             metavar="REPOSITORY",
-            help="The repository, with its evidence.  [default: model_repository]",
+            help="The repository, with its evidence; a folder or address.  [default: model_repository]",
             show_default=False,
         ),
     ] = None,
@@ -47,6 +48,7 @@ def verify(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Verify published versions: their files, and a server's responses against the expected outputs."""
+    from tritonize.core.messages import remote as wording
     from tritonize.core.messages import usage
     from tritonize.workflows import verify as verify_workflow
 
@@ -55,9 +57,12 @@ def verify(
             raise UsageError.of(usage.GOLDEN_UNSIGNED, found=str(require_signature))
         _with_file(golden, repository, models or [], version=version, urls=urls or [], seconds=seconds, as_json=json)
         return
-    with limited(seconds), display() as terminal:
+    place = repository or "model_repository"
+    if require_signature is not None and is_address(place):
+        raise UsageError.of(wording.NOT_FOR_ADDRESS, found=repositories.shown(place), option="--require-signature")
+    with limited(seconds), display() as terminal, repositories.opened(place, models or (), depth="ALL") as root:
         request = verify_workflow.Request(
-            repository=repository or Path("model_repository"),
+            repository=root,
             models=models or (),
             version=version,
             urls=urls or (),
@@ -67,12 +72,15 @@ def verify(
             on_progress=terminal.on_progress,
         )
         reports = verify_workflow.verify(request)
+    if is_address(place):  # the copy is gone
+        note = wording.VERIFIED_COPY.text(address=repositories.shown(place))
+        reports = tuple(replace(each, location=None, notes=(*each.notes, note)) for each in reports)
     finish(reports, as_json=json)
 
 
 def _with_file(
     golden: Path,
-    repository: Path | None,
+    repository: str | None,
     models: list[str],
     *,
     version: int | None,
@@ -84,7 +92,7 @@ def _with_file(
     from tritonize.workflows import golden as golden_workflow
 
     if repository is not None:
-        raise UsageError.of(usage.GOLDEN_WITH_REPOSITORY, found=str(repository))
+        raise UsageError.of(usage.GOLDEN_WITH_REPOSITORY, found=repositories.shown(repository))
     if len(models) > 1:
         raise UsageError.of(usage.GOLDEN_MODELS, found=", ".join(models))
     with limited(seconds), display() as terminal:

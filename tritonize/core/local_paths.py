@@ -16,6 +16,9 @@ _ADDRESS = re.compile(rf"{_SCHEME}://")
 _IN_PATH = re.compile(rf"{_SCHEME}:/[^/]")
 """An address after pathlib has removed one of its slashes."""
 
+_USER = re.compile(r"://(?!https?://)(?:[^/@]*@|[^@]*:[^@]*@)")
+"""A user; or a user and a password, which may have slashes in it."""
+
 
 def is_address(text: str) -> bool:
     """Return whether a text begins with a scheme and two slashes, such as `s3://`."""
@@ -24,9 +27,7 @@ def is_address(text: str) -> bool:
 
 def without_secrets(address: str) -> str:
     """Return an address without user, password, query and fragment, any of which may be a credential."""
-    scheme, slashes, rest = address.partition("://")
-    place, slash, path = re.split(r"[?#]", rest, maxsplit=1)[0].partition("/")
-    return f"{scheme}{slashes}{place.rpartition('@')[2]}{slash}{path}"
+    return _USER.sub("://", re.split(r"[?#]", address, maxsplit=1)[0])
 
 
 def local(path: str | Path) -> Path:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritonize.core import onnx_protobuf
-from tritonize.core.onnx_protobuf import Bytes
+from tritonize.core.onnx_protobuf import Content
 
 _MOST_FIELDS = 5_000_000
 _DEEPEST = 64
@@ -66,18 +66,27 @@ def read(path: Path) -> Graph:
         OSError: it cannot be read.
     """
     with onnx_protobuf.mapped(path) as content:
-        try:
-            return _Reader(content).graph()
-        except IndexError as error:
-            raise ValueError("it ends inside a field") from error
-        except UnicodeDecodeError as error:
-            raise ValueError("a name in it is not UTF-8") from error
+        return parse(content)
+
+
+def parse(content: Content) -> Graph:
+    """Read the content of an ONNX file; of what it skips, such as weights, no byte is looked at.
+
+    Raises:
+        ValueError: it is not a valid ONNX file, is truncated, or needs too much work.
+    """
+    try:
+        return _Reader(content).graph()
+    except IndexError as error:
+        raise ValueError("it ends inside a field") from error
+    except UnicodeDecodeError as error:
+        raise ValueError("a name in it is not UTF-8") from error
 
 
 class _Reader:
     """One pass over a file, with a budget of fields."""
 
-    def __init__(self, content: Bytes) -> None:
+    def __init__(self, content: Content) -> None:
         self._content = content
         self._count = itertools.count(1)
         self._data: dict[str, int] = {}

@@ -12,6 +12,7 @@ import hashlib
 import mmap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Protocol, overload
 
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import files as wording
@@ -36,6 +37,17 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _LONGEST_VARINT = 10
 """Bytes of the longest number that protobuf writes."""
 Bytes = mmap.mmap | bytes
+
+
+class Content(Protocol):
+    """The bytes of a file that need not be in memory: bytes, a mapped file, or one that is transferred piece by piece."""
+
+    def __len__(self) -> int: ...
+    @overload
+    def __getitem__(self, place: int, /) -> int: ...
+    @overload
+    def __getitem__(self, place: slice, /) -> bytes: ...
+
 
 _GRAPH = 7  # of a model
 _INITIALIZER, _INPUT, _OUTPUT = 5, 11, 12  # of a graph
@@ -146,7 +158,7 @@ def _locations(content: Bytes, start: int, end: int, *, message: str) -> Iterato
             yield from _locations(content, low, high, message=kind)
 
 
-def fields(content: Bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+def fields(content: Content, start: int, end: int) -> Iterator[tuple[int, int, int]]:
     """Number, start and end of every field; for a number field, start and end of its encoded bytes.
 
     Raises:
@@ -171,7 +183,7 @@ def fields(content: Bytes, start: int, end: int) -> Iterator[tuple[int, int, int
             raise ValueError(f"unknown wire type {kind}")
 
 
-def varint(content: Bytes, start: int) -> tuple[int, int]:
+def varint(content: Content, start: int) -> tuple[int, int]:
     """A varint (seven bits per byte, lowest first) and its end. Raises ValueError, IndexError."""
     value = 0
     for shift in range(0, _LONGEST_VARINT * 7, 7):

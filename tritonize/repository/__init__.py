@@ -12,7 +12,7 @@ from tritonize.repository.manifest import CONFIG, EVIDENCE, MANIFEST, integrity,
 from tritonize.repository.manifest import Manifest as Manifest
 from tritonize.repository.manifest import read as read_manifest
 from tritonize.repository.manifest import write as write_manifest
-from tritonize.repository.pinned_config import with_pin
+from tritonize.repository.pinned_config import with_pin, with_policy
 from tritonize.repository.publishing import config_changes, publish, require_same_config, texts_of
 from tritonize.repository.staging import Run, stage, staging
 from tritonize.repository.versions import choose, models, next_version, proven_config, read_config, versions
@@ -45,5 +45,6 @@ __all__ = [
     "texts_of",
     "versions",
     "with_pin",
+    "with_policy",
     "write_manifest",
 ]

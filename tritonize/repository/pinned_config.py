@@ -7,7 +7,7 @@ integrity check accepts exactly this text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 _FIELD = "version_policy"
 _MARK = "# Written by tritonize promote or rollback: the proven configuration of version {version}, which alone is served."
@@ -29,6 +29,12 @@ def with_pin(proven: str, version: int) -> str:
     """
     lines = (_without_policy(proven).rstrip(), _MARK.format(version=version), _POLICY.format(version=version), "")
     return "\n".join(lines)
+
+
+def with_policy(text: str, versions: Sequence[int]) -> str:
+    """Return a configuration whose version policy names these versions; everything else stays."""
+    policy = f"{_FIELD} {{ specific {{ versions: [ {', '.join(map(str, versions))} ] }} }}"
+    return "\n".join((_without_policy(text).rstrip(), policy, ""))
 
 
 def pinned_version(text: str) -> int | None:

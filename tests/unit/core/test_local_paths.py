@@ -36,6 +36,9 @@ def test_a_path_is_accepted(path: str) -> None:
         ("az://c/m?sig=secret&x=1", "az://c/m"),
         ("https://h/m#token=secret", "https://h/m"),
         ("s3://bucket?secret", "s3://bucket"),
+        ("s3://AKIA:sec/ret+secret@bucket/models", "s3://bucket/models"),
+        ("s3://http://user:secret@127.0.0.1:9000/bucket/models", "s3://http://127.0.0.1:9000/bucket/models"),
+        ("s3://http://127.0.0.1:9000/bucket/models", "s3://http://127.0.0.1:9000/bucket/models"),
     ],
 )
 def test_what_may_be_a_credential_is_not_printed(address: str, printed: str) -> None:
