@@ -268,3 +268,27 @@ def _check_permissions_after(endpoint: str, requests: str) -> None:
     """Let moto check signatures and policies after so many requests."""
     url, headers = f"{endpoint}/moto-api/reset-auth", {"Content-Type": "text/plain"}
     urllib.request.urlopen(urllib.request.Request(url, requests.encode(), headers=headers, method="POST")).close()
+
+
+def test_a_run_publishes_to_an_address_and_takes_its_number_from_there(bucket: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    root, work = tmp_path / "models", tmp_path / "work"
+    publish(root, 1)
+    work.mkdir()
+    (root / "small/1/model.onnx").rename(work / "small.onnx")
+    monkeypatch.chdir(work)
+    run = ("run", "small.onnx", "--repository", ADDRESS, "--max-batch-size", "2")
+    for number in (1, 2):
+        done = invoke(*run)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert f"Published to {ADDRESS}/small/{number}." in done.stdout
+        assert SECRET not in done.stdout + done.stderr
+    assert [each.name for each in work.iterdir()] == ["small.onnx"]  # nothing is left here
+    assert invoke("verify", ADDRESS).returncode == 0
+    for key in keys(bucket):
+        content = bucket.get_object(Bucket="bucket", Key=key)["Body"].read()
+        assert str(tmp_path).encode() not in content, key
+        assert SECRET.encode() not in content, key
+    config = invoke(*run[:-1], "4")  # another configuration than the one in place
+    assert config.returncode == 6
+    assert "--replace-config" in config.stderr
+    assert not keys(bucket, "models/small/3/")

@@ -56,6 +56,8 @@ class RunFlags(ModelFlags):
     allow_unproven: bool = False
     plans: Sequence[Path] | None = None
     force: bool = False
+    address: str | None = None
+    """Of a remote repository, to which the versions are published."""
     seconds: float
     json: bool = False
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def push(
     repository: Annotated[Path, typer.Argument(parser=local, metavar="REPOSITORY", help="The local model repository.")],
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="s3://bucket/models, gs://…, az://… or file:///folder.")],
-    models: Annotated[list[str] | None, typer.Argument(metavar="[MODEL]...", help="Models to publish (all).")] = None,
+    models: Annotated[list[str] | None, typer.Argument(metavar="MODEL", help="Models to publish (all).")] = None,
     *,
     replace_config: Annotated[
         bool, typer.Option("--replace-config", help="Replace a config.pbtxt in the store that differs.")

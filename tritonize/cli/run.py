@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tritonize.cli import build_command, given_spec
 from tritonize.cli.display import display, finish
 from tritonize.cli.limits import RUN_S, Deadline, limited
-from tritonize.cli.terminal import say
-from tritonize.core.local_paths import local
+from tritonize.core.local_paths import is_address, local
 
 if TYPE_CHECKING:
     from tritonize.cli.flags import RunFlags
     from tritonize.core.artifacts import PublishedVersion, Report
     from tritonize.spec.schema import Model, Spec
+    from tritonize.workflows.remote_run import WorkingCopy
 
 Source = Annotated[
     str, typer.Argument(metavar="SOURCE", help="A spec (.yaml), a .pt, .pt2 or .onnx file, or package.module:factory.")
@@ -47,6 +49,13 @@ Repository = Annotated[
     Path | None,
     typer.Option(parser=local, metavar="FOLDER", help="The model repository; default: model_repository, or the spec's."),
 ]
+AnyRepository = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="The model repository, or an address such as s3://bucket/models; default: model_repository, or the spec's.",
+    ),
+]
 MaxBatch = Annotated[int | None, typer.Option(min=1, metavar="N", help="Largest batch that Triton may form; default: 2.")]
 NoBatch = Annotated[bool, typer.Option("--no-batch", help="The first axis is not a batch: max_batch_size 0.")]
 Opset = Annotated[int | None, typer.Option(metavar="N", help="ONNX opset; default: 18.")]
@@ -72,7 +81,6 @@ Plans = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 TORCH_FILES = (".pt", ".pth", ".pt2", ".ts", ".jit", ".torchscript")
-_ABOUT_THE_RESULT = ("--json", "--allow-unproven", "--replace-config", "--drop-config-fields", "--force")
 
 
 def run(
@@ -83,7 +91,7 @@ def run(
     texts: Texts = None,
     outputs: Outputs = None,
     name: Name = None,
-    repository: Repository = None,
+    repository: AnyRepository = None,
     max_batch_size: MaxBatch = None,
     no_batch: NoBatch = False,
     opset: Opset = None,
@@ -115,7 +123,8 @@ def run(
             texts=texts,
             outputs=outputs,
             name=name,
-            repository=repository,
+            repository=None if repository is None or is_address(repository) else Path(repository),
+            address=repository if repository is not None and is_address(repository) else None,
             max_batch_size=max_batch_size,
             no_batch=no_batch,
             opset=opset,
@@ -181,17 +190,25 @@ def build(
 
 
 def _work(command: str, flags: RunFlags) -> None:
+    if flags.address is None:
+        _work_in(command, flags)
+        return
+    from tritonize.workflows import remote_run
+
+    with remote_run.working_copy(flags.address) as copy:  # its weights are not here, so nothing in it can be up to date
+        _work_in(command, replace(flags, repository=copy.root, force=True), copy=copy)
+
+
+def _work_in(command: str, flags: RunFlags, *, copy: WorkingCopy | None = None) -> None:
     from tritonize.process import workers
 
-    specification = _specification(flags)
-    if flags.sample_files:
-        specification = _with_samples(specification, flags.sample_files)
+    specification = given_spec.of(flags)
     current = _up_to_date(specification, flags) if command == "run" else {}
     rest = [model for name, model in specification.models.items() if name not in current and name in (flags.models or [name])]
     # Before the imports below: torch takes longer to import than all of tritonize.
     with workers.preloading(torch=True) if _has_torch_files(rest) else nullcontext():
         if rest or not current:
-            _run(command, specification, flags, current=current)
+            _run(command, specification, flags, current=current, copy=copy)
         else:
             finish(list(current.values()), as_json=flags.json)
 
@@ -212,8 +229,9 @@ def _has_torch_files(models: Iterable[Model]) -> bool:
     return any(source.suffix.lower() in TORCH_FILES and source.is_file() for source in sources)
 
 
-def _run(command: str, specification: Spec, flags: RunFlags, *, current: Mapping[str, Report]) -> None:
+def _run(command: str, specification: Spec, flags: RunFlags, *, current: Mapping[str, Report], copy: WorkingCopy | None) -> None:
     from tritonize.workflows import job as job_workflow
+    from tritonize.workflows import remote_run
     from tritonize.workflows import run as run_workflow
 
     published: list[PublishedVersion] = []
@@ -229,13 +247,16 @@ def _run(command: str, specification: Spec, flags: RunFlags, *, current: Mapping
             plans=tuple(flags.plans or ()),
             force=flags.force,
             current=current,
-            command=_build_command(),
-            on_published=published.append,
+            command=build_command.given(),
+            on_published=published.append if copy is None else lambda _in_copy: None,
             on_stage=terminal.on_stage,
             on_progress=terminal.on_progress,
         )
         work = run_workflow.run if command == "run" else run_workflow.build
         reports = work(specification, models=flags.models or (), options=options)
+        if copy is not None:
+            on_step = terminal.on_progress
+            reports = remote_run.publish(copy, reports, replace_config=flags.replace_config, on_step=on_step)
     finish(reports, as_json=flags.json, allow_unproven=flags.allow_unproven)
 
 
@@ -254,47 +275,3 @@ def _listing_published(published: Sequence[PublishedVersion], wanted: Collection
         raise InterruptedRunError.of(
             wording.INTERRUPTED_PUBLISHED, count=len(published), total=len(wanted), published=done
         ) from None
-
-
-def _build_command() -> str:
-    """The `tritonize build` command line that repeats this build, without the flags that concern only the result or the log."""
-    import shlex
-    import sys
-
-    from tritonize.cli import global_options
-
-    given = global_options.split(sys.argv[1:])
-    kept = (word for word in given.command[1:] if word not in _ABOUT_THE_RESULT)
-    return shlex.join(["tritonize", *given.isolation, "build", *kept])
-
-
-def _with_samples(specification: Spec, files: Sequence[str]) -> Spec:
-    """The spec with these sample files for every model."""
-    models = {
-        name: model.model_copy(update={"samples": model.samples.model_copy(update={"files": list(files), "function": None})})
-        for name, model in specification.models.items()
-    }
-    return specification.model_copy(update={"models": models})
-
-
-def _specification(flags: RunFlags) -> Spec:
-    """The spec from the file, or a spec created from the flags."""
-    from tritonize.cli import flags as from_flags
-    from tritonize.core.errors import UsageError
-    from tritonize.core.messages import usage
-    from tritonize.spec import loader
-    from tritonize.triton import config_section
-
-    source = flags.source
-    if not source.lower().endswith((".yaml", ".yml")):
-        if flags.models:
-            raise UsageError.of(usage.MODEL_WITHOUT_SPEC, found=source)
-        if flags.name is None and (note := from_flags.transliterated(source)):
-            say(note, err=True)
-        return from_flags.specification(flags)
-    if given := flags.describing():
-        raise UsageError.of(usage.FLAGS_WITH_SPEC, found=", ".join(given), source=source)
-    specification = loader.load(Path(source), check_triton=config_section.problems)
-    if flags.repository:
-        specification = specification.model_copy(update={"repository": flags.repository})
-    return specification

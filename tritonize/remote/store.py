@@ -210,14 +210,14 @@ def open_store(address: str) -> Store:
         expected = ", ".join(f"{each}://" for each in SCHEMES)
         raise UsageError.of(wording.SCHEME, expected=expected, found=without_secrets(address))
     options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
-    if package := SCHEMES[scheme]:
-        errors.require(package[0], extra=package[1])
     plain, endpoint = address, _ENDPOINT.fullmatch(address)
     if scheme == "s3":
         options["config_kwargs"] = {"connect_timeout": _CONNECT_S, "read_timeout": _READ_S}
         if endpoint:
             plain, options["endpoint_url"] = f"s3://{endpoint[2]}", endpoint[1]
     _require_folder(plain, scheme, address)
+    if package := SCHEMES[scheme]:
+        errors.require(package[0], extra=package[1])
     import fsspec  # not at the top: it takes a quarter of a second
 
     with Store(None, "", address=address)._errors(""):

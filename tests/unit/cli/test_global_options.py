@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tritonize.cli import global_options, run
+from tritonize.cli import build_command, global_options
 
 
 @pytest.mark.parametrize(
@@ -37,4 +37,4 @@ def test_global_options_are_moved_to_the_front(words, expected):
 )
 def test_the_command_that_repeats_a_build_is_quoted_for_a_shell(words, again, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["tritonize", *words.split()])
-    assert run._build_command() == again
+    assert build_command.given() == again

@@ -119,7 +119,7 @@ def test_every_path_of_every_command_refuses_addresses():
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["run", "classifier.pt", *INPUT, "--repository", "s3://key:hunter2@bucket/models"],
+        ["build", "classifier.pt", *INPUT, "--repository", "s3://key:hunter2@bucket/models"],
         ["run", "s3://key:hunter2@bucket/model.onnx"],
         ["build", "classifier.pt", *INPUT, "--repository", "gs://bucket/models"],
         ["inspect", "az://container/model.onnx"],
@@ -137,3 +137,11 @@ def test_an_address_is_refused_and_makes_no_local_folder(arguments):
     assert "only a local path is supported" in " ".join(done.stderr.split())
     assert "hunter2" not in done.stdout + done.stderr
     assert set(os.listdir()) == before
+
+
+def test_an_address_with_credentials_is_refused(monkeypatch):
+    for command in (["run", "classifier.pt", *INPUT, "--repository"], ["list"], ["lint"], ["verify"], ["push", "."]):
+        done = invoke(*command, "s3://key:hunter2@bucket/models")
+        assert done.returncode == 2
+        assert "contains a user, a password or a query" in " ".join(done.stderr.split())
+        assert "hunter2" not in done.stdout + done.stderr

@@ -112,6 +112,12 @@ NO_ADDRESS = Message(
     next_step="name one with a scheme, such as s3://bucket/models or file:///srv/models",
 )
 VERIFIED_COPY = Message(code="remote-verified-copy", what="A copy of {address} was verified, and removed afterwards.")
+PUSHED = Message(code="remote-pushed", what="Published to {address}.")
+NOT_PUSHED = Message(code="remote-not-pushed", what="Not published to {address}: {error}")
+KEPT = Message(
+    code="remote-kept",
+    what="The version passed and lies in {folder}. To publish it from there: tritonize push {folder} {address} {model}",
+)
 NOT_FOR_ADDRESS = Message(
     code="remote-option-needs-files",
     what="{option} cannot be combined with an address: it needs files that were not copied, or changes files.",

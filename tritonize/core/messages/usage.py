@@ -7,7 +7,7 @@ from tritonize.core.messages import Message
 ADDRESS = Message(
     code="address-not-local",
     what="This is an address with a scheme, and only a local path is supported here.",
-    next_step="name a path of this machine; `tritonize push` publishes to an object store; list, lint and verify take an address",
+    next_step="name a path of this machine; `push`, `run`, `list`, `lint` and `verify` of tritonize take addresses",
 )
 BATCH_FLAGS = Message(
     code="flags-no-batch-and-size",
