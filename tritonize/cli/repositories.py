@@ -11,6 +11,7 @@ from tritonize.core.local_paths import is_address, without_secrets
 
 if TYPE_CHECKING:
     from tritonize.core.errors import TritonizeError
+    from tritonize.remote import Store
 
 HELP = "The model repository: a folder, or an address such as s3://bucket/models."
 
@@ -43,10 +44,32 @@ def opened(repository: str, models: Sequence[str], *, depth: str) -> Iterator[Pa
     with temporary.folder() as folder:
         copy = folder / "repository"
         remote.mirror(store, copy, models, depth=remote.Depth[depth])
+        if depth == "ALL":
+            _add_steps(store, copy, models)
         try:
             yield copy
         except TritonizeError as error:
             raise _about(error, str(copy), store.address) from error
+
+
+def _add_steps(store: Store, copy: Path, models: Sequence[str]) -> None:
+    """Copy the models that the steps of ensembles run, which `models` need not name."""
+    from tritonize import remote, repository
+    from tritonize.core.errors import TritonizeError
+    from tritonize.triton import model_config
+    from tritonize.workflows import ensemble_steps
+
+    pending, known = list(models), set(models)
+    while pending:
+        try:
+            text = repository.read_config(copy, pending.pop())
+            steps = set(ensemble_steps.members(model_config.parse(text, where=repository.CONFIG))) - known
+        except TritonizeError:  # `verify` reports it
+            continue
+        for step in sorted(steps):
+            remote.mirror(store, copy, [step], depth=remote.Depth.ALL)
+        known |= steps
+        pending += steps
 
 
 def _about(error: TritonizeError, copy: str, address: str) -> TritonizeError:
