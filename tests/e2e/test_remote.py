@@ -204,6 +204,7 @@ def test_a_changed_version_and_another_one_of_the_same_number_are_not_published(
     assert {key: bucket.head_object(Bucket="bucket", Key=key)["ETag"] for key in keys(bucket)} == before
 
 
+@pytest.mark.slow  # three pushes; `tests/unit/remote` has the refusal before anything is written
 def test_a_configuration_that_somebody_edited_is_not_replaced(bucket: Any, tmp_path: Path) -> None:
     root = tmp_path / "models"
     publish(root, 1)
@@ -270,6 +271,7 @@ def _check_permissions_after(endpoint: str, requests: str) -> None:
     urllib.request.urlopen(urllib.request.Request(url, requests.encode(), headers=headers, method="POST")).close()
 
 
+@pytest.mark.slow  # two whole runs; `tests/integration/workflows/test_remote_run.py` does the same with a folder
 def test_a_run_publishes_to_an_address_and_takes_its_number_from_there(bucket: Any, tmp_path: Path, monkeypatch: Any) -> None:
     root, work = tmp_path / "models", tmp_path / "work"
     publish(root, 1)

@@ -114,13 +114,13 @@ def _checked(request: Request, model: str, version: int, *, folder: Path) -> Pat
     """Copy a version's files while they are compared with its manifest, so that what is sent is what was proven."""
     directory = request.repository / model / str(version)
     if not checked_copy.is_proven(request.repository / model, version):
-        raise RepositoryError.of(wording.UNPROVEN, where=str(directory), version=version, model=model)
+        raise RepositoryError.of(wording.NOT_PROVEN, where=str(directory), version=version, model=model)
     checked = checked_copy.check(request.repository, model, version, folder=folder)
     if checked.findings:
         lines = [f"{each.where}: {each.what}" for each in checked.findings]
         raise RepositoryError.of(wording.CHANGED, where=str(directory), details=lines, version=version, model=model)
     if checked.manifest.get("verdict") not in _PASSED and not request.allow_unproven:
-        raise RepositoryError.of(wording.UNPROVEN, where=str(directory), version=version, model=model)
+        raise RepositoryError.of(wording.NOT_PROVEN, where=str(directory), version=version, model=model)
     _put_manifest(directory, checked.version_directory)
     return checked.version_directory
 

@@ -90,7 +90,7 @@ NOTHING_SERVED = Message(
     what="The version policy of {model!r} serves no version, so there is nothing to publish.",
     next_step="choose a version with `tritonize promote`",
 )
-UNPROVEN = Message(
+NOT_PROVEN = Message(
     code="push-unproven",
     what="Version {version} of {model!r} has no evidence that it passed, so it is not published.",
     next_step="publish it with `tritonize run`; for one that could not be proven on this machine, add --allow-unproven",
