@@ -98,8 +98,6 @@ def _named(model: schema.Model) -> Iterator[tuple[str, Path]]:
 
 def why_not_repeatable(model: schema.Model) -> str | None:
     """Return why two runs of a spec cannot be called the same; `None` if they can."""
-    if not model.is_exported:
-        return "a Python step has files of its own, and an ensemble depends on other models"
     if in_process.model_file(model.source):
         return "the model is an object of a Python process"
     if portable_spec.has_secrets(model):

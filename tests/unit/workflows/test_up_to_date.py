@@ -13,11 +13,12 @@ import pytest
 
 from tests.support.command import invoke
 from tests.support.plain_versions import config, publish
+from tritonize import repository
 from tritonize.core.errors import RepositoryError
 from tritonize.process.loaded_code import Loaded
 from tritonize.source import identification
 from tritonize.spec import schema
-from tritonize.workflows import made_from, promotion, up_to_date
+from tritonize.workflows import ensemble_steps, made_from, promotion, up_to_date
 
 PLACE = Path("model_repository")
 SPEC = """
@@ -193,12 +194,61 @@ def test_a_module_that_would_be_imported_instead_runs_again():
     assert made_from.difference(origin, made_from.given(spec, "m", {}), spec.models["m"]) == "net.py changed"
 
 
-def test_python_steps_and_ensembles_always_run():
-    published()
-    model = specification().models["m"]
-    assert made_from.why_not_repeatable(model) is None
-    assert made_from.why_not_repeatable(model.model_copy(update={"ensemble": [schema.Step(model="other")]}))
-    assert made_from.why_not_repeatable(model.model_copy(update={"python": "net:step"}))
+PIPELINE = """
+schema: 1
+repository: model_repository
+models:
+  whole:
+    source: net:Whole
+    ensemble: [{model: step}]
+    inputs: {x: {shape: [batch, 3]}}
+    outputs: {y: {}}
+    max_batch_size: 2
+  step:
+    python: steps.py:f
+    files: [table.txt]
+    inputs: {x: {shape: [batch, 3]}}
+    outputs: {y: {dtype: fp32, shape: [batch, 3]}}
+    max_batch_size: 2
+"""
+
+
+def pipeline() -> None:
+    """A Python step and an ensemble of it that were made from the files as they are now."""
+    Path("steps.py").write_text("def f(x): return x")
+    Path("table.txt").write_text("1")
+    Path("net.py").write_text("class Whole: ...")
+    spec = specification(PIPELINE)
+    for name in ("step", "whole"):
+        model = spec.models[name]
+        origin = made_from.complete(made_from.given(spec, name, identification.identify(model).sha256), model, Loaded())
+        used = {} if name == "step" else {"step": ensemble_steps.used(repository.read_manifest(PLACE / "step" / "1"))}
+        publish(PLACE, "model", name=name, facts={"made_from": origin, **({"steps": used} if used else {})})
+
+
+@pytest.mark.parametrize(
+    ("change", "still"),
+    [
+        (lambda: None, {"step", "whole"}),
+        (lambda: Path("steps.py").write_text("def f(x): return -x"), set()),
+        (lambda: Path("table.txt").write_text("2"), set()),
+        (lambda: publish(PLACE, "model", name="step"), set()),  # it does not say what it was made from
+        (lambda: (PLACE / "step" / "1" / "model.onnx").write_text("damaged"), set()),
+        (lambda: (PLACE / "whole" / "1" / "model.onnx").write_text("damaged"), {"step"}),
+    ],
+)
+def test_an_ensemble_is_up_to_date_as_long_as_its_steps_are(change: Callable[[], object], still: set[str]) -> None:
+    pipeline()
+    change()
+    assert set(up_to_date.reports(specification(PIPELINE))) == still
+
+
+def test_an_ensemble_alone_is_compared_with_the_steps_in_the_repository() -> None:
+    pipeline()
+    Path("steps.py").write_text("def f(x): return -x")  # the step was not run again
+    assert set(up_to_date.reports(specification(PIPELINE), ["whole"])) == {"whole"}
+    publish(PLACE, "model", name="step")
+    assert set(up_to_date.reports(specification(PIPELINE), ["whole"])) == set()
 
 
 def test_run_says_up_to_date_in_no_time_and_with_exit_code_0(monkeypatch):
