@@ -68,8 +68,16 @@ def _served(model: schema.Model, shape: Sequence[int | str]) -> tuple[int | str,
     return tuple(shape) if len(shape) > bool(model.max_batch_size) else (*shape, 1)
 
 
-def problems(models: Mapping[str, schema.Model], name: str) -> Iterator[Problem]:
-    """Yield the problems of one ensemble of a spec: the path of a field inside the model, and a sentence."""
+def problems(specification: schema.Spec) -> Iterator[Problem]:
+    """Yield the problems of all ensembles of a spec: the path of a field, and a sentence."""
+    models = specification.models
+    for name in models:
+        yield from ((("models", name, *where), text) for where, text in _problems(models, name))
+    if specification.evidence.place == "none" and any(model.ensemble for model in models.values()):
+        yield ("evidence", "place"), "an ensemble needs the evidence of its steps; write inside or outside"
+
+
+def _problems(models: Mapping[str, schema.Model], name: str) -> Iterator[Problem]:
     model = models[name]
     if not model.ensemble:
         return

@@ -77,8 +77,8 @@ def require_sound(specification: schema.Spec, *, check_triton: TritonCheck | Non
     for name, model in specification.models.items():
         triton = check_triton(model.triton) if check_triton else ()
         lines += [f"models.{name}.{dotted(where)}: {text}" for where, text in rules.problems(model)]
-        lines += [f"models.{name}.{dotted(where)}: {text}" for where, text in ensembles.problems(specification.models, name)]
         lines += [f"models.{name}.triton.{dotted(where)}: {text}" for where, text in triton]
+    lines += [f"{dotted(where)}: {text}" for where, text in ensembles.problems(specification)]
     if lines:
         raise UsageError.of(wording.PROBLEMS, details=lines, count=_counted(lines))
 
@@ -120,8 +120,7 @@ def _validate(
         if check_triton and isinstance(triton, dict):
             found += [(("models", name, "triton", *where), text) for where, text in check_triton(triton)]
     if parsed:  # the rules between models need every model
-        for name in parsed.models:
-            found += [(("models", name, *where), text) for where, text in ensembles.problems(parsed.models, name)]
+        found += ensembles.problems(parsed)
     return found, parsed
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.spec.test_spec import load, problems
-from tritonize.spec import ensembles, schema
+from tritonize.core.errors import UsageError
+from tritonize.spec import ensembles, loader, schema
 from tritonize.spec.ensembles import Port, Ports
 
 GOOD = """
@@ -120,6 +121,20 @@ def test_ensembles_that_contain_each_other_are_refused() -> None:
     found = problems(f"schema: 1\nmodels:\n  a: {{ensemble: [{{model: b}}], {body}}}\n  b: {{ensemble: [{{model: a}}], {body}}}\n")
     assert "found a -> b -> a" in found[0]
     assert "found b -> a -> b" in found[1]
+
+
+def test_an_ensemble_needs_the_evidence_of_its_steps() -> None:
+    assert problems(GOOD.replace("schema: 1\n", "schema: 1\nevidence: {place: none}\n")) == [
+        "line 3: evidence.place: an ensemble needs the evidence of its steps; write inside or outside"
+    ]
+    load(GOOD.replace("schema: 1\n", "schema: 1\nevidence: {place: outside}\n"))
+
+
+def test_a_spec_made_in_python_is_checked_too() -> None:
+    spec = load(GOOD)
+    models = {name: model for name, model in spec.models.items() if name != "decode"}
+    with pytest.raises(UsageError, match="1 problem"):
+        loader.require_sound(spec.model_copy(update={"models": models}))
 
 
 def test_tensors_of_one_name_need_no_map() -> None:
