@@ -10,8 +10,9 @@ from pathlib import Path
 
 from tritonize import repository
 from tritonize.core import bounded_files
-from tritonize.core.errors import RepositoryError, TritonizeError, UsageError
+from tritonize.core.errors import RepositoryError, TritonizeError, UsageError, storage_errors
 from tritonize.core.messages import repository as wording
+from tritonize.provenance import signatures
 from tritonize.repository import evidence_place
 from tritonize.triton import model_config
 from tritonize.workflows import checked_copy
@@ -81,6 +82,9 @@ def _remove(request: Request, model: str, *, done: Callable[[Removal], None]) ->
         return planned[-1].removed
 
     repository.remove_versions(request.repository, model, decide, done=lambda _gone: done(planned[-1]))
+    for version in planned[-1].removed:  # last: a signature without its version vouches for nothing
+        with storage_errors(path := signatures.path_of(request.repository, model, version)):
+            path.unlink(missing_ok=True)
     return planned[-1]
 
 

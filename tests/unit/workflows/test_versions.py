@@ -14,6 +14,7 @@ from tests.support.command import invoke
 from tests.support.plain_versions import config, publish
 from tritonize import repository
 from tritonize.core.errors import RepositoryError
+from tritonize.provenance import signatures
 from tritonize.workflows import checked_copy, overview, promotion, pruning
 
 PLACE = Path("model_repository")
@@ -196,6 +197,16 @@ def test_prune_keeps_what_is_served_and_what_tritonize_did_not_publish():
     assert publish(PLACE, "eight", allow_change=False) == 8
     assert "nothing to remove" in invoke("prune", "--keep", "9").stdout
     assert invoke("prune", "--keep", "0").returncode == 2
+
+
+def test_prune_removes_the_signatures_of_removed_versions():
+    three()
+    for version in (1, 3):
+        path = signatures.path_of(PLACE, "m", version)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    assert invoke("prune", "--keep", "1").returncode == 0
+    assert [path.name for path in signatures.path_of(PLACE, "m", 3).parent.iterdir()] == ["3.sig"]
 
 
 def test_prune_removes_nothing_of_a_model_whose_served_versions_are_unknown():
