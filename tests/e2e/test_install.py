@@ -59,13 +59,14 @@ def test_the_commands_of_the_readme_run_in_a_clean_clone(installed, tmp_path):
         shutil.copy2(CHECKOUT / LIBRARY, clone / LIBRARY)  # what installing the clone would compile
     told = {}
     lines = commands_of_the_readme()
-    if installed == "before":  # `make demo` runs the same file by its spec
-        lines = [line for line in lines if not line.startswith(".venv/bin/tritonize run examples/heart/heart.pt ")]
+    if installed == "before":  # the heart example takes minutes
+        lines = [line for line in lines if line != "make demo" and "examples/heart/" not in line]
     for line in lines:
         told[line] = run(*line.split(), *(flags if line.startswith("make ") else []), cwd=clone, env=env)
-    assert "PASSED heart version 1" in told["make demo"]
-    assert (clone / "examples/heart/model_repository/heart/1/evidence/manifest.json").is_file()
-    assert (clone / "model_repository/heart/1/model.onnx").is_file() == (installed == "by make")
+    if installed == "by make":
+        assert "PASSED heart version 1" in told["make demo"]
+        assert (clone / "examples/heart/model_repository/heart/1/evidence/manifest.json").is_file()
+        assert (clone / "model_repository/heart/1/model.onnx").is_file()
     assert "PASSED first version 2" in told[".venv/bin/tritonize run examples/first/first.yaml"]
     status = run("git", "status", "--porcelain", cwd=clone, env=env).splitlines()
     assert (clone / "asked/request.json").is_file()
@@ -131,6 +132,7 @@ def test_a_wheel_for_aarch64_is_cross_compiled(tmp_path):
     assert all(name in library for name in (b"TRITONBACKEND_ModelInstanceExecute\0", b"tritonize_probe\0"))
 
 
+@pytest.mark.slow
 def test_a_second_build_makes_the_same_bytes(distributions, tmp_path):
     """From the sdist, in another folder."""
     wheel, sdist = distributions

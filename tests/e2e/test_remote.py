@@ -140,6 +140,7 @@ def killed_push(root: Path, client: Any, version: int, *, objects: int) -> None:
         process.wait()
 
 
+@pytest.mark.slow
 def test_a_polling_triton_never_serves_half_a_version(endpoint: str, bucket: Any, tmp_path: Path) -> None:
     """Versions are pushed, and one push is killed, while a server polls every second and a client asks all the time."""
     root, weights = tmp_path / "models", {str(number): small_versions.WEIGHTS * number for number in (1, 2)}

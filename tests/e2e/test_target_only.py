@@ -32,14 +32,6 @@ PLACE = Path("model_repository/classifier")
 @pytest.mark.server
 def test_it_is_published_if_the_target_is_declared(model_files: Path) -> None:
     text = SPEC.format(source=model_files / "classifier.pt")
-    Path("spec.yaml").write_text(text)
-    undeclared = tritonize("run", "spec.yaml")
-    assert undeclared.returncode == 3, undeclared.stderr
-    words = " ".join(undeclared.stdout.split())
-    assert words.startswith("NOT RUN classifier version 1: Whole configuration: instance_group[0] KIND_GPU: ")
-    assert "Declare the deployment in the spec: target.compute_capabilities and target.triton" in words
-    assert not PLACE.exists()
-
     Path("spec.yaml").write_text('target: {triton: "26.06", compute_capabilities: ["8.9"]}' + text)
     declared = tritonize("run", "spec.yaml", "--json")
     assert declared.returncode == 0, declared.stderr
@@ -51,6 +43,15 @@ def test_it_is_published_if_the_target_is_declared(model_files: Path) -> None:
     manifest = json.loads((PLACE / "1/evidence/manifest.json").read_text())
     assert manifest["verdict"] == "passed here"
     assert [each["field"] for each in manifest["set_aside"]] == ["instance_group[0]", "model_metrics"]
+
+    # What is not declared is another spec, so the model runs again.
+    Path("spec.yaml").write_text(text)
+    undeclared = tritonize("run", "spec.yaml")
+    assert undeclared.returncode == 3, undeclared.stderr
+    words = " ".join(undeclared.stdout.split())
+    assert words.startswith("NOT RUN classifier version 2: Whole configuration: instance_group[0] KIND_GPU: ")
+    assert "Declare the deployment in the spec: target.compute_capabilities and target.triton" in words
+    assert sorted(path.name for path in PLACE.iterdir()) == ["1", "config.pbtxt"]
 
     verified = tritonize("verify", "model_repository")
     assert verified.returncode == 0, verified.stderr

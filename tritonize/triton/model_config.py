@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, cast  # Any: the fields of a template
 
 from google.protobuf import json_format, text_format
 
-from tritonize.core import bounded_files, dtypes, names
+from tritonize.core import dtypes, names
 from tritonize.core.artifacts import Finding, OnnxArtifact, TensorSpec
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import server as messages
 from tritonize.spec import schema
-from tritonize.triton import config_section, config_template, text_form
+from tritonize.triton import config_section, config_template, own_config, text_form
 from tritonize.triton.protocol import ModelConfig
 
 ENSEMBLE = "ensemble"
@@ -91,57 +90,19 @@ def _rendered(
         "extra": config_section.as_text(model, plans),
     }
     own = model.config or model.template
-    text = _as_it_is(model.config) if model.config else config_template.rendered(model.template, fields).strip() + "\n"
+    text = own_config.text(model.config) if model.config else config_template.rendered(model.template, fields).strip() + "\n"
     config = parse(text, where=str(own or "templates/config.pbtxt.j2"))
-    if own and (lines := list(_contradictions(config, name, fields))):
-        message = messages.OWN_CONFIG_DIFFERS if model.config else messages.TEMPLATE_DIFFERS
-        raise UsageError.of(message, where=str(own), details=lines)
+    if model.config and (lines := list(own_config.contradictions(config, name, fields))):
+        raise UsageError.of(messages.OWN_CONFIG_DIFFERS, where=str(own), details=lines)
+    found = config.get("name"), int(config.get("max_batch_size", 0))
+    if model.template and found != (name, model.max_batch_size):
+        raise UsageError.of(
+            messages.TEMPLATE_DIFFERS,
+            where=str(own),
+            expected=f"name {name!r}, max_batch_size {model.max_batch_size}",
+            found=f"name {found[0]!r}, max_batch_size {found[1]}",
+        )
     return text
-
-
-def _as_it_is(path: Path) -> str:
-    """The text of the user's own configuration.
-
-    Raises:
-        UsageError: it cannot be read.
-    """
-    try:
-        return bounded_files.text(path)
-    except (OSError, ValueError) as error:
-        raise UsageError.of(messages.OWN_CONFIG_UNREADABLE, where=str(path), found=str(error)) from error
-
-
-def _contradictions(config: ModelConfig, name: str, fields: Mapping[str, Any]) -> Iterator[str]:
-    """Where a configuration that the user wrote contradicts spec and model; -1 in its dims stands for any size.
-
-    Triton takes a missing name from the folder, and either of platform and backend is enough.
-    """
-    wanted = {"name": name, "platform": fields["platform"], "backend": fields["backend"]}
-    for field, value in wanted.items():
-        if (found := config.get(field)) and found != value:
-            yield f"{field}: {found}, expected {value or 'none'}"
-    if not any(config.get(field) for field in ("platform", "backend")):
-        yield f"backend: not set, expected {fields['backend']}"
-    if (size := int(config.get("max_batch_size", 0))) != fields["max_batch_size"]:
-        yield f"max_batch_size: {size}, expected {fields['max_batch_size']}"
-    sections: Mapping[str, Any] = {"input": config.get("input", ()), "output": config.get("output", ())}
-    for kind, section in sections.items():
-        found, tensors = {each["name"]: each for each in section}, fields[f"{kind}s"]
-        for tensor in tensors:
-            own = found.pop(tensor["name"], None)
-            dims = [int(size) for size in own.get("dims", ())] if own else []
-            if own is None:
-                if not tensor["optional"]:
-                    yield f"{kind} {tensor['name']}: not set"
-            elif own["data_type"] != tensor["data_type"]:
-                yield f"{kind} {tensor['name']}: {own['data_type']}, expected {tensor['data_type']}"
-            elif "reshape" not in own and not _fit(dims, tensor["dims"]):
-                yield f"{kind} {tensor['name']}: dims {dims}, expected {tensor['dims']}"
-        yield from (f"{kind} {each}: the model has none of this name" for each in found)
-
-
-def _fit(dims: Sequence[int], expected: Sequence[int]) -> bool:
-    return len(dims) == len(expected) and all(-1 in pair or pair[0] == pair[1] for pair in zip(dims, expected, strict=True))
 
 
 def foreseen(name: str, model: schema.Model) -> ModelConfig:

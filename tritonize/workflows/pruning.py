@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from tritonize import repository
 from tritonize.core import bounded_files
-from tritonize.core.errors import RepositoryError, TritonizeError, UsageError, storage_errors
+from tritonize.core.errors import RepositoryError, TritonizeError, UsageError
 from tritonize.core.messages import repository as wording
 from tritonize.provenance import signatures
 from tritonize.repository import evidence_place
@@ -82,9 +83,9 @@ def _remove(request: Request, model: str, *, done: Callable[[Removal], None]) ->
         return planned[-1].removed
 
     repository.remove_versions(request.repository, model, decide, done=lambda _gone: done(planned[-1]))
-    for version in planned[-1].removed:  # last: a signature without its version vouches for nothing
-        with storage_errors(path := signatures.path_of(request.repository, model, version)):
-            path.unlink(missing_ok=True)
+    for version in planned[-1].removed:
+        with contextlib.suppress(OSError):  # the versions are removed, and a signature without its version vouches for nothing
+            signatures.path_of(request.repository, model, version).unlink(missing_ok=True)
     return planned[-1]
 
 

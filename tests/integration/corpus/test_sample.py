@@ -26,7 +26,7 @@ def sample() -> Iterator[object]:
     """Every entry in both kinds: by turns one with the others, and one in `make test-slow`."""
     for number, name in enumerate(SAMPLE):
         for kind in KINDS:
-            slow = KINDS.index(kind) != number % len(KINDS)
+            slow = KINDS.index(kind) != number % len(KINDS) or name in ("lstm", "scatter_add")  # for their time
             yield pytest.param(name, kind, id=f"{name}-{kind}", marks=[pytest.mark.slow] if slow else [])
 
 

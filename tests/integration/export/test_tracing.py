@@ -63,7 +63,7 @@ def build(source: str, strategy: str) -> Path:
 @pytest.mark.parametrize(
     ("source", "strategy"),
     [
-        ("tracing:Net", "dynamo"),
+        pytest.param("tracing:Net", "dynamo", marks=pytest.mark.slow),
         pytest.param("tracing:Net", "legacy", marks=pytest.mark.slow),
         ("net.pt", "legacy"),
         pytest.param("net.pt", "converted", marks=pytest.mark.slow),

@@ -171,6 +171,7 @@ def test_a_function_of_samples_that_ends_the_command(function, code, words):
     assert words in json.dumps(answer["error"])
 
 
+@pytest.mark.slow
 def test_check_takes_the_inputs_from_the_file_that_has_them():
     program({0: DYNAMIC}, {0: DYNAMIC})
     done = tritonize("check", "net.pt", "net.pt2", timeout=200)
@@ -203,6 +204,7 @@ def test_a_scripted_module_of_the_callers_own_process():
     assert report.details["source"]["kind"] == "torchscript"
 
 
+@pytest.mark.slow
 def test_an_exported_program_of_the_callers_own_process():
     example = (torch.randint(0, 20, (2, 6)), torch.rand(2, 6))
     (report,) = api.build(torch.export.export(Net().eval(), example), max_batch_size=0, name="net")
@@ -210,6 +212,7 @@ def test_an_exported_program_of_the_callers_own_process():
     assert report.details["source"]["kind"] == "exported_program"
 
 
+@pytest.mark.slow
 def test_a_class_of_a_script():
     script = """
 import torch, tritonize
@@ -322,6 +325,7 @@ def test_the_module_that_is_proven_is_the_callers(own_module):
     assert api.build(own_module.Scaled(), example=torch.rand(1, 3))[0].verdict == "passed"
 
 
+@pytest.mark.slow
 def test_an_example_of_zeros_says_nothing_of_a_range():
     (report,) = api.build(Net(), example=torch.zeros(1, 6, dtype=torch.long))
     location = report.location

@@ -69,8 +69,8 @@ CONFIG_INVALID = Message(
 )
 TEMPLATE_DIFFERS = Message(
     code="model-config-template-differs",
-    what="The configuration that the template renders contradicts the model.",
-    next_step="write name, max_batch_size, inputs and outputs in the template with the values that it gets, such as {{{{ name }}}}",
+    what="The configuration that the template renders differs from the spec.",
+    next_step="write name and max_batch_size in the template with {{{{ name }}}} and {{{{ max_batch_size }}}}",
 )
 OWN_CONFIG_DIFFERS = Message(
     code="model-config-own-differs",
