@@ -46,11 +46,15 @@ def test_a_model_that_cannot_be_proven_is_reported_as_that(name, code, named):
     [
         ("index_add", BATCHED),
         ("scatter_add", BATCHED),
-        ("loop_over_batch", BATCHED),
+        pytest.param("loop_over_batch", BATCHED, marks=pytest.mark.slow),
         ("scalar_default", BATCHED),
         ("in_place", BATCHED),
         ("branch_on_length", "inputs: {x: {shape: [batch, length]}}, axes: {length: {min: 1, opt: 4, max: 9}}, max_batch_size: 2"),
-        ("attention", "inputs: {x: {shape: [batch, length, 8]}}, axes: {length: {min: 2, opt: 4, max: 9}}, max_batch_size: 2"),
+        pytest.param(
+            "attention",
+            "inputs: {x: {shape: [batch, length, 8]}}, axes: {length: {min: 2, opt: 4, max: 9}}, max_batch_size: 2",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_trap_is_exported_right_or_not_at_all(name, rest):

@@ -537,6 +537,7 @@ class Net(torch.nn.Module):
 """
 
 
+@pytest.mark.slow
 def test_edge_cases_that_depend_on_rounding_are_dropped_and_named():
     """Each normalization of a constant multiplies the rounding error by 300, so after three of them the output is arbitrary."""
     Path("amplifying.py").write_text(AMPLIFYING)

@@ -70,6 +70,7 @@ def test_an_exported_program_says_the_ranges_of_its_axes():
     assert spec["inputs"]["ids"]["shape"] == ["batch", name]
 
 
+@pytest.mark.slow
 def test_a_program_of_one_batch_size_cannot_be_batched():
     program(None, None)
     done, answer = build("net.pt2")
@@ -302,6 +303,7 @@ def test_a_traced_graph_takes_its_inputs_by_name(own_module):
     assert ask(report, a=np.ones((1, 3)), b=np.zeros((1, 3))).tolist() == [[1, 1, 1]]
 
 
+@pytest.mark.slow
 def test_a_program_with_nested_inputs_is_described_and_run(own_module):
     module = own_module.Dicts()
     example = {"batch": {"x": torch.rand(2, 3), "m": torch.rand(2, 3)}, "scale": torch.rand(2, 3)}
@@ -317,6 +319,7 @@ def test_a_list_of_examples_is_as_good_as_a_tuple(own_module):
     assert report.verdict == "passed"
 
 
+@pytest.mark.slow
 def test_the_module_that_is_proven_is_the_callers(own_module):
     own_module.SCALE = 5.0  # in this process alone
     with pytest.raises(api.UsageError, match="differ from those in your process"):
