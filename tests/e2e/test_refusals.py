@@ -44,7 +44,7 @@ def post(server: Running, path: str, body: bytes, headers: dict[str, str] | None
 
 
 def load(server: Running, name: str, row: Row, folder: Path) -> str:
-    """Load a row's model; return the reason of the refusal, empty if there is none."""
+    """Load a row's model; return the reason of the refusal, empty if it is loaded."""
     path = folder / name / "1" / "model.onnx"
     path.parent.mkdir(parents=True)
     row.model(path)

@@ -96,7 +96,7 @@ def _plain(repository: Path, each: Adoption) -> dict[str, Any]:
 
 
 def _evidence(repository: Path, each: Adoption) -> str | None:
-    """The folder of the evidence; `None` if there is none."""
+    """The folder of the evidence; `None` for a model that was not adopted."""
     import os
 
     if each.outcome not in ("adopted", "up to date") or each.version is None:

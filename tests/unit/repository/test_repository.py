@@ -290,7 +290,7 @@ def test_a_configuration_that_is_not_utf8_is_another_one():
 def test_a_configuration_written_by_hand_loses_no_field_unasked():
     wanted = model_config.parse(CONFIG, where="")
     (PLACE / "m").mkdir(parents=True)
-    config_conflict.require_nothing_dropped(PLACE, "m", wanted)  # there is none
+    config_conflict.require_nothing_dropped(PLACE, "m", wanted)  # nothing is published yet
     (PLACE / "m" / "config.pbtxt").write_text(CONFIG + 'default_model_filename: "net.onnx"\n')
     with pytest.raises(RepositoryError) as caught:
         config_conflict.require_nothing_dropped(PLACE, "m", wanted)

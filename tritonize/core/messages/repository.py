@@ -117,7 +117,7 @@ NO_EARLIER = Message(
 )
 NOTHING_SERVED = Message(
     code="version-nothing-served",
-    what="The version policy of {model!r} serves no version, so there is none to roll back from.",
+    what="The version policy of {model!r} serves no version, so there is nothing to roll back from.",
     next_step="name the version to serve with --to",
 )
 NO_SAMPLES = Message(
