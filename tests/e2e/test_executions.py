@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,16 @@ import typer
 from tests.support import small_versions
 from tritonize.cli import display
 from tritonize.core import conclusion
+from tritonize.core.artifacts import Report
 from tritonize.core.messages import server as wording
+from tritonize.core.stages import StageName
 from tritonize.quality import golden_set
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.triton import model_config, served_comparison, server_description, serving
 from tritonize.triton.server import embedded
 from tritonize.triton.server.embedded import Running
 from tritonize.triton.target import Target
+from tritonize.workflows import golden as golden_workflow
 from tritonize.workflows import verify as verify_workflow
 
 
@@ -87,6 +91,61 @@ class TestCache:
         other = tmp_path / "models"
         small_versions.publish(other, 1, -small_versions.WEIGHTS, triton={"response_cache": {"enable": True}})
         assert served_comparison.verify(target(other, cached, 1), transports=("grpc",)).verdict == "failed"
+
+
+@pytest.mark.server
+class TestExchangedWeights:
+    """Other weights under the same version, behind a response cache that still has the right responses."""
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """The repository with its golden file, as it was proven."""
+        place = tmp_path_factory.mktemp("proven")
+        small_versions.publish(place / "models", 1, triton={"response_cache": {"enable": True}})
+        golden_workflow.export(place / "models", "small", out=place / "small.golden")
+        return place
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def urls(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+        """The server, whose statistics need no key; its cache has the responses of the right weights."""
+        served, other = (tmp_path_factory.mktemp(name) / "models" for name in ("served", "other"))
+        shutil.copytree(place / "models", served)
+        small_versions.publish(other, 1, -small_versions.WEIGHTS)
+        command = embedded._command
+
+        def with_cache(plan: Any, *given: Any, **named: Any) -> list[str]:
+            caches = plan.installed.server.parents[1] / "caches"
+            return [*command(plan, *given, **named), f"--cache-directory={caches}", "--cache-config=local,size=16777216"]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(embedded, "_command", with_cache)
+            patch.setattr(embedded.access, "CONTROL", ("shared-memory", "trace", "logging"))
+            patch.setattr(served_comparison, "CONCURRENT_SECONDS", 0.2)
+            with embedded.start(served, directory=tmp_path_factory.mktemp("server"), explicit=True) as server:
+                urls = [f"http://{server.http_url}", f"grpc://{server.grpc_url}"]
+                verify_workflow.verify(verify_workflow.Request(repository=place / "models", urls=urls))
+                shutil.copy(other / "small" / "1" / "model.onnx", served / "small" / "1" / "model.onnx")
+                urllib.request.urlopen(
+                    urllib.request.Request(f"{urls[0]}/v2/repository/models/small/load", b"{}"), timeout=30
+                ).close()
+                yield urls
+
+    @staticmethod
+    def verdicts(report: Report) -> dict[str, str]:
+        return {str(stage.name): stage.verdict for stage in report.stages}
+
+    def test_a_draw_that_no_cache_has_seen_fails(self, place: Path, urls: list[str]) -> None:
+        (report,) = verify_workflow.verify(verify_workflow.Request(repository=place / "models", urls=urls))
+        assert (report.verdict, self.verdicts(report)["new samples"]) == ("failed", "failed")
+        assert self.verdicts(report)["grpc"] == self.verdicts(report)["http"] == "not run"  # all from the cache
+        assert {check.stage for check in report.checks if not check.passed} == {StageName.NEW_SAMPLES}
+
+    def test_so_do_changed_samples_of_a_golden_file(self, place: Path, urls: list[str]) -> None:
+        report = golden_workflow.verify(golden_workflow.Request(path=place / "small.golden", urls=urls))
+        assert (report.verdict, self.verdicts(report)["new samples"]) == ("failed", "failed")
+        assert {check.stage for check in report.checks if not check.passed} == {StageName.NEW_SAMPLES}
 
 
 @pytest.mark.server

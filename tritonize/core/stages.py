@@ -13,7 +13,7 @@ Transport = Literal["http", "grpc", "shm"]
 """How a client sends requests to the server."""
 Precision = Literal["fp64", "fp16", "bf16"]
 
-_UNORDERED = 10
+_UNORDERED = 11
 """Order of the stages at which no outputs are compared: after all others."""
 
 
@@ -126,6 +126,8 @@ class StageName(StrEnum):
     ORDER = _Row(key="order", heading="Triton, other order", order=7, transport="any")
     PADDED = _Row(key="padded", heading="Triton, padded batch", order=8, transport="any")
     CONCURRENT = _Row(key="concurrent", heading="Triton, concurrent", action="Verify concurrently", order=9, transport="any")
+    NEW_SAMPLES = _Row(key="new samples", heading="Triton, new samples", action="Verify new samples", order=10, transport="any")
+    """Samples that were never sent before, which no cache can have a response to."""
     SERVER_STOP = _Row(key="server stop", action="Stop Triton")
     SERVER = _Row(key="server", action="Start Triton")
     PUBLISH = _Row(key="publish", action="Publish")

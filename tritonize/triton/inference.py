@@ -36,7 +36,7 @@ def send_padded(target: Target, connection: client.Client, index: int, *, batch:
     try:
         found = connection.infer(target.model, as_served(batch, target.config, "input"), version=str(target.version))
     except InferenceError as error:
-        responses.findings.append(_refusal(f"padded, sample {index}", error))
+        responses.findings.append(refusal(f"padded, sample {index}", error))
         return
     seconds = time.perf_counter() - started
     own = {name: array[:1] if array.ndim and array.shape[0] == size else array for name, array in found.items()}
@@ -64,7 +64,7 @@ def send(
     try:
         found = connection.infer(target.model, inputs, version=str(target.version))
     except InferenceError as error:
-        responses.findings.append(_refusal(f"{stage}, batch {size}, samples {_some(indices)}", error))
+        responses.findings.append(refusal(f"{stage}, batch {size}, samples {_some(indices)}", error))
         return
     seconds = time.perf_counter() - started
     digest = arrays.digest(found)
@@ -75,7 +75,7 @@ def send(
     target.digests.add(stage, indices, digest)
 
 
-def _refusal(where: str, error: InferenceError) -> Finding:
+def refusal(where: str, error: InferenceError) -> Finding:
     """The finding for a request without a usable response."""
     refused = error.code in (None, client_messages.MODEL_REFUSED.code)
     what = "the server refused" if refused else error.what

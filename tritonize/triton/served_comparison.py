@@ -13,7 +13,7 @@ from tritonize.core.artifacts import Check, Finding, ServerHandle, SetAside, Sta
 from tritonize.core.messages import server as wording
 from tritonize.core.results import Verdict
 from tritonize.core.stages import SERVED, TRANSPORTS, StageName, Transport, over
-from tritonize.triton import executions, inference, invariances, model_config, server_description
+from tritonize.triton import executions, inference, invariances, model_config, new_samples, server_description
 from tritonize.triton.executions import Counts
 from tritonize.triton.inference import Responses
 from tritonize.triton.protocol import ModelConfig
@@ -70,8 +70,11 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
     requests: dict[StageName, Callable[[], Responses]] = {over(name): functools.partial(_over, target, name) for name in transports}
     requests[StageName.INVARIANCES] = functools.partial(_invariances, target, served)
     requests[StageName.CONCURRENT] = functools.partial(_concurrently, target)
+    if target.new is not None:
+        reachable = [each for each in transports if not _unreachable(target.server, each)]
+        requests[StageName.NEW_SAMPLES] = functools.partial(new_samples.send, target, target.new, reachable)
     for name, send in requests.items():
-        if reason := _unreachable(target.server, name.transport):
+        if reason := _unreachable(target.server, name.transport) or _unmakeable(target, name):
             stages.append(Stage(name=name, verdict="not run", seconds=0.0, note=reason, optional=True))
             continue
         before = _counts(target)
@@ -81,7 +84,8 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
         checks += responses.checks
         findings += responses.findings
         counted = executions.settled(functools.partial(_counts, target), before, len(responses.checks))
-        why = executions.why_nothing(counted, len(responses.checks), cached=bool(served.get("response_cache", {}).get("enable")))
+        cached = name is not StageName.NEW_SAMPLES and bool(served.get("response_cache", {}).get("enable"))
+        why = executions.why_nothing(counted, len(responses.checks), cached=cached)
         if name is StageName.CONCURRENT:
             responses.note = f"{responses.note}; {_in_words(counted)}"
         stages.append(_stage(name, responses, seconds, nothing=why))
@@ -137,6 +141,13 @@ def _unreachable(server: ServerHandle, transport: str | None) -> str | None:
     if transport == "shm" and not server.local:
         return "the server does not share this machine's memory, or does not allow its use"
     return None
+
+
+def _unmakeable(target: Target, name: StageName) -> str | None:
+    """Why no new samples can be sent."""
+    if name is not StageName.NEW_SAMPLES or target.new is None or new_samples.possible(target, target.new):
+        return None
+    return wording.NEW_SAMPLES_IMPOSSIBLE.text(why=target.new.origin)
 
 
 def _over(target: Target, transport: Transport) -> Responses:

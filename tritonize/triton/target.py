@@ -19,6 +19,18 @@ _SLACK = 2**26
 
 
 @dataclass(frozen=True, kw_only=True)
+class NewSamples:
+    """Samples that were drawn for one verification, so that no server and no proxy can have stored their outputs."""
+
+    seed: int
+    """Creates the same samples again."""
+    golden: GoldenSet | None = None
+    """The samples with the outputs of a reference; `None` without one. Then samples of the version are sent with small changes."""
+    origin: str = ""
+    """What computed the outputs, or why nothing did, as text for the stage's note."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Target:
     """One version of one model on a server, and the outputs that it must return."""
 
@@ -34,6 +46,8 @@ class Target:
     """Compares the bits of all responses to the same request."""
     newest: bool = True
     """Whether the server must use this version for requests that name none."""
+    new: NewSamples | None = None
+    """Samples that the server has never received; `None` if a cache cannot matter, since the server has just started."""
 
     @functools.cached_property
     def served_config(self) -> ModelConfig:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import ValidationError
 
 from tritonize import repository
 from tritonize.core import arrays, dtypes, temporary
@@ -23,11 +22,10 @@ from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import golden_file
 from tritonize.reference.golden_file import GoldenFile, Origin
 from tritonize.repository.manifest import Manifest
-from tritonize.spec import schema
 from tritonize.triton import client, model_config, served_comparison, serving
 from tritonize.triton.protocol import ModelConfig, TensorConfig
 from tritonize.triton.target import Target
-from tritonize.workflows import evidence
+from tritonize.workflows import evidence, new_draw
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +77,7 @@ def export(
     )
     golden = golden_set.read(repository.evidence_of(directory) / "golden")
     with storage_errors(path):
-        golden_file.write(path, origin, golden, recipe=_recipe(manifest), budget=budget, seeds=seeds)
+        golden_file.write(path, origin, golden, recipe=new_draw.recipe(manifest), budget=budget, seeds=seeds)
     return Export(path=path, file=look(path), notes=tuple(_export_notes(root, model, number)))
 
 
@@ -89,15 +87,6 @@ def _config(root: Path, model: str, version: int, *, manifest: Manifest) -> str:
     if not (completed := manifest.get("completed")):
         return text
     return model_config.as_text(model_config.with_completed(model_config.parse(text, where=repository.CONFIG), completed))
-
-
-def _recipe(manifest: Manifest) -> schema.Model | None:
-    """Return the samples' generator from the manifest; `None` if they came from files or a function."""
-    try:
-        model = schema.Model.model_validate(manifest["spec"])
-    except (KeyError, ValidationError):  # written by a version of tritonize with a different spec format
-        return None
-    return None if model.samples.patterns or model.samples.function or not model.inputs else model
 
 
 def _export_notes(root: Path, model: str, version: int) -> Iterator[str]:
@@ -174,6 +163,7 @@ def _verify(request: Request, file: GoldenFile) -> Report:
         config=config,
         tracker=tracker,
         newest=request.version is None,
+        new=new_draw.without_reference(wording.GOLDEN_HAS_NO_MODEL.text()),
     )
     verified = served_comparison.verify(target)
     for stage in verified.stages:

@@ -16,7 +16,7 @@ from tritonize.core.messages import provenance as provenance_wording
 from tritonize.core.messages import repository as wording
 from tritonize.core.messages import steps as step_wording
 from tritonize.core.recorder import Listener, silent
-from tritonize.core.stages import StageName
+from tritonize.core.stages import TRANSPORTS, StageName
 from tritonize.quality import gates, golden_set, sample_digests
 from tritonize.quality.gates import Judgement
 from tritonize.quality.golden_set import GoldenSet
@@ -26,8 +26,8 @@ from tritonize.repository.manifest import Manifest
 from tritonize.spec import schema
 from tritonize.triton import inference, model_config, served_comparison, serving
 from tritonize.triton.protocol import ModelConfig
-from tritonize.triton.target import Target
-from tritonize.workflows import checked_copy, ensemble_steps, evidence, signed, target_only
+from tritonize.triton.target import NewSamples, Target
+from tritonize.workflows import checked_copy, ensemble_steps, evidence, new_draw, signed, target_only
 from tritonize.workflows.checked_copy import Checked
 
 
@@ -233,11 +233,20 @@ def _served(
             config=config,
             tracker=tracker,
             newest=request.version is None,
+            new=_new_samples(request, checked, golden, config=config, folder=folder / "new"),
         )
         verified = served_comparison.verify(target)
         for stage in verified.stages:
             request.on_stage(stage.name, stage)
         return verified, gates.judge(tracker, verified.checks, on_gpu=verified.on_gpu)
+
+
+def _new_samples(request: Request, checked: Checked, golden: GoldenSet, *, config: ModelConfig, folder: Path) -> NewSamples:
+    """Draw samples for a running server, whose responses may be stored; a server that starts now has stored none."""
+    if not request.urls:
+        return new_draw.without_reference("the server was started for this verification")
+    count = len(TRANSPORTS)
+    return new_draw.draw(checked.version_directory, checked.manifest, golden, config=config, transports=count, folder=folder)
 
 
 @contextlib.contextmanager

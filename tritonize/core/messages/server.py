@@ -166,6 +166,15 @@ CACHE_NOT_OBSERVABLE = Message(
     what="the model's response cache is on and the server does not return its statistics, so cached responses cannot be "
     "distinguished from computed ones",
 )
+NEW_SAMPLES_SENT = Message(code="new-samples-sent", what="{count} responses over {over}; {origin}; seed {seed}")
+NEW_SAMPLES_DRAWN = Message(
+    code="new-samples-drawn", what="samples drawn now, compared with the published ONNX file in ONNX Runtime"
+)
+NEW_SAMPLES_CHANGED = Message(code="new-samples-changed", what="samples of the version with small changes ({why})")
+NEW_SAMPLES_IMPOSSIBLE = Message(
+    code="new-samples-impossible",
+    what="no request that was never sent before can be made of these samples without a reference: {why}",
+)
 STATISTICS_RESTRICTED = Message(code="statistics-restricted", what="the server does not return its statistics")
 OTHER_VERSION_BY_DEFAULT = Message(code="other-version-by-default", what="requests without a version number reach another version")
 PORT_TAKEN = Message(

@@ -105,6 +105,7 @@ DIFF_SAME_VERSION = Message(
     what="`tritonize diff` needs two different versions.",
     next_step="name two version numbers, such as: tritonize diff REPOSITORY MODEL 1 2",
 )
+GOLDEN_HAS_NO_MODEL = Message(code="golden-has-no-model", what="a golden file has no model to compute others")
 GOLDEN_WITHOUT_SERVER = Message(
     code="golden-without-server",
     what="A golden file is verified against a running server, and no address is given.",
