@@ -126,6 +126,15 @@ def _link(source: Path, target: Path) -> None:
         sync(target)
 
 
+def put(source: Path, target: Path) -> None:
+    """Put a link to a file, whose content is on the disk, or a copy if the filesystem allows no link, in place of another one."""
+    new = unfinished(target)
+    new.unlink(missing_ok=True)
+    _link(source, new)
+    os.utime(new)  # a polling Triton reloads a model whose files have newer times
+    new.replace(target)
+
+
 def _like(source: Path, target: Path) -> None:
     """Copy permissions and times of a directory, and its owner if this user is allowed to."""
     status = source.stat()

@@ -61,7 +61,8 @@ def mirror(store: Store, folder: Path, models: Sequence[str] = (), *, depth: Dep
 def _is_whole(path: str, entry: Entry, depth: Depth) -> bool:
     if depth is Depth.MANIFESTS:
         beside = path.count("/") == 1 and entry.bytes <= SMALL  # labels
-        return beside or (path.endswith(_DESCRIBING) and entry.bytes <= 32 * SMALL)
+        variant = path.endswith(".pbtxt") and path.split("/")[1:-1] == ["configs"]
+        return beside or ((variant or path.endswith(_DESCRIBING)) and entry.bytes <= 32 * SMALL)
     return depth is Depth.ALL or entry.bytes <= SMALL
 
 

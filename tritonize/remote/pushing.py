@@ -4,9 +4,9 @@ Triton reads a model's timestamps, then its configuration, then the versions tha
 only if the newest timestamp of the model grows; S3 has timestamps in whole seconds. So a push writes, in this order:
 
 1. the claim, with what has to be completed or undone if the push is killed;
-2. the configuration in place, with a version policy that names the versions served so far;
+2. the configuration in place and its named variants, with a version policy that names the versions served so far;
 3. the files of each new version: the manifest first, which is its reservation, what a backend loads last;
-4. the labels;
+4. the other files beside the versions: labels, inputs of the warmup, and the variants;
 5. in a later second than everything before, the configuration that serves the new versions.
 
 A version's objects are created and never overwritten.
@@ -57,12 +57,14 @@ class Work:
     config: bytes
     """The configuration at the end."""
     shared: Mapping[str, bytes]
-    """Other files beside the versions, such as labels."""
+    """Other files beside the versions, such as labels, by their paths inside the model's directory."""
     require_allowed: Callable[[bytes | None, Mapping[str, bytes | None]], None]
     """Raises an error if the configuration and the shared files in place may not be replaced; called before anything is written."""
     holding: Callable[[bytes | None, Sequence[int]], bytes]
     """Returns a configuration that serves what the one in place serves of these versions, and no other."""
     on_step: Callable[[str], None] = field(default=lambda _text: None)
+    variants: Sequence[str] = ()
+    """Those of `shared` that are configurations; a Triton may serve by one of them."""
     lease_s: float = claims.LEASE_S
 
 
@@ -97,6 +99,7 @@ def push(store: Store, work: Work) -> Outcome:
             claim.note({"versions": sorted(missing), "config": config, "holding": hashlib.sha256(holding).hexdigest()})
             if holding != current:
                 store.replace(f"{work.model}/{CONFIG}", holding)
+            shared |= _hold_variants(store, work, shared, complete=sorted(set(present) - set(missing)))
             _upload(store, work, missing=missing, claim=claim)
         for name, content in work.shared.items():
             if shared[name] != content:
@@ -104,6 +107,22 @@ def push(store: Store, work: Work) -> Outcome:
         claim.require(look=True)
         _switch(store, work)
     return "published"
+
+
+def _hold_variants(
+    store: Store, work: Work, shared: Mapping[str, bytes | None], *, complete: Sequence[int]
+) -> dict[str, bytes | None]:
+    """Let the named variants in place serve no version but those that are complete, and return them.
+
+    A killed push leaves them so, which serves what was served before; the next push writes the final ones.
+    """
+    held: dict[str, bytes | None] = {}
+    for name in work.variants:
+        if (current := shared[name]) is not None:
+            held[name] = holding = work.holding(current, complete)
+            if holding != current:
+                store.replace(f"{work.model}/{name}", holding)
+    return held
 
 
 def _recovered(store: Store, work: Work, claim: Claim) -> bytes | None:

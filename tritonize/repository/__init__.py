@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from tritonize.core.artifacts import StagedVersion as StagedVersion
-from tritonize.repository.changes import remove_versions, replace_config
+from tritonize.repository.beside import files as files_beside
+from tritonize.repository.beside import is_config
+from tritonize.repository.changes import remove_versions, replace_configs
 from tritonize.repository.evidence_place import evidence as evidence_of
 from tritonize.repository.evidence_place import exists as has_evidence
 from tritonize.repository.file_hashes import sha256
@@ -13,7 +15,7 @@ from tritonize.repository.manifest import Manifest as Manifest
 from tritonize.repository.manifest import read as read_manifest
 from tritonize.repository.manifest import write as write_manifest
 from tritonize.repository.pinned_config import with_pin, with_policy
-from tritonize.repository.publishing import config_changes, publish, require_same_config, texts_of
+from tritonize.repository.publishing import config_changes, publish, require_other_names, require_same_config
 from tritonize.repository.staging import Run, stage, staging
 from tritonize.repository.versions import choose, models, next_version, proven_config, read_config, versions
 
@@ -26,8 +28,10 @@ __all__ = [
     "choose",
     "config_changes",
     "evidence_of",
+    "files_beside",
     "has_evidence",
     "integrity",
+    "is_config",
     "models",
     "next_version",
     "pinned",
@@ -36,13 +40,13 @@ __all__ = [
     "read_config",
     "read_manifest",
     "remove_versions",
-    "replace_config",
+    "replace_configs",
+    "require_other_names",
     "require_same_config",
     "sha256",
     "stage",
     "staging",
     "staging_area",
-    "texts_of",
     "versions",
     "with_pin",
     "with_policy",

@@ -4,38 +4,50 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tritonize.core import durable_files
 from tritonize.core.errors import RepositoryError, storage_errors
 from tritonize.core.messages import repository as wording
 from tritonize.repository import evidence_place, journal, versions
-from tritonize.repository.manifest import CONFIG
 
 
-def replace_config(repository: Path, model: str, decide: Callable[[], str], *, done: Callable[[], None] = lambda: None) -> bool:
-    """Replace a model's configuration in one step, and nothing else.
+def replace_configs(
+    repository: Path, model: str, decide: Callable[[], Mapping[str, str]], *, done: Callable[[], None] = lambda: None
+) -> bool:
+    """Replace a model's configuration and its named variants in one step, and nothing else.
 
     Args:
         repository: the model repository.
         model: the model's name.
-        decide: returns the new text; called while no other process can change the model.
+        decide: returns name in the model's directory to the new text; called while no other process can change the model.
         done: called after the replacement, before an interrupt can be handled.
 
     Returns:
-        Whether the text differs from the one in place; otherwise nothing is written.
+        Whether a text differs from the one in place; otherwise nothing is written.
 
     Raises:
         RepositoryError: the operating system refuses a step; the model is unchanged.
     """
     with _changing(repository, model) as directory:
-        text, place = decide().encode(), directory / CONFIG
-        if place.is_file() and place.read_bytes() == text:
+        texts = {name: text.encode() for name, text in decide().items()}
+        new = {name: text for name, text in texts.items() if not _is(directory / name, text)}
+        if not new:
             done()
             return False
-        journal.change(directory.parent, model, lambda folder: durable_files.write(folder / CONFIG, text), done=done)
+        journal.change(directory.parent, model, lambda folder: _write(folder, new), done=done)
         return True
+
+
+def _is(path: Path, text: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == text
+
+
+def _write(folder: Path, texts: Mapping[str, bytes]) -> None:
+    for name, text in texts.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        durable_files.write(folder / name, text)
 
 
 def remove_versions(

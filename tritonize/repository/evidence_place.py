@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from tritonize.core import durable_files
-from tritonize.repository import file_hashes
+from tritonize.repository import beside, file_hashes
 
 EVIDENCE = "evidence"
 Place = Literal["inside", "outside", "none"]
@@ -49,7 +49,8 @@ def place_of(model_directory: Path, name: str) -> Path:
     """
     version, _, rest = name.partition("/")
     folder, _, file = rest.partition("/")
-    return evidence(model_directory / version) / file if folder == EVIDENCE and file else model_directory / name
+    inside = folder == EVIDENCE and file and not beside.is_shared(name)
+    return evidence(model_directory / version) / file if inside else model_directory / name
 
 
 def files_of(version_directory: Path) -> Iterator[tuple[str, Path, str]]:

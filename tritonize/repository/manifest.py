@@ -18,10 +18,11 @@ from tritonize.core.artifacts import Finding, StagedVersion
 from tritonize.core.errors import RepositoryError
 from tritonize.core.json_types import JsonObject
 from tritonize.core.messages import repository as wording
-from tritonize.repository import evidence_place, file_hashes, pinned_config
+from tritonize.repository import beside, evidence_place, file_hashes, pinned_config
+from tritonize.repository.beside import CONFIG as CONFIG
+from tritonize.repository.beside import is_version as is_version
 from tritonize.repository.evidence_place import EVIDENCE as EVIDENCE
 
-CONFIG = "config.pbtxt"
 MANIFEST = "manifest.json"
 SCHEMA = 2
 """Version of the manifest's format; since version 2 a manifest holds its own checksum."""
@@ -85,7 +86,7 @@ def own_sha256(manifest: Mapping[str, object]) -> str:
 
 def _hashes(staged: StagedVersion) -> dict[str, Listed]:
     """Return hash and size of the files in the model's directory and in the version, by path relative to the model's directory."""
-    files = [path for path in staged.model_directory.iterdir() if path.is_file()]
+    files = [path for _, path, kind in beside.walk(staged.model_directory) if kind == "file" or path.is_file()]
     # A file that is too large to be copied for `adopt` is a link.
     files += [path for path, kind in file_hashes.walk(staged.version_directory) if kind == "file" or path.is_file()]
     manifest = staged.version_directory / EVIDENCE / MANIFEST
@@ -141,7 +142,7 @@ def integrity(
         repository: the model repository.
         model: the model's name.
         version: the version's number.
-        shared: also check the files that all versions share, such as config.pbtxt and labels. If a newer version has replaced the
+        shared: also check the files that all versions share, such as config.pbtxt and labels. If a newer version has replaced a
             configuration, or one version is pinned, the version's own configuration in its evidence is checked instead.
         known: the manifest, if the caller has read it already.
         take: computes the SHA-256 of each listed file; called in the order of the manifest.
@@ -155,19 +156,18 @@ def integrity(
     own = {f"{version}/{name}": kind for name, _, kind in evidence_place.files_of(directory / str(version))}
     own.pop(f"{version}/{EVIDENCE}/{MANIFEST}", None)
     for name, facts in manifest["files"].items():
-        if "/" in name or shared:
+        if shared or not beside.is_shared(name):
             findings += _file_findings(
                 directory, name, facts, source=_source(directory, version, name, wanted=facts["sha256"]), take=take
             )
     for name, kind in own.items():
         if kind != "file":
-            findings.append(Finding(where=f"{model}/{name}", what=_NO_FILE[kind]))
+            findings.append(Finding(where=f"{model}/{name}", what=beside.NO_FILE[kind]))
         elif name not in manifest["files"]:
             findings.append(Finding(where=f"{model}/{name}", what="the file is not in the manifest"))
-    return (*findings, *(_unlisted(directory) if shared else ()))
-
-
-_NO_FILE = {"link": "is a symbolic link, and links are not followed", "other": "is not a regular file"}
+    if shared:
+        findings += beside.unlisted(directory, {name for files in _siblings(directory).values() for name in files})
+    return tuple(findings)
 
 
 def _file_findings(directory: Path, name: str, facts: Listed, *, source: Path, take: Take) -> Iterator[Finding]:
@@ -178,8 +178,8 @@ def _file_findings(directory: Path, name: str, facts: Listed, *, source: Path, t
         yield Finding(where=where, what=wording.LISTED_OTHERWISE.text())
     elif not os.path.lexists(source):
         yield Finding(where=where, what="the file is missing")
-    elif source.is_symlink() and "/" not in name:  # `integrity` reports links inside the version
-        yield Finding(where=where, what=_NO_FILE["link"])
+    elif source.is_symlink() and beside.is_shared(name):  # `integrity` reports links inside the version
+        yield Finding(where=where, what=beside.NO_FILE["link"])
     elif (found := take(name, source, facts["bytes"])) != facts["sha256"] and not source.is_symlink():
         what = "the file cannot be read" if found is None else "the file was changed after it was proven"
         yield Finding(where=where, what=what, expected=facts["sha256"], found=found)
@@ -187,23 +187,23 @@ def _file_findings(directory: Path, name: str, facts: Listed, *, source: Path, t
 
 def _source(directory: Path, version: int, name: str, *, wanted: str) -> Path:
     """Return the path of a listed file; for a configuration that was replaced, the copy in the version's evidence."""
-    kept = evidence_place.evidence(directory / str(version)) / CONFIG
-    if name == CONFIG and superseded(directory, version, wanted) and kept.is_file():
-        return kept
+    if beside.is_config(name) and superseded(directory, version, wanted, name=name):
+        kept = evidence_place.evidence(directory / str(version)) / name
+        if kept.is_file():
+            return kept
     return evidence_place.place_of(directory, name)
 
 
-def superseded(directory: Path, version: int, wanted: str) -> bool:
-    """Return whether the current configuration differs from the SHA-256 `wanted`, and is one that tritonize put there.
+def superseded(directory: Path, version: int, wanted: str, *, name: str = CONFIG) -> bool:
+    """Return whether a configuration in place differs from the SHA-256 `wanted`, and is one that tritonize put there.
 
     That is the configuration of a newer version, or one that pins a version.
     """
-    found = file_hashes.hash_in_place("", directory / CONFIG, bounded_files.LIMIT)
+    found = file_hashes.hash_in_place("", directory / name, bounded_files.LIMIT)
     if found in (None, wanted):
         return False
-    return pinned(directory) is not None or any(
-        number > version and CONFIG in listed and listed[CONFIG]["sha256"] == found
-        for number, listed in _siblings(directory).items()
+    return found in pinned_files(directory).get(name, ()) or any(
+        number > version and name in listed and listed[name]["sha256"] == found for number, listed in _siblings(directory).items()
     )
 
 
@@ -215,15 +215,35 @@ def pinned(directory: Path) -> int | None:
     try:
         text = bounded_files.text(directory / CONFIG)
         version = pinned_config.pinned_version(text)
-        if version is None:
-            return None
-        kept = evidence_place.evidence(directory / str(version)) / CONFIG
-        wanted = listed_sha256(read(directory / str(version)), CONFIG)
-        proven = bounded_files.text(kept)
+        known = None if version is None else read(directory / str(version))
     except (OSError, ValueError, RepositoryError):
         return None
-    same = hashlib.sha256(proven.encode()).hexdigest() == wanted and pinned_config.with_pin(proven, version) == text
-    return version if same else None
+    if version is None or known is None or pinned_texts(directory, version, known).get(CONFIG) != text:
+        return None
+    return version
+
+
+def pinned_texts(directory: Path, version: int, known: Manifest) -> dict[str, str]:
+    """Return the configurations that pin a version, by name: they follow from the proven ones in its evidence.
+
+    One whose copy is missing or changed is left out.
+    """
+    texts = {}
+    for name in filter(beside.is_config, known["files"]):
+        try:
+            proven = bounded_files.text(evidence_place.evidence(directory / str(version)) / name)
+        except (OSError, ValueError):
+            continue
+        if hashlib.sha256(proven.encode()).hexdigest() == listed_sha256(known, name):
+            texts[name] = pinned_config.with_pin(proven, version)
+    return texts
+
+
+def pinned_files(directory: Path) -> dict[str, dict[str, int]]:
+    """Return the configurations of the pinned version: name to SHA-256 to size in bytes; empty if none is pinned."""
+    version = pinned(directory)
+    texts = {} if version is None else pinned_texts(directory, version, read(directory / str(version)))
+    return {name: {hashlib.sha256(text.encode()).hexdigest(): len(text.encode())} for name, text in texts.items()}
 
 
 def _siblings(directory: Path) -> dict[int, dict[str, Listed]]:
@@ -248,7 +268,7 @@ def shared_files(lists: Iterable[Mapping[str, Listed]]) -> dict[str, dict[str, i
     listed: dict[str, dict[str, int]] = {}
     for files in lists:
         for name, facts in files.items():
-            if "/" not in name:
+            if beside.is_shared(name):
                 listed.setdefault(name, {})[facts["sha256"]] = facts["bytes"]
     return listed
 
@@ -257,29 +277,6 @@ def listed_sha256(known: Manifest, name: str) -> str | None:
     """Return the SHA-256 of a file in a manifest; `None` if the manifest does not list the file."""
     listed = known["files"].get(name)
     return listed["sha256"] if listed else None
-
-
-def is_version(entry: Path) -> bool:
-    """Return whether Triton treats an entry as a version: a directory with a number from 0, without leading zeros, as its name."""
-    name = entry.name
-    return name.isascii() and name.isdecimal() and (name == "0" or not name.startswith("0")) and entry.is_dir()
-
-
-def _unlisted(directory: Path) -> Iterator[Finding]:
-    """Find entries of the model's directory that no version's manifest lists; Triton may read them, such as `configs/`."""
-    listed = {name for files in _siblings(directory).values() for name in files}
-    for entry in sorted(directory.iterdir()):
-        where = f"{directory.name}/{entry.name}"
-        if entry.is_symlink():
-            if entry.name not in listed:
-                yield Finding(where=where, what=_NO_FILE["link"])
-        elif entry.is_dir():
-            if not is_version(entry):
-                yield Finding(where=where, what="the folder is not a version, and no manifest lists it")
-        elif not entry.is_file():
-            yield Finding(where=where, what=_NO_FILE["other"])
-        elif entry.name not in listed:
-            yield Finding(where=where, what="no version's manifest lists the file")
 
 
 def _manifest_findings(manifest: Manifest, model: str, version: int) -> Iterator[Finding]:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import filecmp
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from tritonize.core import durable_files, interrupts
 from tritonize.core.artifacts import PublishedVersion, StagedVersion
 from tritonize.core.errors import RepositoryError, storage_errors
 from tritonize.core.messages import repository as wording
-from tritonize.repository import evidence_place, journal, manifest, versions
+from tritonize.repository import beside, evidence_place, journal, manifest, versions
 from tritonize.repository.evidence_place import Place
 
 Compare = Callable[[str, str], list[str]]
@@ -32,47 +33,57 @@ def line_differences(current: str, text: str) -> list[str]:
 
 
 def config_changes(
-    repository: Path, model: str, texts: Mapping[str, str], *, compare: Compare = line_differences
+    repository: Path, model: str, files: Mapping[str, Path], *, compare: Compare = line_differences
 ) -> dict[str, list[str]]:
-    """Return the differences between published and new configuration and labels: file name to lines about it.
+    """Return the differences between the published files beside the versions and new ones: file name to lines about it.
 
     Args:
         repository: the model repository.
         model: the model's name.
-        texts: name of each shared file (configuration, labels) to its new text.
-        compare: compares two configurations; the lines of a label file are those of a unified diff.
+        files: name of each file (configuration, variants, labels, inputs of the warmup) to the new file.
+        compare: compares two configurations; the lines of another text are those of a unified diff.
     """
     changes: dict[str, list[str]] = {}
-    for name, text in texts.items():
+    for name, new in files.items():
         path = repository / model / name
-        if path.is_file() and not _is(path, text):
-            lines = _lines(path, text, compare if name == manifest.CONFIG else line_differences)
+        if path.is_file() and not _same(path, new):
+            lines = _lines(name, path, new, compare=compare)
             changes |= {name: lines} if lines else {}
     return changes
 
 
-def _lines(path: Path, text: str, compare: Compare) -> list[str]:
-    """Return the differences between a published file and its new text."""
+def _lines(name: str, path: Path, new: Path, *, compare: Compare) -> list[str]:
+    """Return the differences between a published file and the new one."""
+    if name.startswith(f"{beside.WARMUP}/"):
+        return [wording.OTHER_BYTES.text(published=path.stat().st_size, new=new.stat().st_size)]
+    compare = compare if beside.is_config(name) else line_differences
     try:
-        return compare(path.read_bytes().decode(), text)
+        return compare(path.read_bytes().decode(), new.read_bytes().decode())
     except UnicodeDecodeError as error:
         return [wording.NOT_UTF8.text(found=error)]
 
 
-def texts_of(staged: StagedVersion) -> dict[str, str]:
-    """Return the shared files of a staged version, such as its configuration: file name to text, with its line endings."""
-    return {path.name: path.read_bytes().decode() for path in staged.model_directory.iterdir() if path.is_file()}
-
-
-def require_same_config(repository: Path, model: str, texts: Mapping[str, str], *, compare: Compare = line_differences) -> None:
-    """Check that configuration and labels equal the published ones; arguments as in `config_changes`.
+def require_same_config(repository: Path, model: str, files: Mapping[str, Path], *, compare: Compare = line_differences) -> None:
+    """Check that the files beside the versions equal the published ones; arguments as in `config_changes`.
 
     Raises:
         RepositoryError: a file differs; the error lists what differs.
     """
-    for name, lines in config_changes(repository, model, texts, compare=compare).items():
+    for name, lines in config_changes(repository, model, files, compare=compare).items():
         where = str(repository / model / name)
-        raise RepositoryError.of(wording.CONFIG_DIFFERS, where=where, details=lines, file=name)
+        message = wording.CONFIG_DIFFERS if beside.is_config(name) else wording.SHARED_FILE_DIFFERS
+        raise RepositoryError.of(message, where=where, details=lines, file=name)
+
+
+def require_other_names(repository: Path, model: str, files: Mapping[str, Path]) -> None:
+    """Refuse to replace a file that a published configuration names, such as an input of its warmup, by another one.
+
+    A configuration can be replaced: every version has its own in its evidence. Other files are not kept there.
+
+    Raises:
+        RepositoryError: a file other than a configuration differs from the published one.
+    """
+    require_same_config(repository, model, {name: path for name, path in files.items() if not beside.is_config(name)})
 
 
 def publish(
@@ -90,8 +101,9 @@ def publish(
     Args:
         staged: the version in the staging area.
         repository: the model repository.
-        allow_change: whether configuration and labels may replace published ones that differ. Otherwise they must be the same; or,
-            if a version is pinned, its configuration stays and the new version is not served.
+        allow_change: whether configurations may replace published ones that differ. Otherwise they must be the same; or, if a
+            version is pinned, its configurations stay and the new version is not served. Other files beside the versions, such as
+            inputs of a warmup, are never replaced.
         compare: compares two configurations. Where it finds no difference, the published text stays, also if it is another one.
         finish: called with the staged version under its final number, to write the files that contain the number. Without it, the
             staged number must be free.
@@ -112,29 +124,29 @@ def publish(
         durable_files.sync_tree(staged.model_directory)  # before the lock, so that other runs do not wait for large files
         with journal.held(repository, staged.model):
             staged = _numbered(staged, repository, renumber=finish is not None)
-            texts = texts_of(staged)
+            files = beside.files(staged.model_directory)
+            require_other_names(repository, staged.model, files)
             if not allow_change and manifest.pinned(directory) is not None:
-                del texts[manifest.CONFIG]  # the pinned version stays served; the new one has its configuration in its evidence
+                # The pinned version stays served; the new one has its configurations in its evidence.
+                files = {name: path for name, path in files.items() if not beside.is_config(name)}
             elif not allow_change:
-                require_same_config(repository, staged.model, texts, compare=compare)
-            _keep_text(staged, directory, texts, compare=compare)
+                require_same_config(repository, staged.model, files, compare=compare)
+            _keep_texts(staged, directory, filter(beside.is_config, files), compare=compare)
             if finish is not None:
                 finish(staged)
                 durable_files.sync_tree(staged.model_directory)
             published = PublishedVersion(repository=repository, model=staged.model, version=staged.version)
             with _evidence(staged, published, place):
-                _put(staged, published, texts, done=lambda: done(published))
+                _put(staged, published, files, done=lambda: done(published))
     return published
 
 
-def _keep_text(staged: StagedVersion, directory: Path, texts: dict[str, str], *, compare: Compare) -> None:
+def _keep_texts(staged: StagedVersion, directory: Path, names: Iterable[str], *, compare: Compare) -> None:
     """Stage the published text of a configuration that says the same, since a polling Triton reloads what changes."""
-    published = directory / manifest.CONFIG
-    if manifest.CONFIG in texts and published.is_file():
-        content = published.read_bytes()
-        if content != texts[manifest.CONFIG].encode() and not _lines(published, texts[manifest.CONFIG], compare):
-            texts[manifest.CONFIG] = content.decode()
-            (staged.model_directory / manifest.CONFIG).write_bytes(content)
+    for name in names:
+        published, new = directory / name, staged.model_directory / name
+        if published.is_file() and not _same(published, new) and not _lines(name, published, new, compare=compare):
+            new.write_bytes(published.read_bytes())
 
 
 @contextlib.contextmanager
@@ -169,11 +181,11 @@ def _numbered(staged: StagedVersion, repository: Path, *, renumber: bool) -> Sta
     return moved
 
 
-def _put(staged: StagedVersion, published: PublishedVersion, texts: Mapping[str, str], *, done: Callable[[], None]) -> None:
+def _put(staged: StagedVersion, published: PublishedVersion, files: Mapping[str, Path], *, done: Callable[[], None]) -> None:
     """Move the version into the repository in one step.
 
-    For a new model this moves the whole directory of the model. If configuration and labels are unchanged, it moves the version's
-    directory. Otherwise it replaces the model's directory.
+    For a new model this moves the whole directory of the model. If the files beside the versions are unchanged, it moves the
+    version's directory. Otherwise it replaces the model's directory.
     """
     directory = published.version_directory.parent
     if not directory.exists():
@@ -185,18 +197,19 @@ def _put(staged: StagedVersion, published: PublishedVersion, texts: Mapping[str,
                 with contextlib.suppress(OSError):
                     folder.rmdir()
             raise
-    elif all(_is(directory / name, text) for name, text in texts.items()):
+    elif all(_same(directory / name, path) for name, path in files.items()):
         _move(staged.version_directory, published.version_directory, done)
     else:
-        journal.change(published.repository, published.model, lambda folder: _lay_out(folder, staged, texts), done=done)
+        journal.change(published.repository, published.model, lambda folder: _lay_out(folder, staged, files), done=done)
 
 
-def _lay_out(folder: Path, staged: StagedVersion, texts: Mapping[str, str]) -> None:
-    """Add the version, its configuration and its labels to a copy of the model's directory."""
+def _lay_out(folder: Path, staged: StagedVersion, files: Mapping[str, Path]) -> None:
+    """Add the version and the files beside it to a copy of the model's directory."""
     durable_files.link_tree(staged.version_directory, folder / str(staged.version))
-    for name, text in texts.items():
-        if not _is(folder / name, text):
-            durable_files.write(folder / name, text.encode())
+    for name, path in files.items():
+        if not _same(folder / name, path):
+            (folder / name).parent.mkdir(exist_ok=True)
+            durable_files.put(path, folder / name)
 
 
 def _move(source: Path, target: Path, done: Callable[[], None]) -> None:
@@ -211,8 +224,9 @@ def _move_back(target: Path, source: Path) -> None:
     target.rename(source)
 
 
-def _is(path: Path, text: str) -> bool:
-    return path.is_file() and path.read_bytes() == text.encode()
+def _same(published: Path, new: Path) -> bool:
+    """Whether a published file exists and has the bytes of the new one."""
+    return published.is_file() and filecmp.cmp(published, new, shallow=False)
 
 
 @contextlib.contextmanager

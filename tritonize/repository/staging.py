@@ -146,7 +146,9 @@ def stage(run: Run, model: str, version: int, *, files: Mapping[str, Path], text
     staged = StagedVersion(root=run.root, model=model, version=version)
     staged.version_directory.mkdir(parents=True)
     for name, text in texts.items():
-        (staged.model_directory / name).write_text(text, encoding="utf-8")
+        target = staged.model_directory / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
     for name, source in files.items():
         target = staged.model_directory / name
         target.parent.mkdir(parents=True, exist_ok=True)

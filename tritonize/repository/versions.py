@@ -72,27 +72,33 @@ def choose(repository: Path, model: str, version: int | None) -> int:
     return wanted
 
 
-def proven_config(repository: Path, model: str, version: int) -> str | None:
-    """Return the text of the configuration that a version was verified with; `None` if it was replaced and no copy was kept.
+def proven_config(repository: Path, model: str, version: int, *, name: str = CONFIG) -> str | None:
+    """Return the text of a configuration that a version was verified with; `None` if it was replaced and no copy was kept.
+
+    Args:
+        repository: the model repository.
+        model: the model's name.
+        version: the version's number.
+        name: the usual configuration, or a named variant such as `configs/small.pbtxt`.
 
     Raises:
         RepositoryError: the version's manifest is missing or damaged.
     """
     directory = repository / model / str(version)
-    wanted = manifest.listed_sha256(manifest.read(directory), CONFIG)
-    for path in (evidence_place.evidence(directory) / CONFIG, repository / model / CONFIG):
+    wanted = manifest.listed_sha256(manifest.read(directory), name)
+    for path in (evidence_place.evidence(directory) / name, repository / model / name):
         if wanted and file_hashes.hash_in_place("", path, bounded_files.LIMIT) == wanted:
             return _text(path)
     return None
 
 
-def read_config(repository: Path, model: str) -> str:
-    """Return the text of a model's configuration.
+def read_config(repository: Path, model: str, *, name: str = CONFIG) -> str:
+    """Return the text of a model's configuration, or of a named variant.
 
     Raises:
         RepositoryError: the configuration cannot be read.
     """
-    return _text(repository / model / CONFIG)
+    return _text(repository / model / name)
 
 
 def _text(path: Path) -> str:

@@ -27,6 +27,9 @@ PYTHON = "python"
 PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "tensorrt": "tensorrt_plan"}
 """Backend to platform, as `model_config_utils.cc` pairs them; Triton has none for TensorRT-RTX."""
 LABELS = "labels"
+WARMUP = "warmup"
+INITIAL_STATE = "initial_state"
+"""Folders in a model's directory whose files a configuration names."""
 
 
 def render(
@@ -136,6 +139,18 @@ def label_filename(output: str, text: str) -> str:
 def label_files(config: ModelConfig) -> dict[str, str]:
     """Output to the name of the file with its labels, of a parsed configuration."""
     return {output["name"]: output["label_filename"] for output in config.get("output", ()) if output.get("label_filename")}
+
+
+def named_files(config: ModelConfig) -> set[str]:
+    """The files beside the versions that a parsed configuration names, by their paths inside the model's directory."""
+    plain = cast("Mapping[str, Any]", config)
+    inputs = [each for sample in plain.get("model_warmup", ()) for each in sample.get("inputs", {}).values()]
+    states = [each for state in plain.get("sequence_batching", {}).get("state", ()) for each in state.get("initial_state", ())]
+    return {
+        *label_files(config).values(),
+        *(f"{WARMUP}/{each['input_data_file']}" for each in inputs if "input_data_file" in each),
+        *(f"{INITIAL_STATE}/{each['data_file']}" for each in states if "data_file" in each),
+    }
 
 
 def _tensor(tensor: TensorSpec, model: schema.Model, labels: str | None, *, optional: bool = False) -> dict[str, object]:

@@ -13,7 +13,7 @@ from tritonize.core.artifacts import Report, StagedVersion
 from tritonize.core.errors import RepositoryError, UsageError
 from tritonize.core.messages import adoption as wording
 from tritonize.quality import gates
-from tritonize.repository import evidence_place, file_hashes, manifest
+from tritonize.repository import beside, evidence_place, file_hashes
 from tritonize.repository.private_copy import PrivateCopy
 from tritonize.spec import schema
 from tritonize.workflows import evidence, kept_samples
@@ -58,16 +58,10 @@ def _entries(directory: Path, version: int) -> Iterator[tuple[str, Path]]:
     Raises:
         UsageError: there are other entries, which a later `verify` would report.
     """
-    for entry in sorted(directory.iterdir()):
-        if entry.is_symlink():
-            raise UsageError.of(wording.NO_PLAIN_FILE, file=f"{directory.name}/{entry.name}")
-        if entry.is_dir():
-            if not manifest.is_version(entry):
-                raise UsageError.of(wording.FOLDER, folder=f"{directory.name}/{entry.name}")
-        elif not entry.is_file():
-            raise UsageError.of(wording.NO_PLAIN_FILE, file=f"{directory.name}/{entry.name}")
-        else:
-            yield entry.name, entry
+    for name, path, kind in beside.walk(directory):
+        if kind != "file":
+            raise UsageError.of(wording.NO_PLAIN_FILE, file=f"{directory.name}/{name}")
+        yield name, path
     for path, kind in file_hashes.walk(directory / str(version)):
         name = str(path.relative_to(directory))
         if kind != "file":

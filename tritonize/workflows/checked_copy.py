@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -273,16 +272,15 @@ def _beside(place: Path, model: str, checked: Sequence[Checked], *, key: Path | 
         versions = repository.versions(place, model) if others else [each.version for each in checked]
         return signed.beside(place, model, versions, key=key)
     listed = manifest.listed_beside(directory)
-    if repository.pinned(directory) is not None:
-        text = repository.read_config(place, model).encode()
-        listed.setdefault(repository.CONFIG, {})[hashlib.sha256(text).hexdigest()] = len(text)
+    for name, sums in manifest.pinned_files(directory).items():
+        listed.setdefault(name, {}).update(sums)
     return listed
 
 
 def _copy_beside(directory: Path, target: Path, listed: Mapping[str, Mapping[str, int]]) -> None:
     """Copy the published configuration and the other files beside the versions, as far as they are listed."""
     copy = PrivateCopy(directory=target)
-    for path in sorted(directory.iterdir()):
-        sums = listed.get(path.name, {})
-        if sums and copy.take(path.name, path, max(sums.values())) not in sums:
-            (target / path.name).unlink(missing_ok=True)  # it changed after the check
+    for name, path in repository.files_beside(directory).items():
+        sums = listed.get(name, {})
+        if sums and copy.take(name, path, max(sums.values())) not in sums:
+            (target / name).unlink(missing_ok=True)  # it changed after the check

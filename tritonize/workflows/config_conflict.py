@@ -51,7 +51,7 @@ def require_nothing_dropped(place: Path, name: str, config: ModelConfig, *, unkn
         RepositoryError: the error lists the fields that it drops.
     """
     path = place / name / repository.CONFIG
-    if not path.is_file() or is_proven(path):
+    if not path.is_file() or is_proven(path.parent):
         return
     current = model_config.parse(repository.read_config(place, name), where=str(path))
     kept = {field: value for field, value in current.items() if field not in ("input", "output", *unknown)}
@@ -74,10 +74,10 @@ def kept(place: Path, name: str, text: str) -> str:
     return text if config_changes.between(current, text) else current
 
 
-def is_proven(path: Path) -> bool:
-    """Return whether a published configuration is that of a version, or a pinned one."""
-    listed = manifest.listed_beside(path.parent).get(repository.CONFIG, {})
-    return repository.sha256(path) in listed or repository.pinned(path.parent) is not None
+def is_proven(directory: Path, name: str = repository.CONFIG) -> bool:
+    """Return whether a published configuration, or a named variant of it, is that of a version, or a pinned one."""
+    found = repository.sha256(directory / name)
+    return found in manifest.listed_beside(directory).get(name, {}) or found in manifest.pinned_files(directory).get(name, {})
 
 
 def _lines(place: Path, name: str, model: schema.Model) -> Iterator[str]:

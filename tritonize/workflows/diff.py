@@ -281,7 +281,7 @@ def _side_by_side(versions: Sequence[Version], root: Path) -> Path:
         view = root / each.name
         view.mkdir(parents=True)
         for path in each.directory.parent.iterdir():
-            if path.is_file() and path.name != repository.CONFIG:
+            if not manifest.is_version(path) and path.name != repository.CONFIG:  # labels, and inputs of the warmup
                 (view / path.name).symlink_to(path)
         (view / str(each.number)).symlink_to(each.directory.absolute())
         text = model_config.served_as(each.text, each.name, each.number, where=_CONFIG)

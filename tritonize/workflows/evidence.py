@@ -74,8 +74,10 @@ def write(
     finished = private.removed_from(finished, model)
     evidence = staged.version_directory / repository.EVIDENCE
     evidence.mkdir(parents=True, exist_ok=True)
-    # All versions share the configuration beside them, which a later version may replace.
-    shutil.copyfile(staged.model_directory / repository.CONFIG, evidence / repository.CONFIG)
+    # All versions share the configurations beside them, which a later version may replace.
+    for name in filter(repository.is_config, repository.files_beside(staged.model_directory)):
+        (evidence / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(staged.model_directory / name, evidence / name)
     (evidence / "report.json").write_text(report_text.dumps(finished) + "\n", encoding="utf-8")
     (evidence / "report.txt").write_text(report_text.as_text(finished), encoding="utf-8")
     drawn = _figures(staged, collector, located)

@@ -107,11 +107,13 @@ def _evidence_at(version_directory: Path) -> Callable[[str, list[str]], set[str]
 
 
 def _copy_beside(directory: Path, target: Path) -> None:
-    """Copy the configuration, its named variants and the label files that they name."""
-    for path in (directory / repository.CONFIG, *sorted(directory.glob("configs/*.pbtxt"))):
-        text = repository.read_config(path.parent.parent, path.parent.name) if path.name == repository.CONFIG else path.read_text()
-        (target / path.relative_to(directory)).parent.mkdir(exist_ok=True)
-        (target / path.relative_to(directory)).write_text(text, encoding="utf-8")
-        for name in model_config.label_files(model_config.parse(text, where=str(path))).values():
-            if Path(name).name == name and (directory / name).is_file():
-                shutil.copyfile(directory / name, target / name)
+    """Copy the configuration, its named variants and the files that they name: labels, and inputs of the warmup."""
+    beside = repository.files_beside(directory)
+    for config in filter(repository.is_config, beside):
+        text = repository.read_config(directory.parent, directory.name, name=config)
+        (target / config).parent.mkdir(exist_ok=True)
+        (target / config).write_text(text, encoding="utf-8")
+        for name in model_config.named_files(model_config.parse(text, where=str(directory / config))):
+            if name in beside:
+                (target / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(beside[name], target / name)

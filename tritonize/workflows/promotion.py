@@ -12,7 +12,6 @@ from tritonize.core import bounded_files
 from tritonize.core.errors import RepositoryError
 from tritonize.core.messages import repository as wording
 from tritonize.triton import config_changes, model_config
-from tritonize.triton.protocol import ModelConfig
 from tritonize.workflows import checked_copy, config_conflict
 
 _PASSED = ("passed", "passed here")
@@ -73,15 +72,15 @@ def _put(request: Request, choose: Callable[[], int], *, done: Callable[[Change]
     repository.choose(place, model, request.version)  # fails for an unknown model before anything is written
     found: list[Change] = []
 
-    def decide() -> str:
+    def decide() -> dict[str, str]:
         version = repository.choose(place, model, choose())
-        text = _proven(request, version)
+        texts = _proven(request, version)
         pinned = request.version is not None if pin is None else pin
-        text = _pinned(text, version) if pinned else text
+        texts = {name: _pinned(text, version, name=name) if pinned else text for name, text in texts.items()}
         before = checked_copy.served_versions(place, model)
-        config = model_config.parse(text, where=f"{model}/{repository.CONFIG}")
+        config = model_config.parse(texts[repository.CONFIG], where=f"{model}/{repository.CONFIG}")
         after = model_config.versions_served(config, repository.versions(place, model))
-        lines = _differences(request, text)
+        lines = [line for name, text in texts.items() for line in _differences(request, text, name=name)]
         found.append(
             Change(
                 model=model,
@@ -93,10 +92,10 @@ def _put(request: Request, choose: Callable[[], int], *, done: Callable[[Change]
                 differences=tuple(lines),
             )
         )
-        return text
+        return texts
 
     with repository.staging(place):
-        repository.replace_config(place, model, decide, done=lambda: done(found[-1]))
+        repository.replace_configs(place, model, decide, done=lambda: done(found[-1]))
     return found[-1]
 
 
@@ -115,51 +114,51 @@ def _earlier(request: Request) -> int:
     raise RepositoryError.of(wording.NO_EARLIER, where=str(place / model), model=model, version=max(served))
 
 
-def _proven(request: Request, version: int) -> str:
-    """Return the proven configuration of a version, whose files must be unchanged."""
+def _proven(request: Request, version: int) -> dict[str, str]:
+    """Return the proven configurations of a version by name, with its named variants. Its files must be unchanged."""
     place, model = request.repository, request.model
     where = str(place / model / str(version))
     listed = repository.read_manifest(place / model / str(version))
     if listed.get("verdict") not in _PASSED and not request.allow_unproven:
         raise RepositoryError.of(wording.PIN_UNPROVEN, where=where, version=version, model=model)
-    text = repository.proven_config(place, model, version)
-    if text is None:
-        raise RepositoryError.of(wording.PIN_WITHOUT_CONFIG, where=where, version=version, model=model)
-    own = (f"{model}/{version}/", *(f"{model}/{name}" for name in listed["files"] if name != repository.CONFIG))
-    # The configuration in place may be damaged: it is replaced.
+    texts: dict[str, str] = {}
+    for name in {repository.CONFIG: None, **dict.fromkeys(filter(repository.is_config, listed["files"]))}:
+        text = repository.proven_config(place, model, version, name=name)
+        if text is None:
+            raise RepositoryError.of(wording.PIN_WITHOUT_CONFIG, where=where, version=version, model=model)
+        texts[name] = text
+    own = (f"{model}/{version}/", *(f"{model}/{name}" for name in listed["files"] if name not in texts))
+    # The configurations in place may be damaged: they are replaced.
     findings = [each for each in repository.integrity(place, model, version, known=listed) if each.where.startswith(own)]
     if findings:
         lines = [f"{each.where}: {each.what}" for each in findings]
         raise RepositoryError.of(wording.PIN_CHANGED, where=where, details=lines, version=version, model=model)
-    return text
+    return texts
 
 
-def _pinned(proven: str, version: int) -> str:
+def _pinned(proven: str, version: int, *, name: str) -> str:
     """Return the configuration that serves this version alone, after a check with Triton's own parser."""
     text = repository.with_pin(proven, version)
-    wanted, config = (_parsed(each) for each in (proven, text))
+    wanted, config = (model_config.parse(each, where=name) for each in (proven, text))
     policy = config.pop("version_policy", None)
     wanted.pop("version_policy", None)
     if config != wanted or policy is None or model_config.versions_named({"version_policy": policy}) != (version,):
-        raise RepositoryError.of(wording.POLICY_DIFFERS, where=repository.CONFIG, version=version)
+        raise RepositoryError.of(wording.POLICY_DIFFERS, where=name, version=version)
     return text
 
 
-def _parsed(text: str) -> ModelConfig:
-    return model_config.parse(text, where=repository.CONFIG)
-
-
-def _differences(request: Request, text: str) -> list[str]:
-    """Return how the new configuration differs from the one in place.
+def _differences(request: Request, text: str, *, name: str) -> list[str]:
+    """Return how a new configuration differs from the one in place.
 
     Raises:
         RepositoryError: the one in place was written or changed by hand.
     """
-    path = request.repository / request.model / repository.CONFIG
+    path = request.repository / request.model / name
+    label = "" if name == repository.CONFIG else f"{name}: "
     if not path.is_file():
-        return [f"+{line}" for line in text.splitlines()]
+        return [f"{label}+{line}" for line in text.splitlines()]
     current = bounded_files.content(path).decode(errors="replace")
     lines = config_changes.between(current, text) or (["only comments or the layout differ"] if current != text else [])
-    if lines and not request.replace_config and not config_conflict.is_proven(path):
+    if lines and not request.replace_config and not config_conflict.is_proven(path.parents[name.count("/")], name):
         raise RepositoryError.of(wording.CONFIG_BY_HAND, where=str(path), details=lines)
-    return lines
+    return [f"{label}{line}" for line in lines]

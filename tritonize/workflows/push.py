@@ -12,7 +12,7 @@ from tritonize.core.errors import RepositoryError, TritonizeError, UsageError
 from tritonize.core.messages import remote as wording
 from tritonize.core.messages import repository as repository_wording
 from tritonize.remote import Outcome, Store, VersionFiles, Work
-from tritonize.repository import file_hashes
+from tritonize.repository import beside, file_hashes
 from tritonize.triton import config_changes, model_config
 from tritonize.workflows import checked_copy, ensemble_steps
 
@@ -100,6 +100,7 @@ def push_versions(request: Request, store: Store, model: str, *, versions: Seque
             ],
             config=config,
             shared=shared,
+            variants=[name for name in shared if repository.is_config(name)],
             require_allowed=lambda current, others: _require_allowed(
                 request, model, config=(current, config), shared=(others, shared)
             ),
@@ -139,8 +140,8 @@ def _own(directory: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _shared(directories: Sequence[Path]) -> list[str]:
-    """The files beside the versions, without the configuration."""
-    names = {path.name for each in directories for path in each.parent.iterdir() if path.is_file()}
+    """The files beside the versions, without the configuration; a large one is a link in the copy."""
+    names = {name for each in directories for name, path, _ in beside.walk(each.parent) if path.is_file()}
     return sorted(names - {repository.CONFIG})
 
 
@@ -151,19 +152,17 @@ def _require_allowed(
     config: tuple[bytes | None, bytes],
     shared: tuple[Mapping[str, bytes | None], Mapping[str, bytes]],
 ) -> None:
-    """Refuse to replace a configuration that differs in more than its version policy, and other shared files that differ."""
-    if request.replace_config:
-        return
-    before, after = (None if each is None else _without_policy(each.decode(errors="replace")) for each in config)
-    lines = [] if before is None or after is None else config_changes.between(before, after)
-    where = f"{request.address}/{model}"
-    if lines:
-        raise RepositoryError.of(
-            wording.CONFIG_DIFFERS, where=f"{where}/{repository.CONFIG}", details=lines, file=repository.CONFIG
-        )
-    for name, current in shared[0].items():
-        if current is not None and current != shared[1][name]:
-            raise RepositoryError.of(wording.CONFIG_DIFFERS, where=f"{where}/{name}", file=name)
+    """Refuse to replace a configuration that differs in more than its version policy, and any other shared file that differs."""
+    configs = [(repository.CONFIG, *config), *((name, each, shared[1][name]) for name, each in shared[0].items())]
+    for name, current, new in configs:
+        where = f"{request.address}/{model}/{name}"
+        if current is None or current == new:
+            continue
+        if not repository.is_config(name):
+            raise RepositoryError.of(repository_wording.SHARED_FILE_DIFFERS, where=where, file=name)
+        before, after = (_without_policy(each.decode(errors="replace")) for each in (current, new))
+        if not request.replace_config and (lines := config_changes.between(before, after)):
+            raise RepositoryError.of(wording.CONFIG_DIFFERS, where=where, details=lines, file=name)
 
 
 def _without_policy(text: str) -> str:

@@ -118,7 +118,8 @@ def _noting_changes(release: Release) -> Release:
 def _changes(release: Release) -> dict[str, list[str]]:
     """Return the differences from the published configuration and labels, by file name."""
     staged = release.built.staged
-    return repository.config_changes(release.place, staged.model, repository.texts_of(staged), compare=config_changes.between)
+    files = repository.files_beside(staged.model_directory)
+    return repository.config_changes(release.place, staged.model, files, compare=config_changes.between)
 
 
 def _require_served(release: Release, number: int) -> None:

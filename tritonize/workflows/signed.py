@@ -7,12 +7,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tritonize import repository
-from tritonize.core import bounded_files
 from tritonize.core.artifacts import Finding
 from tritonize.core.errors import SignatureError
 from tritonize.core.messages import provenance as wording
 from tritonize.provenance import signatures
-from tritonize.repository.manifest import Manifest, listed_sha256, own_sha256, shared_files
+from tritonize.repository.manifest import Manifest, own_sha256, pinned_texts, shared_files
 from tritonize.repository.private_copy import InPlace
 
 
@@ -80,17 +79,11 @@ def beside(place: Path, model: str, versions: Iterable[int], *, key: Path) -> di
         except SignatureError:
             continue
         lists.append(vouched["files"])
-        if (pinned := _pinned(place / model / str(version), vouched)) is not None:
-            lists.append({repository.CONFIG: {"sha256": hashlib.sha256(pinned).hexdigest(), "bytes": len(pinned)}})
+        pinned = pinned_texts(place / model, version, vouched)
+        lists.append(
+            {
+                name: {"sha256": hashlib.sha256(text.encode()).hexdigest(), "bytes": len(text.encode())}
+                for name, text in pinned.items()
+            }
+        )
     return shared_files(lists)
-
-
-def _pinned(directory: Path, vouched: Manifest) -> bytes | None:
-    """The configuration that pins a version, which follows from its signed one; `None` if that was not kept."""
-    try:
-        proven = bounded_files.text(repository.evidence_of(directory) / repository.CONFIG)
-    except (OSError, ValueError):
-        return None
-    if hashlib.sha256(proven.encode()).hexdigest() != listed_sha256(vouched, repository.CONFIG):
-        return None
-    return repository.with_pin(proven, int(directory.name)).encode()

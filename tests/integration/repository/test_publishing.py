@@ -46,10 +46,12 @@ HEALTHY, MALIGNANT = "healthy\nmalignant\n", "malignant\nhealthy\n"
 
 @dataclass(frozen=True)
 class Seen:
-    """The state of the model that a server reads: the configuration, the labels that it names, and the versions."""
+    """The state of the model that a server reads: the configurations, the files that they name, and the versions."""
 
     config: str
     labels: str
+    variant: str
+    warmup: str
     versions: tuple[tuple[int, bytes], ...]
 
 
@@ -57,9 +59,14 @@ def seen() -> Seen | None:
     if not MODEL.exists():
         return None
     config = (MODEL / "config.pbtxt").read_text()
-    labels = (MODEL / config.split('"')[-2]).read_text()
+    named = config.split('"')[-2]
+    labels = (MODEL / named).read_text()
+    variant = (MODEL / "configs/small.pbtxt").read_text()
+    warmup = (MODEL / "warmup" / named).read_text()
     numbers = repository.versions(PLACE, "m")
-    return Seen(config, labels, tuple((number, (MODEL / str(number) / "model.onnx").read_bytes()) for number in numbers))
+    return Seen(
+        config, labels, variant, warmup, tuple((number, (MODEL / str(number) / "model.onnx").read_bytes()) for number in numbers)
+    )
 
 
 def publish(content: str, labels: str, **options: Any) -> int:
@@ -68,13 +75,17 @@ def publish(content: str, labels: str, **options: Any) -> int:
     with repository.staging(PLACE) as run:
         (run.work / "model.onnx").write_text(content)
         number = repository.next_version(PLACE, "m")
-        texts = {"config.pbtxt": f'name: "m" output {{ name: "y" label_filename: "{named}" }}\n', named: labels}
+        text = f'name: "m" output {{ name: "y" label_filename: "{named}" }}\n'
+        # The input of the warmup has the labels' name and content here.
+        texts = {"config.pbtxt": text, "configs/small.pbtxt": text, f"warmup/{named}": labels, named: labels}
         staged = repository.stage(run, "m", number, files={f"{number}/model.onnx": run.work / "model.onnx"}, texts=texts)
 
         def finish(final: repository.StagedVersion) -> None:
             (final.version_directory / "evidence").mkdir()
             (final.version_directory / "evidence" / "report.json").write_text(json.dumps({"version": final.version}))
-            shutil.copy(final.model_directory / "config.pbtxt", final.version_directory / "evidence")
+            for name in filter(repository.is_config, texts):
+                (final.version_directory / "evidence" / name).parent.mkdir(exist_ok=True)
+                shutil.copy(final.model_directory / name, final.version_directory / "evidence" / name)
             repository.write_manifest(final, {"verdict": "passed"})
 
         return repository.publish(staged, PLACE, allow_change=True, finish=finish, **options).version

@@ -9,7 +9,7 @@ import pytest
 from tests.support import tiny_onnx
 from tritonize.core.errors import UsageError
 from tritonize.spec import schema
-from tritonize.workflows import adopt
+from tritonize.workflows import adopt, adopted_files
 from tritonize.workflows.adopt import Adoption
 
 ONNX = tiny_onnx.identity([("X", tiny_onnx.FLOAT, ["b", 3])], [("Y", tiny_onnx.FLOAT, ["b", 3])])
@@ -45,7 +45,6 @@ def only(**options: object) -> Adoption:
         ("", ["1/weights.bin"], "refused", "neither the configuration nor the files", 1),
         (None, ["1/model.onnx"], "unproven", "there is no config.pbtxt", 3),
         ('backend: "onnxruntime"', ["1/net.onnx"], "unproven", "no model file net/1/model.onnx", 3),
-        ('backend: "onnxruntime"', ["1/model.onnx", "warmup/sample"], "unproven", "the folder net/warmup", 3),
     ],
 )
 def test_each_has_its_reason(config: str | None, files: list[str], outcome: str, words: str, code: int) -> None:
@@ -60,6 +59,14 @@ def test_a_link_inside_the_version_is_not_followed() -> None:
     directory = model("net", 'backend: "onnxruntime"', "1/other.onnx")
     (directory / "1/model.onnx").symlink_to("other.onnx")
     assert only().reason.startswith("net/1/model.onnx is a symbolic link")
+
+
+def test_the_files_in_folders_beside_the_version_are_copied_and_hashed(tmp_path: Path) -> None:
+    files = ["1/model.onnx", "warmup/image", "configs/small.pbtxt", "initial_state/zeros"]
+    model("net", 'backend: "onnxruntime"', *files, "2/model.onnx")
+    copied = adopted_files.copy(Path("models"), "net", 1, root=tmp_path / "copy")
+    assert sorted(copied.hashes) == sorted(["config.pbtxt", *files])
+    assert all((tmp_path / "copy/net" / name).is_file() for name in files)
 
 
 def test_the_step_for_a_missing_configuration_names_the_files() -> None:

@@ -52,10 +52,6 @@ NO_PLAIN_FILE = Message(
     what="{file} is a symbolic link or a special file, and evidence covers regular files only",
     next_step="put the file itself there",
 )
-FOLDER = Message(
-    code="adopt-folder",
-    what="the folder {folder} beside the versions is part of the model, and evidence does not cover such folders",
-)
 EVIDENCE_THERE = Message(code="adopt-evidence-there", what="another command wrote evidence of this version meanwhile")
 FILES_CHANGED = Message(code="adopt-files-changed", what="{file}: {what}, so nothing was written")
 STATEFUL = Message(

@@ -42,6 +42,13 @@ CONFIG_DIFFERS = Message(
     cause="the spec changed, or the file was edited by hand",
     next_step="add --replace-config to replace the published one, or choose another model name",
 )
+SHARED_FILE_DIFFERS = Message(
+    code="repository-shared-file-differs",
+    what="The new version's {file} differs from the published one, which the configurations of older versions name.",
+    cause="the file was changed under its old name",
+    next_step="give the new file another name, here and in the configuration, so that older versions keep theirs",
+)
+OTHER_BYTES = Message(code="other-bytes", what="{published:,} bytes are published, {new:,} other bytes are new")
 CONFIG_WILL_DIFFER = Message(
     code="repository-config-will-differ",
     what="The published {file} differs from this one, so `tritonize run` needs --replace-config to publish it: {fields}.",
