@@ -240,8 +240,18 @@ def test_a_wrong_export_fails_and_is_kept_with_its_report():
 
 
 @pytest.mark.server
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("moment", ["Export", "Triton"])
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        ("Export", signal.SIGINT),
+        ("Triton", signal.SIGTERM),
+        ("Triton", signal.SIGKILL),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in (("Triton", signal.SIGINT), ("Export", signal.SIGTERM), ("Export", signal.SIGKILL))
+        ),
+    ],
+)
 def test_an_interrupted_run_leaves_no_process_and_no_version(model_files, number, moment):
     command = [str(Path(sys.executable).with_name("tritonize")), "run", str(model_files / "classifier.pt"), *CLASSIFIER]
     marks = {"Export": "Run PyTorch", "Triton": "Stage the version"}  # the line before the moment

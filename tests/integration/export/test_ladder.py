@@ -25,12 +25,12 @@ def build(name: str, rest: str = BATCHED):
     [
         ("training_mode", "part-in-training-mode", ""),
         ("random", "not-deterministic", "OUTPUT__0"),
-        ("dropout_always", "not-deterministic", "OUTPUT__0"),
+        pytest.param("dropout_always", "not-deterministic", "OUTPUT__0", marks=pytest.mark.slow),
         ("counter", "state-written", "count"),
         ("hidden_state", "state-decides", "OUTPUT__0"),
-        ("batch_of_one", "model-not-batchable", ""),
+        pytest.param("batch_of_one", "model-not-batchable", "", marks=pytest.mark.slow),
         ("batch_mean", "model-not-batchable", ""),
-        ("flat_unique", "model-not-batchable", ""),
+        pytest.param("flat_unique", "model-not-batchable", "", marks=pytest.mark.slow),
     ],
 )
 def test_a_model_that_cannot_be_proven_is_reported_as_that(name, code, named):
@@ -49,7 +49,11 @@ def test_a_model_that_cannot_be_proven_is_reported_as_that(name, code, named):
         pytest.param("loop_over_batch", BATCHED, marks=pytest.mark.slow),
         ("scalar_default", BATCHED),
         ("in_place", BATCHED),
-        ("branch_on_length", "inputs: {x: {shape: [batch, length]}}, axes: {length: {min: 1, opt: 4, max: 9}}, max_batch_size: 2"),
+        pytest.param(
+            "branch_on_length",
+            "inputs: {x: {shape: [batch, length]}}, axes: {length: {min: 1, opt: 4, max: 9}}, max_batch_size: 2",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             "attention",
             "inputs: {x: {shape: [batch, length, 8]}}, axes: {length: {min: 2, opt: 4, max: 9}}, max_batch_size: 2",
