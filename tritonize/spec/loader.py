@@ -75,9 +75,11 @@ def require_sound(specification: schema.Spec, *, check_triton: TritonCheck | Non
     """
     lines: list[str] = []
     for name, model in specification.models.items():
-        triton = check_triton(model.triton) if check_triton else ()
+        sections = _sections(model.triton, model.variants) if check_triton else ()
         lines += [f"models.{name}.{dotted(where)}: {text}" for where, text in rules.problems(model)]
-        lines += [f"models.{name}.triton.{dotted(where)}: {text}" for where, text in triton]
+        for place, section in sections:
+            assert check_triton is not None
+            lines += [f"models.{name}.{dotted((*place, *where))}: {text}" for where, text in check_triton(section)]
     lines += [f"{dotted(where)}: {text}" for where, text in ensembles.problems(specification)]
     if lines:
         raise UsageError.of(wording.PROBLEMS, details=lines, count=_counted(lines))
@@ -116,12 +118,22 @@ def _validate(
             every = (*rules.problems(model), *steps.missing_files(model, folder))
             problems = [(where, text) for where, text in every if where[0] not in skipped]
             found += [(("models", name, *where), text) for where, text in problems]
-        triton = raw.get("triton") if isinstance(raw, dict) else None
-        if check_triton and isinstance(triton, dict):
-            found += [(("models", name, "triton", *where), text) for where, text in check_triton(triton)]
+        sections = _sections(raw.get("triton"), raw.get("variants")) if isinstance(raw, dict) and check_triton else ()
+        for place, section in sections:
+            assert check_triton is not None
+            found += [(("models", name, *place, *where), text) for where, text in check_triton(section)]
     if parsed:  # the rules between models need every model
         found += ensembles.problems(parsed)
     return found, parsed
+
+
+def _sections(triton: object, variants: object) -> Iterator[tuple[Location, Mapping[str, object]]]:
+    """Yield the sections of a model that hold fields of Triton's ModelConfig, with their places."""
+    named = variants.items() if isinstance(variants, Mapping) else ()
+    sections: list[tuple[Location, object]] = [(("triton",), triton), *((("variants", str(name)), each) for name, each in named)]
+    for place, section in sections:
+        if isinstance(section, Mapping):
+            yield place, section
 
 
 def _partial(raw: object, bad: Collection[str]) -> schema.Model | None:
@@ -213,6 +225,7 @@ def _resolve(parsed: schema.Spec, folder: Path) -> schema.Spec:
                 if isinstance(model.weights, schema.Weights)
                 else placed(model.weights),
                 "template": placed(model.template),
+                "warmup_files": [at(path) for path in model.warmup_files],
                 "config": placed(model.config),
                 "operators": [at(path) for path in model.operators],
                 "builder": model.builder.model_copy(update={"plugins": tuple(at(path) for path in model.builder.plugins)}),

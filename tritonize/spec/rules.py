@@ -55,18 +55,32 @@ def problems(model: schema.Model) -> Iterator[tuple[tuple[str | int, ...], str]]
     yield from _plan_problems(model)
     yield from _profile_problems(model)
     yield from _config_problems(model)
+    yield from _warmup_problems(model)
     yield from steps.problems(model)
 
 
 def _config_problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], str]]:
     """Check that a configuration of the user's own is not also put together from other parts of the spec."""
     if model.config:
-        for key in ("template", "triton", "custom_op_libraries"):
+        for key in ("template", "triton", "custom_op_libraries", "warmup", "variants"):
             if getattr(model, key):
                 yield (key,), "cannot be given together with config, which is published as it is; remove one of them"
         for name, output in model.outputs.items():
             if output.labels:
                 yield ("outputs", name, "labels"), "cannot be given together with config; name the labels in that file"
+
+
+def _warmup_problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Check where the inputs of the warmup come from."""
+    if model.ensemble and (model.warmup or model.warmup_files):
+        key = "warmup" if model.warmup else "warmup_files"
+        yield (key,), "does not apply to an ensemble, whose steps warm up by themselves; write it at a step's model"
+    elif model.warmup and "model_warmup" in model.triton:
+        yield ("warmup",), "cannot be given together with triton.model_warmup; remove one of them"
+    elif model.warmup and model.warmup_files:
+        yield ("warmup_files",), "cannot be given together with warmup: samples; name the files in triton.model_warmup instead"
+    elif model.warmup and "sequence_batching" in model.triton:
+        yield ("warmup",), "samples have no values for the controls of a sequence; write triton.model_warmup with all inputs"
 
 
 def _text_problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], str]]:

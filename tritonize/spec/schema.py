@@ -107,6 +107,9 @@ Function = Annotated[str, StringConstraints(pattern=r"^[^:]+\.py:[A-Za-z_][A-Za-
 SourceLine = Annotated[str, StringConstraints(pattern=r"^.+:[0-9]+$")]
 """`file.py:line`, as the error about a branch on data names it."""
 
+VariantName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$")]
+"""The name that `tritonserver --model-config-name` chooses a variant by."""
+
 Distribution = Literal["normal", "uniform", "token_ids", "padding_mask", "one_hot"]
 """`token_ids` are integers of `range` up to the sample's length and zeros after it; `padding_mask` is 1 up to that length and 0
 after it. Both run along the last axis, and all inputs of one sample have the same length. `one_hot` has a single 1 along the last
@@ -371,6 +374,19 @@ class Model(_Section):
     samples: Samples = Samples()
     quality: Quality = Quality()
     triton: dict[str, Any] = Field(default_factory=dict, description="further fields of Triton's ModelConfig")
+    variants: dict[VariantName, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="named variants of the configuration, configs/<name>.pbtxt, for tritonserver --model-config-name: "
+        "fields that replace those under triton",
+    )
+    warmup: Literal["samples"] | None = Field(
+        None,
+        description="samples: before the model is ready, Triton runs it on samples of every shape; their values lie beside the "
+        "versions, unless evidence.samples says otherwise: then it runs zeros of these shapes",
+    )
+    warmup_files: list[Path] = Field(
+        default_factory=list, description="files, or folders of files, that model_warmup names as input_data_file; they are copied"
+    )
     template: Path | None = Field(None, description="replaces templates/config.pbtxt.j2")
     config: Path | None = Field(
         None, description="a config.pbtxt to publish as it is, such as the one in place; it is compared with the model"

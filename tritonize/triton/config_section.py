@@ -20,6 +20,7 @@ _WHY = {
     "model_operations": "custom_op_libraries of the spec",
     "cc_model_filenames": "one plan for each compute capability",
     "dynamic_batching": "the default, since max_batch_size is above 1",
+    "model_warmup": "samples of the spec, one of each shape",
     "instance_group": "one group for each profile that covers all sizes",
 }
 """Fields that do not come from the section, to the reason why they are there."""
@@ -72,7 +73,8 @@ def as_text(model: schema.Model, plans: Mapping[str, str]) -> str:
         part = message()
         json_format.ParseDict({name: value}, part)
         text = text_format.MessageToString(part, as_utf8=True).strip()
-        reason = _WHY.get(name) if model.triton.get(name) != value else None
+        made = name == "model_warmup" and model.warmup is not None
+        reason = _WHY.get(name) if made or model.triton.get(name) != value else None
         parts.append(f"# {name}: {reason}\n{text}" if reason else text)
     return "\n".join(part for part in parts if part)
 

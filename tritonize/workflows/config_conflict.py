@@ -35,7 +35,7 @@ def require_nothing_dropped_early(place: Path, name: str, model: schema.Model) -
     """`require_nothing_dropped` at the start of a run, as far as the new configuration is known then."""
     with contextlib.suppress(UsageError):  # reported later, when the configuration is rendered
         if not model.template and not model.config:
-            require_nothing_dropped(place, name, model_config.foreseen(name, model), unknown=("cc_model_filenames",))
+            require_nothing_dropped(place, name, model_config.foreseen(name, model), unknown=("cc_model_filenames", "model_warmup"))
 
 
 def require_nothing_dropped(place: Path, name: str, config: ModelConfig, *, unknown: Sequence[str] = ()) -> None:
@@ -59,16 +59,17 @@ def require_nothing_dropped(place: Path, name: str, config: ModelConfig, *, unkn
         raise RepositoryError.of(wording.CONFIG_DROPS, where=str(path), details=lines, file=repository.CONFIG)
 
 
-def kept(place: Path, name: str, text: str) -> str:
+def kept(place: Path, name: str, text: str, *, file: str = repository.CONFIG) -> str:
     """Return the published configuration if it says the same as a new one, else the new one, to be proven as it will be published.
 
     Args:
         place: the model repository.
         name: the model's name.
         text: the new configuration.
+        file: its name in the model's directory.
     """
     try:
-        current = bounded_files.text(place / name / repository.CONFIG)
+        current = bounded_files.text(place / name / file)
     except (OSError, ValueError):  # there is none, or it differs, which is reported later
         return text
     return text if config_changes.between(current, text) else current
@@ -93,7 +94,8 @@ def _lines(place: Path, name: str, model: schema.Model) -> Iterator[str]:
     except TritonizeError as error:
         yield wording.CONFIG_INVALID.text(found=error.found)
         return
-    yield from config_changes.between_fields(*({f: v for f, v in each.items() if f not in _LATER} for each in (current, wanted)))
+    later = (*_LATER, "model_warmup") if model.warmup or model.warmup_files else _LATER
+    yield from config_changes.between_fields(*({f: v for f, v in each.items() if f not in later} for each in (current, wanted)))
     labels = model_config.label_files(current)
     for output in sorted({*labels, *(each for each, rules in model.outputs.items() if rules.labels)}):
         rules = model.outputs.get(output)

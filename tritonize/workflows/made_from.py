@@ -24,7 +24,7 @@ from tritonize.process.loaded_code import Loaded
 from tritonize.repository import file_hashes
 from tritonize.source import in_process, sample_files
 from tritonize.spec import schema
-from tritonize.workflows import portable_spec
+from tritonize.workflows import portable_spec, warmup
 
 SCHEMA = 1
 _TOOL = ("jinja2", "numpy", "onnxruntime", "protobuf", "pydantic", "tritonclient")
@@ -90,6 +90,7 @@ def _named(model: schema.Model) -> Iterator[tuple[str, Path]]:
         yield "template", model.template
     if model.config:
         yield "config", model.config
+    yield from (("sample", path) for path in warmup.own_files(model).values())
     yield from (("labels", rules.labels) for rules in model.outputs.values() if rules.labels)
     for pattern in () if model.samples.function else model.samples.patterns:
         for match in map(Path, sample_files.matches(pattern)):

@@ -7,6 +7,7 @@ from pathlib import Path
 from tritonize.core import redaction
 from tritonize.core.json_types import JsonObject
 from tritonize.spec import schema
+from tritonize.workflows import warmup
 
 
 def portable(model: schema.Model) -> JsonObject:
@@ -29,6 +30,10 @@ def portable(model: schema.Model) -> JsonObject:
         plain["custom_op_libraries"] = [Path(name).name for name in model.custom_op_libraries]
     if model.operators:
         plain["operators"] = [path.name for path in model.operators]
+    if model.warmup_files:  # how many: their names may be those of patients
+        plain["warmup_files"] = len(model.warmup_files)
+        plain["triton"] = warmup.without_names(model.triton, model)
+        plain |= {"variants": {name: warmup.without_names(each, model) for name, each in model.variants.items()}}
     for output in plain.get("outputs", {}).values():
         if output.get("labels"):
             output["labels"] = Path(output["labels"]).name

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tritonize import reference, repository
 from tritonize.core import resources
-from tritonize.core.artifacts import Finding, StagedVersion, TensorSpec, to_json
+from tritonize.core.artifacts import Finding, SampleSet, StagedVersion, TensorSpec, to_json
 from tritonize.core.errors import RepositoryError, UsageError
 from tritonize.core.messages import steps as wording
 from tritonize.core.stages import StageName
@@ -20,9 +20,10 @@ from tritonize.source.drawing import Drawn
 from tritonize.spec import ensembles, schema, steps
 from tritonize.triton import model_config
 from tritonize.triton.server import view
-from tritonize.workflows import checked_copy, config_conflict, ensemble_steps, evidence
+from tritonize.workflows import checked_copy, ensemble_steps, evidence, stage_beside
 from tritonize.workflows.ensemble_steps import UsedStep
 from tritonize.workflows.job import Job
+from tritonize.workflows.stage_beside import Beside
 from tritonize.workflows.stage_version import PACKAGES, Built, labels_of
 
 _NO_BYTECODE = "__pycache__"
@@ -50,12 +51,15 @@ def _python(job: Job, drawn: Drawn) -> Built:
     with job.recorder.stage(StageName.STAGE):
         version = repository.next_version(job.place, job.name)
         served = (resources.package() / "backends" / "python_step" / "model.py").read_text(encoding="utf-8")
-        texts = {**_texts(job, model, inputs=inputs, outputs=outputs), f"{version}/{steps.SERVED_FILE}": served}
+        beside = _beside(job, model, drawn.samples, inputs=inputs, outputs=outputs)
+        texts = {**beside.texts, f"{version}/{steps.SERVED_FILE}": served}
         texts[f"{version}/{_NO_BYTECODE}"] = ""
         files = shutil.copytree(folder, job.work / "served", ignore=shutil.ignore_patterns("__pycache__"))
-        moved = {f"{version}/{path.name}": files / path.name for path in model.python_files}
+        moved = {**beside.files, **{f"{version}/{path.name}": files / path.name for path in model.python_files}}
         staged = repository.stage(job.run, job.name, version, files=moved, texts=texts)
-        return _built(job, staged, baseline)
+        stage_beside.require_sound_variants(staged)
+        built = _built(job, staged, baseline)
+        return replace(built, notes=(*built.notes, *beside.notes))
 
 
 def _ensemble(job: Job, drawn: Drawn) -> Built:
@@ -65,7 +69,7 @@ def _ensemble(job: Job, drawn: Drawn) -> Built:
     baseline = reference.compute(model, job.source, drawn, work=job.work, recorder=job.recorder)
     scheduled = model.model_copy(update={"triton": {**model.triton, "ensemble_scheduling": _scheduling(model, prepared.wiring)}})
     with job.recorder.stage(StageName.STAGE):
-        texts = _texts(job, scheduled, inputs=inputs, outputs=prepared.outputs)
+        texts = _beside(job, scheduled, drawn.samples, inputs=inputs, outputs=prepared.outputs).texts
         staged = repository.stage(job.run, job.name, repository.next_version(job.place, job.name), files={}, texts=texts)
         view.link_entries(prepared.root, {job.name: staged.model_directory})
         built = _built(job, staged, baseline)
@@ -145,13 +149,18 @@ def _scheduling(model: schema.Model, wiring: ensembles.Wiring) -> dict[str, obje
     }
 
 
-def _texts(job: Job, model: schema.Model, *, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> dict[str, str]:
-    """Return configuration and label files, by name."""
+def _beside(
+    job: Job, model: schema.Model, samples: SampleSet, *, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
+) -> Beside:
+    """Write what lies beside the version."""
     labels = labels_of(model, outputs)
     named = {output: model_config.label_filename(output, text) for output, text in labels.items()}
-    config = model_config.render_tensors(job.name, model, inputs=inputs, outputs=outputs, labels=named)
-    kept = config_conflict.kept(job.place, job.name, config)
-    return {repository.CONFIG: kept, **{named[output]: text for output, text in labels.items()}}
+
+    def render(changed: schema.Model) -> str:
+        return model_config.render_tensors(job.name, changed, inputs=inputs, outputs=outputs, labels=named)
+
+    made = stage_beside.prepare(job.specification, job.name, model, render=render, samples=samples, folder=job.work)
+    return replace(made, texts={**made.texts, **{named[output]: text for output, text in labels.items()}})
 
 
 def _built(job: Job, staged: StagedVersion, baseline: Baseline) -> Built:

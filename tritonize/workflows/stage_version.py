@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritonize import repository
@@ -20,13 +20,13 @@ from tritonize.plans.builder import BuiltPlan
 from tritonize.plans.proof import PlanProof
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
-from tritonize.repository import Run
 from tritonize.spec import schema
 from tritonize.triton import model_config
 from tritonize.triton.protocol import ModelConfig
-from tritonize.workflows import config_conflict, evidence
+from tritonize.workflows import evidence, stage_beside
 from tritonize.workflows.build_plans import ProvenPlans
 from tritonize.workflows.job import Job
+from tritonize.workflows.stage_beside import Beside
 
 PACKAGES = ("onnx", "onnxslim", "numpy", "tritonclient")
 """Packages whose versions a report names, beside those that the workers report."""
@@ -68,9 +68,10 @@ def stage(job: Job, proven: ProvenOnnx, plans: ProvenPlans, *, located: Location
     model, golden, proofs = job.model, proven.golden, plans.proofs
     findings = (*plans.findings, *(proven.nonfinite if model.quality.nan == "strict" else ()))
     with job.recorder.stage(StageName.STAGE):
-        staged = _stage(job.specification, job.name, proven.artifact, plans=[each.plan for each in proofs], run_=job.run)
+        beside = _beside(job, proven, plans=[each.plan for each in proofs])
+        staged = _stage(job, proven.artifact, beside, plans=[each.plan for each in proofs])
         config = model_config.parse((staged.model_directory / repository.CONFIG).read_text(), where=repository.CONFIG)
-    notes = (*proven.baseline.notes, *proven.notes)
+    notes = (*proven.baseline.notes, *proven.notes, *beside.notes)
     if model.quality.nan == "note":
         notes += tuple(map(_nonfinite_note, proven.nonfinite))
     return Built(
@@ -102,17 +103,25 @@ def _nonfinite_note(finding: Finding) -> str:
     return wording.NONFINITE_NOTE.text(what=finding.what, expected=finding.expected or "an answer", found=finding.found)
 
 
-def _stage(
-    specification: schema.Spec, name: str, artifact: OnnxArtifact, *, plans: Sequence[BuiltPlan], run_: Run
-) -> StagedVersion:
-    model, place = specification.models[name], specification.repository
+def _beside(job: Job, proven: ProvenOnnx, *, plans: Sequence[BuiltPlan]) -> Beside:
+    """Write what lies beside the version."""
+    artifact, model = proven.artifact, job.model
     # Triton loads model.plan unless the configuration names a file per GPU type; a single collected plan has such a name too.
     plan_names = {each.metadata.compute_capability: each.path.name for each in plans if each.path.name != placement.PLAN}
     labels = labels_of(model, artifact.outputs)
     named = {output: model_config.label_filename(output, text) for output, text in labels.items()}
-    text = model_config.render(name, model, artifact, plans=plan_names, labels=named)
-    texts = {repository.CONFIG: config_conflict.kept(place, name, text)}
-    texts |= {named[output]: text for output, text in labels.items()}
+
+    def render(changed: schema.Model) -> str:
+        return model_config.render(job.name, changed, artifact, plans=plan_names, labels=named)
+
+    made = stage_beside.prepare(
+        job.specification, job.name, model, render=render, samples=proven.baseline.golden.samples, folder=job.work
+    )
+    return replace(made, texts={**made.texts, **{named[output]: text for output, text in labels.items()}})
+
+
+def _stage(job: Job, artifact: OnnxArtifact, beside: Beside, *, plans: Sequence[BuiltPlan]) -> StagedVersion:
+    place, name = job.place, job.name
     version = repository.next_version(place, name)
     served = [artifact.path, artifact.data] if not plans else [path for each in plans for path in each.files]
     files = {f"{version}/{path.name}": path for path in served if path}
@@ -123,7 +132,9 @@ def _stage(
             files[f"{version}/{repository.EVIDENCE}/{proof.name}"] = proof
     if artifact.node_map:
         files[f"{version}/{repository.EVIDENCE}/{artifact.node_map.name}"] = artifact.node_map
-    return repository.stage(run_, name, version, files=files, texts=texts)
+    staged = repository.stage(job.run, name, version, files={**files, **beside.files}, texts=beside.texts)
+    stage_beside.require_sound_variants(staged)
+    return staged
 
 
 def labels_of(model: schema.Model, outputs: Sequence[TensorSpec]) -> dict[str, str]:

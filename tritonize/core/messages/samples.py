@@ -162,3 +162,8 @@ NOT_NEGATIVE = Message(
     code="integers-not-negative",
     what="Integer inputs were drawn from 0 to 9 only: the model raises on negative ones.",
 )
+WARMUP_REAL = Message(
+    code="warmup-real-samples",
+    what="The folder warmup/ beside the versions has copies of {count} of your own samples. If they are confidential, such as "
+    "patients' images, set `evidence: {{samples: synthetic}}` in the spec: then Triton warms up with zeros.",
+)

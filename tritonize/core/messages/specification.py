@@ -15,6 +15,26 @@ PROBLEMS = Message(
     next_step="correct the lines below; docs/spec.schema.json describes all keys",
 )
 NO_MODEL = Message(code="spec-no-model", what="The specification has no such model.")
+WARMUP_UNREADABLE = Message(
+    code="warmup-unreadable",
+    what="A file of the warmup cannot be read.",
+    next_step="correct the path under warmup_files",
+)
+WARMUP_MISSING = Message(
+    code="warmup-missing",
+    what="The warmup names a file that is not among warmup_files.",
+    next_step="add the file, or a folder that has it, to warmup_files",
+)
+WARMUP_UNUSED = Message(
+    code="warmup-unused",
+    what="No warmup names one of warmup_files.",
+    next_step="name it as input_data_file in triton.model_warmup, or remove it from warmup_files",
+)
+VARIANT_REFUSED = Message(
+    code="variant-refused",
+    what="Triton would refuse a named variant of the configuration.",
+    next_step="correct its fields under variants in the spec; `tritonize lint --help` tells more about the rules",
+)
 LABELS_UNREADABLE = Message(
     code="labels-unreadable",
     what="The labels of output {output!r} cannot be read.",

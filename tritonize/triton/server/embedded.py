@@ -67,6 +67,7 @@ def start(
     explicit: bool = False,
     complete: bool = False,
     all_loaded: bool = True,
+    variant: str = "",
     on_progress: Callable[[str], None] | None = None,
 ) -> Iterator[Running]:
     """Serve a model repository until the context ends; afterwards no process and no shared memory remains.
@@ -81,6 +82,7 @@ def start(
         explicit: whether models can be loaded and unloaded by requests with the server's key, which `benchmarks.soak` does.
         complete: whether the server completes configurations, as it does by default; here this is off by default.
         all_loaded: whether a model that the server refuses is an error.
+        variant: name of the variant in `configs/` by which models are served that have one; their `config.pbtxt` without a name.
         on_progress: receives a line about the current step.
 
     Raises:
@@ -109,6 +111,7 @@ def start(
         explicit=explicit,
         complete=complete,
         all_loaded=all_loaded,
+        variant=variant,
     )
     with _run_on_free_ports(launch, requested) as running:
         yield running
@@ -146,6 +149,7 @@ class _Launch:
     explicit: bool
     complete: bool
     all_loaded: bool
+    variant: str
 
     def gpu_variables(self) -> dict[str, str]:
         """The environment variables that give the server access to the GPU, or deny it."""
@@ -245,6 +249,7 @@ def _command(launch: _Launch, served: Path, ports: Ports, *, prefix: str) -> lis
         f"--backend-directory={launch.installed.backends}",
         *launch.installed.native.options(),
         *python,
+        *([f"--model-config-name={launch.variant}"] if launch.variant else []),
         *([] if launch.complete else ["--disable-auto-complete-config"]),  # it would silently repair a wrong configuration
         "--exit-on-error=false",  # so that the log gives the reason for every refused model, not only for the first
         "--strict-readiness=false",
