@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tritonize.api import run as run
     from tritonize.api import verify as verify
     from tritonize.core.artifacts import Report as Report
+    from tritonize.core.connection_options import ConnectionOptions as ConnectionOptions
     from tritonize.core.errors import ExportError as ExportError
     from tritonize.core.errors import InferenceError as InferenceError
     from tritonize.core.errors import MissingError as MissingError
@@ -37,6 +38,7 @@ _HOMES = {
     "verify": "api",
     "isolate": "process.isolation_probe",
     "operator": "source.operators",
+    "ConnectionOptions": "core.connection_options",
     "Report": "core.artifacts",
     "ExportError": "core.errors",
     "InferenceError": "core.errors",
@@ -57,6 +59,7 @@ __all__ = [  # noqa: RUF022 - functions first
     "operator",
     "run",
     "verify",
+    "ConnectionOptions",
     "Report",
     "Spec",
     "ExportError",

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from tritonize.core import arrays, temporary
 from tritonize.core.artifacts import Report
+from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import UsageError
 from tritonize.core.local_paths import local
 from tritonize.core.messages import usage
@@ -101,6 +102,7 @@ def verify(
     models: Sequence[str] = (),
     version: int | None = None,
     urls: Sequence[str] = (),
+    connection: ConnectionOptions | None = None,
     serve_anyway: bool = False,
 ) -> tuple[Report, ...]:
     """Verify published versions: their files against the manifest, a server's responses against the golden set.
@@ -110,13 +112,19 @@ def verify(
         models: names of the models; all models if empty.
         version: the version; the newest if `None`.
         urls: `http://host:port` and `grpc://host:port` of a running server; if empty, the embedded server is started.
+        connection: certificates, headers and limits of the connection to it.
         serve_anyway: verify also versions whose files changed after publication; their verdict is `failed` in any case.
 
     Raises:
         UsageError, RepositoryError, MissingError, ServerError: the verification could not run.
     """
     request = verify_workflow.Request(
-        repository=local(repository), models=models, version=version, urls=urls, serve_anyway=serve_anyway
+        repository=local(repository),
+        models=models,
+        version=version,
+        urls=urls,
+        connection=connection or ConnectionOptions(),
+        serve_anyway=serve_anyway,
     )
     return verify_workflow.verify(request)
 

@@ -148,3 +148,25 @@ def listening_grpc(answers: dict[str, bytes | Callable[[bytes], bytes]] | Grpc, 
             yield f"127.0.0.1:{port}"
         finally:
             server.stop(0).wait()
+
+
+def http2(status: int) -> Behaviour:
+    """A proxy that speaks HTTP/2 and answers every request with this status and no gRPC."""
+
+    def frame(kind: int, flags: int, stream: int, content: bytes = b"") -> bytes:
+        return len(content).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + content
+
+    def behave(peer: socket.socket) -> None:
+        content = b""
+        peer.sendall(frame(4, 0, 0))
+        while piece := peer.recv(65536):
+            content = (content + piece).removeprefix(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            while len(content) >= 9 and len(content) >= (end := 9 + int.from_bytes(content[:3], "big")):
+                kind, flags, stream = content[3], content[4], int.from_bytes(content[5:9], "big")
+                if kind == 4 and not flags & 1:
+                    peer.sendall(frame(4, 1, 0))
+                if kind == 1:  # headers: answered with `:status` as a literal, and the end of the stream
+                    peer.sendall(frame(1, 5, stream, bytes([0x08, 0x03]) + str(status).encode()))
+                content = content[end:]
+
+    return behave

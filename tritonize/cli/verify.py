@@ -9,13 +9,16 @@ from typing import Annotated
 import typer
 
 from tritonize.cli import repositories
+from tritonize.cli.connection import with_connection
 from tritonize.cli.display import display, finish
 from tritonize.cli.limits import VERIFY_S, Deadline, limited
 from tritonize.cli.sign import RequireSignature
+from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import UsageError
 from tritonize.core.local_paths import is_address, local
 
 
+@with_connection
 def verify(
     repository: Annotated[
         str | None,
@@ -31,7 +34,9 @@ def verify(
     urls: Annotated[
         list[str] | None,
         typer.Option(
-            "--url", metavar="URL", help="A running server: http://host:8000, grpc://host:8001, or both; default: start one."
+            "--url",
+            metavar="URL",
+            help="A running server: https://host/path, grpcs://host, or both; http and grpc without TLS. Default: start one.",
         ),
     ] = None,
     golden: Annotated[
@@ -45,6 +50,7 @@ def verify(
         bool, typer.Option("--serve-anyway", help="Verify also versions whose files changed after publication.")
     ] = False,
     require_signature: RequireSignature = None,
+    connection: ConnectionOptions,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Verify published versions: their files, and a server's responses against the expected outputs."""
@@ -55,7 +61,9 @@ def verify(
     if golden is not None:
         if require_signature is not None:
             raise UsageError.of(usage.GOLDEN_UNSIGNED, found=str(require_signature))
-        _with_file(golden, repository, models or [], version=version, urls=urls or [], seconds=seconds, as_json=json)
+        _with_file(
+            golden, repository, models or [], version=version, urls=urls or [], connection=connection, seconds=seconds, as_json=json
+        )
         return
     place = repository or "model_repository"
     if require_signature is not None and is_address(place):
@@ -66,6 +74,7 @@ def verify(
             models=models or (),
             version=version,
             urls=urls or (),
+            connection=connection,
             serve_anyway=serve_anyway,
             key=require_signature,
             on_stage=terminal.on_stage,
@@ -85,6 +94,7 @@ def _with_file(
     *,
     version: int | None,
     urls: list[str],
+    connection: ConnectionOptions,
     seconds: float,
     as_json: bool,
 ) -> None:
@@ -97,7 +107,12 @@ def _with_file(
         raise UsageError.of(usage.GOLDEN_MODELS, found=", ".join(models))
     with limited(seconds), display() as terminal:
         request = golden_workflow.Request(
-            path=golden, urls=urls, model=models[0] if models else None, version=version, on_stage=terminal.on_stage
+            path=golden,
+            urls=urls,
+            connection=connection,
+            model=models[0] if models else None,
+            version=version,
+            on_stage=terminal.on_stage,
         )
         report = golden_workflow.verify(request)
     finish([report], as_json=as_json)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar  # Any: JSON data, which readers take apart by key
 
+from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.decisions import Decision, Warned
 from tritonize.core.errors import CodePlace
 from tritonize.core.results import DRAWN, Gate, NoiseFloor, StageRow, Verdict
@@ -317,7 +318,7 @@ class ServerHandle:
     """Addresses and identity of a running server."""
 
     http_url: str
-    """`host:port`."""
+    """`host:port`, or an address with scheme and path."""
     grpc_url: str
     log: Path | None = None
     """The server's log; `None` for a server that tritonize did not start."""
@@ -331,6 +332,8 @@ class ServerHandle:
     """Model to the fields of its configuration that it is served without; empty for a server that tritonize did not start."""
     headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     """Headers of every request, by protocol (`http`, `grpc`). They hold access keys, so they are never printed."""
+    options: ConnectionOptions = field(default_factory=ConnectionOptions)
+    """How to connect to a server that tritonize did not start."""
 
 
 @dataclass(frozen=True, kw_only=True)

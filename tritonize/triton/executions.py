@@ -13,6 +13,7 @@ from tritonize.core.messages import client as client_messages
 from tritonize.core.messages import server as wording
 from tritonize.core.stages import Transport
 from tritonize.triton import client
+from tritonize.triton.client import statuses
 from tritonize.triton.protocol import InferenceStatistics, ModelStatistics
 
 _SETTLE_S = 2.0
@@ -55,7 +56,7 @@ def counts(server: ServerHandle, transport: Transport, model: str, *, version: i
         except InferenceError:
             return None
         except ServerError as error:  # a proxy that passes only inference requests responds with its own page
-            if error.code in (client_messages.HTTP_STATUS.code, client_messages.NO_TRITON.code):
+            if error.code in statuses.CODES | {client_messages.NO_TRITON.code}:
                 return None
             raise
     own: ModelStatistics = statistics[0] if statistics else {}

@@ -6,7 +6,6 @@ import contextlib
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,29 +13,25 @@ import numpy as np
 from tritonize.core import arrays, dtypes
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.artifacts import ServerHandle
-from tritonize.core.errors import InferenceError, ServerError, UsageError
+from tritonize.core.errors import InferenceError, ServerError
 from tritonize.core.messages import client as client_messages
 from tritonize.core.messages import files
 from tritonize.core.messages import server as server_messages
 from tritonize.triton import client
 from tritonize.triton.client import refusals
-from tritonize.triton.client.address import FORM, Address, parse, without_credentials
 from tritonize.triton.client.refusals import Refusal
-from tritonize.triton.client.shared_memory import SharedMemoryClient
 from tritonize.triton.protocol import ModelMetadata
+from tritonize.triton.remote import await_model as await_model
+from tritonize.triton.remote import remote as remote
 from tritonize.triton.server import embedded, environment, log
 from tritonize.triton.server.embedded import Ports, Running
 
 READY_TIMEOUT_S = 600.0
 """Default for the seconds within which all models must be loaded."""
-_DEFAULT_PORTS = {"http": 8000, "grpc": 8001}
 _PROBE_LIMIT = 2**31
 """Largest size in bytes of generated inputs for a probe request."""
 _END_S = 5.0
 """Seconds within which a server whose connections broke has ended, if it crashed."""
-_GREETING_S = 30.0
-"""Timeout in seconds for requests of server metadata."""
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def require_possible(*, python: bool = False) -> None:
@@ -197,62 +192,3 @@ def summary(server: ServerHandle) -> str:
         for name in ("tritonserver", "onnxruntime", "tensorrt", "tensorrt_rtx")
         if name in server.identity
     )
-
-
-def remote(urls: Sequence[str], *, headers: Mapping[str, Mapping[str, str]] | None = None) -> ServerHandle:
-    """Connect to a running server by `http://host:port`, `grpc://host:port` or both; `host:port` alone is HTTP.
-
-    Args:
-        urls: its addresses.
-        headers: sent with every request, by protocol.
-
-    User and password of an address become the header `authorization`, which no report and no error contains.
-
-    Raises:
-        UsageError: an address is malformed.
-        ServerError: nothing responds at an address, or the service there is not Triton.
-    """
-    addresses: dict[str, Address] = {}
-    for address in map(_address, urls):
-        if addresses.setdefault(address.scheme, address) != address:
-            raise UsageError.of(
-                client_messages.TWO_ADDRESSES,
-                scheme=address.scheme,
-                found=f"{addresses[address.scheme].authority}, {address.authority}",
-            )
-    identity: dict[str, str] = {}
-    known = _handle(addresses, headers or {})
-    for scheme, address in addresses.items():
-        with client.connect_to(known, "http" if scheme == "http" else "grpc", timeout_s=_GREETING_S) as connection:
-            metadata = connection.server_metadata()
-            if "version" not in metadata or "extensions" not in metadata:
-                raise ServerError.of(client_messages.NO_TRITON, where=connection.where, found=str(metadata)[:200])
-            identity["tritonserver"] = str(metadata["version"])
-            identity[f"at {scheme}"] = address.authority
-    return replace(known, local="grpc" in addresses and _shares_memory(known, addresses["grpc"]), identity=identity)
-
-
-def _handle(addresses: Mapping[str, Address], headers: Mapping[str, Mapping[str, str]]) -> ServerHandle:
-    """The server at these addresses, with the credentials in the addresses."""
-    authorities = {scheme: address.authority for scheme, address in addresses.items()}
-    return ServerHandle(
-        http_url=authorities.get("http", ""),
-        grpc_url=authorities.get("grpc", ""),
-        headers={scheme: {**address.headers, **headers.get(scheme, {})} for scheme, address in addresses.items()},
-    )
-
-
-def _address(url: str) -> Address:
-    address = parse(url, ports=_DEFAULT_PORTS)
-    if address.scheme not in _DEFAULT_PORTS or address.path:
-        reason = "a path" if address.path else f"the scheme {address.scheme!r}"
-        raise UsageError.of(client_messages.ADDRESS, found=f"{without_credentials(url)}: {reason}", expected=FORM)
-    return address
-
-
-def _shares_memory(server: ServerHandle, address: Address) -> bool:
-    if address.host not in _LOOPBACK:
-        return False
-    with client.connect_to(server, "shm", timeout_s=_GREETING_S) as connection:
-        assert isinstance(connection, SharedMemoryClient)
-        return connection.shares_memory()

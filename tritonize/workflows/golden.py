@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +12,7 @@ import numpy as np
 from tritonize import repository
 from tritonize.core import arrays, dtypes, temporary
 from tritonize.core.artifacts import Report, ServerHandle, Stage
+from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import RepositoryError, UsageError, storage_errors
 from tritonize.core.messages import repository as repository_wording
 from tritonize.core.messages import usage as wording
@@ -22,7 +23,7 @@ from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import golden_file
 from tritonize.reference.golden_file import GoldenFile, Origin
 from tritonize.repository.manifest import Manifest
-from tritonize.triton import client, model_config, served_comparison, serving
+from tritonize.triton import client, model_config, remote, served_comparison, serving
 from tritonize.triton.protocol import ModelConfig, TensorConfig
 from tritonize.triton.target import Target
 from tritonize.workflows import evidence, new_draw
@@ -114,6 +115,7 @@ class Request:
     path: Path
     urls: Sequence[str]
     """A running server's `http://host:port` and `grpc://host:port`."""
+    connection: ConnectionOptions = field(default_factory=ConnectionOptions)
     model: str | None = None
     """Model name on the server (the name in the file)."""
     version: int | None = None
@@ -152,7 +154,8 @@ def _verify(request: Request, file: GoldenFile) -> Report:
     name = request.model or file.origin.model
     version = file.origin.version if request.version is None else request.version
     config = model_config.parse(file.origin.config, where=f"{request.path}: {golden_file.CONFIG}") | {"name": name}
-    server = serving.remote(request.urls)
+    server = serving.remote(request.urls, options=request.connection)
+    serving.await_model(server, name, version)
     _require_same_model(server, name, version, config=config, file=file, path=request.path)
     tracker = ErrorTracker(file.golden)
     target = Target(
@@ -179,7 +182,7 @@ def _verify(request: Request, file: GoldenFile) -> Report:
         rows=judgement.rows,
         gates=judgement.gates,
         floors=judgement.floors,
-        notes=(*_notes(request.path, file), *judgement.notes),
+        notes=(*remote.notes(request.urls, request.connection), *_notes(request.path, file), *judgement.notes),
         findings=verified.findings,
         stages=verified.stages,
         proved_by=verified.identity,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tritonize import repository
 from tritonize.core import arrays, temporary
 from tritonize.core.artifacts import Finding, PublishedVersion, Report, ServerHandle, Stage, to_json
+from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import InferenceError, MissingError, RepositoryError, ServerError, UsageError
 from tritonize.core.messages import provenance as provenance_wording
 from tritonize.core.messages import repository as wording
@@ -24,7 +25,7 @@ from tritonize.quality.tracker import ErrorTracker
 from tritonize.repository import private_copy
 from tritonize.repository.manifest import Manifest
 from tritonize.spec import schema
-from tritonize.triton import inference, model_config, served_comparison, serving
+from tritonize.triton import inference, model_config, remote, served_comparison, serving
 from tritonize.triton.protocol import ModelConfig
 from tritonize.triton.target import NewSamples, Target
 from tritonize.workflows import checked_copy, ensemble_steps, evidence, new_draw, signed, target_only
@@ -42,6 +43,8 @@ class Request:
     """Version number (the pinned version; without a pin, the newest)."""
     urls: Sequence[str] = ()
     """A running server's `http://host:port` and `grpc://host:port`; if empty, the embedded server is started."""
+    connection: ConnectionOptions = field(default_factory=ConnectionOptions)
+    """How to connect to the running server."""
     serve_anyway: bool = False
     """Also serve and compare versions whose files changed after they were proven."""
     key: Path | None = None
@@ -86,7 +89,13 @@ def _verify_model(request: Request, name: str) -> Report:
             versions=evidence.versions("numpy", "tritonclient"),
             location=published.version_directory,
             published=True,
-            notes=(*_notes(manifest), *_trust(request, checked, unsigned), *checked.notes, *_config_notes(request, checked)),
+            notes=(
+                *remote.notes(request.urls, request.connection),
+                *_notes(manifest),
+                *_trust(request, checked, unsigned),
+                *checked.notes,
+                *_config_notes(request, checked),
+            ),
         )
         if findings and not request.serve_anyway:
             return replace(blank, notes=(*blank.notes, wording.NOT_SERVED.text()))
@@ -221,7 +230,7 @@ def _served(
     tracker = ErrorTracker(golden)
     with contextlib.ExitStack() as stack:
         server = (
-            serving.remote(request.urls)
+            _running_server(request, published)
             if request.urls
             else stack.enter_context(_embedded_server(request, checked, golden, config=config, folder=folder))
         )
@@ -247,6 +256,12 @@ def _new_samples(request: Request, checked: Checked, golden: GoldenSet, *, confi
         return new_draw.without_reference("the server was started for this verification")
     count = len(TRANSPORTS)
     return new_draw.draw(checked.version_directory, checked.manifest, golden, config=config, transports=count, folder=folder)
+
+
+def _running_server(request: Request, published: PublishedVersion) -> ServerHandle:
+    server = serving.remote(request.urls, options=request.connection)
+    serving.await_model(server, published.model, published.version)
+    return server
 
 
 @contextlib.contextmanager

@@ -45,7 +45,7 @@ def test_the_public_names_are_listed_and_documented():
     import tritonize as package
 
     assert package.__all__ == [
-        "build", "compare_models", "isolate", "operator", "run", "verify", "Report", "Spec",
+        "build", "compare_models", "isolate", "operator", "run", "verify", "ConnectionOptions", "Report", "Spec",
         "ExportError", "InferenceError", "MissingError", "PlanError",
         "RepositoryError", "ServerError", "TritonizeError", "UnprovenError", "UsageError",
     ]  # fmt: skip

@@ -47,8 +47,8 @@ def error_of(behaviour: hostile.Behaviour, *, timeout_s: float = 5.0, ask: str =
 
 DESCRIPTIONS: dict[str, tuple[bytes, str]] = {
     "a page": (http(PAGE), "no-triton"),
-    "a page of a proxy": (http(PAGE, status="502 Bad Gateway"), "http-status"),
-    "a redirection": (http(b"", "Location: http://127.0.0.1:9/", status="302 Found"), "http-status"),
+    "a page of a proxy": (http(PAGE, status="502 Bad Gateway"), "http-bad-gateway"),
+    "a redirection": (http(b"", "Location: http://127.0.0.1:9/", status="302 Found"), "redirected"),
     "an error of Triton": (http(b'{"error": "no"}', status="403 Forbidden"), "request-refused-by-server"),
     "an error that is no text": (http(b'{"error": ["no"]}', status="403 Forbidden"), "request-refused-by-server"),
     "nothing": (http(b""), "no-triton"),

@@ -12,12 +12,14 @@ import pytest
 from tests.support import hostile_server as hostile
 from tests.support.command import CHECKOUT
 from tests.support.hostile_server import http, listening
+from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import ServerError
 from tritonize.triton.client import address
 from tritonize.triton.client.connection import Connection
 
 TLS = CHECKOUT / "tests" / "support" / "tls"
 """A certificate of 127.0.0.1 that only these tests trust."""
+TRUSTING = ConnectionOptions(ca=TLS / "certificate.pem")
 
 
 def echo(peer: socket.socket) -> None:
@@ -80,20 +82,19 @@ def test_tls_certificates_are_checked_and_limits_apply() -> None:
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     server.load_cert_chain(TLS / "certificate.pem", TLS / "key.pem")
     with listening(echo, tls=server) as where:
-        trusting = opened(where, scheme="https", tls=ssl.create_default_context(cafile=str(TLS / "certificate.pem")))
+        trusting = opened(where, scheme="https", options=TRUSTING)
         for _ in range(2):
             assert lines(trusting)[0] == "get /v2 http/1.1"
         trusting.close()
         with pytest.raises(ServerError) as caught:
             opened(where, scheme="https").request("GET", "v2", limit=10_000)
-        assert caught.value.code == "tls-failed"
+        assert caught.value.code == "certificate-rejected"
         assert "certificate" in str(caught.value.found).lower()
     first = b"HTTP/1.1 200 OK\r\n"
     endless = hostile.endless(first + b"\r\n", b" " * 2**20)
     for behaviour, code in ((hostile.dripping(first * 100), "server-silent"), (endless, "answer-too-large")):
         with listening(behaviour, tls=server) as where, pytest.raises(ServerError) as caught:
-            context = ssl.create_default_context(cafile=str(TLS / "certificate.pem"))
-            opened(where, scheme="https", tls=context, timeout_s=0.5).request("GET", "v2", limit=10_000)
+            opened(where, scheme="https", options=TRUSTING, timeout_s=0.5).request("GET", "v2", limit=10_000)
         assert caught.value.code == code
 
 

@@ -20,7 +20,54 @@ NOT_HTTP = Message(
 TLS_FAILED = Message(
     code="tls-failed",
     what="The TLS connection to the server failed.",
-    cause="this machine does not trust the server's certificate, or the port does not speak TLS",
+    cause="the port does not speak TLS, or the two sides share no TLS version",
+    next_step="without TLS, use http:// or grpc://",
+)
+CERTIFICATE_REJECTED = Message(
+    code="certificate-rejected",
+    what="This machine does not accept the server's certificate.",
+    cause="an authority that this machine does not know signed it, it has expired, or it is for another name",
+    next_step="give the authority's certificate with --ca FILE, or the name that the certificate is for with --url",
+)
+CLIENT_CERTIFICATE = Message(
+    code="client-certificate",
+    what="The server does not accept this client's certificate.",
+    cause="the server requires a client certificate, and none was given or another authority signed it",
+    next_step="give one with --cert FILE and --key FILE",
+)
+TLS_FILE = Message(
+    code="tls-file",
+    what="A file of {option} cannot be used.",
+    cause="it does not exist, is not in PEM form, its key has a password, or certificate and key do not belong together",
+    next_step="check it with `openssl x509 -noout -text -in FILE`, or `openssl pkey -noout -in FILE` for a key",
+)
+TLS_ON_PLAIN_PORT = Message(
+    code="tls-on-plain-port",
+    what="The address has TLS, and the port does not: it speaks {protocol} without TLS.",
+    next_step="use --url {address}",
+)
+PLAIN_ON_TLS_PORT = Message(
+    code="plain-on-tls-port",
+    what="The port speaks TLS, and the address does not.",
+    next_step="use --url {address}",
+)
+SWAPPED_PORT = Message(
+    code="swapped-port",
+    what="The port speaks {found_protocol}, and the address is for {protocol}.",
+    cause="the ports of HTTP and gRPC are swapped: Triton listens for HTTP on 8000 and for gRPC on 8001 by default",
+    next_step="use --url {address}",
+)
+NO_HTTP2 = Message(
+    code="no-http2",
+    what="The TLS endpoint does not offer HTTP/2, which gRPC needs.",
+    cause="a proxy or load balancer in front of Triton speaks HTTP/1.1 only on this port",
+    next_step="enable HTTP/2 there (ALPN h2), or verify over HTTP: --url {address}",
+)
+OTHER_PROTOCOL = Message(
+    code="other-protocol",
+    what="The port speaks neither HTTP nor gRPC.",
+    cause="the port belongs to another service",
+    next_step="check the port: Triton listens for HTTP on 8000 and for gRPC on 8001 by default",
 )
 NO_TRITON = Message(
     code="no-triton",
@@ -30,8 +77,67 @@ NO_TRITON = Message(
 )
 HTTP_STATUS = Message(
     code="http-status",
-    what="The server returned HTTP status {status} ({reason}).",
+    what="The server returned {status}.",
     cause="a proxy between this machine and Triton rejected the request",
+)
+REDIRECTED = Message(
+    code="redirected",
+    what="The server returned {status}, a redirect to {target}. tritonize does not follow redirects.",
+    cause="the server moved, wants https, or sends clients without credentials to a page for signing in",
+    next_step="if you trust the target, give its address with --url",
+)
+UNAUTHORIZED = Message(
+    code="http-unauthorized",
+    what="The server requires credentials: it returned {status}.",
+    cause="no credentials were sent, or they are wrong or expired",
+    next_step="give them with --header authorization=@env:VARIABLE, or as https://user:password@host",
+)
+FORBIDDEN = Message(
+    code="http-forbidden",
+    what="The server does not allow the request: it returned {status}.",
+    cause="the credentials lack a permission, or a proxy does not allow this client, path or method",
+    next_step="ask whoever runs the server which header or client it allows; --header NAME=@env:VARIABLE sends one",
+)
+NOT_FOUND = Message(
+    code="http-not-found",
+    what="The server has nothing at this path: it returned {status}.",
+    cause="the path prefix of the address is wrong or missing, or the proxy routes by another host name",
+    next_step="give the prefix that the proxy routes to Triton: --url https://HOST/PREFIX",
+)
+REQUEST_TOO_LARGE = Message(
+    code="http-too-large",
+    what="The server rejects a request of this size: it returned {status}.",
+    cause="a proxy between this machine and Triton limits the size of requests (nginx: client_max_body_size, 1 MiB by default)",
+    next_step="raise the limit of the proxy, or send smaller requests with --compression gzip",
+)
+TOO_MANY_REQUESTS = Message(
+    code="http-too-many-requests",
+    what="The server limits the rate of requests: it returned {status}.",
+    cause="a proxy between this machine and Triton limits requests per client",
+    next_step="verify later, or through an address without the limit",
+)
+BAD_GATEWAY = Message(
+    code="http-bad-gateway",
+    what="The proxy got no valid response from Triton: it returned {status}.",
+    cause="Triton is not running, or the proxy speaks to a wrong port of it (8000 is for HTTP, 8001 for gRPC)",
+    next_step="check Triton behind the proxy: curl http://TRITON:8000/v2/health/ready",
+)
+UNAVAILABLE = Message(
+    code="http-unavailable",
+    what="The server is not available now: it returned {status}.",
+    cause="Triton is starting or stopping, or the proxy has no healthy server behind it",
+    next_step="wait for it with --wait SECONDS",
+)
+GATEWAY_TIMEOUT = Message(
+    code="http-gateway-timeout",
+    what="The proxy did not get a response from Triton in time: it returned {status}.",
+    cause="the model takes longer than the proxy waits, or Triton hangs",
+    next_step="raise the timeout of the proxy",
+)
+MESSAGE_TOO_LARGE = Message(
+    code="message-too-large",
+    what="A request to {model!r} is larger than --max-message-size.",
+    next_step="raise --max-message-size",
 )
 RESPONSE_TOO_LARGE = Message(
     code="answer-too-large",
@@ -53,6 +159,12 @@ OTHER_MODEL_RESPONDED = Message(
     what="The response comes from another model or version than the request named.",
     cause="a proxy between this machine and Triton routes requests to another model",
 )
+MODEL_NOT_READY = Message(
+    code="model-not-ready",
+    what="{model} version {version} did not become ready within {seconds:g} s (--wait).",
+    cause="the server is still loading it, or could not load it",
+    next_step="raise --wait, or read the server's log",
+)
 MODEL_REFUSED = Message(code="request-refused", what="The server rejected a request to the model {model!r}.")
 REFUSED = Message(code="request-refused-by-server", what="The server rejected a request.")
 INPUTS_TOO_LARGE = Message(
@@ -67,6 +179,41 @@ SHARED_MEMORY_FULL = Message(
 )
 ELEMENT_TYPE = Message(code="element-type", what="An input has an element type that Triton does not support.")
 ADDRESS = Message(code="server-address", what="Invalid server address.")
+GRPC_PATH = Message(
+    code="grpc-path",
+    what="An address for gRPC has no path.",
+    cause="the path of a gRPC request is the name of its method, so a proxy routes gRPC by host name or port",
+    next_step="give host name and port of gRPC, and the path for HTTP only: --url {address}",
+)
+HEADER_FORM = Message(
+    code="header-form",
+    what="A header is invalid: {name}.",
+    cause="{reason}",
+    next_step="give NAME=VALUE, or NAME=@env:VARIABLE with the value in an environment variable",
+)
+OPTION_WITHOUT_URL = Message(
+    code="option-without-url",
+    what="{options} is for a running server, and no --url is given.",
+    next_step="add --url https://HOST",
+)
+OPTION_WITHOUT_TLS = Message(
+    code="option-without-tls",
+    what="{options} is for TLS, and no address has TLS.",
+    next_step="use https:// or grpcs:// in --url",
+)
+OPTIONS_CONTRADICT = Message(
+    code="connection-options-contradict",
+    what="{options} cannot be given together.",
+    cause="--insecure accepts any certificate, so --ca would have no effect; --key is the key of --cert",
+)
+INSECURE = Message(
+    code="certificate-not-checked",
+    what="The server's certificate was not checked (--insecure): whoever controls the network could have responded in its place.",
+)
+SENT_IN_CLEAR = Message(
+    code="credentials-in-clear",
+    what="Credentials or other headers were sent to {host} without TLS: whoever controls the network could have read them.",
+)
 TWO_ADDRESSES = Message(
     code="two-server-addresses", what="Two {scheme} addresses are given; tritonize verifies one server at a time."
 )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import client as messages
 
@@ -16,7 +18,9 @@ SCHEMES = {"http": False, "https": True, "grpc": False, "grpcs": True}
 _SCHEME = re.compile(rf"({'|'.join(SCHEMES)})://")
 _LABEL = 64
 """A label of a host name has fewer characters than this (63 at most, RFC 1035)."""
-FORM = "http://host:port or grpc://host:port"
+FORM = "https://host:port/path or grpcs://host:port; http and grpc without TLS"
+PORTS = {"http": 80, "https": 443, "grpc": 80, "grpcs": 443}
+"""The port of an address that has a scheme and names no port."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +34,8 @@ class Address:
     """Prefix of the path of every request, without a trailing slash."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The `authorization` header, if the address has a user or a password."""
+    at: str = ""
+    """The IP address to connect to instead of the host; the certificate and the `Host` header stay those of the host."""
 
     @property
     def secure(self) -> bool:
@@ -41,11 +47,31 @@ class Address:
         """`host:port`, with an IPv6 address in brackets."""
         return f"{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
+    @property
+    def protocol(self) -> Literal["http", "grpc"]:
+        """What is spoken there, with or without TLS."""
+        return "http" if self.scheme.startswith("http") else "grpc"
+
+    @property
+    def host_header(self) -> str:
+        """The authority as a request names it: without the port that the scheme implies."""
+        return self.authority.rpartition(":")[0] if self.port == PORTS[self.scheme] else self.authority
+
+    @property
+    def url(self) -> str:
+        """The whole address without credentials: `host:port` for plain HTTP and gRPC without a path, as `connect` takes it."""
+        return f"{self.scheme}://{self.authority}{self.path}" if self.secure or self.path else self.authority
+
+    @property
+    def shown(self) -> str:
+        """The address for reports, as `url`, with the IP address of a replica."""
+        return f"{self.url}{f' at {self.at}' if self.at else ''}"
+
     def __str__(self) -> str:
-        return f"{self.authority}{self.path}"
+        return f"{self.authority}{self.path}{f' at {self.at}' if self.at else ''}"
 
 
-def parse(url: str, *, ports: Mapping[str, int], scheme: str = "http") -> Address:
+def parse(url: str, *, ports: Mapping[str, int] = PORTS, scheme: str = "http") -> Address:
     """Parse an address that a user wrote.
 
     Args:
@@ -74,6 +100,12 @@ def parse(url: str, *, ports: Mapping[str, int], scheme: str = "http") -> Addres
     if not number:
         raise _invalid(url, "no port")
     return Address(scheme=parts.scheme, host=host, port=number, path=parts.path.rstrip("/"), headers=_credentials(url, parts))
+
+
+def located(url: str, options: ConnectionOptions, *, scheme: str, ports: Mapping[str, int] = PORTS) -> Address:
+    """The address of a client, with the IP address that the options give for its host; see `parse`."""
+    found = parse(url, ports=ports, scheme=scheme)
+    return replace(found, at=options.at.get(found.host, ""))
 
 
 def _credentials(url: str, parts: SplitResult) -> dict[str, str]:

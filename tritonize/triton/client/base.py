@@ -10,6 +10,7 @@ from typing import Literal, Self, cast
 from google.protobuf import json_format
 from google.protobuf.message import Message as ProtobufMessage
 
+from tritonize.core import redaction
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.errors import InferenceError, TritonizeError
 from tritonize.core.messages import client as messages
@@ -33,6 +34,10 @@ DESCRIPTION_LIMIT = 2**24
 """Limit on the size of a response without tensors, in bytes. Parsed from JSON, it takes about twenty times as much memory."""
 
 
+_SECRET = 4
+"""Characters of the shortest value of a header that is hidden in texts of the server."""
+
+
 class Client(abc.ABC):
     """A connection to a server. Every method raises ServerError if the server cannot be reached or takes too long."""
 
@@ -40,8 +45,9 @@ class Client(abc.ABC):
     where: str
     """Transport and address, for errors."""
 
-    def __init__(self, *, timeout_s: float) -> None:
+    def __init__(self, *, timeout_s: float, headers: Mapping[str, str]) -> None:
         self.timeout_s = timeout_s
+        self._secrets = [part for value in headers.values() for part in (value, value.rpartition(" ")[2]) if len(part) >= _SECRET]
 
     def __enter__(self) -> Self:
         return self
@@ -52,6 +58,12 @@ class Client(abc.ABC):
     @abc.abstractmethod
     def close(self) -> None:
         """Close the connection; a server that is being stopped waits for open connections."""
+
+    def _hide(self, text: str) -> str:
+        """A text of the server without the values of the headers that were sent: some services repeat what they got."""
+        for secret in self._secrets:
+            text = text.replace(secret, redaction.REDACTED)
+        return text
 
     def live(self) -> bool:
         """Whether the server responds."""
@@ -156,3 +168,11 @@ def _label(model: object, version: object) -> str:
 def plain(message: ProtobufMessage) -> Mapping[str, object]:
     """A protobuf message as a dict, with the field names of the protocol."""
     return json_format.MessageToDict(message, preserving_proto_field_name=True)
+
+
+def require_size(found: int, limit: int | None, *, model: str, where: str) -> None:
+    """Raise InferenceError if a request is larger than the user allows."""
+    if limit is not None and found > limit:
+        raise InferenceError.of(
+            messages.MESSAGE_TOO_LARGE, where=where, expected=f"at most {limit:,} bytes", found=f"{found:,} bytes", model=model
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import re
 import socket
 import ssl
 import zlib
@@ -15,8 +16,10 @@ from urllib3.exceptions import HTTPError, IncompleteRead, InvalidChunkLength
 from urllib3.response import BaseHTTPResponse
 
 from tritonize.core import deadline, logs
+from tritonize.core.connection_options import Compression, ConnectionOptions
 from tritonize.core.errors import InferenceError, ServerError
 from tritonize.core.messages import client as messages
+from tritonize.triton.client import tls
 from tritonize.triton.client.address import Address
 from tritonize.triton.client.sockets import BoundedSocket, BoundedTLSSocket, Budget, TooMuchError
 
@@ -26,6 +29,10 @@ _LOG = logs.logger(__name__)
 _FRAMING = 2**18
 """Bytes allowed for the status line, the headers and the chunk framing, in addition to the body."""
 _PIECE = 2**20
+_TAG = re.compile(r"<(?:style|script)\b.*?</(?:style|script)>|<[!/a-zA-Z][^<>]*>", re.DOTALL)
+_WINDOW = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
+_PROBES = 3
+"""Keep-alive probes without a response after which the operating system closes a connection."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +45,14 @@ class Response:
     body: bytes
 
     def line(self) -> str:
-        """The first non-empty line of the body, shortened."""
-        lines = self.body[:4096].decode("utf-8", "replace").splitlines()
-        return next((line.strip()[:200] for line in lines if line.strip()), "nothing")
+        """The first line of the body with text, shortened; of a page its title or first words, not its tags."""
+        return first_line(self.body[:4096].decode("utf-8", "replace"))
+
+
+def first_line(text: str) -> str:
+    """The first line with text, shortened, without the tags of a page."""
+    plain = _TAG.sub("", text)
+    return next((line.strip()[:200] for line in plain.splitlines() if line.strip()), "nothing")
 
 
 class Connection:
@@ -50,24 +62,38 @@ class Connection:
         address: of the server; its path is the prefix of every request's path.
         timeout_s: seconds that one request may take, from the first byte sent to the last byte received.
         headers: sent with every request.
-        tls: for https; the system's certificates by default.
+        options: certificates, compression and keep-alive.
     """
 
     def __init__(
-        self, address: Address, *, timeout_s: float, headers: Mapping[str, str] | None = None, tls: ssl.SSLContext | None = None
+        self,
+        address: Address,
+        *,
+        timeout_s: float,
+        headers: Mapping[str, str] | None = None,
+        options: ConnectionOptions = ConnectionOptions(),  # noqa: B008 - frozen
     ) -> None:
         self.timeout_s = timeout_s
         self.where = f"http, {address}"
         self._prefix = address.path
         self._headers = {**address.headers, **(headers or {})}
+        if address.at:
+            self._headers["Host"] = address.host_header
+        self._compression = options.compression
+        self._closes = options.keep_alive_s == 0
+        if self._closes:
+            self._headers["Connection"] = "close"
         self._budget = Budget()
         self._inner: _Plain | _Secure
+        place, socket_options = address.at or address.host, [*HTTPConnection.default_socket_options, *_probes(options)]
         if address.secure:
-            context = tls or ssl.create_default_context()
+            context = tls.context(options)
             context.sslsocket_class = BoundedTLSSocket
-            self._inner = _Secure(address.host, address.port, ssl_context=context)
+            self._inner = _Secure(
+                place, address.port, ssl_context=context, server_hostname=address.host, socket_options=socket_options
+            )
         else:
-            self._inner = _Plain(address.host, address.port)
+            self._inner = _Plain(place, address.port, socket_options=socket_options)
         self._inner.budget = self._budget
 
     def close(self) -> None:
@@ -102,23 +128,43 @@ class Connection:
     def _exchange(self, method: str, path: str, limit: int, *, body: Sequence[Piece], headers: Mapping[str, str]) -> Response:
         if not self._inner.is_closed and not self._inner.is_connected:
             self._inner.close()  # the server has closed the connection since the last request
-        length = {"Content-Length": str(sum(map(len, body)))} if body or method == "POST" else {}
+        content = list(_compressed(body, self._compression)) if self._compression else body
+        length = {"Content-Length": str(sum(map(len, content)))} if body or method == "POST" else {}
+        coding = {"Content-Encoding": self._compression} if self._compression and body else {}
         self._inner.request(
             method,
             f"{self._prefix}/{path}",
-            body=iter(body) if body else None,  # type: ignore[arg-type] # its type stubs do not list memoryview
-            headers={"Accept-Encoding": "identity", **headers, **length},
+            body=iter(content) if body else None,  # type: ignore[arg-type] # its type stubs do not list memoryview
+            headers={"Accept-Encoding": self._compression or "identity", **headers, **coding, **length},
             preload_content=False,
             decode_content=False,
         )
         response = self._inner.getresponse()
         try:
-            content = _decompressed(_content(response, limit), response.headers.get("content-encoding", ""), limit)
+            received = _decompressed(_content(response, limit), response.headers.get("content-encoding", ""), limit)
         except BaseException:
             response.close()  # else its file keeps the socket open until it is collected
             raise
+        if self._closes:
+            self.close()
         received_headers = {name.lower(): value for name, value in response.headers.items()}
-        return Response(status=response.status, reason=response.reason or "", headers=received_headers, body=content)
+        return Response(status=response.status, reason=response.reason or "", headers=received_headers, body=received)
+
+
+def _probes(options: ConnectionOptions) -> Iterator[tuple[int, int, int]]:
+    """Socket options that keep an idle connection open through a firewall."""
+    if options.keep_alive_s:
+        seconds = max(1, round(options.keep_alive_s))
+        yield socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1
+        yield socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, seconds
+        yield socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, seconds
+        yield socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES
+
+
+def _compressed(body: Sequence[Piece], kind: Compression) -> Iterator[bytes]:
+    packer = zlib.compressobj(1, wbits=_WINDOW[kind])
+    yield from (packed for piece in body if (packed := packer.compress(piece)))
+    yield packer.flush()
 
 
 class _Plain(HTTPConnection):
@@ -187,7 +233,7 @@ def _translate_errors(where: str, budget: Budget, seconds: float, *, limit: int)
             raise ServerError.of(messages.SERVER_SILENT, where=where, seconds=max(seconds, 0.0)) from error
         text = _line(causes)
         if any(isinstance(each, ssl.SSLError) for each in causes):
-            raise ServerError.of(messages.TLS_FAILED, where=where, found=text) from error
+            raise tls.failure(text, where) from error
         if any(isinstance(each, InvalidChunkLength) for each in causes):  # a subclass of IncompleteRead, so it comes first
             raise ServerError.of(messages.NOT_HTTP, where=where, found=text) from error
         if any(isinstance(each, IncompleteRead | http.client.IncompleteRead) for each in causes):

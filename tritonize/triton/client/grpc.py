@@ -10,10 +10,11 @@ import numpy as np
 
 from tritonize.core import deadline
 from tritonize.core.arrays import Array, Arrays
+from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import InferenceError, ServerError, TritonizeError
 from tritonize.core.messages import client as messages
 from tritonize.core.stages import Transport
-from tritonize.triton.client import address, base, tensors
+from tritonize.triton.client import address, base, statuses, tensors, tls
 from tritonize.triton.client.base import Client, Health, Message
 from tritonize.triton.client.grpc_messages import InferInput, InferRequestedOutput, InferResponse
 
@@ -28,6 +29,16 @@ _UNREACHABLE = (
     "name resolution",
     "broken pipe",
 )
+_HANDSHAKE = (
+    "handshake failed",
+    "verification check failed",
+    "certificate_verify_failed",
+    "peer name",
+    "alert",
+    "wrong_version_number",
+)
+_COMPRESSION = {"deflate": 1, "gzip": 2}
+"""`grpc_compression_algorithm`"""
 _NO_SUCH_METHOD = ("method not found", "unknown method", "unknown service")
 _METHODS = {
     "ServerMetadataResponse": "get_server_metadata",
@@ -46,17 +57,36 @@ class GrpcClient(Client):
 
     transport: Transport = "grpc"
 
-    def __init__(self, url: str, *, timeout_s: float, response_limit: int, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float,
+        response_limit: int,
+        headers: Mapping[str, str] | None = None,
+        options: ConnectionOptions = ConnectionOptions(),  # noqa: B008 - frozen
+    ) -> None:
         import tritonclient.grpc
 
-        super().__init__(timeout_s=timeout_s)
-        server = address.parse(url, ports={"grpc": 80, "grpcs": 443}, scheme="grpc")
+        server = address.located(url, options, scheme="grpc")
+        sent = {name.lower(): value for name, value in {**server.headers, **options.headers, **(headers or {})}.items()}
+        super().__init__(timeout_s=timeout_s, headers=sent)
         self.where = f"{self.transport}, {server}"
         self._module = tritonclient.grpc
-        self._headers = {**server.headers, **(headers or {})}
-        self._limit = min(max(response_limit, base.DESCRIPTION_LIMIT) + _FRAMING, _GRPC_LIMIT)
-        limits = [("grpc.max_send_message_length", _GRPC_LIMIT), ("grpc.max_receive_message_length", self._limit)]
-        self._client = self._module.InferenceServerClient(server.authority, ssl=server.secure, channel_args=limits)
+        self._headers = sent
+        self._request_limit = options.max_message_bytes
+        limit = max(response_limit, base.DESCRIPTION_LIMIT) + _FRAMING
+        self._limit = min(limit, options.max_message_bytes or limit, _GRPC_LIMIT)
+        credentials = tls.credentials(server, options) if server.secure else None
+        self._client = self._module.InferenceServerClient(
+            _target(server),
+            creds=credentials.channel if credentials else None,
+            channel_args=[
+                ("grpc.max_send_message_length", _GRPC_LIMIT),
+                ("grpc.max_receive_message_length", self._limit),
+                *_channel_options(server, options, name=credentials.name if credentials else server.host),
+            ],
+        )
 
     def close(self) -> None:
         """Close the channel."""
@@ -76,6 +106,7 @@ class GrpcClient(Client):
             raise InferenceError.of(
                 messages.INPUTS_TOO_LARGE, expected="2 GiB at most", found=f"{total / 2**30:.1f} GiB", where=self.where, model=model
             )
+        base.require_size(total, self._request_limit, model=model, where=self.where)
         infer_inputs = []
         for name, array in inputs.items():
             infer_inputs.append(self._input(name, array))
@@ -118,22 +149,42 @@ class GrpcClient(Client):
         seconds = min(self.timeout_s, deadline.left())
         if seconds <= 0:
             raise ServerError.of(messages.SERVER_SILENT, where=self.where, seconds=0.0)
-        with _translate_errors(self.where, model, seconds, limit=self._limit):
+        with self._translate_errors(model, seconds):
             return function(*arguments, **options, headers=self._headers or None, client_timeout=seconds)
 
+    @contextlib.contextmanager
+    def _translate_errors(self, model: str, seconds: float) -> Iterator[None]:
+        """Turn exceptions of tritonclient into errors of tritonize."""
+        from tritonclient.utils import InferenceServerException
 
-@contextlib.contextmanager
-def _translate_errors(where: str, model: str, seconds: float, *, limit: int) -> Iterator[None]:
-    """Turn exceptions of tritonclient into errors of tritonize."""
-    from tritonclient.utils import InferenceServerException
+        try:
+            yield
+        except InferenceServerException as error:
+            text = self._hide(str(error.message()))
+            raise _error(self.where, model, seconds, limit=self._limit, text=text, status=str(error.status())) from error
+        except OSError as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0][:300]
+            raise ServerError.of(messages.SERVER_UNREACHABLE, where=self.where, found=reason) from error
 
-    try:
-        yield
-    except InferenceServerException as error:
-        raise _error(where, model, seconds, limit=limit, text=str(error.message()), status=str(error.status())) from error
-    except OSError as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0][:300]
-        raise ServerError.of(messages.SERVER_UNREACHABLE, where=where, found=reason) from error
+
+def _target(server: address.Address) -> str:
+    """Where the channel connects to: gRPC resolves a name by itself."""
+    if not server.at:
+        return server.authority
+    return f"ipv6:[{server.at}]:{server.port}" if ":" in server.at else f"ipv4:{server.at}:{server.port}"
+
+
+def _channel_options(server: address.Address, options: ConnectionOptions, *, name: str) -> Iterator[tuple[str, str | int]]:
+    """What the channel does otherwise than by default; `name` is the one that the server's certificate must have."""
+    if server.at:
+        yield "grpc.default_authority", server.host_header
+    if server.secure and (server.at or name != server.host):
+        yield "grpc.ssl_target_name_override", name
+    if options.compression:
+        yield "grpc.default_compression_algorithm", _COMPRESSION[options.compression]
+    if options.keep_alive_s:
+        yield "grpc.keepalive_time_ms", max(1, round(options.keep_alive_s * 1000))
+        yield "grpc.keepalive_permit_without_calls", 1
 
 
 def _error(where: str, model: str, seconds: float, *, limit: int, text: str, status: str) -> TritonizeError:
@@ -142,6 +193,10 @@ def _error(where: str, model: str, seconds: float, *, limit: int, text: str, sta
         return ServerError.of(messages.SERVER_SILENT, where=where, seconds=seconds)
     if "RESOURCE_EXHAUSTED" in status and "larger than max" in lower:
         return ServerError.of(messages.RESPONSE_TOO_LARGE, where=where, expected=f"at most {limit:,} bytes", found=line)
+    if (proxy := statuses.in_grpc(text, status, where=where)) is not None:
+        return proxy
+    if "UNAVAILABLE" in status and any(sign in lower for sign in _HANDSHAKE):
+        return tls.failure(line, where)
     if "UNAVAILABLE" in status and any(sign in lower for sign in _UNREACHABLE):
         return ServerError.of(messages.SERVER_UNREACHABLE, where=where, found=line)
     if "UNIMPLEMENTED" in status and any(sign in lower for sign in _NO_SUCH_METHOD):  # Triton uses that status for more

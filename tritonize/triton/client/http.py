@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import ssl
 from collections.abc import Mapping, Sequence
 from typing import cast
 from urllib.parse import quote
@@ -14,12 +13,13 @@ import numpy as np
 from google.protobuf import json_format
 
 from tritonize.core.arrays import Array, Arrays
+from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import InferenceError, ServerError
 from tritonize.core.messages import client as messages
 from tritonize.core.stages import Transport
-from tritonize.triton.client import address, base, tensors
+from tritonize.triton.client import address, base, statuses, tensors
 from tritonize.triton.client.base import Client, Health, Message
-from tritonize.triton.client.connection import Connection, Piece, Response
+from tritonize.triton.client.connection import Connection, Piece, Response, first_line
 
 HEAD_LENGTH = "inference-header-content-length"
 """The header with the length of the JSON part of the body in bytes; the tensors follow it."""
@@ -41,14 +41,15 @@ class HttpClient(Client):
         timeout_s: float,
         response_limit: int,
         headers: Mapping[str, str] | None = None,
-        tls: ssl.SSLContext | None = None,
+        options: ConnectionOptions = ConnectionOptions(),  # noqa: B008 - frozen
     ) -> None:
-        super().__init__(timeout_s=timeout_s)
-        self._connection = Connection(
-            address.parse(url, ports={"http": 80, "https": 443}), timeout_s=timeout_s, headers=headers, tls=tls
-        )
+        server = address.located(url, options, scheme="http")
+        sent = {**server.headers, **options.headers, **(headers or {})}
+        super().__init__(timeout_s=timeout_s, headers=sent)
+        self._connection = Connection(server, timeout_s=timeout_s, headers=sent, options=options)
         self.where = self._connection.where
-        self._response_limit = response_limit
+        self._request_limit = options.max_message_bytes
+        self._response_limit = min(response_limit, options.max_message_bytes or response_limit)
 
     def close(self) -> None:
         """Close the connection."""
@@ -79,6 +80,7 @@ class HttpClient(Client):
     def _plain(self, inputs: Arrays, model: str, version: str, *, outputs: Sequence[str] | None) -> Arrays:
         pieces: list[Piece] = [tensors.piece(array) for array in inputs.values()]
         head = json.dumps(_head(inputs, pieces, outputs)).encode()
+        base.require_size(sum(map(len, pieces)) + len(head), self._request_limit, model=model, where=self.where)
         response = self._connection.request(
             "POST",
             f"{_model(model, version)}/infer",
@@ -93,18 +95,15 @@ class HttpClient(Client):
         if response.status == _OK:
             return response
         try:
-            text = json.loads(response.body[:_JSON_LIMIT])["error"]
+            text = self._hide(str(json.loads(response.body[:_JSON_LIMIT])["error"]))
         except (ValueError, TypeError, KeyError, RecursionError):
-            raise ServerError.of(
-                messages.HTTP_STATUS,
-                where=self.where,
-                found=response.line(),
-                status=response.status,
-                reason=response.reason[:80] or "no reason",
-            ) from None
+            text = ""
+        if not text or response.status in statuses.OF_PROXIES:
+            line = self._hide(response.line())
+            raise statuses.error(response.status, response.reason, where=self.where, line=line, headers=response.headers)
         if model:
-            raise InferenceError.of(messages.MODEL_REFUSED, where=self.where, found=str(text), model=model)
-        raise InferenceError.of(messages.REFUSED, where=self.where, found=str(text))
+            raise InferenceError.of(messages.MODEL_REFUSED, where=self.where, found=text, model=model)
+        raise InferenceError.of(messages.REFUSED, where=self.where, found=text)
 
     def _json(self, content: bytes) -> object:
         try:
@@ -113,8 +112,7 @@ class HttpClient(Client):
             raise self._no_triton(content[:4096].decode("utf-8", "replace")) from error
 
     def _no_triton(self, found: str) -> ServerError:
-        line = next((line.strip() for line in found.splitlines() if line.strip()), "nothing")
-        return ServerError.of(messages.NO_TRITON, where=self.where, found=line[:200])
+        return ServerError.of(messages.NO_TRITON, where=self.where, found=self._hide(first_line(found)))
 
     def _outputs(self, response: Response, model: str, version: str) -> Arrays:
         """The outputs of a response; every size and shape in its JSON part is checked against the bytes."""

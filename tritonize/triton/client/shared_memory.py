@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tritonize.core.arrays import Array, Arrays
+from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import InferenceError, ServerError, TritonizeError
 from tritonize.core.messages import client as messages
 from tritonize.core.stages import Transport
@@ -30,10 +31,17 @@ class SharedMemoryClient(GrpcClient):
     transport: Transport = "shm"
 
     def __init__(
-        self, url: str, *, timeout_s: float, response_limit: int, shm_prefix: str, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        *,
+        timeout_s: float,
+        response_limit: int,
+        shm_prefix: str,
+        headers: Mapping[str, str] | None = None,
+        options: ConnectionOptions = ConnectionOptions(),  # noqa: B008 - frozen
     ) -> None:
         remove_stale()
-        super().__init__(url, timeout_s=timeout_s, response_limit=response_limit, headers=headers)
+        super().__init__(url, timeout_s=timeout_s, response_limit=response_limit, headers=headers, options=options)
         self._shm_prefix = shm_prefix
         self._registered: dict[str, Region] = {}
         self._free: dict[str, list[Region]] = {"inputs": [], "outputs": []}
