@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,9 @@ from tritonize.cli.sign import RequireSignature
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import UsageError
 from tritonize.core.local_paths import is_address, local
+
+if TYPE_CHECKING:
+    from tritonize.workflows import verify as verify_workflow
 
 
 @with_connection
@@ -54,7 +57,6 @@ def verify(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Verify published versions: their files, and a server's responses against the expected outputs."""
-    from tritonize.core.messages import remote as wording
     from tritonize.core.messages import usage
     from tritonize.workflows import verify as verify_workflow
 
@@ -66,25 +68,31 @@ def verify(
         )
         return
     place = repository or "model_repository"
-    if require_signature is not None and is_address(place):
+    request = verify_workflow.Request(
+        repository=Path(),
+        models=models or (),
+        version=version,
+        urls=urls or (),
+        connection=connection,
+        serve_anyway=serve_anyway,
+        key=require_signature,
+    )
+    _with_repository(place, request, seconds=seconds, as_json=json)
+
+
+def _with_repository(place: str, request: verify_workflow.Request, *, seconds: float, as_json: bool) -> None:
+    from tritonize.core.messages import remote as wording
+    from tritonize.workflows import verify as verify_workflow
+
+    if request.key is not None and is_address(place):
         raise UsageError.of(wording.NOT_FOR_ADDRESS, found=repositories.shown(place), option="--require-signature")
-    with limited(seconds), display() as terminal, repositories.opened(place, models or (), depth="ALL") as root:
-        request = verify_workflow.Request(
-            repository=root,
-            models=models or (),
-            version=version,
-            urls=urls or (),
-            connection=connection,
-            serve_anyway=serve_anyway,
-            key=require_signature,
-            on_stage=terminal.on_stage,
-            on_progress=terminal.on_progress,
-        )
+    with limited(seconds), display() as terminal, repositories.opened(place, request.models, depth="ALL") as root:
+        request = replace(request, repository=root, on_stage=terminal.on_stage, on_progress=terminal.on_progress)
         reports = verify_workflow.verify(request)
     if is_address(place):  # the copy is gone
         note = wording.VERIFIED_COPY.text(address=repositories.shown(place))
         reports = tuple(replace(each, location=None, notes=(*each.notes, note)) for each in reports)
-    finish(reports, as_json=json)
+    finish(reports, as_json=as_json)
 
 
 def _with_file(
