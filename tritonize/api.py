@@ -22,6 +22,7 @@ from tritonize.spec.schema import DEFAULT_MAX_BATCH_SIZE, Input, Model, Spec, To
 from tritonize.triton import config_section
 from tritonize.workflows import compare_models as compare_workflow
 from tritonize.workflows import job as job_workflow
+from tritonize.workflows import replicas
 from tritonize.workflows import run as run_workflow
 from tritonize.workflows import verify as verify_workflow
 
@@ -126,7 +127,7 @@ def verify(
         connection=connection or ConnectionOptions(),
         serve_anyway=serve_anyway,
     )
-    return verify_workflow.verify(request)
+    return replicas.verify(request)
 
 
 @contextlib.contextmanager

@@ -39,7 +39,7 @@ def verify(
         typer.Option(
             "--url",
             metavar="URL",
-            help="A running server: https://host/path, grpcs://host, or both; http and grpc without TLS. Default: start one.",
+            help="A running server: https://host/path, grpcs://host, or both; repeated for more replicas. Default: start one.",
         ),
     ] = None,
     golden: Annotated[
@@ -82,13 +82,13 @@ def verify(
 
 def _with_repository(place: str, request: verify_workflow.Request, *, seconds: float, as_json: bool) -> None:
     from tritonize.core.messages import remote as wording
-    from tritonize.workflows import verify as verify_workflow
+    from tritonize.workflows import replicas
 
     if request.key is not None and is_address(place):
         raise UsageError.of(wording.NOT_FOR_ADDRESS, found=repositories.shown(place), option="--require-signature")
     with limited(seconds), display() as terminal, repositories.opened(place, request.models, depth="ALL") as root:
         request = replace(request, repository=root, on_stage=terminal.on_stage, on_progress=terminal.on_progress)
-        reports = verify_workflow.verify(request)
+        reports = replicas.verify(request)
     if is_address(place):  # the copy is gone
         note = wording.VERIFIED_COPY.text(address=repositories.shown(place))
         reports = tuple(replace(each, location=None, notes=(*each.notes, note)) for each in reports)
@@ -108,6 +108,7 @@ def _with_file(
 ) -> None:
     from tritonize.core.messages import usage
     from tritonize.workflows import golden as golden_workflow
+    from tritonize.workflows import replicas
 
     if repository is not None:
         raise UsageError.of(usage.GOLDEN_WITH_REPOSITORY, found=repositories.shown(repository))
@@ -122,5 +123,5 @@ def _with_file(
             version=version,
             on_stage=terminal.on_stage,
         )
-        report = golden_workflow.verify(request)
+        report = replicas.verify_golden(request, on_progress=terminal.on_progress)
     finish([report], as_json=as_json)

@@ -16,6 +16,7 @@ from tritonize.core.conclusion import conclude, counted, describe_gate
 from tritonize.core.error_location import Location
 from tritonize.core.results import Gate, Metrics
 from tritonize.core.stages import StageName
+from tritonize.report import replica_table
 
 WIDTH = 80
 MAX_ROWS = 8
@@ -106,6 +107,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield from _table(report)
     for name, note in conclusion.not_run:
         yield from _wrap(f"{_MARK['not run']} {name}: not run{f': {note}' if note else ''}")
+    yield from replica_table.lines(report.details.get("replicas", ()))
     yield from _failures(report.checks)
     yield from _gates(report.gates)
     yield from _findings(report.findings)
@@ -249,8 +251,7 @@ def _failures(checks: Sequence[Check]) -> Iterator[str]:
                 groups.setdefault((tensor.name, tensor.reason or "", _worst(tensor)), []).append(check)
     if not groups:
         return
-    yield ""
-    yield "What differs:"
+    yield from ("", "What differs:")
     for (name, reason, worst), checks_alike in list(groups.items())[:MAX_ROWS]:
         first = checks_alike[0]
         size = f"batch {first.batch_size}" if first.batch_size else "no batch"
@@ -276,8 +277,7 @@ def _attempts(attempts: Sequence[Mapping[str, object]]) -> Iterator[str]:
     """Yield the export strategies if more than one was tried."""
     if len(attempts) < 2:
         return
-    yield ""
-    yield "Export strategies tried:"
+    yield from ("", "Export strategies tried:")
     for attempt in attempts:
         mark = _MARK["passed" if attempt["outcome"] == "right" else "failed"]
         place = f" at {attempt['where']}" if attempt["where"] else ""
@@ -288,8 +288,7 @@ def _attempts(attempts: Sequence[Mapping[str, object]]) -> Iterator[str]:
 def _findings(findings: Sequence[Finding]) -> Iterator[str]:
     if not findings:
         return
-    yield ""
-    yield "What is wrong:"
+    yield from ("", "What is wrong:")
     for finding in findings[:MAX_ROWS]:
         yield from _wrap(f"  ✗ {finding.where}: {finding.what}")
         if finding.expected is not None:

@@ -21,7 +21,7 @@ from tritonize.core.artifacts import ServerHandle
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import ServerError, TritonizeError, UsageError
 from tritonize.triton import client, remote, serving
-from tritonize.triton.client import diagnosis
+from tritonize.triton.client import diagnosis, statuses
 
 TOKEN = "Bearer very-secret"
 
@@ -186,6 +186,23 @@ def test_a_redirect_is_not_followed_and_its_host_is_named(location: str, target:
         assert target in error.what
         assert "very-secret" not in str(error)
         assert len(proxy.heads) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "code"),
+    [
+        ("SERVER: Received message larger than max (5 vs. 4)", "RESOURCE_EXHAUSTED", "http-too-large"),
+        ("CLIENT: Received message larger than max (5 vs. 4)", "RESOURCE_EXHAUSTED", None),
+        ("too many requests", "RESOURCE_EXHAUSTED", "http-too-many-requests"),
+        ("no token", "UNAUTHENTICATED", "http-unauthorized"),
+        ("no role", "PERMISSION_DENIED", "http-forbidden"),
+        ("Request for unknown model", "NOT_FOUND", None),
+    ],
+)
+def test_a_status_of_grpc_alone_is_a_sentence_too(text: str, status: str, code: str | None) -> None:
+    error = statuses.in_grpc(text, f"StatusCode.{status}", where="grpc, host:1")
+    assert (error and error.code) == code
+    assert error is None or (status in error.what and error.found == text)
 
 
 def silence(peer: socket.socket) -> None:

@@ -183,3 +183,7 @@ PORT_TAKEN = Message(
     cause="another program listens on it",
     next_step="use another port, or 0 for any free port",
 )
+REPLICA_DIFFERS = Message(
+    code="replica-differs",
+    what="The replica {replica} differs from the others: its {name} is {found!r}, theirs is {usual!r}.",
+)

@@ -191,10 +191,10 @@ def _error(where: str, model: str, seconds: float, *, limit: int, text: str, sta
     lower, line = text.lower(), (text.splitlines() or [status])[0][:300]
     if "DEADLINE_EXCEEDED" in status or text == "Deadline Exceeded":
         return ServerError.of(messages.SERVER_SILENT, where=where, seconds=seconds)
-    if "RESOURCE_EXHAUSTED" in status and "larger than max" in lower:
-        return ServerError.of(messages.RESPONSE_TOO_LARGE, where=where, expected=f"at most {limit:,} bytes", found=line)
     if (proxy := statuses.in_grpc(text, status, where=where)) is not None:
         return proxy
+    if "RESOURCE_EXHAUSTED" in status and "larger than max" in lower:
+        return ServerError.of(messages.RESPONSE_TOO_LARGE, where=where, expected=f"at most {limit:,} bytes", found=line)
     if "UNAVAILABLE" in status and any(sign in lower for sign in _HANDSHAKE):
         return tls.failure(line, where)
     if "UNAVAILABLE" in status and any(sign in lower for sign in _UNREACHABLE):

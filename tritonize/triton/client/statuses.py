@@ -27,6 +27,9 @@ OF_PROXIES = frozenset(int(each) for each in _MESSAGES) - {403, 404, 503} | {301
 CODES = frozenset(each.code for each in _MESSAGES.values()) | {messages.HTTP_STATUS.code, messages.REDIRECTED.code}
 """The codes of all errors of this module."""
 _REDIRECTS = range(300, 400)
+_FROM_SERVER = "SERVER: Received message larger"
+_SIZE = "larger than max"
+"""What gRPC says of a message above a limit, of the server's or of the client's; source: grpc `message_size_filter.cc`."""
 _IN_GRPC = re.compile(r"http2 header with status: (\d{3})")
 """What gRPC says of a response that is not gRPC; source: grpc `hpack_parser`/`http_client_filter`."""
 
@@ -57,6 +60,10 @@ def in_grpc(text: str, status: str, *, where: str) -> ServerError | None:
     if match := _IN_GRPC.search(text):
         number = int(match[1])
         return error(number, _reason(number), where=where, line="gRPC passes on no body", headers={})
+    if "RESOURCE_EXHAUSTED" in status and text.startswith(_FROM_SERVER):
+        return ServerError.of(messages.REQUEST_TOO_LARGE, where=where, found=text[:200], status="gRPC status RESOURCE_EXHAUSTED")
+    if "RESOURCE_EXHAUSTED" in status and _SIZE not in text:
+        return ServerError.of(messages.TOO_MANY_REQUESTS, where=where, found=text[:200], status="gRPC status RESOURCE_EXHAUSTED")
     if "UNAUTHENTICATED" in status:
         return ServerError.of(messages.UNAUTHORIZED, where=where, found=text[:200], status="gRPC status UNAUTHENTICATED")
     if "PERMISSION_DENIED" in status:
