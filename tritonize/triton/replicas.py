@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.triton import remote
+from tritonize.triton.client import diagnosis
 from tritonize.triton.client.address import Address
 
 _LOOPBACK = "localhost"
@@ -45,16 +46,19 @@ def replicas(urls: Sequence[str], options: ConnectionOptions) -> tuple[Replica, 
     Raises:
         UsageError: an address is malformed.
     """
-    given = [_given(url, options) for url in dict.fromkeys(urls)]
+    unlike = tuple(dict.fromkeys(urls))
+    given = [_given(url, options, alone=len(unlike) == 1) for url in unlike]
     return tuple(replica for group in _groups(given) for replica in _resolved(group, options))
 
 
-def _given(url: str, options: ConnectionOptions) -> _Given:
-    """`host` alone has both protocols; `host:port` counts as HTTP, since a gRPC address can say so."""
+def _given(url: str, options: ConnectionOptions, *, alone: bool) -> _Given:
+    """`host` alone has both protocols; of `host:port` the port is asked, if there are other addresses to group it with."""
     possible = remote.addresses(url, options)
-    both = len({each.port for each in possible}) > 1
-    protocols = frozenset(each.protocol for each in (possible if both else possible[:1]))
-    return _Given(url=url, address=possible[0], protocols=protocols)
+    protocols = {each.protocol for each in possible}
+    if len(protocols) > 1 and len({each.port for each in possible}) == 1:
+        said = None if alone else diagnosis.spoken(possible[0])
+        protocols = {"grpc"} if said is not None and said.protocol == "grpc" else {"http"}
+    return _Given(url=url, address=possible[0], protocols=frozenset(protocols))
 
 
 def _groups(given: Sequence[_Given]) -> Iterator[list[_Given]]:

@@ -247,6 +247,15 @@ def test_a_server_that_never_answers_and_a_closed_port(monkeypatch: pytest.Monke
         assert error_of(url).code == "server-unreachable"
 
 
+def test_a_path_that_triton_does_not_know() -> None:
+    with running(Proxy(status=404, page=b'{"error":"Not Found"}')) as proxy:
+        error = error_of(f"http://{proxy.address}/nowhere")
+        assert (error.code, error.found) == ("http-not-found", "Not Found")
+        with client.connect(proxy.address, "http") as opened, pytest.raises(TritonizeError) as caught:
+            opened.model_metadata("m")
+        assert caught.value.code == "request-refused"
+
+
 def test_a_page_that_is_not_triton() -> None:
     with running(Proxy(status=200, page=b"<!DOCTYPE html>\n<html><style>a{}</style><body><p>It works!</p></body>")) as proxy:
         error = error_of(f"http://{proxy.address}")

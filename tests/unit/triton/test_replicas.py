@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import fake_triton
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.triton.replicas import replicas
 
@@ -34,8 +35,11 @@ GROUPS: dict[str, tuple[list[str], list[tuple[str, ...]]]] = {
 def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     """Names and their addresses; other names have none."""
     known: dict[str, list[str]] = {}
+    real = socket.getaddrinfo
 
     def getaddrinfo(host: str, *_: Any, **__: Any) -> list[Any]:
+        if host == "127.0.0.1":
+            return real(host, *_, **__)
         if host not in known:
             raise socket.gaierror(host)
         families = [socket.AF_INET6 if ":" in ip else socket.AF_INET for ip in known[host]]
@@ -79,3 +83,9 @@ def test_two_names_share_the_addresses_that_they_have_in_common(names: dict[str,
         ("https://h",),
         ("grpcs://g",),
     ]
+
+
+def test_a_short_form_is_asked_for_its_protocol() -> None:
+    with fake_triton.both() as triton:
+        urls = [triton.grpc, triton.http]
+        assert [each.urls for each in replicas(urls, ConnectionOptions())] == [tuple(urls)]

@@ -53,22 +53,23 @@ def explain(address: Address, error: ServerError) -> ServerError:
     if error.code not in _EXPLAINED or (found := spoken(address)) is None:
         return error
     where, protocol = f"{address.protocol}, {address}", address.protocol
+    line = error.found if error.found and error.found.isprintable() else None  # the bytes of another protocol tell nobody anything
     if found.secure is not address.secure:
         right = _instead(address, found.protocol if found.protocol != "both" else protocol, secure=found.secure)
         if found.secure:
-            return ServerError.of(messages.PLAIN_ON_TLS_PORT, where=where, found=error.found, address=right)
+            return ServerError.of(messages.PLAIN_ON_TLS_PORT, where=where, found=line, address=right)
         if found.protocol == "other":
-            return ServerError.of(messages.OTHER_PROTOCOL, where=where, found=error.found)
+            return ServerError.of(messages.OTHER_PROTOCOL, where=where, found=line)
         name = _NAMES[found.protocol]
-        return ServerError.of(messages.TLS_ON_PLAIN_PORT, where=where, found=error.found, protocol=name, address=right)
+        return ServerError.of(messages.TLS_ON_PLAIN_PORT, where=where, found=line, protocol=name, address=right)
     if found.protocol in ("http", "grpc") and found.protocol != protocol:
         right = _instead(address, found.protocol, secure=found.secure)
         if found.secure and protocol == "grpc":
-            return ServerError.of(messages.NO_HTTP2, where=where, found=error.found, address=right)
+            return ServerError.of(messages.NO_HTTP2, where=where, found=line, address=right)
         names = {"found_protocol": _NAMES[found.protocol], "protocol": _NAMES[protocol]}
-        return ServerError.of(messages.SWAPPED_PORT, where=where, found=error.found, address=right, **names)
+        return ServerError.of(messages.SWAPPED_PORT, where=where, found=line, address=right, **names)
     if found.protocol == "other":
-        return ServerError.of(messages.OTHER_PROTOCOL, where=where, found=error.found)
+        return ServerError.of(messages.OTHER_PROTOCOL, where=where, found=line)
     return error
 
 

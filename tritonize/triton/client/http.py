@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import cast
 from urllib.parse import quote
 
@@ -98,8 +99,9 @@ class HttpClient(Client):
             text = self._hide(str(json.loads(response.body[:_JSON_LIMIT])["error"]))
         except (ValueError, TypeError, KeyError, RecursionError):
             text = ""
-        if not text or response.status in statuses.OF_PROXIES:
-            line = self._hide(response.line())
+        # Triton says 404 of an unknown model, and of a path that it does not know.
+        if not text or response.status in statuses.OF_PROXIES or (response.status == HTTPStatus.NOT_FOUND and not model):
+            line = text or self._hide(response.line())
             raise statuses.error(response.status, response.reason, where=self.where, line=line, headers=response.headers)
         if model:
             raise InferenceError.of(messages.MODEL_REFUSED, where=self.where, found=text, model=model)
