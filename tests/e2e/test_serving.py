@@ -10,8 +10,9 @@ import pytest
 from tests.support import server_models
 from tests.support.waiting import eventually, processes_of
 from tritonize.core.artifacts import ServerHandle
+from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import ServerError, UsageError
-from tritonize.triton import client, serving
+from tritonize.triton import client, remote, serving
 from tritonize.triton.server.embedded import Running
 
 
@@ -100,38 +101,39 @@ class TestRemote:
     ("url", "found"),
     [
         ("http://host:8000", ("http", "host:8000")),
-        ("http://host", ("http", "host:8000")),
-        ("grpc://host", ("grpc", "host:8001")),
+        ("http://host", ("http", "host:80")),
+        ("grpc://host", ("grpc", "host:80")),
+        ("host", ("http", "host:8000")),
         ("host:9000", ("http", "host:9000")),
         ("http://[::1]:8000/", ("http", "[::1]:8000")),
     ],
 )
 def test_an_address_is_split_into_scheme_and_authority(url: str, found: tuple[str, str]) -> None:
-    address = serving._address(url)
+    address = remote.addresses(url, ConnectionOptions())[0]
     assert (address.scheme, address.authority) == found
 
 
 @pytest.mark.parametrize(
     "url",
     [
-        *("ftp://host:1", "http://", "http://host:port", "http://host/models", "grpc://host:99999", "http://host:0"),
-        *("https://host:1", "http://[::1", "http://ho st:1", "http://host:1?a=b", "http://host\x1b[31m:1", "", "http://host:-1"),
+        *("ftp://host:1", "http://", "http://host:port", "grpc://host:99999", "http://host:0"),
+        *("https://host:0", "http://[::1", "http://ho st:1", "http://host:1?a=b", "http://host\x1b[31m:1", "", "http://host:-1"),
         *("http://a..b:1", f"grpc://{'n' * 256}:1", "http://.:1"),
     ],
 )
 def test_an_invalid_address_is_an_error(url: str) -> None:
     with pytest.raises(UsageError) as caught:
-        serving._address(url)
+        remote.addresses(url, ConnectionOptions())
     assert caught.value.code == "server-address"
 
 
 def test_user_and_password_become_a_header_and_are_never_printed() -> None:
-    address = serving._address("grpc://me:s%40cret@host:1")
+    address = remote.addresses("grpc://me:s%40cret@host:1", ConnectionOptions())[0]
     assert address.headers == {"authorization": "Basic bWU6c0BjcmV0"}
     assert "cret" not in f"{address} {address!r} {address.authority}"
     for url in (
         "http://me:secret@host:port",
-        "http://me:secret@host/x",
+        "grpc://me:secret@host/x",
         "ftp://me:secret@host:1",
         "http://me:sec/ret@host:1",
         "http://me:1/sec@host:1",
@@ -140,7 +142,7 @@ def test_user_and_password_become_a_header_and_are_never_printed() -> None:
         "me:sec@host://x",
     ):
         with pytest.raises(UsageError) as caught:
-            serving._address(url)
+            remote.addresses(url, ConnectionOptions())
         assert "sec" not in str(caught.value)
     handle = ServerHandle(http_url="host:1", grpc_url="", headers={"http": address.headers})
     assert "bWU6" not in repr(handle)
