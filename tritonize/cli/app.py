@@ -10,6 +10,7 @@ from tritonize.cli import (
     adopt,
     check,
     config,
+    deploy,
     diff,
     doctor,
     golden,
@@ -108,6 +109,7 @@ app.command("push")(push.push)
 app.command("sign")(sign.sign)
 app.command("provenance")(sign.provenance)
 app.command("pack")(pack.pack)
+app.add_typer(deploy.app, name="deploy")
 app.command("inspect")(inspect.inspect)
 app.command("report")(report.report)
 app.command("view")(view.view)
