@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks import large, lint, many_clients, memory, one_layer, overhead, plans, startup, throughput, up_to_date, verification
+from benchmarks import large, lint, listing, many_clients, memory, one_layer, overhead, plans, publishing, startup, throughput, up_to_date, verification
 
 PARTS = {
     "overhead": overhead.measure,
@@ -23,6 +23,8 @@ PARTS = {
     "large": large.measure,
     "plans": plans.measure,
     "lint": lint.measure,
+    "listing": listing.measure,
+    "publishing": publishing.measure,
     "startup": startup.measure,
     "throughput": throughput.measure,
     "up_to_date": up_to_date.measure,

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.tree import INTERVAL_S, descendants, proportional
+from tritonize.process import preload_main
 
 TITLE = "## Memory of each process of the main job, 3 GB TorchScript model\n"
 WIDTH, LAYERS, PORTS = 8192, 12, 64
@@ -89,14 +90,17 @@ def _run(place: Path, name: str) -> _Run:
 
 
 def _what(pid: int) -> str | None:
-    """What a process of the job does, from its command line; `None` where it has ended."""
+    """What a process of the job does, from its command line and its name; `None` where it has ended."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return None
     for position, word in enumerate(words):
         if word.endswith("process/worker_main.py"):
-            return f"worker {words[position + 1]}"
-    name = Path(words[0]).name
+            return f"worker {words[position + 1].rpartition(':')[2]}"
+        if word.endswith("process/preload_main.py"):  # or a process that it forked, which names itself
+            own = {preload_main.GUARD: "guard", preload_main.PRELOADED: "preloaded process"}
+            return own.get(name, f"worker {name}")
     known = {"tritonserver": "Triton", "triton_python_backend_stub": "model instance in Triton"}
-    return known.get(name, "guard" if any(word.endswith("guard.py") for word in words) else "tritonize")
+    return known.get(Path(words[0]).name, "guard" if any(word.endswith("guard.py") for word in words) else "tritonize")

@@ -14,6 +14,7 @@ those of OpenBLAS, which ends them before a fork and starts them again on demand
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import os
@@ -29,6 +30,8 @@ from typing import Any, NoReturn  # Any: JSON data of the order
 _HERE = Path(__file__).parent
 _CHECK_S = 1.0
 """Seconds between checks of whether tritonize still runs."""
+PRELOADED, GUARD = "preloaded", "guard"
+"""Names of the processes, for `ps` and `top`; a worker has the name of its task, such as `EXPORT`."""
 REFUSED = -1
 REPLY = struct.Struct("i")
 
@@ -41,6 +44,12 @@ def _load(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def _rename(name: str) -> None:
+    """Name this process, since a forked one has the command line of the preloaded process; the kernel keeps 15 bytes."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(name)
 
 
 class _Preloaded:
@@ -87,6 +96,7 @@ class _Preloaded:
     def _run_guard(self, descriptors: list[int]) -> NoReturn:
         """In the child: become the guard, as `guard.py` is when it runs by path."""
         try:
+            _rename(GUARD)
             os.setsid()
             self.orders.close()
             for standard, descriptor in enumerate(descriptors):
@@ -107,6 +117,7 @@ class _Preloaded:
         if "numpy" in sys.modules:
             sys.modules["numpy"].random.seed()  # a new interpreter has a seed of its own; `random` gets one at each fork
         *_, name, directory = order["argv"]
+        _rename(name.rpartition(":")[2])
         try:
             self.worker.run(name, Path(directory))
         except SystemExit as ended:
@@ -142,6 +153,7 @@ def _may_fork() -> bool:
 
 def main() -> None:
     """Take orders until the socket closes."""
+    _rename(PRELOADED)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     orders = socket.socket(fileno=os.dup(0))

@@ -6,6 +6,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 _PIECE = 1 << 20
@@ -31,20 +32,32 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sha256_of(descriptor: int, bound: int, into: Callable[[bytes], object] = lambda _piece: None) -> str:
+def sha256_of(descriptor: int, bound: int, into: Callable[[bytes], object] | None = None) -> str:
     """Return the SHA-256 of an open file, which is read once and up to `bound` + 1 bytes.
 
     Args:
         descriptor: the open file.
         bound: the expected size in bytes. The hash of a longer file differs anyway, so its rest is not read.
-        into: called with every piece that is hashed.
+        into: called with every piece, while another thread hashes it.
     """
-    digest, rest = hashlib.sha256(), bound + 1
-    while rest and (piece := os.read(descriptor, min(_PIECE, rest))):
-        digest.update(piece)
-        into(piece)
-        rest -= len(piece)
+    digest = hashlib.sha256()
+    if into is None:
+        for piece in _pieces(descriptor, bound):
+            digest.update(piece)
+        return digest.hexdigest()
+    with ThreadPoolExecutor(max_workers=1) as pool:  # hashing releases Python's lock
+        for piece in _pieces(descriptor, bound):
+            hashed = pool.submit(digest.update, piece)
+            into(piece)
+            hashed.result()
     return digest.hexdigest()
+
+
+def _pieces(descriptor: int, bound: int) -> Iterator[bytes]:
+    rest = bound + 1
+    while rest and (piece := os.read(descriptor, min(_PIECE, rest))):
+        yield piece
+        rest -= len(piece)
 
 
 def opened(path: Path) -> int:

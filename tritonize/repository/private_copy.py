@@ -17,6 +17,7 @@ BUDGET = 4 << 30
 """Largest number of bytes that are copied if the filesystem cannot share blocks; further files are served in place."""
 ALL = 1 << 63
 """A budget for files of any size, as far as the disk has room: nothing else may be served."""
+_FLUSH = 64 << 20
 _FICLONE = 0x40049409
 
 
@@ -84,6 +85,53 @@ class PrivateCopy:
         target.symlink_to(path.absolute())
         self.in_place.append(InPlace(where=f"{self.directory.name}/{name}", path=path, sha256=digest, bytes=size))
         return digest
+
+
+def copied(path: Path, target: Path, size: int) -> str | None:
+    """Copy a file for everybody to read, and return its SHA-256, computed in the same pass; `None` if it cannot be read.
+
+    Args:
+        path: the file in the repository.
+        target: the copy, which must not exist.
+        size: the expected size in bytes. No more than that and a byte is copied.
+
+    Raises:
+        OSError: the copy cannot be written.
+    """
+    try:
+        source = file_hashes.opened(path)
+    except OSError:
+        return None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copy = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            if _share(source, copy):
+                return file_hashes.sha256_of(copy, size)
+            return file_hashes.sha256_of(source, size, _Flushing(copy).write)
+        finally:
+            os.close(copy)
+    finally:
+        os.close(source)
+
+
+class _Flushing:
+    """Write a large file so that the disk works while the next bytes are read and hashed, and not only at the fsync after them.
+
+    The kernel by itself begins when a tenth of the memory is to be written, which is more than most models.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.written, self.begun = 0, 0
+
+    def write(self, piece: bytes) -> None:
+        _write(self.descriptor, piece)
+        self.written += len(piece)
+        if self.written - self.begun >= _FLUSH:
+            # Linux begins to write these pages, without waiting for them.
+            os.posix_fadvise(self.descriptor, self.begun, self.written - self.begun, os.POSIX_FADV_DONTNEED)
+            self.begun = self.written
 
 
 def changed(files: Sequence[InPlace]) -> tuple[Finding, ...]:

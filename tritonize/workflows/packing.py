@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +11,9 @@ from tritonize import repository
 from tritonize.core import durable_files, temporary
 from tritonize.core.errors import RepositoryError, UsageError, storage_errors
 from tritonize.core.messages import repository as wording
+from tritonize.repository import file_hashes, private_copy
 from tritonize.triton import model_config
-from tritonize.workflows import checked_copy, pruning
+from tritonize.workflows import pruning
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,7 @@ def pack(place: Path, folder: Path, models: Sequence[str] = ()) -> Packed:
             notes: list[str] = []
             for model in models or present:
                 versions[model] = _served(place, model)
-                notes += _copy(place, model, versions[model], built=built, scratch=scratch)
+                notes += _copy(place, model, versions[model], built=built)
             durable_files.sync_tree(built)
             if target.exists():
                 raise RepositoryError.of(wording.PACK_EXISTS, where=str(folder))
@@ -75,35 +76,36 @@ def _served(place: Path, model: str) -> tuple[int, ...]:
     return served
 
 
-def _copy(place: Path, model: str, versions: Sequence[int], *, built: Path, scratch: Path) -> Iterator[str]:
-    """Copy one model; each file is hashed while it is copied, as for a server."""
+def _copy(place: Path, model: str, versions: Sequence[int], *, built: Path) -> Iterator[str]:
+    """Copy one model; each file is read once, and hashed while it is copied."""
     target = built / model
     target.mkdir()
     for version in versions:
         own = place / model / str(version)
         if repository.has_evidence(own):
-            checked = checked_copy.check(place, model, version, folder=scratch / model / str(version), budget=1 << 62)
-            if checked.findings:
-                lines = [f"{each.where}: {each.what}" for each in checked.findings]
-                raise RepositoryError.of(wording.PACK_CHANGED, where=str(own), details=lines)
-            source = checked.version_directory
+            (target / str(version)).mkdir()
+            _copy_checked(place, model, version, target)
         else:
             yield wording.PACK_UNCHECKED.text(model=model, version=version)
-            source = own
-        # Not `copy2`: a private copy is readable by its owner alone.
-        shutil.copytree(source, target / str(version), ignore=_evidence_at(source), copy_function=shutil.copyfile)
-        if source != own and checked.changed_in_place():
-            raise RepositoryError.of(wording.PACK_CHANGED, where=str(own))
+            shutil.copytree(own, target / str(version), copy_function=shutil.copyfile)
     _copy_beside(place / model, target)
 
 
-def _evidence_at(version_directory: Path) -> Callable[[str, list[str]], set[str]]:
-    """Return what `shutil.copytree` leaves out: the evidence in the version's directory, and no folder of that name below it."""
+def _copy_checked(place: Path, model: str, version: int, target: Path) -> None:
+    """Copy what a version's manifest lists of its directory, without the evidence.
 
-    def ignored(folder: str, names: list[str]) -> set[str]:
-        return {repository.EVIDENCE}.intersection(names) if Path(folder) == version_directory else set()
+    Raises:
+        RepositoryError: the version is not what its manifest says.
+    """
 
-    return ignored
+    def take(name: str, path: Path, size: int) -> str | None:
+        loaded = name.startswith(f"{version}/") and not name.startswith(f"{version}/{repository.EVIDENCE}/")
+        return private_copy.copied(path, target / name, size) if loaded else file_hashes.hash_in_place(name, path, size)
+
+    findings = repository.integrity(place, model, version, take=take)
+    if findings:
+        lines = [f"{each.where}: {each.what}" for each in findings]
+        raise RepositoryError.of(wording.PACK_CHANGED, where=str(place / model / str(version)), details=lines)
 
 
 def _copy_beside(directory: Path, target: Path) -> None:

@@ -143,6 +143,8 @@ def test_the_parent_or_the_preloaded_process_ends(number: int | None, tmp_path: 
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as parent:
         assert parent.stdout is not None
         preloaded, guard, worker = map(int, parent.stdout.readline().split())
+        names = lambda: [Path(f"/proc/{each}/comm").read_text().strip() for each in (preloaded, guard, worker)]  # noqa: E731
+        assert eventually(lambda: names() == ["preloaded", "guard", "INSPECT"])  # they share one command line
         if number is None:
             os.kill(preloaded, signal.SIGKILL)
             assert parent.wait(20) == 0  # it hears of the worker's end
