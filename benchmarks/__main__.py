@@ -14,7 +14,21 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks import large, lint, listing, many_clients, memory, one_layer, overhead, plans, publishing, startup, throughput, up_to_date, verification
+from benchmarks import (
+    large,
+    lint,
+    listing,
+    many_clients,
+    memory,
+    one_layer,
+    overhead,
+    plans,
+    publishing,
+    startup,
+    throughput,
+    up_to_date,
+    verification,
+)
 
 PARTS = {
     "overhead": overhead.measure,

@@ -80,7 +80,9 @@ def _round(place: Path, source: Path) -> list[tuple[str, _Cost]]:
             shutil.copy(final.model_directory / repository.CONFIG, evidence)
             repository.write_manifest(final, {"verdict": "passed"})
 
-        costs.append(("publish a staged version", _cost(lambda: repository.publish(staged, root, allow_change=False, finish=finish))))
+        costs.append(
+            ("publish a staged version", _cost(lambda: repository.publish(staged, root, allow_change=False, finish=finish)))
+        )
     costs.append(("`tritonize pack`", _cost(lambda: packing.pack(root, place / "packed"))))
     assert (place / "packed/m/1/model.onnx").stat().st_size == SIZE
     return costs
