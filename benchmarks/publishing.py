@@ -1,4 +1,4 @@
-"""Time and bytes of publishing, adding to and packing a version of 3 GB, against `cp` and fsync of the same file in the same round."""
+"""Time and bytes of publishing and packing a version of 3 GB, against `cp` and fsync of the same file in the same round."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ def measure() -> str:
     head = ["| what | s | over `cp` and fsync | sizes of the model read |", "|---|---|---|---|"]
     note = (
         f"Medians of {ROUNDS} rounds, each with all of these; targets: at most {TARGET} times `cp` and fsync, and one pass "
-        f"over the bytes (at most {PASSES} sizes of the model read). The staged file has just been written, as by an export, and is not on the disk yet.\n"
+        f"over the bytes (at most {PASSES} sizes of the model read). The staged file has just been written, as by an export, "
+        "and is not on the disk yet.\n"
     )
     return "\n".join([TITLE, note, *head, *rows, ""])
 
