@@ -84,14 +84,14 @@ def _copy(place: Path, model: str, versions: Sequence[int], *, built: Path) -> I
         own = place / model / str(version)
         if repository.has_evidence(own):
             (target / str(version)).mkdir()
-            _copy_checked(place, model, version, target)
+            _copy_checked(place, model, version, target=target)
         else:
             yield wording.PACK_UNCHECKED.text(model=model, version=version)
             shutil.copytree(own, target / str(version), copy_function=shutil.copyfile)
     _copy_beside(place / model, target)
 
 
-def _copy_checked(place: Path, model: str, version: int, target: Path) -> None:
+def _copy_checked(place: Path, model: str, version: int, *, target: Path) -> None:
     """Copy what a version's manifest lists of its directory, without the evidence.
 
     Raises:
