@@ -15,9 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any  # Any: torch, which is imported by the caller and never here, and the caller's objects
 
-import numpy as np
-
-from tritonize.core import arrays, call_arguments, errors, nested, temporary
+from tritonize.core import call_arguments, errors, nested, temporary
 from tritonize.core.errors import ModelRaisedError, UsageError
 from tritonize.core.messages import source as wording
 
@@ -105,6 +103,10 @@ def _save_expected_outputs(torch: Any, subject: Any, example: Any, *, path: Path
 
 def _tensors(torch: Any, example: object) -> Iterator[tuple[str, object]]:
     """The tensors of an example under the names that `arrays.named` gives them."""
+    import numpy as np  # not above: most users of this module have no example, and need no NumPy
+
+    from tritonize.core import arrays
+
     for name, array in arrays.named(example, "example"):
         if array.dtype == arrays.BFLOAT16:
             yield name, torch.from_numpy(array.astype("float32")).to(torch.bfloat16)

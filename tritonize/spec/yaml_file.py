@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, NodeEvent
+from ruamel.yaml.events import AliasEvent, CollectionStartEvent
 
 from tritonize.core import bounded_files
 
@@ -39,8 +40,7 @@ def load(path: Path) -> Loaded:
     """
     text = bounded_files.text(path, limit=LIMIT)
     try:
-        _require_bounded(text)
-        return Loaded(text, editor().load(text))
+        return Loaded(text, _reader().load(text))
     except MarkedYAMLError as error:
         mark = error.problem_mark
         line = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -59,32 +59,48 @@ def editor() -> YAML:
     return yaml
 
 
-def _require_bounded(text: str) -> None:
-    """Check `NODES` and `DEPTH` on the parser's events, before any object is created. Raises ValueError and YAMLError."""
-    total = 0
-    sizes: dict[str, int] = {}
-    open_nodes: list[tuple[str | None, int]] = []  # anchor, and the total before it
-    for event in YAML(typ="rt").parse(text):
+def _reader() -> YAML:
+    """Return a reader that checks `NODES` and `DEPTH` while it reads, before the objects of the content are created."""
+    yaml = editor()
+    yaml.Composer = _BoundedComposer
+    return yaml
+
+
+class _BoundedComposer(Composer):
+    """Composes the tree of a document up to `NODES` and `DEPTH`. Raises ValueError and YAMLError."""
+
+    def __init__(self, loader: object = None) -> None:
+        super().__init__(loader)
+        self.total = 0
+        self.sizes: dict[str, int] = {}
+        """Anchor to the number of values below it."""
+        self.open_nodes: list[str | None] = []
+        """Anchors of the lists and mappings around the next node."""
+
+    def compose_node(self, parent: object, index: object) -> object:
+        """Compose the next node and everything below it."""
+        event = self.parser.peek_event()
         line = f"line {event.start_mark.line + 1}: " if event.start_mark else ""
+        before = self.total
         if isinstance(event, AliasEvent):
-            if any(event.anchor == anchor for anchor, _ in open_nodes):
+            if event.anchor in self.open_nodes:
                 raise ValueError(f"{line}the alias *{event.anchor} refers to a value that contains it")
-            total += sizes.get(event.anchor, 1)
-        elif isinstance(event, CollectionStartEvent):
-            open_nodes.append((event.anchor, total))
-            total += 1
-            if len(open_nodes) > DEPTH:
-                raise ValueError(f"{line}lists and mappings are nested more than {DEPTH} levels deep")
-        elif isinstance(event, CollectionEndEvent):
-            anchor, before = open_nodes.pop()
-            if anchor:
-                sizes[anchor] = total - before
-        elif isinstance(event, NodeEvent):
-            total += 1
-            if event.anchor:
-                sizes[event.anchor] = 1
-        if total > NODES:
+            self.total += self.sizes.get(event.anchor, 1)
+        else:
+            self.total += 1
+        if self.total > NODES:
             raise ValueError(f"{line}the file has more than {NODES:,} values, including those that aliases repeat")
+        if not isinstance(event, CollectionStartEvent):
+            node = super().compose_node(parent, index)
+        else:
+            if len(self.open_nodes) == DEPTH:
+                raise ValueError(f"{line}lists and mappings are nested more than {DEPTH} levels deep")
+            self.open_nodes.append(event.anchor)
+            node = super().compose_node(parent, index)
+            self.open_nodes.pop()
+        if event.anchor and not isinstance(event, AliasEvent):
+            self.sizes[event.anchor] = self.total - before
+        return node
 
 
 def plain(node: object) -> object:

@@ -17,7 +17,7 @@ from tritonize.core.artifacts import Finding, OnnxArtifact, TensorSpec
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import server as messages
 from tritonize.spec import schema
-from tritonize.triton import config_section, config_template, own_config, text_form
+from tritonize.triton import config_section, own_config, text_form
 from tritonize.triton.protocol import ModelConfig
 
 ENSEMBLE = "ensemble"
@@ -93,6 +93,8 @@ def _rendered(
         "extra": config_section.as_text(model, plans),
     }
     own = model.config or model.template
+    from tritonize.triton import config_template  # not above: whoever reads a configuration needs no Jinja
+
     text = own_config.text(model.config) if model.config else config_template.rendered(model.template, fields).strip() + "\n"
     config = parse(text, where=str(own or "templates/config.pbtxt.j2"))
     if model.config and (lines := list(own_config.contradictions(config, name, fields))):

@@ -22,7 +22,7 @@ from tritonize.core.errors import RepositoryError, UsageError
 from tritonize.core.messages import repository as wording
 from tritonize.process.loaded_code import Loaded
 from tritonize.repository import file_hashes
-from tritonize.source import in_process, sample_files
+from tritonize.source import in_process
 from tritonize.spec import schema
 from tritonize.workflows import portable_spec, warmup
 
@@ -92,7 +92,12 @@ def _named(model: schema.Model) -> Iterator[tuple[str, Path]]:
         yield "config", model.config
     yield from (("sample", path) for path in warmup.own_files(model).values())
     yield from (("labels", rules.labels) for rules in model.outputs.values() if rules.labels)
-    for pattern in () if model.samples.function else model.samples.patterns:
+    patterns = () if model.samples.function else model.samples.patterns
+    if not patterns:
+        return
+    from tritonize.source import sample_files  # not above: it imports NumPy
+
+    for pattern in patterns:
         for match in map(Path, sample_files.matches(pattern)):
             yield from (("sample", path) for path in (sorted(match.glob("*.npy")) if match.is_dir() else (match,)))
 
