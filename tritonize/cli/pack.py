@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import wrap
 from typing import Annotated
 
 import typer
 
-from tritonize.cli.terminal import say
+from tritonize.cli.terminal import say, say_lines
+from tritonize.core import printable
 from tritonize.core.local_paths import local
 
 
 def pack(
     repository: Annotated[Path, typer.Argument(parser=local, metavar="REPOSITORY", help="The model repository.")],
     folder: Annotated[Path, typer.Argument(parser=local, metavar="FOLDER", help="The new folder; it must not exist.")],
-    models: Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="Only these models.")] = None,
+    models: Annotated[
+        list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="Only these models, and those of their steps.")
+    ] = None,
     *,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
@@ -33,8 +37,9 @@ def pack(
         plain = {"folder": str(packed.folder), "versions": packed.versions, "files": packed.files, "bytes": packed.bytes}
         say(dumps({**plain, "notes": list(packed.notes)}, indent=2, ensure_ascii=False))
         return
-    say(f"Wrote {packed.folder}: {packed.files} files, {size(packed.bytes)}")
+    lines = [f"Wrote {packed.folder}: {packed.files} files, {size(packed.bytes)}"]
     for model, versions in packed.versions.items():
-        say(f"  {model}: version {', '.join(map(str, versions))}")
+        lines.append(f"  {model}: version{'s' if len(versions) > 1 else ''} {', '.join(map(str, versions))}")
     for note in packed.notes:
-        say(note)
+        lines += wrap(printable.line(note), 80, subsequent_indent="  ")
+    say_lines(lines)

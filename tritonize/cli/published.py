@@ -18,6 +18,7 @@ def directories(repository: Path, models: Sequence[str], version: int | None) ->
         UsageError: the repository, a model or a version does not exist.
     """
     from tritonize import repository as repositories
+    from tritonize.core import names
     from tritonize.core.errors import UsageError
     from tritonize.core.messages import repository as wording
     from tritonize.core.messages import usage
@@ -25,7 +26,9 @@ def directories(repository: Path, models: Sequence[str], version: int | None) ->
     known = repositories.models(repository)
     unknown = [name for name in models if name not in known]
     if unknown:
-        raise UsageError.of(usage.NO_MODEL, where=str(repository), found=", ".join(unknown), expected=", ".join(known))
+        raise UsageError.of(
+            usage.NO_MODEL, where=str(repository), found=", ".join(unknown), expected=names.listed(known, unknown[0])
+        )
     directories = {}
     for name in models or known:
         present = repositories.versions(repository, name)

@@ -7,9 +7,11 @@ as `%D1%81…`. So HTTP does not find a model named `сердце`, while gRPC d
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import re
 import unicodedata
+from collections.abc import Sequence
 from urllib.parse import quote
 
 _MODEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
@@ -25,6 +27,15 @@ _SPELLED = """
 """Letters with their transliteration; `-` for a silent letter."""
 _WORDS = _SPELLED.split()
 _LETTERS = {letter: text.strip("-") for letter, text in zip(_WORDS[::2], _WORDS[1::2], strict=True)}
+
+
+def listed(known: Sequence[str], wanted: str = "", *, most: int = 10) -> str:
+    """The known names in one line; of more than `most` those most like the wanted one, and how many others there are."""
+    if len(known) <= most:
+        return ", ".join(known)
+    alike = difflib.get_close_matches(wanted, known, n=most, cutoff=0.6)
+    first = [*alike, *(name for name in known if name not in alike)][:most]
+    return f"{', '.join(first)} and {len(known) - most:,} more"
 
 
 def is_model(name: str) -> bool:

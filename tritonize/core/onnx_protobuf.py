@@ -10,10 +10,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import mmap
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol, overload
 
+from tritonize.core import bounded_files
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import files as wording
 
@@ -135,9 +137,9 @@ def _text(content: Bytes, start: int, end: int, *, number: int) -> str:
 
 @contextlib.contextmanager
 def mapped(path: Path) -> Iterator[Bytes]:
-    """The bytes of a file, mapped into memory; only pages that are looked at are read. Raises OSError."""
-    with path.open("rb") as file:
-        if not path.stat().st_size:
+    """The bytes of a regular file, mapped into memory; only pages that are looked at are read. Raises OSError."""
+    with bounded_files.opened(path) as file:
+        if not os.fstat(file.fileno()).st_size:
             yield b""  # mmap does not accept an empty file
             return
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:

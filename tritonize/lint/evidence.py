@@ -91,7 +91,8 @@ def _changed(model: Model, finding: Finding) -> Diagnostic:
     if finding.expected is None or finding.found is None:
         return model.of(CHANGED, path, found=finding.what, expected=finding.expected)
     sums = [f"SHA-256 {each[:12]}…" if _SUM.fullmatch(each) else each for each in (finding.found, finding.expected)]
-    return model.of(CHANGED, path, found=sums[0], expected=sums[1])
+    found = sums[0] if _SUM.fullmatch(finding.expected) else f"{finding.what}: {sums[0]}"
+    return model.of(CHANGED, path, found=found, expected=sums[1])
 
 
 def _sizes_of(known: manifest.Manifest) -> manifest.Take:

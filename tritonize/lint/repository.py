@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tritonize.core import names
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import lint as messages
 from tritonize.core.messages import server as server_messages
@@ -106,7 +107,7 @@ class Repository:
         """
         for name in models or ():
             if name not in self.names:
-                known = ", ".join(self.names[:20]) or "no models"
+                known = names.listed(self.names, name) or "no models"
                 raise UsageError.of(messages.NO_MODEL, where=str(self.path), expected=known, found=name)
         if not models:
             yield from layout.root(self._root, self.entries)

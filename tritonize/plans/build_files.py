@@ -37,4 +37,4 @@ def _require_readable(paths: Iterable[Path]) -> None:
             with path.open("rb"):
                 pass
         except OSError as error:
-            raise UsageError.of(wording.INPUT_UNREADABLE, where=str(path), found=error.strerror) from error
+            raise UsageError.of(wording.INPUT_UNREADABLE, where=str(path), found=error.strerror or str(error)) from error

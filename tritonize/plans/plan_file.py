@@ -90,7 +90,7 @@ def read_header(path: Path) -> Header:
             start = file.read(_HEADER_BYTES)
         size = path.stat().st_size
     except OSError as error:
-        raise PlanError.of(wording.PLAN_UNREADABLE, where=str(path), found=error.strerror) from error
+        raise PlanError.of(wording.PLAN_UNREADABLE, where=str(path), found=error.strerror or str(error)) from error
     module = _MAGIC.get(start[:4])
     if module is None or len(start) < _HEADER_BYTES:
         raise PlanError.of(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tritonize.core import bounded_files
+from tritonize.core import bounded_files, names
 from tritonize.core.errors import RepositoryError, UsageError
 from tritonize.core.messages import repository as wording
 from tritonize.core.messages import server as server_wording
@@ -39,10 +39,10 @@ def models(repository: Path) -> tuple[str, ...]:
     proven = {entry.parents[2].name for entry in repository.glob(f"*/*/{EVIDENCE}/{MANIFEST}")}  # its configuration may be missing
     apart = evidence_place.outside(repository / "-" / "-").parents[1]
     proven |= {entry.parents[1].name for entry in apart.glob(f"*/*/{MANIFEST}")} & {entry.name for entry in repository.iterdir()}
-    names = tuple(sorted(configured | proven))
-    if not names:
+    found = tuple(sorted(configured | proven))
+    if not found:
         raise UsageError.of(wording.NO_MODELS, where=str(repository), expected=f"<model>/{CONFIG}")
-    return names
+    return found
 
 
 def choose(repository: Path, model: str, version: int | None) -> int:
@@ -58,7 +58,7 @@ def choose(repository: Path, model: str, version: int | None) -> int:
     """
     known = models(repository)
     if model not in known:
-        raise UsageError.of(wording.NO_MODEL, where=str(repository), expected=", ".join(known), found=model)
+        raise UsageError.of(wording.NO_MODEL, where=str(repository), expected=names.listed(known, model), found=model)
     present = versions(repository, model)
     wanted = version if version is not None else max(present, default=None)
     if wanted is None or wanted not in present:

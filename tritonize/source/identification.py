@@ -137,4 +137,4 @@ def _sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UsageError.of(security.MODEL_UNREADABLE, where=str(path), found=error.strerror) from error
+        raise UsageError.of(security.MODEL_UNREADABLE, where=str(path), found=error.strerror or str(error)) from error

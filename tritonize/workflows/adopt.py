@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from tritonize import repository
-from tritonize.core import errors, onnx_graph, temporary
+from tritonize.core import errors, names, onnx_graph, temporary
 from tritonize.core.artifacts import Report
 from tritonize.core.errors import MissingError, RepositoryError, ServerError, TritonizeError, UsageError
 from tritonize.core.messages import adoption as wording
@@ -131,7 +131,7 @@ class _Work:
 def _require_known(request: Request, opened: Repository) -> None:
     for name in request.models:
         if opened.model(name) is None:
-            expected = ", ".join(opened.names) or "no models"
+            expected = names.listed(opened.names, name) or "no models"
             raise UsageError.of(repository_wording.NO_MODEL, where=str(opened.path), expected=expected, found=name)
     described = request.specification.models if request.specification else ()
     if unknown := [name for name in described if opened.model(name) is None]:

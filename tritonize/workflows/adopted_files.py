@@ -101,7 +101,7 @@ def write_evidence(
     try:
         evidence_place.move_out(staged.version_directory, home)
     except OSError as error:
-        raise RepositoryError.of(wording.EVIDENCE_THERE, where=str(outside), found=error.strerror) from error
+        raise RepositoryError.of(wording.EVIDENCE_THERE, where=str(outside), found=error.strerror or str(error)) from error
     if findings := repository.integrity(place, staged.model, staged.version):
         shutil.rmtree(outside, ignore_errors=True)
         first = findings[0]

@@ -79,7 +79,7 @@ def _onnx(path: Path) -> _Description:
     try:
         graph = onnx_graph.read(path)
     except OSError as error:
-        raise UsageError.of(messages.MODEL_UNREADABLE, where=str(path), found=error.strerror) from error
+        raise UsageError.of(messages.MODEL_UNREADABLE, where=str(path), found=error.strerror or str(error)) from error
     except ValueError as error:
         raise UsageError.of(messages.CONFIG_NO_MODEL, where=str(path), found=str(error)) from error
     notes = tuple(

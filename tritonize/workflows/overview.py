@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any  # Any: JSON data of a manifest, which readers take apart by key
 
 from tritonize import repository
+from tritonize.core import names
 from tritonize.core.errors import RepositoryError, TritonizeError, UsageError
 from tritonize.core.messages import repository as wording
 from tritonize.repository import evidence_place
@@ -76,7 +77,7 @@ def listing(place: Path, models: Sequence[str] = ()) -> tuple[ModelLine, ...]:
     present = repository.models(place)
     absent = [name for name in models if name not in present]
     if absent:
-        raise UsageError.of(wording.NO_MODEL, where=str(place), found=", ".join(absent), expected=", ".join(present))
+        raise UsageError.of(wording.NO_MODEL, where=str(place), found=", ".join(absent), expected=names.listed(present, absent[0]))
     return tuple(_model(place, name) for name in models or present)
 
 

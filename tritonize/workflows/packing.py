@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritonize import repository
-from tritonize.core import durable_files, temporary
+from tritonize.core import bounded_files, durable_files, names, temporary
 from tritonize.core.errors import RepositoryError, UsageError, storage_errors
 from tritonize.core.messages import repository as wording
 from tritonize.repository import file_hashes, private_copy
 from tritonize.triton import model_config
-from tritonize.workflows import pruning
+from tritonize.workflows import ensemble_steps, pruning
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ def pack(place: Path, folder: Path, models: Sequence[str] = ()) -> Packed:
     Args:
         place: the model repository.
         folder: the new folder.
-        models: model names; all models if empty.
+        models: model names; all models if empty. The models of an ensemble's steps are added.
 
     Raises:
         UsageError: the repository or a model does not exist.
@@ -43,7 +43,7 @@ def pack(place: Path, folder: Path, models: Sequence[str] = ()) -> Packed:
     present = repository.models(place)
     absent = [name for name in models if name not in present]
     if absent:
-        raise UsageError.of(wording.NO_MODEL, where=str(place), found=", ".join(absent), expected=", ".join(present))
+        raise UsageError.of(wording.NO_MODEL, where=str(place), found=", ".join(absent), expected=names.listed(present, absent[0]))
     target = folder.absolute()
     if target.is_relative_to(place.absolute()):
         raise RepositoryError.of(wording.PACK_INSIDE, where=str(folder))
@@ -56,7 +56,7 @@ def pack(place: Path, folder: Path, models: Sequence[str] = ()) -> Packed:
             built.mkdir()
             versions: dict[str, tuple[int, ...]] = {}
             notes: list[str] = []
-            for model in models or present:
+            for model in _with_steps(place, models, present) if models else present:
                 versions[model] = _served(place, model)
                 notes += _copy(place, model, versions[model], built=built)
             durable_files.sync_tree(built)
@@ -69,8 +69,18 @@ def pack(place: Path, folder: Path, models: Sequence[str] = ()) -> Packed:
     return Packed(folder=folder, versions=versions, files=len(files), bytes=size, notes=tuple(notes))
 
 
+def _with_steps(place: Path, models: Sequence[str], present: Sequence[str]) -> Iterator[str]:
+    """Yield the models, and those of the steps of an ensemble, without which Triton does not load it."""
+    wanted = list(models)
+    for model in wanted:  # it grows
+        yield model
+        text = repository.read_config(place, model)
+        steps = ensemble_steps.members(model_config.parse(text, where=str(place / model / repository.CONFIG)))
+        wanted += [step for step in steps if step in present and step not in wanted]
+
+
 def _served(place: Path, model: str) -> tuple[int, ...]:
-    served = pruning.served_by_any(place, model)
+    served = pruning.served_by_any(place, model, unknown=wording.PACK_UNKNOWN)
     if not served:
         raise RepositoryError.of(wording.PACK_NOTHING, where=str(place / model), model=model, repository=place)
     return served
@@ -87,8 +97,42 @@ def _copy(place: Path, model: str, versions: Sequence[int], *, built: Path) -> I
             _copy_checked(place, model, version, target=target)
         else:
             yield wording.PACK_UNCHECKED.text(model=model, version=version)
-            shutil.copytree(own, target / str(version), copy_function=shutil.copyfile)
+            _copy_tree(own, target / str(version))
     _copy_beside(place / model, target)
+    for name in _READ_BESIDE:
+        if (place / model / name).is_dir():
+            _copy_tree(place / model / name, target / name)
+
+
+_READ_BESIDE = ("warmup", "initial_state")
+"""Folders beside the versions from which Triton reads the files that a configuration names."""
+
+
+def _copy_tree(source: Path, target: Path, *, above: Sequence[Path] = ()) -> None:
+    """Copy the regular files of a folder, also those that links lead to.
+
+    Args:
+        above: the folders that contain this one, without links.
+
+    Raises:
+        RepositoryError: an entry is something else, such as a pipe, or cannot be read.
+    """
+    real = source.resolve()
+    if real in above:
+        found = f"a link to the folder that contains it, {real}"
+        raise RepositoryError.of(wording.PACK_UNREADABLE, where=str(source), model=source.parent, found=found)
+    target.mkdir()
+    for entry in sorted(source.iterdir()):
+        if entry.is_dir():
+            _copy_tree(entry, target / entry.name, above=(*above, real))
+            continue
+        try:
+            opened = bounded_files.opened(entry)
+        except OSError as error:
+            found = error.strerror or str(error)
+            raise RepositoryError.of(wording.PACK_UNREADABLE, where=str(entry), model=entry.parent, found=found) from error
+        with opened, (target / entry.name).open("xb") as copy:
+            shutil.copyfileobj(opened, copy, 1 << 20)
 
 
 def _copy_checked(place: Path, model: str, version: int, *, target: Path) -> None:

@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from tritonize import repository
-from tritonize.core import bounded_files
+from tritonize.core import bounded_files, names
 from tritonize.core.errors import RepositoryError, TritonizeError, UsageError
+from tritonize.core.messages import Message
 from tritonize.core.messages import repository as wording
 from tritonize.provenance import signatures
 from tritonize.repository import evidence_place
@@ -61,7 +62,9 @@ def prune(request: Request, *, done: Callable[[Removal], None] = lambda _removal
     present = repository.models(request.repository)
     absent = [name for name in request.models if name not in present]
     if absent:
-        raise UsageError.of(wording.NO_MODEL, where=str(request.repository), found=", ".join(absent), expected=", ".join(present))
+        raise UsageError.of(
+            wording.NO_MODEL, where=str(request.repository), found=", ".join(absent), expected=names.listed(present, absent[0])
+        )
     if request.dry_run:
         return tuple(_tried(request, name, _planned) for name in request.models or present)
     with repository.staging(request.repository):
@@ -111,8 +114,11 @@ def _planned(request: Request, model: str) -> Removal:
     )
 
 
-def served_by_any(place: Path, model: str) -> tuple[int, ...]:
+def served_by_any(place: Path, model: str, *, unknown: Message = wording.PRUNE_UNKNOWN) -> tuple[int, ...]:
     """Return the versions that Triton serves by the model's configuration, or by one of its named variants (`configs/*.pbtxt`).
+
+    Args:
+        unknown: the message for a configuration that cannot be read.
 
     Raises:
         RepositoryError: a configuration cannot be read.
@@ -123,8 +129,10 @@ def served_by_any(place: Path, model: str) -> tuple[int, ...]:
     for path in (directory / repository.CONFIG, *sorted(directory.glob("configs/*.pbtxt"))):
         try:
             config = model_config.parse(bounded_files.text(path), where=str(path))
-        except (OSError, ValueError, UsageError) as error:
-            raise RepositoryError.of(wording.PRUNE_UNKNOWN, where=str(path), found=str(error)) from error
+        except UsageError as error:
+            raise RepositoryError.of(unknown, where=str(path), found=error.found or error.what) from error
+        except (OSError, ValueError) as error:
+            raise RepositoryError.of(unknown, where=str(path), found=str(error)) from error
         served.update(model_config.versions_served(config, present))
     return tuple(sorted(served))
 

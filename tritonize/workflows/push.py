@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tritonize import remote, repository
-from tritonize.core import temporary
+from tritonize.core import names, temporary
 from tritonize.core.errors import RepositoryError, TritonizeError, UsageError
 from tritonize.core.messages import remote as wording
 from tritonize.core.messages import repository as repository_wording
@@ -64,7 +64,7 @@ def push(request: Request, *, done: Callable[[Pushed], None] = lambda _pushed: N
     present = repository.models(request.repository)
     if absent := [name for name in request.models if name not in present]:
         found, where = ", ".join(absent), str(request.repository)
-        raise UsageError.of(repository_wording.NO_MODEL, where=where, found=found, expected=", ".join(present))
+        raise UsageError.of(repository_wording.NO_MODEL, where=where, found=found, expected=names.listed(present, found))
     results = []
     for name in sorted(request.models or present, key=lambda name: _depth(request.repository, name)):
         served = checked_copy.served_versions(request.repository, name)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tritonize import repository
-from tritonize.core import arrays, temporary
+from tritonize.core import arrays, names, temporary
 from tritonize.core.artifacts import Finding, PublishedVersion, Report, ServerHandle, Stage, to_json
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import InferenceError, MissingError, RepositoryError, ServerError, UsageError
@@ -63,7 +63,9 @@ def verify(request: Request) -> tuple[Report, ...]:
     present = repository.models(request.repository)
     absent = [name for name in request.models if name not in present]
     if absent:
-        raise UsageError.of(wording.NO_MODEL, where=str(request.repository), found=", ".join(absent), expected=", ".join(present))
+        raise UsageError.of(
+            wording.NO_MODEL, where=str(request.repository), found=", ".join(absent), expected=names.listed(present, absent[0])
+        )
     return tuple(_verify_model(request, name) for name in request.models or present)
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import lint_cases
+from tests.support import lint_cases, plain_versions
 from tests.support.lint_cases import BASE, ENSEMBLE, IDENTITY, ONE, UNBATCHED, Model
 from tritonize.core.errors import UsageError
 from tritonize.lint import repository
 from tritonize.lint.repository import Repository
+from tritonize.workflows import completed_config
 
 
 @pytest.fixture
@@ -270,3 +271,18 @@ def test_backends_of_others_join_ragged_requests_themselves(root: Path) -> None:
     }
     assert "TR212" in found(root, models)["python"]
     assert "own" not in found(root, {})
+
+
+def test_a_pipe_in_place_of_a_model_file_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "model.onnx"
+    os.mkfifo(pipe)
+    with pytest.raises(UsageError) as refused:
+        completed_config.text(pipe)
+    assert refused.value.found == "it is not a regular file"
+
+
+def test_a_manifest_of_another_model_is_told_in_words(root: Path) -> None:
+    plain_versions.publish(root, "one", name="own")
+    (root / "own").rename(root / "other")
+    (message, *_) = [each for each in Repository(root).lint() if each.rule.id == "TR901"]
+    assert (message.found, message.expected) == ("the manifest's model differs: own", "other")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import threading
 from pathlib import Path
@@ -14,7 +15,7 @@ from tritonize.core import errors
 from tritonize.core.errors import RepositoryError, UsageError
 from tritonize.spec import schema
 from tritonize.triton import config_changes, model_config
-from tritonize.workflows import config_conflict
+from tritonize.workflows import config_conflict, overview
 
 CONFIG = 'name: "m"\nmax_batch_size: 2\n'
 PLACE = Path("models")
@@ -303,3 +304,27 @@ def test_a_configuration_written_by_hand_loses_no_field_unasked():
 def test_a_field_of_a_proven_configuration_may_be_dropped():
     publish(1, config=CONFIG + 'default_model_filename: "net.onnx"\n')
     config_conflict.require_nothing_dropped(PLACE, "m", model_config.parse(CONFIG, where=""))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("notes", 5), ("versions", []), ("spec", "text"), ("verdict", {"a": 1}), ("version", "1"), ("created", None), ("onnx", [1])],
+)
+def test_a_manifest_whose_fields_have_other_types_is_damaged(field, value):
+    publish(1)
+    path = PLACE / "m" / "1" / "evidence" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
+    with pytest.raises(RepositoryError, match=f"`{field}` is no "):
+        repository.read_manifest(PLACE / "m" / "1")
+    (line,) = overview.listing(PLACE)
+    assert line.versions[0].problem == "The version's manifest is damaged."
+
+
+def test_of_many_models_an_error_names_the_most_similar():
+    for number in range(30):
+        (PLACE / f"model{number}" / "1").mkdir(parents=True)
+        (PLACE / f"model{number}" / "config.pbtxt").touch()
+    with pytest.raises(UsageError) as refused:
+        overview.show(PLACE, "model29x")
+    assert refused.value.expected.startswith("model29, ")
+    assert refused.value.expected.endswith(" and 20 more")

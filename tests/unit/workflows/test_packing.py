@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,59 @@ def test_a_changed_file_leaves_nothing(content: str) -> None:
         packing.pack(PLACE, Path("out"))
     assert "m/1/model.onnx" in str(refused.value)
     assert sorted(os.listdir()) == ["home", "models"]
+
+
+def _by_hand(name: str, config: str = 'backend: "onnxruntime"\n') -> Path:
+    version = PLACE / name / "1"
+    version.mkdir(parents=True)
+    (version / "model.onnx").write_text(name)
+    (PLACE / name / "config.pbtxt").write_text(config)
+    return version
+
+
+def _pipe(version: Path) -> None:
+    os.mkfifo(version / "pipe")
+
+
+def _dangling(version: Path) -> None:
+    (version / "link").symlink_to("nowhere")
+
+
+def _circle(version: Path) -> None:
+    (version / "inner").mkdir()
+    (version / "inner" / "link").symlink_to("..")
+
+
+@pytest.mark.parametrize("spoil", [_pipe, _dangling, _circle])
+def test_an_entry_that_cannot_be_copied_is_named(spoil: Callable[[Path], None]) -> None:
+    spoil(_by_hand("a"))
+    with pytest.raises(RepositoryError, match="nothing was packed") as refused:
+        packing.pack(PLACE, Path("out"))
+    assert str(refused.value.where).startswith("models/a/1/")
+    assert sorted(os.listdir()) == ["home", "models"]
+
+
+def test_a_configuration_that_cannot_be_read_is_no_question_of_removal() -> None:
+    _by_hand("a", "input [")
+    with pytest.raises(RepositoryError, match="Nothing was packed"):
+        packing.pack(PLACE, Path("out"))
+
+
+def test_files_that_triton_reads_beside_the_versions_are_packed() -> None:
+    _by_hand("a")
+    for name in ("warmup", "initial_state", "notes"):
+        (PLACE / "a" / name).mkdir()
+        (PLACE / "a" / name / "x.bin").write_text(name)
+    packing.pack(PLACE, Path("out"))
+    assert sorted(path.name for path in Path("out/a").iterdir()) == ["1", "config.pbtxt", "initial_state", "warmup"]
+    assert Path("out/a/warmup/x.bin").read_text() == "warmup"
+
+
+def test_an_ensemble_brings_the_models_of_its_steps() -> None:
+    step = 'ensemble_scheduling {{ step [ {{ model_name: "{}" model_version: -1 }} ] }}\n'
+    _by_hand("outer", 'platform: "ensemble"\n' + step.format("inner"))
+    _by_hand("inner", 'platform: "ensemble"\n' + step.format("leaf"))
+    for name in ("leaf", "other"):
+        _by_hand(name)
+    assert sorted(packing.pack(PLACE, Path("out"), ["outer"]).versions) == ["inner", "leaf", "outer"]
+    assert sorted(os.listdir("out")) == ["inner", "leaf", "outer"]

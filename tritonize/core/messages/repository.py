@@ -173,6 +173,16 @@ PACK_CHANGED = Message(
     what="A file changed after it was proven, so nothing was packed.",
     next_step="run `tritonize verify` on the repository, which lists all differences",
 )
+PACK_UNKNOWN = Message(
+    code="pack-served-unknown",
+    what="A configuration cannot be read, so it is unknown which versions are served. Nothing was packed.",
+    next_step="repair the file, or name other models with --model",
+)
+PACK_UNREADABLE = Message(
+    code="pack-unreadable",
+    what="A file in {model} cannot be copied, so nothing was packed.",
+    next_step="replace it by a regular file, or name other models with --model",
+)
 PACK_NOTHING = Message(
     code="pack-nothing",
     what="The version policy of {model!r} serves no version.",

@@ -218,4 +218,4 @@ def opened(path: Path) -> Iterator[Archive]:
         with path.open("rb") as file:
             yield Archive(path, file)
     except OSError as error:
-        raise UsageError.of(security.MODEL_UNREADABLE, where=str(path), found=error.strerror) from error
+        raise UsageError.of(security.MODEL_UNREADABLE, where=str(path), found=error.strerror or str(error)) from error
