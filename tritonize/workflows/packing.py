@@ -99,13 +99,6 @@ def _copy(place: Path, model: str, versions: Sequence[int], *, built: Path) -> I
             yield wording.PACK_UNCHECKED.text(model=model, version=version)
             _copy_tree(own, target / str(version))
     _copy_beside(place / model, target)
-    for name in _READ_BESIDE:
-        if (place / model / name).is_dir():
-            _copy_tree(place / model / name, target / name)
-
-
-_READ_BESIDE = ("warmup", "initial_state")
-"""Folders beside the versions from which Triton reads the files that a configuration names."""
 
 
 def _copy_tree(source: Path, target: Path, *, above: Sequence[Path] = ()) -> None:

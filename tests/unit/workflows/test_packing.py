@@ -85,16 +85,6 @@ def test_a_configuration_that_cannot_be_read_is_no_question_of_removal() -> None
         packing.pack(PLACE, Path("out"))
 
 
-def test_files_that_triton_reads_beside_the_versions_are_packed() -> None:
-    _by_hand("a")
-    for name in ("warmup", "initial_state", "notes"):
-        (PLACE / "a" / name).mkdir()
-        (PLACE / "a" / name / "x.bin").write_text(name)
-    packing.pack(PLACE, Path("out"))
-    assert sorted(path.name for path in Path("out/a").iterdir()) == ["1", "config.pbtxt", "initial_state", "warmup"]
-    assert Path("out/a/warmup/x.bin").read_text() == "warmup"
-
-
 def test_an_ensemble_brings_the_models_of_its_steps() -> None:
     step = 'ensemble_scheduling {{ step [ {{ model_name: "{}" model_version: -1 }} ] }}\n'
     _by_hand("outer", 'platform: "ensemble"\n' + step.format("inner"))
