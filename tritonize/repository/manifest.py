@@ -18,7 +18,7 @@ from tritonize.core.artifacts import Finding, StagedVersion
 from tritonize.core.errors import RepositoryError
 from tritonize.core.json_types import JsonObject
 from tritonize.core.messages import repository as wording
-from tritonize.repository import beside, evidence_place, file_hashes, pinned_config
+from tritonize.repository import beside, evidence_place, file_hashes, manifest_types, pinned_config
 from tritonize.repository.beside import CONFIG as CONFIG
 from tritonize.repository.beside import is_version as is_version
 from tritonize.repository.evidence_place import EVIDENCE as EVIDENCE
@@ -116,23 +116,9 @@ def read(version_directory: Path) -> Manifest:
     listed = manifest.get("files")
     if not isinstance(listed, dict) or not all(_is_entry(each) for each in listed.values()):
         raise RepositoryError.of(wording.MANIFEST_DAMAGED, where=str(path), found="its list of files is not a mapping")
-    for name, kind in _KINDS.items():
-        if not isinstance(manifest.get(name, kind()), kind):
-            found = f"`{name}` is no {_IN_WORDS[kind]}: {json.dumps(manifest[name])[:100]}"
-            raise RepositoryError.of(wording.MANIFEST_DAMAGED, where=str(path), found=found)
+    if (found := manifest_types.difference(manifest)) is not None:
+        raise RepositoryError.of(wording.MANIFEST_DAMAGED, where=str(path), found=found)
     return cast("Manifest", manifest)
-
-
-_KINDS: dict[str, type[str] | type[int] | type[list[object]] | type[dict[str, object]]] = {
-    **dict.fromkeys(("model", "verdict", "created", "sha256"), str),
-    "version": int,
-    **dict.fromkeys(("notes", "verification", "gates", "noise_floors", "attempts"), list),
-    **dict.fromkeys(
-        ("spec", "steps", "details", "tolerances", "completed", "versions", "proved_by", "source", "onnx", "target"), dict
-    ),
-}
-"""Fields that a manifest may have, with the types that their readers rely on."""
-_IN_WORDS = {str: "text", int: "whole number", list: "list", dict: "mapping"}
 
 
 def _is_entry(facts: object) -> bool:
