@@ -116,8 +116,8 @@ def read(version_directory: Path) -> Manifest:
     listed = manifest.get("files")
     if not isinstance(listed, dict) or not all(_is_entry(each) for each in listed.values()):
         raise RepositoryError.of(wording.MANIFEST_DAMAGED, where=str(path), found="its list of files is not a mapping")
-    if (found := manifest_types.difference(manifest)) is not None:
-        raise RepositoryError.of(wording.MANIFEST_DAMAGED, where=str(path), found=found)
+    if (wrong := manifest_types.difference(manifest)) is not None:
+        raise RepositoryError.of(wording.MANIFEST_DAMAGED, where=str(path), found=wrong)
     return cast("Manifest", manifest)
 
 
