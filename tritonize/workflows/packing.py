@@ -80,7 +80,7 @@ def _with_steps(place: Path, models: Sequence[str], present: Sequence[str]) -> I
 
 
 def _served(place: Path, model: str) -> tuple[int, ...]:
-    served = pruning.served_by_any(place, model, unknown=wording.PACK_UNKNOWN)
+    served = pruning.served_by_any(place, model)
     if not served:
         raise RepositoryError.of(wording.PACK_NOTHING, where=str(place / model), model=model, repository=place)
     return served

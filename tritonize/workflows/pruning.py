@@ -12,7 +12,6 @@ from pathlib import Path
 from tritonize import repository
 from tritonize.core import bounded_files, names
 from tritonize.core.errors import RepositoryError, TritonizeError, UsageError
-from tritonize.core.messages import Message
 from tritonize.core.messages import repository as wording
 from tritonize.provenance import signatures
 from tritonize.repository import evidence_place
@@ -114,11 +113,8 @@ def _planned(request: Request, model: str) -> Removal:
     )
 
 
-def served_by_any(place: Path, model: str, *, unknown: Message = wording.PRUNE_UNKNOWN) -> tuple[int, ...]:
+def served_by_any(place: Path, model: str) -> tuple[int, ...]:
     """Return the versions that Triton serves by the model's configuration, or by one of its named variants (`configs/*.pbtxt`).
-
-    Args:
-        unknown: the message for a configuration that cannot be read.
 
     Raises:
         RepositoryError: a configuration cannot be read.
@@ -130,9 +126,9 @@ def served_by_any(place: Path, model: str, *, unknown: Message = wording.PRUNE_U
         try:
             config = model_config.parse(bounded_files.text(path), where=str(path))
         except UsageError as error:
-            raise RepositoryError.of(unknown, where=str(path), found=error.found or error.what) from error
+            raise RepositoryError.of(wording.SERVED_UNKNOWN, where=str(path), found=error.found or error.what) from error
         except (OSError, ValueError) as error:
-            raise RepositoryError.of(unknown, where=str(path), found=str(error)) from error
+            raise RepositoryError.of(wording.SERVED_UNKNOWN, where=str(path), found=str(error)) from error
         served.update(model_config.versions_served(config, present))
     return tuple(sorted(served))
 

@@ -81,7 +81,7 @@ def test_an_entry_that_cannot_be_copied_is_named(spoil: Callable[[Path], None]) 
 
 def test_a_configuration_that_cannot_be_read_is_no_question_of_removal() -> None:
     _by_hand("a", "input [")
-    with pytest.raises(RepositoryError, match="Nothing was packed"):
+    with pytest.raises(RepositoryError, match="Nothing of it was changed"):
         packing.pack(PLACE, Path("out"))
 
 

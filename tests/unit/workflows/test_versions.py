@@ -218,7 +218,7 @@ def test_prune_removes_nothing_of_a_model_whose_served_versions_are_unknown():
     assert done.returncode == 6
     plain = json.loads(done.stdout)["models"]
     assert [(each["model"], each["removed"]) for each in plain] == [("m", []), ("n", [1])]
-    assert plain[0]["error"]["code"] == "prune-served-unknown"
+    assert plain[0]["error"]["code"] == "served-versions-unknown"
     assert repository.versions(PLACE, "m") == (1, 2, 3)
 
 

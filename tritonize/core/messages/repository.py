@@ -112,10 +112,10 @@ CONFIG_BY_HAND = Message(
     cause="the file was edited by hand",
     next_step="add --replace-config to replace it nevertheless",
 )
-PRUNE_UNKNOWN = Message(
-    code="prune-served-unknown",
-    what="A configuration cannot be read, so it is unknown which versions are served. Nothing of this model was removed.",
-    next_step="repair the file, or publish or promote a version of the model",
+SERVED_UNKNOWN = Message(
+    code="served-versions-unknown",
+    what="A configuration cannot be read, so it is unknown which versions of the model are served. Nothing of it was changed.",
+    next_step="repair the file, or publish or promote a version of the model; or name other models",
 )
 NO_EARLIER = Message(
     code="version-no-earlier",
@@ -172,11 +172,6 @@ PACK_CHANGED = Message(
     code="pack-changed",
     what="A file changed after it was proven, so nothing was packed.",
     next_step="run `tritonize verify` on the repository, which lists all differences",
-)
-PACK_UNKNOWN = Message(
-    code="pack-served-unknown",
-    what="A configuration cannot be read, so it is unknown which versions are served. Nothing was packed.",
-    next_step="repair the file, or name other models with --model",
 )
 PACK_UNREADABLE = Message(
     code="pack-unreadable",
