@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,10 +36,10 @@ TEXTS_OF_OTHERS = {
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def modules() -> Iterator[tuple[str, ast.Module, str]]:
-    for path in sorted(CODE.rglob("*.py")):
-        text = path.read_text(encoding="utf-8")
-        yield path.relative_to(CODE).as_posix(), ast.parse(text), text
+@functools.cache
+def modules() -> tuple[tuple[str, ast.Module, str], ...]:
+    texts = {path.relative_to(CODE).as_posix(): path.read_text(encoding="utf-8") for path in sorted(CODE.rglob("*.py"))}
+    return tuple((name, ast.parse(text), text) for name, text in texts.items())
 
 
 def functions(tree: ast.Module) -> Iterator[Function]:
