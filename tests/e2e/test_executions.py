@@ -19,7 +19,7 @@ from tritonize.core.messages import server as wording
 from tritonize.core.stages import StageName
 from tritonize.quality import golden_set
 from tritonize.quality.tracker import ErrorTracker
-from tritonize.triton import model_config, served_comparison, server_description, serving
+from tritonize.triton import model_config, served_comparison, serving
 from tritonize.triton.server import embedded
 from tritonize.triton.server.embedded import Running
 from tritonize.triton.target import Target
@@ -146,21 +146,3 @@ class TestExchangedWeights:
         report = golden_workflow.verify(golden_workflow.Request(path=place / "small.golden", urls=urls))
         assert (report.verdict, self.verdicts(report)["new samples"]) == ("failed", "failed")
         assert {check.stage for check in report.checks if not check.passed} == {StageName.NEW_SAMPLES}
-
-
-@pytest.mark.server
-def test_another_version_that_clients_get_is_a_finding(tmp_path: Path) -> None:
-    """Version 1 is proven and version 2 is there too; who names none gets 2."""
-    root = tmp_path / "models"
-    small_versions.publish(root, 1, triton={"version_policy": {"all": {}}})
-    shutil.copytree(root / "small" / "1", root / "small" / "2")
-    with serving.serve(root, directory=tmp_path / "run") as server:
-        asked = target(root, server, 1)
-        (finding,) = server_description._default_version(asked)
-        assert (finding.what, finding.expected, finding.found) == (
-            wording.OTHER_VERSION_BY_DEFAULT.text(),
-            "version 1",
-            "version 2",
-        )
-        assert list(server_description._default_version(target(root, server, 1, newest=False))) == []
-        assert list(server_description._default_version(target(root, server, 2))) == []

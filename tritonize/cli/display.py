@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from tritonize.cli.terminal import say
-from tritonize.core.errors import EXIT_DIFFERS, UnprovenError
 from tritonize.core.stages import action
 
 if TYPE_CHECKING:
@@ -79,16 +78,18 @@ def _up_to_date(report: Report) -> str | None:
     return f"UP TO DATE {report.model} version {report.version}\n  published: {report.location}\n{notes}"
 
 
-def finish(reports: Sequence[Report], *, as_json: bool, allow_unproven: bool = False) -> None:
+def finish(reports: Sequence[Report], *, as_json: bool, allow_unproven: bool = False, only_proven: bool = False) -> None:
     """Print the reports on stdout and set the exit code.
 
     Args:
         as_json: print one JSON document.
         allow_unproven: exit with 0 although a required check could not run.
+        only_proven: leave models without evidence out of the exit code, unless no other is left.
 
     Raises:
-        typer.Exit: the exit code of the first report with an error; 1 if a report failed; 3 if a required check could not run.
+        typer.Exit: the worst exit code of the reports, if it is not 0 (`core/exit_codes.py`).
     """
+    from tritonize.core import exit_codes
     from tritonize.report import text as report_text
 
     if as_json:
@@ -98,10 +99,11 @@ def finish(reports: Sequence[Report], *, as_json: bool, allow_unproven: bool = F
     else:
         for each in reports:
             say(f"\n{_up_to_date(each) or report_text.as_text(each)}", nl=False)
-    errors = [each.details["error"]["exit_code"] for each in reports if "error" in each.details]
-    if errors:
-        raise typer.Exit(errors[0])
-    if any(each.verdict == "failed" for each in reports):
-        raise typer.Exit(EXIT_DIFFERS)
-    if any(each.verdict == "not run" for each in reports) and not allow_unproven:
-        raise typer.Exit(UnprovenError.exit_code)
+        if any(each.verdict == "not proven" for each in reports) and len(reports) > 1:
+            from tritonize.report import overview
+
+            say(f"\n{overview.overview(reports)}", nl=False)
+    judged = [each for each in reports if not only_proven or each.verdict != "not proven"] or reports
+    code = exit_codes.worst(exit_codes.of(each, allow_unproven=allow_unproven) for each in judged)
+    if code:
+        raise typer.Exit(code)

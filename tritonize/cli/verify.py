@@ -52,6 +52,9 @@ def verify(
     serve_anyway: Annotated[
         bool, typer.Option("--serve-anyway", help="Verify also versions whose files changed after publication.")
     ] = False,
+    only_proven: Annotated[
+        bool, typer.Option("--only-proven", help="Leave models without evidence out of the exit code; default: exit code 3.")
+    ] = False,
     require_signature: RequireSignature = None,
     connection: ConnectionOptions,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
@@ -77,10 +80,10 @@ def verify(
         serve_anyway=serve_anyway,
         key=require_signature,
     )
-    _with_repository(place, request, seconds=seconds, as_json=json)
+    _with_repository(place, request, seconds=seconds, as_json=json, only_proven=only_proven)
 
 
-def _with_repository(place: str, request: verify_workflow.Request, *, seconds: float, as_json: bool) -> None:
+def _with_repository(place: str, request: verify_workflow.Request, *, seconds: float, as_json: bool, only_proven: bool) -> None:
     from tritonize.core.messages import remote as wording
     from tritonize.workflows import replicas
 
@@ -92,7 +95,7 @@ def _with_repository(place: str, request: verify_workflow.Request, *, seconds: f
     if is_address(place):  # the copy is gone
         note = wording.VERIFIED_COPY.text(address=repositories.shown(place))
         reports = tuple(replace(each, location=None, notes=(*each.notes, note)) for each in reports)
-    finish(reports, as_json=as_json)
+    finish(reports, as_json=as_json, only_proven=only_proven)
 
 
 def _with_file(

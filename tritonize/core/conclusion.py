@@ -48,6 +48,8 @@ def conclude(report: Report) -> Conclusion:
         needed = {(heading(stage.name), stage.note) for stage in report.stages if not stage.optional}
         name, note = next((each for each in not_run if each in needed), not_run[0] if not_run else (wording.THE_PROOF.text(), ""))
         sentence = wording.NOT_RUN.text(what=f"{name}: {note}" if note else name)
+    elif report.verdict == "not proven":
+        sentence = report.notes[0] if report.notes else wording.NOTHING_COMPARED.text()
     elif report.verdict == "passed here":
         fields = ", ".join(each["field"] for each in report.details.get("set_aside", ()))
         sentence = wording.PASSED_HERE.text(comparisons=counted(len(report.checks), "comparison"), fields=fields)

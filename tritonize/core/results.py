@@ -7,7 +7,7 @@ from typing import Literal
 
 from tritonize.core.stages import StageName
 
-Verdict = Literal["passed", "failed", "not run", "passed here"]
+Verdict = Literal["passed", "failed", "not run", "not proven", "passed here"]
 """*Passed here* is only the verdict of a report: all that this machine can run passed, and the rest is for the declared target."""
 
 DRAWN = "drawn"

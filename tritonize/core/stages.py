@@ -114,7 +114,10 @@ class StageName(StrEnum):
     TARGET = _Row(key="target", heading="Loading at the target")
     SET_ASIDE = _Row(key="set aside", heading="Whole configuration", action="Load at the target")
 
-    # The server.
+    # The server. The first three are listed if the server does not return them.
+    METADATA = _Row(key="metadata", heading="The server's metadata of the model")
+    MODEL_CONFIG = _Row(key="model config", heading="The server's configuration of the model")
+    STATISTICS = _Row(key="statistics", heading="The server's statistics")
     STAGE = _Row(key="stage", action="Stage the version")
     SERVER_START = _Row(key="server start", action="Start Triton")
     HTTP = _Row(key="http", heading="Triton, HTTP", action="Verify over HTTP", order=3, transport="http", pictured=True)

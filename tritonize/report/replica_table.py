@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-_MARK = {"passed": "✓", "failed": "✗", "not run": "–"}
+_MARK = {"passed": "✓", "failed": "✗", "not run": "–", "not proven": "–", "passed here": "✓"}
 
 
 def lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -24,7 +24,6 @@ MAX_ROWS = 8
 MAX_CHECKS = 200
 """Checks of one stage and batch size that the JSON lists: up to this many that passed, and up to this many that failed."""
 _MARK = {"passed": "✓", "failed": "✗", "not run": "–"}
-_VERDICT = {"passed": "PASSED", "failed": "FAILED", "not run": "NOT RUN", "passed here": "PASSED HERE"}
 
 
 def as_json(report: Report) -> dict[str, object]:
@@ -100,7 +99,7 @@ def as_text(report: Report) -> str:
 def _lines(report: Report) -> Iterator[str]:
     version = f" version {report.version}" if report.version is not None else ""
     conclusion = conclude(report)
-    yield from _wrap(f"{_VERDICT[report.verdict]} {report.model}{version}: {conclusion.sentence}")
+    yield from _wrap(f"{report.verdict.upper()} {report.model}{version}: {conclusion.sentence}")
     if report.location is not None:
         yield f"  {'published' if report.published else 'lies in'}: {report.location}"
     yield ""

@@ -44,8 +44,15 @@ class Counts:
         )
 
 
-def counts(server: ServerHandle, transport: Transport, model: str, *, version: int) -> Counts | None:
-    """Read the counts; `None` if the server does not allow it.
+@dataclass(frozen=True)
+class Unread:
+    """The server does not return its statistics."""
+
+    why: str
+
+
+def counts(server: ServerHandle, transport: Transport, model: str, *, version: int) -> Counts | Unread:
+    """Read the counts, if the server allows it.
 
     Raises:
         ServerError: it cannot be reached.
@@ -53,11 +60,11 @@ def counts(server: ServerHandle, transport: Transport, model: str, *, version: i
     with client.connect_to(server, transport) as connection:
         try:
             statistics = connection.statistics(model, str(version))
-        except InferenceError:
-            return None
+        except InferenceError as error:
+            return Unread(error.found or error.what)
         except ServerError as error:  # a proxy that passes only inference requests responds with its own page
             if error.code in statuses.CODES | {client_messages.NO_TRITON.code}:
-                return None
+                return Unread(f"{error.what} {error.found or ''}".strip())
             raise
     own: ModelStatistics = statistics[0] if statistics else {}
     stats: InferenceStatistics = own.get("inference_stats", {})

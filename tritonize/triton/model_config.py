@@ -214,6 +214,11 @@ def versions_served(config: ModelConfig, present: Sequence[int]) -> tuple[int, .
     return tuple(sorted(present)[-count:])
 
 
+def serving(config: ModelConfig, version: int) -> ModelConfig:
+    """The same configuration with a version policy that serves one version alone."""
+    return {**config, "version_policy": {"specific": {"versions": [version]}}}
+
+
 def served_as(text: str, name: str, version: int, *, where: str) -> str:
     """The same configuration for a model of another name, with one version to load.
 
@@ -221,8 +226,7 @@ def served_as(text: str, name: str, version: int, *, where: str) -> str:
         UsageError: the text is not a valid ModelConfig.
     """
     config = parse(text, where=where)
-    config["name"], config["version_policy"] = name, {"specific": {"versions": [version]}}
-    return as_text(config)
+    return as_text(serving({**config, "name": name}, version))
 
 
 def as_text(config: ModelConfig) -> str:

@@ -11,11 +11,12 @@ from typing import TypeVar
 from tritonize.core import deadline
 from tritonize.core.artifacts import ServerHandle
 from tritonize.core.connection_options import ConnectionOptions
-from tritonize.core.errors import ServerError, TritonizeError, UsageError
+from tritonize.core.errors import InferenceError, ServerError, TritonizeError, UsageError
 from tritonize.core.messages import client as messages
 from tritonize.triton import client
-from tritonize.triton.client import diagnosis, tls
+from tritonize.triton.client import diagnosis, refusals, tls
 from tritonize.triton.client.address import FORM, Address, located, without_credentials
+from tritonize.triton.client.refusals import Refusal
 from tritonize.triton.client.shared_memory import SharedMemoryClient
 
 T = TypeVar("T")
@@ -171,7 +172,12 @@ def _version(server: ServerHandle, address: Address) -> str:
     transport = address.protocol
     try:
         with client.connect_to(server, transport, timeout_s=_GREETING_S) as connection:
-            metadata = connection.server_metadata()
+            try:
+                metadata = connection.server_metadata()
+            except InferenceError as error:
+                if refusals.kind(error) is not Refusal.RESTRICTED:
+                    raise
+                return messages.RESTRICTED_VERSION.text()
             if "version" not in metadata or "extensions" not in metadata:
                 raise ServerError.of(messages.NO_TRITON, where=connection.where, found=str(metadata)[:200])
             return str(metadata["version"])

@@ -10,11 +10,23 @@ from dataclasses import dataclass, replace
 
 from tritonize.core import arrays
 from tritonize.core.artifacts import Check, Finding, ServerHandle, SetAside, Stage
+from tritonize.core.errors import InferenceError
 from tritonize.core.messages import server as wording
 from tritonize.core.results import Verdict
 from tritonize.core.stages import SERVED, TRANSPORTS, StageName, Transport, over
-from tritonize.triton import executions, inference, invariances, model_config, new_samples, server_description
-from tritonize.triton.executions import Counts
+from tritonize.triton import (
+    config_changes,
+    executions,
+    inference,
+    invariances,
+    model_config,
+    new_samples,
+    served_versions,
+    server_description,
+)
+from tritonize.triton.client import refusals
+from tritonize.triton.client.refusals import Refusal
+from tritonize.triton.executions import Counts, Unread
 from tritonize.triton.inference import Responses
 from tritonize.triton.protocol import ModelConfig
 from tritonize.triton.target import Target
@@ -41,6 +53,8 @@ class Verification:
     """The stages whose outputs a GPU computed, where sums have another order of operations."""
     set_aside: tuple[SetAside, ...] = ()
     """The fields of the configuration that the server left out."""
+    notes: tuple[str, ...] = ()
+    """Notes for the reader of the report."""
 
     @property
     def passed(self) -> bool:
@@ -63,10 +77,21 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
     Raises:
         ServerError: the server cannot be reached or does not serve the model.
     """
-    metadata, served = server_description.described(target)
-    findings = list(server_description.findings(target, metadata, served))
+    try:
+        described = server_description.described(target)
+    except InferenceError as error:
+        if refusals.kind(error) is not Refusal.NOT_LOADED:
+            raise
+        return _not_loaded(target, error)
+    proven, served = target.config, described.config
+    target = _as_deployed(target, served)
+    asked = served_versions.ask(target)
+    findings = [*_description_findings(target, described), *asked.findings]
     checks: list[Check] = []
-    stages: list[Stage] = []
+    stages = [_unread(each.stage, each.why) for each in described.unread]
+    if isinstance(first := _read_counts(target), Unread):
+        stages.append(_unread(StageName.STATISTICS, first.why))
+    served = target.served_config if served is None else served
     requests: dict[StageName, Callable[[], Responses]] = {over(name): functools.partial(_over, target, name) for name in transports}
     requests[StageName.INVARIANCES] = functools.partial(_invariances, target, served)
     requests[StageName.CONCURRENT] = functools.partial(_concurrently, target)
@@ -96,7 +121,48 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
         identity=dict(target.server.identity),
         on_gpu=SERVED if server_description.runs_on_gpu(served) else (),
         set_aside=tuple(_set_aside(target)),
+        notes=tuple(_notes(target, asked, proven=proven)),
     )
+
+
+def _not_loaded(target: Target, error: InferenceError) -> Verification:
+    """The result for a version that the server does not serve: a difference, since it has to."""
+    where = f"{target.model} version {target.version} on the server"
+    loaded = served_versions.loaded(target)
+    found = f"{error.found}; it serves version {', '.join(map(str, loaded))}" if loaded else error.found
+    finding = Finding(where=where, what=wording.VERSION_NOT_LOADED.text(), expected=f"version {target.version}", found=found)
+    return Verification(checks=(), findings=(finding,), stages=(), identity=dict(target.server.identity))
+
+
+def _as_deployed(target: Target, served: ModelConfig | None) -> Target:
+    """The target with the published configuration, if the server runs that one and not the one of the version's proof."""
+    if served is None or target.present is None:
+        return target
+    deployed = replace(target, config=target.present, present=None)
+    if server_description.config_findings(target, served) and not server_description.config_findings(deployed, served):
+        return replace(deployed, present=target.present)
+    return target
+
+
+def _description_findings(target: Target, described: server_description.Description) -> Iterator[Finding]:
+    if described.config is not None:
+        yield from server_description.config_findings(target, described.config)
+    if described.metadata is not None:
+        yield from server_description.metadata_findings(target, described.metadata)
+
+
+def _unread(stage: StageName, why: str) -> Stage:
+    """A part of the server's API that could not be read; the verdict does not depend on it, since it proves nothing by itself."""
+    return Stage(name=stage, verdict="not run", seconds=0.0, note=wording.API_UNREAD.text(why=why), optional=True)
+
+
+def _notes(target: Target, asked: served_versions.Asked, *, proven: ModelConfig) -> Iterator[str]:
+    if target.present is not None and target.config is target.present:
+        fields = "; ".join(config_changes.between_fields(proven, target.config))
+        yield wording.DEPLOYED_WITH_ANOTHER.text(version=target.version, fields=fields)
+    for other in sorted(asked.reached - {target.version}):
+        if not target.newest:
+            yield wording.ANOTHER_BY_DEFAULT.text(version=target.version, other=other)
 
 
 def _set_aside(target: Target) -> Iterator[SetAside]:
@@ -109,7 +175,17 @@ def _set_aside(target: Target) -> Iterator[SetAside]:
 
 
 def _counts(target: Target) -> Counts | None:
-    return executions.counts(target.server, target.any_transport, target.model, version=target.version)
+    found = _read_counts(target)
+    return None if isinstance(found, Unread) else found
+
+
+def _read_counts(target: Target) -> Counts | Unread:
+    """Read the statistics over the other transport too, if one does not return them: each can be restricted by itself."""
+    for transport in reversed(target.transports):
+        found = executions.counts(target.server, transport, target.model, version=target.version)
+        if not isinstance(found, Unread):
+            break
+    return found
 
 
 def _in_words(counted: Counts | None) -> str:

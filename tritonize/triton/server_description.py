@@ -2,39 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple, TypeVar
 
 from tritonize.core import dtypes
 from tritonize.core.artifacts import Finding
-from tritonize.core.messages import server as wording
-from tritonize.core.stages import Transport
-from tritonize.triton import model_config
+from tritonize.core.errors import InferenceError, ServerError
+from tritonize.core.messages import client as client_messages
+from tritonize.core.stages import StageName
+from tritonize.triton import client, model_config
+from tritonize.triton.client import refusals, statuses
+from tritonize.triton.client.refusals import Refusal
 from tritonize.triton.protocol import ModelConfig, ModelMetadata
 from tritonize.triton.target import Target
+
+T = TypeVar("T")
+
+
+class Unread(NamedTuple):
+    """A part of the server's API that it does not open to this client."""
+
+    stage: StageName
+    why: str
 
 
 class Description(NamedTuple):
     """The server's own description of a model."""
 
-    metadata: ModelMetadata
-    config: ModelConfig
+    metadata: ModelMetadata | None
+    config: ModelConfig | None
+    unread: tuple[Unread, ...]
 
 
 def described(target: Target) -> Description:
-    """Request the model's metadata and configuration from the server."""
-    transport: Transport = "http" if target.server.http_url else "grpc"
-    with target.connect(transport) as connection:
-        version = str(target.version)
-        return Description(connection.model_metadata(target.model, version), connection.model_config(target.model, version))
+    """Request the model's metadata and configuration, over the other transport too if one does not return them.
+
+    Raises:
+        InferenceError: the server does not serve the version.
+        ServerError: it cannot be reached.
+    """
+    version = str(target.version)
+    metadata = _read(target, StageName.METADATA, lambda connection: connection.model_metadata(target.model, version))
+    config = _read(target, StageName.MODEL_CONFIG, lambda connection: connection.model_config(target.model, version))
+    return Description(
+        None if isinstance(metadata, Unread) else metadata,
+        None if isinstance(config, Unread) else config,
+        tuple(each for each in (metadata, config) if isinstance(each, Unread)),
+    )
 
 
-def findings(target: Target, metadata: ModelMetadata, served: ModelConfig) -> Iterator[Finding]:
-    """Differences between the server's description of the model and the staged configuration."""
+def _read(target: Target, stage: StageName, read: Callable[[client.Client], T]) -> T | Unread:
+    """What one of the transports returns; the reason of the first if none does."""
+    reasons: list[str] = []
+    for transport in target.transports:
+        with target.connect(transport) as connection:
+            try:
+                return read(connection)
+            except (InferenceError, ServerError) as error:
+                why = why_unread(error)
+                if why is None:
+                    raise
+                reasons.append(why)
+    return Unread(stage, reasons[0])
+
+
+def why_unread(error: InferenceError | ServerError) -> str | None:
+    """Why a server does not return a description of itself, as text; `None` for an error that concerns inference too."""
+    if isinstance(error, InferenceError):
+        return error.found if refusals.kind(error) is Refusal.RESTRICTED else None
+    # A proxy that passes only inference requests responds with its own page.
+    own_page = error.code in statuses.CODES | {client_messages.NO_TRITON.code}
+    return f"{error.what} {error.found or ''}".strip() if own_page else None
+
+
+def config_findings(target: Target, served: ModelConfig) -> tuple[Finding, ...]:
+    """Differences between the configuration that the server runs the model with and the staged one."""
     where = f"{target.model} version {target.version} on the server"
-    yield from model_config.differences(target.served_config, served, where=where)
-    yield from model_config.additions(target.served_config, served, where=where)
-    yield from _default_version(target)
+    return (
+        *model_config.differences(target.served_config, served, where=where),
+        *model_config.additions(target.served_config, served, where=where),
+    )
+
+
+def metadata_findings(target: Target, metadata: ModelMetadata) -> Iterator[Finding]:
+    """Differences between the inputs and outputs in the server's metadata and the staged configuration."""
+    where = f"{target.model} version {target.version} on the server"
     batch = [-1] if int(target.config.get("max_batch_size", 0)) else []
     sections: tuple[tuple[Literal["inputs", "outputs"], Literal["input", "output"]], ...] = (
         ("inputs", "input"),
@@ -57,20 +109,6 @@ def findings(target: Target, metadata: ModelMetadata, served: ModelConfig) -> It
                     expected=_words(expected.get(name)),
                     found=_words(found.get(name)),
                 )
-
-
-def _default_version(target: Target) -> Iterator[Finding]:
-    """A finding if the server uses another version for requests without one: the highest that it serves."""
-    with target.connect(target.any_transport) as connection:
-        named = connection.model_metadata(target.model).get("versions", ())
-    versions = [int(each) for each in named if each.isascii() and each.isdigit()]
-    if target.newest and versions and max(versions) != target.version:
-        yield Finding(
-            where=f"{target.model} on the server",
-            what=wording.OTHER_VERSION_BY_DEFAULT.text(),
-            expected=f"version {target.version}",
-            found=f"version {max(versions)}",
-        )
 
 
 def _words(tensor: tuple[str, list[int]] | None) -> str:

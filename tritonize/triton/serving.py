@@ -58,6 +58,7 @@ def serve(
     ready_timeout_s: float = READY_TIMEOUT_S,
     plugins: Sequence[Path] = (),
     complete: bool = False,
+    versions: Mapping[str, int] | None = None,
     on_progress: Callable[[str], None] | None = None,
 ) -> Iterator[Running]:
     """Serve a model repository until the context ends, after each model has completed one inference.
@@ -72,6 +73,7 @@ def serve(
         ready_timeout_s: seconds within which all models must be loaded.
         plugins: paths of plugin libraries that plans need; a plan contains only their names.
         complete: whether the server completes configurations, as for adopted versions.
+        versions: model name to a version that is served in any case, whatever version policy its configuration has.
         on_progress: receives a line about the current step.
 
     Raises:
@@ -86,6 +88,7 @@ def serve(
         ready_timeout_s=ready_timeout_s,
         plugins=plugins,
         complete=complete,
+        versions=versions,
         on_progress=on_progress,
     ) as server:
         try:

@@ -10,7 +10,7 @@ from tritonize.core.artifacts import ServerHandle
 from tritonize.core.stages import Transport
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
-from tritonize.triton import client, set_aside
+from tritonize.triton import client, model_config, set_aside
 from tritonize.triton.invariances import Digests
 from tritonize.triton.protocol import ModelConfig
 
@@ -46,21 +46,40 @@ class Target:
     """Compares the bits of all responses to the same request."""
     newest: bool = True
     """Whether the server must use this version for requests that name none."""
+    present: ModelConfig | None = None
+    """The published configuration, if another one replaced that which the version was proven with."""
+    served: tuple[int, ...] = ()
+    """The versions that the repository serves by its version policy; empty if it is not known."""
     new: NewSamples | None = None
     """Samples that the server has never received; `None` if a cache cannot matter, since the server has just started."""
 
+    @property
+    def by_default(self) -> int | None:
+        """The version that requests without a version number must reach; `None` if any will do."""
+        return self.version if self.newest else max(self.served, default=None)
+
     @functools.cached_property
     def served_config(self) -> ModelConfig:
-        """The configuration that this server has: without the fields that the embedded server cannot load."""
-        if self.model not in self.server.set_aside:
-            return self.config
-        return set_aside.without(self.config).config
+        """The configuration that this server has.
+
+        The embedded one serves the model without the fields that it cannot load, and the version whatever policy is published.
+        """
+        config = self.config if self.model not in self.server.set_aside else set_aside.without(self.config).config
+        if self.server.log is None or self.version in model_config.versions_served(config, [self.version]):
+            return config
+        return model_config.serving(config, self.version)
 
     @functools.cached_property
     def response_limit(self) -> int:
         """Largest response in bytes: several times the expected size, so that a wrong response is compared and not refused."""
         largest = arrays.largest(self.golden.expected) * max(1, self.golden.max_batch_size)
         return max(_SLACK, 4 * largest)
+
+    @property
+    def transports(self) -> tuple[Transport, ...]:
+        """The transports that have an address, HTTP first; shared memory is gRPC."""
+        addresses: dict[Transport, str] = {"http": self.server.http_url, "grpc": self.server.grpc_url}
+        return tuple(name for name, url in addresses.items() if url)
 
     @property
     def any_transport(self) -> Transport:

@@ -11,9 +11,9 @@ import numpy as np
 
 from tritonize import repository
 from tritonize.core import arrays, dtypes, temporary
-from tritonize.core.artifacts import Report, ServerHandle, Stage
+from tritonize.core.artifacts import Report, Stage
 from tritonize.core.connection_options import ConnectionOptions
-from tritonize.core.errors import RepositoryError, UsageError, storage_errors
+from tritonize.core.errors import InferenceError, RepositoryError, UsageError, storage_errors
 from tritonize.core.messages import repository as repository_wording
 from tritonize.core.messages import usage as wording
 from tritonize.core.recorder import Listener, silent
@@ -23,7 +23,9 @@ from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import golden_file
 from tritonize.reference.golden_file import GoldenFile, Origin
 from tritonize.repository.manifest import Manifest
-from tritonize.triton import client, model_config, remote, served_comparison, serving
+from tritonize.triton import model_config, remote, served_comparison, server_description, serving
+from tritonize.triton.client import refusals
+from tritonize.triton.client.refusals import Refusal
 from tritonize.triton.protocol import ModelConfig, TensorConfig
 from tritonize.triton.target import Target
 from tritonize.workflows import evidence, new_draw
@@ -156,7 +158,6 @@ def _verify(request: Request, file: GoldenFile) -> Report:
     config = model_config.parse(file.origin.config, where=f"{request.path}: {golden_file.CONFIG}") | {"name": name}
     server = serving.remote(request.urls, options=request.connection)
     serving.await_model(server, name, version)
-    _require_same_model(server, name, version, config=config, file=file, path=request.path)
     tracker = ErrorTracker(file.golden)
     target = Target(
         server=server,
@@ -168,6 +169,7 @@ def _verify(request: Request, file: GoldenFile) -> Report:
         newest=request.version is None,
         new=new_draw.without_reference(wording.GOLDEN_HAS_NO_MODEL.text()),
     )
+    _require_same_model(target, file, request.path)
     verified = served_comparison.verify(target)
     for stage in verified.stages:
         request.on_stage(stage.name, stage)
@@ -182,7 +184,12 @@ def _verify(request: Request, file: GoldenFile) -> Report:
         rows=judgement.rows,
         gates=judgement.gates,
         floors=judgement.floors,
-        notes=(*remote.notes(request.urls, request.connection), *_notes(request.path, file), *judgement.notes),
+        notes=(
+            *remote.notes(request.urls, request.connection),
+            *_notes(request.path, file),
+            *verified.notes,
+            *judgement.notes,
+        ),
         findings=verified.findings,
         stages=verified.stages,
         proved_by=verified.identity,
@@ -207,19 +214,24 @@ def _notes(path: Path, file: GoldenFile) -> Iterator[str]:
         yield f"NumPy {np.__version__} generated {len(file.seeded)} samples again, with the SHA-256 that the file has of them."
 
 
-def _require_same_model(
-    server: ServerHandle, name: str, version: int, *, config: ModelConfig, file: GoldenFile, path: Path
-) -> None:
+def _require_same_model(target: Target, file: GoldenFile, path: Path) -> None:
     """Require that the golden set and the served model have the same inputs and outputs; otherwise every request would fail."""
-    with client.connect_to(server, "grpc" if server.grpc_url else "http") as connection:
-        served = connection.model_config(name, str(version))
+    try:
+        served = server_description.described(target).config
+    except InferenceError as error:
+        if refusals.kind(error) is Refusal.NOT_LOADED:  # a finding of the comparison
+            return
+        raise
+    if served is None:  # the metadata alone are compared
+        return
+    config = target.config
     problems = [
         problem for field in ("input", "output") for problem in _unlike(field, _tensors(config, field), _tensors(served, field))
     ]
     if problems:
         raise UsageError.of(
             wording.GOLDEN_OTHER_MODEL,
-            where=f"{path.name}, {name} version {version}",
+            where=f"{path.name}, {target.model} version {target.version}",
             expected=f"the inputs and outputs of {file.origin.model} version {file.origin.version}",
             found=f"{len(problems)} that differ",
             details=problems,

@@ -125,7 +125,7 @@ def _changes(release: Release) -> dict[str, list[str]]:
 def _require_served(release: Release, number: int) -> None:
     """Require that a configuration with specific versions names this one; otherwise the server would not load it."""
     named = model_config.versions_named(release.built.config)
-    if number != release.built.staged.version and named is not None and number not in named:
+    if named is not None and release.built.staged.version in named and number not in named:
         taken = str(release.place / release.built.staged.model / str(release.built.staged.version))
         raise RepositoryError.of(wording.NUMBER_NAMED, where=taken, expected=", ".join(map(str, named)), found=str(number))
 
@@ -144,6 +144,8 @@ def _write(release: Release, staged: StagedVersion, home: Path, *, pinned: int |
     report = _with_worst(report, release, home)
     if pinned is None:
         served = [wording.SERVED_WITH_OTHER_CONFIG.text(version=each) for each in _served_too(release, staged)]
+        if staged.version not in model_config.versions_served(release.built.config, [staged.version]):
+            served.append(wording.NOT_SERVED_BY_POLICY.text(version=staged.version))
     else:
         served = [wording.PINNED.text(pinned=pinned, repository=release.place, model=staged.model, version=staged.version)]
     report = replace(report, notes=(*report.notes, *served, *_evidence_notes(release, home)))

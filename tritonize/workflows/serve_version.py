@@ -37,6 +37,7 @@ def serve_and_verify(job: Job, built: Built) -> Verification | None:
                 serving.serve(
                     built.serving_root or staged.root,
                     models=[staged.model],
+                    versions={staged.model: staged.version},
                     probes={staged.model: inference.as_served(probe, built.config, "input")},
                     directory=job.work / "server",
                     plugins=job.model.builder.plugins,

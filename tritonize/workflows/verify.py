@@ -12,8 +12,8 @@ from tritonize import repository
 from tritonize.core import arrays, names, temporary
 from tritonize.core.artifacts import Finding, PublishedVersion, Report, ServerHandle, Stage, to_json
 from tritonize.core.connection_options import ConnectionOptions
-from tritonize.core.errors import InferenceError, MissingError, RepositoryError, ServerError, UsageError
-from tritonize.core.messages import provenance as provenance_wording
+from tritonize.core.errors import InferenceError, MissingError, RepositoryError, ServerError, TritonizeError, UsageError
+from tritonize.core.messages import client as client_wording
 from tritonize.core.messages import repository as wording
 from tritonize.core.messages import steps as step_wording
 from tritonize.core.recorder import Listener, silent
@@ -23,12 +23,11 @@ from tritonize.quality.gates import Judgement
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.repository import private_copy
-from tritonize.repository.manifest import Manifest
 from tritonize.spec import schema
 from tritonize.triton import inference, model_config, remote, served_comparison, serving
 from tritonize.triton.protocol import ModelConfig
 from tritonize.triton.target import NewSamples, Target
-from tritonize.workflows import checked_copy, ensemble_steps, evidence, new_draw, signed, target_only
+from tritonize.workflows import checked_copy, ensemble_steps, evidence, new_draw, signed, target_only, uncompared, verify_notes
 from tritonize.workflows.checked_copy import Checked
 
 
@@ -57,8 +56,9 @@ def verify(request: Request) -> tuple[Report, ...]:
     """Check each version's files against its manifest, and a server's outputs against its golden set; one Report each.
 
     Raises:
-        UsageError, RepositoryError: the model or version does not exist, or it has no evidence.
-        ServerError: the server cannot be started or reached, or rejects a model whose files are unchanged.
+        UsageError: a model does not exist.
+        TritonizeError: with one model: its version does not exist or is damaged, or the server cannot be started or reached or
+            rejects the model, although its files are unchanged. With several models, the error is in the report of its model.
     """
     present = repository.models(request.repository)
     absent = [name for name in request.models if name not in present]
@@ -66,7 +66,20 @@ def verify(request: Request) -> tuple[Report, ...]:
         raise UsageError.of(
             wording.NO_MODEL, where=str(request.repository), found=", ".join(absent), expected=names.listed(present, absent[0])
         )
-    return tuple(_verify_model(request, name) for name in request.models or present)
+    chosen = tuple(request.models or present)
+    reports: list[Report] = []
+    for name in chosen:
+        try:
+            reports.append(_verify_model(request, name))
+        except TritonizeError as error:
+            if error.code == wording.NO_EVIDENCE.code:
+                version = _version(request, name).version
+                reports.append(uncompared.not_proven(request.repository, name, version, error=error))
+            elif len(chosen) == 1 or (error.code == client_wording.SERVER_UNREACHABLE.code and not reports):
+                raise
+            else:
+                reports.append(uncompared.with_error(name, error))
+    return tuple(reports)
 
 
 def _verify_model(request: Request, name: str) -> Report:
@@ -93,10 +106,10 @@ def _verify_model(request: Request, name: str) -> Report:
             published=True,
             notes=(
                 *remote.notes(request.urls, request.connection),
-                *_notes(manifest),
-                *_trust(request, checked, unsigned),
+                *verify_notes.proven(manifest),
+                *verify_notes.trust(request.key, checked, unsigned),
                 *checked.notes,
-                *_config_notes(request, checked),
+                *verify_notes.configuration(request.repository, checked),
             ),
         )
         if findings and not request.serve_anyway:
@@ -106,14 +119,6 @@ def _verify_model(request: Request, name: str) -> Report:
         if findings:
             blank = replace(blank, notes=(*blank.notes, wording.SERVED_ANYWAY.text()))
         return _compared(request, published, checked, blank=blank, folder=folder)
-
-
-def _trust(request: Request, checked: Checked, unsigned: Sequence[Finding]) -> Iterator[str]:
-    """Say what the files can be trusted for."""
-    if request.key is None:
-        yield wording.SUMS.text()
-    elif not unsigned:
-        yield provenance_wording.SIGNED.text(model=checked.model, version=checked.version, key=request.key.name)
 
 
 def _signature_findings(request: Request, checked: Checked) -> Iterator[Finding]:
@@ -167,7 +172,7 @@ def _compared(request: Request, published: PublishedVersion, checked: Checked, *
         rows=judgement.rows,
         gates=judgement.gates,
         floors=judgement.floors,
-        notes=(*blank.notes, *judgement.notes),
+        notes=(*blank.notes, *verified.notes, *judgement.notes),
         findings=findings,
         stages=(*verified.stages, *target_only.stages(verified.set_aside, target)),
         details=_details(checked, verified),
@@ -190,18 +195,11 @@ def _files_stage(checked: Checked, findings: Sequence[Finding], seconds: float) 
     )
 
 
-def _config_notes(request: Request, checked: Checked) -> Iterator[str]:
-    if checked.own_config:
-        yield wording.OTHER_CONFIG.text(version=checked.version)
-    for version in checked_copy.unlike_config(request.repository, checked.model):
-        yield wording.SERVED_WITH_OTHER_CONFIG.text(version=version)
-
-
 def _version(request: Request, name: str) -> PublishedVersion:
     present = repository.versions(request.repository, name)
     wanted = request.version if request.version is not None else repository.pinned(request.repository / name)
-    if wanted is None:
-        wanted = max(present, default=None)
+    if wanted is None:  # the one that clients get, by the configuration's version policy
+        wanted = max(checked_copy.served_versions(request.repository, name) or present, default=None)
     if wanted is None or wanted not in present:
         raise UsageError.of(
             wording.NO_VERSION,
@@ -211,13 +209,6 @@ def _version(request: Request, name: str) -> PublishedVersion:
             model=name,
         )
     return PublishedVersion(repository=request.repository, model=name, version=wanted)
-
-
-def _notes(manifest: Manifest) -> tuple[str, ...]:
-    created = manifest.get("created", "an unknown time")
-    if manifest.get("verdict") == "not run":
-        return (f"The version was published unproven (--allow-unproven) on {created}: a proof that it needs could not run there.",)
-    return (f"The version was proven on {created}, verdict then: {manifest.get('verdict', 'unknown')}.",)
 
 
 def _served(
@@ -244,12 +235,23 @@ def _served(
             config=config,
             tracker=tracker,
             newest=request.version is None,
+            present=_present(request, checked),
+            served=checked_copy.served_versions(request.repository, published.model) if request.urls else (),
             new=_new_samples(request, checked, golden, config=config, folder=folder / "new"),
         )
         verified = served_comparison.verify(target)
         for stage in verified.stages:
             request.on_stage(stage.name, stage)
         return verified, gates.judge(tracker, verified.checks, on_gpu=verified.on_gpu)
+
+
+def _present(request: Request, checked: Checked) -> ModelConfig | None:
+    """The published configuration, if it replaced the one that the version was proven with: a running server has the published."""
+    if not request.urls or not checked.own_config:
+        return None
+    path = request.repository / checked.model / repository.CONFIG
+    config = model_config.parse(repository.read_config(request.repository, checked.model), where=str(path))
+    return model_config.with_completed(config, checked.manifest.get("completed", {}))
 
 
 def _new_samples(request: Request, checked: Checked, golden: GoldenSet, *, config: ModelConfig, folder: Path) -> NewSamples:
@@ -281,6 +283,7 @@ def _embedded_server(
     with serving.serve(
         checked.root,
         models=[checked.model],
+        versions={checked.model: checked.version},
         probes={checked.model: probe},
         directory=folder / "server",
         complete="completed" in checked.manifest,

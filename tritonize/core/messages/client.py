@@ -69,6 +69,7 @@ OTHER_PROTOCOL = Message(
     cause="the port belongs to another service",
     next_step="check the port: Triton listens for HTTP on 8000 and for gRPC on 8001 by default",
 )
+RESTRICTED_VERSION = Message(code="server-version-restricted", what="(its version is restricted)")
 NO_TRITON = Message(
     code="no-triton",
     what="The server at this address is not Triton.",

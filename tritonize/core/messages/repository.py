@@ -197,6 +197,11 @@ PINNED = Message(
     what="The repository serves version {pinned} alone (promote, rollback), so version {version} is published and not served. To "
     "serve it: tritonize promote {repository} {model} {version}",
 )
+NOT_SERVED_BY_POLICY = Message(
+    code="version-not-served-by-policy",
+    what="The version_policy of the configuration does not name version {version}: it was proven and published, and no server "
+    "loads it until the policy does.",
+)
 NUMBER_NAMED = Message(
     code="repository-number-named",
     what="The version_policy of the configuration does not include the number of the new version.",

@@ -177,6 +177,24 @@ NEW_SAMPLES_IMPOSSIBLE = Message(
 )
 STATISTICS_RESTRICTED = Message(code="statistics-restricted", what="the server does not return its statistics")
 OTHER_VERSION_BY_DEFAULT = Message(code="other-version-by-default", what="requests without a version number reach another version")
+WRONG_BY_DEFAULT = Message(
+    code="wrong-by-default", what="the response to a request without a version number has other outputs than the version"
+)
+OTHER_VERSIONS_SERVED = Message(
+    code="other-versions-served", what="the server serves other versions than the repository with its version_policy"
+)
+VERSION_NOT_LOADED = Message(code="version-not-loaded", what="the server does not serve this version")
+ANOTHER_BY_DEFAULT = Message(
+    code="another-by-default",
+    what="Version {version} was chosen by its number. Requests without a version number reach version {other}, which this "
+    "verification did not compare.",
+)
+DEPLOYED_WITH_ANOTHER = Message(
+    code="deployed-with-another-config",
+    what="The server runs version {version} with the published configuration, which replaced the one that the version was proven "
+    "with ({fields}). The outputs were compared under the published one.",
+)
+API_UNREAD = Message(code="server-api-unread", what="the server does not return it: {why}")
 PORT_TAKEN = Message(
     code="port-taken",
     what="The port cannot be used.",

@@ -73,7 +73,7 @@ def _page(report: Report, figures: Figures, budget: int, *, rows: int) -> str:
     return environment.get_template(TEMPLATE).render(
         title=f"{report.model}{version}",
         verdict=report.verdict,
-        word={"passed": "Passed", "failed": "Failed", "not run": "Not run", "passed here": "Passed here"}[report.verdict],
+        word=report.verdict.capitalize(),
         sentence=_capitalized(conclusion.sentence),
         facts=tuple(_facts(report, conclusion)),
         sections=tuple(_sections(report, figures, budget, rows=rows)),

@@ -48,6 +48,8 @@ class Client(abc.ABC):
     def __init__(self, *, timeout_s: float, headers: Mapping[str, str]) -> None:
         self.timeout_s = timeout_s
         self._secrets = [part for value in headers.values() for part in (value, value.rpartition(" ")[2]) if len(part) >= _SECRET]
+        self.answered_version: object = None
+        """The version that the last response to a request for inference names."""
 
     def __enter__(self) -> Self:
         return self
@@ -152,6 +154,7 @@ class Client(abc.ABC):
 
     def _require(self, model: str, version: str, found: object, *, found_version: object) -> None:
         """Raise InferenceError if the response is from, or about, a model or version that was not requested."""
+        self.answered_version = found_version
         if (model and found != model) or (version and found_version != version):
             raise InferenceError.of(
                 messages.OTHER_MODEL_RESPONDED,

@@ -19,6 +19,10 @@ class Refusal(Enum):
     """A request still uses a region of shared memory, for a moment after its response too."""
     OUTPUT_TOO_SMALL = auto()
     """The region for an output is smaller than the output."""
+    RESTRICTED = auto()
+    """The server requires a header for this part of its API; its text names the header."""
+    NOT_LOADED = auto()
+    """The server does not serve the model or the version."""
     OTHER = auto()
 
 
@@ -26,6 +30,9 @@ _TEXTS = {
     "not healthy": Refusal.MODEL_DIED,
     "in use": Refusal.REGION_IN_USE,
     "at least": Refusal.OUTPUT_TOO_SMALL,
+    " is restricted, expecting header": Refusal.RESTRICTED,
+    "unknown model": Refusal.NOT_LOADED,
+    "is not at ready state": Refusal.NOT_LOADED,
 }
 
 

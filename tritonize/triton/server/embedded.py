@@ -68,6 +68,7 @@ def start(
     complete: bool = False,
     all_loaded: bool = True,
     variant: str = "",
+    versions: Mapping[str, int] | None = None,
     on_progress: Callable[[str], None] | None = None,
 ) -> Iterator[Running]:
     """Serve a model repository until the context ends; afterwards no process and no shared memory remains.
@@ -83,6 +84,7 @@ def start(
         complete: whether the server completes configurations, as it does by default; here this is off by default.
         all_loaded: whether a model that the server refuses is an error.
         variant: name of the variant in `configs/` by which models are served that have one; their `config.pbtxt` without a name.
+        versions: model name to a version that is served in any case, whatever version policy its configuration has.
         on_progress: receives a line about the current step.
 
     Raises:
@@ -112,6 +114,7 @@ def start(
         complete=complete,
         all_loaded=all_loaded,
         variant=variant,
+        versions=versions or {},
     )
     with _run_on_free_ports(launch, requested) as running:
         yield running
@@ -150,6 +153,7 @@ class _Launch:
     complete: bool
     all_loaded: bool
     variant: str
+    versions: Mapping[str, int]
 
     def gpu_variables(self) -> dict[str, str]:
         """The environment variables that give the server access to the GPU, or deny it."""
@@ -167,7 +171,7 @@ def _run(launch: _Launch, ports: Ports) -> Iterator[Running]:
     key = access.new_key()
     with temporary.folder(plain=True) as private:
         with errors.storage_errors(private):
-            set_aside = view.link_models(private, launch.served, gpu=launch.on_gpu)
+            set_aside = view.link_models(private, launch.served, gpu=launch.on_gpu, versions=launch.versions)
         process = _start(launch, _command(launch, private, ports, prefix=prefix), key, file=file, prefix=prefix)
         grace_s = _LOADING_GRACE_S
         try:

@@ -30,13 +30,16 @@ def link_entries(folder: Path, entries: Mapping[str, Path]) -> Path:
     return folder
 
 
-def link_models(folder: Path, models: Mapping[str, Path], *, gpu: bool) -> dict[str, tuple[SetAside, ...]]:
+def link_models(
+    folder: Path, models: Mapping[str, Path], *, gpu: bool, versions: Mapping[str, int] | None = None
+) -> dict[str, tuple[SetAside, ...]]:
     """Link every model's folder; a model whose configuration the embedded server cannot load gets a changed configuration.
 
     Args:
         folder: the folder that receives the links.
         models: model name to its folder.
         gpu: whether the server has access to a GPU.
+        versions: model name to a version that is served in any case; where the version policy leaves it out, the policy names it.
 
     Returns:
         Model name to the fields that are left out, for models where there are any.
@@ -44,14 +47,31 @@ def link_models(folder: Path, models: Mapping[str, Path], *, gpu: bool) -> dict[
     changed = {}
     for name, directory in models.items():
         text, fields = _loadable(directory / CONFIG, gpu=gpu)
-        if not fields:
+        policy = _naming(text, (versions or {}).get(name))
+        if not fields and policy is None:
             link_entries(folder, {name: directory})
             continue
-        changed[name] = fields
+        if fields:
+            changed[name] = fields
         link_entries(folder / name, {each.name: each for each in directory.iterdir() if each.name != CONFIG})
         (folder / name).mkdir(exist_ok=True)
-        (folder / name / CONFIG).write_text(text, encoding="utf-8")
+        (folder / name / CONFIG).write_text(policy or text, encoding="utf-8")
     return changed
+
+
+def _naming(text: str, version: int | None) -> str | None:
+    """The text of a configuration with a policy that serves a version; `None` if its own policy serves it, or cannot be read."""
+    if version is None:
+        return None
+    try:
+        config = model_config.parse(text, where=CONFIG)
+    except TritonizeError:  # the server reports what is wrong with it
+        return None
+    return (
+        None
+        if version in model_config.versions_served(config, [version])
+        else model_config.as_text(model_config.serving(config, version))
+    )
 
 
 def _loadable(path: Path, *, gpu: bool) -> tuple[str, tuple[SetAside, ...]]:

@@ -1,0 +1,35 @@
+"""What a verification tells the reader besides its comparisons: the first proof, what the files can be trusted for, configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tritonize.core.artifacts import Finding
+from tritonize.core.messages import provenance as provenance_wording
+from tritonize.core.messages import repository as wording
+from tritonize.repository.manifest import Manifest
+from tritonize.workflows import checked_copy
+from tritonize.workflows.checked_copy import Checked
+
+
+def proven(manifest: Manifest) -> tuple[str, ...]:
+    created = manifest.get("created", "an unknown time")
+    if manifest.get("verdict") == "not run":
+        return (f"The version was published unproven (--allow-unproven) on {created}: a proof that it needs could not run there.",)
+    return (f"The version was proven on {created}, verdict then: {manifest.get('verdict', 'unknown')}.",)
+
+
+def trust(key: Path | None, checked: Checked, unsigned: Sequence[Finding]) -> Iterator[str]:
+    """Say what the files can be trusted for."""
+    if key is None:
+        yield wording.SUMS.text()
+    elif not unsigned:
+        yield provenance_wording.SIGNED.text(model=checked.model, version=checked.version, key=key.name)
+
+
+def configuration(place: Path, checked: Checked) -> Iterator[str]:
+    if checked.own_config:
+        yield wording.OTHER_CONFIG.text(version=checked.version)
+    for version in checked_copy.unlike_config(place, checked.model):
+        yield wording.SERVED_WITH_OTHER_CONFIG.text(version=version)
