@@ -9,11 +9,9 @@ from typing import Literal
 
 from tritonize.core.artifacts import ServerHandle
 from tritonize.core.errors import InferenceError, ServerError
-from tritonize.core.messages import client as client_messages
 from tritonize.core.messages import server as wording
 from tritonize.core.stages import Transport
-from tritonize.triton import client
-from tritonize.triton.client import statuses
+from tritonize.triton import client, server_description
 from tritonize.triton.protocol import InferenceStatistics, ModelStatistics
 
 _SETTLE_S = 2.0
@@ -61,10 +59,10 @@ def counts(server: ServerHandle, transport: Transport, model: str, *, version: i
         try:
             statistics = connection.statistics(model, str(version))
         except InferenceError as error:
-            return Unread(error.found or error.what)
-        except ServerError as error:  # a proxy that passes only inference requests responds with its own page
-            if error.code in statuses.CODES | {client_messages.NO_TRITON.code}:
-                return Unread(f"{error.what} {error.found or ''}".strip())
+            return Unread(server_description.why_unread(error) or error.found or error.what)
+        except ServerError as error:
+            if why := server_description.why_unread(error):
+                return Unread(why)
             raise
     own: ModelStatistics = statistics[0] if statistics else {}
     stats: InferenceStatistics = own.get("inference_stats", {})

@@ -9,6 +9,7 @@ from tritonize.core import dtypes
 from tritonize.core.artifacts import Finding
 from tritonize.core.errors import InferenceError, ServerError
 from tritonize.core.messages import client as client_messages
+from tritonize.core.messages import server as wording
 from tritonize.core.stages import StageName
 from tritonize.triton import client, model_config
 from tritonize.triton.client import refusals, statuses
@@ -69,7 +70,7 @@ def _read(target: Target, stage: StageName, read: Callable[[client.Client], T]) 
 def why_unread(error: InferenceError | ServerError) -> str | None:
     """Why a server does not return a description of itself, as text; `None` for an error that concerns inference too."""
     if isinstance(error, InferenceError):
-        return error.found if refusals.kind(error) is Refusal.RESTRICTED else None
+        return wording.API_RESTRICTED.text(why=error.found) if refusals.kind(error) is Refusal.RESTRICTED else None
     # A proxy that passes only inference requests responds with its own page.
     own_page = error.code in statuses.CODES | {client_messages.NO_TRITON.code}
     return f"{error.what} {error.found or ''}".strip() if own_page else None

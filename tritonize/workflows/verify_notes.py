@@ -1,4 +1,4 @@
-"""What a verification tells the reader besides its comparisons: the first proof, what the files can be trusted for, configurations."""
+"""What a verification notes besides its comparisons: the first proof, what the files can be trusted for, configurations."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tritonize.workflows.checked_copy import Checked
 
 
 def proven(manifest: Manifest) -> tuple[str, ...]:
+    """Say when the version was proven, and with which verdict."""
     created = manifest.get("created", "an unknown time")
     if manifest.get("verdict") == "not run":
         return (f"The version was published unproven (--allow-unproven) on {created}: a proof that it needs could not run there.",)
@@ -29,6 +30,7 @@ def trust(key: Path | None, checked: Checked, unsigned: Sequence[Finding]) -> It
 
 
 def configuration(place: Path, checked: Checked) -> Iterator[str]:
+    """Name the versions that are served with another configuration than they were proven with."""
     if checked.own_config:
         yield wording.OTHER_CONFIG.text(version=checked.version)
     for version in checked_copy.unlike_config(place, checked.model):

@@ -194,6 +194,7 @@ DEPLOYED_WITH_ANOTHER = Message(
     what="The server runs version {version} with the published configuration, which replaced the one that the version was proven "
     "with ({fields}). The outputs were compared under the published one.",
 )
+API_RESTRICTED = Message(code="server-api-restricted", what="{why} (to open it: --header NAME=VALUE)")
 API_UNREAD = Message(code="server-api-unread", what="the server does not return it: {why}")
 PORT_TAKEN = Message(
     code="port-taken",
