@@ -95,12 +95,9 @@ def start(
     if not repository.is_dir():
         raise UsageError.of(messages.NO_REPOSITORY, where=str(repository))
     served = view.model_folders(repository, models)
-    installed = environment.ready(on_progress, python=python_environment.is_needed(served))
-    if installed.python:
-        cleanup.remove_backend_folders()
+    installed = _installed(served, on_progress)
     with errors.storage_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
-    requested = ports or Ports()
     launch = _Launch(
         installed=installed,
         repository=repository,
@@ -116,8 +113,16 @@ def start(
         variant=variant,
         versions=versions or {},
     )
-    with _run_on_free_ports(launch, requested) as running:
+    with _run_on_free_ports(launch, ports or Ports()) as running:
         yield running
+
+
+def _installed(served: Mapping[str, Path], on_progress: Callable[[str], None] | None) -> environment.Environment:
+    """The server's installation, after what an ended server's Python backend left in the temporary folder is removed."""
+    installed = environment.ready(on_progress, python=python_environment.is_needed(served))
+    if installed.python:
+        cleanup.remove_backend_folders()
+    return installed
 
 
 @contextlib.contextmanager
