@@ -342,8 +342,8 @@ def test_verify_uses_a_running_server_by_its_url(published, model_files):
             later = tritonize("run", str(model_files / "scores.pt"), *CLASSIFIER, "--name", "other")
             assert later.returncode == 0, later.stderr  # published after the server was started, which serves what it knew
             absent = tritonize("verify", "-m", "other", "--url", f"http://{ready['http']}")
-            assert absent.returncode == 8, absent.stderr
-            assert "other" in absent.stderr
+            assert absent.returncode == 1, absent.stderr
+            assert "other version 1 on the server" in " ".join(absent.stdout.split())
         finally:
             process.send_signal(signal.SIGINT)
             _, told = process.communicate(timeout=30)
