@@ -15,10 +15,11 @@ from tests.support import deploy_schemas
 from tests.support.command import invoke
 from tests.support.plain_versions import config, publish
 from tests.unit.provenance.test_signatures import new_key
+from tritonize.core.errors import MissingError, RepositoryError, UsageError
 from tritonize.provenance import signatures
 from tritonize.workflows import deploy as workflow
 from tritonize.workflows import rendered_chart
-from tritonize.workflows.deploy import Request
+from tritonize.workflows.deploy import Request, Written
 
 PLACE = Path("model_repository")
 TARGET = {"target": {"triton": "26.06"}}
@@ -32,6 +33,11 @@ def _without_helm(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def deployed(kind: str, *options: str) -> Any:
     return invoke("deploy", kind, str(PLACE), "--out", "out", *NEEDED.get(kind, ()), *options)
+
+
+def write(kind: Any = "image", **options: Any) -> Written:
+    """The same by code, without the time that a command line takes."""
+    return workflow.deploy(Request(kind=kind, repository=PLACE, out=Path("out"), **options))
 
 
 def report(**facts: object) -> dict[str, Any]:
@@ -62,7 +68,7 @@ def test_what_is_written_is_readable_by_the_servers_user_under_any_umask() -> No
     publish(PLACE, "one", facts=report())
     before = os.umask(0o077)
     try:
-        assert deployed("image").returncode == 0
+        write()
     finally:
         os.umask(before)
     modes = {path.stat().st_mode & 0o777 for path in Path("out").rglob("*") if path.is_file()}
@@ -75,20 +81,21 @@ def test_the_release_is_that_of_the_versions_or_of_the_option() -> None:
     refused = deployed("image")
     assert (refused.returncode, "--triton YY.MM" in refused.stderr, Path("out").exists()) == (2, True, False)
     assert 'target: {triton: "26.06"}' in refused.stderr
-    assert deployed("image", "--triton", "26.6").returncode == 2
-    assert deployed("image", "--triton", "25.12").returncode == 0
+    with pytest.raises(UsageError, match="Invalid Triton release"):
+        write(release="26.6")
+    write(release="25.12")
     assert "FROM nvcr.io/nvidia/tritonserver:25.12-py3\n" in Path("out/Dockerfile").read_text()
     shutil.rmtree("out")
 
     publish(PLACE, "n", name="n", text=config("n"), facts={"target": {"triton": "26.05"}})
     publish(PLACE, "o", name="o", text=config("o"), facts=TARGET)
-    refused = deployed("image")
-    assert (refused.returncode, "n version 1: 26.05" in refused.stderr) == (2, True)
-    assert deployed("image", "-m", "n").returncode == 0
+    with pytest.raises(UsageError, match="different releases") as refusal:
+        write()
+    assert "n version 1: 26.05" in refusal.value.details
+    write(models=["n"])
     assert "tritonserver:26.05-py3" in Path("out/Dockerfile").read_text()
     shutil.rmtree("out")
-    done = deployed("image", "--triton", "26.06")
-    assert "n version 1 was declared for Triton 26.05; the image has 26.06" in done.stderr
+    assert "n version 1 was declared for Triton 26.05; the image has 26.06, as --triton says." in write(release="26.06").notes
 
 
 def test_a_version_that_is_not_what_was_proven_is_refused_as_serve_refuses_it() -> None:
@@ -102,21 +109,21 @@ def test_a_version_that_is_not_what_was_proven_is_refused_as_serve_refuses_it() 
     found = json.loads(deployed("image", "--json").stdout)
     assert (found["folder"], found["findings"][0]["where"]) == (None, "m/1/model.onnx")
     (PLACE / "m/1/evidence/manifest.json").write_text("{")
-    assert deployed("image").returncode == 6
+    with pytest.raises(RepositoryError):
+        write()
 
 
 def test_a_served_version_without_evidence_beside_proven_ones_is_refused() -> None:
     publish(PLACE, "one", text=config(policy="version_policy { all { } }"), facts=report())
     (PLACE / "m/2").mkdir()
     (PLACE / "m/2/model.onnx").write_text("foreign")
-    refused = deployed("compose")
-    assert (refused.returncode, "m/2: " in refused.stderr) == (1, True)
+    assert [finding.where for finding in write("compose").findings] == ["m/2"]
+    assert not Path("out").exists()
 
 
 def test_an_unproven_version_is_named() -> None:
     publish(PLACE, "one", facts=report(verdict="not run", proved_by={}))
-    done = deployed("image")
-    assert (done.returncode, "m version 1 is unproven (verdict: not run)" in done.stderr) == (0, True)
+    assert any("m version 1 is not proven in full (verdict: not run)" in note for note in write().notes)
     assert "# Proven with no server (unproven)." in Path("out/Dockerfile").read_text()
 
 
@@ -126,48 +133,67 @@ def test_a_key_requires_a_signature_of_every_version() -> None:
     refused = deployed("image", "--require-signature", str(public))
     assert (refused.returncode, Path("out").exists()) == (1, False)
     signatures.sign(PLACE, "m", 1, key=private)
-    assert deployed("image", "--require-signature", str(public)).returncode == 0
+    assert write(key=public).findings == ()
     shutil.rmtree("out")
     publish(PLACE, "n", name="n", text=config("n"), facts=report())
-    assert deployed("image", "--require-signature", str(public)).returncode == 1
+    assert [finding.where for finding in write(key=public).findings] == ["n/1"]
+    assert not Path("out").exists()
 
 
-def test_a_file_that_changes_between_check_and_copy_is_not_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["m/config.pbtxt", "m/1/model.onnx"])
+def test_a_file_that_changes_between_check_and_copy_is_not_packed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(PLACE, "one", facts=report())
     pack = workflow.packing.pack
 
     def changed(*arguments: Any) -> Any:
         done = pack(*arguments)
-        (arguments[1] / "m/config.pbtxt").write_text("other")
+        (arguments[1] / name).write_text("other")
         return done
 
     monkeypatch.setattr(workflow.packing, "pack", changed)
-    refused = deployed("image")
-    assert (refused.returncode, "m/config.pbtxt" in refused.stderr, Path("out").exists()) == (6, True, False)
+    with pytest.raises(RepositoryError) as refusal:
+        write()
+    assert (refusal.value.where, Path("out").exists()) == (name, False)
+
+
+def test_with_a_key_nothing_is_packed_that_no_signature_covers(monkeypatch: pytest.MonkeyPatch) -> None:
+    private, public = new_key("own")
+    publish(PLACE, "one", facts=report())
+    signatures.sign(PLACE, "m", 1, key=private)
+    pack = workflow.packing.pack
+
+    def more(*arguments: Any) -> Any:
+        done = pack(*arguments)
+        (arguments[1] / "m/labels.txt").write_text("other")
+        return done
+
+    monkeypatch.setattr(workflow.packing, "pack", more)
+    with pytest.raises(RepositoryError) as refusal:
+        write(key=public)
+    assert (refusal.value.where, refusal.value.details) == ("m/labels.txt", ("the file is served, and no check covers it",))
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--image", "R.example/m"], "registry.example/heart:1"),
-        (["--image", "m:1 --privileged"], "registry.example/heart:1"),
-        (["--image", f"m@sha256:{'0' * 64}"], "--verifier"),
-        (["--image", "m:1", "--name", "Heart"], "lower-case letters"),
-        (["--image", "m:1", "--model", "absent"], "no such model"),
+        ({"image": "R.example/m"}, "registry.example/heart:1"),
+        ({"image": "m:1 --privileged"}, "registry.example/heart:1"),
+        ({"image": "m:1", "verifier": "m\nn"}, "registry.example/heart:1"),
+        ({"image": f"m@sha256:{'0' * 64}"}, "--verifier"),
+        ({"image": "m:1", "name": "Heart"}, "lower-case letters"),
+        ({"image": "m:1", "models": ["absent"]}, "no such model"),
+        ({"storage_uri": "s3://user:secret@bucket/models"}, "service account"),
+        ({"storage_uri": "s3://bucket/models?token=secret"}, "service account"),
+        ({"storage_uri": "bucket/models"}, "s3://bucket/models"),
     ],
 )
-def test_an_invalid_option_is_a_usage_error(options: list[str], words: str) -> None:
+def test_an_invalid_option_is_a_usage_error(options: dict[str, Any], words: str) -> None:
     publish(PLACE, "one", facts=report())
-    refused = invoke("deploy", "kubernetes", str(PLACE), "--out", "out", *options)
-    assert (refused.returncode, Path("out").exists()) == (2, False)
-    assert words in " ".join(refused.stderr.split())
-
-
-@pytest.mark.parametrize("uri", ["s3://user:secret@bucket/models", "s3://bucket/models?token=secret", "bucket/models"])
-def test_a_storage_address_has_no_credentials_and_a_scheme(uri: str) -> None:
-    publish(PLACE, "one", facts=report())
-    refused = invoke("deploy", "kserve", str(PLACE), "--out", "out", "--storage-uri", uri)
-    assert (refused.returncode, "secret" in refused.stderr) == (2, False)
+    with pytest.raises(UsageError) as refusal:
+        write("kserve" if "storage_uri" in options else "kubernetes", **options)
+    assert words in str(refusal.value)
+    assert "secret" not in str(refusal.value)
+    assert not Path("out").exists()
 
 
 @pytest.mark.parametrize(
@@ -185,52 +211,59 @@ def test_the_image_that_verifies_is_named_after_the_other(image: str, verifier: 
 def test_an_existing_folder_and_one_in_the_repository_are_refused() -> None:
     publish(PLACE, "one", facts=report())
     Path("out").mkdir()
-    assert deployed("image").returncode == 6
+    with pytest.raises(RepositoryError, match="already exists"):
+        write()
     assert list(Path("out").iterdir()) == []
-    inside = invoke("deploy", "image", str(PLACE), "--out", str(PLACE / "deploy"))
-    assert (inside.returncode, (PLACE / "deploy").exists()) == (6, False)
+    with pytest.raises(RepositoryError, match="inside the repository"):
+        workflow.deploy(Request(kind="image", repository=PLACE, out=PLACE / "deploy"))
+    assert not (PLACE / "deploy").exists()
     assert not any(path.name.startswith(".tritonize") for path in Path().iterdir())
 
 
 def test_a_model_that_the_image_cannot_load_is_refused() -> None:
     publish(PLACE, "one", text=config().replace("onnxruntime", "tensorrt_rtx"), facts=report())
-    refused = deployed("image")
-    assert (refused.returncode, "no backend 'tensorrt_rtx'" in refused.stderr) == (3, True)
+    with pytest.raises(MissingError, match="no backend 'tensorrt_rtx'"):
+        write()
 
 
-def test_a_model_that_needs_a_gpu_says_so_without_one() -> None:
-    publish(PLACE, "one", text=config(policy="instance_group [ { kind: KIND_GPU } ]"), facts=report())
-    assert "add --gpu" in " ".join(deployed("compose").stderr.split())
+@pytest.mark.parametrize(
+    "text",
+    [config(policy="instance_group [ { kind: KIND_GPU } ]"), 'platform: "tensorrt_plan"', 'backend: "tensorrt"'],
+)
+def test_a_model_that_needs_a_gpu_says_so_without_one(text: str) -> None:
+    publish(PLACE, "one", text=text, facts=report())
+    assert any("add --gpu" in note for note in write("compose").notes)
     shutil.rmtree("out")
-    assert "add --gpu" not in " ".join(deployed("compose", "--gpu").stderr.split())
+    assert not any("add --gpu" in note for note in write("compose", gpu=True).notes)
     (found,) = deploy_schemas.documents(Path("out/compose.yaml").read_text())
     deploy_schemas.validate_compose(found)
 
 
+def name_of(done: Written) -> str:
+    shutil.rmtree("out")
+    assert done.deployment is not None
+    return done.deployment.name
+
+
 def test_models_get_a_name_together_and_one_its_own() -> None:
     publish(PLACE, "one", name="Ganz_Groß", text=config("Ganz_Groß"), facts=report())
-    found = json.loads(deployed("kubernetes", "--json").stdout)
-    assert re.fullmatch(r"ganz-gro-[0-9a-f]{8}", found["name"])
-    shutil.rmtree("out")
+    assert re.fullmatch(r"ganz-gro-[0-9a-f]{8}", name_of(write("kserve", storage_uri="s3://b/m")))
     publish(PLACE, "two", name="n", text=config("n"), facts=report())
-    assert json.loads(deployed("kubernetes", "--json").stdout)["name"] == "triton"
-    shutil.rmtree("out")
-    assert json.loads(deployed("kubernetes", "--json", "--name", "hearts").stdout)["name"] == "hearts"
+    assert name_of(write("kserve", storage_uri="s3://b/m")) == "triton"
+    assert name_of(write("kserve", storage_uri="s3://b/m", name="hearts")) == "hearts"
 
 
 def test_a_model_without_any_evidence_is_deployed_with_a_note_as_it_is_served() -> None:
     (PLACE / "m/1").mkdir(parents=True)
     (PLACE / "m/1/model.onnx").write_text("hand-made")
     (PLACE / "m/config.pbtxt").write_text(config())
-    done = deployed("image", "--triton", "26.06")
-    assert (done.returncode, "m version 1 has no evidence, so nothing was checked." in done.stderr) == (0, True)
+    assert "m version 1 has no evidence, so nothing was checked." in write(release="26.06").notes
     assert Path("out/models/m/1/model.onnx").read_text() == "hand-made"
 
 
 def test_without_helm_the_chart_is_not_rendered_and_that_is_said() -> None:
     publish(PLACE, "one", facts=report())
-    done = deployed("helm")
-    assert (done.returncode, "*not rendered*" in done.stderr) == (0, True)
+    assert any("*not rendered*" in note for note in write("helm", image="m:1").notes)
     assert Path("out/templates/deployment.yaml").is_file()
 
 

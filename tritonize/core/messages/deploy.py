@@ -61,7 +61,7 @@ PYTHON_STEPS = Message(
 )
 UNPROVEN = Message(
     code="deploy-unproven",
-    what="{model} version {version} is unproven (verdict: {verdict}). Verify the deployment before clients use it.",
+    what="{model} version {version} is not proven in full (verdict: {verdict}). Verify the deployment before clients use it.",
 )
 MEMORY_UNMEASURED = Message(
     code="deploy-memory-unmeasured",
