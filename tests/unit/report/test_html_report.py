@@ -221,6 +221,7 @@ def test_the_same_report_makes_the_same_page(volume, tmp_path):
 # ---- the size ----
 
 
+@pytest.mark.timeout(300, method="thread")  # it takes seconds, and a minute on a machine that has other work
 def test_a_large_volume_stays_below_the_limit_and_is_shrunk(tmp_path):
     side = 224
     random = np.random.default_rng(3)
