@@ -92,7 +92,7 @@ class TritonizeError(Exception):
             where=where,
             expected=expected,
             found=found,
-            cause=message.cause and message.cause.format(**values),
+            cause=(message.cause and message.cause.format(**values)) or None,
             next_step=message.next_step and message.next_step.format(**values),
             details=details,
             code=message.code,

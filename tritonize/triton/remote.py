@@ -18,6 +18,8 @@ from tritonize.triton.client import diagnosis, refusals, tls
 from tritonize.triton.client.address import FORM, Address, located, without_credentials
 from tritonize.triton.client.refusals import Refusal
 from tritonize.triton.client.shared_memory import SharedMemoryClient
+from tritonize.triton.load_failures import lookup
+from tritonize.triton.server import log
 
 T = TypeVar("T")
 _SHORT_PORTS = {"http": 8000, "grpc": 8001}
@@ -87,10 +89,37 @@ def await_model(server: ServerHandle, model: str, version: int) -> None:
     with client.connect_to(server, "grpc" if server.grpc_url else "http", timeout_s=_GREETING_S) as connection:
         while not connection.model_ready(model, str(version)):
             if min(end - time.monotonic(), deadline.left()) <= 0:
-                raise ServerError.of(
-                    messages.MODEL_NOT_READY, where=connection.where, model=model, version=version, seconds=server.options.wait_s
-                )
+                raise _not_ready(connection, model, version, seconds=server.options.wait_s)
             time.sleep(_INTERVAL_S)
+
+
+def _not_ready(connection: client.Client, model: str, version: int, *, seconds: float) -> ServerError:
+    reason = refusal(connection, model, version)
+    known = lookup.explain(reason) if reason else None
+    return ServerError.of(
+        messages.MODEL_NOT_READY,
+        where=f"{connection.where}: {known.where}" if known else connection.where,
+        found=reason,
+        model=model,
+        version=version,
+        seconds=seconds,
+        cause=known.cause if known else "the server is still loading it, or could not load it",
+        next_step=known.fix if known else "raise --wait, or read the server's log",
+    )
+
+
+def refusal(connection: client.Client, model: str, version: int) -> str | None:
+    """The reason that the server's repository index gives for a version that is not loaded; `None` if it gives none.
+
+    The index may require a header that this connection does not send.
+    """
+    try:
+        index = connection.model_index()
+    except (InferenceError, ServerError):
+        return None
+    entries = [entry for entry in index if entry.get("name") == model and entry.get("state") == "UNAVAILABLE"]
+    own = [entry for entry in entries if entry.get("version", "") in ("", str(version))]
+    return next((log.plain(reason) for entry in own if (reason := entry.get("reason"))), None)
 
 
 def notes(urls: Sequence[str], options: ConnectionOptions) -> Iterator[str]:

@@ -163,8 +163,8 @@ OTHER_MODEL_RESPONDED = Message(
 MODEL_NOT_READY = Message(
     code="model-not-ready",
     what="{model} version {version} did not become ready within {seconds:g} s (--wait).",
-    cause="the server is still loading it, or could not load it",
-    next_step="raise --wait, or read the server's log",
+    cause="{cause}",
+    next_step="{next_step}",
 )
 MODEL_REFUSED = Message(code="request-refused", what="The server rejected a request to the model {model!r}.")
 REFUSED = Message(code="request-refused-by-server", what="The server rejected a request.")

@@ -129,12 +129,14 @@ NO_INDEX = Message(code="server-no-index", what="The server does not return its 
 MODEL_NOT_LOADED = Message(
     code="server-model-refused",
     what="The server could not load the model {model}.",
-    next_step="correct the model or its config.pbtxt",
+    cause="{cause}",
+    next_step="{next_step}",
 )
 MODELS_NOT_LOADED = Message(
     code="server-models-refused",
     what="The server could not load {count} models.",
-    next_step="correct the models or their config.pbtxt",
+    cause="{cause}",
+    next_step="{next_step}",
 )
 NO_GPU = Message(
     code="server-no-gpu",

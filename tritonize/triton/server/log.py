@@ -10,6 +10,13 @@ from pathlib import Path
 _LINE = re.compile(r'^(?P<level>[IWEF])\d{4} [\d:.]+ \d+ [\w.]+:\d+\] "(?P<text>.*)"$')
 _BAD_CONFIG = re.compile(r"Error parsing text-format inference\.ModelConfig: (?P<line>\d+):(?P<column>\d+): (?P<text>.*)$")
 _POLL_FAILED = re.compile(r"^Poll failed for model directory '(?P<model>.*?)': (?P<text>.*)", re.DOTALL)
+_NOT_LOADED = re.compile(r"^failed to load model '(?P<model>.*?)': (?P<text>.*)", re.DOTALL)
+_ENSEMBLE = re.compile(
+    r"^Invalid argument: (?P<text>(?:in )?(?:ensemble|circular dependency between ensembles:) '?(?P<model>[^\s',]+).*)", re.DOTALL
+)
+_NO_FILE = re.compile(
+    rb"Failed to preinitialize Python stub: (?P<text>Python model file not found in '\S*/(?P<model>[^/]+)/\d+/\S+')"
+)
 _LOAD_FAILED = re.compile(r"^failed to load '(?P<model>.*?)' version \d+: (?P<text>.*)", re.DOTALL)
 _STATUS = re.compile(r"^(Internal|Invalid argument|Invalid_arg|Not found|Unavailable|Unsupported|Unknown|Already exists): ")
 _EXCEPTION = re.compile(r"^(ValueError|TritonModelException|c_python_backend_utils\.TritonModelException): ")
@@ -43,9 +50,19 @@ def refusals(log: Path) -> dict[str, str]:
         elif match := _POLL_FAILED.match(text):
             reasons[match["model"]] = place or plain(match["text"])
             place = ""
-        elif match := _LOAD_FAILED.match(text):
+        elif match := _LOAD_FAILED.match(text) or _NOT_LOADED.match(text) or _ENSEMBLE.match(text):
             reasons[match["model"]] = plain(match["text"])
     return reasons
+
+
+def hung(log: Path) -> dict[str, str]:
+    """The reason why a model will never be loaded, by model name.
+
+    Triton 2.51 waits without end for the process of a Python model that ended because it has no file (python_backend
+    `src/pb_stub.cc`), so the server never becomes ready.
+    """
+    found = _NO_FILE.finditer(_tail(log, 1 << 16))
+    return {each["model"].decode(errors="replace"): each["text"].decode(errors="replace") for each in found}
 
 
 def plain(reason: str) -> str:
@@ -72,10 +89,10 @@ def is_unloading(log: Path) -> bool:
     return b"All models are stopped, unloading models" in _tail(log)
 
 
-def _tail(log: Path) -> bytes:
-    """The last 4 KiB."""
+def _tail(log: Path, size: int = 4096) -> bytes:
+    """The last bytes."""
     with log.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
+        file.seek(max(0, file.seek(0, os.SEEK_END) - size))
         return file.read()
 
 

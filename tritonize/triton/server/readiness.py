@@ -19,6 +19,7 @@ from pathlib import Path
 from tritonize.core.errors import MissingError, ServerError
 from tritonize.core.messages import server as messages
 from tritonize.process import processes
+from tritonize.triton.load_failures import lookup
 from tritonize.triton.protocol import IndexEntry
 from tritonize.triton.server import gpu_access, log
 
@@ -86,6 +87,8 @@ class Starting:
     def _require_time(self) -> None:
         if log.port_was_taken(self.process.log):
             raise PortTakenError
+        if hung := log.hung(self.process.log):
+            raise _not_loaded(hung)
         details = processes.log_tail(self.process.log)
         if (ended := self.process.poll()) is not None:
             raise ServerError.of(
@@ -179,13 +182,39 @@ def require_loaded(starting: Starting, repository: Path, models: Sequence[str] |
     }
     if not refused:
         return
-    first, *others = refused
     if all(gpu_access.needs_gpu(reason) for reason in refused.values()):
-        raise MissingError.of(messages.NO_GPU, found=refused[first], models=", ".join(map(repr, refused)))
+        raise MissingError.of(messages.NO_GPU, found=next(iter(refused.values())), models=", ".join(map(repr, refused)))
+    raise _not_loaded(refused)
+
+
+def _not_loaded(refused: Mapping[str, str]) -> ServerError:
+    """The error for refused models: reason, cause and fix of each, as far as its message is known."""
+    first, *others = refused
+    known = lookup.explain(refused[first])
+    where = f"{first}, {known.where}" if known else first
+    cause, fix = (known.cause, known.fix) if known else ("", "")
     if not others:
-        raise ServerError.of(messages.MODEL_NOT_LOADED, where=first, found=refused[first], model=repr(first))
-    details = [f"{name}: {refused[name]}" for name in others]
-    raise ServerError.of(messages.MODELS_NOT_LOADED, where=first, found=refused[first], details=details, count=len(refused))
+        next_step = fix or "correct the model or its config.pbtxt"
+        return ServerError.of(
+            messages.MODEL_NOT_LOADED, where=where, found=refused[first], model=repr(first), cause=cause, next_step=next_step
+        )
+    details = [line for name in others for line in _explained(name, refused[name])]
+    next_step = f"{first}: {fix}" if fix else "correct the models or their config.pbtxt"
+    return ServerError.of(
+        messages.MODELS_NOT_LOADED,
+        where=where,
+        found=refused[first],
+        details=details,
+        count=len(refused),
+        cause=cause,
+        next_step=next_step,
+    )
+
+
+def _explained(name: str, reason: str) -> list[str]:
+    """The lines about one of several refused models."""
+    known = lookup.explain(reason)
+    return [f"{name}: {reason}", *([f"  cause: {known.cause}", f"  next: {known.fix} ({known.where})"] if known else [])]
 
 
 def _absent(directory: Path, file: Path) -> str:
