@@ -34,7 +34,8 @@ from tritonize.core.messages import server as wording
 from tritonize.spec import schema
 from tritonize.triton import client
 from tritonize.triton.server import embedded, environment, installation, log, native_backend, prerequisites, python_environment
-from tritonize.triton.server.embedded import Ports, Running
+from tritonize.triton.server.embedded import Running
+from tritonize.triton.server.ports import Ports, choose
 from tritonize.workflows import run as run_workflow
 
 
@@ -476,7 +477,7 @@ class TestStart:
             assert {address.partition(":")[0][-8:] for address in listening} == {"0100007F"}
 
     def test_the_server_uses_the_given_ports(self, repository: Path, tmp_path: Path) -> None:
-        chosen = embedded._choose(Ports(metrics=0))
+        chosen = choose(Ports(metrics=0))
         with embedded.start(repository, directory=tmp_path / "run", ports=chosen) as running:
             assert running.http_url == f"127.0.0.1:{chosen.http}"
             assert running.grpc_url == f"127.0.0.1:{chosen.grpc}"
@@ -509,10 +510,9 @@ class TestStart:
         self, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Between the choice and the server's own bind: another one is chosen."""
-        choose = embedded._choose
         with socket.create_server(("127.0.0.1", 0)) as listener:
             stolen = [Ports(http=listener.getsockname()[1], grpc=choose(Ports()).grpc)]
-            monkeypatch.setattr(embedded, "_choose", lambda wanted: stolen.pop() if stolen else choose(wanted))
+            monkeypatch.setattr(embedded, "choose", lambda wanted: stolen.pop() if stolen else choose(wanted))
             with embedded.start(repository, directory=tmp_path / "run") as running:
                 assert running.http_url != f"127.0.0.1:{listener.getsockname()[1]}"
         assert not stolen
@@ -686,6 +686,25 @@ class TestServe:
             assert "Serving again" in process.stderr.readline()
             assert self.is_ready(ready["http"])
         assert process.returncode == 0
+
+    def test_metrics_address_and_control_are_those_of_the_options(self, repository: Path) -> None:
+        options = ("--metrics", "0", "--bind", "127.0.0.3", "--model-control", "explicit", "--model", "add_sub")
+        with self.serving(repository, *options) as (process, ready):
+            (server,) = (pid for pid in descendants(process.pid) if b"/tritonserver\0" in Path(f"/proc/{pid}/cmdline").read_bytes())
+            command = Path(f"/proc/{server}/cmdline").read_bytes().decode().split("\0")
+            assert {"--http-address=127.0.0.3", "--grpc-address=127.0.0.3", "--metrics-address=127.0.0.1"} <= set(command)
+            with urllib.request.urlopen(f"http://{ready['metrics']}/metrics", timeout=5) as response:
+                assert b'nv_inference_request_success{model="add_sub"' in response.read()
+            port = ready["http"].rpartition(":")[2]
+            assert (ready["http"], ready["metrics"][:10]) == (f"127.0.0.3:{port}", "127.0.0.1:")
+            assert not self.is_ready(f"127.0.0.1:{port}")
+            unload = f"http://{ready['http']}/v2/repository/models/add_sub/unload"
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                urllib.request.urlopen(urllib.request.Request(unload, data=b"{}"), timeout=5)
+            assert caught.value.code == 403
+            name, _, value = Path(ready["key_file"]).read_text().strip().partition(": ")
+            with urllib.request.urlopen(urllib.request.Request(unload, data=b"{}", headers={name: value}), timeout=5) as response:
+                assert response.status == 200
 
     @pytest.mark.slow
     def test_a_request_that_ends_triton_costs_a_restart(self, repository: Path) -> None:

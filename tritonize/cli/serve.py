@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -22,7 +22,19 @@ if TYPE_CHECKING:
     from tritonize.triton.server.embedded import Running
     from tritonize.workflows.checked_copy import ToServe
 
-Port = Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="Port on 127.0.0.1; 0 for any free port.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="Port to listen on; 0 for any free port.")]
+Metrics = Annotated[
+    int | None,
+    typer.Option(min=0, max=65535, metavar="PORT", help="Port for Prometheus metrics on 127.0.0.1; 0 for any (no metrics)."),
+]
+Bind = Annotated[str, typer.Option(metavar="ADDRESS", help="IPv4 address for HTTP and gRPC.")]
+Anyway = Annotated[bool, typer.Option("--serve-anyway", help="Serve versions even if their files changed after publication.")]
+NoRestart = Annotated[bool, typer.Option("--no-restart", help="End when the server ends by itself; by default it is restarted.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout when the server is ready.")]
+Control = Annotated[
+    Literal["none", "explicit"],
+    typer.Option("--model-control", help="explicit: requests with the server's key can load and unload the models."),
+]
 
 
 def serve(
@@ -33,16 +45,15 @@ def serve(
     http_port: Port = 8000,
     *,
     grpc_port: Port = 8001,
-    serve_anyway: Annotated[
-        bool, typer.Option("--serve-anyway", help="Serve versions even if their files changed after publication.")
-    ] = False,
+    metrics: Metrics = None,
+    bind: Bind = "127.0.0.1",
+    model_control: Control = "none",
+    serve_anyway: Anyway = False,
     require_signature: RequireSignature = None,
-    no_restart: Annotated[
-        bool, typer.Option("--no-restart", help="End when the server ends by itself; by default it is restarted.")
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout when the server is ready.")] = False,
+    no_restart: NoRestart = False,
+    json: Json = False,
 ) -> None:
-    """Serve a model repository on 127.0.0.1 with the embedded Triton, until Ctrl-C.
+    """Serve a model repository with the embedded Triton on 127.0.0.1, or where --bind says, until Ctrl-C.
 
     Before that, the files of published versions are compared with their manifests; the server gets exactly these files. A server
     that crashes is restarted, after 1 s, 2 s, 4 s and 8 s; after the fifth crash in a row the command fails.
@@ -51,10 +62,13 @@ def serve(
     from tritonize.core import temporary
     from tritonize.core.messages import server as wording
     from tritonize.triton import serving
+    from tritonize.triton.server.ports import Ports
     from tritonize.workflows import checked_copy
     from tritonize.workflows.keep_serving import keep_serving
 
     served = models or repositories.models(repository)
+    ports = Ports(http=http_port, grpc=grpc_port, metrics=metrics, address=_address(bind))
+    explicit = model_control == "explicit"
     with temporary.folder() as folder, display() as terminal:
         checked = checked_copy.to_serve(repository, served, folder, key=require_signature)
         _print_findings(checked, serve_anyway=serve_anyway, json=json)
@@ -69,15 +83,16 @@ def serve(
                 say(wording.SERVING_AGAIN.text(http=server.http_url, key=key), err=True)
                 return
             announced.append(server.http_url)
-            _announce(server, served, key, checked=checked, json=json)
+            _warn_of_others(ports.address)
+            _announce(server, served, key, checked=checked, json=json, control=explicit)
 
         with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is the regular end
             keep_serving(
                 checked.root,
                 directory=folder,
                 models=served,
-                http_port=http_port,
-                grpc_port=grpc_port,
+                ports=ports,
+                explicit=explicit,
                 restart=not no_restart,
                 on_ready=on_ready,
                 on_restart=lambda text: say(text, err=True),
@@ -87,7 +102,34 @@ def serve(
         _require_unchanged(checked)
 
 
-def _announce(server: Running, models: Sequence[str], key: Path, *, checked: ToServe, json: bool) -> None:
+def _address(text: str) -> str:
+    """The address to listen on.
+
+    Raises:
+        UsageError: it is no IPv4 address.
+    """
+    from ipaddress import AddressValueError, IPv4Address
+
+    from tritonize.core.errors import UsageError
+    from tritonize.core.messages import server as wording
+
+    try:
+        return str(IPv4Address(text))
+    except AddressValueError as error:
+        raise UsageError.of(wording.ADDRESS_INVALID, found=repr(text)) from error
+
+
+def _warn_of_others(address: str) -> None:
+    """Warn that other machines reach the server, if they do."""
+    from ipaddress import IPv4Address
+
+    from tritonize.core.messages import server as wording
+
+    if not IPv4Address(address).is_loopback:
+        say(wording.SERVING_TO_OTHERS.text(address=address), err=True)
+
+
+def _announce(server: Running, models: Sequence[str], key: Path, *, checked: ToServe, json: bool, control: bool = False) -> None:
     """Print where the server listens and where its key is, and what it does not serve."""
     from tritonize.core.messages import server as wording
     from tritonize.core.messages import verdict as verdict_wording
@@ -96,6 +138,8 @@ def _announce(server: Running, models: Sequence[str], key: Path, *, checked: ToS
     if json:
         from json import dumps
 
+        if server.metrics_url:
+            addresses["metrics"] = server.metrics_url
         ready = {**addresses, "models": list(models), "server": dict(server.identity), "key_file": str(key)}
         left_out = {model: [asdict(each) for each in fields] for model, fields in server.set_aside.items()}
         say(dumps({**ready, "checked": checked.notes, "set_aside": left_out}))
@@ -106,6 +150,10 @@ def _announce(server: Running, models: Sequence[str], key: Path, *, checked: ToS
                 say(wording.SERVED_WITHOUT.text(model=model, field=said), err=True)
         say(wording.SERVING.text(models=", ".join(models), **addresses))
         say(wording.SERVING_KEY.text(key=key, http=server.http_url))
+        if server.metrics_url:
+            say(wording.SERVING_METRICS.text(metrics=server.metrics_url))
+        if control:
+            say(wording.SERVING_CONTROL.text(key=key, http=server.http_url, model=models[0]))
 
 
 def _print_findings(checked: ToServe, *, serve_anyway: bool, json: bool) -> None:

@@ -24,7 +24,8 @@ from tritonize.triton.protocol import ModelMetadata
 from tritonize.triton.remote import await_model as await_model
 from tritonize.triton.remote import remote as remote
 from tritonize.triton.server import embedded, environment, log
-from tritonize.triton.server.embedded import Ports, Running
+from tritonize.triton.server.embedded import Running
+from tritonize.triton.server.ports import Ports
 
 READY_TIMEOUT_S = 600.0
 """Default for the seconds within which all models must be loaded."""
@@ -53,8 +54,8 @@ def serve(
     directory: Path,
     models: Sequence[str] | None = None,
     probes: Mapping[str, Mapping[str, Array]] | None = None,
-    http_port: int = 0,
-    grpc_port: int = 0,
+    ports: Ports | None = None,
+    explicit: bool = False,
     ready_timeout_s: float = READY_TIMEOUT_S,
     plugins: Sequence[Path] = (),
     complete: bool = False,
@@ -68,8 +69,8 @@ def serve(
         directory: the folder for the server's log.
         models: the models to load (all).
         probes: inputs for a model's first inference, by model name; generated for other models.
-        http_port: HTTP port on 127.0.0.1; 0 selects a free one.
-        grpc_port: the same for gRPC.
+        ports: where it listens; free ports on 127.0.0.1 by default.
+        explicit: whether requests with the server's key can load and unload models.
         ready_timeout_s: seconds within which all models must be loaded.
         plugins: paths of plugin libraries that plans need; a plan contains only their names.
         complete: whether the server completes configurations, as for adopted versions.
@@ -84,7 +85,8 @@ def serve(
         repository,
         directory=directory,
         models=models,
-        ports=Ports(http=http_port, grpc=grpc_port),
+        ports=ports,
+        explicit=explicit,
         ready_timeout_s=ready_timeout_s,
         plugins=plugins,
         complete=complete,

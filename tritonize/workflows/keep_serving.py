@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tritonize.core.errors import MissingError, ServerError
@@ -15,6 +16,7 @@ from tritonize.core.messages import processes
 from tritonize.core.messages import server as messages
 from tritonize.triton import serving
 from tritonize.triton.server.embedded import Running
+from tritonize.triton.server.ports import Ports
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
@@ -47,12 +49,12 @@ def keep_serving(
     *,
     directory: Path,
     models: Sequence[str],
-    http_port: int,
-    grpc_port: int,
+    ports: Ports,
     restart: bool,
     on_ready: Callable[[Running], None],
     on_restart: Callable[[str], None],
     complete: bool = False,
+    explicit: bool = False,
     on_progress: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until the server is stopped. The ports stay the same over restarts.
@@ -61,12 +63,12 @@ def keep_serving(
         repository: the model repository.
         directory: an existing folder for the logs, one folder for each start.
         models: the models to load.
-        http_port: HTTP port on 127.0.0.1; 0 selects a free one.
-        grpc_port: the same for gRPC.
+        ports: where the server listens.
         restart: whether to start a server again that ended by itself.
         on_ready: called after each start, once every model has completed one inference.
         on_restart: receives a sentence after each crash.
         complete: whether the server completes configurations, as for adopted versions.
+        explicit: whether requests with the server's key can load and unload models; a restart loads all of them.
         on_progress: receives a line about the current step of a start.
 
     Raises:
@@ -81,12 +83,12 @@ def keep_serving(
                 repository,
                 directory=directory / f"start-{start}",
                 models=models,
-                http_port=http_port,
-                grpc_port=grpc_port,
+                ports=ports,
                 complete=complete,
+                explicit=explicit,
                 on_progress=on_progress,
             ) as server:
-                http_port, grpc_port = (int(url.rpartition(":")[2]) for url in (server.http_url, server.grpc_url))
+                ports = _same(ports, server)
                 on_ready(server)
                 server.wait()
             return
@@ -102,3 +104,10 @@ def keep_serving(
                 ) from error
             on_restart(messages.SERVER_RESTARTS.text(why=error.what, pause=f"{pause:g}", count=crashes.count, limit=MOST_CRASHES))
             time.sleep(pause)
+
+
+def _same(ports: Ports, server: Running) -> Ports:
+    """The ports of a running server, for the next start."""
+    http_port, grpc_port = (int(url.rpartition(":")[2]) for url in (server.http_url, server.grpc_url))
+    metrics = int(server.metrics_url.rpartition(":")[2]) if server.metrics_url else None
+    return replace(ports, http=http_port, grpc=grpc_port, metrics=metrics)

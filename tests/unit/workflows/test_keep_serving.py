@@ -11,6 +11,7 @@ import pytest
 from tritonize.core.errors import MissingError, ServerError
 from tritonize.core.messages import processes
 from tritonize.core.messages import server as messages
+from tritonize.triton.server.ports import Ports
 from tritonize.workflows import keep_serving as module
 from tritonize.workflows.keep_serving import Crashes, keep_serving
 
@@ -31,6 +32,7 @@ class Server:
     ) -> None:
         self.starts, self.ends = starts, ends
         self.ports: list[tuple[int, int]] = []
+        self.others: list[tuple[int | None, str]] = []
         self.pauses: list[float] = []
         self.ready = 0
         self.told: list[str] = []
@@ -38,17 +40,23 @@ class Server:
         monkeypatch.setattr(module.time, "sleep", self.pauses.append)
 
     @contextlib.contextmanager
-    def serve(self, _repository, *, http_port, grpc_port, **_):
-        self.ports.append((http_port, grpc_port))
+    def serve(self, _repository, *, ports, **_):
+        self.ports.append((ports.http, ports.grpc))
+        self.others.append((ports.metrics, ports.address))
         if (error := self.starts.pop(0)) is not None:
             raise error
-        yield SimpleNamespace(http_url=f"127.0.0.1:{http_port or 4000}", grpc_url=f"127.0.0.1:{grpc_port or 4001}", wait=self.wait)
+        addresses = {
+            "http_url": f"127.0.0.1:{ports.http or 4000}",
+            "grpc_url": f"127.0.0.1:{ports.grpc or 4001}",
+            "metrics_url": "" if ports.metrics is None else f"127.0.0.1:{ports.metrics or 4002}",
+        }
+        yield SimpleNamespace(**addresses, wait=self.wait)
 
     def wait(self) -> None:
         if (error := self.ends.pop(0)) is not None:
             raise error
 
-    def run(self, *, restart: bool = True) -> None:
+    def run(self, *, restart: bool = True, ports: Ports | None = None) -> None:
         def on_ready(_server) -> None:
             self.ready += 1
 
@@ -56,8 +64,7 @@ class Server:
             Path("models"),
             directory=Path("folder"),
             models=["m"],
-            http_port=0,
-            grpc_port=0,
+            ports=ports or Ports(),
             restart=restart,
             on_ready=on_ready,
             on_restart=self.told.append,
@@ -70,6 +77,12 @@ def test_a_server_is_started_again_on_the_same_ports(monkeypatch):
     assert server.ports == [(0, 0), (4000, 4001), (4000, 4001)]
     assert (server.ready, server.pauses) == (3, [1.0, 2.0])
     assert server.told[0] == "The server was killed by SIGABRT. Restarting in 1 s (crash 1; tritonize gives up at 5 in a row)."
+
+
+def test_metrics_and_address_stay_the_same_over_restarts(monkeypatch):
+    server = Server(monkeypatch, [None, None], [crashed(), None])
+    server.run(ports=Ports(metrics=0, address="0.0.0.0"))
+    assert server.others == [(0, "0.0.0.0"), (4002, "0.0.0.0")]
 
 
 def test_a_start_that_fails_after_a_crash_counts_as_another(monkeypatch):

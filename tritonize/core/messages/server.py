@@ -99,6 +99,26 @@ SERVER_GIVEN_UP = Message(
     cause="a model crashes: ONNX Runtime and operators run in the server's process",
     next_step="read the server's log; run each model alone with `tritonize check`, in a process of its own",
 )
+ADDRESS_NOT_OURS = Message(
+    code="server-address-not-ours",
+    what="The server cannot listen on this address: no network of this machine has it.",
+    next_step="choose an address that `hostname -I` prints, 127.0.0.1 for this machine alone, or 0.0.0.0 for every network",
+)
+ADDRESS_INVALID = Message(
+    code="server-bind-address-invalid",
+    what="Invalid address to listen on.",
+    next_step="write an IPv4 address, such as --bind 127.0.0.1 or --bind 0.0.0.0",
+)
+SERVING_TO_OTHERS = Message(
+    code="serving-to-others",
+    what="WARNING: every machine that reaches {address} can send inference requests, without a password and without TLS. "
+    "Control calls need the key, which travels unencrypted: put a proxy with TLS in front.",
+)
+SERVING_METRICS = Message(code="serving-metrics", what="Metrics for Prometheus: curl http://{metrics}/metrics")
+SERVING_CONTROL = Message(
+    code="serving-control",
+    what="Models can be unloaded and loaded with the key: curl -X POST -H @{key} http://{http}/v2/repository/models/{model}/unload",
+)
 PORT_IN_USE = Message(
     code="server-port-in-use",
     what="The {protocol} port {port} cannot be used.",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,8 +15,8 @@ from tritonize.core.errors import ServerError, UsageError
 from tritonize.core.messages import server as messages
 from tritonize.process import cleanup, processes
 from tritonize.triton.server import access, environment, gpu_access, log, native_backend, python_environment, readiness, view
+from tritonize.triton.server.ports import ADDRESS, Ports, choose
 
-ADDRESS = "127.0.0.1"
 LOG_NAME = "tritonserver.log"
 _ATTEMPTS = 3  # another process may take a free port before the server binds it
 _EXIT_TIMEOUT_S = 5
@@ -31,6 +29,8 @@ class Running(ServerHandle):
     """A running embedded server; it runs until its context ends."""
 
     process: processes.Process
+    metrics_url: str = ""
+    """`host:port` of Prometheus metrics; empty if metrics are disabled."""
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Wait until the server ends.
@@ -43,16 +43,6 @@ class Running(ServerHandle):
         if ended.reason == "exited":
             details = log.problems(self.process.log)
             raise ServerError.of(messages.SERVER_ENDED, where=str(self.log), details=details, how=ended.describe())
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ports:
-    """The server's ports on 127.0.0.1; 0 lets the system choose."""
-
-    http: int = 0
-    grpc: int = 0
-    metrics: int | None = None
-    """`None` disables metrics."""
 
 
 @contextlib.contextmanager
@@ -129,7 +119,7 @@ def _installed(served: Mapping[str, Path], on_progress: Callable[[str], None] | 
 def _run_on_free_ports(launch: _Launch, requested: Ports) -> Iterator[Running]:
     """Run the server, on other ports if another process takes a free one before the server binds it."""
     for attempt in range(_ATTEMPTS):
-        chosen = _choose(requested)
+        chosen = choose(requested)
         try:
             with _run(launch, chosen) as running:
                 yield running
@@ -137,7 +127,7 @@ def _run_on_free_ports(launch: _Launch, requested: Ports) -> Iterator[Running]:
         except readiness.PortTakenError:
             if attempt + 1 == _ATTEMPTS or 0 not in (requested.http, requested.grpc, requested.metrics):
                 taken = f"HTTP {chosen.http}, gRPC {chosen.grpc}"
-                raise ServerError.of(messages.PORTS_IN_USE, where=ADDRESS, found=taken) from None
+                raise ServerError.of(messages.PORTS_IN_USE, where=requested.address, found=taken) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +172,7 @@ def _run(launch: _Launch, ports: Ports) -> Iterator[Running]:
         try:
             starting = readiness.Starting(
                 process=process,
-                address=ADDRESS,
+                address=ports.reached_at,
                 http_port=ports.http,
                 grpc_port=ports.grpc,
                 metrics_port=ports.metrics,
@@ -198,8 +188,9 @@ def _run(launch: _Launch, ports: Ports) -> Iterator[Running]:
                 cleanup.close_shared_memory(prefix)
             grace_s = _GRACE_S
             yield Running(
-                http_url=f"{ADDRESS}:{ports.http}",
-                grpc_url=f"{ADDRESS}:{ports.grpc}",
+                http_url=f"{ports.reached_at}:{ports.http}",
+                grpc_url=f"{ports.reached_at}:{ports.grpc}",
+                metrics_url="" if ports.metrics is None else f"{ADDRESS}:{ports.metrics}",
                 log=file,
                 shm_prefix=prefix,
                 identity=_identity(launch, version, log.versions(file)),
@@ -265,34 +256,9 @@ def _command(launch: _Launch, served: Path, ports: Ports, *, prefix: str) -> lis
         f"--exit-timeout-secs={_EXIT_TIMEOUT_S}",
         # Plans use their own pinned memory in the backend's process; the server's pool would stay unused.
         "--pinned-memory-pool-byte-size=0",
-        f"--http-address={ADDRESS}",
+        f"--http-address={ports.address}",
         f"--http-port={ports.http}",
-        f"--grpc-address={ADDRESS}",
+        f"--grpc-address={ports.address}",
         f"--grpc-port={ports.grpc}",
         *metrics,
     ]
-
-
-def _choose(requested: Ports) -> Ports:
-    """The requested ports, with a free port in place of each 0.
-
-    Raises:
-        ServerError: a requested port is in use; the error names it.
-    """
-    with contextlib.ExitStack() as held:  # bound at the same time, so that the free ports differ
-        http_port = _bind(requested.http, "HTTP", held)
-        grpc_port = _bind(requested.grpc, "gRPC", held)
-        metrics_port = None if requested.metrics is None else _bind(requested.metrics, "metrics", held)
-    return Ports(http=http_port, grpc=grpc_port, metrics=metrics_port)
-
-
-def _bind(port: int, what: str, held: contextlib.ExitStack) -> int:
-    listener = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections in TIME_WAIT do not block the port
-    try:
-        listener.bind((ADDRESS, port))
-    except (OSError, OverflowError) as error:
-        in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-        message = messages.PORT_IN_USE if in_use else messages.PORT_UNUSABLE
-        raise ServerError.of(message, where=f"{ADDRESS}:{port}", found=str(error).lower(), protocol=what, port=port) from error
-    return int(listener.getsockname()[1])

@@ -22,6 +22,7 @@ from tritonize.process import processes
 from tritonize.triton.load_failures import lookup
 from tritonize.triton.protocol import IndexEntry
 from tritonize.triton.server import gpu_access, log
+from tritonize.triton.server.ports import ADDRESS
 
 _POLL_INTERVAL_S = 0.02
 _RESPONSE_S = 5.0
@@ -40,7 +41,7 @@ class Starting:
     http_port: int
     grpc_port: int
     metrics_port: int | None
-    """`None` if metrics are disabled."""
+    """`None` if metrics are disabled. Metrics listen on 127.0.0.1, whatever `address` is."""
     name: str
     """The server's `--id`."""
     headers: Mapping[str, str]
@@ -126,7 +127,7 @@ class Starting:
 
     def _accepts(self, port: int) -> bool:
         try:
-            socket.create_connection((self.address, port), timeout=_RESPONSE_S).close()
+            socket.create_connection((ADDRESS, port), timeout=_RESPONSE_S).close()
         except OSError:
             return False
         return True
