@@ -61,14 +61,12 @@ def serve(
     from tritonize import repository as repositories
     from tritonize.core import temporary
     from tritonize.core.messages import server as wording
-    from tritonize.triton import serving
     from tritonize.triton.server.ports import Ports
     from tritonize.workflows import checked_copy
     from tritonize.workflows.keep_serving import keep_serving
 
     served = models or repositories.models(repository)
     ports = Ports(http=http_port, grpc=grpc_port, metrics=metrics, address=_address(bind))
-    explicit = model_control == "explicit"
     with temporary.folder() as folder, display() as terminal:
         checked = checked_copy.to_serve(repository, served, folder, key=require_signature)
         _print_findings(checked, serve_anyway=serve_anyway, json=json)
@@ -77,14 +75,13 @@ def serve(
 
         def on_ready(server: Running) -> None:
             terminal.clear()
-            (key := folder / "key").unlink(missing_ok=True)  # that of the server before
-            serving.write_key(server, key)
+            key = _write_key(server, folder)
             if announced:
                 say(wording.SERVING_AGAIN.text(http=server.http_url, key=key), err=True)
                 return
             announced.append(server.http_url)
             _warn_of_others(ports.address)
-            _announce(server, served, key, checked=checked, json=json, control=explicit)
+            _announce(server, served, key, checked=checked, json=json, control=model_control == "explicit")
 
         with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is the regular end
             keep_serving(
@@ -92,7 +89,7 @@ def serve(
                 directory=folder,
                 models=served,
                 ports=ports,
-                explicit=explicit,
+                explicit=model_control == "explicit",
                 restart=not no_restart,
                 on_ready=on_ready,
                 on_restart=lambda text: say(text, err=True),
@@ -117,6 +114,15 @@ def _address(text: str) -> str:
         return str(IPv4Address(text))
     except AddressValueError as error:
         raise UsageError.of(wording.ADDRESS_INVALID, found=repr(text)) from error
+
+
+def _write_key(server: Running, folder: Path) -> Path:
+    """Write the server's key in place of the one of the server before."""
+    from tritonize.triton import serving
+
+    (key := folder / "key").unlink(missing_ok=True)
+    serving.write_key(server, key)
+    return key
 
 
 def _warn_of_others(address: str) -> None:

@@ -108,6 +108,18 @@ def _not_ready(connection: client.Client, model: str, version: int, *, seconds: 
     )
 
 
+def why_not_loaded(server: ServerHandle, model: str, version: int) -> str | None:
+    """Reason, cause and fix of a version that a server could not load, in one line; `None` if its index gives no reason."""
+    with client.connect_to(server, "grpc" if server.grpc_url else "http", timeout_s=_GREETING_S) as connection:
+        return explained(refusal(connection, model, version))
+
+
+def explained(reason: str | None) -> str | None:
+    """A server's reason with its cause and fix, as far as it is known."""
+    known = lookup.explain(reason) if reason else None
+    return f"{reason}; likely cause: {known.cause}; next: {known.fix} ({known.where})" if known else reason
+
+
 def refusal(connection: client.Client, model: str, version: int) -> str | None:
     """The reason that the server's repository index gives for a version that is not loaded; `None` if it gives none.
 

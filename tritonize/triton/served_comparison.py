@@ -21,6 +21,7 @@ from tritonize.triton import (
     invariances,
     model_config,
     new_samples,
+    remote,
     served_versions,
     server_description,
 )
@@ -130,6 +131,8 @@ def _not_loaded(target: Target, error: InferenceError) -> Verification:
     where = f"{target.model} version {target.version} on the server"
     loaded = served_versions.loaded(target)
     found = f"{error.found}; it serves version {', '.join(map(str, loaded))}" if loaded else error.found
+    if why := remote.why_not_loaded(target.server, target.model, target.version):
+        found = f"{found}: {why}"
     finding = Finding(where=where, what=wording.VERSION_NOT_LOADED.text(), expected=f"version {target.version}", found=found)
     return Verification(checks=(), findings=(finding,), stages=(), identity=dict(target.server.identity))
 

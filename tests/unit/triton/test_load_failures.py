@@ -146,3 +146,11 @@ def test_the_index_of_a_running_server_explains_a_model_that_is_not_ready(versio
 def test_without_a_reason_nothing_is_claimed(index: Index) -> None:
     error = remote._not_ready(index, "m", 3, seconds=5.0)  # type: ignore[arg-type]
     assert (error.found, error.next_step) == (None, "raise --wait, or read the server's log")
+
+
+def test_a_finding_has_the_reason_with_its_explanation() -> None:
+    text = remote.explained(LINES["batch-negative"])
+    assert text is not None
+    assert text.startswith(f"{LINES['batch-negative']}; likely cause: max_batch_size is negative; next: write 0")
+    assert remote.explained("the moon is full") == "the moon is full"
+    assert remote.explained(None) is None
