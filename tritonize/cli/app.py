@@ -8,6 +8,7 @@ import typer
 
 from tritonize.cli import (
     adopt,
+    bench,
     check,
     config,
     deploy,
@@ -94,6 +95,7 @@ app.command("run")(run.run)
 app.command("build")(run.build)
 app.command("serve")(serve.serve)
 app.command("verify")(verify.verify)
+app.command("bench")(bench.bench)
 app.command("check")(check.check)
 app.command("adopt")(adopt.adopt)
 app.command("config")(config.config)
