@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 
 from benchmarks import (
+    bench_against_raw,
     large,
     lint,
     listing,
@@ -44,6 +45,7 @@ PARTS = {
     "up_to_date": up_to_date.measure,
     "many_clients": many_clients.measure,
     "verification": verification.measure,
+    "bench_against_raw": bench_against_raw.measure,
 }
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"

@@ -36,8 +36,10 @@ def exchanged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerHandle
 
 
 @pytest.mark.server
-def test_loads_of_every_kind_on_the_embedded_server(root):
-    done = invoke("bench", str(root), "--batch", "1,4", "--concurrency", "2", *SHORT, "--json")
+def test_loads_of_every_kind_on_the_embedded_server(root, tmp_path):
+    page, place = tmp_path / "bench.html", tmp_path / "exported"
+    extra = ("--html", str(page), "--export-perf-analyzer", str(place))
+    done = invoke("bench", str(root), "--batch", "1,4", "--concurrency", "2", *SHORT, *extra, "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["bench"]
     assert found["verdict"] == "passed"
@@ -52,6 +54,9 @@ def test_loads_of_every_kind_on_the_embedded_server(root):
         assert each["usage"]["memory"] > 2**24
         assert each["wrong"] == each["errors"] == 0
     assert found["compared"] >= 8
+    assert page.read_text().count("<svg") == 3
+    assert len(json.loads((place / "inputs.json").read_text())["data"]) == 8
+    assert (place / "run.sh").read_text().count("perf_analyzer -m small -x 1 -i grpc -u") == 2
 
 
 @pytest.mark.server

@@ -34,17 +34,27 @@ class Arriving(StrEnum):
     CONSTANT = "constant"
 
 
+Repository = Annotated[
+    Path | None,
+    typer.Argument(
+        parser=local,
+        metavar="REPOSITORY",
+        help="The repository, with its evidence.  [default: model_repository]",
+        show_default=False,
+    ),
+]
+Concurrency = Annotated[
+    str | None, typer.Option(metavar="N,N", help="Closed loop: clients that send one request after the other.  [default: 1,2,4]")
+]
+Export = Annotated[
+    Path | None,
+    typer.Option("--export-perf-analyzer", parser=local, metavar="DIR", help="Write the requests for NVIDIA's perf_analyzer."),
+]
+
+
 @with_connection
 def bench(
-    repository: Annotated[
-        Path | None,
-        typer.Argument(
-            parser=local,
-            metavar="REPOSITORY",
-            help="The repository, with its evidence.  [default: model_repository]",
-            show_default=False,
-        ),
-    ] = None,
+    repository: Repository = None,
     model: Annotated[str | None, typer.Option("--model", "-m", metavar="NAME", help="The model.")] = None,
     version: Annotated[int | None, typer.Option(metavar="N", help="The version; default: the newest.")] = None,
     *,
@@ -55,16 +65,16 @@ def bench(
         Path | None, typer.Option("--golden", parser=local, metavar="FILE", help="Requests and rules of this golden file.")
     ] = None,
     protocol: Annotated[Protocol | None, typer.Option(help="Default: grpc, if the server has an address for it.")] = None,
-    concurrency: Annotated[
-        str | None,
-        typer.Option(metavar="N,N", help="Closed loop: clients that send one request after the other.  [default: 1,2,4]"),
-    ] = None,
+    concurrency: Concurrency = None,
     rate: Annotated[str | None, typer.Option(metavar="R,R", help="Open loop: requests per second, whatever is answered.")] = None,
     arrivals: Annotated[Arriving, typer.Option(help="Distances between requests of --rate.")] = Arriving.POISSON,
     batch: Annotated[str | None, typer.Option(metavar="N,N", help="Batch sizes.  [default: 1]")] = None,
     warm_up: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="Time of each load that is not measured.")] = 1.0,
     window: Annotated[float, typer.Option(metavar="SECONDS", min=0.05, help="Length of a window; three have to agree.")] = 2.0,
     most_windows: Annotated[int, typer.Option(metavar="N", min=3, help="Windows after which a load is not stable.")] = 10,
+    html: Annotated[Path | None, typer.Option(parser=local, metavar="FILE", help="Write the figures as one HTML page.")] = None,
+    export: Export = None,
+    perf_analyzer: Annotated[bool, typer.Option("--perf-analyzer", help="Measure with the installed perf_analyzer, too.")] = False,
     seconds: Deadline = VERIFY_S,
     connection: ConnectionOptions,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
@@ -88,13 +98,25 @@ def bench(
         rates=_numbers("--rate", rate),
         arrivals=arrivals.value,
         batches=[int(each) for each in _numbers("--batch", batch, whole=True)],
+        export=export,
+        perf_analyzer=perf_analyzer,
         durations=Durations(warm_up_s=warm_up, window_s=window, most_windows=most_windows),
     )
     with limited(seconds), display() as terminal:
         from dataclasses import replace
 
         report = bench_workflow.bench(replace(request, on_stage=terminal.on_stage, on_progress=terminal.on_progress))
+    if html is not None:
+        _write_page(report, html)
     _print(report, as_json=json)
+
+
+def _write_page(report: BenchReport, path: Path) -> None:
+    from tritonize.core.errors import storage_errors
+    from tritonize.report.html import bench_page
+
+    with storage_errors(path):
+        path.write_text(bench_page.render(report), encoding="utf-8")
 
 
 def _print(report: BenchReport, *, as_json: bool) -> None:

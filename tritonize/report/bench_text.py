@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tritonize.core.artifacts import to_json
 from tritonize.core.load_results import BenchReport, Load
@@ -33,6 +33,8 @@ def lines(report: BenchReport) -> Iterator[str]:
     for gate in failed[:_MOST_LISTED]:
         value = "" if gate.value is None else f" {gate.value:.3g}, limit {gate.limit or 0:g}"
         yield from _wrapped(f"✗ output {gate.output}: {gate.gate}{value}")
+    for row in report.details.get("perf_analyzer", ()):
+        yield from _wrapped(f"perf_analyzer, {row['load']}: {_analyzed(row['results'])}")
     names = ", ".join(f"{name} {version}" for name, version in report.proved_by.items())
     yield from _wrapped(f"Measured over {report.transport} on {names or 'an unnamed server'}.")
     if any(each.server for each in report.loads):
@@ -82,6 +84,13 @@ def _server(loads: Sequence[Load]) -> Iterator[str]:
         if each.usage:
             line += f"{each.usage.cores:>8.2f}{each.usage.memory / 2**20:>8.0f}"
         yield line.rstrip()
+
+
+def _analyzed(results: Mapping[str, float]) -> str:
+    """The figures of perf_analyzer that have a counterpart here; its times are in microseconds."""
+    times = {name.partition(" ")[0]: value / 1000 for name, value in results.items() if name.endswith(" latency")}
+    figures = ", ".join(f"{name} {value:.2f} ms" for name, value in times.items())
+    return f"{results.get('Inferences/Second', 0):.1f} samples/s, {figures}"
 
 
 def _together(load: Load) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from tritonize import repository
-from tritonize.bench import kept, load
+from tritonize.bench import kept, load, perf_analyzer
 from tritonize.bench.load import Arrivals, Durations, Shape
 from tritonize.core import arrays, temporary
 from tritonize.core.arrays import Arrays
@@ -30,7 +30,7 @@ from tritonize.reference import golden_file
 from tritonize.triton import inference, model_config, remote, server_description, serving
 from tritonize.triton.protocol import ModelConfig
 from tritonize.triton.target import Target
-from tritonize.workflows import bench_results, bench_server, checked_copy, evidence
+from tritonize.workflows import bench_perf_analyzer, bench_results, bench_server, checked_copy, evidence
 from tritonize.workflows.bench_server import Observer
 
 MOST_REQUESTS = 512
@@ -58,6 +58,10 @@ class Request:
     arrivals: Arrivals = "poisson"
     batches: Sequence[int] = ()
     """Batch sizes (1)."""
+    export: Path | None = None
+    """Folder for perf_analyzer's input file and command lines."""
+    perf_analyzer: bool = False
+    """Whether the installed perf_analyzer sends the loads too."""
     durations: Durations = Durations()  # noqa: RUF009 - frozen
     on_stage: Listener = silent
     on_progress: Callable[[str], None] | None = None
@@ -86,12 +90,17 @@ def bench(request: Request) -> BenchReport:
     """Send every load and measure it.
 
     Raises:
+        MissingError: perf_analyzer is asked for and not installed.
         UsageError: the model, version or batch size does not exist, or a golden file is given without an address.
         RepositoryError: the version has no evidence, or its files changed.
         ServerError, InferenceError: the server cannot be started or reached, or refuses the first request.
     """
     if request.concurrency and request.rates:
         raise UsageError.of(wording.LOADS_CONTRADICT)
+    if request.perf_analyzer:
+        if not request.urls:
+            raise UsageError.of(wording.PERF_ANALYZER_WITHOUT_URL)
+        perf_analyzer.program()  # before anything is sent
     with temporary.folder() as folder, contextlib.ExitStack() as stack:
         stack.callback(arrays.release)
         subject = _subject(request, folder)
@@ -101,7 +110,7 @@ def bench(request: Request) -> BenchReport:
             serving.await_model(server, subject.model, subject.version)
         else:
             server = stack.enter_context(bench_server.embedded(request, subject, folder))
-        return _Bench(request, subject, server).run(sizes)
+        return _Bench(request, subject, server, folder=folder).run(sizes)
 
 
 def _subject(request: Request, folder: Path) -> Subject:
@@ -151,8 +160,8 @@ def _sizes(request: Request, golden: GoldenSet) -> list[int]:
 class _Bench:
     """A benchmark of one server."""
 
-    def __init__(self, request: Request, subject: Subject, server: ServerHandle) -> None:
-        self._request, self._subject = request, subject
+    def __init__(self, request: Request, subject: Subject, server: ServerHandle, *, folder: Path) -> None:
+        self._request, self._subject, self._folder = request, subject, folder
         self._tracker = ErrorTracker(subject.golden)
         self._target = Target(
             server=server,
@@ -183,6 +192,7 @@ class _Bench:
                 self._notes.append(wording.NOT_STABLE.text(loads=", ".join(unstable)))
             if not observer.readable:
                 self._notes.append(wording.NO_STATISTICS.text())
+        analyzed = self._analyzed(sizes)
         judgement = gates.judge(self._tracker, self._checks, on_gpu=self._on_gpu())
         findings = tuple(finding for each in loads for finding in bench_results.findings(each))
         return BenchReport(
@@ -198,7 +208,21 @@ class _Bench:
             notes=(*remote.notes(request.urls, request.connection), *self._notes),
             proved_by=dict(server.identity),
             versions=evidence.versions("numpy", "tritonclient"),
+            details={"perf_analyzer": analyzed} if analyzed else {},
         )
+
+    def _analyzed(self, sizes: Sequence[int]) -> list[bench_perf_analyzer.Row]:
+        """Export the requests for perf_analyzer, and let it send them if that is wanted."""
+        request = self._request
+        if not request.perf_analyzer and request.export is None:
+            return []
+        place = request.export or self._folder / "perf_analyzer"
+        loads = [(shape, size) for size in sizes for shape in request.shapes()]
+        window_s = request.durations.window_s
+        exported = bench_perf_analyzer.export(place, self._target, self._transport, loads=loads, window_s=window_s)
+        if request.export is not None:
+            self._notes += exported.notes
+        return bench_perf_analyzer.run(perf_analyzer.program(), exported, place) if request.perf_analyzer else []
 
     def _requests(self, size: int) -> tuple[list[Batch], list[Arrays]]:
         """Different batches of a size and their inputs, in memory."""

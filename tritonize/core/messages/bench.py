@@ -66,5 +66,29 @@ FEWER_REQUESTS = Message(
     code="bench-fewer-requests",
     what="At batch size {size}, {sent:,} of {all:,} different requests are sent: more would take too much memory.",
 )
+EXPORTED = Message(
+    code="bench-exported",
+    what="{count:,} of {all:,} samples are exported for perf_analyzer: {script}. It was not run by that.",
+)
+HEADERS_LEFT_OUT = Message(
+    code="bench-headers-left-out",
+    what="The headers of --header are not part of the command lines for perf_analyzer, since they may be secret.",
+)
+NO_PERF_ANALYZER = Message(
+    code="bench-no-perf-analyzer",
+    what="--perf-analyzer needs NVIDIA's perf_analyzer, which is not installed.",
+    next_step="install it from https://github.com/triton-inference-server/perf_analyzer, or use --export-perf-analyzer DIR",
+)
+PERF_ANALYZER_PLACEHOLDER = Message(
+    code="bench-perf-analyzer-placeholder",
+    what="--perf-analyzer needs NVIDIA's perf_analyzer. The installed package perf-analyzer from PyPI is a placeholder without it.",
+    next_step="pip uninstall perf-analyzer; install https://github.com/triton-inference-server/perf_analyzer",
+)
+PERF_ANALYZER_FAILED = Message(code="bench-perf-analyzer-failed", what="perf_analyzer ended without results.")
+PERF_ANALYZER_WITHOUT_URL = Message(
+    code="bench-perf-analyzer-without-url",
+    what="--perf-analyzer reads the server's statistics, which the embedded server gives to tritonize alone.",
+    next_step="add --url with the address of a running server",
+)
 WRONG = Message(code="bench-wrong", what="{wrong:,} of {sent:,} responses are outside their tolerance")
 ERRORS = Message(code="bench-errors", what="{errors:,} of {sent:,} requests got an error")

@@ -14,6 +14,7 @@ from tritonize.core import resources
 from tritonize.core.artifacts import Report
 from tritonize.core.conclusion import Conclusion, conclude, reference_name
 from tritonize.core.figures import Figures
+from tritonize.core.results import Verdict
 from tritonize.report.html import figures as html_figures
 from tritonize.report.html import slice_panes, tables
 from tritonize.report.html.figures import Figure
@@ -60,6 +61,19 @@ def render(report: Report, figures: Figures | None = None) -> str:
 
 
 def _page(report: Report, figures: Figures, budget: int, *, rows: int) -> str:
+    version = f" version {report.version}" if report.version is not None else ""
+    conclusion = conclude(report)
+    return filled(
+        title=f"{report.model}{version}",
+        verdict=report.verdict,
+        sentence=_capitalized(conclusion.sentence),
+        facts=tuple(_facts(report, conclusion)),
+        sections=tuple(_sections(report, figures, budget, rows=rows)),
+    )
+
+
+def filled(*, title: str, verdict: Verdict, sentence: str, facts: Sequence[tuple[str, str]], sections: Sequence[Section]) -> str:
+    """The template with a verdict and sections; every text is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([str(resources.templates())]),
         undefined=jinja2.StrictUndefined,
@@ -68,15 +82,13 @@ def _page(report: Report, figures: Figures, budget: int, *, rows: int) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"prose": _prose, "width": _width}
-    version = f" version {report.version}" if report.version is not None else ""
-    conclusion = conclude(report)
     return environment.get_template(TEMPLATE).render(
-        title=f"{report.model}{version}",
-        verdict=report.verdict,
-        word=report.verdict.capitalize(),
-        sentence=_capitalized(conclusion.sentence),
-        facts=tuple(_facts(report, conclusion)),
-        sections=tuple(_sections(report, figures, budget, rows=rows)),
+        title=title,
+        verdict=verdict,
+        word=verdict.capitalize(),
+        sentence=sentence,
+        facts=facts,
+        sections=sections,
     )
 
 
