@@ -46,7 +46,8 @@ def _lines(repository: str, models: Sequence[ModelLine]) -> Iterator[str]:
     for model in models:
         yield ""
         pinned = ", pinned by promote or rollback" if model.pinned is not None else ""
-        yield f"{model.model}  (version policy: {model.policy}{pinned})"
+        completed = ", no config.pbtxt: Triton completes it" if model.completed else ""
+        yield f"{model.model}  (version policy: {model.policy}{pinned}{completed})"
         if model.problem:
             yield f"  ✗ {model.problem}"
         for each in model.versions:

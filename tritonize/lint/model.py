@@ -17,6 +17,7 @@ from tritonize.core import bounded_files
 from tritonize.lint.files import Entry, entries, leads_outside
 from tritonize.lint.pbtxt import Places
 from tritonize.lint.rule import Diagnostic, Edit, Rule, Verdict
+from tritonize.repository.unconfigured import FILES
 from tritonize.triton import text_form
 
 CONFIG = "config.pbtxt"
@@ -202,14 +203,6 @@ class Completed:
     filename: str
 
 
-FILES = {
-    "tensorrt": "model.plan",
-    "onnxruntime": "model.onnx",
-    "openvino": "model.xml",
-    "pytorch": "model.pt",
-    "python": "model.py",
-}
-"""Backend to its default file."""
 PLATFORMS = {
     "tensorrt_plan": "tensorrt",
     "onnxruntime_onnx": "onnxruntime",

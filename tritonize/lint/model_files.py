@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tritonize.lint.files import exists, is_directory
-from tritonize.lint.model import FILES, Model
+from tritonize.lint.model import Model
 from tritonize.lint.rule import Diagnostic, Rule, Verdict
 from tritonize.lint.tensors import COMPLETING_TENSORS
+from tritonize.repository.unconfigured import FILES
 
 FILE_MISSING = Rule(
     id="TR107",

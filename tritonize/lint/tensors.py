@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any  # Any: a message of protobuf's generated classes, which have no types
 
-from tritonize.lint.model import FILES, Model
+from tritonize.lint.model import Model
 from tritonize.lint.rule import Diagnostic, Rule
+from tritonize.repository.unconfigured import FILES
 
 WILDCARD = -1
 _MOST_AXES = 64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from tritonize.core import bounded_files, names
@@ -27,8 +28,12 @@ def next_version(repository: Path, model: str) -> int:
     return max((*taken, *evidence_place.numbers(directory)), default=0) + 1
 
 
-def models(repository: Path) -> tuple[str, ...]:
+def models(repository: Path, *, others: Collection[str] = ()) -> tuple[str, ...]:
     """Return the models of a repository: its directories with a configuration or a version with a manifest.
+
+    Args:
+        repository: the model repository.
+        others: other models in it; with one, the repository is not called empty.
 
     Raises:
         UsageError: the repository does not exist or has no models.
@@ -40,23 +45,24 @@ def models(repository: Path) -> tuple[str, ...]:
     apart = evidence_place.outside(repository / "-" / "-").parents[1]
     proven |= {entry.parents[1].name for entry in apart.glob(f"*/*/{MANIFEST}")} & {entry.name for entry in repository.iterdir()}
     found = tuple(sorted(configured | proven))
-    if not found:
+    if not found and not others:
         raise UsageError.of(wording.NO_MODELS, where=str(repository), expected=f"<model>/{CONFIG}")
     return found
 
 
-def choose(repository: Path, model: str, version: int | None) -> int:
+def choose(repository: Path, model: str, version: int | None, *, known: Collection[str] | None = None) -> int:
     """Return a published version of a model.
 
     Args:
         repository: the model repository.
         model: the model's name.
         version: the version's number; `None` for the newest version.
+        known: the models to choose from (those of `models`).
 
     Raises:
         UsageError: the repository, the model or the version does not exist.
     """
-    known = models(repository)
+    known = models(repository) if known is None else known
     if model not in known:
         raise UsageError.of(wording.NO_MODEL, where=str(repository), expected=names.listed(known, model), found=model)
     present = versions(repository, model)

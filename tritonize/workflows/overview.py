@@ -50,6 +50,8 @@ class ModelLine:
     """The version that `promote` or `rollback` pinned."""
     versions: tuple[VersionLine, ...]
     """The newest first."""
+    completed: bool = False
+    """Whether it has no configuration, so that Triton completes one from the model file."""
     problem: str | None = None
     """Why its configuration could not be read."""
 
@@ -74,7 +76,7 @@ def listing(place: Path, models: Sequence[str] = ()) -> tuple[ModelLine, ...]:
     Raises:
         UsageError: the repository or a model does not exist.
     """
-    present = repository.models(place)
+    present = repository.served_models(place)
     absent = [name for name in models if name not in present]
     if absent:
         raise UsageError.of(wording.NO_MODEL, where=str(place), found=", ".join(absent), expected=names.listed(present, absent[0]))
@@ -88,7 +90,8 @@ def show(place: Path, model: str, version: int | None = None) -> Shown:
         UsageError: the repository, the model or the version does not exist.
         RepositoryError: the version's manifest is damaged.
     """
-    number = repository.choose(place, model, version if version is not None else repository.pinned(place / model))
+    wanted = version if version is not None else repository.pinned(place / model)
+    number = repository.choose(place, model, wanted, known=repository.served_models(place))
     whole = _model(place, model)
     line = next(each for each in whole.versions if each.version == number)
     directory = place / model / str(number)
@@ -110,6 +113,7 @@ def _model(place: Path, model: str) -> ModelLine:
     return ModelLine(
         model=model,
         policy=_policy(config, present) if config is not None else "unknown",
+        completed=completed_by_triton(place, model) is not None,
         pinned=repository.pinned(place / model),
         versions=tuple(_version(place / model, each, config, served=each in served) for each in reversed(present)),
         problem=problem,
@@ -118,10 +122,20 @@ def _model(place: Path, model: str) -> ModelLine:
 
 def _config(place: Path, model: str) -> tuple[ModelConfig | None, str | None]:
     path = place / model / repository.CONFIG
+    if backend := completed_by_triton(place, model):
+        return {"backend": backend}, None
     try:
         return model_config.parse(repository.read_config(place, model), where=str(path)), None
     except TritonizeError as error:
         return None, f"{repository.CONFIG}: {error.what}"
+
+
+def completed_by_triton(place: Path, model: str) -> str | None:
+    """Return the backend of a model that has neither a configuration nor evidence, and that Triton serves; else `None`."""
+    directory = place / model
+    if any(repository.has_evidence(directory / str(version)) for version in repository.versions(place, model)):
+        return None  # its configuration is missing
+    return repository.backend_without_config(directory)
 
 
 def _policy(config: ModelConfig, present: Sequence[int]) -> str:

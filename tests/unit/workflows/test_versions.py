@@ -243,3 +243,32 @@ def test_a_model_that_is_a_link_is_left_alone():
         promotion.rollback(promotion.Request(repository=PLACE, model="m"))
     assert caught.value.code == "repository-model-is-link"
     assert sorted(Path("outside").rglob("*")) == before
+
+
+def test_a_model_that_triton_completes_is_listed_shown_and_packed(tmp_path):
+    for number in (1, 2):
+        (PLACE / "bare" / str(number)).mkdir(parents=True)
+        (PLACE / "bare" / str(number) / "model.onnx").write_text("graph")
+    for other in ("notes/1", "empty/1", "text"):
+        (PLACE / other).mkdir(parents=True)
+        (PLACE / other / "readme.txt").write_text("no model")
+    assert invoke("list").stdout == (
+        "model_repository: 1 model, 2 versions\n\n"
+        "bare  (version policy: latest 1, no config.pbtxt: Triton completes it)\n"
+        "      2  served  no evidence                    onnxruntime   5 B\n"
+        "      1          no evidence                    onnxruntime   5 B\n"
+    )
+    shown = invoke("show", "bare")
+    assert (shown.returncode, "served       yes" in shown.stdout, "evidence     none" in shown.stdout) == (0, True, True)
+    three()
+    packed = invoke("pack", str(PLACE), str(tmp_path / "out"))
+    assert packed.returncode == 0, packed.stderr
+    assert "bare has no config.pbtxt" in " ".join((packed.stdout + packed.stderr).split())
+    files = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert files == {"bare/2/model.onnx", "m/3/model.onnx", "m/config.pbtxt"}
+    # A proven model whose configuration is gone is not one of them.
+    CONFIG.unlink()
+    assert "✗ config.pbtxt: " in invoke("list", "-m", "m").stdout
+    refused = invoke("pack", str(PLACE), str(tmp_path / "other"), "-m", "m")
+    assert refused.returncode != 0
+    assert not (tmp_path / "other").exists()

@@ -183,6 +183,10 @@ PACK_NOTHING = Message(
     what="The version policy of {model!r} serves no version.",
     next_step="promote a version: tritonize promote {repository} {model} VERSION",
 )
+PACK_COMPLETED = Message(
+    code="pack-completed",
+    what="{model} has no config.pbtxt: Triton completes it from the model file, unless it is started with auto-complete off.",
+)
 PACK_UNCHECKED = Message(
     code="pack-unchecked",
     what="{model} version {version} has no evidence, so its files were copied without a check.",
