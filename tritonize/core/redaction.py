@@ -90,6 +90,20 @@ def sanitized(value: T, *, words: Sequence[str] = (), folders: Mapping[Path, str
     return sanitized_value
 
 
+def renamed(value: T, names: Mapping[str, str]) -> T:
+    """Replace names of files and longer texts, where they are whole words, in every text of an artifact or of plain data.
+
+    Args:
+        names: text to its replacement.
+    """
+    if not names:
+        return value
+    longest = sorted(names, key=len, reverse=True)
+    pattern = re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, longest))})(?![\w-])")
+    changed: T = _mapped(value, lambda text: pattern.sub(lambda match: names[match.group()], text))
+    return changed
+
+
 def _paths(word: str) -> tuple[str, ...]:
     """The absolute path in a word of a command line, such as `--plans=/data/plans` or `x:fp32:/data/x.npy`."""
     path = word[word.find("/") :] if re.search(r"(?:^|[=:,])/", word) else ""

@@ -39,9 +39,8 @@ def write(model: schema.Model, directory: Path) -> SampleSet:
     if not model.samples.patterns:
         sample_sizes.require_room(model, directory)
     items = _from_files(model) if model.samples.patterns else (generate(model, index) for index in range(sample_sizes.count(model)))
-    # File names without folders, since the evidence is copied to other machines.
-    names = ", ".join(Path(pattern).name for pattern in model.samples.patterns)
-    origin = names or f"generated, seed {model.samples.seed}"
+    # No file names: the evidence is copied to other machines, and they may be those of patients.
+    origin = "from files" if model.samples.patterns else f"generated, seed {model.samples.seed}"
     if model.samples.function:
         origin = f"drawn by {model.samples.function}, seed {model.samples.seed}"
     tensors = tensor_specs(model)

@@ -24,7 +24,7 @@ from tritonize.report import html
 from tritonize.report import text as report_text
 from tritonize.spec import schema
 from tritonize.triton import model_config
-from tritonize.workflows import portable_spec
+from tritonize.workflows import portable_spec, sample_names
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ class Places:
     """The command line."""
 
     def removed_from(self, value: T, model: schema.Model) -> T:
-        """Return a report or facts without these paths, and without secrets among a factory's arguments."""
+        """Return a report or facts without these paths, names of sample files, and secrets among a factory's arguments."""
         folders = {Path.cwd(): "", Path(os.path.expanduser("~")): "~/"}  # noqa: PTH111 - never raises
         if self.repository:
             place = self.repository.absolute()
@@ -48,6 +48,7 @@ class Places:
         if self.staged:
             folders = {self.staged: "", **folders}
         words = shlex.split(self.command)
+        value = sample_names.removed_from(value, model, command=self.command)
         return redaction.sanitized(value, words=words, folders=folders, hidden=redaction.secrets(model.kwargs))
 
 

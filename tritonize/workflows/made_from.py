@@ -26,9 +26,10 @@ from tritonize.source import in_process
 from tritonize.spec import schema
 from tritonize.workflows import portable_spec, warmup
 
-SCHEMA = 1
+SCHEMA = 2
 _TOOL = ("jinja2", "numpy", "onnxruntime", "protobuf", "pydantic", "tritonclient")
 """Packages that tritonize itself uses, in this process or for the server."""
+_READ = "a file that the model's code read"
 _SITES = ("site-packages", "dist-packages")
 
 
@@ -48,9 +49,11 @@ class Origin(Given):
     python_files: dict[str, str]
     """Python file, below the folder that it is imported from, to its SHA-256."""
     opened_files: dict[str, str]
-    """Other file that the user's code read, as number of the folder in `search_path` and path below it, to its SHA-256."""
+    """Other file that the user's code read to its SHA-256: number of the folder in `search_path`, and a hash of each name of the
+    path below it, since a name may be that of a patient."""
     unplaced_files: list[str]
-    """Names of loaded files that cannot be found again by a relative path. With one, no run is called the same."""
+    """Loaded files that cannot be found again by a relative path; of other files than Python's, without a name. With one, no run
+    is called the same."""
     libraries: dict[str, str]
     """Distribution to its version and a checksum of its installed files."""
 
@@ -126,11 +129,11 @@ def complete(given_before: Given, model: schema.Model, loaded: Loaded) -> Origin
     for path, sha256 in sorted(loaded.files.items()):
         if path in loaded.modules and sha256 != _sha256_now(Path(path)):
             raise RepositoryError.of(wording.SOURCE_CHANGED, where=Path(path).name)
-        name = loaded.modules.get(path) if path in loaded.modules else _below(Path(path), model.search_path)
+        name = loaded.modules.get(path) if path in loaded.modules else _below(Path(path), model.search_path, sha256)
         if sha256 and name:
             (code if path in loaded.modules else read)[name] = sha256
         elif sha256 not in known:
-            unplaced.append(Path(path).name)
+            unplaced.append(Path(path).name if path in loaded.modules else _READ)
     unplaced += [package for package in sorted(loaded.packages) if _distribution(package) is None]
     return {
         "schema": SCHEMA,
@@ -149,12 +152,34 @@ def _sha256_now(path: Path) -> str:
         return ""
 
 
-def _below(path: Path, folders: Sequence[Path]) -> str:
-    """Return `<number of the folder>/<path below it>`; empty if the path is below none of the folders."""
+def _below(path: Path, folders: Sequence[Path], sha256: str) -> str:
+    """Return `<number of the folder>/<hashes of the names below it>`; empty if the path is below none of the folders."""
     for number, folder in enumerate(folders):
         if path.is_relative_to(folder.absolute()):
-            return f"{number}/{path.relative_to(folder.absolute())}"
+            return "/".join((str(number), *(_name_hash(part, sha256) for part in path.relative_to(folder.absolute()).parts)))
     return ""
+
+
+def _name_hash(name: str, sha256: str) -> str:
+    """Return a hash of a file's name that depends on the file's content, so that equal names in two versions do not show."""
+    return hashlib.sha256(f"{sha256}/{name}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _opened(name: str, sha256: str, folders: Sequence[Path]) -> Path | None:
+    """Return the file that `_below` named; `None` if no file below the folder has such a name."""
+    number, *hashes = name.split("/")
+    if int(number) >= len(folders):
+        return None
+    path = folders[int(number)]
+    for wanted in hashes:
+        try:
+            found = next((each for each in path.iterdir() if _name_hash(each.name, sha256) == wanted), None)
+        except OSError:
+            found = None
+        if found is None:
+            return None
+        path = found
+    return path
 
 
 def libraries(packages: Collection[str]) -> dict[str, str]:
@@ -223,9 +248,9 @@ def difference(known: Origin, now: Given, model: schema.Model) -> str | None:
         if path is None or _sha256_now(path) != sha256:
             return f"{name} changed"
     for name, sha256 in known["opened_files"].items():
-        number, _, below = name.partition("/")
-        if int(number) >= len(model.search_path) or _sha256_now(model.search_path[int(number)] / below) != sha256:
-            return f"{below} changed"
+        path = _opened(name, sha256, model.search_path)
+        if path is None or _sha256_now(path) != sha256:
+            return f"{path.name if path else _READ} changed"
     return _library_difference(known["libraries"])
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from tritonize.core import redaction
 from tritonize.core.json_types import JsonObject
 from tritonize.spec import schema
-from tritonize.workflows import warmup
+from tritonize.workflows import sample_names, warmup
 
 
 def portable(model: schema.Model) -> JsonObject:
@@ -40,7 +40,7 @@ def portable(model: schema.Model) -> JsonObject:
     if model.samples.function:
         plain["samples"].pop("files", None)
     elif model.samples.patterns:
-        plain["samples"]["files"] = [Path(pattern).name for pattern in model.samples.patterns]
+        plain["samples"]["files"] = [sample_names.INSTEAD] * len(model.samples.patterns)
     return plain
 
 

@@ -11,6 +11,7 @@ from tritonize import repository
 from tritonize.core import temporary
 from tritonize.core.artifacts import SampleSet
 from tritonize.core.errors import UsageError
+from tritonize.core.messages import samples as sample_wording
 from tritonize.core.messages import specification as wording
 from tritonize.lint.repository import Repository
 from tritonize.repository import beside
@@ -63,6 +64,8 @@ def prepare(
         own = warmup.OwnFiles(model)
         sections = {file: own.renamed(section) for file, section in sections.items()}
         files = _copied(own.published(model_config.parse(render(model), where=str(model.config)) if model.config else None), folder)
+        if model.config and files:
+            notes = (sample_wording.WARMUP_NAMES.text(count=len(files), file=model.config.name),)
     texts = {
         file: config_conflict.kept(place, name, render(model.model_copy(update={"triton": section})), file=file)
         for file, section in sections.items()

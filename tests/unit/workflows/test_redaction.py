@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tritonize import repository
 from tritonize.core import redaction
 from tritonize.core.artifacts import Finding, Report, StagedVersion
 from tritonize.spec import schema
-from tritonize.workflows import evidence
+from tritonize.workflows import evidence, portable_spec
 
 
 def test_texts_with_a_name_or_form_of_a_secret_are_redacted():
@@ -92,3 +94,36 @@ def test_no_file_of_the_evidence_has_local_paths_or_secrets(tmp_path):
     )
     plain = repository.read_manifest(staged.version_directory)
     assert plain["spec"]["kwargs"] == {"token": redaction.REDACTED, "hidden": 16}
+
+
+@pytest.mark.parametrize(
+    ("given", "command"),
+    [
+        ("scans/Jane_Doe.npz", "tritonize build spec.yaml --sample-file scans/Jane_Doe.npz"),
+        ("scans/Jane_Doe.npz", "tritonize build spec.yaml --sample-file=./scans/Jane_Doe.npz"),
+        ("scans/Jane Doe.npz", "tritonize build spec.yaml --sample-file 'scans/Jane Doe.npz' -m m"),
+        ("Jane_Doe", "tritonize build spec.yaml --sample-file Jane_Doe"),
+        ("scans/Jane_*.npz", "tritonize build spec.yaml --sample-file 'scans/Jane_*.npz'"),
+        ("Jane_Doe/1.npz", "tritonize build spec.yaml"),
+    ],
+)
+def test_names_of_sample_files_are_in_no_text_of_a_report(given, command):
+    Path("scans").mkdir()
+    Path("scans/Jane_Doe.npz").touch()
+    model = schema.Model.model_validate(
+        {"source": "m.pt", "inputs": {"x": {"shape": [1]}}, "samples": {"files": [str(Path(given).absolute())]}}
+    )
+    texts = [f"Again: {command}", f"{command} --sample-file models/m/1/evidence/golden/inputs/0"]
+    texts += [f"{Path(given).absolute()}: the shape is [1]"]
+    if Path(given).suffix:
+        texts.append(f"see {Path(given).name}, and model.npz")
+    if "*" in given:
+        texts.append("Jane_Doe.npz has NaN")
+    found = evidence.Places(command=command).removed_from({"notes": texts, "x.npz": 1}, model)
+    assert "Jane" not in str(found)
+    assert found["x.npz"] == 1
+    assert len(found["notes"]) == len(texts)
+    if "--sample-file" in command:
+        assert found["notes"][1].count("SAMPLE_FILE") == 1
+        assert found["notes"][1].endswith(" --sample-file models/m/1/evidence/golden/inputs/0")
+    assert "Jane" not in str(portable_spec.portable(model))

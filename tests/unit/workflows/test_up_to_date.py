@@ -171,7 +171,8 @@ def test_a_file_that_has_no_portable_name_is_never_up_to_date(tmp_path):
     now = made_from.given(spec, "m", identification.identify(model).sha256)
     origin = made_from.complete(now, model, known)
     assert str(tmp_path) not in json.dumps(origin)
-    assert made_from.difference(origin, now, model) == "far.bin cannot be found again"
+    assert "far.bin" not in json.dumps(origin)
+    assert made_from.difference(origin, now, model) == "a file that the model's code read cannot be found again"
 
 
 def test_a_python_file_that_changed_during_the_run_is_an_error():
@@ -276,3 +277,25 @@ def test_a_pinned_older_version_is_named():
     assert "UP TO DATE m version 2" in done
     assert "serves version 1 alone" in done
     assert not current(replace_config=True)  # it would put the configuration of version 2 in place
+
+
+def test_names_of_files_that_the_code_read_are_not_in_the_manifest_and_each_is_found_again():
+    scan = Path("code/scans/Jane_Doe/one.bin")
+    scan.parent.mkdir(parents=True)
+    scan.write_text("voxels")
+    published()
+    spec = specification()
+    model = spec.models["m"]
+    known = loaded()
+    known.files[str(scan.absolute())] = made_from.file_hashes.sha256(scan)
+    now = made_from.given(spec, "m", identification.identify(model).sha256)
+    origin = made_from.complete(now, model, known)
+    assert "Jane" not in json.dumps(origin)
+    assert not [each for each in ("one.bin", "table.csv", "scans") if each in json.dumps(origin)]
+    assert made_from.difference(origin, now, model) is None
+    (scan.parent / "unread.bin").write_text("of no concern")
+    assert made_from.difference(origin, now, model) is None
+    scan.write_text("other voxels")
+    assert made_from.difference(origin, now, model) == "one.bin changed"
+    scan.unlink()
+    assert made_from.difference(origin, now, model) == "a file that the model's code read changed"

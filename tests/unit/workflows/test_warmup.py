@@ -159,6 +159,8 @@ def test_a_configuration_of_the_users_own_names_its_files_as_they_are(tmp_path: 
     beside = prepared(spec(config="own.pbtxt", warmup_files=["x.bin"]), tmp_path)
     assert list(beside.files) == ["warmup/x.bin"]
     assert beside.texts == {"config.pbtxt": Path("own.pbtxt").read_text()}
+    (note,) = beside.notes
+    assert "files under their own names (1), since the configuration own.pbtxt" in note
 
 
 def test_a_variant_replaces_fields_of_the_section_and_is_warmed_up_too(tmp_path: Path) -> None:

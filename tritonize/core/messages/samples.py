@@ -162,6 +162,12 @@ NOT_NEGATIVE = Message(
     code="integers-not-negative",
     what="Integer inputs were drawn from 0 to 9 only: the model raises on negative ones.",
 )
+WARMUP_NAMES = Message(
+    code="warmup-file-names",
+    what="The folder warmup/ beside the versions has files under their own names ({count}), since the configuration {file}, which is "
+    "published as it is, names them. If the names are confidential, rename the files, or describe the warmup in the spec's section "
+    "`triton` instead of a configuration of your own: then the names are replaced.",
+)
 WARMUP_REAL = Message(
     code="warmup-real-samples",
     what="The folder warmup/ beside the versions has copies of {count} of your own samples. If they are confidential, such as "
