@@ -164,9 +164,9 @@ NOT_NEGATIVE = Message(
 )
 WARMUP_NAMES = Message(
     code="warmup-file-names",
-    what="The folder warmup/ beside the versions has files under their own names ({count}), since the configuration {file}, which is "
-    "published as it is, names them. If the names are confidential, rename the files, or describe the warmup in the spec's section "
-    "`triton` instead of a configuration of your own: then the names are replaced.",
+    what="The folder warmup/ beside the versions has files under their own names ({count}), since the configuration {file} names "
+    "them and is published as it is. If the names are confidential, rename the files, or describe the warmup in the spec's "
+    "section `triton` instead of a configuration of your own: then the names are replaced.",
 )
 WARMUP_REAL = Message(
     code="warmup-real-samples",
