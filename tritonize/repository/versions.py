@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from tritonize.core import bounded_files, names
@@ -50,7 +50,7 @@ def models(repository: Path, *, others: Collection[str] = ()) -> tuple[str, ...]
     return found
 
 
-def choose(repository: Path, model: str, version: int | None, *, known: Collection[str] | None = None) -> int:
+def choose(repository: Path, model: str, version: int | None, *, known: Sequence[str] | None = None) -> int:
     """Return a published version of a model.
 
     Args:
