@@ -48,4 +48,4 @@ def test_no_published_byte_has_the_name_of_a_sample_file() -> None:
     Path("scans/Jane Doe.npz").rename("scans/John Doe.npz")
     command[3] = "scans/John Doe.npz"
     done = invoke(*command)
-    assert (done.returncode, "up to date" in done.stdout) == (0, True), done.stdout + done.stderr
+    assert (done.returncode, "UP TO DATE net version 1" in done.stdout) == (0, True), done.stdout + done.stderr
