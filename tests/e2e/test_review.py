@@ -230,13 +230,6 @@ def test_a_failing_model_does_not_hide_the_others():
     assert [report["published"] for report in json.loads(done.stdout)["reports"]] == [True, False, True]
 
 
-def test_two_addresses_of_one_protocol_are_an_error(model_files):
-    Path("model_repository/m/1").mkdir(parents=True)
-    Path("model_repository/m/config.pbtxt").write_text('name: "m"')
-    done = tritonize("verify", "--url", "http://127.0.0.1:1", "--url", "http://127.0.0.1:2")
-    assert done.returncode in (2, 6)
-
-
 def test_rules_for_an_unknown_output_are_an_error():
     """They would hold for none, and the output they were meant for would be judged by the defaults."""
     onnx.save(onnx.shape_inference.infer_shapes(onnx.load(plan_requests.network("m.onnx"))), "m.onnx")
