@@ -19,7 +19,8 @@ from tritonize.core.messages import usage
 from tritonize.source import in_process, input_inference
 from tritonize.spec import loader
 from tritonize.spec.schema import DEFAULT_MAX_BATCH_SIZE, Input, Model, Spec, Tolerance
-from tritonize.triton import config_section
+from tritonize.triton import config_section, weight
+from tritonize.triton.weight import ProfileName
 from tritonize.workflows import compare_models as compare_workflow
 from tritonize.workflows import job as job_workflow
 from tritonize.workflows import replicas
@@ -104,6 +105,8 @@ def verify(
     version: int | None = None,
     urls: Sequence[str] = (),
     connection: ConnectionOptions | None = None,
+    profile: ProfileName = "standard",
+    rate: float | None = None,
     serve_anyway: bool = False,
 ) -> tuple[Report, ...]:
     """Verify published versions: their files against the manifest, a server's responses against the golden set.
@@ -114,17 +117,24 @@ def verify(
         version: the version; the newest if `None`.
         urls: `http://host:port` and `grpc://host:port` of a running server; if empty, the embedded server is started.
         connection: certificates, headers and limits of the connection to it.
+        profile: how many requests it gets: `quick` some ten, `standard` every sample at every batch size, `thorough` more.
+        rate: most inference requests per second to it; `None` for no limit.
         serve_anyway: verify also versions whose files changed after publication; their verdict is `failed` in any case.
 
     Raises:
         UsageError, RepositoryError, MissingError, ServerError: the verification could not run.
     """
+    if profile not in weight.PROFILES or (rate is not None and not rate > 0):
+        expected = f"profile: one of {', '.join(weight.PROFILES)}; rate: above 0"
+        raise UsageError.of(usage.WEIGHT_INVALID, found=f"profile={profile!r}, rate={rate}", expected=expected)
     request = verify_workflow.Request(
         repository=local(repository),
         models=models,
         version=version,
         urls=urls,
         connection=connection or ConnectionOptions(),
+        profile=profile,
+        rate=rate,
         serve_anyway=serve_anyway,
     )
     return replicas.verify(request)

@@ -8,7 +8,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 from unittest import mock
@@ -25,7 +25,7 @@ from tritonize.core.stages import TRANSPORTS, StageName, Transport
 from tritonize.quality import gates as quality_gates
 from tritonize.quality.golden_set import GoldenSet, write
 from tritonize.quality.tracker import ErrorTracker
-from tritonize.triton import client, served_comparison
+from tritonize.triton import client, served_comparison, weight
 from tritonize.triton.target import Target
 
 TOLERANCE, NOISE, BOTH = "tolerance alone (a)", "noise floor alone (b)", "tritonize: both"
@@ -119,7 +119,7 @@ class _Connection:
 def _in_place_of_a_server(connections: _Connections, concurrent_seconds: float) -> Iterator[None]:
     with (
         mock.patch.object(client, "connect", connections.connect),
-        mock.patch.object(served_comparison, "CONCURRENT_SECONDS", concurrent_seconds),
+        mock.patch.dict(weight.PROFILES, standard=replace(weight.STANDARD, concurrent_s=concurrent_seconds)),
     ):
         yield
 

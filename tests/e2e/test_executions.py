@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tritonize.core.messages import server as wording
 from tritonize.core.stages import StageName
 from tritonize.quality import golden_set
 from tritonize.quality.tracker import ErrorTracker
-from tritonize.triton import model_config, served_comparison, serving
+from tritonize.triton import model_config, served_comparison, serving, weight
 from tritonize.triton.server import embedded
 from tritonize.triton.server.embedded import Running
 from tritonize.triton.target import Target
@@ -62,7 +63,7 @@ class TestCache:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(embedded, "_command", with_cache)
-            patch.setattr(served_comparison, "CONCURRENT_SECONDS", 0.2)
+            patch.setitem(weight.PROFILES, "standard", replace(weight.STANDARD, concurrent_s=0.2))
             with serving.serve(root, directory=tmp_path_factory.mktemp("server")) as server:
                 yield server
 
@@ -122,7 +123,7 @@ class TestExchangedWeights:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(embedded, "_command", with_cache)
             patch.setattr(embedded.access, "CONTROL", ("shared-memory", "trace", "logging"))
-            patch.setattr(served_comparison, "CONCURRENT_SECONDS", 0.2)
+            patch.setitem(weight.PROFILES, "standard", replace(weight.STANDARD, concurrent_s=0.2))
             with embedded.start(served, directory=tmp_path_factory.mktemp("server"), explicit=True) as server:
                 urls = [f"http://{server.http_url}", f"grpc://{server.grpc_url}"]
                 verify_workflow.verify(verify_workflow.Request(repository=place / "models", urls=urls))

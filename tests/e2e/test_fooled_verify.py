@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tests.support import plain_versions, small_versions
 from tests.support.command import tritonize
 from tritonize.core.artifacts import Report
 from tritonize.core.messages import server as wording
-from tritonize.triton import served_comparison, serving
+from tritonize.triton import serving, weight
 from tritonize.triton.server import embedded
 from tritonize.triton.server.embedded import Running
 from tritonize.workflows import golden as golden_workflow
@@ -25,7 +26,7 @@ ALL = {"version_policy": {"all": {}}}
 
 @pytest.fixture(autouse=True)
 def _brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(served_comparison, "CONCURRENT_SECONDS", 0.1)
+    monkeypatch.setitem(weight.PROFILES, "standard", replace(weight.STANDARD, concurrent_s=0.1))
 
 
 def urls(server: Running) -> list[str]:

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,6 +91,32 @@ def test_other_outputs_fail_and_another_model_is_an_error(root, deployed, tmp_pa
     assert (absent.verdict, absent.findings[0].where) == ("failed", "absent version 1 on the server")
     with pytest.raises(UsageError, match="running server"):
         golden_workflow.verify(golden_workflow.Request(path=Path("small.golden"), urls=[]))
+
+
+@pytest.mark.server
+def test_the_quick_profile_sends_few_requests_at_the_given_rate_and_still_finds_another_model(root, deployed, tmp_path):
+    url = f"grpc://{deployed.grpc_url}"
+    options = ("--url", url, "--profile", "quick", "--rate", "40", "--junit", "results.xml", "--json")
+    started = time.perf_counter()
+    done = tritonize("verify", "--golden", str(exported(root)), *options, env={"GITHUB_ACTIONS": "true"})
+    assert done.returncode == 0, done.stderr
+    (report,) = json.loads(done.stdout)["reports"]
+    assert "at most" in done.stderr  # the number of requests is said before they are sent
+    (note,) = [each for each in report["notes"] if each.startswith("The quick profile sent ")]
+    sent = int(note.split()[4])
+    assert len(report["checks"]) <= sent <= 20
+    assert time.perf_counter() - started > (sent - 1) / 40
+    stages = {stage["name"]: stage["verdict"] for stage in report["stages"]}
+    assert stages["concurrent"] == "not run"
+    assert "::error" not in done.stderr
+    assert b'failures="0"' in Path("results.xml").read_bytes()
+
+    other = tmp_path / "other"
+    small_versions.publish(other, 1, small_versions.WEIGHTS + np.float32(0.01))
+    wrong = tritonize("verify", "--golden", str(exported(other, "other.golden")), *options, env={"GITHUB_ACTIONS": "true"})
+    assert wrong.returncode == 1
+    assert "::error title=FAILED " in wrong.stderr
+    assert b"<failure" in Path("results.xml").read_bytes()
 
 
 @pytest.mark.server

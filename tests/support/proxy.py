@@ -133,7 +133,8 @@ def running(proxy: Proxy, *, host: str = "127.0.0.1", port: int = 0) -> Iterator
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
         for writer in proxy.writers:
-            writer.transport.abort()
+            with contextlib.suppress(AttributeError):  # of CPython 3.11.2, if the TLS connection is closed already
+                writer.transport.abort()
         await asyncio.sleep(0.01)  # so that the aborted ones are closed
         proxy.writers.clear()
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,12 +16,45 @@ from tritonize.cli.connection import with_connection
 from tritonize.cli.display import display, finish
 from tritonize.cli.limits import VERIFY_S, Deadline, limited
 from tritonize.cli.sign import RequireSignature
+from tritonize.cli.terminal import say
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import UsageError
 from tritonize.core.local_paths import is_address, local
 
 if TYPE_CHECKING:
+    from tritonize.core.artifacts import Report
+    from tritonize.workflows import golden as golden_workflow
     from tritonize.workflows import verify as verify_workflow
+
+
+class Profile(StrEnum):
+    """How many requests a running server gets."""
+
+    QUICK = "quick"
+    STANDARD = "standard"
+    THOROUGH = "thorough"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What the command prints and writes."""
+
+    as_json: bool
+    junit: Path | None
+    only_proven: bool
+
+    def finish(self, reports: Sequence[Report]) -> None:
+        """Write the JUnit file, annotate a run of GitHub Actions, print the reports and exit with their code."""
+        from tritonize.core import durable_files
+        from tritonize.report import github
+        from tritonize.report import junit as junit_report
+
+        if self.junit is not None:
+            durable_files.write(self.junit, junit_report.document(reports))
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            for line in github.lines(reports):
+                say(line, err=True)
+        finish(reports, as_json=self.as_json, only_proven=self.only_proven)
 
 
 @with_connection
@@ -57,18 +93,45 @@ def verify(
     ] = False,
     require_signature: RequireSignature = None,
     connection: ConnectionOptions,
+    profile: Annotated[
+        Profile,
+        typer.Option("--profile", help="Requests to a running server: some ten, every sample, or more and a minute of load."),
+    ] = Profile.STANDARD,
+    rate: Annotated[
+        float | None,
+        typer.Option("--rate", min=0.001, metavar="N", help="Send at most N inference requests per second to a running server."),
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", parser=local, metavar="FILE", help="Write the results as JUnit XML too.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Verify published versions: their files, and a server's responses against the expected outputs."""
+    from tritonize.core.messages import client as client_wording
     from tritonize.core.messages import usage
+    from tritonize.workflows import golden as golden_workflow
     from tritonize.workflows import verify as verify_workflow
 
+    if not urls and golden is None and (rate is not None or profile is not Profile.STANDARD):
+        raise UsageError.of(client_wording.OPTION_WITHOUT_URL, options="--profile and --rate")
+    output = Output(as_json=json, junit=junit, only_proven=only_proven)
     if golden is not None:
         if require_signature is not None:
             raise UsageError.of(usage.GOLDEN_UNSIGNED, found=str(require_signature))
-        _with_file(
-            golden, repository, models or [], version=version, urls=urls or [], connection=connection, seconds=seconds, as_json=json
+        if repository is not None:
+            raise UsageError.of(usage.GOLDEN_WITH_REPOSITORY, found=repositories.shown(repository))
+        if len(models or ()) > 1:
+            raise UsageError.of(usage.GOLDEN_MODELS, found=", ".join(models or ()))
+        asked = golden_workflow.Request(
+            path=golden,
+            urls=urls or (),
+            connection=connection,
+            model=models[0] if models else None,
+            version=version,
+            profile=profile.value,
+            rate=rate,
         )
+        _with_file(asked, output, seconds=seconds)
         return
     place = repository or "model_repository"
     request = verify_workflow.Request(
@@ -79,11 +142,13 @@ def verify(
         connection=connection,
         serve_anyway=serve_anyway,
         key=require_signature,
+        profile=profile.value,
+        rate=rate,
     )
-    _with_repository(place, request, seconds=seconds, as_json=json, only_proven=only_proven)
+    _with_repository(place, request, output, seconds=seconds)
 
 
-def _with_repository(place: str, request: verify_workflow.Request, *, seconds: float, as_json: bool, only_proven: bool) -> None:
+def _with_repository(place: str, request: verify_workflow.Request, output: Output, *, seconds: float) -> None:
     from tritonize.core.messages import remote as wording
     from tritonize.workflows import replicas
 
@@ -95,36 +160,13 @@ def _with_repository(place: str, request: verify_workflow.Request, *, seconds: f
     if is_address(place):  # the copy is gone
         note = wording.VERIFIED_COPY.text(address=repositories.shown(place))
         reports = tuple(replace(each, location=None, notes=(*each.notes, note)) for each in reports)
-    finish(reports, as_json=as_json, only_proven=only_proven)
+    output.finish(reports)
 
 
-def _with_file(
-    golden: Path,
-    repository: str | None,
-    models: list[str],
-    *,
-    version: int | None,
-    urls: list[str],
-    connection: ConnectionOptions,
-    seconds: float,
-    as_json: bool,
-) -> None:
-    from tritonize.core.messages import usage
-    from tritonize.workflows import golden as golden_workflow
+def _with_file(request: golden_workflow.Request, output: Output, *, seconds: float) -> None:
     from tritonize.workflows import replicas
 
-    if repository is not None:
-        raise UsageError.of(usage.GOLDEN_WITH_REPOSITORY, found=repositories.shown(repository))
-    if len(models) > 1:
-        raise UsageError.of(usage.GOLDEN_MODELS, found=", ".join(models))
     with limited(seconds), display() as terminal:
-        request = golden_workflow.Request(
-            path=golden,
-            urls=urls,
-            connection=connection,
-            model=models[0] if models else None,
-            version=version,
-            on_stage=terminal.on_stage,
-        )
+        request = replace(request, on_stage=terminal.on_stage, on_progress=terminal.on_progress)
         report = replicas.verify_golden(request, on_progress=terminal.on_progress)
-    finish([report], as_json=as_json)
+    output.finish([report])

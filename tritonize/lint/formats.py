@@ -1,6 +1,6 @@
 """Diagnostics as text for a terminal, as JSON, as SARIF 2.1.0, and as annotations of GitHub Actions.
 
-Sources: SARIF 2.1.0 (OASIS); docs.github.com, *Workflow commands for GitHub Actions*.
+Source: SARIF 2.1.0 (OASIS).
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote
 
+from tritonize.core import github_commands
+from tritonize.core.github_commands import Level
 from tritonize.lint import catalogue
 from tritonize.lint.oracle import Verdict
 from tritonize.lint.rule import SEVERITIES, Diagnostic
@@ -21,7 +23,7 @@ _WIDTH = 80
 Data = dict[str, object]
 """A JSON object."""
 _LEVELS = {"error": "error", "warning": "warning", "info": "note"}
-_COMMANDS = {"error": "error", "warning": "warning", "info": "notice"}
+_COMMANDS: dict[str, Level] = {"error": "error", "warning": "warning", "info": "notice"}
 
 
 def text(diagnostic: Diagnostic) -> Iterator[str]:
@@ -153,10 +155,12 @@ def _sarif_result(diagnostic: Diagnostic, repository: Path, *, index: int) -> Da
 
 def github(diagnostic: Diagnostic, repository: Path) -> str:
     """One diagnostic as a workflow command."""
-    properties = {"file": _path(diagnostic, repository), "line": diagnostic.line, "col": diagnostic.column}
-    written = [f"{name}={_property(str(value))}" for name, value in properties.items() if value is not None]
-    title = _property(f"{diagnostic.rule.id} {diagnostic.rule.name}")
-    return f"::{_COMMANDS[diagnostic.rule.severity]} {','.join(written)},title={title}::{_escaped(_sentence(diagnostic))}"
+    return github_commands.command(
+        _COMMANDS[diagnostic.rule.severity],
+        _sentence(diagnostic),
+        title=f"{diagnostic.rule.id} {diagnostic.rule.name}",
+        place={"file": _path(diagnostic, repository), "line": diagnostic.line, "col": diagnostic.column},
+    )
 
 
 def _sentence(diagnostic: Diagnostic) -> str:
@@ -168,11 +172,3 @@ def _path(diagnostic: Diagnostic, repository: Path) -> str:
     path = repository / diagnostic.path
     here = Path.cwd()
     return (path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path).as_posix()
-
-
-def _escaped(value: str) -> str:
-    return value.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(value: str) -> str:
-    return _escaped(value).replace(":", "%3A").replace(",", "%2C")

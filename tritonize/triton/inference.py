@@ -32,6 +32,7 @@ class Responses:
 def send_padded(target: Target, connection: client.Client, index: int, *, batch: Arrays, responses: Responses) -> None:
     """Send one sample followed by padding, and compare the sample's part of the response."""
     size = target.golden.max_batch_size
+    target.pace.wait()
     started = time.perf_counter()
     try:
         found = connection.infer(target.model, as_served(batch, target.config, "input"), version=str(target.version))
@@ -60,6 +61,7 @@ def send(
     inputs = as_served(arrays.stack(target.golden.samples.files, indices), target.config, "input")
     expected = as_served(target.golden.expected_outputs(indices), target.config, "output")
     size = len(indices) if target.golden.samples.batched else 0
+    target.pace.wait()
     started = time.perf_counter()
     try:
         found = connection.infer(target.model, inputs, version=str(target.version))

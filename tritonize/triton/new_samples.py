@@ -27,10 +27,6 @@ from tritonize.triton import client, inference
 from tritonize.triton.inference import Responses
 from tritonize.triton.target import NewSamples, Target
 
-PER_TRANSPORT = 2
-"""New samples of each transport; more than one, so that a batch can hold different ones."""
-MIXED = 4
-"""Requests of each transport without a reference."""
 _STEPS = 4
 """Most steps by which a number is changed; a step is the distance to the next number of its type."""
 _FEW = 8
@@ -45,12 +41,12 @@ def send(target: Target, new: NewSamples, transports: Sequence[Transport]) -> Re
     for place, transport in enumerate(transports):
         with target.connect(transport) as connection:
             if new.golden is not None:
-                own = range(place * PER_TRANSPORT, (place + 1) * PER_TRANSPORT)
+                own = range(place * target.profile.new, (place + 1) * target.profile.new)
                 for batch in _batches(new.golden, own):
                     _send_drawn(target, connection, new.golden, batch=batch, responses=responses)
             else:
                 generator = np.random.default_rng([new.seed, place])
-                for batch, inputs, compared in _requests(target.golden, generator):
+                for batch, inputs, compared in _requests(target.golden, generator, count=target.profile.mixed):
                     _send_changed(target, connection, inputs, batch=batch, compared=compared, responses=responses)
     over = ", ".join(transports)
     responses.note = wording.NEW_SAMPLES_SENT.text(count=len(responses.checks), over=over, origin=new.origin, seed=new.seed)
@@ -59,7 +55,10 @@ def send(target: Target, new: NewSamples, transports: Sequence[Transport]) -> Re
 
 def possible(target: Target, new: NewSamples) -> bool:
     """Whether a new request can be made whose outputs are known."""
-    return new.golden is not None or next(_requests(target.golden, np.random.default_rng(0)), None) is not None
+    return (
+        new.golden is not None
+        or next(_requests(target.golden, np.random.default_rng(0), count=target.profile.mixed), None) is not None
+    )
 
 
 def _batches(golden: GoldenSet, own: Sequence[int]) -> Iterator[Batch]:
@@ -78,6 +77,7 @@ def _batches(golden: GoldenSet, own: Sequence[int]) -> Iterator[Batch]:
 def _send_drawn(target: Target, connection: client.Client, golden: GoldenSet, *, batch: Batch, responses: Responses) -> None:
     """Send a batch of new samples and compare all outputs with the reference's."""
     inputs = arrays.stack(golden.samples.files, batch)
+    target.pace.wait()
     started = time.perf_counter()
     found = _infer(target, connection, inputs, responses=responses)
     if found is None:
@@ -99,6 +99,7 @@ def _send_changed(
 ) -> None:
     """Send a batch and compare the outputs of its first `compared` samples, or of all of an unbatched model."""
     golden, size = target.golden, len(batch)
+    target.pace.wait()
     started = time.perf_counter()
     found = _infer(target, connection, inputs, responses=responses)
     if found is None:
@@ -133,11 +134,11 @@ def _infer(target: Target, connection: client.Client, inputs: Arrays, *, respons
         return None
 
 
-def _requests(golden: GoldenSet, generator: np.random.Generator) -> Iterator[tuple[Batch, Arrays, int]]:
+def _requests(golden: GoldenSet, generator: np.random.Generator, *, count: int) -> Iterator[tuple[Batch, Arrays, int]]:
     """New requests with known outputs: samples, inputs, and how many of the samples are unchanged, or the changed one itself."""
     size = golden.max_batch_size
     groups = arrays.groups(golden.samples)
-    for turn in range(MIXED if groups else 0):
+    for turn in range(count if groups else 0):
         members = groups[turn % len(groups)]
         if size < 2:
             batch: Batch = (int(generator.choice(members)),)

@@ -24,6 +24,7 @@ from tritonize.triton import (
     remote,
     served_versions,
     server_description,
+    weight,
 )
 from tritonize.triton.client import refusals
 from tritonize.triton.client.refusals import Refusal
@@ -31,15 +32,6 @@ from tritonize.triton.executions import Counts, Unread
 from tritonize.triton.inference import Responses
 from tritonize.triton.protocol import ModelConfig
 from tritonize.triton.target import Target
-
-CLIENTS = 8
-"""Concurrent clients."""
-AGAIN = 4
-"""Batches of each size that are sent a second time, and in another order."""
-CONCURRENT_SECONDS = 2.0
-"""Seconds for which each concurrent client sends requests; it sends at least one."""
-TURNS = 100
-"""Requests of each concurrent client, if time permits: enough to find a mix-up that affects one response in 200."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,10 +89,9 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
     requests[StageName.INVARIANCES] = functools.partial(_invariances, target, served)
     requests[StageName.CONCURRENT] = functools.partial(_concurrently, target)
     if target.new is not None:
-        reachable = [each for each in transports if not _unreachable(target.server, each)]
-        requests[StageName.NEW_SAMPLES] = functools.partial(new_samples.send, target, target.new, reachable)
+        requests[StageName.NEW_SAMPLES] = functools.partial(new_samples.send, target, target.new, reachable(target, transports))
     for name, send in requests.items():
-        if reason := _unreachable(target.server, name.transport) or _unmakeable(target, name):
+        if reason := _unreachable(target.server, name.transport) or _unmakeable(target, name) or _left_out(target, name):
             stages.append(Stage(name=name, verdict="not run", seconds=0.0, note=reason, optional=True))
             continue
         before = _counts(target)
@@ -124,6 +115,18 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
         set_aside=tuple(_set_aside(target)),
         notes=tuple(_notes(target, asked, proven=proven)),
     )
+
+
+def announce(target: Target, on_progress: Callable[[str], None] | None) -> None:
+    """Say how many requests the server will get at most."""
+    if on_progress is not None:
+        count = weight.most_requests(target.profile, target.golden, transports=len(reachable(target)))
+        on_progress(wording.REQUESTS_PLANNED.text(model=target.model, count=count, profile=target.profile.name))
+
+
+def reachable(target: Target, transports: Sequence[Transport] = TRANSPORTS) -> list[Transport]:
+    """The transports over which the server can be asked."""
+    return [each for each in transports if not _unreachable(target.server, each)]
 
 
 def _not_loaded(target: Target, error: InferenceError) -> Verification:
@@ -160,6 +163,8 @@ def _unread(stage: StageName, why: str) -> Stage:
 
 
 def _notes(target: Target, asked: served_versions.Asked, *, proven: ModelConfig) -> Iterator[str]:
+    if target.profile.leaves_out:
+        yield wording.QUICK_PROFILE.text(sent=target.pace.sent, samples=target.golden.samples.files.count)
     if target.present is not None and target.config is target.present:
         fields = "; ".join(config_changes.between_fields(proven, target.config))
         yield wording.DEPLOYED_WITH_ANOTHER.text(version=target.version, fields=fields)
@@ -229,25 +234,33 @@ def _unmakeable(target: Target, name: StageName) -> str | None:
     return wording.NEW_SAMPLES_IMPOSSIBLE.text(why=target.new.origin)
 
 
+def _left_out(target: Target, name: StageName) -> str | None:
+    """Why the profile leaves a stage out."""
+    if name is StageName.CONCURRENT and not target.profile.clients:
+        return wording.PROFILE_LEAVES_OUT.text(profile=target.profile.name)
+    return None
+
+
 def _over(target: Target, transport: Transport) -> Responses:
-    """Send every batch of every size over one transport."""
+    """Send the profile's batches over one transport: every sample at every batch size, unless it is the quick one."""
     responses = Responses()
     with target.connect(transport) as connection:
-        for indices in target.golden.batches():
+        for indices in target.profile.over_a_transport(target.golden):
             inference.send(target, connection, over(transport), indices=indices, responses=responses)
     return responses
 
 
 def _invariances(target: Target, served: ModelConfig) -> Responses:
     """Repeat requests, reorder their samples, add padding, and check that all transports returned the same bits."""
-    responses, golden = Responses(), target.golden
+    responses, golden, profile = Responses(), target.golden, target.profile
     with target.connect(target.any_transport) as connection:
-        for size in arrays.batch_sizes(golden.max_batch_size):
-            for indices in list(arrays.batches(golden.samples, size))[:AGAIN]:
+        for size in profile.repeated_sizes(golden):
+            for indices in list(arrays.batches(golden.samples, size))[: profile.again]:
                 inference.send(target, connection, StageName.AGAIN, indices=indices, responses=responses)
                 if len(set(indices)) > 1:
                     inference.send(target, connection, StageName.ORDER, indices=indices[::-1], responses=responses)
-        for fill in (invariances.copies,) if golden.unpadded else (invariances.zeros, invariances.copies):
+        fills = (invariances.copies,) if golden.unpadded else (invariances.zeros, invariances.copies)
+        for fill in fills if profile.padded else ():
             for index, batch in invariances.padded(golden, fill):
                 inference.send_padded(target, connection, index, batch=batch, responses=responses)
     differing = list(target.digests.findings())
@@ -272,23 +285,23 @@ def _may_differ(target: Target, served: ModelConfig) -> str:
 
 def _concurrently(target: Target) -> Responses:
     """Run clients that send concurrently, each with a different mix of samples and batch sizes."""
-    batches = target.golden.batches()
+    batches, profile = target.golden.batches(), target.profile
 
     def send(number: int) -> Responses:
         responses = Responses()
         with target.connect(target.any_transport) as connection:
-            until = time.perf_counter() + CONCURRENT_SECONDS
-            for turn in range(max(2 * len(batches), TURNS)):  # strides of 7, so that neighbours send different batches
+            until = time.perf_counter() + profile.concurrent_s
+            for turn in range(max(2 * len(batches), profile.turns)):  # strides of 7, so that neighbours send different batches
                 batch = batches[(number + turn * 7) % len(batches)]
                 inference.send(target, connection, StageName.CONCURRENT, indices=batch, responses=responses)
                 if responses.findings or time.perf_counter() > until:
                     break
         return responses
 
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        clients = list(pool.map(send, range(CLIENTS)))
+    with ThreadPoolExecutor(profile.clients) as pool:
+        clients = list(pool.map(send, range(profile.clients)))
     return Responses(
         checks=[check for each in clients for check in each.checks],
         findings=[finding for each in clients for finding in each.findings],
-        note=f"{CLIENTS} clients",
+        note=f"{profile.clients} clients",
     )

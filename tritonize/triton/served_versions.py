@@ -51,6 +51,7 @@ def _over(target: Target, connection: client.Client, reached: set[int]) -> Itera
             where=where, what=wording.OTHER_VERSIONS_SERVED.text(), expected=f"version {expected}", found=f"version {found}"
         )
     inputs = arrays.stack(target.golden.samples.files, (0,))
+    target.pace.wait()
     try:
         outputs = connection.infer(target.model, inference.as_served(inputs, target.config, "input"))
     except InferenceError as error:

@@ -10,9 +10,10 @@ from tritonize.core.artifacts import ServerHandle
 from tritonize.core.stages import Transport
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
-from tritonize.triton import client, model_config, set_aside
+from tritonize.triton import client, model_config, set_aside, weight
 from tritonize.triton.invariances import Digests
 from tritonize.triton.protocol import ModelConfig
+from tritonize.triton.weight import Pace, Profile, ProfileName
 
 _SLACK = 2**26
 """Bytes that every response may have, however small the expected outputs are."""
@@ -52,6 +53,14 @@ class Target:
     """The versions that the repository serves by its version policy; empty if it is not known."""
     new: NewSamples | None = None
     """Samples that the server has never received; `None` if a cache cannot matter, since the server has just started."""
+    profile_name: ProfileName = "standard"
+    pace: Pace = field(default_factory=Pace)
+    """Bounds the rate of the requests, and counts them."""
+
+    @property
+    def profile(self) -> Profile:
+        """What is sent."""
+        return weight.PROFILES[self.profile_name]
 
     @property
     def by_default(self) -> int | None:

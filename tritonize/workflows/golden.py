@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -28,6 +28,7 @@ from tritonize.triton.client import refusals
 from tritonize.triton.client.refusals import Refusal
 from tritonize.triton.protocol import ModelConfig, TensorConfig
 from tritonize.triton.target import Target
+from tritonize.triton.weight import Pace, ProfileName
 from tritonize.workflows import evidence, new_draw
 
 
@@ -121,7 +122,12 @@ class Request:
     model: str | None = None
     """Model name on the server (the name in the file)."""
     version: int | None = None
+    profile: ProfileName = "standard"
+    """How many requests the server gets."""
+    rate: float | None = None
+    """Most inference requests per second; `None` for no limit."""
     on_stage: Listener = silent
+    on_progress: Callable[[str], None] | None = None
 
 
 def verify(request: Request) -> Report:
@@ -168,8 +174,11 @@ def _verify(request: Request, file: GoldenFile) -> Report:
         tracker=tracker,
         newest=request.version is None,
         new=new_draw.without_reference(wording.GOLDEN_HAS_NO_MODEL.text()),
+        profile_name=request.profile,
+        pace=Pace(request.rate),
     )
     _require_same_model(target, file, request.path)
+    served_comparison.announce(target, request.on_progress)
     verified = served_comparison.verify(target)
     for stage in verified.stages:
         request.on_stage(stage.name, stage)

@@ -20,7 +20,6 @@ from tritonize.quality.golden_set import GoldenSet
 from tritonize.repository.manifest import Manifest
 from tritonize.source import samples
 from tritonize.spec import schema
-from tritonize.triton import new_samples
 from tritonize.triton.protocol import ModelConfig
 from tritonize.triton.target import NewSamples
 
@@ -48,21 +47,18 @@ def without_reference(why: str) -> NewSamples:
     return NewSamples(seed=secrets.randbelow(2**31), origin=wording.NEW_SAMPLES_CHANGED.text(why=why))
 
 
-def draw(
-    directory: Path, manifest: Manifest, golden: GoldenSet, *, config: ModelConfig, transports: int, folder: Path
-) -> NewSamples:
+def draw(directory: Path, manifest: Manifest, golden: GoldenSet, *, config: ModelConfig, count: int, folder: Path) -> NewSamples:
     """Draw samples and run the version's ONNX file on them. They have no reference if there is no such file or it does not run.
 
     Args:
         directory: the version's checked files.
-        transports: the number of transports, each of which gets samples of its own.
+        count: number of samples.
         folder: an empty folder for samples and outputs.
     """
     path = directory / (config.get("default_model_filename") or _FILE)
     if config.get("backend") not in ("onnxruntime", "", None) or config.get("platform") == "ensemble" or not path.is_file():
         return without_reference("the version has no ONNX file")
     seed = secrets.randbelow(2**31)
-    count = new_samples.PER_TRANSPORT * transports
     try:
         drawn = _written(_items(manifest, golden, seed, count=count), golden, folder / "inputs")
         if drawn.files.count < count:

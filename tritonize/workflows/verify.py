@@ -24,9 +24,10 @@ from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.repository import private_copy
 from tritonize.spec import schema
-from tritonize.triton import inference, model_config, remote, served_comparison, serving
+from tritonize.triton import inference, model_config, remote, served_comparison, serving, weight
 from tritonize.triton.protocol import ModelConfig
 from tritonize.triton.target import NewSamples, Target
+from tritonize.triton.weight import Pace, ProfileName
 from tritonize.workflows import checked_copy, ensemble_steps, evidence, new_draw, signed, target_only, uncompared, verify_notes
 from tritonize.workflows.checked_copy import Checked
 
@@ -48,6 +49,10 @@ class Request:
     """Also serve and compare versions whose files changed after they were proven."""
     key: Path | None = None
     """Public key; each version must have a signature that holds for it."""
+    profile: ProfileName = "standard"
+    """How many requests a running server gets; the embedded one always gets the standard profile's."""
+    rate: float | None = None
+    """Most inference requests per second to a running server; `None` for no limit."""
     on_stage: Listener = silent
     on_progress: Callable[[str], None] | None = None
 
@@ -238,7 +243,11 @@ def _served(
             present=_present(request, checked),
             served=checked_copy.served_versions(request.repository, published.model) if request.urls else (),
             new=_new_samples(request, checked, golden, config=config, folder=folder / "new"),
+            profile_name=request.profile if request.urls else "standard",
+            pace=Pace(request.rate if request.urls else None),
         )
+        if request.urls:
+            served_comparison.announce(target, request.on_progress)
         verified = served_comparison.verify(target)
         for stage in verified.stages:
             request.on_stage(stage.name, stage)
@@ -258,8 +267,8 @@ def _new_samples(request: Request, checked: Checked, golden: GoldenSet, *, confi
     """Draw samples for a running server, whose responses may be stored; a server that starts now has stored none."""
     if not request.urls:
         return new_draw.without_reference("the server was started for this verification")
-    count = len(TRANSPORTS)
-    return new_draw.draw(checked.version_directory, checked.manifest, golden, config=config, transports=count, folder=folder)
+    count = len(TRANSPORTS) * weight.PROFILES[request.profile].new
+    return new_draw.draw(checked.version_directory, checked.manifest, golden, config=config, count=count, folder=folder)
 
 
 def _running_server(request: Request, published: PublishedVersion) -> ServerHandle:

@@ -8,6 +8,7 @@ import json
 import random
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tests.support.hostile_server import http, listening
 from tritonize.core.artifacts import Report
 from tritonize.core.errors import TritonizeError
 from tritonize.report import text as report_text
-from tritonize.triton import executions, served_comparison
+from tritonize.triton import executions, weight
 from tritonize.workflows import golden as golden_workflow
 
 VALUES: tuple[Any, ...] = (
@@ -141,8 +142,7 @@ def test_any_changed_response_ends_in_a_verdict_or_an_error(
     file: Path, monkeypatch: pytest.MonkeyPatch, seed: int, rounds: int
 ) -> None:
     """Every part once, and then parts by chance."""
-    monkeypatch.setattr(served_comparison, "CONCURRENT_SECONDS", 0.0)
-    monkeypatch.setattr(served_comparison, "CLIENTS", 2)
+    monkeypatch.setitem(weight.PROFILES, "standard", replace(weight.STANDARD, concurrent_s=0.0, clients=2))
     monkeypatch.setattr(executions, "_SETTLE_S", 0.0)
     server, draw = Server(), random.Random(seed)
     ends: dict[str, int] = {}

@@ -24,6 +24,8 @@ def test_every_option_has_a_flag_but_the_address_of_a_replica() -> None:
 @pytest.mark.parametrize(
     ("words", "code"),
     [
+        (["--profile", "quick"], "option-without-url"),
+        (["--rate", "3"], "option-without-url"),
         (["--ca", "a.pem"], "option-without-url"),
         (["--wait", "3", "--header", "a=b"], "option-without-url"),
         (["--url", CLOSED, "--ca", "a.pem", "--insecure"], "connection-options-contradict"),

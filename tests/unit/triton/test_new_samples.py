@@ -58,24 +58,24 @@ def golden(folder: Path, samples: list[Array], size: int) -> GoldenSet:
 
 def test_a_batch_holds_known_samples_and_one_that_is_new(tmp_path: Path) -> None:
     known = golden(tmp_path, [np.full((1, 2), value, np.float32) for value in (0.1, 0.2, 0.3)], 3)
-    requests = list(new_samples._requests(known, generator()))
-    assert len(requests) == new_samples.MIXED
+    requests = list(new_samples._requests(known, generator(), count=4))
+    assert len(requests) == 4
     for batch, inputs, compared in requests:
         assert (len(batch), compared, inputs["x"].shape) == (3, 2, (3, 2))
         expected = known.expected_outputs(batch)["x"]
         np.testing.assert_array_equal(inputs["x"][:2], expected[:2])
         assert not np.array_equal(inputs["x"][2], expected[2])
-    assert len({inputs["x"].tobytes() for _, inputs, _ in requests}) == new_samples.MIXED
+    assert len({inputs["x"].tobytes() for _, inputs, _ in requests}) == 4
 
 
 def test_whole_numbers_are_new_only_in_many_orders(tmp_path: Path) -> None:
     few = golden(tmp_path / "few", [np.array([[value]], np.int64) for value in range(3)], 2)
-    assert list(new_samples._requests(few, generator())) == []
+    assert list(new_samples._requests(few, generator(), count=4)) == []
     many = golden(tmp_path / "many", [np.array([[value]], np.int64) for value in range(12)], 8)
-    assert [compared for _, _, compared in new_samples._requests(many, generator())] == [8] * new_samples.MIXED
+    assert [compared for _, _, compared in new_samples._requests(many, generator(), count=4)] == [8] * 4
 
 
 def test_a_single_sample_is_changed_itself(tmp_path: Path) -> None:
     known = golden(tmp_path / "floats", [np.full((1, 2), 0.1, np.float32)], 1)
-    assert [(batch, compared) for batch, _, compared in new_samples._requests(known, generator())] == [((0,), 1)] * 4
-    assert list(new_samples._requests(golden(tmp_path / "ids", [np.array([[7]], np.int64)], 0), generator())) == []
+    assert [(batch, compared) for batch, _, compared in new_samples._requests(known, generator(), count=4)] == [((0,), 1)] * 4
+    assert list(new_samples._requests(golden(tmp_path / "ids", [np.array([[7]], np.int64)], 0), generator(), count=4)) == []

@@ -228,3 +228,12 @@ REPLICA_DIFFERS = Message(
     code="replica-differs",
     what="The replica {replica} differs from the others: its {name} is {found!r}, theirs is {usual!r}.",
 )
+QUICK_PROFILE = Message(
+    code="quick-profile",
+    what=(
+        "The quick profile sent {sent} requests: some of the {samples} samples, and no concurrent requests. It finds a server that "
+        "answers otherwise throughout; --profile standard sends every sample at every batch size."
+    ),
+)
+PROFILE_LEAVES_OUT = Message(code="profile-leaves-out", what="the {profile} profile leaves it out")
+REQUESTS_PLANNED = Message(code="requests-planned", what="{model}: at most {count} requests ({profile} profile)")

@@ -117,3 +117,4 @@ GOLDEN_OTHER_MODEL = Message(
     cause="another model has that name on the server, or the wrong golden file was passed",
     next_step="name the model with --model, or pass the golden file of the served model",
 )
+WEIGHT_INVALID = Message(code="weight-invalid", what="verify cannot send requests with these values.")
