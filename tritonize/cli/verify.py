@@ -23,7 +23,6 @@ from tritonize.core.local_paths import is_address, local
 
 if TYPE_CHECKING:
     from tritonize.core.artifacts import Report
-    from tritonize.workflows import golden as golden_workflow
     from tritonize.workflows import verify as verify_workflow
 
 
@@ -33,6 +32,36 @@ class Profile(StrEnum):
     QUICK = "quick"
     STANDARD = "standard"
     THOROUGH = "thorough"
+
+
+Repository = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="REPOSITORY",
+        help="The repository, with its evidence; a folder or address.  [default: model_repository]",
+        show_default=False,
+    ),
+]
+Urls = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help="A running server: https://host/path, grpcs://host, or both; repeated for more replicas. Default: start one.",
+    ),
+]
+Golden = Annotated[
+    Path | None,
+    typer.Option("--golden", parser=local, metavar="FILE", help="Verify the running server with this file, without a repository."),
+]
+Weight = Annotated[
+    Profile, typer.Option("--profile", help="Requests to a running server: some ten, every sample, or more and a minute of load.")
+]
+Rate = Annotated[
+    float | None,
+    typer.Option("--rate", min=0.001, metavar="N", help="Send at most N inference requests per second to a running server."),
+]
+Junit = Annotated[Path | None, typer.Option("--junit", parser=local, metavar="FILE", help="Write the results as JUnit XML too.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,31 +88,12 @@ class Output:
 
 @with_connection
 def verify(
-    repository: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="REPOSITORY",
-            help="The repository, with its evidence; a folder or address.  [default: model_repository]",
-            show_default=False,
-        ),
-    ] = None,
+    repository: Repository = None,
     models: Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="Only these models.")] = None,
     version: Annotated[int | None, typer.Option(metavar="N", help="The version; default: the newest.")] = None,
     *,
-    urls: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--url",
-            metavar="URL",
-            help="A running server: https://host/path, grpcs://host, or both; repeated for more replicas. Default: start one.",
-        ),
-    ] = None,
-    golden: Annotated[
-        Path | None,
-        typer.Option(
-            "--golden", parser=local, metavar="FILE", help="Verify the running server with this file, without a repository."
-        ),
-    ] = None,
+    urls: Urls = None,
+    golden: Golden = None,
     seconds: Deadline = VERIFY_S,
     serve_anyway: Annotated[
         bool, typer.Option("--serve-anyway", help="Verify also versions whose files changed after publication.")
@@ -93,47 +103,18 @@ def verify(
     ] = False,
     require_signature: RequireSignature = None,
     connection: ConnectionOptions,
-    profile: Annotated[
-        Profile,
-        typer.Option("--profile", help="Requests to a running server: some ten, every sample, or more and a minute of load."),
-    ] = Profile.STANDARD,
-    rate: Annotated[
-        float | None,
-        typer.Option("--rate", min=0.001, metavar="N", help="Send at most N inference requests per second to a running server."),
-    ] = None,
-    junit: Annotated[
-        Path | None, typer.Option("--junit", parser=local, metavar="FILE", help="Write the results as JUnit XML too.")
-    ] = None,
+    profile: Weight = Profile.STANDARD,
+    rate: Rate = None,
+    junit: Junit = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Verify published versions: their files, and a server's responses against the expected outputs."""
     from tritonize.core.messages import client as client_wording
-    from tritonize.core.messages import usage
-    from tritonize.workflows import golden as golden_workflow
     from tritonize.workflows import verify as verify_workflow
 
     if not urls and golden is None and (rate is not None or profile is not Profile.STANDARD):
-        raise UsageError.of(client_wording.OPTION_WITHOUT_URL, options="--profile and --rate")
+        raise UsageError.of(client_wording.OPTION_WITHOUT_URL, options="--profile or --rate")
     output = Output(as_json=json, junit=junit, only_proven=only_proven)
-    if golden is not None:
-        if require_signature is not None:
-            raise UsageError.of(usage.GOLDEN_UNSIGNED, found=str(require_signature))
-        if repository is not None:
-            raise UsageError.of(usage.GOLDEN_WITH_REPOSITORY, found=repositories.shown(repository))
-        if len(models or ()) > 1:
-            raise UsageError.of(usage.GOLDEN_MODELS, found=", ".join(models or ()))
-        asked = golden_workflow.Request(
-            path=golden,
-            urls=urls or (),
-            connection=connection,
-            model=models[0] if models else None,
-            version=version,
-            profile=profile.value,
-            rate=rate,
-        )
-        _with_file(asked, output, seconds=seconds)
-        return
-    place = repository or "model_repository"
     request = verify_workflow.Request(
         repository=Path(),
         models=models or (),
@@ -145,7 +126,10 @@ def verify(
         profile=profile.value,
         rate=rate,
     )
-    _with_repository(place, request, output, seconds=seconds)
+    if golden is not None:
+        _with_file(golden, request, output, repository=repository, seconds=seconds)
+    else:
+        _with_repository(repository or "model_repository", request, output, seconds=seconds)
 
 
 def _with_repository(place: str, request: verify_workflow.Request, output: Output, *, seconds: float) -> None:
@@ -163,10 +147,28 @@ def _with_repository(place: str, request: verify_workflow.Request, output: Outpu
     output.finish(reports)
 
 
-def _with_file(request: golden_workflow.Request, output: Output, *, seconds: float) -> None:
+def _with_file(golden: Path, given: verify_workflow.Request, output: Output, *, repository: str | None, seconds: float) -> None:
+    from tritonize.core.messages import usage
+    from tritonize.workflows import golden as golden_workflow
     from tritonize.workflows import replicas
 
+    if given.key is not None:
+        raise UsageError.of(usage.GOLDEN_UNSIGNED, found=str(given.key))
+    if repository is not None:
+        raise UsageError.of(usage.GOLDEN_WITH_REPOSITORY, found=repositories.shown(repository))
+    if len(given.models) > 1:
+        raise UsageError.of(usage.GOLDEN_MODELS, found=", ".join(given.models))
     with limited(seconds), display() as terminal:
-        request = replace(request, on_stage=terminal.on_stage, on_progress=terminal.on_progress)
+        request = golden_workflow.Request(
+            path=golden,
+            urls=given.urls,
+            connection=given.connection,
+            model=given.models[0] if given.models else None,
+            version=given.version,
+            profile=given.profile,
+            rate=given.rate,
+            on_stage=terminal.on_stage,
+            on_progress=terminal.on_progress,
+        )
         report = replicas.verify_golden(request, on_progress=terminal.on_progress)
     output.finish([report])

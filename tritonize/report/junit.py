@@ -34,11 +34,11 @@ def document(reports: Sequence[Report]) -> bytes:
 def _suite(report: Report) -> ET.Element:
     name = f"{report.model} version {report.version}" if report.version is not None else report.model
     suite = ET.Element("testsuite", name=printable.line(name))
-    suite.extend(_case(report, heading(stage.name), stage.seconds, _stage(report, stage)) for stage in report.stages)
+    suite.extend(_case(report, heading(stage.name), seconds=stage.seconds, result=_stage(report, stage)) for stage in report.stages)
     for finding in report.findings:
         detail = [f"{name}: {text}" for name, text in (("expected", finding.expected), ("found", finding.found)) if text]
-        suite.append(_case(report, finding.where, 0.0, _result("failure", finding.what, detail)))
-    suite.append(_case(report, "verdict", 0.0, _verdict(report)))
+        suite.append(_case(report, finding.where, result=_result("failure", finding.what, detail)))
+    suite.append(_case(report, "verdict", result=_verdict(report)))
     kinds = {"failures": "failure", "errors": "error", "skipped": "skipped"}
     suite.set("tests", str(len(suite)))
     for attribute, kind in kinds.items():
@@ -47,7 +47,7 @@ def _suite(report: Report) -> ET.Element:
     return suite
 
 
-def _case(report: Report, name: str, seconds: float, result: ET.Element | None) -> ET.Element:
+def _case(report: Report, name: str, *, seconds: float = 0.0, result: ET.Element | None) -> ET.Element:
     case = ET.Element("testcase", name=printable.line(name), classname=printable.line(report.model), time=f"{seconds:.3f}")
     if result is not None:
         case.append(result)

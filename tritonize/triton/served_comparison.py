@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from tritonize.core import arrays
-from tritonize.core.artifacts import Check, Finding, ServerHandle, SetAside, Stage
+from tritonize.core.artifacts import Check, Finding, SetAside, Stage
 from tritonize.core.errors import InferenceError
 from tritonize.core.messages import server as wording
 from tritonize.core.results import Verdict
@@ -21,10 +21,10 @@ from tritonize.triton import (
     invariances,
     model_config,
     new_samples,
+    reachability,
     remote,
     served_versions,
     server_description,
-    weight,
 )
 from tritonize.triton.client import refusals
 from tritonize.triton.client.refusals import Refusal
@@ -89,9 +89,10 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
     requests[StageName.INVARIANCES] = functools.partial(_invariances, target, served)
     requests[StageName.CONCURRENT] = functools.partial(_concurrently, target)
     if target.new is not None:
-        requests[StageName.NEW_SAMPLES] = functools.partial(new_samples.send, target, target.new, reachable(target, transports))
+        usable = reachability.transports(target.server, transports)
+        requests[StageName.NEW_SAMPLES] = functools.partial(new_samples.send, target, target.new, usable)
     for name, send in requests.items():
-        if reason := _unreachable(target.server, name.transport) or _unmakeable(target, name) or _left_out(target, name):
+        if reason := reachability.why_not(target.server, name.transport) or _unmakeable(target, name) or _left_out(target, name):
             stages.append(Stage(name=name, verdict="not run", seconds=0.0, note=reason, optional=True))
             continue
         before = _counts(target)
@@ -115,18 +116,6 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
         set_aside=tuple(_set_aside(target)),
         notes=tuple(_notes(target, asked, proven=proven)),
     )
-
-
-def announce(target: Target, on_progress: Callable[[str], None] | None) -> None:
-    """Say how many requests the server will get at most."""
-    if on_progress is not None:
-        count = weight.most_requests(target.profile, target.golden, transports=len(reachable(target)))
-        on_progress(wording.REQUESTS_PLANNED.text(model=target.model, count=count, profile=target.profile.name))
-
-
-def reachable(target: Target, transports: Sequence[Transport] = TRANSPORTS) -> list[Transport]:
-    """The transports over which the server can be asked."""
-    return [each for each in transports if not _unreachable(target.server, each)]
 
 
 def _not_loaded(target: Target, error: InferenceError) -> Verification:
@@ -215,16 +204,6 @@ def _stage(name: StageName, responses: Responses, seconds: float, *, nothing: st
         library_seconds=min(seconds, sum(check.seconds for check in checks)),
         note=nothing if good and nothing else responses.note or f"{len(checks)} responses",
     )
-
-
-def _unreachable(server: ServerHandle, transport: str | None) -> str | None:
-    if transport == "http" and not server.http_url:
-        return "no HTTP address was given"
-    if transport in ("grpc", "shm") and not server.grpc_url:
-        return "no gRPC address was given"
-    if transport == "shm" and not server.local:
-        return "the server does not share this machine's memory, or does not allow its use"
-    return None
 
 
 def _unmakeable(target: Target, name: StageName) -> str | None:

@@ -23,7 +23,7 @@ from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import golden_file
 from tritonize.reference.golden_file import GoldenFile, Origin
 from tritonize.repository.manifest import Manifest
-from tritonize.triton import model_config, remote, served_comparison, server_description, serving
+from tritonize.triton import model_config, reachability, remote, served_comparison, server_description, serving
 from tritonize.triton.client import refusals
 from tritonize.triton.client.refusals import Refusal
 from tritonize.triton.protocol import ModelConfig, TensorConfig
@@ -150,15 +150,8 @@ def verify(request: Request) -> Report:
 
 def _verify(request: Request, file: GoldenFile) -> Report:
     count, size = file.golden.samples.files.count, file.bytes / 2**20
-    request.on_stage(
-        StageName.GOLDEN_FILE,
-        Stage(
-            name=StageName.GOLDEN_FILE,
-            verdict="passed",
-            seconds=0.0,
-            note=f"{count} of {file.samples_in_version} samples, {size:.1f} MiB, sound",
-        ),
-    )
+    note = f"{count} of {file.samples_in_version} samples, {size:.1f} MiB, sound"
+    request.on_stage(StageName.GOLDEN_FILE, Stage(name=StageName.GOLDEN_FILE, verdict="passed", seconds=0.0, note=note))
     name = request.model or file.origin.model
     version = file.origin.version if request.version is None else request.version
     config = model_config.parse(file.origin.config, where=f"{request.path}: {golden_file.CONFIG}") | {"name": name}
@@ -178,7 +171,7 @@ def _verify(request: Request, file: GoldenFile) -> Report:
         pace=Pace(request.rate),
     )
     _require_same_model(target, file, request.path)
-    served_comparison.announce(target, request.on_progress)
+    reachability.announce(target, request.on_progress)
     verified = served_comparison.verify(target)
     for stage in verified.stages:
         request.on_stage(stage.name, stage)

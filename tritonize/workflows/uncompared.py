@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from tritonize.core.artifacts import Finding, Report
+from tritonize.core.artifacts import Finding, Report, Stage
 from tritonize.core.errors import TritonizeError
+from tritonize.core.messages import repository as wording
+from tritonize.core.stages import StageName
 
 
 def not_proven(place: Path, name: str, version: int, *, error: TritonizeError) -> Report:
@@ -27,3 +30,10 @@ def with_error(name: str, error: TritonizeError) -> Report:
     notes = (f"Next: {error.next_step}",) if error.next_step else ()
     details = {"error": error.to_dict()}
     return Report(command="verify", model=name, version=None, verdict="failed", findings=(finding,), notes=notes, details=details)
+
+
+def without_samples(blank: Report, why: str) -> Report:
+    """The report of a version whose evidence keeps no samples: its files were checked, and no output can be compared."""
+    stage = Stage(name=StageName.GOLDEN_FILE, verdict="not run", seconds=0.0, note=why)
+    notes = (*blank.notes, wording.NO_SAMPLES.text())
+    return replace(blank, verdict="failed" if blank.findings else "not run", stages=(stage,), notes=notes)

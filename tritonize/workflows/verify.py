@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tritonize import repository
 from tritonize.core import arrays, names, temporary
-from tritonize.core.artifacts import Finding, PublishedVersion, Report, ServerHandle, Stage, to_json
+from tritonize.core.artifacts import Finding, PublishedVersion, Report, ServerHandle, Stage
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import InferenceError, MissingError, RepositoryError, ServerError, TritonizeError, UsageError
 from tritonize.core.messages import client as client_wording
@@ -24,7 +24,7 @@ from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.repository import private_copy
 from tritonize.spec import schema
-from tritonize.triton import inference, model_config, remote, served_comparison, serving, weight
+from tritonize.triton import inference, model_config, reachability, remote, served_comparison, serving, weight
 from tritonize.triton.protocol import ModelConfig
 from tritonize.triton.target import NewSamples, Target
 from tritonize.triton.weight import Pace, ProfileName
@@ -120,7 +120,7 @@ def _verify_model(request: Request, name: str) -> Report:
         if findings and not request.serve_anyway:
             return replace(blank, notes=(*blank.notes, wording.NOT_SERVED.text()))
         if why := sample_digests.why_alone(checked.version_directory / repository.EVIDENCE / "golden"):
-            return _without_samples(blank, why)
+            return uncompared.without_samples(blank, why)
         if findings:
             blank = replace(blank, notes=(*blank.notes, wording.SERVED_ANYWAY.text()))
         return _compared(request, published, checked, blank=blank, folder=folder)
@@ -145,13 +145,6 @@ def _signature_findings(request: Request, checked: Checked) -> Iterator[Finding]
         if version != checked.version and checked_copy.is_proven(place / model, version):
             manifest = repository.read_manifest(place / model / str(version))
             yield from signed.findings(place, model, version, key=key, manifest=manifest)
-
-
-def _without_samples(blank: Report, why: str) -> Report:
-    """The report of a version whose evidence keeps no samples: its files were checked, and no output can be compared."""
-    stage = Stage(name=StageName.GOLDEN_FILE, verdict="not run", seconds=0.0, note=why)
-    notes = (*blank.notes, wording.NO_SAMPLES.text())
-    return replace(blank, verdict="failed" if blank.findings else "not run", stages=(stage,), notes=notes)
 
 
 def _compared(request: Request, published: PublishedVersion, checked: Checked, *, blank: Report, folder: Path) -> Report:
@@ -180,15 +173,9 @@ def _compared(request: Request, published: PublishedVersion, checked: Checked, *
         notes=(*blank.notes, *verified.notes, *judgement.notes),
         findings=findings,
         stages=(*verified.stages, *target_only.stages(verified.set_aside, target)),
-        details=_details(checked, verified),
+        details=verify_notes.details(checked, verified),
         proved_by=verified.identity,
     )
-
-
-def _details(checked: Checked, verified: served_comparison.Verification) -> dict[str, object]:
-    """What the report says besides the comparisons: fields that were left out, and the reference of an adopted version."""
-    fields = {"set_aside": [to_json(each) for each in verified.set_aside]} if verified.set_aside else {}
-    return {**fields, **({"reference": checked.manifest["reference"]} if "adopted" in checked.manifest else {})}
 
 
 def _files_stage(checked: Checked, findings: Sequence[Finding], seconds: float) -> Stage:
@@ -247,7 +234,7 @@ def _served(
             pace=Pace(request.rate if request.urls else None),
         )
         if request.urls:
-            served_comparison.announce(target, request.on_progress)
+            reachability.announce(target, request.on_progress)
         verified = served_comparison.verify(target)
         for stage in verified.stages:
             request.on_stage(stage.name, stage)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tritonize.core.artifacts import Finding
+from tritonize.core.artifacts import Finding, to_json
 from tritonize.core.messages import provenance as provenance_wording
 from tritonize.core.messages import repository as wording
 from tritonize.repository.manifest import Manifest
+from tritonize.triton import served_comparison
 from tritonize.workflows import checked_copy
 from tritonize.workflows.checked_copy import Checked
 
@@ -35,3 +36,9 @@ def configuration(place: Path, checked: Checked) -> Iterator[str]:
         yield wording.OTHER_CONFIG.text(version=checked.version)
     for version in checked_copy.unlike_config(place, checked.model):
         yield wording.SERVED_WITH_OTHER_CONFIG.text(version=version)
+
+
+def details(checked: Checked, verified: served_comparison.Verification) -> dict[str, object]:
+    """What the report says besides the comparisons: fields that were left out, and the reference of an adopted version."""
+    fields = {"set_aside": [to_json(each) for each in verified.set_aside]} if verified.set_aside else {}
+    return {**fields, **({"reference": checked.manifest["reference"]} if "adopted" in checked.manifest else {})}
