@@ -79,16 +79,18 @@ class _Connections:
         self.answer, self.config, self.metadata = answer, config, metadata
         self.lock, self.numbers, self.open, self.asked = threading.Lock(), itertools.count(), 0, 0
 
-    def connect(self, _: str, __: Transport, **___: Any) -> _Connection:
+    def connect(self, _: str, transport: Transport, **__: Any) -> _Connection:
         """Takes the place of `client.connect`."""
-        return _Connection(self, next(self.numbers))
+        return _Connection(self, next(self.numbers), transport)
 
 
 class _Connection:
     """What verification asks of a client."""
 
-    def __init__(self, server: _Connections, number: int) -> None:
-        self._server, self._number = server, number
+    answered_version = "1"
+
+    def __init__(self, server: _Connections, number: int, transport: Transport) -> None:
+        self._server, self._number, self.transport = server, number, transport
 
     def __enter__(self) -> Self:
         with self._server.lock:
