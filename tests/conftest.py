@@ -30,6 +30,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("server"))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fail if the groups have no effect: then each process runs the fixtures of every group, which nobody would notice."""
+    if not hasattr(session.config, "workerinput") or not session.config.getvalue("loadgroup"):
+        return
+    lost = [item.nodeid for item in session.items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid]
+    if lost:
+        raise pytest.UsageError(f"pytest-xdist ignores the groups of {len(lost)} tests, such as {lost[0]}")
+
+
 def _timeout_s(item: pytest.Item) -> float:
     """Ten times what such a test takes on a busy machine; some slow ones install, or kill hundreds of processes."""
     if item.get_closest_marker("slow"):

@@ -15,7 +15,7 @@ from tests.support.leaks import nothing_left
 from tritonize.triton import client
 from tritonize.triton.server import embedded
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.xdist_group("pipelines")]  # one worker runs the example once for all
 EXAMPLE = CHECKOUT / "examples/pipeline"
 
 

@@ -91,6 +91,7 @@ def test_a_model_that_mixes_a_batch_of_equal_samples_is_found():
     assert "All samples of one shape are equal" in answer["error"]["what"]
 
 
+@pytest.mark.slow
 def test_outputs_that_the_model_names_keep_their_names():
     x = "inputs: {x: {shape: [batch, 4]}}, max_batch_size: 2"
     done, answer = work("build", f"source: 'odd:Named', {x}, outputs: {{b: {{}}, a: {{}}}}")

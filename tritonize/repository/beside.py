@@ -41,19 +41,22 @@ def files(directory: Path) -> dict[str, Path]:
 
 
 def unlisted(directory: Path, listed: Collection[str]) -> Iterator[Finding]:
-    """Find files beside the versions that no version's manifest lists; Triton may read them. A folder of them is one finding.
+    """Find files and folders beside the versions that no version's manifest lists; Triton may read them.
+
+    A folder of such files, or an empty one, is one finding.
 
     Args:
         directory: the model's directory.
         listed: the paths that the manifests list.
     """
     folders = {name.partition("/")[0] for name in listed}
-    unknown: set[str] = set()
+    inside_folders = {path.name for path in directory.iterdir() if path.is_dir() and not path.is_symlink() and not is_version(path)}
+    unknown = inside_folders - folders
     for name, _, kind in walk(directory):
         folder, inside, _ = name.partition("/")
-        if inside and folder not in folders:
-            unknown.add(folder)
-        elif kind == "other" or (kind == "link" and name not in listed):
+        if inside and folder in unknown:
+            continue
+        if kind == "other" or (kind == "link" and name not in listed):
             yield Finding(where=f"{directory.name}/{name}", what=NO_FILE[kind])
         elif name not in listed:
             yield Finding(where=f"{directory.name}/{name}", what="no version's manifest lists the file")

@@ -45,7 +45,7 @@ def test_a_model_that_cannot_be_proven_is_reported_as_that(name, code, named):
     ("name", "rest"),
     [
         ("index_add", BATCHED),
-        ("scatter_add", BATCHED),
+        pytest.param("scatter_add", BATCHED, marks=pytest.mark.slow),
         pytest.param("loop_over_batch", BATCHED, marks=pytest.mark.slow),
         ("scalar_default", BATCHED),
         ("in_place", BATCHED),

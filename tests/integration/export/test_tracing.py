@@ -123,6 +123,7 @@ def test_a_factory_that_makes_another_model_each_time():
     assert json.loads(done.stdout)["error"]["code"] == "source-not-reproducible"
 
 
+@pytest.mark.slow
 def test_a_factory_with_random_weights_is_the_same_in_every_process():
     done = tritonize("build", "tracing:Net", *INPUT, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -106,6 +106,7 @@ def test_plans_and_limits_are_checked_before_the_export():
     assert (done.returncode, "Export" in done.stderr) == (2, False)
 
 
+@pytest.mark.slow
 @without_gpu
 def test_a_plan_that_cannot_be_built_here_is_an_error_before_the_export():
     done, answer = run("run", backend="tensorrt")

@@ -50,6 +50,7 @@ def described(answer) -> dict:
     return json.loads((location / "evidence" / "manifest.json").read_text())["spec"]
 
 
+@pytest.mark.slow
 def test_an_exported_program_says_its_inputs():
     program({0: DYNAMIC}, {0: DYNAMIC})
     done, answer = build("net.pt2")
@@ -285,6 +286,7 @@ def ask(report, **inputs):
     return session.run(None, {name: np.asarray(value, np.float32) for name, value in inputs.items()})[0]
 
 
+@pytest.mark.slow
 def test_inputs_of_a_program_go_by_its_names(own_module):
     torch.export.save(torch.export.export(own_module.Sub(), (torch.rand(2, 3), torch.rand(2, 3))), "sub.pt2")
     Path("s.yaml").write_text("schema: 1\nmodels: {s: {source: sub.pt2, inputs: {b: {shape: [2, 3]}, a: {shape: [2, 3]}}}}\n")
