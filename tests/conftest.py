@@ -19,6 +19,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 TIMEOUTS_S = {"unit": 60, "integration": 300, "e2e": 600}
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that ask the same server something go to one process, so that it is started once."""
     for item in items:
