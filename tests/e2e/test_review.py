@@ -172,6 +172,7 @@ def test_scalars_and_short_types_are_served(model):
     assert answer["reports"][0]["published"]
 
 
+@pytest.mark.slow
 @pytest.mark.server
 def test_a_repository_path_may_have_any_characters():
     folder = "ünï with blank"
@@ -220,6 +221,7 @@ def test_labels_of_published_versions_stay_and_damage_is_a_finding():
     shutil.rmtree("model_repository")
 
 
+@pytest.mark.slow
 @pytest.mark.server
 def test_a_failing_model_does_not_hide_the_others():
     kinds = {"one": "Half", "two": "Mixes", "three": "Half"}

@@ -168,6 +168,7 @@ def test_verify_names_the_changed_file(published, damage, named):
     nothing_left()
 
 
+@pytest.mark.slow
 @pytest.mark.server
 def test_a_factory_with_arguments_weights_and_labels_is_published(model_files):
     Path("zoo.py").write_text((MODELS / "zoo.py").read_text())

@@ -127,6 +127,7 @@ def test_sizes_between_the_ends_are_tried(strategy):
     assert answer["reports"][0]["verdict"] == "passed"
 
 
+@pytest.mark.slow
 def test_every_attempt_is_recorded():
     done, answer = build("only_legacy")
     assert done.returncode == 0, done.stderr

@@ -77,6 +77,7 @@ def test_a_plan_that_did_not_run_is_unproven_and_not_published():
     assert config["cc_model_filenames"] == {"8.9": "model.sm89.plan", "12.0": "model.sm120.plan"}
 
 
+@pytest.mark.slow
 @without_gpu
 def test_allow_unproven_publishes_it_with_a_note():
     done, answer = run("run", "--allow-unproven", targets='["8.9"]')
