@@ -701,6 +701,7 @@ class TestServe:
             unload = f"http://{ready['http']}/v2/repository/models/add_sub/unload"
             with pytest.raises(urllib.error.HTTPError) as caught:
                 urllib.request.urlopen(urllib.request.Request(unload, data=b"{}"), timeout=5)
+            caught.value.close()
             assert caught.value.code == 403
             name, _, value = Path(ready["key_file"]).read_text().strip().partition(": ")
             with urllib.request.urlopen(urllib.request.Request(unload, data=b"{}", headers={name: value}), timeout=5) as response:
