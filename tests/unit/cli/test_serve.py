@@ -58,7 +58,7 @@ def test_a_server_on_every_network_is_reached_on_the_loopback() -> None:
 
 def test_an_address_that_no_network_of_the_machine_has_is_an_error() -> None:
     with pytest.raises(UsageError) as caught:
-        choose(Ports(address="192.0.2.7"))  # RFC 5737: nobody's
+        choose(Ports(address="192.0.2.7"))  # RFC 5737 reserves it for documentation
     assert (caught.value.code, caught.value.found) == ("server-address-not-ours", "192.0.2.7")
 
 
