@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import os
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -12,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tritonize.cli.option_groups import with_options
 from tritonize.cli.terminal import say
 from tritonize.core.connection_options import REQUEST_S, ConnectionOptions
 from tritonize.core.errors import UsageError
@@ -107,22 +107,15 @@ def _options(
 
 def with_connection(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options to a command that has the parameters `connection: ConnectionOptions` and `urls`, and check them."""
-    own = inspect.signature(command, eval_str=True)
-    added = inspect.signature(_options, eval_str=True).parameters
 
     @functools.wraps(command)
-    def run(**values: Any) -> None:
-        connection = _options(**{name: values.pop(name) for name in added})
-        require_usable(connection, values.get("urls") or ())
-        if connection.insecure:
+    def checked(**values: Any) -> None:
+        require_usable(values["connection"], values.get("urls") or ())
+        if values["connection"].insecure:
             say(f"Warning: {wording.INSECURE.text()}", err=True)
-        command(**values, connection=connection)
+        command(**values)
 
-    kept = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for name, each in own.parameters.items() if name != "connection"]
-    extra = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in added.values()]
-    run.__signature__ = own.replace(parameters=[*kept, *extra])  # type: ignore[attr-defined] # typeshed lacks it
-    run.__annotations__ = {each.name: each.annotation for each in (*kept, *extra)}
-    return run
+    return with_options("connection", _options)(checked)
 
 
 def require_usable(connection: ConnectionOptions, urls: Sequence[str]) -> None:

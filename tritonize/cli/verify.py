@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from tritonize.cli import repositories
+from tritonize.cli import watch as watching
 from tritonize.cli.connection import with_connection
 from tritonize.cli.display import display, finish
 from tritonize.cli.limits import VERIFY_S, Deadline, limited
 from tritonize.cli.sign import RequireSignature
 from tritonize.cli.terminal import say
+from tritonize.cli.watch import WatchOptions, with_watch
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import UsageError
 from tritonize.core.local_paths import is_address, local
 
 if TYPE_CHECKING:
     from tritonize.core.artifacts import Report
+    from tritonize.triton.replicas import Replica
     from tritonize.workflows import verify as verify_workflow
+    from tritonize.workflows import watch as watch_workflow
 
 
 class Profile(StrEnum):
@@ -55,7 +59,11 @@ Golden = Annotated[
     typer.Option("--golden", parser=local, metavar="FILE", help="Verify the running server with this file, without a repository."),
 ]
 Weight = Annotated[
-    Profile, typer.Option("--profile", help="Requests to a running server: some ten, every sample, or more and a minute of load.")
+    Profile | None,
+    typer.Option(
+        "--profile",
+        help="Requests to a running server: some ten (default with --watch), every sample (default), or more and a minute of load.",
+    ),
 ]
 Rate = Annotated[
     float | None,
@@ -71,6 +79,7 @@ class Output:
     as_json: bool
     junit: Path | None
     only_proven: bool
+    watch: WatchOptions
 
     def finish(self, reports: Sequence[Report]) -> None:
         """Write the JUnit file, annotate a run of GitHub Actions, print the reports and exit with their code."""
@@ -87,6 +96,7 @@ class Output:
 
 
 @with_connection
+@with_watch
 def verify(
     repository: Repository = None,
     models: Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="Only these models.")] = None,
@@ -103,7 +113,8 @@ def verify(
     ] = False,
     require_signature: RequireSignature = None,
     connection: ConnectionOptions,
-    profile: Weight = Profile.STANDARD,
+    watch: WatchOptions,
+    profile: Weight = None,
     rate: Rate = None,
     junit: Junit = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
@@ -112,9 +123,10 @@ def verify(
     from tritonize.core.messages import client as client_wording
     from tritonize.workflows import verify as verify_workflow
 
-    if not urls and golden is None and (rate is not None or profile is not Profile.STANDARD):
+    if not urls and golden is None and (rate is not None or profile not in (None, Profile.STANDARD)):
         raise UsageError.of(client_wording.OPTION_WITHOUT_URL, options="--profile or --rate")
-    output = Output(as_json=json, junit=junit, only_proven=only_proven)
+    watch.require_usable(running=bool(urls), junit=junit is not None)
+    output = Output(as_json=json, junit=junit, only_proven=only_proven, watch=watch)
     request = verify_workflow.Request(
         repository=Path(),
         models=models or (),
@@ -123,8 +135,9 @@ def verify(
         connection=connection,
         serve_anyway=serve_anyway,
         key=require_signature,
-        profile=profile.value,
+        profile=(profile or (Profile.STANDARD if watch.every_s is None else Profile.QUICK)).value,
         rate=rate,
+        every_s=watch.every_s,
     )
     if golden is not None:
         _with_file(golden, request, output, repository=repository, seconds=seconds)
@@ -138,6 +151,8 @@ def _with_repository(place: str, request: verify_workflow.Request, output: Outpu
 
     if request.key is not None and is_address(place):
         raise UsageError.of(wording.NOT_FOR_ADDRESS, found=repositories.shown(place), option="--require-signature")
+    if output.watch.every_s is not None:
+        _watch_repository(place, request, output, seconds=seconds)
     with limited(seconds), display() as terminal, repositories.opened(place, request.models, depth="ALL") as root:
         request = replace(request, repository=root, on_stage=terminal.on_stage, on_progress=terminal.on_progress)
         reports = replicas.verify(request)
@@ -145,6 +160,22 @@ def _with_repository(place: str, request: verify_workflow.Request, output: Outpu
         note = wording.VERIFIED_COPY.text(address=repositories.shown(place))
         reports = tuple(replace(each, location=None, notes=(*each.notes, note)) for each in reports)
     output.finish(reports)
+
+
+def _watch_repository(place: str, request: verify_workflow.Request, output: Output, *, seconds: float) -> NoReturn:
+    """Verify again and again; a copy of a repository in a store is made once."""
+    from tritonize import repository
+    from tritonize.workflows import verify as verify_workflow
+
+    with repositories.opened(place, request.models, depth="ALL") as root:
+        said = watching.once()
+
+        def ask(replica: Replica, count: Callable[[], None]) -> tuple[Report, ...]:
+            own = replace(request, repository=root, urls=replica.urls, connection=replica.options)
+            return verify_workflow.verify(replace(own, on_request=count, on_progress=said))
+
+        models = request.models or tuple(repository.models(root))
+        watching.run(_watched(request, output, ask, models=models, seconds=seconds), output.watch, as_json=output.as_json)
 
 
 def _with_file(golden: Path, given: verify_workflow.Request, output: Output, *, repository: str | None, seconds: float) -> None:
@@ -158,17 +189,49 @@ def _with_file(golden: Path, given: verify_workflow.Request, output: Output, *, 
         raise UsageError.of(usage.GOLDEN_WITH_REPOSITORY, found=repositories.shown(repository))
     if len(given.models) > 1:
         raise UsageError.of(usage.GOLDEN_MODELS, found=", ".join(given.models))
+    request = golden_workflow.Request(
+        path=golden,
+        urls=given.urls,
+        connection=given.connection,
+        model=given.models[0] if given.models else None,
+        version=given.version,
+        profile=given.profile,
+        rate=given.rate,
+        every_s=given.every_s,
+    )
+    if output.watch.every_s is not None:
+        said = watching.once()
+
+        def ask(replica: Replica, count: Callable[[], None]) -> tuple[Report, ...]:
+            own = replace(request, urls=replica.urls, connection=replica.options)
+            return (golden_workflow.verify(replace(own, on_request=count, on_progress=said)),)
+
+        models = (request.model or golden_workflow.look(golden).origin.model,)
+        watching.run(_watched(given, output, ask, models=models, seconds=seconds), output.watch, as_json=output.as_json)
     with limited(seconds), display() as terminal:
-        request = golden_workflow.Request(
-            path=golden,
-            urls=given.urls,
-            connection=given.connection,
-            model=given.models[0] if given.models else None,
-            version=given.version,
-            profile=given.profile,
-            rate=given.rate,
-            on_stage=terminal.on_stage,
-            on_progress=terminal.on_progress,
-        )
+        request = replace(request, on_stage=terminal.on_stage, on_progress=terminal.on_progress)
         report = replicas.verify_golden(request, on_progress=terminal.on_progress)
     output.finish([report])
+
+
+def _watched(
+    given: verify_workflow.Request,
+    output: Output,
+    ask: Callable[[Replica, Callable[[], None]], tuple[Report, ...]],
+    *,
+    models: Sequence[str],
+    seconds: float,
+) -> watch_workflow.Request:
+    """What a watch repeats. The deadline is that of each round."""
+    from tritonize.workflows import watch as watch_workflow
+
+    assert output.watch.every_s is not None
+    return watch_workflow.Request(
+        ask=ask,
+        urls=given.urls,
+        connection=given.connection,
+        models=models,
+        every_s=output.watch.every_s,
+        only_proven=output.only_proven,
+        limit=lambda: limited(seconds),
+    )

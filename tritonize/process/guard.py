@@ -135,8 +135,8 @@ def _become_command(order: dict[str, Any], *, guard: int, problem: int, pipes: t
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != guard:  # the guard ended before the line above took effect
             os._exit(1)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)
+        given = os.open(order["stdin"], os.O_RDONLY)
+        os.dup2(given, 0)
         os.dup2(2, 1)
         if order["cwd"] is not None:
             os.chdir(order["cwd"])
@@ -147,7 +147,7 @@ def _become_command(order: dict[str, Any], *, guard: int, problem: int, pipes: t
         if order["confine"] is not None:
             _sibling("guard_confine").apply(order["confine"])
         if work is not None:
-            for descriptor in (nothing, problem, *pipes):
+            for descriptor in (given, problem, *pipes):
                 os.close(descriptor)
             work(order)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)

@@ -176,14 +176,14 @@ def start(
     hidden: Mapping[int, str] | None = None,
     confine: Mapping[str, object] | None = None,
     preloaded: Preloaded | None = None,
+    stdin: Path | None = None,
 ) -> Process:
-    """Start a command under a guard. Its standard input is empty; standard output and standard error are appended to the log.
+    """Start a command under a guard. Its standard output and standard error are appended to the log.
 
     Args:
         argv: the command and its arguments.
         log: the file for its output; its directory must exist.
-        env: the environment, to which `_NO_TELEMETRY` is added; the default is the environment of this process.
-        cwd: the working directory; the default is that of this process.
+        env, cwd: the environment, to which `_NO_TELEMETRY` is added, and the working directory (those of this process).
         deadline_s: seconds after which the command is ended; `None` sets no limit.
         memory_bytes: limit on the resident memory of the command and its descendants together; above it they are killed.
         grace_s: seconds between SIGTERM and SIGKILL.
@@ -193,6 +193,7 @@ def start(
         hidden: arguments that other users must not be able to read, by their index in `argv`, which holds a placeholder there.
         confine: a policy for `guard_confine.apply`; the default is no confinement.
         preloaded: the process to fork the command from; then `argv` must be the command line of a worker.
+        stdin: the file for its standard input (an empty one).
 
     Raises:
         MissingError: the command does not exist, or cannot be started or confined, or this system does not allow hidden arguments.
@@ -216,6 +217,7 @@ def start(
         "empty_folders": empty_folders,
         "hidden": {str(index): text for index, text in (hidden or {}).items()},
         "confine": None if confine is None else dict(confine),
+        "stdin": os.devnull if stdin is None else os.fspath(stdin),
     }
     guard, pid = _start_guard(order, log, preloaded)
     _LOG.info("started %s (process %d), output in %s", program, pid, log)

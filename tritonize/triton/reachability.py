@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from tritonize.core.artifacts import ServerHandle
@@ -11,11 +12,21 @@ from tritonize.triton import weight
 from tritonize.triton.target import Target
 
 
-def announce(target: Target, on_progress: Callable[[str], None] | None) -> None:
-    """Say how many requests the server will get at most."""
-    if on_progress is not None:
-        count = weight.most_requests(target.profile, target.golden, transports=len(transports(target.server)))
-        on_progress(wording.REQUESTS_PLANNED.text(model=target.model, count=count, profile=target.profile.name))
+def announce(target: Target, on_progress: Callable[[str], None] | None, *, every_s: float | None = None) -> None:
+    """Say how many requests the server will get at most.
+
+    Args:
+        every_s: seconds between the starts of two verifications, if they are repeated.
+    """
+    if on_progress is None:
+        return
+    model, profile = target.model, target.profile.name
+    count = weight.most_requests(target.profile, target.golden, transports=len(transports(target.server)))
+    if every_s is None:
+        on_progress(wording.REQUESTS_PLANNED.text(model=model, count=count, profile=profile))
+    else:
+        hourly = math.ceil(count * 3600 / every_s)
+        on_progress(wording.REQUESTS_PER_HOUR.text(model=model, count=count, hourly=f"{hourly:,}", profile=profile))
 
 
 def transports(server: ServerHandle, wanted: Sequence[Transport] = TRANSPORTS) -> list[Transport]:

@@ -72,6 +72,7 @@ class Pace:
 
     Args:
         rate: requests per second; `None` for no limit.
+        on_request: called for every request.
         clock, sleep: replaced by tests.
     """
 
@@ -79,11 +80,12 @@ class Pace:
         self,
         rate: float | None = None,
         *,
+        on_request: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._interval = 0.0 if rate is None else 1 / rate
-        self._clock, self._sleep = clock, sleep
+        self._clock, self._sleep, self._on_request = clock, sleep, on_request
         self._lock = threading.Lock()
         self._next = 0.0
         self.sent = 0
@@ -93,6 +95,8 @@ class Pace:
         """Wait for the turn of the next request, at most until the command's deadline."""
         with self._lock:
             self.sent += 1
+            if self._on_request is not None:
+                self._on_request()
             if not self._interval:
                 return
             now = self._clock()

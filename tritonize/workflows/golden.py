@@ -126,6 +126,10 @@ class Request:
     """How many requests the server gets."""
     rate: float | None = None
     """Most inference requests per second; `None` for no limit."""
+    every_s: float | None = None
+    """Seconds between the starts of two verifications, if they are repeated; only said."""
+    on_request: Callable[[], None] | None = None
+    """Called for every inference request."""
     on_stage: Listener = silent
     on_progress: Callable[[str], None] | None = None
 
@@ -168,10 +172,10 @@ def _verify(request: Request, file: GoldenFile) -> Report:
         newest=request.version is None,
         new=new_draw.without_reference(wording.GOLDEN_HAS_NO_MODEL.text()),
         profile_name=request.profile,
-        pace=Pace(request.rate),
+        pace=Pace(request.rate, on_request=request.on_request),
     )
     _require_same_model(target, file, request.path)
-    reachability.announce(target, request.on_progress)
+    reachability.announce(target, request.on_progress, every_s=request.every_s)
     verified = served_comparison.verify(target)
     for stage in verified.stages:
         request.on_stage(stage.name, stage)

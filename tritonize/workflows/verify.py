@@ -53,6 +53,10 @@ class Request:
     """How many requests a running server gets; the embedded one always gets the standard profile's."""
     rate: float | None = None
     """Most inference requests per second to a running server; `None` for no limit."""
+    every_s: float | None = None
+    """Seconds between the starts of two verifications, if they are repeated; only said."""
+    on_request: Callable[[], None] | None = None
+    """Called for every inference request to a running server."""
     on_stage: Listener = silent
     on_progress: Callable[[str], None] | None = None
 
@@ -231,10 +235,10 @@ def _served(
             served=checked_copy.served_versions(request.repository, published.model) if request.urls else (),
             new=_new_samples(request, checked, golden, config=config, folder=folder / "new"),
             profile_name=request.profile if request.urls else "standard",
-            pace=Pace(request.rate if request.urls else None),
+            pace=Pace(request.rate, on_request=request.on_request) if request.urls else Pace(),
         )
         if request.urls:
-            reachability.announce(target, request.on_progress)
+            reachability.announce(target, request.on_progress, every_s=request.every_s)
         verified = served_comparison.verify(target)
         for stage in verified.stages:
             request.on_stage(stage.name, stage)

@@ -237,3 +237,7 @@ QUICK_PROFILE = Message(
 )
 PROFILE_LEAVES_OUT = Message(code="profile-leaves-out", what="the {profile} profile leaves it out")
 REQUESTS_PLANNED = Message(code="requests-planned", what="{model}: at most {count} requests ({profile} profile)")
+REQUESTS_PER_HOUR = Message(
+    code="requests-per-hour",
+    what="{model}: at most {count} requests each time, {hourly} per hour and replica ({profile} profile)",
+)
