@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import errno
 import io
-import json
 import os
-import platform
 import signal
 import sys
-import textwrap
-import traceback
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -75,6 +71,8 @@ def _exit_with_usage(error: Any) -> NoReturn:
 
 
 def _print_json(error: TritonizeError) -> None:
+    import json
+
     print(printable.text(json.dumps({"error": error.to_dict()}, indent=2, ensure_ascii=False)))  # noqa: T201
 
 
@@ -98,6 +96,8 @@ def _from_machine(error: Exception) -> TritonizeError | None:
 
 
 def _bug(error: Exception) -> TritonizeError:
+    import platform
+    import traceback
     from importlib import metadata
 
     versions = [f"{name} {metadata.version(name)}" for name in ("tritonize", "numpy", "onnx", "onnxruntime", "tritonclient")]
@@ -111,6 +111,8 @@ def _bug(error: Exception) -> TritonizeError:
 
 def _wrapped(line: str) -> list[str]:
     """Wrap a line at 80 columns. Quoted lines (`  | `, a log or a diff) are not wrapped, so that they can be copied."""
+    import textwrap
+
     if line.startswith("  | "):
         return [line]
     return textwrap.wrap(line, 80, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False) or [""]

@@ -1,4 +1,4 @@
-"""The Typer app with all commands. Each command imports its modules when it is called, so that `--help` is fast."""
+"""The Typer app. A command's module is imported when the command is called, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -6,36 +6,13 @@ from typing import Annotated
 
 import typer
 
-from tritonize.cli import (
-    adopt,
-    bench,
-    check,
-    config,
-    deploy,
-    diff,
-    doctor,
-    golden,
-    inspect,
-    lint,
-    list_versions,
-    locate,
-    pack,
-    plan,
-    promote,
-    prune,
-    push,
-    report,
-    run,
-    serve,
-    show,
-    sign,
-    verify,
-    view,
-)
+from tritonize.cli.commands import Commands
 from tritonize.cli.terminal import say
 
 app = typer.Typer(
     name="tritonize",
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Turn a PyTorch model into a Triton model repository whose outputs are verified against the model.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -89,32 +66,3 @@ def _root(
     ] = None,
 ) -> None:
     pass
-
-
-app.command("run")(run.run)
-app.command("build")(run.build)
-app.command("serve")(serve.serve)
-app.command("verify")(verify.verify)
-app.command("bench")(bench.bench)
-app.command("check")(check.check)
-app.command("adopt")(adopt.adopt)
-app.command("config")(config.config)
-app.command("lint")(lint.lint)
-app.command("locate")(locate.locate)
-app.command("diff")(diff.diff)
-app.command("list")(list_versions.list_versions)
-app.command("show")(show.show)
-app.command("promote")(promote.promote)
-app.command("rollback")(promote.rollback)
-app.command("prune")(prune.prune)
-app.command("push")(push.push)
-app.command("sign")(sign.sign)
-app.command("provenance")(sign.provenance)
-app.command("pack")(pack.pack)
-app.add_typer(deploy.app, name="deploy")
-app.command("inspect")(inspect.inspect)
-app.command("report")(report.report)
-app.command("view")(view.view)
-app.add_typer(golden.app, name="golden")
-app.add_typer(plan.app, name="plan")
-app.command("doctor")(doctor.doctor)

@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import typer
 from typer.models import ParameterInfo
 
 from tests.support.command import CHECKOUT, invoke
 from tests.support.leaks import INPUT, refused
+from tritonize.cli import commands
+from tritonize.cli.commands import ENTRIES
 
 
 @pytest.mark.parametrize(
@@ -106,14 +109,38 @@ def _of_type_path(function: Callable[..., object]) -> Iterator[ParameterInfo]:
 
 
 def test_every_path_of_every_command_refuses_addresses():
-    from tritonize.cli.app import app
     from tritonize.core.local_paths import local
 
-    groups = [app, *(each.typer_instance for each in app.registered_groups)]
-    functions = [each.callback for group in groups for each in group.registered_commands]
+    found = [commands.imported(entry) for entry in ENTRIES]
+    groups = [each.registered_commands for each in found if isinstance(each, typer.Typer)]
+    functions = [each for each in found if not isinstance(each, typer.Typer)] + [
+        each.callback for group in groups for each in group
+    ]
     infos = [(function.__name__, info) for function in functions for info in _of_type_path(function)]
     assert len(infos) > 25
     assert [name for name, info in infos if info.parser is not local] == []
+
+
+def test_the_help_lists_every_command_in_80_columns_and_cuts_no_summary():
+    done = invoke("--help")
+    for entry in ENTRIES:
+        assert f"  {entry.name:<10}  {entry.summary}\n" in done.stdout
+        assert "..." not in entry.summary
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert invoke("-h").stdout == done.stdout
+
+
+@pytest.mark.parametrize("entry", [pytest.param(entry, id=entry.name) for entry in ENTRIES])
+def test_every_command_has_its_help_by_both_options(entry):
+    long, short = invoke(entry.name, "--help"), invoke(entry.name, "-h")
+    assert f"Usage: tritonize {entry.name} " in long.stdout
+    assert long.stdout == short.stdout
+
+
+def test_a_misspelt_command_is_corrected():
+    done = invoke("verfy")
+    assert done.returncode == 2
+    assert "Did you mean 'verify'?" in done.stderr
 
 
 @pytest.mark.parametrize(
