@@ -1,7 +1,7 @@
 """Keep the responses of a load until it has ended, so that comparing them takes no time from the measurement.
 
-A response whose bits were kept before is counted only. Memory is bounded; a response beyond the bound is compared at once, by its
-digest, and the report says how many were.
+Memory is bounded. When a quarter of it is full of new responses, those whose bits are known are counted and released. A response
+beyond the bound is compared at once, by its digest, and the report says how many were.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ from tritonize.core.arrays import Array, Arrays
 
 BUDGET = 1 << 28
 """Bytes of all responses that are kept at a time."""
+_SMALL = 1 << 14
+"""Bytes up to which a copy costs less than the views of an array."""
+_OBJECTS = 512
+"""Bytes that the objects around the tensors of a response take, about."""
 _ALIKE = 8
 """Kept responses to one request that a new one is compared with, bit by bit."""
 
@@ -47,27 +51,38 @@ class Kept:
     def __init__(self, judge: Judge, *, budget: int) -> None:
         self._judge = judge
         self._left = budget
+        self._new: list[tuple[int, Arrays]] = []
+        self._new_left = self._most_new = budget // 4
         self._kept: dict[int, list[_Entry]] = {}
         self._at_once: dict[tuple[int, str], bool] = {}
         self._judged = Judged()
 
     def add(self, number: int, found: Arrays) -> None:
-        """Count a response whose bits are known, or keep it."""
-        entries = self._kept.setdefault(number, [])
-        for entry in entries:
-            if same(entry.found, found):
-                entry.count += 1
-                return
-        size = nbytes(found)
-        if len(entries) < _ALIKE and size <= self._left:
-            self._left -= size
-            entries.append(_Entry(found, 1))
-            return
-        self._at_once_judged(number, found)
+        """Keep a response. Now and then, those whose bits are known are only counted."""
+        self._new.append((number, found))
+        self._new_left -= nbytes(found)
+        if self._new_left < 0:
+            self._count(during=True)
 
-    def _at_once_judged(self, number: int, found: Arrays) -> None:
+    def _count(self, *, during: bool) -> None:
+        """Count the new responses whose bits are known, and keep the others."""
+        for number, found in self._new:
+            entries = self._kept.setdefault(number, [])
+            equal = next((entry for entry in entries if same(entry.found, found)), None)
+            size = nbytes(found)
+            if equal:
+                equal.count += 1
+            elif len(entries) < _ALIKE and size <= self._left:
+                self._left -= size
+                entries.append(_Entry(found, 1))
+            else:
+                self._judge_at_once(number, found)
+                self._judged.during += during
+        self._new.clear()
+        self._new_left = self._most_new
+
+    def _judge_at_once(self, number: int, found: Arrays) -> None:
         key = number, arrays.digest(found)
-        self._judged.during += 1
         if key not in self._at_once:
             self._at_once[key] = self._judge(number, found)
             self._judged.different += 1
@@ -75,6 +90,7 @@ class Kept:
 
     def compare(self) -> Judged:
         """Compare all that were kept, and release them."""
+        self._count(during=False)
         for number, entries in self._kept.items():
             for entry in entries:
                 self._judged.different += 1
@@ -115,6 +131,8 @@ def _same_bits(one: Array, other: Array) -> bool:
         return False
     if one.dtype == object:
         return bool(one.tolist() == other.tolist())
+    if one.nbytes < _SMALL:
+        return one.tobytes() == other.tobytes()
     left, right = (np.ascontiguousarray(each).reshape(-1).view(np.uint8) for each in (one, other))
     if left.nbytes % 8 == 0 and left.ctypes.data % 8 == right.ctypes.data % 8 == 0:
         left, right = left.view(np.uint64), right.view(np.uint64)  # an eighth of the elements
@@ -123,7 +141,7 @@ def _same_bits(one: Array, other: Array) -> bool:
 
 def nbytes(found: Mapping[str, Array]) -> int:
     """Bytes of a response in memory."""
-    return sum(
+    return _OBJECTS + sum(
         sum(len(item) + 50 for item in array.reshape(-1).tolist()) if array.dtype == object else array.nbytes
         for array in found.values()
     )

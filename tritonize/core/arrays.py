@@ -41,15 +41,24 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
 
 def dtype_name(array: Array) -> str:
     """The `dtypes` name of an array's element type, or NumPy's name if the table does not list it."""
-    return _named(array.dtype)
+    known = _known(array.dtype)
+    return known.name if known else str(array.dtype)
 
 
-@functools.lru_cache(maxsize=256)
-def _named(dtype: np.dtype[Any]) -> str:
+def element_type(array: Array) -> dtypes.DType:
+    """The entry of `dtypes` for an array's element type. Raises KeyError."""
+    known = _known(array.dtype)
+    if known is None:
+        raise KeyError(str(array.dtype))
+    return known
+
+
+@functools.lru_cache(maxsize=256)  # NumPy takes 4 µs for the name of a dtype
+def _known(dtype: np.dtype[Any]) -> dtypes.DType | None:
     try:
-        return dtypes.by_numpy(str(dtype)).name
+        return dtypes.by_numpy(str(dtype))
     except KeyError:
-        return str(dtype)
+        return None
 
 
 def save(files: TensorFiles, index: int, arrays: Mapping[str, Array]) -> None:

@@ -23,7 +23,7 @@ def test_equal_responses_are_compared_once_and_all_are_counted() -> None:
         calls.append((number, float(found["y"][0])))
         return found["y"][0] < 2
 
-    found = Kept(judge, budget=1000)
+    found = Kept(judge, budget=1 << 20)
     for value in (1.0, 3.0, 1.0, 3.0, 3.0):
         found.add(0, response(value))
     found.add(1, response(1.0))
@@ -40,7 +40,7 @@ def test_a_response_beyond_the_budget_is_compared_at_once_by_its_digest() -> Non
         calls.append(float(found["y"][0]))
         return False
 
-    found = Kept(judge, budget=4)
+    found = Kept(judge, budget=kept.nbytes(response(1.0)))
     found.add(0, response(1.0))
     found.add(0, response(2.0))
     found.add(0, response(2.0))
@@ -51,11 +51,23 @@ def test_a_response_beyond_the_budget_is_compared_at_once_by_its_digest() -> Non
 
 
 def test_many_different_responses_do_not_grow_without_bound() -> None:
-    found = Kept(lambda *_: True, budget=1 << 20)
+    size = kept.nbytes(response(0.0))
+    found = Kept(lambda *_: True, budget=8 * 4 * size)
     for value in range(100):
         found.add(0, response(float(value)))
+        assert len(found._new) <= 8
     assert len(found._kept[0]) == 8
-    assert found.compare().during == 92
+    judged = found.compare()
+    assert (judged.different, judged.during) == (100, 100 - 8 - 100 % 9)
+
+
+def test_responses_with_known_bits_are_released_during_the_load() -> None:
+    found = Kept(lambda *_: True, budget=100 * kept.nbytes(response(0.0)))
+    for _ in range(1000):
+        found.add(0, response(1.0))
+    assert len(found._new) <= 25
+    assert found._kept[0][0].count >= 975
+    assert found.compare() == kept.Judged(different=1)
 
 
 @pytest.mark.parametrize(

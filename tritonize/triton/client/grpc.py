@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
@@ -67,12 +66,14 @@ class GrpcClient(Client):
         options: ConnectionOptions = ConnectionOptions(),  # noqa: B008 - frozen
     ) -> None:
         import tritonclient.grpc
+        import tritonclient.utils
 
         server = address.located(url, options, scheme="grpc")
         sent = {name.lower(): value for name, value in {**server.headers, **options.headers, **(headers or {})}.items()}
         super().__init__(timeout_s=timeout_s, headers=sent)
         self.where = f"{self.transport}, {server}"
         self._module = tritonclient.grpc
+        self._refused = tritonclient.utils.InferenceServerException
         self._headers = sent
         self._request_limit = options.max_message_bytes
         limit = max(response_limit, base.DESCRIPTION_LIMIT) + _FRAMING
@@ -149,17 +150,9 @@ class GrpcClient(Client):
         seconds = min(self.timeout_s, deadline.left())
         if seconds <= 0:
             raise ServerError.of(messages.SERVER_SILENT, where=self.where, seconds=0.0)
-        with self._translate_errors(model, seconds):
-            return function(*arguments, **options, headers=self._headers or None, client_timeout=seconds)
-
-    @contextlib.contextmanager
-    def _translate_errors(self, model: str, seconds: float) -> Iterator[None]:
-        """Turn exceptions of tritonclient into errors of tritonize."""
-        from tritonclient.utils import InferenceServerException
-
         try:
-            yield
-        except InferenceServerException as error:
+            return function(*arguments, **options, headers=self._headers or None, client_timeout=seconds)
+        except self._refused as error:
             text = self._hide(str(error.message()))
             raise _error(self.where, model, seconds, limit=self._limit, text=text, status=str(error.status())) from error
         except OSError as error:

@@ -26,7 +26,7 @@ def sendable(name: str, array: Array) -> Array:
     if array.dtype.kind in "US":
         array = array.astype(object)
     try:
-        dtypes.by_numpy(str(array.dtype))
+        arrays.element_type(array)
     except KeyError:
         raise UsageError.of(messages.ELEMENT_TYPE, where=name, found=str(array.dtype)) from None
     return array
@@ -34,7 +34,7 @@ def sendable(name: str, array: Array) -> Array:
 
 def datatype(array: Array) -> str:
     """The protocol's name of an array's element type."""
-    return dtypes.by_numpy(str(array.dtype)).client
+    return arrays.element_type(array).client
 
 
 def raw_bytes(array: Array) -> Array:
