@@ -91,6 +91,8 @@ def _lines(file: GoldenFile) -> Iterator[str]:
     yield from _wrapped(f"{count} of the version's {file.samples_in_version} samples{kept}{edges}; {file.bytes / 2**20:.2f} MiB")
     batches = f"batches of at most {golden.max_batch_size}" if golden.max_batch_size else "not batched"
     yield from _wrapped(f"samples: {golden.samples.origin}; {batches}")
+    if golden.samples.sequences:
+        yield f"stateful: {len(golden.samples.sequences.starts)} sequences, of which each sample is one step"
     yield from tensors.lines("inputs", golden.samples.files.tensors)
     yield from tensors.lines("outputs", golden.expected.tensors)
     yield f"expected outputs: {golden.answered_by}" + (", and float64 rounded to float32" if golden.exact else "")

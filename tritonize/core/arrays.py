@@ -190,7 +190,8 @@ def without_edges(samples: SampleSet, dropped: Collection[str]) -> SampleSet:
     """The samples without some edge cases, by name; the files of those behind them move up."""
     edges = {index: name for index, name in samples.edges.items() if name not in dropped}
     files = drop(samples.files, [index for index in samples.edges if index not in edges])
-    return replace(samples, files=files, edges=dict(enumerate(edges.values(), samples.drawn)))
+    sequences = samples.sequences and samples.sequences.kept([*range(samples.drawn), *edges])
+    return replace(samples, files=files, edges=dict(enumerate(edges.values(), samples.drawn)), sequences=sequences)
 
 
 def select(files: TensorFiles, names: Collection[str]) -> TensorFiles:

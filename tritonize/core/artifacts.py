@@ -9,8 +9,8 @@ Longer than 300 lines: these values refer to each other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar  # Any: JSON data, which readers take apart by key
 
@@ -54,6 +54,28 @@ class TensorFiles:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sequences:
+    """Which samples are the steps of one sequence: those from one start to the next. An edge case is a sequence of one step."""
+
+    starts: tuple[int, ...]
+    """The first sample of each sequence, in ascending order; sample 0 is the first one."""
+    states: Mapping[str, str]
+    """Input of a step to the output of the step before it that it equals."""
+    unset: tuple[str, ...] = ()
+    """The states that have no value at the start of a sequence, so that no output may depend on them there."""
+
+    def among(self, count: int) -> list[tuple[int, ...]]:
+        """The samples of each sequence, of `count` samples in all."""
+        ends = (*self.starts[1:], count)
+        return [tuple(range(start, end)) for start, end in zip(self.starts, ends, strict=True)]
+
+    def kept(self, samples: Sequence[int]) -> Sequences:
+        """The sequences of some samples, in ascending order and as whole sequences."""
+        starts = set(self.starts)
+        return replace(self, starts=tuple(place for place, index in enumerate(samples) if index in starts))
+
+
+@dataclass(frozen=True, kw_only=True)
 class SampleSet:
     """The inputs that a model is compared on. One sample is one item; if the model is batched, its first axis is 1."""
 
@@ -63,11 +85,18 @@ class SampleSet:
     """How to create them again, as text: `normal, seed 0`, or their files."""
     edges: Mapping[int, str] = field(default_factory=dict)
     """Index to name of the edge cases, which are the last samples: `zeros`, `ones`, `smallest`, `largest`. Each is sent alone."""
+    sequences: Sequences | None = None
+    """For a stateful model: which samples follow each other. Each sample has all inputs of the model, with controls and states."""
 
     @property
     def drawn(self) -> int:
         """The number of samples that are not edge cases."""
         return self.files.count - len(self.edges)
+
+    @property
+    def sequence_samples(self) -> list[tuple[int, ...]]:
+        """The samples of each sequence; empty for a model without state."""
+        return self.sequences.among(self.files.count) if self.sequences else []
 
     def group(self, index: int) -> str:
         """The group that gates evaluate a sample in: all drawn samples together, each edge case by itself."""

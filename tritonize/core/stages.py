@@ -13,7 +13,7 @@ Transport = Literal["http", "grpc", "shm"]
 """How a client sends requests to the server."""
 Precision = Literal["fp64", "fp16", "bf16"]
 
-_UNORDERED = 11
+_UNORDERED = 12
 """Order of the stages at which no outputs are compared: after all others."""
 
 
@@ -123,13 +123,15 @@ class StageName(StrEnum):
     HTTP = _Row(key="http", heading="Triton, HTTP", action="Verify over HTTP", order=3, transport="http", pictured=True)
     GRPC = _Row(key="grpc", heading="Triton, gRPC", action="Verify over gRPC", order=4, transport="grpc", pictured=True)
     SHM = _Row(key="shm", heading="Triton, shared memory", action="Verify shared memory", order=5, transport="shm", pictured=True)
+    STREAM = _Row(key="stream", heading="Triton, gRPC stream", action="Verify a gRPC stream", order=6, transport="grpc")
+    """For a stateful model: all sequences at once over one stream, without waiting for responses."""
     INVARIANCES = _Row(key="invariances", action="Verify invariances", transport="any")
     """`AGAIN`, `ORDER` and `PADDED` together."""
-    AGAIN = _Row(key="again", heading="Triton, repeated", order=6, transport="any")
-    ORDER = _Row(key="order", heading="Triton, other order", order=7, transport="any")
-    PADDED = _Row(key="padded", heading="Triton, padded batch", order=8, transport="any")
-    CONCURRENT = _Row(key="concurrent", heading="Triton, concurrent", action="Verify concurrently", order=9, transport="any")
-    NEW_SAMPLES = _Row(key="new samples", heading="Triton, new samples", action="Verify new samples", order=10, transport="any")
+    AGAIN = _Row(key="again", heading="Triton, repeated", order=7, transport="any")
+    ORDER = _Row(key="order", heading="Triton, other order", order=8, transport="any")
+    PADDED = _Row(key="padded", heading="Triton, padded batch", order=9, transport="any")
+    CONCURRENT = _Row(key="concurrent", heading="Triton, concurrent", action="Verify concurrently", order=10, transport="any")
+    NEW_SAMPLES = _Row(key="new samples", heading="Triton, new samples", action="Verify new samples", order=11, transport="any")
     """Samples that were never sent before, which no cache can have a response to."""
     SERVER_STOP = _Row(key="server stop", action="Stop Triton")
     SERVER = _Row(key="server", action="Start Triton")

@@ -50,6 +50,7 @@ def run(
     memory_bytes: int | None = None,
     libraries: Sequence[str] = (),
     apart: SampleSet | None = None,
+    roll_out: bool = False,
 ) -> OrtRun:
     """Run every batch on ONNX Runtime's CPU provider.
 
@@ -62,6 +63,7 @@ def run(
         memory_bytes: limit on the worker's resident memory; `None` for the default of `workers.run_worker`.
         libraries: shared libraries with custom operators that the file uses.
         apart: further samples, each run alone. If the file fails on one of them, its entry in the result is the error's text.
+        roll_out: whether to run the samples' sequences step by step first; the result has the samples with all states.
 
     Raises:
         UsageError: one of the libraries cannot be loaded.
@@ -69,7 +71,13 @@ def run(
     """
     directory.mkdir(parents=True, exist_ok=True)
     request = RunRequest(
-        path=path, samples=samples, batches=tuple(batches), directory=directory, libraries=tuple(libraries), apart=apart
+        path=path,
+        samples=samples,
+        batches=tuple(batches),
+        directory=directory,
+        libraries=tuple(libraries),
+        apart=apart,
+        roll_out=roll_out,
     )
     try:
         result = workers.run_worker(tasks.RUN, request, directory=directory, deadline_s=deadline_s, memory_bytes=memory_bytes)
@@ -82,6 +90,7 @@ def run(
         version=ran.version,
         library_seconds=ran.library_seconds + result.import_seconds,
         apart=ran.apart,
+        samples=ran.samples,
         peak_memory=result.peak_memory,
     )
 
@@ -94,6 +103,7 @@ def run_within(
     batches: Sequence[tuple[int, ...]],
     directory: Path,
     apart: SampleSet | None = None,
+    roll_out: bool = False,
 ) -> OrtRun:
     """Call `run` with the deadline, the memory limit and the libraries of custom operators from the spec."""
     return run(
@@ -105,6 +115,7 @@ def run_within(
         memory_bytes=model.memory_bytes,
         libraries=model.custom_op_libraries,
         apart=apart,
+        roll_out=roll_out,
     )
 
 

@@ -89,6 +89,8 @@ class RunRequest:
     """Shared libraries with custom operators that the file uses."""
     apart: SampleSet | None = None
     """Further samples, each run alone. A failure on one of them is part of the result, not an error of the task."""
+    roll_out: bool = False
+    """Whether to run the sequences of the samples step by step first, since the samples have no states yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +108,8 @@ class RunResult:
     """Seconds spent in ONNX Runtime."""
     apart: tuple[TensorFiles | str, ...] = ()
     """For each sample that was run alone: its outputs, or the error's text if the run failed."""
+    samples: SampleSet | None = None
+    """The samples with the states of all steps, if the request asks for them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from tritonize.core import arrays, bounded_files, dtypes, npy
 from tritonize.core.arrays import Arrays
-from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec, from_json, to_json
+from tritonize.core.artifacts import SampleSet, Sequences, TensorFiles, TensorSpec, from_json, to_json
 from tritonize.core.errors import RepositoryError
 from tritonize.core.messages import files as wording
 from tritonize.core.results import Kind, NoiseFloor, Unmeasured
@@ -117,11 +117,15 @@ def fitting(
     chosen: list[int] = []
     left = budget
     others = [index for index in range(golden.samples.files.count) if index not in first]
+    whole = {index: members for members in golden.samples.sequence_samples for index in members}
     for index in (each for each in (*first, *others) if allowed is None or each in allowed):
-        left -= _bytes(golden, index)
+        members = whole.get(index, (index,))  # a step is of no use without those before it
+        if index in chosen:
+            continue
+        left -= sum(_bytes(golden, member) for member in members)
         if left < 0:
             break
-        chosen.append(index)
+        chosen += members
     return sorted(chosen)
 
 
@@ -158,7 +162,12 @@ def write(golden: GoldenSet, directory: Path, *, keep: Sequence[int] | None = No
             edges[place] = golden.samples.edges[index]
     written = replace(
         golden,
-        samples=replace(golden.samples, files=replace(inputs, count=len(kept)), edges=edges),
+        samples=replace(
+            golden.samples,
+            files=replace(inputs, count=len(kept)),
+            edges=edges,
+            sequences=golden.samples.sequences and golden.samples.sequences.kept(kept),
+        ),
         expected=replace(outputs, count=len(kept)),
         exact=replace(exact, count=len(kept)) if golden.exact else None,
     )
@@ -174,6 +183,7 @@ def facts(golden: GoldenSet) -> dict[str, object]:
         "drawn": golden.samples.drawn,
         "origin": golden.samples.origin,
         "edges": {str(index): name for index, name in golden.samples.edges.items()},
+        **({"sequences": to_json(golden.samples.sequences)} if golden.samples.sequences else {}),
         "max_batch_size": golden.max_batch_size,
         "inputs": [to_json(tensor) for tensor in golden.samples.files.tensors],
         "expected": [to_json(tensor) for tensor in golden.expected.tensors],
@@ -238,6 +248,7 @@ def from_facts(directory: Path, facts: dict[str, Any]) -> GoldenSet:
             batched=size > 0,
             origin=str(facts["origin"]),
             edges=edges,
+            sequences=_sequences(facts, count),
         ),
         expected=TensorFiles(directory=directory / "expected", tensors=_tensors(facts["expected"]), count=count),
         max_batch_size=size,
@@ -251,6 +262,16 @@ def from_facts(directory: Path, facts: dict[str, Any]) -> GoldenSet:
         required=bool(facts["required"]),
         floors=tuple(from_json(NoiseFloor, floor) for floor in facts["floors"]),
     )
+
+
+def _sequences(facts: dict[str, Any], count: int) -> Sequences | None:
+    """Read which samples are the steps of one sequence; `None` for a model without state, and in versions before there were any."""
+    if "sequences" not in facts:
+        return None
+    found = from_json(Sequences, facts["sequences"])
+    if found.starts[:1] != (0,) or sorted(set(found.starts)) != [*found.starts] or found.starts[-1] >= count:
+        raise ValueError(f"sequences start at the samples {str(found.starts)[:200]} of {count}")
+    return found
 
 
 def _from_schema_1(facts: dict[str, Any]) -> dict[str, Any]:

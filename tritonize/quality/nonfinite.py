@@ -15,7 +15,7 @@ from tritonize.core import arrays, dtypes
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.artifacts import Finding, SampleSet, TensorCheck, TensorFiles
 from tritonize.core.messages import samples as wording
-from tritonize.spec import schema
+from tritonize.spec import schema, sequences
 
 STREAM = 1_000_001
 """Random stream that selects the replaced elements; no sample and no example uses this number."""
@@ -43,10 +43,12 @@ def write(model: schema.Model, drawn: SampleSet, directory: Path) -> SampleSet |
     """
     if model.quality.nan == "off" or not model.quality.edge_cases:
         return None
+    contract = sequences.of(model)
+    kept = contract.inputs if contract else frozenset[str]()  # no client sends them
     floating = [
         name
         for name, tensor in model.inputs.items()
-        if dtypes.by_name(tensor.dtype).floating and tensor.distribution not in _STRUCTURE
+        if dtypes.by_name(tensor.dtype).floating and tensor.distribution not in _STRUCTURE and name not in kept
     ]
     first = arrays.load(drawn.files, 0)
     if not any(first[name].size for name in floating):

@@ -59,7 +59,7 @@ def _compute(model: schema.Model, source: Source, drawn: Drawn, *, work: Path, r
     """Compute the baseline of a PyTorch model."""
     computed, checks = _run(model, source, drawn, work=work, recorder=recorder)
     requirements.require_outputs(model, computed.reference.outputs)
-    usable = arrays.without_edges(drawn.samples, computed.observed.unusable)
+    usable = arrays.without_edges(computed.samples, computed.observed.unusable)
     golden = replace(_golden(model, usable, computed, work=work, recorder=recorder), unpadded=computed.observed.unpadded)
     source_name = source.location if source.kind == "factory" else Path(source.location).name
     judgement = as_loaded.judge(model, source_name, golden, variants=computed.observed.variants)
@@ -109,7 +109,7 @@ def _run(
         computed = runner.compute(
             model, source, drawn.samples, batches=batches, directory=work / "reference", float64=float64, apart=drawn.nonfinite
         )
-        requirements.require_one_shape(model, computed.reference.outputs, drawn.samples)
+        requirements.require_one_shape(model, computed.reference.outputs, computed.samples)
         checks = tuple(requirements.batch_check(model, computed, position, batch=batch) for position, batch in enumerate(batches))
         outcome.cost(computed)
         outcome.note = f"{computed.reference.parameters:,} parameters, {drawn.samples.files.count} samples"

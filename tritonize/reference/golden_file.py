@@ -163,15 +163,22 @@ def _fitting(golden: GoldenSet, seeded: Mapping[int, str], budget: int) -> int:
             shapes.add(form)
             used += _MEMBER_BYTES * sum(len(item) for item in items.values())
         if index and used > budget:
-            return index
+            return _whole(golden, index)
     return golden.samples.files.count
+
+
+def _whole(golden: GoldenSet, count: int) -> int:
+    """Return how many of the first samples make up whole sequences; those of the first sequence in any case."""
+    ends = [members[-1] + 1 for members in golden.samples.sequence_samples]
+    return max([ends[0], *(end for end in ends if end <= count)]) if ends else count
 
 
 def _first(golden: GoldenSet, count: int) -> GoldenSet:
     """Return the golden set with its first samples only."""
     edges = {index: name for index, name in golden.samples.edges.items() if index < count}
     exact = replace(golden.exact, count=count) if golden.exact else None
-    inputs = replace(golden.samples, files=replace(golden.samples.files, count=count), edges=edges)
+    sequences = golden.samples.sequences and golden.samples.sequences.kept(range(count))
+    inputs = replace(golden.samples, files=replace(golden.samples.files, count=count), edges=edges, sequences=sequences)
     return replace(golden, samples=inputs, expected=replace(golden.expected, count=count), exact=exact)
 
 

@@ -55,7 +55,7 @@ def usable_samples(model: schema.Model, drawn: SampleSet, work: Path) -> UsableS
     for item in [*items, *(pairs if batched else ())]:
         arrays.save(inputs, inputs.count, item)
         inputs = replace(inputs, count=inputs.count + 1)
-    apart = replace(drawn, files=inputs, edges={})
+    apart = replace(drawn, files=inputs, edges={}, sequences=None)
     ran = runtime.run_within(model, Path(model.source), drawn, batches=[(0,)], directory=work / "edge_outputs", apart=apart)
     results = [result if isinstance(result, str) else arrays.load(result, 0) for result in ran.apart]
     unusable = {}

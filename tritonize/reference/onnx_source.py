@@ -33,28 +33,32 @@ def compute(model: schema.Model, source: Source, drawn: Drawn, *, work: Path, re
     singles = [(index,) for index in range(usable.samples.files.count)]
     batches = requirements.first_batches(model, usable.samples)
     with recorder.stage(StageName.SOURCE) as outcome:
-        ran = runtime.run_within(model, path, usable.samples, batches=[*singles, *batches], directory=work / "source")
+        stateful = usable.samples.sequences is not None
+        every = [*singles, *batches]
+        ran = runtime.run_within(model, path, usable.samples, batches=every, directory=work / "source", roll_out=stateful)
         expected = ran.gather(range(len(singles)), work / "expected")
         outcome.cost(ran)
         outcome.note = f"{usable.samples.files.count} samples"
+    samples = ran.samples or usable.samples
     computed = Computed(
+        samples=samples,
         reference=Reference(source=source, outputs=expected, parameters=0),
         batched=ran.gather(range(len(singles), len(singles) + len(batches)), work / "batched"),
     )
-    requirements.require_one_shape(model, expected, usable.samples)
+    requirements.require_one_shape(model, expected, samples)
     checks = tuple(
         requirements.batch_check(model, computed, position, batch=batch, stage=StageName.SOURCE)
         for position, batch in enumerate(batches)
     )
     requirements.require_outputs(model, expected)
     golden = GoldenSet(
-        samples=usable.samples,
+        samples=samples,
         expected=expected,
         max_batch_size=model.max_batch_size,
         why_not="the source is an ONNX file, which PyTorch cannot run in float64",
         answered_by=ONNX_SOURCE,
         required=model.quality.float64 == "required",
         unpadded=usable.unpadded,
-        rules=gates.rules(model, usable.samples, expected),
+        rules=gates.rules(model, samples, expected),
     )
     return Baseline(golden=golden, source=source, checks=checks, notes=usable.notes)

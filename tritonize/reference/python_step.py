@@ -94,6 +94,7 @@ def _computed(model: schema.Model, source: Source, request: tasks.StepRequest) -
     return Computed(
         reference=Reference(source=source, outputs=value.outputs, parameters=0),
         batched=value.batched,
+        samples=request.samples,
         observed=tasks.Observed(unusable=value.unusable),
         library_seconds=value.library_seconds + result.import_seconds,
         peak_memory=result.peak_memory,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any  # Any: JSON data of an inspection
 
 from tritonize.core import arrays
@@ -15,16 +15,29 @@ from tritonize.core.stages import StageName
 from tritonize.quality.comparison import compare
 from tritonize.quality.golden_set import Batch
 from tritonize.reference.runner import Computed
-from tritonize.spec import schema
+from tritonize.spec import schema, sequences
 
 OVERRIDABLE_IR_VERSION = 4
 """First IR version in which a client may send a weight that is also an input (ONNX Runtime, `Graph::CanOverrideInitializer`)."""
 
 
 def first_batches(model: schema.Model, drawn: SampleSet) -> list[Batch]:
-    """Return one batch of every size and shape."""
+    """Return one batch of every size and shape.
+
+    The size of a state that may grow is known at the start of a sequence alone, so that only first steps are put into one batch.
+    """
     sizes = [size for size in arrays.batch_sizes(model.max_batch_size) if size > 1]
+    contract = sequences.of(model)
+    if contract and drawn.sequences and any(-1 in state.dims for state in contract.states):
+        starts = [index for index in drawn.sequences.starts if index not in drawn.edges]
+        return [tuple(group[place % len(group)] for place in range(size)) for size in sizes for group in _alike(drawn, starts)]
     return [batch for size in sizes for batch in arrays.first_batches(drawn, size)]
+
+
+def _alike(drawn: SampleSet, indices: Sequence[int]) -> list[list[int]]:
+    """Return those of the samples that have the same shapes, group by group."""
+    groups = ([index for index in members if index in indices] for members in arrays.groups(drawn))
+    return [members for members in groups if members]
 
 
 def batch_check(

@@ -22,6 +22,8 @@ class Computed:
 
     reference: Reference
     batched: TensorFiles
+    samples: SampleSet
+    """Of a stateful model, with the state of every step."""
     observed: Observed = field(default_factory=Observed)
     """What the run found out besides the outputs; empty if ONNX Runtime computed them."""
     library_seconds: float = 0.0
@@ -101,6 +103,7 @@ def _computed(source: Source, result: workers.WorkerResult[tasks.ReferenceResult
             renamed=value.renamed,
         ),
         batched=value.batched,
+        samples=value.samples,
         observed=value.observed,
         library_seconds=value.library_seconds + result.import_seconds,
         peak_memory=result.peak_memory,

@@ -96,6 +96,8 @@ class ReferenceResult:
     """One item per sample."""
     batched: TensorFiles
     """One item per batch of the request."""
+    samples: SampleSet
+    """Those of the request; of a stateful model, with the state of every step."""
     parameters: int
     """Number of elements."""
     renamed: Mapping[str, str]

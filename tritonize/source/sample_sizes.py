@@ -11,15 +11,28 @@ from tritonize.core import arrays
 from tritonize.core.errors import RepositoryError, UsageError
 from tritonize.core.messages import files as wording
 from tritonize.process import processes
-from tritonize.spec import schema
+from tritonize.source import sequence_samples
+from tritonize.spec import schema, sequences
 
 
 def count(model: schema.Model) -> int:
     """The number of samples to generate: `samples.count`, or more if necessary.
 
-    A batched model needs two samples of every shape. A text input needs enough samples to include every text.
+    A batched model needs two samples of every shape. A text input needs enough samples to include every text. For a stateful model,
+    each step of a sequence is a sample, and `samples.count` is the number of sequences.
     """
-    return max(model.samples.count, (2 if model.max_batch_size > 1 else 1) * shapes(model), _samples_for_texts(model))
+    if sequences.of(model):
+        return sum(sequence_lengths(model))
+    return max(model.samples.count, _least(model))
+
+
+def sequence_lengths(model: schema.Model) -> list[int]:
+    """The number of steps of each sequence to generate."""
+    return sequence_samples.lengths(model, _least(model))
+
+
+def _least(model: schema.Model) -> int:
+    return max((2 if model.max_batch_size > 1 else 1) * shapes(model), _samples_for_texts(model))
 
 
 def _samples_for_texts(model: schema.Model) -> int:

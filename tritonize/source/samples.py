@@ -5,6 +5,7 @@ All randomness comes from NumPy, so that samples can be generated again on a mac
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -17,8 +18,8 @@ from tritonize.core.arrays import Array, Arrays
 from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import samples as wording
-from tritonize.source import sample_files, sample_sizes
-from tritonize.spec import schema
+from tritonize.source import file_items, sample_sizes, sequence_samples
+from tritonize.spec import schema, sequences
 
 EXAMPLE_STREAM = 1_000_000
 """Number of the first random stream for the exporter's example. Samples use the streams below it (`Samples.count` is lower)."""
@@ -38,7 +39,13 @@ def write(model: schema.Model, directory: Path) -> SampleSet:
     """
     if not model.samples.patterns:
         sample_sizes.require_room(model, directory)
-    items = _from_files(model) if model.samples.patterns else (generate(model, index) for index in range(sample_sizes.count(model)))
+    starts: list[int] = []
+    if contract := sequences.of(model):
+        items = _steps(model, contract, starts)
+    elif model.samples.patterns:
+        items = itertools.chain.from_iterable(file_items.of(model))
+    else:
+        items = (generate(model, index) for index in range(sample_sizes.count(model)))
     # No file names: the evidence is copied to other machines, and they may be those of patients.
     origin = "from files" if model.samples.patterns else f"generated, seed {model.samples.seed}"
     if model.samples.function:
@@ -48,11 +55,28 @@ def write(model: schema.Model, directory: Path) -> SampleSet:
     for count, item in enumerate(items, start=1):
         arrays.save(TensorFiles(directory=directory, tensors=tensors, count=count), count - 1, item)
     drawn = SampleSet(
-        files=TensorFiles(directory=directory, tensors=tensors, count=count), batched=bool(model.max_batch_size), origin=origin
+        files=TensorFiles(directory=directory, tensors=tensors, count=count),
+        batched=bool(model.max_batch_size),
+        origin=origin,
+        sequences=sequence_samples.described(contract, starts) if contract else None,
     )
     if model.max_batch_size > 1 and not all(_differ(drawn, members) for members in arrays.groups(drawn)):
         raise UsageError.of(wording.SAMPLES_EQUAL, where=", ".join(model.samples.patterns))
     return drawn
+
+
+def _steps(model: schema.Model, contract: sequences.Contract, starts: list[int]) -> Iterator[Arrays]:
+    """Yield the steps of all sequences, and add the number of the first step of each to `starts`."""
+    if model.samples.patterns:
+        each_sequence = file_items.of(model)
+    else:
+        sizes = sample_sizes.sequence_lengths(model)
+        each_sequence = sequence_samples.chunks((generate(model, index) for index in range(sum(sizes))), sizes)
+    count = 0
+    for number, items in enumerate(each_sequence):
+        starts.append(count)
+        count += len(items)
+        yield from sequence_samples.steps(model, contract, number, items=items)
 
 
 def add_edges(model: schema.Model, drawn: SampleSet) -> SampleSet:
@@ -67,8 +91,11 @@ def add_edges(model: schema.Model, drawn: SampleSet) -> SampleSet:
     cases = {"zeros": (0, 0), "ones": (1, 0), "smallest": (None, 0), "largest": (None, 1)}
     edges: dict[int, str] = {}
     written: list[Arrays] = []
+    contract, starts = sequences.of(model), list(drawn.sequences.starts) if drawn.sequences else []
     for case, (value, end) in cases.items():
         item = {name: _edge(model.inputs[name], first[name], limits[name], value=value, end=end) for name in model.inputs}
+        if contract:
+            item |= sequence_samples.alone(model, contract, len(starts))
         if any(all(np.array_equal(item[name], other[name]) for name in item) for other in written):
             continue
         written.append(item)
@@ -76,7 +103,9 @@ def add_edges(model: schema.Model, drawn: SampleSet) -> SampleSet:
         files = replace(drawn.files, count=index + 1)
         arrays.save(files, index, item)
         edges[index] = case
-    return replace(drawn, files=replace(drawn.files, count=drawn.files.count + len(edges)), edges=edges)
+        starts.append(index)
+    sequenced = sequence_samples.described(contract, starts) if contract else None
+    return replace(drawn, files=replace(drawn.files, count=drawn.files.count + len(edges)), edges=edges, sequences=sequenced)
 
 
 def _limits(model: schema.Model, drawn: SampleSet, name: str) -> tuple[float, float] | None:
@@ -140,6 +169,7 @@ def write_example(model: schema.Model, samples: SampleSet, directory: Path) -> T
         item = arrays.stack(samples.files, [0] * size)
     else:
         items = [generate(model, EXAMPLE_STREAM + offset, sample_sizes.axis_sizes(model, 0)) for offset in range(size)]
+        items = [sequence_samples.as_example(model, each, offset) for offset, each in enumerate(items)]
         item = {name: np.concatenate([each[name] for each in items]) if size > 1 else items[0][name] for name in model.inputs}
     files = TensorFiles(directory=directory, tensors=samples.files.tensors, count=1)
     arrays.save(files, 0, item)
@@ -219,49 +249,3 @@ def _draw(generator: np.random.Generator, tensor: schema.Input, shape: tuple[int
         return generator.uniform(*tensor.range, shape).astype(dtype)
     low, high = tensor.range or (0, 9)
     return generator.integers(int(low), int(high), shape, endpoint=True, dtype=np.int64).astype(dtype)
-
-
-def _from_files(model: schema.Model) -> Iterator[Arrays]:
-    paths = [path for pattern in model.samples.patterns for path in sample_files.matches(pattern)]
-    for path in paths:
-        stored = sample_files.read(path)
-        if set(stored) != set(model.inputs):
-            found = ", ".join(stored) or "nothing"
-            raise UsageError.of(wording.FILE_INPUTS, where=str(path), expected=", ".join(model.inputs), found=found)
-        yield from _items(
-            model, path, {name: _checked(path, name, tensor, array=stored[name]) for name, tensor in model.inputs.items()}
-        )
-
-
-def _checked(path: str, name: str, tensor: schema.Input, *, array: Array) -> Array:
-    """The array in the type of the spec, bfloat16 and text included.
-
-    Raises:
-        UsageError: type or shape differ from the spec.
-    """
-    fits = len(array.shape) == len(tensor.shape) and all(
-        isinstance(expected, str) or expected == size for expected, size in zip(tensor.shape, array.shape, strict=True)
-    )
-    dtype = arrays.numpy_dtype(tensor.dtype)
-    if tensor.dtype == "bf16" and array.dtype == np.float32:
-        array = array.astype(dtype)  # an .npz file cannot hold bfloat16
-    if tensor.dtype == "string" and array.dtype.kind in "UST":
-        array = arrays.text(array)
-    if not fits or array.dtype != dtype:
-        expected = f"{tensor.dtype} {list(tensor.shape)}"
-        raise UsageError.of(
-            wording.FILE_TENSOR, where=path, expected=expected, found=f"{array.dtype} {list(array.shape)}", name=name
-        )
-    return array
-
-
-def _items(model: schema.Model, path: str, stored: Arrays) -> Iterator[Arrays]:
-    """Split a file along the batch axis into one item per element; a model without batching takes the file as one item."""
-    if not model.max_batch_size:
-        yield stored
-        return
-    sizes = {name: array.shape[0] for name, array in stored.items()}
-    if len(set(sizes.values())) != 1 or 0 in sizes.values():
-        raise UsageError.of(wording.FILE_BATCH_SIZES, where=path, found=str(sizes))
-    for index in range(next(iter(sizes.values()))):
-        yield {name: array[index : index + 1] for name, array in stored.items()}

@@ -214,6 +214,14 @@ class Samples(_Section):
         default_factory=dict, description="for inputs of type string: the texts that the samples use in turn"
     )
 
+    sequence_length: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="for a model with triton.sequence_batching: the number of steps of a sequence (4); then count is the number of "
+        "sequences, and the first axis of a sample file is the time",
+    )
+
     @property
     def patterns(self) -> list[str]:
         """The file patterns as a list; empty if samples are generated."""

@@ -14,6 +14,7 @@ from tritonize.core.errors import InferenceError
 from tritonize.core.messages import client as client_messages
 from tritonize.core.stages import StageName
 from tritonize.quality.batch_checks import check_outputs
+from tritonize.spec import sequences
 from tritonize.triton import client, model_config
 from tritonize.triton.protocol import ModelConfig, TensorConfig
 from tritonize.triton.target import Target
@@ -90,7 +91,13 @@ def _some(indices: Sequence[int]) -> str:
 
 
 def as_served(batch: Arrays, config: ModelConfig, field: Literal["input", "output"]) -> Arrays:
-    """The arrays in the shape that a client sends and receives: a scalar tensor is served with one axis of size 1."""
+    """The arrays in the shape that a client sends and receives: a scalar tensor is served with one axis of size 1.
+
+    The controls and states of a stateful model are left out, unless its configuration lists them.
+    """
+    if sequences.SECTION in config:
+        listed = {tensor["name"] for tensor in config.get(field, [])}
+        batch = {name: array for name, array in batch.items() if name in listed}
     batched = bool(int(config.get("max_batch_size", 0)))
     reshaped = {
         tensor["name"]

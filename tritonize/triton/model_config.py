@@ -16,7 +16,7 @@ from tritonize.core import dtypes, names
 from tritonize.core.artifacts import Finding, OnnxArtifact, TensorSpec
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import server as messages
-from tritonize.spec import schema
+from tritonize.spec import schema, sequences
 from tritonize.triton import config_section, own_config, text_form
 from tritonize.triton.protocol import ModelConfig
 
@@ -50,8 +50,14 @@ def render(
         UsageError: the spec's `triton:` section or template does not make a valid configuration, or the user's own configuration
             contradicts the model; the error lists every contradiction.
     """
-    inputs = [_tensor(tensor, model, None, optional=tensor.name in artifact.optional) for tensor in artifact.inputs]
-    return _rendered(name, model, inputs, outputs=artifact.outputs, labels=labels or {}, plans=plans or {})
+    kept = sequences.of(model) or sequences.Contract(controls=(), states=())  # the batcher's tensors are in its own section
+    inputs = [
+        _tensor(tensor, model, None, optional=tensor.name in artifact.optional)
+        for tensor in artifact.inputs
+        if tensor.name not in kept.inputs
+    ]
+    outputs = [tensor for tensor in artifact.outputs if tensor.name not in kept.outputs]
+    return _rendered(name, model, inputs, outputs=outputs, labels=labels or {}, plans=plans or {})
 
 
 def render_tensors(
@@ -97,7 +103,10 @@ def _rendered(
 
     text = own_config.text(model.config) if model.config else config_template.rendered(model.template, fields).strip() + "\n"
     config = parse(text, where=str(own or "templates/config.pbtxt.j2"))
-    if model.config and (lines := list(own_config.contradictions(config, name, fields))):
+    lines = list(own_config.contradictions(config, name, fields)) if model.config else []
+    if own and sequences.SECTION in config and sequences.SECTION not in model.triton:
+        lines.append(f"{sequences.SECTION}: write it under triton in the spec, which says what a sequence is")
+    if lines:
         raise UsageError.of(messages.OWN_CONFIG_DIFFERS, where=str(own), details=lines)
     found = config.get("name"), int(config.get("max_batch_size", 0))
     if model.template and found != (name, model.max_batch_size):

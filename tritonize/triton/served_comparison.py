@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from tritonize.core import arrays
 from tritonize.core.artifacts import Check, Finding, SetAside, Stage
 from tritonize.core.errors import InferenceError
+from tritonize.core.messages import sequences as sequence_wording
 from tritonize.core.messages import server as wording
 from tritonize.core.results import Verdict
 from tritonize.core.stages import SERVED, TRANSPORTS, StageName, Transport, over
@@ -23,6 +24,7 @@ from tritonize.triton import (
     new_samples,
     reachability,
     remote,
+    sequence_requests,
     served_versions,
     server_description,
 )
@@ -85,9 +87,12 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
     if isinstance(first := _read_counts(target), Unread):
         stages.append(_unread(StageName.STATISTICS, first.why))
     served = target.served_config if served is None else served
-    requests: dict[StageName, Callable[[], Responses]] = {over(name): functools.partial(_over, target, name) for name in transports}
-    requests[StageName.INVARIANCES] = functools.partial(_invariances, target, served)
-    requests[StageName.CONCURRENT] = functools.partial(_concurrently, target)
+    if target.golden.samples.sequences:
+        requests = sequence_requests.stages(target, transports)
+    else:
+        requests = {over(name): functools.partial(_over, target, name) for name in transports}
+        requests[StageName.INVARIANCES] = functools.partial(_invariances, target, served)
+        requests[StageName.CONCURRENT] = functools.partial(_concurrently, target)
     if target.new is not None:
         usable = reachability.transports(target.server, transports)
         requests[StageName.NEW_SAMPLES] = functools.partial(new_samples.send, target, target.new, usable)
@@ -152,6 +157,7 @@ def _unread(stage: StageName, why: str) -> Stage:
 
 
 def _notes(target: Target, asked: served_versions.Asked, *, proven: ModelConfig) -> Iterator[str]:
+    yield from sequence_requests.notes(target)
     if target.profile.leaves_out:
         yield wording.QUICK_PROFILE.text(sent=target.pace.sent, samples=target.golden.samples.files.count)
     if target.present is not None and target.config is target.present:
@@ -208,6 +214,8 @@ def _stage(name: StageName, responses: Responses, seconds: float, *, nothing: st
 
 def _unmakeable(target: Target, name: StageName) -> str | None:
     """Why no new samples can be sent."""
+    if name is StageName.NEW_SAMPLES and target.golden.samples.sequences:
+        return sequence_wording.NEVER_CACHED.text()
     if name is not StageName.NEW_SAMPLES or target.new is None or new_samples.possible(target, target.new):
         return None
     return wording.NEW_SAMPLES_IMPOSSIBLE.text(why=target.new.origin)

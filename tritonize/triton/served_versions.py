@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tritonize.core import arrays
+from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import Finding
 from tritonize.core.errors import InferenceError, ServerError
 from tritonize.core.messages import server as wording
 from tritonize.quality.comparison import compare
-from tritonize.triton import client, inference, server_description
+from tritonize.triton import client, inference, sequence_requests, server_description
 from tritonize.triton.target import Target
 
 
@@ -50,10 +51,8 @@ def _over(target: Target, connection: client.Client, reached: set[int]) -> Itera
         yield Finding(
             where=where, what=wording.OTHER_VERSIONS_SERVED.text(), expected=f"version {expected}", found=f"version {found}"
         )
-    inputs = arrays.stack(target.golden.samples.files, (0,))
-    target.pace.wait()
     try:
-        outputs = connection.infer(target.model, inference.as_served(inputs, target.config, "input"))
+        outputs = dict(_without_a_version(target, connection))
     except InferenceError as error:
         yield inference.refusal(f"{where}, without a version", error)
         return
@@ -67,11 +66,28 @@ def _over(target: Target, connection: client.Client, reached: set[int]) -> Itera
             where=where, what=wording.OTHER_VERSION_BY_DEFAULT.text(), expected=f"version {wanted}", found=f"version {answered}"
         )
     elif wanted == target.version:
-        expected_outputs = inference.as_served(target.golden.expected_outputs((0,)), target.config, "output")
-        wrong = [each for each in compare(expected_outputs, outputs, target.golden.tolerances) if not each.passed]
+        golden = target.golden
+        wrong = [
+            each
+            for index, found in outputs.items()
+            for each in compare(
+                inference.as_served(golden.expected_outputs((index,)), target.config, "output"), found, golden.tolerances
+            )
+            if not each.passed
+        ]
         if wrong:
             reason = f"{wrong[0].name}: {wrong[0].reason}"
             yield Finding(where=where, what=wording.WRONG_BY_DEFAULT.text(), expected=f"version {wanted}", found=reason)
+
+
+def _without_a_version(target: Target, connection: client.Client) -> Iterator[tuple[int, Arrays]]:
+    """Send the first sample, or one sequence of a stateful model; yield each sample with its outputs."""
+    if target.golden.samples.sequences:
+        yield from sequence_requests.one_without_a_version(target, connection)
+        return
+    target.pace.wait()
+    inputs = arrays.stack(target.golden.samples.files, (0,))
+    yield 0, connection.infer(target.model, inference.as_served(inputs, target.config, "input"))
 
 
 def _named(target: Target, connection: client.Client) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from tritonize.core.messages import files
 from tritonize.core.messages import server as server_messages
 from tritonize.triton import client
 from tritonize.triton.client import refusals
+from tritonize.triton.client.base import SequenceStep
 from tritonize.triton.client.refusals import Refusal
 from tritonize.triton.protocol import ModelMetadata
 from tritonize.triton.remote import await_model as await_model
@@ -31,6 +32,8 @@ READY_TIMEOUT_S = 600.0
 """Default for the seconds within which all models must be loaded."""
 _PROBE_LIMIT = 2**31
 """Largest size in bytes of generated inputs for a probe request."""
+_PROBE_ID = 2**61 - 1
+"""Correlation id of the probe of a stateful model; it ends with that request."""
 _END_S = 5.0
 """Seconds within which a server whose connections broke has ended, if it crashed."""
 
@@ -143,10 +146,12 @@ def _probe_one(
         if nbytes(metadata) > _PROBE_LIMIT:
             raise ServerError.of(files.NO_PROBE, where=f"{name} version {version}", model=name)
     try:
-        connection.infer(name, smallest_inputs(metadata) if inputs is None else inputs, version=version)
+        # A sequence of one step, for which a model that takes no sequences has no use.
+        own = smallest_inputs(metadata) if inputs is None else inputs
+        connection.infer(name, own, version=version, step=SequenceStep(_PROBE_ID, start=True, end=True))
     except InferenceError as error:
         died = refusals.kind(error) is Refusal.MODEL_DIED
-        # A model may refuse generated inputs with good reason (too small, a sequence without its id): that counts as a response.
+        # A model may refuse generated inputs with good reason (too small): that counts as a response.
         if inputs is None and error.code == client_messages.MODEL_REFUSED.code and not died:
             return
         message = server_messages.MODEL_DIED if died else server_messages.MODEL_SILENT

@@ -57,6 +57,11 @@ class Profile:
         by_size = sorted(every, key=len)
         return [by_size[0], *by_size[len(by_size) - self.batches + 1 :]]
 
+    def sequences(self, golden: GoldenSet) -> list[Batch]:
+        """The sequences of a stateful model that are sent over each transport: if not all, the longest ones."""
+        every = golden.samples.sequence_samples
+        return every if self.batches is None else sorted(every, key=len, reverse=True)[: self.batches]
+
 
 STANDARD = Profile(name="standard", batches=None, again=4, padded=True, clients=8, concurrent_s=2.0, turns=100, new=2)
 """100 turns are enough to find a mix-up that affects one response in 200."""
@@ -112,8 +117,20 @@ def most_requests(profile: Profile, golden: GoldenSet, *, transports: int) -> in
     Args:
         transports: number of transports that are used.
     """
+    if golden.samples.sequences:
+        return _most_steps(profile, golden, transports=transports)
     repeated = 2 * profile.again * len(profile.repeated_sizes(golden))
     padded = 2 * len(arrays.groups(golden.samples)) if profile.padded and golden.max_batch_size > 1 else 0
     concurrent = profile.clients * max(2 * len(golden.batches()), profile.turns)
     new = transports * max(profile.mixed, profile.new * (1 + len(arrays.batch_sizes(golden.max_batch_size))))
     return transports * (len(profile.over_a_transport(golden)) + 1) + repeated + padded + concurrent + new
+
+
+def _most_steps(profile: Profile, golden: GoldenSet, *, transports: int) -> int:
+    """The same for a stateful model, where each step of a sequence is a request; a gRPC stream counts as one more transport."""
+    sent = profile.sequences(golden)
+    longest = max(map(len, golden.samples.sequence_samples))
+    once = sum(map(len, sent))
+    again = 3 * sum(map(len, sent[: profile.again]))
+    concurrent = profile.clients * longest * max(2 * len(golden.samples.sequence_samples), profile.turns)
+    return (transports + 1) * (once + longest) + again + concurrent

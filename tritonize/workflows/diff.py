@@ -12,6 +12,7 @@ from tritonize.core import arrays, temporary
 from tritonize.core.artifacts import Finding, Stage, TensorSpec
 from tritonize.core.errors import MissingError, ServerError, UsageError
 from tritonize.core.messages import repository as wording
+from tritonize.core.messages import sequences as sequence_wording
 from tritonize.core.messages import steps as step_wording
 from tritonize.core.messages import usage
 from tritonize.core.recorder import Listener, silent
@@ -239,6 +240,8 @@ def _served(request: Request, versions: tuple[Version, Version], folder: Path) -
     before, after = ({(tensor.name, tensor.dtype) for tensor in each.golden.samples.files.tensors} for each in versions)
     if before != after:
         return _Served(problem="Answers and latency were not compared: the versions take other inputs.")
+    if any(each.golden.samples.sequences for each in versions):
+        return _Served(problem=sequence_wording.ONLY_VERIFIED.text())
     if any(each.config.get("platform") == model_config.ENSEMBLE for each in versions):
         differences = ensemble_steps.differences(*(each.manifest for each in versions))
         return _Served(problem=step_wording.STEPS_NOW.text(differences=differences))

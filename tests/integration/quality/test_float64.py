@@ -122,7 +122,7 @@ def golden_of(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **fi
     answer = worker.compute(ReferenceRequest(model=load, samples=drawn, directory=tmp_path / "work", float64=True))
     own = runner.Reference(source=identification.identify(model), outputs=answer.outputs, parameters=answer.parameters)
     drawn = arrays.without_edges(drawn, answer.observed.unusable)
-    computed = Computed(reference=own, batched=answer.batched, observed=answer.observed)
+    computed = Computed(reference=own, batched=answer.batched, samples=answer.samples, observed=answer.observed)
     from tritonize.core.recorder import Recorder
     from tritonize.reference import computation
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from tritonize.core import arrays
-from tritonize.core.arrays import Arrays
-from tritonize.core.artifacts import TensorFiles
+from tritonize.core import arrays, sequence_states
+from tritonize.core.arrays import Array, Arrays
+from tritonize.core.artifacts import SampleSet, TensorFiles
 from tritonize.core.errors import ExportError, UsageError
 from tritonize.core.messages import export as wording
 from tritonize.onnx_model.tasks import RunRequest, RunResult
@@ -31,9 +31,10 @@ def run(request: RunRequest) -> RunResult:
     watch = Stopwatch()
     with watch.library():
         opened = session(request.path, request.libraries)
+    samples = _rolled_out(opened, request, watch) if request.roll_out else request.samples
     outputs, seconds = [], []
     for position, indices in enumerate(request.batches):
-        batch = arrays.stack(request.samples.files, indices)
+        batch = arrays.stack(samples.files, indices)
         before = watch.seconds
         with watch.library():
             outputs_of_batch = run_batch(opened, batch, len(indices))
@@ -45,7 +46,28 @@ def run(request: RunRequest) -> RunResult:
         version=onnxruntime.__version__,
         library_seconds=watch.seconds,
         apart=tuple(_apart(opened, request, watch)),
+        samples=samples if request.roll_out else None,
     )
+
+
+def _rolled_out(opened: onnxruntime.InferenceSession, request: RunRequest, watch: Stopwatch) -> SampleSet:
+    """The samples of a stateful model with the states of all steps.
+
+    Raises:
+        UsageError: the file does not return its state, or depends on one that Triton does not initialize.
+    """
+
+    def step(item: Arrays) -> Arrays:
+        with watch.library():
+            return run_batch(opened, item, 1)
+
+    def close(one: Array, other: Array, _output: str) -> bool:
+        same_nan = one.dtype.kind == "f"
+        return one.shape == other.shape and bool(np.array_equal(one, other, equal_nan=same_nan))
+
+    samples = sequence_states.roll_out(request.samples, step, request.directory / "steps")
+    sequence_states.require_reset(samples, step, close=close)
+    return samples
 
 
 def _apart(opened: onnxruntime.InferenceSession, request: RunRequest, watch: Stopwatch) -> Iterator[TensorFiles | str]:

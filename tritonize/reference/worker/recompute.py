@@ -14,7 +14,7 @@ from typing import Any  # Any: torch.library is untyped
 
 import torch
 
-from tritonize.core import arrays, dtypes
+from tritonize.core import arrays, dtypes, sequence_states
 from tritonize.core.arrays import Arrays
 from tritonize.core.artifacts import SampleSet, TensorFiles
 from tritonize.core.errors import ExportError
@@ -69,12 +69,14 @@ def run(
     tensors = tuple(replace(tensor, dtype=dtype) if _floating(tensor.dtype) else tensor for tensor in expected.tensors)
     files = TensorFiles(directory=directory / dtype, tensors=tensors, count=0)
     without: dict[str, str] = {}
+    carrier = sequence_states.Carrier(samples.sequences)  # the state in this precision, not the one in the samples
     with convolution_in_slabs():
         for position, indices in enumerate(batches):
             progress.report(f"PyTorch in {dtype}, sample {position + 1} of {len(batches)}")
-            batch = _cast(arrays.stack(samples.files, indices), dtype)
+            batch = _cast(carrier.into(indices[0], arrays.stack(samples.files, indices)), dtype)
             with watch.library():
                 outputs = model.run(batch)
+            carrier.take(outputs)
             if missing := missing_outputs(files, outputs, dtype):
                 without |= missing
                 files = arrays.select(files, [tensor.name for tensor in files.tensors if tensor.name not in missing])

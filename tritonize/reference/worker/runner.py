@@ -15,7 +15,7 @@ from tritonize.core.errors import ExportError, UsageError
 from tritonize.core.messages import reference as wording
 from tritonize.process.stopwatch import Stopwatch
 from tritonize.reference.tasks import Observed, Recomputed, ReferenceRequest, ReferenceResult, Variant
-from tritonize.reference.worker import determinism, edge_cases, python_state, recompute, variants, weight_perturbation
+from tritonize.reference.worker import determinism, edge_cases, python_state, recompute, sequences, variants, weight_perturbation
 from tritonize.source.tasks import LoadRequest
 from tritonize.source.worker import module_state, script_facts
 from tritonize.source.worker.torch_model import LoadedModel, load
@@ -31,6 +31,7 @@ def compute(request: ReferenceRequest) -> ReferenceResult:
         model = load(request.model)
     determinism.require_mode(model, request.model.training)
     before, state_before = determinism.fingerprint(model.module), python_state.state(model.module)
+    request = sequences.rolled_out(model, request, watch=watch)
     singles = [(index,) for index in range(request.samples.drawn)]
     outputs = _run(model, request.samples, singles, directory=request.directory / "expected", watch=watch)
     outputs, unusable = edge_cases.run(model, request, outputs, watch=watch)
@@ -69,6 +70,7 @@ def compute(request: ReferenceRequest) -> ReferenceResult:
     return ReferenceResult(
         outputs=outputs,
         batched=batched,
+        samples=request.samples,
         parameters=parameters,
         renamed=renamed,
         state=determinism.checksum(before),

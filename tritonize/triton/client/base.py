@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self, cast
 
@@ -36,6 +37,16 @@ DESCRIPTION_LIMIT = 2**24
 
 _SECRET = 4
 """Characters of the shortest value of a header that is hidden in texts of the server."""
+
+
+@dataclass(frozen=True)
+class SequenceStep:
+    """The place of a request in a sequence of a stateful model."""
+
+    correlation_id: int | str
+    """Not 0 and not empty, which stand for a request without a sequence."""
+    start: bool
+    end: bool
 
 
 class Client(abc.ABC):
@@ -116,6 +127,7 @@ class Client(abc.ABC):
         version: str = "",
         outputs: Sequence[str] | None = None,
         output_nbytes: Mapping[str, int] | None = None,  # noqa: ARG002 - used by the shared-memory client alone
+        step: SequenceStep | None = None,
     ) -> Arrays:
         """Send one inference request.
 
@@ -125,17 +137,22 @@ class Client(abc.ABC):
             version: empty to let the server choose.
             outputs: names of the outputs to request (all).
             output_nbytes: with `shm`, bytes to reserve for each output whose size does not follow from the model and the
-                inputs; if one is missing, the client first sends the request with inline tensors to measure it.
+                inputs; if one is missing, the client first sends the request with inline tensors to measure it, which a step of
+                a sequence does not allow.
+            step: for a stateful model, the place of the request in its sequence.
 
         Raises:
             InferenceError: the server refused the request, it is too large for the transport, another model responded, or
                 the response is inconsistent.
             UsageError: an array has an element type that Triton does not support.
         """
-        return self._plain({name: tensors.sendable(name, array) for name, array in inputs.items()}, model, version, outputs=outputs)
+        sent = {name: tensors.sendable(name, array) for name, array in inputs.items()}
+        return self._plain(sent, model, version, outputs=outputs, step=step)
 
     @abc.abstractmethod
-    def _plain(self, inputs: Arrays, model: str, version: str, *, outputs: Sequence[str] | None) -> Arrays:
+    def _plain(
+        self, inputs: Arrays, model: str, version: str, *, outputs: Sequence[str] | None, step: SequenceStep | None = None
+    ) -> Arrays:
         """Send one inference request with the tensors inside the messages."""
 
     @abc.abstractmethod

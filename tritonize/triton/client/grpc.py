@@ -14,8 +14,9 @@ from tritonize.core.errors import InferenceError, ServerError, TritonizeError
 from tritonize.core.messages import client as messages
 from tritonize.core.stages import Transport
 from tritonize.triton.client import address, base, statuses, tensors, tls
-from tritonize.triton.client.base import Client, Health, Message
+from tritonize.triton.client.base import Client, Health, Message, SequenceStep
 from tritonize.triton.client.grpc_messages import InferInput, InferRequestedOutput, InferResponse
+from tritonize.triton.client.stream import Stream
 
 T = TypeVar("T")
 _GRPC_LIMIT = 2**31 - 1  # bytes of one message
@@ -101,7 +102,15 @@ class GrpcClient(Client):
         arguments = (name, version) if message.startswith("Model") else ()
         return base.plain(self._call(getattr(self._client, _METHODS[message]), *arguments, model=name))
 
-    def _plain(self, inputs: Arrays, model: str, version: str, *, outputs: Sequence[str] | None) -> Arrays:
+    def _plain(
+        self, inputs: Arrays, model: str, version: str, *, outputs: Sequence[str] | None, step: SequenceStep | None = None
+    ) -> Arrays:
+        requested = None if outputs is None else [self._module.InferRequestedOutput(name) for name in outputs]
+        response = self._infer(model, version, self._inline(inputs, model), outputs=requested, step=step)
+        return self._inline_outputs(response)
+
+    def _inline(self, inputs: Arrays, model: str) -> list[InferInput]:
+        """The inputs of a request with the tensors inside it."""
         total = sum(array.nbytes for array in inputs.values())
         if total > _GRPC_LIMIT:
             raise InferenceError.of(
@@ -112,20 +121,62 @@ class GrpcClient(Client):
         for name, array in inputs.items():
             infer_inputs.append(self._input(name, array))
             infer_inputs[-1].set_data_from_numpy(array)
-        requested = None if outputs is None else [self._module.InferRequestedOutput(name) for name in outputs]
-        response = self._infer(model, version, infer_inputs, outputs=requested)
+        return infer_inputs
+
+    def _inline_outputs(self, response: InferResponse) -> Arrays:
         return {entry.name: self._inline_output(response, index) for index, entry in enumerate(response.outputs)}
+
+    @contextlib.contextmanager
+    def stream(self, model: str, version: str, *, outputs: Sequence[str] | None = None) -> Iterator[Stream]:
+        """Open a stream of requests to one model, as a context. A client has one at a time.
+
+        Args:
+            model: its name.
+            version: empty to let the server choose.
+            outputs: names of the outputs to request (all).
+
+        Raises:
+            ServerError, InferenceError: from here, and while the context is open from the stream itself.
+        """
+        requested = None if outputs is None else [self._module.InferRequestedOutput(name) for name in outputs]
+
+        def send(request: str, inputs: Mapping[str, Array], step: SequenceStep | None) -> None:
+            sent = self._inline({name: tensors.sendable(name, array) for name, array in inputs.items()}, model)
+            place = {**_parameters(step), "request_id": request, "enable_empty_final_response": True}
+            self._client.async_stream_infer(model, sent, model_version=version, outputs=requested, **place)
+
+        def read(response: InferResponse) -> Arrays:
+            return self._inline_outputs(self._checked(response, model, version))
+
+        seconds = min(self.timeout_s, deadline.left())
+        opened = Stream(send, read, where=self.where, timeout_s=seconds)
+        with self._translate_errors(model, seconds):
+            self._client.start_stream(opened.take, headers=self._headers or None)
+            try:
+                yield opened
+            finally:
+                self._client.stop_stream(cancel_requests=True)
 
     def _input(self, name: str, array: Array) -> InferInput:
         infer_input: InferInput = self._module.InferInput(name, list(array.shape), tensors.datatype(array))
         return infer_input
 
     def _infer(
-        self, model: str, version: str, inputs: Sequence[InferInput], *, outputs: Sequence[InferRequestedOutput] | None
+        self,
+        model: str,
+        version: str,
+        inputs: Sequence[InferInput],
+        *,
+        outputs: Sequence[InferRequestedOutput] | None,
+        step: SequenceStep | None = None,
     ) -> InferResponse:
         """The protobuf response, checked to be from the requested model and to name each output once."""
-        result = self._call(self._client.infer, model, inputs, model_version=version, outputs=outputs, model=model)
+        place = _parameters(step)
+        result = self._call(self._client.infer, model, inputs, model_version=version, outputs=outputs, model=model, **place)
         response: InferResponse = result.get_response()
+        return self._checked(response, model, version)
+
+    def _checked(self, response: InferResponse, model: str, version: str) -> InferResponse:
         self._require(model, version, response.model_name, found_version=response.model_version)
         names = [entry.name for entry in response.outputs]
         if len(set(names)) < len(names):
@@ -158,6 +209,13 @@ class GrpcClient(Client):
         except OSError as error:
             reason = (str(error) or type(error).__name__).splitlines()[0][:300]
             raise ServerError.of(messages.SERVER_UNREACHABLE, where=self.where, found=reason) from error
+
+
+def _parameters(step: SequenceStep | None) -> dict[str, object]:
+    """The arguments of tritonclient for a request's place in a sequence."""
+    if step is None:
+        return {}
+    return {"sequence_id": step.correlation_id, "sequence_start": step.start, "sequence_end": step.end}
 
 
 def _target(server: address.Address) -> str:

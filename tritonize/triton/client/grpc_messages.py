@@ -3,7 +3,7 @@
 # ruff: noqa: D102 - Triton documents these methods
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from tritonize.core.arrays import Array
@@ -37,9 +37,17 @@ class OutputTensor(Protocol):
     contents: Contents
 
 
+class Parameter(Protocol):
+    """`InferParameter`."""
+
+    bool_param: bool
+
+
 class InferResponse(Protocol):
     """`ModelInferResponse`."""
 
+    id: str
+    parameters: Mapping[str, Parameter]
     model_name: str
     model_version: str
     outputs: Sequence[OutputTensor]

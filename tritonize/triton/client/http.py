@@ -19,7 +19,7 @@ from tritonize.core.errors import InferenceError, ServerError
 from tritonize.core.messages import client as messages
 from tritonize.core.stages import Transport
 from tritonize.triton.client import address, base, statuses, tensors
-from tritonize.triton.client.base import Client, Health, Message
+from tritonize.triton.client.base import Client, Health, Message, SequenceStep
 from tritonize.triton.client.connection import Connection, Piece, Response, first_line
 
 HEAD_LENGTH = "inference-header-content-length"
@@ -78,9 +78,11 @@ class HttpClient(Client):
         except (json_format.ParseError, AttributeError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise self._no_triton(str(found)) from error
 
-    def _plain(self, inputs: Arrays, model: str, version: str, *, outputs: Sequence[str] | None) -> Arrays:
+    def _plain(
+        self, inputs: Arrays, model: str, version: str, *, outputs: Sequence[str] | None, step: SequenceStep | None = None
+    ) -> Arrays:
         pieces: list[Piece] = [tensors.piece(array) for array in inputs.values()]
-        head = json.dumps(_head(inputs, pieces, outputs)).encode()
+        head = json.dumps(_head(inputs, pieces, outputs, step=step)).encode()
         base.require_size(sum(map(len, pieces)) + len(head), self._request_limit, model=model, where=self.where)
         response = self._connection.request(
             "POST",
@@ -184,8 +186,13 @@ def _path(message: Message, name: str, version: str) -> tuple[str, str]:
     return paths[message]
 
 
-def _head(inputs: Arrays, pieces: Sequence[Piece], outputs: Sequence[str] | None) -> Mapping[str, object]:
+def _head(
+    inputs: Arrays, pieces: Sequence[Piece], outputs: Sequence[str] | None, *, step: SequenceStep | None
+) -> Mapping[str, object]:
     """The JSON part of a request; the tensors follow it in binary form."""
+    parameters: dict[str, object] = {"binary_data_output": True} if outputs is None else {}
+    if step is not None:
+        parameters |= {"sequence_id": step.correlation_id, "sequence_start": step.start, "sequence_end": step.end}
     head: dict[str, object] = {
         "inputs": [
             {
@@ -197,8 +204,8 @@ def _head(inputs: Arrays, pieces: Sequence[Piece], outputs: Sequence[str] | None
             for (name, array), piece in zip(inputs.items(), pieces, strict=True)
         ]
     }
-    if outputs is None:
-        head["parameters"] = {"binary_data_output": True}
-    else:
+    if parameters:
+        head["parameters"] = parameters
+    if outputs is not None:
         head["outputs"] = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
     return head

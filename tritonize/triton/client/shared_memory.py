@@ -15,6 +15,7 @@ from tritonize.core.errors import InferenceError, ServerError, TritonizeError
 from tritonize.core.messages import client as messages
 from tritonize.core.stages import Transport
 from tritonize.triton.client import refusals
+from tritonize.triton.client.base import SequenceStep
 from tritonize.triton.client.grpc import GrpcClient
 from tritonize.triton.client.refusals import Refusal
 from tritonize.triton.client.shm_region import Region, layout, poison, read_output, remove_stale
@@ -63,6 +64,7 @@ class SharedMemoryClient(GrpcClient):
         version: str = "",
         outputs: Sequence[str] | None = None,
         output_nbytes: Mapping[str, int] | None = None,
+        step: SequenceStep | None = None,
     ) -> Arrays:
         """Send one inference request; see `Client.infer`."""
         inputs = {name: sendable(name, array) for name, array in inputs.items()}
@@ -73,9 +75,9 @@ class SharedMemoryClient(GrpcClient):
             model, version, names, inputs=inputs, known={**self._output_sizes.get(key, {}), **(output_nbytes or {})}
         )
         try:
-            arrays = self._through_regions(model, inputs, version, sizes=sizes)
+            arrays = self._through_regions(model, inputs, version, sizes=sizes, step=step)
         except InferenceError as error:
-            if refusals.kind(error) is not Refusal.OUTPUT_TOO_SMALL:
+            if step is not None or refusals.kind(error) is not Refusal.OUTPUT_TOO_SMALL:
                 raise
             sizes = self._measure_output_sizes(model, version, names, inputs=inputs)  # an output of varying size has grown
             arrays = self._through_regions(model, inputs, version, sizes=sizes)
@@ -93,15 +95,17 @@ class SharedMemoryClient(GrpcClient):
             raise
         return True
 
-    def _through_regions(self, model: str, inputs: Arrays, version: str, *, sizes: dict[str, int]) -> Arrays:
+    def _through_regions(
+        self, model: str, inputs: Arrays, version: str, *, sizes: dict[str, int], step: SequenceStep | None = None
+    ) -> Arrays:
         """Write the inputs into one region and read the outputs from another; the next request reuses both."""
         try:
-            return self._exchange(model, inputs, version, sizes=sizes)
+            return self._exchange(model, inputs, version, sizes=sizes, step=step)
         except BaseException:
             self._drop_all()  # a server that writes late must not overwrite the outputs of the next request
             raise
 
-    def _exchange(self, model: str, inputs: Arrays, version: str, *, sizes: dict[str, int]) -> Arrays:
+    def _exchange(self, model: str, inputs: Arrays, version: str, *, sizes: dict[str, int], step: SequenceStep | None) -> Arrays:
         raw = {name: raw_bytes(array) for name, array in inputs.items()}
         offsets, end = layout({name: array.nbytes for name, array in raw.items()})
         source = self._acquire("inputs", end)
@@ -124,7 +128,7 @@ class SharedMemoryClient(GrpcClient):
             if part.size:
                 poison(part)
                 requested[-1].set_shared_memory(target.registered, part.size, offsets[name])
-        response = self._infer(model, version, tensors, outputs=requested)
+        response = self._infer(model, version, tensors, outputs=requested, step=step)
         self._free["inputs"].append(source)
         # The returned arrays are views of the region: it is reused after the last of them is freed.
         weakref.finalize(whole, self._release, target).atexit = False

@@ -1,0 +1,72 @@
+"""The samples in the user's files, in the types and shapes of the spec."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tritonize.core import arrays
+from tritonize.core.arrays import Array, Arrays
+from tritonize.core.errors import UsageError
+from tritonize.core.messages import samples as wording
+from tritonize.source import sample_files
+from tritonize.spec import schema, sequences
+
+
+def of(model: schema.Model) -> Iterator[list[Arrays]]:
+    """Yield the items of each file that the spec names; of a stateful model, the steps of its sequence.
+
+    Raises:
+        UsageError: a file is missing or does not match the spec.
+    """
+    paths = [path for pattern in model.samples.patterns for path in sample_files.matches(pattern)]
+    contract = sequences.of(model)
+    inputs = {name: tensor for name, tensor in model.inputs.items() if not contract or name not in contract.inputs}
+    if contract and not model.max_batch_size:  # the time is the first axis
+        inputs = {name: tensor.model_copy(update={"shape": ["steps", *tensor.shape]}) for name, tensor in inputs.items()}
+    for path in paths:
+        stored = sample_files.read(path)
+        if set(stored) != set(inputs):
+            found = ", ".join(stored) or "nothing"
+            raise UsageError.of(wording.FILE_INPUTS, where=str(path), expected=", ".join(inputs), found=found)
+        checked = {name: _checked(path, name, tensor, array=stored[name]) for name, tensor in inputs.items()}
+        yield list(_items(model, path, checked, split=bool(contract)))
+
+
+def _checked(path: str, name: str, tensor: schema.Input, *, array: Array) -> Array:
+    """The array in the type of the spec, bfloat16 and text included.
+
+    Raises:
+        UsageError: type or shape differ from the spec.
+    """
+    fits = len(array.shape) == len(tensor.shape) and all(
+        isinstance(expected, str) or expected == size for expected, size in zip(tensor.shape, array.shape, strict=True)
+    )
+    dtype = arrays.numpy_dtype(tensor.dtype)
+    if tensor.dtype == "bf16" and array.dtype == np.float32:
+        array = array.astype(dtype)  # an .npz file cannot hold bfloat16
+    if tensor.dtype == "string" and array.dtype.kind in "UST":
+        array = arrays.text(array)
+    if not fits or array.dtype != dtype:
+        expected = f"{tensor.dtype} {list(tensor.shape)}"
+        raise UsageError.of(
+            wording.FILE_TENSOR, where=path, expected=expected, found=f"{array.dtype} {list(array.shape)}", name=name
+        )
+    return array
+
+
+def _items(model: schema.Model, path: str, stored: Arrays, *, split: bool) -> Iterator[Arrays]:
+    """Split a file along the batch axis into one item per element; a model without batching takes the file as one item.
+
+    Args:
+        split: whether the first axis is the time in any case: the file is a sequence, and each item is a step.
+    """
+    if not model.max_batch_size and not split:
+        yield stored
+        return
+    sizes = {name: array.shape[0] for name, array in stored.items()}
+    if len(set(sizes.values())) != 1 or 0 in sizes.values():
+        raise UsageError.of(wording.FILE_BATCH_SIZES, where=path, found=str(sizes))
+    for index in range(next(iter(sizes.values()))):
+        yield {name: array[index : index + 1] if model.max_batch_size else array[index] for name, array in stored.items()}
