@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
@@ -74,7 +75,7 @@ class GrpcClient(Client):
         super().__init__(timeout_s=timeout_s, headers=sent)
         self.where = f"{self.transport}, {server}"
         self._module = tritonclient.grpc
-        self._refused = tritonclient.utils.InferenceServerException
+        self._failures: tuple[type[Exception], ...] = (tritonclient.utils.InferenceServerException, OSError)
         self._headers = sent
         self._request_limit = options.max_message_bytes
         limit = max(response_limit, base.DESCRIPTION_LIMIT) + _FRAMING
@@ -150,12 +151,14 @@ class GrpcClient(Client):
 
         seconds = min(self.timeout_s, deadline.left())
         opened = Stream(send, read, where=self.where, timeout_s=seconds)
-        with self._translate_errors(model, seconds):
+        try:
             self._client.start_stream(opened.take, headers=self._headers or None)
             try:
                 yield opened
             finally:
                 self._client.stop_stream(cancel_requests=True)
+        except self._failures as error:
+            raise self._translated(error, model, seconds) from error
 
     def _input(self, name: str, array: Array) -> InferInput:
         infer_input: InferInput = self._module.InferInput(name, list(array.shape), tensors.datatype(array))
@@ -203,12 +206,16 @@ class GrpcClient(Client):
             raise ServerError.of(messages.SERVER_SILENT, where=self.where, seconds=0.0)
         try:
             return function(*arguments, **options, headers=self._headers or None, client_timeout=seconds)
-        except self._refused as error:
-            text = self._hide(str(error.message()))
-            raise _error(self.where, model, seconds, limit=self._limit, text=text, status=str(error.status())) from error
-        except OSError as error:
+        except self._failures as error:
+            raise self._translated(error, model, seconds) from error
+
+    def _translated(self, error: Exception, model: str, seconds: float) -> TritonizeError:
+        """The error of tritonize for an exception of tritonclient or of a socket."""
+        if isinstance(error, OSError):
             reason = (str(error) or type(error).__name__).splitlines()[0][:300]
-            raise ServerError.of(messages.SERVER_UNREACHABLE, where=self.where, found=reason) from error
+            return ServerError.of(messages.SERVER_UNREACHABLE, where=self.where, found=reason)
+        text, status = self._hide(str(error.message())), str(error.status())  # type: ignore[attr-defined]
+        return _error(self.where, model, seconds, limit=self._limit, text=text, status=status)
 
 
 def _parameters(step: SequenceStep | None) -> dict[str, object]:
