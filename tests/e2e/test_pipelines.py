@@ -124,6 +124,12 @@ def test_the_whole_example_passes_and_an_ensemble_runs_again_after_its_step(tmp_
         "texts": 2,
     }
     assert reports["pictures"]["details"]["steps"]["decode"]["version"] == 2
+    done = tritonize("diff", "pictures", "1", "2", "--json", timeout=200)
+    assert done.returncode == 1, done.stderr  # another mean, so another probability
+    found = json.loads(done.stdout)
+    assert {each["output"]: each["mismatched_samples"] > 0 for each in found["drift"]} == {"label": False, "probability": True}
+    assert all(each["k"].values() for each in found["drift"] if each["output"] == "probability")
+    assert any("decode 1 -> 2" in note for note in found["notes"])
 
 
 @pytest.mark.slow

@@ -143,8 +143,9 @@ def _graph(graph: GraphDiff) -> Iterator[str]:
 
 
 def _files(files: Mapping[str, tuple[int | None, int | None]]) -> Iterator[str]:
-    yield ""
-    yield "Files, in bytes:"
+    if files:
+        yield ""
+        yield "Files, in bytes:"
     for name, (before, after) in files.items():
         sizes = [f"{each:,}" if each is not None else "none" for each in (before, after)]
         yield f"  {_short(name, 38):<40}{sizes[0]:>15} → {sizes[1]}"

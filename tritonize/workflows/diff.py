@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tritonize import repository
@@ -23,9 +23,10 @@ from tritonize.onnx_model.tasks import GraphDiff
 from tritonize.quality import golden_set
 from tritonize.repository import manifest
 from tritonize.triton import client, inference, model_config, serving
-from tritonize.workflows import checked_copy, ensemble_steps
+from tritonize.workflows import checked_copy, diff_steps, ensemble_steps
 from tritonize.workflows.checked_copy import Checked
 from tritonize.workflows.diff_answers import Drift, Latency, ServedPair, Version
+from tritonize.workflows.diff_steps import View
 
 REQUESTS = 100
 """Default number of timed requests per version."""
@@ -76,6 +77,7 @@ class _Served:
     latency: tuple[Latency, ...] = ()
     refused: tuple[Finding, ...] = ()
     identity: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     problem: str = ""
     """Why the versions were not served; empty if they were."""
 
@@ -107,7 +109,7 @@ def diff(request: Request) -> VersionDiff:
         notes += [why] if why else []
         served = _served(request, (before, after), folder)
         changed += tuple(finding for each in checked for finding in each.changed_in_place())
-    notes += [served.problem] if served.problem else []
+    notes += [*served.notes, *([served.problem] if served.problem else [])]
     findings = (*changed, *_tensor_findings(before, after, graph), *_config_findings(before, after), *served.refused)
     differs = bool(findings) or any(
         each.metrics.mismatched or each.metrics.misshaped or each.mismatched_samples for each in served.drift
@@ -211,7 +213,8 @@ def _graph(request: Request, before: Version, after: Version, *, directory: Path
     paths = [each.directory / _MODEL for each in (before, after)]
     missing = [str(each.number) for each, path in zip((before, after), paths, strict=True) if not path.is_file()]
     if missing:
-        return None, f"Graphs were not compared: version {' and '.join(missing)} has no {_MODEL}."
+        which = f"version {missing[0]} has" if len(missing) == 1 else "neither version has"
+        return None, f"Graphs were not compared: {which} a file {_MODEL}."
     request.on_stage(StageName.GRAPH, None)
     started = time.perf_counter()
     graph = graph_diff.compare(paths[0], paths[1], directory)
@@ -242,11 +245,13 @@ def _served(request: Request, versions: tuple[Version, Version], folder: Path) -
         return _Served(problem="Answers and latency were not compared: the versions take other inputs.")
     if any(each.golden.samples.sequences for each in versions):
         return _Served(problem=sequence_wording.ONLY_VERIFIED.text())
-    if any(each.config.get("platform") == model_config.ENSEMBLE for each in versions):
-        differences = ensemble_steps.differences(*(each.manifest for each in versions))
-        return _Served(problem=step_wording.STEPS_NOW.text(differences=differences))
+    steps, gone = diff_steps.views(request.repository, versions, folder=folder / "steps")
+    differences = ensemble_steps.differences(*(each.manifest for each in versions))
+    if gone:
+        return _Served(problem=step_wording.STEPS_GONE.text(steps=gone, differences=differences))
     try:
-        return _serve_both(request, versions, folder)
+        served = _serve_both(request, versions, steps, folder=folder)
+        return replace(served, notes=(step_wording.STEPS_OWN.text(differences=differences),)) if steps else served
     except (MissingError, ServerError) as error:
         by_onnxruntime = all(
             each.proven and each.config.get("platform") == model_config.PLATFORMS["onnxruntime"] for each in versions
@@ -258,8 +263,8 @@ def _served(request: Request, versions: tuple[Version, Version], folder: Path) -
         return _Served(problem=f"Answers and latency were not compared. {error.what.rstrip('.')}{found}")
 
 
-def _serve_both(request: Request, versions: tuple[Version, Version], folder: Path) -> _Served:
-    root = _side_by_side(versions, folder / "repository")
+def _serve_both(request: Request, versions: tuple[Version, Version], steps: Sequence[View], *, folder: Path) -> _Served:
+    root = _side_by_side([*map(View.of, versions), *steps], folder / "repository")
     probes = {each.name: inference.as_served(arrays.load(each.golden.samples.files, 0), each.config, "input") for each in versions}
     request.on_stage(StageName.SERVER_START, None)
     started = time.perf_counter()
@@ -278,7 +283,7 @@ def _serve_both(request: Request, versions: tuple[Version, Version], folder: Pat
         return _Served(drift=drift, latency=latency, refused=tuple(pair.refused), identity=dict(server.identity))
 
 
-def _side_by_side(versions: Sequence[Version], root: Path) -> Path:
+def _side_by_side(versions: Sequence[View], root: Path) -> Path:
     """Build a repository of links in which each version is a separate model, since each has its own configuration."""
     for each in versions:
         view = root / each.name

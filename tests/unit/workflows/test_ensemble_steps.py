@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -11,7 +12,10 @@ from tests.support.command import invoke
 from tests.support.plain_versions import publish
 from tritonize import repository
 from tritonize.core.errors import RepositoryError, UsageError
-from tritonize.workflows import checked_copy, ensemble_steps
+from tritonize.quality.golden_set import GoldenSet
+from tritonize.triton import model_config
+from tritonize.workflows import checked_copy, diff_steps, ensemble_steps
+from tritonize.workflows.diff_answers import Version
 from tritonize.workflows.ensemble_steps import UsedStep
 
 PLACE = Path("model_repository")
@@ -28,6 +32,13 @@ def whole() -> dict[str, object]:
     steps: dict[str, UsedStep] = {"m": ensemble_steps.used(repository.read_manifest(PLACE / "m" / "1"))}
     publish(PLACE, "", text=ENSEMBLE, name="whole", facts={"steps": steps})
     return {"steps": steps}
+
+
+def seal() -> None:
+    """Let the manifest of the step list the files as they are now."""
+    manifest = json.loads((PLACE / "m" / "1" / "evidence" / "manifest.json").read_text())
+    facts = {key: value for key, value in manifest.items() if key not in ("files", "sha256")}
+    repository.write_manifest(repository.StagedVersion(root=PLACE, model="m", version=1), facts)
 
 
 def test_an_unchanged_step_has_no_findings_and_its_evidence_is_not_recorded() -> None:
@@ -57,10 +68,7 @@ def test_a_file_that_was_changed_together_with_its_manifest_is_a_finding() -> No
     findings = ensemble_steps.changes(PLACE, "whole", known)
     assert [each.where for each in findings] == ["m/1/model.onnx"]
 
-    manifest = json.loads((directory / "evidence" / "manifest.json").read_text())
-    facts = {key: value for key, value in manifest.items() if key not in ("files", "sha256")}
-    staged = repository.StagedVersion(root=PLACE, model="m", version=1)
-    repository.write_manifest(staged, facts)
+    seal()
     (finding,) = ensemble_steps.changes(PLACE, "whole", known)
     assert (finding.where, finding.what) == ("m/1/model.onnx", "the step changed after the ensemble was proven with it")
 
@@ -109,3 +117,46 @@ def test_the_copies_of_the_steps_are_compared_with_what_the_ensemble_was_proven_
     (PLACE / "m" / "1" / "model.onnx").write_text("first")
     publish(PLACE, "second")
     assert checked_copy.add_steps(PLACE, known, roots["later"], folder=copies / "3")
+
+
+def compared(number: int) -> Version:
+    """A version of the ensemble as `diff` reads it."""
+    directory = PLACE / "whole" / str(number)
+    config = model_config.parse(ENSEMBLE, where="whole")
+    known = repository.read_manifest(directory)
+    golden = cast("GoldenSet", None)
+    return Version(
+        number=number,
+        directory=directory,
+        manifest=known,
+        golden=golden,
+        text=ENSEMBLE,
+        config=config,
+        proven=True,
+        name="whole_1",
+    )
+
+
+def test_a_comparison_serves_the_step_that_the_ensemble_was_proven_with(tmp_path: Path) -> None:
+    whole()
+    publish(PLACE, "second")  # the step that the repository serves now
+    version = compared(1)
+    (step,), gone = diff_steps.views(PLACE, [version, version], folder=tmp_path / "steps")
+    assert (step.name, step.number, gone) == ("m_1", 1, "")
+    assert (step.directory / "model.onnx").read_text() == "first"
+    view = diff_steps.View.of(version)
+    (used,) = model_config.parse(view.text, where="view")["ensemble_scheduling"]["step"]
+    assert (view.name, used["model_name"], used["model_version"]) == ("whole_1", "m_1", "1")
+
+
+@pytest.mark.parametrize("fault", ["changed", "away", "with its manifest"])
+def test_a_comparison_does_not_serve_another_step(fault: str, tmp_path: Path) -> None:
+    whole()
+    directory = PLACE / "m" / "1"
+    (directory / "model.onnx").write_text("other")
+    if fault == "away":
+        directory.rename(tmp_path / "away")
+    elif fault == "with its manifest":  # sound by itself, and not the step that the ensemble ran
+        seal()
+    views, gone = diff_steps.views(PLACE, [compared(1)], folder=tmp_path / "steps")
+    assert (views, gone) == ([], "m version 1")

@@ -86,10 +86,11 @@ NOTHING_EXPORTED = Message(
     what="Nothing is exported of {name!r}, which is {kind}.",
     next_step="name a model with a source that is exported: -m MODEL",
 )
-STEPS_NOW = Message(
-    code="ensemble-steps-now",
-    what="Answers and latency were not compared: both versions would run the steps that the repository serves now. {differences}",
+STEPS_GONE = Message(
+    code="ensemble-steps-gone",
+    what="Outputs and latency were not compared: the repository has changed or lost their steps: {steps}. {differences}",
 )
+STEPS_OWN = Message(code="ensemble-steps-own", what="Each version was served with the steps that it was proven with. {differences}")
 ONLY_SERVED = Message(
     code="only-served",
     what="a Python step or an ensemble is compared when it is served: use `tritonize run`",
