@@ -41,24 +41,16 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
 
 def dtype_name(array: Array) -> str:
     """The `dtypes` name of an array's element type, or NumPy's name if the table does not list it."""
-    known = _known(array.dtype)
-    return known.name if known else str(array.dtype)
-
-
-def element_type(array: Array) -> dtypes.DType:
-    """The entry of `dtypes` for an array's element type. Raises KeyError."""
-    known = _known(array.dtype)
-    if known is None:
-        raise KeyError(str(array.dtype))
-    return known
+    try:
+        return element_type(array.dtype).name
+    except KeyError:
+        return str(array.dtype)
 
 
 @functools.lru_cache(maxsize=256)  # NumPy takes 4 µs for the name of a dtype
-def _known(dtype: np.dtype[Any]) -> dtypes.DType | None:
-    try:
-        return dtypes.by_numpy(str(dtype))
-    except KeyError:
-        return None
+def element_type(dtype: np.dtype[Any]) -> dtypes.DType:
+    """The entry of `dtypes` for a NumPy dtype. Raises KeyError."""
+    return dtypes.by_numpy(str(dtype))
 
 
 def save(files: TensorFiles, index: int, arrays: Mapping[str, Array]) -> None:

@@ -245,13 +245,13 @@ def _served(request: Request, versions: tuple[Version, Version], folder: Path) -
         return _Served(problem="Answers and latency were not compared: the versions take other inputs.")
     if any(each.golden.samples.sequences for each in versions):
         return _Served(problem=sequence_wording.ONLY_VERIFIED.text())
-    steps, gone = diff_steps.views(request.repository, versions, folder=folder / "steps")
+    steps = diff_steps.find(request.repository, versions, folder=folder / "steps")
     differences = ensemble_steps.differences(*(each.manifest for each in versions))
-    if gone:
-        return _Served(problem=step_wording.STEPS_GONE.text(steps=gone, differences=differences))
+    if steps.gone:
+        return _Served(problem=step_wording.STEPS_GONE.text(steps=steps.gone, differences=differences))
     try:
-        served = _serve_both(request, versions, steps, folder=folder)
-        return replace(served, notes=(step_wording.STEPS_OWN.text(differences=differences),)) if steps else served
+        served = _serve_both(request, versions, steps.views, folder=folder)
+        return replace(served, notes=(step_wording.STEPS_OWN.text(differences=differences),)) if steps.views else served
     except (MissingError, ServerError) as error:
         by_onnxruntime = all(
             each.proven and each.config.get("platform") == model_config.PLATFORMS["onnxruntime"] for each in versions

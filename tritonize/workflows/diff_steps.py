@@ -36,15 +36,21 @@ class View:
         return cls(name=version.name, number=version.number, directory=version.directory, text=text)
 
 
-def views(place: Path, versions: Sequence[Version], *, folder: Path) -> tuple[list[View], str]:
-    """The steps of all versions that are ensembles, each once.
+@dataclass(frozen=True, kw_only=True)
+class Steps:
+    """The steps of the versions that are compared, each once."""
+
+    views: tuple[View, ...]
+    gone: str
+    """Those that the repository no longer has as they were; then the ensembles cannot be served."""
+
+
+def find(place: Path, versions: Sequence[Version], *, folder: Path) -> Steps:
+    """Copy and check the steps of all versions that are ensembles.
 
     Args:
         place: the model repository.
         folder: for the copies of their files.
-
-    Returns:
-        The views, and which steps the repository no longer has as they were; then the ensembles cannot be served.
     """
     found: dict[str, View] = {}
     gone: dict[str, str] = {}
@@ -59,7 +65,7 @@ def views(place: Path, versions: Sequence[Version], *, folder: Path) -> tuple[li
                 gone[name] = f"{step} version {proven[step]['version']}" if step in proven else step
             else:
                 found[name] = view
-    return list(found.values()), ", ".join(gone.values())
+    return Steps(views=tuple(found.values()), gone=", ".join(gone.values()))
 
 
 def _renamed(step: EnsembleStep, version: int) -> EnsembleStep:

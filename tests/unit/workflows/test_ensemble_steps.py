@@ -141,8 +141,9 @@ def test_a_comparison_serves_the_step_that_the_ensemble_was_proven_with(tmp_path
     whole()
     publish(PLACE, "second")  # the step that the repository serves now
     version = compared(1)
-    (step,), gone = diff_steps.views(PLACE, [version, version], folder=tmp_path / "steps")
-    assert (step.name, step.number, gone) == ("m_1", 1, "")
+    found = diff_steps.find(PLACE, [version, version], folder=tmp_path / "steps")
+    (step,) = found.views
+    assert (step.name, step.number, found.gone) == ("m_1", 1, "")
     assert (step.directory / "model.onnx").read_text() == "first"
     view = diff_steps.View.of(version)
     (used,) = model_config.parse(view.text, where="view")["ensemble_scheduling"]["step"]
@@ -158,5 +159,4 @@ def test_a_comparison_does_not_serve_another_step(fault: str, tmp_path: Path) ->
         directory.rename(tmp_path / "away")
     elif fault == "with its manifest":  # sound by itself, and not the step that the ensemble ran
         seal()
-    views, gone = diff_steps.views(PLACE, [compared(1)], folder=tmp_path / "steps")
-    assert (views, gone) == ([], "m version 1")
+    assert diff_steps.find(PLACE, [compared(1)], folder=tmp_path / "steps") == diff_steps.Steps(views=(), gone="m version 1")

@@ -26,7 +26,7 @@ def sendable(name: str, array: Array) -> Array:
     if array.dtype.kind in "US":
         array = array.astype(object)
     try:
-        arrays.element_type(array)
+        arrays.element_type(array.dtype)
     except KeyError:
         raise UsageError.of(messages.ELEMENT_TYPE, where=name, found=str(array.dtype)) from None
     return array
@@ -34,7 +34,7 @@ def sendable(name: str, array: Array) -> Array:
 
 def datatype(array: Array) -> str:
     """The protocol's name of an array's element type."""
-    return arrays.element_type(array).client
+    return arrays.element_type(array.dtype).client
 
 
 def raw_bytes(array: Array) -> Array:
