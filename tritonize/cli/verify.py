@@ -13,6 +13,7 @@ import typer
 
 from tritonize.cli import repositories
 from tritonize.cli import watch as watching
+from tritonize.cli.canary import CanaryOptions, with_canary
 from tritonize.cli.connection import with_connection
 from tritonize.cli.display import display, finish
 from tritonize.cli.limits import VERIFY_S, Deadline, limited
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from tritonize.triton.replicas import Replica
     from tritonize.workflows import verify as verify_workflow
     from tritonize.workflows import watch as watch_workflow
+    from tritonize.workflows.canary import Baseline
 
 
 class Profile(StrEnum):
@@ -80,6 +82,7 @@ class Output:
     junit: Path | None
     only_proven: bool
     watch: WatchOptions
+    baseline: Baseline | None
 
     def finish(self, reports: Sequence[Report]) -> None:
         """Write the JUnit file, annotate a run of GitHub Actions, print the reports and exit with their code."""
@@ -97,6 +100,7 @@ class Output:
 
 @with_connection
 @with_watch
+@with_canary
 def verify(
     repository: Repository = None,
     models: Annotated[list[str] | None, typer.Option("--model", "-m", metavar="NAME", help="Only these models.")] = None,
@@ -114,6 +118,7 @@ def verify(
     require_signature: RequireSignature = None,
     connection: ConnectionOptions,
     watch: WatchOptions,
+    canary: CanaryOptions,
     profile: Weight = None,
     rate: Rate = None,
     junit: Junit = None,
@@ -126,7 +131,8 @@ def verify(
     if not urls and golden is None and (rate is not None or profile not in (None, Profile.STANDARD)):
         raise UsageError.of(client_wording.OPTION_WITHOUT_URL, options="--profile or --rate")
     watch.require_usable(running=bool(urls), junit=junit is not None)
-    output = Output(as_json=json, junit=junit, only_proven=only_proven, watch=watch)
+    baseline = canary.baseline(running=bool(urls), watching=watch.every_s is not None, connection=connection)
+    output = Output(as_json=json, junit=junit, only_proven=only_proven, watch=watch, baseline=baseline)
     request = verify_workflow.Request(
         repository=Path(),
         models=models or (),
@@ -147,7 +153,7 @@ def verify(
 
 def _with_repository(place: str, request: verify_workflow.Request, output: Output, *, seconds: float) -> None:
     from tritonize.core.messages import remote as wording
-    from tritonize.workflows import replicas
+    from tritonize.workflows import canary, replicas
 
     if request.key is not None and is_address(place):
         raise UsageError.of(wording.NOT_FOR_ADDRESS, found=repositories.shown(place), option="--require-signature")
@@ -155,7 +161,7 @@ def _with_repository(place: str, request: verify_workflow.Request, output: Outpu
         _watch_repository(place, request, output, seconds=seconds)
     with limited(seconds), display() as terminal, repositories.opened(place, request.models, depth="ALL") as root:
         request = replace(request, repository=root, on_stage=terminal.on_stage, on_progress=terminal.on_progress)
-        reports = replicas.verify(request)
+        reports = replicas.verify(request) if output.baseline is None else canary.verify(request, output.baseline)
     if is_address(place):  # the copy is gone
         note = wording.VERIFIED_COPY.text(address=repositories.shown(place))
         reports = tuple(replace(each, location=None, notes=(*each.notes, note)) for each in reports)
@@ -180,8 +186,8 @@ def _watch_repository(place: str, request: verify_workflow.Request, output: Outp
 
 def _with_file(golden: Path, given: verify_workflow.Request, output: Output, *, repository: str | None, seconds: float) -> None:
     from tritonize.core.messages import usage
+    from tritonize.workflows import canary, replicas
     from tritonize.workflows import golden as golden_workflow
-    from tritonize.workflows import replicas
 
     if given.key is not None:
         raise UsageError.of(usage.GOLDEN_UNSIGNED, found=str(given.key))
@@ -210,7 +216,10 @@ def _with_file(golden: Path, given: verify_workflow.Request, output: Output, *, 
         watching.run(_watched(given, output, ask, models=models, seconds=seconds), output.watch, as_json=output.as_json)
     with limited(seconds), display() as terminal:
         request = replace(request, on_stage=terminal.on_stage, on_progress=terminal.on_progress)
-        report = replicas.verify_golden(request, on_progress=terminal.on_progress)
+        if output.baseline is None:
+            report = replicas.verify_golden(request, on_progress=terminal.on_progress)
+        else:
+            report = canary.verify_golden(request, output.baseline)
     output.finish([report])
 
 

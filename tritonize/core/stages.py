@@ -62,6 +62,7 @@ class StageName(StrEnum):
     GRAPH = _Row(key="graph", action="Compare the graphs")
     NUMERICS = _Row(key="numerics", action="Compare outputs")
     LATENCY = _Row(key="latency", action="Measure latency")
+    BASELINE = _Row(key="baseline", heading="Baseline", action="Compare with baseline")
     SERVED = _Row(key="served", transport="any")
     """Responses of one of two versions on the same server."""
 

@@ -16,7 +16,7 @@ from tritonize.core.conclusion import conclude, counted, describe_gate
 from tritonize.core.error_location import Location
 from tritonize.core.results import Gate, Metrics
 from tritonize.core.stages import StageName
-from tritonize.report import replica_table
+from tritonize.report import canary_text, replica_table
 
 WIDTH = 80
 MAX_ROWS = 8
@@ -107,6 +107,7 @@ def _lines(report: Report) -> Iterator[str]:
     for name, note in conclusion.not_run:
         yield from _wrap(f"{_MARK['not run']} {name}: not run{f': {note}' if note else ''}")
     yield from replica_table.lines(report.details.get("replicas", ()))
+    yield from canary_text.lines(report.details.get("baseline"))
     yield from _failures(report.checks)
     yield from _gates(report.gates)
     yield from _findings(report.findings)

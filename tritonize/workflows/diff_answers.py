@@ -114,7 +114,7 @@ class ServedPair:
                 note=f"{len(compared)} samples, each sent to both versions",
             ),
         )
-        ks = {number: _largest_k(tracker) for number, tracker in trackers.items()}
+        ks = {number: largest_k(tracker) for number, tracker in trackers.items()}
         return tuple(
             Drift(
                 output=name,
@@ -178,7 +178,7 @@ class ServedPair:
         )
 
 
-def _largest_k(tracker: ErrorTracker) -> dict[str, float | None]:
+def largest_k(tracker: ErrorTracker) -> dict[str, float | None]:
     """Return the largest noise-floor ratio (k) of each output with a noise floor; `None` if the denominator is 0."""
     largest: dict[str, float | None] = {}
     for gate in tracker.gates():

@@ -74,7 +74,7 @@ def export(
     origin = Origin(
         model=model,
         version=number,
-        config=_config(root, model, number, manifest=manifest),
+        config=config_of(root, model, number, manifest=manifest),
         created=str(manifest.get("created", "an unknown time")),
         verdict=str(manifest.get("verdict", "unknown")),
         versions=evidence.versions("numpy"),
@@ -85,7 +85,7 @@ def export(
     return Export(path=path, file=look(path), notes=tuple(_export_notes(root, model, number)))
 
 
-def _config(root: Path, model: str, version: int, *, manifest: Manifest) -> str:
+def config_of(root: Path, model: str, version: int, *, manifest: Manifest) -> str:
     """Return the configuration that the version was proven with; of an adopted version, with what Triton completes."""
     text = repository.proven_config(root, model, version) or repository.read_config(root, model)
     if not (completed := manifest.get("completed")):
