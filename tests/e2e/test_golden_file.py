@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from benchmarks import verification as bench
-from tests.support import small_versions
+from tests.support import ci_templates, small_versions
 from tests.support.command import tritonize
 from tests.support.golden_files import COUNT, exported
 from tritonize.core.artifacts import ServerHandle
@@ -117,6 +118,22 @@ def test_the_quick_profile_sends_few_requests_at_the_given_rate_and_still_finds_
     assert wrong.returncode == 1
     assert "::error title=FAILED " in wrong.stderr
     assert b"<failure" in Path("results.xml").read_bytes()
+
+
+@pytest.mark.server
+def test_the_script_of_the_ci_templates_verifies_and_annotates(root, deployed, tmp_path):
+    other = tmp_path / "other"
+    small_versions.publish(other, 1, small_versions.WEIGHTS + np.float32(0.01))
+    urls = f"grpc://{deployed.grpc_url}\nhttp://{deployed.http_url}\n"
+    for golden, code in ((exported(root), 0), (exported(other, "other.golden"), 1)):
+        inputs = ci_templates.environment(golden=str(golden), url=urls, profile="quick", junit="out/results.xml")
+        env = {**os.environ, **inputs, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "GITHUB_ACTIONS": "true"}
+        Path("out").mkdir(exist_ok=True)
+        command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", ci_templates.script()]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == code, done.stderr
+        assert ("::error title=FAILED small version 1::" in done.stderr) == bool(code)
+        assert (b"<failure" in Path("out/results.xml").read_bytes()) == bool(code)
 
 
 @pytest.mark.server
