@@ -1,4 +1,7 @@
-"""Samples and expected outputs as memory-mapped `.npy` files, one item at a time."""
+"""Samples and expected outputs as memory-mapped `.npy` files, one item at a time.
+
+Longer than 300 lines: the one form in which arrays are stored, and everything that depends on it.
+"""
 
 from __future__ import annotations
 
@@ -180,10 +183,8 @@ def drop(files: TensorFiles, indices: Collection[int]) -> TensorFiles:
 
 def without_edges(samples: SampleSet, dropped: Collection[str]) -> SampleSet:
     """The samples without some edge cases, by name; the files of those behind them move up."""
-    edges = {index: name for index, name in samples.edges.items() if name not in dropped}
-    files = drop(samples.files, [index for index in samples.edges if index not in edges])
-    sequences = samples.sequences and samples.sequences.kept([*range(samples.drawn), *edges])
-    return replace(samples, files=files, edges=dict(enumerate(edges.values(), samples.drawn)), sequences=sequences)
+    gone = [index for index, name in samples.edges.items() if name in dropped]
+    return samples.only([index for index in range(samples.files.count) if index not in gone], drop(samples.files, gone))
 
 
 def select(files: TensorFiles, names: Collection[str]) -> TensorFiles:

@@ -64,16 +64,6 @@ class Sequences:
     unset: tuple[str, ...] = ()
     """The states that have no value at the start of a sequence, so that no output may depend on them there."""
 
-    def among(self, count: int) -> list[tuple[int, ...]]:
-        """The samples of each sequence, of `count` samples in all."""
-        ends = (*self.starts[1:], count)
-        return [tuple(range(start, end)) for start, end in zip(self.starts, ends, strict=True)]
-
-    def kept(self, samples: Sequence[int]) -> Sequences:
-        """The sequences of some samples, in ascending order and as whole sequences."""
-        starts = set(self.starts)
-        return replace(self, starts=tuple(place for place, index in enumerate(samples) if index in starts))
-
 
 @dataclass(frozen=True, kw_only=True)
 class SampleSet:
@@ -93,10 +83,26 @@ class SampleSet:
         """The number of samples that are not edge cases."""
         return self.files.count - len(self.edges)
 
+    requests: tuple[int, ...] = ()
+    """For a decoupled model: the first sample of each request. A sample is one response, and the samples of a request have the same
+    inputs. Empty for a model with one response to a request."""
+
     @property
-    def sequence_samples(self) -> list[tuple[int, ...]]:
-        """The samples of each sequence; empty for a model without state."""
-        return self.sequences.among(self.files.count) if self.sequences else []
+    def together(self) -> list[tuple[int, ...]]:
+        """The samples of each sequence of a stateful model, or of each request of a decoupled one; else empty."""
+        starts = self.sequences.starts if self.sequences else self.requests
+        ends = (*starts[1:], self.files.count)
+        return [tuple(range(start, end)) for start, end in zip(starts, ends, strict=bool(starts))]
+
+    def only(self, kept: Sequence[int], files: TensorFiles) -> SampleSet:
+        """Some of the samples, in ascending order and with all that belong together, in files of their own."""
+        edges = {place: self.edges[index] for place, index in enumerate(kept) if index in self.edges}
+
+        def starts(of: Sequence[int]) -> tuple[int, ...]:
+            return tuple(place for place, index in enumerate(kept) if index in set(of))
+
+        sequences = replace(self.sequences, starts=starts(self.sequences.starts)) if self.sequences else None
+        return replace(self, files=files, edges=edges, sequences=sequences, requests=starts(self.requests))
 
     def group(self, index: int) -> str:
         """The group that gates evaluate a sample in: all drawn samples together, each edge case by itself."""

@@ -117,9 +117,9 @@ def fitting(
     chosen: list[int] = []
     left = budget
     others = [index for index in range(golden.samples.files.count) if index not in first]
-    whole = {index: members for members in golden.samples.sequence_samples for index in members}
+    whole = {index: members for members in golden.samples.together for index in members}
     for index in (each for each in (*first, *others) if allowed is None or each in allowed):
-        members = whole.get(index, (index,))  # a step is of no use without those before it
+        members = whole.get(index, (index,))  # a step without those before it is of no use
         if index in chosen:
             continue
         left -= sum(_bytes(golden, member) for member in members)
@@ -151,23 +151,15 @@ def write(golden: GoldenSet, directory: Path, *, keep: Sequence[int] | None = No
     inputs = TensorFiles(directory=directory / "inputs", tensors=golden.samples.files.tensors, count=0)
     outputs = TensorFiles(directory=directory / "expected", tensors=golden.expected.tensors, count=0)
     exact = _exact_files(golden, directory)
-    edges: dict[int, str] = {}
     kept = range(golden.samples.files.count) if keep is None else keep
     for place, index in enumerate(kept):
         arrays.save(inputs, place, arrays.load(golden.samples.files, index))
         arrays.save(outputs, place, arrays.load(golden.expected, index))
         if golden.exact:
             arrays.save(exact, place, _rounded(exact, arrays.load(golden.exact, index)))
-        if index in golden.samples.edges:
-            edges[place] = golden.samples.edges[index]
     written = replace(
         golden,
-        samples=replace(
-            golden.samples,
-            files=replace(inputs, count=len(kept)),
-            edges=edges,
-            sequences=golden.samples.sequences and golden.samples.sequences.kept(kept),
-        ),
+        samples=golden.samples.only(kept, replace(inputs, count=len(kept))),
         expected=replace(outputs, count=len(kept)),
         exact=replace(exact, count=len(kept)) if golden.exact else None,
     )
@@ -184,6 +176,7 @@ def facts(golden: GoldenSet) -> dict[str, object]:
         "origin": golden.samples.origin,
         "edges": {str(index): name for index, name in golden.samples.edges.items()},
         **({"sequences": to_json(golden.samples.sequences)} if golden.samples.sequences else {}),
+        **({"requests": list(golden.samples.requests)} if golden.samples.requests else {}),
         "max_batch_size": golden.max_batch_size,
         "inputs": [to_json(tensor) for tensor in golden.samples.files.tensors],
         "expected": [to_json(tensor) for tensor in golden.expected.tensors],
@@ -249,6 +242,7 @@ def from_facts(directory: Path, facts: dict[str, Any]) -> GoldenSet:
             origin=str(facts["origin"]),
             edges=edges,
             sequences=_sequences(facts, count),
+            requests=_starts(facts.get("requests", ()), count),
         ),
         expected=TensorFiles(directory=directory / "expected", tensors=_tensors(facts["expected"]), count=count),
         max_batch_size=size,
@@ -269,8 +263,16 @@ def _sequences(facts: dict[str, Any], count: int) -> Sequences | None:
     if "sequences" not in facts:
         return None
     found = from_json(Sequences, facts["sequences"])
-    if found.starts[:1] != (0,) or sorted(set(found.starts)) != [*found.starts] or found.starts[-1] >= count:
-        raise ValueError(f"sequences start at the samples {str(found.starts)[:200]} of {count}")
+    if not _starts(found.starts, count):
+        raise ValueError("the sequences have no samples")
+    return found
+
+
+def _starts(starts: Sequence[int], count: int) -> tuple[int, ...]:
+    """Check which samples are the first ones of those that belong together, of `count` in all; none if none do."""
+    found = tuple(map(int, starts))
+    if found and (found[0] != 0 or sorted(set(found)) != [*found] or found[-1] >= count):
+        raise ValueError(f"what belongs together starts at the samples {str(found)[:200]} of {count}")
     return found
 
 

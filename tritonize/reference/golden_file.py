@@ -168,17 +168,15 @@ def _fitting(golden: GoldenSet, seeded: Mapping[int, str], budget: int) -> int:
 
 
 def _whole(golden: GoldenSet, count: int) -> int:
-    """Return how many of the first samples make up whole sequences; those of the first sequence in any case."""
-    ends = [members[-1] + 1 for members in golden.samples.sequence_samples]
+    """Return how many of the first samples make up whole sequences or requests; those of the first one in any case."""
+    ends = [members[-1] + 1 for members in golden.samples.together]
     return max([ends[0], *(end for end in ends if end <= count)]) if ends else count
 
 
 def _first(golden: GoldenSet, count: int) -> GoldenSet:
     """Return the golden set with its first samples only."""
-    edges = {index: name for index, name in golden.samples.edges.items() if index < count}
     exact = replace(golden.exact, count=count) if golden.exact else None
-    sequences = golden.samples.sequences and golden.samples.sequences.kept(range(count))
-    inputs = replace(golden.samples, files=replace(golden.samples.files, count=count), edges=edges, sequences=sequences)
+    inputs = golden.samples.only(range(count), replace(golden.samples.files, count=count))
     return replace(golden, samples=inputs, expected=replace(golden.expected, count=count), exact=exact)
 
 

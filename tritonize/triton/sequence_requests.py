@@ -47,7 +47,7 @@ def notes(target: Target) -> Iterator[str]:
     """What a reader of the report has to know about the correlation ids."""
     contract = sequences.contract(target.config) if target.golden.samples.sequences else None
     if contract and contract.control("CORRID"):
-        yield wording.IDS_FIXED.text(first=_correlation_id(target, target.golden.samples.sequence_samples[0]))
+        yield wording.IDS_FIXED.text(first=_correlation_id(target, target.golden.samples.together[0]))
 
 
 def one_without_a_version(target: Target, connection: client.Client) -> Iterator[tuple[int, Arrays]]:
@@ -56,7 +56,7 @@ def one_without_a_version(target: Target, connection: client.Client) -> Iterator
     Raises:
         InferenceError: a step is refused.
     """
-    shortest = min(target.golden.samples.sequence_samples, key=len)
+    shortest = min(target.golden.samples.together, key=len)
     for index, step in _steps(shortest, _correlation_id(target, shortest)):
         target.pace.wait()
         yield index, connection.infer(target.model, _inputs(target, index), output_nbytes=_sizes(target, index), step=step)
@@ -180,7 +180,7 @@ def _varied(target: Target) -> Responses:
 
 def _concurrently(target: Target) -> Responses:
     """Run clients that each send sequences of their own, so that many are under way in the server."""
-    every, profile = target.golden.samples.sequence_samples, target.profile
+    every, profile = target.golden.samples.together, target.profile
     contract = sequences.contract(target.config)
     fixed = contract is not None and contract.control("CORRID") is not None
     clients = min(profile.clients, len(every)) if fixed else profile.clients

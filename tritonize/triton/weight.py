@@ -59,7 +59,7 @@ class Profile:
 
     def sequences(self, golden: GoldenSet) -> list[Batch]:
         """The sequences of a stateful model that are sent over each transport: if not all, the longest ones."""
-        every = golden.samples.sequence_samples
+        every = golden.samples.together
         return every if self.batches is None else sorted(every, key=len, reverse=True)[: self.batches]
 
 
@@ -129,8 +129,8 @@ def most_requests(profile: Profile, golden: GoldenSet, *, transports: int) -> in
 def _most_steps(profile: Profile, golden: GoldenSet, *, transports: int) -> int:
     """The same for a stateful model, where each step of a sequence is a request; a gRPC stream counts as one more transport."""
     sent = profile.sequences(golden)
-    longest = max(map(len, golden.samples.sequence_samples))
+    longest = max(map(len, golden.samples.together))
     once = sum(map(len, sent))
     again = 3 * sum(map(len, sent[: profile.again]))
-    concurrent = profile.clients * longest * max(2 * len(golden.samples.sequence_samples), profile.turns)
+    concurrent = profile.clients * longest * max(2 * len(golden.samples.together), profile.turns)
     return (transports + 1) * (once + longest) + again + concurrent

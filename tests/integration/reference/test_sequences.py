@@ -60,7 +60,7 @@ def test_each_precision_carries_its_own_state() -> None:
     found = computed("right", drawn())
     assert found.observed.exact is not None
     assert found.observed.exact.outputs is not None
-    for members in found.samples.sequence_samples:
+    for members in found.samples.together:
         states = {np.float32: np.zeros((1, 2), np.float32), np.float64: np.zeros((1, 2))}
         for index in members:
             item = arrays.load(found.samples.files, index)

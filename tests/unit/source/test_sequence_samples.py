@@ -24,15 +24,15 @@ def column(known: Any, name: str) -> list[float]:
 
 def test_sequences_differ_in_length_and_their_steps_have_the_controls() -> None:
     drawn = samples.write(stateful.model(), Path("drawn"))
-    assert drawn.sequence_samples == [(0, 1, 2, 3), (4, 5), (6, 7, 8, 9), (10, 11)]
+    assert drawn.together == [(0, 1, 2, 3), (4, 5), (6, 7, 8, 9), (10, 11)]
     assert column(drawn, "START") == [1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 1, 0]
     assert column(drawn, "END") == [0, 0, 0, 1, 0, 1, 0, 0, 0, 1, 0, 1]
     assert set(column(drawn, "STATE")) == {0}
     with_edges = samples.add_edges(stateful.model(), drawn)
-    assert with_edges.sequence_samples[4:] == [(12,), (13,)]  # zeros and ones, each a sequence of one step
+    assert with_edges.together[4:] == [(12,), (13,)]  # zeros and ones, each a sequence of one step
     assert column(with_edges, "START")[12:] == column(with_edges, "END")[12:] == [1, 1]
     left = arrays.without_edges(with_edges, {"zeros"})
-    assert left.sequence_samples[4:] == [(12,)]
+    assert left.together[4:] == [(12,)]
 
 
 @pytest.mark.parametrize("dtype", ["uint64", "int32", "string"])
@@ -43,7 +43,7 @@ def test_each_sequence_has_a_correlation_id_of_its_own(dtype: str) -> None:
     described = stateful.model(inputs=inputs, triton={"sequence_batching": {"control_input": [control]}}, outputs={})
     texts = described.model_copy(update={"samples": described.samples.model_copy(update={"texts": {"ID": ["any"]}})})
     drawn = samples.write(texts if dtype == "string" else described, Path("drawn"))
-    ids = [str(arrays.load(drawn.files, members[0])["ID"][0, 0]) for members in drawn.sequence_samples]
+    ids = [str(arrays.load(drawn.files, members[0])["ID"][0, 0]) for members in drawn.together]
     assert [int(each) - int(ids[0]) for each in ids] == [0, 1, 2, 3]
     assert 2**20 <= int(ids[0]) < 2**30
 
@@ -57,14 +57,14 @@ def test_a_sample_file_is_a_sequence_along_its_first_axis(batched: bool) -> None
     inputs = {name: {"shape": [*axes, size]} for name, size in (("X", 2), ("START", 1), ("END", 1), ("STATE", 2))}
     described = stateful.model(inputs=inputs, samples={"files": "*.npz"}, max_batch_size=4 if batched else 0)
     drawn = samples.write(described, Path("drawn"))
-    assert drawn.sequence_samples == [(0, 1, 2), (3, 4)]
+    assert drawn.together == [(0, 1, 2), (3, 4)]
     assert column(drawn, "X") == [0, 2, 4, 10, 12]
     assert arrays.load(drawn.files, 0)["X"].shape == ((1, 2) if batched else (2,))
 
 
 def test_the_state_of_every_step_is_what_the_step_before_it_returned() -> None:
     known = stateful.golden(Path())
-    for members in known.samples.sequence_samples:
+    for members in known.samples.together:
         total = np.zeros((1, 2), np.float32)
         for index in members:
             np.testing.assert_array_equal(arrays.load(known.samples.files, index)["STATE"], total)
@@ -107,18 +107,18 @@ def test_a_golden_set_keeps_whole_sequences() -> None:
     assert golden_set.fitting(known, budget=7 * one) == [0, 1, 2, 3, 4, 5]
     assert golden_set.fitting(known, budget=7 * one, first=[7]) == [6, 7, 8, 9]
     kept = golden_set.write(known, Path("kept"), keep=[4, 5, 6, 7, 8, 9, 12])
-    assert kept.samples.sequence_samples == [(0, 1), (2, 3, 4, 5), (6,)]
+    assert kept.samples.together == [(0, 1), (2, 3, 4, 5), (6,)]
     assert kept.samples.sequences is not None
     assert kept.samples.sequences.states == {"STATE": "NEXT"}
     assert kept.samples.sequences.unset == ("STATE",)
     assert golden_file._fitting(known, {}, 0) == 4
-    assert golden_file._first(known, 4).samples.sequence_samples == [(0, 1, 2, 3)]
+    assert golden_file._first(known, 4).samples.together == [(0, 1, 2, 3)]
 
 
 def test_a_golden_set_whose_sequences_make_no_sense_is_damaged() -> None:
     known = golden_set.facts(stateful.golden(Path()))
     for starts in ([], [1, 4], [0, 4, 4], [0, 99]):
-        with pytest.raises(ValueError, match="sequences start at"):
+        with pytest.raises(ValueError, match=r"belongs together starts at|sequences have no samples"):
             golden_set.from_facts(Path(), {**known, "sequences": {"starts": starts, "states": {}, "unset": []}})
 
 
