@@ -45,8 +45,16 @@ def _differences(before: object, after: object, path: str) -> Iterator[tuple[str
             yield from _differences(old.get(name), new.get(name), f"{path}[{name}]")
         if [*old] != [*new] and {*old} == {*new}:
             yield f"the order of {path}", [*old], [*new]
+    elif _messages(before) and _messages(after) and len(before) == len(after):  # type: ignore[arg-type]
+        for index, (old_item, new_item) in enumerate(zip(before, after, strict=True)):  # type: ignore[call-overload]
+            yield from _differences(old_item, new_item, f"{path}[{index}]")
     elif before != after:
         yield path, before, after
+
+
+def _messages(value: object) -> bool:
+    """Whether a value is a list of messages, such as instance groups."""
+    return isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(each, Mapping) for each in value)
 
 
 def _named(value: object) -> bool:

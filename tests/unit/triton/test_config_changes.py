@@ -39,6 +39,11 @@ dynamic_batching { max_queue_delay_microseconds: 500 }
             "instance_group { count: 1 }",
             ['instance_group: [{"count": 1}, {"count": 2}] -> [{"count": 1}]'],
         ),
+        (
+            "instance_group { count: 1 } instance_group { count: 2 rate_limiter { } }",
+            "instance_group { count: 1 } instance_group { count: 3 }",
+            ["instance_group[1].count: 2 -> 3", "instance_group[1].rate_limiter: {} -> not set"],
+        ),
         ("nonsense", "nonsense", []),
     ],
 )  # fmt: skip
@@ -49,6 +54,11 @@ def test_each_differing_field_has_a_line(before: str, after: str, lines: list[st
 def test_a_text_that_is_no_configuration_differs() -> None:
     (line,) = config_changes.between("nonsense", BASE)
     assert "not a valid configuration" in line
+
+
+def test_what_is_lost_inside_an_instance_group_is_dropped() -> None:
+    before = {"instance_group": [{"count": 1, "rate_limiter": {}}]}
+    assert config_changes.dropped(before, {"instance_group": [{"count": 2}]}) == ["instance_group[0].rate_limiter: {}"]
 
 
 def test_what_is_dropped_is_not_what_is_changed_or_added() -> None:
