@@ -16,6 +16,7 @@ from tritonize.triton.served_comparison import Verification
 from tritonize.triton.server import embedded
 from tritonize.triton.server.embedded import Running
 from tritonize.triton.target import Target
+from tritonize.workflows.canary_pairs import Pairs
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("sequences")]  # one worker starts the server
 ONNX = ("", "one step late", "state of another sequence", "end ignored")
@@ -90,3 +91,20 @@ def test_a_wrong_model_fails(kind: str, fault: str, stages: list[str], verify) -
     assert not found.passed
     if fault in ("state of another sequence", "one state for all"):
         assert verdicts["http"] == "passed"
+
+
+def test_a_canary_of_a_stateful_model_gets_the_same_sequences_as_its_baseline(root, served, known):
+    def target(model: str) -> Target:
+        config = model_config.parse((root / model / "config.pbtxt").read_text(), where="")
+        return Target(
+            server=served, model=model, version=1, golden=known, config=config, tracker=ErrorTracker(known), profile_name="quick"
+        )
+
+    for fault, beyond in (("", False), ("one step late", True)):
+        sides = {"baseline": target(name("onnx", "")), "new": target(name("onnx", fault))}
+        with sides["baseline"].connect("grpc") as old, sides["new"].connect("grpc") as new:
+            pairs = Pairs(**sides, transport="grpc", connections={"baseline": old, "new": new})
+            (output,) = pairs.compare()
+            assert (pairs.refused, output.baseline < output.tolerance) == ([], True)
+            assert (output.new > output.tolerance, output.beyond > 0) == (beyond, beyond)
+            assert len(pairs.seconds(12)["new"]) >= 12

@@ -62,6 +62,11 @@ def one_without_a_version(target: Target, connection: client.Client) -> Iterator
         yield index, connection.infer(target.model, _inputs(target, index), output_nbytes=_sizes(target, index), step=step)
 
 
+def steps_of(target: Target, members: Sequenced) -> Iterator[tuple[int, SequenceStep]]:
+    """Yield the samples of a sequence, each with its place in it, under an id that the model takes and no other client uses."""
+    return _steps(members, _correlation_id(target, members))
+
+
 def _steps(members: Sequenced, correlation_id: int | str) -> Iterator[tuple[int, SequenceStep]]:
     for index in members:
         yield index, SequenceStep(correlation_id, start=index == members[0], end=index == members[-1])

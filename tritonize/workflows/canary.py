@@ -164,6 +164,8 @@ def _published(root: Path, model: str, version: int) -> _Evidence:
 def _compared(report: Report, how: _Comparison, *, baseline: _Evidence, new: _Evidence) -> Report:
     """The report with the comparison: its verdict can only get worse."""
     started = time.perf_counter()
+    if any(each.config.get("model_transaction_policy") == {"decoupled": True} for each in (baseline, new)):
+        return _not_run(report, wording.DECOUPLED.text(), how=how)
     try:
         old_server = serving.remote(how.servers[0].urls, options=how.servers[0].options)
         serving.await_model(old_server, report.model, baseline.version)
@@ -219,8 +221,7 @@ def _measured(
         pairs = Pairs(baseline=baseline, new=new, transport=transport, connections=connections)
         count = PAIRS[how.profile]
         if how.on_progress is not None:
-            own = {id(each.golden): len(new.profile.over_a_transport(each.golden)) for each in (baseline, new)}
-            how.on_progress(wording.PLANNED.text(model=new.model, count=sum(own.values()) + count + 5))
+            how.on_progress(wording.PLANNED.text(model=new.model, count=pairs.most(count)))
         outputs = pairs.compare()
         times = {} if pairs.refused else pairs.seconds(count)
     refused = bool(pairs.refused)

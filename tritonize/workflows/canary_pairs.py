@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from tritonize.bench import paired
 from tritonize.core import arrays
@@ -15,7 +16,8 @@ from tritonize.core.errors import InferenceError, ServerError
 from tritonize.core.messages import canary as wording
 from tritonize.core.stages import StageName, Transport
 from tritonize.quality import comparison
-from tritonize.triton import client, inference
+from tritonize.triton import client, inference, sequence_requests
+from tritonize.triton.client.base import SequenceStep
 from tritonize.triton.target import Target
 from tritonize.workflows.diff_answers import largest_k
 
@@ -42,6 +44,17 @@ class _Errors:
     beyond: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Request:
+    """One request to both sides."""
+
+    samples: tuple[int, ...]
+    steps: Mapping[str, SequenceStep] = field(default_factory=dict)
+    """Of a stateful model: side to the place of the request in its sequence."""
+    last: bool = True
+    """Whether no sequence is under way after it."""
+
+
 @dataclass(kw_only=True)
 class Pairs:
     """Both sides, and what their responses add up to."""
@@ -61,14 +74,12 @@ class Pairs:
     def compare(self) -> tuple[OutputErrors, ...]:
         """Send the batches of the profile to both sides. Each side is compared with the reference of its own version."""
         owners = [self.new] if self.new.golden is self.baseline.golden else [self.new, self.baseline]
-        turn = 0
-        for owner in owners:
-            for batch in self.new.profile.over_a_transport(owner.golden):
-                inputs = arrays.stack(owner.golden.samples.files, batch)
-                found = self._both(inputs, turn, where=f"samples {', '.join(map(str, batch[:4]))} of version {owner.version}")
-                turn += 1
-                if len(found) == 2:
-                    self._add(owner, batch, found)
+        requests = ((owner, request) for owner in owners for request in self._requests(owner))
+        for turn, (owner, request) in enumerate(requests):
+            found = self._both(owner, request, turn)
+            if len(found) < 2:
+                break
+            self._add(owner, request.samples, found)
         ks = {name: largest_k(side.tracker) for name, side in (("baseline", self.baseline), ("new", self.new))}
         return tuple(
             OutputErrors(
@@ -85,22 +96,55 @@ class Pairs:
         )
 
     def seconds(self, pairs: int) -> dict[str, list[float]]:
-        """Seconds of at most as many requests to each side, in turns; the side that is first changes with each pair."""
-        files = self.new.golden.samples.files
-        count = min(_MOST_SAMPLES, max(1, self.new.golden.samples.drawn))
-        samples = [arrays.load(files, index) for index in range(count)]
+        """Seconds of at least as many requests to each side, in turns; the side that is first changes with each pair.
+
+        They end early after `LONGEST_S`, and never inside a sequence.
+        """
         times: dict[str, list[float]] = {"baseline": [], "new": []}
         until = time.perf_counter() + LONGEST_S
-        for turn in range(_WARMUP + pairs):
-            if turn >= _WARMUP + FEWEST_PAIRS and time.perf_counter() > until:
+        for turn, request in enumerate(self._again_and_again()):
+            if len(self._both(self.new, request, turn, times=times if turn >= _WARMUP else None)) < 2:
                 break
-            if len(self._both(samples[turn % count], turn, where="latency", times=times if turn >= _WARMUP else None)) < 2:
+            done = len(times["new"])
+            if request.last and (done >= pairs or (done >= FEWEST_PAIRS and time.perf_counter() > until)):
                 break
         return times
 
-    def _both(self, inputs: Arrays, turn: int, *, where: str, times: dict[str, list[float]] | None = None) -> dict[str, Arrays]:
+    def most(self, pairs: int) -> int:
+        """The largest number of requests to each side, with as many pairs for the latency."""
+        owners = {id(each.golden): each for each in (self.baseline, self.new)}
+        longest = max(map(len, self.new.golden.samples.sequence_samples), default=1)
+        return sum(1 for each in owners.values() for _ in self._requests(each)) + _WARMUP + pairs + longest - 1
+
+    def _requests(self, owner: Target) -> Iterator[_Request]:
+        """The batches of the profile, or the steps of its sequences."""
+        if not owner.golden.samples.sequences:
+            yield from (_Request(samples=batch) for batch in self.new.profile.over_a_transport(owner.golden))
+            return
+        for members in self.new.profile.sequences(owner.golden):
+            yield from self._sequence(owner, members)
+
+    def _again_and_again(self) -> Iterator[_Request]:
+        """Single samples, or sequences, without end."""
+        golden = self.new.golden
+        if golden.samples.sequences:
+            for members in itertools.cycle(self.new.profile.sequences(golden)):
+                yield from self._sequence(self.new, members)
+        count = min(_MOST_SAMPLES, max(1, golden.samples.drawn))
+        yield from (_Request(samples=(index,)) for index in itertools.cycle(range(count)))
+
+    def _sequence(self, owner: Target, members: tuple[int, ...]) -> Iterator[_Request]:
+        """The steps of one sequence, which has an id of its own on each side."""
+        each = [sequence_requests.steps_of(replace(side, golden=owner.golden), members) for side in (self.baseline, self.new)]
+        for (index, old), (_, new) in zip(*each, strict=True):
+            yield _Request(samples=(index,), steps={"baseline": old, "new": new}, last=new.end)
+
+    def _both(
+        self, owner: Target, request: _Request, turn: int, *, times: dict[str, list[float]] | None = None
+    ) -> dict[str, Arrays]:
         """The outputs of both sides; a side that rejects the request is missing, and gets a finding."""
         sides = {"baseline": self.baseline, "new": self.new}
+        inputs = arrays.stack(owner.golden.samples.files, request.samples)
         found: dict[str, Arrays] = {}
         for name in sides if turn % 2 else reversed(sides):
             side = sides[name]
@@ -108,10 +152,13 @@ class Pairs:
             side.pace.wait()
             started = time.perf_counter()
             try:
-                found[name] = self.connections[name].infer(side.model, served, version=str(side.version))
+                found[name] = self.connections[name].infer(
+                    side.model, served, version=str(side.version), step=request.steps.get(name)
+                )
             except InferenceError as error:
+                where = f"{name}, samples {', '.join(map(str, request.samples[:4]))} of version {owner.version}"
                 why = f"{error.what} {error.found or ''}".strip()
-                self.refused.append(Finding(where=f"{name}, {where}", what=wording.REFUSED.text(), found=why))
+                self.refused.append(Finding(where=where, what=wording.REFUSED.text(), found=why))
                 continue
             except ServerError as error:
                 if name == "baseline":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from tests.support.command import invoke
 from tritonize.bench import paired
 from tritonize.core import arrays
-from tritonize.core.artifacts import Finding, Report, SampleSet, ServerHandle, TensorFiles, TensorSpec
+from tritonize.core.artifacts import Finding, Report, SampleSet, Sequences, ServerHandle, TensorFiles, TensorSpec
 from tritonize.core.canary_results import Canary, OutputErrors, PairedLatency, Side
 from tritonize.core.errors import InferenceError, ServerError
 from tritonize.core.stages import StageName
@@ -20,6 +21,7 @@ from tritonize.quality.golden_set import GoldenSet, Rules
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.report import text
 from tritonize.spec.schema import Tolerance
+from tritonize.triton.client.base import SequenceStep
 from tritonize.triton.target import Target
 from tritonize.workflows import canary, canary_pairs
 from tritonize.workflows.canary_pairs import BaselineAwayError, Pairs
@@ -41,10 +43,13 @@ class Connection:
     """A side that adds something to its input, or raises."""
 
     def __init__(self, respond: Callable[[np.ndarray], np.ndarray]) -> None:
-        self.respond, self.asked = respond, []
+        self.respond, self.asked, self.steps = respond, [], []
 
-    def infer(self, _model: str, inputs: dict[str, np.ndarray], *, version: str) -> dict[str, np.ndarray]:
+    def infer(
+        self, _model: str, inputs: dict[str, np.ndarray], *, version: str, step: SequenceStep | None
+    ) -> dict[str, np.ndarray]:
         self.asked.append((version, inputs["x"].tobytes()))
+        self.steps.append(step)
         return {"y": self.respond(inputs["x"])}
 
 
@@ -95,6 +100,30 @@ def test_a_request_that_one_side_rejects_is_a_finding_and_ends_the_measurement(t
     assert found.compare() == ()
     assert {each.where.partition(",")[0] for each in found.refused} == {"new"}
     assert found.seconds(10) == {"baseline": [], "new": []}
+
+
+def test_a_stateful_model_gets_whole_sequences_under_an_id_of_its_own_on_each_side(tmp_path: Path) -> None:
+    found = pairs(tmp_path, lambda x: x, lambda x: x)
+    known = replace(found.new.golden, samples=replace(found.new.golden.samples, sequences=Sequences(starts=(0, 4), states={})))
+    found.baseline, found.new = replace(found.baseline, golden=known), replace(found.new, golden=known)
+    assert found.most(10) == 6 + 5 + 10 + 3
+    (output,) = found.compare()
+    assert (output.difference, found.compared) == (0, 6)
+    for side in found.connections.values():
+        steps = side.steps  # type: ignore[attr-defined]
+        assert [(each.start, each.end) for each in steps] == [
+            (True, False),
+            *[(False, False)] * 2,
+            (False, True),
+            (True, False),
+            (False, True),
+        ]
+        assert len({each.correlation_id for each in steps}) == 2
+    ids = [{each.correlation_id for each in side.steps} for side in found.connections.values()]  # type: ignore[attr-defined]
+    assert ids[0] & ids[1] == set()
+    times = found.seconds(8)
+    assert 8 <= len(times["new"]) == len(times["baseline"]) <= 11
+    assert found.connections["new"].steps[-1].end  # type: ignore[attr-defined]
 
 
 def test_a_side_that_goes_away(tmp_path: Path) -> None:

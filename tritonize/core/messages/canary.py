@@ -25,6 +25,9 @@ WITHOUT_BASELINE = Message(
 NOT_TOGETHER = Message(code="canary-and-watch", what="--watch and a baseline cannot be given together.")
 BASELINE_CHANGED = Message(code="baseline-changed", what="The files of its version {version} changed after they were proven: {why}")
 BASELINE_AWAY = Message(code="baseline-away", what="It cannot be compared: {why}")
+DECOUPLED = Message(
+    code="canary-decoupled", what="It is not compared: the model is decoupled, and has no one response to a request."
+)
 NO_TRANSPORT = Message(
     code="canary-no-transport",
     what="The baseline and the new one have no protocol in common, so their latency cannot be compared.",
