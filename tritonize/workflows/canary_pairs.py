@@ -113,7 +113,7 @@ class Pairs:
     def most(self, pairs: int) -> int:
         """The largest number of requests to each side, with as many pairs for the latency."""
         owners = {id(each.golden): each for each in (self.baseline, self.new)}
-        longest = max(map(len, self.new.golden.samples.sequence_samples), default=1)
+        longest = max(map(len, self.new.golden.samples.together), default=1)
         return sum(1 for each in owners.values() for _ in self._requests(each)) + _WARMUP + pairs + longest - 1
 
     def _requests(self, owner: Target) -> Iterator[_Request]:

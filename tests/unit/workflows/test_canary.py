@@ -207,6 +207,19 @@ def test_a_request_that_the_new_side_rejects_fails_and_one_of_the_baseline_leave
     assert decided("passed", (output(0.1),), None, (Finding(where="baseline, samples 1", what="refused"),)).verdict == "not run"
 
 
+def test_a_decoupled_model_is_not_compared(tmp_path: Path) -> None:
+    found = golden(tmp_path)
+    own = canary._Evidence(version=1, golden=replace(found, samples=replace(found.samples, requests=(0, 2))), config={})
+    stages: list[object] = []
+    how = canary._Comparison(
+        baseline=canary.Baseline(urls=(), version=None, max_slowdown=0.2), servers=(), profile="quick", rate=None,
+        on_stage=lambda _, stage: stages.append(stage), on_progress=None,
+    )  # type: ignore[arg-type] # fmt: skip
+    after = canary._compared(report(), how, baseline=own, new=own)
+    assert (after.verdict, after.stages[-1].verdict, len(stages)) == ("not run", "not run", 1)
+    assert "decoupled" in after.stages[-1].note
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
