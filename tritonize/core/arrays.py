@@ -230,9 +230,12 @@ def all_batches(samples: SampleSet, max_batch_size: int) -> list[tuple[int, ...]
 def groups(samples: SampleSet) -> list[list[int]]:
     """The drawn samples grouped by shape, without edge cases: only samples of one shape fit in one batch."""
     by_shape: dict[tuple[tuple[int, ...], ...], list[int]] = {}
+    packs: dict[int, tuple[tuple[int, ...], ...]] = {}  # the items of a pack are rows of one array, so they have one shape
     for index in range(samples.drawn):
-        item = load(samples.files, index)
-        by_shape.setdefault(tuple(array.shape for array in item.values()), []).append(index)
+        pack = samples.files.packed[index][0] if samples.files.packed else -1 - index
+        if pack not in packs:
+            packs[pack] = tuple(array.shape for array in load(samples.files, index).values())
+        by_shape.setdefault(packs[pack], []).append(index)
     return list(by_shape.values())
 
 

@@ -100,15 +100,20 @@ class Differences:
 
     def merge(self, other: Differences) -> None:
         """Add the sums of another output array. The lists of worst elements are not merged: positions refer to one array."""
-        sides = (self, other)
-        exponent = max((side.exponent for side in sides if side.finite), default=0)
-        mine, theirs = (2.0 ** max(side.exponent - exponent, -1000) if side.finite else 1.0 for side in sides)
+        exponent, mine, theirs = 0, 1.0, 1.0
+        if self.exponent or other.exponent:
+            sides = (self, other)
+            exponent = max((side.exponent for side in sides if side.finite), default=0)
+            mine, theirs = (2.0 ** max(side.exponent - exponent, -1000) if side.finite else 1.0 for side in sides)
         self.exponent = exponent
         self.sum_abs = self.sum_abs * mine + other.sum_abs * theirs
-        for name in ("dot", "square_expected", "square_found", "square_difference"):
-            setattr(self, name, getattr(self, name) * mine * mine + getattr(other, name) * theirs * theirs)
-        for name in ("elements", "finite", "mismatched"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.dot = self.dot * mine * mine + other.dot * theirs * theirs
+        self.square_expected = self.square_expected * mine * mine + other.square_expected * theirs * theirs
+        self.square_found = self.square_found * mine * mine + other.square_found * theirs * theirs
+        self.square_difference = self.square_difference * mine * mine + other.square_difference * theirs * theirs
+        self.elements += other.elements
+        self.finite += other.finite
+        self.mismatched += other.mismatched
         self.nan = [self.nan[0] + other.nan[0], self.nan[1] + other.nan[1]]
         self.inf = [self.inf[0] + other.inf[0], self.inf[1] + other.inf[1]]
         self.differing |= other.differing

@@ -19,7 +19,7 @@ from tritonize.core.results import ALL, DRAWN, Gate, NoiseFloor, StageRow
 from tritonize.core.stages import StageName
 from tritonize.quality import error_gates, metrics, noise_floor
 from tritonize.quality.comparison import compare
-from tritonize.quality.differences import measure, numeric
+from tritonize.quality.differences import CHUNK, measure, numeric
 from tritonize.quality.error_gates import LargestError
 from tritonize.quality.figure_collector import FigureCollector
 from tritonize.quality.golden_set import GoldenSet
@@ -280,12 +280,14 @@ def _worst_item(indices: Sequence[int], expected: Array, found: Array) -> int:
     """Return the sample of a batch with the largest difference."""
     if len(indices) == 1:
         return indices[0]
-    far = [_farthest(one, other) for one, other in zip(expected, found, strict=True)]
-    return indices[far.index(max(far))]
+    if expected.size > CHUNK:  # sample by sample, for the memory
+        return indices[int(np.argmax([_farthest(one[None], other[None]) for one, other in zip(expected, found, strict=True)]))]
+    return indices[int(np.argmax(_farthest(expected, found)))]
 
 
-def _farthest(expected: Array, found: Array) -> float:
-    """Return the largest difference of finite elements, in float64; 0.0 without any."""
+def _farthest(expected: Array, found: Array) -> Array:
+    """Return the largest difference of finite elements of each sample, in float64; 0.0 without any."""
     with np.errstate(all="ignore"):
-        far = np.abs(found.astype(np.float64) - expected.astype(np.float64))
-    return float(np.max(far, where=np.isfinite(far), initial=0.0))
+        far = np.abs(found.astype(np.float64) - expected.astype(np.float64)).reshape(len(expected), -1)
+    largest: Array = np.max(far, axis=1, where=np.isfinite(far), initial=0.0)
+    return largest
