@@ -1,4 +1,4 @@
-"""A real Triton that polls a model repository in an object store, as a deployment does."""
+"""A real Triton as a deployment starts it: it polls a repository in an object store, or loads models by requests."""
 
 from __future__ import annotations
 
@@ -34,14 +34,27 @@ def _free_port() -> int:
 @contextlib.contextmanager
 def polling(repository: str, folder: Path, *, env: Mapping[str, str], poll_s: int = 1) -> Iterator[Polling]:
     """Serve `s3://http://127.0.0.1:PORT/bucket/models` and look for changes every `poll_s` seconds."""
-    installed = environment.ready()
+    options = [f"--model-repository={repository}", "--model-control-mode=poll", f"--repository-poll-secs={poll_s}"]
+    with _started(options, folder, env=env) as (http, _):
+        yield Polling(http=f"http://{http}", log=folder / "triton.log")
+
+
+@contextlib.contextmanager
+def explicit(repository: Path, folder: Path) -> Iterator[tuple[str, str]]:
+    """Serve an empty repository as a user does who loads models by requests; addresses over HTTP and gRPC."""
+    options = [f"--model-repository={repository}", "--model-control-mode=explicit"]
+    with _started(options, folder, env={}, python=True) as addresses:
+        yield addresses
+
+
+@contextlib.contextmanager
+def _started(options: list[str], folder: Path, *, env: Mapping[str, str], python: bool = False) -> Iterator[tuple[str, str]]:
+    installed = environment.ready(python=python)
     http, grpc = _free_port(), _free_port()
     log = folder / "triton.log"
     command = [
         str(installed.server),
-        f"--model-repository={repository}",
-        "--model-control-mode=poll",
-        f"--repository-poll-secs={poll_s}",
+        *options,
         f"--backend-directory={installed.backends}",
         *installed.native.options(),
         "--exit-on-error=false",
@@ -63,7 +76,7 @@ def polling(repository: str, folder: Path, *, env: Mapping[str, str], poll_s: in
                 break
             assert server.poll() is None and time.monotonic() < deadline, log.read_text(errors="replace")[-4000:]
             time.sleep(0.05)
-        yield Polling(http=f"http://127.0.0.1:{http}", log=log)
+        yield f"127.0.0.1:{http}", f"127.0.0.1:{grpc}"
     finally:
         server.kill()
         server.wait()

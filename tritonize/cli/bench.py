@@ -11,6 +11,7 @@ import typer
 from tritonize.cli.connection import with_connection
 from tritonize.cli.display import display
 from tritonize.cli.limits import VERIFY_S, Deadline, limited
+from tritonize.cli.servers import Server, started
 from tritonize.cli.terminal import say, say_lines
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import EXIT_DIFFERS, UnprovenError, UsageError
@@ -61,6 +62,7 @@ def bench(
     urls: Annotated[
         list[str] | None, typer.Option("--url", metavar="URL", help="A running server, as for verify. Default: start one.")
     ] = None,
+    server: Server = "auto",
     golden: Annotated[
         Path | None, typer.Option("--golden", parser=local, metavar="FILE", help="Requests and rules of this golden file.")
     ] = None,
@@ -84,6 +86,7 @@ def bench(
     from tritonize.core.messages import usage
     from tritonize.workflows import bench as bench_workflow
 
+    way = started(server, urls or ()).way
     if golden is not None and repository is not None:
         raise UsageError.of(usage.GOLDEN_WITH_REPOSITORY, found=str(repository))
     request = bench_workflow.Request(
@@ -92,6 +95,7 @@ def bench(
         model=model,
         version=version,
         urls=urls or (),
+        way=way,
         connection=connection,
         protocol=protocol.value if protocol else None,
         concurrency=[int(each) for each in _numbers("--concurrency", concurrency, whole=True)],

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shlex
 import sys
 
-from tritonize.cli import global_options
+from tritonize.cli import connection, global_options
 from tritonize.core.local_paths import is_address
 
-_ABOUT_THE_RESULT = ("--json", "--allow-unproven", "--replace-config", "--drop-config-fields", "--force")
+_OF_THE_SERVER = frozenset(("--server", "--server-repository", *connection.FLAGS.values())) - {"--insecure"}
+"""Options of `run` with a value that `build` does not take: it starts no server. Some values are secrets."""
+_ABOUT_THE_RESULT = ("--json", "--allow-unproven", "--replace-config", "--drop-config-fields", "--force", "--insecure")
 
 
 def given() -> str:
@@ -18,5 +20,7 @@ def given() -> str:
     # `build` publishes nothing, and so takes no address.
     remote = {place for place, word in enumerate(words) if is_address(word.removeprefix("--repository="))}
     remote |= {place - 1 for place in remote if words[place - 1] == "--repository"}
+    remote |= {place for place, word in enumerate(words) if word.partition("=")[0] in _OF_THE_SERVER}
+    remote |= {place + 1 for place, word in enumerate(words) if word in _OF_THE_SERVER}
     kept = (word for place, word in enumerate(words) if word not in _ABOUT_THE_RESULT and place not in remote)
     return shlex.join(["tritonize", *parsed.isolation, "build", *kept])

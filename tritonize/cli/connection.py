@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tritonize.cli import servers
 from tritonize.cli.option_groups import with_options
 from tritonize.cli.terminal import say
 from tritonize.core.connection_options import REQUEST_S, ConnectionOptions
@@ -28,7 +29,7 @@ class Coding(StrEnum):
     DEFLATE = "deflate"
 
 
-_FLAGS = {
+FLAGS = {
     "ca": "--ca",
     "certificate": "--cert",
     "key": "--key",
@@ -106,11 +107,11 @@ def _options(
 
 
 def with_connection(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options to a command that has the parameters `connection: ConnectionOptions` and `urls`, and check them."""
+    """Add the options to a command with the parameters `connection: ConnectionOptions` and `urls` or `server`, and check them."""
 
     @functools.wraps(command)
     def checked(**values: Any) -> None:
-        require_usable(values["connection"], values.get("urls") or ())
+        require_usable(values["connection"], values.get("urls") or _addresses(values.get("server") or ()))
         if values["connection"].insecure:
             say(f"Warning: {wording.INSECURE.text()}", err=True)
         command(**values)
@@ -118,10 +119,15 @@ def with_connection(command: Callable[..., None]) -> Callable[..., None]:
     return with_options("connection", _options)(checked)
 
 
+def _addresses(server: str | Sequence[str]) -> list[str]:
+    """The addresses in the value of `--server`, which some commands take several times."""
+    return servers.urls([server] if isinstance(server, str) else server)
+
+
 def require_usable(connection: ConnectionOptions, urls: Sequence[str]) -> None:
     """Fail if options for a running server are given without one, or an address or a certificate cannot be used."""
     default = ConnectionOptions()
-    given = [flag for field, flag in _FLAGS.items() if getattr(connection, field) != getattr(default, field)]
+    given = [flag for field, flag in FLAGS.items() if getattr(connection, field) != getattr(default, field)]
     if given and not urls:
         raise UsageError.of(wording.OPTION_WITHOUT_URL, options=", ".join(given))
     if urls:

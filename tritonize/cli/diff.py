@@ -9,6 +9,7 @@ import typer
 
 from tritonize.cli.display import display
 from tritonize.cli.limits import RUN_S, Deadline, limited
+from tritonize.cli.servers import Server, started
 from tritonize.cli.terminal import say, say_lines
 from tritonize.core.errors import EXIT_DIFFERS, UnprovenError
 
@@ -27,6 +28,7 @@ def diff(
     requests: Annotated[int, typer.Option(metavar="N", min=1, help="Timed requests to each version.")] = 100,
     seconds: Deadline = RUN_S,
     *,
+    server: Server = "auto",
     serve_anyway: Annotated[
         bool, typer.Option("--serve-anyway", help="Serve the versions even if their files changed after publication.")
     ] = False,
@@ -38,6 +40,7 @@ def diff(
     from tritonize.core.messages import usage
     from tritonize.workflows import diff as diff_workflow
 
+    way = started(server).way
     root, (model, *numbers) = repository_and(names, 3, "MODEL BEFORE AFTER")
     if not all(number.isdecimal() for number in numbers):
         raise UsageError.of(usage.VERSION_NUMBERS, found=" ".join(numbers), expected="two numbers, such as 7 8")
@@ -49,6 +52,7 @@ def diff(
                 before=int(numbers[0]),
                 after=int(numbers[1]),
                 requests=requests,
+                way=way,
                 serve_anyway=serve_anyway,
                 on_stage=terminal.on_stage,
                 on_progress=terminal.on_progress,

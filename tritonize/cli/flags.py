@@ -16,6 +16,7 @@ from tritonize.core.local_paths import local
 from tritonize.core.messages import export as wording
 from tritonize.core.messages import samples as samples_wording
 from tritonize.core.messages import usage
+from tritonize.core.server_choice import ServerChoice
 from tritonize.spec import rules, schema
 
 _FORM = "NAME:TYPE:SHAPE, such as INPUT__0:fp32:1x1x160x176x176"
@@ -58,6 +59,8 @@ class RunFlags(ModelFlags):
     force: bool = False
     address: str | None = None
     """Of a remote repository, to which the versions are published."""
+    server: ServerChoice = ServerChoice()  # noqa: RUF009 - frozen
+    """Which server the versions are compared on."""
     seconds: float
     json: bool = False
 

@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tritonize.cli import build_command, given_spec
+from tritonize.cli import build_command, given_spec, servers
+from tritonize.cli.connection import with_connection
 from tritonize.cli.display import display, finish
 from tritonize.cli.limits import RUN_S, Deadline, limited
+from tritonize.cli.servers import AnyServer, Shared
+from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.local_paths import is_address, local
+from tritonize.core.server_choice import AUTO
 
 if TYPE_CHECKING:
     from tritonize.cli.flags import RunFlags
@@ -83,6 +87,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 TORCH_FILES = (".pt", ".pth", ".pt2", ".ts", ".jit", ".torchscript")
 
 
+@with_connection
 def run(
     source: Source,
     inputs: Inputs = None,
@@ -103,43 +108,45 @@ def run(
     plans: Plans = None,
     sample_files: SampleFiles = None,
     force: Force = False,
+    server: AnyServer = None,
+    server_repository: Shared = None,
+    connection: ConnectionOptions,
     seconds: Deadline = RUN_S,
     json: Json = False,
 ) -> None:
     """Export, serve, verify and publish models.
 
     Exports each model, starts a Triton server with it, sends every sample, compares the responses with PyTorch's outputs, and
-    publishes the version only if all comparisons pass. A model whose newest version was made from the same source, Python files,
-    samples, spec and library versions is up to date and is not run.
+    publishes the version only if all comparisons pass. With --server URL the version is loaded into a running Triton, compared
+    there and unloaded. A model whose newest version was made from the same files, spec and libraries is up to date and is not run.
     """
     from tritonize.cli.flags import RunFlags
 
-    _work(
-        "run",
-        RunFlags(
-            source=source,
-            inputs=inputs,
-            sample_function=sample_function,
-            texts=texts,
-            outputs=outputs,
-            name=name,
-            repository=None if repository is None or is_address(repository) else Path(repository),
-            address=repository if repository is not None and is_address(repository) else None,
-            max_batch_size=max_batch_size,
-            no_batch=no_batch,
-            opset=opset,
-            no_simplify=no_simplify,
-            models=models,
-            replace_config=replace_config,
-            drop_config_fields=drop_config_fields,
-            allow_unproven=allow_unproven,
-            plans=plans,
-            sample_files=sample_files,
-            force=force,
-            seconds=seconds,
-            json=json,
-        ),
+    given = RunFlags(
+        source=source,
+        inputs=inputs,
+        sample_function=sample_function,
+        texts=texts,
+        outputs=outputs,
+        name=name,
+        repository=None if repository is None or is_address(repository) else Path(repository),
+        address=repository if repository is not None and is_address(repository) else None,
+        max_batch_size=max_batch_size,
+        no_batch=no_batch,
+        opset=opset,
+        no_simplify=no_simplify,
+        models=models,
+        replace_config=replace_config,
+        drop_config_fields=drop_config_fields,
+        allow_unproven=allow_unproven,
+        plans=plans,
+        sample_files=sample_files,
+        force=force,
+        server=servers.choice(server or [AUTO], shared=server_repository, connection=connection),
+        seconds=seconds,
+        json=json,
     )
+    _work("run", given)
 
 
 def build(
@@ -216,7 +223,7 @@ def _work_in(command: str, flags: RunFlags, *, copy: WorkingCopy | None = None) 
 def _up_to_date(specification: Spec, flags: RunFlags) -> dict[str, Report]:
     """The reports of the models that need no run; of a model without a version nothing is read."""
     names = [name for name in flags.models or specification.models if (specification.repository / name).is_dir()]
-    if flags.force or flags.plans or not names or not set(names) <= set(specification.models):
+    if flags.force or flags.plans or not flags.server.is_own or not names or not set(names) <= set(specification.models):
         return {}
     from tritonize.workflows import up_to_date
 
@@ -245,7 +252,8 @@ def _run(command: str, specification: Spec, flags: RunFlags, *, current: Mapping
             drop_config_fields=flags.drop_config_fields,
             allow_unproven=flags.allow_unproven,
             plans=tuple(flags.plans or ()),
-            force=flags.force,
+            force=flags.force or not flags.server.is_own,
+            server=flags.server,
             current=current,
             command=build_command.given(),
             on_published=published.append if copy is None else lambda _in_copy: None,

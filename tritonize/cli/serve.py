@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from tritonize.cli.display import display
+from tritonize.cli.servers import Server, started
 from tritonize.cli.sign import RequireSignature
 from tritonize.cli.terminal import say
 from tritonize.core.errors import EXIT_DIFFERS
@@ -19,7 +20,9 @@ from tritonize.core.stages import StageName
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tritonize.core.server_choice import Start
     from tritonize.triton.server.embedded import Running
+    from tritonize.triton.server.ports import Ports
     from tritonize.workflows.checked_copy import ToServe
 
 Port = Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="Port to listen on; 0 for any free port.")]
@@ -51,37 +54,36 @@ def serve(
     serve_anyway: Anyway = False,
     require_signature: RequireSignature = None,
     no_restart: NoRestart = False,
+    server: Server = "auto",
     json: Json = False,
 ) -> None:
-    """Serve a model repository with the embedded Triton on 127.0.0.1, or where --bind says, until Ctrl-C.
+    """Serve a model repository with Triton on 127.0.0.1, or where --bind says, until Ctrl-C.
 
-    Before that, the files of published versions are compared with their manifests; the server gets exactly these files. A server
-    that crashes is restarted, after 1 s, 2 s, 4 s and 8 s; after the fifth crash in a row the command fails.
+    The server gets exactly the files that were compared with the manifests of published versions. A server that crashes is
+    restarted, after 1 s, 2 s, 4 s and 8 s; after the fifth crash in a row the command fails.
     """
     from tritonize import repository as repositories
     from tritonize.core import temporary
-    from tritonize.core.messages import server as wording
-    from tritonize.triton.server.ports import Ports
     from tritonize.workflows import checked_copy
     from tritonize.workflows.keep_serving import keep_serving
 
-    served = models or repositories.models(repository)
-    ports = Ports(http=http_port, grpc=grpc_port, metrics=metrics, address=_address(bind))
+    started(server)  # before anything is read
+    served, ports = models or repositories.models(repository), _ports(http_port, grpc_port, metrics=metrics, bind=bind)
     with temporary.folder() as folder, display() as terminal:
         checked = checked_copy.to_serve(repository, served, folder, key=require_signature)
         _print_findings(checked, serve_anyway=serve_anyway, json=json)
         terminal.on_stage(StageName.SERVER_START, None)
         announced: list[str] = []
 
-        def on_ready(server: Running) -> None:
+        def on_ready(running: Running) -> None:
             terminal.clear()
-            key = _write_key(server, folder)
+            key = _write_key(running, folder)
             if announced:
-                say(wording.SERVING_AGAIN.text(http=server.http_url, key=key), err=True)
-                return
-            announced.append(server.http_url)
-            _warn_of_others(ports.address)
-            _announce(server, served, key, checked=checked, json=json, control=model_control == "explicit")
+                _say_again(running, key)
+            else:
+                announced.append(running.http_url)
+                _warn(ports.address, running)
+                _announce(running, served, key, checked=checked, json=json, control=model_control == "explicit")
 
         with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is the regular end
             keep_serving(
@@ -90,6 +92,7 @@ def serve(
                 models=served,
                 ports=ports,
                 explicit=model_control == "explicit",
+                how=_how(server, checked),
                 restart=not no_restart,
                 on_ready=on_ready,
                 on_restart=lambda text: say(text, err=True),
@@ -97,6 +100,20 @@ def serve(
                 on_progress=terminal.on_progress,
             )
         _require_unchanged(checked)
+
+
+def _ports(http_port: int, grpc_port: int, *, metrics: int | None, bind: str) -> Ports:
+    from tritonize.triton.server.ports import Ports
+
+    return Ports(http=http_port, grpc=grpc_port, metrics=metrics, address=_address(bind))
+
+
+def _how(word: str, checked: ToServe) -> Start:
+    """How to start the server: docker's image is that of the target that the versions declare."""
+    from tritonize.core.server_choice import Start
+    from tritonize.workflows import target_only
+
+    return Start(way=started(word).way, release=target_only.release_of(*(each.manifest for each in checked.checked)))
 
 
 def _address(text: str) -> str:
@@ -133,6 +150,21 @@ def _warn_of_others(address: str) -> None:
 
     if not IPv4Address(address).is_loopback:
         say(wording.SERVING_TO_OTHERS.text(address=address), err=True)
+
+
+def _say_again(running: Running, key: Path) -> None:
+    from tritonize.core.messages import server as wording
+
+    say(wording.SERVING_AGAIN.text(http=running.http_url, key=key), err=True)
+
+
+def _warn(address: str, running: Running) -> None:
+    """Warn of what others can do with the server."""
+    from tritonize.core.messages import server as wording
+
+    _warn_of_others(address)
+    if not running.key_is_hidden:
+        say(wording.KEY_VISIBLE.text(), err=True)
 
 
 def _announce(server: Running, models: Sequence[str], key: Path, *, checked: ToServe, json: bool, control: bool = False) -> None:

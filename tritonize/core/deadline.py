@@ -25,6 +25,18 @@ def within(seconds: float) -> Iterator[None]:
         _end = before
 
 
+@contextlib.contextmanager
+def extended(seconds: float) -> Iterator[None]:
+    """Give the block at least so many seconds from now, even if the deadline has passed: for what has to be undone at the end."""
+    global _end
+    before = _end
+    _end = max(before, time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _end = before
+
+
 def left() -> float:
     """Seconds until the deadline, negative once it has passed; infinite without a deadline."""
     return _end - time.monotonic()

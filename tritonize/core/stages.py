@@ -121,6 +121,8 @@ class StageName(StrEnum):
     STATISTICS = _Row(key="statistics", heading="The server's statistics")
     STAGE = _Row(key="stage", action="Stage the version")
     SERVER_START = _Row(key="server start", action="Start Triton")
+    TARGET_LOAD = _Row(key="load on the server", action="Load on the server")
+    TARGET_UNLOAD = _Row(key="unload from the server", action="Unload from the server")
     HTTP = _Row(key="http", heading="Triton, HTTP", action="Verify over HTTP", order=3, transport="http", pictured=True)
     GRPC = _Row(key="grpc", heading="Triton, gRPC", action="Verify over gRPC", order=4, transport="grpc", pictured=True)
     SHM = _Row(key="shm", heading="Triton, shared memory", action="Verify shared memory", order=5, transport="shm", pictured=True)

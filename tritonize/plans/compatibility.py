@@ -10,11 +10,11 @@ from typing import Literal
 
 from tritonize.core import temporary
 from tritonize.core.errors import MissingError
+from tritonize.core.server_choice import IMAGE
 from tritonize.plans import plan_file
 from tritonize.plans.plan_file import PlanMetadata
 from tritonize.process import processes
 
-IMAGE = "nvcr.io/nvidia/tritonserver"
 _IMAGE_QUERY_S = 60.0
 _VERIFIED: Mapping[str, str] = {
     "26.07-trtllm-python-py3": "10.14.1.48",

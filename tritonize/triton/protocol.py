@@ -35,6 +35,7 @@ class InstanceGroup(TypedDict, total=False):
     name: str
     kind: str
     count: int
+    gpus: list[int]
     profile: list[str]
 
 

@@ -32,6 +32,7 @@ from tritonize.triton.client import refusals
 from tritonize.triton.client.refusals import Refusal
 from tritonize.triton.executions import Counts, Unread
 from tritonize.triton.inference import Responses
+from tritonize.triton.on_target import Loaded
 from tritonize.triton.protocol import ModelConfig
 from tritonize.triton.target import Target
 
@@ -50,6 +51,10 @@ class Verification:
     """The fields of the configuration that the server left out."""
     notes: tuple[str, ...] = ()
     """Notes for the reader of the report."""
+    embedded: bool = True
+    """Whether the embedded server responded, or one of which nothing else is known."""
+    on_target: Loaded | None = None
+    """How the version was loaded, if a running server responded that has it for this comparison alone."""
 
     @property
     def passed(self) -> bool:

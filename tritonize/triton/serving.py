@@ -6,7 +6,9 @@ import contextlib
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from tritonize.core.errors import InferenceError, ServerError
 from tritonize.core.messages import client as client_messages
 from tritonize.core.messages import files
 from tritonize.core.messages import server as server_messages
+from tritonize.core.server_choice import Start, Way
 from tritonize.triton import client
 from tritonize.triton.client import refusals
 from tritonize.triton.client.base import SequenceStep
@@ -24,7 +27,7 @@ from tritonize.triton.client.refusals import Refusal
 from tritonize.triton.protocol import ModelMetadata
 from tritonize.triton.remote import await_model as await_model
 from tritonize.triton.remote import remote as remote
-from tritonize.triton.server import embedded, environment, log
+from tritonize.triton.server import embedded, log, python_environment, view, ways
 from tritonize.triton.server.embedded import Running
 from tritonize.triton.server.ports import Ports
 
@@ -38,16 +41,17 @@ _END_S = 5.0
 """Seconds within which a server whose connections broke has ended, if it crashed."""
 
 
-def require_possible(*, python: bool = False) -> None:
-    """Fail if the embedded server cannot run on this machine.
+def require_possible(way: Way | Literal["auto"] = "embedded", *, python: bool = False) -> None:
+    """Fail if no server can be started on this machine in a way.
 
     Args:
+        way: the value of `--server`.
         python: whether it has to serve plans or Python code.
 
     Raises:
         MissingError: its next step is the command that installs what is missing.
     """
-    environment.require_possible(python=python)
+    ways.resolve(way, python=python)
 
 
 @contextlib.contextmanager
@@ -63,6 +67,7 @@ def serve(
     plugins: Sequence[Path] = (),
     complete: bool = False,
     versions: Mapping[str, int] | None = None,
+    start: Start = Start(),  # noqa: B008 - frozen
     on_progress: Callable[[str], None] | None = None,
 ) -> Iterator[Running]:
     """Serve a model repository until the context ends, after each model has completed one inference.
@@ -78,6 +83,7 @@ def serve(
         plugins: paths of plugin libraries that plans need; a plan contains only their names.
         complete: whether the server completes configurations, as for adopted versions.
         versions: model name to a version that is served in any case, whatever version policy its configuration has.
+        start: how to start the server.
         on_progress: receives a line about the current step.
 
     Raises:
@@ -94,6 +100,7 @@ def serve(
         plugins=plugins,
         complete=complete,
         versions=versions,
+        how=replace(start, way=ways.resolve(start.way, python=_needs_python(repository, models))),
         on_progress=on_progress,
     ) as server:
         try:
@@ -103,6 +110,11 @@ def serve(
             if (crash := _crash(server, error, models)) is not None:
                 raise crash from error
             raise
+
+
+def _needs_python(repository: Path, models: Sequence[str] | None) -> bool:
+    """Whether a model is a plan or Python code; false if there is no such repository, which is reported later."""
+    return repository.is_dir() and python_environment.is_needed(view.model_folders(repository, models))
 
 
 def _crash(server: Running, error: ServerError, models: Sequence[str] | None) -> ServerError | None:

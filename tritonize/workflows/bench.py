@@ -21,6 +21,7 @@ from tritonize.core.load_results import BenchReport, Load
 from tritonize.core.messages import bench as wording
 from tritonize.core.messages import sequences, usage
 from tritonize.core.recorder import Listener, silent
+from tritonize.core.server_choice import AUTO, Way
 from tritonize.core.stages import SERVED, StageName
 from tritonize.quality import gates, golden_set
 from tritonize.quality.batch_checks import check_outputs
@@ -49,7 +50,9 @@ class Request:
     model: str | None = None
     version: int | None = None
     urls: Sequence[str] = ()
-    """A running server; if empty, the embedded one is started."""
+    """A running server; if empty, one is started."""
+    way: Way | Literal["auto"] = AUTO
+    """How to start it."""
     connection: ConnectionOptions = field(default_factory=ConnectionOptions)
     protocol: Literal["http", "grpc"] | None = None
     """gRPC, if the server has an address for it."""

@@ -17,12 +17,13 @@ from tritonize.core.artifacts import ServerHandle, Stage
 from tritonize.core.errors import RepositoryError
 from tritonize.core.load_results import ServerTimes, Usage
 from tritonize.core.messages import steps as step_wording
+from tritonize.core.server_choice import Start
 from tritonize.core.stages import StageName
 from tritonize.triton import inference, server_times, serving
 from tritonize.triton.protocol import ModelStatistics
 from tritonize.triton.server.embedded import Running
 from tritonize.triton.target import Target
-from tritonize.workflows import checked_copy
+from tritonize.workflows import checked_copy, target_only
 
 if TYPE_CHECKING:
     from tritonize.workflows.bench import Request, Subject
@@ -43,7 +44,8 @@ class Observer:
     def __init__(self, target: Target) -> None:
         self._target = target
         self._connection = target.connect(target.any_transport)
-        self._pid = target.server.process.pid if isinstance(target.server, Running) else None
+        server = target.server
+        self._pid = server.process.pid if isinstance(server, Running) and server.way != "docker" else None
         self.readable = True
         """Whether the server allowed reading its statistics, so far."""
 
@@ -105,6 +107,7 @@ def embedded(request: Request, subject: Subject, folder: Path) -> Iterator[Serve
         probes={subject.model: probe},
         directory=folder / "server",
         complete="completed" in checked.manifest,
+        start=Start(way=request.way, release=target_only.release_of(checked.manifest)),
         on_progress=request.on_progress,
     ) as server:
         seconds = time.perf_counter() - started

@@ -11,9 +11,9 @@ from tritonize import repository
 from tritonize.core import bounded_files
 from tritonize.core.errors import MissingError, UsageError
 from tritonize.core.messages import deploy as wording
+from tritonize.core.server_choice import IMAGE
 from tritonize.core.stages import StageName
 from tritonize.deploy import ServedModel
-from tritonize.plans import compatibility
 from tritonize.triton import model_config
 from tritonize.triton.protocol import ModelConfig
 from tritonize.workflows import checked_copy
@@ -73,7 +73,7 @@ def describe(checked: ToServe, *, release: str | None, gpu: bool) -> Described:
     return Described(
         versions={model.name: model.versions for model in models},
         models=tuple(models),
-        image=f"{compatibility.IMAGE}:{given}-py3",
+        image=f"{IMAGE}:{given}-py3",
         proved_by=_proved_by(checked.checked),
         tritonize=importlib.metadata.version("tritonize"),
         notes=(*notes, *overridden),

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from tritonize import repository
 from tritonize.core import arrays, temporary
@@ -17,13 +18,14 @@ from tritonize.core.messages import steps as step_wording
 from tritonize.core.messages import usage
 from tritonize.core.recorder import Listener, silent
 from tritonize.core.results import Verdict
+from tritonize.core.server_choice import AUTO, Start, Way
 from tritonize.core.stages import StageName
 from tritonize.onnx_model import graph_diff
 from tritonize.onnx_model.tasks import GraphDiff
 from tritonize.quality import golden_set
 from tritonize.repository import manifest
 from tritonize.triton import client, inference, model_config, serving
-from tritonize.workflows import checked_copy, diff_steps, ensemble_steps
+from tritonize.workflows import checked_copy, diff_steps, ensemble_steps, target_only
 from tritonize.workflows.checked_copy import Checked
 from tritonize.workflows.diff_answers import Drift, Latency, ServedPair, Version
 from tritonize.workflows.diff_steps import View
@@ -65,6 +67,7 @@ class Request:
     requests: int = REQUESTS
     serve_anyway: bool = False
     """Also serve a version that changed after it was proven."""
+    way: Way | Literal["auto"] = AUTO
     on_stage: Listener = silent
     on_progress: Callable[[str], None] | None = None
 
@@ -264,12 +267,17 @@ def _served(request: Request, versions: tuple[Version, Version], folder: Path) -
 
 
 def _serve_both(request: Request, versions: tuple[Version, Version], steps: Sequence[View], *, folder: Path) -> _Served:
-    root = _side_by_side([*map(View.of, versions), *steps], folder / "repository")
+    root = diff_steps.side_by_side([*map(View.of, versions), *steps], folder / "repository")
     probes = {each.name: inference.as_served(arrays.load(each.golden.samples.files, 0), each.config, "input") for each in versions}
     request.on_stage(StageName.SERVER_START, None)
     started = time.perf_counter()
     with serving.serve(
-        root, models=list(probes), probes=probes, directory=folder / "server", on_progress=request.on_progress
+        root,
+        models=list(probes),
+        probes=probes,
+        directory=folder / "server",
+        start=Start(way=request.way, release=target_only.release_of(*(each.manifest for each in versions))),
+        on_progress=request.on_progress,
     ) as server:
         seconds = time.perf_counter() - started
         request.on_stage(
@@ -281,17 +289,3 @@ def _serve_both(request: Request, versions: tuple[Version, Version], steps: Sequ
             drift = pair.drift()
             latency = pair.latency(request.requests) if drift else ()
         return _Served(drift=drift, latency=latency, refused=tuple(pair.refused), identity=dict(server.identity))
-
-
-def _side_by_side(versions: Sequence[View], root: Path) -> Path:
-    """Build a repository of links in which each version is a separate model, since each has its own configuration."""
-    for each in versions:
-        view = root / each.name
-        view.mkdir(parents=True)
-        for path in each.directory.parent.iterdir():
-            if not manifest.is_version(path) and path.name != repository.CONFIG:  # labels, and inputs of the warmup
-                (view / path.name).symlink_to(path)
-        (view / str(each.number)).symlink_to(each.directory.absolute())
-        text = model_config.served_as(each.text, each.name, each.number, where=_CONFIG)
-        (view / repository.CONFIG).write_text(text, encoding="utf-8")
-    return root

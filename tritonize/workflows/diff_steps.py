@@ -9,6 +9,7 @@ from typing import Self
 
 from tritonize import repository
 from tritonize.core.errors import TritonizeError
+from tritonize.repository import manifest
 from tritonize.triton import model_config
 from tritonize.triton.protocol import EnsembleStep
 from tritonize.workflows import checked_copy, ensemble_steps
@@ -98,3 +99,17 @@ def _same_version(manifest: repository.Manifest, proven: ensemble_steps.UsedStep
         for files in (ensemble_steps.used(manifest)["files"], proven["files"])
     ]
     return sides[0] == sides[1]
+
+
+def side_by_side(versions: Sequence[View], root: Path) -> Path:
+    """Build a repository of links in which each version is a separate model, since each has its own configuration."""
+    for each in versions:
+        view = root / each.name
+        view.mkdir(parents=True)
+        for path in each.directory.parent.iterdir():
+            if not manifest.is_version(path) and path.name != repository.CONFIG:  # labels, and inputs of the warmup
+                (view / path.name).symlink_to(path)
+        (view / str(each.number)).symlink_to(each.directory.absolute())
+        text = model_config.served_as(each.text, each.name, each.number, where=repository.CONFIG)
+        (view / repository.CONFIG).write_text(text, encoding="utf-8")
+    return root

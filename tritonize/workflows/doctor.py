@@ -11,7 +11,7 @@ from tritonize.core.errors import MissingError
 from tritonize.plans import gpu, installed
 from tritonize.plans.plan_file import Module
 from tritonize.process import isolation_probe
-from tritonize.triton.server import environment
+from tritonize.triton.server import environment, ways
 from tritonize.triton.server.prerequisites import Probe
 
 _REQUIRED = ("numpy", "onnx", "onnxruntime", "onnxslim", "tritonclient")
@@ -21,7 +21,14 @@ _FOR_EXPORT = ("torch", "onnxscript")
 def probe() -> tuple[Probe, ...]:
     """Run all checks, in the order in which a run needs the parts."""
     packages = [_package(name, None) for name in _REQUIRED] + [_package(name, "torch") for name in _FOR_EXPORT]
-    return (*packages, _gpu(), *map(_builder, get_args(Module)), *environment.probe(), _isolation())
+    return (
+        *packages,
+        _gpu(),
+        *map(_builder, get_args(Module)),
+        *environment.probe(),
+        *ways.probe(installed=environment.is_installed()),
+        _isolation(),
+    )
 
 
 def _isolation() -> Probe:

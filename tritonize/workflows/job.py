@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tritonize.core.artifacts import PublishedVersion, Report, Source
 from tritonize.core.recorder import Listener, Recorder
+from tritonize.core.server_choice import ServerChoice
 from tritonize.repository import Run
 from tritonize.spec import schema
 
@@ -26,6 +27,8 @@ class Options:
     """Folders with plans built on other machines from the request of `plan request`; if given, no plan is built here."""
     force: bool = False
     """Run a model even if its newest version is up to date."""
+    server: ServerChoice = ServerChoice()  # noqa: RUF009 - frozen
+    """Which server the version is compared on."""
     current: Mapping[str, Report] | None = None
     """Models that the caller found up to date, with their reports; `None` if it did not look."""
     command: str | None = None

@@ -14,6 +14,7 @@ from pathlib import Path
 from tritonize.core.errors import MissingError, ServerError
 from tritonize.core.messages import processes
 from tritonize.core.messages import server as messages
+from tritonize.core.server_choice import Start
 from tritonize.triton import serving
 from tritonize.triton.server.embedded import Running
 from tritonize.triton.server.ports import Ports
@@ -55,12 +56,12 @@ def keep_serving(
     on_restart: Callable[[str], None],
     complete: bool = False,
     explicit: bool = False,
+    how: Start = Start(),  # noqa: B008 - frozen
     on_progress: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve until the server is stopped. The ports stay the same over restarts.
+    """Serve a repository until the server is stopped. The ports stay the same over restarts.
 
     Args:
-        repository: the model repository.
         directory: an existing folder for the logs, one folder for each start.
         models: the models to load.
         ports: where the server listens.
@@ -69,6 +70,7 @@ def keep_serving(
         on_restart: receives a sentence after each crash.
         complete: whether the server completes configurations, as for adopted versions.
         explicit: whether requests with the server's key can load and unload models; a restart loads all of them.
+        how: how to start the server.
         on_progress: receives a line about the current step of a start.
 
     Raises:
@@ -86,6 +88,7 @@ def keep_serving(
                 ports=ports,
                 complete=complete,
                 explicit=explicit,
+                start=how,
                 on_progress=on_progress,
             ) as server:
                 ports = _same(ports, server)
@@ -93,10 +96,8 @@ def keep_serving(
                 server.wait()
             return
         except (ServerError, MissingError) as error:
-            if not restart or (start == 1 and error.code != messages.SERVER_ENDED.code):
+            if not restart or (start == 1 and error.code != messages.SERVER_ENDED.code) or _is_missing(error):
                 raise
-            if isinstance(error, MissingError) and error.code != processes.COMMAND_NOT_STARTED.code:
-                raise  # a server that was killed in its first instants counts, a missing one does not
             pause = crashes.pause_s(time.monotonic() - began)
             if pause is None:
                 raise ServerError.of(
@@ -104,6 +105,11 @@ def keep_serving(
                 ) from error
             on_restart(messages.SERVER_RESTARTS.text(why=error.what, pause=f"{pause:g}", count=crashes.count, limit=MOST_CRASHES))
             time.sleep(pause)
+
+
+def _is_missing(error: ServerError | MissingError) -> bool:
+    """Whether there is no server. One that was killed in its first instants counts as a crash."""
+    return isinstance(error, MissingError) and error.code != processes.COMMAND_NOT_STARTED.code
 
 
 def _same(ports: Ports, server: Running) -> Ports:

@@ -20,7 +20,7 @@ from tritonize.process.loaded_code import Loaded
 from tritonize.source import drawing, identification, input_inference
 from tritonize.spec import ensembles, schema
 from tritonize.triton import serving
-from tritonize.workflows import config_conflict, ensemble_steps, made_from, release, stage_pipeline, up_to_date
+from tritonize.workflows import config_conflict, ensemble_steps, made_from, prove_on_target, release, stage_pipeline, up_to_date
 from tritonize.workflows.build_plans import build_plans
 from tritonize.workflows.job import Job, Options
 from tritonize.workflows.made_from import Given, Origin
@@ -135,8 +135,10 @@ def _require_possible(model: schema.Model, source: Source, target: schema.Target
         errors.require("torch", extra="torch")
     from_spec.require_possible(model, target, options.plans)
     plans = model.backend in from_spec.MODULES
-    if serve and (not plans or gpu.find()):  # without a GPU, plans are not served
-        serving.require_possible(python=plans or model.python is not None)
+    if serve and options.server.urls:
+        prove_on_target.require_possible(options.server)
+    elif serve and (not plans or gpu.find()):  # without a GPU, plans are not served
+        serving.require_possible(options.server.way, python=plans or model.python is not None)
 
 
 def _job(

@@ -6,13 +6,13 @@ import time
 from collections.abc import Sequence
 
 from tritonize.core.artifacts import Report, Source, to_json
+from tritonize.core.messages import server as server_wording
 from tritonize.core.messages import steps as step_wording
 from tritonize.core.results import Verdict
 from tritonize.core.stages import StageName
 from tritonize.plans import proof as plan_proof
 from tritonize.plans.proof import PlanProof
 from tritonize.quality import gates, proof_strength
-from tritonize.spec import schema
 from tritonize.triton import served_comparison
 from tritonize.workflows import target_only
 from tritonize.workflows.job import Job
@@ -36,7 +36,7 @@ def report_of(job: Job, built: Built, served: served_comparison.Verification | N
     judgement = gates.judge(built.tracker, checks, on_gpu=(StageName.PLAN, *(served.on_gpu if served else ())))
     if not judgement.passed:
         verdict = "failed"
-    if verdict == "passed" and built.plans:
+    if verdict == "passed" and built.plans and not _proves_the_plan(built, served):
         verdict = plan_proof.overall(built.plans)  # a plan that did not run leaves the version unproven
         if command == "run" and served is None:
             verdict = "not run"  # plans proven one by one on other machines do not prove the served version
@@ -65,18 +65,25 @@ def report_of(job: Job, built: Built, served: served_comparison.Verification | N
         stages=tuple(recorder.stages),
         notes=(
             *built.notes,
+            *(served.notes if served else ()),
             *judgement.notes,
             *proof_strength.weak_proofs(built.checks),
-            *_notes(job.specification, served, source=built.source, plans=built.plans),
+            *_notes(job, served, source=built.source, plans=built.plans),
         ),
         versions=built.versions,
         proved_by=served.identity if served else {},
         details={
             **built.details,
             **({"set_aside": [to_json(each) for each in fields]} if fields else {}),
+            **({"proven_on": served.on_target.as_json()} if served and served.on_target else {}),
             "seconds": time.perf_counter() - job.started,
         },
     )
+
+
+def _proves_the_plan(built: Built, served: served_comparison.Verification | None) -> bool:
+    """Whether a running server loaded the only plan, which the GPU of this machine need not have run."""
+    return served is not None and served.on_target is not None and len(built.plans) == 1
 
 
 def _why_not_served(built: Built) -> str:
@@ -87,11 +94,12 @@ def _why_not_served(built: Built) -> str:
 
 
 def _notes(
-    specification: schema.Spec, served: served_comparison.Verification | None, *, source: Source, plans: Sequence[PlanProof]
+    job: Job, served: served_comparison.Verification | None, *, source: Source, plans: Sequence[PlanProof]
 ) -> tuple[str, ...]:
     """Return notes for the reader of the report, beyond the numbers."""
     notes = []
-    if plans and all(each.verdict == "not run" and not each.checks for each in plans):
+    on_target = served is not None and served.on_target is not None
+    if plans and not on_target and all(each.verdict == "not run" and not each.checks for each in plans):
         notes.append("No GPU ran the plan, so it is unproven: what was compared is the ONNX file that it was built of.")
     for each in plans:
         notes += [f"{each.plan.path.name}: {each.text}.", *each.notes]
@@ -99,9 +107,15 @@ def _notes(
         notes.append(step_wording.OTHER_PYTHON.text())
     if source.kind == "onnx":
         notes.append("The reference is the ONNX file itself in ONNX Runtime; PyTorch did not run.")
-    target = specification.target.triton
+    target = job.specification.target.triton
     if served is None and not plans:
         notes.append("No server was started, so this is no proof of what a server answers.")
+    elif on_target:
+        pass  # the comparison itself has the note
+    elif served is not None and not served.embedded:
+        notes.append(
+            server_wording.PROVEN_BY.text(version=served.identity.get("tritonserver", "?"), backend=served.identity["backend"])
+        )
     elif served is not None and target:
         notes.append(
             f"The declared target is Triton {target}; that server and its native backend were not run here. "

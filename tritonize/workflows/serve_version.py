@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import time
+from dataclasses import replace
 
 from tritonize.core import arrays, deadline
 from tritonize.core.artifacts import Stage
+from tritonize.core.server_choice import Start
 from tritonize.core.stages import StageName
 from tritonize.plans import proof as plan_proof
 from tritonize.triton import inference, served_comparison, serving
 from tritonize.triton.served_comparison import Verification
 from tritonize.triton.target import Target
+from tritonize.workflows import prove_on_target
 from tritonize.workflows.job import Job
 from tritonize.workflows.stage_version import Built
 
 
 def serve_and_verify(job: Job, built: Built) -> Verification | None:
-    """Start the server on the staged version and compare its outputs; returns `None` if no server is started.
+    """Compare the outputs of a server that has the staged version; returns `None` if none gets it.
 
-    No server is started for `build`, for a version that failed already, or if no plan runs on this machine.
+    None does for `build`, for a version that failed already, or if no plan runs on this machine and no running server was given.
 
     Raises:
         MissingError, ServerError: the server does not start, or refuses the model.
     """
-    if not job.serve or not built.passed or not _can_be_served(built):
+    on_target = bool(job.options.server.urls)
+    if not job.serve or not built.passed or not _can_be_served(built, on_target=on_target):
         return None
+    return prove_on_target.verify(job, built) if on_target else _serve_here(job, built)
+
+
+def _serve_here(job: Job, built: Built) -> Verification:
     staged = built.staged
     probe = arrays.load(built.golden.samples.files, 0)
     with contextlib.ExitStack() as stack:
@@ -42,6 +50,7 @@ def serve_and_verify(job: Job, built: Built) -> Verification | None:
                     directory=job.work / "server",
                     plugins=job.model.builder.plugins,
                     ready_timeout_s=serving.READY_TIMEOUT_S if job.model.is_exported else job.model.deadline_s,
+                    start=Start(way=job.options.server.way, release=job.specification.target.triton or ""),
                     on_progress=job.options.on_progress,
                 )
             )
@@ -55,7 +64,7 @@ def serve_and_verify(job: Job, built: Built) -> Verification | None:
             config=built.config,
             tracker=built.tracker,
         )
-        verified = served_comparison.verify(target)
+        verified = replace(served_comparison.verify(target), embedded=handle.way == "embedded")
         for stage in verified.stages:
             job.recorder.add(stage)
         stopping = time.perf_counter()
@@ -64,6 +73,8 @@ def serve_and_verify(job: Job, built: Built) -> Verification | None:
     return verified
 
 
-def _can_be_served(built: Built) -> bool:
-    """Whether to start a server here: a plan needs its GPU, and a plan that failed its proof is not served."""
-    return not built.plans or (plan_proof.overall(built.plans) != "failed" and plan_proof.served_here(built.plans))
+def _can_be_served(built: Built, *, on_target: bool) -> bool:
+    """Whether a server can have the version: a plan needs its GPU, here or at the target, and must not have failed its proof."""
+    if not built.plans:
+        return True
+    return plan_proof.overall(built.plans) != "failed" and (on_target or plan_proof.served_here(built.plans))

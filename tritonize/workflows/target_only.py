@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tritonize.core.artifacts import SetAside, Stage
 from tritonize.core.messages import verdict as wording
@@ -25,6 +25,13 @@ def verdict(found: Verdict, fields: Sequence[SetAside], target: schema.Target) -
     if found != "passed" or not fields:
         return found
     return "not run" if _undeclared(fields, target) else "passed here"
+
+
+def release_of(*manifests: Mapping[str, object]) -> str:
+    """The release of Triton that all manifests which declare one agree on; empty if none does, or they differ."""
+    targets = [target for each in manifests if isinstance(target := each.get("target"), dict)]
+    releases = {str(target["triton"]) for target in targets if target.get("triton")}
+    return releases.pop() if len(releases) == 1 else ""
 
 
 def stages(fields: Sequence[SetAside], target: schema.Target) -> tuple[Stage, ...]:

@@ -16,9 +16,9 @@ CLOSED = "https://127.0.0.1:9"
 
 
 def test_every_option_has_a_flag_but_the_address_of_a_replica() -> None:
-    assert {each.name for each in fields(ConnectionOptions)} - set(connection._FLAGS) == {"at"}
+    assert {each.name for each in fields(ConnectionOptions)} - set(connection.FLAGS) == {"at"}
     helped = invoke("verify", "--help").stdout
-    assert [flag for flag in connection._FLAGS.values() if flag not in helped] == []
+    assert [flag for flag in connection.FLAGS.values() if flag not in helped] == []
 
 
 @pytest.mark.parametrize(

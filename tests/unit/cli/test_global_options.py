@@ -32,6 +32,10 @@ def test_global_options_are_moved_to_the_front(words, expected):
         ("run m.pt -i x:fp32:1x4 --json", "tritonize build m.pt -i x:fp32:1x4"),
         ("--log info run m.pt", "tritonize build m.pt"),
         ("run m.pt --log=debug --allow-unproven", "tritonize build m.pt"),
+        (
+            "run m.pt --server http://me:pw@h --server=grpc://h --header a=secret --ca=x --insecure -i x:fp32:1",
+            "tritonize build m.pt -i x:fp32:1",
+        ),
         ("--isolate build spec.yaml -m heart", "tritonize --isolate build spec.yaml -m heart"),
     ],
 )

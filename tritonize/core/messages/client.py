@@ -168,6 +168,7 @@ MODEL_NOT_READY = Message(
 )
 MODEL_REFUSED = Message(code="request-refused", what="The server rejected a request to the model {model!r}.")
 REFUSED = Message(code="request-refused-by-server", what="The server rejected a request.")
+FILES_TOO_LARGE = Message(code="grpc-files-too-large", what="The files of a model exceed the size limit of one gRPC message.")
 INPUTS_TOO_LARGE = Message(
     code="grpc-inputs-too-large",
     what="The inputs of {model!r} exceed the size limit of one gRPC message.",
@@ -194,8 +195,8 @@ HEADER_FORM = Message(
 )
 OPTION_WITHOUT_URL = Message(
     code="option-without-url",
-    what="{options} is for a running server, and no --url is given.",
-    next_step="add --url https://HOST",
+    what="{options} is for a running server, and no address is given.",
+    next_step="add --url https://HOST; for `tritonize run`: --server https://HOST",
 )
 OPTION_WITHOUT_TLS = Message(
     code="option-without-tls",

@@ -34,6 +34,28 @@ ONNXRUNTIME_UNUSABLE = Message(
     what="The embedded server cannot use the installed ONNX Runtime.",
     next_step='install another version, such as: pip install "onnxruntime==1.32.0"',
 )
+NO_SERVER = Message(
+    code="server-none-possible",
+    what="No Triton server can be started on this machine, in none of the three ways.",
+    next_step="{next_step}",
+)
+NO_BINARY = Message(
+    code="server-no-binary",
+    what="There is no tritonserver on PATH.",
+    cause="only NVIDIA's images contain one: run tritonize inside such a container, with `pip install tritonize`",
+    next_step="use --server embedded, which tritonize installs by itself",
+)
+BINARY_TOO_OLD = Message(
+    code="server-binary-too-old",
+    what="The tritonserver on PATH lacks options that tritonize needs.",
+    cause="it is older than the restriction of single APIs, or it does not start",
+    next_step="use a newer image, or --server embedded",
+)
+NO_DOCKER = Message(
+    code="server-no-docker",
+    what="docker cannot be used.",
+    next_step="install docker and let this user call it, so that `docker version` names a server; or use --server embedded",
+)
 INSTALL_FAILED = Message(
     code="server-install-failed",
     what="The embedded server is not installed, and tritonize could not {step}.",
@@ -113,6 +135,15 @@ SERVING_TO_OTHERS = Message(
     code="serving-to-others",
     what="WARNING: every machine that reaches {address} can send inference requests, without a password and without TLS. "
     "Control calls need the key, which travels unencrypted: put a proxy with TLS in front.",
+)
+PROVEN_BY = Message(
+    code="server-proven-by",
+    what="The compared responses are those of Triton {version} with other backends than the embedded server's: {backend}.",
+)
+KEY_VISIBLE = Message(
+    code="serving-key-visible",
+    what="Warning: every user of this machine can read the server's key in the list of processes: only the command line of the "
+    "embedded server, and of a tritonserver that is no script, can be hidden.",
 )
 SERVING_METRICS = Message(code="serving-metrics", what="Metrics for Prometheus: curl http://{metrics}/metrics")
 SERVING_CONTROL = Message(

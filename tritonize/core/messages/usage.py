@@ -118,3 +118,23 @@ GOLDEN_OTHER_MODEL = Message(
     next_step="name the model with --model, or pass the golden file of the served model",
 )
 WEIGHT_INVALID = Message(code="weight-invalid", what="verify cannot send requests with these values.")
+SERVER_UNKNOWN = Message(
+    code="server-choice-unknown",
+    what="Unknown value of --server.",
+    next_step="for a running server write its address, such as --server http://host:8000",
+)
+SERVERS_MIXED = Message(
+    code="server-choice-mixed",
+    what="--server takes one way to start a server, or the HTTP and the gRPC address of one running server.",
+    next_step="keep one of them",
+)
+SERVER_STARTED_HERE = Message(
+    code="server-choice-no-address",
+    what="This command starts its server itself, so --server takes no address here.",
+    next_step="verify a running server with `tritonize verify --url`; measure it with `tritonize bench --url`",
+)
+SHARED_WITHOUT_URL = Message(
+    code="server-repository-without-url",
+    what="--server-repository belongs to a running server, and --server gives no address.",
+    next_step="add --server http://host:8000",
+)

@@ -119,6 +119,23 @@ class Client(abc.ABC):
             self._require(name, version, each.get("name"), found_version=each.get("version"))
         return statistics
 
+    @abc.abstractmethod
+    def load(self, name: str, config: str, files: Mapping[str, bytes]) -> None:
+        """Load a model of the server's repository; with files, load these under a name that need not be in the repository.
+
+        Args:
+            name: its name.
+            config: its configuration as JSON, which files require; empty for that of the repository.
+            files: path inside the model's folder to the content.
+
+        Raises:
+            InferenceError: the server refuses it.
+        """
+
+    @abc.abstractmethod
+    def unload(self, name: str) -> None:
+        """Unload all versions of a model; one that is not loaded is no error. The server may still answer pending requests."""
+
     def infer(
         self,
         model: str,

@@ -103,6 +103,18 @@ class GrpcClient(Client):
         arguments = (name, version) if message.startswith("Model") else ()
         return base.plain(self._call(getattr(self._client, _METHODS[message]), *arguments, model=name))
 
+    def load(self, name: str, config: str, files: Mapping[str, bytes]) -> None:
+        """Load a model; the files go as bytes."""
+        if (total := sum(map(len, files.values()))) > _GRPC_LIMIT:
+            found = f"{total / 2**30:.1f} GiB"
+            raise InferenceError.of(messages.FILES_TOO_LARGE, expected="2 GiB at most", found=found, where=self.where)
+        override = {f"file:{path}": content for path, content in files.items()}
+        self._call(self._client.load_model, name, config=config or None, files=override or None)
+
+    def unload(self, name: str) -> None:
+        """Unload all versions of a model."""
+        self._call(self._client.unload_model, name)
+
     def _plain(
         self, inputs: Arrays, model: str, version: str, *, outputs: Sequence[str] | None, step: SequenceStep | None = None
     ) -> Arrays:

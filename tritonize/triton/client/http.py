@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import re
@@ -77,6 +78,22 @@ class HttpClient(Client):
             return base.plain(json_format.ParseDict(found, getattr(service_pb2, message)(), ignore_unknown_fields=True))
         except (json_format.ParseError, AttributeError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise self._no_triton(str(found)) from error
+
+    def load(self, name: str, config: str, files: Mapping[str, bytes]) -> None:
+        """Load a model; the files go as base64 in JSON."""
+        pieces: list[Piece] = [b'{"parameters":{', *([b'"config":', json.dumps(config).encode()] if config else [])]
+        for path, content in files.items():
+            pieces += [b",", json.dumps(f"file:{path}").encode(), b':"', base64.b64encode(content), b'"']
+        self._repository(name, "load", [*pieces, b"}}"])
+
+    def unload(self, name: str) -> None:
+        """Unload all versions of a model."""
+        self._repository(name, "unload", [b"{}"])
+
+    def _repository(self, name: str, action: str, body: Sequence[Piece]) -> None:
+        path = f"v2/repository/models/{quote(name, safe='')}/{action}"
+        headers = {"Content-Type": "application/json"}
+        self._require_ok(self._connection.request("POST", path, body=body, headers=headers, limit=base.DESCRIPTION_LIMIT), "")
 
     def _plain(
         self, inputs: Arrays, model: str, version: str, *, outputs: Sequence[str] | None, step: SequenceStep | None = None

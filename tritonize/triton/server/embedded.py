@@ -1,4 +1,4 @@
-"""Start and stop the embedded server: a real Triton on this machine, managed by a context manager."""
+"""Start and stop a Triton server on this machine, managed by a context manager: the embedded one, or one of `ways`."""
 
 from __future__ import annotations
 
@@ -6,29 +6,35 @@ import contextlib
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritonize.core import errors, temporary
 from tritonize.core.artifacts import ServerHandle
 from tritonize.core.errors import ServerError, UsageError
 from tritonize.core.messages import server as messages
+from tritonize.core.server_choice import Start, Way
 from tritonize.process import cleanup, processes
-from tritonize.triton.server import access, environment, gpu_access, log, native_backend, python_environment, readiness, view
+from tritonize.triton.server import access, binary, command_line, docker, gpu_access, log, python_environment, readiness, view
+from tritonize.triton.server import program as programs
 from tritonize.triton.server.ports import ADDRESS, Ports, choose
+from tritonize.triton.server.program import Program
 
 LOG_NAME = "tritonserver.log"
 _ATTEMPTS = 3  # another process may take a free port before the server binds it
-_EXIT_TIMEOUT_S = 5
 _GRACE_S = 8.0  # longer than the exit timeout, during which the server completes pending requests
 _LOADING_GRACE_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Running(ServerHandle):
-    """A running embedded server; it runs until its context ends."""
+    """A server that tritonize started; it runs until its context ends."""
 
     process: processes.Process
+    """The server's process; for docker that of the client."""
+    way: Way = "embedded"
+    key_is_hidden: bool = True
+    """Whether other users of this machine cannot read the key in the process list."""
     metrics_url: str = ""
     """`host:port` of Prometheus metrics; empty if metrics are disabled."""
 
@@ -59,6 +65,7 @@ def start(
     all_loaded: bool = True,
     variant: str = "",
     versions: Mapping[str, int] | None = None,
+    how: Start = Start(way="embedded"),  # noqa: B008 - frozen
     on_progress: Callable[[str], None] | None = None,
 ) -> Iterator[Running]:
     """Serve a model repository until the context ends; afterwards no process and no shared memory remains.
@@ -75,6 +82,7 @@ def start(
         all_loaded: whether a model that the server refuses is an error.
         variant: name of the variant in `configs/` by which models are served that have one; their `config.pbtxt` without a name.
         versions: model name to a version that is served in any case, whatever version policy its configuration has.
+        how: the way to start it, which is not `auto`.
         on_progress: receives a line about the current step.
 
     Raises:
@@ -85,18 +93,17 @@ def start(
     if not repository.is_dir():
         raise UsageError.of(messages.NO_REPOSITORY, where=str(repository))
     served = view.model_folders(repository, models)
-    installed = _installed(served, on_progress)
+    asked = _Asked(how=how, repository=repository, served=served, plugins=tuple(plugins))
+    program = _program(asked, on_progress)
     with errors.storage_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
     launch = _Launch(
-        installed=installed,
+        program=program,
         repository=repository,
         models=models,
         served=served,
         directory=directory,
         ready_timeout_s=ready_timeout_s,
-        on_gpu=gpu_access.serves_plans(repository, tuple(served)),
-        plugins=tuple(plugins),
         explicit=explicit,
         complete=complete,
         all_loaded=all_loaded,
@@ -107,12 +114,35 @@ def start(
         yield running
 
 
-def _installed(served: Mapping[str, Path], on_progress: Callable[[str], None] | None) -> environment.Environment:
-    """The server's installation, after what an ended server's Python backend left in the temporary folder is removed."""
-    installed = environment.ready(on_progress, python=python_environment.is_needed(served))
-    if installed.python:
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What the choice of the program depends on."""
+
+    how: Start
+    repository: Path
+    served: Mapping[str, Path]
+    plugins: tuple[Path, ...]
+
+    def gpu_variables(self) -> dict[str, str]:
+        """The environment variables that give the embedded server access to the GPU, or deny it."""
+        names = tuple(self.served)
+        if not gpu_access.serves_plans(self.repository, names):
+            return gpu_access.without_gpu()
+        return gpu_access.variables(plugins=self.plugins, every_gpu=gpu_access.names_gpus(self.repository, names))
+
+
+def _program(asked: _Asked, on_progress: Callable[[str], None] | None) -> Program:
+    """The program to start. For the embedded server, what an ended one's Python backend left is removed first."""
+    python = python_environment.is_needed(asked.served)
+    if asked.how.way == "binary":
+        return binary.program(python=python)
+    if asked.how.way == "docker":
+        gpu = gpu_access.serves_plans(asked.repository, tuple(asked.served)) or gpu_access.wants_gpu(asked.repository, asked.served)
+        return docker.program(python=python, release=asked.how.release, gpu=gpu)
+    found = programs.embedded(python=python, gpu=asked.gpu_variables(), on_progress=on_progress)
+    if python:
         cleanup.remove_backend_folders()
-    return installed
+    return found
 
 
 @contextlib.contextmanager
@@ -134,27 +164,18 @@ def _run_on_free_ports(launch: _Launch, requested: Ports) -> Iterator[Running]:
 class _Launch:
     """Everything that one start of the server depends on, except the ports."""
 
-    installed: environment.Environment
+    program: Program
     repository: Path
     models: Sequence[str] | None
     served: Mapping[str, Path]
     """The folders of the models that are served, by model name."""
     directory: Path
     ready_timeout_s: float
-    on_gpu: bool
-    """Whether plans are served, so that the server needs access to the GPU."""
-    plugins: tuple[Path, ...]
     explicit: bool
     complete: bool
     all_loaded: bool
     variant: str
     versions: Mapping[str, int]
-
-    def gpu_variables(self) -> dict[str, str]:
-        """The environment variables that give the server access to the GPU, or deny it."""
-        if not self.on_gpu:
-            return gpu_access.without_gpu()
-        return gpu_access.variables(plugins=self.plugins, every_gpu=gpu_access.names_gpus(self.repository, tuple(self.served)))
 
 
 @contextlib.contextmanager
@@ -162,12 +183,15 @@ def _run(launch: _Launch, ports: Ports) -> Iterator[Running]:
     """Run the server on exactly these ports, with every model loaded."""
     file = launch.directory / LOG_NAME
     file.unlink(missing_ok=True)
-    prefix = f"tritonize-{uuid.uuid4().hex[:12]}-"
+    name, program = f"tritonize-{uuid.uuid4().hex[:12]}-", launch.program
     key = access.new_key()
     with temporary.folder(plain=True) as private:
+        links = private / "links"
         with errors.storage_errors(private):
-            set_aside = view.link_models(private, launch.served, gpu=launch.on_gpu, versions=launch.versions)
-        process = _start(launch, _command(launch, private, ports, prefix=prefix), key, file=file, prefix=prefix)
+            links.mkdir()
+            set_aside = view.link_models(links, launch.served, gpu=program.gpu, versions=launch.versions, whole=not program.is_own)
+            command = _command(launch, private, ports, name=name)
+        process = _start(launch, command, key, name=name)
         grace_s = _LOADING_GRACE_S
         try:
             starting = readiness.Starting(
@@ -176,89 +200,76 @@ def _run(launch: _Launch, ports: Ports) -> Iterator[Running]:
                 http_port=ports.http,
                 grpc_port=ports.grpc,
                 metrics_port=ports.metrics,
-                name=prefix,
+                name=name,
                 headers=access.headers(key)["http"],
                 deadline=time.monotonic() + launch.ready_timeout_s,
                 timeout_s=launch.ready_timeout_s,
+                listens_itself=program.way != "docker",
             )
             version = starting.wait()
             if launch.all_loaded:
                 readiness.require_loaded(starting, launch.repository, launch.models)
-            if launch.installed.python:
-                cleanup.close_shared_memory(prefix)
+            if program.python and program.way != "docker":
+                cleanup.close_shared_memory(name)
             grace_s = _GRACE_S
             yield Running(
                 http_url=f"{ports.reached_at}:{ports.http}",
                 grpc_url=f"{ports.reached_at}:{ports.grpc}",
                 metrics_url="" if ports.metrics is None else f"{ADDRESS}:{ports.metrics}",
                 log=file,
-                shm_prefix=prefix,
-                identity=_identity(launch, version, log.versions(file)),
+                shm_prefix=name,
+                local=program.way != "docker",
+                identity=_identity(program, version, log.versions(file)),
                 headers=access.headers(key),
                 set_aside=set_aside,
                 process=process,
+                way=program.way,
+                key_is_hidden=program.hides_key,
             )
         finally:
             # Unloading takes more than a second per model instance and frees only what the end of the process frees anyway.
             process.stop(grace_s, enough=lambda: log.is_unloading(file))
+            if program.way == "docker":
+                docker.kill(name)
 
 
-def _start(launch: _Launch, command: list[str], key: str, *, file: Path, prefix: str) -> processes.Process:
-    gpu = launch.gpu_variables()
-    own = launch.installed.variables()
-    paths = [each["LD_LIBRARY_PATH"] for each in (own, gpu) if "LD_LIBRARY_PATH" in each]
-    environ = own | gpu | ({"LD_LIBRARY_PATH": ":".join(paths)} if paths else {})
-    options = access.arguments(key)
-    with errors.storage_errors(file):
+def _start(launch: _Launch, command: list[str], key: str, *, name: str) -> processes.Process:
+    options, program = access.arguments(key), launch.program
+    with errors.storage_errors(launch.directory):
         return processes.start(
-            [*command, *options],
-            log=file,
-            env=environ,
+            [*command, *(options if program.hides_key else options.values())],
+            log=launch.directory / LOG_NAME,
+            env=program.variables,
             cwd=launch.directory,
-            shm_prefix=prefix,
-            empty_folders=cleanup.BACKEND_FOLDERS if launch.installed.python else None,
-            hidden=dict(enumerate(options.values(), start=len(command))),
+            shm_prefix=name,
+            empty_folders=cleanup.BACKEND_FOLDERS if program.python and program.way != "docker" else None,
+            hidden=dict(enumerate(options.values(), start=len(command))) if program.hides_key else None,
         )
 
 
-def _identity(launch: _Launch, version: str, logged: Mapping[str, str]) -> dict[str, str]:
-    """Name and versions of the server; if the log is truncated, the version of ONNX Runtime is that of its library's name."""
-    python, native = launch.installed.python, launch.installed.native
-    modules = [name for name in gpu_access.MODULES if name in logged]
-    known = {"tritonserver": version}
-    backends = [f"tritonize {' and '.join(modules)} (Python-based)"] if modules else ["Triton's python"] if python else []
-    if native_backend.NAME in logged or not python:
-        backends.insert(0, "tritonize onnxruntime (native)")
-        known[native_backend.NAME] = native.version
-    if python:
-        known["python"] = python.version
-    return {**known, "backend": ", ".join(backends), **logged}
+def _identity(program: Program, version: str, logged: Mapping[str, str]) -> dict[str, str]:
+    """Name and versions of the server; what its log says is more precise than what was known before."""
+    known = {"tritonserver": version, **{name: each for name, each in program.identity.items() if name != "tritonserver"}}
+    return {**known, "backend": programs.backends(program, logged), **logged}
 
 
-def _command(launch: _Launch, served: Path, ports: Ports, *, prefix: str) -> list[str]:
-    python = [f"--backend-config=python,shm-region-prefix-name={prefix}"] if launch.installed.python else []
-    control = ["--model-control-mode=explicit", "--load-model=*"] if launch.explicit else ["--model-control-mode=none"]
-    metrics = ["--allow-metrics=false"]
-    if ports.metrics is not None:
-        metrics = ["--allow-metrics=true", f"--metrics-address={ADDRESS}", f"--metrics-port={ports.metrics}"]
-    return [
-        str(launch.installed.server),
-        f"--id={prefix}",
-        f"--model-repository={served}",
-        *control,
-        f"--backend-directory={launch.installed.backends}",
-        *launch.installed.native.options(),
-        *python,
-        *([f"--model-config-name={launch.variant}"] if launch.variant else []),
-        *([] if launch.complete else ["--disable-auto-complete-config"]),  # it would silently repair a wrong configuration
-        "--exit-on-error=false",  # so that the log gives the reason for every refused model, not only for the first
-        "--strict-readiness=false",
-        f"--exit-timeout-secs={_EXIT_TIMEOUT_S}",
-        # Plans use their own pinned memory in the backend's process; the server's pool would stay unused.
-        "--pinned-memory-pool-byte-size=0",
-        f"--http-address={ports.address}",
-        f"--http-port={ports.http}",
-        f"--grpc-address={ports.address}",
-        f"--grpc-port={ports.grpc}",
-        *metrics,
-    ]
+def _command(launch: _Launch, private: Path, ports: Ports, *, name: str) -> list[str]:
+    """The command line of the server, without the options of its access control."""
+    program, links = launch.program, private / "links"
+    begin, repository, listening, metrics = [*program.command], str(links), ports, ADDRESS
+    if program.way == "docker":
+        files = docker.lay_out(links, private / "models")
+        begin = docker.run(program, name, folder=private / "models", files=files, published=ports)
+        inside = docker.INSIDE if ports.metrics is not None else replace(docker.INSIDE, metrics=None)
+        repository, listening, metrics = docker.REPOSITORY, inside, inside.address
+    wanted = command_line.Wanted(
+        name=name,
+        repository=repository,
+        ports=listening,
+        metrics_address=metrics,
+        explicit=launch.explicit,
+        variant=launch.variant,
+        complete=launch.complete,
+        python=program.python,
+    )
+    return [*begin, *program.options, *command_line.options(wanted)]

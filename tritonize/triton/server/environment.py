@@ -69,6 +69,11 @@ def require_possible(*, python: bool = False) -> None:
         python_environment.require_possible()
 
 
+def is_installed() -> bool:
+    """Whether the server's files are in the cache."""
+    return cache.is_complete(_prefix())
+
+
 def ready(on_progress: Progress | None = None, *, python: bool = False) -> Environment:
     """The server's environment, installed first if needed.
 

@@ -11,7 +11,7 @@ import ctypes
 import importlib.util
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tritonize.backends.plans import cuda
@@ -23,6 +23,7 @@ _PLAN = re.compile(
 )
 _LOADER_FOLDERS = ("/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/")
 _PASSED = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_MODULE_LOADING", "NVIDIA_VISIBLE_DEVICES")
+_KIND_GPU = re.compile(r"^[^#\n]*\bkind\s*:\s*KIND_GPU\b", re.MULTILINE)
 _GPUS = re.compile(r"^[^#\n]*\bgpus\s*:", re.MULTILINE)
 
 
@@ -39,6 +40,11 @@ def is_plan(configuration: str) -> bool:
 def names_gpus(repository: Path, models: Sequence[str] | None) -> bool:
     """Whether the configuration of one of the models (all) names the GPUs of its instances."""
     return any(map(_GPUS.search, _texts(repository, models)))
+
+
+def wants_gpu(repository: Path, models: Iterable[str]) -> bool:
+    """Whether the configuration of one of the models places instances on a GPU."""
+    return any(map(_KIND_GPU.search, _texts(repository, tuple(models))))
 
 
 def needs_gpu(refusal: str) -> bool:

@@ -21,7 +21,8 @@ _LOAD_FAILED = re.compile(r"^failed to load '(?P<model>.*?)' version \d+: (?P<te
 _STATUS = re.compile(r"^(Internal|Invalid argument|Invalid_arg|Not found|Unavailable|Unsupported|Unknown|Already exists): ")
 _EXCEPTION = re.compile(r"^(ValueError|TritonModelException|c_python_backend_utils\.TritonModelException): ")
 _TAKEN = re.compile(rb"Socket '\S+' already in use")
-_SERVER_VERSION = re.compile(r"^\| server_version +\| (\S+) ", re.MULTILINE)
+SERVER_VERSION = re.compile(r"^\| server_version +\| (\S+) ", re.MULTILINE)
+"""The line of the table that a server prints at its start."""
 _RUNTIME = re.compile(r"native backend: ONNX Runtime (\S+?)\"")
 _PLANS = re.compile(r": (tensorrt|tensorrt_rtx) (\d\S*), \S+ on (.+?), profiles .*?, Python (\S+?)\"")
 
@@ -100,7 +101,7 @@ def versions(log: Path) -> dict[str, str]:
     """The versions of the server, its runtimes, and for plans of Python and the GPU, as far as the log reports them."""
     text = read(log)
     versions = {}
-    if server := _SERVER_VERSION.search(text):
+    if server := SERVER_VERSION.search(text):
         versions["tritonserver"] = server[1]
     if runtime := _RUNTIME.search(text):
         versions["onnxruntime"] = runtime[1]

@@ -31,7 +31,7 @@ def link_entries(folder: Path, entries: Mapping[str, Path]) -> Path:
 
 
 def link_models(
-    folder: Path, models: Mapping[str, Path], *, gpu: bool, versions: Mapping[str, int] | None = None
+    folder: Path, models: Mapping[str, Path], *, gpu: bool, versions: Mapping[str, int] | None = None, whole: bool = False
 ) -> dict[str, tuple[SetAside, ...]]:
     """Link every model's folder; a model whose configuration the embedded server cannot load gets a changed configuration.
 
@@ -40,13 +40,14 @@ def link_models(
         models: model name to its folder.
         gpu: whether the server has access to a GPU.
         versions: model name to a version that is served in any case; where the version policy leaves it out, the policy names it.
+        whole: whether the server loads every field of a configuration, as Triton with its own backends does.
 
     Returns:
         Model name to the fields that are left out, for models where there are any.
     """
     changed = {}
     for name, directory in models.items():
-        text, fields = _loadable(directory / CONFIG, gpu=gpu)
+        text, fields = _loadable(directory / CONFIG, gpu=gpu, whole=whole)
         policy = _naming(text, (versions or {}).get(name))
         if not fields and policy is None:
             link_entries(folder, {name: directory})
@@ -74,10 +75,12 @@ def _naming(text: str, version: int | None) -> str | None:
     )
 
 
-def _loadable(path: Path, *, gpu: bool) -> tuple[str, tuple[SetAside, ...]]:
+def _loadable(path: Path, *, gpu: bool, whole: bool) -> tuple[str, tuple[SetAside, ...]]:
     """The text of a configuration without the fields that the embedded server cannot load, and these fields."""
     try:
         text = bounded_files.text(path)
+        if whole:
+            return text, ()
         loadable = set_aside.without(model_config.parse(text, where=str(path)), gpu=gpu)
     except (OSError, ValueError, TritonizeError):  # the server reports what is wrong with it
         return "", ()
