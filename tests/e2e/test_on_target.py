@@ -35,8 +35,8 @@ class Deployed(NamedTuple):
     def left(self) -> list[str]:
         """What a proof left: models that are loaded, and files in the repository."""
         with client.connect(self.http, "http") as connection:
-            index = [entry["name"] for entry in connection.model_index() if entry.get("state") == "READY"]
-        return index + [path.name for path in self.repository.iterdir()]
+            loaded = [str(each["name"]) for each in connection.statistics()]  # the index lists what lies in the repository
+        return loaded + [path.name for path in self.repository.iterdir()]
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +109,7 @@ def test_nothing_is_left_after_ctrl_c_or_a_deadline(shared: bool, deployed: Depl
         assert found.sha256.keys() == {"add_sub/7/model.onnx"}
         with client.connect_to(server, "http") as connection:
             assert connection.model_metadata(found.model)["versions"] == ["7"]
+        assert found.model in deployed.left()
         raise KeyboardInterrupt
     assert deployed.left() == []
     with pytest.raises(ServerError, match="x"), deadline.within(1), on_target.loaded(server, models, shared=place):
@@ -135,8 +136,8 @@ def test_another_folder_than_the_server_s_is_an_error(deployed: Deployed, staged
         pass
     assert caught.value.code == "target-other-folder"
     assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == []
-    with pytest.raises(UsageError), on_target.loaded(deployed.connected(), models, shared=tmp_path / "absent"):
-        pass
+    with pytest.raises(UsageError):
+        on_target.require_possible(deployed.connected(), shared=tmp_path / "absent")
 
 
 def test_two_servers_are_not_taken_for_one(deployed: Deployed, staged: Path, server: Running) -> None:

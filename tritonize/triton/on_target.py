@@ -70,12 +70,15 @@ class Loaded:
         return {"loaded_as": self.model, "how": self.how, "sha256": dict(self.sha256)}
 
 
-def require_possible(server: ServerHandle) -> None:
+def require_possible(server: ServerHandle, *, shared: Path | None = None) -> None:
     """Fail if the server does not load models on request. It is asked to unload a model that does not exist.
 
     Raises:
+        UsageError: `shared`, the server's model repository on this machine, is no folder.
         ServerError: it does not run in explicit model control mode, restricts the control of models, or cannot be reached.
     """
+    if shared is not None and not shared.is_dir():
+        raise UsageError.of(messages.NO_SHARED_FOLDER, where=str(shared))
     _control(server, lambda connection: connection.unload(_new_name("")), "")
 
 
@@ -122,10 +125,7 @@ def loaded(
 
     Raises:
         ServerError: a model is refused, is not ready afterwards, or is still loaded at the end; the error says which and why.
-        UsageError: `shared` is no folder.
     """
-    if shared is not None and not shared.is_dir():
-        raise UsageError.of(messages.NO_SHARED_FOLDER, where=str(shared))
     begun: list[Part] = []
     sums: dict[str, str] = {}
     try:

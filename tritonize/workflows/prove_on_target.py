@@ -29,7 +29,7 @@ def require_possible(choice: ServerChoice) -> None:
     Raises:
         UsageError, ServerError: see `remote.remote` and `on_target.require_possible`.
     """
-    on_target.require_possible(remote.remote(choice.urls, options=choice.connection))
+    on_target.require_possible(remote.remote(choice.urls, options=choice.connection), shared=choice.shared)
 
 
 def verify(job: Job, built: Built) -> Verification:
