@@ -73,3 +73,7 @@ def test_a_slower_server_a_wrong_version_and_a_baseline_that_is_away(deployed):
     away = compared(path, server.http_url, "127.0.0.1:9")
     assert (away.verdict, away.stages[-1].verdict) == ("not run", "not run")
     assert "cannot be reached" in away.stages[-1].note
+    request = golden_workflow.Request(path=path, urls=[f"http://{server.http_url}"], version=1, profile="quick")
+    other = canary.verify_golden(request, canary.Baseline(urls=[f"grpc://{server.grpc_url}"], version=1, max_slowdown=1.0))
+    assert other.verdict == "not run"
+    assert "no protocol in common" in other.stages[-1].note

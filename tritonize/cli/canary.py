@@ -50,8 +50,8 @@ class CanaryOptions:
             raise UsageError.of(client.OPTION_WITHOUT_URL, options="--baseline or --baseline-version")
         if watching:
             raise UsageError.of(canary.NOT_TOGETHER)
-        for url in self.urls:
-            remote.addresses(url, connection)
+        if self.urls:
+            remote.require_sound(self.urls, connection)
         slowdown = MAX_SLOWDOWN if self.max_slowdown is None else self.max_slowdown
         return Baseline(urls=self.urls, version=self.version, max_slowdown=slowdown / 100)
 

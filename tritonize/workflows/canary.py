@@ -26,7 +26,7 @@ from tritonize.quality import golden_set
 from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.reference import golden_file
-from tritonize.triton import model_config, replicas, serving
+from tritonize.triton import model_config, remote, replicas, serving
 from tritonize.triton.protocol import ModelConfig
 from tritonize.triton.replicas import Replica
 from tritonize.triton.target import Target
@@ -174,7 +174,7 @@ def _compared(report: Report, how: _Comparison, *, baseline: _Evidence, new: _Ev
     new_server = serving.remote(how.servers[1].urls, options=how.servers[1].options)
     transport = next((each for each in _ASKED if _speaks(old_server, each) and _speaks(new_server, each)), None)
     if transport is None:
-        raise UsageError.of(wording.NO_TRANSPORT)
+        return _not_run(report, wording.NO_TRANSPORT.text(), how=how)
     sides = [_target(report.model, server, evidence, how=how) for server, evidence in ((old_server, baseline), (new_server, new))]
     try:
         pairs, outputs, latency = _measured(sides[0], sides[1], transport, how=how)
@@ -190,7 +190,8 @@ def _compared(report: Report, how: _Comparison, *, baseline: _Evidence, new: _Ev
     )
     after = judged(report, found, seconds=time.perf_counter() - started, refused=pairs.refused)
     how.on_stage(StageName.BASELINE, after.stages[-1])
-    return replace(after, notes=(*after.notes, *_notes(pairs)))
+    sent = remote.notes(how.servers[0].urls, how.servers[0].options)
+    return replace(after, notes=tuple(dict.fromkeys((*after.notes, *sent, *_notes(pairs)))))
 
 
 def _speaks(server: ServerHandle, transport: Transport) -> bool:

@@ -228,6 +228,7 @@ def test_a_decoupled_model_is_not_compared(tmp_path: Path) -> None:
         (["--url", "http://127.0.0.1:9", "--max-slowdown", "5"], "without-baseline"),
         (["--url", "http://127.0.0.1:9", "--baseline", "http://127.0.0.1:8", "--watch", "5"], "canary-and-watch"),
         (["--url", "http://127.0.0.1:9", "--baseline", "http://host:port"], "server-address"),
+        (["--url", "https://127.0.0.1:9", "--insecure", "--baseline", "http://127.0.0.1:8"], "option-without-tls"),
         (
             ["--url", "http://127.0.0.1:9", "--baseline", "http://127.0.0.1:7", "--baseline", "http://127.0.0.1:8"],
             "canary-one-server",

@@ -30,8 +30,7 @@ DECOUPLED = Message(
 )
 NO_TRANSPORT = Message(
     code="canary-no-transport",
-    what="The baseline and the new one have no protocol in common, so their latency cannot be compared.",
-    next_step="give addresses of the same protocol on both sides: http:// or grpc://",
+    what="It has no protocol in common with the new one: give addresses of the same protocol on both sides, http:// or grpc://.",
 )
 REFUSED = Message(code="canary-refused", what="it refused a request that the comparison sent")
 MAY_NOT = Message(code="canary-may-not", what="the new one may not take over: {rule}")
