@@ -93,6 +93,8 @@ def _lines(file: GoldenFile) -> Iterator[str]:
     yield from _wrapped(f"samples: {golden.samples.origin}; {batches}")
     if golden.samples.sequences:
         yield f"stateful: {len(golden.samples.sequences.starts)} sequences, of which each sample is one step"
+    if golden.samples.requests:
+        yield f"decoupled: {len(golden.samples.requests)} requests, of which each sample is one response"
     yield from tensors.lines("inputs", golden.samples.files.tensors)
     yield from tensors.lines("outputs", golden.expected.tensors)
     yield f"expected outputs: {golden.answered_by}" + (", and float64 rounded to float32" if golden.exact else "")

@@ -17,7 +17,7 @@ from tritonize.reference import requirements, tasks
 from tritonize.reference.baseline import Baseline, dropped_notes
 from tritonize.reference.runner import Computed
 from tritonize.source.drawing import Drawn
-from tritonize.spec import schema
+from tritonize.spec import decoupled, schema
 
 
 def output_specs(model: schema.Model) -> tuple[TensorSpec, ...]:
@@ -52,17 +52,20 @@ def compute(model: schema.Model, source: Source, drawn: Drawn, *, folder: Path, 
         samples=drawn.samples,
         batches=tuple(batches),
         directory=directory,
+        decoupled=decoupled.is_decoupled(model.triton),
     )
     with recorder.stage(StageName.STEP) as outcome:
         computed = _computed(model, source, request)
-        samples = drawn.samples
+        samples = computed.samples
         requirements.require_one_shape(model, computed.reference.outputs, samples)
         checks = tuple(
             requirements.batch_check(model, computed, position, batch=batch, stage=StageName.STEP)
             for position, batch in enumerate(batches)
         )
         outcome.cost(computed)
-        outcome.note = f"{model.python_file.name}, {samples.files.count} samples"
+        requests = len(samples.requests)
+        what = f"{samples.files.count} responses to {requests} samples" if requests else f"{samples.files.count} samples"
+        outcome.note = f"{model.python_file.name}, {what}"
     unusable = computed.observed.unusable
     usable = arrays.without_edges(samples, unusable)
     golden = GoldenSet(
@@ -94,7 +97,7 @@ def _computed(model: schema.Model, source: Source, request: tasks.StepRequest) -
     return Computed(
         reference=Reference(source=source, outputs=value.outputs, parameters=0),
         batched=value.batched,
-        samples=request.samples,
+        samples=value.samples,
         observed=tasks.Observed(unusable=value.unusable),
         library_seconds=value.library_seconds + result.import_seconds,
         peak_memory=result.peak_memory,

@@ -136,6 +136,8 @@ class StepRequest:
     samples: SampleSet
     batches: tuple[tuple[int, ...], ...] = ()
     directory: Path
+    decoupled: bool = False
+    """Whether the function yields several responses to a sample."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +146,8 @@ class StepResult:
 
     outputs: TensorFiles
     """One item per sample."""
+    samples: SampleSet
+    """Those of the request; of a decoupled step one for each response, without the edge cases that it does not support."""
     batched: TensorFiles
     """One item per batch of the request."""
     unusable: Mapping[str, str]

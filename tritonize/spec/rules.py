@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from tritonize.core.messages import export as wording
 from tritonize.core.results import METRICS
-from tritonize.spec import schema, sequences, steps
+from tritonize.spec import decoupled, schema, sequences, steps
 
 MOST_COMBINATIONS = 200_000
 """Largest number of combinations of sizes for which the profiles are checked."""
@@ -58,6 +58,7 @@ def problems(model: schema.Model) -> Iterator[tuple[tuple[str | int, ...], str]]
     yield from _warmup_problems(model)
     yield from steps.problems(model)
     yield from sequences.problems(model)
+    yield from decoupled.problems(model)
 
 
 def _config_problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], str]]:

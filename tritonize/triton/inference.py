@@ -28,6 +28,8 @@ class Responses:
     findings: list[Finding] = field(default_factory=list)
     note: str = ""
     """The note of their stage."""
+    requests: int = 0
+    """How many were sent, where one request has several responses; else 0."""
 
 
 def send_padded(target: Target, connection: client.Client, index: int, *, batch: Arrays, responses: Responses) -> None:

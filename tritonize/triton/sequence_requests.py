@@ -131,7 +131,7 @@ def _send(
 def _over(target: Target, transport: Transport) -> Responses:
     """Send one sequence after another over one transport."""
     responses = Responses()
-    chosen = target.profile.sequences(target.golden)
+    chosen = target.profile.together(target.golden)
     with target.connect(transport) as connection:
         for members in chosen:
             steps = _steps(members, _correlation_id(target, members))
@@ -143,7 +143,7 @@ def _over(target: Target, transport: Transport) -> Responses:
 def _streamed(target: Target) -> Responses:
     """Send step by step of all sequences in turn over one stream, without waiting for a response."""
     responses = Responses()
-    chosen = target.profile.sequences(target.golden)
+    chosen = target.profile.together(target.golden)
     each = [list(_steps(members, _correlation_id(target, members))) for members in chosen]
     turns = [step for turn in itertools.zip_longest(*each) for step in turn if step is not None]
     with target.connect("grpc") as connection:
@@ -168,7 +168,7 @@ def _streamed(target: Target) -> Responses:
 
 def _varied(target: Target) -> Responses:
     """Send sequences again, then in reverse order, each after a start of itself that is not brought to an end."""
-    responses, every = Responses(), target.profile.sequences(target.golden)
+    responses, every = Responses(), target.profile.together(target.golden)
     chosen = every[: target.profile.again]
     with target.connect(target.any_transport) as connection:
         for members in chosen:

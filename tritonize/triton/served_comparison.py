@@ -11,15 +11,16 @@ from dataclasses import dataclass, replace
 from tritonize.core import arrays
 from tritonize.core.artifacts import Check, Finding, SetAside, Stage
 from tritonize.core.errors import InferenceError
-from tritonize.core.messages import sequences as sequence_wording
 from tritonize.core.messages import server as wording
 from tritonize.core.results import Verdict
 from tritonize.core.stages import SERVED, TRANSPORTS, StageName, Transport, over
 from tritonize.triton import (
     config_changes,
+    decoupled_requests,
     executions,
     inference,
     invariances,
+    left_out,
     model_config,
     new_samples,
     reachability,
@@ -64,6 +65,8 @@ class Verification:
     @property
     def verdict(self) -> Verdict:
         """*Not run* if all comparisons passed but a required stage has no response that the model computed."""
+        if not self.checks and not self.findings:
+            return "not run"
         if not self.passed:
             return "failed"
         return "not run" if any(each.verdict == "not run" and not each.optional for each in self.stages) else "passed"
@@ -94,6 +97,8 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
     served = target.served_config if served is None else served
     if target.golden.samples.sequences:
         requests = sequence_requests.stages(target, transports)
+    elif target.golden.samples.requests:
+        requests = decoupled_requests.stages(target, transports)
     else:
         requests = {over(name): functools.partial(_over, target, name) for name in transports}
         requests[StageName.INVARIANCES] = functools.partial(_invariances, target, served)
@@ -102,7 +107,7 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
         usable = reachability.transports(target.server, transports)
         requests[StageName.NEW_SAMPLES] = functools.partial(new_samples.send, target, target.new, usable)
     for name, send in requests.items():
-        if reason := reachability.why_not(target.server, name.transport) or _unmakeable(target, name) or _left_out(target, name):
+        if reason := reachability.why_not(target.server, name.transport) or left_out.why(target, name):
             stages.append(Stage(name=name, verdict="not run", seconds=0.0, note=reason, optional=True))
             continue
         before = _counts(target)
@@ -111,7 +116,7 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
         seconds = time.perf_counter() - started
         checks += responses.checks
         findings += responses.findings
-        counted = executions.settled(functools.partial(_counts, target), before, len(responses.checks))
+        counted = executions.settled(functools.partial(_counts, target), before, responses.requests or len(responses.checks))
         cached = name is not StageName.NEW_SAMPLES and bool(served.get("response_cache", {}).get("enable"))
         why = executions.why_nothing(counted, len(responses.checks), cached=cached)
         if name is StageName.CONCURRENT:
@@ -215,22 +220,6 @@ def _stage(name: StageName, responses: Responses, seconds: float, *, nothing: st
         library_seconds=min(seconds, sum(check.seconds for check in checks)),
         note=nothing if good and nothing else responses.note or f"{len(checks)} responses",
     )
-
-
-def _unmakeable(target: Target, name: StageName) -> str | None:
-    """Why no new samples can be sent."""
-    if name is StageName.NEW_SAMPLES and target.golden.samples.sequences:
-        return sequence_wording.NEVER_CACHED.text()
-    if name is not StageName.NEW_SAMPLES or target.new is None or new_samples.possible(target, target.new):
-        return None
-    return wording.NEW_SAMPLES_IMPOSSIBLE.text(why=target.new.origin)
-
-
-def _left_out(target: Target, name: StageName) -> str | None:
-    """Why the profile leaves a stage out."""
-    if name is StageName.CONCURRENT and not target.profile.clients:
-        return wording.PROFILE_LEAVES_OUT.text(profile=target.profile.name)
-    return None
 
 
 def _over(target: Target, transport: Transport) -> Responses:

@@ -12,7 +12,7 @@ from tritonize.core.artifacts import Finding
 from tritonize.core.errors import InferenceError, ServerError
 from tritonize.core.messages import server as wording
 from tritonize.quality.comparison import compare
-from tritonize.triton import client, inference, sequence_requests, server_description
+from tritonize.triton import client, decoupled_requests, inference, sequence_requests, server_description
 from tritonize.triton.target import Target
 
 
@@ -84,6 +84,9 @@ def _without_a_version(target: Target, connection: client.Client) -> Iterator[tu
     """Send the first sample, or one sequence of a stateful model; yield each sample with its outputs."""
     if target.golden.samples.sequences:
         yield from sequence_requests.one_without_a_version(target, connection)
+        return
+    if target.golden.samples.requests:
+        yield from decoupled_requests.one_without_a_version(target, connection)
         return
     target.pace.wait()
     inputs = arrays.stack(target.golden.samples.files, (0,))

@@ -20,9 +20,11 @@ from tritonize.core.messages import client as client_messages
 from tritonize.core.messages import files
 from tritonize.core.messages import server as server_messages
 from tritonize.core.server_choice import Start, Way
+from tritonize.spec import decoupled
 from tritonize.triton import client
 from tritonize.triton.client import refusals
 from tritonize.triton.client.base import SequenceStep
+from tritonize.triton.client.grpc import GrpcClient
 from tritonize.triton.client.refusals import Refusal
 from tritonize.triton.protocol import ModelMetadata
 from tritonize.triton.remote import await_model as await_model
@@ -160,7 +162,10 @@ def _probe_one(
     try:
         # A sequence of one step, for which a model that takes no sequences has no use.
         own = smallest_inputs(metadata) if inputs is None else inputs
-        connection.infer(name, own, version=version, step=SequenceStep(_PROBE_ID, start=True, end=True))
+        if inputs is not None and decoupled.is_decoupled(connection.model_config(name, version)):
+            _stream_one(connection, name, own, version=version)
+        else:
+            connection.infer(name, own, version=version, step=SequenceStep(_PROBE_ID, start=True, end=True))
     except InferenceError as error:
         died = refusals.kind(error) is Refusal.MODEL_DIED
         # A model may refuse generated inputs with good reason (too small): that counts as a response.
@@ -174,6 +179,15 @@ def _probe_one(
             raise
         unanswered = server_messages.MODEL_UNANSWERED
         raise ServerError.of(unanswered, where=f"{name} version {version}", found=error.what, model=name) from error
+
+
+def _stream_one(connection: client.Client, name: str, inputs: Mapping[str, Array], *, version: str) -> None:
+    """Send a request to a decoupled model, and wait for its last response."""
+    assert isinstance(connection, GrpcClient)
+    with connection.stream(name, version) as stream:
+        stream.send("probe", inputs)
+        while not stream.receive().final:
+            pass
 
 
 def nbytes(metadata: ModelMetadata) -> int:

@@ -57,8 +57,11 @@ class Profile:
         by_size = sorted(every, key=len)
         return [by_size[0], *by_size[len(by_size) - self.batches + 1 :]]
 
-    def sequences(self, golden: GoldenSet) -> list[Batch]:
-        """The sequences of a stateful model that are sent over each transport: if not all, the longest ones."""
+    def together(self, golden: GoldenSet) -> list[Batch]:
+        """The sequences of a stateful model, or the requests to a decoupled one, that are sent over each transport.
+
+        If not all, the longest ones, or those with the most responses.
+        """
         every = golden.samples.together
         return every if self.batches is None else sorted(every, key=len, reverse=True)[: self.batches]
 
@@ -119,6 +122,10 @@ def most_requests(profile: Profile, golden: GoldenSet, *, transports: int) -> in
     """
     if golden.samples.sequences:
         return _most_steps(profile, golden, transports=transports)
+    if golden.samples.requests:
+        every = len(golden.samples.together)
+        sent = len(profile.together(golden))
+        return 2 + sent + min(sent, profile.again) + profile.clients * max(2 * every, profile.turns)
     repeated = 2 * profile.again * len(profile.repeated_sizes(golden))
     padded = 2 * len(arrays.groups(golden.samples)) if profile.padded and golden.max_batch_size > 1 else 0
     concurrent = profile.clients * max(2 * len(golden.batches()), profile.turns)
@@ -128,7 +135,7 @@ def most_requests(profile: Profile, golden: GoldenSet, *, transports: int) -> in
 
 def _most_steps(profile: Profile, golden: GoldenSet, *, transports: int) -> int:
     """The same for a stateful model, where each step of a sequence is a request; a gRPC stream counts as one more transport."""
-    sent = profile.sequences(golden)
+    sent = profile.together(golden)
     longest = max(map(len, golden.samples.together))
     once = sum(map(len, sent))
     again = 3 * sum(map(len, sent[: profile.again]))

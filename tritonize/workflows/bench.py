@@ -19,7 +19,7 @@ from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import InferenceError, RepositoryError, UsageError
 from tritonize.core.load_results import BenchReport, Load
 from tritonize.core.messages import bench as wording
-from tritonize.core.messages import sequences, usage
+from tritonize.core.messages import decoupled, sequences, usage
 from tritonize.core.recorder import Listener, silent
 from tritonize.core.server_choice import AUTO, Way
 from tritonize.core.stages import SERVED, StageName
@@ -152,6 +152,8 @@ def _sizes(request: Request, golden: GoldenSet) -> list[int]:
     """The batch sizes; 0 for a model without batching."""
     if golden.samples.sequences:
         raise UsageError.of(sequences.NOT_MEASURED)
+    if golden.samples.requests:
+        raise UsageError.of(decoupled.NOT_MEASURED)
     largest = golden.max_batch_size
     if not largest:
         if request.batches:

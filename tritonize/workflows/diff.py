@@ -12,6 +12,7 @@ from tritonize import repository
 from tritonize.core import arrays, temporary
 from tritonize.core.artifacts import Finding, Stage, TensorSpec
 from tritonize.core.errors import MissingError, ServerError, UsageError
+from tritonize.core.messages import decoupled as decoupled_wording
 from tritonize.core.messages import repository as wording
 from tritonize.core.messages import sequences as sequence_wording
 from tritonize.core.messages import steps as step_wording
@@ -248,6 +249,8 @@ def _served(request: Request, versions: tuple[Version, Version], folder: Path) -
         return _Served(problem="Answers and latency were not compared: the versions take other inputs.")
     if any(each.golden.samples.sequences for each in versions):
         return _Served(problem=sequence_wording.ONLY_VERIFIED.text())
+    if any(each.golden.samples.requests for each in versions):
+        return _Served(problem=decoupled_wording.NOT_COMPARED.text())
     steps = diff_steps.find(request.repository, versions, folder=folder / "steps")
     differences = ensemble_steps.differences(*(each.manifest for each in versions))
     if steps.gone:

@@ -55,8 +55,8 @@ def draw(directory: Path, manifest: Manifest, golden: GoldenSet, *, config: Mode
         count: number of samples.
         folder: an empty folder for samples and outputs.
     """
-    if golden.samples.sequences:
-        return without_reference("the model is stateful")
+    if golden.samples.together:
+        return without_reference("the model is stateful or decoupled")
     path = directory / (config.get("default_model_filename") or _FILE)
     if config.get("backend") not in ("onnxruntime", "", None) or config.get("platform") == "ensemble" or not path.is_file():
         return without_reference("the version has no ONNX file")

@@ -207,7 +207,7 @@ def _with_worst(report: Report, release: Release, home: Path) -> Report:
         for place in map(release.kept.place, kept_samples.worst_first(samples, gate.sample))
         if place is not None
     ]
-    if release.kept.place(gate.sample) is not None and not samples.sequences and release.evidence.place != "none":
+    if release.kept.place(gate.sample) is not None and not samples.together and release.evidence.place != "none":
         again = " ".join((release.again, *(f"--sample-file {shlex.quote(str(home / file))}" for file in files)))
         facts |= {"files": files, "command": again}
         note += f" Again: {again}"

@@ -7,7 +7,7 @@ import json
 import sys
 import types
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,9 @@ def module(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     sys.modules.pop("step_steps", None)
 
 
-def model(module: Any, code: str, *, inputs: dict[str, str], outputs: dict[str, str], reshape: bool = False) -> Any:
+def model(
+    module: Any, code: str, *, inputs: dict[str, str], outputs: dict[str, str], reshape: bool = False, decoupled: bool = False
+) -> Any:
     """A loaded model, batched, with tensors of two elements (of none, if reshaped)."""
     folder = Path("m/1")
     folder.mkdir(parents=True, exist_ok=True)
@@ -75,6 +77,7 @@ def model(module: Any, code: str, *, inputs: dict[str, str], outputs: dict[str, 
         "max_batch_size": 4,
         "input": tensors(inputs),
         "output": tensors(outputs),
+        "model_transaction_policy": {"decoupled": decoupled},
         "parameters": {"function": {"string_value": "steps.py:f"}},
     }
     loaded = module.TritonPythonModel()
@@ -159,3 +162,33 @@ def test_a_tensor_that_is_reshaped_has_no_axis_besides_the_batch(module: Any) ->
 def test_a_file_that_ends_the_process_is_an_error_of_the_model(module: Any) -> None:
     with pytest.raises(RuntimeError, match=r"steps.py ended its process with sys.exit\(3\)"):
         model(module, "sys.exit(3)", inputs=FLOAT, outputs={"y": "TYPE_FP32"})
+
+
+class Sender:
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    def send(self, response: Response | None = None, flags: int = 0) -> None:
+        self.sent.append(flags if response is None else response)
+
+
+@dataclass
+class StreamedRequest(Request):
+    sender: Sender = field(default_factory=Sender)
+
+    def get_response_sender(self) -> Sender:
+        return self.sender
+
+
+def test_a_decoupled_step_sends_what_its_function_yields_and_then_the_final_flag(module: Any) -> None:
+    module.pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL = 1
+    loop = "for i in range(int(x[0, 0])): yield x + np.float32(i)"
+    code = f"def f(x):\n    {loop}\n    if x[0, 0] == 2: raise ValueError('two')"
+    loaded = model(module, code, inputs=FLOAT, outputs={"y": "TYPE_FP32"}, decoupled=True)
+    requests = [StreamedRequest([Tensor("x", GOOD * size)]) for size in (3, 2)]
+    assert loaded.execute(requests) is None
+    *three, final = requests[0].sender.sent
+    assert [float(each.output_tensors[0].array[0, 0]) for each in three] == [3, 4, 5]
+    *_two, failed, last = requests[1].sender.sent
+    assert failed.error == "steps.py:f: ValueError: two"
+    assert (final, last) == (1, 1)

@@ -3,7 +3,8 @@
 tritonize wrote this file beside the function's file, and its configuration names both: the parameter `function` is
 `file.py:function`. The function gets one array per input, with the batch as first axis if the model is batched, and text as `str`.
 It is called by name if every input has the name of a parameter, else by the order of the inputs. It returns a dictionary by output
-name, a tuple in the order of the outputs, or the array of the only output. A request that fails gets an error of its own.
+name, a tuple in the order of the outputs, or the array of the only output; for a decoupled model it yields one of these for each
+response. A request that fails gets an error of its own.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import importlib.util
 import inspect
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any  # Any: the configuration as JSON, and what a user's function returns
 
@@ -59,32 +60,42 @@ class TritonPythonModel:
         self._batched = int(config.get("max_batch_size", 0)) > 0
         self._inputs = [Port(each, batched=self._batched) for each in config["input"]]
         self._outputs = [Port(each, batched=self._batched) for each in config["output"]]
+        self._decoupled = bool((config.get("model_transaction_policy") or {}).get("decoupled"))
         folder = Path(args["model_repository"]) / args["model_version"]
         self._where = config["parameters"]["function"]["string_value"]
         self._function = _load(folder, self._where)
         self._by_name = _takes_names(self._function, [each.name for each in self._inputs])
 
-    def execute(self, requests: Sequence[Request]) -> list[Any]:
-        """One response per request: outputs, or the error of that request alone."""
-        return [self._answer(request) for request in requests]
+    def execute(self, requests: Sequence[Request]) -> list[Any] | None:
+        """One response per request: outputs, or the error of that request alone. A decoupled model sends them itself."""
+        if not self._decoupled:
+            return [next(self._answers(request)) for request in requests]
+        for request in requests:
+            sender = request.get_response_sender()
+            for answer in self._answers(request):
+                sender.send(answer)
+            sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+        return None
 
-    def _answer(self, request: Request) -> Any:
+    def _answers(self, request: Request) -> Iterator[Any]:
+        wanted = request.requested_output_names()
         try:
-            found = self._called(request)
+            for found in self._called(request):
+                yield pb_utils.InferenceResponse(
+                    output_tensors=[pb_utils.Tensor(name, array) for name, array in found.items() if name in wanted]
+                )
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's function raises is the answer
             text = f"{self._where}: {type(error).__name__}: {error}"
-            return pb_utils.InferenceResponse(output_tensors=[], error=pb_utils.TritonError(text))
-        wanted = request.requested_output_names()
-        tensors = [pb_utils.Tensor(name, array) for name, array in found.items() if name in wanted]
-        return pb_utils.InferenceResponse(output_tensors=tensors)
+            yield pb_utils.InferenceResponse(output_tensors=[], error=pb_utils.TritonError(text))
 
-    def _called(self, request: Request) -> dict[str, np.ndarray]:
+    def _called(self, request: Request) -> Iterator[dict[str, np.ndarray]]:
         given = {each.name(): each.as_numpy() for each in request.inputs()}
         batch = next((len(array) for array in given.values()), None) if self._batched else None
         arrays = {port.name: _argument(port.check(given[port.name], batch)) for port in self._inputs}
         returned = self._function(**arrays) if self._by_name else self._function(*arrays.values())
-        named = _named(returned, [each.name for each in self._outputs])
-        return {port.name: np.ascontiguousarray(port.check(named[port.name], batch)) for port in self._outputs}
+        for each in returned if self._decoupled else (returned,):
+            named = _named(each, [port.name for port in self._outputs])
+            yield {port.name: np.ascontiguousarray(port.check(named[port.name], batch)) for port in self._outputs}
 
 
 def _load(folder: Path, where: str) -> Callable[..., Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import itertools
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn  # Any: what a user's function returns
+from typing import Any, NoReturn, TypeVar  # Any: what a user's function returns
 
 import numpy as np
 
@@ -16,9 +17,14 @@ from tritonize.core import arrays
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.artifacts import TensorFiles, TensorSpec
 from tritonize.core.errors import ExportError, UsageError
+from tritonize.core.messages import decoupled
 from tritonize.core.messages import steps as wording
 from tritonize.process.stopwatch import Stopwatch
 from tritonize.reference.tasks import StepRequest, StepResult
+
+T = TypeVar("T")
+MOST_RESPONSES = 10_000
+"""Most responses to one request."""
 
 
 def call(request: StepRequest) -> StepResult:
@@ -30,6 +36,8 @@ def call(request: StepRequest) -> StepResult:
     """
     watch = Stopwatch()
     step = _Step(request, watch)
+    if request.decoupled:
+        return _every_response(step, request, watch)
     outputs = TensorFiles(directory=request.directory / "expected", tensors=request.outputs, count=0)
     unusable: dict[str, str] = {}
     for index in range(request.samples.files.count):
@@ -52,7 +60,47 @@ def call(request: StepRequest) -> StepResult:
     first, again = arrays.load(outputs, 0), step.run((0,))
     if varying := [name for name in first if arrays.bits(first[name]).tobytes() != arrays.bits(again[name]).tobytes()]:
         raise ExportError.of(wording.VARIES, where=request.function, found=f"outputs {', '.join(varying)} of sample 0")
-    return StepResult(outputs=outputs, batched=batched, unusable=unusable, library_seconds=watch.seconds)
+    return StepResult(outputs=outputs, samples=request.samples, batched=batched, unusable=unusable, library_seconds=watch.seconds)
+
+
+def _every_response(step: _Step, request: StepRequest, watch: Stopwatch) -> StepResult:
+    """Write every response as an output of its own, and the inputs again for each."""
+    samples = request.samples
+    inputs = TensorFiles(directory=request.directory / "inputs", tensors=samples.files.tensors, count=0)
+    outputs = TensorFiles(directory=request.directory / "expected", tensors=request.outputs, count=0)
+    edges: dict[int, str] = {}
+    unusable: dict[str, str] = {}
+    starts: list[int] = []
+    for index in range(samples.files.count):
+        edge = samples.edges.get(index)
+        try:
+            found = step.responses(index)
+        except ExportError as error:
+            if edge is None:
+                raise
+            unusable[edge] = f"the function raises: {error.found}"
+            continue
+        if edge and not (found and all(_is_finite(array) for each in found for array in each.values())):
+            unusable[edge] = "a response is not finite" if found else "the function yields no response"
+            continue
+        if not found:
+            raise UsageError.of(decoupled.NO_RESPONSE, where=request.function, sample=index)
+        starts.append(outputs.count)
+        for each in found:
+            arrays.save(inputs, inputs.count, arrays.load(samples.files, index))
+            arrays.save(outputs, outputs.count, each)
+            edges |= {outputs.count: edge} if edge else {}
+            inputs, outputs = (replace(files, count=files.count + 1) for files in (inputs, outputs))
+    first, again = [arrays.load(outputs, index) for index in range([*starts, outputs.count][1])], step.responses(0)
+    if [*map(arrays.digest, first)] != [*map(arrays.digest, again)]:
+        raise ExportError.of(wording.VARIES, where=request.function, found="the responses to sample 0")
+    return StepResult(
+        outputs=outputs,
+        samples=replace(samples, files=inputs, edges=edges, requests=tuple(starts)),
+        batched=TensorFiles(directory=request.directory / "batched", tensors=request.outputs, count=0),
+        unusable=unusable,
+        library_seconds=watch.seconds,
+    )
 
 
 class _Step:
@@ -70,20 +118,41 @@ class _Step:
 
     def run(self, batch: Sequence[int]) -> Arrays:
         """The checked outputs for some samples, joined along the batch axis."""
+        size = len(batch) if self._request.samples.batched else None
+        return self._outputs(self._called(batch, lambda returned: returned), size)
+
+    def responses(self, index: int) -> list[Arrays]:
+        """The checked outputs of every response that the function yields for a sample."""
+
+        def every(returned: object) -> list[object]:
+            if isinstance(returned, Mapping | tuple | list | np.ndarray) or not isinstance(returned, Iterable):
+                found = f"a {type(returned).__name__}"
+                raise UsageError.of(decoupled.NOT_ITERABLE, where=self._request.function, found=found)
+            found_first = list(itertools.islice(returned, MOST_RESPONSES + 1))
+            if len(found_first) > MOST_RESPONSES:
+                raise UsageError.of(decoupled.ENDLESS, where=self._request.function, limit=MOST_RESPONSES)
+            return found_first
+
+        return [self._outputs(each, None) for each in self._called((index,), every)]
+
+    def _called(self, batch: Sequence[int], take: Callable[[object], T]) -> T:
         request = self._request
         stacked = arrays.stack(request.samples.files, batch)
         given = {name: _read_only(stacked[name]) for name in request.inputs}
         try:
             with self._watch.library():
-                returned = self._function(**given) if self._by_name else self._function(*given.values())
+                return take(self._function(**given) if self._by_name else self._function(*given.values()))
+        except UsageError:
+            raise
         except (Exception, SystemExit) as error:
             described = ", ".join(f"{name}: {arrays.dtype_name(array)} {list(array.shape)}" for name, array in given.items())
             found = f"{type(error).__name__}: {error}"
             where = _line(error, request.folder) or request.function
             raise ExportError.of(wording.RAISED, where=where, found=found, described=described) from error
-        size = len(batch) if request.samples.batched else None
+
+    def _outputs(self, returned: object, size: int | None) -> Arrays:
         named = self._named(returned)
-        return {spec.name: self._checked(spec, named[spec.name], size) for spec in request.outputs}
+        return {spec.name: self._checked(spec, named[spec.name], size) for spec in self._request.outputs}
 
     def _named(self, returned: object) -> Mapping[str, Any]:
         names = [spec.name for spec in self._request.outputs]
