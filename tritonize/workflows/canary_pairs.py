@@ -121,14 +121,14 @@ class Pairs:
         if not owner.golden.samples.sequences:
             yield from (_Request(samples=batch) for batch in self.new.profile.over_a_transport(owner.golden))
             return
-        for members in self.new.profile.sequences(owner.golden):
+        for members in self.new.profile.together(owner.golden):
             yield from self._sequence(owner, members)
 
     def _again_and_again(self) -> Iterator[_Request]:
         """Single samples, or sequences, without end."""
         golden = self.new.golden
         if golden.samples.sequences:
-            for members in itertools.cycle(self.new.profile.sequences(golden)):
+            for members in itertools.cycle(self.new.profile.together(golden)):
                 yield from self._sequence(self.new, members)
         count = min(_MOST_SAMPLES, max(1, golden.samples.drawn))
         yield from (_Request(samples=(index,)) for index in itertools.cycle(range(count)))
