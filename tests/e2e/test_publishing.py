@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,12 @@ import pytest
 
 from tests.support import small_versions
 from tritonize import repository
+from tritonize.core.artifacts import ServerHandle
+from tritonize.core.errors import InferenceError
+from tritonize.core.messages import client as messages
 from tritonize.triton import client, serving
 from tritonize.triton.server import embedded
+from tritonize.workflows import promotion
 
 Seen = Counter[tuple[int, int]]
 """Version whose outputs a response has, and the largest batch of the configuration, to the number of such responses."""
@@ -31,8 +36,8 @@ def publish(root: Path, number: int) -> None:
 
 
 @contextlib.contextmanager
-def polled(root: Path, directory: Path) -> Iterator[client.Client]:
-    """A connection to the real server, which looks for changes every second."""
+def polling_server(root: Path, directory: Path) -> Iterator[ServerHandle]:
+    """The real server, which looks for changes every second."""
     own = embedded._command
 
     def polling(*arguments: Any, **named: Any) -> list[str]:
@@ -41,8 +46,15 @@ def polled(root: Path, directory: Path) -> Iterator[client.Client]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(embedded, "_command", polling)
-        with serving.serve(root, directory=directory) as server, client.connect(server.grpc_url, "grpc") as connection:
-            yield connection
+        with serving.serve(root, directory=directory) as server:
+            yield server
+
+
+@contextlib.contextmanager
+def polled(root: Path, directory: Path) -> Iterator[client.Client]:
+    """A connection to such a server."""
+    with polling_server(root, directory) as server, client.connect(server.grpc_url, "grpc") as connection:
+        yield connection
 
 
 def ask(connection: client.Client, seen: Seen, seconds: float) -> None:
@@ -105,3 +117,48 @@ def test_a_polling_server_serves_whole_versions_while_killed_commands_change_the
     assert left - {"1", "2", "3", "4", "config.pbtxt"} == set()
     for number in repository.versions(root, "small"):
         assert repository.integrity(root, "small", number, shared=False) == ()
+
+
+@pytest.mark.slow
+@pytest.mark.server
+@pytest.mark.parametrize("transport", ["http", "grpc"])
+def test_64_clients_get_no_wrong_response_while_versions_are_published_and_rolled_back(tmp_path, transport):
+    """Each of 64 clients sends 2,000 requests; each request has a response of a whole version that was published, or an error."""
+    root, requests, clients = tmp_path / "models", 2000, 64
+    publish(root, 1)
+    first = np.maximum(ONES["x"] @ small_versions.WEIGHTS, 0)
+    published = {1}
+
+    def send(address: str) -> Counter[int | str]:
+        found: Counter[int | str] = Counter()
+        with client.connect(address, transport) as connection:
+            for _ in range(requests):
+                try:
+                    response = connection.infer("small", ONES)["y"]
+                except InferenceError as error:
+                    found[f"{error.code}"] += 1
+                    continue
+                number = round(float(response.sum() / first.sum()))
+                whole = number in published and np.allclose(response, first * number, rtol=1e-5)
+                found[number if whole else f"wrong: {response}"] += 1
+        return found
+
+    with polling_server(root, tmp_path / "server") as server, ThreadPoolExecutor(clients) as pool:
+        address = server.http_url if transport == "http" else server.grpc_url
+        sent = [pool.submit(send, address) for _ in range(clients)]
+        number = 1
+        while not all(each.done() for each in sent):
+            number += 1
+            published.add(number)
+            publish(root, number)
+            time.sleep(2.5)
+            promotion.rollback(promotion.Request(repository=root, model="small"))
+            time.sleep(1.5)
+    total = sum((each.result() for each in sent), Counter())
+    assert total.total() == clients * requests
+    assert number > 5, total
+    versions = {what for what in total if isinstance(what, int)}
+    assert len(versions) > 4, total
+    errors = {what: count for what, count in total.items() if isinstance(what, str)}
+    assert set(errors) <= {messages.MODEL_REFUSED.code}, errors  # while a version is exchanged
+    assert sum(errors.values()) < total.total() / 100, errors

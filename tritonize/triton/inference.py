@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Literal
+from types import TracebackType
+from typing import Literal, Self
 
 from tritonize.core import arrays
 from tritonize.core.arrays import Arrays
@@ -30,6 +33,32 @@ class Responses:
     """The note of their stage."""
     requests: int = 0
     """How many were sent, where one request has several responses; else 0."""
+
+
+class Comparing:
+    """Compares responses in a second thread, each while the next request is under way: the server need not wait.
+
+    At most one response waits to be compared, so memory holds two of them.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1)
+        self._last: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Wait for the last comparison."""
+        self._thread.shutdown()
+        if self._last is not None and error is None:
+            self._last.result()
+
+    def add(self, compare: Callable[[], None]) -> None:
+        """Call a function in the second thread, after the one before it has returned. Raises what that one raised."""
+        if self._last is not None:
+            self._last.result()
+        self._last = self._thread.submit(compare)
 
 
 def send_padded(target: Target, connection: client.Client, index: int, *, batch: Arrays, responses: Responses) -> None:
@@ -59,10 +88,14 @@ def send(
     *,
     indices: tuple[int, ...],
     responses: Responses,
+    comparing: Comparing | None = None,
 ) -> None:
-    """Send one request; a response becomes a check, an error becomes a finding."""
+    """Send one request; a response becomes a check, an error becomes a finding.
+
+    Args:
+        comparing: compares the response later; by default it is compared before this function returns.
+    """
     inputs = as_served(arrays.stack(target.golden.samples.files, indices), target.config, "input")
-    expected = as_served(target.golden.expected_outputs(indices), target.config, "output")
     size = len(indices) if target.golden.samples.batched else 0
     target.pace.wait()
     started = time.perf_counter()
@@ -72,6 +105,17 @@ def send(
         responses.findings.append(refusal(f"{stage}, batch {size}, samples {_some(indices)}", error))
         return
     seconds = time.perf_counter() - started
+    compare = functools.partial(_compare, target, stage, indices, found=found, seconds=seconds, responses=responses)
+    if comparing is None:
+        compare()
+    else:
+        comparing.add(compare)
+
+
+def _compare(
+    target: Target, stage: StageName, indices: tuple[int, ...], *, found: Arrays, seconds: float, responses: Responses
+) -> None:
+    expected = as_served(target.golden.expected_outputs(indices), target.config, "output")
     digest = arrays.digest(found)
     golden, tracker = target.golden, target.tracker
     responses.checks.append(

@@ -225,21 +225,22 @@ def _stage(name: StageName, responses: Responses, seconds: float, *, nothing: st
 def _over(target: Target, transport: Transport) -> Responses:
     """Send the profile's batches over one transport: every sample at every batch size, unless it is the quick one."""
     responses = Responses()
-    with target.connect(transport) as connection:
+    with target.connect(transport) as connection, inference.Comparing() as comparing:
         for indices in target.profile.over_a_transport(target.golden):
-            inference.send(target, connection, over(transport), indices=indices, responses=responses)
+            inference.send(target, connection, over(transport), indices=indices, responses=responses, comparing=comparing)
     return responses
 
 
 def _invariances(target: Target, served: ModelConfig) -> Responses:
     """Repeat requests, reorder their samples, add padding, and check that all transports returned the same bits."""
     responses, golden, profile = Responses(), target.golden, target.profile
-    with target.connect(target.any_transport) as connection:
+    with target.connect(target.any_transport) as connection, inference.Comparing() as comparing:
+        send = functools.partial(inference.send, target, connection, responses=responses, comparing=comparing)
         for size in profile.repeated_sizes(golden):
             for indices in list(arrays.batches(golden.samples, size))[: profile.again]:
-                inference.send(target, connection, StageName.AGAIN, indices=indices, responses=responses)
+                send(StageName.AGAIN, indices=indices)
                 if len(set(indices)) > 1:
-                    inference.send(target, connection, StageName.ORDER, indices=indices[::-1], responses=responses)
+                    send(StageName.ORDER, indices=indices[::-1])
         fills = (invariances.copies,) if golden.unpadded else (invariances.zeros, invariances.copies)
         for fill in fills if profile.padded else ():
             for index, batch in invariances.padded(golden, fill):
