@@ -88,11 +88,13 @@ def send(
     *,
     indices: tuple[int, ...],
     responses: Responses,
+    outputs: Sequence[str] | None = None,
     comparing: Comparing | None = None,
 ) -> None:
     """Send one request; a response becomes a check, an error becomes a finding.
 
     Args:
+        outputs: names of the outputs to request and compare; by default the request names none and gets all.
         comparing: compares the response later; by default it is compared before this function returns.
     """
     inputs = as_served(arrays.stack(target.golden.samples.files, indices), target.config, "input")
@@ -100,12 +102,14 @@ def send(
     target.pace.wait()
     started = time.perf_counter()
     try:
-        found = connection.infer(target.model, inputs, version=str(target.version))
+        found = connection.infer(target.model, inputs, version=str(target.version), outputs=outputs)
     except InferenceError as error:
-        responses.findings.append(refusal(f"{stage}, batch {size}, samples {_some(indices)}", error))
+        responses.findings.append(refusal(f"{stage}, batch {size}, samples {_some(indices)}{_by_name(outputs)}", error))
         return
     seconds = time.perf_counter() - started
-    compare = functools.partial(_compare, target, stage, indices, found=found, seconds=seconds, responses=responses)
+    compare = functools.partial(
+        _compare, target, stage, indices, found=found, seconds=seconds, responses=responses, outputs=outputs
+    )
     if comparing is None:
         compare()
     else:
@@ -113,15 +117,25 @@ def send(
 
 
 def _compare(
-    target: Target, stage: StageName, indices: tuple[int, ...], *, found: Arrays, seconds: float, responses: Responses
+    target: Target,
+    stage: StageName,
+    indices: tuple[int, ...],
+    *,
+    found: Arrays,
+    seconds: float,
+    responses: Responses,
+    outputs: Sequence[str] | None,
 ) -> None:
     expected = as_served(target.golden.expected_outputs(indices), target.config, "output")
+    if outputs is not None:
+        expected = {name: expected[name] for name in outputs}
     digest = arrays.digest(found)
     golden, tracker = target.golden, target.tracker
     responses.checks.append(
         check_outputs(golden, stage, indices, expected=expected, found=found, tracker=tracker, seconds=seconds, digest=digest)
     )
-    target.digests.add(stage, indices, digest)
+    if outputs is None:
+        target.digests.add(stage, indices, digest)
 
 
 def refusal(where: str, error: InferenceError) -> Finding:
@@ -129,6 +143,10 @@ def refusal(where: str, error: InferenceError) -> Finding:
     refused = error.code in (None, client_messages.MODEL_REFUSED.code)
     what = "the server refused" if refused else error.what
     return Finding(where=where, what=what, expected=error.expected, found=error.found or error.what)
+
+
+def _by_name(outputs: Sequence[str] | None) -> str:
+    return "" if outputs is None else f", outputs {', '.join(outputs)} by name"
 
 
 def _some(indices: Sequence[int]) -> str:

@@ -5,6 +5,8 @@ although its expected outputs are known:
 
 - A batch has room for samples of the golden set beside one that was changed a little. The outputs of the others must not change.
 - A sample by itself is changed by the smallest possible steps, which must not move its outputs out of their tolerance.
+
+A model with batches gets both in turns. Batch sizes other than the largest are random.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ def send(target: Target, new: NewSamples, transports: Sequence[Transport]) -> Re
         with target.connect(transport) as connection:
             if new.golden is not None:
                 own = range(place * target.profile.new, (place + 1) * target.profile.new)
-                for batch in _batches(new.golden, own):
+                for batch in _batches(new.golden, own, np.random.default_rng([new.seed, place])):
                     _send_drawn(target, connection, new.golden, batch=batch, responses=responses)
             else:
                 generator = np.random.default_rng([new.seed, place])
@@ -61,17 +63,21 @@ def possible(target: Target, new: NewSamples) -> bool:
     )
 
 
-def _batches(golden: GoldenSet, own: Sequence[int]) -> Iterator[Batch]:
-    """Batches of some samples, at every batch size; only samples of one shape fit into one batch."""
+def _batches(golden: GoldenSet, own: Sequence[int], generator: np.random.Generator) -> Iterator[Batch]:
+    """Batches of some samples: alone, at the largest size and at a random one; only samples of one shape fit into one batch."""
     if not golden.samples.batched:
         yield from ((index,) for index in own)
         return
     for group in arrays.groups(golden.samples):
         if members := [index for index in group if index in own]:
             yield from ((index,) for index in members)
-            for size in arrays.batch_sizes(golden.max_batch_size):
-                if size > 1:
+            if golden.max_batch_size > 1:
+                for size in sorted({_size(golden, generator), golden.max_batch_size}):
                     yield tuple(members[place % len(members)] for place in range(size))
+
+
+def _size(golden: GoldenSet, generator: np.random.Generator) -> int:
+    return int(generator.integers(2, golden.max_batch_size, endpoint=True))
 
 
 def _send_drawn(target: Target, connection: client.Client, golden: GoldenSet, *, batch: Batch, responses: Responses) -> None:
@@ -139,19 +145,22 @@ def _requests(golden: GoldenSet, generator: np.random.Generator, *, count: int) 
     size = golden.max_batch_size
     groups = arrays.groups(golden.samples)
     for turn in range(count if groups else 0):
-        members = groups[turn % len(groups)]
-        if size < 2:
-            batch: Batch = (int(generator.choice(members)),)
+        members = groups[turn // 2 % len(groups)]
+        batch: Batch = (int(generator.choice(members)),)
+        if size < 2 or turn % 2:
             inputs = changed(arrays.load(golden.samples.files, batch[0]), generator)
             comparable = any(map(_floating, arrays.load(golden.expected, batch[0]).values()))
             if inputs is not None and comparable:
                 yield batch, inputs, 1
+                continue
+        if size < 2:
             continue
         batch = tuple(int(index) for index in generator.choice(members, size))
         last = changed(arrays.load(golden.samples.files, batch[-1]), generator)
         if last is not None:
+            batch = batch[-_size(golden, generator) :] if turn else batch
             items = [*(arrays.load(golden.samples.files, index) for index in batch[:-1]), last]
-            yield batch, {name: np.concatenate([item[name] for item in items]) for name in last}, size - 1
+            yield batch, {name: np.concatenate([item[name] for item in items]) for name in last}, len(batch) - 1
         elif math.log(max(1, len(members))) * size > math.log(_MANY_COMBINATIONS):
             yield batch, arrays.stack(golden.samples.files, batch), size
 

@@ -223,11 +223,14 @@ def _stage(name: StageName, responses: Responses, seconds: float, *, nothing: st
 
 
 def _over(target: Target, transport: Transport) -> Responses:
-    """Send the profile's batches over one transport: every sample at every batch size, unless it is the quick one."""
+    """Send the profile's batches over one transport, and request outputs by name."""
     responses = Responses()
     with target.connect(transport) as connection, inference.Comparing() as comparing:
+        send = functools.partial(inference.send, target, connection, over(transport), responses=responses, comparing=comparing)
         for indices in target.profile.over_a_transport(target.golden):
-            inference.send(target, connection, over(transport), indices=indices, responses=responses, comparing=comparing)
+            send(indices=indices)
+        for names in target.profile.named_outputs(target.golden):
+            send(indices=(0,), outputs=names)
     return responses
 
 

@@ -11,6 +11,9 @@ from typing import Literal
 from tritonize.core import arrays, deadline
 from tritonize.quality.golden_set import Batch, GoldenSet
 
+_NAMED_ALONE = 8
+"""Most outputs that are requested alone."""
+
 ProfileName = Literal["quick", "standard", "thorough"]
 
 
@@ -31,6 +34,8 @@ class Profile:
     """Seconds for which each concurrent client sends requests; it sends at least one."""
     turns: int
     """Most requests of each concurrent client for one pass over the batches."""
+    named: bool
+    """Whether requests name outputs too."""
     new: int
     """New samples of each transport; with more than one, a batch can hold different ones."""
 
@@ -50,12 +55,22 @@ class Profile:
         return sizes[-1:] if self.leaves_out else sizes
 
     def over_a_transport(self, golden: GoldenSet) -> list[Batch]:
-        """The batches of the golden set that are sent over each transport: if not all, the largest ones and one sample."""
+        """The batches of the golden set that are sent over each transport: if not all, the largest ones and one sample.
+
+        If all, also one batch of some sizes that the version was not compared at before.
+        """
         every = golden.batches()
-        if self.batches is None or len(every) <= self.batches:
+        if self.batches is None:
+            return [*every, *_other_batches(golden)]
+        if len(every) <= self.batches:
             return every
         by_size = sorted(every, key=len)
         return [by_size[0], *by_size[len(by_size) - self.batches + 1 :]]
+
+    def named_outputs(self, golden: GoldenSet) -> list[tuple[str, ...]]:
+        """The outputs that requests name, as many clients do: one alone, and all in another order."""
+        names = tuple(tensor.name for tensor in golden.expected.tensors) if self.named else ()
+        return [*((name,) for name in names[:_NAMED_ALONE]), *([names[::-1]] if len(names) > 1 else [])]
 
     def together(self, golden: GoldenSet) -> list[Batch]:
         """The sequences of a stateful model, or the requests to a decoupled one, that are sent over each transport.
@@ -66,12 +81,14 @@ class Profile:
         return every if self.batches is None else sorted(every, key=len, reverse=True)[: self.batches]
 
 
-STANDARD = Profile(name="standard", batches=None, again=4, padded=True, clients=8, concurrent_s=2.0, turns=100, new=2)
+STANDARD = Profile(name="standard", batches=None, again=4, padded=True, clients=8, concurrent_s=2.0, turns=100, named=True, new=2)
 """100 turns are enough to find a mix-up that affects one response in 200."""
 PROFILES: dict[ProfileName, Profile] = {
-    "quick": Profile(name="quick", batches=2, again=1, padded=False, clients=0, concurrent_s=0.0, turns=0, new=1),
+    "quick": Profile(name="quick", batches=2, again=1, padded=False, clients=0, concurrent_s=0.0, turns=0, named=False, new=1),
     "standard": STANDARD,
-    "thorough": Profile(name="thorough", batches=None, again=32, padded=True, clients=8, concurrent_s=60.0, turns=2_000, new=8),
+    "thorough": Profile(
+        name="thorough", batches=None, again=32, padded=True, clients=8, concurrent_s=60.0, turns=2_000, named=True, new=8
+    ),
 }
 
 
@@ -114,6 +131,14 @@ class Pace:
             self._sleep(min(due - now, max(0.0, deadline.left())))
 
 
+def _other_batches(golden: GoldenSet) -> list[Batch]:
+    """One batch of each of three sizes that no other stage sends: 3, more than half of the maximum, and one less than it."""
+    largest = golden.max_batch_size
+    sizes = sorted(size for size in {3, largest // 2 + 1, largest - 1} if 2 < size < largest)
+    members = max(arrays.groups(golden.samples), key=len, default=[]) if sizes else []
+    return [tuple(members[place % len(members)] for place in range(size)) for size in sizes if members]
+
+
 def most_requests(profile: Profile, golden: GoldenSet, *, transports: int) -> int:
     """The largest number of inference requests of a verification: what concurrent clients send depends on the server's speed.
 
@@ -130,7 +155,8 @@ def most_requests(profile: Profile, golden: GoldenSet, *, transports: int) -> in
     padded = 2 * len(arrays.groups(golden.samples)) if profile.padded and golden.max_batch_size > 1 else 0
     concurrent = profile.clients * max(2 * len(golden.batches()), profile.turns)
     new = transports * max(profile.mixed, profile.new * (1 + len(arrays.batch_sizes(golden.max_batch_size))))
-    return transports * (len(profile.over_a_transport(golden)) + 1) + repeated + padded + concurrent + new
+    once = len(profile.over_a_transport(golden)) + len(profile.named_outputs(golden)) + 1
+    return transports * once + repeated + padded + concurrent + new
 
 
 def _most_steps(profile: Profile, golden: GoldenSet, *, transports: int) -> int:

@@ -56,16 +56,29 @@ def golden(folder: Path, samples: list[Array], size: int) -> GoldenSet:
     return GoldenSet(samples=SampleSet(files=files, batched=size > 0, origin=""), expected=files, max_batch_size=size)
 
 
-def test_a_batch_holds_known_samples_and_one_that_is_new(tmp_path: Path) -> None:
-    known = golden(tmp_path, [np.full((1, 2), value, np.float32) for value in (0.1, 0.2, 0.3)], 3)
-    requests = list(new_samples._requests(known, generator(), count=4))
-    assert len(requests) == 4
+def test_new_samples_are_beside_known_ones_and_alone_in_turns(tmp_path: Path) -> None:
+    known = golden(tmp_path, [np.full((1, 2), value, np.float32) for value in (0.1, 0.2, 0.3)], 6)
+    requests = list(new_samples._requests(known, generator(), count=8))
+    assert [len(batch) for batch, _, _ in requests[1::2]] == [1] * 4
+    mixed = [len(batch) for batch, _, _ in requests[::2]]
+    assert mixed[0] == 6
+    assert len({*mixed}) > 1
+    assert all(2 <= size <= 6 for size in mixed)
     for batch, inputs, compared in requests:
-        assert (len(batch), compared, inputs["x"].shape) == (3, 2, (3, 2))
+        assert (compared, inputs["x"].shape) == (len(batch) - 1 or 1, (len(batch), 2))
         expected = known.expected_outputs(batch)["x"]
-        np.testing.assert_array_equal(inputs["x"][:2], expected[:2])
-        assert not np.array_equal(inputs["x"][2], expected[2])
-    assert len({inputs["x"].tobytes() for _, inputs, _ in requests}) == 4
+        np.testing.assert_array_equal(inputs["x"][: len(batch) - 1], expected[:-1])
+        assert not np.array_equal(inputs["x"][-1], expected[-1])
+        np.testing.assert_allclose(inputs["x"][-1], expected[-1], rtol=1e-6)
+    assert len({inputs["x"].tobytes() for _, inputs, _ in requests}) == 8
+
+
+def test_drawn_samples_come_alone_in_the_largest_batch_and_in_one_of_a_random_size(tmp_path: Path) -> None:
+    drawn = golden(tmp_path, [np.full((1, 2), value, np.float32) for value in (0.1, 0.2)], 8)
+    sizes = [len(batch) for seed in range(20) for batch in new_samples._batches(drawn, range(2), np.random.default_rng(seed))]
+    assert {*sizes} == {1, 2, 3, 4, 5, 6, 7, 8}
+    assert sizes.count(1) == 40
+    assert sizes.count(8) >= 20
 
 
 def test_whole_numbers_are_new_only_in_many_orders(tmp_path: Path) -> None:

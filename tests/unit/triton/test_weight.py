@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,29 @@ def test_the_quick_profile_sends_one_sample_and_the_largest_batch(tmp_path: Path
     known = golden(tmp_path, 6, 4)
     batches = weight.PROFILES["quick"].over_a_transport(known)
     assert [len(batch) for batch in batches] == [1, 4]
-    assert weight.STANDARD.over_a_transport(known) == known.batches()
+    every = weight.STANDARD.over_a_transport(known)
+    assert every[: len(known.batches())] == known.batches()
+    assert [len(batch) for batch in every[len(known.batches()) :]] == [3]  # the size between 2 and 4
     assert weight.PROFILES["quick"].over_a_transport(golden(tmp_path / "one", 1, 0)) == [(0,)]
+
+
+@pytest.mark.parametrize(("largest", "sizes"), [(0, []), (2, []), (3, []), (5, [3, 4]), (8, [3, 5, 7]), (64, [3, 33, 63])])
+def test_batches_of_sizes_between_are_sent_too(tmp_path: Path, largest: int, sizes: list[int]) -> None:
+    known = golden(tmp_path, 2, largest)
+    more = weight.STANDARD.over_a_transport(known)[len(known.batches()) :]
+    assert [len(batch) for batch in more] == sizes
+    assert all(set(batch) == {0, 1} for batch in more)
+
+
+def test_outputs_are_requested_by_name(tmp_path: Path) -> None:
+    known = golden(tmp_path, 1, 1)
+    tensors = tuple(TensorSpec(name=name, dtype="float32", shape=("batch", 2)) for name in "abc")
+    several = replace(known, expected=replace(known.expected, tensors=tensors))
+    assert weight.STANDARD.named_outputs(known) == [("x",)]
+    assert weight.STANDARD.named_outputs(several) == [("a",), ("b",), ("c",), ("c", "b", "a")]
+    assert weight.PROFILES["quick"].named_outputs(several) == []
+    counts = [weight.most_requests(weight.STANDARD, each, transports=2) for each in (known, several)]
+    assert counts[1] - counts[0] == 2 * 3
 
 
 def test_the_profiles_differ_in_weight(tmp_path: Path) -> None:
