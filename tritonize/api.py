@@ -16,6 +16,7 @@ from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import UsageError
 from tritonize.core.local_paths import local
 from tritonize.core.messages import usage
+from tritonize.core.server_choice import ServerChoice, chosen
 from tritonize.source import in_process, input_inference
 from tritonize.spec import loader
 from tritonize.spec.schema import DEFAULT_MAX_BATCH_SIZE, Input, Model, Spec, Tolerance
@@ -37,6 +38,9 @@ def run(
     allow_unproven: bool = False,
     plans: Sequence[Path | str] = (),
     force: bool = False,
+    server: str | Sequence[str] = "auto",
+    server_repository: Path | str | None = None,
+    connection: ConnectionOptions | None = None,
     **description: Any,
 ) -> tuple[Report, ...]:
     """Export, serve, verify and publish the models of a specification.
@@ -50,6 +54,10 @@ def run(
         allow_unproven: publish a version although a required check could not run on this machine.
         plans: folders with TensorRT plans that other machines built from a `tritonize plan request`; no plan is built then.
         force: run models that are up to date too.
+        server: `embedded`, `binary`, `docker` or `auto`, which starts a server in that way; or the addresses of a running Triton,
+            on which the versions are then proven.
+        server_repository: its model repository, as a folder that this machine can write; by default the files are sent to it.
+        connection: certificates, headers and limits of the connection to it.
         description: only with a model. `example`: its inputs as a tensor, or a tuple or dictionary of tensors, from which names,
             types and shapes are inferred; the first axis is the batch, unless `max_batch_size` is 0. `name`, `repository`, and
             any field of `spec.Model`, such as `inputs`, `axes`, `outputs` or `samples`.
@@ -68,8 +76,14 @@ def run(
             allow_unproven=allow_unproven,
             plans=tuple(local(each) for each in plans),
             force=force,
+            server=_server(server, server_repository, connection),
         )
         return run_workflow.run(prepared, models=models, options=options)
+
+
+def _server(server: str | Sequence[str], shared: Path | str | None, connection: ConnectionOptions | None) -> ServerChoice:
+    words = [server] if isinstance(server, str) else server
+    return chosen(words, shared=None if shared is None else local(shared), connection=connection)
 
 
 def build(

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from tritonize.cli import servers
 from tritonize.cli.option_groups import with_options
 from tritonize.cli.terminal import say
+from tritonize.core import server_choice
 from tritonize.core.connection_options import REQUEST_S, ConnectionOptions
 from tritonize.core.errors import UsageError
 from tritonize.core.local_paths import local
@@ -121,7 +121,7 @@ def with_connection(command: Callable[..., None]) -> Callable[..., None]:
 
 def _addresses(server: str | Sequence[str]) -> list[str]:
     """The addresses in the value of `--server`, which some commands take several times."""
-    return servers.urls([server] if isinstance(server, str) else server)
+    return server_choice.urls([server] if isinstance(server, str) else server)
 
 
 def require_usable(connection: ConnectionOptions, urls: Sequence[str]) -> None:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tritonize.cli import build_command, given_spec, servers
+from tritonize.cli import build_command, given_spec
 from tritonize.cli.connection import with_connection
 from tritonize.cli.display import display, finish
 from tritonize.cli.limits import RUN_S, Deadline, limited
 from tritonize.cli.servers import AnyServer, Shared
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.local_paths import is_address, local
-from tritonize.core.server_choice import AUTO
+from tritonize.core.server_choice import AUTO, chosen
 
 if TYPE_CHECKING:
     from tritonize.cli.flags import RunFlags
@@ -142,7 +142,7 @@ def run(
         plans=plans,
         sample_files=sample_files,
         force=force,
-        server=servers.choice(server or [AUTO], shared=server_repository, connection=connection),
+        server=chosen(server or [AUTO], shared=server_repository, connection=connection),
         seconds=seconds,
         json=json,
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from tritonize.core.connection_options import ConnectionOptions
+from tritonize.core.errors import UsageError
+from tritonize.core.messages import usage
 
 Way = Literal["embedded", "binary", "docker"]
 """How a server is started: the embedded one, `tritonserver` on PATH, or NVIDIA's image with `docker run`."""
@@ -43,3 +46,27 @@ class ServerChoice:
     def is_own(self) -> bool:
         """Whether the command may use the embedded server, on which a version's proof does not depend on the machine."""
         return not self.urls and self.way in (AUTO, "embedded")
+
+
+def urls(words: Sequence[str]) -> list[str]:
+    """The addresses among the values of `--server`."""
+    return [each for each in words if each not in (AUTO, *WAYS)]
+
+
+def chosen(words: Sequence[str], *, shared: Path | None = None, connection: ConnectionOptions | None = None) -> ServerChoice:
+    """The server that the options choose.
+
+    Raises:
+        UsageError: a value is neither a way nor an address, ways are mixed, or a repository has no server.
+    """
+    addresses = urls(words)
+    for each in addresses:
+        if not any(sign in each for sign in ".:[") and each != "localhost":
+            expected = f"{', '.join((AUTO, *WAYS))} or an address"
+            raise UsageError.of(usage.SERVER_UNKNOWN, found=f"--server {each}", expected=expected)
+    if (addresses and len(addresses) != len(words)) or len(words) - len(addresses) > 1:
+        raise UsageError.of(usage.SERVERS_MIXED, found=" ".join(f"--server {each}" for each in words))
+    if shared is not None and not addresses:
+        raise UsageError.of(usage.SHARED_WITHOUT_URL)
+    way = next((each for each in WAYS if each in words), AUTO)
+    return ServerChoice(way=way, urls=tuple(addresses), shared=shared, connection=connection or ConnectionOptions())

@@ -39,7 +39,7 @@ def run(specification: schema.Spec, *, models: Sequence[str] = (), options: Opti
         TritonizeError: a model cannot be compared or published; no file of it is left in the repository.
     """
     options = options or Options()
-    if options.current is None and not options.force and not options.plans:
+    if options.current is None and not options.force and not options.plans and options.server.is_own:
         current = up_to_date.reports(specification, models, replace_config=options.replace_config)
         options = replace(options, current=current)
     return _each(specification, models, options, serve=True)

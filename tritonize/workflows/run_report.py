@@ -36,10 +36,8 @@ def report_of(job: Job, built: Built, served: served_comparison.Verification | N
     judgement = gates.judge(built.tracker, checks, on_gpu=(StageName.PLAN, *(served.on_gpu if served else ())))
     if not judgement.passed:
         verdict = "failed"
-    if verdict == "passed" and built.plans and not _proves_the_plan(built, served):
-        verdict = plan_proof.overall(built.plans)  # a plan that did not run leaves the version unproven
-        if command == "run" and served is None:
-            verdict = "not run"  # plans proven one by one on other machines do not prove the served version
+    if verdict == "passed" and built.plans:
+        verdict = _of_plans(built.plans, served, command=command)
     if verdict == "passed" and served is None and not job.model.is_exported:
         verdict = "not run"
         recorder.not_run(StageName.SERVER, step_wording.ONLY_SERVED.text())
@@ -81,9 +79,13 @@ def report_of(job: Job, built: Built, served: served_comparison.Verification | N
     )
 
 
-def _proves_the_plan(built: Built, served: served_comparison.Verification | None) -> bool:
-    """Whether a running server loaded the only plan, which the GPU of this machine need not have run."""
-    return served is not None and served.on_target is not None and len(built.plans) == 1
+def _of_plans(plans: Sequence[PlanProof], served: served_comparison.Verification | None, *, command: str) -> Verdict:
+    """The verdict of a version with plans whose other results all passed."""
+    if served is not None and served.on_target is not None and len(plans) == 1:
+        return "passed"  # the running server loaded the only plan, which the GPU of this machine need not have run
+    if command == "run" and served is None:
+        return "not run"  # plans proven one by one on other machines do not prove the served version
+    return plan_proof.overall(plans)  # a plan that did not run leaves the version unproven
 
 
 def _why_not_served(built: Built) -> str:

@@ -8,18 +8,19 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import invoke
-from tritonize.cli import servers
+from tritonize import api
+from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import UsageError
-from tritonize.core.server_choice import ServerChoice
+from tritonize.core.server_choice import ServerChoice, chosen
 
 
 def test_a_way_or_the_addresses_of_one_server() -> None:
-    assert servers.choice(["auto"]) == ServerChoice(way="auto")
-    assert servers.choice(["docker"]).way == "docker"
-    found = servers.choice(["http://h:8000", "grpc://h:8001"], shared=Path("models"))
+    assert chosen(["auto"]) == ServerChoice(way="auto")
+    assert chosen(["docker"]).way == "docker"
+    found = chosen(["http://h:8000", "grpc://h:8001"], shared=Path("models"))
     assert (found.way, found.urls, found.shared) == ("auto", ("http://h:8000", "grpc://h:8001"), Path("models"))
-    assert servers.choice(["localhost"]).urls == ("localhost",)
-    own = [each for each in ("auto", "embedded", "binary", "docker", "h:1") if servers.choice([each]).is_own]
+    assert chosen(["localhost"]).urls == ("localhost",)
+    own = [each for each in ("auto", "embedded", "binary", "docker", "h:1") if chosen([each]).is_own]
     assert own == ["auto", "embedded"]
 
 
@@ -34,7 +35,7 @@ def test_a_way_or_the_addresses_of_one_server() -> None:
 )
 def test_what_contradicts_itself_is_refused(words: list[str], shared: Path | None, code: str) -> None:
     with pytest.raises(UsageError) as caught:
-        servers.choice(words, shared=shared)
+        chosen(words, shared=shared)
     assert caught.value.code == code
 
 
@@ -54,3 +55,12 @@ def test_a_command_refuses_it_at_once(words: list[str], code: str) -> None:
     done = invoke(*words, "--json")
     assert done.returncode == 2
     assert json.loads(done.stdout)["error"]["code"] == code
+
+
+def test_the_python_api_takes_the_same() -> None:
+    connection = ConnectionOptions(timeout_s=3)
+    found = api._server(["http://h:8000", "grpc://h:8001"], "models", connection)
+    assert found == ServerChoice(urls=("http://h:8000", "grpc://h:8001"), shared=Path("models"), connection=connection)
+    assert api._server("binary", None, None).way == "binary"
+    with pytest.raises(UsageError):
+        api._server("nowhere", None, None)
