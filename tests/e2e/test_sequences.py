@@ -19,7 +19,7 @@ from tritonize.triton.target import Target
 from tritonize.workflows.canary_pairs import Pairs
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("sequences")]  # one worker starts the server
-ONNX = ("", "one step late", "state of another sequence", "end ignored")
+ONNX = ("", "initial state", "one step late", "state of another sequence", "end ignored")
 PYTHON = ("", "never reset", "ready ignored", "one state for all")
 EVERY_STAGE = ["http", "grpc", "shm", "stream", "invariances", "concurrent"]
 
@@ -35,8 +35,9 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> GoldenSet:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place, described = tmp_path_factory.mktemp("stateful") / "models", stateful.model()
+    place = tmp_path_factory.mktemp("stateful") / "models"
     for fault in ONNX:
+        described = stateful.initialized() if fault == "initial state" else stateful.model()
         path = stateful.write(place / name("onnx", fault) / "1" / "model.onnx", fault)
         config = model_config.render(name("onnx", fault), described, stateful.artifact(path))
         (path.parents[1] / "config.pbtxt").write_text(config)
@@ -65,9 +66,9 @@ def verify(root: Path, served: Running, known: GoldenSet, monkeypatch: pytest.Mo
     return verified
 
 
-@pytest.mark.parametrize("kind", ["onnx", "python"])
-def test_a_right_model_passes_every_stage(kind: str, verify) -> None:
-    found = verify(name(kind, ""))
+@pytest.mark.parametrize(("kind", "fault"), [("onnx", ""), ("onnx", "initial state"), ("python", "")])
+def test_a_right_model_passes_every_stage(kind: str, fault: str, verify) -> None:
+    found = verify(name(kind, fault))
     assert found.findings == ()
     assert {stage.name.key: stage.verdict for stage in found.stages} == dict.fromkeys(EVERY_STAGE, "passed")
     assert {tensor.name for check in found.checks for tensor in check.tensors} == {"Y"}  # no state is a client's

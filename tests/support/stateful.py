@@ -34,6 +34,15 @@ def model(**changed: object) -> schema.Model:
     return schema.Model.model_validate({**fields, **changed})
 
 
+def initialized() -> schema.Model:
+    """The same with zeros as the initial state, so that the model need not look at START; one batch per step, of any slots."""
+    zeros = {"name": "zeros", "data_type": "TYPE_FP32", "dims": [2], "zero_data": True}
+    state = [{**STATE, "initial_state": [zeros]}]
+    controls = [control("START"), control("END")]
+    batching = {"control_input": controls, "state": state, "oldest": {"max_candidate_sequences": 8}}
+    return model(triton={"sequence_batching": batching})
+
+
 def step(item: Arrays) -> Arrays:
     """The model in NumPy."""
     total = item["X"] + np.where(item["START"] > 0, np.zeros_like(item["STATE"]), item["STATE"])
@@ -68,6 +77,9 @@ def write(path: Path, fault: str = "") -> Path:
     ]
     if fault == "state of another sequence":  # of the one at the other end of the batch
         nodes[-1] = helper.make_node("Slice", ["SUM", "LAST", "FIRST", "AXIS", "BACK"], ["NEXT"])
+    if fault == "initial state":  # no fault: Triton resets the state
+        nodes[1] = helper.make_node("Add", ["STATE", "ZERO_TIMES_START"], ["BEFORE"])
+        nodes.insert(1, helper.make_node("Mul", ["ZERO", "START"], ["ZERO_TIMES_START"]))
     if fault == "end ignored":
         nodes[4] = helper.make_node("Add", ["SUM", "ZERO_TIMES_END"], ["Y"])
         nodes.insert(4, helper.make_node("Mul", ["ZERO", "END"], ["ZERO_TIMES_END"]))

@@ -20,7 +20,7 @@ def _unmakeable(target: Target, name: StageName) -> str | None:
     samples = target.golden.samples
     if name is StageName.NEW_SAMPLES and samples.together:
         return (sequence_wording.NEVER_CACHED if samples.sequences else decoupled_wording.NEVER_CACHED).text()
-    if samples.requests and name in map(over, TRANSPORTS):
+    if samples.requests and (name in map(over, TRANSPORTS) or not target.server.grpc_url):
         return decoupled_wording.STREAM_ONLY.text()
     if name is not StageName.NEW_SAMPLES or target.new is None or new_samples.possible(target, target.new):
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,8 @@ def test_transports_without_streams_are_not_run(target) -> None:
     made = target(RIGHT)
     reasons = {name: left_out.why(made, name) for name in decoupled_requests.stages(made, ("http", "grpc", "shm"))}
     assert [name.key for name, why in reasons.items() if why] == ["http", "grpc", "shm"]
+    without = replace(made, server=replace(made.server, http_url="h:2", grpc_url=""))
+    assert all(left_out.why(without, name) for name in reasons)
     assert weight.most_requests(weight.STANDARD, made.golden, transports=2) == 2 + 3 + 3 + 8 * 100
 
 
