@@ -47,17 +47,20 @@ def test_a_tritonserver_on_path_serves_with_its_own_backends(place: Path, tmp_pa
         assert (_sum(server) == 2).all()
         assert server.local
         assert server.identity["tritonserver"] == binary.version_of(place / "tritonserver") == "2.51.0"
-        assert server.identity["backend"] == f"those of {place / 'tritonserver'}"
+        assert (server.identity["backend"], server.identity["program"]) == ("its own", str(place / "tritonserver"))
+        assert not server.key_is_hidden  # it is a script
         with client.connect(server.http_url, "http") as without_key, pytest.raises(Exception, match="restricted"):
             without_key.statistics("add_sub")
     assert binary.probe().found == f"version 2.51.0, {place / 'tritonserver'}"
 
 
-def test_every_option_is_one_of_the_real_server(place: Path) -> None:
+def test_every_option_is_one_of_the_real_server(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The options of all ways come from one function, so what a real server does not know would fail here."""
     known = binary._known(environment.ready().server)
     assert {"--id", "--http-restricted-api", "--grpc-restricted-protocol", "--model-config-name"} <= binary.needed() <= known
     assert "--http-max-input-size" not in known  # so the comparison is with what this server says
+    monkeypatch.setattr(binary, "find", lambda: environment.ready().server)
+    assert binary.program(python=False).hides_key  # it is no script
     (place / "old").mkdir(exist_ok=True)
     old = place / "old" / "tritonserver"
     old.write_text("#!/bin/sh\necho '  --id <string>'\n")
@@ -82,7 +85,8 @@ def test_docker_run_serves_the_same_files(place: Path, tmp_path: Path) -> None:
     with serving.serve(place / "repository", directory=tmp_path / "server", start=Start(way="docker", release="26.06")) as server:
         assert (_sum(server) == 2).all()
         assert not server.local
-        assert server.identity["backend"] == "those of nvcr.io/nvidia/tritonserver:26.06-py3"
+        assert server.identity["program"] == "nvcr.io/nvidia/tritonserver:26.06-py3"
+        assert not server.key_is_hidden
     seen = (place / "seen").read_text().splitlines()
     assert {"--rm", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--read-only", "--tmpfs=/tmp", "--shm-size=1g"} <= set(
         seen

@@ -92,7 +92,7 @@ def _facts(server: ServerHandle, loaded: Loaded) -> dict[str, str]:
         config = connection.model_config(loaded.model)
     groups = [_group(each) for each in config.get("instance_group", [])]
     return {
-        "backend": f"{config.get('backend') or config.get('platform', 'unknown')}, the server's own",
+        "backend": f"{config.get('backend') or config.get('platform', 'unknown')} (its own)",
         **({"instances": ", ".join(groups)} if groups else {}),
     }
 

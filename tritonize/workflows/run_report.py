@@ -115,9 +115,8 @@ def _notes(
     elif on_target:
         pass  # the comparison itself has the note
     elif served is not None and not served.embedded:
-        notes.append(
-            server_wording.PROVEN_BY.text(version=served.identity.get("tritonserver", "?"), backend=served.identity["backend"])
-        )
+        version, program = served.identity["tritonserver"], served.identity["program"]
+        notes.append(server_wording.PROVEN_BY.text(version=version, program=program))
     elif served is not None and target:
         notes.append(
             f"The declared target is Triton {target}; that server and its native backend were not run here. "

@@ -138,7 +138,7 @@ SERVING_TO_OTHERS = Message(
 )
 PROVEN_BY = Message(
     code="server-proven-by",
-    what="The compared responses are those of Triton {version} with other backends than the embedded server's: {backend}.",
+    what="Triton {version} responded with its own backends ({program}); the embedded server did not run.",
 )
 KEY_VISIBLE = Message(
     code="serving-key-visible",

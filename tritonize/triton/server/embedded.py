@@ -250,7 +250,8 @@ def _start(launch: _Launch, command: list[str], key: str, *, name: str) -> proce
 def _identity(program: Program, version: str, logged: Mapping[str, str]) -> dict[str, str]:
     """Name and versions of the server; what its log says is more precise than what was known before."""
     known = {"tritonserver": version, **{name: each for name, each in program.identity.items() if name != "tritonserver"}}
-    return {**known, "backend": programs.backends(program, logged), **logged}
+    started = {} if program.is_own else {"program": program.image or program.command[0]}
+    return {**known, "backend": programs.backends(program, logged), **started, **logged}
 
 
 def _command(launch: _Launch, private: Path, ports: Ports, *, name: str) -> list[str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from tritonize.core.server_choice import Way
 from tritonize.triton.server import environment, gpu_access
 from tritonize.triton.server.installation import Progress
+
+OWN = "its own"
+"""The backends of a server that is not the embedded one, as a report names them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +77,7 @@ def embedded(*, python: bool, gpu: Mapping[str, str], on_progress: Progress | No
 def backends(program: Program, logged: Mapping[str, str]) -> str:
     """The backends of a started server, as a report names them."""
     if not program.is_own:
-        return f"those of {program.image or Path(program.command[0])}"
+        return OWN
     modules = [name for name in gpu_access.MODULES if name in logged]
     named = [f"tritonize {' and '.join(modules)} (Python-based)"] if modules else ["Triton's python"] if program.python else []
     if "onnxruntime" in logged or not program.python:
