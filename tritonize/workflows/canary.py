@@ -116,8 +116,7 @@ def verify_golden(request: golden_workflow.Request, baseline: Baseline) -> Repor
             report = golden_workflow.verify(replace(request, urls=servers[1].urls, connection=servers[1].options))
             if not report.checks:
                 return report
-            config = model_config.parse(file.origin.config, where=f"{request.path}: {golden_file.CONFIG}")
-            own = _Evidence(version=new, golden=file.golden, config=config)
+            own = _Evidence(version=new, golden=file.golden, config=model_config.parse(file.origin.config, where=str(request.path)))
             return _compared(report, how, baseline=replace(own, version=baseline.version or new), new=own)
         finally:
             arrays.release()
