@@ -21,9 +21,13 @@ VOCABULARY = words()
 
 
 def tokenize(text: np.ndarray) -> np.ndarray:
-    """Turn texts [batch, 1] into ids, int64 [batch, LENGTH]: 0 after the last word, 1 for a word outside the vocabulary."""
+    """Turn texts [batch, 1] into ids, int64 [batch, LENGTH]: 0 after the last word, 1 for a word outside the vocabulary.
+
+    Text that is not UTF-8 raises UnicodeEncodeError: bytes that are no characters are surrogates in `str`.
+    """
     ids = np.zeros((len(text), LENGTH), np.int64)
     for row, one in zip(ids, text[:, 0], strict=True):
+        one.encode()
         found = [VOCABULARY.get(word, 1) for word in re.findall(r"[a-z]+", one.lower())[:LENGTH]]
         row[: len(found)] = found
     return ids

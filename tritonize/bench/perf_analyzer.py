@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from tritonize.bench.load import Shape
-from tritonize.core import deadline
+from tritonize.core import deadline, texts
 from tritonize.core.arrays import Array
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import MissingError, ServerError, storage_errors
@@ -76,8 +76,7 @@ def _tensor(array: Array, *, batched: bool) -> dict[str, object]:
 def _content(array: Array) -> bytes:
     """The elements in row-major order, little-endian; a text stands after its length, a number of four bytes."""
     if array.dtype == object:
-        items = [item if isinstance(item, bytes) else str(item).encode() for item in array.reshape(-1).tolist()]
-        return b"".join(struct.pack("<I", len(item)) + item for item in items)
+        return b"".join(struct.pack("<I", len(item)) + item for item in texts.encoded(array).reshape(-1))
     return np.ascontiguousarray(array).tobytes()
 
 

@@ -76,7 +76,11 @@ AllowUnproven = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Run models that are up to date too.")]
 SampleFiles = Annotated[
     list[str] | None,
-    typer.Option("--sample-file", metavar="FILE", help="An .npz file with samples, instead of the spec's or random ones."),
+    typer.Option(
+        "--sample-file",
+        metavar="FILE",
+        help="A file with samples (.npz, .json, or .txt with a text per line), instead of the spec's or random ones.",
+    ),
 ]
 Plans = Annotated[
     list[Path] | None,

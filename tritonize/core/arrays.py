@@ -21,7 +21,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from tritonize.core import dtypes
+from tritonize.core import dtypes, texts
 from tritonize.core.artifacts import SampleSet, TensorFiles, TensorSpec
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import samples as wording
@@ -95,7 +95,7 @@ def load(files: TensorFiles, index: int) -> Arrays:
         array = _item(path) if row is None else _pack(path)[row]
         arrays[tensor.name] = array.view(BFLOAT16) if tensor.dtype == "bf16" else array
         if tensor.dtype == "string":
-            arrays[tensor.name] = array.astype(object)
+            arrays[tensor.name] = texts.decoded(array)
     return arrays
 
 
@@ -138,16 +138,8 @@ def largest(files: TensorFiles) -> int:
 def bits(array: Array) -> Array:
     """The array as it is stored in a file: bfloat16, which NumPy cannot read back, as uint16; text as fixed-width strings."""
     if array.dtype == object:
-        return text(array).astype(np.str_)
+        return texts.stored(array)
     return array.view(np.uint16) if array.dtype == BFLOAT16 else array
-
-
-def text(array: Array) -> Array:
-    """A text array of any type as an object array of `str`; bytes are decoded as UTF-8."""
-    flat = [item.decode(errors="surrogateescape") if isinstance(item, bytes) else str(item) for item in array.reshape(-1)]
-    texts = np.empty(len(flat), object)
-    texts[:] = flat
-    return texts.reshape(array.shape)
 
 
 def empty_like(array: Array) -> Array:
@@ -295,7 +287,7 @@ def _array(name: str, value: Any, where: str) -> Array:
         raise UsageError.of(wording.NO_TENSOR, where=where, found=f"a {type(value).__name__}", name=name)
     array: Array = np.asarray(value)
     if array.dtype.kind in "UST" or (array.dtype == object and all(isinstance(each, str | bytes) for each in array.reshape(-1))):
-        return text(array)
+        return texts.decoded(array)
     if array.dtype.kind not in "biuf" and array.dtype != BFLOAT16:
         raise UsageError.of(wording.ARRAY_TYPE, where=where, found=str(array.dtype), name=name)
     return array

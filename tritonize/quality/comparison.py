@@ -11,14 +11,19 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tritonize.core import dtypes
-from tritonize.core.arrays import Array, dtype_name, text
+from tritonize.core import dtypes, texts
+from tritonize.core.arrays import Array, dtype_name
 from tritonize.core.artifacts import Element, TensorCheck
 from tritonize.quality.differences import Differences, measure
 from tritonize.spec.schema import Tolerance
 
 WORST = 5
 """Number of worst elements that a check lists."""
+
+_LONGEST = 40
+"""Characters of a text in a reason."""
+_BEFORE = 10
+"""Characters of a long text in a reason before the first one that differs."""
 
 _Tolerances = Mapping[str, Tolerance]
 
@@ -78,8 +83,21 @@ def _is_floating(name: str) -> bool:
 
 
 def _bytes_reason(expected: Array, found: Array) -> str | None:
-    differing = int(np.count_nonzero(text(expected) != text(found)))  # a server returns bytes
-    return f"{differing} of {expected.size} strings differ" if differing else None
+    differing = np.argwhere(np.asarray(texts.decoded(expected) != texts.decoded(found)))  # a server returns bytes
+    if not len(differing):
+        return None
+    place = tuple(int(each) for each in differing[0])
+    one, other = (texts.decoded(array)[place] for array in (expected, found))
+    start = 0 if max(len(one), len(other)) <= _LONGEST else max(0, _alike(one, other) - _BEFORE)
+    shown, instead = (repr(each[start : start + _LONGEST]) for each in (other, one))
+    where = f"{list(place)}, after its first {start} characters" if start else f"{list(place)}"
+    return f"{len(differing)} of {expected.size} strings differ; the first one, at {where}, is {shown} instead of {instead}"
+
+
+def _alike(one: str, other: str) -> int:
+    """The number of characters that two different texts start with alike."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (left, right) in pairs if left != right), min(len(one), len(other)))
 
 
 def _missing(name: str, expected: Array, tolerance: Tolerance) -> TensorCheck:

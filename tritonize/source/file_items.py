@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tritonize.core import arrays
+from tritonize.core import arrays, texts
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.errors import UsageError
 from tritonize.core.messages import samples as wording
 from tritonize.source import sample_files
-from tritonize.spec import schema, sequences
+from tritonize.spec import rules, schema, sequences
 
 
 def of(model: schema.Model) -> Iterator[list[Arrays]]:
@@ -46,8 +46,10 @@ def _checked(path: str, name: str, tensor: schema.Input, *, array: Array) -> Arr
     dtype = arrays.numpy_dtype(tensor.dtype)
     if tensor.dtype == "bf16" and array.dtype == np.float32:
         array = array.astype(dtype)  # an .npz file cannot hold bfloat16
-    if tensor.dtype == "string" and array.dtype.kind in "UST":
-        array = arrays.text(array)
+    if tensor.dtype == "string" and array.dtype.kind in "OUST":
+        array = texts.decoded(array)
+    if array.dtype == object and (why := rules.unusable_text(model, array.reshape(-1).tolist())):
+        raise UsageError.of(wording.TEXT_UNUSABLE, where=path, found=why, name=name)
     if not fits or array.dtype != dtype:
         expected = f"{tensor.dtype} {list(tensor.shape)}"
         raise UsageError.of(

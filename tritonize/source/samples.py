@@ -209,14 +209,14 @@ def generate(model: schema.Model, index: int, sizes: Mapping[str, int] | None = 
     return item
 
 
-def _texts(texts: Sequence[str], shape: tuple[int, ...], index: int) -> Array:
+def _texts(given: Sequence[str], shape: tuple[int, ...], index: int) -> Array:
     """Sample `index` of a text input. The texts take turns across the samples.
 
     If the number of elements is a multiple of the number of texts, every sample starts one text later, so that samples differ.
     """
     elements = np.empty(math.prod(shape), object)
-    start = index * (elements.size + (elements.size % len(texts) == 0))
-    elements[:] = [texts[(start + place) % len(texts)] for place in range(elements.size)]
+    start = index * (elements.size + (elements.size % len(given) == 0))
+    elements[:] = [given[(start + place) % len(given)] for place in range(elements.size)]
     return elements.reshape(shape)
 
 

@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Iterator
 
+from tritonize.core import texts
 from tritonize.core.messages import export as wording
 from tritonize.core.results import METRICS
 from tritonize.spec import decoupled, schema, sequences, steps
@@ -104,13 +105,22 @@ def _text_problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], str]]
                 ("inputs", name, "range" if tensor.range else "distribution"),
                 "applies to numbers only; for an input of text, use samples.texts",
             )
-    for name, texts in model.samples.texts.items():
+    for name, given in model.samples.texts.items():
         if model.inputs and (name not in model.inputs or model.inputs[name].dtype != "string"):
             yield ("samples", "texts", name), "is not an input of type string"
-        if any("\0" in each for each in texts):
-            yield ("samples", "texts", name), "a text contains the character NUL, which sample files cannot store"
+        if why := unusable_text(model, given):
+            yield ("samples", "texts", name), why
     if model.samples.texts and not drawn:
         yield ("samples", "texts"), "applies to generated samples only; samples.files and samples.function provide their own texts"
+
+
+def unusable_text(model: schema.Model, given: list[str]) -> str | None:
+    """Why a model cannot get texts: they are not made of bytes, or ONNX Runtime would not take the bytes."""
+    if any(not texts.is_bytes(each) for each in given):
+        return "a text contains a surrogate, which is no character and stands for no byte"
+    if model.source.endswith(".onnx") and any(not texts.is_utf8(each) for each in given):
+        return "a text has bytes that are not UTF-8, and the strings of an ONNX file are UTF-8"
+    return None
 
 
 def _plan_problems(model: schema.Model) -> Iterator[tuple[tuple[str, ...], str]]:

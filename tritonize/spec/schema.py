@@ -202,7 +202,9 @@ class Samples(_Section):
     count: int = Field(4, ge=1, le=1_000_000)
     seed: int = Field(0, ge=0)
     files: list[str] | str | None = Field(
-        None, description=".npz files keyed by input name, folders with one .npy file per input, or patterns of both"
+        None,
+        description=".npz files keyed by input name, folders with one .npy file per input, .txt files with one text per line, "
+        ".json files with nested lists by input name (text that is not UTF-8: {b64: base64}), or patterns of them",
     )
     function: str | None = Field(
         None,

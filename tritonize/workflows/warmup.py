@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any  # Any: fields of Triton's ModelConfig
 
-from tritonize.core import arrays, dtypes, names
+from tritonize.core import arrays, dtypes, names, texts
 from tritonize.core.arrays import Array
 from tritonize.core.artifacts import SampleSet
 from tritonize.core.errors import UsageError
@@ -93,8 +93,7 @@ def _raw(array: Array) -> bytes:
     """The bytes of an array as Triton reads them from a file."""
     if array.dtype.kind not in "OSU":
         return arrays.bits(array).tobytes()
-    texts = [each.encode(errors="surrogateescape") for each in arrays.text(array).reshape(-1)]
-    return b"".join(struct.pack("<I", len(each)) + each for each in texts)
+    return b"".join(struct.pack("<I", len(each)) + each for each in texts.encoded(array).reshape(-1))
 
 
 def own_files(model: schema.Model) -> dict[str, Path]:

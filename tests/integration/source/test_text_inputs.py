@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import tritonize as api
 from tests.support.command import tritonize
 from tritonize.cli import flags
 from tritonize.core import arrays
+from tritonize.core import texts as texts_of_bytes
 from tritonize.core.artifacts import TensorFiles, TensorSpec
 from tritonize.core.errors import UsageError
 from tritonize.onnx_model.tasks import RunRequest
@@ -21,9 +23,10 @@ from tritonize.onnx_model.worker import session as ort_session
 from tritonize.quality import golden_set
 from tritonize.quality.comparison import compare
 from tritonize.reference import golden_file, onnx_edge_cases
-from tritonize.source import identification, input_inference, inspection, samples
+from tritonize.source import identification, input_inference, inspection, sample_files, samples
 from tritonize.spec import rules, schema
 from tritonize.triton import invariances
+from tritonize.triton.client import tensors
 
 TEXTS = ["good", "bad", "grüße dich", "one that is longer than the others"]
 
@@ -59,6 +62,90 @@ def model(**fields) -> schema.Model:
 
 def texts(**fields) -> schema.Model:
     return model(samples={"texts": {"words": TEXTS}}, **fields)
+
+
+ODD = ["", "grüße", "\0", "a\0", "\0a\0\0", b"\xff\xfe\0".decode(errors="surrogateescape"), "🙂" * 70_000]
+"""Empty text, other letters, NUL at the end (which NumPy removes from text of a fixed width), no UTF-8, a long text."""
+
+
+def test_every_text_that_stands_for_bytes_survives_its_files():
+    array = np.array(ODD, object)
+    files = TensorFiles(directory=Path("f"), tensors=(TensorSpec(name="w", dtype="string", shape=array.shape),), count=1)
+    arrays.save(files, 0, {"w": array})
+    arrays.write_npz(Path("f.npz"), {"w": array})
+    assert arrays.load(files, 0)["w"].tolist() == ODD
+    assert texts_of_bytes.decoded(sample_files.read("f.npz")["w"]).tolist() == ODD
+    sent = tensors.raw_bytes(tensors.sendable("w", array)).tobytes()
+    assert texts_of_bytes.decoded(tensors.text("w", sent, len(ODD), where="")).tolist() == ODD
+    assert tensors.text("w", sent, len(ODD), where="")[5] == b"\xff\xfe\0"
+
+
+def step(**fields) -> schema.Model:
+    inputs = {"words": {"dtype": "string", "shape": ["batch", 2]}}
+    outputs = {"out": {"dtype": "string", "shape": ["batch", 2]}}
+    return schema.Model.model_validate({"python": "s.py:f", "inputs": inputs, "outputs": outputs, "max_batch_size": 2, **fields})
+
+
+def written(given: schema.Model) -> list[object]:
+    drawn = samples.write(given, Path("s"))
+    return [{name: array.tolist() for name, array in arrays.load(drawn.files, index).items()} for index in range(drawn.drawn)]
+
+
+def test_lines_of_a_file_are_samples():
+    Path("a.txt").write_bytes("\ufeffgood\r\nbad\n\nno \udcff\n".encode(errors="surrogateescape"))
+    assert written(step(samples={"files": "a.txt"})) == [{"words": [["good", "bad"]]}, {"words": [["", "no \udcff"]]}]
+    alone = {"max_batch_size": 0, "inputs": {"words": {"dtype": "string", "shape": ["n"]}}, "axes": {"n": {"max": 9}}}
+    assert written(step(samples={"files": "a.txt"}, **alone)) == [{"words": ["good", "bad", "", "no \udcff"]}]
+
+
+def test_a_json_file_has_all_inputs_and_bytes_in_base64():
+    numbers = {"words": {"dtype": "string", "shape": ["batch", 1]}, "x": {"dtype": "fp32", "shape": ["batch"]}}
+    content = [{"words": [["good"], [{"b64": "/wA="}]], "x": [1, 2.5]}, {"words": [[""]], "x": [3]}]
+    Path("a.json").write_text(json.dumps(content))
+    assert written(step(inputs=numbers, samples={"files": "a.json"})) == [
+        {"words": [["good"]], "x": [1.0]},
+        {"words": [["\udcff\0"]], "x": [2.5]},
+        {"words": [[""]], "x": [3.0]},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code", "found"),
+    [
+        ("a.txt", "one\ntwo\nthree\n", "text-lines", "3 lines"),
+        ("a.txt", "", "text-lines", "0 lines"),
+        ("a.json", '{"other": []}', "sample-file-inputs", "other"),
+        ("a.json", "[3]", "sample-file-inputs", "int 3"),
+        ("a.json", '{"words": [["a", 1]]}', "sample-file-tensor", "the element '1'"),
+        ("a.json", '{"words": [["a", "b"], ["c"]]}', "sample-file-tensor", "lists of 2 and of 1 elements on one axis"),
+        ("a.json", '{"words": ["ab"]}', "sample-file-tensor", "'ab' instead of a list"),
+        ("a.json", '{"words": [["a", {"b64": "?"}]]}', "sample-file-tensor", "'?' is not base64"),
+        ("a.json", '{"words": [["a"]]}', "sample-file-tensor", "object [1, 1]"),
+        ("a.json", '{"words": [["a", "\\ud800"]]}', "text-unusable", "a text contains a surrogate"),
+        ("a.json", '{"words": ', "sample-file-unreadable", "Expecting value"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused_with_its_reason(name, content, code, found):
+    Path(name).write_text(content)
+    with pytest.raises(UsageError) as error:
+        samples.write(step(samples={"files": name}), Path("s"))
+    assert (error.value.code, found in (error.value.found or "")) == (code, True), error.value
+
+
+def test_an_onnx_file_gets_no_text_that_is_not_utf8():
+    Path("a.json").write_text('{"words": [["a", {"b64": "/w=="}]]}')
+    with pytest.raises(UsageError, match="strings of an ONNX file are UTF-8") as error:
+        samples.write(model(samples={"files": "a.json"}), Path("s"))
+    assert error.value.code == "text-unusable"
+
+
+def test_the_first_text_that_differs_is_named():
+    expected = {"w": np.array([["good", "x" * 50]], object)}
+    (check,) = compare(expected, {"w": np.array([[b"good", b"x" * 49 + b"\0"]], object)}, {})
+    shown = f"{'x' * 10 + chr(0)!r} instead of {'x' * 11!r}"
+    assert check.reason == f"1 of 2 strings differ; the first one, at [0, 1], after its first 39 characters, is {shown}"
+    (check,) = compare({"w": np.array(["a\0"], object)}, {"w": np.array([b"a"], object)}, {})
+    assert check.reason == "1 of 1 strings differ; the first one, at [0], is 'a' instead of 'a\\x00'"
 
 
 @pytest.mark.parametrize("shape", [(), (0, 2), (2, 2)])
@@ -113,7 +200,8 @@ def test_a_function_may_return_text():
         ({}, ("samples", "texts")),
         ({"source": "m.pt", "samples": {"texts": {"words": ["a"]}}}, ("inputs", "words", "dtype")),
         ({"samples": {"texts": {"words": ["a"], "other": ["b"]}}}, ("samples", "texts", "other")),
-        ({"samples": {"texts": {"words": ["a\0"]}}}, ("samples", "texts", "words")),
+        ({"samples": {"texts": {"words": ["\ud800"]}}}, ("samples", "texts", "words")),
+        ({"samples": {"texts": {"words": ["not UTF-8: \udcff"]}}}, ("samples", "texts", "words")),
         ({"samples": {"texts": {"words": ["a"]}, "files": "a.npz"}}, ("samples", "texts")),
     ],
 )

@@ -148,9 +148,15 @@ def test_text_is_str_in_the_function_and_bytes_in_triton(module: Any) -> None:
     loaded = model(
         module, "def f(x): return np.array([[s.upper() for s in row] for row in x])", inputs=kinds, outputs={"y": "TYPE_STRING"}
     )
-    good, bad = ask(loaded, np.array([["ünï".encode(), b""]], object), np.array([[b"\xff", b""]], object))
+    good, other = ask(loaded, np.array([["ünï".encode(), b""]], object), np.array([[b"\xffa", b""]], object))
     assert good.output_tensors[0].array.tolist() == [["ÜNÏ".encode(), b""]]
-    assert "UnicodeDecodeError" in str(bad.error)
+    assert other.output_tensors[0].array.tolist() == [[b"\xffA", b""]]  # not UTF-8
+
+
+def test_text_that_is_no_bytes_is_an_error(module: Any) -> None:
+    code = "def f(x): return np.full(x.shape, chr(0xD800), object)"
+    (bad,) = ask(model(module, code, inputs={"x": "TYPE_STRING"}, outputs={"y": "TYPE_STRING"}), np.array([[b"", b""]], object))
+    assert "UnicodeEncodeError" in str(bad.error)
 
 
 def test_a_tensor_that_is_reshaped_has_no_axis_besides_the_batch(module: Any) -> None:

@@ -124,9 +124,9 @@ def _takes_names(function: Callable[..., Any], names: Sequence[str]) -> bool:
 
 
 def _argument(array: np.ndarray) -> np.ndarray:
-    """The array for the function, which may not write into it; text as `str`."""
+    """The array for the function, which may not write into it; text as `str`, with surrogates for bytes that are not UTF-8."""
     if array.dtype == np.object_:
-        flat = [each.decode() if isinstance(each, bytes) else str(each) for each in array.reshape(-1)]
+        flat = [each.decode(errors="surrogateescape") if isinstance(each, bytes) else str(each) for each in array.reshape(-1)]
         texts = np.empty(len(flat), np.object_)
         texts[:] = flat
         array = texts.reshape(array.shape)
@@ -136,7 +136,7 @@ def _argument(array: np.ndarray) -> np.ndarray:
 
 
 def _encoded(array: np.ndarray) -> np.ndarray:
-    flat = [each if isinstance(each, bytes) else str(each).encode() for each in array.reshape(-1).tolist()]
+    flat = [each if isinstance(each, bytes) else str(each).encode(errors="surrogateescape") for each in array.reshape(-1).tolist()]
     encoded = np.empty(len(flat), np.object_)
     encoded[:] = flat
     return encoded.reshape(array.shape)

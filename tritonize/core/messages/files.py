@@ -23,7 +23,10 @@ DATA_OUTSIDE = Message(
     next_step="save the model again with its external data in the same folder",
 )
 FOLDER_NOT_WRITABLE = Message(code="folder-not-writable", what="The folder for {purpose} is not writable.")
-SAMPLE_FILE = Message(code="sample-file-unreadable", what="A sample file is not a readable .npz file or a folder of .npy files.")
+SAMPLE_FILE = Message(
+    code="sample-file-unreadable",
+    what="A sample file is not a readable .npz, .json or .txt file or a folder of .npy files.",
+)
 SAMPLE_TOO_LARGE = Message(
     code="sample-file-too-large",
     what="A sample file is larger than the free memory of this machine.",

@@ -72,7 +72,7 @@ NO_FILES = Message(
 FILE_INPUTS = Message(
     code="sample-file-inputs",
     what="The arrays in a sample file do not match the model's inputs.",
-    next_step="store one array per input, under the input's name",
+    next_step="store one array (in a .json file: nested lists) per input, under the input's name",
 )
 FILE_TENSOR = Message(
     code="sample-file-tensor",
@@ -139,6 +139,21 @@ PICKLED_TEXT = Message(
     what="A sample file holds pickled Python objects, and tritonize loads no pickles.",
     cause="an array of text with dtype=object",
     next_step="save text as an array of NumPy's own text type: np.savez(path, words=np.array([...], dtype=str))",
+)
+TEXT_LINES_INPUT = Message(
+    code="text-lines-input",
+    what="A file with one text per line does not describe the model's inputs.",
+    next_step='write a .json file: {{"input": [["good morning"], ["good night"]], "other input": [[1], [2]]}}',
+)
+TEXT_LINES = Message(
+    code="text-lines",
+    what="The number of lines in a text file does not fill the model's input: one line is one element.",
+    next_step="add or remove lines, or write a .json file; an empty line is an empty text",
+)
+TEXT_UNUSABLE = Message(
+    code="text-unusable",
+    what="Input {name!r} in a sample file has text that the model cannot get.",
+    next_step="correct the file",
 )
 TEXT_FORM = Message(
     code="text-form",

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeVar  # Any: what a user's function returns
 
 import numpy as np
 
-from tritonize.core import arrays
+from tritonize.core import arrays, texts
 from tritonize.core.arrays import Array, Arrays
 from tritonize.core.artifacts import TensorFiles, TensorSpec
 from tritonize.core.errors import ExportError, UsageError
@@ -176,7 +176,9 @@ class _Step:
             self._refuse(expected, f"a {type(value).__name__}")
         array: Array = np.asarray(value)
         if spec.dtype == "string" and array.dtype.kind in "OUS":
-            array = arrays.text(array)
+            array = texts.decoded(array)
+            if odd := next((each for each in array.reshape(-1) if not texts.is_bytes(each)), None):
+                self._refuse(f"{expected}, of text that can be encoded", ascii(odd)[:80])
         fits = len(shape) == array.ndim and all(
             isinstance(wanted, str) or wanted == found for wanted, found in zip(shape, array.shape, strict=True)
         )

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tritonize.core import arrays, dtypes
+from tritonize.core import arrays, dtypes, texts
 from tritonize.core.arrays import Array
 from tritonize.core.errors import InferenceError, UsageError
 from tritonize.core.messages import client as messages
@@ -21,10 +21,10 @@ _MOST_AXES = 32
 
 
 def sendable(name: str, array: Array) -> Array:
-    """The array with an element type that Triton supports; text of any kind as objects. Raises UsageError."""
+    """The array with an element type that Triton supports; text of any kind as objects of `bytes`. Raises UsageError."""
     array = np.asarray(array)
-    if array.dtype.kind in "US":
-        array = array.astype(object)
+    if array.dtype.kind in "OUS":
+        array = texts.encoded(array)
     try:
         arrays.element_type(array.dtype)
     except KeyError:
@@ -42,8 +42,7 @@ def raw_bytes(array: Array) -> Array:
     if array.dtype != object:
         return array.view(np.uint16) if array.dtype == arrays.BFLOAT16 else array
     parts = []
-    for item in array.reshape(-1):
-        data = item if isinstance(item, bytes) else str(item).encode()
+    for data in texts.encoded(array).reshape(-1):
         parts += [len(data).to_bytes(4, "little"), data]
     return np.frombuffer(b"".join(parts), np.uint8)
 

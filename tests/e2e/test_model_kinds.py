@@ -1,0 +1,95 @@
+"""`verify` on models of every kind: the published one passes, and a server with another model of the same form does not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from onnx import TensorProto, helper
+
+from tests.support import onnx_versions
+from tritonize.core import arrays
+from tritonize.core.artifacts import Report
+from tritonize.quality import golden_set
+from tritonize.triton import serving, weight
+from tritonize.triton.server.embedded import Running
+from tritonize.workflows import verify as verify_workflow
+
+pytestmark = [pytest.mark.server, pytest.mark.xdist_group("model_kinds")]
+
+
+@pytest.fixture(autouse=True)
+def _brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(weight.PROFILES, "standard", replace(weight.STANDARD, concurrent_s=0.1))
+
+
+class Served(NamedTuple):
+    """A repository, a server that serves it, and a server with other models of the same names."""
+
+    root: Path
+    server: Running
+    wrong: Running
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("kinds")
+    root, wrong = folder / "models", folder / "wrong"
+    words(root, folder)
+    shutil.copytree(root, wrong)
+    words_of({"good": "goof"}, wrong / "words/1/model.onnx")
+    with (
+        serving.serve(root, directory=folder / "server") as server,
+        serving.serve(wrong, directory=folder / "other") as other,
+    ):
+        yield Served(root, server, other)
+
+
+def verified(root: Path, server: Running, model: str) -> Report:
+    urls = [f"http://{server.http_url}", f"grpc://{server.grpc_url}"]
+    return verify_workflow.verify(verify_workflow.Request(repository=root, urls=urls, models=(model,)))[0]
+
+
+TEXTS = ["good", "bad", "", "grüße 🙂", "ends with NUL\0", "long " * 40_000]
+
+
+def words_of(replaced: dict[str, str], path: Path) -> None:
+    """A file that returns its texts, except those that it replaces, and the texts whose number it knows."""
+    encoder = {"domain": "ai.onnx.ml", "keys_strings": list(replaced)}
+    nodes = [
+        helper.make_node("LabelEncoder", ["words"], ["ids"], values_int64s=[1] * len(replaced), default_int64=0, **encoder),
+        helper.make_node("Identity", ["words"], ["echo"])
+        if replaced == {"good": "good"}
+        else helper.make_node("LabelEncoder", ["words"], ["echo"], values_strings=list(replaced.values()), **encoder),
+    ]
+    kinds = {"words": TensorProto.STRING, "ids": TensorProto.INT64, "echo": TensorProto.STRING}
+    first, *others = [(name, kind, ["batch", 1]) for name, kind in kinds.items()]
+    onnx_versions.graph(path, nodes, ([first], others))
+
+
+def words(root: Path, folder: Path) -> None:
+    words_of({"good": "good"}, folder / "words.onnx")
+    (folder / "words.json").write_text(json.dumps({"words": [[each] for each in TEXTS]}))
+    inputs = {"words": {"dtype": "string", "shape": ["batch", 1]}}
+    given = {"inputs": inputs, "max_batch_size": 4, "samples": {"files": str(folder / "words.json")}}
+    onnx_versions.publish(root, "words", folder / "words.onnx", **given)
+
+
+def test_text_of_every_kind_is_compared_exactly(served: Served) -> None:
+    report = verified(served.root, served.server, "words")
+    assert report.verdict == "passed", report.findings
+    assert {"http", "grpc", "concurrent"} <= {str(check.stage) for check in report.checks}
+    kept = golden_set.read(served.root / "words/1/evidence/golden")
+    assert [arrays.load(kept.expected, index)["echo"].item() for index in range(len(TEXTS))] == TEXTS
+
+
+def test_a_server_that_changes_a_text_is_found(served: Served) -> None:
+    report = verified(served.root, served.wrong, "words")
+    assert report.verdict == "failed"
+    reasons = {tensor.reason for check in report.checks for tensor in check.tensors if not tensor.passed}
+    assert "1 of 1 strings differ; the first one, at [0, 0], is 'goof' instead of 'good'" in reasons
