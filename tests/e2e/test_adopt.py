@@ -39,6 +39,7 @@ def write_onnx(path: Path, weights: np.ndarray = WEIGHTS) -> None:
 def write_repository() -> None:
     write_onnx(MODELS / "plain/1/model.onnx")
     (MODELS / "plain/config.pbtxt").write_text('backend: "onnxruntime"\n')
+    write_onnx(MODELS / "bare/1/model.onnx")
     write_onnx(MODELS / "named/3/net.onnx")
     (MODELS / "named/config.pbtxt").write_text(NAMED)
     (MODELS / "named/classes.txt").write_text("\n".join("abcdefghij"))
@@ -73,6 +74,7 @@ def test_a_repository_made_by_hand(tmp_path: Path) -> None:
     assert entries() == before
     assert {name: each["outcome"] for name, each in found.items()} == {
         "plain": "adopted",
+        "bare": "adopted",
         "named": "adopted",
         "broken": "refused",
         "post": "other backend",
@@ -86,13 +88,16 @@ def test_a_repository_made_by_hand(tmp_path: Path) -> None:
     assert str(tmp_path) not in json.dumps(manifest)
 
     listed = invoke("list", "models")
-    assert listed.stdout.count("unreferenced: the reference is the file itself in ONNX Runtime") == 2
-    again = adopted("plain", "named", "post", code=0)
-    assert [each["outcome"] for each in again.values()] == ["up to date", "up to date", "other backend"]
+    assert listed.stdout.count("unreferenced: the reference is the file itself in ONNX Runtime") == 3
+    again = adopted("plain", "bare", "named", "post", code=0)
+    assert [each["outcome"] for each in again.values()] == ["up to date", "up to date", "up to date", "other backend"]
 
-    verified = invoke("verify", "models", "-m", "plain", "-m", "named")
+    verified = invoke("verify", "models", "-m", "plain", "-m", "bare", "-m", "named")
     assert verified.returncode == 0, verified.stderr
     assert "unreferenced" in verified.stdout
+    made = "from the model file: backend onnxruntime, max_batch_size 4, input x TYPE_FP32 [16], output y TYPE_FP32 [10], dynamic"
+    assert made in " ".join(verified.stdout.split())
+    assert invoke("golden", "export", "models", "bare").returncode == 0
     assert entries() == before
 
     write_onnx(MODELS / "named/3/net.onnx", WEIGHTS * np.float32(1.01))

@@ -50,6 +50,7 @@ def _lines(shown: Shown) -> Iterator[str]:
     yield _row("served", f"{'yes' if line.served else 'no'} (version policy: {shown.policy})")
     if not known:
         yield _row("evidence", "none; tritonize did not publish this version, or keeps no evidence of it")
+        yield _row("config", shown.config)
         yield _row("files", f"{size(line.bytes)} in {shown.location}")
         return
     yield _row("verdict", f"{line.verdict}, proven on {line.created or 'an unknown date'}")

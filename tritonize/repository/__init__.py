@@ -17,8 +17,7 @@ from tritonize.repository.manifest import write as write_manifest
 from tritonize.repository.pinned_config import with_pin, with_policy
 from tritonize.repository.publishing import config_changes, publish, require_other_names, require_same_config
 from tritonize.repository.staging import Run, stage, staging
-from tritonize.repository.unconfigured import backend as backend_without_config
-from tritonize.repository.unconfigured import served as served_models
+from tritonize.repository.unconfigured import completed as completed_by_triton
 from tritonize.repository.versions import choose, models, next_version, proven_config, read_config, versions
 
 __all__ = [
@@ -27,8 +26,8 @@ __all__ = [
     "MANIFEST",
     "Run",
     "StagedVersion",
-    "backend_without_config",
     "choose",
+    "completed_by_triton",
     "config_changes",
     "evidence_of",
     "files_beside",
@@ -46,7 +45,6 @@ __all__ = [
     "replace_configs",
     "require_other_names",
     "require_same_config",
-    "served_models",
     "sha256",
     "stage",
     "staging",

@@ -57,6 +57,8 @@ class Manifest(TypedDict):
     tolerances: NotRequired[JsonObject]
     adopted: NotRequired[bool]
     """Whether somebody else made the version's files; see `workflows.adopt`."""
+    unconfigured: NotRequired[bool]
+    """Whether an adopted version was proven without a config.pbtxt, with the configuration that Triton made (`completed`)."""
     reference: NotRequired[JsonObject]
     completed: NotRequired[JsonObject]
     """Of an adopted version: the fields that Triton completes in its configuration."""
@@ -290,6 +292,6 @@ def _manifest_findings(manifest: Manifest, model: str, version: int) -> Iterator
         if manifest.get(field) not in wanted:
             expected = " or ".join(map(str, wanted))
             yield Finding(where=where, what=f"the manifest's {field} differs", expected=expected, found=str(manifest.get(field)))
-    for name in (CONFIG, f"{version}/{EVIDENCE}/report.json"):
+    for name in (*(() if manifest.get("unconfigured") else (CONFIG,)), f"{version}/{EVIDENCE}/report.json"):
         if name not in manifest["files"]:
             yield Finding(where=where, what=f"the manifest does not list {name}")

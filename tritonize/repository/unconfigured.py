@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from tritonize.repository import manifest, versions
+from tritonize.repository import manifest
 from tritonize.repository.manifest import CONFIG
 
 FILES: Mapping[str, str] = {
@@ -19,24 +19,10 @@ FILES: Mapping[str, str] = {
 """Backend to its default file, in the order in which Triton looks for them."""
 
 
-def served(repository: Path) -> tuple[str, ...]:
-    """Return all models that Triton serves: those of `versions.models`, and those whose configuration it completes.
+def completed(directory: Path) -> str | None:
+    """Return the backend of a model without a configuration whose configuration Triton completes; else `None`.
 
-    Raises:
-        UsageError: the repository does not exist or has no models.
-    """
-    configured = {entry.name for entry in _folders(repository) if (entry / CONFIG).exists()}
-    completed = {entry.name for entry in _folders(repository) if entry.name not in configured and backend(entry)}
-    known = versions.models(repository, others=completed)
-    return tuple(sorted({*known, *completed}))
-
-
-def _folders(repository: Path) -> list[Path]:
-    return [entry for entry in repository.iterdir() if entry.is_dir()] if repository.is_dir() else []
-
-
-def backend(directory: Path) -> str | None:
-    """Return the backend that Triton chooses for a model without a configuration; `None` if it has one or Triton finds no file.
+    A model of which a version was proven with a configuration has lost it, and is not completed.
 
     Source: core, `AutoCompleteBackendFields` in `model_config_utils.cc`, which looks into the first version.
     """
@@ -47,4 +33,5 @@ def backend(directory: Path) -> str | None:
         present = set(os.listdir(directory / folders[0])) if folders else set[str]()  # noqa: PTH208 - names alone
     except OSError:
         return None
-    return next((each for each, file in FILES.items() if file in present), None)
+    backend = next((each for each, file in FILES.items() if file in present), None)
+    return None if backend is None or CONFIG in manifest.listed_beside(directory) else backend

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from tritonize.core import bounded_files, names
 from tritonize.core.errors import RepositoryError, UsageError
 from tritonize.core.messages import repository as wording
 from tritonize.core.messages import server as server_wording
-from tritonize.repository import evidence_place, file_hashes, manifest
+from tritonize.repository import evidence_place, file_hashes, manifest, unconfigured
 from tritonize.repository.manifest import CONFIG, EVIDENCE, MANIFEST
 
 
@@ -28,12 +27,8 @@ def next_version(repository: Path, model: str) -> int:
     return max((*taken, *evidence_place.numbers(directory)), default=0) + 1
 
 
-def models(repository: Path, *, others: Collection[str] = ()) -> tuple[str, ...]:
-    """Return the models of a repository: its directories with a configuration or a version with a manifest.
-
-    Args:
-        repository: the model repository.
-        others: other models in it; with one, the repository is not called empty.
+def models(repository: Path) -> tuple[str, ...]:
+    """Return the models of a repository: directories with a configuration, one that Triton completes, or a version's manifest.
 
     Raises:
         UsageError: the repository does not exist or has no models.
@@ -44,25 +39,25 @@ def models(repository: Path, *, others: Collection[str] = ()) -> tuple[str, ...]
     proven = {entry.parents[2].name for entry in repository.glob(f"*/*/{EVIDENCE}/{MANIFEST}")}  # its configuration may be missing
     apart = evidence_place.outside(repository / "-" / "-").parents[1]
     proven |= {entry.parents[1].name for entry in apart.glob(f"*/*/{MANIFEST}")} & {entry.name for entry in repository.iterdir()}
-    found = tuple(sorted(configured | proven))
-    if not found and not others:
+    completed = {entry.name for entry in repository.iterdir() if entry.is_dir() and unconfigured.completed(entry)}
+    found = tuple(sorted(configured | proven | completed))
+    if not found:
         raise UsageError.of(wording.NO_MODELS, where=str(repository), expected=f"<model>/{CONFIG}")
     return found
 
 
-def choose(repository: Path, model: str, version: int | None, *, known: Sequence[str] | None = None) -> int:
+def choose(repository: Path, model: str, version: int | None) -> int:
     """Return a published version of a model.
 
     Args:
         repository: the model repository.
         model: the model's name.
         version: the version's number; `None` for the newest version.
-        known: the models to choose from (those of `models`).
 
     Raises:
         UsageError: the repository, the model or the version does not exist.
     """
-    known = models(repository) if known is None else known
+    known = models(repository)
     if model not in known:
         raise UsageError.of(wording.NO_MODEL, where=str(repository), expected=names.listed(known, model), found=model)
     present = versions(repository, model)
@@ -99,11 +94,13 @@ def proven_config(repository: Path, model: str, version: int, *, name: str = CON
 
 
 def read_config(repository: Path, model: str, *, name: str = CONFIG) -> str:
-    """Return the text of a model's configuration, or of a named variant.
+    """Return the text of a model's configuration, or of a named variant; nothing for a model that Triton completes one for.
 
     Raises:
         RepositoryError: the configuration cannot be read.
     """
+    if name == CONFIG and unconfigured.completed(repository / model):
+        return ""
     return _text(repository / model / name)
 
 

@@ -142,7 +142,7 @@ def _model(work: _Work, model: lint_model.Model) -> Iterator[Adoption]:
     """Adopt the versions of one model, the oldest first."""
     request = work.request
     present = repository.versions(request.repository, model.name)
-    config = _config(model, request.repository)
+    config = _config(model)
     if isinstance(config, Adoption):
         yield config
         return
@@ -163,30 +163,25 @@ def _model(work: _Work, model: lint_model.Model) -> Iterator[Adoption]:
             yield _version(work, model, version, config=config)
 
 
-def _config(model: lint_model.Model, place: Path) -> ModelConfig | Adoption:
-    """Return the parsed configuration, or why there is none."""
+def _config(model: lint_model.Model) -> ModelConfig | Adoption:
+    """Return the parsed configuration, an empty one if Triton completes it from an ONNX file, or why there is none."""
     refused = Adoption(model=model.name, version=None, outcome="refused")
     where = f"{model.name}/{repository.CONFIG}"
     if model.text is None and model.problem:
         return replace(refused, reason=f"{where}: {model.problem}")
     if model.text is None:
-        return _without_config(model, place)
+        return _without_config(model)
     try:
         return model_config.parse(model.text, where=where)
     except UsageError as error:
         return replace(refused, reason=_clause(error), next_step=error.next_step)
 
 
-def _without_config(model: lint_model.Model, place: Path) -> Adoption:
-    """Return why a directory without a configuration is not adopted."""
-    refused = Adoption(model=model.name, version=None, outcome="refused", reason=wording.NO_MODEL.text())
+def _without_config(model: lint_model.Model) -> ModelConfig | Adoption:
+    """Return an empty configuration, or why a directory without one is not adopted."""
     if not model.versions:
-        return refused
-    if other := _other_backend(model, {}):
-        return other
-    version = place / model.name / str(model.versions[-1])
-    error = UsageError.of(wording.NO_CONFIG, file=version / "model.onnx", config=version.parent / repository.CONFIG)
-    return replace(refused, outcome="unproven", reason=error.what, next_step=error.next_step)
+        return Adoption(model=model.name, version=None, outcome="refused", reason=wording.NO_MODEL.text())
+    return _other_backend(model, {}) or {}
 
 
 def _other_backend(model: lint_model.Model, config: ModelConfig) -> Adoption | None:

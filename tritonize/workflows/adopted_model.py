@@ -30,7 +30,8 @@ def completed(written: ModelConfig, served: ModelConfig) -> dict[str, object]:
     """
     ours, theirs = cast("Mapping[str, Any]", written), cast("Mapping[str, Any]", served)
     found: dict[str, object] = {}
-    for field in _COMPLETED:
+    kind = () if "platform" in ours or "backend" in ours else ("platform", "backend")
+    for field in (*kind, *_COMPLETED):
         value = theirs.get(field)
         if field in ("input", "output"):
             if value and not _says_all(ours.get(field, ()), value):

@@ -23,7 +23,7 @@ from tritonize.triton.protocol import ModelConfig
 from tritonize.triton.served_comparison import Verification
 from tritonize.triton.server.embedded import Running
 from tritonize.triton.target import Target
-from tritonize.workflows import adopted_model, evidence
+from tritonize.workflows import adopted_model, evidence, made_config
 from tritonize.workflows.job import Job, Options
 from tritonize.workflows.run_report import report_of
 from tritonize.workflows.stage_version import PACKAGES, Built
@@ -134,7 +134,9 @@ def _built(
     notes = [wording.ADOPTED_NOTE.text()]
     if kind == NO_REFERENCE:
         notes.append(wording.UNREFERENCED_NOTE.text())
-    if completed:
+    if unconfigured := not (subject.staged.model_directory / repository.CONFIG).exists():
+        notes.append(wording.WITHOUT_CONFIG_NOTE.text(config=made_config.in_words(config)))
+    elif completed:
         notes.append(wording.COMPLETED_NOTE.text(fields=", ".join(completed)))
     facts: dict[str, object] = {"kind": kind, **baseline.facts}
     if kind == NO_REFERENCE:
@@ -154,6 +156,7 @@ def _built(
             "reference": facts,
             "adopted": True,
             "completed": completed,
+            **({"unconfigured": True} if unconfigured else {}),
         },
         findings=(*baseline.findings, *(proven.nonfinite if model.quality.nan == "strict" else ())),
     )

@@ -187,13 +187,15 @@ class ToServe:
     findings: list[Finding] = field(default_factory=list)
     """All differences from the manifests."""
     notes: list[str] = field(default_factory=list)
+    unconfigured: bool = False
+    """Whether a model that is served unchecked has no configuration."""
     budget: int = private_copy.BUDGET
     """Remaining number of bytes that may be copied."""
 
     @property
     def completes(self) -> bool:
-        """Whether a version was proven with a configuration that the server completes."""
-        return any("completed" in each.manifest for each in self.checked)
+        """Whether the server completes a configuration: a version was proven with such a one, or a model has none."""
+        return self.unconfigured or any("completed" in each.manifest for each in self.checked)
 
 
 def to_serve(place: Path, models: Sequence[str], folder: Path, *, key: Path | None = None) -> ToServe:
@@ -218,6 +220,7 @@ def to_serve(place: Path, models: Sequence[str], folder: Path, *, key: Path | No
             _add_checked(private, place, model, folder=folder / "versions", key=key)
         else:
             present = repository.versions(place, model)
+            private.unconfigured |= repository.completed_by_triton(directory) is not None
             private.notes += [wording.UNCHECKED.text(model=model, version=each) for each in present]
             private.findings += signed.without_evidence(place, model) if key is not None else ()
             view.link_entries(private.root, {model: directory})

@@ -81,7 +81,9 @@ def describe(checked: ToServe, *, release: str | None, gpu: bool) -> Described:
 
 
 def _config(root: Path, model: str) -> ModelConfig:
-    return model_config.parse(repository.read_config(root, model), where=f"{model}/{repository.CONFIG}")
+    config = model_config.parse(repository.read_config(root, model), where=f"{model}/{repository.CONFIG}")
+    backend = repository.completed_by_triton(root / model)
+    return {**config, "backend": backend} if backend else config
 
 
 def _backend(config: ModelConfig) -> str:

@@ -110,7 +110,8 @@ def _figures(staged: StagedVersion, collector: FigureCollector | None, located: 
 def _label_lists(staged: StagedVersion) -> dict[str, list[str]]:
     """Return the class names of every output, from the label files beside the configuration."""
     path = staged.model_directory / repository.CONFIG
-    named = model_config.label_files(model_config.parse(path.read_text(encoding="utf-8"), where=str(path)))
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""  # Triton completes the configuration of an adopted version
+    named = model_config.label_files(model_config.parse(text, where=str(path)))
     paths = {output: staged.model_directory / name for output, name in named.items()}
     return {output: path.read_text(encoding="utf-8").splitlines() for output, path in paths.items() if path.is_file()}
 

@@ -94,7 +94,7 @@ def config_of(root: Path, model: str, version: int, *, manifest: Manifest) -> st
 
 
 def _export_notes(root: Path, model: str, version: int) -> Iterator[str]:
-    if repository.proven_config(root, model, version) is None:
+    if repository.proven_config(root, model, version) is None and not repository.completed_by_triton(root / model):
         yield (
             "The configuration that the version was proven with was replaced, and no copy of it exists. The golden file has the "
             "current one, which all versions of the model share."

@@ -76,7 +76,7 @@ def listing(place: Path, models: Sequence[str] = ()) -> tuple[ModelLine, ...]:
     Raises:
         UsageError: the repository or a model does not exist.
     """
-    present = repository.served_models(place)
+    present = repository.models(place)
     absent = [name for name in models if name not in present]
     if absent:
         raise UsageError.of(wording.NO_MODEL, where=str(place), found=", ".join(absent), expected=names.listed(present, absent[0]))
@@ -91,7 +91,7 @@ def show(place: Path, model: str, version: int | None = None) -> Shown:
         RepositoryError: the version's manifest is damaged.
     """
     wanted = version if version is not None else repository.pinned(place / model)
-    number = repository.choose(place, model, wanted, known=repository.served_models(place))
+    number = repository.choose(place, model, wanted)
     whole = _model(place, model)
     line = next(each for each in whole.versions if each.version == number)
     directory = place / model / str(number)
@@ -100,7 +100,7 @@ def show(place: Path, model: str, version: int | None = None) -> Shown:
         model=model,
         line=line,
         policy=whole.policy,
-        config=_config_in_words(place, whole, number) if known else "",
+        config=_config_in_words(place, whole, number, proven=known is not None),
         manifest=dict(known) if known else {},
         location=directory,
     )
@@ -113,7 +113,7 @@ def _model(place: Path, model: str) -> ModelLine:
     return ModelLine(
         model=model,
         policy=_policy(config, present) if config is not None else "unknown",
-        completed=completed_by_triton(place, model) is not None,
+        completed=repository.completed_by_triton(place / model) is not None,
         pinned=repository.pinned(place / model),
         versions=tuple(_version(place / model, each, config, served=each in served) for each in reversed(present)),
         problem=problem,
@@ -122,20 +122,12 @@ def _model(place: Path, model: str) -> ModelLine:
 
 def _config(place: Path, model: str) -> tuple[ModelConfig | None, str | None]:
     path = place / model / repository.CONFIG
-    if backend := completed_by_triton(place, model):
+    if backend := repository.completed_by_triton(place / model):
         return {"backend": backend}, None
     try:
         return model_config.parse(repository.read_config(place, model), where=str(path)), None
     except TritonizeError as error:
         return None, f"{repository.CONFIG}: {error.what}"
-
-
-def completed_by_triton(place: Path, model: str) -> str | None:
-    """Return the backend of a model that has neither a configuration nor evidence, and that Triton serves; else `None`."""
-    directory = place / model
-    if any(repository.has_evidence(directory / str(version)) for version in repository.versions(place, model)):
-        return None  # its configuration is missing
-    return repository.backend_without_config(directory)
 
 
 def _policy(config: ModelConfig, present: Sequence[int]) -> str:
@@ -194,12 +186,16 @@ def _backend(known: Manifest | None, config: ModelConfig | None) -> str | None:
     return str(found) if found else None
 
 
-def _config_in_words(place: Path, line: ModelLine, version: int) -> str:
+def _config_in_words(place: Path, line: ModelLine, version: int, *, proven: bool) -> str:
+    if line.completed:
+        return wording.COMPLETED_SHORT.text()
+    if not proven:
+        return f"cannot be read: {line.problem}" if line.problem else "in place"
     current = place / line.model / repository.CONFIG
-    proven = repository.proven_config(place, line.model, version)
-    if proven is None:
+    own = repository.proven_config(place, line.model, version)
+    if own is None:
         return "replaced since, and no copy was kept"
     if line.pinned == version:
         return f"in place, pinned to this version (version_policy: {line.policy})"
-    same = current.is_file() and current.read_bytes() == proven.encode()
+    same = current.is_file() and current.read_bytes() == own.encode()
     return "in place" if same else "not the one in place; a copy is in the evidence"

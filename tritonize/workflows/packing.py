@@ -13,7 +13,7 @@ from tritonize.core.errors import RepositoryError, UsageError, storage_errors
 from tritonize.core.messages import repository as wording
 from tritonize.repository import file_hashes, private_copy
 from tritonize.triton import model_config
-from tritonize.workflows import ensemble_steps, overview, pruning
+from tritonize.workflows import ensemble_steps, pruning
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ def pack(place: Path, folder: Path, models: Sequence[str] = ()) -> Packed:
         UsageError: the repository or a model does not exist.
         RepositoryError: the folder exists or cannot be written, or a file changed after it was proven.
     """
-    present = repository.served_models(place)
+    present = repository.models(place)
     absent = [name for name in models if name not in present]
     if absent:
         raise UsageError.of(wording.NO_MODEL, where=str(place), found=", ".join(absent), expected=names.listed(present, absent[0]))
@@ -74,16 +74,12 @@ def _with_steps(place: Path, models: Sequence[str], present: Sequence[str]) -> I
     wanted = list(models)
     for model in wanted:  # it grows
         yield model
-        if overview.completed_by_triton(place, model):
-            continue
         text = repository.read_config(place, model)
         steps = ensemble_steps.members(model_config.parse(text, where=str(place / model / repository.CONFIG)))
         wanted += [step for step in steps if step in present and step not in wanted]
 
 
 def _served(place: Path, model: str) -> tuple[int, ...]:
-    if overview.completed_by_triton(place, model):
-        return model_config.versions_served({}, repository.versions(place, model))
     served = pruning.served_by_any(place, model)
     if not served:
         raise RepositoryError.of(wording.PACK_NOTHING, where=str(place / model), model=model, repository=place)
@@ -94,7 +90,7 @@ def _copy(place: Path, model: str, versions: Sequence[int], *, built: Path) -> I
     """Copy one model; each file is read once, and hashed while it is copied."""
     target = built / model
     target.mkdir()
-    if overview.completed_by_triton(place, model):
+    if repository.completed_by_triton(place / model):
         yield wording.PACK_COMPLETED.text(model=model)
     for version in versions:
         own = place / model / str(version)

@@ -70,6 +70,8 @@ def rollback(request: Request, *, done: Callable[[Change], None] = lambda _chang
 def _put(request: Request, choose: Callable[[], int], *, done: Callable[[Change], None], pin: bool | None = None) -> Change:
     place, model = request.repository, request.model
     repository.choose(place, model, request.version)  # fails for an unknown model before anything is written
+    if repository.completed_by_triton(place / model):
+        raise RepositoryError.of(wording.NO_CONFIG_TO_PIN, where=str(place / model), model=model, directory=place / model)
     found: list[Change] = []
 
     def decide() -> dict[str, str]:

@@ -122,7 +122,10 @@ def served_by_any(place: Path, model: str) -> tuple[int, ...]:
     directory = place / model
     present = repository.versions(place, model)
     served: set[int] = set()
-    for path in (directory / repository.CONFIG, *sorted(directory.glob("configs/*.pbtxt"))):
+    completed = repository.completed_by_triton(directory)
+    if completed:
+        served.update(model_config.versions_served({}, present))
+    for path in (*(() if completed else (directory / repository.CONFIG,)), *sorted(directory.glob("configs/*.pbtxt"))):
         try:
             config = model_config.parse(bounded_files.text(path), where=str(path))
         except UsageError as error:

@@ -67,6 +67,9 @@ def push(request: Request, *, done: Callable[[Pushed], None] = lambda _pushed: N
         raise UsageError.of(repository_wording.NO_MODEL, where=where, found=found, expected=names.listed(present, found))
     results = []
     for name in sorted(request.models or present, key=lambda name: _depth(request.repository, name)):
+        if repository.completed_by_triton(request.repository / name):
+            file = request.repository / name
+            raise RepositoryError.of(wording.NO_CONFIG, where=str(file), model=name, directory=file)
         served = checked_copy.served_versions(request.repository, name)
         if not served:
             raise RepositoryError.of(wording.NOTHING_SERVED, where=str(request.repository / name), model=name)

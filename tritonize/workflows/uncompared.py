@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from tritonize.core.messages import repository as wording
 from tritonize.core.stages import StageName
 
 
-def not_proven(place: Path, name: str, version: int, *, error: TritonizeError) -> Report:
-    """The report of a model without evidence, which nothing can be compared with."""
+def not_proven(place: Path, name: str, version: int, *, error: TritonizeError, notes: Iterable[str] = ()) -> Report:
+    """The report of a model without evidence, which nothing can be compared with; `notes` come last."""
     return Report(
         command="verify",
         model=name,
@@ -20,7 +21,7 @@ def not_proven(place: Path, name: str, version: int, *, error: TritonizeError) -
         verdict="not proven",
         location=place / name,
         published=True,
-        notes=(error.what, f"Likely cause: {error.cause}.", f"Next: {error.next_step}."),
+        notes=(error.what, f"Likely cause: {error.cause}.", f"Next: {error.next_step}.", *notes),
     )
 
 

@@ -28,7 +28,17 @@ from tritonize.triton import inference, model_config, reachability, remote, serv
 from tritonize.triton.protocol import ModelConfig
 from tritonize.triton.target import NewSamples, Target
 from tritonize.triton.weight import Pace, ProfileName
-from tritonize.workflows import checked_copy, ensemble_steps, evidence, new_draw, signed, target_only, uncompared, verify_notes
+from tritonize.workflows import (
+    checked_copy,
+    ensemble_steps,
+    evidence,
+    made_config,
+    new_draw,
+    signed,
+    target_only,
+    uncompared,
+    verify_notes,
+)
 from tritonize.workflows.checked_copy import Checked
 
 
@@ -83,7 +93,8 @@ def verify(request: Request) -> tuple[Report, ...]:
         except TritonizeError as error:
             if error.code == wording.NO_EVIDENCE.code:
                 version = _version(request, name).version
-                reports.append(uncompared.not_proven(request.repository, name, version, error=error))
+                made = made_config.notes(request.repository, name, version, urls=request.urls, options=request.connection)
+                reports.append(uncompared.not_proven(request.repository, name, version, error=error, notes=made))
             elif len(chosen) == 1 or (error.code == client_wording.SERVER_UNREACHABLE.code and not reports):
                 raise
             else:

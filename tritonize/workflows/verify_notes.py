@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tritonize import repository
 from tritonize.core.artifacts import Finding, to_json
+from tritonize.core.messages import adoption
 from tritonize.core.messages import provenance as provenance_wording
 from tritonize.core.messages import repository as wording
 from tritonize.repository.manifest import Manifest
-from tritonize.triton import served_comparison
-from tritonize.workflows import checked_copy
+from tritonize.triton import model_config, served_comparison
+from tritonize.workflows import checked_copy, made_config
 from tritonize.workflows.checked_copy import Checked
 
 
@@ -32,6 +34,9 @@ def trust(key: Path | None, checked: Checked, unsigned: Sequence[Finding]) -> It
 
 def configuration(place: Path, checked: Checked) -> Iterator[str]:
     """Name the versions that are served with another configuration than they were proven with."""
+    if repository.completed_by_triton(place / checked.model):
+        config = model_config.with_completed({}, checked.manifest.get("completed", {}))
+        yield adoption.WITHOUT_CONFIG_NOTE.text(config=made_config.in_words(config))
     if checked.own_config:
         yield wording.OTHER_CONFIG.text(version=checked.version)
     for version in checked_copy.unlike_config(place, checked.model):

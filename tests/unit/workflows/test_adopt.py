@@ -43,7 +43,6 @@ def only(**options: object) -> Adoption:
         ('backend: "onnxruntime" version_policy { specific { versions: [ 2 ] } }', ["1/model.onnx"], "refused", "serves none", 1),
         (None, [], "refused", "is no model", 1),
         ("", ["1/weights.bin"], "refused", "neither the configuration nor the files", 1),
-        (None, ["1/model.onnx"], "unproven", "there is no config.pbtxt", 3),
         ('backend: "onnxruntime"', ["1/net.onnx"], "unproven", "no model file net/1/model.onnx", 3),
     ],
 )

@@ -22,6 +22,11 @@ COMPLETED_NOTE = Message(
     code="adopt-completed",
     what="The configuration is incomplete. The version was served with what Triton completes here: {fields}.",
 )
+WITHOUT_CONFIG_NOTE = Message(
+    code="adopt-without-config",
+    what="The model has no config.pbtxt. It was proven with the configuration that Triton made from the model file: {config}. "
+    "`tritonize verify --url` finds a server that makes another one, such as with --backend-config=default-max-batch-size.",
+)
 OTHER_BACKEND = Message(
     code="adopt-other-backend",
     what="backend {backend}: adopt compares ONNX files for the backend onnxruntime only",
@@ -33,11 +38,6 @@ ENSEMBLE = Message(
 NO_BACKEND = Message(
     code="adopt-no-backend",
     what="neither the configuration nor the files of its version tell the backend",
-)
-NO_CONFIG = Message(
-    code="adopt-no-config",
-    what="there is no config.pbtxt, and evidence is about a configuration too",
-    next_step="write one: tritonize config {file} > {config}",
 )
 NO_MODEL = Message(code="adopt-no-model", what="a directory without config.pbtxt and without a version is no model")
 NO_VERSION = Message(code="adopt-no-version", what="the version policy serves none of its versions: {versions}")

@@ -48,4 +48,29 @@ CONFIG_BATCH = Message(
     what="The plan takes no batches of this size.",
     next_step="pass a smaller --max-batch-size, or build the plan with a larger profile",
 )
+CONFIG_THERE = Message(
+    code="config-there",
+    what="The model has a config.pbtxt already, and nothing is overwritten.",
+    next_step="print the other one without --write, and compare them",
+)
+CONFIG_PROVEN_WITHOUT = Message(
+    code="config-proven-without",
+    what="Version {version} was proven without a config.pbtxt, so its evidence does not cover one.",
+    next_step="remove the evidence, write the file and prove the version again: rm -r {evidence} && tritonize config {directory} "
+    "--write && tritonize adopt {repository} {model}",
+)
+CONFIG_FOLDER = Message(
+    code="config-no-version",
+    what="The folder has no version with a model file that describes itself: model.onnx, or model.plan with its metadata.",
+    next_step="name the file; or ask a server that has loaded the model: tritonize config {directory} --url http://HOST:8000",
+)
+CONFIG_WRITE = Message(
+    code="config-write-where",
+    what="With --write, name a model's folder in its repository, or a model file in a version of it.",
+)
+CONFIG_SIZE_OF_SERVER = Message(
+    code="config-size-of-server",
+    what="--max-batch-size does not apply to a configuration that a server made.",
+    next_step="leave out one of --url and --max-batch-size",
+)
 CONFIG_NAME = Message(code="config-model-name", what="The name is not valid for a model.")

@@ -90,6 +90,11 @@ NOTHING_SERVED = Message(
     what="The version policy of {model!r} serves no version, so there is nothing to publish.",
     next_step="choose a version with `tritonize promote`",
 )
+NO_CONFIG = Message(
+    code="push-no-config",
+    what="{model!r} has no config.pbtxt, and a store needs one: it says which versions are complete while others are uploaded.",
+    next_step="write the one that Triton makes: tritonize config {directory} --write",
+)
 NOT_PROVEN = Message(
     code="push-unproven",
     what="Version {version} of {model!r} has no evidence that it passed, so it is not published.",
