@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import fake_triton, tiny_onnx
 from tests.support import hostile_server as hostile
-from tests.support import tiny_onnx
 from tests.support.command import invoke
 from tests.support.plain_versions import publish
 from tritonize import repository
@@ -89,7 +89,7 @@ def test_the_configuration_of_a_running_server_is_marked_as_its_own() -> None:
 
     def triton(peer: socket.socket) -> None:
         while head := hostile.request(peer).decode():
-            answer = served if "/config" in head else {"name": "triton", "version": "2.51.0", "extensions": []}
+            answer = served if "/config" in head else fake_triton.DESCRIPTION
             peer.sendall(hostile.http(json.dumps(answer).encode()))
 
     with hostile.listening(triton) as address:
