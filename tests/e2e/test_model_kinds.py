@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
@@ -41,8 +43,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("kinds")
     root, wrong = folder / "models", folder / "wrong"
     words(root, folder)
+    animals(root, folder)
     shutil.copytree(root, wrong)
     words_of({"good": "goof"}, wrong / "words/1/model.onnx")
+    (file,) = (wrong / "animals").glob("labels_scores.*.txt")
+    file.write_text(LABELS.replace("emu", "?").replace("fox", "emu").replace("?", "fox"))
     with (
         serving.serve(root, directory=folder / "server") as server,
         serving.serve(wrong, directory=folder / "other") as other,
@@ -53,6 +58,20 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def verified(root: Path, server: Running, model: str) -> Report:
     urls = [f"http://{server.http_url}", f"grpc://{server.grpc_url}"]
     return verify_workflow.verify(verify_workflow.Request(repository=root, urls=urls, models=(model,)))[0]
+
+
+LABELS = "ant\nbee\ncat: a tame one\n\nemu\nfox\n"
+
+
+def animals(root: Path, folder: Path) -> None:
+    """Scores of six classes, of which the fourth has no label."""
+    weights = np.random.default_rng(0).standard_normal((5, 6), dtype=np.float32)
+    values = [("x", TensorProto.FLOAT, ["batch", 5])], [("scores", TensorProto.FLOAT, ["batch", 6])]
+    file = onnx_versions.graph(
+        folder / "animals.onnx", [helper.make_node("MatMul", ["x", "w"], ["scores"])], values, {"w": weights}
+    )
+    given = {"inputs": {"x": {"shape": ["batch", 5]}}, "max_batch_size": 4, "samples": {"count": 6}}
+    onnx_versions.publish(root, "animals", file, labels={"scores": LABELS}, **given)
 
 
 TEXTS = ["good", "bad", "", "grüße 🙂", "ends with NUL\0", "long " * 40_000]
@@ -78,6 +97,25 @@ def words(root: Path, folder: Path) -> None:
     inputs = {"words": {"dtype": "string", "shape": ["batch", 1]}}
     given = {"inputs": inputs, "max_batch_size": 4, "samples": {"files": str(folder / "words.json")}}
     onnx_versions.publish(root, "words", folder / "words.onnx", **given)
+
+
+def test_the_top_classes_are_compared_over_both_protocols(served: Served) -> None:
+    report = verified(served.root, served.server, "animals")
+    assert report.verdict == "passed", report.findings
+    (stage,) = (each for each in report.stages if each.name == "classification")
+    # Of each protocol: all 6 classes of the first sample, 5 of three others and of each of the 4 in a batch.
+    assert (stage.verdict, stage.note) == ("passed", "82 classes of scores")
+
+
+def test_labels_that_were_swapped_on_the_server_are_found(served: Served) -> None:
+    report = verified(served.root, served.wrong, "animals")
+    assert report.verdict == "failed"
+    assert report.findings == ()
+    failed = [check for check in report.checks if not check.passed]
+    assert {str(check.stage) for check in failed} == {"classification"}
+    assert re.search(
+        r"classes differ; the first one: '\S+:(4:fox|5:emu)' instead of '\S+:(4:emu|5:fox)' at rank", failed[0].tensors[0].reason
+    )
 
 
 def test_text_of_every_kind_is_compared_exactly(served: Served) -> None:

@@ -136,6 +136,10 @@ class StageName(StrEnum):
     CONCURRENT = _Row(key="concurrent", heading="Triton, concurrent", action="Verify concurrently", order=10, transport="any")
     NEW_SAMPLES = _Row(key="new samples", heading="Triton, new samples", action="Verify new samples", order=11, transport="any")
     """Samples that were never sent before, which no cache can have a response to."""
+    CLASSIFICATION = _Row(
+        key="classification", heading="Triton, top classes", action="Verify the labels", order=11, transport="any"
+    )
+    """The largest elements of the outputs that have labels, as the classification extension returns them."""
     SERVER_STOP = _Row(key="server stop", action="Stop Triton")
     SERVER = _Row(key="server", action="Start Triton")
     PUBLISH = _Row(key="publish", action="Publish")

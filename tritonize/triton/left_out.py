@@ -6,12 +6,14 @@ from tritonize.core.messages import decoupled as decoupled_wording
 from tritonize.core.messages import sequences as sequence_wording
 from tritonize.core.messages import server as wording
 from tritonize.core.stages import TRANSPORTS, StageName, over
-from tritonize.triton import new_samples
+from tritonize.triton import classification, new_samples
 from tritonize.triton.target import Target
 
 
 def why(target: Target, name: StageName) -> str | None:
     """Why nothing is sent for a stage; `None` if requests are sent."""
+    if name is StageName.CLASSIFICATION:
+        return classification.why_not(target)
     return _unmakeable(target, name) or _by_profile(target, name)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from tritonize.core.artifacts import ServerHandle
 from tritonize.core.messages import server as wording
 from tritonize.core.stages import TRANSPORTS, Transport
-from tritonize.triton import weight
+from tritonize.triton import classification, weight
 from tritonize.triton.target import Target
 
 
@@ -21,7 +21,8 @@ def announce(target: Target, on_progress: Callable[[str], None] | None, *, every
     if on_progress is None:
         return
     model, profile = target.model, target.profile.name
-    count = weight.most_requests(target.profile, target.golden, transports=len(transports(target.server)))
+    labelled = len(target.transports) * len(classification.batches(target)) if target.labels else 0
+    count = weight.most_requests(target.profile, target.golden, transports=len(transports(target.server)), labelled=labelled)
     if every_s is None:
         on_progress(wording.REQUESTS_PLANNED.text(model=model, count=count, profile=profile))
     else:

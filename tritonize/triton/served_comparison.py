@@ -15,6 +15,7 @@ from tritonize.core.messages import server as wording
 from tritonize.core.results import Verdict
 from tritonize.core.stages import SERVED, TRANSPORTS, StageName, Transport, over
 from tritonize.triton import (
+    classification,
     config_changes,
     decoupled_requests,
     executions,
@@ -103,6 +104,8 @@ def verify(target: Target, *, transports: Sequence[Transport] = TRANSPORTS) -> V
         requests = {over(name): functools.partial(_over, target, name) for name in transports}
         requests[StageName.INVARIANCES] = functools.partial(_invariances, target, served)
         requests[StageName.CONCURRENT] = functools.partial(_concurrently, target)
+        if target.labels:
+            requests[StageName.CLASSIFICATION] = functools.partial(classification.send, target)
     if target.new is not None:
         usable = reachability.transports(target.server, transports)
         requests[StageName.NEW_SAMPLES] = functools.partial(new_samples.send, target, target.new, usable)

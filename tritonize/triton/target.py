@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tritonize.core import arrays
@@ -51,6 +52,8 @@ class Target:
     """The published configuration, if another one replaced that which the version was proven with."""
     served: tuple[int, ...] = ()
     """The versions that the repository serves by its version policy; empty if it is not known."""
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Output to its labels, for outputs that have some."""
     new: NewSamples | None = None
     """Samples that the server has never received; `None` if a cache cannot matter, since the server has just started."""
     profile_name: ProfileName = "standard"

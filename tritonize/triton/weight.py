@@ -139,11 +139,12 @@ def _other_batches(golden: GoldenSet) -> list[Batch]:
     return [tuple(members[place % len(members)] for place in range(size)) for size in sizes if members]
 
 
-def most_requests(profile: Profile, golden: GoldenSet, *, transports: int) -> int:
+def most_requests(profile: Profile, golden: GoldenSet, *, transports: int, labelled: int = 0) -> int:
     """The largest number of inference requests of a verification: what concurrent clients send depends on the server's speed.
 
     Args:
         transports: number of transports that are used.
+        labelled: requests for the classes of outputs with labels.
     """
     if golden.samples.sequences:
         return _most_steps(profile, golden, transports=transports)
@@ -156,7 +157,7 @@ def most_requests(profile: Profile, golden: GoldenSet, *, transports: int) -> in
     concurrent = profile.clients * max(2 * len(golden.batches()), profile.turns)
     new = transports * max(profile.mixed, profile.new * (1 + len(arrays.batch_sizes(golden.max_batch_size))))
     once = len(profile.over_a_transport(golden)) + len(profile.named_outputs(golden)) + 1
-    return transports * once + repeated + padded + concurrent + new
+    return transports * once + repeated + padded + concurrent + new + labelled
 
 
 def _most_steps(profile: Profile, golden: GoldenSet, *, transports: int) -> int:

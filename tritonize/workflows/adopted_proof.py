@@ -18,7 +18,7 @@ from tritonize.export import as_given
 from tritonize.export.proven import ProvenOnnx
 from tritonize.source import drawing, identification, input_inference, inspection
 from tritonize.spec import schema
-from tritonize.triton import client, model_config, served_comparison, serving
+from tritonize.triton import classification, client, model_config, served_comparison, serving
 from tritonize.triton.protocol import ModelConfig
 from tritonize.triton.served_comparison import Verification
 from tritonize.triton.server.embedded import Running
@@ -171,6 +171,7 @@ def _verified(built: Built, server: Running, recorder: Recorder) -> Verification
         golden=built.golden,
         config=built.config,
         tracker=built.tracker,
+        labels=classification.read(built.staged.model_directory, built.config),
     )
     verified = served_comparison.verify(target)
     for stage in verified.stages:

@@ -11,7 +11,7 @@ from tritonize.core.artifacts import Stage
 from tritonize.core.server_choice import Start
 from tritonize.core.stages import StageName
 from tritonize.plans import proof as plan_proof
-from tritonize.triton import inference, served_comparison, serving
+from tritonize.triton import classification, inference, served_comparison, serving
 from tritonize.triton.served_comparison import Verification
 from tritonize.triton.target import Target
 from tritonize.workflows import prove_on_target
@@ -63,6 +63,7 @@ def _serve_here(job: Job, built: Built) -> Verification:
             golden=built.golden,
             config=built.config,
             tracker=built.tracker,
+            labels=classification.read(staged.model_directory, built.config),
         )
         verified = replace(served_comparison.verify(target), embedded=handle.way == "embedded")
         for stage in verified.stages:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tritonize import repository
 from tritonize.core import arrays, names, temporary
-from tritonize.core.artifacts import Finding, PublishedVersion, Report, ServerHandle, Stage
+from tritonize.core.artifacts import Finding, PublishedVersion, Report, ServerHandle
 from tritonize.core.connection_options import ConnectionOptions
 from tritonize.core.errors import InferenceError, MissingError, RepositoryError, ServerError, TritonizeError, UsageError
 from tritonize.core.messages import client as client_wording
@@ -24,7 +24,7 @@ from tritonize.quality.golden_set import GoldenSet
 from tritonize.quality.tracker import ErrorTracker
 from tritonize.repository import private_copy
 from tritonize.spec import schema
-from tritonize.triton import inference, model_config, reachability, remote, served_comparison, serving, weight
+from tritonize.triton import classification, inference, model_config, reachability, remote, served_comparison, serving, weight
 from tritonize.triton.protocol import ModelConfig
 from tritonize.triton.target import NewSamples, Target
 from tritonize.triton.weight import Pace, ProfileName
@@ -114,7 +114,7 @@ def _verify_model(request: Request, name: str) -> Report:
         older = checked_copy.older_findings(request.repository, name, published.version) if request.version is None else ()
         unsigned = tuple(_signature_findings(request, checked))
         findings = (*checked.findings, *older, *ensemble_steps.changes(request.repository, name, manifest), *unsigned)
-        request.on_stage(StageName.FILES, _files_stage(checked, findings, time.perf_counter() - started))
+        request.on_stage(StageName.FILES, verify_notes.files_stage(checked, findings, seconds=time.perf_counter() - started))
         blank = Report(
             command="verify",
             model=name,
@@ -193,15 +193,6 @@ def _compared(request: Request, published: PublishedVersion, checked: Checked, *
     )
 
 
-def _files_stage(checked: Checked, findings: Sequence[Finding], seconds: float) -> Stage:
-    return Stage(
-        name=StageName.FILES,
-        verdict="failed" if findings else "passed",
-        seconds=seconds,
-        note=f"{len(checked.manifest['files'])} files against the manifest",
-    )
-
-
 def _version(request: Request, name: str) -> PublishedVersion:
     present = repository.versions(request.repository, name)
     wanted = request.version if request.version is not None else repository.pinned(request.repository / name)
@@ -244,6 +235,7 @@ def _served(
             newest=request.version is None,
             present=_present(request, checked),
             served=checked_copy.served_versions(request.repository, published.model) if request.urls else (),
+            labels=classification.read(checked.root / published.model, config),
             new=_new_samples(request, checked, golden, config=config, folder=folder / "new"),
             profile_name=request.profile if request.urls else "standard",
             pace=Pace(request.rate, on_request=request.on_request) if request.urls else Pace(),
@@ -300,11 +292,5 @@ def _embedded_server(
         complete="completed" in checked.manifest,
         on_progress=request.on_progress,
     ) as server:
-        request.on_stage(StageName.SERVER_START, _started(server, time.perf_counter() - started))
+        request.on_stage(StageName.SERVER_START, verify_notes.started(server, time.perf_counter() - started))
         yield server
-
-
-def _started(server: ServerHandle, seconds: float) -> Stage:
-    return Stage(
-        name=StageName.SERVER_START, verdict="passed", seconds=seconds, library_seconds=seconds, note=serving.summary(server)
-    )

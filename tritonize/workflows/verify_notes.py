@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tritonize import repository
-from tritonize.core.artifacts import Finding, to_json
+from tritonize.core.artifacts import Finding, ServerHandle, Stage, to_json
 from tritonize.core.messages import adoption
 from tritonize.core.messages import provenance as provenance_wording
 from tritonize.core.messages import repository as wording
+from tritonize.core.stages import StageName
 from tritonize.repository.manifest import Manifest
-from tritonize.triton import model_config, served_comparison
+from tritonize.triton import model_config, served_comparison, serving
 from tritonize.workflows import checked_copy, made_config
 from tritonize.workflows.checked_copy import Checked
 
@@ -47,3 +48,20 @@ def details(checked: Checked, verified: served_comparison.Verification) -> dict[
     """What the report says besides the comparisons: fields that were left out, and the reference of an adopted version."""
     fields = {"set_aside": [to_json(each) for each in verified.set_aside]} if verified.set_aside else {}
     return {**fields, **({"reference": checked.manifest["reference"]} if "adopted" in checked.manifest else {})}
+
+
+def files_stage(checked: Checked, findings: Sequence[Finding], *, seconds: float) -> Stage:
+    """The stage that compared the files with the manifest."""
+    return Stage(
+        name=StageName.FILES,
+        verdict="failed" if findings else "passed",
+        seconds=seconds,
+        note=f"{len(checked.manifest['files'])} files against the manifest",
+    )
+
+
+def started(server: ServerHandle, seconds: float) -> Stage:
+    """The start of the embedded server."""
+    return Stage(
+        name=StageName.SERVER_START, verdict="passed", seconds=seconds, library_seconds=seconds, note=serving.summary(server)
+    )

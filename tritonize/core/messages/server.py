@@ -223,6 +223,14 @@ NEW_SAMPLES_SENT = Message(code="new-samples-sent", what="{count} responses over
 NEW_SAMPLES_DRAWN = Message(
     code="new-samples-drawn", what="samples drawn now, compared with the published ONNX file in ONNX Runtime"
 )
+CLASSES_IMPOSSIBLE = Message(
+    code="classes-impossible", what="Triton returns no classes of the type of the outputs that have labels: {types}"
+)
+CLASSES_COMPARED = Message(code="classes-compared", what="{count} classes of {outputs}")
+CLASSES_SHAPE = Message(code="classes-shape", what="{found} instead of {expected}")
+CLASS_INVALID = Message(code="class-invalid", what="{found} is not value:index:label, or repeats an index")
+CLASS_DIFFERS = Message(code="class-differs", what="{found} instead of {expected} at rank {rank}")
+LABELS_UNREADABLE = Message(code="served-labels-unreadable", what="The label file of output {output!r} cannot be read.")
 NEW_SAMPLES_CHANGED = Message(code="new-samples-changed", what="samples of the version with small changes ({why})")
 NEW_SAMPLES_IMPOSSIBLE = Message(
     code="new-samples-impossible",

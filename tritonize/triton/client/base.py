@@ -164,13 +164,36 @@ class Client(abc.ABC):
             UsageError: an array has an element type that Triton does not support.
         """
         sent = {name: tensors.sendable(name, array) for name, array in inputs.items()}
-        return self._plain(sent, model, version, outputs=outputs, step=step)
+        wanted = None if outputs is None else dict.fromkeys(outputs, 0)
+        return self._plain(sent, model, version, outputs=wanted, step=step)
+
+    def classify(self, model: str, inputs: Mapping[str, Array], classes: Mapping[str, int], *, version: str = "") -> Arrays:
+        """Send one request for the largest elements of some outputs (the classification extension); the tensors are inline.
+
+        Args:
+            model: its name.
+            inputs: one array per input.
+            classes: output to the number of its largest elements to return.
+            version: empty to let the server choose.
+
+        Returns:
+            Output to texts `value:index:label`, the largest first, [batch, number] or [number].
+
+        Raises:
+            InferenceError, UsageError: see `infer`.
+        """
+        return self._plain({name: tensors.sendable(name, array) for name, array in inputs.items()}, model, version, outputs=classes)
 
     @abc.abstractmethod
     def _plain(
-        self, inputs: Arrays, model: str, version: str, *, outputs: Sequence[str] | None, step: SequenceStep | None = None
+        self, inputs: Arrays, model: str, version: str, *, outputs: Mapping[str, int] | None, step: SequenceStep | None = None
     ) -> Arrays:
-        """Send one inference request with the tensors inside the messages."""
+        """Send one inference request with the tensors inside the messages.
+
+        Args:
+            outputs: the outputs to request (all), each with the number of classes to return instead of the tensor, 0 for none.
+            step: its place in a sequence.
+        """
 
     @abc.abstractmethod
     def _describe(self, message: Message, name: str = "", version: str = "") -> Mapping[str, object]:

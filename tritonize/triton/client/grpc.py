@@ -116,9 +116,11 @@ class GrpcClient(Client):
         self._call(self._client.unload_model, name)
 
     def _plain(
-        self, inputs: Arrays, model: str, version: str, *, outputs: Sequence[str] | None, step: SequenceStep | None = None
+        self, inputs: Arrays, model: str, version: str, *, outputs: Mapping[str, int] | None, step: SequenceStep | None = None
     ) -> Arrays:
-        requested = None if outputs is None else [self._module.InferRequestedOutput(name) for name in outputs]
+        requested = (
+            None if outputs is None else [self._module.InferRequestedOutput(name, class_count=outputs[name]) for name in outputs]
+        )
         response = self._infer(model, version, self._inline(inputs, model), outputs=requested, step=step)
         return self._inline_outputs(response)
 

@@ -96,7 +96,7 @@ class HttpClient(Client):
         self._require_ok(self._connection.request("POST", path, body=body, headers=headers, limit=base.DESCRIPTION_LIMIT), "")
 
     def _plain(
-        self, inputs: Arrays, model: str, version: str, *, outputs: Sequence[str] | None, step: SequenceStep | None = None
+        self, inputs: Arrays, model: str, version: str, *, outputs: Mapping[str, int] | None, step: SequenceStep | None = None
     ) -> Arrays:
         pieces: list[Piece] = [tensors.piece(array) for array in inputs.values()]
         head = json.dumps(_head(inputs, pieces, outputs, step=step)).encode()
@@ -204,7 +204,7 @@ def _path(message: Message, name: str, version: str) -> tuple[str, str]:
 
 
 def _head(
-    inputs: Arrays, pieces: Sequence[Piece], outputs: Sequence[str] | None, *, step: SequenceStep | None
+    inputs: Arrays, pieces: Sequence[Piece], outputs: Mapping[str, int] | None, *, step: SequenceStep | None
 ) -> Mapping[str, object]:
     """The JSON part of a request; the tensors follow it in binary form."""
     parameters: dict[str, object] = {"binary_data_output": True} if outputs is None else {}
@@ -224,5 +224,8 @@ def _head(
     if parameters:
         head["parameters"] = parameters
     if outputs is not None:
-        head["outputs"] = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
+        head["outputs"] = [
+            {"name": name, "parameters": {"binary_data": True, **({"classification": classes} if classes else {})}}
+            for name, classes in outputs.items()
+        ]
     return head

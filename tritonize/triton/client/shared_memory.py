@@ -161,7 +161,7 @@ class SharedMemoryClient(GrpcClient):
 
     def _measure_output_sizes(self, model: str, version: str, names: Sequence[str], *, inputs: Arrays) -> dict[str, int]:
         """Size of each output in bytes, from a request with inline tensors."""
-        arrays = self._plain(inputs, model, version, outputs=names)
+        arrays = self._plain(inputs, model, version, outputs=dict.fromkeys(names, 0))
         return {name: raw_bytes(array).nbytes for name, array in arrays.items()}
 
     def _description(self, model: str, version: str) -> tuple[ModelMetadata, int]:
